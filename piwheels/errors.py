@@ -1,0 +1,21 @@
+"""The errors that piwheels raises on purpose.
+
+Every message is one line, names the thing and says what to do next: the command line
+prints it as it stands, without a traceback.
+"""
+
+
+class PiwheelsError(Exception):
+    """Root of every error that piwheels raises on purpose."""
+
+
+class ConfigError(PiwheelsError):
+    """The configuration, an option or the environment holds something unusable."""
+
+
+class TransientError(PiwheelsError):
+    """Something outside failed in a way that another try can mend."""
+
+
+class RefusedError(PiwheelsError):
+    """Input from outside (a wheel, a message, a page) that must not be accepted."""

@@ -1,0 +1,162 @@
+"""The nouns of the farm as frozen structs, and the words that they are made of.
+
+A struct here holds facts and knows nothing of the world: no database, no network, no
+files. Times are timezone-aware; sizes are bytes; durations are seconds; names are
+normalised (PEP 503) and versions are in their canonical spelling (PEP 440).
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+
+class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of every noun: immutable, compared by value, unknown fields refused."""
+
+
+class Target(Struct, kw_only=True):
+    """An ABI on a platform: what a wheel is built for.
+
+    `name` is the identity (`cp313-trixie-aarch64`); the rest is what an interpreter on
+    that platform says of itself.
+    """
+
+    name: str
+    python: str  # "3.13": what Requires-Python is compared with is python_full
+    python_full: str  # "3.13.0"
+    implementation: str = "cp"  # PEP 425 interpreter abbreviation
+    abi: str  # "cp313", "cp313t": PEP 425 ABI tag
+    arch: str  # "aarch64": the machine part of PEP 425 platform tags
+    os: str  # "trixie": the code name of the distribution
+    glibc: str  # "2.41"
+
+
+class Sdist(Struct, kw_only=True):
+    """A source distribution as the upstream index lists it."""
+
+    filename: str
+    url: str
+    sha256: str
+    size_bytes: int | None = None
+
+
+class Release(Struct, kw_only=True):
+    """A version of a project, as the upstream index tells it."""
+
+    project: str
+    version: str
+    released_at: datetime  # PEP 700 upload-time of its first file
+    requires_python: str = ""  # PEP 345 specifier; "" allows every Python
+    sdist: Sdist | None = None
+    yanked: str | None = None  # PEP 592: None is not yanked, "" is yanked without a reason
+
+
+class ProjectStatus(StrEnum):
+    """PEP 792's project status markers."""
+
+    ACTIVE = "active"
+    ARCHIVED = "archived"
+    QUARANTINED = "quarantined"
+    DEPRECATED = "deprecated"
+
+
+class Job(Struct, kw_only=True):
+    """A release to build for a target, as handed to the builder that claimed it.
+
+    `build` is the number that the attempt will have: its log and its files go by it.
+    """
+
+    build: int
+    project: str
+    version: str
+    target: str
+    sdist: Sdist
+    released_at: datetime
+    attempt: int = 1  # 1 for the first try
+
+
+class Outcome(StrEnum):
+    """How a build ended."""
+
+    BUILT = "built"
+    FAILED = "failed"  # the build itself: another try gives the same
+    REFUSED = "refused"  # the master did not accept what came out
+    TIMED_OUT = "timed-out"
+    OUT_OF_MEMORY = "out-of-memory"
+    DISK_FULL = "disk-full"
+    FETCH_FAILED = "fetch-failed"  # the sdist or a build dependency did not arrive
+    BAD_SDIST = "bad-sdist"  # the sdist is corrupt or is not what its hash says
+    LOST = "lost"  # the builder fell silent
+    KILLED = "killed"  # by an operator
+    BUILDER_FAILED = "builder-failed"  # the builder itself went wrong (sandbox, interpreter)
+
+
+#: Outcomes that another try can mend: the job stays in the queue, for later.
+RETRYABLE = frozenset(
+    {
+        Outcome.LOST,
+        Outcome.KILLED,
+        Outcome.DISK_FULL,
+        Outcome.FETCH_FAILED,
+        Outcome.BUILDER_FAILED,
+        Outcome.OUT_OF_MEMORY,
+    }
+)
+
+
+class Kind(Struct, kw_only=True):
+    """What decides where a wheel installs: its compressed tag set and its glibc need.
+
+    `tags` is the tag part of the file name (`cp313-cp313-linux_aarch64`); `glibc` is the
+    highest GLIBC symbol version that its ELF files ask for, or "" for none.
+    """
+
+    tags: str
+    glibc: str = ""
+
+    @property
+    def name(self) -> str:
+        """The identity of the kind, e.g. `cp39-abi3-linux_aarch64 glibc2.17`."""
+        return f"{self.tags} glibc{self.glibc}" if self.glibc else self.tags
+
+
+class WheelFile(Struct, kw_only=True):
+    """A wheel that the farm publishes; it lies at packages/<sha256[:2]>/<sha256>/<filename>."""
+
+    filename: str
+    sha256: str
+    size_bytes: int
+    metadata_sha256: str  # of <filename>.metadata (PEP 658)
+    kind: Kind
+    requires_python: str = ""
+    dependencies: tuple[str, ...] = ()  # Debian packages that its ELF files need
+
+
+class Build(Struct, kw_only=True):
+    """One attempt at a job, with its outcome."""
+
+    build: int
+    project: str
+    version: str
+    target: str
+    builder: str  # the builder's label
+    outcome: Outcome
+    reason: str = ""  # one line: the failing line of the log, or why a file was refused
+    started_at: datetime
+    duration_s: float
+    attempt: int = 1
+    inputs: tuple[str, ...] = ()  # "<sha256> <filename>" of all that the index proxy gave it
+
+
+class Rules(Protocol):
+    """What packaging standards say about wheels and targets; the database only stores it."""
+
+    def covers(self, kind: Kind, target: Target) -> bool:
+        """Whether a wheel of this kind installs on this target."""
+        ...
+
+    def allows(self, requires_python: str, target: Target) -> bool:
+        """Whether a Requires-Python specifier allows this target's interpreter."""
+        ...

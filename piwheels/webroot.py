@@ -1,0 +1,131 @@
+"""The served tree: where each thing lies in it, written atomically, removed in the safe order.
+
+A reader never sees half a file: bytes go to a temporary file beside the final name, are
+synced, and are renamed over it. The order among files is the caller's: a wheel before
+its metadata before the page that names them, and the reverse on removal.
+"""
+
+import gzip
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+GZIP_LEVEL = 6
+
+
+class Webroot:
+    """The tree below one directory, which any web server can serve as it stands."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def wheel(self, sha256: str, filename: str) -> Path:
+        """Where a wheel lies: content-addressed, so an address never changes its bytes."""
+        return self.root / "packages" / sha256[:2] / sha256 / filename
+
+    def metadata(self, sha256: str, filename: str) -> Path:
+        """Where a wheel's METADATA lies (PEP 658): beside it."""
+        return self.wheel(sha256, f"{filename}.metadata")
+
+    def simple(self, project: str = "") -> Path:
+        """The folder of a project's index pages, or of the root listing."""
+        return self.root / "simple" / project if project else self.root / "simple"
+
+    def log(self, build: int) -> Path:
+        """Where a build's log lies, gzipped."""
+        digits = f"{build:08d}"
+        return self.root / "logs" / digits[:-4] / digits[-4:] / f"{build}.txt.gz"
+
+    def write(self, path: Path, content: bytes) -> bool:
+        """Write content to path, durably and atomically, unless it holds just that already.
+
+        Returns:
+            Whether anything was written.
+        """
+        if _same(path, content):
+            return False
+        replace(path, content)
+        return True
+
+    def write_page(self, path: Path, content: bytes) -> bool:
+        """Write a page and its .gz twin, unless the page holds just that already.
+
+        The twin goes first: a crash between the two leaves a page that still differs, so
+        that the next writing mends both.
+
+        Returns:
+            Whether anything was written.
+        """
+        packed = path.with_name(f"{path.name}.gz")
+        if _same(path, content) and packed.exists():
+            return False
+        replace(packed, gzip.compress(content, GZIP_LEVEL, mtime=0))
+        replace(path, content)
+        return True
+
+    def remove(self, paths: Iterable[Path]) -> None:
+        """Remove files in the order given, then the folders that this leaves empty."""
+        for path in paths:
+            path.unlink(missing_ok=True)
+            for folder in path.parents:
+                if folder == self.root or self.root not in folder.parents:
+                    break
+                try:
+                    folder.rmdir()
+                except OSError:
+                    break
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Put content at path so that readers see the old bytes or the new, never a mixture."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        _tell_apart(Path(name), path)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def _tell_apart(new: Path, old: Path) -> None:
+    """Give new another whole second than old: nginx makes its ETag of that and the size."""
+    try:
+        before = int(old.stat().st_mtime)
+    except FileNotFoundError:
+        return
+    if int(new.stat().st_mtime) <= before:
+        os.utime(new, (before + 1, before + 1))
+
+
+def move_in(source: Path, path: Path) -> None:
+    """Rename a complete file of the same file system to its place in the tree, durably."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with source.open("rb") as file:
+        os.fchmod(file.fileno(), 0o644)
+        os.fsync(file.fileno())
+    source.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the renames in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _same(path: Path, content: bytes) -> bool:
+    try:
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    except FileNotFoundError:
+        return False
