@@ -16,7 +16,7 @@ class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of every noun: immutable, compared by value, unknown fields refused."""
 
 
-class Target(Struct, kw_only=True):
+class Target(Struct, frozen=True, kw_only=True):
     """An ABI on a platform: what a wheel is built for.
 
     `name` is the identity (`cp313-trixie-aarch64`); the rest is what an interpreter on
@@ -33,7 +33,7 @@ class Target(Struct, kw_only=True):
     glibc: str  # "2.41"
 
 
-class Sdist(Struct, kw_only=True):
+class Sdist(Struct, frozen=True, kw_only=True):
     """A source distribution as the upstream index lists it."""
 
     filename: str
@@ -42,7 +42,7 @@ class Sdist(Struct, kw_only=True):
     size_bytes: int | None = None
 
 
-class Release(Struct, kw_only=True):
+class Release(Struct, frozen=True, kw_only=True):
     """A version of a project, as the upstream index tells it."""
 
     project: str
@@ -62,7 +62,7 @@ class ProjectStatus(StrEnum):
     DEPRECATED = "deprecated"
 
 
-class Job(Struct, kw_only=True):
+class Job(Struct, frozen=True, kw_only=True):
     """A release to build for a target, as handed to the builder that claimed it.
 
     `build` is the number that the attempt will have: its log and its files go by it.
@@ -106,7 +106,7 @@ RETRYABLE = frozenset(
 )
 
 
-class Kind(Struct, kw_only=True):
+class Kind(Struct, frozen=True, kw_only=True):
     """What decides where a wheel installs: its compressed tag set and its glibc need.
 
     `tags` is the tag part of the file name (`cp313-cp313-linux_aarch64`); `glibc` is the
@@ -122,7 +122,7 @@ class Kind(Struct, kw_only=True):
         return f"{self.tags} glibc{self.glibc}" if self.glibc else self.tags
 
 
-class WheelFile(Struct, kw_only=True):
+class WheelFile(Struct, frozen=True, kw_only=True):
     """A wheel that the farm publishes; it lies at packages/<sha256[:2]>/<sha256>/<filename>."""
 
     filename: str
@@ -134,7 +134,7 @@ class WheelFile(Struct, kw_only=True):
     dependencies: tuple[str, ...] = ()  # Debian packages that its ELF files need
 
 
-class Build(Struct, kw_only=True):
+class Build(Struct, frozen=True, kw_only=True):
     """One attempt at a job, with its outcome."""
 
     build: int
