@@ -1,0 +1,278 @@
+"""The configuration: piwheels.toml, environment and options, read once into a frozen struct.
+
+Every key has a default, an environment variable (`PIWHEELS_<SECTION>_<KEY>`) that overrides
+the file, and a place that it came from, which `piw config` shows. Relative paths in a file
+are relative to that file, so that a farm's folder can be moved.
+"""
+
+import json
+import os
+import socket
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_origin
+
+import msgspec
+
+from piwheels.errors import ConfigError
+
+FILE_NAME = "piwheels.toml"
+
+
+class DatabaseSection(msgspec.Struct, frozen=True):
+    """[database]: where PostgreSQL is."""
+
+    dsn: str = "postgresql:///piwheels"
+
+
+class WebrootSection(msgspec.Struct, frozen=True):
+    """[webroot]: the tree that the web server serves."""
+
+    root: Path = Path("/var/www/piwheels")
+    url: str = "http://localhost/"  # as clients reach it; used in texts only
+    removal_grace_s: float = 300.0  # a removed wheel stays for readers of an older page
+    root_listing_s: float = 60.0  # at most this often is the listing of all projects written
+
+
+class MasterSection(msgspec.Struct, frozen=True):
+    """[master]: the daemon's sockets and files."""
+
+    control: str = "ipc:///run/piwheels/control.sock"
+    control_tcp: str = ""  # e.g. tcp://*:5554, for consoles elsewhere; always CURVE
+    builders: str = "tcp://*:5555"
+    files: str = "tcp://*:5556"
+    keys: Path = Path("/etc/piwheels/keys")
+    spool: Path = Path("/var/lib/piwheels/spool")
+    lost_after_s: float = 300.0  # a builder silent for so long is lost
+    retry_delay_s: float = 600.0  # before the second try; doubled for each further one
+    max_attempts: int = 3
+
+
+class UpstreamSection(msgspec.Struct, frozen=True):
+    """[upstream]: the index that releases come from."""
+
+    url: str = ""  # "" is the index that this machine's pip uses
+    source: str = "auto"  # auto, changelog or poll
+    poll_interval_s: float = 900.0
+    everything: bool = False  # follow every project of the changelog, not just those added
+
+
+class BuilderSection(msgspec.Struct, frozen=True):
+    """[builder]: one builder and its limits."""
+
+    master: str = "localhost"
+    builders_port: int = 5555
+    files_port: int = 5556
+    master_key: str = ""  # the master's public key; "" reads it from `keys`
+    keys: Path = Path("/etc/piwheels/keys")
+    key_name: str = "builder"
+    python: tuple[str, ...] = ()  # interpreters; none is the one that runs piw
+    work: Path = Path("/var/lib/piwheels/builder")
+    farm_index: str = ""  # the farm's own Simple index, offered to builds beside the upstream
+    timeout_s: float = 3 * 3600.0
+    memory_mb: int = 0  # 0 is three quarters of this machine's
+    file_mb: int = 4096
+    processes: int = 1024
+    disk_reserve_mb: int = 256  # a build that leaves less free is ended
+    cache_mb: int = 1024
+    sandbox: bool = True
+    binds: tuple[Path, ...] = ()  # further folders that a build may read
+
+
+class Config(msgspec.Struct, frozen=True):
+    """The whole configuration, merged."""
+
+    database: DatabaseSection = DatabaseSection()
+    webroot: WebrootSection = WebrootSection()
+    master: MasterSection = MasterSection()
+    upstream: UpstreamSection = UpstreamSection()
+    builder: BuilderSection = BuilderSection()
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One key of the merged configuration, its value, and where that came from."""
+
+    key: str  # "database.dsn"
+    value: Any
+    origin: str  # a file, an environment variable, "option" or "default"
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """What `load` gives: the configuration, and each key with its origin."""
+
+    config: Config
+    settings: tuple[Setting, ...]
+    file: Path | None
+
+
+def search_path(environ: Mapping[str, str]) -> Iterator[Path]:
+    """Where a configuration is looked for when none is named, nearest first."""
+    yield Path(FILE_NAME)
+    home = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME", "/")) / ".config")
+    yield Path(home) / "piwheels" / FILE_NAME
+    yield Path("/etc/piwheels") / FILE_NAME
+    yield Path("/etc") / FILE_NAME
+
+
+def find(named: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """The file to read: the one named, else $PIWHEELS_CONFIG, else the first that exists.
+
+    Raises:
+        ConfigError: a file that was named does not exist.
+    """
+    for source, path in (("--config", named), ("$PIWHEELS_CONFIG", environ.get("PIWHEELS_CONFIG"))):
+        if path:
+            if not Path(path).is_file():
+                raise ConfigError(f"{source} names {path}, and there is no such file")
+            return Path(path)
+    return next((path for path in search_path(environ) if path.is_file()), None)
+
+
+def load(
+    named: Path | None = None,
+    *,
+    options: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Loaded:
+    """Merge defaults, file, environment and options, the later over the earlier.
+
+    Args:
+        named: the file of `--config`, or None to search.
+        options: values from the command line by key (`"builder.master"`); None values are left out.
+        environ: the environment; the process's own by default.
+
+    Raises:
+        ConfigError: a file that cannot be read, an unknown key, or a value of the wrong type.
+    """
+    environ = os.environ if environ is None else environ
+    file = find(named, environ)
+    from_file = _read(file) if file else {}
+    _refuse_unknown_variables(environ)
+    chosen = {key: value for key, value in (options or {}).items() if value is not None}
+    settings: list[Setting] = []
+    sections: dict[str, Any] = {}
+    for section in msgspec.structs.fields(Config):
+        values: dict[str, Any] = {}
+        for field in msgspec.structs.fields(section.type):
+            key = f"{section.name}.{field.name}"
+            setting = _setting(
+                key, field, options=chosen, environ=environ, from_file=from_file, file=file
+            )
+            settings.append(setting)
+            values[field.name] = setting.value
+        sections[section.name] = section.type(**values)
+    return Loaded(config=Config(**sections), settings=tuple(settings), file=file)
+
+
+def variable(key: str) -> str:
+    """The environment variable that overrides a key."""
+    return f"PIWHEELS_{key.replace('.', '_').upper()}"
+
+
+def to_toml(values: Mapping[str, Any]) -> str:
+    """A piwheels.toml that sets these keys (`"database.dsn"`), for a farm that makes its own."""
+    lines: list[str] = []
+    section = ""
+    for key, value in values.items():
+        part, _, name = key.partition(".")
+        if part != section:
+            lines += ["", f"[{part}]"] if lines else [f"[{part}]"]
+            section = part
+        plain = [str(item) for item in value] if isinstance(value, (list, tuple)) else value
+        plain = str(plain) if isinstance(plain, Path) else plain
+        lines.append(f"{name} = {json.dumps(plain)}")
+    return "\n".join(lines) + "\n"
+
+
+def default_label() -> str:
+    """What a builder calls itself when nothing else is said: this machine's name."""
+    return socket.gethostname().partition(".")[0] or "builder"
+
+
+def _setting(
+    key: str,
+    field: msgspec.structs.FieldInfo,
+    *,
+    options: Mapping[str, Any],
+    environ: Mapping[str, str],
+    from_file: Mapping[str, Any],
+    file: Path | None,
+) -> Setting:
+    if key in options:
+        return Setting(key, _convert(key, options[key], field.type, "option", None), "option")
+    name = variable(key)
+    if name in environ:
+        raw = _split(environ[name]) if get_origin(field.type) is tuple else environ[name]
+        return Setting(key, _convert(key, raw, field.type, name, None), name)
+    if key in from_file and file is not None:
+        value = _convert(key, from_file[key], field.type, str(file), file.resolve().parent)
+        return Setting(key, value, str(file))
+    return Setting(key, field.default, "default")
+
+
+def _convert(key: str, raw: Any, wanted: Any, origin: str, base: Path | None) -> Any:
+    try:
+        value = msgspec.convert(raw, wanted, strict=base is not None, dec_hook=_to_path)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise ConfigError(f"{origin}: {key}: {error}") from None
+    return _anchored(value, base) if base is not None else value
+
+
+def _to_path(wanted: type, raw: object) -> object:
+    if wanted is Path and isinstance(raw, (str, Path)):
+        return Path(raw).expanduser()
+    raise TypeError(f"expected a path, got {type(raw).__name__}")
+
+
+def _anchored(value: Any, base: Path) -> Any:
+    if isinstance(value, Path):
+        return base / value
+    if isinstance(value, tuple):
+        return tuple(_anchored(item, base) for item in value)
+    if isinstance(value, str) and value.startswith("ipc://") and not value.startswith("ipc:///"):
+        return f"ipc://{base / value.removeprefix('ipc://')}"
+    return value
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}") from None
+    known = {
+        section.name: {field.name for field in msgspec.structs.fields(section.type)}
+        for section in msgspec.structs.fields(Config)
+    }
+    values: dict[str, Any] = {}
+    for section, table in tables.items():
+        if section not in known or not isinstance(table, dict):
+            raise ConfigError(f"{file}: unknown section [{section}]; there are {_listed(known)}")
+        for key, value in table.items():
+            if key not in known[section]:
+                names = _listed(known[section])
+                raise ConfigError(f"{file}: unknown key {section}.{key}; [{section}] has {names}")
+            values[f"{section}.{key}"] = value
+    return values
+
+
+def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
+    for section in msgspec.structs.fields(Config):
+        known = {
+            variable(f"{section.name}.{field.name}")
+            for field in msgspec.structs.fields(section.type)
+        }
+        prefix = variable(f"{section.name}.")
+        for name in environ:
+            if name.startswith(prefix) and name not in known:
+                raise ConfigError(f"unknown environment variable {name}; try `piw config --help`")
+
+
+def _listed(names: Mapping[str, Any] | set[str]) -> str:
+    return ", ".join(sorted(names))

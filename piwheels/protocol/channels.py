@@ -1,0 +1,266 @@
+"""The sockets that carry the messages: typed ZeroMQ routers and dealers, CURVE on TCP.
+
+A Router yields only well-formed messages: what does not decode is answered with a refusal
+and logged with the peer's key, and never raises out of the loop. A Dealer never queues
+for a peer that is not there.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+import msgspec
+import zmq
+import zmq.asyncio
+from zmq.auth.asyncio import AsyncioAuthenticator
+from zmq.utils import z85
+
+from piwheels.errors import ConfigError, TransientError
+
+log = logging.getLogger(__name__)
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out", bound=msgspec.Struct)
+
+_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+_HEARTBEAT_MS = 15_000
+_HEARTBEAT_TIMEOUT_MS = 60_000
+
+
+class KeyPair(msgspec.Struct, frozen=True):
+    """A CURVE key pair, in hexadecimal."""
+
+    public: str
+    secret: str
+
+
+class NotConnectedError(TransientError):
+    """Nobody is at the other end; the message was not sent and not kept."""
+
+
+def new_key_pair() -> KeyPair:
+    """A fresh CURVE key pair."""
+    public, secret = zmq.curve_keypair()
+    return KeyPair(public=z85.decode(public).hex(), secret=z85.decode(secret).hex())
+
+
+class Peer(msgspec.Struct, frozen=True):
+    """Who sent a message: its route on this socket, and its public key ("" on a Unix socket)."""
+
+    route: bytes
+    key: str
+
+
+class Envelope(msgspec.Struct, Generic[_In], frozen=True):
+    """A message, its sender, and the raw frames that came behind it."""
+
+    peer: Peer
+    message: _In
+    frames: tuple[bytes, ...] = ()
+
+
+class Gate:
+    """Decides which CURVE keys may connect, for all the sockets of this process.
+
+    `admits` is asked with a domain (the sockets' own word) and a public key in hexadecimal.
+    """
+
+    def __init__(self, admits: Callable[[str, str], bool]) -> None:
+        self._admits = admits
+        self._authenticator: AsyncioAuthenticator | None = None
+
+    async def __aenter__(self) -> Self:
+        quiet = logging.getLogger("piwheels.protocol.zap")
+        self._authenticator = AsyncioAuthenticator(_context(), log=quiet)
+        self._authenticator.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._authenticator:
+            self._authenticator.stop()
+            self._authenticator = None
+
+    def guard(self, domain: str) -> None:
+        """Let the holders of keys that are admitted to a domain connect to its sockets."""
+        if self._authenticator is None:
+            raise RuntimeError("the gate has to be entered before it guards anything")
+        self._authenticator.configure_curve_callback(domain, self)
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        """The credentials provider of pyzmq: called once for each connection."""
+        public = z85.decode(key).hex()
+        admitted = self._admits(domain, public)
+        if not admitted:
+            log.warning("refused a %s with the unknown key %s", domain, public)
+        return admitted
+
+
+class Router(Generic[_In, _Out]):
+    """The server's end: many peers, each addressed by its route."""
+
+    def __init__(
+        self, incoming: Any, refusal: Callable[[str], _Out], *, high_water: int = 1000
+    ) -> None:
+        """incoming: the union of messages to accept; refusal: makes the answer to others."""
+        self._decoder: msgspec.msgpack.Decoder[_In] = msgspec.msgpack.Decoder(incoming)
+        self._encoder = msgspec.msgpack.Encoder()
+        self._refusal = refusal
+        self._socket = _context().socket(zmq.ROUTER)
+        _tune(self._socket, high_water)
+        self._unix: list[Path] = []
+
+    def bind(self, address: str, *, key: KeyPair | None = None, domain: str = "") -> str:
+        """Listen at an address; with a key, for CURVE peers of a guarded domain only.
+
+        Returns:
+            The address with the port that the system chose, where `:*` or port 0 was given.
+
+        Raises:
+            ConfigError: the address is malformed, in use, or TCP without a key.
+        """
+        if key is None and not address.startswith("ipc://"):
+            raise ConfigError(f"{address}: without keys only ipc:// sockets are safe")
+        if key is not None:
+            self._socket.curve_server = True
+            self._socket.curve_secretkey = bytes.fromhex(key.secret)
+            self._socket.zap_domain = domain.encode()
+        try:
+            self._bind(address)
+        except zmq.ZMQError as error:
+            raise ConfigError(f"cannot listen at {address}: {error.strerror}") from None
+        return str(self._socket.getsockopt_string(zmq.LAST_ENDPOINT))
+
+    def _bind(self, address: str) -> None:
+        if not address.startswith("ipc://"):
+            self._socket.bind(address)
+            return
+        path = Path(address.removeprefix("ipc://"))
+        if len(bytes(path)) > zmq.IPC_PATH_MAX_LEN:
+            raise ConfigError(f"{path} is too long for a Unix socket; choose a shorter folder")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{path.parent}: {error.strerror}") from None
+        self._socket.bind(address)
+        path.chmod(0o660)
+        self._unix.append(path)
+
+    async def receive(self) -> Envelope[_In]:
+        """The next well-formed message."""
+        while True:
+            frames = await self._socket.recv_multipart(copy=False)
+            route = bytes(frames[0].buffer)
+            peer = Peer(route=route, key=_key_of(frames[-1]))
+            try:
+                message = self._decoder.decode(frames[1].buffer)
+            except (msgspec.DecodeError, IndexError) as error:
+                log.warning("refused a message of %s: %s", peer.key or "a local peer", error)
+                await self.send(peer, self._refusal(f"malformed message: {error}"))
+                continue
+            rest = tuple(bytes(frame.buffer) for frame in frames[2:])
+            return Envelope(peer=peer, message=message, frames=rest)
+
+    async def send(self, peer: Peer, message: _Out) -> None:
+        """Send to one peer; silently dropped when that peer is gone."""
+        with suppress(zmq.ZMQError):
+            await self._socket.send_multipart([peer.route, self._encoder.encode(message)])
+
+    def close(self) -> None:
+        """Stop listening; what was sent but not delivered is dropped."""
+        self._socket.close(linger=200)
+        for path in self._unix:
+            path.unlink(missing_ok=True)
+
+
+class Dealer(Generic[_In, _Out]):
+    """A client's end: one server."""
+
+    def __init__(
+        self,
+        incoming: Any,
+        address: str,
+        *,
+        key: KeyPair | None = None,
+        server_key: str = "",
+        high_water: int = 1000,
+    ) -> None:
+        self._decoder: msgspec.msgpack.Decoder[_In] = msgspec.msgpack.Decoder(incoming)
+        self._encoder = msgspec.msgpack.Encoder()
+        self.address = address
+        self._socket = _context().socket(zmq.DEALER)
+        _tune(self._socket, high_water)
+        self._socket.immediate = True
+        if key is not None:
+            self._socket.curve_publickey = bytes.fromhex(key.public)
+            self._socket.curve_secretkey = bytes.fromhex(key.secret)
+            self._socket.curve_serverkey = bytes.fromhex(server_key)
+        try:
+            self._socket.connect(address)
+        except zmq.ZMQError as error:
+            self._socket.close(linger=0)
+            raise ConfigError(f"cannot connect to {address}: {error.strerror}") from None
+
+    async def send(self, message: _Out, *frames: bytes, timeout_s: float = 5.0) -> None:
+        """Send a message and raw frames behind it.
+
+        Raises:
+            NotConnectedError: nobody was there within the time; nothing stays queued.
+        """
+        parts = [self._encoder.encode(message), *frames]
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._socket.send_multipart(parts, copy=False)
+        except (TimeoutError, zmq.ZMQError):
+            raise NotConnectedError(f"nobody answers at {self.address}") from None
+
+    async def receive(self, timeout_s: float | None = None) -> _In:
+        """The next message.
+
+        Raises:
+            NotConnectedError: none came within the time.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    frames = await self._socket.recv_multipart()
+            except TimeoutError:
+                raise NotConnectedError(f"nobody answers at {self.address}") from None
+            try:
+                return self._decoder.decode(frames[0])
+            except msgspec.DecodeError as error:
+                log.warning("%s sent something malformed: %s", self.address, error)
+
+    def close(self, linger_s: float = 0.0) -> None:
+        """Disconnect; give what was sent so long to leave."""
+        self._socket.close(linger=int(linger_s * 1000))
+
+
+def _context() -> zmq.asyncio.Context:
+    return zmq.asyncio.Context.instance()
+
+
+def _tune(socket: zmq.asyncio.Socket, high_water: int) -> None:
+    socket.linger = 0
+    socket.sndhwm = high_water
+    socket.rcvhwm = high_water
+    socket.maxmsgsize = _MAX_MESSAGE_BYTES
+    socket.heartbeat_ivl = _HEARTBEAT_MS
+    socket.heartbeat_timeout = _HEARTBEAT_TIMEOUT_MS
+    socket.reconnect_ivl = 200
+    socket.reconnect_ivl_max = 5_000
+
+
+def _key_of(frame: zmq.Frame) -> str:
+    try:
+        return z85.decode(str(frame.get("User-Id"))).hex()
+    except (zmq.ZMQError, KeyError, ValueError):
+        return ""

@@ -1,0 +1,175 @@
+"""CURVE keys and the list of those who may speak to the master, as files in one folder.
+
+    keys/<name>.secret           a key pair of this machine's own, mode 0600
+    keys/builder/<name>          the public key of a builder that is allowed
+    keys/operator/<name>         the public key of a console that is allowed over TCP
+
+Keys are shown and stored as 64 hexadecimal digits: ZeroMQ's own spelling (Z85) has
+characters that a shell would interpret. The name in the list is what a builder is called.
+"""
+
+import os
+import re
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from piwheels.errors import ConfigError
+from piwheels.protocol.channels import KeyPair, new_key_pair
+
+MASTER = "master"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_KEY = re.compile(r"[0-9a-f]{64}")
+
+
+class Role(StrEnum):
+    """What a key lets its holder do."""
+
+    BUILDER = "builder"
+    OPERATOR = "operator"
+
+
+class AllowedKey(msgspec.Struct, frozen=True):
+    """A public key on the list."""
+
+    role: Role
+    name: str
+    public: str
+
+
+class KeyStore:
+    """The keys below one folder. The list is read anew when a file in it changes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._seen: dict[Role, tuple[int, dict[str, str]]] = {}
+
+    def pair(self, name: str) -> KeyPair | None:
+        """A key pair of this machine, or None when it has not been made.
+
+        Raises:
+            ConfigError: the file cannot be read or does not hold a key pair.
+        """
+        path = self._secret(name)
+        try:
+            return msgspec.toml.decode(path.read_bytes(), type=KeyPair)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}") from None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise ConfigError(f"{path} holds no key pair; make one with `piw key new`") from None
+
+    def require(self, name: str) -> KeyPair:
+        """A key pair of this machine that must be there.
+
+        Raises:
+            ConfigError: it is not.
+        """
+        pair = self.pair(name)
+        if pair is None:
+            raise ConfigError(f"no key in {self._secret(name)}: make it with `piw key new {name}`")
+        return pair
+
+    def make(self, name: str) -> KeyPair:
+        """Make and keep a key pair; one that exists is never overwritten.
+
+        Raises:
+            ConfigError: it exists, or cannot be written.
+        """
+        path = self._secret(name)
+        pair = new_key_pair()
+        text = f'public = "{pair.public}"\nsecret = "{pair.secret}"\n'
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            raise ConfigError(f"{path} exists; remove it first to make another key") from None
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}") from None
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        return pair
+
+    def ensure(self, name: str) -> KeyPair:
+        """The key pair of this name, made if need be."""
+        return self.pair(name) or self.make(name)
+
+    def allow(self, role: Role, name: str, public: str) -> None:
+        """Put a public key on the list under a name.
+
+        Raises:
+            ConfigError: the name or the key is malformed, or either is on the list already.
+        """
+        public = public.strip().lower()
+        if not _KEY.fullmatch(public):
+            raise ConfigError("a public key is 64 hexadecimal digits, as `piw key new` prints it")
+        for known in self.allowed():
+            if known.role is role and known.name == name and known.public != public:
+                raise ConfigError(f"{role} {name} has another key; `piw key revoke {name}` first")
+            if known.public == public and (known.role, known.name) != (role, name):
+                raise ConfigError(f"this is the key of {known.role} {known.name} already")
+        path = self._entry(role, name)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{public}\n")
+            os.utime(path.parent)
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}") from None
+
+    def revoke(self, name: str) -> list[AllowedKey]:
+        """Take every key of this name off the list; returns what was taken off.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        gone = [known for known in self.allowed() if known.name == name]
+        if not gone:
+            raise ConfigError(f"no key is allowed under the name {name}; see `piw key list`")
+        for known in gone:
+            self._entry(known.role, known.name).unlink(missing_ok=True)
+        return gone
+
+    def allowed(self) -> list[AllowedKey]:
+        """All that are on the list, builders first, by name."""
+        return [
+            AllowedKey(role=role, name=name, public=public)
+            for role in Role
+            for public, name in sorted(self._list(role).items(), key=lambda pair: pair[1])
+        ]
+
+    def name_of(self, role: Role, public: str) -> str | None:
+        """What the holder of a key is called in this role, or None when it is not allowed."""
+        return self._list(role).get(public)
+
+    def _list(self, role: Role) -> dict[str, str]:
+        folder = self.folder / role
+        try:
+            changed = folder.stat().st_mtime_ns
+        except FileNotFoundError:
+            return {}
+        seen = self._seen.get(role)
+        if seen and seen[0] == changed:
+            return seen[1]
+        names = {
+            path.read_text().strip(): path.name
+            for path in folder.iterdir()
+            if _NAME.fullmatch(path.name)
+        }
+        self._seen[role] = (changed, names)
+        return names
+
+    def _secret(self, name: str) -> Path:
+        return self.folder / f"{_checked(name)}.secret"
+
+    def _entry(self, role: Role, name: str) -> Path:
+        return self.folder / role / _checked(name)
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{name!r} is no name for a key: use letters, digits, '.', '_' and '-'")
+    return name
