@@ -1,0 +1,1 @@
+"""Who builds what: sessions with builders, jobs handed out, files taken in."""

@@ -1,0 +1,327 @@
+"""Jobs handed out to builders: the duty that joins sockets, sessions and the queue.
+
+Messages become events of the session machine; its instructions become replies, queue work
+and files to expect. Work on the database is done by one task in order, so that a slow
+database never delays a builder's sign of life.
+"""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from piwheels.db import catalog, jobs
+from piwheels.db.database import Database
+from piwheels.farm import sessions as machine
+from piwheels.farm.bulletin import Bulletin
+from piwheels.farm.logs import LogSpool
+from piwheels.farm.receive import Received, Receiver
+from piwheels.model import RETRYABLE, Build, Job, Outcome, Rules, Target, WheelFile
+from piwheels.protocol.channels import Peer, Router
+from piwheels.protocol.keys import KeyStore, Role
+from piwheels.protocol.messages import (
+    PROTOCOL,
+    BuilderChanged,
+    BuilderGone,
+    BuilderView,
+    FromBuilder,
+    Happened,
+    Hello,
+    JobEnded,
+    JobStarted,
+    Order,
+    Refused,
+    ToBuilder,
+)
+
+log = logging.getLogger(__name__)
+
+PAUSED = "paused"  # the setting that survives a restart
+_TICK_S = 1.0
+_SWEEP_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchOptions:
+    """How failures are treated."""
+
+    lost_after_s: float = 300.0
+    retry_delay_s: float = 600.0  # before the second try; doubled for each further one
+    max_attempts: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Greeting:
+    label: str
+    hello: Hello
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    what: str
+
+
+_Work = machine.Claim | machine.Release | machine.Settle | Received | _Greeting | _Note
+
+
+@dataclass(slots=True)
+class Dispatch:
+    """The duty on the builders' socket."""
+
+    db: Database
+    router: Router[FromBuilder, ToBuilder]
+    keys: KeyStore
+    rules: Rules
+    logs: LogSpool
+    bulletin: Bulletin
+    options: DispatchOptions = field(default_factory=DispatchOptions)
+    receiver: Receiver | None = None
+    targets: dict[str, Target] = field(default_factory=dict)
+    machine: machine.Sessions = field(init=False)
+    _peers: dict[str, Peer] = field(default_factory=dict)
+    _work: asyncio.Queue[_Work] = field(default_factory=asyncio.Queue)
+
+    def __post_init__(self) -> None:
+        self.machine = machine.Sessions(lost_after_s=self.options.lost_after_s)
+
+    async def run(self) -> None:
+        """Serve builders until cancelled."""
+        await self._recall()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen())
+            group.create_task(self._work_off())
+            group.create_task(self._tick())
+            group.create_task(self._heed_queue())
+
+    async def order(self, order: Order, labels: tuple[str, ...], who: str) -> list[str]:
+        """Give an order to builders; returns the labels of those that are there."""
+        there = [label for label in labels if label in self.machine.sessions]
+        await self._apply(machine.Ordered(order, tuple(there), who))
+        return there
+
+    async def pause(self, *, paused: bool) -> None:
+        """Stop or resume handing out jobs, and remember it across restarts."""
+        await self.db.retrying(
+            lambda: catalog.put_setting(self.db, PAUSED, "yes" if paused else "no")
+        )
+        await self._apply(machine.PauseChanged(paused))
+
+    @property
+    def paused(self) -> bool:
+        """Whether jobs are held back."""
+        return self.machine.paused
+
+    def builders(self) -> list[BuilderView]:
+        """Every builder that is there, by label."""
+        now = time.monotonic()
+        return [self.machine.view(label, now) for label in sorted(self.machine.sessions)]
+
+    async def add_target(self, target: Target) -> bool:
+        """Build for this target from now on; returns whether it is a new one."""
+        added = await self.db.retrying(lambda: catalog.add_target(self.db, target, self.rules))
+        self.targets[target.name] = target
+        if added:
+            await self._note(f"target {target.name} was added")
+        return added
+
+    async def finished(self, received: Received) -> None:
+        """The receiver is done with a build's files; have that recorded."""
+        await self._work.put(received)
+
+    # --- in ---
+
+    async def _recall(self) -> None:
+        db = self.db
+        self.targets = {
+            target.name: target for target in await db.retrying(lambda: catalog.targets(db))
+        }
+        self.machine.paused = await db.retrying(lambda: catalog.setting(db, PAUSED)) == "yes"
+        now = time.monotonic()
+        claims = await db.retrying(lambda: jobs.claims(db))
+        self.machine.orphans = {claim.builder: machine.Orphan(claim.job, now) for claim in claims}
+        if self.receiver is not None:
+            self.receiver.tidy({claim.job.build for claim in claims})
+
+    async def _listen(self) -> None:
+        while True:
+            envelope = await self.router.receive()
+            peer, message = envelope.peer, envelope.message
+            label = self.keys.name_of(Role.BUILDER, peer.key)
+            if label is None:
+                await self._turn_away(peer)
+                continue
+            self._peers[label] = peer
+            if not isinstance(message, Hello):
+                await self._apply(machine.Received(label, message))
+            elif message.protocol != PROTOCOL:
+                reason = (
+                    f"this master speaks protocol {PROTOCOL}, the builder {message.protocol} "
+                    f"(piwheels {message.version}); install the same piwheels on both"
+                )
+                await self.router.send(peer, Refused(reason=reason, fatal=True))
+            else:
+                await self._work.put(_Greeting(label, message))
+
+    async def _turn_away(self, peer: Peer) -> None:
+        gone = [label for label, known in self._peers.items() if known.key == peer.key]
+        for label in gone:
+            await self._apply(machine.Revoked(label))
+            self._peers.pop(label, None)
+        if not gone:
+            reason = "this builder's key is not on the master's list"
+            await self.router.send(peer, Refused(reason=reason, fatal=True))
+
+    async def _tick(self) -> None:
+        swept = time.monotonic()
+        while True:
+            await asyncio.sleep(_TICK_S)
+            self.logs.sync()
+            await self._apply(machine.Tick())
+            if time.monotonic() - swept >= _SWEEP_S:
+                swept = time.monotonic()
+                if await self.db.retrying(lambda: jobs.sweep(self.db)):
+                    await self._apply(machine.JobsWaiting())
+
+    async def _heed_queue(self) -> None:
+        async for _ in self.db.notifications("jobs"):
+            await self._apply(machine.JobsWaiting())
+
+    # --- out ---
+
+    async def _apply(self, event: machine.Event) -> None:
+        now = time.monotonic()
+        for instruction in self.machine.handle(event, now):
+            await self._carry_out(instruction, now)
+
+    async def _carry_out(self, instruction: machine.Instruction, now: float) -> None:
+        match instruction:
+            case machine.Reply(label, message):
+                if peer := self._peers.get(label):
+                    await self.router.send(peer, message)
+            case machine.KeepLog(build, offset, data):
+                self.logs.append(build, offset, data)
+            case machine.Drop(build):
+                if self.receiver is not None:
+                    self.receiver.drop(build)
+            case machine.Take(label, job, built):
+                if self.receiver is not None:
+                    await self.receiver.expect(label, job, built, self.targets[job.target])
+            case machine.Changed(label):
+                if label in self.machine.sessions:
+                    view = self.machine.view(label, now)
+                    self.bulletin.publish(BuilderChanged(builder=view))
+            case machine.Started(label, job):
+                self.bulletin.publish(_started(label, job))
+            case machine.Gone(label, reason):
+                self.bulletin.publish(BuilderGone(label=label))
+                await self._work.put(_Note(f"builder {label} left: {reason}"))
+            case machine.Claim() | machine.Release() | machine.Settle():
+                await self._work.put(instruction)
+
+    async def _work_off(self) -> None:
+        while True:
+            task = await self._work.get()
+            match task:
+                case _Greeting(label, hello):
+                    await self._welcome(label, hello)
+                case _Note(what):
+                    await self._note(what)
+                case machine.Claim(label, targets):
+                    await self._claim(label, targets)
+                case machine.Release(label, build):
+                    await self._release(label, build)
+                case machine.Settle(label, job, outcome, reason, duration_s, inputs):
+                    build = self._build(label, job, outcome, reason, duration_s, inputs)
+                    await self._settle(build, ())
+                case Received(label, job, built, outcome, reason, files):
+                    build = self._build(label, job, outcome, reason, built.duration_s, built.inputs)
+                    await self._settle(build, files)
+
+    async def _welcome(self, label: str, hello: Hello) -> None:
+        for target in hello.targets:
+            if target.name not in self.targets:
+                await self.add_target(target)
+        known = label in self.machine.sessions
+        log_bytes = self.logs.size(hello.busy) if hello.busy is not None else 0
+        await self._apply(machine.Received(label, hello, log_bytes))
+        if not known:
+            await self._note(f"builder {label} joined: {', '.join(t.name for t in hello.targets)}")
+
+    async def _claim(self, label: str, targets: tuple[str, ...]) -> None:
+        job = await self.db.retrying(lambda: jobs.claim(self.db, label, targets))
+        await self._apply(machine.Claimed(label, job))
+
+    async def _release(self, label: str, build: int) -> None:
+        if await self.db.retrying(lambda: jobs.release(self.db, label, build)):
+            self.logs.forget(build)
+
+    def _build(
+        self,
+        label: str,
+        job: Job,
+        outcome: Outcome,
+        reason: str,
+        duration_s: float,
+        inputs: tuple[str, ...],
+    ) -> Build:
+        return Build(
+            build=job.build,
+            project=job.project,
+            version=job.version,
+            target=job.target,
+            builder=label,
+            outcome=outcome,
+            reason=reason,
+            started_at=datetime.now(UTC) - timedelta(seconds=duration_s),
+            duration_s=duration_s,
+            attempt=job.attempt,
+            inputs=inputs,
+        )
+
+    async def _settle(self, build: Build, files: tuple[WheelFile, ...]) -> None:
+        self.logs.finish(build.build)
+        delay = self._retry_after(build)
+        stored = await self.db.retrying(
+            lambda: jobs.settle(self.db, build, files, self.rules, delay)
+        )
+        if stored:
+            self.bulletin.publish(_ended(build, files))
+        await self._apply(machine.Settled(build.builder, build.build, build.outcome, stored))
+
+    def _retry_after(self, build: Build) -> timedelta | None:
+        if build.outcome not in RETRYABLE or build.attempt >= self.options.max_attempts:
+            return None
+        if build.outcome is Outcome.LOST:
+            return timedelta(0)
+        return timedelta(seconds=self.options.retry_delay_s * 2 ** (build.attempt - 1))
+
+    async def _note(self, what: str) -> None:
+        log.info("%s", what)
+        await self.db.retrying(lambda: catalog.record_event(self.db, "master", what, "", ""))
+        self.bulletin.publish(Happened(at=datetime.now(UTC), who="master", what=what))
+
+
+def _started(label: str, job: Job) -> JobStarted:
+    return JobStarted(
+        at=datetime.now(UTC),
+        builder=label,
+        build=job.build,
+        project=job.project,
+        version=job.version,
+        target=job.target,
+    )
+
+
+def _ended(build: Build, files: tuple[WheelFile, ...]) -> JobEnded:
+    return JobEnded(
+        at=datetime.now(UTC),
+        builder=build.builder,
+        build=build.build,
+        project=build.project,
+        version=build.version,
+        target=build.target,
+        outcome=build.outcome,
+        duration_s=build.duration_s,
+        detail=", ".join(file.filename for file in files) or build.reason,
+    )

@@ -1,0 +1,89 @@
+"""Build logs: spooled as they stream in, gzipped into the served tree when a build is settled."""
+
+import gzip
+import os
+from pathlib import Path
+
+from piwheels.webroot import GZIP_LEVEL, Webroot, replace
+
+#: Where a log is cut; builders cut theirs at the same length.
+LARGEST_LOG_BYTES = 32 * 1024 * 1024
+
+
+class LogSpool:
+    """The logs of builds in hand, as plain files, and their way into the tree."""
+
+    def __init__(self, folder: Path, webroot: Webroot) -> None:
+        self._folder = folder
+        self._webroot = webroot
+        self._unsynced: set[int] = set()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def size(self, build: int) -> int:
+        """How much of a log has arrived, in bytes."""
+        try:
+            return self._path(build).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def append(self, build: int, offset: int, data: bytes) -> None:
+        """Add a piece that begins at offset; what is there already is not added twice.
+
+        A piece that would leave a gap is dropped: the builder sends it again after a Welcome.
+        """
+        there = self.size(build)
+        if offset > there or there >= LARGEST_LOG_BYTES:
+            return
+        fresh = data[there - offset :]
+        if not fresh:
+            return
+        with self._path(build).open("ab") as file:
+            file.write(fresh)
+        self._unsynced.add(build)
+
+    def sync(self) -> None:
+        """Make what has arrived survive a power cut."""
+        builds, self._unsynced = self._unsynced, set()
+        for build in builds:
+            try:
+                descriptor = os.open(self._path(build), os.O_RDONLY)
+            except FileNotFoundError:
+                continue
+            try:
+                os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def finish(self, build: int) -> None:
+        """Move a log into the served tree; one that never began becomes an empty one."""
+        path = self._path(build)
+        text = path.read_bytes() if path.exists() else b""
+        if text or not self._webroot.log(build).exists():
+            replace(self._webroot.log(build), gzip.compress(text, GZIP_LEVEL, mtime=0))
+        path.unlink(missing_ok=True)
+
+    def forget(self, build: int) -> None:
+        """Drop the log of a build that did not happen."""
+        self._path(build).unlink(missing_ok=True)
+
+    def read(self, build: int, offset: int, length: int) -> tuple[bytes, bool] | None:
+        """A piece of a log, and whether the log has ended; None when there is no such log."""
+        live = self._path(build)
+        try:
+            with live.open("rb") as file:
+                file.seek(offset)
+                return file.read(length), False
+        except FileNotFoundError:
+            return self._read_finished(build, offset, length)
+
+    def _read_finished(self, build: int, offset: int, length: int) -> tuple[bytes, bool] | None:
+        try:
+            with gzip.open(self._webroot.log(build), "rb") as file:
+                file.seek(offset)
+                piece = file.read(length)
+        except FileNotFoundError:
+            return None
+        return piece, len(piece) < length
+
+    def _path(self, build: int) -> Path:
+        return self._folder / f"{build}.log"

@@ -1,0 +1,246 @@
+"""Files taken in from builders: fetched, checked as hostile input, and only then published.
+
+Nothing that a builder says of a file is believed: the hash is computed anew, the wheel is
+read, and it has to be the job's. A wheel lies in the served tree before the database names
+it, so that no page can name a missing file.
+"""
+
+import asyncio
+import errno
+import hashlib
+import logging
+import shutil
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+from piwheels.errors import RefusedError
+from piwheels.farm.publishing import Publisher
+from piwheels.model import Job, Outcome, Target, WheelFile
+from piwheels.protocol.channels import Envelope, Peer, Router
+from piwheels.protocol.keys import KeyStore, Role
+from piwheels.protocol.messages import (
+    Built,
+    Chunk,
+    Fetch,
+    Fetched,
+    FileOffer,
+    FromSender,
+    Offer,
+    Refused,
+    ToSender,
+)
+from piwheels.protocol.transfer import Transfer
+
+log = logging.getLogger(__name__)
+
+#: A wheel may not be larger than this.
+LARGEST_WHEEL_BYTES = 4 * 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What became of a build's files: the file that is in the tree, or why there is none."""
+
+    label: str
+    job: Job
+    built: Built
+    outcome: Outcome
+    reason: str = ""
+    files: tuple[WheelFile, ...] = ()
+
+
+@dataclass(slots=True)
+class _Expected:
+    label: str
+    job: Job
+    built: Built
+    target: Target
+    offer: FileOffer
+    part: Path
+    file: BinaryIO | None = None
+    transfer: Transfer | None = None
+    checking: bool = False
+
+
+@dataclass(slots=True)
+class Receiver:
+    """The duty on the file socket.
+
+    `finished` is awaited with the result of every build whose files were expected.
+    """
+
+    router: Router[FromSender, ToSender]
+    keys: KeyStore
+    publisher: Publisher
+    spool: Path
+    finished: Callable[[Received], Awaitable[None]]
+    _expected: dict[int, _Expected] = field(default_factory=dict)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def run(self) -> None:
+        """Serve the file socket until cancelled."""
+        self.spool.mkdir(parents=True, exist_ok=True)
+        while True:
+            await self._handle(await self.router.receive())
+
+    async def expect(self, label: str, job: Job, built: Built, target: Target) -> None:
+        """Take the files of this build when its builder offers them."""
+        reason = _unacceptable(built.files)
+        if reason:
+            await self.finished(Received(label, job, built, Outcome.REFUSED, reason))
+            return
+        offer = built.files[0]
+        part = self.spool / str(job.build) / "wheel.part"
+        self._expected[job.build] = _Expected(label, job, built, target, offer, part)
+
+    def drop(self, build: int) -> None:
+        """Stop expecting a build's files, and forget what has arrived of them."""
+        expected = self._expected.pop(build, None)
+        if expected is not None and not expected.checking:
+            _close(expected)
+            shutil.rmtree(expected.part.parent, ignore_errors=True)
+
+    def tidy(self, claimed: set[int]) -> None:
+        """Remove parts of builds that nobody has in hand, left by an earlier master."""
+        self.spool.mkdir(parents=True, exist_ok=True)
+        for folder in self.spool.iterdir():
+            if not folder.name.isdigit() or int(folder.name) not in claimed:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    async def _handle(self, envelope: Envelope[FromSender]) -> None:
+        message, peer = envelope.message, envelope.peer
+        expected = self._expected.get(message.build)
+        label = self.keys.name_of(Role.BUILDER, peer.key)
+        if expected is None or expected.label != label or expected.checking:
+            note = "not expected"
+            answer = Fetched(build=message.build, filename=message.filename, note=note)
+            await self.router.send(peer, answer)
+            return
+        if message.filename != expected.offer.filename:
+            await self.router.send(peer, Refused(reason=f"{message.filename} was not announced"))
+            return
+        try:
+            if isinstance(message, Offer):
+                await self._begin(expected, message, peer)
+            else:
+                await self._accept(expected, message, envelope.frames, peer)
+        except OSError as error:
+            await self._give_up(expected, error)
+
+    async def _begin(self, expected: _Expected, offer: Offer, peer: Peer) -> None:
+        if offer.size_bytes != expected.offer.size_bytes:
+            await self.router.send(peer, Refused(reason="the size is not the one announced"))
+            return
+        _close(expected)
+        expected.part.parent.mkdir(parents=True, exist_ok=True)
+        expected.file = expected.part.open("ab")
+        start = min(expected.file.tell(), offer.size_bytes)
+        expected.transfer = Transfer(offer.size_bytes, start=start)
+        await self._ask_or_finish(expected, peer)
+
+    async def _accept(
+        self, expected: _Expected, chunk: Chunk, frames: tuple[bytes, ...], peer: Peer
+    ) -> None:
+        transfer, file = expected.transfer, expected.file
+        if transfer is None or file is None or len(frames) != 1:
+            await self.router.send(peer, Refused(reason="offer the file first"))
+            return
+        if not transfer.accept(chunk.offset, len(frames[0]), time.monotonic()):
+            await self.router.send(peer, Refused(reason="this is not the piece that was due"))
+            return
+        file.write(frames[0])
+        await self._ask_or_finish(expected, peer)
+
+    async def _ask_or_finish(self, expected: _Expected, peer: Peer) -> None:
+        transfer = expected.transfer
+        if transfer is None:
+            return
+        build, filename = expected.job.build, expected.offer.filename
+        if transfer.complete:
+            _close(expected)
+            expected.checking = True
+            await self.router.send(peer, Fetched(build=build, filename=filename))
+            task = asyncio.create_task(self._check(expected))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return
+        for piece in transfer.next_pieces(time.monotonic()):
+            fetch = Fetch(build=build, filename=filename, offset=piece.offset, length=piece.length)
+            await self.router.send(peer, fetch)
+
+    async def _check(self, expected: _Expected) -> None:
+        try:
+            wheel = await self._publish(expected)
+            result = Received(
+                expected.label, expected.job, expected.built, Outcome.BUILT, files=(wheel,)
+            )
+        except RefusedError as error:
+            log.warning("refused %s of %s: %s", expected.offer.filename, expected.label, error)
+            result = Received(
+                expected.label, expected.job, expected.built, Outcome.REFUSED, str(error)
+            )
+        except OSError as error:
+            await self._give_up(expected, error)
+            return
+        await self._conclude(expected, result)
+
+    async def _publish(self, expected: _Expected) -> WheelFile:
+        digest = await asyncio.to_thread(_sha256, expected.part)
+        if digest != expected.offer.sha256:
+            raise RefusedError(
+                f"{expected.offer.filename} arrived with the sha256 {digest}, "
+                f"not {expected.offer.sha256} as announced"
+            )
+        named = expected.part.with_name(expected.offer.filename)
+        expected.part.rename(named)
+        return await self.publisher.publish(
+            named, expected.job, expected.target, expected.offer.dependencies
+        )
+
+    async def _give_up(self, expected: _Expected, error: OSError) -> None:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        reason = f"the master could not keep the wheel: {error.strerror}"
+        log.error("%s (%s)", reason, expected.part)
+        outcome = Outcome.DISK_FULL if full else Outcome.BUILDER_FAILED
+        await self._conclude(
+            expected, Received(expected.label, expected.job, expected.built, outcome, reason)
+        )
+
+    async def _conclude(self, expected: _Expected, result: Received) -> None:
+        _close(expected)
+        await self.finished(result)
+        self._expected.pop(expected.job.build, None)
+        shutil.rmtree(expected.part.parent, ignore_errors=True)
+
+
+def _unacceptable(files: tuple[FileOffer, ...]) -> str:
+    """Why these files are not even fetched; "" when they are."""
+    if len(files) != 1:
+        return f"a build makes one wheel, and this one offers {len(files)}"
+    offer = files[0]
+    try:
+        parse_wheel_filename(offer.filename)
+    except InvalidWheelFilename as error:
+        return str(error)
+    if "/" in offer.filename or offer.filename.startswith("."):
+        return f"{offer.filename!r} is no name of a wheel"
+    if not 0 < offer.size_bytes <= LARGEST_WHEEL_BYTES:
+        return f"a wheel of {offer.size_bytes} bytes is not accepted"
+    return ""
+
+
+def _close(expected: _Expected) -> None:
+    if expected.file is not None:
+        expected.file.close()
+        expected.file = None
+    expected.transfer = None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
