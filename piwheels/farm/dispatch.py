@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from piwheels.db import catalog, jobs
 from piwheels.db.database import Database
-from piwheels.farm import sessions as machine
+from piwheels.farm import sessions
 from piwheels.farm.bulletin import Bulletin
 from piwheels.farm.logs import LogSpool
 from piwheels.farm.receive import Received, Receiver
@@ -62,7 +62,7 @@ class _Note:
     what: str
 
 
-_Work = machine.Claim | machine.Release | machine.Settle | Received | _Greeting | _Note
+_Work = sessions.Claim | sessions.Release | sessions.Settle | Received | _Greeting | _Note
 
 
 @dataclass(slots=True)
@@ -75,15 +75,15 @@ class Dispatch:
     rules: Rules
     logs: LogSpool
     bulletin: Bulletin
+    receiver: Receiver
     options: DispatchOptions = field(default_factory=DispatchOptions)
-    receiver: Receiver | None = None
     targets: dict[str, Target] = field(default_factory=dict)
-    machine: machine.Sessions = field(init=False)
+    machine: sessions.Sessions = field(init=False)
     _peers: dict[str, Peer] = field(default_factory=dict)
     _work: asyncio.Queue[_Work] = field(default_factory=asyncio.Queue)
 
     def __post_init__(self) -> None:
-        self.machine = machine.Sessions(lost_after_s=self.options.lost_after_s)
+        self.machine = sessions.Sessions(lost_after_s=self.options.lost_after_s)
 
     async def run(self) -> None:
         """Serve builders until cancelled."""
@@ -93,11 +93,12 @@ class Dispatch:
             group.create_task(self._work_off())
             group.create_task(self._tick())
             group.create_task(self._heed_queue())
+            group.create_task(self._heed_receiver())
 
     async def order(self, order: Order, labels: tuple[str, ...], who: str) -> list[str]:
         """Give an order to builders; returns the labels of those that are there."""
         there = [label for label in labels if label in self.machine.sessions]
-        await self._apply(machine.Ordered(order, tuple(there), who))
+        await self._apply(sessions.Ordered(order, tuple(there), who))
         return there
 
     async def pause(self, *, paused: bool) -> None:
@@ -105,7 +106,7 @@ class Dispatch:
         await self.db.retrying(
             lambda: catalog.put_setting(self.db, PAUSED, "yes" if paused else "no")
         )
-        await self._apply(machine.PauseChanged(paused))
+        await self._apply(sessions.PauseChanged(paused))
 
     @property
     def paused(self) -> bool:
@@ -125,10 +126,6 @@ class Dispatch:
             await self._note(f"target {target.name} was added")
         return added
 
-    async def finished(self, received: Received) -> None:
-        """The receiver is done with a build's files; have that recorded."""
-        await self._work.put(received)
-
     # --- in ---
 
     async def _recall(self) -> None:
@@ -139,9 +136,8 @@ class Dispatch:
         self.machine.paused = await db.retrying(lambda: catalog.setting(db, PAUSED)) == "yes"
         now = time.monotonic()
         claims = await db.retrying(lambda: jobs.claims(db))
-        self.machine.orphans = {claim.builder: machine.Orphan(claim.job, now) for claim in claims}
-        if self.receiver is not None:
-            self.receiver.tidy({claim.job.build for claim in claims})
+        self.machine.orphans = {claim.builder: sessions.Orphan(claim.job, now) for claim in claims}
+        self.receiver.tidy({claim.job.build for claim in claims})
 
     async def _listen(self) -> None:
         while True:
@@ -153,7 +149,7 @@ class Dispatch:
                 continue
             self._peers[label] = peer
             if not isinstance(message, Hello):
-                await self._apply(machine.Received(label, message))
+                await self._apply(sessions.Received(label, message))
             elif message.protocol != PROTOCOL:
                 reason = (
                     f"this master speaks protocol {PROTOCOL}, the builder {message.protocol} "
@@ -166,7 +162,7 @@ class Dispatch:
     async def _turn_away(self, peer: Peer) -> None:
         gone = [label for label, known in self._peers.items() if known.key == peer.key]
         for label in gone:
-            await self._apply(machine.Revoked(label))
+            await self._apply(sessions.Revoked(label))
             self._peers.pop(label, None)
         if not gone:
             reason = "this builder's key is not on the master's list"
@@ -177,47 +173,56 @@ class Dispatch:
         while True:
             await asyncio.sleep(_TICK_S)
             self.logs.sync()
-            await self._apply(machine.Tick())
+            await self._apply(sessions.Tick())
             if time.monotonic() - swept >= _SWEEP_S:
                 swept = time.monotonic()
                 if await self.db.retrying(lambda: jobs.sweep(self.db)):
-                    await self._apply(machine.JobsWaiting())
+                    await self._apply(sessions.JobsWaiting())
 
     async def _heed_queue(self) -> None:
         async for _ in self.db.notifications("jobs"):
-            await self._apply(machine.JobsWaiting())
+            await self._apply(sessions.JobsWaiting())
+
+    async def _heed_receiver(self) -> None:
+        while True:
+            await self._work.put(await self.receiver.results.get())
 
     # --- out ---
 
-    async def _apply(self, event: machine.Event) -> None:
+    async def _apply(self, event: sessions.Event) -> None:
         now = time.monotonic()
         for instruction in self.machine.handle(event, now):
             await self._carry_out(instruction, now)
 
-    async def _carry_out(self, instruction: machine.Instruction, now: float) -> None:
+    async def _carry_out(self, instruction: sessions.Instruction, now: float) -> None:
         match instruction:
-            case machine.Reply(label, message):
+            case sessions.Reply(label, message):
                 if peer := self._peers.get(label):
                     await self.router.send(peer, message)
-            case machine.KeepLog(build, offset, data):
+            case sessions.Claim() | sessions.Release() | sessions.Settle():
+                await self._work.put(instruction)
+            case sessions.KeepLog(build, offset, data):
                 self.logs.append(build, offset, data)
-            case machine.Drop(build):
-                if self.receiver is not None:
-                    self.receiver.drop(build)
-            case machine.Take(label, job, built):
-                if self.receiver is not None:
-                    await self.receiver.expect(label, job, built, self.targets[job.target])
-            case machine.Changed(label):
+            case sessions.Drop(build):
+                self.receiver.drop(build)
+            case sessions.Take(label, job, built):
+                await self.receiver.expect(label, job, built, self.targets[job.target])
+            case sessions.Changed() | sessions.Started() | sessions.Gone():
+                await self._tell(instruction, now)
+
+    async def _tell(
+        self, news: sessions.Changed | sessions.Started | sessions.Gone, now: float
+    ) -> None:
+        match news:
+            case sessions.Changed(label):
                 if label in self.machine.sessions:
                     view = self.machine.view(label, now)
                     self.bulletin.publish(BuilderChanged(builder=view))
-            case machine.Started(label, job):
+            case sessions.Started(label, job):
                 self.bulletin.publish(_started(label, job))
-            case machine.Gone(label, reason):
+            case sessions.Gone(label, reason):
                 self.bulletin.publish(BuilderGone(label=label))
                 await self._work.put(_Note(f"builder {label} left: {reason}"))
-            case machine.Claim() | machine.Release() | machine.Settle():
-                await self._work.put(instruction)
 
     async def _work_off(self) -> None:
         while True:
@@ -227,16 +232,14 @@ class Dispatch:
                     await self._welcome(label, hello)
                 case _Note(what):
                     await self._note(what)
-                case machine.Claim(label, targets):
+                case sessions.Claim(label, targets):
                     await self._claim(label, targets)
-                case machine.Release(label, build):
+                case sessions.Release(label, build):
                     await self._release(label, build)
-                case machine.Settle(label, job, outcome, reason, duration_s, inputs):
-                    build = self._build(label, job, outcome, reason, duration_s, inputs)
-                    await self._settle(build, ())
-                case Received(label, job, built, outcome, reason, files):
-                    build = self._build(label, job, outcome, reason, built.duration_s, built.inputs)
-                    await self._settle(build, files)
+                case sessions.Settle():
+                    await self._settle(_build(task), ())
+                case Received():
+                    await self._settle(_build(task), task.files)
 
     async def _welcome(self, label: str, hello: Hello) -> None:
         for target in hello.targets:
@@ -244,40 +247,17 @@ class Dispatch:
                 await self.add_target(target)
         known = label in self.machine.sessions
         log_bytes = self.logs.size(hello.busy) if hello.busy is not None else 0
-        await self._apply(machine.Received(label, hello, log_bytes))
+        await self._apply(sessions.Received(label, hello, log_bytes))
         if not known:
             await self._note(f"builder {label} joined: {', '.join(t.name for t in hello.targets)}")
 
     async def _claim(self, label: str, targets: tuple[str, ...]) -> None:
         job = await self.db.retrying(lambda: jobs.claim(self.db, label, targets))
-        await self._apply(machine.Claimed(label, job))
+        await self._apply(sessions.Claimed(label, job))
 
     async def _release(self, label: str, build: int) -> None:
         if await self.db.retrying(lambda: jobs.release(self.db, label, build)):
             self.logs.forget(build)
-
-    def _build(
-        self,
-        label: str,
-        job: Job,
-        outcome: Outcome,
-        reason: str,
-        duration_s: float,
-        inputs: tuple[str, ...],
-    ) -> Build:
-        return Build(
-            build=job.build,
-            project=job.project,
-            version=job.version,
-            target=job.target,
-            builder=label,
-            outcome=outcome,
-            reason=reason,
-            started_at=datetime.now(UTC) - timedelta(seconds=duration_s),
-            duration_s=duration_s,
-            attempt=job.attempt,
-            inputs=inputs,
-        )
 
     async def _settle(self, build: Build, files: tuple[WheelFile, ...]) -> None:
         self.logs.finish(build.build)
@@ -287,7 +267,7 @@ class Dispatch:
         )
         if stored:
             self.bulletin.publish(_ended(build, files))
-        await self._apply(machine.Settled(build.builder, build.build, build.outcome, stored))
+        await self._apply(sessions.Settled(build.builder, build.build, build.outcome, stored))
 
     def _retry_after(self, build: Build) -> timedelta | None:
         if build.outcome not in RETRYABLE or build.attempt >= self.options.max_attempts:
@@ -300,6 +280,27 @@ class Dispatch:
         log.info("%s", what)
         await self.db.retrying(lambda: catalog.record_event(self.db, "master", what, "", ""))
         self.bulletin.publish(Happened(at=datetime.now(UTC), who="master", what=what))
+
+
+def _build(ended: sessions.Settle | Received) -> Build:
+    job = ended.job
+    if isinstance(ended, Received):
+        duration_s, inputs = ended.built.duration_s, ended.built.inputs
+    else:
+        duration_s, inputs = ended.duration_s, ended.inputs
+    return Build(
+        build=job.build,
+        project=job.project,
+        version=job.version,
+        target=job.target,
+        builder=ended.label,
+        outcome=ended.outcome,
+        reason=ended.reason,
+        started_at=datetime.now(UTC) - timedelta(seconds=duration_s),
+        duration_s=duration_s,
+        attempt=job.attempt,
+        inputs=inputs,
+    )
 
 
 def _started(label: str, job: Job) -> JobStarted:

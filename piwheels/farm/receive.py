@@ -11,7 +11,6 @@ import hashlib
 import logging
 import shutil
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -71,14 +70,14 @@ class _Expected:
 class Receiver:
     """The duty on the file socket.
 
-    `finished` is awaited with the result of every build whose files were expected.
+    `results` gets one entry for every build whose files were expected.
     """
 
     router: Router[FromSender, ToSender]
     keys: KeyStore
     publisher: Publisher
     spool: Path
-    finished: Callable[[Received], Awaitable[None]]
+    results: asyncio.Queue[Received] = field(default_factory=asyncio.Queue)
     _expected: dict[int, _Expected] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -92,7 +91,7 @@ class Receiver:
         """Take the files of this build when its builder offers them."""
         reason = _unacceptable(built.files)
         if reason:
-            await self.finished(Received(label, job, built, Outcome.REFUSED, reason))
+            self.results.put_nowait(Received(label, job, built, Outcome.REFUSED, reason))
             return
         offer = built.files[0]
         part = self.spool / str(job.build) / "wheel.part"
@@ -213,7 +212,7 @@ class Receiver:
 
     async def _conclude(self, expected: _Expected, result: Received) -> None:
         _close(expected)
-        await self.finished(result)
+        self.results.put_nowait(result)
         self._expected.pop(expected.job.build, None)
         shutil.rmtree(expected.part.parent, ignore_errors=True)
 
