@@ -4,10 +4,8 @@ import gzip
 import os
 from pathlib import Path
 
+from piwheels.protocol.messages import LARGEST_LOG_BYTES
 from piwheels.webroot import GZIP_LEVEL, Webroot, replace
-
-#: Where a log is cut; builders cut theirs at the same length.
-LARGEST_LOG_BYTES = 32 * 1024 * 1024
 
 
 class LogSpool:

@@ -17,6 +17,9 @@ PROTOCOL = 1
 #: The largest piece of a file that one message carries, in bytes.
 CHUNK_BYTES = 256 * 1024
 
+#: Builders cut a log at this length, and the master too.
+LARGEST_LOG_BYTES = 32 * 1024 * 1024
+
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Base of every message."""

@@ -1,0 +1,129 @@
+"""The asking end of the control socket: commands out, answers and events in.
+
+A command is never queued for a master that is away: it fails at once, with one line.
+"""
+
+import asyncio
+import getpass
+import itertools
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from types import TracebackType
+from typing import Self, TypeVar
+
+from piwheels.errors import PiwheelsError, RefusedError
+from piwheels.protocol.channels import Dealer, KeyPair, NotConnectedError
+from piwheels.protocol.messages import Body, Command, Problem, Reply, ReplyBody
+
+_Wanted = TypeVar("_Wanted")
+
+CONNECT_S = 3.0
+ANSWER_S = 60.0
+
+
+class NoMasterError(PiwheelsError):
+    """Nobody answers on the control socket."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"no master answers at {address}; is `piw master` or `piw up` running, "
+            "and is this the right piwheels.toml (--config)?"
+        )
+
+
+def operator() -> str:
+    """Who is asking: login and host."""
+    try:
+        login = getpass.getuser()
+    except (KeyError, OSError):
+        login = "unknown"
+    return f"{login}@{socket.gethostname()}"
+
+
+class ControlClient:
+    """A connection to a master's control socket."""
+
+    def __init__(
+        self, address: str, *, key: KeyPair | None = None, server_key: str = "", who: str = ""
+    ) -> None:
+        self.address = address
+        self._who = who or operator()
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Queue[ReplyBody]] = {}
+        self._dealer: Dealer[Reply, Command] = Dealer(
+            Reply, address, key=key, server_key=server_key
+        )
+        self._reader: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._reader = asyncio.create_task(self._read())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._reader
+        self._dealer.close()
+
+    async def ask(
+        self, body: Body, wanted: type[_Wanted], *, timeout_s: float = ANSWER_S
+    ) -> _Wanted:
+        """Send a command and return its one answer.
+
+        Raises:
+            NoMasterError: nobody answers.
+            RefusedError: the master would not, and its reason.
+        """
+        async with self.stream(body) as answers:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    answer = await answers.get()
+            except TimeoutError:
+                raise NoMasterError(self.address) from None
+        if isinstance(answer, Problem):
+            raise RefusedError(answer.reason)
+        if not isinstance(answer, wanted):
+            raise RefusedError(f"the master answered with {type(answer).__name__}; odd")
+        return answer
+
+    @asynccontextmanager
+    async def stream(self, body: Body) -> AsyncIterator[asyncio.Queue[ReplyBody]]:
+        """Send a command whose answers keep coming; gives the queue of them.
+
+        Raises:
+            NoMasterError: nobody is there.
+        """
+        number = next(self._numbers)
+        queue: asyncio.Queue[ReplyBody] = asyncio.Queue()
+        self._waiting[number] = queue
+        try:
+            await self.tell(number, body)
+            yield queue
+        finally:
+            self._waiting.pop(number, None)
+
+    async def tell(self, number: int, body: Body) -> None:
+        """Send a command under a number that is in use: a further part of an earlier one.
+
+        Raises:
+            NoMasterError: nobody is there.
+        """
+        command = Command(number=number, operator=self._who, body=body)
+        try:
+            await self._dealer.send(command, timeout_s=CONNECT_S)
+        except NotConnectedError:
+            raise NoMasterError(self.address) from None
+
+    async def _read(self) -> None:
+        while True:
+            reply = await self._dealer.receive()
+            queue = self._waiting.get(reply.number)
+            if queue is not None:
+                queue.put_nowait(reply.body)
