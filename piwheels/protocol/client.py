@@ -41,6 +41,43 @@ def operator() -> str:
     return f"{login}@{socket.gethostname()}"
 
 
+class Conversation:
+    """A command and the answers that keep coming to it."""
+
+    def __init__(self, client: "ControlClient", number: int) -> None:
+        self._client = client
+        self._number = number
+        self._answers: asyncio.Queue[ReplyBody] = asyncio.Queue()
+
+    def heard(self, body: ReplyBody) -> None:
+        """Take in an answer."""
+        self._answers.put_nowait(body)
+
+    async def next(self, timeout_s: float | None = ANSWER_S) -> ReplyBody:
+        """The next answer; None waits for ever.
+
+        Raises:
+            NoMasterError: none came within the time.
+            RefusedError: the master would not, and its reason.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                answer = await self._answers.get()
+        except TimeoutError:
+            raise NoMasterError(self._client.address) from None
+        if isinstance(answer, Problem):
+            raise RefusedError(answer.reason)
+        return answer
+
+    async def tell(self, body: Body) -> None:
+        """Send a further part of the command.
+
+        Raises:
+            NoMasterError: nobody is there.
+        """
+        await self._client.send(self._number, body)
+
+
 class ControlClient:
     """A connection to a master's control socket."""
 
@@ -50,7 +87,7 @@ class ControlClient:
         self.address = address
         self._who = who or operator()
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, asyncio.Queue[ReplyBody]] = {}
+        self._talks: dict[int, Conversation] = {}
         self._dealer: Dealer[Reply, Command] = Dealer(
             Reply, address, key=key, server_key=server_key
         )
@@ -81,36 +118,30 @@ class ControlClient:
             NoMasterError: nobody answers.
             RefusedError: the master would not, and its reason.
         """
-        async with self.stream(body) as answers:
-            try:
-                async with asyncio.timeout(timeout_s):
-                    answer = await answers.get()
-            except TimeoutError:
-                raise NoMasterError(self.address) from None
-        if isinstance(answer, Problem):
-            raise RefusedError(answer.reason)
+        async with self.stream(body) as talk:
+            answer = await talk.next(timeout_s)
         if not isinstance(answer, wanted):
             raise RefusedError(f"the master answered with {type(answer).__name__}; odd")
         return answer
 
     @asynccontextmanager
-    async def stream(self, body: Body) -> AsyncIterator[asyncio.Queue[ReplyBody]]:
-        """Send a command whose answers keep coming; gives the queue of them.
+    async def stream(self, body: Body) -> AsyncIterator[Conversation]:
+        """Send a command whose answers keep coming.
 
         Raises:
             NoMasterError: nobody is there.
         """
         number = next(self._numbers)
-        queue: asyncio.Queue[ReplyBody] = asyncio.Queue()
-        self._waiting[number] = queue
+        talk = Conversation(self, number)
+        self._talks[number] = talk
         try:
-            await self.tell(number, body)
-            yield queue
+            await self.send(number, body)
+            yield talk
         finally:
-            self._waiting.pop(number, None)
+            self._talks.pop(number, None)
 
-    async def tell(self, number: int, body: Body) -> None:
-        """Send a command under a number that is in use: a further part of an earlier one.
+    async def send(self, number: int, body: Body) -> None:
+        """Send a command under a number.
 
         Raises:
             NoMasterError: nobody is there.
@@ -124,6 +155,6 @@ class ControlClient:
     async def _read(self) -> None:
         while True:
             reply = await self._dealer.receive()
-            queue = self._waiting.get(reply.number)
-            if queue is not None:
-                queue.put_nowait(reply.body)
+            talk = self._talks.get(reply.number)
+            if talk is not None:
+                talk.heard(reply.body)
