@@ -181,7 +181,7 @@ def to_toml(values: Mapping[str, Any]) -> str:
             section = part
         plain = [str(item) for item in value] if isinstance(value, (list, tuple)) else value
         plain = str(plain) if isinstance(plain, Path) else plain
-        lines.append(f"{name} = {json.dumps(plain)}")
+        lines.append(f"{name} = {json.dumps(plain, ensure_ascii=False)}")
     return "\n".join(lines) + "\n"
 
 

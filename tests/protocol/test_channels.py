@@ -1,0 +1,142 @@
+"""The sockets, with real ZeroMQ and real CURVE."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import zmq
+import zmq.asyncio
+
+from piwheels.errors import ConfigError
+from piwheels.protocol import messages as m
+from piwheels.protocol.channels import Dealer, Gate, NotConnectedError, Router, new_key_pair
+from piwheels.protocol.keys import KeyStore, Role
+
+BuilderRouter = Router[m.FromBuilder, m.ToBuilder]
+BuilderDealer = Dealer[m.ToBuilder, m.FromBuilder]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> KeyStore:
+    store = KeyStore(tmp_path / "keys")
+    store.make("master")
+    return store
+
+
+@pytest.fixture
+async def router(store: KeyStore) -> AsyncIterator[BuilderRouter]:
+    async with Gate(lambda role, key: store.name_of(Role(role), key) is not None) as gate:
+        gate.guard(Role.BUILDER)
+        router: BuilderRouter = Router(m.FromBuilder, lambda reason: m.Refused(reason=reason))
+        yield router
+        router.close()
+
+
+def dealer(store: KeyStore, address: str, name: str) -> BuilderDealer:
+    return Dealer(
+        m.ToBuilder,
+        address,
+        key=store.ensure(name),
+        server_key=store.require("master").public,
+    )
+
+
+async def test_an_allowed_builder_is_heard_and_known_by_its_key(
+    store: KeyStore, router: BuilderRouter
+) -> None:
+    address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
+    store.allow(Role.BUILDER, "pi1", store.ensure("one").public)
+    peer = dealer(store, address, "one")
+    await peer.send(m.Bye(reason="x"), b"raw")
+    envelope = await router.receive()
+    assert envelope.message == m.Bye(reason="x")
+    assert envelope.frames == (b"raw",)
+    assert store.name_of(Role.BUILDER, envelope.peer.key) == "pi1"
+    await router.send(envelope.peer, m.Continue())
+    assert await peer.receive(5) == m.Continue()
+    peer.close()
+
+
+async def test_a_key_that_is_not_allowed_gets_no_connection(
+    store: KeyStore, router: BuilderRouter
+) -> None:
+    address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
+    peer = dealer(store, address, "stranger")
+    with pytest.raises(NotConnectedError):
+        await peer.send(m.Bye(), timeout_s=0.5)
+    peer.close()
+
+
+async def test_a_server_that_is_not_the_one_expected_gets_no_message(
+    store: KeyStore, router: BuilderRouter
+) -> None:
+    address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
+    store.allow(Role.BUILDER, "pi1", store.ensure("one").public)
+    peer: BuilderDealer = Dealer(
+        m.ToBuilder, address, key=store.require("one"), server_key=new_key_pair().public
+    )
+    with pytest.raises(NotConnectedError):
+        await peer.send(m.Bye(), timeout_s=0.5)
+    peer.close()
+
+
+@pytest.mark.parametrize("junk", [b"junk", b"", b"\x81\xa4type\xa6Nobody", b"\xff" * 1000])
+async def test_a_malformed_message_is_refused_and_the_next_one_heard(
+    store: KeyStore, router: BuilderRouter, tmp_path: Path, junk: bytes
+) -> None:
+    address = f"ipc://{tmp_path}/s"
+    router.bind(address)
+    context = zmq.asyncio.Context.instance()
+    socket = context.socket(zmq.DEALER)
+    socket.connect(address)
+    await socket.send(junk)
+    good: BuilderDealer = Dealer(m.ToBuilder, address)
+    await good.send(m.Bye(reason="fine"))
+    async with asyncio.timeout(5):
+        assert (await router.receive()).message == m.Bye(reason="fine")
+        assert b"malformed" in await socket.recv()
+    good.close()
+    socket.close(linger=0)
+
+
+async def test_a_message_without_a_peer_is_not_kept_for_one(tmp_path: Path) -> None:
+    address = f"ipc://{tmp_path}/s"
+    peer: BuilderDealer = Dealer(m.ToBuilder, address)
+    with pytest.raises(NotConnectedError, match="nobody answers"):
+        await peer.send(m.Bye(reason="early"), timeout_s=0.2)
+    router: BuilderRouter = Router(m.FromBuilder, lambda reason: m.Refused(reason=reason))
+    router.bind(address)
+    await peer.send(m.Bye(reason="late"))
+    async with asyncio.timeout(5):
+        assert (await router.receive()).message == m.Bye(reason="late")
+    peer.close()
+    router.close()
+
+
+async def test_a_unix_socket_is_for_its_owner_and_group(
+    router: BuilderRouter, tmp_path: Path
+) -> None:
+    router.bind(f"ipc://{tmp_path}/s")
+    assert (tmp_path / "s").stat().st_mode & 0o777 == 0o660
+
+
+async def test_tcp_without_keys_is_refused(router: BuilderRouter) -> None:
+    with pytest.raises(ConfigError, match="only ipc"):
+        router.bind("tcp://127.0.0.1:*")
+
+
+async def test_a_port_in_use_is_named(store: KeyStore, router: BuilderRouter) -> None:
+    key = store.require("master")
+    address = router.bind("tcp://127.0.0.1:*", key=key, domain=Role.BUILDER)
+    second: BuilderRouter = Router(m.FromBuilder, lambda reason: m.Refused(reason=reason))
+    with pytest.raises(ConfigError, match=f"cannot listen at {address}: Address already in use"):
+        second.bind(address, key=key, domain=Role.BUILDER)
+    second.close()
+
+
+async def test_a_socket_path_that_is_too_long_is_named(
+    router: BuilderRouter, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="too long for a Unix socket"):
+        router.bind(f"ipc://{tmp_path}/{'x' * 120}/s")

@@ -1,0 +1,84 @@
+"""Keys in files, and the list of those who may connect."""
+
+from pathlib import Path
+
+import pytest
+
+from piwheels.errors import ConfigError
+from piwheels.protocol.keys import KeyStore, Role
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> KeyStore:
+    return KeyStore(tmp_path / "keys")
+
+
+def test_a_key_pair_is_kept_for_its_owner_alone(store: KeyStore) -> None:
+    pair = store.make("builder")
+    path = store.folder / "builder.secret"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert KeyStore(store.folder).pair("builder") == pair
+    assert pair.secret not in repr(pair.public)
+
+
+def test_an_existing_key_is_never_overwritten(store: KeyStore) -> None:
+    pair = store.make("builder")
+    with pytest.raises(ConfigError, match="exists"):
+        store.make("builder")
+    assert store.pair("builder") == pair
+
+
+def test_a_missing_key_says_how_to_make_it(store: KeyStore) -> None:
+    with pytest.raises(ConfigError, match="piw key new builder"):
+        store.require("builder")
+
+
+def test_a_broken_key_file_is_named(store: KeyStore) -> None:
+    store.make("builder")
+    (store.folder / "builder.secret").write_text("nonsense")
+    with pytest.raises(ConfigError, match="holds no key pair"):
+        store.pair("builder")
+
+
+def test_allowing_and_revoking_is_seen_by_a_running_process(store: KeyStore) -> None:
+    public = store.make("b").public
+    running = KeyStore(store.folder)
+    assert running.name_of(Role.BUILDER, public) is None
+    store.allow(Role.BUILDER, "pi1", public)
+    assert running.name_of(Role.BUILDER, public) == "pi1"
+    assert running.name_of(Role.OPERATOR, public) is None
+    assert [gone.name for gone in store.revoke("pi1")] == ["pi1"]
+    assert running.name_of(Role.BUILDER, public) is None
+
+
+def test_allowing_twice_is_the_same_as_once(store: KeyStore) -> None:
+    public = store.make("b").public
+    store.allow(Role.BUILDER, "pi1", public)
+    store.allow(Role.BUILDER, "pi1", public.upper())
+    assert [(item.name, item.public) for item in store.allowed()] == [("pi1", public)]
+
+
+def test_a_name_stands_for_one_key_and_a_key_for_one_name(store: KeyStore) -> None:
+    first, second = store.make("a").public, store.make("b").public
+    store.allow(Role.BUILDER, "pi1", first)
+    with pytest.raises(ConfigError, match="has another key"):
+        store.allow(Role.BUILDER, "pi1", second)
+    with pytest.raises(ConfigError, match="the key of builder pi1 already"):
+        store.allow(Role.BUILDER, "pi2", first)
+
+
+@pytest.mark.parametrize("key", ["", "zz" * 32, "ab" * 31, "../etc/passwd"])
+def test_what_is_no_key_is_refused(store: KeyStore, key: str) -> None:
+    with pytest.raises(ConfigError, match="64 hexadecimal digits"):
+        store.allow(Role.BUILDER, "pi1", key)
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "x" * 64])
+def test_what_is_no_name_is_refused(store: KeyStore, name: str) -> None:
+    with pytest.raises(ConfigError, match="no name for a key"):
+        store.allow(Role.BUILDER, name, "ab" * 32)
+
+
+def test_revoking_an_unknown_name_says_so(store: KeyStore) -> None:
+    with pytest.raises(ConfigError, match="piw key list"):
+        store.revoke("nobody")

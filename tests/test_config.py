@@ -1,0 +1,152 @@
+"""What the configuration accepts, where it looks, and how it refuses."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from piwheels.config import Setting, load, to_toml, variable
+from piwheels.errors import ConfigError
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def setting(settings: tuple[Setting, ...], key: str) -> Setting:
+    return next(item for item in settings if item.key == key)
+
+
+def test_without_a_file_everything_has_a_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    loaded = load(environ={"HOME": str(tmp_path)})
+    assert loaded.file is None
+    assert {item.origin for item in loaded.settings} == {"default"}
+
+
+def test_options_beat_variables_beat_the_file_beat_defaults(tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "piwheels.toml",
+        '[database]\ndsn = "file"\n[builder]\nmaster = "file"\ntimeout_s = 5\n',
+    )
+    environ = {"PIWHEELS_DATABASE_DSN": "variable", "PIWHEELS_BUILDER_MASTER": "variable"}
+    loaded = load(
+        file, options={"builder.master": "option", "builder.label": None}, environ=environ
+    )
+    found = {
+        key: (setting(loaded.settings, key).value, setting(loaded.settings, key).origin)
+        for key in ("builder.master", "database.dsn", "builder.timeout_s", "builder.sandbox")
+    }
+    assert found == {
+        "builder.master": ("option", "option"),
+        "database.dsn": ("variable", "PIWHEELS_DATABASE_DSN"),
+        "builder.timeout_s": (5.0, str(file)),
+        "builder.sandbox": (True, "default"),
+    }
+    assert loaded.config.builder.master == "option"
+
+
+def test_files_are_looked_for_where_people_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, home = tmp_path / "here", tmp_path / "home"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    in_home = write(home / ".config/piwheels/piwheels.toml", "")
+    assert load(environ={"HOME": str(home)}).file == in_home
+    write(here / "piwheels.toml", "")
+    assert load(environ={"HOME": str(home)}).file == Path("piwheels.toml")
+    named = write(tmp_path / "other.toml", "")
+    environ = {"HOME": str(home), "PIWHEELS_CONFIG": str(named)}
+    assert load(environ=environ).file == named
+
+
+def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "piwheels.toml",
+        '[webroot]\nroot = "www"\n[master]\ncontrol = "ipc://run/c"\nkeys = "/k"\n',
+    )
+    config = load(file, environ={}).config
+    assert config.webroot.root == tmp_path / "www"
+    assert config.master.control == f"ipc://{tmp_path}/run/c"
+    assert config.master.keys == Path("/k")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[database\n", "not valid TOML"),
+        ("[databse]\n", r"unknown section \[databse\]"),
+        ('[database]\ndns = "x"\n', "unknown key database.dns; .* has dsn"),
+        ("[database]\ndsn = 5\n", "database.dsn: Expected `str`, got `int`"),
+        ('[builder]\ntimeout_s = "long"\n', "builder.timeout_s"),
+        ("[builder]\nbinds = [1]\n", "builder.binds"),
+        ('database = "x"\n', "unknown section"),
+    ],
+)
+def test_a_broken_file_is_refused_naming_file_and_key(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
+    file = write(tmp_path / "piwheels.toml", text)
+    with pytest.raises(ConfigError, match=complaint) as error:
+        load(file, environ={})
+    assert str(file) in str(error.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--config names"):
+        load(tmp_path / "none.toml", environ={})
+    with pytest.raises(ConfigError, match=r"\$PIWHEELS_CONFIG names"):
+        load(environ={"PIWHEELS_CONFIG": str(tmp_path / "none.toml")})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("PIWHEELS_DATABASE_DNS", "x", "unknown environment variable PIWHEELS_DATABASE_DNS"),
+        ("PIWHEELS_BUILDER_TIMEOUT_S", "soon", "PIWHEELS_BUILDER_TIMEOUT_S: builder.timeout_s"),
+    ],
+)
+def test_a_wrong_variable_is_named(name: str, value: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        load(environ={name: value})
+
+
+def test_variables_can_hold_lists_and_switches() -> None:
+    environ = {
+        "PIWHEELS_BUILDER_PYTHON": "python3.11, python3.13",
+        variable("builder.sandbox"): "0",
+    }
+    config = load(environ=environ).config
+    assert config.builder.python == ("python3.11", "python3.13")
+    assert config.builder.sandbox is False
+
+
+@given(
+    dsn=st.text(st.characters(exclude_categories=("Cs", "Cc"))),
+    pythons=st.lists(st.text(st.characters(exclude_categories=("Cs", "Cc")))),
+    timeout=st.floats(1, 1e6),
+    sandbox=st.booleans(),
+)
+def test_what_is_written_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory,
+    dsn: str,
+    pythons: list[str],
+    timeout: float,
+    sandbox: bool,
+) -> None:
+    values = {
+        "database.dsn": dsn,
+        "builder.python": tuple(pythons),
+        "builder.timeout_s": timeout,
+        "builder.sandbox": sandbox,
+    }
+    file = tmp_path_factory.mktemp("c") / "piwheels.toml"
+    file.write_text(to_toml(values), encoding="utf-8")
+    loaded = load(file, environ={})
+    assert {key: setting(loaded.settings, key).value for key in values} == values
