@@ -64,24 +64,21 @@ class LogSpool:
         """Drop the log of a build that did not happen."""
         self._path(build).unlink(missing_ok=True)
 
-    def read(self, build: int, offset: int, length: int) -> tuple[bytes, bool] | None:
-        """A piece of a log, and whether the log has ended; None when there is no such log."""
-        live = self._path(build)
+    def read(self, build: int, offset: int, length: int) -> bytes | None:
+        """A piece of the log of a build in hand; None when no such build is in hand."""
         try:
-            with live.open("rb") as file:
+            with self._path(build).open("rb") as file:
                 file.seek(offset)
-                return file.read(length), False
-        except FileNotFoundError:
-            return self._read_finished(build, offset, length)
-
-    def _read_finished(self, build: int, offset: int, length: int) -> tuple[bytes, bool] | None:
-        try:
-            with gzip.open(self._webroot.log(build), "rb") as file:
-                file.seek(offset)
-                piece = file.read(length)
+                return file.read(length)
         except FileNotFoundError:
             return None
-        return piece, len(piece) < length
+
+    def read_finished(self, build: int) -> bytes | None:
+        """The whole log of a settled build; None when there is none."""
+        try:
+            return gzip.decompress(self._webroot.log(build).read_bytes())
+        except FileNotFoundError:
+            return None
 
     def _path(self, build: int) -> Path:
         return self._folder / f"{build}.log"

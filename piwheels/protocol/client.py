@@ -14,12 +14,14 @@ from typing import Self, TypeVar
 
 from piwheels.errors import PiwheelsError, RefusedError
 from piwheels.protocol.channels import Dealer, KeyPair, NotConnectedError
-from piwheels.protocol.messages import Body, Command, Problem, Reply, ReplyBody
+from piwheels.protocol.messages import Body, Command, Problem, Renew, Reply, ReplyBody
 
 _Wanted = TypeVar("_Wanted")
 
 CONNECT_S = 3.0
 ANSWER_S = 60.0
+#: The master ends a stream that was not renewed for several times this.
+RENEW_S = 15.0
 
 
 class NoMasterError(PiwheelsError):
@@ -91,10 +93,10 @@ class ControlClient:
         self._dealer: Dealer[Reply, Command] = Dealer(
             Reply, address, key=key, server_key=server_key
         )
-        self._reader: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        self._reader = asyncio.create_task(self._read())
+        self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._renew())]
         return self
 
     async def __aexit__(
@@ -103,10 +105,10 @@ class ControlClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._reader is not None:
-            self._reader.cancel()
+        for task in self._tasks:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._reader
+                await task
         self._dealer.close()
 
     async def ask(
@@ -151,6 +153,13 @@ class ControlClient:
             await self._dealer.send(command, timeout_s=CONNECT_S)
         except NotConnectedError:
             raise NoMasterError(self.address) from None
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_S)
+            for number in list(self._talks):
+                with suppress(NoMasterError):
+                    await self.send(number, Renew())
 
     async def _read(self) -> None:
         while True:

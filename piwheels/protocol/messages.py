@@ -340,8 +340,13 @@ class ImportChunk(Message, frozen=True, kw_only=True):
     data: bytes
 
 
+class Renew(Message, frozen=True, kw_only=True):
+    """The asker of the Watch or FollowLog of this number is still there."""
+
+
 Body = (
     Status
+    | Renew
     | Watch
     | FollowLog
     | Pause

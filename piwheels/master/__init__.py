@@ -1,0 +1,1 @@
+"""The master daemon: the duties composed, and the control socket."""

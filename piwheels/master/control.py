@@ -1,0 +1,171 @@
+"""The control socket: commands of operators in, answers and events out.
+
+Every command is carried out in a task of its own, so that a slow one (asking the upstream)
+never holds up another. Streams (Watch, FollowLog) end when their asker stops renewing them.
+"""
+
+import asyncio
+import functools
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from piwheels.errors import PiwheelsError
+from piwheels.farm.bulletin import Bulletin
+from piwheels.farm.logs import LogSpool
+from piwheels.protocol.channels import Envelope, Peer, Router
+from piwheels.protocol.messages import (
+    CHUNK_BYTES,
+    PROTOCOL,
+    Body,
+    Command,
+    FollowLog,
+    LogPiece,
+    Problem,
+    Renew,
+    Reply,
+    ReplyBody,
+    Snapshot,
+    StatusReply,
+    Watch,
+)
+
+log = logging.getLogger(__name__)
+
+#: A stream that was not renewed for so long has lost its reader.
+LEASE_S = 60.0
+_LOG_POLL_S = 0.25
+_BATCH_S = 0.1
+
+Stream = tuple[bytes, int]  # a peer's route, and the number of its command
+Send = Callable[[ReplyBody], Awaitable[None]]
+#: Carries out one command for an operator and returns its answer.
+Handler = Callable[[Body, str, Send, "Inbox"], Awaitable[ReplyBody]]
+
+
+class Inbox(asyncio.Queue[Body]):
+    """Further parts of a command that is being carried out (the pieces of an Import)."""
+
+
+@dataclass(slots=True)
+class _Lease:
+    task: asyncio.Task[None]
+    inbox: Inbox
+    renewed: float
+
+
+@dataclass(slots=True)
+class Control:
+    """The duty on the control sockets: one Unix socket, and perhaps one for TCP."""
+
+    routers: list[Router[Command, Reply]]
+    handler: Handler
+    status: Callable[[], Awaitable[StatusReply]]
+    logs: LogSpool
+    bulletin: Bulletin
+    _leases: dict[Stream, _Lease] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """Serve operators until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for router in self.routers:
+                    group.create_task(self._listen(router))
+                group.create_task(self._expire())
+        finally:
+            for lease in self._leases.values():
+                lease.task.cancel()
+
+    async def _listen(self, router: Router[Command, Reply]) -> None:
+        while True:
+            envelope = await router.receive()
+            stream = (envelope.peer.route, envelope.message.number)
+            lease = self._leases.get(stream)
+            if lease is not None:
+                lease.renewed = time.monotonic()
+                if not isinstance(envelope.message.body, Renew):
+                    lease.inbox.put_nowait(envelope.message.body)
+                continue
+            inbox = Inbox()
+            task = asyncio.create_task(self._serve(router, envelope, inbox))
+            self._leases[stream] = _Lease(task, inbox, time.monotonic())
+            task.add_done_callback(functools.partial(self._ended, stream))
+
+    def _ended(self, stream: Stream, _: asyncio.Task[None]) -> None:
+        self._leases.pop(stream, None)
+
+    async def _expire(self) -> None:
+        while True:
+            await asyncio.sleep(LEASE_S / 4)
+            now = time.monotonic()
+            for lease in list(self._leases.values()):
+                if now - lease.renewed > LEASE_S:
+                    lease.task.cancel()
+
+    async def _serve(
+        self, router: Router[Command, Reply], envelope: Envelope[Command], inbox: Inbox
+    ) -> None:
+        command, peer = envelope.message, envelope.peer
+
+        async def send(body: ReplyBody) -> None:
+            await router.send(peer, Reply(number=command.number, body=body))
+
+        try:
+            answer = await self._answer(command, peer, send, inbox)
+        except PiwheelsError as error:
+            answer = Problem(reason=str(error))
+        except OSError as error:
+            log.exception("%s of %s failed", type(command.body).__name__, command.operator)
+            answer = Problem(reason=f"the master could not: {error}")
+        if answer is not None:
+            await send(answer)
+
+    async def _answer(
+        self, command: Command, peer: Peer, send: Send, inbox: Inbox
+    ) -> ReplyBody | None:
+        if command.protocol != PROTOCOL:
+            return Problem(
+                reason=f"this master speaks protocol {PROTOCOL}, not {command.protocol}; "
+                "install the same piwheels on both"
+            )
+        who = command.operator or peer.key or "unknown"
+        match command.body:
+            case Renew():
+                return Problem(reason="the master was restarted in between; ask again")
+            case Watch():
+                return await self._watch(send)
+            case FollowLog() as request:
+                return await self._follow(request, send)
+            case body:
+                return await self.handler(body, who, send, inbox)
+
+    async def _watch(self, send: Send) -> ReplyBody | None:
+        with self.bulletin.subscribe() as events:
+            await send(Snapshot(status=await self.status()))
+            while True:
+                batch = [await events.get()]
+                await asyncio.sleep(_BATCH_S)
+                while not events.empty():
+                    batch.append(events.get_nowait())
+                for event in batch:
+                    if event is None:
+                        return Problem(reason="this watcher fell too far behind")
+                    await send(event)
+
+    async def _follow(self, request: FollowLog, send: Send) -> ReplyBody | None:
+        build, offset = request.build, request.offset
+        while (data := self.logs.read(build, offset, CHUNK_BYTES)) is not None:
+            if data:
+                await send(LogPiece(build=build, offset=offset, data=data))
+                offset += len(data)
+            elif not request.follow:
+                return LogPiece(build=build, offset=offset, data=b"", finished=True)
+            else:
+                await asyncio.sleep(_LOG_POLL_S)
+        rest = await asyncio.to_thread(self.logs.read_finished, build)
+        if rest is None:
+            return Problem(reason=f"there is no log of build {build}")
+        for start in range(offset, len(rest), CHUNK_BYTES):
+            await send(LogPiece(build=build, offset=start, data=rest[start : start + CHUNK_BYTES]))
+        return LogPiece(build=build, offset=len(rest), data=b"", finished=True)
