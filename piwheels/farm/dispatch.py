@@ -219,6 +219,7 @@ class Dispatch:
                     view = self.machine.view(label, now)
                     self.bulletin.publish(BuilderChanged(builder=view))
             case sessions.Started(label, job):
+                self.logs.begin(job.build)
                 self.bulletin.publish(_started(label, job))
             case sessions.Gone(label, reason):
                 self.bulletin.publish(BuilderGone(label=label))

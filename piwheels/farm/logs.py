@@ -24,6 +24,10 @@ class LogSpool:
         except FileNotFoundError:
             return 0
 
+    def begin(self, build: int) -> None:
+        """Make an empty log, so that followers find it before its first line."""
+        self._path(build).touch()
+
     def append(self, build: int, offset: int, data: bytes) -> None:
         """Add a piece that begins at offset; what is there already is not added twice.
 
