@@ -19,3 +19,12 @@ class TransientError(PiwheelsError):
 
 class RefusedError(PiwheelsError):
     """Input from outside (a wheel, a message, a page) that must not be accepted."""
+
+
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error in a group of groups that piwheels raised on purpose, else the first."""
+    flat = [
+        first_of(error) if isinstance(error, BaseExceptionGroup) else error
+        for error in group.exceptions
+    ]
+    return next((error for error in flat if isinstance(error, PiwheelsError)), flat[0])

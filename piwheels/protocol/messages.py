@@ -320,9 +320,10 @@ class Explain(Message, frozen=True, kw_only=True):
 
 
 class Report(Message, frozen=True, kw_only=True):
-    """How far are these releases, for each target? (`releases`: project, version)."""
+    """How far are these releases, for each of these targets? (`releases`: project, version)."""
 
     releases: tuple[tuple[str, str], ...]
+    targets: tuple[str, ...]
 
 
 class Import(Message, frozen=True, kw_only=True):

@@ -1,0 +1,145 @@
+"""The folder of a private farm: who uses it, what is in it, and its piwheels.toml."""
+
+import fcntl
+import os
+import socket
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from piwheels.config import FILE_NAME, to_toml
+from piwheels.errors import ConfigError
+from piwheels.webroot import replace
+
+_LONGEST_SOCKET_PATH = 100
+_HEADER = "# The configuration of this farm. `piw up` keeps what you change here.\n"
+
+
+class FarmFolder:
+    """Where everything of a private farm lies; removing the folder removes the farm."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.config = self.root / FILE_NAME
+        self.database = self.root / "postgresql"
+        self.logs = self.root / "logs"
+        self.keys = self.root / "keys"
+        self.www = self.root / "www"
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Be the only `piw up` on this folder.
+
+        Raises:
+            ConfigError: another one is, or the folder cannot be made.
+        """
+        try:
+            for folder in (self.root, self.logs, self.www):
+                folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise ConfigError(f"{self.root}: {error.strerror}") from None
+        try:
+            self._lock(descriptor)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            raise ConfigError(
+                f"a farm runs in {self.root} already (process {holder}); "
+                "stop it first, or choose another folder with --dir"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def control_socket(self) -> str:
+        """The address of the control socket: in the folder, or near it in /tmp when too deep."""
+        path = self.root / "control.sock"
+        if len(bytes(path)) <= _LONGEST_SOCKET_PATH:
+            return f"ipc://{path.name}"
+        return f"ipc://{tempfile.mkdtemp(prefix='piwheels-')}/control.sock"
+
+    def configure(self, chosen: Mapping[str, Any]) -> None:
+        """Write piwheels.toml: what it has, what is missing, and what was chosen now.
+
+        Args:
+            chosen: values of this run's options by key; None leaves what is there.
+
+        Raises:
+            ConfigError: the file is there and is not valid TOML.
+        """
+        values: dict[str, Any] = {
+            "database.dsn": "",
+            "webroot.root": self.www.name,
+            "webroot.url": "",
+            "webroot.root_listing_s": 1.0,
+            "master.control": self.control_socket(),
+            "master.builders": "",
+            "master.files": "",
+            "master.keys": self.keys.name,
+            "master.spool": "spool",
+            "builder.master": "127.0.0.1",
+            "builder.builders_port": 0,
+            "builder.files_port": 0,
+            "builder.keys": self.keys.name,
+            "builder.work": "builders",
+        }
+        values |= self._written()
+        values |= {key: value for key, value in chosen.items() if value is not None}
+        self._choose_ports(values)
+        ordered = dict(sorted(values.items(), key=lambda item: item[0].partition(".")[0]))
+        content = _HEADER + to_toml(ordered)
+        if not self.config.exists() or self.config.read_text(encoding="utf-8") != content:
+            replace(self.config, content.encode())
+            self.config.chmod(0o600)
+
+    def _written(self) -> dict[str, Any]:
+        try:
+            tables = tomllib.loads(self.config.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{self.config} is not valid TOML: {error}") from None
+        return {
+            f"{section}.{key}": value
+            for section, table in tables.items()
+            for key, value in table.items()
+        }
+
+    @staticmethod
+    def _choose_ports(values: dict[str, Any]) -> None:
+        for port_key, address_key in (
+            ("builder.builders_port", "master.builders"),
+            ("builder.files_port", "master.files"),
+        ):
+            port = values[port_key]
+            if not port or not port_is_free("127.0.0.1", port):
+                values[port_key] = free_port()
+            host = values[address_key].removeprefix("tcp://").rpartition(":")[0] or "127.0.0.1"
+            values[address_key] = f"tcp://{host}:{values[port_key]}"
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def port_is_free(host: str, port: int) -> bool:
+    """Whether a TCP port can be listened on."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,289 @@
+"""`piw up`: a private farm in one folder, with everything that it needs, while it runs."""
+
+import asyncio
+import contextlib
+import dataclasses
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from piwheels.local.cluster import Cluster
+from piwheels.wheel.tags import target as make_target
+
+from piwheels import host
+from piwheels.admin import print_added, wanted
+from piwheels.config import Config, load
+from piwheels.errors import ConfigError, RefusedError, first_of
+from piwheels.local.children import Child, piw
+from piwheels.local.folder import FarmFolder, free_port, port_is_free
+from piwheels.local.progress import Progress, print_report
+from piwheels.model import Target
+from piwheels.protocol.client import ControlClient, NoMasterError
+from piwheels.protocol.keys import MASTER, KeyStore, Role
+from piwheels.protocol.messages import (
+    Add,
+    AddReply,
+    AddTargets,
+    Applied,
+    Report,
+    ReportReply,
+    Skip,
+    Status,
+    StatusReply,
+    Wanted,
+    Watch,
+)
+
+_READY_S = 60.0
+_RECONNECT_S = 0.5
+_REPORT_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line said."""
+
+    projects: tuple[str, ...]
+    files: tuple[Path, ...]
+    latest: int | None
+    every: bool
+    folder: Path
+    pythons: tuple[str, ...]
+    builders: int
+    host: str
+    port: int
+    upstream: str | None
+    no_tui: bool
+    no_sandbox: bool
+    exit_when_idle: bool
+
+
+async def up(options: Options) -> int:
+    """Run the farm until interrupted, or until idle; returns the exit code.
+
+    Raises:
+        PiwheelsError: something is missing or in the way; everything is stopped again.
+    """
+    requests = wanted(
+        options.projects, options.files, latest=0 if options.every else options.latest or 1
+    )
+    targets = _targets(options.pythons)
+    options = dataclasses.replace(options, port=options.port or free_port())
+    folder = FarmFolder(options.folder)
+    with folder.hold():
+        _check_port(options)
+        async with Cluster(folder.database) as cluster:
+            config = _configure(folder, options, cluster.dsn)
+            return await _Farm(
+                options,
+                folder,
+                config,
+                cluster=cluster,
+                requests=requests,
+                targets=targets,
+            ).run()
+
+
+def _targets(pythons: Sequence[str]) -> list[Target]:
+    interpreters = [host.interpreter(path) for path in pythons or (sys.executable,)]
+    found = {item.name: item for item in map(_target, interpreters)}
+    return list(found.values())
+
+
+def _target(interpreter: host.Interpreter) -> Target:
+    return make_target(
+        python_full=interpreter.version,
+        implementation=interpreter.implementation,
+        abi=interpreter.abi,
+        arch=interpreter.arch,
+        os=interpreter.os,
+        glibc=interpreter.glibc,
+    )
+
+
+def _check_port(options: Options) -> None:
+    if options.port and not port_is_free(options.host, options.port):
+        raise ConfigError(
+            f"port {options.port} of {options.host} is in use; choose another with --port"
+        )
+
+
+def _configure(folder: FarmFolder, options: Options, dsn: str) -> Config:
+    url = f"http://{_reachable(options.host)}:{options.port}/"
+    folder.configure(
+        {
+            "database.dsn": dsn,
+            "webroot.url": url,
+            "upstream.url": options.upstream,
+            "builder.farm_index": f"{url}simple/",
+            "builder.python": list(options.pythons) or [sys.executable],
+            "builder.sandbox": False if options.no_sandbox else None,
+        }
+    )
+    return load(folder.config).config
+
+
+def _reachable(address: str) -> str:
+    return "127.0.0.1" if address in {"0.0.0.0", "::"} else address  # noqa: S104
+
+
+class _Farm:
+    """The processes of one run, and what was asked of them."""
+
+    def __init__(
+        self,
+        options: Options,
+        folder: FarmFolder,
+        config: Config,
+        *,
+        cluster: Cluster,
+        requests: Sequence[Wanted],
+        targets: Sequence[Target],
+    ) -> None:
+        self._options = options
+        self._folder = folder
+        self._config = config
+        self._cluster = cluster
+        self._requests = requests
+        self._targets = targets
+        self._keys = KeyStore(folder.keys)
+        self._releases: tuple[tuple[str, str], ...] = ()
+        self._problems = False
+
+    async def run(self) -> int:
+        """Start everything, work until done, stop everything."""
+        task = asyncio.current_task()
+        if task is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        self._allow_builders()
+        await self._child("initdb").run()
+        children = [self._child("master"), self._web_server(), *self._builders()]
+        try:
+            async with asyncio.TaskGroup() as group:
+                for child in children:
+                    group.create_task(child.supervise())
+                watch = group.create_task(self._cluster.supervise())
+                try:
+                    code = await self._work()
+                finally:
+                    await asyncio.gather(*(child.stop() for child in children))
+                    watch.cancel()
+        except BaseExceptionGroup as group:
+            raise first_of(group) from None
+        return code
+
+    # --- the parts ---
+
+    def _child(self, *verb: str | Path, name: str = "", **environ: str) -> Child:
+        name = name or str(verb[0])
+        return Child(
+            name=name,
+            argv=piw(*verb, "--config", self._folder.config),
+            log_file=self._folder.logs / f"{name}.log",
+            environ=environ,
+        )
+
+    def _web_server(self) -> Child:
+        options = self._options
+        log_file = self._folder.logs / "access.log"
+        argv = piw("serve", self._folder.www, "--host", options.host, "--port", str(options.port))
+        return Child(
+            name="serve",
+            argv=[*argv, "--access-log", str(log_file)],
+            log_file=self._folder.logs / "serve.log",
+        )
+
+    def _builders(self) -> list[Child]:
+        master_key = self._keys.require(MASTER).public
+        return [
+            self._child(
+                "builder",
+                name=name,
+                PIWHEELS_BUILDER_KEY_NAME=name,
+                PIWHEELS_BUILDER_MASTER_KEY=master_key,
+                PIWHEELS_BUILDER_WORK=str(self._config.builder.work / name),
+            )
+            for name in self._builder_names()
+        ]
+
+    def _allow_builders(self) -> None:
+        self._keys.ensure(MASTER)
+        for name in self._builder_names():
+            self._keys.allow(Role.BUILDER, name, self._keys.ensure(name).public)
+
+    def _builder_names(self) -> list[str]:
+        return [f"builder-{number + 1}" for number in range(self._options.builders)]
+
+    # --- the work ---
+
+    async def _work(self) -> int:
+        live = sys.stdout.isatty() and not self._options.no_tui
+        async with ControlClient(self._config.master.control) as client:
+            await self._ready(client)
+            with Progress(live=live) as progress:
+                watching = asyncio.create_task(self._watch(client, progress))
+                try:
+                    await self._prepare(client, progress)
+                    rows = await self._until_idle(client)
+                finally:
+                    watching.cancel()
+        return self._conclude(rows)
+
+    async def _ready(self, client: ControlClient) -> StatusReply:
+        async with asyncio.timeout(_READY_S):
+            while True:
+                with contextlib.suppress(NoMasterError):
+                    return await client.ask(Status(), StatusReply, timeout_s=5.0)
+
+    async def _prepare(self, client: ControlClient, progress: Progress) -> None:
+        await self._choose_targets(client)
+        progress.say(f"index:  {self._config.webroot.url}simple/")
+        progress.say(f"pip:    pip install --index-url {self._config.webroot.url}simple/ PROJECT")
+        progress.say(f"status: piw status --config {self._folder.config}")
+        if not self._requests:
+            return
+        add = Add(wanted=tuple(self._requests))
+        reply = await client.ask(add, AddReply, timeout_s=600.0)
+        print_added(reply)
+        self._problems = any(added.problem for added in reply.added)
+        self._releases = tuple(
+            (added.project, version) for added in reply.added for version in added.versions
+        )
+
+    async def _choose_targets(self, client: ControlClient) -> None:
+        await client.ask(AddTargets(targets=tuple(self._targets)), Applied)
+        ours = {target.name for target in self._targets}
+        status = await client.ask(Status(), StatusReply)
+        for queue in status.queues:
+            if queue.target not in ours and not queue.served:
+                reason = "no builder of this farm serves it now"
+                await client.ask(Skip(target=queue.target, reason=reason), Applied)
+
+    async def _watch(self, client: ControlClient, progress: Progress) -> None:
+        while True:
+            with contextlib.suppress(NoMasterError, RefusedError):
+                async with client.stream(Watch()) as events:
+                    while True:
+                        progress.show(await events.next(None))
+            await asyncio.sleep(_RECONNECT_S)
+
+    async def _until_idle(self, client: ControlClient) -> ReportReply:
+        """The report when everything asked for is settled; without that option, never."""
+        report = Report(
+            releases=self._releases, targets=tuple(target.name for target in self._targets)
+        )
+        while True:
+            if self._options.exit_when_idle:
+                with contextlib.suppress(NoMasterError):
+                    reply = await client.ask(report, ReportReply)
+                    if all(row.settled for row in reply.rows) and not reply.stale_pages:
+                        return reply
+            await asyncio.sleep(_REPORT_EVERY_S)
+
+    def _conclude(self, reply: ReportReply) -> int:
+        if reply.rows:
+            print_report(reply.rows)
+        missing = self._problems or not all(row.covered for row in reply.rows)
+        return 1 if missing else 0

@@ -1,0 +1,248 @@
+"""The master daemon: its duties composed into one process, from configuration to exit code."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from pathlib import Path
+
+from piwheels import host
+from piwheels.config import Config
+from piwheels.db.database import Database
+from piwheels.errors import PiwheelsError, first_of
+from piwheels.farm.bulletin import Bulletin
+from piwheels.farm.dispatch import Dispatch, DispatchOptions
+from piwheels.farm.logs import LogSpool
+from piwheels.farm.publishing import Publisher
+from piwheels.farm.receive import Receiver
+from piwheels.master.control import Control
+from piwheels.master.operators import Operators
+from piwheels.protocol.channels import Gate, Router
+from piwheels.protocol.keys import MASTER, KeyStore, Role
+from piwheels.protocol.messages import (
+    Command,
+    FromBuilder,
+    FromSender,
+    Problem,
+    Refused,
+    Reply,
+    ToBuilder,
+    ToSender,
+)
+from piwheels.simpleapi import SimpleIndex, configured_index
+from piwheels.site.publish import publish
+from piwheels.upstream.follow import FollowOptions, follow
+from piwheels.webroot import Webroot
+from piwheels.wheel.tags import PackagingRules
+
+log = logging.getLogger(__name__)
+
+_STATUS_EVERY_S = 10.0
+#: The file socket carries large messages; few of them fill the largest window.
+_FILES_HIGH_WATER = 1000
+
+
+def run(config: Config) -> int:
+    """Run the master until SIGTERM or SIGINT; returns the exit code.
+
+    Raises:
+        PiwheelsError: something that the master cannot mend.
+    """
+    logging.basicConfig(
+        level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    return asyncio.run(_until_stopped(config))
+
+
+async def _until_stopped(config: Config) -> int:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(serve(config, stopped))
+            await stopped.wait()
+            host.notify("STOPPING=1")
+            serving.cancel()
+    except BaseExceptionGroup as errors:
+        raise first_of(errors) from errors
+    return 0
+
+
+async def serve(config: Config, stopped: asyncio.Event) -> None:
+    """Compose the duties and run them; setting `stopped` is how an operator ends them.
+
+    Raises:
+        PiwheelsError: a duty failed in a way that a restart may or may not mend.
+    """
+    async with AsyncExitStack() as stack:
+        master = _Master(config, stopped)
+        await master.open(stack)
+        await master.run()
+
+
+class _Master:
+    def __init__(self, config: Config, stopped: asyncio.Event) -> None:
+        self._config = config
+        self._stopped = stopped
+        self._keys = KeyStore(config.master.keys)
+        self._rules = PackagingRules()
+        self._webroot = Webroot(config.webroot.root)
+        self._bulletin = Bulletin()
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        """Connect to the database, listen on the sockets, compose the duties."""
+        config, rules = self._config, self._rules
+        _make_folders(config)
+        self._publish_db = await self._connect(stack, "publish")
+        self._follow_db = await self._connect(stack, "follow")
+        dispatch_db = await self._connect(stack, "dispatch")
+        receive_db = await self._connect(stack, "receive")
+        control_db = await self._connect(stack, "control")
+        self._index = await stack.enter_async_context(
+            SimpleIndex(config.upstream.url or configured_index())
+        )
+        self._pool = stack.enter_context(ProcessPoolExecutor(max_workers=1))
+        builders, files, controls = await self._listen(stack)
+        logs = LogSpool(config.master.spool / "logs", self._webroot)
+        self._receiver = Receiver(
+            router=files,
+            keys=self._keys,
+            publisher=Publisher(receive_db, self._webroot),
+            spool=config.master.spool / "incoming",
+        )
+        self._dispatch = Dispatch(
+            db=dispatch_db,
+            router=builders,
+            keys=self._keys,
+            rules=rules,
+            logs=logs,
+            bulletin=self._bulletin,
+            receiver=self._receiver,
+            options=DispatchOptions(
+                lost_after_s=config.master.lost_after_s,
+                retry_delay_s=config.master.retry_delay_s,
+                max_attempts=config.master.max_attempts,
+            ),
+        )
+        operators = Operators(
+            db=control_db,
+            dispatch=self._dispatch,
+            index=self._index,
+            rules=rules,
+            webroot=self._webroot,
+            publisher=Publisher(control_db, self._webroot),
+            spool=config.master.spool / "imports",
+            stop=self._stopped.set,
+        )
+        self._operators = operators
+        self._control = Control(
+            routers=controls,
+            handler=operators.carry_out,
+            status=operators.status,
+            logs=logs,
+            bulletin=self._bulletin,
+        )
+
+    async def run(self) -> None:
+        """Run every duty; one that fails ends them all."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._dispatch.run())
+            group.create_task(self._receiver.run())
+            group.create_task(self._control.run())
+            group.create_task(self._publish())
+            group.create_task(self._follow())
+            group.create_task(self._report_alive())
+            host.notify("READY=1")
+            log.info("ready: %s", self._config.master.control)
+
+    async def _publish(self) -> None:
+        await publish(
+            self._publish_db,
+            self._webroot,
+            executor=self._pool,
+            removal_grace_s=self._config.webroot.removal_grace_s,
+            root_listing_s=self._config.webroot.root_listing_s,
+        )
+
+    async def _follow(self) -> None:
+        upstream = self._config.upstream
+        options = FollowOptions(
+            source=upstream.source,
+            poll_interval_s=upstream.poll_interval_s,
+            everything=upstream.everything,
+        )
+        await follow(self._follow_db, self._index, options=options, rules=self._rules)
+
+    async def _report_alive(self) -> None:
+        """Feed systemd's watchdog, and tell it in one line how the farm is."""
+        every_s = min(host.watchdog_interval_s() or _STATUS_EVERY_S, _STATUS_EVERY_S)
+        while True:
+            builders = self._dispatch.builders()
+            busy = sum(view.build is not None for view in builders)
+            host.notify(f"WATCHDOG=1\nSTATUS={len(builders)} builders, {busy} building")
+            await asyncio.sleep(every_s)
+
+    async def _connect(self, stack: AsyncExitStack, duty: str) -> Database:
+        database = await Database.connect(self._config.database.dsn, duty=duty)
+        return await stack.enter_async_context(database)
+
+    async def _listen(
+        self, stack: AsyncExitStack
+    ) -> tuple[
+        Router[FromBuilder, ToBuilder], Router[FromSender, ToSender], list[Router[Command, Reply]]
+    ]:
+        config, key = self._config.master, self._keys.ensure(MASTER)
+        gate = await stack.enter_async_context(Gate(self._admits))
+        for role in Role:
+            gate.guard(role)
+        builders: Router[FromBuilder, ToBuilder] = Router(FromBuilder, _refused)
+        files: Router[FromSender, ToSender] = Router(
+            FromSender, _refused, high_water=_FILES_HIGH_WATER
+        )
+        control: Router[Command, Reply] = Router(Command, _problem)
+        controls = [control]
+        if config.control_tcp:
+            controls.append(Router(Command, _problem))
+        for router in (builders, files, *controls):
+            stack.callback(router.close)
+        builders.bind(config.builders, key=key, domain=Role.BUILDER)
+        files.bind(config.files, key=key, domain=Role.BUILDER)
+        control.bind(config.control)
+        if config.control_tcp:
+            controls[1].bind(config.control_tcp, key=key, domain=Role.OPERATOR)
+        return builders, files, controls
+
+    def _admits(self, domain: str, key: str) -> bool:
+        return self._keys.name_of(Role(domain), key) is not None
+
+
+def _make_folders(config: Config) -> None:
+    for key, folder in (("webroot.root", config.webroot.root), ("master.spool", config.master.spool)):
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                probe = Path(folder) / ".writable"
+                probe.touch()
+                probe.unlink()
+        except OSError as error:
+            raise PiwheelsError(f"{folder} ({key}): {error.strerror}") from None
+
+
+def _refused(reason: str) -> Refused:
+    return Refused(reason=reason)
+
+
+def _problem(reason: str) -> Reply:
+    return Reply(number=0, body=Problem(reason=reason))
+
+
+def own_version() -> str:
+    """The version of piwheels that runs."""
+    return version("piwheels")
