@@ -1,0 +1,192 @@
+"""The members of a wheel against what its own WHEEL, METADATA and RECORD say of them.
+
+The rules are those of the PyPA's "Binary distribution format" and "Recording installed
+projects". Each function raises RefusedError with what is wrong.
+"""
+
+import base64
+import binascii
+import csv
+import hashlib
+import io
+import tempfile
+from collections.abc import Iterator
+from email.message import Message
+from email.parser import BytesParser
+from pathlib import Path
+
+import msgspec
+from packaging.metadata import parse_email
+from packaging.tags import InvalidTag, Tag, parse_tag
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from piwheels.errors import RefusedError
+from piwheels.wheel import elf
+from piwheels.wheel.archive import Archive
+
+_ELF_IN_MEMORY_BYTES = 8 * 1024**2
+_HASHES = frozenset({"sha256", "sha384", "sha512"})
+
+
+class Program(msgspec.Struct, frozen=True):
+    """A program or shared library in a wheel."""
+
+    name: str  # the member's path
+    facts: elf.ElfFacts
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What RECORD says of one member."""
+
+    algorithm: str
+    digest: bytes
+    size_bytes: int | None  # RECORD may leave it out
+
+
+def find_dist_info(archive: Archive, project: str, version: Version) -> str:
+    """The name of the one .dist-info folder, which has to be the release's."""
+    tops = {name.partition("/")[0] for name in archive.members if "/" in name}
+    folders = sorted(name for name in tops if name.endswith(".dist-info"))
+    if len(folders) != 1:
+        raise RefusedError(f"a wheel has one .dist-info folder, and here are {len(folders)}")
+    folder = folders[0]
+    name, _, number = folder.removesuffix(".dist-info").partition("-")
+    if canonicalize_name(name) != project or not _is_version(number, version):
+        raise RefusedError(f"the folder {folder} is not that of {project} {version}")
+    for needed in ("WHEEL", "METADATA", "RECORD"):
+        if f"{folder}/{needed}" not in archive.members:
+            raise RefusedError(f"{folder}/{needed} is missing")
+    return folder
+
+
+def check_wheel(content: bytes, build: str, tags: frozenset[Tag]) -> None:
+    """WHEEL has to say the build number and the tags of the file name."""
+    fields = BytesParser().parsebytes(content, headersonly=True)
+    wheel_version = _only(fields, "Wheel-Version")
+    if wheel_version.partition(".")[0] != "1":
+        raise RefusedError(f"WHEEL has Wheel-Version {wheel_version!r}, and installers know 1.0")
+    if _only(fields, "Root-Is-Purelib").lower() not in {"true", "false"}:
+        raise RefusedError("WHEEL has no Root-Is-Purelib of true or false")
+    if _only(fields, "Build") != build:
+        raise RefusedError(f"WHEEL says Build {fields['Build']!r}, the file name {build!r}")
+    named: set[Tag] = set()
+    for line in fields.get_all("Tag", []):
+        try:
+            named |= parse_tag(str(line))
+        except (InvalidTag, ValueError) as error:
+            raise RefusedError(f"WHEEL has the invalid tag {line!r}") from error
+    if named != tags:
+        listed = " ".join(sorted(map(str, named))[:5])
+        raise RefusedError(f"WHEEL has other tags than the file name: {listed or 'none'}")
+
+
+def check_metadata(content: bytes, project: str, version: Version) -> str:
+    """METADATA has to be the release's; returns its Requires-Python, "" for none."""
+    fields, doubtful = parse_email(content)
+    for key in ("name", "version", "requires-python"):
+        if key in doubtful:
+            raise RefusedError(f"METADATA says {key} more than once, or not readably")
+    name, number = fields.get("name", ""), fields.get("version", "")
+    if canonicalize_name(name) != project or not _is_version(number, version):
+        raise RefusedError(f"METADATA is that of {name} {number}, not of {project} {version}")
+    return fields.get("requires_python", "")
+
+
+def check_record(
+    archive: Archive, folder: str, record: bytes, scratch: Path
+) -> tuple[tuple[Program, ...], tuple[str, ...]]:
+    """RECORD has to list just the members, with their hashes and sizes.
+
+    Reads every member once, so it also finds the programs, and the members that begin like
+    one and are nothing that a machine loads. Large programs are unpacked below scratch.
+    """
+    own = f"{folder}/RECORD"
+    exempt = {own, f"{own}.jws", f"{own}.p7s"}
+    entries = parse_record(record, exempt)
+    members = archive.members.keys() - exempt
+    for name in sorted(members ^ entries.keys()):
+        where = "not in RECORD" if name in members else "in RECORD and not in the wheel"
+        raise RefusedError(f"{name} is {where}")
+    programs: list[Program] = []
+    unread: list[str] = []
+    for name in archive.members:
+        facts, looks_like_elf = _read_member(archive, name, entries.get(name), scratch)
+        if facts is not None:
+            programs.append(Program(name, facts))
+        elif looks_like_elf:
+            unread.append(name)
+    return tuple(programs), tuple(unread)
+
+
+def parse_record(record: bytes, exempt: set[str]) -> dict[str, Entry]:
+    """RECORD's lines by path, without those of itself and its signatures."""
+    entries: dict[str, Entry] = {}
+    try:
+        for line in csv.reader(io.StringIO(record.decode("utf-8"), newline="")):
+            if not line:
+                continue
+            path, hashed, size = line
+            if path in entries:
+                raise RefusedError(f"RECORD lists {path} twice")
+            if path not in exempt:
+                entries[path] = _entry(path, hashed, size)
+    except (UnicodeDecodeError, csv.Error, ValueError) as error:
+        raise RefusedError(f"RECORD is not readable: {error}") from error
+    return entries
+
+
+def _entry(path: str, hashed: str, size: str) -> Entry:
+    algorithm, _, digest = hashed.partition("=")
+    if algorithm not in _HASHES:
+        raise RefusedError(f"RECORD has no sha256 for {path}, but {hashed[:40]!r}")
+    try:
+        raw = base64.b64decode(digest + "=" * (-len(digest) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RefusedError(f"RECORD has no readable hash for {path}") from error
+    return Entry(algorithm, raw, int(size) if size else None)
+
+
+def _read_member(
+    archive: Archive, name: str, entry: Entry | None, scratch: Path
+) -> tuple[elf.ElfFacts | None, bool]:
+    """Read a member against its entry; its ELF facts, and whether it begins like ELF."""
+    digest = hashlib.new(entry.algorithm if entry else "sha256")
+    pieces = archive.stream(name)
+    head = next(pieces, b"")
+    looks_like_elf = head.startswith(elf.MAGIC)
+    with tempfile.SpooledTemporaryFile(_ELF_IN_MEMORY_BYTES, dir=str(scratch)) as copy:
+        for piece in _chain(head, pieces):
+            digest.update(piece)
+            if looks_like_elf:
+                copy.write(piece)
+        if entry is not None:
+            _check_entry(entry, name, digest.digest(), archive.members[name].file_size)
+        facts = elf.read(copy) if looks_like_elf else None
+    return facts, looks_like_elf
+
+
+def _check_entry(entry: Entry, name: str, digest: bytes, size_bytes: int) -> None:
+    if digest != entry.digest:
+        raise RefusedError(f"{name} has another hash than RECORD says")
+    if entry.size_bytes not in {None, size_bytes}:
+        raise RefusedError(f"{name} has {size_bytes} bytes, not {entry.size_bytes} as RECORD says")
+
+
+def _chain(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield head
+    yield from rest
+
+
+def _only(fields: Message, key: str) -> str:
+    values = fields.get_all(key, [])
+    if len(values) > 1:
+        raise RefusedError(f"WHEEL says {key} {len(values)} times")
+    return str(values[0]).strip() if values else ""
+
+
+def _is_version(text: str, version: Version) -> bool:
+    try:
+        return Version(text) == version
+    except InvalidVersion:
+        return False

@@ -1,0 +1,161 @@
+"""What an ELF file says of itself: its machine, the libraries and the glibc that it needs.
+
+Only files that a Linux machine would run or load count. Object files, code for a GPU or for
+the kernel's BPF machine, and data that merely begins like ELF are left in peace.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from typing import IO, cast
+
+import msgspec
+from elftools.elf.dynamic import DynamicSegment
+from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerNeedSection
+
+MAGIC = b"\x7fELF"
+
+#: Headers, names and versions of a real file are read in some 20 kB. A hostile file can
+#: claim tables without end; it is given up when this much of it was read.
+_MOST_READ_BYTES = 4 * 1024 * 1024
+
+_LOADABLE = frozenset({"ET_EXEC", "ET_DYN"})
+
+# "ELF for the Arm Architecture": how a linked file passes floating-point arguments.
+_EF_ARM_ABI_FLOAT_SOFT = 0x200
+_EF_ARM_ABI_FLOAT_HARD = 0x400
+
+_GLIBC_SYMBOLS = re.compile(r"GLIBC_(\d{1,3})\.(\d{1,3})(\.\d+)*")
+#: Asked for by files with packed relative relocations, which glibc 2.36 is the first to load.
+_PACKED_RELOCATIONS = "GLIBC_ABI_DT_RELR"
+
+#: e_machine, bits and byte order, as the machine part of PEP 425 platform tags has them.
+_MACHINES = {
+    ("EM_386", 32, "little"): "i686",
+    ("EM_AARCH64", 64, "little"): "aarch64",
+    ("EM_ARM", 32, "little"): "arm",
+    ("EM_LOONGARCH", 64, "little"): "loongarch64",
+    ("EM_PPC64", 64, "big"): "ppc64",
+    ("EM_PPC64", 64, "little"): "ppc64le",
+    ("EM_RISCV", 64, "little"): "riscv64",
+    ("EM_S390", 64, "big"): "s390x",
+    ("EM_X86_64", 64, "little"): "x86_64",
+}
+_LINUX_PROCESSORS = frozenset(processor for processor, _, _ in _MACHINES) | {
+    "EM_MIPS",
+    "EM_PPC",
+    "EM_SPARC",
+    "EM_SPARCV9",
+}
+_FAMILIES = {"armv6l": "arm", "armv7l": "arm", "armv8l": "arm", "i386": "i686", "i586": "i686"}
+
+
+class ElfFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A program or shared library, as its headers describe it."""
+
+    machine: str  # "aarch64", "x86_64", "arm"; "EM_X86_64, 32-bit" where no tag names it
+    soft_float: bool = False  # Arm only: it says that it is not for the hard-float ABI
+    soname: str = ""
+    needed: tuple[str, ...] = ()  # DT_NEEDED
+    glibc: str = ""  # "2.17": the newest whose symbols it asks for
+
+    def runs_on(self, arch: str) -> bool:
+        """Whether a machine loads it, named as in PEP 425 platform tags (hard float on Arm)."""
+        return self.machine == _FAMILIES.get(arch, arch) and not self.soft_float
+
+
+def read(file: IO[bytes]) -> ElfFacts | None:
+    """The facts of a seekable file, or None where no Linux machine would load it.
+
+    None stands for corrupt files too: a test's sample must not spoil the project's wheel,
+    and what cannot be parsed cannot be loaded.
+    """
+    file.seek(0)
+    if file.read(len(MAGIC)) != MAGIC:
+        return None
+    try:
+        return _facts(ELFFile(cast("IO[bytes]", _Metered(file))))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - pyelftools raises whatever a broken table leads to
+        return None
+
+
+def _facts(elf: ELFFile) -> ElfFacts | None:
+    processor = str(elf["e_machine"])
+    if elf["e_type"] not in _LOADABLE or processor not in _LINUX_PROCESSORS:
+        return None
+    order = "little" if elf.little_endian else "big"
+    machine = _MACHINES.get((processor, elf.elfclass, order))
+    needed, soname = _dynamic(elf)
+    return ElfFacts(
+        machine=machine or f"{processor}, {elf.elfclass}-bit",
+        soft_float=machine == "arm" and _is_soft_float(elf["e_flags"]),
+        soname=soname,
+        needed=needed,
+        glibc=newest(_glibc_needs(elf)),
+    )
+
+
+def newest(versions: Iterable[str]) -> str:
+    """The highest of glibc versions like `2.36`; "" of none, and below all others."""
+    return max(versions, key=_numbers, default="")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split("."))) if version else ()
+
+
+def _is_soft_float(flags: int) -> bool:
+    return bool(flags & _EF_ARM_ABI_FLOAT_SOFT) and not flags & _EF_ARM_ABI_FLOAT_HARD
+
+
+def _dynamic(elf: ELFFile) -> tuple[tuple[str, ...], str]:
+    """DT_NEEDED and DT_SONAME; nothing for a static program."""
+    needed: list[str] = []
+    soname = ""
+    for segment in elf.iter_segments("PT_DYNAMIC"):
+        for tag in segment.iter_tags() if isinstance(segment, DynamicSegment) else ():
+            if tag.entry.d_tag == "DT_NEEDED":
+                needed.append(getattr(tag, "needed", ""))
+            elif tag.entry.d_tag == "DT_SONAME":
+                soname = getattr(tag, "soname", "")
+    return tuple(needed), soname
+
+
+def _glibc_needs(elf: ELFFile) -> Iterator[str]:
+    for section in elf.iter_sections():
+        if not isinstance(section, GNUVerNeedSection):
+            continue
+        for _, symbols in section.iter_versions():
+            for symbol in symbols:
+                version = _GLIBC_SYMBOLS.fullmatch(symbol.name)
+                if version:
+                    yield f"{int(version[1])}.{int(version[2])}"
+                elif symbol.name == _PACKED_RELOCATIONS:
+                    yield "2.36"
+
+
+class _Metered:
+    """A file that can be read only so much in all."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._left = _MOST_READ_BYTES
+
+    def read(self, size: int = -1) -> bytes:
+        """Read, or fail when too much was read already."""
+        data = self._file.read(self._left if size < 0 else min(size, self._left))
+        self._left -= max(len(data), 1)
+        if self._left <= 0:
+            raise ValueError("the tables of this file have no end")
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move in the file."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Where in the file we are."""
+        return self._file.tell()

@@ -1,0 +1,210 @@
+"""A wheel file read as a stranger's: its facts, and whether they are what was asked for."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from packaging.tags import Tag
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.version import Version
+
+from piwheels.errors import RefusedError
+from piwheels.model import Job, Kind, Target, WheelFile
+from piwheels.wheel import contents
+from piwheels.wheel.archive import Archive
+from piwheels.wheel.contents import Program
+from piwheels.wheel.elf import newest
+from piwheels.wheel.tags import PackagingRules, kind_of
+
+_MOST_WHEEL_BYTES = 1024**2
+_MOST_METADATA_BYTES = 8 * 1024**2
+_MOST_RECORD_BYTES = 32 * 1024**2
+_RETAG_S = 1800.0
+
+_RULES = PackagingRules()
+
+
+class WheelFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sound wheel says about itself."""
+
+    filename: str
+    sha256: str
+    size_bytes: int
+    project: str  # normalised
+    version: str  # canonical
+    kind: Kind
+    requires_python: str
+    metadata: bytes  # METADATA as it lies in the wheel (PEP 658)
+    programs: tuple[Program, ...]
+    needed: tuple[str, ...]  # shared libraries that its programs want from outside, sorted
+    unread: tuple[str, ...]  # members that begin like ELF and are nothing to load
+
+    def wheel_file(self, dependencies: tuple[str, ...] = ()) -> WheelFile:
+        """The wheel as the farm publishes it, with the Debian packages that it needs."""
+        return WheelFile(
+            filename=self.filename,
+            sha256=self.sha256,
+            size_bytes=self.size_bytes,
+            metadata_sha256=hashlib.sha256(self.metadata).hexdigest(),
+            kind=self.kind,
+            requires_python=self.requires_python,
+            dependencies=dependencies,
+        )
+
+
+def inspect(path: Path) -> WheelFacts:
+    """Read a wheel and check it against itself.
+
+    Raises:
+        RefusedError: it is not a sound wheel, or not safe to unpack; says what is wrong.
+        OSError: it cannot be read, or there is no room beside it for its largest program.
+    """
+    try:
+        return _inspect(path)
+    except RefusedError as error:
+        raise RefusedError(f"{path.name}: {error}") from error
+
+
+def check(facts: WheelFacts, job: Job, target: Target) -> None:
+    """Check that a wheel is what a job asked for, and installs on the job's target.
+
+    Raises:
+        RefusedError: it is another release, or nothing for the target; says why.
+    """
+    reason = _wrong_release(facts, job) or _unfit(facts, target)
+    if reason:
+        raise RefusedError(f"{facts.filename}: {reason}")
+
+
+def with_build_number(path: Path, number: int) -> Path:
+    """A copy of a sound wheel, beside it, that carries a build number (PEP 427).
+
+    WHEEL, RECORD and the file name say the number; the same wheel gives the same bytes.
+
+    Raises:
+        RefusedError: the `wheel` tool cannot rewrite it.
+        OSError: the copy cannot be written.
+    """
+    with zipfile.ZipFile(path) as archive:
+        record = next(item for item in archive.infolist() if _is_record(item.filename))
+    folder = record.filename.partition(".dist-info/")[0]
+    name, version, rest = path.name.split("-", 2)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".retag-") as scratch:
+        # The tool wants the file's name spelled as the folder within is.
+        alias = Path(scratch, f"{folder}-{rest}")
+        alias.symlink_to(path.resolve())
+        made = _run_wheel_tags(alias, number, datetime(*record.date_time, tzinfo=UTC))
+        tags = "-".join(made.name.rsplit("-", 3)[1:])
+        return made.replace(path.with_name(f"{name}-{version}-{number}-{tags}"))
+
+
+def _inspect(path: Path) -> WheelFacts:
+    try:
+        project, version, _, tags = parse_wheel_filename(path.name)
+    except InvalidWheelFilename as error:
+        raise RefusedError(str(error)) from error
+    parts = path.name.split("-")
+    build = parts[2] if len(parts) == 6 else ""
+    with Archive.open(path) as archive:
+        folder = contents.find_dist_info(archive, project, version)
+        contents.check_wheel(archive.read(f"{folder}/WHEEL", _MOST_WHEEL_BYTES), build, tags)
+        metadata = archive.read(f"{folder}/METADATA", _MOST_METADATA_BYTES)
+        requires_python = contents.check_metadata(metadata, project, version)
+        record = archive.read(f"{folder}/RECORD", _MOST_RECORD_BYTES)
+        programs, unread = contents.check_record(archive, folder, record, path.parent)
+        needed = _needed(programs, archive.members)
+    _check_machines(programs, tags)
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return WheelFacts(
+        filename=path.name,
+        sha256=sha256,
+        size_bytes=path.stat().st_size,
+        project=project,
+        version=str(version),
+        kind=kind_of(path.name, newest(item.facts.glibc for item in programs)),
+        requires_python=requires_python,
+        metadata=metadata,
+        programs=programs,
+        needed=needed,
+        unread=unread,
+    )
+
+
+def _check_machines(programs: Iterable[Program], tags: Iterable[Tag]) -> None:
+    """Every program has to be for a machine that the file name's tags name."""
+    platforms = sorted({tag.platform for tag in tags})
+    for program in programs:
+        if not any(program.facts.runs_on(_arch(platform)) for platform in platforms):
+            raise RefusedError(
+                f"{program.name} is made for {program.facts.machine}"
+                f"{' without hard float' if program.facts.soft_float else ''}, "
+                f"and the file name says {'.'.join(platforms)}"
+            )
+
+
+def _arch(platform: str) -> str:
+    """The machine of `linux_x86_64`, `manylinux2014_x86_64` or `manylinux_2_17_x86_64`."""
+    words = platform.split("_")
+    if words[0] == "manylinux":
+        words = words[2:]
+    return "_".join(words[1:])
+
+
+def _needed(programs: Iterable[Program], members: Iterable[str]) -> tuple[str, ...]:
+    shipped = {name.rpartition("/")[2] for name in members}
+    wanted: set[str] = set()
+    for program in programs:
+        shipped.add(program.facts.soname)
+        wanted.update(name.rpartition("/")[2] for name in program.facts.needed)
+    return tuple(sorted(wanted - shipped - {""}))
+
+
+def _wrong_release(facts: WheelFacts, job: Job) -> str:
+    same = facts.project == canonicalize_name(job.project)
+    if same and Version(facts.version) == Version(job.version):
+        return ""
+    return f"the job was {job.project} {job.version}"
+
+
+def _unfit(facts: WheelFacts, target: Target) -> str:
+    if not _RULES.covers(Kind(tags=facts.kind.tags), target):
+        return f"its tags do not install on {target.name}"
+    if not _RULES.covers(facts.kind, target):
+        return f"it needs glibc {facts.kind.glibc}, and {target.name} has {target.glibc or 'none'}"
+    if not _RULES.allows(facts.requires_python, target):
+        return f"it requires Python {facts.requires_python}, and {target.name} is {target.python}"
+    for program in facts.programs:
+        if not program.facts.runs_on(target.arch):
+            return f"{program.name} is made for {program.facts.machine}, not for {target.arch}"
+    return ""
+
+
+def _is_record(name: str) -> bool:
+    folder, _, rest = name.partition("/")
+    return folder.endswith(".dist-info") and rest == "RECORD"
+
+
+def _run_wheel_tags(path: Path, number: int, date: datetime) -> Path:
+    """Run `wheel tags`; dates the RECORD that it writes like the one that it replaces."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-m", "wheel", "tags", "--build", str(number), str(path)],
+        env={**os.environ, "SOURCE_DATE_EPOCH": str(int(date.timestamp()))},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_RETAG_S,
+        check=False,
+    )
+    made = [found for found in path.parent.glob("*.whl") if found != path]
+    if done.returncode or len(made) != 1:
+        reason = done.stderr.strip().rpartition("\n")[2]
+        raise RefusedError(f"{path.name} cannot be given a build number: {reason}")
+    return made[0]

@@ -1,0 +1,195 @@
+"""Which targets a wheel installs on: PEP 425 tags, glibc and Requires-Python.
+
+Everything is computed for the target's interpreter, never for the one that runs this. The
+questions are few and come again and again, hence the caches.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.tags import (
+    InvalidTag,
+    Tag,
+    compatible_tags,
+    cpython_tags,
+    generic_tags,
+    parse_tag,
+)
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
+from piwheels.errors import RefusedError
+from piwheels.model import Kind, Target
+
+#: Machines with manylinux tags (PEP 600), and the oldest glibc 2 that a tag may name there.
+_OLDEST_MANYLINUX_GLIBC = {
+    "x86_64": 5,
+    "i686": 5,
+    "aarch64": 17,
+    "armv7l": 17,
+    "loongarch64": 17,
+    "ppc64": 17,
+    "ppc64le": 17,
+    "riscv64": 17,
+    "s390x": 17,
+}
+
+#: Older names of three manylinux tags (PEP 513, 571, 599), by glibc 2's minor version.
+_MANYLINUX_ALIASES = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
+
+#: Machines in the order of their targets, the smallest first.
+_ARCH_ORDER = ("armv6l", "armv7l", "aarch64", "riscv64", "i686", "x86_64")
+
+_CPYTHON_ABI = re.compile(r"cp[23]\d+(?P<threading>t?)(?P<debug>d?)m?u?")
+_WORD = re.compile(r"[a-z0-9][a-z0-9_.+]*")
+_GLIBC = re.compile(r"(\d{1,3})\.(\d{1,3})(\.\d+)*")
+
+
+class PackagingRules:
+    """The rules of the packaging standards, as pip and uv apply them (model.Rules)."""
+
+    def covers(self, kind: Kind, target: Target) -> bool:
+        """Whether a wheel of this kind installs, and loads, on this target."""
+        return _covers(kind, target)
+
+    def allows(self, requires_python: str, target: Target) -> bool:
+        """Whether a Requires-Python specifier allows this target's interpreter.
+
+        An invalid specifier allows every interpreter: pip warns of it and goes on.
+        """
+        return _allows(requires_python, target.python_full)
+
+
+def kind_of(filename: str, glibc: str = "") -> Kind:
+    """The kind of a wheel by its file name, and by the glibc that its ELF files need.
+
+    Raises:
+        RefusedError: this is not a wheel's file name.
+    """
+    try:
+        parse_wheel_filename(filename)
+    except InvalidWheelFilename as error:
+        raise RefusedError(str(error)) from error
+    tags = filename.removesuffix(".whl").rsplit("-", 3)[1:]
+    return Kind(tags="-".join(tags), glibc=glibc)
+
+
+def target(
+    *, python_full: str, implementation: str, abi: str, arch: str, os: str, glibc: str
+) -> Target:
+    """The target that an interpreter on a platform is, named `<abi>-<os>-<arch>`.
+
+    Raises:
+        RefusedError: one of the facts is not what an interpreter says of itself.
+    """
+    words = {"implementation": implementation, "ABI": abi, "machine": arch, "system": os}
+    for what, word in words.items():
+        if not _WORD.fullmatch(word):
+            raise RefusedError(f"an interpreter cannot have the {what} {word!r}")
+    if glibc and not _GLIBC.fullmatch(glibc):
+        raise RefusedError(f"{glibc!r} is no version of glibc; it looks like 2.36")
+    major, minor = _python_version(python_full)
+    return Target(
+        name=f"{abi}-{os}-{arch}",
+        python=f"{major}.{minor}",
+        python_full=python_full,
+        implementation=implementation,
+        abi=abi,
+        arch=arch,
+        os=os,
+        glibc=glibc,
+    )
+
+
+def position(target: Target) -> int:
+    """Where a target stands in the numeric order of all, as a number below 2**31.
+
+    By Python version, then the plain build before the free-threaded, the debug build and
+    other implementations, then the older glibc (its wheels serve the newer), then machine.
+    Targets that differ in nothing of these share a position.
+    """
+    major, minor = _python_version(target.python_full)
+    _, glibc = _glibc_version(target.glibc)
+    archs = (*_ARCH_ORDER, target.arch)
+    place = min(major, 9) * 1000 + min(minor, 999)
+    place = place * 4 + _variant(target)
+    place = place * 1000 + min(glibc, 999)
+    return place * 8 + archs.index(target.arch)
+
+
+@lru_cache(maxsize=8192)
+def _covers(kind: Kind, target: Target) -> bool:
+    try:
+        tags = parse_tag(kind.tags)
+    except (InvalidTag, ValueError):
+        return False
+    if tags.isdisjoint(_supported(target)):
+        return False
+    return _glibc_version(kind.glibc) <= _glibc_version(target.glibc)
+
+
+@lru_cache(maxsize=8192)
+def _allows(requires_python: str, python_full: str) -> bool:
+    try:
+        return SpecifierSet(requires_python).contains(python_full, prereleases=True)
+    except InvalidSpecifier:
+        return True
+
+
+@lru_cache(maxsize=256)
+def _supported(target: Target) -> frozenset[Tag]:
+    """Every tag that the target's installers accept."""
+    version = _python_version(target.python_full)
+    platforms = tuple(_platforms(target.arch, target.glibc))
+    nodot = f"{version[0]}{version[1]}"
+    if target.implementation == "cp":
+        own = cpython_tags(version, _cpython_abis(target.abi), platforms)
+        interpreter = f"cp{nodot}"
+    else:
+        interpreter = f"{target.implementation}{nodot}"
+        own = generic_tags(interpreter, (target.abi,), platforms)
+        if target.implementation == "pp":
+            interpreter = "pp3"
+    return frozenset((*own, *compatible_tags(version, interpreter, platforms)))
+
+
+def _cpython_abis(abi: str) -> tuple[str, ...]:
+    """The ABIs that a CPython loads: a debug build takes those of the plain one too."""
+    known = _CPYTHON_ABI.fullmatch(abi)
+    return (abi, abi.removesuffix("d")) if known and known["debug"] else (abi,)
+
+
+def _platforms(arch: str, glibc: str) -> Iterator[str]:
+    """The platform tags of a Linux machine with this glibc (PEP 600 and its aliases)."""
+    yield f"linux_{arch}"
+    major, newest = _glibc_version(glibc)
+    oldest = _OLDEST_MANYLINUX_GLIBC.get(arch)
+    if major != 2 or oldest is None:
+        return
+    for minor in range(newest, oldest - 1, -1):
+        yield f"manylinux_2_{minor}_{arch}"
+        if minor in _MANYLINUX_ALIASES:
+            yield f"{_MANYLINUX_ALIASES[minor]}_{arch}"
+
+
+def _variant(target: Target) -> int:
+    known = _CPYTHON_ABI.fullmatch(target.abi)
+    if target.implementation != "cp" or known is None:
+        return 3
+    return 2 if known["debug"] else 1 if known["threading"] else 0
+
+
+def _glibc_version(glibc: str) -> tuple[int, int]:
+    """`2.36` as numbers; (0, 0) where there is none."""
+    version = _GLIBC.fullmatch(glibc)
+    return (int(version[1]), int(version[2])) if version else (0, 0)
+
+
+def _python_version(python_full: str) -> tuple[int, int]:
+    try:
+        version = Version(python_full)
+    except InvalidVersion as error:
+        raise RefusedError(f"{python_full!r} is no version of Python") from error
+    return version.major, version.minor
