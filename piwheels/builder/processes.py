@@ -1,0 +1,190 @@
+"""Running a program to its end or ours: its output streamed, its limits watched, its tree killed.
+
+Limits on one process are the kernel's (see `sandbox`); here are those on the whole tree and
+on its surroundings, which rlimits cannot express: wall clock, memory, processes, free disk.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+
+from piwheels.model import Struct
+
+_WATCH_EVERY_S = 0.5
+_KILL_WITHIN_S = 8.0
+_READ_BYTES = 64 * 1024
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+OnOutput = Callable[[bytes], None]
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What a build may use; the sizes are bytes."""
+
+    timeout_s: float = 3 * 3600.0  # wall clock
+    memory_bytes: int = 1 << 30  # of each process's data, and of the whole tree's own pages
+    file_bytes: int = 4 << 30  # of each file
+    disk_reserve_bytes: int = 256 << 20  # must stay free where the build writes
+    processes: int = 1024
+    open_files: int = 4096
+
+
+class Stop(StrEnum):
+    """Why a program was ended before its own end."""
+
+    TIME = "time"
+    MEMORY = "memory"
+    PROCESSES = "processes"
+    DISK = "disk"
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """How a program ended; `status` is 128 and the signal's number if one ended it."""
+
+    status: int
+    stop: Stop | None
+    duration_s: float
+
+
+async def run(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    limits: Limits,
+    folder: Path,
+    on_output: OnOutput,
+    cwd: Path = Path("/"),
+) -> Ended:
+    """Run a program until it ends, breaks a limit, or this task is cancelled.
+
+    None of its processes is left when this returns or raises, provided that what lies
+    between keeps them below the command: a process namespace, or `reaper`.
+
+    Args:
+        command: the program and its arguments.
+        environment: all of its environment.
+        limits: `file_bytes` and `open_files` are not looked at here.
+        folder: where it writes: free space is measured there.
+        on_output: gets what it writes to stdout and stderr, as it comes.
+        cwd: where it starts.
+
+    Raises:
+        OSError: the program could not be started.
+        Exception: whatever on_output raises; the program is killed then.
+    """
+    began = time.monotonic()
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=environment,
+        cwd=cwd,
+        start_new_session=True,
+    )
+    watching = asyncio.create_task(_watch(process.pid, limits, folder, began))
+    reading = asyncio.create_task(_read(process, on_output))
+    try:
+        await asyncio.wait({watching, reading}, return_when=asyncio.FIRST_COMPLETED)
+        stop = watching.result() if watching.done() else None
+    finally:
+        watching.cancel()
+        await _kill_tree(process)
+        await asyncio.wait({reading}, timeout=_KILL_WITHIN_S)
+        reading.cancel()
+    if reading.done() and not reading.cancelled():
+        reading.result()  # what on_output raised is the caller's
+    status = await process.wait()
+    return Ended(
+        status=status if status >= 0 else 128 - status,
+        stop=stop,
+        duration_s=time.monotonic() - began,
+    )
+
+
+async def _read(process: asyncio.subprocess.Process, on_output: OnOutput) -> None:
+    assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+    while data := await process.stdout.read(_READ_BYTES):
+        on_output(data)
+    await process.wait()
+
+
+async def _watch(pid: int, limits: Limits, folder: Path, began: float) -> Stop:
+    """Return the first limit that the tree breaks."""
+    while True:
+        left_s = limits.timeout_s - (time.monotonic() - began)
+        if left_s <= 0:
+            return Stop.TIME
+        disk = os.statvfs(folder)
+        if disk.f_bavail * disk.f_frsize < limits.disk_reserve_bytes:
+            return Stop.DISK
+        tree = descendants(pid)
+        if len(tree) > limits.processes:
+            return Stop.PROCESSES
+        if sum(map(_own_bytes, tree)) > limits.memory_bytes:
+            return Stop.MEMORY
+        await asyncio.sleep(min(left_s, _WATCH_EVERY_S))
+
+
+async def _kill_tree(process: asyncio.subprocess.Process) -> None:
+    """Kill a process and all below it, the lowest too; the first strike does not yield."""
+    until = time.monotonic() + _KILL_WITHIN_S
+    while process.returncode is None:
+        tree = descendants(process.pid)
+        for pid in tree:
+            _kill(pid)
+        if not tree or time.monotonic() > until:
+            _kill(process.pid)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await process.wait()
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def descendants(pid: int) -> list[int]:
+    """The living processes below one, without itself."""
+    children: dict[int, list[int]] = {}
+    for child, parent in _living():
+        children.setdefault(parent, []).append(child)
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        below = children.pop(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found
+
+
+def _living() -> Iterator[tuple[int, int]]:
+    """Each process that is no zombie, with its parent (proc(5), /proc/pid/stat)."""
+    for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is wanted
+        if not name.isdecimal():
+            continue
+        with contextlib.suppress(OSError):
+            state, parent = _stat(int(name))
+            if state not in b"ZX":
+                yield int(name), parent
+
+
+def _stat(pid: int) -> tuple[bytes, int]:
+    # The name in parentheses may hold spaces and parentheses of its own.
+    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    return fields[0], int(fields[1])
+
+
+def _own_bytes(pid: int) -> int:
+    """The resident memory that a process shares with no file: what it costs the machine."""
+    try:
+        fields = Path(f"/proc/{pid}/statm").read_bytes().split()
+    except OSError:
+        return 0
+    return (int(fields[1]) - int(fields[2])) * _PAGE_BYTES
