@@ -1,0 +1,47 @@
+"""What tests want from outside: a test that lacks it skips with a reason, and fails in CI."""
+
+import os
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+PYTHON_VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
+
+_IN_CI = bool(os.environ.get("CI"))
+_PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def needs(tool: str) -> pytest.MarkDecorator:
+    """Mark a test that runs a program; where it is missing, only CI runs the test, and fails."""
+    missing = shutil.which(tool, path=_PATH) is None
+    return pytest.mark.skipif(missing and not _IN_CI, reason=f"{tool} is not installed")
+
+
+def program(tool: str) -> str:
+    """The path of a program that the test at hand runs."""
+    return shutil.which(tool, path=_PATH) or _lacking(f"{tool} is not installed")
+
+
+def python(version: str) -> Path:
+    """An interpreter of a minor version, `3.13`: of pyenv, else from $PATH."""
+    found = _python(version)
+    return found or _lacking(f"no Python {version} is installed")
+
+
+@cache
+def _python(version: str) -> Path | None:
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    kept = sorted(root.glob(f"versions/{version}.*/bin/python"))
+    if kept:
+        return kept[-1]
+    found = shutil.which(f"python{version}")
+    return Path(found) if found else None
+
+
+def _lacking(reason: str) -> NoReturn:
+    if _IN_CI:
+        pytest.fail(f"{reason}, and CI has to have it")
+    pytest.skip(reason)
