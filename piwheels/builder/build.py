@@ -1,0 +1,381 @@
+"""One build: an sdist fetched, made into a wheel by pip in the sandbox, and judged.
+
+Whatever goes wrong with the sdist, the index, the limits or the builder is an outcome with
+a reason of one line; only a cancellation is raised, and leaves nothing running.
+"""
+
+import asyncio
+import errno
+import json
+import os
+import shutil
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+from piwheels.builder import inside
+from piwheels.builder.cache import FileCache
+from piwheels.builder.failure import failing_line, shortage
+from piwheels.builder.pips import Pip, Pips
+from piwheels.builder.processes import Ended, Limits, Stop
+from piwheels.builder.proxy import IndexProxy
+from piwheels.builder.sandbox import Errand, Sandbox
+from piwheels.errors import PiwheelsError, RefusedError, TransientError
+from piwheels.host import Interpreter
+from piwheels.model import Job, Outcome, Struct
+from piwheels.simpleapi import DigestError, SimpleIndex
+
+OnLog = Callable[[bytes], None]
+OnPhase = Callable[[str], None]
+
+_TAIL_BYTES = 256 * 1024
+_FETCH_DELAYS_S = (1.0, 4.0, 15.0)
+_ZIP_EPOCH = 315532800  # 1980-01-01: a zip, and so a wheel, knows no earlier time
+_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """What all builds of a builder share."""
+
+    sandbox: Sandbox
+    limits: Limits
+    cache: FileCache
+    pips: Pips
+    upstream: SimpleIndex
+    farm: SimpleIndex | None = None  # the farm's own index, preferred to upstream
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """What came of a build."""
+
+    outcome: Outcome
+    reason: str = ""  # one line: the failing line of the log; "" if it was built
+    wheels: tuple[Path, ...] = ()  # in <workdir>/wheels; one, if it was built
+    inputs: tuple[str, ...] = ()  # "<sha256> <filename>" of all that it used beside the sdist
+    duration_s: float
+
+
+class _OverError(PiwheelsError):
+    """A build ends here, with an outcome; the message is the reason."""
+
+    def __init__(self, outcome: Outcome, reason: str) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
+
+
+async def build(
+    job: Job,
+    interpreter: Interpreter,
+    *,
+    workdir: Path,
+    options: BuildOptions,
+    on_log: OnLog,
+    on_phase: OnPhase,
+) -> Result:
+    """Carry out a job.
+
+    Args:
+        job: what to build.
+        interpreter: the target's Python.
+        workdir: an existing folder of this build alone. The wheel is left in its `wheels`;
+            all else is removed.
+        options: what all builds share.
+        on_log: gets the log as it grows.
+        on_phase: is told "fetching", "preparing", "building" and "inspecting".
+
+    Raises:
+        CancelledError: this task was cancelled; everything of the build is dead by then.
+    """
+    began = time.monotonic()
+    work = _Work(job, interpreter, workdir, options, _Log(on_log, on_phase))
+    wheels: tuple[Path, ...] = ()
+    outcome, reason = Outcome.BUILT, ""
+    try:
+        wheels = await work.carry_out()
+    except _OverError as over:
+        outcome, reason = over.outcome, _one_line(str(over))
+    except OSError as error:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        outcome = Outcome.DISK_FULL if full else Outcome.BUILDER_FAILED
+        reason = _one_line(f"the builder: {error}")
+    finally:
+        remove_tree(work.room)
+    work.log.say(f"{outcome}{': ' if reason else ''}{reason}")
+    return Result(
+        outcome=outcome,
+        reason=reason,
+        wheels=wheels,
+        inputs=work.inputs,
+        duration_s=time.monotonic() - began,
+    )
+
+
+@dataclass(slots=True)
+class _Log:
+    """The log on its way out: its tail is kept, and the lines that tell a phase are heeded."""
+
+    on_log: OnLog
+    on_phase: OnPhase
+    tail: bytearray = field(default_factory=bytearray)
+    phase: str = ""
+    _line: bytes = b""
+
+    def add(self, data: bytes) -> None:
+        """Take what the build wrote."""
+        self.on_log(data)
+        self.tail += data
+        del self.tail[:-_TAIL_BYTES]
+        *lines, rest = (self._line + data).split(b"\n")
+        self._line = rest[-200:]
+        for line in lines:
+            self._heed(line)
+
+    def _heed(self, line: bytes) -> None:
+        # The build may write such a line itself: only the next phase is believed.
+        following = {"fetching": "preparing", "preparing": "building"}.get(self.phase)
+        if following and line.strip() == f"{inside.PHASE}{following} ---".encode():
+            self.enter(following)
+
+    def enter(self, phase: str) -> None:
+        self.phase = phase
+        self.on_phase(phase)
+
+    def say(self, text: str) -> None:
+        """Add a line of our own."""
+        self.on_log(f"{inside.PHASE}{text} ---\n".encode(errors="replace"))
+
+
+@dataclass(slots=True)
+class _Work:
+    """A job on its way from sdist to wheel."""
+
+    job: Job
+    interpreter: Interpreter
+    workdir: Path
+    options: BuildOptions
+    log: _Log
+    inputs: tuple[str, ...] = ()
+
+    @property
+    def room(self) -> Path:
+        """The folder that the sandbox may write to."""
+        return self.workdir / "room"
+
+    async def carry_out(self) -> tuple[Path, ...]:
+        self._introduce()
+        self.log.enter("fetching")
+        try:
+            async with asyncio.timeout(self.options.limits.timeout_s):
+                pip, sdist = await self._fetch()
+        except TimeoutError:
+            raise _OverError(Outcome.FETCH_FAILED, "the sdist did not arrive in time") from None
+        ended = await self._build(pip, sdist)
+        if ended.status != 0 or ended.stop is not None:
+            raise self._verdict(ended)
+        self.log.enter("inspecting")
+        return (self._collect(),)
+
+    def _introduce(self) -> None:
+        job = self.job
+        if self.options.sandbox.notice:
+            self.log.on_log(f"{self.options.sandbox.notice}\n".encode())
+        self.log.say(f"{job.project} {job.version} for {job.target}")
+        self.log.say(f"{job.sdist.filename} sha256 {job.sdist.sha256}")
+        if not os.access(self.interpreter.executable, os.X_OK):
+            raise _OverError(
+                Outcome.BUILDER_FAILED,
+                f"the interpreter {self.interpreter.executable} is not there any more",
+            )
+        if Path(job.sdist.filename).name != job.sdist.filename:
+            raise _OverError(Outcome.BAD_SDIST, f"{job.sdist.filename!r} is not a file name")
+
+    # --- fetching ---
+
+    async def _fetch(self) -> tuple[Pip, Path]:
+        for delay_s in (*_FETCH_DELAYS_S, None):
+            try:
+                pip = await self.options.pips.get(self.interpreter.version)
+                sdist = self.job.sdist
+                path = await self.options.cache.get(self.options.upstream, sdist.url, sdist.sha256)
+            except DigestError as error:
+                raise _OverError(Outcome.BAD_SDIST, str(error)) from None
+            except RefusedError as error:
+                raise _OverError(Outcome.FETCH_FAILED, str(error)) from None
+            except TransientError as error:
+                if delay_s is None:
+                    raise _OverError(Outcome.FETCH_FAILED, str(error)) from None
+                self.log.say(f"{error}; trying again")
+                await asyncio.sleep(delay_s)
+            else:
+                self.inputs = (f"{pip.file.sha256} {pip.file.filename}",)
+                return pip, path
+        raise AssertionError  # the last round returns or raises
+
+    # --- building ---
+
+    async def _build(self, pip: Pip, sdist: Path) -> Ended:
+        options = self.options
+        options.sandbox.prepare(self.room)
+        shutil.copyfile(sdist, self.room / self.job.sdist.filename)
+        shutil.copyfile(inside.__file__, self.room / "inside.py")
+        (self.room / "wheels").mkdir()
+        errand = self._errand(pip)
+        indexes = [index for index in (options.farm, options.upstream) if index is not None]
+        proxy = IndexProxy(indexes, options.cache)
+        async with proxy.serving(self.room / "index.sock"):
+            try:
+                ended = await options.sandbox.run(errand, self.log.add)
+            finally:
+                self.inputs += proxy.inputs
+        if ended.status != 0 and ended.stop is None and proxy.fault:
+            raise _OverError(Outcome.FETCH_FAILED, proxy.fault)
+        return ended
+
+    def _errand(self, pip: Pip) -> Errand:
+        task = self.room / "task.json"
+        places = {
+            name: self._inside(path)
+            for name, path in {
+                "sdist": self.job.sdist.filename,
+                "venv": "venv",
+                "wheels": "wheels",
+                "socket": "index.sock",
+            }.items()
+        }
+        task.write_text(json.dumps({"pip": str(pip.runner), **places}))
+        python = self.interpreter.executable
+        return Errand(
+            command=(str(python), "-I", self._inside("inside.py"), self._inside(task.name)),
+            environment=self._environment(),
+            work=self.room,
+            limits=self.options.limits,
+            reads=(self.interpreter.base_prefix, python, pip.folder),
+        )
+
+    def _environment(self) -> dict[str, str]:
+        """All that a build knows of the outside; nothing of this machine's pip configuration."""
+        return {
+            "PATH": _PATH,
+            "HOME": self._inside("home"),
+            "TMPDIR": self._inside("tmp"),
+            "USER": "build",
+            "LOGNAME": "build",
+            "LANG": "C.UTF-8",
+            "TERM": "dumb",
+            "NO_COLOR": "1",
+            "PYTHONUNBUFFERED": "1",  # the log is followed while it grows
+            "SOURCE_DATE_EPOCH": str(max(_ZIP_EPOCH, int(self.job.released_at.timestamp()))),
+            "GIT_ALLOW_PROTOCOL": "file",
+            "PIP_CONFIG_FILE": "/dev/null",
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_NO_INPUT": "1",
+            "PIP_PROGRESS_BAR": "off",
+            "PIP_VERBOSE": "1",  # else pip shows nothing until the build has ended
+            "PIP_DEFAULT_TIMEOUT": "900",  # a large file comes only when the proxy has all of it
+            "PIP_RETRIES": "3",
+        }
+
+    def _inside(self, name: str) -> str:
+        return self.options.sandbox.inside(self.room, self.room / name)
+
+    # --- judging ---
+
+    def _verdict(self, ended: Ended) -> _OverError:
+        tail = bytes(self.log.tail)
+        limits = self.options.limits
+        match ended.stop:
+            case Stop.TIME:
+                return _OverError(Outcome.TIMED_OUT, f"not done after {limits.timeout_s:.0f} s")
+            case Stop.MEMORY:
+                text = f"it used more than {limits.memory_bytes >> 20} MiB of memory"
+                return _OverError(Outcome.OUT_OF_MEMORY, text)
+            case Stop.PROCESSES:
+                text = f"it ran more than {limits.processes} processes"
+                return _OverError(Outcome.FAILED, text)
+            case Stop.DISK:
+                text = f"less than {limits.disk_reserve_bytes >> 20} MiB of disk were left"
+                return _OverError(Outcome.DISK_FULL, text)
+        line = failing_line(tail)
+        if self.log.phase == "fetching":
+            return _OverError(Outcome.BUILDER_FAILED, f"the sandbox did not start: {line}")
+        if ended.status == inside.NO_ENVIRONMENT:
+            return _OverError(Outcome.BUILDER_FAILED, f"no environment could be made: {line}")
+        if ended.status == inside.BAD_SDIST:
+            return _OverError(Outcome.BAD_SDIST, line)
+        killed = Outcome.OUT_OF_MEMORY if ended.status == 137 else None
+        outcome = shortage(tail) or killed or Outcome.FAILED
+        return _OverError(outcome, line or f"it ended with status {ended.status}")
+
+    # --- collecting ---
+
+    def _collect(self) -> Path:
+        """Copy the project's one wheel to where no build writes.
+
+        Raises:
+            _OverError: there is none, or more than one.
+        """
+        source = os.open(self.room, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            folder = _open_inside("wheels", source, os.O_DIRECTORY)
+            try:
+                name = self._the_wheel(os.listdir(folder))  # noqa: PTH208 - a descriptor
+                target = self.workdir / "wheels" / name
+                target.parent.mkdir(exist_ok=True)
+                _copy(name, folder, target)
+            finally:
+                os.close(folder)
+        finally:
+            os.close(source)
+        return target
+
+    def _the_wheel(self, names: list[str]) -> str:
+        ours = [name for name in names if _project(name) == self.job.project]
+        if len(ours) == 1:
+            return ours[0]
+        said = "more than one wheel: " + ", ".join(sorted(ours)) if ours else "no wheel of it"
+        raise _OverError(Outcome.FAILED, f"pip succeeded, and made {said}")
+
+
+def _project(filename: str) -> str:
+    try:
+        return parse_wheel_filename(filename)[0]
+    except InvalidWheelFilename:
+        return ""
+
+
+def _open_inside(name: str, folder: int, flags: int = 0) -> int:
+    """Open what a build left, never what it only points to."""
+    try:
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | flags, dir_fd=folder)
+    except OSError as error:
+        raise _OverError(Outcome.FAILED, f"the build's {name} is unusable: {error}") from None
+
+
+def _copy(name: str, folder: int, target: Path) -> None:
+    with os.fdopen(_open_inside(name, folder), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise _OverError(Outcome.FAILED, f"the build's {name} is not a regular file")
+        with target.open("wb") as copy:
+            shutil.copyfileobj(file, copy, 1 << 20)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:500]
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder and all in it, also what a build made unreadable."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if not folder.exists():
+        return
+    for place, names, _ in os.walk(folder):
+        Path(place).chmod(0o700)
+        for name in names:
+            if not (Path(place) / name).is_symlink():
+                (Path(place) / name).chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)

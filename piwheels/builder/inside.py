@@ -1,0 +1,129 @@
+"""Makes one wheel of one sdist inside the sandbox: a script that the target's Python runs.
+
+Python 3.9 and its standard library, nothing of piwheels. It is given the path of a JSON file:
+
+    pip        pip's runner script (pip/__pip-runner__.py of an unpacked pip wheel)
+    sdist      the source distribution
+    venv       where to make a fresh environment
+    wheels     where pip leaves what it makes
+    socket     the Unix socket of the index proxy
+
+A loopback port is forwarded to that socket, because pip speaks HTTP over TCP only. Lines
+that begin with PHASE tell the builder how far this is; the exit status says what came of it.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tarfile
+import threading
+import zipfile
+import zlib
+from pathlib import Path
+
+PHASE = "--- piwheels: "
+FAILED = 1
+BAD_SDIST = 90
+NO_ENVIRONMENT = 91
+
+_PIECE_BYTES = 65536
+_UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError)
+
+
+def _connect(path: Path) -> socket.socket:
+    """A connection to a Unix socket, however long its path is (sun_path holds 108 bytes)."""
+    connection = socket.socket(socket.AF_UNIX)
+    folder = os.open(path.parent, os.O_PATH)
+    try:
+        connection.connect(f"/proc/self/fd/{folder}/{path.name}")
+    finally:
+        os.close(folder)
+    return connection
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    try:
+        while data := source.recv(_PIECE_BYTES):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        source.close()
+        sink.close()
+
+
+def _serve(listener: socket.socket, path: Path) -> None:
+    while True:
+        client = listener.accept()[0]
+        try:
+            proxy = _connect(path)
+        except OSError:
+            client.close()
+            continue
+        for ends in ((client, proxy), (proxy, client)):
+            threading.Thread(target=_pump, args=ends, daemon=True).start()
+
+
+def _forward(path: Path) -> int:
+    """Forward a new loopback port to a Unix socket; returns the port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=_serve, args=(listener, path), daemon=True).start()
+    return int(listener.getsockname()[1])
+
+
+def _run(command: "list[str]") -> int:
+    return subprocess.call(command, stdin=subprocess.DEVNULL)
+
+
+def _tell(phase: str) -> None:
+    print(f"{PHASE}{phase} ---", flush=True)
+
+
+def _is_whole(path: str) -> bool:
+    """Whether an sdist can be read from its beginning to its end."""
+    try:
+        if path.endswith(".zip"):
+            with zipfile.ZipFile(path) as archive:
+                return archive.testzip() is None
+        with tarfile.open(path) as archive:
+            for _ in archive:
+                pass
+    except _UNREADABLE as error:
+        print(f"ERROR: the sdist cannot be read: {error}", flush=True)
+        return False
+    return True
+
+
+def _wheel(task: "dict[str, str]", port: int) -> int:
+    """The pip call.
+
+    The environment has no setuptools, so that pip builds an sdist without a pyproject.toml
+    by PEP 517 too, with the build dependencies from the index.
+    """
+    programs = Path(task["venv"]) / "bin"
+    os.environ["PATH"] = f"{programs}:{os.environ['PATH']}"
+    os.environ["VIRTUAL_ENV"] = task["venv"]
+    os.environ["PIP_INDEX_URL"] = f"http://127.0.0.1:{port}/simple/"
+    return _run(
+        [
+            str(programs / "python"), task["pip"], "wheel", "--no-deps", "--no-cache-dir",
+            "--prefer-binary", "--wheel-dir", task["wheels"], task["sdist"],
+        ]
+    )  # fmt: skip
+
+
+def main(task: "dict[str, str]") -> int:
+    """Make the environment, then the wheel; the exit status."""
+    _tell("preparing")
+    port = _forward(Path(task["socket"]))
+    if _run([sys.executable, "-I", "-m", "venv", "--without-pip", task["venv"]]) != 0:
+        return NO_ENVIRONMENT
+    _tell("building")
+    if _wheel(task, port) == 0:
+        return 0
+    return FAILED if _is_whole(task["sdist"]) else BAD_SDIST
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))

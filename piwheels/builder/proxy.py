@@ -1,0 +1,240 @@
+"""The index that a build sees: upstream's pages and the farm's, and files through the cache.
+
+One proxy serves one build, on a Unix socket. It hands out only files that a page of this
+build named, verified by their sha256, and keeps a record of them. What the build asks is
+hostile input; what the indexes answer is checked by `simpleapi`.
+"""
+
+import asyncio
+import contextlib
+import html
+import json
+import logging
+import os
+import re
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import uvicorn
+from packaging.utils import canonicalize_name
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from piwheels.builder.cache import FileCache
+from piwheels.errors import RefusedError, TransientError
+from piwheels.model import Struct
+from piwheels.simpleapi import IndexFile, MissingFileError, ProjectPage, SimpleIndex
+
+log = logging.getLogger(__name__)
+
+_JSON = "application/vnd.pypi.simple.v1+json"
+_WANTS_JSON = re.compile(
+    r"application/vnd\.pypi\.simple\.(v1|latest)\+json(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE
+)
+_MOST_PAGES = 2000  # of one build: far above any real one, and an end to a runaway
+_MOST_CONNECTIONS = 128
+_METADATA = ".metadata"
+
+
+class _Offer(Struct, frozen=True):
+    """A file that a page named."""
+
+    index: int
+    file: IndexFile
+
+
+class IndexProxy:
+    """The index for one build: `indexes` by preference, the farm's own before upstream's."""
+
+    def __init__(self, indexes: Sequence[SimpleIndex], cache: FileCache) -> None:
+        self._indexes = tuple(indexes)
+        self._cache = cache
+        self._pages: dict[str, list[_Offer]] = {}
+        self._offers: dict[tuple[str, str], _Offer] = {}
+        self._given: dict[str, None] = {}
+        self._faults: dict[str, str] = {}
+        self.app = Starlette(
+            routes=[
+                Route("/simple/{project}/", self._page),
+                Route("/files/{sha256}/{filename}", self._file),
+            ]
+        )
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What was handed out, as `<sha256> <filename>`, in the order of its first use."""
+        return tuple(self._given)
+
+    @property
+    def fault(self) -> str:
+        """The last fault of an index that no later try has mended; "" if there is none."""
+        return next(reversed(self._faults.values()), "")
+
+    @contextlib.asynccontextmanager
+    async def serving(self, path: Path) -> AsyncIterator[None]:
+        """Serve on a Unix socket, made at path, while the context lasts."""
+        listener = _listen(path)
+        config = uvicorn.Config(
+            self.app,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            limit_concurrency=_MOST_CONNECTIONS,
+            timeout_graceful_shutdown=1,
+        )
+        server = _Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await serving
+
+    async def _page(self, request: Request) -> Response:
+        project = canonicalize_name(request.path_params["project"])
+        if project != request.path_params["project"]:
+            return RedirectResponse(f"/simple/{quote(project)}/")
+        try:
+            offers = await self._offered(project)
+        except (TransientError, RefusedError) as error:
+            return self._failed(project, error)
+        self._faults.pop(project, None)
+        if not offers:
+            return PlainTextResponse(f"no project {project}\n", 404)
+        headers = {"Vary": "Accept"}
+        if _WANTS_JSON.search(request.headers.get("Accept", "")):
+            return Response(_json_page(project, offers), media_type=_JSON, headers=headers)
+        return Response(_html_page(offers), media_type="text/html", headers=headers)
+
+    async def _offered(self, project: str) -> list[_Offer]:
+        """All files of a project that can be handed out; a name belongs to its first index."""
+        if project in self._pages:
+            return self._pages[project]
+        if len(self._pages) >= _MOST_PAGES:
+            raise RefusedError(f"this build asked for more than {_MOST_PAGES} projects")
+        offers: dict[str, _Offer] = {}
+        for number, index in enumerate(self._indexes):
+            for file in _usable(await self._read(index, project)):
+                offers.setdefault(file.filename, _Offer(number, file))
+        self._pages[project] = list(offers.values())
+        self._offers |= {(o.file.sha256, o.file.filename): o for o in offers.values()}
+        return self._pages[project]
+
+    async def _read(self, index: SimpleIndex, project: str) -> ProjectPage | None:
+        """A page of an index; only the last one, upstream, is one that no build can do without."""
+        try:
+            return await index.project(project)
+        except TransientError as error:
+            if index is self._indexes[-1]:
+                raise
+            log.warning("building without the farm's own index: %s", error)
+            return None
+
+    async def _file(self, request: Request) -> Response:
+        sha256, filename = request.path_params["sha256"], request.path_params["filename"]
+        offer = self._offers.get((sha256, filename))
+        if offer is not None:
+            return await self._hand_out(offer, offer.file.url, sha256, filename)
+        offer = self._offers.get((sha256, filename.removesuffix(_METADATA)))
+        if offer is not None and offer.file.metadata_sha256:
+            url = offer.file.url + _METADATA
+            return await self._hand_out(offer, url, offer.file.metadata_sha256, filename)
+        return PlainTextResponse("no page of this build named such a file\n", 404)
+
+    async def _hand_out(self, offer: _Offer, url: str, sha256: str, filename: str) -> Response:
+        try:
+            path = await self._cache.get(self._indexes[offer.index], url, sha256)
+        except MissingFileError as error:
+            return PlainTextResponse(f"{error}\n", 404)
+        except (TransientError, RefusedError) as error:
+            return self._failed(filename, error)
+        self._faults.pop(filename, None)
+        self._given[f"{sha256} {filename}"] = None
+        # A wheel's bytes are what its sha256 says: no media type may have them decoded.
+        return FileResponse(path, media_type="application/octet-stream")
+
+    def _failed(self, what: str, error: Exception) -> Response:
+        log.warning("index proxy: %s", error)
+        self._faults[what] = str(error)
+        return PlainTextResponse(f"{error}\n", 502)
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn as a guest: the process's signals are its owner's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _listen(path: Path) -> socket.socket:
+    """A listening Unix socket, however long its path is (sun_path holds 108 bytes)."""
+    listener = socket.socket(socket.AF_UNIX)
+    folder = os.open(path.parent, os.O_PATH)
+    try:
+        listener.bind(f"/proc/self/fd/{folder}/{path.name}")
+    finally:
+        os.close(folder)
+    path.chmod(0o666)  # its folder is what guards it
+    listener.listen()
+    return listener
+
+
+def _usable(page: ProjectPage | None) -> Iterator[IndexFile]:
+    for file in page.files if page else ():
+        if file.sha256 and "/" not in file.filename and file.filename.isprintable():
+            yield file
+
+
+def _address(file: IndexFile) -> str:
+    return f"../../files/{file.sha256}/{quote(file.filename)}"
+
+
+def _json_page(project: str, offers: Sequence[_Offer]) -> str:
+    """PEP 691, with what PEP 700 and 714 add where the index tells it."""
+    files = [_json_file(offer.file) for offer in offers]
+    return json.dumps({"meta": {"api-version": "1.0"}, "name": project, "files": files})
+
+
+def _json_file(file: IndexFile) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "filename": file.filename,
+        "url": _address(file),
+        "hashes": {"sha256": file.sha256},
+        "yanked": False if file.yanked is None else file.yanked or True,
+    }
+    if file.requires_python:
+        entry["requires-python"] = file.requires_python
+    if file.size_bytes is not None:
+        entry["size"] = file.size_bytes
+    if file.uploaded_at is not None:
+        entry["upload-time"] = file.uploaded_at.isoformat().replace("+00:00", "Z")
+    if file.metadata_sha256:
+        entry["core-metadata"] = {"sha256": file.metadata_sha256}
+    return entry
+
+
+def _html_page(offers: Sequence[_Offer]) -> str:
+    """PEP 503."""
+    links = "\n".join(f"{_html_link(offer.file)}<br>" for offer in offers)
+    return f"<!DOCTYPE html>\n<html><body>\n{links}\n</body></html>\n"
+
+
+def _html_link(file: IndexFile) -> str:
+    attributes = {"href": f"{_address(file)}#sha256={file.sha256}"}
+    if file.requires_python:
+        attributes["data-requires-python"] = file.requires_python
+    if file.yanked is not None:
+        attributes["data-yanked"] = file.yanked
+    if file.metadata_sha256:
+        attributes["data-core-metadata"] = f"sha256={file.metadata_sha256}"
+    spelled = " ".join(f'{key}="{html.escape(value)}"' for key, value in attributes.items())
+    return f"<a {spelled}>{html.escape(file.filename)}</a>"
