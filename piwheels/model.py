@@ -160,3 +160,7 @@ class Rules(Protocol):
     def allows(self, requires_python: str, target: Target) -> bool:
         """Whether a Requires-Python specifier allows this target's interpreter."""
         ...
+
+    def position(self, target: Target) -> int:
+        """Where a target stands in the numeric order of all, as a number below 2**31."""
+        ...

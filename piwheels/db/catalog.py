@@ -1,0 +1,435 @@
+"""What there is: projects, releases, targets, kinds, settings and events.
+
+Functions that change releases or files take the locks of a writer first (sql/001_farm.sql);
+the triggers there keep jobs and stale pages in step.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from piwheels.db.database import Database, columns
+from piwheels.model import Kind, ProjectStatus, Release, Rules, Struct, Target
+
+#: Exclusive here, shared by every other writer: lock_projects() takes it too.
+_LOCK_TARGETS = "SELECT pg_advisory_xact_lock(7091)"
+
+
+class Followed(Struct, frozen=True, kw_only=True):
+    """A project whose newer releases are to be built as they appear."""
+
+    project: str
+    since: datetime
+    seen: str  # the upstream's serial or ETag at the last look
+
+
+class KnownRelease(Struct, frozen=True, kw_only=True):
+    """What the database has of a release, to compare with the upstream."""
+
+    version: str
+    has_sdist: bool
+    yanked: str | None
+    skip: str | None
+
+
+# --- targets -----------------------------------------------------------------------------
+
+
+async def add_target(db: Database, target: Target, rules: Rules) -> bool:
+    """Build for a target from now on; lifts its skip. The caller has to `converge` after.
+
+    Returns:
+        Whether anything changed: the target is new, or was skipped.
+    """
+    async with db.transaction():
+        await db.execute(_LOCK_TARGETS)
+        known = await db.row(
+            "SELECT skip FROM targets WHERE target = %(name)s", {"name": target.name}
+        )
+        if known is not None and known["skip"] is None:
+            return False
+        # A target that is there and was skipped is made active again.
+        await db.execute(
+            """
+            INSERT INTO targets
+                   (target, position, python, python_full, implementation, abi, arch, os, glibc)
+            VALUES (%(name)s, %(position)s, %(python)s, %(python_full)s, %(implementation)s,
+                    %(abi)s, %(arch)s, %(os)s, %(glibc)s)
+                ON CONFLICT (target) DO UPDATE SET skip = NULL, converging = true
+            """,
+            {
+                "position": rules.position(target),
+                **{field: getattr(target, field) for field in target.__struct_fields__},
+            },
+        )
+        if known is None:
+            await _resolve(db, [target], rules)
+    return True
+
+
+async def _resolve(db: Database, targets: Sequence[Target], rules: Rules) -> None:
+    """Work out what every known kind covers, and every specifier allows, of new targets."""
+    kinds = await db.rows("SELECT tags, glibc FROM kinds")
+    specifiers = await db.rows("SELECT requires_python FROM specifiers")
+    for target in targets:
+        covering = [kind for row in kinds if rules.covers(kind := Kind(**row), target)]
+        await _store_coverage(db, [(kind.name, target.name) for kind in covering])
+        allowing = [
+            row["requires_python"]
+            for row in specifiers
+            if rules.allows(row["requires_python"], target)
+        ]
+        await _store_ranges(db, [(specifier, target.name) for specifier in allowing])
+
+
+async def _store_coverage(db: Database, pairs: Sequence[tuple[str, str]]) -> None:
+    await db.execute(
+        """
+        INSERT INTO kind_targets (kind, target)
+        SELECT * FROM unnest(%(kinds)s::text[], %(targets)s::text[]) ON CONFLICT DO NOTHING
+        """,
+        {"kinds": [kind for kind, _ in pairs], "targets": [target for _, target in pairs]},
+    )
+
+
+async def _store_ranges(db: Database, pairs: Sequence[tuple[str, str]]) -> None:
+    await db.execute(
+        """
+        INSERT INTO python_ranges (requires_python, target)
+        SELECT * FROM unnest(%(specifiers)s::text[], %(targets)s::text[]) ON CONFLICT DO NOTHING
+        """,
+        {
+            "specifiers": [specifier for specifier, _ in pairs],
+            "targets": [target for _, target in pairs],
+        },
+    )
+
+
+async def targets(db: Database, *, skipped: bool = False) -> list[Target]:
+    """The active targets in numeric order, or with `skipped` all of them."""
+    rows = await db.rows(
+        """
+        SELECT target AS name, python, python_full, implementation, abi, arch, os, glibc
+          FROM targets
+         WHERE skip IS NULL OR %(skipped)s
+         ORDER BY position, target
+        """,
+        {"skipped": skipped},
+    )
+    return [Target(**row) for row in rows]
+
+
+async def skip_target(db: Database, target: str, reason: str | None) -> bool:
+    """Build for a target no more, or again when the reason is None; `converge` has to follow."""
+    async with db.transaction():
+        await db.execute(_LOCK_TARGETS)
+        changed = await db.execute(
+            """
+            UPDATE targets SET skip = %(reason)s, converging = true
+             WHERE target = %(target)s AND skip IS DISTINCT FROM %(reason)s
+            """,
+            {"target": target, "reason": reason},
+        )
+    return changed > 0
+
+
+async def converge(db: Database) -> bool:
+    """Make the jobs of all projects follow changed targets, in batches; False if none changed."""
+    if not await db.value("SELECT count(*) FROM targets WHERE converging"):
+        return False
+    await db.execute("CALL converge()")
+    return True
+
+
+async def add_kind(db: Database, kind: Kind, rules: Rules) -> None:
+    """Make a kind known with the targets that it covers; needs the writer's locks."""
+    added = await db.execute(
+        """
+        INSERT INTO kinds (kind, tags, glibc) VALUES (%(kind)s, %(tags)s, %(glibc)s)
+            ON CONFLICT DO NOTHING
+        """,
+        {"kind": kind.name, "tags": kind.tags, "glibc": kind.glibc},
+    )
+    if added:
+        covered = [
+            target for target in await targets(db, skipped=True) if rules.covers(kind, target)
+        ]
+        await _store_coverage(db, [(kind.name, target.name) for target in covered])
+
+
+# --- projects and releases ---------------------------------------------------------------
+
+
+async def lock_projects(db: Database, projects: Sequence[str]) -> None:
+    """Take the locks of a writer that changes these projects; within a transaction."""
+    await db.execute("SELECT lock_projects(%(names)s::text[])", {"names": sorted(set(projects))})
+
+
+async def add_project(
+    db: Database, project: str, display: str, *, since: datetime | None = None
+) -> bool:
+    """Make a project known, and follow its releases newer than `since`.
+
+    Returns:
+        Whether it is a new one. A known one keeps its earlier `since`.
+    """
+    row = await db.row(
+        """
+        INSERT INTO projects (project, display, since)
+        VALUES (%(project)s, %(display)s, %(since)s)
+            ON CONFLICT (project) DO UPDATE
+           SET display = excluded.display, since = coalesce(projects.since, excluded.since)
+        RETURNING xmax = 0 AS added
+        """,
+        {"project": project, "display": display, "since": since},
+    )
+    return bool(row and row["added"])
+
+
+async def followed(db: Database, limit: int = 100) -> list[Followed]:
+    """Followed projects that are due for a look, the longest due first."""
+    rows = await db.rows(
+        """
+        SELECT project, since, seen FROM projects
+         WHERE since IS NOT NULL AND next_poll <= now()
+         ORDER BY next_poll LIMIT %(limit)s
+        """,
+        {"limit": limit},
+    )
+    return [Followed(**row) for row in rows]
+
+
+async def polled(db: Database, project: str, *, seen: str, next_poll: datetime) -> None:
+    """Note that a project was looked at, and when to look again."""
+    await db.execute(
+        """
+        UPDATE projects SET seen = %(seen)s, next_poll = %(next_poll)s WHERE project = %(project)s
+        """,
+        {"project": project, "seen": seen, "next_poll": next_poll},
+    )
+
+
+async def known(db: Database, projects: Sequence[str]) -> set[str]:
+    """Which of these projects the farm has."""
+    rows = await db.rows(
+        "SELECT project FROM projects WHERE project = ANY (%(names)s)", {"names": list(projects)}
+    )
+    return {row["project"] for row in rows}
+
+
+async def known_releases(db: Database, project: str) -> list[KnownRelease]:
+    """What the farm has of a project's releases."""
+    rows = await db.rows(
+        """
+        SELECT version, sdist_url IS NOT NULL AS has_sdist, yanked, skip
+          FROM releases WHERE project = %(project)s ORDER BY version
+        """,
+        {"project": project},
+    )
+    return [KnownRelease(**row) for row in rows]
+
+
+async def add_releases(db: Database, releases: Sequence[Release], rules: Rules) -> int:
+    """Make releases of known projects known, or bring what is known of them up to date.
+
+    A release that has its sdist already keeps that when the upstream lists none.
+
+    Returns:
+        How many were new or changed.
+    """
+    if not releases:
+        return 0
+    rows = [_release_row(release) for release in releases]
+    async with db.transaction():
+        await lock_projects(db, [release.project for release in releases])
+        await _add_specifiers(db, sorted({row["requires_python"] for row in rows}), rules)
+        return await db.execute(
+            """
+            INSERT INTO releases
+                   (project, version, released_at, requires_python, yanked,
+                    sdist_filename, sdist_url, sdist_sha256, sdist_size)
+            SELECT *
+              FROM unnest(%(project)s::text[], %(version)s::text[],
+                          %(released_at)s::timestamptz[], %(requires_python)s::text[],
+                          %(yanked)s::text[], %(sdist_filename)s::text[], %(sdist_url)s::text[],
+                          %(sdist_sha256)s::text[], %(sdist_size)s::bigint[])
+                ON CONFLICT (project, version) DO UPDATE
+               SET requires_python = excluded.requires_python,
+                   yanked = excluded.yanked,
+                   sdist_filename = coalesce(excluded.sdist_filename, releases.sdist_filename),
+                   sdist_url = coalesce(excluded.sdist_url, releases.sdist_url),
+                   sdist_sha256 = coalesce(excluded.sdist_sha256, releases.sdist_sha256),
+                   sdist_size = coalesce(excluded.sdist_size, releases.sdist_size)
+             WHERE (releases.requires_python, releases.yanked, releases.sdist_url,
+                    releases.sdist_sha256)
+                   IS DISTINCT FROM
+                   (excluded.requires_python, excluded.yanked,
+                    coalesce(excluded.sdist_url, releases.sdist_url),
+                    coalesce(excluded.sdist_sha256, releases.sdist_sha256))
+            """,
+            columns(rows),
+        )
+
+
+def _release_row(release: Release) -> dict[str, Any]:
+    sdist = release.sdist
+    return {
+        "project": release.project,
+        "version": release.version,
+        "released_at": release.released_at,
+        "requires_python": release.requires_python,
+        "yanked": release.yanked,
+        "sdist_filename": sdist.filename if sdist else None,
+        "sdist_url": sdist.url if sdist else None,
+        "sdist_sha256": sdist.sha256 if sdist else None,
+        "sdist_size": sdist.size_bytes if sdist else None,
+    }
+
+
+async def _add_specifiers(db: Database, specifiers: Sequence[str], rules: Rules) -> None:
+    added = await db.rows(
+        """
+        INSERT INTO specifiers (requires_python)
+        SELECT * FROM unnest(%(specifiers)s::text[]) ON CONFLICT DO NOTHING
+        RETURNING requires_python
+        """,
+        {"specifiers": list(specifiers)},
+    )
+    if not added:
+        return
+    every = await targets(db, skipped=True)
+    pairs = [
+        (row["requires_python"], target.name)
+        for row in added
+        for target in every
+        if rules.allows(row["requires_python"], target)
+    ]
+    await _store_ranges(db, pairs)
+
+
+async def set_yanked(db: Database, project: str, version: str, reason: str | None) -> bool:
+    """Note that a release was yanked (PEP 592), or un-yanked when the reason is None."""
+    async with db.transaction():
+        await lock_projects(db, [project])
+        changed = await db.execute(
+            """
+            UPDATE releases SET yanked = %(reason)s
+             WHERE project = %(project)s AND version = %(version)s
+               AND yanked IS DISTINCT FROM %(reason)s
+            """,
+            {"project": project, "version": version, "reason": reason},
+        )
+    return changed > 0
+
+
+async def set_project_status(
+    db: Database, project: str, status: ProjectStatus, reason: str = ""
+) -> bool:
+    """Note a project's status (PEP 792); files of a quarantined one leave its page."""
+    async with db.transaction():
+        await lock_projects(db, [project])
+        changed = await db.execute(
+            """
+            UPDATE projects SET status = %(status)s, status_reason = %(reason)s
+             WHERE project = %(project)s
+               AND (status, status_reason) IS DISTINCT FROM (%(status)s, %(reason)s)
+            """,
+            {"project": project, "status": str(status), "reason": reason},
+        )
+    return changed > 0
+
+
+async def skip_project(db: Database, project: str, reason: str | None) -> bool:
+    """Build nothing of a project, or build again when the reason is None."""
+    async with db.transaction():
+        await lock_projects(db, [project])
+        changed = await db.execute(
+            """
+            UPDATE projects SET skip = %(reason)s
+             WHERE project = %(project)s AND skip IS DISTINCT FROM %(reason)s
+            """,
+            {"project": project, "reason": reason},
+        )
+    return changed > 0
+
+
+async def skip_release(db: Database, project: str, version: str, reason: str | None) -> bool:
+    """Do not build a release, or build it again when the reason is None."""
+    async with db.transaction():
+        await lock_projects(db, [project])
+        changed = await db.execute(
+            """
+            UPDATE releases SET skip = %(reason)s
+             WHERE project = %(project)s AND version = %(version)s
+               AND skip IS DISTINCT FROM %(reason)s
+            """,
+            {"project": project, "version": version, "reason": reason},
+        )
+    return changed > 0
+
+
+async def remove_release(db: Database, project: str, version: str) -> bool:
+    """Forget a release with its builds and files; the files leave the page, then the tree."""
+    async with db.transaction():
+        await lock_projects(db, [project])
+        removed = await db.execute(
+            "DELETE FROM releases WHERE project = %(project)s AND version = %(version)s",
+            {"project": project, "version": version},
+        )
+    return removed > 0
+
+
+async def remove_project(db: Database, project: str) -> bool:
+    """Forget a project with its releases, builds and files."""
+    async with db.transaction():
+        await lock_projects(db, [project])
+        removed = await db.execute(
+            "DELETE FROM projects WHERE project = %(project)s", {"project": project}
+        )
+    return removed > 0
+
+
+async def reserve_filename(db: Database, filename: str, sha256: str) -> bool:
+    """Let a file name stand for this content, for ever; False if it stands for another."""
+    held = await db.value(
+        """
+        INSERT INTO filenames (filename, sha256) VALUES (%(filename)s, %(sha256)s)
+            ON CONFLICT (filename) DO UPDATE SET sha256 = filenames.sha256
+        RETURNING sha256
+        """,
+        {"filename": filename, "sha256": sha256},
+    )
+    return bool(held == sha256)
+
+
+# --- settings and events -----------------------------------------------------------------
+
+
+async def setting(db: Database, key: str) -> str | None:
+    """A value that outlives the process, or None."""
+    value = await db.value("SELECT value FROM settings WHERE key = %(key)s", {"key": key})
+    return None if value is None else str(value)
+
+
+async def put_setting(db: Database, key: str, value: str) -> None:
+    """Keep a value across restarts."""
+    await db.execute(
+        """
+        INSERT INTO settings (key, value) VALUES (%(key)s, %(value)s)
+            ON CONFLICT (key) DO UPDATE SET value = excluded.value
+        """,
+        {"key": key, "value": value},
+    )
+
+
+async def record_event(
+    db: Database, who: str, action: str, subject: str = "", detail: str = ""
+) -> None:
+    """Add to the list of who did what."""
+    await db.execute(
+        """
+        INSERT INTO events (who, action, subject, detail)
+        VALUES (%(who)s, %(action)s, %(subject)s, %(detail)s)
+        """,
+        {"who": who, "action": action, "subject": subject, "detail": detail},
+    )

@@ -1,0 +1,246 @@
+"""One connection of one duty: opened, checked, shared by its tasks, mended when it breaks."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import msgspec
+import psycopg
+from psycopg import sql
+from psycopg.rows import DictRow, dict_row
+
+from piwheels.db.migrate import SCHEMA_VERSION, schema_version
+from piwheels.errors import PiwheelsError, TransientError
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+OLDEST_SERVER = 15
+_CONNECT_S = 10
+_FIRST_DELAY_S = 0.2
+_LONGEST_DELAY_S = 30.0
+#: What the same work, done again, can succeed with.
+_PASSING = (
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.AdminShutdown,
+    psycopg.errors.CrashShutdown,
+    psycopg.errors.CannotConnectNow,
+)
+
+Connection = psycopg.AsyncConnection[DictRow]
+
+
+class DatabaseError(PiwheelsError):
+    """The database cannot be used as it is."""
+
+
+class DatabaseUnavailableError(TransientError):
+    """The database cannot be reached now."""
+
+
+class Notification(msgspec.Struct, frozen=True):
+    """A NOTIFY; `channel` is "" for the one that follows a new connection."""
+
+    channel: str
+    payload: str
+
+
+class Database:
+    """A connection in autocommit mode, whose statements and transactions take turns."""
+
+    def __init__(self, dsn: str, duty: str, connection: Connection) -> None:
+        self._dsn = dsn
+        self._duty = duty
+        self._connection = connection
+        self._turn = asyncio.Lock()
+        self._holder: asyncio.Task[Any] | None = None
+
+    @classmethod
+    async def connect(cls, dsn: str, *, duty: str) -> Self:
+        """Connect, and check that the schema is this version's.
+
+        Raises:
+            DatabaseUnavailableError: nobody answers at that DSN.
+            DatabaseError: the DSN is malformed, or server or schema are of another version.
+        """
+        connection = await _open(dsn, duty)
+        try:
+            await _check(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        return cls(dsn, duty, connection)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._connection.close()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """A transaction of the calling task; other tasks wait for their turn.
+
+        Within it, the other methods of this object join it.
+        """
+        if self._holder is asyncio.current_task():
+            yield
+            return
+        async with self._turn:
+            self._holder = asyncio.current_task()
+            try:
+                async with self._connection.transaction():
+                    yield
+            finally:
+                self._holder = None
+
+    async def rows(
+        self, query: str, parameters: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """All rows that a query gives."""
+        async with self._cursor(query, parameters) as cursor:
+            return await cursor.fetchall()
+
+    async def row(
+        self, query: str, parameters: Mapping[str, Any] | None = None
+    ) -> dict[str, Any] | None:
+        """The first row that a query gives, or None."""
+        async with self._cursor(query, parameters) as cursor:
+            return await cursor.fetchone()
+
+    async def value(self, query: str, parameters: Mapping[str, Any] | None = None) -> Any:
+        """The first column of the first row that a query gives, or None."""
+        row = await self.row(query, parameters)
+        return next(iter(row.values())) if row else None
+
+    async def execute(self, query: str, parameters: Mapping[str, Any] | None = None) -> int:
+        """Carry out a statement; returns how many rows it touched."""
+        async with self._cursor(query, parameters) as cursor:
+            return max(cursor.rowcount, 0)
+
+    async def retrying(self, work: Callable[[], Awaitable[_T]]) -> _T:
+        """Do the work, and again after every fault that passes, with growing delay.
+
+        The work has to be one that can be done twice: a statement, or a transaction.
+        """
+        delay_s = _FIRST_DELAY_S
+        while True:
+            try:
+                return await work()
+            except (psycopg.OperationalError, psycopg.InterfaceError, *_PASSING) as error:
+                if not self._passes(error):
+                    raise DatabaseError(_first_line(error)) from error
+                log.warning("%s: %s; trying again", self._duty, _first_line(error))
+            await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311
+            delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
+            await self._reconnect()
+
+    async def notifications(self, *channels: str) -> AsyncIterator[Notification]:
+        """NOTIFYs on these channels, on a connection of its own.
+
+        After each connection, the first included, one notification without a channel says
+        that something may have been missed.
+        """
+        delay_s = _FIRST_DELAY_S
+        while True:
+            try:
+                connection = await _open(self._dsn, f"{self._duty} listener")
+                async with connection:
+                    for channel in channels:
+                        await connection.execute(
+                            sql.SQL("LISTEN {}").format(sql.Identifier(channel))
+                        )
+                    delay_s = _FIRST_DELAY_S
+                    yield Notification("", "")
+                    async for notify in connection.notifies():
+                        yield Notification(notify.channel, notify.payload)
+            except (psycopg.OperationalError, DatabaseUnavailableError) as error:
+                log.warning("%s listener: %s; trying again", self._duty, _first_line(error))
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
+
+    @asynccontextmanager
+    async def _cursor(
+        self, query: str, parameters: Mapping[str, Any] | None
+    ) -> AsyncIterator[psycopg.AsyncCursor[DictRow]]:
+        if self._holder is asyncio.current_task():
+            yield await self._connection.execute(query.encode(), parameters)
+            return
+        async with self._turn:
+            yield await self._connection.execute(query.encode(), parameters)
+
+    def _passes(self, error: psycopg.Error) -> bool:
+        if isinstance(error, _PASSING):
+            return True
+        # Full disk, out of memory and the like come with a live connection and a state.
+        return self._connection.broken or self._connection.closed or error.sqlstate is None
+
+    async def _reconnect(self) -> None:
+        async with self._turn:
+            if not (self._connection.broken or self._connection.closed):
+                return
+            try:
+                connection = await _open(self._dsn, self._duty)
+            except DatabaseUnavailableError as error:
+                log.warning("%s: %s; trying again", self._duty, error)
+                return
+            await self._connection.close()
+            self._connection = connection
+
+
+async def _open(dsn: str, duty: str) -> Connection:
+    try:
+        return await psycopg.AsyncConnection.connect(
+            dsn,
+            autocommit=True,
+            row_factory=dict_row,
+            application_name=f"piwheels {duty}",
+            connect_timeout=_CONNECT_S,
+        )
+    except psycopg.ProgrammingError as error:
+        raise DatabaseError(
+            f"database.dsn is not a connection string: {_first_line(error)}"
+        ) from None
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailableError(
+            f"the database cannot be reached ({_first_line(error)}); check database.dsn"
+        ) from None
+
+
+async def _check(connection: Connection) -> None:
+    server = connection.info.server_version // 10000
+    if server < OLDEST_SERVER:
+        raise DatabaseError(
+            f"PostgreSQL {server} is too old: piwheels needs {OLDEST_SERVER} or later"
+        )
+    found = await schema_version(connection)
+    if found != SCHEMA_VERSION:
+        raise DatabaseError(
+            f"the database has schema version {found}, this piwheels needs {SCHEMA_VERSION}: "
+            + ("run `piw initdb`" if found < SCHEMA_VERSION else "install a newer piwheels")
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def columns(items: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Rows turned into parameters for unnest(): one list for each key."""
+    keys = items[0].keys() if items else ()
+    return {key: [item[key] for item in items] for key in keys}

@@ -1,0 +1,314 @@
+"""The queue: jobs claimed, settled, given back, deferred and tried again."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from piwheels.db.catalog import add_kind, lock_projects
+from piwheels.db.database import Database
+from piwheels.model import Build, Job, Outcome, Rules, Sdist, Struct, WheelFile
+
+#: One probe for each target into the index jobs_claimable, and the job that is due first.
+CLAIM = """
+    WITH candidate AS MATERIALIZED (
+        SELECT first.project, first.version, first.target
+          FROM unnest(%(targets)s::text[]) AS served (target)
+         CROSS JOIN LATERAL (
+             SELECT project, version, jobs.target, due
+               FROM jobs
+              WHERE jobs.target = served.target
+                AND claimed_by IS NULL
+                AND not_before IS NULL
+              ORDER BY due
+              LIMIT 1
+                FOR UPDATE SKIP LOCKED
+         ) first
+         ORDER BY first.due
+         LIMIT 1
+    )
+    UPDATE jobs
+       SET claimed_by = %(builder)s,
+           claimed_at = now(),
+           attempts = attempts + 1,
+           build = nextval('build_numbers')
+      FROM candidate c
+      JOIN releases r ON r.project = c.project AND r.version = c.version
+     WHERE jobs.project = c.project AND jobs.version = c.version AND jobs.target = c.target
+    RETURNING jobs.build, jobs.project, jobs.version, jobs.target, jobs.attempts,
+              r.released_at, r.sdist_filename, r.sdist_url, r.sdist_sha256, r.sdist_size
+"""
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """A job that a builder has in hand."""
+
+    builder: str
+    job: Job
+    claimed_at: datetime
+
+
+async def claim(db: Database, builder: str, targets: Sequence[str]) -> Job | None:
+    """Take the job that is due first among those for these targets, or None.
+
+    A transaction of its own. The job belongs to the builder until it is settled or released.
+    """
+    row = await db.row(CLAIM, {"builder": builder, "targets": list(targets)})
+    return _job(row) if row else None
+
+
+async def claims(db: Database) -> list[Claim]:
+    """Every job that a builder has in hand."""
+    rows = await db.rows(
+        """
+        SELECT j.build, j.project, j.version, j.target, j.attempts, j.claimed_by, j.claimed_at,
+               r.released_at, r.sdist_filename, r.sdist_url, r.sdist_sha256, r.sdist_size
+          FROM jobs j
+          JOIN releases r ON r.project = j.project AND r.version = j.version
+         WHERE j.claimed_by IS NOT NULL
+         ORDER BY j.claimed_at
+        """
+    )
+    return [
+        Claim(builder=row["claimed_by"], job=_job(row), claimed_at=row["claimed_at"])
+        for row in rows
+    ]
+
+
+def _job(row: dict[str, Any]) -> Job:
+    return Job(
+        build=row["build"],
+        project=row["project"],
+        version=row["version"],
+        target=row["target"],
+        sdist=Sdist(
+            filename=row["sdist_filename"],
+            url=row["sdist_url"],
+            sha256=row["sdist_sha256"],
+            size_bytes=row["sdist_size"],
+        ),
+        released_at=row["released_at"],
+        attempt=row["attempts"],
+    )
+
+
+async def settle(
+    db: Database,
+    build: Build,
+    files: Sequence[WheelFile],
+    rules: Rules,
+    retry_after: timedelta | None,
+) -> bool:
+    """Record how a claimed job ended, with its files.
+
+    Args:
+        db: the connection.
+        build: the attempt; its builder has to be the one that claimed it.
+        files: what is published; they lie in the tree already.
+        rules: for kinds that are new.
+        retry_after: when a failure is tried again; None makes it final.
+
+    Returns:
+        False if the claim was lost: the build is nobody's, and nothing was stored.
+    """
+    retryable = build.outcome is not Outcome.BUILT and retry_after is not None
+    async with db.transaction():
+        await lock_projects(db, [build.project])
+        held = await db.execute(
+            """
+            UPDATE jobs
+               SET claimed_by = NULL, claimed_at = NULL, build = NULL,
+                   not_before = CASE WHEN %(later)s THEN now() + %(retry_after)s END
+             WHERE project = %(project)s AND version = %(version)s AND target = %(target)s
+               AND build = %(build)s AND claimed_by = %(builder)s
+            """,
+            {
+                **_named(build),
+                "later": retryable and bool(retry_after),
+                "retry_after": retry_after or timedelta(0),
+            },
+        )
+        if not held:
+            await _refresh(db, build.project, build.version)
+            return False
+        await _store(db, build, files, rules, retryable=retryable)
+    return True
+
+
+async def record_import(
+    db: Database, build: Build, files: Sequence[WheelFile], rules: Rules
+) -> None:
+    """Record a build that no job asked for, with its files: wheels from elsewhere."""
+    async with db.transaction():
+        await lock_projects(db, [build.project])
+        await _store(db, build, files, rules, retryable=False)
+
+
+async def new_build_number(db: Database) -> int:
+    """A number for a build that no job asked for."""
+    return int(await db.value("SELECT nextval('build_numbers')"))
+
+
+async def _store(
+    db: Database, build: Build, files: Sequence[WheelFile], rules: Rules, *, retryable: bool
+) -> None:
+    await db.execute(
+        """
+        INSERT INTO builds (build, project, version, target, builder, outcome, retryable, reason,
+                            started_at, duration_s, attempt, inputs)
+        VALUES (%(build)s, %(project)s, %(version)s, %(target)s, %(builder)s, %(outcome)s,
+                %(retryable)s, %(reason)s, %(started_at)s, %(duration_s)s, %(attempt)s, %(inputs)s)
+        """,
+        {
+            **_named(build),
+            "outcome": str(build.outcome),
+            "retryable": retryable,
+            "reason": build.reason.replace("\0", ""),
+            "started_at": build.started_at,
+            "duration_s": build.duration_s,
+            "attempt": build.attempt,
+            "inputs": list(build.inputs),
+        },
+    )
+    for file in files:
+        await add_kind(db, file.kind, rules)
+        await _store_file(db, build, file)
+
+
+async def _store_file(db: Database, build: Build, file: WheelFile) -> None:
+    # The same content can come again, from another target or after a retry of what was built.
+    await db.execute(
+        """
+        INSERT INTO files (filename, sha256, size_bytes, metadata_sha256, kind, requires_python,
+                           dependencies, project, version, build)
+        VALUES (%(filename)s, %(sha256)s, %(size_bytes)s, %(metadata_sha256)s, %(kind)s,
+                %(requires_python)s, %(dependencies)s, %(project)s, %(version)s, %(build)s)
+            ON CONFLICT (filename) DO UPDATE SET superseded = false, build = excluded.build
+        """,
+        {
+            "filename": file.filename,
+            "sha256": file.sha256,
+            "size_bytes": file.size_bytes,
+            "metadata_sha256": file.metadata_sha256,
+            "kind": file.kind.name,
+            "requires_python": file.requires_python,
+            "dependencies": list(file.dependencies),
+            "project": build.project,
+            "version": build.version,
+            "build": build.build,
+        },
+    )
+
+
+async def release(db: Database, builder: str, build: int) -> bool:
+    """Put a claimed job back as it was before; False if the builder does not have it."""
+    async with db.transaction():
+        job = await db.row(
+            """
+            SELECT project, version FROM jobs
+             WHERE build = %(build)s AND claimed_by = %(builder)s
+            """,
+            {"build": build, "builder": builder},
+        )
+        if job is None:
+            return False
+        await lock_projects(db, [job["project"]])
+        released = await db.execute(
+            """
+            UPDATE jobs
+               SET claimed_by = NULL, claimed_at = NULL, build = NULL, attempts = attempts - 1
+             WHERE project = %(project)s AND version = %(version)s
+               AND build = %(build)s AND claimed_by = %(builder)s
+            """,
+            {**job, "build": build, "builder": builder},
+        )
+        await _refresh(db, job["project"], job["version"])
+    return released > 0
+
+
+async def sweep(db: Database) -> int:
+    """Make deferred jobs whose time has come claimable; returns how many."""
+    return await db.execute(
+        "UPDATE jobs SET not_before = NULL WHERE not_before <= now() AND claimed_by IS NULL"
+    )
+
+
+async def retry(
+    db: Database,
+    project: str,
+    version: str | None = None,
+    target: str | None = None,
+    *,
+    built: bool = False,
+) -> int:
+    """Make final failures open again, and deferred ones due at once.
+
+    With `built`, files stay published but no longer count, so that new ones are built.
+
+    Returns:
+        How many failures and files this concerns.
+    """
+    which = {"project": project, "version": version, "target": target}
+    async with db.transaction():
+        await lock_projects(db, [project])
+        failures = await db.execute(
+            """
+            UPDATE builds SET retryable = true
+             WHERE project = %(project)s AND outcome <> 'built' AND NOT retryable
+               AND (%(version)s::text IS NULL OR version = %(version)s)
+               AND (%(target)s::text IS NULL OR target = %(target)s)
+            """,
+            which,
+        )
+        deferred = await db.execute(
+            """
+            UPDATE jobs SET not_before = NULL, attempts = 0
+             WHERE project = %(project)s AND claimed_by IS NULL
+               AND (not_before IS NOT NULL OR attempts > 0)
+               AND (%(version)s::text IS NULL OR version = %(version)s)
+               AND (%(target)s::text IS NULL OR target = %(target)s)
+            """,
+            which,
+        )
+        files = await _supersede(db, which) if built else 0
+    return max(failures, deferred) + files
+
+
+async def _supersede(db: Database, which: dict[str, str | None]) -> int:
+    return await db.execute(
+        """
+        UPDATE files SET superseded = true
+          FROM builds b
+         WHERE b.build = files.build AND files.project = %(project)s AND NOT files.superseded
+           AND (%(version)s::text IS NULL OR files.version = %(version)s)
+           AND (%(target)s::text IS NULL OR b.target = %(target)s)
+        """,
+        which,
+    )
+
+
+async def prioritise(db: Database, project: str, version: str | None, by: timedelta) -> int:
+    """Let jobs be due earlier by so much than when they were queued; returns how many."""
+    return await db.execute(
+        """
+        UPDATE jobs SET due = queued_at - %(by)s
+         WHERE project = %(project)s AND (%(version)s::text IS NULL OR version = %(version)s)
+        """,
+        {"project": project, "version": version, "by": by},
+    )
+
+
+async def _refresh(db: Database, project: str, version: str) -> None:
+    await db.execute(
+        "SELECT refresh_jobs(ARRAY[%(project)s], ARRAY[%(version)s])",
+        {"project": project, "version": version},
+    )
+
+
+def _named(build: Build) -> dict[str, Any]:
+    return {
+        "build": build.build,
+        "project": build.project,
+        "version": build.version,
+        "target": build.target,
+        "builder": build.builder,
+    }
