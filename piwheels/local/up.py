@@ -9,14 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from piwheels.local.cluster import Cluster
-from piwheels.wheel.tags import target as make_target
-
 from piwheels import host
 from piwheels.admin import print_added, wanted
 from piwheels.config import Config, load
 from piwheels.errors import ConfigError, RefusedError, first_of
 from piwheels.local.children import Child, piw
+from piwheels.local.cluster import Cluster
 from piwheels.local.folder import FarmFolder, free_port, port_is_free
 from piwheels.local.progress import Progress, print_report
 from piwheels.model import Target
@@ -35,6 +33,7 @@ from piwheels.protocol.messages import (
     Wanted,
     Watch,
 )
+from piwheels.wheel.tags import target as make_target
 
 _READY_S = 60.0
 _RECONNECT_S = 0.5

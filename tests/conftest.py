@@ -1,0 +1,90 @@
+"""A private PostgreSQL for the whole run, and a fresh database for each test."""
+
+import asyncio
+import itertools
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import conninfo, sql
+
+from piwheels.db.database import Database
+from piwheels.db.migrate import initdb
+from piwheels.local.cluster import Cluster
+
+_TEMPLATE = "farm_template"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A server that lives in a thread of its own, so that any test's loop can come and go."""
+    cluster = Cluster(tmp_path_factory.mktemp("pg"), durable=False)
+    ready, over = threading.Event(), threading.Event()
+    failed: list[BaseException] = []
+
+    async def live() -> None:
+        try:
+            async with cluster:
+                await _make_template(cluster)
+                ready.set()
+                await asyncio.to_thread(over.wait)
+        except BaseException as error:
+            failed.append(error)
+            raise
+        finally:
+            ready.set()
+
+    thread = threading.Thread(target=lambda: asyncio.run(live()))
+    thread.start()
+    ready.wait()
+    if failed:
+        raise failed[0]
+    yield cluster
+    over.set()
+    thread.join()
+
+
+async def _make_template(cluster: Cluster) -> None:
+    async with await psycopg.AsyncConnection.connect(cluster.dsn, autocommit=True) as admin:
+        await admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
+    await initdb(conninfo.make_conninfo(cluster.dsn, dbname=_TEMPLATE))
+
+
+@pytest.fixture
+def empty_dsn(cluster: Cluster) -> Iterator[str]:
+    """A database without tables."""
+    yield from _fresh(cluster, "template1")
+
+
+@pytest.fixture
+def dsn(cluster: Cluster) -> Iterator[str]:
+    """A database with the schema and nothing in it."""
+    yield from _fresh(cluster, _TEMPLATE)
+
+
+def _fresh(cluster: Cluster, template: str) -> Iterator[str]:
+    name = f"farm_{next(_numbers)}"
+    with psycopg.connect(cluster.dsn, autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
+        yield conninfo.make_conninfo(cluster.dsn, dbname=name)
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+async def database(dsn: str) -> AsyncIterator[Database]:
+    """An open connection to a fresh farm."""
+    async with await Database.connect(dsn, duty="test") as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The checkout."""
+    return Path(__file__).parents[1]
