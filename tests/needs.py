@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -11,7 +12,8 @@ import pytest
 PYTHON_VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
 
 _IN_CI = bool(os.environ.get("CI"))
-_PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
+_OURS = Path(sys.executable).parent
+_PATH = f"{_OURS}:{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 
 
 def needs(tool: str) -> pytest.MarkDecorator:
@@ -22,13 +24,13 @@ def needs(tool: str) -> pytest.MarkDecorator:
 
 def program(tool: str) -> str:
     """The path of a program that the test at hand runs."""
-    return shutil.which(tool, path=_PATH) or _lacking(f"{tool} is not installed")
+    return shutil.which(tool, path=_PATH) or lacking(f"{tool} is not installed")
 
 
 def python(version: str) -> Path:
     """An interpreter of a minor version, `3.13`: of pyenv, else from $PATH."""
     found = _python(version)
-    return found or _lacking(f"no Python {version} is installed")
+    return found or lacking(f"no Python {version} is installed")
 
 
 @cache
@@ -41,7 +43,8 @@ def _python(version: str) -> Path | None:
     return Path(found) if found else None
 
 
-def _lacking(reason: str) -> NoReturn:
+def lacking(reason: str) -> NoReturn:
+    """Skip the test at hand for want of something outside; in CI, fail it."""
     if _IN_CI:
         pytest.fail(f"{reason}, and CI has to have it")
     pytest.skip(reason)

@@ -1,0 +1,102 @@
+"""What is read of ELF files, and that no file, however broken, raises or takes long."""
+
+import io
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from piwheels.wheel.elf import newest, read
+from tests.wheel.making import EM_386, EM_AARCH64, EM_ARM, EM_BPF, EM_X86_64, ET_REL, elf
+
+SOFT_FLOAT, HARD_FLOAT = 0x05000200, 0x05000400
+
+
+def test_a_library_says_its_machine_needs_and_glibc() -> None:
+    content = elf(
+        EM_AARCH64,
+        needed=("libssl.so.3", "libc.so.6"),
+        soname="libdemo.so.1",
+        versions=("GLIBC_2.17", "GLIBC_2.4", "GLIBC_PRIVATE", "GLIBCXX_3.4.30"),
+    )
+    facts = read(io.BytesIO(content))
+    assert facts is not None
+    assert facts.machine == "aarch64"
+    assert facts.needed == ("libssl.so.3", "libc.so.6")
+    assert facts.soname == "libdemo.so.1"
+    assert facts.glibc == "2.17"
+
+
+def test_versions_are_compared_as_numbers() -> None:
+    facts = read(io.BytesIO(elf(versions=("GLIBC_2.9", "GLIBC_2.34", "GLIBC_2.3.4"))))
+    assert facts is not None
+    assert facts.glibc == "2.34"
+    assert newest(["2.9", "", "2.10"]) == "2.10"
+    assert newest([]) == ""
+
+
+def test_packed_relative_relocations_need_the_glibc_that_loads_them() -> None:
+    facts = read(io.BytesIO(elf(versions=("GLIBC_2.2.5", "GLIBC_ABI_DT_RELR"))))
+    assert facts is not None
+    assert facts.glibc == "2.36"
+
+
+@pytest.mark.parametrize(
+    ("content", "runs", "does_not"),
+    [
+        (elf(EM_X86_64), {"x86_64"}, {"i686", "aarch64"}),
+        (elf(EM_386, bits=32), {"i686"}, {"x86_64"}),
+        (elf(EM_AARCH64), {"aarch64"}, {"armv7l", "x86_64"}),
+        (elf(EM_ARM, bits=32, flags=HARD_FLOAT), {"armv6l", "armv7l"}, {"aarch64"}),
+        (elf(EM_ARM, bits=32), {"armv6l", "armv7l"}, {"aarch64"}),
+        (elf(EM_ARM, bits=32, flags=SOFT_FLOAT), set(), {"armv6l", "armv7l", "arm"}),
+        (elf(EM_X86_64, bits=32), set(), {"x86_64", "i686"}),
+    ],
+)
+def test_a_file_runs_on_its_own_machine(content: bytes, runs: set[str], does_not: set[str]) -> None:
+    facts = read(io.BytesIO(content))
+    assert facts is not None
+    assert {arch for arch in runs | does_not if facts.runs_on(arch)} == runs
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x7fELF", b"\x7fELF test data", elf()[:80], elf(EM_BPF), elf(kind=ET_REL), b"MZ\0\0"],
+)
+def test_what_no_machine_loads_is_nothing(content: bytes) -> None:
+    assert read(io.BytesIO(content)) is None
+
+
+def test_the_running_interpreter_is_read() -> None:
+    with Path(sys.executable).open("rb") as file:
+        facts = read(file)
+    assert facts is not None
+    assert "libc.so.6" in facts.needed
+    assert facts.glibc
+
+
+def test_an_extension_module_is_read() -> None:
+    library = next(Path(msgspec.__file__).parent.glob("_core.*.so"))
+    with library.open("rb") as file:
+        facts = read(file)
+    assert facts is not None
+    assert "libc.so.6" in facts.needed
+
+
+def test_a_table_without_end_is_given_up() -> None:
+    began = time.monotonic()
+    assert read(io.BytesIO(elf(verneeds=2**32 - 1))) is None
+    assert time.monotonic() - began < 20
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(4, len(elf()) - 1), st.integers(0, 255)), max_size=8))
+def test_no_change_of_bytes_raises(changes: list[tuple[int, int]]) -> None:
+    content = bytearray(elf())
+    for place, value in changes:
+        content[place] = value
+    read(io.BytesIO(content))
