@@ -220,6 +220,7 @@ class _Work:
 
     async def _build(self, pip: Pip, sdist: Path) -> Ended:
         options = self.options
+        remove_tree(self.room)
         options.sandbox.prepare(self.room)
         shutil.copyfile(sdist, self.room / self.job.sdist.filename)
         shutil.copyfile(inside.__file__, self.room / "inside.py")

