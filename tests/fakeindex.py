@@ -1,0 +1,128 @@
+"""A Simple API index made of what a test puts into it, on loopback, with faults on demand."""
+
+import hashlib
+import html
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote
+
+JSON = "application/vnd.pypi.simple.v1+json"
+HTML = "application/vnd.pypi.simple.v1+html"
+
+
+@dataclass(slots=True)
+class FakeIndex:
+    """What the index holds and how it misbehaves."""
+
+    url: str = ""
+    projects: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    extras: dict[str, dict[str, Any]] = field(default_factory=dict)  # top-level keys of a page
+    files: dict[str, bytes] = field(default_factory=dict)  # by path
+    pages: dict[str, tuple[str, bytes]] = field(default_factory=dict)  # raw: type, content
+    faults: dict[str, int] = field(default_factory=dict)  # HTTP status by path; "" is any path
+    headers: dict[str, str] = field(default_factory=dict)  # of pages
+    json: bool = True
+    etags: bool = False
+    requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+
+    @property
+    def simple(self) -> str:
+        """The address of the index."""
+        return f"{self.url}simple/"
+
+    def add(self, project: str, filename: str, content: bytes, **extra: Any) -> dict[str, Any]:
+        """Add a file to a project; `extra` are further keys of its entry (PEP 691)."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        path = f"/files/{sha256[:8]}/{filename}"
+        self.files[path] = content
+        entry = {
+            "filename": filename,
+            "url": f"../../files/{sha256[:8]}/{filename}",
+            "hashes": {"sha256": sha256},
+            "size": len(content),
+            "upload-time": "2026-01-28T18:14:54.428400Z",
+            **extra,
+        }
+        self.projects.setdefault(project, []).append(entry)
+        return entry
+
+    def address(self, entry: dict[str, Any]) -> str:
+        """The absolute address of a file."""
+        return self.url + str(entry["url"]).removeprefix("../../")
+
+    def _answer(self, path: str, accept: str) -> tuple[int, str, bytes]:
+        status = self.faults.get(path) or self.faults.get("")
+        if status is not None:
+            return status, "text/plain", b"a fault\n"
+        if path in self.files:
+            return 200, "application/octet-stream", self.files[path]
+        project = path.removeprefix("/simple/").rstrip("/")
+        if project in self.pages:
+            return 200, *self.pages[project]
+        if project in self.projects:
+            return 200, *self._page(project, accept)
+        return 404, "text/plain", b"no such thing\n"
+
+    def _page(self, project: str, accept: str) -> tuple[str, bytes]:
+        files = self.projects[project]
+        if self.json and JSON in accept:
+            page = {
+                "meta": {"api-version": "1.1", "_last-serial": "42"},
+                "name": project,
+                "files": files,
+                **self.extras.get(project, {}),
+            }
+            return JSON, json.dumps(page).encode()
+        links = [
+            f'<a href="{file["url"]}#sha256={file["hashes"].get("sha256", "")}" '
+            f'data-requires-python="{html.escape(file.get("requires-python", ""))}">'
+            f"{html.escape(file['filename'])}</a>"
+            for file in files
+        ]
+        return f"{HTML}; charset=utf-8", f"<html><body>{''.join(links)}</body></html>".encode()
+
+
+@contextmanager
+def fake_index() -> Iterator[FakeIndex]:
+    """Serve a fake index while the context lasts."""
+    index = FakeIndex()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            path = unquote(self.path)
+            index.requests.append((path, dict(self.headers)))
+            status, kind, content = index._answer(path, self.headers.get("Accept", ""))
+            etag = f'"{hashlib.sha256(content).hexdigest()[:16]}"' if index.etags else ""
+            if etag and self.headers.get("If-None-Match") == etag:
+                status, content = 304, b""
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(content)))
+            if etag:
+                self.send_header("ETag", etag)
+            for name, value in index.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    index.url = f"http://127.0.0.1:{server.server_address[1]}/"
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield index
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
