@@ -156,7 +156,7 @@ def os_code_name() -> str:
     name = release.get("VERSION_CODENAME") or (
         release.get("ID", "") + release.get("VERSION_ID", "")
     )
-    return re.sub(r"[^a-z0-9_.]+", "", name.lower()) or "linux"
+    return re.sub(r"[^a-z0-9_.]+", "", name.lower()).strip("._") or "linux"
 
 
 def _os_release() -> dict[str, str]:

@@ -30,7 +30,7 @@ def needed_packages(libraries: Iterable[str]) -> tuple[str, ...]:
     where there is no dpkg; a library that no package owns is passed over.
     """
     wanted = {name for name in libraries if _LIBRARY_NAME.fullmatch(name)}
-    if not wanted or shutil.which("dpkg-query") is None:
+    if not wanted or shutil.which("dpkg-query", path=_SBIN) is None:
         return ()
     owners = _owners(_paths(wanted))
     if owners:

@@ -27,6 +27,7 @@ _MOST_WHEEL_BYTES = 1024**2
 _MOST_METADATA_BYTES = 8 * 1024**2
 _MOST_RECORD_BYTES = 32 * 1024**2
 _RETAG_S = 1800.0
+_LONGEST_NAME_BYTES = 240  # with .metadata behind it, it still is a file name
 
 _RULES = PackagingRules()
 
@@ -110,6 +111,8 @@ def _inspect(path: Path) -> WheelFacts:
         project, version, _, tags = parse_wheel_filename(path.name)
     except InvalidWheelFilename as error:
         raise RefusedError(str(error)) from error
+    if len(os.fsencode(path.name)) > _LONGEST_NAME_BYTES:
+        raise RefusedError(f"the name is longer than {_LONGEST_NAME_BYTES} bytes")
     parts = path.name.split("-")
     build = parts[2] if len(parts) == 6 else ""
     with Archive.open(path) as archive:

@@ -61,6 +61,10 @@ class PackagingRules:
         """
         return _allows(requires_python, target.python_full)
 
+    def position(self, target: Target) -> int:
+        """Where a target stands in the numeric order of all."""
+        return position(target)
+
 
 def kind_of(filename: str, glibc: str = "") -> Kind:
     """The kind of a wheel by its file name, and by the glibc that its ELF files need.

@@ -170,6 +170,13 @@ def test_a_file_by_another_name_is_refused(tmp_path: Path, name: str) -> None:
     refusal(write_zip(tmp_path / name, wheel_members()))
 
 
+def test_a_name_too_long_for_its_metadata_is_refused(tmp_path: Path) -> None:
+    name = "d" * 230
+    members = wheel_members(name=name)
+    path = write_zip(tmp_path / f"{name}-1.0-py3-none-any.whl", members)
+    assert "the name is longer than" in refusal(path)
+
+
 def without(suffix: str) -> Callable[[Members], None]:
     def change(members: Members) -> None:
         for name in [name for name in members if name.endswith(suffix)]:
