@@ -176,6 +176,7 @@ def _check_sizes(file: BinaryIO, infos: list[zipfile.ZipInfo]) -> None:
 
 def _check_member(info: zipfile.ZipInfo) -> None:
     name = info.orig_filename
+    _check_name(name)
     if info.flag_bits & _FLAG_ENCRYPTED:
         raise RefusedError(f"{name!r} is encrypted")
     if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
@@ -185,7 +186,6 @@ def _check_member(info: zipfile.ZipInfo) -> None:
         raise RefusedError(f"{name!r} is neither a file nor a folder")
     if info.is_dir() and info.file_size:
         raise RefusedError(f"{name!r} is a folder with bytes of its own")
-    _check_name(name)
 
 
 def _check_name(name: str) -> None:

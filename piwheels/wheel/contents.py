@@ -9,6 +9,7 @@ import binascii
 import csv
 import hashlib
 import io
+import math
 import tempfile
 from collections.abc import Iterator
 from email.message import Message
@@ -26,6 +27,8 @@ from piwheels.wheel import elf
 from piwheels.wheel.archive import Archive
 
 _ELF_IN_MEMORY_BYTES = 8 * 1024**2
+_LONGEST_SPECIFIER = 500
+_MOST_TAGS = 500
 _HASHES = frozenset({"sha256", "sha384", "sha512"})
 
 
@@ -70,12 +73,7 @@ def check_wheel(content: bytes, build: str, tags: frozenset[Tag]) -> None:
         raise RefusedError("WHEEL has no Root-Is-Purelib of true or false")
     if _only(fields, "Build") != build:
         raise RefusedError(f"WHEEL says Build {fields['Build']!r}, the file name {build!r}")
-    named: set[Tag] = set()
-    for line in fields.get_all("Tag", []):
-        try:
-            named |= parse_tag(str(line))
-        except (InvalidTag, ValueError) as error:
-            raise RefusedError(f"WHEEL has the invalid tag {line!r}") from error
+    named = frozenset[Tag]().union(*map(_tags, fields.get_all("Tag", [])))
     if named != tags:
         listed = " ".join(sorted(map(str, named))[:5])
         raise RefusedError(f"WHEEL has other tags than the file name: {listed or 'none'}")
@@ -90,7 +88,10 @@ def check_metadata(content: bytes, project: str, version: Version) -> str:
     name, number = fields.get("name", ""), fields.get("version", "")
     if canonicalize_name(name) != project or not _is_version(number, version):
         raise RefusedError(f"METADATA is that of {name} {number}, not of {project} {version}")
-    return fields.get("requires_python", "")
+    requires_python = fields.get("requires_python", "")
+    if len(requires_python) > _LONGEST_SPECIFIER or not requires_python.isprintable():
+        raise RefusedError(f"METADATA has no readable Requires-Python: {requires_python[:80]!r}")
+    return requires_python
 
 
 def check_record(
@@ -134,6 +135,17 @@ def parse_record(record: bytes, exempt: set[str]) -> dict[str, Entry]:
     except (UnicodeDecodeError, csv.Error, ValueError) as error:
         raise RefusedError(f"RECORD is not readable: {error}") from error
     return entries
+
+
+def _tags(line: object) -> frozenset[Tag]:
+    """The tags of a line; it may be a compressed set, if a small one."""
+    text = str(line)
+    if math.prod(part.count(".") + 1 for part in text.split("-")) > _MOST_TAGS:
+        raise RefusedError(f"WHEEL has too many tags in a line: {text[:80]}")
+    try:
+        return parse_tag(text)
+    except (InvalidTag, ValueError) as error:
+        raise RefusedError(f"WHEEL has the invalid tag {text[:80]!r}") from error
 
 
 def _entry(path: str, hashed: str, size: str) -> Entry:

@@ -23,10 +23,11 @@ from piwheels.wheel.contents import Program
 from piwheels.wheel.elf import newest
 from piwheels.wheel.tags import PackagingRules, kind_of
 
-_MOST_WHEEL_BYTES = 1024**2
+_MOST_WHEEL_BYTES = 64 * 1024
 _MOST_METADATA_BYTES = 8 * 1024**2
 _MOST_RECORD_BYTES = 32 * 1024**2
 _RETAG_S = 1800.0
+_LONGEST_LINE = 500
 _LONGEST_NAME_BYTES = 240  # with .metadata behind it, it still is a file name
 
 _RULES = PackagingRules()
@@ -70,7 +71,7 @@ def inspect(path: Path) -> WheelFacts:
     try:
         return _inspect(path)
     except RefusedError as error:
-        raise RefusedError(f"{path.name}: {error}") from error
+        raise RefusedError(_line(f"{path.name}: {error}")) from error
 
 
 def check(facts: WheelFacts, job: Job, target: Target) -> None:
@@ -81,7 +82,7 @@ def check(facts: WheelFacts, job: Job, target: Target) -> None:
     """
     reason = _wrong_release(facts, job) or _unfit(facts, target)
     if reason:
-        raise RefusedError(f"{facts.filename}: {reason}")
+        raise RefusedError(_line(f"{facts.filename}: {reason}"))
 
 
 def with_build_number(path: Path, number: int) -> Path:
@@ -188,6 +189,11 @@ def _unfit(facts: WheelFacts, target: Target) -> str:
         if not program.facts.runs_on(target.arch):
             return f"{program.name} is made for {program.facts.machine}, not for {target.arch}"
     return ""
+
+
+def _line(text: str) -> str:
+    """One line of bounded length that may go to a terminal, whatever the wheel put into it."""
+    return "".join(char if char.isprintable() else "?" for char in text[:_LONGEST_LINE])
 
 
 def _is_record(name: str) -> bool:

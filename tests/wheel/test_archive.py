@@ -189,6 +189,7 @@ def claim(content: bytearray, *, size: int) -> bytearray:
 @pytest.mark.parametrize(
     "name",
     [
+        "",
         "/etc/passwd",
         "../escape",
         "a/../../escape",
