@@ -19,6 +19,7 @@ from packaging.version import Version
 
 from piwheels.config import Config
 from piwheels.errors import ConfigError, PiwheelsError
+from piwheels.model import Wanted
 from piwheels.protocol.client import ANSWER_S, ControlClient
 from piwheels.protocol.messages import (
     Add,
@@ -40,7 +41,6 @@ from piwheels.protocol.messages import (
     Skip,
     Status,
     StatusReply,
-    Wanted,
 )
 
 _IMPORT_TIMEOUT_S = 600.0

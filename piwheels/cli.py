@@ -477,10 +477,12 @@ def add(
 ) -> None:
     """Follow projects from now on, and build their newest releases (or those named)."""
     from piwheels import admin
+    from piwheels.requirements import wanted
 
-    config = _config(config_file)
-    wanted = admin.wanted(requirements, files, latest=0 if every else latest)
-    _run(admin.add(config, wanted, as_json=as_json))
+    asked = wanted(requirements, files, latest=0 if every else latest)
+    if not asked:
+        raise click.UsageError("name a PROJECT, or a requirements file with -r")
+    _run(admin.add(_config(config_file), asked, as_json=as_json))
 
 
 @cli.command()

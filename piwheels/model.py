@@ -150,6 +150,17 @@ class Build(Struct, frozen=True, kw_only=True):
     inputs: tuple[str, ...] = ()  # "<sha256> <filename>" of all that the index proxy gave it
 
 
+class Wanted(Struct, frozen=True, kw_only=True):
+    """A project that somebody wants wheels of.
+
+    `requirement` is a PEP 508 name with an optional version specifier; `latest` is how many
+    of the newest final releases that it allows, 0 for all of them.
+    """
+
+    requirement: str
+    latest: int = 1
+
+
 class Rules(Protocol):
     """What packaging standards say about wheels and targets; the database only stores it."""
 

@@ -31,11 +31,6 @@ class Outbox:
         """Where a build leaves its wheels."""
         return self.folder / "wheels"
 
-    @property
-    def scratch(self) -> Path:
-        """Where a build may write whatever it likes."""
-        return self.folder / "scratch"
-
     def restore(self) -> tuple[Job, Built] | None:
         """The finished build that an earlier process left, or None; the rest is cleared."""
         try:
@@ -50,7 +45,6 @@ class Outbox:
         """Make the folder ready for a job."""
         self.clear()
         self.wheels.mkdir(parents=True)
-        self.scratch.mkdir()
         replace(self._job, msgspec.msgpack.encode(job))
         self._log_bytes = 0
 
@@ -74,8 +68,7 @@ class Outbox:
             return b""
 
     def finish(self, built: Built) -> None:
-        """Record what came of the job, durably; the scratch space goes."""
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        """Record what came of the job, durably."""
         replace(self._result, msgspec.msgpack.encode(built))
 
     def wheel(self, filename: str) -> Path:

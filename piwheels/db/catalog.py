@@ -209,6 +209,14 @@ async def polled(db: Database, project: str, *, seen: str, next_poll: datetime) 
     )
 
 
+async def since(db: Database, project: str) -> datetime | None:
+    """From when on a project's releases are followed; None when they are not."""
+    value: datetime | None = await db.value(
+        "SELECT since FROM projects WHERE project = %(project)s", {"project": project}
+    )
+    return value
+
+
 async def known(db: Database, projects: Sequence[str]) -> set[str]:
     """Which of these projects the farm has."""
     rows = await db.rows(

@@ -225,6 +225,15 @@ async def release(db: Database, builder: str, build: int) -> bool:
     return released > 0
 
 
+async def release_all(db: Database, builder: str) -> None:
+    """Put back every job that a builder is said to have; it has none."""
+    rows = await db.rows(
+        "SELECT build FROM jobs WHERE claimed_by = %(builder)s", {"builder": builder}
+    )
+    for row in rows:
+        await release(db, builder, row["build"])
+
+
 async def sweep(db: Database) -> int:
     """Make deferred jobs whose time has come claimable; returns how many."""
     return await db.execute(

@@ -70,6 +70,7 @@ class Dispatch:
     """The duty on the builders' socket."""
 
     db: Database
+    dsn: str
     router: Router[FromBuilder, ToBuilder]
     keys: KeyStore
     rules: Rules
@@ -81,6 +82,7 @@ class Dispatch:
     machine: sessions.Sessions = field(init=False)
     _peers: dict[str, Peer] = field(default_factory=dict)
     _work: asyncio.Queue[_Work] = field(default_factory=asyncio.Queue)
+    _converge: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.machine = sessions.Sessions(lost_after_s=self.options.lost_after_s)
@@ -94,6 +96,7 @@ class Dispatch:
             group.create_task(self._tick())
             group.create_task(self._heed_queue())
             group.create_task(self._heed_receiver())
+            group.create_task(self._heed_targets())
 
     async def order(self, order: Order, labels: tuple[str, ...], who: str) -> list[str]:
         """Give an order to builders; returns the labels of those that are there."""
@@ -124,15 +127,22 @@ class Dispatch:
         self.targets[target.name] = target
         if added:
             await self._note(f"target {target.name} was added")
+            self._converge.set()
         return added
+
+    async def skip_target(self, target: str, reason: str | None) -> bool:
+        """Build for a target no more, or again when the reason is None."""
+        changed = await self.db.retrying(lambda: catalog.skip_target(self.db, target, reason))
+        if changed:
+            self._converge.set()
+        return changed
 
     # --- in ---
 
     async def _recall(self) -> None:
         db = self.db
-        self.targets = {
-            target.name: target for target in await db.retrying(lambda: catalog.targets(db))
-        }
+        every = await db.retrying(lambda: catalog.targets(db, skipped=True))
+        self.targets = {target.name: target for target in every}
         self.machine.paused = await db.retrying(lambda: catalog.setting(db, PAUSED)) == "yes"
         now = time.monotonic()
         claims = await db.retrying(lambda: jobs.claims(db))
@@ -186,6 +196,14 @@ class Dispatch:
     async def _heed_receiver(self) -> None:
         while True:
             await self._work.put(await self.receiver.results.get())
+
+    async def _heed_targets(self) -> None:
+        """Let jobs follow changed targets; one left half-way by an earlier master is finished."""
+        async with await Database.connect(self.dsn, duty="converge") as db:
+            while True:
+                await db.retrying(lambda: catalog.converge(db))
+                await self._converge.wait()
+                self._converge.clear()
 
     # --- out ---
 
@@ -253,8 +271,13 @@ class Dispatch:
             await self._note(f"builder {label} joined: {', '.join(t.name for t in hello.targets)}")
 
     async def _claim(self, label: str, targets: tuple[str, ...]) -> None:
-        job = await self.db.retrying(lambda: jobs.claim(self.db, label, targets))
+        job = await self.db.retrying(lambda: self._claim_anew(label, targets))
         await self._apply(sessions.Claimed(label, job))
+
+    async def _claim_anew(self, label: str, targets: tuple[str, ...]) -> Job | None:
+        # The answer to an earlier try can have been lost with the connection.
+        await jobs.release_all(self.db, label)
+        return await jobs.claim(self.db, label, targets)
 
     async def _release(self, label: str, build: int) -> None:
         if await self.db.retrying(lambda: jobs.release(self.db, label, build)):

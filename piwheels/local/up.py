@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from piwheels import host
-from piwheels.admin import print_added, wanted
+from piwheels.admin import print_added
 from piwheels.config import Config, load
 from piwheels.errors import ConfigError, RefusedError, first_of
 from piwheels.local.children import Child, piw
 from piwheels.local.cluster import Cluster
 from piwheels.local.folder import FarmFolder, free_port, port_is_free
 from piwheels.local.progress import Progress, print_report
-from piwheels.model import Target
+from piwheels.model import Target, Wanted
 from piwheels.protocol.client import ControlClient, NoMasterError
 from piwheels.protocol.keys import MASTER, KeyStore, Role
 from piwheels.protocol.messages import (
@@ -25,14 +25,16 @@ from piwheels.protocol.messages import (
     AddReply,
     AddTargets,
     Applied,
+    Event,
     Report,
     ReportReply,
     Skip,
+    Snapshot,
     Status,
     StatusReply,
-    Wanted,
     Watch,
 )
+from piwheels.requirements import wanted
 from piwheels.wheel.tags import target as make_target
 
 _READY_S = 60.0
@@ -265,7 +267,9 @@ class _Farm:
             with contextlib.suppress(NoMasterError, RefusedError):
                 async with client.stream(Watch()) as events:
                     while True:
-                        progress.show(await events.next(None))
+                        body = await events.next(None)
+                        if isinstance(body, Event | Snapshot):
+                            progress.show(body)
             await asyncio.sleep(_RECONNECT_S)
 
     async def _until_idle(self, client: ControlClient) -> ReportReply:

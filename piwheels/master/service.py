@@ -1,19 +1,18 @@
 """The master daemon: its duties composed into one process, from configuration to exit code."""
 
 import asyncio
-import contextlib
 import logging
 import signal
 import sys
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack
-from importlib.metadata import version
-from pathlib import Path
+from multiprocessing import get_context
 
 from piwheels import host
 from piwheels.config import Config
 from piwheels.db.database import Database
-from piwheels.errors import PiwheelsError, first_of
+from piwheels.errors import ConfigError, first_of
 from piwheels.farm.bulletin import Bulletin
 from piwheels.farm.dispatch import Dispatch, DispatchOptions
 from piwheels.farm.logs import LogSpool
@@ -34,8 +33,8 @@ from piwheels.protocol.messages import (
     ToSender,
 )
 from piwheels.simpleapi import SimpleIndex, configured_index
-from piwheels.site.publish import publish
-from piwheels.upstream.follow import FollowOptions, follow
+from piwheels.site.publish import Publisher as PagePublisher
+from piwheels.upstream.follow import Follower, FollowOptions
 from piwheels.webroot import Webroot
 from piwheels.wheel.tags import PackagingRules
 
@@ -100,15 +99,31 @@ class _Master:
         """Connect to the database, listen on the sockets, compose the duties."""
         config, rules = self._config, self._rules
         _make_folders(config)
-        self._publish_db = await self._connect(stack, "publish")
-        self._follow_db = await self._connect(stack, "follow")
         dispatch_db = await self._connect(stack, "dispatch")
         receive_db = await self._connect(stack, "receive")
         control_db = await self._connect(stack, "control")
         self._index = await stack.enter_async_context(
             SimpleIndex(config.upstream.url or configured_index())
         )
-        self._pool = stack.enter_context(ProcessPoolExecutor(max_workers=1))
+        # A fork of this process would take its sockets and connections along.
+        workers = ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"))
+        self._pages = PagePublisher(
+            db=await self._connect(stack, "publish"),
+            webroot=self._webroot,
+            executor=stack.enter_context(workers),
+            removal_grace_s=config.webroot.removal_grace_s,
+            root_listing_s=config.webroot.root_listing_s,
+        )
+        self._follower = Follower(
+            await self._connect(stack, "follow"),
+            self._index,
+            rules,
+            FollowOptions(
+                source=config.upstream.source,
+                poll_interval_s=config.upstream.poll_interval_s,
+                everything=config.upstream.everything,
+            ),
+        )
         builders, files, controls = await self._listen(stack)
         logs = LogSpool(config.master.spool / "logs", self._webroot)
         self._receiver = Receiver(
@@ -119,6 +134,7 @@ class _Master:
         )
         self._dispatch = Dispatch(
             db=dispatch_db,
+            dsn=config.database.dsn,
             router=builders,
             keys=self._keys,
             rules=rules,
@@ -135,13 +151,14 @@ class _Master:
             db=control_db,
             dispatch=self._dispatch,
             index=self._index,
+            follower=self._follower,
             rules=rules,
             webroot=self._webroot,
             publisher=Publisher(control_db, self._webroot),
+            bulletin=self._bulletin,
             spool=config.master.spool / "imports",
             stop=self._stopped.set,
         )
-        self._operators = operators
         self._control = Control(
             routers=controls,
             handler=operators.carry_out,
@@ -156,29 +173,11 @@ class _Master:
             group.create_task(self._dispatch.run())
             group.create_task(self._receiver.run())
             group.create_task(self._control.run())
-            group.create_task(self._publish())
-            group.create_task(self._follow())
+            group.create_task(self._pages.run())
+            group.create_task(self._follower.run())
             group.create_task(self._report_alive())
             host.notify("READY=1")
             log.info("ready: %s", self._config.master.control)
-
-    async def _publish(self) -> None:
-        await publish(
-            self._publish_db,
-            self._webroot,
-            executor=self._pool,
-            removal_grace_s=self._config.webroot.removal_grace_s,
-            root_listing_s=self._config.webroot.root_listing_s,
-        )
-
-    async def _follow(self) -> None:
-        upstream = self._config.upstream
-        options = FollowOptions(
-            source=upstream.source,
-            poll_interval_s=upstream.poll_interval_s,
-            everything=upstream.everything,
-        )
-        await follow(self._follow_db, self._index, options=options, rules=self._rules)
 
     async def _report_alive(self) -> None:
         """Feed systemd's watchdog, and tell it in one line how the farm is."""
@@ -210,8 +209,8 @@ class _Master:
         controls = [control]
         if config.control_tcp:
             controls.append(Router(Command, _problem))
-        for router in (builders, files, *controls):
-            stack.callback(router.close)
+        for close in (builders.close, files.close, *(router.close for router in controls)):
+            stack.callback(close)
         builders.bind(config.builders, key=key, domain=Role.BUILDER)
         files.bind(config.files, key=key, domain=Role.BUILDER)
         control.bind(config.control)
@@ -224,15 +223,14 @@ class _Master:
 
 
 def _make_folders(config: Config) -> None:
-    for key, folder in (("webroot.root", config.webroot.root), ("master.spool", config.master.spool)):
+    folders = {"webroot.root": config.webroot.root, "master.spool": config.master.spool}
+    for key, folder in folders.items():
         try:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):
-                probe = Path(folder) / ".writable"
-                probe.touch()
-                probe.unlink()
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
         except OSError as error:
-            raise PiwheelsError(f"{folder} ({key}): {error.strerror}") from None
+            raise ConfigError(f"{folder} ({key}): {error.strerror}") from None
 
 
 def _refused(reason: str) -> Refused:
@@ -241,8 +239,3 @@ def _refused(reason: str) -> Refused:
 
 def _problem(reason: str) -> Reply:
     return Reply(number=0, body=Problem(reason=reason))
-
-
-def own_version() -> str:
-    """The version of piwheels that runs."""
-    return version("piwheels")

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
-from piwheels.model import Job, Outcome, Target
+from piwheels.model import Job, Outcome, Target, Wanted
 
 #: Raised by one with every change that an older peer would not understand.
 PROTOCOL = 1
@@ -254,17 +254,6 @@ class OrderBuilders(Message, frozen=True, kw_only=True):
 
 class Quit(Message, frozen=True, kw_only=True):
     """End the master; builders go on building and wait for the next one."""
-
-
-class Wanted(Message, frozen=True, kw_only=True):
-    """A project that somebody wants wheels of, as `piw add` was told.
-
-    `requirement` is a PEP 508 name with an optional version specifier; `latest` is how many
-    of the newest final releases that it allows, 0 for all of them.
-    """
-
-    requirement: str
-    latest: int = 1
 
 
 class Add(Message, frozen=True, kw_only=True):

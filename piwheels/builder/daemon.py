@@ -1,0 +1,243 @@
+"""The builder daemon: configuration in, a session with the master that builds in the sandbox."""
+
+import asyncio
+import hashlib
+import logging
+import platform
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from piwheels import host
+from piwheels.builder.build import BuildOptions, build
+from piwheels.builder.cache import FileCache
+from piwheels.builder.debian import needed_packages
+from piwheels.builder.outbox import Outbox
+from piwheels.builder.pips import Pips
+from piwheels.builder.processes import Limits
+from piwheels.builder.sandbox import Bubblewrap, NoSandbox, Sandbox, check, find_bubblewrap
+from piwheels.builder.session import BuilderSession, Endpoints, Phase
+from piwheels.config import BuilderSection, Config
+from piwheels.errors import ConfigError, RefusedError, first_of
+from piwheels.model import Job, Outcome, Target
+from piwheels.protocol.keys import MASTER, KeyStore
+from piwheels.protocol.messages import PROTOCOL, Built, FileOffer, Hello, HostState
+from piwheels.simpleapi import SimpleIndex, configured_index
+from piwheels.wheel.file import inspect
+from piwheels.wheel.tags import target as make_target
+
+log = logging.getLogger(__name__)
+
+_MB = 1024 * 1024
+
+
+def run(config: Config) -> int:
+    """Run a builder until it is stopped or drained; returns the exit code.
+
+    Raises:
+        ConfigError: no sandbox, no such interpreter, no key, or the master will not have it.
+    """
+    logging.basicConfig(
+        level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    return asyncio.run(_until_stopped(config.builder, config.upstream.url))
+
+
+async def _until_stopped(config: BuilderSection, upstream: str) -> int:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(_serve(config, upstream, stopped))
+            alive = group.create_task(_report_alive())
+            await stopped.wait()
+            host.notify("STOPPING=1")
+            alive.cancel()
+            serving.cancel()
+    except BaseExceptionGroup as errors:
+        raise first_of(errors) from errors
+    return 0
+
+
+async def _report_alive() -> None:
+    every_s = host.watchdog_interval_s() or 60.0
+    while True:
+        host.notify("WATCHDOG=1")
+        await asyncio.sleep(every_s)
+
+
+async def _serve(config: BuilderSection, upstream: str, stopped: asyncio.Event) -> None:
+    async with AsyncExitStack() as stack:
+        index = await stack.enter_async_context(SimpleIndex(upstream or configured_index()))
+        farm = None
+        if config.farm_index:
+            farm = await stack.enter_async_context(SimpleIndex(config.farm_index))
+        workshop = await _open(config, index, farm)
+        session = BuilderSession(
+            endpoints=_endpoints(config),
+            hello=workshop.hello,
+            measure=workshop.measure,
+            build=workshop.carry_out,
+            outbox=Outbox(config.work / "job"),
+        )
+        host.notify("READY=1")
+        reason = await session.run()
+        log.info("the master said to stop: %s", reason)
+        stopped.set()
+
+
+async def _open(config: BuilderSection, index: SimpleIndex, farm: SimpleIndex | None) -> "Workshop":
+    """Check what building needs before the master is asked for work.
+
+    Raises:
+        ConfigError: an interpreter, the sandbox or the work folder cannot be used.
+    """
+    interpreters = [host.interpreter(path) for path in config.python or (sys.executable,)]
+    try:
+        config.work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{config.work} (builder.work): {error.strerror}") from None
+    sandbox: Sandbox = NoSandbox()
+    if config.sandbox:
+        sandbox = Bubblewrap(find_bubblewrap(), reads=config.binds)
+    await check(sandbox, config.work)
+    cache = FileCache(
+        config.work / "cache",
+        limit_bytes=config.cache_mb * _MB,
+        file_limit_bytes=config.file_mb * _MB,
+    )
+    options = BuildOptions(
+        sandbox=sandbox,
+        limits=_limits(config),
+        cache=cache,
+        pips=Pips(index, cache, config.work / "pips"),
+        upstream=index,
+        farm=farm,
+    )
+    return Workshop(
+        options=options,
+        interpreters={_target(item).name: item for item in interpreters},
+        targets=tuple({_target(item).name: _target(item) for item in interpreters}.values()),
+        work=config.work,
+        sandboxed=config.sandbox,
+    )
+
+
+def _limits(config: BuilderSection) -> Limits:
+    memory = config.memory_mb * _MB or host.stats(config.work).memory_total * 3 // 4
+    return Limits(
+        timeout_s=config.timeout_s,
+        memory_bytes=memory,
+        file_bytes=config.file_mb * _MB,
+        disk_reserve_bytes=config.disk_reserve_mb * _MB,
+        processes=config.processes,
+    )
+
+
+def _target(interpreter: host.Interpreter) -> Target:
+    return make_target(
+        python_full=interpreter.version,
+        implementation=interpreter.implementation,
+        abi=interpreter.abi,
+        arch=interpreter.arch,
+        os=interpreter.os,
+        glibc=interpreter.glibc,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What a session needs of the machine: a description, measurements, and builds."""
+
+    options: BuildOptions
+    interpreters: Mapping[str, host.Interpreter]  # by the name of the target
+    targets: tuple[Target, ...]
+    work: Path
+    sandboxed: bool
+
+    def hello(self, busy: int | None) -> Hello:
+        """Describe this builder."""
+        return Hello(
+            protocol=PROTOCOL,
+            version=version("piwheels"),
+            targets=self.targets,
+            platform=f"{platform.system().lower()} {platform.machine()}",
+            board=host.board(),
+            os=host.os_name(),
+            host=self.measure(),
+            sandboxed=self.sandboxed,
+            busy=busy,
+        )
+
+    def measure(self) -> HostState:
+        """How the machine is now."""
+        stats = host.stats(self.work)
+        return HostState(**{name: getattr(stats, name) for name in HostState.__struct_fields__})
+
+    async def carry_out(self, job: Job, outbox: Outbox, phase: Phase) -> Built:
+        """Build a job, and describe what came of it."""
+        interpreter = self.interpreters.get(job.target)
+        if interpreter is None:
+            reason = f"this builder has no interpreter for {job.target}"
+            return Built(
+                build=job.build, outcome=Outcome.BUILDER_FAILED, reason=reason, duration_s=0.0
+            )
+        result = await build(
+            job,
+            interpreter,
+            workdir=outbox.folder,
+            options=self.options,
+            on_log=outbox.add_log,
+            on_phase=phase,
+        )
+        offers = [await asyncio.to_thread(_offer, wheel) for wheel in result.wheels]
+        return Built(
+            build=job.build,
+            outcome=result.outcome,
+            reason=result.reason,
+            duration_s=result.duration_s,
+            files=tuple(offers),
+            inputs=result.inputs,
+        )
+
+
+def _offer(wheel: Path) -> FileOffer:
+    """Describe a wheel; one that is not sound is the master's to refuse, with its reason."""
+    with wheel.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        packages = needed_packages(inspect(wheel).needed)
+    except RefusedError:
+        packages = ()
+    return FileOffer(
+        filename=wheel.name,
+        size_bytes=wheel.stat().st_size,
+        sha256=digest,
+        dependencies=packages,
+    )
+
+
+def _endpoints(config: BuilderSection) -> Endpoints:
+    keys = KeyStore(config.keys)
+    master = config.master_key
+    if not master:
+        own = keys.pair(MASTER)
+        if own is None:
+            raise ConfigError(
+                "builder.master_key is not set: it is the master's public key, as "
+                "`piw key list` prints it there"
+            )
+        master = own.public
+    return Endpoints(
+        builders=f"tcp://{config.master}:{config.builders_port}",
+        files=f"tcp://{config.master}:{config.files_port}",
+        key=keys.require(config.key_name),
+        master_key=master,
+    )

@@ -1,0 +1,242 @@
+"""A small static web server for trying a tree out; a real farm has nginx, Apache or Caddy.
+
+It answers as the configurations of `piw deploy` do: JSON or HTML by Accept, the .gz twin by
+Accept-Encoding, an access log in the combined format.
+"""
+
+import logging
+import re
+import signal
+import socket
+import time
+from email.utils import formatdate
+from pathlib import Path
+from typing import TextIO
+from urllib.parse import quote
+
+import uvicorn
+from packaging.utils import canonicalize_name
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from piwheels.errors import ConfigError
+
+_JSON_TYPE = "application/vnd.pypi.simple.v1+json"
+#: JSON is for those who name it and do not give it the weight 0.
+_WANTS_JSON = re.compile(
+    r"application/vnd\.pypi\.simple\.(v1|latest)\+json(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE
+)
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".v1_json": _JSON_TYPE,
+    ".json": "application/json",
+    ".whl": "application/octet-stream",
+    ".metadata": "text/plain; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".ico": "image/x-icon",
+    ".xml": "application/xml",
+}
+_PAGE_CACHE = "public, max-age=60"
+_FILE_CACHE = "public, max-age=31536000, immutable"
+
+
+def serve(root: Path, *, host: str, port: int, access_log: Path | None = None) -> None:
+    """Serve a tree until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: the address cannot be listened on, or the log cannot be written.
+    """
+    application: ASGIApp = application_for(root)
+    if access_log is not None:
+        application = AccessLog(application, access_log)
+    config = uvicorn.Config(
+        application,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+    )
+    with _listening(host, port) as listener:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        except KeyboardInterrupt:
+            return
+
+
+def application_for(root: Path) -> Starlette:
+    """The web application that serves a tree."""
+    tree = _Tree(root)
+    return Starlette(routes=[Route("/{path:path}", tree.answer, methods=["GET", "HEAD"])])
+
+
+class _Tree:
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+
+    async def answer(self, request: Request) -> Response:
+        """Find the file of a request's path."""
+        path: str = request.path_params["path"]
+        parts = path.split("/")
+        if any(part.startswith(".") for part in parts) or "\0" in path:
+            return _not_found()
+        if parts[0] == "simple":
+            return self._simple(request, parts[1:])
+        place = self._root / path
+        if place.is_dir():
+            if not path.endswith("/") and path:
+                return RedirectResponse(f"/{quote(path)}/", status_code=301)
+            place /= "index.html"
+        elif path.endswith("/"):
+            return _not_found()
+        return self._file(request, place)
+
+    def _simple(self, request: Request, parts: list[str]) -> Response:
+        if not parts or len(parts) > 2 or (len(parts) == 2 and parts[1]):
+            return RedirectResponse("/simple/", status_code=301) if not parts else _not_found()
+        project = parts[0]
+        if project:
+            name = canonicalize_name(project)
+            if len(parts) == 1 or name != project:
+                return RedirectResponse(f"/simple/{quote(name)}/", status_code=301)
+        wants_json = _WANTS_JSON.search(request.headers.get("accept", ""))
+        page = "index.v1_json" if wants_json else "index.html"
+        response = self._file(request, self._root / "simple" / project / page)
+        response.headers["Vary"] = "Accept, Accept-Encoding"
+        return response
+
+    def _file(self, request: Request, place: Path) -> Response:
+        packed = place.with_name(f"{place.name}.gz")
+        gzip_accepted = "gzip" in request.headers.get("accept-encoding", "")
+        chosen = packed if gzip_accepted and packed.is_file() else place
+        headers = {"Cache-Control": _cache(place.relative_to(self._root))}
+        if chosen is packed or _is_log(place):
+            headers["Content-Encoding"] = "gzip"
+        if packed.is_file():
+            headers["Vary"] = "Accept-Encoding"
+        try:
+            status = chosen.stat()
+        except OSError:
+            return _not_found()
+        if not chosen.is_file():
+            return _not_found()
+        headers["ETag"] = f'"{int(status.st_mtime):x}-{status.st_size:x}"'
+        headers["Last-Modified"] = formatdate(status.st_mtime, usegmt=True)
+        if headers["ETag"] in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        return FileResponse(chosen, headers=headers, media_type=_type(place), stat_result=status)
+
+
+def _not_found() -> Response:
+    return PlainTextResponse(
+        "404: nothing here. The index is at /simple/\n", status_code=404, headers={"Vary": "Accept"}
+    )
+
+
+def _is_log(place: Path) -> bool:
+    return place.name.endswith(".txt.gz")
+
+
+def _type(place: Path) -> str:
+    suffix = ".txt" if _is_log(place) else place.suffix
+    return _TYPES.get(suffix, "application/octet-stream")
+
+
+def _cache(place: Path) -> str:
+    return _FILE_CACHE if place.parts[:1] == ("packages",) else _PAGE_CACHE
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(
+            f"cannot listen on port {port} of {host}: {reason}; choose another with --port"
+        ) from None
+    return listener
+
+
+class AccessLog:
+    """Writes a line of the combined format for every request, also through a log rotation."""
+
+    def __init__(self, application: ASGIApp, path: Path) -> None:
+        self._application = application
+        self._path = path
+        self._file = self._open()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, and log it when it is answered."""
+        if scope["type"] != "http":
+            await self._application(scope, receive, send)
+            return
+        status, size = 0, 0
+
+        async def counting(message: Message) -> None:
+            nonlocal status, size
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            elif message["type"] == "http.response.body":
+                size += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self._application(scope, receive, counting)
+        finally:
+            self._write(scope, status, size)
+
+    def _write(self, scope: Scope, status: int, size: int) -> None:
+        headers = {
+            key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
+        }
+        target = scope["raw_path"].decode("latin-1")
+        if scope["query_string"]:
+            target += f"?{scope['query_string'].decode('latin-1')}"
+        address = scope["client"][0] if scope["client"] else "-"
+        moment = time.strftime("%d/%b/%Y:%H:%M:%S %z")
+        request = f"{scope['method']} {target} HTTP/{scope['http_version']}"
+        agent, referer = (_quoted(headers.get(name, "-")) for name in ("user-agent", "referer"))
+        self._current().write(
+            f'{address} - - [{moment}] "{_quoted(request)}" {status} {size} "{referer}" "{agent}"\n'
+        )
+
+    def _current(self) -> TextIO:
+        try:
+            moved = self._path.stat().st_ino != self._inode
+        except FileNotFoundError:
+            moved = True
+        if moved:
+            self._file.close()
+            self._file = self._open()
+        return self._file
+
+    def _open(self) -> TextIO:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            file = self._path.open("a", encoding="utf-8", buffering=1)
+        except OSError as error:
+            raise ConfigError(f"{self._path}: {error.strerror}") from None
+        self._inode = self._path.stat().st_ino
+        return file
+
+
+def _quoted(text: str) -> str:
+    return "".join(
+        f"\\x{ord(char):02x}" if char in '"\\' or ord(char) < 32 or ord(char) > 126 else char
+        for char in text
+    )

@@ -1,0 +1,84 @@
+"""What a user asks for: requirements as typed and in files, turned into Wanted."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from piwheels.errors import ConfigError
+from piwheels.model import Wanted
+
+_OPTIONS_WITH_A_FILE = ("-r", "--requirement")
+_DEEPEST = 20
+
+
+def wanted(requirements: Sequence[str], files: Sequence[Path], *, latest: int) -> list[Wanted]:
+    """Everything that arguments and requirements files ask for, each once, in order.
+
+    Args:
+        requirements: as typed: `name`, `name==1.0`, `name>=2,<3`.
+        files: requirements files; constraints and options in them are passed over, as they say
+            how to install and not what.
+        latest: how many releases of each; 0 for all.
+
+    Raises:
+        ConfigError: a requirement or a line is malformed, or a file cannot be read.
+    """
+    found = [_wanted(text, text, latest) for text in requirements]
+    for file in files:
+        found += _from_file(file, latest, depth=0)
+    return list(dict.fromkeys(item for item in found if item is not None))
+
+
+def _from_file(file: Path, latest: int, depth: int) -> list[Wanted | None]:
+    if depth > _DEEPEST:
+        raise ConfigError(f"{file}: requirements files include each other without an end")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+        raise ConfigError(f"{file}: {reason}") from None
+    found: list[Wanted | None] = []
+    for number, line in enumerate(text.replace("\\\n", " ").splitlines(), start=1):
+        included = _included(line)
+        if included:
+            found += _from_file(file.parent / included, latest, depth + 1)
+        else:
+            found.append(_wanted(_bare(line), f"{file}, line {number}", latest))
+    return found
+
+
+def _included(line: str) -> str | None:
+    """The file that a line includes, or None."""
+    for option in _OPTIONS_WITH_A_FILE:
+        rest = line.strip().removeprefix(option)
+        if rest != line.strip() and rest[:1] in {" ", "="}:
+            return rest.lstrip(" =").strip()
+    return None
+
+
+def _bare(line: str) -> str:
+    """A line without its comment and without options, such as --hash, behind a requirement."""
+    text = line.split(" #", maxsplit=1)[0] if not line.lstrip().startswith("#") else ""
+    words = text.split()
+    kept = []
+    for word in words:
+        if word.startswith("-"):
+            break
+        kept.append(word)
+    return " ".join(kept)
+
+
+def _wanted(text: str, where: str, latest: int) -> Wanted | None:
+    if not text:
+        return None
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{where}: this is not a requirement: {reason}") from None
+    if requirement.url:
+        raise ConfigError(f"{where}: {requirement.name} comes from an address, not from the index")
+    if requirement.marker is not None and not requirement.marker.evaluate():
+        return None
+    return Wanted(requirement=f"{requirement.name}{requirement.specifier}", latest=latest)

@@ -1,0 +1,1 @@
+"""The public tree: pages from the model, written only when they changed."""

@@ -1,0 +1,1 @@
+"""Which releases there are: asked of the upstream index, chosen, and followed."""

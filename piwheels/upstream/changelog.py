@@ -1,0 +1,112 @@
+"""The upstream's XML-RPC changelog: which projects changed since a serial.
+
+It says only that a project changed, and how in one word; the facts are read from the
+project's page, so that events out of order or told twice do no harm.
+"""
+
+import xmlrpc.client
+from collections.abc import Sequence
+from typing import Any
+from xml.parsers.expat import ExpatError
+
+import httpx
+from packaging.utils import InvalidName, canonicalize_name
+
+from piwheels.errors import RefusedError, TransientError
+from piwheels.model import Struct
+
+_LIMIT_BYTES = 64 * 1024 * 1024
+_TIMEOUT_S = 120.0
+_TRANSIENT = {408, 425, 429}
+
+
+class NoChangelogError(RefusedError):
+    """The upstream offers no changelog."""
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """Something happened to a project; `action` is the upstream's word for it."""
+
+    project: str
+    serial: int
+    action: str
+
+
+class Changelog:
+    """A client of one upstream's changelog."""
+
+    def __init__(self, url: str, *, client: httpx.AsyncClient) -> None:
+        """url: the XML-RPC endpoint."""
+        self._url = url
+        self._client = client
+
+    async def last_serial(self) -> int:
+        """The serial of the newest event.
+
+        Raises:
+            NoChangelogError: there is no such service.
+            TransientError: the upstream is in trouble.
+        """
+        serial = await self._call("changelog_last_serial")
+        if not isinstance(serial, int):
+            raise NoChangelogError(f"{self._url}: the last serial is not a number")
+        return serial
+
+    async def since(self, serial: int) -> list[Change]:
+        """Events after a serial, by serial; what is malformed is passed over.
+
+        Raises:
+            NoChangelogError, TransientError: as above.
+        """
+        events = await self._call("changelog_since_serial", serial)
+        if not isinstance(events, list):
+            raise NoChangelogError(f"{self._url}: the changelog is not a list")
+        changes = [change for event in events if (change := _change(event)) is not None]
+        return sorted(
+            (change for change in changes if change.serial > serial),
+            key=lambda change: change.serial,
+        )
+
+    async def _call(self, method: str, *arguments: Any) -> Any:
+        request = xmlrpc.client.dumps(arguments, method)
+        try:
+            response = await self._client.post(
+                self._url,
+                content=request,
+                headers={"Content-Type": "text/xml"},
+                timeout=_TIMEOUT_S,
+            )
+        except httpx.HTTPError as error:
+            raise TransientError(f"{self._url} cannot be reached: {error}") from None
+        if response.status_code >= 500 or response.status_code in _TRANSIENT:
+            raise TransientError(f"{self._url} answers {response.status_code}")
+        if response.status_code != 200:
+            raise NoChangelogError(f"{self._url} answers {response.status_code}")
+        return _parse(self._url, response.content)
+
+
+def _parse(url: str, content: bytes) -> Any:
+    # A document type could define entities that grow without an end.
+    if len(content) > _LIMIT_BYTES or b"<!DOCTYPE" in content:
+        raise NoChangelogError(f"{url}: the answer is not acceptable XML-RPC")
+    try:
+        values, _ = xmlrpc.client.loads(content)
+    except xmlrpc.client.Fault as fault:
+        raise TransientError(f"{url}: {fault.faultString.splitlines()[0]}") from None
+    except (ExpatError, xmlrpc.client.Error, ValueError, TypeError, LookupError) as error:
+        raise TransientError(f"{url}: the answer is not XML-RPC: {error}") from None
+    return values[0] if values else None
+
+
+def _change(event: Any) -> Change | None:
+    """An event is (name, version, timestamp, action, serial)."""
+    if not isinstance(event, Sequence) or isinstance(event, str) or len(event) != 5:
+        return None
+    name, _, _, action, serial = event
+    if not (isinstance(name, str) and isinstance(action, str) and isinstance(serial, int)):
+        return None
+    try:
+        project = canonicalize_name(name, validate=True)
+    except InvalidName:
+        return None
+    return Change(project=project, serial=serial, action=action)

@@ -1,0 +1,105 @@
+"""From an index page to releases, and from what was asked for to those that are meant.
+
+Functions of their arguments: a page as `simpleapi` read it goes in, releases come out.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from piwheels.errors import RefusedError
+from piwheels.model import Release, Sdist
+from piwheels.simpleapi import FileKind, IndexFile, ProjectPage
+
+_PREFERRED_ENDING = ".tar.gz"
+
+
+def releases_of(page: ProjectPage, *, seen_at: datetime) -> list[Release]:
+    """The releases of a page, the oldest version first.
+
+    Args:
+        page: a project's page; files whose version is not PEP 440's are passed over.
+        seen_at: the time of releases whose files carry none.
+    """
+    by_version: dict[str, list[IndexFile]] = {}
+    for file in page.files:
+        if file.version and file.kind is not FileKind.OTHER:
+            by_version.setdefault(file.version, []).append(file)
+    return [
+        _release(page.project, version, by_version[version], seen_at)
+        for version in sorted(by_version, key=Version)
+    ]
+
+
+def _release(project: str, version: str, files: Sequence[IndexFile], seen_at: datetime) -> Release:
+    source = _best_sdist(files)
+    uploads = [file.uploaded_at for file in files if file.uploaded_at is not None]
+    yanks = [file.yanked for file in files]
+    return Release(
+        project=project,
+        version=version,
+        released_at=min(uploads, default=seen_at),
+        requires_python=(source or files[0]).requires_python,
+        sdist=_sdist(source) if source else None,
+        # PEP 592 yanks files; a release is yanked when no file of it is left.
+        yanked=None if None in yanks else next(filter(None, yanks), ""),
+    )
+
+
+def _best_sdist(files: Sequence[IndexFile]) -> IndexFile | None:
+    """The sdist to build from; one without a hash cannot be checked and does not count."""
+    sdists = [file for file in files if file.kind is FileKind.SDIST and file.sha256]
+    return min(
+        sdists,
+        key=lambda file: (not file.filename.endswith(_PREFERRED_ENDING), file.filename),
+        default=None,
+    )
+
+
+def _sdist(file: IndexFile) -> Sdist:
+    return Sdist(
+        filename=file.filename, url=file.url, sha256=file.sha256, size_bytes=file.size_bytes
+    )
+
+
+def choose(releases: Sequence[Release], requirement: Requirement, latest: int) -> list[Release]:
+    """The releases that a requirement means: the newest final ones with an sdist.
+
+    Pre-releases count if the requirement names one, or if there is nothing else; a yanked
+    release only if it is pinned (PEP 592).
+
+    Args:
+        releases: all of the project.
+        requirement: its name and specifier.
+        latest: how many of the newest; 0 for all.
+
+    Raises:
+        RefusedError: there is none, and why.
+    """
+    if not releases:
+        raise RefusedError("the upstream index has no release of it")
+    allowed = [item for item in releases if _allows(requirement, item)]
+    if not allowed:
+        newest = max(releases, key=_version).version
+        raise RefusedError(f"no release matches {requirement.specifier}; the newest is {newest}")
+    pinned = any(clause.operator in {"==", "==="} for clause in requirement.specifier)
+    current = allowed if pinned else [item for item in allowed if item.yanked is None]
+    if not current:
+        raise RefusedError("every release that matches was yanked; name one with ==")
+    buildable = [item for item in current if item.sdist is not None]
+    if not buildable:
+        named = f"release {current[0].version}" if len(current) == 1 else "any release that matches"
+        raise RefusedError(f"the upstream index has no sdist of {named}")
+    final = [item for item in buildable if not _version(item).is_prerelease]
+    newest_first = sorted(final or buildable, key=_version, reverse=True)
+    return newest_first[:latest] if latest and not pinned else newest_first
+
+
+def _allows(requirement: Requirement, release: Release) -> bool:
+    return requirement.specifier.contains(release.version, prereleases=True)
+
+
+def _version(release: Release) -> Version:
+    return Version(release.version)
