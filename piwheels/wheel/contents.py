@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 from packaging.metadata import parse_email
-from packaging.tags import InvalidTag, Tag, parse_tag
+from packaging.tags import Tag, parse_tag
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
@@ -144,7 +144,7 @@ def _tags(line: object) -> frozenset[Tag]:
         raise RefusedError(f"WHEEL has too many tags in a line: {text[:80]}")
     try:
         return parse_tag(text)
-    except (InvalidTag, ValueError) as error:
+    except ValueError as error:
         raise RefusedError(f"WHEEL has the invalid tag {text[:80]!r}") from error
 
 

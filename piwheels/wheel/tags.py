@@ -10,7 +10,6 @@ from functools import lru_cache
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import (
-    InvalidTag,
     Tag,
     compatible_tags,
     cpython_tags,
@@ -127,7 +126,7 @@ def position(target: Target) -> int:
 def _covers(kind: Kind, target: Target) -> bool:
     try:
         tags = parse_tag(kind.tags)
-    except (InvalidTag, ValueError):
+    except ValueError:
         return False
     if tags.isdisjoint(_supported(target)):
         return False

@@ -189,7 +189,6 @@ def claim(content: bytearray, *, size: int) -> bytearray:
 @pytest.mark.parametrize(
     "name",
     [
-        "",
         "/etc/passwd",
         "../escape",
         "a/../../escape",
@@ -214,6 +213,10 @@ def test_names_that_leave_the_folder_or_hide_are_refused(path: Path, name: str) 
 def test_a_name_with_a_zero_byte_is_refused(path: Path) -> None:
     content = packed(("a_b.py", b"x"))
     refused(path, content.replace(b"a_b.py", b"a\0b.py"), "is no name for a file")
+
+
+def test_a_member_without_a_name_is_refused(path: Path) -> None:
+    refused(path, repacked(b"content", lambda data: data, name=b""), "is no name for a file")
 
 
 def test_the_same_name_twice_is_refused(path: Path) -> None:
@@ -308,18 +311,21 @@ def zlib_raw(content: bytes) -> bytes:
     return packer.compress(content) + packer.flush()
 
 
-def repacked(content: bytes, change: Callable[[bytes], bytes]) -> bytes:
+def repacked(content: bytes, change: Callable[[bytes], bytes], name: bytes = b"a") -> bytes:
     """An archive of one member whose packed bytes were changed, with sizes that fit them."""
     data = change(zlib_raw(content))
     crc = zlib.crc32(content)
-    local = struct.pack("<4s5H3L2H", LOCAL, 20, 0, 8, 0, 33, crc, len(data), len(content), 1, 0)
+    local = struct.pack(
+        "<4s5H3L2H", LOCAL, 20, 0, 8, 0, 33, crc, len(data), len(content), len(name), 0
+    )
     entry = struct.pack(
         "<4s6H3L5H2L",
-        *(DIRECTORY, 20, 20, 0, 8, 0, 33, crc, len(data), len(content), 1, 0, 0, 0, 0, 0, 0),
+        *(DIRECTORY, 20, 20, 0, 8, 0, 33, crc, len(data), len(content)),
+        *(len(name), 0, 0, 0, 0, 0, 0),
     )
-    start = len(local) + 1 + len(data)
-    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(entry) + 1, start, 0)
-    return local + b"a" + data + entry + b"a" + end
+    start = len(local) + len(name) + len(data)
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(entry) + len(name), start, 0)
+    return local + name + data + entry + name + end
 
 
 def test_the_forged_archives_are_sound_when_nothing_is_changed(path: Path) -> None:
