@@ -327,9 +327,9 @@ def deploy() -> None:
 @click.option("--role", type=click.Choice(["master", "builder"]), help="Only this daemon's unit.")
 def deploy_systemd(config_file: Path | None, user: str, role: str | None) -> None:
     """Print hardened units for `piw master` and `piw builder`."""
-    from piwheels import deploy as room
+    from piwheels.deploy import ROLES, systemd
 
-    click.echo(room.systemd(_load(config_file), user=user, role=role))
+    click.echo(systemd(_load(config_file), user=user, roles=[role] if role else ROLES))
 
 
 def _web_server(name: str, title: str) -> None:
@@ -345,11 +345,12 @@ def _web_server(name: str, title: str) -> None:
         show_default=True,
     )
     def show(config_file: Path | None, server_name: str, port: int, access_log: Path) -> None:
-        from piwheels import deploy as room
+        from piwheels.deploy import web_server
 
         root = _config(config_file).webroot.root
-        write = getattr(room, name)
-        click.echo(write(root=root, server_name=server_name, port=port, access_log=access_log))
+        click.echo(
+            web_server(name, root=root, server_name=server_name, port=port, access_log=access_log)
+        )
 
 
 for _name, _title in (("nginx", "nginx"), ("apache", "Apache"), ("caddy", "Caddy")):

@@ -5,13 +5,20 @@ synced, and are renamed over it. The order among files is the caller's: a wheel 
 its metadata before the page that names them, and the reverse on removal.
 """
 
+import contextlib
 import gzip
 import os
+import struct
 import tempfile
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 GZIP_LEVEL = 6
+
+_TRIES = 100
+_T = TypeVar("_T")
 
 
 class Webroot:
@@ -51,36 +58,53 @@ class Webroot:
     def write_page(self, path: Path, content: bytes) -> bool:
         """Write a page and its .gz twin, unless the page holds just that already.
 
-        The twin goes first: a crash between the two leaves a page that still differs, so
-        that the next writing mends both.
+        The twin goes first. A crash between the two leaves them apart, and the next writing
+        mends it, whether it brings the new page again or the old one.
 
         Returns:
             Whether anything was written.
         """
         packed = path.with_name(f"{path.name}.gz")
-        if _same(path, content) and packed.exists():
+        if _same(path, content) and _unpacks_to(packed, content):
             return False
         replace(packed, gzip.compress(content, GZIP_LEVEL, mtime=0))
         replace(path, content)
         return True
 
     def remove(self, paths: Iterable[Path]) -> None:
-        """Remove files in the order given, then the folders that this leaves empty."""
+        """Remove files durably in the order given, and the folders that this leaves empty."""
         for path in paths:
-            path.unlink(missing_ok=True)
-            for folder in path.parents:
-                if folder == self.root or self.root not in folder.parents:
-                    break
-                try:
-                    folder.rmdir()
-                except OSError:
-                    break
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+                sync_folder(path.parent)
+            self._prune(path.parent)
+
+    def _prune(self, folder: Path) -> None:
+        while self.root in folder.parents:
+            try:
+                folder.rmdir()
+            except FileNotFoundError:
+                pass  # it was removed before, perhaps without those above it
+            except OSError:
+                return
+            folder = folder.parent
 
 
 def replace(path: Path, content: bytes) -> None:
     """Put content at path so that readers see the old bytes or the new, never a mixture."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    _in_folder(path.parent, lambda: _replace(path, content))
+
+
+def move_in(source: Path, path: Path) -> None:
+    """Rename a complete file of the same file system to its place in the tree, durably."""
+    with source.open("rb") as file:
+        os.fchmod(file.fileno(), 0o644)
+        os.fsync(file.fileno())
+    _in_folder(path.parent, lambda: source.replace(path))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -92,7 +116,6 @@ def replace(path: Path, content: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
 
 
 def _tell_apart(new: Path, old: Path) -> None:
@@ -105,14 +128,34 @@ def _tell_apart(new: Path, old: Path) -> None:
         os.utime(new, (before + 1, before + 1))
 
 
-def move_in(source: Path, path: Path) -> None:
-    """Rename a complete file of the same file system to its place in the tree, durably."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with source.open("rb") as file:
-        os.fchmod(file.fileno(), 0o644)
-        os.fsync(file.fileno())
-    source.replace(path)
-    sync_folder(path.parent)
+def _in_folder(folder: Path, work: Callable[[], _T]) -> _T:
+    """Make a folder and do some work in it, durably.
+
+    A removal may take away a folder that is still empty: then it is made again.
+    """
+    tries = _TRIES
+    while True:
+        try:
+            _make(folder)
+            done = work()
+            break
+        except FileNotFoundError:
+            tries -= 1
+            if not tries:
+                raise
+    with contextlib.suppress(FileNotFoundError):  # removed already
+        sync_folder(folder)
+    return done
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and those above it, so that they survive a power cut."""
+    if folder.is_dir():
+        return
+    _make(folder.parent)
+    with contextlib.suppress(FileExistsError):  # another writer's
+        folder.mkdir()
+    sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -127,5 +170,14 @@ def sync_folder(folder: Path) -> None:
 def _same(path: Path, content: bytes) -> bool:
     try:
         return path.stat().st_size == len(content) and path.read_bytes() == content
+    except FileNotFoundError:
+        return False
+
+
+def _unpacks_to(path: Path, content: bytes) -> bool:
+    """Whether a gzip file is that of content, by the checksum and the length at its end."""
+    trailer = struct.pack("<2L", zlib.crc32(content), len(content) & 0xFFFFFFFF)
+    try:
+        return path.read_bytes().endswith(trailer)
     except FileNotFoundError:
         return False

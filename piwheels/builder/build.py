@@ -19,7 +19,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from piwheels.builder import inside
 from piwheels.builder.cache import FileCache
-from piwheels.builder.failure import failing_line, shortage
+from piwheels.builder.failure import failing_line, last_line, shortage
 from piwheels.builder.pips import Pip, Pips
 from piwheels.builder.processes import Ended, Limits, Stop
 from piwheels.builder.proxy import IndexProxy
@@ -307,7 +307,7 @@ class _Work:
         if ended.status == inside.NO_ENVIRONMENT:
             return _OverError(Outcome.BUILDER_FAILED, f"no environment could be made: {line}")
         if ended.status == inside.BAD_SDIST:
-            return _OverError(Outcome.BAD_SDIST, line)
+            return _OverError(Outcome.BAD_SDIST, last_line(tail))
         killed = Outcome.OUT_OF_MEMORY if ended.status == 137 else None
         outcome = shortage(tail) or killed or Outcome.FAILED
         return _OverError(outcome, line or f"it ended with status {ended.status}")
@@ -358,11 +358,12 @@ def _open_inside(name: str, folder: int, flags: int = 0) -> int:
 
 
 def _copy(name: str, folder: int, target: Path) -> None:
-    with os.fdopen(_open_inside(name, folder), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise _OverError(Outcome.FAILED, f"the build's {name} is not a regular file")
-        with target.open("wb") as copy:
-            shutil.copyfileobj(file, copy, 1 << 20)
+    descriptor = _open_inside(name, folder)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _OverError(Outcome.FAILED, f"the build's {name} is not a regular file")
+    with os.fdopen(descriptor, "rb") as file, target.open("wb") as copy:
+        shutil.copyfileobj(file, copy, 1 << 20)
 
 
 def _one_line(text: str) -> str:

@@ -68,6 +68,12 @@ def failing_line(tail: bytes) -> str:
     return (telling or lines or [""])[-1].strip()[:_LONGEST]
 
 
+def last_line(tail: bytes) -> str:
+    """The last line of a log that is not blank; "" if there is none."""
+    lines = _plain(tail).split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")[:_LONGEST]
+
+
 def shortage(tail: bytes) -> Outcome | None:
     """OUT_OF_MEMORY or DISK_FULL, if the end of a failed build's log shows signs of it."""
     text = _plain(tail)

@@ -81,18 +81,21 @@ def _tell(phase: str) -> None:
 
 
 def _is_whole(path: str) -> bool:
-    """Whether an sdist can be read from its beginning to its end."""
+    """Whether an sdist can be read from its beginning to its end; says so last, if not."""
     try:
         if path.endswith(".zip"):
             with zipfile.ZipFile(path) as archive:
-                return archive.testzip() is None
-        with tarfile.open(path) as archive:
-            for _ in archive:
-                pass
+                fault = archive.testzip()
+        else:
+            with tarfile.open(path) as tar:
+                fault = None
+                for _ in tar:
+                    pass
     except _UNREADABLE as error:
-        print(f"ERROR: the sdist cannot be read: {error}", flush=True)
-        return False
-    return True
+        fault = str(error)
+    if fault:
+        print(f"the sdist cannot be read: {fault}", flush=True)
+    return not fault
 
 
 def _wheel(task: "dict[str, str]", port: int) -> int:
