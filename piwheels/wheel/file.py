@@ -102,7 +102,7 @@ def with_build_number(path: Path, number: int) -> Path:
         # The tool wants the file's name spelled as the folder within is.
         alias = Path(scratch, f"{folder}-{rest}")
         alias.symlink_to(path.resolve())
-        made = _run_wheel_tags(alias, number, datetime(*record.date_time, tzinfo=UTC))
+        made = _run_wheel_tags(alias, number, _date(record))
         tags = "-".join(made.name.rsplit("-", 3)[1:])
         return made.replace(path.with_name(f"{name}-{version}-{number}-{tags}"))
 
@@ -201,19 +201,31 @@ def _is_record(name: str) -> bool:
     return folder.endswith(".dist-info") and rest == "RECORD"
 
 
+def _date(record: zipfile.ZipInfo) -> datetime:
+    """When a member says that it was written; some backends write a date of zeros."""
+    try:
+        return datetime(*record.date_time, tzinfo=UTC)
+    except ValueError:
+        return datetime(1980, 1, 1, tzinfo=UTC)
+
+
 def _run_wheel_tags(path: Path, number: int, date: datetime) -> Path:
     """Run `wheel tags`; dates the RECORD that it writes like the one that it replaces."""
-    done = subprocess.run(
-        [sys.executable, "-I", "-m", "wheel", "tags", "--build", str(number), str(path)],
-        env={**os.environ, "SOURCE_DATE_EPOCH": str(int(date.timestamp()))},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_RETAG_S,
-        check=False,
-    )
+    command = [sys.executable, "-I", "-m", "wheel", "tags", "--build", str(number), str(path)]
+    try:
+        done = subprocess.run(
+            command,
+            env={**os.environ, "SOURCE_DATE_EPOCH": str(int(date.timestamp()))},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_RETAG_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RefusedError(f"{path.name} took too long to get a build number") from error
     made = [found for found in path.parent.glob("*.whl") if found != path]
     if done.returncode or len(made) != 1:
         reason = done.stderr.strip().rpartition("\n")[2]
-        raise RefusedError(f"{path.name} cannot be given a build number: {reason}")
+        raise RefusedError(_line(f"{path.name} cannot be given a build number: {reason}"))
     return made[0]

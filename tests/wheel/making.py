@@ -49,10 +49,12 @@ def with_record(members: Mapping[str, bytes]) -> dict[str, bytes]:
     return {**members, record: "".join([*lines, f"{record},,\n"]).encode()}
 
 
-def write_zip(path: Path, members: Mapping[str, bytes]) -> Path:
+def write_zip(
+    path: Path, members: Mapping[str, bytes], date: tuple[int, int, int, int, int, int] = DATE
+) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
-            info = zipfile.ZipInfo(name, DATE)
+            info = zipfile.ZipInfo(name, date)
             info.compress_type = zipfile.ZIP_DEFLATED
             info.external_attr = (0o040755 if info.is_dir() else 0o100644) << 16
             archive.writestr(info, content)

@@ -411,6 +411,21 @@ def test_a_folder_spelled_otherwise_than_the_file_name_gets_a_build_number(
     )
 
 
+def test_a_wheel_dated_with_zeros_gets_a_build_number(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / PURE, wheel_members(), date=(1980, 0, 0, 0, 0, 0))
+    assert inspect(with_build_number(path, 1)).filename == "demo-1.0-1-py3-none-any.whl"
+
+
+def test_what_the_tool_cannot_rewrite_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_wheel(tmp_path)
+    monkeypatch.setattr(sys, "executable", program("false"))
+    with pytest.raises(RefusedError, match="cannot be given a build number"):
+        with_build_number(path, 1)
+    assert [found.name for found in tmp_path.iterdir()] == [PURE]
+
+
 def test_wheels_of_real_releases_get_build_numbers(released: list[Path]) -> None:
     for path in released:
         before = inspect(path)
