@@ -211,7 +211,7 @@ def _date(record: zipfile.ZipInfo) -> datetime:
 
 def _run_wheel_tags(path: Path, number: int, date: datetime) -> Path:
     """Run `wheel tags`; dates the RECORD that it writes like the one that it replaces."""
-    command = [sys.executable, "-I", "-m", "wheel", "tags", "--build", str(number), str(path)]
+    command = [sys.executable, "-P", "-m", "wheel", "tags", "--build", str(number), str(path)]
     try:
         done = subprocess.run(
             command,

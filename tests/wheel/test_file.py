@@ -445,9 +445,9 @@ def test_installers_prefer_the_numbered_wheel_to_the_plain(tmp_path: Path, insta
     with_build_number(plain, 1)
     with_build_number(plain, 10)
     with_build_number(plain, 9)
-    pip = [sys.executable, "-m", "pip", "--isolated", "install"]
-    uv = [program("uv"), "pip", "install", "--no-config", "--python", sys.executable]
-    command = pip if installer == "pip" else uv
+    command = [sys.executable, "-m", "pip", "--isolated", "install"]
+    if installer == "uv":
+        command = [program("uv"), "pip", "install", "--no-config", "--python", sys.executable]
     options = ["--no-index", "--find-links", str(shelf), "--target", str(target), "demo"]
     environ = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
     subprocess.run([*command, *options], check=True, capture_output=True, env=environ)
