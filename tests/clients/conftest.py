@@ -1,0 +1,129 @@
+"""A tree with real wheels in it, the clients that install from it, and the servers between."""
+
+import gzip
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from piwheels.model import ProjectStatus
+from piwheels.site.pages import File, Page
+from piwheels.site.publish import write_pages, write_root
+from piwheels.webroot import Webroot
+from tests.clients.servers import NAMES, program, serving
+from tests.needs import needs
+
+_PIPS = {"pip22": "pip==22.0.4", "pip24": "pip==24.0", "pip-newest": "pip>=26"}
+RELEASED_AT = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
+
+
+def make_wheel(
+    folder: Path, name: str, version: str, *, requires: str = "", python: str = ""
+) -> Path:
+    """A small pure wheel that pip accepts."""
+    info = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    metadata += f"Requires-Dist: {requires}\n" if requires else ""
+    metadata += f"Requires-Python: {python}\n" if python else ""
+    members = {
+        f"{name}.py": f"version = {version!r}\n",
+        f"{info}/METADATA": metadata,
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{path},,\n" for path in [*members, f"{info}/RECORD"])
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in {**members, f"{info}/RECORD": record}.items():
+            archive.writestr(member, content)
+    return path
+
+
+def lay_down(webroot: Webroot, path: Path, *, yanked: str | None = None, python: str = "") -> File:
+    """Put a wheel and its metadata into a tree."""
+    content = path.read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    with zipfile.ZipFile(path) as archive:
+        name = next(item for item in archive.namelist() if item.endswith("METADATA"))
+        metadata = archive.read(name)
+    webroot.write(webroot.wheel(sha256, path.name), content)
+    webroot.write(webroot.metadata(sha256, path.name), metadata)
+    return File(
+        filename=path.name,
+        sha256=sha256,
+        size_bytes=len(content),
+        metadata_sha256=hashlib.sha256(metadata).hexdigest(),
+        requires_python=python,
+        version=path.name.split("-")[1],
+        released_at=RELEASED_AT,
+        yanked=yanked,
+    )
+
+
+def page(project: str, *files: File) -> Page:
+    """A project's page."""
+    return Page(project=project, status=ProjectStatus.ACTIVE, status_reason="", files=files)
+
+
+@pytest.fixture(scope="session")
+def tree() -> Iterator[Path]:
+    """A tree that any account can read: `left` needs `right`; the newest of both is no good."""
+    root = Path(tempfile.mkdtemp(prefix="piwheels-tree-"))
+    root.chmod(0o755)
+    source = root / ".source"
+    source.mkdir()
+    webroot = Webroot(root)
+    left = lay_down(webroot, make_wheel(source, "left", "1.0", requires="right"))
+    good = lay_down(webroot, make_wheel(source, "right", "1.0"))
+    yanked = lay_down(webroot, make_wheel(source, "right", "2.0"), yanked="it is <broken>")
+    future = lay_down(webroot, make_wheel(source, "right", "3.0", python=">=3.99"), python=">=3.99")
+    pages = {"left": page("left", left), "right": page("right", good, yanked, future)}
+    write_pages(root, list(pages.items()))
+    write_root(root, sorted(pages))
+    webroot.write(webroot.log(1), gzip.compress(b"a log\n", mtime=0))
+    yield root
+    shutil.rmtree(root)
+
+
+@pytest.fixture(scope="session", params=[pytest.param(n, marks=needs(program(n))) for n in NAMES])
+def server(request: pytest.FixtureRequest, tree: Path) -> Iterator[str]:
+    """The base address of the tree behind each of the servers."""
+    work = Path(tempfile.mkdtemp(prefix="piwheels-server-"))
+    work.chmod(0o755)
+    with serving(request.param, tree, work) as address:
+        yield address
+    shutil.rmtree(work, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Interpreters of environments with the pips to test."""
+    folder = tmp_path_factory.mktemp("pips")
+    made = {}
+    for name, requirement in _PIPS.items():
+        subprocess.run([sys.executable, "-m", "venv", folder / name], check=True)
+        python = folder / name / "bin" / "python"
+        subprocess.run(
+            [python, "-m", "pip", "install", "--quiet", "--upgrade", requirement], check=True
+        )
+        made[name] = python
+    return made
+
+
+@pytest.fixture
+def access_log(tmp_path: Path) -> Path:
+    """Where the server of `web` logs."""
+    return tmp_path / "own.log"
+
+
+@pytest.fixture
+def web(tree: Path, access_log: Path) -> Iterator[str]:
+    """The index behind our own server, with a log for this test alone."""
+    with serving("own", tree, access_log.parent) as address:
+        yield f"{address}simple/"

@@ -1,0 +1,99 @@
+"""The web servers that a tree is served by, started with the configurations of `deploy`."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from piwheels.deploy import web_server
+from piwheels.local.folder import free_port
+
+NAMES = ("nginx", "apache", "caddy", "own", "http.server")
+_PROGRAMS = {"nginx": "nginx", "apache": "apache2", "caddy": "caddy"}
+_APACHE_MODULES = (
+    "mpm_event", "authz_core", "rewrite", "headers", "mime", "dir", "setenvif", "env",
+)  # fmt: skip
+
+
+def program(name: str) -> str:
+    """The program that a server needs."""
+    return _PROGRAMS.get(name, "python3")
+
+
+@contextlib.contextmanager
+def serving(name: str, root: Path, work: Path) -> Iterator[str]:
+    """Serve a tree; gives the base address."""
+    port = free_port()
+    command, environ = _command(name, root, work, port)
+    log = (work / f"{name}.out").open("wb")
+    process = subprocess.Popen(
+        command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **environ}, cwd=root
+    )
+    try:
+        _await_port(process, port, Path(log.name))
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        process.terminate()
+        process.wait(10)
+        log.close()
+
+
+def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"nobody listens: {log.read_text()}")
+
+
+def _command(name: str, root: Path, work: Path, port: int) -> tuple[list[str], dict[str, str]]:
+    if name == "own":
+        arguments = ["serve", str(root), "--port", str(port), "--access-log", str(work / "own.log")]
+        return [sys.executable, "-m", "piwheels", *arguments], {}
+    if name == "http.server":
+        return [sys.executable, "-m", "http.server", "-b", "127.0.0.1", str(port)], {}
+    site = web_server(name, root=root, server_name="_", port=port, access_log=work / f"{name}.log")
+    return {"nginx": _nginx, "apache": _apache, "caddy": _caddy}[name](site, work)
+
+
+def _nginx(site: str, work: Path) -> tuple[list[str], dict[str, str]]:
+    user = "user root;" if os.getuid() == 0 else ""
+    conf = work / "nginx.conf"
+    conf.write_text(
+        f"daemon off; {user} pid {work}/nginx.pid; error_log {work}/error.log; events {{}}\n"
+        f"http {{ client_body_temp_path {work}; proxy_temp_path {work}; fastcgi_temp_path {work};\n"
+        f"uwsgi_temp_path {work}; scgi_temp_path {work};\n{site}\n}}\n"
+    )
+    return [_found("nginx"), "-p", str(work), "-c", str(conf)], {}
+
+
+def _apache(site: str, work: Path) -> tuple[list[str], dict[str, str]]:
+    modules = Path("/usr/lib/apache2/modules")
+    user = "User www-data\nGroup www-data\n" if os.getuid() == 0 else ""
+    conf = work / "apache.conf"
+    conf.write_text(
+        f"ServerRoot {work}\nServerName localhost\nPidFile {work}/apache.pid\n{user}"
+        f"ErrorLog {work}/error.log\nDefaultRuntimeDir {work}\nMutex pthread\n"
+        "TypesConfig /etc/mime.types\n"
+        + "".join(f"LoadModule {name}_module {modules}/mod_{name}.so\n" for name in _APACHE_MODULES)
+        + site
+    )
+    return [_found("apache2"), "-DFOREGROUND", "-f", str(conf)], {}
+
+
+def _caddy(site: str, work: Path) -> tuple[list[str], dict[str, str]]:
+    conf = work / "Caddyfile"
+    conf.write_text("{\n\tadmin off\n\tauto_https off\n}\n" + site)
+    environ = {"XDG_DATA_HOME": str(work), "XDG_CONFIG_HOME": str(work), "HOME": str(work)}
+    return [_found("caddy"), "run", "--config", str(conf), "--adapter", "caddyfile"], environ
+
+
+def _found(name: str) -> str:
+    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") or name

@@ -1,0 +1,155 @@
+"""Every server of `deploy`, and our own, answers alike: types, twins, caching, refusals."""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.clients.servers import NAMES, program, serving
+from tests.needs import needs
+
+JSON = "application/vnd.pypi.simple.v1+json"
+HTML = "text/html"
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(n, marks=needs(program(n))) for n in NAMES if n != "http.server"],
+)
+def web(
+    request: pytest.FixtureRequest, tree: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
+    work = tmp_path_factory.mktemp("server")
+    for folder in (work, *work.parents):
+        if folder.stat().st_mode & 0o777 == 0o700:
+            folder.chmod(0o711)
+    work.chmod(0o777)
+    with serving(request.param, tree, work) as address, httpx.Client(base_url=address) as client:
+        yield client
+
+
+def kind(response: httpx.Response) -> str:
+    return response.headers["content-type"].partition(";")[0]
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (None, HTML),
+        ("*/*", HTML),
+        ("text/html", HTML),
+        (JSON, JSON),
+        (JSON.upper(), JSON),
+        ("application/vnd.pypi.simple.latest+json", JSON),
+        (f"{JSON}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01", JSON),
+        (f"text/html, {JSON};q=0.5", JSON),
+        (f"{JSON};q=0", HTML),
+        (f"{JSON}; q=0.0, text/html", HTML),
+        (f"{JSON};q=0.9", JSON),
+        ("application/json", HTML),
+    ],
+)
+@pytest.mark.parametrize("path", ["simple/", "simple/left/"])
+def test_a_simple_page_is_json_for_those_who_ask(
+    web: httpx.Client, path: str, accept: str | None, expected: str
+) -> None:
+    headers = {"Accept": accept} if accept else {}
+    web.headers.pop("accept", None)
+    response = web.get(path, headers=headers)
+    assert response.status_code == 200
+    assert kind(response) == expected
+    assert "accept" in response.headers["vary"].lower().replace("accept-encoding", "")
+    if expected == JSON:
+        assert json.loads(response.content)["meta"]["api-version"] == "1.4"
+
+
+@pytest.mark.parametrize("accept", [HTML, JSON])
+def test_the_packed_twin_is_served_to_those_who_accept_it(web: httpx.Client, accept: str) -> None:
+    packed = web.get("simple/left/", headers={"Accept": accept, "Accept-Encoding": "gzip"})
+    plain = web.get("simple/left/", headers={"Accept": accept, "Accept-Encoding": "identity"})
+    assert packed.headers.get("content-encoding") == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert packed.content == plain.content
+    assert kind(packed) == kind(plain) == accept
+    assert "accept-encoding" in packed.headers["vary"].lower()
+
+
+def test_pages_are_kept_for_a_minute_and_packages_for_ever(web: httpx.Client) -> None:
+    page = web.get("simple/left/", headers={"Accept": JSON})
+    assert "max-age=60" in page.headers["cache-control"]
+    wheel = web.get(address(page))
+    assert "immutable" in wheel.headers["cache-control"]
+    assert kind(wheel) == "application/octet-stream"
+    assert hashlib.sha256(wheel.content).hexdigest() in address(page)
+
+
+def address(page: httpx.Response) -> str:
+    return str(page.url.join(page.json()["files"][0]["url"]))
+
+
+def test_a_page_that_did_not_change_is_not_sent_again(web: httpx.Client) -> None:
+    headers = {"Accept": JSON, "Accept-Encoding": "identity"}
+    first = web.get("simple/left/", headers=headers)
+    again = web.get("simple/left/", headers={**headers, "If-None-Match": first.headers["etag"]})
+    assert again.status_code == 304
+    assert again.content == b""
+
+
+def test_metadata_is_text_beside_the_wheel(web: httpx.Client) -> None:
+    page = web.get("simple/left/", headers={"Accept": JSON})
+    metadata = web.get(f"{address(page)}.metadata")
+    assert kind(metadata) == "text/plain"
+    sha256 = page.json()["files"][0]["core-metadata"]["sha256"]
+    assert hashlib.sha256(metadata.content).hexdigest() == sha256
+
+
+def test_a_range_of_a_wheel_is_served(web: httpx.Client) -> None:
+    page = web.get("simple/left/", headers={"Accept": JSON})
+    whole = web.get(address(page), headers={"Accept-Encoding": "identity"}).content
+    part = web.get(address(page), headers={"Range": "bytes=-22", "Accept-Encoding": "identity"})
+    assert part.status_code == 206
+    assert part.content == whole[-22:]
+
+
+def test_head_is_like_get_without_the_page(web: httpx.Client) -> None:
+    response = web.head("simple/left/", headers={"Accept": JSON})
+    assert (response.status_code, kind(response), response.content) == (200, JSON, b"")
+
+
+def test_a_log_is_readable_text(web: httpx.Client) -> None:
+    response = web.get("logs/0000/0001/1.txt.gz")
+    assert response.status_code == 200
+    assert kind(response) == "text/plain"
+    assert response.text == "a log\n"
+    assert response.headers["content-encoding"] == "gzip"
+    assert gzip.compress(b"") != response.content
+
+
+@pytest.mark.parametrize(
+    ("path", "place"), [("simple", "/simple/"), ("simple/left", "/simple/left/")]
+)
+def test_a_missing_slash_is_put_there(web: httpx.Client, path: str, place: str) -> None:
+    response = web.get(path)
+    assert response.status_code in {301, 302, 308}
+    assert response.headers["location"].removeprefix(str(web.base_url).rstrip("/")) == place
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "simple/nothing/", "nothing", "packages/", "packages/00/", ".source/", "simple/.x/",
+        "simple/left/../../.source/", "%2e%2e/%2e%2e/etc/passwd", "simple/%2e%2e/.source/",
+        "simple/left/index.html/x",
+    ],
+)  # fmt: skip
+def test_what_is_not_there_or_hidden_is_not_found(web: httpx.Client, path: str) -> None:
+    # httpx would tidy the path up; a hostile client does not.
+    request = web.build_request("GET", "/")
+    request.url = request.url.copy_with(raw_path=f"/{path}".encode())
+    response = web.send(request)
+    assert response.status_code in {400, 403, 404}
+    assert b"root:" not in response.content
