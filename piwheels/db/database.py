@@ -203,6 +203,20 @@ class Database:
             self._connection = connection
 
 
+async def answers(dsn: str, timeout_s: int = 2) -> bool:
+    """Whether a server accepts connections at this DSN."""
+    try:
+        async with await psycopg.AsyncConnection.connect(dsn, connect_timeout=timeout_s):
+            return True
+    except psycopg.OperationalError:
+        return False
+
+
+def make_dsn(**parts: str) -> str:
+    """A connection string of these parts (host, user, password, dbname), quoted as need be."""
+    return psycopg.conninfo.make_conninfo("", **parts)
+
+
 async def _open(dsn: str, duty: str) -> Connection:
     try:
         return await psycopg.AsyncConnection.connect(

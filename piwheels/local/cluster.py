@@ -20,8 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import psycopg
-
+from piwheels.db.database import answers, make_dsn
 from piwheels.errors import PiwheelsError
 from piwheels.local.children import dying_with_parent
 
@@ -217,12 +216,10 @@ class Cluster:
         """Whether the server accepts connections before it ends or the time is over."""
         process = self._process
         while process is not None and process.returncode is None:
-            try:
-                async with await psycopg.AsyncConnection.connect(self.dsn, connect_timeout=2):
-                    return True
-            except psycopg.OperationalError:
-                if asyncio.get_running_loop().time() > deadline:
-                    return False
+            if await answers(self.dsn):
+                return True
+            if asyncio.get_running_loop().time() > deadline:
+                return False
             await asyncio.sleep(0.05)
         return False
 
@@ -260,9 +257,7 @@ class Cluster:
         return ["setpriv", "--pdeathsig", "INT"] if shutil.which("setpriv") else []
 
     def _dsn_for(self, database: str, password: str) -> str:
-        return psycopg.conninfo.make_conninfo(
-            host=str(self._sockets()), user=_USER, password=password, dbname=database
-        )
+        return make_dsn(host=str(self._sockets()), user=_USER, password=password, dbname=database)
 
 
 def find_programs() -> Path:

@@ -1,0 +1,46 @@
+"""The floors of the house, and what each role may need."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+def test_the_import_contracts_hold(repository: Path) -> None:
+    program = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run(
+        [program, "--no-cache"], cwd=repository, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_help_imports_no_room(repository: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['piw', '--help']; from piwheels.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "rooms = {name.split('.')[1] for name in sys.modules if name.startswith('piwheels.')}\n"
+        "assert rooms <= {'cli', 'errors'}, rooms"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=repository, capture_output=True)
+
+
+def test_help_comes_at_once() -> None:
+    program = Path(sys.executable).with_name("piw")
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        subprocess.run([program, "--help"], check=True, capture_output=True)
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.2
+
+
+def test_a_builder_imports_no_database_driver_and_an_operator_no_sandbox(
+    repository: Path,
+) -> None:
+    for room, forbidden in (
+        ("piwheels.builder.daemon", ("psycopg", "piwheels.db")),
+        ("piwheels.admin", ("psycopg", "httpx", "starlette", "piwheels.builder")),
+    ):
+        code = f"import sys, {room}; assert not set({forbidden!r}) & set(sys.modules), 'imported'"
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=repository)
