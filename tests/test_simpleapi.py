@@ -158,7 +158,7 @@ async def test_an_index_that_is_not_there_is_transient() -> None:
         ("image/png", b"\x89PNG"),
         (
             JSON,
-            b'{"meta": {"api-version": "1.0"}, "name": "f", "files": [{"filename": "f", "url": 3}]}',
+            b'{"meta": {"api-version": "1.0"}, "name": "f", "files": [{"filename": "f"}]}',
         ),
     ],
 )

@@ -94,7 +94,7 @@ def _is_whole(path: str) -> bool:
     except _UNREADABLE as error:
         fault = str(error)
     if fault:
-        print(f"the sdist cannot be read: {fault}", flush=True)
+        print(f"the sdist cannot be read: {' '.join(fault.split())}", flush=True)
     return not fault
 
 

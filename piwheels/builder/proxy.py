@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 import uvicorn
-from packaging.utils import canonicalize_name
+from packaging.utils import InvalidName, canonicalize_name
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
@@ -99,9 +99,15 @@ class IndexProxy:
             await serving
 
     async def _page(self, request: Request) -> Response:
-        project = canonicalize_name(request.path_params["project"])
-        if project != request.path_params["project"]:
-            return RedirectResponse(f"/simple/{quote(project)}/")
+        asked = request.path_params["project"]
+        try:
+            project = canonicalize_name(asked, validate=True)
+        except InvalidName:
+            return PlainTextResponse("not a project name\n", 404)
+        if project != asked:
+            return RedirectResponse(f"/simple/{project}/")
+        if project not in self._pages and len(self._pages) >= _MOST_PAGES:
+            return PlainTextResponse(f"a build may ask for {_MOST_PAGES} projects\n", 404)
         try:
             offers = await self._offered(project)
         except (TransientError, RefusedError) as error:
@@ -118,8 +124,6 @@ class IndexProxy:
         """All files of a project that can be handed out; a name belongs to its first index."""
         if project in self._pages:
             return self._pages[project]
-        if len(self._pages) >= _MOST_PAGES:
-            raise RefusedError(f"this build asked for more than {_MOST_PAGES} projects")
         offers: dict[str, _Offer] = {}
         for number, index in enumerate(self._indexes):
             for file in _usable(await self._read(index, project)):

@@ -43,6 +43,8 @@ def _kill_all() -> None:
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
+    # The kernel tells of a parent's death once for each of its threads.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(128 + signal.SIGTERM)
 
 
@@ -59,6 +61,7 @@ def main(command: list[str]) -> int:
         status = subprocess.Popen(command).wait()
         return status if status >= 0 else 128 - status
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _kill_all()
 
 

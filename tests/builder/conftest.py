@@ -1,0 +1,65 @@
+"""What the builder's tests share: an upstream with the tools that builds need, and interpreters."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from piwheels import host
+from piwheels.builder.pips import choose
+from piwheels.errors import PiwheelsError
+from piwheels.host import Interpreter
+from piwheels.simpleapi import IndexFile, SimpleIndex, configured_index
+from tests import needs
+from tests.fakeindex import FakeIndex, fake_index
+
+OLDEST, NEWEST = needs.PYTHON_VERSIONS[0], needs.PYTHON_VERSIONS[-1]
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[IndexFile, bytes]]:
+    """The pips and setuptools that every Python tested here needs, from the configured index."""
+    folder = tmp_path_factory.mktemp("tools")
+    try:
+        return asyncio.run(_fetch_tools(folder))
+    except PiwheelsError as error:
+        needs.lacking(f"the tools for building cannot be fetched: {error}")
+
+
+async def _fetch_tools(folder: Path) -> list[tuple[IndexFile, bytes]]:
+    found: dict[str, IndexFile] = {}
+    async with SimpleIndex(configured_index()) as index:
+        for project in ("pip", "setuptools"):
+            page = await index.project(project)
+            for python in needs.PYTHON_VERSIONS:
+                file = choose(page, f"{python}.1")
+                if file is not None:
+                    found[file.filename] = file
+        for file in found.values():
+            path = folder / file.filename
+            await index.fetch(file.url, file.sha256, path, limit_bytes=1 << 26)
+    return [(file, (folder / name).read_bytes()) for name, file in found.items()]
+
+
+@pytest.fixture
+def upstream(tools: list[tuple[IndexFile, bytes]]) -> Iterator[FakeIndex]:
+    """An upstream that has pip and setuptools, and what the test adds."""
+    with fake_index() as index:
+        for file, content in tools:
+            project = file.filename.partition("-")[0]
+            extra = {"requires-python": file.requires_python}
+            index.add(project, file.filename, content, **extra)
+        yield index
+
+
+@pytest.fixture(scope="session")
+def oldest() -> Interpreter:
+    """The oldest Python that wheels are built for."""
+    return host.interpreter(needs.python(OLDEST))
+
+
+@pytest.fixture(scope="session")
+def newest() -> Interpreter:
+    """The newest Python that wheels are built for."""
+    return host.interpreter(needs.python(NEWEST))

@@ -1,0 +1,395 @@
+"""Builds from sdist to outcome, by the real pip in the real sandbox."""
+
+import asyncio
+import sys
+import time
+import zipfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from piwheels import host
+from piwheels.builder import build as module
+from piwheels.builder import inside
+from piwheels.builder.sandbox import Bubblewrap, NoSandbox, find_bubblewrap
+from piwheels.host import Interpreter
+from piwheels.model import Outcome
+from piwheels.simpleapi import SimpleIndex
+from tests import needs
+from tests.builder import sdists
+from tests.builder.workbench import Builder, builder_for, daemon, processes_with, until
+from tests.fakeindex import FakeIndex
+
+pytestmark = needs.needs("bwrap")
+
+
+@pytest.fixture
+async def builder(upstream: FakeIndex, tmp_path: Path) -> AsyncIterator[Builder]:
+    async with SimpleIndex(upstream.simple) as index:
+        yield builder_for(index, tmp_path, Bubblewrap(find_bubblewrap()))
+
+
+@pytest.fixture
+def here() -> Interpreter:
+    return host.interpreter(Path(sys.executable))
+
+
+@pytest.fixture
+def marker() -> str:
+    """An argument that no other process has: a number of seconds to sleep."""
+    return f"{time.time_ns() % 10**9 + 10**6}"
+
+
+# --- what is built ---
+
+
+async def test_a_pure_project_gives_its_wheel(
+    builder: Builder, upstream: FakeIndex, oldest: Interpreter, newest: Interpreter
+) -> None:
+    job = sdists.job(upstream, "pure", sdists.doing("pure"))
+    for interpreter in (oldest, newest):
+        result = await builder.build(job, interpreter)
+        assert (result.outcome, result.reason) == (Outcome.BUILT, "")
+        (wheel,) = result.wheels
+        assert wheel.name == "pure-1.0-py3-none-any.whl"
+        assert zipfile.ZipFile(wheel).read("pure.py") == b"answer = 42\n"
+        assert builder.phases == ["fetching", "preparing", "building", "inspecting"]
+        assert [text.split()[1].partition("-")[0] for text in result.inputs] == ["pip"]
+        assert builder.log.endswith(b"--- piwheels: built ---\n")
+
+
+async def test_a_c_extension_is_built_for_each_interpreter(
+    builder: Builder, upstream: FakeIndex, oldest: Interpreter, newest: Interpreter
+) -> None:
+    job = sdists.job(upstream, "cext", sdists.extension("cext"))
+    for interpreter in (oldest, newest):
+        result = await builder.build(job, interpreter)
+        assert result.outcome is Outcome.BUILT, builder.log.decode()
+        assert f"-{interpreter.abi}-{interpreter.abi}-linux_" in result.wheels[0].name
+        projects = [text.split()[1].partition("-")[0] for text in result.inputs]
+        assert projects == ["pip", "setuptools"]
+        assert all(len(text.split()[0]) == 64 for text in result.inputs)
+
+
+async def test_a_build_knows_nothing_of_the_machine(
+    builder: Builder, upstream: FakeIndex, here: Interpreter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_FIND_LINKS", "/opt/private-wheels")
+    monkeypatch.setenv("FARM_SECRET", "hunter2")
+    deed = """
+    print("ENVIRONMENT", sorted(os.environ.items()))
+    print("HOME", os.listdir(os.path.expanduser("~")), os.getuid(), os.listdir("/etc"))
+    print("GIT", os.environ["GIT_ALLOW_PROTOCOL"], os.environ["SOURCE_DATE_EPOCH"])
+    """
+    result = await builder.build(sdists.job(upstream, "nosy", sdists.doing("nosy", deed)), here)
+    assert result.outcome is Outcome.BUILT
+    log = builder.log.decode()
+    assert "HOME [] 1000" in log
+    assert f"GIT file {int(sdists.RELEASED.timestamp())}" in log
+    for secret in ("private-wheels", "hunter2", "shadow", "pip.conf", "resolv.conf"):
+        assert secret not in log
+
+
+async def test_what_writes_outside_cannot(
+    builder: Builder, upstream: FakeIndex, here: Interpreter, tmp_path: Path
+) -> None:
+    deed = f"""
+    for path in ("/usr/x", "/etc/x", "/x", "/dev/x", "/proc/sys/kernel/core_pattern",
+                 "/proc/sysrq-trigger", {str(here.base_prefix / "x")!r},
+                 {str(tmp_path / "cache" / "x")!r}, os.path.dirname(sys.prefix) + "/etc/passwd"):
+        try:
+            open(path, "r+" if os.path.exists(path) else "w")
+        except OSError:
+            continue
+        raise RuntimeError("could write " + path)
+    """
+    result = await builder.build(sdists.job(upstream, "vandal", sdists.doing("vandal", deed)), here)
+    assert (result.outcome, result.reason) == (Outcome.BUILT, "")
+
+
+# --- what fails, and what it is said to have failed of ---
+
+
+async def test_a_failing_build_says_its_telling_line(
+    builder: Builder, upstream: FakeIndex, newest: Interpreter
+) -> None:
+    head = "#include <no/such/header.h>"
+    job = sdists.job(upstream, "broken", sdists.extension("broken", head))
+    result = await builder.build(job, newest)
+    assert result.outcome is Outcome.FAILED
+    assert "fatal error: no/such/header.h: No such file or directory" in result.reason
+    assert result.wheels == ()
+
+
+async def test_an_exception_of_the_build_is_the_reason(
+    builder: Builder, upstream: FakeIndex, here: Interpreter
+) -> None:
+    deed = "import numpy_that_nobody_has"
+    result = await builder.build(
+        sdists.job(upstream, "raising", sdists.doing("raising", deed)), here
+    )
+    assert result.outcome is Outcome.FAILED
+    assert result.reason == "ModuleNotFoundError: No module named 'numpy_that_nobody_has'"
+
+
+async def test_a_build_that_reaches_for_the_network_fails(
+    builder: Builder, upstream: FakeIndex, here: Interpreter
+) -> None:
+    port = int(upstream.url.rstrip("/").rpartition(":")[2])
+    deed = f"socket.create_connection(('127.0.0.1', {port}), 5)"
+    result = await builder.build(sdists.job(upstream, "caller", sdists.doing("caller", deed)), here)
+    assert result.outcome is Outcome.FAILED
+    assert result.reason == "ConnectionRefusedError: [Errno 111] Connection refused"
+
+
+async def test_a_dependency_that_nobody_has_fails_the_build(
+    builder: Builder, upstream: FakeIndex, here: Interpreter
+) -> None:
+    job = sdists.job(upstream, "needy", sdists.doing("needy", requires='"no-such-thing>=3"'))
+    result = await builder.build(job, here)
+    assert result.outcome is Outcome.FAILED
+    assert "No matching distribution found for no-such-thing>=3" in result.reason
+
+
+async def test_an_upstream_that_fails_a_dependency_can_be_tried_again(
+    builder: Builder, upstream: FakeIndex, here: Interpreter
+) -> None:
+    upstream.faults["/simple/slowpoke/"] = 503
+    job = sdists.job(upstream, "needy", sdists.doing("needy", requires='"slowpoke"'))
+    result = await builder.build(job, here)
+    assert result.outcome is Outcome.FETCH_FAILED
+    assert "/simple/slowpoke/ answered 503" in result.reason
+
+
+async def test_an_sdist_of_other_bytes_is_bad(
+    builder: Builder, upstream: FakeIndex, here: Interpreter
+) -> None:
+    job = sdists.job(upstream, "swapped", sdists.doing("swapped"))
+    path = next(path for path in upstream.files if "swapped" in path)
+    upstream.files[path] += b"!"
+    result = await builder.build(job, here)
+    assert result.outcome is Outcome.BAD_SDIST
+    assert "swapped-1.0.tar.gz has sha256" in result.reason
+
+
+@pytest.mark.parametrize("whole", [b"this is no archive", None])
+async def test_an_sdist_that_cannot_be_read_is_bad(
+    builder: Builder, upstream: FakeIndex, here: Interpreter, whole: bytes | None
+) -> None:
+    content = whole or sdists.doing("cut")[:200]
+    result = await builder.build(sdists.job(upstream, "cut", content), here)
+    assert result.outcome is Outcome.BAD_SDIST
+    assert "the sdist cannot be read" in result.reason
+
+
+async def test_an_sdist_that_is_gone_can_be_tried_again(
+    builder: Builder, upstream: FakeIndex, here: Interpreter
+) -> None:
+    job = sdists.job(upstream, "gone", sdists.doing("gone"))
+    upstream.files = {path: data for path, data in upstream.files.items() if "gone" not in path}
+    result = await builder.build(job, here)
+    assert result.outcome is Outcome.FETCH_FAILED
+    assert "gone-1.0.tar.gz is gone" in result.reason
+
+
+async def test_an_upstream_in_trouble_is_tried_again_before_the_build_gives_up(
+    builder: Builder, upstream: FakeIndex, here: Interpreter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_FETCH_DELAYS_S", (0.01, 0.01))
+    upstream.faults[""] = 502
+    job = sdists.job(upstream, "later", sdists.doing("later"))
+    result = await builder.build(job, here)
+    assert result.outcome is Outcome.FETCH_FAILED
+    assert len(upstream.requests) == 3
+    assert builder.phases == ["fetching"]
+
+
+async def test_an_interpreter_that_went_away_is_the_builders_fault(
+    builder: Builder, upstream: FakeIndex, here: Interpreter, tmp_path: Path
+) -> None:
+    gone = msgspec.structs.replace(here, executable=tmp_path / "python3.99")
+    result = await builder.build(sdists.job(upstream, "pure", sdists.doing("pure")), gone)
+    assert result.outcome is Outcome.BUILDER_FAILED
+    assert "python3.99" in result.reason
+
+
+async def test_a_hostile_file_name_goes_nowhere(
+    builder: Builder, upstream: FakeIndex, here: Interpreter
+) -> None:
+    job = sdists.job(upstream, "pure", sdists.doing("pure"))
+    hostile = msgspec.structs.replace(job.sdist, filename="../../evil.tar.gz")
+    result = await builder.build(msgspec.structs.replace(job, sdist=hostile), here)
+    assert result.outcome is Outcome.BAD_SDIST
+
+
+# --- limits ---
+
+
+async def test_a_build_that_forks_a_daemon_leaves_none(
+    builder: Builder, upstream: FakeIndex, here: Interpreter, marker: str
+) -> None:
+    deed = daemon(marker)
+    job = sdists.job(upstream, "forking", sdists.doing("forking", deed))
+    result = await builder.build(job, here)
+    assert result.outcome is Outcome.BUILT
+    assert processes_with(marker) == []
+
+
+async def test_a_build_that_runs_forever_is_killed_in_time(
+    builder: Builder, upstream: FakeIndex, here: Interpreter, marker: str
+) -> None:
+    builder.limit(timeout_s=3.0)
+    deed = f"""
+    subprocess.Popen(['setsid', 'sleep', '{marker}'])
+    while True:
+        try:
+            time.sleep(100)
+        except BaseException:
+            pass
+    """
+    result = await builder.build(
+        sdists.job(upstream, "forever", sdists.doing("forever", deed)), here
+    )
+    assert (result.outcome, result.reason) == (Outcome.TIMED_OUT, "not done after 3 s")
+    assert result.duration_s < 3 + 5
+    assert processes_with(marker) == []
+
+
+async def test_a_cancelled_build_is_dead(
+    builder: Builder, upstream: FakeIndex, here: Interpreter, marker: str
+) -> None:
+    deed = f"subprocess.call(['sleep', '{marker}'])"
+    job = sdists.job(upstream, "unwanted", sdists.doing("unwanted", deed))
+    building = asyncio.create_task(builder.build(job, here))
+    await until(lambda: processes_with(marker))
+    began = time.monotonic()
+    building.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await building
+    assert time.monotonic() - began < 5
+    assert processes_with(marker) == []
+    assert not list(builder.folder.glob("*/room"))
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "data = bytearray(2 << 30)",
+        """
+        for _ in range(8):
+            if os.fork() == 0:
+                data = b"x" * (100 << 20)
+                time.sleep(60)
+        time.sleep(60)
+        """,
+    ],
+    ids=["in one process", "in many"],
+)
+async def test_a_build_that_eats_memory_is_out_of_it(
+    builder: Builder, upstream: FakeIndex, here: Interpreter, deed: str
+) -> None:
+    builder.limit(memory_bytes=400 << 20)
+    result = await builder.build(sdists.job(upstream, "greedy", sdists.doing("greedy", deed)), here)
+    assert result.outcome is Outcome.OUT_OF_MEMORY
+    assert "emory" in result.reason
+
+
+async def test_a_file_over_the_limit_fails_the_build(
+    builder: Builder, upstream: FakeIndex, here: Interpreter
+) -> None:
+    builder.limit(file_bytes=20 << 20)
+    deed = "open('big', 'wb').write(bytes(30 << 20))"
+    result = await builder.build(sdists.job(upstream, "big", sdists.doing("big", deed)), here)
+    assert (result.outcome, result.reason) == (
+        Outcome.FAILED,
+        "OSError: [Errno 27] File too large",
+    )
+
+
+async def test_a_disk_that_is_full_inside_can_be_tried_again(
+    builder: Builder, upstream: FakeIndex, here: Interpreter
+) -> None:
+    deed = "open('/dev/shm/big', 'wb').write(bytes(65 << 20))"
+    result = await builder.build(sdists.job(upstream, "full", sdists.doing("full", deed)), here)
+    assert (result.outcome, result.reason) == (
+        Outcome.DISK_FULL,
+        "OSError: [Errno 28] No space left on device",
+    )
+
+
+async def test_a_disk_that_runs_low_ends_the_build(
+    builder: Builder, upstream: FakeIndex, here: Interpreter
+) -> None:
+    builder.limit(disk_reserve_bytes=1 << 60)
+    result = await builder.build(sdists.job(upstream, "pure", sdists.doing("pure")), here)
+    assert result.outcome is Outcome.DISK_FULL
+    assert "MiB of disk were left" in result.reason
+
+
+# --- what pip leaves ---
+
+
+@pytest.mark.parametrize(
+    ("deed", "reason"),
+    [
+        ("", "no wheel of it"),
+        ("touch other-1.0-py3-none-any.whl", "no wheel of it"),
+        ("ln -s /etc/shadow pure-1.0-py3-none-any.whl", "is unusable"),
+        ("mkfifo pure-1.0-py3-none-any.whl", "not a regular file"),
+        ("mkdir pure-1.0-py3-none-any.whl", "not a regular file"),
+        ("touch pure-1.0-py3-none-any.whl pure-1.0-cp39-cp39-any.whl", "more than one wheel"),
+        ("cd .. && rmdir wheels && ln -s /etc wheels", "wheels is unusable"),
+        ("cd .. && rmdir wheels", "wheels is unusable"),
+    ],
+)
+async def test_only_one_real_wheel_of_the_project_is_taken(  # noqa: PLR0917
+    builder: Builder,
+    upstream: FakeIndex,
+    here: Interpreter,
+    monkeypatch: pytest.MonkeyPatch,
+    deed: str,
+    reason: str,
+) -> None:
+    script = 'print("--- piwheels: preparing ---", flush=True)\nimport os\n'
+    script += f"os.chdir('/build/wheels')\nraise SystemExit(os.system({deed!r}) if {deed!r} else 0)"
+    hostile = builder.folder.parent / "hostile.py"
+    hostile.write_text(script)
+    monkeypatch.setattr(inside, "__file__", str(hostile))
+    result = await builder.build(sdists.job(upstream, "pure", sdists.doing("pure")), here)
+    assert result.outcome is Outcome.FAILED
+    assert reason in result.reason
+    assert result.wheels == ()
+
+
+# --- without a sandbox ---
+
+
+@pytest.fixture
+async def bare(upstream: FakeIndex, tmp_path: Path) -> AsyncIterator[Builder]:
+    async with SimpleIndex(upstream.simple) as index:
+        yield builder_for(index, tmp_path, NoSandbox())
+
+
+async def test_without_a_sandbox_the_log_says_so_and_nothing_stays(
+    bare: Builder, upstream: FakeIndex, here: Interpreter, marker: str
+) -> None:
+    deed = daemon(marker)
+    result = await bare.build(sdists.job(upstream, "free", sdists.doing("free", deed)), here)
+    assert result.outcome is Outcome.BUILT, bare.log.decode()
+    assert bare.log.startswith(b"*** no sandbox: this build runs with all the rights")
+    assert processes_with(marker) == []
+
+
+async def test_without_a_sandbox_a_cancelled_build_is_dead_too(
+    bare: Builder, upstream: FakeIndex, here: Interpreter, marker: str
+) -> None:
+    deed = f"subprocess.call(['setsid', 'sh', '-c', 'sleep {marker} & sleep {marker}'])"
+    job = sdists.job(upstream, "free", sdists.doing("free", deed))
+    building = asyncio.create_task(bare.build(job, here))
+    await until(lambda: processes_with(marker))
+    building.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await building
+    assert processes_with(marker) == []

@@ -1,0 +1,54 @@
+"""Real releases of the configured index, built for every interpreter."""
+
+from pathlib import Path
+
+import pytest
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from piwheels import host
+from piwheels.builder.sandbox import Bubblewrap, find_bubblewrap
+from piwheels.model import Job, Outcome, Sdist
+from piwheels.simpleapi import FileKind, SimpleIndex, configured_index
+from tests import needs
+from tests.builder import sdists
+from tests.builder.workbench import builder_for
+
+pytestmark = needs.needs("bwrap")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("project", ["markupsafe", "psutil", "iniconfig"])
+async def test_real_releases_are_built_for_all_interpreters(tmp_path: Path, project: str) -> None:
+    async with SimpleIndex(configured_index()) as index:
+        builder = builder_for(index, tmp_path, Bubblewrap(find_bubblewrap()))
+        names = set()
+        for python in needs.PYTHON_VERSIONS:
+            interpreter = host.interpreter(needs.python(python))
+            job = await newest_release(index, project, interpreter.version)
+            result = await builder.build(job, interpreter)
+            assert result.outcome is Outcome.BUILT, builder.log.decode()
+            names.add(result.wheels[0].name)
+        assert len(names) == (len(needs.PYTHON_VERSIONS) if project == "markupsafe" else 1)
+
+
+async def newest_release(index: SimpleIndex, project: str, python: str) -> Job:
+    page = await index.project(project)
+    assert page is not None
+    file = max(
+        (
+            file
+            for file in page.files
+            if file.kind is FileKind.SDIST and not Version(file.version).is_prerelease
+            if SpecifierSet(file.requires_python).contains(python)
+        ),
+        key=lambda file: Version(file.version),
+    )
+    return Job(
+        build=1,
+        project=project,
+        version=file.version,
+        target="test",
+        sdist=Sdist(filename=file.filename, url=file.url, sha256=file.sha256),
+        released_at=file.uploaded_at or sdists.RELEASED,
+    )

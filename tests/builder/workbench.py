@@ -1,0 +1,86 @@
+"""A builder without a master, and what tests ask of the machine it builds on."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+
+from piwheels.builder.build import BuildOptions, Result, build
+from piwheels.builder.cache import FileCache
+from piwheels.builder.pips import Pips
+from piwheels.builder.processes import Limits
+from piwheels.builder.sandbox import Sandbox
+from piwheels.host import Interpreter
+from piwheels.model import Job
+from piwheels.simpleapi import SimpleIndex
+
+LIMITS = Limits(timeout_s=60.0, memory_bytes=1 << 30, disk_reserve_bytes=1 << 20)
+
+
+@dataclass
+class Builder:
+    """A builder without a master."""
+
+    folder: Path
+    options: BuildOptions
+    log: bytearray = field(default_factory=bytearray)
+    phases: list[str] = field(default_factory=list)
+
+    async def build(self, job: Job, interpreter: Interpreter) -> Result:
+        workdir = self.folder / f"job-{len(list(self.folder.iterdir()))}"
+        workdir.mkdir()
+        self.log.clear()
+        self.phases.clear()
+        result = await build(
+            job,
+            interpreter,
+            workdir=workdir,
+            options=self.options,
+            on_log=self.log.extend,
+            on_phase=self.phases.append,
+        )
+        assert not (workdir / "room").exists()
+        return result
+
+    def limit(self, **limits: float) -> None:
+        changed = msgspec.structs.replace(LIMITS, **limits)
+        self.options = replace(self.options, limits=changed)
+
+
+def builder_for(index: SimpleIndex, folder: Path, sandbox: Sandbox) -> Builder:
+    """A builder that keeps everything below a folder."""
+    cache = FileCache(folder / "cache", limit_bytes=1 << 28, file_limit_bytes=1 << 26)
+    pips = Pips(index, cache, folder / "pip")
+    (folder / "jobs").mkdir()
+    return Builder(
+        folder / "jobs",
+        BuildOptions(sandbox=sandbox, limits=LIMITS, cache=cache, pips=pips, upstream=index),
+    )
+
+
+def processes_with(argument: str) -> list[str]:
+    """The processes that were given an argument."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            arguments = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if argument.encode() in arguments:
+            found.append(path.parent.name)
+    return found
+
+
+def daemon(marker: str) -> str:
+    """A deed: start processes in a session of their own, which outlive their parents."""
+    command = ["setsid", "sh", "-c", f"sleep {marker} & sleep {marker}"]
+    return f"subprocess.Popen({command}, stdout=-3, stderr=-3); time.sleep(0.2)"
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition of the outside."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.02)
