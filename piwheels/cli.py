@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
+TERMINATED = 143
 _DEBUG = "PIWHEELS_DEBUG"
 
 _config_option = click.option(
@@ -99,7 +100,10 @@ def _config(config_file: Path | None, **options: Any) -> "Config":
 def _run(coroutine: Any) -> Any:
     import asyncio
 
-    code = asyncio.run(coroutine)
+    try:
+        code = asyncio.run(coroutine)
+    except asyncio.CancelledError:
+        code = TERMINATED
     sys.exit(code)
 
 

@@ -331,7 +331,7 @@ DECLARE
     names text[];
 BEGIN
     LOOP
-        SELECT array_agg(p.project) INTO names
+        SELECT array_agg(p.project ORDER BY p.project) INTO names
           FROM (SELECT project FROM projects
                  WHERE project > reached ORDER BY project LIMIT batch) p;
         EXIT WHEN names IS NULL;

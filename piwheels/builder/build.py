@@ -276,7 +276,6 @@ class _Work:
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PIP_NO_INPUT": "1",
             "PIP_PROGRESS_BAR": "off",
-            "PIP_VERBOSE": "1",  # else pip shows nothing until the build has ended
             "PIP_DEFAULT_TIMEOUT": "900",  # a large file comes only when the proxy has all of it
             "PIP_RETRIES": "3",
         }

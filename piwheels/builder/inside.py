@@ -102,7 +102,8 @@ def _wheel(task: "dict[str, str]", port: int) -> int:
     """The pip call.
 
     The environment has no setuptools, so that pip builds an sdist without a pyproject.toml
-    by PEP 517 too, with the build dependencies from the index.
+    by PEP 517 too, with the build dependencies from the index. Without --verbose it would
+    show nothing of the build until that has ended.
     """
     programs = Path(task["venv"]) / "bin"
     os.environ["PATH"] = f"{programs}:{os.environ['PATH']}"
@@ -110,8 +111,8 @@ def _wheel(task: "dict[str, str]", port: int) -> int:
     os.environ["PIP_INDEX_URL"] = f"http://127.0.0.1:{port}/simple/"
     return _run(
         [
-            str(programs / "python"), task["pip"], "wheel", "--no-deps", "--no-cache-dir",
-            "--prefer-binary", "--wheel-dir", task["wheels"], task["sdist"],
+            str(programs / "python"), task["pip"], "wheel", "--verbose", "--no-deps",
+            "--no-cache-dir", "--prefer-binary", "--wheel-dir", task["wheels"], task["sdist"],
         ]
     )  # fmt: skip
 

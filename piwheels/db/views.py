@@ -124,7 +124,7 @@ async def mark_stale(db: Database, project: str | None) -> int:
         return 1
     row = await db.row(
         """
-        SELECT count(*) AS count, make_stale(array_agg(project) || '') AS done
+        SELECT count(*) AS count, make_stale(array_agg(project) || ''::text) AS done
           FROM (SELECT DISTINCT project FROM files) p
         """
     )

@@ -18,25 +18,33 @@ build-backend = "backend"
 backend-path = ["."]
 """
 
-#: A PEP 517 backend that makes a pure wheel after it has done `deed`.
+#: A PEP 517 backend that makes a wheel after it has done `deed`; what that returns goes in.
 _BACKEND = """
-import os, sys, time, socket, subprocess, zipfile
+import base64, hashlib, os, sys, time, socket, subprocess, zipfile
 
 def deed():
 %(deed)s
 
 def build_wheel(folder, config_settings=None, metadata_directory=None):
-    deed()
-    name = "%(name)s-%(version)s-py3-none-any.whl"
-    info = "%(name)s-%(version)s.dist-info"
-    with zipfile.ZipFile(os.path.join(folder, name), "w") as wheel:
-        wheel.writestr("%(name)s.py", "answer = 42\\n")
-        wheel.writestr(info + "/METADATA",
-            "Metadata-Version: 2.1\\nName: %(name)s\\nVersion: %(version)s\\n")
-        wheel.writestr(info + "/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\n"
-            "Generator: test\\nTag: py3-none-any\\n")
-        wheel.writestr(info + "/RECORD", "")
-    return name
+    note = deed()
+    tag = "%(tag)s".replace("cpXY", "cp%%d%%d" %% sys.version_info[:2])
+    info = "%(name)s-%(version)s.dist-info/"
+    members = {
+        "%(name)s.py": "answer, note = 42, %%r\\n" %% note,
+        info + "METADATA": "Metadata-Version: 2.1\\nName: %(name)s\\nVersion: %(version)s\\n",
+        info + "WHEEL": "Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\n"
+            "Tag: %%s\\n" %% tag,
+    }
+    record = ""
+    for path, text in members.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=")
+        record += "%%s,sha256=%%s,%%d\\n" %% (path, digest.decode(), len(text))
+    members[info + "RECORD"] = record + info + "RECORD,,\\n"
+    filename = "%(name)s-%(version)s-%%s.whl" %% tag
+    with zipfile.ZipFile(os.path.join(folder, filename), "w") as wheel:
+        for path, text in members.items():
+            wheel.writestr(zipfile.ZipInfo(path), text)
+    return filename
 """
 
 _SETUP = """
@@ -64,10 +72,23 @@ def archive(name: str, files: dict[str, str], version: str = "1.0") -> bytes:
     return content.getvalue()
 
 
-def doing(name: str, deed: str = "pass", *, requires: str = "") -> bytes:
-    """An sdist of a pure project whose build does `deed`, some lines of Python."""
-    words = {"name": name, "version": "1.0", "deed": textwrap.indent(textwrap.dedent(deed), "    ")}
-    return archive(name, {"pyproject.toml": _IN_TREE % requires, "backend.py": _BACKEND % words})
+def doing(
+    name: str,
+    deed: str = "pass",
+    *,
+    requires: str = "",
+    version: str = "1.0",
+    tag: str = "py3-none-any",
+) -> bytes:
+    """An sdist whose build does `deed`, some lines of Python; cpXY in the tag is the builder's."""
+    words = {
+        "name": name,
+        "version": version,
+        "tag": tag,
+        "deed": textwrap.indent(textwrap.dedent(deed), "    "),
+    }
+    files = {"pyproject.toml": _IN_TREE % requires, "backend.py": _BACKEND % words}
+    return archive(name, files, version)
 
 
 def extension(name: str, head: str = "") -> bytes:

@@ -54,7 +54,7 @@ async def test_a_pure_project_gives_its_wheel(
         assert (result.outcome, result.reason) == (Outcome.BUILT, "")
         (wheel,) = result.wheels
         assert wheel.name == "pure-1.0-py3-none-any.whl"
-        assert zipfile.ZipFile(wheel).read("pure.py") == b"answer = 42\n"
+        assert zipfile.ZipFile(wheel).read("pure.py") == b"answer, note = 42, None\n"
         assert builder.phases == ["fetching", "preparing", "building", "inspecting"]
         assert [text.split()[1].partition("-")[0] for text in result.inputs] == ["pip"]
         assert builder.log.endswith(b"--- piwheels: built ---\n")

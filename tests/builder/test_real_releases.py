@@ -22,17 +22,18 @@ pytestmark = needs.needs("bwrap")
 async def test_real_releases_are_built_for_all_interpreters(tmp_path: Path, project: str) -> None:
     async with SimpleIndex(configured_index()) as index:
         builder = builder_for(index, tmp_path, Bubblewrap(find_bubblewrap()))
+        interpreters = [host.interpreter(needs.python(wanted)) for wanted in needs.PYTHON_VERSIONS]
+        job = await newest_release(index, project, [item.version for item in interpreters])
         names = set()
-        for python in needs.PYTHON_VERSIONS:
-            interpreter = host.interpreter(needs.python(python))
-            job = await newest_release(index, project, interpreter.version)
+        for interpreter in interpreters:
             result = await builder.build(job, interpreter)
             assert result.outcome is Outcome.BUILT, builder.log.decode()
             names.add(result.wheels[0].name)
         assert len(names) == (len(needs.PYTHON_VERSIONS) if project == "markupsafe" else 1)
 
 
-async def newest_release(index: SimpleIndex, project: str, python: str) -> Job:
+async def newest_release(index: SimpleIndex, project: str, pythons: list[str]) -> Job:
+    """The newest final release that all these Pythons may install."""
     page = await index.project(project)
     assert page is not None
     file = max(
@@ -40,7 +41,7 @@ async def newest_release(index: SimpleIndex, project: str, python: str) -> Job:
             file
             for file in page.files
             if file.kind is FileKind.SDIST and not Version(file.version).is_prerelease
-            if SpecifierSet(file.requires_python).contains(python)
+            if all(map(SpecifierSet(file.requires_python).contains, pythons))
         ),
         key=lambda file: Version(file.version),
     )

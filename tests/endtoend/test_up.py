@@ -1,0 +1,167 @@
+"""`piw up` as a newcomer uses it, with real processes, a real sandbox and a real pip."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import needs
+from tests.endtoend.conftest import Farm, offer, until
+from tests.fakeindex import FakeIndex
+from tests.local.processes import alive, descendants
+
+
+def test_what_is_asked_for_is_built_and_can_be_installed(
+    farm: Farm, upstream: FakeIndex, tmp_path: Path
+) -> None:
+    offer(upstream, "alpha")
+    offer(upstream, "beta", tag="cpXY-cpXY-linux_x86_64")
+    farm.start("alpha", "beta")
+    index = farm.index()
+    until(lambda: len(farm.pages()) == 2, "both projects have a page")
+    target = tmp_path / "target"
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "install", "--isolated", "--no-cache-dir", "--quiet"),
+            *("--index-url", index, "--target", str(target), "alpha", "beta"),
+        ],
+        check=True,
+        env={**os.environ, "PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": ""},
+    )
+    assert (target / "alpha.py").exists()
+    assert (target / "beta.py").exists()
+    status = json.loads(farm.piw("status", "--json").stdout)
+    assert [builder["label"] for builder in status["builders"]] == ["builder-1"]
+    assert status["last_hour"] == {"built": 2}
+    log = farm.folder / "logs" / "access.log"
+    assert "alpha-1.0-py3-none-any.whl" in log.read_text()
+
+
+def test_the_table_and_the_exit_code_say_what_came_out(farm: Farm, upstream: FakeIndex) -> None:
+    offer(upstream, "good")
+    offer(upstream, "bad", "raise SystemExit('error: no such header: frob.h')")
+    upstream.add("wheelonly", "wheelonly-1.0-py3-none-any.whl", b"x")
+    code = farm.run("good", "bad", "wheelonly", "nowhere", "--exit-when-idle")
+    assert code == 1
+    table = [line.split() for line in farm.output.splitlines()]
+    good = next(line for line in table if line[:2] == ["good", "1.0"])
+    assert (good[3], good[5]) == ("built", "good-1.0-py3-none-any.whl")
+    bad = next(line for line in table if line[:2] == ["bad", "1.0"])
+    assert bad[3] == "failed"
+    assert "no such header: frob.h" in farm.output
+    assert "wheelonly: the upstream index has no sdist of release 1.0" in farm.output
+    assert "knows no project nowhere" in farm.output
+    assert "Traceback" not in farm.output
+
+
+def test_a_second_run_goes_on_and_builds_nothing_twice(farm: Farm, upstream: FakeIndex) -> None:
+    offer(upstream, "alpha")
+    assert farm.run("alpha", "--exit-when-idle") == 0
+    offer(upstream, "beta")
+    assert farm.run("alpha", "beta", "--exit-when-idle") == 0
+    assert "alpha 1.0 for" not in farm.output.split("seconds")[0].split("started")[0]
+    assert sorted(farm.pages()) == ["alpha", "beta"]
+    assert len(list(farm.folder.glob("www/logs/*/*/*.txt.gz"))) == 2
+
+
+def test_pure_wheels_are_built_once_and_others_for_each_interpreter(
+    farm: Farm, upstream: FakeIndex
+) -> None:
+    offer(upstream, "pure")
+    offer(upstream, "native", tag="cpXY-cpXY-linux_x86_64")
+    offer(upstream, "stable", tag="cp39-abi3-linux_x86_64")
+    pythons = [str(needs.python(version)) for version in ("3.13", "3.9")]
+    code = farm.run(
+        "pure", "native", "stable", "--exit-when-idle", "--builders", "2",
+        *(word for python in pythons for word in ("--python", python)),
+    )  # fmt: skip
+    assert code == 0, farm.output
+    assert farm.check_tree() == [
+        "native-1.0-cp313-cp313-linux_x86_64.whl",
+        "native-1.0-cp39-cp39-linux_x86_64.whl",
+        "pure-1.0-py3-none-any.whl",
+        "stable-1.0-cp39-abi3-linux_x86_64.whl",
+    ]
+
+
+def test_a_folder_in_use_is_named(farm: Farm) -> None:
+    farm.start()
+    farm.ready()
+    second = subprocess.run(
+        [sys.executable, "-m", "piwheels", "up", "--dir", str(farm.folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert second.returncode == 1
+    assert second.stderr.startswith(f"piw: a farm runs in {farm.folder} already")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_stops_everything_within_ten_seconds(
+    farm: Farm, upstream: FakeIndex, number: signal.Signals
+) -> None:
+    offer(upstream, "slow", "time.sleep(600)")
+    process = farm.start("slow")
+    until(lambda: ": building" in farm.output, "the build has begun")
+    everything = descendants(process.pid)
+    assert len(everything) > 5
+    began = time.monotonic()
+    process.send_signal(number)
+    assert process.wait(15) == 128 + number
+    assert time.monotonic() - began < 10
+    until(lambda: not any(map(alive, everything)), "nothing is left", 5)
+    assert "Traceback" not in farm.output
+
+
+def test_a_killed_farm_leaves_nothing_running_and_goes_on_later(
+    farm: Farm, upstream: FakeIndex
+) -> None:
+    offer(upstream, "slow", "time.sleep(3)")
+    process = farm.start("slow")
+    until(lambda: ": building" in farm.output, "the build has begun")
+    everything = descendants(process.pid)
+    process.kill()
+    process.wait()
+    until(lambda: not any(map(alive, everything)), "its children died with it", 10)
+    assert farm.run("slow", "--exit-when-idle") == 0
+
+
+def test_operators_commands_work_on_it(farm: Farm, upstream: FakeIndex) -> None:
+    offer(upstream, "alpha")
+    offer(upstream, "bad", "raise SystemExit('error: it is broken')")
+    farm.start()
+    farm.ready()
+    assert farm.piw("pause").stdout.startswith("no more jobs")
+    assert farm.piw("add", "alpha", "bad").stdout == "alpha: 1.0\nbad: 1.0\n"
+    assert "the farm is paused" in farm.piw("explain", "alpha").stdout
+    farm.piw("resume")
+    until(lambda: "installs there" in farm.piw("explain", "alpha").stdout, "alpha is built")
+    until(lambda: "piw retry" in farm.piw("explain", "bad").stdout, "bad has failed")
+    failed = json.loads(farm.piw("explain", "bad", "--json").stdout)["answers"][0]
+    assert failed["state"] == "failed"
+    assert "it is broken" in failed["text"]
+    assert "error: it is broken" in farm.piw("log", str(failed["build"])).stdout
+    assert "open again" in farm.piw("retry", "bad").stdout
+    assert farm.piw("rebuild").stdout == "1 pages will be written again\n"
+    nobody = farm.piw("explain", "nobody").stdout
+    assert "piw add nobody" in nobody
+    gone = farm.piw("remove", "alpha", "--yes")
+    assert gone.stdout.startswith("alpha is removed")
+    until(lambda: "alpha" not in farm.pages(), "its page is gone")
+
+
+def test_a_rebuilt_wheel_gets_a_build_number(farm: Farm, upstream: FakeIndex) -> None:
+    offer(upstream, "stamp", "return time.time()")
+    farm.start("stamp")
+    farm.ready()
+    until(lambda: farm.check_tree() == ["stamp-1.0-py3-none-any.whl"], "it is built")
+    farm.piw("retry", "stamp", "--built")
+    both = ["stamp-1.0-1-py3-none-any.whl", "stamp-1.0-py3-none-any.whl"]
+    until(lambda: farm.check_tree() == both, "it is built again under another name")
