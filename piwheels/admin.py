@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from piwheels.config import Config
-from piwheels.errors import ConfigError, PiwheelsError
+from piwheels.errors import ConfigError, PiwheelsError, UsageError
 from piwheels.model import Wanted
 from piwheels.protocol.client import ANSWER_S, ControlClient
 from piwheels.protocol.messages import (
@@ -57,18 +57,18 @@ def release_name(text: str) -> ReleaseName:
     """Parse `PROJECT` or `PROJECT==VERSION`.
 
     Raises:
-        ConfigError: it is neither.
+        UsageError: it is neither.
     """
     try:
         requirement = Requirement(text)
     except InvalidRequirement:
-        raise ConfigError(f"{text!r} is neither PROJECT nor PROJECT==VERSION") from None
+        raise UsageError(f"{text!r} is neither PROJECT nor PROJECT==VERSION") from None
     project = canonicalize_name(requirement.name)
     specifiers = list(requirement.specifier)
     if not specifiers:
         return ReleaseName(project, None)
     if len(specifiers) > 1 or specifiers[0].operator != "==" or "*" in specifiers[0].version:
-        raise ConfigError(f"{text!r}: name one version, as in {requirement.name}==1.0")
+        raise UsageError(f"{text!r}: name one version, as in {requirement.name}==1.0")
     return ReleaseName(project, str(Version(specifiers[0].version)))
 
 

@@ -10,7 +10,6 @@ import click
 if TYPE_CHECKING:
     from piwheels.config import Config, Loaded
 
-USAGE_ERROR = 2
 INTERRUPTED = 130
 TERMINATED = 143
 _DEBUG = "PIWHEELS_DEBUG"
@@ -62,7 +61,7 @@ def main() -> None:
         code = 1
     except PiwheelsError as error:
         _complain(str(error))
-        code = 1
+        code = error.exit_code
     except ImportError as error:
         _complain(_missing_extra(error))
         code = 1

@@ -4,13 +4,24 @@ Every message is one line, names the thing and says what to do next: the command
 prints it as it stands, without a traceback.
 """
 
+from typing import ClassVar
+
 
 class PiwheelsError(Exception):
     """Root of every error that piwheels raises on purpose."""
 
+    #: What the command that ends with it exits with.
+    exit_code: ClassVar[int] = 1
+
 
 class ConfigError(PiwheelsError):
     """The configuration, an option or the environment holds something unusable."""
+
+
+class UsageError(ConfigError):
+    """What was typed on the command line makes no sense."""
+
+    exit_code = 2
 
 
 class TransientError(PiwheelsError):

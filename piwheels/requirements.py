@@ -5,7 +5,7 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from piwheels.errors import ConfigError
+from piwheels.errors import ConfigError, UsageError
 from piwheels.model import Wanted
 
 _OPTIONS_WITH_A_FILE = ("-r", "--requirement")
@@ -22,7 +22,8 @@ def wanted(requirements: Sequence[str], files: Sequence[Path], *, latest: int) -
         latest: how many releases of each; 0 for all.
 
     Raises:
-        ConfigError: a requirement or a line is malformed, or a file cannot be read.
+        UsageError: a requirement or a line is malformed.
+        ConfigError: a file cannot be read.
     """
     found = [_wanted(text, text, latest) for text in requirements]
     for file in files:
@@ -76,9 +77,9 @@ def _wanted(text: str, where: str, latest: int) -> Wanted | None:
         requirement = Requirement(text)
     except InvalidRequirement as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"{where}: this is not a requirement: {reason}") from None
+        raise UsageError(f"{where}: this is not a requirement: {reason}") from None
     if requirement.url:
-        raise ConfigError(f"{where}: {requirement.name} comes from an address, not from the index")
+        raise UsageError(f"{where}: {requirement.name} comes from an address, not from the index")
     if requirement.marker is not None and not requirement.marker.evaluate():
         return None
     return Wanted(requirement=f"{requirement.name}{requirement.specifier}", latest=latest)

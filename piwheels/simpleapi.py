@@ -26,7 +26,7 @@ import pypi_simple
 from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from piwheels.errors import ConfigError, RefusedError, TransientError
+from piwheels.errors import ConfigError, RefusedError, TransientError, UsageError
 from piwheels.model import ProjectStatus, Struct
 
 PAGE_LIMIT_BYTES = 64 * 1024 * 1024
@@ -219,6 +219,15 @@ class SimpleIndex:
 # --- what this machine's pip is configured to use ---
 
 
+def check_address(url: str) -> None:
+    """Refuse what cannot be the address of an index, before anything depends on it.
+
+    Raises:
+        UsageError: it is no http:// or https:// address.
+    """
+    _parsed(url)
+
+
 def configured_index() -> str:
     """The index that this machine's pip installs from; PyPI if nothing says otherwise.
 
@@ -267,9 +276,9 @@ def _parsed(url: str) -> httpx.URL:
     try:
         address = httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise ConfigError(f"{_shown(url)} is not a usable index address: {error}") from None
+        raise UsageError(f"{_shown(url)} is not a usable index address: {error}") from None
     if address.scheme not in {"http", "https"} or not address.host:
-        raise ConfigError(
+        raise UsageError(
             f"{_shown(url)} cannot be used as an index: give an http:// or https:// address"
         )
     return address

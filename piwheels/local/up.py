@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,9 +36,11 @@ from piwheels.protocol.messages import (
     Watch,
 )
 from piwheels.requirements import wanted
+from piwheels.simpleapi import check_address
 from piwheels.wheel.tags import target as make_target
 
 _READY_S = 60.0
+_READY_EVERY_S = 0.05
 _RECONNECT_S = 0.5
 _REPORT_EVERY_S = 1.0
 
@@ -71,6 +74,8 @@ async def up(options: Options) -> int:
         options.projects, options.files, latest=0 if options.every else options.latest or 1
     )
     targets = _targets(options.pythons)
+    if options.upstream is not None:
+        check_address(options.upstream)
     options = dataclasses.replace(options, port=options.port or free_port())
     folder = FarmFolder(options.folder)
     with folder.hold():
@@ -189,7 +194,8 @@ class _Farm:
     def _web_server(self) -> Child:
         options = self._options
         log_file = self._folder.logs / "access.log"
-        argv = piw("serve", self._folder.www, "--host", options.host, "--port", str(options.port))
+        root = self._config.webroot.root
+        argv = piw("serve", root, "--host", options.host, "--port", str(options.port))
         return Child(
             name="serve",
             argv=[*argv, "--access-log", str(log_file)],
@@ -233,10 +239,14 @@ class _Farm:
         return self._conclude(rows)
 
     async def _ready(self, client: ControlClient) -> StatusReply:
-        async with asyncio.timeout(_READY_S):
-            while True:
-                with contextlib.suppress(NoMasterError):
-                    return await client.ask(Status(), StatusReply, timeout_s=5.0)
+        deadline = time.monotonic() + _READY_S
+        while True:
+            try:
+                return await client.ask(Status(), StatusReply, timeout_s=5.0)
+            except NoMasterError:
+                if time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(_READY_EVERY_S)
 
     async def _prepare(self, client: ControlClient, progress: Progress) -> None:
         await self._choose_targets(client)

@@ -6,9 +6,11 @@ A command is never queued for a master that is away: it fails at once, with one 
 import asyncio
 import getpass
 import itertools
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -41,6 +43,23 @@ def operator() -> str:
     except (KeyError, OSError):
         login = "unknown"
     return f"{login}@{socket.gethostname()}"
+
+
+class NotAllowedError(PiwheelsError):
+    """The control socket is there, and is not for this account."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} is not for {getpass.getuser()}: its owner and group may write to it; "
+            f"join the group {_group(path)}, or use sudo"
+        )
+
+
+def _group(path: Path) -> str:
+    try:
+        return path.group()
+    except (KeyError, OSError):
+        return "of the master"
 
 
 class Conversation:
@@ -118,6 +137,7 @@ class ControlClient:
 
         Raises:
             NoMasterError: nobody answers.
+            NotAllowedError: the socket is not for this account.
             RefusedError: the master would not, and its reason.
         """
         async with self.stream(body) as talk:
@@ -149,16 +169,27 @@ class ControlClient:
             NoMasterError: nobody is there.
         """
         command = Command(number=number, operator=self._who, body=body)
+        self._check_socket()
         try:
             await self._dealer.send(command, timeout_s=CONNECT_S)
         except NotConnectedError:
             raise NoMasterError(self.address) from None
 
+    def _check_socket(self) -> None:
+        """Say at once what waiting for the socket would not change."""
+        if not self.address.startswith("ipc://"):
+            return
+        path = Path(self.address.removeprefix("ipc://"))
+        if not path.exists():
+            raise NoMasterError(self.address)
+        if not os.access(path, os.W_OK):
+            raise NotAllowedError(path)
+
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(RENEW_S)
             for number in list(self._talks):
-                with suppress(NoMasterError):
+                with suppress(NoMasterError, NotAllowedError):
                     await self.send(number, Renew())
 
     async def _read(self) -> None:

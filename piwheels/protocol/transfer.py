@@ -2,8 +2,9 @@
 
 The receiver drives: each piece asked for is one credit, so a sender never has more under
 way than the receiver can take. The window doubles while that makes the file come faster,
-as it does until the link's delay is filled, and then stays; a window of W bytes on a link
-with a round trip of R seconds cannot carry more than W/R bytes a second.
+as it does until the link's delay is filled, and then stays; one slow round does not end
+it. A window of W bytes on a link with a round trip of R seconds cannot carry more than W/R
+bytes a second.
 """
 
 import msgspec
@@ -15,6 +16,8 @@ LARGEST_WINDOW_BYTES = 128 * CHUNK_BYTES
 
 #: A window that is twice as large has to bring this much more to be worth its memory.
 _WORTHWHILE = 1.2
+#: After so many rounds without a gain the window stays.
+_PATIENCE = 3
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -37,7 +40,7 @@ class Transfer:
         self._round_began: float | None = None
         self._round_bytes = 0
         self._best_rate = 0.0
-        self._growing = True
+        self._vain_rounds = 0
 
     @property
     def complete(self) -> bool:
@@ -73,9 +76,12 @@ class Transfer:
     def _end_round(self, now: float) -> None:
         elapsed = max(now - (self._round_began if self._round_began is not None else now), 1e-6)
         rate = self._round_bytes / elapsed
-        self._growing = self._growing and rate > self._best_rate * _WORTHWHILE
+        gained = rate > self._best_rate * _WORTHWHILE
         self._best_rate = max(self._best_rate, rate)
-        if self._growing:
+        if gained and self._vain_rounds < _PATIENCE:
             self.window_bytes = min(self.window_bytes * 2, LARGEST_WINDOW_BYTES)
+            self._vain_rounds = 0
+        elif not gained:
+            self._vain_rounds += 1
         self._round_began = now
         self._round_bytes = 0
