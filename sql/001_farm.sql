@@ -230,11 +230,13 @@ SELECT r.project, r.version, wanted.target
    AND p.status <> 'quarantined'
    AND (wheel.any OR wanted.tried OR wanted.place = 1);
 
--- Take the locks of a writer that changes these projects, in the order that all keep.
-CREATE FUNCTION lock_projects(names text[]) RETURNS void LANGUAGE plpgsql AS $$
+-- Take the locks of a writer that changes these projects, in the order that all keep, and
+-- give the names of those that are there: what was removed meanwhile cannot be locked.
+CREATE FUNCTION lock_projects(names text[]) RETURNS SETOF text LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(7091);
-    PERFORM FROM projects WHERE project = ANY (names) ORDER BY project FOR NO KEY UPDATE;
+    RETURN QUERY
+    SELECT project FROM projects WHERE project = ANY (names) ORDER BY project FOR NO KEY UPDATE;
 END $$;
 
 -- Make jobs agree with `coverage` for these releases. The only writer of jobs' membership.
@@ -335,7 +337,7 @@ BEGIN
           FROM (SELECT project FROM projects
                  WHERE project > reached ORDER BY project LIMIT batch) p;
         EXIT WHEN names IS NULL;
-        PERFORM lock_projects(names);
+        PERFORM FROM lock_projects(names);
         PERFORM refresh_jobs(array_agg(r.project), array_agg(r.version))
            FROM releases r WHERE r.project = ANY (names);
         reached := names[array_upper(names, 1)];

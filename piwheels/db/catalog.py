@@ -160,9 +160,17 @@ async def add_kind(db: Database, kind: Kind, rules: Rules) -> None:
 # --- projects and releases ---------------------------------------------------------------
 
 
-async def lock_projects(db: Database, projects: Sequence[str]) -> None:
-    """Take the locks of a writer that changes these projects; within a transaction."""
-    await db.execute("SELECT lock_projects(%(names)s::text[])", {"names": sorted(set(projects))})
+async def lock_projects(db: Database, projects: Sequence[str]) -> set[str]:
+    """Take the locks of a writer that changes these projects; within a transaction.
+
+    Returns:
+        Those that are there, and locked.
+    """
+    rows = await db.rows(
+        "SELECT * FROM lock_projects(%(names)s::text[]) AS locked (project)",
+        {"names": sorted(set(projects))},
+    )
+    return {row["project"] for row in rows}
 
 
 async def add_project(
@@ -240,16 +248,17 @@ async def known_releases(db: Database, project: str) -> list[KnownRelease]:
 async def add_releases(db: Database, releases: Sequence[Release], rules: Rules) -> int:
     """Make releases of known projects known, or bring what is known of them up to date.
 
-    A release that has its sdist already keeps that when the upstream lists none.
+    A release that has its sdist already keeps that when the upstream lists none. Releases of
+    a project that was removed meanwhile are left out.
 
     Returns:
         How many were new or changed.
     """
-    if not releases:
-        return 0
-    rows = [_release_row(release) for release in releases]
     async with db.transaction():
-        await lock_projects(db, [release.project for release in releases])
+        there = await lock_projects(db, [release.project for release in releases])
+        rows = [_release_row(release) for release in releases if release.project in there]
+        if not rows:
+            return 0
         await _add_specifiers(db, sorted({row["requires_python"] for row in rows}), rules)
         return await db.execute(
             """

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -150,7 +150,7 @@ class Database:
             delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
             await self._reconnect()
 
-    async def notifications(self, *channels: str) -> AsyncIterator[Notification]:
+    async def notifications(self, *channels: str) -> AsyncGenerator[Notification, None]:
         """NOTIFYs on these channels, on a connection of its own.
 
         After each connection, the first included, one notification without a channel says

@@ -136,11 +136,22 @@ async def settle(
 
 async def record_import(
     db: Database, build: Build, files: Sequence[WheelFile], rules: Rules
-) -> None:
-    """Record a build that no job asked for, with its files: wheels from elsewhere."""
+) -> bool:
+    """Record a build that no job asked for, with its files: wheels from elsewhere.
+
+    Returns:
+        False if the release was removed meanwhile, and nothing was stored.
+    """
     async with db.transaction():
         await lock_projects(db, [build.project])
+        there = await db.value(
+            "SELECT 1 FROM releases WHERE project = %(project)s AND version = %(version)s",
+            {"project": build.project, "version": build.version},
+        )
+        if there is None:
+            return False
         await _store(db, build, files, rules, retryable=False)
+    return True
 
 
 async def new_build_number(db: Database) -> int:

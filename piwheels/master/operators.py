@@ -338,7 +338,8 @@ class Operators:
             started_at=now,
             duration_s=0.0,
         )
-        await db.retrying(lambda: jobs.record_import(db, build, [wheel], self.rules))
+        if not await db.retrying(lambda: jobs.record_import(db, build, [wheel], self.rules)):
+            raise RefusedError(f"{project} {wheel_version} was removed while it was imported")
         await self._note(who, f"imported {wheel.filename}")
         return Applied(text=f"{wheel.filename} is published")
 

@@ -1,0 +1,136 @@
+"""Connections and migrations against a real server: faults that pass, and those that do not."""
+
+import asyncio
+
+import psycopg
+import pytest
+
+from piwheels.db import catalog, database, migrate
+from piwheels.db.database import Database, DatabaseError, DatabaseUnavailableError
+from piwheels.db.migrate import SCHEMA_VERSION, MigrationError, initdb
+from piwheels.errors import TransientError
+
+
+async def _cut(dsn: str, duty: str) -> None:
+    """End a connection from the server's side, as a restart of the server does."""
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
+            [f"piwheels {duty}"],
+        )
+
+
+async def test_initdb_creates_once_and_then_finds_nothing_to_do(empty_dsn: str) -> None:
+    assert await initdb(empty_dsn) == (0, SCHEMA_VERSION)
+    assert await initdb(empty_dsn) == (SCHEMA_VERSION, SCHEMA_VERSION)
+    async with await Database.connect(empty_dsn, duty="test") as db:
+        assert await catalog.targets(db) == []
+
+
+async def test_two_initdbs_at_once_do_not_disturb_each_other(empty_dsn: str) -> None:
+    found = await asyncio.gather(initdb(empty_dsn), initdb(empty_dsn))
+    assert sorted(found) == [(0, SCHEMA_VERSION), (SCHEMA_VERSION, SCHEMA_VERSION)]
+
+
+async def test_a_failing_migration_changes_nothing(
+    empty_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "_script", lambda _: b"CREATE TABLE half (x int); SELECT 1/0")
+    with pytest.raises(MigrationError, match="division by zero; nothing was changed"):
+        await initdb(empty_dsn)
+    async with await psycopg.AsyncConnection.connect(empty_dsn) as connection:
+        cursor = await connection.execute(
+            "SELECT to_regclass('half'), to_regclass('schema_versions')"
+        )
+        assert await cursor.fetchone() == (None, None)
+
+
+async def test_a_database_without_the_schema_is_refused_with_the_way_out(empty_dsn: str) -> None:
+    with pytest.raises(DatabaseError, match=f"version 0, this piwheels needs {SCHEMA_VERSION}"):
+        await Database.connect(empty_dsn, duty="test")
+
+
+async def test_a_database_of_a_newer_piwheels_is_refused(dsn: str) -> None:
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
+        await admin.execute("INSERT INTO schema_versions (version) VALUES (99)")
+    with pytest.raises(DatabaseError, match=r"version 99.*install a newer piwheels"):
+        await Database.connect(dsn, duty="test")
+    with pytest.raises(MigrationError, match="version 99"):
+        await initdb(dsn)
+
+
+async def test_an_old_server_is_refused_by_its_version(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The server at hand is as old as any that can be had here: the floor moves instead.
+    monkeypatch.setattr(database, "OLDEST_SERVER", 99)
+    monkeypatch.setattr(migrate, "_OLDEST_SERVER", 99)
+    with pytest.raises(DatabaseError, match=r"PostgreSQL \d+ is too old: piwheels needs 99"):
+        await Database.connect(dsn, duty="test")
+    with pytest.raises(MigrationError, match="is too old"):
+        await initdb(dsn)
+
+
+@pytest.mark.parametrize("wrong", ["gibberish", "host=/nowhere dbname=x"])
+async def test_a_wrong_dsn_is_named(wrong: str) -> None:
+    with pytest.raises((DatabaseError, DatabaseUnavailableError), match=r"database\.dsn"):
+        await Database.connect(wrong, duty="test")
+    with pytest.raises((MigrationError, TransientError), match=r"database\.dsn"):
+        await initdb(wrong)
+
+
+async def test_work_goes_on_after_the_connection_was_cut(dsn: str) -> None:
+    async with await Database.connect(dsn, duty="cut") as db:
+        await catalog.put_setting(db, "paused", "1")
+        await _cut(dsn, "cut")
+        assert await db.retrying(lambda: catalog.setting(db, "paused")) == "1"
+
+
+async def test_a_transaction_that_was_cut_is_done_again_whole(dsn: str) -> None:
+    tries = 0
+
+    async def work() -> None:
+        nonlocal tries
+        tries += 1
+        async with db.transaction():
+            await catalog.record_event(db, "me", "tried")
+            if tries == 1:
+                await _cut(dsn, "cut")
+            await catalog.record_event(db, "me", "done")
+
+    async with await Database.connect(dsn, duty="cut") as db:
+        await db.retrying(work)
+        assert await db.value("SELECT count(*) FROM events") == 2
+    assert tries == 2
+
+
+async def test_what_no_retry_mends_is_an_error_at_once(dsn: str) -> None:
+    async with await Database.connect(dsn, duty="test") as db:
+        await db.execute("SET statement_timeout = 1")
+        with pytest.raises(DatabaseError):
+            await db.retrying(lambda: db.value("SELECT pg_sleep(10)"))
+
+
+async def test_a_listener_that_was_cut_says_that_it_may_have_missed_something(dsn: str) -> None:
+    async with await Database.connect(dsn, duty="ears") as db:
+        heard = db.notifications("jobs")
+        assert (await anext(heard)).channel == ""
+        await db.execute("NOTIFY jobs, 'one'")
+        assert (await anext(heard)).payload == "one"
+        await _cut(dsn, "ears listener")
+        assert (await anext(heard)).channel == ""
+        await db.execute("NOTIFY jobs, 'two'")
+        assert (await anext(heard)).payload == "two"
+        await heard.aclose()
+
+
+async def test_tasks_of_a_duty_take_turns(database: Database) -> None:
+    async def note(name: str) -> None:
+        async with database.transaction():
+            await catalog.record_event(database, name, "first")
+            await catalog.record_event(database, name, "second")
+
+    await asyncio.gather(*(note(f"task {number}") for number in range(5)))
+    rows = await database.rows("SELECT who FROM events ORDER BY event")
+    names = [row["who"] for row in rows]
+    assert names[::2] == names[1::2]

@@ -1,0 +1,315 @@
+"""A farm's database under random operations, and what its jobs ought to be."""
+
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from piwheels.db import catalog, jobs
+from piwheels.db.database import Database
+from piwheels.model import (
+    Build,
+    Job,
+    Kind,
+    Outcome,
+    ProjectStatus,
+    Release,
+    Sdist,
+    Target,
+    WheelFile,
+)
+from piwheels.wheel.tags import PackagingRules, kind_of
+from piwheels.wheel.tags import target as make_target
+
+RULES = PackagingRules()
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+
+TARGETS = [
+    make_target(
+        python_full=f"3.{minor}.1",
+        implementation="cp",
+        abi=f"cp3{minor}{variant}",
+        arch="aarch64",
+        os="bookworm",
+        glibc="2.36",
+    )
+    for minor, variant in ((9, ""), (11, ""), (13, ""), (13, "t"))
+]
+PROJECTS = ["alpha", "beta", "gamma"]
+VERSIONS = ["1.0", "2.0"]
+SPECIFIERS = ["", ">=3.11", "<3.11", ">=4", "not a specifier"]
+#: Tags that a build for an ABI can come out with; {abi} is the target's own.
+_TAGS = [
+    "py3-none-any",
+    "{abi}-{abi}-linux_aarch64",
+    "cp39-abi3-linux_aarch64",
+    "cp311-abi3-linux_aarch64",
+    "py2-none-any",
+    "{abi}-{abi}-linux_x86_64",
+]
+
+
+def sdist(project: str, version: str) -> Sdist:
+    """An sdist that nobody will fetch."""
+    filename = f"{project}-{version}.tar.gz"
+    return Sdist(filename=filename, url=f"http://upstream/{filename}", sha256="0" * 64)
+
+
+def a_release(
+    project: str, version: str = "1.0", *, with_sdist: bool = True, **facts: Any
+) -> Release:
+    """A release of a project."""
+    return Release(
+        project=project,
+        version=version,
+        released_at=BEGAN,
+        sdist=sdist(project, version) if with_sdist else None,
+        **facts,
+    )
+
+
+def a_build(job: Job, builder: str, outcome: Outcome = Outcome.BUILT) -> Build:
+    """How a claimed job ended."""
+    return Build(
+        build=job.build,
+        project=job.project,
+        version=job.version,
+        target=job.target,
+        builder=builder,
+        outcome=outcome,
+        reason="" if outcome is Outcome.BUILT else "it broke",
+        started_at=BEGAN,
+        duration_s=1.0,
+        attempt=job.attempt,
+    )
+
+
+def a_file(job: Job, tags: str, glibc: str = "") -> WheelFile:
+    """A wheel that came out of a job, under a name of its own."""
+    filename = f"{job.project.replace('-', '_')}-{job.version}-{job.build}-{tags}.whl"
+    return WheelFile(
+        filename=filename,
+        sha256=f"{job.build:064x}",
+        size_bytes=1,
+        metadata_sha256="0" * 64,
+        kind=kind_of(filename, glibc),
+    )
+
+
+async def build(db: Database, job: Job, builder: str, *files: WheelFile) -> bool:
+    """Settle a job as built."""
+    for file in files:
+        assert await catalog.reserve_filename(db, file.filename, file.sha256)
+    return await jobs.settle(db, a_build(job, builder), files, RULES, None)
+
+
+def wanted_targets(
+    release: dict[str, Any],
+    targets: list[tuple[Target, bool]],
+    kinds: list[Kind],
+    failures: dict[str, bool],
+) -> set[str]:
+    """The coverage rules as DESIGN words them, without SQL: the oracle of these tests.
+
+    Args:
+        release: requires_python, buildable.
+        targets: all of them in position order, each with whether it is active.
+        kinds: those of the files that count.
+        failures: targets with a failure, and whether all their failures can be mended.
+    """
+    if not release["buildable"]:
+        return set()
+    is_open = [
+        target.name
+        for target, active in targets
+        if active
+        and RULES.allows(release["requires_python"], target)
+        and not any(RULES.covers(kind, target) for kind in kinds)
+        and failures.get(target.name, True)
+    ]
+    if kinds:
+        return set(is_open)
+    untried = [name for name in is_open if name not in failures]
+    return {name for name in is_open if name in failures} | set(untried[:1])
+
+
+async def oracle(db: Database) -> set[tuple[str, str, str]]:
+    """Every job that there ought to be, worked out from the tables of facts alone."""
+    rows = await db.rows("SELECT * FROM targets")
+    every = [
+        (Target(name=row["target"], **{key: row[key] for key in (
+            "python", "python_full", "implementation", "abi", "arch", "os", "glibc")}),
+         row["skip"] is None)
+        for row in rows
+    ]  # fmt: skip
+    every.sort(key=lambda pair: (RULES.position(pair[0]), pair[0].name))
+    files = await db.rows(
+        "SELECT project, version, tags, glibc FROM files JOIN kinds USING (kind) "
+        "WHERE NOT superseded"
+    )
+    failed = await db.rows(
+        "SELECT project, version, target, bool_and(retryable) AS mendable FROM builds "
+        "WHERE outcome <> 'built' GROUP BY 1, 2, 3"
+    )
+    releases = await db.rows(
+        "SELECT r.*, r.sdist_url IS NOT NULL AND r.skip IS NULL AND p.skip IS NULL "
+        "AND p.status <> 'quarantined' AS buildable FROM releases r JOIN projects p USING (project)"
+    )
+    wanted = set()
+    for release in releases:
+        key = (release["project"], release["version"])
+        kinds = [
+            Kind(tags=row["tags"], glibc=row["glibc"])
+            for row in files
+            if (row["project"], row["version"]) == key
+        ]
+        failures = {
+            row["target"]: row["mendable"]
+            for row in failed
+            if (row["project"], row["version"]) == key
+        }
+        wanted |= {(*key, name) for name in wanted_targets(release, every, kinds, failures)}
+    return wanted
+
+
+async def check(db: Database) -> None:
+    """The view is the oracle; the jobs are the view, but for what builders have in hand."""
+    view = {tuple(row.values()) for row in await db.rows("SELECT * FROM coverage")}
+    assert view == await oracle(db)
+    queue = {
+        (row["project"], row["version"], row["target"]): row["claimed_by"]
+        for row in await db.rows("SELECT project, version, target, claimed_by FROM jobs")
+    }
+    assert view <= queue.keys(), "a job is missing"
+    assert all(queue[job] for job in queue.keys() - view), "a job that nobody wants is claimable"
+
+
+@dataclass
+class Removals:
+    """How often each project or one of its releases was removed."""
+
+    begun: Counter[str] = field(default_factory=Counter)
+    ended: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class Walker:
+    """Does to a farm at random what followers, builders and operators do to it."""
+
+    db: Database
+    random: random.Random
+    label: str = "walker"
+    #: Jobs in hand, each with how many removals of its project had ended when it was claimed.
+    claimed: list[tuple[Job, int]] = field(default_factory=list)
+    #: Of all walkers together: only a removal takes a claimed job away from its builder.
+    removals: Removals = field(default_factory=Removals)
+
+    async def step(self) -> str:
+        """Do one thing; returns its name."""
+        deeds: list[tuple[int, Callable[[], Awaitable[object]]]] = [
+            (6, self.claim),
+            (6, self.settle),
+            (4, self.release),
+            (2, self.give_back),
+            (2, self.retry),
+            (1, self.defer_no_longer),
+            (1, self.skip_project),
+            (1, self.skip_release),
+            (1, self.quarantine),
+            (1, self.yank),
+            (1, self.remove),
+            (1, self.target),
+        ]
+        weights = [weight for weight, _ in deeds]
+        deed = self.random.choices([deed for _, deed in deeds], weights)[0]
+        await deed()
+        return deed.__name__
+
+    async def release(self) -> None:
+        project = self.random.choice(PROJECTS)
+        await catalog.add_project(self.db, project, project)
+        await catalog.add_releases(
+            self.db,
+            [
+                a_release(
+                    name,
+                    version,
+                    with_sdist=self.random.random() < 0.8,
+                    requires_python=self.random.choice(SPECIFIERS),
+                )
+                for name in await catalog.known(self.db, [project, self.random.choice(PROJECTS)])
+                for version in self.random.sample(VERSIONS, 1)
+            ],
+            RULES,
+        )
+
+    async def target(self) -> None:
+        target = self.random.choice(TARGETS)
+        if self.random.random() < 0.6:
+            await catalog.add_target(self.db, target, RULES)
+        else:
+            await catalog.skip_target(self.db, target.name, "out of use")
+        await catalog.converge(self.db)
+
+    async def claim(self) -> None:
+        names = [target.name for target in TARGETS if self.random.random() < 0.7]
+        before = self.removals.ended.copy()
+        job = await jobs.claim(self.db, self.label, names)
+        if job is not None:
+            self.claimed.append((job, before[job.project]))
+
+    async def settle(self) -> None:
+        if not self.claimed:
+            return
+        job, removals = self.claimed.pop(self.random.randrange(len(self.claimed)))
+        if self.random.random() < 0.5:
+            abi = job.target.split("-")[0]
+            tags = self.random.choice(_TAGS).format(abi=abi)
+            done = await build(self.db, job, self.label, a_file(job, tags))
+        else:
+            outcome = self.random.choice([Outcome.FAILED, Outcome.LOST, Outcome.FETCH_FAILED])
+            later = self.random.choice([None, timedelta(0), timedelta(hours=1)])
+            done = await jobs.settle(self.db, a_build(job, self.label, outcome), [], RULES, later)
+        assert done or self.removals.begun[job.project] > removals, "a claim was lost"
+
+    async def give_back(self) -> None:
+        if not self.claimed:
+            return
+        job, removals = self.claimed.pop(self.random.randrange(len(self.claimed)))
+        done = await jobs.release(self.db, self.label, job.build)
+        assert done or self.removals.begun[job.project] > removals, "a claim was lost"
+
+    async def retry(self) -> None:
+        built = self.random.random() < 0.3
+        await jobs.retry(self.db, self.random.choice(PROJECTS), built=built)
+
+    async def defer_no_longer(self) -> None:
+        await jobs.sweep(self.db)
+
+    async def skip_project(self) -> None:
+        reason = self.random.choice([None, "opted out"])
+        await catalog.skip_project(self.db, self.random.choice(PROJECTS), reason)
+
+    async def skip_release(self) -> None:
+        reason = self.random.choice([None, "broken"])
+        project, version = self.random.choice(PROJECTS), self.random.choice(VERSIONS)
+        await catalog.skip_release(self.db, project, version, reason)
+
+    async def quarantine(self) -> None:
+        status = self.random.choice([ProjectStatus.ACTIVE, ProjectStatus.QUARANTINED])
+        await catalog.set_project_status(self.db, self.random.choice(PROJECTS), status)
+
+    async def yank(self) -> None:
+        project, version = self.random.choice(PROJECTS), self.random.choice(VERSIONS)
+        await catalog.set_yanked(self.db, project, version, self.random.choice([None, "", "bad"]))
+
+    async def remove(self) -> None:
+        project = self.random.choice(PROJECTS)
+        self.removals.begun[project] += 1
+        if self.random.random() < 0.5:
+            await catalog.remove_project(self.db, project)
+        else:
+            await catalog.remove_release(self.db, project, self.random.choice(VERSIONS))
+        self.removals.ended[project] += 1
