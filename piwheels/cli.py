@@ -379,9 +379,11 @@ def key() -> None:
 @_config_option
 def key_new(name: str, config_file: Path | None) -> None:
     """Make a key pair of this machine's own, and print its public key."""
-    from piwheels.protocol.keys import KeyStore
+    from piwheels.protocol.keys import MASTER, KeyStore
 
-    click.echo(KeyStore(_config(config_file).builder.keys).make(name).public)
+    config = _config(config_file)
+    folder = config.master.keys if name == MASTER else config.builder.keys
+    click.echo(KeyStore(folder).make(name).public)
 
 
 @key.command("allow")

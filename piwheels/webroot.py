@@ -6,14 +6,16 @@ its metadata before the page that names them, and the reverse on removal.
 """
 
 import contextlib
+import errno
 import gzip
 import os
+import shutil
 import struct
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 GZIP_LEVEL = 6
 
@@ -96,18 +98,37 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def move_in(source: Path, path: Path) -> None:
-    """Rename a complete file of the same file system to its place in the tree, durably."""
+    """Move a complete file to its place in the tree, durably and atomically."""
     with source.open("rb") as file:
         os.fchmod(file.fileno(), 0o644)
         os.fsync(file.fileno())
-    _in_folder(path.parent, lambda: source.replace(path))
+    try:
+        _in_folder(path.parent, lambda: source.replace(path))
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # From another file system: the bytes have to be copied.
+        _in_folder(path.parent, lambda: _copy_in(source, path))
+        source.unlink()
+
+
+def _copy_in(source: Path, path: Path) -> None:
+    with source.open("rb") as file, _taking_the_place_of(path) as copy:
+        shutil.copyfileobj(file, copy)
 
 
 def _replace(path: Path, content: bytes) -> None:
+    with _taking_the_place_of(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def _taking_the_place_of(path: Path) -> Iterator[BinaryIO]:
+    """A new file to write, which becomes the one at path when all went well."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fchmod(file.fileno(), 0o644)
             os.fsync(file.fileno())

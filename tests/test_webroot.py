@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -355,3 +356,15 @@ def test_kill_at_any_moment_leaves_whole_files(tree: Webroot) -> None:
             assert content in versions
             seen.add(hashlib.sha256(content).digest())
     assert len(seen) > 1
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no other file system at hand")
+def test_a_wheel_from_another_file_system_moves_in_as_well(tree: Webroot) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        source = Path(elsewhere) / NAME
+        source.write_bytes(b"wheel")
+        assert source.stat().st_dev != tree.root.stat().st_dev
+        move_in(source, tree.wheel(SHA, NAME))
+        assert not source.exists()
+    assert files(tree.root) == {f"packages/ab/{SHA}/{NAME}"}
+    assert tree.wheel(SHA, NAME).read_bytes() == b"wheel"

