@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import stat
 import time
 from collections.abc import Callable
@@ -307,8 +308,10 @@ class _Work:
             return _OverError(Outcome.BUILDER_FAILED, f"no environment could be made: {line}")
         if ended.status == inside.BAD_SDIST:
             return _OverError(Outcome.BAD_SDIST, last_line(tail))
-        killed = Outcome.OUT_OF_MEMORY if ended.status == 137 else None
-        outcome = shortage(tail) or killed or Outcome.FAILED
+        if ended.status == 128 + signal.SIGKILL:
+            text = "a process of it was killed (SIGKILL), as happens when memory runs out"
+            return _OverError(shortage(tail) or Outcome.OUT_OF_MEMORY, text)
+        outcome = shortage(tail) or Outcome.FAILED
         return _OverError(outcome, line or f"it ended with status {ended.status}")
 
     # --- collecting ---

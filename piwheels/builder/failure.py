@@ -7,6 +7,9 @@ from piwheels.model import Outcome
 _LONGEST = 300
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|[\x00-\x08\x0b-\x1f\x7f]")
 
+#: What inside.py itself says of how far it is.
+_OURS = re.compile(r"--- piwheels: ")
+
 #: Messages that pip and setuptools print after any failure at all.
 _HOLLOW = re.compile(
     r"subprocess-exited-with-error|metadata-generation-failed|legacy-install-failure"
@@ -44,7 +47,7 @@ _KINDS: tuple[tuple[re.Pattern[str], bool], ...] = tuple(
 _OUT_OF_MEMORY = re.compile(
     r"Killed signal terminated program|virtual memory exhausted|Cannot allocate memory"
     r"|out of memory|std::bad_alloc|signal: 9, SIGKILL|Signals\.SIGKILL: 9"
-    r"|exit(ed with)? (code|status) -9\b|memory allocation of \d+ bytes failed|\bENOMEM\b"
+    r"|exit(ed with)? (code|status):? -9\b|memory allocation of \d+ bytes failed|\bENOMEM\b"
     r"|^\s*(numpy\S*)?MemoryError\b",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -59,7 +62,8 @@ def failing_line(tail: bytes) -> str:
     Args:
         tail: the end of the log, from which escape sequences are dropped.
     """
-    lines = [line.rstrip() for line in _plain(tail).splitlines() if line.strip()]
+    plain = _plain(tail).splitlines()
+    lines = [line.rstrip() for line in plain if line.strip() and not _OURS.match(line)]
     telling = [line for line in lines if not _HOLLOW.search(line)]
     for pattern, last in _KINDS:
         for line in reversed(telling) if last else telling:

@@ -118,14 +118,15 @@ def _wheel(task: "dict[str, str]", port: int) -> int:
 
 
 def main(task: "dict[str, str]") -> int:
-    """Make the environment, then the wheel; the exit status."""
+    """Make the environment, then the wheel; the exit status, 128 and its number for a signal."""
     _tell("preparing")
     port = _forward(Path(task["socket"]))
     if _run([sys.executable, "-I", "-m", "venv", "--without-pip", task["venv"]]) != 0:
         return NO_ENVIRONMENT
     _tell("building")
-    if _wheel(task, port) == 0:
-        return 0
+    status = _wheel(task, port)
+    if status <= 0:
+        return 128 - status if status else 0
     return FAILED if _is_whole(task["sdist"]) else BAD_SDIST
 
 

@@ -71,8 +71,13 @@ class Publisher:
     async def _named(self, path: Path, facts: WheelFacts) -> tuple[Path, WheelFacts]:
         plain = path
         for number in range(1, _MOST_BUILD_NUMBERS):
-            if await catalog.reserve_filename(self.db, facts.filename, facts.sha256):
+            if await self._reserved(facts):
                 return path, facts
             path = await asyncio.to_thread(with_build_number, plain, number)
             facts = await asyncio.to_thread(inspect, path)
         raise RefusedError(f"{plain.name} was rebuilt {_MOST_BUILD_NUMBERS} times; enough")
+
+    async def _reserved(self, facts: WheelFacts) -> bool:
+        return await self.db.retrying(
+            lambda: catalog.reserve_filename(self.db, facts.filename, facts.sha256)
+        )

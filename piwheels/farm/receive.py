@@ -79,13 +79,14 @@ class Receiver:
     spool: Path
     results: asyncio.Queue[Received] = field(default_factory=asyncio.Queue)
     _expected: dict[int, _Expected] = field(default_factory=dict)
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _checks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
 
     async def run(self) -> None:
         """Serve the file socket until cancelled."""
         self.spool.mkdir(parents=True, exist_ok=True)
-        while True:
-            await self._handle(await self.router.receive())
+        async with self._checks:
+            while True:
+                await self._handle(await self.router.receive())
 
     async def expect(self, label: str, job: Job, built: Built, target: Target) -> None:
         """Take the files of this build when its builder offers them."""
@@ -164,9 +165,7 @@ class Receiver:
             _close(expected)
             expected.checking = True
             await self.router.send(peer, Fetched(build=build, filename=filename))
-            task = asyncio.create_task(self._check(expected))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._checks.create_task(self._check(expected))
             return
         for piece in transfer.next_pieces(time.monotonic()):
             fetch = Fetch(build=build, filename=filename, offset=piece.offset, length=piece.length)

@@ -31,6 +31,8 @@ _USER = "farm"
 _DATABASE = "postgres"
 _START_S = 30.0
 _STOP_S = 6.0
+#: A server of an earlier run gets so many of our tries to start, 0.3 s apart, to end by itself.
+_LEFTOVER_TRIES = 10
 _SOCKET_NAME = ".s.PGSQL.5432"
 _LONGEST_SOCKET_PATH = 100
 _SETTINGS = {
@@ -63,6 +65,7 @@ class Cluster:
         self._programs: Path | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
+        self._leftover_tries = 0
 
     @property
     def dsn(self) -> str:
@@ -208,6 +211,7 @@ class Cluster:
                 )
             if await self._answers(deadline):
                 return
+            self._end_leftover()
             if asyncio.get_running_loop().time() > deadline:
                 raise ClusterError(f"PostgreSQL does not start; its last word: {self._last_word()}")
             await asyncio.sleep(0.3)
@@ -222,6 +226,25 @@ class Cluster:
                 return False
             await asyncio.sleep(0.05)
         return False
+
+    def _end_leftover(self) -> None:
+        """Kill a server of an earlier run that still holds the data: the folder is ours.
+
+        It was told to shut down when its parent died; one that was hit in the middle of its
+        own recovery can wait for ever. PostgreSQL recovers from the kill.
+        """
+        try:
+            pid = int((self._data / "postmaster.pid").read_text().split()[0])
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (OSError, ValueError, IndexError):
+            return
+        own = self._process is not None and self._process.pid == pid
+        if bytes(self._data) in command and not own:
+            self._leftover_tries += 1
+            if self._leftover_tries > _LEFTOVER_TRIES:
+                log.warning("PostgreSQL of an earlier run (process %d) does not end; killed", pid)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def _last_word(self) -> str:
         lines = self._log_file.read_text(errors="replace").splitlines()

@@ -5,9 +5,7 @@ import logging
 import signal
 import sys
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack
-from multiprocessing import get_context
 
 from piwheels import host
 from piwheels.config import Config
@@ -34,6 +32,7 @@ from piwheels.protocol.messages import (
 )
 from piwheels.simpleapi import SimpleIndex, configured_index
 from piwheels.site.publish import Publisher as PagePublisher
+from piwheels.site.renderer import Renderer
 from piwheels.upstream.follow import Follower, FollowOptions
 from piwheels.webroot import Webroot
 from piwheels.wheel.tags import PackagingRules
@@ -105,12 +104,10 @@ class _Master:
         self._index = await stack.enter_async_context(
             SimpleIndex(config.upstream.url or configured_index())
         )
-        # A fork of this process would take its sockets and connections along.
-        workers = ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"))
         self._pages = PagePublisher(
             db=await self._connect(stack, "publish"),
             webroot=self._webroot,
-            executor=stack.enter_context(workers),
+            executor=stack.enter_context(Renderer()),
             removal_grace_s=config.webroot.removal_grace_s,
             root_listing_s=config.webroot.root_listing_s,
         )

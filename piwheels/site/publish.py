@@ -10,7 +10,7 @@ import errno
 import logging
 import time
 from collections.abc import Sequence
-from concurrent.futures import Executor
+from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 _BATCH = 100
 _POLL_S = 5.0
 _FULL_DISK_DELAY_S = 10.0
+_BROKEN_DELAY_S = 0.5
 
 
 @dataclass(slots=True)
@@ -65,6 +66,10 @@ class Publisher:
                     "pages in %s cannot be written: %s; trying again", self.webroot.root, what
                 )
                 await asyncio.sleep(_FULL_DISK_DELAY_S)
+                continue
+            except BrokenExecutor:
+                log.warning("the process that renders pages died; starting another")
+                await asyncio.sleep(_BROKEN_DELAY_S)
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(_POLL_S, self.root_listing_s)):

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from piwheels.builder.failure import failing_line, last_line, shortage
+from piwheels.builder.inside import PHASE
 from piwheels.model import Outcome
 
 HEADER = """\
@@ -134,3 +135,13 @@ def test_any_bytes_give_one_short_line(tail: bytes) -> None:
         assert "\n" not in line
         assert len(line) <= 300
     shortage(tail)
+
+
+def test_what_the_builder_itself_said_is_no_reason() -> None:
+    assert failing_line(f"{PHASE}building ---\n".encode()) == ""
+    assert failing_line(f"it broke\n{PHASE}building ---\n".encode()) == "it broke"
+
+
+def test_a_step_of_pip_that_was_killed_was_short_of_memory() -> None:
+    tail = "  error: subprocess-exited-with-error\n  │ exit code: -9\n".encode()
+    assert shortage(tail) is Outcome.OUT_OF_MEMORY

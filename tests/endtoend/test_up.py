@@ -13,7 +13,7 @@ import pytest
 from tests import needs
 from tests.endtoend.conftest import Farm, offer, until
 from tests.fakeindex import FakeIndex
-from tests.local.processes import alive, descendants
+from tests.local.processes import alive, cmdline, descendants
 
 
 def test_what_is_asked_for_is_built_and_can_be_installed(
@@ -165,3 +165,18 @@ def test_a_rebuilt_wheel_gets_a_build_number(farm: Farm, upstream: FakeIndex) ->
     farm.piw("retry", "stamp", "--built")
     both = ["stamp-1.0-1-py3-none-any.whl", "stamp-1.0-py3-none-any.whl"]
     until(lambda: farm.check_tree() == both, "it is built again under another name")
+
+
+def test_the_renderer_of_pages_can_be_killed(farm: Farm, upstream: FakeIndex) -> None:
+    offer(upstream, "alpha")
+    offer(upstream, "beta")
+    process = farm.start("alpha")
+    farm.ready()
+    until(lambda: "alpha" in farm.pages(), "the first page is written")
+    renderers = [pid for pid in descendants(process.pid) if "spawn_main" in cmdline(pid)]
+    assert renderers
+    for pid in renderers:
+        os.kill(pid, signal.SIGKILL)
+    farm.piw("add", "beta")
+    until(lambda: "beta" in farm.pages(), "the second page is written")
+    assert "internal error" not in (farm.folder / "logs" / "master.log").read_text()

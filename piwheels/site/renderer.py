@@ -1,0 +1,39 @@
+"""The process that renders pages, so that a large one never delays a heartbeat of the master."""
+
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class Renderer(Executor):
+    """A pool of one process, which is replaced when it died (for want of memory, say).
+
+    Work that was under way then ends with BrokenExecutor, and can be submitted again.
+    """
+
+    def __init__(self) -> None:
+        self._pool = _pool()
+
+    def submit(
+        self, work: Callable[_P, _T], /, *arguments: _P.args, **named: _P.kwargs
+    ) -> Future[_T]:
+        """Have the work done in the process."""
+        try:
+            return self._pool.submit(work, *arguments, **named)
+        except BrokenExecutor:
+            self._pool.shutdown(wait=False)
+            self._pool = _pool()
+            return self._pool.submit(work, *arguments, **named)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the process."""
+        self._pool.shutdown(wait, cancel_futures=cancel_futures)
+
+
+def _pool() -> ProcessPoolExecutor:
+    # A fork of the master would take its sockets and connections along.
+    return ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"))

@@ -1,0 +1,110 @@
+"""kill -9 of any process at any moment: nothing reported is lost, and the queue is finished."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import piwheels
+from tests.endtoend.conftest import Farm, offer, until
+from tests.fakeindex import FakeIndex
+from tests.local.processes import alive, descendants
+
+_KILLS = 100
+_RELEASES = 40
+#: A build is long enough to be hit, at any of its steps.
+_DEED = "time.sleep(0.4); return os.urandom(8).hex()"
+
+
+def _name(pid: int) -> str:
+    """What a process is, for the account of what was hit."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return "gone"
+    if "piwheels" in words:
+        return words[words.index("piwheels") + 1]
+    return Path(words[0]).name.split(":")[0] or "kernel"
+
+
+def _kill_one(farm: Farm, chance: random.Random) -> str:
+    """Kill a process of the farm: any kind is as likely, and any process of that kind."""
+    process = farm.process
+    assert process is not None
+    kinds: dict[str, list[int]] = {}
+    for pid in [process.pid, *descendants(process.pid)]:
+        kinds.setdefault(_name(pid), []).append(pid)
+    name = chance.choice(sorted(kinds))
+    try:
+        os.kill(chance.choice(kinds[name]), signal.SIGKILL)
+    except ProcessLookupError:
+        return "gone"
+    if name == "up":
+        _again(farm, process, chance)
+    return name
+
+
+def _again(farm: Farm, process: "subprocess.Popen[bytes]", chance: random.Random) -> None:
+    process.wait(10)
+    farm.start("--builders", "2")
+    # Now and then the next kill comes while it is still starting.
+    if chance.random() < 0.7:
+        farm.ready()
+
+
+def _reported(farm: Farm) -> set[str]:
+    """The projects that any run said were built."""
+    said = [path.read_text() for path in farm.folder.parent.glob("out-*")]
+    lines = "\n".join(said).splitlines()
+    return {line.split()[1] for line in lines if ": built in" in line}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1])
+def test_a_hundred_kills_at_random(farm: Farm, upstream: FakeIndex, seed: int) -> None:
+    chance = random.Random(seed)
+    names = [f"project{number}" for number in range(_RELEASES)]
+    for name in names:
+        offer(upstream, name, _DEED)
+    # A build that was hit counts as a try that failed: here each is tried again at once.
+    farm.environ |= {"PIWHEELS_MASTER_RETRY_DELAY_S": "1", "PIWHEELS_MASTER_MAX_ATTEMPTS": "50"}
+    farm.start(*names, "--builders", "2")
+    until(lambda: ": built in" in farm.output, "the first is built")
+    hit: Counter[str] = Counter()
+    while hit.total() - hit["gone"] < _KILLS:
+        # The moment is the point: anywhere between two steps of any of the processes.
+        time.sleep(chance.uniform(0.0, 0.4))
+        assert farm.process is not None
+        if farm.process.poll() is not None:
+            _again(farm, farm.process, chance)
+        hit[_kill_one(farm, chance)] += 1
+        farm.check_tree()
+    print(hit)
+    assert {"up", "master", "builder", "serve", "postgres"} <= hit.keys()
+    reported = _reported(farm)
+    farm.stop()
+    assert farm.run(*names, "--builders", "2", "--exit-when-idle") == 0, farm.output
+    files = farm.check_tree()
+    assert files == sorted(f"{name}-1.0-py3-none-any.whl" for name in names), "each once"
+    assert reported <= {file.partition("-")[0] for file in files}
+    # multiprocessing's resource tracker prints tracebacks of its own when it is killed.
+    ours = f'File "{Path(piwheels.__file__).parent}'
+    for log in farm.folder.glob("logs/*.log"):
+        assert ours not in log.read_text(errors="replace"), log.name
+
+
+@pytest.mark.slow
+def test_every_process_dies_with_the_farm_that_is_killed(farm: Farm, upstream: FakeIndex) -> None:
+    offer(upstream, "slow", "time.sleep(600)")
+    for _ in range(5):
+        process = farm.start("slow", "--builders", "2")
+        until(lambda: ": building" in farm.output, "the build has begun")
+        everything = descendants(process.pid)
+        process.kill()
+        process.wait()
+        until(lambda: not any(map(alive, everything)), "its children died with it", 10)  # noqa: B023
