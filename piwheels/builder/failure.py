@@ -17,6 +17,7 @@ _HOLLOW = re.compile(
     r"|failed-wheel-build|installing-build-dependencies|See above for output"
     r"|command '?\S+'? failed with exit (code|status)"
     r"|returned non-zero exit status|CalledProcessError|did not run successfully"
+    r"|finished with status '"
     r"|exit code: |end of output|^\s*(note|hint|full command|cwd|╰─>):? ",
     re.IGNORECASE,
 )
@@ -38,7 +39,7 @@ _KINDS: tuple[tuple[re.Pattern[str], bool], ...] = tuple(
         (r"No matching distribution found for ", True),
         (r"Could not find a version that satisfies ", True),
         (r"^\s*(ModuleNotFoundError|ImportError): ", True),
-        (r"^\s*([A-Za-z_]\w*\.)*[A-Z]\w*(Error|Exception|Exit|Interrupt|Iteration)\b(: |$)", True),
+        (r"^\s*([A-Za-z_]\w*\.)*([A-Z]\w*)?(Error|Exception|Exit|Interrupt|Iteration)(: |$)", True),
         (r"^\s*(ERROR|error|Error): ", True),
         (r"(command not found|: not found$|Permission denied|Read-only file system)", True),
     )

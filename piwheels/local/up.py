@@ -23,6 +23,7 @@ from piwheels.protocol.client import ControlClient, NoMasterError
 from piwheels.protocol.keys import MASTER, KeyStore, Role
 from piwheels.protocol.messages import (
     Add,
+    Added,
     AddReply,
     AddTargets,
     Applied,
@@ -156,7 +157,7 @@ class _Farm:
         self._targets = targets
         self._keys = KeyStore(folder.keys)
         self._releases: tuple[tuple[str, str], ...] = ()
-        self._problems = False
+        self._problems: tuple[Added, ...] = ()
 
     async def run(self) -> int:
         """Start everything, work until done, stop everything."""
@@ -258,7 +259,7 @@ class _Farm:
         add = Add(wanted=tuple(self._requests))
         reply = await client.ask(add, AddReply, timeout_s=600.0)
         print_added(reply)
-        self._problems = any(added.problem for added in reply.added)
+        self._problems = tuple(added for added in reply.added if added.problem)
         self._releases = tuple(
             (added.project, version) for added in reply.added for version in added.versions
         )
@@ -298,5 +299,7 @@ class _Farm:
     def _conclude(self, reply: ReportReply) -> int:
         if reply.rows:
             print_report(reply.rows)
+        # Said before, and scrolled away by now.
+        print_added(AddReply(added=self._problems))
         missing = self._problems or not all(row.covered for row in reply.rows)
         return 1 if missing else 0

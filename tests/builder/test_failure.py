@@ -145,3 +145,14 @@ def test_what_the_builder_itself_said_is_no_reason() -> None:
 def test_a_step_of_pip_that_was_killed_was_short_of_memory() -> None:
     tail = "  error: subprocess-exited-with-error\n  │ exit code: -9\n".encode()
     assert shortage(tail) is Outcome.OUT_OF_MEMORY
+
+
+def test_a_plain_exception_says_more_than_what_pip_says_after_it() -> None:
+    tail = b"""\
+  Exception: Can not find valid pkg-config name.
+  Specify MYSQLCLIENT_CFLAGS and MYSQLCLIENT_LDFLAGS env vars manually
+  error: subprocess-exited-with-error
+  Getting requirements to build wheel: finished with status 'error'
+ERROR: Failed to build 'file:///build/x.tar.gz' when getting requirements to build wheel
+"""
+    assert failing_line(tail) == "Exception: Can not find valid pkg-config name."

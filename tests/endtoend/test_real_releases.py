@@ -1,0 +1,67 @@
+"""Real releases of the configured index, for every interpreter, by `piw up` itself."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from piwheels.errors import PiwheelsError
+from piwheels.simpleapi import configured_index
+from tests import needs
+from tests.endtoend.conftest import Farm, until
+
+#: No wheel of it can be built here: pip needs the headers of a database for it.
+_FAILING = "mysqlclient"
+_WITHOUT_SDIST = "pywin32"
+
+
+@pytest.fixture
+def farm(tmp_path: Path) -> Farm:
+    try:
+        return Farm(tmp_path / "farm", configured_index())
+    except PiwheelsError as error:
+        needs.lacking(str(error))
+
+
+@pytest.mark.slow
+@needs.needs("bwrap")
+def test_five_interpreters_get_what_they_can_have(farm: Farm) -> None:
+    pythons = [str(needs.python(version)) for version in needs.PYTHON_VERSIONS]
+    asked = ["iniconfig", "markupsafe", "psutil", _FAILING, _WITHOUT_SDIST]
+    code = farm.run(
+        *(*asked, "--builders", "2", "--exit-when-idle"),
+        *(word for python in pythons for word in ("--python", python)),
+        timeout_s=600,
+    )
+    assert code == 1, farm.output
+    table = [line.split(maxsplit=5) for line in farm.output.splitlines()]
+    rows = [row for row in table if row[:1] and row[0] in asked and len(row) == 6]
+    outcomes = {project: sorted(row[3] for row in rows if row[0] == project) for project in asked}
+    wheels = {
+        project: {row[5] for row in rows if row[0] == project and row[5].endswith(".whl")}
+        for project in asked
+    }
+    assert len(wheels["markupsafe"]) == 5, "a C extension: one each"
+    assert outcomes["markupsafe"] == ["built"] * 5
+    assert len(wheels["psutil"]) == 1, "abi3: one that serves all its targets"
+    assert "-abi3-" in next(iter(wheels["psutil"]))
+    assert outcomes["psutil"] == ["built", *["covered"] * 4]
+    assert len(wheels["iniconfig"]) == 1, "pure: one that serves all"
+    assert "failed" in outcomes[_FAILING]
+    assert f"{_WITHOUT_SDIST}: the upstream index has no sdist" in farm.output
+
+
+@pytest.mark.slow
+@needs.needs("bwrap")
+def test_why_there_is_no_wheel_is_explained(farm: Farm) -> None:
+    farm.start(_FAILING, _WITHOUT_SDIST)
+    try:
+        farm.ready()
+        until(lambda: " failed in " in farm.output, "it failed", 300)
+        assert f"{_WITHOUT_SDIST}: the upstream index has no sdist" in farm.output
+        told = json.loads(farm.piw("explain", _FAILING, "--json").stdout)["answers"][0]
+        assert told["state"] == "failed"
+        assert "pkg-config" in told["text"]
+        assert "pkg-config" in farm.piw("log", str(told["build"])).stdout
+    finally:
+        farm.stop()
