@@ -1,0 +1,115 @@
+"""The `piw` command itself: its exit codes, its errors, and the options that verbs share."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from piwheels.config import Config, Loaded
+
+INTERRUPTED = 130
+TERMINATED = 143
+_DEBUG = "PIWHEELS_DEBUG"
+
+config_option = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The piwheels.toml to use (default: the nearest that is found; see `piw config`).",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask; for scripts.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="piwheels", prog_name="piw")
+def cli() -> None:
+    """Build Python wheels on your own machines, and serve them to pip and uv.
+
+    \b
+    To try it, with nothing set up beforehand:
+        piw up markupsafe wrapt
+    For a real farm:
+        piw initdb; piw master; piw builder --master HOST; piw deploy --help
+    To see how it does:
+        piw status; piw explain PROJECT; piw log BUILD
+    """  # noqa: D301 - \b is click's mark for lines to keep
+
+
+def main() -> None:
+    """Run the command; what goes wrong is one line on standard error and an exit code."""
+    from piwheels.errors import PiwheelsError
+
+    try:
+        code = cli(standalone_mode=False)
+    except click.exceptions.Exit as end:
+        code = end.exit_code
+    except click.Abort:
+        click.echo("piw: aborted", err=True)
+        code = INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except PiwheelsError as error:
+        _complain(str(error))
+        code = error.exit_code
+    except ImportError as error:
+        _complain(_missing_extra(error))
+        code = 1
+    except Exception as error:
+        if os.environ.get(_DEBUG):
+            raise
+        _complain(f"internal error: {type(error).__name__}: {error} (set {_DEBUG}=1 for more)")
+        code = 1
+    sys.exit(code or 0)
+
+
+def _complain(text: str) -> None:
+    click.echo(f"{click.style('piw:', fg='red')} {' '.join(text.split())}", err=True)
+
+
+def _missing_extra(error: ImportError) -> str:
+    return (
+        f"{error.name or error} is not installed here; install the extra of this role "
+        "(pip install 'piwheels[local]', [master], [builder] or [tui])"
+    )
+
+
+def load_settings(config_file: Path | None, **options: Any) -> "Loaded":
+    """Every setting and its origin; an option `section__key` that is not None comes first.
+
+    Raises:
+        ConfigError: a file, a variable or an option holds something unusable.
+    """
+    from piwheels.config import load
+
+    return load(
+        config_file, options={key.replace("__", "."): value for key, value in options.items()}
+    )
+
+
+def load_config(config_file: Path | None, **options: Any) -> "Config":
+    """The configuration alone, as load_settings() finds it."""
+    return load_settings(config_file, **options).config
+
+
+def finish(coroutine: "Coroutine[Any, Any, int]") -> NoReturn:
+    """Run a verb that returns its exit code, and exit with that."""
+    import asyncio
+
+    try:
+        code = asyncio.run(coroutine)
+    except asyncio.CancelledError:
+        code = TERMINATED
+    sys.exit(code)
