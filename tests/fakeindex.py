@@ -4,6 +4,7 @@ import hashlib
 import html
 import json
 import threading
+import xmlrpc.client
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ class FakeIndex:
     pages: dict[str, tuple[str, bytes]] = field(default_factory=dict)  # raw: type, content
     faults: dict[str, int] = field(default_factory=dict)  # HTTP status by path; "" is any path
     headers: dict[str, str] = field(default_factory=dict)  # of pages
+    #: (name, version, timestamp, action, serial), as PyPI's; None: there is no changelog.
+    changelog: list[Any] | None = None
     json: bool = True
     etags: bool = False
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -54,6 +57,25 @@ class FakeIndex:
     def address(self, entry: dict[str, Any]) -> str:
         """The absolute address of a file."""
         return self.url + str(entry["url"]).removeprefix("../../")
+
+    def happen(self, name: str, action: str, serial: int, version: str | None = "1.0") -> None:
+        """Add an event to the changelog."""
+        self.changelog = [*(self.changelog or []), [name, version, 1_770_000_000, action, serial]]
+
+    def _call(self, request: bytes) -> tuple[int, str, bytes]:
+        """An XML-RPC call."""
+        status = self.faults.get("/pypi") or self.faults.get("")
+        if status is not None or self.changelog is None:
+            return status or 405, "text/plain", b"a fault\n"
+        if "/pypi" in self.pages:
+            return 200, *self.pages["/pypi"]
+        arguments, method = xmlrpc.client.loads(request)
+        serials = [int(event[4]) for event in self.changelog if isinstance(event[4], int)]
+        answer: Any = max(serials, default=0)
+        if method == "changelog_since_serial":
+            answer = [event for event in self.changelog if event[4] > arguments[0]]
+        text = xmlrpc.client.dumps((answer,), methodresponse=True, allow_none=True)
+        return 200, "text/xml", text.encode()
 
     def _answer(self, path: str, accept: str) -> tuple[int, str, bytes]:
         status = self.faults.get(path) or self.faults.get("")
@@ -109,6 +131,16 @@ def fake_index() -> Iterator[FakeIndex]:
                 self.send_header("ETag", etag)
             for name, value in index.headers.items():
                 self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def do_POST(self) -> None:
+            request = self.rfile.read(int(self.headers["Content-Length"]))
+            index.requests.append((self.path, dict(self.headers)))
+            status, kind, content = index._call(request)
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
 

@@ -18,6 +18,7 @@ from piwheels.model import Struct
 _LIMIT_BYTES = 64 * 1024 * 1024
 _TIMEOUT_S = 120.0
 _TRANSIENT = {408, 425, 429}
+_NOT_IMPLEMENTED = 501
 
 
 class NoChangelogError(RefusedError):
@@ -78,10 +79,11 @@ class Changelog:
             )
         except httpx.HTTPError as error:
             raise TransientError(f"{self._url} cannot be reached: {error}") from None
-        if response.status_code >= 500 or response.status_code in _TRANSIENT:
-            raise TransientError(f"{self._url} answers {response.status_code}")
-        if response.status_code != 200:
-            raise NoChangelogError(f"{self._url} answers {response.status_code}")
+        status = response.status_code
+        if status in _TRANSIENT or (status >= 500 and status != _NOT_IMPLEMENTED):
+            raise TransientError(f"{self._url} answers {status}")
+        if status != 200:
+            raise NoChangelogError(f"{self._url} answers {status}")
         return _parse(self._url, response.content)
 
 

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -42,7 +43,8 @@ class FollowOptions:
     """How the upstream is followed.
 
     source: "auto", "changelog" or "poll". everything: also projects that nobody added.
-    changelog_url: "" derives it from the index's address.
+    changelog_url: "" derives it from the index's address. first_delay_s: how long a fault
+    delays; doubled with each further one.
     """
 
     source: str = "auto"
@@ -50,6 +52,7 @@ class FollowOptions:
     everything: bool = False
     changelog_url: str = ""
     changelog_every_s: float = _CHANGELOG_EVERY_S
+    first_delay_s: float = _FIRST_DELAY_S
 
 
 async def add(
@@ -112,8 +115,9 @@ class Follower:
         """Follow the upstream until cancelled."""
         async with httpx.AsyncClient() as client:
             changelog = Changelog(self._changelog_url(), client=client)
-            delay_s = _FIRST_DELAY_S
+            delay_s = self._options.first_delay_s
             while True:
+                began = time.monotonic()
                 try:
                     if await self._has_changelog(changelog):
                         await self._follow_changelog(changelog)
@@ -121,6 +125,8 @@ class Follower:
                         await self._poll()
                 except (TransientError, RefusedError) as error:
                     self._say(f"{error}; trying again")
+                if time.monotonic() - began > _LONGEST_DELAY_S:
+                    delay_s = self._options.first_delay_s
                 await asyncio.sleep(delay_s * random.uniform(0.8, 1.2))  # noqa: S311
                 delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
 
