@@ -1,5 +1,6 @@
 """What a user asks for: requirements as typed and in files, turned into Wanted."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from piwheels.errors import ConfigError, UsageError
 from piwheels.model import Wanted
 
-_OPTIONS_WITH_A_FILE = ("-r", "--requirement")
+_INCLUSION = re.compile(r"\s*(-r\s*|--requirement[\s=]\s*)(?P<file>\S.*?)\s*( #.*)?$")
 _DEEPEST = 20
 
 
@@ -51,11 +52,8 @@ def _from_file(file: Path, latest: int, depth: int) -> list[Wanted | None]:
 
 def _included(line: str) -> str | None:
     """The file that a line includes, or None."""
-    for option in _OPTIONS_WITH_A_FILE:
-        rest = line.strip().removeprefix(option)
-        if rest != line.strip() and rest[:1] in {" ", "="}:
-            return rest.lstrip(" =").strip()
-    return None
+    found = _INCLUSION.match(line)
+    return found["file"] if found else None
 
 
 def _bare(line: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ from psycopg import conninfo, sql
 from piwheels.db.database import Database
 from piwheels.db.migrate import initdb
 from piwheels.local.cluster import Cluster
+
+# A shell that runs the tests in the background has them, and their children, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _TEMPLATE = "farm_template"
 _numbers = itertools.count(1)

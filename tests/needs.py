@@ -36,7 +36,10 @@ def python(version: str) -> Path:
 @cache
 def _python(version: str) -> Path | None:
     root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    kept = sorted(root.glob(f"versions/{version}.*/bin/python"))
+    try:
+        kept = sorted(root.glob(f"versions/{version}.*/bin/python"))
+    except PermissionError:  # another account's
+        kept = []
     if kept:
         return kept[-1]
     found = shutil.which(f"python{version}")

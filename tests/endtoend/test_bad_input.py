@@ -35,7 +35,10 @@ def piw(*arguments: str | Path, **environ: str) -> tuple[int, str]:
 def toml(tmp_path: Path) -> Path:
     """A configuration of a farm that nobody runs."""
     path = tmp_path / "piwheels.toml"
-    path.write_text('[master]\ncontrol = "ipc://nobody.sock"\n')
+    path.write_text(
+        '[master]\ncontrol = "ipc://nobody.sock"\nkeys = "keys"\nspool = "spool"\n'
+        '[webroot]\nroot = "www"\n[builder]\nkeys = "keys"\nwork = "work"\n'
+    )
     return path
 
 
@@ -116,15 +119,11 @@ def test_a_database_without_tables(toml: Path, empty_dsn: str) -> None:
 
 
 @pytest.mark.parametrize("what", ["BUILDERS", "FILES"])
-def test_a_port_of_the_master_in_use(
-    toml: Path, dsn: str, taken_port: int, what: str, tmp_path: Path
-) -> None:
+def test_a_port_of_the_master_in_use(toml: Path, dsn: str, taken_port: int, what: str) -> None:
     environ = {
         "PIWHEELS_DATABASE_DSN": dsn,
-        "PIWHEELS_MASTER_KEYS": str(tmp_path / "keys"),
         "PIWHEELS_MASTER_BUILDERS": "tcp://127.0.0.1:0",
         "PIWHEELS_MASTER_FILES": "tcp://127.0.0.1:0",
-        "PIWHEELS_WEBROOT_ROOT": str(tmp_path / "www"),
         f"PIWHEELS_MASTER_{what}": f"tcp://127.0.0.1:{taken_port}",
     }
     _, line = piw("master", "--config", toml, **environ)
@@ -140,9 +139,8 @@ def test_a_port_of_the_web_server_in_use(verb: str, taken_port: int, tmp_path: P
     assert "in use" in line
 
 
-def test_a_builder_without_a_key(toml: Path, tmp_path: Path) -> None:
-    keys = str(tmp_path / "keys")
-    _, line = piw("builder", "--config", toml, PIWHEELS_BUILDER_KEYS=keys)
+def test_a_builder_without_a_key(toml: Path) -> None:
+    _, line = piw("builder", "--config", toml)
     assert "piw key" in line
 
 
