@@ -63,6 +63,8 @@ def release_name(text: str) -> ReleaseName:
         requirement = Requirement(text)
     except InvalidRequirement:
         raise UsageError(f"{text!r} is neither PROJECT nor PROJECT==VERSION") from None
+    if requirement.url or requirement.extras or requirement.marker:
+        raise UsageError(f"{text!r} says more than PROJECT or PROJECT==VERSION")
     project = canonicalize_name(requirement.name)
     specifiers = list(requirement.specifier)
     if not specifiers:

@@ -12,7 +12,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from piwheels.config import Loaded
+from piwheels.config import Config, Loaded
+from piwheels.errors import ConfigError
 
 ROLES = ("master", "builder")
 
@@ -20,6 +21,8 @@ _PAGE_MAX_AGE_S = 60  # pip obeys it: how late a new wheel is seen
 _FILE_MAX_AGE_S = 31_536_000
 #: An Accept that names JSON and does not give it the weight 0.
 _JSON_ACCEPT = r"application/vnd\.pypi\.simple\.(v1|latest)\+json(?!\s*;\s*q=0(\.0*)?\s*(,|$))"
+#: What one of the formats reads as its own, even between quotes.
+_UNWRITABLE = frozenset('"\\$%{}')
 
 
 def systemd(loaded: Loaded, *, user: str, roles: Sequence[str] = ROLES) -> str:
@@ -29,18 +32,16 @@ def systemd(loaded: Loaded, *, user: str, roles: Sequence[str] = ROLES) -> str:
         loaded: the configuration; its file is named in the units.
         user: the account to run under.
         roles: "master", "builder" or both.
+
+    Raises:
+        ConfigError: a path or the user cannot be written into a unit.
     """
-    config = loaded.config
-    writable = {
-        "master": [config.webroot.root, config.master.spool, config.master.keys],
-        "builder": [config.builder.work],
-    }
     return "\n\n".join(
         _render(
             f"{role}.service",
             command=_command(loaded, role),
-            user=user,
-            writable=[path.absolute() for path in writable[role]],
+            user=_word("user", user),
+            writable=[_path(key, path) for key, path in _writable(loaded.config, role)],
         )
         for role in roles
     )
@@ -55,26 +56,62 @@ def web_server(name: str, *, root: Path, server_name: str, port: int, access_log
         server_name: the host name served; "_" is any.
         port: where to listen.
         access_log: where requests are logged.
+
+    Raises:
+        ConfigError: a path or the name cannot be written into a configuration.
     """
     return _render(
         name,
-        root=root.absolute(),
-        server_name=server_name,
+        root=_path("webroot.root", root),
+        server_name=_word("server name", server_name),
         port=port,
-        access_log=access_log.absolute(),
+        access_log=_path("access log", access_log),
         json_accept=_JSON_ACCEPT,
         page_max_age_s=_PAGE_MAX_AGE_S,
         file_max_age_s=_FILE_MAX_AGE_S,
     )
 
 
+def _writable(config: Config, role: str) -> list[tuple[str, Path]]:
+    """The folders that a daemon writes to, each with the key that names it."""
+    if role == "builder":
+        return [("builder.work", config.builder.work)]
+    folders = [
+        ("webroot.root", config.webroot.root),
+        ("master.spool", config.master.spool),
+        ("master.keys", config.master.keys),
+    ]
+    if config.master.control.startswith("ipc://"):
+        socket = Path(config.master.control.removeprefix("ipc://"))
+        folders.append(("master.control", socket.parent))
+    return folders
+
+
+def _path(what: str, path: Path) -> str:
+    """A path as it may stand between double quotes in every format."""
+    text = str(path.absolute())
+    if not text.isprintable() or _UNWRITABLE & set(text):
+        raise ConfigError(
+            f"{what} is {text!r}, which cannot be written into a configuration: "
+            f"choose a path without {' '.join(sorted(_UNWRITABLE))} and control characters"
+        )
+    return text
+
+
+def _word(what: str, text: str) -> str:
+    """A name as it may stand without quotes."""
+    if not text.isprintable() or (_UNWRITABLE | {";"}) & set(text):
+        raise ConfigError(f"{text!r} is no {what} that a configuration can hold")
+    return text
+
+
 def _command(loaded: Loaded, verb: str) -> str:
     program = Path(sys.argv[0]).absolute()
     if program.name != "piw":
         program = Path(sys.executable).with_name("piw")
-    words = [str(program), verb]
+    words = [_path("the program", program), verb]
     if loaded.file is not None:
-        words += ["--config", str(loaded.file.absolute())]
+        words += ["--config", _path("--config", loaded.file)]
     return " ".join(f'"{word}"' if " " in word else word for word in words)
 
 

@@ -225,7 +225,8 @@ def _unacceptable(files: tuple[FileOffer, ...]) -> str:
         parse_wheel_filename(offer.filename)
     except InvalidWheelFilename as error:
         return str(error)
-    if "/" in offer.filename or offer.filename.startswith("."):
+    name = offer.filename
+    if "/" in name or name.startswith(".") or not name.isprintable():
         return f"{offer.filename!r} is no name of a wheel"
     if not 0 < offer.size_bytes <= LARGEST_WHEEL_BYTES:
         return f"a wheel of {offer.size_bytes} bytes is not accepted"

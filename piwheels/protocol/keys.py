@@ -114,7 +114,8 @@ class KeyStore:
                 raise ConfigError(f"this is the key of {known.role} {known.name} already")
         path = self._entry(role, name)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.parent.mkdir(exist_ok=True)
             path.write_text(f"{public}\n")
             os.utime(path.parent)
         except OSError as error:

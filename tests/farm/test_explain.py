@@ -1,0 +1,190 @@
+"""Every state that a wheel that is not there, or is, can be in; each brought about for real."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from piwheels.db import catalog, jobs, views
+from piwheels.db.database import Database
+from piwheels.farm.explain import explanations
+from piwheels.model import Job, Outcome, ProjectStatus
+from piwheels.protocol.messages import Explanation
+from tests.db.world import RULES, TARGETS, a_build, a_file, a_release, build
+
+CP39, CP311 = TARGETS[0].name, TARGETS[1].name
+
+
+class Farm:
+    """A farm with two targets, and the question."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self.served = {CP39, CP311}
+        self.paused = False
+
+    async def release(self, version: str = "1.0", **facts: object) -> None:
+        await catalog.add_project(self.db, "demo", "Demo")
+        with_sdist = bool(facts.pop("with_sdist", True))
+        release = a_release("demo", version, with_sdist=with_sdist, **facts)
+        await catalog.add_releases(self.db, [release], RULES)
+
+    async def claim(self, target: str = CP39) -> Job:
+        job = await jobs.claim(self.db, "pi4-kitchen", [target])
+        assert job is not None
+        return job
+
+    async def fail(self, later: timedelta | None = None) -> None:
+        outcome = Outcome.FAILED if later is None else Outcome.FETCH_FAILED
+        ended = a_build(await self.claim(), "pi4-kitchen", outcome)
+        assert await jobs.settle(self.db, ended, [], RULES, later)
+
+    async def explain(
+        self, target: str | None = CP39, version: str | None = None
+    ) -> tuple[Explanation, ...]:
+        versions = None if version is None else [version]
+        targets = None if target is None else [target]
+        return explanations(
+            "demo",
+            await views.project_facts(self.db, "demo", versions, targets),
+            asked_version=version,
+            asked_target=target,
+            served=frozenset(self.served),
+            paused=self.paused,
+            now=datetime.now(UTC),
+        )
+
+    async def says(self, state: str, *words: str, target: str = CP39) -> None:
+        """The one answer has this state, and these words in one line."""
+        (answer,) = await self.explain(target)
+        assert answer.state == state
+        assert "\n" not in answer.text
+        for word in words:
+            assert word in answer.text
+
+
+@pytest.fixture
+async def farm(database: Database) -> Farm:
+    for target in TARGETS[:2]:
+        await catalog.add_target(database, target, RULES)
+    await catalog.converge(database)
+    return Farm(database)
+
+
+async def test_a_project_that_nobody_added(farm: Farm) -> None:
+    await farm.says("unknown", "piw add demo")
+
+
+async def test_a_project_without_releases(farm: Farm) -> None:
+    await catalog.add_project(farm.db, "demo", "Demo")
+    await farm.says("no-release", "as they appear upstream")
+    (answer,) = await farm.explain(version="5.0")
+    assert (answer.state, "piw add demo==5.0" in answer.text) == ("unknown-release", True)
+
+
+async def test_a_target_that_the_farm_has_not(farm: Farm) -> None:
+    await farm.release()
+    await farm.says("unknown-target", "no target cp27", target="cp27")
+
+
+async def test_a_queued_job_says_its_place(farm: Farm) -> None:
+    await farm.release()
+    await farm.says("queued", "number 1")
+
+
+async def test_a_job_that_no_builder_serves(farm: Farm) -> None:
+    await farm.release()
+    farm.served.clear()
+    await farm.says("unserved", "no connected builder")
+
+
+async def test_a_paused_farm(farm: Farm) -> None:
+    await farm.release()
+    farm.paused = True
+    await farm.says("paused", "piw resume")
+
+
+async def test_a_later_target_waits_for_the_first(farm: Farm) -> None:
+    await farm.release()
+    await farm.says("waiting", "earlier target first", target=CP311)
+
+
+async def test_a_build_in_hand_says_who_has_it(farm: Farm) -> None:
+    await farm.release()
+    job = await farm.claim()
+    await farm.says("building", "pi4-kitchen", f"piw log {job.build} -f")
+
+
+async def test_a_failure_that_passes_says_when_it_is_tried_again(farm: Farm) -> None:
+    await farm.release()
+    await farm.fail(timedelta(minutes=30, seconds=30))
+    await farm.says("deferred", "fetch-failed (it broke)", "tried again in 30 minutes")
+
+
+async def test_a_final_failure_says_its_reason_and_the_way_out(farm: Farm) -> None:
+    await farm.release()
+    await farm.fail()
+    await farm.says("failed", "it broke", "piw log", f"piw retry demo==1.0 {CP39}")
+    await jobs.retry(farm.db, "demo")
+    await farm.says("queued", "it broke")
+
+
+async def test_a_wheel_that_is_there(farm: Farm) -> None:
+    await farm.release()
+    job = await farm.claim()
+    await build(farm.db, job, "pi4-kitchen", a_file(job, "py3-none-any"))
+    await farm.says("covered", "py3-none-any.whl is published")
+    await farm.says("covered", "py3-none-any.whl is published", target=CP311)
+
+
+async def test_a_wheel_that_is_to_be_built_again(farm: Farm) -> None:
+    await farm.release()
+    job = await farm.claim()
+    await build(farm.db, job, "pi4-kitchen", a_file(job, "py3-none-any"))
+    await jobs.retry(farm.db, "demo", built=True)
+    await farm.says("queued", "a new one was asked for")
+
+
+async def test_a_python_that_the_release_excludes(farm: Farm) -> None:
+    await farm.release(requires_python=">=3.10")
+    await farm.says("excluded", ">=3.10")
+
+
+async def test_a_release_without_an_sdist(farm: Farm) -> None:
+    await farm.release(with_sdist=False)
+    await farm.says("no-sdist", "if one appears")
+
+
+async def test_a_skipped_release_project_and_target(farm: Farm) -> None:
+    await farm.release()
+    await catalog.skip_release(farm.db, "demo", "1.0", "broken")
+    await farm.says("skipped", "broken", "piw skip demo==1.0 --lift")
+    await catalog.skip_project(farm.db, "demo", "opted out")
+    await farm.says("skipped", "opted out", "piw skip demo --lift")
+    await catalog.skip_project(farm.db, "demo", None)
+    await catalog.skip_release(farm.db, "demo", "1.0", None)
+    await catalog.skip_target(farm.db, CP39, "out of use")
+    await catalog.converge(farm.db)
+    await farm.says("target-skipped", "out of use", f"--target {CP39} --lift")
+
+
+async def test_a_quarantined_project(farm: Farm) -> None:
+    await farm.release()
+    await catalog.set_project_status(farm.db, "demo", ProjectStatus.QUARANTINED, "malware")
+    await farm.says("quarantined", "malware")
+
+
+async def test_a_yank_is_told_beside_the_state(farm: Farm) -> None:
+    await farm.release(yanked="too slow")
+    await farm.says("queued", "yanked upstream: too slow")
+
+
+async def test_without_a_version_the_newest_is_meant_and_every_target_answered(
+    farm: Farm,
+) -> None:
+    await farm.release("1.9")
+    await farm.release("1.10")
+    answers = await farm.explain(None)
+    assert [(answer.version, answer.target) for answer in answers] == [
+        ("1.10", CP39),
+        ("1.10", CP311),
+    ]

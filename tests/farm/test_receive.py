@@ -1,0 +1,303 @@
+"""Files taken in from builders, over real sockets, into a real tree and database."""
+
+import asyncio
+import hashlib
+import zipfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from piwheels.db.database import Database
+from piwheels.farm.publishing import Publisher
+from piwheels.farm.receive import Received, Receiver
+from piwheels.model import Job, Outcome
+from piwheels.protocol import messages as m
+from piwheels.protocol.channels import Dealer, Gate, Router
+from piwheels.protocol.keys import KeyStore, Role
+from piwheels.webroot import Webroot
+from tests.db.world import BEGAN, TARGETS, sdist
+from tests.wheel.making import (
+    EM_X86_64,
+    elf,
+    make_wheel,
+    wheel_members,
+    with_record,
+    write_zip,
+)
+
+TARGET = TARGETS[1]
+JOB = Job(
+    build=7, project="demo", version="1.0", target=TARGET.name, sdist=sdist("demo", "1.0"),
+    released_at=BEGAN,
+)  # fmt: skip
+
+
+@dataclass
+class Intake:
+    """A master's receiver, and the address that builders send to."""
+
+    receiver: Receiver
+    keys: KeyStore
+    address: str
+
+    @property
+    def tree(self) -> set[str]:
+        root = self.receiver.publisher.webroot.root
+        return {path.name for path in root.rglob("*") if path.is_file()}
+
+    async def expect(self, *offers: m.FileOffer, label: str = "pi1") -> None:
+        built = m.Built(build=JOB.build, outcome=Outcome.BUILT, duration_s=1.0, files=offers)
+        await self.receiver.expect(label, JOB, built, TARGET)
+
+    async def result(self) -> Received:
+        async with asyncio.timeout(10):
+            received = await self.receiver.results.get()
+        assert received.reason.isprintable(), "a reason is one line, whatever the wheel holds"
+        assert bool(received.reason) == (received.outcome is not Outcome.BUILT)
+        return received
+
+    async def take(self, wheel: Path, **claims: object) -> Received:
+        """Have a wheel announced, sent and judged."""
+        offer = offer_of(wheel, **claims)
+        await self.expect(offer)
+        async with Sender(self, wheel, offer) as sender:
+            await sender.send_all()
+            return await self.result()
+
+
+def offer_of(wheel: Path, **claims: object) -> m.FileOffer:
+    content = wheel.read_bytes()
+    facts: dict[str, object] = {
+        "filename": wheel.name,
+        "size_bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    return m.FileOffer(**(facts | claims))  # type: ignore[arg-type]
+
+
+class Sender:
+    """A builder's end of the file socket."""
+
+    def __init__(self, intake: Intake, wheel: Path, offer: m.FileOffer, name: str = "pi1") -> None:
+        self.content = wheel.read_bytes()
+        self.offer = offer
+        self.dealer: Dealer[m.ToSender, m.FromSender] = Dealer(
+            m.ToSender,
+            intake.address,
+            key=intake.keys.require(name),
+            server_key=intake.keys.require("master").public,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self.dealer.send(
+            m.Offer(build=7, filename=self.offer.filename, size_bytes=self.offer.size_bytes)
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.dealer.close()
+
+    async def next(self) -> m.ToSender:
+        return await self.dealer.receive(10)
+
+    async def send(self, fetch: m.Fetch) -> None:
+        piece = self.content[fetch.offset : fetch.offset + fetch.length]
+        chunk = m.Chunk(build=7, filename=self.offer.filename, offset=fetch.offset)
+        await self.dealer.send(chunk, piece)
+
+    async def send_all(self) -> m.ToSender:
+        """Answer every Fetch; gives what ended it."""
+        while isinstance(message := await self.next(), m.Fetch):
+            await self.send(message)
+        return message
+
+
+@pytest.fixture
+async def intake(database: Database, tmp_path: Path) -> AsyncIterator[Intake]:
+    keys = KeyStore(tmp_path / "keys")
+    keys.make("master")
+    for name in ("pi1", "pi2"):
+        keys.allow(Role.BUILDER, name, keys.ensure(name).public)
+    async with Gate(lambda role, key: keys.name_of(Role(role), key) is not None) as gate:
+        gate.guard(Role.BUILDER)
+        router: Router[m.FromSender, m.ToSender] = Router(
+            m.FromSender, lambda reason: m.Refused(reason=reason)
+        )
+        address = router.bind("tcp://127.0.0.1:*", key=keys.require("master"), domain=Role.BUILDER)
+        publisher = Publisher(database, Webroot(tmp_path / "www"))
+        receiver = Receiver(router, keys, publisher, tmp_path / "spool")
+        task = asyncio.create_task(receiver.run())
+        yield Intake(receiver, keys, address)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        router.close()
+
+
+async def test_a_sound_wheel_is_in_the_tree_with_its_metadata(
+    intake: Intake, tmp_path: Path
+) -> None:
+    wheel = make_wheel(tmp_path, files={"demo.py": b"x" * 2_000_000})
+    received = await intake.take(wheel, dependencies=("libc6", "$(reboot)"))
+    assert received.outcome is Outcome.BUILT
+    (file,) = received.files
+    assert file.filename == wheel.name
+    assert file.dependencies == ("libc6",), "what is no Debian package is dropped"
+    assert intake.tree == {wheel.name, f"{wheel.name}.metadata"}
+    assert not list(intake.receiver.spool.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ({"name": "other"}, "other"),
+        ({"version": "2.0"}, "2.0"),
+        ({"tags": "cp39-cp39-linux_aarch64"}, "cp39"),
+        ({"tags": "cp311-cp311-linux_armv7l"}, "armv7l"),
+        ({"requires_python": ">=3.12"}, "3.12"),
+        (
+            {"tags": "cp311-cp311-linux_aarch64", "files": {"demo/c.so": elf(EM_X86_64)}},
+            "demo/c.so is made for x86_64",
+        ),
+    ],
+)
+async def test_another_wheel_than_the_jobs_is_refused(
+    intake: Intake, tmp_path: Path, made: dict[str, Any], said: str
+) -> None:
+    received = await intake.take(make_wheel(tmp_path, **made))
+    assert received.outcome is Outcome.REFUSED
+    assert said in received.reason
+    assert "\n" not in received.reason
+    assert intake.tree == set()
+    assert not list(intake.receiver.spool.iterdir())
+
+
+async def test_other_bytes_than_announced_are_refused(intake: Intake, tmp_path: Path) -> None:
+    received = await intake.take(make_wheel(tmp_path), sha256="0" * 64)
+    assert (received.outcome, "sha256" in received.reason) == (Outcome.REFUSED, True)
+    assert intake.tree == set()
+
+
+async def test_a_member_that_leaves_the_tree_is_refused(intake: Intake, tmp_path: Path) -> None:
+    members = with_record({"../../etc/cron.d/evil": b"x", **wheel_members()})
+    wheel = write_zip(tmp_path / "demo-1.0-py3-none-any.whl", members)
+    received = await intake.take(wheel)
+    assert (received.outcome, "evil" in received.reason) == (Outcome.REFUSED, True)
+
+
+async def test_a_record_of_other_contents_is_refused(intake: Intake, tmp_path: Path) -> None:
+    members = {**wheel_members(), "demo/__init__.py": b"something else"}
+    wheel = write_zip(tmp_path / "demo-1.0-py3-none-any.whl", members)
+    received = await intake.take(wheel)
+    assert (received.outcome, "RECORD" in received.reason) == (Outcome.REFUSED, True)
+
+
+async def test_a_reason_is_one_line_whatever_the_wheel_is_called_within(
+    intake: Intake, tmp_path: Path
+) -> None:
+    name = "demo/\x1b[2J\nBuilt.\N{RIGHT-TO-LEFT OVERRIDE}py"
+    members = {**wheel_members(), name: b"not in RECORD"}
+    received = await intake.take(write_zip(tmp_path / "demo-1.0-py3-none-any.whl", members))
+    assert received.outcome is Outcome.REFUSED
+    assert "Built." in received.reason
+
+
+@pytest.mark.parametrize(
+    "offers",
+    [
+        (),
+        2 * (m.FileOffer(filename="demo-1.0-py3-none-any.whl", size_bytes=1, sha256=""),),
+        (m.FileOffer(filename="../demo-1.0-py3-none-any.whl", size_bytes=1, sha256=""),),
+        (m.FileOffer(filename="demo.exe", size_bytes=1, sha256=""),),
+        (m.FileOffer(filename="demo\n\x1b[2J.exe", size_bytes=1, sha256=""),),
+        (m.FileOffer(filename="de\nmo-1.0-py3-none-any.whl", size_bytes=1, sha256=""),),
+        (m.FileOffer(filename="demo-1.0-py3-none-any\n.whl", size_bytes=1, sha256=""),),
+        (m.FileOffer(filename="demo-1.0-py3-none-any.whl", size_bytes=1 << 50, sha256=""),),
+        (m.FileOffer(filename="demo-1.0-py3-none-any.whl", size_bytes=0, sha256=""),),
+    ],
+)  # fmt: skip
+async def test_what_is_not_one_wheel_is_not_even_fetched(
+    intake: Intake, offers: tuple[m.FileOffer, ...]
+) -> None:
+    await intake.expect(*offers)
+    assert (await intake.result()).outcome is Outcome.REFUSED
+
+
+async def test_a_cut_upload_goes_on_where_it_stopped(intake: Intake, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, files={"demo.bin": bytes(range(256)) * 20_000})
+    wheel = write_stored(wheel)
+    offer = offer_of(wheel)
+    await intake.expect(offer)
+    async with Sender(intake, wheel, offer) as first:
+        fetch = await first.next()
+        assert isinstance(fetch, m.Fetch)
+        assert fetch.offset == 0
+        await first.send(fetch)
+        part = intake.receiver.spool / "7" / "wheel.part"
+        async with asyncio.timeout(10):
+            while not part.exists() or part.stat().st_size == 0:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    async with Sender(intake, wheel, offer) as second:
+        fetch = await second.next()
+        assert isinstance(fetch, m.Fetch)
+        assert fetch.offset > 0
+        await second.send(fetch)
+        await second.send_all()
+    assert (await intake.result()).outcome is Outcome.BUILT
+
+
+def write_stored(wheel: Path) -> Path:
+    """The wheel again, not packed, so that it is of many pieces."""
+    with zipfile.ZipFile(wheel) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name, (2024, 5, 17, 12, 0, 0)), content)
+    return wheel
+
+
+async def test_nobody_sends_a_file_of_anothers_build(intake: Intake, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path)
+    offer = offer_of(wheel)
+    await intake.expect(offer, label="pi1")
+    async with Sender(intake, wheel, offer, name="pi2") as stranger:
+        assert await stranger.next() == m.Fetched(build=7, filename=wheel.name, note="not expected")
+    assert intake.receiver.results.empty()
+
+
+async def test_a_piece_that_was_not_asked_for_is_refused(intake: Intake, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path)
+    offer = offer_of(wheel)
+    await intake.expect(offer)
+    async with Sender(intake, wheel, offer) as sender:
+        fetch = await sender.next()
+        assert isinstance(fetch, m.Fetch)
+        chunk = m.Chunk(build=7, filename=wheel.name, offset=fetch.offset + 1)
+        await sender.dealer.send(chunk, b"x")
+        assert isinstance(await sender.next(), m.Refused)
+        await sender.send(fetch)
+        await sender.send_all()
+    assert (await intake.result()).outcome is Outcome.BUILT
+
+
+async def test_a_rebuild_with_other_bytes_gets_a_build_number(
+    intake: Intake, tmp_path: Path
+) -> None:
+    first = await intake.take(make_wheel(tmp_path, files={"demo.py": b"x = 1\n"}))
+    second = await intake.take(make_wheel(tmp_path, files={"demo.py": b"x = 2\n"}))
+    third = await intake.take(make_wheel(tmp_path, files={"demo.py": b"x = 1\n"}))
+    names = [received.files[0].filename for received in (first, second, third)]
+    assert names == [
+        "demo-1.0-py3-none-any.whl",
+        "demo-1.0-1-py3-none-any.whl",
+        "demo-1.0-py3-none-any.whl",
+    ]
+
+
+async def test_parts_of_builds_that_nobody_has_are_tidied_away(intake: Intake) -> None:
+    for name in ("7", "8", "rubbish"):
+        (intake.receiver.spool / name).mkdir(parents=True)
+    intake.receiver.tidy({8})
+    assert [folder.name for folder in intake.receiver.spool.iterdir()] == ["8"]

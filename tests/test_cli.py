@@ -1,0 +1,334 @@
+"""The command line as a shell sees it: help, exit codes, configuration, keys and completion."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from piwheels.cli import cli
+from tests.needs import needs, program
+
+FOREIGN = ("psycopg", "textual", "zmq", "httpx", "jinja2")
+_TELL_IMPORTS = """
+import sys
+from piwheels.cli import main
+try:
+    main()
+finally:
+    print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+_TOML = """
+[master]
+control = "ipc://nobody.sock"
+keys = "master-keys"
+spool = "spool"
+[webroot]
+root = "www"
+[builder]
+keys = "builder-keys"
+work = "work"
+"""
+
+Done = subprocess.CompletedProcess[str]
+Piw = Callable[..., Done]
+
+
+def verbs(group: click.Group = cli, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every verb, those of groups included."""
+    yield above
+    for name, command in sorted(group.commands.items()):
+        if isinstance(command, click.Group):
+            yield from verbs(command, (*above, name))
+        else:
+            yield (*above, name)
+
+
+@pytest.fixture
+def piw(tmp_path: Path) -> Piw:
+    """Runs the command in a folder of its own, whose piwheels.toml keeps it there."""
+    (tmp_path / "piwheels.toml").write_text(_TOML)
+    program = Path(sys.executable).with_name("piw")
+    ours = {name: text for name, text in os.environ.items() if not name.startswith("PIWHEELS_")}
+
+    def run(*arguments: str, answer: str = "", **environ: str) -> Done:
+        done = subprocess.run(
+            [program, *arguments],
+            cwd=tmp_path,
+            env={**ours, "HOME": str(tmp_path), **environ},
+            input=answer,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert "Traceback" not in done.stdout + done.stderr
+        return done
+
+    return run
+
+
+# --- help ---
+
+
+@pytest.mark.parametrize("verb", [*verbs()], ids=" ".join)
+def test_every_verb_has_help_that_imports_no_library_of_a_room(verb: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _TELL_IMPORTS, *verb, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("Usage: ")
+    assert not set(FOREIGN) & set(done.stderr.split())
+
+
+def test_every_verb_says_what_it_does_and_every_option_what_it_is_for() -> None:
+    silent = []
+    for path in verbs():
+        command: click.Command = cli
+        for name in path:
+            assert isinstance(command, click.Group)
+            command = command.commands[name]
+        silent += [] if command.help else [path]
+        silent += [
+            (*path, parameter.name or "")
+            for parameter in command.params
+            if isinstance(parameter, click.Option) and not parameter.help
+        ]
+    # What these mean is in their names.
+    told = {"host", "port", "server_name", "access_log", "reason"}
+    assert [path for path in silent if path[-1] not in told] == []
+
+
+def test_the_version_is_told(piw: Piw) -> None:
+    done = piw("--version")
+    assert (done.returncode, done.stdout.split()[0]) == (0, "piw,")
+
+
+# --- what is typed wrong ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["frobnicate"], "No such command 'frobnicate'"),
+        (["status", "--frobnicate"], "No such option '--frobnicate'"),
+        (["key", "frobnicate"], "No such command 'frobnicate'"),
+        (["config", "extra"], "unexpected extra argument"),
+        (["log"], "Missing argument 'BUILD'"),
+        (["log", "zero"], "'zero' is not a valid integer"),
+        (["log", "0"], "0 is not in the range"),
+        (["up", "x", "--latest", "0"], "0 is not in the range"),
+        (["up", "x", "--latest", "2", "--all"], "exclude each other"),
+        (["up", "x", "--port", "65536"], "65536 is not in the range"),
+        (["add"], "name a PROJECT"),
+        (["skip"], "name a PROJECT[==VERSION] or a --target"),
+        (["import", "nothing.whl"], "'nothing.whl' does not exist"),
+        (["serve", "piwheels.toml"], "is a file"),
+        (["deploy", "nginx", "--port", "0"], "0 is not in the range"),
+        (["deploy", "systemd", "--role", "cook"], "'cook' is not one of"),
+        (["completion", "tcsh"], "'tcsh' is not one of"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_makes_no_sense_is_told_below_the_usage_and_exits_2(
+    piw: Piw, arguments: list[str], said: str
+) -> None:
+    done = piw(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Usage: piw ")
+    assert said in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a b",
+        "a>=1",
+        "a==1.*",
+        "a==1,==2",
+        "a===one",
+        "a @ http://example.org/a.tar.gz",
+        'a==1; python_version < "3"',
+        "a[extra]",
+        "../a",
+        "a\x1b[31m",
+        "\udcff",
+    ],
+)
+def test_what_is_no_release_is_never_taken_for_one(piw: Piw, text: str) -> None:
+    done = piw("explain", text)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.isprintable()
+
+
+@pytest.mark.parametrize("verb", [["remove", "--yes"], ["skip", "--lift"], ["retry"]])
+def test_no_verb_takes_an_address_for_the_name_before_it(piw: Piw, verb: list[str]) -> None:
+    done = piw(*verb, "a @ http://example.org/a.tar.gz")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "says more than PROJECT" in done.stderr
+
+
+def test_nobody_who_reads_the_output_is_no_error_to_report(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [Path(sys.executable).with_name("piw"), "--help"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+# --- piw config ---
+
+
+def test_each_setting_has_its_value_and_where_that_came_from(piw: Piw, tmp_path: Path) -> None:
+    done = piw("config", "--json", PIWHEELS_BUILDER_TIMEOUT_S="60", PIWHEELS_BUILDER_PYTHON="a,b")
+    settings = json.loads(done.stdout)
+    assert settings["webroot.root"] == {"value": str(tmp_path / "www"), "origin": "piwheels.toml"}
+    assert settings["builder.timeout_s"] == {"value": 60, "origin": "PIWHEELS_BUILDER_TIMEOUT_S"}
+    assert settings["builder.python"]["value"] == ["a", "b"]
+    assert settings["master.max_attempts"]["origin"] == "default"
+
+
+def test_the_configuration_is_printed_for_readers_with_the_same_keys(piw: Piw) -> None:
+    lines = piw("config").stdout.splitlines()
+    keys = [line.partition(" ")[0] for line in lines]
+    assert keys == list(json.loads(piw("config", "--json").stdout))
+    assert all(line.isprintable() and "  # " in line for line in lines)
+
+
+def test_a_file_that_is_named_is_taken_instead_of_the_nearest(piw: Piw, tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text("[master]\nmax_attempts = 7\n")
+    for done in (
+        piw("config", "--json", "--config", "other.toml"),
+        piw("config", "--json", PIWHEELS_CONFIG="other.toml"),
+    ):
+        found = json.loads(done.stdout)["master.max_attempts"]
+        assert found == {"value": 7, "origin": "other.toml"}
+
+
+# --- piw key ---
+
+
+def test_a_builder_is_let_in_and_turned_away(piw: Piw, tmp_path: Path) -> None:
+    public = piw("key", "new").stdout.strip()
+    assert len(bytes.fromhex(public)) == 32
+    allowed = piw("key", "allow", "pi1", public)
+    assert allowed.returncode == 0
+    listed = json.loads(piw("key", "list", "--json").stdout)
+    assert [(item["role"], item["name"]) for item in listed] == [
+        ("master", "master"),
+        ("builder", "pi1"),
+    ]
+    assert listed[0]["public"] in allowed.stdout, "the builder has to know the master's key"
+    assert listed[1]["public"] == public
+    assert public in piw("key", "list").stdout
+    assert piw("key", "revoke", "pi1", "--yes").returncode == 0
+    assert public not in piw("key", "list").stdout
+
+
+def test_a_console_is_let_in_as_an_operator(piw: Piw) -> None:
+    assert piw("key", "allow", "desk", "ab" * 32, "--operator").returncode == 0
+    listed = json.loads(piw("key", "list", "--json").stdout)
+    assert {"role": "operator", "name": "desk", "public": "ab" * 32} in listed
+
+
+def test_secrets_are_their_owners_alone_and_are_never_printed(piw: Piw, tmp_path: Path) -> None:
+    printed = piw("key", "new").stdout + piw("key", "allow", "pi1", "ab" * 32).stdout
+    printed += piw("key", "list").stdout + piw("key", "list", "--json").stdout
+    secrets = list(tmp_path.rglob("*.secret"))
+    assert {path.parent.name for path in secrets} == {"builder-keys", "master-keys"}
+    for path in secrets:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        secret = path.read_text().splitlines()[1].partition(" = ")[2].strip('"')
+        assert len(secret) == 64
+        assert secret not in printed
+
+
+def test_a_key_is_never_overwritten(piw: Piw, tmp_path: Path) -> None:
+    piw("key", "new")
+    (path,) = tmp_path.rglob("*.secret")
+    before = path.read_bytes()
+    done = piw("key", "new")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert str(path) in done.stderr
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [("y\n", 0, 0), ("n\n", 130, 1), ("", 130, 1)])
+def test_revoking_asks_first(piw: Piw, answer: str, code: int, left: int) -> None:
+    piw("key", "allow", "pi1", "ab" * 32)
+    assert piw("key", "revoke", "pi1", answer=answer).returncode == code
+    assert piw("key", "list").stdout.count("ab" * 32) == left
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["new", "../outside"],
+        ["allow", "../outside", "ab" * 32],
+        ["allow", "pi1", "no key"],
+        ["revoke", "nobody", "--yes"],
+    ],
+    ids=" ".join,
+)
+def test_a_bad_name_or_key_is_one_line_and_leaves_nothing(
+    piw: Piw, tmp_path: Path, arguments: list[str]
+) -> None:
+    done = piw("key", *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["piwheels.toml"]
+
+
+# --- completion ---
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_completion_script_is_printed(piw: Piw, shell: str) -> None:
+    done = piw("completion", shell)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"_PIW_COMPLETE={shell}_complete" in done.stdout
+
+
+@needs("bash")
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("exp", ["explain"]),
+        ("key re", ["revoke"]),
+        ("deploy ", ["apache", "caddy", "nginx", "systemd"]),
+        ("completion z", ["zsh"]),
+        ("remove --s", ["--skip"]),
+    ],
+)
+def test_bash_completes_verbs_and_options(typed: str, offered: list[str]) -> None:
+    script = f"""
+        eval "$(piw completion bash)"
+        COMP_WORDS=(piw {typed}{"''" if typed.endswith(" ") else ""})
+        COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+        _piw_completion piw
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        [program("bash"), "--norc", "-c", script],
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert sorted(done.stdout.split()) == offered
