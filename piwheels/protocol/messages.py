@@ -52,6 +52,7 @@ class Hello(Message, frozen=True, kw_only=True):
     os: str
     host: HostState
     sandboxed: bool = True
+    limit_s: float = 0.0  # it ends a build after so long
     busy: int | None = None  # the build that it has in hand
 
 
@@ -238,7 +239,7 @@ class Resume(Message, frozen=True, kw_only=True):
 class Order(StrEnum):
     """What can be asked of a builder."""
 
-    SLEEP = "sleep"  # take no more jobs until woken
+    SLEEP = "sleep"  # take no more jobs until woken; `at_once` drops the build in hand too
     WAKE = "wake"
     SKIP = "skip"  # drop the build in hand; it goes back for later
     DRAIN = "drain"  # end after the build in hand
@@ -246,10 +247,16 @@ class Order(StrEnum):
 
 
 class OrderBuilders(Message, frozen=True, kw_only=True):
-    """Give an order to the builders of these labels."""
+    """Give an order to the builders of these labels.
+
+    With `rolling` (of drains), only so many are drained at a time: the next when one has left
+    and come back, or has left for good.
+    """
 
     order: Order
     builders: tuple[str, ...]
+    at_once: bool = False
+    rolling: int = 0
 
 
 class Quit(Message, frozen=True, kw_only=True):
@@ -298,6 +305,33 @@ class Retry(Message, frozen=True, kw_only=True):
     version: str | None = None
     target: str | None = None
     built: bool = False
+
+
+class Prioritise(Message, frozen=True, kw_only=True):
+    """Let the jobs of a project, or of one release, be due earlier by so many seconds.
+
+    A negative `by_s` is later; 0 is when they were queued.
+    """
+
+    project: str
+    version: str | None = None
+    by_s: float
+
+
+class ListBuilds(Message, frozen=True, kw_only=True):
+    """The builds that ended last, the newest first."""
+
+    limit: int = 200
+    project: str | None = None
+    failed: bool = False  # only those without a wheel
+    slower_than_s: float = 0.0
+
+
+class ListEvents(Message, frozen=True, kw_only=True):
+    """What happened last, the newest first; `before` is an event's number."""
+
+    limit: int = 200
+    before: int | None = None
 
 
 class Explain(Message, frozen=True, kw_only=True):
@@ -349,6 +383,9 @@ Body = (
     | Skip
     | Rebuild
     | Retry
+    | Prioritise
+    | ListBuilds
+    | ListEvents
     | Explain
     | Report
     | Import
@@ -357,12 +394,23 @@ Body = (
 
 
 class Command(Message, frozen=True, kw_only=True):
-    """A request on the control socket; replies carry its number."""
+    """A request on the control socket; replies carry its number.
+
+    `identity` names a command for good: one that comes a second time under the same identity
+    (an answer was lost, say) is not carried out again. A `read_only` asker is refused all
+    that would change something.
+    """
 
     number: int
     protocol: int = PROTOCOL
     operator: str = ""  # login and host, for the event list
+    identity: str = ""
+    read_only: bool = False
     body: Body
+
+
+class Accepted(Message, frozen=True, kw_only=True):
+    """A command that changes something has arrived and is being carried out."""
 
 
 class Applied(Message, frozen=True, kw_only=True):
@@ -378,11 +426,27 @@ class Problem(Message, frozen=True, kw_only=True):
     reason: str
 
 
+class BuilderState(StrEnum):
+    """What a builder is doing, as operators see it."""
+
+    IDLE = "idle"  # nothing is queued for its targets
+    PAUSED = "paused"  # idle because the farm is paused
+    BUILDING = "building"
+    UPLOADING = "uploading"
+    CLEANING = "cleaning"  # its build is settled, and it has not asked for another yet
+    DRAINING = "draining"  # ends after the build in hand
+    ASLEEP = "asleep"
+    STUCK = "stuck"  # building for longer than such a build is expected to take
+    SILENT = "silent"  # not heard for half a minute
+    LOST = "lost"  # not heard for so long that its job went to another
+    QUARANTINED = "quarantined"  # failed of itself again and again; gets no jobs until woken
+
+
 class BuilderView(Message, frozen=True, kw_only=True):
     """A builder as the master sees it."""
 
     label: str
-    state: str  # see farm.sessions.State
+    state: str  # see BuilderState
     reason: str = ""
     targets: tuple[str, ...] = ()
     platform: str = ""
@@ -396,27 +460,61 @@ class BuilderView(Message, frozen=True, kw_only=True):
     target: str = ""
     phase: str = ""
     phase_s: float = 0.0
+    build_s: float = 0.0  # since the job was handed out
+    expected_s: float = 0.0  # a build in hand for longer is stuck; 0 where nothing is expected
+    limit_s: float = 0.0  # the builder ends a build after so long; 0 where it did not say
     silent_s: float = 0.0
     built: int = 0  # since the master started
     failed: int = 0
+    built_last_hour: int = 0
+    failed_last_hour: int = 0
     host: HostState = HostState()
+    loads: tuple[float, ...] = ()  # of the last minutes, oldest first; in a Snapshot only
 
 
 class QueueView(Message, frozen=True, kw_only=True):
     """What waits for a target."""
 
     target: str
+    abi: str = ""
+    platform: str = ""  # "trixie aarch64"
     pending: int
     claimed: int
     deferred: int
+    built_last_hour: int = 0
     oldest_s: float | None = None  # how long the oldest pending job has waited
     served: bool = False  # a builder that serves it is there
+
+
+class DownloadCount(Message, frozen=True, kw_only=True):
+    """How often something (a project, an architecture, ...) was downloaded."""
+
+    name: str
+    count: int
+
+
+class Downloads(Message, frozen=True, kw_only=True):
+    """What the access log tells; days are those of UTC."""
+
+    connected: bool = False  # an access log is being read
+    total: int = 0
+    today: int = 0
+    last_30_days: int = 0
+    record_day: int = 0  # the most downloads of one day
+    record_date: str = ""  # that day, "2026-11-23"
+    rate_per_s: float = 0.0  # over the last seconds
+    per_minute: tuple[int, ...] = ()  # of the last 60 whole minutes, oldest first
+    top: tuple[DownloadCount, ...] = ()  # projects, today
+    architectures: tuple[DownloadCount, ...] = ()  # today, as are the next two
+    pythons: tuple[DownloadCount, ...] = ()
+    installers: tuple[DownloadCount, ...] = ()
 
 
 class StatusReply(Message, frozen=True, kw_only=True):
     """The farm at a glance."""
 
     version: str
+    instance: str = ""  # another for each start of a master
     uptime_s: float
     paused: bool
     builders: tuple[BuilderView, ...]
@@ -431,6 +529,8 @@ class StatusReply(Message, frozen=True, kw_only=True):
     database_bytes: int
     host: HostState
     upstream: str = ""  # what the follower last said
+    upstream_lag_s: float | None = None  # since the upstream was last read to its end
+    downloads: Downloads = Downloads()
 
 
 class Added(Message, frozen=True, kw_only=True):
@@ -503,12 +603,6 @@ class ImportFetch(Message, frozen=True, kw_only=True):
     length: int
 
 
-class Snapshot(Message, frozen=True, kw_only=True):
-    """All that is true now; Events change it from here."""
-
-    status: StatusReply
-
-
 class BuilderChanged(Message, frozen=True, kw_only=True):
     """A builder is another than before."""
 
@@ -547,17 +641,47 @@ class JobEnded(Message, frozen=True, kw_only=True):
 
 
 class Happened(Message, frozen=True, kw_only=True):
-    """Somebody did something, or the farm did of itself."""
+    """Somebody did something, or tried to, or the farm did of itself."""
 
+    event: int = 0  # its number in the list; 0 for one that is not kept
     at: datetime
-    who: str
-    what: str
+    who: str  # login and host, or "master"
+    what: str  # one line
+    outcome: str = ""  # "applied", or "refused: why"; "" for what the farm did of itself
 
 
-Event = BuilderChanged | BuilderGone | JobStarted | JobEnded | Happened
+class Pulse(Message, frozen=True, kw_only=True):
+    """The farm at a glance once more, without its builders; sent when something of it changed."""
+
+    status: StatusReply
+
+
+Event = BuilderChanged | BuilderGone | JobStarted | JobEnded | Happened | Pulse
+
+
+class Snapshot(Message, frozen=True, kw_only=True):
+    """All that is true now; Events change it from here."""
+
+    status: StatusReply
+    builds: tuple[JobEnded, ...] = ()  # that ended last, the newest first
+    events: tuple[Happened, ...] = ()  # the newest first
+
+
+class BuildsReply(Message, frozen=True, kw_only=True):
+    """The answer to ListBuilds."""
+
+    builds: tuple[JobEnded, ...]
+
+
+class EventsReply(Message, frozen=True, kw_only=True):
+    """The answer to ListEvents."""
+
+    events: tuple[Happened, ...]
+
 
 ReplyBody = (
-    Applied
+    Accepted
+    | Applied
     | Problem
     | StatusReply
     | AddReply
@@ -566,6 +690,8 @@ ReplyBody = (
     | LogPiece
     | ImportFetch
     | Snapshot
+    | BuildsReply
+    | EventsReply
     | Event
 )
 
