@@ -18,12 +18,14 @@ from piwheels.protocol.channels import Envelope, Peer, Router
 from piwheels.protocol.messages import (
     CHUNK_BYTES,
     PROTOCOL,
+    Batch,
     Body,
     Command,
     FollowLog,
     LogPiece,
     Problem,
     Renew,
+    Renewed,
     Reply,
     ReplyBody,
     Snapshot,
@@ -37,6 +39,7 @@ log = logging.getLogger(__name__)
 LEASE_S = 60.0
 _LOG_POLL_S = 0.25
 _BATCH_S = 0.1
+_BATCH_EVENTS = 1000  # far below the largest message
 
 Stream = tuple[bytes, int]  # a peer's route, and the number of its command
 Send = Callable[[ReplyBody], Awaitable[None]]
@@ -84,7 +87,9 @@ class Control:
             lease = self._leases.get(stream)
             if lease is not None:
                 lease.renewed = time.monotonic()
-                if not isinstance(envelope.message.body, Renew):
+                if isinstance(envelope.message.body, Renew):
+                    await router.send(envelope.peer, Reply(number=stream[1], body=Renewed()))
+                else:
                     lease.inbox.put_nowait(envelope.message.body)
                 continue
             inbox = Inbox()
@@ -146,12 +151,12 @@ class Control:
             while True:
                 batch = [await events.get()]
                 await asyncio.sleep(_BATCH_S)
-                while not events.empty():
+                while not events.empty() and len(batch) < _BATCH_EVENTS:
                     batch.append(events.get_nowait())
-                for event in batch:
-                    if event is None:
-                        return Problem(reason="this watcher fell too far behind")
-                    await send(event)
+                told = tuple(event for event in batch if event is not None)
+                await send(Batch(events=told))
+                if len(told) < len(batch):
+                    return Problem(reason="this watcher fell too far behind")
 
     async def _follow(self, request: FollowLog, send: Send) -> ReplyBody | None:
         build, offset = request.build, request.offset

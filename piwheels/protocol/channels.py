@@ -18,6 +18,7 @@ import zmq
 import zmq.asyncio
 from zmq.auth.asyncio import AsyncioAuthenticator
 from zmq.utils import z85
+from zmq.utils.monitor import parse_monitor_message
 
 from piwheels.errors import ConfigError, TransientError
 
@@ -192,11 +193,20 @@ class Dealer(Generic[_In, _Out]):
         key: KeyPair | None = None,
         server_key: str = "",
         high_water: int = 1000,
+        monitored: bool = False,
     ) -> None:
+        """incoming: the union of messages to accept; monitored: `disconnected` will be asked."""
         self._decoder: msgspec.msgpack.Decoder[_In] = msgspec.msgpack.Decoder(incoming)
         self._encoder = msgspec.msgpack.Encoder()
         self.address = address
         self._socket = _context().socket(zmq.DEALER)
+        self._monitor = (
+            self._socket.get_monitor_socket(
+                zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+            )
+            if monitored
+            else None
+        )
         _tune(self._socket, high_water)
         self._socket.immediate = True
         if key is not None:
@@ -206,7 +216,7 @@ class Dealer(Generic[_In, _Out]):
         try:
             self._socket.connect(address)
         except zmq.ZMQError as error:
-            self._socket.close(linger=0)
+            self.close()
             raise ConfigError(f"cannot connect to {address}: {error.strerror}") from None
 
     async def send(self, message: _Out, *frames: bytes, timeout_s: float = 5.0) -> None:
@@ -239,8 +249,20 @@ class Dealer(Generic[_In, _Out]):
             except msgspec.DecodeError as error:
                 log.warning("%s sent something malformed: %s", self.address, error)
 
+    async def disconnected(self) -> str:
+        """Wait until the connection ends or is refused, of a monitored one; says which."""
+        if self._monitor is None:
+            raise RuntimeError("only a monitored dealer knows when its connection ends")
+        event = parse_monitor_message(await self._monitor.recv_multipart())
+        if event["event"] == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+            return "the master does not know this console's key"
+        return "the connection ended"
+
     def close(self, linger_s: float = 0.0) -> None:
         """Disconnect; give what was sent so long to leave."""
+        if self._monitor is not None:
+            self._socket.disable_monitor()
+            self._monitor.close(linger=0)
         self._socket.close(linger=int(linger_s * 1000))
 
 

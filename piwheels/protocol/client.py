@@ -8,6 +8,7 @@ import getpass
 import itertools
 import os
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Self, TypeVar
 
 from piwheels.errors import PiwheelsError, RefusedError
 from piwheels.protocol.channels import Dealer, KeyPair, NotConnectedError
-from piwheels.protocol.messages import Body, Command, Problem, Renew, Reply, ReplyBody
+from piwheels.protocol.messages import Body, Command, Problem, Renew, Renewed, Reply, ReplyBody
 
 _Wanted = TypeVar("_Wanted")
 
@@ -103,14 +104,25 @@ class ControlClient:
     """A connection to a master's control socket."""
 
     def __init__(
-        self, address: str, *, key: KeyPair | None = None, server_key: str = "", who: str = ""
+        self,
+        address: str,
+        *,
+        key: KeyPair | None = None,
+        server_key: str = "",
+        who: str = "",
+        read_only: bool = False,
+        renew_s: float = RENEW_S,
     ) -> None:
+        """read_only: the master is to refuse what changes something; renew_s: a stream's pulse."""
         self.address = address
+        self.heard_at = time.monotonic()  # when the master last said anything
+        self._read_only = read_only
+        self._renew_s = renew_s
         self._who = who or operator()
         self._numbers = itertools.count(1)
         self._talks: dict[int, Conversation] = {}
         self._dealer: Dealer[Reply, Command] = Dealer(
-            Reply, address, key=key, server_key=server_key
+            Reply, address, key=key, server_key=server_key, monitored=True
         )
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -147,8 +159,8 @@ class ControlClient:
         return answer
 
     @asynccontextmanager
-    async def stream(self, body: Body) -> AsyncIterator[Conversation]:
-        """Send a command whose answers keep coming.
+    async def stream(self, body: Body, *, identity: str = "") -> AsyncIterator[Conversation]:
+        """Send a command whose answers keep coming; `identity` names one that changes something.
 
         Raises:
             NoMasterError: nobody is there.
@@ -157,23 +169,33 @@ class ControlClient:
         talk = Conversation(self, number)
         self._talks[number] = talk
         try:
-            await self.send(number, body)
+            await self.send(number, body, identity=identity)
             yield talk
         finally:
             self._talks.pop(number, None)
 
-    async def send(self, number: int, body: Body) -> None:
+    async def send(self, number: int, body: Body, *, identity: str = "") -> None:
         """Send a command under a number.
 
         Raises:
             NoMasterError: nobody is there.
         """
-        command = Command(number=number, operator=self._who, body=body)
+        command = Command(
+            number=number,
+            operator=self._who,
+            identity=identity,
+            read_only=self._read_only,
+            body=body,
+        )
         self._check_socket()
         try:
             await self._dealer.send(command, timeout_s=CONNECT_S)
         except NotConnectedError:
             raise NoMasterError(self.address) from None
+
+    async def disconnected(self) -> str:
+        """Wait until the connection to the master ends, and say how."""
+        return await self._dealer.disconnected()
 
     def _check_socket(self) -> None:
         """Say at once what waiting for the socket would not change."""
@@ -187,7 +209,7 @@ class ControlClient:
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(RENEW_S)
+            await asyncio.sleep(self._renew_s)
             for number in list(self._talks):
                 with suppress(NoMasterError, NotAllowedError):
                     await self.send(number, Renew())
@@ -195,6 +217,9 @@ class ControlClient:
     async def _read(self) -> None:
         while True:
             reply = await self._dealer.receive()
+            self.heard_at = time.monotonic()
+            if isinstance(reply.body, Renewed):
+                continue
             talk = self._talks.get(reply.number)
             if talk is not None:
                 talk.heard(reply.body)

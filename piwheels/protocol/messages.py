@@ -217,7 +217,7 @@ class Status(Message, frozen=True, kw_only=True):
 
 
 class Watch(Message, frozen=True, kw_only=True):
-    """Send a Snapshot now, and Events from then on."""
+    """Send a Snapshot now, and Batches of Events from then on."""
 
 
 class FollowLog(Message, frozen=True, kw_only=True):
@@ -365,7 +365,7 @@ class ImportChunk(Message, frozen=True, kw_only=True):
 
 
 class Renew(Message, frozen=True, kw_only=True):
-    """The asker of the Watch or FollowLog of this number is still there."""
+    """The asker of the Watch or FollowLog of this number is still there; Renewed answers it."""
 
 
 Body = (
@@ -659,6 +659,16 @@ class Pulse(Message, frozen=True, kw_only=True):
 Event = BuilderChanged | BuilderGone | JobStarted | JobEnded | Happened | Pulse
 
 
+class Batch(Message, frozen=True, kw_only=True):
+    """Events of a Watch in the order in which they happened, in one message."""
+
+    events: tuple[Event, ...]
+
+
+class Renewed(Message, frozen=True, kw_only=True):
+    """The answer to a Renew, and the master's sign of life when it has nothing to tell."""
+
+
 class Snapshot(Message, frozen=True, kw_only=True):
     """All that is true now; Events change it from here."""
 
@@ -692,6 +702,8 @@ ReplyBody = (
     | Snapshot
     | BuildsReply
     | EventsReply
+    | Batch
+    | Renewed
     | Event
 )
 
