@@ -17,6 +17,7 @@ from pathlib import Path
 
 from piwheels.db import views
 from piwheels.db.database import Database
+from piwheels.site import assets
 from piwheels.site.pages import File, Page, Rendered, render_project, render_root
 from piwheels.webroot import Webroot
 
@@ -43,6 +44,7 @@ class Publisher:
     root_listing_s: float = 60.0
     _work: asyncio.Event = field(default_factory=asyncio.Event)
     _root_written: float = field(default=float("-inf"))
+    _static_written: bool = False
 
     async def run(self) -> None:
         """Publish until cancelled."""
@@ -78,12 +80,20 @@ class Publisher:
     async def write_pending(self) -> int:
         """Write every page that is stale now, and unlink what is due; returns how many pages."""
         written = 0
+        await self._write_static()
         while pages := await self.db.retrying(lambda: views.stale_pages(self.db, _BATCH)):
             await self._write_batch(pages)
             written += len(pages)
         written += await self._write_root()
         await self._unlink()
         return written
+
+    async def _write_static(self) -> None:
+        """The static files go before any page that names them."""
+        if not self._static_written:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self.executor, assets.write, self.webroot)
+            self._static_written = True
 
     async def _write_batch(self, pages: Sequence[views.StalePage]) -> None:
         content = [
