@@ -7,7 +7,7 @@ from typing import Any
 from packaging.version import Version
 
 from piwheels.db.database import Database
-from piwheels.model import ProjectStatus, Struct
+from piwheels.model import ProjectFacts, ProjectStatus, ReleaseFacts, Struct, TargetFacts
 
 # --- pages -------------------------------------------------------------------------------
 
@@ -231,51 +231,6 @@ async def totals(db: Database) -> Totals:
 
 
 # --- one project -------------------------------------------------------------------------
-
-
-class TargetFacts(Struct, frozen=True, kw_only=True):
-    """All that is known of one release for one target."""
-
-    target: str
-    target_skip: str | None
-    converging: bool
-    allowed: bool  # by the release's Requires-Python
-    covered_by: str | None  # a file that installs there
-    superseded: str | None  # one that does, and is to be built again
-    queued: bool
-    ahead: int  # jobs for this target that are due earlier
-    claimed_by: str | None
-    claimed_at: datetime | None
-    build_in_hand: int | None
-    not_before: datetime | None
-    attempts: int
-    last_build: int | None
-    last_outcome: str | None
-    last_reason: str | None
-    last_final: bool  # the last build failed for good
-    last_duration_s: float | None
-
-
-class ReleaseFacts(Struct, frozen=True, kw_only=True):
-    """All that is known of one release."""
-
-    version: str
-    has_sdist: bool
-    yanked: str | None
-    skip: str | None
-    requires_python: str
-    targets: tuple[TargetFacts, ...]  # in numeric order
-
-
-class ProjectFacts(Struct, frozen=True, kw_only=True):
-    """All that is known of a project."""
-
-    project: str
-    display: str
-    skip: str | None
-    status: str
-    status_reason: str
-    releases: tuple[ReleaseFacts, ...]  # the newest first
 
 
 _TARGET_FACTS = """

@@ -21,7 +21,7 @@ from piwheels.farm.dispatch import Dispatch
 from piwheels.farm.explain import explanations
 from piwheels.farm.publishing import Publisher
 from piwheels.master.control import Inbox, Send
-from piwheels.model import Build, Kind, Outcome, Release, Rules
+from piwheels.model import Build, Kind, Outcome, Release, ReleaseFacts, Rules, TargetFacts
 from piwheels.protocol.messages import (
     Add,
     AddReply,
@@ -374,7 +374,7 @@ async def _fetch(command: Import, path: Path, send: Send, inbox: Inbox) -> None:
         raise RefusedError(f"{command.filename} changed while it was read")
 
 
-def _report_row(project: str, release: views.ReleaseFacts, target: views.TargetFacts) -> ReportRow:
+def _report_row(project: str, release: ReleaseFacts, target: TargetFacts) -> ReportRow:
     outcome, detail, settled = _outcome(release, target)
     return ReportRow(
         project=project,
@@ -389,7 +389,7 @@ def _report_row(project: str, release: views.ReleaseFacts, target: views.TargetF
     )
 
 
-def _outcome(release: views.ReleaseFacts, target: views.TargetFacts) -> tuple[str, str, bool]:
+def _outcome(release: ReleaseFacts, target: TargetFacts) -> tuple[str, str, bool]:
     """A word, the wheel or the reason, and whether nothing more will happen by itself."""
     if target.covered_by is not None:
         own = target.last_outcome == "built"

@@ -1,0 +1,270 @@
+"""How a release stands for a target, and what happens next: facts in, one answer for each out.
+
+`piw explain` prints the answers, and a project's page shows them.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import humanize
+
+from piwheels.model import ProjectFacts, ReleaseFacts, Struct, TargetFacts
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """The state of one release for one target (either "" when it says more)."""
+
+    project: str
+    version: str = ""
+    target: str = ""
+    state: str  # one word: covered, queued, building, deferred, failed, ...
+    text: str  # what is known, without a full stop
+    advice: str = ""  # what an operator can do or type now, without a full stop
+    notes: tuple[str, ...] = ()  # whole sentences that hold whatever the state is
+    build: int | None = None
+    file: str = ""
+
+    @property
+    def answer(self) -> str:
+        """All of it, for somebody who can type the advice."""
+        said = f"{self.text}; {self.advice}" if self.advice else self.text
+        return " ".join([f"{said}.", *(f"({note})" for note in self.notes)])
+
+
+class Circumstances(Struct, frozen=True, kw_only=True):
+    """What the answers depend on beside the facts.
+
+    served: targets for which a builder is connected.
+    paused: whether the farm hands out no jobs.
+    now: the time that waiting is counted from; without it times are told as they are, for a
+        text that is read later.
+    """
+
+    served: frozenset[str]
+    paused: bool = False
+    now: datetime | None = None
+
+
+def standings(
+    project: str,
+    facts: ProjectFacts | None,
+    circumstances: Circumstances,
+    *,
+    asked_version: str | None = None,
+    asked_target: str | None = None,
+) -> tuple[Standing, ...]:
+    """The whole answer.
+
+    Args:
+        project: its normalised name.
+        facts: what the database knows of it.
+        circumstances: what else counts.
+        asked_version: the version that the question named.
+        asked_target: the target that it named.
+    """
+    if facts is None:
+        return (
+            Standing(
+                project=project,
+                state="unknown",
+                text="this farm does not know it",
+                advice=f"`piw add {project}` has it built",
+            ),
+        )
+    if not facts.releases:
+        return (_no_release(facts, asked_version),)
+    answers: list[Standing] = []
+    for release in facts.releases:
+        whole = whole_release(facts, release)
+        if whole is not None:
+            answers.append(whole)
+        answers += [
+            for_target(facts, release, target, circumstances)
+            for target in release.targets
+            if whole is None or target.covered_by is not None
+        ]
+        if asked_target is not None and not release.targets:
+            text = f"this farm has no target {asked_target}; it comes with a builder that serves it"
+            answers.append(_answer(facts, release, "unknown-target", text, target=asked_target))
+    return tuple(answers)
+
+
+def _no_release(facts: ProjectFacts, asked_version: str | None) -> Standing:
+    project = facts.project
+    if facts.skip is not None:
+        return Standing(
+            project=project,
+            state="skipped",
+            text=f"it is skipped: {facts.skip}",
+            advice=f"`piw skip {project} --lift` builds it again",
+        )
+    if asked_version is not None:
+        return Standing(
+            project=project,
+            version=asked_version,
+            state="unknown-release",
+            text="nobody asked for this release, or the upstream index has none such",
+            advice=f"`piw add {project}=={asked_version}` has it built",
+        )
+    text = "no release of it was asked for yet; newer ones are built as they appear upstream"
+    return Standing(project=project, state="no-release", text=text)
+
+
+def whole_release(facts: ProjectFacts, release: ReleaseFacts) -> Standing | None:
+    """What keeps a release from being built for any target, or None."""
+    name = f"{facts.project}=={release.version}"
+    if facts.skip is not None:
+        return _answer(
+            facts,
+            release,
+            "skipped",
+            f"the project is skipped: {facts.skip}",
+            advice=f"`piw skip {facts.project} --lift` builds it again",
+        )
+    if facts.status == "quarantined":
+        reason = facts.status_reason or "no reason was given"
+        text = (
+            f"the upstream index quarantined the project ({reason}): its files are not listed "
+            "and nothing is built until that ends"
+        )
+        return _answer(facts, release, "quarantined", text)
+    if release.skip is not None:
+        return _answer(
+            facts,
+            release,
+            "skipped",
+            f"the release is skipped: {release.skip}",
+            advice=f"`piw skip {name} --lift` builds it again",
+        )
+    if not release.has_sdist:
+        text = (
+            "the upstream index has no sdist of it, so there is nothing to build from; "
+            "if one appears, it is built then"
+        )
+        return _answer(facts, release, "no-sdist", text)
+    return None
+
+
+def for_target(
+    facts: ProjectFacts,
+    release: ReleaseFacts,
+    target: TargetFacts,
+    circumstances: Circumstances,
+) -> Standing:
+    """How a release that nothing keeps from being built stands for one target."""
+    state, text, advice = _state(facts, release, target, circumstances)
+    return _answer(
+        facts,
+        release,
+        state,
+        text,
+        target=target.target,
+        advice=advice,
+        notes=tuple(_notes(release, target)),
+        build=target.build_in_hand or target.last_build,
+        file=target.covered_by or "",
+    )
+
+
+def _notes(release: ReleaseFacts, target: TargetFacts) -> Iterator[str]:
+    if release.yanked is not None:
+        reason = f": {release.yanked}" if release.yanked else ""
+        yield f"The release is yanked upstream{reason}; installers take it only if pinned."
+    if target.converging:
+        yield "The target was changed just now; its queue is still being worked out."
+
+
+def _state(
+    facts: ProjectFacts, release: ReleaseFacts, target: TargetFacts, circumstances: Circumstances
+) -> tuple[str, str, str]:
+    """The state in one word, what is known, and what can be done."""
+    name = f"{facts.project}=={release.version}"
+    now = circumstances.now
+    if target.covered_by is not None:
+        return "covered", f"{target.covered_by} is published and installs there", ""
+    if target.target_skip is not None:
+        text = f"nothing is built for this target: {target.target_skip}"
+        return "target-skipped", text, f"`piw skip --target {target.target} --lift` changes that"
+    if not target.allowed:
+        text = f"its Requires-Python ({release.requires_python}) excludes this Python"
+        return "excluded", text, ""
+    if target.claimed_by is not None and target.claimed_at is not None:
+        text = (
+            f"{target.claimed_by} has been building it {_since(target.claimed_at, now)} "
+            f"(build {target.build_in_hand}, try {target.attempts})"
+        )
+        return "building", text, f"`piw log {target.build_in_hand} -f` follows"
+    if target.not_before is not None:
+        return "deferred", f"{_last(target)}; it is tried again {_at(target.not_before, now)}", ""
+    if target.queued:
+        return _queued(target, circumstances)
+    if target.last_final:
+        advice = (
+            f"`piw log {target.last_build}` shows why, `piw retry {name} {target.target}` "
+            "tries again"
+        )
+        return "failed", f"{_last(target)}, and will not be tried again by itself", advice
+    text = (
+        "it is tried for an earlier target first: if the wheel made there installs here too, "
+        "nothing is built; if not, or if it fails, this one is next"
+    )
+    return "waiting", text, ""
+
+
+def _queued(target: TargetFacts, circumstances: Circumstances) -> tuple[str, str, str]:
+    place = f"it is queued, number {target.ahead + 1} for this target"
+    if target.superseded is not None:
+        place = f"{target.superseded} is published, and a new one was asked for: {place}"
+    if target.last_build is not None and target.last_outcome != "built":
+        place = f"{_last(target)}; {place}"
+    if target.target not in circumstances.served:
+        return "unserved", f"{place}, but no connected builder serves it", ""
+    if circumstances.paused:
+        return "paused", f"{place}, but the farm is paused", "`piw resume` goes on"
+    return "queued", place, ""
+
+
+def _last(target: TargetFacts) -> str:
+    reason = f" ({target.last_reason})" if target.last_reason else ""
+    return f"build {target.last_build} ended as {target.last_outcome}{reason}"
+
+
+def _since(moment: datetime, now: datetime | None) -> str:
+    if now is None:
+        return f"since {_plain(moment)}"
+    return f"for {humanize.naturaldelta(now - moment)}"
+
+
+def _at(moment: datetime, now: datetime | None) -> str:
+    if now is None:
+        return f"after {_plain(moment)}"
+    return f"in {humanize.naturaldelta(max(moment - now, now - now))}"
+
+
+def _plain(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _answer(
+    facts: ProjectFacts,
+    release: ReleaseFacts,
+    state: str,
+    text: str,
+    *,
+    target: str = "",
+    advice: str = "",
+    notes: tuple[str, ...] = (),
+    build: int | None = None,
+    file: str = "",
+) -> Standing:
+    return Standing(
+        project=facts.project,
+        version=release.version,
+        target=target,
+        state=state,
+        text=text,
+        advice=advice,
+        notes=notes,
+        build=build,
+        file=file,
+    )
