@@ -82,7 +82,7 @@ def _complain(text: str) -> None:
 def _missing_extra(error: ImportError) -> str:
     return (
         f"{error.name or error} is not installed here; install the extra of this role "
-        "(pip install 'piwheels[local]', [master], [builder] or [tui])"
+        "(pip install 'piwheels[local]', [master], [builder] or [console])"
     )
 
 
