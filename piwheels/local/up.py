@@ -27,7 +27,7 @@ from piwheels.protocol.messages import (
     AddReply,
     AddTargets,
     Applied,
-    Event,
+    Batch,
     Report,
     ReportReply,
     Skip,
@@ -278,9 +278,12 @@ class _Farm:
             with contextlib.suppress(NoMasterError, RefusedError):
                 async with client.stream(Watch()) as events:
                     while True:
-                        body = await events.next(None)
-                        if isinstance(body, Event | Snapshot):
-                            progress.show(body)
+                        match await events.next(None):
+                            case Batch(events=batch):
+                                for event in batch:
+                                    progress.show(event)
+                            case Snapshot() as snapshot:
+                                progress.show(snapshot)
             await asyncio.sleep(_RECONNECT_S)
 
     async def _until_idle(self, client: ControlClient) -> ReportReply:
