@@ -1,0 +1,447 @@
+"""What the access logs told, as figures: totals, series, breakdowns, the most downloaded.
+
+Everything comes from the roll-ups, which stay when raw rows are dropped. Days are those of UTC;
+a period includes its first and its last day, and None leaves it open at that end.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from piwheels.db.database import Database
+from piwheels.model import Struct
+
+RECENT_DAYS = 30
+_LIVE_S = 15  # a reader that was silent for so long reads no more
+_RATE_S = 10
+_LIVE_TOP = 10
+_CANDIDATES = 1000
+_EVER = (date(1970, 1, 1), date(9999, 12, 31))
+
+
+class Dimension(StrEnum):
+    """What downloads are broken down by."""
+
+    ARCH = "arch"  # aarch64, armv7l, ...
+    OS = "os"  # with its release: "Debian 12"
+    PYTHON = "python"  # "3.13"
+    INSTALLER = "installer"  # with its version: "pip 24.0"
+
+
+class Share(Struct, frozen=True, kw_only=True):
+    """How often something was downloaded, or downloaded by something."""
+
+    name: str  # "" is unknown
+    downloads: int
+
+
+class DownloadTotals(Struct, frozen=True, kw_only=True):
+    """The figures that a farm is known for."""
+
+    downloads: int  # of all time
+    last_30_days: int  # today and the 29 days before it
+    today: int
+    record_day: int  # the most downloads of one day; 0 without any
+    record_date: date | None
+    bytes: int  # served in downloads
+    saved_s: float  # build time that users were spared
+    saved_30_days_s: float
+    saved_today_s: float
+    since: date | None  # the first day with downloads
+
+
+class Day(Struct, frozen=True, kw_only=True):
+    """One day."""
+
+    day: date
+    downloads: int
+    bytes: int
+    saved_s: float
+    clients: int  # distinct addresses, of any kind of access
+    index_hits: int
+    project_pages: int
+    json_pages: int
+    log_pages: int
+    others: int
+
+
+class Period(Struct, frozen=True, kw_only=True):
+    """A month or a year, with its record day."""
+
+    period: str  # "2026-11" or "2026"
+    downloads: int
+    bytes: int
+    saved_s: float
+    record_day: int
+    record_date: date | None
+
+
+class ProjectTotal(Struct, frozen=True, kw_only=True):
+    """All downloads of a project."""
+
+    project: str
+    downloads: int
+    last_30_days: int
+    saved_s: float
+
+
+class ProjectDay(Struct, frozen=True, kw_only=True):
+    """Downloads of a project on a day."""
+
+    day: date
+    downloads: int
+
+
+class WheelTotal(Struct, frozen=True, kw_only=True):
+    """All downloads of one wheel."""
+
+    filename: str
+    downloads: int
+
+
+class Live(Struct, frozen=True, kw_only=True):
+    """What the console shows; the fields are those of protocol.messages.Downloads."""
+
+    connected: bool  # an access log is being read
+    total: int
+    today: int
+    last_30_days: int
+    record_day: int
+    record_date: str  # "2026-11-23", "" without any
+    rate_per_s: float  # over the last ten seconds
+    per_minute: tuple[int, ...]  # of the last 60 whole minutes, oldest first
+    top: tuple[Share, ...]  # projects, today
+    architectures: tuple[Share, ...]  # today, as are the next two
+    pythons: tuple[Share, ...]
+    installers: tuple[Share, ...]
+
+
+# --- all projects ------------------------------------------------------------------------
+
+
+async def totals(db: Database, today: date | None = None) -> DownloadTotals:
+    """The figures that a farm is known for, as of today."""
+    today = today or _today()
+    row = await db.row(
+        """
+        SELECT coalesce(sum(downloads), 0)::bigint AS downloads,
+               coalesce(sum(downloads) FILTER (WHERE recent), 0)::bigint AS last_30_days,
+               coalesce(sum(downloads) FILTER (WHERE day = %(today)s), 0)::bigint AS today,
+               coalesce(sum(bytes), 0)::bigint AS bytes,
+               coalesce(sum(saved_s), 0) AS saved_s,
+               coalesce(sum(saved_s) FILTER (WHERE recent), 0) AS saved_30_days_s,
+               coalesce(sum(saved_s) FILTER (WHERE day = %(today)s), 0) AS saved_today_s,
+               min(day) FILTER (WHERE downloads > 0) AS since
+          FROM (SELECT *, day > %(today)s::date - %(recent)s AND day <= %(today)s AS recent
+                  FROM download_days) d
+        """,
+        {"today": today, "recent": RECENT_DAYS},
+    )
+    record = await db.row(
+        """
+        SELECT downloads AS record_day, day AS record_date
+          FROM download_days WHERE downloads > 0 ORDER BY downloads DESC, day LIMIT 1
+        """
+    )
+    return DownloadTotals(**(row or {}), **(record or {"record_day": 0, "record_date": None}))
+
+
+async def per_day(db: Database, since: date | None = None, until: date | None = None) -> list[Day]:
+    """Every day of a period on which anything was asked for, oldest first."""
+    rows = await db.rows(
+        """
+        SELECT day, downloads, bytes, saved_s, clients,
+               index_hits, project_pages, json_pages, log_pages, others
+          FROM download_days
+         WHERE day BETWEEN %(since)s AND %(until)s
+         ORDER BY day
+        """,
+        _between(since, until),
+    )
+    return [Day(**row) for row in rows]
+
+
+async def per_month(
+    db: Database, since: date | None = None, until: date | None = None
+) -> list[Period]:
+    """Every month of a period with downloads, each with its record day, oldest first."""
+    return await _periods(db, "YYYY-MM", since, until)
+
+
+async def per_year(
+    db: Database, since: date | None = None, until: date | None = None
+) -> list[Period]:
+    """Every year of a period with downloads, each with its record day, oldest first."""
+    return await _periods(db, "YYYY", since, until)
+
+
+async def breakdown(
+    db: Database, dimension: Dimension, since: date | None = None, until: date | None = None
+) -> list[Share]:
+    """Downloads of a period by what asked for them, the most frequent first.
+
+    Only what was counted from logs is broken down: imported days have totals alone.
+    """
+    rows = await db.rows(
+        """
+        SELECT value AS name, sum(downloads)::bigint AS downloads
+          FROM download_dimensions
+         WHERE dimension = %(dimension)s AND day BETWEEN %(since)s AND %(until)s
+         GROUP BY value
+         ORDER BY downloads DESC, value
+        """,
+        {"dimension": str(dimension), **_between(since, until)},
+    )
+    return [Share(**row) for row in rows]
+
+
+async def top_projects(
+    db: Database, since: date | None = None, until: date | None = None, *, limit: int = 20
+) -> list[Share]:
+    """The most downloaded projects of a period, the most downloaded first."""
+    if since is None and until is None:
+        rows = await db.rows(
+            """
+            SELECT project AS name, downloads FROM download_totals
+             ORDER BY downloads DESC, project LIMIT %(limit)s
+            """,
+            {"limit": limit},
+        )
+        return [Share(**row) for row in rows]
+    if limit < 1:
+        return []
+    candidates = max(_CANDIDATES, limit)
+    while True:
+        found, beyond = await _top(db, _between(since, until), limit, candidates)
+        if beyond is None or (len(found) == limit and found[-1].downloads > beyond):
+            return found
+        candidates *= 10
+
+
+# --- one project -------------------------------------------------------------------------
+
+
+async def project_total(db: Database, project: str, today: date | None = None) -> ProjectTotal:
+    """All downloads of a project; zeros for one that nobody downloaded."""
+    today = today or _today()
+    row = await db.row(
+        "SELECT downloads, saved_s FROM download_totals WHERE project = %(project)s",
+        {"project": project},
+    )
+    recent = await project_days(db, project, today - timedelta(days=RECENT_DAYS - 1), today)
+    return ProjectTotal(
+        project=project,
+        downloads=row["downloads"] if row else 0,
+        saved_s=row["saved_s"] if row else 0.0,
+        last_30_days=sum(day.downloads for day in recent),
+    )
+
+
+async def project_days(
+    db: Database, project: str, since: date | None = None, until: date | None = None
+) -> list[ProjectDay]:
+    """Days of a period on which a project was downloaded, oldest first."""
+    rows = await db.rows(
+        """
+        SELECT month + (place - 1) AS day, days[place] AS downloads
+          FROM download_projects, generate_subscripts(days, 1) AS place
+         WHERE project = %(project)s
+           AND month = ANY (%(months)s)
+           AND days[place] > 0
+           AND month + (place - 1) BETWEEN %(since)s AND %(until)s
+         ORDER BY day
+        """,
+        {
+            "project": project,
+            "months": await _months(db, since, until),
+            **_between(since, until),
+        },
+    )
+    return [ProjectDay(**row) for row in rows]
+
+
+async def project_totals(db: Database, projects: Sequence[str]) -> dict[str, int]:
+    """All downloads of each of these projects; those without any are left out."""
+    rows = await db.rows(
+        "SELECT project, downloads FROM download_totals WHERE project = ANY (%(projects)s)",
+        {"projects": list(projects)},
+    )
+    return {row["project"]: row["downloads"] for row in rows}
+
+
+async def project_wheels(db: Database, project: str) -> list[WheelTotal]:
+    """All downloads of each wheel of a project that was downloaded, the most first."""
+    rows = await db.rows(
+        """
+        SELECT w.filename, sum(d.downloads)::bigint AS downloads
+          FROM wheels w
+         CROSS JOIN unnest(%(months)s::date[]) AS m (month)
+          JOIN download_wheels d ON d.month = m.month AND d.wheel = w.wheel
+         WHERE w.project = %(project)s
+         GROUP BY w.filename
+         ORDER BY downloads DESC, w.filename
+        """,
+        {"project": project, "months": await _months(db, None, None)},
+    )
+    return [WheelTotal(**row) for row in rows]
+
+
+# --- now ---------------------------------------------------------------------------------
+
+
+async def live(db: Database, now: datetime | None = None) -> Live:
+    """What the console shows of downloads, now."""
+    now = now or datetime.now(UTC)
+    today = now.date()
+    figures = await totals(db, today)
+    shares = {
+        dimension: tuple(await breakdown(db, dimension, today, today))[:_LIVE_TOP]
+        for dimension in (Dimension.ARCH, Dimension.PYTHON, Dimension.INSTALLER)
+    }
+    return Live(
+        connected=await _connected(db),
+        total=figures.downloads,
+        today=figures.today,
+        last_30_days=figures.last_30_days,
+        record_day=figures.record_day,
+        record_date=figures.record_date.isoformat() if figures.record_date else "",
+        rate_per_s=await _rate(db, now),
+        per_minute=await _per_minute(db, now),
+        top=tuple(await top_projects(db, today, today, limit=_LIVE_TOP)),
+        architectures=shares[Dimension.ARCH],
+        pythons=shares[Dimension.PYTHON],
+        installers=shares[Dimension.INSTALLER],
+    )
+
+
+async def _connected(db: Database) -> bool:
+    return bool(
+        await db.value(
+            """
+            SELECT EXISTS (
+                SELECT FROM access_readers WHERE seen_at > now() - %(live)s * interval '1 second'
+            )
+            """,
+            {"live": _LIVE_S},
+        )
+    )
+
+
+async def _rate(db: Database, now: datetime) -> float:
+    count = await db.value(
+        """
+        SELECT coalesce(sum(downloads), 0)::bigint FROM download_seconds
+         WHERE second > %(now)s - %(span)s * interval '1 second' AND second <= %(now)s
+        """,
+        {"now": now, "span": _RATE_S},
+    )
+    return float(count) / _RATE_S
+
+
+async def _per_minute(db: Database, now: datetime) -> tuple[int, ...]:
+    rows = await db.rows(
+        """
+        SELECT coalesce(sum(s.downloads), 0)::bigint AS downloads
+          FROM generate_series(1, 60) AS ago
+          LEFT JOIN download_seconds s
+            ON s.second >= %(minute)s - ago * interval '1 minute'
+           AND s.second < %(minute)s - (ago - 1) * interval '1 minute'
+         GROUP BY ago
+         ORDER BY ago DESC
+        """,
+        {"minute": now.replace(second=0, microsecond=0)},
+    )
+    return tuple(row["downloads"] for row in rows)
+
+
+# --- how ---------------------------------------------------------------------------------
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def _between(since: date | None, until: date | None) -> dict[str, Any]:
+    return {"since": since or _EVER[0], "until": until or _EVER[1]}
+
+
+async def _months(db: Database, since: date | None, until: date | None) -> list[date]:
+    """The months of a period, as far as there are downloads: their rows are found by key."""
+    rows = await db.rows(
+        """
+        SELECT DISTINCT date_trunc('month', day)::date AS month
+          FROM download_days
+         WHERE counted > 0 AND day BETWEEN %(since)s AND %(until)s
+        """,
+        _between(since, until),
+    )
+    return [row["month"] for row in rows]
+
+
+async def _periods(
+    db: Database, pattern: str, since: date | None, until: date | None
+) -> list[Period]:
+    rows = await db.rows(
+        """
+        SELECT to_char(day, %(pattern)s) AS period,
+               sum(downloads)::bigint AS downloads,
+               sum(bytes)::bigint AS bytes,
+               sum(saved_s) AS saved_s,
+               max(downloads) AS record_day,
+               (array_agg(day ORDER BY downloads DESC, day))[1] AS record_date
+          FROM download_days
+         WHERE downloads > 0 AND day BETWEEN %(since)s AND %(until)s
+         GROUP BY period
+         ORDER BY period
+        """,
+        {"pattern": pattern, **_between(since, until)},
+    )
+    return [Period(**row) for row in rows]
+
+
+#: The most downloaded of a period, exactly, among those with the most downloads in the months
+#: that it touches: a project's months are never less than its part of the period. `beyond` is
+#: the most that a project which was not looked at can have.
+_TOP = """
+    WITH touched AS MATERIALIZED (
+        SELECT project, sum(downloads) AS most
+          FROM download_projects
+         WHERE month BETWEEN date_trunc('month', %(since)s::date) AND %(until)s
+         GROUP BY project
+         ORDER BY most DESC
+         LIMIT %(candidates)s + 1
+    ), candidates AS (
+        SELECT project FROM touched ORDER BY most DESC LIMIT %(candidates)s
+    ), exact AS (
+        SELECT d.project AS name,
+               sum(
+                   CASE WHEN d.month >= %(since)s::date
+                         AND d.month + interval '1 month' <= %(until)s::date + interval '1 day'
+                        THEN d.downloads
+                        ELSE (SELECT coalesce(sum(d.days[place]), 0)
+                                FROM generate_subscripts(d.days, 1) AS place
+                               WHERE d.month + (place - 1) BETWEEN %(since)s AND %(until)s)
+                   END
+               )::bigint AS downloads
+          FROM candidates c
+          JOIN download_projects d ON d.project = c.project
+         WHERE d.month BETWEEN date_trunc('month', %(since)s::date) AND %(until)s
+         GROUP BY d.project
+    )
+    SELECT e.name, e.downloads, bound.beyond
+      FROM (SELECT (SELECT most::bigint FROM touched ORDER BY most DESC
+                    OFFSET %(candidates)s) AS beyond) bound
+      LEFT JOIN exact e ON e.downloads > 0
+     ORDER BY e.downloads DESC, e.name
+     LIMIT %(limit)s
+"""
+
+
+async def _top(
+    db: Database, between: dict[str, Any], limit: int, candidates: int
+) -> tuple[list[Share], int | None]:
+    rows = await db.rows(_TOP, {**between, "limit": limit, "candidates": candidates})
+    beyond = rows[0]["beyond"] if rows else None
+    found = [row for row in rows if row["name"] is not None]
+    return [Share(name=row["name"], downloads=row["downloads"]) for row in found], beyond
