@@ -440,13 +440,19 @@ async def put_setting(db: Database, key: str, value: str) -> None:
 
 
 async def record_event(
-    db: Database, who: str, action: str, subject: str = "", detail: str = ""
-) -> None:
-    """Add to the list of who did what."""
-    await db.execute(
-        """
-        INSERT INTO events (who, action, subject, detail)
-        VALUES (%(who)s, %(action)s, %(subject)s, %(detail)s)
-        """,
-        {"who": who, "action": action, "subject": subject, "detail": detail},
+    db: Database, who: str, action: str, subject: str = "", outcome: str = ""
+) -> int:
+    """Add to the list of who did what; returns the event's number.
+
+    `outcome` is what came of a command: "applied", or "refused: why".
+    """
+    return int(
+        await db.value(
+            """
+            INSERT INTO events (who, action, subject, outcome)
+            VALUES (%(who)s, %(action)s, %(subject)s, %(outcome)s)
+            RETURNING event
+            """,
+            {"who": who, "action": action, "subject": subject, "outcome": outcome},
+        )
     )

@@ -166,9 +166,13 @@ class QueueLength(Struct, frozen=True, kw_only=True):
     """What waits for an active target."""
 
     target: str
+    abi: str
+    os: str
+    arch: str
     pending: int
     claimed: int
     deferred: int
+    built_last_hour: int
     oldest_s: float | None  # how long the oldest pending job has waited
 
 
@@ -187,7 +191,12 @@ async def queue_lengths(db: Database) -> list[QueueLength]:
     """What waits for each active target, in numeric order."""
     rows = await db.rows(
         """
-        SELECT t.target,
+        SELECT t.target, t.abi, t.os, t.arch,
+               coalesce((
+                   SELECT count(*) FROM builds b
+                    WHERE b.ended_at > now() - interval '1 hour'
+                      AND b.outcome = 'built' AND b.target = t.target
+               ), 0) AS built_last_hour,
                count(j.target) FILTER (
                    WHERE j.claimed_by IS NULL AND j.not_before IS NULL) AS pending,
                count(j.claimed_by) AS claimed,
@@ -202,17 +211,6 @@ async def queue_lengths(db: Database) -> list[QueueLength]:
         """
     )
     return [QueueLength(**row) for row in rows]
-
-
-async def last_hour(db: Database) -> dict[str, int]:
-    """Builds that ended in the last hour, by outcome."""
-    rows = await db.rows(
-        """
-        SELECT outcome, count(*) AS count FROM builds
-         WHERE ended_at > now() - interval '1 hour' GROUP BY outcome
-        """
-    )
-    return {row["outcome"]: row["count"] for row in rows}
 
 
 async def totals(db: Database) -> Totals:

@@ -14,6 +14,11 @@ class Bulletin:
 
     def __init__(self) -> None:
         self._queues: set[asyncio.Queue[Event | None]] = set()
+        self._watched = asyncio.Event()
+
+    async def watched(self) -> None:
+        """Wait until somebody is subscribed."""
+        await self._watched.wait()
 
     def publish(self, event: Event) -> None:
         """Tell all subscribers; never waits."""
@@ -29,7 +34,10 @@ class Bulletin:
         """A queue of events from now on; None says that the subscriber fell behind."""
         queue: asyncio.Queue[Event | None] = asyncio.Queue()
         self._queues.add(queue)
+        self._watched.set()
         try:
             yield queue
         finally:
             self._queues.discard(queue)
+            if not self._queues:
+                self._watched.clear()

@@ -16,6 +16,7 @@ from piwheels.db.database import Database
 from piwheels.farm import sessions
 from piwheels.farm.bulletin import Bulletin
 from piwheels.farm.logs import LogSpool
+from piwheels.farm.news import builder_differs
 from piwheels.farm.receive import Received, Receiver
 from piwheels.model import RETRYABLE, Build, Job, Outcome, Rules, Target, WheelFile
 from piwheels.protocol.channels import Peer, Router
@@ -81,6 +82,7 @@ class Dispatch:
     targets: dict[str, Target] = field(default_factory=dict)
     machine: sessions.Sessions = field(init=False)
     _peers: dict[str, Peer] = field(default_factory=dict)
+    _told: dict[str, tuple[BuilderView, float]] = field(default_factory=dict)
     _work: asyncio.Queue[_Work] = field(default_factory=asyncio.Queue)
     _converge: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -233,15 +235,23 @@ class Dispatch:
     ) -> None:
         match news:
             case sessions.Changed(label):
-                if label in self.machine.sessions:
-                    view = self.machine.view(label, now)
-                    self.bulletin.publish(BuilderChanged(builder=view))
+                self._tell_builder(label, now)
             case sessions.Started(label, job):
                 self.logs.begin(job.build)
                 self.bulletin.publish(_started(label, job))
             case sessions.Gone(label, reason):
+                self._told.pop(label, None)
                 self.bulletin.publish(BuilderGone(label=label))
                 await self._work.put(_Note(f"builder {label} left: {reason}"))
+
+    def _tell_builder(self, label: str, now: float) -> None:
+        if label not in self.machine.sessions:
+            return
+        view = self.machine.view(label, now)
+        told, at = self._told.get(label, (None, 0.0))
+        if told is None or builder_differs(told, view, now - at):
+            self._told[label] = (view, now)
+            self.bulletin.publish(BuilderChanged(builder=view))
 
     async def _work_off(self) -> None:
         while True:
@@ -302,8 +312,8 @@ class Dispatch:
 
     async def _note(self, what: str) -> None:
         log.info("%s", what)
-        await self.db.retrying(lambda: catalog.record_event(self.db, "master", what, "", ""))
-        self.bulletin.publish(Happened(at=datetime.now(UTC), who="master", what=what))
+        event = await self.db.retrying(lambda: catalog.record_event(self.db, "master", what))
+        self.bulletin.publish(Happened(event=event, at=datetime.now(UTC), who="master", what=what))
 
 
 def _build(ended: sessions.Settle | Received) -> Build:

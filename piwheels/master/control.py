@@ -29,7 +29,6 @@ from piwheels.protocol.messages import (
     Reply,
     ReplyBody,
     Snapshot,
-    StatusReply,
     Watch,
 )
 
@@ -64,7 +63,7 @@ class Control:
 
     routers: list[Router[Command, Reply]]
     handler: Handler
-    status: Callable[[], Awaitable[StatusReply]]
+    snapshot: Callable[[], Awaitable[Snapshot]]
     logs: LogSpool
     bulletin: Bulletin
     _leases: dict[Stream, _Lease] = field(default_factory=dict)
@@ -147,7 +146,7 @@ class Control:
 
     async def _watch(self, send: Send) -> ReplyBody | None:
         with self.bulletin.subscribe() as events:
-            await send(Snapshot(status=await self.status()))
+            await send(await self.snapshot())
             while True:
                 batch = [await events.get()]
                 await asyncio.sleep(_BATCH_S)

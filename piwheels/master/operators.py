@@ -5,14 +5,12 @@ import hashlib
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from piwheels import host
 from piwheels.db import catalog, jobs, views
 from piwheels.db.database import Database
 from piwheels.errors import RefusedError
@@ -21,6 +19,7 @@ from piwheels.farm.dispatch import Dispatch
 from piwheels.farm.explain import explanations
 from piwheels.farm.publishing import Publisher
 from piwheels.master.control import Inbox, Send
+from piwheels.master.glance import Glance
 from piwheels.model import Build, Kind, Outcome, Release, ReleaseFacts, Rules, TargetFacts
 from piwheels.protocol.messages import (
     Add,
@@ -28,16 +27,18 @@ from piwheels.protocol.messages import (
     AddTargets,
     Applied,
     Body,
+    BuildsReply,
+    EventsReply,
     Explain,
     ExplainReply,
     Happened,
-    HostState,
     Import,
     ImportChunk,
     ImportFetch,
+    ListBuilds,
+    ListEvents,
     OrderBuilders,
     Pause,
-    QueueView,
     Quit,
     Rebuild,
     Remove,
@@ -49,15 +50,12 @@ from piwheels.protocol.messages import (
     Retry,
     Skip,
     Status,
-    StatusReply,
 )
 from piwheels.protocol.transfer import Transfer
 from piwheels.simpleapi import SimpleIndex
-from piwheels.upstream.follow import Follower, add
-from piwheels.webroot import Webroot
+from piwheels.upstream.follow import add
 from piwheels.wheel.file import inspect
 
-_TOTALS_FOR_S = 30.0
 _CHUNK_WAIT_S = 60.0
 _IMPORTED_BY = "import"
 
@@ -68,16 +66,13 @@ class Operators:
 
     db: Database
     dispatch: Dispatch
+    glance: Glance
     index: SimpleIndex
-    follower: Follower
     rules: Rules
-    webroot: Webroot
     publisher: Publisher
     bulletin: Bulletin
     spool: Path
     stop: Callable[[], None]
-    _began: float = field(default_factory=time.monotonic)
-    _totals: tuple[float, views.Totals] | None = None
 
     async def carry_out(self, body: Body, who: str, send: Send, inbox: Inbox) -> ReplyBody:  # noqa: C901 - one case a command
         """Do what an operator asked for.
@@ -87,7 +82,11 @@ class Operators:
         """
         match body:
             case Status():
-                return await self.status()
+                return await self.glance.status()
+            case ListBuilds():
+                return BuildsReply(builds=await self.glance.builds(body))
+            case ListEvents():
+                return EventsReply(events=await self.glance.events(body))
             case Explain():
                 return await self._explain(body)
             case Report():
@@ -118,47 +117,6 @@ class Operators:
                 raise RefusedError(f"{type(body).__name__} is no command by itself")
 
     # --- questions ---
-
-    async def status(self) -> StatusReply:
-        """The farm at a glance."""
-        totals = await self._current_totals()
-        builders = tuple(self.dispatch.builders())
-        served = {target for builder in builders for target in builder.targets}
-        queues = await self.db.retrying(lambda: views.queue_lengths(self.db))
-        return StatusReply(
-            version=version("piwheels"),
-            uptime_s=time.monotonic() - self._began,
-            paused=self.dispatch.paused,
-            builders=builders,
-            queues=tuple(
-                QueueView(
-                    target=queue.target,
-                    pending=queue.pending,
-                    claimed=queue.claimed,
-                    deferred=queue.deferred,
-                    oldest_s=queue.oldest_s,
-                    served=queue.target in served,
-                )
-                for queue in queues
-            ),
-            last_hour=await self.db.retrying(lambda: views.last_hour(self.db)),
-            projects=totals.projects,
-            releases=totals.releases,
-            files=totals.files,
-            files_bytes=totals.files_bytes,
-            builds=totals.builds,
-            stale_pages=await self.db.retrying(lambda: views.stale_count(self.db)),
-            database_bytes=totals.database_bytes,
-            host=_host_state(self.webroot.root),
-            upstream=self.follower.said,
-        )
-
-    async def _current_totals(self) -> views.Totals:
-        # Counting takes seconds on a large farm, and nobody minds half a minute.
-        now = time.monotonic()
-        if self._totals is None or now - self._totals[0] > _TOTALS_FOR_S:
-            self._totals = (now, await self.db.retrying(lambda: views.totals(self.db)))
-        return self._totals[1]
 
     async def _explain(self, question: Explain) -> ExplainReply:
         versions = [question.version] if question.version else None
@@ -401,8 +359,3 @@ def _outcome(release: ReleaseFacts, target: TargetFacts) -> tuple[str, str, bool
     if release.skip is not None or target.target_skip is not None:
         return "skipped", release.skip or target.target_skip or "", True
     return "open", target.last_reason or "", False
-
-
-def _host_state(root: Path) -> HostState:
-    stats = host.stats(root)
-    return HostState(**{name: getattr(stats, name) for name in HostState.__struct_fields__})

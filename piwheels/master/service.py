@@ -17,6 +17,7 @@ from piwheels.farm.logs import LogSpool
 from piwheels.farm.publishing import Publisher
 from piwheels.farm.receive import Receiver
 from piwheels.master.control import Control
+from piwheels.master.glance import Glance
 from piwheels.master.operators import Operators
 from piwheels.protocol.channels import Gate, Router
 from piwheels.protocol.keys import MASTER, KeyStore, Role
@@ -144,13 +145,19 @@ class _Master:
                 max_attempts=config.master.max_attempts,
             ),
         )
+        self._glance = Glance(
+            db=await self._connect(stack, "glance"),
+            dispatch=self._dispatch,
+            follower=self._follower,
+            bulletin=self._bulletin,
+            tree=self._webroot.root,
+        )
         operators = Operators(
             db=control_db,
             dispatch=self._dispatch,
+            glance=self._glance,
             index=self._index,
-            follower=self._follower,
             rules=rules,
-            webroot=self._webroot,
             publisher=Publisher(control_db, self._webroot),
             bulletin=self._bulletin,
             spool=config.master.spool / "imports",
@@ -159,7 +166,7 @@ class _Master:
         self._control = Control(
             routers=controls,
             handler=operators.carry_out,
-            status=operators.status,
+            snapshot=self._glance.snapshot,
             logs=logs,
             bulletin=self._bulletin,
         )
@@ -170,6 +177,7 @@ class _Master:
             group.create_task(self._dispatch.run())
             group.create_task(self._receiver.run())
             group.create_task(self._control.run())
+            group.create_task(self._glance.run())
             group.create_task(self._pages.run())
             group.create_task(self._follower.run())
             group.create_task(self._report_alive())

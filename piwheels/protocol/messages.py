@@ -463,7 +463,7 @@ class BuilderView(Message, frozen=True, kw_only=True):
     build_s: float = 0.0  # since the job was handed out
     expected_s: float = 0.0  # a build in hand for longer is stuck; 0 where nothing is expected
     limit_s: float = 0.0  # the builder ends a build after so long; 0 where it did not say
-    silent_s: float = 0.0
+    silent_s: float = 0.0  # when this was told; it grows only in the states silent and lost
     built: int = 0  # since the master started
     failed: int = 0
     built_last_hour: int = 0
@@ -604,7 +604,7 @@ class ImportFetch(Message, frozen=True, kw_only=True):
 
 
 class BuilderChanged(Message, frozen=True, kw_only=True):
-    """A builder is another than before."""
+    """A builder is another than before; clocks that simply go on are not told again."""
 
     builder: BuilderView
 
@@ -651,7 +651,10 @@ class Happened(Message, frozen=True, kw_only=True):
 
 
 class Pulse(Message, frozen=True, kw_only=True):
-    """The farm at a glance once more, without its builders; sent when something of it changed."""
+    """The farm at a glance once more, without its builders; sent when something of it changed.
+
+    Clocks that simply go on (uptime, waits, the upstream's lag) are not told again.
+    """
 
     status: StatusReply
 

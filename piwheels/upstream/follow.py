@@ -100,7 +100,10 @@ async def _note_status(db: Database, page: ProjectPage) -> None:
 
 
 class Follower:
-    """The follow duty; `said` is its last word, for operators."""
+    """The follow duty; `said` is its last word, for operators.
+
+    `read_at` is when the upstream was last read to its end, on the monotonic clock.
+    """
 
     def __init__(
         self, db: Database, index: SimpleIndex, rules: Rules, options: FollowOptions
@@ -110,6 +113,7 @@ class Follower:
         self._rules = rules
         self._options = options
         self.said = ""
+        self.read_at: float | None = None
 
     async def run(self) -> None:
         """Follow the upstream until cancelled."""
@@ -151,6 +155,7 @@ class Follower:
     async def _follow_changelog(self, changelog: Changelog) -> None:
         while True:
             serial = await self.catch_up(changelog)
+            self.read_at = time.monotonic()
             self._say(f"following the changelog of {self._index.url}, at serial {serial}")
             await asyncio.sleep(self._options.changelog_every_s)
 
@@ -208,6 +213,7 @@ class Follower:
             for followed in due:
                 await self._poll_one(followed)
             if not due:
+                self.read_at = time.monotonic()
                 await asyncio.sleep(min(_WAIT_FOR_DUE_S, self._options.poll_interval_s))
 
     async def _poll_one(self, followed: catalog.Followed) -> None:

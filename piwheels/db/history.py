@@ -1,0 +1,85 @@
+"""What happened: events and builds that ended, the newest first, and counts of them."""
+
+from datetime import datetime
+
+from piwheels.db.database import Database
+from piwheels.model import Struct
+
+
+class HistoryEvent(Struct, frozen=True, kw_only=True):
+    """Somebody did something, or tried to, or the farm did of itself."""
+
+    event: int
+    at: datetime
+    who: str
+    action: str
+    subject: str
+    outcome: str
+
+
+class EndedBuild(Struct, frozen=True, kw_only=True):
+    """A build that was settled."""
+
+    build: int
+    ended_at: datetime
+    builder: str
+    project: str
+    version: str
+    target: str
+    outcome: str
+    duration_s: float
+    reason: str
+    files: tuple[str, ...]  # the names of its wheels
+
+
+async def recent_events(db: Database, *, limit: int, before: int | None) -> list[HistoryEvent]:
+    """What happened last, or last before an event, the newest first."""
+    rows = await db.rows(
+        """
+        SELECT event, at, who, action, subject, outcome
+          FROM events
+         WHERE %(before)s::bigint IS NULL OR event < %(before)s
+         ORDER BY event DESC
+         LIMIT %(limit)s
+        """,
+        {"limit": limit, "before": before},
+    )
+    return [HistoryEvent(**row) for row in rows]
+
+
+async def recent_builds(
+    db: Database,
+    *,
+    limit: int,
+    project: str | None = None,
+    failed: bool = False,
+    slower_than_s: float = 0.0,
+) -> list[EndedBuild]:
+    """The builds that ended last, the newest first: of all, or of those that are asked for."""
+    rows = await db.rows(
+        """
+        SELECT b.build, b.ended_at, b.builder, b.project, b.version, b.target, b.outcome,
+               b.duration_s, b.reason,
+               ARRAY(SELECT f.filename FROM files f
+                      WHERE f.build = b.build ORDER BY f.filename) AS files
+          FROM builds b
+         WHERE (%(project)s::text IS NULL OR b.project = %(project)s)
+           AND (NOT %(failed)s OR b.outcome <> 'built')
+           AND b.duration_s >= %(slower_than_s)s
+         ORDER BY b.ended_at DESC, b.build DESC
+         LIMIT %(limit)s
+        """,
+        {"limit": limit, "project": project, "failed": failed, "slower_than_s": slower_than_s},
+    )
+    return [EndedBuild(**{**row, "files": tuple(row["files"])}) for row in rows]
+
+
+async def last_hour(db: Database) -> dict[str, int]:
+    """Builds that ended in the last hour, by outcome."""
+    rows = await db.rows(
+        """
+        SELECT outcome, count(*) AS count FROM builds
+         WHERE ended_at > now() - interval '1 hour' GROUP BY outcome
+        """
+    )
+    return {row["outcome"]: row["count"] for row in rows}
