@@ -1,0 +1,94 @@
+"""Glyphs, words and styles of states: beside every colour stand a glyph and a word.
+
+Every glyph is one cell wide in Unicode terminals, and has an ASCII twin that no other glyph
+of the same column has. A style is the name of a theme's colour: success, warning, error,
+accent, muted, or "" for plain text.
+"""
+
+from piwheels.protocol.messages import BuilderState
+from piwheels.tui.fates import Turn
+
+_GLYPHS: dict[str, tuple[str, str]] = {
+    # states of a builder
+    "lost": ("✖", "X"),
+    "quarantined": ("⊘", "Q"),
+    "stuck": ("▲", "!"),
+    "silent": ("◌", "?"),
+    "draining": ("▽", "v"),
+    "asleep": ("☾", "z"),
+    "paused": ("‖", "="),
+    "cleaning": ("◇", "~"),
+    "uploading": ("△", "^"),
+    "building": ("●", "*"),
+    "idle": ("○", "."),
+    "unknown": ("·", "-"),
+    # how something went
+    "good": ("✓", "+"),
+    "bad": ("✗", "x"),
+    "warning": ("▲", "!"),
+    "retry": ("↻", "r"),
+    "pending": ("…", ":"),
+    "farm": ("·", "."),
+    "operator": ("→", ">"),
+    "sorted up": ("▴", "^"),
+    "sorted down": ("▾", "v"),
+    "marked": ("■", "#"),
+}
+_BARS = (" ▁▂▃▄▅▆▇█", " .:-=+*%#")
+
+#: Problems first, then what is about to change, then what works.
+STATE_ORDER: dict[str, int] = {
+    BuilderState.LOST: 0,
+    BuilderState.QUARANTINED: 1,
+    BuilderState.STUCK: 2,
+    BuilderState.SILENT: 3,
+    BuilderState.DRAINING: 4,
+    BuilderState.UPLOADING: 5,
+    BuilderState.BUILDING: 6,
+    BuilderState.CLEANING: 7,
+    BuilderState.PAUSED: 8,
+    BuilderState.ASLEEP: 9,
+    BuilderState.IDLE: 10,
+}
+LAST_STATE = 11
+#: The states that an operator has to look at.
+PROBLEM_STATES = frozenset(
+    {BuilderState.LOST, BuilderState.QUARANTINED, BuilderState.STUCK, BuilderState.SILENT}
+)
+
+STATE_STYLE: dict[str, str] = {
+    BuilderState.LOST: "error",
+    BuilderState.QUARANTINED: "error",
+    BuilderState.STUCK: "warning",
+    BuilderState.SILENT: "warning",
+    BuilderState.DRAINING: "accent",
+    BuilderState.UPLOADING: "success",
+    BuilderState.BUILDING: "success",
+    BuilderState.CLEANING: "",
+    BuilderState.PAUSED: "accent",
+    BuilderState.ASLEEP: "muted",
+    BuilderState.IDLE: "muted",
+}
+
+TURN_LOOK: dict[Turn, tuple[str, str]] = {
+    Turn.SENT: ("pending", ""),
+    Turn.ACCEPTED: ("pending", "accent"),
+    Turn.APPLIED: ("good", "success"),
+    Turn.REFUSED: ("bad", "error"),
+    Turn.TIMED_OUT: ("warning", "warning"),
+    Turn.UNKNOWN: ("warning", "warning"),
+    Turn.NOT_SENT: ("bad", "error"),
+}
+
+
+def glyph(name: str, *, ascii_only: bool = False) -> str:
+    """The glyph of this name; the one for "unknown" when there is none."""
+    return _GLYPHS.get(name, _GLYPHS["unknown"])[ascii_only]
+
+
+def sparkline(values: tuple[float, ...], width: int, top: float, *, ascii_only: bool) -> str:
+    """The last values as bars; `top` (or more) is a full one. Shorter when there are fewer."""
+    bars = _BARS[ascii_only]
+    steps = len(bars) - 1
+    scale = steps / top if top > 0 else 0.0
+    return "".join(bars[min(steps, max(0, round(value * scale)))] for value in values[-width:])

@@ -1,0 +1,300 @@
+"""The live link to a master: watches for ever, tells of losses, and carries commands.
+
+The link is lost when the connection ends, when the master says nothing (not even to a
+renewal) for SILENT_S, or when it ends the watch. It is tried again with growing delay.
+"""
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, suppress
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from piwheels.errors import PiwheelsError, RefusedError
+from piwheels.protocol.channels import KeyPair
+from piwheels.protocol.client import ANSWER_S, ControlClient, Conversation, NoMasterError, operator
+from piwheels.protocol.messages import (
+    Accepted,
+    Applied,
+    Batch,
+    Body,
+    Event,
+    FollowLog,
+    LogPiece,
+    OrderBuilders,
+    ReplyBody,
+    Snapshot,
+    Watch,
+)
+from piwheels.tui.fates import Fate, Turn, sent
+from piwheels.tui.source import Alive, Connected, Heard, Lost, SourceEvent
+
+RENEW_S = 2.0
+SILENT_S = 7.0
+#: A master that has just started may be long in counting its files.
+SNAPSHOT_S = 20.0
+FIRST_DELAY_S = 0.25
+LONGEST_DELAY_S = 10.0
+
+_Wanted = TypeVar("_Wanted")
+
+
+class LinkLostError(PiwheelsError):
+    """No master is connected, or it went away in the middle."""
+
+
+class _Session:
+    """One connection to a master, from its opening to its end."""
+
+    def __init__(self, client: ControlClient) -> None:
+        self.client = client
+        self.gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.client.__aenter__()
+        self._watcher = asyncio.create_task(self._notice_end())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end(str(error) if isinstance(error, PiwheelsError) else "the link was closed")
+        if self._watcher:
+            self._watcher.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watcher
+        await self.client.__aexit__(kind, error, trace)
+
+    def end(self, reason: str) -> None:
+        """Let all that wait for an answer know that none will come."""
+        if not self.gone.done():
+            self.gone.set_result(reason)
+
+    async def _notice_end(self) -> None:
+        self.end(await self.client.disconnected())
+
+    async def next(self, talk: Conversation, timeout_s: float | None) -> ReplyBody:
+        """The next answer.
+
+        Raises:
+            LinkLostError: the link was lost before.
+            NoMasterError: none came within the time.
+            RefusedError: the master would not, and its reason.
+        """
+        answer = asyncio.ensure_future(talk.next(timeout_s))
+        try:
+            waited: set[asyncio.Future[Any]] = {answer, self.gone}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                return answer.result()
+            raise LinkLostError(self.gone.result())
+        finally:
+            if not answer.done():
+                answer.cancel()
+                with suppress(asyncio.CancelledError, PiwheelsError):
+                    await answer
+
+
+class Link:
+    """A link to the master at an address; one run of `events()` at a time keeps it up."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        key: KeyPair | None = None,
+        server_key: str = "",
+        read_only: bool = False,
+        who: str = "",
+    ) -> None:
+        """key, server_key: for tcp:// addresses; who: the operator's login and host."""
+        self.address = address
+        self.read_only = read_only
+        self._key = key
+        self._server_key = server_key
+        self._who = who or operator()
+        self._session: _Session | None = None  # once its Snapshot has come
+        self._up = asyncio.Event()
+        self._instance = ""
+        self._delay_s = FIRST_DELAY_S
+        self._hurry = asyncio.Event()
+
+    def now(self) -> float:
+        """UNIX seconds of this machine."""
+        return time.time()
+
+    def retry_now(self) -> None:
+        """Cut the present delay short."""
+        self._hurry.set()
+
+    # --- watching ---
+
+    async def events(self) -> AsyncIterator[SourceEvent]:
+        """All that is heard, for ever."""
+        while True:
+            reason = ""
+            try:
+                async with _Session(self._client()) as session:
+                    async for event in self._watch(session):
+                        yield event
+            except PiwheelsError as error:
+                reason = str(error)
+            finally:
+                self._session = None
+                self._up.clear()
+            delay_s = self._next_delay()
+            yield Lost(reason, self.now() + delay_s)
+            self._hurry.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay_s):
+                    await self._hurry.wait()
+
+    def _client(self) -> ControlClient:
+        return ControlClient(
+            self.address,
+            key=self._key,
+            server_key=self._server_key,
+            who=self._who,
+            read_only=self.read_only,
+            renew_s=RENEW_S,
+        )
+
+    async def _watch(self, session: _Session) -> AsyncIterator[SourceEvent]:
+        async with session.client.stream(Watch()) as talk:
+            snapshot = await session.next(talk, SNAPSHOT_S)
+            if not isinstance(snapshot, Snapshot):
+                raise RefusedError(f"the master answered with {type(snapshot).__name__}; odd")
+            yield self._connected(session, snapshot)
+            yield Heard(snapshot, self.now())
+            while True:
+                try:
+                    body = await session.next(talk, RENEW_S)
+                except NoMasterError:
+                    yield self._alive(session)
+                    continue
+                if isinstance(body, Batch | Event | Snapshot):
+                    yield Heard(body, self.now())
+
+    def _connected(self, session: _Session, snapshot: Snapshot) -> Connected:
+        instance = snapshot.status.instance
+        same = (instance == self._instance) if self._instance and instance else None
+        self._instance = instance
+        self._delay_s = FIRST_DELAY_S
+        self._session = session
+        self._up.set()
+        return Connected(instance, same)
+
+    def _alive(self, session: _Session) -> Alive:
+        silent_s = time.monotonic() - session.client.heard_at
+        if silent_s > SILENT_S:
+            raise LinkLostError(f"the master has been silent for {silent_s:.0f} s")
+        return Alive(self.now() - silent_s)
+
+    def _next_delay(self) -> float:
+        delay_s = self._delay_s * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+        self._delay_s = min(LONGEST_DELAY_S, self._delay_s * 2)
+        return delay_s
+
+    # --- asking ---
+
+    async def command(
+        self, body: Body, *, what: str, told: Callable[[Fate], None] | None = None
+    ) -> Fate:
+        """Send a command that changes something, and see it through; see Source.command."""
+        course = _Course(sent(uuid.uuid4().hex, what, self.now()), self.now, told)
+        session = self._session
+        if session is None:
+            return course.turn(Turn.NOT_SENT, "no master is connected")
+        async with AsyncExitStack() as stack:
+            stream = session.client.stream(body, identity=course.fate.identity)
+            try:
+                talk = await stack.enter_async_context(stream)
+            except PiwheelsError as error:
+                return course.turn(Turn.NOT_SENT, str(error))
+            try:
+                return await _see_through(session, talk, body, course)
+            except NoMasterError:
+                return course.turn(Turn.TIMED_OUT, f"no answer within {ANSWER_S:.0f} s")
+            except LinkLostError as error:
+                return course.turn(Turn.UNKNOWN, f"{error} while it was under way")
+            except PiwheelsError as error:
+                return course.turn(Turn.REFUSED, str(error))
+
+    async def ask(self, body: Body, wanted: type[_Wanted]) -> _Wanted:
+        """Send a question and return its one answer; see Source.ask."""
+        session = self._session
+        if session is None:
+            raise LinkLostError("no master is connected")
+        async with session.client.stream(body) as talk:
+            answer = await session.next(talk, ANSWER_S)
+        if not isinstance(answer, wanted):
+            raise RefusedError(f"the master answered with {type(answer).__name__}; odd")
+        return answer
+
+    async def follow_log(
+        self, build: int, *, offset: int = 0, follow: bool = True
+    ) -> AsyncIterator[LogPiece]:
+        """The pieces of a log; a lost link is waited for, and the log goes on where it was."""
+        while True:
+            await self._up.wait()
+            request = FollowLog(build=build, offset=offset, follow=follow)
+            try:
+                async for piece in self._pieces(request):
+                    yield piece
+                    offset = piece.offset + len(piece.data)
+                    if piece.finished:
+                        return
+            except (LinkLostError, NoMasterError):
+                await asyncio.sleep(FIRST_DELAY_S)
+
+    async def _pieces(self, request: FollowLog) -> AsyncIterator[LogPiece]:
+        session = self._session
+        if session is None:
+            raise LinkLostError("no master is connected")
+        async with session.client.stream(request) as talk:
+            while True:
+                piece = await session.next(talk, None)
+                if isinstance(piece, LogPiece):
+                    yield piece
+
+
+class _Course:
+    """A command under way: its fate, and who is told of each turn."""
+
+    def __init__(
+        self, fate: Fate, now: Callable[[], float], told: Callable[[Fate], None] | None
+    ) -> None:
+        self.fate = fate
+        self._now = now
+        self._told = told
+        self._tell()
+
+    def turn(self, turn: Turn, text: str = "") -> Fate:
+        """Take a turn, and tell."""
+        self.fate = self.fate.turned(turn, self._now(), text)
+        self._tell()
+        return self.fate
+
+    def _tell(self) -> None:
+        if self._told:
+            self._told(self.fate)
+
+
+async def _see_through(session: _Session, talk: Conversation, body: Body, course: _Course) -> Fate:
+    # A rolling drain goes on for as long as the builds in hand.
+    rolling = isinstance(body, OrderBuilders) and bool(body.rolling)
+    while True:
+        match await session.next(talk, None if rolling else ANSWER_S):
+            case Accepted():
+                course.turn(Turn.ACCEPTED)
+            case Applied(text=text):
+                return course.turn(Turn.APPLIED, text)
+            case other:
+                return course.turn(Turn.APPLIED, f"answered with {type(other).__name__}")
