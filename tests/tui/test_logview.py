@@ -92,7 +92,7 @@ async def test_scrolling_back_to_the_end_follows_again() -> None:
 
 async def test_lines_that_go_at_the_top_do_not_move_the_reader() -> None:
     app = Bench(text=LogText(max_lines=200))
-    async with app.run_test(size=(60, 11)) as pilot:
+    async with app.run_test(size=(90, 11)) as pilot:
         app.log_view.append(numbered(0, 200))
         await drawn(app, pilot)
         await pilot.press("pageup", "pageup")
