@@ -1,0 +1,241 @@
+// The search over all projects, as one types, from the shards that site/search.py describes.
+"use strict";
+
+(() => {
+  const SHOWN = 20;
+  const START_BONUS = 3;
+  const LEVELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+  const box = document.querySelector(".search");
+  if (!box) return;
+  const input = box.querySelector("input");
+  const list = box.querySelector("[role=listbox]");
+  const status = box.querySelector("[role=status]");
+
+  const shards = new Map(); // by file name: what was read
+  const pending = new Map(); // by file name: {promise, controller} of what is being read
+  let query = "";
+  let following = Promise.resolve(); // until the results of `query` are all here
+  let chosen = -1;
+
+  // --- shards ---
+
+  function decoded(shard) {
+    const projects = [];
+    let name = "";
+    for (const [, shared, rest, level] of shard.names.matchAll(/([0-9a-z])([a-z0-9-]*)([A-Z])/g)) {
+      name = name.slice(0, parseInt(shared, 36)) + rest;
+      projects.push({ name, level: LEVELS.indexOf(level) });
+    }
+    return { projects, packs: shard.next ? shard.next.split(" ") : [] };
+  }
+
+  async function read(file, signal) {
+    const response = await fetch(`${box.dataset.shards}${encodeURIComponent(file)}.json`, { signal });
+    if (!response.ok) throw new Error(`${response.status}`);
+    const shard = decoded(await response.json());
+    shards.set(file, shard);
+    return shard;
+  }
+
+  function load(file) {
+    if (!pending.has(file)) {
+      const controller = new AbortController();
+      const promise = read(file, controller.signal).finally(() => pending.delete(file));
+      pending.set(file, { promise, controller });
+    }
+    return pending.get(file).promise;
+  }
+
+  // The shards that lead to what is typed, as far as they are here; `file` is the next to read.
+  function path(typed) {
+    const found = [];
+    let file = "_";
+    for (let depth = 0; ; depth++) {
+      const shard = shards.get(file);
+      if (!shard) return { found, file };
+      found.push(shard);
+      const pack = depth < typed.length && shard.packs.find((pack) => pack.includes(typed[depth]));
+      if (!pack) return { found, file: null };
+      file = typed.slice(0, depth) + pack[0];
+    }
+  }
+
+  function abandon(typed) {
+    for (const [file, { controller }] of pending) {
+      // A pack's file ends in its first character, which need not be the one that was typed.
+      if (file !== "_" && !typed.startsWith(file.slice(0, -1))) controller.abort();
+    }
+  }
+
+  // --- what matches ---
+
+  function normalised(text) {
+    return text.trim().toLowerCase().replace(/[-_.\s]+/g, "-").replace(/^-/, "");
+  }
+
+  function place(name, typed) {
+    if (name.startsWith(typed)) return 0;
+    return name.indexOf(`-${typed}`) + 1 || -1;
+  }
+
+  function matches(shard, typed) {
+    const found = [];
+    for (const { name, level } of shard.projects) {
+      const at = place(name, typed);
+      if (at >= 0) found.push({ name, at, weight: level + (at === 0 ? START_BONUS : 0) });
+    }
+    return found.sort((a, b) =>
+      (b.name === typed) - (a.name === typed) || b.weight - a.weight
+      || a.name.length - b.name.length || (a.name < b.name ? -1 : 1));
+  }
+
+  // --- what is shown ---
+
+  function option({ name, at }, index, typed) {
+    const item = document.createElement("li");
+    item.id = `search-option-${index}`;
+    item.setAttribute("role", "option");
+    item.setAttribute("aria-selected", "false");
+    item.dataset.name = name;
+    const mark = document.createElement("mark");
+    mark.textContent = name.slice(at, at + typed.length);
+    item.append(name.slice(0, at), mark, name.slice(at + typed.length));
+    return item;
+  }
+
+  function show(found, typed) {
+    const shown = found.slice(0, SHOWN);
+    const name = list.children[chosen]?.dataset.name; // more may come while one is chosen
+    list.replaceChildren(...shown.map((project, at) => option(project, at, typed)));
+    list.scrollTop = 0;
+    choose(shown.findIndex((project) => project.name === name));
+    expand(shown.length > 0);
+  }
+
+  function expand(open) {
+    list.hidden = !open;
+    input.setAttribute("aria-expanded", String(open));
+    if (!open) choose(-1);
+  }
+
+  function choose(at) {
+    list.children[chosen]?.setAttribute("aria-selected", "false");
+    chosen = at;
+    const item = list.children[at];
+    if (!item) {
+      input.removeAttribute("aria-activedescendant");
+      return;
+    }
+    item.setAttribute("aria-selected", "true");
+    input.setAttribute("aria-activedescendant", item.id);
+    item.scrollIntoView({ block: "nearest" });
+  }
+
+  function summary(found, complete) {
+    if (!found.length) return complete ? "No project has a word that begins so." : "";
+    if (complete && found.length <= SHOWN) return found.length === 1 ? "One project." : `${found.length} projects.`;
+    return `The ${Math.min(found.length, SHOWN)} most downloaded; type on for others.`;
+  }
+
+  function update() {
+    const typed = normalised(input.value);
+    if (typed === query) return;
+    query = typed;
+    abandon(typed);
+    if (typed) {
+      following = follow(typed);
+      return;
+    }
+    show([], "");
+    status.textContent = "";
+  }
+
+  async function follow(typed) {
+    for (;;) {
+      const { found, file } = path(typed);
+      const deepest = found.at(-1);
+      const results = deepest ? matches(deepest, typed) : [];
+      if (deepest) show(results, typed);
+      if (file === null) {
+        // A leaf holds all that there are; so does a shard below which nothing goes on.
+        status.textContent = summary(results, !deepest.packs.length || found.length <= typed.length);
+        return;
+      }
+      try {
+        await load(file);
+      } catch (error) {
+        if (query === typed && error.name !== "AbortError") fail(error);
+        return;
+      }
+      if (query !== typed) return;
+    }
+  }
+
+  function fail(error) {
+    query = ""; // the same words may be tried again
+    status.textContent = navigator.onLine && /^\d/.test(error.message)
+      ? `The search is out of order (${error.message}). The index lists every project.`
+      : "The search cannot be reached: are you offline? Enter tries again.";
+  }
+
+  // --- keys and pointers ---
+
+  function address(name) {
+    return `${box.dataset.projects}${encodeURIComponent(name)}/`;
+  }
+
+  function visit(item) {
+    location.assign(address(item.dataset.name));
+  }
+
+  async function enter() {
+    if (chosen >= 0) {
+      visit(list.children[chosen]);
+      return;
+    }
+    update(); // what failed is tried again
+    const typed = query;
+    await following;
+    if (typed && query === typed && list.firstChild) visit(list.firstChild);
+  }
+
+  function step(by) {
+    const count = list.children.length;
+    if (!count) return;
+    if (list.hidden) expand(true);
+    choose(chosen < 0 ? (by > 0 ? 0 : count - 1) : (chosen + by + count) % count);
+  }
+
+  const keys = {
+    ArrowDown: () => step(1),
+    ArrowUp: () => step(-1),
+    Enter: enter,
+    Escape: () => {
+      if (list.hidden) input.value = ""; // the first press closes, the second clears
+      expand(false);
+      update();
+    },
+  };
+
+  input.addEventListener("keydown", (event) => {
+    const act = keys[event.key];
+    if (!act || event.isComposing || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    act();
+  });
+  input.addEventListener("input", update);
+  // The root is there before the first character is.
+  input.addEventListener("focus", () => { if (!shards.has("_")) load("_").catch(() => {}); });
+  input.addEventListener("blur", () => expand(false));
+
+  list.addEventListener("pointerdown", (event) => event.preventDefault()); // the input keeps the focus
+  list.addEventListener("mouseup", (event) => {
+    const item = event.target.closest("[role=option]");
+    if (!item || event.button > 1) return;
+    if (event.button === 1 || event.ctrlKey || event.metaKey) open(address(item.dataset.name), "_blank", "noopener");
+    else visit(item);
+  });
+
+  if (input.value) update(); // the browser brought it back
+})();
