@@ -122,7 +122,6 @@ def _project_json(page: Page, files: Sequence[File]) -> bytes:
 
 
 def _file_json(file: File) -> dict[str, Any]:
-    metadata = {"sha256": file.metadata_sha256}
     entry: dict[str, Any] = {
         "filename": file.filename,
         "url": _address(file),
@@ -130,8 +129,8 @@ def _file_json(file: File) -> dict[str, Any]:
         "size": file.size_bytes,
         "upload-time": _timestamp(file.released_at),
         "yanked": file.yanked or file.yanked is not None,
-        "core-metadata": metadata,
-        "dist-info-metadata": metadata,
+        # Not `dist-info-metadata` too: pip 22.3 to 23.0, Debian 12's among them, fail on it (PEP 714).
+        "core-metadata": {"sha256": file.metadata_sha256},
     }
     if file.requires_python:
         entry["requires-python"] = file.requires_python

@@ -20,7 +20,12 @@ from piwheels.webroot import Webroot
 from tests.clients.servers import NAMES, program, serving
 from tests.needs import needs
 
-_PIPS = {"pip22": "pip==22.0.4", "pip24": "pip==24.0", "pip-newest": "pip>=26"}
+_PIPS = {
+    "pip22": "pip==22.0.4",
+    "pip23": "pip==23.0.1",  # Debian 12's and Raspberry Pi OS 12's
+    "pip24": "pip==24.0",
+    "pip-newest": "pip>=26",
+}
 RELEASED_AT = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 
 

@@ -1,7 +1,7 @@
-"""pip 22, pip 24, the newest pip and uv install from the tree, through every server.
+"""pip 22 to the newest and uv install from the tree, through every server.
 
-pip 22.0 reads HTML and no metadata; the others JSON where the server gives it (python's
-http.server does not) and metadata.
+pip 22.0 reads HTML and no metadata, pip 23.0 JSON without metadata and HTML with it; the others
+JSON where the server gives it (python's http.server does not) and metadata.
 """
 
 import os
@@ -37,7 +37,7 @@ def install(
     )
 
 
-@pytest.mark.parametrize("client", ["pip22", "pip24", "pip-newest", "uv"])
+@pytest.mark.parametrize("client", ["pip22", "pip23", "pip24", "pip-newest", "uv"])
 def test_a_project_and_what_it_needs_are_installed(
     client: str, server: str, environments: dict[str, Path], tmp_path: Path
 ) -> None:

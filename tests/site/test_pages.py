@@ -98,7 +98,6 @@ def test_the_json_has_every_key() -> None:
                 "upload-time": "2026-01-28T18:14:54.000000Z",
                 "yanked": "too old",
                 "core-metadata": {"sha256": METADATA_SHA},
-                "dist-info-metadata": {"sha256": METADATA_SHA},
                 "requires-python": ">=3.8,<4",
             }
         ],
