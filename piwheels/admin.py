@@ -22,6 +22,7 @@ from piwheels.errors import ConfigError, PiwheelsError, UsageError
 from piwheels.model import Wanted
 from piwheels.protocol.client import ANSWER_S, ControlClient
 from piwheels.protocol.messages import (
+    Accepted,
     Add,
     AddReply,
     Applied,
@@ -287,6 +288,8 @@ async def _serve_import(client: ControlClient, body: Import, file: BinaryIO) -> 
                 case ImportFetch(offset=offset, length=length):
                     file.seek(offset)
                     await talk.tell(ImportChunk(offset=offset, data=file.read(length)))
+                case Accepted():
+                    continue
                 case Applied() as applied:
                     return applied
                 case other:

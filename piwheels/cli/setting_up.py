@@ -82,13 +82,19 @@ def key_new(name: str, config_file: Path | None) -> None:
 @click.argument("name")
 @click.argument("public")
 @click.option("--operator", is_flag=True, help="A console's key, for the control socket over TCP.")
+@click.option("--watcher", is_flag=True, help="The same, for one that may look and change nothing.")
 @config_option
-def key_allow(name: str, public: str, operator: bool, config_file: Path | None) -> None:
+def key_allow(
+    name: str, public: str, operator: bool, watcher: bool, config_file: Path | None
+) -> None:
     """Let the holder of a public key in, under a name."""
     from piwheels.protocol.keys import MASTER, KeyStore, Role
 
+    if operator and watcher:
+        raise click.UsageError("--operator and --watcher exclude each other")
+    role = Role.OPERATOR if operator else Role.WATCHER if watcher else Role.BUILDER
     store = KeyStore(load_config(config_file).master.keys)
-    store.allow(Role.OPERATOR if operator else Role.BUILDER, name, public)
+    store.allow(role, name, public)
     click.echo(f"{name} is allowed; it needs the master's key: {store.ensure(MASTER).public}")
 
 

@@ -308,13 +308,15 @@ async def _supersede(db: Database, which: dict[str, str | None]) -> int:
 
 async def prioritise(db: Database, project: str, version: str | None, by: timedelta) -> int:
     """Let jobs be due earlier by so much than when they were queued; returns how many."""
-    return await db.execute(
-        """
-        UPDATE jobs SET due = queued_at - %(by)s
-         WHERE project = %(project)s AND (%(version)s::text IS NULL OR version = %(version)s)
-        """,
-        {"project": project, "version": version, "by": by},
-    )
+    async with db.transaction():
+        await lock_projects(db, [project])
+        return await db.execute(
+            """
+            UPDATE jobs SET due = queued_at - %(by)s
+             WHERE project = %(project)s AND (%(version)s::text IS NULL OR version = %(version)s)
+            """,
+            {"project": project, "version": version, "by": by},
+        )
 
 
 async def _refresh(db: Database, project: str, version: str) -> None:

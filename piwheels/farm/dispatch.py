@@ -31,7 +31,7 @@ from piwheels.protocol.messages import (
     Hello,
     JobEnded,
     JobStarted,
-    Order,
+    OrderBuilders,
     Refused,
     ToBuilder,
 )
@@ -50,6 +50,14 @@ class DispatchOptions:
     lost_after_s: float = 300.0
     retry_delay_s: float = 600.0  # before the second try; doubled for each further one
     max_attempts: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What came of an order: the labels that heed it, and others, each with why not."""
+
+    obeyed: tuple[str, ...]
+    refused: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +108,15 @@ class Dispatch:
             group.create_task(self._heed_receiver())
             group.create_task(self._heed_targets())
 
-    async def order(self, order: Order, labels: tuple[str, ...], who: str) -> list[str]:
-        """Give an order to builders; returns the labels of those that are there."""
-        there = [label for label in labels if label in self.machine.sessions]
-        await self._apply(sessions.Ordered(order, tuple(there), who))
-        return there
+    async def order(self, command: OrderBuilders, who: str) -> Given:
+        """Give an order to builders; returns which heed it, and why others do not."""
+        objections = {
+            label: self.machine.objection(command.order, label) for label in command.builders
+        }
+        obeyed = tuple(label for label, why in objections.items() if not why)
+        await self._apply(sessions.Ordered(command.order, obeyed, who))
+        refused = tuple((label, why) for label, why in objections.items() if why)
+        return Given(obeyed=obeyed, refused=refused)
 
     async def pause(self, *, paused: bool) -> None:
         """Stop or resume handing out jobs, and remember it across restarts."""
@@ -112,6 +124,13 @@ class Dispatch:
             lambda: catalog.put_setting(self.db, PAUSED, "yes" if paused else "no")
         )
         await self._apply(sessions.PauseChanged(paused))
+
+    @property
+    def served(self) -> frozenset[str]:
+        """The targets of the builders that are there."""
+        return frozenset(
+            target for session in self.machine.sessions.values() for target in session.targets
+        )
 
     @property
     def paused(self) -> bool:

@@ -274,6 +274,15 @@ class Sessions:
             case Revoked(label):
                 return self._revoked(label, now)
 
+    def objection(self, order: Order, label: str) -> str:
+        """Why a builder cannot heed an order; "" when it can."""
+        session = self.sessions.get(label)
+        if session is None:
+            return "is not connected"
+        if order is Order.SKIP and session.job is None:
+            return "has no build in hand"
+        return ""
+
     def view(self, label: str, now: float) -> BuilderView:
         """How a builder looks from outside."""
         session = self.sessions[label]

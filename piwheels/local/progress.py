@@ -75,8 +75,9 @@ class Progress:
                 )
                 style = "green" if event.outcome == "built" else "red"
                 self._stamp(f"{_job(event)}: {event.outcome} in {spent}: {event.detail}", style)
-            case Happened(who=who, what=what):
-                self._stamp(f"{who}: {what}", "dim")
+            case Happened(who=who, what=what, outcome=outcome):
+                why = f" ({outcome})" if outcome not in {"", "applied"} else ""
+                self._stamp(f"{who}: {what}{why}", "dim")
 
     def _note_phase(self, view: BuilderView) -> None:
         before = self._phases.get(view.label)

@@ -11,19 +11,22 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from piwheels.errors import PiwheelsError
 from piwheels.farm.bulletin import Bulletin
 from piwheels.farm.logs import LogSpool
-from piwheels.protocol.channels import Envelope, Peer, Router
+from piwheels.master.askers import Asker, asker
+from piwheels.master.fates import Fates, Inbox, Send, attempted
+from piwheels.protocol.channels import Envelope, Router
+from piwheels.protocol.keys import KeyStore
 from piwheels.protocol.messages import (
     CHUNK_BYTES,
     PROTOCOL,
+    Applied,
     Batch,
-    Body,
     Command,
     FollowLog,
     LogPiece,
     Problem,
+    Quit,
     Renew,
     Renewed,
     Reply,
@@ -41,13 +44,6 @@ _BATCH_S = 0.1
 _BATCH_EVENTS = 1000  # far below the largest message
 
 Stream = tuple[bytes, int]  # a peer's route, and the number of its command
-Send = Callable[[ReplyBody], Awaitable[None]]
-#: Carries out one command for an operator and returns its answer.
-Handler = Callable[[Body, str, Send, "Inbox"], Awaitable[ReplyBody]]
-
-
-class Inbox(asyncio.Queue[Body]):
-    """Further parts of a command that is being carried out (the pieces of an Import)."""
 
 
 @dataclass(slots=True)
@@ -62,10 +58,12 @@ class Control:
     """The duty on the control sockets: one Unix socket, and perhaps one for TCP."""
 
     routers: list[Router[Command, Reply]]
-    handler: Handler
+    keys: KeyStore
+    fates: Fates
     snapshot: Callable[[], Awaitable[Snapshot]]
     logs: LogSpool
     bulletin: Bulletin
+    stop: Callable[[], None]
     _leases: dict[Stream, _Lease] = field(default_factory=dict)
 
     async def run(self) -> None:
@@ -78,12 +76,17 @@ class Control:
         finally:
             for lease in self._leases.values():
                 lease.task.cancel()
+            self.fates.close()
 
     async def _listen(self, router: Router[Command, Reply]) -> None:
         while True:
             envelope = await router.receive()
             stream = (envelope.peer.route, envelope.message.number)
             lease = self._leases.get(stream)
+            who = asker(self.keys, envelope.peer, envelope.message)
+            if who is None:
+                await self._turn_away(router, envelope, lease)
+                continue
             if lease is not None:
                 lease.renewed = time.monotonic()
                 if isinstance(envelope.message.body, Renew):
@@ -92,9 +95,17 @@ class Control:
                     lease.inbox.put_nowait(envelope.message.body)
                 continue
             inbox = Inbox()
-            task = asyncio.create_task(self._serve(router, envelope, inbox))
+            task = asyncio.create_task(self._serve(router, envelope, who, inbox))
             self._leases[stream] = _Lease(task, inbox, time.monotonic())
             task.add_done_callback(functools.partial(self._ended, stream))
+
+    async def _turn_away(
+        self, router: Router[Command, Reply], envelope: Envelope[Command], lease: _Lease | None
+    ) -> None:
+        if lease is not None:
+            lease.task.cancel()
+        problem = Problem(reason="this console's key is not on the master's list")
+        await router.send(envelope.peer, Reply(number=envelope.message.number, body=problem))
 
     def _ended(self, stream: Stream, _: asyncio.Task[None]) -> None:
         self._leases.pop(stream, None)
@@ -108,32 +119,25 @@ class Control:
                     lease.task.cancel()
 
     async def _serve(
-        self, router: Router[Command, Reply], envelope: Envelope[Command], inbox: Inbox
+        self, router: Router[Command, Reply], envelope: Envelope[Command], who: Asker, inbox: Inbox
     ) -> None:
         command, peer = envelope.message, envelope.peer
 
         async def send(body: ReplyBody) -> None:
             await router.send(peer, Reply(number=command.number, body=body))
 
-        try:
-            answer = await self._answer(command, peer, send, inbox)
-        except PiwheelsError as error:
-            answer = Problem(reason=str(error))
-        except OSError as error:
-            log.exception("%s of %s failed", type(command.body).__name__, command.operator)
-            answer = Problem(reason=f"the master could not: {error}")
-        if answer is not None:
-            await send(answer)
+        work = self._answer(command, who, send, inbox)
+        answer = await attempted(command.body, who, work)
+        await send(answer)
+        if isinstance(command.body, Quit) and isinstance(answer, Applied):
+            self.stop()
 
-    async def _answer(
-        self, command: Command, peer: Peer, send: Send, inbox: Inbox
-    ) -> ReplyBody | None:
+    async def _answer(self, command: Command, who: Asker, send: Send, inbox: Inbox) -> ReplyBody:
         if command.protocol != PROTOCOL:
             return Problem(
                 reason=f"this master speaks protocol {PROTOCOL}, not {command.protocol}; "
                 "install the same piwheels on both"
             )
-        who = command.operator or peer.key or "unknown"
         match command.body:
             case Renew():
                 return Problem(reason="the master was restarted in between; ask again")
@@ -141,10 +145,10 @@ class Control:
                 return await self._watch(send)
             case FollowLog() as request:
                 return await self._follow(request, send)
-            case body:
-                return await self.handler(body, who, send, inbox)
+            case _:
+                return await self.fates.answer(command, who, send, inbox)
 
-    async def _watch(self, send: Send) -> ReplyBody | None:
+    async def _watch(self, send: Send) -> ReplyBody:
         with self.bulletin.subscribe() as events:
             await send(await self.snapshot())
             while True:
@@ -157,7 +161,7 @@ class Control:
                 if len(told) < len(batch):
                     return Problem(reason="this watcher fell too far behind")
 
-    async def _follow(self, request: FollowLog, send: Send) -> ReplyBody | None:
+    async def _follow(self, request: FollowLog, send: Send) -> ReplyBody:
         build, offset = request.build, request.offset
         while (data := self.logs.read(build, offset, CHUNK_BYTES)) is not None:
             if data:

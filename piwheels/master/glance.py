@@ -16,7 +16,6 @@ from piwheels.farm.bulletin import Bulletin
 from piwheels.farm.dispatch import Dispatch
 from piwheels.farm.news import status_differs
 from piwheels.protocol.messages import (
-    BuilderState,
     Happened,
     HostState,
     JobEnded,
@@ -29,10 +28,11 @@ from piwheels.protocol.messages import (
 )
 from piwheels.upstream.follow import Follower
 
-_TOTALS_FOR_S = 30.0
 _PULSE_S = 2.0
 #: Looking may take the database a twentieth of the time, however large the farm is.
 _REST = 20.0
+#: Counting everything takes seconds on a large farm, and is done that much more seldom.
+_TOTALS_REST = 100.0
 _RECENT = 100
 _MOST = 1000
 
@@ -48,7 +48,8 @@ class Glance:
     tree: Path
     instance: str = field(default_factory=lambda: uuid.uuid4().hex)
     _began: float = field(default_factory=time.monotonic)
-    _totals: tuple[float, views.Totals] | None = None
+    _totals: views.Totals | None = None
+    _totals_until: float = 0.0
 
     async def run(self) -> None:
         """Tell those who watch whenever the farm has become another, until cancelled."""
@@ -100,19 +101,13 @@ class Glance:
         stale_pages = await db.retrying(lambda: views.stale_count(db))
         now = time.monotonic()
         read_at = self.follower.read_at
-        builders = tuple(self.dispatch.builders())
-        served = {
-            target
-            for builder in builders
-            if builder.state != BuilderState.LOST
-            for target in builder.targets
-        }
+        served = self.dispatch.served
         return StatusReply(
             version=version("piwheels"),
             instance=self.instance,
             uptime_s=now - self._began,
             paused=self.dispatch.paused,
-            builders=builders,
+            builders=tuple(self.dispatch.builders()),
             queues=tuple(_queue(queue, served=queue.target in served) for queue in queues),
             last_hour=ended,
             projects=totals.projects,
@@ -128,11 +123,12 @@ class Glance:
         )
 
     async def _current_totals(self) -> views.Totals:
-        # Counting takes seconds on a large farm, and nobody minds half a minute.
-        now = time.monotonic()
-        if self._totals is None or now - self._totals[0] > _TOTALS_FOR_S:
-            self._totals = (now, await self.db.retrying(lambda: views.totals(self.db)))
-        return self._totals[1]
+        began = time.monotonic()
+        if self._totals is None or began > self._totals_until:
+            self._totals = await self.db.retrying(lambda: views.totals(self.db))
+            now = time.monotonic()
+            self._totals_until = now + (now - began) * _TOTALS_REST
+        return self._totals
 
 
 def _queue(queue: views.QueueLength, *, served: bool) -> QueueView:

@@ -17,8 +17,11 @@ from piwheels.farm.logs import LogSpool
 from piwheels.farm.publishing import Publisher
 from piwheels.farm.receive import Receiver
 from piwheels.master.control import Control
+from piwheels.master.fates import Fates
 from piwheels.master.glance import Glance
+from piwheels.master.imports import Importer
 from piwheels.master.operators import Operators
+from piwheels.master.questions import Questions
 from piwheels.protocol.channels import Gate, Router
 from piwheels.protocol.keys import MASTER, KeyStore, Role
 from piwheels.protocol.messages import (
@@ -156,19 +159,24 @@ class _Master:
             db=control_db,
             dispatch=self._dispatch,
             glance=self._glance,
+            questions=Questions(control_db, self._dispatch),
+            importer=Importer(
+                control_db,
+                rules,
+                Publisher(control_db, self._webroot),
+                config.master.spool / "imports",
+            ),
             index=self._index,
             rules=rules,
-            publisher=Publisher(control_db, self._webroot),
-            bulletin=self._bulletin,
-            spool=config.master.spool / "imports",
-            stop=self._stopped.set,
         )
         self._control = Control(
             routers=controls,
-            handler=operators.carry_out,
+            keys=self._keys,
+            fates=Fates(operators.carry_out, control_db, self._bulletin),
             snapshot=self._glance.snapshot,
             logs=logs,
             bulletin=self._bulletin,
+            stop=self._stopped.set,
         )
 
     async def run(self) -> None:
@@ -204,8 +212,8 @@ class _Master:
     ]:
         config, key = self._config.master, self._keys.ensure(MASTER)
         gate = await stack.enter_async_context(Gate(self._admits))
-        for role in Role:
-            gate.guard(role)
+        gate.guard(Role.BUILDER)
+        gate.guard(Role.OPERATOR)
         builders: Router[FromBuilder, ToBuilder] = Router(FromBuilder, _refused)
         files: Router[FromSender, ToSender] = Router(
             FromSender, _refused, high_water=_FILES_HIGH_WATER
@@ -224,7 +232,9 @@ class _Master:
         return builders, files, controls
 
     def _admits(self, domain: str, key: str) -> bool:
-        return self._keys.name_of(Role(domain), key) is not None
+        # Watchers come in at the operators' door; what they may is decided at each command.
+        roles = [Role(domain), *([Role.WATCHER] if domain == Role.OPERATOR else [])]
+        return any(self._keys.name_of(role, key) is not None for role in roles)
 
 
 def _make_folders(config: Config) -> None:

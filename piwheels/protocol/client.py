@@ -17,7 +17,16 @@ from typing import Self, TypeVar
 
 from piwheels.errors import PiwheelsError, RefusedError
 from piwheels.protocol.channels import Dealer, KeyPair, NotConnectedError
-from piwheels.protocol.messages import Body, Command, Problem, Renew, Renewed, Reply, ReplyBody
+from piwheels.protocol.messages import (
+    Accepted,
+    Body,
+    Command,
+    Problem,
+    Renew,
+    Renewed,
+    Reply,
+    ReplyBody,
+)
 
 _Wanted = TypeVar("_Wanted")
 
@@ -154,6 +163,8 @@ class ControlClient:
         """
         async with self.stream(body) as talk:
             answer = await talk.next(timeout_s)
+            if isinstance(answer, Accepted):
+                answer = await talk.next(timeout_s)
         if not isinstance(answer, wanted):
             raise RefusedError(f"the master answered with {type(answer).__name__}; odd")
         return answer

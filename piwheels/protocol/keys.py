@@ -3,6 +3,7 @@
     keys/<name>.secret           a key pair of this machine's own, mode 0600
     keys/builder/<name>          the public key of a builder that is allowed
     keys/operator/<name>         the public key of a console that is allowed over TCP
+    keys/watcher/<name>          the same, of one that may look and change nothing
 
 Keys are shown and stored as 64 hexadecimal digits: ZeroMQ's own spelling (Z85) has
 characters that a shell would interpret. The name in the list is what a builder is called.
@@ -27,7 +28,8 @@ class Role(StrEnum):
     """What a key lets its holder do."""
 
     BUILDER = "builder"
-    OPERATOR = "operator"
+    OPERATOR = "operator"  # of the control socket over TCP: may do all
+    WATCHER = "watcher"  # of the control socket over TCP: may only look
 
 
 class AllowedKey(msgspec.Struct, frozen=True):

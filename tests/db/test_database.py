@@ -1,6 +1,7 @@
 """Connections and migrations against a real server: faults that pass, and those that do not."""
 
 import asyncio
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -9,6 +10,8 @@ from piwheels.db import catalog, database, migrate
 from piwheels.db.database import Database, DatabaseError, DatabaseUnavailableError
 from piwheels.db.migrate import SCHEMA_VERSION, MigrationError, initdb
 from piwheels.errors import TransientError
+
+SQL = Path(__file__).parents[2] / "sql"
 
 
 async def _cut(dsn: str, duty: str) -> None:
@@ -25,6 +28,11 @@ async def test_initdb_creates_once_and_then_finds_nothing_to_do(empty_dsn: str) 
     assert await initdb(empty_dsn) == (SCHEMA_VERSION, SCHEMA_VERSION)
     async with await Database.connect(empty_dsn, duty="test") as db:
         assert await catalog.targets(db) == []
+
+
+def test_every_migration_has_a_number_of_its_own() -> None:
+    numbers = sorted(int(path.name[:3]) for path in SQL.glob("*.sql"))
+    assert numbers == list(range(1, SCHEMA_VERSION + 1))
 
 
 async def test_two_initdbs_at_once_do_not_disturb_each_other(empty_dsn: str) -> None:

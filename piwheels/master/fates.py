@@ -1,0 +1,147 @@
+"""What becomes of a command that changes something: accepted, carried out once, and told.
+
+Every one of them is written into the event list with its operator and its outcome, and all
+who watch hear of it. One that comes again under the same identity gets the first one's answer.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from piwheels.db import catalog
+from piwheels.db.database import Database
+from piwheels.errors import PiwheelsError
+from piwheels.farm.bulletin import Bulletin
+from piwheels.master.askers import Asker
+from piwheels.master.wording import asked, came_of
+from piwheels.protocol.messages import (
+    Accepted,
+    Add,
+    AddTargets,
+    Body,
+    Command,
+    Happened,
+    Import,
+    OrderBuilders,
+    Pause,
+    Prioritise,
+    Problem,
+    Quit,
+    Rebuild,
+    Remove,
+    ReplyBody,
+    Resume,
+    Retry,
+    Skip,
+)
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+_REMEMBERED = 4096
+#: An answer does not wait longer for a database in trouble; the event is written when it is back.
+_RECORD_S = 3.0
+
+Send = Callable[[ReplyBody], Awaitable[None]]
+
+
+class Inbox(asyncio.Queue[Body]):
+    """Further parts of a command that is being carried out (the pieces of an Import)."""
+
+
+#: Carries out one command for an operator and returns its answer.
+Handler = Callable[[Body, str, Send, Inbox], Awaitable[ReplyBody]]
+
+
+def changes(body: Body) -> bool:
+    """Whether a command changes something, rather than ask."""
+    return isinstance(
+        body,
+        Pause | Resume | OrderBuilders | Quit | Add | AddTargets | Remove | Skip | Rebuild
+        | Retry | Prioritise | Import,
+    )  # fmt: skip
+
+
+async def attempted(body: Body, asker: Asker, work: Awaitable[ReplyBody]) -> ReplyBody:
+    """What the work gives, or in a Problem why it gave nothing: no command goes unanswered."""
+    try:
+        return await work
+    except PiwheelsError as error:
+        return Problem(reason=str(error))
+    except OSError as error:
+        log.exception("%s of %s failed", type(body).__name__, asker.who)
+        return Problem(reason=f"the master could not: {error}")
+    except Exception as error:
+        log.exception("%s of %s failed", type(body).__name__, asker.who)
+        return Problem(reason=f"the master went wrong: {type(error).__name__}; see its log")
+
+
+@dataclass(slots=True)
+class Fates:
+    """Sees commands through."""
+
+    handler: Handler
+    db: Database
+    bulletin: Bulletin
+    _answers: OrderedDict[str, asyncio.Task[ReplyBody]] = field(default_factory=OrderedDict)
+    _running: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    async def answer(self, command: Command, asker: Asker, send: Send, inbox: Inbox) -> ReplyBody:
+        """Answer a question, or see a command through."""
+        body = command.body
+        if not changes(body):
+            return await self.handler(body, asker.who, send, inbox)
+        if asker.bar:
+            refused = Problem(reason=asker.bar)
+            await self._record(body, asker, refused)
+            return refused
+        await send(Accepted())
+        # Its asker may go away meanwhile: what was begun is finished all the same.
+        return await asyncio.shield(self._once(command, asker, send, inbox))
+
+    def close(self) -> None:
+        """Give up what is being carried out."""
+        for task in self._running:
+            task.cancel()
+
+    def _once(
+        self, command: Command, asker: Asker, send: Send, inbox: Inbox
+    ) -> asyncio.Task[ReplyBody]:
+        known = self._answers.get(command.identity)
+        if known is not None:
+            return known
+        task = self._keep(self._see_through(command.body, asker, send, inbox))
+        if command.identity:
+            self._answers[command.identity] = task
+            while len(self._answers) > _REMEMBERED:
+                self._answers.popitem(last=False)
+        return task
+
+    async def _see_through(self, body: Body, asker: Asker, send: Send, inbox: Inbox) -> ReplyBody:
+        answer = await attempted(body, asker, self.handler(body, asker.who, send, inbox))
+        await self._record(body, asker, answer)
+        return answer
+
+    async def _record(self, body: Body, asker: Asker, answer: ReplyBody) -> None:
+        what, outcome = asked(body), came_of(answer)
+        log.info("%s: %s: %s", asker.who, what, outcome)
+        writing = self._keep(self._write(asker.who, what, outcome))
+        await asyncio.wait({writing}, timeout=_RECORD_S)
+
+    async def _write(self, who: str, what: str, outcome: str) -> None:
+        at = datetime.now(UTC)
+        event = await self.db.retrying(
+            lambda: catalog.record_event(self.db, who, what, outcome=outcome)
+        )
+        self.bulletin.publish(Happened(event=event, at=at, who=who, what=what, outcome=outcome))
+
+    def _keep(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task

@@ -1,0 +1,162 @@
+"""What becomes of commands, with a real master: answered, refused, repeated, and told to all."""
+
+import asyncio
+
+import pytest
+
+from piwheels.db import catalog
+from piwheels.errors import PiwheelsError, RefusedError
+from piwheels.local.folder import free_port
+from piwheels.protocol import messages as m
+from piwheels.protocol.client import ControlClient
+from piwheels.protocol.keys import MASTER, Role
+from tests.master.conftest import WAIT_S, Master
+
+
+async def answers(client: ControlClient, body: m.Body, identity: str = "") -> list[m.ReplyBody]:
+    """Every answer to a command, up to the one that ends it."""
+    found: list[m.ReplyBody] = []
+    async with client.stream(body, identity=identity) as talk:
+        while not found or isinstance(found[-1], m.Accepted):
+            found.append(await talk.next(WAIT_S))
+    return found
+
+
+async def test_a_command_is_accepted_and_then_applied(master: Master) -> None:
+    async with master.client() as client:
+        accepted, applied = await answers(client, m.Pause())
+        assert accepted == m.Accepted()
+        assert isinstance(applied, m.Applied)
+        (status,) = await answers(client, m.Status())
+    assert isinstance(status, m.StatusReply)
+    assert status.paused
+
+
+async def test_a_command_that_comes_twice_is_carried_out_once(master: Master) -> None:
+    async with master.client() as client:
+        first = await answers(client, m.Pause(), identity="one")
+        await answers(client, m.Resume(), identity="two")
+        again = await answers(client, m.Pause(), identity="one")
+        assert again == first
+        status = await client.ask(m.Status(), m.StatusReply)
+        assert not status.paused, "the repeat changed nothing"
+        events = await client.ask(m.ListEvents(), m.EventsReply)
+    asked = [event.what for event in events.events if event.who == "ann@desk"]
+    assert asked == ["resume the farm", "pause the farm"]
+
+
+async def test_two_at_once_under_one_identity_are_one(master: Master) -> None:
+    await master.release("demo")
+    async with master.client() as client:
+        body = m.Remove(project="demo")
+        both = await asyncio.gather(*(answers(client, body, identity="x") for _ in range(2)))
+    assert both[0] == both[1]
+    assert isinstance(both[0][-1], m.Applied)
+
+
+async def test_a_read_only_console_changes_nothing(master: Master) -> None:
+    await master.release("demo")
+    commands: list[m.Body] = [
+        m.Pause(),
+        m.OrderBuilders(order=m.Order.KILL, builders=("pi1",)),
+        m.Remove(project="demo"),
+        m.Prioritise(project="demo", by_s=60.0),
+        m.Import(filename="a-1-py3-none-any.whl", size_bytes=1, sha256="0"),
+        m.Quit(),
+    ]
+    async with master.client(read_only=True) as client:
+        for body in commands:
+            with pytest.raises(RefusedError, match="read-only"):
+                await answers(client, body)
+        status = await client.ask(m.Status(), m.StatusReply)
+        events = await client.ask(m.ListEvents(), m.EventsReply)
+    assert not status.paused
+    assert await catalog.known(master.db, ["demo"]) == {"demo"}
+    told = [(event.what, event.outcome[:18]) for event in events.events if event.outcome]
+    assert ("end the master", "refused: this cons") in told
+    assert len(told) == len(commands)
+
+
+async def test_every_command_is_told_to_all_who_watch_with_its_outcome(master: Master) -> None:
+    async with master.watch("ann@desk") as ann, master.watch("bob@sofa") as bob:
+        await master.ask(m.Pause(), m.Applied, who="ann@desk")
+        with pytest.raises(RefusedError, match="no project nobody"):
+            await master.ask(m.Remove(project="nobody"), m.Applied, who="bob@sofa")
+        for watcher in (ann, bob):
+            paused = await watcher.event(m.Happened)
+            refused = await watcher.event(m.Happened)
+            assert (paused.who, paused.what, paused.outcome) == (
+                "ann@desk", "pause the farm", "applied",
+            )  # fmt: skip
+            assert (refused.who, refused.what) == ("bob@sofa", "remove nobody")
+            assert refused.outcome.startswith("refused: this farm has no project")
+            assert 0 < paused.event < refused.event
+
+
+async def test_the_list_of_events_is_turned_page_by_page(master: Master) -> None:
+    for number in range(5):
+        await master.ask(m.Pause() if number % 2 else m.Resume(), m.Applied, who=f"op{number}")
+    newest = await master.ask(m.ListEvents(limit=2), m.EventsReply)
+    assert [event.who for event in newest.events] == ["op4", "op3"]
+    before = newest.events[-1].event
+    older = await master.ask(m.ListEvents(limit=2, before=before), m.EventsReply)
+    assert [event.who for event in older.events] == ["op2", "op1"]
+
+
+async def test_what_operators_call_themselves_cannot_garble_the_list(master: Master) -> None:
+    await master.ask(m.Pause(), m.Applied, who="ann\x1b[2J\n" + "x" * 500)
+    (event,) = (await master.ask(m.ListEvents(limit=1), m.EventsReply)).events
+    assert event.who.startswith("ann?[2J?x")
+    assert len(event.who) == 80
+
+
+async def test_a_command_that_makes_the_database_choke_is_answered(master: Master) -> None:
+    with pytest.raises(RefusedError):
+        await master.ask(m.Skip(project="a\0b", reason="x"), m.Applied)
+    assert (await master.ask(m.Status(), m.StatusReply)).instance
+
+
+async def test_over_tcp_the_key_tells_who_may_change_what(idle_master: Master) -> None:
+    master = idle_master
+    address = f"tcp://127.0.0.1:{free_port()}"
+    await master.start(control_tcp=address)
+    server_key = master.keys.require(MASTER).public
+    keys = {role: master.keys.ensure(f"of-{role}") for role in (Role.OPERATOR, Role.WATCHER)}
+    master.keys.allow(Role.OPERATOR, "desk", keys[Role.OPERATOR].public)
+    master.keys.allow(Role.WATCHER, "wall", keys[Role.WATCHER].public)
+    async with master.client(
+        "ann@desk", address=address, key=keys[Role.WATCHER], server_key=server_key
+    ) as wall:
+        assert not (await wall.ask(m.Status(), m.StatusReply)).paused
+        with pytest.raises(RefusedError, match="the key wall is a watcher's"):
+            await wall.ask(m.Pause(), m.Applied)
+    async with master.client(
+        "ann@desk", address=address, key=keys[Role.OPERATOR], server_key=server_key
+    ) as desk:
+        await desk.ask(m.Pause(), m.Applied)
+        events = await desk.ask(m.ListEvents(limit=2), m.EventsReply)
+        assert [(event.who, event.outcome[:8]) for event in events.events] == [
+            ("ann@desk (key desk)", "applied"),
+            ("ann@desk (key wall)", "refused:"),
+        ]
+        master.keys.revoke("desk")
+        with pytest.raises(PiwheelsError, match="not on the master's list"):
+            await desk.ask(m.Resume(), m.Applied)
+    assert (await master.ask(m.Status(), m.StatusReply)).paused
+
+
+async def test_quit_is_answered_before_the_master_ends(master: Master) -> None:
+    applied = await master.ask(m.Quit(), m.Applied)
+    assert "stopping" in applied.text
+    assert master.process is not None
+    assert master.process.wait(WAIT_S) == 0
+    master.process = None
+    assert "ann@desk: end the master: applied" in master.log
+
+
+async def test_a_restarted_master_is_another_instance(master: Master) -> None:
+    first = (await master.ask(m.Status(), m.StatusReply)).instance
+    assert first == (await master.ask(m.Status(), m.StatusReply)).instance
+    master.end()
+    await master.start()
+    assert (await master.ask(m.Status(), m.StatusReply)).instance not in {"", first}
