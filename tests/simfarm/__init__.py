@@ -1,0 +1,9 @@
+"""A simulated farm: speaks the real control protocol on a real socket, with nothing behind it.
+
+`python -m tests.simfarm --help` tells how to run it beside a console; tests use SimFarm.
+"""
+
+from tests.simfarm.server import Asked, SimFarm
+from tests.simfarm.world import World
+
+__all__ = ["Asked", "SimFarm", "World"]

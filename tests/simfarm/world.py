@@ -1,0 +1,523 @@
+"""The truth of a simulated farm, and how it changes: time in, events out. No I/O."""
+
+import random
+from bisect import bisect
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from piwheels.protocol.messages import (
+    BuilderChanged,
+    BuilderGone,
+    BuilderState,
+    BuilderView,
+    DownloadCount,
+    Downloads,
+    Event,
+    Happened,
+    HostState,
+    JobEnded,
+    JobStarted,
+    Pulse,
+    QueueView,
+    Snapshot,
+    StatusReply,
+)
+from tests.simfarm import cast
+
+GIB = 1024**3
+PULSE_S = 2.0
+_LOADS = 60
+_KEPT = 200  # builds and events in a snapshot
+_PHASES = ("fetching", "preparing", "building", "inspecting", "uploading")
+_ENDS = (0.03, 0.15, 0.85, 0.9, 1.0)  # as shares of the whole build
+#: The states that a farm of a dozen builders or more has at least once, and keeps.
+ODD_STATES = (
+    BuilderState.LOST,
+    BuilderState.QUARANTINED,
+    BuilderState.STUCK,
+    BuilderState.SILENT,
+    BuilderState.ASLEEP,
+)
+_REASONS = {
+    BuilderState.LOST: "not heard for 6 minutes; its job went to another",
+    BuilderState.QUARANTINED: "failed of itself 3 times: bwrap: Operation not permitted",
+    BuilderState.STUCK: "such a build took 4 minutes before",
+    BuilderState.SILENT: "not heard for 45 s",
+    BuilderState.ASLEEP: "sent to sleep by ada@console",
+}
+
+
+@dataclass(slots=True)
+class Task:
+    """A build in hand."""
+
+    build: int
+    project: str
+    version: str
+    target: str
+    total_s: float
+    spent_s: float = 0.0
+    phase: str = _PHASES[0]
+    phase_s: float = 0.0
+    fails: bool = False
+
+    def advance(self, by_s: float) -> None:
+        """Let time pass."""
+        self.spent_s += by_s
+        self.phase_s += by_s
+        phase = _PHASES[min(bisect(_ENDS, self.spent_s / self.total_s), len(_PHASES) - 1)]
+        if phase != self.phase:
+            self.phase, self.phase_s = phase, 0.0
+
+
+@dataclass(slots=True)
+class Machine:
+    """A simulated builder."""
+
+    label: str
+    stages: tuple[cast.Stage, ...]
+    board: str
+    dice: random.Random
+    task: Task | None = None
+    fixed: BuilderState | None = None  # a state that it does not leave of itself
+    rest_s: float = 0.0  # until it takes a job
+    draining: bool = False
+    away_s: float | None = None  # has left; comes back after so long
+    silent_s: float = 0.0
+    load: float = 1.0
+    loads: deque[float] = field(default_factory=lambda: deque(maxlen=_LOADS))
+    temperature: float = 50.0
+    memory_free: int = 3 * GIB
+    disk_free: int = 20 * GIB
+    built: int = 0
+    failed: int = 0
+
+    def shake(self) -> None:
+        """Let its load, temperature and memory wander."""
+        busy = self.task is not None
+        self.load = max(0.0, self.load + self.dice.uniform(-0.3, 0.3) + (0.1 if busy else -0.1))
+        self.load = min(self.load, 6.0)
+        self.temperature = min(86.0, max(38.0, self.temperature + self.dice.uniform(-1, 1)))
+        self.memory_free = min(
+            4 * GIB, max(GIB // 8, self.memory_free + self.dice.randint(-(2**26), 2**26))
+        )
+
+    def state(self, paused: bool) -> BuilderState:
+        """Its state as operators see it."""
+        if self.fixed is not None:
+            return self.fixed
+        if self.draining:
+            return BuilderState.DRAINING
+        if self.task is not None:
+            uploading = self.task.phase == "uploading"
+            return BuilderState.UPLOADING if uploading else BuilderState.BUILDING
+        if self.rest_s > 0:
+            return BuilderState.CLEANING
+        return BuilderState.PAUSED if paused else BuilderState.IDLE
+
+    def view(self, paused: bool, *, loads: bool = False) -> BuilderView:
+        """As the master tells it."""
+        state, task = self.state(paused), self.task
+        return BuilderView(
+            label=self.label,
+            state=state,
+            reason=_REASONS.get(state, ""),
+            targets=tuple(stage.target for stage in self.stages),
+            platform=f"linux {self.stages[0].arch}",
+            board=self.board,
+            os=f"Debian GNU/Linux ({self.stages[0].os})",
+            version="1.0",
+            build=task.build if task else None,
+            project=task.project if task else "",
+            version_built=task.version if task else "",
+            target=task.target if task else "",
+            phase=task.phase if task else "",
+            phase_s=task.phase_s if task else 0.0,
+            build_s=task.spent_s if task else 0.0,
+            expected_s=240.0 if task else 0.0,
+            limit_s=10800.0,
+            silent_s=self.silent_s,
+            built=self.built,
+            failed=self.failed,
+            built_last_hour=self.built,
+            failed_last_hour=self.failed,
+            host=HostState(
+                load=round(self.load, 2),
+                memory_total=4 * GIB,
+                memory_free=self.memory_free,
+                swap_total=GIB,
+                swap_free=GIB,
+                disk_total=64 * GIB,
+                disk_free=self.disk_free,
+                temperature=round(self.temperature, 1),
+            ),
+            loads=tuple(self.loads) if loads else (),
+        )
+
+
+class World:
+    """A farm that lives by a seed: the same seed and the same steps give the same events."""
+
+    def __init__(
+        self,
+        *,
+        builders: int = 50,
+        seed: int = 0,
+        build_s: float = 30.0,
+        fail_share: float = 0.2,
+        downloads: bool = True,
+        odd: bool = True,
+        began: datetime | None = None,
+    ) -> None:
+        """build_s: how long a build takes on average; odd: some builders are lost, stuck, ..."""
+        self.dice = random.Random(seed)
+        self.time = began or datetime.now(UTC)
+        self.instance = self._new_instance()
+        self.uptime_s = 0.0
+        self.paused = False
+        self.build_s = build_s
+        self.fail_share = fail_share
+        self.downloads = downloads
+        self.builds: deque[JobEnded] = deque(maxlen=_KEPT)
+        self.events: deque[Happened] = deque(maxlen=_KEPT)
+        self.failed_builds: dict[int, bool] = {}
+        self.hour: dict[str, int] = {}
+        self.built_of: dict[str, int] = {}
+        self.pending = {stage.target: 20 + self.dice.randrange(2000) for stage in self._stages()}
+        self._next_build = 1000
+        self._next_event = 1
+        self._pulse_in_s = PULSE_S
+        self._served_today = 90_000
+        self.machines = {
+            machine.label: machine for machine in self._make(builders, odd=odd and builders >= 12)
+        }
+        for _ in range(40):
+            self._settle_past()
+
+    # --- its making ---
+
+    def _new_instance(self) -> str:
+        return f"{self.dice.getrandbits(64):016x}"
+
+    @staticmethod
+    def _stages() -> tuple[cast.Stage, ...]:
+        return (*cast.STAGES, cast.UNSERVED)
+
+    def _make(self, number: int, *, odd: bool) -> Iterator[Machine]:
+        for place in range(number):
+            dice = random.Random(self.dice.getrandbits(32))
+            first = cast.STAGES[place % len(cast.STAGES)]
+            served = [stage for stage in cast.STAGES if stage.arch == first.arch]
+            machine = Machine(
+                label=f"pi{place + 1:03}",
+                stages=(first, *(stage for stage in served if stage != first))[: 1 + place % 2],
+                board=cast.BOARDS[place % len(cast.BOARDS)],
+                dice=dice,
+                temperature=dice.uniform(42, 70),
+                disk_free=dice.randrange(8 * GIB, 50 * GIB),
+            )
+            for _ in range(_LOADS):
+                machine.shake()
+                machine.loads.append(round(machine.load, 2))
+            role = place % max(12, min(number, 100))
+            if odd and role < len(ODD_STATES):
+                self._make_odd(machine, ODD_STATES[role])
+            else:
+                self._start(machine)
+                if machine.task:
+                    machine.task.advance(dice.uniform(0, machine.task.total_s * 0.9))
+            yield machine
+
+    def _make_odd(self, machine: Machine, state: BuilderState) -> None:
+        machine.fixed = state
+        if state in {BuilderState.STUCK, BuilderState.SILENT}:
+            self._start(machine)
+        if machine.task and state is BuilderState.STUCK:
+            machine.task.phase, machine.task.spent_s, machine.task.phase_s = "building", 900, 880
+        if state is BuilderState.LOST:
+            machine.silent_s = 360.0
+        if state is BuilderState.SILENT:
+            machine.silent_s = 45.0
+        if state is BuilderState.QUARANTINED:
+            machine.failed = 7
+
+    def _settle_past(self) -> None:
+        machine = self.dice.choice(list(self.machines.values()) or [None])
+        if machine is None or machine.fixed is not None:
+            return
+        project, version = self.dice.choice(cast.PROJECTS)
+        task = Task(self._number(), project, version, machine.stages[0].target, self.build_s)
+        task.spent_s, task.fails = self.build_s, self.dice.random() < self.fail_share
+        self._record(machine, task)
+
+    # --- what is true now ---
+
+    def snapshot(self) -> Snapshot:
+        """All of it."""
+        return Snapshot(
+            status=self.status(builders=True),
+            builds=tuple(reversed(self.builds)),
+            events=tuple(reversed(self.events)),
+        )
+
+    def status(self, *, builders: bool = True) -> StatusReply:
+        """The farm at a glance."""
+        there = self.present() if builders else ()
+        return StatusReply(
+            version="1.0 (simulated)",
+            instance=self.instance,
+            uptime_s=self.uptime_s,
+            paused=self.paused,
+            builders=tuple(machine.view(self.paused, loads=True) for machine in there),
+            queues=tuple(self._queue(stage) for stage in self._stages()),
+            last_hour=dict(self.hour),
+            projects=311_000,
+            releases=3_400_000,
+            files=2_950_000 + len(self.builds),
+            files_bytes=3_300 * GIB,
+            builds=self._next_build,
+            stale_pages=int(self.uptime_s) % 40,
+            database_bytes=9 * GIB,
+            host=HostState(
+                load=1.4, memory_total=16 * GIB, memory_free=9 * GIB, swap_total=2 * GIB,
+                swap_free=2 * GIB, disk_total=4000 * GIB, disk_free=610 * GIB, temperature=51.5,
+            ),
+            upstream="followed to serial 31415926",
+            upstream_lag_s=12.0,
+            downloads=self._downloads(),
+        )  # fmt: skip
+
+    def present(self) -> list[Machine]:
+        """The builders that are connected."""
+        return [machine for machine in self.machines.values() if machine.away_s is None]
+
+    def _queue(self, stage: cast.Stage) -> QueueView:
+        target = stage.target
+        there = self.present()
+        tasks = [machine.task for machine in there if machine.task]
+        return QueueView(
+            target=target,
+            abi=stage.abi,
+            platform=stage.platform,
+            pending=self.pending[target],
+            claimed=sum(task.target == target for task in tasks),
+            deferred=self.pending[target] // 50,
+            built_last_hour=self.built_of.get(target, 0),
+            oldest_s=float(self.pending[target]) * 11,
+            served=any(stage in machine.stages for machine in there),
+        )
+
+    def _downloads(self) -> Downloads:
+        if not self.downloads:
+            return Downloads()
+        dice = random.Random(int(self.uptime_s))
+        return Downloads(
+            connected=True,
+            total=512_000_000 + self._served_today,
+            today=self._served_today,
+            last_30_days=14_000_000,
+            record_day=1_060_767,
+            record_date="2022-10-05",
+            rate_per_s=round(dice.uniform(8, 16), 1),
+            per_minute=tuple(dice.randrange(400, 1000) for _ in range(60)),
+            top=_counts([project for project, _ in cast.PROJECTS[:10]], self._served_today // 9),
+            architectures=_counts(cast.ARCHITECTURES, self._served_today // 2),
+            pythons=_counts(cast.PYTHONS, self._served_today // 2),
+            installers=_counts(cast.INSTALLERS, self._served_today // 2),
+        )
+
+    # --- how it changes ---
+
+    def step(self, by_s: float) -> list[Event]:
+        """Let so much time pass; every builder is another afterwards."""
+        self.time += timedelta(seconds=by_s)
+        self.uptime_s += by_s
+        self._served_today += int(12 * by_s) + 1
+        events: list[Event] = []
+        for machine in self.machines.values():
+            events += self._step(machine, by_s)
+        self._pulse_in_s -= by_s
+        if self._pulse_in_s <= 0:
+            self._pulse_in_s = PULSE_S
+            events.append(self.pulse())
+        return events
+
+    def _step(self, machine: Machine, by_s: float) -> Iterator[Event]:
+        if machine.away_s is not None:
+            machine.away_s -= by_s
+            if machine.away_s > 0:
+                return
+            machine.away_s, machine.draining = None, False
+        if machine.fixed in {BuilderState.LOST, BuilderState.SILENT}:
+            machine.silent_s += by_s
+        else:
+            machine.shake()
+            machine.loads.append(round(machine.load, 2))
+        yield from self._work(machine, by_s)
+        if machine.draining and machine.task is None:
+            yield self._leave(machine)
+        else:
+            yield BuilderChanged(builder=machine.view(self.paused))
+
+    def _work(self, machine: Machine, by_s: float) -> Iterator[Event]:
+        task = machine.task
+        if task is not None:
+            if machine.fixed is not BuilderState.SILENT:
+                task.advance(by_s)
+            if task.spent_s >= task.total_s and machine.fixed is None:
+                machine.task, machine.rest_s = None, 1.0
+                yield self._record(machine, task)
+        elif machine.fixed is None and not machine.draining:
+            machine.rest_s -= by_s
+            if machine.rest_s <= 0 and not self.paused and (started := self._start(machine)):
+                yield started
+
+    def _leave(self, machine: Machine) -> Event:
+        machine.away_s, machine.task = 5.0, None
+        return BuilderGone(label=machine.label)
+
+    def _start(self, machine: Machine) -> JobStarted | None:
+        open_ones = [stage.target for stage in machine.stages if self.pending[stage.target]]
+        if not open_ones:
+            return None
+        target = machine.dice.choice(open_ones)
+        self.pending[target] -= 1
+        project, version = machine.dice.choice(cast.PROJECTS)
+        machine.task = Task(
+            self._number(),
+            project,
+            version,
+            target,
+            total_s=machine.dice.uniform(0.5, 1.5) * self.build_s,
+            fails=machine.dice.random() < self.fail_share,
+        )
+        return JobStarted(
+            at=self.time,
+            builder=machine.label,
+            build=machine.task.build,
+            project=project,
+            version=version,
+            target=target,
+        )
+
+    def _record(self, machine: Machine, task: Task, outcome: str = "") -> JobEnded:
+        detail = f"{task.project}-{task.version}-{task.target.partition('-')[0]}-linux.whl"
+        if not outcome and task.fails:
+            outcome, detail = machine.dice.choice(cast.FAILURES)
+        ended = JobEnded(
+            at=self.time,
+            builder=machine.label,
+            build=task.build,
+            project=task.project,
+            version=task.version,
+            target=task.target,
+            outcome=outcome or "built",
+            duration_s=task.spent_s,
+            detail="" if outcome == "killed" else detail,
+        )
+        self.builds.append(ended)
+        self.failed_builds[task.build] = ended.outcome != "built"
+        self.hour[ended.outcome] = self.hour.get(ended.outcome, 0) + 1
+        if ended.outcome == "built":
+            machine.built += 1
+            self.built_of[task.target] = self.built_of.get(task.target, 0) + 1
+        else:
+            machine.failed += 1
+        return ended
+
+    def _number(self) -> int:
+        self._next_build += 1
+        return self._next_build
+
+    def pulse(self) -> Pulse:
+        """The farm at a glance, without its builders."""
+        return Pulse(status=self.status(builders=False))
+
+    def note(self, who: str, what: str, outcome: str = "") -> Happened:
+        """Somebody did something."""
+        event = Happened(event=self._next_event, at=self.time, who=who, what=what, outcome=outcome)
+        self._next_event += 1
+        self.events.append(event)
+        return event
+
+    def restart(self) -> None:
+        """The master is another from now on; builders keep what they have in hand."""
+        self.instance = self._new_instance()
+        self.uptime_s = 0.0
+        self.paused = False
+
+    # --- what operators do to it ---
+
+    def pause(self, *, paused: bool) -> list[Event]:
+        """Hand out no jobs, or hand them out again."""
+        self.paused = paused
+        return [self.pulse(), *(self._changed(machine) for machine in self.present())]
+
+    def sleep(self, labels: Iterable[str], *, at_once: bool) -> list[Event]:
+        """Send builders to sleep."""
+        events: list[Event] = []
+        for machine in self._named(labels):
+            if at_once:
+                events += self._drop(machine)
+            machine.fixed = BuilderState.ASLEEP
+            events.append(self._changed(machine))
+        return events
+
+    def wake(self, labels: Iterable[str]) -> list[Event]:
+        """Wake builders."""
+        events: list[Event] = []
+        for machine in self._named(labels):
+            machine.fixed, machine.silent_s = None, 0.0
+            events.append(self._changed(machine))
+        return events
+
+    def skip_build(self, labels: Iterable[str]) -> list[Event]:
+        """Drop the builds in hand."""
+        events: list[Event] = []
+        for machine in self._named(labels):
+            machine.rest_s = 1.0
+            events += [*self._drop(machine), self._changed(machine)]
+        return events
+
+    def drain(self, labels: Iterable[str]) -> list[Event]:
+        """Let builders end after the build in hand."""
+        events: list[Event] = []
+        for machine in self._named(labels):
+            machine.draining = True
+            if machine.fixed is BuilderState.ASLEEP:
+                machine.fixed = None
+            events.append(self._changed(machine))
+        return events
+
+    def kill(self, labels: Iterable[str]) -> list[Event]:
+        """End builders at once; they come back after a while."""
+        events: list[Event] = []
+        for machine in self._named(labels):
+            events += [*self._drop(machine), self._leave(machine)]
+            machine.fixed = None
+        return events
+
+    def missing(self, labels: Iterable[str]) -> list[str]:
+        """Those of these labels that no builder has."""
+        there = {machine.label for machine in self.present()}
+        return [label for label in labels if label not in there]
+
+    def _named(self, labels: Iterable[str]) -> list[Machine]:
+        return [self.machines[label] for label in labels if label in self.machines]
+
+    def _drop(self, machine: Machine) -> Iterator[Event]:
+        task, machine.task = machine.task, None
+        if task is not None:
+            self.pending[task.target] += 1
+            yield self._record(machine, task, "killed")
+
+    def _changed(self, machine: Machine) -> Event:
+        return BuilderChanged(builder=machine.view(self.paused))
+
+
+def _counts(names: Iterable[str], first: int) -> tuple[DownloadCount, ...]:
+    return tuple(
+        DownloadCount(name=name, count=first // (place + 1)) for place, name in enumerate(names)
+    )
