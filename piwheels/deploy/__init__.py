@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from piwheels.config import Config, Loaded
 from piwheels.errors import ConfigError
+from piwheels.webroot import SECURITY_HEADERS
 
 ROLES = ("master", "builder")
 
@@ -69,6 +70,7 @@ def web_server(name: str, *, root: Path, server_name: str, port: int, access_log
         json_accept=_JSON_ACCEPT,
         page_max_age_s=_PAGE_MAX_AGE_S,
         file_max_age_s=_FILE_MAX_AGE_S,
+        security_headers=SECURITY_HEADERS,
     )
 
 

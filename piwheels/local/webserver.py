@@ -18,11 +18,18 @@ import uvicorn
 from packaging.utils import canonicalize_name
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+)
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from piwheels.errors import ConfigError
+from piwheels.webroot import SECURITY_HEADERS
 
 _JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 #: JSON is for those who name it and do not give it the weight 0.
@@ -36,8 +43,8 @@ _TYPES = {
     ".whl": "application/octet-stream",
     ".metadata": "text/plain; charset=utf-8",
     ".txt": "text/plain; charset=utf-8",
-    ".css": "text/css",
-    ".js": "text/javascript",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
     ".png": "image/png",
     ".ico": "image/x-icon",
@@ -88,7 +95,7 @@ class _Tree:
         path: str = request.path_params["path"]
         parts = path.split("/")
         if any(part.startswith(".") for part in parts) or "\0" in path:
-            return _not_found()
+            return self._not_found(request)
         if parts[0] == "simple":
             return self._simple(request, parts[1:])
         place = self._root / path
@@ -97,12 +104,14 @@ class _Tree:
                 return RedirectResponse(f"/{quote(path)}/", status_code=301)
             place /= "index.html"
         elif path.endswith("/"):
-            return _not_found()
+            return self._not_found(request)
         return self._file(request, place)
 
     def _simple(self, request: Request, parts: list[str]) -> Response:
-        if not parts or len(parts) > 2 or (len(parts) == 2 and parts[1]):
-            return RedirectResponse("/simple/", status_code=301) if not parts else _not_found()
+        if not parts:
+            return RedirectResponse("/simple/", status_code=301)
+        if len(parts) > 2 or (len(parts) == 2 and parts[1]):
+            return self._not_found(request)
         project = parts[0]
         if project:
             name = canonicalize_name(project)
@@ -118,7 +127,7 @@ class _Tree:
         packed = place.with_name(f"{place.name}.gz")
         gzip_accepted = "gzip" in request.headers.get("accept-encoding", "")
         chosen = packed if gzip_accepted and packed.is_file() else place
-        headers = {"Cache-Control": _cache(place.relative_to(self._root))}
+        headers = {**SECURITY_HEADERS, "Cache-Control": _cache(place.relative_to(self._root))}
         if chosen is packed or _is_log(place):
             headers["Content-Encoding"] = "gzip"
         if packed.is_file():
@@ -126,20 +135,22 @@ class _Tree:
         try:
             status = chosen.stat()
         except OSError:
-            return _not_found()
+            return self._not_found(request)
         if not chosen.is_file():
-            return _not_found()
+            return self._not_found(request)
         headers["ETag"] = f'"{int(status.st_mtime):x}-{status.st_size:x}"'
         headers["Last-Modified"] = formatdate(status.st_mtime, usegmt=True)
         if headers["ETag"] in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         return FileResponse(chosen, headers=headers, media_type=_type(place), stat_result=status)
 
-
-def _not_found() -> Response:
-    return PlainTextResponse(
-        "404: nothing here. The index is at /simple/\n", status_code=404, headers={"Vary": "Accept"}
-    )
+    def _not_found(self, request: Request) -> Response:
+        headers = {**SECURITY_HEADERS, "Vary": "Accept"}
+        page = self._root / "404.html"
+        if "text/html" in request.headers.get("accept", "") and page.is_file():
+            return HTMLResponse(page.read_bytes(), status_code=404, headers=headers)
+        text = "404: nothing here. The index is at /simple/\n"
+        return PlainTextResponse(text, status_code=404, headers=headers)
 
 
 def _is_log(place: Path) -> bool:
@@ -147,12 +158,14 @@ def _is_log(place: Path) -> bool:
 
 
 def _type(place: Path) -> str:
+    if place.name == "json":  # a project's figures, by an address without an ending
+        return _TYPES[".json"]
     suffix = ".txt" if _is_log(place) else place.suffix
     return _TYPES.get(suffix, "application/octet-stream")
 
 
 def _cache(place: Path) -> str:
-    return _FILE_CACHE if place.parts[:1] == ("packages",) else _PAGE_CACHE
+    return _FILE_CACHE if place.parts[0] in {"packages", "static"} else _PAGE_CACHE
 
 
 def _listening(host: str, port: int) -> socket.socket:

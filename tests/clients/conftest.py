@@ -26,6 +26,21 @@ _PIPS = {
     "pip24": "pip==24.0",
     "pip-newest": "pip>=26",
 }
+#: Files of the web site, of every type that it has.
+SITE = {
+    "index.html": b"<h1>home</h1>",
+    "404.html": b"<h1>not here</h1>",
+    "packages.json": b"[]",
+    "sitemap.xml": b"<urlset/>",
+    "robots.txt": b"Allow: /",
+    "favicon.ico": b"icon",
+    "project/left/index.html": b"<h1>left</h1>",
+    "project/left/json": b"{}",
+    "static/style.0123456789ab.css": b"body {}",
+    "static/site.0123456789ab.js": b"0;",
+    "static/mark.0123456789ab.svg": b"<svg/>",
+    "search/_.json": b"{}",
+}
 RELEASED_AT = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 
 
@@ -92,6 +107,8 @@ def tree() -> Iterator[Path]:
     write_pages(root, list(pages.items()))
     write_root(root, sorted(pages))
     webroot.write(webroot.log(1), gzip.compress(b"a log\n", mtime=0))
+    for path, content in SITE.items():
+        webroot.write_page(root / path, content)
     yield root
     shutil.rmtree(root)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from piwheels.webroot import SECURITY_HEADERS
+from tests.clients.conftest import SITE
 from tests.clients.servers import NAMES, program, serving
 from tests.needs import needs
 
@@ -153,3 +155,58 @@ def test_what_is_not_there_or_hidden_is_not_found(web: httpx.Client, path: str) 
     response = web.send(request)
     assert response.status_code in {400, 403, 404}
     assert b"root:" not in response.content
+
+
+# --- the web site ---
+
+TYPES = {
+    "": HTML,
+    "packages.json": "application/json",
+    "sitemap.xml": ("application/xml", "text/xml"),
+    "robots.txt": "text/plain",
+    "favicon.ico": ("image/x-icon", "image/vnd.microsoft.icon"),
+    "project/left/": HTML,
+    "project/left/json": "application/json",
+    "static/style.0123456789ab.css": "text/css",
+    "static/site.0123456789ab.js": ("text/javascript", "application/javascript"),
+    "static/mark.0123456789ab.svg": "image/svg+xml",
+    "search/_.json": "application/json",
+}
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+@pytest.mark.parametrize("path", TYPES)
+def test_every_file_of_the_site_has_its_type(web: httpx.Client, path: str, encoding: str) -> None:
+    response = web.get(path, headers={"Accept-Encoding": encoding})
+    assert response.status_code == 200
+    assert kind(response) in TYPES[path]
+    name = f"{path}index.html" if path.endswith("/") or not path else path
+    assert response.content == SITE[name]
+    if encoding == "identity":
+        assert "content-encoding" not in response.headers
+
+
+@pytest.mark.parametrize("path", ["", "project/left/", "static/style.0123456789ab.css"])
+def test_pages_and_what_they_need_are_sent_packed(web: httpx.Client, path: str) -> None:
+    assert web.get(path).headers["content-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize("path", [*TYPES, "simple/", "simple/left/", "nothing/here"])
+def test_every_answer_carries_the_security_headers_once(web: httpx.Client, path: str) -> None:
+    response = web.get(path)
+    sent = {name: response.headers.get_list(name) for name in SECURITY_HEADERS}
+    assert sent == {name: [value] for name, value in SECURITY_HEADERS.items()}
+
+
+def test_files_named_by_their_content_are_kept_for_ever(web: httpx.Client) -> None:
+    for path in TYPES:
+        wanted = "immutable" if path.startswith("static/") else "max-age=60"
+        assert wanted in web.get(path).headers["cache-control"], path
+
+
+@pytest.mark.parametrize("path", ["nothing", "project/nothing/", "nothing/at/all.html", ".hidden"])
+def test_what_is_not_there_gets_the_page_that_says_so(web: httpx.Client, path: str) -> None:
+    response = web.get(path, headers={"Accept": "text/html,*/*"})
+    assert response.status_code == 404
+    assert (kind(response), response.content) == (HTML, SITE["404.html"])
+    assert "immutable" not in response.headers.get("cache-control", "")
