@@ -129,7 +129,7 @@ def _file_json(file: File) -> dict[str, Any]:
         "size": file.size_bytes,
         "upload-time": _timestamp(file.released_at),
         "yanked": file.yanked or file.yanked is not None,
-        # Not `dist-info-metadata` too: pip 22.3 to 23.0, Debian 12's among them, fail on it (PEP 714).
+        # Not `dist-info-metadata` too: pip 22.3 to 23.0, as in Debian 12, fail on it (PEP 714).
         "core-metadata": {"sha256": file.metadata_sha256},
     }
     if file.requires_python:
