@@ -7,8 +7,7 @@ from piwheels.tui.farmrows import (
     DISK_LOW,
     DISK_SHORT,
     MEMORY_LOW,
-    TEMPERATURE_HIGH,
-    TEMPERATURE_WARM,
+    temperature_style,
 )
 from piwheels.tui.glyphs import glyph as glyph_of
 from piwheels.tui.glyphs import sparkline
@@ -93,12 +92,12 @@ def _temperature(host: HostState, ascii_only: bool) -> Fact:
     degrees = host.temperature
     if degrees is None:
         return Fact("temperature", "temperature", "no sensor", "muted")
-    if degrees < TEMPERATURE_WARM:
+    style = temperature_style(degrees)
+    if not style:
         return Fact("temperature", "temperature", f"{degrees:.0f} C")
-    hot = degrees >= TEMPERATURE_HIGH
     mark = glyph_of("warning", ascii_only=ascii_only)
-    text = f"{degrees:.0f} C, {'too hot' if hot else 'warm'}"
-    return Fact("temperature", "temperature", text, "error" if hot else "warning", mark)
+    text = f"{degrees:.0f} C, {'too hot' if style == 'error' else 'warm'}"
+    return Fact("temperature", "temperature", text, style, mark)
 
 
 def _upstream_lag(lag_s: float | None, ascii_only: bool) -> Fact:

@@ -5,7 +5,7 @@ from datetime import tzinfo
 from functools import lru_cache
 
 from piwheels.model import RETRYABLE, Outcome
-from piwheels.protocol.messages import Happened, HostState, JobEnded, QueueView
+from piwheels.protocol.messages import Happened, JobEnded, QueueView
 from piwheels.tui.glyphs import LAST_STATE, PROBLEM_STATES, STATE_ORDER, STATE_STYLE, sparkline
 from piwheels.tui.glyphs import glyph as glyph_of
 from piwheels.tui.rows import Cell, Column, Row, arrange, natural
@@ -93,86 +93,151 @@ def builder_rows(
 
 
 def builder_row(builder: Builder, now: float, ascii_only: bool) -> Row:
-    """The row of one builder."""
+    """The row of one builder.
+
+    Its cells are remembered by what they show: most of a farm looks as it did a moment ago.
+    """
     view, host = builder.view, builder.view.host
-    order = STATE_ORDER.get(view.state, LAST_STATE)
-    style = STATE_STYLE.get(view.state, "")
-    label = harmless(view.label)
-    release = harmless(f"{view.project} {view.version_built}") if view.build is not None else ""
-    targets = harmless(" ".join(view.targets))
-    note = harmless(view.reason)
+    state = view.state
     busy = view.build is not None
+    release = release_cell(view.project, view.version_built) if busy else _EMPTY
+    label, targets = _named_cell(view.label), _targets_cell(view.targets)
     cells = (
-        Cell(harmless(view.state), style, glyph_of(view.state, ascii_only=ascii_only), order),
-        Cell(label, "", "", natural(label)),
-        Cell(release, "", "", release or None),
-        Cell(harmless(view.phase) if busy else "", "", "", view.phase if busy else None),
-        _time_cell(builder, now),
-        Cell(f"{host.load:.2f}", "", "", host.load),
-        Cell(_spark(builder, ascii_only), "muted", "", host.load),
-        _share_cell(host.memory_total - host.memory_free, host.memory_total, 1 - MEMORY_LOW),
-        _disk_cell(host, ascii_only),
-        temperature_cell(host, ascii_only),
-        Cell(count(view.built_last_hour), "", "", view.built_last_hour),
+        state_cell(state, ascii_only),
+        label,
+        release,
+        _word_cell(view.phase) if busy else _EMPTY,
+        _time_cell(builder, now) if busy else _EMPTY,
+        _load_cell(host.load),
+        _spark_cell(builder.loads, ascii_only),
+        _memory_cell(host.memory_total, host.memory_free),
+        _disk_cell(host.disk_total, host.disk_free, ascii_only),
+        temperature_cell(host.temperature, ascii_only),
+        _count_cell(view.built_last_hour),
         _failed_cell(view.failed_last_hour, ascii_only),
-        Cell(targets, "", "", natural(targets)),
-        Cell(harmless(view.platform), "", "", view.platform or None),
-        Cell(harmless(view.board), "", "", view.board or None),
-        Cell(note, "", "", note or None),
+        targets,
+        _word_cell(view.platform),
+        _word_cell(view.board),
+        _word_cell(view.reason),
     )
-    haystack = f"{label} {targets} {release} {harmless(view.target)} {view.state}".lower()
-    return Row(
-        view.label, cells, view.state in PROBLEM_STATES, haystack, (order, natural(view.label))
+    haystack = _haystack(label.text, targets.text, release.text, view.target, state)
+    order = STATE_ORDER.get(state, LAST_STATE)
+    return Row(view.label, cells, state in PROBLEM_STATES, haystack, (order, natural(view.label)))
+
+
+_EMPTY = Cell("")
+_remembered = lru_cache(16384)
+
+
+@_remembered
+def state_cell(state: str, ascii_only: bool) -> Cell:
+    """A builder's state: a glyph, a word and a colour."""
+    return Cell(
+        harmless(state),
+        STATE_STYLE.get(state, ""),
+        glyph_of(state, ascii_only=ascii_only),
+        STATE_ORDER.get(state, LAST_STATE),
     )
+
+
+@_remembered
+def _named_cell(name: str) -> Cell:
+    return Cell(harmless(name), "", "", natural(name))
+
+
+@_remembered
+def _word_cell(word: str) -> Cell:
+    return Cell(harmless(word), "", "", word or None)
+
+
+@_remembered
+def release_cell(project: str, version: str) -> Cell:
+    """A release, by its name and then by its version."""
+    text = harmless(f"{project} {version}")
+    return Cell(text, "", "", natural(text))
+
+
+@_remembered
+def _targets_cell(targets: tuple[str, ...]) -> Cell:
+    return _named_cell(" ".join(targets))
+
+
+@_remembered
+def _haystack(label: str, targets: str, release: str, target: str, state: str) -> str:
+    return f"{label} {targets} {release} {harmless(target)} {harmless(state)}".lower()
 
 
 def _time_cell(builder: Builder, now: float) -> Cell:
     view = builder.view
-    if view.build is None:
-        return Cell("")
-    spent = builder.phase_s(now)
-    limit = view.limit_s or view.expected_s
-    text = f"{duration(spent)}/{duration(limit)}" if limit else duration(spent)
-    total = builder.build_s(now)
-    over = bool(view.expected_s) and total > view.expected_s
-    return Cell(text, "warning" if over else "", "", spent)
+    over = 0 < view.expected_s < builder.build_s(now)
+    return _spent_cell(int(builder.phase_s(now)), view.limit_s or view.expected_s, over)
 
 
-def _spark(builder: Builder, ascii_only: bool) -> str:
-    return _spark_of(builder.loads, ascii_only)
+@_remembered
+def _spent_cell(spent_s: int, limit_s: float, over: bool) -> Cell:
+    text = f"{duration(spent_s)}/{duration(limit_s)}" if limit_s else duration(spent_s)
+    return Cell(text, "warning" if over else "", "", spent_s)
 
 
-@lru_cache(4096)
-def _spark_of(loads: tuple[float, ...], ascii_only: bool) -> str:
-    return sparkline(loads, _SPARK_WIDTH, max(4.0, *loads, 0.0), ascii_only=ascii_only)
+@_remembered
+def _load_cell(load: float) -> Cell:
+    return Cell(f"{load:.2f}", "", "", load)
 
 
-def _share_cell(used: int, total: int, warn_above: float) -> Cell:
-    if total <= 0:
-        return Cell("-")
-    share = used / total
-    return Cell(percent(used, total), "warning" if share > warn_above else "", "", share)
+@_remembered
+def _spark_cell(loads: tuple[float, ...], ascii_only: bool) -> Cell:
+    # A full bar is a load of four, a Raspberry Pi's cores, unless there were higher ones.
+    bars = sparkline(loads, _SPARK_WIDTH, max(4.0, *loads, 0.0), ascii_only=ascii_only)
+    return Cell(bars, "muted", "", loads[-1] if loads else None)
 
 
-def _disk_cell(host: HostState, ascii_only: bool) -> Cell:
-    if host.disk_total <= 0:
-        return Cell("-")
-    free = host.disk_free / host.disk_total
-    style = "error" if free < DISK_SHORT else "warning" if free < DISK_LOW else ""
+def _memory_cell(total: int, free: int) -> Cell:
+    return _memory_used_cell(round(1000 * (1 - free / total))) if total > 0 else _UNKNOWN
+
+
+_UNKNOWN = Cell("-")
+
+
+@_remembered
+def _memory_used_cell(used: int) -> Cell:
+    low = used > 1000 * (1 - MEMORY_LOW)
+    return Cell(percent(used, 1000), "warning" if low else "", "", used)
+
+
+def _disk_cell(total: int, free: int, ascii_only: bool) -> Cell:
+    return _disk_free_cell(round(1000 * free / total), ascii_only) if total > 0 else _UNKNOWN
+
+
+@_remembered
+def _disk_free_cell(free: int, ascii_only: bool) -> Cell:
+    style = "error" if free < 1000 * DISK_SHORT else "warning" if free < 1000 * DISK_LOW else ""
     mark = glyph_of("warning", ascii_only=ascii_only) if style else ""
-    return Cell(percent(host.disk_total - host.disk_free, host.disk_total), style, mark, 1 - free)
+    return Cell(percent(1000 - free, 1000), style, mark, 1000 - free)
 
 
-def temperature_cell(host: HostState, ascii_only: bool) -> Cell:
+@_remembered
+def temperature_cell(degrees: float | None, ascii_only: bool) -> Cell:
     """A machine's temperature, marked where it is high."""
-    if host.temperature is None:
-        return Cell("-")
-    hot, warm = host.temperature >= TEMPERATURE_HIGH, host.temperature >= TEMPERATURE_WARM
-    style = "error" if hot else "warning" if warm else ""
+    if degrees is None:
+        return _UNKNOWN
+    style = temperature_style(degrees)
     mark = glyph_of("warning", ascii_only=ascii_only) if style else ""
-    return Cell(f"{host.temperature:.0f}C", style, mark, host.temperature)
+    return Cell(f"{degrees:.0f}C", style, mark, degrees)
 
 
+def temperature_style(degrees: float) -> str:
+    """The style of a temperature."""
+    if degrees >= TEMPERATURE_HIGH:
+        return "error"
+    return "warning" if degrees >= TEMPERATURE_WARM else ""
+
+
+@_remembered
+def _count_cell(number: int) -> Cell:
+    return Cell(count(number), "", "", number)
+
+
+@_remembered
 def _failed_cell(failed: int, ascii_only: bool) -> Cell:
     mark = glyph_of("bad", ascii_only=ascii_only) if failed else ""
     return Cell(count(failed), "error" if failed else "", mark, failed)

@@ -4,8 +4,9 @@ Times are UNIX seconds: of this machine for a link, of the recording for a repla
 """
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
+
+import msgspec
 
 from piwheels.protocol.messages import Batch, Body, Event, LogPiece, Snapshot
 from piwheels.tui.fates import Fate
@@ -15,32 +16,28 @@ News = Snapshot | Batch | Event
 _Wanted = TypeVar("_Wanted")
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
+class Connected(msgspec.Struct, frozen=True, tag=True):
     """A master answers; a Snapshot follows."""
 
     instance: str
     same_master: bool | None  # as the one before; None for the first, or where it cannot be told
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(msgspec.Struct, frozen=True, tag=True):
     """Nobody answers, for this reason (one line); the next try is at `retry_at`."""
 
     reason: str
     retry_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(msgspec.Struct, frozen=True, tag=True):
     """The master said this; `at` is when it was heard."""
 
     body: News
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Alive:
+class Alive(msgspec.Struct, frozen=True, tag=True):
     """The master has nothing to tell, and is there."""
 
     at: float
