@@ -161,6 +161,28 @@ class Wanted(Struct, frozen=True, kw_only=True):
     latest: int = 1
 
 
+class IndexFile(Struct, frozen=True, kw_only=True):
+    """A file as its project's index page lists it."""
+
+    filename: str
+    sha256: str
+    size_bytes: int
+    metadata_sha256: str
+    requires_python: str
+    version: str
+    released_at: datetime  # of the upstream release (PEP 700 upload-time)
+    yanked: str | None  # PEP 592
+
+
+class IndexPage(Struct, frozen=True, kw_only=True):
+    """All that a project's index page says."""
+
+    project: str
+    status: ProjectStatus
+    status_reason: str
+    files: tuple[IndexFile, ...]  # by version, then name
+
+
 class TargetFacts(Struct, frozen=True, kw_only=True):
     """All that is known of one release for one target."""
 

@@ -3,17 +3,22 @@
 A reader never sees half a file: bytes go to a temporary file beside the final name, are
 synced, and are renamed over it. The order among files is the caller's: a wheel before
 its metadata before the page that names them, and the reverse on removal.
+
+Many pages at once share their syncs: all bytes are durable before the first rename, and all
+renames before the batch is said to be written.
 """
 
 import contextlib
+import ctypes
 import errno
 import gzip
 import os
 import shutil
 import struct
 import tempfile
+import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -32,6 +37,7 @@ SECURITY_HEADERS = {
 }
 
 _TRIES = 100
+_SECOND_NS = 1_000_000_000
 _T = TypeVar("_T")
 
 
@@ -85,6 +91,40 @@ class Webroot:
         replace(path, content)
         return True
 
+    def write_pages(self, groups: Iterable[Sequence[tuple[Path, bytes]]]) -> None:
+        """Write groups of pages, each page with its .gz twin, all durable on return.
+
+        The pages of a group belong together: they become visible in their order, twins first,
+        and all get the same time, by which `holds` finds a group that a crash tore apart.
+
+        Raises:
+            OSError: a page cannot be written; each page is whole, old or new.
+        """
+        staged: list[tuple[Path, Path]] = []
+        try:
+            for group in groups:
+                staged += _stage(list(_with_twins(group)))
+            sync_tree(self.root)
+            for new, path in staged:
+                new.replace(path)
+            sync_tree(self.root)
+        except BaseException:
+            for new, _ in staged:
+                new.unlink(missing_ok=True)
+            raise
+
+    def holds(self, pages: Sequence[Path], mark: bytes) -> bool:
+        """Whether a group of pages lies there whole, and the last of them begins with a mark."""
+        try:
+            with pages[-1].open("rb", buffering=0) as file:
+                if file.read(len(mark)) != mark:
+                    return False
+                moment = os.fstat(file.fileno()).st_mtime_ns
+            others = [*pages[:-1], *(page.with_name(f"{page.name}.gz") for page in pages)]
+            return all(os.stat(path).st_mtime_ns == moment for path in others)  # noqa: PTH116 - a Path costs more than the call
+        except FileNotFoundError:
+            return False
+
     def remove(self, paths: Iterable[Path]) -> None:
         """Remove files durably in the order given, and the folders that this leaves empty."""
         for path in paths:
@@ -122,6 +162,50 @@ def move_in(source: Path, path: Path) -> None:
         # From another file system: the bytes have to be copied.
         _in_folder(path.parent, lambda: _copy_in(source, path))
         source.unlink()
+
+
+def _with_twins(group: Iterable[tuple[Path, bytes]]) -> Iterator[tuple[Path, bytes]]:
+    for path, content in group:
+        packed = gzip.compress(content, GZIP_LEVEL, mtime=0)
+        yield path.with_name(f"{path.name}.gz"), packed
+        yield path, content
+
+
+def _stage(group: Sequence[tuple[Path, bytes]]) -> list[tuple[Path, Path]]:
+    """Write a group of files beside their places, all with one time; returns what to rename."""
+    moment = _moment([path for path, _ in group])
+    return [(_stage_file(path, content, moment), path) for path, content in group]
+
+
+def _moment(paths: Sequence[Path]) -> int:
+    """Now, or the next second for which no old file stands: nginx goes by seconds and sizes."""
+    moment = time.time_ns()
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            before_s = os.stat(path).st_mtime_ns // _SECOND_NS  # noqa: PTH116 - Path is slow here
+            moment = max(moment, (before_s + 1) * _SECOND_NS)
+    return moment
+
+
+def _stage_file(path: Path, content: bytes, moment: int) -> Path:
+    """Write content beside path; what a crash left there is overwritten."""
+    new = path.with_name(f".{path.name}.new")
+    tries = _TRIES
+    while True:
+        try:
+            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+            break
+        except FileNotFoundError:
+            tries -= 1
+            if not tries:
+                raise
+            path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, 0o644)
+        file.write(content)
+        file.flush()
+        os.utime(descriptor, ns=(moment, moment))
+    return new
 
 
 def _copy_in(source: Path, path: Path) -> None:
@@ -198,6 +282,26 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_tree(root: Path) -> None:
+    """Make everything written so far to the file system of the tree survive a power cut."""
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if _SYNCFS(descriptor):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(root))
+    finally:
+        os.close(descriptor)
+
+
+def _syncfs() -> Callable[[int], int]:
+    """syncfs(2), which the standard library lacks."""
+    function: Callable[[int], int] = ctypes.CDLL(None, use_errno=True).syncfs
+    return function
+
+
+_SYNCFS = _syncfs()
 
 
 def _same(path: Path, content: bytes) -> bool:

@@ -1,6 +1,7 @@
 """The served tree: what readers see while it is written, and what a crash leaves."""
 
 import contextlib
+import ctypes
 import gzip
 import hashlib
 import itertools
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from piwheels import webroot
 from piwheels.webroot import Webroot, move_in, replace
 
 SHA = "ab" + "0" * 62
@@ -163,6 +165,100 @@ def test_a_full_disk_leaves_the_old_page_and_no_rubbish(
     assert files(tree.root) == {"index.html", "index.html.gz"}
 
 
+# --- many pages at once ---
+
+
+def group(tree: Webroot, content: bytes, project: str = "demo") -> list[tuple[Path, bytes]]:
+    folder = tree.simple(project)
+    return [(folder / "index.v1_json", content + b" json"), (folder / "index.html", content)]
+
+
+def of_group(tree: Webroot, project: str = "demo") -> list[Path]:
+    return [path for path, _ in group(tree, b"", project)]
+
+
+def test_groups_of_pages_lie_there_with_their_twins(tree: Webroot) -> None:
+    tree.write_pages([group(tree, b"one"), group(tree, b"two", "other")])
+    for project, content in (("demo", b"one"), ("other", b"two")):
+        for path, wanted in group(tree, content, project):
+            assert path.read_bytes() == wanted
+            assert gzip.decompress(twin(path).read_bytes()) == wanted
+            assert path.stat().st_mode & 0o777 == 0o644
+    assert len(files(tree.root)) == 8
+
+
+def test_a_group_is_known_by_what_its_last_page_begins_with(tree: Webroot) -> None:
+    assert not tree.holds(of_group(tree), b"one")
+    tree.write_pages([group(tree, b"one")])
+    assert tree.holds(of_group(tree), b"one")
+    assert not tree.holds(of_group(tree), b"two")
+    assert not tree.holds(of_group(tree), b"one and more")
+
+
+def test_a_group_that_a_crash_tore_apart_is_found_whichever_file_is_the_odd_one(
+    tree: Webroot,
+) -> None:
+    for path in [path for page in of_group(tree) for path in (page, twin(page))]:
+        tree.write_pages([group(tree, b"old")])
+        replace(path, b"new")
+        assert not tree.holds(of_group(tree), b"old")
+        path.unlink()
+        assert not tree.holds(of_group(tree), b"old")
+
+
+def test_pages_of_a_group_get_another_second_each_time(tree: Webroot) -> None:
+    seen = set()
+    for number in range(5):
+        tree.write_pages([group(tree, b"%d" % number)])
+        seen |= {etag(path) for page in of_group(tree) for path in (page, twin(page))}
+    assert len({second for second, _ in seen}) == 5
+
+
+def test_a_full_disk_leaves_all_old_pages_of_a_batch_and_no_rubbish(
+    tree: Webroot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree.write_pages([group(tree, b"old")])
+    before = files(tree.root)
+
+    def full(_: int) -> int:
+        ctypes.set_errno(28)
+        return -1
+
+    with monkeypatch.context() as patch:
+        patch.setattr(webroot, "_SYNCFS", full)
+        with pytest.raises(OSError, match="No space left"):
+            tree.write_pages([group(tree, b"new"), group(tree, b"new", "other")])
+    assert files(tree.root) == before
+    assert tree.holds(of_group(tree), b"old")
+
+
+def test_everything_is_durable_before_the_first_rename_and_after_the_last(
+    tree: Webroot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    replace_path = Path.replace
+
+    def renaming(path: Path, target: Path) -> Path:
+        seen.append(target.name)
+        return replace_path(path, target)
+
+    def syncing(_: int) -> int:
+        seen.append("sync")
+        return 0
+
+    monkeypatch.setattr(Path, "replace", renaming)
+    monkeypatch.setattr(webroot, "_SYNCFS", syncing)
+    tree.write_pages([group(tree, b"one")])
+    assert seen == [
+        "sync",
+        "index.v1_json.gz",
+        "index.v1_json",
+        "index.html.gz",
+        "index.html",
+        "sync",
+    ]
+
+
 # --- removing ---
 
 
@@ -307,6 +403,19 @@ print("ready", flush=True)
 for number in itertools.count():
     Webroot(page.parent).write_page(page, b"%d " % (number % 10) * 50_000)
 """
+GROUP_WRITER = """
+import itertools, sys
+from pathlib import Path
+from piwheels.webroot import Webroot
+tree = Webroot(Path(sys.argv[1]))
+print("ready", flush=True)
+for number in itertools.count():
+    content = b"%d " % (number % 10) * 20_000
+    tree.write_pages(
+        [[(tree.simple(p) / "index.v1_json", content), (tree.simple(p) / "index.html", content)]
+         for p in ("demo", "other")]
+    )
+"""
 DIES_BEFORE_THE_RENAME = """
 import os, signal, sys
 from pathlib import Path
@@ -356,6 +465,33 @@ def test_kill_at_any_moment_leaves_whole_files(tree: Webroot) -> None:
             assert content in versions
             seen.add(hashlib.sha256(content).digest())
     assert len(seen) > 1
+
+
+def test_kill_at_any_moment_leaves_whole_pages_of_a_batch_and_tells_torn_groups(
+    tree: Webroot,
+) -> None:
+    versions = [b"%d " % number * 20_000 for number in range(10)]
+    seen = set()
+    for round_number in range(12):
+        with subprocess.Popen(
+            [sys.executable, "-c", GROUP_WRITER, tree.root], stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline()
+            while not of_group(tree, "other")[-1].exists():
+                assert process.poll() is None
+            threading.Event().wait(0.003 * round_number)  # another moment each time
+            process.kill()
+        for project in ("demo", "other"):
+            pages = of_group(tree, project)
+            contents = [page.read_bytes() for page in pages]
+            contents += [gzip.decompress(twin(page).read_bytes()) for page in pages]
+            assert all(content in versions for content in contents)
+            assert not tree.holds(pages, contents[1][:2]) or len(set(contents)) == 1
+            seen.add(contents[1])
+    assert len(seen) > 1
+    tree.write_pages([group(tree, b"after"), group(tree, b"after", "other")])
+    assert not [name for name in files(tree.root) if "/." in name]
 
 
 @pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no other file system at hand")

@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from piwheels import host
-from piwheels.db import history, views
+from piwheels.db import history, pages, views
 from piwheels.db.database import Database
 from piwheels.farm.bulletin import Bulletin
 from piwheels.farm.dispatch import Dispatch
@@ -98,7 +98,7 @@ class Glance:
         totals = await self._current_totals()
         queues = await db.retrying(lambda: views.queue_lengths(db))
         ended = await db.retrying(lambda: history.last_hour(db))
-        stale_pages = await db.retrying(lambda: views.stale_count(db))
+        stale_pages = await db.retrying(lambda: pages.stale_count(db))
         now = time.monotonic()
         read_at = self.follower.read_at
         served = self.dispatch.served

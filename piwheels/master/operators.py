@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from piwheels.db import catalog, jobs, views
+from piwheels.db import catalog, jobs, pages
 from piwheels.db.database import Database
 from piwheels.errors import RefusedError
 from piwheels.farm.dispatch import Dispatch
@@ -151,7 +151,7 @@ class Operators:
         ), f"{project} {wanted_version}"
 
     async def _rebuild(self, command: Rebuild) -> Applied:
-        count = await self.db.retrying(lambda: views.mark_stale(self.db, command.project))
+        count = await self.db.retrying(lambda: pages.mark(self.db, None, command.project))
         return Applied(text=f"{count} pages will be written again", count=count)
 
     async def _retry(self, command: Retry) -> Applied:

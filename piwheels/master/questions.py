@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from piwheels.db import views
+from piwheels.db import pages, views
 from piwheels.db.database import Database
 from piwheels.farm.dispatch import Dispatch
 from piwheels.farm.explain import explanations
@@ -52,7 +52,7 @@ class Questions:
             )
             for release in facts.releases if facts else ():
                 rows += [_report_row(project, release, target) for target in release.targets]
-        stale = await self.db.retrying(lambda: views.stale_count(self.db))
+        stale = await self.db.retrying(lambda: pages.stale_count(self.db))
         return ReportReply(rows=tuple(rows), stale_pages=stale)
 
 

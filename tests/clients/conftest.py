@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from piwheels.model import ProjectStatus
-from piwheels.site.pages import File, Page
+from piwheels.model import IndexFile, IndexPage, ProjectStatus
 from piwheels.site.publish import write_pages, write_root
 from piwheels.webroot import Webroot
 from tests.clients.servers import NAMES, program, serving
@@ -65,7 +64,9 @@ def make_wheel(
     return path
 
 
-def lay_down(webroot: Webroot, path: Path, *, yanked: str | None = None, python: str = "") -> File:
+def lay_down(
+    webroot: Webroot, path: Path, *, yanked: str | None = None, python: str = ""
+) -> IndexFile:
     """Put a wheel and its metadata into a tree."""
     content = path.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
@@ -74,7 +75,7 @@ def lay_down(webroot: Webroot, path: Path, *, yanked: str | None = None, python:
         metadata = archive.read(name)
     webroot.write(webroot.wheel(sha256, path.name), content)
     webroot.write(webroot.metadata(sha256, path.name), metadata)
-    return File(
+    return IndexFile(
         filename=path.name,
         sha256=sha256,
         size_bytes=len(content),
@@ -86,9 +87,9 @@ def lay_down(webroot: Webroot, path: Path, *, yanked: str | None = None, python:
     )
 
 
-def page(project: str, *files: File) -> Page:
+def page(project: str, *files: IndexFile) -> IndexPage:
     """A project's page."""
-    return Page(project=project, status=ProjectStatus.ACTIVE, status_reason="", files=files)
+    return IndexPage(project=project, status=ProjectStatus.ACTIVE, status_reason="", files=files)
 
 
 @pytest.fixture(scope="session")

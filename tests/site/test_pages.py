@@ -1,5 +1,6 @@
 """Index pages: every field of Simple API 1.4, and hostile text that stays text."""
 
+import hashlib
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from html.parser import HTMLParser
@@ -10,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pypi_simple import ProjectPage
 
-from piwheels.model import ProjectStatus
-from piwheels.site.pages import File, Page, Rendered, render_project, render_root
+from piwheels.model import IndexFile, IndexPage, ProjectStatus
+from piwheels.site.pages import FORM, Rendered, mark, render_project, render_root
 
 SHA = "ab" * 32
 METADATA_SHA = "cd" * 32
 HOSTILE = '</script><a href="javascript:x">&amp;\n\N{RIGHT-TO-LEFT OVERRIDE}é\'\0'
 
 
-def a_file(**facts: Any) -> File:
+def a_file(**facts: Any) -> IndexFile:
     known: dict[str, Any] = {
         "filename": "demo-1.0-py3-none-any.whl",
         "sha256": SHA,
@@ -29,17 +30,21 @@ def a_file(**facts: Any) -> File:
         "released_at": datetime(2026, 1, 28, 18, 14, 54, tzinfo=UTC),
         "yanked": None,
     }
-    return File(**(known | facts))
+    return IndexFile(**(known | facts))
 
 
-def render(*files: File, **facts: Any) -> Rendered:
+def page_of(*files: IndexFile, **facts: Any) -> IndexPage:
     known: dict[str, Any] = {
         "project": "demo",
         "status": ProjectStatus.ACTIVE,
         "status_reason": "",
         "files": files,
     }
-    return render_project(Page(**(known | facts)))
+    return IndexPage(**(known | facts))
+
+
+def render(*files: IndexFile, **facts: Any) -> Rendered:
+    return render_project(page_of(*files, **facts))
 
 
 class Reader(HTMLParser):
@@ -175,6 +180,23 @@ def test_the_client_library_reads_both_forms_alike() -> None:
 
 def test_the_same_facts_give_the_same_bytes() -> None:
     assert render(a_file()) == render(a_file())
+
+
+def test_a_page_begins_with_the_mark_of_its_facts_and_of_the_form_that_they_took() -> None:
+    page = page_of(a_file())
+    assert render_project(page).html.startswith(mark(page))
+    others = [page_of(a_file(yanked="")), page_of(), page_of(a_file(), project="demo-2")]
+    assert len({mark(page), *map(mark, others)}) == 4
+
+
+def test_other_bytes_need_another_form_or_pages_would_not_be_written_again() -> None:
+    rendered = render(a_file(yanked="too old"), status=ProjectStatus.ARCHIVED, status_reason="old")
+    without_mark = rendered.html.split(b"-->", 1)[1]
+    digest = hashlib.sha256(without_mark + rendered.json).hexdigest()[:16]
+    assert (FORM, digest) == (
+        1,
+        "3034eacd773f8f82",
+    )  # raise FORM in site.pages together with this digest
 
 
 def test_the_listing_names_every_project() -> None:

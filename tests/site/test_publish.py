@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from piwheels.db import catalog, jobs, views
+from piwheels.db import catalog, jobs, pages
 from piwheels.db.database import Database
+from piwheels.db.pages import Part
 from piwheels.model import WheelFile
 from piwheels.site.publish import Publisher
 from piwheels.webroot import Webroot
@@ -73,7 +74,7 @@ async def test_only_pages_that_say_something_else_are_written(site: Site) -> Non
     await site.publish("beta")
     await site.publisher.write_pending()
     before = site.written()
-    await views.mark_stale(site.db, None)
+    await pages.mark(site.db, pages.Part.SIMPLE, None)
     assert await site.publisher.write_pending() > 0
     assert site.written() == before
     await site.publish("beta", "2.0")
@@ -116,10 +117,12 @@ async def test_a_removed_file_stays_for_readers_of_an_older_page(site: Site) -> 
 
 async def test_a_page_that_goes_stale_while_it_is_written_is_written_again(site: Site) -> None:
     await site.publish("alpha")
-    stale = await views.stale_pages(site.db, 10)
+    await pages.gather(site.db, pages.INDEX_PARTS)
+    stale = await pages.stale(site.db, Part.SIMPLE, 10)
     await site.publish("alpha", "2.0")
-    await views.pages_written(site.db, stale)
-    assert [page.project for page in await views.stale_pages(site.db, 10)] == ["alpha"]
+    await pages.gather(site.db, pages.INDEX_PARTS)
+    await pages.written(site.db, Part.SIMPLE, stale)
+    assert [page.name for page in await pages.stale(site.db, Part.SIMPLE, 10)] == ["alpha"]
 
 
 async def test_the_duty_wakes_when_something_is_published(site: Site) -> None:

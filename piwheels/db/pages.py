@@ -1,0 +1,345 @@
+"""Which pages have to be written, and what index pages say.
+
+Whoever changes something notes it in page_changes (sql/004_pages.sql); the duties that write
+pages gather the notes of their parts into stale_pages, where each page stands once. A page that
+becomes stale again while it is written has another generation, and so is not lost.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from enum import StrEnum
+from functools import lru_cache
+
+from packaging.version import Version
+
+from piwheels.db.database import Database
+from piwheels.model import IndexFile, IndexPage, ProjectStatus, Struct
+
+
+class Part(StrEnum):
+    """What can be stale; parts that have a page for each name, and parts that are one."""
+
+    SIMPLE = "simple"  # a project's index page; "" is the listing of all projects
+    PROJECT = "project"  # a project's page, JSON and feed
+    PROJECTS = "projects"  # all of those
+    ALIAS = "alias"  # where another name of a project leads
+    HOME = "home"
+    STATS = "stats"
+    SEARCH = "search"
+    SITEMAPS = "sitemaps"
+    FAILURES = "failures"
+    STATIC = "static"
+
+
+#: Parts that the duty of the index writes; the rest is the site's.
+INDEX_PARTS = (Part.SIMPLE,)
+SITE_PARTS = tuple(part for part in Part if part not in INDEX_PARTS)
+
+_GATHERED_AT_ONCE = 20_000
+
+
+class StalePage(Struct, frozen=True, kw_only=True):
+    """A page to write."""
+
+    name: str
+    generation: int
+
+
+class Removal(Struct, frozen=True, kw_only=True):
+    """A file that no page names any more and that still lies in the tree."""
+
+    filename: str
+    sha256: str
+
+
+# --- what is stale -----------------------------------------------------------------------
+
+
+async def gather(db: Database, parts: Sequence[Part]) -> int:
+    """Take in what was noted of these parts; returns how many notes there were."""
+    gathered = 0
+    while True:
+        count: int = await db.value(
+            """
+            WITH taken AS (
+                DELETE FROM page_changes
+                 WHERE ctid = ANY (ARRAY (
+                     SELECT ctid FROM page_changes
+                      WHERE part = ANY (%(parts)s) LIMIT %(limit)s))
+                RETURNING part, name, urgent, at
+            ), gathered AS (
+                INSERT INTO stale_pages (part, name, urgent, since)
+                SELECT part, name, bool_or(urgent), min(at)
+                  FROM taken GROUP BY part, name
+                    ON CONFLICT (part, name) DO UPDATE
+                   SET generation = nextval('page_generations'),
+                       urgent = (stale_pages.stale AND stale_pages.urgent) OR excluded.urgent,
+                       since = CASE WHEN stale_pages.stale
+                                    THEN stale_pages.since ELSE excluded.since END,
+                       retry_at = CASE WHEN NOT excluded.urgent THEN stale_pages.retry_at END,
+                       stale = true
+            )
+            SELECT count(*) FROM taken
+            """,
+            {"parts": list(parts), "limit": _GATHERED_AT_ONCE},
+        )
+        gathered += count
+        if count < _GATHERED_AT_ONCE:
+            return gathered
+
+
+async def stale(
+    db: Database, part: Part, limit: int, pause: timedelta = timedelta(0)
+) -> list[StalePage]:
+    """Pages of a part to write now, urgent ones first, then the longest stale.
+
+    The listing of all projects is not among the index pages: see `stale_single`.
+
+    Args:
+        db: the connection.
+        part: which pages.
+        limit: how many.
+        pause: a page that is not urgent is left alone for so long after it was written.
+    """
+    rows = await db.rows(
+        """
+        SELECT name, generation FROM stale_pages
+         WHERE part = %(part)s AND stale AND name <> ''
+           AND (retry_at IS NULL OR retry_at <= now())
+           AND (urgent OR written_at IS NULL OR written_at + %(pause)s <= now())
+         ORDER BY urgent DESC, since LIMIT %(limit)s
+        """,
+        {"part": str(part), "limit": limit, "pause": pause},
+    )
+    return [StalePage(**row) for row in rows]
+
+
+async def stale_single(db: Database, part: Part) -> StalePage | None:
+    """The one page of a part, if it has to be written."""
+    row = await db.row(
+        """
+        SELECT name, generation FROM stale_pages
+         WHERE part = %(part)s AND stale AND name = ''
+           AND (retry_at IS NULL OR retry_at <= now())
+        """,
+        {"part": str(part)},
+    )
+    return StalePage(**row) if row else None
+
+
+async def written(db: Database, part: Part, pages: Sequence[StalePage]) -> None:
+    """Note that pages lie in the tree; one that became stale meanwhile stays on the list."""
+    await db.execute(
+        """
+        UPDATE stale_pages s
+           SET stale = s.generation <> written.generation,
+               urgent = s.urgent AND s.generation <> written.generation,
+               written_at = now(), failures = 0, retry_at = NULL
+          FROM unnest(%(names)s::text[], %(generations)s::bigint[]) AS written (name, generation)
+         WHERE s.part = %(part)s AND s.name = written.name
+        """,
+        _identities(part, pages),
+    )
+
+
+async def put_off(db: Database, part: Part, pages: Sequence[StalePage]) -> None:
+    """Note that pages could not be written: they are tried again, later each time."""
+    await db.execute(
+        """
+        UPDATE stale_pages s
+           SET failures = failures + 1,
+               urgent = false,
+               retry_at = now() + least(power(2, failures), 120) * interval '30 seconds'
+          FROM unnest(%(names)s::text[], %(generations)s::bigint[]) AS written (name, generation)
+         WHERE s.part = %(part)s AND s.name = written.name
+        """,
+        _identities(part, pages),
+    )
+
+
+def _identities(part: Part, pages: Sequence[StalePage]) -> dict[str, object]:
+    return {
+        "part": str(part),
+        "names": [page.name for page in pages],
+        "generations": [page.generation for page in pages],
+    }
+
+
+async def forget_written(
+    db: Database, parts: Sequence[Part], pause: timedelta = timedelta(0)
+) -> None:
+    """Drop what is only remembered for the pause after writing."""
+    await db.execute(
+        """
+        DELETE FROM stale_pages
+         WHERE part = ANY (%(parts)s) AND NOT stale AND written_at + %(pause)s <= now()
+        """,
+        {"parts": list(parts), "pause": pause},
+    )
+
+
+async def expand(db: Database) -> int:
+    """Make every project's page stale if that was asked for; returns how many."""
+    page = await stale_single(db, Part.PROJECTS)
+    if page is None:
+        return 0
+    async with db.transaction():
+        count = await db.execute(
+            """
+            INSERT INTO page_changes (part, name)
+            SELECT %(part)s, project FROM projects
+             UNION ALL
+            SELECT %(alias)s, name FROM project_names
+            """,
+            {"part": str(Part.PROJECT), "alias": str(Part.ALIAS)},
+        )
+        await written(db, Part.PROJECTS, [page])
+    return count
+
+
+async def index_waits(db: Database) -> bool:
+    """Whether pages of the index, which pip and uv read, are still to be written."""
+    return bool(
+        await db.value(
+            """
+            SELECT EXISTS (
+                       SELECT FROM stale_pages
+                        WHERE part = %(part)s AND stale AND name <> '' AND retry_at IS NULL)
+                OR EXISTS (SELECT FROM page_changes WHERE part = %(part)s AND name <> '')
+            """,
+            {"part": str(Part.SIMPLE)},
+        )
+    )
+
+
+async def mark(db: Database, part: Part | None, project: str | None) -> int:
+    """Have pages written again, soon: of a part, of a project, or all; returns how many."""
+    if project is not None:
+        parts = [part] if part else [Part.SIMPLE, Part.PROJECT]
+        for one in parts:
+            await _note(db, one, [project])
+        return len(parts)
+    count = 0
+    for one in [part] if part else list(Part):
+        if one is Part.SIMPLE:
+            count += await _note_index(db)
+        elif one not in {Part.PROJECT, Part.ALIAS}:
+            await _note(db, one, [""])
+            count += await _size(db, one)
+    return count
+
+
+async def _note(db: Database, part: Part, names: Sequence[str]) -> None:
+    await db.execute(
+        "SELECT make_stale(%(part)s, %(names)s::text[], true)",
+        {"part": str(part), "names": list(names)},
+    )
+
+
+async def _note_index(db: Database) -> int:
+    row = await db.row(
+        """
+        SELECT count(*) AS count, make_stale('simple', array_agg(project) || ''::text) AS done
+          FROM (SELECT DISTINCT project FROM files) p
+        """
+    )
+    return row["count"] + 1 if row else 0
+
+
+async def _size(db: Database, part: Part) -> int:
+    if part is not Part.PROJECTS:
+        return 1
+    return int(await db.value("SELECT count(*) FROM projects"))
+
+
+async def stale_count(db: Database) -> int:
+    """How many pages have to be written; those noted twice just now count twice."""
+    return int(
+        await db.value(
+            """
+            SELECT (SELECT count(*) FROM stale_pages WHERE stale)
+                 + (SELECT count(*) FROM page_changes)
+            """
+        )
+    )
+
+
+# --- index pages -------------------------------------------------------------------------
+
+
+async def index_pages(db: Database, projects: Sequence[str]) -> dict[str, IndexPage]:
+    """What the index pages of these projects say; one without files has no page."""
+    heads = await db.rows(
+        """
+        SELECT project, status, status_reason FROM projects WHERE project = ANY (%(projects)s)
+        """,
+        {"projects": list(projects)},
+    )
+    rows = await db.rows(
+        """
+        SELECT f.project, f.filename, f.sha256, f.size_bytes, f.metadata_sha256,
+               f.requires_python, f.version, r.released_at, r.yanked
+          FROM files f
+          JOIN releases r ON r.project = f.project AND r.version = f.version
+         WHERE f.project = ANY (%(projects)s)
+        """,
+        {"projects": list(projects)},
+    )
+    files: dict[str, list[IndexFile]] = {}
+    for row in rows:
+        files.setdefault(row.pop("project"), []).append(IndexFile(**row))
+    return {
+        head["project"]: IndexPage(
+            project=head["project"],
+            status=ProjectStatus(head["status"]),
+            status_reason=head["status_reason"],
+            files=tuple(sorted(files[head["project"]], key=_order)),
+        )
+        for head in heads
+        if head["project"] in files
+    }
+
+
+def _order(file: IndexFile) -> tuple[Version, str]:
+    return _version(file.version), file.filename
+
+
+@lru_cache(maxsize=10_000)
+def _version(text: str) -> Version:
+    return Version(text)
+
+
+async def indexed_projects(db: Database) -> list[str]:
+    """Every project with files, by name."""
+    rows = await db.rows("SELECT DISTINCT project FROM files ORDER BY project")
+    return [row["project"] for row in rows]
+
+
+# --- removed files -----------------------------------------------------------------------
+
+
+async def removals(db: Database, grace: timedelta, limit: int) -> list[Removal]:
+    """Files to remove from the tree: the grace has passed and their index pages are written."""
+    rows = await db.rows(
+        """
+        SELECT filename, sha256 FROM removals r
+         WHERE removed_at + %(grace)s <= now()
+           AND NOT EXISTS (
+               SELECT FROM stale_pages s
+                WHERE s.part = %(part)s AND s.name = r.project AND s.stale)
+           AND NOT EXISTS (
+               SELECT FROM page_changes c WHERE c.part = %(part)s AND c.name = r.project)
+           AND NOT EXISTS (SELECT FROM files f WHERE f.filename = r.filename)
+         ORDER BY removed_at LIMIT %(limit)s
+        """,
+        {"grace": grace, "limit": limit, "part": str(Part.SIMPLE)},
+    )
+    return [Removal(**row) for row in rows]
+
+
+async def removed(db: Database, files: Sequence[Removal]) -> None:
+    """Note that files have gone from the tree."""
+    await db.execute(
+        "DELETE FROM removals WHERE filename = ANY (%(names)s)",
+        {"names": [file.filename for file in files]},
+    )
