@@ -26,7 +26,6 @@ _PLOT_TOP, _PLOT_BOTTOM, _HEIGHT = 22, 222, 248
 _MOST_COLUMNS = 240  # more would be narrower than a pixel of a phone
 _MOST_TOOLTIPS = 120
 _MOST_TABLE_ROWS = 400
-_LABELS_ACROSS = 7
 _LABEL_LENGTH = 28
 _UNKNOWABLE = 1e300
 _NOTHING = 1e-9
@@ -80,8 +79,8 @@ def columns(chart: Chart, *, json: str = "") -> Markup:
     top, ticks = _scale(totals, whole=_whole(chart))
     body = "".join(_stack(binned, at, top) for at in range(len(binned.labels)))
     note = f" Each column is the highest of {step} neighbours." if step > 1 else ""
-    picture = _rules(ticks, top) + body + _ticks(ticks, top, chart.unit)
-    return _figure(chart, picture + _across(chart.labels), _HEIGHT, note=note, json=json)
+    picture = _rules(ticks, top) + body + _across(chart.labels)
+    return _figure(chart, picture, _numbers(ticks, top, chart.unit), note=note, json=json)
 
 
 def lines(chart: Chart, *, json: str = "") -> Markup:
@@ -89,8 +88,8 @@ def lines(chart: Chart, *, json: str = "") -> Markup:
     known = [_height(value) for series in chart.series for value in series.values]
     top, ticks = _scale(known, whole=_whole(chart))
     body = "".join(_line(series, at, top) for at, series in enumerate(chart.series))
-    picture = _rules(ticks, top) + body + _ticks(ticks, top, chart.unit)
-    return _figure(chart, picture + _across(chart.labels), _HEIGHT, json=json)
+    picture = _rules(ticks, top) + body + _across(chart.labels)
+    return _figure(chart, picture, _numbers(ticks, top, chart.unit), json=json)
 
 
 def breakdown(chart: Chart, *, json: str = "") -> Markup:
@@ -101,7 +100,7 @@ def breakdown(chart: Chart, *, json: str = "") -> Markup:
         _bar(label, value, at, top, chart.unit)
         for at, (label, value) in enumerate(zip(chart.labels, values, strict=True))
     )
-    return _figure(chart, rows, max(len(values), 1) * 40, json=json)
+    return _figure(chart, rows, height=max(len(values), 1) * 40, json=json)
 
 
 def data(chart: Chart) -> bytes:
@@ -133,19 +132,27 @@ def written(value: Value, unit: Unit = Unit.COUNT) -> str:
 # --- the figure around a picture ---------------------------------------------------------------
 
 
-def _figure(chart: Chart, picture: str, height: int, *, note: str = "", json: str = "") -> Markup:
+def _figure(
+    chart: Chart,
+    picture: str,
+    numbers: str = "",
+    *,
+    height: int = _HEIGHT,
+    note: str = "",
+    json: str = "",
+) -> Markup:
     key = escape(chart.key)
     empty = not any(_known(v) is not None for s in chart.series for v in s.values)
     if empty:
-        height = 64
+        height, numbers = 64, ""
         picture = '<text class="empty" x="50%" y="36" text-anchor="middle">No data yet</text>'
     link = f'<p><a href="{escape(json)}">The figures as JSON</a></p>\n' if json else ""
     return Markup(  # noqa: S704 - made of escaped parts
         f'<figure class="chart">\n<figcaption>{_text(chart.title)}</figcaption>\n{_legend(chart)}'
-        f'<svg role="img" width="100%" height="{height}" '
+        f'<div class="picture">{numbers}<svg role="img" width="100%" height="{height}" '
         f'aria-labelledby="{key}-title {key}-desc">'
         f'<title id="{key}-title">{_text(chart.title)}</title>'
-        f'<desc id="{key}-desc">{_description(chart)}{note}</desc>\n{picture}</svg>\n'
+        f'<desc id="{key}-desc">{_description(chart)}{note}</desc>\n{picture}</svg></div>\n'
         f'<details class="fold"><summary>Table<span class="hidden-text">: '
         f"{_text(chart.title)}</span></summary>\n{_table(chart)}{link}</details>\n</figure>\n"
     )
@@ -302,6 +309,14 @@ def _scale(values: Sequence[float], *, whole: bool) -> tuple[float, list[float]]
     return step * count, [step * at for at in range(1, count + 1)]
 
 
+def _numbers(ticks: Sequence[float], top: float, unit: Unit) -> str:
+    """What the rules stand for, in a column of its own to their left."""
+    texts = "".join(
+        f'<text x="0" y="{_y(tick, top) + 4:.1f}">{_short(tick, unit)}</text>' for tick in ticks
+    )
+    return f'<svg aria-hidden="true" width="54" height="{_HEIGHT}">{texts}</svg>'
+
+
 def _rules(ticks: Sequence[float], top: float) -> str:
     drawn = "".join(
         f'<line class="rule" x1="0" x2="100%" y1="{_y(t, top):.1f}" y2="{_y(t, top):.1f}"/>'
@@ -311,30 +326,29 @@ def _rules(ticks: Sequence[float], top: float) -> str:
     return f"{drawn}{base}\n"
 
 
-def _ticks(ticks: Sequence[float], top: float, unit: Unit) -> str:
-    """What the rules stand for, written upon them, after all that they might hide behind."""
-    return "".join(
-        f'<text class="tick" x="2" y="{_y(t, top) - 4:.1f}">{_short(t, unit)}</text>' for t in ticks
-    )
-
-
 def _across(labels: Sequence[str]) -> str:
-    """Labels below the plot: first, last and some between, of which a phone shows every other."""
-    count = len(labels)
-    wanted = min(count, _LABELS_ACROSS)
-    places = sorted({round(at * (count - 1) / max(wanted - 1, 1)) for at in range(wanted)})
+    """Labels below the plot at even distances, of which a phone shows some."""
+    room = _room_across(labels)
+    step = max(1, math.ceil(len(labels) / room))
+    kept = 4 if room == 5 else 2
     return "".join(
-        _label(labels[at], at, count, wide_only=index % 2 == 1 and index < len(places) - 1)
-        for index, at in enumerate(places)
+        _label(labels[at], at, len(labels), wide_only=at // step % kept > 0)
+        for at in range(0, len(labels), step)
     )
+
+
+def _room_across(labels: Sequence[str]) -> int:
+    """How many labels fit beside one another."""
+    longest = max(map(len, labels), default=0)
+    return 12 if longest <= 4 else 7 if longest <= 8 else 5
 
 
 def _label(label: str, at: int, count: int, *, wide_only: bool) -> str:
     x = 100 * (at + 0.5) / count
     anchor = "middle"
-    if count > _LABELS_ACROSS and at == 0:
+    if count > 12 and x < 5:
         x, anchor = 0.0, "start"
-    elif count > _LABELS_ACROSS and at == count - 1:
+    elif count > 12 and x > 95:
         x, anchor = 100.0, "end"
     extra = ' class="wide-only"' if wide_only else ""
     shown = _text(_shortened(label, 12))

@@ -23,6 +23,7 @@ from piwheels.site.charts import (
 
 PICTURES: list[Callable[[Chart], Markup]] = [columns, lines, breakdown]
 each_picture = pytest.mark.parametrize("picture", PICTURES)
+IMAGE = "div/svg[@role='img']"
 HOSTILE = "</title><script>alert(1)</script>\u202egnp.exe\0\n\"'&"
 
 
@@ -42,7 +43,7 @@ def parsed(figure: Markup) -> ET.Element:
 
 def rects(figure: Markup) -> list[ET.Element]:
     """The coloured shapes of a picture."""
-    svg = parsed(figure).find("svg")
+    svg = parsed(figure).find(IMAGE)
     assert svg is not None
     return [rect for rect in svg.iter("rect") if rect.get("class", "").startswith("s")]
 
@@ -75,14 +76,24 @@ def test_a_line_breaks_where_nothing_is_known() -> None:
     assert path.count("L") == 2
 
 
+def ticks(figure: Markup) -> list[str | None]:
+    """The numbers of the rules, from the lowest."""
+    return [text.text for text in parsed(figure).findall("div/svg[@aria-hidden]/text")]
+
+
 def test_the_rules_stand_at_round_numbers() -> None:
-    ticks = [t.text for t in parsed(columns(chart((3_700_000,)))).iter("text") if t.get("y")]
-    assert ticks[:4] == ["1M", "2M", "3M", "4M"]
+    assert ticks(columns(chart((3_700_000,)))) == ["1M", "2M", "3M", "4M"]
 
 
 def test_few_whole_things_have_no_half_rules() -> None:
-    text = columns(chart((1, 2)))
-    assert [t.text for t in parsed(text).iter("text") if t.get("class") == "tick"] == ["1", "2"]
+    assert ticks(columns(chart((1, 2)))) == ["1", "2"]
+
+
+def test_labels_stand_at_even_distances() -> None:
+    years = tuple(str(year) for year in range(1990, 2030))
+    shown = parsed(columns(chart((1,) * 40, labels=years))).findall(IMAGE + "/text")
+    assert [text.text for text in shown] == [str(year) for year in range(1990, 2030, 4)]
+    assert [text.get("class") for text in shown][:3] == [None, "wide-only", None]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +121,7 @@ def test_a_picture_has_a_name_a_description_and_a_table(
     picture: Callable[[Chart], Markup],
 ) -> None:
     figure = parsed(picture(chart((10, 30, 20))))
-    svg = figure.find("svg")
+    svg = figure.find(IMAGE)
     assert svg is not None
     assert svg.get("role") == "img"
     ids = svg.get("aria-labelledby", "").split()
