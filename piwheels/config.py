@@ -47,6 +47,7 @@ class MasterSection(msgspec.Struct, frozen=True):
     lost_after_s: float = 300.0  # a builder silent for so long is lost
     retry_delay_s: float = 600.0  # before the second try; doubled for each further one
     max_attempts: int = 3
+    quarantine_after: int = 3  # builds in a row that failed of their builder itself; 0: never
 
 
 class UpstreamSection(msgspec.Struct, frozen=True):

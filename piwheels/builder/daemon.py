@@ -173,6 +173,7 @@ class Workshop:
             os=host.os_name(),
             host=self.measure(),
             sandboxed=self.sandboxed,
+            limit_s=self.options.limits.timeout_s,
             busy=busy,
         )
 

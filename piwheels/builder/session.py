@@ -137,7 +137,10 @@ class BuilderSession:
             async with self._connected() as dealer:
                 busy = self._job.build if self._job else None
                 await dealer.send(self.hello(busy), timeout_s=_SILENCE_S)
-                return await self._listen(dealer)
+                reason = await self._listen(dealer)
+                with contextlib.suppress(NotConnectedError):
+                    await dealer.send(Bye(reason=reason), timeout_s=1.0)
+                return reason
         except NotConnectedError as error:
             log.warning("%s; trying again", error)
             return None
@@ -161,7 +164,7 @@ class BuilderSession:
             self._dealer = None
             dealer.close(linger_s=1.0)
 
-    async def _listen(self, dealer: Dealer[ToBuilder, FromBuilder]) -> str | None:
+    async def _listen(self, dealer: Dealer[ToBuilder, FromBuilder]) -> str:
         while True:
             message = await dealer.receive(_SILENCE_S)
             reason = await self._heed(message)

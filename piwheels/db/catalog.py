@@ -428,8 +428,19 @@ async def setting(db: Database, key: str) -> str | None:
     return None if value is None else str(value)
 
 
-async def put_setting(db: Database, key: str, value: str) -> None:
-    """Keep a value across restarts."""
+async def settings(db: Database, prefix: str) -> dict[str, str]:
+    """Every value whose key begins so, by the rest of its key."""
+    rows = await db.rows(
+        "SELECT key, value FROM settings WHERE starts_with(key, %(prefix)s)", {"prefix": prefix}
+    )
+    return {row["key"].removeprefix(prefix): row["value"] for row in rows}
+
+
+async def put_setting(db: Database, key: str, value: str | None) -> None:
+    """Keep a value across restarts; None lets go of it."""
+    if value is None:
+        await db.execute("DELETE FROM settings WHERE key = %(key)s", {"key": key})
+        return
     await db.execute(
         """
         INSERT INTO settings (key, value) VALUES (%(key)s, %(value)s)

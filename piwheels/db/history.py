@@ -83,3 +83,37 @@ async def last_hour(db: Database) -> dict[str, int]:
         """
     )
     return {row["outcome"]: row["count"] for row in rows}
+
+
+class EndedLastHour(Struct, frozen=True, kw_only=True):
+    """A build of the last hour, as far as it speaks for or against its builder."""
+
+    builder: str
+    built: bool
+    age_s: float
+
+
+async def ended_last_hour(db: Database) -> list[EndedLastHour]:
+    """Who ended builds in the last hour, and how, oldest first; not those that were killed."""
+    rows = await db.rows(
+        """
+        SELECT builder, outcome = 'built' AS built,
+               extract(epoch FROM now() - ended_at)::float8 AS age_s
+          FROM builds
+         WHERE ended_at > now() - interval '1 hour' AND outcome <> 'killed'
+         ORDER BY ended_at
+        """
+    )
+    return [EndedLastHour(**row) for row in rows]
+
+
+async def longest_build_s(db: Database, project: str) -> float | None:
+    """How long the longest successful build of a project took; None where there was none."""
+    longest: float | None = await db.value(
+        """
+        SELECT max(duration_s) FROM builds
+         WHERE project = %(project)s AND outcome = 'built' AND builder <> 'import'
+        """,
+        {"project": project},
+    )
+    return longest

@@ -11,13 +11,15 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from piwheels.db import catalog, jobs
+from piwheels.db import catalog, history, jobs
 from piwheels.db.database import Database
-from piwheels.farm import sessions
+from piwheels.farm import signals
 from piwheels.farm.bulletin import Bulletin
 from piwheels.farm.logs import LogSpool
 from piwheels.farm.news import builder_differs
 from piwheels.farm.receive import Received, Receiver
+from piwheels.farm.session import Orphan, Record
+from piwheels.farm.sessions import Sessions
 from piwheels.model import RETRYABLE, Build, Job, Outcome, Rules, Target, WheelFile
 from piwheels.protocol.channels import Peer, Router
 from piwheels.protocol.keys import KeyStore, Role
@@ -25,6 +27,7 @@ from piwheels.protocol.messages import (
     PROTOCOL,
     BuilderChanged,
     BuilderGone,
+    BuilderState,
     BuilderView,
     FromBuilder,
     Happened,
@@ -39,6 +42,7 @@ from piwheels.protocol.messages import (
 log = logging.getLogger(__name__)
 
 PAUSED = "paused"  # the setting that survives a restart
+_HELD = "held "  # and those of builders that are asleep or quarantined, with their labels
 _TICK_S = 1.0
 _SWEEP_S = 5.0
 
@@ -50,6 +54,7 @@ class DispatchOptions:
     lost_after_s: float = 300.0
     retry_delay_s: float = 600.0  # before the second try; doubled for each further one
     max_attempts: int = 3
+    quarantine_after: int = 3  # builds in a row that failed of the builder itself; 0 is never
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,9 @@ class _Note:
     what: str
 
 
-_Work = sessions.Claim | sessions.Release | sessions.Settle | Received | _Greeting | _Note
+_Work = (
+    signals.Claim | signals.Release | signals.Settle | signals.Keep | Received | _Greeting | _Note
+)
 
 
 @dataclass(slots=True)
@@ -88,14 +95,17 @@ class Dispatch:
     receiver: Receiver
     options: DispatchOptions = field(default_factory=DispatchOptions)
     targets: dict[str, Target] = field(default_factory=dict)
-    machine: sessions.Sessions = field(init=False)
+    machine: Sessions = field(init=False)
     _peers: dict[str, Peer] = field(default_factory=dict)
     _told: dict[str, tuple[BuilderView, float]] = field(default_factory=dict)
     _work: asyncio.Queue[_Work] = field(default_factory=asyncio.Queue)
+    _estimates: asyncio.Queue[signals.Estimate] = field(default_factory=asyncio.Queue)
     _converge: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self.machine = sessions.Sessions(lost_after_s=self.options.lost_after_s)
+        self.machine = Sessions(
+            lost_after_s=self.options.lost_after_s, quarantine_after=self.options.quarantine_after
+        )
 
     async def run(self) -> None:
         """Serve builders until cancelled."""
@@ -107,6 +117,7 @@ class Dispatch:
             group.create_task(self._heed_queue())
             group.create_task(self._heed_receiver())
             group.create_task(self._heed_targets())
+            group.create_task(self._estimate())
 
     async def order(self, command: OrderBuilders, who: str) -> Given:
         """Give an order to builders; returns which heed it, and why others do not."""
@@ -114,7 +125,11 @@ class Dispatch:
             label: self.machine.objection(command.order, label) for label in command.builders
         }
         obeyed = tuple(label for label, why in objections.items() if not why)
-        await self._apply(sessions.Ordered(command.order, obeyed, who))
+        await self._apply(
+            signals.Ordered(
+                command.order, obeyed, who, at_once=command.at_once, rolling=command.rolling
+            )
+        )
         refused = tuple((label, why) for label, why in objections.items() if why)
         return Given(obeyed=obeyed, refused=refused)
 
@@ -123,7 +138,7 @@ class Dispatch:
         await self.db.retrying(
             lambda: catalog.put_setting(self.db, PAUSED, "yes" if paused else "no")
         )
-        await self._apply(sessions.PauseChanged(paused))
+        await self._apply(signals.PauseChanged(paused))
 
     @property
     def served(self) -> frozenset[str]:
@@ -137,10 +152,10 @@ class Dispatch:
         """Whether jobs are held back."""
         return self.machine.paused
 
-    def builders(self) -> list[BuilderView]:
-        """Every builder that is there, by label."""
+    def builders(self, *, loads: bool = False) -> list[BuilderView]:
+        """Every builder in view, by label; with `loads`, its load over the last minutes."""
         now = time.monotonic()
-        return [self.machine.view(label, now) for label in sorted(self.machine.sessions)]
+        return [self.machine.view(label, now, loads=loads) for label in self.machine.labels()]
 
     async def add_target(self, target: Target) -> bool:
         """Build for this target from now on; returns whether it is a new one."""
@@ -165,10 +180,27 @@ class Dispatch:
         every = await db.retrying(lambda: catalog.targets(db, skipped=True))
         self.targets = {target.name: target for target in every}
         self.machine.paused = await db.retrying(lambda: catalog.setting(db, PAUSED)) == "yes"
-        now = time.monotonic()
         claims = await db.retrying(lambda: jobs.claims(db))
-        self.machine.orphans = {claim.builder: sessions.Orphan(claim.job, now) for claim in claims}
+        now, clock = time.monotonic(), datetime.now(UTC)
+        self.machine.orphans = {
+            claim.builder: Orphan(
+                claim.job, since=now, claimed=now - (clock - claim.claimed_at).total_seconds()
+            )
+            for claim in claims
+        }
         self.receiver.tidy({claim.job.build for claim in claims})
+        await self._recall_records(now)
+
+    async def _recall_records(self, now: float) -> None:
+        """What builders did in the last hour, and which were asleep or quarantined."""
+        db = self.db
+        for ended in await db.retrying(lambda: history.ended_last_hour(db)):
+            record = self.machine.records.setdefault(ended.builder, Record())
+            record.ends.append((now - ended.age_s, ended.built))
+        for label, value in (await db.retrying(lambda: catalog.settings(db, _HELD))).items():
+            held, _, reason = value.partition(" ")
+            record = self.machine.records.setdefault(label, Record())
+            record.held, record.held_reason = BuilderState(held), reason
 
     async def _listen(self) -> None:
         while True:
@@ -180,7 +212,7 @@ class Dispatch:
                 continue
             self._peers[label] = peer
             if not isinstance(message, Hello):
-                await self._apply(sessions.Received(label, message))
+                await self._apply(signals.Received(label, message))
             elif message.protocol != PROTOCOL:
                 reason = (
                     f"this master speaks protocol {PROTOCOL}, the builder {message.protocol} "
@@ -193,7 +225,7 @@ class Dispatch:
     async def _turn_away(self, peer: Peer) -> None:
         gone = [label for label, known in self._peers.items() if known.key == peer.key]
         for label in gone:
-            await self._apply(sessions.Revoked(label))
+            await self._apply(signals.Revoked(label))
             self._peers.pop(label, None)
         if not gone:
             reason = "this builder's key is not on the master's list"
@@ -204,15 +236,15 @@ class Dispatch:
         while True:
             await asyncio.sleep(_TICK_S)
             self.logs.sync()
-            await self._apply(sessions.Tick())
+            await self._apply(signals.Tick())
             if time.monotonic() - swept >= _SWEEP_S:
                 swept = time.monotonic()
                 if await self.db.retrying(lambda: jobs.sweep(self.db)):
-                    await self._apply(sessions.JobsWaiting())
+                    await self._apply(signals.JobsWaiting())
 
     async def _heed_queue(self) -> None:
         async for _ in self.db.notifications("jobs"):
-            await self._apply(sessions.JobsWaiting())
+            await self._apply(signals.JobsWaiting())
 
     async def _heed_receiver(self) -> None:
         while True:
@@ -226,45 +258,60 @@ class Dispatch:
                 await self._converge.wait()
                 self._converge.clear()
 
+    async def _estimate(self) -> None:
+        """Say how long builds can take: on a connection of its own, for claims go first."""
+        async with await Database.connect(self.dsn, duty="estimate") as db:
+            while True:
+                asked = await self._estimates.get()
+                project = asked.job.project
+                longest_s = await db.retrying(lambda: history.longest_build_s(db, project))  # noqa: B023
+                await self._apply(signals.Estimated(asked.label, asked.job.build, longest_s))
+
     # --- out ---
 
-    async def _apply(self, event: sessions.Event) -> None:
+    async def _apply(self, event: signals.Event) -> None:
         now = time.monotonic()
         for instruction in self.machine.handle(event, now):
             await self._carry_out(instruction, now)
 
-    async def _carry_out(self, instruction: sessions.Instruction, now: float) -> None:
+    async def _carry_out(self, instruction: signals.Instruction, now: float) -> None:
         match instruction:
-            case sessions.Reply(label, message):
+            case signals.Reply(label, message):
                 if peer := self._peers.get(label):
                     await self.router.send(peer, message)
-            case sessions.Claim() | sessions.Release() | sessions.Settle():
+            case signals.Claim() | signals.Release() | signals.Settle() | signals.Keep():
                 await self._work.put(instruction)
-            case sessions.KeepLog(build, offset, data):
+            case signals.Estimate():
+                await self._estimates.put(instruction)
+            case signals.KeepLog(build, offset, data):
                 self.logs.append(build, offset, data)
-            case sessions.Drop(build):
+            case signals.Drop(build):
                 self.receiver.drop(build)
-            case sessions.Take(label, job, built):
+            case signals.Take(label, job, built):
                 await self.receiver.expect(label, job, built, self.targets[job.target])
-            case sessions.Changed() | sessions.Started() | sessions.Gone():
+            case signals.Changed() | signals.Started() | signals.Lost() | signals.Gone():
                 await self._tell(instruction, now)
 
     async def _tell(
-        self, news: sessions.Changed | sessions.Started | sessions.Gone, now: float
+        self, news: signals.Changed | signals.Started | signals.Lost | signals.Gone, now: float
     ) -> None:
         match news:
-            case sessions.Changed(label):
+            case signals.Changed(label):
                 self._tell_builder(label, now)
-            case sessions.Started(label, job):
+            case signals.Started(label, job):
                 self.logs.begin(job.build)
                 self.bulletin.publish(_started(label, job))
-            case sessions.Gone(label, reason):
+            case signals.Lost(label, reason):
+                self._tell_builder(label, now)
+                await self._work.put(_Note(f"builder {label} is lost: {reason}"))
+            case signals.Gone(label, reason):
                 self._told.pop(label, None)
                 self.bulletin.publish(BuilderGone(label=label))
-                await self._work.put(_Note(f"builder {label} left: {reason}"))
+                if reason:
+                    await self._work.put(_Note(f"builder {label} left: {reason}"))
 
     def _tell_builder(self, label: str, now: float) -> None:
-        if label not in self.machine.sessions:
+        if not self.machine.in_view(label):
             return
         view = self.machine.view(label, now)
         told, at = self._told.get(label, (None, 0.0))
@@ -280,11 +327,13 @@ class Dispatch:
                     await self._welcome(label, hello)
                 case _Note(what):
                     await self._note(what)
-                case sessions.Claim(label, targets):
+                case signals.Keep():
+                    await self._keep(task)
+                case signals.Claim(label, targets):
                     await self._claim(label, targets)
-                case sessions.Release(label, build):
+                case signals.Release(label, build):
                     await self._release(label, build)
-                case sessions.Settle():
+                case signals.Settle():
                     await self._settle(_build(task), ())
                 case Received():
                     await self._settle(_build(task), task.files)
@@ -295,13 +344,21 @@ class Dispatch:
                 await self.add_target(target)
         known = label in self.machine.sessions
         log_bytes = self.logs.size(hello.busy) if hello.busy is not None else 0
-        await self._apply(sessions.Received(label, hello, log_bytes))
+        await self._apply(signals.Received(label, hello, log_bytes))
         if not known:
             await self._note(f"builder {label} joined: {', '.join(t.name for t in hello.targets)}")
 
+    async def _keep(self, keep: signals.Keep) -> None:
+        value = f"{keep.held} {keep.reason}" if keep.held else None
+        key = f"{_HELD}{keep.label}"
+        await self.db.retrying(lambda: catalog.put_setting(self.db, key, value))
+        if keep.held is BuilderState.QUARANTINED:
+            wake = f"`piw wake {keep.label}` lets it go on"
+            await self._note(f"builder {keep.label} is quarantined: {keep.reason}; {wake}")
+
     async def _claim(self, label: str, targets: tuple[str, ...]) -> None:
         job = await self.db.retrying(lambda: self._claim_anew(label, targets))
-        await self._apply(sessions.Claimed(label, job))
+        await self._apply(signals.Claimed(label, job))
 
     async def _claim_anew(self, label: str, targets: tuple[str, ...]) -> Job | None:
         # The answer to an earlier try can have been lost with the connection.
@@ -320,7 +377,7 @@ class Dispatch:
         )
         if stored:
             self.bulletin.publish(_ended(build, files))
-        await self._apply(sessions.Settled(build.builder, build.build, build.outcome, stored))
+        await self._apply(signals.Settled(build.builder, build.build, build.outcome, stored))
 
     def _retry_after(self, build: Build) -> timedelta | None:
         if build.outcome not in RETRYABLE or build.attempt >= self.options.max_attempts:
@@ -335,7 +392,7 @@ class Dispatch:
         self.bulletin.publish(Happened(event=event, at=datetime.now(UTC), who="master", what=what))
 
 
-def _build(ended: sessions.Settle | Received) -> Build:
+def _build(ended: signals.Settle | Received) -> Build:
     job = ended.job
     if isinstance(ended, Received):
         duration_s, inputs = ended.built.duration_s, ended.built.inputs

@@ -5,13 +5,42 @@ race of the farm's protocol is a test without a socket. Times are seconds of one
 clock. A builder is known here by its label; dispatch knows the sockets.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import StrEnum
 
+from piwheels.farm.rollout import Rollout
+from piwheels.farm.session import SILENT_AFTER_S, UPLOADING, Missing, Orphan, Record, Session
+from piwheels.farm.signals import (
+    Changed,
+    Claim,
+    Claimed,
+    Drop,
+    Estimate,
+    Estimated,
+    Event,
+    Gone,
+    Instruction,
+    JobsWaiting,
+    Keep,
+    KeepLog,
+    Lost,
+    Ordered,
+    PauseChanged,
+    Received,
+    Release,
+    Reply,
+    Revoked,
+    Settle,
+    Settled,
+    Started,
+    Take,
+    Tick,
+)
 from piwheels.model import Job, Outcome
 from piwheels.protocol.messages import (
     Abandon,
+    BuilderState,
     BuilderView,
     Building,
     BuildJob,
@@ -21,237 +50,41 @@ from piwheels.protocol.messages import (
     Done,
     FromBuilder,
     Hello,
-    HostState,
     Idle,
     LogLines,
     Order,
     Refused,
     Send,
     Stop,
-    ToBuilder,
     Wait,
     Welcome,
 )
 
 #: A Build that is not confirmed after so long is sent again.
 RESEND_AFTER_S = 5.0
-#: A builder that was not heard for so long is shown as silent; it speaks every few seconds.
-SILENT_AFTER_S = 30.0
-
-
-class State(StrEnum):
-    """What a builder is doing, as operators see it."""
-
-    IDLE = "idle"  # nothing is queued for its targets
-    PAUSED = "paused"  # the farm is paused
-    BUILDING = "building"
-    UPLOADING = "uploading"
-    DRAINING = "draining"  # ends after the build in hand
-    ASLEEP = "asleep"
-    SILENT = "silent"
-
-
-# --- events ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A builder said something. `log_bytes` is how much of its build's log is there."""
-
-    label: str
-    message: FromBuilder
-    log_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """The queue's answer to Claim: a job, or None when nothing waits for those targets."""
-
-    label: str
-    job: Job | None
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A build is in the database, or its claim had been lost (`stored` is False)."""
-
-    label: str
-    build: int
-    outcome: Outcome
-    stored: bool
-
-
-@dataclass(frozen=True, slots=True)
-class JobsWaiting:
-    """Something was queued."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Time has passed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ordered:
-    """An operator gave an order to builders."""
-
-    order: Order
-    labels: tuple[str, ...]
-    who: str
-
-
-@dataclass(frozen=True, slots=True)
-class PauseChanged:
-    """The farm was paused or resumed."""
-
-    paused: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Revoked:
-    """A builder's key was taken off the list."""
-
-    label: str
-
-
-Event = Received | Claimed | Settled | JobsWaiting | Tick | Ordered | PauseChanged | Revoked
-
-# --- instructions ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """Send this to a builder."""
-
-    label: str
-    message: ToBuilder
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Ask the queue for a job for one of these targets; answer with Claimed."""
-
-    label: str
-    targets: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """Put a job back as it was: its build did not happen."""
-
-    label: str
-    build: int
-
-
-@dataclass(frozen=True, slots=True)
-class Settle:
-    """Record how a build without files ended; answer with Settled."""
-
-    label: str
-    job: Job
-    outcome: Outcome
-    reason: str
-    duration_s: float
-    inputs: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Take:
-    """Fetch, check and publish a build's files; answer with Settled."""
-
-    label: str
-    job: Job
-    built: Built
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Stop fetching the files of a build, whatever has arrived of them."""
-
-    build: int
-
-
-@dataclass(frozen=True, slots=True)
-class KeepLog:
-    """Add a piece to a build's log."""
-
-    build: int
-    offset: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """A builder is another than before."""
-
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A job was handed out."""
-
-    label: str
-    job: Job
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """A builder has left, or was lost."""
-
-    label: str
-    reason: str
-
-
-Instruction = Reply | Claim | Release | Settle | Take | Drop | KeepLog | Changed | Started | Gone
-
-# --- the machine -------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Session:
-    """What is known of one builder."""
-
-    label: str
-    hello: Hello
-    last_seen: float
-    host: HostState
-    job: Job | None = None
-    job_since: float = 0.0
-    phase: str = ""
-    phase_since: float = 0.0
-    claiming: bool = False
-    ending: bool = False  # the job's outcome is on its way to the database
-    asleep: bool = False
-    draining: bool = False
-    built: int = 0
-    failed: int = 0
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """The names of the targets that it serves."""
-        return tuple(target.name for target in self.hello.targets)
-
-
-@dataclass(slots=True)
-class Orphan:
-    """A claim of a builder that has not come back since the master started."""
-
-    job: Job
-    since: float
+#: A builder that was lost stays in view for so long.
+LOST_KEPT_S = 3600.0
+_SAMPLE_S = 10.0
 
 
 @dataclass(slots=True)
 class Sessions:
     """All builders of the farm.
 
-    `orphans` are the claims that the database holds when the master starts, by label.
+    `orphans` are the claims that the database holds when the master starts, by label;
+    `records` is what it knows of builders from before. A builder of which `quarantine_after`
+    builds in a row failed of itself gets no more; 0 is never.
     """
 
     lost_after_s: float
+    quarantine_after: int = 3
     paused: bool = False
     orphans: dict[str, Orphan] = field(default_factory=dict)
+    records: dict[str, Record] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
+    missing: dict[str, Missing] = field(default_factory=dict)
+    rollouts: list[Rollout] = field(default_factory=list)
+    _sampled: float = 0.0
 
     def handle(self, event: Event, now: float) -> list[Instruction]:
         """Take an event in, and say what has to be done about it."""
@@ -260,14 +93,16 @@ class Sessions:
                 return self._received(label, message, log_bytes, now)
             case Claimed(label, job):
                 return self._claimed(label, job, now)
+            case Estimated(label, build, longest_s):
+                return self._estimated(label, build, longest_s)
             case Settled(label, build, outcome, stored):
-                return self._settled(label, build, outcome, stored=stored)
+                return self._settled(label, build, outcome, now, stored=stored)
             case JobsWaiting():
                 return self._offer_all()
             case Tick():
                 return self._tick(now)
-            case Ordered(order, labels, who):
-                return self._ordered(order, labels, who, now)
+            case Ordered():
+                return self._ordered(event, now)
             case PauseChanged(paused):
                 self.paused = paused
                 return self._offer_all() + [Changed(label) for label in self.sessions]
@@ -276,6 +111,8 @@ class Sessions:
 
     def objection(self, order: Order, label: str) -> str:
         """Why a builder cannot heed an order; "" when it can."""
+        if label in self.missing:
+            return "is lost"
         session = self.sessions.get(label)
         if session is None:
             return "is not connected"
@@ -283,41 +120,19 @@ class Sessions:
             return "has no build in hand"
         return ""
 
-    def view(self, label: str, now: float) -> BuilderView:
-        """How a builder looks from outside."""
-        session = self.sessions[label]
-        job = session.job
-        return BuilderView(
-            label=label,
-            state=self._state(session, now),
-            targets=session.targets,
-            platform=session.hello.platform,
-            board=session.hello.board,
-            os=session.hello.os,
-            version=session.hello.version,
-            sandboxed=session.hello.sandboxed,
-            build=job.build if job else None,
-            project=job.project if job else "",
-            version_built=job.version if job else "",
-            target=job.target if job else "",
-            phase=session.phase if job else "",
-            phase_s=now - session.phase_since if job else 0.0,
-            silent_s=now - session.last_seen,
-            built=session.built,
-            failed=session.failed,
-            host=session.host,
-        )
+    def labels(self) -> list[str]:
+        """Every builder in view, in order."""
+        return sorted(self.sessions.keys() | self.missing.keys())
 
-    def _state(self, session: Session, now: float) -> State:
-        if now - session.last_seen > SILENT_AFTER_S:
-            return State.SILENT
-        if session.draining:
-            return State.DRAINING
-        if session.job is not None:
-            return State.UPLOADING if session.phase == State.UPLOADING else State.BUILDING
-        if session.asleep:
-            return State.ASLEEP
-        return State.PAUSED if self.paused else State.IDLE
+    def in_view(self, label: str) -> bool:
+        """Whether a builder is there, or was a while ago."""
+        return label in self.sessions or label in self.missing
+
+    def view(self, label: str, now: float, *, loads: bool = False) -> BuilderView:
+        """How a builder in view looks from outside."""
+        if label in self.missing:
+            return self.missing[label].view(now)
+        return self.sessions[label].view(now, paused=self.paused, loads=loads)
 
     # --- what builders say ---
 
@@ -336,50 +151,63 @@ class Sessions:
             case Building():
                 return self._building(session, message, now)
             case LogLines(build=build, offset=offset, data=data):
-                return [KeepLog(build, offset, data)] if _in_hand(session, build) else []
+                return [KeepLog(build, offset, data)] if session.has(build) else []
             case Built():
                 return self._built(session, message, now)
             case Bye(reason=reason):
-                return self._bye(session, reason)
+                return self._bye(session, reason, now)
 
     def _hello(self, label: str, hello: Hello, log_bytes: int, now: float) -> list[Instruction]:
+        instructions: list[Instruction] = [Reply(label, Welcome(label=label, log_offset=log_bytes))]
         session = self.sessions.get(label)
         if session is None:
-            session = Session(label=label, hello=hello, last_seen=now, host=hello.host)
-            self.sessions[label] = session
-            self._adopt(session, now)
+            session, adopted = self._join(label, hello, now)
+            instructions += adopted
         session.hello, session.host, session.last_seen = hello, hello.host, now
-        instructions: list[Instruction] = [Reply(label, Welcome(label=label, log_offset=log_bytes))]
+        session.cleaning = False
         if session.job is not None and hello.busy != session.job.build:
-            instructions += self._give_back(session)
-        if hello.busy is not None and not _in_hand(session, hello.busy):
-            instructions.append(
-                Reply(label, Abandon(build=hello.busy, reason="this build is no longer yours"))
-            )
-        return [*instructions, Changed(label)]
+            instructions += _give_back(session)
+        if hello.busy is not None and not session.has(hello.busy):
+            reason = "this build is no longer yours"
+            instructions.append(Reply(label, Abandon(build=hello.busy, reason=reason)))
+        return [*instructions, Changed(label), *self._roll(now)]
 
-    def _adopt(self, session: Session, now: float) -> None:
-        orphan = self.orphans.pop(session.label, None)
-        if orphan is not None:
-            session.job, session.job_since = orphan.job, now
-            session.phase, session.phase_since = "building", now
+    def _join(self, label: str, hello: Hello, now: float) -> tuple[Session, list[Instruction]]:
+        """A session for a builder that had none, with the job that it has from before."""
+        self.missing.pop(label, None)
+        record = self.records.setdefault(label, Record())
+        session = Session(label, hello, last_seen=now, host=hello.host, record=record)
+        self.sessions[label] = session
+        for rollout in self.rollouts:
+            rollout.back(label)
+        orphan = self.orphans.pop(label, None)
+        if orphan is None:
+            return session, []
+        since = now if orphan.claimed is None else orphan.claimed
+        session.begin(orphan.job, since, "building", now)
+        return session, [Estimate(label, orphan.job)]
 
     def _idle(self, session: Session, idle: Idle, now: float) -> list[Instruction]:
-        session.host = idle.host
+        session.host, session.cleaning = idle.host, False
+        return [*self._idle_answer(session, idle, now), Changed(session.label)]
+
+    def _idle_answer(self, session: Session, idle: Idle, now: float) -> list[Instruction]:
         job = session.job
         if job is None:
             return self._offer(session)
         if session.ending:
             return [Reply(session.label, Continue())]
         if idle.last_build >= job.build:
-            return [*self._give_back(session), *self._offer(session)]
+            given_back = _give_back(session)
+            session.cleaning = False
+            return [*given_back, *self._offer(session)]
         if now - session.job_since > RESEND_AFTER_S:
             return [Reply(session.label, BuildJob(job=job))]
         return []
 
     def _building(self, session: Session, message: Building, now: float) -> list[Instruction]:
         session.host = message.host
-        if not _in_hand(session, message.build):
+        if not session.has(message.build):
             reason = "this build is no longer yours"
             return [Reply(session.label, Abandon(build=message.build, reason=reason))]
         if not session.ending:
@@ -391,25 +219,28 @@ class Sessions:
         if job is None or job.build != built.build:
             note = "the master has settled this build or given it to another"
             return [Reply(session.label, Done(build=built.build, note=note))]
+        again, session.ending, session.reason = session.ending, True, built.reason
         if built.outcome is Outcome.BUILT:
-            again = session.ending
-            session.ending = True
-            session.phase, session.phase_since = State.UPLOADING, now
             instructions: list[Instruction] = [Reply(session.label, Send(build=job.build))]
-            return instructions if again else [Take(session.label, job, built), *instructions]
-        if session.ending:
+            if again:
+                return instructions
+            session.phase, session.phase_since = UPLOADING, now
+            return [Take(session.label, job, built), *instructions, Changed(session.label)]
+        if again:
             return [Reply(session.label, Continue())]
-        session.ending = True
         return [
             Settle(session.label, job, built.outcome, built.reason, built.duration_s, built.inputs)
         ]
 
-    def _bye(self, session: Session, reason: str) -> list[Instruction]:
+    def _bye(self, session: Session, reason: str, now: float) -> list[Instruction]:
+        given_back = _give_back(session)
+        return [*given_back, *self._leave(session, reason or "said goodbye", now)]
+
+    def _leave(self, session: Session, reason: str, now: float) -> list[Instruction]:
         del self.sessions[session.label]
-        instructions: list[Instruction] = []
-        if session.job is not None:
-            instructions += [Drop(session.job.build), Release(session.label, session.job.build)]
-        return [*instructions, Gone(session.label, reason or "said goodbye")]
+        for rollout in self.rollouts:
+            rollout.left(session.label, now)
+        return [Gone(session.label, reason), *self._roll(now)]
 
     # --- what the queue says ---
 
@@ -420,25 +251,47 @@ class Sessions:
         session.claiming = False
         if job is None:
             return [Reply(label, Wait(reason="nothing is queued for your targets"))]
-        if self.paused or session.asleep or session.draining:
+        if self._withheld(session):
             return [Release(label, job.build), *self._offer(session)]
-        session.job, session.job_since, session.ending = job, now, False
-        session.phase, session.phase_since = "starting", now
-        return [Reply(label, BuildJob(job=job)), Started(label, job), Changed(label)]
+        session.begin(job, now, "starting", now)
+        return [
+            Reply(label, BuildJob(job=job)),
+            Started(label, job),
+            Changed(label),
+            Estimate(label, job),
+        ]
+
+    def _estimated(self, label: str, build: int, longest_s: float | None) -> list[Instruction]:
+        session = self.sessions.get(label)
+        if session is None or not session.has(build):
+            return []
+        session.expect(longest_s)
+        return [Changed(label)]
 
     def _settled(
-        self, label: str, build: int, outcome: Outcome, *, stored: bool
+        self, label: str, build: int, outcome: Outcome, now: float, *, stored: bool
     ) -> list[Instruction]:
+        record = self.records.setdefault(label, Record())
+        if stored and outcome is not Outcome.KILLED:
+            record.count(now, built=outcome is Outcome.BUILT)
         session = self.sessions.get(label)
-        if session is None or session.job is None or session.job.build != build:
+        if session is None or not session.has(build):
             return []
-        session.job, session.ending = None, False
-        session.built += outcome is Outcome.BUILT and stored
-        session.failed += outcome is not Outcome.BUILT and stored
+        held = self._quarantine(session, outcome) if stored else []
+        session.finish()
         note = "" if stored else "the claim had been lost"
-        return [Reply(label, Done(build=build, note=note)), Changed(label)]
+        return [*held, Reply(label, Done(build=build, note=note)), Changed(label)]
 
-    # --- time, and operators ---
+    def _quarantine(self, session: Session, outcome: Outcome) -> list[Instruction]:
+        """Keep a builder from further jobs when it is the builder that fails them."""
+        record = session.record
+        record.broken = record.broken + 1 if outcome is Outcome.BUILDER_FAILED else 0
+        if not 0 < self.quarantine_after <= record.broken or record.held is not None:
+            return []
+        reason = f"{record.broken} builds in a row failed of the builder itself: {session.reason}"
+        return _hold(session, BuilderState.QUARANTINED, reason)
+
+    # --- time ---
 
     def _tick(self, now: float) -> list[Instruction]:
         instructions: list[Instruction] = []
@@ -447,59 +300,120 @@ class Sessions:
                 del self.orphans[label]
                 instructions.append(_lost(label, orphan.job, self.lost_after_s))
         for session in list(self.sessions.values()):
-            if now - session.last_seen <= self.lost_after_s:
-                continue
-            del self.sessions[session.label]
-            if session.job is not None:
-                instructions.append(Drop(session.job.build))
-                instructions.append(_lost(session.label, session.job, now - session.job_since))
-            instructions.append(Gone(session.label, f"silent for {self.lost_after_s:.0f} s"))
-        return instructions
+            instructions += self._watch_over(session, now)
+        for label, missing in list(self.missing.items()):
+            if now - missing.since > LOST_KEPT_S:
+                del self.missing[label]
+                instructions.append(Gone(label, ""))
+        return [*instructions, *self._sample(now), *self._roll(now)]
 
-    def _ordered(
-        self, order: Order, labels: Iterable[str], who: str, now: float
-    ) -> list[Instruction]:
+    def _watch_over(self, session: Session, now: float) -> list[Instruction]:
+        silent_s = now - session.last_seen
+        if session.drained and session.job is None and silent_s > SILENT_AFTER_S:
+            return self._leave(session, f"drained by {session.drained}", now)
+        if silent_s > self.lost_after_s:
+            return self._lose(session, now)
+        state = session.state(now, paused=self.paused)
+        if state is session.told:
+            return []
+        session.told = state
+        return [Changed(session.label)]
+
+    def _lose(self, session: Session, now: float) -> list[Instruction]:
+        label, reason = session.label, f"not heard for {self.lost_after_s:.0f} s"
+        instructions: list[Instruction] = []
+        job = session.finish()
+        if job is not None:
+            reason += f"; its build {job.build} ({job.project} {job.version}) went back"
+            instructions = [Drop(job.build), _lost(label, job, now - session.job_since)]
+        del self.sessions[label]
+        self.missing[label] = Missing(session, since=now, reason=reason)
+        for rollout in self.rollouts:
+            rollout.left(label, session.last_seen)
+        return [*instructions, Lost(label, reason)]
+
+    def _sample(self, now: float) -> list[Instruction]:
+        """Keep the loads, and forget what ended over an hour ago, every few seconds."""
+        if now - self._sampled < _SAMPLE_S:
+            return []
+        self._sampled = now
+        for session in self.sessions.values():
+            session.record.loads.append(session.host.load)
+        fewer = [label for label, record in self.records.items() if record.forget(now)]
+        return [Changed(label) for label in fewer]
+
+    # --- operators ---
+
+    def _ordered(self, ordered: Ordered, now: float) -> list[Instruction]:
+        if ordered.order is Order.DRAIN and ordered.rolling:
+            rollout = Rollout(ordered.who, ordered.rolling, deque(ordered.labels))
+            self.rollouts.append(rollout)
+            return self._roll(now)
+        return self._order_all(ordered, ordered.labels, now)
+
+    def _order_all(self, ordered: Ordered, labels: Iterable[str], now: float) -> list[Instruction]:
         instructions: list[Instruction] = []
         for label in labels:
             session = self.sessions.get(label)
             if session is not None:
-                instructions += self._order(session, order, who, now)
+                instructions += self._order(session, ordered, now)
                 instructions.append(Changed(label))
         return instructions
 
-    def _order(self, session: Session, order: Order, who: str, now: float) -> list[Instruction]:
-        label = session.label
-        match order:
+    def _roll(self, now: float) -> list[Instruction]:
+        """Drain whose turn it is."""
+        instructions: list[Instruction] = []
+        for rollout in self.rollouts:
+            drain = Ordered(Order.DRAIN, (), rollout.who)
+            while turns := rollout.turns(now, self.lost_after_s):
+                instructions += self._order_all(drain, turns, now)
+                for label in set(turns) - self.sessions.keys():
+                    rollout.skip(label)
+        self.rollouts = [rollout for rollout in self.rollouts if not rollout.over]
+        return instructions
+
+    def _order(self, session: Session, ordered: Ordered, now: float) -> list[Instruction]:
+        label, who = session.label, ordered.who
+        match ordered.order:
             case Order.SLEEP:
-                session.asleep = True
-                return []
+                return self._send_to_sleep(session, who, at_once=ordered.at_once)
             case Order.WAKE:
-                session.asleep = False
-                return self._offer(session)
+                session.record.broken = 0
+                return [*_hold(session, None, ""), *self._offer(session)]
             case Order.SKIP:
                 return self._end_build(session, f"skipped by {who}", now)
             case Order.DRAIN:
-                session.draining = True
+                session.drained = who
                 reason = f"drained by {who}"
                 return [Reply(label, Stop(reason=reason, after_build=session.job is not None))]
             case Order.KILL:
                 ended = self._end_build(session, f"killed by {who}", now)
-                session.draining = True
+                session.drained = who
                 return [*ended, Reply(label, Stop(reason=f"killed by {who}"))]
 
+    def _send_to_sleep(self, session: Session, who: str, *, at_once: bool) -> list[Instruction]:
+        """No more jobs. At once: the job in hand goes back as if it had never been handed out."""
+        instructions = _hold(session, BuilderState.ASLEEP, f"by {who}")
+        if at_once and session.job is not None:
+            abandon = Abandon(build=session.job.build, reason=f"put to sleep by {who}")
+            instructions += [Reply(session.label, abandon), *_give_back(session)]
+        return instructions
+
     def _revoked(self, label: str, now: float) -> list[Instruction]:
-        session = self.sessions.pop(label, None)
+        if self.missing.pop(label, None) is not None:
+            return [Gone(label, "its key was revoked")]
+        session = self.sessions.get(label)
         if session is None:
             return []
         ended = self._end_build(session, "its key was revoked", now)
         refusal = Refused(reason="this builder's key was revoked", fatal=True)
-        return [*ended, Reply(label, refusal), Gone(label, "its key was revoked")]
+        left = self._leave(session, "its key was revoked", now)
+        return [*ended, Reply(label, refusal), *left]
 
     def _end_build(self, session: Session, reason: str, now: float) -> list[Instruction]:
-        job = session.job
+        job = session.finish()
         if job is None:
             return []
-        session.job, session.ending = None, False
         return [
             Drop(job.build),
             Reply(session.label, Abandon(build=job.build, reason=reason)),
@@ -512,32 +426,39 @@ class Sessions:
         return [
             instruction
             for session in self.sessions.values()
-            if session.job is None and not session.claiming
             for instruction in self._offer(session)
         ]
 
     def _offer(self, session: Session) -> list[Instruction]:
         if session.job is not None or session.claiming:
             return []
-        if session.draining:
-            return [Reply(session.label, Stop(reason="drained"))]
-        if session.asleep:
-            return [Reply(session.label, Wait(reason="asleep"))]
-        if self.paused:
-            return [Reply(session.label, Wait(reason="the farm is paused"))]
+        if session.drained:
+            return [Reply(session.label, Stop(reason=f"drained by {session.drained}"))]
+        if why := self._withheld(session):
+            return [Reply(session.label, Wait(reason=why))]
         session.claiming = True
         return [Claim(session.label, session.targets)]
 
-    def _give_back(self, session: Session) -> list[Instruction]:
-        job = session.job
-        if job is None:
-            return []
-        session.job, session.ending = None, False
-        return [Drop(job.build), Release(session.label, job.build)]
+    def _withheld(self, session: Session) -> str:
+        """Why a builder gets no job now; "" when it may have one."""
+        if session.drained:
+            return "draining"
+        if session.record.held is not None:
+            return str(session.record.held)
+        return "the farm is paused" if self.paused else ""
 
 
-def _in_hand(session: Session, build: int) -> bool:
-    return session.job is not None and session.job.build == build
+def _hold(session: Session, held: BuilderState | None, reason: str) -> list[Instruction]:
+    record = session.record
+    if record.held is held:
+        return []
+    record.held, record.held_reason = held, reason
+    return [Keep(session.label, held, reason)]
+
+
+def _give_back(session: Session) -> list[Instruction]:
+    job = session.finish()
+    return [Drop(job.build), Release(session.label, job.build)] if job else []
 
 
 def _lost(label: str, job: Job, duration_s: float) -> Settle:

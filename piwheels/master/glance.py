@@ -66,7 +66,7 @@ class Glance:
 
     async def snapshot(self) -> Snapshot:
         """All that a console shows at first."""
-        status = await self.status()
+        status = await self.status(loads=True)
         builds = await self.builds(ListBuilds(limit=_RECENT))
         events = await self.events(ListEvents(limit=_RECENT))
         return Snapshot(status=status, builds=builds, events=events)
@@ -92,8 +92,8 @@ class Glance:
         )
         return tuple(map(_happened, happened))
 
-    async def status(self) -> StatusReply:
-        """The farm at a glance."""
+    async def status(self, *, loads: bool = False) -> StatusReply:
+        """The farm at a glance; with `loads`, each builder's load over the last minutes."""
         db = self.db
         totals = await self._current_totals()
         queues = await db.retrying(lambda: views.queue_lengths(db))
@@ -107,7 +107,7 @@ class Glance:
             instance=self.instance,
             uptime_s=now - self._began,
             paused=self.dispatch.paused,
-            builders=tuple(self.dispatch.builders()),
+            builders=tuple(self.dispatch.builders(loads=loads)),
             queues=tuple(_queue(queue, served=queue.target in served) for queue in queues),
             last_hour=ended,
             projects=totals.projects,

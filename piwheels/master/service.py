@@ -146,6 +146,7 @@ class _Master:
                 lost_after_s=config.master.lost_after_s,
                 retry_delay_s=config.master.retry_delay_s,
                 max_attempts=config.master.max_attempts,
+                quarantine_after=config.master.quarantine_after,
             ),
         )
         self._glance = Glance(

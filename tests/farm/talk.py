@@ -1,0 +1,84 @@
+"""What builders say, and what the session machine answers, in tests without a socket."""
+
+from datetime import UTC, datetime
+
+from piwheels.farm import signals as s
+from piwheels.farm.sessions import Sessions
+from piwheels.model import Job, Outcome, Sdist, Target
+from piwheels.protocol import messages as m
+
+TARGET = Target(
+    name="cp311-bookworm-aarch64",
+    python="3.11",
+    python_full="3.11.2",
+    abi="cp311",
+    arch="aarch64",
+    os="bookworm",
+    glibc="2.36",
+)
+
+
+def hello(busy: int | None = None, *, limit_s: float = 0.0, load: float = 0.0) -> m.Hello:
+    return m.Hello(
+        protocol=m.PROTOCOL,
+        version="1",
+        targets=(TARGET,),
+        platform="linux aarch64",
+        board="Pi",
+        os="bookworm",
+        host=m.HostState(load=load),
+        limit_s=limit_s,
+        busy=busy,
+    )
+
+
+def idle(last_build: int = 0) -> m.Idle:
+    return m.Idle(last_build=last_build, host=m.HostState())
+
+
+def building(build: int, phase: str = "building") -> m.Building:
+    return m.Building(build=build, phase=phase, phase_s=1.0, host=m.HostState())
+
+
+def built(build: int, outcome: Outcome = Outcome.BUILT, reason: str = "") -> m.Built:
+    files = (m.FileOffer(filename="a-1-py3-none-any.whl", size_bytes=1, sha256="0"),)
+    return m.Built(
+        build=build,
+        outcome=outcome,
+        reason=reason,
+        duration_s=1.0,
+        files=files if outcome == "built" else (),
+    )
+
+
+def job(build: int) -> Job:
+    return Job(
+        build=build,
+        project="a",
+        version="1",
+        target=TARGET.name,
+        sdist=Sdist(filename="a-1.tar.gz", url="u", sha256="0"),
+        released_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+
+def replies(instructions: list[s.Instruction]) -> list[m.ToBuilder]:
+    return [item.message for item in instructions if isinstance(item, s.Reply)]
+
+
+def deeds(instructions: list[s.Instruction]) -> list[s.Instruction]:
+    """What has to be done, beside telling consoles and looking up what to expect."""
+    return [item for item in instructions if not isinstance(item, s.Changed | s.Estimate)]
+
+
+def kinds(instructions: list[s.Instruction]) -> list[type]:
+    return [type(item) for item in instructions]
+
+
+def start(
+    farm: Sessions, build: int = 7, label: str = "b", at: float = 0.0, limit_s: float = 0.0
+) -> None:
+    """A builder joins, and gets a job."""
+    farm.handle(s.Received(label, hello(limit_s=limit_s)), at)
+    farm.handle(s.Received(label, idle()), at)
+    farm.handle(s.Claimed(label, job(build)), at)
