@@ -81,7 +81,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("help", "question_mark", "Keys", "The keys of this screen.", Group.WAY, rank=0),
     Action("palette", "colon,ctrl+p", "Commands", "Find an action by its name.", Group.WAY, rank=1),
-    Action("back", "escape", "Back", "Back to where you came from.", Group.WAY, rank=3),
+    Action("back", "escape", "Back", "Back to where you came from.", Group.WAY, rank=4),
     Action("fates", "c", "Sent", "The commands that you gave, and what became of them.", Group.WAY),
     Action("theme", "T", "Theme", "Other colours; kept for the next time.", Group.WAY),
     Action("leave", "q", "Leave", "Leave the console; the farm goes on.", Group.WAY, rank=2),
@@ -93,6 +93,7 @@ ACTIONS: tuple[Action, ...] = (
         "What is behind this row: a builder's or a build's log, a queue's builds.",
         Group.ROWS,
         Needs.ROWS,
+        screens=("builders", "queues", "builds", "events", "fates"),
         rank=3,
     ),
     Action(
@@ -109,7 +110,7 @@ ACTIONS: tuple[Action, ...] = (
         "filter",
         "slash",
         "Filter",
-        "Show only rows that hold these words; -word leaves them out.",
+        "Show only rows that hold all of these words.",
         Group.ROWS,
         Needs.ROWS,
         rank=2,
@@ -133,7 +134,16 @@ ACTIONS: tuple[Action, ...] = (
         rank=5,
     ),
     Action("problem", "n", "Problem", "To the next row with a problem.", Group.ROWS, Needs.ROWS),
-    Action("mark", "space", "Mark", "Mark this row, or take its mark off.", Group.ROWS, Needs.ROWS),
+    Action(
+        "mark",
+        "space",
+        "Mark",
+        "Mark this row, or take its mark off; actions are done to all that is marked.",
+        Group.ROWS,
+        Needs.ROWS,
+        screens=("builders", "builds", "downloads"),
+        rank=6,
+    ),
     Action(
         "mark_all",
         "asterisk",
@@ -141,6 +151,7 @@ ACTIONS: tuple[Action, ...] = (
         "Mark all rows that the filter matches; with all marked, take the marks off.",
         Group.ROWS,
         Needs.ROWS,
+        screens=("builders", "builds", "downloads"),
     ),
     Action("sort", "s", "Sort", "Sort by the next column.", Group.ROWS, Needs.ROWS),
     Action("turn", "S", "Turn round", "Sort the other way round.", Group.ROWS, Needs.ROWS),
@@ -322,6 +333,15 @@ ACTIONS: tuple[Action, ...] = (
 
 BY_NAME = {action.name: action for action in ACTIONS}
 
+#: On which screens there can be what an action needs.
+NEEDS_AT: dict[Needs, tuple[str, ...]] = {
+    Needs.ROWS: ("builders", "queues", "builds", "downloads", "host", "events", "fates"),
+    Needs.BUILDER: ("builders", "log"),
+    Needs.IN_HAND: ("builders", "builds", "log"),
+    Needs.BUILD: ("builders", "builds", "log", "explain"),
+    Needs.PROJECT: ("builders", "builds", "downloads", "log", "explain"),
+}
+
 #: The screens of the numbers, in their order.
 PLACES = ("builders", "queues", "builds", "downloads", "host", "log", "events", "explain")
 
@@ -364,3 +384,30 @@ def shown_on(place: str) -> Iterator[Action]:
             continue
         taken |= keys
         yield action
+
+
+_KEY_TEXTS = {
+    "question_mark": "?",
+    "colon": ":",
+    "slash": "/",
+    "asterisk": "*",
+    "plus": "+",
+    "minus": "-",
+    "full_stop": ".",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
+    "escape": "Esc",
+    "enter": "Enter",
+    "space": "Space",
+}
+
+
+def key_texts(keys: str) -> list[str]:
+    """Keys as they stand on a keyboard, the first of them the one to be shown."""
+    return [_key_text(key.strip()) for key in keys.split(",")]
+
+
+def _key_text(key: str) -> str:
+    return _KEY_TEXTS.get(key, key).replace("ctrl+", "^")

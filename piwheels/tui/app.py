@@ -1,0 +1,371 @@
+"""The console itself: it listens to a source, keeps the farm's state, and leads between screens."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import work
+from textual.app import App
+from textual.binding import BindingType
+from textual.color import Color
+
+from piwheels.protocol.messages import Body
+from piwheels.tui import glyphs, orders
+from piwheels.tui.actions import BY_NAME, NEEDS_AT, PLACES, Action, Needs, Subject
+from piwheels.tui.bindings import bindings_of
+from piwheels.tui.fates import Fate, Fates
+from piwheels.tui.screens import make
+from piwheels.tui.screens.base import ANYTHING, FarmScreen, Scope
+from piwheels.tui.source import Connected, Heard, Lost, Source, SourceEvent
+from piwheels.tui.state import FarmState
+from piwheels.tui.themes import THEMES
+
+#: Between two frames of a farm that changes all the time.
+REFRESH_S = 0.25
+LOW_REFRESH_S = 2.0
+#: How often it is looked whether a lost link's age is to be told in other words.
+_STALE_S = 5.0
+_LONGEST_WAY = 50
+#: Texts between the fore- and the background, and how near they are to the former.
+_WHOLE = {"text-muted": 0.65, "text-disabled": 0.4}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How the console is drawn."""
+
+    ascii_only: bool = False
+    low_bandwidth: bool = False
+    theme: str = "piwheels"
+    no_color: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Where we were: a screen, and what it was opened for."""
+
+    place: str
+    scope: Scope
+
+
+class Console(App[None]):
+    """`piw tui`."""
+
+    TITLE = "piwheels"
+    CSS_PATH = "console.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-normal"), (110, "-wide")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_of()]
+
+    def __init__(
+        self,
+        source: Source,
+        look: Look,
+        *,
+        keys: dict[str, str] | None = None,
+        keep_theme: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        # With NO_COLOR, textual's greys are colours too: only its native mode has none.
+        super().__init__(ansi_color=True if look.no_color else None)
+        self.source = source
+        self.look = look
+        self.farm = FarmState()
+        self.fates = Fates()
+        self.replay = None
+        self._keys = dict(keys or {})
+        self._keep_theme = keep_theme
+        self._way: list[Visit] = []
+        self._painted_at = 0.0
+        self._waits = False
+        self._dirty = False
+        self._met = False
+        self.first_frame = asyncio.Event()  # the first that shows a farm
+
+    # --- what screens ask ---
+
+    @property
+    def ascii_only(self) -> bool:
+        """Whether nothing outside ASCII may be drawn."""
+        return self.look.ascii_only
+
+    @property
+    def now(self) -> float:
+        """The time that rows are told by: it stands still while no master is heard."""
+        return self.farm.heard if self.farm.heard is not None else self.source.now()
+
+    @property
+    def stale_s(self) -> float:
+        """How old what is shown is."""
+        return max(0.0, self.source.now() - self.now)
+
+    @property
+    def waiting_text(self) -> str:
+        """What is said before a master was ever heard."""
+        reason = f"\n{self.farm.lost_reason}" if self.farm.lost_reason else ""
+        again = "It is tried again for ever; q leaves."
+        return f"Waiting for a master at {self.source.address}.{reason}\n{again}"
+
+    def glyph(self, name: str) -> str:
+        """The sign of this name."""
+        return glyphs.glyph(name, ascii_only=self.ascii_only)
+
+    def keys_of(self, action: Action) -> str:
+        """The keys of an action, with the operator's own changes."""
+        return self._keys.get(action.name, action.keys)
+
+    @property
+    def farm_screen(self) -> FarmScreen:
+        """The screen of the farm that is on top, under any dialog."""
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, FarmScreen):
+                return screen
+        raise RuntimeError("the console has no screen yet")
+
+    def get_css_variables(self) -> dict[str, str]:
+        """The theme's colours; those that depend on what is behind them are made whole.
+
+        A line that is drawn from segments has nothing to blend a colour's alpha with.
+        """
+        variables = super().get_css_variables()
+        theme = self.current_theme
+        if not theme.ansi:
+            back = Color.parse(variables["background"])
+            fore = Color.parse(variables["foreground"])
+            for name, share in _WHOLE.items():
+                variables[name] = back.blend(fore, share).hex
+        return variables
+
+    # --- its life ---
+
+    def on_mount(self) -> None:
+        """Dress up, and listen."""
+        for theme in THEMES:
+            self.register_theme(theme)
+        if self.look.theme in self.available_themes:
+            self.theme = self.look.theme
+        if self.look.low_bandwidth:
+            self.animation_level = "none"
+        self.set_class(self.ascii_only, "-ascii")
+        self.set_keymap(self._keys)
+        self.push_screen(self._screen_of(PLACES[0]))
+        self.listen()
+
+    @work(exclusive=True, group="source")
+    async def listen(self) -> None:
+        """Take in all that the source tells."""
+        async for event in self.source.events():
+            self.take(event)
+
+    def take(self, event: SourceEvent) -> None:
+        """Take in one thing that the source tells."""
+        self.farm.take(event)
+        match event:
+            case Connected():
+                self.set_class(False, "-stale")
+                self._greet(event)
+            case Lost() if self.farm.known:
+                self.set_class(True, "-stale")
+                self.set_timer(_STALE_S, self._age)
+            case Lost() | Heard():
+                pass
+            case _:
+                return
+        self.paint_soon()
+
+    def _greet(self, connected: Connected) -> None:
+        if connected.same_master is None and not self._met:
+            self._met = True
+            return
+        if connected.same_master:
+            self.notify("The link is back; it is the same master.")
+        elif connected.same_master is False:
+            self.notify("A new master answers: the old one has ended.", severity="warning")
+        else:
+            self.notify("The link is back.")
+
+    def _age(self) -> None:
+        """While the link is lost, its age is told, in words that change rarely."""
+        if not self.farm.connected:
+            self.farm_screen.paint_bars()
+            self.set_timer(_STALE_S, self._age)
+
+    def paint_soon(self) -> None:
+        """Show what is known: at once after a rest, else with the next frame."""
+        if self._waits:
+            return
+        self._waits = True
+        every_s = LOW_REFRESH_S if self.look.low_bandwidth else REFRESH_S
+        rest_s = self._painted_at + every_s - time.monotonic()
+        if rest_s > 0:
+            self.set_timer(rest_s, self._paint)
+        else:
+            self.call_later(self._paint)
+
+    def _paint(self) -> None:
+        self._waits = False
+        self._painted_at = time.monotonic()
+        screen = self.screen
+        # A table under a dialog stands still: less to send, and less to be confused by.
+        if isinstance(screen, FarmScreen):
+            screen.refresh_all()
+            screen.refresh_bindings()
+        if self.farm.known:
+            self.first_frame.set()
+
+    # --- the way between screens ---
+
+    def _screen_of(self, place: str) -> FarmScreen:
+        if not self.is_screen_installed(place):
+            self.install_screen(make(place), place)
+        screen = self.get_screen(place)
+        if not isinstance(screen, FarmScreen):
+            raise TypeError(f"{place} is no screen of the farm")
+        return screen
+
+    def go(self, place: str, scope: Scope = ANYTHING, *, cursor: str = "") -> None:
+        """Show a screen, for something or as it was left, with the cursor on a row."""
+        here = self.farm_screen
+        if place != here.place or (scope and scope != here.scope):
+            self._way.append(Visit(here.place, here.scope))
+            del self._way[:-_LONGEST_WAY]
+        self._show(Visit(place, scope), cursor)
+
+    def _show(self, visit: Visit, cursor: str = "") -> None:
+        screen = self._screen_of(visit.place)
+        screen.show_scope(visit.scope)
+        screen.wanted_cursor = cursor
+        if screen is self.farm_screen:
+            screen.arrive()
+        else:
+            self.switch_screen(screen)
+
+    def do_back(self) -> None:
+        """Undo what narrows the screen; then back to where we came from."""
+        if self.farm_screen.retreat():
+            return
+        if self._way:
+            self._show(self._way.pop())
+
+    # --- actions ---
+
+    def able(self, action: Action) -> bool | None:
+        """Whether it can be done now; None is not now, False is not here at all."""
+        screen = self.farm_screen
+        if action.screens and screen.place not in action.screens:
+            return False
+        if action.needs is Needs.RECORDING:
+            return self.replay is not None
+        if action.needs in NEEDS_AT and screen.place not in NEEDS_AT[action.needs]:
+            return False
+        if action.changes and self.source.read_only:
+            return None
+        if action.needs in {Needs.NOTHING, Needs.ROWS}:
+            return True
+        return True if self._subjects(action) else None
+
+    def _subjects(self, action: Action) -> tuple[Subject, ...]:
+        if action.needs is Needs.NOTHING:
+            return ()
+        return tuple(it for it in self.farm_screen.subjects() if it.satisfies(action.needs))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What textual asks before a key does anything."""
+        if action != "perform":
+            return True
+        return self.able(BY_NAME[str(parameters[0])])
+
+    async def action_perform(self, name: str) -> None:
+        """Do what a key, a click or the palette asks for."""
+        action = BY_NAME[name]
+        if not self.able(action):
+            self.notify(self.why_not(action), severity="warning")
+        elif action.changes:
+            self.order(action)
+        elif name in PLACES:
+            self._go_to(name)
+        else:
+            doer = self.farm_screen if hasattr(self.farm_screen, f"do_{name}") else self
+            getattr(doer, f"do_{name}")()
+
+    def why_not(self, action: Action) -> str:
+        """Why an action cannot be done now, in one line."""
+        if action.changes and self.source.read_only:
+            return f"{action.label} changes the farm, and this console only reads."
+        return f"{action.label} needs {action.needs or 'another screen'}."
+
+    def _go_to(self, place: str) -> None:
+        subject = next(iter(self.farm_screen.subjects()), None)
+        scope = ANYTHING
+        if place == "log" and subject and subject.build is not None:
+            scope = Scope(build=subject.build)
+        if place == "explain" and subject and subject.project:
+            scope = Scope(project=subject.project, version=subject.version, target=subject.target)
+        self.go(place, scope)
+
+    @work
+    async def order(self, action: Action) -> None:
+        """Ask where it has to be asked, and send the commands."""
+        screen = self.farm_screen
+        subjects = self._subjects(action)
+        question = orders.question(
+            action,
+            subjects,
+            hidden=screen.hidden_marks() if subjects else 0,
+            everyone=frozenset(self.farm.builders),
+        )
+        answer: str | None = ""
+        if question is not None:
+            from piwheels.tui.dialogs import ConfirmDialog  # noqa: PLC0415
+
+            answer = await self.push_screen_wait(ConfirmDialog(question))
+        if answer is None:
+            return
+        screen.forget_marks()
+        for body, what in orders.commands(action, subjects, answer):
+            self.send(body, what)
+
+    @work
+    async def send(self, body: Body, what: str) -> None:
+        """Send a command; its fate is shown at every turn."""
+        await self.source.command(body, what=what, told=self.told)
+
+    def told(self, fate: Fate) -> None:
+        """A command took a turn."""
+        self.fates.take(fate)
+        screen = self.farm_screen
+        screen.paint_bars()
+        if screen.place == "fates":
+            screen.paint()
+
+    def do_fates(self) -> None:
+        """The commands that were given here."""
+        self.go("fates")
+
+    def do_palette(self) -> None:
+        """Find an action by its name."""
+        from piwheels.tui.palette import palette  # noqa: PLC0415
+
+        self.push_screen(palette())
+
+    def do_help(self) -> None:
+        """The keys of this screen."""
+        from piwheels.tui.keyhelp import KeyHelp  # noqa: PLC0415
+
+        self.push_screen(KeyHelp())
+
+    @work
+    async def do_theme(self) -> None:
+        """Choose other colours, and keep them."""
+        from piwheels.tui.dialogs import ChoiceDialog  # noqa: PLC0415
+
+        names = tuple(sorted(self.available_themes))
+        chosen = await self.push_screen_wait(ChoiceDialog("Colours", names, self.theme))
+        if chosen:
+            self.theme = chosen
+            self._keep_theme(chosen)
+
+    def do_leave(self) -> None:
+        """Leave; the farm goes on."""
+        self.exit()

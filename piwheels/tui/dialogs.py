@@ -1,0 +1,164 @@
+"""What is asked before a command goes out, or for a word: dialogs over the screen at hand.
+
+A dialog holds what it was opened on; the table below goes on moving and changes nothing in it.
+"""
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from piwheels.tui.orders import Question, objection
+
+_CANCEL, _GO = "cancel", "go"
+
+
+class ConfirmDialog(ModalScreen[str | None]):
+    """Asks a Question. Gives the wish ("" where none was asked for), or None for no."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "Cancel"),
+        Binding("left,up", "app.focus_previous", show=False),
+        Binding("right,down", "app.focus_next", show=False),
+    ]
+
+    def __init__(self, question: Question) -> None:
+        super().__init__()
+        self._question = question
+
+    def compose(self) -> ComposeResult:
+        """The question, its targets, what is lost, and two ways out."""
+        asked = self._question
+        with Vertical(id="dialog"):
+            yield Static(asked.title, id="title", markup=False)
+            with VerticalScroll(id="targets", can_focus=len(asked.subjects) > 4):
+                yield Static("\n".join(_targets(asked)), markup=False)
+            if asked.hidden:
+                yield Static(_hidden(asked), id="hidden", markup=False)
+            if asked.action.loses:
+                yield Static(asked.action.loses, id="loses", markup=False)
+            if asked.wish:
+                yield Static(f"{asked.wish.label}:", markup=False)
+                yield Input(asked.wish.value, id="wish", compact=True)
+            if asked.word:
+                yield Static(f"Type {asked.word} to go on:", markup=False)
+                yield Input(id="word", compact=True)
+            yield Static("", id="objection", markup=False)
+            with Horizontal(id="ways"):
+                yield Button("Cancel", id=_CANCEL, compact=True)
+                yield Button(asked.action.label, id=_GO, variant="error", compact=True)
+
+    def on_mount(self) -> None:
+        """Nothing is done by a key pressed too often: Cancel has the focus."""
+        self.query_one(f"#{_CANCEL}").focus()
+        self._judge()
+
+    @on(Input.Changed)
+    def _typed(self) -> None:
+        self._judge()
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        if not self._objection():
+            self.dismiss(self._wish())
+
+    @on(Button.Pressed)
+    def _pressed(self, event: Button.Pressed) -> None:
+        self.dismiss(self._wish() if event.button.id == _GO else None)
+
+    def action_cancel(self) -> None:
+        """No."""
+        self.dismiss(None)
+
+    def _judge(self) -> None:
+        objection = self._objection()
+        self.query_one(f"#{_GO}", Button).disabled = bool(objection)
+        self.query_one("#objection", Static).update(objection)
+
+    def _objection(self) -> str:
+        asked = self._question
+        wrong = objection(asked.action, self._wish())
+        if wrong:
+            return f"This needs {wrong}."
+        if asked.word and self.query_one("#word", Input).value.strip() != asked.word:
+            return f"{asked.action.label} waits for the word."
+        return ""
+
+    def _wish(self) -> str:
+        return self.query_one("#wish", Input).value if self._question.wish else ""
+
+
+def _targets(asked: Question) -> list[str]:
+    return [
+        f"{subject.name}: {subject.stake}" if subject.stake else subject.name
+        for subject in asked.subjects
+    ]
+
+
+def _hidden(asked: Question) -> str:
+    if asked.hidden == 1:
+        return "One of them is hidden by the filter."
+    return f"{asked.hidden} of them are hidden by the filter."
+
+
+class LineDialog(ModalScreen[str | None]):
+    """Asks for one line of text; gives None when it was left."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel")]
+
+    def __init__(self, label: str, value: str = "") -> None:
+        super().__init__()
+        self._label = label
+        self._value = value
+
+    def compose(self) -> ComposeResult:
+        """A label and a line."""
+        with Vertical(id="dialog"):
+            yield Static(self._label, id="title", markup=False)
+            yield Input(self._value, id="line", compact=True)
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        self.dismiss(event.value)
+
+    def action_cancel(self) -> None:
+        """Leave it as it was."""
+        self.dismiss(None)
+
+
+class ChoiceDialog(ModalScreen[str | None]):
+    """Asks for one of several words; gives None when it was left."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel")]
+
+    def __init__(self, label: str, choices: tuple[str, ...], chosen: str) -> None:
+        super().__init__()
+        self._label = label
+        self._choices = choices
+        self._chosen = chosen
+
+    def compose(self) -> ComposeResult:
+        """A label and a list."""
+        with Vertical(id="dialog"):
+            yield Static(self._label, id="title", markup=False)
+            yield OptionList(*(Option(choice, id=choice) for choice in self._choices))
+
+    def on_mount(self) -> None:
+        """What is chosen now is under the cursor."""
+        options = self.query_one(OptionList)
+        if self._chosen in self._choices:
+            options.highlighted = self._choices.index(self._chosen)
+        options.focus()
+
+    @on(OptionList.OptionSelected)
+    def _selected(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(event.option.id)
+
+    def action_cancel(self) -> None:
+        """Leave it as it was."""
+        self.dismiss(None)

@@ -1,0 +1,67 @@
+"""The keys of the screen at hand, and what each does."""
+
+from itertools import groupby
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from piwheels.tui.actions import ACTIONS, Action, Group, key_texts, shown_on
+
+if TYPE_CHECKING:
+    from piwheels.tui.app import Console
+
+_KEY_CELLS = 9
+_ONCE_CALLED = "Builders were called slaves in piwheels' first generation."
+
+
+class KeyHelp(ModalScreen[None]):
+    """All keys of a screen, by what they are about."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,question_mark,q,enter", "dismiss", "Close"),
+    ]
+
+    def compose(self) -> ComposeResult:
+        """One page of text."""
+        console = cast("Console", self.app)
+        with Vertical(id="dialog"):
+            yield Static(f"Keys of {console.farm_screen.place}", id="title")
+            with VerticalScroll(id="keyhelp"):
+                yield Static(_content(console), markup=False)
+
+    def on_mount(self) -> None:
+        """The page can be scrolled at once."""
+        self.query_one("#keyhelp").focus()
+
+
+def _content(console: "Console") -> Content:
+    here = sorted(
+        (
+            action
+            for action in shown_on(console.farm_screen.place)
+            if console.able(action) is not False
+        ),
+        key=lambda action: (tuple(Group).index(action.group), ACTIONS.index(action)),
+    )
+    parts = []
+    for group, actions in groupby(here, key=lambda action: action.group):
+        parts.append(Content.styled(f"{group.value}\n", "bold $text-accent"))
+        parts += [_line(console, action) for action in actions]
+        parts.append(Content("\n"))
+    parts.append(Content.styled(_ONCE_CALLED, "$text-muted"))
+    return Content("").join(parts)
+
+
+def _line(console: "Console", action: Action) -> Content:
+    keys = " ".join(key_texts(console.keys_of(action)))
+    dead = console.able(action) is None
+    style = "$text-muted" if dead else ""
+    note = " (not now)" if dead else ""
+    return Content.assemble(
+        (f"{keys:<{_KEY_CELLS}} ", style or "bold"), (f"{action.help}{note}\n", style)
+    )

@@ -1,0 +1,191 @@
+"""From an action and the rows that it is done to: what is asked first, and what is sent.
+
+No I/O and no textual here, so that what a key does to a farm is told by functions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from piwheels.protocol.messages import (
+    Body,
+    Order,
+    OrderBuilders,
+    Pause,
+    Prioritise,
+    Quit,
+    Resume,
+    Retry,
+    Skip,
+)
+from piwheels.tui.actions import Action, Asks, Needs, Subject
+from piwheels.tui.text import harmless
+
+_HOUR_S = 3600.0
+_ORDERS = {
+    "sleep": (Order.SLEEP, False),
+    "sleep_now": (Order.SLEEP, True),
+    "wake": (Order.WAKE, False),
+    "skip_build": (Order.SKIP, False),
+    "drain": (Order.DRAIN, False),
+    "drain_rolling": (Order.DRAIN, False),
+    "kill": (Order.KILL, False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What has to be told beside yes: a label, and what stands there at first."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an operator is asked before a command goes out.
+
+    `subjects` are those that the question was asked for: they stay so, whatever the table
+    does meanwhile. `hidden` of them are not shown by the filter.
+    """
+
+    action: Action
+    subjects: tuple[Subject, ...]
+    hidden: int = 0
+    word: str = ""  # to be typed
+    wish: Wish | None = None
+
+    @property
+    def title(self) -> str:
+        """The question itself."""
+        return f"{self.action.label} {_many(self.action, self.subjects)}?"
+
+    @property
+    def stakes(self) -> tuple[str, ...]:
+        """The work that would be lost, a line each."""
+        lines = (f"{it.name}: {it.stake}" for it in self.subjects if it.stake)
+        return tuple(lines) if self.action.loses else ()
+
+
+_FARM: dict[str, Body] = {"pause": Pause(), "resume": Resume(), "quit_master": Quit()}
+#: So many builders are named in a command's line.
+_NAMED = 4
+
+_WISHES = {
+    "drain_rolling": Wish("How many at a time", "1"),
+    "skip_project": Wish("The reason, for all to read", "by an operator"),
+    "raise_priority": Wish("How many hours earlier", "24"),
+}
+
+
+def question(
+    action: Action, subjects: Sequence[Subject], *, hidden: int = 0, everyone: frozenset[str]
+) -> Question | None:
+    """What to ask before this is done to these rows; None when it can be done at once.
+
+    `everyone` are the labels of all builders that are there.
+    """
+    stakes = any(subject.stake for subject in subjects)
+    asked = (
+        action.asks is Asks.ALWAYS
+        or (action.asks is Asks.WORK and stakes)
+        or len(subjects) > 1
+        or hidden > 0
+    )
+    if not asked:
+        return None
+    return Question(
+        action=action,
+        subjects=tuple(subjects),
+        hidden=hidden,
+        word=_word(action, subjects, everyone),
+        wish=_WISHES.get(action.name),
+    )
+
+
+def _word(action: Action, subjects: Sequence[Subject], everyone: frozenset[str]) -> str:
+    if action.needs is not Needs.BUILDER:
+        return action.word
+    return action.word if everyone <= {subject.builder for subject in subjects} else ""
+
+
+def objection(action: Action, answer: str) -> str:
+    """Why what was typed for a wish cannot be; "" when it can."""
+    match action.name:
+        case "drain_rolling":
+            return "" if answer.isdecimal() and int(answer) > 0 else "a number from 1 on"
+        case "raise_priority":
+            return "" if _hours(answer) > 0 else "a number of hours above 0"
+        case "skip_project":
+            return "" if answer.strip() else "a reason"
+        case _:
+            return ""
+
+
+def commands(
+    action: Action, subjects: Sequence[Subject], answer: str = ""
+) -> list[tuple[Body, str]]:
+    """The messages that carry it out, each with its words; a message speaks of one project only.
+
+    Raises:
+        KeyError: the action changes nothing.
+    """
+    if action.needs in {Needs.BUILDER, Needs.IN_HAND}:
+        body = _order(action, subjects, answer)
+        return [(body, f"{action.label.lower()} {_names(body.builders)}")]
+    if action.needs is Needs.PROJECT:
+        made = {_of_project(action, subject, answer): subject for subject in subjects}
+        return [(body, f"{action.label.lower()} {_named(body)}") for body in made]
+    return [(_FARM[action.name], action.label.lower())]
+
+
+def _of_project(action: Action, subject: Subject, answer: str) -> Retry | Skip | Prioritise:
+    project, release = subject.project, subject.version or None
+    match action.name:
+        case "retry":
+            return Retry(project=project, version=release, target=subject.target or None)
+        case "skip_project":
+            return Skip(project=project, reason=answer.strip())
+        case "unskip_project":
+            return Skip(project=project, reason=None)
+        case "raise_priority":
+            return Prioritise(project=project, version=release, by_s=_hours(answer) * _HOUR_S)
+        case _:
+            return Prioritise(project=project, version=release, by_s=0.0)
+
+
+def _order(action: Action, subjects: Sequence[Subject], answer: str) -> OrderBuilders:
+    order, at_once = _ORDERS[action.name]
+    return OrderBuilders(
+        order=order,
+        builders=tuple(dict.fromkeys(subject.builder for subject in subjects)),
+        at_once=at_once,
+        rolling=int(answer) if action.name == "drain_rolling" else 0,
+    )
+
+
+def _names(labels: Sequence[str]) -> str:
+    if len(labels) > _NAMED:
+        return f"{len(labels)} builders"
+    return ", ".join(map(harmless, labels))
+
+
+def _named(body: Retry | Skip | Prioritise) -> str:
+    version = body.version or ""
+    return harmless(" ".join(filter(None, (body.project, version))))
+
+
+def _hours(text: str) -> float:
+    try:
+        hours = float(text.replace(",", "."))
+    except ValueError:
+        return 0.0
+    return hours if hours < 1e6 else 0.0
+
+
+def _many(action: Action, subjects: Sequence[Subject]) -> str:
+    if not subjects:
+        return ""
+    if len(subjects) == 1:
+        return subjects[0].name
+    noun = "builders" if action.needs in {Needs.BUILDER, Needs.IN_HAND} else "rows"
+    return f"{len(subjects)} {noun}"

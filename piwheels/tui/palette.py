@@ -1,0 +1,58 @@
+"""The command palette: every action by its name."""
+
+from typing import TYPE_CHECKING, cast
+
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+
+from piwheels.tui.actions import ACTIONS, Action, key_texts
+
+if TYPE_CHECKING:
+    from piwheels.tui.app import Console
+
+
+class Actions(Provider):
+    """Offers the actions of the screen below the palette."""
+
+    @property
+    def _console(self) -> "Console":
+        return cast("Console", self.app)
+
+    async def discover(self) -> Hits:
+        """All of them, before anything is typed."""
+        for action in self._offered():
+            yield DiscoveryHit(_title(action), self._doing(action), help=self._help(action))
+
+    async def search(self, query: str) -> Hits:
+        """Those whose name or help matches."""
+        matcher = self.matcher(query)
+        for action in self._offered():
+            score = max(matcher.match(action.label), matcher.match(action.help) / 2)
+            if score > 0:
+                title = matcher.highlight(_title(action))
+                yield Hit(score, title, self._doing(action), help=self._help(action))
+
+    def _offered(self) -> list[Action]:
+        able = self._console.able
+        here = [action for action in ACTIONS if able(action) is not False]
+        return [action for action in here if action.name != "palette"]
+
+    def _help(self, action: Action) -> str:
+        keys = " or ".join(key_texts(self._console.keys_of(action)))
+        if self._console.able(action) is None:
+            return f"{keys}: not now. {self._console.why_not(action)}"
+        return f"{keys}: {action.help}"
+
+    def _doing(self, action: Action):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        async def perform() -> None:
+            await self._console.action_perform(action.name)
+
+        return perform
+
+
+def _title(action: Action) -> str:
+    return action.label
+
+
+def palette() -> CommandPalette:
+    """The palette, over the screen at hand."""
+    return CommandPalette(providers=[Actions], placeholder="What is to be done?")

@@ -1,0 +1,109 @@
+"""`piw tui`: from the command line to a console, or to a picture of one."""
+
+import asyncio
+import locale
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from piwheels.errors import ConfigError, PiwheelsError
+from piwheels.tui.hangup import end_with_terminal
+from piwheels.tui.source import Source
+
+if TYPE_CHECKING:
+    from textual.pilot import Pilot
+
+    from piwheels.tui.app import Console, Look
+
+#: A picture is of this size where no terminal tells another.
+PICTURE_CELLS = (120, 36)
+_PICTURE_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line said."""
+
+    address: str
+    read_only: bool = False
+    low_bandwidth: bool = False
+    ascii_only: bool = False
+    mouse: bool = True
+    record: Path | None = None
+    replay: Path | None = None
+    snapshot: Path | None = None
+
+
+def run(options: Options) -> int:
+    """Run the console until it is left; returns the exit code.
+
+    Raises:
+        PiwheelsError: the console cannot be; nothing was drawn yet.
+    """
+    if options.snapshot is None and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise ConfigError(
+            "the console needs a terminal; `piw tui --snapshot FILE.svg` draws a picture without "
+            "one, and `piw status` prints"
+        )
+    return asyncio.run(_run(options))
+
+
+async def _run(options: Options) -> int:
+    source = _source(options)
+    from piwheels.tui.app import Console  # noqa: PLC0415 - the address is judged before
+
+    console = Console(source, _look(options))
+    if options.snapshot is not None:
+        return await _picture(console, options.snapshot)
+    # What does not fit the terminal's encoding must not end the thread that writes.
+    sys.stderr.reconfigure(errors="replace")  # type: ignore[union-attr]
+    end_with_terminal(sys.stdin.fileno())
+    await console.run_async(mouse=options.mouse)
+    return console.return_code or 0
+
+
+async def _picture(console: "Console", file: Path) -> int:
+    """Draw one frame of what the master says into a file.
+
+    Raises:
+        PiwheelsError: no master answers in time, or the file cannot be written.
+    """
+    size = shutil.get_terminal_size(PICTURE_CELLS)
+    drawn: list[str] = []
+
+    async def draw(pilot: "Pilot[None]") -> None:
+        try:
+            async with asyncio.timeout(_PICTURE_S):
+                await console.first_frame.wait()
+        except TimeoutError:
+            console.exit()
+            return
+        await pilot.pause()
+        drawn.append(console.export_screenshot(title=console.TITLE))
+        console.exit()
+
+    await console.run_async(headless=True, size=tuple(size), auto_pilot=draw)
+    if not drawn:
+        raise PiwheelsError(console.waiting_text.splitlines()[0] + " None answered in time.")
+    try:
+        file.write_text(drawn[0], encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from None
+    return 0
+
+
+def ascii_terminal() -> bool:
+    """Whether the locale has no more than ASCII, as far as can be told."""
+    encoding = locale.getpreferredencoding(do_setlocale=False).lower().replace("-", "")
+    return encoding != "utf8" or os.environ.get("TERM") in {"vt100", "dumb"}
+
+
+def few_colours() -> bool:
+    """Whether the terminal tells of 16 colours or fewer."""
+    term = os.environ.get("TERM", "")
+    if os.environ.get("COLORTERM"):
+        return False
+    return not any(sign in term for sign in ("256", "direct", "kitty", "ghostty", "alacritty"))

@@ -1,0 +1,53 @@
+"""The commands that were given here, and what became of each."""
+
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from piwheels.tui.actions import Subject
+from piwheels.tui.fates import Fate
+from piwheels.tui.glyphs import TURN_LOOK
+from piwheels.tui.rows import Cell, Column, Row, arrange
+from piwheels.tui.screens.table import TableScreen
+from piwheels.tui.text import clock, harmless
+
+
+class FatesScreen(TableScreen):
+    """A row for each command, the newest first."""
+
+    place = "fates"
+    COLUMNS = (
+        Column("at", "Time", 8, 0, "right"),
+        Column("turn", "Fate", 14, 0),
+        Column("what", "Command", 24, 0),
+        Column("text", "Answer", 40, 1),
+    )
+    LEAST: ClassVar[dict[str, int]] = {"what": 12, "text": 20}
+    STRETCH = "text"
+    EMPTY = "No command was given from here yet."
+
+    def all_rows(self, words: str) -> list[Row]:
+        """The commands."""
+        found = [self._row(fate, place) for place, fate in enumerate(self.console.fates)]
+        return arrange(found, self.COLUMNS, sort=self.sort, reverse=self.reverse, text_filter=words)
+
+    def _row(self, fate: Fate, place: int) -> Row:
+        sign, style = TURN_LOOK[fate.turn]
+        at = clock(datetime.fromtimestamp(fate.at, UTC))
+        cells = (
+            Cell(at, "muted", "", fate.at),
+            Cell(str(fate.turn), style, self.console.glyph(sign), str(fate.turn)),
+            Cell(harmless(fate.what), "", "", fate.what),
+            Cell(harmless(fate.text), "", "", fate.text),
+        )
+        haystack = " ".join(cell.text for cell in cells).lower()
+        return Row(fate.identity, cells, not fate.went_well, haystack, (place,))
+
+    def subject(self, key: str) -> Subject | None:
+        """A command that was given cannot be taken back."""
+        return Subject(key=key, name=key)
+
+    def open(self, key: str) -> None:
+        """A command's answer in full, where its line was cut."""
+        fate = next((fate for fate in self.console.fates if fate.identity == key), None)
+        if fate is not None:
+            self.notify(harmless(fate.line), markup=False)
