@@ -73,7 +73,6 @@ class Console(App[None]):
         self.look = look
         self.farm = FarmState()
         self.fates = Fates()
-        self.replay = None
         self._keys = dict(keys or {})
         self._keep_theme = keep_theme
         self._way: list[Visit] = []
@@ -256,7 +255,7 @@ class Console(App[None]):
         if action.screens and screen.place not in action.screens:
             return False
         if action.needs is Needs.RECORDING:
-            return self.replay is not None
+            return False
         if action.needs in NEEDS_AT and screen.place not in NEEDS_AT[action.needs]:
             return False
         if action.changes and self.source.read_only:

@@ -56,9 +56,7 @@ def _figures(console: "Console") -> Iterator[Word]:
 
 
 def _right(console: "Console") -> Iterator[Word]:
-    if console.replay:
-        yield Word(console.replay.text, "note", rank=1, gap=2)
-    elif console.source.read_only:
+    if console.source.read_only:
         yield Word("read only", "note", rank=1, gap=2)
     yield Word(console.source.address, "muted", rank=8, gap=2)
 

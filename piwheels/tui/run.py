@@ -65,6 +65,26 @@ async def _run(options: Options) -> int:
     return console.return_code or 0
 
 
+def _source(options: Options) -> Source:
+    from piwheels.tui.link import Link  # noqa: PLC0415 - a recording needs no link
+
+    return Link(options.address, read_only=options.read_only)
+
+
+def _look(options: Options) -> "Look":
+    from piwheels.tui.app import Look  # noqa: PLC0415
+    from piwheels.tui.themes import PLAIN  # noqa: PLC0415
+
+    no_color = "NO_COLOR" in os.environ
+    plain = no_color or options.low_bandwidth or few_colours()
+    return Look(
+        ascii_only=options.ascii_only or ascii_terminal(),
+        low_bandwidth=options.low_bandwidth,
+        theme=PLAIN if plain else "piwheels",
+        no_color=no_color,
+    )
+
+
 async def _picture(console: "Console", file: Path) -> int:
     """Draw one frame of what the master says into a file.
 
@@ -74,7 +94,7 @@ async def _picture(console: "Console", file: Path) -> int:
     size = shutil.get_terminal_size(PICTURE_CELLS)
     drawn: list[str] = []
 
-    async def draw(pilot: "Pilot[None]") -> None:
+    async def draw(pilot: "Pilot[object]") -> None:
         try:
             async with asyncio.timeout(_PICTURE_S):
                 await console.first_frame.wait()
@@ -85,7 +105,7 @@ async def _picture(console: "Console", file: Path) -> int:
         drawn.append(console.export_screenshot(title=console.TITLE))
         console.exit()
 
-    await console.run_async(headless=True, size=tuple(size), auto_pilot=draw)
+    await console.run_async(headless=True, size=(size.columns, size.lines), auto_pilot=draw)
     if not drawn:
         raise PiwheelsError(console.waiting_text.splitlines()[0] + " None answered in time.")
     try:

@@ -10,7 +10,6 @@ from piwheels.tui.screens.base import Scope
 from piwheels.tui.screens.table import TableScreen
 from piwheels.tui.text import duration, harmless
 
-
 _RELEASE = next(
     place for place, column in enumerate(farmrows.BUILDER_COLUMNS) if column.key == "release"
 )

@@ -24,7 +24,13 @@ class BuildsScreen(TableScreen):
 
     place = "builds"
     COLUMNS = farmrows.BUILD_COLUMNS
-    LEAST: ClassVar[dict[str, int]] = {"release": 16, "target": 12, "builder": 8, "outcome": 15, "detail": 16}
+    LEAST: ClassVar[dict[str, int]] = {
+        "release": 16,
+        "target": 12,
+        "builder": 8,
+        "outcome": 15,
+        "detail": 16,
+    }
     GROWS = ("release", "target", "builder")
     STRETCH = "detail"
     EMPTY = "Nothing was built yet. piw add PROJECT makes the farm follow a project."

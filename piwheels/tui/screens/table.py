@@ -15,7 +15,6 @@ from piwheels.tui.text import count
 from piwheels.tui.widgets.bar import Bar, Word
 from piwheels.tui.widgets.rows import Column, Row, RowTable
 
-
 _NARROW_CELLS = 60
 _WIDEST_CELLS = 28
 

@@ -250,7 +250,7 @@ class LogView(ScrollView, can_focus=True):
     def set_wrap(self, wrap: bool) -> None:
         """Let long lines go on in the next row, or cut them at the edge."""
         top = self._top_line()
-        self._wrapping = Wrapping(self.size.width) if wrap else None
+        self._wrapping = Wrapping(self._width) if wrap else None
         if self._wrapping:
             self._wrapping.update(self._text, self._text.first)
         self._x = 0
@@ -283,11 +283,22 @@ class LogView(ScrollView, can_focus=True):
 
     def action_sideways(self, steps: int) -> None:
         """Show what is further right, or further left."""
-        limit = max(0, self._widest - self.size.width)
+        limit = max(0, self._widest - self._width)
         x = max(0, min(self._x + steps * _SIDEWAYS_CELLS, limit))
         if x != self._x:
             self._x = x
             self.refresh()
+
+    @property
+    def _width(self) -> int:
+        """The cells of a row: those that the scrollbar leaves."""
+        return self.scrollable_content_region.width
+
+    def watch_show_vertical_scrollbar(self) -> None:
+        """A scrollbar takes a cell of every row, or gives it back."""
+        if self.wrap:
+            self.set_wrap(True)
+        self.refresh()
 
     @property
     def _page_rows(self) -> int:
@@ -351,7 +362,7 @@ class LogView(ScrollView, can_focus=True):
 
     def _measure(self) -> None:
         """Tell Textual how many rows there are to scroll through."""
-        size = Size(self.size.width, self._rows + _FOOTER_LINES)
+        size = Size(self._width, self._rows + _FOOTER_LINES)
         if size != self.virtual_size:
             self._settling = True
             self.virtual_size = size
@@ -361,11 +372,11 @@ class LogView(ScrollView, can_focus=True):
         """The last rows in view: where lines were added, or the open one has changed."""
         bottom = self._rows - self.scroll_offset.y
         if bottom <= self._page_rows or self._following:
-            self.refresh(Region(0, 0, self.size.width, self._page_rows))
+            self.refresh(Region(0, 0, self._width, self._page_rows))
 
     def _draw_footer(self) -> None:
         if self._footer() != self._footer_drawn:
-            self.refresh(Region(0, self._page_rows, self.size.width, _FOOTER_LINES))
+            self.refresh(Region(0, self._page_rows, self._width, _FOOTER_LINES))
 
     def on_resize(self, _event: events.Resize) -> None:
         """Wrap anew, and stay at the line or at the end."""
@@ -387,7 +398,7 @@ class LogView(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """The row at so many rows below the widget's upper edge."""
-        width = self.size.width
+        width = self._width
         if y >= self._page_rows:
             self._footer_drawn = self._footer()
             look = self._look("footer" if self._following or self._ended else "paused")

@@ -172,13 +172,13 @@ class RowTable(ScrollView, can_focus=True):
             self._rows = rows
             self._places = {row.key: place for place, row in enumerate(rows)}
             if len(rows) != len(before):
-                self.virtual_size = Size(self.size.width, len(rows) + _HEADER_LINES)
+                self.virtual_size = Size(self._width, len(rows) + _HEADER_LINES)
             self._keep_cursor(before)
 
     def set_columns(self, columns: Sequence[Column]) -> None:
         """Other columns; the next `set_rows` brings cells for them."""
         self._columns = tuple(columns)
-        self._slots = lay_out(self._columns, self.size.width)
+        self._slots = lay_out(self._columns, self._width)
         self.refresh()
 
     def set_ascii(self, ascii_only: bool) -> None:
@@ -200,7 +200,7 @@ class RowTable(ScrollView, can_focus=True):
         sort = None if column is None else (column, descending)
         if sort != self._sort:
             self._sort = sort
-            self.refresh(Region(0, 0, self.size.width, _HEADER_LINES))
+            self.refresh(Region(0, 0, self._width, _HEADER_LINES))
 
     def move_cursor(self, key: str) -> bool:
         """Put the cursor on a row and bring it into view; False when there is no such row."""
@@ -242,6 +242,16 @@ class RowTable(ScrollView, can_focus=True):
     def _was_in_view(self, key: str | None, before: Sequence[Row]) -> bool:
         top = self.scroll_offset.y
         return any(row.key == key for row in before[top : top + self._page_rows])
+
+    @property
+    def _width(self) -> int:
+        """The cells of a line: those that the scrollbar leaves."""
+        return self.scrollable_content_region.width
+
+    def watch_show_vertical_scrollbar(self) -> None:
+        """A scrollbar takes a cell of every line, or gives it back."""
+        self._slots = lay_out(self._columns, self._width)
+        self.refresh()
 
     @property
     def _page_rows(self) -> int:
@@ -346,7 +356,7 @@ class RowTable(ScrollView, can_focus=True):
         self, y: int, old: tuple[Row, bool, bool] | None, new: tuple[Row, bool, bool] | None
     ) -> Iterator[Region]:
         if old is None or new is None or old[1:] != new[1:]:
-            yield Region(0, y, self.size.width, 1)
+            yield Region(0, y, self._width, 1)
             return
         before, after = old[0].cells, new[0].cells
         for slot in self._slots:
@@ -355,8 +365,8 @@ class RowTable(ScrollView, can_focus=True):
 
     def on_resize(self, _event: events.Resize) -> None:
         """Give the columns the new width."""
-        self._slots = lay_out(self._columns, self.size.width)
-        self.virtual_size = Size(self.size.width, len(self._rows) + _HEADER_LINES)
+        self._slots = lay_out(self._columns, self._width)
+        self.virtual_size = Size(self._width, len(self._rows) + _HEADER_LINES)
         self._show_cursor()
         self.refresh()
 
@@ -382,7 +392,7 @@ class RowTable(ScrollView, can_focus=True):
             return self._header()
         place = self.scroll_offset.y + y - _HEADER_LINES
         if place >= len(self._rows):
-            return Strip.blank(self.size.width, self.rich_style)
+            return Strip.blank(self._width, self.rich_style)
         return self._line(self._rows[place])
 
     def _header(self) -> Strip:
@@ -398,8 +408,8 @@ class RowTable(ScrollView, can_focus=True):
             style = at_sort if self._sort and self._sort[0] == slot.column.key else plain
             segments.append(Segment(title, style))
             x = slot.end
-        segments.append(Segment(" " * (self.size.width - x), plain))
-        return Strip([segment for segment in segments if segment.text], self.size.width)
+        segments.append(Segment(" " * (self._width - x), plain))
+        return Strip([segment for segment in segments if segment.text], self._width)
 
     def _title(self, slot: Slot) -> str:
         title = slot.column.title
@@ -420,9 +430,9 @@ class RowTable(ScrollView, can_focus=True):
             text = fit(text, slot.width, slot.column.align, ascii_only=self._ascii_only)
             segments.append(Segment(text, self._look(f"cell--{style}", here)))
             x = slot.end
-        if x < self.size.width:
-            segments.append(Segment(" " * (self.size.width - x), blank))
-        return Strip(segments).adjust_cell_length(self.size.width, blank)
+        if x < self._width:
+            segments.append(Segment(" " * (self._width - x), blank))
+        return Strip(segments).adjust_cell_length(self._width, blank)
 
     def _gutter(self, *, here: bool, marked: bool) -> Iterator[Segment]:
         cursor, mark = (">", "*") if self._ascii_only else ("▸", "●")

@@ -1,0 +1,56 @@
+"""The verb that opens the operator's console."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from piwheels.cli.root import cli, config_option, load_config
+
+
+@cli.command()
+@click.option(
+    "--connect",
+    "address",
+    metavar="ADDRESS",
+    help="The master's control socket: ipc://PATH, tcp://HOST:PORT or ssh://[USER@]HOST[/SOCKET] "
+    "(default: the configuration's).",
+)
+@click.option("--read-only", is_flag=True, help="Change nothing; the master refuses it too.")
+@click.option("--low-bandwidth", is_flag=True, help="Send little: for slow links.")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII alone.")
+@click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal.")
+@click.option(
+    "--snapshot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.svg",
+    help="Draw one frame into a file, and exit.",
+)
+@config_option
+def tui(
+    address: str | None,
+    read_only: bool,
+    low_bandwidth: bool,
+    ascii_only: bool,
+    no_mouse: bool,
+    snapshot: Path | None,
+    config_file: Path | None,
+) -> None:
+    """Open the operator's console: builders, queues, builds and logs, live, in this terminal.
+
+    It needs nothing of the farm on this machine but a way to the master's control socket. Press ?
+    in it for its keys, and : for all that it can do.
+    """
+    from piwheels.tui.run import Options, run
+
+    if address is None:
+        address = load_config(config_file).master.control
+    options = Options(
+        address=address,
+        read_only=read_only,
+        low_bandwidth=low_bandwidth,
+        ascii_only=ascii_only,
+        mouse=not no_mouse,
+        snapshot=snapshot,
+    )
+    sys.exit(run(options))
