@@ -8,12 +8,12 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, aclosing, suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from piwheels.errors import PiwheelsError, RefusedError
+from piwheels.errors import PiwheelsError, RefusedError, UsageError
 from piwheels.protocol.channels import KeyPair
 from piwheels.protocol.client import ANSWER_S, ControlClient, Conversation, NoMasterError, operator
 from piwheels.protocol.messages import (
@@ -31,6 +31,7 @@ from piwheels.protocol.messages import (
 )
 from piwheels.tui.fates import Fate, Turn, sent
 from piwheels.tui.source import Alive, Connected, Heard, Lost, SourceEvent
+from piwheels.tui.tunnel import TunnelError, route_to
 
 RENEW_S = 2.0
 SILENT_S = 7.0
@@ -114,8 +115,15 @@ class Link:
         read_only: bool = False,
         who: str = "",
     ) -> None:
-        """key, server_key: for tcp:// addresses; who: the operator's login and host."""
+        """key, server_key: for tcp:// addresses; who: the operator's login and host.
+
+        Raises:
+            UsageError: the address is none, or one of TCP without keys.
+        """
+        if address.startswith("tcp://") and (key is None or not server_key):
+            raise UsageError(f"{address}: over TCP an operator's key and the master's are needed")
         self.address = address
+        self._route = route_to(address)
         self.read_only = read_only
         self._key = key
         self._server_key = server_key
@@ -124,6 +132,7 @@ class Link:
         self._up = asyncio.Event()
         self._instance = ""
         self._delay_s = FIRST_DELAY_S
+        self._retry_at = 0.0  # by the event loop's clock
         self._hurry = asyncio.Event()
 
     def now(self) -> float:
@@ -136,29 +145,43 @@ class Link:
 
     # --- watching ---
 
-    async def events(self) -> AsyncIterator[SourceEvent]:
+    async def events(self) -> AsyncGenerator[SourceEvent]:
         """All that is heard, for ever."""
-        while True:
-            reason = ""
-            try:
-                async with _Session(self._client()) as session:
-                    async for event in self._watch(session):
+        try:
+            while True:
+                async with aclosing(self._once()) as heard:
+                    async for event in heard:
                         yield event
-            except PiwheelsError as error:
-                reason = str(error)
-            finally:
-                self._session = None
-                self._up.clear()
-            delay_s = self._next_delay()
-            yield Lost(reason, self.now() + delay_s)
-            self._hurry.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(delay_s):
-                    await self._hurry.wait()
+                self._hurry.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(self._retry_at):
+                        await self._hurry.wait()
+        finally:
+            await self._route.close()
 
-    def _client(self) -> ControlClient:
+    async def _once(self) -> AsyncGenerator[SourceEvent]:
+        """All that is heard over one connection, and at last how it was lost."""
+        reason = near_end = ""
+        try:
+            near_end = await self._route.open()
+            async with (
+                _Session(self._client(near_end)) as session,
+                aclosing(self._watch(session)) as heard,
+            ):
+                async for event in heard:
+                    yield event
+        except TunnelError as error:
+            reason = str(error)
+        except PiwheelsError as error:
+            reason = self._route.explain(str(error).replace(near_end or "\0", self.address))
+        finally:
+            self._session = None
+            self._up.clear()
+        yield Lost(reason, self.now() + self._next_delay())
+
+    def _client(self, address: str) -> ControlClient:
         return ControlClient(
-            self.address,
+            address,
             key=self._key,
             server_key=self._server_key,
             who=self._who,
@@ -166,7 +189,7 @@ class Link:
             renew_s=RENEW_S,
         )
 
-    async def _watch(self, session: _Session) -> AsyncIterator[SourceEvent]:
+    async def _watch(self, session: _Session) -> AsyncGenerator[SourceEvent]:
         async with session.client.stream(Watch()) as talk:
             snapshot = await session.next(talk, SNAPSHOT_S)
             if not isinstance(snapshot, Snapshot):
@@ -198,8 +221,10 @@ class Link:
         return Alive(self.now() - silent_s)
 
     def _next_delay(self) -> float:
+        # Many consoles must not come back to a master that was restarted all at once.
         delay_s = self._delay_s * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
         self._delay_s = min(LONGEST_DELAY_S, self._delay_s * 2)
+        self._retry_at = asyncio.get_running_loop().time() + delay_s
         return delay_s
 
     # --- asking ---
@@ -240,21 +265,22 @@ class Link:
 
     async def follow_log(
         self, build: int, *, offset: int = 0, follow: bool = True
-    ) -> AsyncIterator[LogPiece]:
+    ) -> AsyncGenerator[LogPiece]:
         """The pieces of a log; a lost link is waited for, and the log goes on where it was."""
         while True:
             await self._up.wait()
             request = FollowLog(build=build, offset=offset, follow=follow)
             try:
-                async for piece in self._pieces(request):
-                    yield piece
-                    offset = piece.offset + len(piece.data)
-                    if piece.finished:
-                        return
+                async with aclosing(self._pieces(request)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+                        offset = piece.offset + len(piece.data)
+                        if piece.finished:
+                            return
             except (LinkLostError, NoMasterError):
                 await asyncio.sleep(FIRST_DELAY_S)
 
-    async def _pieces(self, request: FollowLog) -> AsyncIterator[LogPiece]:
+    async def _pieces(self, request: FollowLog) -> AsyncGenerator[LogPiece]:
         session = self._session
         if session is None:
             raise LinkLostError("no master is connected")

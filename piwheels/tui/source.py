@@ -3,7 +3,7 @@
 Times are UNIX seconds: of this machine for a link, of the recording for a replay.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -52,7 +52,7 @@ class Source(Protocol):
     address: str
     read_only: bool
 
-    def events(self) -> AsyncIterator[SourceEvent]:
+    def events(self) -> AsyncGenerator[SourceEvent]:
         """All that is heard, for ever (a recording: until it is closed)."""
         ...
 
@@ -79,7 +79,7 @@ class Source(Protocol):
 
     def follow_log(
         self, build: int, *, offset: int = 0, follow: bool = True
-    ) -> AsyncIterator[LogPiece]:
+    ) -> AsyncGenerator[LogPiece]:
         """The pieces of a build's log from an offset on, until it is finished.
 
         Raises:

@@ -1,0 +1,252 @@
+"""How a master's control socket is reached: straight, or through ssh as ssh://user@host/socket.
+
+The tunnel is a child `ssh -N -L`, with a socket in a private folder for its near end. It never
+asks for a password (the terminal is the console's) and ends with this process.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple, Protocol
+from urllib.parse import unquote, urlsplit
+
+from piwheels.errors import PiwheelsError, UsageError
+
+#: Where a master listens unless its configuration says otherwise.
+DEFAULT_SOCKET = "/run/piwheels/control.sock"
+
+_CONNECT_S = 10
+_READY_S = 30.0
+_STOP_S = 2.0
+_POLL_S = 0.02
+_LONGEST_SOCKET = 100  # bytes, of the 107 that Linux allows
+
+
+class TunnelError(PiwheelsError):
+    """ssh could not; its own last word in one line."""
+
+
+class Route(Protocol):
+    """A way to a master's socket."""
+
+    async def open(self) -> str:
+        """Make sure that the way is there; returns the address to connect to.
+
+        Raises:
+            PiwheelsError: it cannot be, and why.
+        """
+        ...
+
+    def explain(self, reason: str) -> str:
+        """A reason for a loss, with what this way knows of it."""
+        ...
+
+    async def close(self) -> None:
+        """Give the way up."""
+        ...
+
+
+class Straight:
+    """An address of ZeroMQ: ipc:// or tcp://."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    async def open(self) -> str:
+        """The address itself."""
+        return self._address
+
+    def explain(self, reason: str) -> str:
+        """The reason itself."""
+        return reason
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class Destination(NamedTuple):
+    """What ssh is told: `host` as in its own configuration, with the user before it."""
+
+    host: str
+    port: int | None
+    socket: str
+
+
+def destination(address: str) -> Destination:
+    """Read ssh://[user@]host[:port][/path/of/the/socket].
+
+    Raises:
+        UsageError: it is none; one line says why.
+    """
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError as error:
+        raise UsageError(f"{address}: {error}") from None
+    host = parts.hostname or ""
+    if parts.username:
+        host = f"{unquote(parts.username)}@{host}"
+    if parts.scheme != "ssh" or not parts.hostname:
+        raise UsageError(f"{address!r} is not ssh://user@host or ssh://user@host/path/of/socket")
+    if parts.password is not None or parts.query or parts.fragment:
+        raise UsageError(f"{address}: no password and no ? or # can stand in an ssh address")
+    if host.startswith("-") or not host.isprintable() or " " in host:
+        raise UsageError(f"{address}: {host!r} is no host")
+    socket = unquote(parts.path) if parts.path not in {"", "/"} else DEFAULT_SOCKET
+    if ":" in socket or not socket.isprintable():
+        raise UsageError(f"{address}: ssh cannot forward a socket of that name")
+    return Destination(host, port, socket)
+
+
+class SshTunnel:
+    """A tunnel to a socket on another machine; opened again when ssh has ended."""
+
+    def __init__(self, address: str, *, program: str = "ssh") -> None:
+        """Raises UsageError for an address that is none."""
+        self._to = destination(address)
+        self._program = program
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._folder: Path | None = None
+        self._said = ""  # ssh's last line
+
+    async def open(self) -> str:
+        """Start ssh unless it runs; returns the near end's address.
+
+        Raises:
+            TunnelError: ssh is missing, was refused, or does not come up.
+        """
+        if self._process is None or self._process.returncode is not None:
+            await self.close()
+            await self._start()
+        self._said = ""
+        return f"ipc://{self._near_end()}"
+
+    def explain(self, reason: str) -> str:
+        """The reason, with what ssh said of it."""
+        if not self._said:
+            return reason
+        if "open failed" in self._said:
+            return f"nothing listens at {self._to.socket} on {self._to.host} ({self._said})"
+        return f"{reason} (ssh: {self._said})"
+
+    async def close(self) -> None:
+        """End ssh, and remove the near end."""
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            await _end(process)
+        if self._reader is not None:
+            self._reader.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._reader
+            self._reader = None
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    async def _start(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="piw-"))
+        if len(bytes(self._near_end())) > _LONGEST_SOCKET:
+            raise TunnelError(f"{self._folder} is too long for a socket; set TMPDIR to a shorter")
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command(),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,  # without a terminal it cannot ask, nor be interrupted
+            )
+        except OSError as error:
+            raise TunnelError(f"{self._program} does not run: {error.strerror}") from None
+        self._reader = asyncio.create_task(self._listen(self._process))
+        try:
+            async with asyncio.timeout(_READY_S):
+                await self._until_ready(self._process)
+        except TimeoutError:
+            await self.close()
+            raise TunnelError(
+                f"ssh to {self._to.host} did not come up in {_READY_S:.0f} s"
+            ) from None
+
+    async def _until_ready(self, process: asyncio.subprocess.Process) -> None:
+        while not self._near_end().exists():
+            if process.returncode is not None:
+                if self._reader:
+                    await self._reader
+                said = self._said or f"it ended with {process.returncode}"
+                raise TunnelError(f"ssh to {self._to.host}: {said}")
+            await asyncio.sleep(_POLL_S)
+
+    def _near_end(self) -> Path:
+        return (self._folder or Path()) / "control"
+
+    def _command(self) -> list[str]:
+        options = (
+            "BatchMode=yes",
+            "ExitOnForwardFailure=yes",
+            "ServerAliveInterval=5",
+            "ServerAliveCountMax=3",
+            f"ConnectTimeout={_CONNECT_S}",
+            "ControlPath=none",  # a shared connection would keep the tunnel after us
+            "RemoteCommand=none",
+            "PermitLocalCommand=no",
+            "ForwardAgent=no",
+            "ForwardX11=no",
+            "StreamLocalBindMask=0177",
+        )
+        command = [self._program, "-N", "-T", "-L", f"{self._near_end()}:{self._to.socket}"]
+        for option in options:
+            command += ["-o", option]
+        if self._to.port is not None:
+            command += ["-p", str(self._to.port)]
+        return [*_dying_with_parent(), *command, "--", self._to.host]
+
+    async def _listen(self, process: asyncio.subprocess.Process) -> None:
+        """Keep the last line that ssh says; it must not block on a full pipe either."""
+        if process.stderr is None:
+            return
+        while line := await _line(process.stderr):
+            text = line.decode(errors="replace").strip()
+            if text and not text.startswith(("Warning: Permanently added", "debug")):
+                self._said = text[:300]
+
+
+def route_to(address: str) -> Route:
+    """The way to an address.
+
+    Raises:
+        UsageError: it is none that is known here.
+    """
+    if address.startswith("ssh://"):
+        return SshTunnel(address)
+    if not address.startswith(("ipc://", "tcp://")):
+        raise UsageError(
+            f"{address!r} is no address of a master: ipc://SOCKET, tcp://HOST:PORT or "
+            "ssh://USER@HOST"
+        )
+    return Straight(address)
+
+
+async def _line(stream: asyncio.StreamReader) -> bytes:
+    try:
+        return await stream.readline()
+    except ValueError:  # longer than the reader holds; the rest follows
+        return b"\n"
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    for signal_it in (process.terminate, process.kill):
+        with suppress(ProcessLookupError):
+            signal_it()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_S):
+                await process.wait()
+                return
+
+
+def _dying_with_parent() -> list[str]:
+    setpriv = shutil.which("setpriv", path=f"{os.environ.get('PATH', '')}:/usr/bin:/bin")
+    return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
