@@ -1,0 +1,230 @@
+"""What differs between the screen that is wanted and the one that a terminal shows, in few bytes.
+
+Textual sends whole stretches of lines again when one cell in them changed, each with its
+styles. Here every update only says what is wanted; what differs from what the terminal shows
+already is worked out cell by cell when the terminal is ready for it. So updates that come
+faster than a link takes them melt into one.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple, TypeGuard
+
+from rich.cells import split_graphemes
+from rich.color import ColorSystem
+from textual._compositor import ChopsUpdate, LayoutUpdate
+from textual.strip import Strip
+
+from piwheels.tui.pens import PLAIN, Pen, pen_of, transition
+
+#: Unchanged cells that are cheaper to write again than to jump over.
+_BRIDGED_CELLS = 3
+
+
+class _Place(NamedTuple):
+    x: int
+    y: int
+
+
+class CellDiff:
+    """Two grids of cells: what is wanted, and what the terminal shows.
+
+    A cell is a text and a pen; the right half of a letter of two cells is an empty text, and a
+    cell of which the terminal's state is unknown has the text None.
+    """
+
+    def __init__(self) -> None:
+        self._resize(0, 0)
+
+    def _resize(self, width: int, height: int) -> None:
+        self.width, self.height = width, height
+        self._texts = [[" "] * width for _ in range(height)]
+        self._pens = [[PLAIN] * width for _ in range(height)]
+        self._strips: list[dict[int, Strip]] = [{} for _ in range(height)]
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing is known of the terminal: it was resized, or others wrote to it."""
+        self._shown_texts: list[list[str | None]] = [[None] * self.width for _ in self._texts]
+        self._shown_pens = [[PLAIN] * self.width for _ in self._texts]
+        self._dirty: dict[int, tuple[int, int]] = {
+            y: (0, self.width) for y in range(self.height) if self.width
+        }
+
+    @staticmethod
+    def takes(renderable: object) -> TypeGuard[LayoutUpdate | ChopsUpdate]:
+        """Whether something that Textual would draw is an update of the screen."""
+        return isinstance(renderable, LayoutUpdate | ChopsUpdate)
+
+    def take(
+        self, update: LayoutUpdate | ChopsUpdate, system: ColorSystem, size: tuple[int, int]
+    ) -> None:
+        """What an update draws is wanted from now on. The size counts where none is known yet."""
+        if isinstance(update, LayoutUpdate):
+            size = update.region.size
+        elif self.width:
+            size = self.width, self.height
+        if size != (self.width, self.height):
+            self._resize(*size)
+        for y, x, strip in _pieces(update):
+            if 0 <= y < self.height and self._strips[y].get(x) is not strip:
+                self._write(y, x, strip, system)
+                self._remember(y, x, strip)
+
+    def _remember(self, y: int, x: int, strip: Strip) -> None:
+        """Strips are immutable: the same one at the same place again changes nothing."""
+        line, end = self._strips[y], x + strip.cell_length
+        for start, other in list(line.items()):
+            if start < end and start + other.cell_length > x:
+                del line[start]
+        line[x] = strip
+
+    def _write(self, y: int, x: int, strip: Strip, system: ColorSystem) -> None:
+        texts, pens = self._texts[y], self._pens[y]
+        start, end, halves = self.width, 0, False
+        for text, style, control in strip:
+            if control:
+                continue
+            cells = _cells(text)
+            count = min(len(cells), self.width - x)
+            if count <= 0:
+                continue
+            pen = pen_of(style, system) if style else PLAIN
+            after = x + count
+            new_texts, new_pens = list(cells[:count]), [pen] * count
+            if texts[x:after] != new_texts or pens[x:after] != new_pens:
+                halves = halves or "" in texts[x : after + 1] or "" in new_texts
+                texts[x:after], pens[x:after] = new_texts, new_pens
+                start, end = min(start, x), max(end, after)
+            x = after
+        if start < end:
+            self._mark(y, *(self._mend_halves(y, start, end) if halves else (start, end)))
+
+    def _mend_halves(self, y: int, start: int, end: int) -> tuple[int, int]:
+        """Blank the halves of wide letters whose other half was overwritten, as terminals do."""
+        texts = self._texts[y]
+        if texts[start] == "" or (start and _is_wide(texts[start - 1])):
+            start = max(0, start - 1)
+        end = min(end + 1, self.width)
+        for x in range(start, end):
+            left_is_wide = x > 0 and _is_wide(texts[x - 1])
+            if texts[x] == "" and not left_is_wide:
+                texts[x] = " "
+            elif texts[x] != "" and left_is_wide:
+                texts[x - 1] = " "
+        return start, end
+
+    def _mark(self, y: int, start: int, end: int) -> None:
+        before = self._dirty.get(y, (start, end))
+        self._dirty[y] = min(start, before[0]), max(end, before[1])
+
+    @property
+    def owed(self) -> bool:
+        """Whether anything was asked for that the terminal may not show yet."""
+        return bool(self._dirty)
+
+    def emit(self) -> str:
+        """The bytes that make the terminal show what is wanted; "" when it does already."""
+        out: list[str] = []
+        pen, at = PLAIN, None
+        for y in sorted(self._dirty):
+            pen, at = self._emit_row(out, y, pen, at)
+        self._dirty.clear()
+        if pen is not PLAIN:
+            out.append(transition(pen, PLAIN))
+        return "".join(out)
+
+    def _emit_row(
+        self, out: list[str], y: int, pen: Pen, at: _Place | None
+    ) -> tuple[Pen, _Place | None]:
+        texts, pens = self._texts[y], self._pens[y]
+        shown_texts, shown_pens = self._shown_texts[y], self._shown_pens[y]
+        x, end = self._dirty[y]
+        while x < end:
+            if texts[x] == shown_texts[x] and pens[x] is shown_pens[x]:
+                x += 1
+                continue
+            if texts[x] == "" and x:
+                x -= 1
+            if at != (x, y):
+                out.append(self._bridge(at, x, y, pen) or move(at, x, y))
+            if pens[x] is not pen:
+                out.append(transition(pen, pens[x]))
+                pen = pens[x]
+            out.append(texts[x])
+            wide = x + 1 < self.width and texts[x + 1] == ""
+            after = x + 2 if wide else x + 1
+            shown_texts[x:after], shown_pens[x:after] = texts[x:after], pens[x:after]
+            # Past the edge, and past letters that terminals measure each in their own way,
+            # nobody knows where the cursor is.
+            known = after < self.width and len(texts[x]) == 1
+            at = _Place(after, y) if known else None
+            x = after
+        return pen, at
+
+    def _bridge(self, at: _Place | None, x: int, y: int, pen: Pen) -> str:
+        """The unchanged cells between the cursor and here, if they are few and of this pen."""
+        if at is None or at.y != y or not 0 < x - at.x <= _BRIDGED_CELLS:
+            return ""
+        if any(other is not pen for other in self._pens[y][at.x : x]):
+            return ""
+        text = "".join(self._texts[y][at.x : x])
+        return text if text.isascii() else ""
+
+
+def _pieces(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, Strip]]:
+    """The strips that an update draws: line, column, strip.
+
+    Where Textual cuts a strip at the edge of what changed, the whole strip is taken: what is
+    in it is right, and a wide letter at the edge stays whole.
+    """
+    if isinstance(update, LayoutUpdate):
+        for y, line in enumerate(update.strips, update.region.y):
+            x = update.region.x
+            for strip in line:
+                yield y, x, strip
+                x += strip.cell_length
+        return
+    for y, x1, x2 in update.spans:
+        for end, (x, chop) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
+            if chop is not None and x < x2 and end > x1:
+                yield y, x, chop
+
+
+@lru_cache(maxsize=4096)
+def _graphemes(text: str) -> list[str]:
+    cells: list[str] = []
+    for start, end, width in split_graphemes(text)[0]:
+        if width:
+            letters = "".join(letter for letter in text[start:end] if ord(letter) >= 32)
+            cells += [letters, ""] if width == 2 else [letters]
+    return cells
+
+
+def _cells(text: str) -> list[str] | str:
+    """A text by terminal cells: a letter of two cells is followed by an empty text."""
+    return text if text.isascii() and text.isprintable() else _graphemes(text)
+
+
+def _is_wide(text: str) -> bool:
+    return len(_graphemes(text)) == 2 if text and not text.isascii() else False
+
+
+def move(at: _Place | None, x: int, y: int) -> str:
+    """The shortest way of the cursor from a known or unknown place to a cell."""
+    ways = [f"\x1b[{y + 1}H" if x == 0 else f"\x1b[{y + 1};{x + 1}H"]
+    if at is not None:
+        down = _step(y - at.y, "B", "A")
+        ways.append(down + _step(x - at.x, "C", "D"))
+        if y == at.y:
+            ways.append(f"\x1b[{x + 1}G")
+        elif y == at.y + 1:
+            ways.append("\r\n" + _step(x, "C", "D"))
+    return min(ways, key=len)
+
+
+def _step(cells: int, ahead: str, back: str) -> str:
+    if not cells:
+        return ""
+    count = "" if abs(cells) == 1 else abs(cells)
+    return f"\x1b[{count}{ahead if cells > 0 else back}"
