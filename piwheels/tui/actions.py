@@ -81,7 +81,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("help", "question_mark", "Keys", "The keys of this screen.", Group.WAY, rank=0),
     Action("palette", "colon,ctrl+p", "Commands", "Find an action by its name.", Group.WAY, rank=1),
-    Action("back", "escape", "Back", "Back to where you came from.", Group.WAY, rank=4),
+    Action("back", "escape", "Back", "Back to where you came from.", Group.WAY, rank=7),
     Action("fates", "c", "Sent", "The commands that you gave, and what became of them.", Group.WAY),
     Action("theme", "T", "Theme", "Other colours; kept for the next time.", Group.WAY),
     Action("leave", "q", "Leave", "Leave the console; the farm goes on.", Group.WAY, rank=2),
@@ -263,7 +263,7 @@ ACTIONS: tuple[Action, ...] = (
         Group.PROJECTS,
         Needs.PROJECT,
         changes=True,
-        rank=5,
+        rank=8,
     ),
     Action(
         "skip_project",

@@ -1,6 +1,7 @@
 """The keys of the screen at hand, and what each does."""
 
 from itertools import groupby
+from textwrap import wrap
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -15,7 +16,9 @@ from piwheels.tui.actions import ACTIONS, Action, Group, key_texts, shown_on
 if TYPE_CHECKING:
     from piwheels.tui.app import Console
 
-_KEY_CELLS = 9
+_KEY_CELLS = 6
+_DIALOG_CELLS = 76
+_AROUND_CELLS = 6  # border, padding and scrollbar
 _ONCE_CALLED = "Builders were called slaves in piwheels' first generation."
 
 
@@ -58,10 +61,10 @@ def _content(console: "Console") -> Content:
 
 
 def _line(console: "Console", action: Action) -> Content:
-    keys = " ".join(key_texts(console.keys_of(action)))
+    keys = f"{' '.join(key_texts(console.keys_of(action))):<{_KEY_CELLS}} "
     dead = console.able(action) is None
     style = "$text-muted" if dead else ""
     note = " (not now)" if dead else ""
-    return Content.assemble(
-        (f"{keys:<{_KEY_CELLS}} ", style or "bold"), (f"{action.help}{note}\n", style)
-    )
+    width = min(_DIALOG_CELLS, console.size.width) - _AROUND_CELLS - len(keys)
+    lines = f"\n{' ' * len(keys)}".join(wrap(f"{action.help}{note}", max(10, width)))
+    return Content.assemble((keys, style or "bold"), (f"{lines}\n", style))

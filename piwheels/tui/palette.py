@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from piwheels.tui.app import Console
 
 
+_LEAST_SCORE = 0.01
+
+
 class Actions(Provider):
     """Offers the actions of the screen below the palette."""
 
@@ -26,7 +29,9 @@ class Actions(Provider):
         """Those whose name or help matches."""
         matcher = self.matcher(query)
         for action in self._offered():
-            score = max(matcher.match(action.label), matcher.match(action.help) / 2)
+            score = matcher.match(action.label)
+            if not score and query.casefold() in action.help.casefold():
+                score = _LEAST_SCORE
             if score > 0:
                 title = matcher.highlight(_title(action))
                 yield Hit(score, title, self._doing(action), help=self._help(action))
@@ -34,6 +39,8 @@ class Actions(Provider):
     def _offered(self) -> list[Action]:
         able = self._console.able
         here = [action for action in ACTIONS if able(action) is not False]
+        # What can be done comes before what can be looked at.
+        here.sort(key=lambda action: not action.changes)
         return [action for action in here if action.name != "palette"]
 
     def _help(self, action: Action) -> str:

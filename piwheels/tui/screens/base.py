@@ -100,7 +100,9 @@ class FarmScreen(Screen[None]):
         console = self.console
         self.query_one("#head", Bar).show(*bars.head(console))
         self.query_one("#places", Bar).show(bars.places(self.place, console.size.width))
-        self.query_one("#fate", Bar).show(bars.last_fate(console))
+        fate, said = self.query_one("#fate", Bar), bars.last_fate(console)
+        fate.display = bool(said)
+        fate.show(said)
         self.query_one("#keys", Bar).show(bars.keys(console, self.place))
 
     def on_mount(self) -> None:
