@@ -16,6 +16,15 @@ from piwheels.cli.root import cli, config_option, load_config
     help="The master's control socket: ipc://PATH, tcp://HOST:PORT or ssh://[USER@]HOST[/SOCKET] "
     "(default: the configuration's).",
 )
+@click.option(
+    "--key",
+    "key_name",
+    default="console",
+    show_default=True,
+    metavar="NAME",
+    help="Over TCP: the key of this machine, as `piw key new NAME` made it.",
+)
+@click.option("--master-key", metavar="KEY", help="Over TCP: the master's public key.")
 @click.option("--read-only", is_flag=True, help="Change nothing; the master refuses it too.")
 @click.option("--low-bandwidth", is_flag=True, help="Send little: for slow links.")
 @click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII alone.")
@@ -29,6 +38,8 @@ from piwheels.cli.root import cli, config_option, load_config
 @config_option
 def tui(
     address: str | None,
+    key_name: str,
+    master_key: str | None,
     read_only: bool,
     low_bandwidth: bool,
     ascii_only: bool,
@@ -43,10 +54,19 @@ def tui(
     """
     from piwheels.tui.run import Options, run
 
+    key = None
     if address is None:
         address = load_config(config_file).master.control
+    elif address.startswith("tcp://"):
+        from piwheels.protocol.keys import KeyStore
+
+        config = load_config(config_file, builder__master_key=master_key)
+        master_key = config.builder.master_key
+        key = KeyStore(config.builder.keys).require(key_name)
     options = Options(
         address=address,
+        key=key,
+        master_key=master_key or "",
         read_only=read_only,
         low_bandwidth=low_bandwidth,
         ascii_only=ascii_only,

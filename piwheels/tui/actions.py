@@ -5,7 +5,7 @@ its keys, a word for the key bar, a sentence for help and palette, what it needs
 loses.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -84,6 +84,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("back", "escape", "Back", "Back to where you came from.", Group.WAY, rank=7),
     Action("fates", "c", "Sent", "The commands that you gave, and what became of them.", Group.WAY),
     Action("theme", "T", "Theme", "Other colours; kept for the next time.", Group.WAY),
+    Action("rekey", "k", "Change a key", "Give an action another key; kept, too.", Group.WAY),
     Action("leave", "q", "Leave", "Leave the console; the farm goes on.", Group.WAY, rank=2),
     # --- rows ---
     Action(
@@ -411,3 +412,37 @@ def key_texts(keys: str) -> list[str]:
 
 def _key_text(key: str) -> str:
     return _KEY_TEXTS.get(key, key).replace("ctrl+", "^")
+
+
+def clash(name: str, key: str, keys: Mapping[str, str]) -> Action | None:
+    """The action that has a key already where the action of this name is; None when it is free.
+
+    `keys` are the operator's own keys by the actions' names.
+    """
+    action = BY_NAME[name]
+    for other in ACTIONS:
+        if other is action or not _meet(action, other):
+            continue
+        if key in keys.get(other.name, other.keys).split(","):
+            return other
+    return None
+
+
+def _meet(one: Action, other: Action) -> bool:
+    """Whether both are on some screen; a screen's own action hides one that is everywhere."""
+    if bool(one.screens) != bool(other.screens):
+        return False
+    return not one.screens or bool(set(one.screens) & set(other.screens))
+
+
+def wrong_keys(keys: Mapping[str, str]) -> str:
+    """What is wrong with an operator's own keys, in one line; "" for nothing."""
+    unknown = sorted(set(keys) - set(BY_NAME))
+    if unknown:
+        return f"there is no action {unknown[0]}; its key does nothing"
+    for name, chosen in keys.items():
+        for key in chosen.split(","):
+            other = clash(name, key, keys)
+            if other is not None:
+                return f"{_key_text(key)} is the key of both {name} and {other.name}"
+    return ""

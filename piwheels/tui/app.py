@@ -3,21 +3,24 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import ClassVar
 
+import msgspec
 from textual import work
-from textual.app import App
 from textual.binding import BindingType
 from textual.color import Color
 
 from piwheels.protocol.messages import Body
 from piwheels.tui import glyphs, orders
-from piwheels.tui.actions import BY_NAME, NEEDS_AT, PLACES, Action, Needs, Subject
+from piwheels.tui.actions import ACTIONS, BY_NAME, NEEDS_AT, PLACES, Action, Needs, Subject, clash
 from piwheels.tui.bindings import bindings_of
 from piwheels.tui.fates import Fate, Fates
+from piwheels.tui.lean import LeanApp
 from piwheels.tui.screens import make
 from piwheels.tui.screens.base import ANYTHING, FarmScreen, Scope
+from piwheels.tui.settings import Settings
 from piwheels.tui.source import Connected, Heard, Lost, Source, SourceEvent
 from piwheels.tui.state import FarmState
 from piwheels.tui.themes import THEMES
@@ -50,7 +53,7 @@ class Visit:
     scope: Scope
 
 
-class Console(App[None]):
+class Console(LeanApp[None]):
     """`piw tui`."""
 
     TITLE = "piwheels"
@@ -64,17 +67,18 @@ class Console(App[None]):
         source: Source,
         look: Look,
         *,
-        keys: dict[str, str] | None = None,
-        keep_theme: Callable[[str], None] = lambda _: None,
+        settings: Settings = Settings(),  # noqa: B008 - it cannot be changed
+        keep: Callable[[Settings], str] = lambda _: "",
     ) -> None:
+        """keep: keeps settings for the next time, and says what went wrong, or ""."""
         # With NO_COLOR, textual's greys are colours too: only its native mode has none.
         super().__init__(ansi_color=True if look.no_color else None)
         self.source = source
         self.look = look
         self.farm = FarmState()
         self.fates = Fates()
-        self._keys = dict(keys or {})
-        self._keep_theme = keep_theme
+        self.settings = settings
+        self._keep = keep
         self._way: list[Visit] = []
         self._painted_at = 0.0
         self._waits = False
@@ -112,7 +116,7 @@ class Console(App[None]):
 
     def keys_of(self, action: Action) -> str:
         """The keys of an action, with the operator's own changes."""
-        return self._keys.get(action.name, action.keys)
+        return self.settings.keys.get(action.name, action.keys)
 
     @property
     def farm_screen(self) -> FarmScreen:
@@ -147,15 +151,16 @@ class Console(App[None]):
         if self.look.low_bandwidth:
             self.animation_level = "none"
         self.set_class(self.ascii_only, "-ascii")
-        self.set_keymap(self._keys)
+        self.set_keymap(self.settings.keys)
         self.push_screen(self._screen_of(PLACES[0]))
         self.listen()
 
     @work(exclusive=True, group="source")
     async def listen(self) -> None:
         """Take in all that the source tells."""
-        async for event in self.source.events():
-            self.take(event)
+        async with aclosing(self.source.events()) as events:
+            async for event in events:
+                self.take(event)
 
     def take(self, event: SourceEvent) -> None:
         """Take in one thing that the source tells."""
@@ -363,7 +368,34 @@ class Console(App[None]):
         chosen = await self.push_screen_wait(ChoiceDialog("Colours", names, self.theme))
         if chosen:
             self.theme = chosen
-            self._keep_theme(chosen)
+            self._keep_settings(msgspec.structs.replace(self.settings, theme=chosen))
+
+    @work
+    async def do_rekey(self) -> None:
+        """Give an action another key, and keep it."""
+        from piwheels.tui.dialogs import ChoiceDialog, KeyDialog  # noqa: PLC0415
+
+        names = tuple(action.name for action in ACTIONS)
+        name = await self.push_screen_wait(ChoiceDialog("The key of which action?", names, ""))
+        if name is None:
+            return
+        action = BY_NAME[name]
+        key = await self.push_screen_wait(KeyDialog(action.label))
+        if key is None:
+            return
+        other = clash(name, key, self.settings.keys)
+        if other is not None:
+            self.notify(f"That is the key of {other.name}; nothing is changed.", severity="warning")
+            return
+        keys = {**self.settings.keys, name: key}
+        self.set_keymap(keys)
+        self._keep_settings(msgspec.structs.replace(self.settings, keys=keys))
+        self.farm_screen.refresh_all()
+
+    def _keep_settings(self, settings: Settings) -> None:
+        self.settings = settings
+        if problem := self._keep(settings):
+            self.notify(problem, severity="warning", markup=False)
 
     def do_leave(self) -> None:
         """Leave; the farm goes on."""

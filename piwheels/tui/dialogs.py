@@ -5,7 +5,7 @@ A dialog holds what it was opened on; the table below goes on moving and changes
 
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -162,3 +162,22 @@ class ChoiceDialog(ModalScreen[str | None]):
     def action_cancel(self) -> None:
         """Leave it as it was."""
         self.dismiss(None)
+
+
+class KeyDialog(ModalScreen[str | None]):
+    """Asks for a key by having it pressed; Escape leaves it as it was."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__()
+        self._label = label
+
+    def compose(self) -> ComposeResult:
+        """What is waited for."""
+        with Vertical(id="dialog"):
+            yield Static(f"Press the key that is to be {self._label}.", id="title", markup=False)
+            yield Static("Esc leaves it as it is.", markup=False)
+
+    def on_key(self, event: events.Key) -> None:
+        """This is the key."""
+        event.stop()
+        self.dismiss(None if event.key == "escape" else event.key)

@@ -6,11 +6,15 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from piwheels.errors import ConfigError, PiwheelsError
+from piwheels.protocol.channels import KeyPair
+from piwheels.tui.actions import wrong_keys
 from piwheels.tui.hangup import end_with_terminal
+from piwheels.tui.settings import load, save, settings_file
 from piwheels.tui.source import Source
 
 if TYPE_CHECKING:
@@ -28,6 +32,8 @@ class Options:
     """What the command line said."""
 
     address: str
+    key: KeyPair | None = None  # for an address of TCP, as is the master's
+    master_key: str = ""
     read_only: bool = False
     low_bandwidth: bool = False
     ascii_only: bool = False
@@ -55,7 +61,16 @@ async def _run(options: Options) -> int:
     source = _source(options)
     from piwheels.tui.app import Console  # noqa: PLC0415 - the address is judged before
 
-    console = Console(source, _look(options))
+    file = settings_file()
+    loaded = load(file)
+    console = Console(
+        source,
+        _look(options, loaded.settings.theme),
+        settings=loaded.settings,
+        keep=partial(save, file),
+    )
+    if problem := loaded.problem or wrong_keys(loaded.settings.keys):
+        console.call_later(console.notify, problem, severity="warning", timeout=10, markup=False)
     if options.snapshot is not None:
         return await _picture(console, options.snapshot)
     # What does not fit the terminal's encoding must not end the thread that writes.
@@ -68,10 +83,15 @@ async def _run(options: Options) -> int:
 def _source(options: Options) -> Source:
     from piwheels.tui.link import Link  # noqa: PLC0415 - a recording needs no link
 
-    return Link(options.address, read_only=options.read_only)
+    return Link(
+        options.address,
+        key=options.key,
+        server_key=options.master_key,
+        read_only=options.read_only,
+    )
 
 
-def _look(options: Options) -> "Look":
+def _look(options: Options, theme: str) -> "Look":
     from piwheels.tui.app import Look  # noqa: PLC0415
     from piwheels.tui.themes import PLAIN  # noqa: PLC0415
 
@@ -80,7 +100,7 @@ def _look(options: Options) -> "Look":
     return Look(
         ascii_only=options.ascii_only or ascii_terminal(),
         low_bandwidth=options.low_bandwidth,
-        theme=PLAIN if plain else "piwheels",
+        theme=PLAIN if plain else theme or "piwheels",
         no_color=no_color,
     )
 
