@@ -84,12 +84,15 @@ class Webroot:
         Returns:
             Whether anything was written.
         """
-        packed = path.with_name(f"{path.name}.gz")
-        if _same(path, content) and _unpacks_to(packed, content):
+        if self.says(path, content):
             return False
-        replace(packed, gzip.compress(content, GZIP_LEVEL, mtime=0))
+        replace(path.with_name(f"{path.name}.gz"), gzip.compress(content, GZIP_LEVEL, mtime=0))
         replace(path, content)
         return True
+
+    def says(self, path: Path, content: bytes) -> bool:
+        """Whether a page and its .gz twin hold just this content."""
+        return _same(path, content) and _unpacks_to(path.with_name(f"{path.name}.gz"), content)
 
     def write_pages(self, groups: Iterable[Sequence[tuple[Path, bytes]]]) -> None:
         """Write groups of pages, each page with its .gz twin, all durable on return.

@@ -1,9 +1,13 @@
 """The search's shards in the tree: only those that changed are written."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from piwheels.site import search
 from piwheels.webroot import Webroot
+
+#: So many are written with one sync of the disk.
+_BATCH = 500
 
 
 def write(webroot: Webroot, downloads: Iterable[tuple[str, int]]) -> int:
@@ -15,10 +19,24 @@ def write(webroot: Webroot, downloads: Iterable[tuple[str, int]]) -> int:
     """
     folder = webroot.root / "search"
     kept: set[str] = set()
+    changed: list[tuple[Path, bytes]] = []
     written = 0
     for name, content in search.shards(downloads):
         path = folder / f"{name}.json"
-        written += webroot.write_page(path, content)
         kept |= {path.name, f"{path.name}.gz"}
+        if not webroot.says(path, content):
+            changed.append((path, content))
+        if len(changed) == _BATCH:
+            written += _flush(webroot, changed)
+    written += _flush(webroot, changed)
     webroot.remove(path for path in sorted(folder.iterdir()) if path.name not in kept)
     return written
+
+
+def _flush(webroot: Webroot, changed: list[tuple[Path, bytes]]) -> int:
+    """Write what has gathered, in its order."""
+    count = len(changed)
+    if count:
+        webroot.write_pages([[page] for page in changed])
+        changed.clear()
+    return count
