@@ -229,13 +229,16 @@
   input.addEventListener("focus", () => { if (!shards.has("_")) load("_").catch(() => {}); });
   input.addEventListener("blur", () => expand(false));
 
-  list.addEventListener("pointerdown", (event) => event.preventDefault()); // the input keeps the focus
-  list.addEventListener("mouseup", (event) => {
+  function pick(event) {
     const item = event.target.closest("[role=option]");
     if (!item || event.button > 1) return;
     if (event.button === 1 || event.ctrlKey || event.metaKey) open(address(item.dataset.name), "_blank", "noopener");
     else visit(item);
-  });
+  }
+
+  list.addEventListener("mousedown", (event) => event.preventDefault()); // the input keeps the focus
+  list.addEventListener("click", pick);
+  list.addEventListener("auxclick", pick);
 
   if (input.value) update(); // the browser brought it back
 })();

@@ -1,0 +1,118 @@
+"""A real browser, and real trees behind the web server that `piw deploy` configures."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Page,
+    Request,
+    async_playwright,
+)
+
+from tests.browser.making import searchable
+from tests.clients.servers import serving
+from tests.needs import program
+
+#: Nothing but what a test asks for is fetched.
+_QUIET = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@dataclass
+class Visit:
+    """A page that is open, and all that it did which no page of ours should do."""
+
+    page: Page
+    base: str
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    async def open(self, path: str = "") -> Page:
+        """Go to a page of the site, and wait until it and all that it needs is there."""
+        await self.page.goto(self.base + path)
+        return self.page
+
+    def watch(self) -> None:
+        """Note errors and requests."""
+        self.page.on("console", self._heard)
+        self.page.on("pageerror", self._failed)
+        self.page.on("request", self._asked)
+
+    def strangers(self) -> list[str]:
+        """Requests that went to another site."""
+        return [url for url in self.requests if not url.startswith((self.base, "blob:"))]
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(message.text)
+
+    def _failed(self, error: Error) -> None:
+        self.complaints.append(str(error))
+
+    def _asked(self, request: Request) -> None:
+        self.requests.append(request.url)
+
+
+@dataclass
+class Visitors:
+    """Opens pages of one tree, each time as somebody who was never there."""
+
+    browser: Browser
+    base: str
+
+    @asynccontextmanager
+    async def visit(self, **how: Any) -> AsyncIterator[Visit]:
+        """A visit in a browser with no history; `how` is what playwright calls a context."""
+        context: BrowserContext = await self.browser.new_context(**how)
+        try:
+            visit = Visit(await context.new_page(), self.base)
+            visit.watch()
+            yield visit
+        finally:
+            await context.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """Chromium without a screen."""
+    executable = program("chromium")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=executable, args=list(_QUIET))
+        yield browser
+        await browser.close()
+
+
+def served(tree: Path) -> Iterator[str]:
+    """The address of a tree behind nginx."""
+    work = Path(tempfile.mkdtemp(prefix="piwheels-browser-"))
+    work.chmod(0o755)
+    program("nginx")
+    with serving("nginx", tree, work) as address:
+        yield address
+    shutil.rmtree(work, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def many_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree with a page to search on, and many projects to find."""
+    return searchable(tmp_path_factory.mktemp("many"))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def many(browser: Browser, many_tree: Path) -> AsyncIterator[Visitors]:
+    """Visitors of the site with many projects."""
+    for address in served(many_tree):
+        yield Visitors(browser, address)

@@ -1,0 +1,226 @@
+"""The search as somebody uses it: with keys, a pointer, a screen reader, and a bad connection."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from statistics import median
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, Route, expect
+
+from tests.browser.conftest import Visit, Visitors
+from tests.needs import needs
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), needs("chromium"), needs("nginx")]
+
+#: Tells for each key how long it was until its results were on the screen.
+_STOPWATCH = """() => {
+  const list = document.querySelector("#search-list");
+  const status = document.querySelector(".search-status");
+  window.delays_ms = [];
+  let pressed = null;
+  document.addEventListener("keydown", (event) => { pressed = event.timeStamp; }, true);
+  const seen = () => requestAnimationFrame(() => setTimeout(() => {
+    if (pressed === null || !status.textContent) return;
+    window.delays_ms.push(performance.now() - pressed);
+    pressed = null;
+  }));
+  new MutationObserver(seen).observe(status, { childList: true, characterData: true });
+  new MutationObserver(seen).observe(list, { childList: true });
+}"""
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visit(many: Visitors) -> AsyncIterator[Visit]:
+    async with many.visit() as visit:
+        await visit.open()
+        yield visit
+        assert visit.complaints == []
+        assert visit.strangers() == []
+
+
+async def type_in(page: Page, text: str) -> None:
+    """Type into the search, key by key."""
+    await page.get_by_role("combobox", name="Find a project").press_sequentially(text)
+
+
+async def results(page: Page) -> list[str]:
+    return await page.get_by_role("option").all_inner_texts()
+
+
+async def test_results_appear_as_one_types(visit: Visit) -> None:
+    await type_in(visit.page, "nump")
+    await expect(visit.page.get_by_role("option").first).to_have_text("numpy")
+    await type_in(visit.page, "y")
+    await expect(visit.page.get_by_role("option")).to_have_text(["numpy"])
+    await expect(visit.page.get_by_role("status")).to_have_text("One project.")
+
+
+async def test_a_word_inside_a_name_finds_it(visit: Visit) -> None:
+    await type_in(visit.page, "dateu")
+    await expect(visit.page.get_by_role("option")).to_have_text(["python-dateutil"])
+
+
+@pytest.mark.parametrize("typed", ["Python_DateUtil", "python.dateutil", " python dateutil"])
+async def test_any_spelling_of_a_name_finds_it(visit: Visit, typed: str) -> None:
+    await type_in(visit.page, typed)
+    await expect(visit.page.get_by_role("option")).to_have_text(["python-dateutil"])
+
+
+async def test_a_name_that_is_pasted_is_found(visit: Visit) -> None:
+    await visit.page.get_by_role("combobox").fill("opencv-python")
+    await expect(visit.page.get_by_role("option")).to_have_text(["opencv-python"])
+
+
+async def test_what_no_project_has_is_said_to_be_missing(visit: Visit) -> None:
+    await type_in(visit.page, "zqx")
+    await expect(visit.page.get_by_role("status")).to_have_text(
+        "No project has a word that begins so."
+    )
+    assert await results(visit.page) == []
+
+
+@pytest.mark.parametrize("typed", ["<script>alert(1)</script>", "../../etc", "a" * 200, "é"])
+async def test_anything_may_be_typed(visit: Visit, typed: str) -> None:
+    await visit.page.get_by_role("combobox").fill(typed)
+    await expect(visit.page.get_by_role("status")).not_to_be_empty()
+    assert await results(visit.page) == []
+
+
+# --- keys, and what a screen reader is told ---
+
+
+async def test_keys_choose_and_open(visit: Visit) -> None:
+    box = visit.page.get_by_role("combobox")
+    await type_in(visit.page, "python-")
+    await expect(visit.page.get_by_role("status")).to_contain_text("most downloaded")
+    await expect(box).to_have_attribute("aria-expanded", "true")
+    await box.press("ArrowDown")
+    first = visit.page.get_by_role("option", selected=True)
+    await expect(first).to_have_text("python-dateutil")
+    await expect(box).to_have_attribute("aria-activedescendant", "search-option-0")
+    await expect(box).to_be_focused()
+    await box.press("ArrowUp")
+    await expect(box).to_have_attribute("aria-activedescendant", "search-option-19")
+    await box.press("ArrowDown")
+    await box.press("Enter")
+    await visit.page.wait_for_url("**/project/python-dateutil/")
+
+
+async def test_escape_closes_and_then_clears(visit: Visit) -> None:
+    box = visit.page.get_by_role("combobox")
+    await type_in(visit.page, "num")
+    await expect(visit.page.get_by_role("listbox")).to_be_visible()
+    await box.press("Escape")
+    await expect(visit.page.get_by_role("listbox")).to_be_hidden()
+    await expect(box).to_have_value("num")
+    await box.press("ArrowDown")
+    await expect(visit.page.get_by_role("listbox")).to_be_visible()
+    await box.press("Escape")
+    await box.press("Escape")
+    await expect(box).to_have_value("")
+    await expect(box).to_have_attribute("aria-expanded", "false")
+
+
+async def test_enter_right_after_a_name_opens_it(visit: Visit) -> None:
+    """Nobody who knows the name waits for the list."""
+    await visit.page.get_by_role("combobox").fill("scipy")
+    await visit.page.keyboard.press("Enter")
+    await visit.page.wait_for_url("**/project/scipy/")
+
+
+async def test_a_click_opens_a_project(visit: Visit) -> None:
+    await type_in(visit.page, "panda")
+    await visit.page.get_by_role("option").first.click()
+    await visit.page.wait_for_url("**/project/pandas/")
+
+
+async def test_the_whole_list_is_announced_by_name(visit: Visit) -> None:
+    await type_in(visit.page, "numpy")
+    await expect(visit.page.get_by_role("status")).to_have_text("One project.")
+    tree = await visit.page.get_by_role("search").aria_snapshot()
+    assert 'combobox "Find a project" [expanded]' in tree
+    assert 'listbox "Projects found"' in tree
+    assert 'option "numpy"' in tree
+
+
+# --- a bad connection ---
+
+
+async def test_a_slow_answer_to_what_was_typed_before_shows_nothing(many: Visitors) -> None:
+    async with many.visit() as visit:
+        release = asyncio.Event()
+
+        async def hold(route: Route) -> None:
+            await release.wait()
+            await route.continue_()
+
+        await visit.open()
+        await type_in(visit.page, "p")
+        await expect(visit.page.get_by_role("status")).not_to_be_empty()
+        await visit.page.route(re.compile(r"/search/pa?\w*\.json"), hold)
+        async with visit.page.expect_event("requestfailed") as cancelled:
+            await type_in(visit.page, "an")
+            await visit.page.get_by_role("combobox").fill("numpy")
+        assert "ERR_ABORTED" in ((await cancelled.value).failure or "")
+        await expect(visit.page.get_by_role("option")).to_have_text(["numpy"])
+        release.set()
+        await expect(visit.page.get_by_role("status")).to_have_text("One project.")
+        assert await results(visit.page) == ["numpy"]
+
+
+async def test_without_a_connection_it_says_so_and_tries_again(many: Visitors) -> None:
+    async with many.visit() as visit:
+        await visit.open()
+        await visit.page.context.set_offline(True)
+        await type_in(visit.page, "numpy")
+        status = visit.page.get_by_role("status")
+        await expect(status).to_contain_text("are you offline?")
+        await visit.page.context.set_offline(False)
+        await visit.page.keyboard.press("Enter")
+        await visit.page.wait_for_url("**/project/numpy/")
+
+
+async def test_shards_that_are_missing_are_told(many: Visitors) -> None:
+    async with many.visit() as visit:
+        await visit.open()
+        await visit.page.route("**/search/n.json", lambda route: route.fulfill(status=404))
+        await type_in(visit.page, "numpy")
+        await expect(visit.page.get_by_role("status")).to_contain_text("out of order (404)")
+
+
+async def test_without_javascript_the_index_is_offered(many: Visitors) -> None:
+    async with many.visit(java_script_enabled=False) as visit:
+        await visit.open()
+        await expect(visit.page.get_by_role("combobox")).to_be_hidden()
+        link = visit.page.get_by_role("link", name="The index lists every project")
+        await expect(link).to_have_attribute("href", "simple/")
+        await expect(visit.page.get_by_role("button", name="Copy")).to_be_hidden()
+
+
+# --- speed ---
+
+
+async def test_a_result_is_there_within_100_ms_of_a_key(many: Visitors) -> None:
+    """Never read before, and read before; the median of rounds, for a machine that is busy."""
+    fresh: list[float] = []
+    again: list[float] = []
+    for _ in range(3):
+        async with many.visit() as visit:
+            await visit.open()
+            await visit.page.evaluate(_STOPWATCH)
+            for delays in (fresh, again):
+                await type_and_wait(visit.page, "python-dateutil")
+                delays.append(max(await visit.page.evaluate("window.delays_ms.splice(0)")))
+                await visit.page.get_by_role("combobox").fill("")
+    print(f"slowest key: {median(fresh):.0f} ms at first, {median(again):.0f} ms when read before")
+    assert median(fresh) < 100
+    assert median(again) < 100
+
+
+async def type_and_wait(page: Page, text: str) -> None:
+    """Type each key when the one before it has its results."""
+    for at, key in enumerate(text):
+        await type_in(page, key)
+        await page.wait_for_function("count => window.delays_ms.length > count", arg=at)
