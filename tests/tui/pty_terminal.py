@@ -1,0 +1,168 @@
+"""A terminal at the far end of a link: a pty, read as fast as a link would take its bytes."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import termios
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyte
+
+_ASKED = re.compile(rb"\x1b\[6n|\x1b\[\?(\d+)\$p")
+#: What a program may be waiting for an answer to, cut off at the end of what was read.
+_LONGEST_QUESTION = 12
+
+
+class PtyTerminal:
+    """Runs a program on a terminal of its own.
+
+    Args:
+        command: The program.
+        width, height: Of the terminal, in cells.
+        bytes_per_s: What the link takes; 0 is as much as comes.
+        answers: Whether the terminal answers where its cursor is, as all but the dumbest do.
+        draws: Keep a picture of the screen; without it only bytes are counted.
+        environment: Beside the test's own.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        width: int = 120,
+        height: int = 60,
+        bytes_per_s: int = 0,
+        answers: bool = True,
+        draws: bool = True,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self.bytes_per_s = bytes_per_s
+        self.received = 0
+        self.data: list[bytes] = []
+        self._answers = answers
+        self._tail = b""
+        self._over = threading.Event()
+        self._screen = pyte.Screen(width, height)
+        self._stream = pyte.ByteStream(self._screen) if draws else None
+        self._changed = threading.Condition()
+        self._master, slave = pty.openpty()
+        self.resize(width, height)
+        self.process = subprocess.Popen(
+            command,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            env=os.environ
+            | {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
+            | (environment or {}),
+        )
+        os.close(slave)
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.process.terminate()
+        self.bytes_per_s = 0
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._over.set()
+        self._thread.join()
+        os.close(self._master)
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the terminal another size; the program is told."""
+        with self._changed:
+            self._screen.resize(height, width)
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+
+    def press(self, keys: str) -> None:
+        """Type."""
+        os.write(self._master, keys.encode())
+
+    def text(self) -> list[str]:
+        """What is to be read on the screen, line by line."""
+        with self._changed:
+            return list(self._screen.display)
+
+    def wait_for(self, condition: Callable[[list[str]], bool], timeout_s: float = 20.0) -> float:
+        """Wait until the screen's lines are so; returns the seconds it took."""
+        began = time.monotonic()
+        with self._changed:
+            while not condition(list(self._screen.display)):
+                left_s = began + timeout_s - time.monotonic()
+                if left_s <= 0 or not self._changed.wait(left_s):
+                    screen = "\n".join(self._screen.display)
+                    raise TimeoutError(f"not in {timeout_s} s; the screen is\n{screen}")
+        return time.monotonic() - began
+
+    def _read(self) -> None:
+        while not self._over.is_set():
+            ready, _, _ = select.select([self._master], [], [], 0.05)
+            if not ready:
+                continue
+            step = max(1, self.bytes_per_s // 200) if self.bytes_per_s else 65_536
+            try:
+                data = os.read(self._master, step)
+            except OSError:  # the program has ended
+                return
+            self._take(data)
+            if self.bytes_per_s:
+                time.sleep(len(data) / self.bytes_per_s)
+
+    def _take(self, data: bytes) -> None:
+        self.received += len(data)
+        self.data.append(data)
+        if self._stream is not None:
+            with self._changed:
+                self._stream.feed(data)
+                self._changed.notify_all()
+        text = self._tail + data
+        end = 0
+        for question in _ASKED.finditer(text):
+            end = question.end()
+            if self._answers:
+                os.write(self._master, self._answer(question.group(1)))
+        self._tail = text[end:][-_LONGEST_QUESTION:]
+
+    def _answer(self, mode: bytes | None) -> bytes:
+        if mode is None:
+            cursor = self._screen.cursor
+            return b"\x1b[%d;%dR" % (cursor.y + 1, cursor.x + 1)
+        return b"\x1b[?%s;%d$y" % (mode, 2 if mode == b"2026" else 0)
+
+    # -- what the program costs --
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor time that the program has used so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory_mb(self, kind: str) -> float:
+        """Memory in megabytes: `Rss`, or `Pss`, which shares out what processes share."""
+        text = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
+        found = re.search(rf"^{kind}:\s+(\d+) kB", text, re.MULTILINE)
+        assert found
+        return int(found.group(1)) * 1024 / 1e6
