@@ -57,12 +57,10 @@ class PtyTerminal:
         self._master, slave = pty.openpty()
         self.resize(width, height)
         self.process = subprocess.Popen(
-            command,
+            ["setsid", "--ctty", *command],
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
             env=os.environ
             | {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
             | (environment or {}),
