@@ -116,17 +116,29 @@ class Watcher:
     snapshot: m.Snapshot
     heard: list[m.Event] = field(default_factory=list)
 
+    async def next(self) -> m.Event:
+        """The next event."""
+        while not self.heard:
+            body = await self.talk.next(WAIT_S)
+            assert isinstance(body, m.Batch), body
+            self.heard += body.events
+        return self.heard.pop(0)
+
     async def event(self, kind: type[_E], test: Callable[[_E], bool] = lambda _: True) -> _E:
         """The next event of a kind that passes a test; earlier ones are gone by."""
         async with asyncio.timeout(WAIT_S):
             while True:
-                while self.heard:
-                    event = self.heard.pop(0)
-                    if isinstance(event, kind) and test(event):
-                        return event
-                body = await self.talk.next(WAIT_S)
-                assert isinstance(body, m.Batch), body
-                self.heard += body.events
+                event = await self.next()
+                if isinstance(event, kind) and test(event):
+                    return event
+
+    async def events_until(self, kind: type[m.Event]) -> list[m.Event]:
+        """The events before the next one of a kind."""
+        events: list[m.Event] = []
+        async with asyncio.timeout(WAIT_S):
+            while not isinstance(event := await self.next(), kind):
+                events.append(event)
+        return events
 
     async def state(self, label: str, state: m.BuilderState) -> m.BuilderView:
         """Wait until a builder is told to be in a state."""

@@ -1,0 +1,96 @@
+"""What consoles are told by a real master, and that they are not told what is no news."""
+
+from piwheels.model import Outcome
+from piwheels.protocol import messages as m
+from tests.master.conftest import TARGET, Master
+
+
+async def fail(master: Master, project: str, reason: str) -> None:
+    await master.release(project)
+    async with master.builder() as pi1:
+        await pi1.take()
+        await pi1.end(Outcome.FAILED, reason)
+
+
+async def test_a_console_is_shown_what_was_before_it_came(master: Master) -> None:
+    await fail(master, "demo", "frob.h: no such file")
+    await master.ask(m.Pause(), m.Applied)
+    async with master.watch() as watcher:
+        snapshot = watcher.snapshot
+    (build,) = snapshot.builds
+    assert (build.project, build.outcome, build.detail) == (
+        "demo", "failed", "frob.h: no such file",
+    )  # fmt: skip
+    newest = snapshot.events[0]
+    assert (newest.who, newest.what, newest.outcome) == ("ann@desk", "pause the farm", "applied")
+    assert any("builder pi1 joined" in event.what for event in snapshot.events)
+    assert snapshot.status.paused
+    assert snapshot.status.instance
+    assert snapshot.status.last_hour == {"failed": 1}
+
+
+async def test_queues_tell_their_platform_and_whether_they_are_served(master: Master) -> None:
+    await master.release("demo")
+    (queue,) = (await master.ask(m.Status(), m.StatusReply)).queues
+    assert (queue.target, queue.abi, queue.platform) == (TARGET.name, "cp311", "bookworm aarch64")
+    assert (queue.pending, queue.served) == (1, False)
+    async with master.builder():
+        (queue,) = (await master.ask(m.Status(), m.StatusReply)).queues
+    assert queue.served
+
+
+async def test_builds_are_filtered_by_project_by_failure_and_by_duration(master: Master) -> None:
+    await fail(master, "one", "it broke")
+    await fail(master, "two", "it broke")
+    await master.db.execute(
+        "UPDATE builds SET outcome = 'built', duration_s = 500 WHERE project = 'two'"
+    )
+
+    async def projects(**how: object) -> list[str]:
+        question = m.ListBuilds(**how)  # type: ignore[arg-type]
+        return [build.project for build in (await master.ask(question, m.BuildsReply)).builds]
+
+    assert await projects() == ["two", "one"]
+    assert await projects(limit=1) == ["two"]
+    assert await projects(failed=True) == ["one"]
+    assert await projects(slower_than_s=100.0) == ["two"]
+    assert await projects(project="one") == ["one"]
+    assert await projects(project="two", failed=True) == []
+
+
+async def test_a_build_is_followed_from_its_start_to_its_failing_line(master: Master) -> None:
+    async with master.watch() as watcher:
+        await fail(master, "demo", "frob.h: no such file")
+        started = await watcher.event(m.JobStarted)
+        ended = await watcher.event(m.JobEnded)
+    assert (started.project, started.builder) == ("demo", "pi1")
+    assert (ended.build, ended.detail) == (started.build, "frob.h: no such file")
+
+
+async def test_the_farm_is_told_again_when_it_changed(master: Master) -> None:
+    async with master.watch() as watcher:
+        await master.release("demo")
+        await watcher.event(m.Pulse, lambda pulse: pulse.status.queues[0].pending == 1)
+        await master.ask(m.Pause(), m.Applied)
+        pulse = await watcher.event(m.Pulse, lambda pulse: pulse.status.paused)
+        assert pulse.status.builders == ()
+
+
+async def test_signs_of_life_without_news_are_not_passed_on(master: Master) -> None:
+    host = m.HostState(load=1.0, memory_total=1 << 30, memory_free=1 << 29)
+    async with master.builder() as pi1:
+        await pi1.idle(host)
+        await pi1.hear(m.Wait)
+        async with master.watch() as watcher:
+            for number in range(20):
+                noisy = m.HostState(
+                    load=1.0 + number / 100, memory_total=1 << 30, memory_free=(1 << 29) + number
+                )
+                await pi1.idle(noisy)
+                await pi1.hear(m.Wait)
+            await master.ask(m.Rebuild(), m.Applied)
+            told = await watcher.events_until(m.Happened)
+            assert not [event for event in told if isinstance(event, m.BuilderChanged)]
+            await pi1.idle(m.HostState(load=3.0, memory_total=1 << 30, memory_free=1 << 29))
+            changed = await watcher.event(m.BuilderChanged)
+            assert changed.builder.host.load == 3.0
