@@ -190,7 +190,13 @@ class Link:
         )
 
     async def _watch(self, session: _Session) -> AsyncGenerator[SourceEvent]:
-        async with session.client.stream(Watch()) as talk:
+        async with AsyncExitStack() as stack:
+            try:
+                talk = await stack.enter_async_context(session.client.stream(Watch()))
+            except NoMasterError:
+                if session.gone.done():  # there is somebody, who would not
+                    raise LinkLostError(session.gone.result()) from None
+                raise
             snapshot = await session.next(talk, SNAPSHOT_S)
             if not isinstance(snapshot, Snapshot):
                 raise RefusedError(f"the master answered with {type(snapshot).__name__}; odd")

@@ -168,6 +168,34 @@ def from_snapshot(snapshot: Snapshot, now: float) -> FarmState:
     return state
 
 
+def snapshot_of(state: FarmState, now: float) -> Snapshot:
+    """What a master that knew just this much would say at this time.
+
+    Raises:
+        ValueError: nothing is known yet.
+    """
+    if state.status is None:
+        raise ValueError("no snapshot of a farm that was never heard of")
+    builders = tuple(_aged(builder, now) for builder in state.builders.values())
+    return Snapshot(
+        status=msgspec.structs.replace(state.status, builders=builders),
+        builds=tuple(reversed(state.builds.values())),
+        events=tuple(reversed(state.events)),
+    )
+
+
+def _aged(builder: Builder, now: float) -> BuilderView:
+    view, since = builder.view, max(0.0, now - builder.heard)
+    busy = view.build is not None
+    return msgspec.structs.replace(
+        view,
+        loads=builder.loads,
+        phase_s=view.phase_s + since if busy else view.phase_s,
+        build_s=view.build_s + since if busy else view.build_s,
+        silent_s=view.silent_s + since,
+    )
+
+
 def _seen(before: Builder | None, view: BuilderView, now: float) -> Builder:
     """A builder after its master spoke of it; a view's own load history is the better one."""
     bare = msgspec.structs.replace(view, loads=()) if view.loads else view

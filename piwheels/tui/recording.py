@@ -1,0 +1,249 @@
+"""Recordings of what a console heard: written as it comes, readable after any kind of end.
+
+A recording is one line that names its format, then blocks of at most a second each:
+
+    4 bytes "PWRB", size of the rest (u32), CRC-32 of the rest (u32), flags (u8),
+    time of its first entry (f64, UNIX seconds), entries (MessagePack, zlib)
+
+Flag 1 marks a block that begins with all that was known (a Snapshot), so that a reader can
+start there; there is one every SNAPSHOT_EVERY_S. A block that is cut short or damaged ends the
+recording for its readers.
+"""
+
+import asyncio
+import struct
+import zlib
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, TypeVar
+
+import msgspec
+
+from piwheels.errors import ConfigError
+from piwheels.protocol.messages import PROTOCOL, Body, LogPiece
+from piwheels.tui.fates import Fate
+from piwheels.tui.source import Alive, Connected, Heard, Lost, Source, SourceEvent
+from piwheels.tui.state import FarmState, snapshot_of
+
+#: What is older than this is on its way to the disk.
+BLOCK_S = 1.0
+SNAPSHOT_EVERY_S = 30.0
+
+_TITLE = b"piwheels recording 1, protocol %d\n" % PROTOCOL
+_MARK = b"PWRB"
+_FRAME = struct.Struct("<4sII")  # the mark, and size and CRC-32 of what follows
+_HEAD = struct.Struct("<Bd")  # flags, and the time of the first entry
+_STARTS = 1
+#: A second of a farm has far less; more is not a block but damage.
+_LARGEST_BLOCK = 256 * 1024 * 1024
+
+_Wanted = TypeVar("_Wanted")
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """What was heard, and when."""
+
+    at: float
+    event: Connected | Lost | Heard
+
+
+class Block(NamedTuple):
+    """Where a block lies in its file, when it begins, and whether a reader can start there."""
+
+    offset: int
+    size: int
+    crc: int
+    at: float
+    starts: bool
+
+
+class Recorder:
+    """Writes a recording. A disk that is full ends it, with one line in `problem`."""
+
+    def __init__(self, file: Path, *, now: Callable[[], float]) -> None:
+        """Raises ConfigError when the file is there already, or cannot be written."""
+        self.file = file
+        self.problem = ""
+        self._now = now
+        self._farm = FarmState()
+        self._entries: list[Entry] = []
+        self._starts = False
+        self._snapshot_at: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._encoder = msgspec.msgpack.Encoder()
+        try:
+            self._stream: BinaryIO | None = file.open("xb")
+            self._stream.write(_TITLE)
+            self._stream.flush()
+        except FileExistsError:
+            raise ConfigError(f"{file} exists; a recording wants a file of its own") from None
+        except OSError as error:
+            raise ConfigError(f"{file}: {error.strerror}") from None
+
+    def take(self, event: SourceEvent) -> None:
+        """Write what was heard, within a second."""
+        self._farm.take(event)
+        if self._stream is None or isinstance(event, Alive):
+            return
+        now = event.at if isinstance(event, Heard) else self._now()
+        if not self._entries:
+            self._begin(now)
+        self._entries.append(Entry(now, event))
+        if now - self._entries[0].at >= BLOCK_S:
+            self.flush()
+
+    def _begin(self, now: float) -> None:
+        due = self._snapshot_at is None or now - self._snapshot_at >= SNAPSHOT_EVERY_S
+        if due and self._farm.known:
+            self._starts, self._snapshot_at = True, now
+            self._entries += [Entry(now, event) for event in what_is_known(self._farm, now)]
+        self._timer = asyncio.get_running_loop().call_later(BLOCK_S, self.flush)
+
+    def flush(self) -> None:
+        """Hand what was heard to the system; from then on it survives this process."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        entries, self._entries = self._entries, []
+        starts, self._starts = self._starts, False
+        if not entries or self._stream is None:
+            return
+        head = _HEAD.pack(_STARTS if starts else 0, entries[0].at)
+        block = head + zlib.compress(self._encoder.encode(entries), 1)
+        try:
+            self._stream.write(_FRAME.pack(_MARK, len(block), zlib.crc32(block)) + block)
+            self._stream.flush()
+        except OSError as error:
+            self.problem = f"{self.file}: {error.strerror}; the recording ends here"
+            self._abandon()
+
+    def _abandon(self) -> None:
+        stream, self._stream = self._stream, None
+        try:
+            if stream is not None:
+                stream.close()
+        except OSError:
+            return
+
+    def close(self) -> None:
+        """Write the rest."""
+        self.flush()
+        self._abandon()
+
+
+def what_is_known(farm: FarmState, now: float) -> Iterator[Connected | Lost | Heard]:
+    """Events that bring another state to this one."""
+    yield Connected(farm.instance, farm.same_master)
+    if farm.known:
+        heard = now if farm.connected or farm.heard is None else farm.heard
+        yield Heard(snapshot_of(farm, heard), heard)
+    if not farm.connected:
+        yield Lost(farm.lost_reason, farm.retry_at)
+
+
+class Recording:
+    """A source that records what another one tells."""
+
+    def __init__(self, source: Source, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self._source = source
+        self.address = source.address
+        self.read_only = source.read_only
+
+    async def events(self) -> AsyncGenerator[SourceEvent]:
+        """All that the other source tells."""
+        try:
+            async with aclosing(self._source.events()) as events:
+                async for event in events:
+                    self.recorder.take(event)
+                    yield event
+        finally:
+            self.recorder.close()
+
+    def now(self) -> float:
+        """As the other source has it."""
+        return self._source.now()
+
+    async def command(
+        self, body: Body, *, what: str, told: Callable[[Fate], None] | None = None
+    ) -> Fate:
+        """Hand a command on."""
+        return await self._source.command(body, what=what, told=told)
+
+    async def ask(self, body: Body, wanted: type[_Wanted]) -> _Wanted:
+        """Hand a question on."""
+        return await self._source.ask(body, wanted)
+
+    def follow_log(
+        self, build: int, *, offset: int = 0, follow: bool = True
+    ) -> AsyncGenerator[LogPiece]:
+        """Hand on who wants a log."""
+        return self._source.follow_log(build, offset=offset, follow=follow)
+
+
+class Reader:
+    """Reads a recording: the places of its blocks at once, their entries when asked."""
+
+    def __init__(self, file: Path) -> None:
+        """Raises ConfigError when it cannot be read, or is no recording that can be used here."""
+        self.file = file
+        self.problem = ""  # one line when its tail is broken
+        self._decoder = msgspec.msgpack.Decoder(list[Entry])
+        try:
+            self._stream = file.open("rb")
+            self._check_title(self._stream.readline(200))
+            self.blocks = list(self._find())
+        except OSError as error:
+            raise ConfigError(f"{file}: {error.strerror}") from None
+        while self.blocks:
+            last = self.entries(len(self.blocks) - 1)
+            if last:
+                self.end = last[-1].at
+                break
+        else:
+            raise ConfigError(f"{file} holds nothing that could be played")
+        self.begin = self.blocks[0].at
+
+    def _check_title(self, title: bytes) -> None:
+        if not title.startswith(b"piwheels recording "):
+            raise ConfigError(f"{self.file} is no recording of `piw tui --record`")
+        if title != _TITLE:
+            found, ours = (text.decode(errors="replace").strip() for text in (title, _TITLE))
+            raise ConfigError(f"{self.file} is a {found!r}; this piwheels plays {ours!r}")
+
+    def _find(self) -> Iterator[Block]:
+        offset = len(_TITLE)
+        while start := self._stream.read(_FRAME.size + _HEAD.size):
+            mark, size, crc = _FRAME.unpack(start[: _FRAME.size].ljust(_FRAME.size, b"\0"))
+            whole = len(start) == _FRAME.size + _HEAD.size
+            if not whole or mark != _MARK or not _HEAD.size <= size <= _LARGEST_BLOCK:
+                self._broken(offset)
+                return
+            flags, at = _HEAD.unpack(start[_FRAME.size :])
+            offset += _FRAME.size
+            yield Block(offset, size, crc, at, bool(flags & _STARTS))
+            offset += size
+            self._stream.seek(offset)
+
+    def _broken(self, offset: int) -> None:
+        if not self.problem:
+            self.problem = f"{self.file} is broken at byte {offset:,}; it is played up to there"
+
+    def entries(self, number: int) -> list[Entry]:
+        """What a block holds; from a damaged block on, the recording has ended."""
+        place = self.blocks[number]
+        try:
+            self._stream.seek(place.offset)
+            block = self._stream.read(place.size)
+            if len(block) < place.size or zlib.crc32(block) != place.crc:
+                raise ValueError
+            return self._decoder.decode(zlib.decompress(block[_HEAD.size :]))
+        except (OSError, ValueError, zlib.error, msgspec.DecodeError):
+            self._broken(place.offset)
+            del self.blocks[number:]
+            return []
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()

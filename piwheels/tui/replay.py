@@ -1,0 +1,213 @@
+"""A recording played back as if it came from a master: pause, step, seek, speed."""
+
+import asyncio
+import time
+from bisect import bisect_right
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from piwheels.errors import PiwheelsError
+from piwheels.protocol.messages import Body, LogPiece, Snapshot
+from piwheels.tui.fates import Fate, Turn, sent
+from piwheels.tui.recording import Entry, Reader
+from piwheels.tui.source import Heard, SourceEvent
+
+SLOWEST, FASTEST = 1 / 16, 256.0
+#: While the recording has nothing to tell, its clock goes on in steps of this, in real seconds.
+_TICK_S = 1.0
+
+_NO_MASTER = "this is a recording; there is no master to ask"
+
+_Wanted = TypeVar("_Wanted")
+
+
+class ReplayError(PiwheelsError):
+    """Something was asked for that a recording does not hold."""
+
+
+class Replay:
+    """A source that plays a recording. At its end it waits, and can be sought back."""
+
+    read_only = True
+
+    def __init__(self, file: Path) -> None:
+        """Raises ConfigError when the file cannot be played."""
+        self._reader = Reader(file)
+        self.address = f"recording {file.name}"
+        self.begin, self.end = self._reader.begin, self._reader.end
+        self.paused = False
+        self.speed = 1.0
+        self._at = self.begin  # the recording's time when `_since` was
+        self._since = time.monotonic()
+        self._block = 0  # where the next entry is
+        self._place = 0
+        self._entries: list[Entry] = []
+        self._jump: float | None = self.begin
+        self._steps = 0
+        self._turned = asyncio.Event()
+
+    # --- how it goes ---
+
+    @property
+    def problem(self) -> str:
+        """One line when the recording is broken somewhere, else ""."""
+        return self._reader.problem
+
+    @property
+    def at_end(self) -> bool:
+        """Whether all of it was played."""
+        return self._jump is None and self._next() is None
+
+    def now(self) -> float:
+        """The time in the recording."""
+        if self.paused:
+            return self._at
+        return min(self.end, self._at + (time.monotonic() - self._since) * self.speed)
+
+    def pause(self) -> None:
+        """Stay where it is."""
+        self._set_clock(self.now(), paused=True)
+
+    def play(self) -> None:
+        """Go on; from the beginning when it was at the end."""
+        if self.now() >= self.end:
+            self._jump = self.begin
+            self._set_clock(self.begin, paused=False)
+        else:
+            self._set_clock(self.now(), paused=False)
+
+    def toggle(self) -> None:
+        """Pause, or go on."""
+        if self.paused or self.now() >= self.end:
+            self.play()
+        else:
+            self.pause()
+
+    def step(self) -> None:
+        """Pause, and tell the next thing that was heard."""
+        self._steps += 1
+        self._set_clock(self.now(), paused=True)
+
+    def seek(self, at: float) -> None:
+        """Go to a time (UNIX seconds), cut to what the recording has."""
+        at = max(self.begin, min(self.end, at))
+        self._jump = at
+        self._steps = 0
+        self._set_clock(at, paused=self.paused)
+
+    def seek_by(self, seconds: float) -> None:
+        """Go so far back or on."""
+        self.seek((self._jump if self._jump is not None else self.now()) + seconds)
+
+    def set_speed(self, speed: float) -> None:
+        """Play so many times as fast as it was."""
+        at = self.now()
+        self.speed = max(SLOWEST, min(FASTEST, speed))
+        self._set_clock(at, paused=self.paused)
+
+    def _set_clock(self, at: float, *, paused: bool) -> None:
+        self._at, self._since, self.paused = at, time.monotonic(), paused
+        self._turned.set()
+
+    # --- what it tells ---
+
+    async def events(self) -> AsyncGenerator[SourceEvent]:
+        """All that the recording tells, for ever: at its end it waits to be sought back."""
+        while True:
+            if self._jump is not None:
+                at, self._jump = self._jump, None
+                for event in self._leap(at):
+                    yield event
+                continue
+            entry = self._next()
+            if entry is not None and (self._steps or self._is_due(entry)):
+                self._place += 1
+                if self._steps:
+                    self._steps -= 1
+                    self._set_clock(entry.at, paused=True)
+                yield entry.event
+                continue
+            self._steps = 0
+            await self._wait_for(entry)
+
+    def _is_due(self, entry: Entry) -> bool:
+        return not self.paused and entry.at <= self.now()
+
+    async def _wait_for(self, entry: Entry | None) -> None:
+        delay_s = None
+        if entry is not None and not self.paused:
+            delay_s = min(_TICK_S, max(0.0, entry.at - self.now()) / self.speed)
+        self._turned.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await self._turned.wait()
+
+    def _next(self) -> Entry | None:
+        """The entry that comes next; a new block is read when the last one is used up."""
+        while self._place >= len(self._entries):
+            if self._block >= len(self._reader.blocks):
+                return None
+            self._entries, self._place = self._reader.entries(self._block), 0
+            self._block += 1
+        return self._entries[self._place]
+
+    def _leap(self, at: float) -> list[SourceEvent]:
+        """All events that bring a state to this time, from wherever it was."""
+        starts = [n for n, block in enumerate(self._reader.blocks) if block.starts] or [0]
+        times = [self._reader.blocks[n].at for n in starts] if self._reader.blocks else [at]
+        place = bisect_right(times, at) - 1
+        self._block = starts[place] if place >= 0 else 0
+        self._entries, self._place = [], 0
+        events: list[SourceEvent] = []
+        known = False  # without a snapshot the state of another time would stay
+        while (entry := self._next()) is not None and (entry.at <= at or not known):
+            events.append(entry.event)
+            known = known or _is_snapshot(entry.event)
+            self._place += 1
+        return events
+
+    # --- what it cannot do ---
+
+    async def command(
+        self,
+        body: Body,  # noqa: ARG002
+        *,
+        what: str,
+        told: Callable[[Fate], None] | None = None,
+    ) -> Fate:
+        """Nothing is sent: there is no master."""
+        fate = sent("", what, self.now()).turned(Turn.NOT_SENT, self.now(), _NO_MASTER)
+        if told:
+            told(fate)
+        return fate
+
+    async def ask(self, body: Body, wanted: type[_Wanted]) -> _Wanted:  # noqa: ARG002
+        """Nobody answers; raises ReplayError."""
+        raise ReplayError(_NO_MASTER)
+
+    def follow_log(
+        self,
+        build: int,
+        *,
+        offset: int = 0,  # noqa: ARG002
+        follow: bool = True,  # noqa: ARG002
+    ) -> AsyncGenerator[LogPiece]:
+        """Logs are not recorded; raises ReplayError."""
+        return _no_log(build)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._reader.close()
+
+
+async def _no_log(build: int) -> AsyncGenerator[LogPiece]:
+    pieces: tuple[LogPiece, ...] = ()
+    for piece in pieces:
+        yield piece
+    raise ReplayError(f"the log of build {build} is not in the recording")
+
+
+def _is_snapshot(event: SourceEvent) -> bool:
+    return isinstance(event, Heard) and isinstance(event.body, Snapshot)

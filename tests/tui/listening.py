@@ -1,0 +1,61 @@
+"""A listener at a source, for tests: what it was told so far, and waiting for what comes."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Self, TypeVar
+
+from piwheels.tui.source import Source, SourceEvent
+from piwheels.tui.state import FarmState
+
+_T = TypeVar("_T")
+
+PATIENCE_S = 20.0
+
+
+async def until(true: Callable[[], object], within_s: float = PATIENCE_S) -> None:
+    """Wait until something is true."""
+    async with asyncio.timeout(within_s):
+        while not true():  # noqa: ASYNC110 - any state, of any object
+            await asyncio.sleep(0.01)
+
+
+class Listener:
+    """Takes in all that a source tells, into a list and into a state."""
+
+    def __init__(self, source: Source) -> None:
+        self.state = FarmState()
+        self.told: list[SourceEvent] = []
+        self._source = source
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._listen())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _listen(self) -> None:
+        async for event in self._source.events():
+            self.told.append(event)
+            self.state.take(event)
+
+    def of(self, kind: type[_T]) -> list[_T]:
+        """All events of a kind."""
+        return [event for event in self.told if isinstance(event, kind)]
+
+    async def next(self, kind: type[_T], within_s: float = PATIENCE_S) -> _T:
+        """The next event of a kind that is not told yet."""
+        known = len(self.of(kind))
+        await until(lambda: len(self.of(kind)) > known, within_s)
+        return self.of(kind)[known]
