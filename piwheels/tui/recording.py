@@ -3,11 +3,11 @@
 A recording is one line that names its format, then blocks of at most a second each:
 
     4 bytes "PWRB", size of the rest (u32), CRC-32 of the rest (u32), flags (u8),
-    time of its first entry (f64, UNIX seconds), entries (MessagePack, zlib)
+    time of its first entry (f64, UNIX seconds), Contents (MessagePack, zlib)
 
-Flag 1 marks a block that begins with all that was known (a Snapshot), so that a reader can
-start there; there is one every SNAPSHOT_EVERY_S. A block that is cut short or damaged ends the
-recording for its readers.
+Flag 1 marks a block that tells also what was known before it, so that a reader can start there;
+there is one every SNAPSHOT_EVERY_S. A block that is cut short or damaged ends the recording for
+its readers.
 """
 
 import asyncio
@@ -48,6 +48,13 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     event: Connected | Lost | Heard
 
 
+class Contents(msgspec.Struct, frozen=True, array_like=True):
+    """A block: events that bring any state to the one before it, or none, and what was heard."""
+
+    known: tuple[Connected | Lost | Heard, ...]
+    entries: tuple[Entry, ...]
+
+
 class Block(NamedTuple):
     """Where a block lies in its file, when it begins, and whether a reader can start there."""
 
@@ -68,7 +75,7 @@ class Recorder:
         self._now = now
         self._farm = FarmState()
         self._entries: list[Entry] = []
-        self._starts = False
+        self._known: tuple[Connected | Lost | Heard, ...] = ()
         self._snapshot_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._encoder = msgspec.msgpack.Encoder()
@@ -83,21 +90,20 @@ class Recorder:
 
     def take(self, event: SourceEvent) -> None:
         """Write what was heard, within a second."""
-        self._farm.take(event)
         if self._stream is None or isinstance(event, Alive):
             return
         now = event.at if isinstance(event, Heard) else self._now()
+        if self._entries and now - self._entries[0].at >= BLOCK_S:
+            self.flush()
         if not self._entries:
             self._begin(now)
+        self._farm.take(event)
         self._entries.append(Entry(now, event))
-        if now - self._entries[0].at >= BLOCK_S:
-            self.flush()
 
     def _begin(self, now: float) -> None:
         due = self._snapshot_at is None or now - self._snapshot_at >= SNAPSHOT_EVERY_S
         if due and self._farm.known:
-            self._starts, self._snapshot_at = True, now
-            self._entries += [Entry(now, event) for event in what_is_known(self._farm, now)]
+            self._known, self._snapshot_at = tuple(what_is_known(self._farm, now)), now
         self._timer = asyncio.get_running_loop().call_later(BLOCK_S, self.flush)
 
     def flush(self) -> None:
@@ -105,12 +111,12 @@ class Recorder:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        entries, self._entries = self._entries, []
-        starts, self._starts = self._starts, False
-        if not entries or self._stream is None:
+        contents = Contents(self._known, tuple(self._entries))
+        self._known, self._entries = (), []
+        if not contents.entries or self._stream is None:
             return
-        head = _HEAD.pack(_STARTS if starts else 0, entries[0].at)
-        block = head + zlib.compress(self._encoder.encode(entries), 1)
+        head = _HEAD.pack(_STARTS if contents.known else 0, contents.entries[0].at)
+        block = head + zlib.compress(self._encoder.encode(contents), 1)
         try:
             self._stream.write(_FRAME.pack(_MARK, len(block), zlib.crc32(block)) + block)
             self._stream.flush()
@@ -189,21 +195,19 @@ class Reader:
         """Raises ConfigError when it cannot be read, or is no recording that can be used here."""
         self.file = file
         self.problem = ""  # one line when its tail is broken
-        self._decoder = msgspec.msgpack.Decoder(list[Entry])
+        self._decoder = msgspec.msgpack.Decoder(Contents)
         try:
-            self._stream = file.open("rb")
-            self._check_title(self._stream.readline(200))
-            self.blocks = list(self._find())
+            with file.open("rb") as stream:
+                self._check_title(stream.readline(200))
+                self.blocks = list(self._find(stream))
         except OSError as error:
             raise ConfigError(f"{file}: {error.strerror}") from None
-        while self.blocks:
-            last = self.entries(len(self.blocks) - 1)
-            if last:
-                self.end = last[-1].at
-                break
-        else:
+        last = None
+        while self.blocks and not last:
+            last = self.contents(len(self.blocks) - 1)
+        if not last or not last.entries:
             raise ConfigError(f"{file} holds nothing that could be played")
-        self.begin = self.blocks[0].at
+        self.begin, self.end = self.blocks[0].at, last.entries[-1].at
 
     def _check_title(self, title: bytes) -> None:
         if not title.startswith(b"piwheels recording "):
@@ -212,9 +216,9 @@ class Reader:
             found, ours = (text.decode(errors="replace").strip() for text in (title, _TITLE))
             raise ConfigError(f"{self.file} is a {found!r}; this piwheels plays {ours!r}")
 
-    def _find(self) -> Iterator[Block]:
+    def _find(self, stream: BinaryIO) -> Iterator[Block]:
         offset = len(_TITLE)
-        while start := self._stream.read(_FRAME.size + _HEAD.size):
+        while start := stream.read(_FRAME.size + _HEAD.size):
             mark, size, crc = _FRAME.unpack(start[: _FRAME.size].ljust(_FRAME.size, b"\0"))
             whole = len(start) == _FRAME.size + _HEAD.size
             if not whole or mark != _MARK or not _HEAD.size <= size <= _LARGEST_BLOCK:
@@ -224,26 +228,23 @@ class Reader:
             offset += _FRAME.size
             yield Block(offset, size, crc, at, bool(flags & _STARTS))
             offset += size
-            self._stream.seek(offset)
+            stream.seek(offset)
 
     def _broken(self, offset: int) -> None:
         if not self.problem:
             self.problem = f"{self.file} is broken at byte {offset:,}; it is played up to there"
 
-    def entries(self, number: int) -> list[Entry]:
-        """What a block holds; from a damaged block on, the recording has ended."""
+    def contents(self, number: int) -> Contents | None:
+        """What a block holds; None for a damaged one, with which the recording ends."""
         place = self.blocks[number]
         try:
-            self._stream.seek(place.offset)
-            block = self._stream.read(place.size)
+            with self.file.open("rb") as stream:
+                stream.seek(place.offset)
+                block = stream.read(place.size)
             if len(block) < place.size or zlib.crc32(block) != place.crc:
                 raise ValueError
             return self._decoder.decode(zlib.decompress(block[_HEAD.size :]))
         except (OSError, ValueError, zlib.error, msgspec.DecodeError):
             self._broken(place.offset)
             del self.blocks[number:]
-            return []
-
-    def close(self) -> None:
-        """Close the file."""
-        self._stream.close()
+            return None

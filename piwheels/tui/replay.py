@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from bisect import bisect_right
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -11,7 +10,7 @@ from typing import TypeVar
 from piwheels.errors import PiwheelsError
 from piwheels.protocol.messages import Body, LogPiece, Snapshot
 from piwheels.tui.fates import Fate, Turn, sent
-from piwheels.tui.recording import Entry, Reader
+from piwheels.tui.recording import Contents, Entry, Reader
 from piwheels.tui.source import Heard, SourceEvent
 
 SLOWEST, FASTEST = 1 / 16, 256.0
@@ -43,7 +42,8 @@ class Replay:
         self._since = time.monotonic()
         self._block = 0  # where the next entry is
         self._place = 0
-        self._entries: list[Entry] = []
+        self._entries: Sequence[Entry] = ()
+        self._turn: SourceEvent | None = None  # the last loss or return that was told
         self._jump: float | None = self.begin
         self._steps = 0
         self._turned = asyncio.Event()
@@ -124,6 +124,8 @@ class Replay:
             entry = self._next()
             if entry is not None and (self._steps or self._is_due(entry)):
                 self._place += 1
+                if not isinstance(entry.event, Heard):
+                    self._turn = entry.event
                 if self._steps:
                     self._steps -= 1
                     self._set_clock(entry.at, paused=True)
@@ -149,24 +151,36 @@ class Replay:
         while self._place >= len(self._entries):
             if self._block >= len(self._reader.blocks):
                 return None
-            self._entries, self._place = self._reader.entries(self._block), 0
-            self._block += 1
+            self._read()
         return self._entries[self._place]
 
+    def _read(self) -> Sequence[SourceEvent]:
+        """Read the next block; returns what was known before it, if it says so."""
+        contents = self._reader.contents(self._block) or Contents((), ())
+        self._entries, self._place = contents.entries, 0
+        self._block += 1
+        return contents.known
+
     def _leap(self, at: float) -> list[SourceEvent]:
-        """All events that bring a state to this time, from wherever it was."""
-        starts = [n for n, block in enumerate(self._reader.blocks) if block.starts] or [0]
-        times = [self._reader.blocks[n].at for n in starts] if self._reader.blocks else [at]
-        place = bisect_right(times, at) - 1
-        self._block = starts[place] if place >= 0 else 0
-        self._entries, self._place = [], 0
-        events: list[SourceEvent] = []
-        known = False  # without a snapshot the state of another time would stay
+        """Events that bring a state to this time, from wherever it was."""
+        starts = [0, *(n for n, block in enumerate(self._reader.blocks) if block.starts)]
+        self._block = [n for n in starts if self._reader.blocks[n].at <= at or n == 0][-1]
+        events = list(self._read())
+        known = bool(events)  # without a snapshot the state of another time would stay
         while (entry := self._next()) is not None and (entry.at <= at or not known):
             events.append(entry.event)
             known = known or _is_snapshot(entry.event)
             self._place += 1
-        return events
+        return self._without_detours(events)
+
+    def _without_detours(self, events: list[SourceEvent]) -> list[SourceEvent]:
+        """Only the last of all losses and returns, and not even that if nothing changed by it."""
+        heard = [event for event in events if isinstance(event, Heard)]
+        turn = next((event for event in reversed(events) if not isinstance(event, Heard)), None)
+        if turn is None or turn == self._turn:
+            return [*heard]
+        self._turn = turn
+        return [turn, *heard]
 
     # --- what it cannot do ---
 
@@ -196,10 +210,6 @@ class Replay:
     ) -> AsyncGenerator[LogPiece]:
         """Logs are not recorded; raises ReplayError."""
         return _no_log(build)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._reader.close()
 
 
 async def _no_log(build: int) -> AsyncGenerator[LogPiece]:

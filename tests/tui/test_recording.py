@@ -1,0 +1,283 @@
+"""Recordings: what is played is what was heard, whatever end the recording came to."""
+
+import asyncio
+import signal
+import struct
+import sys
+from collections.abc import AsyncGenerator, Iterable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from piwheels.errors import ConfigError
+from piwheels.protocol.messages import Batch, Pause
+from piwheels.tui import recording
+from piwheels.tui.fates import Turn
+from piwheels.tui.recording import Reader, Recorder, Recording
+from piwheels.tui.replay import Replay, ReplayError
+from piwheels.tui.source import Connected, Heard, Lost, SourceEvent
+from piwheels.tui.state import FarmState, snapshot_of
+from tests.simfarm import SimFarm, World
+from tests.simfarm.server import socket_in
+from tests.tui.listening import Listener, until
+
+BEGAN = 1_700_000_000.0
+
+
+class Script(Replay):
+    """A source that tells what it is given, and then ends."""
+
+    def __init__(self, events: Iterable[SourceEvent]) -> None:
+        self.address, self.told = "script", tuple(events)
+
+    async def events(self) -> AsyncGenerator[SourceEvent]:
+        for event in self.told:
+            yield event
+
+
+def life(world: World, seconds: int) -> list[SourceEvent]:
+    """What a console hears in so many seconds: a loss in the middle, then a new master."""
+    events: list[SourceEvent] = [Connected(world.instance, None), Heard(world.snapshot(), BEGAN)]
+    for second in range(1, seconds + 1):
+        at = BEGAN + second
+        events.append(Heard(Batch(events=tuple(world.step(1.0))), at))
+        if second == seconds // 2:
+            world.restart()
+            events += [Lost("the connection ended", at + 1), Connected(world.instance, False)]
+            events.append(Heard(world.snapshot(), at))
+    return events
+
+
+def record(file: Path, events: Iterable[SourceEvent]) -> None:
+    """Write a recording as if time went by with the events."""
+
+    async def write() -> None:
+        at = BEGAN
+        recorder = Recorder(file, now=lambda: at)
+        for event in events:
+            at = event.at if isinstance(event, Heard) else at
+            recorder.take(event)
+        recorder.close()
+
+    asyncio.run(write())
+
+
+def states_of(events: Iterable[SourceEvent]) -> dict[float, FarmState]:
+    """How the farm was after the last thing that was heard at each time."""
+    states: dict[float, FarmState] = {}
+    for last in [event.at for event in events if isinstance(event, Heard)]:
+        state = FarmState()
+        for event in events:
+            if isinstance(event, Heard) and event.at > last:
+                break
+            state.take(event)
+        states[last] = state
+    return states
+
+
+def same(one: FarmState, other: FarmState, now: float) -> bool:
+    """Whether two states show the same at a time, but for when loads were sampled."""
+    shown = [
+        (
+            state.connected,
+            state.instance,
+            {label: builder.view for label, builder in state.builders.items()},
+            msgspec.structs.replace(snapshot_of(state, now), status=state.status),
+        )
+        for state in (one, other)
+    ]
+    return shown[0] == shown[1]
+
+
+@pytest.fixture
+def events() -> list[SourceEvent]:
+    return life(World(builders=6, build_s=5, seed=3), 100)
+
+
+@pytest.fixture
+def file(tmp_path: Path, events: list[SourceEvent]) -> Path:
+    record(tmp_path / "day.rec", events)
+    return tmp_path / "day.rec"
+
+
+def test_all_that_was_heard_is_in_it(file: Path, events: list[SourceEvent]) -> None:
+    reader = Reader(file)
+    blocks = [reader.contents(n) for n in range(len(reader.blocks))]
+    assert [entry.event for block in blocks if block for entry in block.entries] == events
+    starts = [block for block in reader.blocks if block.starts]
+    assert len(starts) == 4  # in 100 s, one every 30
+    assert reader.problem == ""
+    assert (reader.begin, reader.end) == (BEGAN, BEGAN + 100)
+
+
+async def test_sought_to_any_time_the_state_is_the_one_of_then(
+    tmp_path: Path, events: list[SourceEvent]
+) -> None:
+    await asyncio.to_thread(record, tmp_path / "r", events)
+    replay = Replay(tmp_path / "r")
+    replay.pause()
+    states = states_of(events)
+    async with Listener(replay) as listener:
+        await until(lambda: listener.state.known)
+        for at in (100, 3, 49, 50, 51, 77, 30, 31, 99, 0, 64):
+            told = len(listener.told)
+            replay.seek(BEGAN + at)
+            await until(lambda: len(listener.told) > told and replay._jump is None)  # noqa: B023
+            now = BEGAN + at
+            assert replay.now() == now
+            assert same(listener.state, states[now], now), at
+
+
+async def test_it_plays_at_the_speed_that_is_chosen_and_waits_at_its_end(
+    tmp_path: Path, events: list[SourceEvent]
+) -> None:
+    await asyncio.to_thread(record, tmp_path / "r", events)
+    replay = Replay(tmp_path / "r")
+    replay.set_speed(200.0)
+    async with Listener(replay) as listener:
+        await until(lambda: replay.at_end)
+        assert same(listener.state, states_of(events)[BEGAN + 100], BEGAN + 100)
+        assert replay.now() == BEGAN + 100
+        replay.play()  # once more
+        await until(lambda: replay.now() < BEGAN + 60)
+        await until(lambda: replay.at_end)
+    replay.set_speed(1e9)
+    assert replay.speed == 256.0
+
+
+async def test_a_pause_holds_and_a_step_tells_one_thing_more(
+    tmp_path: Path, events: list[SourceEvent]
+) -> None:
+    await asyncio.to_thread(record, tmp_path / "r", events)
+    replay = Replay(tmp_path / "r")
+    replay.pause()
+    async with Listener(replay) as listener:
+        await until(lambda: listener.state.known)
+        first = len(listener.told)
+        for step in range(1, 6):
+            replay.step()
+            await until(lambda: len(listener.told) == first + step)  # noqa: B023
+            assert replay.now() == BEGAN + step
+        replay.seek_by(-3)
+        await until(lambda: replay._jump is None and replay.now() == BEGAN + 2)
+        replay.toggle()
+        assert not replay.paused
+        await until(lambda: listener.state.heard == BEGAN + 3)
+
+
+async def test_a_recording_takes_no_commands_and_knows_no_logs(file: Path) -> None:
+    replay = Replay(file)
+    turns: list[Turn] = []
+    last = await replay.command(Pause(), what="pause", told=lambda fate: turns.append(fate.turn))
+    assert (last.turn, turns) == (Turn.NOT_SENT, [Turn.NOT_SENT])
+    assert "this is a recording" in last.text
+    with pytest.raises(ReplayError, match="no master to ask"):
+        await replay.ask(Pause(), object)
+    with pytest.raises(ReplayError, match="log of build 5"):
+        [piece async for piece in replay.follow_log(5)]
+
+
+def test_a_tail_that_is_cut_anywhere_is_left_out(file: Path, tmp_path: Path) -> None:
+    whole = file.read_bytes()
+    blocks = Reader(file).blocks
+    third = blocks[3].offset - 12
+    for cut in range(third, third + 40):
+        short = tmp_path / "short"
+        short.write_bytes(whole[:cut])
+        reader = Reader(short)
+        assert len(reader.blocks) == 3
+        assert reader.end == BEGAN + 2
+        assert (reader.problem == "") == (cut == third)
+        if cut > third:
+            assert reader.problem == (
+                f"{short} is broken at byte {third:,}; it is played up to there"
+            ) or reader.problem.startswith(f"{short} is broken at byte {third + 12:,}")
+
+
+def test_a_damaged_block_ends_it(file: Path, tmp_path: Path) -> None:
+    damaged = bytearray(file.read_bytes())
+    place = Reader(file).blocks[50]
+    damaged[place.offset + 20] ^= 1
+    (tmp_path / "damaged").write_bytes(damaged)
+    reader = Reader(tmp_path / "damaged")
+    assert len([n for n in range(50) if reader.contents(n)]) == 50
+    assert reader.contents(50) is None
+    assert "broken at byte" in reader.problem
+    assert len(reader.blocks) == 50
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "is no recording"),
+        (b"\x7fELF" + bytes(500), "is no recording"),
+        (b"piwheels recording 9, protocol 4\n", "this piwheels plays"),
+        (recording._TITLE, "holds nothing that could be played"),
+        (recording._TITLE + b"PWRB" + struct.pack("<II", 2**31, 0) + bytes(99), "holds nothing"),
+    ],
+)
+def test_what_is_no_recording_is_refused_in_one_line(
+    tmp_path: Path, content: bytes, problem: str
+) -> None:
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(ConfigError, match=problem) as refusal:
+        Replay(tmp_path / "x")
+    assert "\n" not in str(refusal.value)
+
+
+async def test_an_existing_file_is_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("mine")
+    with pytest.raises(ConfigError, match="exists"):
+        Recorder(tmp_path / "kept", now=lambda: BEGAN)
+    assert (tmp_path / "kept").read_text() == "mine"
+    with pytest.raises(ConfigError, match="No such file"):
+        Recorder(tmp_path / "no" / "folder", now=lambda: BEGAN)
+
+
+async def test_a_full_disk_ends_the_recording_and_nothing_else(
+    tmp_path: Path, events: list[SourceEvent]
+) -> None:
+    recorder = Recorder(tmp_path / "r", now=lambda: BEGAN)
+    assert recorder._stream is not None
+    recorder._stream.close()
+    with Path("/dev/full").open("wb", buffering=0) as full:  # noqa: ASYNC230
+        recorder._stream = full
+        heard = [event async for event in Recording(Script(events), recorder).events()]
+    assert heard == events
+    assert "No space left on device; the recording ends here" in recorder.problem
+
+
+async def test_a_live_farm_is_recorded_until_the_last_second_before_a_kill(
+    tmp_path: Path,
+) -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from pathlib import Path\n"
+        "from piwheels.tui.link import Link\n"
+        "from piwheels.tui.recording import Recorder, Recording\n"
+        "async def main():\n"
+        "    link = Link(sys.argv[1])\n"
+        "    source = Recording(link, Recorder(Path(sys.argv[2]), now=link.now))\n"
+        "    async for event in source.events():\n"
+        "        print(getattr(event, 'at', 0), flush=True)\n"
+        "asyncio.run(main())\n"
+    )
+    file = tmp_path / "live.rec"
+    async with SimFarm(socket_in(tmp_path), World(builders=3), hz=20) as farm:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", code, farm.address, str(file), stdout=asyncio.subprocess.PIPE
+        )
+        assert child.stdout is not None
+        first = last = 0.0
+        while last - first < 3.0:
+            last = float(await child.stdout.readline())
+            first = first or last
+        child.send_signal(signal.SIGKILL)
+        await child.wait()
+    replay = Replay(file)
+    assert last - replay.end < recording.BLOCK_S + 1.0
+    async with Listener(replay) as listener:
+        replay.seek(replay.end)
+        await until(lambda: listener.state.heard == replay.end)
+        assert set(listener.state.builders) == set(farm.world.machines)

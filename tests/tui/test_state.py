@@ -1,0 +1,239 @@
+"""The state: whatever the order of events, it is what a fresh look would show."""
+
+import random
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from piwheels.protocol.messages import (
+    Batch,
+    BuilderChanged,
+    BuilderGone,
+    BuilderView,
+    Event,
+    Happened,
+    HostState,
+    JobEnded,
+    JobStarted,
+    Pulse,
+    QueueView,
+    Snapshot,
+    StatusReply,
+)
+from piwheels.tui import state as state_module
+from piwheels.tui.source import Alive, Connected, Heard, Lost
+from piwheels.tui.state import Builder, FarmState, from_snapshot, snapshot_of
+from tests.simfarm import World
+
+BEGAN = 1_700_000_000.0
+_LABELS = st.sampled_from(["pi1", "pi2", "pi10", "\x1b[31mpi"])
+
+
+def status(**changes: object) -> StatusReply:
+    bare = StatusReply(
+        version="1", uptime_s=5.0, paused=False, builders=(), queues=(), last_hour={},
+        projects=0, releases=0, files=0, files_bytes=0, builds=0, stale_pages=0,
+        database_bytes=0, host=HostState(),
+    )  # fmt: skip
+    return msgspec.structs.replace(bare, **changes)
+
+
+def queue(pending: int) -> QueueView:
+    return QueueView(target="t", pending=pending, claimed=0, deferred=0)
+
+
+def ended(build: int) -> JobEnded:
+    at = datetime.fromtimestamp(BEGAN + build, UTC)
+    return JobEnded(
+        at=at, builder="pi1", build=build, project="p", version="1", target="t",
+        outcome="built", duration_s=1.0,
+    )  # fmt: skip
+
+
+def happened(number: int) -> Happened:
+    at = datetime.fromtimestamp(BEGAN, UTC) + timedelta(seconds=number)
+    return Happened(event=number, at=at, who="ada@here", what=f"did {number}")
+
+
+_CHANGES = st.one_of(
+    st.builds(
+        BuilderChanged,
+        builder=st.builds(
+            BuilderView,
+            label=_LABELS,
+            state=st.sampled_from(["idle", "building", "lost"]),
+            build=st.none() | st.integers(1, 9),
+            phase_s=st.floats(0, 100),
+            host=st.builds(HostState, load=st.floats(0, 9)),
+        ),
+    ),
+    st.builds(BuilderGone, label=_LABELS),
+    st.integers(1, 30).map(ended),
+    st.just("happened"),
+    st.builds(
+        Pulse,
+        status=st.builds(
+            lambda paused, pending: status(paused=paused, queues=(queue(pending),)),
+            st.booleans(),
+            st.integers(0, 9),
+        ),
+    ),
+    st.builds(
+        lambda build: JobStarted(
+            at=datetime.fromtimestamp(BEGAN, UTC), builder="pi1", build=build, project="p",
+            version="1", target="t",
+        ),
+        st.integers(1, 9),
+    ),
+)  # fmt: skip
+
+
+class Truth:
+    """The farm as a master would keep it, in the plainest way."""
+
+    def __init__(self) -> None:
+        self.builders: dict[str, BuilderView] = {}
+        self.builds: list[JobEnded] = []
+        self.events: list[Happened] = []
+        self.status = status()
+
+    def change(self, change: object) -> Event:
+        match change:
+            case BuilderChanged(builder=view):
+                self.builders[view.label] = view
+            case BuilderGone(label=label):
+                self.builders.pop(label, None)
+            case JobEnded():
+                self.builds = [build for build in self.builds if build.build != change.build]
+                self.builds.append(change)
+            case "happened":
+                change = happened(len(self.events) + 1)
+                self.events.append(change)
+            case Pulse(status=told):
+                self.status = told
+        assert isinstance(change, Event)
+        return change
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(
+            status=msgspec.structs.replace(self.status, builders=tuple(self.builders.values())),
+            builds=tuple(reversed(self.builds)),
+            events=tuple(reversed(self.events)),
+        )
+
+
+def shown(state: FarmState) -> object:
+    """All of a state but what a snapshot does not tell: when things were heard, and loads."""
+    views = {label: builder.view for label, builder in state.builders.items()}
+    return state.status, views, list(state.builds.values()), state.events
+
+
+@given(st.lists(_CHANGES, max_size=40), st.integers(0, 40), st.booleans(), st.integers(0, 40))
+@settings(max_examples=300)
+def test_events_and_a_fresh_snapshot_make_the_same_state(
+    changes: list[object], at: int, in_batches: bool, repeated: int
+) -> None:
+    truth = Truth()
+    for change in changes[:at]:
+        truth.change(change)
+    state = from_snapshot(truth.snapshot(), BEGAN)
+    events = [truth.change(change) for change in changes[at:]]
+    if in_batches:
+        state.apply(Batch(events=tuple(events)), BEGAN + 1)
+    for second, event in enumerate([] if in_batches else events):
+        state.apply(event, BEGAN + second)
+    assert shown(state) == shown(from_snapshot(truth.snapshot(), BEGAN))
+    # Events that a snapshot holds already may come once more behind it.
+    state.apply(truth.snapshot(), BEGAN + 50)
+    for event in events[-repeated:] if repeated else []:
+        state.apply(event, BEGAN + 51)
+    views, events_shown = {b.view.label for b in state.builders.values()}, list(state.events)
+    assert events_shown == truth.events
+    assert views >= set(truth.builders) - {
+        event.label for event in events if isinstance(event, BuilderGone)
+    }
+    assert {build.build for build in state.builds.values()} == {b.build for b in truth.builds}
+
+
+def test_a_living_farm_is_followed_for_an_hour() -> None:
+    world = World(builders=20, build_s=10, seed=5)
+    state = from_snapshot(world.snapshot(), BEGAN)
+    dice = random.Random(2)
+    for second in range(0, 3600, 6):
+        label = f"pi{dice.randrange(1, 21):03}"
+        orders = (world.drain, world.kill, world.skip_build, world.wake)
+        if second % 60 == 0 and not world.missing([label]):
+            state.apply(Batch(events=tuple(dice.choice(orders)([label]))), BEGAN + second)
+        state.apply(Batch(events=tuple(world.step(6.0))), BEGAN + second)
+    state.apply(world.pulse(), BEGAN + 3600)
+    fresh = from_snapshot(world.snapshot(), BEGAN)
+    assert state.builders.keys() == fresh.builders.keys()
+    assert state.status == fresh.status
+    assert list(state.builds)[-100:] == list(fresh.builds)[-100:]
+    for label, builder in fresh.builders.items():
+        seen = msgspec.structs.replace(state.builders[label].view, loads=())
+        assert seen == builder.view
+
+
+def test_lists_stay_bounded() -> None:
+    state = from_snapshot(Snapshot(status=status()), BEGAN)
+    state.apply(Batch(events=tuple(ended(n) for n in range(1, 3000))), BEGAN)
+    state.apply(Batch(events=tuple(happened(n) for n in range(1, 3000))), BEGAN)
+    assert list(state.builds) == list(range(2000, 3000))
+    assert len(state.builds) == state_module.MOST_BUILDS
+    assert [event.event for event in state.events] == list(range(2000, 3000))
+
+
+def test_loads_are_sampled_and_bounded() -> None:
+    state = from_snapshot(Snapshot(status=status()), BEGAN)
+    for tick in range(1000):
+        view = BuilderView(label="pi1", state="idle", host=HostState(load=float(tick)))
+        state.apply(BuilderChanged(builder=view), BEGAN + tick)
+    loads = state.builders["pi1"].loads
+    assert len(loads) == state_module.MOST_LOADS
+    assert loads[-3:] == (985.0, 990.0, 995.0)
+    told = BuilderView(label="pi1", state="idle", loads=(1.0, 2.0))
+    state.apply(Snapshot(status=status(builders=(told,))), BEGAN)
+    assert state.builders["pi1"].loads == (1.0, 2.0)
+
+
+def test_times_go_on_between_messages() -> None:
+    view = BuilderView(label="pi1", state="building", build=1, phase_s=10.0, build_s=20.0)
+    builder = Builder(view, BEGAN)
+    assert (builder.phase_s(BEGAN + 5), builder.build_s(BEGAN + 5)) == (15.0, 25.0)
+    assert builder.phase_s(BEGAN - 5) == 10.0  # a clock that was set back
+
+
+def test_a_loss_keeps_all_that_was_known() -> None:
+    state = FarmState()
+    assert not state.known
+    state.take(Lost("no master", BEGAN + 1))
+    state.take(Connected("one", None))
+    state.take(Heard(Snapshot(status=status(paused=True)), BEGAN))
+    state.take(Alive(BEGAN + 7))
+    revision = state.revision
+    state.take(Lost("the connection ended", BEGAN + 9))
+    assert (state.connected, state.lost_reason, state.retry_at) == (
+        False, "the connection ended", BEGAN + 9,
+    )  # fmt: skip
+    assert state.paused
+    assert state.heard == BEGAN + 7
+    assert state.revision > revision
+    state.take(Connected("two", False))
+    assert (state.connected, state.same_master, state.lost_reason) == (True, False, "")
+
+
+@given(st.lists(_CHANGES, max_size=30))
+def test_a_snapshot_of_a_state_makes_that_state_again(changes: Iterable[object]) -> None:
+    truth = Truth()
+    state = from_snapshot(truth.snapshot(), BEGAN)
+    for change in changes:
+        state.apply(truth.change(change), BEGAN)
+    again = from_snapshot(snapshot_of(state, BEGAN), BEGAN)
+    assert shown(again) == shown(state)
+    assert {n: b.loads for n, b in again.builders.items()} == {
+        n: b.loads for n, b in state.builders.items()
+    }
