@@ -121,7 +121,11 @@ class SshTunnel:
         """
         if self._process is None or self._process.returncode is not None:
             await self.close()
-            await self._start()
+            try:
+                await self._start()
+            except BaseException:
+                await self.close()
+                raise
         self._said = ""
         return f"ipc://{self._near_end()}"
 

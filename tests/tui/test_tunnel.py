@@ -1,0 +1,258 @@
+"""The console through ssh: a real sshd on loopback, and what goes wrong on the way."""
+
+import asyncio
+import contextlib
+import getpass
+import os
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from piwheels.errors import UsageError
+from piwheels.protocol.messages import Pause
+from piwheels.tui import link as link_module
+from piwheels.tui.fates import Turn
+from piwheels.tui.link import Link
+from piwheels.tui.source import Connected, Lost
+from piwheels.tui.tunnel import Destination, SshTunnel, TunnelError, destination
+from tests.needs import lacking, needs, program
+from tests.simfarm import SimFarm, World
+from tests.simfarm.server import socket_in
+from tests.tui.listening import Listener, until
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("ssh://pi", ("pi", None, "/run/piwheels/control.sock")),
+        ("ssh://ada@pi/", ("ada@pi", None, "/run/piwheels/control.sock")),
+        ("ssh://ada@pi:2222/tmp/a%20b.sock", ("ada@pi", 2222, "/tmp/a b.sock")),
+        ("ssh://ada@[::1]/s", ("ada@::1", None, "/s")),
+    ],
+)
+def test_addresses_are_read(address: str, expected: tuple[str, int | None, str]) -> None:
+    assert destination(address) == Destination(*expected)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ssh://", "ssh:///socket", "ssh://ada@", "ssh://pi:port", "ssh://pi:99999",
+        "ssh://ada:secret@pi", "ssh://-oProxyCommand=evil/", "ssh://pi/a:b", "ssh://pi/s?x",
+        "ssh://%2doProxyCommand=evil@pi", "ssh://a%20b@pi", "ssh://pi/a%0ab",
+    ],
+)  # fmt: skip
+def test_addresses_that_make_no_sense_are_refused_in_one_line(address: str) -> None:
+    with pytest.raises(UsageError) as refusal:
+        Link(address)
+    assert "\n" not in str(refusal.value)
+
+
+# --- a stand-in for ssh ---
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An ssh on $PATH that does what its test writes into it."""
+    script = tmp_path / "bin" / "ssh"
+    script.parent.mkdir()
+    script.touch(mode=0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    yield script
+    assert list(tmp_path.glob("piw-*")) == []  # its private folder is gone
+
+
+async def test_the_last_word_of_ssh_is_the_reason(stand_in: Path) -> None:
+    stand_in.write_text("#!/bin/sh\necho chatter >&2\necho 'Permission denied.' >&2\nexit 255\n")
+    with pytest.raises(TunnelError, match=r"^ssh to ada@pi: Permission denied\.$"):
+        await SshTunnel("ssh://ada@pi").open()
+    stand_in.write_text("#!/bin/sh\nexit 7\n")
+    with pytest.raises(TunnelError, match=r"^ssh to ada@pi: it ended with 7$"):
+        await SshTunnel("ssh://ada@pi").open()
+
+
+async def test_no_ssh_at_all_is_told(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("piwheels.tui.tunnel._dying_with_parent", list)
+    stand_in.unlink()
+    with pytest.raises(TunnelError, match="nossh does not run: No such file"):
+        await SshTunnel("ssh://ada@pi", program="nossh").open()
+
+
+async def test_an_ssh_that_hangs_is_given_up(
+    stand_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("piwheels.tui.tunnel._READY_S", 0.3)
+    monkeypatch.setattr("piwheels.tui.tunnel._STOP_S", 0.2)
+    stand_in.write_text("#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.1; done\n")
+    with pytest.raises(TunnelError, match=r"did not come up in 0 s"):
+        await SshTunnel("ssh://ada@pi").open()
+
+
+# --- a real one ---
+
+
+@dataclass
+class Sshd:
+    """An sshd of the tests' own, for the account that runs them."""
+
+    folder: Path
+    port: int
+    process: asyncio.subprocess.Process | None = None
+
+    @property
+    def address(self) -> str:
+        """Where a console finds the farm's socket through it."""
+        return f"ssh://{getpass.getuser()}@127.0.0.1:{self.port}{self.folder}/control.sock"
+
+    async def start(self) -> None:
+        self.process = await asyncio.create_subprocess_exec(
+            program("sshd"), "-D", "-e", "-f", str(self.folder / "sshd_config"),
+            stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert self.process.stderr is not None
+        said = b""
+        while b"listening on" not in said:
+            line = await self.process.stderr.readline()
+            assert line, said.decode()
+            said += line
+
+    async def stop(self) -> None:
+        """End it with all its sessions."""
+        if self.process is None:
+            return
+        for pid in (*_children(self.process.pid), self.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await self.process.wait()
+
+
+def _children(pid: int) -> list[int]:
+    """All that descend from a process."""
+    below = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == pid:
+                child = int(stat.parent.name)
+                below += [child, *_children(child)]
+    return below
+
+
+def _ssh_children() -> list[int]:
+    found = []
+    for pid in _children(os.getpid()):
+        with contextlib.suppress(OSError):
+            if b"StreamLocalBindMask" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
+
+
+@pytest.fixture
+async def sshd(
+    stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Sshd]:
+    monkeypatch.setattr(link_module, "FIRST_DELAY_S", 0.05)
+    if os.getuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    for name in ("host", "ours"):
+        made = await asyncio.create_subprocess_exec(
+            program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)
+        )
+        assert await made.wait() == 0
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    (tmp_path / "sshd_config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {tmp_path}/host\nPidFile none\n"
+        f"AuthorizedKeysFile {tmp_path}/ours.pub\nStrictModes no\nUsePAM no\n"
+        "PasswordAuthentication no\nKbdInteractiveAuthentication no\n"
+    )
+    (tmp_path / "ssh_config").write_text(
+        f"IdentityFile {tmp_path}/ours\nIdentitiesOnly yes\nStrictHostKeyChecking accept-new\n"
+        f"UserKnownHostsFile {tmp_path}/known\n"
+    )
+    others = os.environ["PATH"].partition(":")[2]
+    real = shutil.which("ssh", path=others) or lacking("ssh is not installed")
+    stand_in.write_text(f'#!/bin/sh\nexec {real} -F {tmp_path}/ssh_config "$@"\n')
+    server = Sshd(tmp_path, port)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def farm(tmp_path: Path) -> AsyncIterator[SimFarm]:
+    async with SimFarm(socket_in(tmp_path), World(builders=4), hz=5) as farm:
+        yield farm
+
+
+@needs("sshd")
+async def test_a_farm_is_watched_and_ordered_through_ssh(sshd: Sshd, farm: SimFarm) -> None:
+    link = Link(sshd.address)
+    async with Listener(link) as listener:
+        await listener.next(Connected)
+        assert len(_ssh_children()) == 1
+        last = await link.command(Pause(), what="pause")
+        assert last.turn is Turn.APPLIED
+        await until(lambda: listener.state.paused)
+    assert farm.world.paused
+    await until(lambda: not _ssh_children())
+
+
+@needs("sshd")
+async def test_losses_on_either_side_of_ssh_are_told_and_mended(sshd: Sshd, farm: SimFarm) -> None:
+    async with Listener(Link(sshd.address)) as listener:
+        await listener.next(Connected)
+        await farm.go()
+        await listener.next(Lost)
+        await until(lambda: "nothing listens at" in listener.state.lost_reason)
+        farm.come()
+        assert (await listener.next(Connected)).same_master is True
+        await sshd.stop()
+        await listener.next(Lost)
+        await until(lambda: "Connection refused" in listener.state.lost_reason)
+        assert listener.state.lost_reason.startswith("ssh to ")
+        await sshd.start()
+        await listener.next(Connected)
+
+
+@needs("sshd")
+async def test_a_key_that_is_not_known_is_refused_in_one_line(sshd: Sshd, farm: SimFarm) -> None:
+    (sshd.folder / "ours.pub").write_text("")
+    async with Listener(Link(sshd.address)) as listener:
+        reason = (await listener.next(Lost)).reason
+    assert "Permission denied" in reason
+    assert "\n" not in reason
+
+
+@needs("sshd")
+@needs("setpriv")
+async def test_ssh_ends_with_a_console_that_is_killed(sshd: Sshd, farm: SimFarm) -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from piwheels.tui.link import Link\n"
+        "async def main():\n"
+        "    async for event in Link(sys.argv[1]).events():\n"
+        "        print(type(event).__name__, flush=True)\n"
+        "asyncio.run(main())\n"
+    )
+    console = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, sshd.address, stdout=asyncio.subprocess.PIPE
+    )
+    assert console.stdout is not None
+    assert await console.stdout.readline() == b"Connected\n"
+    [ssh] = _ssh_children()
+    console.kill()
+    await console.wait()
+    await until(lambda: not Path(f"/proc/{ssh}").exists())
+    for left in sshd.folder.glob("piw-*"):  # nobody was there to remove them
+        for inside in left.iterdir():
+            inside.unlink()
+        left.rmdir()
