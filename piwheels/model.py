@@ -161,6 +161,37 @@ class Wanted(Struct, frozen=True, kw_only=True):
     latest: int = 1
 
 
+class EndedBuild(Struct, frozen=True, kw_only=True):
+    """A build that was settled."""
+
+    build: int
+    ended_at: datetime
+    builder: str
+    project: str
+    version: str
+    target: str
+    outcome: str
+    duration_s: float
+    reason: str
+    files: tuple[str, ...]  # the names of its wheels
+
+
+class PublishedFile(Struct, frozen=True, kw_only=True):
+    """A published wheel as its project's page shows it."""
+
+    filename: str
+    sha256: str
+    size_bytes: int
+    metadata_sha256: str
+    tags: str  # the tag part of its kind
+    requires_python: str
+    dependencies: tuple[str, ...]  # Debian packages
+    version: str
+    build: int
+    superseded: bool
+    published_at: datetime
+
+
 class IndexFile(Struct, frozen=True, kw_only=True):
     """A file as its project's index page lists it."""
 
@@ -214,6 +245,7 @@ class ReleaseFacts(Struct, frozen=True, kw_only=True):
     yanked: str | None
     skip: str | None
     requires_python: str
+    released_at: datetime
     targets: tuple[TargetFacts, ...]  # in numeric order
 
 

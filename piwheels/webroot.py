@@ -59,6 +59,10 @@ class Webroot:
         """The folder of a project's index pages, or of the root listing."""
         return self.root / "simple" / project if project else self.root / "simple"
 
+    def project(self, project: str) -> Path:
+        """The folder of a project's page, JSON and feed."""
+        return self.root / "project" / project
+
     def log(self, build: int) -> Path:
         """Where a build's log lies, gzipped."""
         digits = f"{build:08d}"

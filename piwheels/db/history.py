@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from piwheels.db.database import Database
-from piwheels.model import Struct
+from piwheels.model import EndedBuild, Struct
 
 
 class HistoryEvent(Struct, frozen=True, kw_only=True):
@@ -15,21 +15,6 @@ class HistoryEvent(Struct, frozen=True, kw_only=True):
     action: str
     subject: str
     outcome: str
-
-
-class EndedBuild(Struct, frozen=True, kw_only=True):
-    """A build that was settled."""
-
-    build: int
-    ended_at: datetime
-    builder: str
-    project: str
-    version: str
-    target: str
-    outcome: str
-    duration_s: float
-    reason: str
-    files: tuple[str, ...]  # the names of its wheels
 
 
 async def recent_events(db: Database, *, limit: int, before: int | None) -> list[HistoryEvent]:

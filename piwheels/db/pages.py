@@ -217,22 +217,23 @@ async def mark(db: Database, part: Part | None, project: str | None) -> int:
     if project is not None:
         parts = [part] if part else [Part.SIMPLE, Part.PROJECT]
         for one in parts:
-            await _note(db, one, [project])
+            await note(db, one, [project], urgent=True)
         return len(parts)
     count = 0
     for one in [part] if part else list(Part):
         if one is Part.SIMPLE:
             count += await _note_index(db)
         elif one not in {Part.PROJECT, Part.ALIAS}:
-            await _note(db, one, [""])
+            await note(db, one, [""], urgent=True)
             count += await _size(db, one)
     return count
 
 
-async def _note(db: Database, part: Part, names: Sequence[str]) -> None:
+async def note(db: Database, part: Part, names: Sequence[str], *, urgent: bool = False) -> None:
+    """Note that pages of a part no longer say what is true."""
     await db.execute(
-        "SELECT make_stale(%(part)s, %(names)s::text[], true)",
-        {"part": str(part), "names": list(names)},
+        "SELECT make_stale(%(part)s, %(names)s::text[], %(urgent)s)",
+        {"part": str(part), "names": list(names), "urgent": urgent},
     )
 
 

@@ -90,9 +90,11 @@ _TARGET_FACTS = """
            old.filename AS superseded,
            j.target IS NOT NULL AS queued,
            CASE WHEN j.claimed_by IS NULL AND j.not_before IS NULL THEN (
-               SELECT count(*) FROM jobs o
-                WHERE o.target = j.target AND o.claimed_by IS NULL AND o.not_before IS NULL
-                  AND o.due < j.due
+               SELECT count(*) FROM (
+                   SELECT FROM jobs o
+                    WHERE o.target = j.target AND o.claimed_by IS NULL AND o.not_before IS NULL
+                      AND o.due < j.due
+                    LIMIT %(most_ahead)s) earlier
            ) ELSE 0 END AS ahead,
            j.claimed_by, j.claimed_at, j.build AS build_in_hand,
            j.not_before, coalesce(j.attempts, 0) AS attempts,
@@ -131,6 +133,8 @@ async def project_facts(
     project: str,
     versions: Sequence[str] | None = None,
     targets: Sequence[str] | None = None,
+    *,
+    most_ahead: int | None = None,
 ) -> ProjectFacts | None:
     """What is known of a project's releases for targets; None for an unknown project.
 
@@ -139,6 +143,7 @@ async def project_facts(
         project: its normalised name.
         versions: the releases of interest; None is the newest one.
         targets: the targets of interest; None is all, skipped ones included.
+        most_ahead: where to stop counting the jobs that are due before one; None is nowhere.
     """
     head = await db.row(
         """
@@ -151,7 +156,8 @@ async def project_facts(
         return None
     releases = await db.rows(
         """
-        SELECT version, sdist_url IS NOT NULL AS has_sdist, yanked, skip, requires_python
+        SELECT version, sdist_url IS NOT NULL AS has_sdist, yanked, skip, requires_python,
+               released_at
           FROM releases
          WHERE project = %(project)s
            AND (%(versions)s::text[] IS NULL OR version = ANY (%(versions)s))
@@ -166,6 +172,7 @@ async def project_facts(
         "project": project,
         "versions": list(by_version),
         "targets": list(targets) if targets is not None else None,
+        "most_ahead": most_ahead,
     }
     for row in await db.rows(_TARGET_FACTS, parameters):
         row["last_final"] = bool(row["last_final"])

@@ -15,6 +15,7 @@ from piwheels.db.database import Database
 from piwheels.farm.bulletin import Bulletin
 from piwheels.farm.dispatch import Dispatch
 from piwheels.farm.news import status_differs
+from piwheels.model import EndedBuild
 from piwheels.protocol.messages import (
     Happened,
     HostState,
@@ -145,7 +146,7 @@ def _queue(queue: views.QueueLength, *, served: bool) -> QueueView:
     )
 
 
-def _ended(build: history.EndedBuild) -> JobEnded:
+def _ended(build: EndedBuild) -> JobEnded:
     return JobEnded(
         at=build.ended_at,
         builder=build.builder,

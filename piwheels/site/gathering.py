@@ -1,0 +1,243 @@
+"""What pages say, gathered from the database."""
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from piwheels.db import catalog, downloads, views
+from piwheels.db import site as site_db
+from piwheels.db.database import Database
+from piwheels.db.downloads import Dimension, Share
+from piwheels.model import EndedBuild
+from piwheels.site.charts import Chart, Series, Unit
+from piwheels.site.content import DayCount, Home, Packages, Project, Stats
+from piwheels.standing import Circumstances
+
+_RECENT_BUILDS = 12
+_FEED_BUILDS = 50
+_FAILURES = 100
+_TOP = 20
+_SHARES = 12
+_YEAR = timedelta(days=365)
+_MONTH = timedelta(days=30)
+
+
+async def project(
+    db: Database, name: str, circumstances: Circumstances, hourly: dict[str, float]
+) -> Project | None:
+    """All that a project's pages say; None for an unknown one."""
+    facts = await site_db.all_facts(db, name)
+    if facts is None:
+        return None
+    total = await downloads.project_total(db, name)
+    days = await downloads.project_days(db, name, datetime.now(UTC).date() - _YEAR)
+    wheels = await downloads.project_wheels(db, name)
+    return Project(
+        facts=facts,
+        files=await site_db.files(db, name),
+        builds=await site_db.project_builds(db, name, _FEED_BUILDS),
+        names=await site_db.names(db, name),
+        circumstances=circumstances,
+        hourly=hourly,
+        written_at=datetime.now(UTC),
+        downloads=total.downloads,
+        downloads_30_days=total.last_30_days,
+        days=tuple(DayCount(day=item.day, downloads=item.downloads) for item in days),
+        wheel_downloads={item.filename: item.downloads for item in wheels},
+    )
+
+
+async def home(db: Database, root: Path) -> Home:
+    """The figures of the home page."""
+    totals = await views.totals(db)
+    queues = await views.queue_lengths(db)
+    figures = await downloads.totals(db)
+    disk = await asyncio.to_thread(shutil.disk_usage, root)
+    return Home(
+        projects=totals.projects,
+        releases=totals.releases,
+        wheels=totals.files,
+        wheels_bytes=totals.files_bytes,
+        builds=totals.builds,
+        queued=sum(queue.pending + queue.deferred for queue in queues),
+        building=sum(queue.claimed for queue in queues),
+        disk_free=disk.free,
+        downloads=figures.downloads,
+        downloads_30_days=figures.last_30_days,
+        downloads_today=figures.today,
+        record_day=figures.record_day,
+        record_date=figures.record_date,
+        saved_s=figures.saved_s,
+        saved_today_s=figures.saved_today_s,
+        targets=tuple(target.name for target in await catalog.targets(db)),
+        recent=await site_db.newest_builds(db, _RECENT_BUILDS),
+    )
+
+
+async def packages(db: Database, listed: Sequence[site_db.Listed]) -> Packages:
+    """What the page of all projects shows beside the search."""
+    top = await downloads.top_projects(db, datetime.now(UTC).date() - _MONTH, limit=_TOP)
+    known = {item.name for item in listed}
+    builds = await site_db.newest_builds(db, _TOP * 3)
+    return Packages(
+        projects=len(listed),
+        with_wheels=sum(item.files > 0 for item in listed),
+        top=tuple((share.name, share.downloads) for share in top if share.name in known),
+        newest=tuple(build for build in builds if build.outcome == "built")[:_TOP],
+    )
+
+
+async def failures(db: Database) -> tuple[EndedBuild, ...]:
+    """What was built before and fails now."""
+    return await site_db.regressions(db, _FAILURES)
+
+
+# --- statistics --------------------------------------------------------------------------
+
+
+async def stats(db: Database) -> Stats:
+    """The figures of the statistics page."""
+    figures = await downloads.totals(db)
+    return Stats(
+        downloads=figures.downloads,
+        downloads_30_days=figures.last_30_days,
+        downloads_today=figures.today,
+        record_day=figures.record_day,
+        record_date=figures.record_date,
+        bytes_served=figures.bytes,
+        saved_s=figures.saved_s,
+        since=figures.since,
+        upright=tuple(await _upright(db)),
+        curves=(await _queue(db),),
+        shares=tuple(await _shares(db)),
+    )
+
+
+async def _upright(db: Database) -> list[Chart]:
+    years = await downloads.per_year(db)
+    months = await downloads.per_month(db)
+    days = await downloads.per_day(db, datetime.now(UTC).date() - _YEAR)
+    by_year = [year.period for year in years]
+    by_month = [month.period for month in months]
+    record = [
+        f"{year.period} ({year.record_date:%-d %b})" if year.record_date else year.period
+        for year in years
+    ]
+    return [
+        _chart("years", "Downloads a year", "Year", by_year, [y.downloads for y in years]),
+        _chart("records", "Record day of each year", "Year", record, [y.record_day for y in years]),
+        _chart("months", "Downloads a month", "Month", by_month, [m.downloads for m in months]),
+        _chart(
+            "days",
+            "Downloads a day, the last year",
+            "Day",
+            [day.day.isoformat() for day in days],
+            [day.downloads for day in days],
+        ),
+        _chart(
+            "saved",
+            "Hours of building spared to users, a month",
+            "Month",
+            by_month,
+            [round(month.saved_s / 3600) for month in months],
+        ),
+        _chart(
+            "bytes",
+            "Served in downloads, a month",
+            "Month",
+            by_month,
+            [month.bytes for month in months],
+            unit=Unit.BYTES,
+        ),
+    ]
+
+
+def _chart(
+    key: str,
+    title: str,
+    heading: str,
+    labels: Sequence[str],
+    values: Sequence[float],
+    *,
+    unit: Unit = Unit.COUNT,
+    name: str = "",
+) -> Chart:
+    return Chart(
+        key=key,
+        title=title,
+        heading=heading,
+        labels=tuple(labels),
+        series=(Series(name=name or title, values=tuple(values)),),
+        unit=unit,
+    )
+
+
+async def _shares(db: Database) -> list[Chart]:
+    since = datetime.now(UTC).date() - _MONTH
+    titles = {
+        Dimension.ARCH: "By architecture",
+        Dimension.OS: "By OS release",
+        Dimension.PYTHON: "By Python",
+        Dimension.INSTALLER: "By installer",
+    }
+    charts = [
+        _share_chart(
+            str(dimension),
+            f"{title}, the last 30 days",
+            title.removeprefix("By "),
+            await downloads.breakdown(db, dimension, since),
+        )
+        for dimension, title in titles.items()
+    ]
+    lately = await downloads.top_projects(db, since, limit=_TOP)
+    ever = await downloads.top_projects(db, limit=_TOP)
+    return [
+        *charts,
+        _share_chart("top", "Top projects, the last 30 days", "Project", lately, most=_TOP),
+        _share_chart("top-ever", "Top projects of all time", "Project", ever, most=_TOP),
+        await _success(db),
+    ]
+
+
+def _share_chart(
+    key: str, title: str, heading: str, shares: Sequence[Share], *, most: int = _SHARES
+) -> Chart:
+    shown, rest = shares[:most], sum(share.downloads for share in shares[most:])
+    labels = [share.name or "unknown" for share in shown]
+    values = [share.downloads for share in shown]
+    if rest:
+        labels.append("others")
+        values.append(rest)
+    return _chart(key, title, heading, labels, values, name="Downloads")
+
+
+async def _success(db: Database) -> Chart:
+    rates = [rate for rate in await site_db.success(db) if rate.built + rate.failed]
+    return _chart(
+        "success",
+        "Builds that succeed, the last 30 days",
+        "Target",
+        [rate.target for rate in rates],
+        [round(100 * rate.built / (rate.built + rate.failed), 1) for rate in rates],
+        unit=Unit.PERCENT,
+        name="Success",
+    )
+
+
+async def _queue(db: Database) -> Chart:
+    samples = await site_db.queue_history(db)
+    moments = sorted({sample.at for sample in samples})
+    found = {(sample.target, sample.at): sample.pending for sample in samples}
+    targets = list(dict.fromkeys(sample.target for sample in samples))
+    return Chart(
+        key="queue",
+        title="Length of the queue, the last 30 days",
+        heading="Hour (UTC)",
+        labels=tuple(f"{at.astimezone(UTC):%Y-%m-%d %H:00}" for at in moments),
+        series=tuple(
+            Series(name=target, values=tuple(found.get((target, at)) for at in moments))
+            for target in targets
+        ),
+    )

@@ -1,0 +1,186 @@
+"""The JSON of a project and of the figures, as structs whose schema documents them."""
+
+from datetime import date
+from typing import Any
+
+import msgspec
+
+from piwheels.model import PublishedFile, ReleaseFacts
+from piwheels.site import text
+from piwheels.site.content import Project, Site
+from piwheels.standing import for_target, whole_release
+
+FORMAT = 1
+
+
+class FileJson(msgspec.Struct, frozen=True, kw_only=True):
+    """A published wheel."""
+
+    filename: str
+    url: str
+    sha256: str
+    size: int  # bytes
+    tags: str  # PEP 425
+    requires_python: str
+    debian_packages: tuple[str, ...]  # what it needs to be imported
+    metadata_url: str  # PEP 658
+    build: int
+    log_url: str
+    published: str  # RFC 3339, UTC
+    downloads: int
+
+
+class TargetJson(msgspec.Struct, frozen=True, kw_only=True):
+    """How a release stands for a target."""
+
+    state: str  # covered, queued, building, deferred, failed, excluded, waiting, ...
+    text: str  # the same in a sentence
+    file: str | None  # the wheel that installs there
+    build: int | None  # in hand, or the last one
+    log_url: str | None  # of the last build that ended
+    ahead: int | None  # jobs before it in the queue, counted up to 1,000
+
+
+class ReleaseJson(msgspec.Struct, frozen=True, kw_only=True):
+    """A release, with what its wheels are and why others are not there."""
+
+    version: str
+    released: str  # RFC 3339, UTC
+    requires_python: str
+    yanked: bool
+    yanked_reason: str
+    state: str  # "" when it is built; skipped, quarantined, no-sdist
+    text: str
+    targets: dict[str, TargetJson]
+    files: tuple[FileJson, ...]
+
+
+class ProjectJson(msgspec.Struct, frozen=True, kw_only=True):
+    """A project: `project/<name>/json`."""
+
+    format: int
+    project: str
+    display: str
+    url: str
+    status: str  # PEP 792
+    status_reason: str
+    skipped: str | None  # why nothing of it is built
+    names: tuple[str, ...]  # other names that lead to it
+    downloads: int
+    downloads_30_days: int
+    downloads_by_day: dict[str, int]
+    releases: tuple[ReleaseJson, ...]  # the newest first
+
+
+class StatsJson(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of the farm: `stats.json`. Each chart has its own file below `stats/`."""
+
+    format: int
+    downloads: int
+    downloads_30_days: int
+    downloads_today: int
+    record_day: int
+    record_date: date | None
+    since: date | None
+    bytes_served: int
+    saved_s: float
+    charts: dict[str, str]  # a chart's title, and where its figures are
+
+
+class PackagesJson(msgspec.Struct, frozen=True, kw_only=True):
+    """Every project: `packages.json`."""
+
+    format: int
+    columns: tuple[str, ...]
+    projects: list[tuple[str, int, int]]
+
+
+def schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of one of the structs above."""
+    described: dict[str, Any] = msgspec.json.schema(kind)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described}
+
+
+def project_json(site: Site, content: Project) -> bytes:
+    """A project's JSON."""
+    facts = content.facts
+    files: dict[str, list[FileJson]] = {}
+    for file in content.files:
+        files.setdefault(file.version, []).append(_file(site, content, file))
+    document = ProjectJson(
+        format=FORMAT,
+        project=facts.project,
+        display=facts.display,
+        url=f"{site.url}project/{text.path(facts.project)}/",
+        status=facts.status,
+        status_reason=facts.status_reason,
+        skipped=facts.skip,
+        names=content.names,
+        downloads=content.downloads,
+        downloads_30_days=content.downloads_30_days,
+        downloads_by_day={item.day.isoformat(): item.downloads for item in content.days},
+        releases=tuple(
+            _release(site, content, release, files.get(release.version, []))
+            for release in facts.releases
+        ),
+    )
+    return encode(document)
+
+
+def encode(document: msgspec.Struct) -> bytes:
+    """JSON with a line end, for those who read it in a terminal."""
+    return msgspec.json.encode(document) + b"\n"
+
+
+def _file(site: Site, content: Project, file: PublishedFile) -> FileJson:
+    url = f"{site.url}{text.wheel_path(file.sha256, file.filename)}"
+    return FileJson(
+        filename=file.filename,
+        url=url,
+        sha256=file.sha256,
+        size=file.size_bytes,
+        tags=file.tags,
+        requires_python=file.requires_python,
+        debian_packages=file.dependencies,
+        metadata_url=f"{url}.metadata",
+        build=file.build,
+        log_url=f"{site.url}{text.log_path(file.build)}",
+        published=text.instant(file.published_at),
+        downloads=content.wheel_downloads.get(file.filename, 0),
+    )
+
+
+def _release(
+    site: Site, content: Project, release: ReleaseFacts, files: list[FileJson]
+) -> ReleaseJson:
+    whole = whole_release(content.facts, release)
+    return ReleaseJson(
+        version=release.version,
+        released=text.instant(release.released_at),
+        requires_python=release.requires_python,
+        yanked=release.yanked is not None,
+        yanked_reason=release.yanked or "",
+        state=whole.state if whole else "",
+        text=whole.text if whole else "",
+        targets={
+            target.target: _target(site, content, release, index)
+            for index, target in enumerate(release.targets)
+            if whole is None or target.covered_by
+        },
+        files=tuple(files),
+    )
+
+
+def _target(site: Site, content: Project, release: ReleaseFacts, index: int) -> TargetJson:
+    target = release.targets[index]
+    standing = for_target(content.facts, release, target, content.circumstances)
+    log = target.last_build
+    waits = target.queued and target.claimed_by is None and target.not_before is None
+    return TargetJson(
+        state=standing.state,
+        text=standing.text,
+        file=target.covered_by,
+        build=standing.build,
+        log_url=f"{site.url}{text.log_path(log)}" if log else None,
+        ahead=target.ahead if waits else None,
+    )

@@ -1,0 +1,269 @@
+"""A project's pages: releases by target with the state of each, files, JSON and feed.
+
+The newest releases are on the first page, older ones on further pages: a project of a thousand
+releases stays a page that a phone can show.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
+
+from piwheels.model import ProjectFacts, PublishedFile, ReleaseFacts, Struct, TargetFacts
+from piwheels.site import charts, feeds, html, json_pages, text
+from piwheels.site.content import DayCount, Project, Site
+from piwheels.standing import Standing, for_target, whole_release
+
+FIRST_PAGE, FURTHER_PAGE = 30, 100
+_NAMELESS = ("waiting", "excluded", "covered", "target-skipped")
+_LONGEST_NOTE = 160
+_ROOT = "../../"
+
+#: From a standing to the word that is shown, and the class that colours it.
+_SHOWN = {
+    "building": ("building", "building"),
+    "queued": ("queued", "queued"),
+    "unserved": ("queued", "queued"),
+    "paused": ("queued", "queued"),
+    "deferred": ("to be retried", "retry"),
+    "failed": ("failed", "failed"),
+    "target-skipped": ("skipped", "skipped"),
+    "skipped": ("skipped", "skipped"),
+    "excluded": ("not for it", "unwanted"),
+    "waiting": ("waiting", "unwanted"),
+    "no-sdist": ("no source", "skipped"),
+    "quarantined": ("quarantined", "yanked"),
+}
+
+
+class Cell(Struct, frozen=True, kw_only=True):
+    """How a release stands for a target, as the grid shows it."""
+
+    word: str
+    style: str  # a class of style.css
+    note: str = ""
+    file: str = ""  # the wheel that installs there
+    log: int | None = None  # the build whose log tells more
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """A release in the grid."""
+
+    version: str
+    released: str
+    yanked: str | None
+    whole: Cell | None  # what keeps all of it from being built
+    reason: str  # the same in a sentence
+    cells: tuple[Cell | None, ...]  # None is covered by `whole`
+    said: tuple[tuple[str, str], ...]  # target and sentence, where there is something to say
+    files: tuple[PublishedFile, ...]
+
+
+class Link(Struct, frozen=True, kw_only=True):
+    """A page of releases."""
+
+    number: int
+    file: str  # its name in the project's folder
+    here: bool
+
+
+def render_project(site: Site, content: Project) -> dict[str, bytes]:
+    """Every file of a project's folder, by name; without `index.html` the last."""
+    facts = content.facts
+    parts = list(_parts(facts.releases))
+    pages = {
+        _file(number): _page(site, content, releases, number, len(parts))
+        for number, releases in enumerate(parts, start=1)
+    }
+    first = pages.pop(_file(1))
+    return {
+        "json": json_pages.project_json(site, content),
+        "feed.xml": feeds.project_feed(site, facts, content.builds),
+        **pages,
+        "index.html": first,
+    }
+
+
+def render_alias(name: str, project: str) -> bytes:
+    """The page of another name, which leads to the project's."""
+    return html.render("alias.html", root=_ROOT, name=name, project=project)
+
+
+def _parts(releases: Sequence[ReleaseFacts]) -> Iterator[Sequence[ReleaseFacts]]:
+    yield releases[:FIRST_PAGE]
+    for start in range(FIRST_PAGE, len(releases), FURTHER_PAGE):
+        yield releases[start : start + FURTHER_PAGE]
+
+
+def _file(number: int) -> str:
+    return "index.html" if number == 1 else f"releases-{number}.html"
+
+
+def _page(
+    site: Site, content: Project, releases: Sequence[ReleaseFacts], number: int, last: int
+) -> bytes:
+    facts = content.facts
+    targets = _columns(releases)
+    files = _by_version(content.files)
+    return html.render(
+        "project.html",
+        root=_ROOT,
+        site=site,
+        content=content,
+        facts=facts,
+        number=number,
+        targets=targets,
+        rows=[_row(content, release, targets, files) for release in releases],
+        links=[Link(number=n, file=_file(n), here=n == number) for n in range(1, last + 1)],
+        packages=_debian_packages(content.files),
+        newest=_newest_with_files(facts, files),
+        chart=charts.columns(downloads_chart(content.days), json="json"),
+        total_bytes=sum(file.size_bytes for file in content.files),
+    )
+
+
+def _columns(releases: Sequence[ReleaseFacts]) -> list[str]:
+    """The targets to show, in order: not those for which nothing is built and nothing is there."""
+    wanted = {
+        target.target: None
+        for release in releases
+        for target in release.targets
+        if target.target_skip is None or target.covered_by or target.last_build
+    }
+    return [t.target for t in releases[0].targets if t.target in wanted] if releases else []
+
+
+def _row(
+    content: Project,
+    release: ReleaseFacts,
+    columns: Sequence[str],
+    files: Mapping[str, list[PublishedFile]],
+) -> Row:
+    facts, own = content.facts, files.get(release.version, [])
+    whole = whole_release(facts, release)
+    targets = {target.target: target for target in release.targets}
+    standings = {
+        name: for_target(facts, release, targets[name], content.circumstances)
+        for name in columns
+        if whole is None or targets[name].covered_by
+    }
+    cells = {
+        name: _cell(content, standing, targets[name], own) for name, standing in standings.items()
+    }
+    return Row(
+        version=release.version,
+        released=f"{release.released_at:%Y-%m-%d}",
+        yanked=release.yanked,
+        whole=_whole_cell(whole) if whole else None,
+        reason=_sentence(whole) if whole else "",
+        cells=tuple(cells.get(name) for name in columns),
+        said=tuple(
+            (name, _sentence(standing))
+            for name, standing in standings.items()
+            if standing.state not in _NAMELESS
+        ),
+        files=tuple(own),
+    )
+
+
+def _whole_cell(standing: Standing) -> Cell:
+    word, style = _SHOWN[standing.state]
+    return Cell(word=word, style=style)
+
+
+def _cell(
+    content: Project, standing: Standing, target: TargetFacts, files: Sequence[PublishedFile]
+) -> Cell:
+    if target.covered_by is not None:
+        return _covered(target, files)
+    word, style = _SHOWN[standing.state]
+    log = target.last_build if standing.state in {"failed", "deferred"} else None
+    note = text.shortened(_note(content, standing, target), _LONGEST_NOTE)
+    return Cell(word=word, style=style, note=note, log=log)
+
+
+def _covered(target: TargetFacts, files: Sequence[PublishedFile]) -> Cell:
+    name = target.covered_by or ""
+    file = next((file for file in files if file.filename == name), None)
+    built_here = file is not None and file.build == target.last_build
+    if built_here:
+        return Cell(word="built", style="built", file=name, log=target.last_build)
+    note = f"by {file.tags}" if file is not None else ""
+    return Cell(word="covered", style="covered", note=note, file=name)
+
+
+def _note(content: Project, standing: Standing, target: TargetFacts) -> str:
+    """What a cell says below its word."""
+    match standing.state:
+        case "failed" | "deferred":
+            return target.last_reason or target.last_outcome or ""
+        case "building":
+            return f"since {text.moment(target.claimed_at)}" if target.claimed_at else ""
+        case "queued":
+            return f"{place(target.ahead)}{_expected(content, target)}"
+        case "unserved":
+            return f"{place(target.ahead)}, no builder serves it now"
+        case "paused":
+            return f"{place(target.ahead)}, the farm is paused"
+        case "target-skipped":
+            return target.target_skip or ""
+        case "waiting":
+            return "for an earlier target"
+        case _:
+            return ""
+
+
+def place(ahead: int) -> str:
+    """A place in the queue, not more exact than it stays true."""
+    if ahead >= 1000:
+        return "over 1,000 before it"
+    if ahead >= 100:
+        return f"about {round(ahead, -2):,} before it"
+    return f"place {ahead + 1}"
+
+
+def _expected(content: Project, target: TargetFacts) -> str:
+    rate = content.hourly.get(target.target, 0.0)
+    if not rate or target.ahead >= 1000:
+        return ""
+    when = content.written_at + timedelta(hours=(target.ahead + 1) / rate)
+    return f", expected by {when + timedelta(hours=1):%Y-%m-%d %H}:00 UTC"
+
+
+def _sentence(standing: Standing) -> str:
+    said = f"{standing.text[:1].upper()}{standing.text[1:]}."
+    return " ".join([said, *standing.notes])
+
+
+def _by_version(files: Sequence[PublishedFile]) -> dict[str, list[PublishedFile]]:
+    found: dict[str, list[PublishedFile]] = {}
+    for file in files:
+        found.setdefault(file.version, []).append(file)
+    return found
+
+
+def _newest_with_files(
+    facts: ProjectFacts, files: Mapping[str, list[PublishedFile]]
+) -> ReleaseFacts | None:
+    return next((release for release in facts.releases if release.version in files), None)
+
+
+def _debian_packages(files: Sequence[PublishedFile]) -> list[str]:
+    """What the wheels of the newest release that has any need."""
+    newest = [file for file in files if file.version == files[0].version]
+    return sorted({package for file in newest for package in file.dependencies})
+
+
+def downloads_chart(days: Sequence[DayCount]) -> charts.Chart:
+    """Downloads day by day, days without any included."""
+    found = {item.day: item.downloads for item in days}
+    every = _days(min(found), max(found)) if found else []
+    return charts.Chart(
+        key="downloads",
+        title="Downloads a day",
+        heading="Day",
+        labels=tuple(day.isoformat() for day in every),
+        series=(charts.Series(name="Downloads", values=tuple(found.get(day, 0) for day in every)),),
+    )
+
+
+def _days(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]

@@ -1,0 +1,94 @@
+"""Text as it may stand on a page, in a feed or in an address, whoever wrote it."""
+
+import unicodedata
+from datetime import UTC, date, datetime
+from urllib.parse import quote
+
+import humanize
+
+_HIDDEN = "\ufffd"
+
+
+def visible(text: str) -> str:
+    """A stranger's text in which everything is to be seen: no control or direction characters.
+
+    What is taken away leaves a mark, so that two names which differ never look the same. XML 1.0
+    can hold the rest.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if _is_seen(char) else _HIDDEN for char in text)
+
+
+def _is_seen(char: str) -> bool:
+    return char == " " or unicodedata.category(char)[0] not in "CZ"
+
+
+def shortened(text: str, length: int) -> str:
+    """The text, cut where it is longer."""
+    return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
+
+
+def path(text: str) -> str:
+    """A name as one segment of an address."""
+    return quote(text, safe="")
+
+
+def log_path(build: int) -> str:
+    """Where a build's log is asked for; it lies there packed (webroot.Webroot.log)."""
+    digits = f"{build:08d}"
+    return f"logs/{digits[:-4]}/{digits[-4:]}/{build}.txt"
+
+
+def wheel_path(sha256: str, filename: str) -> str:
+    """Where a wheel is asked for (webroot.Webroot.wheel)."""
+    return f"packages/{path(sha256[:2])}/{path(sha256)}/{path(filename)}"
+
+
+def moment(value: datetime) -> str:
+    """`2026-11-25 16:40`, in UTC."""
+    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def instant(value: datetime) -> str:
+    """`2026-11-25T16:40:05Z` (RFC 3339)."""
+    return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def day(value: date) -> str:
+    """`25 November 2026`."""
+    return f"{value.day} {value:%B %Y}"
+
+
+def count(value: float) -> str:
+    """`1,234,567`."""
+    return f"{int(value):,}"
+
+
+def size(value: float) -> str:
+    """`1.2 MB`."""
+    return humanize.naturalsize(value)
+
+
+def duration(seconds: float) -> str:
+    """`3 minutes`, in the largest two units that say something."""
+    seconds = max(seconds, 0.0)
+    for unit, length_s, smaller, smaller_s in _UNITS:
+        if seconds >= length_s:
+            whole = int(seconds // length_s)
+            rest = int(seconds % length_s // smaller_s)
+            said = _plural(whole, unit)
+            return f"{said} {_plural(rest, smaller)}" if rest and whole < 10 else said
+    return _plural(round(seconds), "second")
+
+
+_UNITS = (
+    ("year", 365 * 86400, "day", 86400),
+    ("day", 86400, "hour", 3600),
+    ("hour", 3600, "minute", 60),
+    ("minute", 60, "second", 1),
+)
+
+
+def _plural(number: int, unit: str) -> str:
+    return f"{number:,} {unit}" if number == 1 else f"{number:,} {unit}s"
