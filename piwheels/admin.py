@@ -25,6 +25,7 @@ from piwheels.protocol.messages import (
     Accepted,
     Add,
     AddReply,
+    Alias,
     Applied,
     BuilderView,
     Explain,
@@ -199,10 +200,16 @@ async def skip(
     return await _apply(config, body, as_json)
 
 
-async def rebuild(config: Config, project: str | None, *, as_json: bool) -> int:
-    """Write the pages of a project again, or all pages."""
+async def rebuild(config: Config, project: str | None, part: str, *, as_json: bool) -> int:
+    """Write pages again: a part of them, those of a project, or all."""
     name = release_name(project).project if project else None
-    return await _apply(config, Rebuild(project=name), as_json)
+    return await _apply(config, Rebuild(project=name, part=part), as_json)
+
+
+async def alias(config: Config, name: str, project: str | None, *, as_json: bool) -> int:
+    """Let a name lead to a project's page, or to none."""
+    target = release_name(project).project if project else None
+    return await _apply(config, Alias(name=name, project=target), as_json)
 
 
 async def retry(

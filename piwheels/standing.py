@@ -190,7 +190,7 @@ def _state(
         return "excluded", text, ""
     if target.claimed_by is not None and target.claimed_at is not None:
         text = (
-            f"{target.claimed_by} has been building it {_since(target.claimed_at, now)} "
+            f"it has been building on {target.claimed_by} {_since(target.claimed_at, now)} "
             f"(build {target.build_in_hand}, try {target.attempts})"
         )
         return "building", text, f"`piw log {target.build_in_hand} -f` follows"

@@ -6,6 +6,9 @@ import click
 
 from piwheels.cli.root import cli, config_option, finish, json_option, load_config, yes_option
 
+#: What `piw rebuild --part` takes.
+_PARTS = ("simple", "projects", "home", "stats", "search", "sitemaps", "failures", "static")
+
 
 @cli.command()
 @config_option
@@ -97,13 +100,38 @@ def skip(
 
 @cli.command()
 @click.argument("project", required=False)
+@click.option(
+    "--part",
+    type=click.Choice(_PARTS),
+    default="",
+    help="Only this: the index (simple), pages of projects (projects), home, stats, ...",
+)
 @config_option
 @json_option
-def rebuild(project: str | None, config_file: Path | None, as_json: bool) -> None:
+def rebuild(project: str | None, part: str, config_file: Path | None, as_json: bool) -> None:
     """Write the pages of a project again, or all pages; for wheels see `piw retry --built`."""
     from piwheels import admin
 
-    finish(admin.rebuild(load_config(config_file), project, as_json=as_json))
+    if project and part == "projects":
+        part = "project"
+    finish(admin.rebuild(load_config(config_file), project, part, as_json=as_json))
+
+
+@cli.command()
+@click.argument("name")
+@click.argument("project", required=False)
+@click.option("--remove", is_flag=True, help="Let the name lead nowhere.")
+@config_option
+@json_option
+def alias(
+    name: str, project: str | None, remove: bool, config_file: Path | None, as_json: bool
+) -> None:
+    """Let an old or other NAME lead to the page of PROJECT."""
+    from piwheels import admin
+
+    if remove == (project is not None):
+        raise click.UsageError("name a PROJECT, or --remove")
+    finish(admin.alias(load_config(config_file), name, project, as_json=as_json))
 
 
 @cli.command("import")

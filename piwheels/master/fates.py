@@ -22,6 +22,7 @@ from piwheels.protocol.messages import (
     Accepted,
     Add,
     AddTargets,
+    Alias,
     Body,
     Command,
     Happened,
@@ -62,7 +63,7 @@ def changes(body: Body) -> bool:
     """Whether a command changes something, rather than ask."""
     return isinstance(
         body,
-        Pause | Resume | OrderBuilders | Quit | Add | AddTargets | Remove | Skip | Rebuild
+        Pause | Resume | OrderBuilders | Quit | Add | AddTargets | Remove | Skip | Rebuild | Alias
         | Retry | Prioritise | Import,
     )  # fmt: skip
 

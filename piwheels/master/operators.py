@@ -1,9 +1,10 @@
 """What each operator command does: a command in, one answer out."""
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 
-from piwheels.db import catalog, jobs, pages
+from piwheels.db import catalog, jobs, pages, site
 from piwheels.db.database import Database
 from piwheels.errors import RefusedError
 from piwheels.farm.dispatch import Dispatch
@@ -16,6 +17,7 @@ from piwheels.protocol.messages import (
     Add,
     AddReply,
     AddTargets,
+    Alias,
     Applied,
     Body,
     BuildsReply,
@@ -41,6 +43,10 @@ from piwheels.simpleapi import SimpleIndex
 from piwheels.upstream.follow import add
 
 _LONGEST_PRIORITY_S = 10 * 365 * 86400.0
+
+
+#: A project's name as somebody may have spelled it (PEP 508).
+_ALIAS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 
 
 @dataclass(slots=True)
@@ -82,6 +88,8 @@ class Operators:
                 return await self._skip(body)
             case Rebuild():
                 return await self._rebuild(body)
+            case Alias():
+                return await self._alias(body)
             case Retry():
                 return await self._retry(body)
             case Prioritise():
@@ -151,8 +159,25 @@ class Operators:
         ), f"{project} {wanted_version}"
 
     async def _rebuild(self, command: Rebuild) -> Applied:
-        count = await self.db.retrying(lambda: pages.mark(self.db, None, command.project))
+        project, part = command.project, _part(command.part)
+        if project is not None and not await self.db.retrying(
+            lambda: catalog.known(self.db, [project])
+        ):
+            raise RefusedError(f"this farm has no project {project}")
+        count = await self.db.retrying(lambda: pages.mark(self.db, part, project))
         return Applied(text=f"{count} pages will be written again", count=count)
+
+    async def _alias(self, command: Alias) -> Applied:
+        name, project = command.name, command.project
+        if not _ALIAS.fullmatch(name) or name == project:
+            raise RefusedError(f"{name!r} is no other name that a project could have")
+        if project is not None and not await self.db.retrying(
+            lambda: catalog.known(self.db, [project])
+        ):
+            raise RefusedError(f"this farm has no project {project}")
+        if not await self.db.retrying(lambda: site.set_alias(self.db, name, project)):
+            raise RefusedError(f"nothing changed: {name} leads to {project or 'nothing'} already")
+        return Applied(text=f"{name} leads to {project or 'nothing'} now")
 
     async def _retry(self, command: Retry) -> Applied:
         project = command.project
@@ -206,3 +231,14 @@ def _moved(by_s: float) -> str:
     if not by_s:
         return "as they were queued"
     return f"{abs(by_s):.0f} s {'earlier' if by_s > 0 else 'later'}"
+
+
+def _part(text: str) -> pages.Part | None:
+    """The part of the site that a command names, "" for all of it."""
+    if not text:
+        return None
+    try:
+        return pages.Part(text)
+    except ValueError:
+        there = ", ".join(part for part in pages.Part)
+        raise RefusedError(f"there is no part {text!r} of the site; there are {there}") from None

@@ -35,8 +35,10 @@ from piwheels.protocol.messages import (
     ToSender,
 )
 from piwheels.simpleapi import SimpleIndex, configured_index
+from piwheels.site.content import Site
 from piwheels.site.publish import Publisher as PagePublisher
 from piwheels.site.renderer import Renderer
+from piwheels.site.showing import Showing
 from piwheels.upstream.follow import Follower, FollowOptions
 from piwheels.webroot import Webroot
 from piwheels.wheel.tags import PackagingRules
@@ -44,6 +46,8 @@ from piwheels.wheel.tags import PackagingRules
 log = logging.getLogger(__name__)
 
 _STATUS_EVERY_S = 10.0
+#: The pages of the site can wait for everything else on this machine.
+_STANDS_BACK = 10
 #: The file socket carries large messages; few of them fill the largest window.
 _FILES_HIGH_WATER = 1000
 
@@ -149,6 +153,14 @@ class _Master:
                 quarantine_after=config.master.quarantine_after,
             ),
         )
+        self._showing = Showing(
+            db=await self._connect(stack, "show"),
+            webroot=self._webroot,
+            executor=stack.enter_context(Renderer(_STANDS_BACK)),
+            site=Site(url=f"{config.webroot.url.rstrip('/')}/"),
+            served=self._served,
+            paused=lambda: self._dispatch.paused,
+        )
         self._glance = Glance(
             db=await self._connect(stack, "glance"),
             dispatch=self._dispatch,
@@ -188,6 +200,7 @@ class _Master:
             group.create_task(self._control.run())
             group.create_task(self._glance.run())
             group.create_task(self._pages.run())
+            group.create_task(self._showing.run())
             group.create_task(self._follower.run())
             group.create_task(self._report_alive())
             host.notify("READY=1")
@@ -201,6 +214,9 @@ class _Master:
             busy = sum(view.build is not None for view in builders)
             host.notify(f"WATCHDOG=1\nSTATUS={len(builders)} builders, {busy} building")
             await asyncio.sleep(every_s)
+
+    def _served(self) -> frozenset[str]:
+        return frozenset(target for view in self._dispatch.builders() for target in view.targets)
 
     async def _connect(self, stack: AsyncExitStack, duty: str) -> Database:
         database = await Database.connect(self._config.database.dsn, duty=duty)

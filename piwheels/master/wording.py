@@ -4,6 +4,7 @@ from piwheels.protocol.messages import (
     Add,
     AddReply,
     AddTargets,
+    Alias,
     Body,
     Import,
     Order,
@@ -78,8 +79,11 @@ def _asked(body: Body) -> str:  # noqa: C901 - one case a command
             return f"build {_skipped(body)} again"
         case Skip(reason=reason):
             return f"skip {_skipped(body)}: {reason}"
-        case Rebuild(project=project):
-            return f"write {f'the page of {project}' if project else 'all pages'} again"
+        case Rebuild(project=project, part=part):
+            what = f"{part} pages" if part else "pages"
+            return f"write {f'the {what} of {project}' if project else f'all {what}'} again"
+        case Alias(name=name, project=project):
+            return f"let {name} lead to {project or 'nothing'}"
         case Retry(built=built):
             what = _release(body.project, body.version, body.target)
             return f"build {what} anew" if built else f"retry {what}"

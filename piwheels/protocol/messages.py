@@ -293,8 +293,16 @@ class Skip(Message, frozen=True, kw_only=True):
 
 
 class Rebuild(Message, frozen=True, kw_only=True):
-    """Write the pages of one project again, or of all when None."""
+    """Write pages again: a part of them (db.pages.Part), those of one project, or all."""
 
+    project: str | None = None
+    part: str = ""
+
+
+class Alias(Message, frozen=True, kw_only=True):
+    """Let a name lead to a project's page, or to none when that is None."""
+
+    name: str
     project: str | None = None
 
 
@@ -382,6 +390,7 @@ Body = (
     | Remove
     | Skip
     | Rebuild
+    | Alias
     | Retry
     | Prioritise
     | ListBuilds

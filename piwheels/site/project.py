@@ -229,7 +229,9 @@ def _expected(content: Project, target: TargetFacts) -> str:
 
 
 def _sentence(standing: Standing) -> str:
-    said = f"{standing.text[:1].upper()}{standing.text[1:]}."
+    first, space, rest = standing.text.partition(" ")
+    # A name of a file keeps its spelling.
+    said = f"{first.capitalize() if first.isalpha() else first}{space}{rest}."
     return " ".join([said, *standing.notes])
 
 

@@ -1,5 +1,6 @@
 """The process that renders pages, so that a large one never delays a heartbeat of the master."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from multiprocessing import get_context
@@ -15,8 +16,10 @@ class Renderer(Executor):
     Work that was under way then ends with BrokenExecutor, and can be submitted again.
     """
 
-    def __init__(self) -> None:
-        self._pool = _pool()
+    def __init__(self, niceness: int = 0) -> None:
+        """`niceness` is how far the process stands back for others (nice(2))."""
+        self._niceness = niceness
+        self._pool = self._new_pool()
 
     def submit(
         self, work: Callable[_P, _T], /, *arguments: _P.args, **named: _P.kwargs
@@ -26,14 +29,18 @@ class Renderer(Executor):
             return self._pool.submit(work, *arguments, **named)
         except BrokenExecutor:
             self._pool.shutdown(wait=False)
-            self._pool = _pool()
+            self._pool = self._new_pool()
             return self._pool.submit(work, *arguments, **named)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the process."""
         self._pool.shutdown(wait, cancel_futures=cancel_futures)
 
-
-def _pool() -> ProcessPoolExecutor:
-    # A fork of the master would take its sockets and connections along.
-    return ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"))
+    def _new_pool(self) -> ProcessPoolExecutor:
+        # A fork of the master would take its sockets and connections along.
+        return ProcessPoolExecutor(
+            max_workers=1,
+            mp_context=get_context("spawn"),
+            initializer=os.nice,
+            initargs=(self._niceness,),
+        )
