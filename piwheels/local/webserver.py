@@ -4,6 +4,7 @@ It answers as the configurations of `piw deploy` do: JSON or HTML by Accept, the
 Accept-Encoding, an access log in the combined format.
 """
 
+import gzip
 import logging
 import re
 import signal
@@ -98,6 +99,8 @@ class _Tree:
             return self._not_found(request)
         if parts[0] == "simple":
             return self._simple(request, parts[1:])
+        if parts[0] == "logs":
+            return self._log(request, path)
         place = self._root / path
         if place.is_dir():
             if not path.endswith("/") and path:
@@ -123,12 +126,23 @@ class _Tree:
         response.headers["Vary"] = "Accept, Accept-Encoding"
         return response
 
+    def _log(self, request: Request, path: str) -> Response:
+        """Logs lie there packed, and are unpacked for those who do not accept that."""
+        if path.endswith(".txt.gz"):
+            return RedirectResponse(f"/{quote(path.removesuffix('.gz'))}", status_code=301)
+        place = self._root / path
+        packed = place.with_name(f"{place.name}.gz")
+        if "gzip" in request.headers.get("accept-encoding", "") or not packed.is_file():
+            return self._file(request, place)
+        headers = {**SECURITY_HEADERS, "Cache-Control": _PAGE_CACHE, "Vary": "Accept-Encoding"}
+        return PlainTextResponse(gzip.decompress(packed.read_bytes()), headers=headers)
+
     def _file(self, request: Request, place: Path) -> Response:
         packed = place.with_name(f"{place.name}.gz")
         gzip_accepted = "gzip" in request.headers.get("accept-encoding", "")
         chosen = packed if gzip_accepted and packed.is_file() else place
         headers = {**SECURITY_HEADERS, "Cache-Control": _cache(place.relative_to(self._root))}
-        if chosen is packed or _is_log(place):
+        if chosen is packed:
             headers["Content-Encoding"] = "gzip"
         if packed.is_file():
             headers["Vary"] = "Accept-Encoding"
@@ -153,15 +167,10 @@ class _Tree:
         return PlainTextResponse(text, status_code=404, headers=headers)
 
 
-def _is_log(place: Path) -> bool:
-    return place.name.endswith(".txt.gz")
-
-
 def _type(place: Path) -> str:
     if place.name == "json":  # a project's figures, by an address without an ending
         return _TYPES[".json"]
-    suffix = ".txt" if _is_log(place) else place.suffix
-    return _TYPES.get(suffix, "application/octet-stream")
+    return _TYPES.get(place.suffix, "application/octet-stream")
 
 
 def _cache(place: Path) -> str:

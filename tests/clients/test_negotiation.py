@@ -1,6 +1,5 @@
 """Every server of `deploy`, and our own, answers alike: types, twins, caching, refusals."""
 
-import gzip
 import hashlib
 import json
 from collections.abc import Iterator
@@ -122,13 +121,50 @@ def test_head_is_like_get_without_the_page(web: httpx.Client) -> None:
     assert (response.status_code, kind(response), response.content) == (200, JSON, b"")
 
 
-def test_a_log_is_readable_text(web: httpx.Client) -> None:
-    response = web.get("logs/0000/0001/1.txt.gz")
+LOG = "logs/0000/0001/1.txt"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [
+        ("gzip, deflate, br", "gzip"),
+        ("gzip", "gzip"),
+        ("identity", None),
+        ("", None),
+        ("br", None),
+    ],
+)
+def test_a_log_is_readable_text_whether_a_client_accepts_gzip_or_not(
+    web: httpx.Client, accepted: str, encoding: str | None
+) -> None:
+    response = web.get(LOG, headers={"Accept-Encoding": accepted})
     assert response.status_code == 200
     assert kind(response) == "text/plain"
+    assert response.headers.get("content-encoding") == encoding
     assert response.text == "a log\n"
-    assert response.headers["content-encoding"] == "gzip"
-    assert gzip.compress(b"") != response.content
+    assert "accept-encoding" in response.headers["vary"].lower()
+    for name, value in SECURITY_HEADERS.items():
+        assert response.headers[name] == value
+
+
+def test_a_client_that_says_nothing_of_encodings_gets_a_log_as_text(web: httpx.Client) -> None:
+    request = web.build_request("GET", LOG)
+    del request.headers["Accept-Encoding"]
+    response = web.send(request)
+    assert (response.status_code, response.text) == (200, "a log\n")
+    assert "content-encoding" not in response.headers
+
+
+def test_the_packed_name_of_a_log_leads_to_the_text(web: httpx.Client) -> None:
+    response = web.get(f"{LOG}.gz")
+    assert response.status_code == 301
+    assert response.headers["location"].removeprefix(str(web.base_url).rstrip("/")) == f"/{LOG}"
+
+
+@pytest.mark.parametrize("accepted", ["gzip", "identity"])
+def test_a_log_that_is_not_there_is_not_found(web: httpx.Client, accepted: str) -> None:
+    response = web.get("logs/0000/0009/9.txt", headers={"Accept-Encoding": accepted})
+    assert response.status_code == 404
 
 
 @pytest.mark.parametrize(
