@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from piwheels.protocol.messages import DownloadCount, Downloads, HostState
-from piwheels.tui.farmrows import (
+from piwheels.tui.builderrows import (
     DISK_LOW,
     DISK_SHORT,
     MEMORY_LOW,

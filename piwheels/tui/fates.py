@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-#: So many commands are remembered; the oldest that are settled go first.
+#: So many settled commands are remembered; those under way always are.
 REMEMBERED = 200
 
 
@@ -80,13 +80,8 @@ class Fates:
     def take(self, fate: Fate) -> None:
         """Remember a command, or another turn of one."""
         self._fates[fate.identity] = fate
-        if len(self._fates) > REMEMBERED:
-            self._forget()
-
-    def _forget(self) -> None:
-        settled = (identity for identity, fate in self._fates.items() if fate.settled)
-        oldest = next(settled, None)
-        if oldest is not None:
+        settled = [known.identity for known in self._fates.values() if known.settled]
+        for oldest in settled[:-REMEMBERED]:
             del self._fates[oldest]
 
     def __iter__(self) -> Iterator[Fate]:

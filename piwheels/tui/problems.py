@@ -4,11 +4,8 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from piwheels.protocol.messages import BuilderState, HostState
-from piwheels.tui.farmrows import (
-    DISK_SHORT,
-    TEMPERATURE_HIGH,
-    unserved,
-)
+from piwheels.tui.builderrows import DISK_SHORT, TEMPERATURE_HIGH
+from piwheels.tui.farmrows import unserved
 from piwheels.tui.rows import natural
 from piwheels.tui.state import Builder, FarmState
 from piwheels.tui.text import count, duration, harmless, percent, size

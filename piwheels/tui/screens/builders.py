@@ -3,24 +3,19 @@
 from typing import ClassVar
 
 from piwheels.protocol.messages import BuilderView
-from piwheels.tui import farmrows
+from piwheels.tui import builderrows
 from piwheels.tui.actions import Subject
 from piwheels.tui.rows import Row
 from piwheels.tui.screens.base import Scope
 from piwheels.tui.screens.table import TableScreen
 from piwheels.tui.text import duration, harmless
 
-_RELEASE = next(
-    place for place, column in enumerate(farmrows.BUILDER_COLUMNS) if column.key == "release"
-)
-
 
 class BuildersScreen(TableScreen):
     """A row for each builder."""
 
     place = "builders"
-    # What a builder without a build has to say stands where others tell what they build.
-    COLUMNS = farmrows.BUILDER_COLUMNS[:-1]
+    COLUMNS = builderrows.BUILDER_COLUMNS
     LEAST: ClassVar[dict[str, int]] = {"release": 10, "label": 10, "targets": 20, "board": 16}
     ROOMY: ClassVar[dict[str, int]] = {"release": 20}
     GROWS = ("label", "targets", "board")
@@ -33,7 +28,7 @@ class BuildersScreen(TableScreen):
     def all_rows(self, words: str) -> list[Row]:
         """The builders, those of one target where the screen was opened for it."""
         console = self.console
-        found = farmrows.builder_rows(
+        found = builderrows.builder_rows(
             console.farm,
             console.now,
             self.sort,
@@ -41,7 +36,6 @@ class BuildersScreen(TableScreen):
             words,
             ascii_only=console.ascii_only,
         )
-        found = [_with_note(row) for row in found]
         if not self.scope.target:
             return found
         return [row for row in found if self.scope.target in self._view(row.key).targets]
@@ -73,13 +67,6 @@ class BuildersScreen(TableScreen):
 
     def _view(self, key: str) -> BuilderView:
         return self.console.farm.builders[key].view
-
-
-def _with_note(row: Row) -> Row:
-    *cells, note = row.cells
-    if not cells[_RELEASE].text:
-        cells[_RELEASE] = note._replace(style="muted", order=None)
-    return row._replace(cells=tuple(cells))
 
 
 def _stake(view: BuilderView) -> str:
