@@ -130,6 +130,10 @@ def test_the_version_is_told(piw: Piw) -> None:
         (["add"], "name a PROJECT"),
         (["skip"], "name a PROJECT[==VERSION] or a --target"),
         (["import", "nothing.whl"], "'nothing.whl' does not exist"),
+        (["drain", "pi1", "--rolling", "0"], "0 is not in the range"),
+        (["builds", "-n", "0"], "0 is not in the range"),
+        (["events", "--before", "x"], "'x' is not a valid integer"),
+        (["prioritise"], "Missing argument 'PROJECT[==VERSION]'"),
         (["serve", "piwheels.toml"], "is a file"),
         (["deploy", "nginx", "--port", "0"], "0 is not in the range"),
         (["deploy", "systemd", "--role", "cook"], "'cook' is not one of"),
@@ -188,6 +192,25 @@ def test_nobody_who_reads_the_output_is_no_error_to_report(tmp_path: Path) -> No
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["kill"], "name builders, or say --all"),
+        (["drain", "pi1", "--all"], "name builders, or say --all"),
+        (["prioritise", "demo", "--by", "soon"], "'soon' is no duration; write 90s, 15m, 2h or 1d"),
+        (["builds", "--slower-than", "1w"], "'1w' is no duration"),
+    ],
+    ids=" ".join,
+)
+def test_orders_that_make_no_sense_are_one_line_and_exit_2(
+    piw: Piw, arguments: list[str], said: str
+) -> None:
+    done = piw(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert said in line
 
 
 # --- piw config ---

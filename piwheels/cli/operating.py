@@ -15,9 +15,9 @@ _PARTS = ("simple", "projects", "home", "stats", "search", "sitemaps", "failures
 @json_option
 def status(config_file: Path | None, as_json: bool) -> None:
     """Show builders, queues, the last hour's builds and the disk."""
-    from piwheels import admin
+    from piwheels.admin import status
 
-    finish(admin.status(load_config(config_file), as_json=as_json))
+    finish(status.status(load_config(config_file), as_json=as_json))
 
 
 @cli.command()
@@ -50,13 +50,13 @@ def add(
     as_json: bool,
 ) -> None:
     """Follow projects from now on, and build their newest releases (or those named)."""
-    from piwheels import admin
+    from piwheels.admin import projects
     from piwheels.requirements import wanted
 
     asked = wanted(requirements, files, latest=0 if every else latest)
     if not asked:
         raise click.UsageError("name a PROJECT, or a requirements file with -r")
-    finish(admin.add(load_config(config_file), asked, as_json=as_json))
+    finish(projects.add(load_config(config_file), asked, as_json=as_json))
 
 
 @cli.command()
@@ -69,9 +69,9 @@ def remove(
     release: str, skip: str | None, yes: bool, config_file: Path | None, as_json: bool
 ) -> None:
     """Remove a project or a release from the farm, with its wheels."""
-    from piwheels import admin
+    from piwheels.admin import projects
 
-    finish(admin.remove(load_config(config_file), release, skip=skip, yes=yes, as_json=as_json))
+    finish(projects.remove(load_config(config_file), release, skip=skip, yes=yes, as_json=as_json))
 
 
 @cli.command()
@@ -90,12 +90,12 @@ def skip(
     as_json: bool,
 ) -> None:
     """Build a project, a release or a target no more; its wheels stay."""
-    from piwheels import admin
+    from piwheels.admin import projects
 
     if not release and not target:
         raise click.UsageError("name a PROJECT[==VERSION] or a --target")
     config = load_config(config_file)
-    finish(admin.skip(config, release, target, None if lift else reason, as_json=as_json))
+    finish(projects.skip(config, release, target, None if lift else reason, as_json=as_json))
 
 
 @cli.command()
@@ -110,11 +110,11 @@ def skip(
 @json_option
 def rebuild(project: str | None, part: str, config_file: Path | None, as_json: bool) -> None:
     """Write the pages of a project again, or all pages; for wheels see `piw retry --built`."""
-    from piwheels import admin
+    from piwheels.admin import projects
 
     if project and part == "projects":
         part = "project"
-    finish(admin.rebuild(load_config(config_file), project, part, as_json=as_json))
+    finish(projects.rebuild(load_config(config_file), project, part, as_json=as_json))
 
 
 @cli.command()
@@ -127,11 +127,11 @@ def alias(
     name: str, project: str | None, remove: bool, config_file: Path | None, as_json: bool
 ) -> None:
     """Let an old or other NAME lead to the page of PROJECT."""
-    from piwheels import admin
+    from piwheels.admin import projects
 
     if remove == (project is not None):
         raise click.UsageError("name a PROJECT, or --remove")
-    finish(admin.alias(load_config(config_file), name, project, as_json=as_json))
+    finish(projects.alias(load_config(config_file), name, project, as_json=as_json))
 
 
 @cli.command("import")
@@ -146,9 +146,9 @@ def alias(
 @json_option
 def import_(wheels: tuple[Path, ...], config_file: Path | None, as_json: bool) -> None:
     """Publish wheels that were built elsewhere, after the same checks as a builder's."""
-    from piwheels import admin
+    from piwheels.admin import imports
 
-    finish(admin.import_wheels(load_config(config_file), wheels, as_json=as_json))
+    finish(imports.import_wheels(load_config(config_file), wheels, as_json=as_json))
 
 
 @cli.command()
@@ -161,9 +161,9 @@ def retry(
     release: str, target: str | None, built: bool, config_file: Path | None, as_json: bool
 ) -> None:
     """Try again what failed for good."""
-    from piwheels import admin
+    from piwheels.admin import projects
 
-    finish(admin.retry(load_config(config_file), release, target, built=built, as_json=as_json))
+    finish(projects.retry(load_config(config_file), release, target, built=built, as_json=as_json))
 
 
 @cli.command()
@@ -173,9 +173,9 @@ def retry(
 @json_option
 def explain(release: str, target: str | None, config_file: Path | None, as_json: bool) -> None:
     """Say why a wheel is there or not, and what happens next."""
-    from piwheels import admin
+    from piwheels.admin import projects
 
-    finish(admin.explain(load_config(config_file), release, target, as_json=as_json))
+    finish(projects.explain(load_config(config_file), release, target, as_json=as_json))
 
 
 @cli.command()
@@ -184,26 +184,52 @@ def explain(release: str, target: str | None, config_file: Path | None, as_json:
 @config_option
 def log(build: int, follow: bool, config_file: Path | None) -> None:
     """Print the log of a build."""
-    from piwheels import admin
+    from piwheels.admin import history
 
-    finish(admin.log(load_config(config_file), build, follow=follow))
-
-
-@cli.command()
-@config_option
-@json_option
-def pause(config_file: Path | None, as_json: bool) -> None:
-    """Hand out no more jobs; builds in hand go on."""
-    from piwheels import admin
-
-    finish(admin.pause(load_config(config_file), paused=True, as_json=as_json))
+    finish(history.log(load_config(config_file), build, follow=follow))
 
 
 @cli.command()
+@click.argument("project", required=False)
+@click.option("--failed", is_flag=True, help="Only those without a wheel.")
+@click.option("--slower-than", metavar="DURATION", help="Only longer ones: 90s, 15m, 2h, 1d.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many."
+)
 @config_option
 @json_option
-def resume(config_file: Path | None, as_json: bool) -> None:
-    """Hand out jobs again."""
-    from piwheels import admin
+def builds(
+    project: str | None,
+    failed: bool,
+    slower_than: str | None,
+    limit: int,
+    config_file: Path | None,
+    as_json: bool,
+) -> None:
+    """List the builds that ended last, of all or of one project."""
+    from piwheels.admin import history
 
-    finish(admin.pause(load_config(config_file), paused=False, as_json=as_json))
+    finish(
+        history.builds(
+            load_config(config_file),
+            project,
+            failed=failed,
+            slower_than=slower_than,
+            limit=limit,
+            as_json=as_json,
+        )
+    )
+
+
+@cli.command()
+@click.option(
+    "-n", "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many."
+)
+@click.option("--before", type=click.IntRange(min=1), metavar="EVENT", help="Those before that.")
+@config_option
+@json_option
+def events(limit: int, before: int | None, config_file: Path | None, as_json: bool) -> None:
+    """List who did what, with what came of it, and what the farm did of itself."""
+    from piwheels.admin import history
+
+    finish(history.events(load_config(config_file), limit=limit, before=before, as_json=as_json))

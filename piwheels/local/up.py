@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from piwheels import host
-from piwheels.admin import print_added
+from piwheels.admin.projects import print_added
 from piwheels.config import Config, load
 from piwheels.errors import ConfigError, RefusedError, first_of
 from piwheels.local.children import Child, piw

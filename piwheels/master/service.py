@@ -158,7 +158,7 @@ class _Master:
             webroot=self._webroot,
             executor=stack.enter_context(Renderer(_STANDS_BACK)),
             site=Site(url=f"{config.webroot.url.rstrip('/')}/"),
-            served=self._served,
+            served=lambda: self._dispatch.served,
             paused=lambda: self._dispatch.paused,
         )
         self._glance = Glance(
@@ -214,9 +214,6 @@ class _Master:
             busy = sum(view.build is not None for view in builders)
             host.notify(f"WATCHDOG=1\nSTATUS={len(builders)} builders, {busy} building")
             await asyncio.sleep(every_s)
-
-    def _served(self) -> frozenset[str]:
-        return frozenset(target for view in self._dispatch.builders() for target in view.targets)
 
     async def _connect(self, stack: AsyncExitStack, duty: str) -> Database:
         database = await Database.connect(self._config.database.dsn, duty=duty)

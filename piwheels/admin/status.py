@@ -1,0 +1,163 @@
+"""`piw status`: the farm at a glance. With --json it is the console without a screen."""
+
+import click
+import humanize
+import msgspec
+
+from piwheels.admin.asking import connect, plain, print_json, size, table
+from piwheels.config import Config
+from piwheels.errors import PiwheelsError
+from piwheels.protocol.messages import (
+    BuilderState,
+    BuilderView,
+    Downloads,
+    QueueView,
+    Snapshot,
+    Status,
+    StatusReply,
+    Watch,
+)
+
+_COLOURS = {
+    BuilderState.BUILDING: "green",
+    BuilderState.UPLOADING: "green",
+    BuilderState.PAUSED: "yellow",
+    BuilderState.ASLEEP: "yellow",
+    BuilderState.DRAINING: "yellow",
+    BuilderState.STUCK: "red",
+    BuilderState.SILENT: "red",
+    BuilderState.LOST: "red",
+    BuilderState.QUARANTINED: "red",
+}
+_LATE_S = 3600.0
+
+
+async def status(config: Config, *, as_json: bool) -> int:
+    """Print builders, queues, the last hour's builds and the disk."""
+    if as_json:
+        return await _print_all(config)
+    async with connect(config) as client:
+        reply = await client.ask(Status(), StatusReply)
+    _print_head(reply)
+    click.echo()
+    _print_builders(reply)
+    click.echo()
+    _print_queues(reply)
+    click.echo()
+    _print_totals(reply)
+    return 0
+
+
+async def _print_all(config: Config) -> int:
+    """All that the console shows at first: the status, and what happened last."""
+    async with connect(config) as client, client.stream(Watch()) as talk:
+        snapshot = await talk.next()
+    if not isinstance(snapshot, Snapshot):
+        raise PiwheelsError(f"the master answered with {type(snapshot).__name__}; odd")
+    status: dict[str, object] = msgspec.to_builtins(snapshot.status)
+    recent = {"recent_builds": snapshot.builds, "recent_events": snapshot.events}
+    print_json(status | msgspec.to_builtins(recent))
+    return 0
+
+
+def _print_head(reply: StatusReply) -> None:
+    up = humanize.naturaldelta(reply.uptime_s)
+    held = "  " + click.style("PAUSED: no jobs are handed out", fg="yellow") if reply.paused else ""
+    click.echo(f"piwheels {reply.version}, master up {up}{held}")
+    if reply.upstream:
+        click.echo(f"upstream: {plain(reply.upstream)}{_late(reply.upstream_lag_s)}")
+
+
+def _late(lag_s: float | None) -> str:
+    if lag_s is None or lag_s < _LATE_S:
+        return ""
+    late = f"not read to its end for {humanize.naturaldelta(lag_s)}"
+    return "  " + click.style(late, fg="red")
+
+
+def _print_builders(reply: StatusReply) -> None:
+    rows = [
+        (
+            view.label,
+            _coloured(view.state),
+            ", ".join(view.targets),
+            _doing(view),
+            f"{view.host.load:.1f}",
+            size(view.host.memory_free),
+            size(view.host.disk_free),
+            f"{view.built_last_hour}/{view.failed_last_hour}",
+        )
+        for view in reply.builders
+    ]
+    if not rows:
+        click.echo("no builders are connected")
+        return
+    table(("builder", "state", "targets", "doing", "load", "memory", "disk", "hour +/-"), rows)
+
+
+def _doing(view: BuilderView) -> str:
+    if view.build is None:
+        return plain(view.reason)
+    limit = f" of {humanize.naturaldelta(view.limit_s)}" if view.limit_s else ""
+    spent = f"{humanize.naturaldelta(view.build_s)}{limit}"
+    reason = f"; {view.reason}" if view.reason else ""
+    what = f"{view.project} {view.version_built} for {view.target}"
+    return plain(f"{what}: {view.phase}, {spent}{reason}")
+
+
+def _print_queues(reply: StatusReply) -> None:
+    rows = [
+        (
+            queue.target,
+            str(queue.pending),
+            str(queue.claimed),
+            str(queue.deferred),
+            str(queue.built_last_hour),
+            _drained(queue),
+            humanize.naturaldelta(queue.oldest_s) if queue.oldest_s is not None else "-",
+            "" if queue.served or not queue.pending else click.style("nobody serves it", fg="red"),
+        )
+        for queue in reply.queues
+    ]
+    if not rows:
+        click.echo("no targets yet: they come with the first builder")
+        return
+    table(("target", "pending", "claimed", "deferred", "hour", "empty in", "oldest", ""), rows)
+
+
+def _drained(queue: QueueView) -> str:
+    """How long the queue lasts at the rate of the last hour."""
+    if not queue.pending or not queue.built_last_hour:
+        return "-"
+    return humanize.naturaldelta(queue.pending / queue.built_last_hour * 3600.0)
+
+
+def _print_totals(reply: StatusReply) -> None:
+    ended = ", ".join(f"{count} {word}" for word, count in sorted(reply.last_hour.items()))
+    click.echo(f"last hour: {ended or 'no builds'}")
+    if reply.downloads.connected:
+        click.echo(f"downloads: {_downloaded(reply.downloads)}")
+    click.echo(
+        f"in all:    {reply.projects} projects, {reply.releases} releases, {reply.builds} builds, "
+        f"{reply.files} wheels ({size(reply.files_bytes)}), "
+        f"database {size(reply.database_bytes)}"
+    )
+    host = reply.host
+    click.echo(
+        f"disk:      {size(host.disk_free)} of {size(host.disk_total)} free; "
+        f"{reply.stale_pages} pages to write"
+    )
+
+
+def _downloaded(downloads: Downloads) -> str:
+    record = (
+        f", record {downloads.record_day:,} on {downloads.record_date}"
+        if downloads.record_day
+        else ""
+    )
+    return f"{downloads.today:,} today, {downloads.rate_per_s:.1f}/s now{record}"
+
+
+def _coloured(state: str) -> str:
+    colours = {str(name): colour for name, colour in _COLOURS.items()}
+    return click.style(state, fg=colours[state]) if state in colours else state
