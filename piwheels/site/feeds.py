@@ -54,7 +54,7 @@ def _entry(site: Site, feed: ET.Element, build: EndedBuild) -> None:
     _add(entry, "title", f"{build.project} {build.version} for {build.target}: {build.outcome}")
     _add(entry, "updated", text.instant(build.ended_at))
     ET.SubElement(entry, "link", rel="alternate", type="text/plain", href=log)
-    ET.SubElement(entry, "category", term=build.outcome)
+    ET.SubElement(entry, "category", term=text.visible(build.outcome))
     took = f"It took {text.duration(build.duration_s)}."
     said = ", ".join(build.files) or build.reason
     _add(entry, "summary", f"{said}. {took}" if said else took)
