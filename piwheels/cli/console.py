@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from piwheels.cli.root import cli, config_option, load_config
+from piwheels.errors import UsageError
 
 
 @cli.command()
@@ -35,6 +36,18 @@ from piwheels.cli.root import cli, config_option, load_config
     metavar="FILE.svg",
     help="Draw one frame into a file, and exit.",
 )
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write all that is heard into a new file, to be played later.",
+)
+@click.option(
+    "--replay",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Play a recording instead of asking a master.",
+)
 @config_option
 def tui(
     address: str | None,
@@ -45,6 +58,8 @@ def tui(
     ascii_only: bool,
     no_mouse: bool,
     snapshot: Path | None,
+    record: Path | None,
+    replay: Path | None,
     config_file: Path | None,
 ) -> None:
     """Open the operator's console: builders, queues, builds and logs, live, in this terminal.
@@ -55,7 +70,11 @@ def tui(
     from piwheels.tui.run import Options, run
 
     key = None
-    if address is None:
+    if replay is not None:
+        if address or record:
+            raise UsageError("--replay plays a file; --connect and --record want a master")
+        address = ""
+    elif address is None:
         address = load_config(config_file).master.control
     elif address.startswith("tcp://"):
         from piwheels.protocol.keys import KeyStore
@@ -72,5 +91,7 @@ def tui(
         ascii_only=ascii_only,
         mouse=not no_mouse,
         snapshot=snapshot,
+        record=record,
+        replay=replay,
     )
     sys.exit(run(options))

@@ -18,6 +18,7 @@ from piwheels.tui.actions import ACTIONS, BY_NAME, NEEDS_AT, PLACES, Action, Nee
 from piwheels.tui.bindings import bindings_of
 from piwheels.tui.fates import Fate, Fates
 from piwheels.tui.lean import LeanApp
+from piwheels.tui.playing import Playing
 from piwheels.tui.screens import make
 from piwheels.tui.screens.base import ANYTHING, FarmScreen, Scope
 from piwheels.tui.settings import Settings
@@ -53,7 +54,7 @@ class Visit:
     scope: Scope
 
 
-class Console(LeanApp[None]):
+class Console(Playing, LeanApp[None]):
     """`piw tui`."""
 
     TITLE = "piwheels"
@@ -260,7 +261,7 @@ class Console(LeanApp[None]):
         if action.screens and screen.place not in action.screens:
             return False
         if action.needs is Needs.RECORDING:
-            return False
+            return self.replay is not None
         if action.needs in NEEDS_AT and screen.place not in NEEDS_AT[action.needs]:
             return False
         if action.changes and self.source.read_only:

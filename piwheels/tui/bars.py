@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from piwheels.protocol.messages import BuilderState
 from piwheels.tui import glyphs, text
 from piwheels.tui.actions import BY_NAME, PLACES, key_texts, shown_on
+from piwheels.tui.playing import where
 from piwheels.tui.widgets.bar import Word
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def head(console: "Console") -> tuple[list[Word], list[Word]]:
 
 def _state(console: "Console") -> Iterator[Word]:
     farm, sign = console.farm, console.glyph
+    if console.replay:
+        yield Word(f"{sign('operator')} RECORDING {where(console.replay)}", "note")
     if not farm.known:
         yield Word(f"{sign('pending')} waiting for a master", "warn")
         if farm.lost_reason:

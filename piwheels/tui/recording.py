@@ -72,6 +72,7 @@ class Recorder:
         """Raises ConfigError when the file is there already, or cannot be written."""
         self.file = file
         self.problem = ""
+        self.failed: Callable[[str], None] = lambda _: None  # told of the problem
         self._now = now
         self._farm = FarmState()
         self._entries: list[Entry] = []
@@ -123,6 +124,7 @@ class Recorder:
         except OSError as error:
             self.problem = f"{self.file}: {error.strerror}; the recording ends here"
             self._abandon()
+            self.failed(self.problem)
 
     def _abandon(self) -> None:
         stream, self._stream = self._stream, None

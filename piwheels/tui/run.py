@@ -14,6 +14,8 @@ from piwheels.errors import ConfigError, PiwheelsError
 from piwheels.protocol.channels import KeyPair
 from piwheels.tui.actions import wrong_keys
 from piwheels.tui.hangup import end_with_terminal
+from piwheels.tui.recording import Recorder, Recording
+from piwheels.tui.replay import Replay
 from piwheels.tui.settings import load, save, settings_file
 from piwheels.tui.source import Source
 
@@ -69,8 +71,7 @@ async def _run(options: Options) -> int:
         settings=loaded.settings,
         keep=partial(save, file),
     )
-    if problem := loaded.problem or wrong_keys(loaded.settings.keys):
-        console.call_later(console.notify, problem, severity="warning", timeout=10, markup=False)
+    _tell_problems(console, source, loaded.problem or wrong_keys(loaded.settings.keys))
     if options.snapshot is not None:
         return await _picture(console, options.snapshot)
     # What does not fit the terminal's encoding must not end the thread that writes.
@@ -81,14 +82,32 @@ async def _run(options: Options) -> int:
 
 
 def _source(options: Options) -> Source:
+    if options.replay is not None:
+        return Replay(options.replay)
     from piwheels.tui.link import Link  # noqa: PLC0415 - a recording needs no link
 
-    return Link(
+    link = Link(
         options.address,
         key=options.key,
         server_key=options.master_key,
         read_only=options.read_only,
     )
+    if options.record is None:
+        return link
+    return Recording(link, Recorder(options.record, now=link.now))
+
+
+def _tell_problems(console: "Console", source: Source, problem: str) -> None:
+    """What is wrong with a file of ours is told in the console, where it is seen."""
+
+    def tell(line: str) -> None:
+        console.notify(line, severity="warning", timeout=10, markup=False)
+
+    if isinstance(source, Recording):
+        source.recorder.failed = tell
+    of_replay = source.problem if isinstance(source, Replay) else ""
+    for line in filter(None, (problem, of_replay)):
+        console.call_later(tell, line)
 
 
 def _look(options: Options, theme: str) -> "Look":

@@ -5,7 +5,7 @@ Cells of the console are plain text: a widget that draws them must not read mark
 
 import math
 import unicodedata
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 
 import humanize
@@ -91,6 +91,11 @@ def count(number: int) -> str:
 def percent(part: float, whole: float) -> str:
     """A share: `42%`; "-" of nothing."""
     return f"{100 * part / whole:.0f}%" if whole > 0 else "-"
+
+
+def clock_of(unix_s: float, zone: tzinfo | None = None) -> str:
+    """The time of day of UNIX seconds, in the zone of the reader."""
+    return clock(datetime.fromtimestamp(unix_s, UTC), zone)
 
 
 def clock(at: datetime, zone: tzinfo | None = None) -> str:

@@ -234,6 +234,8 @@ class World:
         machine.fixed = state
         if state in {BuilderState.STUCK, BuilderState.SILENT}:
             self._start(machine)
+        if machine.task:
+            machine.task.advance(machine.task.total_s / 2)
         if machine.task and state is BuilderState.STUCK:
             machine.task.phase, machine.task.spent_s, machine.task.phase_s = "building", 900, 880
         if state is BuilderState.LOST:
@@ -364,7 +366,9 @@ class World:
     def _work(self, machine: Machine, by_s: float) -> Iterator[Event]:
         task = machine.task
         if task is not None:
-            if machine.fixed is not BuilderState.SILENT:
+            if machine.fixed is BuilderState.STUCK:
+                task.spent_s, task.phase_s = task.spent_s + by_s, task.phase_s + by_s
+            elif machine.fixed is not BuilderState.SILENT:
                 task.advance(by_s)
             if task.spent_s >= task.total_s and machine.fixed is None:
                 machine.task, machine.rest_s = None, 1.0
