@@ -69,7 +69,7 @@ from piwheels.cli.root import cli, config_option, finish, json_option, load_conf
     metavar="URL",
     help="The Simple index to take releases from (default: the one that pip uses here).",
 )
-@click.option("--no-tui", is_flag=True, help="Print lines instead of a live display.")
+@click.option("--no-tui", is_flag=True, help="Print lines instead of opening the console.")
 @click.option(
     "--no-sandbox",
     is_flag=True,

@@ -16,6 +16,7 @@ from piwheels.config import Config, load
 from piwheels.errors import ConfigError, RefusedError, first_of
 from piwheels.local.children import Child, piw
 from piwheels.local.cluster import Cluster
+from piwheels.local.console import Console, has_terminal, wants_to_stop
 from piwheels.local.folder import FarmFolder, free_port, port_is_free
 from piwheels.local.progress import Progress, print_report
 from piwheels.model import Target, Wanted
@@ -31,7 +32,6 @@ from piwheels.protocol.messages import (
     Report,
     ReportReply,
     Skip,
-    Snapshot,
     Status,
     StatusReply,
     Watch,
@@ -227,17 +227,39 @@ class _Farm:
     # --- the work ---
 
     async def _work(self) -> int:
-        live = sys.stdout.isatty() and not self._options.no_tui
+        progress = Progress()
         async with ControlClient(self._config.master.control) as client:
             await self._ready(client)
-            with Progress(live=live) as progress:
+            if self._options.no_tui or not has_terminal():
                 watching = asyncio.create_task(self._watch(client, progress))
                 try:
                     await self._prepare(client, progress)
-                    rows = await self._until_idle(client)
+                    reply = await self._until_idle(client)
                 finally:
                     watching.cancel()
-        return self._conclude(rows)
+            else:
+                await self._prepare(client, progress)
+                reply = await self._with_console(client, progress)
+        return self._conclude(reply)
+
+    async def _with_console(self, client: ControlClient, progress: Progress) -> ReportReply:
+        """The console until it is left or the farm is idle; then lines, or the end."""
+        console = Console(self._folder.config)
+        idle = asyncio.create_task(self._until_idle(client))
+        left = asyncio.create_task(console.run())
+        try:
+            await asyncio.wait({idle, left}, return_when=asyncio.FIRST_COMPLETED)
+            if not idle.done() and await wants_to_stop():
+                return await client.ask(self._report(), ReportReply)
+            await console.stop()
+            watching = asyncio.create_task(self._watch(client, progress))
+            try:
+                return await idle
+            finally:
+                watching.cancel()
+        finally:
+            idle.cancel()
+            await console.stop()
 
     async def _ready(self, client: ControlClient) -> StatusReply:
         deadline = time.monotonic() + _READY_S
@@ -254,6 +276,7 @@ class _Farm:
         progress.say(f"index:  {self._config.webroot.url}simple/")
         progress.say(f"pip:    pip install --index-url {self._config.webroot.url}simple/ PROJECT")
         progress.say(f"status: piw status --config {self._folder.config}")
+        progress.say(f"tui:    piw tui --config {self._folder.config}")
         if not self._requests:
             return
         add = Add(wanted=tuple(self._requests))
@@ -282,15 +305,15 @@ class _Farm:
                             case Batch(events=batch):
                                 for event in batch:
                                     progress.show(event)
-                            case Snapshot() as snapshot:
-                                progress.show(snapshot)
             await asyncio.sleep(_RECONNECT_S)
+
+    def _report(self) -> Report:
+        targets = tuple(target.name for target in self._targets)
+        return Report(releases=self._releases, targets=targets)
 
     async def _until_idle(self, client: ControlClient) -> ReportReply:
         """The report when everything asked for is settled; without that option, never."""
-        report = Report(
-            releases=self._releases, targets=tuple(target.name for target in self._targets)
-        )
+        report = self._report()
         while True:
             if self._options.exit_when_idle:
                 with contextlib.suppress(NoMasterError):
@@ -304,5 +327,7 @@ class _Farm:
             print_report(reply.rows)
         # Said before, and scrolled away by now.
         print_added(AddReply(added=self._problems))
+        if not self._options.exit_when_idle:
+            return 0  # an operator left the console and stopped the farm
         missing = self._problems or not all(row.covered for row in reply.rows)
         return 1 if missing else 0

@@ -4,6 +4,7 @@ import asyncio
 import locale
 import os
 import shutil
+import signal
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -77,6 +78,7 @@ async def _run(options: Options) -> int:
     # What does not fit the terminal's encoding must not end the thread that writes.
     sys.stderr.reconfigure(errors="replace")  # type: ignore[union-attr]
     end_with_terminal(sys.stdin.fileno())
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, console.exit)
     await console.run_async(mouse=options.mouse)
     return console.return_code or 0
 
