@@ -11,6 +11,7 @@ import msgspec
 from textual import work
 from textual.binding import BindingType
 from textual.color import Color
+from textual.scrollbar import ScrollBar
 
 from piwheels.protocol.messages import Body
 from piwheels.tui import glyphs, orders
@@ -24,7 +25,7 @@ from piwheels.tui.screens.base import ANYTHING, FarmScreen, Scope
 from piwheels.tui.settings import Settings
 from piwheels.tui.source import Connected, Heard, Lost, Source, SourceEvent
 from piwheels.tui.state import FarmState
-from piwheels.tui.themes import THEMES
+from piwheels.tui.themes import THEMES, WholeCells
 
 #: Between two frames of a farm that changes all the time.
 REFRESH_S = 0.25
@@ -61,6 +62,7 @@ class Console(Playing, LeanApp[None]):
     CSS_PATH = "console.tcss"
     ENABLE_COMMAND_PALETTE = False
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-normal"), (110, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (24, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_of()]
 
     def __init__(
@@ -145,6 +147,7 @@ class Console(Playing, LeanApp[None]):
 
     def on_mount(self) -> None:
         """Dress up, and listen."""
+        ScrollBar.renderer = WholeCells
         for theme in THEMES:
             self.register_theme(theme)
         if self.look.theme in self.available_themes:

@@ -127,7 +127,7 @@ def _per_minute(counts: tuple[int, ...], ascii_only: bool) -> str:
     if not counts:
         return ""
     bars = sparkline(tuple(map(float, counts)), 60, float(max(counts)), ascii_only=ascii_only)
-    return f"{bars} {count(sum(counts))}, at most {count(max(counts))} a minute"
+    return f"{count(sum(counts))}, at most {count(max(counts))} a minute {bars}"
 
 
 def _today(downloads: Downloads, ascii_only: bool) -> Fact:

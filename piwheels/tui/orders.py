@@ -57,7 +57,7 @@ class Question:
     @property
     def title(self) -> str:
         """The question itself."""
-        return f"{self.action.label} {_many(self.action, self.subjects)}?"
+        return " ".join(filter(None, (self.action.label, _many(self.action, self.subjects)))) + "?"
 
     @property
     def stakes(self) -> tuple[str, ...]:

@@ -4,6 +4,9 @@ Every state has a glyph and a word besides, so no theme has to be told apart by 
 and orange carry the most, which all kinds of colour blindness keep apart.
 """
 
+from typing import ClassVar
+
+from textual.scrollbar import ScrollBarRender
 from textual.theme import Theme
 
 THEMES = (
@@ -47,3 +50,10 @@ THEMES = (
 
 #: For terminals of 16 colours, for links that are slow, and with NO_COLOR.
 PLAIN = "ansi-dark"
+
+
+class WholeCells(ScrollBarRender):
+    """Scrollbars without parts of cells: they need no Unicode, and change less often."""
+
+    VERTICAL_BARS: ClassVar[list[str]] = [" "] * 8
+    HORIZONTAL_BARS: ClassVar[list[str]] = [" "] * 8

@@ -31,13 +31,13 @@ def test_the_console_opens_and_leaving_it_can_stop_the_farm(up: Up, upstream: Fa
     with up("alpha") as terminal:
         terminal.until_shown("1 Builders", 60)
         terminal.until_shown("builder-1")
-        terminal.type("3")
+        terminal.press("3")
         terminal.until_shown("✓ built", 60)
-        terminal.type("q")
+        terminal.press("q")
         terminal.until_shown("Stop the farm?")
-        terminal.type("\r")
+        terminal.press("\r")
         assert terminal.end() == 0
-        assert terminal.given_back
+        assert terminal.echoes
 
 
 @pytest.mark.slow
@@ -45,12 +45,12 @@ def test_leaving_the_console_can_leave_the_farm_running(up: Up, upstream: FakeIn
     offer(upstream, "alpha", "time.sleep(6)")
     with up("alpha") as terminal:
         terminal.until_shown("alpha 1.0", 60)
-        terminal.type("q")
+        terminal.press("q")
         terminal.until_shown("Stop the farm?")
-        terminal.type("n\r")
+        terminal.press("n\r")
         terminal.until_shown("alpha 1.0 for", 60)
         terminal.until_shown(": built in", 60)
-        terminal.type("\x03")
+        terminal.press("\x03")
         assert terminal.end() == 130
 
 
@@ -63,8 +63,8 @@ def test_the_console_closes_when_all_is_built_and_the_table_follows(
         terminal.until_shown("1 Builders", 60)
         terminal.until_shown("wheel or reason", 60)
         assert terminal.end() == 0
-        assert "alpha-1.0-py3-none-any.whl" in terminal.text
-        assert terminal.given_back
+        assert "alpha-1.0-py3-none-any.whl" in "\n".join(terminal.text())
+        assert terminal.echoes
 
 
 @pytest.mark.slow
@@ -73,4 +73,4 @@ def test_lines_are_printed_where_no_console_is_wanted(up: Up, upstream: FakeInde
     with up("alpha", "--no-tui", "--exit-when-idle") as terminal:
         assert terminal.end(60) == 0
         terminal.until_shown("alpha-1.0-py3-none-any.whl")
-        assert "1 Builders" not in terminal.text
+        assert "1 Builders" not in "\n".join(terminal.text())

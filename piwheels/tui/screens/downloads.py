@@ -29,6 +29,7 @@ class DownloadsScreen(TableScreen):
         Column("share", "Share", _GAUGE_CELLS, 2),
     )
     LEAST: ClassVar[dict[str, int]] = {"of": 13, "what": 12, "count": 9}
+    ROOMY: ClassVar[dict[str, int]] = {"of": 20}
     STRETCH = "what"
     EMPTY = (
         "No access log is connected: nothing is known of downloads. "

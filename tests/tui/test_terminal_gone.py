@@ -1,0 +1,171 @@
+"""The console on a real terminal: how it begins, and every way in which it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.tui.sitting import Sitting
+
+#: Through the screens, and what is to be read there then.
+_TOUR = (
+    ("", "pi005"),
+    ("2", "Drains in"),
+    ("3", "Outcome"),
+    ("4", "Count"),
+    ("5", "disk of the tree"),
+    ("7", "Who"),
+    ("6", "No build is chosen"),
+    ("8", "No release is chosen"),
+    ("?", "Keys of explain"),
+    ("q", "No release is chosen"),
+    ("1", "pi005"),
+    ("K", "Cancel"),
+)
+PIW = (sys.executable, "-m", "piwheels", "tui")
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    """A simulated farm, in a process of its own."""
+    socket = tmp_path / "s"
+    farm = subprocess.Popen(
+        [sys.executable, "-m", "tests.simfarm", "--builders", "5", "--socket", str(socket)],
+        stdout=subprocess.DEVNULL,
+    )
+    yield f"ipc://{socket}"
+    farm.terminate()
+    farm.wait()
+
+
+def console(address: str, tmp_path: Path, *options: str, **environ: str) -> Sitting:
+    argv = [*PIW, "--connect", address, *options]
+    return Sitting(argv, XDG_CONFIG_HOME=str(tmp_path), **environ)
+
+
+def test_it_draws_the_farm_and_gives_the_terminal_back(address: str, tmp_path: Path) -> None:
+    with console(address, tmp_path) as terminal:
+        terminal.until_shown("pi005")
+        assert not terminal.echoes
+        terminal.press("q")
+        assert terminal.end() == 0
+        assert terminal.echoes
+
+
+@pytest.mark.parametrize("ignored", ["HUP", ""], ids=["SIGHUP ignored", "SIGHUP as usual"])
+def test_it_ends_within_two_seconds_of_its_terminal(
+    address: str, tmp_path: Path, ignored: str
+) -> None:
+    command = " ".join([*PIW, "--connect", address])
+    script = f"trap '' {ignored}; exec {command}" if ignored else f"exec {command}"
+    with Sitting(["sh", "-c", script], XDG_CONFIG_HOME=str(tmp_path)) as terminal:
+        terminal.until_shown("pi005")
+        terminal.hang_up()
+        began = time.monotonic()
+        code = terminal.end(10)
+        assert time.monotonic() - began < 2.0
+        assert code in {129, -signal.SIGHUP}
+
+
+def test_it_gives_the_terminal_back_when_it_is_terminated(address: str, tmp_path: Path) -> None:
+    with console(address, tmp_path) as terminal:
+        terminal.until_shown("pi005")
+        terminal.process.terminate()
+        assert terminal.end() == 0
+        assert terminal.echoes
+
+
+def test_without_a_master_it_waits_and_says_so(tmp_path: Path) -> None:
+    with console(f"ipc://{tmp_path}/nobody", tmp_path) as terminal:
+        terminal.until_shown("Waiting for a master")
+        terminal.press("q")
+        assert terminal.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--connect", "frob://x"), "is no address of a master"),
+        (("--connect", "ssh://"), "is not ssh://user@host"),
+        (("--connect", "tcp://localhost:1"), "piw key new console"),
+    ],
+)
+def test_an_address_that_cannot_be_is_one_line_and_no_screen(
+    tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    toml = tmp_path / "piwheels.toml"
+    toml.write_text('[builder]\nkeys = "keys"\n')
+    with Sitting([*PIW, *options, "--config", str(toml)], width=200) as terminal:
+        assert terminal.end() in {1, 2}
+        terminal.until_shown(said)
+        assert b"\x1b[?1049h" not in b"".join(terminal.data)
+
+
+def test_without_a_terminal_it_names_what_needs_none(address: str) -> None:
+    done = subprocess.run(
+        [*PIW, "--connect", address], stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    assert done.returncode == 1
+    assert b"--snapshot" in done.stderr
+    assert b"piw status" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("environ", "options"),
+    [
+        ({"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, ()),
+        ({}, ("--ascii",)),
+    ],
+    ids=["locale", "option"],
+)
+def test_without_unicode_nothing_but_ascii_is_sent(
+    address: str, tmp_path: Path, environ: dict[str, str], options: tuple[str, ...]
+) -> None:
+    with console(address, tmp_path, *options, **environ) as terminal:
+        for keys, words in _TOUR:
+            terminal.press(keys)
+            terminal.until_shown(words)
+        assert b"".join(terminal.data).isascii()
+
+
+def test_no_colour_is_sent_where_none_is_wanted(address: str, tmp_path: Path) -> None:
+    with console(address, tmp_path, NO_COLOR="1") as terminal:
+        terminal.until_shown("pi005")
+        terminal.press("K")
+        terminal.until_shown("Cancel")
+        colours = {
+            (char.fg, char.bg)
+            for line in terminal._screen.buffer.values()
+            for char in line.values()
+        }
+        assert colours == {("default", "default")}
+
+
+def test_a_picture_is_drawn_without_a_terminal(address: str, tmp_path: Path) -> None:
+    picture = tmp_path / "farm.svg"
+    subprocess.run(
+        [*PIW, "--connect", address, "--snapshot", str(picture)],
+        stdin=subprocess.DEVNULL,
+        check=True,
+        env={**os.environ, "COLUMNS": "100", "LINES": "30"},
+        timeout=60,
+    )
+    assert picture.read_text().startswith("<svg")
+    assert "pi005" in picture.read_text()
+
+
+def test_a_picture_that_cannot_be_written_is_one_line(address: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*PIW, "--connect", address, "--snapshot", str(tmp_path / "no" / "a.svg")],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
