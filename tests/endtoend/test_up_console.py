@@ -21,7 +21,7 @@ def up(tmp_path: Path, upstream: FakeIndex) -> Up:
     def start(*arguments: str) -> Sitting:
         place = ("--dir", str(tmp_path / "farm"), "--port", "0", "--upstream", upstream.simple)
         argv = [sys.executable, "-m", "piwheels", "up", *place, *arguments]
-        return Sitting(argv, width=100, height=30, XDG_CONFIG_HOME=str(tmp_path))
+        return Sitting(argv, width=100, height=30, environ={"XDG_CONFIG_HOME": str(tmp_path)})
 
     return start
 

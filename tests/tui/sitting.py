@@ -12,7 +12,12 @@ class Sitting(PtyTerminal):
     """A program on a terminal of its own that one waits for, and may cut off."""
 
     def __init__(
-        self, argv: Sequence[str], *, width: int = 80, height: int = 24, **environ: str
+        self,
+        argv: Sequence[str],
+        *,
+        width: int = 80,
+        height: int = 24,
+        environ: dict[str, str] | None = None,
     ) -> None:
         super().__init__(argv, width=width, height=height, environment=environ)
         self._hung_up = False

@@ -1,7 +1,7 @@
 """A source that tells what a test puts into it, and keeps what was asked of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import TypeVar
 
 from piwheels.errors import RefusedError
@@ -37,7 +37,7 @@ class StillSource:
     def lose(self, reason: str = "the connection ended") -> None:
         self.tell(Lost(reason, self.time + 5))
 
-    async def events(self) -> AsyncIterator[SourceEvent]:
+    async def events(self) -> AsyncGenerator[SourceEvent]:
         while True:
             yield await self._events.get()
 
@@ -64,5 +64,5 @@ class StillSource:
 
     async def follow_log(
         self, build: int, *, offset: int = 0, follow: bool = True
-    ) -> AsyncIterator[LogPiece]:
+    ) -> AsyncGenerator[LogPiece]:
         yield LogPiece(build=build, offset=offset, data=self.log[offset:], finished=True)

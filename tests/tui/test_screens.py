@@ -6,6 +6,7 @@ UPDATE_SNAPSHOTS=1 writes the files anew, to be looked at again.
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,7 @@ async def test_screens_look_as_they_did(size: tuple[int, int], state: str) -> No
             await stage.until_shown("LINK LOST")
         for place, keys in TOUR.items():
             await stage.press(*keys)
-            await stage.until(lambda place=place: _is_at(stage, place), f"{place} is shown")
+            await stage.until(partial(_is_at, stage, place), f"{place} is shown")
             check(f"{place}-{size[0]}x{size[1]}-{state}", stage.text)
 
 

@@ -45,7 +45,7 @@ def address(tmp_path: Path) -> Iterator[str]:
 
 def console(address: str, tmp_path: Path, *options: str, **environ: str) -> Sitting:
     argv = [*PIW, "--connect", address, *options]
-    return Sitting(argv, XDG_CONFIG_HOME=str(tmp_path), **environ)
+    return Sitting(argv, environ={"XDG_CONFIG_HOME": str(tmp_path), **environ})
 
 
 def test_it_draws_the_farm_and_gives_the_terminal_back(address: str, tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_it_ends_within_two_seconds_of_its_terminal(
 ) -> None:
     command = " ".join([*PIW, "--connect", address])
     script = f"trap '' {ignored}; exec {command}" if ignored else f"exec {command}"
-    with Sitting(["sh", "-c", script], XDG_CONFIG_HOME=str(tmp_path)) as terminal:
+    with Sitting(["sh", "-c", script]) as terminal:
         terminal.until_shown("pi005")
         terminal.hang_up()
         began = time.monotonic()
