@@ -69,11 +69,6 @@ def seconds(text: str) -> float:
     return float(f"{sign}{number}") * _UNITS[unit or "s"]
 
 
-def plain(text: str) -> str:
-    """Text from outside, without what a terminal would obey."""
-    return "".join(char if char.isprintable() else "?" for char in text)
-
-
 async def apply(config: Config, body: Body, *, as_json: bool) -> int:
     """Have a command carried out, and say what came of it."""
     async with connect(config) as client:

@@ -6,8 +6,9 @@ from datetime import datetime
 import click
 import humanize
 
-from piwheels.admin.asking import connect, plain, print_json, release_name, seconds, table
+from piwheels.admin.asking import connect, print_json, release_name, seconds, table
 from piwheels.config import Config
+from piwheels.lines import plain
 from piwheels.protocol.client import ANSWER_S
 from piwheels.protocol.messages import (
     BuildsReply,

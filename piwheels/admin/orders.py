@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import click
 import humanize
 
-from piwheels.admin.asking import apply, connect, plain, print_json
+from piwheels.admin.asking import apply, connect, print_json
 from piwheels.config import Config
 from piwheels.errors import RefusedError, UsageError
+from piwheels.lines import plain
 from piwheels.protocol.messages import (
     Applied,
     BuilderState,

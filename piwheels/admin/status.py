@@ -4,9 +4,10 @@ import click
 import humanize
 import msgspec
 
-from piwheels.admin.asking import connect, plain, print_json, size, table
+from piwheels.admin.asking import connect, print_json, size, table
 from piwheels.config import Config
 from piwheels.errors import PiwheelsError
+from piwheels.lines import plain
 from piwheels.protocol.messages import (
     BuilderState,
     BuilderView,

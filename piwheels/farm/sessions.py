@@ -37,6 +37,7 @@ from piwheels.farm.signals import (
     Take,
     Tick,
 )
+from piwheels.lines import one_line
 from piwheels.model import Job, Outcome
 from piwheels.protocol.messages import (
     Abandon,
@@ -65,6 +66,7 @@ RESEND_AFTER_S = 5.0
 #: A builder that was lost stays in view for so long.
 LOST_KEPT_S = 3600.0
 _SAMPLE_S = 10.0
+_LONGEST_REASON = 500
 
 
 @dataclass(slots=True)
@@ -219,7 +221,8 @@ class Sessions:
         if job is None or job.build != built.build:
             note = "the master has settled this build or given it to another"
             return [Reply(session.label, Done(build=built.build, note=note))]
-        again, session.ending, session.reason = session.ending, True, built.reason
+        again, session.ending = session.ending, True
+        session.reason = one_line(built.reason, _LONGEST_REASON)
         if built.outcome is Outcome.BUILT:
             instructions: list[Instruction] = [Reply(session.label, Send(build=job.build))]
             if again:
@@ -229,7 +232,9 @@ class Sessions:
         if again:
             return [Reply(session.label, Continue())]
         return [
-            Settle(session.label, job, built.outcome, built.reason, built.duration_s, built.inputs)
+            Settle(
+                session.label, job, built.outcome, session.reason, built.duration_s, built.inputs
+            )
         ]
 
     def _bye(self, session: Session, reason: str, now: float) -> list[Instruction]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from piwheels.master.wording import one_line
+from piwheels.lines import one_line
 from piwheels.protocol.channels import Peer
 from piwheels.protocol.keys import KeyStore, Role
 from piwheels.protocol.messages import Command
@@ -24,7 +24,7 @@ def asker(keys: KeyStore, peer: Peer, command: Command) -> Asker | None:
     Whoever may write to the Unix socket is an operator. Over TCP the key tells, whatever the
     command says of itself; its name stands beside the name that was claimed.
     """
-    claimed = one_line(command.operator)[:_LONGEST_NAME] or "unknown"
+    claimed = one_line(command.operator, _LONGEST_NAME) or "unknown"
     bar = "this console is read-only: it asked to look, and not to change" * command.read_only
     if not peer.key:
         return Asker(claimed, bar)

@@ -1,5 +1,6 @@
 """What a command asks for, and what came of it, each in one line of the event list."""
 
+from piwheels.lines import one_line
 from piwheels.protocol.messages import (
     Add,
     AddReply,
@@ -22,7 +23,6 @@ from piwheels.protocol.messages import (
 )
 
 APPLIED = "applied"
-_LONGEST = 300
 _ORDERS = {
     Order.SLEEP: "put to sleep",
     Order.WAKE: "wake",
@@ -50,12 +50,6 @@ def came_of(answer: ReplyBody) -> str:
             return one_line(f"{how}: {'; '.join(problems)}")
         case _:
             return APPLIED
-
-
-def one_line(text: str) -> str:
-    """What came from outside, fit for a list that terminals show."""
-    line = "".join(char if char.isprintable() else "?" for char in text[: _LONGEST + 1])
-    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
 
 
 def _asked(body: Body) -> str:  # noqa: C901 - one case a command

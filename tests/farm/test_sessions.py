@@ -80,6 +80,15 @@ def test_a_failure_is_settled_once_however_often_it_is_reported(farm: Sessions) 
     assert s.Settle not in kinds(again)
 
 
+def test_a_builders_reason_is_one_line_of_bounded_length(farm: Sessions) -> None:
+    start(farm)
+    reason = "error:\x1b[2J\nbuilt." + "x" * 1_000_000
+    (settle,) = farm.handle(s.Received("b", built(7, Outcome.FAILED, reason)), 1.0)
+    assert isinstance(settle, s.Settle)
+    assert settle.reason.startswith("error:?[2J?built.xxx")
+    assert len(settle.reason) == 500
+
+
 def test_a_settled_build_frees_the_builder_and_counts(farm: Sessions) -> None:
     start(farm)
     farm.handle(s.Received("b", built(7)), 1.0)
