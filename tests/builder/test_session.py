@@ -280,6 +280,15 @@ async def test_stop_ends_an_idle_builder_at_once(farm: Farm) -> None:
         assert await task == "bye"
 
 
+async def test_a_builder_that_was_told_to_stop_says_goodbye(farm: Farm) -> None:
+    task = asyncio.create_task(farm.session(FakeBuild()).run())
+    await farm.master.welcome()
+    await farm.master.say(m.Stop(reason="drained by ann"))
+    assert (await farm.master.expect(m.Bye)).reason == "drained by ann"
+    async with asyncio.timeout(10):
+        await task
+
+
 async def test_a_builder_says_goodbye_when_it_is_stopped(farm: Farm) -> None:
     task = asyncio.create_task(farm.session(FakeBuild()).run())
     await farm.master.welcome()

@@ -202,7 +202,7 @@ def test_log_lines_of_another_build_are_not_kept(farm: Sessions) -> None:
 
 @dataclass
 class Simulation:
-    """A queue and builders that crash, repeat themselves and lose messages, at random."""
+    """A queue, builders that crash, repeat themselves and lose messages, and orders, at random."""
 
     rng: random.Random
     farm: Sessions = field(default_factory=lambda: Sessions(lost_after_s=300.0))
@@ -214,6 +214,7 @@ class Simulation:
     settled: set[int] = field(default_factory=set)
     hands: dict[str, int] = field(default_factory=dict)  # label -> build
     last: dict[str, int] = field(default_factory=dict)
+    stopping: set[str] = field(default_factory=set)  # those that end after the build in hand
     pending: list[s.Event] = field(default_factory=list)
 
     def carry_out(self, instructions: list[s.Instruction], *, lossy: bool) -> None:
@@ -240,6 +241,18 @@ class Simulation:
             case m.Done(build=build) | m.Abandon(build=build):
                 if self.hands.get(label) == build:
                     del self.hands[label]
+                    if label in self.stopping:
+                        self.end(label)
+            case m.Stop(after_build=True) if label in self.hands:
+                self.stopping.add(label)
+            case m.Stop():
+                self.end(label)
+
+    def end(self, label: str) -> None:
+        """A builder ends, and its next process knows nothing of before."""
+        self.hands.pop(label, None)
+        self.stopping.discard(label)
+        self.pending.append(s.Received(label, m.Bye(reason="stopped")))
 
     def claim(self, label: str) -> Job | None:
         held = {self.job_of[build] for build in self.claims}
@@ -279,6 +292,8 @@ class Simulation:
         if lossy and choice < 0.05:
             self.hands.pop(label, None)
             return s.Received(label, hello())
+        if lossy and choice < 0.1:
+            return self.order(label)
         if choice < 0.15 or label not in self.farm.sessions:
             return s.Received(label, hello(busy=self.hands.get(label)))
         if choice < 0.2:
@@ -292,12 +307,23 @@ class Simulation:
             return s.Received(label, building(build))
         return s.Received(label, built(build, self.rng.choice([Outcome.BUILT, Outcome.FAILED])))
 
+    def order(self, label: str) -> s.Event:
+        order = self.rng.choice(list(m.Order))
+        labels = self.rng.choice([(label,), ("a", "b", "c")])
+        return s.Ordered(
+            order, labels, "ann", at_once=self.rng.random() < 0.5, rolling=self.rng.choice([0, 1])
+        )
+
 
 @pytest.mark.parametrize("seed", range(50))
-def test_whatever_is_lost_or_repeated_every_job_is_settled_exactly_once(seed: int) -> None:
+def test_whatever_is_lost_or_repeated_or_ordered_every_job_is_settled_exactly_once(
+    seed: int,
+) -> None:
     simulation = Simulation(random.Random(seed))
     for _ in range(400):
         simulation.step(lossy=True)
+    for event in (s.Ordered(m.Order.WAKE, ("a", "b", "c"), "ann"), s.PauseChanged(paused=False)):
+        simulation.carry_out(simulation.farm.handle(event, simulation.now), lossy=False)
     for _ in range(2000):
         simulation.step(lossy=False)
         if len(simulation.settled) == len(simulation.queue):
