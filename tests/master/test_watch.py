@@ -98,14 +98,13 @@ async def test_signs_of_life_without_news_are_not_passed_on(master: Master) -> N
 
 async def test_a_slow_database_holds_up_neither_claims_nor_signs_of_life(master: Master) -> None:
     await master.release("demo")
-    async with master.builder() as pi1, master.watch() as watcher:
-        async with master.db.transaction():
-            # Whatever counts builds waits from here on: estimates, pulses, lists.
-            await master.db.execute("LOCK TABLE builds IN ACCESS EXCLUSIVE MODE")
-            job = await pi1.take()
-            await pi1.work("building")
-            await pi1.hear(m.Continue)
-            view = await watcher.state("pi1", m.BuilderState.BUILDING)
-            assert view.build == job.build
-            await master.order(m.Order.SLEEP, "pi1", at_once=True)
-            await pi1.hear(m.Abandon)
+    async with master.builder() as pi1, master.watch() as watcher, master.db.transaction():
+        # Whatever counts builds waits from here on: estimates, pulses, lists.
+        await master.db.execute("LOCK TABLE builds IN ACCESS EXCLUSIVE MODE")
+        job = await pi1.take()
+        await pi1.work("building")
+        await pi1.hear(m.Continue)
+        view = await watcher.state("pi1", m.BuilderState.BUILDING)
+        assert view.build == job.build
+        await master.order(m.Order.SLEEP, "pi1", at_once=True)
+        await pi1.hear(m.Abandon)
