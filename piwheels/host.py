@@ -39,6 +39,8 @@ print(json.dumps({
     "executable": os.path.realpath(sys.executable),
     "prefix": sys.prefix,
     "base_prefix": sys.base_prefix,
+    "compiler": sysconfig.get_config_var("CC") or "cc",
+    "headers": os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")),
 }))
 """
 
@@ -69,6 +71,8 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
     arch: str  # machine part of PEP 425 platform tags: "aarch64", "armv7l"
     os: str  # code name of the distribution: "trixie"
     glibc: str  # "2.41"; "" with another C library
+    compiler: str  # the C compiler that it builds extensions with: "x86_64-linux-gnu-gcc"
+    headers: bool  # whether its C headers are installed
 
 
 class _Probed(msgspec.Struct):
@@ -81,6 +85,8 @@ class _Probed(msgspec.Struct):
     executable: str
     prefix: str
     base_prefix: str
+    compiler: str
+    headers: bool
 
 
 # --- its state ---
@@ -188,6 +194,28 @@ def interpreter(path: str | Path) -> Interpreter:
         arch=_arch(probed),
         os=os_code_name(),
         glibc=probed.libc.removeprefix("glibc ") if probed.libc.startswith("glibc ") else "",
+        compiler=(probed.compiler.split() or ["cc"])[0],
+        headers=probed.headers,
+    )
+
+
+def missing_toolchain(found: Interpreter, path: str) -> str:
+    """What an interpreter lacks to build C extensions, in one line with the way out, or "".
+
+    Args:
+        found: the interpreter.
+        path: the $PATH on which its compiler is looked for.
+    """
+    compiler = shutil.which(found.compiler, path=path) or shutil.which("cc", path=path)
+    lacking = [] if compiler else ["no C compiler"]
+    if not found.headers:
+        lacking.append(f"no C headers of {found.executable}")
+    if not lacking:
+        return ""
+    return (
+        f"this machine has {' and '.join(lacking)}: C extensions fail, or are left out where a "
+        "project can do without; `apt install build-essential python3-dev` brings both for "
+        "Debian's own Python"
     )
 
 

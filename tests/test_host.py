@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from piwheels import host
@@ -24,6 +25,8 @@ PROBED = {
     "executable": "/usr/bin/python3.13",
     "prefix": "/usr",
     "base_prefix": "/usr",
+    "compiler": "gcc -pthread",
+    "headers": True,
 }
 
 
@@ -258,6 +261,18 @@ def test_an_interpreter_that_hangs_is_given_up(
     path = script(tmp_path / "python", "exec sleep 60")
     with pytest.raises(ConfigError, match="did not answer"):
         host.interpreter(path)
+
+
+def test_a_missing_compiler_and_missing_headers_are_named_with_the_way_out(tmp_path: Path) -> None:
+    found = host.interpreter(sys.executable)
+    whole = msgspec.structs.replace(found, headers=True)
+    script(tmp_path / "cc", "")
+    assert host.missing_toolchain(whole, str(tmp_path)) == ""
+    assert "this machine has no C compiler:" in host.missing_toolchain(whole, "/nowhere")
+    bare = msgspec.structs.replace(found, headers=False)
+    said = host.missing_toolchain(bare, "/nowhere")
+    assert f"no C compiler and no C headers of {found.executable}" in said
+    assert "apt install build-essential python3-dev" in said
 
 
 def test_an_unknown_abi_is_named(tmp_path: Path) -> None:

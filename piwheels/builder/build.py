@@ -26,7 +26,7 @@ from piwheels.builder.processes import Ended, Limits, Stop
 from piwheels.builder.proxy import IndexProxy
 from piwheels.builder.sandbox import Errand, Sandbox
 from piwheels.errors import PiwheelsError, RefusedError, TransientError
-from piwheels.host import Interpreter
+from piwheels.host import Interpreter, missing_toolchain
 from piwheels.model import Job, Outcome, Struct
 from piwheels.simpleapi import DigestError, SimpleIndex
 
@@ -36,7 +36,8 @@ OnPhase = Callable[[str], None]
 _TAIL_BYTES = 256 * 1024
 _FETCH_DELAYS_S = (1.0, 4.0, 15.0)
 _ZIP_EPOCH = 315532800  # 1980-01-01: a zip, and so a wheel, knows no earlier time
-_PATH = "/usr/local/bin:/usr/bin:/bin"
+#: Where a build looks for programs.
+BUILD_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +188,8 @@ class _Work:
             self.log.on_log(f"{self.options.sandbox.notice}\n".encode())
         self.log.say(f"{job.project} {job.version} for {job.target}")
         self.log.say(f"{job.sdist.filename} sha256 {job.sdist.sha256}")
+        if lacking := missing_toolchain(self.interpreter, BUILD_PATH):
+            self.log.say(lacking)
         if not os.access(self.interpreter.executable, os.X_OK):
             raise _OverError(
                 Outcome.BUILDER_FAILED,
@@ -262,7 +265,7 @@ class _Work:
     def _environment(self) -> dict[str, str]:
         """All that a build knows of the outside; nothing of this machine's pip configuration."""
         return {
-            "PATH": _PATH,
+            "PATH": BUILD_PATH,
             "HOME": self._inside("home"),
             "TMPDIR": self._inside("tmp"),
             "USER": "build",

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from piwheels import host
-from piwheels.builder.build import BuildOptions, build
+from piwheels.builder.build import BUILD_PATH, BuildOptions, build
 from piwheels.builder.cache import FileCache
 from piwheels.builder.debian import needed_packages
 from piwheels.builder.outbox import Outbox
@@ -28,7 +28,7 @@ from piwheels.protocol.keys import MASTER, KeyStore
 from piwheels.protocol.messages import PROTOCOL, Built, FileOffer, Hello, HostState
 from piwheels.simpleapi import SimpleIndex, configured_index
 from piwheels.wheel.file import inspect
-from piwheels.wheel.tags import target as make_target
+from piwheels.wheel.tags import target_of
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +100,10 @@ async def _open(config: BuilderSection, index: SimpleIndex, farm: SimpleIndex | 
         ConfigError: an interpreter, the sandbox or the work folder cannot be used.
     """
     interpreters = [host.interpreter(path) for path in config.python or (sys.executable,)]
+    served = {target_of(item): item for item in interpreters}
+    for item in served.values():
+        if lacking := host.missing_toolchain(item, BUILD_PATH):
+            log.warning("%s", lacking)
     try:
         config.work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -123,8 +127,8 @@ async def _open(config: BuilderSection, index: SimpleIndex, farm: SimpleIndex | 
     )
     return Workshop(
         options=options,
-        interpreters={_target(item).name: item for item in interpreters},
-        targets=tuple({_target(item).name: _target(item) for item in interpreters}.values()),
+        interpreters={target.name: item for target, item in served.items()},
+        targets=tuple(served),
         work=config.work,
         sandboxed=config.sandbox,
     )
@@ -138,17 +142,6 @@ def _limits(config: BuilderSection) -> Limits:
         file_bytes=config.file_mb * _MB,
         disk_reserve_bytes=config.disk_reserve_mb * _MB,
         processes=config.processes,
-    )
-
-
-def _target(interpreter: host.Interpreter) -> Target:
-    return make_target(
-        python_full=interpreter.version,
-        implementation=interpreter.implementation,
-        abi=interpreter.abi,
-        arch=interpreter.arch,
-        os=interpreter.os,
-        glibc=interpreter.glibc,
     )
 
 

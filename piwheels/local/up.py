@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import dataclasses
+import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +39,7 @@ from piwheels.protocol.messages import (
 )
 from piwheels.requirements import wanted
 from piwheels.simpleapi import check_address
-from piwheels.wheel.tags import target as make_target
+from piwheels.wheel.tags import target_of
 
 _READY_S = 60.0
 _READY_EVERY_S = 0.05
@@ -74,7 +75,7 @@ async def up(options: Options) -> int:
     requests = wanted(
         options.projects, options.files, latest=0 if options.every else options.latest or 1
     )
-    targets = _targets(options.pythons)
+    interpreters = _interpreters(options.pythons)
     if options.upstream is not None:
         check_address(options.upstream)
     options = dataclasses.replace(options, port=options.port or free_port())
@@ -89,25 +90,13 @@ async def up(options: Options) -> int:
                 config,
                 cluster=cluster,
                 requests=requests,
-                targets=targets,
+                interpreters=interpreters,
             ).run()
 
 
-def _targets(pythons: Sequence[str]) -> list[Target]:
-    interpreters = [host.interpreter(path) for path in pythons or (sys.executable,)]
-    found = {item.name: item for item in map(_target, interpreters)}
-    return list(found.values())
-
-
-def _target(interpreter: host.Interpreter) -> Target:
-    return make_target(
-        python_full=interpreter.version,
-        implementation=interpreter.implementation,
-        abi=interpreter.abi,
-        arch=interpreter.arch,
-        os=interpreter.os,
-        glibc=interpreter.glibc,
-    )
+def _interpreters(pythons: Sequence[str]) -> dict[Target, host.Interpreter]:
+    found = [host.interpreter(path) for path in pythons or (sys.executable,)]
+    return {target_of(item): item for item in found}
 
 
 def _check_port(options: Options) -> None:
@@ -147,14 +136,15 @@ class _Farm:
         *,
         cluster: Cluster,
         requests: Sequence[Wanted],
-        targets: Sequence[Target],
+        interpreters: Mapping[Target, host.Interpreter],
     ) -> None:
         self._options = options
         self._folder = folder
         self._config = config
         self._cluster = cluster
         self._requests = requests
-        self._targets = targets
+        self._interpreters = interpreters
+        self._targets = tuple(interpreters)
         self._keys = KeyStore(folder.keys)
         self._releases: tuple[tuple[str, str], ...] = ()
         self._problems: tuple[Added, ...] = ()
@@ -272,11 +262,18 @@ class _Farm:
             await asyncio.sleep(_READY_EVERY_S)
 
     async def _prepare(self, client: ControlClient, progress: Progress) -> None:
-        await self._choose_targets(client)
+        status = await self._choose_targets(client)
         progress.say(f"index:  {self._config.webroot.url}simple/")
         progress.say(f"pip:    pip install --index-url {self._config.webroot.url}simple/ PROJECT")
         progress.say(f"status: piw status --config {self._folder.config}")
         progress.say(f"tui:    piw tui --config {self._folder.config}")
+        path = os.environ.get("PATH", os.defpath)
+        for interpreter in self._interpreters.values():
+            if lacking := host.missing_toolchain(interpreter, path):
+                progress.say(f"note:   {lacking}", "yellow")
+        if status.paused:
+            resume = f"piw resume --config {self._folder.config}"
+            progress.say(f"note:   the farm is paused; `{resume}` goes on", "yellow")
         if not self._requests:
             return
         add = Add(wanted=tuple(self._requests))
@@ -287,7 +284,7 @@ class _Farm:
             (added.project, version) for added in reply.added for version in added.versions
         )
 
-    async def _choose_targets(self, client: ControlClient) -> None:
+    async def _choose_targets(self, client: ControlClient) -> StatusReply:
         await client.ask(AddTargets(targets=tuple(self._targets)), Applied)
         ours = {target.name for target in self._targets}
         status = await client.ask(Status(), StatusReply)
@@ -295,6 +292,7 @@ class _Farm:
             if queue.target not in ours and not queue.served:
                 reason = "no builder of this farm serves it now"
                 await client.ask(Skip(target=queue.target, reason=reason), Applied)
+        return status
 
     async def _watch(self, client: ControlClient, progress: Progress) -> None:
         while True:

@@ -7,6 +7,7 @@ questions are few and come again and again, hence the caches.
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Protocol
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import (
@@ -77,6 +78,50 @@ def kind_of(filename: str, glibc: str = "") -> Kind:
         raise RefusedError(str(error)) from error
     tags = filename.removesuffix(".whl").rsplit("-", 3)[1:]
     return Kind(tags="-".join(tags), glibc=glibc)
+
+
+class Interpreter(Protocol):
+    """What has to be known of an interpreter (`host.Interpreter` is one)."""
+
+    @property
+    def version(self) -> str:
+        """Its full version: `3.13.0`."""
+
+    @property
+    def implementation(self) -> str:
+        """PEP 425 abbreviation: `cp`."""
+
+    @property
+    def abi(self) -> str:
+        """PEP 425 ABI tag: `cp313`."""
+
+    @property
+    def arch(self) -> str:
+        """Machine part of PEP 425 platform tags: `aarch64`."""
+
+    @property
+    def os(self) -> str:
+        """Code name of the distribution: `trixie`."""
+
+    @property
+    def glibc(self) -> str:
+        """`2.41`, or "" with another C library."""
+
+
+def target_of(interpreter: Interpreter) -> Target:
+    """The target that an interpreter builds for.
+
+    Raises:
+        RefusedError: it says something of itself that no interpreter says.
+    """
+    return target(
+        python_full=interpreter.version,
+        implementation=interpreter.implementation,
+        abi=interpreter.abi,
+        arch=interpreter.arch,
+        os=interpreter.os,
+        glibc=interpreter.glibc,
+    )
 
 
 def target(

@@ -59,6 +59,30 @@ def test_the_table_and_the_exit_code_say_what_came_out(farm: Farm, upstream: Fak
     assert "Traceback" not in farm.output
 
 
+def test_what_is_skipped_is_settled_and_no_wheel(farm: Farm, upstream: FakeIndex) -> None:
+    for name in ("kept", "out", "half"):
+        offer(upstream, name)
+    farm.start()
+    farm.ready()
+    farm.piw("pause")
+    farm.piw("add", "kept", "out", "half")
+    farm.piw("skip", "out", "--reason", "it asked to be left out")
+    farm.piw("skip", "half==1.0", "--reason", "this one is known to hang")
+    counted = json.loads(farm.piw("status", "--json").stdout)
+    assert (counted["projects"], counted["releases"]) == (3, 3)
+    farm.stop()
+    farm.start()
+    until(lambda: "the farm is paused" in farm.output, "a farm that was paused says so")
+    farm.piw("resume")
+    farm.stop()
+    assert farm.run("kept", "out", "half", "--exit-when-idle") == 1
+    rows = {line.split()[0]: line for line in farm.output.splitlines() if " 1.0 " in line}
+    assert "built" in rows["kept"]
+    assert "skipped" in rows["out"]
+    assert "it asked to be left out" in rows["out"]
+    assert "this one is known to hang" in rows["half"]
+
+
 def test_a_second_run_goes_on_and_builds_nothing_twice(farm: Farm, upstream: FakeIndex) -> None:
     offer(upstream, "alpha")
     assert farm.run("alpha", "--exit-when-idle") == 0
