@@ -1,5 +1,6 @@
 """What operators ask about single projects: why, and how far."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -7,7 +8,7 @@ from piwheels.db import pages, views
 from piwheels.db.database import Database
 from piwheels.farm.dispatch import Dispatch
 from piwheels.farm.explain import explanations
-from piwheels.model import ReleaseFacts, TargetFacts
+from piwheels.model import ProjectFacts, ReleaseFacts, TargetFacts
 from piwheels.protocol.messages import (
     Explain,
     ExplainReply,
@@ -15,6 +16,7 @@ from piwheels.protocol.messages import (
     ReportReply,
     ReportRow,
 )
+from piwheels.standing import whole_release
 
 
 @dataclass(slots=True)
@@ -45,21 +47,43 @@ class Questions:
 
     async def report(self, question: Report) -> ReportReply:
         """How far releases are, for each of some targets."""
+        asked: dict[str, list[str]] = {}
+        for project, version in question.releases:
+            asked.setdefault(project, []).append(version)
         rows: list[ReportRow] = []
-        for project, wanted_version in question.releases:
+        for project, versions in asked.items():
             facts = await self.db.retrying(
-                lambda: views.project_facts(self.db, project, [wanted_version], question.targets)  # noqa: B023
+                lambda: views.project_facts(self.db, project, versions, question.targets)  # noqa: B023
             )
-            for release in facts.releases if facts else ():
-                rows += [_report_row(project, release, target) for target in release.targets]
+            rows += _report_rows(project, versions, facts)
         stale = await self.db.retrying(lambda: pages.stale_count(self.db))
         return ReportReply(rows=tuple(rows), stale_pages=stale)
 
 
-def _report_row(project: str, release: ReleaseFacts, target: TargetFacts) -> ReportRow:
-    outcome, detail, settled = _outcome(release, target)
+def _report_rows(
+    project: str, versions: Sequence[str], facts: ProjectFacts | None
+) -> Iterator[ReportRow]:
+    there = facts.releases if facts else ()
+    if facts is not None:
+        for release in there:
+            for target in release.targets:
+                yield _report_row(facts, release, target)
+    for version in sorted(set(versions) - {release.version for release in there}):
+        yield ReportRow(
+            project=project,
+            version=version,
+            target="-",
+            settled=True,
+            covered=False,
+            outcome="removed",
+            detail="the farm has no such release any more",
+        )
+
+
+def _report_row(facts: ProjectFacts, release: ReleaseFacts, target: TargetFacts) -> ReportRow:
+    outcome, detail, settled = _outcome(facts, release, target)
     return ReportRow(
-        project=project,
+        project=facts.project,
         version=release.version,
         target=target.target,
         settled=settled,
@@ -71,7 +95,9 @@ def _report_row(project: str, release: ReleaseFacts, target: TargetFacts) -> Rep
     )
 
 
-def _outcome(release: ReleaseFacts, target: TargetFacts) -> tuple[str, str, bool]:
+def _outcome(
+    facts: ProjectFacts, release: ReleaseFacts, target: TargetFacts
+) -> tuple[str, str, bool]:
     """A word, the wheel or the reason, and whether nothing more will happen by itself."""
     if target.covered_by is not None:
         own = target.last_outcome == "built"
@@ -80,6 +106,8 @@ def _outcome(release: ReleaseFacts, target: TargetFacts) -> tuple[str, str, bool
         return "excluded", f"Requires-Python is {release.requires_python}", True
     if target.last_final:
         return target.last_outcome or "failed", target.last_reason or "", True
-    if release.skip is not None or target.target_skip is not None:
-        return "skipped", release.skip or target.target_skip or "", True
+    if whole := whole_release(facts, release):
+        return whole.state, whole.text, True
+    if target.target_skip is not None:
+        return "skipped", target.target_skip, True
     return "open", target.last_reason or "", False
