@@ -253,14 +253,15 @@ async def _size(db: Database, part: Part) -> int:
     return int(await db.value("SELECT count(*) FROM projects"))
 
 
-async def stale_count(db: Database) -> int:
-    """How many pages have to be written; those noted twice just now count twice."""
+async def stale_count(db: Database, parts: Sequence[Part] = tuple(Part)) -> int:
+    """How many pages of these parts have to be written; noted twice just now counts twice."""
     return int(
         await db.value(
             """
-            SELECT (SELECT count(*) FROM stale_pages WHERE stale)
-                 + (SELECT count(*) FROM page_changes)
-            """
+            SELECT (SELECT count(*) FROM stale_pages WHERE stale AND part = ANY (%(parts)s))
+                 + (SELECT count(*) FROM page_changes WHERE part = ANY (%(parts)s))
+            """,
+            {"parts": list(parts)},
         )
     )
 

@@ -593,7 +593,7 @@ class ReportReply(Message, frozen=True, kw_only=True):
     """The answer to Report."""
 
     rows: tuple[ReportRow, ...]
-    stale_pages: int  # pages that are still to be written
+    stale_pages: int  # pages of the index that are still to be written
 
 
 class LogPiece(Message, frozen=True, kw_only=True):
