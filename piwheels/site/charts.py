@@ -7,7 +7,6 @@ text keeps its size from 320 px to any width. Names in a chart may be a stranger
 """
 
 import math
-import unicodedata
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from html import escape
@@ -18,6 +17,7 @@ import msgspec
 from markupsafe import Markup
 
 from piwheels.model import Struct
+from piwheels.site.text import visible
 
 Value = int | float | None  # None is a gap: nothing is known
 
@@ -413,9 +413,5 @@ def _shortened(text: str, length: int = _LABEL_LENGTH) -> str:
 
 
 def _text(text: str) -> str:
-    """A stranger's text, escaped; what is not to be seen becomes a mark that is."""
-    shown = "".join(
-        char if char == " " or unicodedata.category(char)[0] not in "CZ" else "\ufffd"
-        for char in text
-    )
-    return escape(shown)
+    """A stranger's text, to be seen and escaped."""
+    return escape(visible(text))

@@ -21,8 +21,10 @@ _FAULTS = {
     "a handler": ("main.innerHTML += '<p onclick=\"x\">'", "a handler stands in the page"),
     "a wide word": ("main.innerHTML += '<pre>' + 'x'.repeat(999)", "px too wide"),
     "a small target": (
-        "main.innerHTML += '<nav aria-label=n><a href=#>x</a>'; "
-        "document.querySelector('nav[aria-label=n] a').replaceChildren('.')",
+        (
+            "main.innerHTML += '<details><summary>.</summary></details>'; "
+            "document.querySelector('summary').style.setProperty('width', '9px')"
+        ),
         "a target is",
     ),
 }
