@@ -96,6 +96,7 @@ def breakdown(chart: Chart, *, json: str = "") -> Markup:
     """A bar for each label, one below the other, of the first series; see `columns`."""
     values = chart.series[0].values if chart.series else ()
     top = max((_height(value) for value in values), default=0) or 1
+    top = 100.0 if chart.unit is Unit.PERCENT and top <= 100 else top
     rows = "".join(
         _bar(label, value, at, top, chart.unit)
         for at, (label, value) in enumerate(zip(chart.labels, values, strict=True))
@@ -146,16 +147,22 @@ def _figure(
     if empty:
         height, numbers = 64, ""
         picture = '<text class="empty" x="50%" y="36" text-anchor="middle">No data yet</text>'
-    link = f'<p><a href="{escape(json)}">The figures as JSON</a></p>\n' if json else ""
     return Markup(  # noqa: S704 - made of escaped parts
         f'<figure class="chart">\n<figcaption>{_text(chart.title)}</figcaption>\n{_legend(chart)}'
         f'<div class="picture">{numbers}<svg role="img" width="100%" height="{height}" '
         f'aria-labelledby="{key}-title {key}-desc">'
         f'<title id="{key}-title">{_text(chart.title)}</title>'
         f'<desc id="{key}-desc">{_description(chart)}{note}</desc>\n{picture}</svg></div>\n'
-        f'<details class="fold"><summary>Table<span class="hidden-text">: '
-        f"{_text(chart.title)}</span></summary>\n{_table(chart)}{link}</details>\n</figure>\n"
+        f"{'' if empty else _figures(chart, json)}</figure>\n"
     )
+
+
+def _figures(chart: Chart, json: str) -> str:
+    """What the picture shows, in numbers."""
+    title = _text(chart.title)
+    link = f'<p><a href="{escape(json)}">The figures as JSON</a></p>\n' if json else ""
+    summary = f'<summary>Table<span class="hidden-text">: {title}</span></summary>'
+    return f'<details class="fold">{summary}\n{_table(chart)}{link}</details>\n'
 
 
 def _description(chart: Chart) -> str:

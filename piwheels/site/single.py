@@ -114,7 +114,7 @@ def _described(schema: dict[str, Any], first: str) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "what": found[name].get("description", ""),
+            "what": found[name].get("description", "").replace("`", ""),
             "fields": [
                 (field, _type(described)) for field, described in found[name]["properties"].items()
             ],

@@ -20,9 +20,14 @@ from playwright.async_api import (
     async_playwright,
 )
 
+from piwheels.simpleapi import IndexFile
+from tests.browser.farm import farm_tree
 from tests.browser.making import searchable
+from tests.builder.conftest import tools
 from tests.clients.servers import serving
 from tests.needs import program
+
+__all__ = ["tools"]
 
 #: Nothing but what a test asks for is fetched.
 _QUIET = (
@@ -115,4 +120,19 @@ def many_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def many(browser: Browser, many_tree: Path) -> AsyncIterator[Visitors]:
     """Visitors of the site with many projects."""
     for address in served(many_tree):
+        yield Visitors(browser, address)
+
+
+@pytest.fixture(scope="session")
+def farmed_tree(
+    tmp_path_factory: pytest.TempPathFactory, tools: list[tuple[IndexFile, bytes]]
+) -> Path:
+    """What a real farm wrote."""
+    return farm_tree(tmp_path_factory.mktemp("farmed"), tools)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def farmed(browser: Browser, farmed_tree: Path) -> AsyncIterator[Visitors]:
+    """Visitors of the site of a real farm."""
+    for address in served(farmed_tree):
         yield Visitors(browser, address)

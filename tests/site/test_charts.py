@@ -70,6 +70,11 @@ def test_bars_are_as_long_as_their_share_of_the_largest() -> None:
     assert widths == ["50.00%", "100.00%", "25.00%"]
 
 
+def test_shares_are_of_the_whole() -> None:
+    widths = [rect.get("width") for rect in rects(breakdown(chart((50, 20.5), unit=Unit.PERCENT)))]
+    assert widths == ["50.00%", "20.50%"]
+
+
 def test_a_line_breaks_where_nothing_is_known() -> None:
     path = next(parsed(lines(chart((1, 2, None, 4, 5)))).iter("path")).get("d", "")
     assert path.count("M") == 2
@@ -154,6 +159,7 @@ def test_nothing_known_is_said(
 ) -> None:
     figure = parsed(picture(chart(*rows)))
     assert "No data yet" in "".join(figure.itertext())
+    assert figure.find(".//table") is None
 
 
 # --- any size, any text ---

@@ -1,0 +1,56 @@
+"""A tree that a real farm wrote: releases built, failed and yanked, with hostile words in them."""
+
+from pathlib import Path
+
+import httpx
+
+from piwheels.simpleapi import IndexFile
+from tests.endtoend.conftest import Farm, offer, until
+from tests.fakeindex import fake_index
+
+#: What a project may say where it gets a word in.
+HOSTILE = "<script>alert(1)</script> \u202egnp.exe javascript:alert(2) "
+HUGE = "x" * 120
+YANKED = "<img src=x onerror=alert(3)> & it is broken"
+
+
+def farm_tree(folder: Path, tools: list[tuple[IndexFile, bytes]]) -> Path:
+    """Run a farm until all that it was asked for is on its pages; gives its tree."""
+    with fake_index() as upstream:
+        for file, content in tools:
+            name = file.filename.partition("-")[0]
+            upstream.add(name, file.filename, content, **{"requires-python": file.requires_python})
+        for version in ("1.0", "2.0"):
+            offer(upstream, "alpha", version=version)
+        upstream.projects["alpha"][0]["yanked"] = YANKED
+        offer(upstream, "native", tag="cpXY-cpXY-linux_x86_64")
+        offer(upstream, HUGE)
+        offer(upstream, "broken", f"raise SystemExit({'error: ' + HOSTILE + 'y' * 900!r})")
+        farm = Farm(folder / "farm", upstream.simple)
+        try:
+            farm.start("alpha==1.0", "alpha", "native", HUGE, "broken")
+            _until_shown(farm, farm.index())
+        finally:
+            farm.stop()
+    return farm.folder / "www"
+
+
+def _until_shown(farm: Farm, index: str) -> None:
+    www = farm.folder / "www"
+    until(lambda: len(farm.pages()) == 3, "every wheel is on its index page", 120)
+    page = httpx.get(f"{index}alpha/", headers={"Accept": "application/vnd.pypi.simple.v1+json"})
+    for file in page.json()["files"]:
+        httpx.get(f"{index}alpha/{file['url']}").raise_for_status()
+    for name in ("alpha", "native", HUGE, "broken"):
+        path = www / "project" / name / "index.html"
+        outcome = "failed" if name == "broken" else "whl"
+        until(lambda: outcome in _read(path), f"{name} is on its page", 120)  # noqa: B023
+    for part in ("search", "home", "stats"):
+        farm.piw("rebuild", "--part", part)
+    until(lambda: '"broken"' in _read(www / "packages.json"), "every project can be found")
+    until(lambda: "broken" in _read(www / "index.html"), "the home page shows what ended")
+    until(lambda: "cp3" in _read(www / "stats.html"), "the figures are of these builds")
+
+
+def _read(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
