@@ -94,7 +94,7 @@ class BuilderSession:
     _phase_since: float = 0.0
     _log_sent: int = 0
     _last_build: int = 0
-    _stopping: bool = False
+    _stopping: str = ""  # why it ends after the build in hand
     _welcomed: bool = False
     _building: asyncio.Task[None] | None = None
     _sending: asyncio.Task[None] | None = None
@@ -186,7 +186,7 @@ class BuilderSession:
             case Done(build=build):
                 await self._done(build)
             case Stop(reason=reason, after_build=after):
-                self._stopping = True
+                self._stopping = reason or "told to stop"
                 if self._job is None or not after:
                     return reason
             case Refused(reason=reason, fatal=True):
@@ -195,7 +195,7 @@ class BuilderSession:
                 raise NotConnectedError(f"{self.endpoints.builders}: {reason}")
             case Wait() | Continue():
                 pass
-        return "drained" if self._stopping and self._job is None else None
+        return self._stopping if self._stopping and self._job is None else None
 
     # --- the job in hand ---
 
