@@ -12,6 +12,7 @@ from textual import work
 from textual.binding import BindingType
 from textual.color import Color
 from textual.scrollbar import ScrollBar
+from textual.timer import Timer
 
 from piwheels.protocol.messages import Body
 from piwheels.tui import glyphs, orders
@@ -87,6 +88,7 @@ class Console(Playing, LeanApp[None]):
         self._waits = False
         self._dirty = False
         self._met = False
+        self._ageing: Timer | None = None
         self.first_frame = asyncio.Event()  # the first that shows a farm
 
     # --- what screens ask ---
@@ -175,7 +177,7 @@ class Console(Playing, LeanApp[None]):
                 self._greet(event)
             case Lost() if self.farm.known:
                 self.set_class(True, "-stale")
-                self.set_timer(_STALE_S, self._age)
+                self._age()
             case Lost() | Heard():
                 pass
             case _:
@@ -195,9 +197,12 @@ class Console(Playing, LeanApp[None]):
 
     def _age(self) -> None:
         """While the link is lost, its age is told, in words that change rarely."""
-        if not self.farm.connected:
+        if self._ageing is not None:
+            self._ageing.stop()
+        self._ageing = None
+        if not self.farm.connected and self.is_running:
             self.farm_screen.paint_bars()
-            self.set_timer(_STALE_S, self._age)
+            self._ageing = self.set_timer(_STALE_S, self._age)
 
     def paint_soon(self) -> None:
         """Show what is known: at once after a rest, else with the next frame."""
@@ -214,7 +219,7 @@ class Console(Playing, LeanApp[None]):
     def _paint(self) -> None:
         self._waits = False
         self._painted_at = time.monotonic()
-        screen = self.screen
+        screen = self.screen_stack[-1] if self.screen_stack else None  # none: it is closing
         # A table under a dialog stands still: less to send, and less to be confused by.
         if isinstance(screen, FarmScreen):
             screen.refresh_all()

@@ -66,7 +66,7 @@ async def on_stage(
     keep: Callable[[Settings], str] = lambda _: "",
 ) -> AsyncIterator[Stage]:
     console = Console(source, look or Look(), settings=settings or Settings(), keep=keep)
-    async with console.run_test(size=size) as pilot:
+    async with console.run_test(size=size, notifications=True) as pilot:
         stage = Stage(console, pilot)
         await stage.until(lambda: len(console.screen_stack) > 1, "the first screen is there")
         yield stage
