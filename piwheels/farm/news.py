@@ -18,6 +18,8 @@ _CLOCK_S = 3.0
 _DATABASE_PART = 0.01
 #: A follower reads its upstream every half minute or so; a reader's clock may be so far off.
 _LAG_S = 60.0
+_WAIT_S = 60.0
+_WAIT_PART = 0.05
 
 
 def host_differs(told: HostState, now: HostState) -> bool:
@@ -54,9 +56,11 @@ def status_differs(told: StatusReply, now: StatusReply, elapsed_s: float) -> boo
         _still(told) != _still(now)
         or host_differs(told.host, now.host)
         or _clock_differs(told.upstream_lag_s, now.upstream_lag_s, elapsed_s, _LAG_S)
+        or _grew(told.upstream_lag_s, now.upstream_lag_s)
         or _moved(told.database_bytes, now.database_bytes, told.database_bytes * _DATABASE_PART)
         or any(
             _clock_differs(before.oldest_s, after.oldest_s, elapsed_s, _CLOCK_S)
+            or _grew(before.oldest_s, after.oldest_s)
             for before, after in zip(told.queues, now.queues, strict=True)
         )
     )
@@ -84,6 +88,11 @@ def _without_clock(queue: QueueView) -> QueueView:
 
 def _moved(told: float, now: float, tolerance: float) -> bool:
     return abs(now - told) > tolerance
+
+
+def _grew(told: float | None, now: float | None) -> bool:
+    """Whether a wait is told so wrong, to who lets no clock run, that it can be seen."""
+    return (now or 0.0) - (told or 0.0) > max(_WAIT_S, (told or 0.0) * _WAIT_PART)
 
 
 def _clock_differs(

@@ -662,7 +662,8 @@ class Happened(Message, frozen=True, kw_only=True):
 class Pulse(Message, frozen=True, kw_only=True):
     """The farm at a glance once more, without its builders; sent when something of it changed.
 
-    Clocks that simply go on (uptime, waits, the upstream's lag) are not told again.
+    Clocks that simply go on (waits, the upstream's lag) are told again every minute or so, and
+    more seldom the longer they run; uptime is not.
     """
 
     status: StatusReply

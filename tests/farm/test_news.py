@@ -39,7 +39,15 @@ def pulse(elapsed_s: float, **changes: object) -> StatusReply:
 @pytest.mark.parametrize("elapsed_s", [0.0, 5.0, 3600.0])
 def test_clocks_that_simply_go_on_are_no_news(elapsed_s: float) -> None:
     assert not builder_differs(BUILDER, later(elapsed_s), elapsed_s)
-    assert not status_differs(STATUS, pulse(elapsed_s), elapsed_s)
+
+
+def test_waits_that_go_on_are_told_again_every_minute_or_so() -> None:
+    assert not status_differs(STATUS, pulse(59.0), 59.0)
+    assert status_differs(STATUS, pulse(61.0), 61.0)
+    waiting = replace(QUEUE, oldest_s=86_400.0)
+    long = replace(STATUS, upstream_lag_s=None, queues=(waiting,))
+    hour = replace(long, queues=(replace(waiting, oldest_s=90_000.0),))
+    assert not status_differs(long, hour, 3600.0)
 
 
 @pytest.mark.parametrize(
