@@ -133,6 +133,12 @@ class Database:
         async with self._cursor(query, parameters) as cursor:
             return max(cursor.rowcount, 0)
 
+    async def copy(self, statement: str, pieces: Sequence[bytes]) -> None:
+        """Carry out a COPY ... FROM STDIN with this content, within transaction()."""
+        async with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+            for piece in pieces:
+                await copy.write(piece)
+
     async def retrying(self, work: Callable[[], Awaitable[_T]]) -> _T:
         """Do the work, and again after every fault that passes, with growing delay.
 

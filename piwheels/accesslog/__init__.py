@@ -1,0 +1,1 @@
+"""Web servers' access logs read into the database, each line once."""

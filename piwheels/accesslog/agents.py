@@ -1,0 +1,176 @@
+"""What a User-Agent says: the class of the client, and pip's and uv's word on their machine.
+
+pip and uv send "name/version" and a JSON object (pip's since 6.0; the fields are those that
+PyPI's linehaul reads). All of it is a stranger's text: only values of a known shape are kept, so
+that nobody fills the tables with inventions.
+"""
+
+import re
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from piwheels.model import Struct
+
+OTHER = "other"
+_LONGEST = 4096
+
+
+class AgentClass(StrEnum):
+    """What kind of client asks."""
+
+    INSTALLER = "installer"
+    MIRROR = "mirror"
+    BOT = "bot"
+    BROWSER = "browser"
+    TOOL = "tool"  # curl, a script: somebody, but no installer
+    OTHER = "other"
+
+
+class Agent(Struct, frozen=True, kw_only=True):
+    """A client, as far as it told; "" is unknown."""
+
+    key: int  # the first eight bytes of a hash of the rest
+    agent_class: AgentClass
+    installer: str = ""  # "pip"
+    installer_version: str = ""  # "24.0": the first two parts
+    arch: str = ""  # "aarch64"
+    os: str = ""  # "Debian"
+    os_release: str = ""  # "12"
+    python: str = ""  # "3.13"
+
+
+_ARCHES = {
+    name: name
+    for name in (
+        "aarch64", "arm64", "armv5tel", "armv6l", "armv7l", "armv8l", "i386", "i586", "i686",
+        "loongarch64", "mips64", "ppc64", "ppc64le", "riscv64", "s390x", "x86_64",
+    )
+} | {"amd64": "x86_64", "x64": "x86_64", "x86": "i686"}  # fmt: skip
+_SYSTEMS = {
+    name.lower(): name
+    for name in (
+        "AlmaLinux", "Alpine", "Amazon", "Android", "Arch", "Armbian", "CentOS", "Debian",
+        "DietPi", "FreeBSD", "Fedora", "Gentoo", "Kali", "Linux Mint", "macOS", "Manjaro", "NixOS",
+        "openSUSE", "Oracle", "Pop!_OS", "Raspbian", "Red Hat", "Rocky", "SLES", "Ubuntu", "Void",
+        "Windows", "Wolfi", "Zorin",
+    )
+}  # fmt: skip
+#: Installers whose user agent begins with their name; some send JSON as pip does.
+_INSTALLERS = {
+    "pip": "pip", "uv": "uv", "poetry": "poetry", "pdm": "pdm", "unearth": "pdm",
+    "pipenv": "pipenv", "hatch": "hatch", "pixi": "pixi", "setuptools": "setuptools",
+    "distribute": "setuptools", "easy_install": "setuptools", "pex": "pex", "rye": "rye",
+    "conda": "conda", "mamba": "conda",
+    "micropip": "micropip", "buildout": "buildout", "bazel": "bazel", "pkgx": "pkgx",
+}  # fmt: skip
+_MIRRORS = re.compile(
+    r"bandersnatch|devpi|artifactory|nexus|pulp|proxpi|pypiserver|simple-repository|z3c\.pypimirror"
+    r"|pypicloud|mirror|sonatype|cloudsmith|gemfury|renovate|dependabot|libraries\.io",
+    re.IGNORECASE,
+)
+_BOTS = re.compile(
+    r"bot\b|bot[/ ;_-]|crawl|spider|slurp|archiver|scan|monitor|uptime|facebookexternalhit"
+    r"|bingpreview|feedfetcher|headless|lighthouse|censys|zgrab|masscan|nmap|gptbot|claude|bytes?pider",
+    re.IGNORECASE,
+)
+_TOOLS = re.compile(
+    r"(?:curl|wget|python-requests|python-urllib3?|python-httpx|aiohttp|python|go-http-client|okhttp"
+    r"|apache-httpclient|java|libwww-perl|axios|node|reqwest|powershell|aria2|httpie|postman\w*)\b",
+    re.IGNORECASE,
+)
+_NAME_VERSION = re.compile(r"([A-Za-z_]{2,16})(?:[/ ]v?(\d{1,4}(?:\.\d{1,4})?))?")
+_TWO_PARTS = re.compile(r"\d{1,4}(?:\.\d{1,4})?")
+_PYTHON = re.compile(r"[23]\.\d{1,2}")
+_CPYTHON = re.compile(r"\bC?Python[/ ]([23]\.\d{1,2})", re.IGNORECASE)
+
+
+def agent(text: str) -> Agent:
+    """The client that sends this User-Agent ("" and "-" are none)."""
+    text = text[:_LONGEST].strip()
+    match = _NAME_VERSION.match(text)
+    name = match[1].lower() if match else ""
+    if match and name in _INSTALLERS:
+        return _installer(_INSTALLERS[name], match[2] or "", text[match.end() :])
+    return _of(agent_class=_class(text))
+
+
+def _class(text: str) -> AgentClass:
+    if text in {"", "-"}:
+        return AgentClass.OTHER
+    if _MIRRORS.search(text):
+        return AgentClass.MIRROR
+    if _BOTS.search(text):
+        return AgentClass.BOT
+    if _TOOLS.match(text):
+        return AgentClass.TOOL
+    return AgentClass.BROWSER if text.startswith(("Mozilla/", "Opera/")) else AgentClass.OTHER
+
+
+def _installer(name: str, version: str, rest: str) -> Agent:
+    brace = rest.find("{")
+    said = _said(rest[brace:]) if brace >= 0 else {}
+    system, release = _system(said)
+    python = _first(_PYTHON, _text(said, "python"))
+    if not python and (match := _CPYTHON.search(rest)):
+        python = match[1]
+    return _of(
+        agent_class=AgentClass.INSTALLER,
+        installer=name,
+        installer_version=version,
+        arch=_arch(_text(said, "cpu")),
+        os=system,
+        os_release=release,
+        python=python,
+    )
+
+
+def _said(text: str) -> dict[str, Any]:
+    try:
+        said = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _text(said: Any, *keys: str) -> str:
+    for key in keys:
+        said = said.get(key) if isinstance(said, dict) else None
+    return said if isinstance(said, str) else ""
+
+
+def _arch(text: str) -> str:
+    return _ARCHES.get(text.lower(), OTHER) if text else ""
+
+
+def _system(said: dict[str, Any]) -> tuple[str, str]:
+    """Distribution and release, or the system where there is no distribution (Windows)."""
+    name, version = _text(said, "distro", "name"), _text(said, "distro", "version")
+    if not name:
+        name, version = _text(said, "system", "name"), _text(said, "system", "release")
+        if name == "Linux":
+            return "Linux", ""
+    if not name:
+        return "", ""
+    words = name.lower().removesuffix(" linux").removesuffix(" gnu/linux")
+    known = _SYSTEMS.get(words) or _SYSTEMS.get(words.split(" ")[0])
+    if known is None:
+        known = next((shown for key, shown in _SYSTEMS.items() if words.startswith(key)), None)
+    return (known, _first(_TWO_PARTS, version)) if known else (OTHER, "")
+
+
+def _first(pattern: re.Pattern[str], text: str) -> str:
+    match = pattern.match(text)
+    return match[0] if match else ""
+
+
+def _of(**fields: Any) -> Agent:
+    text = "\0".join(fields[name] for name in sorted(fields))
+    return Agent(key=key_of(text.encode()), **fields)
+
+
+def key_of(content: bytes) -> int:
+    """The first eight bytes of a hash, as a signed number: what wheels and agents go by."""
+    return int.from_bytes(blake2b(content, digest_size=8).digest(), "big", signed=True)

@@ -1,0 +1,93 @@
+"""What a request asks for, by its method and its path in the served tree."""
+
+import re
+from enum import IntEnum
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from packaging.utils import canonicalize_name
+
+from piwheels.accesslog.agents import key_of
+from piwheels.model import Struct
+
+_ARMV6_FACTOR = 6
+
+
+class Kind(IntEnum):
+    """What an access was; the numbers are those of the table `accesses`."""
+
+    OTHER = 0  # refusals, parts of files, HEAD, metadata, pages without a kind of their own
+    DOWNLOAD = 1  # GET, 200, of a wheel
+    INDEX = 2  # a page below simple/
+    PROJECT = 3  # a project's page
+    JSON = 4
+    LOG = 5  # of a build
+
+
+class Wheel(Struct, frozen=True, kw_only=True):
+    """A wheel that was asked for."""
+
+    key: int  # the first eight bytes of a hash of the name
+    filename: str
+    project: str
+    #: How often its build's duration one download saves (the first generation's formula): not
+    #: at all without an ABI, six times on armv6, which is that much slower than what builds.
+    factor: int
+
+
+class Request(NamedTuple):
+    """What a request asks for, if it is answered with 200."""
+
+    kind: Kind
+    wheel: Wheel | None
+
+
+_NOTHING = Request(Kind.OTHER, None)
+_WHEEL = re.compile(
+    r"(?P<name>[A-Za-z0-9._]+)-[A-Za-z0-9._+!]+(?:-\d[A-Za-z0-9._]*)?"
+    r"-[A-Za-z0-9._]+-(?P<abi>[A-Za-z0-9._]+)-(?P<platform>[A-Za-z0-9._]+)\.whl"
+)
+_LONGEST_NAME = 300
+
+
+def request(line: str) -> Request:
+    """What a request line ("GET /simple/numpy/ HTTP/1.1") asks for."""
+    method, _, rest = line.partition(" ")
+    if method != "GET":
+        return _NOTHING
+    path = _path(rest.rpartition(" ")[0] if " HTTP/" in rest else rest)
+    first, _, below = path.partition("/")
+    match first:
+        case "packages" if path.endswith(".whl"):
+            wheel = _wheel(path.rpartition("/")[2])
+            return Request(Kind.DOWNLOAD, wheel) if wheel else _NOTHING
+        case "simple":
+            return Request(Kind.INDEX, None)
+        case "logs":
+            return Request(Kind.LOG, None)
+        case _ if path.rstrip("/").endswith((".json", "/json")):
+            return Request(Kind.JSON, None)
+        case "project" if below:
+            return Request(Kind.PROJECT, None)
+    return _NOTHING
+
+
+def _path(target: str) -> str:
+    """The path within the tree, decoded, of a request's target."""
+    if target.startswith(("http://", "https://")):  # as sent to a proxy (RFC 9112, 3.2.2)
+        target = "/" + target.split("/", 3)[-1]
+    path = target.partition("?")[0]
+    return (unquote(path) if "%" in path else path).removeprefix("/")
+
+
+def _wheel(filename: str) -> Wheel | None:
+    match = _WHEEL.fullmatch(filename) if len(filename) <= _LONGEST_NAME else None
+    if match is None:
+        return None
+    armv6 = "armv6l" in match["platform"]
+    return Wheel(
+        key=key_of(filename.encode()),
+        filename=filename,
+        project=canonicalize_name(match["name"]),
+        factor=0 if match["abi"] == "none" else _ARMV6_FACTOR if armv6 else 1,
+    )

@@ -1,0 +1,167 @@
+"""What is known of logs beside their lines: how far each was read, by whom, and days' keys."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from secrets import token_bytes
+
+import msgspec
+
+from piwheels.db.database import Database
+
+SECONDS_KEPT = timedelta(minutes=62)
+_KEYS_KEPT = 3
+_KEY_BYTES = 32
+
+
+class KnownLog(msgspec.Struct, frozen=True, kw_only=True):
+    """A log that was read before, and how far."""
+
+    log: int
+    position: int
+    digest: bytes
+    lines: int
+    broken: int
+    checkpoints: dict[int, bytes]
+
+
+# --- what was read before ----------------------------------------------------------------
+
+
+async def known_logs(db: Database, first_line: bytes) -> list[KnownLog]:
+    """Logs that begin with a line of this hash, the longest first."""
+    rows = await db.rows(
+        """
+        SELECT l.log, l.position, l.digest, l.lines, l.broken,
+               coalesce(array_agg(c.position ORDER BY c.position)
+                        FILTER (WHERE c.log IS NOT NULL), '{}') AS positions,
+               coalesce(array_agg(c.digest ORDER BY c.position)
+                        FILTER (WHERE c.log IS NOT NULL), '{}') AS digests
+          FROM access_logs l
+          LEFT JOIN access_checkpoints c ON c.log = l.log
+         WHERE l.first_line = %(first_line)s
+         GROUP BY l.log
+         ORDER BY l.position DESC, l.log
+        """,
+        {"first_line": first_line},
+    )
+    return [
+        KnownLog(
+            log=row["log"],
+            position=row["position"],
+            digest=row["digest"],
+            lines=row["lines"],
+            broken=row["broken"],
+            checkpoints=dict(zip(row["positions"], row["digests"], strict=True)),
+        )
+        for row in rows
+    ]
+
+
+async def log_named(db: Database, name: str) -> tuple[bytes, int] | None:
+    """First line's hash and number of the log that was last read under a name, if any."""
+    row = await db.row(
+        """
+        SELECT first_line, log FROM access_logs
+         WHERE name = %(name)s ORDER BY read_at DESC LIMIT 1
+        """,
+        {"name": name},
+    )
+    return (row["first_line"], row["log"]) if row else None
+
+
+async def rename_log(db: Database, log: int, name: str) -> None:
+    """Note under which name a log is read now."""
+    await db.execute(
+        "UPDATE access_logs SET name = %(name)s, read_at = now() WHERE log = %(log)s",
+        {"log": log, "name": name},
+    )
+
+
+async def last_read(db: Database, name: str) -> datetime | None:
+    """When a log was last read under this name."""
+    moment = await db.value(
+        "SELECT max(read_at) FROM access_logs WHERE name = %(name)s", {"name": name}
+    )
+    return moment if isinstance(moment, datetime) else None
+
+
+# --- keys of addresses -------------------------------------------------------------------
+
+
+async def day_keys(db: Database, days: Sequence[date]) -> dict[date, bytes | None]:
+    """The keys that these days' addresses are hashed with; None where one was forgotten."""
+    await db.execute(
+        """
+        INSERT INTO access_keys (day, key)
+        SELECT * FROM unnest(%(days)s::date[], %(keys)s::bytea[])
+            ON CONFLICT DO NOTHING
+        """,
+        {"days": list(days), "keys": [token_bytes(_KEY_BYTES) for _ in days]},
+    )
+    rows = await db.rows(
+        "SELECT day, key FROM access_keys WHERE day = ANY (%(days)s)", {"days": list(days)}
+    )
+    return {row["day"]: row["key"] for row in rows}
+
+
+async def forget_keys(db: Database) -> None:
+    """Forget the keys and the addresses' hashes of days that are over.
+
+    Yesterday and today are kept, and the three days whose keys were made last, since a log of
+    the past is read day by day; nothing is kept for longer than two days.
+    """
+    async with db.transaction():
+        await db.execute("SELECT pg_advisory_xact_lock(7092)")
+        await db.execute(
+            """
+            WITH past AS (
+                SELECT day, row_number() OVER (ORDER BY made_at DESC, day DESC) AS place, made_at
+                  FROM access_keys
+                 WHERE key IS NOT NULL
+                   AND day NOT IN (%(today)s, %(today)s - 1)
+            ), forgotten AS (
+                UPDATE access_keys k
+                   SET key = NULL
+                  FROM past
+                 WHERE k.day = past.day
+                   AND (past.place > %(kept)s OR past.made_at < now() - interval '48 hours')
+             RETURNING k.day
+            )
+            DELETE FROM access_clients c USING forgotten f WHERE c.day = f.day
+            """,
+            {"today": datetime.now(UTC).date(), "kept": _KEYS_KEPT},
+        )
+
+
+# --- partitions --------------------------------------------------------------------------
+
+
+async def drop_months(db: Database, before: date) -> list[str]:
+    """Drop the raw rows of all months before this one; gives the partitions' names."""
+    rows = await db.rows(
+        "SELECT drop_access_partitions(%(before)s) AS name", {"before": before.replace(day=1)}
+    )
+    return [row["name"] for row in rows]
+
+
+# --- who reads ---------------------------------------------------------------------------
+
+
+async def reading(db: Database, reader: str) -> None:
+    """Say that a log is being read, and let go of seconds that nobody looks at any more."""
+    await db.execute(
+        """
+        INSERT INTO access_readers (reader) VALUES (%(reader)s)
+            ON CONFLICT (reader) DO UPDATE SET seen_at = now()
+        """,
+        {"reader": reader},
+    )
+    await db.execute("DELETE FROM access_readers WHERE seen_at < now() - interval '1 day'")
+    await db.execute(
+        "DELETE FROM download_seconds WHERE second < now() - %(kept)s", {"kept": SECONDS_KEPT}
+    )
+
+
+async def reads_no_more(db: Database, reader: str) -> None:
+    """Say that a log is no longer being read."""
+    await db.execute("DELETE FROM access_readers WHERE reader = %(reader)s", {"reader": reader})
