@@ -81,6 +81,14 @@ class BuilderSection(msgspec.Struct, frozen=True):
     binds: tuple[Path, ...] = ()  # further folders that a build may read
 
 
+class AccessLogSection(msgspec.Struct, frozen=True):
+    """[accesslog]: what `piw accesslog` keeps."""
+
+    retention_months: int = 13  # of single accesses, beside the current month; sums stay for ever
+    spool: Path = Path("/var/lib/piwheels/accesslog")  # lines of a pipe until they are stored
+    spool_mb: int = 1024  # beyond it, lines are dropped while the database is away
+
+
 class Config(msgspec.Struct, frozen=True):
     """The whole configuration, merged."""
 
@@ -89,6 +97,7 @@ class Config(msgspec.Struct, frozen=True):
     master: MasterSection = MasterSection()
     upstream: UpstreamSection = UpstreamSection()
     builder: BuilderSection = BuilderSection()
+    accesslog: AccessLogSection = AccessLogSection()
 
 
 class Setting(msgspec.Struct, frozen=True):

@@ -1,20 +1,31 @@
 """Accesses into what is written: rows, and counts of each day."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from hashlib import blake2b
+from operator import itemgetter
 
 from piwheels.accesslog.agents import Agent, AgentClass
 from piwheels.accesslog.parse import Access
 from piwheels.accesslog.paths import Kind, Wheel
-from piwheels.db.accesses import AgentRow, Batch, DayCounts, WheelRow, access_row
+from piwheels.db.accesses import (
+    POSTGRES_EPOCH_S,
+    AgentRow,
+    Batch,
+    DayCounts,
+    WheelRow,
+    pack_download,
+    pack_download_of_nobody,
+    pack_page,
+    pack_page_of_nobody,
+)
 
 DAY_S = 86_400
 _ADDRESSES = 100_000
 _UNIX_EPOCH = date(1970, 1, 1).toordinal()
 
-Row = Callable[[int, int | None, int, int | None, int, int, int], bytes]
+_AT = itemgetter(0)
 
 
 class Addresses(dict[bytes, int | None]):
@@ -40,8 +51,14 @@ def day_of(at_s: int) -> date:
     return date.fromordinal(_UNIX_EPOCH + at_s // DAY_S)
 
 
-def days_of(accesses: Iterable[Access]) -> set[date]:
+def days_of(accesses: Sequence[Access]) -> set[date]:
     """The days that accesses lie in."""
+    if not accesses:
+        return set()
+    first = min(map(_AT, accesses)) // DAY_S
+    last = max(map(_AT, accesses)) // DAY_S
+    if last - first <= 1:
+        return {day_of(first * DAY_S), day_of(last * DAY_S)}
     return {day_of(number * DAY_S) for number in {access[0] // DAY_S for access in accesses}}
 
 
@@ -73,7 +90,7 @@ def batch_of(
     first_row_day = rows_since.toordinal() - _UNIX_EPOCH
     months: set[date] = set()
     number, current, clients, keeps_row = -1, _Day(), Addresses(None), False
-    append, row = rows.append, access_row
+    append, page, download = rows.append, pack_page, pack_download
     for at_s, address, (asked, wheel), status, size_bytes, agent in accesses:
         if at_s // DAY_S != number:
             number = at_s // DAY_S
@@ -92,13 +109,37 @@ def batch_of(
             current.size_bytes += size_bytes
             current.downloads[key, agent_key] += 1
             seconds[at_s] += 1
-            if keeps_row:
-                append(row(at_s, client, agent_key, key, size_bytes, 1, status))
+            if not keeps_row:
+                continue
+            at_us = (at_s - POSTGRES_EPOCH_S) * 1_000_000
+            if client is None:
+                append(
+                    pack_download_of_nobody(
+                        7, 8, at_us, -1, 8, agent_key, 8, key, 8, size_bytes, 2, 1, 2, 200
+                    )
+                )
+            else:
+                append(
+                    download(
+                        7, 8, at_us, 8, client, 8, agent_key, 8, key, 8, size_bytes, 2, 1, 2, 200
+                    )
+                )
             continue
         kind = asked if wheel is None and status in {200, 304} else 0
         current.kinds[kind] += 1
-        if keeps_row:
-            append(row(at_s, client, agent_key, None, size_bytes, kind, status))
+        if not keeps_row:
+            continue
+        at_us = (at_s - POSTGRES_EPOCH_S) * 1_000_000
+        if client is None:
+            append(
+                pack_page_of_nobody(
+                    7, 8, at_us, -1, 8, agent_key, -1, 8, size_bytes, 2, kind, 2, status
+                )
+            )
+        else:
+            append(
+                page(7, 8, at_us, 8, client, 8, agent_key, -1, 8, size_bytes, 2, kind, 2, status)
+            )
     return Batch(
         rows=b"".join(rows),
         months=months,

@@ -5,7 +5,7 @@ from any of them. They are at the ends of the first lines, where short logs diff
 the first line's end after each mebibyte: where they are depends on the content alone.
 """
 
-from hashlib import blake2b
+from hashlib import sha256
 from typing import NamedTuple
 
 _FIRST_LINES = 256
@@ -33,7 +33,7 @@ class Chain:
     @property
     def digest(self) -> bytes:
         """The hash of all bytes so far."""
-        return self._hash.digest()
+        return self._hash.digest()[:_DIGEST_BYTES]
 
     def feed(self, data: bytes) -> list[Checkpoint]:
         """Take further bytes; gives the checkpoints that lie in them."""
@@ -43,7 +43,7 @@ class Chain:
             self._hash.update(memoryview(data)[start:end])
             self.position += end - start
             self._newlines += 1
-            checkpoint = Checkpoint(self.position, self._hash.digest())
+            checkpoint = Checkpoint(self.position, self.digest)
             self._begin(checkpoint.digest)
             found.append(checkpoint)
             start = end
@@ -58,11 +58,11 @@ class Chain:
         return data.find(b"\n", start) + 1 if start < len(data) else 0
 
     def _begin(self, digest: bytes) -> None:
-        self._hash = blake2b(digest, digest_size=_DIGEST_BYTES)
+        self._hash = sha256(digest)
         self._boundary = (self.position // SPACING_BYTES + 1) * SPACING_BYTES
 
 
 def first_line_digest(start: bytes) -> bytes:
     """What logs are looked up by: the hash of the first line in a log's first bytes."""
     line = start.partition(b"\n")[0][:_LONGEST_FIRST_LINE]
-    return blake2b(line, digest_size=_DIGEST_BYTES).digest()
+    return sha256(line).digest()[:_DIGEST_BYTES]

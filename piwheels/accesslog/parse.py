@@ -15,10 +15,11 @@ import msgspec
 from piwheels.accesslog.agents import Agent, agent
 from piwheels.accesslog.paths import Kind, Request, request
 
-_K = TypeVar("_K")
+_K = TypeVar("_K", bound=bytes | str)
 _V = TypeVar("_V")
 
 _CACHED = 50_000
+_LONGEST_CACHED = 1000  # bytes: long ones are made up by strangers, and seldom come again
 _LONGEST_LINE = 64 * 1024
 #: No web server logged before; a moment before it is an unset clock or a broken line.
 _EARLIEST_S = 631_152_000  # 1990-01-01
@@ -72,9 +73,10 @@ class _Cache(dict[_K, _V]):
 
     def __missing__(self, key: _K) -> _V:
         value = self._make(key)
-        if len(self) >= self._limit:
-            self.clear()
-        self[key] = value
+        if len(key) <= _LONGEST_CACHED:
+            if len(self) >= self._limit:
+                self.clear()
+            self[key] = value
         return value
 
 
@@ -108,16 +110,16 @@ class Parser:
         broken: list[bytes] = []
         moments, requests = self._moments, self._requests
         statuses, agents = self._statuses, self._agents
-        append, new = accesses.append, Access._make
+        append, new = accesses.append, tuple.__new__
         fast = self._format in {Format.AUTO, Format.COMBINED, Format.APACHE}
         for line in lines:
             # What nearly all lines look like, without a regular expression:
             # address - user [moment] "request" status size "referer" "agent"
-            parts = line.split(b'" ')
-            if fast and len(parts) == 3:
-                head, middle, tail = parts
-                left, bracket, asked = head.partition(b'] "')
-                numbers, quote, referer = middle.partition(b' "')
+            head, separator, tail = line.partition(b'" "')
+            if separator and fast:
+                left, bracket, rest = head.partition(b'] "')
+                asked, _, rest = rest.partition(b'" ')
+                numbers, quote, _ = rest.partition(b' "')
                 address, _, between = left.partition(b" ")
                 if (
                     bracket
@@ -125,21 +127,25 @@ class Parser:
                     and left[-27:-26] == b"["
                     and between[:2] == b"- "
                     and asked[-1:] != b"\\"
-                    and referer[-1:] != b"\\"
                 ):
                     try:
                         at_s = moments[left[-26:]]
                         if at_s > not_after_s:
                             raise _BrokenError
                         status, size = statuses[numbers]
-                        append(new((at_s, address, requests[asked], status, size, agents[tail])))
+                        append(
+                            new(
+                                Access,
+                                (at_s, address, requests[asked], status, size, agents[tail]),
+                            )
+                        )
                     except ValueError:
                         broken.append(line)
                     continue
             if line and line != b"\r":
                 try:
                     append(self._slow(line, not_after_s))
-                except ValueError:
+                except (ValueError, OverflowError, RecursionError):
                     broken.append(line)
         return Parsed(accesses, broken)
 
@@ -177,7 +183,7 @@ class Parser:
             self._requests[match["request"]],
             status,
             size,
-            self._agents[tail or b'"-"'],
+            self._agents[tail or b'-"'],
         )
 
     def _nginx(self, line: bytes) -> Access:
@@ -212,9 +218,10 @@ _TEXT = re.compile(
     rb"(?:(?P<host>[^\s\"]+) (?=[0-9a-fA-F]*[.:][0-9a-fA-F.:]+ ))?"
     rb"(?P<address>\S+) \S+ [^\"]*?\[(?P<moment>[^\]\"]{26})\] "
     rb'"(?P<request>(?:[^"\\]|\\.)*)" (?P<numbers>\d{3} (?:\d+|-))'
-    rb'(?: "(?:[^"\\]|\\.)*" (?P<agent>"(?:[^"\\]|\\.)*").*)?',
+    rb'(?: "(?:[^"\\]|\\.)*" "(?P<agent>(?:[^"\\]|\\.)*").*)?',
     re.DOTALL,
 )
+_CLOSED = re.compile(rb'((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _MOMENT = re.compile(rb"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)")
 _MONTHS = {
@@ -251,11 +258,11 @@ def _request(line: bytes) -> Request:
 
 
 def _quoted_agent(text: bytes) -> Agent:
-    """The agent of a quoted field with whatever follows it up to the end of the line."""
-    text = text.rstrip(b"\r")
-    if len(text) < 2 or text[:1] != b'"' or text[-1:] != b'"':
+    """The agent of a field up to its closing quote; further fields may follow it."""
+    match = _CLOSED.match(text)
+    if match is None:
         raise _BrokenError
-    return agent(_unescaped(text[1:-1]))
+    return agent(_unescaped(match[1]))
 
 
 def _unescaped(text: bytes) -> str:

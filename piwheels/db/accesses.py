@@ -22,7 +22,6 @@ _LARGEST_AGENTS = 100_000
 _LARGEST_DIMENSION = 500  # values of a day; strangers invent what they like
 _MORE = "other"
 _DAYS_REMEMBERED = 3
-_POSTGRES_EPOCH_S = 946_684_800  # 2000-01-01
 
 
 class LogMovedError(PiwheelsError):
@@ -81,7 +80,7 @@ class DayCounts(msgspec.Struct, kw_only=True):
 class Batch(msgspec.Struct, kw_only=True):
     """What a step read."""
 
-    rows: bytes = b""  # of access_row(), joined
+    rows: bytes = b""  # in the binary format of COPY
     months: set[date] = set()  # that the rows lie in
     days: list[DayCounts] = []
     seconds: dict[int, int] = {}  # downloads by second since 1970
@@ -93,41 +92,13 @@ class Batch(msgspec.Struct, kw_only=True):
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
-_ROWS = {
-    (has_client, has_wheel): struct.Struct(
-        ">hiq" + ("iq" if has_client else "i") + "iq" + ("iq" if has_wheel else "i") + "iqihih"
-    ).pack
-    for has_client in (False, True)
-    for has_wheel in (False, True)
-}
-
-
-def access_row(  # noqa: PLR0917 - called for every line: keywords would cost a tenth of it
-    at_s: int,
-    client: int | None,
-    agent: int,
-    wheel: int | None,
-    size_bytes: int,
-    kind: int,
-    status: int,
-) -> bytes:
-    """A row of `accesses`; numbers are those of its columns."""
-    at_us = (at_s - _POSTGRES_EPOCH_S) * 1_000_000
-    if client is None:
-        if wheel is None:
-            return _ROWS[False, False](
-                7, 8, at_us, -1, 8, agent, -1, 8, size_bytes, 2, kind, 2, status
-            )
-        return _ROWS[False, True](
-            7, 8, at_us, -1, 8, agent, 8, wheel, 8, size_bytes, 2, kind, 2, status
-        )
-    if wheel is None:
-        return _ROWS[True, False](
-            7, 8, at_us, 8, client, 8, agent, -1, 8, size_bytes, 2, kind, 2, status
-        )
-    return _ROWS[True, True](
-        7, 8, at_us, 8, client, 8, agent, 8, wheel, 8, size_bytes, 2, kind, 2, status
-    )
+POSTGRES_EPOCH_S = 946_684_800  # 2000-01-01
+#: Each takes 7, the number of fields, and then for each its size and its value; -1 is the size
+#: of NULL, which has no value.
+pack_page = struct.Struct(">hiqiqiqiiqihih").pack  # all but the wheel
+pack_download = struct.Struct(">hiqiqiqiqiqihih").pack
+pack_download_of_nobody = struct.Struct(">hiqiiqiqiqihih").pack  # without a client
+pack_page_of_nobody = struct.Struct(">hiqiiqiiqihih").pack
 
 
 # --- writing -----------------------------------------------------------------------------

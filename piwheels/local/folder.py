@@ -91,6 +91,7 @@ class FarmFolder:
             "builder.files_port": 0,
             "builder.keys": self.keys.name,
             "builder.work": "builders",
+            "accesslog.spool": "accesslog",
         }
         values |= self._written()
         values |= {key: value for key, value in chosen.items() if value is not None}

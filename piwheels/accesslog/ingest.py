@@ -1,0 +1,298 @@
+"""`piw accesslog`: reads files, follows files, or takes what a web server pipes into it."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from piwheels.accesslog.chain import Chain, Checkpoint
+from piwheels.accesslog.follow import Follower
+from piwheels.accesslog.logfile import LogFile
+from piwheels.accesslog.parse import Format
+from piwheels.accesslog.reader import Desk, LogReader, Tally, today, verify
+from piwheels.accesslog.sample import Sample
+from piwheels.accesslog.spool import Segments, Spool, left_behind
+from piwheels.config import Config
+from piwheels.db import accesslogs
+from piwheels.db.catalog import record_event
+from piwheels.db.database import Database, DatabaseUnavailableError
+from piwheels.errors import ConfigError, RefusedError
+
+log = logging.getLogger(__name__)
+
+_POLL_S = 0.5
+_ALIVE_EVERY_S = 5.0
+_TIDY_EVERY_S = 600.0
+_FIRST_DELAY_S = 0.5
+_LONGEST_DELAY_S = 10.0
+_STOP_S = 3.0
+_GIVE_UP_S = 10.0  # after a pipe's end, when the database is away: the spool keeps what is left
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line said; without files, standard input is read."""
+
+    files: tuple[Path, ...]
+    follow: tuple[Path, ...]
+    line_format: Format
+    as_json: bool
+
+
+def run(config: Config, options: Options) -> int:
+    """Read what is asked for; returns the exit code.
+
+    Raises:
+        PiwheelsError: a file cannot be read, or the database cannot be used as it is.
+    """
+    logging.basicConfig(
+        level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    return asyncio.run(_Ingest(config, options).run())
+
+
+class _Ingest:
+    def __init__(self, config: Config, options: Options) -> None:
+        self._config = config
+        self._options = options
+        self._reader = f"{socket.gethostname()}:{os.getpid()}"
+        self._tally = Tally()
+        self._stopped = asyncio.Event()
+
+    async def run(self) -> int:
+        options = self._options
+        if options.files:
+            code = await self._read_files()
+        if options.follow:
+            return await self._until_stopped(self._follow())
+        if not options.files:
+            code = await self._until_stopped(self._take_pipe())
+        self._conclude()
+        return code
+
+    async def _until_stopped(self, work: Coroutine[Any, Any, int]) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopped.set)
+        task = asyncio.create_task(work)
+        stopped = asyncio.create_task(self._stopped.wait())
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            # A database that is away would hold it for ever; what is not committed is not lost.
+            await asyncio.wait({task}, timeout=_STOP_S)
+            task.cancel()
+        stopped.cancel()
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return 0
+
+    # --- files ---
+
+    async def _read_files(self) -> int:
+        database = await Database.connect(self._config.database.dsn, duty="accesslog")
+        code = 0
+        async with self._desk(database) as desk:
+            for path in self._options.files:
+                try:
+                    with LogFile(path) as file:
+                        await LogReader(desk, file).read_all()
+                except (RefusedError, ConfigError) as error:
+                    log.error("%s", error)
+                    code = 1
+        return code
+
+    # --- following ---
+
+    async def _follow(self) -> int:
+        database = await self._patient_connection()
+        if database is None:
+            return 0
+        async with self._desk(database, lives=True) as desk:
+            followers = [Follower(desk, path) for path in self._options.follow]
+            for follower in followers:
+                await follower.catch_up()
+            while not self._stopped.is_set():
+                news = [await follower.poll() for follower in followers]
+                if not any(news):
+                    await self._pause()
+            return 0
+
+    async def _pause(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_POLL_S):
+                await self._stopped.wait()
+
+    async def _patient_connection(self, spool: Spool | None = None) -> Database | None:
+        """A connection, as soon as there is one; None when stopped before."""
+        delay_s, since = _FIRST_DELAY_S, None
+        while not self._stopped.is_set():
+            try:
+                return await Database.connect(self._config.database.dsn, duty="accesslog")
+            except DatabaseUnavailableError as error:
+                log.warning("%s; trying again", error)
+            if spool is not None:
+                spool.database_away.set()
+                since = since or (time.monotonic() if spool.ended.is_set() else None)
+                if since and time.monotonic() - since > _GIVE_UP_S:
+                    return None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay_s):
+                    await self._stopped.wait()
+            delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
+        return None
+
+    # --- a pipe ---
+
+    async def _take_pipe(self) -> int:
+        section = self._config.accesslog
+        spool = Spool(section.spool, section.spool_mb * 1024 * 1024)
+        spool.start(sys.stdin.fileno())
+        try:
+            database = await self._patient_connection(spool)
+            if database is not None:
+                async with self._desk(database, lives=True) as desk:
+                    await self._read_left_behind(desk)
+                    await self._read_spool(desk, spool)
+        finally:
+            left = spool.segments.size_bytes if not self._stopped.is_set() else 0
+            spool.close()
+        if spool.problem:
+            raise RefusedError(f"{spool.problem}; lines were lost")
+        if left:
+            log.error("%d bytes wait in %s for the next `piw accesslog`", left, section.spool)
+        return 1 if left else 0
+
+    async def _read_spool(self, desk: Desk, spool: Spool) -> None:
+        reader = LogReader(desk, spool.segments)
+        told = 0
+        while True:
+            ended = spool.ended.is_set() or self._stopped.is_set()
+            if await self._unless_away(spool, reader.read_on()):
+                continue
+            if spool.dropped_lines > told:
+                told = await self._tell_of_drops(desk.db, spool, told)
+            if ended:
+                break
+            await self._pause()
+        if spool.ended.is_set():  # else more may lie there by now, for the next run
+            await reader.read_on(last=True)
+            spool.segments.remove()
+
+    async def _unless_away(self, spool: Spool, work: Coroutine[Any, Any, bool]) -> bool:
+        """Do the work, however long it takes; the spool may fill while the database is away."""
+        task = asyncio.ensure_future(work)
+        while True:
+            done, _ = await asyncio.wait({task}, timeout=2.0)
+            if done:
+                spool.database_away.clear()
+                return task.result()
+            spool.database_away.set()
+
+    async def _tell_of_drops(self, db: Database, spool: Spool, told: int) -> int:
+        dropped = spool.dropped_lines
+        text = f"dropped {dropped - told} lines of an access log while the database was away"
+        log.warning("%s", text)
+        await db.retrying(lambda: record_event(db, "accesslog", text))
+        return dropped
+
+    async def _read_left_behind(self, desk: Desk) -> None:
+        with left_behind(self._config.accesslog.spool) as streams:
+            for segments in streams:
+                log.info("reading what an earlier run left: %d bytes", segments.size_bytes)
+                reader = LogReader(desk, segments)
+                if segments.first:
+                    await _resume(desk, reader, segments)
+                await reader.read_all()
+                segments.remove()
+
+    # --- around all of them ---
+
+    @contextlib.asynccontextmanager
+    async def _desk(self, database: Database, *, lives: bool = False) -> AsyncIterator[Desk]:
+        section = self._config.accesslog
+        desk = Desk.of(
+            database,
+            self._options.line_format,
+            Sample(section.spool / "broken-lines.log"),
+            lambda: _months_before(today(), section.retention_months),
+        )
+        desk.tally = self._tally
+        async with database:
+            await self._tidy(database)
+            keeping = asyncio.create_task(self._keep_alive(database)) if lives else None
+            try:
+                yield desk
+            finally:
+                if keeping is not None:
+                    keeping.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await keeping
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(1):
+                            await database.retrying(
+                                lambda: accesslogs.reads_no_more(database, self._reader)
+                            )
+
+    async def _keep_alive(self, database: Database) -> None:
+        tidied = time.monotonic()
+        while True:
+            await database.retrying(lambda: accesslogs.reading(database, self._reader))
+            if time.monotonic() - tidied > _TIDY_EVERY_S:
+                tidied = time.monotonic()
+                await self._tidy(database)
+            await asyncio.sleep(_ALIVE_EVERY_S)
+
+    async def _tidy(self, database: Database) -> None:
+        """Let go of what is past its time: raw rows, and keys of days that are over."""
+        before = _months_before(today(), self._config.accesslog.retention_months)
+        for name in await database.retrying(lambda: accesslogs.drop_months(database, before)):
+            log.info("dropped %s", name)
+        await database.retrying(lambda: accesslogs.forget_keys(database))
+
+    def _conclude(self) -> None:
+        tally = self._tally
+        if self._options.as_json:
+            sys.stdout.write(msgspec.json.encode(tally).decode() + "\n")
+            return
+        sys.stdout.write(
+            f"{tally.lines:,} lines, {tally.downloads:,} downloads, {tally.broken:,} broken"
+            + (f"; {tally.known_bytes:,} bytes were known" if tally.known_bytes else "")
+            + "\n"
+        )
+
+
+async def _resume(desk: Desk, reader: LogReader, segments: Segments) -> None:
+    """Go on with a stream whose first segments are committed and gone."""
+    db = desk.db
+    named = await db.retrying(lambda: accesslogs.log_named(db, segments.name))
+    if named is None:
+        return
+    first_line, number = named
+    known = await db.retrying(lambda: accesslogs.known_logs(db, first_line))
+    stored = next(item for item in known if item.log == number)
+    digest = stored.checkpoints.get(segments.first)
+    if digest is None:
+        return
+    chain, agrees = verify(segments, stored, Chain(Checkpoint(segments.first, digest)))
+    if agrees and chain.position == stored.position:
+        reader.resume(number, first_line, chain)
+    else:
+        segments.rewind()
+
+
+def _months_before(day: date, months: int) -> date:
+    """The first day of the month so many months before a day's."""
+    number = day.year * 12 + day.month - 1 - months
+    return date(number // 12, number % 12 + 1, 1) if months > 0 else date.max

@@ -1,0 +1,127 @@
+"""Logs as streams of bytes: files, packed or not, and what rotation leaves beside them."""
+
+import bz2
+import gzip
+import lzma
+import os
+import re
+from pathlib import Path
+from typing import IO, Protocol, Self
+
+from piwheels.errors import ConfigError, RefusedError
+
+_HEAD_BYTES = 256
+#: access.log.1, access.log.2.gz, access.log-20261125.xz, ...
+_ROTATED = re.compile(r"[.-][0-9][0-9.Tt_-]*(?:\.(?:gz|bz2|xz))?")
+
+
+class Stream(Protocol):
+    """Where a log's bytes come from, in order."""
+
+    name: str
+
+    def read(self, size: int) -> bytes:
+        """Further bytes, at most this many; b"" when there are none now."""
+        ...
+
+    def rewind(self) -> None:
+        """Begin at the log's beginning again."""
+        ...
+
+    def done_until(self, position: int) -> None:
+        """What lies before this position will not be asked for again."""
+        ...
+
+
+class LogFile:
+    """A file, unpacked if it is packed."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it.
+
+        Raises:
+            ConfigError: it cannot be read.
+        """
+        self.path = path
+        self.name = str(path.absolute())
+        try:
+            self._raw = path.open("rb")
+            self._head = self._raw.read(_HEAD_BYTES)
+            self._raw.seek(0)
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}") from None
+        self._stream: IO[bytes] | gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile = self._raw
+        if self._head.startswith(b"\x1f\x8b"):
+            self._stream = gzip.GzipFile(fileobj=self._raw)
+        elif self._head.startswith(b"BZh"):
+            self._stream = bz2.BZ2File(self._raw)
+        elif self._head.startswith(b"\xfd7zXZ"):
+            self._stream = lzma.LZMAFile(self._raw)  # noqa: SIM115 - close() closes it
+        self._position = 0
+
+    def read(self, size: int) -> bytes:
+        """Further bytes.
+
+        Raises:
+            RefusedError: the packed file is damaged here; what came before is good.
+        """
+        try:
+            data = self._stream.read(size)
+        except (OSError, EOFError, lzma.LZMAError) as error:
+            raise RefusedError(
+                f"{self.path} is damaged: {error}; what came before that was read"
+            ) from None
+        self._position += len(data)
+        return data
+
+    def rewind(self) -> None:
+        """Begin at the file's beginning again."""
+        self._stream.seek(0)
+        self._position = 0
+
+    def done_until(self, position: int) -> None:
+        """Nothing to let go of."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+        self._raw.close()
+
+    # --- of a file that is being followed ---
+
+    def was_replaced(self) -> bool:
+        """Whether its path leads to another file by now, or to none."""
+        try:
+            return not os.path.samestat(self.path.stat(), os.fstat(self._raw.fileno()))
+        except OSError:
+            return True
+
+    def was_truncated(self) -> bool:
+        """Whether it was emptied and perhaps filled anew (logrotate's copytruncate)."""
+        if os.fstat(self._raw.fileno()).st_size < self._position:
+            return True
+        if len(self._head) < _HEAD_BYTES:
+            grown = os.pread(self._raw.fileno(), _HEAD_BYTES, 0)
+            same, self._head = grown.startswith(self._head), grown
+            return not same
+        return os.pread(self._raw.fileno(), _HEAD_BYTES, 0) != self._head
+
+
+def rotated(path: Path) -> list[Path]:
+    """Older parts of a log that lie beside it, the oldest first."""
+    try:
+        found = [
+            (entry.stat().st_mtime, entry)
+            for entry in path.parent.iterdir()
+            if entry.name.startswith(path.name)
+            and _ROTATED.fullmatch(entry.name.removeprefix(path.name))
+        ]
+    except OSError:
+        return []
+    return [entry for _, entry in sorted(found)]

@@ -1,0 +1,246 @@
+"""One log read on: known again by its content, parsed in blocks, committed with its position."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+
+from piwheels.accesslog.batch import Addresses, batch_of, days_of
+from piwheels.accesslog.chain import Chain, Checkpoint, first_line_digest
+from piwheels.accesslog.logfile import Stream
+from piwheels.accesslog.parse import Format, Parsed, Parser
+from piwheels.accesslog.sample import Sample
+from piwheels.db import accesslogs
+from piwheels.db.accesses import Step, Writer
+from piwheels.db.accesslogs import KnownLog
+from piwheels.db.database import Database
+
+BLOCK_BYTES = 8 * 1024 * 1024
+_VERIFY_BYTES = 1024 * 1024
+_LONGEST_FIRST_LINE = 64 * 1024
+_DAYS_KEPT = 4
+#: A clock may be ahead of ours by this much; what is later is a broken line.
+_AHEAD_S = 86_400
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a run has read."""
+
+    lines: int = 0
+    downloads: int = 0
+    broken: int = 0
+    known_bytes: int = 0  # that had been read before
+
+
+class Keys:
+    """The hashes of addresses of the days at hand."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._days: dict[date, tuple[bytes | None, Addresses]] = {}
+
+    async def of(self, days: set[date]) -> dict[date, Addresses]:
+        """The hashes of these days."""
+        keys = await self._db.retrying(lambda: accesslogs.day_keys(self._db, sorted(days)))
+        for day in sorted(days):
+            if day not in self._days or self._days[day][0] != keys[day]:
+                self._days[day] = (keys[day], Addresses(keys[day]))
+        addresses = {day: self._days[day][1] for day in days}
+        while len(self._days) > _DAYS_KEPT:
+            del self._days[min(self._days)]
+        return addresses
+
+
+@dataclass(slots=True)
+class Desk:
+    """What all logs of a run are read with."""
+
+    db: Database
+    writer: Writer
+    parser: Parser
+    keys: Keys
+    sample: Sample
+    rows_since: Callable[[], date]  # days before it leave no raw rows
+    tally: Tally = field(default_factory=Tally)
+
+    @classmethod
+    def of(
+        cls, db: Database, line_format: Format, sample: Sample, rows_since: Callable[[], date]
+    ) -> "Desk":
+        """A desk with everything new."""
+        return cls(
+            db=db,
+            writer=Writer(db),
+            parser=Parser(line_format),
+            keys=Keys(db),
+            sample=sample,
+            rows_since=rows_since,
+        )
+
+
+class LogReader:
+    """Reads one stream, from where its content was read to before."""
+
+    def __init__(self, desk: Desk, stream: Stream) -> None:
+        self._desk = desk
+        self._stream = stream
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._chain: Chain | None = None  # None: not known yet which log this is
+        self._log: int | None = None
+        self._first_line = b""
+        self._ordinal = 0
+        self._rest = b""  # a line that has not ended
+        self._in_long_line = False
+        self._is_shorter = False  # than a log of the same content that was read before
+
+    async def read_on(self, *, last: bool = False) -> bool:
+        """Read and commit the next block.
+
+        Args:
+            last: no more will come: a line without its end is read if it is a whole one.
+
+        Returns:
+            Whether there was anything new.
+
+        Raises:
+            LogMovedError: another process reads the same log.
+            RefusedError: a packed file is damaged.
+        """
+        if self._chain is None and not await self._recognise(last=last):
+            return False
+        data = self._stream.read(BLOCK_BYTES)
+        block = self._rest + data
+        end = block.rfind(b"\n") + 1
+        if not end and len(block) >= BLOCK_BYTES:
+            end = len(block)
+        lines, self._rest = block[:end], block[end:]
+        if lines:
+            await self._write(lines, self._parse(lines))
+        if last and not data and self._rest and not self._in_long_line:
+            return await self._read_last_line()
+        return bool(data)
+
+    async def read_all(self) -> None:
+        """Read to the end."""
+        while await self.read_on():
+            pass
+        if not self._is_shorter:
+            await self.read_on(last=True)
+
+    def rewind(self) -> None:
+        """The stream begins anew, with a content of its own."""
+        self._stream.rewind()
+        self._begin_anew()
+
+    def resume(self, log: int, first_line: bytes, chain: Chain) -> None:
+        """Go on with a log that is known, from where a chain got to."""
+        self._log, self._first_line, self._chain = log, first_line, chain
+
+    # --- which log it is ---
+
+    async def _recognise(self, *, last: bool) -> bool:
+        """Find out which log this is, and go to where it was read to."""
+        self._stream.rewind()
+        start = self._first_line_of()
+        if not start or (not last and b"\n" not in start and len(start) < _LONGEST_FIRST_LINE):
+            return False
+        self._first_line = first_line_digest(start)
+        db = self._desk.db
+        known = await db.retrying(lambda: accesslogs.known_logs(db, self._first_line))
+        for log in known:
+            self._stream.rewind()
+            chain, agrees = verify(self._stream, log)
+            if not agrees:
+                continue
+            self._desk.tally.known_bytes += chain.position
+            if chain.position < log.position:
+                self._is_shorter = True  # for now: it may grow
+                return False
+            self._log, self._chain = log.log, chain
+            await db.retrying(lambda: accesslogs.rename_log(db, log.log, self._stream.name))  # noqa: B023
+            return True
+        self._stream.rewind()
+        self._ordinal, self._chain = len(known), Chain()
+        return True
+
+    def _first_line_of(self) -> bytes:
+        """The stream's first bytes: a whole line, or all that there is."""
+        start = b""
+        while b"\n" not in start and len(start) < _LONGEST_FIRST_LINE:
+            data = self._stream.read(_LONGEST_FIRST_LINE)
+            if not data:
+                break
+            start += data
+        return start
+
+    # --- what it says ---
+
+    async def _read_last_line(self) -> bool:
+        """The last line, if it is whole but for its newline; half a line may yet grow."""
+        parsed = self._parse(self._rest)
+        if not parsed.accesses:
+            return False
+        line, self._rest = self._rest, b""
+        await self._write(line, parsed)
+        return True
+
+    def _parse(self, lines: bytes) -> Parsed:
+        if self._in_long_line:  # which was counted when it began
+            self._in_long_line = b"\n" not in lines
+            lines = lines.partition(b"\n")[2]
+        elif not lines.endswith(b"\n") and len(lines) >= BLOCK_BYTES:
+            self._in_long_line = True
+            return Parsed([], [lines])
+        return self._desk.parser.parse(lines, int(time.time()) + _AHEAD_S)
+
+    async def _write(self, data: bytes, parsed: Parsed) -> None:
+        desk, chain = self._desk, self._chain
+        if chain is None:
+            raise RuntimeError("a log is recognised before it is read")
+        addresses = await desk.keys.of(days_of(parsed.accesses))
+        batch = batch_of(parsed.accesses, addresses, desk.rows_since())
+        began = chain.position
+        checkpoints: list[Checkpoint] = chain.feed(data)
+        step = Step(
+            log=self._log,
+            first_line=self._first_line,
+            ordinal=self._ordinal,
+            began=began,
+            position=chain.position,
+            digest=chain.digest,
+            lines=len(parsed.accesses) + len(parsed.broken),
+            broken=len(parsed.broken),
+            name=self._stream.name,
+            checkpoints=checkpoints,
+        )
+        self._log = await desk.db.retrying(lambda: desk.writer.commit(step, batch))
+        desk.sample.add(parsed.broken)
+        desk.tally.lines += step.lines
+        desk.tally.broken += step.broken
+        desk.tally.downloads += sum(day.kinds[1] for day in batch.days)
+        if checkpoints:
+            self._stream.done_until(checkpoints[-1].position)
+
+
+def verify(stream: Stream, log: KnownLog, chain: Chain | None = None) -> tuple[Chain, bool]:
+    """Read a stream to where a log was read to, and say whether it has the same content.
+
+    A stream that ends before that agrees as far as its checkpoints do.
+    """
+    chain = chain or Chain()
+    while chain.position < log.position:
+        data = stream.read(min(_VERIFY_BYTES, log.position - chain.position))
+        if not data:
+            return chain, True
+        for checkpoint in chain.feed(data):
+            if log.checkpoints.get(checkpoint.position) != checkpoint.digest:
+                return chain, False
+    return chain, chain.digest == log.digest
+
+
+def today() -> date:
+    """The day that it is in UTC."""
+    return datetime.now(UTC).date()

@@ -1,0 +1,233 @@
+"""What comes through a pipe, on disk first: a slow or absent database never stops a web server.
+
+Everything lies in segments until it is committed, so that a crash loses none of it. Segments
+begin where a chain has a checkpoint, and are named by the stream and the position in it. Only
+while the database is away does the set size matter: beyond it lines are dropped, and counted.
+"""
+
+import contextlib
+import fcntl
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from piwheels.accesslog.chain import SPACING_BYTES
+from piwheels.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+_SEGMENT_BYTES = 16 * SPACING_BYTES
+_READ_BYTES = 1024 * 1024
+_FULL_WAIT_S = 0.05
+_NAME = re.compile(r"(?P<stream>[0-9a-f]+-[0-9]+)\.(?P<start>[0-9]+)")
+
+
+class Segments:
+    """The bytes of one stream that still lie on disk; written by one thread, read by another."""
+
+    def __init__(self, folder: Path, stream: str) -> None:
+        self.stream = stream
+        self.name = f"pipe {stream}"
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._sizes: dict[int, int] = {
+            int(match["start"]): entry.stat().st_size
+            for entry, match in _entries(folder)
+            if match["stream"] == stream
+        }
+        self._sizes = dict(sorted(self._sizes.items()))
+        self._position = self.first
+
+    @property
+    def first(self) -> int:
+        """The position that the oldest segment begins at."""
+        return min(self._sizes, default=0)
+
+    @property
+    def size_bytes(self) -> int:
+        """How much lies on disk."""
+        return sum(self._sizes.values())
+
+    @property
+    def end(self) -> int:
+        """The position that the newest segment ends at."""
+        last = max(self._sizes, default=0)
+        return last + self._sizes.get(last, 0)
+
+    def read(self, size: int) -> bytes:
+        """Further bytes, at most this many; b"" when there are none now."""
+        with self._lock:
+            found = [
+                start
+                for start, length in self._sizes.items()
+                if start <= self._position < start + length
+            ]
+            if not found:
+                return b""
+            size = min(size, found[0] + self._sizes[found[0]] - self._position)
+        with self._path(found[0]).open("rb") as file:
+            file.seek(self._position - found[0])
+            data = file.read(size)
+        self._position += len(data)
+        return data
+
+    def rewind(self) -> None:
+        """Begin at the oldest byte that is still there."""
+        self._position = self.first
+
+    def done_until(self, position: int) -> None:
+        """Remove the segments that end before a position."""
+        with self._lock:
+            for start, length in list(self._sizes.items()):
+                if start + length <= position and start != max(self._sizes):
+                    del self._sizes[start]
+                    self._path(start).unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove everything: all of it is committed."""
+        with self._lock:
+            for start in self._sizes:
+                self._path(start).unlink(missing_ok=True)
+            self._sizes.clear()
+
+    def append(self, data: bytes) -> None:
+        """Write bytes at the end; a segment ends with the first line after its size."""
+        while data:
+            end = self.end
+            start = max(self._sizes, default=0)
+            full = (start // _SEGMENT_BYTES + 1) * _SEGMENT_BYTES
+            cut = data.find(b"\n", max(full - end - 1, 0)) + 1 if end + len(data) >= full else 0
+            piece, data = (data[:cut], data[cut:]) if cut else (data, b"")
+            with self._path(start).open("ab", buffering=0) as file:
+                file.write(piece)
+            with self._lock:
+                self._sizes[start] = self._sizes.get(start, 0) + len(piece)
+                if cut:
+                    self._sizes[end + len(piece)] = 0
+
+    def _path(self, start: int) -> Path:
+        return self._folder / f"{self.stream}.{start:020d}"
+
+
+class Spool:
+    """Takes a pipe's content in a thread of its own."""
+
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        """Make the folder, and a stream in it.
+
+        Raises:
+            ConfigError: the folder cannot be written.
+        """
+        self._folder = folder
+        self._limit_bytes = limit_bytes
+        stream = f"{time.time_ns():x}-{os.getpid()}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._held = _hold(folder, stream)
+        except OSError as error:
+            raise ConfigError(f"{folder} (accesslog.spool): {error.strerror}") from None
+        self.segments = Segments(folder, stream)
+        self.database_away = threading.Event()
+        self.ended = threading.Event()
+        self.dropped_lines = 0
+        self.problem = ""
+        self._drops = False
+
+    def start(self, descriptor: int) -> None:
+        """Take what comes from this descriptor until it ends."""
+        threading.Thread(target=self._take, args=(descriptor,), daemon=True).start()
+
+    def close(self) -> None:
+        """Let go of the stream; what is left of it is read by the next run."""
+        self._held.close()
+        if not self.segments.size_bytes:
+            self.segments.remove()
+            (self._folder / f"{self.segments.stream}.lock").unlink(missing_ok=True)
+
+    def _take(self, descriptor: int) -> None:
+        at_line_start = True
+        try:
+            while data := os.read(descriptor, _READ_BYTES):
+                at_line_start = self._keep(data, at_line_start=at_line_start)
+        except OSError as error:
+            self.problem = f"{self._folder} (accesslog.spool): {error.strerror}"
+        finally:
+            self.ended.set()
+
+    def _keep(self, data: bytes, *, at_line_start: bool) -> bool:
+        """Write data, or drop it, line by line; gives whether a line ended with it."""
+        if not self._drops and self._is_full(len(data)):
+            # The line in hand is finished; from the next one on all are dropped.
+            cut = 0 if at_line_start else data.find(b"\n") + 1 or len(data)
+            self.segments.append(data[:cut])
+            data = data[cut:]
+            self._drops = bool(data)
+            if self._drops:
+                log.warning("the spool is full and the database is away: lines are dropped")
+        if self._drops:
+            return self._drop(data)
+        self.segments.append(data)
+        return data.endswith(b"\n") if data else True
+
+    def _drop(self, data: bytes) -> bool:
+        if data.endswith(b"\n") and not self._is_full(0):
+            self._drops = False
+        self.dropped_lines += data.count(b"\n")
+        return True
+
+    def _is_full(self, more: int) -> bool:
+        """Whether lines have to be dropped; while the database is there, wait for it instead."""
+        while self.segments.size_bytes + more > self._limit_bytes:
+            if self.database_away.is_set():
+                return True
+            time.sleep(_FULL_WAIT_S)
+        return False
+
+
+@contextlib.contextmanager
+def left_behind(folder: Path) -> Iterator[list[Segments]]:
+    """The streams of runs that ended before all of theirs was committed, oldest first."""
+    names = sorted({match["stream"] for _, match in _entries(folder)})
+    with contextlib.ExitStack() as stack:
+        found = []
+        for name in names:
+            with contextlib.suppress(OSError):  # it is being written
+                stack.enter_context(_hold(folder, name))
+                found.append(Segments(folder, name))
+        yield found
+        for segments in found:
+            if not segments.size_bytes:
+                segments.remove()
+                (folder / f"{segments.stream}.lock").unlink(missing_ok=True)
+
+
+class _Hold(contextlib.AbstractContextManager["_Hold"]):
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", encoding="ascii")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _hold(folder: Path, stream: str) -> _Hold:
+    return _Hold(folder / f"{stream}.lock")
+
+
+def _entries(folder: Path) -> list[tuple[Path, re.Match[str]]]:
+    try:
+        entries = [(entry, _NAME.fullmatch(entry.name)) for entry in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+    return [(entry, match) for entry, match in entries if match]

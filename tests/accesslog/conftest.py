@@ -1,0 +1,37 @@
+"""Reading logs in the test's own process, and what came of it."""
+
+from collections.abc import Awaitable, Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from piwheels.accesslog.logfile import LogFile
+from piwheels.accesslog.parse import Format
+from piwheels.accesslog.reader import Desk, LogReader
+from piwheels.accesslog.sample import Sample
+from piwheels.db.database import Database
+
+Read = Callable[[Path], Awaitable[None]]
+LONG_AGO = date(2000, 1, 1)
+
+
+def new_desk(database: Database, folder: Path) -> Desk:
+    """What a new run of `piw accesslog` starts with."""
+    return Desk.of(database, Format.AUTO, Sample(folder / "broken.log"), lambda: LONG_AGO)
+
+
+async def read_with(desk: Desk, path: Path) -> None:
+    """Read a file to its end."""
+    with LogFile(path) as file:
+        await LogReader(desk, file).read_all()
+
+
+@pytest.fixture
+def read(database: Database, tmp_path: Path) -> Read:
+    """Read a file as a run of its own does."""
+
+    async def one_run(path: Path) -> None:
+        await read_with(new_desk(database, tmp_path), path)
+
+    return one_run
