@@ -156,7 +156,12 @@ class _Farm:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         self._allow_builders()
         await self._child("initdb").run()
-        children = [self._child("master"), self._web_server(), *self._builders()]
+        children = [
+            self._child("master"),
+            self._web_server(),
+            self._child("accesslog", "--follow", self._access_log),
+            *self._builders(),
+        ]
         try:
             async with asyncio.TaskGroup() as group:
                 for child in children:
@@ -182,14 +187,17 @@ class _Farm:
             environ=environ,
         )
 
+    @property
+    def _access_log(self) -> Path:
+        return self._folder.logs / "access.log"
+
     def _web_server(self) -> Child:
         options = self._options
-        log_file = self._folder.logs / "access.log"
         root = self._config.webroot.root
         argv = piw("serve", root, "--host", options.host, "--port", str(options.port))
         return Child(
             name="serve",
-            argv=[*argv, "--access-log", str(log_file)],
+            argv=[*argv, "--access-log", str(self._access_log)],
             log_file=self._folder.logs / "serve.log",
         )
 

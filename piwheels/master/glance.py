@@ -15,6 +15,7 @@ from piwheels.db.database import Database
 from piwheels.farm.bulletin import Bulletin
 from piwheels.farm.dispatch import Dispatch
 from piwheels.farm.news import status_differs
+from piwheels.master.numbers import Numbers
 from piwheels.model import EndedBuild
 from piwheels.protocol.messages import (
     Happened,
@@ -47,10 +48,14 @@ class Glance:
     follower: Follower
     bulletin: Bulletin
     tree: Path
+    numbers: Numbers = field(init=False)
     instance: str = field(default_factory=lambda: uuid.uuid4().hex)
     _began: float = field(default_factory=time.monotonic)
     _totals: views.Totals | None = None
     _totals_until: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.numbers = Numbers(self.db)
 
     async def run(self) -> None:
         """Tell those who watch whenever the farm has become another, until cancelled."""
@@ -121,6 +126,7 @@ class Glance:
             host=_host_state(self.tree),
             upstream=self.follower.said,
             upstream_lag_s=None if read_at is None else now - read_at,
+            downloads=await self.numbers.current(),
         )
 
     async def _current_totals(self) -> views.Totals:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,15 @@ def test_what_is_asked_for_is_built_and_can_be_installed(
     assert status["last_hour"] == {"built": 2}
     log = farm.folder / "logs" / "access.log"
     assert "alpha-1.0-py3-none-any.whl" in log.read_text()
+
+    def downloads() -> Any:
+        return json.loads(farm.piw("status", "--json").stdout)["downloads"]
+
+    until(lambda: downloads()["today"] == 2, "both downloads are counted")
+    counted = downloads()
+    assert (counted["connected"], counted["total"], counted["last_30_days"]) == (True, 2, 2)
+    assert {share["name"]: share["count"] for share in counted["top"]} == {"alpha": 1, "beta": 1}
+    assert [share["name"].split()[0] for share in counted["installers"]] == ["pip"]
 
 
 def test_the_table_and_the_exit_code_say_what_came_out(farm: Farm, upstream: FakeIndex) -> None:
