@@ -18,6 +18,9 @@ from typing import Self
 import pyte
 
 _ASKED = re.compile(rb"\x1b\[6n|\x1b\[\?(\d+)\$p")
+_BARE_ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "NO_COLOR"))
+} | {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
 #: What a program may be waiting for an answer to, cut off at the end of what was read.
 _LONGEST_QUESTION = 12
 
@@ -61,9 +64,7 @@ class PtyTerminal:
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env=os.environ
-            | {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
-            | (environment or {}),
+            env=_BARE_ENVIRONMENT | (environment or {}),
         )
         os.close(slave)
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -98,6 +99,11 @@ class PtyTerminal:
     def press(self, keys: str) -> None:
         """Type."""
         os.write(self._master, keys.encode())
+
+    def scribble(self, text: str) -> None:
+        """Let somebody else write to the screen."""
+        with self._changed:
+            pyte.Stream(self._screen).feed(f"\x1b[H{text}")
 
     def text(self) -> list[str]:
         """What is to be read on the screen, line by line."""
