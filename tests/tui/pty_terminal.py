@@ -164,6 +164,12 @@ class PtyTerminal:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    @property
+    def kept_waiting_s(self) -> float:
+        """How long its main thread was ready to run, and others had the processor."""
+        fields = Path(f"/proc/{self.process.pid}/schedstat").read_text().split()
+        return int(fields[1]) / 1e9
+
     def memory_mb(self, kind: str) -> float:
         """Memory in megabytes: `Rss`, or `Pss`, which shares out what processes share."""
         text = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()

@@ -1,0 +1,265 @@
+"""What the console costs: bytes, time to a key's echo, processor and memory, on a real terminal.
+
+The console is `piw tui` in a pty, the farm is tests.simfarm in another process. Processor
+time is the process's own, so other work on the machine does not count; times of day do suffer
+from it, so medians are taken.
+"""
+
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.tui.pty_terminal import PtyTerminal
+
+pytestmark = pytest.mark.slow
+
+_LINK_BYTES_PER_S = 30_000
+_SETTLE_S = 3.0
+_SPAN_S = 15.0
+#: Textual's own drawing, to compare with.
+_STOCK = (
+    "import piwheels.tui.lean as lean; lean._cell_diff = lambda app: None;"
+    "from piwheels.cli import main; main()"
+)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compiled modules, as an installed program has them."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture(scope="module")
+def table() -> Iterator[Callable[[str, str, str], None]]:
+    """Takes the lines of the table that is printed at the end: what, measured, budget."""
+    lines: list[tuple[str, str, str]] = []
+    yield lambda what, measured, budget: lines.append((what, measured, budget))
+    print("\n")
+    for line in [("the console", "measured", "budget"), *lines]:
+        print("{:<52} {:>34}   {}".format(*line))
+
+
+class Bench:
+    """Starts farms and consoles."""
+
+    def __init__(self, folder: Path, cache: Path) -> None:
+        self._folder = folder
+        self._environment = {"PYTHONPYCACHEPREFIX": str(cache), "HOME": str(folder)}
+
+    @contextmanager
+    def farm(self, *options: str) -> Iterator[str]:
+        """A simulated farm; its address."""
+        socket = self._folder / "sim.sock"
+        command = [sys.executable, "-m", "tests.simfarm", "--socket", str(socket), "--well"]
+        with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert "listening" in process.stdout.readline()
+            try:
+                yield f"ipc://{socket}"
+            finally:
+                process.terminate()
+
+    def console(
+        self,
+        address: str,
+        *options: str,
+        stock: bool = False,
+        width: int = 120,
+        height: int = 60,
+        bytes_per_s: int = 0,
+    ) -> PtyTerminal:
+        """`piw tui` on a terminal."""
+        how = ["-c", _STOCK] if stock else ["-m", "piwheels"]
+        return PtyTerminal(
+            [sys.executable, *how, "tui", "--connect", address, *options],
+            width=width,
+            height=height,
+            bytes_per_s=bytes_per_s,
+            environment=self._environment,
+        )
+
+
+@pytest.fixture
+def bench(tmp_path: Path, cache: Path) -> Bench:
+    return Bench(tmp_path, cache)
+
+
+def shows_builders(lines: list[str]) -> bool:
+    return any("pi001" in line for line in lines)
+
+
+def settled(terminal: PtyTerminal) -> None:
+    terminal.wait_for(shows_builders)
+    time.sleep(_SETTLE_S)
+
+
+def spent(terminal: PtyTerminal) -> tuple[float, float]:
+    """Bytes a second, and the share of a core, over a span."""
+    received, cpu_s, began = terminal.received, terminal.cpu_s, time.monotonic()
+    time.sleep(_SPAN_S)
+    span_s = time.monotonic() - began
+    return (terminal.received - received) / span_s, (terminal.cpu_s - cpu_s) / span_s
+
+
+Table = Callable[[str, str, str], None]
+
+
+def test_fifty_builders_that_all_change_each_second(bench: Bench, table: Table) -> None:
+    with bench.farm("--builders", "50", "--hz", "1") as address:
+        with bench.console(address, stock=True) as terminal:
+            settled(terminal)
+            stock, _ = spent(terminal)
+        with bench.console(address) as terminal:
+            settled(terminal)
+            wide, cpu = spent(terminal)
+            rss, pss = terminal.memory_mb("Rss"), terminal.memory_mb("Pss")
+        with bench.console(address, "--low-bandwidth", width=80, height=24) as terminal:
+            settled(terminal)
+            low, _ = spent(terminal)
+    table("50 builders at 1 Hz, 120x60", f"{wide / 1000:.2f} kB/s", "4 kB/s")
+    table("  the same as Textual draws it", f"{stock / 1000:.2f} kB/s", f"{stock / wide:.1f} times")
+    table("50 builders at 1 Hz, 80x24, --low-bandwidth", f"{low / 1000:.2f} kB/s", "1.5 kB/s")
+    table("50 builders at 1 Hz, processor", f"{cpu:.1%} of a core", "3 %")
+    table("50 builders, memory", f"{rss:.0f} MB RSS, {pss:.0f} MB PSS", "80 MB")
+    assert wide < 4000
+    assert low < 1500
+    assert stock > 3 * wide
+    assert cpu < 0.03
+    assert rss < 80
+
+
+def test_nothing_changes(bench: Bench, table: Table) -> None:
+    with bench.farm("--builders", "50", "--hz", "0") as address, bench.console(address) as terminal:
+        settled(terminal)
+        before = terminal.received
+        time.sleep(_SPAN_S)
+        received = terminal.received - before
+    table("nothing changes", f"{received} bytes in {_SPAN_S:.0f} s", "0")
+    assert received == 0
+
+
+def test_five_hundred_builders_at_5_hz(bench: Bench, table: Table) -> None:
+    options = ("--builders", "500", "--hz", "5")
+    with bench.farm(*options) as address, bench.console(address) as terminal:
+        settled(terminal)
+        rate, cpu = spent(terminal)
+        rss, pss = terminal.memory_mb("Rss"), terminal.memory_mb("Pss")
+    table("500 builders at 5 Hz, processor", f"{cpu:.1%} of a core", "20 %")
+    table("500 builders at 5 Hz, 120x60", f"{rate / 1000:.2f} kB/s", "-")
+    table("500 builders, memory", f"{rss:.0f} MB RSS, {pss:.0f} MB PSS", "80 MB")
+    assert cpu < 0.20
+    assert rss < 80
+
+
+def cursor_line(lines: list[str]) -> int:
+    return next((n for n, line in enumerate(lines) if line.startswith("▸")), -1)
+
+
+def cursor_has_left(line: int, lines: list[str]) -> bool:
+    return cursor_line(lines) not in {line, -1}
+
+
+def echoes_ms(terminal: PtyTerminal, count: int, *, timeout_s: float = 20) -> list[float]:
+    """How long the cursor takes to move after its key, at moments that have nothing in common."""
+    taken = []
+    for number in range(count):
+        before = cursor_line(terminal.text())
+        down = before < 12 or (number % 2 and before < 20)
+        began = time.monotonic()
+        terminal.press("\x1b[B" if down else "\x1b[A")
+        terminal.wait_for(partial(cursor_has_left, before), timeout_s)
+        taken.append((time.monotonic() - began) * 1000)
+        time.sleep(0.17 + 0.37 * number % 0.31)
+    return taken
+
+
+def test_the_echo_of_a_key_on_a_slow_link(bench: Bench, table: Table) -> None:
+    with bench.farm("--builders", "50", "--hz", "1") as address:
+        with bench.console(address, stock=True, bytes_per_s=_LINK_BYTES_PER_S) as terminal:
+            settled(terminal)
+            stock = statistics.median(echoes_ms(terminal, 2, timeout_s=90))
+        with bench.console(address, bytes_per_s=_LINK_BYTES_PER_S) as terminal:
+            settled(terminal)
+            taken = sorted(echoes_ms(terminal, 40))
+    median, most = statistics.median(taken), taken[len(taken) * 9 // 10]
+    table(
+        "a key's echo at 30 kB/s, 120x60", f"{median:.0f} ms, nine of ten {most:.0f} ms", "150 ms"
+    )
+    table("  the same as Textual draws it", f"{stock:.0f} ms", "")
+    assert median < 150
+    assert median < stock
+
+
+def test_the_first_frame(bench: Bench, table: Table) -> None:
+    with bench.farm("--builders", "50", "--hz", "1") as address:
+        walls, alone, cpus = [], [], []
+        for _ in range(6):
+            began = time.monotonic()
+            with bench.console(address) as terminal:
+                terminal.wait_for(shows_builders)
+                walls.append(time.monotonic() - began)
+                alone.append(walls[-1] - terminal.kept_waiting_s)
+                cpus.append(terminal.cpu_s)
+    # The first has compiled the modules.
+    wall, best, cpu = (statistics.median(times[1:]) for times in (walls, alone, cpus))
+    table("start to the first frame", f"{wall:.2f} s", "1 s")
+    table("  less what others took of the processor", f"{best:.2f} s", "1 s")
+    table("  its own processor time", f"{cpu:.2f} s", "-")
+    assert best < 1
+
+
+def lines_told(lines: list[str]) -> int:
+    found = re.search(r"([\d,]+) lines", "\n".join(lines[-6:]))
+    return int(found.group(1).replace(",", "")) if found else 0
+
+
+def open_oldest_log(terminal: PtyTerminal) -> float:
+    """On the screen of builds, open the log of the last row, which has ended."""
+    terminal.wait_for(shows_builders)
+    terminal.press("3")
+    terminal.wait_for(lambda lines: any("Failing line" in line for line in lines))
+    terminal.press("\x1b[F")
+    time.sleep(0.5)
+    began = time.monotonic()
+    terminal.press("\r")
+    terminal.wait_for(lambda lines: lines_told(lines) >= 100_000)
+    return time.monotonic() - began
+
+
+def test_a_log_of_a_hundred_thousand_lines(bench: Bench, table: Table) -> None:
+    with bench.farm("--builders", "5", "--hz", "0", "--log-lines", "100000") as address:
+        with bench.console(address) as terminal:
+            open_oldest_log(terminal)  # now the farm has it at hand, too
+        opened = []
+        for _ in range(3):
+            with bench.console(address) as terminal:
+                opened.append(open_oldest_log(terminal))
+                rss = terminal.memory_mb("Rss")
+    median = statistics.median(opened)
+    table("a log of 100,000 lines opens", f"{median:.2f} s", "1 s")
+    table("  memory with it", f"{rss:.0f} MB RSS", "80 MB")
+    assert median < 1
+
+
+def test_a_log_that_grows_by_5000_lines_a_second(bench: Bench, table: Table) -> None:
+    growth = ("--log-lines", "200000", "--lines-per-s", "5000", "--build-s", "3600")
+    options = ("--builders", "5", "--hz", "1", *growth)
+    with bench.farm(*options) as address, bench.console(address) as terminal:
+        terminal.wait_for(shows_builders)
+        terminal.press("\r")
+        terminal.wait_for(lambda lines: lines_told(lines) > 10_000)
+        began, first, cpu_s = time.monotonic(), lines_told(terminal.text()), terminal.cpu_s
+        time.sleep(_SPAN_S)
+        span_s = time.monotonic() - began
+        rate = (lines_told(terminal.text()) - first) / span_s
+        cpu = (terminal.cpu_s - cpu_s) / span_s
+    table("a log grows by 5,000 lines/s", f"{rate:,.0f} lines/s, {cpu:.0%} of a core", "5,000")
+    assert rate > 4800
