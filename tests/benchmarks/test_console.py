@@ -221,32 +221,33 @@ def lines_told(lines: list[str]) -> int:
     return int(found.group(1).replace(",", "")) if found else 0
 
 
-def open_oldest_log(terminal: PtyTerminal) -> float:
-    """On the screen of builds, open the log of the last row, which has ended."""
+def open_oldest_log(terminal: PtyTerminal) -> tuple[float, float]:
+    """Open the log of the last of the builds, which has ended: seconds, and those of its own."""
     terminal.wait_for(shows_builders)
     terminal.press("3")
     terminal.wait_for(lambda lines: any("Failing line" in line for line in lines))
     terminal.press("\x1b[F")
     time.sleep(0.5)
-    began = time.monotonic()
+    began, cpu_s = time.monotonic(), terminal.cpu_s
     terminal.press("\r")
     terminal.wait_for(lambda lines: lines_told(lines) >= 100_000)
-    return time.monotonic() - began
+    return time.monotonic() - began, terminal.cpu_s - cpu_s
 
 
 def test_a_log_of_a_hundred_thousand_lines(bench: Bench, table: Table) -> None:
+    opened: list[tuple[float, float]] = []
     with bench.farm("--builders", "5", "--hz", "0", "--log-lines", "100000") as address:
-        with bench.console(address) as terminal:
-            open_oldest_log(terminal)  # now the farm has it at hand, too
-        opened = []
-        for _ in range(3):
+        for _ in range(5):
             with bench.console(address) as terminal:
                 opened.append(open_oldest_log(terminal))
                 rss = terminal.memory_mb("Rss")
-    median = statistics.median(opened)
-    table("a log of 100,000 lines opens", f"{median:.2f} s", "1 s")
+    # The first has had the farm make the log.
+    wall, own = (statistics.median(times) for times in zip(*opened[1:], strict=True))
+    table("a log of 100,000 lines opens", f"{wall:.2f} s", "1 s")
+    table("  the console's own processor time", f"{own:.2f} s", "1 s")
     table("  memory with it", f"{rss:.0f} MB RSS", "80 MB")
-    assert median < 1
+    assert own < 1
+    assert rss < 80
 
 
 def test_a_log_that_grows_by_5000_lines_a_second(bench: Bench, table: Table) -> None:
