@@ -5,6 +5,7 @@ the file, and a place that it came from, which `piw config` shows. Relative path
 are relative to that file, so that a farm's folder can be moved.
 """
 
+import difflib
 import json
 import os
 import socket
@@ -18,6 +19,9 @@ import msgspec
 from piwheels.errors import ConfigError
 
 FILE_NAME = "piwheels.toml"
+_VARIABLES = "PIWHEELS_"
+#: Variables that are no keys: which file to read, and whether to show tracebacks.
+_OTHER_VARIABLES = {"PIWHEELS_CONFIG", "PIWHEELS_DEBUG"}
 
 
 class DatabaseSection(msgspec.Struct, frozen=True):
@@ -157,7 +161,7 @@ def load(
     """
     environ = os.environ if environ is None else environ
     file = find(named, environ)
-    from_file = _read(file) if file else {}
+    from_file = read(file) if file else {}
     _refuse_unknown_variables(environ)
     chosen = {key: value for key, value in (options or {}).items() if value is not None}
     settings: list[Setting] = []
@@ -177,7 +181,7 @@ def load(
 
 def variable(key: str) -> str:
     """The environment variable that overrides a key."""
-    return f"PIWHEELS_{key.replace('.', '_').upper()}"
+    return f"{_VARIABLES}{key.replace('.', '_').upper()}"
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
@@ -249,9 +253,15 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read(file: Path) -> dict[str, Any]:
+    """The values that a piwheels.toml sets, by key (`"database.dsn"`), not converted.
+
+    Raises:
+        ConfigError: it cannot be read, or sets something that there is not.
+    """
     try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        # Some editors begin a file with a mark that TOML does not know.
+        tables = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -273,15 +283,16 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
-    for section in msgspec.structs.fields(Config):
-        known = {
-            variable(f"{section.name}.{field.name}")
-            for field in msgspec.structs.fields(section.type)
-        }
-        prefix = variable(f"{section.name}.")
-        for name in environ:
-            if name.startswith(prefix) and name not in known:
-                raise ConfigError(f"unknown environment variable {name}; try `piw config --help`")
+    known = {
+        variable(f"{section.name}.{field.name}")
+        for section in msgspec.structs.fields(Config)
+        for field in msgspec.structs.fields(section.type)
+    }
+    for name in environ:
+        if name.startswith(_VARIABLES) and name not in known and name not in _OTHER_VARIABLES:
+            near = difflib.get_close_matches(name, known, n=1)
+            meant = f"is {near[0]} meant?" if near else "`piw config` prints all keys"
+            raise ConfigError(f"unknown environment variable {name}: {meant}")
 
 
 def _listed(names: Mapping[str, Any] | set[str]) -> str:

@@ -108,13 +108,21 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "complaint"),
     [
-        ("PIWHEELS_DATABASE_DNS", "x", "unknown environment variable PIWHEELS_DATABASE_DNS"),
+        ("PIWHEELS_DATABASE_DNS", "x", "PIWHEELS_DATABASE_DNS: is PIWHEELS_DATABASE_DSN meant"),
+        ("PIWHEELS_DATABSE_DSN", "x", "PIWHEELS_DATABSE_DSN: is PIWHEELS_DATABASE_DSN meant"),
+        ("PIWHEELS_XYZZY", "x", "unknown environment variable PIWHEELS_XYZZY: `piw config`"),
         ("PIWHEELS_BUILDER_TIMEOUT_S", "soon", "PIWHEELS_BUILDER_TIMEOUT_S: builder.timeout_s"),
     ],
 )
 def test_a_wrong_variable_is_named(name: str, value: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         load(environ={name: value})
+
+
+def test_a_mark_at_the_beginning_of_a_file_is_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "piwheels.toml"
+    file.write_bytes(b"\xef\xbb\xbf[builder]\nmaster = 'pi'\n")
+    assert load(file, environ={}).config.builder.master == "pi"
 
 
 def test_variables_can_hold_lists_and_switches() -> None:

@@ -4,13 +4,12 @@ import fcntl
 import os
 import socket
 import tempfile
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from piwheels.config import FILE_NAME, to_toml
+from piwheels.config import FILE_NAME, read, to_toml
 from piwheels.errors import ConfigError
 from piwheels.webroot import replace
 
@@ -93,7 +92,7 @@ class FarmFolder:
             "builder.work": "builders",
             "accesslog.spool": "accesslog",
         }
-        values |= self._written()
+        values |= self.written()
         values |= {key: value for key, value in chosen.items() if value is not None}
         self._choose_ports(values)
         ordered = dict(sorted(values.items(), key=lambda item: item[0].partition(".")[0]))
@@ -102,18 +101,13 @@ class FarmFolder:
             replace(self.config, content.encode())
             self.config.chmod(0o600)
 
-    def _written(self) -> dict[str, Any]:
-        try:
-            tables = tomllib.loads(self.config.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{self.config} is not valid TOML: {error}") from None
-        return {
-            f"{section}.{key}": value
-            for section, table in tables.items()
-            for key, value in table.items()
-        }
+    def written(self) -> dict[str, Any]:
+        """What its piwheels.toml sets, by key; nothing for a new farm.
+
+        Raises:
+            ConfigError: it is there and cannot be used.
+        """
+        return read(self.config) if self.config.exists() else {}
 
     @staticmethod
     def _choose_ports(values: dict[str, Any]) -> None:

@@ -38,7 +38,7 @@ from piwheels.protocol.messages import (
     Watch,
 )
 from piwheels.requirements import wanted
-from piwheels.simpleapi import check_address
+from piwheels.simpleapi import check_address, configured_index
 from piwheels.wheel.tags import target_of
 
 _READY_S = 60.0
@@ -76,10 +76,9 @@ async def up(options: Options) -> int:
         options.projects, options.files, latest=0 if options.every else options.latest or 1
     )
     interpreters = _interpreters(options.pythons)
-    if options.upstream is not None:
-        check_address(options.upstream)
     options = dataclasses.replace(options, port=options.port or free_port())
     folder = FarmFolder(options.folder)
+    check_address(options.upstream or folder.written().get("upstream.url") or configured_index())
     with folder.hold():
         _check_port(options)
         async with Cluster(folder.database) as cluster:

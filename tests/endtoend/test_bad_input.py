@@ -74,7 +74,28 @@ def test_what_is_typed_wrong_is_named(
     assert not (tmp_path / "f").exists(), "nothing half-written"
 
 
+def test_an_index_of_pips_that_is_none_is_named(tmp_path: Path) -> None:
+    code, line = piw("up", "alpha", "--dir", tmp_path / "f", PIP_INDEX_URL="ftp://there/simple")
+    assert code == 2
+    assert "ftp://there/simple cannot be used as an index" in line
+    assert not (tmp_path / "f").exists(), "nothing half-written"
+
+
 # --- piwheels.toml ---
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"master = 3\n", "[master]"), (b"\xa3\x00\xff", "not valid TOML"), (b"[master]\nx=1\n", "x")],
+)
+def test_a_farm_whose_configuration_was_broken_does_not_start(
+    content: bytes, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "piwheels.toml").write_bytes(content)
+    _, line = piw("up", "alpha", "--dir", tmp_path)
+    assert said in line
+    assert str(tmp_path / "piwheels.toml") in line
+    assert [path.name for path in tmp_path.iterdir()] == ["piwheels.toml"]
 
 
 @pytest.mark.parametrize(
