@@ -1,6 +1,16 @@
-"""`python -m piwheels` is `piw`."""
+"""`piw`, and `python -m piwheels`: an interrupt while it is still loading ends it quietly."""
 
-from piwheels.cli import main
+import sys
+
+
+def main() -> None:
+    """Load the command line, and run it."""
+    try:
+        from piwheels.cli import main as run  # noqa: PLC0415 - loading is what may be interrupted
+    except KeyboardInterrupt:
+        sys.exit(130)
+    run()
+
 
 if __name__ == "__main__":
     main()

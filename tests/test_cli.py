@@ -181,6 +181,18 @@ def test_no_verb_takes_an_address_for_the_name_before_it(piw: Piw, verb: list[st
     assert "says more than PROJECT" in done.stderr
 
 
+def test_an_interrupt_while_it_is_loading_ends_it_quietly(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "piwheels", "status"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_nobody_who_reads_the_output_is_no_error_to_report(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
