@@ -199,7 +199,9 @@ CREATE TRIGGER targets_changed_pages AFTER INSERT OR UPDATE OR DELETE ON targets
 -- Names of projects change the page of the project, and where the old name leads.
 CREATE FUNCTION names_change_pages() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM make_stale('alias', array_agg(c.name)) FROM changed c;
+    PERFORM make_stale('alias', array_agg(c.name)),
+            make_stale('project', array_agg(DISTINCT c.project))
+       FROM changed c;
     RETURN NULL;
 END $$;
 
@@ -212,3 +214,32 @@ CREATE TRIGGER project_names_updated AFTER UPDATE ON project_names
 CREATE TRIGGER project_names_deleted AFTER DELETE ON project_names
     REFERENCING OLD TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION names_change_pages();
+
+-- A project can be asked for as its authors spell it, where that can be part of an address.
+CREATE FUNCTION name_projects() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO project_names (name, project)
+    SELECT c.display, c.project
+      FROM changed c
+     WHERE c.display <> c.project
+       AND c.display ~ '^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$'
+     ORDER BY c.display
+        ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER projects_inserted_names AFTER INSERT ON projects
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION name_projects();
+CREATE TRIGGER projects_updated_names AFTER UPDATE ON projects
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION name_projects();
+
+INSERT INTO project_names (name, project)
+SELECT display, project
+  FROM projects
+ WHERE display <> project
+   AND display ~ '^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$';
+
+-- What was there before has pages that were never written.
+INSERT INTO page_changes (part, name) VALUES ('projects', '');

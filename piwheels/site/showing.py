@@ -111,8 +111,8 @@ class Showing:
         await self._do_chores()
         while True:
             await self._index_first()
-            await self._write_singles()
             await self.db.retrying(lambda: pages.gather(self.db, pages.SITE_PARTS))
+            await self._write_singles()
             if await self.db.retrying(lambda: pages.expand(self.db)):
                 continue
             written = await self._write_projects() + await self._write_aliases()

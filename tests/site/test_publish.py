@@ -1,67 +1,14 @@
 """Stale pages written and removed files unlinked, with a real database and a real tree."""
 
 import asyncio
-import gzip
-import json
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
-
-from piwheels.db import catalog, jobs, pages
-from piwheels.db.database import Database
+from piwheels.db import catalog, pages
 from piwheels.db.pages import Part
-from piwheels.model import WheelFile
-from piwheels.site.publish import Publisher
-from piwheels.webroot import Webroot
-from tests.db.world import RULES, TARGETS, a_file, a_release, build
+from tests.site.farm import Farm
 
 
-class Site:
-    """A farm whose builds are settled by hand."""
-
-    def __init__(self, db: Database, root: Path, pool: ThreadPoolExecutor) -> None:
-        self.db = db
-        self.webroot = Webroot(root)
-        self.publisher = Publisher(
-            db=db, webroot=self.webroot, executor=pool, removal_grace_s=0.0, root_listing_s=0.0
-        )
-
-    async def publish(self, project: str, version: str = "1.0") -> WheelFile:
-        """Have a release built, and its wheel in the tree; the pages are stale then."""
-        await catalog.add_project(self.db, project, project)
-        await catalog.add_releases(self.db, [a_release(project, version)], RULES)
-        job = await jobs.claim(self.db, "builder", [TARGETS[0].name])
-        assert job is not None
-        wheel = a_file(job, "py3-none-any")
-        self.webroot.write(self.webroot.wheel(wheel.sha256, wheel.filename), b"wheel")
-        self.webroot.write(self.webroot.metadata(wheel.sha256, wheel.filename), b"metadata")
-        assert await build(self.db, job, "builder", wheel)
-        return wheel
-
-    def page(self, project: str = "") -> dict[str, list[dict[str, str]]]:
-        path = self.webroot.simple(project) / "index.v1_json"
-        content = path.read_bytes()
-        assert gzip.decompress(path.with_name("index.v1_json.gz").read_bytes()) == content
-        found: dict[str, list[dict[str, str]]] = json.loads(content)
-        return found
-
-    def written(self) -> dict[str, int]:
-        """When each page was written."""
-        pages = (self.webroot.root / "simple").rglob("index.*")
-        return {str(path): path.stat().st_mtime_ns for path in pages}
-
-
-@pytest.fixture
-async def site(database: Database, tmp_path: Path) -> AsyncIterator[Site]:
-    await catalog.add_target(database, TARGETS[0], RULES)
-    await catalog.converge(database)
-    with ThreadPoolExecutor(1) as pool:
-        yield Site(database, tmp_path, pool)
-
-
-async def test_a_new_wheel_is_on_its_page_and_its_project_in_the_listing(site: Site) -> None:
+async def test_a_new_wheel_is_on_its_page_and_its_project_in_the_listing(site: Farm) -> None:
     wheel = await site.publish("alpha")
     assert await site.publisher.write_pending() == 2
     assert [file["filename"] for file in site.page("alpha")["files"]] == [wheel.filename]
@@ -69,7 +16,7 @@ async def test_a_new_wheel_is_on_its_page_and_its_project_in_the_listing(site: S
     assert await site.publisher.write_pending() == 0
 
 
-async def test_only_pages_that_say_something_else_are_written(site: Site) -> None:
+async def test_only_pages_that_say_something_else_are_written(site: Farm) -> None:
     await site.publish("alpha")
     await site.publish("beta")
     await site.publisher.write_pending()
@@ -83,7 +30,7 @@ async def test_only_pages_that_say_something_else_are_written(site: Site) -> Non
     assert {Path(path).parent.name for path in changed} == {"beta"}
 
 
-async def test_a_yank_and_a_quarantine_show_on_the_page(site: Site) -> None:
+async def test_a_yank_and_a_quarantine_show_on_the_page(site: Farm) -> None:
     await site.publish("alpha")
     await catalog.set_yanked(site.db, "alpha", "1.0", "broken")
     await site.publisher.write_pending()
@@ -93,7 +40,7 @@ async def test_a_yank_and_a_quarantine_show_on_the_page(site: Site) -> None:
     assert site.page("alpha")["files"] == []
 
 
-async def test_a_removed_release_leaves_the_page_and_then_the_tree(site: Site) -> None:
+async def test_a_removed_release_leaves_the_page_and_then_the_tree(site: Farm) -> None:
     kept = await site.publish("alpha", "1.0")
     gone = await site.publish("alpha", "2.0")
     await site.publisher.write_pending()
@@ -104,7 +51,7 @@ async def test_a_removed_release_leaves_the_page_and_then_the_tree(site: Site) -
     assert not site.webroot.wheel(gone.sha256, gone.filename).parent.exists()
 
 
-async def test_a_removed_file_stays_for_readers_of_an_older_page(site: Site) -> None:
+async def test_a_removed_file_stays_for_readers_of_an_older_page(site: Farm) -> None:
     site.publisher.removal_grace_s = 3600
     gone = await site.publish("alpha")
     await site.publisher.write_pending()
@@ -115,7 +62,7 @@ async def test_a_removed_file_stays_for_readers_of_an_older_page(site: Site) -> 
     assert site.webroot.wheel(gone.sha256, gone.filename).exists()
 
 
-async def test_a_page_that_goes_stale_while_it_is_written_is_written_again(site: Site) -> None:
+async def test_a_page_that_goes_stale_while_it_is_written_is_written_again(site: Farm) -> None:
     await site.publish("alpha")
     await pages.gather(site.db, pages.INDEX_PARTS)
     stale = await pages.stale(site.db, Part.SIMPLE, 10)
@@ -125,7 +72,7 @@ async def test_a_page_that_goes_stale_while_it_is_written_is_written_again(site:
     assert [page.name for page in await pages.stale(site.db, Part.SIMPLE, 10)] == ["alpha"]
 
 
-async def test_the_duty_wakes_when_something_is_published(site: Site) -> None:
+async def test_the_duty_wakes_when_something_is_published(site: Farm) -> None:
     task = asyncio.create_task(site.publisher.run())
     page = site.webroot.simple("alpha") / "index.html"
     try:
