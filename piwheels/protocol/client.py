@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from piwheels.errors import PiwheelsError, RefusedError
 from piwheels.protocol.channels import Dealer, KeyPair, NotConnectedError
@@ -53,6 +53,21 @@ def operator() -> str:
     except (KeyError, OSError):
         login = "unknown"
     return f"{login}@{socket.gethostname()}"
+
+
+async def end_tasks(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks and wait until they have ended, however they do.
+
+    Awaiting them instead, with their CancelledError suppressed, would swallow a cancellation of
+    the waiting task too.
+    """
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # marks it as seen
 
 
 class NotAllowedError(PiwheelsError):
@@ -145,11 +160,10 @@ class ControlClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-        self._dealer.close()
+        try:
+            await end_tasks(*self._tasks)
+        finally:
+            self._dealer.close()
 
     async def ask(
         self, body: Body, wanted: type[_Wanted], *, timeout_s: float = ANSWER_S

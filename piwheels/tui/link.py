@@ -15,7 +15,14 @@ from typing import Any, Self, TypeVar
 
 from piwheels.errors import PiwheelsError, RefusedError, UsageError
 from piwheels.protocol.channels import KeyPair
-from piwheels.protocol.client import ANSWER_S, ControlClient, Conversation, NoMasterError, operator
+from piwheels.protocol.client import (
+    ANSWER_S,
+    ControlClient,
+    Conversation,
+    NoMasterError,
+    end_tasks,
+    operator,
+)
 from piwheels.protocol.messages import (
     Accepted,
     Applied,
@@ -67,11 +74,11 @@ class _Session:
         trace: TracebackType | None,
     ) -> None:
         self.end(str(error) if isinstance(error, PiwheelsError) else "the link was closed")
-        if self._watcher:
-            self._watcher.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watcher
-        await self.client.__aexit__(kind, error, trace)
+        try:
+            if self._watcher:
+                await end_tasks(self._watcher)
+        finally:
+            await self.client.__aexit__(kind, error, trace)
 
     def end(self, reason: str) -> None:
         """Let all that wait for an answer know that none will come."""
@@ -89,7 +96,7 @@ class _Session:
             NoMasterError: none came within the time.
             RefusedError: the master would not, and its reason.
         """
-        answer = asyncio.ensure_future(talk.next(timeout_s))
+        answer = asyncio.create_task(talk.next(timeout_s))
         try:
             waited: set[asyncio.Future[Any]] = {answer, self.gone}
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -97,10 +104,7 @@ class _Session:
                 return answer.result()
             raise LinkLostError(self.gone.result())
         finally:
-            if not answer.done():
-                answer.cancel()
-                with suppress(asyncio.CancelledError, PiwheelsError):
-                    await answer
+            await end_tasks(answer)
 
 
 class Link:
@@ -251,8 +255,6 @@ class Link:
                 return course.turn(Turn.NOT_SENT, str(error))
             try:
                 return await _see_through(session, talk, body, course)
-            except NoMasterError:
-                return course.turn(Turn.TIMED_OUT, f"no answer within {ANSWER_S:.0f} s")
             except LinkLostError as error:
                 return course.turn(Turn.UNKNOWN, f"{error} while it was under way")
             except PiwheelsError as error:
@@ -322,8 +324,15 @@ class _Course:
 async def _see_through(session: _Session, talk: Conversation, body: Body, course: _Course) -> Fate:
     # A rolling drain goes on for as long as the builds in hand.
     rolling = isinstance(body, OrderBuilders) and bool(body.rolling)
+    patience_s = None if rolling else ANSWER_S
     while True:
-        match await session.next(talk, None if rolling else ANSWER_S):
+        try:
+            answer = await session.next(talk, patience_s)
+        except NoMasterError:
+            course.turn(Turn.TIMED_OUT, f"no answer within {ANSWER_S:.0f} s; it may still come")
+            patience_s = None
+            continue
+        match answer:
             case Accepted():
                 course.turn(Turn.ACCEPTED)
             case Applied(text=text):

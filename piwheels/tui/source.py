@@ -65,7 +65,9 @@ class Source(Protocol):
     ) -> Fate:
         """Send a command that changes something; `told` hears of each turn of its fate.
 
-        Returns the last turn. It never raises for a master that is away: that is a fate too.
+        Returns the last turn, when nothing more can come: a command that timed out is told to be
+        so, and an answer is still waited for while the link lasts. It never raises for a master
+        that is away: that is a fate too.
         """
         ...
 

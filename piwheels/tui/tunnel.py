@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
 from piwheels.errors import PiwheelsError, UsageError
+from piwheels.protocol.client import end_tasks
 
 #: Where a master listens unless its configuration says otherwise.
 DEFAULT_SOCKET = "/run/piwheels/control.sock"
@@ -142,14 +143,14 @@ class SshTunnel:
         process, self._process = self._process, None
         if process is not None and process.returncode is None:
             await _end(process)
-        if self._reader is not None:
-            self._reader.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._reader
+        try:
+            if self._reader is not None:
+                await end_tasks(self._reader)
+        finally:
             self._reader = None
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                self._folder = None
 
     async def _start(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="piw-"))

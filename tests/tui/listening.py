@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from types import TracebackType
 from typing import Self, TypeVar
 
+from piwheels.protocol.client import end_tasks
 from piwheels.tui.source import Source, SourceEvent
 from piwheels.tui.state import FarmState
 
@@ -41,14 +41,17 @@ class Listener:
         trace: TracebackType | None,
     ) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            async with asyncio.timeout(PATIENCE_S):
+                await end_tasks(self._task)
 
     async def _listen(self) -> None:
         async for event in self._source.events():
             self.told.append(event)
             self.state.take(event)
+
+    def now(self) -> float:
+        """The source's time."""
+        return self._source.now()
 
     def of(self, kind: type[_T]) -> list[_T]:
         """All events of a kind."""

@@ -174,6 +174,20 @@ async def test_a_hundred_restarts_leave_a_state_that_is_true(
     assert said.count(False) > 3
 
 
+async def test_a_console_that_is_left_at_any_moment_of_a_loss_ends(farm: SimFarm) -> None:
+    dice = random.Random(4)
+    for _ in range(60):
+        link = Link(farm.address)
+        async with Listener(link) as listener:
+            await listener.next(Connected)
+            late = asyncio.create_task(link.command(Pause(), what="pause"))
+            await farm.go()
+            for _ in range(dice.randrange(12)):
+                await asyncio.sleep(0)
+        farm.come()
+        assert (await late).settled
+
+
 # --- commands ---
 
 
@@ -247,13 +261,21 @@ async def test_a_master_that_dies_under_a_command_leaves_its_fate_unknown(
     assert len(farm.asked) == 1  # never again of itself
 
 
-async def test_a_master_that_does_not_answer_times_out(
+async def test_a_master_that_does_not_answer_times_out_and_a_late_answer_is_told(
     farm: SimFarm, listener: Listener, link: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(link_module, "ANSWER_S", 0.3)
+    farm.answer_after_s = 1.0
+    turns = [fate.turn for fate in await turns_of(link, Pause())]
+    assert turns == [Turn.SENT, Turn.ACCEPTED, Turn.TIMED_OUT, Turn.APPLIED]
     farm.answer_after_s = 60.0
-    turns = await turns_of(link, Pause())
-    assert [fate.turn for fate in turns] == [Turn.SENT, Turn.ACCEPTED, Turn.TIMED_OUT]
+    told: list[Turn] = []
+    late = asyncio.create_task(
+        link.command(Resume(), what="resume", told=lambda fate: told.append(fate.turn))
+    )
+    await until(lambda: Turn.TIMED_OUT in told)
+    await farm.go()
+    assert (await late).turn is Turn.TIMED_OUT
 
 
 async def test_a_rolling_drain_is_seen_through_however_long_it_takes(
