@@ -32,6 +32,18 @@ async def recent_events(db: Database, *, limit: int, before: int | None) -> list
     return [HistoryEvent(**row) for row in rows]
 
 
+_RECENT_BUILDS = """
+    SELECT b.build, b.ended_at, b.builder, b.project, b.version, b.target, b.outcome,
+           b.duration_s, b.reason,
+           ARRAY(SELECT f.filename FROM files f
+                  WHERE f.build = b.build ORDER BY f.filename) AS files
+      FROM builds b
+     WHERE {conditions}
+     ORDER BY b.ended_at DESC, b.build DESC
+     LIMIT %(limit)s
+"""
+
+
 async def recent_builds(
     db: Database,
     *,
@@ -41,20 +53,16 @@ async def recent_builds(
     slower_than_s: float = 0.0,
 ) -> list[EndedBuild]:
     """The builds that ended last, the newest first: of all, or of those that are asked for."""
+    # Only the conditions that are asked for, so that each question has a plan of its own.
+    conditions = {
+        "b.project = %(project)s": project is not None,
+        "b.outcome <> 'built'": failed,
+        "b.duration_s >= %(slower_than_s)s": slower_than_s > 0,
+    }
+    asked = [condition for condition, is_asked in conditions.items() if is_asked]
     rows = await db.rows(
-        """
-        SELECT b.build, b.ended_at, b.builder, b.project, b.version, b.target, b.outcome,
-               b.duration_s, b.reason,
-               ARRAY(SELECT f.filename FROM files f
-                      WHERE f.build = b.build ORDER BY f.filename) AS files
-          FROM builds b
-         WHERE (%(project)s::text IS NULL OR b.project = %(project)s)
-           AND (NOT %(failed)s OR b.outcome <> 'built')
-           AND b.duration_s >= %(slower_than_s)s
-         ORDER BY b.ended_at DESC, b.build DESC
-         LIMIT %(limit)s
-        """,
-        {"limit": limit, "project": project, "failed": failed, "slower_than_s": slower_than_s},
+        _RECENT_BUILDS.format(conditions=" AND ".join(asked) or "true"),
+        {"limit": limit, "project": project, "slower_than_s": slower_than_s},
     )
     return [EndedBuild(**{**row, "files": tuple(row["files"])}) for row in rows]
 

@@ -6,7 +6,6 @@ database never delays a builder's sign of life.
 """
 
 import asyncio
-import logging
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,32 +13,24 @@ from datetime import UTC, datetime, timedelta
 from piwheels.db import catalog, history, jobs
 from piwheels.db.database import Database
 from piwheels.farm import signals
-from piwheels.farm.bulletin import Bulletin
 from piwheels.farm.logs import LogSpool
-from piwheels.farm.news import builder_differs
 from piwheels.farm.receive import Received, Receiver
 from piwheels.farm.session import Orphan, Record
 from piwheels.farm.sessions import Sessions
+from piwheels.farm.tidings import Tidings
 from piwheels.model import RETRYABLE, Build, Job, Outcome, Rules, Target, WheelFile
 from piwheels.protocol.channels import Peer, Router
 from piwheels.protocol.keys import KeyStore, Role
 from piwheels.protocol.messages import (
     PROTOCOL,
-    BuilderChanged,
-    BuilderGone,
     BuilderState,
     BuilderView,
     FromBuilder,
-    Happened,
     Hello,
-    JobEnded,
-    JobStarted,
     OrderBuilders,
     Refused,
     ToBuilder,
 )
-
-log = logging.getLogger(__name__)
 
 PAUSED = "paused"  # the setting that survives a restart
 _HELD = "held "  # and those of builders that are asleep or quarantined, with their labels
@@ -91,13 +82,12 @@ class Dispatch:
     keys: KeyStore
     rules: Rules
     logs: LogSpool
-    bulletin: Bulletin
+    tidings: Tidings
     receiver: Receiver
     options: DispatchOptions = field(default_factory=DispatchOptions)
     targets: dict[str, Target] = field(default_factory=dict)
     machine: Sessions = field(init=False)
     _peers: dict[str, Peer] = field(default_factory=dict)
-    _told: dict[str, tuple[BuilderView, float]] = field(default_factory=dict)
     _work: asyncio.Queue[_Work] = field(default_factory=asyncio.Queue)
     _estimates: asyncio.Queue[signals.Estimate] = field(default_factory=asyncio.Queue)
     _converge: asyncio.Event = field(default_factory=asyncio.Event)
@@ -162,7 +152,7 @@ class Dispatch:
         added = await self.db.retrying(lambda: catalog.add_target(self.db, target, self.rules))
         self.targets[target.name] = target
         if added:
-            await self._note(f"target {target.name} was added")
+            await self.tidings.note(f"target {target.name} was added")
             self._converge.set()
         return added
 
@@ -300,24 +290,18 @@ class Dispatch:
                 self._tell_builder(label, now)
             case signals.Started(label, job):
                 self.logs.begin(job.build)
-                self.bulletin.publish(_started(label, job))
+                self.tidings.started(label, job)
             case signals.Lost(label, reason):
                 self._tell_builder(label, now)
                 await self._work.put(_Note(f"builder {label} is lost: {reason}"))
             case signals.Gone(label, reason):
-                self._told.pop(label, None)
-                self.bulletin.publish(BuilderGone(label=label))
+                self.tidings.gone(label)
                 if reason:
                     await self._work.put(_Note(f"builder {label} left: {reason}"))
 
     def _tell_builder(self, label: str, now: float) -> None:
-        if not self.machine.in_view(label):
-            return
-        view = self.machine.view(label, now)
-        told, at = self._told.get(label, (None, 0.0))
-        if told is None or builder_differs(told, view, now - at):
-            self._told[label] = (view, now)
-            self.bulletin.publish(BuilderChanged(builder=view))
+        if self.machine.in_view(label):
+            self.tidings.builder(self.machine.view(label, now), now)
 
     async def _work_off(self) -> None:
         while True:
@@ -326,7 +310,7 @@ class Dispatch:
                 case _Greeting(label, hello):
                     await self._welcome(label, hello)
                 case _Note(what):
-                    await self._note(what)
+                    await self.tidings.note(what)
                 case signals.Keep():
                     await self._keep(task)
                 case signals.Claim(label, targets):
@@ -346,7 +330,9 @@ class Dispatch:
         log_bytes = self.logs.size(hello.busy) if hello.busy is not None else 0
         await self._apply(signals.Received(label, hello, log_bytes))
         if not known:
-            await self._note(f"builder {label} joined: {', '.join(t.name for t in hello.targets)}")
+            await self.tidings.note(
+                f"builder {label} joined: {', '.join(t.name for t in hello.targets)}"
+            )
 
     async def _keep(self, keep: signals.Keep) -> None:
         value = f"{keep.held} {keep.reason}" if keep.held else None
@@ -354,7 +340,7 @@ class Dispatch:
         await self.db.retrying(lambda: catalog.put_setting(self.db, key, value))
         if keep.held is BuilderState.QUARANTINED:
             wake = f"`piw wake {keep.label}` lets it go on"
-            await self._note(f"builder {keep.label} is quarantined: {keep.reason}; {wake}")
+            await self.tidings.note(f"builder {keep.label} is quarantined: {keep.reason}; {wake}")
 
     async def _claim(self, label: str, targets: tuple[str, ...]) -> None:
         job = await self.db.retrying(lambda: self._claim_anew(label, targets))
@@ -376,7 +362,7 @@ class Dispatch:
             lambda: jobs.settle(self.db, build, files, self.rules, delay)
         )
         if stored:
-            self.bulletin.publish(_ended(build, files))
+            self.tidings.ended(build, files)
         await self._apply(signals.Settled(build.builder, build.build, build.outcome, stored))
 
     def _retry_after(self, build: Build) -> timedelta | None:
@@ -385,11 +371,6 @@ class Dispatch:
         if build.outcome is Outcome.LOST:
             return timedelta(0)
         return timedelta(seconds=self.options.retry_delay_s * 2 ** (build.attempt - 1))
-
-    async def _note(self, what: str) -> None:
-        log.info("%s", what)
-        event = await self.db.retrying(lambda: catalog.record_event(self.db, "master", what))
-        self.bulletin.publish(Happened(event=event, at=datetime.now(UTC), who="master", what=what))
 
 
 def _build(ended: signals.Settle | Received) -> Build:
@@ -410,29 +391,4 @@ def _build(ended: signals.Settle | Received) -> Build:
         duration_s=duration_s,
         attempt=job.attempt,
         inputs=inputs,
-    )
-
-
-def _started(label: str, job: Job) -> JobStarted:
-    return JobStarted(
-        at=datetime.now(UTC),
-        builder=label,
-        build=job.build,
-        project=job.project,
-        version=job.version,
-        target=job.target,
-    )
-
-
-def _ended(build: Build, files: tuple[WheelFile, ...]) -> JobEnded:
-    return JobEnded(
-        at=datetime.now(UTC),
-        builder=build.builder,
-        build=build.build,
-        project=build.project,
-        version=build.version,
-        target=build.target,
-        outcome=build.outcome,
-        duration_s=build.duration_s,
-        detail=", ".join(file.filename for file in files) or build.reason,
     )

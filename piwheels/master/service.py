@@ -16,6 +16,7 @@ from piwheels.farm.dispatch import Dispatch, DispatchOptions
 from piwheels.farm.logs import LogSpool
 from piwheels.farm.publishing import Publisher
 from piwheels.farm.receive import Receiver
+from piwheels.farm.tidings import Tidings
 from piwheels.master.control import Control
 from piwheels.master.fates import Fates
 from piwheels.master.glance import Glance
@@ -144,7 +145,7 @@ class _Master:
             keys=self._keys,
             rules=rules,
             logs=logs,
-            bulletin=self._bulletin,
+            tidings=Tidings(dispatch_db, self._bulletin),
             receiver=self._receiver,
             options=DispatchOptions(
                 lost_after_s=config.master.lost_after_s,

@@ -29,7 +29,7 @@ from tests.fakeindex import FakeIndex, fake_index
 _M = TypeVar("_M")
 _E = TypeVar("_E", bound=m.Event)
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 TARGET = TARGETS[1]
 
 
