@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.color import Color, ColorSystem
@@ -174,22 +175,30 @@ async def more(app: Probe, pilot: Pilot[None], number: int) -> None:
         base.query_one(Horizontal).display = not base.query_one(Horizontal).display
 
 
-def run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(work)
+async def _check(many: list[Step]) -> None:
+    app = Probe()
+    async with app.run_test(size=(70, 30)) as pilot:
+        await app.settled(pilot)
+        for step in many:
+            await step(app, pilot)
+            assert different(app.lean, app.meant()) == []
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(steps(), min_size=3, max_size=14))
+MANY = st.lists(steps(), min_size=3, max_size=14)
+PATIENT = [HealthCheck.too_slow]
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=PATIENT)
+@given(MANY)
 def test_random_updates_leave_the_screen_that_textual_means(many: list[Step]) -> None:
-    async def work() -> None:
-        app = Probe()
-        async with app.run_test(size=(70, 30)) as pilot:
-            await app.settled(pilot)
-            for step in many:
-                await step(app, pilot)
-                assert different(app.lean, app.meant()) == []
+    asyncio.run(_check(many))
 
-    run(work())
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None, suppress_health_check=PATIENT)
+@given(MANY)
+def test_many_more_random_updates_do_too(many: list[Step]) -> None:
+    asyncio.run(_check(many))
 
 
 async def test_a_changed_cell_costs_a_few_bytes_and_an_unchanged_one_none() -> None:
