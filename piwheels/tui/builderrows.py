@@ -2,11 +2,12 @@
 
 from functools import lru_cache
 
-from piwheels.tui.glyphs import LAST_STATE, PROBLEM_STATES, STATE_ORDER, STATE_STYLE, sparkline
+from piwheels.tui.glyphs import LAST_STATE, PROBLEM_STATES, STATE_ORDER, STATE_STYLE
 from piwheels.tui.glyphs import glyph as glyph_of
 from piwheels.tui.rows import Cell, Column, Row, arrange, natural
 from piwheels.tui.state import Builder, FarmState
 from piwheels.tui.text import count, duration, harmless, percent
+from piwheels.tui.widgets.sweep import round_ceiling, sweep
 
 BUILDER_COLUMNS = (
     Column("state", "State", 13, 0),
@@ -31,7 +32,7 @@ DISK_LOW = 0.10
 MEMORY_LOW = 0.10
 TEMPERATURE_HIGH = 80.0  # a Raspberry Pi throttles itself from here on
 TEMPERATURE_WARM = 75.0
-_SPARK_WIDTH = 20
+_SWEEP_WIDTH = 20
 
 _remembered = lru_cache(16384)
 _EMPTY = Cell("")
@@ -70,7 +71,7 @@ def builder_row(builder: Builder, now: float, ascii_only: bool) -> Row:
         _word_cell(view.phase) if busy else _EMPTY,
         _time_cell(builder, now) if busy else _EMPTY,
         _load_cell(host.load),
-        _spark_cell(builder.loads, ascii_only),
+        _sweep_cell(builder.loads, builder.taken, ascii_only),
         _memory_cell(host.memory_total, host.memory_free),
         _disk_cell(host.disk_total, host.disk_free, ascii_only),
         temperature_cell(host.temperature, ascii_only),
@@ -146,9 +147,10 @@ def _load_cell(load: float) -> Cell:
 
 
 @_remembered
-def _spark_cell(loads: tuple[float, ...], ascii_only: bool) -> Cell:
+def _sweep_cell(loads: tuple[float, ...], taken: int, ascii_only: bool) -> Cell:
     # A full bar is a load of four, a Raspberry Pi's cores, unless there were higher ones.
-    bars = sparkline(loads, _SPARK_WIDTH, max(4.0, *loads, 0.0), ascii_only=ascii_only)
+    top = max(4.0, round_ceiling(max(loads, default=0.0)))
+    bars = sweep(loads, taken, _SWEEP_WIDTH, ceiling=top, ascii_only=ascii_only)
     return Cell(bars, "muted", "", loads[-1] if loads else None)
 
 

@@ -39,6 +39,7 @@ class Builder:
     heard: float
     loads: tuple[float, ...] = ()  # oldest first
     loaded: float = 0.0  # when the last of them was taken
+    taken: int = 0  # how many there ever were; a strip that sweeps goes by it
 
     def phase_s(self, now: float) -> float:
         """How long it has been in its phase by now."""
@@ -200,9 +201,10 @@ def _seen(before: Builder | None, view: BuilderView, now: float) -> Builder:
     """A builder after its master spoke of it; a view's own load history is the better one."""
     bare = msgspec.structs.replace(view, loads=()) if view.loads else view
     if view.loads:
-        return Builder(bare, now, view.loads[-MOST_LOADS:], now)
+        return Builder(bare, now, view.loads[-MOST_LOADS:], now, len(view.loads))
     if before is None:
-        return Builder(bare, now, (view.host.load,), now)
+        return Builder(bare, now, (view.host.load,), now, 1)
     if now - before.loaded < LOAD_EVERY_S:
-        return Builder(bare, now, before.loads, before.loaded)
-    return Builder(bare, now, (*before.loads[1 - MOST_LOADS :], view.host.load), now)
+        return Builder(bare, now, before.loads, before.loaded, before.taken)
+    loads = (*before.loads[1 - MOST_LOADS :], view.host.load)
+    return Builder(bare, now, loads, now, before.taken + 1)
