@@ -184,8 +184,13 @@ class ControlClient:
         return answer
 
     @asynccontextmanager
-    async def stream(self, body: Body, *, identity: str = "") -> AsyncIterator[Conversation]:
-        """Send a command whose answers keep coming; `identity` names one that changes something.
+    async def stream(
+        self, body: Body, *, identity: str = "", patience_s: float = CONNECT_S
+    ) -> AsyncIterator[Conversation]:
+        """Send a command whose answers keep coming.
+
+        identity: names a command that changes something; patience_s: so long a connection is
+        waited for, 0 for one that has to be there.
 
         Raises:
             NoMasterError: nobody is there.
@@ -194,12 +199,14 @@ class ControlClient:
         talk = Conversation(self, number)
         self._talks[number] = talk
         try:
-            await self.send(number, body, identity=identity)
+            await self.send(number, body, identity=identity, patience_s=patience_s)
             yield talk
         finally:
             self._talks.pop(number, None)
 
-    async def send(self, number: int, body: Body, *, identity: str = "") -> None:
+    async def send(
+        self, number: int, body: Body, *, identity: str = "", patience_s: float = CONNECT_S
+    ) -> None:
         """Send a command under a number.
 
         Raises:
@@ -214,7 +221,7 @@ class ControlClient:
         )
         self._check_socket()
         try:
-            await self._dealer.send(command, timeout_s=CONNECT_S)
+            await self._dealer.send(command, timeout_s=patience_s)
         except NotConnectedError:
             raise NoMasterError(self.address) from None
 

@@ -248,7 +248,8 @@ class Link:
         if session is None:
             return course.turn(Turn.NOT_SENT, "no master is connected")
         async with AsyncExitStack() as stack:
-            stream = session.client.stream(body, identity=course.fate.identity)
+            # Waiting for a connection would be queueing it for the next master.
+            stream = session.client.stream(body, identity=course.fate.identity, patience_s=0)
             try:
                 talk = await stack.enter_async_context(stream)
             except PiwheelsError as error:

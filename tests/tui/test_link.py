@@ -176,7 +176,7 @@ async def test_a_hundred_restarts_leave_a_state_that_is_true(
 
 async def test_a_console_that_is_left_at_any_moment_of_a_loss_ends(farm: SimFarm) -> None:
     dice = random.Random(4)
-    for _ in range(60):
+    for _ in range(25):
         link = Link(farm.address)
         async with Listener(link) as listener:
             await listener.next(Connected)
@@ -242,6 +242,24 @@ async def test_nothing_is_kept_for_a_master_that_is_away(
     farm.come()
     await listener.next(Connected)
     await farm.step(1)
+    assert farm.asked == []
+
+
+async def test_a_command_in_the_moment_of_a_loss_reaches_no_later_master(
+    farm: SimFarm, listener: Listener, link: Link
+) -> None:
+    turns = set()
+    for _ in range(8):
+        await farm.go()
+        began = time.monotonic()
+        giving = asyncio.create_task(link.command(Pause(), what="pause"))
+        await asyncio.sleep(0)
+        farm.come(new=True)
+        turns.add((await giving).turn)
+        assert time.monotonic() - began < 2.0
+        await until(lambda: listener.state.instance == farm.world.instance)
+        await until(lambda: listener.state.connected)
+    assert turns <= {Turn.NOT_SENT, Turn.UNKNOWN}
     assert farm.asked == []
 
 
