@@ -129,7 +129,7 @@ ACTIONS: tuple[Action, ...] = (
         "slow",
         "o",
         "Slow",
-        "Only builds of more than ten minutes, or all again.",
+        "Only builds of over half an hour or longer than expected, or all again.",
         Group.ROWS,
         screens=("builds",),
         rank=5,

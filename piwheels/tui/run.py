@@ -3,6 +3,7 @@
 import asyncio
 import locale
 import os
+import re
 import shutil
 import signal
 import sys
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from piwheels.errors import ConfigError, PiwheelsError
 from piwheels.protocol.channels import KeyPair
+from piwheels.protocol.client import NotAllowedError
 from piwheels.tui.actions import wrong_keys
 from piwheels.tui.hangup import end_with_terminal
 from piwheels.tui.recording import Recorder, Recording
@@ -88,6 +90,7 @@ def _source(options: Options) -> Source:
         return Replay(options.replay)
     from piwheels.tui.link import Link  # noqa: PLC0415 - a recording needs no link
 
+    _check_permission(options.address)
     link = Link(
         options.address,
         key=options.key,
@@ -97,6 +100,17 @@ def _source(options: Options) -> Source:
     if options.record is None:
         return link
     return Recording(link, Recorder(options.record, now=link.now))
+
+
+def _check_permission(address: str) -> None:
+    """Say at once what waiting would not change.
+
+    Raises:
+        NotAllowedError: the socket is there, and is not for this account.
+    """
+    path = Path(address.removeprefix("ipc://"))
+    if address.startswith("ipc://") and path.exists() and not os.access(path, os.W_OK):
+        raise NotAllowedError(path)
 
 
 def _tell_problems(console: "Console", source: Source, problem: str) -> None:
@@ -143,7 +157,7 @@ async def _picture(console: "Console", file: Path) -> int:
             console.exit()
             return
         await pilot.pause()
-        drawn.append(console.export_screenshot(title=console.TITLE))
+        drawn.append(_self_contained(console.export_screenshot(title=console.TITLE)))
         console.exit()
 
     await console.run_async(headless=True, size=(size.columns, size.lines), auto_pilot=draw)
@@ -154,6 +168,11 @@ async def _picture(console: "Console", file: Path) -> int:
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}") from None
     return 0
+
+
+def _self_contained(svg: str) -> str:
+    """The picture without fonts from elsewhere: a viewer's own will do."""
+    return re.sub(r"\s*@font-face\s*\{[^}]*\}", "", svg)
 
 
 def ascii_terminal() -> bool:

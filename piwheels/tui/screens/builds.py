@@ -31,6 +31,7 @@ class BuildsScreen(TableScreen):
         "outcome": 15,
         "detail": 16,
     }
+    ROOMY: ClassVar[dict[str, int]] = {"detail": 28}
     GROWS = ("release", "target", "builder")
     STRETCH = "detail"
     EMPTY = "Nothing was built yet. piw add PROJECT makes the farm follow a project."

@@ -1,0 +1,326 @@
+"""The way through the console: screens, rows, filters, orders, problems, logs, settings."""
+
+from pathlib import Path
+
+import pytest
+
+from piwheels.protocol.messages import (
+    BuilderChanged,
+    BuilderGone,
+    BuildsReply,
+    Explain,
+    ListBuilds,
+    Pulse,
+)
+from piwheels.tui.actions import PLACES
+from piwheels.tui.app import Look
+from piwheels.tui.screens.log import LogScreen
+from piwheels.tui.settings import Settings
+from piwheels.tui.source import Connected
+from tests.tui.farm import builder, ended, snapshot, status
+from tests.tui.stage import Stage, on_stage
+from tests.tui.stillsource import StillSource
+from tests.tui.test_screens import LOG, prepared
+
+FIRST = ["pi4-loft", "pi4-attic", "pi4-hall"]  # quarantined, stuck, silent: problems come first
+
+
+async def test_numbers_lead_to_screens_and_escape_back() -> None:
+    async with on_stage(prepared()) as stage:
+        await stage.until_shown("pi5-roof")
+        for number, place in enumerate(PLACES, 1):
+            await stage.press(str(number))
+            assert stage.console.farm_screen.place == place
+        for place in reversed(PLACES[:-1]):
+            await stage.press("escape")
+            assert stage.console.farm_screen.place == place
+        await stage.press("escape")
+        assert stage.console.farm_screen.place == "builders"
+
+
+async def test_enter_leads_from_a_builder_to_its_log_and_back_to_the_same_row() -> None:
+    async with on_stage(prepared()) as stage:
+        await stage.until_shown("pi5-roof")
+        await stage.press("down", "enter")
+        await stage.until_shown("build 4702")
+        await stage.until_shown("fatal error: jpeglib.h")
+        await stage.press("escape")
+        assert stage.table.table.cursor == "pi4-attic"
+
+
+async def test_a_queue_leads_to_its_builds_and_to_its_builders() -> None:
+    async with on_stage(prepared()) as stage:
+        await stage.until_shown("pi5-roof")
+        await stage.press("2", "down", "enter")
+        assert stage.console.farm_screen.place == "builds"
+        await stage.until_shown("of cp311-trixie-aarch64")
+        assert set(stage.keys) == {"4708", "4707", "4706", "4705"}
+        await stage.press("escape", "b")
+        assert stage.console.farm_screen.place == "builders"
+        assert len(stage.keys) == 9
+        await stage.press("escape", "home", "b")
+        await stage.until_shown("Nothing here is so")  # nobody serves the first target
+
+
+async def test_explain_asks_about_the_release_of_the_row() -> None:
+    source = prepared()
+    async with on_stage(source) as stage:
+        await stage.until_shown("pi5-roof")
+        await stage.press("down", "e")
+        await stage.until_shown("jpeglib.h is missing")
+        assert source.asked[-1] == Explain(
+            project="grpcio", version="2.1.0", target="cp313-trixie-aarch64"
+        )
+
+
+# --- rows ---
+
+
+async def test_a_filter_narrows_and_escape_widens_again() -> None:
+    async with on_stage(prepared()) as stage:
+        await stage.until_shown("pi5-roof")
+        await stage.press("slash", *"pi5", "enter")
+        assert all(key.startswith("pi5") for key in stage.keys)
+        await stage.until_shown("filter: pi5")
+        await stage.press("slash", *" no such", "enter")
+        await stage.until_shown("No row holds")
+        await stage.press("escape")
+        assert len(stage.keys) == 9
+
+
+async def test_problems_come_first_and_columns_sort_by_key_and_by_mouse() -> None:
+    async with on_stage(prepared()) as stage:
+        await stage.until_shown("pi5-roof")
+        assert stage.keys[:3] == FIRST
+        await stage.press("s", "s")
+        assert stage.table.sort == "label"
+        assert stage.keys == sorted(stage.keys)
+        await stage.press("S")
+        assert stage.keys == sorted(stage.keys, reverse=True)
+        header = stage.text.splitlines()[2]
+        for descending in (False, True):
+            await stage.pilot.click("RowTable", offset=(header.index("State") + 1, 0))
+            assert (stage.table.sort, stage.table.reverse) == ("state", descending)
+        await stage.pilot.click("RowTable", offset=(header.index("State") + 1, 0))
+        assert stage.table.sort == ""
+        assert stage.keys[:3] == FIRST
+
+
+async def test_the_cursor_stays_with_its_row_when_rows_move() -> None:
+    source = prepared()
+    async with on_stage(source) as stage:
+        await stage.until_shown("pi5-roof")
+        await stage.press("down", "down", "down")
+        assert stage.table.table.cursor == "pi5-roof"
+        source.say(BuilderChanged(builder=builder("pi1-new", "lost")))
+        source.say(BuilderGone(label="pi4-loft"))
+        source.say(BuilderChanged(builder=builder("pi5-roof", "idle")))
+        await stage.until(lambda: stage.keys[0] == "pi1-new", "the rows have moved")
+        assert stage.table.table.cursor == "pi5-roof"
+
+
+async def test_n_goes_from_problem_to_problem_on_every_screen() -> None:
+    async with on_stage(prepared()) as stage:
+        await stage.until_shown("pi5-roof")
+        places = []
+        for _ in range(4):
+            await stage.press("n")
+            places.append((stage.console.farm_screen.place, stage.table.table.cursor))
+        assert ("builders", "pi4-attic") in places
+        assert ("queues", "cp39-bullseye-armv7l") in places
+
+
+async def test_marks_stay_with_their_rows_and_go_with_them() -> None:
+    source = prepared()
+    async with on_stage(source) as stage:
+        await stage.until_shown("pi5-roof")
+        await stage.press("space", "space")
+        assert stage.table.table.marks == {"pi4-loft", "pi4-attic"}
+        source.say(BuilderGone(label="pi4-loft"))
+        await stage.until(lambda: "pi4-loft" not in stage.keys, "it has gone")
+        assert stage.table.table.marks == {"pi4-attic"}
+        await stage.press("asterisk")
+        assert len(stage.table.table.marks) == 8
+        await stage.press("asterisk")
+        assert not stage.table.table.marks
+
+
+async def test_failed_builds_are_asked_of_the_master_too() -> None:
+    source = prepared()
+    source.answers[BuildsReply] = BuildsReply(builds=(ended(17, "old", "failed", "no cc", 900),))
+    async with on_stage(source) as stage:
+        await stage.until_shown("pi5-roof")
+        await stage.press("3", "f")
+        await stage.until(lambda: stage.keys == ["4707", "4705", "17"], "failures alone are shown")
+        assert source.asked[-1] == ListBuilds(limit=500, failed=True)
+        await stage.press("f")
+        assert "4708" in stage.keys
+
+
+# --- what is heard, and what is not ---
+
+
+def dimmed(stage: Stage) -> bool:
+    return bool(stage.table.table.rich_style.dim)
+
+
+async def test_a_lost_link_keeps_the_frame_dims_it_and_tells_its_age() -> None:
+    source = prepared()
+    async with on_stage(source) as stage:
+        await stage.until_shown("pi5-roof")
+        assert not dimmed(stage)
+        source.lose("the connection ended")
+        source.time += 185
+        await stage.until_shown("LINK LOST, this is 3m 00s old")
+        assert "pi5-roof" in stage.text
+        assert dimmed(stage)
+        source.tell(Connected("one", same_master=True))
+        source.say(snapshot())
+        await stage.until_shown("it is the same master")
+        assert not dimmed(stage)
+
+
+async def test_a_paused_farm_does_not_look_like_an_idle_one() -> None:
+    source = prepared()
+    async with on_stage(source) as stage:
+        await stage.until_shown("running")
+        source.say(Pulse(status=status(paused=True)))
+        await stage.until_shown("PAUSED")
+        assert "running" not in stage.text.splitlines()[0]
+
+
+async def test_nothing_is_drawn_when_nothing_changes() -> None:
+    async with on_stage(prepared()) as stage:
+        await stage.until_shown("pi5-roof")
+        await stage.pilot.pause(0.5)
+        drawn: list[object] = []
+        stage.console._display = lambda *what: drawn.append(what)  # type: ignore[method-assign]
+        for _ in range(5):
+            stage.console.paint_soon()
+            await stage.pilot.pause(0.3)
+        assert drawn == []
+
+
+# --- the log ---
+
+
+async def in_log(stage: Stage) -> LogScreen:
+    await stage.until_shown("pi5-roof")
+    await stage.press("down", "enter")
+    await stage.until_shown("82 lines")
+    screen = stage.console.farm_screen
+    assert isinstance(screen, LogScreen)
+    return screen
+
+
+async def test_a_log_is_searched_forth_and_back() -> None:
+    async with on_stage(prepared(), size=(100, 30)) as stage:
+        screen = await in_log(stage)
+        await stage.press("slash", *"part_1", "enter")
+        assert screen.view.matches == 11
+        first = screen.view.current
+        await stage.press("n")
+        assert screen.view.current != first
+        await stage.press("N")
+        assert screen.view.current == first
+        await stage.press("slash", *"nowhere", "enter")
+        await stage.until_shown("is not in this log")
+        await stage.press("E")
+        assert screen.view.current == 80
+        await stage.press("w")
+        assert screen.view.wrap
+        await stage.press("f")
+        assert screen.view.following
+
+
+async def test_a_log_is_saved_and_never_over_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with on_stage(prepared(), size=(100, 30)) as stage:
+        await in_log(stage)
+        for said in ("Saved as", "is there already"):
+            await stage.press("s")
+            await stage.until_shown("Save the log")
+            await stage.press("ctrl+u", *"a.log", "enter")
+            await stage.until_shown(said)
+    assert (tmp_path / "a.log").read_bytes() == LOG
+
+
+# --- settings ---
+
+
+async def test_a_theme_is_kept() -> None:
+    kept: list[Settings] = []
+    async with on_stage(prepared(), keep=lambda it: kept.append(it) or "") as stage:  # type: ignore[func-returns-value]
+        await stage.until_shown("pi5-roof")
+        await stage.press("T")
+        await stage.until_shown("Colours")
+        await stage.press("down", "enter")
+        await stage.until(lambda: kept, "it is kept")
+        assert stage.console.theme == kept[0].theme == "piwheels-light"
+
+
+async def test_a_key_is_changed_works_at_once_and_is_kept() -> None:
+    kept: list[Settings] = []
+    source = prepared()
+    async with on_stage(source, keep=lambda it: kept.append(it) or "") as stage:  # type: ignore[func-returns-value]
+        await stage.until_shown("pi5-roof")
+        await stage.press("k")
+        await stage.until_shown("The key of which action?")
+        await stage.press("enter")  # the first is the screen of builders
+        await stage.until_shown("Press the key")
+        await stage.press("f9")
+        await stage.until(lambda: kept, "it is kept")
+        assert kept[0].keys == {"builders": "f9"}
+        await stage.press("2", "f9")
+        assert stage.console.farm_screen.place == "builders"
+
+
+async def test_a_key_that_is_taken_is_not_given_away() -> None:
+    async with on_stage(prepared()) as stage:
+        await stage.until_shown("pi5-roof")
+        await stage.press("k", "enter", "p")
+        await stage.until_shown("That is the key of pause")
+        assert stage.console.settings == Settings()
+
+
+async def test_kept_keys_and_theme_hold_from_the_start() -> None:
+    settings = Settings(keys={"pause": "f5"})
+    source = prepared()
+    async with on_stage(source, settings=settings, look=Look(theme="nord")) as stage:
+        await stage.until_shown("pi5-roof")
+        assert stage.console.theme == "nord"
+        await stage.press("p")
+        assert source.asked == []
+        await stage.press("f5")
+        await stage.until(lambda: source.asked, "the farm is paused")
+        await stage.press("question_mark")
+        await stage.until_shown("f5")
+
+
+async def test_help_says_once_what_builders_were_called() -> None:
+    async with on_stage(prepared(), size=(100, 80)) as stage:
+        await stage.until_shown("pi5-roof")
+        await stage.press("question_mark")
+        await stage.until_shown("Keys of builders")
+        assert stage.text.count("slaves") == 1
+
+
+@pytest.mark.parametrize("theme", ["piwheels", "piwheels-light", "ansi-dark", "nord"])
+async def test_text_is_told_from_its_ground_in_every_theme(theme: str) -> None:
+    async with on_stage(prepared(), look=Look(theme=theme)) as stage:
+        await stage.until_shown("pi5-roof")
+        strips = stage.console.screen._compositor.render_strips()
+        for segment in (segment for strip in strips for segment in strip if segment.text.strip()):
+            style = segment.style
+            assert style is not None
+            own = style.color is not None and not style.color.is_default
+            assert not own or style.color != style.bgcolor, segment
+
+
+async def test_source_is_used_as_told() -> None:
+    source = StillSource(read_only=True)
+    async with on_stage(source) as stage:
+        await stage.until_shown("Waiting for a master")
+        await stage.until_shown("read only")
