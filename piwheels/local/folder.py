@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any
 
 from piwheels.config import FILE_NAME, read, to_toml
 from piwheels.errors import ConfigError
+from piwheels.local.ports import free_port, port_is_free
 from piwheels.webroot import replace
 
 _LONGEST_SOCKET_PATH = 100
@@ -120,21 +120,3 @@ class FarmFolder:
                 values[port_key] = free_port()
             host = values[address_key].removeprefix("tcp://").rpartition(":")[0] or "127.0.0.1"
             values[address_key] = f"tcp://{host}:{values[port_key]}"
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def port_is_free(host: str, port: int) -> bool:
-    """Whether a TCP port can be listened on."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True

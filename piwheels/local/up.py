@@ -14,11 +14,12 @@ from pathlib import Path
 from piwheels import host
 from piwheels.admin.projects import print_added
 from piwheels.config import Config, load
-from piwheels.errors import ConfigError, RefusedError, first_of
+from piwheels.errors import RefusedError, first_of
 from piwheels.local.children import Child, piw
 from piwheels.local.cluster import Cluster
 from piwheels.local.console import Console, has_terminal, wants_to_stop
-from piwheels.local.folder import FarmFolder, free_port, port_is_free
+from piwheels.local.folder import FarmFolder
+from piwheels.local.ports import free_port, listening
 from piwheels.local.progress import Progress, print_report
 from piwheels.model import Target, Wanted
 from piwheels.protocol.client import ControlClient, NoMasterError
@@ -79,8 +80,10 @@ async def up(options: Options) -> int:
     options = dataclasses.replace(options, port=options.port or free_port())
     folder = FarmFolder(options.folder)
     check_address(options.upstream or folder.written().get("upstream.url") or configured_index())
+    if not folder.root.exists():
+        listening(options.host, options.port).close()  # before anything is made
     with folder.hold():
-        _check_port(options)
+        listening(options.host, options.port).close()
         async with Cluster(folder.database) as cluster:
             config = _configure(folder, options, cluster.dsn)
             return await _Farm(
@@ -96,13 +99,6 @@ async def up(options: Options) -> int:
 def _interpreters(pythons: Sequence[str]) -> dict[Target, host.Interpreter]:
     found = [host.interpreter(path) for path in pythons or (sys.executable,)]
     return {target_of(item): item for item in found}
-
-
-def _check_port(options: Options) -> None:
-    if options.port and not port_is_free(options.host, options.port):
-        raise ConfigError(
-            f"port {options.port} of {options.host} is in use; choose another with --port"
-        )
 
 
 def _configure(folder: FarmFolder, options: Options, dsn: str) -> Config:
@@ -121,7 +117,10 @@ def _configure(folder: FarmFolder, options: Options, dsn: str) -> Config:
 
 
 def _reachable(address: str) -> str:
-    return "127.0.0.1" if address in {"0.0.0.0", "::"} else address  # noqa: S104
+    """How a URL names the host that is listened on."""
+    if address in {"0.0.0.0", "::"}:  # noqa: S104
+        return "127.0.0.1"
+    return f"[{address}]" if ":" in address else address
 
 
 class _Farm:

@@ -8,7 +8,6 @@ import gzip
 import logging
 import re
 import signal
-import socket
 import time
 from email.utils import formatdate
 from pathlib import Path
@@ -30,6 +29,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from piwheels.errors import ConfigError
+from piwheels.local.ports import listening
 from piwheels.webroot import SECURITY_HEADERS
 
 _JSON_TYPE = "application/vnd.pypi.simple.v1+json"
@@ -72,7 +72,7 @@ def serve(root: Path, *, host: str, port: int, access_log: Path | None = None) -
         lifespan="off",
         timeout_graceful_shutdown=1,
     )
-    with _listening(host, port) as listener:
+    with listening(host, port) as listener:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         try:
@@ -175,23 +175,6 @@ def _type(place: Path) -> str:
 
 def _cache(place: Path) -> str:
     return _FILE_CACHE if place.parts[0] in {"packages", "static"} else _PAGE_CACHE
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(2048)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ConfigError(
-            f"cannot listen on port {port} of {host}: {reason}; choose another with --port"
-        ) from None
-    return listener
 
 
 class AccessLog:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from piwheels.deploy import web_server
-from piwheels.local.folder import free_port
+from piwheels.local.ports import free_port
 
 NAMES = ("nginx", "apache", "caddy", "own", "http.server")
 _PROGRAMS = {"nginx": "nginx", "apache": "apache2", "caddy": "caddy"}

@@ -156,8 +156,15 @@ def test_a_port_of_the_master_in_use(toml: Path, dsn: str, taken_port: int, what
 def test_a_port_of_the_web_server_in_use(verb: str, taken_port: int, tmp_path: Path) -> None:
     where = ["--dir", tmp_path / "f"] if verb == "up" else [tmp_path]
     _, line = piw(verb, *where, "--port", str(taken_port))
-    assert f"port {taken_port}" in line.lower()
-    assert "in use" in line
+    assert f"port {taken_port} of 127.0.0.1: Address already in use" in line
+    assert "--port" in line
+    assert not (tmp_path / "f").exists(), "nothing half-written"
+
+
+def test_a_host_that_is_not_this_machines(tmp_path: Path) -> None:
+    _, line = piw("up", "--dir", tmp_path / "f", "--host", "203.0.113.7", "--port", "0")
+    assert "of 203.0.113.7: Cannot assign" in line
+    assert "--host" in line
 
 
 def test_a_builder_without_a_key(toml: Path) -> None:

@@ -17,7 +17,7 @@ from piwheels.config import to_toml
 from piwheels.db import catalog
 from piwheels.db.database import Database
 from piwheels.errors import PiwheelsError
-from piwheels.local.folder import free_port
+from piwheels.local.ports import free_port
 from piwheels.model import Job, Outcome
 from piwheels.protocol import messages as m
 from piwheels.protocol.channels import Dealer, KeyPair

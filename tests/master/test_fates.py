@@ -6,7 +6,7 @@ import pytest
 
 from piwheels.db import catalog
 from piwheels.errors import PiwheelsError, RefusedError
-from piwheels.local.folder import free_port
+from piwheels.local.ports import free_port
 from piwheels.protocol import messages as m
 from piwheels.protocol.client import ControlClient
 from piwheels.protocol.keys import MASTER, Role

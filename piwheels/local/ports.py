@@ -1,0 +1,50 @@
+"""TCP ports of the private farm."""
+
+import socket
+
+from piwheels.errors import ConfigError
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def port_is_free(host: str, port: int) -> bool:
+    """Whether a TCP port can be listened on."""
+    try:
+        listening(host, port).close()
+    except ConfigError:
+        return False
+    return True
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens on a port; the caller closes it.
+
+    Raises:
+        ConfigError: the port is taken, or the host is not this machine's.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(
+            f"cannot listen on {host}: {reason}; choose another with --host"
+        ) from None
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"cannot listen on port {port} of {host}: {error.strerror}; choose another with "
+            "--port or --host"
+        ) from None
+    return listener
