@@ -34,7 +34,7 @@ TEMPERATURE_HIGH = 80.0  # a Raspberry Pi throttles itself from here on
 TEMPERATURE_WARM = 75.0
 _SWEEP_WIDTH = 20
 
-_remembered = lru_cache(16384)
+_remembered = lru_cache(4096)
 _EMPTY = Cell("")
 _UNKNOWN = Cell("-")
 
@@ -146,7 +146,7 @@ def _load_cell(load: float) -> Cell:
     return Cell(f"{load:.2f}", "", "", load)
 
 
-@_remembered
+@lru_cache(1024)  # of many numbers each
 def _sweep_cell(loads: tuple[float, ...], taken: int, ascii_only: bool) -> Cell:
     # A full bar is a load of four, a Raspberry Pi's cores, unless there were higher ones.
     top = max(4.0, round_ceiling(max(loads, default=0.0)))

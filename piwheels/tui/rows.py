@@ -89,7 +89,7 @@ def _order_at(place: int) -> Callable[[Row], Order]:
     return order
 
 
-@lru_cache(16384)
+@lru_cache(8192)
 def natural(text: str) -> tuple[float | str, ...]:
     """A key by which pi2 stands before pi10; equal only for equal texts."""
     parts: list[float | str] = []
