@@ -172,8 +172,8 @@ class Parser:
             raise _BrokenError
         tail = match["agent"]
         wanted = self._format
-        if (wanted is Format.COMBINED and tail is None) or (
-            wanted in {Format.COMBINED, Format.COMMON} and match["host"] is not None
+        if wanted in {Format.COMBINED, Format.COMMON} and (
+            match["host"] is not None or (tail is None) is (wanted is Format.COMBINED)
         ):
             raise _BrokenError
         status, size = self._statuses[match["numbers"]]

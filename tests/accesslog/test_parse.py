@@ -1,0 +1,318 @@
+"""Lines of every format into accesses; hostile ones into broken lines, and never an error."""
+
+import json
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from piwheels.accesslog.agents import AgentClass, agent
+from piwheels.accesslog.parse import Access, Format, Parser
+from piwheels.accesslog.paths import Kind, request
+from tests.accesslog.traffic import BOT, BROWSER, MIRROR, combined, pip_agent, uv_agent, wheel_path
+
+AT_S = int(datetime(2026, 3, 10, 12, tzinfo=UTC).timestamp())
+LATER_S = AT_S + 86_400
+WHEEL = wheel_path("numpy")
+
+
+def parse_one(line: bytes, line_format: Format = Format.AUTO) -> Access | None:
+    """The access of a line, or None for a broken one."""
+    parsed = Parser(line_format).parse(line, LATER_S)
+    assert len(parsed.accesses) + len(parsed.broken) == 1
+    return parsed.accesses[0] if parsed.accesses else None
+
+
+def nginx_json(**facts: object) -> bytes:
+    said = {
+        "time_iso8601": "2026-03-10T12:00:00+00:00",
+        "remote_addr": "192.0.2.1",
+        "request": f"GET {WHEEL} HTTP/1.1",
+        "status": "200",
+        "body_bytes_sent": 1000,
+        "http_user_agent": pip_agent(),
+    }
+    return json.dumps({**said, **facts}).encode()
+
+
+def caddy_json(**facts: object) -> bytes:
+    said = {
+        "level": "info",
+        "ts": AT_S + 0.25,
+        "logger": "http.log.access.log0",
+        "msg": "handled request",
+        "request": {
+            "remote_ip": "192.0.2.1",
+            "client_ip": "192.0.2.1",
+            "proto": "HTTP/1.1",
+            "method": "GET",
+            "uri": WHEEL,
+            "headers": {"User-Agent": [pip_agent()], "Accept": ["*/*"]},
+        },
+        "size": 1000,
+        "status": 200,
+    }
+    return json.dumps({**said, **facts}, separators=(",", ":")).encode()
+
+
+def apache(line: bytes) -> bytes:
+    r"""As Apache writes it: \" and not \x22."""
+    return line.replace(b"\\x22", b'\\"').replace(b"\\x5C", b"\\\\")
+
+
+COMBINED = combined(WHEEL).rstrip(b"\n")
+COMMON = COMBINED.partition(b' "-" "')[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "formats"),
+    [
+        (COMBINED, "auto combined apache"),
+        (COMBINED + b"\r", "auto combined apache"),
+        (COMBINED + b' "192.0.2.9" 0.002', "auto combined apache"),
+        (apache(COMBINED), "auto combined apache"),
+        (b"wheels.example.org:443 " + COMBINED, "auto apache"),
+        (COMMON, "auto common apache"),
+        (b"wheels.example.org " + COMMON, "auto apache"),
+        (nginx_json(), "auto nginx-json"),
+        (nginx_json(status=200, body_bytes_sent="1000"), "auto nginx-json"),
+        (nginx_json(time_iso8601="", msec="1773144000.123"), "auto nginx-json"),
+        (nginx_json(time_iso8601="", time_local="10/Mar/2026:14:00:00 +0200"), "auto nginx-json"),
+        (
+            nginx_json(request="", request_method="GET", request_uri=WHEEL, uri="/x"),
+            "auto nginx-json",
+        ),
+        (caddy_json(), "auto caddy-json"),
+    ],
+)
+def test_every_format_says_the_same(line: bytes, formats: str) -> None:
+    for line_format in Format:
+        access = parse_one(line, line_format)
+        if str(line_format) not in formats.split():
+            assert access is None, line_format
+            continue
+        assert access is not None, line_format
+        assert (access.at_s, access.address, access.status) == (AT_S, b"192.0.2.1", 200)
+        assert (access.size_bytes, access.kind) == (1000, Kind.DOWNLOAD)
+        assert access.request.wheel is not None
+        assert access.request.wheel.project == "numpy"
+        if line_format is not Format.COMMON and b"pip/" in line:
+            assert (access.agent.installer, access.agent.python) == ("pip", "3.11")
+
+
+HOSTILE = [
+    b"\0" * 100,
+    b"\xff\xfe\xfd",
+    b"{",
+    b"{}",
+    b"[]",
+    b'{"request":{',
+    b"[" * 50_000,
+    b'{"a":' * 50_000,
+    b"x" * 200_000,
+    b'"' * 5000,
+    b'" ' * 5000,
+    b'] "' * 5000,
+    b"\\" * 5000,
+    b' [10/Mar/2026:12:00:00 +0000] "' * 2000,
+    COMBINED.replace(b"200", b"2000"),
+    COMBINED.replace(b"1000", b"9" * 40),
+    COMBINED.replace(b" 1000 ", b" -5 "),
+    COMBINED.replace(b"10/Mar", b"31/Feb"),
+    COMBINED.replace(b"10/Mar/2026", b"10/Mar/0001"),
+    COMBINED.replace(b"10/Mar/2026", b"10/Mar/9999"),
+    COMBINED.replace(b"+0000", b"+9999"),
+    COMBINED.replace(b":12:00:00", b":12:00:61"),
+    COMBINED[:-1],
+    COMBINED[: len(COMBINED) // 2],
+    COMBINED[1:].replace(b" - - ", b" "),
+    nginx_json(status="abc"),
+    nginx_json(status=-200),
+    nginx_json(status="\u0662\u0660\u0660"),
+    nginx_json(body_bytes_sent="-1"),
+    nginx_json(body_bytes_sent=10**30),
+    nginx_json(remote_addr=None),
+    nginx_json(time_iso8601="yesterday"),
+    nginx_json(time_iso8601="9999-12-31T23:59:59-23:00"),
+    nginx_json(time_iso8601="0001-01-01T00:00:00+23:00"),
+    nginx_json(time_iso8601="", msec="nan"),
+    nginx_json(time_iso8601="", msec="inf"),
+    nginx_json(time_iso8601=""),
+    caddy_json(ts=1e300),
+    caddy_json(ts=-5),
+    caddy_json(ts="2026-03-10"),
+    caddy_json(status=-1),
+    caddy_json(size=-1),
+    caddy_json(request={"method": "GET"}),
+]
+
+
+@pytest.mark.parametrize("line_format", Format)
+@pytest.mark.parametrize("number", range(len(HOSTILE)))
+def test_a_hostile_line_is_a_broken_one(number: int, line_format: Format) -> None:
+    assert parse_one(HOSTILE[number], line_format) is None
+
+
+@given(st.lists(st.binary(max_size=300)), st.sampled_from(Format))
+def test_any_bytes_are_accesses_or_broken_lines(lines: list[bytes], line_format: Format) -> None:
+    block = b"\n".join(lines)
+    parsed = Parser(line_format).parse(block, LATER_S)
+    expected = sum(line not in {b"", b"\r"} for line in block.split(b"\n"))
+    assert len(parsed.accesses) + len(parsed.broken) == expected
+
+
+_FIELDS = st.text(st.characters(codec="utf-8"), max_size=60)
+
+
+@given(path=_FIELDS, who=_FIELDS, status=st.integers(100, 599), size=st.integers(0, 2**40))
+def test_what_a_stranger_sends_moves_no_field(path: str, who: str, status: int, size: int) -> None:
+    """Whatever stands in the request and the user agent, each server's quoting holds it."""
+    for quoted in (_as_nginx, _as_apache):
+        line = (
+            f'192.0.2.1 - - [10/Mar/2026:12:00:00 +0000] "{quoted("GET /" + path + " HTTP/1.1")}" '
+            f'{status} {size} "{quoted(who)}" "{quoted(who)}"'
+        ).encode()
+        access = parse_one(line)
+        assert access is not None
+        assert (access.at_s, access.address) == (AT_S, b"192.0.2.1")
+        assert (access.status, access.size_bytes) == (status, size)
+        assert access.agent == agent(_printable(who))
+
+
+def _printable(text: str) -> str:
+    """What comes back: both servers write bytes beyond ASCII one by one."""
+    return "".join(chr(byte) for byte in text.encode())
+
+
+def _as_nginx(text: str) -> str:
+    return "".join(
+        f"\\x{byte:02X}" if byte in b'"\\' or byte < 32 or byte > 126 else chr(byte)
+        for byte in text.encode()
+    )
+
+
+def _as_apache(text: str) -> str:
+    return "".join(
+        f"\\{chr(byte)}"
+        if byte in b'"\\'
+        else f"\\x{byte:02x}"
+        if byte < 32 or byte > 126
+        else chr(byte)
+        for byte in text.encode()
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        (f"GET {WHEEL} HTTP/1.1", Kind.DOWNLOAD),
+        (f"GET {WHEEL}?x=1 HTTP/2.0", Kind.DOWNLOAD),
+        (f"GET {quote(WHEEL, safe='/')} HTTP/1.1", Kind.DOWNLOAD),
+        (f"GET http://wheels.example.org{WHEEL} HTTP/1.1", Kind.DOWNLOAD),
+        (f"HEAD {WHEEL} HTTP/1.1", Kind.OTHER),
+        (f"POST {WHEEL} HTTP/1.1", Kind.OTHER),
+        (f"GET {WHEEL}.metadata HTTP/1.1", Kind.OTHER),
+        ("GET /packages/aa/bb/not-a-wheel.whl HTTP/1.1", Kind.OTHER),
+        ("GET /packages/aa/bb/%00-1-py3-none-any.whl HTTP/1.1", Kind.OTHER),
+        ("GET /elsewhere/numpy-1.0-py3-none-any.whl HTTP/1.1", Kind.OTHER),
+        ("GET /simple/ HTTP/1.1", Kind.INDEX),
+        ("GET /simple/numpy/ HTTP/1.1", Kind.INDEX),
+        ("GET /project/numpy/ HTTP/1.1", Kind.PROJECT),
+        ("GET /project/numpy/json HTTP/1.1", Kind.JSON),
+        ("GET /project/numpy/json/ HTTP/1.1", Kind.JSON),
+        ("GET /stats.json HTTP/1.1", Kind.JSON),
+        ("GET /logs/0000/0001/1.txt.gz HTTP/1.1", Kind.LOG),
+        ("GET / HTTP/1.1", Kind.OTHER),
+        ("GET /", Kind.OTHER),
+        ("", Kind.OTHER),
+    ],
+)
+def test_a_path_says_what_it_is(line: str, kind: Kind) -> None:
+    assert request(line).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "kind"),
+    [
+        ("GET", 200, Kind.DOWNLOAD),
+        ("GET", 206, Kind.OTHER),  # a part
+        ("GET", 304, Kind.OTHER),
+        ("GET", 404, Kind.OTHER),
+        ("HEAD", 200, Kind.OTHER),
+    ],
+)
+def test_a_wheel_counts_when_it_was_sent_whole(method: str, status: int, kind: Kind) -> None:
+    access = parse_one(combined(WHEEL, method=method, status=status))
+    assert access is not None
+    assert access.kind is kind
+
+
+def test_an_index_page_counts_when_it_is_unchanged_and_not_when_it_is_missing() -> None:
+    kinds = []
+    for status in (200, 304, 404):
+        access = parse_one(combined("/simple/numpy/", status=status))
+        assert access is not None
+        kinds.append(access.kind)
+    assert kinds == [Kind.INDEX, Kind.INDEX, Kind.OTHER]
+
+
+@pytest.mark.parametrize(
+    ("tags", "factor"),
+    [
+        ("cp311-cp311-linux_aarch64", 1),
+        ("cp311-cp311-linux_armv6l", 6),
+        ("cp39-abi3-linux_armv7l", 1),
+        ("py3-none-any", 0),
+        ("py3-none-linux_armv6l", 0),
+    ],
+)
+def test_what_a_wheel_saves_goes_by_its_abi_and_platform(tags: str, factor: int) -> None:
+    wheel = request(f"GET {wheel_path('numpy', tags=tags)} HTTP/1.1").wheel
+    assert wheel is not None
+    assert wheel.factor == factor
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (pip_agent(), "installer pip 24.0 aarch64 Debian 12 3.11"),
+        (uv_agent(), "installer uv 0.5 x86_64 Ubuntu 24.04 3.13"),
+        (pip_agent().replace("Debian", "Raspbian"), "installer pip 24.0 aarch64 Raspbian 12 3.11"),
+        ("pip/24.0", "installer pip 24.0    "),
+        ("pip/24.0 {not json", "installer pip 24.0    "),
+        ("pip/24.0 " + "[" * 4000, "installer pip 24.0    "),
+        ('pip/24.0 {"cpu":["x"],"distro":7,"python":{}}', "installer pip 24.0    "),
+        (
+            'pip/24.0 {"cpu":"made-up","distro":{"name":"Nonsense OS"},"python":"x"}',
+            "installer pip 24.0 other other  ",
+        ),
+        ('pip/24.0 {"cpu":"AMD64","system":{"name":"Windows","release":"10"}}',
+         "installer pip 24.0 x86_64 Windows 10 "),
+        ("poetry/1.8.3 CPython/3.11.2 Linux/6.1.0", "installer poetry 1.8    3.11"),
+        ("pdm/2.20.1", "installer pdm 2.20    "),
+        (BROWSER, "browser      "),
+        (BOT, "bot      "),
+        (MIRROR, "mirror      "),
+        ("devpi-server/6.9.0 (py3.11.2; linux)", "mirror      "),
+        ("curl/7.88.1", "tool      "),
+        ("python-requests/2.31.0", "tool      "),
+        ("", "other      "),
+        ("-", "other      "),
+    ],
+)  # fmt: skip
+def test_a_user_agent_says_who_asks(text: str, expected: str) -> None:
+    found = agent(text)
+    assert (
+        f"{found.agent_class} {found.installer} {found.installer_version} {found.arch} "
+        f"{found.os} {found.os_release} {found.python}"
+    ) == expected
+
+
+@given(st.text())
+def test_any_user_agent_is_of_a_class(text: str) -> None:
+    for sent in (text, f"pip/{text}", f'pip/24.0 {{"distro":{{"name":{json.dumps(text)}}}}}'):
+        found = agent(sent)
+        assert isinstance(found.agent_class, AgentClass)
+        assert "\0" not in f"{found.installer}{found.os}{found.arch}"

@@ -1,0 +1,183 @@
+"""What a web server pipes in: on disk first, counted once, dropped only beyond the set size."""
+
+import signal
+import subprocess
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import conninfo, sql
+
+from piwheels.accesslog import spool as spool_module
+from piwheels.accesslog.spool import Segments
+from piwheels.db.database import Database
+from tests.accesslog.check import agrees, total
+from tests.accesslog.running import (
+    counted,
+    lines_read,
+    read_files,
+    read_pipe,
+    running,
+    until,
+)
+from tests.accesslog.traffic import Traffic, download
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in (folder / "spool").iterdir() if "log" not in entry.name)
+
+
+async def test_a_pipe_is_counted_and_leaves_nothing_behind(
+    dsn: str, database: Database, tmp_path: Path
+) -> None:
+    traffic = Traffic(21)
+    said = read_pipe(dsn, tmp_path, b"".join(traffic.lines(20_000)))
+    assert f"{traffic.counts.lines:,} lines" in said
+    assert left(tmp_path) == []
+    await agrees(database, traffic.counts)
+
+
+async def test_a_replay_through_a_pipe_or_as_a_file_counts_nothing(
+    dsn: str, database: Database, tmp_path: Path
+) -> None:
+    """Also where the content is longer than the segments that a pipe is cut into."""
+    traffic = Traffic(22)
+    log = tmp_path / "log"
+    log.write_bytes(b"".join(traffic.lines(52_000)))
+    assert log.stat().st_size > 2 * spool_module._SEGMENT_BYTES
+    for _ in range(2):
+        with log.open("rb") as stdin, running(dsn, tmp_path, stdin=stdin) as process:
+            assert process.wait(120) == 0
+    assert read_files(dsn, tmp_path, log)["lines"] == 0
+    assert left(tmp_path) == []
+    await agrees(database, traffic.counts)
+
+
+async def test_what_a_killed_reader_left_is_counted_by_the_next(
+    dsn: str, database: Database, tmp_path: Path
+) -> None:
+    traffic = Traffic(23)
+    lines = list(traffic.lines(60_000))
+    sent = 0
+    for share in (10_000, 30_000, 10_000):
+        with running(dsn, tmp_path, stdin=subprocess.PIPE) as process:
+            assert process.stdin is not None
+            before = lines_read(dsn)
+            process.stdin.write(b"".join(lines[sent : sent + share]))
+            process.stdin.flush()
+            sent += share
+            until(lambda: lines_read(dsn) > before, "it reads")  # noqa: B023
+            # Everything that was written has left the pipe when its buffer is empty.
+            until(lambda: _taken(process), "the pipe is empty")
+            process.kill()
+    read_pipe(dsn, tmp_path, b"".join(lines[sent:]))
+    assert left(tmp_path) == []
+    await agrees(database, traffic.counts)
+
+
+def _taken(process: "subprocess.Popen[bytes]") -> bool:
+    import fcntl
+    import termios
+
+    assert process.stdin is not None
+    waiting = bytearray(4)
+    fcntl.ioctl(process.stdin, termios.FIONREAD, waiting)
+    if int.from_bytes(waiting, "little"):
+        return False
+    # The thread that took the last bytes waits in its next read.
+    threads = Path(f"/proc/{process.pid}/task").iterdir()
+    return any("pipe" in (thread / "wchan").read_text() for thread in threads)
+
+
+async def test_lines_wait_on_disk_while_the_database_is_away(
+    dsn: str, database: Database, tmp_path: Path
+) -> None:
+    allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+    name = str(conninfo.conninfo_to_dict(dsn)["dbname"])
+    admin_dsn = conninfo.make_conninfo(dsn, dbname="postgres")
+    traffic = Traffic(24)
+    content = b"".join(traffic.lines(5000))
+    with psycopg.connect(admin_dsn, autocommit=True) as admin:
+        admin.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
+        with running(dsn, tmp_path, stdin=subprocess.PIPE) as process:
+            assert process.stdin is not None
+            process.stdin.write(content)
+            process.stdin.flush()
+            until(
+                lambda: (
+                    sum(entry.stat().st_size for entry in (tmp_path / "spool").iterdir())
+                    == len(content)
+                ),
+                "all lines lie on disk",
+            )
+            admin.execute(allow.format(sql.Identifier(name), sql.SQL("true")))
+            until(lambda: lines_read(dsn) == traffic.counts.lines, "all are read")
+            process.stdin.close()
+            assert process.wait(20) == 0
+    await agrees(database, traffic.counts)
+
+
+async def test_beyond_the_set_size_lines_are_dropped_and_counted(
+    dsn: str, database: Database, tmp_path: Path
+) -> None:
+    allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+    name = str(conninfo.conninfo_to_dict(dsn)["dbname"])
+    admin_dsn = conninfo.make_conninfo(dsn, dbname="postgres")
+    count = 6000
+    with psycopg.connect(admin_dsn, autocommit=True) as admin:
+        admin.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
+        with running(
+            dsn, tmp_path, stdin=subprocess.PIPE, PIWHEELS_ACCESSLOG_SPOOL_MB="1"
+        ) as process:
+            assert process.stdin is not None
+            for number in range(count):
+                process.stdin.write(download("a", number))
+            process.stdin.flush()
+            until(lambda: b"are dropped" in (tmp_path / "said").read_bytes(), "it says so")
+            admin.execute(allow.format(sql.Identifier(name), sql.SQL("true")))
+            process.stdin.close()
+            assert process.wait(60) == 0
+    event = await database.value("SELECT action FROM events WHERE who = 'accesslog'")
+    dropped = int(str(event).split()[1])
+    assert dropped > 0
+    assert await total(database) + dropped == count
+    assert await database.value("SELECT sum(broken)::int FROM access_logs") == 0
+
+
+async def test_a_stopped_reader_leaves_the_rest_to_the_next(
+    dsn: str, database: Database, tmp_path: Path
+) -> None:
+    with running(dsn, tmp_path, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(download("a"))
+        process.stdin.flush()
+        until(lambda: counted(dsn) == 1, "it reads")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    read_pipe(dsn, tmp_path, b"")
+    assert await total(database) == 1
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("piece", [1, 7, 4096])
+def test_segments_give_what_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    monkeypatch.setattr(spool_module, "_SEGMENT_BYTES", 1000)
+    content = b"".join(b"%d" % number * (number % 40) + b"\n" for number in range(300))
+    segments = Segments(tmp_path, "abc-1")
+    for start in range(0, len(content), piece):
+        segments.append(content[start : start + piece])
+    read = b""
+    while data := segments.read(333):
+        read += data
+        segments.done_until(len(read) // 2)
+    assert read == content
+    assert len(list(tmp_path.iterdir())) < len(content) / 1000
+    rest = Segments(tmp_path, "abc-1")
+    assert rest.first > 0
+    assert content[rest.first - 1 : rest.first] == b"\n"
+    rest.rewind()
+    assert rest.read(10) == content[rest.first : rest.first + 10]
+    segments.remove()
+    assert list(tmp_path.iterdir()) == []
