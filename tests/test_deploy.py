@@ -82,7 +82,8 @@ def test_a_unit_starts_this_piw_with_the_configuration_at_hand(tmp_path: Path) -
         (command,) = entries(unit, "ExecStart")
         piw, *words = command.split()
         assert (Path(piw).name, Path(piw).is_absolute()) == ("piw", True)
-        assert words == [role, "--config", f"{tmp_path}/piwheels.toml"]
+        follows = ["--follow", "/var/log/nginx/piwheels.log"] if role == "accesslog" else []
+        assert words == [role, *follows, "--config", f"{tmp_path}/piwheels.toml"]
         assert entries(unit, "User") == ["farmer"]
 
 
@@ -97,17 +98,30 @@ def test_a_builder_may_write_its_work_folder_alone(tmp_path: Path) -> None:
     assert entries(unit, "ReadWritePaths") == [f"-{tmp_path}/work"]
 
 
+def test_the_log_reader_follows_the_log_asked_for_and_writes_its_spool_alone(
+    tmp_path: Path,
+) -> None:
+    loaded = configured(tmp_path)
+    unit = systemd(
+        loaded, user="farmer", roles=["accesslog"], access_log=Path("/var/log/x y/z.log")
+    )
+    (command,) = entries(unit, "ExecStart")
+    assert '--follow "/var/log/x y/z.log"' in command
+    assert entries(unit, "ReadWritePaths") == [f"-{loaded.config.accesslog.spool}"]
+
+
 def test_a_builders_unit_leaves_bubblewrap_what_it_needs(tmp_path: Path) -> None:
     unit = systemd(configured(tmp_path), user="farmer", roles=["builder"])
     assert entries(unit, "ProtectKernelTunables") == []
     assert entries(unit, "RestrictNamespaces") == []
 
 
-def test_both_units_are_printed_and_each_says_where_it_belongs(tmp_path: Path) -> None:
+def test_all_units_are_printed_and_each_says_where_it_belongs(tmp_path: Path) -> None:
     lines = systemd(configured(tmp_path), user="farmer").splitlines()
     titles = [line for line in lines if line.startswith("# /etc/systemd/system/")]
     assert [Path(title).name for title in titles] == [
         "piwheels-master.service",
+        "piwheels-accesslog.service",
         "piwheels-builder.service",
     ]
 

@@ -11,8 +11,10 @@ from typing import IO, Protocol, Self
 from piwheels.errors import ConfigError, RefusedError
 
 _HEAD_BYTES = 256
-#: access.log.1, access.log.2.gz, access.log-20261125.xz, ...
-_ROTATED = re.compile(r"[.-][0-9][0-9.Tt_-]*(?:\.(?:gz|bz2|xz))?")
+#: What rotation puts behind a name, or before its suffix as Caddy does: access.log.1,
+#: access.log.2.gz, access.log-20261125, access-2026-11-25T16-51-00.000.log.gz
+_STAMP = r"[.-][0-9][0-9.Tt_-]*"
+_PACKED = r"(?:\.(?:gz|bz2|xz))?"
 
 
 class Stream(Protocol):
@@ -115,12 +117,13 @@ class LogFile:
 
 def rotated(path: Path) -> list[Path]:
     """Older parts of a log that lie beside it, the oldest first."""
+    stem, suffix = re.escape(path.stem), re.escape(path.suffix)
+    pattern = re.compile(f"{stem}(?:{suffix}{_STAMP}|{_STAMP}{suffix}){_PACKED}")
     try:
         found = [
             (entry.stat().st_mtime, entry)
             for entry in path.parent.iterdir()
-            if entry.name.startswith(path.name)
-            and _ROTATED.fullmatch(entry.name.removeprefix(path.name))
+            if pattern.fullmatch(entry.name)
         ]
     except OSError:
         return []

@@ -22,15 +22,28 @@ def deploy() -> None:
 @deploy.command("systemd")
 @config_option
 @click.option("--user", default="piwheels", show_default=True, help="The account to run under.")
-@click.option("--role", type=click.Choice(["master", "builder"]), help="Only this daemon's unit.")
-def deploy_systemd(config_file: Path | None, user: str, role: str | None) -> None:
-    """Print hardened units for `piw master` and `piw builder`."""
+@click.option(
+    "--role",
+    type=click.Choice(["master", "accesslog", "builder"]),
+    help="Only this daemon's unit.",
+)
+@click.option(
+    "--access-log",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    default=Path("/var/log/nginx/piwheels.log"),
+    show_default=True,
+    help="The web server's log, for the unit that reads it.",
+)
+def deploy_systemd(config_file: Path | None, user: str, role: str | None, access_log: Path) -> None:
+    """Print hardened units for `piw master`, `piw accesslog` and `piw builder`."""
     from piwheels.deploy import ROLES, systemd
 
-    click.echo(systemd(load_settings(config_file), user=user, roles=[role] if role else ROLES))
+    loaded, roles = load_settings(config_file), [role] if role else ROLES
+    click.echo(systemd(loaded, user=user, roles=roles, access_log=access_log))
 
 
-def _web_server(name: str, title: str) -> None:
+def _web_server(name: str, title: str, folder: str) -> None:
     @deploy.command(name, help=f"Print a {title} configuration that serves the tree.")
     @config_option
     @click.option("--server-name", default="_", show_default=True, help="The host name served.")
@@ -39,7 +52,7 @@ def _web_server(name: str, title: str) -> None:
         "--access-log",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        default=Path(f"/var/log/{name}/piwheels.log"),
+        default=Path(f"/var/log/{folder}/piwheels.log"),
         show_default=True,
     )
     def show(config_file: Path | None, server_name: str, port: int, access_log: Path) -> None:
@@ -51,8 +64,12 @@ def _web_server(name: str, title: str) -> None:
         )
 
 
-for _name, _title in (("nginx", "nginx"), ("apache", "Apache"), ("caddy", "Caddy")):
-    _web_server(_name, _title)
+for _name, _title, _folder in (
+    ("nginx", "nginx", "nginx"),
+    ("apache", "Apache", "apache2"),  # where Debian's package logs
+    ("caddy", "Caddy", "caddy"),
+):
+    _web_server(_name, _title, _folder)
 
 
 @cli.group()

@@ -16,7 +16,8 @@ from piwheels.config import Config, Loaded
 from piwheels.errors import ConfigError
 from piwheels.webroot import SECURITY_HEADERS
 
-ROLES = ("master", "builder")
+ROLES = ("master", "accesslog", "builder")
+_NGINX_LOG = Path("/var/log/nginx/piwheels.log")
 
 _PAGE_MAX_AGE_S = 60  # pip obeys it: how late a new wheel is seen
 _FILE_MAX_AGE_S = 31_536_000
@@ -26,13 +27,20 @@ _JSON_ACCEPT = r"application/vnd\.pypi\.simple\.(v1|latest)\+json(?!\s*;\s*q=0(\
 _UNWRITABLE = frozenset('"\\$%{}')
 
 
-def systemd(loaded: Loaded, *, user: str, roles: Sequence[str] = ROLES) -> str:
+def systemd(
+    loaded: Loaded,
+    *,
+    user: str,
+    roles: Sequence[str] = ROLES,
+    access_log: Path = _NGINX_LOG,
+) -> str:
     """Hardened units of these roles, one after the other.
 
     Args:
         loaded: the configuration; its file is named in the units.
         user: the account to run under.
-        roles: "master", "builder" or both.
+        roles: "master", "accesslog", "builder" or several.
+        access_log: the web server's log, which "accesslog" follows.
 
     Raises:
         ConfigError: a path or the user cannot be written into a unit.
@@ -40,7 +48,7 @@ def systemd(loaded: Loaded, *, user: str, roles: Sequence[str] = ROLES) -> str:
     return "\n\n".join(
         _render(
             f"{role}.service",
-            command=_command(loaded, role),
+            command=_command(loaded, *_verb(role, access_log)),
             user=_word("user", user),
             writable=[_path(key, path) for key, path in _writable(loaded.config, role)],
         )
@@ -78,6 +86,8 @@ def _writable(config: Config, role: str) -> list[tuple[str, Path]]:
     """The folders that a daemon writes to, each with the key that names it."""
     if role == "builder":
         return [("builder.work", config.builder.work)]
+    if role == "accesslog":
+        return [("accesslog.spool", config.accesslog.spool)]
     folders = [
         ("webroot.root", config.webroot.root),
         ("master.spool", config.master.spool),
@@ -107,11 +117,15 @@ def _word(what: str, text: str) -> str:
     return text
 
 
-def _command(loaded: Loaded, verb: str) -> str:
+def _verb(role: str, access_log: Path) -> list[str]:
+    return [role, "--follow", _path("access log", access_log)] if role == "accesslog" else [role]
+
+
+def _command(loaded: Loaded, *verb: str) -> str:
     program = Path(sys.argv[0]).absolute()
     if program.name != "piw":
         program = Path(sys.executable).with_name("piw")
-    words = [_path("the program", program), verb]
+    words = [_path("the program", program), *verb]
     if loaded.file is not None:
         words += ["--config", _path("--config", loaded.file)]
     return " ".join(f'"{word}"' if " " in word else word for word in words)
