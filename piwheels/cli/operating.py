@@ -103,18 +103,17 @@ def skip(
 @click.option(
     "--part",
     type=click.Choice(_PARTS),
-    default="",
     help="Only this: the index (simple), pages of projects (projects), home, stats, ...",
 )
 @config_option
 @json_option
-def rebuild(project: str | None, part: str, config_file: Path | None, as_json: bool) -> None:
+def rebuild(project: str | None, part: str | None, config_file: Path | None, as_json: bool) -> None:
     """Write the pages of a project again, or all pages; for wheels see `piw retry --built`."""
     from piwheels.admin import projects
 
     if project and part == "projects":
         part = "project"
-    finish(projects.rebuild(load_config(config_file), project, part, as_json=as_json))
+    finish(projects.rebuild(load_config(config_file), project, part or "", as_json=as_json))
 
 
 @cli.command()

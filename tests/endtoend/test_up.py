@@ -183,7 +183,8 @@ def test_operators_commands_work_on_it(farm: Farm, upstream: FakeIndex) -> None:
     assert "it is broken" in failed["text"]
     assert "error: it is broken" in farm.piw("log", str(failed["build"])).stdout
     assert "open again" in farm.piw("retry", "bad").stdout
-    assert farm.piw("rebuild").stdout == "1 pages will be written again\n"
+    assert farm.piw("rebuild", "--part", "simple").stdout.endswith("pages will be written again\n")
+    assert json.loads(farm.piw("rebuild", "--json").stdout)["count"] > 1
     nobody = farm.piw("explain", "nobody").stdout
     assert "piw add nobody" in nobody
     gone = farm.piw("remove", "alpha", "--yes")
