@@ -135,7 +135,11 @@ class SshTunnel:
         if not self._said:
             return reason
         if "open failed" in self._said:
-            return f"nothing listens at {self._to.socket} on {self._to.host} ({self._said})"
+            # sshd does not tell which of the two it was.
+            return (
+                f"no master listens at {self._to.socket} on {self._to.host}, or it is not for "
+                f"this account (ssh: {self._said})"
+            )
         return f"{reason} (ssh: {self._said})"
 
     async def close(self) -> None:

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from piwheels.config import Config
 from piwheels.errors import UsageError
 from piwheels.protocol.messages import Pause
 from piwheels.tui import link as link_module
 from piwheels.tui.fates import Turn
 from piwheels.tui.link import Link
 from piwheels.tui.source import Connected, Lost
-from piwheels.tui.tunnel import Destination, SshTunnel, TunnelError, destination
+from piwheels.tui.tunnel import DEFAULT_SOCKET, Destination, SshTunnel, TunnelError, destination
 from tests.needs import lacking, needs, program
 from tests.simfarm import SimFarm, World
 from tests.simfarm.server import socket_in
@@ -52,6 +53,10 @@ def test_addresses_that_make_no_sense_are_refused_in_one_line(address: str) -> N
     with pytest.raises(UsageError) as refusal:
         Link(address)
     assert "\n" not in str(refusal.value)
+
+
+def test_the_usual_socket_is_where_a_master_listens() -> None:
+    assert Config().master.control == f"ipc://{DEFAULT_SOCKET}"
 
 
 # --- a stand-in for ssh ---
@@ -212,7 +217,7 @@ async def test_losses_on_either_side_of_ssh_are_told_and_mended(sshd: Sshd, farm
         await listener.next(Connected)
         await farm.go()
         await listener.next(Lost)
-        await until(lambda: "nothing listens at" in listener.state.lost_reason)
+        await until(lambda: "no master listens at" in listener.state.lost_reason)
         farm.come()
         assert (await listener.next(Connected)).same_master is True
         await sshd.stop()
