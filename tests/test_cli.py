@@ -126,6 +126,7 @@ def test_the_version_is_told(piw: Piw) -> None:
         (["log", "0"], "0 is not in the range"),
         (["up", "x", "--latest", "0"], "0 is not in the range"),
         (["up", "x", "--latest", "2", "--all"], "exclude each other"),
+        (["add", "x", "--latest", "2", "--all"], "exclude each other"),
         (["up", "x", "--port", "65536"], "65536 is not in the range"),
         (["add"], "name a PROJECT"),
         (["skip"], "name a PROJECT[==VERSION] or a --target"),

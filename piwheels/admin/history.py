@@ -1,5 +1,7 @@
 """What happened: builds that ended, their logs, and who did what."""
 
+import codecs
+import json
 import sys
 from datetime import datetime
 
@@ -88,15 +90,23 @@ def _clock(at: datetime) -> str:
     return f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
-async def log(config: Config, build: int, *, follow: bool) -> int:
-    """Print a build's log, and with `follow` what is added to it until it ends."""
+async def log(config: Config, build: int, *, follow: bool, as_json: bool = False) -> int:
+    """Print a build's log, and with `follow` what is added to it until it ends.
+
+    As JSON, each piece is a line of its own.
+    """
     request = FollowLog(build=build, follow=follow)
+    text = codecs.getincrementaldecoder("utf-8")("replace")
     async with connect(config) as client, client.stream(request) as talk:
         while True:
             piece = await talk.next(None if follow else ANSWER_S)
             if not isinstance(piece, LogPiece):
                 continue
-            sys.stdout.buffer.write(piece.data)
+            if as_json:
+                line = {"build": piece.build, "text": text.decode(piece.data, piece.finished)}
+                click.echo(json.dumps({**line, "finished": piece.finished}))
+            else:
+                sys.stdout.buffer.write(piece.data)
             sys.stdout.flush()
             if piece.finished:
                 return 0

@@ -6,27 +6,25 @@ from typing import Any
 
 import click
 
-from piwheels.cli.root import cli, config_option, finish, json_option, load_config, load_settings
+from piwheels.cli.root import (
+    cli,
+    config_option,
+    every_option,
+    files_option,
+    finish,
+    how_many,
+    json_option,
+    latest_option,
+    load_config,
+    load_settings,
+)
 
 
 @cli.command()
 @click.argument("projects", nargs=-1, metavar="[PROJECT[==VERSION]]...")
-@click.option(
-    "-r",
-    "--requirement",
-    "files",
-    multiple=True,
-    metavar="FILE",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A requirements.txt with further projects; may be given again.",
-)
-@click.option(
-    "--latest",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Build the N newest final releases of each project, not just one.",
-)
-@click.option("--all", "every", is_flag=True, help="Build every final release of each project.")
+@files_option
+@latest_option
+@every_option
 @click.option(
     "--dir",
     "folder",
@@ -92,8 +90,7 @@ def up(**options: Any) -> None:
     piw up markupsafe wrapt
     piw up -r requirements.txt --python python3.11 --python python3.13 --exit-when-idle
     """  # noqa: D301 - \b is click's mark for lines to keep
-    if options["latest"] and options["every"]:
-        raise click.UsageError("--latest and --all exclude each other")
+    options["latest"] = how_many(options["latest"], every=options.pop("every"))
     from piwheels.local.up import Options, up
 
     finish(up(Options(**options)))

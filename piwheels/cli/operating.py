@@ -4,7 +4,18 @@ from pathlib import Path
 
 import click
 
-from piwheels.cli.root import cli, config_option, finish, json_option, load_config, yes_option
+from piwheels.cli.root import (
+    cli,
+    config_option,
+    every_option,
+    files_option,
+    finish,
+    how_many,
+    json_option,
+    latest_option,
+    load_config,
+    yes_option,
+)
 
 #: What `piw rebuild --part` takes.
 _PARTS = ("simple", "projects", "home", "stats", "search", "sitemaps", "failures", "static")
@@ -22,29 +33,15 @@ def status(config_file: Path | None, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("requirements", nargs=-1, metavar="PROJECT[==VERSION]...")
-@click.option(
-    "-r",
-    "--requirement",
-    "files",
-    multiple=True,
-    metavar="FILE",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A requirements.txt with further projects; may be given again.",
-)
-@click.option(
-    "--latest",
-    type=click.IntRange(min=1),
-    default=1,
-    metavar="N",
-    help="The N newest final releases of each.",
-)
-@click.option("--all", "every", is_flag=True, help="Every final release of each.")
+@files_option
+@latest_option
+@every_option
 @config_option
 @json_option
 def add(
     requirements: tuple[str, ...],
     files: tuple[Path, ...],
-    latest: int,
+    latest: int | None,
     every: bool,
     config_file: Path | None,
     as_json: bool,
@@ -53,7 +50,7 @@ def add(
     from piwheels.admin import projects
     from piwheels.requirements import wanted
 
-    asked = wanted(requirements, files, latest=0 if every else latest)
+    asked = wanted(requirements, files, latest=how_many(latest, every=every))
     if not asked:
         raise click.UsageError("name a PROJECT, or a requirements file with -r")
     finish(projects.add(load_config(config_file), asked, as_json=as_json))
@@ -181,11 +178,12 @@ def explain(release: str, target: str | None, config_file: Path | None, as_json:
 @click.argument("build", type=click.IntRange(min=1))
 @click.option("--follow", "-f", is_flag=True, help="Go on printing until the build ends.")
 @config_option
-def log(build: int, follow: bool, config_file: Path | None) -> None:
+@json_option
+def log(build: int, follow: bool, config_file: Path | None, as_json: bool) -> None:
     """Print the log of a build."""
     from piwheels.admin import history
 
-    finish(history.log(load_config(config_file), build, follow=follow))
+    finish(history.log(load_config(config_file), build, follow=follow, as_json=as_json))
 
 
 @cli.command()

@@ -24,6 +24,24 @@ config_option = click.option(
     help="The piwheels.toml to use (default: the nearest that is found; see `piw config`).",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+files_option = click.option(
+    "-r",
+    "--requirement",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A requirements.txt with further projects; may be given again.",
+)
+latest_option = click.option(
+    "--latest",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Build the N newest final releases of each project, not just one.",
+)
+every_option = click.option(
+    "--all", "every", is_flag=True, help="Build every final release of each project."
+)
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask; for scripts.")
 
 
@@ -84,6 +102,17 @@ def _missing_extra(error: ImportError) -> str:
         f"{error.name or error} is not installed here; install the extra of this role "
         "(pip install 'piwheels[local]', [master], [builder] or [console])"
     )
+
+
+def how_many(latest: int | None, *, every: bool) -> int:
+    """How many releases of each project are meant; 0 is all of them.
+
+    Raises:
+        UsageError: `--latest` and `--all` were both given.
+    """
+    if latest and every:
+        raise click.UsageError("--latest and --all exclude each other")
+    return 0 if every else latest or 1
 
 
 def load_settings(config_file: Path | None, **options: Any) -> "Loaded":

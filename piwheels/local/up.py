@@ -54,8 +54,7 @@ class Options:
 
     projects: tuple[str, ...]
     files: tuple[Path, ...]
-    latest: int | None
-    every: bool
+    latest: int  # 0 is all
     folder: Path
     pythons: tuple[str, ...]
     builders: int
@@ -73,9 +72,7 @@ async def up(options: Options) -> int:
     Raises:
         PiwheelsError: something is missing or in the way; everything is stopped again.
     """
-    requests = wanted(
-        options.projects, options.files, latest=0 if options.every else options.latest or 1
-    )
+    requests = wanted(options.projects, options.files, latest=options.latest)
     interpreters = _interpreters(options.pythons)
     options = dataclasses.replace(options, port=options.port or free_port())
     folder = FarmFolder(options.folder)

@@ -182,6 +182,9 @@ def test_operators_commands_work_on_it(farm: Farm, upstream: FakeIndex) -> None:
     assert failed["state"] == "failed"
     assert "it is broken" in failed["text"]
     assert "error: it is broken" in farm.piw("log", str(failed["build"])).stdout
+    lines = farm.piw("log", str(failed["build"]), "--json").stdout.splitlines()
+    assert "error: it is broken" in "".join(json.loads(line)["text"] for line in lines)
+    assert json.loads(lines[-1])["finished"]
     assert "open again" in farm.piw("retry", "bad").stdout
     assert farm.piw("rebuild", "--part", "simple").stdout.endswith("pages will be written again\n")
     assert json.loads(farm.piw("rebuild", "--json").stdout)["count"] > 1
