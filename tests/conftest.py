@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg import conninfo, sql
 
 from piwheels.db.database import Database
@@ -17,6 +18,10 @@ from piwheels.local.cluster import Cluster
 
 # A shell that runs the tests in the background has them, and their children, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says more about the machine's other work than about the code.
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
 
 _TEMPLATE = "farm_template"
 _numbers = itertools.count(1)

@@ -1,4 +1,4 @@
-"""What the host and downloads screens say, and how old it is: labels, values and shares."""
+"""What the host and downloads screens say: labels, values and shares."""
 
 from typing import NamedTuple
 
@@ -161,15 +161,3 @@ def _split(counts: tuple[DownloadCount, ...]) -> list[Fact]:
         Fact(entry.name, harmless(entry.name), count(entry.count), share=entry.count / (most or 1))
         for entry in counts
     ]
-
-
-def staleness(state: FarmState, now: float) -> str:
-    """How old what is shown is, and why; "" while the master is heard."""
-    if state.connected:
-        return ""
-    retry = max(0.0, state.retry_at - now)
-    again = f"trying again in {duration(retry)}" if retry >= 1 else "trying again"
-    reason = harmless(state.lost_reason) or "connecting"
-    if state.heard is None:
-        return f"{reason}; {again}"
-    return f"as of {duration(now - state.heard)} ago: {reason}; {again}"

@@ -30,9 +30,6 @@ _GLYPHS: dict[str, tuple[str, str]] = {
     "pending": ("…", ":"),
     "farm": ("·", "."),
     "operator": ("→", ">"),
-    "sorted up": ("▴", "^"),
-    "sorted down": ("▾", "v"),
-    "marked": ("■", "#"),
 }
 _BARS = (" ▁▂▃▄▅▆▇█", " .:-=+*%#")
 

@@ -9,7 +9,7 @@ import random
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import AsyncExitStack, aclosing
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -137,15 +137,10 @@ class Link:
         self._instance = ""
         self._delay_s = FIRST_DELAY_S
         self._retry_at = 0.0  # by the event loop's clock
-        self._hurry = asyncio.Event()
 
     def now(self) -> float:
         """UNIX seconds of this machine."""
         return time.time()
-
-    def retry_now(self) -> None:
-        """Cut the present delay short."""
-        self._hurry.set()
 
     # --- watching ---
 
@@ -156,10 +151,8 @@ class Link:
                 async with aclosing(self._once()) as heard:
                     async for event in heard:
                         yield event
-                self._hurry.clear()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout_at(self._retry_at):
-                        await self._hurry.wait()
+                # A consumer may have been slow with the news of the loss.
+                await asyncio.sleep(self._retry_at - asyncio.get_running_loop().time())
         finally:
             await self._route.close()
 

@@ -64,7 +64,6 @@ class FarmState:
     same_master: bool | None = None
     lost_reason: str = ""
     retry_at: float = 0.0
-    revision: int = 0  # another after each change
 
     # --- what is heard ---
 
@@ -74,11 +73,9 @@ class FarmState:
             case Connected(instance=instance, same_master=same_master):
                 self.connected, self.lost_reason = True, ""
                 self.instance, self.same_master = instance, same_master
-                self.revision += 1
             case Lost(reason=reason, retry_at=retry_at):
                 self.connected = False
                 self.lost_reason, self.retry_at = reason, retry_at
-                self.revision += 1
             case Heard(body=body, at=at):
                 self.apply(body, at)
             case Alive(at=at):
@@ -87,7 +84,6 @@ class FarmState:
     def apply(self, body: News, now: float) -> None:
         """Take in what the master says."""
         self.heard = now
-        self.revision += 1
         match body:
             case Batch(events=events):
                 for event in events:

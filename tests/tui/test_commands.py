@@ -163,9 +163,10 @@ async def test_a_dialog_keeps_the_targets_that_it_was_opened_on(
     await at(stage, "pi006")
     await stage.press("K")
     await stage.until_shown("Kill pi006?")
-    await farm.step(30.0)  # builds end, rows move
     console: Console = stage.console
-    await stage.until(lambda: console.farm.revision > 2, "news came meanwhile")
+    before = console.farm.builders["pi006"].view
+    await farm.step(30.0)  # builds end, rows move
+    await stage.until(lambda: console.farm.builders["pi006"].view != before, "news came meanwhile")
     await stage.press(*YES)
     await stage.until(lambda: farm.asked, "the master was asked")
     assert bodies(farm) == [order(Order.KILL, "pi006")]

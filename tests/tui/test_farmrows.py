@@ -30,7 +30,6 @@ from piwheels.tui.facts import (
     host_facts,
     last_hour,
     splits,
-    staleness,
 )
 from piwheels.tui.farmrows import (
     BUILD_COLUMNS,
@@ -371,17 +370,6 @@ def test_downloads_say_when_no_access_log_is_connected() -> None:
     ]  # fmt: skip
     record = farm(downloads=msgspec.structs.replace(downloads, today=1000))
     assert "a record" in {f.key: f.text for f in download_facts(record, NOW)}["today"]
-
-
-def test_staleness_tells_how_old_and_why_and_when_it_is_tried_again() -> None:
-    state = farm()
-    assert staleness(state, NOW + 5) == ""
-    state.connected, state.lost_reason, state.retry_at = False, "the connection ended", NOW + 70
-    assert staleness(state, NOW + 65) == (
-        "as of 1m 05s ago: the connection ended; trying again in 5s"
-    )
-    assert staleness(state, NOW + 70).endswith("trying again")
-    assert staleness(FarmState(), NOW) == "connecting; trying again"
 
 
 # --- problems ---

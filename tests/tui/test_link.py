@@ -81,13 +81,12 @@ async def test_what_is_heard_makes_the_state_that_is_true(
 
 
 async def test_a_master_that_ends_is_lost_at_once_and_known_again(
-    farm: SimFarm, listener: Listener
+    farm: SimFarm, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(link_module, "SILENT_S", 600.0)  # so it is not silence that tells
     assert listener.of(Connected) == [Connected(farm.world.instance, None)]
-    began = time.monotonic()
     await farm.go()
     lost = await listener.next(Lost)
-    assert time.monotonic() - began < 0.9  # sooner than silence is noticed
     assert "connection ended" in lost.reason
     assert not listener.state.connected
     farm.come()
@@ -126,17 +125,6 @@ async def test_delays_grow_to_a_limit_and_begin_anew_after_a_success(
     async with Listener(link) as listener:
         await until(lambda: listener.state.known)
     assert link._next_delay() <= 1.2 * link_module.FIRST_DELAY_S
-
-
-async def test_a_delay_can_be_cut_short(
-    farm: SimFarm, listener: Listener, link: Link, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    link._delay_s = 300.0
-    await farm.go()
-    await listener.next(Lost)
-    farm.come()
-    link.retry_now()
-    await listener.next(Connected)
 
 
 async def test_where_nobody_listens_the_reason_says_so(tmp_path: Path, brisk: None) -> None:
@@ -414,10 +402,8 @@ async def test_a_master_that_is_killed_or_stopped_is_noticed(address: str, brisk
             assert "silent" in (await listener.next(Lost)).reason
             os.kill(child.pid, signal.SIGCONT)
             assert (await listener.next(Connected)).same_master is True
-            began = time.monotonic()
             child.kill()
-            await listener.next(Lost)
-            assert time.monotonic() - began < 0.9
+            assert "connection ended" in (await listener.next(Lost)).reason
         async with process(address):
             await listener.next(Connected)
             assert listener.state.connected
