@@ -127,10 +127,19 @@ class Traffic:
     """A day as a farm sees it: pip, uv, bots, browsers, mirrors, rubbish; the same for a seed."""
 
     def __init__(
-        self, seed: int, *, day: date = DAY, projects: int = 2000, per_s: float = 90.0
+        self,
+        seed: int,
+        *,
+        day: date = DAY,
+        projects: int = 2000,
+        per_s: float = 90.0,
+        download_share: float = 0.14,
     ) -> None:
         self.counts = Counts()
         self._random = random.Random(seed)
+        self._rubbish_share = 0.01
+        self._until_downloads = self._rubbish_share + download_share
+        self._others_share = 1 - self._until_downloads
         self._at = datetime(day.year, day.month, day.day, tzinfo=UTC)
         self._step = timedelta(seconds=1 / per_s)
         self._wheels = [
@@ -147,7 +156,7 @@ class Traffic:
     def _line(self) -> bytes:
         choice = self._random.random()
         counts, day = self.counts, self._at.date()
-        if choice < 0.01:
+        if choice < self._rubbish_share:
             line = self._random.choice(_RUBBISH)
             counts.lines += bool(line)
             counts.broken += bool(line)
@@ -156,18 +165,19 @@ class Traffic:
         address = f"198.51.{self._random.randrange(100)}.{self._random.randrange(256)}"
         counts.clients.setdefault(day, set()).add(address)
         known: Mapping[str, object] = {"at": self._at, "address": address}
-        if choice < 0.15:
+        if choice < self._until_downloads:
             return self._download(known, day)
+        choice = (choice - self._until_downloads) / self._others_share
         path = f"/simple/project-{self._random.randrange(2000)}/"
-        if choice < 0.85:
+        if choice < 0.82:
             counts.index_hits[day] += 1
             status = self._random.choice([200, 200, 304])
             return self._any(path, known, agent=self._random.choice(_AGENTS)[2], status=status)
-        if choice < 0.90:
+        if choice < 0.88:
             status, method = self._random.choice([(206, "GET"), (200, "HEAD"), (404, "GET")])
             wheel = self._random.choice(self._wheels)[1]
             return self._any(wheel, known, agent=uv_agent(), status=status, method=method)
-        if choice < 0.95:
+        if choice < 0.94:
             return self._any("/project/numpy/", known, agent=self._random.choice([BROWSER, BOT]))
         return self._any("/robots.txt", known, agent=self._random.choice([BOT, MIRROR, "-"]))
 

@@ -1,0 +1,69 @@
+"""A day of a million downloads, with all that can happen to a log, against its maker's count."""
+
+import contextlib
+import gzip
+import itertools
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from piwheels.db.database import Database
+from tests.accesslog.check import agrees
+from tests.accesslog.running import lines_read, read_files, running, until
+from tests.accesslog.traffic import Traffic
+
+_DOWNLOADS = 1_000_000
+_PIECE_LINES = 20_000
+_PIECES_A_FILE = 8
+
+
+@pytest.mark.slow
+async def test_a_million_downloads_are_counted_exactly(
+    dsn: str, database: Database, tmp_path: Path
+) -> None:
+    """Followed through rotations and crashes, then all of it read again, from files and a pipe."""
+    traffic = Traffic(31, per_s=25.0, download_share=0.5)
+    log, chance = tmp_path / "access.log", random.Random(31)
+    rotated: list[Path] = []
+    crashes = 0
+    pieces = itertools.count(1)
+    with contextlib.ExitStack() as followers:
+        process = followers.enter_context(running(dsn, tmp_path, "--follow", log))
+        while sum(traffic.counts.downloads.values()) < _DOWNLOADS:
+            number = next(pieces)
+            with log.open("ab") as file:
+                file.writelines(traffic.lines(_PIECE_LINES))
+            if number % _PIECES_A_FILE == 0:
+                rotated.append(_rotate(log, len(rotated)))
+            if chance.random() < 0.1:
+                process.kill()
+                crashes += 1
+                process = followers.enter_context(running(dsn, tmp_path, "--follow", log))
+        until(
+            lambda: lines_read(dsn) == traffic.counts.lines,
+            "the follower has read everything",
+            timeout_s=600,
+        )
+    assert crashes >= 3
+    assert len(rotated) >= 5
+    await agrees(database, traffic.counts)
+    again = read_files(dsn, tmp_path, log, *(path for path in rotated if path.exists()))
+    assert again["lines"] == 0
+    with log.open("rb") as stdin, running(dsn, tmp_path, stdin=stdin) as pipe:
+        assert pipe.wait(300) == 0
+    await agrees(database, traffic.counts)
+
+
+def _rotate(log: Path, number: int) -> Path:
+    """Move a log away, by turns as a plain file and packed after a while, as logrotate does."""
+    old = log.with_name(f"{log.name}.{number}")
+    log.rename(old)
+    if number % 2:
+        return old
+    packed = old.with_name(f"{old.name}.gz")
+    with old.open("rb") as source, gzip.open(packed, "wb", compresslevel=1) as target:
+        shutil.copyfileobj(source, target)
+    shutil.copystat(old, packed)
+    return packed

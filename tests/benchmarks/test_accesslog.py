@@ -1,0 +1,255 @@
+"""Access logs: lines a second against one INSERT a line, memory, a billion downloads' figures."""
+
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from piwheels.accesslog.logfile import LogFile
+from piwheels.accesslog.parse import Format, Parser
+from piwheels.accesslog.reader import Desk, LogReader
+from piwheels.accesslog.sample import Sample
+from piwheels.db import accesslogs, downloads
+from piwheels.db.database import Database
+from piwheels.db.downloads import Dimension
+from piwheels.db.migrate import initdb
+from piwheels.local.cluster import Cluster
+from tests.accesslog.traffic import Traffic
+
+_LINES = 1_000_000
+_INSERTS = 2000
+_LONG_AGO = date(2000, 1, 1)
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+@asynccontextmanager
+async def durable(folder: Path) -> AsyncIterator[str]:
+    """A PostgreSQL that waits for its disk, as one that serves a farm does."""
+    async with Cluster(folder) as cluster:
+        await initdb(cluster.dsn)
+        yield cluster.dsn
+
+
+def desk_of(database: Database, folder: Path) -> Desk:
+    return Desk.of(database, Format.AUTO, Sample(folder / "broken"), lambda: _LONG_AGO)
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time that a process has had."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * _TICK_S
+
+
+async def inserted_a_second(dsn: str, log: Path) -> float:
+    """What one INSERT and one commit a line, parsed by the same parser, come to."""
+    with log.open("rb") as file:
+        block = b"".join(file.readline() for _ in range(_INSERTS))
+    began = time.perf_counter()
+    accesses = Parser().parse(block, 2**40).accesses
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+        await connection.execute("SELECT ensure_access_partition('2026-03-10')")
+        for access in accesses:
+            await connection.execute(
+                "INSERT INTO accesses (at, agent, bytes, kind, status) VALUES (%s, %s, %s, %s, %s)",
+                [
+                    datetime.fromtimestamp(access.at_s, UTC),
+                    access.agent.key,
+                    access.size_bytes,
+                    int(access.kind),
+                    access.status,
+                ],
+            )
+    return len(accesses) / (time.perf_counter() - began)
+
+
+@pytest.mark.slow
+async def test_lines_from_a_file_to_committed_rows(tmp_path: Path) -> None:
+    log, traffic = tmp_path / "log", Traffic(41)
+    with log.open("wb") as file:
+        file.writelines(traffic.lines(_LINES))
+    async with (
+        durable(tmp_path / "pg") as dsn,
+        await Database.connect(dsn, duty="benchmark") as database,
+    ):
+        single = await inserted_a_second(dsn, log)
+        backend = int(await database.value("SELECT pg_backend_pid()"))
+        desk = desk_of(database, tmp_path)
+        began, own, theirs = time.perf_counter(), time.process_time(), cpu_s(backend)
+        with LogFile(log) as file:
+            await LogReader(desk, file).read_all()
+        took, own_s = time.perf_counter() - began, time.process_time() - own
+        database_s = cpu_s(backend) - theirs
+        assert desk.tally.lines == traffic.counts.lines
+        assert desk.tally.downloads == sum(traffic.counts.downloads.values())
+    rate = _LINES / took
+    print(
+        f"\n{_LINES:,} lines of {log.stat().st_size / _LINES:.0f} bytes at a load of "
+        f"{os.getloadavg()[0]:.1f}: "
+        f"{rate:,.0f} lines/s by the clock, {_LINES / own_s:,.0f} a second of the reader's "
+        f"processor, {_LINES / (own_s + database_s):,.0f} a second of reader and PostgreSQL; "
+        f"one INSERT a line {single:,.0f} lines/s: {rate / single:.0f} times"
+    )
+    assert _LINES / own_s >= 100_000
+    assert rate / single >= 50
+
+
+class _Endless:
+    """A log without an end: the same traffic, a day later each time, never on a disk."""
+
+    name = "endless"
+
+    def __init__(self, block: bytes, repeats: int) -> None:
+        self._block, self._repeats = block, repeats
+        self._round, self._at, self._current = 0, 0, b""
+
+    def read(self, size: int) -> bytes:
+        if self._at >= len(self._current):
+            if self._round == self._repeats:
+                return b""
+            self._round += 1
+            day = date(2026, 3, 10) + timedelta(days=self._round)
+            self._current = self._block.replace(b"10/Mar/2026", day.strftime("%d/%b/%Y").encode())
+            self._at = 0
+        data = self._current[self._at : self._at + size]
+        self._at += len(data)
+        return data
+
+    def rewind(self) -> None:
+        self._round, self._at, self._current = 0, 0, b""
+
+    def done_until(self, position: int) -> None:
+        """Nothing to let go of."""
+
+
+def resident_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@pytest.mark.slow
+async def test_memory_stays_flat_over_ten_million_lines(database: Database, tmp_path: Path) -> None:
+    repeats, lines = 50, 200_000
+    block = b"".join(Traffic(42).lines(lines))
+    reader = LogReader(desk_of(database, tmp_path), _Endless(block, repeats))
+    samples: list[float] = []
+    began = time.perf_counter()
+    while await reader.read_on():
+        samples.append(resident_mb())
+    warm = max(samples[: len(samples) // 5])
+    rest = max(samples[len(samples) // 5 :])
+    print(
+        f"\n{repeats * lines:,} lines in {time.perf_counter() - began:.0f} s: at most "
+        f"{warm:.0f} MB in the first fifth, {rest:.0f} MB after it"
+    )
+    assert rest < warm * 1.15
+
+
+# --- a billion downloads -----------------------------------------------------------------
+
+_FIRST = date(2023, 1, 1)
+_TODAY = date(2025, 12, 31)
+_PROJECTS = 300_000
+_BILLION = """
+    -- By rank, as downloads are: the first has as many as the next two together.
+    CREATE UNLOGGED TABLE ranks AS
+    SELECT n AS rank, 'project-' || n AS project,
+           greatest((1e9 / 36 / (ln({projects}) + 0.5772) / n)::integer, 1) AS monthly
+      FROM generate_series(1, {projects}) n;
+
+    INSERT INTO download_projects (month, project, downloads, days)
+    SELECT m::date, r.project, r.monthly / busy * busy + busy,
+           array_fill(r.monthly / busy + 1, ARRAY[busy], ARRAY[1 + (r.rank % (29 - busy))])
+      FROM generate_series('2023-01-01'::timestamp, '2025-12-01', '1 month') m
+     CROSS JOIN ranks r
+     CROSS JOIN LATERAL (SELECT least(r.monthly, 28) AS busy) b
+     ORDER BY m, r.project COLLATE "C";
+
+    INSERT INTO download_totals (project, downloads, saved_s)
+    SELECT project, sum(downloads), sum(downloads) * 30.0 FROM download_projects GROUP BY project;
+
+    INSERT INTO download_days (day, counted, counted_bytes, counted_saved_s, clients, index_hits)
+    SELECT d::date, total.downloads / 1096, total.downloads, 1e6, 50000, 6000000
+      FROM generate_series('2023-01-01'::timestamp, '2025-12-31', '1 day') d
+     CROSS JOIN (SELECT sum(downloads)::bigint AS downloads FROM download_totals) total;
+
+    INSERT INTO download_dimensions (day, dimension, value, downloads)
+    SELECT d::date, kind.name, kind.name || n, 1000000 / n
+      FROM generate_series('2023-01-01'::timestamp, '2025-12-31', '1 day') d
+     CROSS JOIN (VALUES ('arch', 12), ('os', 60), ('python', 20), ('installer', 120))
+                AS kind (name, values)
+     CROSS JOIN LATERAL generate_series(1, kind.values) n;
+"""
+
+
+async def timed_ms(work: Callable[[], Awaitable[object]]) -> float:
+    """The quicker of two."""
+    times = []
+    for _ in range(2):
+        began = time.perf_counter()
+        await work()
+        times.append((time.perf_counter() - began) * 1000)
+    return min(times)
+
+
+@pytest.mark.slow
+async def test_the_figures_of_a_billion_downloads(database: Database) -> None:
+    db = database
+    for statement in _BILLION.format(projects=_PROJECTS).split(";\n"):
+        if statement.strip():
+            await db.execute(statement)
+    for table in ("projects", "totals", "days", "dimensions"):
+        await db.execute(f"VACUUM ANALYZE download_{table}")
+    month_ago, year_ago = _TODAY - timedelta(days=29), _TODAY - timedelta(days=364)
+    questions: dict[str, Callable[[], Awaitable[object]]] = {
+        "totals": lambda: downloads.totals(db, _TODAY),
+        "days": lambda: downloads.per_day(db),
+        "months": lambda: downloads.per_month(db),
+        "years": lambda: downloads.per_year(db),
+        "top of all time": lambda: downloads.top_projects(db),
+        "top of 30 days": lambda: downloads.top_projects(db, month_ago, _TODAY),
+        **{
+            f"{dimension} {name}": lambda d=dimension, s=since: downloads.breakdown(db, d, s)  # type: ignore[misc]
+            for dimension in Dimension
+            for name, since in (("ever", None), ("30 days", month_ago))
+        },
+    }
+    costs = {name: await timed_ms(question) for name, question in questions.items()}
+    beside = {
+        "top of a year": await timed_ms(lambda: downloads.top_projects(db, year_ago, _TODAY)),
+        "a project's days": await timed_ms(lambda: downloads.project_days(db, "project-7")),
+        "live": await timed_ms(
+            lambda: downloads.live(db, datetime.combine(_TODAY, datetime.min.time(), UTC))
+        ),
+    }
+    size = await db.value("SELECT pg_total_relation_size('download_projects') / 1048576")
+    total = (await downloads.totals(db, _TODAY)).downloads
+    shown = ", ".join(f"{name} {ms:.0f}" for name, ms in {**costs, **beside}.items())
+    print(f"\n{total:,} downloads, {size} MB: {sum(costs.values()):.0f} ms in all; in ms: {shown}")
+    assert 0.9e9 < total < 1.2e9
+    assert sum(costs.values()) < 2000
+    assert max(beside.values()) < 2000
+
+
+@pytest.mark.slow
+async def test_a_month_is_dropped_at_once(database: Database) -> None:
+    rows = 5_000_000
+    times = []
+    for _ in range(3):
+        await database.execute("SELECT ensure_access_partition('2026-03-10')")
+        await database.execute(
+            f"""
+            INSERT INTO accesses (at, client, agent, wheel, bytes, kind, status)
+            SELECT '2026-03-01'::timestamptz + n * interval '0.5 s', n, 1, n, n, 1, 200
+              FROM generate_series(1, {rows}) n
+            """
+        )
+        size = await database.value("SELECT pg_table_size('accesses_2026_03') / 1048576")
+        began = time.perf_counter()
+        assert await accesslogs.drop_months(database, date(2026, 4, 1)) == ["accesses_2026_03"]
+        times.append((time.perf_counter() - began) * 1000)
+    print(f"\na month of {rows:,} rows, {size} MB, dropped in {sorted(map(round, times))} ms")
+    assert min(times) < 100
