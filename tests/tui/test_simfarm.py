@@ -1,5 +1,8 @@
 """The simulated farm itself: what the console's other tests and benchmarks stand on."""
 
+import asyncio
+import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,12 +20,17 @@ from piwheels.protocol.messages import (
     Order,
     OrderBuilders,
     Pause,
+    Quit,
     Snapshot,
     Watch,
 )
+from piwheels.tui.fates import Turn
+from piwheels.tui.link import Link
+from piwheels.tui.source import Connected
 from tests.simfarm import SimFarm, World
 from tests.simfarm.server import socket_in
 from tests.simfarm.world import ODD_STATES
+from tests.tui.listening import Listener, until
 
 
 @pytest.fixture
@@ -101,3 +109,36 @@ async def test_a_read_only_asker_changes_nothing(farm: SimFarm) -> None:
         with pytest.raises(RefusedError, match="read-only"):
             await client.ask(Pause(), Applied)
     assert not farm.world.paused
+
+
+async def test_in_a_process_of_its_own_it_goes_and_comes_as_it_is_told(tmp_path: Path) -> None:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.simfarm", "--socket", str(tmp_path / "s"), "--builders", "2",
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert child.stdout is not None
+
+    async def said() -> str:
+        assert child.stdout is not None
+        return (await asyncio.wait_for(child.stdout.readline(), 20)).decode().strip()
+
+    assert await said() == f"listening at ipc://{tmp_path}/s"
+    link = Link(f"ipc://{tmp_path}/s", who="ada@here")
+    async with Listener(link) as listener:
+        await listener.next(Connected)
+        for number, words, same in (
+            (signal.SIGUSR1, "back as the same master", True),
+            (signal.SIGUSR2, "back as a new master", False),
+        ):
+            child.send_signal(signal.SIGUSR1)
+            assert await said() == "gone"
+            await until(lambda: not listener.state.connected)
+            child.send_signal(number)
+            assert await said() == words
+            await until(lambda: listener.state.connected)
+            assert listener.of(Connected)[-1].same_master is same
+        assert (await link.command(Pause(), what="pause")).turn is Turn.APPLIED
+        assert await said() == "ada@here: Pause()"
+        assert (await link.command(Quit(), what="quit")).turn is Turn.APPLIED
+        assert await said() == "ada@here: Quit()"
+        assert await asyncio.wait_for(child.wait(), 20) == 0
