@@ -121,13 +121,10 @@ async def _upright(db: Database) -> list[Chart]:
     days = await downloads.per_day(db, datetime.now(UTC).date() - _YEAR)
     by_year = [year.period for year in years]
     by_month = [month.period for month in months]
-    record = [
-        f"{year.period} ({year.record_date:%-d %b})" if year.record_date else year.period
-        for year in years
-    ]
+    record = [f"{year.record_date or year.period}" for year in years]
     return [
         _chart("years", "Downloads a year", "Year", by_year, [y.downloads for y in years]),
-        _chart("records", "Record day of each year", "Year", record, [y.record_day for y in years]),
+        _chart("records", "Record day of each year", "Day", record, [y.record_day for y in years]),
         _chart("months", "Downloads a month", "Month", by_month, [m.downloads for m in months]),
         _chart(
             "days",

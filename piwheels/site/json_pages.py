@@ -1,9 +1,10 @@
 """The JSON of a project and of the figures, as structs whose schema documents them."""
 
 from datetime import date
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from piwheels.model import PublishedFile, ReleaseFacts
 from piwheels.site import text
@@ -19,37 +20,41 @@ class FileJson(msgspec.Struct, frozen=True, kw_only=True):
     filename: str
     url: str
     sha256: str
-    size: int  # bytes
-    tags: str  # PEP 425
+    size: Annotated[int, Meta(description="bytes")]
+    tags: Annotated[str, Meta(description="PEP 425")]
     requires_python: str
-    debian_packages: tuple[str, ...]  # what it needs to be imported
-    metadata_url: str  # PEP 658
+    debian_packages: Annotated[tuple[str, ...], Meta(description="what it needs to be imported")]
+    metadata_url: Annotated[str, Meta(description="PEP 658")]
     build: int
     log_url: str
-    published: str  # RFC 3339, UTC
+    published: Annotated[str, Meta(description="RFC 3339, UTC")]
     downloads: int
 
 
 class TargetJson(msgspec.Struct, frozen=True, kw_only=True):
     """How a release stands for a target."""
 
-    state: str  # covered, queued, building, deferred, failed, excluded, waiting, ...
-    text: str  # the same in a sentence
-    file: str | None  # the wheel that installs there
-    build: int | None  # in hand, or the last one
-    log_url: str | None  # of the last build that ended
-    ahead: int | None  # jobs before it in the queue, counted up to 1,000
+    state: Annotated[
+        str, Meta(description="covered, queued, building, deferred, failed, excluded, waiting, ...")
+    ]
+    text: Annotated[str, Meta(description="the same in a sentence")]
+    file: Annotated[str | None, Meta(description="the wheel that installs there")]
+    build: Annotated[int | None, Meta(description="in hand, or the last one")]
+    log_url: Annotated[str | None, Meta(description="of the last build that ended")]
+    ahead: Annotated[
+        int | None, Meta(description="jobs before it in the queue, counted up to 1,000")
+    ]
 
 
 class ReleaseJson(msgspec.Struct, frozen=True, kw_only=True):
     """A release, with what its wheels are and why others are not there."""
 
     version: str
-    released: str  # RFC 3339, UTC
+    released: Annotated[str, Meta(description="RFC 3339, UTC")]
     requires_python: str
     yanked: bool
     yanked_reason: str
-    state: str  # "" when it is built; skipped, quarantined, no-sdist
+    state: Annotated[str, Meta(description="'' when it is built; skipped, quarantined, no-sdist")]
     text: str
     targets: dict[str, TargetJson]
     files: tuple[FileJson, ...]
@@ -58,24 +63,24 @@ class ReleaseJson(msgspec.Struct, frozen=True, kw_only=True):
 class ProjectJson(msgspec.Struct, frozen=True, kw_only=True):
     """A project: `project/<name>/json`."""
 
-    format: int
+    format: Annotated[int, Meta(description="raised when a field changes or goes")]
     project: str
     display: str
     url: str
-    status: str  # PEP 792
+    status: Annotated[str, Meta(description="PEP 792")]
     status_reason: str
-    skipped: str | None  # why nothing of it is built
-    names: tuple[str, ...]  # other names that lead to it
+    skipped: Annotated[str | None, Meta(description="why nothing of it is built")]
+    names: Annotated[tuple[str, ...], Meta(description="other names that lead to it")]
     downloads: int
     downloads_30_days: int
     downloads_by_day: dict[str, int]
-    releases: tuple[ReleaseJson, ...]  # the newest first
+    releases: Annotated[tuple[ReleaseJson, ...], Meta(description="the newest first")]
 
 
 class StatsJson(msgspec.Struct, frozen=True, kw_only=True):
     """The figures of the farm: `stats.json`. Each chart has its own file below `stats/`."""
 
-    format: int
+    format: Annotated[int, Meta(description="raised when a field changes or goes")]
     downloads: int
     downloads_30_days: int
     downloads_today: int
@@ -84,15 +89,17 @@ class StatsJson(msgspec.Struct, frozen=True, kw_only=True):
     since: date | None
     bytes_served: int
     saved_s: float
-    charts: dict[str, str]  # a chart's title, and where its figures are
+    charts: Annotated[
+        dict[str, str], Meta(description="a chart's title, and where its figures are")
+    ]
 
 
 class PackagesJson(msgspec.Struct, frozen=True, kw_only=True):
     """Every project: `packages.json`."""
 
-    format: int
+    format: Annotated[int, Meta(description="raised when a field changes or goes")]
     columns: tuple[str, ...]
-    projects: list[tuple[str, int, int]]
+    projects: Annotated[list[tuple[str, int, int]], Meta(description="by name")]
 
 
 def schema(kind: type[msgspec.Struct]) -> dict[str, Any]:

@@ -116,7 +116,8 @@ def _described(schema: dict[str, Any], first: str) -> list[dict[str, Any]]:
             "name": name,
             "what": found[name].get("description", "").replace("`", ""),
             "fields": [
-                (field, _type(described)) for field, described in found[name]["properties"].items()
+                (field, _type(described), described.get("description", ""))
+                for field, described in found[name]["properties"].items()
             ],
         }
         for name in order

@@ -188,6 +188,10 @@ def test_operators_commands_work_on_it(farm: Farm, upstream: FakeIndex) -> None:
     assert "open again" in farm.piw("retry", "bad").stdout
     assert farm.piw("rebuild", "--part", "simple").stdout.endswith("pages will be written again\n")
     assert json.loads(farm.piw("rebuild", "--json").stdout)["count"] > 1
+    assert farm.piw("rebuild", "--part", "home").stdout == "1 pages will be written again\n"
+    assert farm.piw("alias", "Old.Alpha", "alpha").stdout == "Old.Alpha leads to alpha now\n"
+    leads = farm.folder / "www" / "project" / "Old.Alpha" / "index.html"
+    until(leads.exists, "the old name leads to it")
     nobody = farm.piw("explain", "nobody").stdout
     assert "piw add nobody" in nobody
     gone = farm.piw("remove", "alpha", "--yes")
