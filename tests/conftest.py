@@ -65,16 +65,17 @@ async def _make_template(cluster: Cluster) -> None:
 @pytest.fixture
 def empty_dsn(cluster: Cluster) -> Iterator[str]:
     """A database without tables."""
-    yield from _fresh(cluster, "template1")
+    yield from fresh(cluster, "template1")
 
 
 @pytest.fixture
 def dsn(cluster: Cluster) -> Iterator[str]:
     """A database with the schema and nothing in it."""
-    yield from _fresh(cluster, _TEMPLATE)
+    yield from fresh(cluster, _TEMPLATE)
 
 
-def _fresh(cluster: Cluster, template: str) -> Iterator[str]:
+def fresh(cluster: Cluster, template: str = _TEMPLATE) -> Iterator[str]:
+    """A database of its own, made from a template; with the schema by default."""
     name = f"farm_{next(_numbers)}"
     with psycopg.connect(cluster.dsn, autocommit=True) as admin:
         admin.execute(

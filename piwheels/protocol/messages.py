@@ -250,7 +250,7 @@ class OrderBuilders(Message, frozen=True, kw_only=True):
     """Give an order to the builders of these labels.
 
     With `rolling` (of drains), only so many are drained at a time: the next when one has left
-    and come back, or has left for good.
+    and come back, or has left for good. A master that is restarted forgets those still to come.
     """
 
     order: Order

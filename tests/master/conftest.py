@@ -6,8 +6,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -17,12 +17,14 @@ from piwheels.config import to_toml
 from piwheels.db import catalog
 from piwheels.db.database import Database
 from piwheels.errors import PiwheelsError
+from piwheels.local.cluster import Cluster
 from piwheels.local.ports import free_port
 from piwheels.model import Job, Outcome
 from piwheels.protocol import messages as m
-from piwheels.protocol.channels import Dealer, KeyPair
+from piwheels.protocol.channels import Dealer, KeyPair, NotConnectedError
 from piwheels.protocol.client import ControlClient, Conversation
 from piwheels.protocol.keys import MASTER, KeyStore, Role
+from tests.conftest import fresh
 from tests.db.world import RULES, TARGETS, a_release
 from tests.fakeindex import FakeIndex, fake_index
 
@@ -42,13 +44,17 @@ class Builder:
     limit_s: float = 0.0
     job: Job | None = None
     last_build: int = 0
+    polite: bool = False  # it says goodbye
 
     async def __aenter__(self) -> Self:
         await self.greet()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.dealer.close()
+        if self.polite:
+            with suppress(NotConnectedError):
+                await self.bye()
+        self.dealer.close(linger_s=1.0)
 
     async def greet(self) -> None:
         """Say Hello, and wait to be welcomed."""
@@ -132,11 +138,11 @@ class Watcher:
                 if isinstance(event, kind) and test(event):
                     return event
 
-    async def events_until(self, kind: type[m.Event]) -> list[m.Event]:
-        """The events before the next one of a kind."""
+    async def events_until(self, test: Callable[[m.Event], bool]) -> list[m.Event]:
+        """The events before the next one that passes a test."""
         events: list[m.Event] = []
         async with asyncio.timeout(WAIT_S):
-            while not isinstance(event := await self.next(), kind):
+            while not test(event := await self.next()):
                 events.append(event)
         return events
 
@@ -158,6 +164,7 @@ class Master:
     settings: dict[str, Any]
     keys: KeyStore
     process: "subprocess.Popen[bytes] | None" = None
+    shared: bool = False
 
     @property
     def config(self) -> Path:
@@ -233,7 +240,7 @@ class Master:
         """A builder whose key is on the list."""
         pair = self.keys.ensure(f"key-of-{label}")
         self.keys.allow(Role.BUILDER, label, pair.public)
-        return Builder(label, self._dealer(pair), **facts)
+        return Builder(label, self._dealer(pair), polite=self.shared, **facts)
 
     def _dealer(self, pair: KeyPair) -> Dealer[m.ToBuilder, m.FromBuilder]:
         return Dealer(
@@ -271,34 +278,73 @@ def nothing_upstream() -> Iterator[FakeIndex]:
         yield index
 
 
+async def prepared(folder: Path, dsn: str, upstream: FakeIndex) -> Master:
+    """A master that is not started yet, with one target; its database is to be opened."""
+    keys = KeyStore(folder / "keys")
+    keys.ensure(MASTER)
+    settings = {
+        "database.dsn": dsn,
+        "webroot.root": folder / "www",
+        "master.control": f"ipc://{folder}/c.sock",
+        "master.builders": f"tcp://127.0.0.1:{free_port()}",
+        "master.files": f"tcp://127.0.0.1:{free_port()}",
+        "master.keys": keys.folder,
+        "master.spool": folder / "spool",
+        "upstream.url": upstream.simple,
+        "upstream.source": "poll",
+    }
+    db = await Database.connect(dsn, duty="test")
+    await catalog.add_target(db, TARGET, RULES)
+    await catalog.converge(db)
+    return Master(folder, db, settings, keys)
+
+
 @pytest.fixture
 async def idle_master(
     tmp_path: Path, dsn: str, nothing_upstream: FakeIndex
 ) -> AsyncIterator[Master]:
-    """A master that is not started yet, with one target."""
-    keys = KeyStore(tmp_path / "keys")
-    keys.ensure(MASTER)
-    async with await Database.connect(dsn, duty="test") as db:
-        await catalog.add_target(db, TARGET, RULES)
-        await catalog.converge(db)
-        settings = {
-            "database.dsn": dsn,
-            "webroot.root": tmp_path / "www",
-            "master.control": f"ipc://{tmp_path}/c.sock",
-            "master.builders": f"tcp://127.0.0.1:{free_port()}",
-            "master.files": f"tcp://127.0.0.1:{free_port()}",
-            "master.keys": keys.folder,
-            "master.spool": tmp_path / "spool",
-            "upstream.url": nothing_upstream.simple,
-            "upstream.source": "poll",
-        }
-        master = Master(tmp_path, db, settings, keys)
+    """A master of the test's own, which is not started yet."""
+    master = await prepared(tmp_path, dsn, nothing_upstream)
+    yield master
+    master.end()
+    await master.db.close()
+
+
+@pytest.fixture
+async def master(idle_master: Master) -> Master:
+    """A master of the test's own: for tests that end it, and those that want it untouched."""
+    await idle_master.start()
+    return idle_master
+
+
+@pytest.fixture(scope="module")
+def running(
+    tmp_path_factory: pytest.TempPathFactory, cluster: Cluster, nothing_upstream: FakeIndex
+) -> Iterator[Master]:
+    """A master that runs as long as the tests of a module."""
+
+    async def begin(dsn: str) -> Master:
+        master = await prepared(tmp_path_factory.mktemp("master"), dsn, nothing_upstream)
+        await master.start()
+        await master.db.close()
+        return master
+
+    for dsn in fresh(cluster):
+        master = asyncio.run(begin(dsn))
         yield master
         master.end()
 
 
 @pytest.fixture
-async def master(idle_master: Master) -> Master:
-    """A master that runs."""
-    await idle_master.start()
-    return idle_master
+async def shared(running: Master) -> AsyncIterator[Master]:
+    """The running master, without projects and events, and with all builders awake."""
+    dsn = str(running.settings["database.dsn"])
+    async with await Database.connect(dsn, duty="test") as db:
+        master = replace(running, db=db, shared=True)
+        yield master
+        await master.ask(m.Resume(), m.Applied)
+        async with asyncio.timeout(WAIT_S):
+            while (await master.ask(m.Status(), m.StatusReply)).builders:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await db.execute("DELETE FROM projects")
+        await db.execute("DELETE FROM events")

@@ -12,39 +12,40 @@ from tests.master.conftest import Master
 S, O = m.BuilderState, m.Order  # noqa: E741 - as short as they are frequent
 
 
-async def test_sleep_ends_after_the_build_in_hand(master: Master) -> None:
-    await master.release("demo")
-    async with master.watch() as watcher, master.builder() as pi1:
+async def test_sleep_ends_after_the_build_in_hand(shared: Master) -> None:
+    await shared.release("demo")
+    async with shared.watch() as watcher, shared.builder() as pi1:
         await pi1.take()
-        await master.release("next")
-        await master.order(O.SLEEP, "pi1")
+        await shared.release("next")
+        await shared.order(O.SLEEP, "pi1")
         view = await watcher.state("pi1", S.BUILDING)
         await pi1.end()
         await pi1.idle()
         assert (await pi1.hear(m.Wait)).reason == "asleep"
         view = await watcher.state("pi1", S.ASLEEP)
         assert view.reason == "sleeps: by ann@desk"
-    assert [(row["project"], row["outcome"]) for row in await master.builds()] == [
+        assert (await shared.jobs())["next"]["claimed_by"] is None
+        await shared.order(O.WAKE, "pi1")
+    assert [(row["project"], row["outcome"]) for row in await shared.builds()] == [
         ("demo", "failed")
     ]
-    assert (await master.jobs())["next"]["claimed_by"] is None
 
 
-async def test_sleep_at_once_costs_the_job_neither_a_try_nor_a_failure(master: Master) -> None:
-    await master.release("demo")
-    async with master.builder() as pi1:
+async def test_sleep_at_once_costs_the_job_neither_a_try_nor_a_failure(shared: Master) -> None:
+    await shared.release("demo")
+    async with shared.builder() as pi1:
         job = await pi1.take()
-        assert (await master.jobs())["demo"]["attempts"] == 1
-        await master.order(O.SLEEP, "pi1", at_once=True)
+        assert (await shared.jobs())["demo"]["attempts"] == 1
+        await shared.order(O.SLEEP, "pi1", at_once=True)
         abandoned = await pi1.hear(m.Abandon)
         assert (abandoned.build, abandoned.reason) == (job.build, "put to sleep by ann@desk")
-        await master.until("SELECT claimed_by IS NULL FROM jobs")
-        row = (await master.jobs())["demo"]
+        await shared.until("SELECT claimed_by IS NULL FROM jobs")
+        row = (await shared.jobs())["demo"]
         assert (row["attempts"], row["not_before"]) == (0, None)
-        assert await master.builds() == []
+        assert await shared.builds() == []
         await pi1.idle()
         assert (await pi1.hear(m.Wait)).reason == "asleep"
-        await master.order(O.WAKE, "pi1")
+        await shared.order(O.WAKE, "pi1")
         assert (await pi1.hear(m.BuildJob)).job.project == "demo"
 
 
@@ -63,25 +64,25 @@ async def test_a_builder_that_sleeps_still_does_after_the_masters_restart(master
         await master.until("SELECT count(*) = 0 FROM settings WHERE key = 'held pi1'")
 
 
-async def test_skip_drops_the_build_and_keeps_the_job_for_later(master: Master) -> None:
-    await master.release("demo")
-    async with master.builder() as pi1:
+async def test_skip_drops_the_build_and_keeps_the_job_for_later(shared: Master) -> None:
+    await shared.release("demo")
+    async with shared.builder() as pi1:
         job = await pi1.take()
-        await master.order(O.SKIP, "pi1")
+        await shared.order(O.SKIP, "pi1")
         assert (await pi1.hear(m.Abandon)).build == job.build
-        await master.until("SELECT count(*) = 1 FROM builds")
-    (build,) = await master.builds()
+        await shared.until("SELECT count(*) = 1 FROM builds")
+    (build,) = await shared.builds()
     assert (build["outcome"], build["reason"]) == ("killed", "skipped by ann@desk")
-    row = (await master.jobs())["demo"]
+    row = (await shared.jobs())["demo"]
     assert (row["claimed_by"], row["attempts"]) == (None, 1)
     assert row["not_before"] is not None
 
 
-async def test_drain_ends_a_builder_after_its_build(master: Master) -> None:
-    await master.release("demo")
-    async with master.watch() as watcher, master.builder() as pi1, master.builder("pi2") as pi2:
+async def test_drain_ends_a_builder_after_its_build(shared: Master) -> None:
+    await shared.release("demo")
+    async with shared.watch() as watcher, shared.builder() as pi1, shared.builder("pi2") as pi2:
         await pi1.take()
-        await master.order(O.DRAIN, "pi1", "pi2")
+        await shared.order(O.DRAIN, "pi1", "pi2")
         assert (await pi1.hear(m.Stop)).after_build
         assert not (await pi2.hear(m.Stop)).after_build
         await watcher.state("pi1", S.DRAINING)
@@ -90,16 +91,16 @@ async def test_drain_ends_a_builder_after_its_build(master: Master) -> None:
         assert not (await pi1.hear(m.Stop)).after_build
         await pi1.bye()
         await watcher.event(m.BuilderGone, lambda event: event.label == "pi1")
-    (build,) = await master.builds()
+    (build,) = await shared.builds()
     assert build["outcome"] == "failed", "the build in hand was not lost"
 
 
-async def test_a_rolling_drain_takes_the_next_when_one_is_back(master: Master) -> None:
-    async with master.builder("pi1") as pi1, master.builder("pi2") as pi2:
-        await master.order(O.DRAIN, "pi1", "pi2", rolling=1)
+async def test_a_rolling_drain_takes_the_next_when_one_is_back(shared: Master) -> None:
+    async with shared.builder("pi1") as pi1, shared.builder("pi2") as pi2:
+        await shared.order(O.DRAIN, "pi1", "pi2", rolling=1)
         await pi1.hear(m.Stop)
         await pi1.bye()
-        assert len((await master.ask(m.Status(), m.StatusReply)).builders) == 1
+        assert len((await shared.ask(m.Status(), m.StatusReply)).builders) == 1
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(pi2.hear(m.Stop), 0.5)
         await pi1.greet()
@@ -123,36 +124,36 @@ async def test_a_rolling_drain_goes_on_without_one_that_stays_away(idle_master: 
         alive.cancel()
 
 
-async def test_kill_ends_builder_and_build_at_once(master: Master) -> None:
-    await master.release("one")
-    await master.release("two")
-    async with master.builder("pi1") as pi1, master.builder("pi2") as pi2:
+async def test_kill_ends_builder_and_build_at_once(shared: Master) -> None:
+    await shared.release("one")
+    await shared.release("two")
+    async with shared.builder("pi1") as pi1, shared.builder("pi2") as pi2:
         jobs = {await pi1.take(), await pi2.take()}
-        await master.order(O.KILL, "pi1", "pi2")
+        await shared.order(O.KILL, "pi1", "pi2")
         for builder in (pi1, pi2):
             assert builder.job is not None
             assert (await builder.hear(m.Abandon)).build == builder.job.build
             assert await builder.hear(m.Stop) == m.Stop(reason="killed by ann@desk")
-        await master.until("SELECT count(*) = 2 FROM builds")
-    builds = await master.builds()
+        await shared.until("SELECT count(*) = 2 FROM builds")
+    builds = await shared.builds()
     assert {row["build"] for row in builds} == {job.build for job in jobs}
     assert {(row["outcome"], row["reason"]) for row in builds} == {("killed", "killed by ann@desk")}
-    assert {row["claimed_by"] for row in (await master.jobs()).values()} == {None}
+    assert {row["claimed_by"] for row in (await shared.jobs()).values()} == {None}
 
 
-async def test_orders_to_those_who_are_not_there_say_so_by_name(master: Master) -> None:
-    async with master.builder("pi1"):
-        some = await master.order(O.WAKE, "pi1", "pi8", "pi9")
+async def test_orders_to_those_who_are_not_there_say_so_by_name(shared: Master) -> None:
+    async with shared.builder("pi1"):
+        some = await shared.order(O.WAKE, "pi1", "pi8", "pi9")
         assert (some.text, some.count) == (
             "wake: pi1; pi8 is not connected; pi9 is not connected",
             1,
         )
         with pytest.raises(RefusedError, match=r"^pi8 is not connected; pi9 is not connected$"):
-            await master.order(O.KILL, "pi8", "pi9")
+            await shared.order(O.KILL, "pi8", "pi9")
         with pytest.raises(RefusedError, match=r"^pi1 has no build in hand$"):
-            await master.order(O.SKIP, "pi1")
+            await shared.order(O.SKIP, "pi1")
         with pytest.raises(RefusedError, match="name a builder"):
-            await master.order(O.KILL)
+            await shared.order(O.KILL)
 
 
 async def test_a_builder_that_fails_of_itself_is_quarantined_until_woken(
@@ -204,14 +205,14 @@ async def test_a_lost_builder_stays_in_view_and_its_job_goes_to_another(
     assert [row["outcome"] for row in await master.builds()][:1] == ["lost"]
 
 
-async def test_what_a_build_may_take_is_known_from_earlier_ones(master: Master) -> None:
-    await master.release("demo", "1.0")
-    async with master.watch() as watcher, master.builder(limit_s=7200.0) as pi1:
+async def test_what_a_build_may_take_is_known_from_earlier_ones(shared: Master) -> None:
+    await shared.release("demo", "1.0")
+    async with shared.watch() as watcher, shared.builder(limit_s=7200.0) as pi1:
         await pi1.take()
         view = await watcher.state("pi1", S.BUILDING)
         assert (view.expected_s, view.limit_s) == (3600.0, 7200.0)
         await pi1.end()
-        await master.db.execute("UPDATE builds SET outcome = 'built', duration_s = 1000")
+        await shared.db.execute("UPDATE builds SET outcome = 'built', duration_s = 1000")
         # Without a wheel it is wanted once more.
         await pi1.take()
         told = await watcher.event(
@@ -223,42 +224,42 @@ async def test_what_a_build_may_take_is_known_from_earlier_ones(master: Master) 
 # --- the queue ---
 
 
-async def test_prioritised_jobs_are_built_first(master: Master) -> None:
+async def test_prioritised_jobs_are_built_first(shared: Master) -> None:
     for name in ("early", "late"):
-        await master.release(name)
-    await master.ask(m.Prioritise(project="late", by_s=3600.0), m.Applied)
-    async with master.builder() as pi1:
+        await shared.release(name)
+    await shared.ask(m.Prioritise(project="late", by_s=3600.0), m.Applied)
+    async with shared.builder() as pi1:
         assert (await pi1.take()).project == "late"
     with pytest.raises(RefusedError, match="nothing of nobody waits"):
-        await master.ask(m.Prioritise(project="nobody", by_s=1.0), m.Applied)
+        await shared.ask(m.Prioritise(project="nobody", by_s=1.0), m.Applied)
     with pytest.raises(RefusedError, match="ten years"):
-        await master.ask(m.Prioritise(project="late", by_s=float("inf")), m.Applied)
+        await shared.ask(m.Prioritise(project="late", by_s=float("inf")), m.Applied)
 
 
-async def test_retry_opens_what_failed_for_good(master: Master) -> None:
-    await master.release("demo")
-    async with master.builder() as pi1:
+async def test_retry_opens_what_failed_for_good(shared: Master) -> None:
+    await shared.release("demo")
+    async with shared.builder() as pi1:
         await pi1.take()
         await pi1.end(Outcome.FAILED)
-        assert "demo" not in await master.jobs()
-        await master.ask(m.Retry(project="demo"), m.Applied)
+        assert "demo" not in await shared.jobs()
+        await shared.ask(m.Retry(project="demo"), m.Applied)
         assert (await pi1.take()).attempt == 1
 
 
-async def test_a_skipped_project_leaves_the_queue_and_comes_back(master: Master) -> None:
-    await master.release("demo")
-    await master.ask(m.Skip(project="demo", reason="opted out"), m.Applied)
-    assert await master.jobs() == {}
-    await master.ask(m.Skip(project="demo", reason=None), m.Applied)
-    assert list(await master.jobs()) == ["demo"]
+async def test_a_skipped_project_leaves_the_queue_and_comes_back(shared: Master) -> None:
+    await shared.release("demo")
+    await shared.ask(m.Skip(project="demo", reason="opted out"), m.Applied)
+    assert await shared.jobs() == {}
+    await shared.ask(m.Skip(project="demo", reason=None), m.Applied)
+    assert list(await shared.jobs()) == ["demo"]
 
 
-async def test_a_paused_farm_hands_out_nothing_until_it_is_resumed(master: Master) -> None:
-    await master.ask(m.Pause(), m.Applied)
-    await master.release("demo")
-    async with master.builder() as pi1:
+async def test_a_paused_farm_hands_out_nothing_until_it_is_resumed(shared: Master) -> None:
+    await shared.ask(m.Pause(), m.Applied)
+    await shared.release("demo")
+    async with shared.builder() as pi1:
         await pi1.idle()
         assert (await pi1.hear(m.Wait)).reason == "the farm is paused"
-        assert (await master.jobs())["demo"]["claimed_by"] is None
-        await master.ask(m.Resume(), m.Applied)
+        assert (await shared.jobs())["demo"]["claimed_by"] is None
+        await shared.ask(m.Resume(), m.Applied)
         assert (await pi1.hear(m.BuildJob)).job.project == "demo"

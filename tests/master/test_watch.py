@@ -12,43 +12,44 @@ async def fail(master: Master, project: str, reason: str) -> None:
         await pi1.end(Outcome.FAILED, reason)
 
 
-async def test_a_console_is_shown_what_was_before_it_came(master: Master) -> None:
-    await fail(master, "demo", "frob.h: no such file")
-    await master.ask(m.Pause(), m.Applied)
-    async with master.watch() as watcher:
+async def test_a_console_is_shown_what_was_before_it_came(shared: Master) -> None:
+    await fail(shared, "demo", "frob.h: no such file")
+    await shared.ask(m.Pause(), m.Applied)
+    async with shared.watch() as watcher:
         snapshot = watcher.snapshot
     (build,) = snapshot.builds
     assert (build.project, build.outcome, build.detail) == (
         "demo", "failed", "frob.h: no such file",
     )  # fmt: skip
-    newest = snapshot.events[0]
-    assert (newest.who, newest.what, newest.outcome) == ("ann@desk", "pause the farm", "applied")
+    assert ("ann@desk", "pause the farm", "applied") in [
+        (event.who, event.what, event.outcome) for event in snapshot.events
+    ]
     assert any("builder pi1 joined" in event.what for event in snapshot.events)
     assert snapshot.status.paused
     assert snapshot.status.instance
     assert snapshot.status.last_hour == {"failed": 1}
 
 
-async def test_queues_tell_their_platform_and_whether_they_are_served(master: Master) -> None:
-    await master.release("demo")
-    (queue,) = (await master.ask(m.Status(), m.StatusReply)).queues
+async def test_queues_tell_their_platform_and_whether_they_are_served(shared: Master) -> None:
+    await shared.release("demo")
+    (queue,) = (await shared.ask(m.Status(), m.StatusReply)).queues
     assert (queue.target, queue.abi, queue.platform) == (TARGET.name, "cp311", "bookworm aarch64")
     assert (queue.pending, queue.served) == (1, False)
-    async with master.builder():
-        (queue,) = (await master.ask(m.Status(), m.StatusReply)).queues
+    async with shared.builder():
+        (queue,) = (await shared.ask(m.Status(), m.StatusReply)).queues
     assert queue.served
 
 
-async def test_builds_are_filtered_by_project_by_failure_and_by_duration(master: Master) -> None:
-    await fail(master, "one", "it broke")
-    await fail(master, "two", "it broke")
-    await master.db.execute(
+async def test_builds_are_filtered_by_project_by_failure_and_by_duration(shared: Master) -> None:
+    await fail(shared, "one", "it broke")
+    await fail(shared, "two", "it broke")
+    await shared.db.execute(
         "UPDATE builds SET outcome = 'built', duration_s = 500 WHERE project = 'two'"
     )
 
     async def projects(**how: object) -> list[str]:
         question = m.ListBuilds(**how)  # type: ignore[arg-type]
-        return [build.project for build in (await master.ask(question, m.BuildsReply)).builds]
+        return [build.project for build in (await shared.ask(question, m.BuildsReply)).builds]
 
     assert await projects() == ["two", "one"]
     assert await projects(limit=1) == ["two"]
@@ -58,53 +59,55 @@ async def test_builds_are_filtered_by_project_by_failure_and_by_duration(master:
     assert await projects(project="two", failed=True) == []
 
 
-async def test_a_build_is_followed_from_its_start_to_its_failing_line(master: Master) -> None:
-    async with master.watch() as watcher:
-        await fail(master, "demo", "frob.h: no such file")
+async def test_a_build_is_followed_from_its_start_to_its_failing_line(shared: Master) -> None:
+    async with shared.watch() as watcher:
+        await fail(shared, "demo", "frob.h: no such file")
         started = await watcher.event(m.JobStarted)
         ended = await watcher.event(m.JobEnded)
     assert (started.project, started.builder) == ("demo", "pi1")
     assert (ended.build, ended.detail) == (started.build, "frob.h: no such file")
 
 
-async def test_the_farm_is_told_again_when_it_changed(master: Master) -> None:
-    async with master.watch() as watcher:
-        await master.release("demo")
+async def test_the_farm_is_told_again_when_it_changed(shared: Master) -> None:
+    async with shared.watch() as watcher:
+        await shared.release("demo")
         await watcher.event(m.Pulse, lambda pulse: pulse.status.queues[0].pending == 1)
-        await master.ask(m.Pause(), m.Applied)
+        await shared.ask(m.Pause(), m.Applied)
         pulse = await watcher.event(m.Pulse, lambda pulse: pulse.status.paused)
         assert pulse.status.builders == ()
 
 
-async def test_signs_of_life_without_news_are_not_passed_on(master: Master) -> None:
+async def test_signs_of_life_without_news_are_not_passed_on(shared: Master) -> None:
     host = m.HostState(load=1.0, memory_total=1 << 30, memory_free=1 << 29)
-    async with master.builder() as pi1:
+    async with shared.builder() as pi1:
         await pi1.idle(host)
         await pi1.hear(m.Wait)
-        async with master.watch() as watcher:
+        async with shared.watch() as watcher:
             for number in range(20):
                 noisy = m.HostState(
                     load=1.0 + number / 100, memory_total=1 << 30, memory_free=(1 << 29) + number
                 )
                 await pi1.idle(noisy)
                 await pi1.hear(m.Wait)
-            await master.ask(m.Rebuild(), m.Applied)
-            told = await watcher.events_until(m.Happened)
+            await shared.ask(m.Rebuild(), m.Applied)
+            told = await watcher.events_until(
+                lambda event: isinstance(event, m.Happened) and event.who == "ann@desk"
+            )
             assert not [event for event in told if isinstance(event, m.BuilderChanged)]
             await pi1.idle(m.HostState(load=3.0, memory_total=1 << 30, memory_free=1 << 29))
             changed = await watcher.event(m.BuilderChanged)
             assert changed.builder.host.load == 3.0
 
 
-async def test_a_slow_database_holds_up_neither_claims_nor_signs_of_life(master: Master) -> None:
-    await master.release("demo")
-    async with master.builder() as pi1, master.watch() as watcher, master.db.transaction():
+async def test_a_slow_database_holds_up_neither_claims_nor_signs_of_life(shared: Master) -> None:
+    await shared.release("demo")
+    async with shared.builder() as pi1, shared.watch() as watcher, shared.db.transaction():
         # Whatever counts builds waits from here on: estimates, pulses, lists.
-        await master.db.execute("LOCK TABLE builds IN ACCESS EXCLUSIVE MODE")
+        await shared.db.execute("LOCK TABLE builds IN ACCESS EXCLUSIVE MODE")
         job = await pi1.take()
         await pi1.work("building")
         await pi1.hear(m.Continue)
         view = await watcher.state("pi1", m.BuilderState.BUILDING)
         assert view.build == job.build
-        await master.order(m.Order.SLEEP, "pi1", at_once=True)
+        await shared.order(m.Order.SLEEP, "pi1", at_once=True)
         await pi1.hear(m.Abandon)
