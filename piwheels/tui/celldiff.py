@@ -18,7 +18,7 @@ from textual.strip import Strip
 from piwheels.tui.pens import PLAIN, Pen, pen_of, transition
 
 #: Unchanged cells that are cheaper to write again than to jump over.
-_BRIDGED_CELLS = 3
+_BRIDGED_CELLS = 2
 
 
 class _Place(NamedTuple):
@@ -124,52 +124,68 @@ class CellDiff:
         return bool(self._dirty)
 
     def emit(self) -> str:
-        """The bytes that make the terminal show what is wanted; "" when it does already."""
+        """The bytes that make the terminal show what is wanted; "" when it does already.
+
+        They count on a line feed to keep the column. Of a table's cells those go out together
+        that end in the same column: from one to the one below it is a line feed and a few
+        backspaces, and they are mostly of one style. In a line they go out from left to right.
+        """
         out: list[str] = []
         pen, at = PLAIN, None
-        for y in sorted(self._dirty):
-            pen, at = self._emit_row(out, y, pen, at)
+        for end, y, x in sorted(self._runs()):
+            if at != (x, y):
+                out.append(move(at, x, y))
+            pen, at = self._emit_run(out, _Place(x, y), end, pen)
         self._dirty.clear()
         if pen is not PLAIN:
             out.append(transition(pen, PLAIN))
         return "".join(out)
 
-    def _emit_row(
-        self, out: list[str], y: int, pen: Pen, at: _Place | None
+    def _runs(self) -> Iterator[tuple[int, int, int]]:
+        """Where cells differ from what is shown: end, line, start."""
+        for y, (x_from, limit) in self._dirty.items():
+            x = x_from
+            texts, pens = self._texts[y], self._pens[y]
+            shown_texts, shown_pens = self._shown_texts[y], self._shown_pens[y]
+            while x < limit:
+                if texts[x] == shown_texts[x] and pens[x] is shown_pens[x]:
+                    x += 1
+                    continue
+                start = x - 1 if texts[x] == "" and x else x
+                end = x = self._after(y, start)
+                while x < self.width and x - end <= _BRIDGED_CELLS:
+                    if texts[x] != shown_texts[x] or pens[x] is not shown_pens[x]:
+                        end = x = self._after(y, x)
+                    elif pens[x] is pens[end - 1] and texts[x] and texts[x].isascii():
+                        x += 1
+                    else:
+                        break
+                yield end, y, start
+
+    def _after(self, y: int, x: int) -> int:
+        """The cell after the letter that begins here."""
+        return x + 2 if x + 1 < self.width and self._texts[y][x + 1] == "" else x + 1
+
+    def _emit_run(
+        self, out: list[str], place: _Place, end: int, pen: Pen
     ) -> tuple[Pen, _Place | None]:
+        start, y = place
         texts, pens = self._texts[y], self._pens[y]
-        shown_texts, shown_pens = self._shown_texts[y], self._shown_pens[y]
-        x, end = self._dirty[y]
+        known, x = True, start
         while x < end:
-            if texts[x] == shown_texts[x] and pens[x] is shown_pens[x]:
-                x += 1
-                continue
-            if texts[x] == "" and x:
-                x -= 1
-            if at != (x, y):
-                out.append(self._bridge(at, x, y, pen) or move(at, x, y))
+            if not known:
+                out.append(move(None, x, y))
             if pens[x] is not pen:
                 out.append(transition(pen, pens[x]))
                 pen = pens[x]
             out.append(texts[x])
-            wide = x + 1 < self.width and texts[x + 1] == ""
-            after = x + 2 if wide else x + 1
-            shown_texts[x:after], shown_pens[x:after] = texts[x:after], pens[x:after]
-            # Past the edge, and past letters that terminals measure each in their own way,
-            # nobody knows where the cursor is.
-            known = after < self.width and len(texts[x]) == 1
-            at = _Place(after, y) if known else None
-            x = after
-        return pen, at
-
-    def _bridge(self, at: _Place | None, x: int, y: int, pen: Pen) -> str:
-        """The unchanged cells between the cursor and here, if they are few and of this pen."""
-        if at is None or at.y != y or not 0 < x - at.x <= _BRIDGED_CELLS:
-            return ""
-        if any(other is not pen for other in self._pens[y][at.x : x]):
-            return ""
-        text = "".join(self._texts[y][at.x : x])
-        return text if text.isascii() else ""
+            # Terminals measure what is made of several code points each in their own way.
+            known = len(texts[x]) == 1
+            x = self._after(y, x)
+        self._shown_texts[y][start:end] = texts[start:end]
+        self._shown_pens[y][start:end] = pens[start:end]
+        # Past the edge nobody knows where the cursor is.
+        return pen, _Place(end, y) if known and end < self.width else None
 
 
 def _pieces(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, Strip]]:
@@ -214,12 +230,17 @@ def move(at: _Place | None, x: int, y: int) -> str:
     """The shortest way of the cursor from a known or unknown place to a cell."""
     ways = [f"\x1b[{y + 1}H" if x == 0 else f"\x1b[{y + 1};{x + 1}H"]
     if at is not None:
-        down = _step(y - at.y, "B", "A")
-        ways.append(down + _step(x - at.x, "C", "D"))
-        if y == at.y:
-            ways.append(f"\x1b[{x + 1}G")
-        elif y == at.y + 1:
-            ways.append("\r\n" + _step(x, "C", "D"))
+        down = y - at.y
+        ways.append((_step(down, "B", "A") if not 0 < down < 4 else "\n" * down) + _along(at.x, x))
+    return min(ways, key=len)
+
+
+def _along(start: int, x: int) -> str:
+    if x == start:
+        return ""
+    ways = [_step(x - start, "C", "D"), "\r" + _step(x, "C", "D")]
+    if x < start:
+        ways.append("\b" * (start - x))
     return min(ways, key=len)
 
 

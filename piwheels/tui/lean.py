@@ -8,8 +8,11 @@ answered, updates only say what is wanted, and the next frame is made of all of 
 import asyncio
 import inspect
 import logging
+import termios
 import threading
 import time
+import tty
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from rich.color import ColorSystem
@@ -97,8 +100,16 @@ class LeanDriver(LinuxDriver):
         """Also after a suspension, when others have used the terminal."""
         super().start_application_mode()  # type: ignore[no-untyped-call]
         self._waits = False
+        self._keep_columns()
         if isinstance(self._app, LeanApp):
             self._loop.call_soon(self._app.repaint)
+
+    def _keep_columns(self) -> None:
+        """Have a line feed move the cursor down and nothing else, until Textual restores it all."""
+        with suppress(termios.error):
+            modes = termios.tcgetattr(self.fileno)
+            modes[tty.OFLAG] &= ~termios.ONLCR
+            termios.tcsetattr(self.fileno, termios.TCSANOW, modes)
 
     def stop_application_mode(self) -> None:
         """An answer that comes later would be typed into the operator's shell."""
