@@ -87,6 +87,9 @@ async def _serve(config: BuilderSection, upstream: str, stopped: asyncio.Event) 
             build=workshop.carry_out,
             outbox=Outbox(config.work / "job"),
         )
+        for interpreter in workshop.interpreters.values():
+            if lacking := host.missing_toolchain(interpreter, BUILD_PATH):
+                log.warning("%s", lacking)
         host.notify("READY=1")
         reason = await session.run()
         log.info("the master said to stop: %s", reason)
@@ -101,9 +104,6 @@ async def _open(config: BuilderSection, index: SimpleIndex, farm: SimpleIndex | 
     """
     interpreters = [host.interpreter(path) for path in config.python or (sys.executable,)]
     served = {target_of(item): item for item in interpreters}
-    for item in served.values():
-        if lacking := host.missing_toolchain(item, BUILD_PATH):
-            log.warning("%s", lacking)
     try:
         config.work.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -68,14 +68,17 @@ def test_what_is_typed_wrong_is_named(
     arguments: list[str], code: int, said: str, tmp_path: Path
 ) -> None:
     extra = [] if "--dir" in arguments or arguments[0] != "up" else ["--dir", str(tmp_path / "f")]
-    found, line = piw(*arguments, *extra)
+    port = ["--port", "0"] if arguments[0] == "up" else []
+    found, line = piw(*arguments, *extra, *port)
     assert found == code
     assert said in line
     assert not (tmp_path / "f").exists(), "nothing half-written"
 
 
 def test_an_index_of_pips_that_is_none_is_named(tmp_path: Path) -> None:
-    code, line = piw("up", "alpha", "--dir", tmp_path / "f", PIP_INDEX_URL="ftp://there/simple")
+    code, line = piw(
+        "up", "alpha", "--dir", tmp_path / "f", "--port", "0", PIP_INDEX_URL="ftp://there/simple"
+    )
     assert code == 2
     assert "ftp://there/simple cannot be used as an index" in line
     assert not (tmp_path / "f").exists(), "nothing half-written"
@@ -92,7 +95,7 @@ def test_a_farm_whose_configuration_was_broken_does_not_start(
     content: bytes, said: str, tmp_path: Path
 ) -> None:
     (tmp_path / "piwheels.toml").write_bytes(content)
-    _, line = piw("up", "alpha", "--dir", tmp_path)
+    _, line = piw("up", "alpha", "--dir", tmp_path, "--port", "0")
     assert said in line
     assert str(tmp_path / "piwheels.toml") in line
     assert [path.name for path in tmp_path.iterdir()] == ["piwheels.toml"]
@@ -199,7 +202,7 @@ def test_the_data_of_another_postgresql(tmp_path: Path) -> None:
     data = tmp_path / "f" / "postgresql" / "data"
     data.mkdir(parents=True)
     (data / "PG_VERSION").write_text("9\n")
-    _, line = piw("up", "--dir", tmp_path / "f")
+    _, line = piw("up", "--dir", tmp_path / "f", "--port", "0")
     assert "was made by PostgreSQL 9" in line
 
 

@@ -107,4 +107,4 @@ def test_every_process_dies_with_the_farm_that_is_killed(farm: Farm, upstream: F
         everything = descendants(process.pid)
         process.kill()
         process.wait()
-        until(lambda: not any(map(alive, everything)), "its children died with it", 10)  # noqa: B023
+        until(lambda: not any(map(alive, everything)), "its children died with it", 30)  # noqa: B023

@@ -163,7 +163,7 @@ def test_a_killed_farm_leaves_nothing_running_and_goes_on_later(
     everything = descendants(process.pid)
     process.kill()
     process.wait()
-    until(lambda: not any(map(alive, everything)), "its children died with it", 10)
+    until(lambda: not any(map(alive, everything)), "its children died with it", 30)
     assert farm.run("slow", "--exit-when-idle") == 0
 
 
