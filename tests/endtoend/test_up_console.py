@@ -13,6 +13,8 @@ from tests.tui.sitting import Sitting
 
 __all__ = ["tools", "upstream"]
 
+pytestmark = pytest.mark.slow
+
 Up = Callable[..., Sitting]
 
 
@@ -40,7 +42,6 @@ def test_the_console_opens_and_leaving_it_can_stop_the_farm(up: Up, upstream: Fa
         assert terminal.echoes
 
 
-@pytest.mark.slow
 def test_leaving_the_console_can_leave_the_farm_running(up: Up, upstream: FakeIndex) -> None:
     offer(upstream, "alpha", "time.sleep(6)")
     with up("alpha") as terminal:
@@ -54,7 +55,6 @@ def test_leaving_the_console_can_leave_the_farm_running(up: Up, upstream: FakeIn
         assert terminal.end() == 130
 
 
-@pytest.mark.slow
 def test_the_console_closes_when_all_is_built_and_the_table_follows(
     up: Up, upstream: FakeIndex
 ) -> None:
@@ -67,7 +67,6 @@ def test_the_console_closes_when_all_is_built_and_the_table_follows(
         assert terminal.echoes
 
 
-@pytest.mark.slow
 def test_lines_are_printed_where_no_console_is_wanted(up: Up, upstream: FakeIndex) -> None:
     offer(upstream, "alpha")
     with up("alpha", "--no-tui", "--exit-when-idle") as terminal:

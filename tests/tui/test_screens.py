@@ -92,8 +92,16 @@ def check(name: str, text: str) -> None:
     assert f"{text}\n" == file.read_text(), f"{name} looks otherwise than it did"
 
 
-@pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: "x".join(map(str, size)))
+def _cases() -> Iterator[object]:
+    """Every size in every state; what differs least from another is tried under the slow mark."""
+    for width, height in SIZES:
+        for state in STATES:
+            quick = state == "connected" or (width, height) == (80, 24)
+            marks = [] if quick else [pytest.mark.slow]
+            yield pytest.param((width, height), state, marks=marks, id=f"{width}x{height}-{state}")
+
+
+@pytest.mark.parametrize(("size", "state"), _cases())
 async def test_screens_look_as_they_did(size: tuple[int, int], state: str) -> None:
     source = prepared(state)
     async with on_stage(source, size=size) as stage:

@@ -30,10 +30,10 @@ _TOUR = (
 PIW = (sys.executable, "-m", "piwheels", "tui")
 
 
-@pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A simulated farm, in a process of its own."""
-    socket = tmp_path / "s"
+    socket = tmp_path_factory.mktemp("farm") / "s"
     farm = subprocess.Popen(
         [sys.executable, "-m", "tests.simfarm", "--builders", "5", "--socket", str(socket)],
         stdout=subprocess.DEVNULL,
@@ -115,6 +115,7 @@ def test_without_a_terminal_it_names_what_needs_none(address: str) -> None:
     assert b"piw status" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environ", "options"),
     [
@@ -133,6 +134,7 @@ def test_without_unicode_nothing_but_ascii_is_sent(
         assert b"".join(terminal.data).isascii()
 
 
+@pytest.mark.slow
 def test_no_colour_is_sent_where_none_is_wanted(address: str, tmp_path: Path) -> None:
     with console(address, tmp_path, NO_COLOR="1") as terminal:
         terminal.until_shown("pi005")
