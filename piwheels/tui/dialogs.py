@@ -36,8 +36,8 @@ class ConfirmDialog(ModalScreen[str | None]):
         asked = self._question
         with Vertical(id="dialog"):
             yield Static(asked.title, id="title", markup=False)
-            with VerticalScroll(id="targets", can_focus=len(asked.subjects) > 4):
-                yield Static("\n".join(_targets(asked)), markup=False)
+            with VerticalScroll(id="targets", can_focus=len(asked.targets) > 4):
+                yield Static("\n".join(asked.targets), markup=False)
             if asked.hidden:
                 yield Static(_hidden(asked), id="hidden", markup=False)
             if asked.action.loses:
@@ -91,13 +91,6 @@ class ConfirmDialog(ModalScreen[str | None]):
 
     def _wish(self) -> str:
         return self.query_one("#wish", Input).value if self._question.wish else ""
-
-
-def _targets(asked: Question) -> list[str]:
-    return [
-        f"{subject.name}: {subject.stake}" if subject.stake else subject.name
-        for subject in asked.subjects
-    ]
 
 
 def _hidden(asked: Question) -> str:

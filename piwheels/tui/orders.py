@@ -60,13 +60,16 @@ class Question:
         return " ".join(filter(None, (self.action.label, _many(self.action, self.subjects)))) + "?"
 
     @property
-    def stakes(self) -> tuple[str, ...]:
-        """The work that would be lost, a line each."""
-        lines = (f"{it.name}: {it.stake}" for it in self.subjects if it.stake)
-        return tuple(lines) if self.action.loses else ()
+    def targets(self) -> tuple[str, ...]:
+        """What it would be done to, a line each, with the work that is under way there."""
+        named = dict.fromkeys(_done_to(self.action, subject) for subject in self.subjects)
+        stakes = {subject.name: subject.stake for subject in self.subjects if subject.stake}
+        return tuple(f"{name}: {stakes[name]}" if name in stakes else name for name in named)
 
 
 _FARM: dict[str, Body] = {"pause": Pause(), "resume": Resume(), "quit_master": Quit()}
+#: Done to a whole project, whatever release its row is of.
+_OF_PROJECTS = frozenset({"skip_project", "unskip_project"})
 #: So many builders are named in a command's line.
 _NAMED = 4
 
@@ -185,7 +188,21 @@ def _hours(text: str) -> float:
 def _many(action: Action, subjects: Sequence[Subject]) -> str:
     if not subjects:
         return ""
-    if len(subjects) == 1:
-        return subjects[0].name
-    noun = "builders" if action.needs in {Needs.BUILDER, Needs.IN_HAND} else "rows"
-    return f"{len(subjects)} {noun}"
+    named = list(dict.fromkeys(_done_to(action, subject) for subject in subjects))
+    if len(named) == 1:
+        return named[0]
+    if action.needs in {Needs.BUILDER, Needs.IN_HAND}:
+        return f"{len(named)} builders"
+    return f"{len(named)} releases" if action.name not in _OF_PROJECTS else f"{len(named)} projects"
+
+
+def _done_to(action: Action, subject: Subject) -> str:
+    """What an action is done to where a row is chosen: its builder, its project, its release."""
+    if action.needs is not Needs.PROJECT:
+        return subject.name
+    parts = [subject.project]
+    if action.name not in _OF_PROJECTS:
+        parts += [subject.version]
+    if action.name == "retry" and subject.target:
+        parts += ["for", subject.target]
+    return harmless(" ".join(filter(None, parts)))

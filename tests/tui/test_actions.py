@@ -114,9 +114,34 @@ def test_a_question_keeps_its_subjects_and_names_what_would_be_lost() -> None:
     asked = question(BY_NAME["kill"], [BUSY, IDLE], hidden=1, everyone=EVERYONE)
     assert asked is not None
     assert asked.subjects == (BUSY, IDLE)
-    assert asked.stakes == ("pi1: 14m 00s of numpy 2.1",)
+    assert asked.targets == ("pi1: 14m 00s of numpy 2.1", "pi2")
     assert asked.title == "Kill 2 builders?"
     assert asked.hidden == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("skip_project", "Skip project numpy?"),
+        ("raise_priority", "Sooner numpy 2.1?"),
+        ("skip_build", "Skip build pi1?"),
+    ],
+)
+def test_a_question_names_what_it_is_done_to(name: str, title: str) -> None:
+    asked = question(BY_NAME[name], [BUSY], everyone=EVERYONE)
+    assert asked is not None
+    assert asked.title == title
+    assert len(asked.targets) == 1
+
+
+def test_a_project_is_named_once_however_many_of_its_rows_are_marked() -> None:
+    other = Subject(key="8", name="", project="numpy", version="2.2", target="cp311")
+    asked = question(BY_NAME["skip_project"], [BUSY, other], everyone=EVERYONE)
+    assert asked is not None
+    assert (asked.title, asked.targets) == ("Skip project numpy?", ("numpy",))
+    again = question(BY_NAME["retry"], [BUSY, other], everyone=EVERYONE)
+    assert again is not None
+    assert again.title == "Retry 2 releases?"
 
 
 def test_the_word_is_wanted_for_all_builders_and_for_the_master_alone() -> None:

@@ -101,7 +101,7 @@ def _cases() -> Iterator[object]:
             yield pytest.param((width, height), state, marks=marks, id=f"{width}x{height}-{state}")
 
 
-@pytest.mark.parametrize(("size", "state"), _cases())
+@pytest.mark.parametrize(("size", "state"), list(_cases()))
 async def test_screens_look_as_they_did(size: tuple[int, int], state: str) -> None:
     source = prepared(state)
     async with on_stage(source, size=size) as stage:

@@ -87,6 +87,25 @@ def test_without_a_master_it_waits_and_says_so(tmp_path: Path) -> None:
         assert terminal.end() == 0
 
 
+def test_settings_that_make_no_sense_are_told_and_put_aside(address: str, tmp_path: Path) -> None:
+    file = tmp_path / "piwheels" / "console.toml"
+    file.parent.mkdir()
+    file.write_text("theme = [")
+    with console(address, tmp_path) as terminal:
+        terminal.until_shown("makes no sense")
+        terminal.until_shown("pi005")
+    assert not file.exists()
+    assert file.with_name("console.toml.broken").read_text() == "theme = ["
+
+
+def test_keys_that_are_no_actions_are_told(address: str, tmp_path: Path) -> None:
+    file = tmp_path / "piwheels" / "console.toml"
+    file.parent.mkdir()
+    file.write_text('[keys]\nfly = "f1"\n')
+    with console(address, tmp_path) as terminal:
+        terminal.until_shown("there is no action fly")
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
