@@ -19,6 +19,7 @@ from piwheels.db.database import Database
 from piwheels.db.downloads import Dimension
 from piwheels.db.migrate import initdb
 from piwheels.local.cluster import Cluster
+from piwheels.site import gathering
 from tests.accesslog.traffic import Traffic
 
 _LINES = 1_000_000
@@ -220,6 +221,7 @@ async def test_the_figures_of_a_billion_downloads(database: Database) -> None:
     costs = {name: await timed_ms(question) for name, question in questions.items()}
     beside = {
         "top of a year": await timed_ms(lambda: downloads.top_projects(db, year_ago, _TODAY)),
+        "the whole page": await timed_ms(lambda: gathering.stats(db)),
         "a project's days": await timed_ms(lambda: downloads.project_days(db, "project-7")),
         "live": await timed_ms(
             lambda: downloads.live(db, datetime.combine(_TODAY, datetime.min.time(), UTC))
