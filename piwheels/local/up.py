@@ -266,6 +266,7 @@ class _Farm:
 
     async def _prepare(self, client: ControlClient, progress: Progress) -> None:
         status = await self._choose_targets(client)
+        progress.say(f"site:   {self._config.webroot.url}")
         progress.say(f"index:  {self._config.webroot.url}simple/")
         progress.say(f"pip:    pip install --index-url {self._config.webroot.url}simple/ PROJECT")
         progress.say(f"status: piw status --config {self._folder.config}")
