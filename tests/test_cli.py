@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import stat
 import subprocess
 import sys
@@ -192,6 +193,26 @@ def test_an_interrupt_while_it_is_loading_ends_it_quietly(tmp_path: Path) -> Non
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize("no_color", [True, False])
+@pytest.mark.parametrize("arguments", [["config"], ["status", "--config", "/no/such.toml"]])
+def test_colour_is_for_terminals_that_want_it(arguments: list[str], no_color: bool) -> None:
+    reading, writing = pty.openpty()
+    environ = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    environ["TERM"] = "xterm"
+    subprocess.run(
+        [sys.executable, "-m", "piwheels", *arguments],
+        env=environ | ({"NO_COLOR": "1"} if no_color else {}),
+        stdout=writing,
+        stderr=writing,
+        check=False,
+    )
+    said = os.read(reading, 4096)
+    os.close(reading)
+    os.close(writing)
+    assert said
+    assert (b"\x1b[" in said) is not no_color
 
 
 def test_nobody_who_reads_the_output_is_no_error_to_report(tmp_path: Path) -> None:

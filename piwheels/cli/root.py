@@ -65,7 +65,7 @@ def main() -> None:
     from piwheels.errors import PiwheelsError
 
     try:
-        code = cli(standalone_mode=False)
+        code = cli(standalone_mode=False, color=_colour())
     except click.exceptions.Exit as end:
         code = end.exit_code
     except click.Abort:
@@ -93,8 +93,14 @@ def main() -> None:
     sys.exit(code or 0)
 
 
+def _colour() -> bool | None:
+    """No colour where NO_COLOR is set; else click's choice, which is colour on terminals alone."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
 def _complain(text: str) -> None:
-    click.echo(f"{click.style('piw:', fg='red')} {' '.join(text.split())}", err=True)
+    line = f"{click.style('piw:', fg='red')} {' '.join(text.split())}"
+    click.echo(line, err=True, color=_colour())
 
 
 def _missing_extra(error: ImportError) -> str:

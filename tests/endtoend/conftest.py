@@ -27,7 +27,7 @@ def offer(index: FakeIndex, name: str, deed: str = "pass", **how: str) -> None:
     index.add(name, f"{name}-{version}.tar.gz", doing(name, deed, **how))
 
 
-def until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> Any:
+def until(condition: Callable[[], object], what: str, timeout_s: float = 120.0) -> Any:
     """Wait for a condition of the outside, and give what it gave."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
