@@ -7,7 +7,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import ClassVar
 
-import msgspec
 from textual import work
 from textual.binding import BindingType
 from textual.color import Color
@@ -16,10 +15,10 @@ from textual.timer import Timer
 
 from piwheels.protocol.messages import Body
 from piwheels.tui import glyphs, orders
-from piwheels.tui.actions import ACTIONS, BY_NAME, NEEDS_AT, PLACES, Action, Needs, Subject, clash
+from piwheels.tui.actions import BY_NAME, NEEDS_AT, PLACES, Action, Needs, Subject
 from piwheels.tui.bindings import bindings_of
+from piwheels.tui.choosing import Choosing
 from piwheels.tui.fates import Fate, Fates
-from piwheels.tui.lean import LeanApp
 from piwheels.tui.playing import Playing
 from piwheels.tui.screens import make
 from piwheels.tui.screens.base import ANYTHING, FarmScreen, Scope
@@ -56,7 +55,7 @@ class Visit:
     scope: Scope
 
 
-class Console(Playing, LeanApp[None]):
+class Console(Playing, Choosing):
     """`piw tui`."""
 
     TITLE = "piwheels"
@@ -76,17 +75,14 @@ class Console(Playing, LeanApp[None]):
     ) -> None:
         """keep: keeps settings for the next time, and says what went wrong, or ""."""
         # With NO_COLOR, textual's greys are colours too: only its native mode has none.
-        super().__init__(ansi_color=True if look.no_color else None)
+        super().__init__(settings, keep, ansi_color=True if look.no_color else None)
         self.source = source
         self.look = look
         self.farm = FarmState()
         self.fates = Fates()
-        self.settings = settings
-        self._keep = keep
         self._way: list[Visit] = []
         self._painted_at = 0.0
         self._waits = False
-        self._dirty = False
         self._met = False
         self._ageing: Timer | None = None
         self.first_frame = asyncio.Event()  # the first that shows a farm
@@ -367,44 +363,6 @@ class Console(Playing, LeanApp[None]):
         from piwheels.tui.keyhelp import KeyHelp  # noqa: PLC0415
 
         self.push_screen(KeyHelp())
-
-    @work
-    async def do_theme(self) -> None:
-        """Choose other colours, and keep them."""
-        from piwheels.tui.dialogs import ChoiceDialog  # noqa: PLC0415
-
-        names = tuple(sorted(self.available_themes))
-        chosen = await self.push_screen_wait(ChoiceDialog("Colours", names, self.theme))
-        if chosen:
-            self.theme = chosen
-            self._keep_settings(msgspec.structs.replace(self.settings, theme=chosen))
-
-    @work
-    async def do_rekey(self) -> None:
-        """Give an action another key, and keep it."""
-        from piwheels.tui.dialogs import ChoiceDialog, KeyDialog  # noqa: PLC0415
-
-        names = tuple(action.name for action in ACTIONS)
-        name = await self.push_screen_wait(ChoiceDialog("The key of which action?", names, ""))
-        if name is None:
-            return
-        action = BY_NAME[name]
-        key = await self.push_screen_wait(KeyDialog(action.label))
-        if key is None:
-            return
-        other = clash(name, key, self.settings.keys)
-        if other is not None:
-            self.notify(f"That is the key of {other.name}; nothing is changed.", severity="warning")
-            return
-        keys = {**self.settings.keys, name: key}
-        self.set_keymap(keys)
-        self._keep_settings(msgspec.structs.replace(self.settings, keys=keys))
-        self.farm_screen.refresh_all()
-
-    def _keep_settings(self, settings: Settings) -> None:
-        self.settings = settings
-        if problem := self._keep(settings):
-            self.notify(problem, severity="warning", markup=False)
 
     def do_leave(self) -> None:
         """Leave; the farm goes on."""

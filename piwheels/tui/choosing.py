@@ -1,0 +1,63 @@
+"""What an operator chooses, colours and keys: asked for in dialogs, used at once, and kept."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from textual import work
+
+from piwheels.tui.actions import ACTIONS, BY_NAME, clash
+from piwheels.tui.lean import LeanApp
+from piwheels.tui.settings import Settings
+
+
+class Choosing(LeanApp[None]):
+    """An app with settings of its user."""
+
+    def __init__(self, settings: Settings, keep: Callable[[Settings], str], **options: Any) -> None:
+        """keep: keeps settings for the next time, and says what went wrong, or ""."""
+        super().__init__(**options)
+        self.settings = settings
+        self._keep = keep
+
+    def paint_soon(self) -> None:
+        """Show what has changed."""
+        raise NotImplementedError
+
+    @work
+    async def do_theme(self) -> None:
+        """Choose other colours, and keep them."""
+        from piwheels.tui.dialogs import ChoiceDialog  # noqa: PLC0415
+
+        names = tuple(sorted(self.available_themes))
+        chosen = await self.push_screen_wait(ChoiceDialog("Colours", names, self.theme))
+        if chosen:
+            self.theme = chosen
+            self._keep_settings(msgspec.structs.replace(self.settings, theme=chosen))
+
+    @work
+    async def do_rekey(self) -> None:
+        """Give an action another key, and keep it."""
+        from piwheels.tui.dialogs import ChoiceDialog, KeyDialog  # noqa: PLC0415
+
+        names = tuple(action.name for action in ACTIONS)
+        name = await self.push_screen_wait(ChoiceDialog("The key of which action?", names, ""))
+        if name is None:
+            return
+        action = BY_NAME[name]
+        key = await self.push_screen_wait(KeyDialog(action.label))
+        if key is None:
+            return
+        other = clash(name, key, self.settings.keys)
+        if other is not None:
+            self.notify(f"That is the key of {other.name}; nothing is changed.", severity="warning")
+            return
+        keys = {**self.settings.keys, name: key}
+        self.set_keymap(keys)
+        self._keep_settings(msgspec.structs.replace(self.settings, keys=keys))
+        self.paint_soon()
+
+    def _keep_settings(self, settings: Settings) -> None:
+        self.settings = settings
+        if problem := self._keep(settings):
+            self.notify(problem, severity="warning", markup=False)
