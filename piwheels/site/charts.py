@@ -25,6 +25,7 @@ _COLOURS = 6
 _PLOT_TOP, _PLOT_BOTTOM, _HEIGHT = 22, 222, 248
 _MOST_COLUMNS = 240  # more would be narrower than a pixel of a phone
 _MOST_TOOLTIPS = 120
+_FEWEST_SLOTS = 8  # a chart's first column is no wall
 _MOST_TABLE_ROWS = 400
 _LABEL_LENGTH = 28
 _UNKNOWABLE = 1e300
@@ -79,7 +80,7 @@ def columns(chart: Chart, *, json: str = "") -> Markup:
     top, ticks = _scale(totals, whole=_whole(chart))
     body = "".join(_stack(binned, at, top) for at in range(len(binned.labels)))
     note = f" Each column is the highest of {step} neighbours." if step > 1 else ""
-    picture = _rules(ticks, top) + body + _across(chart.labels)
+    picture = _rules(ticks, top) + body + _across(chart.labels, _middles(chart.labels))
     return _figure(chart, picture, _numbers(ticks, top, chart.unit), note=note, json=json)
 
 
@@ -88,7 +89,7 @@ def lines(chart: Chart, *, json: str = "") -> Markup:
     known = [_height(value) for series in chart.series for value in series.values]
     top, ticks = _scale(known, whole=_whole(chart))
     body = "".join(_line(series, at, top) for at, series in enumerate(chart.series))
-    picture = _rules(ticks, top) + body + _across(chart.labels)
+    picture = _rules(ticks, top) + body + _across(chart.labels, _points(chart.labels))
     return _figure(chart, picture, _numbers(ticks, top, chart.unit), json=json)
 
 
@@ -216,7 +217,7 @@ def _row(chart: Chart, at: int) -> str:
 
 
 def _stack(chart: Chart, at: int, top: float) -> str:
-    width = 100 / len(chart.labels)
+    width = 100 / _slots(chart.labels)
     left, wide = at * width + width * 0.08, width * 0.84
     floor, rects = 0.0, []
     for index, series in enumerate(chart.series):
@@ -247,27 +248,39 @@ def _tooltip(chart: Chart, at: int) -> str:
 
 def _line(series: Series, index: int, top: float) -> str:
     """A path in a picture of its own, which is stretched across: a path knows no percentages."""
-    path = "".join(_runs(series.values, top))
+    runs = list(_runs(series.values))
+    path = "".join(_path(run, top) for run in runs if len(run) > 1)
+    dots = "".join(
+        f'<circle class="{_colour(index)}" cx="{x / 10:.2f}%" cy="{_y(value, top):.1f}" r="3"/>'
+        for (x, value), *more in runs
+        if not more
+    )
     height = _PLOT_BOTTOM - _PLOT_TOP
     return (
         f'<svg x="0" y="{_PLOT_TOP}" width="100%" height="{height}" overflow="visible" '
         f'viewBox="0 0 1000 {height}" preserveAspectRatio="none">'
         f'<path class="line l{index % _COLOURS + 1}" vector-effect="non-scaling-stroke" '
-        f'd="{path}"/></svg>\n'
+        f'd="{path}"/></svg>{dots}\n'
     )
 
 
-def _runs(values: Sequence[Value], top: float) -> Iterator[str]:
-    pen_down = False
+def _runs(values: Sequence[Value]) -> Iterator[list[tuple[float, float]]]:
+    """Points that follow one another without a gap: thousandths across, and how high."""
+    run: list[tuple[float, float]] = []
     for at, value in _thinned(values):
-        if _known(value) is None:
-            pen_down = False
-            continue
-        x = at * 1000 / (len(values) - 1) if len(values) > 1 else 500
-        y = _y(_height(value), top) - _PLOT_TOP
-        # A lone point is a line of no length, which its round ends make a dot.
-        yield f"{'L' if pen_down else 'M'}{x:.1f} {y:.1f}" + ("" if pen_down else "h0")
-        pen_down = True
+        if _known(value) is not None:
+            x = at * 1000 / (len(values) - 1) if len(values) > 1 else 500.0
+            run.append((x, _height(value)))
+        elif run:
+            yield run
+            run = []
+    if run:
+        yield run
+
+
+def _path(run: Sequence[tuple[float, float]], top: float) -> str:
+    points = (f"{x:.1f} {_y(value, top) - _PLOT_TOP:.1f}" for x, value in run)
+    return "M" + "L".join(points)
 
 
 def _thinned(values: Sequence[Value]) -> Iterator[tuple[int, Value]]:
@@ -333,13 +346,29 @@ def _rules(ticks: Sequence[float], top: float) -> str:
     return f"{drawn}{base}\n"
 
 
-def _across(labels: Sequence[str]) -> str:
+def _slots(labels: Sequence[str]) -> int:
+    """How many columns the plot has room for."""
+    return max(len(labels), _FEWEST_SLOTS)
+
+
+def _middles(labels: Sequence[str]) -> list[float]:
+    """Where columns stand, in percent."""
+    return [100 * (at + 0.5) / _slots(labels) for at in range(len(labels))]
+
+
+def _points(labels: Sequence[str]) -> list[float]:
+    """Where the points of a line are, in percent."""
+    last = len(labels) - 1
+    return [100 * at / last for at in range(len(labels))] if last > 0 else [50.0] * len(labels)
+
+
+def _across(labels: Sequence[str], places: Sequence[float]) -> str:
     """Labels below the plot at even distances, of which a phone shows some."""
     room = _room_across(labels)
-    step = max(1, math.ceil(len(labels) / room))
+    step = max(1, math.ceil(_slots(labels) / room))
     kept = 4 if room == 5 else 2
     return "".join(
-        _label(labels[at], at, len(labels), wide_only=at // step % kept > 0)
+        _label(labels[at], places[at], wide_only=at // step % kept > 0)
         for at in range(0, len(labels), step)
     )
 
@@ -350,15 +379,16 @@ def _room_across(labels: Sequence[str]) -> int:
     return 12 if longest <= 4 else 7 if longest <= 8 else 5
 
 
-def _label(label: str, at: int, count: int, *, wide_only: bool) -> str:
-    x = 100 * (at + 0.5) / count
-    anchor = "middle"
-    if count > 12 and x < 5:
+def _label(label: str, across: float, *, wide_only: bool) -> str:
+    """A label in the middle of its slot, or at the edge that it would stick out of."""
+    edge = 12.5 if len(label) > 8 else 5
+    x, anchor = across, "middle"
+    if across < edge:
         x, anchor = 0.0, "start"
-    elif count > 12 and x > 95:
+    elif across > 100 - edge:
         x, anchor = 100.0, "end"
     extra = ' class="wide-only"' if wide_only else ""
-    shown = _text(_shortened(label, 12))
+    shown = _text(_shortened(label, 20))
     return f'<text{extra} x="{x:.2f}%" y="{_HEIGHT - 8}" text-anchor="{anchor}">{shown}</text>'
 
 

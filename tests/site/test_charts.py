@@ -81,6 +81,16 @@ def test_a_line_breaks_where_nothing_is_known() -> None:
     assert path.count("L") == 2
 
 
+def test_a_point_alone_is_a_dot() -> None:
+    tree = parsed(lines(chart((1, 2, None, 4))))
+    assert [(dot.get("cx"), dot.get("cy")) for dot in tree.iter("circle")] == [("100.00%", "22.0")]
+    assert [dot.get("cx") for dot in parsed(lines(chart((5,)))).iter("circle")] == ["50.00%"]
+
+
+def test_the_first_columns_of_a_young_farm_are_no_wall() -> None:
+    assert [rect.get("width") for rect in rects(columns(chart((5, 6))))] == ["10.50%", "10.50%"]
+
+
 def ticks(figure: Markup) -> list[str | None]:
     """The numbers of the rules, from the lowest."""
     return [text.text for text in parsed(figure).findall("div/svg[@aria-hidden]/text")]
