@@ -157,7 +157,13 @@ def key_revoke(name: str, yes: bool, config_file: Path | None) -> None:
 @cli.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print a completion script: eval "$(piw completion bash)"."""
+    """Print a completion script.
+
+    \b
+    bash, in ~/.bashrc:                  eval "$(piw completion bash)"
+    zsh, in ~/.zshrc:                    eval "$(piw completion zsh)"
+    fish, in ~/.config/fish/config.fish: piw completion fish | source
+    """  # noqa: D301 - \b is click's mark for lines to keep
     from click.shell_completion import get_completion_class
 
     complete = get_completion_class(shell)
