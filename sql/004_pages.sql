@@ -151,13 +151,9 @@ END $$;
 
 -- Rows of these tables show on the page of their project.
 CREATE FUNCTION change_project_pages() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    names text[];
 BEGIN
-    SELECT array_agg(DISTINCT c.project) INTO names FROM changed c;
-    IF names IS NOT NULL THEN
-        PERFORM make_stale('project', names);
-    END IF;
+    -- Not by make_stale(): this is in the way of every claim.
+    INSERT INTO page_changes (part, name) SELECT DISTINCT 'project', c.project FROM changed c;
     RETURN NULL;
 END $$;
 
