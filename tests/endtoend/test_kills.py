@@ -88,7 +88,7 @@ def test_a_hundred_kills_at_random(farm: Farm, upstream: FakeIndex, seed: int) -
     assert {"up", "master", "builder", "serve", "postgres"} <= hit.keys()
     reported = _reported(farm)
     farm.stop()
-    assert farm.run(*names, "--builders", "2", "--exit-when-idle") == 0, farm.output
+    assert farm.run(*names, "--builders", "2", "--exit-when-idle", timeout_s=600) == 0, farm.output
     files = farm.check_tree()
     assert files == sorted(f"{name}-1.0-py3-none-any.whl" for name in names), "each once"
     assert reported <= {file.partition("-")[0] for file in files}
