@@ -35,12 +35,13 @@ def test_help_comes_at_once() -> None:
     assert min(took) < 0.2
 
 
-def test_a_builder_imports_no_database_driver_and_an_operator_no_sandbox(
+def test_a_role_imports_nothing_that_it_has_no_use_for(
     repository: Path,
 ) -> None:
     for room, forbidden in (
         ("piwheels.builder.daemon", ("psycopg", "piwheels.db")),
         ("piwheels.admin", ("psycopg", "httpx", "starlette", "piwheels.builder")),
+        ("piwheels.accesslog.ingest", ("httpx", "jinja2", "starlette", "zmq", "piwheels.farm")),
     ):
         code = f"import sys, {room}; assert not set({forbidden!r}) & set(sys.modules), 'imported'"
         subprocess.run([sys.executable, "-c", code], check=True, cwd=repository)

@@ -17,6 +17,7 @@ _LIVE_S = 15  # a reader that was silent for so long reads no more
 _RATE_S = 10
 _LIVE_TOP = 10
 _CANDIDATES = 1000
+_ALL = 2**31
 _EVER = (date(1970, 1, 1), date(9999, 12, 31))
 
 
@@ -209,14 +210,12 @@ async def top_projects(
             {"limit": limit},
         )
         return [Share(**row) for row in rows]
-    if limit < 1:
-        return []
-    candidates = max(_CANDIDATES, limit)
-    while True:
-        found, beyond = await _top(db, _between(since, until), limit, candidates)
-        if beyond is None or (len(found) == limit and found[-1].downloads > beyond):
-            return found
-        candidates *= 10
+    if since is not None and since == until:
+        return await _top_of_day(db, since, limit)
+    found, beyond = await _top(db, _between(since, until), limit, max(_CANDIDATES, limit))
+    if beyond is None or (len(found) == limit and found[-1].downloads > beyond):
+        return found
+    return (await _top(db, _between(since, until), limit, _ALL))[0]
 
 
 # --- one project -------------------------------------------------------------------------
@@ -398,6 +397,20 @@ async def _periods(
         {"pattern": pattern, **_between(since, until)},
     )
     return [Period(**row) for row in rows]
+
+
+async def _top_of_day(db: Database, day: date, limit: int) -> list[Share]:
+    rows = await db.rows(
+        """
+        SELECT project AS name, days[%(place)s] AS downloads
+          FROM download_projects
+         WHERE month = date_trunc('month', %(day)s::date) AND days[%(place)s] > 0
+         ORDER BY downloads DESC, project
+         LIMIT %(limit)s
+        """,
+        {"day": day, "place": day.day, "limit": limit},
+    )
+    return [Share(**row) for row in rows]
 
 
 #: The most downloaded of a period, exactly, among those with the most downloads in the months

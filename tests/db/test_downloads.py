@@ -94,6 +94,7 @@ async def test_a_projects_days_are_those_with_downloads(database: Database) -> N
         (date(2026, 1, 15), date(2026, 3, 2)),
         (date(2026, 1, 1), date(2026, 1, 31)),
         (date(2026, 2, 28), date(2026, 3, 1)),
+        (date(2026, 2, 28), date(2026, 2, 28)),
         (None, date(2026, 2, 10)),
         (date(2026, 3, 1), None),
     ],
