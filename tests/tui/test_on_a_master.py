@@ -130,7 +130,7 @@ async def test_drain_ends_a_builder_after_its_build(master: Master, stage: Stage
         await seen(stage, "pi1", "draining")
 
 
-async def test_drain_in_turn_takes_the_second_when_the_first_has_left(
+async def test_drain_in_turn_takes_the_second_when_the_first_is_back(
     master: Master, stage: Stage
 ) -> None:
     async with master.builder() as pi1, master.builder("pi2") as pi2:
@@ -144,9 +144,8 @@ async def test_drain_in_turn_takes_the_second_when_the_first_has_left(
         await pi2.idle()
         await pi2.hear(m.Wait)  # it is not its turn yet
         await pi1.bye()
+        await pi1.greet()
         await pi2.hear(m.Stop)
-        await pi2.bye()
-        await applied(stage)
 
 
 async def test_kill_ends_a_builder_at_once(master: Master, stage: Stage) -> None:
