@@ -94,7 +94,7 @@ class Showing:
         }
         self._chores = [
             Clock(60 * every_s, self._sample_queue),
-            Clock(6 * every_s, self._heed_downloads),
+            Clock(6 * every_s, self.heed_downloads),
             Clock(60 * every_s, self._heed_queue),
             Clock(6 * every_s, self._tidy),
         ]
@@ -235,9 +235,9 @@ class Showing:
         self._hourly = await self.db.retrying(lambda: site_db.hourly(self.db))
         await self.db.retrying(lambda: site_db.note_queue_moved(self.db, _NEXT_FOR_TARGET))
 
-    async def _heed_downloads(self) -> None:
+    async def heed_downloads(self, now: datetime | None = None) -> None:
         """A day's downloads show on the pages when it is over; few of them at once."""
-        now = datetime.now(UTC)
+        now = now or datetime.now(UTC)
         if self._downloads_on is not None and now.date() > self._downloads_on:
             yesterday = now - timedelta(days=1)
             await self.db.retrying(lambda: site_db.note_downloads(self.db, yesterday))

@@ -5,6 +5,7 @@ import errno
 import gzip
 import json
 import sys
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -15,7 +16,7 @@ from piwheels.db import site as site_db
 from piwheels.db.database import Database
 from piwheels.db.pages import Part
 from piwheels.model import Outcome
-from piwheels.site import project, publish, writing
+from piwheels.site import project, publish, showing, writing
 from tests.db.world import RULES, TARGETS, a_build, a_release
 from tests.site.farm import Farm
 from tests.site.making import check_harmless
@@ -146,6 +147,60 @@ async def test_a_failure_of_what_was_built_before_is_in_the_feed(site: Farm) -> 
     feed = site.shown("failures.xml")
     assert f"alpha 2.0 for {CP39}: failed" in feed
     assert "fresh" not in feed
+
+
+async def download(db: Database, day: date, counts: dict[str, int]) -> None:
+    """Have projects be downloaded on a day, as the roll-ups tell it."""
+    await db.execute(
+        """
+        INSERT INTO download_days (day, counted) VALUES (%(day)s, 1)
+            ON CONFLICT (day) DO UPDATE SET counted = download_days.counted + 1
+        """,
+        {"day": day},
+    )
+    for name, count in counts.items():
+        await db.execute(
+            f"""
+            INSERT INTO download_projects (month, project, downloads, days)
+            VALUES (date_trunc('month', %(day)s::date), %(project)s, %(count)s,
+                    '[{day.day}:{day.day}]={{{count}}}'::integer[])
+                ON CONFLICT (month, project) DO UPDATE
+               SET downloads = download_projects.downloads + excluded.downloads,
+                   days[{day.day}] = excluded.days[{day.day}]
+            """,
+            {"day": day, "project": name, "count": count},
+        )
+
+
+async def test_a_few_downloads_show_on_the_pages_soon(site: Farm) -> None:
+    await site.publish("alpha")
+    await site.publish("beta")
+    await site.write_all()
+    today = datetime.now(UTC).date()
+    await download(site.db, today, {"alpha": 7, "unknown": 3})
+    await site.showing.heed_downloads()
+    assert await stale(site.db) == ["alpha", "unknown"]
+    await site.write_all()
+    assert json.loads(site.shown("project/alpha/json"))["downloads_by_day"] == {f"{today}": 7}
+    assert not site.webroot.project("unknown").exists()
+    await site.showing.heed_downloads()
+    assert await stale(site.db) == []
+
+
+async def test_many_downloads_show_when_their_day_is_over(
+    site: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(showing, "_FEW", 1)
+    for name in ("alpha", "beta", "gamma"):
+        await site.publish(name)
+    await site.write_all()
+    today = datetime.now(UTC)
+    await download(site.db, today.date(), {"alpha": 1, "beta": 2})
+    await site.showing.heed_downloads(today)
+    assert await stale(site.db) == []
+    await site.showing.heed_downloads(today + timedelta(days=1))
+    assert await stale(site.db) == ["alpha", "beta"]
+    await site.showing.heed_downloads(today + timedelta(days=1))
 
 
 async def test_the_queue_is_sampled_and_shown(site: Farm) -> None:
