@@ -181,11 +181,20 @@ def echoes_ms(terminal: PtyTerminal, count: int, *, timeout_s: float = 20) -> li
     return taken
 
 
+def stock_echo_ms(terminal: PtyTerminal) -> float:
+    """One echo with frames that queue; what is waited for at most, if it takes longer."""
+    most_s = 30.0
+    try:
+        return echoes_ms(terminal, 1, timeout_s=most_s)[0]
+    except TimeoutError:
+        return most_s * 1000
+
+
 def test_the_echo_of_a_key_on_a_slow_link(bench: Bench, table: Table) -> None:
     with bench.farm("--builders", "50", "--hz", "1") as address:
         with bench.console(address, stock=True, bytes_per_s=_LINK_BYTES_PER_S) as terminal:
             settled(terminal)
-            stock = statistics.median(echoes_ms(terminal, 2, timeout_s=90))
+            stock = stock_echo_ms(terminal)
         with bench.console(address, bytes_per_s=_LINK_BYTES_PER_S) as terminal:
             settled(terminal)
             taken = sorted(echoes_ms(terminal, 40))
@@ -193,7 +202,7 @@ def test_the_echo_of_a_key_on_a_slow_link(bench: Bench, table: Table) -> None:
     table(
         "a key's echo at 30 kB/s, 120x60", f"{median:.0f} ms, nine of ten {most:.0f} ms", "150 ms"
     )
-    table("  the same as Textual draws it", f"{stock:.0f} ms", "")
+    table("  the same as Textual draws it", f"{stock:.0f} ms or more", "-")
     assert median < 150
     assert median < stock
 
