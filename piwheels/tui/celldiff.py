@@ -19,6 +19,8 @@ from piwheels.tui.pens import PLAIN, Pen, pen_of, transition
 
 #: Unchanged cells that are cheaper to write again than to jump over.
 _BRIDGED_CELLS = 2
+#: Pieces up to this long are reached with fewer bytes from the one above than from the left.
+_SHORT_CELLS = 4
 
 
 class _Place(NamedTuple):
@@ -126,13 +128,13 @@ class CellDiff:
     def emit(self) -> str:
         """The bytes that make the terminal show what is wanted; "" when it does already.
 
-        They count on a line feed to keep the column. Of a table's cells those go out together
-        that end in the same column: from one to the one below it is a line feed and a few
-        backspaces, and they are mostly of one style. In a line they go out from left to right.
+        They count on a line feed to keep the column. What is of one style goes out together, and
+        of that the short pieces that end in the same column, as a table's figures do: from one to
+        the one below it is a line feed and a few backspaces.
         """
         out: list[str] = []
         pen, at = PLAIN, None
-        for end, y, x in sorted(self._runs()):
+        for end, y, x in sorted(self._runs(), key=self._turn):
             if at != (x, y):
                 out.append(move(at, x, y))
             pen, at = self._emit_run(out, _Place(x, y), end, pen)
@@ -161,6 +163,11 @@ class CellDiff:
                     else:
                         break
                 yield end, y, start
+
+    def _turn(self, run: tuple[int, int, int]) -> tuple[Pen, bool, int, int]:
+        end, y, start = run
+        long = end - start > _SHORT_CELLS
+        return (self._pens[y][start], long, *((y, start) if long else (end, y)))
 
     def _after(self, y: int, x: int) -> int:
         """The cell after the letter that begins here."""
