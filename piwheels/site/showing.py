@@ -20,7 +20,7 @@ from piwheels.db import site as site_db
 from piwheels.db.database import Database
 from piwheels.db.pages import Part, StalePage
 from piwheels.site import gathering, writing
-from piwheels.site.content import Site
+from piwheels.site.content import Project, Site
 from piwheels.site.publish import persist
 from piwheels.standing import Circumstances
 from piwheels.webroot import Webroot
@@ -181,13 +181,18 @@ class Showing:
         if not batch:
             return 0
         circumstances = Circumstances(served=self.served(), paused=self.paused())
-        found = []
+        found: list[tuple[str, Project | None]] = []
+        problems: dict[str, str] = {}
         for page in batch:
-            content = await self.db.retrying(
-                lambda: gathering.project(self.db, page.name, circumstances, self._hourly)  # noqa: B023
-            )
-            found.append((page.name, content))
-        problems = await self._elsewhere(writing.write_projects, self.site, found)
+            try:
+                content = await self.db.retrying(
+                    lambda: gathering.project(self.db, page.name, circumstances, self._hourly)  # noqa: B023
+                )
+            except Exception as error:  # noqa: BLE001 - one project must not stop others
+                problems[page.name] = f"{type(error).__name__}: {error}"
+            else:
+                found.append((page.name, content))
+        problems |= await self._elsewhere(writing.write_projects, self.site, found)
         await self._conclude(Part.PROJECT, batch, problems)
         # Another name may lead elsewhere from where a project was.
         gone = [name for name, content in found if content is None]

@@ -359,6 +359,25 @@ async def test_a_page_that_cannot_be_rendered_holds_no_other_up(
     assert (site.webroot.project("beta") / "index.html").exists()
 
 
+async def test_a_project_of_which_the_database_holds_nonsense_holds_no_other_up(
+    site: Farm,
+) -> None:
+    for name in ("alpha", "beta"):
+        await site.publish(name)
+    await site.db.execute(
+        """
+        INSERT INTO releases (project, version, released_at, requires_python)
+        VALUES ('alpha', 'not a version', now(), '')
+        """
+    )
+    await site.write_all()
+    assert {path.name for path in (site.webroot.root / "project").iterdir()} == {"beta"}
+    await catalog.remove_release(site.db, "alpha", "not a version")
+    await pages.mark(site.db, None, "alpha")
+    await site.write_all()
+    assert (site.webroot.project("alpha") / "index.html").exists()
+
+
 async def test_a_single_page_that_fails_holds_no_other_up(
     site: Farm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
