@@ -2,19 +2,29 @@
 
 import logging
 import time
+from enum import Enum, auto
 from pathlib import Path
 
-from piwheels.accesslog.logfile import LogFile, rotated
+from piwheels.accesslog.chain import first_line_digest
+from piwheels.accesslog.logfile import LogFile, is_part_of, rotated
 from piwheels.accesslog.reader import Desk, LogReader
 from piwheels.db import accesslogs
+from piwheels.db.accesses import LogMovedError
 from piwheels.errors import ConfigError, RefusedError
 
 log = logging.getLogger(__name__)
 
 #: A web server goes on writing to a renamed file until it is told to open its log again.
 _RENAMED_S = 60.0
+_FIRST_LINE_BYTES = 64 * 1024
 #: mtimes are the file system's, read_at is the database's.
 _CLOCKS_APART_S = 3600.0
+
+
+class _Seen(Enum):
+    NOTHING = auto()
+    PART = auto()
+    ALL = auto()
 
 
 class Tail:
@@ -28,8 +38,13 @@ class Tail:
     async def poll(self) -> bool:
         """Read what is new; whether there was any."""
         news = False
-        while await self.reader.read_on():
-            news = True
+        try:
+            while await self.reader.read_on():
+                news = True
+        except LogMovedError:
+            # A packed copy was read meanwhile: find out again how far this content is known.
+            self.reader.rewind()
+            return True
         if news:
             self.grew = time.monotonic()
         return news
@@ -50,16 +65,69 @@ class Follower:
         self._renamed: list[Tail] = []
         self._said_missing = False
 
-    async def catch_up(self) -> None:
-        """Read what was rotated away since this path was last read."""
-        db, name = self._desk.db, str(self._path.absolute())
-        last = await db.retrying(lambda: accesslogs.last_read(db, name))
-        if last is None:
-            return
-        since = last.timestamp() - _CLOCKS_APART_S
+    async def begin(self) -> None:
+        """Open the log, and read what was rotated away since it was last read."""
+        self._open()
+        await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        """Read the parts that lie beside the log, from the oldest that is known on.
+
+        Older ones were never asked for. Where none is known, because those that were have been
+        removed, it is the ones that changed since anything of this log was read.
+        """
+        known = False
+        since = await self._last_read()
         for path in rotated(self._path):
-            if path.stat().st_mtime >= since:
-                await self._read_whole(path)
+            if self._holds(path):
+                known = True
+                continue
+            try:
+                seen = await self._seen(path)
+                known = known or seen is not _Seen.NOTHING
+                changed = since is not None and path.stat().st_mtime >= since
+                if seen is not _Seen.ALL and (known or changed):
+                    await self._read_beside(path)
+            except (RefusedError, ConfigError, OSError) as error:
+                log.warning("%s", error)
+
+    async def _last_read(self) -> float | None:
+        db = self._desk.db
+        folder = str(self._path.absolute().parent)
+        names = await db.retrying(lambda: accesslogs.last_read_in(db, folder))
+        moments = [
+            moment.timestamp()
+            for name, moment in names.items()
+            if is_part_of(Path(name), self._path.absolute())
+        ]
+        return max(moments) - _CLOCKS_APART_S if moments else None
+
+    def _holds(self, path: Path) -> bool:
+        tails = [*self._renamed, *([self._current] if self._current else [])]
+        return any(tail.file.is_at(path) for tail in tails)
+
+    async def _seen(self, path: Path) -> "_Seen":
+        """How much of a file was read before, without reading it."""
+        with LogFile(path) as file:
+            first_line = first_line_digest(file.read(_FIRST_LINE_BYTES))
+            size_bytes = file.unpacked_size()
+        db = self._desk.db
+        positions = await db.retrying(lambda: accesslogs.positions(db, first_line))
+        if not positions:
+            return _Seen.NOTHING
+        return _Seen.ALL if size_bytes in positions else _Seen.PART
+
+    async def _read_beside(self, path: Path) -> None:
+        tail = Tail(self._desk, path)
+        try:
+            await tail.poll()
+        except RefusedError:
+            tail.file.close()
+            raise
+        if tail.file.is_packed:
+            await tail.finish()
+        else:
+            self._renamed.append(tail)  # a web server may still write to it
 
     async def poll(self) -> bool:
         """Read what is new; whether there was any."""
@@ -76,14 +144,16 @@ class Follower:
             return news
         if current.file.was_truncated():
             # What was not read of it lies in the copy.
-            for path in rotated(self._path)[-1:]:
-                await self._read_whole(path)
+            await self._catch_up()
             current.reader.rewind()
         news |= await current.poll()
         if current.file.was_replaced():
             self._renamed.append(current)
             self._current = None
             self._open()
+            # It may have been replaced more than once.
+            await self._catch_up()
+            news = True
         return news
 
     def _open(self) -> None:
@@ -95,10 +165,3 @@ class Follower:
             self._said_missing = True
         else:
             self._said_missing = False
-
-    async def _read_whole(self, path: Path) -> None:
-        try:
-            with LogFile(path) as file:
-                await LogReader(self._desk, file).read_all()
-        except (RefusedError, ConfigError) as error:
-            log.warning("%s", error)

@@ -122,7 +122,7 @@ class _Ingest:
         async with self._desk(database, lives=True) as desk:
             followers = [Follower(desk, path) for path in self._options.follow]
             for follower in followers:
-                await follower.catch_up()
+                await follower.begin()
             while not self._stopped.is_set():
                 news = [await follower.poll() for follower in followers]
                 if not any(news):

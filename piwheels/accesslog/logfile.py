@@ -11,6 +11,7 @@ from typing import IO, Protocol, Self
 from piwheels.errors import ConfigError, RefusedError
 
 _HEAD_BYTES = 256
+_GZIP_TRAILER_BYTES = 8
 #: What rotation puts behind a name, or before its suffix as Caddy does: access.log.1,
 #: access.log.2.gz, access.log-20261125, access-2026-11-25T16-51-00.000.log.gz
 _STAMP = r"[.-][0-9][0-9.Tt_-]*"
@@ -95,14 +96,35 @@ class LogFile:
         self._stream.close()
         self._raw.close()
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether it is packed."""
+        return self._stream is not self._raw
+
+    def unpacked_size(self) -> int | None:
+        """How many bytes it gives; None where only reading it tells."""
+        descriptor = self._raw.fileno()
+        size_bytes = os.fstat(descriptor).st_size
+        if not self.is_packed:
+            return size_bytes
+        if isinstance(self._stream, gzip.GzipFile) and size_bytes > _GZIP_TRAILER_BYTES:
+            # RFC 1952: the last four bytes are the size modulo 2**32.
+            tail = os.pread(descriptor, 4, size_bytes - 4)
+            return int.from_bytes(tail, "little")
+        return None
+
+    def is_at(self, path: Path) -> bool:
+        """Whether a path leads to this file."""
+        try:
+            return os.path.samestat(path.stat(), os.fstat(self._raw.fileno()))
+        except OSError:
+            return False
+
     # --- of a file that is being followed ---
 
     def was_replaced(self) -> bool:
         """Whether its path leads to another file by now, or to none."""
-        try:
-            return not os.path.samestat(self.path.stat(), os.fstat(self._raw.fileno()))
-        except OSError:
-            return True
+        return not self.is_at(self.path)
 
     def was_truncated(self) -> bool:
         """Whether it was emptied and perhaps filled anew (logrotate's copytruncate)."""
@@ -115,15 +137,20 @@ class LogFile:
         return os.pread(self._raw.fileno(), _HEAD_BYTES, 0) != self._head
 
 
+def is_part_of(entry: Path, path: Path) -> bool:
+    """Whether a path is that of a log, or of an older part of it."""
+    stem, suffix = re.escape(path.stem), re.escape(path.suffix)
+    pattern = f"{stem}(?:{suffix}|{suffix}{_STAMP}|{_STAMP}{suffix}){_PACKED}"
+    return entry.parent == path.parent and re.fullmatch(pattern, entry.name) is not None
+
+
 def rotated(path: Path) -> list[Path]:
     """Older parts of a log that lie beside it, the oldest first."""
-    stem, suffix = re.escape(path.stem), re.escape(path.suffix)
-    pattern = re.compile(f"{stem}(?:{suffix}{_STAMP}|{_STAMP}{suffix}){_PACKED}")
     try:
         found = [
             (entry.stat().st_mtime, entry)
             for entry in path.parent.iterdir()
-            if pattern.fullmatch(entry.name)
+            if entry.name != path.name and is_part_of(entry, path)
         ]
     except OSError:
         return []

@@ -77,12 +77,26 @@ async def rename_log(db: Database, log: int, name: str) -> None:
     )
 
 
-async def last_read(db: Database, name: str) -> datetime | None:
-    """When a log was last read under this name."""
-    moment = await db.value(
-        "SELECT max(read_at) FROM access_logs WHERE name = %(name)s", {"name": name}
+async def last_read_in(db: Database, folder: str) -> dict[str, datetime]:
+    """The files of a folder that logs were last read from, and when."""
+    rows = await db.rows(
+        """
+        SELECT name, max(read_at) AS read_at FROM access_logs
+         WHERE starts_with(name, %(folder)s || '/')
+         GROUP BY name
+        """,
+        {"folder": folder},
     )
-    return moment if isinstance(moment, datetime) else None
+    return {row["name"]: row["read_at"] for row in rows}
+
+
+async def positions(db: Database, first_line: bytes) -> list[int]:
+    """How far the logs that begin with a line of this hash were read."""
+    rows = await db.rows(
+        "SELECT position FROM access_logs WHERE first_line = %(first_line)s",
+        {"first_line": first_line},
+    )
+    return [row["position"] for row in rows]
 
 
 # --- keys of addresses -------------------------------------------------------------------

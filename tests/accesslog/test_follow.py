@@ -158,3 +158,43 @@ async def test_a_database_that_goes_away_and_comes_back_costs_nothing(
         append(log, download("c"))
         admin.execute(allow.format(sql.Identifier(str(name)), sql.SQL("true")))
         until(lambda: counted(dsn) == 3, "everything is counted")
+
+
+async def test_a_log_that_is_rotated_more_than_once_between_two_looks_loses_nothing(
+    dsn: str, database: Database, tmp_path: Path
+) -> None:
+    log = tmp_path / "access.log"
+    append(log, download("a"))
+    with running(dsn, tmp_path, "--follow", log) as process:
+        until(lambda: counted(dsn) == 1, "the first line is counted")
+        process.send_signal(signal.SIGSTOP)
+        for number in (3, 2, 1):
+            append(log, download("b", number))
+            log.rename(tmp_path / f"access.log.{number}")
+        packed = tmp_path / "access.log.2"
+        packed.with_name("access.log.2.gz").write_bytes(gzip.compress(packed.read_bytes()))
+        packed.unlink()
+        append(log, download("c"))
+        process.send_signal(signal.SIGCONT)
+        until(lambda: counted(dsn) == 5, "every part is counted")
+    assert await total(database) == 5
+
+
+async def test_a_catching_up_that_was_cut_short_goes_on(
+    dsn: str, database: Database, tmp_path: Path
+) -> None:
+    log = tmp_path / "access.log"
+    for number in (4, 3, 2, 1):
+        append(tmp_path / f"access.log.{number}", download("a", number), download("b", number))
+        os.utime(tmp_path / f"access.log.{number}", (0, 86_400 * (9 - number)))
+    append(log, download("c"))
+    # All that the one before got to: the third, and half of it.
+    half = tmp_path / "access.log.3"
+    content = half.read_bytes()
+    half.write_bytes(content.splitlines(keepends=True)[0])
+    read_files(dsn, tmp_path, half)
+    half.write_bytes(content)
+    os.utime(half, (0, 86_400 * 6))
+    with running(dsn, tmp_path, "--follow", log):
+        until(lambda: counted(dsn) == 7, "all but the oldest, which was never asked for")
+    assert await total(database) == 7
