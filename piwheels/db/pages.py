@@ -10,7 +10,7 @@ from datetime import timedelta
 from enum import StrEnum
 from functools import lru_cache
 
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from piwheels.db.database import Database
 from piwheels.model import IndexFile, IndexPage, ProjectStatus, Struct
@@ -303,12 +303,16 @@ async def index_pages(db: Database, projects: Sequence[str]) -> dict[str, IndexP
 
 
 def _order(file: IndexFile) -> tuple[Version, str]:
-    return _version(file.version), file.filename
+    return version_order(file.version), file.filename
 
 
 @lru_cache(maxsize=10_000)
-def _version(text: str) -> Version:
-    return Version(text)
+def version_order(text: str) -> Version:
+    """Where a version stands among others; what is none (PEP 440) comes first."""
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return Version("0.dev0")
 
 
 async def indexed_projects(db: Database) -> list[str]:

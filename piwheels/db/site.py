@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from packaging.version import InvalidVersion, Version
-
 from piwheels.db.database import Database
+from piwheels.db.pages import version_order
 from piwheels.db.views import project_facts
 from piwheels.model import EndedBuild, ProjectFacts, PublishedFile, Struct
 
@@ -66,15 +65,8 @@ async def files(db: Database, project: str) -> tuple[PublishedFile, ...]:
     )
     for row in rows:
         row["dependencies"] = tuple(row["dependencies"])
-    rows.sort(key=lambda row: _version(row["version"]), reverse=True)
+    rows.sort(key=lambda row: version_order(row["version"]), reverse=True)
     return tuple(PublishedFile(**row) for row in rows)
-
-
-def _version(text: str) -> Version:
-    try:
-        return Version(text)
-    except InvalidVersion:
-        return Version("0")
 
 
 async def project_builds(db: Database, project: str, limit: int) -> tuple[EndedBuild, ...]:
