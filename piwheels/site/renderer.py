@@ -1,9 +1,10 @@
 """The process that renders pages, so that a large one never delays a heartbeat of the master."""
 
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
@@ -41,6 +42,19 @@ class Renderer(Executor):
         return ProcessPoolExecutor(
             max_workers=1,
             mp_context=get_context("spawn"),
-            initializer=os.nice,
+            initializer=_begin,
             initargs=(self._niceness,),
         )
+
+
+def _begin(niceness: int) -> None:
+    os.nice(niceness)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # A killed parent tells nobody, and the pool's process would wait for work for ever.
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,33 @@
+"""The process that renders: that it never outlives its parent."""
+
+import os
+import signal
+import subprocess
+import sys
+
+from tests.endtoend.conftest import until
+
+_PARENT = """
+import os, time
+from piwheels.site.renderer import Renderer
+if __name__ == "__main__":
+    print(Renderer().submit(os.getpid).result(), flush=True)
+    time.sleep(600)
+"""
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_killed_master_leaves_no_renderer_behind() -> None:
+    with subprocess.Popen([sys.executable, "-c", _PARENT], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout
+        renderer = int(parent.stdout.readline())
+        assert _runs(renderer)
+        parent.send_signal(signal.SIGKILL)
+    until(lambda: not _runs(renderer), "the renderer ends")
