@@ -404,11 +404,11 @@ async def _top_of_day(db: Database, day: date, limit: int) -> list[Share]:
         """
         SELECT project AS name, days[%(place)s] AS downloads
           FROM download_projects
-         WHERE month = date_trunc('month', %(day)s::date) AND days[%(place)s] > 0
+         WHERE month = %(month)s AND days[%(place)s] > 0
          ORDER BY downloads DESC, project
          LIMIT %(limit)s
         """,
-        {"day": day, "place": day.day, "limit": limit},
+        {"month": day.replace(day=1), "place": day.day, "limit": limit},
     )
     return [Share(**row) for row in rows]
 
@@ -420,7 +420,7 @@ _TOP = """
     WITH touched AS MATERIALIZED (
         SELECT project, sum(downloads) AS most
           FROM download_projects
-         WHERE month BETWEEN date_trunc('month', %(since)s::date) AND %(until)s
+         WHERE month BETWEEN %(first_month)s AND %(until)s
          GROUP BY project
          ORDER BY most DESC
          LIMIT %(candidates)s + 1
@@ -439,7 +439,7 @@ _TOP = """
                )::bigint AS downloads
           FROM candidates c
           JOIN download_projects d ON d.project = c.project
-         WHERE d.month BETWEEN date_trunc('month', %(since)s::date) AND %(until)s
+         WHERE d.month BETWEEN %(first_month)s AND %(until)s
          GROUP BY d.project
     )
     SELECT e.name, e.downloads, bound.beyond
@@ -454,7 +454,11 @@ _TOP = """
 async def _top(
     db: Database, between: dict[str, Any], limit: int, candidates: int
 ) -> tuple[list[Share], int | None]:
-    rows = await db.rows(_TOP, {**between, "limit": limit, "candidates": candidates})
+    # Given as a date, and not worked out in SQL, the planner sees how few months it is.
+    first_month = between["since"].replace(day=1)
+    rows = await db.rows(
+        _TOP, {**between, "first_month": first_month, "limit": limit, "candidates": candidates}
+    )
     beyond = rows[0]["beyond"] if rows else None
     found = [row for row in rows if row["name"] is not None]
     return [Share(name=row["name"], downloads=row["downloads"]) for row in found], beyond
