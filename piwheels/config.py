@@ -133,14 +133,26 @@ def find(named: Path | None, environ: Mapping[str, str]) -> Path | None:
     """The file to read: the one named, else $PIWHEELS_CONFIG, else the first that exists.
 
     Raises:
-        ConfigError: a file that was named does not exist.
+        ConfigError: a file that was named does not exist, or is out of reach.
     """
     for source, path in (("--config", named), ("$PIWHEELS_CONFIG", environ.get("PIWHEELS_CONFIG"))):
         if path:
-            if not Path(path).is_file():
+            try:
+                there = Path(path).is_file()
+            except OSError as error:
+                raise ConfigError(f"{source} names {path}: {error.strerror}") from None
+            if not there:
                 raise ConfigError(f"{source} names {path}, and there is no such file")
             return Path(path)
-    return next((path for path in search_path(environ) if path.is_file()), None)
+    return next((path for path in search_path(environ) if _is_seen(path)), None)
+
+
+def _is_seen(path: Path) -> bool:
+    """Whether a file is there; one in a folder that is closed to this account is not."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def load(

@@ -81,7 +81,7 @@ def standings(
         answers += [
             for_target(facts, release, target, circumstances)
             for target in release.targets
-            if whole is None or target.covered_by is not None
+            if whole is None or (target.covered_by is not None and whole.state != "quarantined")
         ]
         if asked_target is not None and not release.targets:
             text = f"this farm has no target {asked_target}; it comes with a builder that serves it"

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from piwheels.config import Setting, load, to_toml, variable
 from piwheels.errors import ConfigError
+from tests.accounts import closed
 
 
 def write(path: Path, text: str) -> Path:
@@ -64,6 +65,24 @@ def test_files_are_looked_for_where_people_look(
     named = write(tmp_path / "other.toml", "")
     environ = {"HOME": str(home), "PIWHEELS_CONFIG": str(named)}
     assert load(environ=environ).file == named
+
+
+def test_places_that_are_closed_to_this_account_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "piwheels.toml", "")
+    monkeypatch.chdir(tmp_path)
+    with closed(tmp_path):
+        assert load(environ={"HOME": str(tmp_path)}).file is None
+
+
+def test_a_file_that_is_named_and_out_of_reach_is_told(tmp_path: Path) -> None:
+    named = write(tmp_path / "piwheels.toml", "")
+    with (
+        closed(tmp_path),
+        pytest.raises(ConfigError, match=r"--config names .*piwheels\.toml: Permission denied"),
+    ):
+        load(named, environ={})
 
 
 def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:

@@ -93,6 +93,13 @@ def test_the_master_may_write_all_of_its_folders_and_no_others(tmp_path: Path) -
     assert writable == {f"{tmp_path}/{name}" for name in ("www", "spool", "keys", "run")}
 
 
+def test_the_masters_folder_of_keys_is_made_before_it_is_made_writable(tmp_path: Path) -> None:
+    unit = systemd(configured(tmp_path), user="farmer", roles=["master"])
+    (command,) = entries(unit, "ExecStartPre")
+    assert command.startswith("+/usr/bin/install -d -m 0700 "), "as root, outside the confinement"
+    assert command.split()[-2:] == ['"farmer"', f'"{tmp_path}/keys']
+
+
 def test_a_builder_may_write_its_work_folder_alone(tmp_path: Path) -> None:
     unit = systemd(configured(tmp_path), user="farmer", roles=["builder"])
     assert entries(unit, "ReadWritePaths") == [f"-{tmp_path}/work"]

@@ -16,6 +16,7 @@ from packaging.version import Version
 
 from piwheels.config import Config
 from piwheels.errors import UsageError
+from piwheels.lines import plain
 from piwheels.protocol.client import ControlClient
 from piwheels.protocol.messages import Applied, Body
 
@@ -76,7 +77,7 @@ async def apply(config: Config, body: Body, *, as_json: bool) -> int:
     if as_json:
         print_json(applied)
     else:
-        click.echo(applied.text)
+        click.echo(plain(applied.text))
     return 0
 
 

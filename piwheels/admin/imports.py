@@ -10,6 +10,7 @@ import click
 from piwheels.admin.asking import connect, print_json
 from piwheels.config import Config
 from piwheels.errors import ConfigError, PiwheelsError
+from piwheels.lines import plain
 from piwheels.protocol.client import ControlClient
 from piwheels.protocol.messages import (
     Accepted,
@@ -30,7 +31,7 @@ async def import_wheels(config: Config, paths: Sequence[Path], *, as_json: bool)
             if as_json:
                 print_json(applied)
             else:
-                click.echo(applied.text)
+                click.echo(plain(applied.text))
     return 0
 
 

@@ -6,6 +6,7 @@ import click
 
 from piwheels.admin.asking import ReleaseName, apply, connect, print_json, release_name, seconds
 from piwheels.config import Config
+from piwheels.lines import plain
 from piwheels.model import Wanted
 from piwheels.protocol.messages import (
     Add,
@@ -36,7 +37,7 @@ def print_added(reply: AddReply) -> None:
     """One line for each requirement: what will be built, or why nothing will."""
     for added in reply.added:
         if added.problem:
-            click.echo(f"{added.requirement}: {added.problem}", err=True)
+            click.echo(plain(f"{added.requirement}: {added.problem}"), err=True)
         else:
             click.echo(f"{added.project}: {', '.join(added.versions)}")
 
@@ -48,7 +49,7 @@ async def remove(
     name = release_name(text)
     what = name.project if name.version is None else f"{name.project} {name.version}"
     if not yes:
-        click.confirm(f"Remove {what} and its wheels from the index?", abort=True)
+        click.confirm(f"Remove {what} and its wheels from the index?", abort=True, err=True)
     return await apply(
         config, Remove(project=name.project, version=name.version, skip=skip), as_json=as_json
     )
@@ -102,5 +103,5 @@ async def explain(config: Config, text: str, target: str | None, *, as_json: boo
         return 0
     for answer in reply.answers:
         where = " ".join(filter(None, (answer.project, answer.version, answer.target)))
-        click.echo(f"{click.style(where, bold=True)}: {answer.text}")
+        click.echo(f"{click.style(plain(where), bold=True)}: {plain(answer.text)}")
     return 0

@@ -33,6 +33,7 @@ from piwheels.wheel.tags import target_of
 log = logging.getLogger(__name__)
 
 _MB = 1024 * 1024
+_WAITING = "waiting for a job"
 
 
 def run(config: Config) -> int:
@@ -90,7 +91,7 @@ async def _serve(config: BuilderSection, upstream: str, stopped: asyncio.Event) 
         for interpreter in workshop.interpreters.values():
             if lacking := host.missing_toolchain(interpreter, BUILD_PATH):
                 log.warning("%s", lacking)
-        host.notify("READY=1")
+        host.notify(f"READY=1\nSTATUS={_WAITING}")
         reason = await session.run()
         log.info("the master said to stop: %s", reason)
         stopped.set()
@@ -183,14 +184,18 @@ class Workshop:
             return Built(
                 build=job.build, outcome=Outcome.BUILDER_FAILED, reason=reason, duration_s=0.0
             )
-        result = await build(
-            job,
-            interpreter,
-            workdir=outbox.folder,
-            options=self.options,
-            on_log=outbox.add_log,
-            on_phase=phase,
-        )
+        host.notify(f"STATUS=building {job.project} {job.version} for {job.target}")
+        try:
+            result = await build(
+                job,
+                interpreter,
+                workdir=outbox.folder,
+                options=self.options,
+                on_log=outbox.add_log,
+                on_phase=phase,
+            )
+        finally:
+            host.notify(f"STATUS={_WAITING}")
         offers = [await asyncio.to_thread(_offer, wheel) for wheel in result.wheels]
         return Built(
             build=job.build,

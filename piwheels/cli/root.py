@@ -99,7 +99,9 @@ def _colour() -> bool | None:
 
 
 def _complain(text: str) -> None:
-    line = f"{click.style('piw:', fg='red')} {' '.join(text.split())}"
+    from piwheels.lines import plain
+
+    line = f"{click.style('piw:', fg='red')} {plain(' '.join(text.split()))}"
     click.echo(line, err=True, color=_colour())
 
 

@@ -149,7 +149,7 @@ def key_revoke(name: str, yes: bool, config_file: Path | None) -> None:
 
     store = KeyStore(load_config(config_file).master.keys)
     if not yes:
-        click.confirm(f"Revoke the key of {name}?", abort=True)
+        click.confirm(f"Revoke the key of {name}?", abort=True, err=True)
     for gone in store.revoke(name):
         click.echo(f"{gone.role} {gone.name} is no longer allowed")
 

@@ -51,6 +51,7 @@ def systemd(
             command=_command(loaded, *_verb(role, access_log)),
             user=_word("user", user),
             writable=[_path(key, path) for key, path in _writable(loaded.config, role)],
+            keys=_path("master.keys", loaded.config.master.keys),
         )
         for role in roles
     )

@@ -105,9 +105,13 @@ class FarmFolder:
         """What its piwheels.toml sets, by key; nothing for a new farm.
 
         Raises:
-            ConfigError: it is there and cannot be used.
+            ConfigError: it is there and cannot be used, or is out of reach.
         """
-        return read(self.config) if self.config.exists() else {}
+        try:
+            there = self.config.exists()
+        except OSError as error:
+            raise ConfigError(f"{self.root}: {error.strerror}") from None
+        return read(self.config) if there else {}
 
     @staticmethod
     def _choose_ports(values: dict[str, Any]) -> None:

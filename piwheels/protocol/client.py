@@ -81,10 +81,28 @@ class NotAllowedError(PiwheelsError):
 
 
 def _group(path: Path) -> str:
+    for place in (path, path.parent):  # a socket in a closed folder shows nothing
+        with suppress(KeyError, OSError):
+            return place.group()
+    return "of the master"
+
+
+def socket_is_there(address: str) -> bool:
+    """Whether the socket of an `ipc://` address exists; of other addresses, True.
+
+    Raises:
+        NotAllowedError: it is not for this account, or lies in a folder that is not.
+    """
+    if not address.startswith("ipc://"):
+        return True
+    path = Path(address.removeprefix("ipc://"))
     try:
-        return path.group()
-    except (KeyError, OSError):
-        return "of the master"
+        there = path.exists()
+    except PermissionError:
+        raise NotAllowedError(path) from None
+    if there and not os.access(path, os.W_OK):
+        raise NotAllowedError(path)
+    return there
 
 
 class Conversation:
@@ -231,13 +249,8 @@ class ControlClient:
 
     def _check_socket(self) -> None:
         """Say at once what waiting for the socket would not change."""
-        if not self.address.startswith("ipc://"):
-            return
-        path = Path(self.address.removeprefix("ipc://"))
-        if not path.exists():
+        if not socket_is_there(self.address):
             raise NoMasterError(self.address)
-        if not os.access(path, os.W_OK):
-            raise NotAllowedError(path)
 
     async def _renew(self) -> None:
         while True:

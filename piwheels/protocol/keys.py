@@ -11,6 +11,7 @@ characters that a shell would interpret. The name in the list is what a builder 
 
 import os
 import re
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
@@ -137,7 +138,11 @@ class KeyStore:
         return gone
 
     def allowed(self) -> list[AllowedKey]:
-        """All that are on the list, builders first, by name."""
+        """All that are on the list, builders first, by name.
+
+        Raises:
+            ConfigError: the list cannot be read.
+        """
         return [
             AllowedKey(role=role, name=name, public=public)
             for role in Role
@@ -152,16 +157,18 @@ class KeyStore:
         folder = self.folder / role
         try:
             changed = folder.stat().st_mtime_ns
+            seen = self._seen.get(role)
+            if seen and seen[0] == changed:
+                return seen[1]
+            names = {}
+            for path in folder.iterdir():
+                if _NAME.fullmatch(path.name):
+                    with suppress(FileNotFoundError):  # revoked just now
+                        names[path.read_text().strip()] = path.name
         except FileNotFoundError:
             return {}
-        seen = self._seen.get(role)
-        if seen and seen[0] == changed:
-            return seen[1]
-        names = {
-            path.read_text().strip(): path.name
-            for path in folder.iterdir()
-            if _NAME.fullmatch(path.name)
-        }
+        except OSError as error:
+            raise ConfigError(f"{error.filename}: {error.strerror}") from None
         self._seen[role] = (changed, names)
         return names
 

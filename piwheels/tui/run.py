@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from piwheels.errors import ConfigError, PiwheelsError
 from piwheels.protocol.channels import KeyPair
-from piwheels.protocol.client import NotAllowedError
+from piwheels.protocol.client import socket_is_there
 from piwheels.tui.actions import wrong_keys
 from piwheels.tui.hangup import end_with_terminal
 from piwheels.tui.recording import Recorder, Recording
@@ -90,7 +90,7 @@ def _source(options: Options) -> Source:
         return Replay(options.replay)
     from piwheels.tui.link import Link  # noqa: PLC0415 - a recording needs no link
 
-    _check_permission(options.address)
+    socket_is_there(options.address)  # or may not be had: waiting would not change that
     link = Link(
         options.address,
         key=options.key,
@@ -100,17 +100,6 @@ def _source(options: Options) -> Source:
     if options.record is None:
         return link
     return Recording(link, Recorder(options.record, now=link.now))
-
-
-def _check_permission(address: str) -> None:
-    """Say at once what waiting would not change.
-
-    Raises:
-        NotAllowedError: the socket is there, and is not for this account.
-    """
-    path = Path(address.removeprefix("ipc://"))
-    if address.startswith("ipc://") and path.exists() and not os.access(path, os.W_OK):
-        raise NotAllowedError(path)
 
 
 def _tell_problems(console: "Console", source: Source, problem: str) -> None:

@@ -188,3 +188,34 @@ async def test_without_a_version_the_newest_is_meant_and_every_target_answered(
         ("1.10", CP39),
         ("1.10", CP311),
     ]
+
+
+async def test_a_skipped_project_of_which_nothing_was_built(farm: Farm) -> None:
+    await catalog.add_project(farm.db, "demo", "Demo")
+    await catalog.skip_project(farm.db, "demo", "opted out")
+    await farm.says("skipped", "opted out", "piw skip demo --lift")
+
+
+async def test_the_wheels_of_a_skipped_project_stay(farm: Farm) -> None:
+    await farm.release()
+    job = await farm.claim()
+    await build(farm.db, job, "pi4-kitchen", a_file(job, "py3-none-any"))
+    await catalog.skip_project(farm.db, "demo", "opted out")
+    assert [answer.state for answer in await farm.explain()] == ["skipped", "covered"]
+
+
+async def test_the_wheels_of_a_quarantined_project_are_not_said_to_install(farm: Farm) -> None:
+    await farm.release()
+    job = await farm.claim()
+    await build(farm.db, job, "pi4-kitchen", a_file(job, "py3-none-any"))
+    await catalog.set_project_status(farm.db, "demo", ProjectStatus.QUARANTINED, "malware")
+    await farm.says("quarantined", "its files are not listed")
+
+
+async def test_a_target_that_was_changed_just_now_says_so(farm: Farm) -> None:
+    await farm.release()
+    await catalog.skip_target(farm.db, CP39, "out of use")
+    await farm.says("target-skipped", "still being worked out")
+    await catalog.converge(farm.db)
+    (answer,) = await farm.explain()
+    assert "worked out" not in answer.text

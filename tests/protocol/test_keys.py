@@ -6,6 +6,7 @@ import pytest
 
 from piwheels.errors import ConfigError
 from piwheels.protocol.keys import KeyStore, Role
+from tests.accounts import closed
 
 
 @pytest.fixture
@@ -77,6 +78,19 @@ def test_what_is_no_key_is_refused(store: KeyStore, key: str) -> None:
 def test_what_is_no_name_is_refused(store: KeyStore, name: str) -> None:
     with pytest.raises(ConfigError, match="no name for a key"):
         store.allow(Role.BUILDER, name, "ab" * 32)
+
+
+def test_keys_that_are_anothers_alone_are_named(store: KeyStore) -> None:
+    store.allow(Role.BUILDER, "pi1", "ab" * 32)
+    with closed(store.folder):
+        for change in (
+            lambda: store.allow(Role.BUILDER, "pi2", "cd" * 32),
+            lambda: store.revoke("pi1"),
+            lambda: store.make("builder"),
+        ):
+            with pytest.raises(ConfigError, match=f"{store.folder}/.*: Permission denied"):
+                change()
+    assert [item.name for item in store.allowed()] == ["pi1"]
 
 
 def test_revoking_an_unknown_name_says_so(store: KeyStore) -> None:
