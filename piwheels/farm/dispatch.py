@@ -6,18 +6,21 @@ database never delays a builder's sign of life.
 """
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from piwheels.db import catalog, history, jobs
 from piwheels.db.database import Database
+from piwheels.errors import RefusedError
 from piwheels.farm import signals
 from piwheels.farm.logs import LogSpool
 from piwheels.farm.receive import Received, Receiver
 from piwheels.farm.session import Orphan, Record
-from piwheels.farm.sessions import Sessions
+from piwheels.farm.sessions import LONGEST_REASON, Sessions
 from piwheels.farm.tidings import Tidings
+from piwheels.lines import one_line
 from piwheels.model import RETRYABLE, Build, Job, Outcome, Rules, Target, WheelFile
 from piwheels.protocol.channels import Peer, Router
 from piwheels.protocol.keys import KeyStore, Role
@@ -31,6 +34,9 @@ from piwheels.protocol.messages import (
     Refused,
     ToBuilder,
 )
+from piwheels.wheel.tags import check_target
+
+log = logging.getLogger(__name__)
 
 PAUSED = "paused"  # the setting that survives a restart
 _HELD = "held "  # and those of builders that are asleep or quarantined, with their labels
@@ -148,7 +154,12 @@ class Dispatch:
         return [self.machine.view(label, now, loads=loads) for label in self.machine.labels()]
 
     async def add_target(self, target: Target) -> bool:
-        """Build for this target from now on; returns whether it is a new one."""
+        """Build for this target from now on; returns whether it is a new one.
+
+        Raises:
+            RefusedError: no interpreter can be such a target.
+        """
+        check_target(target)
         added = await self.db.retrying(lambda: catalog.add_target(self.db, target, self.rules))
         self.targets[target.name] = target
         if added:
@@ -323,9 +334,13 @@ class Dispatch:
                     await self._settle(_build(task), task.files)
 
     async def _welcome(self, label: str, hello: Hello) -> None:
-        for target in hello.targets:
-            if target.name not in self.targets:
-                await self.add_target(target)
+        try:
+            for target in hello.targets:
+                if target.name not in self.targets:
+                    await self.add_target(target)
+        except RefusedError as error:
+            await self._refuse(label, str(error))
+            return
         known = label in self.machine.sessions
         log_bytes = self.logs.size(hello.busy) if hello.busy is not None else 0
         await self._apply(signals.Received(label, hello, log_bytes))
@@ -333,6 +348,11 @@ class Dispatch:
             await self.tidings.note(
                 f"builder {label} joined: {', '.join(t.name for t in hello.targets)}"
             )
+
+    async def _refuse(self, label: str, reason: str) -> None:
+        log.warning("refused the builder %s: %s", label, reason)
+        if peer := self._peers.get(label):
+            await self.router.send(peer, Refused(reason=reason, fatal=True))
 
     async def _keep(self, keep: signals.Keep) -> None:
         value = f"{keep.held} {keep.reason}" if keep.held else None
@@ -386,7 +406,7 @@ def _build(ended: signals.Settle | Received) -> Build:
         target=job.target,
         builder=ended.label,
         outcome=ended.outcome,
-        reason=ended.reason,
+        reason=one_line(ended.reason, LONGEST_REASON),
         started_at=datetime.now(UTC) - timedelta(seconds=duration_s),
         duration_s=duration_s,
         attempt=job.attempt,

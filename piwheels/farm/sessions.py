@@ -66,7 +66,8 @@ RESEND_AFTER_S = 5.0
 #: A builder that was lost stays in view for so long.
 LOST_KEPT_S = 3600.0
 _SAMPLE_S = 10.0
-_LONGEST_REASON = 500
+#: Of why a build ended.
+LONGEST_REASON = 500
 
 
 @dataclass(slots=True)
@@ -222,7 +223,7 @@ class Sessions:
             note = "the master has settled this build or given it to another"
             return [Reply(session.label, Done(build=built.build, note=note))]
         again, session.ending = session.ending, True
-        session.reason = one_line(built.reason, _LONGEST_REASON)
+        session.reason = one_line(built.reason, LONGEST_REASON)
         if built.outcome is Outcome.BUILT:
             instructions: list[Instruction] = [Reply(session.label, Send(build=job.build))]
             if again:
@@ -239,7 +240,7 @@ class Sessions:
 
     def _bye(self, session: Session, reason: str, now: float) -> list[Instruction]:
         given_back = _give_back(session)
-        return [*given_back, *self._leave(session, reason or "said goodbye", now)]
+        return [*given_back, *self._leave(session, one_line(reason) or "said goodbye", now)]
 
     def _leave(self, session: Session, reason: str, now: float) -> list[Instruction]:
         del self.sessions[session.label]

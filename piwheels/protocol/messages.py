@@ -6,8 +6,10 @@ states PROTOCOL in its first message; another version is refused with both named
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from piwheels.model import Job, Outcome, Target, Wanted
 
@@ -21,6 +23,14 @@ CHUNK_BYTES = 256 * 1024
 LARGEST_LOG_BYTES = 32 * 1024 * 1024
 
 
+# What strangers' figures and words may be. Others, and NaN with them, make a message malformed:
+# they would end whoever reckons with them, or the database's patience.
+Figure = Annotated[float, Meta(ge=-1e12, le=1e12)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+SizeBytes = Annotated[int, Meta(ge=0, le=2**62)]
+Words = Annotated[str, Meta(pattern=r"\A[^\0]*\Z")]
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Base of every message."""
 
@@ -31,14 +41,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class HostState(Message, frozen=True, kw_only=True):
     """How a machine is: sizes in bytes, temperature in degrees Celsius."""
 
-    load: float = 0.0  # one minute's average
-    memory_total: int = 0
-    memory_free: int = 0
-    swap_total: int = 0
-    swap_free: int = 0
-    disk_total: int = 0
-    disk_free: int = 0
-    temperature: float | None = None
+    load: Figure = 0.0  # one minute's average
+    memory_total: SizeBytes = 0
+    memory_free: SizeBytes = 0
+    swap_total: SizeBytes = 0
+    swap_free: SizeBytes = 0
+    disk_total: SizeBytes = 0
+    disk_free: SizeBytes = 0
+    temperature: Figure | None = None
 
 
 class Hello(Message, frozen=True, kw_only=True):
@@ -52,7 +62,7 @@ class Hello(Message, frozen=True, kw_only=True):
     os: str
     host: HostState
     sandboxed: bool = True
-    limit_s: float = 0.0  # it ends a build after so long
+    limit_s: Seconds = 0.0  # it ends a build after so long
     busy: int | None = None  # the build that it has in hand
 
 
@@ -68,7 +78,7 @@ class Building(Message, frozen=True, kw_only=True):
 
     build: int
     phase: str
-    phase_s: float
+    phase_s: Seconds
     host: HostState
 
 
@@ -95,9 +105,9 @@ class Built(Message, frozen=True, kw_only=True):
     build: int
     outcome: Outcome
     reason: str = ""
-    duration_s: float
+    duration_s: Seconds
     files: tuple[FileOffer, ...] = ()
-    inputs: tuple[str, ...] = ()
+    inputs: tuple[Words, ...] = ()
 
 
 class Bye(Message, frozen=True, kw_only=True):

@@ -151,6 +151,17 @@ def target(
     )
 
 
+def check_target(told: Target) -> None:
+    """See that a target that somebody names is one that an interpreter can be.
+
+    Raises:
+        RefusedError: it is none.
+    """
+    facts = {name: getattr(told, name) for name in Target.__struct_fields__}
+    if target(**{name: facts[name] for name in facts if name not in {"name", "python"}}) != told:
+        raise RefusedError(f"{told.name!r} is not the name of the target that it is said to be")
+
+
 def position(target: Target) -> int:
     """Where a target stands in the numeric order of all, as a number below 2**31.
 

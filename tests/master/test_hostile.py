@@ -1,0 +1,85 @@
+"""Builders and consoles that say what no sound one would: the master goes on with the others."""
+
+import math
+
+import msgspec
+import pytest
+
+from piwheels.model import Outcome
+from piwheels.protocol import messages as m
+from tests.master.conftest import TARGET, Master
+
+NAN = math.nan
+
+
+async def answers(master: Master) -> None:
+    """See that the master works: a build is taken, and its end is recorded."""
+    await master.release("sound")
+    async with master.builder("sound") as builder:
+        await builder.take()
+        await builder.end(Outcome.FAILED)
+    assert "sound" in {row["project"] for row in await master.builds()}
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"duration_s": NAN},
+        {"duration_s": 1e300},
+        {"duration_s": -1.0},
+        {"inputs": ("https://index.test/a\0b",)},
+    ],
+    ids=str,
+)
+async def test_a_build_that_ended_in_no_sane_way_is_malformed(
+    shared: Master, facts: dict[str, object]
+) -> None:
+    await shared.release("demo")
+    async with shared.builder() as builder:
+        job = await builder.take()
+        sane = m.Built(build=job.build, outcome=Outcome.FAILED, duration_s=1.0)
+        await builder.dealer.send(msgspec.structs.replace(sane, **facts))
+        assert "malformed" in (await builder.hear(m.Refused)).reason
+        await builder.end()
+    await answers(shared)
+
+
+@pytest.mark.parametrize("host", [m.HostState(load=NAN), m.HostState(disk_free=-(2**63))], ids=str)
+async def test_figures_that_are_none_reach_nobody(shared: Master, host: m.HostState) -> None:
+    async with shared.builder() as builder:
+        await builder.idle(host)
+        assert "malformed" in (await builder.hear(m.Refused)).reason
+        status = await shared.ask(m.Status(), m.StatusReply)
+    assert all(math.isfinite(view.host.load) for view in status.builders)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"name": "a\0b"}, {"python_full": "nonsense"}, {"os": "../etc"}, {"name": "another"}],
+    ids=str,
+)
+async def test_a_builder_of_no_possible_target_is_turned_away(
+    shared: Master, facts: dict[str, str]
+) -> None:
+    target = msgspec.structs.replace(TARGET, **{"name": "cp311-odd-aarch64", **facts})
+    builder = shared.builder("odd")
+    hello = m.Hello(
+        protocol=m.PROTOCOL,
+        version="1",
+        targets=(target,),
+        platform="linux aarch64",
+        board="Pi",
+        os="bookworm",
+        host=m.HostState(),
+    )
+    await builder.dealer.send(hello)
+    assert (await builder.hear(m.Refused)).fatal
+    builder.dealer.close()
+    await answers(shared)
+
+
+async def test_what_a_builder_says_at_last_is_one_line(shared: Master) -> None:
+    async with shared.builder() as builder:
+        await builder.dealer.send(m.Bye(reason="tired\0 of\x1b[2J it"))
+        await shared.until("SELECT EXISTS (SELECT FROM events WHERE action LIKE '%tired? of%')")
+    await answers(shared)
