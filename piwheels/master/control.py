@@ -92,9 +92,9 @@ class Control:
                 if isinstance(envelope.message.body, Renew):
                     await router.send(envelope.peer, Reply(number=stream[1], body=Renewed()))
                 else:
-                    lease.inbox.put_nowait(envelope.message.body)
+                    lease.inbox.take(envelope.message.body)
                 continue
-            inbox = Inbox()
+            inbox = Inbox(envelope.message.body)
             task = asyncio.create_task(self._serve(router, envelope, who, inbox))
             self._leases[stream] = _Lease(task, inbox, time.monotonic())
             task.add_done_callback(functools.partial(self._ended, stream))
@@ -162,7 +162,7 @@ class Control:
                     return Problem(reason="this watcher fell too far behind")
 
     async def _follow(self, request: FollowLog, send: Send) -> ReplyBody:
-        build, offset = request.build, request.offset
+        build, offset = request.build, max(request.offset, 0)
         while (data := self.logs.read(build, offset, CHUNK_BYTES)) is not None:
             if data:
                 await send(LogPiece(build=build, offset=offset, data=data))

@@ -5,6 +5,7 @@ who watch hear of it. One that comes again under the same identity gets the firs
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
@@ -19,6 +20,7 @@ from piwheels.farm.bulletin import Bulletin
 from piwheels.master.askers import Asker
 from piwheels.master.wording import asked, came_of
 from piwheels.protocol.messages import (
+    CHUNK_BYTES,
     Accepted,
     Add,
     AddTargets,
@@ -39,6 +41,7 @@ from piwheels.protocol.messages import (
     Retry,
     Skip,
 )
+from piwheels.protocol.transfer import LARGEST_WINDOW_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +51,31 @@ _REMEMBERED = 4096
 #: An answer does not wait longer for a database in trouble; the event is written when it is back.
 _RECORD_S = 3.0
 
+#: A window's pieces, the last of which may be a short one.
+_MOST_PARTS = LARGEST_WINDOW_BYTES // CHUNK_BYTES + 1
+
 Send = Callable[[ReplyBody], Awaitable[None]]
 
 
-class Inbox(asyncio.Queue[Body]):
-    """Further parts of a command that is being carried out (the pieces of an Import)."""
+class Inbox:
+    """Further parts of a command that is being carried out: the pieces of an Import.
+
+    What nobody asked for is dropped; else whoever may look could fill the master's memory.
+    """
+
+    def __init__(self, command: Body) -> None:
+        self._expects = isinstance(command, Import)
+        self._parts: asyncio.Queue[Body] = asyncio.Queue(_MOST_PARTS)
+
+    def take(self, part: Body) -> None:
+        """Keep a part until it is asked for."""
+        if self._expects:
+            with contextlib.suppress(asyncio.QueueFull):
+                self._parts.put_nowait(part)
+
+    async def next(self) -> Body:
+        """The next part, as soon as there is one."""
+        return await self._parts.get()
 
 
 #: Carries out one command for an operator and returns its answer.

@@ -100,7 +100,7 @@ async def _fetch(command: Import, path: Path, send: Send, inbox: Inbox) -> None:
             for piece in transfer.next_pieces(time.monotonic()):
                 await send(ImportFetch(offset=piece.offset, length=piece.length))
             async with asyncio.timeout(_CHUNK_WAIT_S):
-                chunk = await inbox.get()
+                chunk = await inbox.next()
             if not isinstance(chunk, ImportChunk) or not transfer.accept(
                 chunk.offset, len(chunk.data), time.monotonic()
             ):

@@ -1,13 +1,16 @@
 """Builders and consoles that say what no sound one would: the master goes on with the others."""
 
+import asyncio
 import math
+from contextlib import suppress
 
 import msgspec
 import pytest
 
+from piwheels.master.fates import Inbox
 from piwheels.model import Outcome
 from piwheels.protocol import messages as m
-from tests.master.conftest import TARGET, Master
+from tests.master.conftest import TARGET, WAIT_S, Master
 
 NAN = math.nan
 
@@ -83,3 +86,38 @@ async def test_what_a_builder_says_at_last_is_one_line(shared: Master) -> None:
         await builder.dealer.send(m.Bye(reason="tired\0 of\x1b[2J it"))
         await shared.until("SELECT EXISTS (SELECT FROM events WHERE action LIKE '%tired? of%')")
     await answers(shared)
+
+
+async def test_a_log_is_followed_from_nowhere_before_its_beginning(shared: Master) -> None:
+    await shared.release("demo")
+    async with shared.builder() as builder:
+        job = await builder.take()
+        await builder.dealer.send(m.LogLines(build=job.build, offset=0, data=b"a line\n"))
+        await builder.end()
+    request = m.FollowLog(build=job.build, offset=-(2**63))
+    async with shared.client() as client, client.stream(request) as talk:
+        piece = await talk.next(WAIT_S)
+    assert isinstance(piece, m.LogPiece)
+    assert (piece.offset, piece.data) == (0, b"a line\n")
+    await answers(shared)
+
+
+@pytest.mark.parametrize("command", [m.Watch(), m.Pause(), m.FollowLog(build=1)], ids=str)
+async def test_parts_that_nobody_asked_for_are_not_kept(command: m.Body) -> None:
+    inbox = Inbox(command)
+    inbox.take(m.ImportChunk(offset=0, data=b"x"))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await inbox.next()
+
+
+async def test_no_more_parts_are_kept_than_were_asked_for() -> None:
+    inbox = Inbox(m.Import(filename="demo-1.0-py3-none-any.whl", size_bytes=1, sha256=""))
+    for number in range(10_000):
+        inbox.take(m.ImportChunk(offset=number, data=b""))
+    kept = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            while await inbox.next():
+                kept += 1
+    assert 0 < kept < 200
