@@ -93,9 +93,16 @@ class _Tree:
 
     async def answer(self, request: Request) -> Response:
         """Find the file of a request's path."""
+        try:
+            return self._find(request)
+        except OSError:  # a name that no file can have, say
+            return self._not_found(request)
+
+    def _find(self, request: Request) -> Response:
         path: str = request.path_params["path"]
         parts = path.split("/")
-        if any(part.startswith(".") for part in parts) or "\0" in path:
+        # What begins with a second slash would be a path of this machine, not of the tree.
+        if path.startswith("/") or any(part.startswith(".") for part in parts) or "\0" in path:
             return self._not_found(request)
         if parts[0] == "simple":
             return self._simple(request, parts[1:])

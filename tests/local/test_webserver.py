@@ -1,0 +1,51 @@
+"""The web server for trying out: it serves its tree and nothing else."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from piwheels.local.webserver import application_for
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A tree with one page, and a file beside it."""
+    root = tmp_path / "www"
+    root.mkdir()
+    (root / "index.html").write_text("the page")
+    (tmp_path / "secret.txt").write_text("a secret")
+    return root
+
+
+async def get(root: Path, target: str) -> httpx.Response:
+    """Ask for a target as it stands."""
+    transport = httpx.ASGITransport(application_for(root))
+    async with httpx.AsyncClient(transport=transport) as client:
+        return await client.get(f"http://farm.test{target}")
+
+
+async def test_the_tree_is_served(tree: Path) -> None:
+    assert (await get(tree, "/")).text == "the page"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/../secret.txt",
+        "/%2e%2e/secret.txt",
+        "//{folder}/secret.txt",
+        "//{folder}/www/index.html",
+        "//{folder}",
+        "/logs//{folder}/secret.txt",
+        "/%2f{folder}/secret.txt",
+        "/%00",
+        f"/{'x' * 300}",
+        f"/simple/{'x' * 300}/",
+        f"/logs/{'x' * 300}.txt",
+    ],
+)
+async def test_nothing_else_is_served_and_nothing_fails(tree: Path, target: str) -> None:
+    response = await get(tree, target.format(folder=str(tree.parent).removeprefix("/")))
+    assert response.status_code == 404
+    assert "secret" not in response.text
