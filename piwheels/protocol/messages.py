@@ -23,8 +23,8 @@ CHUNK_BYTES = 256 * 1024
 LARGEST_LOG_BYTES = 32 * 1024 * 1024
 
 
-# What strangers' figures and words may be. Others, and NaN with them, make a message malformed:
-# they would end whoever reckons with them, or the database's patience.
+# What strangers' figures and words may be (a builder's, or a recording's that somebody sent).
+# Others, and NaN with them, make a message malformed: whoever reckons with them would end.
 Figure = Annotated[float, Meta(ge=-1e12, le=1e12)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 SizeBytes = Annotated[int, Meta(ge=0, le=2**62)]
@@ -478,17 +478,17 @@ class BuilderView(Message, frozen=True, kw_only=True):
     version_built: str = ""
     target: str = ""
     phase: str = ""
-    phase_s: float = 0.0
-    build_s: float = 0.0  # since the job was handed out
-    expected_s: float = 0.0  # a build in hand for longer is stuck; 0 where nothing is expected
-    limit_s: float = 0.0  # the builder ends a build after so long; 0 where it did not say
-    silent_s: float = 0.0  # when this was told; it grows only in the states silent and lost
+    phase_s: Figure = 0.0
+    build_s: Figure = 0.0  # since the job was handed out
+    expected_s: Figure = 0.0  # a build in hand for longer is stuck; 0 where nothing is expected
+    limit_s: Figure = 0.0  # the builder ends a build after so long; 0 where it did not say
+    silent_s: Figure = 0.0  # when this was told; it grows only in the states silent and lost
     built: int = 0  # since the master started
     failed: int = 0
     built_last_hour: int = 0
     failed_last_hour: int = 0
     host: HostState = HostState()
-    loads: tuple[float, ...] = ()  # of the last minutes, oldest first; in a Snapshot only
+    loads: tuple[Figure, ...] = ()  # of the last minutes, oldest first; in a Snapshot only
 
 
 class QueueView(Message, frozen=True, kw_only=True):
@@ -501,7 +501,7 @@ class QueueView(Message, frozen=True, kw_only=True):
     claimed: int
     deferred: int
     built_last_hour: int = 0
-    oldest_s: float | None = None  # how long the oldest pending job has waited
+    oldest_s: Figure | None = None  # how long the oldest pending job has waited
     served: bool = False  # a builder that serves it is there
 
 
@@ -521,7 +521,7 @@ class Downloads(Message, frozen=True, kw_only=True):
     last_30_days: int = 0
     record_day: int = 0  # the most downloads of one day
     record_date: str = ""  # that day, "2026-11-23"
-    rate_per_s: float = 0.0  # over the last seconds
+    rate_per_s: Figure = 0.0  # over the last seconds
     per_minute: tuple[int, ...] = ()  # of the last 60 whole minutes, oldest first
     top: tuple[DownloadCount, ...] = ()  # projects, today
     architectures: tuple[DownloadCount, ...] = ()  # today, as are the next two
@@ -534,7 +534,7 @@ class StatusReply(Message, frozen=True, kw_only=True):
 
     version: str
     instance: str = ""  # another for each start of a master
-    uptime_s: float
+    uptime_s: Figure
     paused: bool
     builders: tuple[BuilderView, ...]
     queues: tuple[QueueView, ...]
@@ -548,7 +548,7 @@ class StatusReply(Message, frozen=True, kw_only=True):
     database_bytes: int
     host: HostState
     upstream: str = ""  # what the follower last said
-    upstream_lag_s: float | None = None  # since the upstream was last read to its end
+    upstream_lag_s: Figure | None = None  # since the upstream was last read to its end
     downloads: Downloads = Downloads()
 
 
@@ -594,7 +594,7 @@ class ReportRow(Message, frozen=True, kw_only=True):
     settled: bool
     covered: bool
     outcome: str
-    duration_s: float | None = None
+    duration_s: Figure | None = None
     detail: str = ""  # the wheel, or the failing line
     build: int | None = None
 
@@ -655,7 +655,7 @@ class JobEnded(Message, frozen=True, kw_only=True):
     version: str
     target: str
     outcome: str
-    duration_s: float
+    duration_s: Figure
     detail: str = ""  # the wheel, or the failing line
 
 

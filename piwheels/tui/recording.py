@@ -23,7 +23,16 @@ import msgspec
 from piwheels.errors import ConfigError
 from piwheels.protocol.messages import PROTOCOL, Body, LogPiece
 from piwheels.tui.fates import Fate
-from piwheels.tui.source import Alive, Connected, Heard, Lost, Source, SourceEvent
+from piwheels.tui.source import (
+    LATEST_S,
+    Alive,
+    Connected,
+    Heard,
+    Lost,
+    Source,
+    SourceEvent,
+    UnixSeconds,
+)
 from piwheels.tui.state import FarmState, snapshot_of
 
 #: What is older than this is on its way to the disk.
@@ -35,7 +44,7 @@ _MARK = b"PWRB"
 _FRAME = struct.Struct("<4sII")  # the mark, and size and CRC-32 of what follows
 _HEAD = struct.Struct("<Bd")  # flags, and the time of the first entry
 _STARTS = 1
-#: A second of a farm has far less; more is not a block but damage.
+#: A second of a farm has far less, packed or not; more is not a block but damage.
 _LARGEST_BLOCK = 256 * 1024 * 1024
 
 _Wanted = TypeVar("_Wanted")
@@ -44,7 +53,7 @@ _Wanted = TypeVar("_Wanted")
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     """What was heard, and when."""
 
-    at: float
+    at: UnixSeconds
     event: Connected | Lost | Heard
 
 
@@ -227,6 +236,9 @@ class Reader:
                 self._broken(offset)
                 return
             flags, at = _HEAD.unpack(start[_FRAME.size :])
+            if not 0 <= at <= LATEST_S:  # nor is NaN
+                self._broken(offset)
+                return
             offset += _FRAME.size
             yield Block(offset, size, crc, at, bool(flags & _STARTS))
             offset += size
@@ -245,8 +257,16 @@ class Reader:
                 block = stream.read(place.size)
             if len(block) < place.size or zlib.crc32(block) != place.crc:
                 raise ValueError
-            return self._decoder.decode(zlib.decompress(block[_HEAD.size :]))
+            return self._decoder.decode(_unpacked(block[_HEAD.size :]))
         except (OSError, ValueError, zlib.error, msgspec.DecodeError):
             self._broken(place.offset)
             del self.blocks[number:]
             return None
+
+
+def _unpacked(packed: bytes) -> bytes:
+    unpacker = zlib.decompressobj()
+    content = unpacker.decompress(packed, _LARGEST_BLOCK)
+    if not unpacker.eof:
+        raise ValueError("a block that is cut, or has no end")
+    return content

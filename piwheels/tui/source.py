@@ -4,12 +4,17 @@ Times are UNIX seconds: of this machine for a link, of the recording for a repla
 """
 
 from collections.abc import AsyncGenerator, Callable
-from typing import Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from piwheels.protocol.messages import Batch, Body, Event, LogPiece, Snapshot
 from piwheels.tui.fates import Fate
+
+#: A moment that a clock can show. A recording may come from anybody.
+LATEST_S = 1e11
+UnixSeconds = Annotated[float, Meta(ge=0, le=LATEST_S)]
 
 News = Snapshot | Batch | Event
 
@@ -27,20 +32,20 @@ class Lost(msgspec.Struct, frozen=True, tag=True):
     """Nobody answers, for this reason (one line); the next try is at `retry_at`."""
 
     reason: str
-    retry_at: float
+    retry_at: UnixSeconds
 
 
 class Heard(msgspec.Struct, frozen=True, tag=True):
     """The master said this; `at` is when it was heard."""
 
     body: News
-    at: float
+    at: UnixSeconds
 
 
 class Alive(msgspec.Struct, frozen=True, tag=True):
     """The master has nothing to tell, and is there."""
 
-    at: float
+    at: UnixSeconds
 
 
 SourceEvent = Connected | Lost | Heard | Alive

@@ -99,5 +99,8 @@ def clock_of(unix_s: float, zone: tzinfo | None = None) -> str:
 
 
 def clock(at: datetime, zone: tzinfo | None = None) -> str:
-    """The time of day, in the zone of the reader (None is this machine's)."""
-    return at.astimezone(zone).strftime("%H:%M:%S")
+    """The time of day, in the zone of the reader (None is this machine's); "-" beyond all days."""
+    try:
+        return at.astimezone(zone).strftime("%H:%M:%S")
+    except (OverflowError, ValueError):
+        return "-"

@@ -1,9 +1,11 @@
 """Recordings: what is played is what was heard, whatever end the recording came to."""
 
 import asyncio
+import math
 import signal
 import struct
 import sys
+import zlib
 from collections.abc import AsyncGenerator, Iterable
 from pathlib import Path
 
@@ -205,6 +207,39 @@ def test_a_damaged_block_ends_it(file: Path, tmp_path: Path) -> None:
     assert reader.contents(50) is None
     assert "broken at byte" in reader.problem
     assert len(reader.blocks) == 50
+
+
+def crafted(file: Path, at: float, *events: SourceEvent, entry_at: float = BEGAN) -> None:
+    """Write a recording of one block, by somebody who means harm."""
+    entries = [[entry_at, msgspec.to_builtins(event, str_keys=True)] for event in events]
+    packed = zlib.compress(msgspec.msgpack.encode([[], entries]))
+    block = struct.pack("<Bd", 1, at) + packed
+    frame = b"PWRB" + struct.pack("<II", len(block), zlib.crc32(block))
+    file.write_bytes(recording._TITLE + frame + block)
+
+
+def test_a_crafted_recording_is_played_when_it_is_sane(tmp_path: Path) -> None:
+    crafted(tmp_path / "x", BEGAN, Lost("gone", BEGAN))
+    assert Reader(tmp_path / "x").end == BEGAN
+
+
+@pytest.mark.parametrize("at", [math.nan, math.inf, -1.0, 1e300])
+def test_moments_that_no_clock_shows_are_damage(tmp_path: Path, at: float) -> None:
+    crafted(tmp_path / "head", at, Lost("gone", BEGAN))
+    crafted(tmp_path / "entry", BEGAN, Lost("gone", BEGAN), entry_at=at)
+    crafted(tmp_path / "event", BEGAN, Lost("gone", at))
+    for name in ("head", "entry", "event"):
+        with pytest.raises(ConfigError, match="holds nothing that could be played"):
+            Reader(tmp_path / name)
+
+
+def test_a_block_that_unpacks_without_end_is_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crafted(tmp_path / "x", BEGAN, Lost("gone" * 1000, BEGAN))
+    monkeypatch.setattr(recording, "_LARGEST_BLOCK", 1000)
+    with pytest.raises(ConfigError, match="holds nothing that could be played"):
+        Reader(tmp_path / "x")
 
 
 @pytest.mark.parametrize(

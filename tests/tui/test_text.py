@@ -65,3 +65,4 @@ def test_a_time_is_shown_in_the_reader_s_zone() -> None:
     at = datetime(2026, 1, 1, 23, 30, tzinfo=UTC)
     assert clock(at, UTC) == "23:30:00"
     assert clock(at, timezone(timedelta(hours=1))) == "00:30:00"
+    assert clock(datetime.max.replace(tzinfo=UTC), timezone(timedelta(hours=1))) == "-"
