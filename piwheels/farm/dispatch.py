@@ -236,7 +236,7 @@ class Dispatch:
         swept = time.monotonic()
         while True:
             await asyncio.sleep(_TICK_S)
-            self.logs.sync()
+            await self.logs.sync()
             await self._apply(signals.Tick())
             if time.monotonic() - swept >= _SWEEP_S:
                 swept = time.monotonic()
@@ -376,7 +376,7 @@ class Dispatch:
             self.logs.forget(build)
 
     async def _settle(self, build: Build, files: tuple[WheelFile, ...]) -> None:
-        self.logs.finish(build.build)
+        await asyncio.to_thread(self.logs.finish, build.build)
         delay = self._retry_after(build)
         stored = await self.db.retrying(
             lambda: jobs.settle(self.db, build, files, self.rules, delay)

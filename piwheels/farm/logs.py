@@ -1,7 +1,9 @@
 """Build logs: spooled as they stream in, gzipped into the served tree when a build is settled."""
 
+import asyncio
 import gzip
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from piwheels.protocol.messages import LARGEST_LOG_BYTES
@@ -43,18 +45,11 @@ class LogSpool:
             file.write(fresh)
         self._unsynced.add(build)
 
-    def sync(self) -> None:
-        """Make what has arrived survive a power cut."""
+    async def sync(self) -> None:
+        """Make what has arrived survive a power cut; a slow disk holds nobody up meanwhile."""
         builds, self._unsynced = self._unsynced, set()
-        for build in builds:
-            try:
-                descriptor = os.open(self._path(build), os.O_RDONLY)
-            except FileNotFoundError:
-                continue
-            try:
-                os.fdatasync(descriptor)
-            finally:
-                os.close(descriptor)
+        if builds:
+            await asyncio.to_thread(_sync, [self._path(build) for build in builds])
 
     def finish(self, build: int) -> None:
         """Move a log into the served tree; one that never began becomes an empty one."""
@@ -86,3 +81,15 @@ class LogSpool:
 
     def _path(self, build: int) -> Path:
         return self._folder / f"{build}.log"
+
+
+def _sync(paths: Iterable[Path]) -> None:
+    for path in paths:
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        try:
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -121,15 +121,14 @@ class Publisher:
     async def _unlink(self) -> None:
         grace = timedelta(seconds=self.removal_grace_s)
         while gone := await self.db.retrying(lambda: pages.removals(self.db, grace, _BATCH)):
-            for file in gone:
-                # The metadata first: a wheel without it still installs by an old page, while
-                # metadata without its wheel would be asked for and then fail.
-                self.webroot.remove(
-                    [
-                        self.webroot.metadata(file.sha256, file.filename),
-                        self.webroot.wheel(file.sha256, file.filename),
-                    ]
-                )
+            # The metadata first: a wheel without it still installs by an old page, while
+            # metadata without its wheel would be asked for and then fail.
+            paths = [
+                place(file.sha256, file.filename)
+                for file in gone
+                for place in (self.webroot.metadata, self.webroot.wheel)
+            ]
+            await asyncio.to_thread(self.webroot.remove, paths)
             await self.db.retrying(lambda: pages.removed(self.db, gone))
 
 
