@@ -108,8 +108,8 @@ class Showing:
     async def write_pending(self) -> int:
         """Write every page that is due now; returns how many of projects, aliases included."""
         count = 0
-        await self._do_chores()
         while True:
+            await self._do_chores()  # also while a change of targets has every page written
             await self._index_first()
             await self.db.retrying(lambda: pages.gather(self.db, pages.SITE_PARTS))
             await self._write_singles()
@@ -132,8 +132,9 @@ class Showing:
             if asked is None and time.monotonic() < clock.due:
                 continue
             await self._index_first()
-            if await self._attempt(part, clock) and asked is not None:
-                await self.db.retrying(lambda: pages.written(self.db, part, [asked]))  # noqa: B023
+            done = pages.written if await self._attempt(part, clock) else pages.put_off
+            if asked is not None:
+                await self.db.retrying(lambda: done(self.db, part, [asked]))  # noqa: B023
 
     async def _attempt(self, what: str, clock: Clock) -> bool:
         began = time.monotonic()

@@ -396,6 +396,46 @@ async def test_a_single_page_that_fails_holds_no_other_up(
     assert (site.webroot.root / "stats.html").exists()
 
 
+async def test_a_single_page_that_was_asked_for_and_fails_is_put_off(
+    site: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = 0
+
+    def failing(*_: object) -> None:
+        nonlocal tries
+        tries += 1
+        raise ValueError("no figures today")
+
+    await site.write_all()
+    await pages.mark(site.db, Part.STATS, None)
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "write_stats", failing)
+        for _ in range(3):
+            await site.write_all()
+    assert tries == 1
+    assert await pages.stale_count(site.db, [Part.STATS]) == 1
+    await pages.mark(site.db, Part.STATS, None)
+    await site.write_all()
+    assert await pages.stale_count(site.db, [Part.STATS]) == 0
+
+
+async def test_chores_are_done_while_many_pages_wait(
+    site: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting: list[int] = []
+
+    async def chore() -> None:
+        waiting.append(await pages.stale_count(site.db, [Part.PROJECT]))
+
+    monkeypatch.setattr(showing, "_BATCH", 1)
+    monkeypatch.setattr(showing, "_REST", 0.0)
+    monkeypatch.setattr(site.showing, "_chores", [showing.Clock(0.0, chore)])
+    for name in ("alpha", "beta", "gamma"):
+        await site.publish(name)
+    await site.write_all()
+    assert len([count for count in waiting if count]) >= 2
+
+
 async def test_a_full_disk_is_waited_out(site: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
     await site.publish("alpha")
     await site.publisher.write_pending()
