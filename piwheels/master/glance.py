@@ -15,9 +15,11 @@ from piwheels.db.database import Database
 from piwheels.farm.bulletin import Bulletin
 from piwheels.farm.dispatch import Dispatch
 from piwheels.farm.news import status_differs
-from piwheels.master.numbers import Numbers
+from piwheels.master.numbers import downloads
+from piwheels.master.seldom import Seldom
 from piwheels.model import EndedBuild
 from piwheels.protocol.messages import (
+    Downloads,
     Happened,
     HostState,
     JobEnded,
@@ -48,14 +50,15 @@ class Glance:
     follower: Follower
     bulletin: Bulletin
     tree: Path
-    numbers: Numbers = field(init=False)
     instance: str = field(default_factory=lambda: uuid.uuid4().hex)
     _began: float = field(default_factory=time.monotonic)
-    _totals: views.Totals | None = None
-    _totals_until: float = 0.0
+    _totals: Seldom[views.Totals] = field(init=False)
+    _downloads: Seldom[Downloads] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.numbers = Numbers(self.db)
+        db = self.db
+        self._totals = Seldom(lambda: db.retrying(lambda: views.totals(db)), rest=_TOTALS_REST)
+        self._downloads = Seldom(lambda: db.retrying(lambda: downloads(db)), rest=_REST)
 
     async def run(self) -> None:
         """Tell those who watch whenever the farm has become another, until cancelled."""
@@ -101,7 +104,7 @@ class Glance:
     async def status(self, *, loads: bool = False) -> StatusReply:
         """The farm at a glance; with `loads`, each builder's load over the last minutes."""
         db = self.db
-        totals = await self._current_totals()
+        totals = await self._totals.current()
         queues = await db.retrying(lambda: views.queue_lengths(db))
         ended = await db.retrying(lambda: history.last_hour(db))
         stale_pages = await db.retrying(lambda: pages.stale_count(db))
@@ -126,16 +129,8 @@ class Glance:
             host=_host_state(self.tree),
             upstream=self.follower.said,
             upstream_lag_s=None if read_at is None else now - read_at,
-            downloads=await self.numbers.current(),
+            downloads=await self._downloads.current(),
         )
-
-    async def _current_totals(self) -> views.Totals:
-        began = time.monotonic()
-        if self._totals is None or began > self._totals_until:
-            self._totals = await self.db.retrying(lambda: views.totals(self.db))
-            now = time.monotonic()
-            self._totals_until = now + (now - began) * _TOTALS_REST
-        return self._totals
 
 
 def _queue(queue: views.QueueLength, *, served: bool) -> QueueView:

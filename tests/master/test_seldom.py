@@ -1,0 +1,52 @@
+"""What costs much is looked up once for all who ask."""
+
+import asyncio
+from collections.abc import Iterator
+
+from piwheels.master.seldom import Seldom
+
+
+class Count:
+    """Counts how often it was asked, and answers when it is let."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answers = asyncio.Event()
+
+    async def __call__(self) -> int:
+        self.asked += 1
+        await self.answers.wait()
+        return self.asked
+
+
+async def test_all_who_ask_at_once_get_the_one_answer() -> None:
+    count = Count()
+    seldom = Seldom(count, rest=1e6)
+    async with asyncio.TaskGroup() as group:
+        asking = [group.create_task(seldom.current()) for _ in range(50)]
+        await asyncio.sleep(0)
+        count.answers.set()
+    assert [task.result() for task in asking] == [1] * 50
+    assert await seldom.current() == 1
+
+
+async def test_without_a_rest_it_is_looked_up_each_time() -> None:
+    count = Count()
+    count.answers.set()
+    seldom = Seldom(count, rest=0.0)
+    assert [await seldom.current() for _ in range(3)] == [1, 2, 3]
+
+
+async def test_after_a_failure_the_next_one_looks_again() -> None:
+    outcomes: Iterator[int | Exception] = iter([ZeroDivisionError(), 7])
+
+    async def look_up() -> int:
+        outcome = next(outcomes)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    seldom = Seldom(look_up, rest=1e6)
+    failed = await asyncio.gather(seldom.current(), return_exceptions=True)
+    assert isinstance(failed[0], ZeroDivisionError)
+    assert await seldom.current() == 7
