@@ -173,7 +173,8 @@ class _Master:
             db=control_db,
             dispatch=self._dispatch,
             glance=self._glance,
-            questions=Questions(control_db, self._dispatch),
+            # Beside the commands, as all that only looks: a place in a long queue is counted.
+            questions=Questions(self._glance.db, self._dispatch),
             importer=Importer(
                 control_db,
                 rules,
