@@ -242,7 +242,7 @@ async def test_a_build_that_runs_forever_is_killed_in_time(
 ) -> None:
     builder.limit(timeout_s=3.0)
     deed = f"""
-    subprocess.Popen(['setsid', 'sleep', '{marker}'])
+    {daemon(marker)}
     while True:
         try:
             time.sleep(100)
@@ -385,10 +385,10 @@ async def test_without_a_sandbox_the_log_says_so_and_nothing_stays(
 async def test_without_a_sandbox_a_cancelled_build_is_dead_too(
     bare: Builder, upstream: FakeIndex, here: Interpreter, marker: str
 ) -> None:
-    deed = f"subprocess.call(['setsid', 'sh', '-c', 'sleep {marker} & sleep {marker}'])"
+    deed = f"{daemon(marker)}; time.sleep(100)"
     job = sdists.job(upstream, "free", sdists.doing("free", deed))
     building = asyncio.create_task(bare.build(job, here))
-    await until(lambda: processes_with(marker))
+    await until(lambda: len(processes_with(marker)) > 1)
     building.cancel()
     with pytest.raises(asyncio.CancelledError):
         await building

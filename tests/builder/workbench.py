@@ -74,8 +74,8 @@ def processes_with(argument: str) -> list[str]:
 
 
 def daemon(marker: str) -> str:
-    """A deed: start processes in a session of their own, which outlive their parents."""
-    command = ["setsid", "sh", "-c", f"sleep {marker} & sleep {marker}"]
+    """A deed: start processes in sessions of their own; the parents of one are gone at once."""
+    command = ["setsid", "sh", "-c", f"(setsid sleep {marker} &); sleep {marker}"]
     return f"subprocess.Popen({command}, stdout=-3, stderr=-3); time.sleep(0.2)"
 
 

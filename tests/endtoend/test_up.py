@@ -93,6 +93,18 @@ def test_what_is_skipped_is_settled_and_no_wheel(farm: Farm, upstream: FakeIndex
     assert "this one is known to hang" in rows["half"]
 
 
+def test_a_release_that_is_removed_meanwhile_is_told_and_exits_1(
+    farm: Farm, upstream: FakeIndex
+) -> None:
+    offer(upstream, "slow", "time.sleep(600)")
+    process = farm.start("slow", "--exit-when-idle")
+    until(lambda: ": building" in farm.output, "the build has begun")
+    farm.piw("remove", "slow", "--yes")
+    assert process.wait(60) == 1
+    row = next(line.split() for line in farm.output.splitlines() if line.startswith("slow  "))
+    assert row[:4] == ["slow", "1.0", "-", "removed"]
+
+
 def test_a_second_run_goes_on_and_builds_nothing_twice(farm: Farm, upstream: FakeIndex) -> None:
     offer(upstream, "alpha")
     assert farm.run("alpha", "--exit-when-idle") == 0

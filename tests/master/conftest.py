@@ -264,6 +264,12 @@ class Master:
         """Every build that was recorded, oldest first."""
         return await self.db.rows("SELECT * FROM builds ORDER BY ended_at, build")
 
+    async def until_there(self, path: Path) -> None:
+        """Wait until a file is there."""
+        async with asyncio.timeout(WAIT_S):
+            while not path.exists():  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.02)
+
     async def until(self, query: str) -> None:
         """Wait until a query says true."""
         async with asyncio.timeout(WAIT_S):

@@ -263,3 +263,32 @@ async def test_a_paused_farm_hands_out_nothing_until_it_is_resumed(shared: Maste
         assert (await shared.jobs())["demo"]["claimed_by"] is None
         await shared.ask(m.Resume(), m.Applied)
         assert (await pi1.hear(m.BuildJob)).job.project == "demo"
+
+
+async def test_a_builder_whose_key_is_revoked_is_turned_away_and_its_job_goes_back(
+    shared: Master,
+) -> None:
+    await shared.release("demo")
+    async with shared.builder("pi6") as pi6:
+        await pi6.take()
+        shared.keys.revoke("pi6")
+        await pi6.work("building")
+        refusal = await pi6.hear(m.Refused)
+        assert (refusal.fatal, "revoked" in refusal.reason) == (True, True)
+    await shared.until("SELECT count(*) = 1 FROM builds WHERE outcome = 'killed'")
+    assert (await shared.jobs())["demo"]["claimed_by"] is None
+
+
+async def test_a_file_that_is_refused_is_a_failed_build_with_its_reason(shared: Master) -> None:
+    await shared.release("demo")
+    async with shared.builder() as pi1:
+        job = await pi1.take()
+        offer = m.FileOffer(filename="demo.exe", size_bytes=1, sha256="")
+        await pi1.dealer.send(
+            m.Built(build=job.build, outcome=Outcome.BUILT, duration_s=1.0, files=(offer,))
+        )
+        assert (await pi1.hear(m.Done)).build == job.build
+    (build,) = await shared.builds()
+    assert build["outcome"] == "refused"
+    assert "demo.exe" in build["reason"]
+    assert await shared.db.value("SELECT count(*) = 0 FROM files")

@@ -4,11 +4,18 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import Awaitable
+from pathlib import Path
 from typing import Any
 
-from piwheels.model import Outcome
+import pytest
+
+from piwheels.admin import history, orders, projects
+from piwheels.config import load
+from piwheels.model import Outcome, Wanted
 from piwheels.protocol import messages as m
 from tests.master.conftest import WAIT_S, Master
+from tests.wheel.making import make_wheel, wheel_members, write_zip
 
 Done = subprocess.CompletedProcess[str]
 
@@ -124,6 +131,75 @@ async def test_the_status_as_json_is_all_that_a_console_shows(shared: Master) ->
     assert told["instance"]
     (line,) = [line for line in text.splitlines() if line.startswith("pi7")]
     assert line.endswith("0/1")
+
+
+async def test_removing_asks_first(shared: Master) -> None:
+    await shared.release("demo")
+    no = await piw(shared, "remove", "demo==1.0", "--json", answer="n\n", code=130)
+    assert (no.stdout, "Remove demo 1.0 and its wheels" in no.stderr) == ("", True)
+    assert "demo" in await shared.jobs()
+    yes = await piw(shared, "remove", "demo==1.0", answer="y\n")
+    assert yes.stdout.startswith("demo 1.0 is removed")
+    assert await shared.jobs() == {}
+    gone = await piw(shared, "remove", "demo==1.0", "--yes", code=1)
+    assert gone.stderr == "piw: this farm has no release 1.0 of demo\n"
+
+
+async def test_a_wheel_built_elsewhere_is_published_after_the_checks_of_any(
+    shared: Master, tmp_path: Path
+) -> None:
+    wheel = make_wheel(tmp_path)
+    done = await piw(shared, "import", str(wheel), "--json")
+    assert json.loads(done.stdout)["text"] == f"{wheel.name} is published"
+    page = shared.folder / "www" / "simple" / "demo" / "index.v1_json"
+    await shared.until_there(page)
+    (file,) = json.loads(page.read_bytes())["files"]
+    assert (page.parent / file["url"]).read_bytes() == wheel.read_bytes()
+    for made, said in (
+        (make_wheel(tmp_path, tags="cp39-cp39-win32"), "installs on none of this farm's targets"),
+        (write_zip(tmp_path / "other-1.0-py3-none-any.whl", wheel_members()), "is not that of"),
+    ):
+        refused = await piw(shared, "import", str(made), code=1)
+        assert said in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+    assert await shared.db.value("SELECT count(*) = 1 FROM files")
+
+
+async def test_every_answer_can_be_json(shared: Master, capsys: pytest.CaptureFixture[str]) -> None:
+    config = load(shared.config).config
+
+    async def told(verb: Awaitable[int], code: int = 0) -> Any:
+        capsys.readouterr()
+        assert await verb == code
+        return json.loads(capsys.readouterr().out)
+
+    await shared.release("demo")
+    wanted = [Wanted(requirement="nobody", latest=1)]
+    added = await told(projects.add(config, wanted, as_json=True), code=1)
+    assert "knows no project nobody" in added["added"][0]["problem"]
+    for answer in (
+        await told(orders.pause(config, paused=True, as_json=True)),
+        await told(orders.pause(config, paused=False, as_json=True)),
+        await told(projects.prioritise(config, "demo", "1h", as_json=True)),
+        await told(projects.skip(config, "demo", None, "enough", as_json=True)),
+        await told(projects.skip(config, "demo", None, None, as_json=True)),
+        await told(projects.alias(config, "dem.o", "demo", as_json=True)),
+    ):
+        assert answer["text"]
+    async with shared.builder("pi8") as pi8:
+        for order in (m.Order.SLEEP, m.Order.WAKE):
+            given = await told(orders.order(config, order, ["pi8"], as_json=True))
+            assert given["count"] == 1
+        await pi8.take()
+        await pi8.end(Outcome.FAILED)
+        none = orders.order(config, m.Order.WAKE, ["pi8", "pi9"], as_json=True)
+        assert (await told(none, code=1))["text"]
+    explained = await told(projects.explain(config, "demo", None, as_json=True))
+    assert [answer["state"] for answer in explained["answers"]] == ["failed"]
+    assert (await told(projects.retry(config, "demo", None, built=False, as_json=True)))["count"]
+    assert (await told(history.events(config, limit=1, before=None, as_json=True)))["events"]
+    removed = projects.remove(config, "demo", skip=None, yes=True, as_json=True)
+    assert (await told(removed))["text"].startswith("demo is removed")
 
 
 async def test_quit_asks_first(master: Master) -> None:

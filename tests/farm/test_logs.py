@@ -1,0 +1,56 @@
+"""Build logs as they stream in: nothing twice, nothing lost but the last seconds."""
+
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+
+from piwheels.builder import session
+from piwheels.farm import dispatch
+from piwheels.farm.logs import LogSpool
+from piwheels.webroot import Webroot
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> LogSpool:
+    return LogSpool(tmp_path / "logs", Webroot(tmp_path / "www"))
+
+
+def test_a_piece_that_comes_twice_is_kept_once_and_a_gap_is_not_kept(logs: LogSpool) -> None:
+    logs.append(7, 0, b"first\n")
+    logs.append(7, 0, b"first\nsecond\n")
+    logs.append(7, 99, b"later\n")
+    assert logs.read(7, 0, 1000) == b"first\nsecond\n"
+    assert logs.size(7) == 13
+
+
+def test_what_has_arrived_is_made_durable_once(
+    logs: LogSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    durable: list[Path] = []
+    monkeypatch.setattr(
+        os, "fdatasync", lambda number: durable.append(Path(f"/proc/self/fd/{number}").readlink())
+    )
+    logs.append(7, 0, b"first\n")
+    logs.append(8, 0, b"other\n")
+    logs.forget(8)
+    logs.sync()
+    assert [path.name for path in durable] == ["7.log"]
+    logs.sync()
+    assert len(durable) == 1
+
+
+def test_a_power_cut_costs_five_seconds_of_a_log_at_most() -> None:
+    # A builder sends what was written since, then the master makes it durable.
+    assert session._LOG_EVERY_S + dispatch._TICK_S < 5
+
+
+def test_a_finished_log_lies_packed_in_the_tree(logs: LogSpool, tmp_path: Path) -> None:
+    logs.append(7, 0, b"first\n")
+    logs.finish(7)
+    logs.finish(7)
+    assert logs.read(7, 0, 100) is None
+    assert logs.read_finished(7) == b"first\n"
+    (kept,) = (tmp_path / "www").rglob("*.txt.gz")
+    assert gzip.decompress(kept.read_bytes()) == b"first\n"
