@@ -107,6 +107,25 @@ def test_every_verb_says_what_it_does_and_every_option_what_it_is_for() -> None:
     assert [path for path in silent if path[-1] not in told] == []
 
 
+def test_every_verb_that_answers_takes_json_and_those_that_lose_something_ask() -> None:
+    options = {}
+    for path in verbs():
+        command: click.Command = cli
+        for name in path:
+            assert isinstance(command, click.Group)
+            command = command.commands[name]
+        if not isinstance(command, click.Group):
+            options[" ".join(path)] = {parameter.name for parameter in command.params}
+    without = {verb for verb, names in options.items() if "as_json" not in names}
+    assert without == {
+        *("up", "serve", "initdb", "master", "builder", "tui", "completion"),
+        *("deploy systemd", "deploy nginx", "deploy apache", "deploy caddy"),
+        *("key new", "key allow", "key revoke"),
+    }
+    asking = {verb for verb, names in options.items() if "yes" in names}
+    assert asking == {"remove", "sleep", "abandon", "kill", "quit", "key revoke"}
+
+
 def test_the_version_is_told(piw: Piw) -> None:
     done = piw("--version")
     assert (done.returncode, done.stdout.split()[0]) == (0, "piw,")

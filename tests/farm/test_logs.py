@@ -25,7 +25,7 @@ def test_a_piece_that_comes_twice_is_kept_once_and_a_gap_is_not_kept(logs: LogSp
     assert logs.size(7) == 13
 
 
-def test_what_has_arrived_is_made_durable_once(
+async def test_what_has_arrived_is_made_durable_once(
     logs: LogSpool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     durable: list[Path] = []
@@ -35,9 +35,9 @@ def test_what_has_arrived_is_made_durable_once(
     logs.append(7, 0, b"first\n")
     logs.append(8, 0, b"other\n")
     logs.forget(8)
-    logs.sync()
+    await logs.sync()
     assert [path.name for path in durable] == ["7.log"]
-    logs.sync()
+    await logs.sync()
     assert len(durable) == 1
 
 
