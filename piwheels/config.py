@@ -8,7 +8,6 @@ are relative to that file, so that a farm's folder can be moved.
 import difflib
 import json
 import os
-import socket
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -209,11 +208,6 @@ def to_toml(values: Mapping[str, Any]) -> str:
         plain = str(plain) if isinstance(plain, Path) else plain
         lines.append(f"{name} = {json.dumps(plain, ensure_ascii=False)}")
     return "\n".join(lines) + "\n"
-
-
-def default_label() -> str:
-    """What a builder calls itself when nothing else is said: this machine's name."""
-    return socket.gethostname().partition(".")[0] or "builder"
 
 
 def _setting(

@@ -4,7 +4,6 @@ Everything comes from the roll-ups, which stay when raw rows are dropped. Days a
 a period includes its first and its last day, and None leaves it open at that end.
 """
 
-from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -258,15 +257,6 @@ async def project_days(
         },
     )
     return [ProjectDay(**row) for row in rows]
-
-
-async def project_totals(db: Database, projects: Sequence[str]) -> dict[str, int]:
-    """All downloads of each of these projects; those without any are left out."""
-    rows = await db.rows(
-        "SELECT project, downloads FROM download_totals WHERE project = ANY (%(projects)s)",
-        {"projects": list(projects)},
-    )
-    return {row["project"]: row["downloads"] for row in rows}
 
 
 async def project_wheels(db: Database, project: str) -> list[WheelTotal]:

@@ -43,8 +43,6 @@ _SETTINGS = {
     "log_min_messages": "warning",
 }
 
-_FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
-
 
 class ClusterError(PiwheelsError):
     """The private PostgreSQL cannot be made or started."""
