@@ -118,6 +118,7 @@ class Router(Generic[_In, _Out]):
         self._socket = _context().socket(zmq.ROUTER)
         _tune(self._socket, high_water)
         self._unix: list[Path] = []
+        self._keyed = False
 
     def bind(self, address: str, *, key: KeyPair | None = None, domain: str = "") -> str:
         """Listen at an address; with a key, for CURVE peers of a guarded domain only.
@@ -131,6 +132,7 @@ class Router(Generic[_In, _Out]):
         if key is None and not address.startswith("ipc://"):
             raise ConfigError(f"{address}: without keys only ipc:// sockets are safe")
         if key is not None:
+            self._keyed = True
             self._socket.curve_server = True
             self._socket.curve_secretkey = bytes.fromhex(key.secret)
             self._socket.zap_domain = domain.encode()
@@ -161,6 +163,10 @@ class Router(Generic[_In, _Out]):
             frames = await self._socket.recv_multipart(copy=False)
             route = bytes(frames[0].buffer)
             peer = Peer(route=route, key=_key_of(frames[-1]))
+            if self._keyed and not peer.key:
+                # Nobody without a key gets here; one that did would pass for a local operator.
+                log.error("dropped a message that came over TCP without a key")
+                continue
             try:
                 message = self._decoder.decode(frames[1].buffer)
             except (msgspec.DecodeError, IndexError) as error:

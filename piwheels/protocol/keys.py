@@ -9,9 +9,9 @@ Keys are shown and stored as 64 hexadecimal digits: ZeroMQ's own spelling (Z85) 
 characters that a shell would interpret. The name in the list is what a builder is called.
 """
 
+import logging
 import os
 import re
-from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
@@ -19,6 +19,8 @@ import msgspec
 
 from piwheels.errors import ConfigError
 from piwheels.protocol.channels import KeyPair, new_key_pair
+
+log = logging.getLogger(__name__)
 
 MASTER = "master"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -160,11 +162,11 @@ class KeyStore:
             seen = self._seen.get(role)
             if seen and seen[0] == changed:
                 return seen[1]
-            names = {}
-            for path in folder.iterdir():
-                if _NAME.fullmatch(path.name):
-                    with suppress(FileNotFoundError):  # revoked just now
-                        names[path.read_text().strip()] = path.name
+            names = {
+                public: path.name
+                for path in folder.iterdir()
+                if _NAME.fullmatch(path.name) and (public := _public(path))
+            }
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -177,6 +179,18 @@ class KeyStore:
 
     def _entry(self, role: Role, name: str) -> Path:
         return self.folder / role / _checked(name)
+
+
+def _public(path: Path) -> str:
+    """The key in a file of the list; "" where there is none, or it was removed just now."""
+    try:
+        text = path.read_text().strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        log.warning("%s is no key: %s", path, error)
+        return ""
+    return text if _KEY.fullmatch(text) else ""
 
 
 def _checked(name: str) -> str:

@@ -9,6 +9,7 @@ import zmq
 import zmq.asyncio
 
 from piwheels.errors import ConfigError
+from piwheels.protocol import channels
 from piwheels.protocol import messages as m
 from piwheels.protocol.channels import Dealer, Gate, NotConnectedError, Router, new_key_pair
 from piwheels.protocol.keys import KeyStore, Role
@@ -55,6 +56,20 @@ async def test_an_allowed_builder_is_heard_and_known_by_its_key(
     assert store.name_of(Role.BUILDER, envelope.peer.key) == "pi1"
     await router.send(envelope.peer, m.Continue())
     assert await peer.receive(5) == m.Continue()
+    peer.close()
+
+
+async def test_over_tcp_nobody_passes_for_somebody_on_the_unix_socket(
+    store: KeyStore, router: BuilderRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = iter(["", "known"])
+    monkeypatch.setattr(channels, "_key_of", lambda _: next(keys))
+    address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
+    store.allow(Role.BUILDER, "pi1", store.ensure("one").public)
+    peer = dealer(store, address, "one")
+    await peer.send(m.Bye(reason="without a key"))
+    await peer.send(m.Bye(reason="with one"))
+    assert (await router.receive()).message == m.Bye(reason="with one")
     peer.close()
 
 

@@ -96,3 +96,15 @@ def test_keys_that_are_anothers_alone_are_named(store: KeyStore) -> None:
 def test_revoking_an_unknown_name_says_so(store: KeyStore) -> None:
     with pytest.raises(ConfigError, match="piw key list"):
         store.revoke("nobody")
+
+
+def test_what_else_lies_in_the_folder_lets_nobody_in_and_stops_nobody(store: KeyStore) -> None:
+    store.allow(Role.BUILDER, "pi1", "ab" * 32)
+    folder = store.folder / Role.BUILDER
+    (folder / "old").mkdir()
+    (folder / "empty").write_text("")
+    (folder / "binary").write_bytes(b"\xff" * 64)
+    (folder / "gone").symlink_to(folder / "nowhere")
+    assert [known.name for known in store.allowed()] == ["pi1"]
+    assert store.name_of(Role.BUILDER, "ab" * 32) == "pi1"
+    assert store.name_of(Role.BUILDER, "") is None
