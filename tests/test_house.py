@@ -1,5 +1,6 @@
 """The floors of the house, and what each role may need."""
 
+import re
 import subprocess
 import sys
 import time
@@ -45,3 +46,13 @@ def test_a_role_imports_nothing_that_it_has_no_use_for(
     ):
         code = f"import sys, {room}; assert not set({forbidden!r}) & set(sys.modules), 'imported'"
         subprocess.run([sys.executable, "-c", code], check=True, cwd=repository)
+
+
+def test_the_table_of_rooms_has_every_room(repository: Path) -> None:
+    house = repository / "piwheels"
+    rooms = {path.stem for path in house.iterdir() if path.suffix == ".py" or path.is_dir()}
+    rooms -= {"__init__", "__main__", "__pycache__"}
+    text = (repository / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| ([a-z]+) \|", text, re.MULTILINE)) - {"room"} == rooms
+    floors = set(re.findall(r"[a-z]+", text.partition("## The house")[2].partition("A room")[0]))
+    assert rooms <= floors, "the picture of the floors has them too"

@@ -144,7 +144,7 @@ def key_list(config_file: Path | None, as_json: bool) -> None:
 @yes_option
 @config_option
 def key_revoke(name: str, yes: bool, config_file: Path | None) -> None:
-    """Take a key off the list; its holder is turned away at once."""
+    """Take a key off the list; its holder is turned away when next heard of."""
     from piwheels.protocol.keys import KeyStore
 
     store = KeyStore(load_config(config_file).master.keys)

@@ -62,12 +62,11 @@ class Reader:
 
 
 @pytest.fixture
-def reader(tree: Path, environments: dict[str, Path], tmp_path: Path) -> Iterator[Reader]:
+def reader(tree: Path, tmp_path: Path) -> Iterator[Reader]:
     """A reader of the site behind our own server; their usual index has nothing."""
     root, folder = tmp_path / "tree", tmp_path / "desk"
     shutil.copytree(tree, root)
     folder.mkdir()
-    programs = [environments["pip-newest"].parent, Path(sys.executable).parent]
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "UV_"))}
     kept.pop("VIRTUAL_ENV", None)
     with serving("own", root, tmp_path) as address, fake_index() as usual:
@@ -82,7 +81,7 @@ def reader(tree: Path, environments: dict[str, Path], tmp_path: Path) -> Iterato
             folder,
             {
                 **kept,
-                "PATH": ":".join([*map(str, programs), os.environ["PATH"]]),
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
                 "HOME": str(tmp_path),
                 "XDG_CONFIG_HOME": str(tmp_path / ".config"),
                 "PIP_INDEX_URL": usual.simple,
