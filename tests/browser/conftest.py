@@ -21,11 +21,12 @@ from playwright.async_api import (
 )
 
 from piwheels.simpleapi import IndexFile
-from tests.browser.farm import farm_tree
+from tests.browser.farm import farm_tree, tree_in
 from tests.browser.making import searchable
 from tests.builder.conftest import tools
 from tests.clients.servers import serving
 from tests.needs import program
+from tests.once import once
 
 __all__ = ["tools"]
 
@@ -113,7 +114,7 @@ def served(tree: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def many_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tree with a page to search on, and many projects to find."""
-    return searchable(tmp_path_factory.mktemp("many"))
+    return once(tmp_path_factory, "many", searchable)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -128,7 +129,8 @@ def farmed_tree(
     tmp_path_factory: pytest.TempPathFactory, tools: list[tuple[IndexFile, bytes]]
 ) -> Path:
     """What a real farm wrote."""
-    return farm_tree(tmp_path_factory.mktemp("farmed"), tools)
+    folder = once(tmp_path_factory, "farmed", lambda folder: farm_tree(folder, tools))
+    return tree_in(folder)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

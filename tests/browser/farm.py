@@ -14,8 +14,13 @@ HUGE = "x" * 120
 YANKED = "<img src=x onerror=alert(3)> & it is broken"
 
 
-def farm_tree(folder: Path, tools: list[tuple[IndexFile, bytes]]) -> Path:
-    """Run a farm until all that it was asked for is on its pages; gives its tree."""
+def tree_in(folder: Path) -> Path:
+    """The tree of the farm that ran in a folder."""
+    return folder / "farm" / "www"
+
+
+def farm_tree(folder: Path, tools: list[tuple[IndexFile, bytes]]) -> None:
+    """Run a farm in a folder until all that it was asked for is on its pages."""
     with fake_index() as upstream:
         for file, content in tools:
             name = file.filename.partition("-")[0]
@@ -32,7 +37,6 @@ def farm_tree(folder: Path, tools: list[tuple[IndexFile, bytes]]) -> Path:
             _until_shown(farm, farm.index())
         finally:
             farm.stop()
-    return farm.folder / "www"
 
 
 def _until_shown(farm: Farm, index: str) -> None:

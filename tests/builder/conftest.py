@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from piwheels import host
@@ -13,21 +14,24 @@ from piwheels.host import Interpreter
 from piwheels.simpleapi import IndexFile, SimpleIndex, configured_index
 from tests import needs
 from tests.fakeindex import FakeIndex, fake_index
+from tests.once import once
 
 OLDEST, NEWEST = needs.PYTHON_VERSIONS[0], needs.PYTHON_VERSIONS[-1]
+_LIST = "files.json"
 
 
 @pytest.fixture(scope="session")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[IndexFile, bytes]]:
     """The pips and setuptools that every Python tested here needs, from the configured index."""
-    folder = tmp_path_factory.mktemp("tools")
     try:
-        return asyncio.run(_fetch_tools(folder))
+        folder = once(tmp_path_factory, "tools", lambda folder: asyncio.run(_fetch_tools(folder)))
     except PiwheelsError as error:
         needs.lacking(f"the tools for building cannot be fetched: {error}")
+    files = msgspec.json.decode((folder / _LIST).read_bytes(), type=list[IndexFile])
+    return [(file, (folder / file.filename).read_bytes()) for file in files]
 
 
-async def _fetch_tools(folder: Path) -> list[tuple[IndexFile, bytes]]:
+async def _fetch_tools(folder: Path) -> None:
     found: dict[str, IndexFile] = {}
     async with SimpleIndex(configured_index()) as index:
         for project in ("pip", "setuptools"):
@@ -39,7 +43,7 @@ async def _fetch_tools(folder: Path) -> list[tuple[IndexFile, bytes]]:
         for file in found.values():
             path = folder / file.filename
             await index.fetch(file.url, file.sha256, path, limit_bytes=1 << 26)
-    return [(file, (folder / name).read_bytes()) for name, file in found.items()]
+    (folder / _LIST).write_bytes(msgspec.json.encode(list(found.values())))
 
 
 @pytest.fixture

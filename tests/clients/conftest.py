@@ -18,6 +18,7 @@ from piwheels.site.publish import write_pages, write_root
 from piwheels.webroot import Webroot
 from tests.clients.servers import NAMES, program, serving
 from tests.needs import needs
+from tests.once import once
 
 _PIPS = {
     "pip22": "pip==22.0.4",
@@ -127,16 +128,17 @@ def server(request: pytest.FixtureRequest, tree: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Interpreters of environments with the pips to test."""
-    folder = tmp_path_factory.mktemp("pips")
-    made = {}
+    folder = once(tmp_path_factory, "pips", _make_environments)
+    return {name: folder / name / "bin" / "python" for name in _PIPS}
+
+
+def _make_environments(folder: Path) -> None:
     for name, requirement in _PIPS.items():
         subprocess.run([sys.executable, "-m", "venv", folder / name], check=True)
         python = folder / name / "bin" / "python"
         subprocess.run(
             [python, "-m", "pip", "install", "--quiet", "--upgrade", requirement], check=True
         )
-        made[name] = python
-    return made
 
 
 @pytest.fixture
