@@ -1,4 +1,4 @@
-"""Text from outside, fit for one line of a list, a log or a terminal."""
+"""Text from outside, fit for a line of a list or a log, and for a terminal."""
 
 LONGEST = 300
 
@@ -8,7 +8,13 @@ def plain(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
+def plain_lines(text: str) -> str:
+    """The same of text of many lines: tabs and the lines' ends stay, of any kind."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return "".join(char if char.isprintable() or char in "\n\t" else "?" for char in lines)
+
+
 def one_line(text: str, longest: int = LONGEST) -> str:
-    """The same, of bounded length; an ellipsis says that there was more."""
+    """A plain line of bounded length; an ellipsis says that there was more."""
     line = plain(text[: longest + 1])
     return line if len(line) <= longest else f"{line[: longest - 1]}…"

@@ -10,7 +10,7 @@ import humanize
 
 from piwheels.admin.asking import connect, print_json, release_name, seconds, table
 from piwheels.config import Config
-from piwheels.lines import plain
+from piwheels.lines import plain, plain_lines
 from piwheels.protocol.client import ANSWER_S
 from piwheels.protocol.messages import (
     BuildsReply,
@@ -93,7 +93,8 @@ def _clock(at: datetime) -> str:
 async def log(config: Config, build: int, *, follow: bool, as_json: bool = False) -> int:
     """Print a build's log, and with `follow` what is added to it until it ends.
 
-    As JSON, each piece is a line of its own.
+    As JSON, each piece is a line of its own. A terminal gets no more than text: a build can print
+    what a terminal would obey. A file or a pipe gets the log's own bytes.
     """
     request = FollowLog(build=build, follow=follow)
     text = codecs.getincrementaldecoder("utf-8")("replace")
@@ -105,6 +106,9 @@ async def log(config: Config, build: int, *, follow: bool, as_json: bool = False
             if as_json:
                 line = {"build": piece.build, "text": text.decode(piece.data, piece.finished)}
                 click.echo(json.dumps({**line, "finished": piece.finished}))
+            elif sys.stdout.isatty():
+                shown = plain_lines(text.decode(piece.data, piece.finished))
+                sys.stdout.buffer.write(shown.encode(sys.stdout.encoding, "replace"))
             else:
                 sys.stdout.buffer.write(piece.data)
             sys.stdout.flush()

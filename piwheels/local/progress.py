@@ -8,6 +8,7 @@ import humanize
 from rich.console import Console
 from rich.text import Text
 
+from piwheels.lines import plain
 from piwheels.protocol.messages import (
     BuilderChanged,
     BuilderView,
@@ -68,7 +69,7 @@ def print_report(rows: Sequence[ReportRow]) -> None:
             row.target,
             row.outcome,
             f"{row.duration_s:.1f}" if row.duration_s is not None else "-",
-            row.detail,
+            plain(row.detail),
         )
         for row in rows
     ]

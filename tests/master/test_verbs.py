@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import pty
 import subprocess
 import sys
 from collections.abc import Awaitable
@@ -86,6 +88,27 @@ async def test_prioritise_moves_a_job_and_says_so(shared: Master) -> None:
     assert await shared.db.value("SELECT queued_at - due = '2 hours' FROM jobs")
     await piw(shared, "prioritise", "demo", "--by", "-30m")
     assert await shared.db.value("SELECT due - queued_at = '30 minutes' FROM jobs")
+
+
+async def test_a_log_garbles_no_terminal_and_is_whole_in_a_file(shared: Master) -> None:
+    said = "caf\u00e9\t\x1b]52;c;ZXZpbA==\x07 \u202eend\r\n"
+    await shared.release("demo")
+    async with shared.builder() as pi1:
+        job = await pi1.take()
+        data = said.encode()
+        await pi1.dealer.send(m.LogLines(build=job.build, offset=0, data=data))
+        await pi1.end()
+    assert (await piw(shared, "log", str(job.build))).stdout.encode() == data.replace(b"\r", b"")
+    leader, follower = pty.openpty()
+    command = ["-m", "piwheels", "log", "--config", str(shared.config), str(job.build)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, stdout=follower, env={**os.environ, "PYTHONUTF8": "1"}
+    )
+    assert await asyncio.wait_for(process.wait(), WAIT_S) == 0
+    shown = os.read(leader, 4096).decode().expandtabs(1)
+    for descriptor in (leader, follower):
+        os.close(descriptor)
+    assert shown.split() == ["caf\u00e9", "?]52;c;ZXZpbA==?", "?end"]
 
 
 async def test_builds_and_events_are_listed_without_what_garbles_a_terminal(shared: Master) -> None:
