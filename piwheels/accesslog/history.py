@@ -17,7 +17,8 @@ from piwheels.errors import RefusedError
 _REQUIRED = ("day", "downloads")
 _OPTIONAL = ("bytes", "saved_s")
 _TOLD = 5
-_LARGEST = 2**62
+#: A hundred years of such days still have a sum that a bigint holds.
+_LARGEST = 2**47
 
 
 def run(config: Config, file: Path, *, as_json: bool) -> int:
@@ -109,7 +110,7 @@ def _day(row: Mapping[str, str]) -> ImportedDay:
 def _count(row: Mapping[str, str], name: str) -> int:
     text = row[name]
     if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) < _LARGEST):
-        raise ValueError(f"{name} is {text!r}, which is no whole number")
+        raise ValueError(f"{name} is {text!r}, which is no whole number that a day could have")
     return int(text)
 
 

@@ -72,6 +72,7 @@ async def test_a_bad_line_is_named_and_nothing_is_imported(
         ("day,downloads\n2022-10-01,1.5\n", "no whole number"),
         ("day,downloads\n2022-10-01,\n", "no whole number"),
         ("day,downloads\n2022-10-01,99999999999999999999\n", "no whole number"),
+        ("day,downloads,bytes\n2022-10-01,1,4611686018427387903\n", "no whole number"),
         ("day,downloads,saved_s\n2022-10-01,1,nan\n", "no number of seconds"),
         ("day,downloads\n2022-10-01,1\n2022-10-01,1\n", "line 3: 2022-10-01 stands there twice"),
         (f"day,downloads\n{today() + timedelta(days=1)},1\n", "is not in the past"),
