@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 from contextlib import AsyncExitStack
+from typing import NamedTuple
 
 from piwheels import host
 from piwheels.config import Config
@@ -94,6 +95,12 @@ async def serve(config: Config, stopped: asyncio.Event) -> None:
         await master.run()
 
 
+class _Sockets(NamedTuple):
+    builders: Router[FromBuilder, ToBuilder]
+    files: Router[FromSender, ToSender]
+    controls: list[Router[Command, Reply]]
+
+
 class _Master:
     def __init__(self, config: Config, stopped: asyncio.Event) -> None:
         self._config = config
@@ -105,63 +112,26 @@ class _Master:
 
     async def open(self, stack: AsyncExitStack) -> None:
         """Connect to the database, listen on the sockets, compose the duties."""
-        config, rules = self._config, self._rules
+        config = self._config
         _make_folders(config)
-        dispatch_db = await self._connect(stack, "dispatch")
-        receive_db = await self._connect(stack, "receive")
         control_db = await self._connect(stack, "control")
         self._index = await stack.enter_async_context(
             SimpleIndex(config.upstream.url or configured_index())
         )
-        self._pages = PagePublisher(
-            db=await self._connect(stack, "publish"),
-            webroot=self._webroot,
-            executor=stack.enter_context(Renderer()),
-            removal_grace_s=config.webroot.removal_grace_s,
-            root_listing_s=config.webroot.root_listing_s,
-        )
         self._follower = Follower(
             await self._connect(stack, "follow"),
             self._index,
-            rules,
+            self._rules,
             FollowOptions(
                 source=config.upstream.source,
                 poll_interval_s=config.upstream.poll_interval_s,
                 everything=config.upstream.everything,
             ),
         )
-        builders, files, controls = await self._listen(stack)
-        logs = LogSpool(config.master.spool / "logs", self._webroot)
-        self._receiver = Receiver(
-            router=files,
-            keys=self._keys,
-            publisher=Publisher(receive_db, self._webroot),
-            spool=config.master.spool / "incoming",
-        )
-        self._dispatch = Dispatch(
-            db=dispatch_db,
-            dsn=config.database.dsn,
-            router=builders,
-            keys=self._keys,
-            rules=rules,
-            logs=logs,
-            tidings=Tidings(dispatch_db, self._bulletin),
-            receiver=self._receiver,
-            options=DispatchOptions(
-                lost_after_s=config.master.lost_after_s,
-                retry_delay_s=config.master.retry_delay_s,
-                max_attempts=config.master.max_attempts,
-                quarantine_after=config.master.quarantine_after,
-            ),
-        )
-        self._showing = Showing(
-            db=await self._connect(stack, "show"),
-            webroot=self._webroot,
-            executor=stack.enter_context(Renderer(_STANDS_BACK)),
-            site=Site(url=f"{config.webroot.url.rstrip('/')}/"),
-            served=lambda: self._dispatch.served,
-            paused=lambda: self._dispatch.paused,
-        )
+        self._logs = LogSpool(config.master.spool / "logs", self._webroot)
+        sockets = await self._listen(stack)
+        await self._open_farm(stack, sockets)
+        await self._open_site(stack)
         self._glance = Glance(
             db=await self._connect(stack, "glance"),
             dispatch=self._dispatch,
@@ -169,27 +139,77 @@ class _Master:
             bulletin=self._bulletin,
             tree=self._webroot.root,
         )
+        self._control = self._controlled(sockets.controls, control_db)
+
+    async def _open_farm(self, stack: AsyncExitStack, sockets: _Sockets) -> None:
+        """The duties that builders speak with."""
+        config = self._config.master
+        dispatch_db = await self._connect(stack, "dispatch")
+        self._receiver = Receiver(
+            router=sockets.files,
+            keys=self._keys,
+            publisher=Publisher(await self._connect(stack, "receive"), self._webroot),
+            spool=config.spool / "incoming",
+        )
+        self._dispatch = Dispatch(
+            db=dispatch_db,
+            dsn=self._config.database.dsn,
+            router=sockets.builders,
+            keys=self._keys,
+            rules=self._rules,
+            logs=self._logs,
+            tidings=Tidings(dispatch_db, self._bulletin),
+            receiver=self._receiver,
+            options=DispatchOptions(
+                lost_after_s=config.lost_after_s,
+                retry_delay_s=config.retry_delay_s,
+                max_attempts=config.max_attempts,
+                quarantine_after=config.quarantine_after,
+            ),
+        )
+
+    async def _open_site(self, stack: AsyncExitStack) -> None:
+        """The duties that write the served tree's pages."""
+        config = self._config.webroot
+        self._pages = PagePublisher(
+            db=await self._connect(stack, "publish"),
+            webroot=self._webroot,
+            executor=stack.enter_context(Renderer()),
+            removal_grace_s=config.removal_grace_s,
+            root_listing_s=config.root_listing_s,
+        )
+        self._showing = Showing(
+            db=await self._connect(stack, "show"),
+            webroot=self._webroot,
+            executor=stack.enter_context(Renderer(_STANDS_BACK)),
+            site=Site(url=f"{config.url.rstrip('/')}/"),
+            served=lambda: self._dispatch.served,
+            paused=lambda: self._dispatch.paused,
+        )
+
+    def _controlled(self, routers: list[Router[Command, Reply]], db: Database) -> Control:
+        """The duty that operators speak with."""
         operators = Operators(
-            db=control_db,
+            db=db,
             dispatch=self._dispatch,
             glance=self._glance,
             # Beside the commands, as all that only looks: a place in a long queue is counted.
             questions=Questions(self._glance.db, self._dispatch),
             importer=Importer(
-                control_db,
-                rules,
-                Publisher(control_db, self._webroot),
-                config.master.spool / "imports",
+                db,
+                self._rules,
+                Publisher(db, self._webroot),
+                self._config.master.spool / "imports",
             ),
             index=self._index,
-            rules=rules,
+            rules=self._rules,
         )
-        self._control = Control(
-            routers=controls,
+        return Control(
+            routers=routers,
             keys=self._keys,
-            fates=Fates(operators.carry_out, control_db, self._bulletin),
+            fates=Fates(operators.carry_out, db, self._bulletin),
             snapshot=self._glance.snapshot,
-            logs=logs,
+            logs=self._logs,
             bulletin=self._bulletin,
             stop=self._stopped.set,
         )
@@ -221,11 +241,7 @@ class _Master:
         database = await Database.connect(self._config.database.dsn, duty=duty)
         return await stack.enter_async_context(database)
 
-    async def _listen(
-        self, stack: AsyncExitStack
-    ) -> tuple[
-        Router[FromBuilder, ToBuilder], Router[FromSender, ToSender], list[Router[Command, Reply]]
-    ]:
+    async def _listen(self, stack: AsyncExitStack) -> _Sockets:
         config, key = self._config.master, self._keys.ensure(MASTER)
         gate = await stack.enter_async_context(Gate(self._admits))
         gate.guard(Role.BUILDER)
@@ -245,7 +261,7 @@ class _Master:
         control.bind(config.control)
         if config.control_tcp:
             controls[1].bind(config.control_tcp, key=key, domain=Role.OPERATOR)
-        return builders, files, controls
+        return _Sockets(builders, files, controls)
 
     def _admits(self, domain: str, key: str) -> bool:
         # Watchers come in at the operators' door; what they may is decided at each command.
