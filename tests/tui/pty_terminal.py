@@ -18,8 +18,9 @@ from typing import Self
 import pyte
 
 _ASKED = re.compile(rb"\x1b\[6n|\x1b\[\?(\d+)\$p")
+_OTHERS = ("PYTHON", "NO_COLOR", "COLUMNS", "LINES")  # they would speak of another terminal
 _BARE_ENVIRONMENT = {
-    name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "NO_COLOR"))
+    name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)
 } | {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
 #: What a program may be waiting for an answer to, cut off at the end of what was read.
 _LONGEST_QUESTION = 12
