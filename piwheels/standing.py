@@ -81,12 +81,22 @@ def standings(
         answers += [
             for_target(facts, release, target, circumstances)
             for target in release.targets
-            if whole is None or (target.covered_by is not None and whole.state != "quarantined")
+            if stands_apart(target, whole)
         ]
         if asked_target is not None and not release.targets:
             text = f"this farm has no target {asked_target}; it comes with a builder that serves it"
             answers.append(_answer(facts, release, "unknown-target", text, target=asked_target))
     return tuple(answers)
+
+
+def stands_apart(target: TargetFacts, whole: Standing | None) -> bool:
+    """Whether a target has a standing of its own beside what keeps the whole release back.
+
+    Wheels made before still install, but those of a quarantined project are not listed.
+    """
+    if whole is None:
+        return True
+    return target.covered_by is not None and whole.state != "quarantined"
 
 
 def _no_release(facts: ProjectFacts, asked_version: str | None) -> Standing:

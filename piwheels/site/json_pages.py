@@ -9,7 +9,7 @@ from msgspec import Meta
 from piwheels.model import PublishedFile, ReleaseFacts
 from piwheels.site import text
 from piwheels.site.content import Project, Site
-from piwheels.standing import for_target, whole_release
+from piwheels.standing import for_target, stands_apart, whole_release
 
 FORMAT = 1
 
@@ -172,7 +172,7 @@ def _release(
         targets={
             target.target: _target(site, content, release, index)
             for index, target in enumerate(release.targets)
-            if whole is None or target.covered_by
+            if stands_apart(target, whole)
         },
         files=tuple(files),
     )

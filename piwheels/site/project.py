@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from piwheels.model import ProjectFacts, PublishedFile, ReleaseFacts, Struct, TargetFacts
 from piwheels.site import charts, feeds, html, json_pages, text
 from piwheels.site.content import DayCount, Project, Site
-from piwheels.standing import Standing, for_target, whole_release
+from piwheels.standing import Standing, for_target, stands_apart, whole_release
 
 FIRST_PAGE, FURTHER_PAGE = 30, 100
 _NAMELESS = ("waiting", "excluded", "covered", "target-skipped")
@@ -143,7 +143,7 @@ def _row(
     standings = {
         name: for_target(facts, release, targets[name], content.circumstances)
         for name in columns
-        if whole is None or targets[name].covered_by
+        if stands_apart(targets[name], whole)
     }
     cells = {
         name: _cell(content, standing, targets[name], own) for name, standing in standings.items()

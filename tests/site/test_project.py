@@ -127,6 +127,17 @@ def test_what_keeps_a_whole_release_is_told_with_its_reason(
     assert reason in " ".join(text.split())
 
 
+def test_a_quarantined_project_with_wheels_offers_nothing_to_install() -> None:
+    release = a_release("1.0", a_target(covered_by="pkg-1.0-py3-none-any.whl"))
+    facts = some_facts(release, status="quarantined", status_reason="malware")
+    content = a_project(facts=facts, files=(a_wheel(),))
+    text = page(content).text
+    assert "nothing to install" in text
+    assert "pip install" not in text
+    assert "covered" not in text
+    assert b'"targets":{}' in json_pages.project_json(SITE, content)
+
+
 def test_advice_for_operators_is_not_for_the_public() -> None:
     failed = a_target(last_build=5, last_outcome="failed", last_reason="x", last_final=True)
     for content in (a_project(a_release("1.0", failed)), a_project(a_release(skip="no"))):
