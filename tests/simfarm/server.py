@@ -189,6 +189,8 @@ class SimFarm:
                 continue
             self.commands.append(command)
             if not self.mute:
+                # Before its task runs, a Renew of it may have been read already.
+                self._leases[peer.route, command.number] = time.monotonic()
                 self._begin(self._serve(envelope))
 
     async def _renew(self, peer: Peer, number: int) -> None:
@@ -203,7 +205,6 @@ class SimFarm:
     async def _serve(self, envelope: Envelope[Command]) -> None:
         command, peer = envelope.message, envelope.peer
         stream = (peer.route, command.number)
-        self._leases[stream] = time.monotonic()
         answer = await self._answer(command, peer)
         if answer is not None:
             await self._send(peer, command.number, answer)
