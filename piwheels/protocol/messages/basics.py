@@ -1,0 +1,40 @@
+"""What every message is made of, and the limits that both sides of a socket know."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+#: Raised by one with every change that an older peer would not understand.
+PROTOCOL = 1
+
+#: The largest piece of a file that one message carries, in bytes.
+CHUNK_BYTES = 256 * 1024
+
+#: Builders cut a log at this length, and the master too.
+LARGEST_LOG_BYTES = 32 * 1024 * 1024
+
+
+# What strangers' figures and words may be (a builder's, or a recording's that somebody sent).
+# Others, and NaN with them, make a message malformed: whoever reckons with them would end.
+Figure = Annotated[float, Meta(ge=-1e12, le=1e12)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+SizeBytes = Annotated[int, Meta(ge=0, le=2**62)]
+Words = Annotated[str, Meta(pattern=r"\A[^\0]*\Z")]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Base of every message."""
+
+
+class HostState(Message, frozen=True, kw_only=True):
+    """How a machine is: sizes in bytes, temperature in degrees Celsius."""
+
+    load: Figure = 0.0  # one minute's average
+    memory_total: SizeBytes = 0
+    memory_free: SizeBytes = 0
+    swap_total: SizeBytes = 0
+    swap_free: SizeBytes = 0
+    disk_total: SizeBytes = 0
+    disk_free: SizeBytes = 0
+    temperature: Figure | None = None

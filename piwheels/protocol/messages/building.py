@@ -1,0 +1,132 @@
+"""What builders and the master tell each other: FromBuilder and ToBuilder."""
+
+from piwheels.model import Job, Outcome, Target
+from piwheels.protocol.messages.basics import HostState, Message, Seconds, Words
+
+
+class Hello(Message, frozen=True, kw_only=True):
+    """A builder's first message on every connection: who it is and what it serves."""
+
+    protocol: int
+    version: str  # of piwheels
+    targets: tuple[Target, ...]
+    platform: str  # "linux aarch64"
+    board: str
+    os: str
+    host: HostState
+    sandboxed: bool = True
+    limit_s: Seconds = 0.0  # it ends a build after so long
+    busy: int | None = None  # the build that it has in hand
+
+
+class Idle(Message, frozen=True, kw_only=True):
+    """The builder has nothing to do. Sent when so, and again as a sign of life."""
+
+    last_build: int  # the highest build number it was ever given; 0 for none
+    host: HostState
+
+
+class Building(Message, frozen=True, kw_only=True):
+    """A sign of life while a build is in hand."""
+
+    build: int
+    phase: str
+    phase_s: Seconds
+    host: HostState
+
+
+class LogLines(Message, frozen=True, kw_only=True):
+    """A piece of a build's log; `offset` is where in the log it begins, in bytes."""
+
+    build: int
+    offset: int
+    data: bytes
+
+
+class FileOffer(Message, frozen=True, kw_only=True):
+    """A wheel that a build made, as its builder describes it; the master trusts none of it."""
+
+    filename: str
+    size_bytes: int
+    sha256: str
+    dependencies: tuple[str, ...] = ()  # Debian packages
+
+
+class Built(Message, frozen=True, kw_only=True):
+    """A build has ended, and how. Repeated after every Welcome until Done answers it."""
+
+    build: int
+    outcome: Outcome
+    reason: str = ""
+    duration_s: Seconds
+    files: tuple[FileOffer, ...] = ()
+    inputs: tuple[Words, ...] = ()
+
+
+class Bye(Message, frozen=True, kw_only=True):
+    """The builder is going away on purpose; what it had in hand can go to another."""
+
+    reason: str = ""
+
+
+FromBuilder = Hello | Idle | Building | LogLines | Built | Bye
+
+
+class Welcome(Message, frozen=True, kw_only=True):
+    """The answer to Hello: you are known; this is how we talk."""
+
+    label: str
+    log_offset: int = 0  # so much of the log of the build in hand has arrived
+
+
+class Wait(Message, frozen=True, kw_only=True):
+    """Nothing to build now, for this reason; a Build may follow at any time."""
+
+    reason: str
+
+
+class BuildJob(Message, frozen=True, kw_only=True):
+    """Build this."""
+
+    job: Job
+
+
+class Continue(Message, frozen=True, kw_only=True):
+    """The master heard you; go on."""
+
+
+class Abandon(Message, frozen=True, kw_only=True):
+    """Stop this build and forget it."""
+
+    build: int
+    reason: str
+
+
+class Send(Message, frozen=True, kw_only=True):
+    """Offer the files of this build on the file socket."""
+
+    build: int
+
+
+class Done(Message, frozen=True, kw_only=True):
+    """The build is settled; its folder can be emptied."""
+
+    build: int
+    note: str = ""
+
+
+class Stop(Message, frozen=True, kw_only=True):
+    """End your process, after the build in hand if `after_build`."""
+
+    reason: str
+    after_build: bool = False
+
+
+class Refused(Message, frozen=True, kw_only=True):
+    """A message that was not accepted, and why. `fatal` means that no retry will help."""
+
+    reason: str
+    fatal: bool = False
+
+
+ToBuilder = Welcome | Wait | BuildJob | Continue | Abandon | Send | Done | Stop | Refused

@@ -1,0 +1,212 @@
+"""What is asked of the master on the control socket: Command, and the bodies that it has."""
+
+from enum import StrEnum
+
+from piwheels.model import Target, Wanted
+from piwheels.protocol.messages.basics import PROTOCOL, Message
+
+
+class Status(Message, frozen=True, kw_only=True):
+    """How is the farm?"""
+
+
+class Watch(Message, frozen=True, kw_only=True):
+    """Send a Snapshot now, and Batches of Events from then on."""
+
+
+class FollowLog(Message, frozen=True, kw_only=True):
+    """Send the log of a build from an offset on, and what is added to it until it ends."""
+
+    build: int
+    offset: int = 0
+    follow: bool = True
+
+
+class Pause(Message, frozen=True, kw_only=True):
+    """Hand out no more jobs."""
+
+
+class Resume(Message, frozen=True, kw_only=True):
+    """Hand out jobs again."""
+
+
+class Order(StrEnum):
+    """What can be asked of a builder."""
+
+    SLEEP = "sleep"  # take no more jobs until woken; `at_once` drops the build in hand too
+    WAKE = "wake"
+    SKIP = "skip"  # drop the build in hand; it goes back for later
+    DRAIN = "drain"  # end after the build in hand
+    KILL = "kill"  # end now
+
+
+class OrderBuilders(Message, frozen=True, kw_only=True):
+    """Give an order to the builders of these labels.
+
+    With `rolling` (of drains), only so many are drained at a time: the next when one has left
+    and come back, or has left for good. A master that is restarted forgets those still to come.
+    """
+
+    order: Order
+    builders: tuple[str, ...]
+    at_once: bool = False
+    rolling: int = 0
+
+
+class Quit(Message, frozen=True, kw_only=True):
+    """End the master; builders go on building and wait for the next one."""
+
+
+class Add(Message, frozen=True, kw_only=True):
+    """Follow these projects, and build what was asked of them."""
+
+    wanted: tuple[Wanted, ...]
+
+
+class AddTargets(Message, frozen=True, kw_only=True):
+    """Build for these targets from now on."""
+
+    targets: tuple[Target, ...]
+
+
+class Remove(Message, frozen=True, kw_only=True):
+    """Remove a project, or one release of it, with its files; keep it out if `skip`."""
+
+    project: str
+    version: str | None = None
+    skip: str | None = None  # the reason not to build it again
+
+
+class Skip(Message, frozen=True, kw_only=True):
+    """Do not build a project, a release or a target, for this reason; None lifts it."""
+
+    project: str | None = None
+    version: str | None = None
+    target: str | None = None
+    reason: str | None = None
+
+
+class Rebuild(Message, frozen=True, kw_only=True):
+    """Write pages again: a part of them (db.pages.Part), those of one project, or all."""
+
+    project: str | None = None
+    part: str = ""
+
+
+class Alias(Message, frozen=True, kw_only=True):
+    """Let a name lead to a project's page, or to none when that is None."""
+
+    name: str
+    project: str | None = None
+
+
+class Retry(Message, frozen=True, kw_only=True):
+    """Try again what failed; with `built`, build again what was built."""
+
+    project: str
+    version: str | None = None
+    target: str | None = None
+    built: bool = False
+
+
+class Prioritise(Message, frozen=True, kw_only=True):
+    """Let the jobs of a project, or of one release, be due earlier by so many seconds.
+
+    A negative `by_s` is later; 0 is when they were queued.
+    """
+
+    project: str
+    version: str | None = None
+    by_s: float
+
+
+class ListBuilds(Message, frozen=True, kw_only=True):
+    """The builds that ended last, the newest first."""
+
+    limit: int = 200
+    project: str | None = None
+    failed: bool = False  # only those without a wheel
+    slower_than_s: float = 0.0
+
+
+class ListEvents(Message, frozen=True, kw_only=True):
+    """What happened last, the newest first; `before` is an event's number."""
+
+    limit: int = 200
+    before: int | None = None
+
+
+class Explain(Message, frozen=True, kw_only=True):
+    """Why is a wheel there or not, and what happens next?"""
+
+    project: str
+    version: str | None = None
+    target: str | None = None
+
+
+class Report(Message, frozen=True, kw_only=True):
+    """How far are these releases, for each of these targets? (`releases`: project, version)."""
+
+    releases: tuple[tuple[str, str], ...]
+    targets: tuple[str, ...]
+
+
+class Import(Message, frozen=True, kw_only=True):
+    """Publish a wheel that was built elsewhere; its bytes are fetched from the asker."""
+
+    filename: str
+    size_bytes: int
+    sha256: str
+
+
+class ImportChunk(Message, frozen=True, kw_only=True):
+    """A piece of the wheel of an Import."""
+
+    offset: int
+    data: bytes
+
+
+class Renew(Message, frozen=True, kw_only=True):
+    """The asker of the Watch or FollowLog of this number is still there; Renewed answers it."""
+
+
+Body = (
+    Status
+    | Renew
+    | Watch
+    | FollowLog
+    | Pause
+    | Resume
+    | OrderBuilders
+    | Quit
+    | Add
+    | AddTargets
+    | Remove
+    | Skip
+    | Rebuild
+    | Alias
+    | Retry
+    | Prioritise
+    | ListBuilds
+    | ListEvents
+    | Explain
+    | Report
+    | Import
+    | ImportChunk
+)
+
+
+class Command(Message, frozen=True, kw_only=True):
+    """A request on the control socket; replies carry its number.
+
+    `identity` names a command for good: one that comes a second time under the same identity
+    (an answer was lost, say) is not carried out again. A `read_only` asker is refused all
+    that would change something.
+    """
+
+    number: int
+    protocol: int = PROTOCOL
+    operator: str = ""  # login and host, for the event list
+    identity: str = ""
+    read_only: bool = False
+    body: Body

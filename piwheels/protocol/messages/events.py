@@ -1,0 +1,66 @@
+"""What happens on the farm, as those who watch it are told: Event."""
+
+from datetime import datetime
+
+from piwheels.protocol.messages.basics import Figure, Message
+from piwheels.protocol.messages.status import BuilderView, StatusReply
+
+
+class BuilderChanged(Message, frozen=True, kw_only=True):
+    """A builder is another than before; clocks that simply go on are not told again."""
+
+    builder: BuilderView
+
+
+class BuilderGone(Message, frozen=True, kw_only=True):
+    """A builder has left."""
+
+    label: str
+
+
+class JobStarted(Message, frozen=True, kw_only=True):
+    """A job was handed to a builder."""
+
+    at: datetime
+    builder: str
+    build: int
+    project: str
+    version: str
+    target: str
+
+
+class JobEnded(Message, frozen=True, kw_only=True):
+    """A build was settled."""
+
+    at: datetime
+    builder: str
+    build: int
+    project: str
+    version: str
+    target: str
+    outcome: str
+    duration_s: Figure
+    detail: str = ""  # the wheel, or the failing line
+
+
+class Happened(Message, frozen=True, kw_only=True):
+    """Somebody did something, or tried to, or the farm did of itself."""
+
+    event: int = 0  # its number in the list; 0 for one that is not kept
+    at: datetime
+    who: str  # login and host, or "master"
+    what: str  # one line
+    outcome: str = ""  # "applied", or "refused: why"; "" for what the farm did of itself
+
+
+class Pulse(Message, frozen=True, kw_only=True):
+    """The farm at a glance once more, without its builders; sent when something of it changed.
+
+    Clocks that simply go on (waits, the upstream's lag) are told again every minute or so, and
+    more seldom the longer they run; uptime is not.
+    """
+
+    status: StatusReply
+
+
+Event = BuilderChanged | BuilderGone | JobStarted | JobEnded | Happened | Pulse

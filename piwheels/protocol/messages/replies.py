@@ -1,0 +1,148 @@
+"""What the master answers on the control socket: Reply, and the bodies that it has."""
+
+from piwheels.protocol.messages.basics import Figure, Message
+from piwheels.protocol.messages.events import Event, Happened, JobEnded
+from piwheels.protocol.messages.status import StatusReply
+
+
+class Accepted(Message, frozen=True, kw_only=True):
+    """A command that changes something has arrived and is being carried out."""
+
+
+class Applied(Message, frozen=True, kw_only=True):
+    """The command was carried out; one line says how."""
+
+    text: str
+    count: int = 0
+
+
+class Problem(Message, frozen=True, kw_only=True):
+    """The command was not carried out, and why."""
+
+    reason: str
+
+
+class Added(Message, frozen=True, kw_only=True):
+    """What came of one Wanted: the releases, or why there are none."""
+
+    requirement: str
+    project: str = ""
+    versions: tuple[str, ...] = ()
+    problem: str = ""
+
+
+class AddReply(Message, frozen=True, kw_only=True):
+    """What came of an Add."""
+
+    added: tuple[Added, ...]
+
+
+class Explanation(Message, frozen=True, kw_only=True):
+    """The state of one release for one target (either "" when it says more)."""
+
+    project: str
+    version: str = ""
+    target: str = ""
+    state: str  # one word: covered, queued, building, deferred, failed, ...
+    text: str  # the whole answer, one or two sentences
+    build: int | None = None
+    file: str = ""
+
+
+class ExplainReply(Message, frozen=True, kw_only=True):
+    """The answer to Explain."""
+
+    answers: tuple[Explanation, ...]
+
+
+class ReportRow(Message, frozen=True, kw_only=True):
+    """One line of the table that `piw up --exit-when-idle` prints."""
+
+    project: str
+    version: str
+    target: str
+    settled: bool
+    covered: bool
+    outcome: str
+    duration_s: Figure | None = None
+    detail: str = ""  # the wheel, or the failing line
+    build: int | None = None
+
+
+class ReportReply(Message, frozen=True, kw_only=True):
+    """The answer to Report."""
+
+    rows: tuple[ReportRow, ...]
+    stale_pages: int  # pages of the index that are still to be written
+
+
+class LogPiece(Message, frozen=True, kw_only=True):
+    """A piece of a log; `finished` when no more will come."""
+
+    build: int
+    offset: int
+    data: bytes
+    finished: bool = False
+
+
+class ImportFetch(Message, frozen=True, kw_only=True):
+    """Send this piece of the wheel."""
+
+    offset: int
+    length: int
+
+
+class Batch(Message, frozen=True, kw_only=True):
+    """Events of a Watch in the order in which they happened, in one message."""
+
+    events: tuple[Event, ...]
+
+
+class Renewed(Message, frozen=True, kw_only=True):
+    """The answer to a Renew, and the master's sign of life when it has nothing to tell."""
+
+
+class Snapshot(Message, frozen=True, kw_only=True):
+    """All that is true now; Events change it from here."""
+
+    status: StatusReply
+    builds: tuple[JobEnded, ...] = ()  # that ended last, the newest first
+    events: tuple[Happened, ...] = ()  # the newest first
+
+
+class BuildsReply(Message, frozen=True, kw_only=True):
+    """The answer to ListBuilds."""
+
+    builds: tuple[JobEnded, ...]
+
+
+class EventsReply(Message, frozen=True, kw_only=True):
+    """The answer to ListEvents."""
+
+    events: tuple[Happened, ...]
+
+
+ReplyBody = (
+    Accepted
+    | Applied
+    | Problem
+    | StatusReply
+    | AddReply
+    | ExplainReply
+    | ReportReply
+    | LogPiece
+    | ImportFetch
+    | Snapshot
+    | BuildsReply
+    | EventsReply
+    | Batch
+    | Renewed
+    | Event
+)
+
+
+class Reply(Message, frozen=True, kw_only=True):
+    """An answer, or an event of a Watch, to the command of this number."""
+
+    number: int
+    body: ReplyBody

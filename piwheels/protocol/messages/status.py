@@ -1,0 +1,112 @@
+"""How builders, queues, downloads and the farm are, as operators are told."""
+
+from enum import StrEnum
+
+from piwheels.protocol.messages.basics import Figure, HostState, Message
+
+
+class BuilderState(StrEnum):
+    """What a builder is doing, as operators see it."""
+
+    IDLE = "idle"  # nothing is queued for its targets
+    PAUSED = "paused"  # idle because the farm is paused
+    BUILDING = "building"
+    UPLOADING = "uploading"
+    CLEANING = "cleaning"  # its build is settled, and it has not asked for another yet
+    DRAINING = "draining"  # ends after the build in hand
+    ASLEEP = "asleep"
+    STUCK = "stuck"  # building for longer than such a build is expected to take
+    SILENT = "silent"  # not heard for half a minute
+    LOST = "lost"  # not heard for so long that its job went to another
+    QUARANTINED = "quarantined"  # failed of itself again and again; gets no jobs until woken
+
+
+class BuilderView(Message, frozen=True, kw_only=True):
+    """A builder as the master sees it."""
+
+    label: str
+    state: str  # see BuilderState
+    reason: str = ""
+    targets: tuple[str, ...] = ()
+    platform: str = ""
+    board: str = ""
+    os: str = ""
+    version: str = ""
+    sandboxed: bool = True
+    build: int | None = None
+    project: str = ""
+    version_built: str = ""
+    target: str = ""
+    phase: str = ""
+    phase_s: Figure = 0.0
+    build_s: Figure = 0.0  # since the job was handed out
+    expected_s: Figure = 0.0  # a build in hand for longer is stuck; 0 where nothing is expected
+    limit_s: Figure = 0.0  # the builder ends a build after so long; 0 where it did not say
+    silent_s: Figure = 0.0  # when this was told; it grows only in the states silent and lost
+    built: int = 0  # since the master started
+    failed: int = 0
+    built_last_hour: int = 0
+    failed_last_hour: int = 0
+    host: HostState = HostState()
+    loads: tuple[Figure, ...] = ()  # of the last minutes, oldest first; in a Snapshot only
+
+
+class QueueView(Message, frozen=True, kw_only=True):
+    """What waits for a target."""
+
+    target: str
+    abi: str = ""
+    platform: str = ""  # "trixie aarch64"
+    pending: int
+    claimed: int
+    deferred: int
+    built_last_hour: int = 0
+    oldest_s: Figure | None = None  # how long the oldest pending job has waited
+    served: bool = False  # a builder that serves it is there
+
+
+class DownloadCount(Message, frozen=True, kw_only=True):
+    """How often something (a project, an architecture, ...) was downloaded."""
+
+    name: str
+    count: int
+
+
+class Downloads(Message, frozen=True, kw_only=True):
+    """What the access log tells; days are those of UTC."""
+
+    connected: bool = False  # an access log is being read
+    total: int = 0
+    today: int = 0
+    last_30_days: int = 0
+    record_day: int = 0  # the most downloads of one day
+    record_date: str = ""  # that day, "2026-11-23"
+    rate_per_s: Figure = 0.0  # over the last seconds
+    per_minute: tuple[int, ...] = ()  # of the last 60 whole minutes, oldest first
+    top: tuple[DownloadCount, ...] = ()  # projects, today
+    architectures: tuple[DownloadCount, ...] = ()  # today, as are the next two
+    pythons: tuple[DownloadCount, ...] = ()
+    installers: tuple[DownloadCount, ...] = ()
+
+
+class StatusReply(Message, frozen=True, kw_only=True):
+    """The farm at a glance."""
+
+    version: str
+    instance: str = ""  # another for each start of a master
+    uptime_s: Figure
+    paused: bool
+    builders: tuple[BuilderView, ...]
+    queues: tuple[QueueView, ...]
+    last_hour: dict[str, int]  # builds by outcome
+    projects: int
+    releases: int
+    files: int
+    files_bytes: int
+    builds: int
+    stale_pages: int
+    database_bytes: int
+    host: HostState
+    upstream: str = ""  # what the follower last said
+    upstream_lag_s: Figure | None = None  # since the upstream was last read to its end
+    downloads: Downloads = Downloads()
