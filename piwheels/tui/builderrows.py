@@ -2,7 +2,8 @@
 
 from functools import lru_cache
 
-from piwheels.tui.glyphs import LAST_STATE, PROBLEM_STATES, STATE_ORDER, STATE_STYLE
+from piwheels.protocol.messages import BuilderState
+from piwheels.tui.glyphs import AT_WORK, LAST_STATE, PROBLEM_STATES, STATE_ORDER, STATE_STYLE
 from piwheels.tui.glyphs import glyph as glyph_of
 from piwheels.tui.rows import Cell, Column, Row, arrange, natural
 from piwheels.tui.state import Builder, FarmState
@@ -48,7 +49,7 @@ def builder_rows(
     *,
     ascii_only: bool = False,
 ) -> list[Row]:
-    """One row a builder, by label."""
+    """One row a builder: problems first, then what is about to change, then those at work."""
     rows = [builder_row(builder, now, ascii_only) for builder in state.builders.values()]
     return arrange(rows, BUILDER_COLUMNS, sort=sort, reverse=reverse, text_filter=text_filter)
 
@@ -82,8 +83,9 @@ def builder_row(builder: Builder, now: float, ascii_only: bool) -> Row:
         _word_cell(view.board),
     )
     haystack = _haystack(label.text, targets.text, release.text, view.target, state)
-    order = STATE_ORDER.get(state, LAST_STATE)
-    return Row(view.label, cells, state in PROBLEM_STATES, haystack, (order, natural(view.label)))
+    standing = BuilderState.BUILDING if state in AT_WORK else state
+    default = (STATE_ORDER.get(standing, LAST_STATE), natural(view.label))
+    return Row(view.label, cells, state in PROBLEM_STATES, haystack, default)
 
 
 @_remembered

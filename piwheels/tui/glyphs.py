@@ -48,6 +48,9 @@ STATE_ORDER: dict[str, int] = {
     BuilderState.IDLE: 10,
 }
 LAST_STATE = 11
+#: The states that a builder goes through with every build. Rows that are not sorted by state keep
+#: their places in them: a table whose rows go up and down with each build cannot be read.
+AT_WORK = frozenset({BuilderState.UPLOADING, BuilderState.BUILDING, BuilderState.CLEANING})
 #: The states that an operator has to look at.
 PROBLEM_STATES = frozenset(
     {BuilderState.LOST, BuilderState.QUARANTINED, BuilderState.STUCK, BuilderState.SILENT}

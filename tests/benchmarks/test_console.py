@@ -129,8 +129,9 @@ def test_fifty_builders_that_all_change_each_second(bench: Bench, table: Table) 
     table("50 builders at 1 Hz, 80x24, --low-bandwidth", f"{low / 1000:.2f} kB/s", "1.5 kB/s")
     table("50 builders at 1 Hz, processor", f"{cpu:.1%} of a core", "3 %")
     table("50 builders, memory", f"{rss:.0f} MB RSS, {pss:.0f} MB PSS", "80 MB")
-    assert wide < 4000
-    assert low < 1500
+    # Far below the budget: rows that keep their places make most of the difference.
+    assert wide < 2500
+    assert low < 1000
     assert stock > 3 * wide
     assert cpu < 0.03
     assert rss < 80
@@ -259,17 +260,25 @@ def test_a_log_of_a_hundred_thousand_lines(bench: Bench, table: Table) -> None:
     assert rss < 80
 
 
-def test_a_log_that_grows_by_5000_lines_a_second(bench: Bench, table: Table) -> None:
-    growth = ("--log-lines", "200000", "--lines-per-s", "5000", "--build-s", "3600")
+def lines_once_more(terminal: PtyTerminal) -> tuple[int, float]:
+    """How many lines are told the moment that they are more: they come a tenth of a second's."""
+    before = lines_told(terminal.text())
+    terminal.wait_for(lambda lines: lines_told(lines) > before)
+    return lines_told(terminal.text()), time.monotonic()
+
+
+@pytest.mark.parametrize(("grows", "budget"), [(5_000, "5,000"), (20_000, "-")])
+def test_a_log_that_grows(bench: Bench, table: Table, grows: int, budget: str) -> None:
+    growth = ("--log-lines", "600000", "--lines-per-s", str(grows), "--build-s", "3600")
     options = ("--builders", "5", "--hz", "1", *growth)
     with bench.farm(*options) as address, bench.console(address) as terminal:
         terminal.wait_for(shows_builders)
         terminal.press("\r")
         terminal.wait_for(lambda lines: lines_told(lines) > 10_000)
-        began, first, cpu_s = time.monotonic(), lines_told(terminal.text()), terminal.cpu_s
+        first, began = lines_once_more(terminal)
+        cpu_s = terminal.cpu_s
         time.sleep(_SPAN_S)
-        span_s = time.monotonic() - began
-        rate = (lines_told(terminal.text()) - first) / span_s
-        cpu = (terminal.cpu_s - cpu_s) / span_s
-    table("a log grows by 5,000 lines/s", f"{rate:,.0f} lines/s, {cpu:.0%} of a core", "5,000")
-    assert rate > 4800
+        last, ended = lines_once_more(terminal)
+        rate, cpu = (last - first) / (ended - began), (terminal.cpu_s - cpu_s) / (ended - began)
+    table(f"a log grows by {grows:,} lines/s", f"{rate:,.0f} lines/s, {cpu:.0%} of a core", budget)
+    assert rate > 0.96 * grows

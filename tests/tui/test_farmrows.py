@@ -126,6 +126,17 @@ def test_problems_come_first_then_labels_as_people_count() -> None:
     assert cell(rows[-1], BUILDER_COLUMNS, "state") == ("a state of tomorrow", "", "·", 11)
 
 
+def test_a_row_keeps_its_place_through_a_build_unless_states_are_sorted() -> None:
+    at_work = ("cleaning", "building", "uploading")
+    for states in itertools.permutations(at_work):
+        views = [BuilderView(label=f"pi{n}", state=state) for n, state in enumerate(states)]
+        rows = builder_rows(farm(*views), NOW)
+        assert keys(rows) == ["pi0", "pi1", "pi2"]
+        by_state = builder_rows(farm(*views), NOW, "state")
+        words = [cell(row, BUILDER_COLUMNS, "state").text for row in by_state]
+        assert words == ["uploading", "building", "cleaning"]
+
+
 def test_time_goes_on_against_its_limit_and_is_marked_beyond_what_is_expected() -> None:
     view = BuilderView(
         label="pi1", state="building", build=1, project="numpy", version_built="2.1",
