@@ -8,7 +8,7 @@ for a peer that is not there.
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
+from enum import Enum, auto
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -20,7 +20,7 @@ from zmq.auth.asyncio import AsyncioAuthenticator
 from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
-from piwheels.errors import ConfigError, TransientError
+from piwheels.errors import ConfigError, PiwheelsError, TransientError
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,10 @@ _Out = TypeVar("_Out", bound=msgspec.Struct)
 _MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 _HEARTBEAT_MS = 15_000
 _HEARTBEAT_TIMEOUT_MS = 60_000
+
+#: What bytes that are no message raise: msgspec's own errors, words that are no UTF-8, and
+#: nesting without end.
+_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class KeyPair(msgspec.Struct, frozen=True):
@@ -54,6 +58,14 @@ class Peer(msgspec.Struct, frozen=True):
 
     route: bytes
     key: str
+
+
+class Sent(Enum):
+    """What became of a message to a peer."""
+
+    ON_ITS_WAY = auto()
+    FULL = auto()  # so much waits for this peer to read that it was dropped
+    GONE = auto()  # there is no such peer any more
 
 
 class Envelope(msgspec.Struct, Generic[_In], frozen=True):
@@ -99,7 +111,12 @@ class Gate:
     def callback(self, domain: str, key: bytes) -> bool:
         """The credentials provider of pyzmq: called once for each connection."""
         public = z85.decode(key).hex()
-        admitted = self._admits(domain, public)
+        try:
+            admitted = self._admits(domain, public)
+        except PiwheelsError as error:
+            # Raised from here it would end the authenticator, and nobody could ever connect again.
+            log.error("%s", error)
+            return False
         if not admitted:
             log.warning("refused a %s with the unknown key %s", domain, public)
         return admitted
@@ -116,6 +133,7 @@ class Router(Generic[_In, _Out]):
         self._encoder = msgspec.msgpack.Encoder()
         self._refusal = refusal
         self._socket = _context().socket(zmq.ROUTER)
+        self._socket.router_mandatory = True  # else what cannot be sent is dropped unnoticed
         _tune(self._socket, high_water)
         self._unix: list[Path] = []
         self._keyed = False
@@ -169,17 +187,23 @@ class Router(Generic[_In, _Out]):
                 continue
             try:
                 message = self._decoder.decode(frames[1].buffer)
-            except (msgspec.DecodeError, IndexError) as error:
+            except (*_MALFORMED, IndexError) as error:
                 log.warning("refused a message of %s: %s", peer.key or "a local peer", error)
                 await self.send(peer, self._refusal(f"malformed message: {error}"))
                 continue
             rest = tuple(bytes(frame.buffer) for frame in frames[2:])
             return Envelope(peer=peer, message=message, frames=rest)
 
-    async def send(self, peer: Peer, message: _Out) -> None:
-        """Send to one peer; silently dropped when that peer is gone."""
-        with suppress(zmq.ZMQError):
-            await self._socket.send_multipart([peer.route, self._encoder.encode(message)])
+    async def send(self, peer: Peer, message: _Out) -> Sent:
+        """Send to one peer, without waiting for it; dropped when it is gone or reads nothing."""
+        frames = [peer.route, self._encoder.encode(message)]
+        try:
+            await self._socket.send_multipart(frames, flags=zmq.DONTWAIT)
+        except zmq.Again:
+            return Sent.FULL
+        except zmq.ZMQError:
+            return Sent.GONE
+        return Sent.ON_ITS_WAY
 
     def close(self) -> None:
         """Stop listening; what was sent but not delivered is dropped."""
@@ -252,7 +276,7 @@ class Dealer(Generic[_In, _Out]):
                 raise NotConnectedError(f"nobody answers at {self.address}") from None
             try:
                 return self._decoder.decode(frames[0])
-            except msgspec.DecodeError as error:
+            except _MALFORMED as error:
                 log.warning("%s sent something malformed: %s", self.address, error)
 
     async def disconnected(self) -> str:

@@ -12,6 +12,7 @@ characters that a shell would interpret. The name in the list is what a builder 
 import logging
 import os
 import re
+import time
 from enum import StrEnum
 from pathlib import Path
 
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 MASTER = "master"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _KEY = re.compile(r"[0-9a-f]{64}")
+#: A folder that changed so lately can change again without another time of its change.
+_SETTLED_NS = 1_000_000_000
 
 
 class Role(StrEnum):
@@ -171,7 +174,8 @@ class KeyStore:
             return {}
         except OSError as error:
             raise ConfigError(f"{error.filename}: {error.strerror}") from None
-        self._seen[role] = (changed, names)
+        if time.time_ns() - changed > _SETTLED_NS:
+            self._seen[role] = (changed, names)
         return names
 
     def _secret(self, name: str) -> Path:

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 import zmq
 import zmq.asyncio
@@ -11,7 +13,15 @@ import zmq.asyncio
 from piwheels.errors import ConfigError
 from piwheels.protocol import channels
 from piwheels.protocol import messages as m
-from piwheels.protocol.channels import Dealer, Gate, NotConnectedError, Router, new_key_pair
+from piwheels.protocol.channels import (
+    Dealer,
+    Gate,
+    NotConnectedError,
+    Peer,
+    Router,
+    Sent,
+    new_key_pair,
+)
 from piwheels.protocol.keys import KeyStore, Role
 
 BuilderRouter = Router[m.FromBuilder, m.ToBuilder]
@@ -96,7 +106,15 @@ async def test_a_server_that_is_not_the_one_expected_gets_no_message(
     peer.close()
 
 
-@pytest.mark.parametrize("junk", [b"junk", b"", b"\x81\xa4type\xa6Nobody", b"\xff" * 1000])
+_NESTED = b"\x82\xa4type\xa3Bye\xa1x" + b"\x91" * 100_000 + b"\xc0"
+_NO_UTF_8 = b"\x82\xa4type\xa3Bye\xa6reason\xa2\xff\xff"
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [b"junk", b"", b"\x81\xa4type\xa6Nobody", b"\xff" * 1000, _NESTED, _NO_UTF_8],
+    ids=["junk", "nothing", "nobody", "ff", "nested", "no UTF-8"],
+)
 async def test_a_malformed_message_is_refused_and_the_next_one_heard(
     store: KeyStore, router: BuilderRouter, tmp_path: Path, junk: bytes
 ) -> None:
@@ -113,6 +131,64 @@ async def test_a_malformed_message_is_refused_and_the_next_one_heard(
         assert b"malformed" in await socket.recv()
     good.close()
     socket.close(linger=0)
+
+
+async def test_a_list_that_cannot_be_read_admits_nobody_until_it_can(store: KeyStore) -> None:
+    answers = iter([ConfigError("keys/builder: Permission denied"), None])
+
+    def admits(_domain: str, _key: str) -> bool:
+        if error := next(answers, None):
+            raise error
+        return True
+
+    async with Gate(admits) as gate:
+        gate.guard(Role.BUILDER)
+        router: BuilderRouter = Router(m.FromBuilder, lambda reason: m.Refused(reason=reason))
+        address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
+        early = dealer(store, address, "one")
+        with pytest.raises(NotConnectedError):
+            await early.send(m.Bye(), timeout_s=0.3)
+        early.close()
+        late = dealer(store, address, "one")
+        await late.send(m.Bye(reason="later"))
+        async with asyncio.timeout(5):
+            assert (await router.receive()).message == m.Bye(reason="later")
+        late.close()
+        router.close()
+
+
+async def test_what_a_peer_does_not_read_is_noticed_and_so_is_its_end(tmp_path: Path) -> None:
+    router: BuilderRouter = Router(
+        m.FromBuilder, lambda reason: m.Refused(reason=reason), high_water=2
+    )
+    address = router.bind(f"ipc://{tmp_path}/s")
+    deaf = zmq.asyncio.Context.instance().socket(zmq.DEALER)
+    deaf.rcvhwm = 1
+    deaf.connect(address)
+    await deaf.send(msgspec.msgpack.encode(m.Bye()))
+    peer = (await router.receive()).peer
+    await until(Sent.FULL, router, peer)
+    read = asyncio.create_task(drain(deaf))
+    await until(Sent.ON_ITS_WAY, router, peer)
+    read.cancel()
+    with suppress(asyncio.CancelledError):
+        await read
+    deaf.close(linger=0)
+    await until(Sent.GONE, router, peer)
+    router.close()
+
+
+async def until(wanted: Sent, router: BuilderRouter, peer: Peer) -> None:
+    """Send to a peer until that ends so."""
+    async with asyncio.timeout(10):
+        while await router.send(peer, m.Wait(reason="x" * 100_000)) is not wanted:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
+async def drain(socket: zmq.asyncio.Socket) -> None:
+    """Read all that comes."""
+    while True:
+        await socket.recv()
 
 
 async def test_a_message_without_a_peer_is_not_kept_for_one(tmp_path: Path) -> None:

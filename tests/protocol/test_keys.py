@@ -1,5 +1,6 @@
 """Keys in files, and the list of those who may connect."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,17 @@ def test_what_else_lies_in_the_folder_lets_nobody_in_and_stops_nobody(store: Key
     assert [known.name for known in store.allowed()] == ["pi1"]
     assert store.name_of(Role.BUILDER, "ab" * 32) == "pi1"
     assert store.name_of(Role.BUILDER, "") is None
+
+
+def test_two_changes_at_the_same_moment_are_both_seen(store: KeyStore) -> None:
+    keys = {name: store.make(name).public for name in ("pi1", "pi2")}
+    for name, public in keys.items():
+        store.allow(Role.BUILDER, name, public)
+    running = KeyStore(store.folder)
+    folder = store.folder / Role.BUILDER
+    store.revoke("pi1")
+    assert running.name_of(Role.BUILDER, keys["pi1"]) is None
+    moment = folder.stat().st_mtime_ns
+    store.revoke("pi2")
+    os.utime(folder, ns=(moment, moment))  # as a clock that ticks every few milliseconds has it
+    assert running.name_of(Role.BUILDER, keys["pi2"]) is None
