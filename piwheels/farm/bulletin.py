@@ -20,6 +20,11 @@ class Bulletin:
         """Wait until somebody is subscribed."""
         await self._watched.wait()
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody is subscribed."""
+        return bool(self._queues)
+
     def publish(self, event: Event) -> None:
         """Tell all subscribers; never waits."""
         for queue in list(self._queues):

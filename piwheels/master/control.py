@@ -6,50 +6,55 @@ never holds up another. Streams (Watch, FollowLog) end when their asker stops re
 
 import asyncio
 import functools
-import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from piwheels.farm.bulletin import Bulletin
-from piwheels.farm.logs import LogSpool
 from piwheels.master.askers import Asker, asker
-from piwheels.master.fates import Fates, Inbox, Send, attempted
+from piwheels.master.fates import Fates, Inbox, attempted
+from piwheels.master.streams import Line, Streams
 from piwheels.protocol.channels import Envelope, Router
 from piwheels.protocol.keys import KeyStore
 from piwheels.protocol.messages import (
-    CHUNK_BYTES,
     PROTOCOL,
     Applied,
-    Batch,
+    Body,
     Command,
     FollowLog,
-    LogPiece,
     Problem,
     Quit,
     Renew,
     Renewed,
     Reply,
     ReplyBody,
-    Snapshot,
     Watch,
 )
 
-log = logging.getLogger(__name__)
-
 #: A stream that was not renewed for so long has lost its reader.
 LEASE_S = 60.0
-_LOG_POLL_S = 0.25
-_BATCH_S = 0.1
-_BATCH_EVENTS = 1000  # far below the largest message
+#: So many streams of one asker at once, all consoles together that hold one key over TCP.
+MOST_STREAMS = 64
+#: So many other commands of one asker at once.
+_MOST_COMMANDS = 1000
 
-Stream = tuple[bytes, int]  # a peer's route, and the number of its command
+#: A socket, a peer's route on it, and the number of its command.
+Stream = tuple[int, bytes, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """What is counted of one asker, and of which it may have so much at once."""
+
+    owner: str | tuple[int, bytes]  # its key, or on a Unix socket its connection
+    streams: bool
 
 
 @dataclass(slots=True)
 class _Lease:
     task: asyncio.Task[None]
     inbox: Inbox
+    load: _Load
     renewed: float
 
 
@@ -60,55 +65,68 @@ class Control:
     routers: list[Router[Command, Reply]]
     keys: KeyStore
     fates: Fates
-    snapshot: Callable[[], Awaitable[Snapshot]]
-    logs: LogSpool
-    bulletin: Bulletin
+    streams: Streams
     stop: Callable[[], None]
     _leases: dict[Stream, _Lease] = field(default_factory=dict)
+    _loads: Counter[_Load] = field(default_factory=Counter)
 
     async def run(self) -> None:
         """Serve operators until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
-                for router in self.routers:
-                    group.create_task(self._listen(router))
+                for number, router in enumerate(self.routers):
+                    group.create_task(self._listen(number, router))
                 group.create_task(self._expire())
         finally:
             for lease in self._leases.values():
                 lease.task.cancel()
             self.fates.close()
 
-    async def _listen(self, router: Router[Command, Reply]) -> None:
+    async def _listen(self, number: int, router: Router[Command, Reply]) -> None:
         while True:
             envelope = await router.receive()
-            stream = (envelope.peer.route, envelope.message.number)
+            peer, command = envelope.peer, envelope.message
+            stream = (number, peer.route, command.number)
+            line = Line(router, peer, command.number)
             lease = self._leases.get(stream)
-            who = asker(self.keys, envelope.peer, envelope.message)
+            who = asker(self.keys, peer, command)
             if who is None:
-                await self._turn_away(router, envelope, lease)
-                continue
-            if lease is not None:
-                lease.renewed = time.monotonic()
-                if isinstance(envelope.message.body, Renew):
-                    await router.send(envelope.peer, Reply(number=stream[1], body=Renewed()))
-                else:
-                    lease.inbox.take(envelope.message.body)
-                continue
-            inbox = Inbox(envelope.message.body)
-            task = asyncio.create_task(self._serve(router, envelope, who, inbox))
-            self._leases[stream] = _Lease(task, inbox, time.monotonic())
-            task.add_done_callback(functools.partial(self._ended, stream))
+                await self._turn_away(line, lease)
+            elif lease is not None:
+                await self._go_on(line, lease, command.body)
+            else:
+                load = _Load(peer.key or (number, peer.route), _is_stream(command.body))
+                await self._begin(stream, line, envelope, who, load)
 
-    async def _turn_away(
-        self, router: Router[Command, Reply], envelope: Envelope[Command], lease: _Lease | None
-    ) -> None:
+    async def _turn_away(self, line: Line, lease: _Lease | None) -> None:
         if lease is not None:
             lease.task.cancel()
-        problem = Problem(reason="this console's key is not on the master's list")
-        await router.send(envelope.peer, Reply(number=envelope.message.number, body=problem))
+        await line.offer(Problem(reason="this console's key is not on the master's list"))
+
+    async def _go_on(self, line: Line, lease: _Lease, body: Body) -> None:
+        lease.renewed = time.monotonic()
+        if isinstance(body, Renew):
+            await line.offer(Renewed())
+        else:
+            lease.inbox.take(body)
+
+    async def _begin(
+        self, stream: Stream, line: Line, envelope: Envelope[Command], who: Asker, load: _Load
+    ) -> None:
+        if too_many := _too_many(load, self._loads[load]):
+            await line.offer(Problem(reason=too_many))
+            return
+        inbox = Inbox(envelope.message.body)
+        task = asyncio.create_task(self._serve(line, envelope.message, who, inbox))
+        self._leases[stream] = _Lease(task, inbox, load, time.monotonic())
+        self._loads[load] += 1
+        task.add_done_callback(functools.partial(self._ended, stream))
 
     def _ended(self, stream: Stream, _: asyncio.Task[None]) -> None:
-        self._leases.pop(stream, None)
+        load = self._leases.pop(stream).load
+        self._loads[load] -= 1
+        if not self._loads[load]:
+            del self._loads[load]
 
     async def _expire(self) -> None:
         while True:
@@ -118,21 +136,14 @@ class Control:
                 if now - lease.renewed > LEASE_S:
                     lease.task.cancel()
 
-    async def _serve(
-        self, router: Router[Command, Reply], envelope: Envelope[Command], who: Asker, inbox: Inbox
-    ) -> None:
-        command, peer = envelope.message, envelope.peer
-
-        async def send(body: ReplyBody) -> None:
-            await router.send(peer, Reply(number=command.number, body=body))
-
-        work = self._answer(command, who, send, inbox)
+    async def _serve(self, line: Line, command: Command, who: Asker, inbox: Inbox) -> None:
+        work = self._answer(command, who, line, inbox)
         answer = await attempted(command.body, who, work)
-        await send(answer)
+        await line.send(answer)
         if isinstance(command.body, Quit) and isinstance(answer, Applied):
             self.stop()
 
-    async def _answer(self, command: Command, who: Asker, send: Send, inbox: Inbox) -> ReplyBody:
+    async def _answer(self, command: Command, who: Asker, line: Line, inbox: Inbox) -> ReplyBody:
         if command.protocol != PROTOCOL:
             return Problem(
                 reason=f"this master speaks protocol {PROTOCOL}, not {command.protocol}; "
@@ -142,38 +153,21 @@ class Control:
             case Renew():
                 return Problem(reason="the master was restarted in between; ask again")
             case Watch():
-                return await self._watch(send)
+                return await self.streams.watch(line)
             case FollowLog() as request:
-                return await self._follow(request, send)
+                return await self.streams.follow(request, line)
             case _:
-                return await self.fates.answer(command, who, send, inbox)
+                return await self.fates.answer(command, who, line.send, inbox)
 
-    async def _watch(self, send: Send) -> ReplyBody:
-        with self.bulletin.subscribe() as events:
-            await send(await self.snapshot())
-            while True:
-                batch = [await events.get()]
-                await asyncio.sleep(_BATCH_S)
-                while not events.empty() and len(batch) < _BATCH_EVENTS:
-                    batch.append(events.get_nowait())
-                told = tuple(event for event in batch if event is not None)
-                await send(Batch(events=told))
-                if len(told) < len(batch):
-                    return Problem(reason="this watcher fell too far behind")
 
-    async def _follow(self, request: FollowLog, send: Send) -> ReplyBody:
-        build, offset = request.build, max(request.offset, 0)
-        while (data := self.logs.read(build, offset, CHUNK_BYTES)) is not None:
-            if data:
-                await send(LogPiece(build=build, offset=offset, data=data))
-                offset += len(data)
-            elif not request.follow:
-                return LogPiece(build=build, offset=offset, data=b"", finished=True)
-            else:
-                await asyncio.sleep(_LOG_POLL_S)
-        rest = await asyncio.to_thread(self.logs.read_finished, build)
-        if rest is None:
-            return Problem(reason=f"there is no log of build {build}")
-        for start in range(offset, len(rest), CHUNK_BYTES):
-            await send(LogPiece(build=build, offset=start, data=rest[start : start + CHUNK_BYTES]))
-        return LogPiece(build=build, offset=len(rest), data=b"", finished=True)
+def _is_stream(body: Body) -> bool:
+    return isinstance(body, Watch | FollowLog)
+
+
+def _too_many(load: _Load, there: int) -> str:
+    """Why no more of this is begun for its asker; "" when it is."""
+    if load.streams and there >= MOST_STREAMS:
+        return f"this console has {there} watches and logs open, and may have no more; close some"
+    if not load.streams and there >= _MOST_COMMANDS:
+        return f"{there} commands of this console are being carried out; wait for some of them"
+    return ""

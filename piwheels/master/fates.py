@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from piwheels.db import catalog
 from piwheels.db.database import Database
-from piwheels.errors import PiwheelsError
+from piwheels.errors import PiwheelsError, RefusedError
 from piwheels.farm.bulletin import Bulletin
 from piwheels.master.askers import Asker
 from piwheels.master.wording import asked, came_of
@@ -50,11 +50,13 @@ _T = TypeVar("_T")
 _REMEMBERED = 4096
 #: An answer does not wait longer for a database in trouble; the event is written when it is back.
 _RECORD_S = 3.0
+#: Who asks waits for little longer, and would then take the master for dead.
+_QUESTION_S = 45.0
 
 #: A window's pieces, the last of which may be a short one.
 _MOST_PARTS = LARGEST_WINDOW_BYTES // CHUNK_BYTES + 1
 
-Send = Callable[[ReplyBody], Awaitable[None]]
+Send = Callable[[ReplyBody], Awaitable[object]]
 
 
 class Inbox:
@@ -105,6 +107,21 @@ async def attempted(body: Body, asker: Asker, work: Awaitable[ReplyBody]) -> Rep
         return Problem(reason=f"the master went wrong: {type(error).__name__}; see its log")
 
 
+async def in_time(work: Awaitable[_T], seconds: float) -> _T:
+    """What the work gives, if it does so in time.
+
+    Raises:
+        RefusedError: it does not.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await work
+    except TimeoutError:
+        raise RefusedError(
+            f"the master has had no answer of its database for {seconds:.0f} s; it goes on trying"
+        ) from None
+
+
 @dataclass(slots=True)
 class Fates:
     """Sees commands through."""
@@ -119,7 +136,7 @@ class Fates:
         """Answer a question, or see a command through."""
         body = command.body
         if not changes(body):
-            return await self.handler(body, asker.who, send, inbox)
+            return await in_time(self.handler(body, asker.who, send, inbox), _QUESTION_S)
         if asker.bar:
             refused = Problem(reason=asker.bar)
             await self._record(body, asker, refused)

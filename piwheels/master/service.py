@@ -24,9 +24,11 @@ from piwheels.master.glance import Glance
 from piwheels.master.imports import Importer
 from piwheels.master.operators import Operators
 from piwheels.master.questions import Questions
+from piwheels.master.streams import Streams
 from piwheels.protocol.channels import Gate, Router
 from piwheels.protocol.keys import MASTER, KeyStore, Role
 from piwheels.protocol.messages import (
+    CHUNK_BYTES,
     Command,
     FromBuilder,
     FromSender,
@@ -36,6 +38,7 @@ from piwheels.protocol.messages import (
     ToBuilder,
     ToSender,
 )
+from piwheels.protocol.transfer import LARGEST_WINDOW_BYTES
 from piwheels.simpleapi import SimpleIndex, configured_index
 from piwheels.site.content import Site
 from piwheels.site.publish import Publisher as PagePublisher
@@ -50,8 +53,10 @@ log = logging.getLogger(__name__)
 _STATUS_EVERY_S = 10.0
 #: The pages of the site can wait for everything else on this machine.
 _STANDS_BACK = 10
-#: The file socket carries large messages; few of them fill the largest window.
-_FILES_HIGH_WATER = 1000
+#: A whole window of a file's pieces, and not much more: they are large, and kept for each peer.
+_FILES_HIGH_WATER = LARGEST_WINDOW_BYTES // CHUNK_BYTES + 32
+#: Pieces of logs are as large; a console that reads so little is behind by many seconds.
+_CONTROL_HIGH_WATER = 200
 
 
 def run(config: Config) -> int:
@@ -208,9 +213,7 @@ class _Master:
             routers=routers,
             keys=self._keys,
             fates=Fates(operators.carry_out, db, self._bulletin),
-            snapshot=self._glance.snapshot,
-            logs=self._logs,
-            bulletin=self._bulletin,
+            streams=Streams(self._glance.snapshot, self._logs, self._bulletin),
             stop=self._stopped.set,
         )
 
@@ -250,10 +253,10 @@ class _Master:
         files: Router[FromSender, ToSender] = Router(
             FromSender, _refused, high_water=_FILES_HIGH_WATER
         )
-        control: Router[Command, Reply] = Router(Command, _problem)
+        control = _control_router()
         controls = [control]
         if config.control_tcp:
-            controls.append(Router(Command, _problem))
+            controls.append(_control_router())
         for close in (builders.close, files.close, *(router.close for router in controls)):
             stack.callback(close)
         builders.bind(config.builders, key=key, domain=Role.BUILDER)
@@ -282,6 +285,10 @@ def _make_folders(config: Config) -> None:
 
 def _refused(reason: str) -> Refused:
     return Refused(reason=reason)
+
+
+def _control_router() -> Router[Command, Reply]:
+    return Router(Command, _problem, high_water=_CONTROL_HIGH_WATER)
 
 
 def _problem(reason: str) -> Reply:

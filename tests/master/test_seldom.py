@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 
 from piwheels.master.seldom import Seldom
 
@@ -27,6 +28,16 @@ async def test_all_who_ask_at_once_get_the_one_answer() -> None:
         await asyncio.sleep(0)
         count.answers.set()
     assert [task.result() for task in asking] == [1] * 50
+    assert await seldom.current() == 1
+
+
+async def test_one_who_gives_up_waiting_does_not_end_it_for_the_next() -> None:
+    count = Count()
+    seldom = Seldom(count, rest=1e6)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0):
+            await seldom.current()
+    count.answers.set()
     assert await seldom.current() == 1
 
 
