@@ -25,7 +25,14 @@ class UsageError(ConfigError):
 
 
 class TransientError(PiwheelsError):
-    """Something outside failed in a way that another try can mend."""
+    """Something outside failed in a way that another try can mend.
+
+    `wait_s`: for how long it asked to be left alone (Retry-After), 0 where it did not.
+    """
+
+    def __init__(self, message: str, *, wait_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
 
 
 class RefusedError(PiwheelsError):

@@ -17,6 +17,7 @@ import tempfile
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any, Self
@@ -36,6 +37,7 @@ _HTML_TYPES = ("application/vnd.pypi.simple.v1+html", "text/html", "application/
 _PASSING_STATUSES = (408, 425, 429)
 _MISSING_STATUSES = (404, 410)
 _TIMEOUT = httpx.Timeout(60.0, connect=20.0)
+_LONGEST_WAIT_S = 3600.0
 
 Progress = Callable[[int, int | None], None]
 
@@ -81,6 +83,15 @@ class ProjectPage(Struct, frozen=True, kw_only=True):
     status_reason: str = ""
     serial: int | None = None  # the index's last serial for this project, where it has one
     etag: str = ""
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What the index answers to a question that is not of the Simple API."""
+
+    status: int
+    media_type: str  # without parameters, lower case
+    content: bytes
+    wait_s: float  # as TransientError has it
 
 
 class SimpleIndex:
@@ -201,12 +212,37 @@ class SimpleIndex:
                 temporary.replace(destination)
         return size
 
+    async def post(self, url: str, content: bytes, *, media_type: str) -> Answer:
+        """Ask another service of the same index, with the same trust and credentials.
+
+        Raises:
+            TransientError: it cannot be reached.
+            RefusedError: the answer is too long, or the address is unusable.
+        """
+        headers = {"Content-Type": media_type}
+        async with self._response(url, headers, content=content) as response:
+            return Answer(
+                status=response.status_code,
+                media_type=_media_type(response),
+                content=await _limited(response, url),
+                wait_s=_wait_s(response),
+            )
+
     @contextlib.asynccontextmanager
-    async def _response(self, url: str, headers: dict[str, str]) -> AsyncIterator[httpx.Response]:
-        """A streamed GET, with what can go wrong on the way turned into our errors."""
+    async def _response(
+        self, url: str, headers: dict[str, str], *, content: bytes | None = None
+    ) -> AsyncIterator[httpx.Response]:
+        """A streamed GET, or a POST of content, with what can go wrong turned into our errors."""
         try:
             auth = self._auth if _origin(_parsed(url)) == self._origin else None
-            async with self._client.stream("GET", url, headers=headers, auth=auth) as response:
+            async with self._client.stream(
+                "GET" if content is None else "POST",
+                url,
+                headers=headers,
+                auth=auth,
+                content=content,
+                follow_redirects=content is None,  # a POST would go on as a GET
+            ) as response:
                 yield response
         except (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.DecodingError) as error:
             raise RefusedError(f"{_shown(url)}: {_said(error)}") from error
@@ -322,8 +358,26 @@ def _expect_ok(response: httpx.Response, url: str) -> None:
         return
     text = f"{_shown(url)} answered {status} {response.reason_phrase}".rstrip()
     if status in _PASSING_STATUSES or status >= 500:
-        raise TransientError(text)
+        raise TransientError(text, wait_s=_wait_s(response))
     raise RefusedError(text)
+
+
+def _wait_s(response: httpx.Response) -> float:
+    """Retry-After (RFC 9110, 10.2.3): seconds, or a date; within reason."""
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isdecimal():
+        asked_s = float(text)
+    else:
+        try:
+            asked_s = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError):  # no date, or one without a zone
+            return 0.0
+    return min(max(asked_s, 0.0), _LONGEST_WAIT_S)
+
+
+def _media_type(response: httpx.Response) -> str:
+    kind, _, _ = response.headers.get("Content-Type", "").partition(";")
+    return str(kind.strip().lower())
 
 
 async def _limited(response: httpx.Response, url: str) -> bytes:

@@ -128,6 +128,28 @@ async def test_an_unchanged_page_is_the_known_one(upstream: FakeIndex, index: Si
     assert len(second.files) == 2
 
 
+@pytest.mark.parametrize(
+    ("asked", "wait_s"),
+    [
+        ("17", 17.0),
+        ("99999999999", 3600.0),
+        ("Wed, 25 Nov 2015 10:00:00 GMT", 0.0),
+        ("Wed, 25 Nov 2095 10:00:00 GMT", 3600.0),
+        ("-5", 0.0),
+        ("soon", 0.0),
+        ("", 0.0),
+    ],
+)
+async def test_how_long_to_leave_it_alone_is_told(
+    upstream: FakeIndex, index: SimpleIndex, asked: str, wait_s: float
+) -> None:
+    upstream.faults[""] = 429
+    upstream.headers["Retry-After"] = asked
+    with pytest.raises(TransientError) as caught:
+        await index.project("demo")
+    assert caught.value.wait_s == wait_s
+
+
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
 async def test_trouble_that_passes_is_transient(
     upstream: FakeIndex, index: SimpleIndex, status: int

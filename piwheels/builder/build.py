@@ -35,6 +35,7 @@ OnPhase = Callable[[str], None]
 
 _TAIL_BYTES = 256 * 1024
 _FETCH_DELAYS_S = (1.0, 4.0, 15.0)
+_LONGEST_WAIT_S = 60.0  # an index may ask for more, but a builder has other jobs
 _ZIP_EPOCH = 315532800  # 1980-01-01: a zip, and so a wheel, knows no earlier time
 #: Where a build looks for programs.
 BUILD_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -214,7 +215,7 @@ class _Work:
                 if delay_s is None:
                     raise _OverError(Outcome.FETCH_FAILED, str(error)) from None
                 self.log.say(f"{error}; trying again")
-                await asyncio.sleep(delay_s)
+                await asyncio.sleep(max(delay_s, min(error.wait_s, _LONGEST_WAIT_S)))
             else:
                 self.inputs = (f"{pip.file.sha256} {pip.file.filename}",)
                 return pip, path

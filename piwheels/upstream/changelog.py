@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-import httpx
 from packaging.utils import InvalidName, canonicalize_name
 
 from piwheels.errors import RefusedError, TransientError
+from piwheels.lines import one_line
 from piwheels.model import Struct
+from piwheels.simpleapi import SimpleIndex
 
-_LIMIT_BYTES = 64 * 1024 * 1024
-_TIMEOUT_S = 120.0
 _TRANSIENT = {408, 425, 429}
 _NOT_IMPLEMENTED = 501
 
@@ -36,10 +35,15 @@ class Change(Struct, frozen=True, kw_only=True):
 class Changelog:
     """A client of one upstream's changelog."""
 
-    def __init__(self, url: str, *, client: httpx.AsyncClient) -> None:
-        """url: the XML-RPC endpoint."""
+    def __init__(self, url: str, index: SimpleIndex) -> None:
+        """Describe a changelog.
+
+        Args:
+            url: the XML-RPC endpoint.
+            index: the index that it belongs to, by whose connections it is asked.
+        """
         self._url = url
-        self._client = client
+        self._index = index
 
     async def last_serial(self) -> int:
         """The serial of the newest event.
@@ -69,34 +73,29 @@ class Changelog:
         )
 
     async def _call(self, method: str, *arguments: Any) -> Any:
-        request = xmlrpc.client.dumps(arguments, method)
-        try:
-            response = await self._client.post(
-                self._url,
-                content=request,
-                headers={"Content-Type": "text/xml"},
-                timeout=_TIMEOUT_S,
-            )
-        except httpx.HTTPError as error:
-            raise TransientError(f"{self._url} cannot be reached: {error}") from None
-        status = response.status_code
+        request = xmlrpc.client.dumps(arguments, method).encode()
+        answer = await self._index.post(self._url, request, media_type="text/xml")
+        status = answer.status
         if status in _TRANSIENT or (status >= 500 and status != _NOT_IMPLEMENTED):
-            raise TransientError(f"{self._url} answers {status}")
+            raise TransientError(f"{self._url} answers {status}", wait_s=answer.wait_s)
         if status != 200:
             raise NoChangelogError(f"{self._url} answers {status}")
-        return _parse(self._url, response.content)
+        if not answer.media_type.endswith("xml"):
+            raise NoChangelogError(f"{self._url} answers with {answer.media_type or 'no type'}")
+        return _parse(self._url, answer.content)
 
 
 def _parse(url: str, content: bytes) -> Any:
-    # A document type could define entities that grow without an end.
-    if len(content) > _LIMIT_BYTES or b"<!DOCTYPE" in content:
-        raise NoChangelogError(f"{url}: the answer is not acceptable XML-RPC")
+    # A document type could define entities that grow without an end; in UTF-16, which is full
+    # of zeros, it would not be seen.
+    if b"<!DOCTYPE" in content or b"\0" in content:
+        raise TransientError(f"{url}: the answer is not acceptable XML-RPC")
     try:
         values, _ = xmlrpc.client.loads(content)
     except xmlrpc.client.Fault as fault:
-        raise TransientError(f"{url}: {fault.faultString.splitlines()[0]}") from None
+        raise TransientError(f"{url}: {one_line(str(fault.faultString))}") from None
     except (ExpatError, xmlrpc.client.Error, ValueError, TypeError, LookupError) as error:
-        raise TransientError(f"{url}: the answer is not XML-RPC: {error}") from None
+        raise TransientError(f"{url}: the answer is not XML-RPC: {one_line(str(error))}") from None
     return values[0] if values else None
 
 

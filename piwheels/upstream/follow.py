@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import httpx
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
@@ -117,22 +116,24 @@ class Follower:
 
     async def run(self) -> None:
         """Follow the upstream until cancelled."""
-        async with httpx.AsyncClient() as client:
-            changelog = Changelog(self._changelog_url(), client=client)
-            delay_s = self._options.first_delay_s
-            while True:
-                began = time.monotonic()
-                try:
-                    if await self._has_changelog(changelog):
-                        await self._follow_changelog(changelog)
-                    else:
-                        await self._poll()
-                except (TransientError, RefusedError) as error:
-                    self._say(f"{error}; trying again")
-                if time.monotonic() - began > _LONGEST_DELAY_S:
-                    delay_s = self._options.first_delay_s
-                await asyncio.sleep(delay_s * random.uniform(0.8, 1.2))  # noqa: S311
-                delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
+        changelog = Changelog(self._changelog_url(), self._index)
+        delay_s = self._options.first_delay_s
+        while True:
+            began, asked_s = time.monotonic(), 0.0
+            try:
+                if await self._has_changelog(changelog):
+                    await self._follow_changelog(changelog)
+                else:
+                    await self._poll()
+            except TransientError as error:
+                asked_s = error.wait_s
+                self._say(f"{error}; trying again")
+            except RefusedError as error:
+                self._say(f"{error}; trying again")
+            if time.monotonic() - began > _LONGEST_DELAY_S:
+                delay_s = self._options.first_delay_s
+            await asyncio.sleep(max(delay_s * random.uniform(0.8, 1.2), asked_s))  # noqa: S311
+            delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
 
     def _changelog_url(self) -> str:
         derived = f"{self._index.url.rstrip('/').removesuffix('/simple')}/pypi"
@@ -228,8 +229,12 @@ class Follower:
                 await self.reconcile(project, page, certain=True)
             seen = mark
             self._say(f"polling {self._index.url}: {project} is up to date")
-        except (TransientError, RefusedError) as error:
+        except RefusedError as error:
             self._say(f"{error}; trying again")
+        except TransientError as error:
+            # The next project would fare no better at once.
+            self._say(f"{error}; trying again")
+            await asyncio.sleep(max(self._options.first_delay_s, error.wait_s))
         jitter = random.uniform(0.9, 1.1)  # noqa: S311
         again = datetime.now(UTC) + timedelta(seconds=self._options.poll_interval_s * jitter)
         await self._db.retrying(

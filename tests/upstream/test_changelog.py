@@ -1,0 +1,97 @@
+"""The changelog's client against what an upstream, or something in its place, may answer."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from piwheels.errors import RefusedError, TransientError
+from piwheels.simpleapi import SimpleIndex
+from piwheels.upstream.changelog import Change, Changelog, NoChangelogError
+from tests.fakeindex import FakeIndex
+
+_PAGE = "<?xml version='1.0'?><methodResponse>{}</methodResponse>"
+_FAULT = _PAGE.format(
+    "<fault><value><struct><member><name>faultCode</name><value><int>-32500</int></value></member>"
+    "<member><name>faultString</name><value>{}</value></member></struct></value></fault>"
+)
+_VALUE = _PAGE.format("<params><param><value>{}</value></param></params>")
+
+
+@pytest.fixture
+async def changelog(upstream: FakeIndex) -> AsyncIterator[Changelog]:
+    upstream.changelog = []
+    address = upstream.simple.replace("://", "://farm:secret@")
+    async with SimpleIndex(address) as index:
+        yield Changelog(f"{upstream.url}pypi", index)
+
+
+async def test_it_is_asked_as_the_index_itself_is(
+    upstream: FakeIndex, changelog: Changelog
+) -> None:
+    upstream.happen("Demo", "create", 7)
+    assert await changelog.last_serial() == 7
+    assert await changelog.since(6) == [Change(project="demo", serial=7, action="create")]
+    headers = [headers for path, headers in upstream.requests if path == "/pypi"]
+    assert all(header["Authorization"].startswith("Basic ") for header in headers)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        _FAULT.format("<string></string>"),
+        _FAULT.format("<int>7</int>"),
+        _FAULT.format("<string>HTTPTooManyRequests:\nslow down</string>"),
+        _PAGE.format("<fault><value><int>1</int></value></fault>"),
+        _PAGE.format("<params></array></params>"),
+        _VALUE.format("<int>seven</int>"),
+        _VALUE.format("<base64>!</base64>"),
+        _VALUE.format("<struct><value><int>1</int></value></struct>"),
+        "<!DOCTYPE x [<!ENTITY a 'b'>]>" + _VALUE.format("<string>&a;</string>"),
+    ],
+)
+async def test_what_is_no_answer_is_told_in_one_line(
+    upstream: FakeIndex, changelog: Changelog, answer: str
+) -> None:
+    upstream.pages["/pypi"] = ("text/xml", answer.encode())
+    with pytest.raises((TransientError, NoChangelogError)) as caught:
+        await changelog.last_serial()
+    assert str(caught.value).isprintable()
+
+
+async def test_entities_do_not_grow_in_another_encoding(
+    upstream: FakeIndex, changelog: Changelog
+) -> None:
+    grows = '<?xml version="1.0" encoding="utf-16"?><!DOCTYPE x [<!ENTITY a "aaaa">]>'
+    text = grows + _VALUE.format("<int>1</int>").partition("?>")[2]
+    upstream.pages["/pypi"] = ("text/xml", text.encode("utf-16"))
+    with pytest.raises(TransientError, match="not acceptable"):
+        await changelog.last_serial()
+
+
+async def test_a_web_page_in_its_place_is_no_changelog(
+    upstream: FakeIndex, changelog: Changelog
+) -> None:
+    upstream.pages["/pypi"] = ("text/html; charset=utf-8", b"<h1>welcome</h1>")
+    with pytest.raises(NoChangelogError, match="text/html"):
+        await changelog.last_serial()
+
+
+async def test_an_endless_answer_is_cut_off(
+    upstream: FakeIndex, changelog: Changelog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("piwheels.simpleapi.PAGE_LIMIT_BYTES", 1000)
+    upstream.pages["/pypi"] = ("text/xml", b" " * 2000)
+    with pytest.raises(RefusedError, match="longer than 1000 bytes"):
+        await changelog.last_serial()
+
+
+async def test_events_with_nothing_in_their_fields_are_passed_over(
+    upstream: FakeIndex, changelog: Changelog
+) -> None:
+    upstream.changelog = [
+        [None, None, None, None, 1],
+        ["demo", None, None, "create", 2],
+        ["../etc", "1.0", 0, "create", 3],
+        ["demo", "1.0", 0, {"a": 1}, 4],
+    ]
+    assert await changelog.since(0) == [Change(project="demo", serial=2, action="create")]
