@@ -20,6 +20,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from piwheels.builder import inside
 from piwheels.builder.cache import FileCache
+from piwheels.builder.clearing import remove_tree
 from piwheels.builder.failure import failing_line, last_line, shortage
 from piwheels.builder.pips import Pip, Pips
 from piwheels.builder.processes import Ended, Limits, Stop
@@ -107,7 +108,7 @@ async def build(
         outcome = Outcome.DISK_FULL if full else Outcome.BUILDER_FAILED
         reason = _one_line(f"the builder: {error}")
     finally:
-        remove_tree(work.room)
+        await asyncio.to_thread(remove_tree, work.room)
     work.log.say(f"{outcome}{': ' if reason else ''}{reason}")
     return Result(
         outcome=outcome,
@@ -225,7 +226,7 @@ class _Work:
 
     async def _build(self, pip: Pip, sdist: Path) -> Ended:
         options = self.options
-        remove_tree(self.room)
+        await asyncio.to_thread(remove_tree, self.room)
         options.sandbox.prepare(self.room)
         shutil.copyfile(sdist, self.room / self.job.sdist.filename)
         shutil.copyfile(inside.__file__, self.room / "inside.py")
@@ -303,7 +304,10 @@ class _Work:
                 text = f"it ran more than {limits.processes} processes"
                 return _OverError(Outcome.FAILED, text)
             case Stop.DISK:
-                text = f"less than {limits.disk_reserve_bytes >> 20} MiB of disk were left"
+                text = (
+                    f"less than {limits.disk_reserve_bytes >> 20} MiB of disk were left, or room "
+                    f"for less than {limits.inode_reserve} files"
+                )
                 return _OverError(Outcome.DISK_FULL, text)
         line = failing_line(tail)
         if self.log.phase == "fetching":
@@ -374,16 +378,3 @@ def _copy(name: str, folder: int, target: Path) -> None:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())[:500]
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a folder and all in it, also what a build made unreadable."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if not folder.exists():
-        return
-    for place, names, _ in os.walk(folder):
-        Path(place).chmod(0o700)
-        for name in names:
-            if not (Path(place) / name).is_symlink():
-                (Path(place) / name).chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)

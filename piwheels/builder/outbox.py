@@ -7,11 +7,11 @@ result.msgpack    what came of it, written last: with it the build survives a re
 """
 
 import contextlib
-import shutil
 from pathlib import Path
 
 import msgspec
 
+from piwheels.builder.clearing import remove_tree
 from piwheels.model import Job
 from piwheels.protocol.messages import LARGEST_LOG_BYTES, Built
 from piwheels.webroot import replace
@@ -79,7 +79,7 @@ class Outbox:
         """Empty the folder; the result goes first, so that a crash leaves no half of one."""
         with contextlib.suppress(FileNotFoundError):
             self._result.unlink()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_tree(self.folder)
 
     @property
     def _job(self) -> Path:

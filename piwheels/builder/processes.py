@@ -22,7 +22,7 @@ _WATCH_EVERY_S = 0.5
 _KILL_WITHIN_S = 7.0
 _DRAIN_WITHIN_S = 1.0
 _READ_BYTES = 64 * 1024
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_OWN_MEMORY = (b"RssAnon:", b"RssShmem:", b"VmSwap:")
 
 OnOutput = Callable[[bytes], None]
 
@@ -34,6 +34,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     memory_bytes: int = 1 << 30  # of each process's data, and of the whole tree's own pages
     file_bytes: int = 4 << 30  # of each file
     disk_reserve_bytes: int = 256 << 20  # must stay free where the build writes
+    inode_reserve: int = 5000  # room for so many files, too
     processes: int = 1024
     open_files: int = 4096
 
@@ -127,6 +128,9 @@ async def _watch(pid: int, limits: Limits, folder: Path, began: float) -> Stop:
         disk = os.statvfs(folder)
         if disk.f_bavail * disk.f_frsize < limits.disk_reserve_bytes:
             return Stop.DISK
+        # Some file systems (btrfs) make inodes as they are needed, and tell of none.
+        if disk.f_files and disk.f_favail < limits.inode_reserve:
+            return Stop.DISK
         tree = descendants(pid)
         if len(tree) > limits.processes:
             return Stop.PROCESSES
@@ -190,9 +194,13 @@ def _stat(pid: int) -> tuple[bytes, int]:
 
 
 def _own_bytes(pid: int) -> int:
-    """The resident memory that a process shares with no file: what it costs the machine."""
+    """The memory that a process shares with no file of the disk: what it costs the machine.
+
+    That is its own pages, also those that were swapped out, and memory shared between
+    processes, which no rlimit counts (proc(5), /proc/pid/status).
+    """
     try:
-        fields = Path(f"/proc/{pid}/statm").read_bytes().split()
+        lines = Path(f"/proc/{pid}/status").read_bytes().splitlines()
     except OSError:
         return 0
-    return (int(fields[1]) - int(fields[2])) * _PAGE_BYTES
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(_OWN_MEMORY))

@@ -109,7 +109,7 @@ class Bubblewrap:
         if _gives_up_root():
             _give_away(errand.work)
         return await run(
-            self.command(errand, staged=_gives_up_root()),
+            [*_FIRST_TO_DIE, *self.command(errand, staged=_gives_up_root())],
             environment={"PATH": "/usr/bin:/bin"},
             limits=errand.limits,
             folder=errand.work,
@@ -161,7 +161,12 @@ class NoSandbox:
         # The kernel counts all of a user's processes against nproc: here that is everybody's.
         limited = _limited(errand.limits, processes=False)
         return await run(
-            [sys.executable, "-I", reaper.__file__, *limited, *errand.command],
+            [
+                *_FIRST_TO_DIE,
+                *(sys.executable, "-I", reaper.__file__),
+                *limited,
+                *errand.command,
+            ],
             environment=errand.environment,
             limits=errand.limits,
             folder=errand.work,
@@ -175,6 +180,9 @@ _NAMESPACES = (
     "--cap-drop", "ALL", "--clearenv", "--uid", str(_USER), "--gid", str(_USER),
     "--hostname", "build",
 )  # fmt: skip
+
+#: When the machine's memory runs out, the kernel ends a build before anything else.
+_FIRST_TO_DIE = ("choom", "--adjust", "1000", "--")
 
 #: The folders that bubblewrap itself makes are memory: sealed, so that a build cannot fill it.
 _SEALED = ("--remount-ro", "/dev", "--remount-ro", "/")

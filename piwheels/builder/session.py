@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from piwheels.builder.outbox import Outbox
 from piwheels.errors import ConfigError
+from piwheels.lines import one_line
 from piwheels.model import Job, Outcome
 from piwheels.protocol.channels import Dealer, KeyPair, NotConnectedError
 from piwheels.protocol.messages import (
@@ -96,6 +97,7 @@ class BuilderSession:
     _last_build: int = 0
     _stopping: str = ""  # why it ends after the build in hand
     _welcomed: bool = False
+    _forgot: bool = False  # a build was lost here, and the master believes that we have it
     _building: asyncio.Task[None] | None = None
     _sending: asyncio.Task[None] | None = None
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -195,6 +197,9 @@ class BuilderSession:
                 raise NotConnectedError(f"{self.endpoints.builders}: {reason}")
             case Wait() | Continue():
                 pass
+        if self._forgot:
+            self._forgot = False
+            raise NotConnectedError("greeting the master anew, without the build that was lost")
         return self._stopping if self._stopping and self._job is None else None
 
     # --- the job in hand ---
@@ -205,15 +210,17 @@ class BuilderSession:
         self._job, self._built, self._log_sent = job, None, 0
         self._last_build = max(self._last_build, job.build)
         self._enter("starting")
-        self.outbox.begin(job)
         self._building = asyncio.create_task(self._carry_out(job))
         log.info("build %s: %s %s for %s", job.build, job.project, job.version, job.target)
 
     async def _carry_out(self, job: Job) -> None:
         try:
+            self.outbox.begin(job)
             built = await self.build(job, self.outbox, self._enter)
             self.outbox.finish(built)
-        except OSError as error:
+        except Exception as error:
+            # Whatever it is ends this build; unsaid, it would leave the master waiting for it.
+            log.exception("build %s", job.build)
             built = _broken(job, error)
         self._built = built
         log.info("build %s: %s %s", job.build, built.outcome, built.reason)
@@ -298,8 +305,18 @@ class BuilderSession:
                 await self._send_file(dealer, build, offer)
         except NotConnectedError as error:
             log.warning("the upload of build %s stopped: %s", build, error)
+        except OSError as error:
+            log.error("what build %s made cannot be read any more: %s", build, error)
+            self._forget()
         finally:
             dealer.close(linger_s=1.0)
+
+    def _forget(self) -> None:
+        """Have nothing in hand, and say so to the master anew: it gives the job back."""
+        self.outbox.clear()
+        self._job = self._built = None
+        self._forgot = True
+        self._wake.set()
 
     async def _send_file(
         self, dealer: Dealer[ToSender, FromSender], build: int, offer: FileOffer
@@ -329,8 +346,10 @@ class BuilderSession:
             await task
 
 
-def _broken(job: Job, error: OSError) -> Built:
-    """What to say of a build that this machine could not keep."""
-    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+def _broken(job: Job, error: Exception) -> Built:
+    """What to say of a build that this machine could not carry out, or not keep."""
+    full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
     outcome = Outcome.DISK_FULL if full else Outcome.BUILDER_FAILED
-    return Built(build=job.build, outcome=outcome, reason=f"the builder: {error}", duration_s=0.0)
+    said = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+    reason = one_line(f"the builder: {said}")
+    return Built(build=job.build, outcome=outcome, reason=reason, duration_s=0.0)

@@ -284,8 +284,14 @@ async def test_a_cancelled_build_is_dead(
                 time.sleep(60)
         time.sleep(60)
         """,
+        """
+        import mmap
+        shared = mmap.mmap(-1, 600 << 20)
+        shared[::4096] = bytes(len(shared) // 4096)
+        time.sleep(60)
+        """,
     ],
-    ids=["in one process", "in many"],
+    ids=["in one process", "in many", "in none of its own"],
 )
 async def test_a_build_that_eats_memory_is_out_of_it(
     builder: Builder, upstream: FakeIndex, here: Interpreter, deed: str
@@ -326,6 +332,36 @@ async def test_a_disk_that_runs_low_ends_the_build(
     result = await builder.build(sdists.job(upstream, "pure", sdists.doing("pure")), here)
     assert result.outcome is Outcome.DISK_FULL
     assert "MiB of disk were left" in result.reason
+
+
+async def test_a_disk_that_runs_out_of_files_ends_the_build(
+    builder: Builder, upstream: FakeIndex, here: Interpreter
+) -> None:
+    builder.limit(inode_reserve=1 << 60)
+    result = await builder.build(sdists.job(upstream, "pure", sdists.doing("pure")), here)
+    assert result.outcome is Outcome.DISK_FULL
+    assert "files" in result.reason
+
+
+async def test_nothing_of_a_build_stays_however_it_lies(
+    builder: Builder, upstream: FakeIndex, here: Interpreter
+) -> None:
+    deed = """
+        here = os.open(".", os.O_RDONLY)
+        os.chdir("/build/home")
+        os.makedirs("closed/inner")
+        os.symlink("/etc", "closed/link")
+        os.chmod("closed/inner", 0)
+        os.chmod("closed", 0o100)
+        for _ in range(3000):  # deeper than a path can say, or Python call itself
+            os.mkdir("deeper")
+            os.chdir("deeper")
+        os.fchdir(here)
+    """
+    result = await builder.build(sdists.job(upstream, "deep", sdists.doing("deep", deed)), here)
+    assert result.outcome is Outcome.BUILT
+    assert not list(builder.folder.glob("*/room"))
+    assert Path("/etc/passwd").exists()
 
 
 # --- what pip leaves ---

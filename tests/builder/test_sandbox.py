@@ -84,6 +84,14 @@ async def test_it_has_no_capability_and_makes_no_namespace(tmp_path: Path) -> No
     assert ended.status != 0
 
 
+@pytest.mark.parametrize("sandbox", [bubblewrap, NoSandbox])
+async def test_it_is_the_first_to_go_when_memory_runs_out(
+    tmp_path: Path, sandbox: Callable[[], Sandbox]
+) -> None:
+    _, output = await run(sandbox(), tmp_path / "work", "cat /proc/self/oom_score_adj")
+    assert output == "1000\n"
+
+
 async def test_it_reads_what_it_is_given_and_cannot_write_there(tmp_path: Path) -> None:
     given, kept = tmp_path / "given", tmp_path / "kept"
     for folder in (given, kept):

@@ -305,6 +305,42 @@ async def test_a_final_refusal_ends_the_builder_with_the_reason(farm: Farm) -> N
             await task
 
 
+async def test_a_fault_of_ours_ends_the_build_and_not_the_builder(farm: Farm) -> None:
+    class Broken(FakeBuild):
+        async def __call__(self, job: Job, outbox: Outbox, phase: Phase) -> m.Built:
+            raise ValueError("what\nis this")
+
+    task = asyncio.create_task(farm.session(Broken()).run())
+    await farm.master.welcome()
+    await farm.master.expect(m.Idle)
+    await farm.master.say(m.BuildJob(job=JOB))
+    built = await farm.master.expect(m.Built)
+    assert built.outcome is Outcome.BUILDER_FAILED
+    assert built.reason == "the builder: ValueError: what?is this"
+    await farm.master.say(m.Done(build=7))
+    assert (await farm.master.expect(m.Idle)).last_build == 7
+    await stop(task)
+
+
+async def test_a_wheel_that_is_gone_is_given_up(farm: Farm) -> None:
+    build = FakeBuild()
+    build.go.set()
+    task = asyncio.create_task(farm.session(build).run())
+    await farm.master.welcome()
+    await farm.master.expect(m.Idle)
+    await farm.master.say(m.BuildJob(job=JOB))
+    await farm.master.expect(m.Built)
+    (farm.folder / "job" / "wheels" / WHEEL).unlink()
+    await farm.master.say(m.Send(build=7))
+    await farm.master.expect(m.Idle)
+    await farm.master.say(m.Continue())
+    assert (await farm.master.welcome()).busy is None
+    await farm.master.expect(m.Idle)
+    await farm.master.say(m.BuildJob(job=JOB))
+    assert (await farm.master.expect(m.Built)).build == 7
+    await stop(task)
+
+
 async def test_a_builder_that_cannot_keep_its_build_says_so(farm: Farm) -> None:
     class FullDisk(FakeBuild):
         async def __call__(self, job: Job, outbox: Outbox, phase: Phase) -> m.Built:
