@@ -11,7 +11,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Annotated, Any, Literal, get_origin
 
 import msgspec
 
@@ -21,6 +21,13 @@ FILE_NAME = "piwheels.toml"
 _VARIABLES = "PIWHEELS_"
 #: Variables that are no keys: which file to read, and whether to show tracebacks.
 _OTHER_VARIABLES = {"PIWHEELS_CONFIG", "PIWHEELS_DEBUG"}
+
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Amount = Annotated[int, msgspec.Meta(ge=0)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Delay = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class DatabaseSection(msgspec.Struct, frozen=True):
@@ -34,8 +41,8 @@ class WebrootSection(msgspec.Struct, frozen=True):
 
     root: Path = Path("/var/www/piwheels")
     url: str = "http://localhost/"  # as clients reach it; used in texts only
-    removal_grace_s: float = 300.0  # a removed wheel stays for readers of an older page
-    root_listing_s: float = 60.0  # at most this often is the listing of all projects written
+    removal_grace_s: Delay = 300.0  # a removed wheel stays for readers of an older page
+    root_listing_s: Delay = 60.0  # at most this often is the listing of all projects written
 
 
 class MasterSection(msgspec.Struct, frozen=True):
@@ -47,18 +54,18 @@ class MasterSection(msgspec.Struct, frozen=True):
     files: str = "tcp://*:5556"
     keys: Path = Path("/etc/piwheels/keys")
     spool: Path = Path("/var/lib/piwheels/spool")
-    lost_after_s: float = 300.0  # a builder silent for so long is lost
-    retry_delay_s: float = 600.0  # before the second try; doubled for each further one
-    max_attempts: int = 3
-    quarantine_after: int = 3  # builds in a row that failed of their builder itself; 0: never
+    lost_after_s: Seconds = 300.0  # a builder silent for so long is lost
+    retry_delay_s: Delay = 600.0  # before the second try; doubled for each further one
+    max_attempts: Count = 3
+    quarantine_after: Amount = 3  # builds in a row that failed of their builder itself; 0: never
 
 
 class UpstreamSection(msgspec.Struct, frozen=True):
     """[upstream]: the index that releases come from."""
 
     url: str = ""  # "" is the index that this machine's pip uses
-    source: str = "auto"  # auto, changelog or poll
-    poll_interval_s: float = 900.0
+    source: Literal["auto", "changelog", "poll"] = "auto"
+    poll_interval_s: Seconds = 900.0
     everything: bool = False  # follow every project of the changelog, not just those added
 
 
@@ -66,20 +73,20 @@ class BuilderSection(msgspec.Struct, frozen=True):
     """[builder]: one builder and its limits."""
 
     master: str = "localhost"
-    builders_port: int = 5555
-    files_port: int = 5556
+    builders_port: Port = 5555
+    files_port: Port = 5556
     master_key: str = ""  # the master's public key; "" reads it from `keys`
     keys: Path = Path("/etc/piwheels/keys")
     key_name: str = "builder"
     python: tuple[str, ...] = ()  # interpreters; none is the one that runs piw
     work: Path = Path("/var/lib/piwheels/builder")
     farm_index: str = ""  # the farm's own Simple index, offered to builds beside the upstream
-    timeout_s: float = 3 * 3600.0
-    memory_mb: int = 0  # 0 is three quarters of this machine's
-    file_mb: int = 4096
-    processes: int = 1024
-    disk_reserve_mb: int = 256  # a build that leaves less free is ended
-    cache_mb: int = 1024
+    timeout_s: Seconds = 3 * 3600.0
+    memory_mb: Amount = 0  # 0 is three quarters of this machine's
+    file_mb: Count = 4096
+    processes: Count = 1024
+    disk_reserve_mb: Amount = 256  # a build that leaves less free is ended
+    cache_mb: Amount = 1024
     sandbox: bool = True
     binds: tuple[Path, ...] = ()  # further folders that a build may read
 
@@ -87,9 +94,11 @@ class BuilderSection(msgspec.Struct, frozen=True):
 class AccessLogSection(msgspec.Struct, frozen=True):
     """[accesslog]: what `piw accesslog` keeps."""
 
-    retention_months: int = 13  # of single accesses, beside the current month; sums stay for ever
+    retention_months: Amount = (
+        13  # of single accesses, beside the current month; sums stay for ever
+    )
     spool: Path = Path("/var/lib/piwheels/accesslog")  # lines of a pipe until they are stored
-    spool_mb: int = 1024  # beyond it, lines are dropped while the database is away
+    spool_mb: Amount = 1024  # beyond it, lines are dropped while the database is away
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -241,7 +250,10 @@ def _convert(key: str, raw: Any, wanted: Any, origin: str, base: Path | None) ->
 
 def _to_path(wanted: type, raw: object) -> object:
     if wanted is Path and isinstance(raw, (str, Path)):
-        return Path(raw).expanduser()
+        try:
+            return Path(raw).expanduser()
+        except RuntimeError:
+            raise TypeError(f"nobody knows the home directory in {str(raw)!r}") from None
     raise TypeError(f"expected a path, got {type(raw).__name__}")
 
 

@@ -9,7 +9,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from piwheels.errors import ConfigError, UsageError
 from piwheels.model import Wanted
 
-_INCLUSION = re.compile(r"\s*(-r\s*|--requirement[\s=]\s*)(?P<file>\S.*?)\s*( #.*)?$")
+_INCLUSION = re.compile(r"\s*(-r\s*|--requirement[\s=]\s*)(?P<file>\S.*?)\s*(\s#.*)?$")
+_COMMENT = re.compile(r"(^|\s)#.*")
 _DEEPEST = 20
 
 
@@ -36,7 +37,7 @@ def _from_file(file: Path, latest: int, depth: int) -> list[Wanted | None]:
     if depth > _DEEPEST:
         raise ConfigError(f"{file}: requirements files include each other without an end")
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
         raise ConfigError(f"{file}: {reason}") from None
@@ -58,8 +59,7 @@ def _included(line: str) -> str | None:
 
 def _bare(line: str) -> str:
     """A line without its comment and without options, such as --hash, behind a requirement."""
-    text = line.split(" #", maxsplit=1)[0] if not line.lstrip().startswith("#") else ""
-    words = text.split()
+    words = _COMMENT.sub("", line).split()
     kept = []
     for word in words:
         if word.startswith("-"):

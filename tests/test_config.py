@@ -106,6 +106,11 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ('[builder]\ntimeout_s = "long"\n', "builder.timeout_s"),
         ("[builder]\nbinds = [1]\n", "builder.binds"),
         ('database = "x"\n', "unknown section"),
+        ("[builder]\nbuilders_port = 99999\n", "builders_port: Expected `int` <= 65535"),
+        ("[builder]\ntimeout_s = nan\n", "timeout_s: Expected `float` > 0"),
+        ("[master]\nmax_attempts = 0\n", "max_attempts: Expected `int` >= 1"),
+        ('[upstream]\nsource = "rss"\n', "source: Invalid enum value 'rss'"),
+        ('[builder]\nwork = "~nobody-at-all/x"\n', "home directory in '~nobody-at-all/x'"),
     ],
 )
 def test_a_broken_file_is_refused_naming_file_and_key(

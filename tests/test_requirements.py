@@ -28,7 +28,7 @@ def test_a_file_is_read_as_pip_reads_it(tmp_path: Path) -> None:
     text = """\
 # what we use
 numpy==2.0  # pinned
-pandas>=2 ; python_version >= "3"
+pandas>=2 ; python_version >= "3"	# after a tab
 nothere ; python_version < "3"
 -c constraints.txt
 --index-url https://index.example/simple
@@ -41,7 +41,13 @@ requests[socks]
     assert found == ["numpy==2.0", "pandas>=2", "cryptography==42", "requests"]
 
 
-@pytest.mark.parametrize("form", ["-r more.txt", "-rmore.txt", "--requirement=more.txt"])
+def test_a_mark_at_the_beginning_of_a_file_is_passed_over(tmp_path: Path) -> None:
+    assert names(files=(written(tmp_path, "\ufeffnumpy\n"),)) == ["numpy"]
+
+
+@pytest.mark.parametrize(
+    "form", ["-r more.txt", "-r more.txt\t# a comment", "-rmore.txt", "--requirement=more.txt"]
+)
 def test_a_file_includes_another_beside_it(tmp_path: Path, form: str) -> None:
     folder = tmp_path / "deep"
     folder.mkdir()

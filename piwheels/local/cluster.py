@@ -7,7 +7,6 @@ PostgreSQL refuses to run as root, so root runs it in a user namespace as nobody
 
 import asyncio
 import contextlib
-import hashlib
 import importlib.util
 import logging
 import os
@@ -15,7 +14,6 @@ import re
 import secrets
 import shutil
 import signal
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +22,7 @@ from typing import Self
 from piwheels.db.database import answers, make_dsn
 from piwheels.errors import PiwheelsError
 from piwheels.local.children import dying_with_parent
+from piwheels.local.sockets import socket_folder
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +33,6 @@ _STOP_S = 6.0
 #: A server of an earlier run gets so many of our tries to start, 0.3 s apart, to end by itself.
 _LEFTOVER_TRIES = 10
 _SOCKET_NAME = ".s.PGSQL.5432"
-_LONGEST_SOCKET_PATH = 100
 _SETTINGS = {
     "listen_addresses": "",
     "max_connections": "40",
@@ -249,16 +247,7 @@ class Cluster:
         return lines[-1] if lines else f"nothing in {self._log_file}"
 
     def _sockets(self) -> Path:
-        """The folder of the socket: the data's, or one with a short path."""
-        if len(bytes(self.folder.resolve() / _SOCKET_NAME)) <= _LONGEST_SOCKET_PATH:
-            return self.folder.resolve()
-        digest = hashlib.sha256(bytes(self.folder.resolve())).hexdigest()[:12]
-        base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-        short = Path(base) / f"piwheels-{os.getuid()}-{digest}"
-        short.mkdir(mode=0o700, exist_ok=True)
-        if short.stat().st_uid != os.getuid():
-            raise ClusterError(f"{short} belongs to somebody else; remove it")
-        return short
+        return socket_folder(self.folder, _SOCKET_NAME)
 
     def _program(self, name: str) -> Path:
         if self._programs is None:

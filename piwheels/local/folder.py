@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 from piwheels.config import FILE_NAME, read, to_toml
 from piwheels.errors import ConfigError
 from piwheels.local.ports import free_port, port_is_free
+from piwheels.local.sockets import socket_folder
 from piwheels.webroot import replace
 
-_LONGEST_SOCKET_PATH = 100
+_SOCKET_NAME = "control.sock"
 _HEADER = "# The configuration of this farm. `piw up` keeps what you change here.\n"
 
 
@@ -60,11 +60,9 @@ class FarmFolder:
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def control_socket(self) -> str:
-        """The address of the control socket: in the folder, or near it in /tmp when too deep."""
-        path = self.root / "control.sock"
-        if len(bytes(path)) <= _LONGEST_SOCKET_PATH:
-            return f"ipc://{path.name}"
-        return f"ipc://{tempfile.mkdtemp(prefix='piwheels-')}/control.sock"
+        """The address of the control socket: in the folder, or elsewhere when that is too deep."""
+        folder = socket_folder(self.root, _SOCKET_NAME)
+        return f"ipc://{_SOCKET_NAME}" if folder == self.root else f"ipc://{folder / _SOCKET_NAME}"
 
     def configure(self, chosen: Mapping[str, Any]) -> None:
         """Write piwheels.toml: what it has, what is missing, and what was chosen now.
@@ -80,7 +78,7 @@ class FarmFolder:
             "webroot.root": self.www.name,
             "webroot.url": "",
             "webroot.root_listing_s": 1.0,
-            "master.control": self.control_socket(),
+            "master.control": "",
             "master.builders": "",
             "master.files": "",
             "master.keys": self.keys.name,
@@ -94,6 +92,8 @@ class FarmFolder:
         }
         values |= self.written()
         values |= {key: value for key, value in chosen.items() if value is not None}
+        if not self._can_hold(values["master.control"]):
+            values["master.control"] = self.control_socket()
         self._choose_ports(values)
         ordered = dict(sorted(values.items(), key=lambda item: item[0].partition(".")[0]))
         content = _HEADER + to_toml(ordered)
@@ -112,6 +112,11 @@ class FarmFolder:
         except OSError as error:
             raise ConfigError(f"{self.root}: {error.strerror}") from None
         return read(self.config) if there else {}
+
+    def _can_hold(self, control: str) -> bool:
+        """Whether there is a place for the control socket; /tmp may have been cleaned since."""
+        path = self.root / control.removeprefix("ipc://")
+        return bool(control) and (not control.startswith("ipc://") or path.parent.is_dir())
 
     @staticmethod
     def _choose_ports(values: dict[str, Any]) -> None:
