@@ -40,6 +40,7 @@ from piwheels.protocol.messages import (
 )
 from piwheels.requirements import wanted
 from piwheels.simpleapi import check_address, configured_index
+from piwheels.site.text import pip_trust
 from piwheels.wheel.tags import target_of
 
 _READY_S = 60.0
@@ -268,7 +269,9 @@ class _Farm:
         status = await self._choose_targets(client)
         progress.say(f"site:   {self._config.webroot.url}")
         progress.say(f"index:  {self._config.webroot.url}simple/")
-        progress.say(f"pip:    pip install --index-url {self._config.webroot.url}simple/ PROJECT")
+        url = self._config.webroot.url
+        trust = f"--trusted-host {name} " if (name := pip_trust(url)) else ""
+        progress.say(f"pip:    pip install {trust}--index-url {url}simple/ PROJECT")
         progress.say(f"status: piw status --config {self._folder.config}")
         progress.say(f"tui:    piw tui --config {self._folder.config}")
         path = os.environ.get("PATH", os.defpath)

@@ -43,7 +43,7 @@ def _environment() -> Environment:
         duration=text.duration,
         shortened=text.shortened,
     )
-    environment.globals.update(wheel_path=text.wheel_path)
+    environment.globals.update(wheel_path=text.wheel_path, pip_trust=text.pip_trust)
     return environment
 
 

@@ -2,7 +2,8 @@
 
 import unicodedata
 from datetime import UTC, date, datetime
-from urllib.parse import quote
+from ipaddress import ip_address
+from urllib.parse import quote, urlsplit
 
 import humanize
 
@@ -32,6 +33,23 @@ def shortened(text: str, length: int) -> str:
 def path(text: str) -> str:
     """A name as one segment of an address."""
     return quote(text, safe="")
+
+
+def pip_trust(url: str) -> str:
+    """The host that pip has to be told to trust before it uses an index; "" where it does.
+
+    pip passes over an index without TLS, but for one of its own machine.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return "" if parts.scheme == "https" or _is_loopback(host) else host
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def log_path(build: int) -> str:

@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 
 from piwheels.site import feeds, json_pages, single, sitemaps, text
+from piwheels.site.content import Site
 from tests.site.making import (
     HOSTILE,
     SHOWN,
@@ -47,6 +48,24 @@ def test_the_home_page_has_every_figure() -> None:
         "3 hours of it today", "7.0 GB", "cp313-trixie-aarch64", "1 minute 15 seconds",
     ):  # fmt: skip
         assert words in said
+
+
+@pytest.mark.parametrize(
+    ("url", "trust"),
+    [
+        ("https://wheels.example.org/", ""),
+        ("http://127.0.0.1:8080/", ""),
+        ("http://[::1]:8080/", ""),
+        ("http://localhost/", ""),
+        ("http://wheels.example.org:8080/", "--trusted-host wheels.example.org "),
+    ],
+)
+def test_pip_is_told_to_trust_a_farm_without_tls(url: str, trust: str) -> None:
+    site = Site(url=url)
+    for page in (single.home(site, a_home())["index.html"], single.fixed(site)["faq.html"]):
+        text = check_harmless(page).text
+        assert f"pip install {trust}--extra-index-url {url}simple/ " in text
+        assert ("pip config set global.trusted-host wheels.example.org" in text) is bool(trust)
 
 
 def test_the_home_page_is_small() -> None:
