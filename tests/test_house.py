@@ -1,9 +1,9 @@
 """The floors of the house, and what each role may need."""
 
 import re
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 
@@ -26,14 +26,37 @@ def test_help_imports_no_room(repository: Path) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=repository, capture_output=True)
 
 
+def test_help_needs_little_more_than_click() -> None:
+    """What it costs, told by what is loaded: asyncio alone would be 60 modules more."""
+    told = "finally: print(*sys.modules, file=sys.stderr)"
+    click = _loaded(f"import sys\ntry: import click\n{told}")
+    ours = _loaded(f"import sys\nfrom piwheels.cli import main\ntry: main()\n{told}", "--help")
+    more = {name for name in ours - click if not name.startswith("piwheels")}
+    assert len(more) <= 30, sorted(more)
+
+
+def _loaded(code: str, *arguments: str) -> set[str]:
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return set(done.stderr.split())
+
+
 def test_help_comes_at_once() -> None:
-    program = Path(sys.executable).with_name("piw")
+    """In processor time, of which a busy machine takes no more; the best of some tries counts."""
     took = []
-    for _ in range(5):
-        began = time.perf_counter()
-        subprocess.run([program, "--help"], check=True, capture_output=True)
-        took.append(time.perf_counter() - began)
+    while len(took) < 20 and min(took, default=1.0) >= 0.2:
+        began = _spent_s()
+        subprocess.run(
+            [Path(sys.executable).with_name("piw"), "--help"], check=True, capture_output=True
+        )
+        took.append(_spent_s() - began)
     assert min(took) < 0.2
+
+
+def _spent_s() -> float:
+    """The processor time of all processes that we ran to their end."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def test_a_role_imports_nothing_that_it_has_no_use_for(
