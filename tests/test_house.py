@@ -43,7 +43,7 @@ def _loaded(code: str, *arguments: str) -> set[str]:
 
 def test_help_comes_at_once() -> None:
     """In processor time, of which a busy machine takes no more; the best of some tries counts."""
-    took = []
+    took: list[float] = []
     while len(took) < 20 and min(took, default=1.0) >= 0.2:
         began = _spent_s()
         subprocess.run(
