@@ -58,6 +58,7 @@ class MasterSection(msgspec.Struct, frozen=True):
     retry_delay_s: Delay = 600.0  # before the second try; doubled for each further one
     max_attempts: Count = 3
     quarantine_after: Amount = 3  # builds in a row that failed of their builder itself; 0: never
+    events_days: Amount = 400  # who did what stays listed for so long; 0: for ever
 
 
 class UpstreamSection(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ the triggers there keep jobs and stale pages in step.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from piwheels.db.database import Database, columns
@@ -13,6 +13,19 @@ from piwheels.model import Kind, ProjectStatus, Release, Rules, Struct, Target
 
 #: Exclusive here, shared by every other writer: lock_projects() takes it too.
 _LOCK_TARGETS = "SELECT pg_advisory_xact_lock(7091)"
+#: So many events stay, however old they are.
+KEPT_EVENTS = 1000
+
+#: By number, for which there is an index, and which is as good as by age.
+FORGET_EVENTS = """
+    DELETE FROM events
+     WHERE event IN (
+         SELECT event
+           FROM (SELECT event, at FROM events ORDER BY event LIMIT %(at_most)s) first
+          WHERE at < now() - %(age)s
+            AND event <= (SELECT max(event) FROM events) - %(kept)s
+     )
+"""
 
 
 class Followed(Struct, frozen=True, kw_only=True):
@@ -447,6 +460,16 @@ async def put_setting(db: Database, key: str, value: str | None) -> None:
             ON CONFLICT (key) DO UPDATE SET value = excluded.value
         """,
         {"key": key, "value": value},
+    )
+
+
+async def forget_events(db: Database, *, older_than: timedelta, at_most: int) -> int:
+    """Delete from the beginning of the event list what is so old; returns how many.
+
+    Whatever their age, the last thousand stay: a clock that was wrong costs no more than the rest.
+    """
+    return await db.execute(
+        FORGET_EVENTS, {"age": older_than, "at_most": at_most, "kept": KEPT_EVENTS}
     )
 
 

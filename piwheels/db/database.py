@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import DictRow, dict_row
 
+from piwheels.db.alone import lock_out_others
 from piwheels.db.migrate import SCHEMA_VERSION, schema_version
 from piwheels.errors import PiwheelsError, TransientError
 
@@ -32,6 +33,12 @@ _PASSING = (
     psycopg.errors.AdminShutdown,
     psycopg.errors.CrashShutdown,
     psycopg.errors.CannotConnectNow,
+)
+
+#: What no try mends: the account, or the server, is the wrong one.
+_NOT_ALLOWED = (
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.ReadOnlySqlTransaction,
 )
 
 Connection = psycopg.AsyncConnection[DictRow]
@@ -55,28 +62,29 @@ class Notification(msgspec.Struct, frozen=True):
 class Database:
     """A connection in autocommit mode, whose statements and transactions take turns."""
 
-    def __init__(self, dsn: str, duty: str, connection: Connection) -> None:
+    def __init__(self, dsn: str, duty: str, connection: Connection, *, alone: bool) -> None:
         self._dsn = dsn
         self._duty = duty
         self._connection = connection
+        self._pid = connection.info.backend_pid
+        self._alone = alone
         self._turn = asyncio.Lock()
         self._holder: asyncio.Task[Any] | None = None
 
     @classmethod
-    async def connect(cls, dsn: str, *, duty: str) -> Self:
+    async def connect(cls, dsn: str, *, duty: str, alone: bool = False) -> Self:
         """Connect, and check that the schema is this version's.
+
+        alone: no other connection that was made so may work on this database, as long as this
+        one lives.
 
         Raises:
             DatabaseUnavailableError: nobody answers at that DSN.
-            DatabaseError: the DSN is malformed, or server or schema are of another version.
+            DatabaseError: the DSN is malformed, server or schema are of another version, this
+                account has no rights there, or it is not alone.
         """
-        connection = await _open(dsn, duty)
-        try:
-            await _check(connection)
-        except BaseException:
-            await connection.close()
-            raise
-        return cls(dsn, duty, connection)
+        connection = await _checked(dsn, duty, alone=alone)
+        return cls(dsn, duty, connection, alone=alone)
 
     async def __aenter__(self) -> Self:
         return self
@@ -159,6 +167,8 @@ class Database:
                 if not self._passes(error):
                     raise DatabaseError(_first_line(error)) from error
                 log.warning("%s: %s; trying again", self._duty, _first_line(error))
+            except _NOT_ALLOWED as error:
+                raise DatabaseError(_not_allowed(error)) from error
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311
             delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
             await self._reconnect()
@@ -208,12 +218,14 @@ class Database:
             if not (self._connection.broken or self._connection.closed):
                 return
             try:
-                connection = await _open(self._dsn, self._duty)
+                connection = await _checked(
+                    self._dsn, self._duty, alone=self._alone, former=self._pid
+                )
             except DatabaseUnavailableError as error:
                 log.warning("%s: %s; trying again", self._duty, error)
                 return
             await self._connection.close()
-            self._connection = connection
+            self._connection, self._pid = connection, connection.info.backend_pid
 
 
 async def answers(dsn: str, timeout_s: int = 2) -> bool:
@@ -247,6 +259,37 @@ async def _open(dsn: str, duty: str) -> Connection:
         raise DatabaseUnavailableError(
             f"the database cannot be reached ({_first_line(error)}); check database.dsn"
         ) from None
+
+
+async def _checked(
+    dsn: str, duty: str, *, alone: bool = False, former: int | None = None
+) -> Connection:
+    """A connection to a database that can be used as it is; `former` is its predecessor's pid."""
+    connection = await _open(dsn, duty)
+    try:
+        await _check(connection)
+        if alone and (other := await lock_out_others(connection, former)):
+            raise DatabaseError(
+                f"another master works on this database, {other}: end it first, or give this "
+                "one a database of its own (database.dsn)"
+            )
+    except _NOT_ALLOWED as error:
+        await connection.close()
+        raise DatabaseError(_not_allowed(error)) from None
+    except psycopg.OperationalError as error:
+        await connection.close()
+        raise DatabaseUnavailableError(_first_line(error)) from None
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+def _not_allowed(error: psycopg.Error) -> str:
+    return (
+        f"the database does not let this account work in it ({_first_line(error)}); "
+        "database.dsn has to be that of its owner"
+    )
 
 
 async def _check(connection: Connection) -> None:

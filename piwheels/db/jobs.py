@@ -129,9 +129,21 @@ async def settle(
         )
         if not held:
             await _refresh(db, build.project, build.version)
-            return False
+            return await _is_stored(db, build)
         await _store(db, build, files, rules, retryable=retryable)
     return True
+
+
+async def _is_stored(db: Database, build: Build) -> bool:
+    """Whether it was settled so already: by an earlier try, whose answer was lost."""
+    there = await db.value(
+        """
+        SELECT true FROM builds
+         WHERE build = %(build)s AND builder = %(builder)s AND outcome = %(outcome)s
+        """,
+        {**_named(build), "outcome": str(build.outcome)},
+    )
+    return bool(there)
 
 
 async def record_import(

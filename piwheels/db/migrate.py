@@ -10,7 +10,7 @@ import psycopg
 from piwheels.errors import PiwheelsError, TransientError
 
 #: The number of the newest file in sql/.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 _OLDEST_SERVER = 15
 
@@ -24,7 +24,8 @@ async def initdb(dsn: str) -> tuple[int, int]:
 
     Raises:
         TransientError: nobody answers at that DSN.
-        MigrationError: the DSN is malformed, the server is too old, or the database is newer.
+        MigrationError: the DSN is malformed, the server is too old, the database is newer, or
+            this account may not change it.
     """
     try:
         connection = await psycopg.AsyncConnection.connect(
@@ -36,8 +37,11 @@ async def initdb(dsn: str) -> tuple[int, int]:
         raise TransientError(
             f"the database cannot be reached ({_line(error)}); check database.dsn"
         ) from None
-    async with connection:
-        return await _migrate(connection)
+    try:
+        async with connection:
+            return await _migrate(connection)
+    except psycopg.Error as error:
+        raise MigrationError(f"{_line(error)}; nothing was changed") from None
 
 
 async def schema_version(connection: psycopg.AsyncConnection[Any]) -> int:

@@ -162,16 +162,15 @@ class Dispatch:
         check_target(target)
         added = await self.db.retrying(lambda: catalog.add_target(self.db, target, self.rules))
         self.targets[target.name] = target
+        self._converge.set()  # also when an earlier try added it, and its answer was lost
         if added:
             await self.tidings.note(f"target {target.name} was added")
-            self._converge.set()
         return added
 
     async def skip_target(self, target: str, reason: str | None) -> bool:
         """Build for a target no more, or again when the reason is None."""
         changed = await self.db.retrying(lambda: catalog.skip_target(self.db, target, reason))
-        if changed:
-            self._converge.set()
+        self._converge.set()
         return changed
 
     # --- in ---

@@ -25,6 +25,7 @@ from piwheels.master.imports import Importer
 from piwheels.master.operators import Operators
 from piwheels.master.questions import Questions
 from piwheels.master.streams import Streams
+from piwheels.master.upkeep import Upkeep
 from piwheels.protocol.channels import Gate, Router
 from piwheels.protocol.keys import MASTER, KeyStore, Role
 from piwheels.protocol.messages import (
@@ -144,12 +145,13 @@ class _Master:
             bulletin=self._bulletin,
             tree=self._webroot.root,
         )
+        self._upkeep = Upkeep(self._glance.db, config.master.events_days)
         self._control = self._controlled(sockets.controls, control_db)
 
     async def _open_farm(self, stack: AsyncExitStack, sockets: _Sockets) -> None:
         """The duties that builders speak with."""
         config = self._config.master
-        dispatch_db = await self._connect(stack, "dispatch")
+        dispatch_db = await self._connect(stack, "dispatch", alone=True)
         self._receiver = Receiver(
             router=sockets.files,
             keys=self._keys,
@@ -227,6 +229,7 @@ class _Master:
             group.create_task(self._pages.run())
             group.create_task(self._showing.run())
             group.create_task(self._follower.run())
+            group.create_task(self._upkeep.run())
             group.create_task(self._report_alive())
             host.notify("READY=1")
             log.info("ready: %s", self._config.master.control)
@@ -240,8 +243,8 @@ class _Master:
             host.notify(f"WATCHDOG=1\nSTATUS={len(builders)} builders, {busy} building")
             await asyncio.sleep(every_s)
 
-    async def _connect(self, stack: AsyncExitStack, duty: str) -> Database:
-        database = await Database.connect(self._config.database.dsn, duty=duty)
+    async def _connect(self, stack: AsyncExitStack, duty: str, *, alone: bool = False) -> Database:
+        database = await Database.connect(self._config.database.dsn, duty=duty, alone=alone)
         return await stack.enter_async_context(database)
 
     async def _listen(self, stack: AsyncExitStack) -> _Sockets:

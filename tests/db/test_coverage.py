@@ -136,6 +136,52 @@ async def test_a_new_target_gets_the_jobs_of_what_is_built(database: Database) -
     assert not await catalog.converge(database)
 
 
+async def test_a_target_that_comes_while_jobs_follow_another_gets_its_jobs_too(dsn: str) -> None:
+    async with (
+        await Database.connect(dsn, duty="converge") as follower,
+        await Database.connect(dsn, duty="holder") as holder,
+        await Database.connect(dsn, duty="adder") as adder,
+    ):
+        await catalog.add_target(holder, TARGETS[1], RULES)
+        for project in ("alpha", "beta", "gamma"):
+            await catalog.add_project(holder, project, project)
+            await catalog.add_releases(holder, [a_release(project)], RULES)
+        async with holder.transaction():
+            await holder.execute("SELECT FROM projects WHERE project = 'beta' FOR UPDATE")
+            following = asyncio.create_task(follower.execute("CALL converge(1)"))
+            await _until_waiting(adder, "converge")  # alpha is done, and beta's turn has come
+            adding = asyncio.create_task(catalog.add_target(adder, TARGETS[0], RULES))
+            await _until_waiting(holder, "adder")
+        await asyncio.gather(following, adding)
+        assert await catalog.converge(follower), "there is more to do"
+        assert await queue(holder) == [CP39] * 3
+        assert not await catalog.converge(follower)
+
+
+async def _until_waiting(db: Database, duty: str) -> None:
+    """Wait until a duty waits for a lock."""
+    async with asyncio.timeout(30):
+        while not await db.value(  # noqa: ASYNC110 - nothing tells of it
+            """
+            SELECT true FROM pg_stat_activity
+             WHERE application_name = %(name)s AND wait_event_type = 'Lock'
+            """,
+            {"name": f"piwheels {duty}"},
+        ):
+            await asyncio.sleep(0.02)
+
+
+async def test_settling_again_what_is_settled_so_is_no_loss(farm: Database) -> None:
+    await catalog.add_releases(farm, [a_release("alpha")], RULES)
+    job = await claimed(farm, CP39)
+    failed = a_build(job, "builder", Outcome.FAILED)
+    assert await jobs.settle(farm, failed, [], RULES, None)
+    assert await jobs.settle(farm, failed, [], RULES, None), "the first answer can have been lost"
+    lost = a_build(job, "builder", Outcome.LOST)
+    assert not await jobs.settle(farm, lost, [], RULES, None)
+    assert await farm.rows("SELECT outcome FROM builds") == [{"outcome": "failed"}]
+
+
 async def test_a_claimed_job_that_nobody_wants_any_more_is_settled_all_the_same(
     farm: Database,
 ) -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import conninfo
+from psycopg.rows import dict_row
 
-from piwheels.db import catalog, database, migrate
+from piwheels.db import alone, catalog, database, migrate
 from piwheels.db.database import Database, DatabaseError, DatabaseUnavailableError
 from piwheels.db.migrate import SCHEMA_VERSION, MigrationError, initdb
 from piwheels.errors import TransientError
@@ -85,6 +87,74 @@ async def test_a_wrong_dsn_is_named(wrong: str) -> None:
         await Database.connect(wrong, duty="test")
     with pytest.raises((MigrationError, TransientError), match=r"database\.dsn"):
         await initdb(wrong)
+
+
+async def test_an_account_without_rights_is_told_so_in_one_line(dsn: str, empty_dsn: str) -> None:
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
+        await admin.execute("DROP ROLE IF EXISTS stranger")
+        await admin.execute("CREATE ROLE stranger LOGIN PASSWORD 'strange'")
+    there, empty = (
+        conninfo.make_conninfo(x, user="stranger", password="strange") for x in (dsn, empty_dsn)
+    )
+    with pytest.raises(DatabaseError, match=r"does not let this account.*permission denied"):
+        await Database.connect(there, duty="test")
+    with pytest.raises(MigrationError, match="permission denied for schema public; nothing was"):
+        await initdb(empty)
+    with pytest.raises(MigrationError, match="permission denied"):
+        await initdb(there)
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
+        await admin.execute("GRANT SELECT ON schema_versions TO stranger")
+    async with await Database.connect(there, duty="test") as db:
+        with pytest.raises(DatabaseError, match="permission denied for table events"):
+            await db.retrying(lambda: catalog.record_event(db, "me", "tried"))
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
+        await admin.execute("DROP OWNED BY stranger")
+        await admin.execute("DROP ROLE stranger")
+
+
+async def test_one_master_works_on_a_database(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alone, "_WAIT_S", 0.1)
+    async with await Database.connect(dsn, duty="dispatch", alone=True):
+        with pytest.raises(DatabaseError, match=r"another master works on this database, .* UTC"):
+            await Database.connect(dsn, duty="dispatch", alone=True)
+        async with await Database.connect(dsn, duty="beside"):
+            pass
+    async with await Database.connect(dsn, duty="dispatch", alone=True):
+        pass
+
+
+async def test_the_one_master_stays_so_over_a_cut_and_yields_to_who_came_between(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alone, "_WAIT_S", 0.1)
+    async with await Database.connect(dsn, duty="first", alone=True) as first:
+        await _cut(dsn, "first")
+        await first.retrying(lambda: first.value("SELECT 1"))
+        with pytest.raises(DatabaseError, match="another master"):
+            await Database.connect(dsn, duty="second", alone=True)
+        await _cut(dsn, "first")
+        async with await Database.connect(dsn, duty="second", alone=True):
+            with pytest.raises(DatabaseError, match="another master"):
+                await first.retrying(lambda: first.value("SELECT 1"))
+
+
+async def test_a_former_connection_that_the_server_believes_in_is_ended(dsn: str) -> None:
+    async with await Database.connect(dsn, duty="dispatch", alone=True) as db:
+        ghost = db._connection
+        db._connection = await psycopg.AsyncConnection.connect(dsn, row_factory=dict_row)
+        await db._connection.close()  # for this side the link is cut, for the server it is not
+        assert await db.retrying(lambda: db.value("SELECT 7")) == 7
+        with pytest.raises(psycopg.OperationalError):
+            await ghost.execute("SELECT 1")
+        await ghost.close()
+
+
+async def test_a_schema_that_changed_under_a_running_master_ends_it(dsn: str) -> None:
+    async with await Database.connect(dsn, duty="cut") as db:
+        await db.execute("INSERT INTO schema_versions (version) VALUES (99)")
+        await _cut(dsn, "cut")
+        with pytest.raises(DatabaseError, match="version 99"):
+            await db.retrying(lambda: db.value("SELECT 1"))
 
 
 async def test_work_goes_on_after_the_connection_was_cut(dsn: str) -> None:
