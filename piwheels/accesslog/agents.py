@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from piwheels.db import packing
 from piwheels.model import Struct
 
 OTHER = "other"
@@ -33,6 +34,7 @@ class Agent(Struct, frozen=True, kw_only=True):
     """A client, as far as it told; "" is unknown."""
 
     key: int  # the first eight bytes of a hash of the rest
+    packed: bytes  # the key in a row of `accesses`
     agent_class: AgentClass
     installer: str = ""  # "pip"
     installer_version: str = ""  # "24.0": the first two parts
@@ -168,7 +170,8 @@ def _first(pattern: re.Pattern[str], text: str) -> str:
 
 def _of(**fields: Any) -> Agent:
     text = "\0".join(fields[name] for name in sorted(fields))
-    return Agent(key=key_of(text.encode()), **fields)
+    key = key_of(text.encode())
+    return Agent(key=key, packed=packing.key(key), **fields)
 
 
 def key_of(content: bytes) -> int:

@@ -1,183 +1,120 @@
 """Accesses into what is written: rows, and counts of each day."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import date
 from hashlib import blake2b
-from operator import itemgetter
 
 from piwheels.accesslog.agents import Agent, AgentClass
 from piwheels.accesslog.parse import Access
 from piwheels.accesslog.paths import Kind, Wheel
-from piwheels.db.accesses import (
-    POSTGRES_EPOCH_S,
-    AgentRow,
-    Batch,
-    DayCounts,
-    WheelRow,
-    pack_download,
-    pack_download_of_nobody,
-    pack_page,
-    pack_page_of_nobody,
-)
+from piwheels.db import packing
+from piwheels.db.accesses import AgentRow, Batch, DayCounts, WheelRow
 
-DAY_S = 86_400
 _ADDRESSES = 100_000
 _UNIX_EPOCH = date(1970, 1, 1).toordinal()
+_FIELDS = 5  # that a row is made of (db.packing)
+_CLIENT = 1  # the place of the client among them
 
-_AT = itemgetter(0)
 
-
-class Addresses(dict[bytes, int | None]):
-    """The keyed hashes of one day's addresses; without a key there are none."""
+class Addresses(dict[bytes, bytes]):
+    """The keyed hashes of one day's addresses, as fields of a row; without a key there are none."""
 
     def __init__(self, key: bytes | None) -> None:
         super().__init__()
         self._key = key
 
-    def __missing__(self, address: bytes) -> int | None:
+    def __missing__(self, address: bytes) -> bytes:
         if self._key is None:
-            return None
+            return packing.NULL
         digest = blake2b(address, key=self._key, digest_size=8).digest()
-        client = int.from_bytes(digest, "big", signed=True)
+        field = packing.key(int.from_bytes(digest, "big", signed=True))
         if len(self) >= _ADDRESSES:
             self.clear()
-        self[address] = client
-        return client
-
-
-def day_of(at_s: int) -> date:
-    """The day of a moment, in UTC."""
-    return date.fromordinal(_UNIX_EPOCH + at_s // DAY_S)
-
-
-def days_of(accesses: Sequence[Access]) -> set[date]:
-    """The days that accesses lie in."""
-    if not accesses:
-        return set()
-    first = min(map(_AT, accesses)) // DAY_S
-    last = max(map(_AT, accesses)) // DAY_S
-    if last - first <= 1:
-        return {day_of(first * DAY_S), day_of(last * DAY_S)}
-    return {day_of(number * DAY_S) for number in {access[0] // DAY_S for access in accesses}}
+        self[address] = field
+        return field
 
 
 class _Day:
-    """A day's counts while they grow."""
+    """What was found of one day."""
 
     def __init__(self) -> None:
+        self.fields: list[bytes] = []  # of its rows, one after the other; addresses for clients
         self.kinds = [0] * len(Kind)
-        self.size_bytes = 0
-        self.downloads: Counter[tuple[int, int]] = Counter()  # by wheel and agent
-        self.clients: set[int | None] = set()
+        # Of each download, in the same order:
+        self.seconds: list[int] = []
+        self.wheels: list[Wheel] = []
+        self.agents: list[Agent] = []
+        self.size_bytes = 0  # of all of them
 
 
-def batch_of(
-    accesses: Iterable[Access], addresses: Mapping[date, Addresses], rows_since: date
-) -> Batch:
-    """Rows and counts of accesses.
+class Gathering:
+    """Accesses on their way into a batch, by their days."""
 
-    Args:
-        accesses: in any order.
-        addresses: the hashes of each day that they lie in.
-        rows_since: days before it are only counted: their raw rows would be dropped at once.
-    """
-    rows: list[bytes] = []
-    days: dict[int, _Day] = {}
-    wheels: dict[int, Wheel] = {}
-    agents: dict[int, Agent] = {}
-    seconds: Counter[int] = Counter()
-    first_row_day = rows_since.toordinal() - _UNIX_EPOCH
-    months: set[date] = set()
-    number, current, clients, keeps_row = -1, _Day(), Addresses(None), False
-    append, page, download = rows.append, pack_page, pack_download
-    for at_s, address, (asked, wheel), status, size_bytes, agent in accesses:
-        if at_s // DAY_S != number:
-            number = at_s // DAY_S
-            day = day_of(at_s)
-            current, clients = days.setdefault(number, _Day()), addresses[day]
-            keeps_row = number >= first_row_day
-            if keeps_row:
-                months.add(day.replace(day=1))
-        client, agent_key = clients[address], agent.key
-        current.clients.add(client)
-        agents[agent_key] = agent
-        if wheel is not None and status == 200:
-            key = wheel.key
-            wheels[key] = wheel
-            current.kinds[1] += 1
-            current.size_bytes += size_bytes
-            current.downloads[key, agent_key] += 1
-            seconds[at_s] += 1
-            if not keeps_row:
-                continue
-            at_us = (at_s - POSTGRES_EPOCH_S) * 1_000_000
-            if client is None:
-                append(
-                    pack_download_of_nobody(
-                        7, 8, at_us, -1, 8, agent_key, 8, key, 8, size_bytes, 2, 1, 2, 200
-                    )
-                )
-            else:
-                append(
-                    download(
-                        7, 8, at_us, 8, client, 8, agent_key, 8, key, 8, size_bytes, 2, 1, 2, 200
-                    )
-                )
-            continue
-        kind = asked if wheel is None and status in {200, 304} else 0
-        current.kinds[kind] += 1
-        if not keeps_row:
-            continue
-        at_us = (at_s - POSTGRES_EPOCH_S) * 1_000_000
-        if client is None:
-            append(
-                pack_page_of_nobody(
-                    7, 8, at_us, -1, 8, agent_key, -1, 8, size_bytes, 2, kind, 2, status
-                )
-            )
-        else:
-            append(
-                page(7, 8, at_us, 8, client, 8, agent_key, -1, 8, size_bytes, 2, kind, 2, status)
-            )
-    return Batch(
-        rows=b"".join(rows),
-        months=months,
-        days=[
-            _counts(day_of(number * DAY_S), days[number], wheels, agents) for number in sorted(days)
-        ],
-        seconds=dict(seconds),
-        wheels={
-            key: WheelRow(wheel.key, wheel.filename, wheel.project, wheel.factor)
-            for key, wheel in wheels.items()
-        },
-        agents={key: _agent_row(agent) for key, agent in agents.items()},
-    )
+    def __init__(self) -> None:
+        self._days: dict[int, _Day] = {}  # by number since 1970
+        self._agents: dict[int, Agent] = {}
+
+    def add(self, accesses: Iterable[Access]) -> None:
+        """Take further accesses, in any order."""
+        agents, number, day = self._agents, -1, _Day()
+        for moment, address, content, answer, agent in accesses:
+            if moment.day != number:
+                number = moment.day
+                day = self._days.setdefault(number, _Day())
+            day.fields += moment.packed, address, agent.packed, content.packed, answer.packed
+            day.kinds[content.kind] += 1
+            agents[agent.key] = agent
+            if content.wheel is not None:
+                day.seconds.append(moment.at_s)
+                day.wheels.append(content.wheel)
+                day.agents.append(agent)
+                day.size_bytes += answer.size_bytes
+
+    @property
+    def days(self) -> set[date]:
+        """The days that they lie in."""
+        return set(map(_date, self._days))
+
+    def batch(self, addresses: Mapping[date, Addresses], rows_since: date) -> Batch:
+        """Rows and counts of all of them; to be called once.
+
+        Args:
+            addresses: the hashes of each of their days.
+            rows_since: days before it are only counted: their raw rows would be dropped at once.
+        """
+        batch = Batch(agents={key: _agent_row(agent) for key, agent in self._agents.items()})
+        for number, found in sorted(self._days.items()):
+            day = _date(number)
+            clients = [*map(addresses[day].__getitem__, found.fields[_CLIENT::_FIELDS])]
+            if day >= rows_since:
+                found.fields[_CLIENT::_FIELDS] = clients
+                batch.rows.append(b"".join(found.fields))
+                batch.months.add(day.replace(day=1))
+            batch.days.append(_counts(day, found, set(clients) - {packing.NULL}))
+            batch.wheels.update(_wheel_rows(found.wheels))
+            batch.seconds.update(Counter(found.seconds))
+        return batch
 
 
-def _counts(
-    day: date, found: _Day, wheels: Mapping[int, Wheel], agents: Mapping[int, Agent]
-) -> DayCounts:
-    by_wheel: Counter[int] = Counter()
-    by_agent: Counter[int] = Counter()
-    for (wheel, agent), count in found.downloads.items():
-        by_wheel[wheel] += count
-        by_agent[agent] += count
-    projects: Counter[str] = Counter()
-    for wheel, count in by_wheel.items():
-        projects[wheels[wheel].project] += count
+def _date(number: int) -> date:
+    return date.fromordinal(_UNIX_EPOCH + number)
+
+
+def _counts(day: date, found: _Day, clients: set[bytes]) -> DayCounts:
+    agents = {agent.key: agent for agent in found.agents}
     dimensions: Counter[tuple[str, str]] = Counter()
-    for key, count in by_agent.items():
-        for dimension, value in _dimensions(agents[key]):
-            dimensions[dimension, value] += count
+    for key, count in Counter(agent.key for agent in found.agents).items():
+        for dimension in _dimensions(agents[key]):
+            dimensions[dimension] += count
     return DayCounts(
         day=day,
         kinds=found.kinds,
         size_bytes=found.size_bytes,
-        wheels=dict(by_wheel),
-        projects=dict(projects),
-        dimensions=dict(dimensions),
-        clients={client for client in found.clients if client is not None},
+        wheels=Counter(wheel.key for wheel in found.wheels),
+        projects=Counter(wheel.project for wheel in found.wheels),
+        dimensions=dimensions,
+        clients=clients,
     )
 
 
@@ -191,6 +128,14 @@ def _dimensions(agent: Agent) -> tuple[tuple[str, str], ...]:
         ("python", agent.python),
         ("installer", installer),
     )
+
+
+def _wheel_rows(found: Iterable[Wheel]) -> dict[int, WheelRow]:
+    wheels = {wheel.key: wheel for wheel in found}
+    return {
+        key: WheelRow(key, wheel.filename, wheel.project, wheel.factor)
+        for key, wheel in wheels.items()
+    }
 
 
 def _agent_row(agent: Agent) -> AgentRow:

@@ -37,10 +37,8 @@ class Tail:
 
     async def poll(self) -> bool:
         """Read what is new; whether there was any."""
-        news = False
         try:
-            while await self.reader.read_on():
-                news = True
+            news = await self.reader.read_on()
         except LogMovedError:
             # A packed copy was read meanwhile: find out again how far this content is known.
             self.reader.rewind()

@@ -8,12 +8,15 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
-from typing import Any, NamedTuple, TypeVar
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
 from piwheels.accesslog.agents import Agent, agent
-from piwheels.accesslog.paths import Kind, Request, request
+from piwheels.accesslog.paths import Content, Request, request
+from piwheels.db import packing
+from piwheels.model import Struct
 
 _K = TypeVar("_K", bound=bytes | str)
 _V = TypeVar("_V")
@@ -23,6 +26,8 @@ _LONGEST_CACHED = 1000  # bytes: long ones are made up by strangers, and seldom 
 _LONGEST_LINE = 64 * 1024
 #: No web server logged before; a moment before it is an unset clock or a broken line.
 _EARLIEST_S = 631_152_000  # 1990-01-01
+DAY_S = 86_400
+_EMPTY = (b"", b"\r")
 
 
 class Format(StrEnum):
@@ -36,20 +41,30 @@ class Format(StrEnum):
     CADDY_JSON = "caddy-json"  # Caddy's default
 
 
-class Access(NamedTuple):
-    """One request that a web server answered."""
+#: The formats that have a short way.
+_PLAIN_FORMATS = {Format.AUTO, Format.COMBINED, Format.APACHE}
+
+
+class Moment(Struct, frozen=True):
+    """A second."""
 
     at_s: int  # since 1970
-    address: bytes
-    request: Request
+    day: int  # since 1970, in UTC
+    packed: bytes  # in a row of `accesses`
+
+
+class Answer(Struct, frozen=True):
+    """What a web server answered."""
+
     status: int
     size_bytes: int  # as sent
-    agent: Agent
+    place: int  # in a Request, of what it counts as
+    packed: bytes  # status and size in a row of `accesses`
 
-    @property
-    def kind(self) -> Kind:
-        """What it was, by its request and its status."""
-        return kind(self.request, self.status)
+
+#: One request that a web server answered: when, to which address, what, how, and who asked. A
+#: tuple without names, since making one with names takes twice the time.
+Access: TypeAlias = tuple[Moment, bytes, Content, Answer, Agent]
 
 
 class Parsed(NamedTuple):
@@ -80,21 +95,15 @@ class _Cache(dict[_K, _V]):
         return value
 
 
-def kind(asked: Request, status: int) -> Kind:
-    """What an access was: a wheel counts when it was sent whole, a page also when unchanged."""
-    if status == 200 or (status == 304 and asked.kind is not Kind.DOWNLOAD):
-        return asked.kind
-    return Kind.OTHER
-
-
 class Parser:
     """Reads lines of one format; keeps nothing but its caches."""
 
     def __init__(self, line_format: Format = Format.AUTO) -> None:
         self._format = line_format
-        self._moments: _Cache[bytes, int] = _Cache(_moment, 4096)
+        self._not_after_s = 0
+        self._moments: _Cache[bytes, Moment] = _Cache(self._bracketed_moment, 4096)
         self._requests: _Cache[bytes, Request] = _Cache(_request)
-        self._statuses: _Cache[bytes, tuple[int, int]] = _Cache(_status_and_size)
+        self._answers: _Cache[bytes, Answer] = _Cache(_answer)
         self._agents: _Cache[bytes, Agent] = _Cache(_quoted_agent)
         self._plain_agents: _Cache[str, Agent] = _Cache(agent)
 
@@ -103,68 +112,60 @@ class Parser:
 
         Args:
             block: lines, each with its newline (the last may lack it).
-            not_after_s: seconds since 1970; a later moment makes a line a broken one.
+            not_after_s: seconds since 1970; a later moment makes a line a broken one. It may
+                not become less from call to call.
         """
-        lines = block.split(b"\n")
-        accesses: list[Access] = []
+        self._not_after_s = not_after_s
+        accesses, others = self._plain(block.split(b"\n"))
         broken: list[bytes] = []
-        moments, requests = self._moments, self._requests
-        statuses, agents = self._statuses, self._agents
-        append, new = accesses.append, tuple.__new__
-        fast = self._format in {Format.AUTO, Format.COMBINED, Format.APACHE}
-        for line in lines:
-            # What nearly all lines look like, without a regular expression:
-            # address - user [moment] "request" status size "referer" "agent"
-            head, separator, tail = line.partition(b'" "')
-            if separator and fast:
-                left, bracket, rest = head.partition(b'] "')
-                asked, _, rest = rest.partition(b'" ')
-                numbers, quote, _ = rest.partition(b' "')
-                address, _, between = left.partition(b" ")
-                if (
-                    bracket
-                    and quote
-                    and left[-27:-26] == b"["
-                    and between[:2] == b"- "
-                    and asked[-1:] != b"\\"
-                ):
-                    try:
-                        at_s = moments[left[-26:]]
-                        if at_s > not_after_s:
-                            raise _BrokenError
-                        status, size = statuses[numbers]
-                        append(
-                            new(
-                                Access,
-                                (at_s, address, requests[asked], status, size, agents[tail]),
-                            )
-                        )
-                    except ValueError:
-                        broken.append(line)
-                    continue
-            if line and line != b"\r":
-                try:
-                    append(self._slow(line, not_after_s))
-                except (ValueError, OverflowError, RecursionError):
-                    broken.append(line)
+        for line in others:
+            if line in _EMPTY:
+                continue
+            try:
+                accesses.append(self._any(line))
+            except (ValueError, OverflowError, RecursionError):
+                broken.append(line)
         return Parsed(accesses, broken)
 
-    def _slow(self, line: bytes, not_after_s: int) -> Access:
+    def _plain(self, lines: list[bytes]) -> tuple[list[Access], list[bytes]]:
+        """Read lines as nearly all of them look, without a regular expression; gives the others.
+
+        address - user [moment] "request" status size "referer" "agent"
+        """
+        accesses: list[Access] = []
+        others: list[bytes] = []
+        if self._format not in _PLAIN_FORMATS:
+            return accesses, lines
+        moments, requests = self._moments, self._requests
+        answers, agents = self._answers, self._agents
+        for line in lines:
+            try:
+                head, asked, answered, referer, gap, tail = line.split(b'"', 5)
+                address, ident, _ = head.split(b" ", 2)
+                # A quote behind a backslash is one within a field.
+                if gap == b" " and ident == b"-" and asked[-1:] != b"\\" != referer[-1:]:
+                    answer = answers[answered]
+                    content = requests[asked][answer.place]
+                    accesses.append((moments[head[-29:]], address, content, answer, agents[tail]))
+                    continue
+            except ValueError:
+                pass
+            others.append(line)
+        return accesses, others
+
+    def _any(self, line: bytes) -> Access:
         if len(line) > _LONGEST_LINE:
             raise _BrokenError
         is_json = line[:1] == b"{"
         match self._format:
             case Format.NGINX_JSON:
-                access = self._nginx(line)
+                return self._nginx(line)
             case Format.CADDY_JSON:
-                access = self._caddy(line)
+                return self._caddy(line)
             case Format.AUTO if is_json:
-                access = self._caddy(line) if b'"request":{' in line else self._nginx(line)
+                return self._caddy(line) if b'"request":{' in line else self._nginx(line)
             case _:
-                access = self._text(line)
-        if not _EARLIEST_S <= access.at_s <= not_after_s:
-            raise _BrokenError
-        return access
+                return self._text(line)
 
     def _text(self, line: bytes) -> Access:
         match = _TEXT.fullmatch(line.rstrip(b"\r"))
@@ -176,39 +177,53 @@ class Parser:
             match["host"] is not None or (tail is None) is (wanted is Format.COMBINED)
         ):
             raise _BrokenError
-        status, size = self._statuses[match["numbers"]]
-        return Access(
-            self._moments[match["moment"]],
+        answer = self._answers[b" %b " % match["numbers"]]
+        return (
+            self._moments[b"[%b] " % match["moment"]],
             match["address"],
-            self._requests[match["request"]],
-            status,
-            size,
+            self._requests[match["request"]][answer.place],
+            answer,
             self._agents[tail or b'-"'],
         )
 
     def _nginx(self, line: bytes) -> Access:
         said = _NGINX.decode(line)
         asked = said.request or f"{said.request_method} {said.request_uri or said.uri}"
-        return Access(
-            said.moment(self._moments),
+        answer = _answered(said.status, said.size())
+        return (
+            self._moment(said.moment()),
             said.remote_addr.encode(),
-            self._requests[asked.encode(errors="replace")],
-            _number(said.status, 999),
-            _number(said.body_bytes_sent or said.bytes_sent),
+            self._requests[asked.encode(errors="replace")][answer.place],
+            answer,
             self._plain_agents[said.http_user_agent],
         )
 
     def _caddy(self, line: bytes) -> Access:
         said = _CADDY.decode(line)
         asked = f"{said.request.method} {said.request.uri}"
-        return Access(
-            _whole_seconds(said.ts),
+        answer = _answered(said.status, said.size)
+        return (
+            self._moment(said.ts),
             (said.request.client_ip or said.request.remote_ip).encode(),
-            self._requests[asked.encode(errors="replace")],
-            said.status,
-            said.size,
+            self._requests[asked.encode(errors="replace")][answer.place],
+            answer,
             self._plain_agents[_header(said.request.headers, "user-agent")],
         )
+
+    def _bracketed_moment(self, text: bytes) -> Moment:
+        if text[:1] != b"[" or text[-2:] != b"] ":
+            raise _BrokenError
+        return self._moment(_local_moment(text[1:-2]))
+
+    def _moment(self, at_s: float) -> Moment:
+        if not _EARLIEST_S <= at_s <= self._not_after_s:  # also what is no number
+            raise _BrokenError
+        return _moment(int(at_s))
+
+
+@lru_cache(4096)
+def _moment(at_s: int) -> Moment:
+    return Moment(at_s, at_s // DAY_S, packing.moment(at_s))
 
 
 # --- text --------------------------------------------------------------------------------
@@ -223,17 +238,18 @@ _TEXT = re.compile(
 )
 _CLOSED = re.compile(rb'((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)
+_NUMBERS = re.compile(rb" (\d{3}) (\d+|-) ")
+_PLACES = {200: 0, 304: 1}  # in a Request; all others are at 2
 _MOMENT = re.compile(rb"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)")
 _MONTHS = {
     name: number
     for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)
 }
-_LARGEST = 2**62
 #: No answer is so large; a line that says so is broken, and would break the sum of its day.
 _LARGEST_BYTES = 2**45
 
 
-def _moment(text: bytes) -> int:
+def _local_moment(text: bytes) -> int:
     """Seconds since 1970 of 25/Nov/2026:16:00:00 +0000; a leap second is the one before it."""
     match = _MOMENT.fullmatch(text)
     if match is None or match[2] not in _MONTHS:
@@ -242,17 +258,22 @@ def _moment(text: bytes) -> int:
     offset = timedelta(hours=int(match[8]), minutes=int(match[9]))
     zone = timezone(-offset if match[7] == b"-" else offset)
     moment = datetime(year, _MONTHS[match[2]], day, hour, minute, min(second, 59), tzinfo=zone)
-    at_s = int(moment.timestamp())
-    if at_s < _EARLIEST_S or second > 60:
+    if second > 60:
         raise _BrokenError
-    return at_s
+    return int(moment.timestamp())
 
 
-def _status_and_size(text: bytes) -> tuple[int, int]:
-    status, _, size = text.partition(b" ")
-    if not (status.isdigit() and len(status) == 3):
+def _answer(text: bytes) -> Answer:
+    """What stands between request and referer: " 200 1000 "."""
+    match = _NUMBERS.fullmatch(text)
+    if match is None:
         raise _BrokenError
-    return int(status), 0 if size == b"-" else _number(size.decode())
+    return _answered(int(match[1]), 0 if match[2] == b"-" else match[2].decode())
+
+
+def _answered(status: int | str, size_bytes: int | str | None) -> Answer:
+    code, size = _number(status, 999), _number(size_bytes)
+    return Answer(code, size, _PLACES.get(code, 2), packing.answer(size, code))
 
 
 def _request(line: bytes) -> Request:
@@ -295,16 +316,18 @@ class _NginxLine(msgspec.Struct):
     time_local: str = ""
     msec: float | str | None = None
 
-    def moment(self, moments: dict[bytes, int]) -> int:
+    def moment(self) -> float:
         """Seconds since 1970, from whichever variable there is."""
         if self.time_iso8601:
             moment = datetime.fromisoformat(self.time_iso8601)
-            return _whole_seconds(
-                (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-            )
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         if self.msec not in {None, ""}:
-            return _whole_seconds(float(self.msec or 0))
-        return moments[self.time_local.encode()]
+            return float(self.msec or 0)
+        return _local_moment(self.time_local.encode())
+
+    def size(self) -> int | str | None:
+        """Bytes sent, without the headers if that is known."""
+        return self.bytes_sent if self.body_bytes_sent is None else self.body_bytes_sent
 
 
 class _CaddyRequest(msgspec.Struct):
@@ -321,10 +344,6 @@ class _CaddyLine(msgspec.Struct):
     status: int
     size: int = 0
 
-    def __post_init__(self) -> None:
-        if not (0 <= self.status <= 999 and 0 <= self.size <= _LARGEST_BYTES):
-            raise ValueError
-
 
 _NGINX = msgspec.json.Decoder(_NginxLine)
 _CADDY = msgspec.json.Decoder(_CaddyLine)
@@ -337,12 +356,6 @@ def _number(text: int | str | None, largest: int = _LARGEST_BYTES) -> int:
     if not 0 <= number <= largest:
         raise _BrokenError
     return number
-
-
-def _whole_seconds(moment: float) -> int:
-    if not _EARLIEST_S <= moment < _LARGEST:  # also what is no number
-        raise _BrokenError
-    return int(moment)
 
 
 def _header(headers: dict[str, Any], wanted: str) -> str:

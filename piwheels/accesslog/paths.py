@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from packaging.utils import canonicalize_name
 
 from piwheels.accesslog.agents import key_of
+from piwheels.db import packing
 from piwheels.model import Struct
 
 _ARMV6_FACTOR = 6
@@ -35,14 +36,33 @@ class Wheel(Struct, frozen=True, kw_only=True):
     factor: int
 
 
-class Request(NamedTuple):
-    """What a request asks for, if it is answered with 200."""
+class Content(Struct, frozen=True):
+    """What an access counts as."""
 
     kind: Kind
-    wheel: Wheel | None
+    wheel: Wheel | None  # of a download
+    packed: bytes  # both in a row of `accesses`
 
 
-_NOTHING = Request(Kind.OTHER, None)
+class Request(NamedTuple):
+    """What a request counts as, by how it is answered."""
+
+    whole: Content  # with 200
+    unchanged: Content  # with 304
+    other: Content
+
+
+def _content(kind: Kind, wheel: Wheel | None = None) -> Content:
+    return Content(kind, wheel, packing.content(wheel.key if wheel else None, kind))
+
+
+_NOTHING = _content(Kind.OTHER)
+#: A page counts also when it is unchanged; a wheel when it was sent whole.
+_PAGES = {
+    kind: Request(_content(kind), _content(kind), _NOTHING)
+    for kind in Kind
+    if kind is not Kind.DOWNLOAD
+}
 _WHEEL = re.compile(
     r"(?P<name>[A-Za-z0-9._]+)-[A-Za-z0-9._+!]+(?:-\d[A-Za-z0-9._]*)?"
     r"-[A-Za-z0-9._]+-(?P<abi>[A-Za-z0-9._]+)-(?P<platform>[A-Za-z0-9._]+)\.whl"
@@ -51,25 +71,31 @@ _LONGEST_NAME = 300
 
 
 def request(line: str) -> Request:
-    """What a request line ("GET /simple/numpy/ HTTP/1.1") asks for."""
+    """What a request line ("GET /simple/numpy/ HTTP/1.1") counts as."""
     method, _, rest = line.partition(" ")
     if method != "GET":
-        return _NOTHING
+        return _PAGES[Kind.OTHER]
     path = _path(rest.rpartition(" ")[0] if " HTTP/" in rest else rest)
     first, _, below = path.partition("/")
     match first:
         case "packages" if path.endswith(".whl"):
-            wheel = _wheel(path.rpartition("/")[2])
-            return Request(Kind.DOWNLOAD, wheel) if wheel else _NOTHING
+            return _download(path.rpartition("/")[2])
         case "simple":
-            return Request(Kind.INDEX, None)
+            return _PAGES[Kind.INDEX]
         case "logs":
-            return Request(Kind.LOG, None)
+            return _PAGES[Kind.LOG]
         case _ if path.rstrip("/").endswith((".json", "/json")):
-            return Request(Kind.JSON, None)
+            return _PAGES[Kind.JSON]
         case "project" if below:
-            return Request(Kind.PROJECT, None)
-    return _NOTHING
+            return _PAGES[Kind.PROJECT]
+    return _PAGES[Kind.OTHER]
+
+
+def _download(filename: str) -> Request:
+    wheel = _wheel(filename)
+    if wheel is None:
+        return _PAGES[Kind.OTHER]
+    return Request(_content(Kind.DOWNLOAD, wheel), _NOTHING, _NOTHING)
 
 
 def _path(target: str) -> str:

@@ -1,21 +1,27 @@
 """One log read on: known again by its content, parsed in blocks, committed with its position."""
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
-from piwheels.accesslog.batch import Addresses, batch_of, days_of
+from piwheels.accesslog.batch import Addresses, Gathering
+from piwheels.accesslog.behind import Behind
 from piwheels.accesslog.chain import Chain, Checkpoint, first_line_digest
 from piwheels.accesslog.logfile import Stream
 from piwheels.accesslog.parse import Format, Parsed, Parser
-from piwheels.accesslog.sample import Sample
+from piwheels.accesslog.paths import Kind
+from piwheels.accesslog.sample import SAMPLED, Sample
 from piwheels.db import accesslogs
-from piwheels.db.accesses import Step, Writer
+from piwheels.db.accesses import LogMovedError, Step, Writer
 from piwheels.db.accesslogs import KnownLog
 from piwheels.db.database import Database
+from piwheels.errors import RefusedError
 
-BLOCK_BYTES = 8 * 1024 * 1024
+BLOCK_BYTES = 16 * 1024 * 1024  # committed at once
+PIECE_BYTES = 256 * 1024  # parsed at once: a millisecond or two
+LONGEST_LINE_BYTES = 1024 * 1024
 _VERIFY_BYTES = 1024 * 1024
 _LONGEST_FIRST_LINE = 64 * 1024
 _DAYS_KEPT = 4
@@ -79,6 +85,27 @@ class Desk:
         )
 
 
+class _Block:
+    """Lines that are committed together."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.size_bytes = 0
+        self.gathering = Gathering()
+        self.lines = 0
+        self.broken = 0
+        self.sample: list[bytes] = []
+
+    def add(self, lines: bytes, parsed: Parsed) -> None:
+        """Take further lines."""
+        self.pieces.append(lines)
+        self.size_bytes += len(lines)
+        self.gathering.add(parsed.accesses)
+        self.lines += len(parsed.accesses) + len(parsed.broken)
+        self.broken += len(parsed.broken)
+        self.sample += parsed.broken[: SAMPLED - len(self.sample)]
+
+
 class LogReader:
     """Reads one stream, from where its content was read to before."""
 
@@ -97,13 +124,13 @@ class LogReader:
         self._is_shorter = False  # than a log of the same content that was read before
 
     async def read_on(self, *, last: bool = False) -> bool:
-        """Read and commit the next block.
+        """Read all that there is now, each block while the one before it is being committed.
 
         Args:
             last: no more will come: a line without its end is read if it is a whole one.
 
         Returns:
-            Whether there was anything new.
+            Whether there was anything new. All of it is committed, also when this raises.
 
         Raises:
             LogMovedError: another process reads the same log.
@@ -111,24 +138,22 @@ class LogReader:
         """
         if self._chain is None and not await self._recognise(last=last):
             return False
-        data = self._stream.read(BLOCK_BYTES)
-        block = self._rest + data
-        end = block.rfind(b"\n") + 1
-        if not end and len(block) >= BLOCK_BYTES:
-            end = len(block)
-        lines, self._rest = block[:end], block[end:]
-        if lines:
-            await self._write(lines, self._parse(lines))
-        if last and not data and self._rest and not self._in_long_line:
-            return await self._read_last_line()
-        return bool(data)
+        news = False
+        async with Behind() as behind:
+            while (block := await self._next_block(last=last)).size_bytes:
+                await behind.do(self._commit, block)
+                news = True
+        return news
 
     async def read_all(self) -> None:
-        """Read to the end."""
-        while await self.read_on():
-            pass
-        if not self._is_shorter:
-            await self.read_on(last=True)
+        """Read a file to its end, also while another process reads it."""
+        while True:
+            try:
+                await self.read_on(last=True)
+            except LogMovedError:
+                self.rewind()
+            else:
+                return
 
     def rewind(self) -> None:
         """The stream begins anew, with a content of its own."""
@@ -143,6 +168,9 @@ class LogReader:
 
     async def _recognise(self, *, last: bool) -> bool:
         """Find out which log this is, and go to where it was read to."""
+        if self._is_shorter and not self._stream.read(1):
+            return False
+        self._is_shorter = False
         self._stream.rewind()
         start = self._first_line_of()
         if not start or (not last and b"\n" not in start and len(start) < _LONGEST_FIRST_LINE):
@@ -178,32 +206,64 @@ class LogReader:
 
     # --- what it says ---
 
-    async def _read_last_line(self) -> bool:
+    async def _next_block(self, *, last: bool) -> _Block:
+        """Lines for the next commit: as many as there are, up to a number of bytes."""
+        block = _Block()
+        while block.size_bytes < BLOCK_BYTES:
+            try:
+                lines = self._next_lines()
+            except RefusedError:
+                if block.size_bytes:
+                    break  # what came before is good; it is raised again
+                raise
+            if not lines:
+                break
+            block.add(lines, self._parse(lines))
+            await asyncio.sleep(0)  # the block before is being committed
+        else:
+            return block
+        if last and self._rest and not self._in_long_line:
+            self._add_last_line(block)
+        return block
+
+    def _next_lines(self) -> bytes:
+        """Whole lines; b"" when there are none now."""
+        while data := self._stream.read(PIECE_BYTES):
+            piece = self._rest + data
+            end = piece.rfind(b"\n") + 1
+            if not end and len(piece) >= LONGEST_LINE_BYTES:
+                end = len(piece)
+            lines, self._rest = piece[:end], piece[end:]
+            if lines:
+                return lines
+        return b""
+
+    def _add_last_line(self, block: _Block) -> None:
         """The last line, if it is whole but for its newline; half a line may yet grow."""
         parsed = self._parse(self._rest)
-        if not parsed.accesses:
-            return False
-        line, self._rest = self._rest, b""
-        await self._write(line, parsed)
-        return True
+        if parsed.accesses:
+            block.add(self._rest, parsed)
+            self._rest = b""
 
     def _parse(self, lines: bytes) -> Parsed:
         if self._in_long_line:  # which was counted when it began
             self._in_long_line = b"\n" not in lines
             lines = lines.partition(b"\n")[2]
-        elif not lines.endswith(b"\n") and len(lines) >= BLOCK_BYTES:
+        elif not lines.endswith(b"\n") and len(lines) >= LONGEST_LINE_BYTES:
             self._in_long_line = True
             return Parsed([], [lines])
         return self._desk.parser.parse(lines, int(time.time()) + _AHEAD_S)
 
-    async def _write(self, data: bytes, parsed: Parsed) -> None:
-        desk, chain = self._desk, self._chain
+    # --- what becomes of it ---
+
+    async def _commit(self, block: _Block) -> None:
+        desk, chain, found = self._desk, self._chain, block.gathering
         if chain is None:
             raise RuntimeError("a log is recognised before it is read")
-        addresses = await desk.keys.of(days_of(parsed.accesses))
-        batch = batch_of(parsed.accesses, addresses, desk.rows_since())
+        batch = found.batch(await desk.keys.of(found.days), desk.rows_since())
         began = chain.position
-        checkpoints: list[Checkpoint] = chain.feed(data)
+        # Hashing lets other threads work, so it is done while the next block is parsed.
+        checkpoints = await asyncio.to_thread(_fed, chain, block.pieces)
         step = Step(
             log=self._log,
             first_line=self._first_line,
@@ -211,18 +271,22 @@ class LogReader:
             began=began,
             position=chain.position,
             digest=chain.digest,
-            lines=len(parsed.accesses) + len(parsed.broken),
-            broken=len(parsed.broken),
+            lines=block.lines,
+            broken=block.broken,
             name=self._stream.name,
             checkpoints=checkpoints,
         )
         self._log = await desk.db.retrying(lambda: desk.writer.commit(step, batch))
-        desk.sample.add(parsed.broken)
+        desk.sample.add(block.sample)
         desk.tally.lines += step.lines
         desk.tally.broken += step.broken
-        desk.tally.downloads += sum(day.kinds[1] for day in batch.days)
+        desk.tally.downloads += sum(day.kinds[Kind.DOWNLOAD] for day in batch.days)
         if checkpoints:
             self._stream.done_until(checkpoints[-1].position)
+
+
+def _fed(chain: Chain, pieces: Sequence[bytes]) -> list[Checkpoint]:
+    return [checkpoint for piece in pieces for checkpoint in chain.feed(piece)]
 
 
 def verify(stream: Stream, log: KnownLog, chain: Chain | None = None) -> tuple[Chain, bool]:

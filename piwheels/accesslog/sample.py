@@ -7,7 +7,7 @@ from pathlib import Path
 
 _LARGEST_BYTES = 64 * 1024
 _LONGEST_LINE = 1000
-_OF_A_BLOCK = 20
+SAMPLED = 20  # lines of a block
 #: IPv4 addresses, and whatever has colons and might be an IPv6 one.
 _ADDRESS = re.compile(rb"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F]*:[0-9a-fA-F:.]+)")
 
@@ -24,7 +24,7 @@ class Sample:
             return
         text = b"".join(
             _ADDRESS.sub(b"ADDRESS", line[:_LONGEST_LINE].replace(b"\n", b" ")) + b"\n"
-            for line in lines[:_OF_A_BLOCK]
+            for line in lines[:SAMPLED]
         )
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)

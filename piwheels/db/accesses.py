@@ -4,13 +4,13 @@ A commit is one transaction, so a crash leaves all of a batch or nothing. A batc
 the log stood; when it does not stand there any more, someone else read on, and nothing is written.
 """
 
-import struct
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 import msgspec
 
+from piwheels.db import packing
 from piwheels.db.accesslogs import SECONDS_KEPT
 from piwheels.db.database import Database, columns
 from piwheels.errors import PiwheelsError
@@ -74,31 +74,18 @@ class DayCounts(msgspec.Struct, kw_only=True):
     wheels: dict[int, int] = {}  # downloads by wheel, as below
     projects: dict[str, int] = {}
     dimensions: dict[tuple[str, str], int] = {}
-    clients: set[int] = set()
+    clients: set[bytes] = set()  # as packed in a row
 
 
 class Batch(msgspec.Struct, kw_only=True):
     """What a step read."""
 
-    rows: bytes = b""  # in the binary format of COPY
+    rows: list[bytes] = []  # in the binary format of COPY
     months: set[date] = set()  # that the rows lie in
     days: list[DayCounts] = []
     seconds: dict[int, int] = {}  # downloads by second since 1970
     wheels: dict[int, WheelRow] = {}
     agents: dict[int, AgentRow] = {}
-
-
-# --- rows, in the binary format of COPY ---------------------------------------------------
-
-_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_TRAILER = b"\xff\xff"
-POSTGRES_EPOCH_S = 946_684_800  # 2000-01-01
-#: Each takes 7, the number of fields, and then for each its size and its value; -1 is the size
-#: of NULL, which has no value.
-pack_page = struct.Struct(">hiqiqiqiiqihih").pack  # all but the wheel
-pack_download = struct.Struct(">hiqiqiqiqiqihih").pack
-pack_download_of_nobody = struct.Struct(">hiqiiqiqiqihih").pack  # without a client
-pack_page_of_nobody = struct.Struct(">hiqiiqiiqihih").pack
 
 
 # --- writing -----------------------------------------------------------------------------
@@ -111,7 +98,7 @@ class Writer:
         self._db = db
         self._wheels: set[int] = set()
         self._agents: set[int] = set()
-        self._clients: dict[date, set[int]] = {}
+        self._clients: dict[date, set[bytes]] = {}
 
     async def commit(self, step: Step, batch: Batch) -> int:
         """Write a batch and the step that it came from; gives the log's number.
@@ -241,11 +228,8 @@ class Writer:
                 {"at": month},
             )
         await self._db.copy(
-            """
-            COPY accesses (at, client, agent, wheel, bytes, kind, status)
-            FROM STDIN (FORMAT binary)
-            """,
-            (_HEADER, batch.rows, _TRAILER),
+            f"COPY accesses ({packing.COLUMNS}) FROM STDIN (FORMAT binary)",
+            (packing.HEADER, *batch.rows, packing.TRAILER),
         )
 
     # --- roll-ups ---
@@ -294,7 +278,7 @@ class Writer:
 
     async def _add_clients(self, counts: DayCounts) -> int:
         """How many of these clients are new on their day."""
-        new = sorted(counts.clients - self._clients.get(counts.day, set()))
+        new = counts.clients - self._clients.get(counts.day, set())
         if not new:
             return 0
         return await self._db.execute(
@@ -305,7 +289,7 @@ class Writer:
              WHERE k.day = %(day)s AND k.key IS NOT NULL
                 ON CONFLICT DO NOTHING
             """,
-            {"day": counts.day, "clients": new},
+            {"day": counts.day, "clients": sorted(map(packing.client_of, new))},
         )
 
     async def _add_downloads(self, counts: DayCounts) -> None:

@@ -2,15 +2,16 @@
 
 import json
 from datetime import UTC, datetime
+from typing import NamedTuple
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piwheels.accesslog.agents import AgentClass, agent
-from piwheels.accesslog.parse import Access, Format, Parser
-from piwheels.accesslog.paths import Kind, request
+from piwheels.accesslog.agents import Agent, AgentClass, agent
+from piwheels.accesslog.parse import Format, Parser
+from piwheels.accesslog.paths import Content, Kind, request
 from tests.accesslog.traffic import BOT, BROWSER, MIRROR, combined, pip_agent, uv_agent, wheel_path
 
 AT_S = int(datetime(2026, 3, 10, 12, tzinfo=UTC).timestamp())
@@ -18,11 +19,24 @@ LATER_S = AT_S + 86_400
 WHEEL = wheel_path("numpy")
 
 
-def parse_one(line: bytes, line_format: Format = Format.AUTO) -> Access | None:
+class Named(NamedTuple):
+    """An access, to be looked at."""
+
+    at_s: int
+    address: bytes
+    content: Content
+    status: int
+    size_bytes: int
+    agent: Agent
+
+
+def parse_one(line: bytes, line_format: Format = Format.AUTO) -> Named | None:
     """The access of a line, or None for a broken one."""
     parsed = Parser(line_format).parse(line, LATER_S)
     assert len(parsed.accesses) + len(parsed.broken) == 1
-    return parsed.accesses[0] if parsed.accesses else None
+    for moment, address, content, answer, who in parsed.accesses:
+        return Named(moment.at_s, address, content, answer.status, answer.size_bytes, who)
+    return None
 
 
 def nginx_json(**facts: object) -> bytes:
@@ -95,9 +109,9 @@ def test_every_format_says_the_same(line: bytes, formats: str) -> None:
             continue
         assert access is not None, line_format
         assert (access.at_s, access.address, access.status) == (AT_S, b"192.0.2.1", 200)
-        assert (access.size_bytes, access.kind) == (1000, Kind.DOWNLOAD)
-        assert access.request.wheel is not None
-        assert access.request.wheel.project == "numpy"
+        assert (access.size_bytes, access.content.kind) == (1000, Kind.DOWNLOAD)
+        assert access.content.wheel is not None
+        assert access.content.wheel.project == "numpy"
         if line_format is not Format.COMMON and b"pip/" in line:
             assert (access.agent.installer, access.agent.python) == ("pip", "3.11")
 
@@ -230,7 +244,7 @@ def _as_apache(text: str) -> str:
     ],
 )
 def test_a_path_says_what_it_is(line: str, kind: Kind) -> None:
-    assert request(line).kind is kind
+    assert request(line).whole.kind is kind
 
 
 @pytest.mark.parametrize(
@@ -246,7 +260,7 @@ def test_a_path_says_what_it_is(line: str, kind: Kind) -> None:
 def test_a_wheel_counts_when_it_was_sent_whole(method: str, status: int, kind: Kind) -> None:
     access = parse_one(combined(WHEEL, method=method, status=status))
     assert access is not None
-    assert access.kind is kind
+    assert access.content.kind is kind
 
 
 def test_an_index_page_counts_when_it_is_unchanged_and_not_when_it_is_missing() -> None:
@@ -254,7 +268,7 @@ def test_an_index_page_counts_when_it_is_unchanged_and_not_when_it_is_missing() 
     for status in (200, 304, 404):
         access = parse_one(combined("/simple/numpy/", status=status))
         assert access is not None
-        kinds.append(access.kind)
+        kinds.append(access.content.kind)
     assert kinds == [Kind.INDEX, Kind.INDEX, Kind.OTHER]
 
 
@@ -269,7 +283,7 @@ def test_an_index_page_counts_when_it_is_unchanged_and_not_when_it_is_missing() 
     ],
 )
 def test_what_a_wheel_saves_goes_by_its_abi_and_platform(tags: str, factor: int) -> None:
-    wheel = request(f"GET {wheel_path('numpy', tags=tags)} HTTP/1.1").wheel
+    wheel = request(f"GET {wheel_path('numpy', tags=tags)} HTTP/1.1").whole.wheel
     assert wheel is not None
     assert wheel.factor == factor
 

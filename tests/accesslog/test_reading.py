@@ -69,7 +69,8 @@ async def test_blocks_end_anywhere(
 ) -> None:
     traffic, log = Traffic(4), tmp_path / "access.log"
     log.write_bytes(b"".join(traffic.lines(40 if size < 5000 else 4000)))
-    monkeypatch.setattr(reader, "BLOCK_BYTES", size)
+    monkeypatch.setattr(reader, "BLOCK_BYTES", 3 * size)
+    monkeypatch.setattr(reader, "PIECE_BYTES", size)
     await read(log)
     await read(log)
     await agrees(database, traffic.counts)
@@ -126,7 +127,8 @@ async def test_a_last_line_without_its_end_counts_when_it_is_whole(
 async def test_a_line_without_an_end_is_one_broken_line(
     read: Read, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "BLOCK_BYTES", 10_000)
+    monkeypatch.setattr(reader, "PIECE_BYTES", 4_000)
+    monkeypatch.setattr(reader, "LONGEST_LINE_BYTES", 10_000)
     log = tmp_path / "log"
     log.write_bytes(download("a") + b"x" * 55_000 + b"\n" + download("b"))
     await read(log)
