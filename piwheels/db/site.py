@@ -1,7 +1,7 @@
 """What the pages of the site say beside downloads: projects, builds, the queue over time."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from piwheels.db.database import Database
@@ -287,18 +287,20 @@ async def note_queue_moved(db: Database, per_target: int) -> None:
     )
 
 
-async def note_downloads(db: Database, day: datetime) -> int:
-    """Have the pages of the projects written again that were downloaded on a day (of UTC)."""
+async def note_downloads(db: Database, since: date, before: date) -> int:
+    """Have the pages of the projects written again that were downloaded on days of a period."""
     return await db.execute(
         """
         INSERT INTO page_changes (part, name)
-        SELECT 'project', d.project
-          FROM download_projects d
+        SELECT DISTINCT 'project', d.project
+          FROM generate_series(0, %(before)s::date - %(since)s::date - 1) AS n
+         CROSS JOIN LATERAL (SELECT %(since)s::date + n AS day) AS past
+          JOIN download_projects d
+            ON d.month = date_trunc('month', past.day)::date
+           AND d.days[extract(day FROM past.day)::integer] > 0
           JOIN projects p ON p.project = d.project
-         WHERE d.month = date_trunc('month', %(day)s::date)
-           AND d.days[extract(day FROM %(day)s::date)::integer] > 0
         """,
-        {"day": day.date()},
+        {"since": since, "before": before},
     )
 
 

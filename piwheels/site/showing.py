@@ -39,6 +39,10 @@ _REST = 50.0
 _NEXT_FOR_TARGET = 100
 #: With at most so many projects downloaded in a day, pages show it soon; else once a day.
 _FEW = 100
+#: Until which day downloads were shown, among the settings.
+_HEEDED = "site downloads shown until"
+#: A master that was away for longer shows what was downloaded before with the next change.
+_LONGEST_PAUSE = timedelta(days=31)
 
 
 @dataclass(slots=True)
@@ -244,11 +248,9 @@ class Showing:
     async def heed_downloads(self, now: datetime | None = None) -> None:
         """A day's downloads show on the pages when it is over; few of them at once."""
         now = now or datetime.now(UTC)
-        if self._downloads_on is not None and now.date() > self._downloads_on:
-            yesterday = now - timedelta(days=1)
-            await self.db.retrying(lambda: site_db.note_downloads(self.db, yesterday))
-            self._downloads = {}
-        self._downloads_on = now.date()
+        if now.date() != self._downloads_on:
+            await self._heed_past_days(now.date())
+            self._downloads_on, self._downloads = now.date(), {}
         today = await self.db.retrying(
             lambda: site_db.downloaded_today(self.db, now, limit=_FEW + 1)
         )
@@ -257,6 +259,18 @@ class Showing:
         changed = [name for name, count in today.items() if self._downloads.get(name) != count]
         await self.db.retrying(lambda: pages.note(self.db, Part.PROJECT, changed))
         self._downloads = today
+
+    async def _heed_past_days(self, today: date) -> None:
+        """Show the days that ended since this was last done, perhaps by an earlier process.
+
+        And the day before them once more: a log may be read the day after.
+        """
+        text = await self.db.retrying(lambda: catalog.setting(self.db, _HEEDED))
+        heeded = date.fromisoformat(text) if text else today - timedelta(days=1)
+        if heeded < today:
+            first = max(heeded, today - _LONGEST_PAUSE) - timedelta(days=1)
+            await self.db.retrying(lambda: site_db.note_downloads(self.db, first, today))
+        await self.db.retrying(lambda: catalog.put_setting(self.db, _HEEDED, today.isoformat()))
 
     async def _tidy(self) -> None:
         pause = timedelta(seconds=self.pause_s)

@@ -200,7 +200,51 @@ async def test_many_downloads_show_when_their_day_is_over(
     assert await stale(site.db) == []
     await site.showing.heed_downloads(today + timedelta(days=1))
     assert await stale(site.db) == ["alpha", "beta"]
+    await site.write_all()
     await site.showing.heed_downloads(today + timedelta(days=1))
+    assert await stale(site.db) == []
+
+
+def restarted(site: Farm) -> showing.Showing:
+    old = site.showing
+    return showing.Showing(
+        db=site.db, webroot=site.webroot, executor=old.executor, site=old.site, pause_s=0.0
+    )
+
+
+async def test_downloads_of_days_that_ended_while_nobody_looked_show_afterwards(
+    site: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(showing, "_FEW", 0)
+    for name in ("alpha", "beta", "gamma", "delta"):
+        await site.publish(name)
+    await site.write_all()
+    today = datetime.now(UTC)
+    await site.showing.heed_downloads(today)
+    for days, name in enumerate(("alpha", "beta", "gamma", "delta")):
+        await download(site.db, (today + timedelta(days=days)).date(), {name: 1})
+    later = today + timedelta(days=3)
+    await restarted(site).heed_downloads(later)
+    assert await stale(site.db) == ["alpha", "beta", "gamma"]
+    await site.write_all()
+    await restarted(site).heed_downloads(later)
+    assert await stale(site.db) == []
+
+
+async def test_downloads_of_a_log_that_is_read_the_day_after_show_a_day_later(
+    site: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(showing, "_FEW", 0)
+    await site.publish("alpha")
+    await site.write_all()
+    today = datetime.now(UTC)
+    tomorrow = today + timedelta(days=1)
+    await site.showing.heed_downloads(tomorrow)
+    await download(site.db, today.date(), {"alpha": 1})
+    await site.showing.heed_downloads(tomorrow)
+    assert await stale(site.db) == []
+    await site.showing.heed_downloads(tomorrow + timedelta(days=1))
+    assert await stale(site.db) == ["alpha"]
 
 
 async def test_the_queue_is_sampled_and_shown(site: Farm) -> None:
