@@ -5,6 +5,7 @@ files. Times are timezone-aware; sizes are bytes; durations are seconds; names a
 normalised (PEP 503) and versions are in their canonical spelling (PEP 440).
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -31,6 +32,21 @@ class Target(Struct, frozen=True, kw_only=True):
     arch: str  # "aarch64": the machine part of PEP 425 platform tags
     os: str  # "trixie": the code name of the distribution
     glibc: str  # "2.41"
+
+
+def target_word(target: str, farm: Collection[str]) -> str:
+    """What people call a target: just its ABI tag where all targets of the farm share its platform.
+
+    So `cp313` on a farm that builds for one platform, and `cp313-trixie-aarch64` on others.
+    """
+    abi, _, platform = target.partition("-")
+    alike = bool(farm) and all(other.partition("-")[2] == platform for other in farm)
+    return abi if alike else target
+
+
+def targets_meant(word: str, farm: Collection[str]) -> list[str]:
+    """The targets of a farm that people can mean by a word: a whole name, or an ABI tag."""
+    return [word] if word in farm else [name for name in farm if name.partition("-")[0] == word]
 
 
 class Sdist(Struct, frozen=True, kw_only=True):

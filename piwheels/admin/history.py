@@ -11,6 +11,7 @@ import humanize
 from piwheels.admin.asking import connect, print_json, release_name, seconds, table
 from piwheels.config import Config
 from piwheels.lines import plain, plain_lines
+from piwheels.model import target_word
 from piwheels.protocol.client import ANSWER_S
 from piwheels.protocol.messages import (
     BuildsReply,
@@ -48,7 +49,7 @@ async def builds(
             _clock(build.at),
             str(build.build),
             f"{build.project} {build.version}",
-            build.target,
+            target_word(build.target, reply.targets),
             build.builder,
             click.style(build.outcome, fg="green" if build.outcome == "built" else "red"),
             humanize.naturaldelta(build.duration_s),

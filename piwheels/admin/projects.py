@@ -7,7 +7,7 @@ import click
 from piwheels.admin.asking import ReleaseName, apply, connect, print_json, release_name, seconds
 from piwheels.config import Config
 from piwheels.lines import plain
-from piwheels.model import Wanted
+from piwheels.model import Wanted, target_word
 from piwheels.protocol.messages import (
     Add,
     AddReply,
@@ -102,6 +102,7 @@ async def explain(config: Config, text: str, target: str | None, *, as_json: boo
         print_json(reply)
         return 0
     for answer in reply.answers:
-        where = " ".join(filter(None, (answer.project, answer.version, answer.target)))
+        target = target_word(answer.target, reply.targets)
+        where = " ".join(filter(None, (answer.project, answer.version, target)))
         click.echo(f"{click.style(plain(where), bold=True)}: {plain(answer.text)}")
     return 0

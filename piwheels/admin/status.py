@@ -8,6 +8,7 @@ from piwheels.admin.asking import connect, print_json, size, table
 from piwheels.config import Config
 from piwheels.errors import PiwheelsError
 from piwheels.lines import plain
+from piwheels.model import target_word
 from piwheels.protocol.messages import (
     BuilderState,
     BuilderView,
@@ -77,12 +78,13 @@ def _late(lag_s: float | None) -> str:
 
 
 def _print_builders(reply: StatusReply) -> None:
+    farm = _targets(reply)
     rows = [
         (
             view.label,
             _coloured(view.state),
-            ", ".join(view.targets),
-            _doing(view),
+            ", ".join(target_word(target, farm) for target in view.targets),
+            _doing(view, farm),
             f"{view.host.load:.1f}",
             size(view.host.memory_free),
             size(view.host.disk_free),
@@ -96,20 +98,25 @@ def _print_builders(reply: StatusReply) -> None:
     table(("builder", "state", "targets", "doing", "load", "memory", "disk", "hour +/-"), rows)
 
 
-def _doing(view: BuilderView) -> str:
+def _targets(reply: StatusReply) -> list[str]:
+    return [queue.target for queue in reply.queues]
+
+
+def _doing(view: BuilderView, farm: list[str]) -> str:
     if view.build is None:
         return plain(view.reason)
     limit = f" of {humanize.naturaldelta(view.limit_s)}" if view.limit_s else ""
     spent = f"{humanize.naturaldelta(view.build_s)}{limit}"
     reason = f"; {view.reason}" if view.reason else ""
-    what = f"{view.project} {view.version_built} for {view.target}"
+    what = f"{view.project} {view.version_built} for {target_word(view.target, farm)}"
     return plain(f"{what}: {view.phase}, {spent}{reason}")
 
 
 def _print_queues(reply: StatusReply) -> None:
+    farm = _targets(reply)
     rows = [
         (
-            queue.target,
+            target_word(queue.target, farm),
             str(queue.pending),
             str(queue.claimed),
             str(queue.deferred),

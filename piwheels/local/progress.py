@@ -1,7 +1,7 @@
 """What `piw up` prints while it works without a console: a line for each event."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import click
 import humanize
@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from piwheels.lines import plain
+from piwheels.model import target_word
 from piwheels.protocol.messages import (
     BuilderChanged,
     BuilderView,
@@ -21,9 +22,10 @@ from piwheels.protocol.messages import (
 
 
 class Progress:
-    """Prints a line for every event."""
+    """Prints a line for every event. `farm` are the names of the farm's targets."""
 
-    def __init__(self) -> None:
+    def __init__(self, farm: frozenset[str]) -> None:
+        self.farm = farm
         self._console = Console(highlight=False, soft_wrap=True)
         self._phases: dict[str, tuple[int | None, str]] = {}
 
@@ -37,13 +39,15 @@ class Progress:
             case BuilderChanged(builder=view):
                 self._note_phase(view)
             case JobStarted():
-                self._stamp(f"{_job(event)}: started on {event.builder} (build {event.build})")
+                self._stamp(f"{self._job(event)}: started on {event.builder} (build {event.build})")
             case JobEnded():
                 spent = humanize.precisedelta(
                     event.duration_s, minimum_unit="seconds", format="%.1f"
                 )
                 style = "green" if event.outcome == "built" else "red"
-                self._stamp(f"{_job(event)}: {event.outcome} in {spent}: {event.detail}", style)
+                self._stamp(
+                    f"{self._job(event)}: {event.outcome} in {spent}: {event.detail}", style
+                )
             case Happened(who=who, what=what, outcome=outcome):
                 why = f" ({outcome})" if outcome not in {"", "applied"} else ""
                 self._stamp(f"{who}: {what}{why}", "dim")
@@ -53,20 +57,24 @@ class Progress:
         self._phases[view.label] = (view.build, view.phase)
         if view.build is None or before == (view.build, view.phase):
             return
-        self._stamp(f"{view.project} {view.version_built} for {view.target}: {view.phase}", "dim")
+        target = target_word(view.target, self.farm)
+        self._stamp(f"{view.project} {view.version_built} for {target}: {view.phase}", "dim")
+
+    def _job(self, event: JobStarted | JobEnded) -> str:
+        return f"{event.project} {event.version} for {target_word(event.target, self.farm)}"
 
     def _stamp(self, text: str, style: str = "") -> None:
         self.say(f"{time.strftime('%H:%M:%S')}  {text}", style)
 
 
-def print_report(rows: Sequence[ReportRow]) -> None:
+def print_report(rows: Sequence[ReportRow], farm: Collection[str]) -> None:
     """The closing table of `--exit-when-idle`."""
     headers = ("project", "version", "target", "outcome", "seconds", "wheel or reason")
     lines = [headers] + [
         (
             row.project,
             row.version,
-            row.target,
+            target_word(row.target, farm),
             row.outcome,
             f"{row.duration_s:.1f}" if row.duration_s is not None else "-",
             plain(row.detail),
@@ -77,7 +85,3 @@ def print_report(rows: Sequence[ReportRow]) -> None:
     for line in lines:
         cells = [cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=True)]
         click.echo("  ".join([*cells, line[-1]]).rstrip())
-
-
-def _job(event: JobStarted | JobEnded) -> str:
-    return f"{event.project} {event.version} for {event.target}"

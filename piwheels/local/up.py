@@ -221,7 +221,7 @@ class _Farm:
     # --- the work ---
 
     async def _work(self) -> int:
-        progress = Progress()
+        progress = Progress(frozenset(target.name for target in self._targets))
         async with ControlClient(self._config.master.control) as client:
             await self._ready(client)
             if self._options.no_tui or not has_terminal():
@@ -234,7 +234,7 @@ class _Farm:
             else:
                 await self._prepare(client, progress)
                 reply = await self._with_console(client, progress)
-        return self._conclude(reply)
+        return self._conclude(reply, progress.farm)
 
     async def _with_console(self, client: ControlClient, progress: Progress) -> ReportReply:
         """The console until it is left or the farm is idle; then lines, or the end."""
@@ -267,6 +267,7 @@ class _Farm:
 
     async def _prepare(self, client: ControlClient, progress: Progress) -> None:
         status = await self._choose_targets(client)
+        progress.farm |= {queue.target for queue in status.queues if queue.served}
         progress.say(f"site:   {self._config.webroot.url}")
         progress.say(f"index:  {self._config.webroot.url}simple/")
         url = self._config.webroot.url
@@ -327,9 +328,9 @@ class _Farm:
                         return reply
             await asyncio.sleep(_REPORT_EVERY_S)
 
-    def _conclude(self, reply: ReportReply) -> int:
+    def _conclude(self, reply: ReportReply, farm: frozenset[str]) -> int:
         if reply.rows:
-            print_report(reply.rows)
+            print_report(reply.rows, farm)
         # Said before, and scrolled away by now.
         print_added(AddReply(added=self._problems))
         if not self._options.exit_when_idle:

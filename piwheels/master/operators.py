@@ -71,7 +71,8 @@ class Operators:
             case Status():
                 return await self.glance.status()
             case ListBuilds():
-                return BuildsReply(builds=await self.glance.builds(body))
+                builds = await self.glance.builds(body)
+                return BuildsReply(builds=builds, targets=await self.questions.targets())
             case ListEvents():
                 return EventsReply(events=await self.glance.events(body))
             case Explain():
@@ -147,6 +148,7 @@ class Operators:
         project, wanted_version, target = command.project, command.version, command.target
         reason = command.reason
         if project is None and target is not None:
+            target = await self.questions.target_meant(target)
             return await self.dispatch.skip_target(target, reason), f"target {target}"
         if project is None:
             raise RefusedError("name a project, a release or a target")
@@ -180,11 +182,11 @@ class Operators:
         return Applied(text=f"{name} leads to {project or 'nothing'} now")
 
     async def _retry(self, command: Retry) -> Applied:
-        project = command.project
+        project, target = command.project, command.target
+        if target is not None:
+            target = await self.questions.target_meant(target)
         count = await self.db.retrying(
-            lambda: jobs.retry(
-                self.db, project, command.version, command.target, built=command.built
-            )
+            lambda: jobs.retry(self.db, project, command.version, target, built=command.built)
         )
         if not count:
             raise RefusedError(

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from piwheels.db import pages, views
+from piwheels.db import catalog, pages, views
 from piwheels.db.database import Database
+from piwheels.errors import RefusedError
 from piwheels.farm.dispatch import Dispatch
 from piwheels.farm.explain import explanations
-from piwheels.model import ProjectFacts, ReleaseFacts, TargetFacts
+from piwheels.model import ProjectFacts, ReleaseFacts, TargetFacts, targets_meant
 from piwheels.protocol.messages import (
     Explain,
     ExplainReply,
@@ -29,7 +30,8 @@ class Questions:
     async def explain(self, question: Explain) -> ExplainReply:
         """Why a wheel is there or not, and what happens next."""
         versions = [question.version] if question.version else None
-        targets = [question.target] if question.target else None
+        target = await self.target_meant(question.target) if question.target else None
+        targets = [target] if target else None
         facts = await self.db.retrying(
             lambda: views.project_facts(self.db, question.project, versions, targets)
         )
@@ -38,12 +40,35 @@ class Questions:
                 question.project,
                 facts,
                 asked_version=question.version,
-                asked_target=question.target,
+                asked_target=target,
                 served=self.dispatch.served,
                 paused=self.dispatch.paused,
                 now=datetime.now(UTC),
-            )
+            ),
+            targets=await self.targets(),
         )
+
+    async def targets(self) -> tuple[str, ...]:
+        """The names of all targets that the farm builds for."""
+        return await self._targets(skipped=False)
+
+    async def target_meant(self, word: str) -> str:
+        """The target that somebody means: by its name, or by its ABI tag where that is clear.
+
+        A word that fits none is given back as it is.
+
+        Raises:
+            RefusedError: it fits several.
+        """
+        meant = targets_meant(word, await self._targets(skipped=False))
+        meant = meant or targets_meant(word, await self._targets(skipped=True))
+        if len(meant) > 1:
+            raise RefusedError(f"{word} can be {' or '.join(meant)}; name one")
+        return meant[0] if meant else word
+
+    async def _targets(self, *, skipped: bool) -> tuple[str, ...]:
+        found = await self.db.retrying(lambda: catalog.targets(self.db, skipped=skipped))
+        return tuple(target.name for target in found)
 
     async def report(self, question: Report) -> ReportReply:
         """How far releases are, for each of some targets."""

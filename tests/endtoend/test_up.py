@@ -61,6 +61,9 @@ def test_the_table_and_the_exit_code_say_what_came_out(farm: Farm, upstream: Fak
     table = [line.split() for line in farm.output.splitlines()]
     good = next(line for line in table if line[:2] == ["good", "1.0"])
     assert (good[3], good[5]) == ("built", "good-1.0-py3-none-any.whl")
+    abi = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    assert good[2] == abi, "a farm with one platform needs no more words"
+    assert f"good 1.0 for {abi}: started" in farm.output
     bad = next(line for line in table if line[:2] == ["bad", "1.0"])
     assert bad[3] == "failed"
     assert "no such header: frob.h" in farm.output

@@ -16,7 +16,8 @@ from piwheels.admin import history, orders, projects
 from piwheels.config import load
 from piwheels.model import Outcome, Wanted
 from piwheels.protocol import messages as m
-from tests.master.conftest import WAIT_S, Master
+from piwheels.wheel.tags import target as tag_target
+from tests.master.conftest import TARGET, WAIT_S, Master
 from tests.wheel.making import make_wheel, wheel_members, write_zip
 
 Done = subprocess.CompletedProcess[str]
@@ -223,6 +224,45 @@ async def test_every_answer_can_be_json(shared: Master, capsys: pytest.CaptureFi
     assert (await told(history.events(config, limit=1, before=None, as_json=True)))["events"]
     removed = projects.remove(config, "demo", skip=None, yes=True, as_json=True)
     assert (await told(removed))["text"].startswith("demo is removed")
+
+
+async def test_a_target_is_its_abi_where_there_is_one_platform(master: Master) -> None:
+    await master.release("demo")
+    async with master.builder() as pi1:
+        await pi1.take()
+        building = (await piw(master, "status")).stdout
+        await pi1.end()
+    assert "demo 1.0 for cp311: building" in building
+    assert TARGET.name not in building
+    assert " cp311 " in (await piw(master, "builds")).stdout
+    explained = (await piw(master, "explain", "demo", "cp311")).stdout
+    assert explained.startswith("demo 1.0 cp311: ")
+    told = json.loads((await piw(master, "explain", "demo", "cp311", "--json")).stdout)
+    assert told["answers"][0]["target"] == TARGET.name, "machines are told whole names"
+    assert (
+        await piw(master, "retry", "demo", "cp311")
+    ).stdout == "1 builds of demo are open again\n"
+    skipped = await piw(master, "skip", "--target", "cp311", "--reason", "enough")
+    assert skipped.stdout == f"target {TARGET.name} is skipped: enough\n"
+    await piw(master, "skip", "--target", "cp311", "--lift")
+    trixie = [
+        tag_target(
+            python_full=f"3.{minor}.1",
+            implementation="cp",
+            abi=f"cp3{minor}",
+            arch="aarch64",
+            os="trixie",
+            glibc="2.41",
+        )
+        for minor in (11, 13)
+    ]
+    await master.ask(m.AddTargets(targets=tuple(trixie)), m.Applied)
+    assert f" {TARGET.name} " in (await piw(master, "builds")).stdout
+    explained = (await piw(master, "explain", "demo", "cp313")).stdout
+    assert explained.startswith("demo 1.0 cp313-trixie-aarch64: ")
+    refused = await piw(master, "explain", "demo", "cp311", code=1)
+    both = f"{TARGET.name} or cp311-trixie-aarch64"
+    assert refused.stderr == f"piw: cp311 can be {both}; name one\n"
 
 
 async def test_quit_asks_first(master: Master) -> None:

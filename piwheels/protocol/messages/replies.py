@@ -53,6 +53,7 @@ class ExplainReply(Message, frozen=True, kw_only=True):
     """The answer to Explain."""
 
     answers: tuple[Explanation, ...]
+    targets: tuple[str, ...] = ()  # all that the farm builds for
 
 
 class ReportRow(Message, frozen=True, kw_only=True):
@@ -114,6 +115,7 @@ class BuildsReply(Message, frozen=True, kw_only=True):
     """The answer to ListBuilds."""
 
     builds: tuple[JobEnded, ...]
+    targets: tuple[str, ...] = ()  # all that the farm builds for
 
 
 class EventsReply(Message, frozen=True, kw_only=True):
