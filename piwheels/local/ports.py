@@ -21,6 +21,17 @@ def port_is_free(host: str, port: int) -> bool:
     return True
 
 
+def own_address() -> str:
+    """The address by which its network reaches this machine; loopback where there is none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Sends nothing, and tells by which address something would be sent (RFC 5737's net).
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
+
+
 def listening(host: str, port: int) -> socket.socket:
     """A socket that listens on a port; the caller closes it.
 

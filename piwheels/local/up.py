@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import os
+import shlex
 import signal
 import sys
 import time
@@ -19,7 +20,7 @@ from piwheels.local.children import Child, piw
 from piwheels.local.cluster import Cluster
 from piwheels.local.console import Console, has_terminal, wants_to_stop
 from piwheels.local.folder import FarmFolder
-from piwheels.local.ports import free_port, listening
+from piwheels.local.ports import free_port, listening, own_address
 from piwheels.local.progress import Progress, print_report
 from piwheels.model import Target, Wanted
 from piwheels.protocol.client import ControlClient, NoMasterError
@@ -47,6 +48,7 @@ _READY_S = 60.0
 _READY_EVERY_S = 0.05
 _RECONNECT_S = 0.5
 _REPORT_EVERY_S = 1.0
+_EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what --host may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def _configure(folder: FarmFolder, options: Options, dsn: str) -> Config:
             "database.dsn": dsn,
             "webroot.url": url,
             "upstream.url": options.upstream,
-            "builder.farm_index": f"{url}simple/",
+            "builder.farm_index": f"http://{_named(options.host)}:{options.port}/simple/",
             "builder.python": list(options.pythons) or [sys.executable],
             "builder.sandbox": False if options.no_sandbox else None,
         }
@@ -115,8 +117,13 @@ def _configure(folder: FarmFolder, options: Options, dsn: str) -> Config:
 
 
 def _reachable(address: str) -> str:
-    """How a URL names the host that is listened on."""
-    if address in {"0.0.0.0", "::"}:  # noqa: S104
+    """How a URL for everybody names the host that is listened on."""
+    return own_address() if address in _EVERYWHERE else _named(address)
+
+
+def _named(address: str) -> str:
+    """How a URL for this machine names the host that is listened on."""
+    if address in _EVERYWHERE:
         return "127.0.0.1"
     return f"[{address}]" if ":" in address else address
 
@@ -273,14 +280,15 @@ class _Farm:
         url = self._config.webroot.url
         trust = f"--trusted-host {name} " if (name := pip_trust(url)) else ""
         progress.say(f"pip:    pip install {trust}--index-url {url}simple/ PROJECT")
-        progress.say(f"status: piw status --config {self._folder.config}")
-        progress.say(f"tui:    piw tui --config {self._folder.config}")
+        config = shlex.quote(str(self._folder.config))
+        progress.say(f"status: piw status --config {config}")
+        progress.say(f"tui:    piw tui --config {config}")
         path = os.environ.get("PATH", os.defpath)
         for interpreter in self._interpreters.values():
             if lacking := host.missing_toolchain(interpreter, path):
                 progress.say(f"note:   {lacking}", "yellow")
         if status.paused:
-            resume = f"piw resume --config {self._folder.config}"
+            resume = f"piw resume --config {config}"
             progress.say(f"note:   the farm is paused; `{resume}` goes on", "yellow")
         if not self._requests:
             return

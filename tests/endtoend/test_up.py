@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from piwheels.local.ports import own_address
 from tests import needs
 from tests.endtoend.conftest import Farm, offer, until
 from tests.fakeindex import FakeIndex
@@ -50,6 +52,38 @@ def test_what_is_asked_for_is_built_and_can_be_installed(
     assert (counted["connected"], counted["total"], counted["last_30_days"]) == (True, 2, 2)
     assert {share["name"]: share["count"] for share in counted["top"]} == {"alpha": 1, "beta": 1}
     assert [share["name"].split()[0] for share in counted["installers"]] == ["pip"]
+
+
+def test_the_lines_that_it_prints_hold_as_they_stand(tmp_path: Path, upstream: FakeIndex) -> None:
+    farm = Farm(tmp_path / "a farm's \u00fc", upstream.simple)
+    offer(upstream, "alpha")
+    farm.start("alpha", "--host", "0.0.0.0")
+    try:
+        farm.ready()
+        until(farm.pages, "the project has a page")
+        said = dict(line.split(":", 1) for line in farm.output.splitlines() if ": " in line)
+        assert own_address() in said["index"]
+        _type(said["status"])
+        target = tmp_path / "target"
+        install = f"--isolated install --no-cache-dir --target {target}"
+        _type(said["pip"].replace("install", install, 1).replace("PROJECT", "alpha"))
+        assert (target / "alpha.py").exists()
+    finally:
+        farm.stop()
+
+
+def _type(line: str) -> None:
+    """Type a line that was printed."""
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        shlex.split(line),
+        env={**os.environ, "PATH": programs, "PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
 
 
 def test_the_table_and_the_exit_code_say_what_came_out(farm: Farm, upstream: FakeIndex) -> None:
