@@ -85,6 +85,13 @@ ACTIONS: tuple[Action, ...] = (
     Action("fates", "c", "Sent", "The commands that you gave, and what became of them.", Group.WAY),
     Action("theme", "T", "Theme", "Other colours; kept for the next time.", Group.WAY),
     Action("rekey", "k", "Change a key", "Give an action another key; kept, too.", Group.WAY),
+    Action(
+        "suspend",
+        "ctrl+z",
+        "To the shell",
+        "Back to the shell for a while; fg comes back here.",
+        Group.WAY,
+    ),
     Action("leave", "q", "Leave", "Leave the console; the farm goes on.", Group.WAY, rank=2),
     # --- rows ---
     Action(
@@ -129,7 +136,7 @@ ACTIONS: tuple[Action, ...] = (
         "slow",
         "o",
         "Slow",
-        "Only builds of over half an hour or longer than expected, or all again.",
+        "Only builds of over ten minutes or longer than expected, or all again.",
         Group.ROWS,
         screens=("builds",),
         rank=5,
@@ -414,6 +421,12 @@ def _key_text(key: str) -> str:
     return _KEY_TEXTS.get(key, key).replace("ctrl+", "^")
 
 
+#: What tables, logs and lines of text need for themselves, whatever else it is bound to.
+FIXED_KEYS = frozenset(
+    {"up", "down", "left", "right", "pageup", "pagedown", "home", "end", "tab", "shift+tab"}
+)
+
+
 def clash(name: str, key: str, keys: Mapping[str, str]) -> Action | None:
     """The action that has a key already where the action of this name is; None when it is free.
 
@@ -442,6 +455,8 @@ def wrong_keys(keys: Mapping[str, str]) -> str:
         return f"there is no action {unknown[0]}; its key does nothing"
     for name, chosen in keys.items():
         for key in chosen.split(","):
+            if key in FIXED_KEYS:
+                return f"{_key_text(key)} moves about, it cannot be the key of {name}"
             other = clash(name, key, keys)
             if other is not None:
                 return f"{_key_text(key)} is the key of both {name} and {other.name}"

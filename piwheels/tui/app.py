@@ -15,13 +15,13 @@ from textual.timer import Timer
 
 from piwheels.protocol.messages import Body
 from piwheels.tui import glyphs, orders
-from piwheels.tui.actions import BY_NAME, NEEDS_AT, PLACES, Action, Needs, Subject
+from piwheels.tui.actions import BY_NAME, NEEDS_AT, PLACES, Action, Needs, Subject, key_texts
 from piwheels.tui.bindings import bindings_of
 from piwheels.tui.choosing import Choosing
 from piwheels.tui.fates import Fate, Fates
 from piwheels.tui.playing import Playing
 from piwheels.tui.screens import make
-from piwheels.tui.screens.base import ANYTHING, FarmScreen, Scope
+from piwheels.tui.screens.base import ANYTHING, FarmScreen, Scope, log_of
 from piwheels.tui.settings import Settings
 from piwheels.tui.source import Connected, Heard, Lost, Source, SourceEvent
 from piwheels.tui.state import FarmState
@@ -308,7 +308,7 @@ class Console(Playing, Choosing):
         subject = next(iter(self.farm_screen.subjects()), None)
         scope = ANYTHING
         if place == "log" and subject and subject.build is not None:
-            scope = Scope(build=subject.build)
+            scope = log_of(subject)
         if place == "explain" and subject and subject.project:
             scope = Scope(project=subject.project, version=subject.version, target=subject.target)
         self.go(place, scope)
@@ -331,8 +331,14 @@ class Console(Playing, Choosing):
             answer = await self.push_screen_wait(ConfirmDialog(question))
         if answer is None:
             return
+        in_hand = {view.label: view.build for view in self.farm.views()}
+        still = orders.still_so(action, subjects, in_hand)
+        if len(still) < len(subjects):
+            self.notify(orders.told_too_late(subjects, still), severity="warning", markup=False)
+        if subjects and not still:
+            return
         screen.forget_marks()
-        for body, what in orders.commands(action, subjects, answer):
+        for body, what in orders.commands(action, still, answer):
             self.send(body, what)
 
     @work
@@ -363,6 +369,15 @@ class Console(Playing, Choosing):
         from piwheels.tui.keyhelp import KeyHelp  # noqa: PLC0415
 
         self.push_screen(KeyHelp())
+
+    def do_suspend(self) -> None:
+        """To the shell, as other programs do."""
+        self.action_suspend_process()
+
+    def action_help_quit(self) -> None:
+        """Who presses ctrl+c wants to leave, or was in another program a moment ago."""
+        key = key_texts(self.keys_of(BY_NAME["leave"]))[0]
+        self.notify(f"{key} leaves the console; the farm goes on.", markup=False)
 
     def do_leave(self) -> None:
         """Leave; the farm goes on."""

@@ -7,6 +7,7 @@ from piwheels.protocol.messages import BuilderState
 from piwheels.tui import glyphs, text
 from piwheels.tui.actions import BY_NAME, PLACES, key_texts, shown_on
 from piwheels.tui.playing import where
+from piwheels.tui.problems import problems
 from piwheels.tui.widgets.bar import Word
 
 if TYPE_CHECKING:
@@ -49,11 +50,11 @@ def _state(console: "Console") -> Iterator[Word]:
 def _figures(console: "Console") -> Iterator[Word]:
     farm, sign = console.farm, console.glyph
     states = [view.state for view in farm.views()]
-    problems = sum(state in glyphs.PROBLEM_STATES for state in states)
+    troubles = len(problems(farm, console.now))
     busy = sum(state in _BUSY for state in states)
     pending = sum(queue.pending for queue in farm.queues)
-    if problems:
-        yield Word(f"{sign('warning')} {problems} to look at", "bad", "problem", rank=1, gap=2)
+    if troubles:
+        yield Word(f"{sign('warning')} {troubles} to look at", "bad", "problem", rank=1, gap=2)
     yield Word(f"{busy} of {len(states)} building", rank=2, gap=2)
     yield Word(f"{text.count(pending)} waiting", rank=3, gap=2)
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from textual import work
 
-from piwheels.tui.actions import ACTIONS, BY_NAME, clash
+from piwheels.tui.actions import ACTIONS, BY_NAME, FIXED_KEYS, clash
 from piwheels.tui.lean import LeanApp
 from piwheels.tui.settings import Settings
 
@@ -47,6 +47,9 @@ class Choosing(LeanApp[None]):
         action = BY_NAME[name]
         key = await self.push_screen_wait(KeyDialog(action.label))
         if key is None:
+            return
+        if key in FIXED_KEYS:
+            self.notify("That key moves about; nothing is changed.", severity="warning")
             return
         other = clash(name, key, self.settings.keys)
         if other is not None:

@@ -127,26 +127,33 @@ def build_rows(
     failed: bool = False,
     slow: bool = False,
     project: str = "",
+    target: str = "",
     ascii_only: bool = False,
     zone: tzinfo | None = None,
 ) -> list[Row]:
     """The builds in hand, then those that ended, the newest first; keys are build numbers.
 
     failed: only those that ended without a wheel; slow: only those that took, or take, longer
-    than SLOW_BUILD_S or than was expected; project: only this one's.
+    than SLOW_BUILD_S or than was expected; project, target: only this one's.
     """
-    keep = _build_filter(failed, slow, project)
+    keep = _build_filter(failed, slow, project, target)
     ended = [
         _ended_row(build, place, ascii_only, zone)
         for place, build in enumerate(reversed(state.builds.values()))
-        if keep(build.project, build.duration_s, 0.0, build.outcome)
+        if keep(build.project, build.target, build.duration_s, 0.0, build.outcome)
     ]
     running = [
         _running_row(builder, now, ascii_only)
         for builder in state.builders.values()
         if builder.view.build is not None
         and builder.view.build not in state.builds
-        and keep(builder.view.project, builder.build_s(now), builder.view.expected_s, "")
+        and keep(
+            builder.view.project,
+            builder.view.target,
+            builder.build_s(now),
+            builder.view.expected_s,
+            "",
+        )
     ]
     return arrange(
         running + ended, BUILD_COLUMNS, sort=sort, reverse=reverse, text_filter=text_filter
@@ -154,10 +161,10 @@ def build_rows(
 
 
 def _build_filter(
-    failed: bool, slow: bool, project: str
-) -> Callable[[str, float, float, str], bool]:
-    def keep(of: str, spent_s: float, expected_s: float, outcome: str) -> bool:
-        if project and of != project:
+    failed: bool, slow: bool, project: str, target: str
+) -> Callable[[str, str, float, float, str], bool]:
+    def keep(of: str, made_for: str, spent_s: float, expected_s: float, outcome: str) -> bool:
+        if (project and of != project) or (target and made_for != target):
             return False
         if failed and outcome in {"", Outcome.BUILT}:
             return False

@@ -272,15 +272,25 @@ class Link:
         while True:
             await self._up.wait()
             request = FollowLog(build=build, offset=offset, follow=follow)
+            begun = False
             try:
                 async with aclosing(self._pieces(request)) as pieces:
                     async for piece in pieces:
+                        if piece.offset > offset:
+                            break  # what was in between got lost on a link that was too slow
+                        begun = True
                         yield piece
-                        offset = piece.offset + len(piece.data)
+                        offset = max(offset, piece.offset + len(piece.data))
                         if piece.finished:
                             return
+            except RefusedError:
+                # A stream that had begun is ended by the master when nobody renewed it: this
+                # process was stopped for a while.
+                if not begun:
+                    raise
             except (LinkLostError, NoMasterError):
-                await asyncio.sleep(FIRST_DELAY_S)
+                pass
+            await asyncio.sleep(FIRST_DELAY_S)
 
     async def _pieces(self, request: FollowLog) -> AsyncGenerator[LogPiece]:
         session = self._session

@@ -3,7 +3,7 @@
 No I/O and no textual here, so that what a key does to a farm is told by functions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from piwheels.protocol.messages import (
@@ -70,6 +70,7 @@ class Question:
 _FARM: dict[str, Body] = {"pause": Pause(), "resume": Resume(), "quit_master": Quit()}
 #: Done to a whole project, whatever release its row is of.
 _OF_PROJECTS = frozenset({"skip_project", "unskip_project"})
+_MOST_AT_A_TIME = 1000
 #: So many builders are named in a command's line.
 _NAMED = 4
 
@@ -111,11 +112,31 @@ def _word(action: Action, subjects: Sequence[Subject], everyone: frozenset[str])
     return action.word if everyone <= {subject.builder for subject in subjects} else ""
 
 
+def still_so(
+    action: Action, subjects: Sequence[Subject], in_hand: Mapping[str, int | None]
+) -> tuple[Subject, ...]:
+    """Those to which the action is still to be done when it has been answered.
+
+    What drops one build must not drop the next, which a builder has begun meanwhile. `in_hand`
+    are the builds in hand by builders' labels.
+    """
+    if action.needs is not Needs.IN_HAND:
+        return tuple(subjects)
+    return tuple(it for it in subjects if in_hand.get(it.builder) == it.build)
+
+
+def told_too_late(asked_of: Sequence[Subject], left: Sequence[Subject]) -> str:
+    """What became of those that are not there any more, in one line."""
+    gone = [subject for subject in asked_of if subject not in left]
+    names = _names(tuple(subject.builder for subject in gone))
+    return f"Not done to {names}: the build that you were asked about has ended."
+
+
 def objection(action: Action, answer: str) -> str:
     """Why what was typed for a wish cannot be; "" when it can."""
     match action.name:
         case "drain_rolling":
-            return "" if answer.isdecimal() and int(answer) > 0 else "a number from 1 on"
+            return "" if _at_a_time(answer) else f"a number from 1 to {_MOST_AT_A_TIME:,}"
         case "raise_priority":
             return "" if _hours(answer) > 0 else "a number of hours above 0"
         case "skip_project":
@@ -162,7 +183,7 @@ def _order(action: Action, subjects: Sequence[Subject], answer: str) -> OrderBui
         order=order,
         builders=tuple(dict.fromkeys(subject.builder for subject in subjects)),
         at_once=at_once,
-        rolling=int(answer) if action.name == "drain_rolling" else 0,
+        rolling=_at_a_time(answer) if action.name == "drain_rolling" else 0,
     )
 
 
@@ -175,6 +196,15 @@ def _names(labels: Sequence[str]) -> str:
 def _named(body: Retry | Skip | Prioritise) -> str:
     version = body.version or ""
     return harmless(" ".join(filter(None, (body.project, version))))
+
+
+def _at_a_time(text: str) -> int:
+    """How many at a time; 0 for what makes no sense."""
+    text = text.strip()
+    if not text.isdecimal() or len(text) > len(str(_MOST_AT_A_TIME)):
+        return 0
+    number = int(text)
+    return number if number <= _MOST_AT_A_TIME else 0
 
 
 def _hours(text: str) -> float:

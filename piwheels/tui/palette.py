@@ -1,5 +1,6 @@
 """The command palette: every action by its name."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
@@ -60,6 +61,13 @@ def _title(action: Action) -> str:
     return action.label
 
 
+class _Palette(CommandPalette):
+    def _action_command_list(self, action: str) -> None:
+        # A list that is not laid out yet, as before its first words, fails at its pages.
+        with suppress(KeyError):
+            super()._action_command_list(action)
+
+
 def palette() -> CommandPalette:
     """The palette, over the screen at hand."""
-    return CommandPalette(providers=[Actions], placeholder="What is to be done?")
+    return _Palette(providers=[Actions], placeholder="What is to be done?")

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from piwheels.errors import ConfigError, PiwheelsError
+from piwheels.errors import ConfigError, PiwheelsError, UsageError
 from piwheels.protocol.channels import KeyPair
 from piwheels.protocol.client import socket_is_there
 from piwheels.tui.actions import wrong_keys
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 #: A picture is of this size where no terminal tells another.
 PICTURE_CELLS = (120, 36)
 _PICTURE_S = 20.0
+#: Terminals without the glyphs; the font of Linux's own console has no room for them.
+_ASCII_TERMS = ("vt", "linux")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,10 @@ def run(options: Options) -> int:
     Raises:
         PiwheelsError: the console cannot be; nothing was drawn yet.
     """
-    if options.snapshot is None and not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise ConfigError(
-            "the console needs a terminal; `piw tui --snapshot FILE.svg` draws a picture without "
-            "one, and `piw status` prints"
+    if options.snapshot is None and (lacking := _lacking()) is not None:
+        raise UsageError(
+            f"the console needs a terminal{lacking}; `piw tui --snapshot FILE.svg` draws a "
+            "picture without one, and `piw status` prints"
         )
     return asyncio.run(_run(options))
 
@@ -164,10 +166,24 @@ def _self_contained(svg: str) -> str:
     return re.sub(r"\s*@font-face\s*\{[^}]*\}", "", svg)
 
 
+def _lacking() -> str | None:
+    """What of a terminal is not there, in words; None when all is."""
+    # Either may be closed; what is drawn goes to standard error.
+    if not all(stream and stream.isatty() for stream in (sys.stdin, sys.stderr)):
+        return ""
+    term = os.environ.get("TERM", "")
+    if term in {"", "dumb", "unknown"}:
+        return f" whose cursor can be moved (TERM is {term or 'not set'})"
+    return None
+
+
 def ascii_terminal() -> bool:
-    """Whether the locale has no more than ASCII, as far as can be told."""
-    encoding = locale.getpreferredencoding(do_setlocale=False).lower().replace("-", "")
-    return encoding != "utf8" or os.environ.get("TERM") in {"vt100", "dumb"}
+    """Whether the locale, or the terminal's font, has no more than ASCII, as far as can be told.
+
+    Python's own UTF-8 mode, which it takes on in the locale C, says nothing of the terminal.
+    """
+    encoding = locale.getencoding().lower().replace("-", "")
+    return encoding != "utf8" or os.environ.get("TERM", "").startswith(_ASCII_TERMS)
 
 
 def few_colours() -> bool:

@@ -200,7 +200,7 @@ def _seen(before: Builder | None, view: BuilderView, now: float) -> Builder:
         return Builder(bare, now, view.loads[-MOST_LOADS:], now, len(view.loads))
     if before is None:
         return Builder(bare, now, (view.host.load,), now, 1)
-    if now - before.loaded < LOAD_EVERY_S:
+    if 0 <= now - before.loaded < LOAD_EVERY_S:  # a clock may have been put back
         return Builder(bare, now, before.loads, before.loaded, before.taken)
     loads = (*before.loads[1 - MOST_LOADS :], view.host.load)
     return Builder(bare, now, loads, now, before.taken + 1)

@@ -1,6 +1,7 @@
 """The list of all actions, and what each of them sends."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from textual.theme import BUILTIN_THEMES
@@ -28,7 +29,7 @@ from piwheels.tui.actions import (
     shown_on,
     wrong_keys,
 )
-from piwheels.tui.orders import commands, objection, question
+from piwheels.tui.orders import commands, objection, question, still_so, told_too_late
 from piwheels.tui.themes import THEMES
 
 BUSY = Subject(
@@ -159,7 +160,7 @@ def test_the_word_is_wanted_for_all_builders_and_for_the_master_alone() -> None:
 @pytest.mark.parametrize(
     ("name", "wrong", "right"),
     [
-        ("drain_rolling", ["", "0", "-1", "two", "1.5"], "3"),
+        ("drain_rolling", ["", "0", "-1", "two", "1.5", "1001", "9" * 5000], "3"),
         ("raise_priority", ["", "0", "-4", "soon", "nan", "1e9"], "1.5"),
         ("skip_project", ["", "  "], "does not build on ARM"),
     ],
@@ -196,6 +197,19 @@ def test_every_action_that_changes_something_is_tried_here() -> None:
     assert all(BY_NAME[name].needs is not Needs.ROWS for name in CHANGING)
 
 
+def test_a_build_that_has_ended_meanwhile_is_not_dropped_in_another_s_stead() -> None:
+    asked_of = tuple(
+        replace(BUSY, key=label, builder=label, build=build)
+        for label, build in (("pi1", 1), ("pi2", 2), ("pi3", 3))
+    )
+    in_hand = {"pi1": 1, "pi2": 7, "pi3": None}
+    skip, kill = BY_NAME["skip_build"], BY_NAME["kill"]
+    left = still_so(skip, asked_of, in_hand)
+    assert left == asked_of[:1]
+    assert told_too_late(asked_of, left).startswith("Not done to pi2, pi3: ")
+    assert still_so(kill, asked_of, in_hand) == asked_of  # which is of builders
+
+
 def test_a_key_that_is_taken_is_told() -> None:
     taken = clash("drain", "p", {})
     assert taken is not None
@@ -211,6 +225,7 @@ def test_settings_with_wrong_keys_are_told() -> None:
     assert wrong_keys({"drain": "f12"}) == ""
     assert "no action fly" in wrong_keys({"fly": "f1"})
     assert "both" in wrong_keys({"drain": "p"})
+    assert "moves about" in wrong_keys({"drain": "f12,up"})
 
 
 def test_themes_have_names_of_their_own() -> None:

@@ -13,14 +13,18 @@ from pathlib import Path
 import pytest
 
 from piwheels.errors import RefusedError, UsageError
-from piwheels.protocol.channels import Gate, new_key_pair
+from piwheels.protocol.channels import Gate, Peer, new_key_pair
 from piwheels.protocol.messages import (
+    CHUNK_BYTES,
     Applied,
     Explain,
     ExplainReply,
+    LogPiece,
     Order,
     OrderBuilders,
     Pause,
+    Problem,
+    ReplyBody,
     Resume,
 )
 from piwheels.tui import link as link_module
@@ -343,6 +347,42 @@ async def test_a_finished_log_ends_and_a_missing_one_says_so(
     assert data == farm.log(build)[0]
     with pytest.raises(RefusedError, match="no log of build 7"):
         [piece async for piece in link.follow_log(7)]
+
+
+class Faulty(SimFarm):
+    """Puts something else in place of the second piece of the first log that is read."""
+
+    instead: ReplyBody | None = None
+    sent = 0
+
+    async def _send(self, peer: Peer, number: int, body: ReplyBody) -> None:
+        if isinstance(body, LogPiece):
+            self.sent += 1
+            if self.sent == 2:
+                if self.instead is not None:
+                    await SimFarm._send(self, peer, number, self.instead)
+                return
+        await SimFarm._send(self, peer, number, body)
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [None, Problem(reason="the master was restarted in between; ask again")],
+    ids=["a piece got lost", "the lease ended"],
+)
+async def test_a_log_is_whole_whatever_happens_on_its_way(
+    tmp_path: Path, brisk: None, instead: Problem | None
+) -> None:
+    farm = Faulty(socket_in(tmp_path), World(builders=2), hz=0, log_lines=30_000)
+    farm.instead = instead
+    async with farm:
+        link = Link(farm.address)
+        async with Listener(link) as listener:
+            await until(lambda: listener.state.known)
+            build = farm.world.builds[-1].build
+            data = b"".join([piece.data async for piece in link.follow_log(build)])
+    assert len(data) > 3 * CHUNK_BYTES
+    assert data == farm.log(build)[0]
 
 
 # --- over TCP ---

@@ -1,15 +1,19 @@
 """The way through the console: screens, rows, filters, orders, problems, logs, settings."""
 
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
+from textual.widgets import Input
 
+from piwheels.errors import RefusedError
 from piwheels.protocol.messages import (
     BuilderChanged,
     BuilderGone,
     BuildsReply,
     Explain,
     ListBuilds,
+    LogPiece,
     Pulse,
 )
 from piwheels.tui.actions import PLACES
@@ -157,6 +161,35 @@ async def test_failed_builds_are_asked_of_the_master_too() -> None:
         assert "4708" in stage.keys
 
 
+async def test_older_builds_stand_behind_those_that_are_known() -> None:
+    source = prepared()
+    older = (ended(4707, "pillow", "failed", "jpeglib.h", 3), ended(17, "old", "failed", "cc", 900))
+    source.answers[BuildsReply] = BuildsReply(builds=older)
+    async with on_stage(source) as stage:
+        await stage.until_shown("pi5-roof")
+        await stage.press("3", "f")
+        await stage.until(lambda: stage.keys == ["4707", "4705", "17"], "the newest come first")
+        await stage.press("end", "enter")
+        await stage.until_shown("build 17 old 1.4.2")  # though the master's news do not hold it
+        await stage.press("escape", "f")
+        assert "17" not in stage.keys  # not among all, where others of its age are missing
+
+
+async def test_only_what_can_be_acted_upon_is_marked() -> None:
+    async with on_stage(prepared()) as stage:
+        await stage.until_shown("pi5-roof")
+        for place in ("2", "5", "7"):
+            await stage.press(place, "space")
+            await stage.pilot.click("RowTable", offset=(1, 2))
+            assert not stage.table.table.marks
+
+
+async def test_all_problems_are_counted_that_n_leads_to() -> None:
+    async with on_stage(prepared()) as stage:
+        await stage.until_shown("pi5-roof")
+        await stage.until_shown("4 to look at")  # three builders, and a queue that nobody serves
+
+
 # --- what is heard, and what is not ---
 
 
@@ -245,6 +278,63 @@ async def test_a_log_is_saved_and_never_over_another(
             await stage.press("ctrl+u", *"a.log", "enter")
             await stage.until_shown(said)
     assert (tmp_path / "a.log").read_bytes() == LOG
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("~nobody-of-this-name/a.log", "home directory"),
+        ("x" * 300, "File name too long"),
+        ("no/such/folder/a.log", "No such file"),
+    ],
+)
+async def test_a_log_that_cannot_be_saved_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with on_stage(prepared(), size=(120, 30)) as stage:
+        await in_log(stage)
+        await stage.press("s")
+        await stage.until_shown("Save the log")
+        stage.console.screen.query_one(Input).value = name
+        await stage.press("enter")
+        await stage.until_shown(said)
+        assert "82 lines" in stage.text
+
+
+async def test_lines_that_were_read_stay_when_the_rest_of_a_log_cannot_be_had() -> None:
+    source = prepared()
+
+    async def breaks_off(build: int, **_: object) -> AsyncGenerator[LogPiece]:
+        yield LogPiece(build=build, offset=0, data=LOG)
+        raise RefusedError("the disk of the logs is gone")
+
+    source.follow_log = breaks_off  # type: ignore[method-assign]
+    async with on_stage(source) as stage:
+        await in_log(stage)
+        await stage.until_shown("the disk of the logs is gone")
+        assert "jpeglib.h" in stage.text
+
+
+async def test_a_list_on_a_tiny_terminal_does_not_end_the_console() -> None:
+    async with on_stage(prepared()) as stage:
+        await stage.until_shown("pi5-roof")
+        for key, words in (("T", "Colours"), ("colon", "What is to be done?")):
+            await stage.press(key)
+            await stage.until_shown(words)
+            for size in ((1, 1), (3, 20), (20, 5), (120, 40)):
+                await stage.pilot.resize_terminal(*size)
+            await stage.until_shown(words)
+            await stage.press("escape")
+
+
+async def test_a_palette_that_finds_nothing_has_no_pages_to_turn() -> None:
+    async with on_stage(prepared()) as stage:
+        await stage.until_shown("pi5-roof")
+        await stage.press("colon", "pageup", "pagedown", *"no such thing", "pageup", "end", "enter")
+        await stage.until_shown("no such thing")
+        await stage.press("escape")
+        await stage.until(lambda: stage.console.screen is stage.table, "it is closed")
 
 
 # --- settings ---

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -129,9 +129,73 @@ def test_without_a_terminal_it_names_what_needs_none(address: str) -> None:
     done = subprocess.run(
         [*PIW, "--connect", address], stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
     assert b"--snapshot" in done.stderr
     assert b"piw status" in done.stderr
+
+
+def test_on_a_terminal_whose_cursor_does_not_move_it_says_so(address: str, tmp_path: Path) -> None:
+    with console(address, tmp_path, TERM="dumb") as terminal:
+        assert terminal.end() == 2
+        terminal.until_shown("TERM is dumb")
+        assert b"\x1b[?1049h" not in b"".join(terminal.data)
+
+
+def test_it_goes_to_the_shell_and_comes_back(address: str, tmp_path: Path) -> None:
+    with console(address, tmp_path) as terminal:
+        terminal.until_shown("pi005")
+        terminal.press("\x1a")
+        _until(lambda: _state(terminal) == "T")
+        assert terminal.echoes
+        terminal.scribble("the shell was here")
+        terminal.process.send_signal(signal.SIGCONT)
+        terminal.wait_for(
+            lambda lines: "piwheels" in lines[0] and not any("shell" in line for line in lines)
+        )
+        terminal.press("2")
+        terminal.until_shown("Drains in")
+        assert not terminal.echoes
+
+
+def _state(terminal: Sitting) -> str:
+    """As the kernel has it: T is stopped."""
+    stat = Path(f"/proc/{terminal.process.pid}/stat").read_text()
+    return stat.rpartition(")")[2].split()[0]
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_ctrl_c_tells_how_to_leave(address: str, tmp_path: Path) -> None:
+    with console(address, tmp_path) as terminal:
+        terminal.until_shown("pi005")
+        terminal.press("\x03")
+        terminal.until_shown("q leaves the console")
+
+
+@pytest.mark.parametrize(
+    ("environ", "ascii_only"),
+    [
+        ({"LANG": "C.UTF-8"}, False),
+        ({"LC_ALL": "C"}, True),
+        ({"LANG": "C.UTF-8", "TERM": "linux"}, True),
+        ({"LANG": "C.UTF-8", "TERM": "tmux-256color"}, False),
+    ],
+)
+def test_where_glyphs_are_lacking_ascii_stands_for_them(
+    environ: dict[str, str], ascii_only: bool
+) -> None:
+    asked = "from piwheels.tui.run import ascii_terminal; print(ascii_terminal())"
+    clean = {name: it for name, it in os.environ.items() if not name.startswith(("LC_", "LANG"))}
+    said = subprocess.check_output(
+        [sys.executable, "-c", asked], env={**clean, "TERM": "xterm", **environ}, text=True
+    )
+    assert said.strip() == str(ascii_only)
 
 
 @pytest.mark.slow

@@ -33,6 +33,16 @@ class Scope:
         return bool(self.target or self.project or self.build is not None)
 
 
+def log_of(subject: Subject) -> Scope:
+    """The log of a row's build, and of what it is where the console does not know the build."""
+    return Scope(
+        build=subject.build,
+        project=subject.project,
+        version=subject.version,
+        target=subject.target,
+    )
+
+
 #: For a screen that is opened as it was left.
 ANYTHING = Scope()
 

@@ -6,7 +6,7 @@ from piwheels.protocol.messages import BuilderView
 from piwheels.tui import builderrows
 from piwheels.tui.actions import Subject
 from piwheels.tui.rows import Row
-from piwheels.tui.screens.base import Scope
+from piwheels.tui.screens.base import log_of
 from piwheels.tui.screens.table import TableScreen
 from piwheels.tui.text import duration, harmless
 
@@ -59,11 +59,11 @@ class BuildersScreen(TableScreen):
 
     def open(self, key: str) -> None:
         """The log of the build in hand."""
-        view = self._view(key)
-        if view.build is None:
+        subject = self.subject(key)
+        if subject is None or subject.build is None:
             self.notify(f"{harmless(key)} builds nothing now.", markup=False)
             return
-        self.console.go("log", Scope(build=view.build))
+        self.console.go("log", log_of(subject))
 
     def _view(self, key: str) -> BuilderView:
         return self.console.farm.builders[key].view

@@ -10,7 +10,7 @@ from piwheels.protocol.messages import BuildsReply, JobEnded, ListBuilds
 from piwheels.tui import farmrows
 from piwheels.tui.actions import Subject
 from piwheels.tui.rows import Row
-from piwheels.tui.screens.base import Scope
+from piwheels.tui.screens.base import log_of
 from piwheels.tui.screens.table import TableScreen
 from piwheels.tui.state import FarmState
 from piwheels.tui.text import duration, harmless
@@ -45,7 +45,7 @@ class BuildsScreen(TableScreen):
     def all_rows(self, words: str) -> list[Row]:
         """The builds that the toggles and the scope leave."""
         console, scope = self.console, self.scope
-        found = farmrows.build_rows(
+        return farmrows.build_rows(
             self._farm(),
             console.now,
             self.sort,
@@ -54,17 +54,22 @@ class BuildsScreen(TableScreen):
             failed=self.failed,
             slow=self.slow,
             project=scope.project,
+            target=scope.target,
             ascii_only=console.ascii_only,
         )
-        if not scope.target:
-            return found
-        return [row for row in found if self._target(row.key) == scope.target]
+
+    @property
+    def _asks_for_older(self) -> bool:
+        """Whether what narrows the rows is known to the master for longer than to the console."""
+        return bool(self.failed or self.slow or self.scope.project)
 
     def _farm(self) -> FarmState:
+        """The farm; with older builds before its own where they were asked for."""
         farm = self.console.farm
-        if not self._older:
+        if not (self._older and self._asks_for_older):
             return farm
-        return dataclasses.replace(farm, builds=self._older | farm.builds)
+        older = {number: it for number, it in self._older.items() if number not in farm.builds}
+        return dataclasses.replace(farm, builds=older | farm.builds)
 
     def narrowed(self) -> list[Word]:
         """Which toggles are on."""
@@ -105,7 +110,7 @@ class BuildsScreen(TableScreen):
 
     @work(exclusive=True)
     async def _ask_for_older(self) -> None:
-        if not (self.failed or self.slow or self.scope.project):
+        if not self._asks_for_older:
             return
         body = ListBuilds(
             limit=_ASKED_FOR,
@@ -118,14 +123,13 @@ class BuildsScreen(TableScreen):
         except PiwheelsError as error:
             self.notify(str(error), severity="warning", markup=False)
             return
-        self._older |= {build.build: build for build in reversed(reply.builds)}
-        self._older = dict(sorted(self._older.items()))
+        self._older = {build.build: build for build in reversed(reply.builds)}
         self.refresh_all()
 
     def subject(self, key: str) -> Subject | None:
         """A build, ended or in hand."""
         number = int(key)
-        ended = self._farm().builds.get(number)
+        ended = self.console.farm.builds.get(number) or self._older.get(number)
         if ended is not None:
             return Subject(
                 key=key,
@@ -153,8 +157,6 @@ class BuildsScreen(TableScreen):
 
     def open(self, key: str) -> None:
         """The log of a build."""
-        self.console.go("log", Scope(build=int(key)))
-
-    def _target(self, key: str) -> str:
         subject = self.subject(key)
-        return subject.target if subject else ""
+        if subject is not None:
+            self.console.go("log", log_of(subject))

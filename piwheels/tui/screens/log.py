@@ -35,7 +35,6 @@ class LogScreen(FarmScreen):
         self._offset = 0  # so many bytes of it
         self._whole = False
         self._trouble = ""
-        self._ended: JobEnded | None = None
 
     def body(self) -> Sequence[Widget]:
         """Whose log, the log, and a line to search with."""
@@ -56,7 +55,8 @@ class LogScreen(FarmScreen):
         """Say whose log it is, and how that build stands."""
         build = self.scope.build
         empty = self.query_one("#empty", Static)
-        empty.display = build is None or bool(self._trouble)
+        # Lines that were read stay, whatever becomes of the rest.
+        empty.display = build is None or bool(self._trouble and not self._offset)
         self.view.display = not empty.display
         if empty.display:
             empty.update(self._trouble or self._NOTHING)
@@ -67,7 +67,7 @@ class LogScreen(FarmScreen):
     def _about(self) -> list[Word]:
         build = self.scope.build
         words = [Word(f"build {build}", "strong", rank=2)]
-        view, ended = self._builder(), self._end()
+        scope, view, ended = self.scope, self._builder(), self._end()
         if view is not None:
             words.append(Word(harmless(f"{view.project} {view.version_built}"), "strong"))
             words.append(Word(harmless(f"for {view.target}"), rank=4))
@@ -83,6 +83,12 @@ class LogScreen(FarmScreen):
             sign, style = outcome_look(ended.outcome)
             said = f"{self.console.glyph(sign)} {ended.outcome} in {duration(ended.duration_s)}"
             words.append(Word(harmless(said), bars.STYLES.get(style, style), rank=1, gap=2))
+        elif scope.project:
+            words.append(Word(harmless(f"{scope.project} {scope.version}"), "strong"))
+            words.append(Word(harmless(f"for {scope.target}"), rank=4))
+        if self._trouble:
+            said = f"{self.console.glyph('warning')} {harmless(self._trouble)}"
+            words.append(Word(said, "warn", gap=2))
         return words
 
     def _builder(self) -> BuilderView | None:
@@ -116,16 +122,20 @@ class LogScreen(FarmScreen):
                     stake=stake,
                 ),
             )
-        if ended is None:
-            return (Subject(key=str(build), name=f"build {build}", build=build),)
+        scope = self.scope
+        if ended is not None:
+            project, version, target = ended.project, ended.version, ended.target
+        else:
+            project, version, target = scope.project, scope.version, scope.target
+        name = harmless(f"{project} {version} for {target}") if project else f"build {build}"
         return (
             Subject(
                 key=str(build),
-                name=harmless(f"{ended.project} {ended.version} for {ended.target}"),
+                name=name,
                 build=build,
-                project=ended.project,
-                version=ended.version,
-                target=ended.target,
+                project=project,
+                version=version,
+                target=target,
             ),
         )
 
@@ -141,7 +151,7 @@ class LogScreen(FarmScreen):
         if self.scope.build != self._shown:
             self.view.clear()
             self._shown, self._offset, self._whole = self.scope.build, 0, False
-            self._trouble = ""
+        self._trouble = ""
         self.refresh_all()
         if self._shown is not None and not self._whole:
             self._follow(self._shown)
@@ -220,10 +230,10 @@ class LogScreen(FarmScreen):
         name = await self.app.push_screen_wait(LineDialog(label, self._file_name()))
         if not name:
             return
-        path = Path(name).expanduser()
         try:
+            path = Path(name.strip()).expanduser()
             self.view.save(path)
-        except PiwheelsError as error:
+        except (PiwheelsError, RuntimeError) as error:  # the latter: whose home that would be
             self.notify(str(error), severity="error", markup=False)
         else:
             self.notify(f"Saved as {path.absolute()}.", markup=False)

@@ -8,7 +8,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from piwheels.tui import bars, rows
-from piwheels.tui.actions import Subject
+from piwheels.tui.actions import BY_NAME, Subject
 from piwheels.tui.problems import next_problem, problems
 from piwheels.tui.screens.base import ANYTHING, FarmScreen, Scope
 from piwheels.tui.text import count
@@ -69,7 +69,11 @@ class TableScreen(FarmScreen):
 
     def body(self) -> Sequence[Widget]:
         """A table, what narrows it, and a line to type a filter into."""
-        table = RowTable(self._columns(), ascii_only=self.console.ascii_only)
+        table = RowTable(
+            self._columns(),
+            ascii_only=self.console.ascii_only,
+            can_mark=self.place in BY_NAME["mark"].screens,
+        )
         filter_line = Input(placeholder="words that rows hold", compact=True)
         return (
             table,
@@ -237,7 +241,7 @@ class TableScreen(FarmScreen):
         """To the next problem, wherever it is."""
         console = self.console
         after = (self.place, self.table.cursor) if self.table.cursor else None
-        trouble = next_problem(problems(console.farm, console.source.now()), after)
+        trouble = next_problem(problems(console.farm, console.now), after)
         if trouble is None:
             self.notify("There is no problem.")
             return

@@ -18,7 +18,10 @@ GAP_CELLS = 1
 
 # Controls would move the terminal's cursor, and the directional marks reorder a line: a label
 # that a builder chose must do neither.
-_HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+_HARMFUL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
 
 
 class Column(NamedTuple):

@@ -14,7 +14,11 @@ MAX_CHARACTERS = 24_000_000
 MAX_LINE_CHARACTERS = 8_192
 
 _TAB_CELLS = 8
-_SPECIAL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+# Controls but for the line's end, and what is not seen or turns the direction of reading.
+_SPECIAL = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
 _ESCAPES = re.compile(
     "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor movements
     "|(?:\x1b\\]|\x9d)[^\r\x07\x1b\x9c]*(?:\x07|\x1b\\\\|\x9c)"  # titles, links

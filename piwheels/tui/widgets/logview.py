@@ -171,15 +171,16 @@ class LogView(ScrollView, can_focus=True):
         Raises:
             PiwheelsError: One line that says why it was not possible.
         """
-        if not overwrite and path.exists():
-            raise PiwheelsError(f"{path} is there already; give the log another name")
         lines: list[str] = list(self._text.since(0))
         if self._text.first:
             lines.insert(0, f"[the first {self._text.first:,} lines are not kept]")
         try:
+            if not overwrite and os.path.lexists(path):
+                raise PiwheelsError(f"{path} is there already; give the log another name")
             _write_whole(path, "\n".join(lines) + "\n")
-        except OSError as error:
-            raise PiwheelsError(f"cannot save to {path}: {error.strerror or error}") from error
+        except (OSError, ValueError) as error:  # the latter: a name that no file can have
+            reason = getattr(error, "strerror", None) or str(error)
+            raise PiwheelsError(f"cannot save to {path}: {reason}") from error
 
     # -- search ------------------------------------------------------------------------
 

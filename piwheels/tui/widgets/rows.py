@@ -124,10 +124,12 @@ class RowTable(ScrollView, can_focus=True):
         columns: Sequence[Column],
         *,
         ascii_only: bool = False,
+        can_mark: bool = True,
         id: str | None = None,  # noqa: A002 Textual says id
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
+        self._can_mark = can_mark
         self._columns = tuple(columns)
         self._ascii_only = ascii_only
         self._slots: tuple[Slot, ...] = ()
@@ -297,7 +299,7 @@ class RowTable(ScrollView, can_focus=True):
 
     def action_mark(self) -> None:
         """Mark the row under the cursor, or unmark it, and go to the next."""
-        if self._cursor is not None:
+        if self._cursor is not None and self._can_mark:
             self.set_marks(self._marks ^ {self._cursor})
             self.action_move(1)
 
@@ -314,7 +316,7 @@ class RowTable(ScrollView, can_focus=True):
         if place >= len(self._rows):
             return
         key = self._rows[place].key
-        if offset.x < GUTTER_CELLS:
+        if offset.x < GUTTER_CELLS and self._can_mark:
             self.set_marks(self._marks ^ {key})
         elif key == self._cursor:
             self.action_select()
