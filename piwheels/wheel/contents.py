@@ -111,8 +111,11 @@ def check_record(
         raise RefusedError(f"{name} is {where}")
     programs: list[Program] = []
     unread: list[str] = []
+    patience = elf.Patience()
     for name in archive.members:
-        facts, looks_like_elf = _read_member(archive, name, entries.get(name), scratch)
+        facts, looks_like_elf = _read_member(archive, name, entries.get(name), scratch, patience)
+        if patience.is_over():
+            raise RefusedError("its programs have tables without an end")
         if facts is not None:
             programs.append(Program(name, facts))
         elif looks_like_elf:
@@ -160,7 +163,7 @@ def _entry(path: str, hashed: str, size: str) -> Entry:
 
 
 def _read_member(
-    archive: Archive, name: str, entry: Entry | None, scratch: Path
+    archive: Archive, name: str, entry: Entry | None, scratch: Path, patience: elf.Patience
 ) -> tuple[elf.ElfFacts | None, bool]:
     """Read a member against its entry; its ELF facts, and whether it begins like ELF."""
     digest = hashlib.new(entry.algorithm if entry else "sha256")
@@ -174,7 +177,7 @@ def _read_member(
                 copy.write(piece)
         if entry is not None:
             _check_entry(entry, name, digest.digest(), archive.members[name].file_size)
-        facts = elf.read(copy) if looks_like_elf else None
+        facts = elf.read(copy, patience) if looks_like_elf else None
     return facts, looks_like_elf
 
 

@@ -17,8 +17,10 @@ from elftools.elf.gnuversions import GNUVerNeedSection
 MAGIC = b"\x7fELF"
 
 #: Headers, names and versions of a real file are read in some 20 kB. A hostile file can
-#: claim tables without end; it is given up when this much of it was read.
+#: claim tables without end; it is given up when this much of it was read. A hostile wheel can
+#: hold thousands of those.
 _MOST_READ_BYTES = 4 * 1024 * 1024
+_MOST_READ_OF_WHEEL_BYTES = 128 * 1024 * 1024
 
 _LOADABLE = frozenset({"ET_EXEC", "ET_DYN"})
 
@@ -65,17 +67,29 @@ class ElfFacts(msgspec.Struct, frozen=True, kw_only=True):
         return self.machine == _FAMILIES.get(arch, arch) and not self.soft_float
 
 
-def read(file: IO[bytes]) -> ElfFacts | None:
+class Patience:
+    """What may be read of all programs of one wheel together."""
+
+    def __init__(self) -> None:
+        self.left_bytes = _MOST_READ_OF_WHEEL_BYTES
+
+    def is_over(self) -> bool:
+        """Whether it was used up."""
+        return self.left_bytes <= 0
+
+
+def read(file: IO[bytes], patience: Patience | None = None) -> ElfFacts | None:
     """The facts of a seekable file, or None where no Linux machine would load it.
 
     None stands for corrupt files too: a test's sample must not spoil the project's wheel,
-    and what cannot be parsed cannot be loaded.
+    and what cannot be parsed cannot be loaded. What is read is taken from the wheel's patience.
     """
     file.seek(0)
     if file.read(len(MAGIC)) != MAGIC:
         return None
+    metered = _Metered(file, patience or Patience())
     try:
-        return _facts(ELFFile(cast("IO[bytes]", _Metered(file))))
+        return _facts(ELFFile(cast("IO[bytes]", metered)))
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - pyelftools raises whatever a broken table leads to
@@ -140,14 +154,17 @@ def _glibc_needs(elf: ELFFile) -> Iterator[str]:
 class _Metered:
     """A file that can be read only so much in all."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], patience: Patience) -> None:
         self._file = file
+        self._patience = patience
         self._left = _MOST_READ_BYTES
 
     def read(self, size: int = -1) -> bytes:
         """Read, or fail when too much was read already."""
         data = self._file.read(self._left if size < 0 else min(size, self._left))
-        self._left -= max(len(data), 1)
+        cost = max(len(data), 1)
+        self._left -= cost
+        self._patience.left_bytes -= cost
         if self._left <= 0:
             raise ValueError("the tables of this file have no end")
         return data

@@ -5,6 +5,7 @@ import hashlib
 import struct
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 EM_386, EM_ARM, EM_X86_64, EM_AARCH64, EM_BPF = 3, 40, 62, 183, 247
@@ -98,63 +99,89 @@ def elf(
 
     `verneeds` is how many entries the table of needed versions claims to have.
     """
-    strings = bytearray(b"\0")
+    form = _WIDE if bits == 64 else _NARROW
+    strings = _Strings()
+    entries = [(1, strings.add(name)) for name in needed]
+    entries += [(14, strings.add(soname))] if soname else []
+    verneed = _version_needs(strings.add("libc.so.6"), [strings.add(text) for text in versions])
+    names = [strings.add(name) for name in (".dynstr", ".dynamic", ".gnu.version_r")]
 
-    def string(text: str) -> int:
-        strings.extend(text.encode() + b"\0")
-        return len(strings) - len(text) - 1
-
-    wide = bits == 64
-    word = "Q" if wide else "L"
-    dynamic = [(1, string(name)) for name in needed]
-    dynamic += [(14, string(soname))] if soname else []
-    aux = [string(version) for version in versions]
-    libc = string("libc.so.6")
-    names = {name: string(name) for name in (".dynstr", ".dynamic", ".gnu.version_r")}
-
-    header_size, segment_size, section_size = (64, 56, 64) if wide else (52, 32, 40)
-    strings_at = header_size + 2 * segment_size
-    dynamic_at = strings_at + len(strings)
-    dynamic += [(5, strings_at), (0, 0)]
-    dynamic_data = b"".join(struct.pack(f"<2{word}", *entry) for entry in dynamic)
-    verneed_at = dynamic_at + len(dynamic_data)
-    verneed = struct.pack("<2H3L", 1, len(aux), libc, 16, 0)
-    for number, offset in enumerate(aux, 1):
-        next_one = 16 if number < len(aux) else 0
-        verneed += struct.pack("<L2H2L", 0, 0, number + 1, offset, next_one)
+    strings_at = form.header_size + 2 * form.segment_size
+    dynamic_at = strings_at + len(strings.data)
+    dynamic = form.dynamic([*entries, (5, strings_at), (0, 0)])
+    verneed_at = dynamic_at + len(dynamic)
     sections_at = verneed_at + len(verneed)
-    total = sections_at + 4 * section_size
+    return b"".join(
+        (
+            form.header(kind, machine, flags, sections_at),
+            form.segment(1, 0, sections_at + 4 * form.section_size),
+            form.segment(2, dynamic_at, len(dynamic)),
+            strings.data,
+            dynamic,
+            verneed,
+            form.section(0, 0, 0, 0),
+            form.section(names[0], 3, strings_at, len(strings.data)),
+            form.section(names[1], 6, dynamic_at, len(dynamic), link=1),
+            form.section(names[2], 0x6FFFFFFE, verneed_at, len(verneed), link=1, info=verneeds),
+        )
+    )
 
-    def section(
-        title: int, sort: int, at: int, size: int, link: int = 0, *, info: int = 0
-    ) -> bytes:
-        form = "<2L4Q2L2Q" if wide else "<10L"
-        return struct.pack(form, title, sort, 0, at, at, size, link, info, 1, 0)
 
-    def segment(sort: int, at: int, size: int) -> bytes:
-        if wide:
+class _Strings:
+    """A string table."""
+
+    def __init__(self) -> None:
+        self.data = bytearray(b"\0")
+
+    def add(self, text: str) -> int:
+        """Where a string begins in it."""
+        place = len(self.data)
+        self.data += text.encode() + b"\0"
+        return place
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How the parts of a little-endian file are packed (elf(5))."""
+
+    ident: int  # EI_CLASS
+    word: str
+    header_size: int
+    segment_size: int
+    section_size: int
+    section_form: str
+
+    def header(self, kind: int, machine: int, flags: int, sections_at: int) -> bytes:
+        form = f"<4s4B8x2HL3{self.word}L6H"
+        return struct.pack(
+            form,
+            *(b"\x7fELF", self.ident, 1, 1, 0),
+            *(kind, machine, 1, 0, self.header_size, sections_at, flags),
+            *(self.header_size, self.segment_size, 2, self.section_size, 4, 1),
+        )
+
+    def segment(self, sort: int, at: int, size: int) -> bytes:
+        if self.word == "Q":
             return struct.pack("<2L6Q", sort, 4, at, at, at, size, size, 1)
         return struct.pack("<8L", sort, at, at, at, size, size, 4, 1)
 
-    ident = b"\x7fELF" + bytes([2 if wide else 1, 1, 1, 0]) + bytes(8)
-    header = ident + struct.pack(
-        f"<2HL3{word}L6H",
-        *(kind, machine, 1, 0, header_size, sections_at, flags),
-        *(header_size, segment_size, 2, section_size, 4, 1),
-    )
-    return b"".join(
-        (
-            header,
-            segment(1, 0, total),
-            segment(2, dynamic_at, len(dynamic_data)),
-            strings,
-            dynamic_data,
-            verneed,
-            section(0, 0, 0, 0),
-            section(names[".dynstr"], 3, strings_at, len(strings)),
-            section(names[".dynamic"], 6, dynamic_at, len(dynamic_data), 1),
-            section(
-                names[".gnu.version_r"], 0x6FFFFFFE, verneed_at, len(verneed), 1, info=verneeds
-            ),
-        )
-    )
+    def section(
+        self, title: int, sort: int, at: int, size: int, *, link: int = 0, info: int = 0
+    ) -> bytes:
+        return struct.pack(self.section_form, title, sort, 0, at, at, size, link, info, 1, 0)
+
+    def dynamic(self, entries: Sequence[tuple[int, int]]) -> bytes:
+        return b"".join(struct.pack(f"<2{self.word}", *entry) for entry in entries)
+
+
+_WIDE = _Form(2, "Q", 64, 56, 64, "<2L4Q2L2Q")
+_NARROW = _Form(1, "L", 52, 32, 40, "<10L")
+
+
+def _version_needs(library: int, versions: Sequence[int]) -> bytes:
+    """The table of the versions that are needed of one library; all are places of strings."""
+    table = struct.pack("<2H3L", 1, len(versions), library, 16, 0)
+    for number, place in enumerate(versions, 1):
+        following = 16 if number < len(versions) else 0
+        table += struct.pack("<L2H2L", 0, 0, number + 1, place, following)
+    return table

@@ -285,6 +285,17 @@ def test_a_program_for_another_machine_than_the_tag_is_refused(tmp_path: Path) -
     assert "demo/_core.so is made for x86_64, and the file name says linux_aarch64" in message
 
 
+def test_a_wheel_of_programs_without_an_end_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("piwheels.wheel.elf._MOST_READ_BYTES", 1 << 16)
+    monkeypatch.setattr("piwheels.wheel.elf._MOST_READ_OF_WHEEL_BYTES", 1 << 18)
+    endless = elf(EM_AARCH64, verneeds=2**32 - 1)
+    few, many = ({f"demo/{n}.so": endless for n in range(count)} for count in (3, 20))
+    assert len(inspect(make_wheel(tmp_path, tags=NATIVE, files=few)).unread) == 3
+    assert "tables without an end" in refusal(make_wheel(tmp_path, tags=NATIVE, files=many))
+
+
 def test_a_program_without_hard_float_is_refused_on_32_bit_arm(tmp_path: Path) -> None:
     tags = "cp313-cp313-linux_armv7l"
     members = native(elf(EM_ARM, bits=32, flags=0x05000200), tags)
