@@ -7,7 +7,14 @@ releases stays a page that a phone can show.
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
-from piwheels.model import ProjectFacts, PublishedFile, ReleaseFacts, Struct, TargetFacts
+from piwheels.model import (
+    ProjectFacts,
+    PublishedFile,
+    ReleaseFacts,
+    Struct,
+    TargetFacts,
+    target_word,
+)
 from piwheels.site import charts, feeds, html, json_pages, text
 from piwheels.site.content import DayCount, Project, Site
 from piwheels.standing import Standing, for_target, stands_apart, whole_release
@@ -110,7 +117,8 @@ def _page(
         content=content,
         facts=facts,
         number=number,
-        targets=targets,
+        targets=[target_word(target, targets) for target in targets],
+        platform=_platform(targets),
         rows=[_row(content, release, targets, files) for release in releases],
         links=[Link(number=n, file=_file(n), here=n == number) for n in range(1, last + 1)],
         packages=_debian_packages(content.files),
@@ -129,6 +137,12 @@ def _columns(releases: Sequence[ReleaseFacts]) -> list[str]:
         if target.target_skip is None or target.covered_by or target.last_build
     }
     return [t.target for t in releases[0].targets if t.target in wanted] if releases else []
+
+
+def _platform(targets: Sequence[str]) -> str:
+    """The platform that goes without saying in the targets' words; "" where each says its own."""
+    platforms = {target.partition("-")[2] for target in targets}
+    return platforms.pop() if len(platforms) == 1 else ""
 
 
 def _row(
@@ -156,7 +170,7 @@ def _row(
         reason=_sentence(whole) if whole else "",
         cells=tuple(cells.get(name) for name in columns),
         said=tuple(
-            (name, _sentence(standing))
+            (target_word(name, columns), _sentence(standing))
             for name, standing in standings.items()
             if standing.state not in _NAMELESS
         ),

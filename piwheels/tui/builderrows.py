@@ -1,5 +1,6 @@
 """The rows of builders: one each, its cells remembered by what they show."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 from piwheels.protocol.messages import BuilderState
@@ -50,12 +51,13 @@ def builder_rows(
     ascii_only: bool = False,
 ) -> list[Row]:
     """One row a builder: problems first, then what is about to change, then those at work."""
-    rows = [builder_row(builder, now, ascii_only) for builder in state.builders.values()]
+    words = state.target_words
+    rows = [builder_row(builder, now, ascii_only, words) for builder in state.builders.values()]
     return arrange(rows, BUILDER_COLUMNS, sort=sort, reverse=reverse, text_filter=text_filter)
 
 
-def builder_row(builder: Builder, now: float, ascii_only: bool) -> Row:
-    """The row of one builder.
+def builder_row(builder: Builder, now: float, ascii_only: bool, words: Mapping[str, str]) -> Row:
+    """The row of one builder; `words` are what targets are called.
 
     Its cells are remembered by what they show: most of a farm looks as it did a moment ago.
     """
@@ -64,7 +66,8 @@ def builder_row(builder: Builder, now: float, ascii_only: bool) -> Row:
     busy = view.build is not None
     # What a builder without a build has to say stands where others tell what they build.
     release = release_cell(view.project, view.version_built) if busy else _reason_cell(view.reason)
-    label, targets = _named_cell(view.label), _targets_cell(view.targets)
+    label = _named_cell(view.label)
+    targets = _targets_cell(tuple(words.get(target, target) for target in view.targets))
     cells = (
         state_cell(state, ascii_only),
         label,
@@ -82,7 +85,7 @@ def builder_row(builder: Builder, now: float, ascii_only: bool) -> Row:
         _word_cell(view.platform),
         _word_cell(view.board),
     )
-    haystack = _haystack(label.text, targets.text, release.text, view.target, state)
+    haystack = _haystack(label.text, view.targets, release.text, view.target, state)
     standing = BuilderState.BUILDING if state in AT_WORK else state
     default = (STATE_ORDER.get(standing, LAST_STATE), natural(view.label))
     return Row(view.label, cells, state in PROBLEM_STATES, haystack, default)
@@ -127,8 +130,9 @@ def _targets_cell(targets: tuple[str, ...]) -> Cell:
 
 
 @_remembered
-def _haystack(label: str, targets: str, release: str, target: str, state: str) -> str:
-    return f"{label} {targets} {release} {harmless(target)} {harmless(state)}".lower()
+def _haystack(label: str, targets: tuple[str, ...], release: str, target: str, state: str) -> str:
+    told = harmless(" ".join((*targets, target, state)))
+    return f"{label} {told} {release}".lower()
 
 
 def _time_cell(builder: Builder, now: float) -> Cell:

@@ -1,6 +1,6 @@
 """The rows of queues, builds and events."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import tzinfo
 
 from piwheels.model import RETRYABLE, Outcome
@@ -62,7 +62,8 @@ def queue_rows(
     ascii_only: bool = False,
 ) -> list[Row]:
     """One row a target, by its name; targets that nobody serves first, then in the farm's order."""
-    rows = [queue_row(queue, place, ascii_only) for place, queue in enumerate(state.queues)]
+    words = state.target_words
+    rows = [queue_row(queue, place, ascii_only, words) for place, queue in enumerate(state.queues)]
     return arrange(rows, QUEUE_COLUMNS, sort=sort, reverse=reverse, text_filter=text_filter)
 
 
@@ -78,12 +79,12 @@ def drain_s(queue: QueueView) -> float | None:
     return queue.pending / queue.built_last_hour * 3600 if queue.built_last_hour else None
 
 
-def queue_row(queue: QueueView, place: int, ascii_only: bool) -> Row:
-    """The row of one target."""
+def queue_row(queue: QueueView, place: int, ascii_only: bool, words: Mapping[str, str]) -> Row:
+    """The row of one target; `words` are what targets are called."""
     alone = unserved(queue)
     word, name, style = _queue_state(queue)
     drain = drain_s(queue)
-    target = harmless(queue.target)
+    target = harmless(words.get(queue.target, queue.target))
     cells = (
         Cell(word, style, glyph_of(name, ascii_only=ascii_only), word),
         Cell(target, "", "", natural(target)),
@@ -98,7 +99,8 @@ def queue_row(queue: QueueView, place: int, ascii_only: bool) -> Row:
         Cell(harmless(queue.platform), "", "", natural(queue.platform)),
         Cell(f"{count(queue.pending)} jobs wait and {_NOBODY}" if alone else "", style),
     )
-    haystack = f"{target} {harmless(queue.abi)} {harmless(queue.platform)} {word}".lower()
+    told = (queue.target, queue.abi, queue.platform)
+    haystack = f"{harmless(' '.join(told))} {word}".lower()
     return Row(queue.target, cells, alone, haystack, (0 if alone else 1, place))
 
 
@@ -136,14 +138,14 @@ def build_rows(
     failed: only those that ended without a wheel; slow: only those that took, or take, longer
     than SLOW_BUILD_S or than was expected; project, target: only this one's.
     """
-    keep = _build_filter(failed, slow, project, target)
+    keep, words = _build_filter(failed, slow, project, target), state.target_words
     ended = [
-        _ended_row(build, place, ascii_only, zone)
+        _ended_row(build, place, ascii_only, zone, words)
         for place, build in enumerate(reversed(state.builds.values()))
         if keep(build.project, build.target, build.duration_s, 0.0, build.outcome)
     ]
     running = [
-        _running_row(builder, now, ascii_only)
+        _running_row(builder, now, ascii_only, words)
         for builder in state.builders.values()
         if builder.view.build is not None
         and builder.view.build not in state.builds
@@ -173,7 +175,7 @@ def _build_filter(
     return keep
 
 
-def _running_row(builder: Builder, now: float, ascii_only: bool) -> Row:
+def _running_row(builder: Builder, now: float, ascii_only: bool, words: Mapping[str, str]) -> Row:
     view = builder.view
     release = harmless(f"{view.project} {view.version_built}")
     spent = builder.build_s(now)
@@ -187,7 +189,7 @@ def _running_row(builder: Builder, now: float, ascii_only: bool) -> Row:
             f"0 {view.phase}",
         ),
         Cell(release, "", "", natural(release)),
-        Cell(harmless(view.target), "", "", natural(view.target)),
+        Cell(harmless(words.get(view.target, view.target)), "", "", natural(view.target)),
         Cell(harmless(view.label), "", "", natural(view.label)),
         Cell(duration(spent), "warning" if 0 < view.expected_s < spent else "", "", spent),
         Cell("running", "", "", None),
@@ -198,7 +200,7 @@ def _running_row(builder: Builder, now: float, ascii_only: bool) -> Row:
         str(view.build),
         cells,
         stuck,
-        _build_haystack(cells),
+        _build_haystack(cells, view.target),
         (0 if stuck else 1, -(view.build or 0)),
     )
 
@@ -212,7 +214,9 @@ def outcome_look(outcome: str) -> tuple[str, str]:
     return "bad", "error"
 
 
-def _ended_row(build: JobEnded, place: int, ascii_only: bool, zone: tzinfo | None) -> Row:
+def _ended_row(
+    build: JobEnded, place: int, ascii_only: bool, zone: tzinfo | None, words: Mapping[str, str]
+) -> Row:
     name, style = outcome_look(build.outcome)
     release = harmless(f"{build.project} {build.version}")
     cells = (
@@ -223,18 +227,18 @@ def _ended_row(build: JobEnded, place: int, ascii_only: bool, zone: tzinfo | Non
             f"1 {build.outcome}",
         ),
         Cell(release, "", "", natural(release)),
-        Cell(harmless(build.target), "", "", natural(build.target)),
+        Cell(harmless(words.get(build.target, build.target)), "", "", natural(build.target)),
         Cell(harmless(build.builder), "", "", natural(build.builder)),
         Cell(duration(build.duration_s), "", "", build.duration_s),
         Cell(clock(build.at, zone), "", "", build.at.timestamp()),
         Cell(str(build.build), "", "", build.build),
         Cell(harmless(build.detail), "", "", build.detail or None),
     )
-    return Row(str(build.build), cells, False, _build_haystack(cells), (2, place))
+    return Row(str(build.build), cells, False, _build_haystack(cells, build.target), (2, place))
 
 
-def _build_haystack(cells: tuple[Cell, ...]) -> str:
-    return " ".join(cell.text for cell in cells).lower()
+def _build_haystack(cells: tuple[Cell, ...], target: str) -> str:
+    return " ".join([*(cell.text for cell in cells), harmless(target)]).lower()
 
 
 # --- events ---

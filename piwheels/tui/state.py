@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from piwheels.model import target_word
 from piwheels.protocol.messages import (
     Batch,
     BuilderChanged,
@@ -147,6 +148,12 @@ class FarmState:
     def queues(self) -> tuple[QueueView, ...]:
         """What waits, in the farm's order of targets."""
         return self.status.queues if self.status else ()
+
+    @property
+    def target_words(self) -> dict[str, str]:
+        """What each target is called here, by its name."""
+        names = [queue.target for queue in self.queues]
+        return {name: target_word(name, names) for name in names}
 
     @property
     def known(self) -> bool:

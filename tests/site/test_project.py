@@ -146,7 +146,17 @@ def test_advice_for_operators_is_not_for_the_public() -> None:
 
 def test_a_target_for_which_nothing_is_built_has_no_column() -> None:
     idle = a_target(CP313, target_skip="out of use")
-    assert CP313 not in page(a_project(a_release("1.0", a_target(), idle))).text
+    assert "cp313" not in page(a_project(a_release("1.0", a_target(), idle))).text
+
+
+def test_targets_of_one_platform_are_called_by_their_abi() -> None:
+    shown = page(a_project(a_release("1.0", a_target(), a_target(CP313)))).text
+    assert "Releasecp311cp313\n" in shown
+    assert "The newest release first; for trixie-aarch64\n" in shown
+    other = "cp313-bookworm-armv7l"
+    shown = page(a_project(a_release("1.0", a_target(), a_target(other)))).text
+    assert f"Release{CP311}{other}\n" in shown
+    assert "The newest release first\n" in shown
 
 
 def test_a_file_is_shown_with_all_that_is_known_of_it() -> None:

@@ -190,6 +190,34 @@ def test_a_filter_looks_in_label_targets_project_and_state(words: str, expected:
     assert set(keys(builder_rows(state, NOW, text_filter=words))) == expected
 
 
+@pytest.mark.parametrize(
+    ("names", "called"),
+    [
+        (["cp311-trixie-aarch64", "cp313-trixie-aarch64"], "cp313"),
+        (["cp311-bookworm-armv7l", "cp313-trixie-aarch64"], "cp313-trixie-aarch64"),
+    ],
+)
+def test_targets_are_called_by_their_abi_where_all_share_a_platform(
+    names: list[str], called: str
+) -> None:
+    queues = tuple(QueueView(target=name, pending=0, claimed=0, deferred=0) for name in names)
+    builder = BuilderView(
+        label="pi1", state="building", targets=(names[1],), build=2, project="numpy",
+        version_built="2", target=names[1],
+    )  # fmt: skip
+    state = farm(builder, queues=queues)
+    state.builds[1] = ended(1, target=names[1])
+    for rows, columns, column in (
+        (builder_rows(state, NOW), BUILDER_COLUMNS, "targets"),
+        (queue_rows(state, NOW, "target", True), QUEUE_COLUMNS, "target"),
+        (build_rows(state, NOW), BUILD_COLUMNS, "target"),
+    ):
+        assert cell(rows[0], columns, column).text == called
+        assert cell(rows[-1], columns, column).text in {called, "cp311", names[0]}
+    assert keys(builder_rows(state, NOW, text_filter="trixie")) == ["pi1"]
+    assert keys(build_rows(state, NOW, text_filter=names[1])) == ["2", "1"]
+
+
 @given(st.sampled_from([column.key for column in BUILDER_COLUMNS]), st.booleans(), st.integers())
 def test_any_column_sorts_stably_both_ways(column: str, reverse: bool, seed: int) -> None:
     world = World(builders=25, seed=seed)
