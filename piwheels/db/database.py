@@ -86,6 +86,11 @@ class Database:
         connection = await _checked(dsn, duty, alone=alone)
         return cls(dsn, duty, connection, alone=alone)
 
+    @property
+    def dsn(self) -> str:
+        """Where it is connected to; holds the password."""
+        return self._dsn
+
     async def __aenter__(self) -> Self:
         return self
 

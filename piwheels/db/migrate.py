@@ -10,7 +10,7 @@ import psycopg
 from piwheels.errors import PiwheelsError, TransientError
 
 #: The number of the newest file in sql/.
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 _OLDEST_SERVER = 15
 

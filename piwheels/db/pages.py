@@ -142,9 +142,13 @@ async def written(db: Database, part: Part, pages: Sequence[StalePage]) -> None:
     )
 
 
-async def put_off(db: Database, part: Part, pages: Sequence[StalePage]) -> None:
-    """Note that pages could not be written: they are tried again, later each time."""
-    await db.execute(
+async def put_off(db: Database, part: Part, pages: Sequence[StalePage]) -> list[str]:
+    """Note that pages could not be written: they are tried again, later each time.
+
+    Returns:
+        Those that had not failed since they were written last.
+    """
+    rows = await db.rows(
         """
         UPDATE stale_pages s
            SET failures = failures + 1,
@@ -152,9 +156,11 @@ async def put_off(db: Database, part: Part, pages: Sequence[StalePage]) -> None:
                retry_at = now() + least(power(2, failures), 120) * interval '30 seconds'
           FROM unnest(%(names)s::text[], %(generations)s::bigint[]) AS written (name, generation)
          WHERE s.part = %(part)s AND s.name = written.name
+        RETURNING s.name, s.failures
         """,
         _identities(part, pages),
     )
+    return [row["name"] for row in rows if row["failures"] == 1]
 
 
 def _identities(part: Part, pages: Sequence[StalePage]) -> dict[str, object]:
@@ -341,6 +347,37 @@ async def removals(db: Database, grace: timedelta, limit: int) -> list[Removal]:
         {"grace": grace, "limit": limit, "part": str(Part.SIMPLE)},
     )
     return [Removal(**row) for row in rows]
+
+
+async def laying_down(db: Database, filename: str, sha256: str, project: str) -> None:
+    """Note that a file is about to lie in the tree; being published takes the note away.
+
+    Until then nothing removes it, and when the master starts anew it is removed.
+    """
+    await db.execute(
+        """
+        INSERT INTO removals (filename, sha256, project, removed_at)
+        VALUES (%(filename)s, %(sha256)s, %(project)s, 'infinity')
+            ON CONFLICT (filename) DO UPDATE SET removed_at = excluded.removed_at
+        """,
+        {"filename": filename, "sha256": sha256, "project": project},
+    )
+
+
+async def forget_laying_down(db: Database) -> None:
+    """Have files removed that were laid down and never published; nothing may be under way."""
+    await db.execute("UPDATE removals SET removed_at = now() WHERE removed_at = 'infinity'")
+
+
+async def put_off_removals(db: Database, filenames: Sequence[str]) -> None:
+    """Note that files could not be removed: they are tried again after another grace."""
+    await db.execute(
+        """
+        UPDATE removals SET removed_at = now()
+         WHERE filename = ANY (%(filenames)s) AND removed_at <> 'infinity'
+        """,
+        {"filenames": list(filenames)},
+    )
 
 
 async def removed(db: Database, files: Sequence[Removal]) -> None:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from piwheels.db import catalog
+from piwheels.db import catalog, pages
 from piwheels.db.database import Database
 from piwheels.errors import RefusedError
 from piwheels.model import Job, Target, WheelFile
@@ -52,21 +52,26 @@ class Publisher:
         """
         async with self._turn:
             path, facts = await self._named(path, facts)
+            # The same file may be waiting for its removal, since before.
+            await self.db.retrying(
+                lambda: pages.laying_down(self.db, facts.filename, facts.sha256, facts.project)
+            )
             await asyncio.to_thread(self._move_in, facts, path)
         return facts.wheel_file(tuple(filter(_DEBIAN_PACKAGE.fullmatch, dependencies)))
 
     def _move_in(self, facts: WheelFacts, path: Path) -> None:
         wheel = self.webroot.wheel(facts.sha256, facts.filename)
         metadata = self.webroot.metadata(facts.sha256, facts.filename)
-        was_there = wheel.exists()
-        try:
-            move_in(path, wheel)
-            self.webroot.write(metadata, facts.metadata)
-        except OSError:
-            # The same content may be published already, by another build.
-            if not was_there:
-                self.webroot.remove([metadata, wheel])
-            raise
+        with self.webroot.packages_turn():
+            was_there = wheel.exists()
+            try:
+                move_in(path, wheel)
+                self.webroot.write(metadata, facts.metadata)
+            except OSError:
+                # The same content may be published already, by another build.
+                if not was_there:
+                    self.webroot.remove([metadata, wheel])
+                raise
 
     async def _named(self, path: Path, facts: WheelFacts) -> tuple[Path, WheelFacts]:
         plain = path

@@ -185,6 +185,7 @@ class _Master:
             removal_grace_s=config.removal_grace_s,
             root_listing_s=config.root_listing_s,
         )
+        await self._pages.prepare()
         self._showing = Showing(
             db=await self._connect(stack, "show"),
             webroot=self._webroot,

@@ -37,6 +37,8 @@ def _flush(webroot: Webroot, changed: list[tuple[Path, bytes]]) -> int:
     """Write what has gathered, in its order."""
     count = len(changed)
     if count:
-        webroot.write_pages([[page] for page in changed])
+        problems = webroot.write_pages({path.name: [(path, content)] for path, content in changed})
         changed.clear()
+        for problem in problems.values():
+            raise problem
     return count

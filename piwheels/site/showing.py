@@ -19,11 +19,12 @@ from piwheels.db import catalog, pages
 from piwheels.db import site as site_db
 from piwheels.db.database import Database
 from piwheels.db.pages import Part, StalePage
-from piwheels.site import gathering, writing
+from piwheels.errors import PiwheelsError
+from piwheels.site import failing, gathering, writing
 from piwheels.site.content import Project, Site
 from piwheels.site.publish import persist
 from piwheels.standing import Circumstances
-from piwheels.webroot import Webroot
+from piwheels.webroot import Webroot, is_of_one_path
 
 log = logging.getLogger(__name__)
 
@@ -136,23 +137,32 @@ class Showing:
             if asked is None and time.monotonic() < clock.due:
                 continue
             await self._index_first()
-            done = pages.written if await self._attempt(part, clock) else pages.put_off
-            if asked is not None:
-                await self.db.retrying(lambda: done(self.db, part, [asked]))  # noqa: B023
+            problem = await self._attempt(part, clock)
+            if asked is None:
+                continue
+            if problem:
+                await failing.put_off(self.db, part, [asked], {asked.name: problem})
+            else:
+                await self.db.retrying(lambda: pages.written(self.db, part, [asked]))  # noqa: B023
 
-    async def _attempt(self, what: str, clock: Clock) -> bool:
+    async def _attempt(self, what: str, clock: Clock) -> str:
+        """Do it; returns what was wrong, and nothing when all was well."""
         began = time.monotonic()
         try:
             await clock.write()
-        except (OSError, BrokenExecutor):
+        except BrokenExecutor:
             raise
-        except Exception:
+        except Exception as error:
+            if isinstance(error, OSError) and not is_of_one_path(error):
+                raise
             # Whatever a page trips over, the others and the index go on.
-            log.exception("%s could not be written; trying again later", what)
+            problem = failing.reason(error)
+            known = isinstance(error, OSError | PiwheelsError)
+            log.error("%s: %s; it is tried again", what, problem, exc_info=not known)
             clock.failed()
-            return False
+            return problem
         clock.done(time.monotonic() - began)
-        return True
+        return ""
 
     async def _static(self) -> None:
         await self._elsewhere(writing.write_static, self.site)
@@ -162,10 +172,7 @@ class Showing:
         await self._elsewhere(writing.write_home, self.site, content)
 
     async def _search(self) -> None:
-        listed = await self.db.retrying(lambda: site_db.listing(self.db))
-        content = await self.db.retrying(lambda: gathering.packages(self.db, listed))
-        rows = [(item.name, item.files, item.downloads, item.recent) for item in listed]
-        await self._elsewhere(writing.write_search, self.site, content, rows)
+        await self._elsewhere(writing.write_search, self.site, self.db.dsn)
 
     async def _stats(self) -> None:
         content = await self.db.retrying(lambda: gathering.stats(self.db))
@@ -176,8 +183,7 @@ class Showing:
         await self._elsewhere(writing.write_failures, self.site, builds)
 
     async def _sitemaps(self) -> None:
-        names = await self.db.retrying(lambda: site_db.project_names(self.db))
-        await self._elsewhere(writing.write_sitemaps, self.site, names)
+        await self._elsewhere(writing.write_sitemaps, self.site, self.db.dsn)
 
     # --- pages of projects ---
 
@@ -194,7 +200,7 @@ class Showing:
                     lambda: gathering.project(self.db, page.name, circumstances, self._hourly)  # noqa: B023
                 )
             except Exception as error:  # noqa: BLE001 - one project must not stop others
-                problems[page.name] = f"{type(error).__name__}: {error}"
+                problems[page.name] = failing.reason(error)
             else:
                 found.append((page.name, content))
         problems |= await self._elsewhere(writing.write_projects, self.site, found)
@@ -223,13 +229,9 @@ class Showing:
     async def _conclude(
         self, part: Part, batch: Sequence[StalePage], problems: dict[str, str]
     ) -> None:
-        for name, problem in problems.items():
-            log.error("the page of %s could not be written; trying again later: %s", name, problem)
         done = [page for page in batch if page.name not in problems]
-        failed = [page for page in batch if page.name in problems]
         await self.db.retrying(lambda: pages.written(self.db, part, done))
-        if failed:
-            await self.db.retrying(lambda: pages.put_off(self.db, part, failed))
+        await failing.put_off(self.db, part, batch, problems)
 
     # --- chores ---
 

@@ -1,5 +1,6 @@
 """How many project index pages are written in a second, and how many are found to be unchanged."""
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -22,9 +23,9 @@ _AGAINST_ONE_BY_ONE, _SKIPPED_AGAINST_WRITTEN = 1.3, 6.0
 def _file(number: int, filename: str) -> IndexFile:
     return IndexFile(
         filename=filename,
-        sha256=f"{number:064x}",
+        sha256=hashlib.sha256(filename.encode()).hexdigest(),
         size_bytes=12_345 + number,
-        metadata_sha256=f"{number + 7:064x}",
+        metadata_sha256=hashlib.sha256(f"{filename}.metadata".encode()).hexdigest(),
         requires_python=">=3.8",
         version=f"1.{number // 6}.0",
         released_at=datetime(2026, 1, number // 6 + 1, 18, 14, 54, tzinfo=UTC),

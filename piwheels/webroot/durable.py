@@ -1,0 +1,130 @@
+"""One file at a time, written durably: whole bytes appear under a name, or nothing does."""
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+_TRIES = 100
+_T = TypeVar("_T")
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Put content at path so that readers see the old bytes or the new, never a mixture."""
+    _in_folder(path.parent, lambda: _replace(path, content))
+
+
+def move_in(source: Path, path: Path) -> None:
+    """Move a complete file to its place in the tree, durably and atomically."""
+    with source.open("rb") as file:
+        os.fchmod(file.fileno(), 0o644)
+        os.fsync(file.fileno())
+    try:
+        _in_folder(path.parent, lambda: source.replace(path))
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # From another file system: the bytes have to be copied.
+        _in_folder(path.parent, lambda: _copy_in(source, path))
+        source.unlink()
+
+
+def _copy_in(source: Path, path: Path) -> None:
+    with source.open("rb") as file, _taking_the_place_of(path) as copy:
+        shutil.copyfileobj(file, copy)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    with _taking_the_place_of(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def _taking_the_place_of(path: Path) -> Iterator[BinaryIO]:
+    """A new file to write, which becomes the one at path when all went well."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        _tell_apart(Path(name), path)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _tell_apart(new: Path, old: Path) -> None:
+    """Give new another whole second than old: nginx makes its ETag of that and the size."""
+    try:
+        before = int(old.stat().st_mtime)
+    except FileNotFoundError:
+        return
+    if int(new.stat().st_mtime) <= before:
+        os.utime(new, (before + 1, before + 1))
+
+
+def _in_folder(folder: Path, work: Callable[[], _T]) -> _T:
+    """Make a folder and do some work in it, durably.
+
+    A removal may take away a folder that is still empty: then it is made again.
+    """
+    tries = _TRIES
+    while True:
+        try:
+            _make(folder)
+            done = work()
+            break
+        except FileNotFoundError:
+            tries -= 1
+            if not tries:
+                raise
+    with contextlib.suppress(FileNotFoundError):  # removed already
+        sync_folder(folder)
+    return done
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and those above it, so that they survive a power cut."""
+    if folder.is_dir():
+        return
+    _make(folder.parent)
+    with contextlib.suppress(FileExistsError):  # another writer's
+        folder.mkdir()
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the renames in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(root: Path) -> None:
+    """Make everything written so far to the file system of the tree survive a power cut."""
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if _SYNCFS(descriptor):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(root))
+    finally:
+        os.close(descriptor)
+
+
+def _syncfs() -> Callable[[int], int]:
+    """syncfs(2), which the standard library lacks."""
+    function: Callable[[int], int] = ctypes.CDLL(None, use_errno=True).syncfs
+    return function
+
+
+_SYNCFS = _syncfs()

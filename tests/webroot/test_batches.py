@@ -1,0 +1,137 @@
+"""Many pages at once: what is shared, and what each group keeps."""
+
+import ctypes
+import gzip
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from piwheels.webroot import Webroot, durable, replace, twin
+from tests.webroot.making import etag, files, group, of_group
+
+
+def test_groups_of_pages_lie_there_with_their_twins(tree: Webroot) -> None:
+    tree.write_pages({"demo": group(tree, b"one"), "other": group(tree, b"two", "other")})
+    for project, content in (("demo", b"one"), ("other", b"two")):
+        for path, wanted in group(tree, content, project):
+            assert path.read_bytes() == wanted
+            assert gzip.decompress(twin(path).read_bytes()) == wanted
+            assert path.stat().st_mode & 0o777 == 0o644
+    assert len(files(tree.root)) == 8
+
+
+def test_a_group_is_known_by_what_its_last_page_begins_with(tree: Webroot) -> None:
+    assert not tree.holds(of_group(tree), b"one")
+    tree.write_pages({"demo": group(tree, b"one")})
+    assert tree.holds(of_group(tree), b"one")
+    assert not tree.holds(of_group(tree), b"two")
+    assert not tree.holds(of_group(tree), b"one and more")
+
+
+def test_a_group_that_a_crash_tore_apart_is_found_whichever_file_is_the_odd_one(
+    tree: Webroot,
+) -> None:
+    for path in [path for page in of_group(tree) for path in (page, twin(page))]:
+        tree.write_pages({"demo": group(tree, b"old")})
+        replace(path, b"new")
+        assert not tree.holds(of_group(tree), b"old")
+        path.unlink()
+        assert not tree.holds(of_group(tree), b"old")
+
+
+def test_pages_of_a_group_get_another_second_each_time(tree: Webroot) -> None:
+    seen = set()
+    for number in range(5):
+        tree.write_pages({"demo": group(tree, b"%d" % number)})
+        seen |= {etag(path) for page in of_group(tree) for path in (page, twin(page))}
+    assert len({second for second, _ in seen}) == 5
+
+
+def test_a_full_disk_leaves_all_old_pages_of_a_batch_and_no_rubbish(
+    tree: Webroot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree.write_pages({"demo": group(tree, b"old")})
+    before = files(tree.root)
+
+    def full(_: int) -> int:
+        ctypes.set_errno(28)
+        return -1
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "_SYNCFS", full)
+        with pytest.raises(OSError, match="No space left"):
+            tree.write_pages({"demo": group(tree, b"new"), "other": group(tree, b"new", "other")})
+    assert files(tree.root) == before
+    assert tree.holds(of_group(tree), b"old")
+
+
+def test_everything_is_durable_before_the_first_rename_and_after_the_last(
+    tree: Webroot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    replace_path = Path.replace
+
+    def renaming(path: Path, target: Path) -> Path:
+        seen.append(target.name)
+        return replace_path(path, target)
+
+    def syncing(_: int) -> int:
+        seen.append("sync")
+        return 0
+
+    monkeypatch.setattr(Path, "replace", renaming)
+    monkeypatch.setattr(durable, "_SYNCFS", syncing)
+    tree.write_pages({"demo": group(tree, b"one")})
+    assert seen == [
+        "sync",
+        "index.v1_json.gz",
+        "index.v1_json",
+        "index.html.gz",
+        "index.html",
+        "sync",
+    ]
+
+
+@pytest.mark.parametrize("in_the_way", ["simple/bad", "simple/bad/.index.html.new/folder"])
+def test_a_group_that_cannot_be_staged_holds_no_other_up(tree: Webroot, in_the_way: str) -> None:
+    replace(tree.root / in_the_way, b"in the way")
+    before = files(tree.root)
+    problems = tree.write_pages(
+        {name: group(tree, b"new", name) for name in ("alpha", "bad", "omega")}
+    )
+    assert set(problems) == {"bad"}
+    assert "simple/bad" in str(problems["bad"].filename)
+    assert files(tree.root) - before == {
+        f"simple/{name}/{file}"
+        for name in ("alpha", "omega")
+        for file in ("index.html", "index.html.gz", "index.v1_json", "index.v1_json.gz")
+    }
+
+
+def test_a_group_that_cannot_take_its_place_holds_no_other_up(tree: Webroot) -> None:
+    (tree.simple("bad") / "index.html").mkdir(parents=True)
+    problems = tree.write_pages(
+        {name: group(tree, b"new", name) for name in ("alpha", "bad", "omega")}
+    )
+    assert set(problems) == {"bad"}
+    assert tree.holds(of_group(tree, "alpha"), b"new")
+    assert tree.holds(of_group(tree, "omega"), b"new")
+    assert not tree.holds(of_group(tree, "bad"), b"new")
+    assert not [name for name in files(tree.root) if name.endswith(".new")]
+
+
+def test_what_pages_replace_is_let_go(tree: Webroot) -> None:
+    def open_pages() -> list[str]:
+        links = Path("/proc/self/fd").iterdir()
+        return [name for link in links if str(tree.root) in (name := os.path.realpath(link))]
+
+    names = [f"project-{number}" for number in range(100)]
+    for content in (b"old", b"new"):
+        tree.write_pages({name: group(tree, content, name) for name in names})
+    deadline = time.monotonic() + 20
+    while open_pages():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert all(tree.holds(of_group(tree, name), b"new") for name in names)

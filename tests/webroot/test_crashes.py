@@ -1,0 +1,107 @@
+"""What a crash leaves, at any moment."""
+
+import gzip
+import hashlib
+import signal
+import subprocess
+import sys
+import threading
+
+from piwheels.webroot import Webroot, replace, twin
+from tests.webroot.making import files, group, of_group
+
+WRITER = """
+import itertools, sys
+from pathlib import Path
+from piwheels.webroot import Webroot
+page = Path(sys.argv[1])
+print("ready", flush=True)
+for number in itertools.count():
+    Webroot(page.parent).write_page(page, b"%d " % (number % 10) * 50_000)
+"""
+GROUP_WRITER = """
+import itertools, sys
+from pathlib import Path
+from piwheels.webroot import Webroot
+tree = Webroot(Path(sys.argv[1]))
+for number in itertools.count():
+    content = b"%d " % (number % 10) * 20_000
+    tree.write_pages(
+        {p: [(tree.simple(p) / "index.v1_json", content), (tree.simple(p) / "index.html", content)]
+         for p in ("demo", "other")}
+    )
+    print("written", flush=True)
+"""
+DIES_BEFORE_THE_RENAME = """
+import os, signal, sys
+from pathlib import Path
+from piwheels.webroot import replace
+Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+replace(Path(sys.argv[1]), b"new")
+"""
+
+
+def test_a_crash_before_the_rename_leaves_the_old_page(tree: Webroot) -> None:
+    page = tree.root / "index.html"
+    tree.write_page(page, b"old")
+    done = subprocess.run([sys.executable, "-c", DIES_BEFORE_THE_RENAME, page], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert page.read_bytes() == b"old"
+    assert tree.write_page(page, b"new")
+    assert page.read_bytes() == b"new"
+
+
+def test_a_crash_between_twin_and_page_is_mended_by_either_page(tree: Webroot) -> None:
+    page = tree.root / "index.html"
+    for after in (b"new", b"old"):
+        tree.write_page(page, b"old")
+        replace(twin(page), gzip.compress(b"new", mtime=0))  # and no further
+        tree.write_page(page, after)
+        assert page.read_bytes() == after
+        assert gzip.decompress(twin(page).read_bytes()) == after
+
+
+def test_kill_at_any_moment_leaves_whole_files(tree: Webroot) -> None:
+    page = tree.root / "index.html"
+    versions = {b"%d " % number * 50_000 for number in range(10)}
+    seen = set()
+    for round_number in range(12):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, page], stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline()
+            while not twin(page).exists() or not page.exists():
+                assert process.poll() is None
+            threading.Event().wait(0.003 * round_number)  # another moment each time
+            process.kill()
+        for content in (page.read_bytes(), gzip.decompress(twin(page).read_bytes())):
+            assert content in versions
+            seen.add(hashlib.sha256(content).digest())
+    assert len(seen) > 1
+
+
+def test_kill_at_any_moment_leaves_whole_pages_of_a_batch_and_tells_torn_groups(
+    tree: Webroot,
+) -> None:
+    versions = [b"%d " % number * 20_000 for number in range(10)]
+    seen = set()
+    for round_number in range(12):
+        with subprocess.Popen(
+            [sys.executable, "-c", GROUP_WRITER, tree.root], stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            for _ in range(1 + round_number % 4):
+                assert process.stdout.readline()
+            threading.Event().wait(0.003 * round_number)  # another moment each time
+            process.kill()
+        for project in ("demo", "other"):
+            pages = of_group(tree, project)
+            contents = [page.read_bytes() for page in pages]
+            contents += [gzip.decompress(twin(page).read_bytes()) for page in pages]
+            assert all(content in versions for content in contents)
+            assert not tree.holds(pages, contents[1][:2]) or len(set(contents)) == 1
+            seen.add(contents[1])
+    assert len(seen) > 1
+    tree.write_pages({"demo": group(tree, b"after"), "other": group(tree, b"after", "other")})
+    assert not [name for name in files(tree.root) if "/." in name]

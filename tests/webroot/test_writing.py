@@ -1,0 +1,137 @@
+"""Where things lie in the tree, and how one file is written."""
+
+import gzip
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from piwheels.webroot import Webroot, move_in, twin
+from tests.webroot.making import NAME, SHA, etag, files
+
+
+def test_everything_has_its_place(tree: Webroot) -> None:
+    root = tree.root
+    assert tree.wheel(SHA, NAME) == root / "packages" / "ab" / SHA / NAME
+    assert tree.metadata(SHA, NAME) == root / "packages" / "ab" / SHA / f"{NAME}.metadata"
+    assert tree.simple() == root / "simple"
+    assert tree.simple("demo") == root / "simple" / "demo"
+    assert tree.log(7) == root / "logs" / "0000" / "0007" / "7.txt.gz"
+    assert tree.log(1234567890) == root / "logs" / "123456" / "7890" / "1234567890.txt.gz"
+
+
+def test_a_page_is_written_with_its_packed_twin(tree: Webroot) -> None:
+    page = tree.simple("demo") / "index.html"
+    assert tree.write_page(page, b"<html>")
+    assert page.read_bytes() == b"<html>"
+    assert gzip.decompress(twin(page).read_bytes()) == b"<html>"
+    assert files(tree.root) == {"simple/demo/index.html", "simple/demo/index.html.gz"}
+
+
+def test_what_is_the_same_is_left_alone(tree: Webroot) -> None:
+    page = tree.simple("demo") / "index.html"
+    tree.write_page(page, b"<html>")
+    before = page.stat(), twin(page).stat()
+    assert not tree.write_page(page, b"<html>")
+    assert not tree.write(page, b"<html>")
+    assert (page.stat(), twin(page).stat()) == before
+    assert tree.write_page(page, b"<HTML>")
+
+
+def test_the_twin_is_the_same_whenever_it_is_written(tree: Webroot) -> None:
+    one, two = tree.root / "one", tree.root / "two"
+    tree.write_page(one, b"content")
+    tree.write_page(two, b"content")
+    assert twin(one).read_bytes() == twin(two).read_bytes()
+
+
+@pytest.mark.parametrize("damage", [b"", b"nonsense", gzip.compress(b"older page", mtime=0), None])
+def test_a_twin_that_is_not_the_pages_is_mended(tree: Webroot, damage: bytes | None) -> None:
+    page = tree.root / "index.html"
+    tree.write_page(page, b"newer page")
+    if damage is None:
+        twin(page).unlink()
+    else:
+        twin(page).write_bytes(damage)
+    assert tree.write_page(page, b"newer page")
+    assert gzip.decompress(twin(page).read_bytes()) == b"newer page"
+
+
+def test_files_are_readable_by_the_web_server(tree: Webroot) -> None:
+    before = os.umask(0o077)
+    try:
+        tree.write(tree.root / "a", b"content")
+        source = tree.root / "b.part"
+        source.write_bytes(b"wheel")
+        move_in(source, tree.root / "b")
+    finally:
+        os.umask(before)
+    assert [(tree.root / name).stat().st_mode & 0o777 for name in "ab"] == [0o644, 0o644]
+
+
+def test_a_wheel_moves_in_whole(tree: Webroot, tmp_path: Path) -> None:
+    source = tmp_path / "wheel.part"
+    source.write_bytes(b"wheel")
+    move_in(source, tree.wheel(SHA, NAME))
+    assert tree.wheel(SHA, NAME).read_bytes() == b"wheel"
+    assert not source.exists()
+
+
+def test_a_wheel_that_is_not_there_does_not_move_in(tree: Webroot, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        move_in(tmp_path / "missing", tree.wheel(SHA, NAME))
+    assert files(tree.root) == set()
+
+
+def test_the_longest_file_names_can_be_written(tree: Webroot) -> None:
+    path = tree.root / ("x" * 255)
+    assert tree.write(path, b"content")
+    assert path.read_bytes() == b"content"
+
+
+def test_pages_of_the_same_size_are_told_apart_by_their_second(tree: Webroot) -> None:
+    page = tree.root / "index.html"
+    seen = set()
+    for number in range(5):
+        tree.write_page(page, b"page %d" % number)
+        seen.add((etag(page), etag(twin(page))))
+    assert len({one for one, _ in seen}) == 5
+    assert len({two for _, two in seen}) == 5
+
+
+def test_a_page_dated_ahead_still_gets_a_later_second(tree: Webroot) -> None:
+    page = tree.root / "index.html"
+    tree.write(page, b"one")
+    os.utime(page, (4_000_000_000, 4_000_000_000))
+    tree.write(page, b"two")
+    assert int(page.stat().st_mtime) == 4_000_000_001
+
+
+def test_a_full_disk_leaves_the_old_page_and_no_rubbish(
+    tree: Webroot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tree.root / "index.html"
+    tree.write_page(page, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        tree.write_page(page, b"new")
+    assert page.read_bytes() == b"old"
+    assert gzip.decompress(twin(page).read_bytes()) == b"old"
+    assert files(tree.root) == {"index.html", "index.html.gz"}
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no other file system at hand")
+def test_a_wheel_from_another_file_system_moves_in_as_well(tree: Webroot) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        source = Path(elsewhere) / NAME
+        source.write_bytes(b"wheel")
+        assert source.stat().st_dev != tree.root.stat().st_dev
+        move_in(source, tree.wheel(SHA, NAME))
+        assert not source.exists()
+    assert files(tree.root) == {f"packages/ab/{SHA}/{NAME}"}
+    assert tree.wheel(SHA, NAME).read_bytes() == b"wheel"
