@@ -122,7 +122,11 @@ def rebuild(project: str | None, part: str | None, config_file: Path | None, as_
 def alias(
     name: str, project: str | None, remove: bool, config_file: Path | None, as_json: bool
 ) -> None:
-    """Let an old or other NAME lead to the page of PROJECT."""
+    """Let an old or other NAME lead to the page of PROJECT.
+
+    People find the page by it. The index has no page of another name: pip and uv install no
+    wheel of a project that is called otherwise than what they were asked for.
+    """
     from piwheels.admin import projects
 
     if remove == (project is not None):

@@ -28,6 +28,7 @@ _MOST_TOOLTIPS = 120
 _FEWEST_SLOTS = 8  # a chart's first column is no wall
 _MOST_TABLE_ROWS = 400
 _LABEL_LENGTH = 28
+_ROOM_FOR_DAYS = 5  # so many of 2026-11-25 fit below a plot
 _UNKNOWABLE = 1e300
 _NOTHING = 1e-9
 
@@ -366,7 +367,7 @@ def _across(labels: Sequence[str], places: Sequence[float]) -> str:
     """Labels below the plot at even distances, of which a phone shows some."""
     room = _room_across(labels)
     step = max(1, math.ceil(_slots(labels) / room))
-    kept = 4 if room == 5 else 2
+    kept = 4 if room == _ROOM_FOR_DAYS else 2
     return "".join(
         _label(labels[at], places[at], wide_only=at // step % kept > 0)
         for at in range(0, len(labels), step)
@@ -376,17 +377,13 @@ def _across(labels: Sequence[str], places: Sequence[float]) -> str:
 def _room_across(labels: Sequence[str]) -> int:
     """How many labels fit beside one another."""
     longest = max(map(len, labels), default=0)
-    return 12 if longest <= 4 else 7 if longest <= 8 else 5
+    return 12 if longest <= 4 else 7 if longest <= 8 else _ROOM_FOR_DAYS if longest <= 12 else 3
 
 
 def _label(label: str, across: float, *, wide_only: bool) -> str:
-    """A label in the middle of its slot, or at the edge that it would stick out of."""
+    """A label in the middle of its slot, or at the right edge; to the left the numbers are."""
     edge = 12.5 if len(label) > 8 else 5
-    x, anchor = across, "middle"
-    if across < edge:
-        x, anchor = 0.0, "start"
-    elif across > 100 - edge:
-        x, anchor = 100.0, "end"
+    x, anchor = (100.0, "end") if across > 100 - edge else (across, "middle")
     extra = ' class="wide-only"' if wide_only else ""
     shown = _text(_shortened(label, 20))
     return f'<text{extra} x="{x:.2f}%" y="{_HEIGHT - 8}" text-anchor="{anchor}">{shown}</text>'

@@ -34,7 +34,7 @@ _SHOWN = {
     "failed": ("failed", "failed"),
     "target-skipped": ("skipped", "skipped"),
     "skipped": ("skipped", "skipped"),
-    "excluded": ("not for it", "unwanted"),
+    "excluded": ("excluded", "unwanted"),
     "waiting": ("waiting", "unwanted"),
     "no-sdist": ("no source", "skipped"),
     "quarantined": ("quarantined", "yanked"),

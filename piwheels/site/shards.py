@@ -1,4 +1,11 @@
-"""The search's shards in the tree: only those that changed are written."""
+"""The search's shards in the tree: only those that changed are written.
+
+All are reckoned anew each time (13 s of the processor at 700,000 projects), in a process that
+stands back for all others and rests fifty times as long. To reckon only those below a prefix whose
+projects changed, it would have to be remembered what each was made of, and it would spare little:
+among so many projects some always come or reach another level of downloads meanwhile, and their
+words begin with what most of the large groups begin with.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path

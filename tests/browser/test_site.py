@@ -190,6 +190,16 @@ async def test_what_is_not_there_is_said_in_the_sites_look(farmed: Visitors, pat
         await expect(visit.page.get_by_role("heading", level=1)).to_have_text("Projects")
 
 
+async def test_what_a_link_leads_to_is_unfolded(farmed: Visitors) -> None:
+    async with visiting(farmed, "project/alpha/") as visit:
+        files = visit.page.locator("details[id='1.0']")
+        await expect(files).not_to_have_attribute("open", "")
+        await visit.page.locator(".targets a[href='#1.0']").first.click()
+        await expect(files).to_have_attribute("open", "")
+        await visit.open("project/alpha/?#1.0")
+        await expect(files).to_have_attribute("open", "")
+
+
 # --- hostile text ---
 
 

@@ -72,6 +72,21 @@ def test_a_wheel_whose_bytes_changed_is_refused(
     assert "hash" in (done.stdout + done.stderr).lower()
 
 
+@pytest.mark.parametrize("client", ["pip24", "pip-newest", "uv"])
+def test_nothing_is_installed_by_another_name_so_the_index_has_no_page_of_one(
+    client: str, tree: Path, environments: dict[str, Path], tmp_path: Path
+) -> None:
+    renamed = tmp_path / "tree"
+    shutil.copytree(tree, renamed)
+    shutil.copytree(renamed / "simple" / "right", renamed / "simple" / "once-right")
+    with serving("own", renamed, tmp_path) as address:
+        index = f"{address}simple/"
+        done = install(client, environments, index, tmp_path / "t", "once-right")
+        same = install(client, environments, index, tmp_path / "t", "right")
+    assert done.returncode != 0
+    assert same.returncode == 0, same.stdout + same.stderr
+
+
 @pytest.mark.parametrize(
     ("client", "option"), [("uv", "--exclude-newer"), ("pip-newest", "--uploaded-prior-to")]
 )

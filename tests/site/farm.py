@@ -5,8 +5,9 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from piwheels.db import catalog, jobs
+from piwheels.db import catalog, jobs, pages
 from piwheels.db.database import Database
+from piwheels.db.pages import Part
 from piwheels.model import WheelFile
 from piwheels.site.publish import Publisher
 from piwheels.site.showing import Showing
@@ -67,3 +68,8 @@ class Farm:
         content = path.read_bytes()
         assert gzip.decompress(path.with_name(f"{path.name}.gz").read_bytes()) == content
         return content.decode()
+
+    async def stale(self, part: Part = Part.PROJECT) -> list[str]:
+        """The pages of a part of the site that are to be written now."""
+        await pages.gather(self.db, pages.SITE_PARTS)
+        return sorted(page.name for page in await pages.stale(self.db, part, 1000))

@@ -85,13 +85,13 @@ def test_the_debian_packages_of_the_newest_wheels_are_named() -> None:
             a_target(
                 not_before=NOW, last_build=5, last_outcome="fetch-failed", last_reason="no route"
             ),
-            "to be retried no route log",
+            "to be retried log of build 5 no route",
         ),
         (
             a_target(last_build=5, last_outcome="failed", last_reason="no rust", last_final=True),
-            "failed no rust log",
+            "failed log of build 5 no rust",
         ),
-        (a_target(allowed=False), "not for it"),
+        (a_target(allowed=False), "excluded"),
         (a_target(), "waiting for an earlier target"),
     ],
 )

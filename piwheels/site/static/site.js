@@ -1,7 +1,15 @@
-// What every page does with JavaScript: commands can be copied.
+// What every page does with JavaScript: commands can be copied, and an address opens what it names.
 "use strict";
 
 document.documentElement.classList.add("js");
+
+function unfold() {
+  const named = document.getElementById(location.hash.slice(1)); // written as it is in the address
+  if (named instanceof HTMLDetailsElement) named.open = true;
+}
+
+document.addEventListener("DOMContentLoaded", unfold);
+addEventListener("hashchange", unfold);
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button.copy");

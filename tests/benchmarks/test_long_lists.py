@@ -1,0 +1,84 @@
+"""How long the master answers nobody while lists of all projects are read and handed on."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from piwheels.db import site as site_db
+from piwheels.db.database import Database
+from piwheels.site import writing
+from piwheels.site.publish import write_listing
+from piwheels.site.renderer import Renderer
+from tests.site.making import SITE
+
+_PROJECTS = 700_000
+_BETTER = 3.0
+
+
+class Stall:
+    """The longest time that the loop was not itself."""
+
+    longest_s = 0.0
+
+    async def watch(self) -> None:
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(0)
+            self.longest_s = max(self.longest_s, time.perf_counter() - began)
+            await asyncio.sleep(0.002)
+
+
+@contextlib.asynccontextmanager
+async def watched() -> AsyncIterator[Stall]:
+    stall = Stall()
+    task = asyncio.create_task(stall.watch())
+    try:
+        yield stall
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def stall_of(what: str, work: Callable[[], Awaitable[object]]) -> float:
+    began = time.perf_counter()
+    async with watched() as stall:
+        await work()
+    took = time.perf_counter() - began
+    print(f"{what}: {took:.1f} s, the loop stood still for {stall.longest_s * 1000:.0f} ms at most")
+    return stall.longest_s
+
+
+@pytest.mark.slow
+async def test_the_loop_goes_on_while_all_projects_are_listed(
+    database: Database, tmp_path: Path
+) -> None:
+    await database.execute(
+        """
+        INSERT INTO projects (project, display)
+        SELECT name, name FROM (
+            SELECT 'project-' || md5(number::text) AS name
+              FROM generate_series(1, %(count)s) AS number) p
+        """,
+        {"count": _PROJECTS},
+    )
+    loop = asyncio.get_running_loop()
+    with Renderer() as renderer:
+
+        async def through_the_loop() -> None:
+            """The peer: rows are read here, and handed on."""
+            listed = await site_db.listing(database)
+            rows = [(item.name, item.files, item.downloads, item.recent) for item in listed]
+            assert await loop.run_in_executor(renderer, len, rows) == _PROJECTS
+
+        async def elsewhere() -> None:
+            await loop.run_in_executor(renderer, writing.write_search, tmp_path, SITE, database.dsn)
+            await loop.run_in_executor(renderer, write_listing, tmp_path, database.dsn)
+
+        await loop.run_in_executor(renderer, time.time)
+        ours = await stall_of("read by the other process, and written", elsewhere)
+        theirs = await stall_of("read here, and handed on", through_the_loop)
+    assert ours * _BETTER < theirs

@@ -1,0 +1,145 @@
+"""Downloads and the queue on the pages: when they show, and what is kept of them."""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from piwheels.db import catalog
+from piwheels.db import site as site_db
+from piwheels.db.database import Database
+from piwheels.site import showing
+from tests.db.world import RULES, TARGETS, a_release
+from tests.site.farm import Farm
+
+CP39 = TARGETS[0].name
+
+
+async def download(db: Database, day: date, counts: dict[str, int]) -> None:
+    """Have projects be downloaded on a day, as the roll-ups tell it."""
+    await db.execute(
+        """
+        INSERT INTO download_days (day, counted) VALUES (%(day)s, 1)
+            ON CONFLICT (day) DO UPDATE SET counted = download_days.counted + 1
+        """,
+        {"day": day},
+    )
+    for name, count in counts.items():
+        await db.execute(
+            f"""
+            INSERT INTO download_projects (month, project, downloads, days)
+            VALUES (date_trunc('month', %(day)s::date), %(project)s, %(count)s,
+                    '[{day.day}:{day.day}]={{{count}}}'::integer[])
+                ON CONFLICT (month, project) DO UPDATE
+               SET downloads = download_projects.downloads + excluded.downloads,
+                   days[{day.day}] = excluded.days[{day.day}]
+            """,
+            {"day": day, "project": name, "count": count},
+        )
+
+
+async def test_a_few_downloads_show_on_the_pages_soon(site: Farm) -> None:
+    await site.publish("alpha")
+    await site.publish("beta")
+    await site.write_all()
+    today = datetime.now(UTC).date()
+    await download(site.db, today, {"alpha": 7, "unknown": 3})
+    await site.showing.heed_downloads()
+    assert await site.stale() == ["alpha", "unknown"]
+    await site.write_all()
+    assert json.loads(site.shown("project/alpha/json"))["downloads_by_day"] == {f"{today}": 7}
+    assert not site.webroot.project("unknown").exists()
+    await site.showing.heed_downloads()
+    assert await site.stale() == []
+
+
+async def test_many_downloads_show_when_their_day_is_over(
+    site: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(showing, "_FEW", 1)
+    for name in ("alpha", "beta", "gamma"):
+        await site.publish(name)
+    await site.write_all()
+    today = datetime.now(UTC)
+    await download(site.db, today.date(), {"alpha": 1, "beta": 2})
+    await site.showing.heed_downloads(today)
+    assert await site.stale() == []
+    await site.showing.heed_downloads(today + timedelta(days=1))
+    assert await site.stale() == ["alpha", "beta"]
+    await site.write_all()
+    await site.showing.heed_downloads(today + timedelta(days=1))
+    assert await site.stale() == []
+
+
+def restarted(site: Farm) -> showing.Showing:
+    old = site.showing
+    return showing.Showing(
+        db=site.db, webroot=site.webroot, executor=old.executor, site=old.site, pause_s=0.0
+    )
+
+
+async def test_downloads_of_days_that_ended_while_nobody_looked_show_afterwards(
+    site: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(showing, "_FEW", 0)
+    for name in ("alpha", "beta", "gamma", "delta"):
+        await site.publish(name)
+    await site.write_all()
+    today = datetime.now(UTC)
+    await site.showing.heed_downloads(today)
+    for days, name in enumerate(("alpha", "beta", "gamma", "delta")):
+        await download(site.db, (today + timedelta(days=days)).date(), {name: 1})
+    later = today + timedelta(days=3)
+    await restarted(site).heed_downloads(later)
+    assert await site.stale() == ["alpha", "beta", "gamma"]
+    await site.write_all()
+    await restarted(site).heed_downloads(later)
+    assert await site.stale() == []
+
+
+async def test_downloads_of_a_log_that_is_read_the_day_after_show_a_day_later(
+    site: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(showing, "_FEW", 0)
+    await site.publish("alpha")
+    await site.write_all()
+    today = datetime.now(UTC)
+    tomorrow = today + timedelta(days=1)
+    await site.showing.heed_downloads(tomorrow)
+    await download(site.db, today.date(), {"alpha": 1})
+    await site.showing.heed_downloads(tomorrow)
+    assert await site.stale() == []
+    await site.showing.heed_downloads(tomorrow + timedelta(days=1))
+    assert await site.stale() == ["alpha"]
+
+
+async def test_the_queue_is_sampled_and_shown(site: Farm) -> None:
+    await catalog.add_project(site.db, "alpha", "alpha")
+    await catalog.add_releases(site.db, [a_release("alpha")], RULES)
+    await site.write_all()
+    queue = json.loads(site.shown("stats/queue.json"))
+    assert [series["values"] for series in queue["series"]] == [[1]]
+
+
+async def test_samples_of_the_queue_are_thinned_with_age(site: Farm) -> None:
+    await site.db.execute(
+        """
+        INSERT INTO queue_samples (at, target, pending, claimed)
+        SELECT at, %(target)s, 1, 0
+          FROM generate_series(date_trunc('day', now()) - interval '2 years', now(),
+                               interval '10 minutes') AS at
+        """,
+        {"target": CP39},
+    )
+    await site_db.sample_queue(site.db)
+    counts = await site.db.row(
+        """
+        SELECT count(*) FILTER (WHERE at < now() - interval '1 year 1 day') AS days,
+               count(*) FILTER (WHERE at BETWEEN now() - interval '41 days'
+                                             AND now() - interval '31 days') AS hours
+          FROM queue_samples
+        """
+    )
+    assert counts is not None
+    assert 362 <= counts["days"] <= 366
+    assert 239 <= counts["hours"] <= 241
