@@ -37,6 +37,8 @@ _WANTS_JSON = re.compile(
     r"application/vnd\.pypi\.simple\.(v1|latest)\+json(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE
 )
 _MOST_PAGES = 2000  # of one build: far above any real one, and an end to a runaway
+_MOST_FILES = 100_000  # that the pages may name in all: they are kept in memory
+_PAGES_AT_ONCE = 4
 _MOST_CONNECTIONS = 128
 _METADATA = ".metadata"
 
@@ -58,6 +60,7 @@ class IndexProxy:
         self._offers: dict[tuple[str, str], _Offer] = {}
         self._given: dict[str, None] = {}
         self._faults: dict[str, str] = {}
+        self._reading = asyncio.Semaphore(_PAGES_AT_ONCE)
         self.app = Starlette(
             routes=[
                 Route("/simple/{project}/", self._page),
@@ -106,10 +109,11 @@ class IndexProxy:
             return PlainTextResponse("not a project name\n", 404)
         if project != asked:
             return RedirectResponse(f"/simple/{project}/")
-        if project not in self._pages and len(self._pages) >= _MOST_PAGES:
-            return PlainTextResponse(f"a build may ask for {_MOST_PAGES} projects\n", 404)
         try:
-            offers = await self._offered(project)
+            async with self._reading:
+                if project not in self._pages and self._is_full():
+                    return PlainTextResponse("a build may not ask for so many projects\n", 404)
+                offers = await self._offered(project)
         except (TransientError, RefusedError) as error:
             return self._failed(project, error)
         self._faults.pop(project, None)
@@ -119,6 +123,9 @@ class IndexProxy:
         if _WANTS_JSON.search(request.headers.get("Accept", "")):
             return Response(_json_page(project, offers), media_type=_JSON, headers=headers)
         return Response(_html_page(offers), media_type="text/html", headers=headers)
+
+    def _is_full(self) -> bool:
+        return len(self._pages) >= _MOST_PAGES or len(self._offers) >= _MOST_FILES
 
     async def _offered(self, project: str) -> list[_Offer]:
         """All files of a project that can be handed out; a name belongs to its first index."""

@@ -76,6 +76,9 @@ class Envelope(msgspec.Struct, Generic[_In], frozen=True):
     frames: tuple[bytes, ...] = ()
 
 
+_ZAP = "inproc://zeromq.zap.01"  # ZeroMQ's RFC 27: one for all sockets of a process
+
+
 class Gate:
     """Decides which CURVE keys may connect, for all the sockets of this process.
 
@@ -99,6 +102,8 @@ class Gate:
         trace: TracebackType | None,
     ) -> None:
         if self._authenticator:
+            # Closing alone frees its address only when the library's own thread comes to it.
+            self._authenticator.zap_socket.unbind(_ZAP)
             self._authenticator.stop()
             self._authenticator = None
 

@@ -223,6 +223,20 @@ async def test_a_build_that_asks_for_everything_is_stopped(
     await page(client, "foo")
 
 
+async def test_a_build_that_asks_for_all_files_is_stopped(
+    client: httpx.AsyncClient, upstream: FakeIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("piwheels.builder.proxy._MOST_FILES", 3)
+    for project in ("one", "two", "three"):
+        for number in (1, 2):
+            upstream.add(project, f"{project}-{number}-py3-none-any.whl", b"bytes")
+    statuses = [
+        (await client.get(f"/simple/{project}/")).status_code
+        for project in ("one", "two", "three", "one")
+    ]
+    assert statuses == [200, 200, 404, 200]
+
+
 async def test_other_methods_are_refused(client: httpx.AsyncClient, upstream: FakeIndex) -> None:
     upstream.add("foo", WHEEL, b"bytes")
     assert (await client.post("/simple/foo/", content=b"x" * 100_000)).status_code == 405

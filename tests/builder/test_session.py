@@ -141,6 +141,14 @@ class Farm:
             outbox=Outbox(self.folder / "job"),
         )
 
+    async def at_work(self, build: FakeBuild) -> asyncio.Task[str]:
+        """A builder that was given the job."""
+        task = asyncio.create_task(self.session(build).run())
+        await self.master.welcome()
+        await self.master.expect(m.Idle)
+        await self.master.say(m.BuildJob(job=JOB))
+        return task
+
 
 @pytest.fixture
 async def farm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Farm]:
@@ -198,10 +206,7 @@ async def test_a_job_is_built_its_log_streamed_and_its_wheel_uploaded(farm: Farm
 async def test_a_finished_build_survives_a_restart_of_the_builder(farm: Farm) -> None:
     build = FakeBuild()
     build.go.set()
-    task = asyncio.create_task(farm.session(build).run())
-    await farm.master.welcome()
-    await farm.master.expect(m.Idle)
-    await farm.master.say(m.BuildJob(job=JOB))
+    task = await farm.at_work(build)
     await farm.master.expect(m.Built)
     await stop(task)
 
@@ -217,10 +222,7 @@ async def test_a_finished_build_survives_a_restart_of_the_builder(farm: Farm) ->
 
 
 async def test_an_unfinished_build_is_forgotten_by_a_restart(farm: Farm) -> None:
-    task = asyncio.create_task(farm.session(FakeBuild()).run())
-    await farm.master.welcome()
-    await farm.master.expect(m.Idle)
-    await farm.master.say(m.BuildJob(job=JOB))
+    task = await farm.at_work(FakeBuild())
     await farm.master.expect(m.LogLines)
     await stop(task)
     task = asyncio.create_task(farm.session(FakeBuild()).run())
@@ -230,10 +232,7 @@ async def test_an_unfinished_build_is_forgotten_by_a_restart(farm: Farm) -> None
 
 async def test_the_log_goes_on_where_the_master_has_it(farm: Farm) -> None:
     build = FakeBuild()
-    task = asyncio.create_task(farm.session(build).run())
-    await farm.master.welcome()
-    await farm.master.expect(m.Idle)
-    await farm.master.say(m.BuildJob(job=JOB))
+    task = await farm.at_work(build)
     await farm.master.expect(m.LogLines)
     await farm.master.say(m.Refused(reason="say Hello first"))  # a new master
     greeting = await farm.master.welcome(log_offset=6)
@@ -245,10 +244,7 @@ async def test_the_log_goes_on_where_the_master_has_it(farm: Farm) -> None:
 
 async def test_abandon_ends_the_build_and_frees_the_builder(farm: Farm) -> None:
     build = FakeBuild()
-    task = asyncio.create_task(farm.session(build).run())
-    await farm.master.welcome()
-    await farm.master.expect(m.Idle)
-    await farm.master.say(m.BuildJob(job=JOB))
+    task = await farm.at_work(build)
     await farm.master.expect(m.Building)
     await farm.master.say(m.Abandon(build=7, reason="skipped"))
     await farm.master.expect(m.Idle)
@@ -258,10 +254,7 @@ async def test_abandon_ends_the_build_and_frees_the_builder(farm: Farm) -> None:
 
 async def test_stop_after_build_waits_for_done(farm: Farm) -> None:
     build = FakeBuild()
-    task = asyncio.create_task(farm.session(build).run())
-    await farm.master.welcome()
-    await farm.master.expect(m.Idle)
-    await farm.master.say(m.BuildJob(job=JOB))
+    task = await farm.at_work(build)
     await farm.master.expect(m.Building)
     await farm.master.say(m.Stop(reason="drained", after_build=True))
     build.go.set()
@@ -310,10 +303,7 @@ async def test_a_fault_of_ours_ends_the_build_and_not_the_builder(farm: Farm) ->
         async def __call__(self, job: Job, outbox: Outbox, phase: Phase) -> m.Built:
             raise ValueError("what\nis this")
 
-    task = asyncio.create_task(farm.session(Broken()).run())
-    await farm.master.welcome()
-    await farm.master.expect(m.Idle)
-    await farm.master.say(m.BuildJob(job=JOB))
+    task = await farm.at_work(Broken())
     built = await farm.master.expect(m.Built)
     assert built.outcome is Outcome.BUILDER_FAILED
     assert built.reason == "the builder: ValueError: what?is this"
@@ -325,10 +315,7 @@ async def test_a_fault_of_ours_ends_the_build_and_not_the_builder(farm: Farm) ->
 async def test_a_wheel_that_is_gone_is_given_up(farm: Farm) -> None:
     build = FakeBuild()
     build.go.set()
-    task = asyncio.create_task(farm.session(build).run())
-    await farm.master.welcome()
-    await farm.master.expect(m.Idle)
-    await farm.master.say(m.BuildJob(job=JOB))
+    task = await farm.at_work(build)
     await farm.master.expect(m.Built)
     (farm.folder / "job" / "wheels" / WHEEL).unlink()
     await farm.master.say(m.Send(build=7))
@@ -346,9 +333,6 @@ async def test_a_builder_that_cannot_keep_its_build_says_so(farm: Farm) -> None:
         async def __call__(self, job: Job, outbox: Outbox, phase: Phase) -> m.Built:
             raise OSError(28, "No space left on device")
 
-    task = asyncio.create_task(farm.session(FullDisk()).run())
-    await farm.master.welcome()
-    await farm.master.expect(m.Idle)
-    await farm.master.say(m.BuildJob(job=JOB))
+    task = await farm.at_work(FullDisk())
     assert (await farm.master.expect(m.Built)).outcome is Outcome.DISK_FULL
     await stop(task)

@@ -231,3 +231,9 @@ async def test_a_socket_path_that_is_too_long_is_named(
 ) -> None:
     with pytest.raises(ConfigError, match="too long for a Unix socket"):
         router.bind(f"ipc://{tmp_path}/{'x' * 120}/s")
+
+
+async def test_a_gate_that_was_left_makes_room_for_the_next_at_once() -> None:
+    for _ in range(100):
+        async with Gate(lambda _role, _key: False):
+            pass
