@@ -9,7 +9,8 @@ import itertools
 import os
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -32,8 +33,18 @@ _Wanted = TypeVar("_Wanted")
 
 CONNECT_S = 3.0
 ANSWER_S = 60.0
+#: So many messages wait unread; what is more waits at the master, which knows what to do then.
+_HIGH_WATER = 32
 #: The master ends a stream that was not renewed for several times this.
 RENEW_S = 15.0
+
+
+#: Makes one answer of an earlier and a later one; None when both have to be taken in.
+Melt = Callable[[ReplyBody, ReplyBody], ReplyBody | None]
+
+
+def _apart(_before: ReplyBody, _after: ReplyBody) -> None:
+    return None
 
 
 class NoMasterError(PiwheelsError):
@@ -108,14 +119,21 @@ def socket_is_there(address: str) -> bool:
 class Conversation:
     """A command and the answers that keep coming to it."""
 
-    def __init__(self, client: "ControlClient", number: int) -> None:
+    def __init__(self, client: "ControlClient", number: int, melt: Melt) -> None:
         self._client = client
         self._number = number
-        self._answers: asyncio.Queue[ReplyBody] = asyncio.Queue()
+        self._melt = melt
+        self._answers: deque[ReplyBody] = deque()
+        self._there = asyncio.Event()
 
     def heard(self, body: ReplyBody) -> None:
-        """Take in an answer."""
-        self._answers.put_nowait(body)
+        """Take in an answer; one that nobody took yet may melt with it."""
+        together = self._melt(self._answers[-1], body) if self._answers else None
+        if together is None:
+            self._answers.append(body)
+        else:
+            self._answers[-1] = together
+        self._there.set()
 
     async def next(self, timeout_s: float | None = ANSWER_S) -> ReplyBody:
         """The next answer; None waits for ever.
@@ -126,9 +144,12 @@ class Conversation:
         """
         try:
             async with asyncio.timeout(timeout_s):
-                answer = await self._answers.get()
+                while not self._answers:
+                    self._there.clear()
+                    await self._there.wait()
         except TimeoutError:
             raise NoMasterError(self._client.address) from None
+        answer = self._answers.popleft()
         if isinstance(answer, Problem):
             raise RefusedError(answer.reason)
         return answer
@@ -164,7 +185,12 @@ class ControlClient:
         self._numbers = itertools.count(1)
         self._talks: dict[int, Conversation] = {}
         self._dealer: Dealer[Reply, Command] = Dealer(
-            Reply, address, key=key, server_key=server_key, monitored=True
+            Reply,
+            address,
+            key=key,
+            server_key=server_key,
+            high_water=_HIGH_WATER,
+            monitored=True,
         )
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -203,18 +229,23 @@ class ControlClient:
 
     @asynccontextmanager
     async def stream(
-        self, body: Body, *, identity: str = "", patience_s: float = CONNECT_S
+        self,
+        body: Body,
+        *,
+        identity: str = "",
+        patience_s: float = CONNECT_S,
+        melt: Melt = _apart,
     ) -> AsyncIterator[Conversation]:
         """Send a command whose answers keep coming.
 
         identity: names a command that changes something; patience_s: so long a connection is
-        waited for, 0 for one that has to be there.
+        waited for, 0 for one that has to be there; melt: makes one answer of two that wait.
 
         Raises:
             NoMasterError: nobody is there.
         """
         number = next(self._numbers)
-        talk = Conversation(self, number)
+        talk = Conversation(self, number, melt)
         self._talks[number] = talk
         try:
             await self.send(number, body, identity=identity, patience_s=patience_s)

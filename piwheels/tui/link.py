@@ -36,6 +36,7 @@ from piwheels.protocol.messages import (
     Snapshot,
     Watch,
 )
+from piwheels.tui.backlog import melted
 from piwheels.tui.fates import Fate, Turn, sent
 from piwheels.tui.source import Alive, Connected, Heard, Lost, SourceEvent
 from piwheels.tui.tunnel import TunnelError, route_to
@@ -189,7 +190,7 @@ class Link:
     async def _watch(self, session: _Session) -> AsyncGenerator[SourceEvent]:
         async with AsyncExitStack() as stack:
             try:
-                talk = await stack.enter_async_context(session.client.stream(Watch()))
+                talk = await stack.enter_async_context(session.client.stream(Watch(), melt=melted))
             except NoMasterError:
                 if session.gone.done():  # there is somebody, who would not
                     raise LinkLostError(session.gone.result()) from None
