@@ -67,7 +67,7 @@ def where(replay: Replay) -> str:
     if replay.paused:
         return f"{now} of {span}, held"
     if replay.at_end:
-        return f"{now} of {span}, at its end"
+        return f"{now} of {span}, at its {'broken ' if replay.problem else ''}end"
     return f"{now} of {span}{_speed(replay.speed)}"
 
 

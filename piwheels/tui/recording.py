@@ -6,8 +6,8 @@ A recording is one line that names its format, then blocks of at most a second e
     time of its first entry (f64, UNIX seconds), Contents (MessagePack, zlib)
 
 Flag 1 marks a block that tells also what was known before it, so that a reader can start there;
-there is one every SNAPSHOT_EVERY_S. A block that is cut short or damaged ends the recording for
-its readers.
+there is one every SNAPSHOT_EVERY_S. Flag 2 marks a block with pieces of logs: what was read of them
+while it was recorded. A block that is cut short or damaged ends the recording for its readers.
 """
 
 import asyncio
@@ -43,7 +43,9 @@ _TITLE = b"piwheels recording 1, protocol %d\n" % PROTOCOL
 _MARK = b"PWRB"
 _FRAME = struct.Struct("<4sII")  # the mark, and size and CRC-32 of what follows
 _HEAD = struct.Struct("<Bd")  # flags, and the time of the first entry
-_STARTS = 1
+_STARTS, _LOGS = 1, 2
+#: A whole log comes at once; a block of it is not left to grow for a second.
+_LOG_BYTES = 1024 * 1024
 #: A second of a farm has far less, packed or not; more is not a block but damage.
 _LARGEST_BLOCK = 256 * 1024 * 1024
 
@@ -54,7 +56,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     """What was heard, and when."""
 
     at: UnixSeconds
-    event: Connected | Lost | Heard
+    event: Connected | Lost | Heard | LogPiece
 
 
 class Contents(msgspec.Struct, frozen=True, array_like=True):
@@ -65,13 +67,14 @@ class Contents(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Block(NamedTuple):
-    """Where a block lies in its file, when it begins, and whether a reader can start there."""
+    """Where a block lies in its file, when it begins, and what it is good for."""
 
     offset: int
     size: int
     crc: int
     at: float
-    starts: bool
+    starts: bool  # a reader can start here
+    logs: bool  # it has pieces of logs
 
 
 class Recorder:
@@ -85,6 +88,8 @@ class Recorder:
         self._now = now
         self._farm = FarmState()
         self._entries: list[Entry] = []
+        self._log_bytes = 0  # of the entries
+        self._logged: dict[int, int] = {}  # how far each build's log is in the recording
         self._known: tuple[Connected | Lost | Heard, ...] = ()
         self._snapshot_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -103,12 +108,30 @@ class Recorder:
         if self._stream is None or isinstance(event, Alive):
             return
         now = event.at if isinstance(event, Heard) else self._now()
+        self._make_room(now)
+        self._farm.take(event)
+        self._entries.append(Entry(now, event))
+
+    def take_log(self, piece: LogPiece) -> None:
+        """Write what was read of a log, each part of it once."""
+        known = self._logged.get(piece.build, 0)
+        data = piece.data[max(0, known - piece.offset) :]
+        if self._stream is None or not (data or piece.finished):
+            return
+        now, offset = self._now(), max(known, piece.offset)
+        self._make_room(now)
+        kept = LogPiece(build=piece.build, offset=offset, data=data, finished=piece.finished)
+        self._entries.append(Entry(now, kept))
+        self._logged[piece.build] = offset + len(data)
+        self._log_bytes += len(data)
+        if self._log_bytes >= _LOG_BYTES:
+            self.flush()
+
+    def _make_room(self, now: float) -> None:
         if self._entries and now - self._entries[0].at >= BLOCK_S:
             self.flush()
         if not self._entries:
             self._begin(now)
-        self._farm.take(event)
-        self._entries.append(Entry(now, event))
 
     def _begin(self, now: float) -> None:
         due = self._snapshot_at is None or now - self._snapshot_at >= SNAPSHOT_EVERY_S
@@ -122,10 +145,10 @@ class Recorder:
             self._timer.cancel()
             self._timer = None
         contents = Contents(self._known, tuple(self._entries))
-        self._known, self._entries = (), []
+        self._known, self._entries, self._log_bytes = (), [], 0
         if not contents.entries or self._stream is None:
             return
-        head = _HEAD.pack(_STARTS if contents.known else 0, contents.entries[0].at)
+        head = _HEAD.pack(_flags(contents), contents.entries[0].at)
         block = head + zlib.compress(self._encoder.encode(contents), 1)
         try:
             self._stream.write(_FRAME.pack(_MARK, len(block), zlib.crc32(block)) + block)
@@ -147,6 +170,11 @@ class Recorder:
         """Write the rest."""
         self.flush()
         self._abandon()
+
+
+def _flags(contents: Contents) -> int:
+    logs = any(isinstance(entry.event, LogPiece) for entry in contents.entries)
+    return (_STARTS if contents.known else 0) | (_LOGS if logs else 0)
 
 
 def what_is_known(farm: FarmState, now: float) -> Iterator[Connected | Lost | Heard]:
@@ -192,11 +220,14 @@ class Recording:
         """Hand a question on."""
         return await self._source.ask(body, wanted)
 
-    def follow_log(
+    async def follow_log(
         self, build: int, *, offset: int = 0, follow: bool = True
     ) -> AsyncGenerator[LogPiece]:
-        """Hand on who wants a log."""
-        return self._source.follow_log(build, offset=offset, follow=follow)
+        """What the other source tells of a log."""
+        async with aclosing(self._source.follow_log(build, offset=offset, follow=follow)) as pieces:
+            async for piece in pieces:
+                self.recorder.take_log(piece)
+                yield piece
 
 
 class Reader:
@@ -240,7 +271,7 @@ class Reader:
                 self._broken(offset)
                 return
             offset += _FRAME.size
-            yield Block(offset, size, crc, at, bool(flags & _STARTS))
+            yield Block(offset, size, crc, at, bool(flags & _STARTS), bool(flags & _LOGS))
             offset += size
             stream.seek(offset)
 
@@ -250,6 +281,8 @@ class Reader:
 
     def contents(self, number: int) -> Contents | None:
         """What a block holds; None for a damaged one, with which the recording ends."""
+        if number >= len(self.blocks):
+            return None
         place = self.blocks[number]
         try:
             with self.file.open("rb") as stream:

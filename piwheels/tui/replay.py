@@ -2,16 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from piwheels.errors import PiwheelsError
 from piwheels.protocol.messages import Body, LogPiece, Snapshot
 from piwheels.tui.fates import Fate, Turn, sent
 from piwheels.tui.recording import Contents, Entry, Reader
-from piwheels.tui.source import Heard, SourceEvent
+from piwheels.tui.source import Connected, Heard, Lost, SourceEvent
 
 SLOWEST, FASTEST = 1 / 16, 256.0
 #: While the recording has nothing to tell, its clock goes on in steps of this, in real seconds.
@@ -24,6 +24,13 @@ _Wanted = TypeVar("_Wanted")
 
 class ReplayError(PiwheelsError):
     """Something was asked for that a recording does not hold."""
+
+
+class _Told(NamedTuple):
+    """An entry of a recording that tells something of the farm."""
+
+    at: float
+    event: Connected | Lost | Heard
 
 
 class Replay:
@@ -42,7 +49,7 @@ class Replay:
         self._since = time.monotonic()
         self._block = 0  # where the next entry is
         self._place = 0
-        self._entries: Sequence[Entry] = ()
+        self._entries: Sequence[_Told] = ()
         self._turn: SourceEvent | None = None  # the last loss or return that was told
         self._jump: float | None = self.begin
         self._steps = 0
@@ -130,14 +137,14 @@ class Replay:
                     self._steps -= 1
                     self._set_clock(entry.at, paused=True)
                 yield entry.event
-                continue
-            self._steps = 0
-            await self._wait_for(entry)
+            else:
+                self._steps = 0
+                await self._wait_for(entry)
 
-    def _is_due(self, entry: Entry) -> bool:
+    def _is_due(self, entry: _Told) -> bool:
         return not self.paused and entry.at <= self.now()
 
-    async def _wait_for(self, entry: Entry | None) -> None:
+    async def _wait_for(self, entry: _Told | None) -> None:
         delay_s = None
         if entry is not None and not self.paused:
             delay_s = min(_TICK_S, max(0.0, entry.at - self.now()) / self.speed)
@@ -146,8 +153,8 @@ class Replay:
             async with asyncio.timeout(delay_s):
                 await self._turned.wait()
 
-    def _next(self) -> Entry | None:
-        """The entry that comes next; a new block is read when the last one is used up."""
+    def _next(self) -> _Told | None:
+        """What comes next; a new block is read when the last one is used up."""
         while self._place >= len(self._entries):
             if self._block >= len(self._reader.blocks):
                 return None
@@ -157,12 +164,14 @@ class Replay:
     def _read(self) -> Sequence[SourceEvent]:
         """Read the next block; returns what was known before it, if it says so."""
         contents = self._reader.contents(self._block) or Contents((), ())
-        self._entries, self._place = contents.entries, 0
+        self._entries, self._place = tuple(_news(contents.entries)), 0
         self._block += 1
         return contents.known
 
     def _leap(self, at: float) -> list[SourceEvent]:
         """Events that bring a state to this time, from wherever it was."""
+        if not self._reader.blocks:  # the first of them is damaged, as has turned out
+            return []
         starts = [0, *(n for n, block in enumerate(self._reader.blocks) if block.starts)]
         self._block = [n for n in starts if self._reader.blocks[n].at <= at or n == 0][-1]
         events = list(self._read())
@@ -201,22 +210,42 @@ class Replay:
         """Nobody answers; raises ReplayError."""
         raise ReplayError(_NO_MASTER)
 
-    def follow_log(
+    async def follow_log(
         self,
         build: int,
         *,
-        offset: int = 0,  # noqa: ARG002
+        offset: int = 0,
         follow: bool = True,  # noqa: ARG002
     ) -> AsyncGenerator[LogPiece]:
-        """Logs are not recorded; raises ReplayError."""
-        return _no_log(build)
+        """What was read of a log while it was recorded, at whatever time that was.
+
+        Raises ReplayError where there is no more of it.
+        """
+        found = False
+        for number in [n for n, block in enumerate(self._reader.blocks) if block.logs]:
+            contents = self._reader.contents(number) or Contents((), ())
+            for piece in (entry.event for entry in contents.entries):
+                if not isinstance(piece, LogPiece) or piece.build != build:
+                    continue
+                found = True
+                if piece.finished or piece.offset + len(piece.data) > offset:
+                    yield piece
+                if piece.finished:
+                    return
+            await asyncio.sleep(0)  # between two blocks of a long recording others have a turn
+        if found:
+            raise ReplayError("no more of this log was read while it was recorded")
+        raise ReplayError(
+            f"the log of build {build} is not in the recording, which has only logs that were "
+            "read while it was made"
+        )
 
 
-async def _no_log(build: int) -> AsyncGenerator[LogPiece]:
-    pieces: tuple[LogPiece, ...] = ()
-    for piece in pieces:
-        yield piece
-    raise ReplayError(f"the log of build {build} is not in the recording")
+def _news(entries: Iterable[Entry]) -> Iterator[_Told]:
+    """The entries without pieces of logs, which are had when they are asked for."""
+    for entry in entries:
+        if not isinstance(entry.event, LogPiece):
+            yield _Told(entry.at, entry.event)
 
 
 def _is_snapshot(event: SourceEvent) -> bool:

@@ -13,9 +13,11 @@ import msgspec
 import pytest
 
 from piwheels.errors import ConfigError
-from piwheels.protocol.messages import Batch, Pause
+from piwheels.protocol.messages import Batch, LogPiece, Pause
 from piwheels.tui import recording
 from piwheels.tui.fates import Turn
+from piwheels.tui.link import Link
+from piwheels.tui.playing import where
 from piwheels.tui.recording import Reader, Recorder, Recording
 from piwheels.tui.replay import Replay, ReplayError
 from piwheels.tui.source import Connected, Heard, Lost, SourceEvent
@@ -178,6 +180,56 @@ async def test_a_recording_takes_no_commands_and_knows_no_logs(file: Path) -> No
         await replay.ask(Pause(), object)
     with pytest.raises(ReplayError, match="log of build 5"):
         [piece async for piece in replay.follow_log(5)]
+
+
+async def test_logs_that_were_read_are_played_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with SimFarm(socket_in(tmp_path), World(builders=2), hz=0, log_lines=30_000) as farm:
+        builds = [build.build for build in list(farm.world.builds)[:2]]
+        source = Recording(Link(farm.address), Recorder(tmp_path / "r", now=lambda: BEGAN))
+        async with Listener(source) as listener:
+            await until(lambda: listener.state.known)
+            for build in (*builds, builds[0]):  # the first is read again
+                assert [piece async for piece in source.follow_log(build)][-1].finished
+    replay = Replay(tmp_path / "r")
+    for build in builds:
+        pieces = [piece async for piece in replay.follow_log(build)]
+        assert b"".join(piece.data for piece in pieces) == farm.log(build)[0]
+        assert pieces[-1].finished
+        later = [piece async for piece in replay.follow_log(build, offset=pieces[-2].offset)]
+        assert later == pieces[-2:]
+    logs = [block for block in Reader(tmp_path / "r").blocks if block.logs]
+    assert 2 <= len(logs) < len(pieces) * 2
+    async with Listener(replay) as listener:
+        await until(lambda: replay.at_end and listener.state.known)
+        assert not [event for event in listener.told if isinstance(event, LogPiece)]
+
+
+async def test_a_log_of_which_the_rest_was_not_read_says_so(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "r", now=lambda: BEGAN)
+    recorder.take(Connected("one", None))
+    recorder.take_log(LogPiece(build=7, offset=0, data=b"gcc\n"))
+    recorder.close()
+    pieces = Replay(tmp_path / "r").follow_log(7)
+    assert (await anext(pieces)).data == b"gcc\n"
+    with pytest.raises(ReplayError, match="no more of this log"):
+        await anext(pieces)
+
+
+async def test_a_recording_whose_first_block_is_damaged_is_sought_in_without_harm(
+    file: Path, tmp_path: Path
+) -> None:
+    damaged = bytearray(file.read_bytes())
+    damaged[Reader(file).blocks[0].offset + 20] ^= 1
+    (tmp_path / "damaged").write_bytes(damaged)
+    replay = Replay(tmp_path / "damaged")
+    async with Listener(replay):
+        await until(lambda: replay.at_end)
+        replay.seek(BEGAN + 50)
+        await until(lambda: replay.at_end)
+    assert "broken" in replay.problem
+    assert "broken end" in where(replay)
 
 
 def test_a_tail_that_is_cut_anywhere_is_left_out(file: Path, tmp_path: Path) -> None:
