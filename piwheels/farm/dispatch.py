@@ -16,6 +16,7 @@ from piwheels.db.database import Database
 from piwheels.errors import RefusedError
 from piwheels.farm import signals
 from piwheels.farm.logs import LogSpool
+from piwheels.farm.peers import Peers
 from piwheels.farm.receive import Received, Receiver
 from piwheels.farm.session import Orphan, Record
 from piwheels.farm.sessions import LONGEST_REASON, Sessions
@@ -93,7 +94,7 @@ class Dispatch:
     options: DispatchOptions = field(default_factory=DispatchOptions)
     targets: dict[str, Target] = field(default_factory=dict)
     machine: Sessions = field(init=False)
-    _peers: dict[str, Peer] = field(default_factory=dict)
+    _peers: Peers = field(default_factory=Peers)
     _work: asyncio.Queue[_Work] = field(default_factory=asyncio.Queue)
     _estimates: asyncio.Queue[signals.Estimate] = field(default_factory=asyncio.Queue)
     _converge: asyncio.Event = field(default_factory=asyncio.Event)
@@ -110,6 +111,7 @@ class Dispatch:
             group.create_task(self._listen())
             group.create_task(self._work_off())
             group.create_task(self._tick())
+            group.create_task(self._sweep())
             group.create_task(self._heed_queue())
             group.create_task(self._heed_receiver())
             group.create_task(self._heed_targets())
@@ -188,7 +190,9 @@ class Dispatch:
             )
             for claim in claims
         }
-        self.receiver.tidy({claim.job.build for claim in claims})
+        claimed = {claim.job.build for claim in claims}
+        self.receiver.tidy(claimed)
+        self.logs.tidy(claimed)
         await self._recall_records(now)
 
     async def _recall_records(self, now: float) -> None:
@@ -210,7 +214,11 @@ class Dispatch:
             if label is None:
                 await self._turn_away(peer)
                 continue
-            self._peers[label] = peer
+            rival = self._peers.heard(label, peer, time.monotonic())
+            if rival is not None:
+                await self._part(label, rival)
+            if rival is peer:
+                continue
             if not isinstance(message, Hello):
                 await self._apply(signals.Received(label, message))
             elif message.protocol != PROTOCOL:
@@ -223,24 +231,33 @@ class Dispatch:
                 await self._work.put(_Greeting(label, message))
 
     async def _turn_away(self, peer: Peer) -> None:
-        gone = [label for label, known in self._peers.items() if known.key == peer.key]
+        gone = self._peers.with_key(peer.key)
         for label in gone:
             await self._apply(signals.Revoked(label))
-            self._peers.pop(label, None)
+            self._peers.forget(label)
         if not gone:
             reason = "this builder's key is not on the master's list"
             await self.router.send(peer, Refused(reason=reason, fatal=True))
 
+    async def _part(self, label: str, rival: Peer) -> None:
+        """Turn one of two builders away that speak with one key."""
+        why = f"another builder speaks with the key of {label}; give each one of its own"
+        await self.router.send(rival, Refused(reason=why, fatal=True))
+        what = f"two builders speak with the key of {label}: the one that came last is turned away"
+        await self._work.put(_Note(what))
+
     async def _tick(self) -> None:
-        swept = time.monotonic()
         while True:
             await asyncio.sleep(_TICK_S)
             await self.logs.sync()
             await self._apply(signals.Tick())
-            if time.monotonic() - swept >= _SWEEP_S:
-                swept = time.monotonic()
-                if await self.db.retrying(lambda: jobs.sweep(self.db)):
-                    await self._apply(signals.JobsWaiting())
+
+    async def _sweep(self) -> None:
+        """See to deferred jobs, apart from the clock: a database that is away must not stop it."""
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            if await self.db.retrying(lambda: jobs.sweep(self.db)):
+                await self._apply(signals.JobsWaiting())
 
     async def _heed_queue(self) -> None:
         async for _ in self.db.notifications("jobs"):
@@ -277,7 +294,7 @@ class Dispatch:
     async def _carry_out(self, instruction: signals.Instruction, now: float) -> None:
         match instruction:
             case signals.Reply(label, message):
-                if peer := self._peers.get(label):
+                if peer := self._peers.of(label):
                     await self.router.send(peer, message)
             case signals.Claim() | signals.Release() | signals.Settle() | signals.Keep():
                 await self._work.put(instruction)
@@ -350,7 +367,7 @@ class Dispatch:
 
     async def _refuse(self, label: str, reason: str) -> None:
         log.warning("refused the builder %s: %s", label, reason)
-        if peer := self._peers.get(label):
+        if peer := self._peers.of(label):
             await self.router.send(peer, Refused(reason=reason, fatal=True))
 
     async def _keep(self, keep: signals.Keep) -> None:

@@ -63,6 +63,16 @@ class LogSpool:
         """Drop the log of a build that did not happen."""
         self._path(build).unlink(missing_ok=True)
 
+    def tidy(self, claimed: set[int]) -> None:
+        """Drop the logs of builds that nobody has in hand, left by an earlier master.
+
+        Those of builds that ended lie in the tree by then; others did not happen. One that stays
+        here would be followed for ever.
+        """
+        for path in self._folder.iterdir():
+            if not (path.stem.isdigit() and int(path.stem) in claimed):
+                path.unlink(missing_ok=True)
+
     def read(self, build: int, offset: int, length: int) -> bytes | None:
         """A piece of the log of a build in hand; None when no such build is in hand."""
         try:

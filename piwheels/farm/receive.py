@@ -185,6 +185,11 @@ class Receiver:
         except OSError as error:
             await self._give_up(expected, error)
             return
+        except Exception as error:
+            # A wheel is whatever a stranger made of it: none may end the master.
+            log.exception("%s of %s", expected.offer.filename, expected.label)
+            reason = f"the master went wrong over it: {type(error).__name__}; see its log"
+            result = Received(expected.label, expected.job, expected.built, Outcome.REFUSED, reason)
         await self._conclude(expected, result)
 
     async def _publish(self, expected: _Expected) -> WheelFile:

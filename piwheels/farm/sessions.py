@@ -154,7 +154,10 @@ class Sessions:
             case Building():
                 return self._building(session, message, now)
             case LogLines(build=build, offset=offset, data=data):
-                return [KeepLog(build, offset, data)] if session.has(build) else []
+                # Once its end was told a log is whole, and may have left the spool: what comes then
+                # is told anew by a builder whose link was cut.
+                wanted = session.has(build) and not session.ending
+                return [KeepLog(build, offset, data)] if wanted else []
             case Built():
                 return self._built(session, message, now)
             case Bye(reason=reason):

@@ -22,24 +22,13 @@ from piwheels.master.wording import asked, came_of
 from piwheels.protocol.messages import (
     CHUNK_BYTES,
     Accepted,
-    Add,
-    AddTargets,
-    Alias,
     Body,
+    Change,
     Command,
     Happened,
     Import,
-    OrderBuilders,
-    Pause,
-    Prioritise,
     Problem,
-    Quit,
-    Rebuild,
-    Remove,
     ReplyBody,
-    Resume,
-    Retry,
-    Skip,
 )
 from piwheels.protocol.transfer import LARGEST_WINDOW_BYTES
 
@@ -84,15 +73,6 @@ class Inbox:
 Handler = Callable[[Body, str, Send, Inbox], Awaitable[ReplyBody]]
 
 
-def changes(body: Body) -> bool:
-    """Whether a command changes something, rather than ask."""
-    return isinstance(
-        body,
-        Pause | Resume | OrderBuilders | Quit | Add | AddTargets | Remove | Skip | Rebuild | Alias
-        | Retry | Prioritise | Import,
-    )  # fmt: skip
-
-
 async def attempted(body: Body, asker: Asker, work: Awaitable[ReplyBody]) -> ReplyBody:
     """What the work gives, or in a Problem why it gave nothing: no command goes unanswered."""
     try:
@@ -135,7 +115,7 @@ class Fates:
     async def answer(self, command: Command, asker: Asker, send: Send, inbox: Inbox) -> ReplyBody:
         """Answer a question, or see a command through."""
         body = command.body
-        if not changes(body):
+        if not isinstance(body, Change):
             return await in_time(self.handler(body, asker.who, send, inbox), _QUESTION_S)
         if asker.bar:
             refused = Problem(reason=asker.bar)

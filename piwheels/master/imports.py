@@ -14,6 +14,7 @@ from piwheels.db import catalog, jobs
 from piwheels.db.database import Database
 from piwheels.errors import RefusedError
 from piwheels.farm.publishing import Publisher
+from piwheels.farm.receive import LARGEST_WHEEL_BYTES
 from piwheels.master.fates import Inbox, Send
 from piwheels.model import Build, Kind, Outcome, Release, Rules
 from piwheels.protocol.messages import Applied, Import, ImportChunk, ImportFetch
@@ -33,6 +34,10 @@ class Importer:
     publisher: Publisher
     spool: Path
 
+    def tidy(self) -> None:
+        """Remove what an earlier master was importing when it ended."""
+        shutil.rmtree(self.spool, ignore_errors=True)
+
     async def take(self, command: Import, send: Send, inbox: Inbox) -> Applied:
         """Fetch a wheel from its asker, check it and publish it.
 
@@ -45,6 +50,8 @@ class Importer:
             raise RefusedError(str(error)) from None
         if "/" in command.filename or not command.filename.endswith(".whl"):
             raise RefusedError(f"{command.filename!r} is no name of a wheel")
+        if not 0 < command.size_bytes <= LARGEST_WHEEL_BYTES:
+            raise RefusedError(f"a wheel of {command.size_bytes} bytes is not accepted")
         number = await self.db.retrying(lambda: jobs.new_build_number(self.db))
         folder = self.spool / str(number)
         folder.mkdir(parents=True)
@@ -99,8 +106,13 @@ async def _fetch(command: Import, path: Path, send: Send, inbox: Inbox) -> None:
         while not transfer.complete:
             for piece in transfer.next_pieces(time.monotonic()):
                 await send(ImportFetch(offset=piece.offset, length=piece.length))
-            async with asyncio.timeout(_CHUNK_WAIT_S):
-                chunk = await inbox.next()
+            try:
+                async with asyncio.timeout(_CHUNK_WAIT_S):
+                    chunk = await inbox.next()
+            except TimeoutError:
+                raise RefusedError(
+                    f"{command.filename}: nothing of it came for {_CHUNK_WAIT_S:.0f} s"
+                ) from None
             if not isinstance(chunk, ImportChunk) or not transfer.accept(
                 chunk.offset, len(chunk.data), time.monotonic()
             ):

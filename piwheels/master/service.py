@@ -197,18 +197,17 @@ class _Master:
 
     def _controlled(self, routers: list[Router[Command, Reply]], db: Database) -> Control:
         """The duty that operators speak with."""
+        importer = Importer(
+            db, self._rules, Publisher(db, self._webroot), self._config.master.spool / "imports"
+        )
+        importer.tidy()
         operators = Operators(
             db=db,
             dispatch=self._dispatch,
             glance=self._glance,
             # Beside the commands, as all that only looks: a place in a long queue is counted.
             questions=Questions(self._glance.db, self._dispatch),
-            importer=Importer(
-                db,
-                self._rules,
-                Publisher(db, self._webroot),
-                self._config.master.spool / "imports",
-            ),
+            importer=importer,
             index=self._index,
             rules=self._rules,
         )

@@ -54,3 +54,15 @@ def test_a_finished_log_lies_packed_in_the_tree(logs: LogSpool, tmp_path: Path) 
     assert logs.read_finished(7) == b"first\n"
     (kept,) = (tmp_path / "www").rglob("*.txt.gz")
     assert gzip.decompress(kept.read_bytes()) == b"first\n"
+
+
+def test_logs_of_builds_that_nobody_has_in_hand_are_not_followed_for_ever(logs: LogSpool) -> None:
+    for build in (7, 8, 9):
+        logs.append(build, 0, b"first\n")
+    logs.finish(8)
+    logs.append(8, 0, b"first\n")
+    logs.tidy({7})
+    assert logs.read(7, 0, 100) == b"first\n"
+    assert logs.read(8, 0, 100) is None
+    assert logs.read_finished(8) == b"first\n"
+    assert logs.read(9, 0, 100) is None

@@ -11,6 +11,7 @@ from typing import Any, Self
 import pytest
 
 from piwheels.db.database import Database
+from piwheels.farm import publishing
 from piwheels.farm.publishing import Publisher
 from piwheels.farm.receive import Received, Receiver
 from piwheels.model import Job, Outcome
@@ -301,3 +302,17 @@ async def test_parts_of_builds_that_nobody_has_are_tidied_away(intake: Intake) -
         (intake.receiver.spool / name).mkdir(parents=True)
     intake.receiver.tidy({8})
     assert [folder.name for folder in intake.receiver.spool.iterdir()] == ["8"]
+
+
+async def test_a_wheel_over_which_the_master_goes_wrong_is_refused(
+    intake: Intake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(_path: Path) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(publishing, "inspect", wrong)
+    received = await intake.take(make_wheel(tmp_path))
+    assert received.outcome is Outcome.REFUSED
+    assert "went wrong over it: ZeroDivisionError" in received.reason
+    monkeypatch.undo()
+    assert (await intake.take(make_wheel(tmp_path))).outcome is Outcome.BUILT

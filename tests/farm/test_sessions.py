@@ -193,6 +193,15 @@ def test_a_revoked_builder_is_turned_away_and_its_build_ended(farm: Sessions) ->
     assert farm.sessions == {}
 
 
+def test_log_lines_that_are_told_anew_after_the_end_are_not_kept(farm: Sessions) -> None:
+    start(farm, 7)
+    lines = s.Received("b", m.LogLines(build=7, offset=0, data=b"x"))
+    assert kinds(farm.handle(lines, 1)) == [s.KeepLog]
+    farm.handle(s.Received("b", built(7, Outcome.FAILED)), 2)
+    farm.handle(s.Received("b", hello(busy=7)), 3)
+    assert farm.handle(lines, 4) == []
+
+
 def test_log_lines_of_another_build_are_not_kept(farm: Sessions) -> None:
     start(farm)
     kept = farm.handle(s.Received("b", m.LogLines(build=7, offset=0, data=b"x")), 1.0)

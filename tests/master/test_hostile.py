@@ -47,6 +47,32 @@ async def test_a_build_that_ended_in_no_sane_way_is_malformed(
     await answers(shared)
 
 
+@pytest.mark.parametrize(
+    "facts", [{"os": "x" * 201}, {"board": "x" * 10**6}, {"targets": (TARGET,) * 65}], ids=len
+)
+async def test_a_builder_that_says_too_much_of_itself_is_malformed(
+    shared: Master, facts: dict[str, object]
+) -> None:
+    sane = m.Hello(
+        protocol=m.PROTOCOL, version="1", targets=(TARGET,), platform="linux aarch64",
+        board="Pi", os="bookworm", host=m.HostState(),
+    )  # fmt: skip
+    builder = shared.builder("wordy")
+    await builder.dealer.send(msgspec.structs.replace(sane, **facts))
+    assert "malformed" in (await builder.hear(m.Refused)).reason
+    builder.dealer.close()
+    status = await shared.ask(m.Status(), m.StatusReply)
+    assert "wordy" not in [view.label for view in status.builders]
+
+
+async def test_bytes_that_are_no_text_end_neither_the_master_nor_a_console(shared: Master) -> None:
+    frame = msgspec.msgpack.encode(m.Command(number=1, body=m.Alias(name="XX")))
+    async with shared.client() as client:
+        await client._dealer._socket.send(frame.replace(b"XX", b"\xff\xfe"))
+        assert await client.ask(m.Status(), m.StatusReply)
+    await answers(shared)
+
+
 @pytest.mark.parametrize("host", [m.HostState(load=NAN), m.HostState(disk_free=-(2**63))], ids=str)
 async def test_figures_that_are_none_reach_nobody(shared: Master, host: m.HostState) -> None:
     async with shared.builder() as builder:

@@ -21,6 +21,8 @@ Figure = Annotated[float, Meta(ge=-1e12, le=1e12)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 SizeBytes = Annotated[int, Meta(ge=0, le=2**62)]
 Words = Annotated[str, Meta(pattern=r"\A[^\0]*\Z")]
+#: A word or two that every console is shown, again and again.
+ShortWords = Annotated[str, Meta(max_length=200)]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):

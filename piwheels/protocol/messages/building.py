@@ -1,18 +1,32 @@
 """What builders and the master tell each other: FromBuilder and ToBuilder."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from piwheels.model import Job, Outcome, Target
-from piwheels.protocol.messages.basics import HostState, Message, Seconds, Words
+from piwheels.protocol.messages.basics import (
+    HostState,
+    Message,
+    Seconds,
+    ShortWords,
+    SizeBytes,
+    Words,
+)
+
+#: A builder serves at most so many; each is a row of every operator's table.
+MOST_TARGETS = 64
 
 
 class Hello(Message, frozen=True, kw_only=True):
     """A builder's first message on every connection: who it is and what it serves."""
 
     protocol: int
-    version: str  # of piwheels
-    targets: tuple[Target, ...]
-    platform: str  # "linux aarch64"
-    board: str
-    os: str
+    version: ShortWords  # of piwheels
+    targets: Annotated[tuple[Target, ...], Meta(max_length=MOST_TARGETS)]
+    platform: ShortWords  # "linux aarch64"
+    board: ShortWords
+    os: ShortWords
     host: HostState
     sandboxed: bool = True
     limit_s: Seconds = 0.0  # it ends a build after so long
@@ -30,7 +44,7 @@ class Building(Message, frozen=True, kw_only=True):
     """A sign of life while a build is in hand."""
 
     build: int
-    phase: str
+    phase: ShortWords
     phase_s: Seconds
     host: HostState
 
@@ -39,7 +53,7 @@ class LogLines(Message, frozen=True, kw_only=True):
     """A piece of a build's log; `offset` is where in the log it begins, in bytes."""
 
     build: int
-    offset: int
+    offset: SizeBytes
     data: bytes
 
 

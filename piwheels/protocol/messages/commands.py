@@ -1,6 +1,9 @@
 """What is asked of the master on the control socket: Command, and the bodies that it has."""
 
 from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
 
 from piwheels.model import Target, Wanted
 from piwheels.protocol.messages.basics import PROTOCOL, Message
@@ -50,7 +53,7 @@ class OrderBuilders(Message, frozen=True, kw_only=True):
     order: Order
     builders: tuple[str, ...]
     at_once: bool = False
-    rolling: int = 0
+    rolling: Annotated[int, Meta(ge=0)] = 0
 
 
 class Quit(Message, frozen=True, kw_only=True):
@@ -170,12 +173,10 @@ class Renew(Message, frozen=True, kw_only=True):
     """The asker of the Watch or FollowLog of this number is still there; Renewed answers it."""
 
 
-Body = (
-    Status
-    | Renew
-    | Watch
-    | FollowLog
-    | Pause
+Question = Status | Watch | FollowLog | ListBuilds | ListEvents | Explain | Report
+#: What changes something: it is kept who asked for it, and what came of it.
+Change = (
+    Pause
     | Resume
     | OrderBuilders
     | Quit
@@ -187,13 +188,11 @@ Body = (
     | Alias
     | Retry
     | Prioritise
-    | ListBuilds
-    | ListEvents
-    | Explain
-    | Report
     | Import
-    | ImportChunk
 )
+#: Of a Question or Change that is under way already.
+Part = Renew | ImportChunk
+Body = Question | Change | Part
 
 
 class Command(Message, frozen=True, kw_only=True):
