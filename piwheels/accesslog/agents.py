@@ -83,10 +83,12 @@ _TOOLS = re.compile(
     r"|apache-httpclient|java|libwww-perl|axios|node|reqwest|powershell|aria2|httpie|postman\w*)\b",
     re.IGNORECASE,
 )
-_NAME_VERSION = re.compile(r"([A-Za-z_]{2,16})(?:[/ ]v?(\d{1,4}(?:\.\d{1,4})?))?")
-_TWO_PARTS = re.compile(r"\d{1,4}(?:\.\d{1,4})?")
-_PYTHON = re.compile(r"[23]\.\d{1,2}")
-_CPYTHON = re.compile(r"\bC?Python[/ ]([23]\.\d{1,2})", re.IGNORECASE)
+_NAME_VERSION = re.compile(
+    r"([A-Za-z_]{2,16})(?:[/ ]v?([0-9]{1,4}(?:\.[0-9]{1,4})?))?",
+)
+_TWO_PARTS = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,4})?")
+_PYTHON = re.compile(r"[23]\.[0-9]{1,2}")
+_CPYTHON = re.compile(r"\bC?Python[/ ]([23]\.[0-9]{1,2})", re.IGNORECASE)
 
 
 def agent(text: str) -> Agent:

@@ -6,7 +6,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from piwheels.accesslog.chain import first_line_digest
-from piwheels.accesslog.logfile import LogFile, is_part_of, rotated
+from piwheels.accesslog.logfile import LogFile, is_part_of, name_of, rotated
 from piwheels.accesslog.reader import Desk, LogReader
 from piwheels.db import accesslogs
 from piwheels.db.accesses import LogMovedError
@@ -49,7 +49,7 @@ class Tail:
 
     async def finish(self) -> None:
         """Read the last line, and close."""
-        await self.reader.read_on(last=True)
+        await self.reader.read_all()
         self.file.close()
 
 
@@ -91,12 +91,12 @@ class Follower:
 
     async def _last_read(self) -> float | None:
         db = self._desk.db
-        folder = str(self._path.absolute().parent)
+        folder = name_of(self._path.parent)
         names = await db.retrying(lambda: accesslogs.last_read_in(db, folder))
         moments = [
             moment.timestamp()
             for name, moment in names.items()
-            if is_part_of(Path(name), self._path.absolute())
+            if is_part_of(Path(name), Path(name_of(self._path)))
         ]
         return max(moments) - _CLOCKS_APART_S if moments else None
 

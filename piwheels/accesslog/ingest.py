@@ -213,8 +213,8 @@ class _Ingest:
                 log.info("reading what an earlier run left: %d bytes", segments.size_bytes)
                 reader = LogReader(desk, segments)
                 if segments.first:
-                    await _resume(desk, reader, segments)
-                await reader.read_all()
+                    await resume(desk, reader, segments)
+                await reader.read_on(last=True)
                 segments.remove()
 
     # --- around all of them ---
@@ -273,23 +273,25 @@ class _Ingest:
         )
 
 
-async def _resume(desk: Desk, reader: LogReader, segments: Segments) -> None:
-    """Go on with a stream whose first segments are committed and gone."""
-    db = desk.db
-    named = await db.retrying(lambda: accesslogs.log_named(db, segments.name))
-    if named is None:
-        return
-    first_line, number = named
-    known = await db.retrying(lambda: accesslogs.known_logs(db, first_line))
-    stored = next(item for item in known if item.log == number)
-    digest = stored.checkpoints.get(segments.first)
-    if digest is None:
-        return
-    chain, agrees = verify(segments, stored, Chain(Checkpoint(segments.first, digest)))
-    if agrees and chain.position == stored.position:
-        reader.resume(number, first_line, chain)
-    else:
+async def resume(desk: Desk, reader: LogReader, segments: Segments) -> None:
+    """Go on with a stream whose first segments are committed and gone.
+
+    It is the log that has a checkpoint where the first segment begins and the same content after
+    that, whoever read it meanwhile; without content to tell it by, the one of its name.
+    """
+    first = segments.first
+    for log in await desk.db.retrying(lambda: accesslogs.logs_through(desk.db, first)):
         segments.rewind()
+        chain, agrees = verify(segments, log, Chain(Checkpoint(first, log.checkpoints[first])))
+        compared = any(first < end <= chain.position for end in (log.position, *log.checkpoints))
+        if not agrees or not (compared or log.name == segments.name):
+            continue
+        if chain.position < log.position:  # all of it was read as another file
+            segments.remove()
+        else:
+            reader.resume(log.log, log.first_line, chain)
+        return
+    segments.rewind()
 
 
 def _months_before(day: date, months: int) -> date:

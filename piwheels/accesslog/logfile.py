@@ -1,10 +1,12 @@
 """Logs as streams of bytes: files, packed or not, and what rotation leaves beside them."""
 
 import bz2
+import contextlib
 import gzip
 import lzma
 import os
 import re
+import zlib
 from pathlib import Path
 from typing import IO, Protocol, Self
 
@@ -46,7 +48,7 @@ class LogFile:
             ConfigError: it cannot be read.
         """
         self.path = path
-        self.name = str(path.absolute())
+        self.name = name_of(path)
         try:
             self._raw = path.open("rb")
             self._head = self._raw.read(_HEAD_BYTES)
@@ -61,6 +63,7 @@ class LogFile:
         elif self._head.startswith(b"\xfd7zXZ"):
             self._stream = lzma.LZMAFile(self._raw)  # noqa: SIM115 - close() closes it
         self._position = 0
+        self._damage = ""
 
     def read(self, size: int) -> bytes:
         """Further bytes.
@@ -69,18 +72,20 @@ class LogFile:
             RefusedError: the packed file is damaged here; what came before is good.
         """
         try:
-            data = self._stream.read(size)
-        except (OSError, EOFError, lzma.LZMAError) as error:
+            data = b"" if self._damage else self._stream.read(size)
+        except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+            self._damage, data = str(error), b""
+        if self._damage:
             raise RefusedError(
-                f"{self.path} is damaged: {error}; what came before that was read"
-            ) from None
+                f"{self.path} is damaged: {self._damage}; what came before that was read"
+            )
         self._position += len(data)
         return data
 
     def rewind(self) -> None:
         """Begin at the file's beginning again."""
         self._stream.seek(0)
-        self._position = 0
+        self._position, self._damage = 0, ""
 
     def done_until(self, position: int) -> None:
         """Nothing to let go of."""
@@ -146,12 +151,15 @@ def is_part_of(entry: Path, path: Path) -> bool:
 
 def rotated(path: Path) -> list[Path]:
     """Older parts of a log that lie beside it, the oldest first."""
-    try:
-        found = [
-            (entry.stat().st_mtime, entry)
-            for entry in path.parent.iterdir()
-            if entry.name != path.name and is_part_of(entry, path)
-        ]
-    except OSError:
-        return []
+    found: list[tuple[float, Path]] = []
+    with contextlib.suppress(OSError):
+        for entry in path.parent.iterdir():
+            if entry.name != path.name and is_part_of(entry, path):
+                with contextlib.suppress(OSError):  # it has another name by now
+                    found.append((entry.stat().st_mtime, entry))
     return [entry for _, entry in sorted(found)]
+
+
+def name_of(path: Path) -> str:
+    """A path as it stands in the database, which takes no bytes that are not UTF-8."""
+    return os.fsencode(path.absolute()).decode("utf-8", "replace")

@@ -64,7 +64,7 @@ _PAGES = {
     if kind is not Kind.DOWNLOAD
 }
 _WHEEL = re.compile(
-    r"(?P<name>[A-Za-z0-9._]+)-[A-Za-z0-9._+!]+(?:-\d[A-Za-z0-9._]*)?"
+    r"(?P<name>[A-Za-z0-9._]+)-[A-Za-z0-9._+!]+(?:-[0-9][A-Za-z0-9._]*)?"
     r"-[A-Za-z0-9._]+-(?P<abi>[A-Za-z0-9._]+)-(?P<platform>[A-Za-z0-9._]+)\.whl"
 )
 _LONGEST_NAME = 300

@@ -281,8 +281,7 @@ class LogReader:
         desk.tally.lines += step.lines
         desk.tally.broken += step.broken
         desk.tally.downloads += sum(day.kinds[Kind.DOWNLOAD] for day in batch.days)
-        if checkpoints:
-            self._stream.done_until(checkpoints[-1].position)
+        self._stream.done_until(chain.position)
 
 
 def _fed(chain: Chain, pieces: Sequence[bytes]) -> list[Checkpoint]:

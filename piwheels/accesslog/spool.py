@@ -40,7 +40,7 @@ class Segments:
             if match["stream"] == stream
         }
         self._sizes = dict(sorted(self._sizes.items()))
-        self._position = self.first
+        self._position = self._done = self.first
 
     @property
     def first(self) -> int:
@@ -51,6 +51,11 @@ class Segments:
     def size_bytes(self) -> int:
         """How much lies on disk."""
         return sum(self._sizes.values())
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much of it is not done yet."""
+        return self.end - self._done
 
     @property
     def end(self) -> int:
@@ -80,19 +85,25 @@ class Segments:
         self._position = self.first
 
     def done_until(self, position: int) -> None:
-        """Remove the segments that end before a position."""
+        """What lies before a position is committed: remove the segments that end there."""
         with self._lock:
+            self._done = position
             for start, length in list(self._sizes.items()):
                 if start + length <= position and start != max(self._sizes):
                     del self._sizes[start]
                     self._path(start).unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Remove everything: all of it is committed."""
+        """Remove everything: all of it is committed.
+
+        What holds the stream goes first: of what is left without it the next run takes care.
+        """
         with self._lock:
+            _lock_path(self._folder, self.stream).unlink(missing_ok=True)
             for start in self._sizes:
                 self._path(start).unlink(missing_ok=True)
             self._sizes.clear()
+            self._position = self._done = 0
 
     def append(self, data: bytes) -> None:
         """Write bytes at the end; a segment ends with the first line after its size."""
@@ -146,7 +157,6 @@ class Spool:
         self._held.close()
         if not self.segments.size_bytes:
             self.segments.remove()
-            (self._folder / f"{self.segments.stream}.lock").unlink(missing_ok=True)
 
     def _take(self, descriptor: int) -> None:
         at_line_start = True
@@ -181,7 +191,7 @@ class Spool:
 
     def _is_full(self, more: int) -> bool:
         """Whether lines have to be dropped; while the database is there, wait for it instead."""
-        while self.segments.size_bytes + more > self._limit_bytes:
+        while (waiting := self.segments.waiting_bytes) and waiting + more > self._limit_bytes:
             if self.database_away.is_set():
                 return True
             time.sleep(_FULL_WAIT_S)
@@ -202,7 +212,6 @@ def left_behind(folder: Path) -> Iterator[list[Segments]]:
         for segments in found:
             if not segments.size_bytes:
                 segments.remove()
-                (folder / f"{segments.stream}.lock").unlink(missing_ok=True)
 
 
 class _Hold(contextlib.AbstractContextManager["_Hold"]):
@@ -222,7 +231,11 @@ class _Hold(contextlib.AbstractContextManager["_Hold"]):
 
 
 def _hold(folder: Path, stream: str) -> _Hold:
-    return _Hold(folder / f"{stream}.lock")
+    return _Hold(_lock_path(folder, stream))
+
+
+def _lock_path(folder: Path, stream: str) -> Path:
+    return folder / f"{stream}.lock"
 
 
 def _entries(folder: Path) -> list[tuple[Path, re.Match[str]]]:

@@ -17,10 +17,10 @@ class KnownLog(msgspec.Struct, frozen=True, kw_only=True):
     """A log that was read before, and how far."""
 
     log: int
+    name: str  # that it was last read under
+    first_line: bytes  # its hash
     position: int
     digest: bytes
-    lines: int
-    broken: int
     checkpoints: dict[int, bytes]
 
 
@@ -30,43 +30,46 @@ class KnownLog(msgspec.Struct, frozen=True, kw_only=True):
 async def known_logs(db: Database, first_line: bytes) -> list[KnownLog]:
     """Logs that begin with a line of this hash, the longest first."""
     rows = await db.rows(
+        "SELECT log FROM access_logs WHERE first_line = %(first_line)s", {"first_line": first_line}
+    )
+    return await _known(db, [row["log"] for row in rows])
+
+
+async def logs_through(db: Database, position: int) -> list[KnownLog]:
+    """Logs that have a checkpoint at a position, the longest first."""
+    rows = await db.rows(
+        "SELECT log FROM access_checkpoints WHERE position = %(position)s", {"position": position}
+    )
+    return await _known(db, [row["log"] for row in rows])
+
+
+async def _known(db: Database, logs: Sequence[int]) -> list[KnownLog]:
+    rows = await db.rows(
         """
-        SELECT l.log, l.position, l.digest, l.lines, l.broken,
+        SELECT l.log, l.name, l.first_line, l.position, l.digest,
                coalesce(array_agg(c.position ORDER BY c.position)
                         FILTER (WHERE c.log IS NOT NULL), '{}') AS positions,
                coalesce(array_agg(c.digest ORDER BY c.position)
                         FILTER (WHERE c.log IS NOT NULL), '{}') AS digests
           FROM access_logs l
           LEFT JOIN access_checkpoints c ON c.log = l.log
-         WHERE l.first_line = %(first_line)s
+         WHERE l.log = ANY (%(logs)s)
          GROUP BY l.log
          ORDER BY l.position DESC, l.log
         """,
-        {"first_line": first_line},
+        {"logs": list(logs)},
     )
     return [
         KnownLog(
             log=row["log"],
+            name=row["name"],
+            first_line=row["first_line"],
             position=row["position"],
             digest=row["digest"],
-            lines=row["lines"],
-            broken=row["broken"],
             checkpoints=dict(zip(row["positions"], row["digests"], strict=True)),
         )
         for row in rows
     ]
-
-
-async def log_named(db: Database, name: str) -> tuple[bytes, int] | None:
-    """First line's hash and number of the log that was last read under a name, if any."""
-    row = await db.row(
-        """
-        SELECT first_line, log FROM access_logs
-         WHERE name = %(name)s ORDER BY read_at DESC LIMIT 1
-        """,
-        {"name": name},
-    )
-    return (row["first_line"], row["log"]) if row else None
 
 
 async def rename_log(db: Database, log: int, name: str) -> None:

@@ -295,6 +295,7 @@ def test_what_a_wheel_saves_goes_by_its_abi_and_platform(tags: str, factor: int)
         (uv_agent(), "installer uv 0.5 x86_64 Ubuntu 24.04 3.13"),
         (pip_agent().replace("Debian", "Raspbian"), "installer pip 24.0 aarch64 Raspbian 12 3.11"),
         ("pip/24.0", "installer pip 24.0    "),
+        ("pip/\u0662\u0664.0", "installer pip     "),
         ("pip/24.0 {not json", "installer pip 24.0    "),
         ("pip/24.0 " + "[" * 4000, "installer pip 24.0    "),
         ('pip/24.0 {"cpu":["x"],"distro":7,"python":{}}', "installer pip 24.0    "),

@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import threading
 from pathlib import Path
 
 import psycopg
@@ -9,9 +10,13 @@ import pytest
 from psycopg import conninfo, sql
 
 from piwheels.accesslog import spool as spool_module
+from piwheels.accesslog.chain import SPACING_BYTES
+from piwheels.accesslog.ingest import resume
+from piwheels.accesslog.reader import LogReader
 from piwheels.accesslog.spool import Segments
 from piwheels.db.database import Database
 from tests.accesslog.check import agrees, total
+from tests.accesslog.conftest import new_desk, read_with
 from tests.accesslog.running import (
     counted,
     lines_read,
@@ -135,12 +140,19 @@ async def test_beyond_the_set_size_lines_are_dropped_and_counted(
             process.stdin.flush()
             until(lambda: b"are dropped" in (tmp_path / "said").read_bytes(), "it says so")
             admin.execute(allow.format(sql.Identifier(name), sql.SQL("true")))
+            until(lambda: counted(dsn), "the database is back")
+            # More than may wait; what is committed makes room for it.
+            content = b"".join(download("b", number) for number in range(count))
+            writer = threading.Thread(target=process.stdin.write, args=(content,), daemon=True)
+            writer.start()
+            writer.join(120)
+            assert not writer.is_alive(), "all of it is taken"
             process.stdin.close()
             assert process.wait(60) == 0
     event = await database.value("SELECT action FROM events WHERE who = 'accesslog'")
     dropped = int(str(event).split()[1])
     assert dropped > 0
-    assert await total(database) + dropped == count
+    assert await total(database) + dropped == 2 * count
     assert await database.value("SELECT sum(broken)::int FROM access_logs") == 0
 
 
@@ -157,6 +169,33 @@ async def test_a_stopped_reader_leaves_the_rest_to_the_next(
     read_pipe(dsn, tmp_path, b"")
     assert await total(database) == 1
     assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("share", [0.6, 0.9, 1.0])
+async def test_what_a_killed_reader_left_is_known_though_it_was_read_as_a_file(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    """Not as far as it goes, and beyond; the first segments are committed and gone."""
+    monkeypatch.setattr(spool_module, "_SEGMENT_BYTES", SPACING_BYTES)
+    traffic, folder, log = Traffic(25), tmp_path / "spool", tmp_path / "log"
+    content = b"".join(traffic.lines(6000))
+    folder.mkdir()
+    killed = Segments(folder, "abc-1")
+    half = content.index(b"\n", len(content) // 2) + 1
+    killed.append(content[:half])
+    await LogReader(new_desk(database, tmp_path), killed).read_on()
+    assert killed.first > 0
+    killed.append(content[half : content.index(b"\n", int(len(content) * 0.8)) + 1])
+    log.write_bytes(content[: int(len(content) * share)])
+    await read_with(new_desk(database, tmp_path), log)
+    desk = new_desk(database, tmp_path)
+    with spool_module.left_behind(folder) as (left,):
+        reader = LogReader(desk, left)
+        await resume(desk, reader, left)
+        await reader.read_on(last=True)
+    log.write_bytes(content)
+    await read_with(new_desk(database, tmp_path), log)
+    await agrees(database, traffic.counts)
 
 
 @pytest.mark.parametrize("piece", [1, 7, 4096])

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import os
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -147,6 +148,29 @@ async def test_a_damaged_packed_log_is_read_as_far_as_it_goes_and_later_to_its_e
     log.write_bytes(packed)
     await read(log)
     await agrees(database, traffic.counts)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+async def test_a_packed_log_with_a_wrong_part_is_refused_in_one_line(
+    read: Read, tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    log = tmp_path / "log.packed"
+    packed = pack(b"".join(Traffic(8).lines(5000)))
+    middle = len(packed) // 2
+    log.write_bytes(packed[:middle] + b"\xff" * 20 + packed[middle + 20 :])
+    with pytest.raises(RefusedError, match="damaged"):
+        await read(log)
+
+
+async def test_a_log_may_have_a_name_that_is_no_text(
+    read: Read, database: Database, tmp_path: Path
+) -> None:
+    log = tmp_path / os.fsdecode(b"caf\xe9.log")
+    log.write_bytes(download("a"))
+    await read(log)
+    await read(log)
+    assert await total(database) == 1
+    assert await database.value("SELECT name FROM access_logs") == f"{tmp_path}/caf\ufffd.log"
 
 
 async def test_a_late_line_counts_on_its_own_day(
