@@ -7,7 +7,6 @@ asks for a password (the terminal is the console's) and ends with this process.
 import asyncio
 import os
 import shutil
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -15,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from piwheels.errors import PiwheelsError, UsageError
 from piwheels.protocol.client import end_tasks
+from piwheels.tui.nearend import NearEnd
 
 #: Where a master listens unless its configuration says otherwise.
 DEFAULT_SOCKET = "/run/piwheels/control.sock"
@@ -23,7 +23,6 @@ _CONNECT_S = 10
 _READY_S = 30.0
 _STOP_S = 2.0
 _POLL_S = 0.02
-_LONGEST_SOCKET = 100  # bytes, of the 107 that Linux allows
 
 
 class TunnelError(PiwheelsError):
@@ -111,7 +110,7 @@ class SshTunnel:
         self._program = program
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._folder: Path | None = None
+        self._near_end: NearEnd | None = None
         self._said = ""  # ssh's last line
 
     async def open(self) -> str:
@@ -128,7 +127,7 @@ class SshTunnel:
                 await self.close()
                 raise
         self._said = ""
-        return f"ipc://{self._near_end()}"
+        return f"ipc://{self._socket}"
 
     def explain(self, reason: str) -> str:
         """The reason, with what ssh said of it."""
@@ -152,14 +151,15 @@ class SshTunnel:
                 await end_tasks(self._reader)
         finally:
             self._reader = None
-            if self._folder is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
-                self._folder = None
+            if self._near_end is not None:
+                self._near_end.remove()
+                self._near_end = None
 
     async def _start(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="piw-"))
-        if len(bytes(self._near_end())) > _LONGEST_SOCKET:
-            raise TunnelError(f"{self._folder} is too long for a socket; set TMPDIR to a shorter")
+        try:
+            self._near_end = NearEnd()
+        except OSError as error:
+            raise TunnelError(f"there is no place for the tunnel's near end: {error}") from None
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command(),
@@ -181,7 +181,7 @@ class SshTunnel:
             ) from None
 
     async def _until_ready(self, process: asyncio.subprocess.Process) -> None:
-        while not self._near_end().exists():
+        while not self._socket.exists():
             if process.returncode is not None:
                 if self._reader:
                     await self._reader
@@ -189,8 +189,9 @@ class SshTunnel:
                 raise TunnelError(f"ssh to {self._to.host}: {said}")
             await asyncio.sleep(_POLL_S)
 
-    def _near_end(self) -> Path:
-        return (self._folder or Path()) / "control"
+    @property
+    def _socket(self) -> Path:
+        return self._near_end.socket if self._near_end else Path()
 
     def _command(self) -> list[str]:
         options = (
@@ -206,7 +207,7 @@ class SshTunnel:
             "ForwardX11=no",
             "StreamLocalBindMask=0177",
         )
-        command = [self._program, "-N", "-T", "-L", f"{self._near_end()}:{self._to.socket}"]
+        command = [self._program, "-N", "-T", "-L", f"{self._socket}:{self._to.socket}"]
         for option in options:
             command += ["-o", option]
         if self._to.port is not None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from piwheels.protocol.messages import Pause
 from piwheels.tui import link as link_module
 from piwheels.tui.fates import Turn
 from piwheels.tui.link import Link
+from piwheels.tui.nearend import NearEnd
 from piwheels.tui.source import Connected, Lost
 from piwheels.tui.tunnel import DEFAULT_SOCKET, Destination, SshTunnel, TunnelError, destination
 from tests.needs import lacking, needs, program
@@ -70,6 +72,8 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     script.touch(mode=0o755)
     monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # of processes that are begun
     yield script
     assert list(tmp_path.glob("piw-*")) == []  # its private folder is gone
 
@@ -98,6 +102,45 @@ async def test_an_ssh_that_hangs_is_given_up(
     stand_in.write_text("#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.1; done\n")
     with pytest.raises(TunnelError, match=r"did not come up in 0 s"):
         await SshTunnel("ssh://ada@pi").open()
+
+
+def test_what_a_killed_console_left_is_swept_and_what_a_living_one_has_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    living = NearEnd()
+    code = (
+        "import os; from piwheels.tui.nearend import NearEnd;"
+        "print(NearEnd().socket.parent, flush=True); os.kill(os.getpid(), 9)"
+    )
+    other = subprocess.run([sys.executable, "-c", code], check=False, stdout=-1, text=True)
+    killed = Path(other.stdout.strip())
+    begun, old = (tmp_path / f"piw-tunnel-{name}" for name in ("begun", "old"))
+    for folder in (begun, old):
+        folder.mkdir()
+    os.utime(old, (0, 0))
+    (tmp_path / "piw-tunnel-link").symlink_to(tmp_path, target_is_directory=True)
+    assert killed.parent == tmp_path
+    another = NearEnd()
+    assert {killed.exists(), old.exists()} == {False}
+    assert living.socket.parent.exists()
+    assert begun.exists()
+    living.remove()
+    another.remove()
+    assert sorted(tmp_path.iterdir()) == [begun, tmp_path / "piw-tunnel-link"]
+
+
+def test_a_near_end_goes_where_its_socket_s_path_is_short_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("x" * 90)
+    deep.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    end = NearEnd()
+    assert end.socket.parent.parent == Path("/tmp")
+    assert end.socket.parent.stat().st_mode & 0o777 == 0o700
+    end.remove()
 
 
 # --- a real one ---
@@ -188,8 +231,26 @@ async def sshd(
     stand_in.write_text(f'#!/bin/sh\nexec {real} -F {tmp_path}/ssh_config "$@"\n')
     server = Sshd(tmp_path, port)
     await server.start()
+    if await _is_locked_out(server, stand_in):
+        lacking(f"sshd lets no key into the account {getpass.getuser()}, which is locked")
     yield server
     await server.stop()
+
+
+async def _is_locked_out(server: Sshd, ssh: Path) -> bool:
+    """Whether sshd lets nobody into this account, as of accounts whose password begins with `!`."""
+    who = f"{getpass.getuser()}@127.0.0.1"
+    trial = await asyncio.create_subprocess_exec(
+        ssh, "-o", "BatchMode=yes", "-p", str(server.port), who, "true",
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    if await trial.wait() != 255 or server.process is None or server.process.stderr is None:
+        return False
+    await server.stop()
+    if b"account is locked" in await server.process.stderr.read():
+        return True
+    await server.start()
+    return False
 
 
 @pytest.fixture
@@ -257,7 +318,7 @@ async def test_ssh_ends_with_a_console_that_is_killed(sshd: Sshd, farm: SimFarm)
     console.kill()
     await console.wait()
     await until(lambda: not Path(f"/proc/{ssh}").exists())
-    for left in sshd.folder.glob("piw-*"):  # nobody was there to remove them
-        for inside in left.iterdir():
-            inside.unlink()
-        left.rmdir()
+    [left] = sshd.folder.glob("piw-*")  # nobody was there to remove it
+    async with Listener(Link(sshd.address)) as listener:
+        await listener.next(Connected)
+        assert not left.exists()
