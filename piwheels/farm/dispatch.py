@@ -34,6 +34,7 @@ from piwheels.protocol.messages import (
     OrderBuilders,
     Refused,
     ToBuilder,
+    mismatch,
 )
 from piwheels.wheel.tags import check_target
 
@@ -222,10 +223,7 @@ class Dispatch:
             if not isinstance(message, Hello):
                 await self._apply(signals.Received(label, message))
             elif message.protocol != PROTOCOL:
-                reason = (
-                    f"this master speaks protocol {PROTOCOL}, the builder {message.protocol} "
-                    f"(piwheels {message.version}); install the same piwheels on both"
-                )
+                reason = f"{mismatch(message.protocol)} (the builder's is {message.version})"
                 await self.router.send(peer, Refused(reason=reason, fatal=True))
             else:
                 await self._work.put(_Greeting(label, message))

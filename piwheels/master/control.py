@@ -29,6 +29,7 @@ from piwheels.protocol.messages import (
     Reply,
     ReplyBody,
     Watch,
+    mismatch,
 )
 
 #: A stream that was not renewed for so long has lost its reader.
@@ -145,10 +146,7 @@ class Control:
 
     async def _answer(self, command: Command, who: Asker, line: Line, inbox: Inbox) -> ReplyBody:
         if command.protocol != PROTOCOL:
-            return Problem(
-                reason=f"this master speaks protocol {PROTOCOL}, not {command.protocol}; "
-                "install the same piwheels on both"
-            )
+            return Problem(reason=mismatch(command.protocol))
         match command.body:
             case Renew():
                 return Problem(reason="the master was restarted in between; ask again")

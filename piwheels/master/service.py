@@ -30,6 +30,7 @@ from piwheels.protocol.channels import Gate, Router
 from piwheels.protocol.keys import MASTER, KeyStore, Role
 from piwheels.protocol.messages import (
     CHUNK_BYTES,
+    PROTOCOL,
     Command,
     FromBuilder,
     FromSender,
@@ -38,6 +39,8 @@ from piwheels.protocol.messages import (
     Reply,
     ToBuilder,
     ToSender,
+    header,
+    mismatch,
 )
 from piwheels.protocol.transfer import LARGEST_WINDOW_BYTES
 from piwheels.simpleapi import SimpleIndex, configured_index
@@ -286,7 +289,10 @@ def _make_folders(config: Config) -> None:
             raise ConfigError(f"{folder} ({key}): {error.strerror}") from None
 
 
-def _refused(reason: str) -> Refused:
+def _refused(reason: str, came: bytes) -> Refused:
+    theirs = header(came).protocol
+    if theirs != PROTOCOL:
+        return Refused(reason=mismatch(theirs), fatal=True)
     return Refused(reason=reason)
 
 
@@ -294,5 +300,8 @@ def _control_router() -> Router[Command, Reply]:
     return Router(Command, _problem, high_water=_CONTROL_HIGH_WATER)
 
 
-def _problem(reason: str) -> Reply:
-    return Reply(number=0, body=Problem(reason=reason))
+def _problem(reason: str, came: bytes) -> Reply:
+    told = header(came)
+    if told.protocol != PROTOCOL:
+        reason = mismatch(told.protocol)
+    return Reply(number=told.number, body=Problem(reason=reason))

@@ -21,6 +21,7 @@ from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
 from piwheels.errors import ConfigError, PiwheelsError, TransientError
+from piwheels.protocol.messages import MALFORMED
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +31,6 @@ _Out = TypeVar("_Out", bound=msgspec.Struct)
 _MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 _HEARTBEAT_MS = 15_000
 _HEARTBEAT_TIMEOUT_MS = 60_000
-
-#: What bytes that are no message raise: msgspec's own errors, words that are no UTF-8, and
-#: nesting without end.
-_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class KeyPair(msgspec.Struct, frozen=True):
@@ -131,9 +128,12 @@ class Router(Generic[_In, _Out]):
     """The server's end: many peers, each addressed by its route."""
 
     def __init__(
-        self, incoming: Any, refusal: Callable[[str], _Out], *, high_water: int = 1000
+        self, incoming: Any, refusal: Callable[[str, bytes], _Out], *, high_water: int = 1000
     ) -> None:
-        """incoming: the union of messages to accept; refusal: makes the answer to others."""
+        """incoming: the union of messages to accept.
+
+        refusal: makes the answer to others, of the reason and of what came.
+        """
         self._decoder: msgspec.msgpack.Decoder[_In] = msgspec.msgpack.Decoder(incoming)
         self._encoder = msgspec.msgpack.Encoder()
         self._refusal = refusal
@@ -192,9 +192,10 @@ class Router(Generic[_In, _Out]):
                 continue
             try:
                 message = self._decoder.decode(frames[1].buffer)
-            except (*_MALFORMED, IndexError) as error:
+            except (*MALFORMED, IndexError) as error:
                 log.warning("refused a message of %s: %s", peer.key or "a local peer", error)
-                await self.send(peer, self._refusal(f"malformed message: {error}"))
+                came = bytes(frames[1].buffer) if len(frames) > 1 else b""
+                await self.send(peer, self._refusal(f"malformed message: {error}", came))
                 continue
             rest = tuple(bytes(frame.buffer) for frame in frames[2:])
             return Envelope(peer=peer, message=message, frames=rest)
@@ -281,7 +282,7 @@ class Dealer(Generic[_In, _Out]):
                 raise NotConnectedError(f"nobody answers at {self.address}") from None
             try:
                 return self._decoder.decode(frames[0])
-            except _MALFORMED as error:
+            except MALFORMED as error:
                 log.warning("%s sent something malformed: %s", self.address, error)
 
     async def disconnected(self) -> str:

@@ -54,7 +54,7 @@ async def _receive(router: "Router[m.FromSender, m.ToSender]", transfer: Transfe
 async def _rate(store: KeyStore, transfer: Transfer, one_way_s: float) -> float:
     content = memoryview(bytes(transfer.size_bytes))
     router: Router[m.FromSender, m.ToSender] = Router(
-        m.FromSender, lambda reason: m.Refused(reason=reason)
+        m.FromSender, lambda reason, _: m.Refused(reason=reason)
     )
     address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
     async with delayed(int(address.rpartition(":")[2]), one_way_s) as port:

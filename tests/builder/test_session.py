@@ -159,10 +159,10 @@ async def farm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     async with Gate(lambda role, key: keys.name_of(Role(role), key) is not None) as gate:
         gate.guard(Role.BUILDER)
         builders: Router[m.FromBuilder, m.ToBuilder] = Router(
-            m.FromBuilder, lambda reason: m.Refused(reason=reason)
+            m.FromBuilder, lambda reason, _: m.Refused(reason=reason)
         )
         files: Router[m.FromSender, m.ToSender] = Router(
-            m.FromSender, lambda reason: m.Refused(reason=reason)
+            m.FromSender, lambda reason, _: m.Refused(reason=reason)
         )
         endpoints = Endpoints(
             builders=builders.bind("tcp://127.0.0.1:*", key=pair, domain=Role.BUILDER),

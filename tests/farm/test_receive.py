@@ -125,7 +125,7 @@ async def intake(database: Database, tmp_path: Path) -> AsyncIterator[Intake]:
     async with Gate(lambda role, key: keys.name_of(Role(role), key) is not None) as gate:
         gate.guard(Role.BUILDER)
         router: Router[m.FromSender, m.ToSender] = Router(
-            m.FromSender, lambda reason: m.Refused(reason=reason)
+            m.FromSender, lambda reason, _: m.Refused(reason=reason)
         )
         address = router.bind("tcp://127.0.0.1:*", key=keys.require("master"), domain=Role.BUILDER)
         publisher = Publisher(database, Webroot(tmp_path / "www"))

@@ -54,7 +54,7 @@ class Served:
         self.logs = LogSpool(folder / "logs", Webroot(folder / "www"))
         self.database_is_away = False
         router: Router[m.Command, m.Reply] = Router(
-            m.Command, lambda why: m.Reply(number=0, body=m.Problem(reason=why)), high_water=4
+            m.Command, lambda why, _: m.Reply(number=0, body=m.Problem(reason=why)), high_water=4
         )
         router.bind(self.address)
         self.router = router

@@ -7,6 +7,7 @@ from contextlib import suppress
 import msgspec
 import pytest
 
+from piwheels.errors import RefusedError
 from piwheels.master.fates import Inbox
 from piwheels.model import Outcome
 from piwheels.protocol import messages as m
@@ -65,8 +66,34 @@ async def test_a_builder_that_says_too_much_of_itself_is_malformed(
     assert "wordy" not in [view.label for view in status.builders]
 
 
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"protocol": 99}, "speaks protocol 1, not 99; install the same piwheels on both"),
+        ({}, "malformed message: Invalid value 'Dance'"),
+    ],
+    ids=str,
+)
+async def test_who_speaks_of_what_the_master_does_not_know_is_answered_at_once(
+    shared: Master, facts: dict[str, object], said: str
+) -> None:
+    known = msgspec.to_builtins(m.Command(number=77, body=m.Pause()))
+    async with shared.client() as client, client.stream(m.Status()) as talk:
+        await talk.next(WAIT_S)
+        unknown = known | facts | {"number": talk._number, "body": {"type": "Dance"}}
+        await client._dealer._socket.send(msgspec.msgpack.encode(unknown))
+        with pytest.raises(RefusedError, match=said):
+            await talk.next(WAIT_S)
+    newer = msgspec.to_builtins(m.Bye()) | {"type": "Dance", **facts}
+    async with shared.builder() as builder:
+        await builder.dealer._socket.send(msgspec.msgpack.encode(newer))
+        refused = await builder.hear(m.Refused)
+    assert said in refused.reason
+    assert refused.fatal is bool(facts)
+
+
 async def test_bytes_that_are_no_text_end_neither_the_master_nor_a_console(shared: Master) -> None:
-    frame = msgspec.msgpack.encode(m.Command(number=1, body=m.Alias(name="XX")))
+    frame = msgspec.msgpack.encode(m.Command(number=99, body=m.Alias(name="XX")))
     async with shared.client() as client:
         await client._dealer._socket.send(frame.replace(b"XX", b"\xff\xfe"))
         assert await client.ask(m.Status(), m.StatusReply)

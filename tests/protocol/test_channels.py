@@ -39,7 +39,7 @@ def store(tmp_path: Path) -> KeyStore:
 async def router(store: KeyStore) -> AsyncIterator[BuilderRouter]:
     async with Gate(lambda role, key: store.name_of(Role(role), key) is not None) as gate:
         gate.guard(Role.BUILDER)
-        router: BuilderRouter = Router(m.FromBuilder, lambda reason: m.Refused(reason=reason))
+        router: BuilderRouter = Router(m.FromBuilder, lambda reason, _: m.Refused(reason=reason))
         yield router
         router.close()
 
@@ -143,7 +143,7 @@ async def test_a_list_that_cannot_be_read_admits_nobody_until_it_can(store: KeyS
 
     async with Gate(admits) as gate:
         gate.guard(Role.BUILDER)
-        router: BuilderRouter = Router(m.FromBuilder, lambda reason: m.Refused(reason=reason))
+        router: BuilderRouter = Router(m.FromBuilder, lambda reason, _: m.Refused(reason=reason))
         address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
         early = dealer(store, address, "one")
         with pytest.raises(NotConnectedError):
@@ -159,7 +159,7 @@ async def test_a_list_that_cannot_be_read_admits_nobody_until_it_can(store: KeyS
 
 async def test_what_a_peer_does_not_read_is_noticed_and_so_is_its_end(tmp_path: Path) -> None:
     router: BuilderRouter = Router(
-        m.FromBuilder, lambda reason: m.Refused(reason=reason), high_water=2
+        m.FromBuilder, lambda reason, _: m.Refused(reason=reason), high_water=2
     )
     address = router.bind(f"ipc://{tmp_path}/s")
     deaf = zmq.asyncio.Context.instance().socket(zmq.DEALER)
@@ -196,7 +196,7 @@ async def test_a_message_without_a_peer_is_not_kept_for_one(tmp_path: Path) -> N
     peer: BuilderDealer = Dealer(m.ToBuilder, address)
     with pytest.raises(NotConnectedError, match="nobody answers"):
         await peer.send(m.Bye(reason="early"), timeout_s=0.2)
-    router: BuilderRouter = Router(m.FromBuilder, lambda reason: m.Refused(reason=reason))
+    router: BuilderRouter = Router(m.FromBuilder, lambda reason, _: m.Refused(reason=reason))
     router.bind(address)
     await peer.send(m.Bye(reason="late"))
     async with asyncio.timeout(5):
@@ -220,7 +220,7 @@ async def test_tcp_without_keys_is_refused(router: BuilderRouter) -> None:
 async def test_a_port_in_use_is_named(store: KeyStore, router: BuilderRouter) -> None:
     key = store.require("master")
     address = router.bind("tcp://127.0.0.1:*", key=key, domain=Role.BUILDER)
-    second: BuilderRouter = Router(m.FromBuilder, lambda reason: m.Refused(reason=reason))
+    second: BuilderRouter = Router(m.FromBuilder, lambda reason, _: m.Refused(reason=reason))
     with pytest.raises(ConfigError, match=f"cannot listen at {address}: Address already in use"):
         second.bind(address, key=key, domain=Role.BUILDER)
     second.close()

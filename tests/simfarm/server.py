@@ -125,7 +125,7 @@ class SimFarm:
             return
         if new:
             self.world.restart()
-        self._router = Router(Command, lambda text: Reply(number=0, body=Problem(reason=text)))
+        self._router = Router(Command, lambda text, _: Reply(number=0, body=Problem(reason=text)))
         self.address = self._router.bind(self.address, key=self.key, domain=self.domain)
         self.stopped.clear()
         self._begin(self._listen(self._router))

@@ -25,6 +25,33 @@ Words = Annotated[str, Meta(pattern=r"\A[^\0]*\Z")]
 ShortWords = Annotated[str, Meta(max_length=200)]
 
 
+#: What bytes that are no message raise: msgspec's own errors, words that are no UTF-8, and
+#: nesting without end.
+MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class Header(msgspec.Struct, frozen=True):
+    """What a message says of itself, also to who does not understand the rest of it."""
+
+    number: int = 0  # of a Command; what is answered under 0 reaches nobody
+    protocol: int = PROTOCOL
+
+
+def header(data: bytes) -> Header:
+    """The header of a message, as far as there is one."""
+    try:
+        return msgspec.msgpack.decode(data, type=Header)
+    except MALFORMED:
+        return Header()
+
+
+def mismatch(protocol: int) -> str:
+    """Why a master cannot speak with a peer of another protocol, and what to do."""
+    return (
+        f"this master speaks protocol {PROTOCOL}, not {protocol}; install the same piwheels on both"
+    )
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Base of every message."""
 
