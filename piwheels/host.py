@@ -282,7 +282,9 @@ def notify(state: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         channel.settimeout(_NOTIFY_S)
         try:
-            channel.sendto(state.encode(), address)
+            # Only of a connected socket does the kernel tell when the other end has room again.
+            channel.connect(address)
+            channel.send(state.encode())
         except OSError:
             return False
     return True

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from psycopg import conninfo, sql
 
 from piwheels.db.database import Database
@@ -19,8 +20,14 @@ from piwheels.local.cluster import Cluster
 # A shell that runs the tests in the background has them, and their children, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# How long an example takes says more about the machine's other work than about the code.
-settings.register_profile("steady", deadline=None)
+# How long an example takes says more about the machine's other work than about the code. CI tries
+# the same examples each time, so that what fails there is what was changed.
+settings.register_profile(
+    "steady",
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 settings.load_profile("steady")
 
 _TEMPLATE = "farm_template"

@@ -14,6 +14,7 @@ import pytest
 
 from piwheels.cli import cli
 from tests.needs import needs, program
+from tests.patience import WAIT_S
 
 FOREIGN = ("psycopg", "textual", "zmq", "httpx", "jinja2")
 _TELL_IMPORTS = """
@@ -66,7 +67,7 @@ def piw(tmp_path: Path) -> Piw:
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=2 * WAIT_S,
         )
         assert "Traceback" not in done.stdout + done.stderr
         return done

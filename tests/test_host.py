@@ -1,11 +1,13 @@
 """What the machine says of itself, its interpreters, and its service manager."""
 
+import contextlib
 import json
 import os
 import platform
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -293,6 +295,22 @@ def test_systemd_is_told(
         monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}" if abstract else name)
         assert host.notify("READY=1\nSTATUS=3 builders, all är well")
         assert listener.recv(4096).decode() == "READY=1\nSTATUS=3 builders, all är well"
+
+
+def test_a_systemd_that_does_not_listen_is_not_waited_for_at_full_speed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            other.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    other.sendto(b"x", str(tmp_path / "notify"))
+        used_s = time.process_time()
+        assert not host.notify("WATCHDOG=1")
+        assert time.process_time() - used_s < host._NOTIFY_S / 5
 
 
 @pytest.mark.parametrize("address", [None, "", "/nowhere/notify", "relative", "vsock:2:1234"])

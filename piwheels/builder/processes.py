@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -83,25 +83,29 @@ async def run(
         Exception: whatever on_output raises; the program is killed then.
     """
     began = time.monotonic()
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env=environment,
-        cwd=cwd,
-        start_new_session=True,
-    )
-    watching = asyncio.create_task(_watch(process.pid, limits, folder, began))
-    reading = asyncio.create_task(_read(process, on_output))
-    try:
-        await asyncio.wait({watching, reading}, return_when=asyncio.FIRST_COMPLETED)
-        stop = watching.result() if watching.done() else None
-    finally:
-        watching.cancel()
-        await _kill_tree(process)
-        await asyncio.wait({reading}, timeout=_DRAIN_WITHIN_S)
-        reading.cancel()
+    async with _pipe() as (output, end):
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=end,
+                stderr=end,
+                env=environment,
+                cwd=cwd,
+                start_new_session=True,
+            )
+        finally:
+            os.close(end)
+        watching = asyncio.create_task(_watch(process.pid, limits, folder, began))
+        reading = asyncio.create_task(_read(process, output, on_output))
+        try:
+            await asyncio.wait({watching, reading}, return_when=asyncio.FIRST_COMPLETED)
+            stop = watching.result() if watching.done() else None
+        finally:
+            watching.cancel()
+            await _kill_tree(process)
+            await asyncio.wait({reading}, timeout=_DRAIN_WITHIN_S)
+            reading.cancel()
     if reading.done() and not reading.cancelled():
         reading.result()  # what on_output raised is the caller's
     status = -signal.SIGKILL if process.returncode is None else process.returncode
@@ -112,9 +116,27 @@ async def run(
     )
 
 
-async def _read(process: asyncio.subprocess.Process, on_output: OnOutput) -> None:
-    assert process.stdout is not None  # noqa: S101 - a pipe was asked for
-    while data := await process.stdout.read(_READ_BYTES):
+@contextlib.asynccontextmanager
+async def _pipe() -> AsyncIterator[tuple[asyncio.StreamReader, int]]:
+    """A pipe: what comes out of it, and the descriptor to write to, which the caller closes.
+
+    Asyncio's own pipe of a process stays open for as long as anybody holds the other end.
+    """
+    leaving, end = os.pipe()
+    output = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(output), os.fdopen(leaving, "rb", buffering=0)
+    )
+    try:
+        yield output, end
+    finally:
+        transport.close()
+
+
+async def _read(
+    process: asyncio.subprocess.Process, output: asyncio.StreamReader, on_output: OnOutput
+) -> None:
+    while data := await output.read(_READ_BYTES):
         on_output(data)
     await process.wait()
 

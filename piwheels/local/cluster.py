@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 _USER = "farm"
 _DATABASE = "postgres"
-_START_S = 30.0
+_START_S = 120.0  # after a crash on a slow disk
 _STOP_S = 6.0
 #: A server of an earlier run gets so many of our tries to start, 0.3 s apart, to end by itself.
 _LEFTOVER_TRIES = 10

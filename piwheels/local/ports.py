@@ -1,15 +1,34 @@
 """TCP ports of the private farm."""
 
+import random
 import socket
+from pathlib import Path
 
 from piwheels.errors import ConfigError
 
+#: From here on up to where the system's own begin, which any connection may be given.
+_FIRST = 15_000
+_SYSTEMS_OWN = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_TRIES = 100
+
 
 def free_port() -> int:
-    """A TCP port that nobody listens on now."""
+    """A TCP port that nobody listens on now, and that no connection takes by chance meanwhile."""
+    for _ in range(_TRIES):
+        port = random.randrange(_FIRST, _first_of_the_system())  # noqa: S311 - no secret
+        if port_is_free("127.0.0.1", port):
+            return port
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _first_of_the_system() -> int:
+    try:
+        first = int(_SYSTEMS_OWN.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        first = 0
+    return max(2 * _FIRST, first)
 
 
 def port_is_free(host: str, port: int) -> bool:

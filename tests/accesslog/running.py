@@ -11,6 +11,8 @@ from typing import IO, Any
 
 import psycopg
 
+from tests.patience import WAIT_S
+
 
 def environ(dsn: str, folder: Path, **more: str) -> dict[str, str]:
     """Where the process finds its database and its spool."""
@@ -78,10 +80,10 @@ def running(
         if process.stdin is not None:
             with contextlib.suppress(OSError):
                 process.stdin.close()
-        process.wait(20)
+        process.wait(WAIT_S)
 
 
-def until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> Any:
+def until(condition: Callable[[], object], what: str, timeout_s: float = 2 * WAIT_S) -> Any:
     """Wait for a condition of the outside, and give what it gave."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:

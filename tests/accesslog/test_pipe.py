@@ -26,6 +26,7 @@ from tests.accesslog.running import (
     until,
 )
 from tests.accesslog.traffic import Traffic, download
+from tests.patience import WAIT_S
 
 
 def left(folder: Path) -> list[str]:
@@ -118,7 +119,7 @@ async def test_lines_wait_on_disk_while_the_database_is_away(
             admin.execute(allow.format(sql.Identifier(name), sql.SQL("true")))
             until(lambda: lines_read(dsn) == traffic.counts.lines, "all are read")
             process.stdin.close()
-            assert process.wait(20) == 0
+            assert process.wait(WAIT_S) == 0
     await agrees(database, traffic.counts)
 
 
@@ -148,7 +149,7 @@ async def test_beyond_the_set_size_lines_are_dropped_and_counted(
             writer.join(120)
             assert not writer.is_alive(), "all of it is taken"
             process.stdin.close()
-            assert process.wait(60) == 0
+            assert process.wait(WAIT_S) == 0
     event = await database.value("SELECT action FROM events WHERE who = 'accesslog'")
     dropped = int(str(event).split()[1])
     assert dropped > 0
@@ -165,7 +166,7 @@ async def test_a_stopped_reader_leaves_the_rest_to_the_next(
         process.stdin.flush()
         until(lambda: counted(dsn) == 1, "it reads")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(WAIT_S) == 0
     read_pipe(dsn, tmp_path, b"")
     assert await total(database) == 1
     assert left(tmp_path) == []

@@ -18,6 +18,7 @@ from playwright.async_api import (
     Page,
     Request,
     async_playwright,
+    expect,
 )
 
 from piwheels.simpleapi import IndexFile
@@ -27,6 +28,7 @@ from tests.builder.conftest import tools
 from tests.clients.servers import serving
 from tests.needs import program
 from tests.once import once
+from tests.patience import WAIT_S
 
 __all__ = ["tools"]
 
@@ -35,6 +37,8 @@ _QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
+_WAIT_MS = WAIT_S * 1000
+expect.set_options(timeout=_WAIT_MS)
 
 
 @dataclass
@@ -83,6 +87,7 @@ class Visitors:
     async def visit(self, **how: Any) -> AsyncIterator[Visit]:
         """A visit in a browser with no history; `how` is what playwright calls a context."""
         context: BrowserContext = await self.browser.new_context(**how)
+        context.set_default_timeout(_WAIT_MS)
         try:
             visit = Visit(await context.new_page(), self.base)
             visit.watch()
@@ -96,7 +101,9 @@ async def browser() -> AsyncIterator[Browser]:
     """Chromium without a screen."""
     executable = program("chromium")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=executable, args=list(_QUIET))
+        browser = await playwright.chromium.launch(
+            executable_path=executable, args=list(_QUIET), timeout=_WAIT_MS
+        )
         yield browser
         await browser.close()
 

@@ -21,6 +21,7 @@ from tests import needs
 from tests.builder import sdists
 from tests.builder.workbench import Builder, builder_for, daemon, processes_with, until
 from tests.fakeindex import FakeIndex
+from tests.patience import WAIT_S
 
 pytestmark = needs.needs("bwrap")
 
@@ -240,7 +241,6 @@ async def test_a_build_that_forks_a_daemon_leaves_none(
 async def test_a_build_that_runs_forever_is_killed_in_time(
     builder: Builder, upstream: FakeIndex, here: Interpreter, marker: str
 ) -> None:
-    builder.limit(timeout_s=3.0)
     deed = f"""
     {daemon(marker)}
     while True:
@@ -249,12 +249,19 @@ async def test_a_build_that_runs_forever_is_killed_in_time(
         except BaseException:
             pass
     """
-    result = await builder.build(
-        sdists.job(upstream, "forever", sdists.doing("forever", deed)), here
-    )
-    assert (result.outcome, result.reason) == (Outcome.TIMED_OUT, "not done after 3 s")
-    assert result.duration_s < 3 + 5
-    assert processes_with(marker) == []
+    job = sdists.job(upstream, "forever", sdists.doing("forever", deed))
+    limit_s, begun = 1.5, False
+    while not begun:  # a busy machine may not come to it in so short a time
+        limit_s *= 2
+        builder.limit(timeout_s=limit_s)
+        building = asyncio.create_task(builder.build(job, here))
+        while not building.done():
+            begun = begun or bool(processes_with(marker))
+            await asyncio.sleep(0.05)
+        result = await building
+        assert processes_with(marker) == []
+    assert (result.outcome, result.reason) == (Outcome.TIMED_OUT, f"not done after {limit_s:.0f} s")
+    assert result.duration_s < limit_s + WAIT_S
 
 
 async def test_a_cancelled_build_is_dead(
@@ -264,11 +271,9 @@ async def test_a_cancelled_build_is_dead(
     job = sdists.job(upstream, "unwanted", sdists.doing("unwanted", deed))
     building = asyncio.create_task(builder.build(job, here))
     await until(lambda: processes_with(marker))
-    began = time.monotonic()
     building.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await building
-    assert time.monotonic() - began < 5
+        await asyncio.wait_for(building, WAIT_S)
     assert processes_with(marker) == []
     assert not list(builder.folder.glob("*/room"))
 

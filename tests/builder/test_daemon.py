@@ -1,7 +1,6 @@
 """The builder as a service: what it tells systemd, and how it heeds it."""
 
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,28 +15,21 @@ from piwheels.builder.build import BuildOptions
 from piwheels.builder.outbox import Outbox
 from piwheels.protocol.keys import MASTER, KeyStore
 from tests.builder.test_session import JOB
-
-WAIT_S = 60.0
+from tests.patience import WAIT_S
+from tests.systemd import Told, listening, until_told
 
 
 @pytest.fixture
-def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """The end that systemd listens on; it wants to hear something every 0.2 s."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.bind(str(tmp_path / "notify"))
-        listener.settimeout(WAIT_S)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        monkeypatch.setenv("WATCHDOG_USEC", "200000")
-        yield listener
-
-
-def until_told(listener: socket.socket, wanted: str) -> None:
-    while listener.recv(4096).decode() != wanted:
-        pass
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
+    """What systemd hears, which wants to hear something every 0.2 s."""
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    monkeypatch.setenv("WATCHDOG_USEC", "200000")
+    with listening(tmp_path / "notify") as told:
+        yield told
 
 
 def test_systemd_is_told_of_a_builder_that_waits_and_stops_it_cleanly(
-    systemd: socket.socket, tmp_path: Path
+    systemd: Told, tmp_path: Path
 ) -> None:
     keys = KeyStore(tmp_path / "keys")
     for name in (MASTER, "builder"):
@@ -49,20 +41,23 @@ def test_systemd_is_told_of_a_builder_that_waits_and_stops_it_cleanly(
     )
     command = [sys.executable, "-m", "piwheels", "builder", "--config", str(config)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        until_told(systemd, "READY=1\nSTATUS=waiting for a job")
-        until_told(systemd, "WATCHDOG=1")
-        process.send_signal(signal.SIGTERM)
-        until_told(systemd, "STOPPING=1")
-        _, said = process.communicate(timeout=WAIT_S)
+        try:
+            until_told(systemd, "READY=1\nSTATUS=waiting for a job")
+            until_told(systemd, "WATCHDOG=1")
+            process.send_signal(signal.SIGTERM)
+            until_told(systemd, "STOPPING=1")
+            _, said = process.communicate(timeout=WAIT_S)
+        finally:
+            process.kill()
     assert process.returncode == 0
     assert "Traceback" not in said
 
 
 async def test_systemd_is_told_what_is_built(
-    systemd: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    systemd: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: object, **__: object) -> None:
-        assert systemd.recv(4096).decode() == f"STATUS=building a 1 for {JOB.target}"
+        assert systemd.get(timeout=WAIT_S) == f"STATUS=building a 1 for {JOB.target}"
         raise OSError("No space left on device")
 
     monkeypatch.setattr(daemon, "build", broken)
@@ -75,4 +70,4 @@ async def test_systemd_is_told_what_is_built(
     )
     with pytest.raises(OSError, match="No space"):
         await workshop.carry_out(JOB, Outbox(tmp_path / "job"), lambda _: None)
-    assert systemd.recv(4096).decode() == "STATUS=waiting for a job"
+    assert systemd.get(timeout=WAIT_S) == "STATUS=waiting for a job"

@@ -18,6 +18,7 @@ from piwheels.model import Job, Outcome, Sdist, Target
 from piwheels.protocol import messages as m
 from piwheels.protocol.channels import Envelope, Gate, Peer, Router
 from piwheels.protocol.keys import MASTER, KeyStore, Role
+from tests.patience import WAIT_S
 
 _M = TypeVar("_M")
 
@@ -91,7 +92,7 @@ class Master:
     peer: Peer | None = None
 
     async def expect(self, kind: type[_M]) -> _M:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WAIT_S):
             while True:
                 envelope = await self.builders.receive()
                 self.peer = envelope.peer
@@ -108,7 +109,7 @@ class Master:
         return greeting
 
     async def fetch(self) -> bytes:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WAIT_S):
             envelope: Envelope[m.FromSender] = await self.files.receive()
             offer = envelope.message
             assert isinstance(offer, m.Offer)
@@ -261,7 +262,7 @@ async def test_stop_after_build_waits_for_done(farm: Farm) -> None:
     await farm.master.expect(m.Built)
     assert not task.done()
     await farm.master.say(m.Done(build=7))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_S):
         assert await task == "drained"
 
 
@@ -269,7 +270,7 @@ async def test_stop_ends_an_idle_builder_at_once(farm: Farm) -> None:
     task = asyncio.create_task(farm.session(FakeBuild()).run())
     await farm.master.welcome()
     await farm.master.say(m.Stop(reason="bye"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_S):
         assert await task == "bye"
 
 
@@ -278,7 +279,7 @@ async def test_a_builder_that_was_told_to_stop_says_goodbye(farm: Farm) -> None:
     await farm.master.welcome()
     await farm.master.say(m.Stop(reason="drained by ann"))
     assert (await farm.master.expect(m.Bye)).reason == "drained by ann"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_S):
         await task
 
 
@@ -294,7 +295,7 @@ async def test_a_final_refusal_ends_the_builder_with_the_reason(farm: Farm) -> N
     await farm.master.expect(m.Hello)
     await farm.master.say(m.Refused(reason="protocol 2, please", fatal=True))
     with pytest.raises(RefusedByMasterError, match="protocol 2, please"):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             await task
 
 

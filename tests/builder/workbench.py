@@ -15,8 +15,9 @@ from piwheels.builder.sandbox import Sandbox
 from piwheels.host import Interpreter
 from piwheels.model import Job
 from piwheels.simpleapi import SimpleIndex
+from tests.patience import WAIT_S
 
-LIMITS = Limits(timeout_s=60.0, memory_bytes=1 << 30, disk_reserve_bytes=1 << 20)
+LIMITS = Limits(timeout_s=600.0, memory_bytes=1 << 30, disk_reserve_bytes=1 << 20)
 
 
 @dataclass
@@ -75,12 +76,15 @@ def processes_with(argument: str) -> list[str]:
 
 def daemon(marker: str) -> str:
     """A deed: start processes in sessions of their own; the parents of one are gone at once."""
-    command = ["setsid", "sh", "-c", f"(setsid sleep {marker} &); sleep {marker}"]
-    return f"subprocess.Popen({command}, stdout=-3, stderr=-3); time.sleep(0.2)"
+    command = ["setsid", "sh", "-c", f"(setsid sleep {marker} &); touch begun; sleep {marker}"]
+    return (
+        f"subprocess.Popen({command}, stdout=-3, stderr=-3); "
+        "[time.sleep(0.01) for _ in iter(lambda: os.path.exists('begun'), True)]"
+    )
 
 
 async def until(condition: Callable[[], object]) -> None:
     """Wait for a condition of the outside."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT_S):
         while not condition():  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.02)

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from piwheels.deploy import web_server
-from piwheels.local.ports import free_port
+from tests.patience import WAIT_S
+from tests.ports import free_port
 
 NAMES = ("nginx", "apache", "caddy", "own", "http.server")
 _PROGRAMS = {"nginx": "nginx", "apache": "apache2", "caddy": "caddy"}
@@ -40,15 +41,15 @@ def serving(name: str, root: Path, work: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(WAIT_S)
         log.close()
 
 
 def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), WAIT_S):
             return
         time.sleep(0.02)
     raise AssertionError(f"nobody listens: {log.read_text()}")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.servers import serving
+from tests.patience import WAIT_S
 
 _PLAIN = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "UV_"))}
 _PLAIN["PIP_CONFIG_FILE"] = os.devnull
@@ -33,7 +34,7 @@ def install(
             "--disable-pip-version-check", *options,
         ]  # fmt: skip
     return subprocess.run(
-        command, env=_PLAIN, capture_output=True, text=True, check=False, timeout=120
+        command, env=_PLAIN, capture_output=True, text=True, check=False, timeout=3 * WAIT_S
     )
 
 

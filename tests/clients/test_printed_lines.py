@@ -21,6 +21,7 @@ from piwheels.site.writing import write_home
 from piwheels.webroot import Webroot
 from tests.clients.servers import serving
 from tests.fakeindex import fake_index
+from tests.patience import WAIT_S
 from tests.site.making import a_home, built_project
 
 _COMMAND = re.compile(r'<div class="command"><code>(.*?)</code>')
@@ -49,7 +50,7 @@ class Reader:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=3 * WAIT_S,
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
 

@@ -20,6 +20,7 @@ from tests.db.world import (
     build,
     check,
 )
+from tests.patience import WAIT_S
 
 CP39, CP311, CP313, CP313T = (target.name for target in TARGETS)
 
@@ -160,7 +161,7 @@ async def test_a_target_that_comes_while_jobs_follow_another_gets_its_jobs_too(d
 
 async def _until_waiting(db: Database, duty: str) -> None:
     """Wait until a duty waits for a lock."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         while not await db.value(  # noqa: ASYNC110 - nothing tells of it
             """
             SELECT true FROM pg_stat_activity

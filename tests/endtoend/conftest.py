@@ -17,6 +17,7 @@ from tests.builder.conftest import tools, upstream
 from tests.builder.sdists import doing
 from tests.fakeindex import FakeIndex
 from tests.local.processes import descendants
+from tests.patience import WAIT_S
 
 __all__ = ["tools", "upstream"]
 
@@ -27,7 +28,7 @@ def offer(index: FakeIndex, name: str, deed: str = "pass", **how: str) -> None:
     index.add(name, f"{name}-{version}.tar.gz", doing(name, deed, **how))
 
 
-def until(condition: Callable[[], object], what: str, timeout_s: float = 120.0) -> Any:
+def until(condition: Callable[[], object], what: str, timeout_s: float = 300.0) -> Any:
     """Wait for a condition of the outside, and give what it gave."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -68,7 +69,7 @@ class Farm:
             )
         return self.process
 
-    def run(self, *arguments: str, timeout_s: float = 120.0) -> int:
+    def run(self, *arguments: str, timeout_s: float = 300.0) -> int:
         code = self.start(*arguments).wait(timeout_s)
         self.process = None
         return code
@@ -80,7 +81,7 @@ class Farm:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=2 * WAIT_S,
         )
         assert done.returncode == 0 or not check, done.stderr
         return done
@@ -115,7 +116,7 @@ class Farm:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             try:
-                self.process.wait(20)
+                self.process.wait(WAIT_S)
             except subprocess.TimeoutExpired:
                 for pid in [*descendants(self.process.pid), self.process.pid]:
                     os.kill(pid, signal.SIGKILL)

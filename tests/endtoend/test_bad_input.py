@@ -12,6 +12,7 @@ import pytest
 from tests.builder.sdists import doing
 from tests.endtoend.conftest import Farm, offer, until
 from tests.fakeindex import FakeIndex
+from tests.patience import WAIT_S
 
 
 def piw(*arguments: str | Path, **environ: str) -> tuple[int, str]:
@@ -21,7 +22,7 @@ def piw(*arguments: str | Path, **environ: str) -> tuple[int, str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=2 * WAIT_S,
         env={**os.environ, **environ},
     )
     assert done.returncode not in {0, -9}, done.stdout

@@ -14,6 +14,7 @@ import piwheels
 from tests.endtoend.conftest import Farm, offer, until
 from tests.fakeindex import FakeIndex
 from tests.local.processes import alive, descendants
+from tests.patience import WAIT_S
 
 _KILLS = 100
 _RELEASES = 40
@@ -50,7 +51,7 @@ def _kill_one(farm: Farm, chance: random.Random) -> str:
 
 
 def _again(farm: Farm, process: "subprocess.Popen[bytes]", chance: random.Random) -> None:
-    process.wait(10)
+    process.wait(WAIT_S)
     farm.start("--builders", "2")
     # Now and then the next kill comes while it is still starting.
     if chance.random() < 0.7:
@@ -88,7 +89,7 @@ def test_a_hundred_kills_at_random(farm: Farm, upstream: FakeIndex, seed: int) -
     assert {"up", "master", "builder", "serve", "postgres"} <= hit.keys()
     reported = _reported(farm)
     farm.stop()
-    assert farm.run(*names, "--builders", "2", "--exit-when-idle", timeout_s=600) == 0, farm.output
+    assert farm.run(*names, "--builders", "2", "--exit-when-idle", timeout_s=1800) == 0, farm.output
     files = farm.check_tree()
     assert files == sorted(f"{name}-1.0-py3-none-any.whl" for name in names), "each once"
     assert reported <= {file.partition("-")[0] for file in files}
@@ -107,4 +108,4 @@ def test_every_process_dies_with_the_farm_that_is_killed(farm: Farm, upstream: F
         everything = descendants(process.pid)
         process.kill()
         process.wait()
-        until(lambda: not any(map(alive, everything)), "its children died with it", 30)  # noqa: B023
+        until(lambda: not any(map(alive, everything)), "its children died with it")  # noqa: B023

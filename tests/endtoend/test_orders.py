@@ -52,7 +52,7 @@ def test_a_build_dies_with_the_order_and_starts_again(farm: Farm, upstream: Fake
 
 @pytest.mark.slow
 def test_a_drained_builder_finishes_and_comes_back(farm: Farm, upstream: FakeIndex) -> None:
-    offer(upstream, "brief", "time.sleep(2)")
+    offer(upstream, "brief", "time.sleep(20)")
     farm.start("brief")
     until(lambda: ": building" in farm.output, "the build has begun")
     farm.piw("drain", "--all", "--rolling", "1")

@@ -31,7 +31,7 @@ def test_five_interpreters_get_what_they_can_have(farm: Farm) -> None:
     code = farm.run(
         *(*asked, "--builders", "2", "--exit-when-idle"),
         *(word for python in pythons for word in ("--python", python)),
-        timeout_s=600,
+        timeout_s=3600,
     )
     assert code == 1, farm.output
     table = [line.split(maxsplit=5) for line in farm.output.splitlines()]

@@ -31,10 +31,10 @@ def up(tmp_path: Path, upstream: FakeIndex) -> Up:
 def test_the_console_opens_and_leaving_it_can_stop_the_farm(up: Up, upstream: FakeIndex) -> None:
     offer(upstream, "alpha")
     with up("alpha") as terminal:
-        terminal.until_shown("1 Builders", 120)
+        terminal.until_shown("1 Builders", 300)
         terminal.until_shown("builder-1")
         terminal.press("3")
-        terminal.until_shown("✓ built", 120)
+        terminal.until_shown("✓ built", 300)
         terminal.press("q")
         terminal.until_shown("Stop the farm?")
         terminal.press("\r")
@@ -43,14 +43,14 @@ def test_the_console_opens_and_leaving_it_can_stop_the_farm(up: Up, upstream: Fa
 
 
 def test_leaving_the_console_can_leave_the_farm_running(up: Up, upstream: FakeIndex) -> None:
-    offer(upstream, "alpha", "time.sleep(6)")
+    offer(upstream, "alpha", "time.sleep(20)")
     with up("alpha") as terminal:
-        terminal.until_shown("alpha 1.0", 120)
+        terminal.until_shown("alpha 1.0", 300)
         terminal.press("q")
         terminal.until_shown("Stop the farm?")
         terminal.press("n\r")
-        terminal.until_shown("alpha 1.0 for", 120)
-        terminal.until_shown(": built in", 120)
+        terminal.until_shown("alpha 1.0 for", 300)
+        terminal.until_shown(": built in", 300)
         terminal.press("\x03")
         assert terminal.end() == 130
 
@@ -58,10 +58,10 @@ def test_leaving_the_console_can_leave_the_farm_running(up: Up, upstream: FakeIn
 def test_the_console_closes_when_all_is_built_and_the_table_follows(
     up: Up, upstream: FakeIndex
 ) -> None:
-    offer(upstream, "alpha", "time.sleep(3)")
+    offer(upstream, "alpha", "time.sleep(20)")
     with up("alpha", "--exit-when-idle") as terminal:
-        terminal.until_shown("1 Builders", 120)
-        terminal.until_shown("wheel or reason", 120)
+        terminal.until_shown("1 Builders", 300)
+        terminal.until_shown("wheel or reason", 300)
         assert terminal.end() == 0
         assert "alpha-1.0-py3-none-any.whl" in "\n".join(terminal.text())
         assert terminal.echoes
@@ -70,6 +70,6 @@ def test_the_console_closes_when_all_is_built_and_the_table_follows(
 def test_lines_are_printed_where_no_console_is_wanted(up: Up, upstream: FakeIndex) -> None:
     offer(upstream, "alpha")
     with up("alpha", "--no-tui", "--exit-when-idle") as terminal:
-        assert terminal.end(180) == 0
+        assert terminal.end(300) == 0
         terminal.until_shown("alpha-1.0-py3-none-any.whl")
         assert "1 Builders" not in "\n".join(terminal.text())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
 import pytest
 
 from piwheels.db.database import Database
@@ -16,10 +17,11 @@ from piwheels.farm.publishing import Publisher
 from piwheels.farm.receive import Received, Receiver
 from piwheels.model import Job, Outcome
 from piwheels.protocol import messages as m
-from piwheels.protocol.channels import Dealer, Gate, Router
+from piwheels.protocol.channels import Gate, Router
 from piwheels.protocol.keys import KeyStore, Role
 from piwheels.webroot import Webroot
 from tests.db.world import BEGAN, TARGETS, sdist
+from tests.patience import WAIT_S, PatientDealer
 from tests.wheel.making import (
     EM_X86_64,
     elf,
@@ -54,7 +56,7 @@ class Intake:
         await self.receiver.expect(label, JOB, built, TARGET)
 
     async def result(self) -> Received:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             received = await self.receiver.results.get()
         assert received.reason.isprintable(), "a reason is one line, whatever the wheel holds"
         assert bool(received.reason) == (received.outcome is not Outcome.BUILT)
@@ -85,7 +87,7 @@ class Sender:
     def __init__(self, intake: Intake, wheel: Path, offer: m.FileOffer, name: str = "pi1") -> None:
         self.content = wheel.read_bytes()
         self.offer = offer
-        self.dealer: Dealer[m.ToSender, m.FromSender] = Dealer(
+        self.dealer: PatientDealer[m.ToSender, m.FromSender] = PatientDealer(
             m.ToSender,
             intake.address,
             key=intake.keys.require(name),
@@ -102,7 +104,7 @@ class Sender:
         self.dealer.close()
 
     async def next(self) -> m.ToSender:
-        return await self.dealer.receive(10)
+        return await self.dealer.receive(WAIT_S)
 
     async def send(self, fetch: m.Fetch) -> None:
         piece = self.content[fetch.offset : fetch.offset + fetch.length]
@@ -148,6 +150,20 @@ async def test_a_sound_wheel_is_in_the_tree_with_its_metadata(
     assert file.dependencies == ("libc6",), "what is no Debian package is dropped"
     assert intake.tree == {wheel.name, f"{wheel.name}.metadata"}
     assert not list(intake.receiver.spool.iterdir())
+
+
+async def test_a_wheel_is_in_the_tree_before_its_metadata(
+    intake: Intake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, there = Webroot.write, []
+
+    def watched(webroot: Webroot, path: Path, content: bytes) -> bool:
+        there.append(path.with_name(path.name.removesuffix(".metadata")).exists())
+        return write(webroot, path, content)
+
+    monkeypatch.setattr(Webroot, "write", watched)
+    assert (await intake.take(make_wheel(tmp_path))).outcome is Outcome.BUILT
+    assert there == [True]
 
 
 @pytest.mark.parametrize(
@@ -237,7 +253,7 @@ async def test_a_cut_upload_goes_on_where_it_stopped(intake: Intake, tmp_path: P
         assert fetch.offset == 0
         await first.send(fetch)
         part = intake.receiver.spool / "7" / "wheel.part"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             while not part.exists() or part.stat().st_size == 0:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     async with Sender(intake, wheel, offer) as second:
@@ -266,6 +282,26 @@ async def test_nobody_sends_a_file_of_anothers_build(intake: Intake, tmp_path: P
     async with Sender(intake, wheel, offer, name="pi2") as stranger:
         assert await stranger.next() == m.Fetched(build=7, filename=wheel.name, note="not expected")
     assert intake.receiver.results.empty()
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"size_bytes": 7}, "the size is not the one announced"),
+        ({"filename": "demo-2.0-py3-none-any.whl"}, "demo-2.0-py3-none-any.whl was not announced"),
+    ],
+)
+async def test_another_file_than_the_one_announced_is_not_fetched(
+    intake: Intake, tmp_path: Path, other: dict[str, Any], said: str
+) -> None:
+    wheel = make_wheel(tmp_path)
+    offer = offer_of(wheel)
+    await intake.expect(offer)
+    async with Sender(intake, wheel, msgspec.structs.replace(offer, **other)) as sender:
+        assert await sender.next() == m.Refused(reason=said)
+    async with Sender(intake, wheel, offer) as sender:
+        await sender.send_all()
+    assert (await intake.result()).outcome is Outcome.BUILT
 
 
 async def test_a_piece_that_was_not_asked_for_is_refused(intake: Intake, tmp_path: Path) -> None:

@@ -18,20 +18,20 @@ from piwheels.db import catalog
 from piwheels.db.database import Database
 from piwheels.errors import PiwheelsError
 from piwheels.local.cluster import Cluster
-from piwheels.local.ports import free_port
 from piwheels.model import Job, Outcome
 from piwheels.protocol import messages as m
-from piwheels.protocol.channels import Dealer, KeyPair, NotConnectedError
-from piwheels.protocol.client import ControlClient, Conversation
+from piwheels.protocol.channels import KeyPair, NotConnectedError
+from piwheels.protocol.client import ControlClient, Conversation, end_tasks
 from piwheels.protocol.keys import MASTER, KeyStore, Role
 from tests.conftest import fresh
 from tests.db.world import RULES, TARGETS, a_release
 from tests.fakeindex import FakeIndex, fake_index
+from tests.patience import WAIT_S, PatientClient, PatientDealer
+from tests.ports import free_port
 
 _M = TypeVar("_M")
 _E = TypeVar("_E", bound=m.Event)
 
-WAIT_S = 60.0
 TARGET = TARGETS[1]
 
 
@@ -40,7 +40,7 @@ class Builder:
     """A builder's end of the protocol; the test says what it says, and it hears the rest."""
 
     label: str
-    dealer: Dealer[m.ToBuilder, m.FromBuilder]
+    dealer: PatientDealer[m.ToBuilder, m.FromBuilder]
     limit_s: float = 0.0
     job: Job | None = None
     last_build: int = 0
@@ -73,11 +73,15 @@ class Builder:
         )
         await self.hear(m.Welcome)
 
+    async def next(self) -> m.ToBuilder:
+        """The next message."""
+        return await self.dealer.receive(WAIT_S)
+
     async def hear(self, kind: type[_M]) -> _M:
         """The next message of a kind; others are passed over."""
         async with asyncio.timeout(WAIT_S):
             while True:
-                message = await self.dealer.receive(WAIT_S)
+                message = await self.next()
                 if isinstance(message, kind):
                     return message
 
@@ -108,6 +112,21 @@ class Builder:
         )
         assert (await self.hear(m.Done)).build == self.job.build
         self.job = None
+
+    @asynccontextmanager
+    async def speaking(self) -> AsyncIterator[None]:
+        """Say something now and then that is not answered, so that it is not lost meanwhile."""
+
+        async def speak() -> None:
+            while True:
+                await self.dealer.send(m.LogLines(build=0, offset=0, data=b""))
+                await asyncio.sleep(0.2)
+
+        task = asyncio.create_task(speak())
+        try:
+            yield
+        finally:
+            await end_tasks(task)
 
     async def bye(self) -> None:
         """Leave."""
@@ -187,7 +206,8 @@ class Master:
             while True:
                 assert self.process.poll() is None, self.log
                 try:
-                    await self.ask(m.Status(), m.StatusReply)
+                    async with ControlClient(self.control) as client:
+                        await client.ask(m.Status(), m.StatusReply, timeout_s=WAIT_S)
                     return
                 except PiwheelsError:
                     await asyncio.sleep(0.05)
@@ -216,7 +236,7 @@ class Master:
     async def client(self, who: str = "ann@desk", **how: Any) -> AsyncIterator[ControlClient]:
         """A connection to the control socket."""
         address = how.pop("address", self.control)
-        async with ControlClient(address, who=who, **how) as client:
+        async with PatientClient(address, who=who, **how) as client:
             yield client
 
     async def ask(self, body: m.Body, wanted: type[_M], who: str = "ann@desk") -> _M:
@@ -242,8 +262,8 @@ class Master:
         self.keys.allow(Role.BUILDER, label, pair.public)
         return Builder(label, self._dealer(pair), polite=self.shared, **facts)
 
-    def _dealer(self, pair: KeyPair) -> Dealer[m.ToBuilder, m.FromBuilder]:
-        return Dealer(
+    def _dealer(self, pair: KeyPair) -> PatientDealer[m.ToBuilder, m.FromBuilder]:
+        return PatientDealer(
             m.ToBuilder,
             str(self.settings["master.builders"]),
             key=pair,

@@ -15,13 +15,15 @@ from piwheels.tui.fates import Turn
 from piwheels.tui.link import Link
 from piwheels.tui.source import Connected, Lost
 from tests.master.conftest import Master
+from tests.patience import WAIT_S
 from tests.tui.listening import Listener, until
 
 
 @pytest.fixture(autouse=True)
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again at once; silence is for the test that is about it."""
     monkeypatch.setattr(link_module, "RENEW_S", 0.1)
-    monkeypatch.setattr(link_module, "SILENT_S", 2.0)
+    monkeypatch.setattr(link_module, "SILENT_S", 600.0)
     monkeypatch.setattr(link_module, "FIRST_DELAY_S", 0.05)
 
 
@@ -80,9 +82,8 @@ async def test_a_read_only_console_is_refused_by_the_master(master: Master) -> N
 
 
 async def test_a_master_that_is_killed_is_lost_at_once_and_the_next_is_a_new_one(
-    master: Master, monkeypatch: pytest.MonkeyPatch
+    master: Master,
 ) -> None:
-    monkeypatch.setattr(link_module, "SILENT_S", 600.0)  # so it is not silence that tells
     link = link_to(master)
     async with Listener(link) as listener:
         await listener.next(Connected)
@@ -97,14 +98,18 @@ async def test_a_master_that_is_killed_is_lost_at_once_and_the_next_is_a_new_one
         assert not listener.state.paused
 
 
-async def test_a_master_that_hangs_is_noticed_and_is_the_same_afterwards(master: Master) -> None:
+async def test_a_master_that_hangs_is_noticed_and_is_the_same_afterwards(
+    master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert master.process is not None
     async with Listener(link_to(master)) as listener:
         await listener.next(Connected)
         master.process.send_signal(signal.SIGSTOP)
         try:
+            monkeypatch.setattr(link_module, "SILENT_S", 2.0)
             assert "silent" in (await listener.next(Lost)).reason
         finally:
+            monkeypatch.setattr(link_module, "SILENT_S", 600.0)
             master.process.send_signal(signal.SIGCONT)
         assert (await listener.next(Connected)).same_master is True
 
@@ -129,7 +134,7 @@ async def test_a_running_log_is_followed_to_its_end(master: Master) -> None:
             await builder.dealer.send(m.LogLines(build=job.build, offset=start, data=data))
         await until(lambda: len(heard) == len(log))
         await builder.end()
-        await asyncio.wait_for(following, 20)
+        await asyncio.wait_for(following, WAIT_S)
         assert bytes(heard) == log
         with pytest.raises(RefusedError, match="no log of build"):
             [piece async for piece in link.follow_log(10**6)]

@@ -6,11 +6,12 @@ import pytest
 
 from piwheels.db import catalog
 from piwheels.errors import PiwheelsError, RefusedError
-from piwheels.local.ports import free_port
 from piwheels.protocol import messages as m
 from piwheels.protocol.client import ControlClient
 from piwheels.protocol.keys import MASTER, Role
-from tests.master.conftest import WAIT_S, Master
+from tests.master.conftest import Master
+from tests.patience import WAIT_S
+from tests.ports import free_port
 
 
 async def answers(client: ControlClient, body: m.Body, identity: str = "") -> list[m.ReplyBody]:

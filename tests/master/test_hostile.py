@@ -11,7 +11,8 @@ from piwheels.errors import RefusedError
 from piwheels.master.fates import Inbox
 from piwheels.model import Outcome
 from piwheels.protocol import messages as m
-from tests.master.conftest import TARGET, WAIT_S, Master
+from tests.master.conftest import TARGET, Master
+from tests.patience import WAIT_S
 
 NAN = math.nan
 

@@ -2,38 +2,32 @@
 
 import asyncio
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.master.conftest import WAIT_S, Master
+from tests.master.conftest import Master
+from tests.patience import WAIT_S
+from tests.systemd import Told, listening
+from tests.systemd import until_told as heard_until
 
 
 @pytest.fixture
-def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """The end that systemd listens on; it wants to hear something every 0.2 s."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.bind(str(tmp_path / "notify"))
-        listener.settimeout(WAIT_S)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        monkeypatch.setenv("WATCHDOG_USEC", "200000")
-        yield listener
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
+    """What systemd hears, which wants to hear something every 0.2 s."""
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    monkeypatch.setenv("WATCHDOG_USEC", "200000")
+    with listening(tmp_path / "notify") as told:
+        yield told
 
 
-async def until_told(listener: socket.socket, wanted: str) -> list[str]:
+async def until_told(systemd: Told, wanted: str) -> list[str]:
     """Everything that is told until something is."""
-    told = [""]
-    async with asyncio.timeout(WAIT_S):
-        while told[-1] != wanted:
-            told.append((await asyncio.to_thread(listener.recv, 4096)).decode())
-    return told[1:]
+    return await asyncio.to_thread(heard_until, systemd, wanted)
 
 
-async def test_systemd_is_told_how_the_master_is(
-    systemd: socket.socket, idle_master: Master
-) -> None:
+async def test_systemd_is_told_how_the_master_is(systemd: Told, idle_master: Master) -> None:
     await idle_master.start()
     before = await until_told(systemd, "READY=1")
     assert before == ["READY=1"], "nothing before it is ready"
@@ -45,7 +39,7 @@ async def test_systemd_is_told_how_the_master_is(
 
 
 async def test_a_master_that_systemd_stops_finishes_cleanly(
-    systemd: socket.socket, idle_master: Master
+    systemd: Told, idle_master: Master
 ) -> None:
     await idle_master.start()
     await until_told(systemd, "READY=1")

@@ -17,7 +17,8 @@ from piwheels.config import load
 from piwheels.model import Outcome, Wanted
 from piwheels.protocol import messages as m
 from piwheels.wheel.tags import target as tag_target
-from tests.master.conftest import TARGET, WAIT_S, Master
+from tests.master.conftest import TARGET, Master
+from tests.patience import WAIT_S
 from tests.wheel.making import make_wheel, wheel_members, write_zip
 
 Done = subprocess.CompletedProcess[str]

@@ -14,7 +14,6 @@ from piwheels.errors import ConfigError
 from piwheels.protocol import channels
 from piwheels.protocol import messages as m
 from piwheels.protocol.channels import (
-    Dealer,
     Gate,
     NotConnectedError,
     Peer,
@@ -23,9 +22,10 @@ from piwheels.protocol.channels import (
     new_key_pair,
 )
 from piwheels.protocol.keys import KeyStore, Role
+from tests.patience import WAIT_S, PatientDealer
 
 BuilderRouter = Router[m.FromBuilder, m.ToBuilder]
-BuilderDealer = Dealer[m.ToBuilder, m.FromBuilder]
+BuilderDealer = PatientDealer[m.ToBuilder, m.FromBuilder]
 
 
 @pytest.fixture
@@ -36,8 +36,18 @@ def store(tmp_path: Path) -> KeyStore:
 
 
 @pytest.fixture
-async def router(store: KeyStore) -> AsyncIterator[BuilderRouter]:
-    async with Gate(lambda role, key: store.name_of(Role(role), key) is not None) as gate:
+def asked() -> list[str]:
+    """The keys that the gate was asked about."""
+    return []
+
+
+@pytest.fixture
+async def router(store: KeyStore, asked: list[str]) -> AsyncIterator[BuilderRouter]:
+    def admits(role: str, key: str) -> bool:
+        asked.append(key)
+        return store.name_of(Role(role), key) is not None
+
+    async with Gate(admits) as gate:
         gate.guard(Role.BUILDER)
         router: BuilderRouter = Router(m.FromBuilder, lambda reason, _: m.Refused(reason=reason))
         yield router
@@ -45,7 +55,7 @@ async def router(store: KeyStore) -> AsyncIterator[BuilderRouter]:
 
 
 def dealer(store: KeyStore, address: str, name: str) -> BuilderDealer:
-    return Dealer(
+    return PatientDealer(
         m.ToBuilder,
         address,
         key=store.ensure(name),
@@ -65,7 +75,7 @@ async def test_an_allowed_builder_is_heard_and_known_by_its_key(
     assert envelope.frames == (b"raw",)
     assert store.name_of(Role.BUILDER, envelope.peer.key) == "pi1"
     await router.send(envelope.peer, m.Continue())
-    assert await peer.receive(5) == m.Continue()
+    assert await peer.receive(WAIT_S) == m.Continue()
     peer.close()
 
 
@@ -84,12 +94,16 @@ async def test_over_tcp_nobody_passes_for_somebody_on_the_unix_socket(
 
 
 async def test_a_key_that_is_not_allowed_gets_no_connection(
-    store: KeyStore, router: BuilderRouter
+    store: KeyStore, router: BuilderRouter, asked: list[str]
 ) -> None:
     address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
     peer = dealer(store, address, "stranger")
+    async with asyncio.timeout(WAIT_S):
+        while not asked:  # noqa: ASYNC110 - the gate tells nobody
+            await asyncio.sleep(0.01)
     with pytest.raises(NotConnectedError):
         await peer.send(m.Bye(), timeout_s=0.5)
+    assert set(asked) == {store.require("stranger").public}
     peer.close()
 
 
@@ -98,7 +112,7 @@ async def test_a_server_that_is_not_the_one_expected_gets_no_message(
 ) -> None:
     address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
     store.allow(Role.BUILDER, "pi1", store.ensure("one").public)
-    peer: BuilderDealer = Dealer(
+    peer: BuilderDealer = PatientDealer(
         m.ToBuilder, address, key=store.require("one"), server_key=new_key_pair().public
     )
     with pytest.raises(NotConnectedError):
@@ -124,9 +138,9 @@ async def test_a_malformed_message_is_refused_and_the_next_one_heard(
     socket = context.socket(zmq.DEALER)
     socket.connect(address)
     await socket.send(junk)
-    good: BuilderDealer = Dealer(m.ToBuilder, address)
+    good: BuilderDealer = PatientDealer(m.ToBuilder, address)
     await good.send(m.Bye(reason="fine"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_S):
         assert (await router.receive()).message == m.Bye(reason="fine")
         assert b"malformed" in await socket.recv()
     good.close()
@@ -151,7 +165,7 @@ async def test_a_list_that_cannot_be_read_admits_nobody_until_it_can(store: KeyS
         early.close()
         late = dealer(store, address, "one")
         await late.send(m.Bye(reason="later"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_S):
             assert (await router.receive()).message == m.Bye(reason="later")
         late.close()
         router.close()
@@ -180,7 +194,7 @@ async def test_what_a_peer_does_not_read_is_noticed_and_so_is_its_end(tmp_path: 
 
 async def until(wanted: Sent, router: BuilderRouter, peer: Peer) -> None:
     """Send to a peer until that ends so."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_S):
         while await router.send(peer, m.Wait(reason="x" * 100_000)) is not wanted:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
@@ -193,13 +207,13 @@ async def drain(socket: zmq.asyncio.Socket) -> None:
 
 async def test_a_message_without_a_peer_is_not_kept_for_one(tmp_path: Path) -> None:
     address = f"ipc://{tmp_path}/s"
-    peer: BuilderDealer = Dealer(m.ToBuilder, address)
+    peer: BuilderDealer = PatientDealer(m.ToBuilder, address)
     with pytest.raises(NotConnectedError, match="nobody answers"):
         await peer.send(m.Bye(reason="early"), timeout_s=0.2)
     router: BuilderRouter = Router(m.FromBuilder, lambda reason, _: m.Refused(reason=reason))
     router.bind(address)
     await peer.send(m.Bye(reason="late"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_S):
         assert (await router.receive()).message == m.Bye(reason="late")
     peer.close()
     router.close()

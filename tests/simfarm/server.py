@@ -68,6 +68,12 @@ class Asked:
     read_only: bool
 
 
+def _set() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @dataclass(slots=True)
 class SimFarm:
     """A simulated master. Enter it, and it serves; `asked` holds what it was asked to change.
@@ -76,6 +82,7 @@ class SimFarm:
         hz: how often a second every builder changes and watchers are told; 0 is never.
         log_lines, lines_per_s: how long logs are and how fast those of builds in hand grow.
         answer_after_s: so long it takes over each command, after it accepted it.
+        answers: when it is not set, answers to those commands are held back until it is.
         refuses: what it answers to every command that would change something; "" carries it out.
         mute: it neither answers nor tells anything, and holds its socket (a hung master).
     """
@@ -93,6 +100,7 @@ class SimFarm:
     asked: list[Asked] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)  # all that arrived, Renews apart
     stopped: asyncio.Event = field(default_factory=asyncio.Event)  # an operator ended it
+    answers: asyncio.Event = field(default_factory=_set)
     _router: Router[Command, Reply] | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _watchers: dict[tuple[bytes, int], Peer] = field(default_factory=dict)
@@ -276,6 +284,7 @@ class SimFarm:
         if answer is None:
             await self._send(peer, command.number, Accepted())
             await asyncio.sleep(self.answer_after_s)
+            await self.answers.wait()
             answer = await self._carry_out(command.body)
         if command.identity:
             self._answered[command.identity] = answer

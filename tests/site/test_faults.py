@@ -10,6 +10,7 @@ import pytest
 from piwheels.db import catalog, pages
 from piwheels.db.pages import Part
 from piwheels.site import project, publish, showing, writing
+from tests.patience import WAIT_S
 from tests.site.farm import Farm
 
 
@@ -24,7 +25,7 @@ async def test_nothing_is_begun_while_an_index_page_waits(site: Farm) -> None:
     assert seen
     await site.publisher.write_pending()
     simple = (site.webroot.simple("alpha") / "index.html").stat().st_mtime_ns
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT_S):
         await task
     assert page.stat().st_mtime_ns >= simple
     assert (site.webroot.project("alpha") / "index.html").exists()
@@ -152,8 +153,9 @@ async def test_a_full_disk_is_waited_out(site: Farm, monkeypatch: pytest.MonkeyP
     assert (site.webroot.project("alpha") / "index.html").exists()
 
 
+#: Stops in the middle of its pages, between a file and its name.
 WRITER = """
-import asyncio, sys
+import asyncio, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from piwheels.db.database import Database
@@ -161,11 +163,24 @@ from piwheels.site.content import Site
 from piwheels.site.showing import Showing
 from piwheels.webroot import Webroot
 
+replace, root = Path.replace, Path(sys.argv[2])
+left = 300
+
+def replace_and_stop(new, path):
+    global left
+    left -= root / "project" in Path(path).parents
+    if left < 0:
+        root.with_name("stopped").touch()
+        time.sleep(600)
+    return replace(new, path)
+
+Path.replace = replace_and_stop
+
 async def main():
     async with await Database.connect(sys.argv[1], duty="show") as db:
         with ThreadPoolExecutor(1) as pool:
             site = Site(url="https://wheels.example.org/")
-            await Showing(db=db, webroot=Webroot(Path(sys.argv[2])), executor=pool, site=site).run()
+            await Showing(db=db, webroot=Webroot(root), executor=pool, site=site).run()
 
 asyncio.run(main())
 """
@@ -178,8 +193,8 @@ async def test_what_waits_to_be_written_survives_a_kill(site: Farm, dsn: str) ->
     root = site.webroot.root
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", WRITER, dsn, str(root))
     try:
-        async with asyncio.timeout(60):
-            while not (root / "project").exists():  # noqa: ASYNC110 - nothing tells of a file
+        async with asyncio.timeout(WAIT_S):
+            while not root.with_name("stopped").exists():  # noqa: ASYNC110 - nothing tells of a file
                 await asyncio.sleep(0.01)
     finally:
         process.kill()

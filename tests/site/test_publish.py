@@ -5,6 +5,7 @@ from pathlib import Path
 
 from piwheels.db import catalog, pages
 from piwheels.db.pages import Part
+from tests.patience import WAIT_S
 from tests.site.farm import Farm
 
 
@@ -77,7 +78,7 @@ async def test_the_duty_wakes_when_something_is_published(site: Farm) -> None:
     page = site.webroot.simple("alpha") / "index.html"
     try:
         await site.publish("alpha")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             while not page.exists():  # noqa: ASYNC110 - nothing tells of a file
                 await asyncio.sleep(0.02)
     finally:

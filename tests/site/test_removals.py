@@ -12,6 +12,7 @@ from piwheels.farm.publishing import Publisher
 from piwheels.model import Job, WheelFile
 from piwheels.wheel.file import inspect
 from tests.db.world import RULES, TARGETS, a_build, a_release
+from tests.patience import WAIT_S
 from tests.site.farm import Farm
 from tests.wheel.making import make_wheel
 
@@ -95,7 +96,7 @@ async def test_a_file_is_laid_down_after_a_removal_that_is_under_way(
     with site.webroot.packages_turn():
         laying = asyncio.create_task(wheel.lay_down())
         # It has noted what it is about to do, and now waits.
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WAIT_S):
             while not await site.db.value("SELECT count(*) FROM removals"):  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0.01)
         assert not (site.webroot.root / "packages").exists()

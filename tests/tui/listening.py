@@ -8,13 +8,12 @@ from typing import Self, TypeVar
 from piwheels.protocol.client import end_tasks
 from piwheels.tui.source import Source, SourceEvent
 from piwheels.tui.state import FarmState
+from tests.patience import WAIT_S
 
 _T = TypeVar("_T")
 
-PATIENCE_S = 20.0
 
-
-async def until(true: Callable[[], object], within_s: float = PATIENCE_S) -> None:
+async def until(true: Callable[[], object], within_s: float = WAIT_S) -> None:
     """Wait until something is true."""
     async with asyncio.timeout(within_s):
         while not true():  # noqa: ASYNC110 - any state, of any object
@@ -41,7 +40,7 @@ class Listener:
         trace: TracebackType | None,
     ) -> None:
         if self._task is not None:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(WAIT_S):
                 await end_tasks(self._task)
 
     async def _listen(self) -> None:
@@ -57,7 +56,7 @@ class Listener:
         """All events of a kind."""
         return [event for event in self.told if isinstance(event, kind)]
 
-    async def next(self, kind: type[_T], within_s: float = PATIENCE_S) -> _T:
+    async def next(self, kind: type[_T], within_s: float = WAIT_S) -> _T:
         """The next event of a kind that is not told yet."""
         known = len(self.of(kind))
         await until(lambda: len(self.of(kind)) > known, within_s)

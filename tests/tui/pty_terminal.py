@@ -17,6 +17,8 @@ from typing import Self
 
 import pyte
 
+from tests.patience import WAIT_S
+
 _ASKED = re.compile(rb"\x1b\[6n|\x1b\[\?(\d+)\$p")
 _OTHERS = ("PYTHON", "NO_COLOR", "COLUMNS", "LINES")  # they would speak of another terminal
 _BARE_ENVIRONMENT = {
@@ -83,7 +85,7 @@ class PtyTerminal:
         self.process.terminate()
         self.bytes_per_s = 0
         try:
-            self.process.wait(5)
+            self.process.wait(20)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -111,7 +113,7 @@ class PtyTerminal:
         with self._changed:
             return list(self._screen.display)
 
-    def wait_for(self, condition: Callable[[list[str]], bool], timeout_s: float = 20.0) -> float:
+    def wait_for(self, condition: Callable[[list[str]], bool], timeout_s: float = WAIT_S) -> float:
         """Wait until the screen's lines are so; returns the seconds it took."""
         began = time.monotonic()
         with self._changed:

@@ -2,9 +2,12 @@
 
 import os
 import termios
+import time
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 
+from tests.patience import WAIT_S
 from tests.tui.pty_terminal import PtyTerminal
 
 
@@ -34,17 +37,27 @@ class Sitting(PtyTerminal):
             return
         self.process.terminate()
         try:
-            self.process.wait(20)  # a whole farm may have to end
+            self.process.wait(WAIT_S)  # a whole farm may have to end
         finally:
             super().__exit__(kind, error, trace)
 
-    def until_shown(self, words: str, timeout_s: float = 30.0) -> None:
+    def until_shown(self, words: str, timeout_s: float = WAIT_S) -> None:
         """Wait until these words stand on the screen."""
         self.wait_for(lambda lines: any(words in line for line in lines), timeout_s)
 
-    def end(self, timeout_s: float = 20.0) -> int:
+    def end(self, timeout_s: float = WAIT_S) -> int:
         """Wait for the program's end; gives its exit code."""
         return self.process.wait(timeout_s)
+
+    def end_in_s(self) -> float:
+        """Wait for the program's end; gives the seconds to it, less those that others had."""
+        began, waited_s = time.monotonic(), self.kept_waiting_s
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        # Until it is reaped, what it used can still be read.
+        while stat.read_text().rpartition(")")[2].split()[0] != "Z":
+            assert time.monotonic() - began < WAIT_S, "it does not end"
+            time.sleep(0.01)
+        return time.monotonic() - began - (self.kept_waiting_s - waited_s)
 
     @property
     def echoes(self) -> bool:

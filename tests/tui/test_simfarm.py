@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from piwheels.errors import RefusedError
-from piwheels.protocol.client import ControlClient
 from piwheels.protocol.messages import (
     Applied,
     Batch,
@@ -27,6 +26,7 @@ from piwheels.protocol.messages import (
 from piwheels.tui.fates import Turn
 from piwheels.tui.link import Link
 from piwheels.tui.source import Connected
+from tests.patience import WAIT_S, PatientClient
 from tests.simfarm import SimFarm, World
 from tests.simfarm.server import socket_in
 from tests.simfarm.world import ODD_STATES
@@ -62,7 +62,7 @@ def test_builds_end_and_others_begin() -> None:
 
 
 async def test_a_watcher_gets_a_snapshot_and_then_every_builder_at_each_tick(farm: SimFarm) -> None:
-    async with ControlClient(farm.address) as client, client.stream(Watch()) as talk:
+    async with PatientClient(farm.address) as client, client.stream(Watch()) as talk:
         assert isinstance(await talk.next(), Snapshot)
         batch = await talk.next()
     assert isinstance(batch, Batch)
@@ -75,7 +75,7 @@ async def test_a_log_of_a_hundred_thousand_lines_comes_whole(farm: SimFarm) -> N
     build = farm.world.builds[0].build
     data = b""
     async with (
-        ControlClient(farm.address) as client,
+        PatientClient(farm.address) as client,
         client.stream(FollowLog(build=build)) as talk,
     ):
         while True:
@@ -89,7 +89,7 @@ async def test_a_log_of_a_hundred_thousand_lines_comes_whole(farm: SimFarm) -> N
 
 
 async def test_commands_are_carried_out_and_remembered(farm: SimFarm) -> None:
-    async with ControlClient(farm.address, who="ada@here") as client:
+    async with PatientClient(farm.address, who="ada@here") as client:
         async with client.stream(Pause(), identity="one") as talk:
             await talk.next()
             assert isinstance(await talk.next(), Applied)
@@ -105,7 +105,7 @@ async def test_commands_are_carried_out_and_remembered(farm: SimFarm) -> None:
 
 
 async def test_a_read_only_asker_changes_nothing(farm: SimFarm) -> None:
-    async with ControlClient(farm.address, read_only=True) as client:
+    async with PatientClient(farm.address, read_only=True) as client:
         with pytest.raises(RefusedError, match="read-only"):
             await client.ask(Pause(), Applied)
     assert not farm.world.paused
@@ -120,7 +120,7 @@ async def test_in_a_process_of_its_own_it_goes_and_comes_as_it_is_told(tmp_path:
 
     async def said() -> str:
         assert child.stdout is not None
-        return (await asyncio.wait_for(child.stdout.readline(), 20)).decode().strip()
+        return (await asyncio.wait_for(child.stdout.readline(), WAIT_S)).decode().strip()
 
     assert await said() == f"listening at ipc://{tmp_path}/s"
     link = Link(f"ipc://{tmp_path}/s", who="ada@here")
@@ -141,4 +141,4 @@ async def test_in_a_process_of_its_own_it_goes_and_comes_as_it_is_told(tmp_path:
         assert await said() == "ada@here: Pause()"
         assert (await link.command(Quit(), what="quit")).turn is Turn.APPLIED
         assert await said() == "ada@here: Quit()"
-        assert await asyncio.wait_for(child.wait(), 20) == 0
+        assert await asyncio.wait_for(child.wait(), WAIT_S) == 0

@@ -15,6 +15,7 @@ from piwheels.simpleapi import SimpleIndex
 from piwheels.upstream.follow import Follower, FollowOptions, add
 from tests.db.world import RULES, TARGETS
 from tests.fakeindex import FakeIndex, fake_index
+from tests.patience import WAIT_S
 
 #: After every release of the fake upstream, whose files are of January 2026.
 _QUICK = FollowOptions(poll_interval_s=0.05, changelog_every_s=0.05, first_delay_s=0.05)
@@ -58,7 +59,7 @@ class Following:
         return {item.version: item.yanked for item in known}
 
     async def until(
-        self, what: Callable[[], Awaitable[object]], wanted: object, timeout_s: float = 10.0
+        self, what: Callable[[], Awaitable[object]], wanted: object, timeout_s: float = WAIT_S
     ) -> None:
         found = await what()
         with contextlib.suppress(TimeoutError):

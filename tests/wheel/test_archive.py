@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piwheels.errors import RefusedError
@@ -97,9 +97,7 @@ def test_padding_in_extra_fields_is_fine(path: Path) -> None:
     assert read_all(path) == {"a": b"content", "b": b"more"}
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60)
 @given(st.dictionaries(st.from_regex(r"[a-z]{1,3}\.[a-z]{1,3}", fullmatch=True), st.binary()))
 def test_any_content_comes_back(path: Path, members: dict[str, bytes]) -> None:
     assert read_all(write_zip(path, members)) == members
@@ -333,9 +331,7 @@ def test_the_forged_archives_are_sound_when_nothing_is_changed(path: Path) -> No
     assert read_all(path) == {"a": b"content"}
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=6))
 def test_no_change_of_bytes_raises_anything_but_a_refusal(
     path: Path, changes: list[tuple[int, int]]

@@ -88,12 +88,12 @@ def test_an_extension_module_is_read() -> None:
 
 
 def test_a_table_without_end_is_given_up() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     assert read(io.BytesIO(elf(verneeds=2**32 - 1))) is None
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(4, len(elf()) - 1), st.integers(0, 255)), max_size=8))
 def test_no_change_of_bytes_raises(changes: list[tuple[int, int]]) -> None:
     content = bytearray(elf())

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piwheels.errors import RefusedError
@@ -468,9 +468,7 @@ def test_installers_prefer_the_numbered_wheel_to_the_plain(tmp_path: Path, insta
 # --- whatever arrives ---
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150)
 @given(
     st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=5),
     st.integers(0, 10**6),

@@ -1,0 +1,35 @@
+"""TCP ports for servers that tests start: ones that nobody else takes meanwhile."""
+
+import fcntl
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+#: Below what Linux gives to whoever asks for any port.
+_FIRST, _LAST = 15_000, 30_000
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on, and that is given to nobody else for a long while."""
+    while True:
+        port = _FIRST + _turn() % (_LAST - _FIRST)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+
+
+def _turn() -> int:
+    """Counts on, over all processes that run tests for this account."""
+    path = Path(tempfile.gettempdir()) / f"piwheels-tests-ports-{os.getuid()}"
+    with path.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        text = file.read()
+        number = int(text) + 1 if text.isdecimal() else 0
+        file.truncate(0)
+        file.write(str(number))
+    return number

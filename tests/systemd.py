@@ -1,0 +1,42 @@
+"""What services tell systemd, heard by a test in its place."""
+
+import queue
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.patience import WAIT_S
+
+#: What was told and not looked at yet.
+Told = queue.SimpleQueue[str]
+
+
+@contextmanager
+def listening(address: Path) -> Iterator[Told]:
+    """Listen at an address all the time, as systemd does; a full socket holds services up."""
+    told: Told = queue.SimpleQueue()
+
+    def listen() -> None:
+        while message := listener.recv(4096):
+            told.put(message.decode())
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(address))
+        thread = threading.Thread(target=listen)
+        thread.start()
+        try:
+            yield told
+        finally:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+                end.sendto(b"", str(address))
+            thread.join()
+
+
+def until_told(told: Told, wanted: str) -> list[str]:
+    """Wait until something is told; gives everything up to it."""
+    heard = [""]
+    while heard[-1] != wanted:
+        heard.append(told.get(timeout=WAIT_S))
+    return heard[1:]
