@@ -25,8 +25,8 @@ from piwheels.accesslog.sample import Sample
 from piwheels.accesslog.spool import Segments, Spool, left_behind
 from piwheels.config import Config
 from piwheels.db import accesslogs
-from piwheels.db.catalog import record_event
 from piwheels.db.database import Database, DatabaseUnavailableError
+from piwheels.db.events import record_event
 from piwheels.errors import ConfigError, RefusedError
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ _HOLDER = """
 
 
 async def lock_out_others(
-    connection: psycopg.AsyncConnection[dict[str, Any]], former: int | None
+    connection: psycopg.AsyncConnection[dict[str, Any]], former: int | None = None
 ) -> str:
     """Take the lock, or say who has it; "" when it is taken.
 

@@ -1,11 +1,11 @@
-"""What there is: projects, releases, targets, kinds, settings and events.
+"""What there is: projects, releases, targets and kinds.
 
 Functions that change releases or files take the locks of a writer first (sql/001_farm.sql);
 the triggers there keep jobs and stale pages in step.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from piwheels.db.database import Database, columns
@@ -13,19 +13,6 @@ from piwheels.model import Kind, ProjectStatus, Release, Rules, Struct, Target
 
 #: Exclusive here, shared by every other writer: lock_projects() takes it too.
 _LOCK_TARGETS = "SELECT pg_advisory_xact_lock(7091)"
-#: So many events stay, however old they are.
-KEPT_EVENTS = 1000
-
-#: By number, for which there is an index, and which is as good as by age.
-FORGET_EVENTS = """
-    DELETE FROM events
-     WHERE event IN (
-         SELECT event
-           FROM (SELECT event, at FROM events ORDER BY event LIMIT %(at_most)s) first
-          WHERE at < now() - %(age)s
-            AND event <= (SELECT max(event) FROM events) - %(kept)s
-     )
-"""
 
 
 class Followed(Struct, frozen=True, kw_only=True):
@@ -339,84 +326,84 @@ async def _add_specifiers(db: Database, specifiers: Sequence[str], rules: Rules)
 
 async def set_yanked(db: Database, project: str, version: str, reason: str | None) -> bool:
     """Note that a release was yanked (PEP 592), or un-yanked when the reason is None."""
-    async with db.transaction():
-        await lock_projects(db, [project])
-        changed = await db.execute(
-            """
-            UPDATE releases SET yanked = %(reason)s
-             WHERE project = %(project)s AND version = %(version)s
-               AND yanked IS DISTINCT FROM %(reason)s
-            """,
-            {"project": project, "version": version, "reason": reason},
-        )
-    return changed > 0
+    return await _changed(
+        db,
+        """
+        UPDATE releases SET yanked = %(reason)s
+         WHERE project = %(project)s AND version = %(version)s
+           AND yanked IS DISTINCT FROM %(reason)s
+        """,
+        project,
+        version=version,
+        reason=reason,
+    )
 
 
 async def set_project_status(
     db: Database, project: str, status: ProjectStatus, reason: str = ""
 ) -> bool:
     """Note a project's status (PEP 792); files of a quarantined one leave its page."""
-    async with db.transaction():
-        await lock_projects(db, [project])
-        changed = await db.execute(
-            """
-            UPDATE projects SET status = %(status)s, status_reason = %(reason)s
-             WHERE project = %(project)s
-               AND (status, status_reason) IS DISTINCT FROM (%(status)s, %(reason)s)
-            """,
-            {"project": project, "status": str(status), "reason": reason},
-        )
-    return changed > 0
+    return await _changed(
+        db,
+        """
+        UPDATE projects SET status = %(status)s, status_reason = %(reason)s
+         WHERE project = %(project)s
+           AND (status, status_reason) IS DISTINCT FROM (%(status)s, %(reason)s)
+        """,
+        project,
+        status=str(status),
+        reason=reason,
+    )
 
 
 async def skip_project(db: Database, project: str, reason: str | None) -> bool:
     """Build nothing of a project, or build again when the reason is None."""
-    async with db.transaction():
-        await lock_projects(db, [project])
-        changed = await db.execute(
-            """
-            UPDATE projects SET skip = %(reason)s
-             WHERE project = %(project)s AND skip IS DISTINCT FROM %(reason)s
-            """,
-            {"project": project, "reason": reason},
-        )
-    return changed > 0
+    return await _changed(
+        db,
+        """
+        UPDATE projects SET skip = %(reason)s
+         WHERE project = %(project)s AND skip IS DISTINCT FROM %(reason)s
+        """,
+        project,
+        reason=reason,
+    )
 
 
 async def skip_release(db: Database, project: str, version: str, reason: str | None) -> bool:
     """Do not build a release, or build it again when the reason is None."""
-    async with db.transaction():
-        await lock_projects(db, [project])
-        changed = await db.execute(
-            """
-            UPDATE releases SET skip = %(reason)s
-             WHERE project = %(project)s AND version = %(version)s
-               AND skip IS DISTINCT FROM %(reason)s
-            """,
-            {"project": project, "version": version, "reason": reason},
-        )
-    return changed > 0
+    return await _changed(
+        db,
+        """
+        UPDATE releases SET skip = %(reason)s
+         WHERE project = %(project)s AND version = %(version)s
+           AND skip IS DISTINCT FROM %(reason)s
+        """,
+        project,
+        version=version,
+        reason=reason,
+    )
 
 
 async def remove_release(db: Database, project: str, version: str) -> bool:
     """Forget a release with its builds and files; the files leave the page, then the tree."""
-    async with db.transaction():
-        await lock_projects(db, [project])
-        removed = await db.execute(
-            "DELETE FROM releases WHERE project = %(project)s AND version = %(version)s",
-            {"project": project, "version": version},
-        )
-    return removed > 0
+    return await _changed(
+        db,
+        "DELETE FROM releases WHERE project = %(project)s AND version = %(version)s",
+        project,
+        version=version,
+    )
 
 
 async def remove_project(db: Database, project: str) -> bool:
     """Forget a project with its releases, builds and files."""
+    return await _changed(db, "DELETE FROM projects WHERE project = %(project)s", project)
+
+
+async def _changed(db: Database, statement: str, project: str, **facts: str | None) -> bool:
+    """Whether a statement changed anything of a project; it has a writer's locks."""
     async with db.transaction():
         await lock_projects(db, [project])
-        removed = await db.execute(
-            "DELETE FROM projects WHERE project = %(project)s", {"project": project}
-        )
-    return removed > 0
+        return await db.execute(statement, {"project": project, **facts}) > 0
 
 
 async def reserve_filename(db: Database, filename: str, sha256: str) -> bool:
@@ -430,63 +417,3 @@ async def reserve_filename(db: Database, filename: str, sha256: str) -> bool:
         {"filename": filename, "sha256": sha256},
     )
     return bool(held == sha256)
-
-
-# --- settings and events -----------------------------------------------------------------
-
-
-async def setting(db: Database, key: str) -> str | None:
-    """A value that outlives the process, or None."""
-    value = await db.value("SELECT value FROM settings WHERE key = %(key)s", {"key": key})
-    return None if value is None else str(value)
-
-
-async def settings(db: Database, prefix: str) -> dict[str, str]:
-    """Every value whose key begins so, by the rest of its key."""
-    rows = await db.rows(
-        "SELECT key, value FROM settings WHERE starts_with(key, %(prefix)s)", {"prefix": prefix}
-    )
-    return {row["key"].removeprefix(prefix): row["value"] for row in rows}
-
-
-async def put_setting(db: Database, key: str, value: str | None) -> None:
-    """Keep a value across restarts; None lets go of it."""
-    if value is None:
-        await db.execute("DELETE FROM settings WHERE key = %(key)s", {"key": key})
-        return
-    await db.execute(
-        """
-        INSERT INTO settings (key, value) VALUES (%(key)s, %(value)s)
-            ON CONFLICT (key) DO UPDATE SET value = excluded.value
-        """,
-        {"key": key, "value": value},
-    )
-
-
-async def forget_events(db: Database, *, older_than: timedelta, at_most: int) -> int:
-    """Delete from the beginning of the event list what is so old; returns how many.
-
-    Whatever their age, the last thousand stay: a clock that was wrong costs no more than the rest.
-    """
-    return await db.execute(
-        FORGET_EVENTS, {"age": older_than, "at_most": at_most, "kept": KEPT_EVENTS}
-    )
-
-
-async def record_event(
-    db: Database, who: str, action: str, subject: str = "", outcome: str = ""
-) -> int:
-    """Add to the list of who did what; returns the event's number.
-
-    `outcome` is what came of a command: "applied", or "refused: why".
-    """
-    return int(
-        await db.value(
-            """
-            INSERT INTO events (who, action, subject, outcome)
-            VALUES (%(who)s, %(action)s, %(subject)s, %(outcome)s)
-            RETURNING event
-            """,
-            {"who": who, "action": action, "subject": subject, "outcome": outcome},
-        )
-    )

@@ -68,6 +68,7 @@ class Database:
         self._connection = connection
         self._pid = connection.info.backend_pid
         self._alone = alone
+        self.faults = 0  # that passed, or are to pass
         self._turn = asyncio.Lock()
         self._holder: asyncio.Task[Any] | None = None
 
@@ -172,6 +173,7 @@ class Database:
                 if not self._passes(error):
                     raise DatabaseError(_first_line(error)) from error
                 log.warning("%s: %s; trying again", self._duty, _first_line(error))
+                self.faults += 1
             except _NOT_ALLOWED as error:
                 raise DatabaseError(_not_allowed(error)) from error
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311

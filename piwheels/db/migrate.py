@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.rows import dict_row
 
+from piwheels.db.alone import lock_out_others
 from piwheels.errors import PiwheelsError, TransientError
 
 #: The number of the newest file in sql/.
@@ -24,12 +26,12 @@ async def initdb(dsn: str) -> tuple[int, int]:
 
     Raises:
         TransientError: nobody answers at that DSN.
-        MigrationError: the DSN is malformed, the server is too old, the database is newer, or
-            this account may not change it.
+        MigrationError: the DSN is malformed, the server is too old, the database is newer, a
+            master works on it, or this account may not change it.
     """
     try:
         connection = await psycopg.AsyncConnection.connect(
-            dsn, application_name="piwheels initdb", connect_timeout=10
+            dsn, application_name="piwheels initdb", connect_timeout=10, row_factory=dict_row
         )
     except psycopg.ProgrammingError as error:
         raise MigrationError(f"database.dsn is not a connection string: {_line(error)}") from None
@@ -68,6 +70,10 @@ async def _migrate(connection: psycopg.AsyncConnection[Any]) -> tuple[int, int]:
         raise MigrationError(
             f"the database has schema version {before}, newer than this piwheels' "
             f"{SCHEMA_VERSION}: install a newer piwheels"
+        )
+    if 0 < before < SCHEMA_VERSION and (master := await lock_out_others(connection)):
+        raise MigrationError(
+            f"a master works on this database, {master}: end it before its tables change"
         )
     await connection.execute(
         "CREATE TABLE IF NOT EXISTS schema_versions ("

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from piwheels.db import catalog, history, jobs
+from piwheels.db import catalog, history, jobs, settings
 from piwheels.db.database import Database
 from piwheels.errors import RefusedError
 from piwheels.farm import signals
@@ -135,7 +135,7 @@ class Dispatch:
     async def pause(self, *, paused: bool) -> None:
         """Stop or resume handing out jobs, and remember it across restarts."""
         await self.db.retrying(
-            lambda: catalog.put_setting(self.db, PAUSED, "yes" if paused else "no")
+            lambda: settings.put_setting(self.db, PAUSED, "yes" if paused else "no")
         )
         await self._apply(signals.PauseChanged(paused))
 
@@ -182,12 +182,15 @@ class Dispatch:
         db = self.db
         every = await db.retrying(lambda: catalog.targets(db, skipped=True))
         self.targets = {target.name: target for target in every}
-        self.machine.paused = await db.retrying(lambda: catalog.setting(db, PAUSED)) == "yes"
+        self.machine.paused = await db.retrying(lambda: settings.setting(db, PAUSED)) == "yes"
         claims = await db.retrying(lambda: jobs.claims(db))
         now, clock = time.monotonic(), datetime.now(UTC)
         self.machine.orphans = {
+            # A clock that was set back would have it begin after now.
             claim.builder: Orphan(
-                claim.job, since=now, claimed=now - (clock - claim.claimed_at).total_seconds()
+                claim.job,
+                since=now,
+                claimed=now - max((clock - claim.claimed_at).total_seconds(), 0.0),
             )
             for claim in claims
         }
@@ -202,7 +205,7 @@ class Dispatch:
         for ended in await db.retrying(lambda: history.ended_last_hour(db)):
             record = self.machine.records.setdefault(ended.builder, Record())
             record.ends.append((now - ended.age_s, ended.built))
-        for label, value in (await db.retrying(lambda: catalog.settings(db, _HELD))).items():
+        for label, value in (await db.retrying(lambda: settings.settings(db, _HELD))).items():
             held, _, reason = value.partition(" ")
             record = self.machine.records.setdefault(label, Record())
             record.held, record.held_reason = BuilderState(held), reason
@@ -371,7 +374,7 @@ class Dispatch:
     async def _keep(self, keep: signals.Keep) -> None:
         value = f"{keep.held} {keep.reason}" if keep.held else None
         key = f"{_HELD}{keep.label}"
-        await self.db.retrying(lambda: catalog.put_setting(self.db, key, value))
+        await self.db.retrying(lambda: settings.put_setting(self.db, key, value))
         if keep.held is BuilderState.QUARANTINED:
             wake = f"`piw wake {keep.label}` lets it go on"
             await self.tidings.note(f"builder {keep.label} is quarantined: {keep.reason}; {wake}")

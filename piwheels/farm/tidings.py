@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from piwheels.db import catalog
+from piwheels.db import events
 from piwheels.db.database import Database
 from piwheels.farm.bulletin import Bulletin
 from piwheels.farm.news import builder_differs
@@ -73,5 +73,5 @@ class Tidings:
     async def note(self, what: str) -> None:
         """Something happened that belongs into the event list."""
         log.info("%s", what)
-        event = await self.db.retrying(lambda: catalog.record_event(self.db, "master", what))
+        event = await self.db.retrying(lambda: events.record_event(self.db, "master", what))
         self.bulletin.publish(Happened(event=event, at=datetime.now(UTC), who="master", what=what))

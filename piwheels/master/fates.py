@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from piwheels.db import catalog
+from piwheels.db import events
 from piwheels.db.database import Database
 from piwheels.errors import PiwheelsError, RefusedError
 from piwheels.farm.bulletin import Bulletin
@@ -157,7 +157,7 @@ class Fates:
     async def _write(self, who: str, what: str, outcome: str) -> None:
         at = datetime.now(UTC)
         event = await self.db.retrying(
-            lambda: catalog.record_event(self.db, who, what, outcome=outcome)
+            lambda: events.record_event(self.db, who, what, outcome=outcome)
         )
         self.bulletin.publish(Happened(event=event, at=at, who=who, what=what, outcome=outcome))
 

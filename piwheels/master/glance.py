@@ -57,17 +57,18 @@ class Glance:
 
     def __post_init__(self) -> None:
         db = self.db
-        self._totals = Seldom(lambda: db.retrying(lambda: views.totals(db)), rest=_TOTALS_REST)
-        self._downloads = Seldom(lambda: db.retrying(lambda: downloads(db)), rest=_REST)
+        self._totals = Seldom(lambda: views.totals(db), rest=_TOTALS_REST)
+        self._downloads = Seldom(lambda: downloads(db), rest=_REST)
 
     async def run(self) -> None:
         """Tell those who watch whenever the farm has become another, until cancelled."""
         told: StatusReply | None = None
         while True:
             await self.bulletin.watched()
-            began = time.monotonic()
+            began, faults = time.monotonic(), self.db.faults
             now = replace(await self.status(), builders=())
-            spent = time.monotonic() - began
+            # A database that was away says nothing of how much work the looking is.
+            spent = time.monotonic() - began if self.db.faults == faults else 0.0
             if told is None or status_differs(told, now, now.uptime_s - told.uptime_s):
                 self.bulletin.publish(Pulse(status=now))
                 told = now
@@ -104,7 +105,7 @@ class Glance:
     async def status(self, *, loads: bool = False) -> StatusReply:
         """The farm at a glance; with `loads`, each builder's load over the last minutes."""
         db = self.db
-        totals = await self._totals.current()
+        totals = await db.retrying(self._totals.current)
         queues = await db.retrying(lambda: views.queue_lengths(db))
         ended = await db.retrying(lambda: history.last_hour(db))
         stale_pages = await db.retrying(lambda: pages.stale_count(db))
@@ -129,7 +130,7 @@ class Glance:
             host=_host_state(self.tree),
             upstream=self.follower.said,
             upstream_lag_s=None if read_at is None else now - read_at,
-            downloads=await self._downloads.current(),
+            downloads=await db.retrying(self._downloads.current),
         )
 
 

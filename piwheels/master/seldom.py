@@ -11,6 +11,8 @@ _T = TypeVar("_T")
 class Seldom(Generic[_T]):
     """Looks something up for all who ask, and rests many times as long as that took.
 
+    Looking up has to fail rather than to wait for what is away: that would count as work.
+
     Those who ask while it is being looked up wait for the one answer; one who gives up waiting
     does not end it for the others.
     """

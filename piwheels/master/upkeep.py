@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
-from piwheels.db import catalog
+from piwheels.db import events
 from piwheels.db.database import Database
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Upkeep:
         age = timedelta(days=self.events_days)
         forgotten = 0
         while gone := await self.db.retrying(
-            lambda: catalog.forget_events(self.db, older_than=age, at_most=_BATCH)
+            lambda: events.forget_events(self.db, older_than=age, at_most=_BATCH)
         ):
             forgotten += gone
         if forgotten:

@@ -4,7 +4,7 @@ import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 
-from piwheels.db import catalog, pages
+from piwheels.db import events, pages
 from piwheels.db.database import Database
 from piwheels.db.pages import Part, StalePage
 from piwheels.lines import one_line
@@ -31,7 +31,7 @@ async def put_off(
     log.error("%s", _said(part, [page.name for page in failed], problems))
     if anew:
         event = _said(part, anew, problems)
-        await db.retrying(lambda: catalog.record_event(db, "master", event))
+        await db.retrying(lambda: events.record_event(db, "master", event))
 
 
 def _said(part: Part, names: Sequence[str], problems: Mapping[str, str]) -> str:

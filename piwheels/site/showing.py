@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
-from piwheels.db import catalog, pages
+from piwheels.db import catalog, pages, settings
 from piwheels.db import site as site_db
 from piwheels.db.database import Database
 from piwheels.db.pages import Part, StalePage
@@ -267,12 +267,12 @@ class Showing:
 
         And the day before them once more: a log may be read the day after.
         """
-        text = await self.db.retrying(lambda: catalog.setting(self.db, _HEEDED))
+        text = await self.db.retrying(lambda: settings.setting(self.db, _HEEDED))
         heeded = date.fromisoformat(text) if text else today - timedelta(days=1)
         if heeded < today:
             first = max(heeded, today - _LONGEST_PAUSE) - timedelta(days=1)
             await self.db.retrying(lambda: site_db.note_downloads(self.db, first, today))
-        await self.db.retrying(lambda: catalog.put_setting(self.db, _HEEDED, today.isoformat()))
+        await self.db.retrying(lambda: settings.put_setting(self.db, _HEEDED, today.isoformat()))
 
     async def _tidy(self) -> None:
         pause = timedelta(seconds=self.pause_s)

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from piwheels.db import catalog
+from piwheels.db import catalog, events, settings
 from piwheels.db.database import Database
 from piwheels.errors import PiwheelsError, RefusedError, TransientError
 from piwheels.model import Rules, Wanted
@@ -166,7 +166,7 @@ class Follower:
         Raises:
             TransientError: the upstream is in trouble; what was handled is kept.
         """
-        kept = await self._db.retrying(lambda: catalog.setting(self._db, SERIAL))
+        kept = await self._db.retrying(lambda: settings.setting(self._db, SERIAL))
         if kept is None:
             await self._keep(newest := await changelog.last_serial())
             return newest
@@ -178,7 +178,7 @@ class Follower:
         return serial
 
     async def _keep(self, serial: int) -> None:
-        await self._db.retrying(lambda: catalog.put_setting(self._db, SERIAL, str(serial)))
+        await self._db.retrying(lambda: settings.put_setting(self._db, SERIAL, str(serial)))
 
     async def _look_at(self, projects: Iterable[str]) -> None:
         names = sorted(projects)
@@ -285,7 +285,7 @@ class Follower:
         log.info("%s: %s", project, what)
         with contextlib.suppress(PiwheelsError):
             await self._db.retrying(
-                lambda: catalog.record_event(self._db, "upstream", what, project)
+                lambda: events.record_event(self._db, "upstream", what, project)
             )
 
     def _say(self, text: str) -> None:

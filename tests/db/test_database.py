@@ -8,7 +8,7 @@ import pytest
 from psycopg import conninfo
 from psycopg.rows import dict_row
 
-from piwheels.db import alone, catalog, database, migrate
+from piwheels.db import alone, catalog, database, events, migrate, settings
 from piwheels.db.database import Database, DatabaseError, DatabaseUnavailableError
 from piwheels.db.migrate import SCHEMA_VERSION, MigrationError, initdb
 from piwheels.errors import TransientError
@@ -106,7 +106,7 @@ async def test_an_account_without_rights_is_told_so_in_one_line(dsn: str, empty_
         await admin.execute("GRANT SELECT ON schema_versions TO stranger")
     async with await Database.connect(there, duty="test") as db:
         with pytest.raises(DatabaseError, match="permission denied for table events"):
-            await db.retrying(lambda: catalog.record_event(db, "me", "tried"))
+            await db.retrying(lambda: events.record_event(db, "me", "tried"))
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
         await admin.execute("DROP OWNED BY stranger")
         await admin.execute("DROP ROLE stranger")
@@ -121,6 +121,29 @@ async def test_one_master_works_on_a_database(dsn: str, monkeypatch: pytest.Monk
             pass
     async with await Database.connect(dsn, duty="dispatch", alone=True):
         pass
+
+
+async def test_tables_do_not_change_under_a_running_master(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alone, "_WAIT_S", 0.1)
+    async with await Database.connect(dsn, duty="dispatch", alone=True):
+        assert await initdb(dsn) == (SCHEMA_VERSION, SCHEMA_VERSION), "there is nothing to change"
+        monkeypatch.setattr(migrate, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
+        monkeypatch.setattr(migrate, "_script", lambda _: b"CREATE TABLE newer (x int)")
+        with pytest.raises(MigrationError, match=r"a master works on this database, .*: end it"):
+            await initdb(dsn)
+    assert await initdb(dsn) == (SCHEMA_VERSION, SCHEMA_VERSION + 1)
+
+
+async def test_a_question_that_is_given_up_leaves_the_connection_to_the_next(dsn: str) -> None:
+    async with await Database.connect(dsn, duty="test") as db:
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await db.retrying(lambda: db.value("SELECT pg_sleep(60)"))
+            async with asyncio.timeout(10):
+                assert await db.value("SELECT 7") == 7
 
 
 async def test_the_one_master_stays_so_over_a_cut_and_yields_to_who_came_between(
@@ -159,9 +182,11 @@ async def test_a_schema_that_changed_under_a_running_master_ends_it(dsn: str) ->
 
 async def test_work_goes_on_after_the_connection_was_cut(dsn: str) -> None:
     async with await Database.connect(dsn, duty="cut") as db:
-        await catalog.put_setting(db, "paused", "1")
+        await settings.put_setting(db, "paused", "1")
         await _cut(dsn, "cut")
-        assert await db.retrying(lambda: catalog.setting(db, "paused")) == "1"
+        assert db.faults == 0
+        assert await db.retrying(lambda: settings.setting(db, "paused")) == "1"
+        assert db.faults > 0
 
 
 async def test_a_transaction_that_was_cut_is_done_again_whole(dsn: str) -> None:
@@ -171,10 +196,10 @@ async def test_a_transaction_that_was_cut_is_done_again_whole(dsn: str) -> None:
         nonlocal tries
         tries += 1
         async with db.transaction():
-            await catalog.record_event(db, "me", "tried")
+            await events.record_event(db, "me", "tried")
             if tries == 1:
                 await _cut(dsn, "cut")
-            await catalog.record_event(db, "me", "done")
+            await events.record_event(db, "me", "done")
 
     async with await Database.connect(dsn, duty="cut") as db:
         await db.retrying(work)
@@ -205,8 +230,8 @@ async def test_a_listener_that_was_cut_says_that_it_may_have_missed_something(ds
 async def test_tasks_of_a_duty_take_turns(database: Database) -> None:
     async def note(name: str) -> None:
         async with database.transaction():
-            await catalog.record_event(database, name, "first")
-            await catalog.record_event(database, name, "second")
+            await events.record_event(database, name, "first")
+            await events.record_event(database, name, "second")
 
     await asyncio.gather(*(note(f"task {number}") for number in range(5)))
     rows = await database.rows("SELECT who FROM events ORDER BY event")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from piwheels.db import catalog
+from piwheels.db import events
 from piwheels.db.database import Database
 from piwheels.master.upkeep import Upkeep
 
@@ -30,21 +30,21 @@ async def count(db: Database) -> int:
 
 async def test_events_that_are_too_old_go_whatever_batches_they_fill(database: Database) -> None:
     await happened(database, 2500, days_ago=401)
-    await happened(database, catalog.KEPT_EVENTS + 300, days_ago=399)
+    await happened(database, events.KEPT_EVENTS + 300, days_ago=399)
     assert await Upkeep(database, 400).forget_events() == 2500
-    assert await count(database) == catalog.KEPT_EVENTS + 300
+    assert await count(database) == events.KEPT_EVENTS + 300
     assert await Upkeep(database, 400).forget_events() == 0
 
 
 async def test_the_last_events_stay_however_old_they_are(database: Database) -> None:
-    await happened(database, catalog.KEPT_EVENTS + 5, days_ago=5000)
+    await happened(database, events.KEPT_EVENTS + 5, days_ago=5000)
     assert await Upkeep(database, 1).forget_events() == 5
-    assert await count(database) == catalog.KEPT_EVENTS
+    assert await count(database) == events.KEPT_EVENTS
 
 
 @pytest.mark.parametrize("days", [0, -1])
 async def test_events_can_be_kept_for_ever(database: Database, days: int) -> None:
-    await happened(database, catalog.KEPT_EVENTS + 5, days_ago=5000)
+    await happened(database, events.KEPT_EVENTS + 5, days_ago=5000)
     assert await Upkeep(database, days).forget_events() == 0
 
 
@@ -52,8 +52,8 @@ async def test_looking_for_old_events_reads_no_more_than_a_batch(database: Datab
     await happened(database, 20_000, days_ago=1)
     await database.execute("ANALYZE events")
     rows = await database.rows(
-        f"EXPLAIN (ANALYZE, FORMAT JSON) {catalog.FORGET_EVENTS}",
-        {"age": timedelta(days=400), "at_most": 1000, "kept": catalog.KEPT_EVENTS},
+        f"EXPLAIN (ANALYZE, FORMAT JSON) {events.FORGET_EVENTS}",
+        {"age": timedelta(days=400), "at_most": 1000, "kept": events.KEPT_EVENTS},
     )
     read = sum(scanned(rows[0]["QUERY PLAN"][0]["Plan"]))
     assert 1000 <= read <= 1100

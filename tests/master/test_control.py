@@ -27,7 +27,7 @@ from piwheels.webroot import Webroot
 
 WAIT_S = 30.0
 _REPLIES = msgspec.msgpack.Decoder(m.Reply)
-_STATUS = m.StatusReply(
+STATUS = m.StatusReply(
     version="2",
     uptime_s=1.0,
     paused=False,
@@ -69,10 +69,10 @@ class Served:
     async def _snapshot(self) -> m.Snapshot:
         if self.database_is_away:
             await asyncio.Event().wait()
-        return m.Snapshot(status=_STATUS)
+        return m.Snapshot(status=STATUS)
 
     async def _carry_out(self, *_: object) -> m.ReplyBody:
-        return _STATUS
+        return STATUS
 
     def happen(self, number: int) -> None:
         """Something large happens."""
@@ -171,7 +171,7 @@ async def test_one_console_has_so_many_streams_and_others_have_theirs(served: Se
         )
         with pytest.raises(RefusedError, match=f"{MOST_STREAMS} watches and logs open"):
             await greedy.ask(m.Watch(), m.Snapshot)
-        assert await greedy.ask(m.Status(), m.StatusReply) == _STATUS
+        assert await greedy.ask(m.Status(), m.StatusReply) == STATUS
         assert await modest.ask(m.Watch(), m.Snapshot)
         served.logs.forget(7)  # all of them end
         async with asyncio.timeout(WAIT_S):

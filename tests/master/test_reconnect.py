@@ -1,8 +1,20 @@
 """A database that is restarted under a running master: every duty goes on by itself."""
 
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from piwheels.db.database import Database
+from piwheels.farm.bulletin import Bulletin
+from piwheels.master import glance
+from piwheels.master.glance import Glance
 from piwheels.model import Outcome
 from piwheels.protocol import messages as m
 from tests.master.conftest import Master
+from tests.master.test_control import STATUS
 
 
 async def cut(master: Master) -> int:
@@ -15,6 +27,45 @@ async def cut(master: Master) -> int:
             """
         )
     )
+
+
+@dataclass
+class Away:
+    """A database that was away for as long as looking at the farm took."""
+
+    faults: int = 0
+    looks: int = 0
+
+
+async def test_after_an_outage_consoles_are_told_as_often_as_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    away, told = Away(), asyncio.Event()
+
+    class Looking(Glance):
+        async def status(self, *, loads: bool = False) -> m.StatusReply:
+            away.looks += 1
+            if away.looks == 1:
+                away.faults += 1
+                await asyncio.sleep(0.5)
+            else:
+                told.set()
+            return STATUS
+
+    monkeypatch.setattr(glance, "_PULSE_S", 0.01)
+    nothing: Any = None
+    looking = Looking(
+        db=cast("Database", away),
+        dispatch=nothing,
+        follower=nothing,
+        bulletin=(bulletin := Bulletin()),
+        tree=Path(),
+    )
+    with bulletin.subscribe():
+        running = asyncio.create_task(looking.run())
+        async with asyncio.timeout(5):  # not twenty times as long as it was away
+            await told.wait()
+        running.cancel()
 
 
 async def test_every_duty_goes_on_after_the_database_was_restarted(master: Master) -> None:

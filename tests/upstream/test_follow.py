@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from piwheels.db import catalog
+from piwheels.db import catalog, settings
 from piwheels.upstream.follow import SERIAL, FollowOptions
 from tests.fakeindex import FakeIndex
 from tests.upstream.conftest import Following
@@ -51,7 +51,7 @@ async def changes(request: pytest.FixtureRequest, farm: Following, upstream: Fak
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
     assert await farm.add("demo") == [""]
     if changes.told:
-        await catalog.put_setting(farm.db, SERIAL, "100")
+        await settings.put_setting(farm.db, SERIAL, "100")
     return changes
 
 
@@ -148,7 +148,7 @@ async def test_garbage_in_place_of_the_changelog_delays(farm: Following, garbage
     changes = Changes(upstream, told=True)
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
     await farm.add("demo")
-    await catalog.put_setting(farm.db, SERIAL, "100")
+    await settings.put_setting(farm.db, SERIAL, "100")
     upstream.pages["/pypi"] = ("text/xml", garbage)
     async with farm.running() as follower:
 
@@ -182,14 +182,14 @@ async def test_events_out_of_order_twice_and_malformed_do_no_harm(
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
     upstream.changelog = []
     await farm.add("demo")
-    await catalog.put_setting(farm.db, SERIAL, "100")
+    await settings.put_setting(farm.db, SERIAL, "100")
     upstream.add("demo", SDIST, b"y", **{"upload-time": LATER})
     for serial in (105, 103, 104, 103, 101):
         upstream.happen("demo", "new release", serial)
     upstream.changelog += [["", None, 0, "create", 106], ["demo", None, 0, None, 107], ["x" * 9999]]
     upstream.changelog = [event for event in upstream.changelog if len(event) == 5]
     async with farm.running():
-        await farm.until(lambda: catalog.setting(farm.db, SERIAL), "105")
+        await farm.until(lambda: settings.setting(farm.db, SERIAL), "105")
         assert await farm.queue() == [("demo", "1.0"), ("demo", "2.0")]
 
 
@@ -198,22 +198,22 @@ async def test_the_serial_outlives_the_process(farm: Following, upstream: FakeIn
     upstream.happen("demo", "create", 100)
     await farm.add("demo")
     async with farm.running():
-        await farm.until(lambda: catalog.setting(farm.db, SERIAL), "100")
+        await farm.until(lambda: settings.setting(farm.db, SERIAL), "100")
     upstream.add("demo", SDIST, b"y", **{"upload-time": LATER})
     upstream.happen("demo", "new release", 101)
     async with farm.running():
         await farm.until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
-        await farm.until(lambda: catalog.setting(farm.db, SERIAL), "101")
+        await farm.until(lambda: settings.setting(farm.db, SERIAL), "101")
 
 
 async def test_projects_that_nobody_added_are_passed_over_unless_all_are_wanted(
     farm: Following, upstream: FakeIndex
 ) -> None:
     upstream.happen("demo", "create", 100)
-    await catalog.put_setting(farm.db, SERIAL, "99")
+    await settings.put_setting(farm.db, SERIAL, "99")
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
     async with farm.running():
-        await farm.until(lambda: catalog.setting(farm.db, SERIAL), "100")
+        await farm.until(lambda: settings.setting(farm.db, SERIAL), "100")
         assert await farm.queue() == []
     upstream.happen("demo", "new release", 101)
     every = FollowOptions(everything=True, changelog_every_s=0.05, first_delay_s=0.05)
