@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from html import escape
 from itertools import pairwise
+from typing import NamedTuple
 
 import humanize
 import msgspec
@@ -28,7 +29,10 @@ _MOST_TOOLTIPS = 120
 _FEWEST_SLOTS = 8  # a chart's first column is no wall
 _MOST_TABLE_ROWS = 400
 _LABEL_LENGTH = 28
-_ROOM_FOR_DAYS = 5  # so many of 2026-11-25 fit below a plot
+#: How wide a digit gets, what is between labels, and how far one may stick out to the right.
+_DIGIT_PX, _GAP_PX, _EDGE_PX = 8.3, 6.0, 14.0
+#: The narrowest plot, on a phone; and from which width on style.css shows all labels.
+_NARROWEST_PX, _WIDE_PX = 225.0, 490.0
 _UNKNOWABLE = 1e300
 _NOTHING = 1e-9
 
@@ -363,30 +367,58 @@ def _points(labels: Sequence[str]) -> list[float]:
     return [100 * at / last for at in range(len(labels))] if last > 0 else [50.0] * len(labels)
 
 
+class _Mark(NamedTuple):
+    """A label below the plot: in the middle of its slot, or at the right edge."""
+
+    text: str
+    across: float  # percent
+    at_edge: bool
+
+    def span(self, width_px: float) -> tuple[float, float]:
+        """Where it begins and ends below a plot of that width."""
+        long = len(self.text) * _DIGIT_PX
+        start = width_px * self.across / 100 - (long if self.at_edge else long / 2)
+        return start, start + long
+
+
 def _across(labels: Sequence[str], places: Sequence[float]) -> str:
-    """Labels below the plot at even distances, of which a phone shows some."""
-    room = _room_across(labels)
-    step = max(1, math.ceil(_slots(labels) / room))
-    kept = 4 if room == _ROOM_FOR_DAYS else 2
+    """Labels below the plot at even distances, of which a narrow plot shows some."""
+    marks = [_mark(_shortened(label, 20), at) for label, at in zip(labels, places, strict=True)]
+    step = _step(marks, _WIDE_PX, 1)
+    narrow_step = _step(marks, _NARROWEST_PX, step)
     return "".join(
-        _label(labels[at], places[at], wide_only=at // step % kept > 0)
-        for at in range(0, len(labels), step)
+        _label(marks[at], wide_only=at % narrow_step > 0) for at in range(0, len(marks), step)
     )
 
 
-def _room_across(labels: Sequence[str]) -> int:
-    """How many labels fit beside one another."""
-    longest = max(map(len, labels), default=0)
-    return 12 if longest <= 4 else 7 if longest <= 8 else _ROOM_FOR_DAYS if longest <= 12 else 3
+def _mark(text: str, across: float) -> _Mark:
+    # To the left there is room, below the numbers; to the right there is the picture's edge.
+    sticks_out = (
+        _Mark(text, across, at_edge=False).span(_NARROWEST_PX)[1] > _NARROWEST_PX + _EDGE_PX
+    )
+    return _Mark(text, 100.0 if sticks_out else across, sticks_out)
 
 
-def _label(label: str, across: float, *, wide_only: bool) -> str:
-    """A label in the middle of its slot, or at the right edge; to the left the numbers are."""
-    edge = 12.5 if len(label) > 8 else 5
-    x, anchor = (100.0, "end") if across > 100 - edge else (across, "middle")
+def _step(marks: Sequence[_Mark], width_px: float, unit: int) -> int:
+    """The smallest multiple of a unit at which marks taken so far apart do not touch."""
+    step = unit
+    while not _apart(marks[::step], width_px):
+        step += unit
+    return step
+
+
+def _apart(marks: Sequence[_Mark], width_px: float) -> bool:
+    spans = [mark.span(width_px) for mark in marks]
+    return all(end + _GAP_PX <= start for (_, end), (start, _) in pairwise(spans))
+
+
+def _label(mark: _Mark, *, wide_only: bool) -> str:
     extra = ' class="wide-only"' if wide_only else ""
-    shown = _text(_shortened(label, 20))
-    return f'<text{extra} x="{x:.2f}%" y="{_HEIGHT - 8}" text-anchor="{anchor}">{shown}</text>'
+    anchor = "end" if mark.at_edge else "middle"
+    return (
+        f'<text{extra} x="{mark.across:.2f}%" y="{_HEIGHT - 8}" text-anchor="{anchor}">'
+        f"{_text(mark.text)}</text>"
+    )
 
 
 def _y(value: float, top: float) -> float:

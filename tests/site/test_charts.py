@@ -3,6 +3,7 @@
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -68,6 +69,38 @@ def test_series_stand_on_top_of_one_another() -> None:
 def test_bars_are_as_long_as_their_share_of_the_largest() -> None:
     widths = [rect.get("width") for rect in rects(breakdown(chart((50, 100, 25))))]
     assert widths == ["50.00%", "100.00%", "25.00%"]
+
+
+def labels_below(figure: Markup, width_px: float, *, narrow: bool) -> list[tuple[float, float]]:
+    """Where each label below a plot of that width begins and ends, as wide as digits get."""
+    svg = parsed(figure).find(IMAGE)
+    assert svg is not None
+    places = []
+    for text in svg.findall("text"):
+        if narrow and text.get("class") == "wide-only":
+            continue
+        long = 8.3 * len(text.text or "")
+        at = float(text.get("x", "").rstrip("%")) / 100 * width_px
+        start = at - (long if text.get("text-anchor") == "end" else long / 2)
+        places.append((start, start + long))
+    return places
+
+
+@pytest.mark.parametrize("picture", [columns, lines])
+@pytest.mark.parametrize("form", ["20{:02}", "2024-{:02}", "2024-11-{:02}", "2024-11-{:02} 10:00"])
+@pytest.mark.parametrize(("width_px", "narrow"), [(230, True), (490, False)])
+def test_labels_never_lie_over_one_another(
+    picture: Callable[[Chart], Markup], form: str, width_px: float, narrow: bool
+) -> None:
+    for count in range(1, 90):
+        labels = tuple(form.format(number) for number in range(count))
+        figure = picture(chart(tuple(range(count)), labels=labels))
+        places = labels_below(figure, width_px, narrow=narrow)
+        assert places
+        for (_, end), (start, _) in pairwise(places):
+            assert end <= start, (count, places)
+        assert places[0][0] >= -70, "the numbers' column and the edge are so wide"
+        assert places[-1][1] <= width_px + 16, "the edge is so wide"
 
 
 def test_shares_are_of_the_whole() -> None:
