@@ -17,18 +17,18 @@ FORMAT = 1
 class FileJson(msgspec.Struct, frozen=True, kw_only=True):
     """A published wheel."""
 
-    filename: str
-    url: str
-    sha256: str
+    filename: Annotated[str, Meta(description="PEP 427; it never stands for other bytes")]
+    url: Annotated[str, Meta(description="where it is; it never changes")]
+    sha256: Annotated[str, Meta(description="of its bytes, in hex")]
     size: Annotated[int, Meta(description="bytes")]
     tags: Annotated[str, Meta(description="PEP 425")]
-    requires_python: str
+    requires_python: Annotated[str, Meta(description="'' allows every Python")]
     debian_packages: Annotated[tuple[str, ...], Meta(description="what it needs to be imported")]
     metadata_url: Annotated[str, Meta(description="PEP 658")]
-    build: int
-    log_url: str
+    build: Annotated[int, Meta(description="the build that made it")]
+    log_url: Annotated[str, Meta(description="that build's log")]
     published: Annotated[str, Meta(description="RFC 3339, UTC")]
-    downloads: int
+    downloads: Annotated[int, Meta(description="of all time")]
 
 
 class TargetJson(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,31 +49,34 @@ class TargetJson(msgspec.Struct, frozen=True, kw_only=True):
 class ReleaseJson(msgspec.Struct, frozen=True, kw_only=True):
     """A release, with what its wheels are and why others are not there."""
 
-    version: str
-    released: Annotated[str, Meta(description="RFC 3339, UTC")]
-    requires_python: str
-    yanked: bool
-    yanked_reason: str
+    version: Annotated[str, Meta(description="canonical (PEP 440)")]
+    released: Annotated[str, Meta(description="upstream; RFC 3339, UTC")]
+    requires_python: Annotated[str, Meta(description="'' allows every Python")]
+    yanked: Annotated[bool, Meta(description="PEP 592")]
+    yanked_reason: Annotated[str, Meta(description="'' if none is given")]
     state: Annotated[str, Meta(description="'' when it is built; skipped, quarantined, no-sdist")]
-    text: str
-    targets: dict[str, TargetJson]
-    files: tuple[FileJson, ...]
+    text: Annotated[str, Meta(description="the same in a sentence")]
+    targets: Annotated[dict[str, TargetJson], Meta(description="by target")]
+    files: Annotated[tuple[FileJson, ...], Meta(description="its wheels")]
 
 
 class ProjectJson(msgspec.Struct, frozen=True, kw_only=True):
     """A project: `project/<name>/json`."""
 
     format: Annotated[int, Meta(description="raised when a field changes or goes")]
-    project: str
-    display: str
-    url: str
-    status: Annotated[str, Meta(description="PEP 792")]
-    status_reason: str
+    project: Annotated[str, Meta(description="its name, normalised (PEP 503)")]
+    display: Annotated[str, Meta(description="as its authors spell it")]
+    url: Annotated[str, Meta(description="its page")]
+    status: Annotated[str, Meta(description="upstream's (PEP 792): active, archived, ...")]
+    status_reason: Annotated[str, Meta(description="upstream's; '' if none is given")]
     skipped: Annotated[str | None, Meta(description="why nothing of it is built")]
     names: Annotated[tuple[str, ...], Meta(description="other names that lead to it")]
-    downloads: int
-    downloads_30_days: int
-    downloads_by_day: dict[str, int]
+    downloads: Annotated[int, Meta(description="of all its wheels, of all time")]
+    downloads_30_days: Annotated[int, Meta(description="the same of 30 days, today's included")]
+    downloads_by_day: Annotated[
+        dict[str, int],
+        Meta(description="by date (UTC), the last year; days without any are left out"),
+    ]
     releases: Annotated[tuple[ReleaseJson, ...], Meta(description="the newest first")]
 
 
@@ -81,14 +84,14 @@ class StatsJson(msgspec.Struct, frozen=True, kw_only=True):
     """The figures of the farm: `stats.json`. Each chart has its own file below `stats/`."""
 
     format: Annotated[int, Meta(description="raised when a field changes or goes")]
-    downloads: int
-    downloads_30_days: int
-    downloads_today: int
-    record_day: int
-    record_date: date | None
-    since: date | None
-    bytes_served: int
-    saved_s: float
+    downloads: Annotated[int, Meta(description="of all time")]
+    downloads_30_days: Annotated[int, Meta(description="of 30 days, today included")]
+    downloads_today: Annotated[int, Meta(description="the day is UTC's")]
+    record_day: Annotated[int, Meta(description="the most on one day")]
+    record_date: Annotated[date | None, Meta(description="that day")]
+    since: Annotated[date | None, Meta(description="the first day that is counted")]
+    bytes_served: Annotated[int, Meta(description="in downloads, of all time")]
+    saved_s: Annotated[float, Meta(description="seconds of building spared to users, of all time")]
     charts: Annotated[
         dict[str, str], Meta(description="a chart's title, and where its figures are")
     ]
@@ -98,7 +101,7 @@ class PackagesJson(msgspec.Struct, frozen=True, kw_only=True):
     """Every project: `packages.json`."""
 
     format: Annotated[int, Meta(description="raised when a field changes or goes")]
-    columns: tuple[str, ...]
+    columns: Annotated[tuple[str, ...], Meta(description="what each entry of a project is")]
     projects: Annotated[list[tuple[str, int, int]], Meta(description="by name")]
 
 

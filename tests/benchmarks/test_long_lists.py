@@ -15,7 +15,7 @@ from piwheels.site.publish import write_listing
 from piwheels.site.renderer import Renderer
 from tests.site.making import SITE
 
-_PROJECTS = 700_000
+_PROJECTS = 400_000
 _BETTER = 3.0
 
 
