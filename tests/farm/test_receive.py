@@ -1,6 +1,7 @@
 """Files taken in from builders, over real sockets, into a real tree and database."""
 
 import asyncio
+import errno
 import hashlib
 import zipfile
 from collections.abc import AsyncIterator
@@ -164,6 +165,19 @@ async def test_a_wheel_is_in_the_tree_before_its_metadata(
     monkeypatch.setattr(Webroot, "write", watched)
     assert (await intake.take(make_wheel(tmp_path))).outcome is Outcome.BUILT
     assert there == [True]
+
+
+async def test_a_tree_that_is_full_is_as_it_was_and_the_build_can_be_tried_again(
+    intake: Intake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> bool:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Webroot, "write", full)
+    received = await intake.take(make_wheel(tmp_path))
+    assert received.outcome is Outcome.DISK_FULL
+    assert "No space left" in received.reason
+    assert intake.tree == set()
 
 
 @pytest.mark.parametrize(

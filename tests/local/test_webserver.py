@@ -49,3 +49,18 @@ async def test_nothing_else_is_served_and_nothing_fails(tree: Path, target: str)
     response = await get(tree, target.format(folder=str(tree.parent).removeprefix("/")))
     assert response.status_code == 404
     assert "secret" not in response.text
+
+
+@pytest.mark.parametrize("target", ["/", "/nothing"])
+async def test_answers_forbid_all_that_no_page_needs(tree: Path, target: str) -> None:
+    headers = (await get(tree, target)).headers
+    policy = dict(
+        rule.strip().split(" ", 1) for rule in headers["Content-Security-Policy"].split(";")
+    )
+    assert policy == {
+        **dict.fromkeys(("default-src", "base-uri", "frame-ancestors"), "'none'"),
+        **dict.fromkeys(
+            ("script-src", "style-src", "img-src", "connect-src", "form-action"), "'self'"
+        ),
+    }
+    assert headers["X-Content-Type-Options"] == "nosniff"

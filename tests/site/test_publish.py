@@ -1,10 +1,16 @@
 """Stale pages written and removed files unlinked, with a real database and a real tree."""
 
 import asyncio
+import errno
+from collections.abc import Iterable
 from pathlib import Path
+
+import pytest
 
 from piwheels.db import catalog, pages
 from piwheels.db.pages import Part
+from piwheels.site import publish
+from piwheels.webroot import Webroot
 from tests.patience import WAIT_S
 from tests.site.farm import Farm
 
@@ -50,6 +56,69 @@ async def test_a_removed_release_leaves_the_page_and_then_the_tree(site: Farm) -
     assert [file["filename"] for file in site.page("alpha")["files"]] == [kept.filename]
     assert site.webroot.wheel(kept.sha256, kept.filename).exists()
     assert not site.webroot.wheel(gone.sha256, gone.filename).parent.exists()
+
+
+async def test_a_removal_goes_from_the_page_to_the_metadata_to_the_wheel(
+    site: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = await site.publish("alpha")
+    await site.publisher.write_pending()
+    remove = Webroot.remove
+    order: list[str] = []
+
+    def watched(webroot: Webroot, paths: Iterable[Path]) -> None:
+        listed = list(paths)
+        order.extend(path.name for path in listed)
+        remove(webroot, listed)
+
+    monkeypatch.setattr(Webroot, "remove", watched)
+    await catalog.remove_project(site.db, "alpha")
+    await site.publisher.write_pending()
+    assert order == [
+        *("index.html", "index.html.gz", "index.v1_json", "index.v1_json.gz"),
+        *(f"{gone.filename}.metadata", gone.filename),
+    ]
+
+
+async def test_a_page_that_was_not_written_is_still_to_be_written(
+    site: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> dict[str, str]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    await site.publish("alpha")
+    with monkeypatch.context() as patch:
+        patch.setattr(publish, "write_pages", full)
+        with pytest.raises(OSError, match="No space"):
+            await site.publisher.write_pending()
+    assert [page.name for page in await pages.stale(site.db, Part.SIMPLE, 10)] == ["alpha"]
+    await site.publisher.write_pending()
+    assert len(site.page("alpha")["files"]) == 1
+
+
+async def test_a_file_stays_while_a_page_that_may_name_it_cannot_be_written(
+    site: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await site.publish("alpha", "1.0")
+    gone = await site.publish("alpha", "2.0")
+    await site.publisher.write_pending()
+    await catalog.remove_release(site.db, "alpha", "2.0")
+    monkeypatch.setattr(publish, "write_pages", lambda *_: {"alpha": "is a folder"})
+    await site.publisher.write_pending()
+    assert len(site.page("alpha")["files"]) == 2
+    assert site.webroot.wheel(gone.sha256, gone.filename).exists()
+
+
+async def test_the_listing_of_all_projects_is_not_written_for_each(site: Farm) -> None:
+    site.publisher.root_listing_s = 3600.0
+    await site.publish("alpha")
+    await site.publisher.write_pending()
+    await site.publish("beta")
+    await site.publisher.write_pending()
+    assert [project["name"] for project in site.page()["projects"]] == ["alpha"]
+    site.publisher.root_listing_s = 0.0
+    await site.publisher.write_pending()
+    assert [project["name"] for project in site.page()["projects"]] == ["alpha", "beta"]
 
 
 async def test_a_removed_file_stays_for_readers_of_an_older_page(site: Farm) -> None:
