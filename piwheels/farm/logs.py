@@ -1,13 +1,20 @@
-"""Build logs: spooled as they stream in, gzipped into the served tree when a build is settled."""
+"""Build logs: spooled as they stream in, gzipped into the served tree when a build is settled.
+
+A disk that is full or broken costs parts of logs, which is told, and nothing else.
+"""
 
 import asyncio
 import gzip
+import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from piwheels.protocol.messages import LARGEST_LOG_BYTES
 from piwheels.webroot import GZIP_LEVEL, Webroot, replace
+
+log = logging.getLogger(__name__)
 
 
 class LogSpool:
@@ -17,6 +24,7 @@ class LogSpool:
         self._folder = folder
         self._webroot = webroot
         self._unsynced: set[int] = set()
+        self._failing: set[int] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
     def size(self, build: int) -> int:
@@ -28,7 +36,8 @@ class LogSpool:
 
     def begin(self, build: int) -> None:
         """Make an empty log, so that followers find it before its first line."""
-        self._path(build).touch()
+        with self._at_any_rate(build):
+            self._path(build).touch()
 
     def append(self, build: int, offset: int, data: bytes) -> None:
         """Add a piece that begins at offset; what is there already is not added twice.
@@ -41,36 +50,45 @@ class LogSpool:
         fresh = data[there - offset :]
         if not fresh:
             return
-        with self._path(build).open("ab") as file:
-            file.write(fresh)
-        self._unsynced.add(build)
+        with self._at_any_rate(build):
+            with self._path(build).open("ab") as file:
+                file.write(fresh)
+            self._unsynced.add(build)
 
     async def sync(self) -> None:
         """Make what has arrived survive a power cut; a slow disk holds nobody up meanwhile."""
         builds, self._unsynced = self._unsynced, set()
-        if builds:
-            await asyncio.to_thread(_sync, [self._path(build) for build in builds])
+        for build in builds:
+            with self._at_any_rate(build):
+                await asyncio.to_thread(_sync, self._path(build))
 
     def finish(self, build: int) -> None:
         """Move a log into the served tree; one that never began becomes an empty one."""
-        path = self._path(build)
-        text = path.read_bytes() if path.exists() else b""
-        if text or not self._webroot.log(build).exists():
-            replace(self._webroot.log(build), gzip.compress(text, GZIP_LEVEL, mtime=0))
-        path.unlink(missing_ok=True)
+        path, kept = self._path(build), self._webroot.log(build)
+        with self._at_any_rate(build):
+            text = path.read_bytes() if path.exists() else b""
+            if text or not kept.exists():
+                replace(kept, gzip.compress(text, GZIP_LEVEL, mtime=0))
+            path.unlink(missing_ok=True)
+        self._failing.discard(build)
 
     def forget(self, build: int) -> None:
         """Drop the log of a build that did not happen."""
         self._path(build).unlink(missing_ok=True)
+        self._failing.discard(build)
 
     def tidy(self, claimed: set[int]) -> None:
-        """Drop the logs of builds that nobody has in hand, left by an earlier master.
+        """Move what an earlier master left of builds that nobody has in hand to where it belongs.
 
-        Those of builds that ended lie in the tree by then; others did not happen. One that stays
-        here would be followed for ever.
+        What lies in the tree already is whole. A log that stays here would be followed for ever.
         """
-        for path in self._folder.iterdir():
-            if not (path.stem.isdigit() and int(path.stem) in claimed):
+        for path in self._folder.glob("*.log"):
+            build = int(path.stem) if path.stem.isdecimal() else None
+            if build in claimed:
+                continue
+            if build is not None and not self._webroot.log(build).exists():
+                self.finish(build)
+            else:
                 path.unlink(missing_ok=True)
 
     def read(self, build: int, offset: int, length: int) -> bytes | None:
@@ -89,17 +107,26 @@ class LogSpool:
         except FileNotFoundError:
             return None
 
+    @contextmanager
+    def _at_any_rate(self, build: int) -> Iterator[None]:
+        """Do something for a log; when the disk does not let it, say so once and go on."""
+        try:
+            yield
+        except OSError as error:
+            if build not in self._failing:
+                self._failing.add(build)
+                log.error("the log of build %s cannot be kept: %s", build, error.strerror)
+
     def _path(self, build: int) -> Path:
         return self._folder / f"{build}.log"
 
 
-def _sync(paths: Iterable[Path]) -> None:
-    for path in paths:
-        try:
-            descriptor = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:
-            continue
-        try:
-            os.fdatasync(descriptor)
-        finally:
-            os.close(descriptor)
+def _sync(path: Path) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)

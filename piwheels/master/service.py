@@ -59,6 +59,8 @@ _STATUS_EVERY_S = 10.0
 _STANDS_BACK = 10
 #: A whole window of a file's pieces, and not much more: they are large, and kept for each peer.
 _FILES_HIGH_WATER = LARGEST_WINDOW_BYTES // CHUNK_BYTES + 32
+#: What builders say is handled as it comes; what waits here is kept for each of them.
+_BUILDERS_HIGH_WATER = 100
 #: Pieces of logs are as large; a console that reads so little is behind by many seconds.
 _CONTROL_HIGH_WATER = 200
 
@@ -255,7 +257,9 @@ class _Master:
         gate = await stack.enter_async_context(Gate(self._admits))
         gate.guard(Role.BUILDER)
         gate.guard(Role.OPERATOR)
-        builders: Router[FromBuilder, ToBuilder] = Router(FromBuilder, _refused)
+        builders: Router[FromBuilder, ToBuilder] = Router(
+            FromBuilder, _refused, high_water=_BUILDERS_HIGH_WATER
+        )
         files: Router[FromSender, ToSender] = Router(
             FromSender, _refused, high_water=_FILES_HIGH_WATER
         )

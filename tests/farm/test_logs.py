@@ -60,9 +60,36 @@ def test_logs_of_builds_that_nobody_has_in_hand_are_not_followed_for_ever(logs: 
     for build in (7, 8, 9):
         logs.append(build, 0, b"first\n")
     logs.finish(8)
-    logs.append(8, 0, b"first\n")
+    logs.append(8, 0, b"fir")  # told anew after a cut, and never again
     logs.tidy({7})
     assert logs.read(7, 0, 100) == b"first\n"
     assert logs.read(8, 0, 100) is None
     assert logs.read_finished(8) == b"first\n"
     assert logs.read(9, 0, 100) is None
+    assert logs.read_finished(9) == b"first\n"
+
+
+async def test_a_full_disk_costs_the_log_and_is_told_once(
+    logs: LogSpool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "logs" / "7.log").symlink_to("/dev/full")
+    for _ in range(3):
+        logs.append(7, 0, b"first\n")
+    await logs.sync()
+    assert caplog.messages == ["the log of build 7 cannot be kept: No space left on device"]
+    logs.append(8, 0, b"first\n")
+    assert logs.read(8, 0, 100) == b"first\n", "others go on"
+
+
+def test_a_log_that_the_tree_does_not_take_stays_until_it_does(
+    logs: LogSpool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "logs").touch()  # where a folder has to be
+    logs.append(7, 0, b"first\n")
+    logs.finish(7)
+    assert "the log of build 7 cannot be kept" in caplog.text
+    (tmp_path / "www" / "logs").unlink()
+    logs.tidy(set())
+    assert logs.read_finished(7) == b"first\n"
+    assert logs.read(7, 0, 100) is None
