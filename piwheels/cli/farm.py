@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from piwheels.cli.root import (
+    INTERRUPTED,
     cli,
     config_option,
     every_option,
@@ -93,7 +94,10 @@ def up(**options: Any) -> None:
     options["latest"] = how_many(options["latest"], every=options.pop("every"))
     from piwheels.local.up import Options, up
 
-    finish(up(Options(**options)))
+    try:
+        finish(up(Options(**options)))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)  # as it is told to be stopped: nothing was aborted
 
 
 @cli.command()

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import dataclasses
 import os
-import shlex
 import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import click
 
 from piwheels import host
 from piwheels.admin.projects import print_added
@@ -20,6 +21,7 @@ from piwheels.local.children import Child, piw
 from piwheels.local.cluster import Cluster
 from piwheels.local.console import Console, has_terminal, wants_to_stop
 from piwheels.local.folder import FarmFolder
+from piwheels.local.hints import pip_line, piw_line, shown
 from piwheels.local.ports import free_port, listening, own_address
 from piwheels.local.progress import Progress, print_report
 from piwheels.model import Target, Wanted
@@ -41,7 +43,6 @@ from piwheels.protocol.messages import (
 )
 from piwheels.requirements import wanted
 from piwheels.simpleapi import check_address, configured_index
-from piwheels.site.text import pip_trust
 from piwheels.wheel.tags import target_of
 
 _READY_S = 60.0
@@ -84,16 +85,22 @@ async def up(options: Options) -> int:
         listening(options.host, options.port).close()  # before anything is made
     with folder.hold():
         listening(options.host, options.port).close()
-        async with Cluster(folder.database) as cluster:
-            config = _configure(folder, options, cluster.dsn)
-            return await _Farm(
-                options,
-                folder,
-                config,
-                cluster=cluster,
-                requests=requests,
-                interpreters=interpreters,
-            ).run()
+        click.echo(f"farm:   starting in {shown(folder.root)}")
+        try:
+            async with Cluster(folder.database) as cluster:
+                config = _configure(folder, options, cluster.dsn)
+                return await _Farm(
+                    options,
+                    folder,
+                    config,
+                    cluster=cluster,
+                    requests=requests,
+                    interpreters=interpreters,
+                ).run()
+        except asyncio.CancelledError:
+            with contextlib.suppress(OSError):  # its terminal may be what went away
+                click.echo("\nThe farm is stopped; the same command goes on.")
+            raise
 
 
 def _interpreters(pythons: Sequence[str]) -> dict[Target, host.Interpreter]:
@@ -253,6 +260,8 @@ class _Farm:
             if not idle.done() and await wants_to_stop():
                 return await client.ask(self._report(), ReportReply)
             await console.stop()
+            if not idle.done():
+                progress.say("The farm goes on; Ctrl-C stops it.")
             watching = asyncio.create_task(self._watch(client, progress))
             try:
                 return await idle
@@ -275,20 +284,18 @@ class _Farm:
     async def _prepare(self, client: ControlClient, progress: Progress) -> None:
         status = await self._choose_targets(client)
         progress.farm |= {queue.target for queue in status.queues if queue.served}
-        progress.say(f"site:   {self._config.webroot.url}")
-        progress.say(f"index:  {self._config.webroot.url}simple/")
-        url = self._config.webroot.url
-        trust = f"--trusted-host {name} " if (name := pip_trust(url)) else ""
-        progress.say(f"pip:    pip install {trust}--index-url {url}simple/ PROJECT")
-        config = shlex.quote(str(self._folder.config))
-        progress.say(f"status: piw status --config {config}")
-        progress.say(f"tui:    piw tui --config {config}")
+        url, config = self._config.webroot.url, self._folder.config
+        progress.say(f"site:   {url}")
+        progress.say(f"index:  {url}simple/")
+        progress.say(f"pip:    {pip_line(url)}")
+        progress.say(f"status: {piw_line('status', config)}")
+        progress.say(f"tui:    {piw_line('tui', config)}")
         path = os.environ.get("PATH", os.defpath)
         for interpreter in self._interpreters.values():
             if lacking := host.missing_toolchain(interpreter, path):
                 progress.say(f"note:   {lacking}", "yellow")
         if status.paused:
-            resume = f"piw resume --config {config}"
+            resume = piw_line("resume", config)
             progress.say(f"note:   the farm is paused; `{resume}` goes on", "yellow")
         if not self._requests:
             return

@@ -262,7 +262,8 @@ def test_a_disk_that_is_full_from_the_start(farm: Farm) -> None:
     _on_a_small_disk(farm, "8m", farm.folder, "alpha")
     assert farm.process is not None
     assert farm.process.wait(60) == 1
-    lines = farm.output.splitlines()
+    begins, *lines = farm.output.splitlines()
+    assert begins.startswith("farm: ")
     assert len(lines) == 1, farm.output
     assert "No space left on device" in lines[0]
 

@@ -49,9 +49,11 @@ def test_leaving_the_console_can_leave_the_farm_running(up: Up, upstream: FakeIn
         terminal.press("q")
         terminal.until_shown("Stop the farm?")
         terminal.press("n\r")
+        terminal.until_shown("Ctrl-C stops it")
         terminal.until_shown("alpha 1.0 for", 300)
         terminal.until_shown(": built in", 300)
         terminal.press("\x03")
+        terminal.until_shown("the same command goes on.")
         assert terminal.end() == 130
 
 
