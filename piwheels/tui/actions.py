@@ -82,7 +82,13 @@ ACTIONS: tuple[Action, ...] = (
     Action("help", "question_mark", "Keys", "The keys of this screen.", Group.WAY, rank=0),
     Action("palette", "colon,ctrl+p", "Commands", "Find an action by its name.", Group.WAY, rank=1),
     Action("back", "escape", "Back", "Back to where you came from.", Group.WAY, rank=7),
-    Action("fates", "c", "Sent", "The commands that you gave, and what became of them.", Group.WAY),
+    Action(
+        "fates",
+        "c",
+        "Sent commands",
+        "The commands that you gave, and what became of them.",
+        Group.WAY,
+    ),
     Action("theme", "T", "Theme", "Other colours; kept for the next time.", Group.WAY),
     Action("rekey", "k", "Change a key", "Give an action another key; kept, too.", Group.WAY),
     Action(

@@ -54,9 +54,18 @@ def _figures(console: "Console") -> Iterator[Word]:
     busy = sum(state in _BUSY for state in states)
     pending = sum(queue.pending for queue in farm.queues)
     if troubles:
-        yield Word(f"{sign('warning')} {troubles} to look at", "bad", "problem", rank=1, gap=2)
+        said = f"{sign('warning')} {troubles} to look at{_how_to(console, 'problem')}"
+        yield Word(said, "bad", "problem", rank=1, gap=2)
     yield Word(f"{busy} of {len(states)} building", rank=2, gap=2)
     yield Word(f"{text.count(pending)} waiting", rank=3, gap=2)
+
+
+def _how_to(console: "Console", name: str) -> str:
+    """The key of an action in brackets, on screens where it does that."""
+    action = BY_NAME[name]
+    if not console.able(action) or action not in shown_on(console.farm_screen.place):
+        return ""
+    return f" ({key_texts(console.keys_of(action))[0]})"
 
 
 def _right(console: "Console") -> Iterator[Word]:

@@ -64,8 +64,10 @@ def builder_row(builder: Builder, now: float, ascii_only: bool, words: Mapping[s
     view, host = builder.view, builder.view.host
     state = view.state
     busy = view.build is not None
+    trouble = state in PROBLEM_STATES
     # What a builder without a build has to say stands where others tell what they build.
-    release = release_cell(view.project, view.version_built) if busy else _reason_cell(view.reason)
+    reason = _reason_cell(view.reason, trouble)
+    release = release_cell(view.project, view.version_built) if busy else reason
     label = _named_cell(view.label)
     targets = _targets_cell(tuple(words.get(target, target) for target in view.targets))
     cells = (
@@ -88,7 +90,7 @@ def builder_row(builder: Builder, now: float, ascii_only: bool, words: Mapping[s
     haystack = _haystack(label.text, view.targets, release.text, view.target, state)
     standing = BuilderState.BUILDING if state in AT_WORK else state
     default = (STATE_ORDER.get(standing, LAST_STATE), natural(view.label))
-    return Row(view.label, cells, state in PROBLEM_STATES, haystack, default)
+    return Row(view.label, cells, trouble, haystack, default)
 
 
 @_remembered
@@ -113,8 +115,8 @@ def _word_cell(word: str) -> Cell:
 
 
 @_remembered
-def _reason_cell(reason: str) -> Cell:
-    return Cell(harmless(reason), "muted")
+def _reason_cell(reason: str, trouble: bool) -> Cell:
+    return Cell(harmless(reason), "" if trouble else "muted")
 
 
 @_remembered

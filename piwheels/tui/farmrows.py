@@ -9,7 +9,7 @@ from piwheels.tui.glyphs import PROBLEM_STATES, STATE_STYLE
 from piwheels.tui.glyphs import glyph as glyph_of
 from piwheels.tui.rows import Cell, Column, Row, arrange, natural
 from piwheels.tui.state import Builder, FarmState
-from piwheels.tui.text import clock, count, duration, harmless
+from piwheels.tui.text import count, duration, harmless, moment
 
 QUEUE_COLUMNS = (
     Column("state", "State", 13, 0),
@@ -23,7 +23,7 @@ QUEUE_COLUMNS = (
     Column("oldest", "Oldest", 8, 3, "right"),
     Column("abi", "ABI", 8, 6),
     Column("platform", "Platform", 18, 6),
-    Column("note", "Note", 34, 5),
+    Column("note", "Note", 16, 5),
 )
 
 BUILD_COLUMNS = (
@@ -32,13 +32,13 @@ BUILD_COLUMNS = (
     Column("target", "Target", 22, 3),
     Column("builder", "Builder", 12, 4),
     Column("duration", "Took", 8, 1, "right"),
-    Column("ended", "Ended", 8, 2, "right"),
+    Column("ended", "Ended", 12, 2, "right"),
     Column("build", "Build", 8, 5, "right"),
     Column("detail", "Failing line or wheel", 60, 1),
 )
 
 EVENT_COLUMNS = (
-    Column("at", "Time", 8, 0, "right"),
+    Column("at", "Time", 12, 0, "right"),
     Column("who", "Who", 20, 1),
     Column("what", "What", 60, 0),
     Column("outcome", "Outcome", 24, 1),
@@ -97,7 +97,7 @@ def queue_row(queue: QueueView, place: int, ascii_only: bool, words: Mapping[str
         Cell("" if queue.oldest_s is None else duration(queue.oldest_s), "", "", queue.oldest_s),
         Cell(harmless(queue.abi), "", "", natural(queue.abi)),
         Cell(harmless(queue.platform), "", "", natural(queue.platform)),
-        Cell(f"{count(queue.pending)} jobs wait and {_NOBODY}" if alone else "", style),
+        Cell(_NOBODY if alone else "", style),
     )
     told = (queue.target, queue.abi, queue.platform)
     haystack = f"{harmless(' '.join(told))} {word}".lower()
@@ -140,7 +140,7 @@ def build_rows(
     """
     keep, words = _build_filter(failed, slow, project, target), state.target_words
     ended = [
-        _ended_row(build, place, ascii_only, zone, words)
+        _ended_row(build, place, ascii_only, moment(build.at, now, zone), words)
         for place, build in enumerate(reversed(state.builds.values()))
         if keep(build.project, build.target, build.duration_s, 0.0, build.outcome)
     ]
@@ -215,7 +215,7 @@ def outcome_look(outcome: str) -> tuple[str, str]:
 
 
 def _ended_row(
-    build: JobEnded, place: int, ascii_only: bool, zone: tzinfo | None, words: Mapping[str, str]
+    build: JobEnded, place: int, ascii_only: bool, when: str, words: Mapping[str, str]
 ) -> Row:
     name, style = outcome_look(build.outcome)
     release = harmless(f"{build.project} {build.version}")
@@ -230,7 +230,7 @@ def _ended_row(
         Cell(harmless(words.get(build.target, build.target)), "", "", natural(build.target)),
         Cell(harmless(build.builder), "", "", natural(build.builder)),
         Cell(duration(build.duration_s), "", "", build.duration_s),
-        Cell(clock(build.at, zone), "", "", build.at.timestamp()),
+        Cell(when, "", "", build.at.timestamp()),
         Cell(str(build.build), "", "", build.build),
         Cell(harmless(build.detail), "", "", build.detail or None),
     )
@@ -246,7 +246,7 @@ def _build_haystack(cells: tuple[Cell, ...], target: str) -> str:
 
 def event_rows(
     state: FarmState,
-    now: float,  # noqa: ARG001 - all rows are asked for in the same way
+    now: float,
     sort: str = "",
     reverse: bool = False,
     text_filter: str = "",
@@ -256,19 +256,19 @@ def event_rows(
 ) -> list[Row]:
     """Who did what and when, the newest first; keys hold while an event is in the list."""
     rows = [
-        _event_row(event, place, ascii_only, zone)
+        _event_row(event, place, ascii_only, moment(event.at, now, zone))
         for place, event in enumerate(reversed(state.events))
     ]
     return arrange(rows, EVENT_COLUMNS, sort=sort, reverse=reverse, text_filter=text_filter)
 
 
-def _event_row(event: Happened, place: int, ascii_only: bool, zone: tzinfo | None) -> Row:
+def _event_row(event: Happened, place: int, ascii_only: bool, when: str) -> Row:
     who, what = harmless(event.who), harmless(event.what)
     outcome = harmless(event.outcome)
     refused = outcome.startswith("refused")
     name = "bad" if refused else "good" if outcome else "farm"
     cells = (
-        Cell(clock(event.at, zone), "muted", "", event.at.timestamp()),
+        Cell(when, "muted", "", event.at.timestamp()),
         Cell(who, "" if outcome else "muted", "", who),
         Cell(what, "", "", what),
         Cell(

@@ -104,3 +104,13 @@ def clock(at: datetime, zone: tzinfo | None = None) -> str:
         return at.astimezone(zone).strftime("%H:%M:%S")
     except (OverflowError, ValueError):
         return "-"
+
+
+def moment(at: datetime, now: float, zone: tzinfo | None = None) -> str:
+    """The time of day, or day and time where it was another day than now is (UNIX seconds)."""
+    try:
+        there = at.astimezone(zone)
+        today = datetime.fromtimestamp(now, UTC).astimezone(zone).date()
+    except (OSError, OverflowError, ValueError):
+        return "-"
+    return there.strftime("%H:%M:%S" if there.date() == today else "%b %d %H:%M")

@@ -242,3 +242,21 @@ def test_fitting_counts_terminal_cells_not_letters() -> None:
     assert fit("7", 3, "right") == "  7"
     assert plain("a\x1b[2Jb") == "a?[2Jb"
     assert plain("name\u202egnp.exe") == "name\ufffdgnp.exe"
+
+
+async def test_a_text_goes_on_over_empty_cells_and_is_cut_when_they_fill() -> None:
+    bench = Bench()
+    async with bench.run_test(size=(40, 6)) as pilot:
+        reason = "quarantined for 5 failures, no space left"
+        bare = Row("a", (("lost", ""), (reason, "bad"), ("", ""), ("", "")))
+        bench.table.set_rows([bare, row("b")])
+        await pilot.pause()
+        assert reason[:26] in bench.lines()[1]
+        assert bench.lines()[1].endswith("…")
+        assert len(bench.lines()[1]) == 40
+        loaded = bare._replace(cells=(*bare.cells[:2], ("0.5", ""), ("", "")))
+        bench.table.set_rows([loaded, row("b")])
+        await pilot.pause()
+        assert bench.lines()[1].rstrip().endswith("…    0.5")
+        shown = bench.screen._compositor.render_strips()
+        assert shown[1].text == bench.lines()[1]  # and so it stands on the screen

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from piwheels.tui.text import clock, count, duration, harmless, percent, size
+from piwheels.tui.text import clock, count, duration, harmless, moment, percent, size
 
 _UNWANTED = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
@@ -66,3 +66,12 @@ def test_a_time_is_shown_in_the_reader_s_zone() -> None:
     assert clock(at, UTC) == "23:30:00"
     assert clock(at, timezone(timedelta(hours=1))) == "00:30:00"
     assert clock(datetime.max.replace(tzinfo=UTC), timezone(timedelta(hours=1))) == "-"
+
+
+def test_a_moment_of_another_day_has_its_day() -> None:
+    now = datetime(2026, 11, 25, 3, 0, tzinfo=UTC).timestamp()
+    assert moment(datetime(2026, 11, 25, 2, 59, 1, tzinfo=UTC), now, UTC) == "02:59:01"
+    late = datetime(2026, 11, 24, 23, 30, tzinfo=UTC)
+    assert moment(late, now, UTC) == "Nov 24 23:30"
+    assert moment(late, now, timezone(timedelta(hours=1))) == "00:30:00"
+    assert moment(datetime.max.replace(tzinfo=UTC), now, timezone(timedelta(hours=1))) == "-"

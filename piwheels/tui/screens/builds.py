@@ -29,10 +29,11 @@ class BuildsScreen(TableScreen):
         "target": 12,
         "builder": 8,
         "outcome": 15,
+        "ended": 8,
         "detail": 16,
     }
     ROOMY: ClassVar[dict[str, int]] = {"detail": 28}
-    GROWS = ("release", "target", "builder")
+    GROWS = ("release", "target", "builder", "ended")
     STRETCH = "detail"
     EMPTY = "Nothing was built yet. piw add PROJECT makes the farm follow a project."
 

@@ -13,8 +13,13 @@ class EventsScreen(TableScreen):
 
     place = "events"
     COLUMNS = farmrows.EVENT_COLUMNS
-    LEAST: ClassVar[dict[str, int]] = {"what": 20, "who": 12, "outcome": 14}
-    GROWS = ("who",)
+    LEAST: ClassVar[dict[str, int]] = {
+        "at": 8,
+        "what": 20,
+        "who": 12,
+        "outcome": 14,
+    }
+    GROWS = ("at", "who")
     STRETCH = "what"
     EMPTY = "Nothing has happened yet."
 

@@ -8,7 +8,7 @@ from piwheels.tui.fates import Fate
 from piwheels.tui.glyphs import TURN_LOOK
 from piwheels.tui.rows import Cell, Column, Row, arrange
 from piwheels.tui.screens.table import TableScreen
-from piwheels.tui.text import clock, harmless
+from piwheels.tui.text import harmless, moment
 
 
 class FatesScreen(TableScreen):
@@ -16,12 +16,13 @@ class FatesScreen(TableScreen):
 
     place = "fates"
     COLUMNS = (
-        Column("at", "Time", 8, 0, "right"),
+        Column("at", "Time", 12, 0, "right"),
         Column("turn", "Fate", 14, 0),
         Column("what", "Command", 24, 0),
         Column("text", "Answer", 40, 1),
     )
-    LEAST: ClassVar[dict[str, int]] = {"what": 12, "text": 20}
+    LEAST: ClassVar[dict[str, int]] = {"at": 8, "what": 12, "text": 20}
+    GROWS = ("at",)
     STRETCH = "text"
     EMPTY = "No command was given from here yet."
 
@@ -32,7 +33,7 @@ class FatesScreen(TableScreen):
 
     def _row(self, fate: Fate, place: int) -> Row:
         sign, style = TURN_LOOK[fate.turn]
-        at = clock(datetime.fromtimestamp(fate.at, UTC))
+        at = moment(datetime.fromtimestamp(fate.at, UTC), self.console.source.now())
         cells = (
             Cell(at, "muted", "", fate.at),
             Cell(str(fate.turn), style, self.console.glyph(sign), str(fate.turn)),

@@ -21,7 +21,7 @@ class HostScreen(TableScreen):
         Column("share", "Share", _GAUGE_CELLS, 1),
     )
     LEAST: ClassVar[dict[str, int]] = {"value": 18}
-    STRETCH = "value"
+    ROOMY: ClassVar[dict[str, int]] = {"value": 36}
 
     def all_rows(self, words: str) -> list[Row]:
         """The figures, in an order that does not change."""

@@ -15,7 +15,7 @@ class QueuesScreen(TableScreen):
 
     place = "queues"
     COLUMNS = farmrows.QUEUE_COLUMNS
-    LEAST: ClassVar[dict[str, int]] = {"target": 16, "state": 11, "note": 20}
+    LEAST: ClassVar[dict[str, int]] = {"target": 16, "state": 11}
     GROWS = ("target",)
     STRETCH = "note"
     EMPTY = "The farm has no target yet: the first builder that connects brings its own."

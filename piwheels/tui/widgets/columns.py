@@ -90,6 +90,32 @@ def _needs(columns: list[tuple[int, Column]]) -> int:
     return sum(column.width for _, column in columns) + GAP_CELLS * (len(columns) - 1)
 
 
+def cell_at(cells: Sequence[Cell], place: int) -> Cell:
+    """A row's cell; an empty one where the row has fewer."""
+    return cells[place] if place < len(cells) else ("", "")
+
+
+def spans(cells: Sequence[Cell], slots: Sequence[Slot], width: int) -> list[tuple[Slot, int]]:
+    """The slots of a row that are drawn, and how many terminal cells each takes.
+
+    A text that is too long for its column goes on over the empty cells behind it, at most to the
+    line's end: most of all it is the reason for which a row has nothing else to show.
+    """
+    drawn: list[tuple[Slot, int]] = []
+    place = 0
+    while place < len(slots):
+        slot, end = slots[place], slots[place].end
+        place += 1
+        if slot.column.align == "left" and len(cell_at(cells, slot.place)[0]) > slot.width:
+            while place < len(slots) and not cell_at(cells, slots[place].place)[0]:
+                end = slots[place].end
+                place += 1
+            if place == len(slots):
+                end = max(end, width)
+        drawn.append((slot, end - slot.x))
+    return drawn
+
+
 def plain(text: str, *, ascii_only: bool = False) -> str:
     """The text without what moves a terminal's cursor; also without what ASCII lacks, if asked."""
     if text.isascii():

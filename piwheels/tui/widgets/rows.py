@@ -14,7 +14,16 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from piwheels.tui.widgets.columns import GUTTER_CELLS, Column, Row, Slot, fit, lay_out
+from piwheels.tui.widgets.columns import (
+    GUTTER_CELLS,
+    Column,
+    Row,
+    Slot,
+    cell_at,
+    fit,
+    lay_out,
+    spans,
+)
 
 __all__ = ["CELL_STYLES", "Column", "Row", "RowTable"]
 
@@ -361,9 +370,13 @@ class RowTable(ScrollView, can_focus=True):
             yield Region(0, y, self._width, 1)
             return
         before, after = old[0].cells, new[0].cells
-        for slot in self._slots:
-            if _cell(before, slot.place) != _cell(after, slot.place):
-                yield Region(slot.x, y, slot.width, 1)
+        drawn = spans(after, self._slots, self._width)
+        if drawn != spans(before, self._slots, self._width):
+            yield Region(0, y, self._width, 1)
+            return
+        for slot, width in drawn:
+            if cell_at(before, slot.place) != cell_at(after, slot.place):
+                yield Region(slot.x, y, width, 1)
 
     def on_resize(self, _event: events.Resize) -> None:
         """Give the columns the new width."""
@@ -425,13 +438,13 @@ class RowTable(ScrollView, can_focus=True):
         blank = self._look("", here)
         segments = list(self._gutter(here=here, marked=marked))
         x = GUTTER_CELLS
-        for slot in self._slots:
-            text, style = _cell(row.cells, slot.place)
+        for slot, width in spans(row.cells, self._slots, self._width):
+            text, style = cell_at(row.cells, slot.place)
             if slot.x > x:
                 segments.append(Segment(" " * (slot.x - x), blank))
-            text = fit(text, slot.width, slot.column.align, ascii_only=self._ascii_only)
+            text = fit(text, width, slot.column.align, ascii_only=self._ascii_only)
             segments.append(Segment(text, self._look(f"cell--{style}", here)))
-            x = slot.end
+            x = slot.x + width
         if x < self._width:
             segments.append(Segment(" " * (self._width - x), blank))
         return Strip(segments).adjust_cell_length(self._width, blank)
@@ -440,7 +453,3 @@ class RowTable(ScrollView, can_focus=True):
         cursor, mark = (">", "*") if self._ascii_only else ("▸", "●")
         yield Segment(cursor if here else " ", self._look("", here))
         yield Segment(mark if marked else " ", self._look("rowtable--marked", here))
-
-
-def _cell(cells: Sequence[tuple[str, str]], index: int) -> tuple[str, str]:
-    return cells[index] if index < len(cells) else ("", "")
