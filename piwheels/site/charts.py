@@ -26,7 +26,7 @@ _COLOURS = 6
 _PLOT_TOP, _PLOT_BOTTOM, _HEIGHT = 22, 222, 248
 _MOST_COLUMNS = 240  # more would be narrower than a pixel of a phone
 _MOST_TOOLTIPS = 120
-_FEWEST_SLOTS = 8  # a chart's first column is no wall
+_FEWEST_SLOTS = 12  # a chart's first column is no wall
 _MOST_TABLE_ROWS = 400
 _LABEL_LENGTH = 28
 #: How wide a digit gets, what is between labels, and how far one may stick out to the right.

@@ -39,6 +39,7 @@ def _environment() -> Environment:
         instant=text.instant,
         day=text.day,
         count=text.count,
+        noun=text.noun,
         size=text.size,
         duration=text.duration,
         shortened=text.shortened,

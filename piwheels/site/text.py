@@ -83,6 +83,11 @@ def count(value: float) -> str:
     return f"{int(value):,}"
 
 
+def noun(number: int, word: str) -> str:
+    """What so many of it are called: `1` release, `2` releases."""
+    return word if number == 1 else f"{word}s"
+
+
 def size(value: float) -> str:
     """`1.2 MB`."""
     return humanize.naturalsize(value)
@@ -109,4 +114,4 @@ _UNITS = (
 
 
 def _plural(number: int, unit: str) -> str:
-    return f"{number:,} {unit}" if number == 1 else f"{number:,} {unit}s"
+    return f"{number:,} {noun(number, unit)}"

@@ -121,7 +121,7 @@ def test_a_point_alone_is_a_dot() -> None:
 
 
 def test_the_first_columns_of_a_young_farm_are_no_wall() -> None:
-    assert [rect.get("width") for rect in rects(columns(chart((5, 6))))] == ["10.50%", "10.50%"]
+    assert [rect.get("width") for rect in rects(columns(chart((5, 6))))] == ["7.00%", "7.00%"]
 
 
 def ticks(figure: Markup) -> list[str | None]:

@@ -209,3 +209,11 @@ def test_moments_are_told_in_utc() -> None:
         "2026-01-02 03:04",
         "2026-01-02T03:04:05Z",
     )
+
+
+def test_one_of_a_thing_is_told_as_one() -> None:
+    home = a_home(projects=1, releases=1, wheels=1, builds=1, downloads=1)
+    said = " ".join(Reader(single.home(SITE, home)["index.html"]).text.split())
+    for words in ("project1", "wheel1", "build1", "download1", "1 release "):
+        assert words in said
+    assert text.noun(2, "release") == "releases"
