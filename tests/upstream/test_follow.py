@@ -1,6 +1,8 @@
 """The upstream followed, by its changelog and by polling, through all that it does."""
 
+import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -131,6 +133,31 @@ async def test_a_fault_delays_and_nothing_is_missed(
         changes.do("add", lambda: upstream.add("demo", SDIST, b"y", **{"upload-time": LATER}))
         upstream.faults.clear()
         await farm.until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+
+
+async def test_an_upstream_that_wants_to_be_left_alone_is(
+    farm: Following, upstream: FakeIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_alone_s: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+
+    async def sleep(duration_s: float) -> None:
+        if duration_s > 1:
+            left_alone_s.set_result(duration_s)
+            await asyncio.Event().wait()
+        await asyncio.sleep(duration_s)
+
+    for project in ("demo", "other"):
+        upstream.add(project, f"{project}-1.0.tar.gz", b"x")
+    assert await farm.add("demo", "other") == ["", ""]
+    upstream.requests.clear()
+    upstream.faults[""] = 429
+    upstream.headers["Retry-After"] = "17"
+    clock = SimpleNamespace(**{**vars(asyncio), "sleep": sleep})
+    monkeypatch.setattr("piwheels.upstream.follow.asyncio", clock)
+    polling = FollowOptions(source="poll", poll_interval_s=0.05, first_delay_s=0.05)
+    async with farm.running(polling), asyncio.timeout(30):
+        assert await left_alone_s == 17
+        assert len(upstream.requests) == 1, "the next project would fare no better"
 
 
 @pytest.mark.parametrize(
