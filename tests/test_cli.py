@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import stat
 import subprocess
 import sys
@@ -125,6 +126,32 @@ def test_every_verb_that_answers_takes_json_and_those_that_lose_something_ask() 
     }
     asking = {verb for verb, names in options.items() if "yes" in names}
     assert asking == {"remove", "sleep", "abandon", "kill", "quit", "key revoke"}
+
+
+def test_the_readme_types_only_what_there_is(repository: Path) -> None:
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    typed = [
+        line.partition("#")[0].strip()
+        for line in re.findall(r"^    .*|`piw [^`]+`", text, re.MULTILINE)
+        if re.search(r"(^|[\s/`])piw ", line)
+    ]
+    assert len(typed) > 40
+    for line in typed:
+        for _, words in re.findall(r"(^|[\s/`(])piw ((?:[^\s|&`)]+ ?)+)", line):
+            _check_typed(words.split())
+
+
+def _check_typed(words: list[str]) -> None:
+    """See that a verb is one, and that its options are its own."""
+    command: click.Command = cli
+    for word in list(words):
+        if not isinstance(command, click.Group):
+            break
+        assert word in command.commands, words
+        command = command.commands[words.pop(0)]
+    options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    for word in words:
+        assert not word.startswith("-") or word.partition("=")[0] in options, (command.name, word)
 
 
 def test_the_version_is_told(piw: Piw) -> None:
