@@ -4,6 +4,7 @@ import json
 import subprocess
 from functools import cache
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -231,6 +232,12 @@ def test_another_c_library_takes_nothing_that_needs_glibc() -> None:
 )
 def test_requires_python_is_compared_with_the_full_version(specifier: str, expected: bool) -> None:
     assert RULES.allows(specifier, make()) is expected
+
+
+def test_a_pre_release_of_python_is_allowed_where_its_version_is() -> None:
+    early = msgspec.structs.replace(make(), python_full="3.15.0a1", python="3.15")
+    assert RULES.allows(">=3.9", early)
+    assert not RULES.allows("<3.14", early)
 
 
 @given(st.integers(9, 15), st.integers(6, 16), st.sampled_from([">=", "<", "!=", "~=", ">"]))
