@@ -13,6 +13,7 @@ from tests.builder.sdists import doing
 from tests.endtoend.conftest import Farm, offer, until
 from tests.fakeindex import FakeIndex
 from tests.patience import WAIT_S
+from tests.ports import free_port
 
 
 def piw(*arguments: str | Path, **environ: str) -> tuple[int, str]:
@@ -208,9 +209,7 @@ def test_the_data_of_another_postgresql(tmp_path: Path) -> None:
 
 
 def test_an_upstream_that_does_not_answer(tmp_path: Path, taken_port: int) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        closed = probe.getsockname()[1]
+    closed = free_port()
     farm = Farm(tmp_path / "f", f"http://127.0.0.1:{closed}/simple/")
     assert farm.run("alpha", "--exit-when-idle") == 1
     lines = [line for line in farm.output.splitlines() if "alpha" in line]

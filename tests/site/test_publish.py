@@ -142,14 +142,19 @@ async def test_a_page_that_goes_stale_while_it_is_written_is_written_again(site:
     assert [page.name for page in await pages.stale(site.db, Part.SIMPLE, 10)] == ["alpha"]
 
 
-async def test_the_duty_wakes_when_something_is_published(site: Farm) -> None:
+async def test_the_duty_wakes_when_something_is_published(
+    site: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "_POLL_S", 3600.0)
+    site.publisher.root_listing_s = 3600.0
     task = asyncio.create_task(site.publisher.run())
-    page = site.webroot.simple("alpha") / "index.html"
     try:
-        await site.publish("alpha")
-        async with asyncio.timeout(WAIT_S):
-            while not page.exists():  # noqa: ASYNC110 - nothing tells of a file
-                await asyncio.sleep(0.02)
+        for project in ("alpha", "beta", "gamma"):
+            await site.publish(project)
+            page = site.webroot.simple(project) / "index.html"
+            async with asyncio.timeout(WAIT_S):
+                while not page.exists():  # noqa: ASYNC110 - nothing tells of a file
+                    await asyncio.sleep(0.02)
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

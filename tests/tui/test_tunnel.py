@@ -6,7 +6,6 @@ import getpass
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -25,6 +24,7 @@ from piwheels.tui.nearend import NearEnd
 from piwheels.tui.source import Connected, Lost
 from piwheels.tui.tunnel import DEFAULT_SOCKET, Destination, SshTunnel, TunnelError, destination
 from tests.needs import lacking, needs, program
+from tests.ports import free_port
 from tests.simfarm import SimFarm, World
 from tests.simfarm.server import socket_in
 from tests.tui.listening import Listener, until
@@ -214,9 +214,7 @@ async def sshd(
             program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)
         )
         assert await made.wait() == 0
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     (tmp_path / "sshd_config").write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {tmp_path}/host\nPidFile none\n"
         f"AuthorizedKeysFile {tmp_path}/ours.pub\nStrictModes no\nUsePAM no\n"
