@@ -234,9 +234,10 @@ def _endpoints(config: BuilderSection) -> Endpoints:
                 "`piw key list` prints it there"
             )
         master = own.public
+    place = f"[{config.master}]" if ":" in config.master else config.master  # IPv6 as in a URL
     return Endpoints(
-        builders=f"tcp://{config.master}:{config.builders_port}",
-        files=f"tcp://{config.master}:{config.files_port}",
+        builders=f"tcp://{place}:{config.builders_port}",
+        files=f"tcp://{place}:{config.files_port}",
         key=keys.require(config.key_name),
         master_key=master,
     )

@@ -167,6 +167,7 @@ class Router(Generic[_In, _Out]):
 
     def _bind(self, address: str) -> None:
         if not address.startswith("ipc://"):
+            self._socket.ipv6 = _is_ipv6(address)
             self._socket.bind(address)
             return
         path = Path(address.removeprefix("ipc://"))
@@ -250,6 +251,7 @@ class Dealer(Generic[_In, _Out]):
             self._socket.curve_secretkey = bytes.fromhex(key.secret)
             self._socket.curve_serverkey = bytes.fromhex(server_key)
         try:
+            self._socket.ipv6 = _is_ipv6(address)
             self._socket.connect(address)
         except zmq.ZMQError as error:
             self.close()
@@ -304,6 +306,11 @@ class Dealer(Generic[_In, _Out]):
 
 def _context() -> zmq.asyncio.Context:
     return zmq.asyncio.Context.instance()
+
+
+def _is_ipv6(address: str) -> bool:
+    """Whether an address is written as one of IPv6; `tcp://[::]:5555` is all of both kinds."""
+    return address.startswith("tcp://[")
 
 
 def _tune(socket: zmq.asyncio.Socket, high_water: int) -> None:

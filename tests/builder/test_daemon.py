@@ -13,6 +13,7 @@ from piwheels import host
 from piwheels.builder import daemon
 from piwheels.builder.build import BuildOptions
 from piwheels.builder.outbox import Outbox
+from piwheels.config import BuilderSection
 from piwheels.protocol.keys import MASTER, KeyStore
 from tests.builder.test_session import JOB
 from tests.patience import WAIT_S
@@ -71,3 +72,20 @@ async def test_systemd_is_told_what_is_built(
     with pytest.raises(OSError, match="No space"):
         await workshop.carry_out(JOB, Outbox(tmp_path / "job"), lambda _: None)
     assert systemd.get(timeout=WAIT_S) == "STATUS=waiting for a job"
+
+
+@pytest.mark.parametrize(
+    ("master", "address"),
+    [
+        ("farm.local", "tcp://farm.local:5555"),
+        ("192.0.2.7", "tcp://192.0.2.7:5555"),
+        ("2001:db8::7", "tcp://[2001:db8::7]:5555"),
+    ],
+)
+def test_the_master_may_be_a_name_or_an_address_of_either_kind(
+    tmp_path: Path, master: str, address: str
+) -> None:
+    keys = KeyStore(tmp_path)
+    keys.make("builder")
+    section = BuilderSection(master=master, master_key="0" * 64, keys=tmp_path)
+    assert daemon._endpoints(section).builders == address

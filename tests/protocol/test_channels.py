@@ -1,6 +1,7 @@
 """The sockets, with real ZeroMQ and real CURVE."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -63,10 +64,27 @@ def dealer(store: KeyStore, address: str, name: str) -> BuilderDealer:
     )
 
 
+def _has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "tcp://127.0.0.1:*",
+        pytest.param(
+            "tcp://[::1]:*", marks=pytest.mark.skipif(not _has_ipv6(), reason="no IPv6 here")
+        ),
+    ],
+)
 async def test_an_allowed_builder_is_heard_and_known_by_its_key(
-    store: KeyStore, router: BuilderRouter
+    store: KeyStore, router: BuilderRouter, place: str
 ) -> None:
-    address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
+    address = router.bind(place, key=store.require("master"), domain=Role.BUILDER)
     store.allow(Role.BUILDER, "pi1", store.ensure("one").public)
     peer = dealer(store, address, "one")
     await peer.send(m.Bye(reason="x"), b"raw")
