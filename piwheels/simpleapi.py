@@ -5,6 +5,7 @@ address, what may come right by itself is a TransientError. Addresses never show
 """
 
 import ast
+import asyncio
 import contextlib
 import functools
 import hashlib
@@ -38,6 +39,7 @@ _PASSING_STATUSES = (408, 425, 429)
 _MISSING_STATUSES = (404, 410)
 _TIMEOUT = httpx.Timeout(60.0, connect=20.0)
 _LONGEST_WAIT_S = 3600.0
+_PAGE_S = 600.0  # for a whole page: a byte now and then would keep the time-outs above away
 
 Progress = Callable[[int, int | None], None]
 
@@ -382,10 +384,14 @@ def _media_type(response: httpx.Response) -> str:
 
 async def _limited(response: httpx.Response, url: str) -> bytes:
     content = bytearray()
-    async for chunk in response.aiter_bytes():
-        content += chunk
-        if len(content) > PAGE_LIMIT_BYTES:
-            raise RefusedError(f"{_shown(url)} is longer than {PAGE_LIMIT_BYTES} bytes")
+    try:
+        async with asyncio.timeout(_PAGE_S):
+            async for chunk in response.aiter_bytes():
+                content += chunk
+                if len(content) > PAGE_LIMIT_BYTES:
+                    raise RefusedError(f"{_shown(url)} is longer than {PAGE_LIMIT_BYTES} bytes")
+    except TimeoutError:
+        raise TransientError(f"{_shown(url)} was not all there after {_PAGE_S:.0f} s") from None
     return bytes(content)
 
 

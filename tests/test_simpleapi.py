@@ -1,5 +1,7 @@
 """Reading a Simple API index."""
 
+import asyncio
+import contextlib
 import gzip
 import hashlib
 import json
@@ -126,6 +128,23 @@ async def test_an_unchanged_page_is_the_known_one(upstream: FakeIndex, index: Si
     second = await index.project("foo", known=first)
     assert second is not None
     assert len(second.files) == 2
+
+
+async def test_a_page_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while not writer.is_closing():
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+
+    monkeypatch.setattr(simpleapi, "_PAGE_S", 0.3)
+    async with await asyncio.start_server(trickle, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with SimpleIndex(f"http://127.0.0.1:{port}/simple/") as index:
+            with pytest.raises(TransientError, match="was not all there after 0 s"):
+                await index.project("demo")
 
 
 @pytest.mark.parametrize(
