@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from piwheels import simpleapi
-from piwheels.errors import ConfigError, RefusedError, TransientError
+from piwheels.errors import ConfigError, RefusedError, TransientError, UsageError
 from piwheels.model import ProjectStatus
 from piwheels.simpleapi import DigestError, FileKind, MissingFileError, SimpleIndex
 from tests.fakeindex import JSON, FakeIndex, fake_index
@@ -220,6 +220,12 @@ async def test_an_endless_page_is_refused(
     upstream.pages["foo"] = (JSON, gzip.compress(b" " * 10_000_000))
     with pytest.raises(RefusedError, match="longer than 1000 bytes"):
         await index.project("foo")
+
+
+def test_an_address_that_is_told_is_told_without_its_credentials() -> None:
+    with pytest.raises(UsageError) as caught:
+        simpleapi.check_address("ftp://user:secret@index.example.org/simple/")
+    assert "ftp://index.example.org/simple/" in str(caught.value)
 
 
 async def test_credentials_go_to_the_index_and_nowhere_else(

@@ -9,11 +9,14 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import zmq
 
 from piwheels.errors import RefusedError, UsageError
 from piwheels.protocol.channels import Gate, Peer, new_key_pair
+from piwheels.protocol.client import ControlClient
 from piwheels.protocol.messages import (
     CHUNK_BYTES,
     Applied,
@@ -256,6 +259,34 @@ async def test_a_command_in_the_moment_of_a_loss_reaches_no_later_master(
         await until(lambda: listener.state.instance == farm.world.instance)
         await until(lambda: listener.state.connected)
     assert turns <= {Turn.NOT_SENT, Turn.UNKNOWN}
+    assert farm.asked == []
+
+
+async def test_a_command_waits_for_no_connection_before_the_loss_is_known_either(
+    farm: SimFarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(_: ControlClient) -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    monkeypatch.setattr(ControlClient, "disconnected", never)
+    link = Link(farm.address)
+    async with Listener(link) as listener:
+        await until(lambda: listener.state.known)
+        assert link._session is not None
+        socket: Any = link._session.client._dealer._socket
+        await farm.go()
+        Path(farm.address.removeprefix("ipc://")).touch()  # a master that is killed leaves it
+        async with asyncio.timeout(WAIT_S):
+            while await socket.poll(0, zmq.POLLOUT):  # noqa: ASYNC110 - nothing else tells of it
+                await asyncio.sleep(0.01)
+        giving = asyncio.create_task(link.command(Pause(), what="pause"))
+        await asyncio.sleep(0)
+        farm.come(new=True)
+        assert (await giving).turn is Turn.NOT_SENT
+        async with asyncio.timeout(WAIT_S):
+            await socket.poll(-1, zmq.POLLOUT)
+        await farm.step(1)
     assert farm.asked == []
 
 
