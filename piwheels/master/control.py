@@ -140,9 +140,11 @@ class Control:
     async def _serve(self, line: Line, command: Command, who: Asker, inbox: Inbox) -> None:
         work = self._answer(command, who, line, inbox)
         answer = await attempted(command.body, who, work)
-        await line.send(answer)
         if isinstance(command.body, Quit) and isinstance(answer, Applied):
+            await line.offer(answer)  # nobody who reads nothing keeps the master from ending
             self.stop()
+        else:
+            await line.send(answer)
 
     async def _answer(self, command: Command, who: Asker, line: Line, inbox: Inbox) -> ReplyBody:
         if command.protocol != PROTOCOL:

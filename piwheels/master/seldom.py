@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 _T = TypeVar("_T")
 
@@ -29,6 +29,7 @@ class Seldom(Generic[_T]):
         looking = self._looking
         if looking is None or (looking.done() and self._is_over(looking)):
             looking = self._looking = asyncio.create_task(self._anew())
+            looking.add_done_callback(_seen)
         return await asyncio.shield(looking)
 
     def _is_over(self, looked: asyncio.Task[_T]) -> bool:
@@ -41,3 +42,9 @@ class Seldom(Generic[_T]):
         now = time.monotonic()
         self._until = now + (now - began) * self._rest
         return found
+
+
+def _seen(looked: asyncio.Task[Any]) -> None:
+    """Mark a failure as seen, though all who asked have given up waiting."""
+    if not looked.cancelled():
+        looked.exception()
