@@ -319,6 +319,11 @@ async def check(sandbox: Sandbox, folder: Path) -> None:
     )
     try:
         ended = await sandbox.run(errand, output.extend)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"builds need the program {error.filename}, which is not installed: it comes with "
+            "util-linux"
+        ) from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if ended.status != 0:

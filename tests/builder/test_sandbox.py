@@ -246,6 +246,16 @@ async def test_a_sandbox_that_works_passes_the_check(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("sandbox", [bubblewrap, NoSandbox])
+async def test_a_system_without_the_tools_is_told_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sandbox: Callable[[], Sandbox]
+) -> None:
+    monkeypatch.setattr(module, "_FIRST_TO_DIE", ("no-such-tool",))
+    with pytest.raises(ConfigError, match="the program no-such-tool, which is not installed"):
+        await check(sandbox(), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 async def test_a_sandbox_that_does_not_work_says_why_and_what_to_do(
     tmp_path: Path, open_folder: Path
 ) -> None:
