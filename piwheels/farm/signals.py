@@ -1,15 +1,19 @@
 """What goes into the session machine, and what comes out: events, and instructions."""
 
-from dataclasses import dataclass
+import msgspec
 
 from piwheels.model import Job, Outcome
 from piwheels.protocol.messages import BuilderState, Built, FromBuilder, Order, ToBuilder
 
+
+class Signal(msgspec.Struct, frozen=True):
+    """Base of both."""
+
+
 # --- events ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Signal, frozen=True):
     """A builder said something. `log_bytes` is how much of its build's log is there."""
 
     label: str
@@ -17,16 +21,14 @@ class Received:
     log_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(Signal, frozen=True):
     """The queue's answer to Claim: a job, or None when nothing waits for those targets."""
 
     label: str
     job: Job | None
 
 
-@dataclass(frozen=True, slots=True)
-class Estimated:
+class Estimated(Signal, frozen=True):
     """The answer to Estimate: how long the project's longest successful build took, if any."""
 
     label: str
@@ -34,8 +36,7 @@ class Estimated:
     longest_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Signal, frozen=True):
     """A build is in the database, or its claim had been lost (`stored` is False)."""
 
     label: str
@@ -44,18 +45,15 @@ class Settled:
     stored: bool
 
 
-@dataclass(frozen=True, slots=True)
-class JobsWaiting:
+class JobsWaiting(Signal, frozen=True):
     """Something was queued."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(Signal, frozen=True):
     """Time has passed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ordered:
+class Ordered(Signal, frozen=True):
     """An operator gave an order to builders.
 
     `at_once` is for SLEEP: the build in hand goes back. `rolling` is for DRAIN: only so many
@@ -69,15 +67,13 @@ class Ordered:
     rolling: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PauseChanged:
+class PauseChanged(Signal, frozen=True):
     """The farm was paused or resumed."""
 
     paused: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Revoked:
+class Revoked(Signal, frozen=True):
     """A builder's key was taken off the list."""
 
     label: str
@@ -90,40 +86,35 @@ Event = (
 # --- instructions ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Signal, frozen=True):
     """Send this to a builder."""
 
     label: str
     message: ToBuilder
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Signal, frozen=True):
     """Ask the queue for a job for one of these targets; answer with Claimed."""
 
     label: str
     targets: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(Signal, frozen=True):
     """Find out how long a job can be expected to take; answer with Estimated, some time."""
 
     label: str
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(Signal, frozen=True):
     """Put a job back as it was: its build did not happen."""
 
     label: str
     build: int
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(Signal, frozen=True):
     """Record how a build without files ended; answer with Settled."""
 
     label: str
@@ -134,8 +125,7 @@ class Settle:
     inputs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Take:
+class Take(Signal, frozen=True):
     """Fetch, check and publish a build's files; answer with Settled."""
 
     label: str
@@ -143,15 +133,13 @@ class Take:
     built: Built
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Signal, frozen=True):
     """Stop fetching the files of a build, whatever has arrived of them."""
 
     build: int
 
 
-@dataclass(frozen=True, slots=True)
-class KeepLog:
+class KeepLog(Signal, frozen=True):
     """Add a piece to a build's log."""
 
     build: int
@@ -159,8 +147,7 @@ class KeepLog:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
+class Keep(Signal, frozen=True):
     """Remember across restarts that a builder is asleep or quarantined; None: neither."""
 
     label: str
@@ -168,31 +155,27 @@ class Keep:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(Signal, frozen=True):
     """A builder is another than before."""
 
     label: str
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(Signal, frozen=True):
     """A job was handed out."""
 
     label: str
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(Signal, frozen=True):
     """A builder was not heard for too long; it stays in view for a while."""
 
     label: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
+class Gone(Signal, frozen=True):
     """A builder has left, or is out of view at last (without a reason: that is no news)."""
 
     label: str
