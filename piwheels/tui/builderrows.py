@@ -6,7 +6,7 @@ from functools import lru_cache
 from piwheels.protocol.messages import BuilderState
 from piwheels.tui.glyphs import AT_WORK, LAST_STATE, PROBLEM_STATES, STATE_ORDER, STATE_STYLE
 from piwheels.tui.glyphs import glyph as glyph_of
-from piwheels.tui.rows import Cell, Column, Row, arrange, natural
+from piwheels.tui.rows import Cell, Column, Row, natural
 from piwheels.tui.state import Builder, FarmState
 from piwheels.tui.text import count, duration, harmless, percent
 from piwheels.tui.widgets.sweep import round_ceiling, sweep
@@ -41,19 +41,10 @@ _EMPTY = Cell("")
 _UNKNOWN = Cell("-")
 
 
-def builder_rows(
-    state: FarmState,
-    now: float,
-    sort: str = "",
-    reverse: bool = False,
-    text_filter: str = "",
-    *,
-    ascii_only: bool = False,
-) -> list[Row]:
+def builder_rows(state: FarmState, now: float, *, ascii_only: bool = False) -> list[Row]:
     """One row a builder: problems first, then what is about to change, then those at work."""
     words = state.target_words
-    rows = [builder_row(builder, now, ascii_only, words) for builder in state.builders.values()]
-    return arrange(rows, BUILDER_COLUMNS, sort=sort, reverse=reverse, text_filter=text_filter)
+    return [builder_row(builder, now, ascii_only, words) for builder in state.builders.values()]
 
 
 def builder_row(builder: Builder, now: float, ascii_only: bool, words: Mapping[str, str]) -> Row:

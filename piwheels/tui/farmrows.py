@@ -7,7 +7,7 @@ from piwheels.model import RETRYABLE, Outcome
 from piwheels.protocol.messages import Happened, JobEnded, QueueView
 from piwheels.tui.glyphs import PROBLEM_STATES, STATE_STYLE
 from piwheels.tui.glyphs import glyph as glyph_of
-from piwheels.tui.rows import Cell, Column, Row, arrange, natural
+from piwheels.tui.rows import Cell, Column, Row, natural
 from piwheels.tui.state import Builder, FarmState
 from piwheels.tui.text import count, duration, harmless, moment
 
@@ -52,19 +52,10 @@ _NOBODY = "nobody serves it"
 # --- queues ---
 
 
-def queue_rows(
-    state: FarmState,
-    now: float,  # noqa: ARG001 - all rows are asked for in the same way
-    sort: str = "",
-    reverse: bool = False,
-    text_filter: str = "",
-    *,
-    ascii_only: bool = False,
-) -> list[Row]:
+def queue_rows(state: FarmState, *, ascii_only: bool = False) -> list[Row]:
     """One row a target, by its name; targets that nobody serves first, then in the farm's order."""
     words = state.target_words
-    rows = [queue_row(queue, place, ascii_only, words) for place, queue in enumerate(state.queues)]
-    return arrange(rows, QUEUE_COLUMNS, sort=sort, reverse=reverse, text_filter=text_filter)
+    return [queue_row(queue, place, ascii_only, words) for place, queue in enumerate(state.queues)]
 
 
 def unserved(queue: QueueView) -> bool:
@@ -122,9 +113,6 @@ def _queue_state(queue: QueueView) -> tuple[str, str, str]:
 def build_rows(
     state: FarmState,
     now: float,
-    sort: str = "",
-    reverse: bool = False,
-    text_filter: str = "",
     *,
     failed: bool = False,
     slow: bool = False,
@@ -157,9 +145,7 @@ def build_rows(
             "",
         )
     ]
-    return arrange(
-        running + ended, BUILD_COLUMNS, sort=sort, reverse=reverse, text_filter=text_filter
-    )
+    return running + ended
 
 
 def _build_filter(
@@ -247,19 +233,15 @@ def _build_haystack(cells: tuple[Cell, ...], target: str) -> str:
 def event_rows(
     state: FarmState,
     now: float,
-    sort: str = "",
-    reverse: bool = False,
-    text_filter: str = "",
     *,
     ascii_only: bool = False,
     zone: tzinfo | None = None,
 ) -> list[Row]:
     """Who did what and when, the newest first; keys hold while an event is in the list."""
-    rows = [
+    return [
         _event_row(event, place, ascii_only, moment(event.at, now, zone))
         for place, event in enumerate(reversed(state.events))
     ]
-    return arrange(rows, EVENT_COLUMNS, sort=sort, reverse=reverse, text_filter=text_filter)
 
 
 def _event_row(event: Happened, place: int, ascii_only: bool, when: str) -> Row:

@@ -52,7 +52,7 @@ async def test_a_build_is_shown_from_its_start_to_its_end(master: Master) -> Non
         await until(lambda: state.builders["pi1"].view.state == "idle")
         true = await true_now(master)
         await until(lambda: state.queues == true.queues)
-        assert len(queue_rows(state, listener.now())) == len(true.queues)
+        assert len(queue_rows(state)) == len(true.queues)
 
 
 async def test_commands_have_their_fates_and_are_in_the_event_list(master: Master) -> None:

@@ -58,6 +58,12 @@ def building(label: str, state: str, project: str, build: int, **facts: object) 
     return builder(label, state, **(known | facts))
 
 
+def queue(target: str, **facts: object) -> QueueView:
+    abi, _, platform = target.partition("-")
+    known = {"platform": platform.replace("-", " "), "claimed": 0, "deferred": 0}
+    return QueueView(target=target, abi=abi, **(known | facts))  # type: ignore[arg-type]
+
+
 def ended(build: int, project: str, outcome: str, detail: str, minutes: int) -> JobEnded:
     return JobEnded(
         at=datetime.fromtimestamp(NOON, UTC) - timedelta(minutes=minutes),
@@ -92,10 +98,8 @@ BUILDERS = (
 )
 
 QUEUES = (
-    QueueView(
-        target="cp311-trixie-aarch64",
-        abi="cp311",
-        platform="trixie aarch64",
+    queue(
+        "cp311-trixie-aarch64",
         pending=128,
         claimed=3,
         deferred=4,
@@ -103,27 +107,15 @@ QUEUES = (
         oldest_s=5_400.0,
         served=True,
     ),
-    QueueView(
-        target="cp313-trixie-aarch64",
-        abi="cp313",
-        platform="trixie aarch64",
+    queue(
+        "cp313-trixie-aarch64",
         pending=12,
         claimed=1,
-        deferred=0,
         built_last_hour=9,
         oldest_s=240.0,
         served=True,
     ),
-    QueueView(
-        target="cp39-bullseye-armv7l",
-        abi="cp39",
-        platform="bullseye armv7l",
-        pending=31,
-        claimed=0,
-        deferred=0,
-        oldest_s=86_400.0,
-        served=False,
-    ),
+    queue("cp39-bullseye-armv7l", pending=31, oldest_s=86_400.0, served=False),
 )
 
 BUILDS = (

@@ -3,6 +3,7 @@
 import itertools
 import random
 import unicodedata
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -22,8 +23,8 @@ from piwheels.protocol.messages import (
     QueueView,
     Snapshot,
 )
-from piwheels.tui import glyphs
-from piwheels.tui.builderrows import BUILDER_COLUMNS, builder_rows
+from piwheels.tui import builderrows, farmrows, glyphs
+from piwheels.tui.builderrows import BUILDER_COLUMNS
 from piwheels.tui.facts import (
     NO_ACCESS_LOG,
     download_facts,
@@ -35,20 +36,37 @@ from piwheels.tui.farmrows import (
     BUILD_COLUMNS,
     EVENT_COLUMNS,
     QUEUE_COLUMNS,
-    build_rows,
     drain_s,
-    event_rows,
-    queue_rows,
 )
 from piwheels.tui.fates import Turn
 from piwheels.tui.problems import next_problem, problems
-from piwheels.tui.rows import Cell, Column, Row, natural
+from piwheels.tui.rows import Cell, Column, Row, arrange, natural
 from piwheels.tui.state import FarmState, from_snapshot
 from tests.simfarm import World
 from tests.tui.test_state import status
 
 NOW = 1_700_000_000.0
 GIB = 1024**3
+
+
+def arranged(
+    make: Callable[..., list[Row]], columns: tuple[Column, ...]
+) -> Callable[..., list[Row]]:
+    """Rows as a screen shows them."""
+
+    def rows(
+        *of: object, sort: str = "", reverse: bool = False, text_filter: str = "", **how: object
+    ) -> list[Row]:
+        found = make(*of, **how)
+        return arrange(found, columns, sort=sort, reverse=reverse, text_filter=text_filter)
+
+    return rows
+
+
+builder_rows = arranged(builderrows.builder_rows, BUILDER_COLUMNS)
+queue_rows = arranged(farmrows.queue_rows, QUEUE_COLUMNS)
+build_rows = arranged(farmrows.build_rows, BUILD_COLUMNS)
+event_rows = arranged(farmrows.event_rows, EVENT_COLUMNS)
 
 
 def farm(*builders: BuilderView, **changes: object) -> FarmState:
@@ -132,7 +150,7 @@ def test_a_row_keeps_its_place_through_a_build_unless_states_are_sorted() -> Non
         views = [BuilderView(label=f"pi{n}", state=state) for n, state in enumerate(states)]
         rows = builder_rows(farm(*views), NOW)
         assert keys(rows) == ["pi0", "pi1", "pi2"]
-        by_state = builder_rows(farm(*views), NOW, "state")
+        by_state = builder_rows(farm(*views), NOW, sort="state")
         words = [cell(row, BUILDER_COLUMNS, "state").text for row in by_state]
         assert words == ["uploading", "building", "cleaning"]
 
@@ -209,7 +227,7 @@ def test_targets_are_called_by_their_abi_where_all_share_a_platform(
     state.builds[1] = ended(1, target=names[1])
     for rows, columns, column in (
         (builder_rows(state, NOW), BUILDER_COLUMNS, "targets"),
-        (queue_rows(state, NOW, "target", True), QUEUE_COLUMNS, "target"),
+        (queue_rows(state, sort="target", reverse=True), QUEUE_COLUMNS, "target"),
         (build_rows(state, NOW), BUILD_COLUMNS, "target"),
     ):
         assert cell(rows[0], columns, column).text == called
@@ -222,7 +240,7 @@ def test_targets_are_called_by_their_abi_where_all_share_a_platform(
 def test_any_column_sorts_stably_both_ways(column: str, reverse: bool, seed: int) -> None:
     world = World(builders=25, seed=seed)
     state = from_snapshot(world.snapshot(), NOW)
-    rows = builder_rows(state, NOW, column, reverse)
+    rows = builder_rows(state, NOW, sort=column, reverse=reverse)
     unsorted = keys(builder_rows(state, NOW))
     orders = [cell(row, BUILDER_COLUMNS, column).order for row in rows]
     valued = [order for order in orders if order is not None]
@@ -235,7 +253,7 @@ def test_any_column_sorts_stably_both_ways(column: str, reverse: bool, seed: int
     shuffled = list(state.builders.items())
     random.Random(seed).shuffle(shuffled)
     state.builders = dict(shuffled)
-    assert builder_rows(state, NOW, column, reverse) == rows
+    assert builder_rows(state, NOW, sort=column, reverse=reverse) == rows
 
 
 @given(st.text(), st.text())
@@ -263,7 +281,7 @@ def test_targets_that_nobody_serves_come_first_and_say_so() -> None:
     state = farm(
         queues=(queue("a", 5), queue("b", 1234, served=False), queue("c", 0, served=False)),
     )
-    rows = queue_rows(state, NOW)
+    rows = queue_rows(state)
     assert keys(rows) == ["b", "a", "c"]
     assert cell(rows[0], QUEUE_COLUMNS, "note").text == "nobody serves it"
     assert [cell(row, QUEUE_COLUMNS, "state").text for row in rows] == [
@@ -275,7 +293,7 @@ def test_a_queue_drains_at_the_rate_of_the_last_hour() -> None:
     assert drain_s(queue("a", 90, built_last_hour=60)) == 5400
     assert drain_s(queue("a", 90)) is None
     assert drain_s(queue("a", 0)) == 0
-    [row] = queue_rows(farm(queues=(queue("a", 90, built_last_hour=60),)), NOW)
+    [row] = queue_rows(farm(queues=(queue("a", 90, built_last_hour=60),)))
     assert cell(row, QUEUE_COLUMNS, "drain").text == "1h 30m"
     assert cell(row, QUEUE_COLUMNS, "rate").text == "1.0"
 
@@ -357,12 +375,13 @@ def test_no_text_of_a_stranger_gets_through_to_a_cell(text: str, ascii_only: boo
     state.apply(
         Happened(at=datetime.fromtimestamp(NOW, UTC), who=text, what=text, outcome=text), NOW
     )
-    shown = [
-        cell.text
-        for rows in (builder_rows, queue_rows, build_rows, event_rows)
-        for row in rows(state, NOW, ascii_only=ascii_only)
-        for cell in row.cells
-    ]
+    tables = (
+        builder_rows(state, NOW, ascii_only=ascii_only),
+        queue_rows(state, ascii_only=ascii_only),
+        build_rows(state, NOW, ascii_only=ascii_only),
+        event_rows(state, NOW, ascii_only=ascii_only),
+    )
+    shown = [cell.text for table in tables for row in table for cell in row.cells]
     shown += [fact.text for fact in host_facts(state, NOW) + download_facts(state, NOW)]
     shown += [fact.label for split in splits(state).values() for fact in split]
     shown += [trouble.text for trouble in problems(state, NOW)]

@@ -25,17 +25,10 @@ class BuildersScreen(TableScreen):
         "piw key allow NAME KEY; and on the builder again: piw builder --master HOST."
     )
 
-    def all_rows(self, words: str) -> list[Row]:
+    def found(self) -> list[Row]:
         """The builders, those of one target where the screen was opened for it."""
         console = self.console
-        found = builderrows.builder_rows(
-            console.farm,
-            console.now,
-            self.sort,
-            self.reverse,
-            words,
-            ascii_only=console.ascii_only,
-        )
+        found = builderrows.builder_rows(console.farm, console.now, ascii_only=console.ascii_only)
         if not self.scope.target:
             return found
         return [row for row in found if self.scope.target in self._view(row.key).targets]

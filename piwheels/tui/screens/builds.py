@@ -43,15 +43,12 @@ class BuildsScreen(TableScreen):
         self.slow = False
         self._older: dict[int, JobEnded] = {}
 
-    def all_rows(self, words: str) -> list[Row]:
+    def found(self) -> list[Row]:
         """The builds that the toggles and the scope leave."""
         console, scope = self.console, self.scope
         return farmrows.build_rows(
             self._farm(),
             console.now,
-            self.sort,
-            self.reverse,
-            words,
             failed=self.failed,
             slow=self.slow,
             project=scope.project,

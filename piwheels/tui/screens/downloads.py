@@ -5,7 +5,7 @@ from typing import ClassVar
 from piwheels.tui import facts
 from piwheels.tui.actions import Subject
 from piwheels.tui.gauge import gauge
-from piwheels.tui.rows import Cell, Column, Row, arrange
+from piwheels.tui.rows import Cell, Column, Row
 from piwheels.tui.screens.table import TableScreen
 
 _GAUGE_CELLS = 20
@@ -36,7 +36,7 @@ class DownloadsScreen(TableScreen):
         "piw accesslog reads the web server's log; piw deploy shows how."
     )
 
-    def all_rows(self, words: str) -> list[Row]:
+    def found(self) -> list[Row]:
         """The figures, then what is downloaded most; nothing without an access log."""
         console = self.console
         status = console.farm.status
@@ -45,10 +45,7 @@ class DownloadsScreen(TableScreen):
         found = [self._figure(fact) for fact in facts.download_facts(console.farm, console.now)]
         for name, split in facts.splits(console.farm).items():
             found += [self._part(name, fact) for fact in split[:_SHOWN_OF_EACH]]
-        placed = [row._replace(default=(place,)) for place, row in enumerate(found)]
-        return arrange(
-            placed, self.COLUMNS, sort=self.sort, reverse=self.reverse, text_filter=words
-        )
+        return [row._replace(default=(place,)) for place, row in enumerate(found)]
 
     def _figure(self, fact: facts.Fact) -> Row:
         cells = (

@@ -23,17 +23,10 @@ class EventsScreen(TableScreen):
     STRETCH = "what"
     EMPTY = "Nothing has happened yet."
 
-    def all_rows(self, words: str) -> list[Row]:
+    def found(self) -> list[Row]:
         """The events."""
         console = self.console
-        return farmrows.event_rows(
-            console.farm,
-            console.now,
-            self.sort,
-            self.reverse,
-            words,
-            ascii_only=console.ascii_only,
-        )
+        return farmrows.event_rows(console.farm, console.now, ascii_only=console.ascii_only)
 
     def subject(self, key: str) -> Subject | None:
         """Nothing can be done to what has happened."""
@@ -41,6 +34,6 @@ class EventsScreen(TableScreen):
 
     def open(self, key: str) -> None:
         """An event in full, where its line was cut."""
-        row = next((row for row in self.all_rows("") if row.key == key), None)
+        row = next((row for row in self.found() if row.key == key), None)
         if row is not None:
             self.notify(" ".join(cell.text for cell in row.cells if cell.text), markup=False)

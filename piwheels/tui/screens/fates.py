@@ -6,7 +6,7 @@ from typing import ClassVar
 from piwheels.tui.actions import Subject
 from piwheels.tui.fates import Fate
 from piwheels.tui.glyphs import TURN_LOOK
-from piwheels.tui.rows import Cell, Column, Row, arrange
+from piwheels.tui.rows import Cell, Column, Row
 from piwheels.tui.screens.table import TableScreen
 from piwheels.tui.text import harmless, moment
 
@@ -26,10 +26,9 @@ class FatesScreen(TableScreen):
     STRETCH = "text"
     EMPTY = "No command was given from here yet."
 
-    def all_rows(self, words: str) -> list[Row]:
+    def found(self) -> list[Row]:
         """The commands."""
-        found = [self._row(fate, place) for place, fate in enumerate(self.console.fates)]
-        return arrange(found, self.COLUMNS, sort=self.sort, reverse=self.reverse, text_filter=words)
+        return [self._row(fate, place) for place, fate in enumerate(self.console.fates)]
 
     def _row(self, fate: Fate, place: int) -> Row:
         sign, style = TURN_LOOK[fate.turn]

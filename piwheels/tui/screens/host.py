@@ -5,7 +5,7 @@ from typing import ClassVar
 from piwheels.tui import facts
 from piwheels.tui.actions import Subject
 from piwheels.tui.gauge import gauge
-from piwheels.tui.rows import Cell, Column, Row, arrange
+from piwheels.tui.rows import Cell, Column, Row
 from piwheels.tui.screens.table import TableScreen
 
 _GAUGE_CELLS = 20
@@ -23,17 +23,11 @@ class HostScreen(TableScreen):
     LEAST: ClassVar[dict[str, int]] = {"value": 18}
     ROOMY: ClassVar[dict[str, int]] = {"value": 36}
 
-    def all_rows(self, words: str) -> list[Row]:
+    def found(self) -> list[Row]:
         """The figures, in an order that does not change."""
-        found = [
-            self._row(fact, place)
-            for place, fact in enumerate(
-                facts.host_facts(
-                    self.console.farm, self.console.now, ascii_only=self.console.ascii_only
-                )
-            )
-        ]
-        return arrange(found, self.COLUMNS, sort=self.sort, reverse=self.reverse, text_filter=words)
+        console = self.console
+        told = facts.host_facts(console.farm, console.now, ascii_only=console.ascii_only)
+        return [self._row(fact, place) for place, fact in enumerate(told)]
 
     def _row(self, fact: facts.Fact, place: int) -> Row:
         share = ""

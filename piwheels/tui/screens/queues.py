@@ -20,17 +20,10 @@ class QueuesScreen(TableScreen):
     STRETCH = "note"
     EMPTY = "The farm has no target yet: the first builder that connects brings its own."
 
-    def all_rows(self, words: str) -> list[Row]:
+    def found(self) -> list[Row]:
         """The targets."""
         console = self.console
-        return farmrows.queue_rows(
-            console.farm,
-            console.now,
-            self.sort,
-            self.reverse,
-            words,
-            ascii_only=console.ascii_only,
-        )
+        return farmrows.queue_rows(console.farm, ascii_only=console.ascii_only)
 
     def subject(self, key: str) -> Subject | None:
         """A target."""

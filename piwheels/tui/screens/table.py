@@ -45,8 +45,8 @@ class TableScreen(FarmScreen):
 
     # --- what a subclass tells ---
 
-    def all_rows(self, words: str) -> list[rows.Row]:
-        """The rows that hold these words, in the order that is chosen."""
+    def found(self) -> list[rows.Row]:
+        """All rows of what the screen was opened for; each knows where it stands by default."""
         raise NotImplementedError
 
     def subject(self, key: str) -> Subject | None:
@@ -61,6 +61,12 @@ class TableScreen(FarmScreen):
         return [Word(f"of {self.scope.title}", "note")] if self.scope.title else []
 
     # --- the screen ---
+
+    def all_rows(self, words: str) -> list[rows.Row]:
+        """The rows that hold these words, in the order that is chosen."""
+        return rows.arrange(
+            self.found(), self.COLUMNS, sort=self.sort, reverse=self.reverse, text_filter=words
+        )
 
     @property
     def table(self) -> RowTable:
