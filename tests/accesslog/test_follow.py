@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 from psycopg import conninfo, sql
 
+from piwheels.accesslog.logfile import rotated
 from piwheels.db.database import Database
 from tests.accesslog.check import agrees, total
 from tests.accesslog.running import counted, lines_read, read_files, running, until
@@ -178,6 +179,31 @@ async def test_a_log_that_is_rotated_more_than_once_between_two_looks_loses_noth
         process.send_signal(signal.SIGCONT)
         until(lambda: counted(dsn) == 5, "every part is counted")
     assert await total(database) == 5
+
+
+async def test_a_damaged_part_beside_a_log_stops_no_follower(
+    dsn: str, database: Database, tmp_path: Path
+) -> None:
+    log = tmp_path / "access.log"
+    append(log, download("a"))
+    read_files(dsn, tmp_path, log)
+    append(log, download("b"))
+    log.rename(tmp_path / "access.log.1")
+    packed = gzip.compress(b"".join(download("z", number) for number in range(100)))
+    (tmp_path / "access.log.2.gz").write_bytes(packed[:50] + b"\xff" * 50 + packed[100:])
+    append(log, download("c"))
+    with running(dsn, tmp_path, "--follow", log):
+        until(lambda: counted(dsn) == 3, "all but the damaged part")
+        until(lambda: b"is damaged" in (tmp_path / "said").read_bytes(), "it says so")
+
+
+def test_a_part_that_is_renamed_just_now_hides_no_other(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    append(tmp_path / "access.log.1", b"a")
+    (tmp_path / "access.log.2").symlink_to(tmp_path / "gone")
+    append(tmp_path / "access.log.3", b"b")
+    os.utime(tmp_path / "access.log.3", (0, 0))
+    assert rotated(log) == [tmp_path / "access.log.3", tmp_path / "access.log.1"]
 
 
 async def test_a_catching_up_that_was_cut_short_goes_on(
