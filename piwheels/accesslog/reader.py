@@ -121,7 +121,8 @@ class LogReader:
         self._ordinal = 0
         self._rest = b""  # a line that has not ended
         self._in_long_line = False
-        self._is_shorter = False  # than a log of the same content that was read before
+        #: A log that begins as this one does and was read further, and how far they agree.
+        self._longer: tuple[KnownLog, Chain] | None = None
 
     async def read_on(self, *, last: bool = False) -> bool:
         """Read all that there is now, each block while the one before it is being committed.
@@ -130,11 +131,11 @@ class LogReader:
             last: no more will come: a line without its end is read if it is a whole one.
 
         Returns:
-            Whether there was anything new. All of it is committed, also when this raises.
+            Whether there was anything new. It is committed.
 
         Raises:
             LogMovedError: another process reads the same log.
-            RefusedError: a packed file is damaged.
+            RefusedError: a packed file is damaged; what came before that is committed.
         """
         if self._chain is None and not await self._recognise(last=last):
             return False
@@ -168,9 +169,10 @@ class LogReader:
 
     async def _recognise(self, *, last: bool) -> bool:
         """Find out which log this is, and go to where it was read to."""
-        if self._is_shorter and not self._stream.read(1):
-            return False
-        self._is_shorter = False
+        if self._longer is not None:
+            found = await self._compare(*self._longer)
+            if found is not None:
+                return found
         self._stream.rewind()
         start = self._first_line_of()
         if not start or (not last and b"\n" not in start and len(start) < _LONGEST_FIRST_LINE):
@@ -180,18 +182,28 @@ class LogReader:
         known = await db.retrying(lambda: accesslogs.known_logs(db, self._first_line))
         for log in known:
             self._stream.rewind()
-            chain, agrees = verify(self._stream, log)
-            if not agrees:
-                continue
-            self._desk.tally.known_bytes += chain.position
-            if chain.position < log.position:
-                self._is_shorter = True  # for now: it may grow
-                return False
-            self._log, self._chain = log.log, chain
-            await db.retrying(lambda: accesslogs.rename_log(db, log.log, self._stream.name))  # noqa: B023
-            return True
+            found = await self._compare(log, Chain())
+            if found is not None:
+                return found
         self._stream.rewind()
         self._ordinal, self._chain = len(known), Chain()
+        return True
+
+    async def _compare(self, log: KnownLog, chain: Chain) -> bool | None:
+        """Whether this is a log that is known; False if it may be, but ends before it did."""
+        before = chain.position
+        chain, agrees = verify(self._stream, log, chain)
+        self._longer = None
+        if not agrees:
+            return None
+        self._desk.tally.known_bytes += chain.position - before
+        if chain.position < log.position:
+            self._longer = log, chain
+            self._stream.done_until(chain.position)
+            return False
+        self._log, self._chain = log.log, chain
+        db = self._desk.db
+        await db.retrying(lambda: accesslogs.rename_log(db, log.log, self._stream.name))
         return True
 
     def _first_line_of(self) -> bytes:
@@ -214,7 +226,7 @@ class LogReader:
                 lines = self._next_lines()
             except RefusedError:
                 if block.size_bytes:
-                    break  # what came before is good; it is raised again
+                    return block  # what came before is good; it is raised again
                 raise
             if not lines:
                 break

@@ -59,6 +59,24 @@ async def test_a_replay_through_a_pipe_or_as_a_file_counts_nothing(
     await agrees(database, traffic.counts)
 
 
+async def test_a_replay_may_be_larger_than_what_may_wait(
+    dsn: str, database: Database, tmp_path: Path
+) -> None:
+    traffic, log = Traffic(27), tmp_path / "log"
+    lines = list(traffic.lines(8000))
+    log.write_bytes(b"".join(lines[:7000]))
+    assert log.stat().st_size > 3 * 2**20
+    read_files(dsn, tmp_path, log)
+    log.write_bytes(b"".join(lines))
+    with (
+        log.open("rb") as stdin,
+        running(dsn, tmp_path, stdin=stdin, PIWHEELS_ACCESSLOG_SPOOL_MB="1") as process,
+    ):
+        assert process.wait(120) == 0
+    assert left(tmp_path) == []
+    await agrees(database, traffic.counts)
+
+
 async def test_what_a_killed_reader_left_is_counted_by_the_next(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
