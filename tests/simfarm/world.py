@@ -1,17 +1,14 @@
 """The truth of a simulated farm, and how it changes: time in, events out. No I/O."""
 
 import random
-from bisect import bisect
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from piwheels.protocol.messages import (
     BuilderChanged,
     BuilderGone,
     BuilderState,
-    BuilderView,
     DownloadCount,
     Downloads,
     Event,
@@ -25,13 +22,10 @@ from piwheels.protocol.messages import (
     StatusReply,
 )
 from tests.simfarm import cast
+from tests.simfarm.machine import GIB, LOADS, Machine, Task
 
-GIB = 1024**3
 PULSE_S = 2.0
-_LOADS = 60
 _KEPT = 200  # builds and events in a snapshot
-_PHASES = ("fetching", "preparing", "building", "inspecting", "uploading")
-_ENDS = (0.03, 0.15, 0.85, 0.9, 1.0)  # as shares of the whole build
 #: The states that a farm of a dozen builders or more has at least once, and keeps.
 ODD_STATES = (
     BuilderState.LOST,
@@ -40,121 +34,6 @@ ODD_STATES = (
     BuilderState.SILENT,
     BuilderState.ASLEEP,
 )
-_REASONS = {
-    BuilderState.LOST: "not heard for 6 minutes; its job went to another",
-    BuilderState.QUARANTINED: "failed of itself 3 times: bwrap: Operation not permitted",
-    BuilderState.STUCK: "such a build took 4 minutes before",
-    BuilderState.SILENT: "not heard for 45 s",
-    BuilderState.ASLEEP: "sent to sleep by ada@console",
-}
-
-
-@dataclass(slots=True)
-class Task:
-    """A build in hand."""
-
-    build: int
-    project: str
-    version: str
-    target: str
-    total_s: float
-    spent_s: float = 0.0
-    phase: str = _PHASES[0]
-    phase_s: float = 0.0
-    fails: bool = False
-
-    def advance(self, by_s: float) -> None:
-        """Let time pass."""
-        self.spent_s += by_s
-        self.phase_s += by_s
-        phase = _PHASES[min(bisect(_ENDS, self.spent_s / self.total_s), len(_PHASES) - 1)]
-        if phase != self.phase:
-            self.phase, self.phase_s = phase, 0.0
-
-
-@dataclass(slots=True)
-class Machine:
-    """A simulated builder."""
-
-    label: str
-    stages: tuple[cast.Stage, ...]
-    board: str
-    dice: random.Random
-    task: Task | None = None
-    fixed: BuilderState | None = None  # a state that it does not leave of itself
-    rest_s: float = 0.0  # until it takes a job
-    draining: bool = False
-    away_s: float | None = None  # has left; comes back after so long
-    silent_s: float = 0.0
-    load: float = 1.0
-    loads: deque[float] = field(default_factory=lambda: deque(maxlen=_LOADS))
-    temperature: float = 50.0
-    memory_free: int = 3 * GIB
-    disk_free: int = 20 * GIB
-    built: int = 0
-    failed: int = 0
-
-    def shake(self) -> None:
-        """Let its load, temperature and memory wander."""
-        busy = self.task is not None
-        self.load = max(0.0, self.load + self.dice.uniform(-0.3, 0.3) + (0.1 if busy else -0.1))
-        self.load = min(self.load, 6.0)
-        self.temperature = min(86.0, max(38.0, self.temperature + self.dice.uniform(-1, 1)))
-        self.memory_free = min(
-            4 * GIB, max(GIB // 8, self.memory_free + self.dice.randint(-(2**26), 2**26))
-        )
-
-    def state(self, paused: bool) -> BuilderState:
-        """Its state as operators see it."""
-        if self.fixed is not None:
-            return self.fixed
-        if self.draining:
-            return BuilderState.DRAINING
-        if self.task is not None:
-            uploading = self.task.phase == "uploading"
-            return BuilderState.UPLOADING if uploading else BuilderState.BUILDING
-        if self.rest_s > 0:
-            return BuilderState.CLEANING
-        return BuilderState.PAUSED if paused else BuilderState.IDLE
-
-    def view(self, paused: bool, *, loads: bool = False) -> BuilderView:
-        """As the master tells it."""
-        state, task = self.state(paused), self.task
-        return BuilderView(
-            label=self.label,
-            state=state,
-            reason=_REASONS.get(state, ""),
-            targets=tuple(stage.target for stage in self.stages),
-            platform=f"linux {self.stages[0].arch}",
-            board=self.board,
-            os=f"Debian GNU/Linux ({self.stages[0].os})",
-            version="1.0",
-            build=task.build if task else None,
-            project=task.project if task else "",
-            version_built=task.version if task else "",
-            target=task.target if task else "",
-            phase=task.phase if task else "",
-            phase_s=task.phase_s if task else 0.0,
-            build_s=task.spent_s if task else 0.0,
-            expected_s=240.0 if task else 0.0,
-            limit_s=10800.0,
-            silent_s=self.silent_s,
-            built=self.built,
-            failed=self.failed,
-            built_last_hour=self.built,
-            failed_last_hour=self.failed,
-            host=HostState(
-                load=round(self.load, 2),
-                memory_total=4 * GIB,
-                memory_free=self.memory_free,
-                swap_total=GIB,
-                swap_free=GIB,
-                disk_total=64 * GIB,
-                disk_free=self.disk_free,
-                temperature=round(self.temperature, 1),
-            ),
-            loads=tuple(self.loads) if loads else (),
-        )
 
 
 class World:
@@ -218,7 +97,7 @@ class World:
                 temperature=dice.uniform(42, 70),
                 disk_free=dice.randrange(8 * GIB, 50 * GIB),
             )
-            for _ in range(_LOADS):
+            for _ in range(LOADS):
                 machine.shake()
                 machine.loads.append(round(machine.load, 2))
             role = place % max(12, min(number, 100))
