@@ -14,6 +14,7 @@ from piwheels.db.database import Database
 from tests.accesslog.check import agrees
 from tests.accesslog.conftest import Read, new_desk
 from tests.accesslog.traffic import Traffic
+from tests.patience import WAIT_S
 
 _LINES = 3000
 
@@ -63,7 +64,7 @@ async def test_a_block_is_read_while_the_one_before_it_is_committed(
             nonlocal commits
             commits += 1
             if commits < 3:  # there is more to read then
-                await asyncio.wait_for(file.read_beyond(step.position + reader.PIECE_BYTES), 30)
+                await asyncio.wait_for(file.read_beyond(step.position + reader.PIECE_BYTES), WAIT_S)
             return await commit(self, step, batch)
 
         monkeypatch.setattr(Writer, "commit", when_read_on)

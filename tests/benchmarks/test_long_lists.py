@@ -79,6 +79,10 @@ async def test_the_loop_goes_on_while_all_projects_are_listed(
             await loop.run_in_executor(renderer, write_listing, tmp_path, database.dsn)
 
         await loop.run_in_executor(renderer, time.time)
-        ours = await stall_of("read by the other process, and written", elsewhere)
-        theirs = await stall_of("read here, and handed on", through_the_loop)
-    assert ours * _BETTER < theirs
+        # The least of some: other work of the machine makes a loop stand still, too.
+        ours = [await stall_of("read by the other process, and written", elsewhere)]
+        theirs = [await stall_of("read here, and handed on", through_the_loop)]
+        while len(ours) < 5 and min(ours) * _BETTER >= min(theirs):
+            ours.append(await stall_of("read by the other process, and written", elsewhere))
+            theirs.append(await stall_of("read here, and handed on", through_the_loop))
+    assert min(ours) * _BETTER < min(theirs)

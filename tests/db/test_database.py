@@ -12,6 +12,7 @@ from piwheels.db import alone, catalog, database, events, migrate, settings
 from piwheels.db.database import Database, DatabaseError, DatabaseUnavailableError
 from piwheels.db.migrate import SCHEMA_VERSION, MigrationError, initdb
 from piwheels.errors import TransientError
+from tests.patience import WAIT_S
 
 SQL = Path(__file__).parents[2] / "sql"
 
@@ -20,7 +21,10 @@ async def _cut(dsn: str, duty: str) -> None:
     """End a connection from the server's side, as a restart of the server does."""
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
         await admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
+            """
+            SELECT pg_terminate_backend(pid, 60000)  -- waits until it is gone
+              FROM pg_stat_activity WHERE application_name = %s
+            """,
             [f"piwheels {duty}"],
         )
 
@@ -142,7 +146,7 @@ async def test_a_question_that_is_given_up_leaves_the_connection_to_the_next(dsn
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.1):
                     await db.retrying(lambda: db.value("SELECT pg_sleep(60)"))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(WAIT_S):
                 assert await db.value("SELECT 7") == 7
 
 

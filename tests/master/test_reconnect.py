@@ -47,7 +47,7 @@ async def test_after_an_outage_consoles_are_told_as_often_as_before(
             away.looks += 1
             if away.looks == 1:
                 away.faults += 1
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(2)
             else:
                 told.set()
             return STATUS
@@ -63,7 +63,7 @@ async def test_after_an_outage_consoles_are_told_as_often_as_before(
     )
     with bulletin.subscribe():
         running = asyncio.create_task(looking.run())
-        async with asyncio.timeout(5):  # not twenty times as long as it was away
+        async with asyncio.timeout(30):  # not twenty times as long as it was away
             await told.wait()
         running.cancel()
 
