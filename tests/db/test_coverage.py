@@ -196,6 +196,14 @@ async def test_a_claimed_job_that_nobody_wants_any_more_is_settled_all_the_same(
     assert await queue(farm) == [CP311, CP313, CP313T]
 
 
+async def test_a_builder_cannot_settle_what_another_has_in_hand(farm: Database) -> None:
+    await catalog.add_releases(farm, [a_release("alpha")], RULES)
+    job = await jobs.claim(farm, "builder", [target.name for target in TARGETS])
+    assert job is not None
+    assert not await jobs.settle(farm, a_build(job, "another"), [], RULES, None)
+    assert await jobs.settle(farm, a_build(job, "builder", Outcome.FAILED), [], RULES, None)
+
+
 async def test_what_a_builder_lost_it_cannot_settle(farm: Database) -> None:
     await catalog.add_releases(farm, [a_release("alpha")], RULES)
     job = await claimed(farm, CP39)
