@@ -209,20 +209,25 @@ async def test_without_javascript_the_index_is_offered(many: Visitors) -> None:
 
 
 async def test_a_result_is_there_within_100_ms_of_a_key(many: Visitors) -> None:
-    """Never read before, and read before; the best of some rounds, for a machine that is busy."""
-    fresh: list[float] = []
-    again: list[float] = []
-    while len(fresh) < 10 and max(min(fresh, default=100), min(again, default=100)) >= 100:
+    """Never read before, and read before; each key's best of some rounds, for a busy machine."""
+    fresh: list[list[float]] = []
+    again: list[list[float]] = []
+    while len(fresh) < 10 and max(_slowest_key(fresh), _slowest_key(again)) >= 100:
         async with many.visit() as visit:
             await visit.open()
             await visit.page.evaluate(_STOPWATCH)
-            for delays in (fresh, again):
+            for rounds in (fresh, again):
                 await type_and_wait(visit.page, "python-dateutil")
-                delays.append(max(await visit.page.evaluate("window.delays_ms.splice(0)")))
+                rounds.append(await visit.page.evaluate("window.delays_ms.splice(0)"))
                 await visit.page.get_by_role("combobox").fill("")
-    print(f"slowest key: {min(fresh):.0f} ms at first, {min(again):.0f} ms when read before")
-    assert min(fresh) < 100
-    assert min(again) < 100
+    print(f"slowest key: {_slowest_key(fresh):.0f} ms at first, {_slowest_key(again):.0f} ms again")
+    assert _slowest_key(fresh) < 100
+    assert _slowest_key(again) < 100
+
+
+def _slowest_key(rounds: list[list[float]]) -> float:
+    """Of each key's best time in these rounds (ms), the worst; endless before there is one."""
+    return max((min(times) for times in zip(*rounds, strict=False)), default=float("inf"))
 
 
 async def type_and_wait(page: Page, text: str) -> None:
