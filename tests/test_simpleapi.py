@@ -131,6 +131,8 @@ async def test_an_unchanged_page_is_the_known_one(upstream: FakeIndex, index: Si
 
 
 async def test_a_page_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = asyncio.Event()
+
     async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n")
         with contextlib.suppress(OSError):
@@ -138,6 +140,10 @@ async def test_a_page_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatc
                 writer.write(b" ")
                 await writer.drain()
                 await asyncio.sleep(0.02)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        ended.set()
 
     monkeypatch.setattr(simpleapi, "_PAGE_S", 0.3)
     async with await asyncio.start_server(trickle, "127.0.0.1", 0) as server:
@@ -145,6 +151,7 @@ async def test_a_page_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatc
         async with SimpleIndex(f"http://127.0.0.1:{port}/simple/") as index:
             with pytest.raises(TransientError, match="was not all there after 0 s"):
                 await index.project("demo")
+        await ended.wait()
 
 
 @pytest.mark.parametrize(
