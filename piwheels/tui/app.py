@@ -3,18 +3,19 @@
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import work
+from textual.app import SuspendNotSupported
 from textual.binding import BindingType
 from textual.color import Color
 from textual.scrollbar import ScrollBar
 from textual.timer import Timer
 
 from piwheels.protocol.messages import Body
-from piwheels.tui import glyphs, orders
+from piwheels.tui import glyphs, jobcontrol, orders
 from piwheels.tui.actions import BY_NAME, NEEDS_AT, PLACES, Action, Needs, Subject, key_texts
 from piwheels.tui.bindings import bindings_of
 from piwheels.tui.choosing import Choosing
@@ -372,7 +373,11 @@ class Console(Playing, Choosing):
 
     def do_suspend(self) -> None:
         """To the shell, as other programs do."""
-        self.action_suspend_process()
+        if not jobcontrol.has_shell():
+            self.notify("There is no shell to go to: this console was begun without one.")
+            return
+        with suppress(SuspendNotSupported), self.suspend():
+            jobcontrol.stop()
 
     def action_help_quit(self) -> None:
         """Who presses ctrl+c wants to leave, or was in another program a moment ago."""
