@@ -15,7 +15,7 @@ from piwheels.db.database import Database
 from piwheels.errors import RefusedError
 from piwheels.farm.bulletin import Bulletin
 from piwheels.farm.logs import LogSpool
-from piwheels.master import streams
+from piwheels.master import control, streams
 from piwheels.master.control import MOST_STREAMS, Control
 from piwheels.master.fates import Fates, in_time
 from piwheels.master.streams import Streams
@@ -144,6 +144,22 @@ async def test_a_watch_ends_with_its_console(served: Served) -> None:
         assert isinstance(await talk.next(WAIT_S), m.Snapshot)
         assert served.bulletin.is_watched
     await until_nobody_watches(served)
+
+
+@pytest.fixture
+def brief_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "LEASE_S", 0.2)
+
+
+async def test_a_watch_that_is_not_renewed_ends(brief_leases: None, served: Served) -> None:
+    async with (
+        ControlClient(served.address, renew_s=3600.0) as client,
+        client.stream(m.Watch()) as talk,
+    ):
+        assert isinstance(await talk.next(WAIT_S), m.Snapshot)
+        async with asyncio.timeout(WAIT_S):
+            while served.control._leases:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.01)
 
 
 async def test_a_log_waits_for_its_reader_and_arrives_whole(
