@@ -96,10 +96,9 @@ async def test_lines_from_a_file_to_committed_rows(tmp_path: Path) -> None:
         f"one INSERT a line {single:,.0f} lines/s: {rate / single:.0f} times"
     )
     assert _LINES / own_s >= 100_000
-    # The aim is 50 times. How far a commit a line falls behind is the disk's and the load's to say:
-    # 39 times on an idle machine, where it takes a third of a millisecond, when a block was not yet
-    # read while the one before it was committed; over 100 times since, on busy ones.
-    assert rate / single >= 30
+    # The aim is 50 times: 53 to 66 were measured on a nearly idle machine, where a commit takes
+    # 0.4 ms, and over 100 on busy ones. The rest is left for a disk that is quicker to commit.
+    assert rate / single >= 40
 
 
 class _Endless:
