@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from piwheels.protocol.messages import LARGEST_LOG_BYTES
-from piwheels.webroot import GZIP_LEVEL, Webroot, replace
+from piwheels.webroot import Webroot, replace
 
 log = logging.getLogger(__name__)
+
+_GZIP_LEVEL = 5  # logs are kept for ever, and packed once
 
 
 class LogSpool:
@@ -68,7 +70,7 @@ class LogSpool:
         with self._at_any_rate(build):
             text = path.read_bytes() if path.exists() else b""
             if text or not kept.exists():
-                replace(kept, gzip.compress(text, GZIP_LEVEL, mtime=0))
+                replace(kept, gzip.compress(text, _GZIP_LEVEL, mtime=0))
             path.unlink(missing_ok=True)
         self._failing.discard(build)
 

@@ -13,11 +13,10 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from piwheels.webroot.batch import GZIP_LEVEL, is_of_one_path, packed, twin, write_groups
+from piwheels.webroot.batch import is_of_one_path, packed, twin, write_groups
 from piwheels.webroot.durable import move_in, replace, sync_folder
 
 __all__ = [
-    "GZIP_LEVEL",
     "SECURITY_HEADERS",
     "Webroot",
     "is_of_one_path",
