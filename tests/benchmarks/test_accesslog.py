@@ -21,6 +21,7 @@ from piwheels.db.migrate import initdb
 from piwheels.local.cluster import Cluster
 from piwheels.site import gathering
 from tests.accesslog.traffic import Traffic
+from tests.benchmarks.slowness import piece_of_work, slowness
 
 _LINES = 1_000_000
 _INSERTS = 2000
@@ -80,11 +81,13 @@ async def test_lines_from_a_file_to_committed_rows(tmp_path: Path) -> None:
         single = await inserted_a_second(dsn, log)
         backend = int(await database.value("SELECT pg_backend_pid()"))
         desk = desk_of(database, tmp_path)
+        works = [piece_of_work()]
         began, own, theirs = time.perf_counter(), time.process_time(), cpu_s(backend)
         with LogFile(log) as file:
             await LogReader(desk, file).read_all()
         took, own_s = time.perf_counter() - began, time.process_time() - own
         database_s = cpu_s(backend) - theirs
+        works.append(piece_of_work())
         assert desk.tally.lines == traffic.counts.lines
         assert desk.tally.downloads == sum(traffic.counts.downloads.values())
     rate = _LINES / took
@@ -95,7 +98,7 @@ async def test_lines_from_a_file_to_committed_rows(tmp_path: Path) -> None:
         f"processor, {_LINES / (own_s + database_s):,.0f} a second of reader and PostgreSQL; "
         f"one INSERT a line {single:,.0f} lines/s: {rate / single:.0f} times"
     )
-    assert _LINES / own_s >= 100_000
+    assert slowness(works) * _LINES / own_s >= 100_000
     # The aim is 50 times: 53 to 66 were measured on a nearly idle machine, where a commit takes
     # 0.4 ms, and over 100 on busy ones. The rest is left for a disk that is quicker to commit.
     assert rate / single >= 40
