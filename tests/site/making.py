@@ -239,6 +239,13 @@ class Reader(HTMLParser):
     def all(self, tag: str) -> Iterator[dict[str, str | None]]:
         return (attributes for name, attributes in self.elements if name == tag)
 
+    def only(self, tag: str) -> dict[str, str | None]:
+        (found,) = self.all(tag)
+        return found
+
+    def meta(self) -> dict[str | None, str | None]:
+        return {item["name"]: item["content"] for item in self.all("meta") if "name" in item}
+
     def links(self) -> list[str]:
         return [attributes["href"] or "" for attributes in self.all("a")]
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta, timezone
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from pypi_simple import ProjectPage
 
 from piwheels.model import IndexFile, IndexPage, ProjectStatus
 from piwheels.site.pages import FORM, Rendered, mark, render_project, render_root
+from tests.site.making import Reader
 
 SHA = "ab" * 32
 METADATA_SHA = "cd" * 32
@@ -45,30 +45,6 @@ def page_of(*files: IndexFile, **facts: Any) -> IndexPage:
 
 def render(*files: IndexFile, **facts: Any) -> Rendered:
     return render_project(page_of(*files, **facts))
-
-
-class Reader(HTMLParser):
-    """The elements of a page with their attributes, and the text between."""
-
-    def __init__(self, page: bytes) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(page.decode())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def only(self, tag: str) -> dict[str, str | None]:
-        (found,) = [attributes for name, attributes in self.elements if name == tag]
-        return found
-
-    def meta(self) -> dict[str | None, str | None]:
-        found = [attributes for name, attributes in self.elements if name == "meta"]
-        return {item["name"]: item["content"] for item in found if "name" in item}
 
 
 def test_the_html_has_every_attribute() -> None:
