@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.patience import WAIT_S
 
 #: What was told and not looked at yet.
@@ -32,6 +34,15 @@ def listening(address: Path) -> Iterator[Told]:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
                 end.sendto(b"", str(address))
             thread.join()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
+    """What systemd hears, which wants to hear something every 0.2 s."""
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    monkeypatch.setenv("WATCHDOG_USEC", "200000")
+    with listening(tmp_path / "notify") as told:
+        yield told
 
 
 def until_told(told: Told, wanted: str) -> list[str]:

@@ -37,6 +37,21 @@ def dying_with_parent(argv: Sequence[str]) -> list[str]:
     return [setpriv, "--pdeathsig", "KILL", *argv] if setpriv else list(argv)
 
 
+async def end_process(
+    process: asyncio.subprocess.Process | None, signals: Sequence[signal.Signals], patience_s: float
+) -> None:
+    """End a process, if it runs, by one signal after the other, each given its time to work."""
+    if process is None or process.returncode is not None:
+        return
+    for number in signals:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await process.wait()
+                return
+
+
 @dataclass(slots=True)
 class Child:
     """One supervised process; what it says goes to its own log file."""
@@ -83,18 +98,7 @@ class Child:
     async def stop(self) -> None:
         """Ask the process to end, and end it when it does not."""
         self._stopping = True
-        process = self.process
-        if process is None or process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(STOP_S):
-                await process.wait()
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        await end_process(self.process, (signal.SIGTERM, signal.SIGKILL), STOP_S)
 
     def last_words(self, code: int) -> str:
         """The line that the process ended with, for the user."""

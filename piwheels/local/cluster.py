@@ -21,7 +21,7 @@ from typing import Self
 
 from piwheels.db.database import answers, make_dsn
 from piwheels.errors import PiwheelsError
-from piwheels.local.children import dying_with_parent
+from piwheels.local.children import dying_with_parent, end_process
 from piwheels.local.sockets import socket_folder
 
 log = logging.getLogger(__name__)
@@ -103,16 +103,7 @@ class Cluster:
     async def stop(self) -> None:
         """Shut the server down, without waiting for its clients."""
         self._stopping = True
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(number)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_STOP_S):
-                    await process.wait()
-                    return
+        await end_process(self._process, (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL), _STOP_S)
 
     # --- making it ---
 

@@ -1,14 +1,13 @@
 """The operator's console over a private farm: a child process in this same terminal."""
 
 import asyncio
-import contextlib
 import shutil
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from piwheels.local.children import piw
+from piwheels.local.children import end_process, piw
 
 #: A console that was asked to end gives the terminal back within this.
 _STOP_S = 5.0
@@ -35,16 +34,7 @@ class Console:
 
     async def stop(self) -> None:
         """Have it give the terminal back."""
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(number)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_STOP_S):
-                    await process.wait()
-                    return
+        await end_process(self._process, (signal.SIGTERM, signal.SIGKILL), _STOP_S)
 
 
 def _asked_to_end_with_parent(argv: Sequence[str]) -> list[str]:

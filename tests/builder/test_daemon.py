@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -17,16 +16,9 @@ from piwheels.config import BuilderSection
 from piwheels.protocol.keys import MASTER, KeyStore
 from tests.builder.test_session import JOB
 from tests.patience import WAIT_S
-from tests.systemd import Told, listening, until_told
+from tests.systemd import Told, systemd, until_told
 
-
-@pytest.fixture
-def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
-    """What systemd hears, which wants to hear something every 0.2 s."""
-    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-    monkeypatch.setenv("WATCHDOG_USEC", "200000")
-    with listening(tmp_path / "notify") as told:
-        yield told
+__all__ = ["systemd"]
 
 
 def test_systemd_is_told_of_a_builder_that_waits_and_stops_it_cleanly(

@@ -2,24 +2,13 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from tests.master.conftest import Master
 from tests.patience import WAIT_S
-from tests.systemd import Told, listening
+from tests.systemd import Told, systemd
 from tests.systemd import until_told as heard_until
 
-
-@pytest.fixture
-def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
-    """What systemd hears, which wants to hear something every 0.2 s."""
-    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-    monkeypatch.setenv("WATCHDOG_USEC", "200000")
-    with listening(tmp_path / "notify") as told:
-        yield told
+__all__ = ["systemd"]
 
 
 async def until_told(systemd: Told, wanted: str) -> list[str]:
