@@ -12,7 +12,7 @@ from piwheels.db.alone import lock_out_others
 from piwheels.errors import PiwheelsError, TransientError
 
 #: The number of the newest file in sql/.
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 11
 
 _OLDEST_SERVER = 15
 
