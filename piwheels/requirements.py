@@ -4,9 +4,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
-
-from piwheels.errors import ConfigError, UsageError
+from piwheels import names
+from piwheels.errors import ConfigError, RefusedError, UsageError
 from piwheels.model import Wanted
 
 _INCLUSION = re.compile(r"\s*(-r\s*|--requirement[\s=]\s*)(?P<file>\S.*?)\s*(\s#.*)?$")
@@ -72,10 +71,9 @@ def _wanted(text: str, where: str, latest: int) -> Wanted | None:
     if not text:
         return None
     try:
-        requirement = Requirement(text)
-    except InvalidRequirement as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"{where}: this is not a requirement: {reason}") from None
+        requirement = names.requirement(text)
+    except RefusedError as error:
+        raise UsageError(f"{where}: {error}") from None
     if requirement.url:
         raise UsageError(f"{where}: {requirement.name} comes from an address, not from the index")
     if requirement.marker is not None and not requirement.marker.evaluate():

@@ -25,9 +25,8 @@ from typing import IO, Any, Self
 
 import httpx
 import pypi_simple
-from packaging.utils import InvalidName, canonicalize_name
-from packaging.version import InvalidVersion, Version
 
+from piwheels import names
 from piwheels.errors import ConfigError, RefusedError, TransientError, UsageError
 from piwheels.model import ProjectStatus, Struct
 
@@ -145,9 +144,9 @@ class SimpleIndex:
             RefusedError: the name is not a project's, or the page is malformed.
         """
         try:
-            project = canonicalize_name(name, validate=True)
-        except InvalidName:
-            raise RefusedError(f"{name!r} is not a valid project name") from None
+            project = names.project(name)
+        except RefusedError:
+            raise RefusedError(f"{name[:200]!r} is not a valid project name") from None
         url = f"{self.url}{project}/"
         headers = {"Accept": pypi_simple.ACCEPT_JSON_PREFERRED}
         if known is not None and known.etag:
@@ -497,8 +496,8 @@ def _version(text: str | None) -> str:
         return ""
     # In a wheel's name a version's dash is spelled with an underscore (PEP 427).
     for spelling in (text, text.replace("_", "-")):
-        with contextlib.suppress(InvalidVersion):
-            return str(Version(spelling))
+        with contextlib.suppress(RefusedError):
+            return str(names.version(spelling))
     return ""
 
 

@@ -58,7 +58,7 @@ def test_a_file_includes_another_beside_it(tmp_path: Path, form: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("fine\n!!!\n", "requirements.txt, line 2: this is not a requirement"),
+        ("fine\n!!!\n", "requirements.txt, line 2: '!!!' is not a requirement"),
         ("a @ https://files.example/a.tar.gz\n", "line 1: a comes from an address"),
         ("-r gone.txt\n", "gone.txt: No such file"),
         ("-r requirements.txt\n", "include each other without an end"),

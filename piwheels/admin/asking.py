@@ -10,12 +10,10 @@ from collections.abc import Sequence
 import click
 import humanize
 import msgspec
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
-from packaging.version import Version
 
+from piwheels import names
 from piwheels.config import Config
-from piwheels.errors import UsageError
+from piwheels.errors import RefusedError, UsageError
 from piwheels.lines import plain
 from piwheels.protocol.client import ControlClient
 from piwheels.protocol.messages import Applied, Body
@@ -38,18 +36,18 @@ def release_name(text: str) -> ReleaseName:
         UsageError: it is neither.
     """
     try:
-        requirement = Requirement(text)
-    except InvalidRequirement:
+        requirement = names.requirement(text)
+    except RefusedError:
         raise UsageError(f"{text!r} is neither PROJECT nor PROJECT==VERSION") from None
     if requirement.url or requirement.extras or requirement.marker:
         raise UsageError(f"{text!r} says more than PROJECT or PROJECT==VERSION")
-    project = canonicalize_name(requirement.name)
+    project = names.project(requirement.name)
     specifiers = list(requirement.specifier)
     if not specifiers:
         return ReleaseName(project, None)
     if len(specifiers) > 1 or specifiers[0].operator != "==" or "*" in specifiers[0].version:
         raise UsageError(f"{text!r}: name one version, as in {requirement.name}==1.0")
-    return ReleaseName(project, str(Version(specifiers[0].version)))
+    return ReleaseName(project, str(names.version(specifiers[0].version)))
 
 
 def connect(config: Config) -> ControlClient:

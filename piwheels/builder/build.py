@@ -16,8 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
-
+from piwheels import names
 from piwheels.builder import inside
 from piwheels.builder.cache import FileCache
 from piwheels.builder.clearing import remove_tree
@@ -344,8 +343,8 @@ class _Work:
             os.close(source)
         return target
 
-    def _the_wheel(self, names: list[str]) -> str:
-        ours = [name for name in names if _project(name) == self.job.project]
+    def _the_wheel(self, found: list[str]) -> str:
+        ours = [name for name in found if _project(name) == self.job.project]
         if len(ours) == 1:
             return ours[0]
         said = "more than one wheel: " + ", ".join(sorted(ours)) if ours else "no wheel of it"
@@ -354,8 +353,8 @@ class _Work:
 
 def _project(filename: str) -> str:
     try:
-        return parse_wheel_filename(filename)[0]
-    except InvalidWheelFilename:
+        return names.wheel(filename).project
+    except RefusedError:
         return ""
 
 

@@ -11,9 +11,9 @@ import time
 import zipfile
 from pathlib import Path
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
+from piwheels import names
 from piwheels.builder.cache import FileCache
 from piwheels.errors import RefusedError, TransientError
 from piwheels.model import Struct
@@ -89,8 +89,8 @@ def choose(page: ProjectPage | None, python: str) -> IndexFile | None:
 
 def _supports(requires_python: str, python: str) -> bool:
     try:
-        return SpecifierSet(requires_python).contains(python, prereleases=True)
-    except InvalidSpecifier:
+        return names.specifier(requires_python).contains(python, prereleases=True)
+    except RefusedError:
         return False
 
 

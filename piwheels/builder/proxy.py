@@ -19,12 +19,12 @@ from typing import Any
 from urllib.parse import quote
 
 import uvicorn
-from packaging.utils import InvalidName, canonicalize_name
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from piwheels import names
 from piwheels.builder.cache import FileCache
 from piwheels.errors import RefusedError, TransientError
 from piwheels.model import Struct
@@ -104,8 +104,8 @@ class IndexProxy:
     async def _page(self, request: Request) -> Response:
         asked = request.path_params["project"]
         try:
-            project = canonicalize_name(asked, validate=True)
-        except InvalidName:
+            project = names.project(asked)
+        except RefusedError:
             return PlainTextResponse("not a project name\n", 404)
         if project != asked:
             return RedirectResponse(f"/simple/{project}/")

@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
-
+from piwheels import names
 from piwheels.errors import RefusedError
 from piwheels.farm.publishing import Publisher
 from piwheels.model import Job, Outcome, Target, WheelFile
@@ -227,12 +226,9 @@ def _unacceptable(files: tuple[FileOffer, ...]) -> str:
         return f"a build makes one wheel, and this one offers {len(files)}"
     offer = files[0]
     try:
-        parse_wheel_filename(offer.filename)
-    except InvalidWheelFilename as error:
+        names.wheel(offer.filename)
+    except RefusedError as error:
         return str(error)
-    name = offer.filename
-    if "/" in name or name.startswith(".") or not name.isprintable():
-        return f"{offer.filename!r} is no name of a wheel"
     if not 0 < offer.size_bytes <= LARGEST_WHEEL_BYTES:
         return f"a wheel of {offer.size_bytes} bytes is not accepted"
     return ""

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
-
+from piwheels import names
 from piwheels.db import catalog, jobs
 from piwheels.db.database import Database
 from piwheels.errors import RefusedError
@@ -44,12 +43,7 @@ class Importer:
         Raises:
             RefusedError: it is not what was announced, or installs nowhere here.
         """
-        try:
-            name, wheel_version, _, _ = parse_wheel_filename(command.filename)
-        except InvalidWheelFilename as error:
-            raise RefusedError(str(error)) from None
-        if "/" in command.filename or not command.filename.endswith(".whl"):
-            raise RefusedError(f"{command.filename!r} is no name of a wheel")
+        name = names.wheel(command.filename)
         if not 0 < command.size_bytes <= LARGEST_WHEEL_BYTES:
             raise RefusedError(f"a wheel of {command.size_bytes} bytes is not accepted")
         number = await self.db.retrying(lambda: jobs.new_build_number(self.db))
@@ -58,7 +52,7 @@ class Importer:
         try:
             path = folder / command.filename
             await _fetch(command, path, send, inbox)
-            return await self._publish(number, str(name), str(wheel_version), path)
+            return await self._publish(number, name.project, str(name.version), path)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-from packaging.utils import InvalidName, canonicalize_name
-
+from piwheels import names
 from piwheels.errors import RefusedError, TransientError
 from piwheels.lines import one_line
 from piwheels.model import Struct
@@ -107,7 +106,7 @@ def _change(event: Any) -> Change | None:
     if not (isinstance(name, str) and isinstance(action, str) and isinstance(serial, int)):
         return None
     try:
-        project = canonicalize_name(name, validate=True)
-    except InvalidName:
+        project = names.project(name)
+    except RefusedError:
         return None
     return Change(project=project, serial=serial, action=action)

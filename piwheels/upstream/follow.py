@@ -13,9 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
-
+from piwheels import names
 from piwheels.db import catalog, events, settings
 from piwheels.db.database import Database
 from piwheels.errors import PiwheelsError, RefusedError, TransientError
@@ -75,11 +73,8 @@ async def add(
 
 
 async def _add_one(db: Database, index: SimpleIndex, item: Wanted, rules: Rules) -> Added:
-    try:
-        requirement = Requirement(item.requirement)
-    except InvalidRequirement as error:
-        raise RefusedError(f"this is not a requirement: {str(error).splitlines()[0]}") from None
-    project = canonicalize_name(requirement.name)
+    requirement = names.requirement(item.requirement)
+    project = names.project(requirement.name)
     page = await index.project(project)
     if page is None:
         raise RefusedError(f"{index.url} knows no project {project}")

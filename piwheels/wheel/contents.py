@@ -9,7 +9,6 @@ import binascii
 import csv
 import hashlib
 import io
-import math
 import tempfile
 from collections.abc import Iterator
 from email.message import Message
@@ -18,17 +17,15 @@ from pathlib import Path
 
 import msgspec
 from packaging.metadata import parse_email
-from packaging.tags import Tag, parse_tag
-from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.tags import Tag
+from packaging.version import Version
 
+from piwheels import names
 from piwheels.errors import RefusedError
 from piwheels.wheel import elf
 from piwheels.wheel.archive import Archive
 
 _ELF_IN_MEMORY_BYTES = 8 * 1024**2
-_LONGEST_SPECIFIER = 500
-_MOST_TAGS = 500
 _HASHES = frozenset({"sha256", "sha384", "sha512"})
 
 
@@ -55,7 +52,7 @@ def find_dist_info(archive: Archive, project: str, version: Version) -> str:
         raise RefusedError(f"a wheel has one .dist-info folder, and here are {len(folders)}")
     folder = folders[0]
     name, _, number = folder.removesuffix(".dist-info").partition("-")
-    if canonicalize_name(name) != project or not _is_version(number, version):
+    if not _is_project(name, project) or not _is_version(number, version):
         raise RefusedError(f"the folder {folder} is not that of {project} {version}")
     for needed in ("WHEEL", "METADATA", "RECORD"):
         if f"{folder}/{needed}" not in archive.members:
@@ -63,7 +60,7 @@ def find_dist_info(archive: Archive, project: str, version: Version) -> str:
     return folder
 
 
-def check_wheel(content: bytes, build: str, tags: frozenset[Tag]) -> None:
+def check_wheel(content: bytes, name: names.WheelName) -> None:
     """WHEEL has to say the build number and the tags of the file name."""
     fields = BytesParser().parsebytes(content, headersonly=True)
     wheel_version = _only(fields, "Wheel-Version")
@@ -71,10 +68,11 @@ def check_wheel(content: bytes, build: str, tags: frozenset[Tag]) -> None:
         raise RefusedError(f"WHEEL has Wheel-Version {wheel_version!r}, and installers know 1.0")
     if _only(fields, "Root-Is-Purelib").lower() not in {"true", "false"}:
         raise RefusedError("WHEEL has no Root-Is-Purelib of true or false")
-    if _only(fields, "Build") != build:
-        raise RefusedError(f"WHEEL says Build {fields['Build']!r}, the file name {build!r}")
-    named = frozenset[Tag]().union(*map(_tags, fields.get_all("Tag", [])))
-    if named != tags:
+    if _only(fields, "Build") != name.build:
+        raise RefusedError(f"WHEEL says Build {fields['Build']!r}, the file name {name.build!r}")
+    lines = fields.get_all("Tag", [])
+    named = frozenset[Tag]().union(*(names.tags(str(line)) for line in lines))
+    if named != name.tags:
         listed = " ".join(sorted(map(str, named))[:5])
         raise RefusedError(f"WHEEL has other tags than the file name: {listed or 'none'}")
 
@@ -86,10 +84,10 @@ def check_metadata(content: bytes, project: str, version: Version) -> str:
         if key in doubtful:
             raise RefusedError(f"METADATA says {key} more than once, or not readably")
     name, number = fields.get("name", ""), fields.get("version", "")
-    if canonicalize_name(name) != project or not _is_version(number, version):
+    if not _is_project(name, project) or not _is_version(number, version):
         raise RefusedError(f"METADATA is that of {name} {number}, not of {project} {version}")
     requires_python = fields.get("requires_python", "")
-    if len(requires_python) > _LONGEST_SPECIFIER or not requires_python.isprintable():
+    if len(requires_python) > names.LONGEST_SPECIFIER or not requires_python.isprintable():
         raise RefusedError(f"METADATA has no readable Requires-Python: {requires_python[:80]!r}")
     return requires_python
 
@@ -138,17 +136,6 @@ def parse_record(record: bytes, exempt: set[str]) -> dict[str, Entry]:
     except (UnicodeDecodeError, csv.Error, ValueError) as error:
         raise RefusedError(f"RECORD is not readable: {error}") from error
     return entries
-
-
-def _tags(line: object) -> frozenset[Tag]:
-    """The tags of a line; it may be a compressed set, if a small one."""
-    text = str(line)
-    if math.prod(part.count(".") + 1 for part in text.split("-")) > _MOST_TAGS:
-        raise RefusedError(f"WHEEL has too many tags in a line: {text[:80]}")
-    try:
-        return parse_tag(text)
-    except ValueError as error:
-        raise RefusedError(f"WHEEL has the invalid tag {text[:80]!r}") from error
 
 
 def _entry(path: str, hashed: str, size: str) -> Entry:
@@ -200,8 +187,15 @@ def _only(fields: Message, key: str) -> str:
     return str(values[0]).strip() if values else ""
 
 
+def _is_project(text: str, project: str) -> bool:
+    try:
+        return names.project(text) == project
+    except RefusedError:
+        return False
+
+
 def _is_version(text: str, version: Version) -> bool:
     try:
-        return Version(text) == version
-    except InvalidVersion:
+        return names.version(text) == version
+    except RefusedError:
         return False

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import msgspec
 from packaging.tags import Tag
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
-from packaging.version import Version
 
+from piwheels import names
 from piwheels.errors import RefusedError
 from piwheels.model import Job, Kind, Target, WheelFile
 from piwheels.wheel import contents
@@ -28,7 +27,6 @@ _MOST_METADATA_BYTES = 8 * 1024**2
 _MOST_RECORD_BYTES = 32 * 1024**2
 _RETAG_S = 1800.0
 _LONGEST_LINE = 500
-_LONGEST_NAME_BYTES = 240  # with .metadata behind it, it still is a file name
 
 _RULES = PackagingRules()
 
@@ -108,23 +106,17 @@ def with_build_number(path: Path, number: int) -> Path:
 
 
 def _inspect(path: Path) -> WheelFacts:
-    try:
-        project, version, _, tags = parse_wheel_filename(path.name)
-    except InvalidWheelFilename as error:
-        raise RefusedError(str(error)) from error
-    if len(os.fsencode(path.name)) > _LONGEST_NAME_BYTES:
-        raise RefusedError(f"the name is longer than {_LONGEST_NAME_BYTES} bytes")
-    parts = path.name.split("-")
-    build = parts[2] if len(parts) == 6 else ""
+    name = names.wheel(path.name)
+    project, version = name.project, name.version
     with Archive.open(path) as archive:
         folder = contents.find_dist_info(archive, project, version)
-        contents.check_wheel(archive.read(f"{folder}/WHEEL", _MOST_WHEEL_BYTES), build, tags)
+        contents.check_wheel(archive.read(f"{folder}/WHEEL", _MOST_WHEEL_BYTES), name)
         metadata = archive.read(f"{folder}/METADATA", _MOST_METADATA_BYTES)
         requires_python = contents.check_metadata(metadata, project, version)
         record = archive.read(f"{folder}/RECORD", _MOST_RECORD_BYTES)
         programs, unread = contents.check_record(archive, folder, record, path.parent)
         needed = _needed(programs, archive.members)
-    _check_machines(programs, tags)
+    _check_machines(programs, name.tags)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return WheelFacts(
@@ -172,8 +164,8 @@ def _needed(programs: Iterable[Program], members: Iterable[str]) -> tuple[str, .
 
 
 def _wrong_release(facts: WheelFacts, job: Job) -> str:
-    same = facts.project == canonicalize_name(job.project)
-    if same and Version(facts.version) == Version(job.version):
+    same = facts.project == names.project(job.project)
+    if same and names.version(facts.version) == names.version(job.version):
         return ""
     return f"the job was {job.project} {job.version}"
 

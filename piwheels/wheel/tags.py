@@ -9,17 +9,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Protocol
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.tags import (
-    Tag,
-    compatible_tags,
-    cpython_tags,
-    generic_tags,
-    parse_tag,
-)
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
-from packaging.version import InvalidVersion, Version
+from packaging.tags import Tag, compatible_tags, cpython_tags, generic_tags
 
+from piwheels import names
 from piwheels.errors import RefusedError
 from piwheels.model import Kind, Target
 
@@ -43,8 +35,11 @@ _MANYLINUX_ALIASES = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
 _ARCH_ORDER = ("armv6l", "armv7l", "aarch64", "riscv64", "i686", "x86_64")
 
 _CPYTHON_ABI = re.compile(r"cp[23]\d+(?P<threading>t?)(?P<debug>d?)m?u?")
-_WORD = re.compile(r"[a-z0-9][a-z0-9_.+]*")
-_GLIBC = re.compile(r"(\d{1,3})\.(\d{1,3})(\.\d+)*")
+_WORD = re.compile(r"[a-z0-9][a-z0-9_.+]{0,63}")
+_GLIBC = re.compile(r"(\d{1,3})\.(\d{1,3})(\.\d{1,3}){0,2}")
+#: Major and minor version up to which an interpreter is believed: its tags are one for each
+#: minor version before its own.
+_NEWEST_PYTHON = (9, 255)
 
 
 class PackagingRules:
@@ -72,12 +67,7 @@ def kind_of(filename: str, glibc: str = "") -> Kind:
     Raises:
         RefusedError: this is not a wheel's file name.
     """
-    try:
-        parse_wheel_filename(filename)
-    except InvalidWheelFilename as error:
-        raise RefusedError(str(error)) from error
-    tags = filename.removesuffix(".whl").rsplit("-", 3)[1:]
-    return Kind(tags="-".join(tags), glibc=glibc)
+    return Kind(tags=names.wheel(filename).tag_text, glibc=glibc)
 
 
 class Interpreter(Protocol):
@@ -181,8 +171,8 @@ def position(target: Target) -> int:
 @lru_cache(maxsize=8192)
 def _covers(kind: Kind, target: Target) -> bool:
     try:
-        tags = parse_tag(kind.tags)
-    except ValueError:
+        tags = names.tags(kind.tags)
+    except RefusedError:
         return False
     if tags.isdisjoint(_supported(target)):
         return False
@@ -192,8 +182,8 @@ def _covers(kind: Kind, target: Target) -> bool:
 @lru_cache(maxsize=8192)
 def _allows(requires_python: str, python_full: str) -> bool:
     try:
-        return SpecifierSet(requires_python).contains(python_full, prereleases=True)
-    except InvalidSpecifier:
+        return names.specifier(requires_python).contains(python_full, prereleases=True)
+    except RefusedError:
         return True
 
 
@@ -247,8 +237,7 @@ def _glibc_version(glibc: str) -> tuple[int, int]:
 
 
 def _python_version(python_full: str) -> tuple[int, int]:
-    try:
-        version = Version(python_full)
-    except InvalidVersion as error:
-        raise RefusedError(f"{python_full!r} is no version of Python") from error
+    version = names.version(python_full)
+    if version.major > _NEWEST_PYTHON[0] or version.minor > _NEWEST_PYTHON[1]:
+        raise RefusedError(f"{python_full!r} is no version of Python")
     return version.major, version.minor

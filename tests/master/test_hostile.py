@@ -9,7 +9,7 @@ import pytest
 
 from piwheels.errors import RefusedError
 from piwheels.master.fates import Inbox
-from piwheels.model import Outcome
+from piwheels.model import Outcome, Wanted
 from piwheels.protocol import messages as m
 from tests.master.conftest import TARGET, Master
 from tests.patience import WAIT_S
@@ -112,8 +112,16 @@ async def test_figures_that_are_none_reach_nobody(shared: Master, host: m.HostSt
 
 @pytest.mark.parametrize(
     "facts",
-    [{"name": "a\0b"}, {"python_full": "nonsense"}, {"os": "../etc"}, {"name": "another"}],
-    ids=str,
+    [
+        {"name": "a\0b"},
+        {"python_full": "nonsense"},
+        {"python_full": "3." + "1" * 5000},
+        {"python_full": "3.99999999"},
+        {"os": "../etc"},
+        {"os": "a" * 100_000},
+        {"name": "another"},
+    ],
+    ids=lambda facts: str(facts)[:60],
 )
 async def test_a_builder_of_no_possible_target_is_turned_away(
     shared: Master, facts: dict[str, str]
@@ -132,6 +140,47 @@ async def test_a_builder_of_no_possible_target_is_turned_away(
     await builder.dealer.send(hello)
     assert (await builder.hear(m.Refused)).fatal
     builder.dealer.close()
+    await answers(shared)
+
+
+@pytest.mark.parametrize(
+    "filename",
+    [
+        f"demo-{'9' * 5000}-py3-none-any.whl",
+        f"demo-1.0-{'1' * 5000}-py3-none-any.whl",
+        f"demo-1.0-{'.'.join(['a'] * 330)}-{'.'.join(['b'] * 330)}-{'.'.join(['c'] * 330)}.whl",
+        "demo-1.0-py3-none-any.whl\0",
+    ],
+    ids=["version", "build tag", "tags", "NUL"],
+)
+async def test_no_name_of_a_wheel_ends_or_holds_the_master(shared: Master, filename: str) -> None:
+    await shared.release("demo")
+    offer = m.FileOffer(filename=filename, size_bytes=1, sha256="0" * 64)
+    async with shared.builder() as builder:
+        job = await builder.take()
+        built = m.Built(build=job.build, outcome=Outcome.BUILT, duration_s=1.0, files=(offer,))
+        await builder.dealer.send(built)
+        await builder.hear(m.Done)
+    assert {row["outcome"] for row in await shared.builds()} == {Outcome.REFUSED}
+    with pytest.raises(RefusedError):
+        await shared.ask(m.Import(filename=filename, size_bytes=1, sha256=""), m.Applied)
+    await answers(shared)
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        f"demo=={'9' * 5000}",
+        f"demo; {'(' * 900}os_name=='x'{')' * 900}",
+        "d" * 10_000,
+        "demo!=" + ",!=".join(map(str, range(5000))),
+    ],
+    ids=["digits", "depth", "length", "clauses"],
+)
+async def test_no_requirement_ends_the_master(shared: Master, requirement: str) -> None:
+    wanted = (Wanted(requirement=requirement),)
+    reply = await shared.ask(m.Add(wanted=wanted), m.AddReply)
+    assert "is not a" in reply.added[0].problem or "characters" in reply.added[0].problem
     await answers(shared)
 
 
