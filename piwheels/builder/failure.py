@@ -1,59 +1,143 @@
-"""What the end of a build's log says about why it failed."""
+"""What the end of a build's log says about why it failed.
+
+pip indents what a build prints, so no pattern here counts on the start of a line. The cost is
+linear in the length of the log: a line is judged by its first characters, and a pattern is tried
+only on lines that hold its literal text.
+"""
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from piwheels.model import Outcome
 
 _LONGEST = 300
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|[\x00-\x08\x0b-\x1f\x7f]")
+#: A line is judged by so many of its characters.
+_JUDGED = 1000
+_ESCAPES = re.compile(
+    r"\x1b(?:\[[0-9;?]{0,64}[ -/]{0,8}[@-~]|\][^\x07\x1b\n]{0,300}(?:\x07|\x1b\\))?"
+)
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]+")
 
 #: What inside.py itself says of how far it is.
-_OURS = re.compile(r"--- piwheels: ")
+_OURS = "--- piwheels: "
 
-#: Messages that pip and setuptools print after any failure at all.
+#: Lines that come with any failure, and lines that only quote source or point into it.
 _HOLLOW = re.compile(
     r"subprocess-exited-with-error|metadata-generation-failed|legacy-install-failure"
     r"|Failed to build |Failed building wheel|Could not build wheels|exited with \d"
     r"|failed-wheel-build|installing-build-dependencies|See above for output"
-    r"|command '?\S+'? failed with exit (code|status)"
+    r"|command '?\S+'? failed with exit (?:code|status)"
     r"|returned non-zero exit status|CalledProcessError|did not run successfully"
-    r"|finished with status '"
-    r"|exit code: |end of output|^\s*(note|hint|full command|cwd|╰─>):? ",
+    r"|finished with status '|Encountered error while generating|compilation terminated"
+    r"|Configuring incomplete, errors occurred|some warnings being treated as errors"
+    r"|_COMPILER not set, after EnableLanguage|errors? generated\.|exit code: |end of output"
+    r"|^(?:note|hint|full command|cwd|╰─>):? |: note: |^collect2:|^file \"[^\"]*\", line \d"
+    r"|^[\^~|\s─-]*$|^\d*\s*\||^https?://\S*$",
     re.IGNORECASE,
 )
+#: Quoted source: gcc and rustc show it behind a bar, Python below the place of a frame.
+_BEHIND_A_BAR = re.compile(r"\d*\s*\|")
+_FRAME = re.compile(r'File "[^"]*", line \d')
+#: What a compiler says of a place in the source; only its fatal errors can be about the machine.
+_ABOUT_SOURCE = re.compile(r"\S+:\d+(?::\d+)?: (?!fatal error)")
+#: A message of CMake whose text is in the indented lines that follow.
+_CMAKE_HEADER = re.compile(r"CMake Error (?:at|in) .*:$")
 
-#: The most telling kind first; of one kind the first line or the last tells most.
-_KINDS: tuple[tuple[re.Pattern[str], bool], ...] = tuple(
-    (re.compile(pattern), last)
-    for pattern, last in (
-        (r"fatal error: .*(No such file|file not found)", False),
-        (r"^\S+:\d+(:\d+)?: (fatal )?error: ", False),
-        (r"ld(\.\w+)?: (cannot find|error: unable to find) ", False),
-        (r"undefined reference to ", False),
-        (r"^\s*error(\[E\d+\])?: (linker|failed to run custom build|no matching package)", False),
-        (r"^\s*error\[E\d+\]: ", False),
-        (r"(can't find|requires) (the )?Rust|rustc.* not (found|installed)", False),
-        (r"meson\.build:\d+:\d+: ERROR: ", False),
-        (r"CMake Error", False),
-        (r"^\s*configure: error: ", False),
-        (r"No matching distribution found for ", True),
-        (r"Could not find a version that satisfies ", True),
-        (r"^\s*(ModuleNotFoundError|ImportError): ", True),
-        (r"^\s*([A-Za-z_]\w*\.)*([A-Z]\w*)?(Error|Exception|Exit|Interrupt|Iteration)(: |$)", True),
-        (r"^\s*(ERROR|error|Error): ", True),
-        (r"(command not found|: not found$|Permission denied|Read-only file system)", True),
-    )
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """A kind of line that tells why a build failed.
+
+    `pattern` is matched at a line's first visible character, where the line holds one of
+    `words`. Of several lines the first tells most, or the last.
+    """
+
+    words: tuple[str, ...]
+    pattern: re.Pattern[str]
+    last: bool = False
+
+
+def _rule(words: str | tuple[str, ...], pattern: str, *, last: bool = False) -> _Rule:
+    return _Rule((words,) if isinstance(words, str) else words, re.compile(pattern), last)
+
+
+#: The most telling kind first.
+_RULES = (
+    _rule("Killed signal", r".*fatal error: Killed signal terminated program"),
+    _rule(
+        "fatal error: ",
+        r"(?:(?!fatal error: ).)*fatal error: .*(?:No such file|file not found)",
+    ),
+    _rule("rror: ", r"\S+:\d+(?::\d+)?: (?:fatal |internal compiler )?error: "),
+    _rule(
+        "error: ",
+        r"(?:\S*/)?(?:\w+-)*(?:cc1\w*|cc|[cg]\+\+|gcc|clang|clang\+\+)(?:-[\d.]+)?: "
+        r"(?:fatal )?error: ",
+    ),
+    _rule("able to find ", r"\S*ld(?:\.\w+)?: error: unable to find "),
+    _rule("cannot find ", r"\S*ld(?:\.\w+)?: cannot find "),
+    _rule(("undefined reference to ", "multiple definition of "), r""),
+    _rule(
+        "error", r"error(?:\[E\d+\])?: (?:linker|failed to run custom build|no matching package)"
+    ),
+    _rule("error[E", r"error\[E\d+\]: "),
+    _rule("Rust", r".*(?:can't find|requires) (?:the )?Rust"),
+    _rule("rustc", r"(?:(?!rustc).)*rustc.* not (?:found|installed)"),
+    _rule("ERROR: ", r"\S*meson\.build:\d+:\d+: ERROR: "),
+    _rule("CMake Error", r"CMake Error", last=True),
+    _rule("configure: error: ", r"configure: error: "),
+    _rule("inconsistent ", r".*inconsistent (?:name|version)\b"),
+    _rule("No matching distribution found for ", r"", last=True),
+    _rule("Could not find a version that satisfies ", r"", last=True),
+    _rule(
+        ("ModuleNotFoundError: ", "ImportError: "), r"(?:ModuleNotFound|Import)Error: ", last=True
+    ),
+    _rule(
+        ("Error", "Exception", "Exit", "Interrupt", "Iteration"),
+        r"(?:[A-Za-z_]\w*\.)*(?:_*[A-Z]\w*)?(?:Error|Exception|Exit|Interrupt|Iteration)(?:: |$)",
+        last=True,
+    ),
+    _rule(("ERROR: ", "error: ", "Error: "), r"(?:ERROR|error|Error): ", last=True),
+    _rule(
+        ("not found", "Permission denied", "Read-only file system"),
+        r".*(?:command not found|: not found$|Permission denied|Read-only file system)",
+        last=True,
+    ),
+)
+#: Hollow after any other failure, and all that there is where a program failed silently.
+_LAST_RESORT = _rule(
+    "CalledProcessError: Command ", r"(?:[A-Za-z_]\w*\.)*CalledProcessError: Command ", last=True
 )
 
-_OUT_OF_MEMORY = re.compile(
-    r"Killed signal terminated program|virtual memory exhausted|Cannot allocate memory"
-    r"|out of memory|std::bad_alloc|signal: 9, SIGKILL|Signals\.SIGKILL: 9"
-    r"|exit(ed with)? (code|status):? -9\b|memory allocation of \d+ bytes failed|\bENOMEM\b"
-    r"|^\s*(numpy\S*)?MemoryError\b",
-    re.IGNORECASE | re.MULTILINE,
+_OUT_OF_MEMORY = (
+    _rule("Killed signal", r".*fatal error: Killed signal terminated program"),
+    _rule(
+        "annot allocate memory", r".*: Cannot allocate memory\.?$|.*\[Errno 12\] Cannot allocate"
+    ),
+    _rule(
+        "out of memory",
+        r"(?:.*\berror: |LLVM ERROR: |\S+: |.*runtime: )?out of memory(?: allocating|: cannot|$)",
+    ),
+    _rule("memory exhausted", r".*\bld(?:\.\w+)?: .*: memory exhausted$"),
+    _rule(
+        "bad_alloc", r"terminate called after throwing .*'std::bad_alloc'|what\(\):  std::bad_alloc"
+    ),
+    _rule("memory allocation of ", r".*memory allocation of \d+ bytes failed"),
+    _rule("OutOfMemoryError", r"(?:Exception .*)?java\.lang\.OutOfMemoryError"),
+    _rule("heap out of memory", r"FATAL ERROR: .*heap out of memory"),
+    _rule("SIGKILL", r".*(?:\(signal: 9, SIGKILL: kill\)|died with <Signals\.SIGKILL: 9>)"),
+    _rule("-9", r".*\bexit(?:ed with)? (?:code|status):? -9\b"),
+    _rule("MemoryError", r"(?:[A-Za-z_]\w*\.)*(?:_*[A-Z]\w*)?MemoryError(?:: |$)"),
 )
-_DISK_FULL = re.compile(
-    r"No space left on device|\[Errno 28\]|Disk quota exceeded|\bENOSPC\b", re.IGNORECASE
+_DISK_FULL = (
+    _rule("[Errno 28]", r"(?:(?:[A-Za-z_]\w*\.)*\w+: .*)?\[Errno 28\]"),
+    _rule(
+        ("No space left on device", "Disk quota exceeded"),
+        r".*: '?(?:No space left on device|Disk quota exceeded)'?(?: \(os error \d+\))?\.?$",
+    ),
+    _rule("ENOSPC", r"(?:\w+ )?(?:[A-Z]\w*: )?ENOSPC: no space left on device"),
 )
 
 
@@ -63,14 +147,15 @@ def failing_line(tail: bytes) -> str:
     Args:
         tail: the end of the log, from which escape sequences are dropped.
     """
-    plain = _plain(tail).splitlines()
-    lines = [line.rstrip() for line in plain if line.strip() and not _OURS.match(line)]
-    telling = [line for line in lines if not _HOLLOW.search(line)]
-    for pattern, last in _KINDS:
-        for line in reversed(telling) if last else telling:
-            if pattern.search(line):
-                return line.strip()[:_LONGEST]
-    return (telling or lines or [""])[-1].strip()[:_LONGEST]
+    log = _Log(_plain(tail))
+    for rule in _RULES:
+        for line in log.matches(rule):
+            if not _is_hollow(line.text):
+                return log.message(line)[:_LONGEST]
+    resort = next(log.matches(_LAST_RESORT), None)
+    if resort is not None:
+        return resort.text[:_LONGEST]
+    return _last(log.text, hollow=False) or _last(log.text, hollow=True)
 
 
 def last_line(tail: bytes) -> str:
@@ -80,12 +165,111 @@ def last_line(tail: bytes) -> str:
 
 
 def shortage(tail: bytes) -> Outcome | None:
-    """OUT_OF_MEMORY or DISK_FULL, if the end of a failed build's log shows signs of it."""
-    text = _plain(tail)
-    if _DISK_FULL.search(text):
-        return Outcome.DISK_FULL
-    return Outcome.OUT_OF_MEMORY if _OUT_OF_MEMORY.search(text) else None
+    """OUT_OF_MEMORY or DISK_FULL, if the end of a failed build's log shows signs of it.
+
+    Quoted source shows none, nor does what a compiler says of a place in the source.
+    """
+    log = _Log(_plain(tail))
+    for outcome, rules in (
+        (Outcome.DISK_FULL, _DISK_FULL),
+        (Outcome.OUT_OF_MEMORY, _OUT_OF_MEMORY),
+    ):
+        if any(not log.is_quoted(line) for rule in rules for line in log.matches(rule)):
+            return outcome
+    return None
+
+
+class _Line(NamedTuple):
+    """A line without the space around it; `start` is where it begins in the text."""
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """The text of a log, and the lines of it that rules ask for."""
+
+    text: str
+    _starts: dict[str, list[int]] = field(default_factory=dict)
+    _lines: dict[int, _Line] = field(default_factory=dict)
+
+    def matches(self, rule: _Rule) -> Iterator[_Line]:
+        """The lines of a kind, the most telling first."""
+        starts = self._starts_of(rule.words[0])
+        if len(rule.words) > 1:
+            starts = sorted({start for word in rule.words for start in self._starts_of(word)})
+        for start in reversed(starts) if rule.last else starts:
+            line = self.line_at(start)
+            if rule.pattern.match(line.text) and not line.text.startswith(_OURS):
+                yield line
+
+    def line_at(self, start: int) -> _Line:
+        """The line that begins there."""
+        line = self._lines.get(start)
+        if line is None:
+            end = self.text.find("\n", start)
+            end = len(self.text) if end < 0 else end
+            # Space before a line is bounded as well: pip and CMake indent by a few characters.
+            line = _Line(start, end, self.text[start : min(end, start + _JUDGED)].strip())
+            self._lines[start] = line
+        return line
+
+    def message(self, line: _Line) -> str:
+        """What a line says; for a header of CMake, the first line of its message."""
+        if not _CMAKE_HEADER.match(line.text):
+            return line.text
+        place = line
+        for _ in range(3):
+            if place.end >= len(self.text):
+                break
+            place = self.line_at(place.end + 1)
+            if place.text:
+                return place.text if self._indent(place) > self._indent(line) else line.text
+        return line.text
+
+    def is_quoted(self, line: _Line) -> bool:
+        """Whether a line is source that was quoted, or is about such."""
+        if _BEHIND_A_BAR.match(line.text) or _ABOUT_SOURCE.match(line.text):
+            return True
+        return line.start > 0 and bool(_FRAME.match(self._before(line).text))
+
+    def _before(self, line: _Line) -> _Line:
+        return self.line_at(self.text.rfind("\n", 0, line.start - 1) + 1)
+
+    def _indent(self, line: _Line) -> int:
+        return self.text.find(line.text[:1], line.start) - line.start
+
+    def _starts_of(self, word: str) -> list[int]:
+        """Where the lines begin that hold a word."""
+        starts = self._starts.get(word)
+        if starts is None:
+            starts = self._starts[word] = list(_starts(self.text, word))
+        return starts
+
+
+def _starts(text: str, word: str) -> Iterator[int]:
+    place = text.find(word)
+    while place >= 0:
+        yield text.rfind("\n", 0, place) + 1
+        end = text.find("\n", place)
+        place = text.find(word, end) if end >= 0 else -1
+
+
+def _last(text: str, *, hollow: bool) -> str:
+    """The last line that tells something, or with `hollow` just the last one of the build's."""
+    for line in reversed(text.split("\n")):
+        said = line[:_JUDGED].strip()
+        if said and not said.startswith(_OURS) and (hollow or not _is_hollow(said)):
+            return said[:_LONGEST]
+    return ""
+
+
+def _is_hollow(text: str) -> bool:
+    return _HOLLOW.search(text) is not None
 
 
 def _plain(tail: bytes) -> str:
-    return _ESCAPES.sub("", tail.decode(errors="replace").replace("\r", "\n"))
+    text = tail.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+    return _CONTROLS.sub("", _ESCAPES.sub("", text) if "\x1b" in text else text)

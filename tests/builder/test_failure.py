@@ -1,12 +1,15 @@
 """What the end of a build's log says about why it failed."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piwheels.builder.failure import failing_line, last_line, shortage
+from piwheels.builder.failure import _plain, failing_line, last_line, shortage
 from piwheels.builder.inside import PHASE
 from piwheels.model import Outcome
+from tests.benchmarks.slowness import piece_of_work, slowness
 
 HEADER = """\
   gcc -fPIC -I/usr/include/python3.11 -c lib/foo.c -o build/foo.o
@@ -156,3 +159,193 @@ def test_a_plain_exception_says_more_than_what_pip_says_after_it() -> None:
 ERROR: Failed to build 'file:///build/x.tar.gz' when getting requirements to build wheel
 """
     assert failing_line(tail) == "Exception: Can not find valid pkg-config name."
+
+
+GCC = """\
+  building 'demo._speedups' extension
+  gcc -fPIC -I/usr/include/python3.11 -c src/speedups.c -o build/speedups.o
+  src/speedups.c: In function 'go':
+  src/speedups.c:7:5: warning: implicit declaration of function 'x' [-Wimplicit]
+      7 |     x();
+        |     ^
+  src/speedups.c:9:12: error: 'PyThreadState' has no member named 'frame'
+      9 |     return state->frame;
+        |            ^~~~~
+  cc1: some warnings being treated as errors
+  error: command '/usr/bin/gcc' failed with exit code 1
+  error: subprocess-exited-with-error
+ERROR: Failed building wheel for demo
+"""
+CMAKE = """\
+  CMake Error at CMakeLists.txt:4 (message):
+    first of two
+
+
+  CMake Error at cmake/deps.cmake:55 (message):
+
+    libfoo 2 is needed; set
+    FOO_ROOT
+
+
+  -- Configuring incomplete, errors occurred!
+  See also "/build/tmp/CMakeFiles/CMakeOutput.log".
+  subprocess.CalledProcessError: Command '['cmake', '..']' returned non-zero exit status 1.
+"""
+
+
+@pytest.mark.parametrize("indent", ["", "  ", "      "])
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("log", "line"),
+    [
+        (HEADER, "lib/foo.c:12:10: fatal error: ffi.h: No such file or directory"),
+        (GCC, "src/speedups.c:9:12: error: 'PyThreadState' has no member named 'frame'"),
+        (CMAKE, "libfoo 2 is needed; set"),
+        ("CMake Error: The source directory is empty.\n", "CMake Error: The source directory is "),
+        ("CMake Error at CMakeLists.txt:4 (message):\nhello\n", "CMake Error at CMakeLists"),
+        ("gcc: error: unrecognized command-line option '-mfoo'\n", "gcc: error: unrecognized"),
+        (TRACEBACK, "ModuleNotFoundError: No module named 'numpy'"),
+    ],
+)
+def test_indentation_and_line_ends_change_nothing(
+    log: str, line: str, indent: str, ending: str
+) -> None:
+    shown = "".join(f"{indent}{each}{ending}" for each in log.splitlines())
+    assert failing_line(shown.encode()).startswith(line)
+
+
+@pytest.mark.parametrize(
+    "hollow",
+    [
+        "  \N{MULTIPLICATION SIGN} Encountered error while generating package metadata.",
+        "compilation terminated.",
+        "collect2: error: ld returned 1 exit status",
+        "        |          ^~~~~~~",
+        "   12 | error: this is a string of the source",
+        "    ~~~~^^^^^^^^",
+        '  File "/build/tmp/setup.py", line 3, in <module>',
+        "  src/a.c:3:1: note: error: see here",
+        "https://pip.pypa.io/warnings/venv",
+        "  -- Configuring incomplete, errors occurred!",
+    ],
+)
+def test_a_line_that_comes_with_any_failure_loses(hollow: str) -> None:
+    for log in (f"{hollow}\nthe cause of it\n", f"the cause of it\n{hollow}\n"):
+        assert failing_line(log.encode()) == "the cause of it"
+
+
+def test_the_command_is_told_where_nothing_else_is() -> None:
+    command = "subprocess.CalledProcessError: Command '['make']' returned non-zero exit status 2."
+    assert failing_line(f"  {command}\nERROR: Failed building wheel for x\n".encode()) == command
+    assert (
+        failing_line(f"make: error: why\nerror: because\n{command}\n".encode()) == "error: because"
+    )
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        "   12 |     throw std::bad_alloc();",
+        "      | MemoryError: of the source",
+        '  File "x.py", line 3, in f\n    MemoryError: quoted',
+        "src/a.c:3:9: warning: this is returned on ENOMEM: Cannot allocate memory",
+        "src/a.c:3:9: error: unknown type name 'ENOSPC'",
+        "gcc -DENOMEM=12 -DOUT_OF_MEMORY='\"out of memory\"' -c a.c",
+        "  copying demo/out of memory.txt -> build/lib",
+        "checking for ENOSPC... yes",
+        "    raise OSError(28, 'No space left on device')",
+        "adding 'demo/No space left on device.txt'",
+        "#define ENOMEM 12  /* Out of memory */",
+    ],
+)
+def test_quoted_source_is_no_sign_of_a_shortage(quoted: str) -> None:
+    assert shortage(f"{quoted}\nerror: it failed\n".encode()) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "outcome"),
+    [
+        ("  cc1plus: out of memory allocating 65536 bytes after a total", Outcome.OUT_OF_MEMORY),
+        ("  LLVM ERROR: out of memory", Outcome.OUT_OF_MEMORY),
+        ("  memory allocation of 16 bytes failed", Outcome.OUT_OF_MEMORY),
+        ("  numpy.core._exceptions._ArrayMemoryError: Unable to", Outcome.OUT_OF_MEMORY),
+        ("  OSError: [Errno 12] Cannot allocate memory: 'gcc'", Outcome.OUT_OF_MEMORY),
+        ("ERROR: Could not install: OSError: [Errno 28] No space left", Outcome.DISK_FULL),
+        ("  error: could not create 'build': No space left on device", Outcome.DISK_FULL),
+        ("  /tmp/x.s: Fatal error: can't close x.o: No space left on device", Outcome.DISK_FULL),
+        ("  a.c:1:1: fatal error: writing to x.s: No space left on device", Outcome.DISK_FULL),
+        ("  = note: No such thing: No space left on device (os error 28)", Outcome.DISK_FULL),
+        ("  cp: error writing 'x': Disk quota exceeded", Outcome.DISK_FULL),
+    ],
+)
+def test_a_shortage_is_seen_in_indented_output(line: str, outcome: Outcome) -> None:
+    assert shortage(f"before\n{line}\nafter\n".encode()) is outcome
+
+
+_PIECES = st.sampled_from(
+    [
+        "\n", "\r", " ", "  ", "\x1b[", "\x1b]", "\x07", "1", ":", "error: ", "fatal error: ",
+        "CMake Error at x:1 (message):", "MemoryError", "a.c:1:2: ", "|", "^", "note: ", "/gcc",
+        "No space left on device", "\0", "\u2028", "\xe9", 'File "x", line 1', "Error", ".", "_",
+        "Could not find a version that satisfies ", "inconsistent name",
+        "CalledProcessError: Command ",
+    ]
+)  # fmt: skip
+
+
+@given(st.lists(_PIECES, max_size=60))
+def test_the_line_is_a_line_of_the_log(pieces: list[str]) -> None:
+    log = "".join(pieces)
+    found = failing_line(log.encode())
+    plain = _plain(log.encode())
+    assert any(line.strip().startswith(found) for line in plain.split("\n"))
+    assert found or not any(_plain(line.encode()).strip() for line in log.split("\n"))
+    shortage(log.encode())
+
+
+_FLOODS = [
+    "\n", " ", "x", "1:", "\x1b]", "\x1b[1", "a.c:1:2: ", "fatal error: ", "/gcc", "Error.",
+    "ld: ", "error: subprocess-exited-with-error\n", "CMake Error at x (message):\n",
+    "  12 | MemoryError\n",
+    "MemoryError: \n\n", "rustc Rust ", "requires Rust\n", "note: No space left on device\n",
+    "error: command 'gcc' failed with exit code 1\n", "x = out of memory\n", "\u00e9\n",
+]  # fmt: skip
+
+
+def _cost_s(text: str, size: int) -> float:
+    log = (text.encode() * (size // len(text.encode()) + 1))[:size]
+    costs = []
+    for _ in range(3):
+        began = time.process_time()
+        failing_line(log)
+        shortage(log)
+        costs.append(time.process_time() - began)
+    return min(costs)
+
+
+@pytest.mark.parametrize("text", _FLOODS)
+def test_the_cost_is_linear_in_the_length_of_the_log(text: str) -> None:
+    _cost_s(text, 1000)  # compiles what is compiled once
+    small, large = _cost_s(text, 64 * 1024), _cost_s(text, 1024 * 1024)
+    # Sixteen times as much; a quadratic search would cost 256 times.
+    assert large < 64 * max(small, 0.002)
+
+
+def test_a_long_log_of_a_build_is_judged_in_a_tenth_of_a_second() -> None:
+    lines = [
+        f"  gcc -Wall -fPIC -I/usr/include/python3.11 -DNAME=x{number} -c src/part{number}.c -o "
+        f"build/temp/src/part{number}.o\n"
+        f"  src/part{number}.c:7:5: warning: implicit declaration of function 'x{number}'\n"
+        f"      {number % 900} |     x();\n"
+        "        |     ^\n"
+        for number in range(5000)
+    ]
+    log = ("".join(lines)[: 1024 * 1024] + "\n" + GCC).encode()
+    works, costs = [], []
+    for _ in range(3):
+        works.append(piece_of_work())
+        began = time.process_time()
+        assert failing_line(log).startswith("src/speedups.c:9:12: error: ")
+        assert shortage(log) is None
+        costs.append(time.process_time() - began)
+    assert min(costs) < 0.1 * slowness([min(works)])
