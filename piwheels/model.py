@@ -262,6 +262,8 @@ class ReleaseFacts(Struct, frozen=True, kw_only=True):
     skip: str | None
     requires_python: str
     released_at: datetime
+    missing_since: datetime | None = None  # the upstream lists it no more, and it is hidden
+    removed_at: datetime | None = None  # when the upstream's removal of it was confirmed
     targets: tuple[TargetFacts, ...]  # in numeric order
 
 

@@ -92,11 +92,12 @@ def standings(
 def stands_apart(target: TargetFacts, whole: Standing | None) -> bool:
     """Whether a target has a standing of its own beside what keeps the whole release back.
 
-    Wheels made before still install, but those of a quarantined project are not listed.
+    Wheels made before still install, but those of a quarantined project, and of a release that
+    is hidden, are not listed.
     """
     if whole is None:
         return True
-    return target.covered_by is not None and whole.state != "quarantined"
+    return target.covered_by is not None and whole.state not in {"quarantined", "missing"}
 
 
 def _no_release(facts: ProjectFacts, asked_version: str | None) -> Standing:
@@ -138,6 +139,8 @@ def whole_release(facts: ProjectFacts, release: ReleaseFacts) -> Standing | None
             "and nothing is built until that ends"
         )
         return _answer(facts, release, "quarantined", text)
+    if release.missing_since is not None:
+        return _answer(facts, release, "missing", _missing(release, release.missing_since))
     if release.skip is not None:
         return _answer(
             facts,
@@ -153,6 +156,18 @@ def whole_release(facts: ProjectFacts, release: ReleaseFacts) -> Standing | None
         )
         return _answer(facts, release, "no-sdist", text)
     return None
+
+
+def _missing(release: ReleaseFacts, since: datetime) -> str:
+    if release.removed_at is not None:
+        return (
+            f"it was removed from the upstream index (confirmed {_plain(release.removed_at)}): "
+            "its files are not listed, and are deleted later unless it returns"
+        )
+    return (
+        f"the upstream index has not listed it since {_plain(since)}: its files are kept and not "
+        "listed here, nothing is built, and it is shown again when the upstream lists it again"
+    )
 
 
 def for_target(

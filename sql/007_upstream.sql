@@ -1,1 +1,54 @@
--- Reserved.
+-- What the upstream index says is evidence, not an order: releases that its pages no longer list
+-- are hidden and kept, and changes that its changelog reports wait until a page shows them.
+
+-- missing_since: since when the upstream's page lacks the release; it is hidden meanwhile.
+-- removed_at: when its removal was confirmed; it is deleted when the retention has passed.
+ALTER TABLE releases ADD COLUMN missing_since timestamptz;
+ALTER TABLE releases ADD COLUMN removed_at timestamptz;
+
+CREATE INDEX releases_missing ON releases (project, version) WHERE missing_since IS NOT NULL;
+
+-- As before, without hidden releases: nothing new is built of them, and what is built is kept.
+CREATE OR REPLACE VIEW coverage AS
+SELECT r.project, r.version, wanted.target
+  FROM releases r
+  JOIN projects p ON p.project = r.project
+ CROSS JOIN LATERAL (
+     SELECT EXISTS (
+                SELECT FROM files f
+                 WHERE f.project = r.project AND f.version = r.version AND NOT f.superseded
+            ) AS any
+ ) wheel
+ CROSS JOIN LATERAL (
+     SELECT open.target, open.tried,
+            row_number() OVER (PARTITION BY open.tried ORDER BY open.position, open.target) AS place
+       FROM (
+           SELECT t.target, t.position,
+                  EXISTS (
+                      SELECT FROM builds b
+                       WHERE b.project = r.project AND b.version = r.version
+                         AND b.target = t.target AND b.outcome <> 'built'
+                  ) AS tried
+             FROM python_ranges pr
+             JOIN targets t ON t.target = pr.target
+            WHERE pr.requires_python = r.requires_python
+              AND t.skip IS NULL
+              AND NOT EXISTS (
+                  SELECT FROM files f
+                    JOIN kind_targets kt ON kt.kind = f.kind
+                   WHERE f.project = r.project AND f.version = r.version
+                     AND NOT f.superseded AND kt.target = t.target
+              )
+              AND NOT EXISTS (
+                  SELECT FROM builds b
+                   WHERE b.project = r.project AND b.version = r.version
+                     AND b.target = t.target AND b.outcome <> 'built' AND NOT b.retryable
+              )
+       ) open
+ ) wanted
+ WHERE r.sdist_url IS NOT NULL
+   AND r.skip IS NULL
+   AND r.missing_since IS NULL
+   AND p.skip IS NULL
+   AND p.status <> 'quarantined'
+   AND (wheel.any OR wanted.tried OR wanted.place = 1);

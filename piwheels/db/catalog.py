@@ -32,6 +32,13 @@ class KnownRelease(Struct, frozen=True, kw_only=True):
     skip: str | None
 
 
+class Listing(Struct, frozen=True, kw_only=True):
+    """Versions whose releases a page of the upstream hid, and showed again."""
+
+    hidden: tuple[str, ...]
+    shown: tuple[str, ...]
+
+
 # --- targets -----------------------------------------------------------------------------
 
 
@@ -353,6 +360,39 @@ async def set_project_status(
         project,
         status=str(status),
         reason=reason,
+    )
+
+
+async def note_listed(db: Database, project: str, listed: Sequence[str]) -> Listing:
+    """Hide the releases that the upstream's page lacks, and show those that it lists again.
+
+    Nothing is deleted. A release without an sdist never was built from the upstream and stays.
+
+    Args:
+        db: the connection.
+        project: its normalised name.
+        listed: the versions that the page lists.
+    """
+    async with db.transaction():
+        await lock_projects(db, [project])
+        rows = await db.rows(
+            """
+            UPDATE releases
+               SET missing_since = CASE WHEN version = ANY (%(listed)s) THEN NULL ELSE now() END,
+                   removed_at = NULL
+             WHERE project = %(project)s
+               AND sdist_url IS NOT NULL
+               AND (missing_since IS NULL) <> (version = ANY (%(listed)s))
+            RETURNING version, missing_since IS NOT NULL AS hidden
+            """,
+            {"project": project, "listed": list(listed)},
+        )
+        if rows:
+            # The listing of all projects has only those with files to list.
+            await db.execute("SELECT make_stale('simple', ARRAY[''])")
+    return Listing(
+        hidden=tuple(sorted(row["version"] for row in rows if row["hidden"])),
+        shown=tuple(sorted(row["version"] for row in rows if not row["hidden"])),
     )
 
 

@@ -276,7 +276,7 @@ async def stale_count(db: Database, parts: Sequence[Part] = tuple(Part)) -> int:
 
 
 async def index_pages(db: Database, projects: Sequence[str]) -> dict[str, IndexPage]:
-    """What the index pages of these projects say; one without files has no page."""
+    """What the index pages of these projects say; one without files to list has no page."""
     heads = await db.rows(
         """
         SELECT project, status, status_reason FROM projects WHERE project = ANY (%(projects)s)
@@ -289,7 +289,7 @@ async def index_pages(db: Database, projects: Sequence[str]) -> dict[str, IndexP
                f.requires_python, f.version, r.released_at, r.yanked
           FROM files f
           JOIN releases r ON r.project = f.project AND r.version = f.version
-         WHERE f.project = ANY (%(projects)s)
+         WHERE f.project = ANY (%(projects)s) AND r.missing_since IS NULL
         """,
         {"projects": list(projects)},
     )
@@ -322,8 +322,18 @@ def version_order(text: str) -> Version:
 
 
 async def indexed_projects(db: Database) -> list[str]:
-    """Every project with files, by name."""
-    rows = await db.rows("SELECT DISTINCT project FROM files ORDER BY project")
+    """Every project with files to list, by name; those of hidden releases are not listed."""
+    rows = await db.rows(
+        """
+        SELECT DISTINCT f.project
+          FROM files f
+         WHERE NOT EXISTS (
+             SELECT FROM releases r
+              WHERE r.project = f.project AND r.version = f.version
+                AND r.missing_since IS NOT NULL)
+         ORDER BY f.project
+        """
+    )
     return [row["project"] for row in rows]
 
 

@@ -51,14 +51,15 @@ async def all_facts(db: Database, project: str) -> ProjectFacts | None:
 
 
 async def files(db: Database, project: str) -> tuple[PublishedFile, ...]:
-    """A project's files, those of the newest release first."""
+    """A project's files, those of the newest release first; without those of hidden releases."""
     rows = await db.rows(
         """
         SELECT f.filename, f.sha256, f.size_bytes, f.metadata_sha256, k.tags, f.requires_python,
                f.dependencies, f.version, f.build, f.superseded, f.published_at
           FROM files f
           JOIN kinds k ON k.kind = f.kind
-         WHERE f.project = %(project)s
+          JOIN releases r ON r.project = f.project AND r.version = f.version
+         WHERE f.project = %(project)s AND r.missing_since IS NULL
          ORDER BY f.filename
         """,
         {"project": project},
@@ -178,8 +179,15 @@ async def listing(db: Database) -> list[Listed]:
                coalesce(t.downloads, 0) AS downloads,
                coalesce(r.recent, 0) AS recent
           FROM projects p
-          LEFT JOIN (SELECT project, count(*) AS files FROM files GROUP BY project) f
-            ON f.project = p.project
+          LEFT JOIN (
+              SELECT f.project, count(*) AS files
+                FROM files f
+               WHERE NOT EXISTS (
+                   SELECT FROM releases r
+                    WHERE r.project = f.project AND r.version = f.version
+                      AND r.missing_since IS NOT NULL)
+               GROUP BY f.project
+          ) f ON f.project = p.project
           LEFT JOIN download_totals t ON t.project = p.project
           LEFT JOIN (
               SELECT project, sum(downloads)::bigint AS recent

@@ -157,7 +157,7 @@ async def project_facts(
     releases = await db.rows(
         """
         SELECT version, sdist_url IS NOT NULL AS has_sdist, yanked, skip, requires_python,
-               released_at
+               released_at, missing_since, removed_at
           FROM releases
          WHERE project = %(project)s
            AND (%(versions)s::text[] IS NULL OR version = ANY (%(versions)s))

@@ -54,7 +54,9 @@ class ReleaseJson(msgspec.Struct, frozen=True, kw_only=True):
     requires_python: Annotated[str, Meta(description="'' allows every Python")]
     yanked: Annotated[bool, Meta(description="PEP 592")]
     yanked_reason: Annotated[str, Meta(description="'' if none is given")]
-    state: Annotated[str, Meta(description="'' when it is built; skipped, quarantined, no-sdist")]
+    state: Annotated[
+        str, Meta(description="'' when it is built; skipped, quarantined, missing, no-sdist")
+    ]
     text: Annotated[str, Meta(description="the same in a sentence")]
     targets: Annotated[dict[str, TargetJson], Meta(description="by target")]
     files: Annotated[tuple[FileJson, ...], Meta(description="its wheels")]

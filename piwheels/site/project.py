@@ -38,6 +38,7 @@ _SHOWN = {
     "waiting": ("waiting", "unwanted"),
     "no-sdist": ("no source", "skipped"),
     "quarantined": ("quarantined", "yanked"),
+    "missing": ("not upstream", "yanked"),
 }
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from piwheels.db import catalog, jobs
+from piwheels.db import catalog, jobs, pages, site
 from piwheels.db.database import Database
 from piwheels.model import Job, Outcome
 from tests.db.world import (
@@ -215,6 +215,40 @@ async def test_what_a_builder_lost_it_cannot_settle(farm: Database) -> None:
     assert [claim.job.build for claim in await jobs.claims(farm)] == [again.build]
 
 
+async def test_a_hidden_release_is_not_built_and_keeps_its_files(farm: Database) -> None:
+    await catalog.add_releases(farm, [a_release("alpha"), a_release("alpha", "2.0")], RULES)
+    job = await claimed(farm, CP39)
+    assert await build(farm, job, "builder", a_file(job, "cp39-cp39-linux_aarch64"))
+    listing = await catalog.note_listed(farm, "alpha", [])
+    assert listing == catalog.Listing(hidden=("1.0", "2.0"), shown=())
+    assert await queue(farm) == []
+    assert await indexed(farm) == ([], set())
+    assert len(await site.files(farm, "alpha")) == 0
+    assert [item.files for item in await site.listing(farm)] == [0]
+    assert await farm.value("SELECT count(*) FROM files") == 1
+    assert await farm.value("SELECT count(*) FROM removals") == 0
+
+
+async def test_a_release_that_is_shown_again_is_not_built_again(farm: Database) -> None:
+    await catalog.add_releases(farm, [a_release("alpha")], RULES)
+    job = await claimed(farm, CP39)
+    assert await build(farm, job, "builder", a_file(job, "py3-none-any"))
+    await catalog.note_listed(farm, "alpha", [])
+    await farm.execute("DELETE FROM page_changes")
+    assert (await catalog.note_listed(farm, "alpha", ["1.0"])).shown == ("1.0",)
+    assert await queue(farm) == []
+    assert await indexed(farm) == (["alpha"], {"1.0"})
+    stale = await farm.rows("SELECT DISTINCT name FROM page_changes WHERE part = 'simple'")
+    assert {row["name"] for row in stale} == {"", "alpha"}, "the listing of all projects as well"
+
+
+async def indexed(db: Database) -> tuple[list[str], set[str]]:
+    """Projects of the index, and the versions that alpha's index page lists."""
+    found = await pages.index_pages(db, ["alpha"])
+    versions = {file.version for page in found.values() for file in page.files}
+    return await pages.indexed_projects(db), versions
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_jobs_follow_the_rules_whatever_happens(database: Database, seed: int) -> None:
     walker = Walker(database, random.Random(seed))
@@ -222,7 +256,7 @@ async def test_jobs_follow_the_rules_whatever_happens(database: Database, seed: 
     for _ in range(400):
         done.add(await walker.step())
         await check(database)
-    assert len(done) == 12, "every kind of step was taken"
+    assert len(done) == 13, "every kind of step was taken"
 
 
 async def _walk_together(dsn: str, walkers: int, steps: int) -> None:

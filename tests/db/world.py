@@ -155,7 +155,8 @@ async def oracle(db: Database) -> set[tuple[str, str, str]]:
     )
     releases = await db.rows(
         "SELECT r.*, r.sdist_url IS NOT NULL AND r.skip IS NULL AND p.skip IS NULL "
-        "AND p.status <> 'quarantined' AS buildable FROM releases r JOIN projects p USING (project)"
+        "AND r.missing_since IS NULL AND p.status <> 'quarantined' AS buildable "
+        "FROM releases r JOIN projects p USING (project)"
     )
     wanted = set()
     for release in releases:
@@ -219,6 +220,7 @@ class Walker:
             (1, self.skip_release),
             (1, self.quarantine),
             (1, self.yank),
+            (1, self.hide),
             (1, self.remove),
             (1, self.target),
         ]
@@ -304,6 +306,11 @@ class Walker:
     async def yank(self) -> None:
         project, version = self.random.choice(PROJECTS), self.random.choice(VERSIONS)
         await catalog.set_yanked(self.db, project, version, self.random.choice([None, "", "bad"]))
+
+    async def hide(self) -> None:
+        project = self.random.choice(PROJECTS)
+        listed = self.random.sample(VERSIONS, self.random.randint(0, 2))
+        await catalog.note_listed(self.db, project, listed)
 
     async def remove(self) -> None:
         project = self.random.choice(PROJECTS)
