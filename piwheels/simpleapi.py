@@ -1,4 +1,4 @@
-"""Reading a Simple API index (PEP 503, 691, 700, 714, 792) and fetching the files it lists.
+"""Reading a Simple API index and fetching the files it lists; `simplepage` parses its pages.
 
 Pages and files come from outside: what is malformed is refused by an error that names its
 address, what may come right by itself is a TransientError. Addresses never show a password.
@@ -9,31 +9,41 @@ import asyncio
 import contextlib
 import functools
 import hashlib
-import json
 import os
 import ssl
 import subprocess
 import sys
 import tempfile
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Self
 
 import httpx
-import pypi_simple
 
 from piwheels import names
 from piwheels.errors import ConfigError, RefusedError, TransientError, UsageError
-from piwheels.model import ProjectStatus, Struct
+from piwheels.model import Struct
+from piwheels.simplepage import ACCEPT, FileKind, IndexFile, ProjectPage, parse_page
 
+__all__ = [
+    "PAGE_LIMIT_BYTES",
+    "Answer",
+    "DigestError",
+    "FileKind",
+    "IndexFile",
+    "MissingFileError",
+    "ProjectPage",
+    "SimpleIndex",
+    "check_address",
+    "configured_certificates",
+    "configured_index",
+]
+
+PYPI = "https://pypi.org/simple/"
 PAGE_LIMIT_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 256 * 1024
-_JSON_TYPE = "application/vnd.pypi.simple.v1+json"
-_HTML_TYPES = ("application/vnd.pypi.simple.v1+html", "text/html", "application/xhtml+xml")
 _PASSING_STATUSES = (408, 425, 429)
 _MISSING_STATUSES = (404, 410)
 _TIMEOUT = httpx.Timeout(60.0, connect=20.0)
@@ -49,41 +59,6 @@ class MissingFileError(RefusedError):
 
 class DigestError(RefusedError):
     """A file's bytes are not those that its sha256 promised."""
-
-
-class FileKind(StrEnum):
-    """What an index file is."""
-
-    SDIST = "sdist"
-    WHEEL = "wheel"
-    OTHER = "other"
-
-
-class IndexFile(Struct, frozen=True, kw_only=True):
-    """A file as a project's page lists it."""
-
-    filename: str
-    url: str  # absolute, without credentials and fragment
-    kind: FileKind
-    version: str  # canonical (PEP 440); "" if the name does not tell a valid one
-    sha256: str = ""  # lower-case hex; "" if the index gives none
-    size_bytes: int | None = None  # PEP 700
-    requires_python: str = ""  # PEP 503's data-requires-python; "" allows every Python
-    uploaded_at: datetime | None = None  # PEP 700 upload-time
-    yanked: str | None = None  # PEP 592: None is not yanked, "" is yanked without a reason
-    metadata_sha256: str = ""  # PEP 714 core-metadata; "" if none with a sha256 is offered
-
-
-class ProjectPage(Struct, frozen=True, kw_only=True):
-    """A project's page."""
-
-    project: str  # normalised (PEP 503)
-    display: str  # as the index spells it
-    files: tuple[IndexFile, ...]
-    status: ProjectStatus = ProjectStatus.ACTIVE  # PEP 792
-    status_reason: str = ""
-    serial: int | None = None  # the index's last serial for this project, where it has one
-    etag: str = ""
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -148,7 +123,7 @@ class SimpleIndex:
         except RefusedError:
             raise RefusedError(f"{name[:200]!r} is not a valid project name") from None
         url = f"{self.url}{project}/"
-        headers = {"Accept": pypi_simple.ACCEPT_JSON_PREFERRED}
+        headers = {"Accept": ACCEPT}
         if known is not None and known.etag:
             headers["If-None-Match"] = known.etag
         async with self._response(url, headers) as response:
@@ -158,7 +133,7 @@ class SimpleIndex:
                 return known
             _expect_ok(response, url)
             content = await _limited(response, url)
-        return _page(project, response, content)
+        return await _page(project, response, content)
 
     async def fetch(
         self,
@@ -270,7 +245,7 @@ def configured_index() -> str:
 
     Only pip's index-url counts, not its extra indexes: those may hold anything.
     """
-    return _pip_setting("index-url") or pypi_simple.PYPI_SIMPLE_ENDPOINT
+    return _pip_setting("index-url") or PYPI
 
 
 def configured_certificates() -> str:
@@ -414,100 +389,10 @@ def _beside(destination: Path) -> Iterator[tuple[IO[bytes], Path]]:
 # --- pages ---
 
 
-def _page(project: str, response: httpx.Response, content: bytes) -> ProjectPage:
+async def _page(project: str, response: httpx.Response, content: bytes) -> ProjectPage:
     url = str(response.url)
     try:
-        parsed = _parse(project, response, content)
-        serial = parsed.last_serial or response.headers.get("X-PyPI-Last-Serial")
-        return ProjectPage(
-            project=project,
-            display=parsed.project,
-            files=tuple(_file(package) for package in parsed.packages),
-            status=ProjectStatus(parsed.status.value) if parsed.status else ProjectStatus.ACTIVE,
-            status_reason=parsed.status_reason or "",
-            serial=int(serial) if serial and serial.strip().isdecimal() else None,
-            etag=response.headers.get("ETag", ""),
-        )
-    # The parsers below raise whatever their own dependencies raise at hostile input.
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        raise RefusedError(f"{_shown(url)} is not a Simple API page: {_first(error)}") from error
-    except (httpx.InvalidURL, pypi_simple.UnsupportedRepoVersionError) as error:
-        raise RefusedError(f"{_shown(url)}: {_first(error)}") from error
-
-
-def _parse(project: str, response: httpx.Response, content: bytes) -> pypi_simple.ProjectPage:
-    kind, _, parameters = response.headers.get("Content-Type", "text/html").partition(";")
-    kind = kind.strip().lower()
-    url = str(response.url.copy_with(userinfo=b""))
-    with warnings.catch_warnings():
-        # A newer minor version of the API is compatible by PEP 629.
-        warnings.simplefilter("ignore")
-        if kind == _JSON_TYPE or kind.endswith("/json"):
-            return pypi_simple.ProjectPage.from_json_data(_tolerant(json.loads(content)), url)
-        if kind in _HTML_TYPES:
-            return pypi_simple.ProjectPage.from_html(project, content, url, _charset(parameters))
-    raise ValueError(f"its content type is {kind!r}")
-
-
-def _tolerant(data: Any) -> Any:
-    """Drop a project status that PEP 792 did not know when this was written."""
-    if isinstance(data, dict) and isinstance(status := data.get("project-status"), dict):
-        known = {status.value for status in ProjectStatus}
-        if status.get("status") not in known:
-            return {key: value for key, value in data.items() if key != "project-status"}
-    return data
-
-
-def _charset(parameters: str) -> str | None:
-    for parameter in parameters.split(";"):
-        key, _, value = parameter.strip().partition("=")
-        if key.lower() == "charset":
-            return value.strip('"')
-    return None
-
-
-def _first(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:3])[:300] or type(error).__name__
-
-
-def _file(package: pypi_simple.DistributionPackage) -> IndexFile:
-    yanked = (package.yanked_reason or "") if package.is_yanked else None
-    return IndexFile(
-        filename=package.filename,
-        url=str(httpx.URL(package.url).copy_with(userinfo=b"")),
-        kind=_kind(package.package_type),
-        version=_version(package.version),
-        sha256=_hex(package.digests),
-        size_bytes=package.size if package.size is not None and package.size >= 0 else None,
-        requires_python=package.requires_python or "",
-        uploaded_at=_utc(package.upload_time),
-        yanked=yanked,
-        metadata_sha256=_hex(package.metadata_digests or {}),
-    )
-
-
-def _kind(package_type: str | None) -> FileKind:
-    return FileKind(package_type) if package_type in {"sdist", "wheel"} else FileKind.OTHER
-
-
-def _version(text: str | None) -> str:
-    if text is None:
-        return ""
-    # In a wheel's name a version's dash is spelled with an underscore (PEP 427).
-    for spelling in (text, text.replace("_", "-")):
-        with contextlib.suppress(RefusedError):
-            return str(names.version(spelling))
-    return ""
-
-
-def _hex(digests: dict[str, str]) -> str:
-    digest = digests.get("sha256", "").lower()
-    return digest if len(digest) == 64 and set(digest) <= set("0123456789abcdef") else ""
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    """PEP 700 wants UTC; a time without a zone is taken as that."""
-    if moment is None:
-        return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        # Beside the event loop: a page may have 64 MiB.
+        return await asyncio.to_thread(parse_page, project, url, content, response.headers)
+    except RefusedError as error:
+        raise RefusedError(f"{_shown(url)} is not a Simple API page: {error}") from None
