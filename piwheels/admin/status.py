@@ -66,6 +66,8 @@ def _print_head(reply: StatusReply) -> None:
     up = humanize.naturaldelta(reply.uptime_s)
     held = "  " + click.style("PAUSED: no jobs are handed out", fg="yellow") if reply.paused else ""
     click.echo(f"piwheels {reply.version}, master up {up}{held}")
+    if reply.database:
+        click.echo(click.style(f"database: {plain(reply.database)}", fg="red"))
     if reply.upstream:
         click.echo(f"upstream: {plain(reply.upstream)}{_late(reply.upstream_lag_s)}")
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -11,45 +12,33 @@ from typing import Any, Self, TypeVar
 import msgspec
 import psycopg
 from psycopg import sql
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow
 
 from piwheels.db.alone import lock_out_others
+from piwheels.db.connection import (
+    OLDEST_SERVER,
+    READ_ONLY,
+    Connection,
+    DatabaseError,
+    DatabaseUnavailableError,
+    open_connection,
+    passes,
+    reason,
+)
 from piwheels.db.migrate import SCHEMA_VERSION, schema_version
-from piwheels.errors import PiwheelsError, TransientError
+
+__all__ = ["Database", "DatabaseError", "DatabaseUnavailableError", "Notification"]
 
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-OLDEST_SERVER = 15
-_CONNECT_S = 10
 _FIRST_DELAY_S = 0.2
-_LONGEST_DELAY_S = 30.0
+#: A database that is back is used again within this time.
+_LONGEST_DELAY_S = 5.0
+#: A fault that lasts is logged again after so long.
+_LOG_EVERY_S = 60.0
 _AT_ONCE = 2000  # rows: a few milliseconds
-#: What the same work, done again, can succeed with.
-_PASSING = (
-    psycopg.errors.SerializationFailure,
-    psycopg.errors.DeadlockDetected,
-    psycopg.errors.AdminShutdown,
-    psycopg.errors.CrashShutdown,
-    psycopg.errors.CannotConnectNow,
-)
-
-#: What no try mends: the account, or the server, is the wrong one.
-_NOT_ALLOWED = (
-    psycopg.errors.InsufficientPrivilege,
-    psycopg.errors.ReadOnlySqlTransaction,
-)
-
-Connection = psycopg.AsyncConnection[DictRow]
-
-
-class DatabaseError(PiwheelsError):
-    """The database cannot be used as it is."""
-
-
-class DatabaseUnavailableError(TransientError):
-    """The database cannot be reached now."""
 
 
 class Notification(msgspec.Struct, frozen=True):
@@ -69,23 +58,40 @@ class Database:
         self._pid = connection.info.backend_pid
         self._alone = alone
         self.faults = 0  # that passed, or are to pass
+        self.trouble = ""  # the fault that work waits for now
+        self._logged = 0.0
         self._turn = asyncio.Lock()
         self._holder: asyncio.Task[Any] | None = None
 
     @classmethod
-    async def connect(cls, dsn: str, *, duty: str, alone: bool = False) -> Self:
+    async def connect(
+        cls, dsn: str, *, duty: str, alone: bool = False, patience_s: float = 0.0
+    ) -> Self:
         """Connect, and check that the schema is this version's.
 
-        alone: no other connection that was made so may work on this database, as long as this
-        one lives.
+        Args:
+            dsn: the connection string.
+            duty: what the connection is for; its application_name shows it.
+            alone: no other connection that was made so may work on this database, as long as
+                this one lives.
+            patience_s: for how long a server that accepts no connection is tried again.
 
         Raises:
-            DatabaseUnavailableError: nobody answers at that DSN.
+            DatabaseUnavailableError: no server that accepts writes answers at that DSN.
             DatabaseError: the DSN is malformed, server or schema are of another version, this
                 account has no rights there, or it is not alone.
         """
-        connection = await _checked(dsn, duty, alone=alone)
-        return cls(dsn, duty, connection, alone=alone)
+        delay_s, began = _FIRST_DELAY_S, time.monotonic()
+        while True:
+            try:
+                connection = await _checked(dsn, duty, alone=alone)
+                return cls(dsn, duty, connection, alone=alone)
+            except DatabaseUnavailableError as error:
+                if time.monotonic() - began >= patience_s:
+                    raise
+                log.warning("%s: %s; trying again", duty, error)
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
 
     @property
     def dsn(self) -> str:
@@ -163,22 +169,28 @@ class Database:
     async def retrying(self, work: Callable[[], Awaitable[_T]]) -> _T:
         """Do the work, and again after every fault that passes, with growing delay.
 
-        The work has to be one that can be done twice: a statement, or a transaction.
+        The work has to be one that can be done twice: a statement, or a transaction. Meanwhile
+        `trouble` says what it waits for.
+
+        Raises:
+            DatabaseError: no further try can succeed.
         """
         delay_s = _FIRST_DELAY_S
         while True:
             try:
-                return await work()
-            except (psycopg.OperationalError, psycopg.InterfaceError, *_PASSING) as error:
-                if not self._passes(error):
-                    raise DatabaseError(_first_line(error)) from error
-                log.warning("%s: %s; trying again", self._duty, _first_line(error))
-                self.faults += 1
-            except _NOT_ALLOWED as error:
-                raise DatabaseError(_not_allowed(error)) from error
-            await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311
-            delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
-            await self._reconnect()
+                result = await work()
+            except psycopg.Error as error:
+                _raise_unless_passing(error)
+                self._note(error)
+                elsewhere = error.sqlstate == READ_ONLY
+            else:
+                self.trouble = ""
+                return result
+            connected = False
+            while not connected:
+                await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311
+                delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
+                connected = await self._reconnect(elsewhere=elsewhere)
 
     async def notifications(self, *channels: str) -> AsyncGenerator[Notification, None]:
         """NOTIFYs on these channels, on a connection of its own.
@@ -189,7 +201,9 @@ class Database:
         delay_s = _FIRST_DELAY_S
         while True:
             try:
-                connection = await _open(self._dsn, f"{self._duty} listener")
+                connection = await open_connection(
+                    self._dsn, f"piwheels {self._duty} listener", autocommit=True
+                )
                 async with connection:
                     for channel in channels:
                         await connection.execute(
@@ -199,8 +213,10 @@ class Database:
                     yield Notification("", "")
                     async for notify in connection.notifies():
                         yield Notification(notify.channel, notify.payload)
-            except (psycopg.OperationalError, DatabaseUnavailableError) as error:
-                log.warning("%s listener: %s; trying again", self._duty, _first_line(error))
+            except (psycopg.Error, DatabaseUnavailableError) as error:
+                if isinstance(error, psycopg.Error):
+                    _raise_unless_passing(error)
+                log.warning("%s listener: %s; trying again", self._duty, reason(error))
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
 
@@ -214,25 +230,36 @@ class Database:
         async with self._turn:
             yield await self._connection.execute(query.encode(), parameters)
 
-    def _passes(self, error: psycopg.Error) -> bool:
-        if isinstance(error, _PASSING):
-            return True
-        # Full disk, out of memory and the like come with a live connection and a state.
-        return self._connection.broken or self._connection.closed or error.sqlstate is None
+    def _note(self, error: Exception) -> None:
+        """Remember a fault that passes; log it when it is a new one, or has lasted."""
+        self.faults += 1
+        text, now = reason(error), time.monotonic()
+        if self.trouble and self._connection.closed and isinstance(error, psycopg.Error):
+            return  # another task's fault, whose cause is known
+        if text != self.trouble or now - self._logged > _LOG_EVERY_S:
+            log.warning("%s: %s; trying again", self._duty, text)
+            self._logged = now
+        self.trouble = text
 
-    async def _reconnect(self) -> None:
+    async def _reconnect(self, *, elsewhere: bool) -> bool:
+        """Replace a broken connection, or one that `elsewhere` says to leave.
+
+        Returns:
+            Whether there is a connection.
+        """
         async with self._turn:
-            if not (self._connection.broken or self._connection.closed):
-                return
+            if not (elsewhere or self._connection.broken or self._connection.closed):
+                return True
+            await self._connection.close()
             try:
                 connection = await _checked(
                     self._dsn, self._duty, alone=self._alone, former=self._pid
                 )
             except DatabaseUnavailableError as error:
-                log.warning("%s: %s; trying again", self._duty, error)
-                return
-            await self._connection.close()
+                self._note(error)
+                return False
             self._connection, self._pid = connection, connection.info.backend_pid
+            return True
 
 
 async def answers(dsn: str, timeout_s: int = 2) -> bool:
@@ -249,30 +276,11 @@ def make_dsn(**parts: str) -> str:
     return psycopg.conninfo.make_conninfo("", **parts)
 
 
-async def _open(dsn: str, duty: str) -> Connection:
-    try:
-        return await psycopg.AsyncConnection.connect(
-            dsn,
-            autocommit=True,
-            row_factory=dict_row,
-            application_name=f"piwheels {duty}",
-            connect_timeout=_CONNECT_S,
-        )
-    except psycopg.ProgrammingError as error:
-        raise DatabaseError(
-            f"database.dsn is not a connection string: {_first_line(error)}"
-        ) from None
-    except psycopg.OperationalError as error:
-        raise DatabaseUnavailableError(
-            f"the database cannot be reached ({_first_line(error)}); check database.dsn"
-        ) from None
-
-
 async def _checked(
     dsn: str, duty: str, *, alone: bool = False, former: int | None = None
 ) -> Connection:
     """A connection to a database that can be used as it is; `former` is its predecessor's pid."""
-    connection = await _open(dsn, duty)
+    connection = await open_connection(dsn, f"piwheels {duty}", autocommit=True)
     try:
         await _check(connection)
         if alone and (other := await lock_out_others(connection, former)):
@@ -280,23 +288,28 @@ async def _checked(
                 f"another master works on this database, {other}: end it first, or give this "
                 "one a database of its own (database.dsn)"
             )
-    except _NOT_ALLOWED as error:
+    except psycopg.Error as error:
         await connection.close()
-        raise DatabaseError(_not_allowed(error)) from None
-    except psycopg.OperationalError as error:
-        await connection.close()
-        raise DatabaseUnavailableError(_first_line(error)) from None
+        _raise_unless_passing(error)
+        raise DatabaseUnavailableError(reason(error)) from None
     except BaseException:
         await connection.close()
         raise
     return connection
 
 
-def _not_allowed(error: psycopg.Error) -> str:
-    return (
-        f"the database does not let this account work in it ({_first_line(error)}); "
-        "database.dsn has to be that of its owner"
-    )
+def _raise_unless_passing(error: psycopg.Error) -> None:
+    """Raise what no further try mends, in words where an operator can mend it."""
+    if passes(error):
+        return
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        raise DatabaseError(
+            f"the database does not let this account work in it ({reason(error)}); "
+            "database.dsn has to be that of its owner"
+        ) from error
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        raise DatabaseError(reason(error)) from error
+    raise error
 
 
 async def _check(connection: Connection) -> None:
@@ -311,10 +324,6 @@ async def _check(connection: Connection) -> None:
             f"the database has schema version {found}, this piwheels needs {SCHEMA_VERSION}: "
             + ("run `piw initdb`" if found < SCHEMA_VERSION else "install a newer piwheels")
         )
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def columns(items: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

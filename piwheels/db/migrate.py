@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg.rows import dict_row
 
 from piwheels.db.alone import lock_out_others
-from piwheels.errors import PiwheelsError, TransientError
+from piwheels.db.connection import OLDEST_SERVER, DatabaseError, open_connection, reason
+from piwheels.errors import PiwheelsError
 
 #: The number of the newest file in sql/.
 SCHEMA_VERSION = 11
-
-_OLDEST_SERVER = 15
 
 
 class MigrationError(PiwheelsError):
@@ -25,25 +23,19 @@ async def initdb(dsn: str) -> tuple[int, int]:
     """Create the tables, or upgrade them; returns the versions before and after.
 
     Raises:
-        TransientError: nobody answers at that DSN.
+        DatabaseUnavailableError: no server that accepts writes answers at that DSN.
         MigrationError: the DSN is malformed, the server is too old, the database is newer, a
             master works on it, or this account may not change it.
     """
     try:
-        connection = await psycopg.AsyncConnection.connect(
-            dsn, application_name="piwheels initdb", connect_timeout=10, row_factory=dict_row
-        )
-    except psycopg.ProgrammingError as error:
-        raise MigrationError(f"database.dsn is not a connection string: {_line(error)}") from None
-    except psycopg.OperationalError as error:
-        raise TransientError(
-            f"the database cannot be reached ({_line(error)}); check database.dsn"
-        ) from None
+        connection = await open_connection(dsn, "piwheels initdb", autocommit=False)
+    except DatabaseError as error:
+        raise MigrationError(str(error)) from None
     try:
         async with connection:
             return await _migrate(connection)
     except psycopg.Error as error:
-        raise MigrationError(f"{_line(error)}; nothing was changed") from None
+        raise MigrationError(f"{reason(error)}; nothing was changed") from None
 
 
 async def schema_version(connection: psycopg.AsyncConnection[Any]) -> int:
@@ -59,9 +51,9 @@ async def schema_version(connection: psycopg.AsyncConnection[Any]) -> int:
 
 async def _migrate(connection: psycopg.AsyncConnection[Any]) -> tuple[int, int]:
     server = connection.info.server_version // 10000
-    if server < _OLDEST_SERVER:
+    if server < OLDEST_SERVER:
         raise MigrationError(
-            f"PostgreSQL {server} is too old: piwheels needs {_OLDEST_SERVER} or later"
+            f"PostgreSQL {server} is too old: piwheels needs {OLDEST_SERVER} or later"
         )
     # Two of them at once would both see an empty database.
     await connection.execute("SELECT pg_advisory_xact_lock(7090)")
@@ -84,7 +76,7 @@ async def _migrate(connection: psycopg.AsyncConnection[Any]) -> tuple[int, int]:
             await connection.execute(_script(number))
             await connection.execute("INSERT INTO schema_versions (version) VALUES (%s)", [number])
     except psycopg.Error as error:
-        raise MigrationError(f"sql/{number:03}: {_line(error)}; nothing was changed") from None
+        raise MigrationError(f"sql/{number:03}: {reason(error)}; nothing was changed") from None
     return before, SCHEMA_VERSION
 
 
@@ -103,7 +95,3 @@ def _folder() -> Traversable:
 
 def _only(row: Any) -> Any:
     return next(iter(row.values())) if isinstance(row, dict) else row[0]
-
-
-def _line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -7,6 +7,7 @@ database never delays a builder's sign of life.
 
 import asyncio
 import logging
+import math
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -228,6 +229,8 @@ class Dispatch:
             elif message.protocol != PROTOCOL:
                 reason = f"{mismatch(message.protocol)} (the builder's is {message.version})"
                 await self.router.send(peer, Refused(reason=reason, fatal=True))
+            elif label in self.machine.sessions and self._serves_known(message):
+                await self._greet(label, message)  # whatever the database is doing
             else:
                 await self._work.put(_Greeting(label, message))
 
@@ -270,7 +273,7 @@ class Dispatch:
 
     async def _heed_targets(self) -> None:
         """Let jobs follow changed targets; one left half-way by an earlier master is finished."""
-        async with await Database.connect(self.dsn, duty="converge") as db:
+        async with await self._connect("converge") as db:
             while True:
                 await db.retrying(lambda: catalog.converge(db))
                 await self._converge.wait()
@@ -278,12 +281,15 @@ class Dispatch:
 
     async def _estimate(self) -> None:
         """Say how long builds can take: on a connection of its own, for claims go first."""
-        async with await Database.connect(self.dsn, duty="estimate") as db:
+        async with await self._connect("estimate") as db:
             while True:
                 asked = await self._estimates.get()
                 project = asked.job.project
                 longest_s = await db.retrying(lambda: history.longest_build_s(db, project))  # noqa: B023
                 await self._apply(signals.Estimated(asked.label, asked.job.build, longest_s))
+
+    async def _connect(self, duty: str) -> Database:
+        return await Database.connect(self.dsn, duty=duty, patience_s=math.inf)
 
     # --- out ---
 
@@ -359,12 +365,18 @@ class Dispatch:
             await self._refuse(label, str(error))
             return
         known = label in self.machine.sessions
-        log_bytes = self.logs.size(hello.busy) if hello.busy is not None else 0
-        await self._apply(signals.Received(label, hello, log_bytes))
+        await self._greet(label, hello)
         if not known:
             await self.tidings.note(
                 f"builder {label} joined: {', '.join(t.name for t in hello.targets)}"
             )
+
+    def _serves_known(self, hello: Hello) -> bool:
+        return all(target.name in self.targets for target in hello.targets)
+
+    async def _greet(self, label: str, hello: Hello) -> None:
+        log_bytes = self.logs.size(hello.busy) if hello.busy is not None else 0
+        await self._apply(signals.Received(label, hello, log_bytes))
 
     async def _refuse(self, label: str, reason: str) -> None:
         log.warning("refused the builder %s: %s", label, reason)

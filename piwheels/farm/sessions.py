@@ -199,6 +199,9 @@ class Sessions:
 
     def _idle_answer(self, session: Session, idle: Idle, now: float) -> list[Instruction]:
         job = session.job
+        if job is None and session.claiming:
+            # A slow database must not look like a dead master.
+            return [Reply(session.label, Wait(reason="the queue has not answered yet"))]
         if job is None:
             return self._offer(session)
         if session.ending:

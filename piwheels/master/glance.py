@@ -3,6 +3,7 @@
 import asyncio
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -50,6 +51,7 @@ class Glance:
     follower: Follower
     bulletin: Bulletin
     tree: Path
+    database_problem: Callable[[], str] = str
     instance: str = field(default_factory=lambda: uuid.uuid4().hex)
     _began: float = field(default_factory=time.monotonic)
     _totals: Seldom[views.Totals] = field(init=False)
@@ -131,6 +133,7 @@ class Glance:
             upstream=self.follower.said,
             upstream_lag_s=None if read_at is None else now - read_at,
             downloads=await db.retrying(self._downloads.current),
+            database=self.database_problem(),
         )
 
 

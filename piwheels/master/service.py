@@ -19,6 +19,7 @@ from piwheels.farm.publishing import Publisher
 from piwheels.farm.receive import Receiver
 from piwheels.farm.tidings import Tidings
 from piwheels.master.control import Control
+from piwheels.master.database_watch import DatabaseWatch
 from piwheels.master.fates import Fates
 from piwheels.master.glance import Glance
 from piwheels.master.imports import Importer
@@ -55,6 +56,8 @@ from piwheels.wheel.tags import PackagingRules
 log = logging.getLogger(__name__)
 
 _STATUS_EVERY_S = 10.0
+#: A database that starts, or has no connection free, is waited for: systemd allows 90 s.
+_DATABASE_PATIENCE_S = 60.0
 #: The pages of the site can wait for everything else on this machine.
 _STANDS_BACK = 10
 #: A whole window of a file's pieces, and not much more: they are large, and kept for each peer.
@@ -120,6 +123,7 @@ class _Master:
         self._rules = PackagingRules()
         self._webroot = Webroot(config.webroot.root)
         self._bulletin = Bulletin()
+        self._databases: list[Database] = []
 
     async def open(self, stack: AsyncExitStack) -> None:
         """Connect to the database, listen on the sockets, compose the duties."""
@@ -143,12 +147,14 @@ class _Master:
         sockets = await self._listen(stack)
         await self._open_farm(stack, sockets)
         await self._open_site(stack)
+        self._watch = DatabaseWatch(await self._connect(stack, "watch"), self._databases)
         self._glance = Glance(
             db=await self._connect(stack, "glance"),
             dispatch=self._dispatch,
             follower=self._follower,
             bulletin=self._bulletin,
             tree=self._webroot.root,
+            database_problem=lambda: self._watch.problem,
         )
         self._upkeep = Upkeep(self._glance.db, config.master.events_days)
         self._control = self._controlled(sockets.controls, control_db)
@@ -235,6 +241,7 @@ class _Master:
             group.create_task(self._showing.run())
             group.create_task(self._follower.run())
             group.create_task(self._upkeep.run())
+            group.create_task(self._watch.run())
             group.create_task(self._report_alive())
             host.notify("READY=1")
             log.info("ready: %s", self._config.master.control)
@@ -249,7 +256,10 @@ class _Master:
             await asyncio.sleep(every_s)
 
     async def _connect(self, stack: AsyncExitStack, duty: str, *, alone: bool = False) -> Database:
-        database = await Database.connect(self._config.database.dsn, duty=duty, alone=alone)
+        database = await Database.connect(
+            self._config.database.dsn, duty=duty, alone=alone, patience_s=_DATABASE_PATIENCE_S
+        )
+        self._databases.append(database)
         return await stack.enter_async_context(database)
 
     async def _listen(self, stack: AsyncExitStack) -> _Sockets:

@@ -105,6 +105,9 @@ def _of_host(state: FarmState) -> Iterator[Trouble]:
     if host.temperature is not None and host.temperature >= TEMPERATURE_HIGH:
         text = f"the master is {host.temperature:.0f} degrees hot"
         yield Trouble(7, "host", "temperature", "hot", text)
+    if state.status.database:
+        text = harmless(f"the database: {state.status.database}")
+        yield Trouble(1, "host", "database", "database waits", text)
     lag = state.status.upstream_lag_s
     if lag is not None and lag > UPSTREAM_LATE_S:
         text = f"the upstream was last read {duration(lag)} ago"

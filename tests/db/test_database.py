@@ -78,7 +78,7 @@ async def test_an_old_server_is_refused_by_its_version(
 ) -> None:
     # The server at hand is as old as any that can be had here: the floor moves instead.
     monkeypatch.setattr(database, "OLDEST_SERVER", 99)
-    monkeypatch.setattr(migrate, "_OLDEST_SERVER", 99)
+    monkeypatch.setattr(migrate, "OLDEST_SERVER", 99)
     with pytest.raises(DatabaseError, match=r"PostgreSQL \d+ is too old: piwheels needs 99"):
         await Database.connect(dsn, duty="test")
     with pytest.raises(MigrationError, match="is too old"):
@@ -211,11 +211,99 @@ async def test_a_transaction_that_was_cut_is_done_again_whole(dsn: str) -> None:
     assert tries == 2
 
 
-async def test_what_no_retry_mends_is_an_error_at_once(dsn: str) -> None:
+@pytest.mark.parametrize("state", ["57P04", "XX001", "40002"])
+async def test_what_no_retry_mends_is_an_error_at_once(database: Database, state: str) -> None:
+    with pytest.raises((DatabaseError, psycopg.Error), match="it is broken"):
+        await database.retrying(lambda: database.execute(_raising(state)))
+
+
+def _raising(state: str) -> str:
+    return f"DO $$ BEGIN RAISE 'it is broken' USING ERRCODE = '{state}'; END $$"
+
+
+RESOURCES = ("53100", "53200", "53300", "58030")
+LOCKS = ("40001", "40P01", "55006", "55P03")
+SERVER = ("08006", "25006", "57014", "57P01", "57P03")
+
+
+@pytest.mark.parametrize("state", RESOURCES + LOCKS + SERVER)
+async def test_a_fault_that_passes_is_waited_for(database: Database, state: str) -> None:
+    tries: list[str] = []
+
+    async def work() -> None:
+        tries.append(database.trouble)
+        if len(tries) == 1:
+            await database.execute(_raising(state))
+
+    await database.retrying(work)
+    assert tries == ["", "it is broken"]
+    assert not database.trouble
+
+
+async def test_timeouts_that_an_administrator_set_are_waited_out(dsn: str) -> None:
+    tries = 0
+
+    async def work(db: Database, timeout: str, statement: str) -> None:
+        nonlocal tries
+        tries += 1
+        await db.execute(f"SET {timeout} = {'20' if tries == 1 else '0'}")
+        if tries == 2:
+            await holder.rollback()
+        await db.execute(statement)
+
+    holder = await psycopg.AsyncConnection.connect(dsn)
+    await holder.execute("LOCK TABLE jobs")
+    async with holder, await Database.connect(dsn, duty="test") as db:
+        await db.retrying(lambda: work(db, "lock_timeout", "DELETE FROM jobs"))
+        assert tries == 2
+        tries = 0
+        await db.retrying(lambda: work(db, "statement_timeout", "SELECT pg_sleep(0.1)"))
+        assert tries == 2
+
+
+async def _set_read_only(dsn: str, value: str) -> None:
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
+        name = admin.info.dbname
+        await admin.execute("SET default_transaction_read_only = off")
+        await admin.execute(
+            f'ALTER DATABASE "{name}" SET default_transaction_read_only = {value}'.encode()
+        )
+
+
+async def test_a_database_that_is_read_only_is_waited_for(dsn: str) -> None:
     async with await Database.connect(dsn, duty="test") as db:
-        await db.execute("SET statement_timeout = 1")
-        with pytest.raises(DatabaseError):
-            await db.retrying(lambda: db.value("SELECT pg_sleep(10)"))
+        await _set_read_only(dsn, "on")
+        await _cut(dsn, "test")
+        writing = asyncio.create_task(
+            db.retrying(lambda: settings.put_setting(db, "paused", "yes"))
+        )
+        async with asyncio.timeout(WAIT_S):
+            while "read-only" not in db.trouble:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.02)
+        with pytest.raises(DatabaseUnavailableError, match="read-only"):
+            await Database.connect(dsn, duty="second")
+        await _set_read_only(dsn, "off")
+        async with asyncio.timeout(WAIT_S):
+            await writing
+        assert await settings.setting(db, "paused") == "yes"
+        assert not db.trouble
+
+
+async def test_a_server_without_a_free_connection_is_waited_for_at_start(dsn: str) -> None:
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
+        await admin.execute("DROP ROLE IF EXISTS crowd")
+        await admin.execute("CREATE ROLE crowd LOGIN PASSWORD 'crowd' CONNECTION LIMIT 1")
+        await admin.execute("GRANT SELECT ON schema_versions TO crowd")
+        crowd = conninfo.make_conninfo(dsn, user="crowd", password="crowd")
+        async with await Database.connect(crowd, duty="first"):
+            with pytest.raises(DatabaseUnavailableError, match="too many connections"):
+                await Database.connect(crowd, duty="second")
+            second = asyncio.create_task(Database.connect(crowd, duty="second", patience_s=WAIT_S))
+            await asyncio.sleep(0)
+        async with await second as db:
+            assert await db.value("SELECT 7") == 7
+        await admin.execute("DROP OWNED BY crowd")
+        await admin.execute("DROP ROLE crowd")
 
 
 async def test_a_listener_that_was_cut_says_that_it_may_have_missed_something(dsn: str) -> None:

@@ -41,7 +41,10 @@ def test_an_idle_builder_gets_a_job_of_its_targets(farm: Sessions) -> None:
 def test_a_second_sign_of_life_does_not_claim_a_second_job(farm: Sessions) -> None:
     farm.handle(s.Received("b", hello()), 0.0)
     farm.handle(s.Received("b", idle()), 0.0)
-    assert deeds(farm.handle(s.Received("b", idle()), 0.1)) == []
+    # It is answered all the same: a slow database must not look like a dead master.
+    assert replies(farm.handle(s.Received("b", idle()), 0.1)) == [
+        m.Wait(reason="the queue has not answered yet")
+    ]
 
 
 def test_an_idle_sent_before_the_job_arrived_changes_nothing(farm: Sessions) -> None:

@@ -110,3 +110,4 @@ class StatusReply(Message, frozen=True, kw_only=True):
     upstream: str = ""  # what the follower last said
     upstream_lag_s: Figure | None = None  # since the upstream was last read to its end
     downloads: Downloads = Downloads()
+    database: str = ""  # what the master waits for its database for; "" when it does not

@@ -1,0 +1,106 @@
+"""One connection to PostgreSQL: its parameters, and which errors another try can succeed with."""
+
+import psycopg
+from psycopg import conninfo
+from psycopg.rows import DictRow, dict_row
+
+from piwheels.errors import PiwheelsError, TransientError
+
+Connection = psycopg.AsyncConnection[DictRow]
+
+OLDEST_SERVER = 15
+
+#: Used where the DSN says nothing else. A server that lost its power, or a link that was cut,
+#: is noticed within half a minute instead of the kernel's two hours.
+_DEFAULTS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
+#: With several hosts, those that do not answer must not delay the one that does.
+_SEVERAL_HOSTS_CONNECT_S = 5
+
+READ_ONLY = "25006"
+
+#: Classes of SQLSTATEs (PostgreSQL, appendix A) that the same work, done again, can succeed with.
+_PASSING_CLASSES = (
+    "08",  # connection exceptions
+    "40",  # transaction rollback: serialization failure, deadlock
+    "53",  # insufficient resources: disk full, out of memory, too many connections
+    "57",  # operator intervention: statement_timeout, shutdown, start-up
+)
+_PASSING = {
+    READ_ONLY,
+    "25P03",  # idle_in_transaction_session_timeout
+    "25P04",  # transaction_timeout
+    "55006",  # object in use
+    "55P03",  # lock_timeout
+    "58000",  # system error
+    "58030",  # I/O error
+}
+#: Exceptions to the classes above.
+_LASTING = {
+    "40002",  # an integrity constraint
+    "57P04",  # the database was dropped
+}
+
+
+class DatabaseError(PiwheelsError):
+    """The database cannot be used as it is."""
+
+
+class DatabaseUnavailableError(TransientError):
+    """The database cannot be reached now."""
+
+
+def passes(error: psycopg.Error) -> bool:
+    """Whether the same work, done again after a while, can succeed.
+
+    An error without SQLSTATE comes from the client's side: the connection broke.
+    """
+    state = error.sqlstate
+    if state is None:
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return state not in _LASTING and (state[:2] in _PASSING_CLASSES or state in _PASSING)
+
+
+def reason(error: BaseException) -> str:
+    """The first line of an error; of a DSN with several hosts, what each of them said."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    hosts = [line.removeprefix("- ") for line in lines if line.startswith("- host: ")]
+    return "; ".join(hosts) or lines[0]
+
+
+async def open_connection(dsn: str, application_name: str, *, autocommit: bool) -> Connection:
+    """Connect to the first host of the DSN that accepts writes: standbys are passed over.
+
+    Raises:
+        DatabaseUnavailableError: no host answers, or none accepts writes.
+        DatabaseError: the DSN is malformed.
+    """
+    try:
+        return await psycopg.AsyncConnection.connect(
+            _completed(dsn),
+            autocommit=autocommit,
+            row_factory=dict_row,
+            application_name=application_name,
+            target_session_attrs="read-write",
+        )
+    except psycopg.ProgrammingError as error:
+        raise DatabaseError(f"database.dsn is not a connection string: {reason(error)}") from None
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailableError(
+            f"the database cannot be reached ({reason(error)}); check database.dsn"
+        ) from None
+
+
+def _completed(dsn: str) -> str:
+    """The DSN with a default for each timeout that it does not set itself."""
+    given = conninfo.conninfo_to_dict(dsn)
+    defaults = dict(_DEFAULTS)
+    if "," in str(given.get("host") or given.get("hostaddr") or ""):
+        defaults["connect_timeout"] = _SEVERAL_HOSTS_CONNECT_S
+    unset = {name: value for name, value in defaults.items() if name not in given}
+    return conninfo.make_conninfo(dsn, **unset)

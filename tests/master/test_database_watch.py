@@ -1,0 +1,78 @@
+"""Another client's lock, with a real master: builders are answered, and the holder is named."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+import pytest
+
+from piwheels.db.database import Database
+from piwheels.master import database_watch
+from piwheels.master.database_watch import DatabaseWatch
+from piwheels.protocol import messages as m
+from tests.master.conftest import Master
+from tests.patience import WAIT_S
+
+
+@asynccontextmanager
+async def locked(dsn: str) -> AsyncIterator[int]:
+    """A client that keeps everybody else from the queue; gives its process's number."""
+    async with await psycopg.AsyncConnection.connect(dsn, application_name="psql") as holder:
+        await holder.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+        yield holder.info.backend_pid
+        await holder.rollback()
+
+
+async def until_said(watch: DatabaseWatch, word: str) -> str:
+    """What the watch says, as soon as that has a word in it."""
+    async with asyncio.timeout(WAIT_S):
+        while word not in watch.problem:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.02)
+    return watch.problem
+
+
+async def test_who_holds_a_lock_is_named_until_it_is_released(
+    dsn: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_watch, "_EVERY_S", 0.05)
+    monkeypatch.setattr(database_watch, "_AFTER_S", 0.1)
+    async with await Database.connect(dsn, duty="watch") as db:
+        watch = DatabaseWatch(db, [db, database])
+        running = asyncio.create_task(watch.run())
+        async with locked(dsn) as pid:
+            waiting = asyncio.create_task(database.execute("DELETE FROM jobs"))
+            said = await until_said(watch, f"held by process {pid} (psql of ")
+            assert said.startswith("test: waiting for ")
+            assert "LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE" in said
+            assert said.endswith(f"run SELECT pg_terminate_backend({pid})")
+        await waiting
+        async with asyncio.timeout(WAIT_S):
+            while watch.problem:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.02)
+        running.cancel()
+
+
+async def test_a_fault_that_work_waits_for_is_said(database: Database) -> None:
+    watch = DatabaseWatch(database, [database])
+    database.trouble = "could not extend file: No space left on device"
+    assert watch.problem == "could not extend file: No space left on device"
+
+
+async def test_builders_are_answered_while_somebody_locks_the_queue(master: Master) -> None:
+    async with master.builder() as pi1:
+        await pi1.idle()
+        await pi1.hear(m.Wait)
+        async with locked(str(master.settings["database.dsn"])) as pid:
+            await pi1.idle()  # asks for a claim, which waits for the lock
+            for _ in range(3):
+                await pi1.idle()
+                assert "queue" in (await pi1.hear(m.Wait)).reason
+            await pi1.greet()
+            async with asyncio.timeout(WAIT_S):
+                while f"held by process {pid}" not in master.log:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        await master.release("demo")
+        await pi1.take()
+        await pi1.end()
+    assert "Traceback" not in master.log
