@@ -251,6 +251,8 @@ class TargetFacts(Struct, frozen=True, kw_only=True):
     last_reason: str | None
     last_final: bool  # the last build failed for good
     last_duration_s: float | None
+    debian_packages: tuple[str, ...] = ()  # what the wheel in covered_by needs, by names of ...
+    built_for: str = ""  # ... the target that it was built for
 
 
 class ReleaseFacts(Struct, frozen=True, kw_only=True):
@@ -267,6 +269,22 @@ class ReleaseFacts(Struct, frozen=True, kw_only=True):
     targets: tuple[TargetFacts, ...]  # in numeric order
 
 
+class UpstreamPage(Struct, frozen=True, kw_only=True):
+    """What a project's page of the upstream index said when it was last read.
+
+    The newest release is the newest final one that is not yanked; a pre-release where there is
+    no other.
+    """
+
+    newest_version: str | None  # None: the index has no release that is not yanked
+    newest_at: datetime | None  # when it was uploaded; None: the index does not tell
+    newest_has_sdist: bool
+    newest_known: bool = False  # this farm has the release
+    newest_has_wheel: bool = False  # and a wheel of it
+    problem_count: int = 0  # odd entries
+    problems: tuple[str, ...] = ()  # the first of them, a line each
+
+
 class ProjectFacts(Struct, frozen=True, kw_only=True):
     """All that is known of a project."""
 
@@ -276,6 +294,7 @@ class ProjectFacts(Struct, frozen=True, kw_only=True):
     status: str
     status_reason: str
     releases: tuple[ReleaseFacts, ...]  # the newest first
+    upstream: UpstreamPage | None = None  # None: its page was not read yet
 
 
 class Rules(Protocol):

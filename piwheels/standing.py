@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import humanize
 
-from piwheels.model import ProjectFacts, ReleaseFacts, Struct, TargetFacts
+from piwheels.model import ProjectFacts, ReleaseFacts, Struct, TargetFacts, UpstreamPage
 
 
 class Standing(Struct, frozen=True, kw_only=True):
@@ -87,6 +87,53 @@ def standings(
             text = f"this farm has no target {asked_target}; it comes with a builder that serves it"
             answers.append(_answer(facts, release, "unknown-target", text, target=asked_target))
     return tuple(answers)
+
+
+def explained(
+    project: str,
+    facts: ProjectFacts | None,
+    circumstances: Circumstances,
+    *,
+    asked_version: str | None,
+    asked_target: str | None,
+) -> tuple[Standing, ...]:
+    """The answer of `piw explain`: as `standings`, and what the upstream index said last."""
+    answers = standings(
+        project, facts, circumstances, asked_version=asked_version, asked_target=asked_target
+    )
+    whole_project = facts is not None and (asked_version is None or not facts.releases)
+    last = upstream_answer(facts) if facts is not None and whole_project else None
+    return answers if last is None else (*answers, last)
+
+
+def upstream_answer(facts: ProjectFacts) -> Standing | None:
+    """What the upstream index said last that the farm's releases do not show, or None."""
+    page = facts.upstream
+    if page is None:
+        return None
+    text, advice = _newest_upstream(facts.project, page)
+    if page.problem_count:
+        entries = "entry" if page.problem_count == 1 else "entries"
+        odd = f"{page.problem_count} odd {entries} on its page there: {'; '.join(page.problems)}"
+        text = f"{text}. {odd}" if text else odd
+    return (
+        Standing(project=facts.project, state="upstream", text=text, advice=advice)
+        if text
+        else None
+    )
+
+
+def _newest_upstream(project: str, page: UpstreamPage) -> tuple[str, str]:
+    """The newest release upstream where this farm does not have it, and how to have it built."""
+    if page.newest_version is None:
+        return "the upstream index has no release of it that is not yanked", ""
+    if page.newest_known:
+        return "", ""
+    newest = page.newest_version
+    text = f"the newest release of the upstream index is {newest}"
+    if not page.newest_has_sdist:
+        return f"{text}, which has no sdist to build from", ""
+    return f"{text}, which this farm does not have", f"`piw add {project}=={newest}` adds it"
 
 
 def stands_apart(target: TargetFacts, whole: Standing | None) -> bool:
@@ -195,8 +242,26 @@ def _notes(release: ReleaseFacts, target: TargetFacts) -> Iterator[str]:
     if release.yanked is not None:
         reason = f": {release.yanked}" if release.yanked else ""
         yield f"The release is yanked upstream{reason}; installers take it only if pinned."
+    if target.debian_packages:
+        yield f"{needs_sentence(target)}."
     if target.converging:
         yield "The target was changed just now; its queue is still being worked out."
+
+
+def needs_sentence(target: TargetFacts) -> str:
+    """Which Debian packages the published wheel needs, and where they are named so."""
+    packages = " ".join(target.debian_packages)
+    if platform_of(target.built_for) == platform_of(target.target):
+        return f"It needs Debian packages: `sudo apt install {packages}`"
+    return (
+        f"It was built for {target.built_for} and needs Debian packages that are named {packages} "
+        f"there; on {platform_of(target.target)} they may be named differently"
+    )
+
+
+def platform_of(target: str) -> str:
+    """The platform of a target: `trixie-aarch64` of `cp313-trixie-aarch64`."""
+    return target.partition("-")[2]
 
 
 def _state(

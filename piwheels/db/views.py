@@ -6,6 +6,7 @@ from typing import Any
 from packaging.version import Version
 
 from piwheels.db.database import Database
+from piwheels.db.upstream_pages import last_page
 from piwheels.model import ProjectFacts, ReleaseFacts, Struct, TargetFacts
 
 # --- the farm at a glance ----------------------------------------------------------------
@@ -174,12 +175,35 @@ async def project_facts(
         "targets": list(targets) if targets is not None else None,
         "most_ahead": most_ahead,
     }
-    for row in await db.rows(_TARGET_FACTS, parameters):
-        row["last_final"] = bool(row["last_final"])
-        by_version[row.pop("version")].append(TargetFacts(**row))
+    rows = await db.rows(_TARGET_FACTS, parameters)
+    needs = await _needs(db, {row["covered_by"] for row in rows})
+    for row in rows:
+        version, row["last_final"] = row.pop("version"), bool(row["last_final"])
+        facts = TargetFacts(**row, **needs.get(row["covered_by"], {}))
+        by_version[version].append(facts)
     return ProjectFacts(
         releases=tuple(
             ReleaseFacts(**row, targets=tuple(by_version[row["version"]])) for row in releases
         ),
+        upstream=await last_page(db, project),
         **head,
     )
+
+
+async def _needs(db: Database, filenames: set[str | None]) -> dict[str, dict[str, Any]]:
+    """The Debian packages that wheels need, by file name, and the target each was built for."""
+    rows = await db.rows(
+        """
+        SELECT f.filename, f.dependencies, b.target
+          FROM files f JOIN builds b ON b.build = f.build
+         WHERE f.filename = ANY (%(filenames)s) AND cardinality(f.dependencies) > 0
+        """,
+        {"filenames": [name for name in filenames if name is not None]},
+    )
+    return {
+        row["filename"]: {
+            "debian_packages": tuple(row["dependencies"]),
+            "built_for": row["target"],
+        }
+        for row in rows
+    }

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from piwheels.model import ProjectFacts
 from piwheels.protocol.messages import Explanation
-from piwheels.standing import Circumstances, standings
+from piwheels.standing import Circumstances, explained
 
 
 def explanations(
@@ -38,7 +38,7 @@ def explanations(
             build=standing.build,
             file=standing.file,
         )
-        for standing in standings(
+        for standing in explained(
             project,
             facts,
             Circumstances(served=served, paused=paused, now=now),

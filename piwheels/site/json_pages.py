@@ -79,7 +79,14 @@ class ProjectJson(msgspec.Struct, frozen=True, kw_only=True):
         dict[str, int],
         Meta(description="by date (UTC), the last year; days without any are left out"),
     ]
-    releases: Annotated[tuple[ReleaseJson, ...], Meta(description="the newest first")]
+    upstream_newest: Annotated[
+        str | None,
+        Meta(description="the upstream index's newest release that is not yanked, if it is known"),
+    ]
+    upstream_newest_known: Annotated[bool, Meta(description="whether this farm has that release")]
+    releases: Annotated[
+        tuple[ReleaseJson, ...], Meta(description="those that this farm has, the newest first")
+    ]
 
 
 class StatsJson(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +138,8 @@ def project_json(site: Site, content: Project) -> bytes:
         downloads=content.downloads,
         downloads_30_days=content.downloads_30_days,
         downloads_by_day={item.day.isoformat(): item.downloads for item in content.days},
+        upstream_newest=facts.upstream.newest_version if facts.upstream else None,
+        upstream_newest_known=facts.upstream is not None and facts.upstream.newest_known,
         releases=tuple(
             _release(site, content, release, files.get(release.version, []))
             for release in facts.releases

@@ -17,7 +17,7 @@ from piwheels.model import (
 )
 from piwheels.site import charts, feeds, html, json_pages, text
 from piwheels.site.content import DayCount, Project, Site
-from piwheels.standing import Standing, for_target, stands_apart, whole_release
+from piwheels.standing import Standing, for_target, platform_of, stands_apart, whole_release
 
 FIRST_PAGE, FURTHER_PAGE = 30, 100
 _NAMELESS = ("waiting", "excluded", "covered", "target-skipped")
@@ -111,6 +111,7 @@ def _page(
     facts = content.facts
     targets = _columns(releases)
     files = _by_version(content.files)
+    with_wheel = _newest_with_files(facts, files)
     return html.render(
         "project.html",
         root=_ROOT,
@@ -122,8 +123,9 @@ def _page(
         platform=_platform(targets),
         rows=[_row(content, release, targets, files) for release in releases],
         links=[Link(number=n, file=_file(n), here=n == number) for n in range(1, last + 1)],
-        packages=_debian_packages(content.files),
-        newest=_newest_with_files(facts, files),
+        packages=_debian_packages(with_wheel),
+        newest=with_wheel,
+        newest_said=_newest_said(facts, with_wheel),
         chart=charts.columns(downloads_chart(content.days), json="json"),
         total_bytes=sum(file.size_bytes for file in content.files),
     )
@@ -263,10 +265,37 @@ def _newest_with_files(
     return next((release for release in facts.releases if release.version in files), None)
 
 
-def _debian_packages(files: Sequence[PublishedFile]) -> list[str]:
-    """What the wheels of the newest release that has any need."""
-    newest = [file for file in files if file.version == files[0].version]
-    return sorted({package for file in newest for package in file.dependencies})
+def _newest_said(facts: ProjectFacts, with_wheel: ReleaseFacts | None) -> str:
+    """Which release is the newest upstream, and which is the newest with a wheel here."""
+    page, said, version = facts.upstream, [], ""
+    if page is not None and page.newest_version is not None:
+        version = page.newest_version
+        day = f", {page.newest_at:%Y-%m-%d}" if page.newest_at else ""
+        lacking = "" if page.newest_known else " (not in this farm)"
+        said.append(f"Newest release: {version}{day}{lacking}.")
+    elif page is not None:
+        said.append("The upstream index has no release of it that is not yanked.")
+    elif facts.releases:
+        version = facts.releases[0].version
+        said.append(f"Newest release in this farm: {version}.")
+    if with_wheel is not None and with_wheel.version != version and facts.status != "quarantined":
+        yanked = " (yanked)" if with_wheel.yanked is not None else ""
+        said.append(f"Newest with a wheel: {with_wheel.version}{yanked}.")
+    return " ".join(said)
+
+
+def _debian_packages(release: ReleaseFacts | None) -> list[tuple[str, list[str]]]:
+    """By platform, what the wheels of a release need that were built there.
+
+    Names of packages differ from one release of Debian to the next: `apt install` fails for all if
+    it does not know one of them. A wheel that was built elsewhere tells no names for a platform.
+    """
+    needs: dict[str, set[str]] = {}
+    for target in release.targets if release else ():
+        platform = platform_of(target.target)
+        if target.debian_packages and platform_of(target.built_for) == platform:
+            needs.setdefault(platform, set()).update(target.debian_packages)
+    return [(platform, sorted(names)) for platform, names in needs.items()]
 
 
 def downloads_chart(days: Sequence[DayCount]) -> charts.Chart:

@@ -97,6 +97,13 @@ def choose(releases: Sequence[Release], requirement: Requirement, latest: int) -
     return newest_first[:latest] if latest and not pinned else newest_first
 
 
+def newest(releases: Sequence[Release]) -> Release | None:
+    """The newest final release that is not yanked; a pre-release if there is no final one."""
+    current = [release for release in releases if release.yanked is None]
+    final = [release for release in current if not _version(release).is_prerelease]
+    return max(final or current, key=_version, default=None)
+
+
 def _allows(requirement: Requirement, release: Release) -> bool:
     return requirement.specifier.contains(release.version, prereleases=True)
 

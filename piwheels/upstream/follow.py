@@ -22,6 +22,7 @@ from piwheels.protocol.messages import Added
 from piwheels.simpleapi import ProjectPage, SimpleIndex
 from piwheels.upstream.changelog import Changelog, NoChangelogError
 from piwheels.upstream.choose import choose, releases_of
+from piwheels.upstream.last_look import note_page
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +89,7 @@ async def _add_one(db: Database, index: SimpleIndex, item: Wanted, rules: Rules)
 
 
 async def _note_status(db: Database, page: ProjectPage) -> None:
+    await note_page(db, page, releases_of(page, seen_at=datetime.now(UTC)))
     await db.retrying(
         lambda: catalog.set_project_status(db, page.project, page.status, page.status_reason)
     )

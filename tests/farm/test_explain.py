@@ -1,13 +1,16 @@
 """Every state that a wheel that is not there, or is, can be in; each brought about for real."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from msgspec import structs
 
 from piwheels.db import catalog, jobs, views
 from piwheels.db.database import Database
+from piwheels.db.upstream_pages import store_page
 from piwheels.farm.explain import explanations
-from piwheels.model import Job, Outcome, ProjectStatus
+from piwheels.model import Job, Outcome, ProjectStatus, UpstreamPage
 from piwheels.protocol.messages import Explanation
 from tests.db.world import RULES, TARGETS, a_build, a_file, a_release, build
 
@@ -219,3 +222,47 @@ async def test_a_target_that_was_changed_just_now_says_so(farm: Farm) -> None:
     await catalog.converge(farm.db)
     (answer,) = await farm.explain()
     assert "worked out" not in answer.text
+
+
+async def upstream_says(farm: Farm, **seen: Any) -> str:
+    """What explain says of the project's page upstream; "" for nothing."""
+    page = {"newest_version": "1.0", "newest_at": None, "newest_has_sdist": True} | seen
+    await store_page(farm.db, "demo", UpstreamPage(**page))
+    answers = await farm.explain()
+    return " ".join(answer.text for answer in answers if answer.state == "upstream")
+
+
+async def test_a_newer_release_upstream_is_named(farm: Farm) -> None:
+    await farm.release("1.0")
+    assert await upstream_says(farm) == "", "the farm has it"
+    said = await upstream_says(farm, newest_version="2.0")
+    assert "2.0, which this farm does not have; `piw add demo==2.0` adds it" in said
+    assert "no sdist" in await upstream_says(farm, newest_version="2.0", newest_has_sdist=False)
+    assert "not yanked" in await upstream_says(farm, newest_version=None)
+    assert len(await farm.explain(version="1.0")) == 1, "it is about the project as a whole"
+
+
+async def test_odd_entries_of_a_page_are_named(farm: Farm) -> None:
+    await farm.release("1.0")
+    said = await upstream_says(farm, problem_count=7, problems=("entry 3 has no url",))
+    assert "7 odd entries on its page there: entry 3 has no url" in said
+
+
+async def test_a_page_that_says_the_same_is_not_news(farm: Farm) -> None:
+    await farm.release("1.0")
+    page = UpstreamPage(
+        newest_version="1.0", newest_at=None, newest_has_sdist=True, problem_count=1,
+        problems=("entry 3 has no url",),
+    )  # fmt: skip
+    assert await store_page(farm.db, "demo", page)
+    assert not await store_page(farm.db, "demo", page)
+    assert not await store_page(farm.db, "nobody", page)
+
+
+async def test_debian_packages_are_named_where_the_wheel_was_built(farm: Farm) -> None:
+    await farm.release("1.0")
+    job = await farm.claim()
+    wheel = structs.replace(a_file(job, "py3-none-linux_aarch64"), dependencies=("libssl3",))
+    assert await build(farm.db, job, "pi4-kitchen", wheel)
+    (answer,) = await farm.explain(job.target)
+    assert "It needs Debian packages: `sudo apt install libssl3`" in answer.text

@@ -4,11 +4,13 @@ import json
 import re
 from datetime import timedelta
 from html import unescape
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import jsonschema
 import pytest
 
+from piwheels.model import TargetFacts, UpstreamPage
 from piwheels.site import json_pages
 from piwheels.site.project import FIRST_PAGE, FURTHER_PAGE, render_alias, render_project
 from piwheels.standing import Circumstances
@@ -62,11 +64,59 @@ def test_the_lines_to_paste_name_the_index_and_the_project() -> None:
     assert "uv pip install --index https://wheels.example.org/simple/ demo" in text
 
 
+def needing(target: str, *packages: str, built_for: str = "") -> TargetFacts:
+    """A target whose wheel needs Debian packages."""
+    return a_target(
+        target,
+        covered_by=a_wheel().filename,
+        debian_packages=packages,
+        built_for=built_for or target,
+    )
+
+
+def apt_lines(*targets: TargetFacts) -> list[str]:
+    content = a_project(a_release("1.0", *targets), files=(a_wheel(),))
+    return re.findall(r"sudo apt install [a-z0-9 ]+", page(content).text)
+
+
 def test_the_debian_packages_of_the_newest_wheels_are_named() -> None:
-    older = a_wheel("0.9", dependencies=("libold9",))
-    newer = a_wheel("1.0", dependencies=("libfoo1", "libbar2"))
-    content = a_project(a_release("1.0"), a_release("0.9"), files=(newer, older))
-    assert "sudo apt install libbar2 libfoo1" in page(content).text
+    lines = apt_lines(needing(CP311, "libfoo1", "libbar2"), needing(CP313, "libfoo1"))
+    assert lines == ["sudo apt install libbar2 libfoo1"]
+
+
+def test_debian_packages_are_named_for_each_platform() -> None:
+    """A name that one release of Debian does not know makes a joined line fail there."""
+    old, new = "cp311-bookworm-aarch64", "cp313-trixie-aarch64"
+    lines = apt_lines(needing(old, "libssl3"), needing(new, "libssl3t64"))
+    assert lines == ["sudo apt install libssl3", "sudo apt install libssl3t64"]
+
+
+def test_a_wheel_that_was_built_elsewhere_names_no_debian_packages() -> None:
+    assert (
+        apt_lines(needing("cp313-trixie-aarch64", "libssl3", built_for="cp311-bookworm-aarch64"))
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("upstream", "said"),
+    [
+        ({"newest_version": "1.0", "newest_known": True}, "Newest release: 1.0, 2026-11-25."),
+        ({"newest_version": "2.0"}, "Newest release: 2.0, 2026-11-25 (not in this farm)."),
+        ({"newest_version": None}, "has no release of it that is not yanked"),
+        (None, "Newest release in this farm: 1.0."),
+    ],
+)
+def test_the_newest_release_is_that_of_the_upstream_index(
+    upstream: dict[str, Any] | None, said: str
+) -> None:
+    known: dict[str, Any] = {"newest_at": NOW, "newest_has_sdist": True}
+    seen = upstream and UpstreamPage(**(known | upstream))
+    content = a_project(facts=some_facts(a_release("1.0", yanked="bad"), upstream=seen))
+    assert said in page(content).text
+    document = json.loads(render_project(SITE, content)["json"])
+    assert document["upstream_newest"] == (upstream or {}).get("newest_version")
+    assert document["upstream_newest_known"] is bool((upstream or {}).get("newest_known"))
 
 
 @pytest.mark.parametrize(

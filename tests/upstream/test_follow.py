@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from piwheels.db import catalog, settings
+from piwheels.db.upstream_pages import last_page
 from piwheels.upstream.follow import SERIAL, FollowOptions
 from tests.fakeindex import FakeIndex
 from tests.upstream.conftest import Following
@@ -281,3 +282,19 @@ async def test_why_nothing_is_added(
     assert "\n" not in problems[0]
     assert problems[1] == "", "the others are added all the same"
     assert await farm.queue() == [("demo", "1.0")]
+
+
+async def test_odd_entries_of_a_page_are_kept_and_logged_once(
+    farm: Following, upstream: FakeIndex
+) -> None:
+    upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    upstream.add("demo", "demo-1.1.tar.gz", b"y", url=None)
+    upstream.add("demo", "demo-2.0.tar.gz", b"z", yanked="bad")
+    assert await farm.add("demo", "demo") == ["", ""]
+    page = await last_page(farm.db, "demo")
+    assert page is not None
+    assert (page.newest_version, page.newest_known, page.problem_count) == ("1.0", True, 1)
+    events = await farm.db.rows("SELECT action FROM events WHERE subject = 'demo'")
+    assert [event["action"] for event in events if "odd" in event["action"]] == [
+        "1 odd entries on its page of the index: entry 2 (demo-1.1.tar.gz) has no url; passed over"
+    ]
