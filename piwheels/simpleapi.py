@@ -18,11 +18,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 import httpx
 
 from piwheels import names
+from piwheels.append_file import AppendFile
 from piwheels.errors import ConfigError, RefusedError, TransientError, UsageError
 from piwheels.model import Struct
 from piwheels.simplepage import ACCEPT, FileKind, IndexFile, ProjectPage, parse_page
@@ -182,8 +183,7 @@ class SimpleIndex:
                     raise DigestError(
                         f"{_shown(url)} has sha256 {digest.hexdigest()}, the index says {sha256}"
                     )
-                file.flush()
-                os.fsync(file.fileno())
+                file.sync()
                 temporary.chmod(0o644)
                 temporary.replace(destination)
         return size
@@ -375,12 +375,13 @@ def _length(response: httpx.Response) -> int | None:
 
 
 @contextlib.contextmanager
-def _beside(destination: Path) -> Iterator[tuple[IO[bytes], Path]]:
+def _beside(destination: Path) -> Iterator[tuple[AppendFile, Path]]:
     """A temporary file in destination's folder, gone afterwards unless it was renamed."""
     descriptor, name = tempfile.mkstemp(dir=destination.parent, prefix=".fetch-")
+    os.close(descriptor)
     temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with AppendFile(temporary) as file:
             yield file, temporary
     finally:
         temporary.unlink(missing_ok=True)

@@ -169,7 +169,7 @@ class _Ingest:
             left = spool.segments.size_bytes if not self._stopped.is_set() else 0
             spool.close()
         if spool.problem:
-            raise RefusedError(f"{spool.problem}; lines were lost")
+            raise RefusedError(f"{spool.problem}; {spool.dropped_lines} lines were lost")
         if left:
             log.error("%d bytes wait in %s for the next `piw accesslog`", left, section.spool)
         return 1 if left else 0
@@ -202,7 +202,8 @@ class _Ingest:
 
     async def _tell_of_drops(self, db: Database, spool: Spool, told: int) -> int:
         dropped = spool.dropped_lines
-        text = f"dropped {dropped - told} lines of an access log while the database was away"
+        reason = spool.problem or "the database was away"
+        text = f"dropped {dropped - told} lines of an access log: {reason}"
         log.warning("%s", text)
         await db.retrying(lambda: record_event(db, "accesslog", text))
         return dropped

@@ -2,7 +2,8 @@
 
 Everything lies in segments until it is committed, so that a crash loses none of it. Segments
 begin where a chain has a checkpoint, and are named by the stream and the position in it. Only
-while the database is away does the set size matter: beyond it lines are dropped, and counted.
+while the database is away does the set size matter: beyond it lines are dropped, and counted. So
+are lines that the disk does not take; reading goes on, and what it takes later is kept again.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from piwheels.accesslog.chain import SPACING_BYTES
+from piwheels.append_file import AppendFile
 from piwheels.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -113,7 +115,7 @@ class Segments:
             full = (start // _SEGMENT_BYTES + 1) * _SEGMENT_BYTES
             cut = data.find(b"\n", max(full - end - 1, 0)) + 1 if end + len(data) >= full else 0
             piece, data = (data[:cut], data[cut:]) if cut else (data, b"")
-            with self._path(start).open("ab", buffering=0) as file:
+            with AppendFile(self._path(start)) as file:
                 file.write(piece)
             with self._lock:
                 self._sizes[start] = self._sizes.get(start, 0) + len(piece)
@@ -145,8 +147,9 @@ class Spool:
         self.database_away = threading.Event()
         self.ended = threading.Event()
         self.dropped_lines = 0
-        self.problem = ""
+        self.problem = ""  # of the disk: one line, the last
         self._drops = False
+        self._cut = False  # the last line that was kept lacks its end
 
     def start(self, descriptor: int) -> None:
         """Take what comes from this descriptor until it ends."""
@@ -163,8 +166,8 @@ class Spool:
         try:
             while data := os.read(descriptor, _READ_BYTES):
                 at_line_start = self._keep(data, at_line_start=at_line_start)
-        except OSError as error:
-            self.problem = f"{self._folder} (accesslog.spool): {error.strerror}"
+        except OSError as error:  # of the pipe
+            self.problem = f"standard input: {error.strerror}"
         finally:
             self.ended.set()
 
@@ -173,15 +176,36 @@ class Spool:
         if not self._drops and self._is_full(len(data)):
             # The line in hand is finished; from the next one on all are dropped.
             cut = 0 if at_line_start else data.find(b"\n") + 1 or len(data)
-            self.segments.append(data[:cut])
+            self._append(data[:cut], at_line_start=at_line_start)
             data = data[cut:]
             self._drops = bool(data)
             if self._drops:
                 log.warning("the spool is full and the database is away: lines are dropped")
         if self._drops:
             return self._drop(data)
-        self.segments.append(data)
-        return data.endswith(b"\n") if data else True
+        return self._append(data, at_line_start=at_line_start)
+
+    def _append(self, data: bytes, *, at_line_start: bool) -> bool:
+        """Write data; gives whether a line ended with it. What the disk refuses is dropped."""
+        before = self.segments.end
+        try:
+            if self._cut:
+                self.segments.append(b"\n")
+                self._cut, before = False, self.segments.end
+            self.segments.append(data)
+        except OSError as error:
+            written = data[: self.segments.end - before]
+            self._cut = not (written.endswith(b"\n") if written else at_line_start)
+            self._note(error)
+            self._drops = True
+            return self._drop(data[len(written) :])
+        return data.endswith(b"\n") if data else at_line_start
+
+    def _note(self, error: OSError) -> None:
+        problem = f"{self._folder} (accesslog.spool): {error.strerror}"
+        if problem != self.problem:
+            self.problem = problem
+            log.error("%s: lines are dropped", problem)
 
     def _drop(self, data: bytes) -> bool:
         if data.endswith(b"\n") and not self._is_full(0):

@@ -26,7 +26,7 @@ class LogSpool:
         self._folder = folder
         self._webroot = webroot
         self._unsynced: set[int] = set()
-        self._failing: set[int] = set()
+        self._failing: set[int | None] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
     def size(self, build: int) -> int:
@@ -76,7 +76,8 @@ class LogSpool:
 
     def forget(self, build: int) -> None:
         """Drop the log of a build that did not happen."""
-        self._path(build).unlink(missing_ok=True)
+        with self._at_any_rate(build):
+            self._path(build).unlink(missing_ok=True)
         self._failing.discard(build)
 
     def tidy(self, claimed: set[int]) -> None:
@@ -91,7 +92,8 @@ class LogSpool:
             if build is not None and not self._webroot.log(build).exists():
                 self.finish(build)
             else:
-                path.unlink(missing_ok=True)
+                with self._at_any_rate(build):
+                    path.unlink(missing_ok=True)
 
     def read(self, build: int, offset: int, length: int) -> bytes | None:
         """A piece of the log of a build in hand; None when no such build is in hand."""
@@ -110,7 +112,7 @@ class LogSpool:
             return None
 
     @contextmanager
-    def _at_any_rate(self, build: int) -> Iterator[None]:
+    def _at_any_rate(self, build: int | None) -> Iterator[None]:
         """Do something for a log; when the disk does not let it, say so once and go on."""
         try:
             yield

@@ -13,9 +13,9 @@ import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 from piwheels import names
+from piwheels.append_file import AppendFile
 from piwheels.errors import RefusedError
 from piwheels.farm.publishing import Publisher
 from piwheels.model import Job, Outcome, Target, WheelFile
@@ -60,7 +60,7 @@ class _Expected:
     target: Target
     offer: FileOffer
     part: Path
-    file: BinaryIO | None = None
+    file: AppendFile | None = None
     transfer: Transfer | None = None
     checking: bool = False
 
@@ -137,8 +137,8 @@ class Receiver:
             return
         _close(expected)
         expected.part.parent.mkdir(parents=True, exist_ok=True)
-        expected.file = expected.part.open("ab")
-        start = min(expected.file.tell(), offer.size_bytes)
+        expected.file = AppendFile(expected.part)
+        start = min(expected.file.size_bytes, offer.size_bytes)
         expected.transfer = Transfer(offer.size_bytes, start=start)
         await self._ask_or_finish(expected, peer)
 

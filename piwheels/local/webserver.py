@@ -11,7 +11,6 @@ import signal
 import time
 from email.utils import formatdate
 from pathlib import Path
-from typing import TextIO
 from urllib.parse import quote
 
 import uvicorn
@@ -28,9 +27,12 @@ from starlette.responses import (
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from piwheels.append_file import AppendFile
 from piwheels.errors import ConfigError
 from piwheels.local.ports import listening
 from piwheels.webroot import SECURITY_HEADERS
+
+log = logging.getLogger(__name__)
 
 _JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 #: JSON is for those who name it and do not give it the weight 0.
@@ -188,9 +190,18 @@ class AccessLog:
     """Writes a line of the combined format for every request, also through a log rotation."""
 
     def __init__(self, application: ASGIApp, path: Path) -> None:
+        """Open the log.
+
+        Raises:
+            ConfigError: it cannot be written.
+        """
         self._application = application
         self._path = path
-        self._file = self._open()
+        self._problem = ""
+        try:
+            self._open()
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}") from None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, and log it when it is answered."""
@@ -223,28 +234,34 @@ class AccessLog:
         moment = time.strftime("%d/%b/%Y:%H:%M:%S %z")
         request = f"{scope['method']} {target} HTTP/{scope['http_version']}"
         agent, referer = (_quoted(headers.get(name, "-")) for name in ("user-agent", "referer"))
-        self._current().write(
+        self._add(
             f'{address} - - [{moment}] "{_quoted(request)}" {status} {size} "{referer}" "{agent}"\n'
         )
 
-    def _current(self) -> TextIO:
+    def _add(self, line: str) -> None:
+        """Write a line; a disk that does not take it is reported once, and costs no answer."""
         try:
-            moved = self._path.stat().st_ino != self._inode
-        except FileNotFoundError:
-            moved = True
-        if moved:
-            self._file.close()
-            self._file = self._open()
-        return self._file
-
-    def _open(self) -> TextIO:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            file = self._path.open("a", encoding="utf-8", buffering=1)
+            if self._was_moved():
+                self._file.close()
+                self._open()
+            self._file.write(line.encode())
         except OSError as error:
-            raise ConfigError(f"{self._path}: {error.strerror}") from None
+            if (problem := str(error.strerror)) != self._problem:
+                self._problem = problem
+                log.error("%s: %s; requests are not logged", self._path, problem)
+        else:
+            self._problem = ""
+
+    def _was_moved(self) -> bool:
+        try:
+            return self._path.stat().st_ino != self._inode
+        except FileNotFoundError:
+            return True
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = AppendFile(self._path)
         self._inode = self._path.stat().st_ino
-        return file
 
 
 def _quoted(text: str) -> str:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from piwheels import names
+from piwheels.append_file import AppendFile
 from piwheels.db import catalog, jobs
 from piwheels.db.database import Database
 from piwheels.errors import RefusedError
@@ -96,7 +97,7 @@ async def _fetch(command: Import, path: Path, send: Send, inbox: Inbox) -> None:
     """Ask for the wheel piece by piece; its hash has to be the one announced."""
     transfer = Transfer(command.size_bytes)
     digest = hashlib.sha256()
-    with path.open("wb") as file:
+    with AppendFile(path) as file:
         while not transfer.complete:
             for piece in transfer.next_pieces(time.monotonic()):
                 await send(ImportFetch(offset=piece.offset, length=piece.length))

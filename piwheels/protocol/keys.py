@@ -20,6 +20,7 @@ import msgspec
 
 from piwheels.errors import ConfigError
 from piwheels.protocol.channels import KeyPair, new_key_pair
+from piwheels.webroot import replace
 
 log = logging.getLogger(__name__)
 
@@ -96,10 +97,14 @@ class KeyStore:
             raise ConfigError(f"{path} exists; remove it first to make another key") from None
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from None
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            path.unlink()  # half a key would be taken for one, and could not be made again
+            raise ConfigError(f"{path}: {error.strerror}") from None
         return pair
 
     def ensure(self, name: str) -> KeyPair:
@@ -124,7 +129,7 @@ class KeyStore:
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.parent.mkdir(exist_ok=True)
-            path.write_text(f"{public}\n")
+            replace(path, f"{public}\n".encode())
             os.utime(path.parent)
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from None

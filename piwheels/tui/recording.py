@@ -94,13 +94,15 @@ class Recorder:
         self._snapshot_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._encoder = msgspec.msgpack.Encoder()
+        self._stream: BinaryIO | None = None
         try:
-            self._stream: BinaryIO | None = file.open("xb")
+            self._stream = file.open("xb")
             self._stream.write(_TITLE)
             self._stream.flush()
         except FileExistsError:
             raise ConfigError(f"{file} exists; a recording wants a file of its own") from None
         except OSError as error:
+            self._abandon()
             raise ConfigError(f"{file}: {error.strerror}") from None
 
     def take(self, event: SourceEvent) -> None:

@@ -1,5 +1,8 @@
 """What a web server pipes in: on disk first, counted once, dropped only beyond the set size."""
 
+import asyncio
+import os
+import re
 import signal
 import subprocess
 import threading
@@ -13,12 +16,14 @@ from piwheels.accesslog import spool as spool_module
 from piwheels.accesslog.chain import SPACING_BYTES
 from piwheels.accesslog.ingest import resume
 from piwheels.accesslog.reader import LogReader
-from piwheels.accesslog.spool import Segments
+from piwheels.accesslog.spool import Segments, Spool
 from piwheels.db.database import Database
 from tests.accesslog.check import agrees, total
 from tests.accesslog.conftest import new_desk, read_with
 from tests.accesslog.running import (
+    command,
     counted,
+    environ,
     lines_read,
     read_files,
     read_pipe,
@@ -26,6 +31,7 @@ from tests.accesslog.running import (
     until,
 )
 from tests.accesslog.traffic import Traffic, download
+from tests.full_disk import files_up_to
 from tests.patience import WAIT_S
 
 
@@ -239,3 +245,54 @@ def test_segments_give_what_was_written(
     assert rest.read(10) == content[rest.first : rest.first + 10]
     segments.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_full_disk_does_not_take_is_dropped_and_counted_and_later_lines_are_kept(
+    tmp_path: Path,
+) -> None:
+    """A line that was cut by it becomes a broken line, and never a part of the next one."""
+    spool = Spool(tmp_path / "spool", 2**30)
+    reading, writing = os.pipe()
+
+    def pipe_in(data: bytes, dropped: int = 0) -> None:
+        end = spool.segments.end + (0 if dropped else len(data))
+        os.write(writing, data)
+        until(
+            lambda: spool.dropped_lines == dropped and spool.segments.end >= end,
+            "it was taken",
+        )
+
+    spool.start(reading)
+    pipe_in(b"first\nsec")
+    with files_up_to(12):
+        pipe_in(b"ond\nthird\n", dropped=2)
+    pipe_in(b"fourth\n", dropped=2)
+    os.close(writing)
+    assert spool.ended.wait(WAIT_S)
+    assert spool.segments.read(1000) == b"first\nsec\nfourth\n"
+    assert "(accesslog.spool): File too large" in spool.problem
+    spool.close()
+    os.close(reading)
+
+
+async def test_lines_that_were_lost_to_a_full_disk_are_told(
+    dsn: str, database: Database, tmp_path: Path
+) -> None:
+    limit = ["prlimit", "--fsize=2000000", "--"]
+    content = b"".join(download("a", number) for number in range(20_000))
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [*limit, *command()],
+        env=environ(dsn, tmp_path),
+        input=content,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    lost = re.search(rb"File too large; (\d+) lines were lost", done.stderr)
+    assert lost is not None
+    assert await total(database) + int(lost[1]) == 20_000
+    assert int(lost[1]) > 0
+    event = await database.value("SELECT action FROM events WHERE who = 'accesslog'")
+    assert "lines of an access log: " in event
+    assert "File too large" in event

@@ -81,6 +81,16 @@ async def test_a_full_disk_costs_the_log_and_is_told_once(
     assert logs.read(8, 0, 100) == b"first\n", "others go on"
 
 
+async def test_a_log_that_cannot_be_removed_ends_nothing(
+    logs: LogSpool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for build in (7, 8):  # folders, which unlink(2) refuses
+        (tmp_path / "logs" / f"{build}.log").mkdir()
+        logs.forget(build)
+    logs.tidy(set())
+    assert caplog.messages[0] == "the log of build 7 cannot be kept: Is a directory"
+
+
 def test_a_log_that_the_tree_does_not_take_stays_until_it_does(
     logs: LogSpool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -22,6 +22,7 @@ from piwheels.protocol.channels import Gate, Router
 from piwheels.protocol.keys import KeyStore, Role
 from piwheels.webroot import Webroot
 from tests.db.world import BEGAN, TARGETS, sdist
+from tests.full_disk import files_up_to
 from tests.patience import WAIT_S, PatientDealer
 from tests.wheel.making import (
     EM_X86_64,
@@ -178,6 +179,45 @@ async def test_a_tree_that_is_full_is_as_it_was_and_the_build_can_be_tried_again
     assert received.outcome is Outcome.DISK_FULL
     assert "No space left" in received.reason
     assert intake.tree == set()
+
+
+@pytest.mark.parametrize("size_bytes", [100, 100_000])
+async def test_a_spool_that_is_full_ends_a_build_and_not_the_master(
+    intake: Intake, tmp_path: Path, size_bytes: int
+) -> None:
+    """Also where a buffer would have taken the whole wheel, and failed when it was closed."""
+    part = intake.receiver.spool / "7" / "wheel.part"
+    part.parent.mkdir(parents=True)
+    part.symlink_to("/dev/full")
+    wheel = tmp_path / "demo-1.0-py3-none-any.whl"
+    wheel.write_bytes(b"x" * size_bytes)
+    offer = offer_of(wheel)
+    await intake.expect(offer)
+    async with Sender(intake, wheel, offer) as sender:
+        fetch = await sender.next()
+        assert isinstance(fetch, m.Fetch)
+        await sender.send(fetch)
+        received = await intake.result()
+    assert received.outcome is Outcome.DISK_FULL
+    assert "No space left" in received.reason
+    assert (await intake.take(make_wheel(tmp_path))).outcome is Outcome.BUILT, "it goes on"
+
+
+async def test_an_upload_is_dropped_while_the_spool_is_full(intake: Intake, tmp_path: Path) -> None:
+    part = intake.receiver.spool / "7" / "wheel.part"
+    wheel = make_wheel(tmp_path)
+    offer = offer_of(wheel)
+    await intake.expect(offer)
+    async with Sender(intake, wheel, offer) as sender:
+        fetch = await sender.next()
+        assert isinstance(fetch, m.Fetch)
+        with files_up_to(0):
+            intake.receiver.drop(JOB.build)
+            await sender.send(fetch)
+            answer = await sender.next()
+        assert isinstance(answer, m.Fetched)
+        assert answer.note == "not expected"
+    assert not part.parent.exists()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from piwheels.local.webserver import application_for
+from piwheels.local.webserver import AccessLog, application_for
+from tests.full_disk import files_up_to
 
 
 @pytest.fixture
@@ -49,6 +50,22 @@ async def test_nothing_else_is_served_and_nothing_fails(tree: Path, target: str)
     response = await get(tree, target.format(folder=str(tree.parent).removeprefix("/")))
     assert response.status_code == 404
     assert "secret" not in response.text
+
+
+async def test_a_log_that_cannot_be_written_costs_no_answer(
+    tree: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = tmp_path / "access.log"
+    application = AccessLog(application_for(tree), log)
+    transport = httpx.ASGITransport(application)
+    async with httpx.AsyncClient(transport=transport) as client:
+        with files_up_to(0):
+            for _ in range(2):
+                assert (await client.get("http://farm.test/")).text == "the page"
+        assert caplog.messages == [f"{log}: File too large; requests are not logged"]
+        log.rename(tmp_path / "access.log.1")
+        await client.get("http://farm.test/")
+    assert len(log.read_text().splitlines()) == 1, "as soon as it can"
 
 
 @pytest.mark.parametrize("target", ["/", "/nothing"])

@@ -8,6 +8,7 @@ import pytest
 from piwheels.errors import ConfigError
 from piwheels.protocol.keys import KeyStore, Role
 from tests.accounts import closed
+from tests.full_disk import files_up_to
 
 
 @pytest.fixture
@@ -21,6 +22,18 @@ def test_a_key_pair_is_kept_for_its_owner_alone(store: KeyStore) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     assert KeyStore(store.folder).pair("builder") == pair
     assert pair.secret not in repr(pair.public)
+
+
+def test_a_disk_that_is_full_leaves_no_half_of_a_key(store: KeyStore) -> None:
+    pair = store.make("builder")
+    store.allow(Role.BUILDER, "pi1", pair.public)
+    with files_up_to(10):
+        with pytest.raises(ConfigError, match="File too large"):
+            store.make("other")
+        with pytest.raises(ConfigError, match="File too large"):
+            store.allow(Role.BUILDER, "pi1", pair.public)
+    assert KeyStore(store.folder).name_of(Role.BUILDER, pair.public) == "pi1"
+    assert store.make("other") == store.pair("other")
 
 
 def test_an_existing_key_is_never_overwritten(store: KeyStore) -> None:
