@@ -69,7 +69,7 @@ def tags(text: str) -> frozenset[Tag]:
     Raises:
         RefusedError: it is none, or stands for more than MOST_TAGS tags.
     """
-    parts = text[:LONGEST_FILENAME_BYTES].split("-")
+    parts = text.split("-", 3)
     if math.prod(part.count(".") + 1 for part in parts) > MOST_TAGS:
         raise RefusedError(f"the tag {_shown(text)} stands for more than {MOST_TAGS} tags")
     return _parsed("tag", text, LONGEST_FILENAME_BYTES, parse_tag)

@@ -6,7 +6,9 @@ a reason of one line; only a cancellation is raised, and leaves nothing running.
 
 import asyncio
 import errno
+import itertools
 import json
+import logging
 import os
 import shutil
 import signal
@@ -27,8 +29,11 @@ from piwheels.builder.proxy import IndexProxy
 from piwheels.builder.sandbox import Errand, Sandbox
 from piwheels.errors import PiwheelsError, RefusedError, TransientError
 from piwheels.host import Interpreter, missing_toolchain
+from piwheels.lines import one_line
 from piwheels.model import Job, Outcome, Struct
 from piwheels.simpleapi import DigestError, SimpleIndex
+
+log = logging.getLogger(__name__)
 
 OnLog = Callable[[bytes], None]
 OnPhase = Callable[[str], None]
@@ -37,6 +42,11 @@ _TAIL_BYTES = 256 * 1024
 _FETCH_DELAYS_S = (1.0, 4.0, 15.0)
 _LONGEST_WAIT_S = 60.0  # an index may ask for more, but a builder has other jobs
 _ZIP_EPOCH = 315532800  # 1980-01-01: a zip, and so a wheel, knows no earlier time
+_SDIST_ENDINGS = (
+    ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tlz", ".tar.lz",
+    ".tar.lzma",
+)  # fmt: skip
+_MOST_ENTRIES = 10_000
 #: Where a build looks for programs.
 BUILD_PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -178,10 +188,21 @@ class _Work:
         except TimeoutError:
             raise _OverError(Outcome.FETCH_FAILED, "the sdist did not arrive in time") from None
         ended = await self._build(pip, sdist)
+        try:
+            return (await self._judge(ended),)
+        except (_OverError, OSError):
+            raise
+        except Exception as error:
+            # From here on all that can go wrong is what the build left: never the builder.
+            log.exception("judging %s %s", self.job.project, self.job.version)
+            text = f"what it left cannot be judged: {type(error).__name__}: {error}"
+            raise _OverError(Outcome.FAILED, text) from error
+
+    async def _judge(self, ended: Ended) -> Path:
         if ended.status != 0 or ended.stop is not None:
             raise self._verdict(ended)
         self.log.enter("inspecting")
-        return (self._collect(),)
+        return await asyncio.to_thread(self._collect)
 
     def _introduce(self) -> None:
         job = self.job
@@ -196,8 +217,10 @@ class _Work:
                 Outcome.BUILDER_FAILED,
                 f"the interpreter {self.interpreter.executable} is not there any more",
             )
-        if Path(job.sdist.filename).name != job.sdist.filename:
-            raise _OverError(Outcome.BAD_SDIST, f"{job.sdist.filename!r} is not a file name")
+        if not _is_archive_name(job.sdist.filename):
+            raise _OverError(
+                Outcome.BAD_SDIST, f"{job.sdist.filename[:200]!r} is no file name of an sdist"
+            )
 
     # --- fetching ---
 
@@ -311,7 +334,8 @@ class _Work:
         line = failing_line(tail)
         if self.log.phase == "fetching":
             return _OverError(Outcome.BUILDER_FAILED, f"the sandbox did not start: {line}")
-        if ended.status == inside.NO_ENVIRONMENT:
+        # A build can have its parent exit as it likes, but only when it has begun.
+        if ended.status == inside.NO_ENVIRONMENT and self.log.phase == "preparing":
             return _OverError(Outcome.BUILDER_FAILED, f"no environment could be made: {line}")
         if ended.status == inside.BAD_SDIST:
             return _OverError(Outcome.BAD_SDIST, last_line(tail))
@@ -329,11 +353,11 @@ class _Work:
         Raises:
             _OverError: there is none, or more than one.
         """
-        source = os.open(self.room, os.O_RDONLY | os.O_DIRECTORY)
+        source = os.open(self.room, os.O_PATH | os.O_DIRECTORY)
         try:
             folder = _open_inside("wheels", source, os.O_DIRECTORY)
             try:
-                name = self._the_wheel(os.listdir(folder))  # noqa: PTH208 - a descriptor
+                name = self._the_wheel(_listed(folder))
                 target = self.workdir / "wheels" / name
                 target.parent.mkdir(exist_ok=True)
                 _copy(name, folder, target)
@@ -358,6 +382,29 @@ def _project(filename: str) -> str:
         return ""
 
 
+def _is_archive_name(text: str) -> bool:
+    """Whether it is a file name of an sdist, and none that a build's own files have."""
+    return (
+        Path(text).name == text
+        and text.isprintable()
+        and len(os.fsencode(text)) <= names.LONGEST_FILENAME_BYTES
+        and text.lower().endswith(_SDIST_ENDINGS)
+    )
+
+
+def _listed(folder: int) -> list[str]:
+    """What is in a folder that a build wrote.
+
+    Raises:
+        _OverError: it holds far more than a wheel and its dependencies.
+    """
+    with os.scandir(folder) as entries:
+        found = [entry.name for entry in itertools.islice(entries, _MOST_ENTRIES + 1)]
+    if len(found) > _MOST_ENTRIES:
+        raise _OverError(Outcome.FAILED, f"the build left more than {_MOST_ENTRIES} files")
+    return found
+
+
 def _open_inside(name: str, folder: int, flags: int = 0) -> int:
     """Open what a build left, never what it only points to."""
     try:
@@ -376,4 +423,4 @@ def _copy(name: str, folder: int, target: Path) -> None:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:500]
+    return one_line(" ".join(text.split()), 500)

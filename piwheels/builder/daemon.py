@@ -1,7 +1,6 @@
 """The builder daemon: configuration in, a session with the master that builds in the sandbox."""
 
 import asyncio
-import hashlib
 import logging
 import platform
 import signal
@@ -11,6 +10,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+
+import msgspec
 
 from piwheels import host
 from piwheels.builder.build import BUILD_PATH, BuildOptions, build
@@ -27,7 +28,7 @@ from piwheels.model import Job, Outcome, Target
 from piwheels.protocol.keys import MASTER, KeyStore
 from piwheels.protocol.messages import PROTOCOL, Built, FileOffer, Hello, HostState
 from piwheels.simpleapi import SimpleIndex, configured_index
-from piwheels.wheel.file import inspect
+from piwheels.wheel.reading import read_wheel
 from piwheels.wheel.tags import target_of
 
 log = logging.getLogger(__name__)
@@ -196,30 +197,34 @@ class Workshop:
             )
         finally:
             host.notify(f"STATUS={_WAITING}")
-        offers = [await asyncio.to_thread(_offer, wheel) for wheel in result.wheels]
-        return Built(
+        built = Built(
             build=job.build,
             outcome=result.outcome,
             reason=result.reason,
             duration_s=result.duration_s,
-            files=tuple(offers),
             inputs=result.inputs,
         )
+        try:
+            offers = [await _offer(wheel) for wheel in result.wheels]
+        except RefusedError as error:
+            # A wheel that is not sound is the release's failure, and needs no upload.
+            outbox.add_log(f"{error}\n".encode())
+            return msgspec.structs.replace(built, outcome=Outcome.REFUSED, reason=str(error))
+        return msgspec.structs.replace(built, files=tuple(offers))
 
 
-def _offer(wheel: Path) -> FileOffer:
-    """Describe a wheel; one that is not sound is the master's to refuse, with its reason."""
-    with wheel.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    try:
-        packages = needed_packages(inspect(wheel).needed)
-    except RefusedError:
-        packages = ()
+async def _offer(wheel: Path) -> FileOffer:
+    """Describe a wheel.
+
+    Raises:
+        RefusedError: it is not a sound one.
+    """
+    facts = await read_wheel(wheel)
     return FileOffer(
-        filename=wheel.name,
-        size_bytes=wheel.stat().st_size,
-        sha256=digest,
-        dependencies=packages,
+        filename=facts.filename,
+        size_bytes=facts.size_bytes,
+        sha256=facts.sha256,
+        dependencies=await asyncio.to_thread(needed_packages, facts.needed),
     )
 
 

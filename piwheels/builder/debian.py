@@ -9,7 +9,8 @@ from pathlib import Path
 _QUERY_S = 60.0
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
 
-_LIBRARY_NAME = re.compile(r"[A-Za-z0-9_.+-]+")
+_LIBRARY_NAME = re.compile(r"[A-Za-z0-9_.+-]{1,128}")
+_MOST_LIBRARIES = 1000  # they are arguments of a command
 _CACHE_LINE = re.compile(r"\s+(?P<name>\S+) \(.*\) => (?P<path>/\S+)")
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _LIBPYTHON = re.compile(r"libpython[23]\.\d+.*")
@@ -29,7 +30,8 @@ def needed_packages(libraries: Iterable[str]) -> tuple[str, ...]:
     that this depends on, the C and C++ runtime, and the interpreter's own library. Empty
     where there is no dpkg; a library that no package owns is passed over.
     """
-    wanted = {name for name in libraries if _LIBRARY_NAME.fullmatch(name)}
+    named = {name for name in libraries if _LIBRARY_NAME.fullmatch(name)}
+    wanted = set(sorted(named)[:_MOST_LIBRARIES])
     if not wanted or shutil.which("dpkg-query", path=_SBIN) is None:
         return ()
     owners = _owners(_paths(wanted))

@@ -5,6 +5,7 @@ once stood for other bytes is never used again: the new wheel gets a build numbe
 """
 
 import asyncio
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +15,13 @@ from piwheels.db.database import Database
 from piwheels.errors import RefusedError
 from piwheels.model import Job, Target, WheelFile
 from piwheels.webroot import Webroot, move_in
-from piwheels.wheel.file import WheelFacts, check, inspect, with_build_number
+from piwheels.wheel.file import WheelFacts, check
+from piwheels.wheel.reading import number_wheel, read_wheel
 
 _DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _MOST_BUILD_NUMBERS = 1000
+#: So many wheels are read at the same time: each takes a process.
+_AT_ONCE = max(2, os.cpu_count() or 1)
 
 
 @dataclass(slots=True)
@@ -27,6 +31,7 @@ class Publisher:
     db: Database
     webroot: Webroot
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
 
     async def publish(
         self, path: Path, job: Job, target: Target, dependencies: tuple[str, ...] = ()
@@ -37,9 +42,19 @@ class Publisher:
             RefusedError: the wheel is not sound, or is not what the job asked for.
             OSError: the tree cannot take it.
         """
-        facts = await asyncio.to_thread(inspect, path)
+        facts = await self.read(path)
         check(facts, job, target)
         return await self.lay_down(facts, path, dependencies)
+
+    async def read(self, path: Path) -> WheelFacts:
+        """Read a wheel and check it against itself; a few at once.
+
+        Raises:
+            RefusedError: it is not sound.
+            OSError: it cannot be read now.
+        """
+        async with self._reading:
+            return await read_wheel(path)
 
     async def lay_down(
         self, facts: WheelFacts, path: Path, dependencies: tuple[str, ...] = ()
@@ -78,8 +93,8 @@ class Publisher:
         for number in range(1, _MOST_BUILD_NUMBERS):
             if await self._reserved(facts):
                 return path, facts
-            path = await asyncio.to_thread(with_build_number, plain, number)
-            facts = await asyncio.to_thread(inspect, path)
+            path = await number_wheel(plain, number)
+            facts = await self.read(path)
         raise RefusedError(f"{plain.name} was rebuilt {_MOST_BUILD_NUMBERS} times; enough")
 
     async def _reserved(self, facts: WheelFacts) -> bool:

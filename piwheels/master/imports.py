@@ -19,7 +19,6 @@ from piwheels.master.fates import Inbox, Send
 from piwheels.model import Build, Kind, Outcome, Release, Rules
 from piwheels.protocol.messages import Applied, Import, ImportChunk, ImportFetch
 from piwheels.protocol.transfer import Transfer
-from piwheels.wheel.file import inspect
 
 _CHUNK_WAIT_S = 60.0
 _IMPORTED_BY = "import"
@@ -58,7 +57,7 @@ class Importer:
             shutil.rmtree(folder, ignore_errors=True)
 
     async def _publish(self, number: int, project: str, wheel_version: str, path: Path) -> Applied:
-        facts = await asyncio.to_thread(inspect, path)
+        facts = await self.publisher.read(path)
         target = await self._first_covered(facts.filename, facts.kind)
         db, now = self.db, datetime.now(UTC)
         known = await db.retrying(lambda: catalog.known_releases(db, project))

@@ -202,18 +202,19 @@ def _check_name(name: str) -> None:
 
 
 def _check_names(infos: list[zipfile.ZipInfo]) -> None:
-    seen: set[str] = set()
-    folders: set[str] = set()
+    seen: dict[str, bool] = {}  # whether it is a folder
     for info in infos:
         name = info.filename.removesuffix("/")
         if name in seen:
             raise RefusedError(f"{name!r} is in the archive twice")
-        seen.add(name)
-        pieces = name.split("/")
-        folders.update("/".join(pieces[:depth]) for depth in range(1, len(pieces)))
-    for info in infos:
-        if not info.is_dir() and info.filename in folders:
-            raise RefusedError(f"{info.filename!r} is a file and a folder")
+        seen[name] = info.is_dir()
+    # In this order what is below a name follows it at once, so one pass finds it at any depth.
+    file = "/"  # no name begins so
+    for path in sorted(f"{name}/" for name in seen):
+        if path.startswith(file):
+            raise RefusedError(f"{file.removesuffix('/')!r} is a file and a folder")
+        if not seen[path.removesuffix("/")]:
+            file = path
 
 
 def _check_layout(file: BinaryIO, infos: list[zipfile.ZipInfo], end: int) -> None:

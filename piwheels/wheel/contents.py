@@ -9,6 +9,7 @@ import binascii
 import csv
 import hashlib
 import io
+import re
 import tempfile
 from collections.abc import Iterator
 from email.message import Message
@@ -16,16 +17,19 @@ from email.parser import BytesParser
 from pathlib import Path
 
 import msgspec
-from packaging.metadata import parse_email
 from packaging.tags import Tag
 from packaging.version import Version
 
 from piwheels import names
 from piwheels.errors import RefusedError
 from piwheels.wheel import elf
-from piwheels.wheel.archive import Archive
+from piwheels.wheel.archive import MOST_MEMBERS, Archive
 
 _ELF_IN_MEMORY_BYTES = 8 * 1024**2
+_LARGEST_PROGRAM_BYTES = 2 * 1024**3  # it is unpacked to the disk to be read
+#: A project with 400 extras has about 2,000 lines of fields and 150 kB of them.
+_MOST_HEADER_LINES = 50_000
+_MOST_HEADER_BYTES = 4 * 1024**2
 _HASHES = frozenset({"sha256", "sha384", "sha512"})
 
 
@@ -70,8 +74,7 @@ def check_wheel(content: bytes, name: names.WheelName) -> None:
         raise RefusedError("WHEEL has no Root-Is-Purelib of true or false")
     if _only(fields, "Build") != name.build:
         raise RefusedError(f"WHEEL says Build {fields['Build']!r}, the file name {name.build!r}")
-    lines = fields.get_all("Tag", [])
-    named = frozenset[Tag]().union(*(names.tags(str(line)) for line in lines))
+    named = _tags([str(line) for line in fields.get_all("Tag", [])])
     if named != name.tags:
         listed = " ".join(sorted(map(str, named))[:5])
         raise RefusedError(f"WHEEL has other tags than the file name: {listed or 'none'}")
@@ -79,17 +82,36 @@ def check_wheel(content: bytes, name: names.WheelName) -> None:
 
 def check_metadata(content: bytes, project: str, version: Version) -> str:
     """METADATA has to be the release's; returns its Requires-Python, "" for none."""
-    fields, doubtful = parse_email(content)
-    for key in ("name", "version", "requires-python"):
-        if key in doubtful:
-            raise RefusedError(f"METADATA says {key} more than once, or not readably")
-    name, number = fields.get("name", ""), fields.get("version", "")
+    fields = _metadata(content)
+    name, number, requires_python = fields["name"], fields["version"], fields["requires-python"]
     if not _is_project(name, project) or not _is_version(number, version):
         raise RefusedError(f"METADATA is that of {name} {number}, not of {project} {version}")
-    requires_python = fields.get("requires_python", "")
     if len(requires_python) > names.LONGEST_SPECIFIER or not requires_python.isprintable():
         raise RefusedError(f"METADATA has no readable Requires-Python: {requires_python[:80]!r}")
     return requires_python
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """The fields of METADATA that the farm reads, "" for what it does not say.
+
+    Only its headers are parsed, and no more of them than a wheel has: what looks for each of
+    many names among many lines takes their product of time.
+    """
+    head = re.split(rb"\r?\n\r?\n", content[: _MOST_HEADER_BYTES + 1], maxsplit=1)[0]
+    if len(head) > _MOST_HEADER_BYTES or head.count(b"\n") > _MOST_HEADER_LINES:
+        raise RefusedError(
+            f"METADATA has more than {_MOST_HEADER_LINES} lines or {_MOST_HEADER_BYTES} bytes "
+            "of fields"
+        )
+    found: dict[str, list[str]] = {key: [] for key in ("name", "version", "requires-python")}
+    for key, value in BytesParser().parsebytes(head, headersonly=True).items():
+        if key.lower() in found:
+            # Bytes that are no ASCII come as a Header.
+            found[key.lower()].append(value if isinstance(value, str) else "\0")
+    for key, values in found.items():
+        if len(values) > 1:
+            raise RefusedError(f"METADATA says {key} more than once")
+    return {key: "".join(values).strip() for key, values in found.items()}
 
 
 def check_record(
@@ -131,11 +153,23 @@ def parse_record(record: bytes, exempt: set[str]) -> dict[str, Entry]:
             path, hashed, size = line
             if path in entries:
                 raise RefusedError(f"RECORD lists {path} twice")
+            if len(entries) > MOST_MEMBERS:
+                raise RefusedError(f"RECORD lists more than {MOST_MEMBERS} files")
             if path not in exempt:
                 entries[path] = _entry(path, hashed, size)
     except (UnicodeDecodeError, csv.Error, ValueError) as error:
         raise RefusedError(f"RECORD is not readable: {error}") from error
     return entries
+
+
+def _tags(lines: list[str]) -> frozenset[Tag]:
+    """The tags that WHEEL lists, each of its own or a small set of them in a line."""
+    named: frozenset[Tag] = frozenset()
+    for line in lines[: names.MOST_TAGS + 1]:
+        named |= names.tags(line)
+        if len(named) > names.MOST_TAGS:
+            raise RefusedError(f"WHEEL lists more than {names.MOST_TAGS} tags")
+    return named
 
 
 def _entry(path: str, hashed: str, size: str) -> Entry:
@@ -161,11 +195,17 @@ def _read_member(
         for piece in _chain(head, pieces):
             digest.update(piece)
             if looks_like_elf:
+                _check_program_size(name, copy.tell())
                 copy.write(piece)
         if entry is not None:
             _check_entry(entry, name, digest.digest(), archive.members[name].file_size)
         facts = elf.read(copy, patience) if looks_like_elf else None
     return facts, looks_like_elf
+
+
+def _check_program_size(name: str, size_bytes: int) -> None:
+    if size_bytes > _LARGEST_PROGRAM_BYTES:
+        raise RefusedError(f"{name} is a program of more than {_LARGEST_PROGRAM_BYTES} bytes")
 
 
 def _check_entry(entry: Entry, name: str, digest: bytes, size_bytes: int) -> None:

@@ -1,6 +1,7 @@
 """Builds from sdist to outcome, by the real pip in the real sandbox."""
 
 import asyncio
+import re
 import sys
 import time
 import zipfile
@@ -22,6 +23,11 @@ from tests.builder import sdists
 from tests.builder.workbench import Builder, builder_for, daemon, processes_with, until
 from tests.fakeindex import FakeIndex
 from tests.patience import WAIT_S
+
+SOCKET = (
+    "python3 -c 'import socket; "
+    's = socket.socket(socket.AF_UNIX); s.bind("pure-1.0-py3-none-any.whl")\''
+)
 
 pytestmark = needs.needs("bwrap")
 
@@ -216,11 +222,16 @@ async def test_an_interpreter_that_went_away_is_the_builders_fault(
     assert "python3.99" in result.reason
 
 
+@pytest.mark.parametrize(
+    "filename",
+    ["../../evil.tar.gz", f"{'e' * 300}.tar.gz", "inside.py", "wheels", "e\0.zip", ""],
+    ids=lambda text: text[:10],
+)
 async def test_a_hostile_file_name_goes_nowhere(
-    builder: Builder, upstream: FakeIndex, here: Interpreter
+    builder: Builder, upstream: FakeIndex, here: Interpreter, filename: str
 ) -> None:
     job = sdists.job(upstream, "pure", sdists.doing("pure"))
-    hostile = msgspec.structs.replace(job.sdist, filename="../../evil.tar.gz")
+    hostile = msgspec.structs.replace(job.sdist, filename=filename)
     result = await builder.build(msgspec.structs.replace(job, sdist=hostile), here)
     assert result.outcome is Outcome.BAD_SDIST
 
@@ -377,7 +388,14 @@ async def test_nothing_of_a_build_stays_however_it_lies(
         ("touch pure-1.0-py3-none-any.whl pure-1.0-cp39-cp39-any.whl", "more than one wheel"),
         ("cd .. && rmdir wheels && ln -s /etc wheels", "wheels is unusable"),
         ("cd .. && rmdir wheels", "wheels is unusable"),
+        ("chmod 0 .", "unusable|no wheel of it"),
+        ("chmod 0 ..", "unusable|no wheel of it"),
+        ("printf x > \"$(printf 'pure-\\3771.0-py3-none-any.whl')\"", "no wheel of it"),
+        (f"touch pure-{'9' * 200}.{'9' * 30}-py3-none-any.whl", "no wheel of it"),
+        (SOCKET, "is unusable"),
+        ("seq 10100 | xargs touch", "more than 10000 files"),
     ],
+    ids=lambda text: text[:30],
 )
 async def test_only_one_real_wheel_of_the_project_is_taken(  # noqa: PLR0917
     builder: Builder,
@@ -394,8 +412,40 @@ async def test_only_one_real_wheel_of_the_project_is_taken(  # noqa: PLR0917
     monkeypatch.setattr(inside, "__file__", str(hostile))
     result = await builder.build(sdists.job(upstream, "pure", sdists.doing("pure")), here)
     assert result.outcome is Outcome.FAILED
-    assert reason in result.reason
+    assert re.search(reason, result.reason)
     assert result.wheels == ()
+
+
+@pytest.mark.parametrize("status", [inside.NO_ENVIRONMENT, inside.BAD_SDIST, 137, 255])
+async def test_no_status_that_a_build_makes_is_the_builders_fault(
+    builder: Builder,
+    upstream: FakeIndex,
+    here: Interpreter,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+) -> None:
+    script = "".join(
+        f'print("--- piwheels: {phase} ---", flush=True)\n' for phase in ("preparing", "building")
+    )
+    hostile = builder.folder.parent / "hostile.py"
+    hostile.write_text(f"{script}raise SystemExit({status})")
+    monkeypatch.setattr(inside, "__file__", str(hostile))
+    result = await builder.build(sdists.job(upstream, "pure", sdists.doing("pure")), here)
+    assert result.outcome in {Outcome.FAILED, Outcome.BAD_SDIST, Outcome.OUT_OF_MEMORY}
+
+
+async def test_an_error_in_judging_a_build_is_the_releases_failure(
+    builder: Builder, upstream: FakeIndex, here: Interpreter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(_: bytes) -> str:
+        raise KeyError("odd")
+
+    monkeypatch.setattr(module, "failing_line", wrong)
+    result = await builder.build(sdists.job(upstream, "bad", sdists.doing("bad", "1 / 0")), here)
+    assert (result.outcome, result.reason) == (
+        Outcome.FAILED,
+        "what it left cannot be judged: KeyError: 'odd'",
+    )
 
 
 # --- without a sandbox ---

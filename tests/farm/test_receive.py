@@ -397,10 +397,10 @@ async def test_parts_of_builds_that_nobody_has_are_tidied_away(intake: Intake) -
 async def test_a_wheel_over_which_the_master_goes_wrong_is_refused(
     intake: Intake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(_path: Path) -> None:
+    async def wrong(_path: Path) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(publishing, "inspect", wrong)
+    monkeypatch.setattr(publishing, "read_wheel", wrong)
     received = await intake.take(make_wheel(tmp_path))
     assert received.outcome is Outcome.REFUSED
     assert "went wrong over it: ZeroDivisionError" in received.reason

@@ -1,0 +1,186 @@
+"""Functions that read hostile files, run in a child process with limits.
+
+A file from outside can make any parser slow or large. So whoever reads one calls the function
+that reads it through `call`: a child of its own runs it, the kernel limits the child's
+processor time and memory, and the answer is of bounded size. What the file provokes is a
+RefusedError; what the machine could not do (no space, no memory, a process that somebody
+ended) is an OSError, and says nothing of the file.
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+import pickle
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, get_type_hints
+
+import msgspec
+
+from piwheels.errors import RefusedError
+
+#: Signals that end a process for what its own code did.
+_OWN_FAULTS = frozenset(
+    {signal.SIGSEGV, signal.SIGABRT, signal.SIGILL, signal.SIGFPE, signal.SIGBUS, signal.SIGSYS}
+)
+_READ_BYTES = 256 * 1024
+_NICENESS = 5
+_LONGEST_REASON = 500
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a call may use.
+
+    Processor time is what a hostile file is limited by; the time of the clock only ends a call
+    that waits for a disk that does not answer.
+    """
+
+    cpu_s: int = 120
+    wall_s: float = 3600.0
+    memory_bytes: int = 768 << 20  # of address space
+    answer_bytes: int = 32 << 20
+
+
+class _Returned(msgspec.Struct, tag=True):
+    value: msgspec.Raw
+
+
+class _Refused(msgspec.Struct, tag=True):
+    reason: str
+
+
+class _Failed(msgspec.Struct, tag=True):
+    """The surroundings failed: an OSError."""
+
+    number: int
+    text: str
+
+
+_Answer = _Returned | _Refused | _Failed
+
+
+async def call(
+    limits: Limits,
+    function: Callable[Parameters, Result],
+    *arguments: Parameters.args,
+    **options: Parameters.kwargs,
+) -> Result:
+    """Call a function of a module in a child process.
+
+    Args:
+        limits: what the call may use.
+        function: found by its name; its return annotation is a type that msgspec decodes.
+        arguments: its arguments.
+        options: its keyword arguments.
+
+    Raises:
+        RefusedError: the function raised it, went wrong in another way, or broke a limit.
+        OSError: the function raised it, or the child was ended by somebody else.
+    """
+    request = pickle.dumps((function, arguments, options))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", __name__, str(limits.cpu_s), str(limits.memory_bytes)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(limits.wall_s):
+            content = await _exchange(process, request, limits.answer_bytes)
+            await process.wait()
+    except TimeoutError:
+        raise OSError(errno.ETIMEDOUT, f"no answer after {limits.wall_s:.0f} s") from None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+    value = _value(content, process.returncode or 0, limits)
+    # What decodes the answer is known to the caller; nothing of the child's is unpickled.
+    return msgspec.msgpack.decode(value, type=get_type_hints(function)["return"])  # type: ignore[no-any-return]
+
+
+async def _exchange(
+    process: asyncio.subprocess.Process, request: bytes, longest_bytes: int
+) -> bytes:
+    assert process.stdin is not None  # noqa: S101 - both are pipes
+    assert process.stdout is not None  # noqa: S101
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        process.stdin.write(request)
+        await process.stdin.drain()
+    process.stdin.close()
+    answer = bytearray()
+    while data := await process.stdout.read(_READ_BYTES):
+        answer += data
+        if len(answer) > longest_bytes:
+            raise RefusedError(f"what it says of itself is longer than {longest_bytes >> 20} MiB")
+    return bytes(answer)
+
+
+def _value(content: bytes, status: int, limits: Limits) -> msgspec.Raw:
+    """What the function returned; raises what it raised, or what ended the child."""
+    if status == -signal.SIGXCPU:
+        raise RefusedError(f"reading it took more than {limits.cpu_s} s of processor time")
+    if status < 0:
+        name = signal.Signals(-status).name
+        if -status in _OWN_FAULTS:
+            raise RefusedError(f"reading it ended the process that did ({name})")
+        raise OSError(errno.ECANCELED, f"the process that read it was ended ({name})")
+    try:
+        answer = msgspec.msgpack.decode(content, type=_Answer)
+    except msgspec.DecodeError:
+        raise OSError(errno.EPROTO, f"the process that read it failed ({status})") from None
+    match answer:
+        case _Refused(reason=reason):
+            raise RefusedError(reason)
+        case _Failed(number=number, text=text):
+            raise OSError(number, text)
+        case _Returned(value=value):
+            return value
+
+
+# --- in the child ---
+
+
+def _limit(cpu_s: int, memory_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 5))
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    os.nice(_NICENESS)
+    # If the machine runs out of memory, this is the process to end, and not the daemon.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def _answer(request: bytes) -> _Answer:
+    try:
+        function, arguments, options = pickle.loads(request)  # noqa: S301 - our parent's
+        value: Any = function(*arguments, **options)
+        return _Returned(msgspec.Raw(msgspec.msgpack.encode(value)))
+    except RefusedError as error:
+        return _Refused(str(error)[:_LONGEST_REASON])
+    except MemoryError:
+        return _Refused("reading it takes more memory than a file may cost")
+    except OSError as error:
+        return _Failed(error.errno or errno.EIO, error.strerror or str(error)[:_LONGEST_REASON])
+    except Exception as error:  # noqa: BLE001 - a library's parser raises anything
+        said = f"{type(error).__name__}: {error}"
+        return _Refused(f"it cannot be read: {said[:_LONGEST_REASON]}")
+
+
+def _main(cpu_s: int, memory_bytes: int) -> None:
+    _limit(cpu_s, memory_bytes)
+    # The answer goes where nothing that prints does.
+    with os.fdopen(os.dup(1), "wb") as output:
+        os.dup2(2, 1)
+        output.write(msgspec.msgpack.encode(_answer(sys.stdin.buffer.read())))
+
+
+if __name__ == "__main__":
+    _main(int(sys.argv[1]), int(sys.argv[2]))

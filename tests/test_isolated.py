@@ -1,0 +1,136 @@
+"""Functions in a child process: what they return, what they raise, and what ends them."""
+
+import asyncio
+import errno
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from piwheels.errors import RefusedError
+from piwheels.isolated import Limits, call
+from piwheels.model import Kind
+from tests.patience import WAIT_S
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+def returned(tags: str, path: Path) -> Kind:
+    print("this is no part of the answer")
+    return Kind(tags=tags, glibc=path.name)
+
+
+def refused() -> int:
+    raise RefusedError("not this")
+
+
+def broken() -> int:
+    raise KeyError("odd")
+
+
+def full(folder: Path) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+
+def endless(note: Path | None = None) -> int:
+    if note is not None:
+        note.write_text(str(os.getpid()))
+    while True:
+        pass
+
+
+def large() -> int:
+    return len([bytes(1 << 20) for _ in range(1 << 20)])
+
+
+def wordy() -> bytes:
+    return bytes(2 << 20)
+
+
+def ended_by(number: int) -> int:
+    signal.raise_signal(signal.Signals(number))
+    return 0
+
+
+def deep(level: int = 0) -> int:
+    return deep(level + 1) + 1
+
+
+async def test_the_answer_is_what_the_function_returned(tmp_path: Path) -> None:
+    kind = await call(Limits(), returned, "py3-none-any", path=tmp_path / "2.36")
+    assert kind == Kind(tags="py3-none-any", glibc="2.36")
+
+
+async def test_what_a_function_refuses_is_refused() -> None:
+    with pytest.raises(RefusedError, match="not this"):
+        await call(Limits(), refused)
+
+
+@pytest.mark.parametrize(
+    ("function", "limits", "said"),
+    [
+        (broken, Limits(), "it cannot be read: KeyError: 'odd'"),
+        (deep, Limits(), "it cannot be read: RecursionError"),
+        (endless, Limits(cpu_s=1), "more than 1 s of processor time"),
+        (large, Limits(memory_bytes=256 << 20), "more memory than a file may cost"),
+        (wordy, Limits(answer_bytes=1 << 20), "longer than 1 MiB"),
+    ],
+    ids=["exception", "recursion", "time", "memory", "answer"],
+)
+async def test_what_a_file_provokes_is_a_refusal(
+    function: Callable[[], int | bytes], limits: Limits, said: str
+) -> None:
+    with pytest.raises(RefusedError, match=said):
+        await call(limits, function)
+
+
+async def test_a_crash_of_the_parser_is_the_files_fault() -> None:
+    with pytest.raises(RefusedError, match="SIGSEGV"):
+        await call(Limits(), ended_by, signal.SIGSEGV)
+
+
+async def test_a_process_that_somebody_ended_says_nothing_of_the_file() -> None:
+    with pytest.raises(OSError, match="SIGKILL"):
+        await call(Limits(), ended_by, signal.SIGKILL)
+
+
+async def test_a_full_disk_says_nothing_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left") as raised:
+        await call(Limits(), full, tmp_path)
+    assert raised.value.errno == errno.ENOSPC
+
+
+async def test_a_call_that_waits_without_end_says_nothing_of_the_file() -> None:
+    with pytest.raises(TimeoutError, match="no answer after"):
+        await call(Limits(wall_s=0.5), endless)
+
+
+async def test_a_cancelled_call_leaves_no_process(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    task = asyncio.create_task(call(Limits(), endless, note))
+    async with asyncio.timeout(WAIT_S):
+        while not (note.exists() and note.read_text()):  # noqa: ASYNC110 - a child writes it
+            await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(note.read_text()), 0)
+
+
+async def test_the_limits_are_the_childs_alone() -> None:
+    before = [resource.getrlimit(kind) for kind in (resource.RLIMIT_AS, resource.RLIMIT_CPU)]
+    began = time.monotonic()
+    with pytest.raises(RefusedError):
+        await call(Limits(cpu_s=1), endless)
+    assert time.monotonic() - began < WAIT_S
+    assert before == [resource.getrlimit(k) for k in (resource.RLIMIT_AS, resource.RLIMIT_CPU)]
