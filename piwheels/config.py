@@ -96,7 +96,7 @@ class AccessLogSection(msgspec.Struct, frozen=True):
     """[accesslog]: what `piw accesslog` keeps."""
 
     retention_months: Amount = (
-        13  # of single accesses, beside the current month; sums stay for ever
+        13  # of single accesses, beside the current month; sums stay for ever; 0: none are kept
     )
     spool: Path = Path("/var/lib/piwheels/accesslog")  # lines of a pipe until they are stored
     spool_mb: Amount = 1024  # beyond it, lines are dropped while the database is away

@@ -32,6 +32,7 @@ from piwheels.errors import ConfigError, RefusedError
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.5
+_FIRST_MONTH = date.min.year * 12
 _ALIVE_EVERY_S = 5.0
 _TIDY_EVERY_S = 600.0
 _FIRST_DELAY_S = 0.5
@@ -69,6 +70,8 @@ class _Ingest:
         self._reader = f"{socket.gethostname()}:{os.getpid()}"
         self._tally = Tally()
         self._stopped = asyncio.Event()
+        self._rows_since = date.min
+        self._doubt = ""  # why the clock was not believed, as it was last reported
 
     async def run(self) -> int:
         options = self._options
@@ -227,7 +230,7 @@ class _Ingest:
             database,
             self._options.line_format,
             Sample(section.spool / "broken-lines.log"),
-            lambda: _months_before(today(), section.retention_months),
+            lambda: self._rows_since,
         )
         desk.tally = self._tally
         async with database:
@@ -256,11 +259,34 @@ class _Ingest:
             await asyncio.sleep(_ALIVE_EVERY_S)
 
     async def _tidy(self, database: Database) -> None:
-        """Let go of what is past its time: raw rows, and keys of days that are over."""
-        before = _months_before(today(), self._config.accesslog.retention_months)
+        """Delete what is past its time: raw rows, and keys of days that are over."""
+        await self._set_retention(database)
+        before = self._rows_since
         for name in await database.retrying(lambda: accesslogs.drop_months(database, before)):
             log.info("dropped %s", name)
         await database.retrying(lambda: accesslogs.forget_keys(database))
+
+    async def _set_retention(self, database: Database) -> None:
+        """Set the day that raw rows are kept from.
+
+        Rows that were dropped do not come back, since their log is known: so the clock alone is
+        no reason to drop any. It counts no further than accesses confirm.
+        """
+        months, clock = self._config.accesslog.retention_months, today()
+        confirmed = await database.retrying(lambda: accesslogs.confirmed_day(database))
+        believed = clock if months <= 0 else min(confirmed or date.min, clock)
+        self._rows_since = _months_before(believed, months)
+        if confirmed and self._rows_since < _months_before(clock, months):
+            self._say_doubt(clock, confirmed)
+
+    def _say_doubt(self, clock: date, confirmed: date) -> None:
+        doubt = (
+            f"the clock says {clock}, accesses confirm {confirmed}: single accesses are kept as "
+            f"on that day until {accesslogs.CONFIRMING_DAYS} later days have accesses"
+        )
+        if doubt != self._doubt:
+            self._doubt = doubt
+            log.info("%s", doubt)
 
     def _conclude(self) -> None:
         tally = self._tally
@@ -296,6 +322,8 @@ async def resume(desk: Desk, reader: LogReader, segments: Segments) -> None:
 
 
 def _months_before(day: date, months: int) -> date:
-    """The first day of the month so many months before a day's."""
+    """The first day of the month so many months before a day's; all days are past without any."""
+    if months <= 0:
+        return date.max
     number = day.year * 12 + day.month - 1 - months
-    return date(number // 12, number % 12 + 1, 1) if months > 0 else date.max
+    return date(number // 12, number % 12 + 1, 1) if number >= _FIRST_MONTH else date.min

@@ -10,6 +10,8 @@ from piwheels.db.database import Database
 
 SECONDS_KEPT = timedelta(minutes=62)
 _KEYS_KEPT = 3
+#: So many days with accesses confirm that time has passed.
+CONFIRMING_DAYS = 3
 _KEY_BYTES = 32
 
 
@@ -151,6 +153,24 @@ async def forget_keys(db: Database) -> None:
 
 
 # --- partitions --------------------------------------------------------------------------
+
+
+async def confirmed_day(db: Database) -> date | None:
+    """The day that accesses confirm, whatever the clock says; None where there are too few.
+
+    It is the third of the newest days on which anything was accessed: a clock that is wrong for
+    two days, together with the web server's that writes the same machine's log, moves it by no day.
+    """
+    day: date | None = await db.value(
+        """
+        SELECT day FROM download_days
+         WHERE counted + index_hits + project_pages + json_pages + log_pages + others > 0
+         ORDER BY day DESC
+        OFFSET %(passed_over)s LIMIT 1
+        """,
+        {"passed_over": CONFIRMING_DAYS - 1},
+    )
+    return day
 
 
 async def drop_months(db: Database, before: date) -> list[str]:

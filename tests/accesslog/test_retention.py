@@ -1,0 +1,101 @@
+"""Which single accesses are dropped: those that accesses, and not the clock alone, say are old."""
+
+import asyncio
+import logging
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from piwheels.accesslog import ingest
+from piwheels.accesslog.parse import Format
+from piwheels.config import Config
+from piwheels.db.database import Database
+from tests.accesslog.traffic import download
+
+BEGAN = date(2020, 1, 14)
+MONTHS = 3
+
+
+class Run:
+    """Runs of `piw accesslog FILE` by a clock that is set."""
+
+    def __init__(self, dsn: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._folder = folder
+        self._monkeypatch = monkeypatch
+        config = Config()
+        self._config = msgspec.structs.replace(
+            config,
+            database=msgspec.structs.replace(config.database, dsn=dsn),
+            accesslog=msgspec.structs.replace(
+                config.accesslog, retention_months=MONTHS, spool=folder / "spool"
+            ),
+        )
+
+    async def read(self, *days: date, clock: date) -> None:
+        """Read a log with an access on each of these days."""
+        log = self._folder / f"{len(list(self._folder.iterdir()))}.log"
+        moments = [datetime(day.year, day.month, day.day, 12, tzinfo=UTC) for day in days]
+        log.write_bytes(b"".join(download("a", at=moment) for moment in moments))
+        self._monkeypatch.setattr(ingest, "today", lambda: clock)
+        options = ingest.Options(files=(log,), follow=(), line_format=Format.AUTO, as_json=False)
+        assert await asyncio.to_thread(ingest.run, self._config, options) == 0
+
+
+@pytest.fixture
+def run(dsn: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    return Run(dsn, tmp_path, monkeypatch)
+
+
+async def rows(database: Database) -> int:
+    return int(await database.value("SELECT count(*) FROM accesses"))
+
+
+def days(first: date, many: int) -> list[date]:
+    return [first + timedelta(days=number) for number in range(many)]
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=365), timedelta(days=20_000)])
+async def test_a_clock_that_is_ahead_drops_no_accesses(
+    run: Run, database: Database, ahead: timedelta, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    await run.read(*days(BEGAN, 5), clock=BEGAN + timedelta(days=5))
+    await run.read(*days(BEGAN + timedelta(days=5), 5), clock=BEGAN + ahead)
+    assert await rows(database) == 10
+    assert f"accesses confirm {BEGAN + timedelta(days=2)}" in caplog.text
+
+
+async def test_two_days_that_a_wrong_clock_logged_drop_no_accesses(
+    run: Run, database: Database
+) -> None:
+    """The web server of a machine has the same wrong clock."""
+    wrong = BEGAN + timedelta(days=365)
+    await run.read(*days(BEGAN, 5), clock=BEGAN + timedelta(days=5))
+    await run.read(*days(wrong, 2), clock=wrong)
+    await run.read(BEGAN + timedelta(days=6), clock=wrong)
+    assert await rows(database) == 8
+
+
+async def test_accesses_are_dropped_when_later_ones_confirm_that_time_has_passed(
+    run: Run, database: Database
+) -> None:
+    later = BEGAN + timedelta(days=150)
+    await run.read(*days(BEGAN, 5), clock=BEGAN + timedelta(days=5))
+    await run.read(*days(later, 3), clock=later + timedelta(days=3))
+    assert await rows(database) == 8
+    await run.read(later + timedelta(days=3), BEGAN, clock=later + timedelta(days=3))
+    assert await rows(database) == 4, "old ones are not even kept where they are read only now"
+
+
+async def test_without_a_retention_no_single_access_is_kept(
+    dsn: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(dsn, tmp_path, monkeypatch)
+    run._config = msgspec.structs.replace(
+        run._config,
+        accesslog=msgspec.structs.replace(run._config.accesslog, retention_months=0),
+    )
+    await run.read(*days(BEGAN, 5), clock=BEGAN)
+    assert await rows(database) == 0
