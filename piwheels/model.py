@@ -5,6 +5,7 @@ files. Times are timezone-aware; sizes are bytes; durations are seconds; names a
 normalised (PEP 503) and versions are in their canonical spelling (PEP 440).
 """
 
+import re
 from collections.abc import Collection
 from datetime import datetime
 from enum import StrEnum
@@ -137,6 +138,11 @@ class Kind(Struct, frozen=True, kw_only=True):
         """The identity of the kind, e.g. `cp39-abi3-linux_aarch64 glibc2.17`."""
         return f"{self.tags} glibc{self.glibc}" if self.glibc else self.tags
 
+    @property
+    def is_pure(self) -> bool:
+        """Whether its tags name no ABI and no platform: no compiled code."""
+        return self.tags.endswith("-none-any")
+
 
 class WheelFile(Struct, frozen=True, kw_only=True):
     """A wheel that the farm publishes; it lies at packages/<sha256[:2]>/<sha256>/<filename>."""
@@ -148,6 +154,13 @@ class WheelFile(Struct, frozen=True, kw_only=True):
     kind: Kind
     requires_python: str = ""
     dependencies: tuple[str, ...] = ()  # Debian packages that its ELF files need
+
+    @property
+    def build_tag(self) -> int:
+        """The number of its build tag (PEP 427), 0 without one or with one beyond 32 bits."""
+        parts = self.filename.split("-")
+        digits = re.match(r"\d+", parts[2]) if len(parts) == 6 else None
+        return int(digits[0]) if digits and len(digits[0]) < 10 else 0
 
 
 class Build(Struct, frozen=True, kw_only=True):
@@ -164,6 +177,7 @@ class Build(Struct, frozen=True, kw_only=True):
     duration_s: float
     attempt: int = 1
     inputs: tuple[str, ...] = ()  # "<sha256> <filename>" of all that the index proxy gave it
+    lacking: bool = False  # its builder has no C compiler, and the sdist has sources for one
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -237,7 +251,7 @@ class TargetFacts(Struct, frozen=True, kw_only=True):
     target_skip: str | None
     converging: bool
     allowed: bool  # by the release's Requires-Python
-    covered_by: str | None  # a file that installs there
+    covered_by: str | None  # a file that installers take there, and that loads
     superseded: str | None  # one that does, and is to be built again
     queued: bool
     ahead: int  # jobs for this target that are due earlier
@@ -253,6 +267,12 @@ class TargetFacts(Struct, frozen=True, kw_only=True):
     last_duration_s: float | None
     debian_packages: tuple[str, ...] = ()  # what the wheel in covered_by needs, by names of ...
     built_for: str = ""  # ... the target that it was built for
+    skip: str | None = None  # why the release is not to be built for this target
+    skips_project: bool = False  # that goes for every release of the project
+    made_elsewhere: bool = False  # covered_by did not come of the last build of this target
+    without_compiler: bool = False  # covered_by, or superseded, was made without a C compiler
+    breaks: str | None = None  # a file that installers prefer there, and that does not load
+    needs_compiler: bool = False  # only a builder with a C compiler gets the queued job
 
 
 class ReleaseFacts(Struct, frozen=True, kw_only=True):
@@ -301,7 +321,11 @@ class Rules(Protocol):
     """What packaging standards say about wheels and targets; the database only stores it."""
 
     def covers(self, kind: Kind, target: Target) -> bool:
-        """Whether a wheel of this kind installs on this target."""
+        """Whether a wheel of this kind installs on this target, and loads there."""
+        ...
+
+    def preference(self, kind: Kind, target: Target) -> int | None:
+        """How installers rank its tags on this target, 0 first; None if they do not accept it."""
         ...
 
     def allows(self, requires_python: str, target: Target) -> bool:

@@ -1,14 +1,75 @@
 """How a release stands for a target, and what happens next: facts in, one answer for each out.
 
-`piw explain` prints the answers, and a project's page shows them.
+The only place that works this out: `piw explain`, the closing table of `piw up`, the console,
+a project's page and its JSON take what `release_standings` says.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
+from typing import assert_never
 
 import humanize
 
 from piwheels.model import ProjectFacts, ReleaseFacts, Struct, TargetFacts, UpstreamPage
+
+
+class State(StrEnum):
+    """The state of a project, a release, or a release for a target, in one word."""
+
+    UNKNOWN = "unknown"  # the farm does not know the project
+    NO_RELEASE = "no-release"  # nobody asked for a release of it
+    UNKNOWN_RELEASE = "unknown-release"
+    UNKNOWN_TARGET = "unknown-target"
+    UPSTREAM = "upstream"  # what the upstream index said last of the project
+    REMOVED = "removed"  # a release that was there when the question was first asked
+    SKIPPED = "skipped"  # the project or the release, by an operator
+    QUARANTINED = "quarantined"  # the project, by the upstream index (PEP 792)
+    MISSING = "missing"  # the upstream index does not list the release any more
+    NO_SDIST = "no-sdist"
+    TARGET_SKIPPED = "target-skipped"  # the target, or the release for this target
+    EXCLUDED = "excluded"  # by Requires-Python
+    COVERED = "covered"  # a wheel is published that installers take there, and it loads
+    BUILDING = "building"
+    DEFERRED = "deferred"  # it failed, and is tried again later
+    QUEUED = "queued"
+    UNSERVED = "unserved"  # queued, and no connected builder can build it
+    PAUSED = "paused"  # queued, and the farm hands out no jobs
+    FAILED = "failed"  # for good
+    WAITING = "waiting"  # for the outcome of another target
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing more happens unless somebody asks for it."""
+        match self:
+            case (
+                State.BUILDING
+                | State.DEFERRED
+                | State.QUEUED
+                | State.UNSERVED
+                | State.PAUSED
+                | State.WAITING
+            ):
+                return False
+            case (
+                State.UNKNOWN
+                | State.NO_RELEASE
+                | State.UNKNOWN_RELEASE
+                | State.UNKNOWN_TARGET
+                | State.UPSTREAM
+                | State.REMOVED
+                | State.SKIPPED
+                | State.QUARANTINED
+                | State.MISSING
+                | State.NO_SDIST
+                | State.TARGET_SKIPPED
+                | State.EXCLUDED
+                | State.COVERED
+                | State.FAILED
+            ):
+                return True
+            case _:
+                assert_never(self)
 
 
 class Standing(Struct, frozen=True, kw_only=True):
@@ -17,12 +78,14 @@ class Standing(Struct, frozen=True, kw_only=True):
     project: str
     version: str = ""
     target: str = ""
-    state: str  # one word: covered, queued, building, deferred, failed, ...
+    state: State
     text: str  # what is known, without a full stop
     advice: str = ""  # what an operator can do or type now, without a full stop
     notes: tuple[str, ...] = ()  # whole sentences that hold whatever the state is
     build: int | None = None
     file: str = ""
+    made_here: bool = False  # the file is what the last build for this target made
+    detail: str = ""  # the wheel or the reason alone, for a table; "" is the text
 
     @property
     def answer(self) -> str:
@@ -30,17 +93,35 @@ class Standing(Struct, frozen=True, kw_only=True):
         said = f"{self.text}; {self.advice}" if self.advice else self.text
         return " ".join([f"{said}.", *(f"({note})" for note in self.notes)])
 
+    @property
+    def word(self) -> str:
+        """The state for a table, which tells a target's own wheel from another's."""
+        return "built" if self.made_here and self.state is State.COVERED else self.state
+
+
+class ReleaseStandings(Struct, frozen=True, kw_only=True):
+    """How a release stands: what keeps all of it back, and each target."""
+
+    whole: Standing | None
+    targets: Mapping[str, Standing]  # by target; only covered ones where `whole` is set
+
+    def of(self, target: str) -> Standing | None:
+        """What is to be said for one target."""
+        return self.targets.get(target) or self.whole
+
 
 class Circumstances(Struct, frozen=True, kw_only=True):
     """What the answers depend on beside the facts.
 
     served: targets for which a builder is connected.
+    equipped: targets for which a connected builder has a C compiler; None is not known.
     paused: whether the farm hands out no jobs.
     now: the time that waiting is counted from; without it times are told as they are, for a
         text that is read later.
     """
 
     served: frozenset[str]
+    equipped: frozenset[str] | None = None
     paused: bool = False
     now: datetime | None = None
 
@@ -66,7 +147,7 @@ def standings(
         return (
             Standing(
                 project=project,
-                state="unknown",
+                state=State.UNKNOWN,
                 text="this farm does not know it",
                 advice=f"`piw add {project}` has it built",
             ),
@@ -75,17 +156,13 @@ def standings(
         return (_no_release(facts, asked_version),)
     answers: list[Standing] = []
     for release in facts.releases:
-        whole = whole_release(facts, release)
-        if whole is not None:
-            answers.append(whole)
-        answers += [
-            for_target(facts, release, target, circumstances)
-            for target in release.targets
-            if stands_apart(target, whole)
-        ]
+        found = release_standings(facts, release, circumstances)
+        if found.whole is not None:
+            answers.append(found.whole)
+        answers += found.targets.values()
         if asked_target is not None and not release.targets:
             text = f"this farm has no target {asked_target}; it comes with a builder that serves it"
-            answers.append(_answer(facts, release, "unknown-target", text, target=asked_target))
+            answers.append(_answer(facts, release, State.UNKNOWN_TARGET, text, target=asked_target))
     return tuple(answers)
 
 
@@ -117,7 +194,7 @@ def upstream_answer(facts: ProjectFacts) -> Standing | None:
         odd = f"{page.problem_count} odd {entries} on its page there: {'; '.join(page.problems)}"
         text = f"{text}. {odd}" if text else odd
     return (
-        Standing(project=facts.project, state="upstream", text=text, advice=advice)
+        Standing(project=facts.project, state=State.UPSTREAM, text=text, advice=advice)
         if text
         else None
     )
@@ -136,7 +213,38 @@ def _newest_upstream(project: str, page: UpstreamPage) -> tuple[str, str]:
     return f"{text}, which this farm does not have", f"`piw add {project}=={newest}` adds it"
 
 
-def stands_apart(target: TargetFacts, whole: Standing | None) -> bool:
+def release_standings(
+    facts: ProjectFacts, release: ReleaseFacts, circumstances: Circumstances
+) -> ReleaseStandings:
+    """How a release stands as a whole and for each target.
+
+    Args:
+        facts: of its project.
+        release: the release.
+        circumstances: what else counts.
+    """
+    whole = _whole_release(facts, release)
+    return ReleaseStandings(
+        whole=whole,
+        targets={
+            target.target: _for_target(facts, release, target, circumstances)
+            for target in release.targets
+            if _has_own_standing(target, whole)
+        },
+    )
+
+
+def removed(project: str, version: str) -> Standing:
+    """The answer for a release that the farm does not have any more."""
+    return Standing(
+        project=project,
+        version=version,
+        state=State.REMOVED,
+        text="the farm has no such release any more",
+    )
+
+
+def _has_own_standing(target: TargetFacts, whole: Standing | None) -> bool:
     """Whether a target has a standing of its own beside what keeps the whole release back.
 
     Wheels made before still install, but those of a quarantined project, and of a release that
@@ -144,7 +252,8 @@ def stands_apart(target: TargetFacts, whole: Standing | None) -> bool:
     """
     if whole is None:
         return True
-    return target.covered_by is not None and whole.state not in {"quarantined", "missing"}
+    hidden = whole.state in {State.QUARANTINED, State.MISSING}
+    return target.covered_by is not None and target.allowed and not hidden
 
 
 def _no_release(facts: ProjectFacts, asked_version: str | None) -> Standing:
@@ -152,7 +261,7 @@ def _no_release(facts: ProjectFacts, asked_version: str | None) -> Standing:
     if facts.skip is not None:
         return Standing(
             project=project,
-            state="skipped",
+            state=State.SKIPPED,
             text=f"it is skipped: {facts.skip}",
             advice=f"`piw skip {project} --lift` builds it again",
         )
@@ -160,39 +269,42 @@ def _no_release(facts: ProjectFacts, asked_version: str | None) -> Standing:
         return Standing(
             project=project,
             version=asked_version,
-            state="unknown-release",
+            state=State.UNKNOWN_RELEASE,
             text="nobody asked for this release, or the upstream index has none such",
             advice=f"`piw add {project}=={asked_version}` has it built",
         )
     text = "no release of it was asked for yet; newer ones are built as they appear upstream"
-    return Standing(project=project, state="no-release", text=text)
+    return Standing(project=project, state=State.NO_RELEASE, text=text)
 
 
-def whole_release(facts: ProjectFacts, release: ReleaseFacts) -> Standing | None:
-    """What keeps a release from being built for any target, or None."""
+def _whole_release(facts: ProjectFacts, release: ReleaseFacts) -> Standing | None:
+    """What keeps a release from being built for any target, or None.
+
+    What hides its files comes first: then no wheel of it is said to install.
+    """
     name = f"{facts.project}=={release.version}"
-    if facts.skip is not None:
-        return _answer(
-            facts,
-            release,
-            "skipped",
-            f"the project is skipped: {facts.skip}",
-            advice=f"`piw skip {facts.project} --lift` builds it again",
-        )
     if facts.status == "quarantined":
         reason = facts.status_reason or "no reason was given"
         text = (
             f"the upstream index quarantined the project ({reason}): its files are not listed "
             "and nothing is built until that ends"
         )
-        return _answer(facts, release, "quarantined", text)
+        return _answer(facts, release, State.QUARANTINED, text)
     if release.missing_since is not None:
-        return _answer(facts, release, "missing", _missing(release, release.missing_since))
+        return _answer(facts, release, State.MISSING, _missing(release, release.missing_since))
+    if facts.skip is not None:
+        return _answer(
+            facts,
+            release,
+            State.SKIPPED,
+            f"the project is skipped: {facts.skip}",
+            advice=f"`piw skip {facts.project} --lift` builds it again",
+        )
     if release.skip is not None:
         return _answer(
             facts,
             release,
-            "skipped",
+            State.SKIPPED,
             f"the release is skipped: {release.skip}",
             advice=f"`piw skip {name} --lift` builds it again",
         )
@@ -201,7 +313,7 @@ def whole_release(facts: ProjectFacts, release: ReleaseFacts) -> Standing | None
             "the upstream index has no sdist of it, so there is nothing to build from; "
             "if one appears, it is built then"
         )
-        return _answer(facts, release, "no-sdist", text)
+        return _answer(facts, release, State.NO_SDIST, text)
     return None
 
 
@@ -217,28 +329,31 @@ def _missing(release: ReleaseFacts, since: datetime) -> str:
     )
 
 
-def for_target(
+def _for_target(
     facts: ProjectFacts,
     release: ReleaseFacts,
     target: TargetFacts,
     circumstances: Circumstances,
 ) -> Standing:
     """How a release that nothing keeps from being built stands for one target."""
-    state, text, advice = _state(facts, release, target, circumstances)
+    known = _known(facts, release, target, circumstances)
+    covered = known.state is State.COVERED
     return _answer(
         facts,
         release,
-        state,
-        text,
+        known.state,
+        known.text,
         target=target.target,
-        advice=advice,
-        notes=tuple(_notes(release, target)),
+        advice=known.advice,
+        notes=tuple(_notes(release, target, known.state)),
         build=target.build_in_hand or target.last_build,
-        file=target.covered_by or "",
+        file=(target.covered_by or "") if covered else "",
+        made_here=covered and target.last_outcome == "built" and not target.made_elsewhere,
+        detail=known.detail,
     )
 
 
-def _notes(release: ReleaseFacts, target: TargetFacts) -> Iterator[str]:
+def _notes(release: ReleaseFacts, target: TargetFacts, state: State) -> Iterator[str]:
     if release.yanked is not None:
         reason = f": {release.yanked}" if release.yanked else ""
         yield f"The release is yanked upstream{reason}; installers take it only if pinned."
@@ -246,6 +361,18 @@ def _notes(release: ReleaseFacts, target: TargetFacts) -> Iterator[str]:
         yield f"{needs_sentence(target)}."
     if target.converging:
         yield "The target was changed just now; its queue is still being worked out."
+    if state is State.COVERED and target.without_compiler:
+        yield (
+            "It was made by a builder without a C compiler and can lack compiled parts; it is "
+            "built again when a builder with one serves the target."
+        )
+    if state is State.FAILED and target.superseded is not None:
+        yield f"{target.superseded} is still published, and installs there."
+    if target.breaks is not None:
+        yield (
+            f"Installers take {target.breaks} there, which needs a newer glibc than the target "
+            "has, and does not load."
+        )
 
 
 def needs_sentence(target: TargetFacts) -> str:
@@ -264,59 +391,120 @@ def platform_of(target: str) -> str:
     return target.partition("-")[2]
 
 
-def _state(
+class _Known(Struct, frozen=True, kw_only=True):
+    """A state, what is known, and what can be done."""
+
+    state: State
+    text: str
+    advice: str = ""
+    detail: str = ""
+
+
+def _known(
     facts: ProjectFacts, release: ReleaseFacts, target: TargetFacts, circumstances: Circumstances
-) -> tuple[str, str, str]:
-    """The state in one word, what is known, and what can be done."""
-    name = f"{facts.project}=={release.version}"
-    now = circumstances.now
-    if target.covered_by is not None:
-        return "covered", f"{target.covered_by} is published and installs there", ""
-    if target.target_skip is not None:
-        text = f"nothing is built for this target: {target.target_skip}"
-        return "target-skipped", text, f"`piw skip --target {target.target} --lift` changes that"
+) -> _Known:
     if not target.allowed:
         text = f"its Requires-Python ({release.requires_python}) excludes this Python"
-        return "excluded", text, ""
+        detail = f"Requires-Python is {release.requires_python}"
+        return _Known(state=State.EXCLUDED, text=text, detail=detail)
+    if target.covered_by is not None:
+        text = f"{target.covered_by} is published and installs there"
+        return _Known(state=State.COVERED, text=text, detail=target.covered_by)
+    if skipped := _skipped(facts, release, target):
+        return skipped
+    return _on_its_way(facts, release, target, circumstances)
+
+
+def _skipped(facts: ProjectFacts, release: ReleaseFacts, target: TargetFacts) -> _Known | None:
+    if target.target_skip is not None:
+        return _Known(
+            state=State.TARGET_SKIPPED,
+            text=f"nothing is built for this target: {target.target_skip}",
+            advice=f"`piw skip --target {target.target} --lift` changes that",
+            detail=target.target_skip,
+        )
+    if target.skip is None:
+        return None
+    whole = "project" if target.skips_project else "release"
+    name = facts.project if target.skips_project else f"{facts.project}=={release.version}"
+    return _Known(
+        state=State.TARGET_SKIPPED,
+        text=f"the {whole} is skipped for this target: {target.skip}",
+        advice=f"`piw skip {name} --target {target.target} --lift` builds it again",
+        detail=target.skip,
+    )
+
+
+def _on_its_way(
+    facts: ProjectFacts, release: ReleaseFacts, target: TargetFacts, circumstances: Circumstances
+) -> _Known:
+    """Where nothing is published: in the queue, failed, or waiting for another target."""
+    now = circumstances.now
     if target.claimed_by is not None and target.claimed_at is not None:
         text = (
             f"it has been building on {target.claimed_by} {_since(target.claimed_at, now)} "
             f"(build {target.build_in_hand}, try {target.attempts})"
         )
-        return "building", text, f"`piw log {target.build_in_hand} -f` follows"
+        follow = f"`piw log {target.build_in_hand} -f` follows"
+        return _Known(state=State.BUILDING, text=text, advice=follow)
     if target.not_before is not None:
-        return "deferred", f"{_last(target)}; it is tried again {_at(target.not_before, now)}", ""
+        text = f"{_last(target)}; it is tried again {_at(target.not_before, now)}"
+        return _Known(state=State.DEFERRED, text=text)
     if target.queued:
         return _queued(target, circumstances)
     if target.last_final:
-        advice = (
-            f"`piw log {target.last_build}` shows why, `piw retry {name} {target.target}` "
-            "tries again"
+        name = f"{facts.project}=={release.version}"
+        return _Known(
+            state=State.FAILED,
+            text=f"{_last(target)}, and will not be tried again by itself",
+            advice=(
+                f"`piw log {target.last_build}` shows why, `piw retry {name} {target.target}` "
+                "tries again"
+            ),
+            detail=_outcome(target),
         )
-        return "failed", f"{_last(target)}, and will not be tried again by itself", advice
     text = (
-        "it is tried for an earlier target first: if the wheel made there installs here too, "
-        "nothing is built; if not, or if it fails, this one is next"
+        "it is tried for an earlier target first (an older Python, or this one on an older "
+        "system): if the wheel made there installs here too, nothing is built; if not, or if it "
+        "fails, this one is next"
     )
-    return "waiting", text, ""
+    return _Known(state=State.WAITING, text=text)
 
 
-def _queued(target: TargetFacts, circumstances: Circumstances) -> tuple[str, str, str]:
+def _queued(target: TargetFacts, circumstances: Circumstances) -> _Known:
     place = f"it is queued, number {target.ahead + 1} for this target"
-    if target.superseded is not None:
+    if target.superseded is not None and target.without_compiler:
+        place = (
+            f"{target.superseded} is published, made without a C compiler, and to be built "
+            f"again: {place}"
+        )
+    elif target.superseded is not None:
         place = f"{target.superseded} is published, and a new one was asked for: {place}"
     if target.last_build is not None and target.last_outcome != "built":
         place = f"{_last(target)}; {place}"
     if target.target not in circumstances.served:
-        return "unserved", f"{place}, but no connected builder serves it", ""
+        return _Known(state=State.UNSERVED, text=f"{place}, but no connected builder serves it")
+    equipped = circumstances.equipped
+    if target.needs_compiler and equipped is not None and target.target not in equipped:
+        text = f"{place}, but no connected builder has a C compiler for it, as one had"
+        return _Known(state=State.UNSERVED, text=text)
     if circumstances.paused:
-        return "paused", f"{place}, but the farm is paused", "`piw resume` goes on"
-    return "queued", place, ""
+        advice = "`piw resume` goes on"
+        return _Known(state=State.PAUSED, text=f"{place}, but the farm is paused", advice=advice)
+    return _Known(state=State.QUEUED, text=place)
 
 
 def _last(target: TargetFacts) -> str:
     reason = f" ({target.last_reason})" if target.last_reason else ""
     return f"build {target.last_build} ended as {target.last_outcome}{reason}"
+
+
+def _outcome(target: TargetFacts) -> str:
+    """The last failure in few words; the state says already that it failed."""
+    outcome, reason = target.last_outcome or "", target.last_reason or ""
+    if outcome in {"", "failed"}:
+        return reason
+    return f"{outcome}: {reason}" if reason else outcome
 
 
 def _since(moment: datetime, now: datetime | None) -> str:
@@ -338,7 +526,7 @@ def _plain(moment: datetime) -> str:
 def _answer(
     facts: ProjectFacts,
     release: ReleaseFacts,
-    state: str,
+    state: State,
     text: str,
     *,
     target: str = "",
@@ -346,6 +534,8 @@ def _answer(
     notes: tuple[str, ...] = (),
     build: int | None = None,
     file: str = "",
+    made_here: bool = False,
+    detail: str = "",
 ) -> Standing:
     return Standing(
         project=facts.project,
@@ -357,4 +547,6 @@ def _answer(
         notes=notes,
         build=build,
         file=file,
+        made_here=made_here,
+        detail=detail,
     )

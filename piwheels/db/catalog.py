@@ -4,12 +4,28 @@ Functions that change releases or files take the locks of a writer first (sql/00
 the triggers there keep jobs and stale pages in step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
 from piwheels.db.database import Database, columns
 from piwheels.model import Kind, ProjectStatus, Release, Rules, Struct, Target
+
+#: So long without a builder, and a target is taken to have none.
+ABSENCE_S = 86400.0
+
+#: Targets whose `served` or `equipped` is not what the absences say, with what they say.
+_CHANGED_PRESENCE = """
+    SELECT t.target, is_now.served, is_now.equipped
+      FROM targets t
+      JOIN target_absences a ON a.target = t.target
+     CROSS JOIN LATERAL (
+         SELECT a.unserved_s < %(absence_s)s AS served,
+                t.target = ANY (%(equipped)s)
+                OR (t.equipped AND a.unequipped_s < %(absence_s)s) AS equipped
+     ) is_now
+     WHERE (t.served, t.equipped) <> (is_now.served, is_now.equipped)
+"""
 
 #: Exclusive here, shared by every other writer: lock_projects() takes it too.
 _LOCK_TARGETS = "SELECT pg_advisory_xact_lock(7091)"
@@ -78,9 +94,8 @@ async def _resolve(db: Database, targets: Sequence[Target], rules: Rules) -> Non
     """Work out what every known kind covers, and every specifier allows, of new targets."""
     kinds = await db.rows("SELECT tags, glibc FROM kinds")
     specifiers = await db.rows("SELECT requires_python FROM specifiers")
+    await _store_acceptance(db, [Kind(**row) for row in kinds], targets, rules)
     for target in targets:
-        covering = [kind for row in kinds if rules.covers(kind := Kind(**row), target)]
-        await _store_coverage(db, [(kind.name, target.name) for kind in covering])
         allowing = [
             row["requires_python"]
             for row in specifiers
@@ -89,13 +104,32 @@ async def _resolve(db: Database, targets: Sequence[Target], rules: Rules) -> Non
         await _store_ranges(db, [(specifier, target.name) for specifier in allowing])
 
 
-async def _store_coverage(db: Database, pairs: Sequence[tuple[str, str]]) -> None:
+async def _store_acceptance(
+    db: Database, kinds: Sequence[Kind], targets: Sequence[Target], rules: Rules
+) -> None:
+    """Store on which targets installers accept these kinds, how they rank them, what loads."""
+    rows = [
+        {
+            "kind": kind.name,
+            "target": target.name,
+            "preference": preference,
+            "loads": rules.covers(kind, target),
+        }
+        for kind in kinds
+        for target in targets
+        if (preference := rules.preference(kind, target)) is not None
+    ]
+    if not rows:
+        return
     await db.execute(
         """
-        INSERT INTO kind_targets (kind, target)
-        SELECT * FROM unnest(%(kinds)s::text[], %(targets)s::text[]) ON CONFLICT DO NOTHING
+        INSERT INTO kind_targets (kind, target, preference, loads)
+        SELECT * FROM unnest(%(kind)s::text[], %(target)s::text[],
+                             %(preference)s::integer[], %(loads)s::boolean[])
+            ON CONFLICT (kind, target) DO UPDATE
+           SET preference = excluded.preference, loads = excluded.loads
         """,
-        {"kinds": [kind for kind, _ in pairs], "targets": [target for _, target in pairs]},
+        columns(rows),
     )
 
 
@@ -126,6 +160,63 @@ async def targets(db: Database, *, skipped: bool = False) -> list[Target]:
     return [Target(**row) for row in rows]
 
 
+async def note_presence(
+    db: Database, served: Collection[str], equipped: Collection[str], elapsed_s: float
+) -> bool:
+    """Note for which targets builders were there, and for how long others had none.
+
+    A target without a builder for longer than ABSENCE_S holds no other back; without one that has
+    a compiler for so long, its wheels that were made without one serve again. Time counts only
+    while the master runs: a clock that jumps, or a master that was off, changes nothing.
+
+    Args:
+        db: the connection.
+        served: the targets that connected builders serve.
+        equipped: those that some of them have a C compiler for.
+        elapsed_s: since the last such note.
+
+    Returns:
+        Whether `served` or `equipped` of a target changed; `converge` has to follow.
+    """
+    facts = {
+        "served": list(served),
+        "equipped": list(equipped),
+        "elapsed_s": elapsed_s,
+        "absence_s": ABSENCE_S,
+    }
+    await db.execute(
+        """
+        INSERT INTO target_absences AS a (target, unserved_s, unequipped_s)
+        SELECT t.target,
+               CASE WHEN t.target = ANY (%(served)s) THEN 0 ELSE %(elapsed_s)s END,
+               CASE WHEN t.target = ANY (%(equipped)s) THEN 0 ELSE %(elapsed_s)s END
+          FROM targets t
+            ON CONFLICT (target) DO UPDATE
+           SET unserved_s = CASE WHEN a.target = ANY (%(served)s) THEN 0
+                            ELSE a.unserved_s + %(elapsed_s)s END,
+               unequipped_s = CASE WHEN a.target = ANY (%(equipped)s) THEN 0
+                              ELSE a.unequipped_s + %(elapsed_s)s END
+        """,
+        facts,
+    )
+    changed = await db.rows(_CHANGED_PRESENCE, facts)
+    if not changed:
+        return False
+    async with db.transaction():
+        await db.execute(_LOCK_TARGETS)
+        await db.execute(
+            """
+            UPDATE targets
+               SET served = now_is.served, equipped = now_is.equipped, converging = true
+              FROM unnest(%(target)s::text[], %(served)s::boolean[], %(equipped)s::boolean[])
+                   AS now_is (target, served, equipped)
+             WHERE now_is.target = targets.target
+            """,
+            columns(changed),
+        )
+    return True
+
+
 async def skip_target(db: Database, target: str, reason: str | None) -> bool:
     """Build for a target no more, or again when the reason is None; `converge` has to follow."""
     async with db.transaction():
@@ -152,16 +243,40 @@ async def add_kind(db: Database, kind: Kind, rules: Rules) -> None:
     """Make a kind known with the targets that it covers; needs the writer's locks."""
     added = await db.execute(
         """
-        INSERT INTO kinds (kind, tags, glibc) VALUES (%(kind)s, %(tags)s, %(glibc)s)
+        INSERT INTO kinds (kind, tags, glibc, resolved) VALUES (%(kind)s, %(tags)s, %(glibc)s, true)
             ON CONFLICT DO NOTHING
         """,
         {"kind": kind.name, "tags": kind.tags, "glibc": kind.glibc},
     )
     if added:
-        covered = [
-            target for target in await targets(db, skipped=True) if rules.covers(kind, target)
-        ]
-        await _store_coverage(db, [(kind.name, target.name) for target in covered])
+        await _store_acceptance(db, [kind], await targets(db, skipped=True), rules)
+
+
+async def resolve_left(db: Database, rules: Rules) -> bool:
+    """Work out what an upgrade of the database left: kinds, and the specifiers of files.
+
+    Returns:
+        Whether there was anything; `converge` has to follow.
+    """
+    async with db.transaction():
+        await db.execute(_LOCK_TARGETS)
+        kinds = await db.rows("SELECT tags, glibc FROM kinds WHERE NOT resolved")
+        if not kinds:
+            return False
+        specifiers = await db.rows(
+            """
+            SELECT DISTINCT f.requires_python
+              FROM files f
+             WHERE NOT EXISTS (
+                 SELECT FROM specifiers s WHERE s.requires_python = f.requires_python)
+            """
+        )
+        every = await targets(db, skipped=True)
+        await _store_acceptance(db, [Kind(**row) for row in kinds], every, rules)
+        await add_specifiers(db, [row["requires_python"] for row in specifiers], rules)
+        await db.execute("UPDATE kinds SET resolved = true WHERE NOT resolved")
+        await db.execute("UPDATE targets SET converging = true")
+    return True
 
 
 # --- projects and releases ---------------------------------------------------------------
@@ -266,7 +381,7 @@ async def add_releases(db: Database, releases: Sequence[Release], rules: Rules) 
         rows = [_release_row(release) for release in releases if release.project in there]
         if not rows:
             return 0
-        await _add_specifiers(db, sorted({row["requires_python"] for row in rows}), rules)
+        await add_specifiers(db, sorted({row["requires_python"] for row in rows}), rules)
         return await db.execute(
             """
             INSERT INTO releases
@@ -310,7 +425,8 @@ def _release_row(release: Release) -> dict[str, Any]:
     }
 
 
-async def _add_specifiers(db: Database, specifiers: Sequence[str], rules: Rules) -> None:
+async def add_specifiers(db: Database, specifiers: Sequence[str], rules: Rules) -> None:
+    """Make specifiers known with the targets that they allow; needs the writer's locks."""
     added = await db.rows(
         """
         INSERT INTO specifiers (requires_python)
@@ -421,6 +537,51 @@ async def skip_release(db: Database, project: str, version: str, reason: str | N
         project,
         version=version,
         reason=reason,
+    )
+
+
+async def skip_for_target(
+    db: Database, project: str, version: str | None, target: str, reason: str | None
+) -> bool:
+    """Do not build a release for one target, or build it again when the reason is None.
+
+    Args:
+        db: the connection.
+        project: its normalised name.
+        version: the release; None is every release of the project.
+        target: the target's name.
+        reason: why; None lifts the skip of just this version, or of just every version.
+
+    Returns:
+        Whether anything changed; False too when there is no such release or target.
+    """
+    facts = {"version": version or "", "target": target, "reason": reason}
+    if reason is None:
+        return await _changed(
+            db,
+            """
+            DELETE FROM target_skips
+             WHERE project = %(project)s AND version = %(version)s AND target = %(target)s
+            """,
+            project,
+            **facts,
+        )
+    return await _changed(
+        db,
+        """
+        INSERT INTO target_skips (project, version, target, reason)
+        SELECT p.project, %(version)s, t.target, %(reason)s
+          FROM projects p
+         CROSS JOIN targets t
+         WHERE p.project = %(project)s AND t.target = %(target)s
+           AND (%(version)s = '' OR EXISTS (
+               SELECT FROM releases r
+                WHERE r.project = p.project AND r.version = %(version)s))
+            ON CONFLICT (project, target, version) DO UPDATE SET reason = excluded.reason
+         WHERE target_skips.reason <> excluded.reason
+        """,
+        project,
+        **facts,
     )
 
 

@@ -4,25 +4,51 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from piwheels.db.catalog import add_kind, lock_projects
+from piwheels.db.catalog import add_kind, add_specifiers, lock_projects
 from piwheels.db.database import Database
 from piwheels.model import Build, Job, Outcome, Rules, Sdist, Struct, WheelFile
 
-#: One probe for each target into the index jobs_claimable, and the job that is due first.
+#: One probe for each target into the index jobs_claimable, or into jobs_claimable_pure for those
+#: that the builder lacks a compiler for and another builder has one; and the job that is due first.
 CLAIM = """
-    WITH candidate AS MATERIALIZED (
-        SELECT first.project, first.version, first.target
+    WITH probe AS MATERIALIZED (
+        SELECT served.target,
+               served.target = ANY (%(lacking)s::text[]) AND EXISTS (
+                   SELECT FROM targets t WHERE t.target = served.target AND t.equipped
+               ) AS pure_only
           FROM unnest(%(targets)s::text[]) AS served (target)
-         CROSS JOIN LATERAL (
-             SELECT project, version, jobs.target, due
-               FROM jobs
-              WHERE jobs.target = served.target
-                AND claimed_by IS NULL
-                AND not_before IS NULL
-              ORDER BY due
-              LIMIT 1
-                FOR UPDATE SKIP LOCKED
-         ) first
+    ), candidate AS MATERIALIZED (
+        SELECT first.project, first.version, first.target
+          FROM (
+              SELECT any_job.*
+                FROM probe
+               CROSS JOIN LATERAL (
+                   SELECT project, version, jobs.target, due
+                     FROM jobs
+                    WHERE jobs.target = probe.target
+                      AND claimed_by IS NULL
+                      AND not_before IS NULL
+                    ORDER BY due
+                    LIMIT 1
+                      FOR UPDATE SKIP LOCKED
+               ) any_job
+               WHERE NOT probe.pure_only
+              UNION ALL
+              SELECT pure_job.*
+                FROM probe
+               CROSS JOIN LATERAL (
+                   SELECT project, version, jobs.target, due
+                     FROM jobs
+                    WHERE jobs.target = probe.target
+                      AND claimed_by IS NULL
+                      AND not_before IS NULL
+                      AND pure
+                    ORDER BY due
+                    LIMIT 1
+                      FOR UPDATE SKIP LOCKED
+               ) pure_job
+               WHERE probe.pure_only
+          ) first
          ORDER BY first.due
          LIMIT 1
     )
@@ -47,12 +73,22 @@ class Claim(Struct, frozen=True, kw_only=True):
     claimed_at: datetime
 
 
-async def claim(db: Database, builder: str, targets: Sequence[str]) -> Job | None:
+async def claim(
+    db: Database, builder: str, targets: Sequence[str], lacking: Sequence[str] = ()
+) -> Job | None:
     """Take the job that is due first among those for these targets, or None.
 
     A transaction of its own. The job belongs to the builder until it is settled or released.
+
+    Args:
+        db: the connection.
+        builder: its label.
+        targets: what it serves.
+        lacking: those of them for which it has no C compiler. Where another builder has one, it
+            gets only jobs of projects without compiled code.
     """
-    row = await db.row(CLAIM, {"builder": builder, "targets": list(targets)})
+    facts = {"builder": builder, "targets": list(targets), "lacking": list(lacking)}
+    row = await db.row(CLAIM, facts)
     return _job(row) if row else None
 
 
@@ -177,9 +213,10 @@ async def _store(
     await db.execute(
         """
         INSERT INTO builds (build, project, version, target, builder, outcome, retryable, reason,
-                            started_at, duration_s, attempt, inputs)
+                            started_at, duration_s, attempt, inputs, lacking)
         VALUES (%(build)s, %(project)s, %(version)s, %(target)s, %(builder)s, %(outcome)s,
-                %(retryable)s, %(reason)s, %(started_at)s, %(duration_s)s, %(attempt)s, %(inputs)s)
+                %(retryable)s, %(reason)s, %(started_at)s, %(duration_s)s, %(attempt)s, %(inputs)s,
+                %(lacking)s)
         """,
         {
             **_named(build),
@@ -190,21 +227,64 @@ async def _store(
             "duration_s": build.duration_s,
             "attempt": build.attempt,
             "inputs": list(build.inputs),
+            "lacking": build.lacking,
         },
     )
     for file in files:
         await add_kind(db, file.kind, rules)
+        await add_specifiers(db, [file.requires_python], rules)
         await _store_file(db, build, file)
+    if files and not build.lacking:
+        await _note_pure(db, build.project, all(file.kind.is_pure for file in files))
+        await _drop_outdone(db, build)
+
+
+async def _note_pure(db: Database, project: str, pure: bool) -> None:
+    """Note whether a project has compiled code, for the jobs of its other releases too."""
+    facts = {"project": project, "pure": pure}
+    changed = await db.execute(
+        "UPDATE projects SET pure = %(pure)s WHERE project = %(project)s AND pure <> %(pure)s",
+        facts,
+    )
+    if changed:
+        await db.execute("UPDATE jobs SET pure = %(pure)s WHERE project = %(project)s", facts)
+
+
+async def _drop_outdone(db: Database, build: Build) -> None:
+    """Take those of a release's files off the index that a builder without a compiler made.
+
+    Each stays while an active target that it serves has nothing better.
+    """
+    await db.execute(
+        """
+        DELETE FROM files f
+         USING builds b
+         WHERE b.build = f.build AND b.lacking
+           AND f.project = %(project)s AND f.version = %(version)s
+           AND NOT EXISTS (
+               SELECT FROM installable i
+                 JOIN targets t ON t.target = i.target
+                WHERE i.filename = f.filename AND i.loads AND t.skip IS NULL
+                  AND NOT EXISTS (
+                      SELECT FROM covering c
+                       WHERE c.project = i.project AND c.version = i.version
+                         AND c.target = i.target AND NOT c.lacking
+                  )
+           )
+        """,
+        _named(build),
+    )
 
 
 async def _store_file(db: Database, build: Build, file: WheelFile) -> None:
     # The same content can come again, from another target or after a retry of what was built.
     await db.execute(
         """
-        INSERT INTO files (filename, sha256, size_bytes, metadata_sha256, kind, requires_python,
-                           dependencies, project, version, build)
+        INSERT INTO files (filename, sha256, size_bytes, metadata_sha256, kind, build_tag,
+                           requires_python, dependencies, project, version, build)
         VALUES (%(filename)s, %(sha256)s, %(size_bytes)s, %(metadata_sha256)s, %(kind)s,
-                %(requires_python)s, %(dependencies)s, %(project)s, %(version)s, %(build)s)
+                %(build_tag)s, %(requires_python)s, %(dependencies)s, %(project)s, %(version)s,
+                %(build)s)
             ON CONFLICT (filename) DO UPDATE SET superseded = false, build = excluded.build
         """,
         {
@@ -213,6 +293,7 @@ async def _store_file(db: Database, build: Build, file: WheelFile) -> None:
             "size_bytes": file.size_bytes,
             "metadata_sha256": file.metadata_sha256,
             "kind": file.kind.name,
+            "build_tag": file.build_tag,
             "requires_python": file.requires_python,
             "dependencies": list(file.dependencies),
             "project": build.project,

@@ -87,8 +87,14 @@ _TARGET_FACTS = """
                SELECT FROM python_ranges pr
                 WHERE pr.requires_python = r.requires_python AND pr.target = t.target
            ) AS allowed,
-           covering.filename AS covered_by,
-           old.filename AS superseded,
+           good.filename AS covered_by,
+           coalesce(good.build <> b.build, false) AS made_elsewhere,
+           coalesce(good.lacking, taken.lacking, false) AS without_compiler,
+           CASE WHEN good.filename IS NULL AND taken.loads THEN taken.filename END AS superseded,
+           CASE WHEN NOT taken.loads THEN taken.filename END AS breaks,
+           skipped.reason AS skip,
+           coalesce(skipped.version = '', false) AS skips_project,
+           coalesce(t.equipped AND NOT j.pure, false) AS needs_compiler,
            j.target IS NOT NULL AS queued,
            CASE WHEN j.claimed_by IS NULL AND j.not_before IS NULL THEN (
                SELECT count(*) FROM (
@@ -100,7 +106,8 @@ _TARGET_FACTS = """
            j.claimed_by, j.claimed_at, j.build AS build_in_hand,
            j.not_before, coalesce(j.attempts, 0) AS attempts,
            b.build AS last_build, b.outcome AS last_outcome, b.reason AS last_reason,
-           b.outcome <> 'built' AND NOT b.retryable AS last_final,
+           b.outcome <> 'built' AND NOT b.retryable AND NOT (b.lacking AND t.equipped)
+               AS last_final,
            b.duration_s AS last_duration_s
       FROM releases r
      CROSS JOIN targets t
@@ -112,17 +119,20 @@ _TARGET_FACTS = """
            ORDER BY build DESC LIMIT 1
       ) b ON true
       LEFT JOIN LATERAL (
-          SELECT f.filename FROM files f JOIN kind_targets kt ON kt.kind = f.kind
-           WHERE f.project = r.project AND f.version = r.version
-             AND kt.target = t.target AND NOT f.superseded
-           ORDER BY f.build = b.build DESC, f.filename LIMIT 1
-      ) covering ON true
+          SELECT c.filename, c.build, c.lacking FROM covering c
+           WHERE c.project = r.project AND c.version = r.version AND c.target = t.target
+           ORDER BY c.preference, c.build_tag DESC, c.filename LIMIT 1
+      ) good ON true
       LEFT JOIN LATERAL (
-          SELECT f.filename FROM files f JOIN kind_targets kt ON kt.kind = f.kind
-           WHERE f.project = r.project AND f.version = r.version
-             AND kt.target = t.target AND f.superseded
-           ORDER BY f.filename LIMIT 1
-      ) old ON true
+          SELECT i.filename, i.loads, i.lacking FROM installable i
+           WHERE i.project = r.project AND i.version = r.version AND i.target = t.target
+           ORDER BY i.preference, i.build_tag DESC, i.filename LIMIT 1
+      ) taken ON true
+      LEFT JOIN LATERAL (
+          SELECT s.version, s.reason FROM target_skips s
+           WHERE s.project = r.project AND s.target = t.target AND s.version IN ('', r.version)
+           ORDER BY s.version DESC LIMIT 1
+      ) skipped ON true
      WHERE r.project = %(project)s AND r.version = ANY (%(versions)s)
        AND (%(targets)s::text[] IS NULL OR t.target = ANY (%(targets)s))
      ORDER BY t.position, t.target

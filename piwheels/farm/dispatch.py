@@ -45,6 +45,7 @@ PAUSED = "paused"  # the setting that survives a restart
 _HELD = "held "  # and those of builders that are asleep or quarantined, with their labels
 _TICK_S = 1.0
 _SWEEP_S = 5.0
+_PRESENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ class Dispatch:
     _work: asyncio.Queue[_Work] = field(default_factory=asyncio.Queue)
     _estimates: asyncio.Queue[signals.Estimate] = field(default_factory=asyncio.Queue)
     _converge: asyncio.Event = field(default_factory=asyncio.Event)
+    _presence_noted: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self.machine = Sessions(
@@ -114,6 +116,7 @@ class Dispatch:
             group.create_task(self._work_off())
             group.create_task(self._tick())
             group.create_task(self._sweep())
+            group.create_task(self._watch_presence())
             group.create_task(self._heed_queue())
             group.create_task(self._heed_receiver())
             group.create_task(self._heed_targets())
@@ -145,6 +148,17 @@ class Dispatch:
         """The targets of the builders that are there."""
         return frozenset(
             target for session in self.machine.sessions.values() for target in session.targets
+        )
+
+    @property
+    def equipped(self) -> frozenset[str]:
+        """The targets for which one of the builders that are there has a C compiler."""
+        return frozenset(
+            target
+            for session in self.machine.sessions.values()
+            if session.takes_jobs
+            for target in session.targets
+            if target not in session.lacking
         )
 
     @property
@@ -181,6 +195,7 @@ class Dispatch:
 
     async def _recall(self) -> None:
         db = self.db
+        await db.retrying(lambda: catalog.resolve_left(db, self.rules))
         every = await db.retrying(lambda: catalog.targets(db, skipped=True))
         self.targets = {target.name: target for target in every}
         self.machine.paused = await db.retrying(lambda: settings.setting(db, PAUSED)) == "yes"
@@ -262,6 +277,22 @@ class Dispatch:
             await asyncio.sleep(_SWEEP_S)
             if await self.db.retrying(lambda: jobs.sweep(self.db)):
                 await self._apply(signals.JobsWaiting())
+
+    async def _watch_presence(self) -> None:
+        while True:
+            await asyncio.sleep(_PRESENCE_S)
+            await self._note_presence()
+
+    async def _note_presence(self) -> None:
+        """Note for which targets there are builders, and let jobs follow when that changed."""
+        there = [item for item in self.machine.sessions.values() if item.takes_jobs]
+        served = {target for session in there for target in session.targets}
+        now = time.monotonic()
+        elapsed_s, self._presence_noted = now - self._presence_noted, now
+        if await self.db.retrying(
+            lambda: catalog.note_presence(self.db, served, self.equipped, elapsed_s)
+        ):
+            self._converge.set()
 
     async def _heed_queue(self) -> None:
         async for _ in self.db.notifications("jobs"):
@@ -347,8 +378,8 @@ class Dispatch:
                     await self.tidings.note(what)
                 case signals.Keep():
                     await self._keep(task)
-                case signals.Claim(label, targets):
-                    await self._claim(label, targets)
+                case signals.Claim():
+                    await self._claim(task)
                 case signals.Release(label, build):
                     await self._release(label, build)
                 case signals.Settle():
@@ -366,6 +397,7 @@ class Dispatch:
             return
         known = label in self.machine.sessions
         await self._greet(label, hello)
+        await self._note_presence()
         if not known:
             await self.tidings.note(
                 f"builder {label} joined: {', '.join(t.name for t in hello.targets)}"
@@ -391,14 +423,14 @@ class Dispatch:
             wake = f"`piw wake {keep.label}` lets it go on"
             await self.tidings.note(f"builder {keep.label} is quarantined: {keep.reason}; {wake}")
 
-    async def _claim(self, label: str, targets: tuple[str, ...]) -> None:
-        job = await self.db.retrying(lambda: self._claim_anew(label, targets))
-        await self._apply(signals.Claimed(label, job))
+    async def _claim(self, claim: signals.Claim) -> None:
+        job = await self.db.retrying(lambda: self._claim_anew(claim))
+        await self._apply(signals.Claimed(claim.label, job))
 
-    async def _claim_anew(self, label: str, targets: tuple[str, ...]) -> Job | None:
+    async def _claim_anew(self, claim: signals.Claim) -> Job | None:
         # The answer to an earlier try can have been lost with the connection.
-        await jobs.release_all(self.db, label)
-        return await jobs.claim(self.db, label, targets)
+        await jobs.release_all(self.db, claim.label)
+        return await jobs.claim(self.db, claim.label, claim.targets, claim.lacking)
 
     async def _release(self, label: str, build: int) -> None:
         if await self.db.retrying(lambda: jobs.release(self.db, label, build)):
@@ -424,10 +456,7 @@ class Dispatch:
 
 def _build(ended: signals.Settle | Received) -> Build:
     job = ended.job
-    if isinstance(ended, Received):
-        duration_s, inputs = ended.built.duration_s, ended.built.inputs
-    else:
-        duration_s, inputs = ended.duration_s, ended.inputs
+    told = ended.built if isinstance(ended, Received) else ended
     return Build(
         build=job.build,
         project=job.project,
@@ -436,8 +465,9 @@ def _build(ended: signals.Settle | Received) -> Build:
         builder=ended.label,
         outcome=ended.outcome,
         reason=one_line(ended.reason, LONGEST_REASON),
-        started_at=datetime.now(UTC) - timedelta(seconds=duration_s),
-        duration_s=duration_s,
+        started_at=datetime.now(UTC) - timedelta(seconds=told.duration_s),
+        duration_s=told.duration_s,
         attempt=job.attempt,
-        inputs=inputs,
+        inputs=told.inputs,
+        lacking=told.lacking,
     )

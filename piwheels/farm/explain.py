@@ -16,6 +16,7 @@ def explanations(
     served: frozenset[str],
     paused: bool,
     now: datetime,
+    equipped: frozenset[str] | None = None,
 ) -> tuple[Explanation, ...]:
     """The whole answer.
 
@@ -27,6 +28,7 @@ def explanations(
         served: targets for which a builder is connected.
         paused: whether the farm hands out no jobs.
         now: the time that waiting is counted from.
+        equipped: targets for which a connected builder has a C compiler; None is not known.
     """
     return tuple(
         Explanation(
@@ -41,7 +43,7 @@ def explanations(
         for standing in explained(
             project,
             facts,
-            Circumstances(served=served, paused=paused, now=now),
+            Circumstances(served=served, equipped=equipped, paused=paused, now=now),
             asked_version=asked_version,
             asked_target=asked_target,
         )

@@ -76,6 +76,16 @@ class Session:
         """The names of the targets that it serves."""
         return tuple(target.name for target in self.hello.targets)
 
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """Those of its targets for which it has no C compiler."""
+        return tuple(name for name in self.targets if name in self.hello.lacking)
+
+    @property
+    def takes_jobs(self) -> bool:
+        """Whether it gets jobs: it is neither held nor about to end."""
+        return self.record.held is None and not self.drained
+
     def begin(self, job: Job, since: float, phase: str, now: float) -> None:
         """It has a job in hand from now on."""
         self.job, self.job_since = job, since

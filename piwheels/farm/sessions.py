@@ -240,7 +240,13 @@ class Sessions:
             return [Reply(session.label, Continue())]
         return [
             Settle(
-                session.label, job, built.outcome, session.reason, built.duration_s, built.inputs
+                session.label,
+                job,
+                built.outcome,
+                session.reason,
+                built.duration_s,
+                built.inputs,
+                built.lacking,
             )
         ]
 
@@ -449,7 +455,7 @@ class Sessions:
         if why := self._withheld(session):
             return [Reply(session.label, Wait(reason=why))]
         session.claiming = True
-        return [Claim(session.label, session.targets)]
+        return [Claim(session.label, session.targets, session.lacking)]
 
     def _withheld(self, session: Session) -> str:
         """Why a builder gets no job now; "" when it may have one."""

@@ -98,6 +98,7 @@ class Claim(Signal, frozen=True):
 
     label: str
     targets: tuple[str, ...]
+    lacking: tuple[str, ...] = ()  # those for which the builder has no C compiler
 
 
 class Estimate(Signal, frozen=True):
@@ -123,6 +124,7 @@ class Settle(Signal, frozen=True):
     reason: str
     duration_s: float
     inputs: tuple[str, ...] = ()
+    lacking: bool = False  # Built.lacking
 
 
 class Take(Signal, frozen=True):

@@ -9,7 +9,7 @@ from piwheels.db.database import Database
 from piwheels.errors import RefusedError
 from piwheels.farm.dispatch import Dispatch
 from piwheels.farm.explain import explanations
-from piwheels.model import ProjectFacts, ReleaseFacts, TargetFacts, targets_meant
+from piwheels.model import ProjectFacts, TargetFacts, targets_meant
 from piwheels.protocol.messages import (
     Explain,
     ExplainReply,
@@ -17,7 +17,7 @@ from piwheels.protocol.messages import (
     ReportReply,
     ReportRow,
 )
-from piwheels.standing import whole_release
+from piwheels.standing import Circumstances, Standing, State, release_standings, removed
 
 
 @dataclass(slots=True)
@@ -42,6 +42,7 @@ class Questions:
                 asked_version=question.version,
                 asked_target=target,
                 served=self.dispatch.served,
+                equipped=self.dispatch.equipped,
                 paused=self.dispatch.paused,
                 now=datetime.now(UTC),
             ),
@@ -86,60 +87,43 @@ class Questions:
                     most_ahead=0,  # nobody is told its place here, and counting would take long
                 )
             )
-            rows += _report_rows(project, versions, facts)
+            rows += _report_rows(project, versions, facts, self._circumstances())
         # What clients install from is the index; the site's pages may rest between writings.
         stale = await self.db.retrying(lambda: pages.stale_count(self.db, pages.INDEX_PARTS))
         return ReportReply(rows=tuple(rows), stale_pages=stale)
 
+    def _circumstances(self) -> Circumstances:
+        return Circumstances(
+            served=self.dispatch.served,
+            equipped=self.dispatch.equipped,
+            paused=self.dispatch.paused,
+            now=datetime.now(UTC),
+        )
+
 
 def _report_rows(
-    project: str, versions: Sequence[str], facts: ProjectFacts | None
+    project: str, versions: Sequence[str], facts: ProjectFacts | None, circumstances: Circumstances
 ) -> Iterator[ReportRow]:
     there = facts.releases if facts else ()
     if facts is not None:
         for release in there:
+            found = release_standings(facts, release, circumstances)
             for target in release.targets:
-                yield _report_row(facts, release, target)
+                if standing := found.of(target.target):
+                    yield _report_row(standing, target)
     for version in sorted(set(versions) - {release.version for release in there}):
-        yield ReportRow(
-            project=project,
-            version=version,
-            target="-",
-            settled=True,
-            covered=False,
-            outcome="removed",
-            detail="the farm has no such release any more",
-        )
+        yield _report_row(removed(project, version), None)
 
 
-def _report_row(facts: ProjectFacts, release: ReleaseFacts, target: TargetFacts) -> ReportRow:
-    outcome, detail, settled = _outcome(facts, release, target)
+def _report_row(standing: Standing, target: TargetFacts | None) -> ReportRow:
     return ReportRow(
-        project=facts.project,
-        version=release.version,
-        target=target.target,
-        settled=settled,
-        covered=target.covered_by is not None,
-        outcome=outcome,
-        duration_s=target.last_duration_s,
-        detail=detail,
-        build=target.last_build,
+        project=standing.project,
+        version=standing.version,
+        target=target.target if target else "-",
+        settled=standing.state.is_settled,
+        covered=standing.state is State.COVERED,
+        outcome=standing.word,
+        duration_s=target.last_duration_s if target else None,
+        detail=standing.detail or standing.text,
+        build=target.last_build if target else None,
     )
-
-
-def _outcome(
-    facts: ProjectFacts, release: ReleaseFacts, target: TargetFacts
-) -> tuple[str, str, bool]:
-    """A word, the wheel or the reason, and whether nothing more will happen by itself."""
-    if target.covered_by is not None:
-        own = target.last_outcome == "built"
-        return ("built" if own else "covered"), target.covered_by, True
-    if not target.allowed:
-        return "excluded", f"Requires-Python is {release.requires_python}", True
-    if target.last_final:
-        return target.last_outcome or "failed", target.last_reason or "", True
-    if whole := whole_release(facts, release):
-        return whole.state, whole.text, True
-    if target.target_skip is not None:
-        return "skipped", target.target_skip, True
-    return "open", target.last_reason or "", False

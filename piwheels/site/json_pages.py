@@ -6,10 +6,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from piwheels.model import PublishedFile, ReleaseFacts
+from piwheels.model import PublishedFile, ReleaseFacts, TargetFacts
 from piwheels.site import text
 from piwheels.site.content import Project, Site
-from piwheels.standing import for_target, stands_apart, whole_release
+from piwheels.standing import Standing, release_standings
 
 FORMAT = 1
 
@@ -174,7 +174,8 @@ def _file(site: Site, content: Project, file: PublishedFile) -> FileJson:
 def _release(
     site: Site, content: Project, release: ReleaseFacts, files: list[FileJson]
 ) -> ReleaseJson:
-    whole = whole_release(content.facts, release)
+    found = release_standings(content.facts, release, content.circumstances)
+    whole, facts = found.whole, {target.target: target for target in release.targets}
     return ReleaseJson(
         version=release.version,
         released=text.instant(release.released_at),
@@ -184,23 +185,19 @@ def _release(
         state=whole.state if whole else "",
         text=whole.text if whole else "",
         targets={
-            target.target: _target(site, content, release, index)
-            for index, target in enumerate(release.targets)
-            if stands_apart(target, whole)
+            name: _target(site, standing, facts[name]) for name, standing in found.targets.items()
         },
         files=tuple(files),
     )
 
 
-def _target(site: Site, content: Project, release: ReleaseFacts, index: int) -> TargetJson:
-    target = release.targets[index]
-    standing = for_target(content.facts, release, target, content.circumstances)
+def _target(site: Site, standing: Standing, target: TargetFacts) -> TargetJson:
     log = target.last_build
     waits = target.queued and target.claimed_by is None and target.not_before is None
     return TargetJson(
         state=standing.state,
         text=standing.text,
-        file=target.covered_by,
+        file=standing.file or None,
         build=standing.build,
         log_url=f"{site.url}{text.log_path(log)}" if log else None,
         ahead=target.ahead if waits else None,

@@ -6,6 +6,7 @@ releases stays a page that a phone can show.
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
+from typing import assert_never
 
 from piwheels.model import (
     ProjectFacts,
@@ -17,29 +18,12 @@ from piwheels.model import (
 )
 from piwheels.site import charts, feeds, html, json_pages, text
 from piwheels.site.content import DayCount, Project, Site
-from piwheels.standing import Standing, for_target, platform_of, stands_apart, whole_release
+from piwheels.standing import Standing, State, platform_of, release_standings
 
 FIRST_PAGE, FURTHER_PAGE = 30, 100
-_NAMELESS = ("waiting", "excluded", "covered", "target-skipped")
+_NAMELESS = (State.WAITING, State.EXCLUDED, State.COVERED, State.TARGET_SKIPPED)
 _LONGEST_NOTE = 160
 _ROOT = "../../"
-
-#: From a standing to the word that is shown, and the class that colours it.
-_SHOWN = {
-    "building": ("building", "building"),
-    "queued": ("queued", "queued"),
-    "unserved": ("queued", "queued"),
-    "paused": ("queued", "queued"),
-    "deferred": ("to be retried", "retry"),
-    "failed": ("failed", "failed"),
-    "target-skipped": ("skipped", "skipped"),
-    "skipped": ("skipped", "skipped"),
-    "excluded": ("excluded", "unwanted"),
-    "waiting": ("waiting", "unwanted"),
-    "no-sdist": ("no source", "skipped"),
-    "quarantined": ("quarantined", "yanked"),
-    "missing": ("not upstream", "yanked"),
-}
 
 
 class Cell(Struct, frozen=True, kw_only=True):
@@ -155,13 +139,10 @@ def _row(
     files: Mapping[str, list[PublishedFile]],
 ) -> Row:
     facts, own = content.facts, files.get(release.version, [])
-    whole = whole_release(facts, release)
+    found = release_standings(facts, release, content.circumstances)
+    whole = found.whole
     targets = {target.target: target for target in release.targets}
-    standings = {
-        name: for_target(facts, release, targets[name], content.circumstances)
-        for name in columns
-        if stands_apart(targets[name], whole)
-    }
+    standings = {name: found.targets[name] for name in columns if name in found.targets}
     cells = {
         name: _cell(content, standing, targets[name], own) for name, standing in standings.items()
     }
@@ -181,48 +162,85 @@ def _row(
     )
 
 
+def _shown(state: State) -> tuple[str, str]:  # noqa: C901 - one case a state
+    """The word that is shown, and the class of style.css that colors it."""
+    match state:
+        case State.BUILDING:
+            return "building", "building"
+        case State.QUEUED | State.UNSERVED | State.PAUSED:
+            return "queued", "queued"
+        case State.DEFERRED:
+            return "to be retried", "retry"
+        case State.FAILED:
+            return "failed", "failed"
+        case State.TARGET_SKIPPED | State.SKIPPED:
+            return "skipped", "skipped"
+        case State.EXCLUDED | State.WAITING:
+            return state, "unwanted"
+        case State.COVERED:
+            return state, "covered"
+        case State.NO_SDIST:
+            return "no source", "skipped"
+        case State.QUARANTINED:
+            return state, "yanked"
+        case State.MISSING:
+            return "not upstream", "yanked"
+        case (
+            State.UNKNOWN
+            | State.NO_RELEASE
+            | State.UNKNOWN_RELEASE
+            | State.UNKNOWN_TARGET
+            | State.UPSTREAM
+            | State.REMOVED
+        ):
+            return "unknown", "unwanted"
+        case _:
+            assert_never(state)
+
+
 def _whole_cell(standing: Standing) -> Cell:
-    word, style = _SHOWN[standing.state]
+    word, style = _shown(standing.state)
     return Cell(word=word, style=style)
 
 
 def _cell(
     content: Project, standing: Standing, target: TargetFacts, files: Sequence[PublishedFile]
 ) -> Cell:
-    if target.covered_by is not None:
-        return _covered(target, files)
-    word, style = _SHOWN[standing.state]
-    log = target.last_build if standing.state in {"failed", "deferred"} else None
+    if standing.state is State.COVERED:
+        return _covered(standing, target, files)
+    word, style = _shown(standing.state)
+    log = target.last_build if standing.state in {State.FAILED, State.DEFERRED} else None
     note = text.shortened(_note(content, standing, target), _LONGEST_NOTE)
     return Cell(word=word, style=style, note=note, log=log)
 
 
-def _covered(target: TargetFacts, files: Sequence[PublishedFile]) -> Cell:
-    name = target.covered_by or ""
-    file = next((file for file in files if file.filename == name), None)
-    built_here = file is not None and file.build == target.last_build
-    if built_here:
-        return Cell(word="built", style="built", file=name, log=target.last_build)
-    note = f"by {file.tags}" if file is not None else ""
-    return Cell(word="covered", style="covered", note=note, file=name)
+def _covered(standing: Standing, target: TargetFacts, files: Sequence[PublishedFile]) -> Cell:
+    made_here, name = standing.made_here, standing.file
+    log = target.last_build if made_here else None
+    if target.without_compiler:
+        note = "made without a C compiler"
+    else:
+        tags = next((file.tags for file in files if file.filename == name), "")
+        note = f"by {tags}" if tags and not made_here else ""
+    return Cell(word=standing.word, style=standing.word, note=note, file=name, log=log)
 
 
 def _note(content: Project, standing: Standing, target: TargetFacts) -> str:
     """What a cell says below its word."""
     match standing.state:
-        case "failed" | "deferred":
+        case State.FAILED | State.DEFERRED:
             return target.last_reason or target.last_outcome or ""
-        case "building":
+        case State.BUILDING:
             return f"since {text.moment(target.claimed_at)}" if target.claimed_at else ""
-        case "queued":
+        case State.QUEUED:
             return f"{place(target.ahead)}{_expected(content, target)}"
-        case "unserved":
+        case State.UNSERVED:
             return f"{place(target.ahead)}, no builder serves it now"
-        case "paused":
+        case State.PAUSED:
             return f"{place(target.ahead)}, the farm is paused"
-        case "target-skipped":
-            return target.target_skip or ""
-        case "waiting":
+        case State.TARGET_SKIPPED:
+            return standing.detail
+        case State.WAITING:
             return "for an earlier target"
         case _:
             return ""

@@ -49,6 +49,10 @@ class PackagingRules:
         """Whether a wheel of this kind installs, and loads, on this target."""
         return _covers(kind, target)
 
+    def preference(self, kind: Kind, target: Target) -> int | None:
+        """The place of the best of its tags in the target's list, 0 first; None if none fits."""
+        return _preference(kind.tags, target)
+
     def allows(self, requires_python: str, target: Target) -> bool:
         """Whether a Requires-Python specifier allows this target's interpreter.
 
@@ -170,13 +174,19 @@ def position(target: Target) -> int:
 
 @lru_cache(maxsize=8192)
 def _covers(kind: Kind, target: Target) -> bool:
-    try:
-        tags = names.tags(kind.tags)
-    except RefusedError:
-        return False
-    if tags.isdisjoint(_supported(target)):
+    if _preference(kind.tags, target) is None:
         return False
     return _glibc_version(kind.glibc) <= _glibc_version(target.glibc)
+
+
+@lru_cache(maxsize=8192)
+def _preference(tag_text: str, target: Target) -> int | None:
+    try:
+        tags = names.tags(tag_text)
+    except RefusedError:
+        return None
+    supported = _supported(target)
+    return min((supported[tag] for tag in tags if tag in supported), default=None)
 
 
 @lru_cache(maxsize=8192)
@@ -188,8 +198,8 @@ def _allows(requires_python: str, python_full: str) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _supported(target: Target) -> frozenset[Tag]:
-    """Every tag that the target's installers accept."""
+def _supported(target: Target) -> dict[Tag, int]:
+    """Every tag that the target's installers accept, with its place: the preferred first."""
     version = _python_version(target.python_full)
     platforms = tuple(_platforms(target.arch, target.glibc))
     nodot = f"{version[0]}{version[1]}"
@@ -201,7 +211,8 @@ def _supported(target: Target) -> frozenset[Tag]:
         own = generic_tags(interpreter, (target.abi,), platforms)
         if target.implementation == "pp":
             interpreter = "pp3"
-    return frozenset((*own, *compatible_tags(version, interpreter, platforms)))
+    every = dict.fromkeys((*own, *compatible_tags(version, interpreter, platforms)))
+    return {tag: place for place, tag in enumerate(every)}
 
 
 def _cpython_abis(abi: str) -> tuple[str, ...]:
@@ -211,16 +222,15 @@ def _cpython_abis(abi: str) -> tuple[str, ...]:
 
 
 def _platforms(arch: str, glibc: str) -> Iterator[str]:
-    """The platform tags of a Linux machine with this glibc (PEP 600 and its aliases)."""
-    yield f"linux_{arch}"
+    """The platform tags of a Linux machine with this glibc (PEP 600), the preferred first."""
     major, newest = _glibc_version(glibc)
     oldest = _OLDEST_MANYLINUX_GLIBC.get(arch)
-    if major != 2 or oldest is None:
-        return
-    for minor in range(newest, oldest - 1, -1):
-        yield f"manylinux_2_{minor}_{arch}"
-        if minor in _MANYLINUX_ALIASES:
-            yield f"{_MANYLINUX_ALIASES[minor]}_{arch}"
+    if major == 2 and oldest is not None:
+        for minor in range(newest, oldest - 1, -1):
+            yield f"manylinux_2_{minor}_{arch}"
+            if minor in _MANYLINUX_ALIASES:
+                yield f"{_MANYLINUX_ALIASES[minor]}_{arch}"
+    yield f"linux_{arch}"
 
 
 def _variant(target: Target) -> int:

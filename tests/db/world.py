@@ -37,12 +37,25 @@ TARGETS = [
     )
     for minor, variant in ((9, ""), (11, ""), (13, ""), (13, "t"))
 ]
+#: The same interpreters on a newer Debian, in the random walk.
+NEWER = [
+    make_target(
+        python_full=f"3.{minor}.1",
+        implementation="cp",
+        abi=f"cp3{minor}",
+        arch="aarch64",
+        os="trixie",
+        glibc="2.41",
+    )
+    for minor in (11, 13)
+]
 PROJECTS = ["alpha", "beta", "gamma"]
 VERSIONS = ["1.0", "2.0"]
 SPECIFIERS = ["", ">=3.11", "<3.11", ">=4", "not a specifier"]
 #: Tags that a build for an ABI can come out with; {abi} is the target's own.
 _TAGS = [
     "py3-none-any",
+    "{abi}-{abi}-manylinux_2_34_aarch64",
     "{abi}-{abi}-linux_aarch64",
     "cp39-abi3-linux_aarch64",
     "cp311-abi3-linux_aarch64",
@@ -70,7 +83,9 @@ def a_release(
     )
 
 
-def a_build(job: Job, builder: str, outcome: Outcome = Outcome.BUILT) -> Build:
+def a_build(
+    job: Job, builder: str, outcome: Outcome = Outcome.BUILT, *, lacking: bool = False
+) -> Build:
     """How a claimed job ended."""
     return Build(
         build=job.build,
@@ -83,95 +98,161 @@ def a_build(job: Job, builder: str, outcome: Outcome = Outcome.BUILT) -> Build:
         started_at=BEGAN,
         duration_s=1.0,
         attempt=job.attempt,
+        lacking=lacking,
     )
 
 
-def a_file(job: Job, tags: str, glibc: str = "") -> WheelFile:
+def a_file(
+    job: Job, tags: str, glibc: str = "", *, number: int | None = None, requires_python: str = ""
+) -> WheelFile:
     """A wheel that came out of a job, under a name of its own."""
-    filename = f"{job.project.replace('-', '_')}-{job.version}-{job.build}-{tags}.whl"
+    tag = job.build if number is None else f"{number}b{job.build}"
+    filename = f"{job.project.replace('-', '_')}-{job.version}-{tag}-{tags}.whl"
     return WheelFile(
         filename=filename,
         sha256=f"{job.build:064x}",
         size_bytes=1,
         metadata_sha256="0" * 64,
         kind=kind_of(filename, glibc),
+        requires_python=requires_python,
     )
 
 
-async def build(db: Database, job: Job, builder: str, *files: WheelFile) -> bool:
+async def build(
+    db: Database, job: Job, builder: str, *files: WheelFile, lacking: bool = False
+) -> bool:
     """Settle a job as built."""
     for file in files:
         assert await catalog.reserve_filename(db, file.filename, file.sha256)
-    return await jobs.settle(db, a_build(job, builder), files, RULES, None)
+    return await jobs.settle(db, a_build(job, builder, lacking=lacking), files, RULES, None)
+
+
+@dataclass(frozen=True)
+class File:
+    """A published wheel, as the oracle sees it."""
+
+    kind: Kind
+    requires_python: str
+    build: int
+    build_tag: int
+    made_for: str
+    superseded: bool
+    lacking: bool
+
+    def rank(self, target: Target) -> tuple[int, int] | None:
+        """How an installer ranks it, the best first; None if it does not accept it."""
+        preference = RULES.preference(self.kind, target)
+        if preference is None or not RULES.allows(self.requires_python, target):
+            return None
+        return preference, -self.build_tag
+
+
+@dataclass(frozen=True)
+class Active:
+    """A target that is not skipped."""
+
+    target: Target
+    served: bool
+    equipped: bool
+
+    def is_covered(self, files: list[File]) -> bool:
+        """Whether what installers take here loads, and is not to be built again."""
+        name = self.target.name
+        ranks = {file: rank for file in files if (rank := file.rank(self.target)) is not None}
+        broken = [file for file in ranks if not RULES.covers(file.kind, self.target)]
+        return any(
+            RULES.covers(file.kind, self.target)
+            and not file.superseded
+            and not (file.lacking and self.equipped)
+            and not any(
+                ranks[other] < rank and not (file.made_for == name and file.build > other.build)
+                for other in broken
+            )
+            for file, rank in ranks.items()
+        )
 
 
 def wanted_targets(
-    release: dict[str, Any],
-    targets: list[tuple[Target, bool]],
-    kinds: list[Kind],
-    failures: dict[str, bool],
+    requires_python: str,
+    targets: list[Active],
+    files: list[File],
+    failures: dict[str, list[dict[str, Any]]],
 ) -> set[str]:
     """The coverage rules as DESIGN words them, without SQL: the oracle of these tests.
 
     Args:
-        release: requires_python, buildable.
-        targets: all of them in position order, each with whether it is active.
-        kinds: those of the files that count.
-        failures: targets with a failure, and whether all their failures can be mended.
+        requires_python: of a release that may be built.
+        targets: the active ones for which it is not skipped, in position order.
+        files: its published wheels.
+        failures: its failed builds by target.
     """
-    if not release["buildable"]:
-        return set()
-    is_open = [
-        target.name
-        for target, active in targets
-        if active
-        and RULES.allows(release["requires_python"], target)
-        and not any(RULES.covers(kind, target) for kind in kinds)
-        and failures.get(target.name, True)
-    ]
-    if kinds:
-        return set(is_open)
-    untried = [name for name in is_open if name not in failures]
-    return {name for name in is_open if name in failures} | set(untried[:1])
+    wanted, holding = set(), set()
+    one_by_one = not any(not file.superseded and not file.lacking for file in files)
+    for active in targets:
+        target = active.target
+        counting = [
+            build
+            for build in failures.get(target.name, [])
+            if not (build["lacking"] and active.equipped)
+        ]
+        final = any(not build["retryable"] for build in counting)
+        if not RULES.allows(requires_python, target) or active.is_covered(files) or final:
+            continue
+        group = () if one_by_one else (target.abi, target.arch)
+        if counting or group not in holding:
+            wanted.add(target.name)
+        if active.served and not counting:
+            holding.add(group)
+    return wanted
 
 
 async def oracle(db: Database) -> set[tuple[str, str, str]]:
     """Every job that there ought to be, worked out from the tables of facts alone."""
-    rows = await db.rows("SELECT * FROM targets")
+    rows = await db.rows("SELECT * FROM targets WHERE skip IS NULL")
     every = [
-        (Target(name=row["target"], **{key: row[key] for key in (
-            "python", "python_full", "implementation", "abi", "arch", "os", "glibc")}),
-         row["skip"] is None)
+        Active(
+            Target(name=row["target"], **{key: row[key] for key in (
+                "python", "python_full", "implementation", "abi", "arch", "os", "glibc")}),
+            row["served"],
+            row["equipped"],
+        )
         for row in rows
     ]  # fmt: skip
-    every.sort(key=lambda pair: (RULES.position(pair[0]), pair[0].name))
+    every.sort(key=lambda active: (RULES.position(active.target), active.target.name))
     files = await db.rows(
-        "SELECT project, version, tags, glibc FROM files JOIN kinds USING (kind) "
-        "WHERE NOT superseded"
+        "SELECT f.*, k.tags, k.glibc, b.target AS made_for, b.lacking "
+        "FROM files f JOIN kinds k USING (kind) JOIN builds b USING (build)"
     )
-    failed = await db.rows(
-        "SELECT project, version, target, bool_and(retryable) AS mendable FROM builds "
-        "WHERE outcome <> 'built' GROUP BY 1, 2, 3"
-    )
+    failed = await db.rows("SELECT * FROM builds WHERE outcome <> 'built'")
+    skips = await db.rows("SELECT * FROM target_skips")
     releases = await db.rows(
-        "SELECT r.*, r.sdist_url IS NOT NULL AND r.skip IS NULL AND p.skip IS NULL "
-        "AND r.missing_since IS NULL AND p.status <> 'quarantined' AS buildable "
-        "FROM releases r JOIN projects p USING (project)"
+        "SELECT r.* FROM releases r JOIN projects p USING (project) "
+        "WHERE r.sdist_url IS NOT NULL AND r.skip IS NULL AND p.skip IS NULL "
+        "AND r.missing_since IS NULL AND p.status <> 'quarantined'"
     )
     wanted = set()
     for release in releases:
         key = (release["project"], release["version"])
-        kinds = [
-            Kind(tags=row["tags"], glibc=row["glibc"])
+        own = [
+            File(
+                kind=Kind(tags=row["tags"], glibc=row["glibc"]),
+                **{name: row[name] for name in File.__dataclass_fields__ if name != "kind"},
+            )
             for row in files
             if (row["project"], row["version"]) == key
         ]
-        failures = {
-            row["target"]: row["mendable"]
-            for row in failed
-            if (row["project"], row["version"]) == key
+        failures: dict[str, list[dict[str, Any]]] = {}
+        for row in failed:
+            if (row["project"], row["version"]) == key:
+                failures.setdefault(row["target"], []).append(row)
+        skipped = {
+            row["target"]
+            for row in skips
+            if row["project"] == key[0] and row["version"] in {"", key[1]}
         }
-        wanted |= {(*key, name) for name in wanted_targets(release, every, kinds, failures)}
+        targets = [active for active in every if active.target.name not in skipped]
+        found = wanted_targets(release["requires_python"], targets, own, failures)
+        wanted |= {(*key, name) for name in found}
     return wanted
 
 
@@ -223,6 +304,8 @@ class Walker:
             (1, self.hide),
             (1, self.remove),
             (1, self.target),
+            (1, self.presence),
+            (1, self.skip_for_target),
         ]
         weights = [weight for weight, _ in deeds]
         deed = self.random.choices([deed for _, deed in deeds], weights)[0]
@@ -248,17 +331,35 @@ class Walker:
         )
 
     async def target(self) -> None:
-        target = self.random.choice(TARGETS)
+        target = self.random.choice(TARGETS + NEWER)
         if self.random.random() < 0.6:
             await catalog.add_target(self.db, target, RULES)
         else:
             await catalog.skip_target(self.db, target.name, "out of use")
         await catalog.converge(self.db)
 
+    async def presence(self) -> None:
+        names = [target.name for target in TARGETS + NEWER]
+        served = self.random.sample(names, self.random.randint(0, len(names)))
+        equipped = self.random.sample(served, self.random.randint(0, len(served)))
+        elapsed_s = self.random.choice([60.0, catalog.ABSENCE_S])
+        await catalog.note_presence(self.db, served, equipped, elapsed_s)
+        await catalog.converge(self.db)
+
+    async def skip_for_target(self) -> None:
+        await catalog.skip_for_target(
+            self.db,
+            self.random.choice(PROJECTS),
+            self.random.choice([None, *VERSIONS]),
+            self.random.choice(TARGETS + NEWER).name,
+            self.random.choice([None, "broken there"]),
+        )
+
     async def claim(self) -> None:
-        names = [target.name for target in TARGETS if self.random.random() < 0.7]
+        names = [target.name for target in TARGETS + NEWER if self.random.random() < 0.7]
         before = self.removals.ended.copy()
-        job = await jobs.claim(self.db, self.label, names)
+        lacking = [name for name in names if self.random.random() < 0.3]
+        job = await jobs.claim(self.db, self.label, names, lacking)
         if job is not None:
             self.claimed.append((job, before[job.project]))
 
@@ -266,15 +367,26 @@ class Walker:
         if not self.claimed:
             return
         job, removals = self.claimed.pop(self.random.randrange(len(self.claimed)))
+        lacking = self.random.random() < 0.2
         if self.random.random() < 0.5:
-            abi = job.target.split("-")[0]
-            tags = self.random.choice(_TAGS).format(abi=abi)
-            done = await build(self.db, job, self.label, a_file(job, tags))
+            file = self._file(job)
+            done = await build(self.db, job, self.label, file, lacking=lacking)
         else:
             outcome = self.random.choice([Outcome.FAILED, Outcome.LOST, Outcome.FETCH_FAILED])
             later = self.random.choice([None, timedelta(0), timedelta(hours=1)])
-            done = await jobs.settle(self.db, a_build(job, self.label, outcome), [], RULES, later)
+            failed = a_build(job, self.label, outcome, lacking=lacking)
+            done = await jobs.settle(self.db, failed, [], RULES, later)
         assert done or self.removals.begun[job.project] > removals, "a claim was lost"
+
+    def _file(self, job: Job) -> WheelFile:
+        tags = self.random.choice(_TAGS).format(abi=job.target.split("-")[0])
+        return a_file(
+            job,
+            tags,
+            self.random.choice(["", "2.34", "2.38"]) if "linux" in tags else "",
+            number=self.random.randint(0, 3),
+            requires_python=self.random.choice(SPECIFIERS),
+        )
 
     async def give_back(self) -> None:
         if not self.claimed:

@@ -31,6 +31,8 @@ class Hello(Message, frozen=True, kw_only=True):
     sandboxed: bool = True
     limit_s: Seconds = 0.0  # it ends a build after so long
     busy: int | None = None  # the build that it has in hand
+    #: Names of its targets for which it has no C compiler, or no headers of Python.
+    lacking: Annotated[tuple[ShortWords, ...], Meta(max_length=MOST_TARGETS)] = ()
 
 
 class Idle(Message, frozen=True, kw_only=True):
@@ -75,6 +77,7 @@ class Built(Message, frozen=True, kw_only=True):
     duration_s: Seconds
     files: tuple[FileOffer, ...] = ()
     inputs: tuple[Words, ...] = ()
+    lacking: bool = False  # the builder has no C compiler, and the sdist has sources for one
 
 
 class Bye(Message, frozen=True, kw_only=True):
