@@ -10,6 +10,7 @@ from piwheels.errors import PiwheelsError
 from piwheels.lines import plain
 from piwheels.model import target_word
 from piwheels.protocol.messages import (
+    COUNTS_OLD_S,
     BuilderState,
     BuilderView,
     Downloads,
@@ -68,6 +69,9 @@ def _print_head(reply: StatusReply) -> None:
     click.echo(f"piwheels {reply.version}, master up {up}{held}")
     if reply.database:
         click.echo(click.style(f"database: {plain(reply.database)}", fg="red"))
+    if reply.counts_age_s > COUNTS_OLD_S:
+        age = humanize.naturaldelta(reply.counts_age_s)
+        click.echo(click.style(f"counts are {age} old: the database is slow to answer", fg="red"))
     if reply.upstream:
         click.echo(f"upstream: {plain(reply.upstream)}{_late(reply.upstream_lag_s)}")
 

@@ -48,6 +48,7 @@ from piwheels.errors import UsageError
     metavar="FILE",
     help="Play a recording instead of asking a master.",
 )
+@click.option("--run-by-up", is_flag=True, hidden=True)
 @config_option
 def tui(
     address: str | None,
@@ -60,6 +61,7 @@ def tui(
     snapshot: Path | None,
     record: Path | None,
     replay: Path | None,
+    run_by_up: bool,
     config_file: Path | None,
 ) -> None:
     """Open the operator's console: builders, queues, builds and logs, live, in this terminal.
@@ -93,5 +95,6 @@ def tui(
         snapshot=snapshot,
         record=record,
         replay=replay,
+        run_by_up=run_by_up,
     )
     sys.exit(run(options))

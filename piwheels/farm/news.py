@@ -7,7 +7,13 @@ when they do not simply go on: a reader lets them run from when they were told.
 
 from msgspec.structs import replace
 
-from piwheels.protocol.messages import BuilderView, HostState, QueueView, StatusReply
+from piwheels.protocol.messages import (
+    COUNTS_OLD_S,
+    BuilderView,
+    HostState,
+    QueueView,
+    StatusReply,
+)
 
 _LOAD = 0.25
 _LOAD_PART = 0.1
@@ -57,6 +63,7 @@ def status_differs(told: StatusReply, now: StatusReply, elapsed_s: float) -> boo
         or host_differs(told.host, now.host)
         or _clock_differs(told.upstream_lag_s, now.upstream_lag_s, elapsed_s, _LAG_S)
         or _grew(told.upstream_lag_s, now.upstream_lag_s)
+        or _became_old(told.counts_age_s, now.counts_age_s)
         or _moved(told.database_bytes, now.database_bytes, told.database_bytes * _DATABASE_PART)
         or any(
             _clock_differs(before.oldest_s, after.oldest_s, elapsed_s, _CLOCK_S)
@@ -77,6 +84,7 @@ def _still(status: StatusReply) -> StatusReply:
         uptime_s=0.0,
         host=HostState(),
         upstream_lag_s=None,
+        counts_age_s=0.0,
         database_bytes=0,
         queues=tuple(_without_clock(queue) for queue in status.queues),
     )
@@ -93,6 +101,13 @@ def _moved(told: float, now: float, tolerance: float) -> bool:
 def _grew(told: float | None, now: float | None) -> bool:
     """Whether a wait is told so wrong, to who lets no clock run, that it can be seen."""
     return (now or 0.0) - (told or 0.0) > max(_WAIT_S, (told or 0.0) * _WAIT_PART)
+
+
+def _became_old(told: float, now: float) -> bool:
+    """Whether counts have become too old to be shown without their age, fresh again, or older."""
+    if max(told, now) <= COUNTS_OLD_S:
+        return False
+    return (told > COUNTS_OLD_S) != (now > COUNTS_OLD_S) or now - told > COUNTS_OLD_S
 
 
 def _clock_differs(

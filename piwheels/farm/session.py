@@ -130,7 +130,10 @@ class Session:
             return BuilderState.DRAINING if self.drained else BuilderState.UPLOADING
         if 0.0 < self.expected_s < now - self.job_since:
             return BuilderState.STUCK
-        return BuilderState.DRAINING if self.drained else BuilderState.BUILDING
+        if self.drained:
+            return BuilderState.DRAINING
+        asleep = self.record.held is BuilderState.ASLEEP
+        return BuilderState.TO_SLEEP if asleep else BuilderState.BUILDING
 
     def view(self, now: float, *, paused: bool, loads: bool = False) -> BuilderView:
         """How it looks from outside."""

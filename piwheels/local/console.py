@@ -28,7 +28,7 @@ class Console:
     async def run(self) -> int:
         """Run it until it is left; returns its exit code."""
         self._process = await asyncio.create_subprocess_exec(
-            *_asked_to_end_with_parent(piw("tui", "--config", self._config))
+            *_asked_to_end_with_parent(piw("tui", "--run-by-up", "--config", self._config))
         )
         return await self._process.wait()
 

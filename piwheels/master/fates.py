@@ -109,6 +109,7 @@ class Fates:
     handler: Handler
     db: Database
     bulletin: Bulletin
+    changed: Callable[[], None]  # called when a command was carried out
     _answers: OrderedDict[str, asyncio.Task[ReplyBody]] = field(default_factory=OrderedDict)
     _running: set[asyncio.Task[Any]] = field(default_factory=set)
 
@@ -145,6 +146,7 @@ class Fates:
 
     async def _see_through(self, body: Body, asker: Asker, send: Send, inbox: Inbox) -> ReplyBody:
         answer = await attempted(body, asker, self.handler(body, asker.who, send, inbox))
+        self.changed()
         await self._record(body, asker, answer)
         return answer
 

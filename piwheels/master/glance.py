@@ -1,12 +1,18 @@
-"""The farm at a glance: what `piw status` and every console show, told again when it changes."""
+"""The farm at a glance: what `piw status` and every console show, published when it changes.
+
+Counts come from the database and are kept with their age: a slow or blocked database delays no
+answer. What the master itself knows (paused, builders, upstream) is always current.
+"""
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -17,7 +23,7 @@ from piwheels.farm.bulletin import Bulletin
 from piwheels.farm.dispatch import Dispatch
 from piwheels.farm.news import status_differs
 from piwheels.master.numbers import downloads
-from piwheels.master.seldom import Seldom
+from piwheels.master.seldom import Known, Seldom
 from piwheels.model import EndedBuild
 from piwheels.protocol.messages import (
     Downloads,
@@ -34,12 +40,26 @@ from piwheels.protocol.messages import (
 from piwheels.upstream.follow import Follower
 
 _PULSE_S = 2.0
-#: Looking may take the database a twentieth of the time, however large the farm is.
+#: Counting may take the database a twentieth of the time, but is done every 15 seconds at least.
 _REST = 20.0
 #: Counting everything takes seconds on a large farm, and is done that much more seldom.
 _TOTALS_REST = 100.0
+_TOTALS_LONGEST_REST_S = 600.0
+#: An answer waits so long for a refreshed count before it takes the one in memory.
+_COUNTS_WAIT_S = 1.0
 _RECENT = 100
 _MOST = 1000
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What is counted in the database for a status."""
+
+    queues: list[views.QueueLength]
+    last_hour: dict[str, int]
+    stale_pages: int
 
 
 @dataclass(slots=True)
@@ -54,27 +74,47 @@ class Glance:
     database_problem: Callable[[], str] = str
     instance: str = field(default_factory=lambda: uuid.uuid4().hex)
     _began: float = field(default_factory=time.monotonic)
+    _counts: Seldom[Counts] = field(init=False)
     _totals: Seldom[views.Totals] = field(init=False)
     _downloads: Seldom[Downloads] = field(init=False)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         db = self.db
-        self._totals = Seldom(lambda: views.totals(db), rest=_TOTALS_REST)
+        self._counts = Seldom(self._count, rest=_REST)
+        self._totals = Seldom(
+            lambda: views.totals(db), rest=_TOTALS_REST, longest_rest_s=_TOTALS_LONGEST_REST_S
+        )
         self._downloads = Seldom(lambda: downloads(db), rest=_REST)
 
+    def changed(self) -> None:
+        """An operator's command was carried out: publish what it changed now."""
+        self._counts.expire()
+        self._changed.set()
+
     async def run(self) -> None:
-        """Tell those who watch whenever the farm has become another, until cancelled."""
-        told: StatusReply | None = None
+        """Publish a Pulse whenever the farm has changed, until cancelled."""
+        published: StatusReply | None = None
         while True:
             await self.bulletin.watched()
-            began, faults = time.monotonic(), self.db.faults
+            self._changed.clear()
             now = replace(await self.status(), builders=())
-            # A database that was away says nothing of how much work the looking is.
-            spent = time.monotonic() - began if self.db.faults == faults else 0.0
-            if told is None or status_differs(told, now, now.uptime_s - told.uptime_s):
+            if published is None or status_differs(
+                published, now, now.uptime_s - published.uptime_s
+            ):
                 self.bulletin.publish(Pulse(status=now))
-                told = now
-            await asyncio.sleep(max(_PULSE_S, spent * _REST))
+                published = now
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PULSE_S):
+                    await self._changed.wait()
+
+    async def _count(self) -> Counts:
+        db = self.db
+        return Counts(
+            queues=await views.queue_lengths(db),
+            last_hour=await history.last_hour(db),
+            stale_pages=await pages.stale_count(db),
+        )
 
     async def snapshot(self) -> Snapshot:
         """All that a console shows at first."""
@@ -106,11 +146,9 @@ class Glance:
 
     async def status(self, *, loads: bool = False) -> StatusReply:
         """The farm at a glance; with `loads`, each builder's load over the last minutes."""
-        db = self.db
-        totals = await db.retrying(self._totals.current)
-        queues = await db.retrying(lambda: views.queue_lengths(db))
-        ended = await db.retrying(lambda: history.last_hour(db))
-        stale_pages = await db.retrying(lambda: pages.stale_count(db))
+        counts = await self._recent(self._counts)
+        totals = (await self._recent(self._totals)).value
+        live_downloads = (await self._recent(self._downloads)).value
         now = time.monotonic()
         read_at = self.follower.read_at
         served = self.dispatch.served
@@ -120,21 +158,28 @@ class Glance:
             uptime_s=now - self._began,
             paused=self.dispatch.paused,
             builders=tuple(self.dispatch.builders(loads=loads)),
-            queues=tuple(_queue(queue, served=queue.target in served) for queue in queues),
-            last_hour=ended,
+            queues=tuple(
+                _queue(queue, served=queue.target in served) for queue in counts.value.queues
+            ),
+            last_hour=counts.value.last_hour,
             projects=totals.projects,
             releases=totals.releases,
             files=totals.files,
             files_bytes=totals.files_bytes,
             builds=totals.builds,
-            stale_pages=stale_pages,
+            stale_pages=counts.value.stale_pages,
+            counts_age_s=counts.age_s,
             database_bytes=totals.database_bytes,
             host=_host_state(self.tree),
             upstream=self.follower.said,
             upstream_lag_s=None if read_at is None else now - read_at,
-            downloads=await db.retrying(self._downloads.current),
+            downloads=live_downloads,
             database=self.database_problem(),
         )
+
+    async def _recent(self, cached: Seldom[_T]) -> Known[_T]:
+        """From memory where the database is slow; the very first answer is waited for."""
+        return await self.db.retrying(lambda: cached.recent(_COUNTS_WAIT_S))
 
 
 def _queue(queue: views.QueueLength, *, served: bool) -> QueueView:

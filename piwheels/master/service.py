@@ -225,7 +225,7 @@ class _Master:
         return Control(
             routers=routers,
             keys=self._keys,
-            fates=Fates(operators.carry_out, db, self._bulletin),
+            fates=Fates(operators.carry_out, db, self._bulletin, self._glance.changed),
             streams=Streams(self._glance.snapshot, self._logs, self._bulletin),
             stop=self._stopped.set,
         )

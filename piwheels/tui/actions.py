@@ -58,6 +58,7 @@ class Action:
     loses: str = ""  # what is lost, in one line
     word: str = ""  # has to be typed: always for the master, for builders when all are meant
     rank: int = 9  # the key bar drops the highest first
+    over_dialogs: bool = False  # its key also works while a dialog is open
 
 
 _WORK = "The build in hand is dropped; its job goes back into the queue, and starts again later."
@@ -97,6 +98,14 @@ ACTIONS: tuple[Action, ...] = (
         "To the shell",
         "Back to the shell for a while; fg comes back here.",
         Group.WAY,
+    ),
+    Action(
+        "redraw",
+        "ctrl+l",
+        "Redraw",
+        "Draw the whole screen again, after other output has overwritten it.",
+        Group.WAY,
+        over_dialogs=True,
     ),
     Action("leave", "q", "Leave", "Leave the console; the farm goes on.", Group.WAY, rank=2),
     # --- rows ---

@@ -31,6 +31,12 @@ from piwheels.tui.themes import THEMES, WholeCells
 #: Between two frames of a farm that changes all the time.
 REFRESH_S = 0.25
 LOW_REFRESH_S = 2.0
+#: How often clocks of running builds advance; the second is for slow links, the third for
+#: builds that have run so long that their clocks show minutes.
+CLOCK_S = 1.0
+LOW_CLOCK_S = 5.0
+LONG_CLOCK_S = 60.0
+_SECONDS_SHOWN_S = 3600.0
 #: How often it is looked whether a lost link's age is to be told in other words.
 _STALE_S = 5.0
 _LONGEST_WAY = 50
@@ -46,6 +52,7 @@ class Look:
     low_bandwidth: bool = False
     theme: str = "piwheels"
     no_color: bool = False
+    run_by_up: bool = False  # started by `piw up`, which asks about the farm afterwards
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,7 @@ class Console(Playing, Choosing):
         self._waits = False
         self._met = False
         self._ageing: Timer | None = None
+        self._clock: Timer | None = None
         self.first_frame = asyncio.Event()  # the first that shows a farm
 
     # --- what screens ask ---
@@ -97,8 +105,10 @@ class Console(Playing, Choosing):
 
     @property
     def now(self) -> float:
-        """The time that rows are told by: it stands still while no master is heard."""
-        return self.farm.heard if self.farm.heard is not None else self.source.now()
+        """The time that ages and clocks are computed with; it stops while the link is lost."""
+        if self.farm.connected or self.farm.heard is None:
+            return self.source.now()
+        return self.farm.heard
 
     @property
     def stale_s(self) -> float:
@@ -119,6 +129,12 @@ class Console(Playing, Choosing):
     def keys_of(self, action: Action) -> str:
         """The keys of an action, with the operator's own changes."""
         return self.settings.keys.get(action.name, action.keys)
+
+    def help_of(self, action: Action) -> str:
+        """What an action does, in one sentence."""
+        if action.name == "leave" and self.look.run_by_up:
+            return "Leave the console; piw up then asks whether to stop the farm."
+        return action.help
 
     @property
     def farm_screen(self) -> FarmScreen:
@@ -216,6 +232,7 @@ class Console(Playing, Choosing):
     def _paint(self) -> None:
         self._waits = False
         self._painted_at = time.monotonic()
+        self._schedule_clock()
         screen = self.screen_stack[-1] if self.screen_stack else None  # none: it is closing
         # A table under a dialog stands still: less to send, and less to be confused by.
         if isinstance(screen, FarmScreen):
@@ -223,6 +240,21 @@ class Console(Playing, Choosing):
             screen.refresh_bindings()
         if self.farm.known:
             self.first_frame.set()
+
+    def _schedule_clock(self) -> None:
+        """Paint again when the clock of a running build is due, though nothing else happens."""
+        if self._clock is not None:
+            self._clock.stop()
+            self._clock = None
+        running = [it for it in self.farm.builders.values() if it.view.build is not None]
+        if not running or not self.farm.connected or not self.is_running:
+            return
+        newest_s = min(builder.phase_s(self.now) for builder in running)
+        if newest_s >= _SECONDS_SHOWN_S:
+            every_s = LONG_CLOCK_S
+        else:
+            every_s = LOW_CLOCK_S if self.look.low_bandwidth else CLOCK_S
+        self._clock = self.set_timer(every_s, self.paint_soon)
 
     # --- the way between screens ---
 
@@ -379,11 +411,15 @@ class Console(Playing, Choosing):
         with suppress(SuspendNotSupported), self.suspend():
             jobcontrol.stop()
 
+    def do_redraw(self) -> None:
+        """Send every cell again: another program has written to the terminal."""
+        self.repaint()
+
     def action_help_quit(self) -> None:
         """Who presses ctrl+c wants to leave, or was in another program a moment ago."""
-        key = key_texts(self.keys_of(BY_NAME["leave"]))[0]
-        self.notify(f"{key} leaves the console; the farm goes on.", markup=False)
+        leave = BY_NAME["leave"]
+        self.notify(f"{key_texts(self.keys_of(leave))[0]}: {self.help_of(leave)}", markup=False)
 
     def do_leave(self) -> None:
-        """Leave; the farm goes on."""
+        """Leave the console."""
         self.exit()

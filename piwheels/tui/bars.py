@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from piwheels.protocol.messages import BuilderState
+from piwheels.protocol.messages import COUNTS_OLD_S, BuilderState
 from piwheels.tui import glyphs, text
 from piwheels.tui.actions import BY_NAME, PLACES, key_texts, shown_on
 from piwheels.tui.playing import where
 from piwheels.tui.problems import problems
+from piwheels.tui.state import FarmState
 from piwheels.tui.widgets.bar import Word
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ STYLES = {"success": "good", "warning": "warn", "error": "bad", "accent": "note"
 
 #: Below this, other screens are told by their numbers alone.
 _NARROW_CELLS = 72
-_BUSY = frozenset({BuilderState.BUILDING, BuilderState.UPLOADING, BuilderState.STUCK})
+_BUSY = frozenset(
+    {BuilderState.BUILDING, BuilderState.UPLOADING, BuilderState.STUCK, BuilderState.TO_SLEEP}
+)
 
 
 def head(console: "Console") -> tuple[list[Word], list[Word]]:
@@ -57,7 +60,13 @@ def _figures(console: "Console") -> Iterator[Word]:
         said = f"{sign('warning')} {troubles} to look at{_how_to(console, 'problem')}"
         yield Word(said, "bad", "problem", rank=1, gap=2)
     yield Word(f"{busy} of {len(states)} building", rank=2, gap=2)
-    yield Word(f"{text.count(pending)} waiting", rank=3, gap=2)
+    yield Word(f"{text.count(pending)} waiting{_counted(farm)}", rank=3, gap=2)
+
+
+def _counted(farm: FarmState) -> str:
+    """How old the master's counts are, where a slow database makes that worth saying."""
+    age_s = farm.status.counts_age_s if farm.status else 0.0
+    return f", counted {_rounded(age_s)} ago" if age_s > COUNTS_OLD_S else ""
 
 
 def _how_to(console: "Console", name: str) -> str:

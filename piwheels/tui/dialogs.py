@@ -54,8 +54,9 @@ class ConfirmDialog(ModalScreen[str | None]):
                 yield Button(asked.action.label, id=_GO, variant="error", compact=True)
 
     def on_mount(self) -> None:
-        """Nothing is done by a key pressed too often: Cancel has the focus."""
-        self.query_one(f"#{_CANCEL}").focus()
+        """A field has the focus, so that nothing typed is lost; without one, Cancel has it."""
+        field = next(iter(self.query(Input)), None)
+        (field or self.query_one(f"#{_CANCEL}")).focus()
         self._judge()
 
     @on(Input.Changed)

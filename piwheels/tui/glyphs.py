@@ -15,6 +15,7 @@ _GLYPHS: dict[str, tuple[str, str]] = {
     "stuck": ("▲", "!"),
     "silent": ("◌", "?"),
     "draining": ("▽", "v"),
+    "to sleep": ("↓", ","),
     "asleep": ("☾", "z"),
     "paused": ("‖", "="),
     "cleaning": ("◇", "~"),
@@ -40,14 +41,15 @@ STATE_ORDER: dict[str, int] = {
     BuilderState.STUCK: 2,
     BuilderState.SILENT: 3,
     BuilderState.DRAINING: 4,
-    BuilderState.UPLOADING: 5,
-    BuilderState.BUILDING: 6,
-    BuilderState.CLEANING: 7,
-    BuilderState.PAUSED: 8,
-    BuilderState.ASLEEP: 9,
-    BuilderState.IDLE: 10,
+    BuilderState.TO_SLEEP: 5,
+    BuilderState.UPLOADING: 6,
+    BuilderState.BUILDING: 7,
+    BuilderState.CLEANING: 8,
+    BuilderState.PAUSED: 9,
+    BuilderState.ASLEEP: 10,
+    BuilderState.IDLE: 11,
 }
-LAST_STATE = 11
+LAST_STATE = 12
 #: The states that a builder goes through with every build. Rows that are not sorted by state keep
 #: their places in them: a table whose rows go up and down with each build cannot be read.
 AT_WORK = frozenset({BuilderState.UPLOADING, BuilderState.BUILDING, BuilderState.CLEANING})
@@ -62,6 +64,7 @@ STATE_STYLE: dict[str, str] = {
     BuilderState.STUCK: "warning",
     BuilderState.SILENT: "warning",
     BuilderState.DRAINING: "accent",
+    BuilderState.TO_SLEEP: "accent",
     BuilderState.UPLOADING: "success",
     BuilderState.BUILDING: "success",
     BuilderState.CLEANING: "",

@@ -66,5 +66,5 @@ def _line(console: "Console", action: Action) -> Content:
     style = "$text-muted" if dead else ""
     note = " (not now)" if dead else ""
     width = min(_DIALOG_CELLS, console.size.width) - _AROUND_CELLS - len(keys)
-    lines = f"\n{' ' * len(keys)}".join(wrap(f"{action.help}{note}", max(10, width)))
+    lines = f"\n{' ' * len(keys)}".join(wrap(f"{console.help_of(action)}{note}", max(10, width)))
     return Content.assemble((keys, style or "bold"), (f"{lines}\n", style))

@@ -40,15 +40,15 @@ class Actions(Provider):
     def _offered(self) -> list[Action]:
         able = self._console.able
         here = [action for action in ACTIONS if able(action) is not False]
-        # What can be done comes before what can be looked at.
-        here.sort(key=lambda action: not action.changes)
+        # Enter before anything was typed takes the first one: it must not change the farm.
+        here.sort(key=lambda action: action.changes)
         return [action for action in here if action.name != "palette"]
 
     def _help(self, action: Action) -> str:
         keys = " or ".join(key_texts(self._console.keys_of(action)))
         if self._console.able(action) is None:
             return f"{keys}: not now. {self._console.why_not(action)}"
-        return f"{keys}: {action.help}"
+        return f"{keys}: {self._console.help_of(action)}"
 
     def _doing(self, action: Action):  # type: ignore[no-untyped-def]  # noqa: ANN202
         async def perform() -> None:

@@ -48,6 +48,7 @@ class Options:
     record: Path | None = None
     replay: Path | None = None
     snapshot: Path | None = None
+    run_by_up: bool = False  # `piw up` started it, and asks about the farm afterwards
 
 
 def run(options: Options) -> int:
@@ -128,6 +129,7 @@ def _look(options: Options, theme: str) -> "Look":
         low_bandwidth=options.low_bandwidth,
         theme=PLAIN if plain else theme or "piwheels",
         no_color=no_color,
+        run_by_up=options.run_by_up,
     )
 
 

@@ -42,6 +42,18 @@ def test_an_abandoned_build_is_cleaned_up_too(farm: Sessions) -> None:
     assert state(farm, 2.0) == S.IDLE
 
 
+# --- to sleep ---
+
+
+def test_a_builder_that_is_to_sleep_says_so_while_it_builds(farm: Sessions) -> None:
+    start(farm)
+    farm.handle(s.Ordered(m.Order.SLEEP, ("b",), "ann"), 1.0)
+    assert state(farm, 1.0) == S.TO_SLEEP
+    assert "sleeps after this build" in farm.view("b", 1.0).reason
+    farm.handle(s.Ordered(m.Order.WAKE, ("b",), "ann"), 2.0)
+    assert state(farm, 2.0) == S.BUILDING
+
+
 # --- stuck ---
 
 

@@ -61,7 +61,7 @@ class Served:
         self.control = Control(
             routers=[router],
             keys=KeyStore(folder / "keys"),
-            fates=Fates(self._carry_out, db, self.bulletin),
+            fates=Fates(self._carry_out, db, self.bulletin, changed=lambda: None),
             streams=Streams(self._snapshot, self.logs, self.bulletin),
             stop=lambda: None,
         )

@@ -66,7 +66,7 @@ def release(farm: SimFarm, label: str) -> tuple[str, str, str]:
     [
         ("pause", (), Pause()),
         ("resume", (), Resume()),
-        ("quit_master", ("left", *"quit", "enter"), Quit()),
+        ("quit_master", (*"quit", "enter"), Quit()),
         ("sleep", (), order(Order.SLEEP, "pi007")),
         ("sleep_now", YES, order(Order.SLEEP, "pi007", at_once=True)),
         ("wake", (), order(Order.WAKE, "pi007")),
@@ -100,7 +100,7 @@ async def test_keys_command_the_farm_and_its_builders(
         ("retry", ()),
         ("skip_project", YES),
         ("unskip_project", ()),
-        ("raise_priority", ("left", "ctrl+u", "2", "enter")),
+        ("raise_priority", ("ctrl+u", "2", "enter")),
         ("usual_priority", ()),
     ],
 )
@@ -192,7 +192,7 @@ async def test_killing_all_wants_the_word(farm: SimFarm, stage: Stage) -> None:
         await stage.press("escape")
     await stage.press("K")
     await stage.until_shown("Type kill to go on")
-    await stage.press("left", *"kill", "enter")
+    await stage.press(*"kill", "enter")
     await stage.until(lambda: farm.asked, "the master was asked")
     (asked,) = bodies(farm)
     assert isinstance(asked, OrderBuilders)
@@ -255,6 +255,29 @@ async def test_an_action_is_found_by_its_name(farm: SimFarm, stage: Stage) -> No
     await stage.press(*YES)
     await stage.until(lambda: farm.asked, "the master was asked")
     assert bodies(farm) == [order(Order.SKIP, "pi007")]
+
+
+async def test_enter_in_a_palette_without_a_search_changes_nothing(
+    farm: SimFarm, stage: Stage
+) -> None:
+    await at(stage, "pi007")
+    for _ in range(2):
+        await stage.press("colon")
+        await stage.until_shown("What is to be done?")
+        await stage.until_shown("Queues")
+        await stage.press("enter", "enter")
+        await stage.until(lambda: stage.console.screen is stage.table, "the palette is closed")
+    assert bodies(farm) == []
+
+
+async def test_what_is_typed_into_a_dialog_is_what_is_sent(farm: SimFarm, stage: Stage) -> None:
+    await at(stage, "pi007")
+    await stage.press(BY_NAME["skip_project"].keys)
+    await stage.until(lambda: isinstance(stage.console.screen, ConfirmDialog), "it asks")
+    await stage.press("ctrl+u", *"broken", "enter")
+    await stage.until(lambda: farm.asked, "the master was asked")
+    project, _, _ = release(farm, "pi007")
+    assert bodies(farm) == [Skip(project=project, reason="broken")]
 
 
 async def test_the_bar_of_keys_can_be_clicked(farm: SimFarm, stage: Stage) -> None:

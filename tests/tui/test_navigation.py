@@ -222,6 +222,28 @@ async def test_a_paused_farm_does_not_look_like_an_idle_one() -> None:
         assert "running" not in stage.text.splitlines()[0]
 
 
+async def test_clocks_of_builds_advance_on_a_quiet_farm_and_stop_with_the_link() -> None:
+    source = prepared()
+    async with on_stage(source) as stage:
+        await stage.until_shown("12m 34s")
+        source.time += 61  # no message arrives
+        await stage.until_shown("13m 35s")
+        source.lose("the connection ended")
+        await stage.until_shown("LINK LOST")
+        source.time += 3600
+        await stage.until_shown("LINK LOST, this is 1h")
+        assert "1h 13m" not in stage.text
+
+
+async def test_counts_that_a_slow_database_made_old_show_their_age() -> None:
+    source = prepared()
+    async with on_stage(source) as stage:
+        await stage.until_shown("running")
+        assert "counted" not in stage.text
+        source.say(Pulse(status=status(counts_age_s=134.0)))
+        await stage.until_shown("waiting, counted 2m 00s ago")
+
+
 async def test_nothing_is_drawn_when_nothing_changes() -> None:
     async with on_stage(prepared()) as stage:
         await stage.until_shown("pi5-roof")
@@ -387,6 +409,16 @@ async def test_kept_keys_and_theme_hold_from_the_start() -> None:
         await stage.until(lambda: source.asked, "the farm is paused")
         await stage.press("question_mark")
         await stage.until_shown("f5")
+
+
+async def test_under_piw_up_the_console_says_what_happens_to_the_farm() -> None:
+    async with on_stage(prepared(), look=Look(run_by_up=True)) as stage:
+        await stage.until_shown("pi5-roof")
+        await stage.press("question_mark")
+        await stage.until_shown("piw up then asks whether to stop the farm")
+        assert "the farm goes on" not in stage.text
+        await stage.press("escape", "ctrl+c")
+        await stage.until_shown("q: Leave the console; piw up then asks")
 
 
 async def test_help_says_once_what_builders_were_called() -> None:

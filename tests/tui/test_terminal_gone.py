@@ -150,11 +150,27 @@ def test_where_there_is_no_shell_to_go_to_it_stays(address: str, tmp_path: Path)
         terminal.until_shown("no shell to go to")
 
 
+@pytest.mark.parametrize("over", ["", "K"])
+def test_ctrl_l_draws_what_other_programs_overwrote(
+    address: str, tmp_path: Path, over: str
+) -> None:
+    with console(address, tmp_path) as terminal:
+        terminal.until_shown("pi005")
+        if over:
+            terminal.press(over)
+            terminal.until_shown("Cancel")
+        terminal.scribble("Broadcast message from root@pi " * 20)
+        terminal.until_shown("Broadcast message")
+        terminal.press("\x0c")
+        terminal.wait_for(lambda lines: not any("Broadcast" in line for line in lines))
+        terminal.until_shown("Cancel" if over else "pi005")
+
+
 def test_ctrl_c_tells_how_to_leave(address: str, tmp_path: Path) -> None:
     with console(address, tmp_path) as terminal:
         terminal.until_shown("pi005")
         terminal.press("\x03")
-        terminal.until_shown("q leaves the console")
+        terminal.until_shown("q: Leave the console; the farm goes on.")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,9 @@ from enum import StrEnum
 
 from piwheels.protocol.messages.basics import Figure, HostState, Message
 
+#: Counts older than this are shown with their age; on a large farm they take seconds to refresh.
+COUNTS_OLD_S = 30.0
+
 
 class BuilderState(StrEnum):
     """What a builder is doing, as operators see it."""
@@ -14,6 +17,7 @@ class BuilderState(StrEnum):
     UPLOADING = "uploading"
     CLEANING = "cleaning"  # its build is settled, and it has not asked for another yet
     DRAINING = "draining"  # ends after the build in hand
+    TO_SLEEP = "to sleep"  # building, and gets no further job until woken
     ASLEEP = "asleep"
     STUCK = "stuck"  # building for longer than such a build is expected to take
     SILENT = "silent"  # not heard for half a minute
@@ -105,6 +109,8 @@ class StatusReply(Message, frozen=True, kw_only=True):
     files_bytes: int
     builds: int
     stale_pages: int
+    #: How old queues, last_hour and stale_pages are: a slow database delays no answer.
+    counts_age_s: Figure = 0.0
     database_bytes: int
     host: HostState
     upstream: str = ""  # what the follower last said

@@ -1,0 +1,39 @@
+"""A status is current in what the master knows, and says how old the rest is."""
+
+import asyncio
+
+from piwheels.protocol import messages as m
+from tests.master.conftest import Master
+from tests.patience import WAIT_S
+
+
+async def test_a_pause_is_published_at_once_while_the_queue_cannot_be_counted(
+    master: Master,
+) -> None:
+    await master.release("demo")
+    async with master.watch() as watcher:
+        counted = (await master.ask(m.Status(), m.StatusReply)).queues
+        async with master.db.transaction():
+            await master.db.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+            async with asyncio.timeout(WAIT_S / 4):
+                # Longer than a status waits for its counts, less than a lock's timeout.
+                await master.ask(m.Pause(), m.Applied)
+                await watcher.event(m.Pulse, lambda pulse: pulse.status.paused)
+                status = await master.ask(m.Status(), m.StatusReply)
+            assert status.paused
+            assert status.queues == counted
+            old = await watcher.event(
+                m.Pulse, lambda pulse: pulse.status.counts_age_s > m.COUNTS_OLD_S
+            )
+            assert old.status.paused
+        await watcher.event(m.Pulse, lambda pulse: pulse.status.counts_age_s < m.COUNTS_OLD_S)
+
+
+async def test_what_a_command_changed_is_counted_at_once(master: Master) -> None:
+    await master.release("demo")
+    async with master.watch() as watcher:
+        await master.ask(m.Skip(project="demo", reason="broken"), m.Applied)
+        gone = await watcher.event(
+            m.Pulse, lambda pulse: all(queue.pending == 0 for queue in pulse.status.queues)
+        )
+        assert gone.status.counts_age_s < m.COUNTS_OLD_S
