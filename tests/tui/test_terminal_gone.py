@@ -170,7 +170,7 @@ def test_ctrl_c_tells_how_to_leave(address: str, tmp_path: Path) -> None:
     with console(address, tmp_path) as terminal:
         terminal.until_shown("pi005")
         terminal.press("\x03")
-        terminal.until_shown("q: Leave the console; the farm goes on.")
+        terminal.until_shown("q: Leave the console")
 
 
 @pytest.mark.parametrize(
