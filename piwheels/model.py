@@ -9,9 +9,10 @@ import re
 from collections.abc import Collection
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
+from msgspec import Meta
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,6 +93,7 @@ class Job(Struct, frozen=True, kw_only=True):
     sdist: Sdist
     released_at: datetime
     attempt: int = 1  # 1 for the first try
+    limit_s: float = 0.0  # the builder's time limit is at least this; 0: its own limit
 
 
 class Outcome(StrEnum):
@@ -121,6 +123,83 @@ RETRYABLE = frozenset(
         Outcome.OUT_OF_MEMORY,
     }
 )
+
+
+class FailureClass(StrEnum):
+    """What made a build fail: the table of retry policies has one entry for each."""
+
+    UNKNOWN = "unknown"  # the build itself failed, and nothing says more precisely why
+    REFUSED = "refused"  # the master did not accept the wheel
+    BAD_SDIST = "bad-sdist"  # the archive cannot be read
+    LIMIT = "limit"  # of processes, or of the size of a file
+    TIMED_OUT = "timed-out"
+    OUT_OF_MEMORY = "out-of-memory"
+    DISK_FULL = "disk-full"
+    INDEX_FAULT = "index-fault"  # the index did not answer, or not with what was asked for
+    FILE_GONE = "file-gone"  # the index lists a file and answers 404 for it
+    DAMAGED_DOWNLOAD = "damaged-download"  # bytes that do not have the promised digest
+    BUILDER_FAULT = "builder-fault"  # sandbox, interpreter, environment
+    LOST = "lost"  # the builder was silent for too long
+    CANCELED = "canceled"  # by an operator
+
+
+_Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+_Bytes = Annotated[int, Meta(ge=0, le=2**62)]
+_ShortText = Annotated[str, Meta(max_length=200)]
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured around a build that failed. 0 and "" mean that it is not known."""
+
+    stop: _ShortText = ""  # the limit that ended it: time, memory, processes, disk
+    cpu_s: _Seconds = 0.0  # processor time of all its processes
+    limit_s: _Seconds = 0.0  # the time limit that it ran under
+    speed: _Seconds = 0.0  # of the builder (see `Fitness`)
+    peak_memory_bytes: _Bytes = 0
+    memory_limit_bytes: _Bytes = 0
+    disk_reserve_bytes: _Bytes = 0  # the builder keeps so much of its disk free
+    disk_free_bytes: _Bytes | None = None  # when the build was over and cleared away
+    retry_after_s: _Seconds = 0.0  # the index asked for so long a pause (RFC 9110, 10.2.3)
+    digest: _ShortText = ""  # of the bytes that came instead of the promised ones
+
+
+class PastFailure(Struct, frozen=True, kw_only=True):
+    """An earlier failed build of the same release for the same target."""
+
+    builder: str
+    failure: FailureClass
+    evidence: Evidence
+
+
+class Disposition(Struct, frozen=True, kw_only=True):
+    """What happens to a job after a failed build.
+
+    `avoid` is a builder that does not get the job while another builder could; the last three
+    say what the next builder must have (see `Fitness`), 0 for nothing special.
+    """
+
+    final: bool = False
+    counts: bool = True  # as one of the attempts that a release has
+    delay_s: float = 0.0  # before the job can be claimed again
+    held: str = ""  # why a person has to decide whether it is tried again
+    avoid: str = ""
+    memory_over: int = 0  # more bytes of memory than this
+    limit_s: float = 0.0  # at least this time limit
+    min_speed: float = 0.0
+
+
+class Fitness(Struct, frozen=True, kw_only=True):
+    """What a builder can do, compared with the other builders that are there.
+
+    `speed` is how many times a second it does a fixed piece of work. `alone` are the targets
+    that no other builder serves; None is all. 0 means that a figure is not known.
+    """
+
+    memory_bytes: int = 0  # what a build may use
+    speed: float = 0.0
+    alone: tuple[str, ...] | None = None
+    largest_memory_bytes: int = 0  # of all builders
+    best_speed: float = 0.0  # of all builders
 
 
 class Kind(Struct, frozen=True, kw_only=True):
@@ -178,6 +257,8 @@ class Build(Struct, frozen=True, kw_only=True):
     attempt: int = 1
     inputs: tuple[str, ...] = ()  # "<sha256> <filename>" of all that the index proxy gave it
     lacking: bool = False  # its builder has no C compiler, and the sdist has sources for one
+    failure: FailureClass | None = None  # None if it was built
+    evidence: Evidence = Evidence()
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -259,6 +340,7 @@ class TargetFacts(Struct, frozen=True, kw_only=True):
     claimed_at: datetime | None
     build_in_hand: int | None
     not_before: datetime | None
+    held: str | None = None  # why it waits for a person
     attempts: int
     last_build: int | None
     last_outcome: str | None

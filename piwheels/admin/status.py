@@ -72,6 +72,8 @@ def _print_head(reply: StatusReply) -> None:
     if reply.counts_age_s > COUNTS_OLD_S:
         age = humanize.naturaldelta(reply.counts_age_s)
         click.echo(click.style(f"counts are {age} old: the database is slow to answer", fg="red"))
+    if reply.waits:
+        click.secho(f"the queue waits: {plain(reply.waits)}", fg="red")
     if reply.upstream:
         click.echo(f"upstream: {plain(reply.upstream)}{_late(reply.upstream_lag_s)}")
 

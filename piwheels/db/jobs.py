@@ -1,16 +1,42 @@
 """The queue: jobs claimed, settled, given back, deferred and tried again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from piwheels.db.catalog import add_kind, add_specifiers, lock_projects
 from piwheels.db.database import Database
-from piwheels.model import Build, Job, Outcome, Rules, Sdist, Struct, WheelFile
+from piwheels.model import (
+    Build,
+    Disposition,
+    Evidence,
+    FailureClass,
+    Fitness,
+    Job,
+    Outcome,
+    PastFailure,
+    Rules,
+    Sdist,
+    Struct,
+    WheelFile,
+)
 
+#: Decides by the earlier failures of a job, the oldest first, what happens after another one.
+Decide = Callable[[Sequence[PastFailure]], Disposition]
+
+#: Whether a builder suits what the last failure of a job showed that it needs.
+_SUITS = """(
+    held IS NULL
+    AND (avoid <> %(builder)s OR %(alone)s::text[] IS NULL OR jobs.target = ANY (%(alone)s))
+    AND (memory_over = 0 OR memory_over < %(memory_bytes)s
+         OR memory_over >= %(largest_memory_bytes)s)
+    AND (min_speed <= %(speed)s OR min_speed > %(best_speed)s)
+)"""
 #: One probe for each target into the index jobs_claimable, or into jobs_claimable_pure for those
 #: that the builder lacks a compiler for and another builder has one; and the job that is due first.
-CLAIM = """
+CLAIM = f"""
     WITH probe AS MATERIALIZED (
         SELECT served.target,
                served.target = ANY (%(lacking)s::text[]) AND EXISTS (
@@ -28,6 +54,7 @@ CLAIM = """
                     WHERE jobs.target = probe.target
                       AND claimed_by IS NULL
                       AND not_before IS NULL
+                      AND {_SUITS}
                     ORDER BY due
                     LIMIT 1
                       FOR UPDATE SKIP LOCKED
@@ -42,6 +69,7 @@ CLAIM = """
                     WHERE jobs.target = probe.target
                       AND claimed_by IS NULL
                       AND not_before IS NULL
+                      AND {_SUITS}
                       AND pure
                     ORDER BY due
                     LIMIT 1
@@ -56,13 +84,16 @@ CLAIM = """
        SET claimed_by = %(builder)s,
            claimed_at = now(),
            attempts = attempts + 1,
-           build = nextval('build_numbers')
+           build = nextval('build_numbers'),
+           last_build = NULL,
+           last_builder = NULL
       FROM candidate c
       JOIN releases r ON r.project = c.project AND r.version = c.version
      WHERE jobs.project = c.project AND jobs.version = c.version AND jobs.target = c.target
     RETURNING jobs.build, jobs.project, jobs.version, jobs.target, jobs.attempts,
-              r.released_at, r.sdist_filename, r.sdist_url, r.sdist_sha256, r.sdist_size
-"""
+              jobs.limit_s, r.released_at, r.sdist_filename, r.sdist_url, r.sdist_sha256,
+              r.sdist_size
+"""  # noqa: S608 - of constants alone
 
 
 class Claim(Struct, frozen=True, kw_only=True):
@@ -73,8 +104,15 @@ class Claim(Struct, frozen=True, kw_only=True):
     claimed_at: datetime
 
 
+_ANY_BUILDER = Fitness()
+
+
 async def claim(
-    db: Database, builder: str, targets: Sequence[str], lacking: Sequence[str] = ()
+    db: Database,
+    builder: str,
+    targets: Sequence[str],
+    lacking: Sequence[str] = (),
+    fitness: Fitness = _ANY_BUILDER,
 ) -> Job | None:
     """Take the job that is due first among those for these targets, or None.
 
@@ -86,9 +124,13 @@ async def claim(
         targets: what it serves.
         lacking: those of them for which it has no C compiler. Where another builder has one, it
             gets only jobs of projects without compiled code.
+        fitness: what else it can do. A job that wants a fitter builder is left to one that is
+            there.
     """
     facts = {"builder": builder, "targets": list(targets), "lacking": list(lacking)}
-    row = await db.row(CLAIM, facts)
+    capacity = msgspec.structs.asdict(fitness)
+    capacity["alone"] = None if fitness.alone is None else list(fitness.alone)
+    row = await db.row(CLAIM, facts | capacity)
     return _job(row) if row else None
 
 
@@ -97,7 +139,7 @@ async def claims(db: Database) -> list[Claim]:
     rows = await db.rows(
         """
         SELECT j.build, j.project, j.version, j.target, j.attempts, j.claimed_by, j.claimed_at,
-               r.released_at, r.sdist_filename, r.sdist_url, r.sdist_sha256, r.sdist_size
+               j.limit_s, r.released_at, r.sdist_filename, r.sdist_url, r.sdist_sha256, r.sdist_size
           FROM jobs j
           JOIN releases r ON r.project = j.project AND r.version = j.version
          WHERE j.claimed_by IS NOT NULL
@@ -124,6 +166,7 @@ def _job(row: dict[str, Any]) -> Job:
         ),
         released_at=row["released_at"],
         attempt=row["attempts"],
+        limit_s=row["limit_s"],
     )
 
 
@@ -134,6 +177,20 @@ async def settle(
     rules: Rules,
     retry_after: timedelta | None,
 ) -> bool:
+    """Record how a claimed job ended, with its files, as `settle_by` does.
+
+    `retry_after` is when a failure is tried again; None makes it final.
+    """
+    final = retry_after is None
+    delay_s = 0.0 if retry_after is None else retry_after.total_seconds()
+    return await settle_by(
+        db, build, files, rules, lambda _: Disposition(final=final, delay_s=delay_s)
+    )
+
+
+async def settle_by(
+    db: Database, build: Build, files: Sequence[WheelFile], rules: Rules, decide: Decide
+) -> bool:
     """Record how a claimed job ended, with its files.
 
     Args:
@@ -141,33 +198,70 @@ async def settle(
         build: the attempt; its builder has to be the one that claimed it.
         files: what is published; they lie in the tree already.
         rules: for kinds that are new.
-        retry_after: when a failure is tried again; None makes it final.
+        decide: what happens after a failure; called within the transaction, maybe repeatedly.
 
     Returns:
         False if the claim was lost: the build is nobody's, and nothing was stored.
     """
-    retryable = build.outcome is not Outcome.BUILT and retry_after is not None
     async with db.transaction():
         await lock_projects(db, [build.project])
+        disposition = Disposition(final=True)
+        if build.outcome is not Outcome.BUILT:
+            disposition = decide(await _past_failures(db, build))
         held = await db.execute(
             """
             UPDATE jobs
                SET claimed_by = NULL, claimed_at = NULL, build = NULL,
-                   not_before = CASE WHEN %(later)s THEN now() + %(retry_after)s END
+                   attempts = attempts - %(uncounted)s,
+                   not_before = CASE WHEN %(delay_s)s > 0
+                                     THEN now() + make_interval(secs => %(delay_s)s) END,
+                   delay = CASE WHEN %(delay_s)s > 0 THEN make_interval(secs => %(delay_s)s) END,
+                   held = nullif(%(held)s, ''), avoid = %(avoid)s,
+                   memory_over = %(memory_over)s, limit_s = %(limit_s)s,
+                   min_speed = %(min_speed)s,
+                   last_build = CASE WHEN %(lost)s THEN build END,
+                   last_builder = CASE WHEN %(lost)s THEN claimed_by END
              WHERE project = %(project)s AND version = %(version)s AND target = %(target)s
                AND build = %(build)s AND claimed_by = %(builder)s
             """,
             {
                 **_named(build),
-                "later": retryable and bool(retry_after),
-                "retry_after": retry_after or timedelta(0),
+                **msgspec.structs.asdict(disposition),
+                "delay_s": float(disposition.delay_s),
+                "uncounted": 0 if disposition.counts else 1,
+                "lost": build.outcome is Outcome.LOST,
             },
         )
         if not held:
             await _refresh(db, build.project, build.version)
             return await _is_stored(db, build)
-        await _store(db, build, files, rules, retryable=retryable)
+        await _store(db, build, files, rules, retryable=not disposition.final)
     return True
+
+
+async def _past_failures(db: Database, build: Build) -> list[PastFailure]:
+    """The failures of the same job since it was last built, but for those that were forgiven."""
+    rows = await db.rows(
+        """
+        SELECT builder, failure, evidence FROM builds
+         WHERE project = %(project)s AND version = %(version)s AND target = %(target)s
+           AND failure <> '' AND NOT forgiven
+           AND build > coalesce((
+               SELECT max(build) FROM builds
+                WHERE project = %(project)s AND version = %(version)s AND target = %(target)s
+                  AND outcome = 'built'), 0)
+         ORDER BY build
+        """,
+        _named(build),
+    )
+    return [
+        PastFailure(
+            builder=row["builder"],
+            failure=FailureClass(row["failure"]),
+            evidence=msgspec.convert(row["evidence"], Evidence),
+        )
+        for row in rows
+    ]
 
 
 async def _is_stored(db: Database, build: Build) -> bool:
@@ -213,10 +307,10 @@ async def _store(
     await db.execute(
         """
         INSERT INTO builds (build, project, version, target, builder, outcome, retryable, reason,
-                            started_at, duration_s, attempt, inputs, lacking)
+                            started_at, duration_s, attempt, inputs, lacking, failure, evidence)
         VALUES (%(build)s, %(project)s, %(version)s, %(target)s, %(builder)s, %(outcome)s,
                 %(retryable)s, %(reason)s, %(started_at)s, %(duration_s)s, %(attempt)s, %(inputs)s,
-                %(lacking)s)
+                %(lacking)s, %(failure)s, %(evidence)s::jsonb)
         """,
         {
             **_named(build),
@@ -228,6 +322,8 @@ async def _store(
             "attempt": build.attempt,
             "inputs": list(build.inputs),
             "lacking": build.lacking,
+            "failure": str(build.failure or ""),
+            "evidence": msgspec.json.encode(build.evidence).decode(),
         },
     )
     for file in files:
@@ -319,7 +415,8 @@ async def release(db: Database, builder: str, build: int) -> bool:
         released = await db.execute(
             """
             UPDATE jobs
-               SET claimed_by = NULL, claimed_at = NULL, build = NULL, attempts = attempts - 1
+               SET claimed_by = NULL, claimed_at = NULL, build = NULL, attempts = attempts - 1,
+                   last_build = build, last_builder = claimed_by
              WHERE project = %(project)s AND version = %(version)s
                AND build = %(build)s AND claimed_by = %(builder)s
             """,
@@ -338,10 +435,56 @@ async def release_all(db: Database, builder: str) -> None:
         await release(db, builder, row["build"])
 
 
+async def reclaim(db: Database, builder: str, build: int) -> Job | None:
+    """Give a job back to the builder that had it before, for the same build; None if it is gone.
+
+    It is given back if nobody else has claimed it since it was released, or since its builder
+    was lost, and if it is still wanted.
+    """
+    async with db.transaction():
+        job = await db.row(
+            """
+            SELECT project, version FROM jobs
+             WHERE last_build = %(build)s AND last_builder = %(builder)s AND claimed_by IS NULL
+            """,
+            {"build": build, "builder": builder},
+        )
+        if job is None:
+            return None
+        await lock_projects(db, [job["project"]])
+        row = await db.row(
+            """
+            UPDATE jobs
+               SET claimed_by = %(builder)s, claimed_at = now(), build = %(build)s,
+                   attempts = attempts + 1, not_before = NULL, delay = NULL, held = NULL,
+                   last_build = NULL, last_builder = NULL
+              FROM releases r
+             WHERE last_build = %(build)s AND last_builder = %(builder)s AND claimed_by IS NULL
+               AND r.project = jobs.project AND r.version = jobs.version
+            RETURNING jobs.build, jobs.project, jobs.version, jobs.target, jobs.attempts,
+                      jobs.limit_s, r.released_at, r.sdist_filename, r.sdist_url, r.sdist_sha256,
+                      r.sdist_size
+            """,
+            {"build": build, "builder": builder},
+        )
+        # It was not lost after all.
+        await db.execute(
+            "DELETE FROM builds WHERE build = %(build)s AND outcome = 'lost'", {"build": build}
+        )
+    return _job(row) if row else None
+
+
 async def sweep(db: Database) -> int:
-    """Make deferred jobs whose time has come claimable; returns how many."""
+    """Make deferred jobs whose time has come claimable; returns how many.
+
+    A job never waits for longer than it was deferred for, whatever became of the clock.
+    """
     return await db.execute(
-        "UPDATE jobs SET not_before = NULL WHERE not_before <= now() AND claimed_by IS NULL"
+        """
+        UPDATE jobs SET not_before = NULL, delay = NULL
+         WHERE claimed_by IS NULL AND not_before IS NOT NULL
+           AND (not_before <= now() OR not_before > now() + delay)
+        """
     )
 
 
@@ -365,8 +508,17 @@ async def retry(
         await lock_projects(db, [project])
         failures = await db.execute(
             """
-            UPDATE builds SET retryable = true
+            UPDATE builds SET retryable = true, forgiven = true
              WHERE project = %(project)s AND outcome <> 'built' AND NOT retryable
+               AND (%(version)s::text IS NULL OR version = %(version)s)
+               AND (%(target)s::text IS NULL OR target = %(target)s)
+            """,
+            which,
+        )
+        await db.execute(
+            """
+            UPDATE builds SET forgiven = true
+             WHERE project = %(project)s AND failure <> '' AND NOT forgiven
                AND (%(version)s::text IS NULL OR version = %(version)s)
                AND (%(target)s::text IS NULL OR target = %(target)s)
             """,
@@ -374,9 +526,11 @@ async def retry(
         )
         deferred = await db.execute(
             """
-            UPDATE jobs SET not_before = NULL, attempts = 0
+            UPDATE jobs
+               SET not_before = NULL, delay = NULL, attempts = 0, held = NULL, avoid = '',
+                   memory_over = 0, limit_s = 0, min_speed = 0
              WHERE project = %(project)s AND claimed_by IS NULL
-               AND (not_before IS NOT NULL OR attempts > 0)
+               AND (not_before IS NOT NULL OR attempts > 0 OR held IS NOT NULL)
                AND (%(version)s::text IS NULL OR version = %(version)s)
                AND (%(target)s::text IS NULL OR target = %(target)s)
             """,

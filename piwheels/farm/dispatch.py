@@ -9,21 +9,32 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from piwheels.causes import policy
 from piwheels.db import catalog, history, jobs, settings
 from piwheels.db.database import Database
 from piwheels.errors import RefusedError
 from piwheels.farm import signals
 from piwheels.farm.logs import LogSpool
 from piwheels.farm.peers import Peers
-from piwheels.farm.receive import Received, Receiver
+from piwheels.farm.receive import NotKept, Received, Receiver
 from piwheels.farm.session import Orphan, Record
 from piwheels.farm.sessions import LONGEST_REASON, Sessions
 from piwheels.farm.tidings import Tidings
+from piwheels.farm.treecheck import ENOUGH_BYTES, tree_fault
 from piwheels.lines import one_line
-from piwheels.model import RETRYABLE, Build, Job, Outcome, Rules, Target, WheelFile
+from piwheels.model import (
+    Build,
+    Disposition,
+    Job,
+    PastFailure,
+    Rules,
+    Target,
+    WheelFile,
+)
 from piwheels.protocol.channels import Peer, Router
 from piwheels.protocol.keys import KeyStore, Role
 from piwheels.protocol.messages import (
@@ -46,6 +57,7 @@ _HELD = "held "  # and those of builders that are asleep or quarantined, with th
 _TICK_S = 1.0
 _SWEEP_S = 5.0
 _PRESENCE_S = 60.0
+_TREE_CHECK_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +90,14 @@ class _Note:
 
 
 _Work = (
-    signals.Claim | signals.Release | signals.Settle | signals.Keep | Received | _Greeting | _Note
+    signals.Claim
+    | signals.Release
+    | signals.Settle
+    | signals.Keep
+    | Received
+    | NotKept
+    | _Greeting
+    | _Note
 )
 
 
@@ -102,6 +121,7 @@ class Dispatch:
     _estimates: asyncio.Queue[signals.Estimate] = field(default_factory=asyncio.Queue)
     _converge: asyncio.Event = field(default_factory=asyncio.Event)
     _presence_noted: float = field(default_factory=time.monotonic)
+    _wanted_bytes: int = ENOUGH_BYTES  # of the served tree, before it counts as usable
 
     def __post_init__(self) -> None:
         self.machine = Sessions(
@@ -117,6 +137,7 @@ class Dispatch:
             group.create_task(self._tick())
             group.create_task(self._sweep())
             group.create_task(self._watch_presence())
+            group.create_task(self._watch_tree())
             group.create_task(self._heed_queue())
             group.create_task(self._heed_receiver())
             group.create_task(self._heed_targets())
@@ -160,6 +181,11 @@ class Dispatch:
             for target in session.targets
             if target not in session.lacking
         )
+
+    @property
+    def waits(self) -> str:
+        """Why no builder gets a job, beside a pause; "" when they do."""
+        return self.machine.waits
 
     @property
     def paused(self) -> bool:
@@ -244,7 +270,7 @@ class Dispatch:
             elif message.protocol != PROTOCOL:
                 reason = f"{mismatch(message.protocol)} (the builder's is {message.version})"
                 await self.router.send(peer, Refused(reason=reason, fatal=True))
-            elif label in self.machine.sessions and self._serves_known(message):
+            elif label in self.machine.sessions and self._needs_no_database(label, message):
                 await self._greet(label, message)  # whatever the database is doing
             else:
                 await self._work.put(_Greeting(label, message))
@@ -293,6 +319,25 @@ class Dispatch:
             lambda: catalog.note_presence(self.db, served, self.equipped, elapsed_s)
         ):
             self._converge.set()
+
+    async def _watch_tree(self) -> None:
+        """See whether the served tree takes files: without that no job is handed out."""
+        publisher = self.receiver.publisher
+        folders = (publisher.webroot.root, self.receiver.spool)
+        while True:
+            fault = await asyncio.to_thread(tree_fault, folders, self._wanted_bytes)
+            await self._note_tree(fault)
+            await asyncio.sleep(_TREE_CHECK_S)
+
+    async def _note_tree(self, fault: str) -> None:
+        known = self.machine.tree_fault
+        if fault and not known:
+            await self._apply(signals.TreeFailed(fault))
+            await self._work.put(_Note(f"no jobs are handed out: {self.machine.waits}"))
+        elif known and not fault:
+            self._wanted_bytes = ENOUGH_BYTES
+            await self._apply(signals.TreeRecovered())
+            await self._work.put(_Note("the served tree takes files again: jobs are handed out"))
 
     async def _heed_queue(self) -> None:
         async for _ in self.db.notifications("jobs"):
@@ -386,6 +431,11 @@ class Dispatch:
                     await self._settle(_build(task), ())
                 case Received():
                     await self._settle(_build(task), task.files)
+                case NotKept(label, job, reason, size_bytes):
+                    # The wheel lies in the spool and in the tree at the same time.
+                    self._wanted_bytes = max(self._wanted_bytes, 2 * size_bytes)
+                    await self._note_tree(reason)
+                    await self._apply(signals.NotStored(label, job.build, reason))
 
     async def _welcome(self, label: str, hello: Hello) -> None:
         try:
@@ -396,19 +446,32 @@ class Dispatch:
             await self._refuse(label, str(error))
             return
         known = label in self.machine.sessions
-        await self._greet(label, hello)
+        await self._greet(label, hello, await self._reclaim(label, hello))
         await self._note_presence()
         if not known:
             await self.tidings.note(
                 f"builder {label} joined: {', '.join(t.name for t in hello.targets)}"
             )
 
-    def _serves_known(self, hello: Hello) -> bool:
-        return all(target.name in self.targets for target in hello.targets)
+    def _needs_no_database(self, label: str, hello: Hello) -> bool:
+        """Whether a builder says nothing that has to be looked up."""
+        known = all(target.name in self.targets for target in hello.targets)
+        return known and not (hello.busy and self.machine.may_reclaim(label, hello.busy))
 
-    async def _greet(self, label: str, hello: Hello) -> None:
+    async def _greet(self, label: str, hello: Hello, reclaimed: Job | None = None) -> None:
         log_bytes = self.logs.size(hello.busy) if hello.busy is not None else 0
-        await self._apply(signals.Received(label, hello, log_bytes))
+        await self._apply(signals.Received(label, hello, log_bytes, reclaimed))
+
+    async def _reclaim(self, label: str, hello: Hello) -> Job | None:
+        """The job of a build that was lost, or given back, and that nobody else has taken."""
+        build = hello.busy
+        if not build or not self.machine.may_reclaim(label, build):
+            return None
+        job = await self.db.retrying(lambda: jobs.reclaim(self.db, label, build))
+        if job is not None:
+            what = f"{job.project} {job.version} for {job.target}"
+            await self.tidings.note(f"builder {label} is back, and keeps build {build}: {what}")
+        return job
 
     async def _refuse(self, label: str, reason: str) -> None:
         log.warning("refused the builder %s: %s", label, reason)
@@ -430,7 +493,9 @@ class Dispatch:
     async def _claim_anew(self, claim: signals.Claim) -> Job | None:
         # The answer to an earlier try can have been lost with the connection.
         await jobs.release_all(self.db, claim.label)
-        return await jobs.claim(self.db, claim.label, claim.targets, claim.lacking)
+        return await jobs.claim(
+            self.db, claim.label, claim.targets, claim.lacking, self.machine.fitness(claim.label)
+        )
 
     async def _release(self, label: str, build: int) -> None:
         if await self.db.retrying(lambda: jobs.release(self.db, label, build)):
@@ -438,20 +503,31 @@ class Dispatch:
 
     async def _settle(self, build: Build, files: tuple[WheelFile, ...]) -> None:
         await asyncio.to_thread(self.logs.finish, build.build)
-        delay = self._retry_after(build)
         stored = await self.db.retrying(
-            lambda: jobs.settle(self.db, build, files, self.rules, delay)
+            lambda: jobs.settle_by(
+                self.db, build, files, self.rules, lambda past: self._decide(build, past)
+            )
         )
         if stored:
             self.tidings.ended(build, files)
         await self._apply(signals.Settled(build.builder, build.build, build.outcome, stored))
 
-    def _retry_after(self, build: Build) -> timedelta | None:
-        if build.outcome not in RETRYABLE or build.attempt >= self.options.max_attempts:
-            return None
-        if build.outcome is Outcome.LOST:
-            return timedelta(0)
-        return timedelta(seconds=self.options.retry_delay_s * 2 ** (build.attempt - 1))
+    def _decide(self, build: Build, past: Sequence[PastFailure]) -> Disposition:
+        if build.failure is None:
+            return policy.FINAL
+        failure = policy.Failure(
+            kind=build.failure,
+            builder=build.builder,
+            evidence=build.evidence,
+            attempt=build.attempt,
+            past=past,
+            others=self.machine.another_serves(build.builder, build.target),
+            largest_memory_bytes=self.machine.largest_memory_bytes(build.target),
+        )
+        options = policy.Options(
+            retry_delay_s=self.options.retry_delay_s, max_attempts=self.options.max_attempts
+        )
+        return policy.decide(failure, options)
 
 
 def _build(ended: signals.Settle | Received) -> Build:
@@ -470,4 +546,6 @@ def _build(ended: signals.Settle | Received) -> Build:
         attempt=job.attempt,
         inputs=told.inputs,
         lacking=told.lacking,
+        failure=told.failure or policy.class_of(ended.outcome),
+        evidence=told.evidence,
     )

@@ -6,6 +6,7 @@ it, so that no page can name a missing file.
 """
 
 import asyncio
+import contextlib
 import errno
 import hashlib
 import logging
@@ -36,6 +37,20 @@ from piwheels.protocol.transfer import Transfer
 
 log = logging.getLogger(__name__)
 
+#: Errors that say something of the disk, and nothing of the file that was to be written.
+_OF_THE_DISK = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+    }
+)
 #: A wheel may not be larger than this.
 LARGEST_WHEEL_BYTES = 4 * 1024**3
 
@@ -50,6 +65,16 @@ class Received:
     outcome: Outcome
     reason: str = ""
     files: tuple[WheelFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NotKept:
+    """The spool or the tree could not take a build's files: the builder has them still."""
+
+    label: str
+    job: Job
+    reason: str
+    size_bytes: int
 
 
 @dataclass(slots=True)
@@ -69,14 +94,15 @@ class _Expected:
 class Receiver:
     """The duty on the file socket.
 
-    `results` gets one entry for every build whose files were expected.
+    `results` gets one entry for every build whose files were expected: what became of them, or
+    that they could not be kept, and are to be expected again later.
     """
 
     router: Router[FromSender, ToSender]
     keys: KeyStore
     publisher: Publisher
     spool: Path
-    results: asyncio.Queue[Received] = field(default_factory=asyncio.Queue)
+    results: asyncio.Queue[Received | NotKept] = field(default_factory=asyncio.Queue)
     _expected: dict[int, _Expected] = field(default_factory=dict)
     _checks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
 
@@ -205,16 +231,21 @@ class Receiver:
         )
 
     async def _give_up(self, expected: _Expected, error: OSError) -> None:
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        reason = f"the master could not keep the wheel: {error.strerror}"
-        log.error("%s (%s)", reason, expected.part)
-        outcome = Outcome.DISK_FULL if full else Outcome.BUILDER_FAILED
+        """Forget what has arrived: what the builder made is as good as before, and is with it."""
+        label, job = expected.label, expected.job
+        reason = f"{error.strerror} ({error.filename or expected.part})"
+        log.error("the wheel of build %s cannot be kept: %s", job.build, reason)
+        if error.errno in _OF_THE_DISK:
+            await self._conclude(expected, NotKept(label, job, reason, expected.offer.size_bytes))
+            return
+        reason = f"the master cannot keep such a file: {error.strerror}"
         await self._conclude(
-            expected, Received(expected.label, expected.job, expected.built, outcome, reason)
+            expected, Received(label, job, expected.built, Outcome.REFUSED, reason)
         )
 
-    async def _conclude(self, expected: _Expected, result: Received) -> None:
-        _close(expected)
+    async def _conclude(self, expected: _Expected, result: Received | NotKept) -> None:
+        with contextlib.suppress(OSError):  # what a full disk did not take is not flushed either
+            _close(expected)
         self.results.put_nowait(result)
         self._expected.pop(expected.job.build, None)
         shutil.rmtree(expected.part.parent, ignore_errors=True)
@@ -235,10 +266,9 @@ def _unacceptable(files: tuple[FileOffer, ...]) -> str:
 
 
 def _close(expected: _Expected) -> None:
-    if expected.file is not None:
-        expected.file.close()
-        expected.file = None
-    expected.transfer = None
+    file, expected.file, expected.transfer = expected.file, None, None
+    if file is not None:
+        file.close()
 
 
 def _sha256(path: Path) -> str:

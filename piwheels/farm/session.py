@@ -5,12 +5,15 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from piwheels.causes.policy import builder_wait_s, disk_wanted
 from piwheels.model import Job
 from piwheels.protocol.messages import BuilderState, BuilderView, Hello, HostState
 
 #: A builder that was not heard for so long is shown as silent; it speaks every few seconds.
 SILENT_AFTER_S = 30.0
 UPLOADING = "uploading"
+#: The phase of a build whose wheel waits at its builder until the served tree can take it.
+WAITING_FOR_TREE = "waiting for the served tree"
 _HOUR_S = 3600.0
 _LOADS = 60
 #: A build is stuck when it takes so many times as long as any successful one of its project,
@@ -30,6 +33,9 @@ class Record:
     broken: int = 0  # builds in a row that failed of the builder itself
     held: BuilderState | None = None  # asleep or quarantined: it gets no jobs
     held_reason: str = ""
+    faults: int = 0  # of the index or of its disk, in a row
+    waits_until: float = 0.0  # it gets no job before
+    waits_reason: str = ""
     loads: deque[float] = field(default_factory=lambda: deque(maxlen=_LOADS))
 
     def count(self, now: float, *, built: bool) -> None:
@@ -37,6 +43,16 @@ class Record:
         self.built += built
         self.failed += not built
         self.ends.append((now, built))
+
+    def wait(self, now: float, reason: str, retry_after_s: float = 0.0) -> None:
+        """Give it no job for a while, which grows with each fault in a row."""
+        self.faults += 1
+        self.waits_until = now + builder_wait_s(self.faults, retry_after_s)
+        self.waits_reason = reason
+
+    def wait_no_longer(self) -> None:
+        """Give it jobs again."""
+        self.faults, self.waits_until, self.waits_reason = 0, 0.0, ""
 
     def forget(self, now: float) -> bool:
         """Let go of what ended over an hour ago; whether there was any."""
@@ -69,6 +85,7 @@ class Session:
     ending: bool = False  # the job's outcome is on its way to the database
     cleaning: bool = False  # its build is over, and it has not asked for another
     drained: str = ""  # by whom; it ends after the build in hand
+    withheld: str = ""  # why it got no job when it last asked
     told: BuilderState | None = None  # at the last tick
 
     @property
@@ -106,6 +123,13 @@ class Session:
             self.expected_s = max(longest_s * _TIMES_LONGEST, _SOONEST_S)
         else:
             self.expected_s = self.hello.limit_s * _PART_OF_LIMIT
+
+    def full_disk(self) -> str:
+        """Why its disk has no room for a build; "" if it has room, or nothing is known of it."""
+        wanted = disk_wanted(self.hello.disk_reserve)
+        if not self.host.disk_total or self.host.disk_free >= wanted:
+            return ""
+        return f"its disk has less than {wanted >> 20} MiB free"
 
     def has(self, build: int) -> bool:
         """Whether this is the build in hand."""
@@ -172,7 +196,7 @@ class Session:
             return f"ends{after}: drained by {self.drained}"
         if self.record.held is BuilderState.ASLEEP:
             return f"sleeps{after}: {self.record.held_reason}"
-        return self.record.held_reason
+        return self.record.held_reason or ("" if self.job is not None else self.withheld)
 
 
 @dataclass(slots=True)

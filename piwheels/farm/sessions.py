@@ -9,8 +9,18 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from piwheels.causes.policy import class_of, disk_wanted
+from piwheels.farm.outage import IndexOutage
 from piwheels.farm.rollout import Rollout
-from piwheels.farm.session import SILENT_AFTER_S, UPLOADING, Missing, Orphan, Record, Session
+from piwheels.farm.session import (
+    SILENT_AFTER_S,
+    UPLOADING,
+    WAITING_FOR_TREE,
+    Missing,
+    Orphan,
+    Record,
+    Session,
+)
 from piwheels.farm.signals import (
     Changed,
     Claim,
@@ -25,6 +35,7 @@ from piwheels.farm.signals import (
     Keep,
     KeepLog,
     Lost,
+    NotStored,
     Ordered,
     PauseChanged,
     Received,
@@ -36,9 +47,11 @@ from piwheels.farm.signals import (
     Started,
     Take,
     Tick,
+    TreeFailed,
+    TreeRecovered,
 )
 from piwheels.lines import one_line
-from piwheels.model import Job, Outcome
+from piwheels.model import FailureClass, Fitness, Job, Outcome
 from piwheels.protocol.messages import (
     Abandon,
     BuilderState,
@@ -66,6 +79,17 @@ RESEND_AFTER_S = 5.0
 #: A builder that was lost stays in view for so long.
 LOST_KEPT_S = 3600.0
 _SAMPLE_S = 10.0
+#: Classes of failure of a build that had all that it needed of the index.
+_INDEX_WORKED = frozenset(
+    {
+        FailureClass.UNKNOWN,
+        FailureClass.LIMIT,
+        FailureClass.TIMED_OUT,
+        FailureClass.OUT_OF_MEMORY,
+    }
+)
+#: What a builder is told of a build that nobody waits for.
+_GONE = "its job was given to another builder, or is not wanted any more"
 #: Of why a build ended.
 LONGEST_REASON = 500
 
@@ -87,19 +111,32 @@ class Sessions:
     sessions: dict[str, Session] = field(default_factory=dict)
     missing: dict[str, Missing] = field(default_factory=dict)
     rollouts: list[Rollout] = field(default_factory=list)
+    tree_fault: str = ""  # why the served tree takes no files
+    outage: IndexOutage = field(default_factory=IndexOutage)
     _sampled: float = 0.0
+    _now: float = 0.0
 
-    def handle(self, event: Event, now: float) -> list[Instruction]:
+    def handle(self, event: Event, now: float) -> list[Instruction]:  # noqa: C901 - one case an event
         """Take an event in, and say what has to be done about it."""
+        self._now = now
         match event:
-            case Received(label, message, log_bytes):
-                return self._received(label, message, log_bytes, now)
+            case Received(message=Hello() as hello):
+                return self._hello(event, hello, now)
+            case Received(label, message):
+                return self._received(label, message, now)
             case Claimed(label, job):
                 return self._claimed(label, job, now)
             case Estimated(label, build, longest_s):
                 return self._estimated(label, build, longest_s)
             case Settled(label, build, outcome, stored):
                 return self._settled(label, build, outcome, now, stored=stored)
+            case NotStored(label, build, reason):
+                return self._not_stored(label, build, reason)
+            case TreeFailed(reason):
+                return self._tree_failed(reason)
+            case TreeRecovered():
+                self.tree_fault = ""
+                return self._offer_all()
             case JobsWaiting():
                 return self._offer_all()
             case Tick():
@@ -139,11 +176,61 @@ class Sessions:
 
     # --- what builders say ---
 
-    def _received(
-        self, label: str, message: FromBuilder, log_bytes: int, now: float
-    ) -> list[Instruction]:
-        if isinstance(message, Hello):
-            return self._hello(label, message, log_bytes, now)
+    @property
+    def waits(self) -> str:
+        """Why no builder gets a job, beside a pause; "" when they do."""
+        if self.tree_fault:
+            return f"the served tree takes no files: {self.tree_fault}"
+        if self.outage.reason:
+            return f"builders agree that the index does not answer: {self.outage.reason}"
+        return ""
+
+    def fitness(self, label: str) -> Fitness:
+        """What a builder can do, compared with the others that could take its jobs."""
+        session = self.sessions.get(label)
+        if session is None:
+            return Fitness()
+        rivals = {target: self._rivals(label, target) for target in session.targets}
+        speeds = (rival.hello.speed for those in rivals.values() for rival in those)
+        return Fitness(
+            memory_bytes=session.hello.memory_limit,
+            speed=session.hello.speed,
+            alone=tuple(target for target, those in rivals.items() if not those),
+            largest_memory_bytes=self.largest_memory_bytes(*session.targets),
+            best_speed=max(session.hello.speed, *speeds, 0.0),
+        )
+
+    def largest_memory_bytes(self, *targets: str) -> int:
+        """The largest memory limit of the builders that serve one of these targets, lost or not."""
+        known = [*self.sessions.values(), *(missing.session for missing in self.missing.values())]
+        serve = (session for session in known if set(targets) & set(session.targets))
+        return max((session.hello.memory_limit for session in serve), default=0)
+
+    def may_reclaim(self, label: str, build: int) -> bool:
+        """Whether a builder that is back with a build may have the job of it again."""
+        session, orphan = self.sessions.get(label), self.orphans.get(label)
+        has = session is not None and session.has(build)
+        waits = orphan is not None and orphan.job.build == build
+        record = self.records.get(label)
+        return not has and not waits and (record is None or record.held is None)
+
+    def another_serves(self, label: str, target: str) -> bool:
+        """Whether another builder than this one serves a target."""
+        return bool(self._rivals(label, target))
+
+    def _rivals(self, label: str, target: str) -> list[Session]:
+        """The other builders that can take any job for a target."""
+        return [
+            session
+            for session in self.sessions.values()
+            if session.label != label
+            and session.takes_jobs
+            and not session.full_disk()
+            and target in session.targets
+            and target not in session.lacking
+        ]
+
+    def _received(self, label: str, message: FromBuilder, now: float) -> list[Instruction]:
         session = self.sessions.get(label)
         if session is None:
             return [Reply(label, Refused(reason="say Hello first"))]
@@ -162,9 +249,12 @@ class Sessions:
                 return self._built(session, message, now)
             case Bye(reason=reason):
                 return self._bye(session, reason, now)
+            case Hello():
+                return []  # handle() takes it
 
-    def _hello(self, label: str, hello: Hello, log_bytes: int, now: float) -> list[Instruction]:
-        instructions: list[Instruction] = [Reply(label, Welcome(label=label, log_offset=log_bytes))]
+    def _hello(self, event: Received, hello: Hello, now: float) -> list[Instruction]:
+        label, welcome = event.label, Welcome(label=event.label, log_offset=event.log_bytes)
+        instructions: list[Instruction] = [Reply(label, welcome)]
         session = self.sessions.get(label)
         if session is None:
             session, adopted = self._join(label, hello, now)
@@ -173,9 +263,11 @@ class Sessions:
         session.cleaning = False
         if session.job is not None and hello.busy != session.job.build:
             instructions += _give_back(session)
+        if event.reclaimed is not None:
+            session.begin(event.reclaimed, now, "building", now)
+            instructions.append(Estimate(label, event.reclaimed))
         if hello.busy is not None and not session.has(hello.busy):
-            reason = "this build is no longer yours"
-            instructions.append(Reply(label, Abandon(build=hello.busy, reason=reason)))
+            instructions.append(Reply(label, Abandon(build=hello.busy, reason=_GONE)))
         return [*instructions, Changed(label), *self._roll(now)]
 
     def _join(self, label: str, hello: Hello, now: float) -> tuple[Session, list[Instruction]]:
@@ -217,8 +309,7 @@ class Sessions:
     def _building(self, session: Session, message: Building, now: float) -> list[Instruction]:
         session.host = message.host
         if not session.has(message.build):
-            reason = "this build is no longer yours"
-            return [Reply(session.label, Abandon(build=message.build, reason=reason))]
+            return [Reply(session.label, Abandon(build=message.build, reason=_GONE))]
         if not session.ending:
             session.phase, session.phase_since = message.phase, now - message.phase_s
         return [Reply(session.label, Continue()), Changed(session.label)]
@@ -226,11 +317,13 @@ class Sessions:
     def _built(self, session: Session, built: Built, now: float) -> list[Instruction]:
         job = session.job
         if job is None or job.build != built.build:
-            note = "the master has settled this build or given it to another"
-            return [Reply(session.label, Done(build=built.build, note=note))]
+            return [Reply(session.label, Done(build=built.build, note=_GONE))]
         again, session.ending = session.ending, True
         session.reason = one_line(built.reason, LONGEST_REASON)
         if built.outcome is Outcome.BUILT:
+            if self.tree_fault and not again:
+                return self._keep_at_builder(session)
+            self._index_worked(session)
             instructions: list[Instruction] = [Reply(session.label, Send(build=job.build))]
             if again:
                 return instructions
@@ -238,6 +331,8 @@ class Sessions:
             return [Take(session.label, job, built), *instructions, Changed(session.label)]
         if again:
             return [Reply(session.label, Continue())]
+        failure = built.failure or class_of(built.outcome)
+        self._learn(session, job, built, failure, now)
         return [
             Settle(
                 session.label,
@@ -247,8 +342,49 @@ class Sessions:
                 built.duration_s,
                 built.inputs,
                 built.lacking,
+                failure,
+                built.evidence,
             )
         ]
+
+    def _learn(
+        self, session: Session, job: Job, built: Built, failure: FailureClass | None, now: float
+    ) -> None:
+        """What a failed build says of the index and of its builder."""
+        record, evidence = session.record, built.evidence
+        if failure is FailureClass.INDEX_FAULT:
+            record.wait(now, f"the index failed it: {session.reason}", evidence.retry_after_s)
+            release = f"{job.project} {job.version}"
+            self.outage.failed(session.label, release, session.reason, record.waits_until)
+        elif failure is FailureClass.DISK_FULL and (
+            evidence.disk_free_bytes is None
+            or evidence.disk_free_bytes < disk_wanted(evidence.disk_reserve_bytes)
+        ):
+            record.wait(now, f"its disk was full: {session.reason}")
+        elif failure in _INDEX_WORKED:
+            self._index_worked(session)
+
+    def _index_worked(self, session: Session) -> None:
+        session.record.wait_no_longer()
+        self.outage.worked()
+
+    def _not_stored(self, label: str, build: int, reason: str) -> list[Instruction]:
+        """The builder keeps what it built, and offers it again until the tree can take it."""
+        session = self.sessions.get(label)
+        kept: list[Instruction] = []
+        if session is not None and session.has(build):
+            kept = self._keep_at_builder(session)
+        return [*kept, *self._tree_failed(reason)]
+
+    def _keep_at_builder(self, session: Session) -> list[Instruction]:
+        session.ending = False
+        if session.phase != WAITING_FOR_TREE:
+            session.phase, session.phase_since = WAITING_FOR_TREE, self._now
+        return [Reply(session.label, Continue()), Changed(session.label)]
+
+    def _tree_failed(self, reason: str) -> list[Instruction]:
+        self.tree_fault = reason
+        return [Changed(label) for label in self.sessions]
 
     def _bye(self, session: Session, reason: str, now: float) -> list[Instruction]:
         given_back = _give_back(session)
@@ -271,6 +407,7 @@ class Sessions:
             return [Reply(label, Wait(reason="nothing is queued for your targets"))]
         if self._withheld(session):
             return [Release(label, job.build), *self._offer(session)]
+        self.outage.handed_out(label)
         session.begin(job, now, "starting", now)
         return [
             Reply(label, BuildJob(job=job)),
@@ -397,6 +534,7 @@ class Sessions:
                 return self._send_to_sleep(session, who, at_once=ordered.at_once)
             case Order.WAKE:
                 session.record.broken = 0
+                session.record.wait_no_longer()
                 return [*_hold(session, None, ""), *self._offer(session)]
             case Order.SKIP:
                 return self._end_build(session, f"skipped by {who}", now)
@@ -452,8 +590,9 @@ class Sessions:
             return []
         if session.drained:
             return [Reply(session.label, Stop(reason=f"drained by {session.drained}"))]
-        if why := self._withheld(session):
-            return [Reply(session.label, Wait(reason=why))]
+        session.withheld = self._withheld(session)
+        if session.withheld:
+            return [Reply(session.label, Wait(reason=session.withheld))]
         session.claiming = True
         return [Claim(session.label, session.targets, session.lacking)]
 
@@ -463,7 +602,17 @@ class Sessions:
             return "draining"
         if session.record.held is not None:
             return str(session.record.held)
-        return "the farm is paused" if self.paused else ""
+        if self.paused:
+            return "the farm is paused"
+        if self.tree_fault:
+            return self.waits
+        if full := session.full_disk():
+            return full
+        if self._now < session.record.waits_until:
+            return session.record.waits_reason
+        probe = self.sessions.get(self.outage.probe)
+        probing = probe is not None and probe.job is not None
+        return self.waits if self.outage.keeps_back(self._now, probing=probing) else ""
 
 
 def _hold(session: Session, held: BuilderState | None, reason: str) -> list[Instruction]:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from piwheels.model import Job, Outcome
+from piwheels.model import Evidence, FailureClass, Job, Outcome
 from piwheels.protocol.messages import BuilderState, Built, FromBuilder, Order, ToBuilder
 
 
@@ -14,11 +14,16 @@ class Signal(msgspec.Struct, frozen=True):
 
 
 class Received(Signal, frozen=True):
-    """A builder said something. `log_bytes` is how much of its build's log is there."""
+    """A builder said something.
+
+    `log_bytes` is how much of its build's log is there; `reclaimed` is a job that it had lost
+    and that the queue gave back to it.
+    """
 
     label: str
     message: FromBuilder
     log_bytes: int = 0
+    reclaimed: Job | None = None
 
 
 class Claimed(Signal, frozen=True):
@@ -43,6 +48,24 @@ class Settled(Signal, frozen=True):
     build: int
     outcome: Outcome
     stored: bool
+
+
+class NotStored(Signal, frozen=True):
+    """The served tree could not take the wheel of a build; its builder still has it."""
+
+    label: str
+    build: int
+    reason: str
+
+
+class TreeFailed(Signal, frozen=True):
+    """The served tree takes no files, for this reason."""
+
+    reason: str
+
+
+class TreeRecovered(Signal, frozen=True):
+    """The served tree takes files again."""
 
 
 class JobsWaiting(Signal, frozen=True):
@@ -80,7 +103,18 @@ class Revoked(Signal, frozen=True):
 
 
 Event = (
-    Received | Claimed | Estimated | Settled | JobsWaiting | Tick | Ordered | PauseChanged | Revoked
+    Received
+    | Claimed
+    | Estimated
+    | Settled
+    | NotStored
+    | TreeFailed
+    | TreeRecovered
+    | JobsWaiting
+    | Tick
+    | Ordered
+    | PauseChanged
+    | Revoked
 )
 
 # --- instructions ------------------------------------------------------------------------
@@ -125,6 +159,8 @@ class Settle(Signal, frozen=True):
     duration_s: float
     inputs: tuple[str, ...] = ()
     lacking: bool = False  # Built.lacking
+    failure: FailureClass | None = None  # None: the one that goes with the outcome
+    evidence: Evidence = Evidence()
 
 
 class Take(Signal, frozen=True):

@@ -157,6 +157,7 @@ class Glance:
             instance=self.instance,
             uptime_s=now - self._began,
             paused=self.dispatch.paused,
+            waits=self.dispatch.waits,
             builders=tuple(self.dispatch.builders(loads=loads)),
             queues=tuple(
                 _queue(queue, served=queue.target in served) for queue in counts.value.queues

@@ -5,12 +5,13 @@ import random
 import statistics
 import time
 
+import msgspec
 import pytest
 
 from piwheels.db import catalog, jobs
 from piwheels.db.database import Database
 from piwheels.local.cluster import Cluster
-from piwheels.model import Job, Outcome
+from piwheels.model import Fitness, Job, Outcome
 from tests.conftest import fresh
 from tests.db.world import RULES, TARGETS, a_build, a_file, a_release, build
 
@@ -87,7 +88,11 @@ async def _plan(db: Database) -> str:
     await db.execute("SET plan_cache_mode = force_custom_plan")
     rows = await db.rows(
         "EXPLAIN " + jobs.CLAIM,
-        {"builder": "builder", "targets": [target.name for target in TARGETS]},
+        {
+            "builder": "builder",
+            "targets": [target.name for target in TARGETS],
+            **msgspec.structs.asdict(Fitness()),
+        },
     )
     return "\n".join(row["QUERY PLAN"] for row in rows)
 

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import hashlib
+import os
 import zipfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import pytest
 from piwheels.db.database import Database
 from piwheels.farm import publishing
 from piwheels.farm.publishing import Publisher
-from piwheels.farm.receive import Received, Receiver
+from piwheels.farm.receive import NotKept, Received, Receiver
 from piwheels.model import Job, Outcome
 from piwheels.protocol import messages as m
 from piwheels.protocol.channels import Gate, Router
@@ -60,6 +61,7 @@ class Intake:
     async def result(self) -> Received:
         async with asyncio.timeout(WAIT_S):
             received = await self.receiver.results.get()
+        assert isinstance(received, Received), received
         assert received.reason.isprintable(), "a reason is one line, whatever the wheel holds"
         assert bool(received.reason) == (received.outcome is not Outcome.BUILT)
         return received
@@ -168,17 +170,35 @@ async def test_a_wheel_is_in_the_tree_before_its_metadata(
     assert there == [True]
 
 
-async def test_a_tree_that_is_full_is_as_it_was_and_the_build_can_be_tried_again(
-    intake: Intake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO])
+async def test_a_tree_that_takes_nothing_is_as_it_was_and_the_builder_keeps_its_wheel(
+    intake: Intake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def full(*_: object) -> bool:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(Webroot, "write", full)
-    received = await intake.take(make_wheel(tmp_path))
-    assert received.outcome is Outcome.DISK_FULL
-    assert "No space left" in received.reason
+    wheel = make_wheel(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Webroot, "write", full)
+        await intake.expect(offer_of(wheel))
+        async with Sender(intake, wheel, offer_of(wheel)) as sender:
+            await sender.send_all()
+            async with asyncio.timeout(WAIT_S):
+                kept = await intake.receiver.results.get()
+    assert isinstance(kept, NotKept)
+    assert os.strerror(number) in kept.reason
     assert intake.tree == set()
+    assert (await intake.take(wheel)).outcome is Outcome.BUILT, "offered again, it is taken"
+
+
+async def test_a_file_that_no_disk_would_take_is_the_releases_failure(
+    intake: Intake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> bool:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+
+    monkeypatch.setattr(Webroot, "write", refuses)
+    assert (await intake.take(make_wheel(tmp_path))).outcome is Outcome.REFUSED
 
 
 @pytest.mark.parametrize("size_bytes", [100, 100_000])

@@ -23,6 +23,8 @@ from tests.farm.talk import (
     start,
 )
 
+GONE = "its job was given to another builder, or is not wanted any more"
+
 
 def test_a_builder_that_was_not_welcomed_is_told_to_say_hello(farm: Sessions) -> None:
     assert replies(farm.handle(s.Received("b", idle()), 0.0)) == [
@@ -129,7 +131,7 @@ def test_a_new_master_takes_back_the_job_of_a_builder_that_lost_it(farm: Session
 
 def test_a_build_that_went_to_another_is_abandoned(farm: Sessions) -> None:
     instructions = farm.handle(s.Received("b", hello(busy=3)), 1.0)
-    assert m.Abandon(build=3, reason="this build is no longer yours") in replies(instructions)
+    assert m.Abandon(build=3, reason=GONE) in replies(instructions)
     assert isinstance(replies(farm.handle(s.Received("b", building(3)), 2.0))[0], m.Abandon)
 
 

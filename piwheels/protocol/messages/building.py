@@ -4,8 +4,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from piwheels.model import Job, Outcome, Target
+from piwheels.model import Evidence, FailureClass, Job, Outcome, Target
 from piwheels.protocol.messages.basics import (
+    Figure,
     HostState,
     Message,
     Seconds,
@@ -30,6 +31,9 @@ class Hello(Message, frozen=True, kw_only=True):
     host: HostState
     sandboxed: bool = True
     limit_s: Seconds = 0.0  # it ends a build after so long
+    memory_limit: SizeBytes = 0  # it ends a build that uses more; 0 where it did not say
+    disk_reserve: SizeBytes = 0  # it ends a build that leaves less of its disk free
+    speed: Figure = 0.0  # as `model.Fitness` has it
     busy: int | None = None  # the build that it has in hand
     #: Names of its targets for which it has no C compiler, or no headers of Python.
     lacking: Annotated[tuple[ShortWords, ...], Meta(max_length=MOST_TARGETS)] = ()
@@ -78,6 +82,8 @@ class Built(Message, frozen=True, kw_only=True):
     files: tuple[FileOffer, ...] = ()
     inputs: tuple[Words, ...] = ()
     lacking: bool = False  # the builder has no C compiler, and the sdist has sources for one
+    failure: FailureClass | None = None  # None where it was built, or where nothing is known
+    evidence: Evidence = Evidence()
 
 
 class Bye(Message, frozen=True, kw_only=True):

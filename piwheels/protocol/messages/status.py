@@ -100,6 +100,7 @@ class StatusReply(Message, frozen=True, kw_only=True):
     instance: str = ""  # another for each start of a master
     uptime_s: Figure
     paused: bool
+    waits: str = ""  # why no builder gets a job, beside a pause; "" when they do
     builders: tuple[BuilderView, ...]
     queues: tuple[QueueView, ...]
     last_hour: dict[str, int]  # builds by outcome

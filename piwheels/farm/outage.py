@@ -1,0 +1,43 @@
+"""Whether the index itself is away: several builders agree on it. No I/O and no clock.
+
+One builder that cannot reach the index waits on its own. When builders agree, at different
+releases, the whole queue waits, and one builder at a time finds out whether the index is back.
+"""
+
+from dataclasses import dataclass, field
+
+_ENOUGH = 2
+
+
+@dataclass(slots=True)
+class IndexOutage:
+    """What builders reported of the index. Times are monotonic seconds."""
+
+    #: The release at which each builder saw a fault, since the index last worked for anybody.
+    _faults: dict[str, str] = field(default_factory=dict)
+    _reason: str = ""
+    _until: float = 0.0
+    probe: str = ""  # the builder that finds out
+
+    @property
+    def reason(self) -> str:
+        """What the index did, if builders agree that it is away; else ""."""
+        agreed = len(self._faults) >= _ENOUGH and len(set(self._faults.values())) >= _ENOUGH
+        return self._reason if agreed else ""
+
+    def failed(self, label: str, release: str, reason: str, until: float) -> None:
+        """A build failed by a fault of the index; its builder waits until then."""
+        self._faults[label] = release
+        self._reason, self._until = reason, until
+
+    def worked(self) -> None:
+        """A build had all that it needed of the index."""
+        self._faults.clear()
+
+    def keeps_back(self, now: float, *, probing: bool) -> bool:
+        """Whether builders get no job, while one of them (`probing`) finds out, or none may yet."""
+        return bool(self.reason) and (now < self._until or probing)
+
+    def handed_out(self, label: str) -> None:
+        """A builder got a job: if the index is away, it finds out."""
+        self.probe = label if self.reason else ""

@@ -1,0 +1,196 @@
+"""What happens to a job after each class of failure."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from piwheels.causes.policy import (
+    FINAL,
+    LONGEST_DELAY_S,
+    POLICIES,
+    Failure,
+    Options,
+    builder_wait_s,
+    class_of,
+    decide,
+)
+from piwheels.model import Disposition, Evidence, FailureClass, Outcome, PastFailure
+
+F = FailureClass
+GIB = 1 << 30
+OPTIONS = Options(retry_delay_s=600.0, max_attempts=3)
+
+#: Failures that are the surroundings' fault: no release may pay for them.
+SURROUNDINGS = [F.INDEX_FAULT, F.FILE_GONE, F.BUILDER_FAULT, F.LOST, F.CANCELED]
+
+
+def failed(
+    kind: FailureClass,
+    *past: PastFailure,
+    attempt: int = 1,
+    others: bool = True,
+    largest: int = 0,
+    builder: str = "a",
+    **evidence: Any,
+) -> Disposition:
+    failure = Failure(
+        kind=kind,
+        builder=builder,
+        evidence=Evidence(**evidence),
+        attempt=attempt,
+        past=past,
+        others=others,
+        largest_memory_bytes=largest,
+    )
+    return decide(failure, OPTIONS)
+
+
+def past(kind: FailureClass, builder: str = "a", **evidence: Any) -> PastFailure:
+    return PastFailure(builder=builder, failure=kind, evidence=Evidence(**evidence))
+
+
+def test_every_class_has_a_policy_and_every_outcome_a_class() -> None:
+    assert POLICIES.keys() == set(F)
+    assert [outcome for outcome in Outcome if class_of(outcome) is None] == [Outcome.BUILT]
+
+
+@pytest.mark.parametrize("kind", [F.UNKNOWN, F.REFUSED, F.BAD_SDIST, F.LIMIT])
+def test_what_the_release_does_itself_is_final(kind: FailureClass) -> None:
+    assert failed(kind) == FINAL
+
+
+@pytest.mark.parametrize(
+    ("times", "delay_s"), [(0, 60), (1, 120), (2, 240), (5, 1920), (6, 3600), (500, 3600)]
+)
+def test_an_index_fault_is_never_final_and_waits_longer_each_time(
+    times: int, delay_s: float
+) -> None:
+    faults = [past(F.INDEX_FAULT)] * times
+    assert failed(F.INDEX_FAULT, *faults) == Disposition(counts=False, delay_s=delay_s)
+
+
+def test_an_index_fault_waits_as_the_index_asks_within_an_hour() -> None:
+    assert failed(F.INDEX_FAULT, retry_after_s=900.0).delay_s == 900
+    assert failed(F.INDEX_FAULT, retry_after_s=1e8).delay_s == 3600
+
+
+def test_another_failure_between_begins_the_delays_again() -> None:
+    faults = [past(F.INDEX_FAULT)] * 5
+    assert failed(F.INDEX_FAULT, *faults, past(F.DISK_FULL)).delay_s == 60
+
+
+@pytest.mark.parametrize(
+    ("before", "digest", "final"),
+    [
+        ([], "x", False),
+        ([("a", "x")], "x", False),
+        ([("b", "x")], "x", True),
+        ([("b", "y")], "x", False),
+        ([("b", "")], "", False),
+        ([("a", "v"), ("a", "w"), ("a", "y"), ("a", "z")], "x", True),
+    ],
+)
+def test_a_damaged_download_is_final_when_two_builders_agree(
+    before: list[tuple[str, str]], digest: str, final: bool
+) -> None:
+    faults = [past(F.DAMAGED_DOWNLOAD, builder, digest=seen) for builder, seen in before]
+    disposition = failed(F.DAMAGED_DOWNLOAD, *faults, digest=digest)
+    assert disposition.final is final
+    assert final or (not disposition.counts and disposition.avoid == "a")
+
+
+@pytest.mark.parametrize(
+    ("free", "others", "expected"),
+    [
+        (0, True, Disposition(counts=False, avoid="a")),
+        (0, False, Disposition(counts=False, delay_s=60)),
+        (None, True, Disposition(counts=False, avoid="a")),
+        (5 * GIB, True, Disposition(delay_s=600, avoid="a")),
+        (5 * GIB, False, Disposition(delay_s=600)),
+    ],
+)
+def test_a_full_disk_is_its_builders_fault_unless_the_build_alone_fills_it(
+    free: int | None, others: bool, expected: Disposition
+) -> None:
+    found = failed(F.DISK_FULL, others=others, disk_free_bytes=free, disk_reserve_bytes=GIB // 4)
+    assert found == expected
+
+
+def test_a_build_that_fills_every_disk_is_given_up() -> None:
+    found = failed(F.DISK_FULL, attempt=3, disk_free_bytes=5 * GIB, disk_reserve_bytes=GIB // 4)
+    assert found == FINAL
+
+
+@pytest.mark.parametrize(
+    ("largest", "stop", "attempt", "expected"),
+    [
+        (4 * GIB, "memory", 1, Disposition(memory_over=GIB)),
+        (4 * GIB, "", 2, Disposition(memory_over=GIB)),
+        (GIB, "memory", 1, FINAL),
+        (GIB, "", 1, Disposition(delay_s=600)),
+        (GIB, "", 2, FINAL),
+    ],
+)
+def test_out_of_memory_goes_to_a_larger_memory_and_ends_with_the_largest(
+    largest: int, stop: str, attempt: int, expected: Disposition
+) -> None:
+    found = failed(
+        F.OUT_OF_MEMORY, attempt=attempt, largest=largest, stop=stop, memory_limit_bytes=GIB
+    )
+    assert found == expected
+
+
+def test_a_timeout_is_tried_once_more_with_twice_the_time_where_it_is_no_slower() -> None:
+    facts: dict[str, Any] = {"limit_s": 3600.0, "speed": 10.0}
+    assert failed(F.TIMED_OUT, **facts) == Disposition(limit_s=7200, min_speed=8)
+    first = past(F.TIMED_OUT, **facts)
+    assert failed(F.TIMED_OUT, first, limit_s=7200.0, speed=9.0) == FINAL
+    slow = failed(F.TIMED_OUT, first, limit_s=7200.0, speed=2.0)
+    assert slow == Disposition(limit_s=7200, min_speed=8), "it said nothing of a fast builder"
+    assert failed(F.TIMED_OUT, first, first, limit_s=7200.0, speed=2.0) == FINAL
+
+
+def test_a_release_that_loses_two_builders_waits_for_a_person() -> None:
+    assert failed(F.LOST) == Disposition(counts=False, avoid="a")
+    assert "2 builders were lost" in failed(F.LOST, past(F.LOST, "b")).held
+    assert "2 builders were lost" in failed(F.LOST, past(F.LOST, "b"), past(F.INDEX_FAULT)).held
+
+
+def test_a_release_at_which_several_builders_break_waits_for_a_person() -> None:
+    mine, other = past(F.BUILDER_FAULT), past(F.BUILDER_FAULT, "b")
+    assert failed(F.BUILDER_FAULT) == Disposition(counts=False, delay_s=600, avoid="a")
+    assert not failed(F.BUILDER_FAULT, mine, mine, mine).held, "it is that builder, then"
+    assert "3 builds of it failed" in failed(F.BUILDER_FAULT, mine, other).held
+
+
+@given(
+    st.sampled_from(SURROUNDINGS),
+    st.lists(st.tuples(st.sampled_from(list(F)), st.sampled_from("abc")), max_size=40),
+    st.integers(1, 100),
+    st.booleans(),
+    st.floats(0, 1e9),
+)
+def test_the_surroundings_never_make_a_failure_final_and_no_delay_is_without_a_bound(
+    kind: FailureClass,
+    before: list[tuple[FailureClass, str]],
+    attempt: int,
+    others: bool,
+    retry_after_s: float,
+) -> None:
+    found = failed(
+        kind,
+        *(past(each, builder) for each, builder in before),
+        attempt=attempt,
+        others=others,
+        retry_after_s=retry_after_s,
+    )
+    assert not found.final
+    assert not found.counts
+    assert 0 <= found.delay_s <= LONGEST_DELAY_S
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1e9))
+def test_a_builder_waits_for_ten_minutes_at_most(faults: int, retry_after_s: float) -> None:
+    assert 30 <= builder_wait_s(faults, retry_after_s) <= 600
