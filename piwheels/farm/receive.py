@@ -6,7 +6,6 @@ it, so that no page can name a missing file.
 """
 
 import asyncio
-import contextlib
 import errno
 import hashlib
 import logging
@@ -244,8 +243,7 @@ class Receiver:
         )
 
     async def _conclude(self, expected: _Expected, result: Received | NotKept) -> None:
-        with contextlib.suppress(OSError):  # what a full disk did not take is not flushed either
-            _close(expected)
+        _close(expected)
         self.results.put_nowait(result)
         self._expected.pop(expected.job.build, None)
         shutil.rmtree(expected.part.parent, ignore_errors=True)
