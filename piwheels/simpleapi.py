@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
@@ -74,11 +75,12 @@ class Answer(Struct, frozen=True, kw_only=True):
 class SimpleIndex:
     """A client of one Simple API index; close it, or use it as an async context manager."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, user_agent: str = "piwheels") -> None:
         """Make a client.
 
         Args:
             url: the index, e.g. `https://index.example/simple/`; it may hold user:password.
+            user_agent: who asks, before piwheels' version.
 
         Raises:
             ConfigError: the address is not http or https, or pip's certificates cannot be read.
@@ -91,7 +93,11 @@ class SimpleIndex:
         self._origin = _origin(bare)
         self.url = str(bare)
         self._client = httpx.AsyncClient(
-            verify=_trust(bare), timeout=_TIMEOUT, follow_redirects=True, max_redirects=8
+            verify=_trust(bare),
+            timeout=_TIMEOUT,
+            follow_redirects=True,
+            max_redirects=8,
+            headers={"User-Agent": f"{user_agent}/{version('piwheels')}"},
         )
 
     async def __aenter__(self) -> Self:

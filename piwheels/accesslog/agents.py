@@ -26,6 +26,7 @@ class AgentClass(StrEnum):
     MIRROR = "mirror"
     BOT = "bot"
     BROWSER = "browser"
+    BUILDER = "builder"  # of a wheel farm, this one's or another's: what it fetches counts nowhere
     TOOL = "tool"  # curl, a script: somebody, but no installer
     OTHER = "other"
 
@@ -36,6 +37,7 @@ class Agent(Struct, frozen=True, kw_only=True):
     key: int  # the first eight bytes of a hash of the rest
     packed: bytes  # the key in a row of `accesses`
     agent_class: AgentClass
+    is_builder: bool = False  # as its class says
     installer: str = ""  # "pip"
     installer_version: str = ""  # "24.0": the first two parts
     arch: str = ""  # "aarch64"
@@ -68,6 +70,7 @@ _INSTALLERS = {
     "conda": "conda", "mamba": "conda",
     "micropip": "micropip", "buildout": "buildout", "bazel": "bazel", "pkgx": "pkgx",
 }  # fmt: skip
+_BUILDERS = re.compile(r"piwheels(?:-builder)?/")
 _MIRRORS = re.compile(
     r"bandersnatch|devpi|artifactory|nexus|pulp|proxpi|pypiserver|simple-repository|z3c\.pypimirror"
     r"|pypicloud|mirror|sonatype|cloudsmith|gemfury|renovate|dependabot|libraries\.io",
@@ -104,6 +107,8 @@ def agent(text: str) -> Agent:
 def _class(text: str) -> AgentClass:
     if text in {"", "-"}:
         return AgentClass.OTHER
+    if _BUILDERS.match(text):
+        return AgentClass.BUILDER
     if _MIRRORS.search(text):
         return AgentClass.MIRROR
     if _BOTS.search(text):
@@ -173,7 +178,8 @@ def _first(pattern: re.Pattern[str], text: str) -> str:
 def _of(**fields: Any) -> Agent:
     text = "\0".join(fields[name] for name in sorted(fields))
     key = key_of(text.encode())
-    return Agent(key=key, packed=packing.key(key), **fields)
+    is_builder = fields["agent_class"] is AgentClass.BUILDER
+    return Agent(key=key, packed=packing.key(key), is_builder=is_builder, **fields)
 
 
 def key_of(content: bytes) -> int:

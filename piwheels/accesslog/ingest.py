@@ -172,7 +172,8 @@ class _Ingest:
             left = spool.segments.size_bytes if not self._stopped.is_set() else 0
             spool.close()
         if spool.problem:
-            raise RefusedError(f"{spool.problem}; {spool.dropped_lines} lines were lost")
+            lost = f"; {spool.dropped_lines} lines were lost" if spool.dropped_lines else ""
+            raise RefusedError(spool.problem + lost)
         if left:
             log.error("%d bytes wait in %s for the next `piw accesslog`", left, section.spool)
         return 1 if left else 0

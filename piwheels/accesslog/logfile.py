@@ -3,12 +3,13 @@
 import bz2
 import contextlib
 import gzip
+import io
 import lzma
 import os
 import re
 import zlib
 from pathlib import Path
-from typing import IO, Protocol, Self
+from typing import Any, Protocol, Self, TypeAlias
 
 from piwheels.errors import ConfigError, RefusedError
 
@@ -18,6 +19,22 @@ _GZIP_TRAILER_BYTES = 8
 #: access.log.2.gz, access.log-20261125, access-2026-11-25T16-51-00.000.log.gz
 _STAMP = r"[.-][0-9][0-9.Tt_-]*"
 _PACKED = r"(?:\.(?:gz|bz2|xz))?"
+
+
+#: What reading a packed log raises where it is damaged.
+DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error)
+_Unpacking: TypeAlias = "io.BufferedReader[Any] | gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile"
+
+
+def unpacking(raw: "io.BufferedReader[Any]", head: bytes) -> _Unpacking:
+    """The content of a log, packed or not, as its first bytes say."""
+    if head.startswith(b"\x1f\x8b"):
+        return gzip.GzipFile(fileobj=raw)
+    if head.startswith(b"BZh"):
+        return bz2.BZ2File(raw)
+    if head.startswith(b"\xfd7zXZ"):
+        return lzma.LZMAFile(raw)
+    return raw
 
 
 class Stream(Protocol):
@@ -55,13 +72,7 @@ class LogFile:
             self._raw.seek(0)
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from None
-        self._stream: IO[bytes] | gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile = self._raw
-        if self._head.startswith(b"\x1f\x8b"):
-            self._stream = gzip.GzipFile(fileobj=self._raw)
-        elif self._head.startswith(b"BZh"):
-            self._stream = bz2.BZ2File(self._raw)
-        elif self._head.startswith(b"\xfd7zXZ"):
-            self._stream = lzma.LZMAFile(self._raw)  # noqa: SIM115 - close() closes it
+        self._stream = unpacking(self._raw, self._head)
         self._position = 0
         self._damage = ""
 
@@ -73,7 +84,7 @@ class LogFile:
         """
         try:
             data = b"" if self._damage else self._stream.read(size)
-        except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+        except DAMAGE as error:
             self._damage, data = str(error), b""
         if self._damage:
             raise RefusedError(

@@ -144,9 +144,9 @@ class Parser:
                 address, ident, _ = head.split(b" ", 2)
                 # A quote behind a backslash is one within a field.
                 if gap == b" " and ident == b"-" and asked[-1:] != b"\\" != referer[-1:]:
-                    answer = answers[answered]
-                    content = requests[asked][answer.place]
-                    accesses.append((moments[head[-29:]], address, content, answer, agents[tail]))
+                    answer, client = answers[answered], agents[tail]
+                    content = requests[asked][_UNCOUNTED if client.is_builder else answer.place]
+                    accesses.append((moments[head[-29:]], address, content, answer, client))
                     continue
             except ValueError:
                 pass
@@ -177,38 +177,42 @@ class Parser:
             match["host"] is not None or (tail is None) is (wanted is Format.COMBINED)
         ):
             raise _BrokenError
-        answer = self._answers[b" %b " % match["numbers"]]
-        return (
+        return self._access(
             self._moments[b"[%b] " % match["moment"]],
             match["address"],
-            self._requests[match["request"]][answer.place],
-            answer,
+            self._requests[match["request"]],
+            self._answers[b" %b " % match["numbers"]],
             self._agents[tail or b'-"'],
         )
 
     def _nginx(self, line: bytes) -> Access:
         said = _NGINX.decode(line)
         asked = said.request or f"{said.request_method} {said.request_uri or said.uri}"
-        answer = _answered(said.status, said.size())
-        return (
+        return self._access(
             self._moment(said.moment()),
             said.remote_addr.encode(),
-            self._requests[asked.encode(errors="replace")][answer.place],
-            answer,
+            self._requests[asked.encode(errors="replace")],
+            _answered(said.status, said.size()),
             self._plain_agents[said.http_user_agent],
         )
 
     def _caddy(self, line: bytes) -> Access:
         said = _CADDY.decode(line)
         asked = f"{said.request.method} {said.request.uri}"
-        answer = _answered(said.status, said.size)
-        return (
+        return self._access(
             self._moment(said.ts),
             (said.request.client_ip or said.request.remote_ip).encode(),
-            self._requests[asked.encode(errors="replace")][answer.place],
-            answer,
+            self._requests[asked.encode(errors="replace")],
+            _answered(said.status, said.size),
             self._plain_agents[_header(said.request.headers, "user-agent")],
         )
+
+    @staticmethod
+    def _access(
+        moment: Moment, address: bytes, asked: Request, answer: Answer, client: Agent
+    ) -> Access:
+        content = asked[_UNCOUNTED if client.is_builder else answer.place]
+        return moment, address, content, answer, client
 
     def _bracketed_moment(self, text: bytes) -> Moment:
         if text[:1] != b"[" or text[-2:] != b"] ":
@@ -239,7 +243,8 @@ _TEXT = re.compile(
 _CLOSED = re.compile(rb'((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _NUMBERS = re.compile(rb" (\d{3}) (\d+|-) ")
-_PLACES = {200: 0, 304: 1}  # in a Request; all others are at 2
+_UNCOUNTED = 2  # the place in a Request of what counts as nothing
+_PLACES = {200: 0, 304: 1}  # of statuses in a Request; all others count as nothing
 _MOMENT = re.compile(rb"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)")
 _MONTHS = {
     name: number
@@ -273,7 +278,7 @@ def _answer(text: bytes) -> Answer:
 
 def _answered(status: int | str, size_bytes: int | str | None) -> Answer:
     code, size = _number(status, 999), _number(size_bytes)
-    return Answer(code, size, _PLACES.get(code, 2), packing.answer(size, code))
+    return Answer(code, size, _PLACES.get(code, _UNCOUNTED), packing.answer(size, code))
 
 
 def _request(line: bytes) -> Request:

@@ -78,7 +78,7 @@ def request(line: str) -> Request:
     path = _path(rest.rpartition(" ")[0] if " HTTP/" in rest else rest)
     first, _, below = path.partition("/")
     match first:
-        case "packages" if path.endswith(".whl"):
+        case "packages" | "simple" if path.endswith(".whl"):  # simple/: the first generation's
             return _download(path.rpartition("/")[2])
         case "simple":
             return _PAGES[Kind.INDEX]

@@ -1,13 +1,15 @@
 """What comes through a pipe, on disk first: a slow or absent database never stops a web server.
 
-Everything lies in segments until it is committed, so that a crash loses none of it. Segments
-begin where a chain has a checkpoint, and are named by the stream and the position in it. Only
-while the database is away does the set size matter: beyond it lines are dropped, and counted. So
-are lines that the disk does not take; reading goes on, and what it takes later is kept again.
+What is packed is unpacked. Everything lies in segments until it is committed, so that a crash
+loses none of it. Segments begin where a chain has a checkpoint, and are named by the stream and
+the position in it. Only while the database is away does the set size matter: beyond it lines are
+dropped, and counted. So are lines that the disk does not take; reading goes on, and what it takes
+later is kept again.
 """
 
 import contextlib
 import fcntl
+import io
 import logging
 import os
 import re
@@ -17,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from piwheels.accesslog.chain import SPACING_BYTES
+from piwheels.accesslog.logfile import DAMAGE, unpacking
 from piwheels.append_file import AppendFile
 from piwheels.errors import ConfigError
 
@@ -24,6 +27,7 @@ log = logging.getLogger(__name__)
 
 _SEGMENT_BYTES = 16 * SPACING_BYTES
 _READ_BYTES = 1024 * 1024
+_MAGIC_BYTES = 6  # that tell how a log is packed
 _FULL_WAIT_S = 0.05
 _NAME = re.compile(r"(?P<stream>[0-9a-f]+-[0-9]+)\.(?P<start>[0-9]+)")
 
@@ -163,11 +167,13 @@ class Spool:
 
     def _take(self, descriptor: int) -> None:
         at_line_start = True
+        raw = io.BufferedReader(io.FileIO(descriptor, closefd=False), _READ_BYTES)
         try:
-            while data := os.read(descriptor, _READ_BYTES):
+            stream = unpacking(raw, raw.peek(_MAGIC_BYTES))
+            while data := stream.read1(_READ_BYTES):
                 at_line_start = self._keep(data, at_line_start=at_line_start)
-        except OSError as error:  # of the pipe
-            self.problem = f"standard input: {error.strerror}"
+        except DAMAGE as error:
+            self.problem = f"standard input cannot be read on: {error}; what came before was read"
         finally:
             self.ended.set()
 

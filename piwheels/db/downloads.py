@@ -11,7 +11,9 @@ from typing import Any
 from piwheels.db.database import Database
 from piwheels.model import Struct
 
+#: "The last 30 days" and "the last year" everywhere: today in UTC, and the days before it.
 RECENT_DAYS = 30
+YEAR_DAYS = 365
 _LIVE_S = 15  # a reader that was silent for so long reads no more
 _RATE_S = 10
 _LIVE_TOP = 10
@@ -227,7 +229,7 @@ async def project_total(db: Database, project: str, today: date | None = None) -
         "SELECT downloads, saved_s FROM download_totals WHERE project = %(project)s",
         {"project": project},
     )
-    recent = await project_days(db, project, today - timedelta(days=RECENT_DAYS - 1), today)
+    recent = await project_days(db, project, first_day(RECENT_DAYS, today), today)
     return ProjectTotal(
         project=project,
         downloads=row["downloads"] if row else 0,
@@ -345,6 +347,11 @@ async def _per_minute(db: Database, now: datetime) -> tuple[int, ...]:
 
 
 # --- how ---------------------------------------------------------------------------------
+
+
+def first_day(days: int, today: date | None = None) -> date:
+    """The first of so many days of which today is the last."""
+    return (today or _today()) - timedelta(days=days - 1)
 
 
 def _today() -> date:

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import Any
 
 from piwheels.db.database import Database
+from piwheels.db.downloads import RECENT_DAYS, first_day
 from piwheels.db.pages import version_order
 from piwheels.db.views import project_facts
 from piwheels.model import EndedBuild, ProjectFacts, PublishedFile, Struct
@@ -219,10 +220,12 @@ async def success(db: Database) -> list[Success]:
                count(b.build) FILTER (WHERE b.outcome <> 'built' AND NOT b.retryable) AS failed
           FROM targets t
           LEFT JOIN builds b
-            ON b.target = t.target AND b.ended_at > now() - interval '30 days'
+            ON b.target = t.target
+           AND b.ended_at >= %(since)s::date::timestamp AT TIME ZONE 'UTC'
          GROUP BY t.target, t.position
          ORDER BY t.position, t.target
-        """
+        """,
+        {"since": first_day(RECENT_DAYS)},
     )
     return [Success(**row) for row in rows]
 
@@ -271,10 +274,11 @@ async def queue_history(db: Database) -> list[QueueSample]:
         """
         SELECT date_bin('1 hour', at, 'epoch') AS at, target, max(pending) AS pending
           FROM queue_samples
-         WHERE at > now() - interval '30 days'
+         WHERE at >= %(since)s::date::timestamp AT TIME ZONE 'UTC'
          GROUP BY 1, 2
          ORDER BY 1, 2
-        """
+        """,
+        {"since": first_day(RECENT_DAYS)},
     )
     return [QueueSample(**row) for row in rows]
 

@@ -380,23 +380,28 @@ class _Mark(NamedTuple):
         start = width_px * self.across / 100 - (long if self.at_edge else long / 2)
         return start, start + long
 
+    def fits(self, width_px: float) -> bool:
+        """Whether it does not stick out of the picture; to the left there is room for it."""
+        return self.span(width_px)[1] <= width_px + _EDGE_PX
+
 
 def _across(labels: Sequence[str], places: Sequence[float]) -> str:
-    """Labels below the plot at even distances, of which a narrow plot shows some."""
-    marks = [_mark(_shortened(label, 20), at) for label, at in zip(labels, places, strict=True)]
+    """Labels below the plot at even distances, of which a narrow plot shows some.
+
+    Only the last one may be moved to the right edge, where its own place is: another one would
+    stand there for a value that is elsewhere, so where it does not fit it is left out.
+    """
+    texts = [_shortened(label, 20) for label in labels]
+    marks = [_Mark(text, at, at_edge=False) for text, at in zip(texts, places, strict=True)]
+    if marks and not marks[-1].fits(_NARROWEST_PX):
+        marks[-1] = _Mark(marks[-1].text, 100.0, at_edge=True)
     step = _step(marks, _WIDE_PX, 1)
     narrow_step = _step(marks, _NARROWEST_PX, step)
     return "".join(
-        _label(marks[at], wide_only=at % narrow_step > 0) for at in range(0, len(marks), step)
+        _label(marks[at], wide_only=at % narrow_step > 0 or not marks[at].fits(_NARROWEST_PX))
+        for at in range(0, len(marks), step)
+        if marks[at].fits(_WIDE_PX)
     )
-
-
-def _mark(text: str, across: float) -> _Mark:
-    # To the left there is room, below the numbers; to the right there is the picture's edge.
-    sticks_out = (
-        _Mark(text, across, at_edge=False).span(_NARROWEST_PX)[1] > _NARROWEST_PX + _EDGE_PX
-    )
-    return _Mark(text, 100.0 if sticks_out else across, sticks_out)
 
 
 def _step(marks: Sequence[_Mark], width_px: float, unit: int) -> int:
@@ -408,7 +413,7 @@ def _step(marks: Sequence[_Mark], width_px: float, unit: int) -> int:
 
 
 def _apart(marks: Sequence[_Mark], width_px: float) -> bool:
-    spans = [mark.span(width_px) for mark in marks]
+    spans = [mark.span(width_px) for mark in marks if mark.fits(width_px)]
     return all(end + _GAP_PX <= start for (_, end), (start, _) in pairwise(spans))
 
 

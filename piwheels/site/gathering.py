@@ -3,13 +3,21 @@
 import asyncio
 import shutil
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from piwheels.db import catalog, downloads, views
 from piwheels.db import site as site_db
 from piwheels.db.database import Database
-from piwheels.db.downloads import Dimension, Share
+from piwheels.db.downloads import (
+    RECENT_DAYS,
+    YEAR_DAYS,
+    Day,
+    Dimension,
+    Period,
+    Share,
+    first_day,
+)
 from piwheels.model import EndedBuild
 from piwheels.site.charts import Chart, Series, Unit
 from piwheels.site.content import DayCount, Home, Packages, Project, Stats
@@ -20,8 +28,6 @@ _FEED_BUILDS = 50
 _FAILURES = 100
 _TOP = 20
 _SHARES = 12
-_YEAR = timedelta(days=365)
-_MONTH = timedelta(days=30)
 
 
 async def project(
@@ -32,7 +38,7 @@ async def project(
     if facts is None:
         return None
     total = await downloads.project_total(db, name)
-    days = await downloads.project_days(db, name, datetime.now(UTC).date() - _YEAR)
+    days = await downloads.project_days(db, name, first_day(YEAR_DAYS))
     wheels = await downloads.project_wheels(db, name)
     return Project(
         facts=facts,
@@ -78,7 +84,7 @@ async def home(db: Database, root: Path) -> Home:
 
 async def packages(db: Database, listed: Sequence[site_db.Listed]) -> Packages:
     """What the page of all projects shows beside the search."""
-    top = await downloads.top_projects(db, datetime.now(UTC).date() - _MONTH, limit=_TOP)
+    top = await downloads.top_projects(db, first_day(RECENT_DAYS), limit=_TOP)
     known = {item.name for item in listed}
     builds = await site_db.newest_builds(db, _TOP * 3)
     return Packages(
@@ -116,9 +122,10 @@ async def stats(db: Database) -> Stats:
 
 
 async def _upright(db: Database) -> list[Chart]:
+    today = datetime.now(UTC).date()
     years = await downloads.per_year(db)
-    months = await downloads.per_month(db)
-    days = await downloads.per_day(db, datetime.now(UTC).date() - _YEAR)
+    months = _every_month(await downloads.per_month(db), today)
+    days = _every_day(await downloads.per_day(db, first_day(YEAR_DAYS, today), today), today)
     by_year = [year.period for year in years]
     by_month = [month.period for month in months]
     record = [f"{year.record_date or year.period}" for year in years]
@@ -130,8 +137,8 @@ async def _upright(db: Database) -> list[Chart]:
             "days",
             "Downloads a day, the last year",
             "Day",
-            [day.day.isoformat() for day in days],
-            [day.downloads for day in days],
+            [day.isoformat() for day in days],
+            list(days.values()),
         ),
         _chart(
             "saved",
@@ -149,6 +156,28 @@ async def _upright(db: Database) -> list[Chart]:
             unit=Unit.BYTES,
         ),
     ]
+
+
+def _every_month(months: Sequence[Period], today: date) -> list[Period]:
+    """Months from the first with downloads to this one, also those without any."""
+    found = {month.period: month for month in months}
+    every, month = [], f"{today:%Y-%m}"
+    while found and month >= min(found):
+        every.append(found.get(month) or _without_downloads(month))
+        month = f"{date.fromisoformat(f'{month}-01') - timedelta(days=1):%Y-%m}"
+    return every[::-1]
+
+
+def _without_downloads(period: str) -> Period:
+    return Period(period=period, downloads=0, bytes=0, saved_s=0.0, record_day=0, record_date=None)
+
+
+def _every_day(days: Sequence[Day], today: date) -> dict[date, int]:
+    """Downloads of each day from the first that is known to today."""
+    found = {day.day: day.downloads for day in days}
+    first = min(found, default=today)
+    every = (first + timedelta(days=number) for number in range((today - first).days + 1))
+    return {day: found.get(day, 0) for day in every} if found else {}
 
 
 def _chart(
@@ -172,7 +201,7 @@ def _chart(
 
 
 async def _shares(db: Database) -> list[Chart]:
-    since = datetime.now(UTC).date() - _MONTH
+    since = first_day(RECENT_DAYS)
     titles = {
         Dimension.ARCH: "By architecture",
         Dimension.OS: "By OS release",

@@ -17,6 +17,7 @@ from tests.accesslog.traffic import BOT, BROWSER, MIRROR, combined, pip_agent, u
 AT_S = int(datetime(2026, 3, 10, 12, tzinfo=UTC).timestamp())
 LATER_S = AT_S + 86_400
 WHEEL = wheel_path("numpy")
+BUILDER = "piwheels-builder/2.0"
 
 
 class Named(NamedTuple):
@@ -114,6 +115,22 @@ def test_every_format_says_the_same(line: bytes, formats: str) -> None:
         assert access.content.wheel.project == "numpy"
         if line_format is not Format.COMMON and b"pip/" in line:
             assert (access.agent.installer, access.agent.python) == ("pip", "3.11")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        combined(WHEEL, agent=BUILDER),
+        nginx_json(http_user_agent=BUILDER),
+        caddy_json(request={"method": "GET", "uri": WHEEL, "headers": {"User-Agent": [BUILDER]}}),
+    ],
+)
+def test_what_a_builder_fetches_counts_as_nothing(line: bytes) -> None:
+    access = parse_one(line)
+    assert access is not None
+    assert access.agent.agent_class is AgentClass.BUILDER
+    assert access.content.kind is Kind.OTHER
+    assert access.content.wheel is None
 
 
 HOSTILE = [
@@ -231,6 +248,8 @@ def _as_apache(text: str) -> str:
         ("GET /packages/aa/bb/not-a-wheel.whl HTTP/1.1", Kind.OTHER),
         ("GET /packages/aa/bb/%00-1-py3-none-any.whl HTTP/1.1", Kind.OTHER),
         ("GET /elsewhere/numpy-1.0-py3-none-any.whl HTTP/1.1", Kind.OTHER),
+        (f"GET /simple/numpy/{WHEEL.rpartition('/')[2]} HTTP/1.1", Kind.DOWNLOAD),
+        ("GET /simple/numpy/not-a-wheel.whl HTTP/1.1", Kind.OTHER),
         ("GET /simple/ HTTP/1.1", Kind.INDEX),
         ("GET /simple/numpy/ HTTP/1.1", Kind.INDEX),
         ("GET /project/numpy/ HTTP/1.1", Kind.PROJECT),
@@ -313,6 +332,9 @@ def test_what_a_wheel_saves_goes_by_its_abi_and_platform(tags: str, factor: int)
         ("devpi-server/6.9.0 (py3.11.2; linux)", "mirror      "),
         ("curl/7.88.1", "tool      "),
         ("python-requests/2.31.0", "tool      "),
+        ("piwheels-builder/2.0.0", "builder      "),
+        ("piwheels/2.0.0.dev1", "builder      "),
+        ("piwheels-exporter/1.0", "other      "),
         ("", "other      "),
         ("-", "other      "),
     ],

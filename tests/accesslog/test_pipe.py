@@ -1,11 +1,15 @@
 """What a web server pipes in: on disk first, counted once, dropped only beyond the set size."""
 
 import asyncio
+import bz2
+import gzip
+import lzma
 import os
 import re
 import signal
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -47,6 +51,35 @@ async def test_a_pipe_is_counted_and_leaves_nothing_behind(
     assert f"{traffic.counts.lines:,} lines" in said
     assert left(tmp_path) == []
     await agrees(database, traffic.counts)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+async def test_a_pipe_may_be_packed(
+    dsn: str, database: Database, tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    """As `zcat` would give it, also of several packed files one after the other."""
+    traffic = Traffic(28)
+    lines = list(traffic.lines(4000))
+    content = pack(b"".join(lines[:3000])) + pack(b"".join(lines[3000:]))
+    assert f"{traffic.counts.lines:,} lines" in read_pipe(dsn, tmp_path, content)
+    await agrees(database, traffic.counts)
+
+
+async def test_a_packed_pipe_that_is_damaged_is_refused(
+    dsn: str, database: Database, tmp_path: Path
+) -> None:
+    content = gzip.compress(b"".join(download("a", number) for number in range(100)))
+    done = await asyncio.to_thread(
+        subprocess.run,
+        command(),
+        env=environ(dsn, tmp_path),
+        input=content[:-20],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(b"piw: standard input cannot be read on: ")
+    assert await database.value("SELECT sum(broken)::int FROM access_logs") in {None, 0}
 
 
 async def test_a_replay_through_a_pipe_or_as_a_file_counts_nothing(

@@ -3,6 +3,7 @@
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from datetime import date, timedelta
 from itertools import pairwise
 
 import pytest
@@ -101,6 +102,25 @@ def test_labels_never_lie_over_one_another(
             assert end <= start, (count, places)
         assert places[0][0] >= -70, "the numbers' column and the edge are so wide"
         assert places[-1][1] <= width_px + 16, "the edge is so wide"
+
+
+@pytest.mark.parametrize("picture", [columns, lines])
+@pytest.mark.parametrize("count", [13, 30, 31, 200, 240, 365, 366])
+def test_every_label_below_a_plot_stands_where_its_value_is(
+    picture: Callable[[Chart], Markup], count: int
+) -> None:
+    """Only the last may be moved to the right edge, by less than its own half."""
+    every = [date(2025, 1, 1) + timedelta(days=number) for number in range(count)]
+    labels = tuple(day.isoformat() for day in every)
+    svg = parsed(picture(chart(tuple(range(count)), labels=labels))).find(IMAGE)
+    assert svg is not None
+    shown = [(labels.index(text.text or ""), text) for text in svg.findall("text")]
+    assert len(shown) > 1
+    for at, text in shown:
+        slots = count if picture is columns else count - 1
+        own = 100 * (at + 0.5) / slots if picture is columns else 100 * at / slots
+        allowed = 100 / slots if at == count - 1 else 0.01
+        assert float(text.get("x", "").rstrip("%")) == pytest.approx(own, abs=allowed)
 
 
 def test_shares_are_of_the_whole() -> None:

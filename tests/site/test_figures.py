@@ -8,7 +8,7 @@ import pytest
 from piwheels.db import catalog
 from piwheels.db import site as site_db
 from piwheels.db.database import Database
-from piwheels.site import showing
+from piwheels.site import gathering, showing
 from tests.db.world import RULES, TARGETS, a_release
 from tests.site.farm import Farm
 
@@ -51,6 +51,48 @@ async def test_a_few_downloads_show_on_the_pages_soon(site: Farm) -> None:
     assert not site.webroot.project("unknown").exists()
     await site.showing.heed_downloads()
     assert await site.stale() == []
+
+
+async def test_the_last_30_days_are_the_same_days_on_every_page(site: Farm) -> None:
+    """Today and the 29 days before it; the day before those counts nowhere."""
+    today = datetime.now(UTC).date()
+    await site.publish("alpha")
+    await download(site.db, today - timedelta(days=29), {"alpha": 3})
+    await download(site.db, today - timedelta(days=30), {"alpha": 50})
+    for days, count in ((29, 3), (30, 50)):
+        await site.db.execute(
+            "INSERT INTO download_dimensions VALUES (%(day)s, 'arch', 'aarch64', %(count)s)",
+            {"day": today - timedelta(days=days), "count": count},
+        )
+    await site.db.execute(
+        "UPDATE download_days SET counted = 3 WHERE day = %(day)s",
+        {"day": today - timedelta(days=29)},
+    )
+    await site.db.execute(
+        "UPDATE download_days SET counted = 50 WHERE day = %(day)s",
+        {"day": today - timedelta(days=30)},
+    )
+    stats = await gathering.stats(site.db)
+    shown = {chart.key: chart for chart in stats.shares}
+    assert stats.downloads_30_days == 3
+    assert [sum(v for v in shown[key].series[0].values if v) for key in ("top", "arch")] == [3, 3]
+    assert (await gathering.packages(site.db, await site_db.listing(site.db))).top == (
+        ("alpha", 3),
+    )
+
+
+async def test_months_and_days_without_downloads_stay_on_the_axis(site: Farm) -> None:
+    today = datetime.now(UTC).date()
+    await download(site.db, today - timedelta(days=364), {"alpha": 3})
+    charts = {chart.key: chart for chart in (await gathering.stats(site.db)).upright}
+    assert len(charts["days"].labels) == 365
+    assert charts["days"].labels[-1] == today.isoformat()
+    months = charts["months"].labels
+    assert months[-1] == f"{today:%Y-%m}"
+    assert len(months) in {12, 13}
+    assert list(months) == sorted(set(months))
+    assert [value for value in charts["months"].series[0].values if value] == [1]
+    assert charts["saved"].labels == charts["bytes"].labels == months
 
 
 async def test_many_downloads_show_when_their_day_is_over(
