@@ -349,6 +349,7 @@ class TargetFacts(Struct, frozen=True, kw_only=True):
     last_duration_s: float | None
     debian_packages: tuple[str, ...] = ()  # what the wheel in covered_by needs, by names of ...
     built_for: str = ""  # ... the target that it was built for
+    lacks: str = ""  # what the wheel in covered_by lacks, as its build noted it
     skip: str | None = None  # why the release is not to be built for this target
     skips_project: bool = False  # that goes for every release of the project
     made_elsewhere: bool = False  # covered_by did not come of the last build of this target

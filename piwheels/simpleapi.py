@@ -194,6 +194,24 @@ class SimpleIndex:
                 temporary.replace(destination)
         return size
 
+    async def end_of(self, url: str, length_bytes: int) -> bytes:
+        """The last bytes of a file, unverified; fewer if it is shorter.
+
+        Raises:
+            TransientError: the index cannot be reached or is in trouble.
+            RefusedError: there is no such file, or the server sends no parts of one that is longer.
+        """
+        headers = {"Accept-Encoding": "identity", "Range": f"bytes=-{length_bytes}"}
+        content = bytearray()
+        async with self._response(url, headers) as response:
+            if response.status_code != httpx.codes.PARTIAL_CONTENT:
+                _expect_ok(response, url)
+            async for chunk in response.aiter_raw(_CHUNK_BYTES):
+                content += chunk
+                if len(content) > length_bytes:
+                    raise RefusedError(f"{_shown(url)} is longer than {length_bytes} bytes")
+        return bytes(content)
+
     async def post(self, url: str, content: bytes, *, media_type: str) -> Answer:
         """Ask another service of the same index, with the same trust and credentials.
 

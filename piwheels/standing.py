@@ -357,6 +357,8 @@ def _notes(release: ReleaseFacts, target: TargetFacts, state: State) -> Iterator
     if release.yanked is not None:
         reason = f": {release.yanked}" if release.yanked else ""
         yield f"The release is yanked upstream{reason}; installers take it only if pinned."
+    if state is State.COVERED and target.lacks:
+        yield f"{target.lacks[0].upper()}{target.lacks[1:]}."
     if target.debian_packages:
         yield f"{needs_sentence(target)}."
     if target.converging:

@@ -27,11 +27,14 @@ from piwheels.builder.pips import Pip, Pips
 from piwheels.builder.processes import Ended, Limits, Stop
 from piwheels.builder.proxy import IndexProxy
 from piwheels.builder.sandbox import Errand, Sandbox
+from piwheels.builder.upstream_wheel import end_of_upstream_wheel
 from piwheels.errors import PiwheelsError, RefusedError, TransientError
 from piwheels.host import Interpreter, missing_toolchain
 from piwheels.lines import one_line
 from piwheels.model import Job, Outcome, Struct
 from piwheels.simpleapi import DigestError, SimpleIndex
+from piwheels.wheel.file import WheelFacts
+from piwheels.wheel.reading import Survey, survey_wheel
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +70,9 @@ class Result(Struct, frozen=True, kw_only=True):
     """What came of a build."""
 
     outcome: Outcome
-    reason: str = ""  # one line: the failing line of the log; "" if it was built
+    reason: str = ""  # one line: the failing line of the log; if it was built, what it lacks
     wheels: tuple[Path, ...] = ()  # in <workdir>/wheels; one, if it was built
+    facts: WheelFacts | None = None  # of that wheel
     inputs: tuple[str, ...] = ()  # "<sha256> <filename>" of all that it used beside the sdist
     duration_s: float
 
@@ -106,10 +110,11 @@ async def build(
     """
     began = time.monotonic()
     work = _Work(job, interpreter, workdir, options, _Log(on_log, on_phase))
-    wheels: tuple[Path, ...] = ()
+    facts: WheelFacts | None = None
     outcome, reason = Outcome.BUILT, ""
     try:
-        wheels = await work.carry_out()
+        survey = await work.carry_out()
+        facts, reason = survey.facts, survey.verdict.lacks
     except _OverError as over:
         outcome, reason = over.outcome, _one_line(str(over))
     except OSError as error:
@@ -122,7 +127,8 @@ async def build(
     return Result(
         outcome=outcome,
         reason=reason,
-        wheels=wheels,
+        wheels=(work.wheels / facts.filename,) if facts else (),
+        facts=facts,
         inputs=work.inputs,
         duration_s=time.monotonic() - began,
     )
@@ -179,7 +185,12 @@ class _Work:
         """The folder that the sandbox may write to."""
         return self.workdir / "room"
 
-    async def carry_out(self) -> tuple[Path, ...]:
+    @property
+    def wheels(self) -> Path:
+        """Where the wheel is left."""
+        return self.workdir / "wheels"
+
+    async def carry_out(self) -> Survey:
         self._introduce()
         self.log.enter("fetching")
         try:
@@ -189,20 +200,27 @@ class _Work:
             raise _OverError(Outcome.FETCH_FAILED, "the sdist did not arrive in time") from None
         ended = await self._build(pip, sdist)
         try:
-            return (await self._judge(ended),)
+            return await self._judge(ended, sdist)
         except (_OverError, OSError):
             raise
+        except RefusedError as error:
+            raise _OverError(Outcome.REFUSED, str(error)) from None
         except Exception as error:
             # From here on all that can go wrong is what the build left: never the builder.
             log.exception("judging %s %s", self.job.project, self.job.version)
             text = f"what it left cannot be judged: {type(error).__name__}: {error}"
             raise _OverError(Outcome.FAILED, text) from error
 
-    async def _judge(self, ended: Ended) -> Path:
+    async def _judge(self, ended: Ended, sdist: Path) -> Survey:
         if ended.status != 0 or ended.stop is not None:
             raise self._verdict(ended)
         self.log.enter("inspecting")
-        return await asyncio.to_thread(self._collect)
+        wheel = await asyncio.to_thread(self._collect)
+        upstream = await end_of_upstream_wheel(self.options.upstream, self.job, self.interpreter)
+        survey = await survey_wheel(wheel, sdist, upstream=upstream)
+        if survey.verdict.refusal:
+            raise _OverError(Outcome.REFUSED, f"{wheel.name}: {survey.verdict.refusal}")
+        return survey
 
     def _introduce(self) -> None:
         job = self.job
@@ -358,7 +376,7 @@ class _Work:
             folder = _open_inside("wheels", source, os.O_DIRECTORY)
             try:
                 name = self._the_wheel(_listed(folder))
-                target = self.workdir / "wheels" / name
+                target = self.wheels / name
                 target.parent.mkdir(exist_ok=True)
                 _copy(name, folder, target)
             finally:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import msgspec
-
 from piwheels import host
 from piwheels.builder.build import BUILD_PATH, BuildOptions, build
 from piwheels.builder.cache import FileCache
@@ -23,12 +21,12 @@ from piwheels.builder.processes import Limits
 from piwheels.builder.sandbox import Bubblewrap, NoSandbox, Sandbox, check, find_bubblewrap
 from piwheels.builder.session import BuilderSession, Endpoints, Phase
 from piwheels.config import BuilderSection, Config
-from piwheels.errors import ConfigError, RefusedError, first_of
+from piwheels.errors import ConfigError, first_of
 from piwheels.model import Job, Outcome, Target
 from piwheels.protocol.keys import MASTER, KeyStore
 from piwheels.protocol.messages import PROTOCOL, Built, FileOffer, Hello, HostState
 from piwheels.simpleapi import SimpleIndex, configured_index
-from piwheels.wheel.reading import read_wheel
+from piwheels.wheel.file import WheelFacts
 from piwheels.wheel.tags import target_of
 
 log = logging.getLogger(__name__)
@@ -202,29 +200,17 @@ class Workshop:
             )
         finally:
             host.notify(f"STATUS={_WAITING}")
-        built = Built(
+        return Built(
             build=job.build,
             outcome=result.outcome,
             reason=result.reason,
             duration_s=result.duration_s,
+            files=(await _offer(result.facts),) if result.facts else (),
             inputs=result.inputs,
         )
-        try:
-            offers = [await _offer(wheel) for wheel in result.wheels]
-        except RefusedError as error:
-            # A wheel that is not sound is the release's failure, and needs no upload.
-            outbox.add_log(f"{error}\n".encode())
-            return msgspec.structs.replace(built, outcome=Outcome.REFUSED, reason=str(error))
-        return msgspec.structs.replace(built, files=tuple(offers))
 
 
-async def _offer(wheel: Path) -> FileOffer:
-    """Describe a wheel.
-
-    Raises:
-        RefusedError: it is not a sound one.
-    """
-    facts = await read_wheel(wheel)
+async def _offer(facts: WheelFacts) -> FileOffer:
     return FileOffer(
         filename=facts.filename,
         size_bytes=facts.size_bytes,

@@ -201,12 +201,13 @@ async def project_facts(
 
 
 async def _needs(db: Database, filenames: set[str | None]) -> dict[str, dict[str, Any]]:
-    """The Debian packages that wheels need, by file name, and the target each was built for."""
+    """By file name, what wheels need and lack, and the target that each was built for."""
     rows = await db.rows(
         """
-        SELECT f.filename, f.dependencies, b.target
+        SELECT f.filename, f.dependencies, b.target, b.reason
           FROM files f JOIN builds b ON b.build = f.build
-         WHERE f.filename = ANY (%(filenames)s) AND cardinality(f.dependencies) > 0
+         WHERE f.filename = ANY (%(filenames)s)
+           AND (cardinality(f.dependencies) > 0 OR b.reason <> '')
         """,
         {"filenames": [name for name in filenames if name is not None]},
     )
@@ -214,6 +215,7 @@ async def _needs(db: Database, filenames: set[str | None]) -> dict[str, dict[str
         row["filename"]: {
             "debian_packages": tuple(row["dependencies"]),
             "built_for": row["target"],
+            "lacks": row["reason"],
         }
         for row in rows
     }

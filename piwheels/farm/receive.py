@@ -36,7 +36,8 @@ from piwheels.protocol.transfer import Transfer
 
 log = logging.getLogger(__name__)
 
-#: Errors that say something of the disk, and nothing of the file that was to be written.
+#: Errors that say something of the disk or the machine, and nothing of the file that was to be
+#: written or read; the last three are those of a child that reads it (isolated).
 _OF_THE_DISK = frozenset(
     {
         errno.ENOSPC,
@@ -48,6 +49,10 @@ _OF_THE_DISK = frozenset(
         errno.EMFILE,
         errno.ENFILE,
         errno.ENOMEM,
+        errno.EAGAIN,
+        errno.ETIMEDOUT,
+        errno.ECANCELED,
+        errno.EPROTO,
     }
 )
 #: A wheel may not be larger than this.
@@ -199,7 +204,12 @@ class Receiver:
         try:
             wheel = await self._publish(expected)
             result = Received(
-                expected.label, expected.job, expected.built, Outcome.BUILT, files=(wheel,)
+                expected.label,
+                expected.job,
+                expected.built,
+                Outcome.BUILT,
+                expected.built.reason,  # what the wheel lacks
+                files=(wheel,),
             )
         except RefusedError as error:
             log.warning("refused %s of %s: %s", expected.offer.filename, expected.label, error)

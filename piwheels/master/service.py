@@ -5,14 +5,12 @@ import logging
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import NamedTuple
 
 from piwheels import host
 from piwheels.config import Config
-from piwheels.db.database import Database, is_running
+from piwheels.db.database import Database
 from piwheels.errors import ConfigError, first_of
 from piwheels.farm.bulletin import Bulletin
 from piwheels.farm.dispatch import Dispatch, DispatchOptions
@@ -20,7 +18,6 @@ from piwheels.farm.logs import LogSpool
 from piwheels.farm.publishing import Publisher
 from piwheels.farm.receive import Receiver
 from piwheels.farm.tidings import Tidings
-from piwheels.master.clock_watch import ClockWatch
 from piwheels.master.control import Control
 from piwheels.master.database_watch import DatabaseWatch
 from piwheels.master.fates import Fates
@@ -53,7 +50,7 @@ from piwheels.site.publish import Publisher as PagePublisher
 from piwheels.site.renderer import Renderer
 from piwheels.site.showing import Showing
 from piwheels.upstream.follow import Follower, FollowOptions
-from piwheels.webroot import Webroot, make_folder
+from piwheels.webroot import Webroot
 from piwheels.wheel.tags import PackagingRules
 
 log = logging.getLogger(__name__)
@@ -151,8 +148,6 @@ class _Master:
         await self._open_farm(stack, sockets)
         await self._open_site(stack)
         self._watch = DatabaseWatch(await self._connect(stack, "watch"), self._databases)
-        clock_db = await self._connect(stack, "clock")
-        self._clock_watch = ClockWatch(clock_db, Tidings(clock_db, self._bulletin).note)
         self._glance = Glance(
             db=await self._connect(stack, "glance"),
             dispatch=self._dispatch,
@@ -247,7 +242,6 @@ class _Master:
             group.create_task(self._follower.run())
             group.create_task(self._upkeep.run())
             group.create_task(self._watch.run())
-            group.create_task(self._clock_watch.run())
             group.create_task(self._report_alive())
             host.notify("READY=1")
             log.info("ready: %s", self._config.master.control)
@@ -262,10 +256,9 @@ class _Master:
             await asyncio.sleep(every_s)
 
     async def _connect(self, stack: AsyncExitStack, duty: str, *, alone: bool = False) -> Database:
-        dsn = self._config.database.dsn
-        # Where nobody answers at all the DSN may be wrong, and its author waits for a word.
-        patience_s = _DATABASE_PATIENCE_S if self._databases or await is_running(dsn) else 0.0
-        database = await Database.connect(dsn, duty=duty, alone=alone, patience_s=patience_s)
+        database = await Database.connect(
+            self._config.database.dsn, duty=duty, alone=alone, patience_s=_DATABASE_PATIENCE_S
+        )
         self._databases.append(database)
         return await stack.enter_async_context(database)
 
@@ -300,21 +293,14 @@ class _Master:
 
 
 def _make_folders(config: Config) -> None:
-    makers: dict[str, tuple[Path, Callable[[Path], None]]] = {
-        "webroot.root": (config.webroot.root, make_folder),
-        "master.spool": (config.master.spool, _make_private_folder),
-    }
-    for key, (folder, make) in makers.items():
+    folders = {"webroot.root": config.webroot.root, "master.spool": config.master.spool}
+    for key, folder in folders.items():
         try:
-            make(folder)
+            folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
             raise ConfigError(f"{folder} ({key}): {error.strerror}") from None
-
-
-def _make_private_folder(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 def _refused(reason: str, came: bytes) -> Refused:

@@ -179,7 +179,7 @@ class KeyStore:
             return {}
         except OSError as error:
             raise ConfigError(f"{error.filename}: {error.strerror}") from None
-        if abs(time.time_ns() - changed) > _SETTLED_NS:  # also of a clock that was ahead
+        if time.time_ns() - changed > _SETTLED_NS:
             self._seen[role] = (changed, names)
         return names
 

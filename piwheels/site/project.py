@@ -219,6 +219,8 @@ def _covered(standing: Standing, target: TargetFacts, files: Sequence[PublishedF
     log = target.last_build if made_here else None
     if target.without_compiler:
         note = "made without a C compiler"
+    elif target.lacks:
+        note = target.lacks
     else:
         tags = next((file.tags for file in files if file.filename == name), "")
         note = f"by {tags}" if tags and not made_here else ""

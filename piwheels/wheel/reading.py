@@ -2,11 +2,17 @@
 
 import asyncio
 import hashlib
+import io
+import zipfile
 from pathlib import Path
+
+import msgspec
 
 from piwheels.errors import RefusedError
 from piwheels.isolated import Limits, call
+from piwheels.wheel.completeness import Upstream, Verdict, judge, wheel_contents
 from piwheels.wheel.file import WheelFacts, inspect, with_build_number
+from piwheels.wheel.sdist import UNREADABLE, read_sdist
 
 #: Every wheel may take as much processor time as a small board needs to unpack and hash 500 MB,
 #: which an honest one rarely has; a larger one more.
@@ -25,10 +31,35 @@ async def read_wheel(path: Path) -> WheelFacts:
         facts = await call(_limits(path), inspect, path)
     except RefusedError as error:
         raise _named(error, path) from None
-    # Nothing is believed of a process that parsed a hostile file: these bytes were inspected.
-    if facts.sha256 != await asyncio.to_thread(_sha256, path) or facts.filename != path.name:
-        raise RefusedError(f"{path.name} changed while it was read")
+    await _check_bytes(facts, path)
     return facts
+
+
+class Survey(msgspec.Struct, frozen=True, kw_only=True):
+    """A wheel that was just built: its facts, and whether it is what its release should be."""
+
+    facts: WheelFacts
+    verdict: Verdict
+
+
+async def survey_wheel(path: Path, sdist: Path, *, upstream: tuple[str, bytes] | None) -> Survey:
+    """Read a wheel as `read_wheel` does, and compare it with its sdist and the upstream's wheel.
+
+    Args:
+        path: the wheel.
+        sdist: what it was built from.
+        upstream: the file name of the upstream's wheel of this release and its last bytes, which
+            hold the archive's directory; None if there is none.
+
+    Raises:
+        RefusedError, OSError: as `read_wheel`.
+    """
+    try:
+        survey = await call(_limits(path), _survey, path, sdist, upstream)
+    except RefusedError as error:
+        raise _named(error, path) from None
+    await _check_bytes(survey.facts, path)
+    return survey
 
 
 async def number_wheel(path: Path, number: int) -> Path:
@@ -43,6 +74,38 @@ async def number_wheel(path: Path, number: int) -> Path:
     except RefusedError as error:
         raise _named(error, path) from None
     return path.with_name(Path(made).name)
+
+
+async def _check_bytes(facts: WheelFacts, path: Path) -> None:
+    """What was inspected has to be what lies there: the child that parsed it may be wrong."""
+    if facts.sha256 != await asyncio.to_thread(_sha256, path) or facts.filename != path.name:
+        raise RefusedError(f"{path.name} changed while it was read")
+
+
+def _survey(path: Path, sdist: Path, upstream: tuple[str, bytes] | None) -> Survey:
+    facts = inspect(path)
+    with zipfile.ZipFile(path) as archive:
+        members = archive.namelist()
+    declares = any(name.endswith(".dist-info/entry_points.txt") for name in members)
+    declares = declares or b"\nrequires-dist:" in facts.metadata.lower()
+    wheel = wheel_contents(members, declares=declares)
+    return Survey(
+        facts=facts,
+        verdict=judge(wheel, read_sdist(facts.project, sdist), _upstream(upstream)),
+    )
+
+
+def _upstream(end: tuple[str, bytes] | None) -> Upstream | None:
+    """What the upstream's wheel holds; None where the end of it does not tell."""
+    if end is None:
+        return None
+    filename, content = end
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = archive.namelist()
+    except UNREADABLE:
+        return None
+    return Upstream(filename=filename, modules=wheel_contents(members).modules)
 
 
 def _number(path: Path, number: int) -> str:

@@ -23,6 +23,7 @@ from tests.builder import sdists
 from tests.builder.workbench import Builder, builder_for, daemon, processes_with, until
 from tests.fakeindex import FakeIndex
 from tests.patience import WAIT_S
+from tests.wheel.making import make_wheel
 
 SOCKET = (
     "python3 -c 'import socket; "
@@ -65,6 +66,33 @@ async def test_a_pure_project_gives_its_wheel(
         assert builder.phases == ["fetching", "preparing", "building", "inspecting"]
         assert [text.split()[1].partition("-")[0] for text in result.inputs] == ["pip"]
         assert builder.log.endswith(b"--- piwheels: built ---\n")
+
+
+async def test_a_wheel_without_the_projects_modules_is_refused(
+    builder: Builder, upstream: FakeIndex, here: Interpreter
+) -> None:
+    setup = "from setuptools import setup\nsetup(name='hollow', version='1.0', packages=[])"
+    content = sdists.archive("hollow", {"setup.py": setup, "hollow/__init__.py": ""})
+    result = await builder.build(sdists.job(upstream, "hollow", content), here)
+    assert (result.outcome, result.wheels) == (Outcome.REFUSED, ())
+    assert result.reason == (
+        "hollow-1.0-py3-none-any.whl: the wheel is empty: it holds no module, script or data "
+        "file, and the sdist has hollow"
+    )
+    assert result.reason.encode() in bytes(builder.log)
+
+
+async def test_what_a_wheel_lacks_beside_the_upstreams_is_noted(
+    builder: Builder, upstream: FakeIndex, here: Interpreter, tmp_path: Path
+) -> None:
+    job = sdists.job(upstream, "pure", sdists.doing("pure"))
+    files = {"pure.py": b"", "_fast.abi3.so": b""}
+    theirs = make_wheel(tmp_path, name="pure", tags="cp39-abi3-manylinux_2_17_x86_64", files=files)
+    upstream.add("pure", theirs.name, theirs.read_bytes())
+    result = await builder.build(job, here)
+    assert result.outcome is Outcome.BUILT
+    assert result.reason == f"the wheel lacks _fast, which the upstream's {theirs.name} has"
+    assert result.reason.encode() in bytes(builder.log)
 
 
 async def test_a_c_extension_is_built_for_each_interpreter(

@@ -10,15 +10,13 @@ import pytest
 
 from piwheels import host
 from piwheels.builder import daemon
-from piwheels.builder.build import BuildOptions, Result
+from piwheels.builder.build import BuildOptions
 from piwheels.builder.outbox import Outbox
 from piwheels.config import BuilderSection
-from piwheels.model import Outcome
 from piwheels.protocol.keys import MASTER, KeyStore
 from tests.builder.test_session import JOB
 from tests.patience import WAIT_S
 from tests.systemd import Told, systemd, until_told
-from tests.wheel.making import wheel_members, write_zip
 
 __all__ = ["systemd"]
 
@@ -66,37 +64,6 @@ async def test_systemd_is_told_what_is_built(
     with pytest.raises(OSError, match="No space"):
         await workshop.carry_out(JOB, Outbox(tmp_path / "job"), lambda _: None)
     assert systemd.get(timeout=WAIT_S) == "STATUS=waiting for a job"
-
-
-@pytest.mark.parametrize(
-    "files",
-    [{"demo/a": b"a"}, {"demo/" + "a/" * 600: b""}, {"../up": b""}],
-    ids=["sound", "1", "2"],
-)
-async def test_what_a_wheel_holds_is_never_the_builders_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes]
-) -> None:
-    outbox = Outbox(tmp_path / "job")
-    outbox.begin(JOB)
-    members = wheel_members(files=files)
-    wheel = write_zip(outbox.wheels / "demo-1.0-py3-none-any.whl", members)
-
-    async def made(*_: object, **__: object) -> Result:
-        return Result(outcome=Outcome.BUILT, wheels=(wheel,), duration_s=1.0)
-
-    monkeypatch.setattr(daemon, "build", made)
-    workshop = daemon.Workshop(
-        options=cast("BuildOptions", None),
-        interpreters={JOB.target: host.interpreter(sys.executable)},
-        targets=(),
-        work=tmp_path,
-        sandboxed=False,
-    )
-    built = await workshop.carry_out(JOB, outbox, lambda _: None)
-    sound = "demo/a" in files
-    assert built.outcome is (Outcome.BUILT if sound else Outcome.REFUSED)
-    assert len(built.files) == sound
-    assert ("no name for a file" in built.reason) is not sound
 
 
 @pytest.mark.parametrize(

@@ -259,6 +259,19 @@ async def test_a_page_that_says_the_same_is_not_news(farm: Farm) -> None:
     assert not await store_page(farm.db, "nobody", page)
 
 
+async def test_what_a_wheel_lacks_is_said(farm: Farm) -> None:
+    await farm.release("1.0")
+    job = await farm.claim()
+    wheel = a_file(job, "py3-none-any")
+    await catalog.reserve_filename(farm.db, wheel.filename, wheel.sha256)
+    built = structs.replace(
+        a_build(job, "pi4-kitchen"), reason="the wheel lacks _fast, which demo has"
+    )
+    assert await jobs.settle(farm.db, built, [wheel], RULES, None)
+    (answer,) = await farm.explain(job.target)
+    assert "(The wheel lacks _fast, which demo has.)" in answer.text
+
+
 async def test_debian_packages_are_named_where_the_wheel_was_built(farm: Farm) -> None:
     await farm.release("1.0")
     job = await farm.claim()

@@ -98,6 +98,11 @@ def test_a_wheel_that_was_built_elsewhere_names_no_debian_packages() -> None:
     )
 
 
+def test_what_a_wheel_lacks_is_shown_beside_it() -> None:
+    lacks = "the wheel lacks demo._fast, which the upstream's demo-1.0.whl has"
+    assert "lacks demo._fast" in cell(a_target(CP311, covered_by=a_wheel().filename, lacks=lacks))
+
+
 @pytest.mark.parametrize(
     ("upstream", "said"),
     [

@@ -1,0 +1,70 @@
+"""What an sdist holds, by the paths of its members; nothing of it is unpacked to the disk."""
+
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from piwheels.wheel.completeness import Source, sdist_source
+
+#: What the readers of archives raise at broken ones.
+UNREADABLE = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError,
+    ValueError, LookupError, OverflowError, RecursionError, NotImplementedError, RuntimeError,
+)  # fmt: skip
+
+_MOST_MEMBERS = 200_000
+_LONGEST_TOP_LEVEL = 64 * 1024
+
+
+def read_sdist(project: str, path: Path) -> Source | None:
+    """What an sdist says that its wheel should hold; None if it cannot be read.
+
+    pip could read it, or there would be no wheel; so this is no judgement of the sdist.
+    """
+    members: list[str] = []
+    top_level: list[str] = []
+    try:
+        for name, text in _files(path):
+            below = name.removeprefix("./").partition("/")[2]
+            if below and text is None:
+                members.append(below)
+            elif text is not None:
+                top_level += text.decode(errors="replace").splitlines()
+            if len(members) > _MOST_MEMBERS:
+                return None
+    except UNREADABLE:
+        return None
+    return sdist_source(project, members, top_level)
+
+
+def _files(path: Path) -> Iterator[tuple[str, bytes | None]]:
+    """Every regular file by name; of a top_level.txt its content, too."""
+    if zipfile.is_zipfile(path):
+        yield from _of_zip(path)
+        return
+    with tarfile.open(path, errors="replace") as tar:
+        for member in tar:
+            if not member.isreg():
+                continue
+            yield member.name, None
+            if _is_top_level(member.name) and member.size <= _LONGEST_TOP_LEVEL:
+                file = tar.extractfile(member)
+                yield member.name, file.read(_LONGEST_TOP_LEVEL) if file else b""
+
+
+def _of_zip(path: Path) -> Iterator[tuple[str, bytes | None]]:
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if info.is_dir():
+                continue
+            yield info.filename, None
+            if _is_top_level(info.filename) and info.file_size <= _LONGEST_TOP_LEVEL:
+                with archive.open(info) as file:
+                    yield info.filename, file.read(_LONGEST_TOP_LEVEL)
+
+
+def _is_top_level(name: str) -> bool:
+    return name.endswith(".egg-info/top_level.txt")

@@ -1,0 +1,159 @@
+"""Whether a wheel holds what its release is made of."""
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from piwheels.wheel.completeness import Source, Upstream, judge, sdist_source, wheel_contents
+from piwheels.wheel.reading import survey_wheel
+from piwheels.wheel.sdist import read_sdist
+from tests.wheel.making import make_wheel
+
+INFO = "demo-1.0.dist-info"
+METADATA = [f"{INFO}/METADATA", f"{INFO}/WHEEL", f"{INFO}/RECORD", f"{INFO}/licenses/LICENSE"]
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("demo.py", "demo"),
+        ("demo/__init__.py", "demo"),
+        ("demo/sub/x.py", "demo.sub.x"),
+        ("demo/_fast.cpython-311-x86_64-linux-gnu.so", "demo._fast"),
+        ("demo/_fast.abi3.so", "demo._fast"),
+        ("_demo.cp311-win_amd64.pyd", "_demo"),
+        ("demo-1.0.data/purelib/demo/y.py", "demo.y"),
+        ("demo-1.0.data/platlib/_z.so", "_z"),
+    ],
+)
+def test_what_is_a_module(name: str, module: str) -> None:
+    contents = wheel_contents([name, *METADATA])
+    assert contents.modules == {module}
+    assert contents.has_files
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "demo-1.0.data/scripts/demo",
+        "demo-1.0.data/data/share/x",
+        "demo/data.json",
+        "demo.libs/libz-1.so.1",
+        "demo.pth",
+        "e0b0__mypyc.cpython-311-x86_64-linux-gnu.so",
+    ],
+)
+def test_what_is_installed_and_no_module(name: str) -> None:
+    contents = wheel_contents([name, *METADATA])
+    assert contents.modules == frozenset()
+    assert contents.has_files or "mypyc" in name
+
+
+@pytest.mark.parametrize("beside", [[], ["LICENSE"], ["demo/"], ["README.md"]])
+def test_what_is_empty(beside: list[str]) -> None:
+    assert not wheel_contents([*beside, *METADATA]).has_files
+
+
+def sdist(folder: Path, files: Mapping[str, str], name: str = "demo-1.0.tar.gz") -> Path:
+    path = folder / name
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(path, "w") as archive:
+            for place, text in files.items():
+                archive.writestr(f"demo-1.0/{place}", text)
+        return path
+    with tarfile.open(path, "w:gz") as tar:
+        for place, text in files.items():
+            entry = tarfile.TarInfo(f"demo-1.0/{place}")
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    return path
+
+
+SETUPTOOLS = {"setup.py": "", "demo.egg-info/top_level.txt": "demo\n_demo\ntests\n"}
+NOTHING = {"setup.py": "", "README": "", "demo.egg-info/top_level.txt": "\n", "tests/test_x.py": ""}
+
+
+@pytest.mark.parametrize("name", ["demo-1.0.tar.gz", "demo-1.0.zip"])
+def test_what_an_sdist_says(tmp_path: Path, name: str) -> None:
+    files = {**SETUPTOOLS, "src/demo/__init__.py": "", "src/demo/x.c": "", "docs/conf.py": ""}
+    assert read_sdist("demo", sdist(tmp_path, files, name)) == Source(
+        top_level=frozenset({"demo", "_demo"}),
+        packages=frozenset({"demo"}),
+        first_source="src/demo/__init__.py",
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "wheel", "declares", "refused", "lacks"),
+    [
+        (SETUPTOOLS, [], False, "the sdist has _demo, demo", ""),
+        ({"src/demo/__init__.py": ""}, [], True, "the sdist has demo", ""),
+        ({"demo.py": "", "pyproject.toml": ""}, [], True, "the sdist has demo", ""),
+        ({"pyproject.toml": "", "backend.py": ""}, [], False, "the sdist has backend.py", ""),
+        ({"pyproject.toml": "", "backend.py": ""}, [], True, "", ""),
+        (NOTHING, [], False, "", ""),
+        (NOTHING, [], True, "", ""),
+        (SETUPTOOLS, ["demo/__init__.py", "_demo.abi3.so"], False, "", ""),
+        (SETUPTOOLS, ["demo/__init__.py"], False, "", "lacks _demo, which the sdist's own"),
+        (SETUPTOOLS, ["demo-1.0.data/scripts/demo"], False, "", "lacks _demo, demo, which"),
+        (None, [], False, "", ""),
+    ],
+)
+def test_what_is_refused_and_what_is_noted(  # noqa: PLR0917
+    tmp_path: Path,
+    files: dict[str, str] | None,
+    wheel: list[str],
+    declares: bool,
+    refused: str,
+    lacks: str,
+) -> None:
+    source = read_sdist("demo", sdist(tmp_path, files)) if files is not None else None
+    verdict = judge(wheel_contents([*wheel, *METADATA], declares=declares), source, None)
+    assert refused in verdict.refusal
+    assert bool(verdict.refusal) is bool(refused)
+    assert lacks in verdict.lacks
+    assert bool(verdict.lacks) is bool(lacks)
+
+
+def test_what_the_upstreams_wheel_has_beside() -> None:
+    upstream = Upstream(
+        filename="demo-1.0-cp311-abi3-manylinux_2_17_x86_64.whl",
+        modules=frozenset({"demo", "demo._fast", "more", *(f"more.m{n}" for n in range(9))}),
+    )
+    verdict = judge(wheel_contents(["demo/__init__.py"]), None, upstream)
+    assert verdict.lacks == (
+        "the wheel lacks demo._fast, more, which the upstream's "
+        "demo-1.0-cp311-abi3-manylinux_2_17_x86_64.whl has"
+    )
+    assert "and the upstream's demo-1.0-cp" in judge(wheel_contents([]), None, upstream).refusal
+
+
+@given(st.lists(st.text(max_size=30), max_size=20), st.lists(st.text(max_size=20), max_size=5))
+def test_no_names_raise(members: list[str], lines: list[str]) -> None:
+    verdict = judge(wheel_contents(members), sdist_source("demo", members, lines), None)
+    assert (verdict.refusal + verdict.lacks).isprintable()
+
+
+async def test_a_survey_reads_all_three(tmp_path: Path) -> None:
+    made = make_wheel(tmp_path)
+    (tmp_path / "upstream").mkdir()
+    theirs = make_wheel(tmp_path / "upstream", files={"demo/__init__.py": b"", "demo/fast.so": b""})
+    source = sdist(tmp_path, SETUPTOOLS)
+    survey = await survey_wheel(made, source, upstream=(theirs.name, theirs.read_bytes()[-700:]))
+    assert survey.facts.project == "demo"
+    assert "lacks demo.fast, which the upstream's demo-1.0-py3" in survey.verdict.lacks
+    survey = await survey_wheel(made, source, upstream=(theirs.name, b"PK\5\6 is no archive"))
+    assert "lacks _demo" in survey.verdict.lacks
+
+
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8b\x08 broken", b"PK\5\6" + bytes(18)])
+def test_an_sdist_that_cannot_be_read_says_nothing(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "demo-1.0.tar.gz"
+    path.write_bytes(content)
+    assert read_sdist("demo", path) in {None, Source()}
