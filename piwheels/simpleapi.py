@@ -38,6 +38,7 @@ __all__ = [
     "MissingFileError",
     "ProjectPage",
     "SimpleIndex",
+    "TooLongError",
     "check_address",
     "configured_certificates",
     "configured_index",
@@ -59,8 +60,16 @@ class MissingFileError(RefusedError):
     """The index has no file at an address that it named."""
 
 
+class TooLongError(RefusedError):
+    """A file is longer than is allowed here."""
+
+
 class DigestError(RefusedError):
-    """A file's bytes are not those that its sha256 promised."""
+    """A file's bytes are not those that its sha256 promised; `digest` is theirs."""
+
+    def __init__(self, message: str, digest: str = "") -> None:
+        super().__init__(message)
+        self.digest = digest
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -150,6 +159,7 @@ class SimpleIndex:
         *,
         limit_bytes: int,
         on_progress: Progress | None = None,
+        past_caches: bool = False,
     ) -> int:
         """Fetch a file to destination, which appears only when it is whole and verified.
 
@@ -159,6 +169,7 @@ class SimpleIndex:
             destination: where the file will lie; its folder must exist.
             limit_bytes: a longer file is refused.
             on_progress: called with the bytes so far and the whole length, if known.
+            past_caches: ask caches on the way for the origin's bytes (RFC 9111, 5.2.1.4).
 
         Returns:
             The file's size in bytes.
@@ -167,9 +178,13 @@ class SimpleIndex:
             TransientError: the index cannot be reached or is in trouble.
             MissingFileError: there is no such file.
             DigestError: the bytes are not the promised ones.
-            RefusedError: the file is longer than allowed, or the address is unusable.
+            TooLongError: the file is longer than allowed.
+            RefusedError: the address is unusable, or the index refuses.
         """
-        async with self._response(url, {"Accept-Encoding": "identity"}) as response:
+        headers = {"Accept-Encoding": "identity"}
+        if past_caches:
+            headers |= {"Cache-Control": "no-cache", "Pragma": "no-cache"}
+        async with self._response(url, headers) as response:
             if response.status_code in _MISSING_STATUSES:
                 raise MissingFileError(f"{_shown(url)} is gone from the index")
             _expect_ok(response, url)
@@ -180,15 +195,13 @@ class SimpleIndex:
                 async for chunk in response.aiter_raw(_CHUNK_BYTES):
                     size += len(chunk)
                     if size > limit_bytes:
-                        raise RefusedError(f"{_shown(url)} is longer than {limit_bytes} bytes")
+                        raise TooLongError(f"{_shown(url)} is longer than {limit_bytes} bytes")
                     digest.update(chunk)
                     file.write(chunk)
                     if on_progress is not None:
                         on_progress(size, whole)
                 if digest.hexdigest() != sha256.lower():
-                    raise DigestError(
-                        f"{_shown(url)} has sha256 {digest.hexdigest()}, the index says {sha256}"
-                    )
+                    raise _other_bytes(response, url, digest.hexdigest(), sha256)
                 file.sync()
                 temporary.chmod(0o644)
                 temporary.replace(destination)
@@ -360,6 +373,17 @@ def _expect_ok(response: httpx.Response, url: str) -> None:
     if status in _PASSING_STATUSES or status >= 500:
         raise TransientError(text, wait_s=_wait_s(response))
     raise RefusedError(text)
+
+
+def _other_bytes(
+    response: httpx.Response, url: str, digest: str, promised: str
+) -> TransientError | DigestError:
+    """The error for bytes that are not the promised ones."""
+    if _media_type(response) == "text/html":
+        # A page of a proxy, a portal or a maintenance mode, answered with 200.
+        return TransientError(f"{_shown(url)} answered with a web page instead of the file")
+    text = f"{_shown(url)} has sha256 {digest}, the index says {promised}"
+    return DigestError(text, digest)
 
 
 def _wait_s(response: httpx.Response) -> float:

@@ -18,20 +18,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from piwheels import names
 from piwheels.builder import inside
 from piwheels.builder.cache import FileCache
 from piwheels.builder.clearing import remove_tree
+from piwheels.builder.downloads import download_failure, retry_after_s
 from piwheels.builder.failure import failing_line, last_line, shortage
 from piwheels.builder.pips import Pip, Pips
 from piwheels.builder.processes import Ended, Limits, Stop
 from piwheels.builder.proxy import IndexProxy
 from piwheels.builder.sandbox import Errand, Sandbox
 from piwheels.builder.upstream_wheel import end_of_upstream_wheel
+from piwheels.causes.policy import class_of
 from piwheels.errors import PiwheelsError, RefusedError, TransientError
 from piwheels.host import Interpreter, missing_toolchain
 from piwheels.lines import one_line
-from piwheels.model import Job, Outcome, Struct
+from piwheels.model import Evidence, FailureClass, Job, Outcome, Struct
 from piwheels.simpleapi import DigestError, SimpleIndex
 from piwheels.wheel.file import WheelFacts
 from piwheels.wheel.reading import Survey, survey_wheel
@@ -64,6 +68,7 @@ class BuildOptions:
     pips: Pips
     upstream: SimpleIndex
     farm: SimpleIndex | None = None  # the farm's own index, preferred to upstream
+    speed: float = 0.0  # of this builder, as `model.Fitness` has it
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -75,14 +80,26 @@ class Result(Struct, frozen=True, kw_only=True):
     facts: WheelFacts | None = None  # of that wheel
     inputs: tuple[str, ...] = ()  # "<sha256> <filename>" of all that it used beside the sdist
     duration_s: float
+    failure: FailureClass | None = None  # None if it was built
+    evidence: Evidence = Evidence()
 
 
 class _OverError(PiwheelsError):
     """A build ends here, with an outcome; the message is the reason."""
 
-    def __init__(self, outcome: Outcome, reason: str) -> None:
+    def __init__(self, outcome: Outcome, reason: str, failure: FailureClass | None = None) -> None:
         super().__init__(reason)
         self.outcome = outcome
+        self.failure = failure or class_of(outcome)
+
+
+class _DownloadError(_OverError):
+    """A build ends here, for an index did not give it what it needs."""
+
+    def __init__(self, error: PiwheelsError) -> None:
+        super().__init__(Outcome.FETCH_FAILED, str(error), download_failure(error))
+        self.retry_after_s = retry_after_s(error)
+        self.digest = error.digest if isinstance(error, DigestError) else ""
 
 
 async def build(
@@ -111,18 +128,21 @@ async def build(
     began = time.monotonic()
     work = _Work(job, interpreter, workdir, options, _Log(on_log, on_phase))
     facts: WheelFacts | None = None
-    outcome, reason = Outcome.BUILT, ""
+    lacks = ""
+    over: _OverError | None = None
     try:
         survey = await work.carry_out()
-        facts, reason = survey.facts, survey.verdict.lacks
-    except _OverError as over:
-        outcome, reason = over.outcome, _one_line(str(over))
+        facts, lacks = survey.facts, survey.verdict.lacks
+    except _OverError as error:
+        over = error
     except OSError as error:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         outcome = Outcome.DISK_FULL if full else Outcome.BUILDER_FAILED
-        reason = _one_line(f"the builder: {error}")
+        over = _OverError(outcome, f"the builder: {error}")
     finally:
         await asyncio.to_thread(remove_tree, work.room)
+    outcome = over.outcome if over else Outcome.BUILT
+    reason = _one_line(str(over)) if over else lacks
     work.log.say(f"{outcome}{': ' if reason else ''}{reason}")
     return Result(
         outcome=outcome,
@@ -131,6 +151,8 @@ async def build(
         facts=facts,
         inputs=work.inputs,
         duration_s=time.monotonic() - began,
+        failure=over.failure if over else None,
+        evidence=work.evidence(over) if over else Evidence(),
     )
 
 
@@ -179,6 +201,30 @@ class _Work:
     options: BuildOptions
     log: _Log
     inputs: tuple[str, ...] = ()
+    ended: Ended | None = None
+
+    @property
+    def limits(self) -> Limits:
+        """The builder's limits, with the longer time that a job may have."""
+        limits = self.options.limits
+        return replace(limits, timeout_s=max(limits.timeout_s, self.job.limit_s))
+
+    def evidence(self, over: _OverError) -> Evidence:
+        """What was measured around a failure; called when everything is cleared away."""
+        limits, ended = self.limits, self.ended
+        download = over if isinstance(over, _DownloadError) else None
+        return Evidence(
+            stop=str(ended.stop or "") if ended else "",
+            cpu_s=ended.cpu_s if ended else 0.0,
+            limit_s=limits.timeout_s,
+            speed=self.options.speed,
+            peak_memory_bytes=ended.peak_memory_bytes if ended else 0,
+            memory_limit_bytes=limits.memory_bytes,
+            disk_reserve_bytes=limits.disk_reserve_bytes,
+            disk_free_bytes=disk_free_bytes(self.workdir, limits),
+            retry_after_s=download.retry_after_s if download else 0.0,
+            digest=download.digest if download else "",
+        )
 
     @property
     def room(self) -> Path:
@@ -194,7 +240,7 @@ class _Work:
         self._introduce()
         self.log.enter("fetching")
         try:
-            async with asyncio.timeout(self.options.limits.timeout_s):
+            async with asyncio.timeout(self.limits.timeout_s):
                 pip, sdist = await self._fetch()
         except TimeoutError:
             raise _OverError(Outcome.FETCH_FAILED, "the sdist did not arrive in time") from None
@@ -243,24 +289,33 @@ class _Work:
     # --- fetching ---
 
     async def _fetch(self) -> tuple[Pip, Path]:
-        for delay_s in (*_FETCH_DELAYS_S, None):
+        delays = iter(_FETCH_DELAYS_S)
+        past_caches = False
+        while True:
             try:
-                pip = await self.options.pips.get(self.interpreter.version)
-                sdist = self.job.sdist
-                path = await self.options.cache.get(self.options.upstream, sdist.url, sdist.sha256)
+                return await self._fetch_once(past_caches=past_caches)
             except DigestError as error:
-                raise _OverError(Outcome.BAD_SDIST, str(error)) from None
+                if past_caches:
+                    raise _DownloadError(error) from None
+                self.log.say(f"{error}; trying again past caches")
+                past_caches = True
             except RefusedError as error:
-                raise _OverError(Outcome.FETCH_FAILED, str(error)) from None
+                raise _DownloadError(error) from None
             except TransientError as error:
-                if delay_s is None:
-                    raise _OverError(Outcome.FETCH_FAILED, str(error)) from None
+                delay_s = next(delays, None)
+                if delay_s is None or error.wait_s > _LONGEST_WAIT_S:
+                    raise _DownloadError(error) from None
                 self.log.say(f"{error}; trying again")
-                await asyncio.sleep(max(delay_s, min(error.wait_s, _LONGEST_WAIT_S)))
-            else:
-                self.inputs = (f"{pip.file.sha256} {pip.file.filename}",)
-                return pip, path
-        raise AssertionError  # the last round returns or raises
+                await asyncio.sleep(max(delay_s, error.wait_s))
+
+    async def _fetch_once(self, *, past_caches: bool) -> tuple[Pip, Path]:
+        options, sdist = self.options, self.job.sdist
+        pip = await options.pips.get(self.interpreter.version)
+        path = await options.cache.get(
+            options.upstream, sdist.url, sdist.sha256, past_caches=past_caches
+        )
+        self.inputs = (f"{pip.file.sha256} {pip.file.filename}",)
+        return pip, path
 
     # --- building ---
 
@@ -276,11 +331,11 @@ class _Work:
         proxy = IndexProxy(indexes, options.cache)
         async with proxy.serving(self.room / "index.sock"):
             try:
-                ended = await options.sandbox.run(errand, self.log.add)
+                ended = self.ended = await options.sandbox.run(errand, self.log.add)
             finally:
                 self.inputs += proxy.inputs
-        if ended.status != 0 and ended.stop is None and proxy.fault:
-            raise _OverError(Outcome.FETCH_FAILED, proxy.fault)
+        if ended.status != 0 and ended.stop is None and proxy.fault is not None:
+            raise _DownloadError(proxy.fault)
         return ended
 
     def _errand(self, pip: Pip) -> Errand:
@@ -300,7 +355,7 @@ class _Work:
             command=(str(python), "-I", self._inside("inside.py"), self._inside(task.name)),
             environment=self._environment(),
             work=self.room,
-            limits=self.options.limits,
+            limits=self.limits,
             reads=(self.interpreter.base_prefix, python, pip.folder),
         )
 
@@ -333,16 +388,18 @@ class _Work:
 
     def _verdict(self, ended: Ended) -> _OverError:
         tail = bytes(self.log.tail)
-        limits = self.options.limits
+        limits = self.limits
         match ended.stop:
             case Stop.TIME:
-                return _OverError(Outcome.TIMED_OUT, f"not done after {limits.timeout_s:.0f} s")
+                text = f"not done after {limits.timeout_s:.0f} s"
+                text += f" ({ended.cpu_s:.0f} s of processor time)"
+                return _OverError(Outcome.TIMED_OUT, text)
             case Stop.MEMORY:
                 text = f"it used more than {limits.memory_bytes >> 20} MiB of memory"
                 return _OverError(Outcome.OUT_OF_MEMORY, text)
             case Stop.PROCESSES:
                 text = f"it ran more than {limits.processes} processes"
-                return _OverError(Outcome.FAILED, text)
+                return _OverError(Outcome.FAILED, text, FailureClass.LIMIT)
             case Stop.DISK:
                 text = (
                     f"less than {limits.disk_reserve_bytes >> 20} MiB of disk were left, or room "
@@ -391,6 +448,15 @@ class _Work:
             return ours[0]
         said = "more than one wheel: " + ", ".join(sorted(ours)) if ours else "no wheel of it"
         raise _OverError(Outcome.FAILED, f"pip succeeded, and made {said}")
+
+
+def disk_free_bytes(folder: Path, limits: Limits) -> int:
+    """How much is free where builds write: nothing, where there is no room for more files."""
+    disk = os.statvfs(folder)
+    # Some file systems (btrfs) make inodes as they are needed, and tell of none.
+    if disk.f_files and disk.f_favail < limits.inode_reserve:
+        return 0
+    return disk.f_bavail * disk.f_frsize
 
 
 def _project(filename: str) -> str:

@@ -32,8 +32,10 @@ class FileCache:
         """Where a file lies, or would."""
         return self.root / sha256[:2] / sha256
 
-    async def get(self, index: SimpleIndex, url: str, sha256: str) -> Path:
-        """A file, fetched if it is not there.
+    async def get(
+        self, index: SimpleIndex, url: str, sha256: str, *, past_caches: bool = False
+    ) -> Path:
+        """A file, fetched if it is not there; `past_caches` as `SimpleIndex.fetch` has it.
 
         Raises:
             TransientError, RefusedError: as `SimpleIndex.fetch`.
@@ -43,7 +45,13 @@ class FileCache:
         async with fetching:
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                await index.fetch(url, sha256, path, limit_bytes=self.file_limit_bytes)
+                await index.fetch(
+                    url,
+                    sha256,
+                    path,
+                    limit_bytes=self.file_limit_bytes,
+                    past_caches=past_caches,
+                )
                 self._make_room(path)
             os.utime(path)
         return path

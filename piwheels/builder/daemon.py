@@ -20,6 +20,7 @@ from piwheels.builder.pips import Pips
 from piwheels.builder.processes import Limits
 from piwheels.builder.sandbox import Bubblewrap, NoSandbox, Sandbox, check, find_bubblewrap
 from piwheels.builder.session import BuilderSession, Endpoints, Phase
+from piwheels.builder.speed import measure_speed
 from piwheels.config import BuilderSection, Config
 from piwheels.errors import ConfigError, first_of
 from piwheels.model import Job, Outcome, Target
@@ -129,6 +130,7 @@ async def _open(config: BuilderSection, index: SimpleIndex, farm: SimpleIndex | 
         pips=Pips(index, cache, config.work / "pips"),
         upstream=index,
         farm=farm,
+        speed=measure_speed(),
     )
     return Workshop(
         options=options,
@@ -172,6 +174,9 @@ class Workshop:
             host=self.measure(),
             sandboxed=self.sandboxed,
             limit_s=self.options.limits.timeout_s,
+            memory_limit=self.options.limits.memory_bytes,
+            disk_reserve=self.options.limits.disk_reserve_bytes,
+            speed=self.options.speed,
             busy=busy,
         )
 
@@ -207,6 +212,8 @@ class Workshop:
             duration_s=result.duration_s,
             files=(await _offer(result.facts),) if result.facts else (),
             inputs=result.inputs,
+            failure=result.failure,
+            evidence=result.evidence,
         )
 
 

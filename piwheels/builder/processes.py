@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -54,6 +55,16 @@ class Ended(Struct, frozen=True, kw_only=True):
     status: int
     stop: Stop | None
     duration_s: float
+    cpu_s: float = 0.0  # processor time of the tree, as far as it was seen
+    peak_memory_bytes: int = 0
+
+
+@dataclass(slots=True)
+class _Usage:
+    """What a tree of processes has used so far."""
+
+    cpu_s: float = 0.0
+    peak_memory_bytes: int = 0
 
 
 async def run(
@@ -82,7 +93,7 @@ async def run(
         OSError: the program could not be started.
         Exception: whatever on_output raises; the program is killed then.
     """
-    began = time.monotonic()
+    began, usage = time.monotonic(), _Usage()
     async with _pipe() as (output, end):
         try:
             process = await asyncio.create_subprocess_exec(
@@ -96,7 +107,7 @@ async def run(
             )
         finally:
             os.close(end)
-        watching = asyncio.create_task(_watch(process.pid, limits, folder, began))
+        watching = asyncio.create_task(_watch(process.pid, limits, folder, began, usage))
         reading = asyncio.create_task(_read(process, output, on_output))
         try:
             await asyncio.wait({watching, reading}, return_when=asyncio.FIRST_COMPLETED)
@@ -113,6 +124,8 @@ async def run(
         status=status if status >= 0 else 128 - status,
         stop=stop,
         duration_s=time.monotonic() - began,
+        cpu_s=usage.cpu_s,
+        peak_memory_bytes=usage.peak_memory_bytes,
     )
 
 
@@ -141,7 +154,7 @@ async def _read(
     await process.wait()
 
 
-async def _watch(pid: int, limits: Limits, folder: Path, began: float) -> Stop:
+async def _watch(pid: int, limits: Limits, folder: Path, began: float, usage: _Usage) -> Stop:
     """Return the first limit that the tree breaks."""
     while True:
         left_s = limits.timeout_s - (time.monotonic() - began)
@@ -156,7 +169,10 @@ async def _watch(pid: int, limits: Limits, folder: Path, began: float) -> Stop:
         tree = descendants(pid)
         if len(tree) > limits.processes:
             return Stop.PROCESSES
-        if sum(map(_own_bytes, tree)) > limits.memory_bytes:
+        memory = sum(map(_own_bytes, tree))
+        usage.peak_memory_bytes = max(usage.peak_memory_bytes, memory)
+        usage.cpu_s = max(usage.cpu_s, sum(map(_cpu_s, tree)))
+        if memory > limits.memory_bytes:
             return Stop.MEMORY
         await asyncio.sleep(min(left_s, _WATCH_EVERY_S))
 
@@ -210,9 +226,21 @@ def _living() -> Iterator[tuple[int, int]]:
 
 
 def _stat(pid: int) -> tuple[bytes, int]:
-    # The name in parentheses may hold spaces and parentheses of its own.
-    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    fields = _stat_fields(pid)
     return fields[0], int(fields[1])
+
+
+def _stat_fields(pid: int) -> list[bytes]:
+    # The name in parentheses may hold spaces and parentheses of its own.
+    return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+
+
+def _cpu_s(pid: int) -> float:
+    """Processor time of a process and of its children that have ended (proc(5): 14 to 17)."""
+    try:
+        return sum(map(int, _stat_fields(pid)[11:15])) / os.sysconf("SC_CLK_TCK")
+    except OSError:
+        return 0.0
 
 
 def _own_bytes(pid: int) -> int:

@@ -26,7 +26,7 @@ from starlette.routing import Route
 
 from piwheels import names
 from piwheels.builder.cache import FileCache
-from piwheels.errors import RefusedError, TransientError
+from piwheels.errors import PiwheelsError, RefusedError, TransientError
 from piwheels.model import Struct
 from piwheels.simpleapi import IndexFile, MissingFileError, ProjectPage, SimpleIndex
 
@@ -59,7 +59,7 @@ class IndexProxy:
         self._pages: dict[str, list[_Offer]] = {}
         self._offers: dict[tuple[str, str], _Offer] = {}
         self._given: dict[str, None] = {}
-        self._faults: dict[str, str] = {}
+        self._faults: dict[str, PiwheelsError] = {}
         self._reading = asyncio.Semaphore(_PAGES_AT_ONCE)
         self.app = Starlette(
             routes=[
@@ -74,9 +74,9 @@ class IndexProxy:
         return tuple(self._given)
 
     @property
-    def fault(self) -> str:
-        """The last fault of an index that no later try has mended; "" if there is none."""
-        return next(reversed(self._faults.values()), "")
+    def fault(self) -> PiwheelsError | None:
+        """The last fault of an index that no later try has mended."""
+        return next(reversed(self._faults.values()), None)
 
     @contextlib.asynccontextmanager
     async def serving(self, path: Path) -> AsyncIterator[None]:
@@ -164,6 +164,8 @@ class IndexProxy:
         try:
             path = await self._cache.get(self._indexes[offer.index], url, sha256)
         except MissingFileError as error:
+            if not filename.endswith(_METADATA):  # installers do without
+                self._faults[filename] = error
             return PlainTextResponse(f"{error}\n", 404)
         except (TransientError, RefusedError) as error:
             return self._failed(filename, error)
@@ -172,9 +174,9 @@ class IndexProxy:
         # A wheel's bytes are what its sha256 says: no media type may have them decoded.
         return FileResponse(path, media_type="application/octet-stream")
 
-    def _failed(self, what: str, error: Exception) -> Response:
+    def _failed(self, what: str, error: PiwheelsError) -> Response:
         log.warning("index proxy: %s", error)
-        self._faults[what] = str(error)
+        self._faults[what] = error
         return PlainTextResponse(f"{error}\n", 502)
 
 

@@ -16,7 +16,7 @@ from piwheels.builder import build as module
 from piwheels.builder import inside
 from piwheels.builder.sandbox import Bubblewrap, NoSandbox, find_bubblewrap
 from piwheels.host import Interpreter
-from piwheels.model import Outcome
+from piwheels.model import FailureClass, Outcome
 from piwheels.simpleapi import SimpleIndex
 from tests import needs
 from tests.builder import sdists
@@ -198,15 +198,75 @@ async def test_an_upstream_that_fails_a_dependency_can_be_tried_again(
     assert "/simple/slowpoke/ answered 503" in result.reason
 
 
-async def test_an_sdist_of_other_bytes_is_bad(
+async def test_an_sdist_of_other_bytes_is_fetched_again_past_caches(
     builder: Builder, upstream: FakeIndex, here: Interpreter
 ) -> None:
     job = sdists.job(upstream, "swapped", sdists.doing("swapped"))
     path = next(path for path in upstream.files if "swapped" in path)
     upstream.files[path] += b"!"
     result = await builder.build(job, here)
-    assert result.outcome is Outcome.BAD_SDIST
+    assert (result.outcome, result.failure) == (
+        Outcome.FETCH_FAILED,
+        FailureClass.DAMAGED_DOWNLOAD,
+    )
     assert "swapped-1.0.tar.gz has sha256" in result.reason
+    assert result.evidence.digest in result.reason
+    asked = [headers.get("Cache-Control") for where, headers in upstream.requests if where == path]
+    assert asked == [None, "no-cache"]
+
+
+async def test_a_web_page_in_place_of_an_sdist_is_a_fault_of_the_index(
+    builder: Builder, upstream: FakeIndex, here: Interpreter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_FETCH_DELAYS_S", ())
+    job = sdists.job(upstream, "portal", sdists.doing("portal"))
+    portal = sdists.job(upstream, "portal", sdists.doing("portal"))
+    upstream.pages["login"] = ("text/html", b"<html>log in</html>")
+    login = msgspec.structs.replace(portal.sdist, url=f"{upstream.simple}login/")
+    result = await builder.build(msgspec.structs.replace(job, sdist=login), here)
+    assert (result.outcome, result.failure) == (Outcome.FETCH_FAILED, FailureClass.INDEX_FAULT)
+
+
+_SLOWPOKE = sdists.doing("needy", requires='"slowpoke"')
+
+
+@pytest.mark.parametrize("content", [sdists.doing("away"), _SLOWPOKE], ids=["sdist", "dependency"])
+@pytest.mark.parametrize("status", [503, 403, 429, 404])
+async def test_what_an_index_does_is_no_failure_of_the_release(
+    builder: Builder, upstream: FakeIndex, here: Interpreter, status: int, content: bytes
+) -> None:
+    name = "needy" if content == _SLOWPOKE else "away"
+    job = sdists.job(upstream, name, content)
+    upstream.add("slowpoke", "slowpoke-1.0-py3-none-any.whl", b"x")
+    away = "slowpoke" if name == "needy" else name
+    (path,) = (path for path in upstream.files if away in path)
+    upstream.faults[path] = status
+    upstream.headers["Retry-After"] = "900"
+    result = await builder.build(job, here)
+    failure = FailureClass.FILE_GONE if status == 404 else FailureClass.INDEX_FAULT
+    assert (result.outcome, result.failure) == (Outcome.FETCH_FAILED, failure)
+    assert result.evidence.disk_free_bytes
+
+
+async def test_a_long_pause_that_an_index_asks_for_is_left_to_the_farm(
+    builder: Builder, upstream: FakeIndex, here: Interpreter
+) -> None:
+    job = sdists.job(upstream, "away", sdists.doing("away"))
+    upstream.faults[""] = 503
+    upstream.headers["Retry-After"] = "900"
+    result = await builder.build(job, here)
+    assert (result.failure, result.evidence.retry_after_s) == (FailureClass.INDEX_FAULT, 900)
+
+
+async def test_a_job_can_have_more_time_than_the_builder_gives(
+    builder: Builder, upstream: FakeIndex, here: Interpreter
+) -> None:
+    builder.limit(timeout_s=0.01)
+    job = sdists.job(upstream, "slow", sdists.doing("slow"))
+    short = await builder.build(job, here)
+    assert short.failure in {FailureClass.TIMED_OUT, FailureClass.INDEX_FAULT}
+    longer = await builder.build(msgspec.structs.replace(job, limit_s=600.0), here)
+    assert longer.outcome is Outcome.BUILT, longer.reason
 
 
 @pytest.mark.parametrize("whole", [b"this is no archive", None])
@@ -299,7 +359,10 @@ async def test_a_build_that_runs_forever_is_killed_in_time(
             await asyncio.sleep(0.05)
         result = await building
         assert processes_with(marker) == []
-    assert (result.outcome, result.reason) == (Outcome.TIMED_OUT, f"not done after {limit_s:.0f} s")
+    assert result.outcome is Outcome.TIMED_OUT
+    assert result.reason.startswith(f"not done after {limit_s:.0f} s (")
+    assert 0 < result.evidence.cpu_s < WAIT_S, "it was busy for a moment, and idle after that"
+    assert result.evidence.limit_s == limit_s
     assert result.duration_s < limit_s + WAIT_S
 
 
