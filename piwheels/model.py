@@ -19,6 +19,10 @@ class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of every noun: immutable, compared by value, unknown fields refused."""
 
 
+#: A part of a target's name: a tag, a version, the code name of a distribution.
+TargetPart = Annotated[str, msgspec.Meta(max_length=100)]
+
+
 class Target(Struct, frozen=True, kw_only=True):
     """An ABI on a platform: what a wheel is built for.
 
@@ -26,14 +30,14 @@ class Target(Struct, frozen=True, kw_only=True):
     that platform says of itself.
     """
 
-    name: str
-    python: str  # "3.13": what Requires-Python is compared with is python_full
-    python_full: str  # "3.13.0"
-    implementation: str = "cp"  # PEP 425 interpreter abbreviation
-    abi: str  # "cp313", "cp313t": PEP 425 ABI tag
-    arch: str  # "aarch64": the machine part of PEP 425 platform tags
-    os: str  # "trixie": the code name of the distribution
-    glibc: str  # "2.41"
+    name: TargetPart
+    python: TargetPart  # "3.13": what Requires-Python is compared with is python_full
+    python_full: TargetPart  # "3.13.0"
+    implementation: TargetPart = "cp"  # PEP 425 interpreter abbreviation
+    abi: TargetPart  # "cp313", "cp313t": PEP 425 ABI tag
+    arch: TargetPart  # "aarch64": the machine part of PEP 425 platform tags
+    os: TargetPart  # "trixie": the code name of the distribution
+    glibc: TargetPart  # "2.41"
 
 
 def target_word(target: str, farm: Collection[str]) -> str:
@@ -268,8 +272,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
     of the newest final releases that it allows, 0 for all of them.
     """
 
-    requirement: str
-    latest: int = 1
+    requirement: Annotated[str, msgspec.Meta(max_length=100_000)]
+    latest: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 1
 
 
 class EndedBuild(Struct, frozen=True, kw_only=True):

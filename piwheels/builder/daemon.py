@@ -25,7 +25,16 @@ from piwheels.config import BuilderSection, Config
 from piwheels.errors import ConfigError, first_of
 from piwheels.model import Job, Outcome, Target
 from piwheels.protocol.keys import MASTER, KeyStore
-from piwheels.protocol.messages import PROTOCOL, Built, FileOffer, Hello, HostState
+from piwheels.protocol.messages import (
+    MOST_INPUT_CHARS,
+    MOST_INPUTS,
+    MOST_PACKAGES,
+    PROTOCOL,
+    Built,
+    FileOffer,
+    Hello,
+    HostState,
+)
 from piwheels.simpleapi import SimpleIndex, configured_index
 from piwheels.wheel.file import WheelFacts
 from piwheels.wheel.tags import target_of
@@ -211,18 +220,19 @@ class Workshop:
             reason=result.reason,
             duration_s=result.duration_s,
             files=(await _offer(result.facts),) if result.facts else (),
-            inputs=result.inputs,
+            inputs=tuple(text[:MOST_INPUT_CHARS] for text in result.inputs[:MOST_INPUTS]),
             failure=result.failure,
             evidence=result.evidence,
         )
 
 
 async def _offer(facts: WheelFacts) -> FileOffer:
+    packages = await asyncio.to_thread(needed_packages, facts.needed)
     return FileOffer(
         filename=facts.filename,
         size_bytes=facts.size_bytes,
         sha256=facts.sha256,
-        dependencies=await asyncio.to_thread(needed_packages, facts.needed),
+        dependencies=packages[:MOST_PACKAGES],
     )
 
 

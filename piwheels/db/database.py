@@ -41,6 +41,12 @@ _LOG_EVERY_S = 60.0
 _AT_ONCE = 2000  # rows: a few milliseconds
 
 
+def is_database_fault(error: BaseException) -> bool:
+    """Whether an error is a fault of the database or of a statement, not of a value in it."""
+    at_fault = isinstance(error, psycopg.Error | DatabaseError | DatabaseUnavailableError)
+    return at_fault and not isinstance(error, psycopg.DataError | psycopg.IntegrityError)
+
+
 class Notification(msgspec.Struct, frozen=True):
     """A NOTIFY; `channel` is "" for the one that follows a new connection."""
 

@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 
 from piwheels.causes import policy
 from piwheels.db import catalog, history, jobs, settings
-from piwheels.db.database import Database
-from piwheels.errors import RefusedError
+from piwheels.db.database import Database, is_database_fault
+from piwheels.errors import PiwheelsError, RefusedError
 from piwheels.farm import signals
 from piwheels.farm.logs import LogSpool
 from piwheels.farm.peers import Peers
@@ -30,14 +30,17 @@ from piwheels.model import (
     Build,
     Disposition,
     Job,
+    Outcome,
     PastFailure,
     Rules,
     Target,
     WheelFile,
 )
-from piwheels.protocol.channels import Peer, Router
+from piwheels.protocol.channels import Envelope, Peer, Router
 from piwheels.protocol.keys import KeyStore, Role
+from piwheels.protocol.limited_log import LimitedLog
 from piwheels.protocol.messages import (
+    MOST_TARGETS,
     PROTOCOL,
     BuilderState,
     BuilderView,
@@ -51,9 +54,12 @@ from piwheels.protocol.messages import (
 from piwheels.wheel.tags import check_target
 
 log = logging.getLogger(__name__)
+_faults = LimitedLog(log)
 
 PAUSED = "paused"  # the setting that survives a restart
 _HELD = "held "  # and those of builders that are asleep or quarantined, with their labels
+#: Builders add no more targets to a farm that has so many; operators may.
+_MOST_FARM_TARGETS = 256
 _TICK_S = 1.0
 _SWEEP_S = 5.0
 _PRESENCE_S = 60.0
@@ -80,8 +86,9 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class _Greeting:
+    """A builder's Hello waits in `_hellos`: one that says it again and again has one there."""
+
     label: str
-    hello: Hello
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +124,8 @@ class Dispatch:
     targets: dict[str, Target] = field(default_factory=dict)
     machine: Sessions = field(init=False)
     _peers: Peers = field(default_factory=Peers)
+    _hellos: dict[str, Hello] = field(default_factory=dict)  # that wait for the database
+    _added: dict[str, set[str]] = field(default_factory=dict)  # targets, by the builder's label
     _work: asyncio.Queue[_Work] = field(default_factory=asyncio.Queue)
     _estimates: asyncio.Queue[signals.Estimate] = field(default_factory=asyncio.Queue)
     _converge: asyncio.Event = field(default_factory=asyncio.Event)
@@ -255,25 +264,43 @@ class Dispatch:
     async def _listen(self) -> None:
         while True:
             envelope = await self.router.receive()
-            peer, message = envelope.peer, envelope.message
-            label = self.keys.name_of(Role.BUILDER, peer.key)
-            if label is None:
-                await self._turn_away(peer)
-                continue
-            rival = self._peers.heard(label, peer, time.monotonic())
-            if rival is not None:
-                await self._part(label, rival)
-            if rival is peer:
-                continue
-            if not isinstance(message, Hello):
-                await self._apply(signals.Received(label, message))
-            elif message.protocol != PROTOCOL:
-                reason = f"{mismatch(message.protocol)} (the builder's is {message.version})"
-                await self.router.send(peer, Refused(reason=reason, fatal=True))
-            elif label in self.machine.sessions and self._needs_no_database(label, message):
-                await self._greet(label, message)  # whatever the database is doing
-            else:
-                await self._work.put(_Greeting(label, message))
+            try:
+                await self._hear(envelope)
+            except Exception as error:
+                # A builder may say what nobody thought of: that ends no master.
+                if isinstance(error, PiwheelsError) or is_database_fault(error):
+                    raise
+                await self._refuse_fault(envelope.peer, error)
+
+    async def _hear(self, envelope: Envelope[FromBuilder]) -> None:
+        peer, message = envelope.peer, envelope.message
+        label = self.keys.name_of(Role.BUILDER, peer.key)
+        if label is None:
+            await self._turn_away(peer)
+            return
+        rival = self._peers.heard(label, peer, time.monotonic())
+        if rival is not None:
+            await self._part(label, rival)
+        if rival is peer:
+            return
+        if not isinstance(message, Hello):
+            await self._apply(signals.Received(label, message))
+        elif message.protocol != PROTOCOL:
+            reason = f"{mismatch(message.protocol)} (the builder's is {message.version})"
+            await self.router.send(peer, Refused(reason=reason, fatal=True))
+        elif label in self.machine.sessions and self._needs_no_database(label, message):
+            await self._greet(label, message)  # whatever the database is doing
+        else:
+            waiting = label in self._hellos
+            self._hellos[label] = message
+            if not waiting:
+                await self._work.put(_Greeting(label))
+
+    async def _refuse_fault(self, peer: Peer, error: Exception) -> None:
+        """Answer a message that could not be handled; the traceback is logged."""
+        name = type(error).__name__
+        _faults.warning("a message of %s could not be handled", peer.key, fault=True)
+        await self.router.send(peer, Refused(reason=f"the master failed: {name}; see its log"))
 
     async def _turn_away(self, peer: Peer) -> None:
         gone = self._peers.with_key(peer.key)
@@ -417,8 +444,8 @@ class Dispatch:
         while True:
             task = await self._work.get()
             match task:
-                case _Greeting(label, hello):
-                    await self._welcome(label, hello)
+                case _Greeting(label):
+                    await self._greeted(label, self._hellos.pop(label))
                 case _Note(what):
                     await self.tidings.note(what)
                 case signals.Keep():
@@ -428,23 +455,46 @@ class Dispatch:
                 case signals.Release(label, build):
                     await self._release(label, build)
                 case signals.Settle():
-                    await self._settle(_build(task), ())
+                    await self._settle_any(task, ())
                 case Received():
-                    await self._settle(_build(task), task.files)
+                    await self._settle_any(task, task.files)
                 case NotKept(label, job, reason, size_bytes):
                     # The wheel lies in the spool and in the tree at the same time.
                     self._wanted_bytes = max(self._wanted_bytes, 2 * size_bytes)
                     await self._note_tree(reason)
                     await self._apply(signals.NotStored(label, job.build, reason))
 
-    async def _welcome(self, label: str, hello: Hello) -> None:
+    async def _greeted(self, label: str, hello: Hello) -> None:
         try:
-            for target in hello.targets:
-                if target.name not in self.targets:
-                    await self.add_target(target)
+            await self._add_targets(label, hello)
+            await self._welcome(label, hello)
         except RefusedError as error:
             await self._refuse(label, str(error))
-            return
+        except Exception as error:
+            if isinstance(error, PiwheelsError) or is_database_fault(error):
+                raise
+            if peer := self._peers.of(label):
+                await self._refuse_fault(peer, error)
+
+    async def _add_targets(self, label: str, hello: Hello) -> None:
+        """Add those of a builder's targets that the farm does not have.
+
+        Raises:
+            RefusedError: no interpreter can be such a target, or there are too many.
+        """
+        added = self._added.setdefault(label, set())
+        for target in hello.targets:
+            if target.name in self.targets:
+                continue
+            if len(added) >= MOST_TARGETS or len(self.targets) >= _MOST_FARM_TARGETS:
+                raise RefusedError(
+                    f"{target.name} is one target too many: a builder adds at most {MOST_TARGETS}, "
+                    f"and a farm has at most {_MOST_FARM_TARGETS} (`piw add-target` adds more)"
+                )
+            await self.add_target(target)
+            added.add(target.name)
+
+    async def _welcome(self, label: str, hello: Hello) -> None:
         known = label in self.machine.sessions
         await self._greet(label, hello, await self._reclaim(label, hello))
         await self._note_presence()
@@ -500,6 +550,21 @@ class Dispatch:
     async def _release(self, label: str, build: int) -> None:
         if await self.db.retrying(lambda: jobs.release(self.db, label, build)):
             self.logs.forget(build)
+
+    async def _settle_any(
+        self, ended: signals.Settle | Received, files: tuple[WheelFile, ...]
+    ) -> None:
+        """Record how a build ended; as refused, if what its builder said cannot be recorded."""
+        try:
+            await self._settle(_build(ended), files)
+        except Exception as error:
+            if isinstance(error, PiwheelsError) or is_database_fault(error):
+                raise
+            job, name = ended.job, type(error).__name__
+            _faults.warning("build %d of %s cannot be recorded", job.build, ended.label, fault=True)
+            reason = f"the master failed: {name}; see its log"
+            refused = signals.Settle(ended.label, job, Outcome.REFUSED, reason, 0.0)
+            await self._settle(_build(refused), ())
 
     async def _settle(self, build: Build, files: tuple[WheelFile, ...]) -> None:
         await asyncio.to_thread(self.logs.finish, build.build)

@@ -16,11 +16,13 @@ from pathlib import Path
 
 from piwheels import names
 from piwheels.append_file import AppendFile
-from piwheels.errors import RefusedError
+from piwheels.db.database import is_database_fault
+from piwheels.errors import PiwheelsError, RefusedError
 from piwheels.farm.publishing import Publisher
 from piwheels.model import Job, Outcome, Target, WheelFile
 from piwheels.protocol.channels import Envelope, Peer, Router
 from piwheels.protocol.keys import KeyStore, Role
+from piwheels.protocol.limited_log import LimitedLog
 from piwheels.protocol.messages import (
     Built,
     Chunk,
@@ -35,6 +37,7 @@ from piwheels.protocol.messages import (
 from piwheels.protocol.transfer import Transfer
 
 log = logging.getLogger(__name__)
+_faults = LimitedLog(log)
 
 #: Errors that say something of the disk or the machine, and nothing of the file that was to be
 #: written or read; the last three are those of a child that reads it (isolated).
@@ -115,7 +118,17 @@ class Receiver:
         self.spool.mkdir(parents=True, exist_ok=True)
         async with self._checks:
             while True:
-                await self._handle(await self.router.receive())
+                envelope = await self.router.receive()
+                try:
+                    await self._handle(envelope)
+                except PiwheelsError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - it is logged, not so often
+                    # A builder may send what nobody thought of: that ends no master.
+                    reason = f"the master failed: {type(error).__name__}; see its log"
+                    key = envelope.peer.key
+                    _faults.warning("a message of %s could not be handled", key, fault=True)
+                    await self.router.send(envelope.peer, Refused(reason=reason))
 
     async def expect(self, label: str, job: Job, built: Built, target: Target) -> None:
         """Take the files of this build when its builder offers them."""
@@ -220,6 +233,8 @@ class Receiver:
             await self._give_up(expected, error)
             return
         except Exception as error:
+            if is_database_fault(error):
+                raise
             # A wheel is whatever a stranger made of it: none may end the master.
             log.exception("%s of %s", expected.offer.filename, expected.label)
             reason = f"the master went wrong over it: {type(error).__name__}; see its log"

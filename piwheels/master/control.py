@@ -6,16 +6,19 @@ never holds up another. Streams (Watch, FollowLog) end when their asker stops re
 
 import asyncio
 import functools
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from piwheels.errors import PiwheelsError
 from piwheels.master.askers import Asker, asker
 from piwheels.master.fates import Fates, Inbox, attempted
 from piwheels.master.streams import Line, Streams
 from piwheels.protocol.channels import Envelope, Router
 from piwheels.protocol.keys import KeyStore
+from piwheels.protocol.limited_log import LimitedLog
 from piwheels.protocol.messages import (
     PROTOCOL,
     Applied,
@@ -31,6 +34,8 @@ from piwheels.protocol.messages import (
     Watch,
     mismatch,
 )
+
+_faults = LimitedLog(logging.getLogger(__name__))
 
 #: A stream that was not renewed for so long has lost its reader.
 LEASE_S = 60.0
@@ -86,18 +91,29 @@ class Control:
     async def _listen(self, number: int, router: Router[Command, Reply]) -> None:
         while True:
             envelope = await router.receive()
-            peer, command = envelope.peer, envelope.message
-            stream = (number, peer.route, command.number)
-            line = Line(router, peer, command.number)
-            lease = self._leases.get(stream)
-            who = asker(self.keys, peer, command)
-            if who is None:
-                await self._turn_away(line, lease)
-            elif lease is not None:
-                await self._go_on(line, lease, command.body)
-            else:
-                load = _Load(peer.key or (number, peer.route), _is_stream(command.body))
-                await self._begin(stream, line, envelope, who, load)
+            line = Line(router, envelope.peer, envelope.message.number)
+            try:
+                await self._hear(number, line, envelope)
+            except PiwheelsError:
+                raise
+            except Exception as error:  # noqa: BLE001 - it is logged, not so often
+                # A console may say what nobody thought of: that ends no master.
+                _faults.warning("a command could not be handled", fault=True)
+                reason = f"the master failed: {type(error).__name__}; see its log"
+                await line.offer(Problem(reason=reason))
+
+    async def _hear(self, number: int, line: Line, envelope: Envelope[Command]) -> None:
+        peer, command = envelope.peer, envelope.message
+        stream = (number, peer.route, command.number)
+        lease = self._leases.get(stream)
+        who = asker(self.keys, peer, command)
+        if who is None:
+            await self._turn_away(line, lease)
+        elif lease is not None:
+            await self._go_on(line, lease, command.body)
+        else:
+            load = _Load(peer.key or (number, peer.route), _is_stream(command.body))
+            await self._begin(stream, line, envelope, who, load)
 
     async def _turn_away(self, line: Line, lease: _Lease | None) -> None:
         if lease is not None:

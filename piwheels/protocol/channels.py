@@ -1,8 +1,8 @@
 """The sockets that carry the messages: typed ZeroMQ routers and dealers, CURVE on TCP.
 
 A Router yields only well-formed messages: what does not decode is answered with a refusal
-and logged with the peer's key, and never raises out of the loop. A Dealer never queues
-for a peer that is not there.
+and logged with the peer's key, and never raises out of the loop. What peers over TCP may make
+it keep is limited (see `connections`). A Dealer never queues for a peer that is not there.
 """
 
 import asyncio
@@ -21,6 +21,8 @@ from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
 from piwheels.errors import ConfigError, PiwheelsError, TransientError
+from piwheels.protocol.connections import ConnectionWatch, descriptor_limit, limits_for
+from piwheels.protocol.limited_log import LimitedLog
 from piwheels.protocol.messages import MALFORMED
 
 log = logging.getLogger(__name__)
@@ -28,7 +30,15 @@ log = logging.getLogger(__name__)
 _In = TypeVar("_In")
 _Out = TypeVar("_Out", bound=msgspec.Struct)
 
-_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+_refusals = LimitedLog(log)
+_strangers = LimitedLog(log)
+
+#: Of one frame. A message has at most so many behind its sender's route; others are refused.
+_MAX_FRAME_BYTES = 4 * 1024 * 1024
+_MOST_FRAMES = 2
+_DRAINED_AT_ONCE = 1000
+#: A peer that has connected completes the handshake in this time, or is disconnected.
+_HANDSHAKE_MS = 10_000
 _HEARTBEAT_MS = 15_000
 _HEARTBEAT_TIMEOUT_MS = 60_000
 
@@ -117,10 +127,10 @@ class Gate:
             admitted = self._admits(domain, public)
         except PiwheelsError as error:
             # Raised from here it would end the authenticator, and nobody could ever connect again.
-            log.error("%s", error)
+            _strangers.warning("%s", error)
             return False
         if not admitted:
-            log.warning("refused a %s with the unknown key %s", domain, public)
+            _strangers.warning("refused a %s with the unknown key %s", domain, public)
         return admitted
 
 
@@ -140,8 +150,11 @@ class Router(Generic[_In, _Out]):
         self._socket = _context().socket(zmq.ROUTER)
         self._socket.router_mandatory = True  # else what cannot be sent is dropped unnoticed
         _tune(self._socket, high_water)
+        # The same socket without asyncio: the further frames of a message are there already.
+        self._plain: zmq.Socket[bytes] = zmq.Socket.shadow(self._socket)
         self._unix: list[Path] = []
         self._keyed = False
+        self._watch: ConnectionWatch | None = None
 
     def bind(self, address: str, *, key: KeyPair | None = None, domain: str = "") -> str:
         """Listen at an address; with a key, for CURVE peers of a guarded domain only.
@@ -163,7 +176,12 @@ class Router(Generic[_In, _Out]):
             self._bind(address)
         except zmq.ZMQError as error:
             raise ConfigError(f"cannot listen at {address}: {error.strerror}") from None
-        return str(self._socket.getsockopt_string(zmq.LAST_ENDPOINT))
+        endpoint = str(self._socket.getsockopt_string(zmq.LAST_ENDPOINT))
+        if endpoint.startswith("tcp://"):
+            port = int(endpoint.rpartition(":")[2])
+            self._watch = ConnectionWatch(port, limits_for(descriptor_limit()))
+            self._watch.start()
+        return endpoint
 
     def _bind(self, address: str) -> None:
         if not address.startswith("ipc://"):
@@ -184,22 +202,53 @@ class Router(Generic[_In, _Out]):
     async def receive(self) -> Envelope[_In]:
         """The next well-formed message."""
         while True:
-            frames = await self._socket.recv_multipart(copy=False)
+            frames = await self._frames()
             route = bytes(frames[0].buffer)
             peer = Peer(route=route, key=_key_of(frames[-1]))
             if self._keyed and not peer.key:
                 # Nobody without a key gets here; one that did would pass for a local operator.
-                log.error("dropped a message that came over TCP without a key")
+                _refusals.warning("dropped a message that came over TCP without a key")
                 continue
             try:
+                if len(frames) - 1 > _MOST_FRAMES:
+                    raise msgspec.DecodeError(f"it has more than {_MOST_FRAMES} frames")
                 message = self._decoder.decode(frames[1].buffer)
             except (*MALFORMED, IndexError) as error:
-                log.warning("refused a message of %s: %s", peer.key or "a local peer", error)
-                came = bytes(frames[1].buffer) if len(frames) > 1 else b""
-                await self.send(peer, self._refusal(f"malformed message: {error}", came))
+                await self._refuse(peer, error, frames)
                 continue
             rest = tuple(bytes(frame.buffer) for frame in frames[2:])
             return Envelope(peer=peer, message=message, frames=rest)
+
+    async def _refuse(self, peer: Peer, error: Exception, frames: list[zmq.Frame]) -> None:
+        _refusals.warning("refused a message of %s: %s", peer.key or "a local peer", error)
+        came = bytes(frames[1].buffer) if len(frames) > 1 else b""
+        await self.send(peer, self._refusal(f"malformed message: {error}", came))
+
+    async def _frames(self) -> list[zmq.Frame]:
+        """The next message: its route, and its frames; of one with too many, the first of them."""
+        frames = [await self._socket.recv(copy=False)]
+        while frames[-1].more:
+            frames.append(self._plain.recv(zmq.DONTWAIT, copy=False))
+            if len(frames) - 1 > _MOST_FRAMES:
+                await self._skip_rest(frames[-1])
+                break
+        self._count(frames)
+        return frames
+
+    async def _skip_rest(self, last: zmq.Frame) -> None:
+        """Read the further frames of a message, and keep none of them."""
+        skipped = 0
+        while last.more:
+            last = self._plain.recv(zmq.DONTWAIT, copy=False)
+            self._count([last, last])
+            skipped += 1
+            if skipped % _DRAINED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    def _count(self, frames: list[zmq.Frame]) -> None:
+        if self._watch is not None and len(frames) > 1:
+            descriptor = int(frames[-1].get(zmq.SRCFD))
+            self._watch.count(descriptor, [len(frame.buffer) for frame in frames[1:]])
 
     async def send(self, peer: Peer, message: _Out) -> Sent:
         """Send to one peer, without waiting for it; dropped when it is gone or reads nothing."""
@@ -214,6 +263,8 @@ class Router(Generic[_In, _Out]):
 
     def close(self) -> None:
         """Stop listening; what was sent but not delivered is dropped."""
+        if self._watch is not None:
+            self._watch.stop()
         self._socket.close(linger=200)
         for path in self._unix:
             path.unlink(missing_ok=True)
@@ -317,7 +368,8 @@ def _tune(socket: zmq.asyncio.Socket, high_water: int) -> None:
     socket.linger = 0
     socket.sndhwm = high_water
     socket.rcvhwm = high_water
-    socket.maxmsgsize = _MAX_MESSAGE_BYTES
+    socket.maxmsgsize = _MAX_FRAME_BYTES
+    socket.handshake_ivl = _HANDSHAKE_MS
     socket.heartbeat_ivl = _HEARTBEAT_MS
     socket.heartbeat_timeout = _HEARTBEAT_TIMEOUT_MS
     socket.reconnect_ivl = 200

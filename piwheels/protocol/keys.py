@@ -9,6 +9,7 @@ Keys are shown and stored as 64 hexadecimal digits: ZeroMQ's own spelling (Z85) 
 characters that a shell would interpret. The name in the list is what a builder is called.
 """
 
+import errno
 import logging
 import os
 import re
@@ -29,6 +30,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _KEY = re.compile(r"[0-9a-f]{64}")
 #: A folder that changed so lately can change again without another time of its change.
 _SETTLED_NS = 1_000_000_000
+
+
+#: No file can be opened now, which says nothing of who is allowed.
+_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class Role(StrEnum):
@@ -53,6 +58,7 @@ class KeyStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._seen: dict[Role, tuple[int, dict[str, str]]] = {}
+        self._last: dict[Role, dict[str, str]] = {}
 
     def pair(self, name: str) -> KeyPair | None:
         """A key pair of this machine, or None when it has not been made.
@@ -178,7 +184,10 @@ class KeyStore:
         except FileNotFoundError:
             return {}
         except OSError as error:
+            if error.errno in _NO_DESCRIPTOR and role in self._last:
+                return self._last[role]  # no file can be opened now: the list as it was last read
             raise ConfigError(f"{error.filename}: {error.strerror}") from None
+        self._last[role] = names
         if time.time_ns() - changed > _SETTLED_NS:
             self._seen[role] = (changed, names)
         return names
@@ -197,6 +206,8 @@ def _public(path: Path) -> str:
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno in _NO_DESCRIPTOR:
+            raise
         log.warning("%s is no key: %s", path, error)
         return ""
     return text if _KEY.fullmatch(text) else ""

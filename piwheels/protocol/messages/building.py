@@ -6,10 +6,15 @@ from msgspec import Meta
 
 from piwheels.model import Evidence, FailureClass, Job, Outcome, Target
 from piwheels.protocol.messages.basics import (
+    CHUNK_BYTES,
+    Digest,
     Figure,
+    FileName,
     HostState,
     Message,
+    Number,
     Seconds,
+    Sentence,
     ShortWords,
     SizeBytes,
     Words,
@@ -17,12 +22,17 @@ from piwheels.protocol.messages.basics import (
 
 #: A builder serves at most so many; each is a row of every operator's table.
 MOST_TARGETS = 64
+#: A build makes one wheel; so many are still read, so that the refusal can say how many.
+_MOST_FILES = 100
+#: Files that one build was given: its build dependencies, and their dependencies.
+MOST_INPUTS = 10_000
+MOST_PACKAGES = 1000
 
 
 class Hello(Message, frozen=True, kw_only=True):
     """A builder's first message on every connection: who it is and what it serves."""
 
-    protocol: int
+    protocol: Number
     version: ShortWords  # of piwheels
     targets: Annotated[tuple[Target, ...], Meta(max_length=MOST_TARGETS)]
     platform: ShortWords  # "linux aarch64"
@@ -34,7 +44,7 @@ class Hello(Message, frozen=True, kw_only=True):
     memory_limit: SizeBytes = 0  # it ends a build that uses more; 0 where it did not say
     disk_reserve: SizeBytes = 0  # it ends a build that leaves less of its disk free
     speed: Figure = 0.0  # as `model.Fitness` has it
-    busy: int | None = None  # the build that it has in hand
+    busy: Number | None = None  # the build that it has in hand
     #: Names of its targets for which it has no C compiler, or no headers of Python.
     lacking: Annotated[tuple[ShortWords, ...], Meta(max_length=MOST_TARGETS)] = ()
 
@@ -42,14 +52,14 @@ class Hello(Message, frozen=True, kw_only=True):
 class Idle(Message, frozen=True, kw_only=True):
     """The builder has nothing to do. Sent when so, and again as a sign of life."""
 
-    last_build: int  # the highest build number it was ever given; 0 for none
+    last_build: Number  # the highest build number it was ever given; 0 for none
     host: HostState
 
 
 class Building(Message, frozen=True, kw_only=True):
     """A sign of life while a build is in hand."""
 
-    build: int
+    build: Number
     phase: ShortWords
     phase_s: Seconds
     host: HostState
@@ -58,29 +68,31 @@ class Building(Message, frozen=True, kw_only=True):
 class LogLines(Message, frozen=True, kw_only=True):
     """A piece of a build's log; `offset` is where in the log it begins, in bytes."""
 
-    build: int
+    build: Number
     offset: SizeBytes
-    data: bytes
+    data: Annotated[bytes, Meta(max_length=CHUNK_BYTES)]
 
 
 class FileOffer(Message, frozen=True, kw_only=True):
     """A wheel that a build made, as its builder describes it; the master trusts none of it."""
 
-    filename: str
-    size_bytes: int
-    sha256: str
-    dependencies: tuple[str, ...] = ()  # Debian packages
+    filename: FileName
+    size_bytes: SizeBytes
+    sha256: Digest
+    dependencies: Annotated[
+        tuple[ShortWords, ...], Meta(max_length=MOST_PACKAGES)
+    ] = ()  # Debian packages
 
 
 class Built(Message, frozen=True, kw_only=True):
     """A build has ended, and how. Repeated after every Welcome until Done answers it."""
 
-    build: int
+    build: Number
     outcome: Outcome
-    reason: str = ""
+    reason: Sentence = ""
     duration_s: Seconds
-    files: tuple[FileOffer, ...] = ()
-    inputs: tuple[Words, ...] = ()
+    files: Annotated[tuple[FileOffer, ...], Meta(max_length=_MOST_FILES)] = ()
+    inputs: Annotated[tuple[Words, ...], Meta(max_length=MOST_INPUTS)] = ()
     lacking: bool = False  # the builder has no C compiler, and the sdist has sources for one
     failure: FailureClass | None = None  # None where it was built, or where nothing is known
     evidence: Evidence = Evidence()
@@ -89,7 +101,7 @@ class Built(Message, frozen=True, kw_only=True):
 class Bye(Message, frozen=True, kw_only=True):
     """The builder is going away on purpose; what it had in hand can go to another."""
 
-    reason: str = ""
+    reason: Sentence = ""
 
 
 FromBuilder = Hello | Idle | Building | LogLines | Built | Bye

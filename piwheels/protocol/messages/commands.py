@@ -6,7 +6,22 @@ from typing import Annotated
 from msgspec import Meta
 
 from piwheels.model import Target, Wanted
-from piwheels.protocol.messages.basics import PROTOCOL, Message
+from piwheels.protocol.messages.basics import (
+    CHUNK_BYTES,
+    PROTOCOL,
+    Digest,
+    Figure,
+    FileName,
+    Message,
+    Number,
+    Sentence,
+    ShortWords,
+    SizeBytes,
+)
+from piwheels.protocol.messages.building import MOST_TARGETS
+
+#: What one command names: builders, projects, releases. More are more than one command.
+_MOST_NAMED = 100_000
 
 
 class Status(Message, frozen=True, kw_only=True):
@@ -20,8 +35,8 @@ class Watch(Message, frozen=True, kw_only=True):
 class FollowLog(Message, frozen=True, kw_only=True):
     """Send the log of a build from an offset on, and what is added to it until it ends."""
 
-    build: int
-    offset: int = 0
+    build: Number
+    offset: Number = 0
     follow: bool = True
 
 
@@ -51,9 +66,9 @@ class OrderBuilders(Message, frozen=True, kw_only=True):
     """
 
     order: Order
-    builders: tuple[str, ...]
+    builders: Annotated[tuple[ShortWords, ...], Meta(max_length=_MOST_NAMED)]
     at_once: bool = False
-    rolling: Annotated[int, Meta(ge=0)] = 0
+    rolling: Annotated[int, Meta(ge=0, le=2**31)] = 0
 
 
 class Quit(Message, frozen=True, kw_only=True):
@@ -63,52 +78,52 @@ class Quit(Message, frozen=True, kw_only=True):
 class Add(Message, frozen=True, kw_only=True):
     """Follow these projects, and build what was asked of them."""
 
-    wanted: tuple[Wanted, ...]
+    wanted: Annotated[tuple[Wanted, ...], Meta(max_length=_MOST_NAMED)]
 
 
 class AddTargets(Message, frozen=True, kw_only=True):
     """Build for these targets from now on."""
 
-    targets: tuple[Target, ...]
+    targets: Annotated[tuple[Target, ...], Meta(max_length=MOST_TARGETS)]
 
 
 class Remove(Message, frozen=True, kw_only=True):
     """Remove a project, or one release of it, with its files; keep it out if `skip`."""
 
-    project: str
-    version: str | None = None
-    skip: str | None = None  # the reason not to build it again
+    project: ShortWords
+    version: ShortWords | None = None
+    skip: Sentence | None = None  # the reason not to build it again
 
 
 class Skip(Message, frozen=True, kw_only=True):
     """Do not build a project, a release or a target, for this reason; None lifts it."""
 
-    project: str | None = None
-    version: str | None = None
-    target: str | None = None
-    reason: str | None = None
+    project: ShortWords | None = None
+    version: ShortWords | None = None
+    target: ShortWords | None = None
+    reason: Sentence | None = None
 
 
 class Rebuild(Message, frozen=True, kw_only=True):
     """Write pages again: a part of them (db.pages.Part), those of one project, or all."""
 
-    project: str | None = None
-    part: str = ""
+    project: ShortWords | None = None
+    part: ShortWords = ""
 
 
 class Alias(Message, frozen=True, kw_only=True):
     """Let a name lead to a project's page, or to none when that is None."""
 
-    name: str
-    project: str | None = None
+    name: ShortWords
+    project: ShortWords | None = None
 
 
 class Retry(Message, frozen=True, kw_only=True):
     """Try again what failed; with `built`, build again what was built."""
 
-    project: str
-    version: str | None = None
-    target: str | None = None
+    project: ShortWords
+    version: ShortWords | None = None
+    target: ShortWords | None = None
     built: bool = False
 
 
@@ -118,55 +133,55 @@ class Prioritise(Message, frozen=True, kw_only=True):
     A negative `by_s` is later; 0 is when they were queued.
     """
 
-    project: str
-    version: str | None = None
-    by_s: float
+    project: ShortWords
+    version: ShortWords | None = None
+    by_s: Figure
 
 
 class ListBuilds(Message, frozen=True, kw_only=True):
     """The builds that ended last, the newest first."""
 
-    limit: int = 200
-    project: str | None = None
+    limit: Number = 200
+    project: ShortWords | None = None
     failed: bool = False  # only those without a wheel
-    slower_than_s: float = 0.0
+    slower_than_s: Figure = 0.0
 
 
 class ListEvents(Message, frozen=True, kw_only=True):
     """What happened last, the newest first; `before` is an event's number."""
 
-    limit: int = 200
-    before: int | None = None
+    limit: Number = 200
+    before: Number | None = None
 
 
 class Explain(Message, frozen=True, kw_only=True):
     """Why is a wheel there or not, and what happens next?"""
 
-    project: str
-    version: str | None = None
-    target: str | None = None
+    project: ShortWords
+    version: ShortWords | None = None
+    target: ShortWords | None = None
 
 
 class Report(Message, frozen=True, kw_only=True):
     """How far are these releases, for each of these targets? (`releases`: project, version)."""
 
-    releases: tuple[tuple[str, str], ...]
-    targets: tuple[str, ...]
+    releases: Annotated[tuple[tuple[ShortWords, ShortWords], ...], Meta(max_length=_MOST_NAMED)]
+    targets: Annotated[tuple[ShortWords, ...], Meta(max_length=_MOST_NAMED)]
 
 
 class Import(Message, frozen=True, kw_only=True):
     """Publish a wheel that was built elsewhere; its bytes are fetched from the asker."""
 
-    filename: str
-    size_bytes: int
-    sha256: str
+    filename: FileName
+    size_bytes: SizeBytes
+    sha256: Digest
 
 
 class ImportChunk(Message, frozen=True, kw_only=True):
     """A piece of the wheel of an Import."""
 
-    offset: int
-    data: bytes
+    offset: SizeBytes
+    data: Annotated[bytes, Meta(max_length=CHUNK_BYTES)]
 
 
 class Renew(Message, frozen=True, kw_only=True):
@@ -203,9 +218,9 @@ class Command(Message, frozen=True, kw_only=True):
     that would change something.
     """
 
-    number: int
-    protocol: int = PROTOCOL
-    operator: str = ""  # login and host, for the event list
-    identity: str = ""
+    number: Number
+    protocol: Number = PROTOCOL
+    operator: ShortWords = ""  # login and host, for the event list
+    identity: ShortWords = ""
     read_only: bool = False
     body: Body

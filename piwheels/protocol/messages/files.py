@@ -1,23 +1,23 @@
 """How the files of a build are fetched from its builder: FromSender and ToSender."""
 
-from piwheels.protocol.messages.basics import Message
+from piwheels.protocol.messages.basics import FileName, Message, Number, SizeBytes
 from piwheels.protocol.messages.building import Refused
 
 
 class Offer(Message, frozen=True, kw_only=True):
     """Builder: this file of this build can be fetched from me."""
 
-    build: int
-    filename: str
-    size_bytes: int
+    build: Number
+    filename: FileName
+    size_bytes: SizeBytes
 
 
 class Chunk(Message, frozen=True, kw_only=True):
     """Builder: a piece of the offered file; its bytes are the frame that follows."""
 
-    build: int
-    filename: str
-    offset: int
+    build: Number
+    filename: FileName
+    offset: SizeBytes
 
 
 FromSender = Offer | Chunk

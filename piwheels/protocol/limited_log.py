@@ -1,0 +1,41 @@
+"""Log lines that peers can provoke: at most so many in a minute, and how many were left out."""
+
+import logging
+import time
+from dataclasses import dataclass
+
+_PER_MINUTE = 10
+_MINUTE_S = 60.0
+
+
+@dataclass(slots=True)
+class LimitedLog:
+    """Passes the first lines of each minute on, and counts the others.
+
+    The number of those that were left out comes with the first line of a later minute.
+    """
+
+    log: logging.Logger
+    per_minute: int = _PER_MINUTE
+    _began: float = float("-inf")
+    _written: int = 0
+    _left_out: int = 0
+
+    def warning(self, text: str, *values: object, fault: bool = False) -> None:
+        """Log a warning; with `fault`, an error with the traceback of the exception at hand."""
+        now = time.monotonic()
+        if now - self._began >= _MINUTE_S:
+            self._begin(now)
+        if self._written >= self.per_minute:
+            self._left_out += 1
+            return
+        self._written += 1
+        self.log.log(
+            logging.ERROR if fault else logging.WARNING, text, *values, exc_info=fault or None
+        )
+
+    def _begin(self, now: float) -> None:
+        left_out, self._left_out = self._left_out, 0
+        self._began, self._written = now, 0
+        if left_out:
+            self.log.warning("%d more lines like the next were left out", left_out)

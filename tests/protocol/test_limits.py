@@ -1,0 +1,152 @@
+"""What the peers of a socket can make its process keep, with real ZeroMQ and real CURVE."""
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from piwheels.protocol import connections
+from piwheels.protocol import messages as m
+from piwheels.protocol.channels import Gate, Router
+from piwheels.protocol.keys import KeyStore, Role
+from piwheels.protocol.limited_log import LimitedLog
+from tests.patience import WAIT_S, PatientDealer
+
+MIB = 1 << 20
+#: A peer of ZeroMQ's own that sends one message of many frames, which share their memory.
+_SENDER = """
+import sys, zmq
+address, server, public, secret, count, size = sys.argv[1:]
+socket = zmq.Context().socket(zmq.DEALER)
+socket.curve_serverkey, socket.curve_publickey, socket.curve_secretkey = map(
+    bytes.fromhex, (server, public, secret)
+)
+socket.connect(address)
+frame = bytes(int(size))
+for number in range(int(count)):
+    socket.send(frame, zmq.SNDMORE, copy=False)
+socket.send(b"")
+print("sent", flush=True)
+sys.stdin.read()
+"""
+
+BuilderRouter = Router[m.FromBuilder, m.ToBuilder]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> KeyStore:
+    store = KeyStore(tmp_path / "keys")
+    store.make("master")
+    store.allow(Role.BUILDER, "pi1", store.ensure("one").public)
+    return store
+
+
+@pytest.fixture
+async def router(store: KeyStore) -> AsyncIterator[BuilderRouter]:
+    async with Gate(lambda role, key: store.name_of(Role(role), key) is not None) as gate:
+        gate.guard(Role.BUILDER)
+        router: BuilderRouter = Router(m.FromBuilder, lambda reason, _: m.Refused(reason=reason))
+        yield router
+        router.close()
+
+
+def sender(store: KeyStore, address: str, count: int, size: int) -> "subprocess.Popen[bytes]":
+    pair, server = store.require("one"), store.require("master").public
+    return subprocess.Popen(
+        [sys.executable, "-c", _SENDER, address, server, pair.public, pair.secret,
+         str(count), str(size)],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def honest(store: KeyStore, address: str) -> PatientDealer[m.ToBuilder, m.FromBuilder]:
+    return PatientDealer(
+        m.ToBuilder,
+        address,
+        key=store.require("one"),
+        server_key=store.require("master").public,
+    )
+
+
+async def test_a_message_of_frames_without_end_costs_bounded_memory(
+    store: KeyStore, router: BuilderRouter, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
+    hearing = asyncio.create_task(router.receive())
+    before, most = resident_bytes(), 0
+    flood = sender(store, address, 1200, MIB)
+    async with asyncio.timeout(WAIT_S):
+        while "are unread" not in caplog.text:
+            most = max(most, resident_bytes() - before)
+            assert most < 600 * MIB
+            await asyncio.sleep(0.01)
+    flood.kill()
+    flood.communicate()
+    peer = honest(store, address)
+    await peer.send(m.Bye(reason="fine"))
+    async with asyncio.timeout(WAIT_S):
+        assert (await hearing).message == m.Bye(reason="fine")
+    peer.close()
+    assert most < 600 * MIB
+
+
+async def test_a_message_of_many_small_frames_is_refused_and_the_next_one_read(
+    store: KeyStore, router: BuilderRouter, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
+    hearing = asyncio.create_task(router.receive())
+    flood = sender(store, address, 50_000, 1)
+    peer = honest(store, address)
+    async with asyncio.timeout(WAIT_S):
+        while "more than 2 frames" not in caplog.text:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
+    await peer.send(m.Bye(reason="fine"))
+    async with asyncio.timeout(WAIT_S):
+        assert (await hearing).message == m.Bye(reason="fine")
+    flood.kill()
+    flood.communicate()
+    peer.close()
+
+
+async def test_much_that_is_read_in_time_closes_no_connection(
+    store: KeyStore, router: BuilderRouter, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    small = connections.ConnectionLimits(unread_bytes=4 * MIB, connections=100, without_key=100)
+    monkeypatch.setattr("piwheels.protocol.channels.limits_for", lambda _: small)
+    address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
+    peer = honest(store, address)
+    piece = m.LogLines(build=1, offset=0, data=bytes(m.CHUNK_BYTES))
+    async with asyncio.timeout(WAIT_S):
+        for _ in range(200):
+            await peer.send(piece)
+            assert (await router.receive()).message == piece
+    assert "closed a connection" not in caplog.text
+    peer.close()
+
+
+def test_lines_that_peers_provoke_are_counted_beyond_some(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    limited = LimitedLog(logging.getLogger("strangers"), per_minute=3)
+    for number in range(50):
+        limited.warning("refused %d", number)
+    assert caplog.messages == ["refused 0", "refused 1", "refused 2"]
+    clock[0] += 60
+    limited.warning("refused again")
+    assert caplog.messages[3:] == [
+        "47 more lines like the next were left out",
+        "refused again",
+    ]
