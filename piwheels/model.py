@@ -227,6 +227,13 @@ class Kind(Struct, frozen=True, kw_only=True):
         return self.tags.endswith("-none-any")
 
 
+def build_number(filename: str) -> int:
+    """The number of a wheel's build tag (PEP 427); 0 without one, or with one beyond 32 bits."""
+    parts = filename.split("-")
+    digits = re.match(r"\d+", parts[2]) if len(parts) == 6 else None
+    return int(digits[0]) if digits and len(digits[0]) < 10 else 0
+
+
 class WheelFile(Struct, frozen=True, kw_only=True):
     """A wheel that the farm publishes; it lies at packages/<sha256[:2]>/<sha256>/<filename>."""
 
@@ -240,10 +247,8 @@ class WheelFile(Struct, frozen=True, kw_only=True):
 
     @property
     def build_tag(self) -> int:
-        """The number of its build tag (PEP 427), 0 without one or with one beyond 32 bits."""
-        parts = self.filename.split("-")
-        digits = re.match(r"\d+", parts[2]) if len(parts) == 6 else None
-        return int(digits[0]) if digits and len(digits[0]) < 10 else 0
+        """The number of its build tag (PEP 427), by which installers choose; 0 without one."""
+        return build_number(self.filename)
 
 
 class Build(Struct, frozen=True, kw_only=True):

@@ -60,7 +60,7 @@ CREATE TABLE target_skips (
 -- the master has not worked out yet keeps no interpreter out.
 CREATE VIEW installable AS
 SELECT f.project, f.version, kt.target, f.filename, kt.preference, f.build_tag, kt.loads,
-       f.superseded, f.build, b.target AS made_for, b.lacking
+       f.superseded, f.build, b.target AS made_for, b.ended_at, b.lacking
   FROM files f
   JOIN builds b ON b.build = f.build
   JOIN kind_targets kt ON kt.kind = f.kind
@@ -73,7 +73,7 @@ SELECT f.project, f.version, kt.target, f.filename, kt.preference, f.build_tag, 
 -- The files that cover a target: what installers take there loads, and is not to be built again.
 --
 -- A file covers nothing where installers prefer one that does not load there. That one was built
--- for another system; a build of the target's own that came after it settles the matter anyway,
+-- for another system; a build of the target's own that ended after it settles the matter anyway,
 -- or the target would be built for ever.
 CREATE VIEW covering AS
 SELECT i.project, i.version, i.target, i.filename, i.preference, i.build_tag, i.build, i.lacking
@@ -88,7 +88,7 @@ SELECT i.project, i.version, i.target, i.filename, i.preference, i.build_tag, i.
           AND other.target = i.target
           AND NOT other.loads
           AND (other.preference, -other.build_tag) < (i.preference, -i.build_tag)
-          AND NOT (i.made_for = i.target AND i.build > other.build)
+          AND NOT (i.made_for = i.target AND i.ended_at > other.ended_at)
    );
 
 -- What has to be built, by the rules alone.

@@ -48,6 +48,14 @@ class KnownRelease(Struct, frozen=True, kw_only=True):
     skip: str | None
 
 
+class SameTags(Struct, frozen=True, kw_only=True):
+    """A published file that installers choose from others with its tags by its build tag."""
+
+    filename: str
+    build_tag: int
+    glibc: str  # what its ELF files need; "" for none
+
+
 class Listing(Struct, frozen=True, kw_only=True):
     """Versions whose releases a page of the upstream hid, and showed again."""
 
@@ -605,6 +613,25 @@ async def _changed(db: Database, statement: str, project: str, **facts: str | No
     async with db.transaction():
         await lock_projects(db, [project])
         return await db.execute(statement, {"project": project, **facts}) > 0
+
+
+async def files_with_tags(db: Database, project: str, version: str, tags: str) -> list[SameTags]:
+    """The published files of a release with just these tags (PEP 425).
+
+    Without those that builders without a compiler made: they leave the index for better ones.
+    """
+    rows = await db.rows(
+        """
+        SELECT f.filename, f.build_tag, k.glibc
+          FROM files f
+          JOIN kinds k ON k.kind = f.kind
+          JOIN builds b ON b.build = f.build
+         WHERE f.project = %(project)s AND f.version = %(version)s AND k.tags = %(tags)s
+           AND NOT b.lacking
+        """,
+        {"project": project, "version": version, "tags": tags},
+    )
+    return [SameTags(**row) for row in rows]
 
 
 async def reserve_filename(db: Database, filename: str, sha256: str) -> bool:

@@ -16,7 +16,7 @@ from piwheels.errors import RefusedError
 from piwheels.farm.publishing import Publisher
 from piwheels.farm.receive import LARGEST_WHEEL_BYTES
 from piwheels.master.fates import Inbox, Send
-from piwheels.model import Build, Kind, Outcome, Release, Rules
+from piwheels.model import Build, Kind, Outcome, Release, Rules, Target
 from piwheels.protocol.messages import Applied, Import, ImportChunk, ImportFetch
 from piwheels.protocol.transfer import Transfer
 
@@ -70,12 +70,12 @@ class Importer:
             )
             await db.retrying(lambda: catalog.add_project(db, project, project))
             await db.retrying(lambda: catalog.add_releases(db, [release], self.rules))
-        wheel = await self.publisher.lay_down(facts, path)
+        wheel = await self.publisher.lay_down(facts, path, target=target)
         build = Build(
             build=number,
             project=project,
             version=wheel_version,
-            target=target,
+            target=target.name,
             builder=_IMPORTED_BY,
             outcome=Outcome.BUILT,
             started_at=now,
@@ -85,10 +85,10 @@ class Importer:
             raise RefusedError(f"{project} {wheel_version} was removed while it was imported")
         return Applied(text=f"{wheel.filename} is published")
 
-    async def _first_covered(self, filename: str, kind: Kind) -> str:
+    async def _first_covered(self, filename: str, kind: Kind) -> Target:
         for target in await self.db.retrying(lambda: catalog.targets(self.db)):
             if self.rules.covers(kind, target):
-                return target.name
+                return target
         raise RefusedError(f"{filename} installs on none of this farm's targets")
 
 

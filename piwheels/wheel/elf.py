@@ -61,6 +61,7 @@ class ElfFacts(msgspec.Struct, frozen=True, kw_only=True):
     soname: str = ""
     needed: tuple[str, ...] = ()  # DT_NEEDED
     glibc: str = ""  # "2.17": the newest whose symbols it asks for
+    versions: tuple[str, ...] = ()  # other versions of symbols that it asks for: "GLIBCXX_3.4.30"
 
     def runs_on(self, arch: str) -> bool:
         """Whether a machine loads it, named as in PEP 425 platform tags (hard float on Arm)."""
@@ -103,12 +104,14 @@ def _facts(elf: ELFFile) -> ElfFacts | None:
     order = "little" if elf.little_endian else "big"
     machine = _MACHINES.get((processor, elf.elfclass, order))
     needed, soname = _dynamic(elf)
+    versions = sorted(set(_versions(elf)))
     return ElfFacts(
         machine=machine or f"{processor}, {elf.elfclass}-bit",
         soft_float=machine == "arm" and _is_soft_float(elf["e_flags"]),
         soname=soname,
         needed=needed,
-        glibc=newest(_glibc_needs(elf)),
+        glibc=newest(filter(None, map(_glibc_of, versions))),
+        versions=tuple(version for version in versions if not _glibc_of(version)),
     )
 
 
@@ -138,17 +141,20 @@ def _dynamic(elf: ELFFile) -> tuple[tuple[str, ...], str]:
     return tuple(needed), soname
 
 
-def _glibc_needs(elf: ELFFile) -> Iterator[str]:
+def _versions(elf: ELFFile) -> Iterator[str]:
+    """The versions of symbols that it asks for (the Linux Standard Base's .gnu.version_r)."""
     for section in elf.iter_sections():
-        if not isinstance(section, GNUVerNeedSection):
-            continue
-        for _, symbols in section.iter_versions():
-            for symbol in symbols:
-                version = _GLIBC_SYMBOLS.fullmatch(symbol.name)
-                if version:
-                    yield f"{int(version[1])}.{int(version[2])}"
-                elif symbol.name == _PACKED_RELOCATIONS:
-                    yield "2.36"
+        if isinstance(section, GNUVerNeedSection):
+            for _, symbols in section.iter_versions():
+                yield from (str(symbol.name) for symbol in symbols)
+
+
+def _glibc_of(version: str) -> str:
+    """The glibc that has a version of symbols: `2.17` of GLIBC_2.17; "" of other libraries'."""
+    known = _GLIBC_SYMBOLS.fullmatch(version)
+    if known:
+        return f"{int(known[1])}.{int(known[2])}"
+    return "2.36" if version == _PACKED_RELOCATIONS else ""
 
 
 class _Metered:

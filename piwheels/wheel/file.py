@@ -16,7 +16,7 @@ from packaging.tags import Tag
 from piwheels import names
 from piwheels.errors import RefusedError
 from piwheels.model import Job, Kind, Target, WheelFile
-from piwheels.wheel import contents
+from piwheels.wheel import contents, manylinux
 from piwheels.wheel.archive import Archive
 from piwheels.wheel.contents import Program
 from piwheels.wheel.elf import newest
@@ -83,6 +83,21 @@ def check(facts: WheelFacts, job: Job, target: Target) -> None:
         raise RefusedError(_line(f"{facts.filename}: {reason}"))
 
 
+def manylinux_platform(facts: WheelFacts, target: Target | None = None) -> str | None:
+    """The manylinux platform tag (PEP 600) that a `linux_<arch>` wheel can carry.
+
+    Returns:
+        Such as `manylinux_2_34_aarch64`; None where the wheel keeps its tag, as it does where the
+        target that it was made for would not accept the other.
+    """
+    platform = manylinux.platform(facts.kind, facts.programs, facts.needed)
+    if platform is None or target is None:
+        return platform
+    python, abi, _ = facts.kind.tags.split("-")
+    kind = Kind(tags=f"{python}-{abi}-{platform}", glibc=facts.kind.glibc)
+    return platform if _RULES.covers(kind, target) else None
+
+
 def with_build_number(path: Path, number: int) -> Path:
     """A copy of a sound wheel, beside it, that carries a build number (PEP 427).
 
@@ -92,6 +107,22 @@ def with_build_number(path: Path, number: int) -> Path:
         RefusedError: the `wheel` tool cannot rewrite it.
         OSError: the copy cannot be written.
     """
+    return _retagged(path, str(number), ("--build", str(number)), "a build number")
+
+
+def with_platform(path: Path, platform: str) -> Path:
+    """A copy of a sound wheel, beside it, with another platform tag (PEP 425).
+
+    WHEEL, RECORD and the file name say it; the same wheel gives the same bytes.
+
+    Raises:
+        RefusedError: the `wheel` tool cannot rewrite it.
+        OSError: the copy cannot be written.
+    """
+    return _retagged(path, names.wheel(path.name).build, ("--platform-tag", platform), platform)
+
+
+def _retagged(path: Path, build: str, options: tuple[str, str], what: str) -> Path:
     with zipfile.ZipFile(path) as archive:
         record = next(item for item in archive.infolist() if _is_record(item.filename))
     folder = record.filename.partition(".dist-info/")[0]
@@ -100,9 +131,9 @@ def with_build_number(path: Path, number: int) -> Path:
         # The tool wants the file's name spelled as the folder within is.
         alias = Path(scratch, f"{folder}-{rest}")
         alias.symlink_to(path.resolve())
-        made = _run_wheel_tags(alias, number, _date(record))
-        tags = "-".join(made.name.rsplit("-", 3)[1:])
-        return made.replace(path.with_name(f"{name}-{version}-{number}-{tags}"))
+        made = _run_wheel_tags(alias, options, what, _date(record))
+        tags = made.name.rsplit("-", 3)[1:]
+        return made.replace(path.with_name("-".join(filter(None, (name, version, build, *tags)))))
 
 
 def _inspect(path: Path) -> WheelFacts:
@@ -201,9 +232,9 @@ def _date(record: zipfile.ZipInfo) -> datetime:
         return datetime(1980, 1, 1, tzinfo=UTC)
 
 
-def _run_wheel_tags(path: Path, number: int, date: datetime) -> Path:
+def _run_wheel_tags(path: Path, options: tuple[str, str], what: str, date: datetime) -> Path:
     """Run `wheel tags`; dates the RECORD that it writes like the one that it replaces."""
-    command = [sys.executable, "-P", "-m", "wheel", "tags", "--build", str(number), str(path)]
+    command = [sys.executable, "-P", "-m", "wheel", "tags", *options, str(path)]
     try:
         done = subprocess.run(
             command,
@@ -215,9 +246,9 @@ def _run_wheel_tags(path: Path, number: int, date: datetime) -> Path:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise RefusedError(f"{path.name} took too long to get a build number") from error
+        raise RefusedError(f"{path.name} took too long to get {what}") from error
     made = [found for found in path.parent.glob("*.whl") if found != path]
     if done.returncode or len(made) != 1:
         reason = done.stderr.strip().rpartition("\n")[2]
-        raise RefusedError(_line(f"{path.name} cannot be given a build number: {reason}"))
+        raise RefusedError(_line(f"{path.name} cannot be given {what}: {reason}"))
     return made[0]

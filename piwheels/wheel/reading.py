@@ -4,15 +4,19 @@ import asyncio
 import hashlib
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from piwheels.errors import RefusedError
 from piwheels.isolated import Limits, call
 from piwheels.wheel.completeness import Upstream, Verdict, judge, wheel_contents
-from piwheels.wheel.file import WheelFacts, inspect, with_build_number
+from piwheels.wheel.file import WheelFacts, inspect, with_build_number, with_platform
 from piwheels.wheel.sdist import UNREADABLE, read_sdist
+
+Value = TypeVar("Value", int, str)
 
 #: Every wheel may take as much processor time as a small board needs to unpack and hash 500 MB,
 #: which an honest one rarely has; a larger one more.
@@ -69,8 +73,22 @@ async def number_wheel(path: Path, number: int) -> Path:
         RefusedError: the wheel cannot be rewritten.
         OSError: the copy cannot be written.
     """
+    return await _rewritten(path, _number, number)
+
+
+async def retag_wheel(path: Path, platform: str) -> Path:
+    """A copy of a sound wheel with another platform tag, as `with_platform` makes it.
+
+    Raises:
+        RefusedError: the wheel cannot be rewritten.
+        OSError: the copy cannot be written.
+    """
+    return await _rewritten(path, _retag, platform)
+
+
+async def _rewritten(path: Path, rewrite: Callable[[Path, Value], str], value: Value) -> Path:
     try:
-        made = await call(_limits(path), _number, path, number)
+        made = await call(_limits(path), rewrite, path, value)
     except RefusedError as error:
         raise _named(error, path) from None
     return path.with_name(Path(made).name)
@@ -110,6 +128,10 @@ def _upstream(end: tuple[str, bytes] | None) -> Upstream | None:
 
 def _number(path: Path, number: int) -> str:
     return with_build_number(path, number).name
+
+
+def _retag(path: Path, platform: str) -> str:
+    return with_platform(path, platform).name
 
 
 def _limits(path: Path) -> Limits:

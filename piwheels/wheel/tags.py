@@ -16,7 +16,7 @@ from piwheels.errors import RefusedError
 from piwheels.model import Kind, Target
 
 #: Machines with manylinux tags (PEP 600), and the oldest glibc 2 that a tag may name there.
-_OLDEST_MANYLINUX_GLIBC = {
+OLDEST_MANYLINUX_GLIBC = {
     "x86_64": 5,
     "i686": 5,
     "aarch64": 17,
@@ -164,7 +164,7 @@ def position(target: Target) -> int:
     Targets that differ in nothing of these share a position.
     """
     major, minor = _python_version(target.python_full)
-    _, glibc = _glibc_version(target.glibc)
+    _, glibc = glibc_version(target.glibc)
     archs = (*_ARCH_ORDER, target.arch)
     place = min(major, 9) * 1000 + min(minor, 999)
     place = place * 4 + _variant(target)
@@ -176,7 +176,7 @@ def position(target: Target) -> int:
 def _covers(kind: Kind, target: Target) -> bool:
     if _preference(kind.tags, target) is None:
         return False
-    return _glibc_version(kind.glibc) <= _glibc_version(target.glibc)
+    return glibc_version(kind.glibc) <= glibc_version(target.glibc)
 
 
 @lru_cache(maxsize=8192)
@@ -223,8 +223,8 @@ def _cpython_abis(abi: str) -> tuple[str, ...]:
 
 def _platforms(arch: str, glibc: str) -> Iterator[str]:
     """The platform tags of a Linux machine with this glibc (PEP 600), the preferred first."""
-    major, newest = _glibc_version(glibc)
-    oldest = _OLDEST_MANYLINUX_GLIBC.get(arch)
+    major, newest = glibc_version(glibc)
+    oldest = OLDEST_MANYLINUX_GLIBC.get(arch)
     if major == 2 and oldest is not None:
         for minor in range(newest, oldest - 1, -1):
             yield f"manylinux_2_{minor}_{arch}"
@@ -240,7 +240,7 @@ def _variant(target: Target) -> int:
     return 2 if known["debug"] else 1 if known["threading"] else 0
 
 
-def _glibc_version(glibc: str) -> tuple[int, int]:
+def glibc_version(glibc: str) -> tuple[int, int]:
     """`2.36` as numbers; (0, 0) where there is none."""
     version = _GLIBC.fullmatch(glibc)
     return (int(version[1]), int(version[2])) if version else (0, 0)

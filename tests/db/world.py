@@ -133,7 +133,7 @@ class File:
 
     kind: Kind
     requires_python: str
-    build: int
+    ended_at: datetime  # of its build
     build_tag: int
     made_for: str
     superseded: bool
@@ -165,7 +165,8 @@ class Active:
             and not file.superseded
             and not (file.lacking and self.equipped)
             and not any(
-                ranks[other] < rank and not (file.made_for == name and file.build > other.build)
+                ranks[other] < rank
+                and not (file.made_for == name and file.ended_at > other.ended_at)
                 for other in broken
             )
             for file, rank in ranks.items()
@@ -220,7 +221,7 @@ async def oracle(db: Database) -> set[tuple[str, str, str]]:
     ]  # fmt: skip
     every.sort(key=lambda active: (RULES.position(active.target), active.target.name))
     files = await db.rows(
-        "SELECT f.*, k.tags, k.glibc, b.target AS made_for, b.lacking "
+        "SELECT f.*, k.tags, k.glibc, b.target AS made_for, b.lacking, b.ended_at "
         "FROM files f JOIN kinds k USING (kind) JOIN builds b USING (build)"
     )
     failed = await db.rows("SELECT * FROM builds WHERE outcome <> 'built'")

@@ -1,0 +1,117 @@
+"""Which manylinux tag a wheel can carry (PEP 600): installers compare its glibc with their own.
+
+On `linux_<arch>` tags installers compare nothing. The allowed libraries, and which versions of
+their symbols a system with some glibc has, are those of auditwheel's manylinux policy; where it
+has no answer for a wheel, the wheel keeps its tag.
+"""
+
+import re
+from collections.abc import Iterable
+
+from piwheels import names
+from piwheels.model import Kind
+from piwheels.wheel.contents import Program
+from piwheels.wheel.tags import OLDEST_MANYLINUX_GLIBC, glibc_version
+
+#: What every system of a manylinux tag has (auditwheel 6.8, manylinux-policy.json).
+_ALLOWED = frozenset(
+    {
+        "libGL.so.1",
+        "libICE.so.6",
+        "libSM.so.6",
+        "libX11.so.6",
+        "libXext.so.6",
+        "libXrender.so.1",
+        "libanl.so.1",
+        "libatomic.so.1",
+        "libc.so.6",
+        "libdl.so.2",
+        "libexpat.so.1",
+        "libgcc_s.so.1",
+        "libglib-2.0.so.0",
+        "libgobject-2.0.so.0",
+        "libgthread-2.0.so.0",
+        "libm.so.6",
+        "libmvec.so.1",
+        "libnsl.so.1",
+        "libpthread.so.0",
+        "libresolv.so.2",
+        "librt.so.1",
+        "libstdc++.so.6",
+        "libutil.so.1",
+        "libz.so.1",
+    }
+)
+_LOADER = re.compile(r"ld-linux(-[a-z0-9-]+)?\.so\.[123]|ld64\.so\.[12]")
+
+#: By family of symbol versions: the highest that systems have from a glibc 2 on, in order. Where
+#: the policy differs by machine, the later glibc.
+_SINCE: dict[str, tuple[tuple[tuple[int, ...], int], ...]] = {
+    "GLIBCXX": (
+        ((3, 4, 19), 17),
+        ((3, 4, 22), 24),
+        ((3, 4, 24), 27),
+        ((3, 4, 28), 31),
+        ((3, 4, 29), 34),
+        ((3, 4, 30), 35),
+        ((3, 4, 33), 39),
+    ),
+    "CXXABI": (
+        ((1, 3, 7), 17),
+        ((1, 3, 10), 24),
+        ((1, 3, 11), 27),
+        ((1, 3, 12), 31),
+        ((1, 3, 13), 34),
+        ((1, 3, 15), 39),
+    ),
+    "CXXABI_ARM": (((1, 3, 3), 17),),
+    "GCC": (((4, 7, 0), 17), ((7, 0, 0), 27), ((11, 0), 34), ((12, 0, 0), 35), ((14, 0, 0), 39)),
+    "ZLIB": (((1, 2, 5, 2), 17), ((1, 2, 9), 27), ((1, 2, 12), 37)),
+    "LIBATOMIC": (((1, 0), 17), ((1, 2), 24)),
+}
+_VERSION = re.compile(r"([A-Z_]+)_(\d{1,3}(?:\.\d{1,3}){0,3})")
+
+
+def platform(kind: Kind, programs: Iterable[Program], needed: Iterable[str]) -> str | None:
+    """The platform tag that a wheel can carry instead of `linux_<arch>`.
+
+    Args:
+        kind: its tags and what its ELF files need of glibc.
+        programs: its ELF files.
+        needed: the shared libraries that they want from outside the wheel.
+
+    Returns:
+        Such as `manylinux_2_34_aarch64`; None where the wheel keeps its tag: it has no compiled
+        code, its machine has no manylinux tags (armv6l), it needs other libraries or unknown
+        versions of symbols, or it has such a tag already.
+    """
+    arch = _arch(kind)
+    major, glibc = glibc_version(kind.glibc)
+    if arch is None or major != 2:
+        return None
+    if not all(name in _ALLOWED or _LOADER.fullmatch(name) for name in needed):
+        return None
+    versions = {version for program in programs for version in program.facts.versions}
+    since = [_since(version) for version in versions]
+    if None in since:
+        return None
+    oldest = OLDEST_MANYLINUX_GLIBC[arch]
+    return f"manylinux_2_{max(glibc, oldest, *filter(None, since))}_{arch}"
+
+
+def _arch(kind: Kind) -> str | None:
+    """The machine of a wheel whose only platform is `linux_<arch>`, if manylinux has it."""
+    platforms = {tag.platform for tag in names.tags(kind.tags)}
+    if len(platforms) != 1:
+        return None
+    arch = platforms.pop().removeprefix("linux_")
+    return arch if arch in OLDEST_MANYLINUX_GLIBC else None
+
+
+def _since(version: str) -> int | None:
+    """The minor version of glibc 2 from which systems have a symbol version; None: unknown."""
+    known = _VERSION.fullmatch(version)
+    if known is None:
+        return None
+    wanted = tuple(map(int, known[2].split(".")))
+    return next((glibc for most, glibc in _SINCE.get(known[1], ()) if wanted <= most), None)
