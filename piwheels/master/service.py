@@ -5,7 +5,9 @@ import logging
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import NamedTuple
 
 from piwheels import host
@@ -50,7 +52,7 @@ from piwheels.site.publish import Publisher as PagePublisher
 from piwheels.site.renderer import Renderer
 from piwheels.site.showing import Showing
 from piwheels.upstream.follow import Follower, FollowOptions
-from piwheels.webroot import Webroot
+from piwheels.webroot import Webroot, make_folder
 from piwheels.wheel.tags import PackagingRules
 
 log = logging.getLogger(__name__)
@@ -293,14 +295,21 @@ class _Master:
 
 
 def _make_folders(config: Config) -> None:
-    folders = {"webroot.root": config.webroot.root, "master.spool": config.master.spool}
-    for key, folder in folders.items():
+    makers: dict[str, tuple[Path, Callable[[Path], None]]] = {
+        "webroot.root": (config.webroot.root, make_folder),
+        "master.spool": (config.master.spool, _make_private_folder),
+    }
+    for key, (folder, make) in makers.items():
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make(folder)
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
             raise ConfigError(f"{folder} ({key}): {error.strerror}") from None
+
+
+def _make_private_folder(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 def _refused(reason: str, came: bytes) -> Refused:

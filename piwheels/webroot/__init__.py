@@ -14,12 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from piwheels.webroot.batch import is_of_one_path, packed, twin, write_groups
-from piwheels.webroot.durable import move_in, replace, sync_folder
+from piwheels.webroot.durable import make_folder, move_in, replace, sync_folder
 
 __all__ = [
     "SECURITY_HEADERS",
     "Webroot",
     "is_of_one_path",
+    "make_folder",
     "move_in",
     "replace",
     "twin",
@@ -137,7 +138,7 @@ class Webroot:
 
         Blocks until it is to be had, unless told not to wait; yields whether it was.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
+        make_folder(self.root)
         descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

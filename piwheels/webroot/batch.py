@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from piwheels.webroot.durable import sync_tree
+from piwheels.webroot.durable import make_folder, sync_tree
 
 #: A page of 60 files is 8 % larger than at 6, in as many packets, for half of the processor.
 _GZIP_LEVEL = 3
@@ -156,7 +156,7 @@ def _open_new(new: Path) -> int:
             tries -= 1
             if not tries:
                 raise
-            new.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(new.parent)
 
 
 def _take_their_places(staged: Sequence[_Staged], replaced: "_Replaced") -> None:

@@ -5,6 +5,7 @@ import ctypes
 import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,15 +15,32 @@ _TRIES = 100
 _T = TypeVar("_T")
 
 
-def replace(path: Path, content: bytes) -> None:
+#: A web server of another account reads the tree, whatever umask its writer has.
+_FOLDER_MODE = 0o755
+_FILE_MODE = 0o644
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that everybody may read, and those above it that are not there."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    try:
+        folder.mkdir()
+    except FileExistsError:  # another writer's
+        return
+    folder.chmod(stat.S_IMODE(folder.stat().st_mode) | _FOLDER_MODE)
+
+
+def replace(path: Path, content: bytes, *, mode: int = _FILE_MODE) -> None:
     """Put content at path so that readers see the old bytes or the new, never a mixture."""
-    _in_folder(path.parent, lambda: _replace(path, content))
+    _in_folder(path.parent, lambda: _replace(path, content, mode))
 
 
 def move_in(source: Path, path: Path) -> None:
     """Move a complete file to its place in the tree, durably and atomically."""
     with source.open("rb") as file:
-        os.fchmod(file.fileno(), 0o644)
+        os.fchmod(file.fileno(), _FILE_MODE)
         os.fsync(file.fileno())
     try:
         _in_folder(path.parent, lambda: source.replace(path))
@@ -35,24 +53,24 @@ def move_in(source: Path, path: Path) -> None:
 
 
 def _copy_in(source: Path, path: Path) -> None:
-    with source.open("rb") as file, _taking_the_place_of(path) as copy:
+    with source.open("rb") as file, _taking_the_place_of(path, _FILE_MODE) as copy:
         shutil.copyfileobj(file, copy)
 
 
-def _replace(path: Path, content: bytes) -> None:
-    with _taking_the_place_of(path) as file:
+def _replace(path: Path, content: bytes, mode: int) -> None:
+    with _taking_the_place_of(path, mode) as file:
         file.write(content)
 
 
 @contextlib.contextmanager
-def _taking_the_place_of(path: Path) -> Iterator[BinaryIO]:
+def _taking_the_place_of(path: Path, mode: int) -> Iterator[BinaryIO]:
     """A new file to write, which becomes the one at path when all went well."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
-            os.fchmod(file.fileno(), 0o644)
+            os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         _tell_apart(Path(name), path)
         Path(name).replace(path)
@@ -96,8 +114,7 @@ def _make(folder: Path) -> None:
     if folder.is_dir():
         return
     _make(folder.parent)
-    with contextlib.suppress(FileExistsError):  # another writer's
-        folder.mkdir()
+    make_folder(folder)
     sync_folder(folder.parent)
 
 

@@ -1,12 +1,19 @@
-"""The web server for trying out: it serves its tree and nothing else."""
+"""The web server for trying out: it serves its tree and nothing else, and no client stops it."""
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 
+from piwheels.local import connections
+from piwheels.local.connections import BoundedProtocol
 from piwheels.local.webserver import AccessLog, application_for
 from tests.full_disk import files_up_to
+from tests.patience import WAIT_S
 
 
 @pytest.fixture
@@ -81,3 +88,71 @@ async def test_answers_forbid_all_that_no_page_needs(tree: Path, target: str) ->
         ),
     }
     assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+@contextlib.asynccontextmanager
+async def serving(root: Path) -> AsyncIterator[int]:
+    """The server on a port."""
+    config = uvicorn.Config(
+        application_for(root), http=BoundedProtocol, port=0, log_level="error", lifespan="off"
+    )
+    server = uvicorn.Server(config)
+    with contextlib.suppress(SystemExit):
+        running = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0.01)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = server.force_exit = True
+    await running
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["", "GET / HT", "GET / HTTP/1.1\r\nHost: x\r\n", "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET"],
+)
+async def test_who_does_not_finish_a_request_is_disconnected(
+    tree: Path, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "REQUEST_S", 0.3)
+    async with serving(tree) as port, asyncio.timeout(WAIT_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(said.encode())
+        with contextlib.suppress(ConnectionError):
+            answer = await reader.read()
+            assert b"the page" in answer or "\r\n\r\n" not in said
+        writer.close()
+
+
+async def test_who_reads_nothing_of_an_answer_is_disconnected(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "STALLED_S", 0.3)
+    (tree / "large.whl").write_bytes(bytes(64 * 1024 * 1024))
+    async with serving(tree) as port, asyncio.timeout(WAIT_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(b"GET /large.whl HTTP/1.1\r\nHost: x\r\n\r\n")
+        while not BoundedProtocol._of_address:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
+        while BoundedProtocol._of_address:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert not reader.at_eof(), "nobody has read the answer"
+        writer.close()
+
+
+async def test_connections_beyond_the_limit_are_closed_and_others_served(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MOST_OF_ONE_ADDRESS", 5)
+    async with serving(tree) as port, asyncio.timeout(WAIT_S):
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        writer.close()
+        other, writing = await asyncio.open_connection(
+            "127.0.0.1", port, local_addr=("127.0.0.2", 0)
+        )
+        writing.write(b"GET / HTTP/1.0\r\n\r\n")
+        assert b"the page" in await other.read()
+        for _, writer in [*held, (other, writing)]:
+            writer.close()
