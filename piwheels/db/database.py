@@ -27,7 +27,16 @@ from piwheels.db.connection import (
 )
 from piwheels.db.migrate import SCHEMA_VERSION, schema_version
 
-__all__ = ["Database", "DatabaseError", "DatabaseUnavailableError", "Notification"]
+__all__ = [
+    "Database",
+    "DatabaseError",
+    "DatabaseUnavailableError",
+    "Notification",
+    "answers",
+    "columns",
+    "is_running",
+    "make_dsn",
+]
 
 log = logging.getLogger(__name__)
 
@@ -275,6 +284,12 @@ async def answers(dsn: str, timeout_s: int = 2) -> bool:
             return True
     except psycopg.OperationalError:
         return False
+
+
+async def is_running(dsn: str) -> bool:
+    """Whether a server answers at this DSN, if only to say that it accepts no connection now."""
+    answer = await asyncio.to_thread(psycopg.pq.PGconn.ping, dsn.encode())
+    return answer in {psycopg.pq.Ping.OK, psycopg.pq.Ping.REJECT}
 
 
 def make_dsn(**parts: str) -> str:

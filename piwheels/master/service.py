@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from piwheels import host
 from piwheels.config import Config
-from piwheels.db.database import Database
+from piwheels.db.database import Database, is_running
 from piwheels.errors import ConfigError, first_of
 from piwheels.farm.bulletin import Bulletin
 from piwheels.farm.dispatch import Dispatch, DispatchOptions
@@ -20,6 +20,7 @@ from piwheels.farm.logs import LogSpool
 from piwheels.farm.publishing import Publisher
 from piwheels.farm.receive import Receiver
 from piwheels.farm.tidings import Tidings
+from piwheels.master.clock_watch import ClockWatch
 from piwheels.master.control import Control
 from piwheels.master.database_watch import DatabaseWatch
 from piwheels.master.fates import Fates
@@ -150,6 +151,8 @@ class _Master:
         await self._open_farm(stack, sockets)
         await self._open_site(stack)
         self._watch = DatabaseWatch(await self._connect(stack, "watch"), self._databases)
+        clock_db = await self._connect(stack, "clock")
+        self._clock_watch = ClockWatch(clock_db, Tidings(clock_db, self._bulletin).note)
         self._glance = Glance(
             db=await self._connect(stack, "glance"),
             dispatch=self._dispatch,
@@ -244,6 +247,7 @@ class _Master:
             group.create_task(self._follower.run())
             group.create_task(self._upkeep.run())
             group.create_task(self._watch.run())
+            group.create_task(self._clock_watch.run())
             group.create_task(self._report_alive())
             host.notify("READY=1")
             log.info("ready: %s", self._config.master.control)
@@ -258,9 +262,10 @@ class _Master:
             await asyncio.sleep(every_s)
 
     async def _connect(self, stack: AsyncExitStack, duty: str, *, alone: bool = False) -> Database:
-        database = await Database.connect(
-            self._config.database.dsn, duty=duty, alone=alone, patience_s=_DATABASE_PATIENCE_S
-        )
+        dsn = self._config.database.dsn
+        # Where nobody answers at all the DSN may be wrong, and its author waits for a word.
+        patience_s = _DATABASE_PATIENCE_S if self._databases or await is_running(dsn) else 0.0
+        database = await Database.connect(dsn, duty=duty, alone=alone, patience_s=patience_s)
         self._databases.append(database)
         return await stack.enter_async_context(database)
 

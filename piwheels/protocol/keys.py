@@ -188,7 +188,7 @@ class KeyStore:
                 return self._last[role]  # no file can be opened now: the list as it was last read
             raise ConfigError(f"{error.filename}: {error.strerror}") from None
         self._last[role] = names
-        if time.time_ns() - changed > _SETTLED_NS:
+        if abs(time.time_ns() - changed) > _SETTLED_NS:  # also of a clock that was ahead
             self._seen[role] = (changed, names)
         return names
 

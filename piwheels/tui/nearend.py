@@ -81,7 +81,7 @@ def _is_dead(folder: Path) -> bool:
 
 def _age_s(folder: Path) -> float:
     try:
-        return time.time() - folder.lstat().st_mtime
+        return abs(time.time() - folder.lstat().st_mtime)  # the clock may have been ahead
     except OSError:  # somebody else has removed it
         return 0.0
 

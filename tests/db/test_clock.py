@@ -1,0 +1,136 @@
+"""What a clock that was ahead has left behind: nothing waits until the time has come."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from piwheels.db import catalog, history, jobs, pages
+from piwheels.db.clock import set_back
+from piwheels.db.database import Database
+from piwheels.db.pages import Part
+from piwheels.master import clock_watch
+from piwheels.master.clock_watch import ClockWatch, JumpDetector
+from tests.db.world import RULES, TARGETS, a_build, a_file, a_release, build
+
+GRACE = timedelta(hours=1)
+
+
+async def farm(db: Database) -> None:
+    """A target and two releases to build."""
+    await catalog.add_target(db, TARGETS[0], RULES)
+    await catalog.converge(db)
+    for project in ("early", "late"):
+        await catalog.add_project(db, project, project)
+        await catalog.add_releases(db, [a_release(project)], RULES)
+
+
+async def test_pages_written_or_put_off_in_the_future_are_written_now(database: Database) -> None:
+    await pages.note(database, Part.PROJECT, ["rested", "failed"])
+    await pages.gather(database, [Part.PROJECT])
+    await database.execute(
+        """
+        UPDATE stale_pages
+           SET since = now() + interval '1 year',
+               written_at = CASE name WHEN 'rested' THEN now() + interval '1 year' END,
+               retry_at = CASE name WHEN 'failed' THEN now() + interval '1 year' END
+        """
+    )
+    assert not await pages.stale(database, Part.PROJECT, 10)
+    assert await set_back(database) == 2
+    stale = await pages.stale(database, Part.PROJECT, 10)
+    assert {page.name for page in stale} == {"rested", "failed"}
+
+
+async def test_a_wait_that_is_no_longer_than_it_may_be_is_left_alone(database: Database) -> None:
+    await pages.note(database, Part.PROJECT, ["failed"])
+    await pages.gather(database, [Part.PROJECT])
+    for _ in range(20):  # as long as it gets
+        await pages.put_off(database, Part.PROJECT, [pages.StalePage(name="failed", generation=1)])
+    assert not await set_back(database)
+    assert not await pages.stale(database, Part.PROJECT, 10)
+
+
+async def test_a_file_removed_in_the_future_is_kept_for_its_grace_and_no_longer(
+    database: Database,
+) -> None:
+    await database.execute(
+        """
+        INSERT INTO removals (filename, sha256, project, removed_at)
+        VALUES ('a.whl', '', 'a', now() + interval '1 year'), ('b.whl', '', 'b', 'infinity')
+        """
+    )
+    assert await set_back(database) == 1
+    assert not await pages.removals(database, GRACE, 10)
+    due = await pages.removals(database, timedelta(0), 10)
+    assert [removal.filename for removal in due] == ["a.whl"]
+
+
+async def test_a_job_queued_in_the_future_keeps_its_turn(database: Database) -> None:
+    await farm(database)
+    await database.execute(
+        """
+        UPDATE jobs SET queued_at = queued_at + interval '1 year',
+                        due = due + interval '1 year' - interval '2 days'
+         WHERE project = 'late'
+        """
+    )
+    assert await set_back(database) == 1
+    claimed = await jobs.claim(database, "pi", [TARGETS[0].name])
+    assert claimed is not None
+    assert claimed.project == "late", "its priority is worth two days"
+
+
+async def test_builds_of_the_future_are_of_this_hour(database: Database) -> None:
+    await farm(database)
+    job = await jobs.claim(database, "pi", [TARGETS[0].name])
+    assert job is not None
+    assert await build(database, job, "pi", a_file(job, "py3-none-any"))
+    await database.execute("UPDATE builds SET ended_at = ended_at + interval '1 year'")
+    assert await set_back(database) == 1
+    assert [ended.age_s for ended in await history.ended_last_hour(database)] == [
+        pytest.approx(0, abs=3600)
+    ]
+    assert a_build(job, "pi").started_at < datetime.now(UTC)
+    assert not await set_back(database)
+
+
+def test_a_jump_is_what_the_steady_clock_did_not_do() -> None:
+    clocks = JumpDetector()
+    assert clocks.jumped_s(1000.0, 5.0) == 0.0
+    assert clocks.jumped_s(1010.0, 15.0) == 0.0
+    assert clocks.jumped_s(1021.0, 25.0) == 0.0, "corrected by a second"
+    assert clocks.jumped_s(5031.0, 35.0) == 4000.0
+    assert clocks.jumped_s(5041.0, 45.0) == 0.0
+    assert clocks.jumped_s(1051.0, 55.0) == -4000.0
+
+
+async def test_a_clock_that_is_set_is_noted_once_and_what_it_left_is_set_back(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead, notes = timedelta(0), list[str]()
+
+    async def database_time(_: Database) -> datetime:
+        return datetime.now(UTC) + ahead
+
+    async def note(what: str) -> None:
+        notes.append(what)
+
+    monkeypatch.setattr(clock_watch, "database_time", database_time)
+    watch = ClockWatch(database, note)
+    await watch.look()
+    ahead = timedelta(days=1)
+    await watch.look()
+    await database.execute(
+        "INSERT INTO removals (filename, sha256, project, removed_at)"
+        " VALUES ('a.whl', '', 'a', now() + interval '1 day')"
+    )
+    await watch.look()
+    ahead = timedelta(0)
+    await watch.look()
+    await watch.look()
+    assert notes == [
+        "the database's clock was set ahead by 86400 s",
+        "the database's clock was set back by 86400 s",
+        "times ahead of the database's clock were set to now, in 1 of its rows",
+    ]
+    assert await pages.removals(database, timedelta(0), 10)
