@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import resource
 import shutil
 import socket
 import subprocess
@@ -266,6 +267,26 @@ def _arch(probed: _Probed) -> str:
 
 
 # --- its service manager ---
+
+
+#: More connections than a farm has builders and consoles; systemd's units allow as many.
+MOST_OPEN_FILES = 65_536
+
+
+def allow_open_files() -> int:
+    """Let this process open as many files and sockets as its account may, within reason.
+
+    The usual limit of 1024 is for programs that call select(2), which this one does not.
+
+    Returns:
+        How many it may open now.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return soft
 
 
 def notify(state: str) -> bool:

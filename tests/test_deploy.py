@@ -12,6 +12,7 @@ import pytest
 from piwheels.config import Loaded, load, to_toml
 from piwheels.deploy import ROLES, systemd, web_server
 from piwheels.errors import ConfigError
+from piwheels.host import MOST_OPEN_FILES
 from piwheels.webroot import Webroot
 from tests.clients.servers import program as server_program
 from tests.clients.servers import serving
@@ -98,6 +99,13 @@ def test_the_masters_folder_of_keys_is_made_before_it_is_made_writable(tmp_path:
     (command,) = entries(unit, "ExecStartPre")
     assert command.startswith("+/usr/bin/install -d -m 0700 "), "as root, outside the confinement"
     assert command.split()[-2:] == ['"farmer"', f'"{tmp_path}/keys']
+
+
+@pytest.mark.parametrize("role", ["master", "builder"])
+def test_a_daemon_with_many_connections_may_open_many_files(tmp_path: Path, role: str) -> None:
+    assert entries(systemd(configured(tmp_path), user="farmer", roles=[role]), "LimitNOFILE") == [
+        str(MOST_OPEN_FILES)
+    ]
 
 
 def test_a_builder_may_write_its_work_folder_alone(tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ def run(config: Config) -> int:
         level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    host.allow_open_files()
     return asyncio.run(_until_stopped(config))
 
 

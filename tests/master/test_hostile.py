@@ -1,8 +1,13 @@
 """Builders and consoles that say what no sound one would: the master goes on with the others."""
 
 import asyncio
+import functools
 import math
+import resource
+import socket
+import subprocess
 from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -257,3 +262,57 @@ async def test_builders_add_a_limited_number_of_targets(master: Master) -> None:
     builder.dealer.close()
     assert await master.db.value("SELECT count(*) FROM targets") == 65
     await answers(master)
+
+
+# --- connections without a key ---
+
+
+def _few_open_files() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+
+
+def _connections(address: str, count: int) -> list[socket.socket]:
+    """Connections that say nothing; the kernel may not have room for the last of them yet."""
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    made = [socket.socket() for _ in range(count)]
+    for connection in made:
+        connection.setblocking(False)
+        connection.connect_ex((host, int(port)))
+    return made
+
+
+async def test_a_host_without_a_key_cannot_use_up_the_masters_open_files(
+    idle_master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = functools.partial(subprocess.Popen, preexec_fn=_few_open_files)
+    monkeypatch.setattr("tests.master.conftest.subprocess.Popen", start)
+    await idle_master.start()
+    held: list[socket.socket] = []
+    try:
+        for _ in range(3):
+            held += _connections(str(idle_master.settings["master.builders"]), 400)
+            held += _connections(str(idle_master.settings["master.files"]), 400)
+            await asyncio.sleep(0.3)
+            assert await idle_master.ask(m.Status(), m.StatusReply)
+        await answers(idle_master)
+    finally:
+        for connection in held:
+            connection.close()
+    assert idle_master.process is not None
+    assert idle_master.process.poll() is None
+    assert "too many connections are without a key" in idle_master.log
+
+
+async def test_the_master_may_open_as_many_files_as_its_account(
+    idle_master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def usual() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 4096))
+
+    start = functools.partial(subprocess.Popen, preexec_fn=usual)
+    monkeypatch.setattr("tests.master.conftest.subprocess.Popen", start)
+    await idle_master.start()
+    assert idle_master.process is not None
+    limits = Path(f"/proc/{idle_master.process.pid}/limits").read_text().splitlines()
+    line = next(line for line in limits if line.startswith("Max open files"))
+    assert line.split()[3:5] == ["4096", "4096"]
