@@ -81,6 +81,7 @@ class BuilderSection(msgspec.Struct, frozen=True):
     key_name: str = "builder"
     python: tuple[str, ...] = ()  # interpreters; none is the one that runs piw
     work: Path = Path("/var/lib/piwheels/builder")
+    pip_index: str = ""  # where the upstream has no pip; "" is the one that this machine's pip uses
     farm_index: str = ""  # the farm's own Simple index, offered to builds beside the upstream
     timeout_s: Seconds = 3 * 3600.0
     memory_mb: Amount = 0  # 0 is three quarters of this machine's

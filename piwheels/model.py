@@ -60,8 +60,9 @@ class Sdist(Struct, frozen=True, kw_only=True):
 
     filename: str
     url: str
-    sha256: str
+    sha256: str  # "" if the index gives none
     size_bytes: int | None = None
+    digest: str = ""  # "md5=<hex>": the strongest hash that the index gives, if that is no sha256
 
 
 class Release(Struct, frozen=True, kw_only=True):
@@ -356,6 +357,7 @@ class TargetFacts(Struct, frozen=True, kw_only=True):
     last_reason: str | None
     last_final: bool  # the last build failed for good
     last_duration_s: float | None
+    outdated: bool = False  # the wheel in `superseded` was built from an earlier sdist
     debian_packages: tuple[str, ...] = ()  # what the wheel in covered_by needs, by names of ...
     built_for: str = ""  # ... the target that it was built for
     lacks: str = ""  # what the wheel in covered_by lacks, as its build noted it
@@ -378,6 +380,8 @@ class ReleaseFacts(Struct, frozen=True, kw_only=True):
     released_at: datetime
     missing_since: datetime | None = None  # the upstream lists it no more, and it is hidden
     removed_at: datetime | None = None  # when the upstream's removal of it was confirmed
+    sdist_replaced_at: datetime | None = None  # when its sdist was found to be another one
+    sdist_verified_by: str = "sha256"  # the algorithm of the index's hash; "" if it gives none
     targets: tuple[TargetFacts, ...]  # in numeric order
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "PAGE_LIMIT_BYTES",
     "Answer",
     "DigestError",
+    "Fetched",
     "FileKind",
     "IndexFile",
     "MissingFileError",
@@ -65,11 +66,18 @@ class TooLongError(RefusedError):
 
 
 class DigestError(RefusedError):
-    """A file's bytes are not those that its sha256 promised; `digest` is theirs."""
+    """A file's bytes are not those that its hash or its size promised; `digest` is their sha256."""
 
     def __init__(self, message: str, digest: str = "") -> None:
         super().__init__(message)
         self.digest = digest
+
+
+class Fetched(Struct, frozen=True, kw_only=True):
+    """A file that was fetched and verified."""
+
+    size_bytes: int
+    sha256: str  # of its bytes, computed here
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -157,22 +165,26 @@ class SimpleIndex:
         sha256: str,
         destination: Path,
         *,
+        digest: str = "",
+        size_bytes: int | None = None,
         limit_bytes: int,
         on_progress: Progress | None = None,
         past_caches: bool = False,
-    ) -> int:
+    ) -> Fetched:
         """Fetch a file to destination, which appears only when it is whole and verified.
 
         Args:
             url: an address from a page of this index.
-            sha256: what the bytes must hash to.
+            sha256: what the bytes must hash to; "" if the index gives no sha256.
+            digest: another hash that they must have, as `algorithm=hex`; "" for none.
+            size_bytes: how long it must be; None if the index does not tell.
             destination: where the file will lie; its folder must exist.
             limit_bytes: a longer file is refused.
             on_progress: called with the bytes so far and the whole length, if known.
             past_caches: ask caches on the way for the origin's bytes (RFC 9111, 5.2.1.4).
 
         Returns:
-            The file's size in bytes.
+            The file's size, and its sha256 whatever the index gave.
 
         Raises:
             TransientError: the index cannot be reached or is in trouble.
@@ -189,23 +201,23 @@ class SimpleIndex:
                 raise MissingFileError(f"{_shown(url)} is gone from the index")
             _expect_ok(response, url)
             with _beside(destination) as (file, temporary):
-                size, digest = 0, hashlib.sha256()
+                size, checks = 0, _hashers(sha256, digest)
                 whole = _length(response)
                 # aiter_raw, because some servers declare a .tar.gz itself as an encoding.
                 async for chunk in response.aiter_raw(_CHUNK_BYTES):
                     size += len(chunk)
                     if size > limit_bytes:
                         raise TooLongError(f"{_shown(url)} is longer than {limit_bytes} bytes")
-                    digest.update(chunk)
+                    for hasher, _ in checks.values():
+                        hasher.update(chunk)
                     file.write(chunk)
                     if on_progress is not None:
                         on_progress(size, whole)
-                if digest.hexdigest() != sha256.lower():
-                    raise _other_bytes(response, url, digest.hexdigest(), sha256)
+                _verify(response, url, checks, size, size_bytes)
                 file.sync()
                 temporary.chmod(0o644)
                 temporary.replace(destination)
-        return size
+        return Fetched(size_bytes=size, sha256=checks["sha256"][0].hexdigest())
 
     async def end_of(self, url: str, length_bytes: int) -> bytes:
         """The last bytes of a file, unverified; fewer if it is shorter.
@@ -375,15 +387,32 @@ def _expect_ok(response: httpx.Response, url: str) -> None:
     raise RefusedError(text)
 
 
-def _other_bytes(
-    response: httpx.Response, url: str, digest: str, promised: str
-) -> TransientError | DigestError:
-    """The error for bytes that are not the promised ones."""
-    if _media_type(response) == "text/html":
+def _verify(
+    response: httpx.Response,
+    url: str,
+    checks: dict[str, tuple["hashlib._Hash", str]],
+    size: int,
+    promised_size: int | None,
+) -> None:
+    """Compare what arrived with what the index promised of it.
+
+    Raises:
+        TransientError: a web page arrived, and nothing says that it is the file.
+        DigestError: these are other bytes.
+    """
+    wrong = [
+        f"has {name} {hasher.hexdigest()}, the index says {value}"
+        for name, (hasher, value) in checks.items()
+        if value and hasher.hexdigest() != value
+    ]
+    if promised_size not in {None, size}:
+        wrong.append(f"has {size} bytes, the index says {promised_size}")
+    proven = any(value for _, value in checks.values()) and not wrong
+    if not proven and _media_type(response) == "text/html":
         # A page of a proxy, a portal or a maintenance mode, answered with 200.
-        return TransientError(f"{_shown(url)} answered with a web page instead of the file")
-    text = f"{_shown(url)} has sha256 {digest}, the index says {promised}"
-    return DigestError(text, digest)
+        raise TransientError(f"{_shown(url)} answered with a web page instead of the file")
+    if wrong:
+        raise DigestError(f"{_shown(url)} {wrong[0]}", checks["sha256"][0].hexdigest())
 
 
 def _wait_s(response: httpx.Response) -> float:
@@ -415,6 +444,16 @@ async def _limited(response: httpx.Response, url: str) -> bytes:
     except TimeoutError:
         raise TransientError(f"{_shown(url)} was not all there after {_PAGE_S:.0f} s") from None
     return bytes(content)
+
+
+def _hashers(sha256: str, digest: str) -> dict[str, tuple["hashlib._Hash", str]]:
+    """By algorithm, a hash to compute and what it has to be, "" for anything."""
+    algorithm, _, value = digest.partition("=")
+    expected = {"sha256": sha256} | ({algorithm: value} if algorithm else {})
+    return {
+        name: (hashlib.new(name, usedforsecurity=False), value.lower())
+        for name, value in expected.items()
+    }
 
 
 def _length(response: httpx.Response) -> int | None:

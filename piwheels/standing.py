@@ -359,6 +359,15 @@ def _notes(release: ReleaseFacts, target: TargetFacts, state: State) -> Iterator
         yield f"The release is yanked upstream{reason}; installers take it only if pinned."
     if state is State.COVERED and target.lacks:
         yield f"{target.lacks[0].upper()}{target.lacks[1:]}."
+    if target.outdated and target.covered_by is None and release.sdist_replaced_at is not None:
+        yield (
+            f"{target.superseded} is published and was built from an earlier sdist, which the "
+            f"upstream index replaced (seen {_plain(release.sdist_replaced_at)})."
+        )
+    if release.sdist_verified_by != "sha256":
+        hashed = release.sdist_verified_by
+        known = f"only a hash by {hashed}" if hashed else "no hash, so nothing can be verified"
+        yield f"The upstream index gives of its sdist {known}."
     if target.debian_packages:
         yield f"{needs_sentence(target)}."
     if target.converging:
@@ -480,7 +489,7 @@ def _queued(target: TargetFacts, circumstances: Circumstances) -> _Known:
             f"{target.superseded} is published, made without a C compiler, and to be built "
             f"again: {place}"
         )
-    elif target.superseded is not None:
+    elif target.superseded is not None and not target.outdated:
         place = f"{target.superseded} is published, and a new one was asked for: {place}"
     if target.last_build is not None and target.last_outcome != "built":
         place = f"{_last(target)}; {place}"

@@ -14,7 +14,7 @@ import pytest
 from piwheels import simpleapi
 from piwheels.errors import ConfigError, RefusedError, TransientError, UsageError
 from piwheels.model import ProjectStatus
-from piwheels.simpleapi import DigestError, FileKind, MissingFileError, SimpleIndex
+from piwheels.simpleapi import DigestError, Fetched, FileKind, MissingFileError, SimpleIndex
 from tests.fakeindex import JSON, FakeIndex, fake_index
 
 SDIST = b"an sdist, or so it says"
@@ -254,16 +254,17 @@ async def test_a_file_is_fetched_and_verified(
     content = bytes(range(256)) * 4000
     entry = upstream.add("foo", "foo-1.tar.gz", content)
     seen: list[tuple[int, int | None]] = []
-    size = await index.fetch(
+    sha256 = entry["hashes"]["sha256"]
+    fetched = await index.fetch(
         upstream.address(entry),
-        entry["hashes"]["sha256"],
+        sha256,
         tmp_path / "f",
         limit_bytes=len(content),
         on_progress=lambda done, whole: seen.append((done, whole)),
     )
-    assert size == len(content)
+    assert fetched == Fetched(size_bytes=len(content), sha256=sha256)
     assert (tmp_path / "f").read_bytes() == content
-    assert seen[-1] == (size, size)
+    assert seen[-1] == (len(content), len(content))
 
 
 async def test_an_archive_declared_as_an_encoding_stays_an_archive(
@@ -284,6 +285,29 @@ async def test_other_bytes_leave_nothing_behind(
     with pytest.raises(DigestError, match=r"foo-1\.tar\.gz has sha256"):
         await index.fetch(upstream.address(entry), "0" * 64, tmp_path / "f", limit_bytes=999)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha512", "blake2b"])
+async def test_a_file_is_verified_by_the_hash_that_there_is(
+    upstream: FakeIndex, index: SimpleIndex, tmp_path: Path, algorithm: str
+) -> None:
+    digest = f"{algorithm}={hashlib.new(algorithm, SDIST).hexdigest()}"
+    address = upstream.address(upstream.add("foo", "foo-1.tar.gz", SDIST))
+    fetched = await index.fetch(address, "", tmp_path / "f", digest=digest, limit_bytes=999)
+    assert fetched.sha256 == hashlib.sha256(SDIST).hexdigest()
+    wrong = f"{algorithm}={hashlib.new(algorithm, b'other').hexdigest()}"
+    with pytest.raises(DigestError, match=rf"has {algorithm} \w+, the index says"):
+        await index.fetch(address, "", tmp_path / "g", digest=wrong, limit_bytes=999)
+
+
+async def test_a_file_without_a_hash_has_at_least_its_size(
+    upstream: FakeIndex, index: SimpleIndex, tmp_path: Path
+) -> None:
+    address = upstream.address(upstream.add("foo", "foo-1.tar.gz", SDIST))
+    fetched = await index.fetch(address, "", tmp_path / "f", limit_bytes=999)
+    assert fetched.sha256 == hashlib.sha256(SDIST).hexdigest()
+    with pytest.raises(DigestError, match="the index says 7"):
+        await index.fetch(address, "", tmp_path / "g", size_bytes=7, limit_bytes=999)
 
 
 async def test_a_file_over_the_limit_is_refused(

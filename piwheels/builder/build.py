@@ -35,7 +35,7 @@ from piwheels.causes.policy import class_of
 from piwheels.errors import PiwheelsError, RefusedError, TransientError
 from piwheels.host import Interpreter, missing_toolchain
 from piwheels.lines import one_line
-from piwheels.model import Evidence, FailureClass, Job, Outcome, Struct
+from piwheels.model import Evidence, FailureClass, Job, Outcome, Sdist, Struct
 from piwheels.simpleapi import DigestError, SimpleIndex
 from piwheels.wheel.file import WheelFacts
 from piwheels.wheel.reading import Survey, survey_wheel
@@ -273,7 +273,6 @@ class _Work:
         if self.options.sandbox.notice:
             self.log.on_log(f"{self.options.sandbox.notice}\n".encode())
         self.log.say(f"{job.project} {job.version} for {job.target}")
-        self.log.say(f"{job.sdist.filename} sha256 {job.sdist.sha256}")
         if lacking := missing_toolchain(self.interpreter, BUILD_PATH):
             self.log.say(lacking)
         if not os.access(self.interpreter.executable, os.X_OK):
@@ -312,9 +311,15 @@ class _Work:
         options, sdist = self.options, self.job.sdist
         pip = await options.pips.get(self.interpreter.version)
         path = await options.cache.get(
-            options.upstream, sdist.url, sdist.sha256, past_caches=past_caches
+            options.upstream,
+            sdist.url,
+            sdist.sha256,
+            digest=sdist.digest,
+            size_bytes=sdist.size_bytes,
+            past_caches=past_caches,
         )
-        self.inputs = (f"{pip.file.sha256} {pip.file.filename}",)
+        self.inputs = (pip.name,)
+        self.log.say(f"{sdist.filename} sha256 {path.name}, {_verification(sdist)}")
         return pip, path
 
     # --- building ---
@@ -457,6 +462,15 @@ def disk_free_bytes(folder: Path, limits: Limits) -> int:
     if disk.f_files and disk.f_favail < limits.inode_reserve:
         return 0
     return disk.f_bavail * disk.f_frsize
+
+
+def _verification(sdist: Sdist) -> str:
+    """By what an sdist was verified that arrived."""
+    if sdist.sha256:
+        return "as the index says"
+    if sdist.digest:
+        return f"verified by the {sdist.digest.partition('=')[0]} of the index, which has no sha256"
+    return "not verified: the index gives no hash of it"
 
 
 def _project(filename: str) -> str:

@@ -6,6 +6,7 @@ A file lies at <sha256[:2]>/<sha256>; its modification time says when it was las
 import asyncio
 import contextlib
 import os
+import tempfile
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -33,27 +34,66 @@ class FileCache:
         return self.root / sha256[:2] / sha256
 
     async def get(
-        self, index: SimpleIndex, url: str, sha256: str, *, past_caches: bool = False
+        self,
+        index: SimpleIndex,
+        url: str,
+        sha256: str,
+        *,
+        digest: str = "",
+        size_bytes: int | None = None,
+        past_caches: bool = False,
     ) -> Path:
-        """A file, fetched if it is not there; `past_caches` as `SimpleIndex.fetch` has it.
+        """A file, fetched if it is not there; its path ends in its sha256.
+
+        Without a sha256 of the index it is fetched each time, as nothing tells that it is the same.
+
+        Args:
+            index: that names the file.
+            url: its address.
+            sha256: what the index says, or "".
+            digest: another hash that the index gives, as `algorithm=hex`, or "".
+            size_bytes: what the index says, or None.
+            past_caches: as `SimpleIndex.fetch` has it.
 
         Raises:
             TransientError, RefusedError: as `SimpleIndex.fetch`.
         """
-        path = self.path(sha256)
-        fetching = self._fetching.setdefault(sha256, asyncio.Lock())
+        fetching = self._fetching.setdefault(sha256 or url, asyncio.Lock())
         async with fetching:
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                await index.fetch(
-                    url,
-                    sha256,
-                    path,
-                    limit_bytes=self.file_limit_bytes,
-                    past_caches=past_caches,
+            path = self.path(sha256)
+            if not sha256 or not path.exists():
+                path = await self._fetch(
+                    index, url, sha256, digest, size_bytes, past_caches=past_caches
                 )
-                self._make_room(path)
             os.utime(path)
+        return path
+
+    async def _fetch(
+        self,
+        index: SimpleIndex,
+        url: str,
+        sha256: str,
+        digest: str,
+        size_bytes: int | None,
+        *,
+        past_caches: bool,
+    ) -> Path:
+        self.root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.root, prefix=".fetch-") as folder:
+            temporary = Path(folder) / "file"
+            fetched = await index.fetch(
+                url,
+                sha256,
+                temporary,
+                digest=digest,
+                size_bytes=size_bytes,
+                limit_bytes=self.file_limit_bytes,
+                past_caches=past_caches,
+            )
+            path = self.path(fetched.sha256)
+            path.parent.mkdir(exist_ok=True)
+            temporary.replace(path)
+        self._make_room(path)
         return path
 
     def _make_room(self, kept: Path) -> None:

@@ -5,7 +5,7 @@ import logging
 import platform
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -94,7 +94,9 @@ async def _serve(config: BuilderSection, upstream: str, stopped: asyncio.Event) 
         farm = None
         if config.farm_index:
             farm = await stack.enter_async_context(_index(config.farm_index))
-        workshop = await _open(config, index, farm)
+        other = _pip_index(config, index)
+        others = [await stack.enter_async_context(other)] if other is not None else []
+        workshop = await _open(config, index, farm, others)
         session = BuilderSession(
             endpoints=_endpoints(config),
             hello=workshop.hello,
@@ -111,7 +113,27 @@ async def _serve(config: BuilderSection, upstream: str, stopped: asyncio.Event) 
         stopped.set()
 
 
-async def _open(config: BuilderSection, index: SimpleIndex, farm: SimpleIndex | None) -> "Workshop":
+def _pip_index(config: BuilderSection, upstream: SimpleIndex) -> SimpleIndex | None:
+    """Where pip comes from if the upstream has none; None if that is no other index.
+
+    Raises:
+        UsageError: the configuration names something that is no index.
+    """
+    try:
+        other = _index(config.pip_index or configured_index())
+    except ConfigError:
+        if config.pip_index:
+            raise
+        return None  # this machine's pip takes packages from a folder
+    return None if other.url == upstream.url else other
+
+
+async def _open(
+    config: BuilderSection,
+    index: SimpleIndex,
+    farm: SimpleIndex | None,
+    pip_indexes: Sequence[SimpleIndex],
+) -> "Workshop":
     """Check what building needs before the master is asked for work.
 
     Raises:
@@ -136,7 +158,7 @@ async def _open(config: BuilderSection, index: SimpleIndex, farm: SimpleIndex | 
         sandbox=sandbox,
         limits=_limits(config),
         cache=cache,
-        pips=Pips(index, cache, config.work / "pips"),
+        pips=Pips(index, cache, config.work / "pips", others=pip_indexes),
         upstream=index,
         farm=farm,
         speed=measure_speed(),

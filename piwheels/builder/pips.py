@@ -1,14 +1,19 @@
 """The pip that builds use: the newest that an interpreter supports, unpacked from the index.
 
 The pip that comes with an old Python cannot build modern sdists, and a system's pip may be
-patched; so the farm brings its own, verified by sha256, and never installs it anywhere.
+patched; so the farm brings its own, verified, and never installs it anywhere. Where the upstream
+has none, another index is asked, and then the pip that is installed beside piwheels is copied.
 """
 
+import contextlib
+import importlib.metadata
+import logging
 import os
 import shutil
 import tempfile
 import time
 import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from packaging.version import Version
@@ -19,6 +24,8 @@ from piwheels.errors import RefusedError, TransientError
 from piwheels.model import Struct
 from piwheels.simpleapi import FileKind, IndexFile, ProjectPage, SimpleIndex
 
+log = logging.getLogger(__name__)
+
 _FRESH_S = 6 * 3600.0
 _RUNNER = Path("pip") / "__pip-runner__.py"
 
@@ -27,7 +34,7 @@ class Pip(Struct, frozen=True):
     """An unpacked pip."""
 
     folder: Path
-    file: IndexFile
+    name: str  # "<sha256> <filename>", or what else tells where it comes from
 
     @property
     def runner(self) -> Path:
@@ -38,8 +45,25 @@ class Pip(Struct, frozen=True):
 class Pips:
     """The pips of a builder, by the Python that they are for."""
 
-    def __init__(self, index: SimpleIndex, cache: FileCache, folder: Path) -> None:
+    def __init__(
+        self,
+        index: SimpleIndex,
+        cache: FileCache,
+        folder: Path,
+        *,
+        others: Sequence[SimpleIndex] = (),
+    ) -> None:
+        """Describe where pips come from.
+
+        Args:
+            index: the upstream.
+            cache: for their wheels.
+            folder: they are unpacked here.
+            others: indexes to look at where the upstream has no pip; after them, the pip that is
+                installed beside piwheels is taken.
+        """
         self._index = index
+        self._others = others
         self._cache = cache
         self._folder = folder
         self._chosen: dict[str, tuple[float, Pip]] = {}
@@ -52,7 +76,7 @@ class Pips:
 
         Raises:
             TransientError: the index cannot be reached, and there is no earlier choice.
-            RefusedError: the index has no pip for this Python.
+            RefusedError: no index has a pip for this Python, nor is one installed.
         """
         looked, pip = self._chosen.get(python, (0.0, None))
         if pip is not None and time.monotonic() - looked < _FRESH_S and pip.runner.exists():
@@ -66,13 +90,61 @@ class Pips:
         return pip
 
     async def _newest(self, python: str) -> Pip:
-        file = choose(await self._index.project("pip"), python)
+        found = await self._of_index(self._index, python)
+        if found is not None:
+            return found
+        for index in self._others:
+            with contextlib.suppress(TransientError):
+                found = await self._of_index(index, python)
+            if found is not None:
+                log.warning(
+                    "%s has no pip; %s of %s is used", self._index.url, found.name, index.url
+                )
+                return found
+        found = installed_pip(self._folder, python)
+        if found is None:
+            places = " and ".join(index.url for index in (self._index, *self._others))
+            raise RefusedError(
+                f"{places} has no pip for Python {python}, nor is a fitting one installed beside "
+                "piwheels; set builder.pip_index to an index that has one"
+            )
+        log.warning("%s has no pip; the %s is used", self._index.url, found.name)
+        return found
+
+    async def _of_index(self, index: SimpleIndex, python: str) -> Pip | None:
+        """The newest that an index has; None if it has none that fits."""
+        try:
+            file = choose(await index.project("pip"), python)
+        except RefusedError as error:
+            log.warning("%s", error)
+            return None
         if file is None:
-            raise RefusedError(f"{self._index.url} has no pip for Python {python}")
-        folder = self._folder / file.sha256
+            return None
+        wheel = await self._cache.get(
+            index, file.url, file.sha256, digest=file.digest, size_bytes=file.size_bytes
+        )
+        folder = self._folder / wheel.name
         if not (folder / _RUNNER).exists():
-            _unpack(await self._cache.get(self._index, file.url, file.sha256), folder)
-        return Pip(folder, file)
+            _unpack(wheel, folder)
+        return Pip(folder, f"{wheel.name} {file.filename}")
+
+
+def installed_pip(folder: Path, python: str) -> Pip | None:
+    """A copy of the pip that is installed beside piwheels, in a folder of its own, if it fits."""
+    try:
+        pip = importlib.metadata.distribution("pip")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    source = Path(str(pip.locate_file("pip")))
+    if not (source.parent / _RUNNER).exists() or not _supports(
+        str(pip.metadata["Requires-Python"] or ""), python
+    ):
+        return None
+    own = folder / f"installed-{pip.version}"
+    if not (own / _RUNNER).exists():
+        with _appearing(own) as temporary:
+            shutil.copytree(source, temporary / "pip", ignore=shutil.ignore_patterns("__pycache__"))
+    return Pip(own, f"installed pip-{pip.version}")
 
 
 def choose(page: ProjectPage | None, python: str) -> IndexFile | None:
@@ -80,7 +152,7 @@ def choose(page: ProjectPage | None, python: str) -> IndexFile | None:
     wheels = [
         file
         for file in (page.files if page else ())
-        if file.kind is FileKind.WHEEL and file.version and file.sha256 and file.yanked is None
+        if file.kind is FileKind.WHEEL and file.version and file.yanked is None
         if file.filename.endswith("-none-any.whl")
         if not Version(file.version).is_prerelease and _supports(file.requires_python, python)
     ]
@@ -95,19 +167,25 @@ def _supports(requires_python: str, python: str) -> bool:
 
 
 def _unpack(wheel: Path, folder: Path) -> None:
-    """Unpack a wheel to a folder that appears whole, readable by everybody."""
+    try:
+        with _appearing(folder) as temporary, zipfile.ZipFile(wheel) as archive:
+            archive.extractall(temporary)
+    except zipfile.BadZipFile as error:
+        raise RefusedError(f"the index's {wheel.name} is not a wheel: {error}") from error
+
+
+@contextlib.contextmanager
+def _appearing(folder: Path) -> Iterator[Path]:
+    """A temporary folder that becomes this one when it is filled, readable by everybody."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".unpack-"))
     try:
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(temporary)
+        yield temporary
         for place, _, files in os.walk(temporary):
             Path(place).chmod(0o755)
             for name in files:
                 (Path(place) / name).chmod(0o644)
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
-    except zipfile.BadZipFile as error:
-        raise RefusedError(f"the index's {wheel.name} is not a wheel: {error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

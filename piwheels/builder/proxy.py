@@ -1,12 +1,13 @@
 """The index that a build sees: upstream's pages and the farm's, and files through the cache.
 
 One proxy serves one build, on a Unix socket. It hands out only files that a page of this
-build named, verified by their sha256, and keeps a record of them. What the build asks is
-hostile input; what the indexes answer is checked by `simpleapi`.
+build named, verified by the hash that the page gives, and keeps a record of them. What the build
+asks is hostile input; what the indexes answer is checked by `simpleapi`.
 """
 
 import asyncio
 import contextlib
+import hashlib
 import html
 import json
 import logging
@@ -28,7 +29,7 @@ from piwheels import names
 from piwheels.builder.cache import FileCache
 from piwheels.errors import PiwheelsError, RefusedError, TransientError
 from piwheels.model import Struct
-from piwheels.simpleapi import IndexFile, MissingFileError, ProjectPage, SimpleIndex
+from piwheels.simpleapi import FileKind, IndexFile, MissingFileError, ProjectPage, SimpleIndex
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class IndexProxy:
         self.app = Starlette(
             routes=[
                 Route("/simple/{project}/", self._page),
-                Route("/files/{sha256}/{filename}", self._file),
+                Route("/files/{key}/{filename}", self._file),
             ]
         )
 
@@ -136,7 +137,7 @@ class IndexProxy:
             for file in _usable(await self._read(index, project)):
                 offers.setdefault(file.filename, _Offer(number, file))
         self._pages[project] = list(offers.values())
-        self._offers |= {(o.file.sha256, o.file.filename): o for o in offers.values()}
+        self._offers |= {(_key(o.file), o.file.filename): o for o in offers.values()}
         return self._pages[project]
 
     async def _read(self, index: SimpleIndex, project: str) -> ProjectPage | None:
@@ -150,19 +151,25 @@ class IndexProxy:
             return None
 
     async def _file(self, request: Request) -> Response:
-        sha256, filename = request.path_params["sha256"], request.path_params["filename"]
-        offer = self._offers.get((sha256, filename))
+        key, filename = request.path_params["key"], request.path_params["filename"]
+        offer = self._offers.get((key, filename))
         if offer is not None:
-            return await self._hand_out(offer, offer.file.url, sha256, filename)
-        offer = self._offers.get((sha256, filename.removesuffix(_METADATA)))
+            return await self._hand_out(offer, offer.file)
+        offer = self._offers.get((key, filename.removesuffix(_METADATA)))
         if offer is not None and offer.file.metadata_sha256:
-            url = offer.file.url + _METADATA
-            return await self._hand_out(offer, url, offer.file.metadata_sha256, filename)
+            return await self._hand_out(offer, _metadata_of(offer.file))
         return PlainTextResponse("no page of this build named such a file\n", 404)
 
-    async def _hand_out(self, offer: _Offer, url: str, sha256: str, filename: str) -> Response:
+    async def _hand_out(self, offer: _Offer, file: IndexFile) -> Response:
+        filename = file.filename
         try:
-            path = await self._cache.get(self._indexes[offer.index], url, sha256)
+            path = await self._cache.get(
+                self._indexes[offer.index],
+                file.url,
+                file.sha256,
+                digest=file.digest,
+                size_bytes=file.size_bytes,
+            )
         except MissingFileError as error:
             if not filename.endswith(_METADATA):  # installers do without
                 self._faults[filename] = error
@@ -170,8 +177,8 @@ class IndexProxy:
         except (TransientError, RefusedError) as error:
             return self._failed(filename, error)
         self._faults.pop(filename, None)
-        self._given[f"{sha256} {filename}"] = None
-        # A wheel's bytes are what its sha256 says: no media type may have them decoded.
+        self._given[f"{path.name} {filename}"] = None
+        # A wheel's bytes are what its hash says: no media type may have them decoded.
         return FileResponse(path, media_type="application/octet-stream")
 
     def _failed(self, what: str, error: PiwheelsError) -> Response:
@@ -203,12 +210,35 @@ def _listen(path: Path) -> socket.socket:
 
 def _usable(page: ProjectPage | None) -> Iterator[IndexFile]:
     for file in page.files if page else ():
-        if file.sha256 and "/" not in file.filename and file.filename.isprintable():
+        if "/" not in file.filename and file.filename.isprintable():
             yield file
 
 
+def _key(file: IndexFile) -> str:
+    """What stands for a file in its address here: its hash, or that of its address upstream."""
+    hashed = file.sha256 or file.digest.replace("=", "-")
+    return hashed or f"url-{hashlib.sha256(file.url.encode()).hexdigest()}"
+
+
+def _hash(file: IndexFile) -> tuple[str, str]:
+    """The algorithm and the value of the hash that the index gives; two "" if it gives none."""
+    algorithm, _, value = (f"sha256={file.sha256}" if file.sha256 else file.digest).partition("=")
+    return algorithm, value
+
+
+def _metadata_of(file: IndexFile) -> IndexFile:
+    """The metadata file beside a wheel (PEP 658)."""
+    return IndexFile(
+        filename=file.filename + _METADATA,
+        url=file.url + _METADATA,
+        kind=FileKind.OTHER,
+        version=file.version,
+        sha256=file.metadata_sha256,
+    )
+
+
 def _address(file: IndexFile) -> str:
-    return f"../../files/{file.sha256}/{quote(file.filename)}"
+    return f"../../files/{_key(file)}/{quote(file.filename)}"
 
 
 def _json_page(project: str, offers: Sequence[_Offer]) -> str:
@@ -218,10 +248,11 @@ def _json_page(project: str, offers: Sequence[_Offer]) -> str:
 
 
 def _json_file(file: IndexFile) -> dict[str, Any]:
+    algorithm, value = _hash(file)
     entry: dict[str, Any] = {
         "filename": file.filename,
         "url": _address(file),
-        "hashes": {"sha256": file.sha256},
+        "hashes": {algorithm: value} if algorithm else {},
         "yanked": False if file.yanked is None else file.yanked or True,
     }
     if file.requires_python:
@@ -242,7 +273,9 @@ def _html_page(offers: Sequence[_Offer]) -> str:
 
 
 def _html_link(file: IndexFile) -> str:
-    attributes = {"href": f"{_address(file)}#sha256={file.sha256}"}
+    algorithm, value = _hash(file)
+    fragment = f"#{algorithm}={value}" if algorithm else ""
+    attributes = {"href": f"{_address(file)}{fragment}"}
     if file.requires_python:
         attributes["data-requires-python"] = file.requires_python
     if file.yanked is not None:

@@ -378,8 +378,10 @@ async def known_releases(db: Database, project: str) -> list[KnownRelease]:
 async def add_releases(db: Database, releases: Sequence[Release], rules: Rules) -> int:
     """Make releases of known projects known, or bring what is known of them up to date.
 
-    A release that has its sdist already keeps that when the upstream lists none. Releases of
-    a project that was removed meanwhile are left out.
+    A release that has its sdist already keeps that when the upstream lists none, and its hash
+    when the upstream gives none of the same file. Another sdist under the same name makes the
+    release's wheels outdated: they stay published until new ones are built. Releases of a project
+    that was removed meanwhile are left out.
 
     Returns:
         How many were new or changed.
@@ -394,25 +396,29 @@ async def add_releases(db: Database, releases: Sequence[Release], rules: Rules) 
             """
             INSERT INTO releases
                    (project, version, released_at, requires_python, yanked,
-                    sdist_filename, sdist_url, sdist_sha256, sdist_size)
+                    sdist_filename, sdist_url, sdist_sha256, sdist_size, sdist_digest)
             SELECT *
               FROM unnest(%(project)s::text[], %(version)s::text[],
                           %(released_at)s::timestamptz[], %(requires_python)s::text[],
                           %(yanked)s::text[], %(sdist_filename)s::text[], %(sdist_url)s::text[],
-                          %(sdist_sha256)s::text[], %(sdist_size)s::bigint[])
+                          %(sdist_sha256)s::text[], %(sdist_size)s::bigint[],
+                          %(sdist_digest)s::text[])
                 ON CONFLICT (project, version) DO UPDATE
                SET requires_python = excluded.requires_python,
                    yanked = excluded.yanked,
-                   sdist_filename = coalesce(excluded.sdist_filename, releases.sdist_filename),
-                   sdist_url = coalesce(excluded.sdist_url, releases.sdist_url),
-                   sdist_sha256 = coalesce(excluded.sdist_sha256, releases.sdist_sha256),
-                   sdist_size = coalesce(excluded.sdist_size, releases.sdist_size)
-             WHERE (releases.requires_python, releases.yanked, releases.sdist_url,
-                    releases.sdist_sha256)
-                   IS DISTINCT FROM
-                   (excluded.requires_python, excluded.yanked,
-                    coalesce(excluded.sdist_url, releases.sdist_url),
-                    coalesce(excluded.sdist_sha256, releases.sdist_sha256))
+                   (sdist_filename, sdist_url, sdist_sha256, sdist_size, sdist_digest)
+                       = (SELECT * FROM known_sdist(releases, excluded)),
+                   sdist_replaced_at = CASE WHEN sdist_is_replaced(releases, excluded)
+                                       THEN now() ELSE releases.sdist_replaced_at END,
+                   sdist_replaced_build = CASE WHEN sdist_is_replaced(releases, excluded)
+                                          THEN nextval('build_numbers')
+                                          ELSE releases.sdist_replaced_build END
+             WHERE (releases.requires_python, releases.yanked)
+                   IS DISTINCT FROM (excluded.requires_python, excluded.yanked)
+                OR (SELECT (releases.sdist_filename, releases.sdist_url, releases.sdist_sha256,
+                            releases.sdist_size, releases.sdist_digest) IS DISTINCT FROM
+                           (k.filename, k.url, k.sha256, k.size, k.digest)
+                      FROM known_sdist(releases, excluded) k)
             """,
             columns(rows),
         )
@@ -428,8 +434,9 @@ def _release_row(release: Release) -> dict[str, Any]:
         "yanked": release.yanked,
         "sdist_filename": sdist.filename if sdist else None,
         "sdist_url": sdist.url if sdist else None,
-        "sdist_sha256": sdist.sha256 if sdist else None,
+        "sdist_sha256": sdist.sha256 or None if sdist else None,
         "sdist_size": sdist.size_bytes if sdist else None,
+        "sdist_digest": sdist.digest or None if sdist else None,
     }
 
 

@@ -92,7 +92,7 @@ CLAIM = f"""
      WHERE jobs.project = c.project AND jobs.version = c.version AND jobs.target = c.target
     RETURNING jobs.build, jobs.project, jobs.version, jobs.target, jobs.attempts,
               jobs.limit_s, r.released_at, r.sdist_filename, r.sdist_url, r.sdist_sha256,
-              r.sdist_size
+              r.sdist_size, r.sdist_digest
 """  # noqa: S608 - of constants alone
 
 
@@ -139,7 +139,8 @@ async def claims(db: Database) -> list[Claim]:
     rows = await db.rows(
         """
         SELECT j.build, j.project, j.version, j.target, j.attempts, j.claimed_by, j.claimed_at,
-               j.limit_s, r.released_at, r.sdist_filename, r.sdist_url, r.sdist_sha256, r.sdist_size
+               j.limit_s, r.released_at, r.sdist_filename, r.sdist_url, r.sdist_sha256,
+               r.sdist_size, r.sdist_digest
           FROM jobs j
           JOIN releases r ON r.project = j.project AND r.version = j.version
          WHERE j.claimed_by IS NOT NULL
@@ -161,8 +162,9 @@ def _job(row: dict[str, Any]) -> Job:
         sdist=Sdist(
             filename=row["sdist_filename"],
             url=row["sdist_url"],
-            sha256=row["sdist_sha256"],
+            sha256=row["sdist_sha256"] or "",
             size_bytes=row["sdist_size"],
+            digest=row["sdist_digest"] or "",
         ),
         released_at=row["released_at"],
         attempt=row["attempts"],

@@ -168,6 +168,9 @@ async def project_facts(
     releases = await db.rows(
         """
         SELECT version, sdist_url IS NOT NULL AS has_sdist, yanked, skip, requires_python,
+               sdist_replaced_at,
+               CASE WHEN sdist_url IS NULL OR sdist_sha256 IS NOT NULL THEN 'sha256'
+                    ELSE split_part(coalesce(sdist_digest, ''), '=', 1) END AS sdist_verified_by,
                released_at, missing_since, removed_at
           FROM releases
          WHERE project = %(project)s
@@ -187,9 +190,11 @@ async def project_facts(
     }
     rows = await db.rows(_TARGET_FACTS, parameters)
     needs = await _needs(db, {row["covered_by"] for row in rows})
+    outdated = await _outdated(db, project)
     for row in rows:
         version, row["last_final"] = row.pop("version"), bool(row["last_final"])
-        facts = TargetFacts(**row, **needs.get(row["covered_by"], {}))
+        extra = needs.get(row["covered_by"], {}) | {"outdated": row["superseded"] in outdated}
+        facts = TargetFacts(**row, **extra)
         by_version[version].append(facts)
     return ProjectFacts(
         releases=tuple(
@@ -219,3 +224,17 @@ async def _needs(db: Database, filenames: set[str | None]) -> dict[str, dict[str
         }
         for row in rows
     }
+
+
+async def _outdated(db: Database, project: str) -> set[str]:
+    """A project's wheels that were built from an sdist that the upstream has replaced since."""
+    rows = await db.rows(
+        """
+        SELECT f.filename
+          FROM files f
+          JOIN releases r ON r.project = f.project AND r.version = f.version
+         WHERE f.project = %(project)s AND r.sdist_replaced_build > f.build
+        """,
+        {"project": project},
+    )
+    return {row["filename"] for row in rows}

@@ -49,18 +49,26 @@ def _release(project: str, version: str, files: Sequence[IndexFile], seen_at: da
 
 
 def _best_sdist(files: Sequence[IndexFile]) -> IndexFile | None:
-    """The sdist to build from; one without a hash cannot be checked and does not count."""
-    sdists = [file for file in files if file.kind is FileKind.SDIST and file.sha256]
+    """The sdist to build from: one that can be verified before others."""
+    sdists = [file for file in files if file.kind is FileKind.SDIST]
     return min(
         sdists,
-        key=lambda file: (not file.filename.endswith(_PREFERRED_ENDING), file.filename),
+        key=lambda file: (
+            not (file.sha256 or file.digest),
+            not file.filename.endswith(_PREFERRED_ENDING),
+            file.filename,
+        ),
         default=None,
     )
 
 
 def _sdist(file: IndexFile) -> Sdist:
     return Sdist(
-        filename=file.filename, url=file.url, sha256=file.sha256, size_bytes=file.size_bytes
+        filename=file.filename,
+        url=file.url,
+        sha256=file.sha256,
+        size_bytes=file.size_bytes,
+        digest=file.digest,
     )
 
 

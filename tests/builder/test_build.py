@@ -1,6 +1,7 @@
 """Builds from sdist to outcome, by the real pip in the real sandbox."""
 
 import asyncio
+import hashlib
 import re
 import sys
 import time
@@ -267,6 +268,23 @@ async def test_a_job_can_have_more_time_than_the_builder_gives(
     assert short.failure in {FailureClass.TIMED_OUT, FailureClass.INDEX_FAULT}
     longer = await builder.build(msgspec.structs.replace(job, limit_s=600.0), here)
     assert longer.outcome is Outcome.BUILT, longer.reason
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "said"),
+    [("md5", "verified by the md5 of the index"), ("", "not verified: the index gives no hash")],
+)
+async def test_an_sdist_without_a_sha256_is_built(
+    builder: Builder, upstream: FakeIndex, here: Interpreter, algorithm: str, said: str
+) -> None:
+    content = sdists.doing("pure")
+    job = sdists.job(upstream, "pure", content)
+    digest = f"md5={hashlib.md5(content).hexdigest()}" if algorithm else ""
+    sdist = msgspec.structs.replace(job.sdist, sha256="", digest=digest)
+    result = await builder.build(msgspec.structs.replace(job, sdist=sdist), here)
+    assert result.outcome is Outcome.BUILT
+    line = f"pure-1.0.tar.gz sha256 {hashlib.sha256(content).hexdigest()}, {said}"
+    assert line.encode() in builder.log
 
 
 @pytest.mark.parametrize("whole", [b"this is no archive", None])

@@ -1,5 +1,10 @@
 """The pip that builds use."""
 
+import asyncio
+import hashlib
+import importlib.metadata
+import platform
+import sys
 import zipfile
 from collections.abc import AsyncIterator, Iterator
 from io import BytesIO
@@ -56,7 +61,7 @@ async def test_each_python_gets_the_newest_that_supports_it(
     pips: Pips, python: str, version: str
 ) -> None:
     pip = await pips.get(python)
-    assert pip.file.version == version
+    assert f" pip-{version}-" in pip.name
     assert pip.runner.read_text() == version
 
 
@@ -71,13 +76,49 @@ async def test_an_upstream_in_trouble_leaves_the_pip_that_we_have(
         await pips.get("3.9.18")
 
 
-async def test_an_index_without_a_pip_says_so(pips: Pips, upstream: FakeIndex) -> None:
+async def test_a_pip_without_a_sha256_is_verified_by_what_there_is(
+    pips: Pips, upstream: FakeIndex, tmp_path: Path
+) -> None:
+    for entry in upstream.projects["pip"]:
+        content = upstream.files[upstream.address(entry).removeprefix(upstream.url[:-1])]
+        entry["hashes"] = {"md5": hashlib.md5(content).hexdigest()}
+    assert (await pips.get("3.13.0")).runner.read_text() == "26.10"
+
+
+async def test_an_upstream_without_a_pip_takes_it_from_another_index(
+    upstream: FakeIndex, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = FileCache(tmp_path / "cache", limit_bytes=1 << 20, file_limit_bytes=1 << 20)
+    with fake_index() as bare:
+        async with SimpleIndex(bare.simple) as index, SimpleIndex(upstream.simple) as other:
+            pip = await Pips(index, cache, tmp_path / "pip", others=[other]).get("3.13.0")
+    assert pip.runner.read_text() == "26.10"
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert bare.simple in line
+    assert f"of {upstream.simple} is used" in line
+
+
+async def test_where_no_index_has_a_pip_the_installed_one_is_copied(
+    pips: Pips, upstream: FakeIndex, tmp_path: Path
+) -> None:
     upstream.projects.clear()
-    with pytest.raises(RefusedError, match=r"has no pip for Python 3\.13\.0"):
-        await pips.get("3.13.0")
+    here = platform.python_version()
+    pip = await pips.get(here)
+    assert pip.name == f"installed pip-{importlib.metadata.version('pip')}"
+    assert [path.name for path in pip.folder.iterdir()] == ["pip"]
+    command = [sys.executable, "-I", str(pip.runner), "--version"]
+    ran = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    said, _ = await ran.communicate()
+    assert str(pip.folder).encode() in said
+
+
+async def test_a_python_that_no_pip_is_for_says_so(pips: Pips, upstream: FakeIndex) -> None:
+    upstream.projects.clear()
+    with pytest.raises(RefusedError, match=r"no pip for Python 3\.3\.0, .*builder\.pip_index"):
+        await pips.get("3.3.0")
 
 
 async def test_an_unpacked_pip_is_readable_by_everybody(pips: Pips, tmp_path: Path) -> None:
     pip = await pips.get("3.13.0")
     assert all(path.stat().st_mode & 0o044 == 0o044 for path in pip.folder.rglob("*"))
-    assert [path.name for path in (tmp_path / "pip").iterdir()] == [pip.file.sha256]
+    assert [path.name for path in (tmp_path / "pip").iterdir()] == [pip.name.split()[0]]

@@ -178,11 +178,10 @@ async def test_our_pages_are_read_by_our_own_reader(
     assert (file.kind, file.requires_python, file.yanked) == (FileKind.WHEEL, ">=3.9", "no")
 
 
-async def test_files_that_cannot_be_verified_are_not_offered(
+async def test_names_that_are_no_file_names_are_not_offered(
     client: httpx.AsyncClient, upstream: FakeIndex
 ) -> None:
     entry = upstream.add("foo", WHEEL, b"bytes")
-    upstream.add("foo", "foo-2.0.tar.gz", b"x")["hashes"] = {"md5": "1" * 32}
     upstream.add("foo", "../../evil.whl", b"x")
     files = await page(client, "foo")
     assert [file["hashes"] for file in files.values()] == [entry["hashes"]]
@@ -290,3 +289,25 @@ async def test_what_was_used_longest_ago_makes_room(upstream: FakeIndex, tmp_pat
                 os.utime(paths[1], (99, 99))
             paths.append(path)
     assert [path.exists() for path in paths] == [False, True, False, True]
+
+
+@pytest.mark.parametrize("hashes", [{}, {"md5": hashlib.md5(b"a wheel").hexdigest()}])
+async def test_a_file_without_a_sha256_goes_through(
+    client: httpx.AsyncClient, proxy: IndexProxy, upstream: FakeIndex, hashes: dict[str, str]
+) -> None:
+    upstream.add("foo", WHEEL, b"a wheel", hashes=hashes)
+    file = (await page(client, "foo"))[WHEEL]
+    assert file["hashes"] == hashes
+    assert (await get(client, "foo", file)).content == b"a wheel"
+    assert proxy.inputs == (f"{hashlib.sha256(b'a wheel').hexdigest()} {WHEEL}",)
+    links = (await client.get("/simple/foo/", headers={"Accept": "text/html"})).text
+    assert ("#md5=" in links) == bool(hashes)
+
+
+async def test_a_file_that_is_not_what_its_md5_says_does_not_go_through(
+    client: httpx.AsyncClient, proxy: IndexProxy, upstream: FakeIndex
+) -> None:
+    upstream.add("foo", WHEEL, b"a wheel", hashes={"md5": "0" * 32})
+    answer = await get(client, "foo", (await page(client, "foo"))[WHEEL])
+    assert answer.status_code == 502
+    assert "has md5" in proxy.fault

@@ -52,12 +52,20 @@ async def test_upload_times_come_with_and_without_fractions_and_the_first_counts
     assert second.released_at == NOW
 
 
-async def test_a_tar_is_preferred_to_a_zip_and_a_file_without_a_hash_does_not_count() -> None:
+async def test_a_tar_is_preferred_to_a_zip_and_a_file_with_a_hash_to_one_without() -> None:
     both = await releases("demo-1.0.zip", "demo-1.0.tar.gz")
     assert both[0].sdist is not None
     assert both[0].sdist.filename.endswith(".tar.gz")
     unhashed = await releases("demo-1.0.tar.gz", hashes={})
-    assert unhashed[0].sdist is None
+    assert unhashed[0].sdist is not None
+    assert (unhashed[0].sdist.sha256, unhashed[0].sdist.digest) == ("", "")
+    page = await page_of(
+        ("demo-1.0.tar.gz", {"hashes": {}}),
+        ("demo-1.0.zip", {"hashes": {"md5": "c" * 32, "sha1": "d" * 40}}),
+    )
+    sdist = releases_of(page, seen_at=NOW)[0].sdist
+    assert sdist is not None
+    assert (sdist.filename, sdist.digest) == ("demo-1.0.zip", f"sha1={'d' * 40}")
 
 
 @pytest.mark.parametrize(
