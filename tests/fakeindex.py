@@ -132,7 +132,10 @@ def fake_index() -> Iterator[FakeIndex]:
             for name, value in index.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(content)
+            if self.command != "HEAD":
+                self.wfile.write(content)
+
+        do_HEAD = do_GET
 
         def do_POST(self) -> None:
             request = self.rfile.read(int(self.headers["Content-Length"]))
