@@ -135,7 +135,8 @@ def fake_index() -> Iterator[FakeIndex]:
             if self.command != "HEAD":
                 self.wfile.write(content)
 
-        do_HEAD = do_GET
+        def do_HEAD(self) -> None:
+            self.do_GET()
 
         def do_POST(self) -> None:
             request = self.rfile.read(int(self.headers["Content-Length"]))
