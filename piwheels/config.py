@@ -80,6 +80,9 @@ class BuilderSection(msgspec.Struct, frozen=True):
     keys: Path = Path("/etc/piwheels/keys")
     key_name: str = "builder"
     python: tuple[str, ...] = ()  # interpreters; none is the one that runs piw
+    #: What it builds for if not for its interpreters' own machine: a 32-bit ARM system with a
+    #: toolchain for ARMv6 (Raspberry Pi OS) can build for the Pi Zero and Pi 1.
+    machine: Literal["", "armv6l"] = ""
     work: Path = Path("/var/lib/piwheels/builder")
     pip_index: str = ""  # where the upstream has no pip; "" is the one that this machine's pip uses
     farm_index: str = ""  # the farm's own Simple index, offered to builds beside the upstream

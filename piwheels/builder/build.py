@@ -49,6 +49,18 @@ _TAIL_BYTES = 256 * 1024
 _FETCH_DELAYS_S = (1.0, 4.0, 15.0)
 _LONGEST_WAIT_S = 60.0  # an index may ask for more, but a builder has other jobs
 _ZIP_EPOCH = 315532800  # 1980-01-01: a zip, and so a wheel, knows no earlier time
+_ARMV6_FLAGS = "-march=armv6 -mfpu=vfp -mfloat-abi=hard -marm"
+#: What a build is told to build for, where that can differ from the machine that it runs on:
+#: what sysconfig, and so the wheel's tag, says of the platform, and the flags of compilers.
+_MACHINE_ENVIRONMENTS = {
+    "armv6l": {
+        "_PYTHON_HOST_PLATFORM": "linux-armv6l",
+        "CFLAGS": _ARMV6_FLAGS,
+        "CXXFLAGS": _ARMV6_FLAGS,
+        "FFLAGS": _ARMV6_FLAGS,
+        "GOARM": "6",
+    }
+}
 _SDIST_ENDINGS = (
     ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tlz", ".tar.lz",
     ".tar.lzma",
@@ -384,6 +396,7 @@ class _Work:
             "PIP_PROGRESS_BAR": "off",
             "PIP_DEFAULT_TIMEOUT": "900",  # a large file comes only when the proxy has all of it
             "PIP_RETRIES": "3",
+            **_MACHINE_ENVIRONMENTS.get(self.interpreter.arch, {}),
         }
 
     def _inside(self, name: str) -> str:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
+
 from piwheels import host
 from piwheels.builder.build import BUILD_PATH, BuildOptions, build
 from piwheels.builder.cache import FileCache
@@ -139,7 +141,10 @@ async def _open(
     Raises:
         ConfigError: an interpreter, the sandbox or the work folder cannot be used.
     """
-    interpreters = [host.interpreter(path) for path in config.python or (sys.executable,)]
+    interpreters = [
+        _for_machine(host.interpreter(path), config.machine)
+        for path in config.python or (sys.executable,)
+    ]
     served = {target_of(item): item for item in interpreters}
     try:
         config.work.mkdir(parents=True, exist_ok=True)
@@ -170,6 +175,22 @@ async def _open(
         work=config.work,
         sandboxed=config.sandbox,
     )
+
+
+def _for_machine(found: host.Interpreter, machine: str) -> host.Interpreter:
+    """The interpreter as one that builds for this machine; "" for its own.
+
+    Raises:
+        ConfigError: its system cannot run what it would build.
+    """
+    if machine in {"", found.arch}:
+        return found
+    if found.arch != "armv7l":
+        raise ConfigError(
+            f"builder.machine: {found.path} is for {found.arch}; only an interpreter of a 32-bit "
+            f"ARM system can build for {machine}"
+        )
+    return msgspec.structs.replace(found, arch=machine)
 
 
 def _limits(config: BuilderSection) -> Limits:

@@ -13,6 +13,7 @@ import msgspec
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
+from elftools.elf.sections import ARMAttributesSection, Attribute
 
 MAGIC = b"\x7fELF"
 
@@ -27,6 +28,14 @@ _LOADABLE = frozenset({"ET_EXEC", "ET_DYN"})
 # "ELF for the Arm Architecture": how a linked file passes floating-point arguments.
 _EF_ARM_ABI_FLOAT_SOFT = 0x200
 _EF_ARM_ABI_FLOAT_HARD = 0x400
+
+# "Addenda to, and Errata in, the ABI for the Arm Architecture", 3.3.5: Tag_CPU_arch,
+# Tag_FP_arch, Tag_THUMB_ISA_use. A Pi Zero is an ARMv6KZ with VFPv2.
+_UP_TO_ARMV6 = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 9})  # to v6KZ, and v6K
+_ARM_ARCHITECTURES = {8: "ARMv6T2", 10: "ARMv7", 14: "ARMv8", 22: "ARMv9"}
+_READ = frozenset({"TAG_CPU_ARCH", "TAG_THUMB_ISA_USE", "TAG_FP_ARCH", "TAG_ADVANCED_SIMD_ARCH"})
+_VFPV2 = 2
+_THUMB_2 = 2
 
 _GLIBC_SYMBOLS = re.compile(r"GLIBC_(\d{1,3})\.(\d{1,3})(\.\d+)*")
 #: Asked for by files with packed relative relocations, which glibc 2.36 is the first to load.
@@ -58,6 +67,7 @@ class ElfFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     machine: str  # "aarch64", "x86_64", "arm"; "EM_X86_64, 32-bit" where no tag names it
     soft_float: bool = False  # Arm only: it says that it is not for the hard-float ABI
+    beyond_armv6: tuple[str, ...] = ()  # Arm only: what it uses that an ARMv6 has not: "NEON"
     soname: str = ""
     needed: tuple[str, ...] = ()  # DT_NEEDED
     glibc: str = ""  # "2.17": the newest whose symbols it asks for
@@ -65,7 +75,15 @@ class ElfFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     def runs_on(self, arch: str) -> bool:
         """Whether a machine loads it, named as in PEP 425 platform tags (hard float on Arm)."""
+        if arch == "armv6l" and self.beyond_armv6:
+            return False
         return self.machine == _FAMILIES.get(arch, arch) and not self.soft_float
+
+    @property
+    def built_for(self) -> str:
+        """The machine in words: "arm with ARMv7, NEON"."""
+        beyond = f" with {', '.join(self.beyond_armv6)}" if self.beyond_armv6 else ""
+        return f"{self.machine}{beyond}{' without hard float' if self.soft_float else ''}"
 
 
 class Patience:
@@ -108,6 +126,7 @@ def _facts(elf: ELFFile) -> ElfFacts | None:
     return ElfFacts(
         machine=machine or f"{processor}, {elf.elfclass}-bit",
         soft_float=machine == "arm" and _is_soft_float(elf["e_flags"]),
+        beyond_armv6=_beyond_armv6(elf) if machine == "arm" else (),
         soname=soname,
         needed=needed,
         glibc=newest(filter(None, map(_glibc_of, versions))),
@@ -126,6 +145,40 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _is_soft_float(flags: int) -> bool:
     return bool(flags & _EF_ARM_ABI_FLOAT_SOFT) and not flags & _EF_ARM_ABI_FLOAT_HARD
+
+
+def _beyond_armv6(elf: ELFFile) -> tuple[str, ...]:
+    """What a file says that it uses beyond ARMv6 with VFPv2; nothing if it says nothing.
+
+    A linked file has the highest attributes of all that went into it, so code that is chosen
+    at run time counts, too.
+    """
+    try:
+        said = {attribute.tag: int(attribute.value) for attribute in _arm_attributes(elf)}
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - a loader does not look at them, and loads the file
+        return ("attributes that cannot be read",)
+    beyond = []
+    if said.get("TAG_CPU_ARCH", 0) not in _UP_TO_ARMV6:
+        beyond.append(_ARM_ARCHITECTURES.get(said["TAG_CPU_ARCH"], "another ARM architecture"))
+    if said.get("TAG_THUMB_ISA_USE", 0) >= _THUMB_2:
+        beyond.append("Thumb-2")
+    if said.get("TAG_FP_ARCH", 0) > _VFPV2:
+        beyond.append("VFPv3 or later")
+    if said.get("TAG_ADVANCED_SIMD_ARCH", 0):
+        beyond.append("NEON")
+    return tuple(beyond)
+
+
+def _arm_attributes(elf: ELFFile) -> Iterator[Attribute]:
+    for section in elf.iter_sections():
+        if not isinstance(section, ARMAttributesSection):
+            continue
+        for subsection in section.iter_subsections():
+            if subsection["vendor_name"] == "aeabi":
+                for part in subsection.iter_subsubsections():
+                    yield from (item for item in part.iter_attributes() if item.tag in _READ)
 
 
 def _dynamic(elf: ELFFile) -> tuple[tuple[str, ...], str]:

@@ -171,8 +171,7 @@ def _check_machines(programs: Iterable[Program], tags: Iterable[Tag]) -> None:
     for program in programs:
         if not any(program.facts.runs_on(_arch(platform)) for platform in platforms):
             raise RefusedError(
-                f"{program.name} is made for {program.facts.machine}"
-                f"{' without hard float' if program.facts.soft_float else ''}, "
+                f"{program.name} is made for {program.facts.built_for}, "
                 f"and the file name says {'.'.join(platforms)}"
             )
 
@@ -210,7 +209,7 @@ def _unfit(facts: WheelFacts, target: Target) -> str:
         return f"it requires Python {facts.requires_python}, and {target.name} is {target.python}"
     for program in facts.programs:
         if not program.facts.runs_on(target.arch):
-            return f"{program.name} is made for {program.facts.machine}, not for {target.arch}"
+            return f"{program.name} is made for {program.facts.built_for}, not for {target.arch}"
     return ""
 
 

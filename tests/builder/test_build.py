@@ -128,6 +128,21 @@ async def test_a_build_knows_nothing_of_the_machine(
         assert secret not in log
 
 
+async def test_a_build_for_armv6_is_told_so(
+    builder: Builder, upstream: FakeIndex, here: Interpreter
+) -> None:
+    deed = """
+    import sysconfig
+    assert sysconfig.get_platform() == "linux-armv6l"
+    assert "-march=armv6" in os.environ["CFLAGS"] and "-march=armv6" in os.environ["CXXFLAGS"]
+    """
+    zero = msgspec.structs.replace(here, arch="armv6l")
+    result = await builder.build(sdists.job(upstream, "pure", sdists.doing("pure", deed)), zero)
+    assert (result.outcome, result.reason) == (Outcome.BUILT, "")
+    failed = await builder.build(sdists.job(upstream, "pure", sdists.doing("pure", deed)), here)
+    assert failed.outcome is Outcome.FAILED
+
+
 async def test_what_writes_outside_cannot(
     builder: Builder, upstream: FakeIndex, here: Interpreter, tmp_path: Path
 ) -> None:

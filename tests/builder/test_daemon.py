@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import cast
 
+import msgspec
 import pytest
 
 from piwheels import host
@@ -13,7 +14,9 @@ from piwheels.builder import daemon
 from piwheels.builder.build import BuildOptions
 from piwheels.builder.outbox import Outbox
 from piwheels.config import BuilderSection
+from piwheels.errors import ConfigError
 from piwheels.protocol.keys import MASTER, KeyStore
+from piwheels.wheel.tags import target_of
 from tests.builder.test_session import JOB
 from tests.patience import WAIT_S
 from tests.systemd import Told, systemd, until_told
@@ -64,6 +67,16 @@ async def test_systemd_is_told_what_is_built(
     with pytest.raises(OSError, match="No space"):
         await workshop.carry_out(JOB, Outbox(tmp_path / "job"), lambda _: None)
     assert systemd.get(timeout=WAIT_S) == "STATUS=waiting for a job"
+
+
+def test_a_32_bit_arm_system_builds_for_armv6_if_told_to() -> None:
+    found = msgspec.structs.replace(host.interpreter(sys.executable), arch="armv7l")
+    assert daemon._for_machine(found, "") == found
+    six = daemon._for_machine(found, "armv6l")
+    assert target_of(six).name.endswith("-armv6l")
+    assert daemon._for_machine(six, "armv6l") == six
+    with pytest.raises(ConfigError, match="only an interpreter of a 32-bit ARM system"):
+        daemon._for_machine(msgspec.structs.replace(found, arch="aarch64"), "armv6l")
 
 
 @pytest.mark.parametrize(

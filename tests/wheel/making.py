@@ -94,37 +94,54 @@ def elf(
     soname: str = "",
     versions: Sequence[str] = ("GLIBC_2.17",),
     verneeds: int = 1,
+    attributes: Mapping[int, int] | bytes | None = None,
 ) -> bytes:
     """A shared library of headers alone, which says what is asked for and holds no code.
 
-    `verneeds` is how many entries the table of needed versions claims to have.
+    `verneeds` is how many entries the table of needed versions claims to have; `attributes` are
+    the numeric ones of .ARM.attributes by tag, or what lies there instead.
     """
     form = _WIDE if bits == 64 else _NARROW
     strings = _Strings()
     entries = [(1, strings.add(name)) for name in needed]
     entries += [(14, strings.add(soname))] if soname else []
     verneed = _version_needs(strings.add("libc.so.6"), [strings.add(text) for text in versions])
-    names = [strings.add(name) for name in (".dynstr", ".dynamic", ".gnu.version_r")]
+    names = [
+        strings.add(name) for name in (".dynstr", ".dynamic", ".gnu.version_r", ".ARM.attributes")
+    ]
+    said = attributes if isinstance(attributes, bytes) else _arm_attributes(attributes or {})
+    count = 4 if attributes is None else 5
 
     strings_at = form.header_size + 2 * form.segment_size
     dynamic_at = strings_at + len(strings.data)
     dynamic = form.dynamic([*entries, (5, strings_at), (0, 0)])
     verneed_at = dynamic_at + len(dynamic)
-    sections_at = verneed_at + len(verneed)
+    attributes_at = verneed_at + len(verneed)
+    sections_at = attributes_at + len(said)
     return b"".join(
         (
-            form.header(kind, machine, flags, sections_at),
-            form.segment(1, 0, sections_at + 4 * form.section_size),
+            form.header(kind, machine, flags, sections_at, count),
+            form.segment(1, 0, sections_at + count * form.section_size),
             form.segment(2, dynamic_at, len(dynamic)),
             strings.data,
             dynamic,
             verneed,
+            said,
             form.section(0, 0, 0, 0),
             form.section(names[0], 3, strings_at, len(strings.data)),
             form.section(names[1], 6, dynamic_at, len(dynamic), link=1),
             form.section(names[2], 0x6FFFFFFE, verneed_at, len(verneed), link=1, info=verneeds),
+            form.section(names[3], 0x70000003, attributes_at, len(said)) if count == 5 else b"",
         )
     )
+
+
+def _arm_attributes(attributes: Mapping[int, int]) -> bytes:
+    """The build attributes of a file ("Addenda to the ABI for the Arm Architecture", 3.1)."""
+    pairs = b"".join(bytes(pair) for pair in attributes.items())
+    part = b"\x01" + struct.pack("<L", 5 + len(pairs)) + pairs
+    vendor = b"aeabi\0" + part
+    return b"A" + struct.pack("<L", 4 + len(vendor)) + vendor
 
 
 class _Strings:
@@ -151,13 +168,13 @@ class _Form:
     section_size: int
     section_form: str
 
-    def header(self, kind: int, machine: int, flags: int, sections_at: int) -> bytes:
+    def header(self, kind: int, machine: int, flags: int, sections_at: int, count: int) -> bytes:
         form = f"<4s4B8x2HL3{self.word}L6H"
         return struct.pack(
             form,
             *(b"\x7fELF", self.ident, 1, 1, 0),
             *(kind, machine, 1, 0, self.header_size, sections_at, flags),
-            *(self.header_size, self.segment_size, 2, self.section_size, 4, 1),
+            *(self.header_size, self.segment_size, 2, self.section_size, count, 1),
         )
 
     def segment(self, sort: int, at: int, size: int) -> bytes:

@@ -1,6 +1,7 @@
 """What is read of ELF files, and that no file, however broken, raises or takes long."""
 
 import io
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piwheels.wheel.elf import newest, read
+from tests.needs import needs, program
 from tests.wheel.making import EM_386, EM_AARCH64, EM_ARM, EM_BPF, EM_X86_64, ET_REL, elf
 
 SOFT_FLOAT, HARD_FLOAT = 0x05000200, 0x05000400
@@ -61,6 +63,64 @@ def test_a_file_runs_on_its_own_machine(content: bytes, runs: set[str], does_not
     facts = read(io.BytesIO(content))
     assert facts is not None
     assert {arch for arch in runs | does_not if facts.runs_on(arch)} == runs
+
+
+CPU_ARCH, THUMB_ISA, FP_ARCH, SIMD_ARCH = 6, 9, 10, 12
+
+
+def arm(attributes: dict[int, int] | bytes | None) -> bytes:
+    return elf(EM_ARM, bits=32, flags=HARD_FLOAT, attributes=attributes)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "beyond"),
+    [
+        (None, ()),
+        ({}, ()),
+        ({CPU_ARCH: 6, THUMB_ISA: 1, FP_ARCH: 2}, ()),
+        ({CPU_ARCH: 7, FP_ARCH: 2}, ()),
+        ({CPU_ARCH: 9, FP_ARCH: 2}, ()),
+        ({CPU_ARCH: 8}, ("ARMv6T2",)),
+        ({CPU_ARCH: 10, THUMB_ISA: 2, FP_ARCH: 4}, ("ARMv7", "Thumb-2", "VFPv3 or later")),
+        ({CPU_ARCH: 6, FP_ARCH: 3, SIMD_ARCH: 1}, ("VFPv3 or later", "NEON")),
+        ({CPU_ARCH: 14}, ("ARMv8",)),
+        ({CPU_ARCH: 11}, ("another ARM architecture",)),
+        (b"A\x09\0\0\0aeabi", ("attributes that cannot be read",)),
+    ],
+)
+def test_what_an_armv6_has_not_is_read(
+    attributes: dict[int, int] | bytes | None, beyond: tuple[str, ...]
+) -> None:
+    facts = read(io.BytesIO(arm(attributes)))
+    assert facts is not None
+    assert facts.beyond_armv6 == beyond
+    assert facts.runs_on("armv6l") is not bool(beyond)
+    assert facts.runs_on("armv7l")
+
+
+@needs("arm-linux-gnueabihf-gcc")
+@pytest.mark.parametrize(
+    ("flags", "runs"),
+    [
+        ("-march=armv6 -mfpu=vfp -mfloat-abi=hard -marm", True),
+        ("-march=armv7-a+fp -mfloat-abi=hard", False),
+        ("-march=armv6 -mfpu=neon -mfloat-abi=hard -marm", False),
+    ],
+)
+def test_what_a_compiler_really_makes_for_arm(tmp_path: Path, flags: str, runs: bool) -> None:
+    source = tmp_path / "demo.c"
+    source.write_text("float demo(float a, float b) { return a * b + 1.0f; }")
+    library = tmp_path / "demo.so"
+    # Without the start files: those of Debian are for ARMv7, and what is linked is so, too.
+    compiler = [program("arm-linux-gnueabihf-gcc"), "-shared", "-fPIC", "-nostdlib"]
+    subprocess.run([*compiler, *flags.split(), "-o", library, source], check=True)
+    for _ in range(2):
+        with library.open("rb") as file:
+            facts = read(file)
+        assert facts is not None
+        assert facts.runs_on("armv6l") is runs
+        assert facts.runs_on("armv7l")
+        subprocess.run([program("arm-linux-gnueabihf-strip"), library], check=True)
 
 
 @pytest.mark.parametrize(

@@ -328,6 +328,18 @@ def test_a_program_without_hard_float_is_refused_on_32_bit_arm(tmp_path: Path) -
     assert "made for arm without hard float" in message
 
 
+def test_an_armv7_program_is_refused_in_a_wheel_for_armv6(tmp_path: Path) -> None:
+    tags = "cp313-cp313-linux_armv6l"
+    seven = elf(EM_ARM, bits=32, flags=0x05000400, attributes={6: 10, 10: 4, 12: 1})
+    message = refusal(write_zip(tmp_path / f"demo-1.0-{tags}.whl", native(seven, tags)))
+    assert (
+        "demo/_core.so is made for arm with ARMv7, VFPv3 or later, NEON, and the file name says "
+        "linux_armv6l" in message
+    )
+    six = elf(EM_ARM, bits=32, flags=0x05000400, attributes={6: 6, 10: 2})
+    assert inspect(make_wheel(tmp_path, tags=tags, files={"demo/_core.so": six}))
+
+
 @pytest.mark.parametrize("machine", [EM_X86_64, EM_AARCH64])
 def test_a_wheel_for_any_machine_holds_no_program(tmp_path: Path, machine: int) -> None:
     members = wheel_members(files={"demo/tool": elf(machine)})
