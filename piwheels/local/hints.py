@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from piwheels.site.text import pip_trust
+from piwheels.site.text import pip_trust, uv_options
 
 
 def piw_line(verb: str, config: Path) -> str:
@@ -18,6 +18,11 @@ def pip_line(url: str) -> str:
     """How pip installs from the farm at an address."""
     trust = f"--trusted-host {host} " if (host := pip_trust(url)) else ""
     return f"pip install {trust}--index-url {url}simple/ PROJECT"
+
+
+def uv_line(url: str) -> str:
+    """How uv installs from the farm at an address, and from its usual index what the farm lacks."""
+    return f"uv pip install {uv_options(url)} PROJECT"
 
 
 def shown(path: Path) -> str:

@@ -21,7 +21,7 @@ from piwheels.local.children import Child, piw
 from piwheels.local.cluster import Cluster
 from piwheels.local.console import Console, has_terminal, wants_to_stop
 from piwheels.local.folder import FarmFolder
-from piwheels.local.hints import pip_line, piw_line, shown
+from piwheels.local.hints import pip_line, piw_line, shown, uv_line
 from piwheels.local.ports import free_port, listening, own_address
 from piwheels.local.progress import Progress, print_report
 from piwheels.model import Target, Wanted
@@ -288,6 +288,7 @@ class _Farm:
         progress.say(f"site:   {url}")
         progress.say(f"index:  {url}simple/")
         progress.say(f"pip:    {pip_line(url)}")
+        progress.say(f"uv:     {uv_line(url)}")
         progress.say(f"status: {piw_line('status', config)}")
         progress.say(f"tui:    {piw_line('tui', config)}")
         path = os.environ.get("PATH", os.defpath)

@@ -44,7 +44,9 @@ def _environment() -> Environment:
         duration=text.duration,
         shortened=text.shortened,
     )
-    environment.globals.update(wheel_path=text.wheel_path, pip_trust=text.pip_trust)
+    environment.globals.update(
+        wheel_path=text.wheel_path, pip_trust=text.pip_trust, uv_options=text.uv_options
+    )
     return environment
 
 

@@ -35,6 +35,16 @@ def path(text: str) -> str:
     return quote(text, safe="")
 
 
+def uv_options(url: str) -> str:
+    """The options by which `uv pip install` takes wheels from this farm beside its usual index.
+
+    uv takes a project from the first index that has it, and that index alone (first-index): a
+    release, a Python or a platform that this farm lacks would fail to install. With
+    unsafe-best-match it looks at both, as pip does, and takes the farm's wheel where it fits.
+    """
+    return f"--index-strategy unsafe-best-match --index {url}simple/"
+
+
 def pip_trust(url: str) -> str:
     """The host that pip has to be told to trust before it uses an index; "" where it does.
 

@@ -3,7 +3,6 @@
 import html
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -15,12 +14,15 @@ import httpx
 import msgspec
 import pytest
 
+from piwheels.local.hints import uv_line
 from piwheels.site.content import Site
 from piwheels.site.project import render_project
-from piwheels.site.writing import write_home
+from piwheels.site.publish import write_pages
+from piwheels.site.writing import write_home, write_static
 from piwheels.webroot import Webroot
+from tests.clients.conftest import lay_down, make_wheel, page
 from tests.clients.servers import serving
-from tests.fakeindex import fake_index
+from tests.fakeindex import FakeIndex, fake_index
 from tests.patience import WAIT_S
 from tests.site.making import a_home, built_project
 
@@ -34,6 +36,8 @@ class Reader:
     site: str
     folder: Path
     environ: dict[str, str]
+    root: Path  # of the farm's tree
+    usual: FakeIndex  # the index that they use already
 
     def lines(self, page: str, tool: str) -> list[str]:
         """The lines for a tool that a page prints."""
@@ -44,7 +48,7 @@ class Reader:
     def type(self, line: str) -> None:
         """Type a line, with a real name where it says PROJECT."""
         done = subprocess.run(
-            shlex.split(line.replace("PROJECT", "left")),
+            ["bash", "-o", "pipefail", "-c", line.replace("PROJECT", "left")],
             cwd=self.folder,
             env=self.environ,
             capture_output=True,
@@ -53,6 +57,11 @@ class Reader:
             timeout=3 * WAIT_S,
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+
+    def version(self, name: str) -> str:
+        """The version of a module that was installed."""
+        (found,) = self.folder.glob(f".venv/lib/*/site-packages/{name}.py")
+        return found.read_text().split("'")[1]
 
     def installed(self) -> set[str]:
         """What was installed since the last look."""
@@ -73,6 +82,7 @@ def reader(tree: Path, tmp_path: Path) -> Iterator[Reader]:
     with serving("own", root, tmp_path) as address, fake_index() as usual:
         site = Site(url=address)
         write_home(root, site, a_home())
+        write_static(root, site)
         project = built_project()
         facts = msgspec.structs.replace(project.facts, project="left", display="left")
         pages = render_project(site, msgspec.structs.replace(project, facts=facts))
@@ -91,6 +101,8 @@ def reader(tree: Path, tmp_path: Path) -> Iterator[Reader]:
                 "UV_DEFAULT_INDEX": usual.simple,
                 "UV_NO_CACHE": "1",
             },
+            root,
+            usual,
         )
 
 
@@ -106,17 +118,74 @@ def test_the_lines_for_pip_install(reader: Reader) -> None:
     assert reader.installed() == {"left", "right"}
 
 
-def test_the_lines_for_uv_install(reader: Reader) -> None:
-    once, in_a_project = reader.lines("", "uv")
-    assert once.startswith("uv pip install ")
-    assert reader.lines("project/left/", "uv") == [once.replace("PROJECT", "left")]
-    new_environment = f"uv venv --clear --python {sys.executable}"
-    reader.type(new_environment)
-    reader.type(once)
-    assert reader.installed() == {"left", "right"}
-    assert in_a_project.startswith("uv add ")
-    reader.type(new_environment)
+@dataclass(frozen=True)
+class Lack:
+    """A project that the farm has only in part, and the release that the usual index has."""
+
+    name: str
+    ours: tuple[str, ...]  # wheels of the farm, "<version>-<tag>"
+    usual: str  # the version of the usual index
+    is_wheel: bool = True  # else an sdist that cannot be built
+    expected: str = ""
+
+
+LACKS = [
+    Lack("release", ("1.0-py3-none-any",), "2.0", expected="2.0"),
+    Lack("nothing", (), "1.0", expected="1.0"),
+    Lack("python", ("1.0-cp399-cp399-linux_x86_64",), "1.0", expected="1.0"),
+    Lack("platform", ("1.0-py3-none-linux_armv6l",), "1.0", expected="1.0"),
+    Lack("source", ("1.0-py3-none-any",), "1.0", is_wheel=False, expected="1.0"),
+]
+
+
+def offer(root: Path, usual: FakeIndex, lack: Lack) -> None:
+    """Put a project into the farm's tree and the usual index."""
+    webroot = Webroot(root)
+    source = root / ".source"
+    source.mkdir(exist_ok=True)
+    files = []
+    for wheel in lack.ours:
+        version, _, tag = wheel.partition("-")
+        made = make_wheel(source, lack.name, version)
+        files.append(lay_down(webroot, made.rename(source / f"{lack.name}-{version}-{tag}.whl")))
+    if files:
+        write_pages(root, [(lack.name, page(lack.name, *files))])
+    theirs = make_wheel(source, lack.name, lack.usual)
+    if lack.is_wheel:
+        usual.add(lack.name, theirs.name, theirs.read_bytes())
+    else:
+        usual.add(lack.name, f"{lack.name}-{lack.usual}.tar.gz", b"no sdist")
+
+
+@pytest.mark.parametrize("lack", LACKS, ids=lambda lack: lack.name)
+def test_the_line_for_uv_installs_what_the_farm_lacks(reader: Reader, lack: Lack) -> None:
+    offer(reader.root, reader.usual, lack)
+    (line,) = [line for line in reader.lines("", "uv") if line.startswith("uv pip install ")]
+    assert reader.lines("project/left/", "uv") == [line.replace("PROJECT", "left")]
+    assert line in uv_line(reader.site)
+    reader.type(f"uv venv --clear --python {sys.executable}")
+    reader.type(line.replace("PROJECT", f"{lack.name}=={lack.usual}"))
+    reader.type(line.replace("PROJECT", f"--reinstall {lack.name}"))
+    assert reader.version(lack.name) == lack.expected
+
+
+@pytest.mark.parametrize(
+    "lack", [lack for lack in LACKS if lack.is_wheel], ids=lambda lack: lack.name
+)
+def test_the_line_for_a_uv_project_installs_what_the_farm_lacks(reader: Reader, lack: Lack) -> None:
+    offer(reader.root, reader.usual, lack)
+    (line,) = [line for line in reader.lines("", "uv") if line.startswith("uv export ")]
+    assert line in reader.lines("faq.html", "uv")
     about = '[project]\nname = "mine"\nversion = "1"\nrequires-python = ">=3.11"\n'
-    (reader.folder / "pyproject.toml").write_text(about)
-    reader.type(in_a_project)
+    (reader.folder / "pyproject.toml").write_text(about + f'dependencies = ["{lack.name}"]\n')
+    reader.type(f"uv venv --clear --python {sys.executable}")
+    reader.type(line)
+    assert reader.version(lack.name) == lack.expected
+    assert reader.site not in (reader.folder / "uv.lock").read_text()
+
+
+def test_the_line_for_uv_installs_from_the_farm(reader: Reader) -> None:
+    (line,) = [line for line in reader.lines("", "uv") if line.startswith("uv pip install ")]
+    reader.type(f"uv venv --clear --python {sys.executable}")
+    reader.type(line)
     assert reader.installed() == {"left", "right"}

@@ -61,7 +61,9 @@ def cell(target: object, **circumstances: object) -> str:
 def test_the_lines_to_paste_name_the_index_and_the_project() -> None:
     text = page().text
     assert "pip install --extra-index-url https://wheels.example.org/simple/ demo" in text
-    assert "uv pip install --index https://wheels.example.org/simple/ demo" in text
+    assert (
+        "--index-strategy unsafe-best-match --index https://wheels.example.org/simple/ demo" in text
+    )
 
 
 def needing(target: str, *packages: str, built_for: str = "") -> TargetFacts:

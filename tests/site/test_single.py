@@ -29,7 +29,10 @@ SITEMAP = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
 def test_the_home_page_of_an_empty_farm() -> None:
     reader = check_harmless(single.home(SITE, a_home())["index.html"])
     assert "pip install --extra-index-url https://wheels.example.org/simple/ PROJECT" in reader.text
-    assert "uv pip install --index https://wheels.example.org/simple/ PROJECT" in reader.text
+    assert (
+        "--index-strategy unsafe-best-match --index https://wheels.example.org/simple/ PROJECT"
+        in reader.text
+    )
     assert "None yet." in reader.text
 
 
