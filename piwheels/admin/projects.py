@@ -58,7 +58,7 @@ async def remove(
 async def skip(
     config: Config, text: str | None, target: str | None, reason: str | None, *, as_json: bool
 ) -> int:
-    """Build a project, a release or a target no more, or again when the reason is None."""
+    """Skip a project, a release, either for one target, or a target; a reason of None lifts it."""
     name = release_name(text) if text else ReleaseName("", None)
     body = Skip(project=name.project or None, version=name.version, target=target, reason=reason)
     return await apply(config, body, as_json=as_json)
@@ -85,10 +85,12 @@ async def retry(
     return await apply(config, body, as_json=as_json)
 
 
-async def prioritise(config: Config, text: str, by: str, *, as_json: bool) -> int:
+async def prioritise(
+    config: Config, text: str, by: str, *, target: str | None = None, as_json: bool
+) -> int:
     """Let what waits of a project or release be due earlier than it was queued, or later."""
     name = release_name(text)
-    body = Prioritise(project=name.project, version=name.version, by_s=seconds(by))
+    body = Prioritise(project=name.project, version=name.version, target=target, by_s=seconds(by))
     return await apply(config, body, as_json=as_json)
 
 

@@ -73,7 +73,7 @@ def remove(
 
 @cli.command()
 @click.argument("release", required=False, metavar="[PROJECT[==VERSION]]")
-@click.option("--target", help="A target instead, or one of the release's.")
+@click.option("--target", help="A whole target; with a project or release, just that for it.")
 @click.option("--reason", default="by an operator", show_default=True)
 @click.option("--lift", is_flag=True, help="Build it again.")
 @config_option
@@ -86,7 +86,10 @@ def skip(
     config_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Build a project, a release or a target no more; its wheels stay."""
+    """Build a project, a release or a target no more; its wheels stay.
+
+    With a PROJECT or release and a --target, it is not built for that target alone.
+    """
     from piwheels.admin import projects
 
     if not release and not target:

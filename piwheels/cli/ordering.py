@@ -102,6 +102,7 @@ def kill(
 
 @cli.command()
 @click.argument("release", metavar="PROJECT[==VERSION]")
+@click.argument("target", required=False)
 @click.option(
     "--by",
     default="1d",
@@ -111,11 +112,15 @@ def kill(
 )
 @config_option
 @json_option
-def prioritise(release: str, by: str, config_file: Path | None, as_json: bool) -> None:
+def prioritise(
+    release: str, target: str | None, by: str, config_file: Path | None, as_json: bool
+) -> None:
     """Build what waits of a project or release before what was queued up to a day earlier."""
     from piwheels.admin import projects
 
-    finish(projects.prioritise(load_config(config_file), release, by, as_json=as_json))
+    finish(
+        projects.prioritise(load_config(config_file), release, by, target=target, as_json=as_json)
+    )
 
 
 @cli.command()

@@ -555,7 +555,9 @@ async def _supersede(db: Database, which: dict[str, str | None]) -> int:
     )
 
 
-async def prioritise(db: Database, project: str, version: str | None, by: timedelta) -> int:
+async def prioritise(
+    db: Database, project: str, version: str | None, by: timedelta, target: str | None = None
+) -> int:
     """Let jobs be due earlier by so much than when they were queued; returns how many."""
     async with db.transaction():
         await lock_projects(db, [project])
@@ -563,8 +565,9 @@ async def prioritise(db: Database, project: str, version: str | None, by: timede
             """
             UPDATE jobs SET due = queued_at - %(by)s
              WHERE project = %(project)s AND (%(version)s::text IS NULL OR version = %(version)s)
+               AND (%(target)s::text IS NULL OR target = %(target)s)
             """,
-            {"project": project, "version": version, "by": by},
+            {"project": project, "version": version, "by": by, "target": target},
         )
 
 

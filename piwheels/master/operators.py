@@ -152,6 +152,8 @@ class Operators:
             return await self.dispatch.skip_target(target, reason), f"target {target}"
         if project is None:
             raise RefusedError("name a project, a release or a target")
+        if target is not None:
+            return await self._skip_for_target(project, wanted_version, target, reason)
         if wanted_version is None:
             return await self.db.retrying(
                 lambda: catalog.skip_project(self.db, project, reason)
@@ -159,6 +161,15 @@ class Operators:
         return await self.db.retrying(
             lambda: catalog.skip_release(self.db, project, wanted_version, reason)
         ), f"{project} {wanted_version}"
+
+    async def _skip_for_target(
+        self, project: str, version: str | None, word: str, reason: str | None
+    ) -> tuple[bool, str]:
+        target = await self.questions.target_meant(word)
+        changed = await self.db.retrying(
+            lambda: catalog.skip_for_target(self.db, project, version, target, reason)
+        )
+        return changed, f"{' '.join(filter(None, (project, version)))} for {target}"
 
     async def _rebuild(self, command: Rebuild) -> Applied:
         project, part = command.project, _part(command.part)
@@ -209,8 +220,13 @@ class Operators:
         project, by = command.project, command.by_s
         if not -_LONGEST_PRIORITY_S <= by <= _LONGEST_PRIORITY_S:
             raise RefusedError("a priority is at most ten years, either way")
+        target = command.target
+        if target is not None:
+            target = await self.questions.target_meant(target)
         count = await self.db.retrying(
-            lambda: jobs.prioritise(self.db, project, command.version, timedelta(seconds=by))
+            lambda: jobs.prioritise(
+                self.db, project, command.version, timedelta(seconds=by), target
+            )
         )
         if not count:
             raise RefusedError(

@@ -82,7 +82,7 @@ def _asked(body: Body) -> str:  # noqa: C901 - one case a command
             what = _release(body.project, body.version, body.target)
             return f"build {what} anew" if built else f"retry {what}"
         case Prioritise(by_s=by_s):
-            return f"prioritise {_release(body.project, body.version)} by {by_s:.0f} s"
+            return f"prioritise {_release(body.project, body.version, body.target)} by {by_s:.0f} s"
         case Import(filename=filename):
             return f"import {filename}"
         case _:
@@ -103,5 +103,5 @@ def _release(project: str, version: str | None, target: str | None = None) -> st
 
 def _skipped(command: Skip) -> str:
     if command.project:
-        return _release(command.project, command.version)
+        return _release(command.project, command.version, command.target)
     return f"target {command.target}"

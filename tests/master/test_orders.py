@@ -5,7 +5,8 @@ import pytest
 from piwheels.errors import RefusedError
 from piwheels.model import Outcome
 from piwheels.protocol import messages as m
-from tests.master.conftest import Master
+from tests.db.world import TARGETS
+from tests.master.conftest import TARGET, Master
 
 S, O = m.BuilderState, m.Order  # noqa: E741 - as short as they are frequent
 
@@ -233,7 +234,7 @@ async def test_prioritised_jobs_are_built_first(shared: Master) -> None:
     with pytest.raises(RefusedError, match="nothing of nobody waits"):
         await shared.ask(m.Prioritise(project="nobody", by_s=1.0), m.Applied)
     with pytest.raises(RefusedError, match="ten years"):
-        await shared.ask(m.Prioritise(project="late", by_s=float("inf")), m.Applied)
+        await shared.ask(m.Prioritise(project="late", by_s=1e9), m.Applied)
 
 
 async def test_retry_opens_what_failed_for_good(shared: Master) -> None:
@@ -252,6 +253,47 @@ async def test_a_skipped_project_leaves_the_queue_and_comes_back(shared: Master)
     assert await shared.jobs() == {}
     await shared.ask(m.Skip(project="demo", reason=None), m.Applied)
     assert list(await shared.jobs()) == ["demo"]
+
+
+async def test_a_release_is_skipped_for_one_target_and_built_for_the_others(
+    master: Master,
+) -> None:
+    other = TARGETS[2]
+    await master.ask(m.AddTargets(targets=(other,)), m.Applied)
+    await master.release("demo")
+    skip = m.Skip(project="demo", version="1.0", target=TARGET.name, reason="too slow")
+    answer = await master.ask(skip, m.Applied)
+    assert answer.text == f"demo 1.0 for {TARGET.name} is skipped: too slow"
+    targets = await master.db.rows("SELECT target FROM jobs")
+    assert targets == [{"target": other.name}]
+    explained = await master.ask(m.Explain(project="demo", target=TARGET.name), m.ExplainReply)
+    assert explained.answers[0].state == "target-skipped"
+    lift = f"`piw skip demo==1.0 --target {TARGET.name} --lift` builds it again"
+    assert lift in explained.answers[0].text
+    with pytest.raises(RefusedError, match="nothing changed"):
+        await master.ask(skip, m.Applied)
+    await master.ask(m.Skip(project="demo", version="1.0", target=TARGET.name), m.Applied)
+    targets = await master.db.rows("SELECT target FROM jobs")
+    assert targets == [{"target": TARGET.name}], "the first target again, and only that"
+
+
+async def test_a_project_can_be_skipped_for_one_target(shared: Master) -> None:
+    await shared.release("demo")
+    skip = m.Skip(project="demo", target=TARGET.name, reason="too slow")
+    await shared.ask(skip, m.Applied)
+    assert await shared.jobs() == {}
+    explained = await shared.ask(m.Explain(project="demo", target=TARGET.name), m.ExplainReply)
+    assert f"`piw skip demo --target {TARGET.name} --lift`" in explained.answers[0].text
+    await shared.ask(m.Skip(project="demo", target=TARGET.name), m.Applied)
+    assert list(await shared.jobs()) == ["demo"]
+
+
+async def test_jobs_of_one_target_can_be_prioritised(shared: Master) -> None:
+    await shared.release("demo")
+    with pytest.raises(RefusedError, match="nothing of demo waits"):
+        await shared.ask(m.Prioritise(project="demo", target="cp27", by_s=1.0), m.Applied)
+    only = m.Prioritise(project="demo", target=TARGET.name, by_s=1.0)
+    assert (await shared.ask(only, m.Applied)).count == 1
 
 
 async def test_a_paused_farm_hands_out_nothing_until_it_is_resumed(shared: Master) -> None:

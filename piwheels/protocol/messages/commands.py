@@ -96,7 +96,10 @@ class Remove(Message, frozen=True, kw_only=True):
 
 
 class Skip(Message, frozen=True, kw_only=True):
-    """Do not build a project, a release or a target, for this reason; None lifts it."""
+    """Do not build a project, a release or a target, for this reason; None lifts it.
+
+    A project or a release with a target is skipped for that target alone.
+    """
 
     project: ShortWords | None = None
     version: ShortWords | None = None
@@ -128,13 +131,14 @@ class Retry(Message, frozen=True, kw_only=True):
 
 
 class Prioritise(Message, frozen=True, kw_only=True):
-    """Let the jobs of a project, or of one release, be due earlier by so many seconds.
+    """Let jobs of a project, a release, or either for one target, be due earlier by so long.
 
     A negative `by_s` is later; 0 is when they were queued.
     """
 
     project: ShortWords
     version: ShortWords | None = None
+    target: ShortWords | None = None
     by_s: Figure
 
 
