@@ -104,3 +104,52 @@ END $$;
 
 CREATE TRIGGER files_of_replaced_sdist BEFORE INSERT OR UPDATE ON files
     FOR EACH ROW EXECUTE FUNCTION file_of_replaced_sdist();
+
+-- One master writes: the newest. An advisory lock (db/alone.py) is of one server, so after a
+-- failover the former master can still be there, with some of its connections on the new server.
+-- Each start of a master raises the epoch, and what an earlier one writes from then on is refused.
+
+CREATE TABLE master_epoch (
+    single boolean PRIMARY KEY DEFAULT true CHECK (single),
+    epoch  bigint NOT NULL  -- a count in the upper bits, and chance in the lower 24
+);
+
+INSERT INTO master_epoch (epoch) VALUES (0);
+
+-- Refuse a statement of a master whose epoch is over. The lock is held to the transaction's end,
+-- and raising the epoch takes it exclusively: what was begun before is committed before.
+CREATE FUNCTION check_epoch() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(7094);
+    IF NOT EXISTS (
+        SELECT FROM master_epoch WHERE epoch = current_setting('piwheels.epoch')::bigint
+    ) THEN
+        RAISE EXCEPTION 'another master has taken over this database' USING ERRCODE = 'PW001';
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- Have every table that lacks it checked. A migration that makes a table calls this. Connections
+-- that are no master's have no epoch, and are not checked.
+CREATE FUNCTION check_epoch_everywhere() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    unchecked regclass;
+BEGIN
+    FOR unchecked IN
+        SELECT c.oid
+          FROM pg_class c
+         WHERE c.relnamespace = current_schema()::regnamespace
+           AND c.relkind IN ('r', 'p')
+           AND NOT c.relispartition
+           AND c.relname NOT IN ('master_epoch', 'schema_versions')
+           AND NOT EXISTS (
+               SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'epoch_checked')
+    LOOP
+        EXECUTE format(
+            'CREATE TRIGGER epoch_checked BEFORE INSERT OR UPDATE OR DELETE ON %s '
+            'FOR EACH STATEMENT WHEN (coalesce(current_setting(''piwheels.epoch'', true), '''') <> '''') '
+            'EXECUTE FUNCTION check_epoch()', unchecked);
+    END LOOP;
+END $$;
+
+SELECT check_epoch_everywhere();

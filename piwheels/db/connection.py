@@ -82,7 +82,7 @@ async def open_connection(dsn: str, application_name: str, *, autocommit: bool) 
     """
     try:
         return await psycopg.AsyncConnection.connect(
-            _completed(dsn),
+            completed(dsn),
             autocommit=autocommit,
             row_factory=dict_row,
             application_name=application_name,
@@ -96,8 +96,12 @@ async def open_connection(dsn: str, application_name: str, *, autocommit: bool) 
         ) from None
 
 
-def _completed(dsn: str) -> str:
-    """The DSN with a default for each timeout that it does not set itself."""
+def completed(dsn: str) -> str:
+    """The DSN with a default for each timeout that it does not set itself.
+
+    Raises:
+        psycopg.ProgrammingError: it is malformed.
+    """
     given = conninfo.conninfo_to_dict(dsn)
     defaults = dict(_DEFAULTS)
     if "," in str(given.get("host") or given.get("hostaddr") or ""):

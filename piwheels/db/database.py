@@ -21,11 +21,14 @@ from piwheels.db.connection import (
     Connection,
     DatabaseError,
     DatabaseUnavailableError,
+    completed,
     open_connection,
     passes,
     reason,
 )
+from piwheels.db.epoch import OVER, begin_epoch, continue_epoch, epoch_over
 from piwheels.db.migrate import SCHEMA_VERSION, schema_version
+from piwheels.db.pooler import refuse_transaction_pooling
 
 __all__ = [
     "Database",
@@ -66,7 +69,10 @@ class Notification(msgspec.Struct, frozen=True):
 class Database:
     """A connection in autocommit mode, whose statements and transactions take turns."""
 
-    def __init__(self, dsn: str, duty: str, connection: Connection, *, alone: bool) -> None:
+    def __init__(
+        self, dsn: str, duty: str, connection: Connection, *, alone: bool, epoch: int | None
+    ) -> None:
+        self.epoch = epoch  # of the master that this connection belongs to
         self._dsn = dsn
         self._duty = duty
         self._connection = connection
@@ -80,7 +86,13 @@ class Database:
 
     @classmethod
     async def connect(
-        cls, dsn: str, *, duty: str, alone: bool = False, patience_s: float = 0.0
+        cls,
+        dsn: str,
+        *,
+        duty: str,
+        alone: bool = False,
+        epoch: int | None = None,
+        patience_s: float = 0.0,
     ) -> Self:
         """Connect, and check that the schema is this version's.
 
@@ -88,19 +100,22 @@ class Database:
             dsn: the connection string.
             duty: what the connection is for; its application_name shows it.
             alone: no other connection that was made so may work on this database, as long as
-                this one lives.
+                this one lives. It begins a new epoch.
+            epoch: the one that this connection's master began; when it is over, nothing more
+                can be written.
             patience_s: for how long a server that accepts no connection is tried again.
 
         Raises:
             DatabaseUnavailableError: no server that accepts writes answers at that DSN.
             DatabaseError: the DSN is malformed, server or schema are of another version, this
-                account has no rights there, or it is not alone.
+                account has no rights there, it is not alone, the epoch is over, or a
+                connection pooler is in between that gives no session.
         """
         delay_s, began = _FIRST_DELAY_S, time.monotonic()
         while True:
             try:
-                connection = await _checked(dsn, duty, alone=alone)
-                return cls(dsn, duty, connection, alone=alone)
+                connection, epoch = await _checked(dsn, duty, alone=alone, epoch=epoch)
+                return cls(dsn, duty, connection, alone=alone, epoch=epoch)
             except DatabaseUnavailableError as error:
                 if time.monotonic() - began >= patience_s:
                     raise
@@ -267,8 +282,8 @@ class Database:
                 return True
             await self._connection.close()
             try:
-                connection = await _checked(
-                    self._dsn, self._duty, alone=self._alone, former=self._pid
+                connection, _ = await _checked(
+                    self._dsn, self._duty, alone=self._alone, epoch=self.epoch, former=self._pid
                 )
             except DatabaseUnavailableError as error:
                 self._note(error)
@@ -288,7 +303,11 @@ async def answers(dsn: str, timeout_s: int = 2) -> bool:
 
 async def is_running(dsn: str) -> bool:
     """Whether a server answers at this DSN, if only to say that it accepts no connection now."""
-    answer = await asyncio.to_thread(psycopg.pq.PGconn.ping, dsn.encode())
+    try:
+        whole = completed(dsn)
+    except psycopg.ProgrammingError:
+        return False
+    answer = await asyncio.to_thread(psycopg.pq.PGconn.ping, whole.encode())
     return answer in {psycopg.pq.Ping.OK, psycopg.pq.Ping.REJECT}
 
 
@@ -298,17 +317,25 @@ def make_dsn(**parts: str) -> str:
 
 
 async def _checked(
-    dsn: str, duty: str, *, alone: bool = False, former: int | None = None
-) -> Connection:
-    """A connection to a database that can be used as it is; `former` is its predecessor's pid."""
+    dsn: str, duty: str, *, alone: bool, epoch: int | None, former: int | None = None
+) -> tuple[Connection, int | None]:
+    """A connection to a database that can be used as it is, and its epoch.
+
+    `former` is the predecessor's pid.
+    """
     connection = await open_connection(dsn, f"piwheels {duty}", autocommit=True)
     try:
         await _check(connection)
+        await refuse_transaction_pooling(connection, dsn)
         if alone and (other := await lock_out_others(connection, former)):
             raise DatabaseError(
                 f"another master works on this database, {other}: end it first, or give this "
                 "one a database of its own (database.dsn)"
             )
+        if epoch is not None:
+            await continue_epoch(connection, epoch, alone=alone)
+        elif alone:
+            epoch = await begin_epoch(connection)
     except psycopg.Error as error:
         await connection.close()
         _raise_unless_passing(error)
@@ -316,13 +343,15 @@ async def _checked(
     except BaseException:
         await connection.close()
         raise
-    return connection
+    return connection, epoch
 
 
 def _raise_unless_passing(error: psycopg.Error) -> None:
     """Raise what no further try mends, in words where an operator can mend it."""
     if passes(error):
         return
+    if error.sqlstate == OVER:
+        raise epoch_over() from error
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         raise DatabaseError(
             f"the database does not let this account work in it ({reason(error)}); "

@@ -392,7 +392,7 @@ class Dispatch:
                 await self._apply(signals.Estimated(asked.label, asked.job.build, longest_s))
 
     async def _connect(self, duty: str) -> Database:
-        return await Database.connect(self.dsn, duty=duty, patience_s=math.inf)
+        return await Database.connect(self.dsn, duty=duty, epoch=self.db.epoch, patience_s=math.inf)
 
     # --- out ---
 

@@ -133,6 +133,8 @@ class _Master:
         """Connect to the database, listen on the sockets, compose the duties."""
         config = self._config
         _make_folders(config)
+        # The first: what the others write is refused when another master has begun.
+        self._dispatch_db = await self._connect(stack, "dispatch", alone=True)
         control_db = await self._connect(stack, "control")
         self._index = await stack.enter_async_context(
             SimpleIndex(config.upstream.url or configured_index())
@@ -168,7 +170,6 @@ class _Master:
     async def _open_farm(self, stack: AsyncExitStack, sockets: _Sockets) -> None:
         """The duties that builders speak with."""
         config = self._config.master
-        dispatch_db = await self._connect(stack, "dispatch", alone=True)
         self._receiver = Receiver(
             router=sockets.files,
             keys=self._keys,
@@ -176,13 +177,13 @@ class _Master:
             spool=config.spool / "incoming",
         )
         self._dispatch = Dispatch(
-            db=dispatch_db,
+            db=self._dispatch_db,
             dsn=self._config.database.dsn,
             router=sockets.builders,
             keys=self._keys,
             rules=self._rules,
             logs=self._logs,
-            tidings=Tidings(dispatch_db, self._bulletin),
+            tidings=Tidings(self._dispatch_db, self._bulletin),
             receiver=self._receiver,
             options=DispatchOptions(
                 lost_after_s=config.lost_after_s,
@@ -266,7 +267,10 @@ class _Master:
         dsn = self._config.database.dsn
         # Where nobody answers at all the DSN may be wrong, and its author waits for a word.
         patience_s = _DATABASE_PATIENCE_S if self._databases or await is_running(dsn) else 0.0
-        database = await Database.connect(dsn, duty=duty, alone=alone, patience_s=patience_s)
+        epoch = self._databases[0].epoch if self._databases else None
+        database = await Database.connect(
+            dsn, duty=duty, alone=alone, epoch=epoch, patience_s=patience_s
+        )
         self._databases.append(database)
         return await stack.enter_async_context(database)
 

@@ -8,7 +8,7 @@ import pytest
 from psycopg import conninfo
 from psycopg.rows import dict_row
 
-from piwheels.db import alone, catalog, database, events, migrate, settings
+from piwheels.db import alone, catalog, connection, database, events, migrate, settings
 from piwheels.db.database import Database, DatabaseError, DatabaseUnavailableError
 from piwheels.db.migrate import SCHEMA_VERSION, MigrationError, initdb
 from piwheels.errors import TransientError
@@ -329,3 +329,23 @@ async def test_tasks_of_a_duty_take_turns(database: Database) -> None:
     rows = await database.rows("SELECT who FROM events ORDER BY event")
     names = [row["who"] for row in rows]
     assert names[::2] == names[1::2]
+
+
+def test_timeouts_of_the_dsn_count_and_others_have_defaults() -> None:
+    def timeouts(dsn: str) -> dict[str, object]:
+        return {
+            name: value
+            for name, value in conninfo.conninfo_to_dict(connection.completed(dsn)).items()
+            if name in {"connect_timeout", "tcp_user_timeout"}
+        }
+
+    assert timeouts("host=a") == {"connect_timeout": "10", "tcp_user_timeout": "30000"}
+    assert timeouts("host=a,b")["connect_timeout"] == "5"
+    assert timeouts("host=a,b connect_timeout=3")["connect_timeout"] == "3"
+    assert timeouts("postgresql://a,b/x?tcp_user_timeout=7")["tcp_user_timeout"] == "7"
+
+
+async def test_every_host_of_a_dsn_is_told_with_its_reason(tmp_path: Path) -> None:
+    dsn = f"host={tmp_path}/a,{tmp_path}/b user=x dbname=x"
+    with pytest.raises(DatabaseUnavailableError, match=r"/a'.*No such file.*/b'.*No such file"):
+        await Database.connect(dsn, duty="test")

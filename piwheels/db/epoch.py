@@ -1,0 +1,75 @@
+"""The epoch of a master: what it writes is refused as soon as a newer master has started.
+
+sql/011 has the check, which covers every statement of a connection that has an epoch.
+"""
+
+from piwheels.db.connection import Connection, DatabaseError, DatabaseUnavailableError
+
+#: SQLSTATE of a statement that was refused.
+OVER = "PW001"
+
+_LOCK = "SELECT pg_advisory_xact_lock(7094)"
+_OVER_TEXT = "another master has taken over this database, and this one ends"
+
+
+def epoch_over() -> DatabaseError:
+    """What a master ends with whose epoch is over."""
+    return DatabaseError(_OVER_TEXT)
+
+
+async def begin_epoch(connection: Connection) -> int:
+    """Begin a new epoch, after all that masters before have begun; returns it.
+
+    Two masters that start on servers which know nothing of each other differ by chance.
+    """
+    async with connection.transaction():
+        await connection.execute(_LOCK)
+        cursor = await connection.execute(
+            """
+            UPDATE master_epoch
+               SET epoch = (epoch / 16777216 + 1) * 16777216 + floor(random() * 16777216)::bigint
+            RETURNING epoch
+            """
+        )
+        row = await cursor.fetchone()
+    if row is None:
+        raise DatabaseError("the table master_epoch is empty; restore it from a backup")
+    epoch = int(row["epoch"])
+    await _set(connection, epoch)
+    return epoch
+
+
+async def continue_epoch(connection: Connection, epoch: int, *, alone: bool) -> None:
+    """Go on with an epoch on a new connection, which may be to another server.
+
+    Args:
+        connection: it.
+        epoch: the one that the master began.
+        alone: whether this connection holds the lock of the one master (db.alone).
+
+    Raises:
+        DatabaseError: the epoch is over.
+        DatabaseUnavailableError: the server does not know of it yet.
+    """
+    async with connection.transaction():
+        if alone:
+            # A standby took over that had not received the newest epoch: ours.
+            await connection.execute(_LOCK)
+            await connection.execute(
+                "UPDATE master_epoch SET epoch = %(epoch)s WHERE epoch < %(epoch)s",
+                {"epoch": epoch},
+            )
+        cursor = await connection.execute("SELECT epoch FROM master_epoch")
+        row = await cursor.fetchone()
+    found = int(row["epoch"]) if row else 0
+    if found > epoch:
+        raise epoch_over()
+    if found < epoch:
+        raise DatabaseUnavailableError("the server does not know of this master yet")
+    await _set(connection, epoch)
+
+
+async def _set(connection: Connection, epoch: int) -> None:
+    await connection.execute(
+        "SELECT set_config('piwheels.epoch', %(epoch)s, false)", {"epoch": str(epoch)}
+    )

@@ -1,0 +1,221 @@
+"""Real servers: a primary with its standby, two masters across a failover, and a pooler."""
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import conninfo
+
+from piwheels.db import jobs, settings
+from piwheels.db.database import Database, DatabaseError, DatabaseUnavailableError
+from piwheels.db.migrate import initdb
+from piwheels.local.cluster import Cluster
+from tests.needs import needs, program
+from tests.patience import WAIT_S
+from tests.ports import free_port
+
+WRITES = (
+    lambda db: settings.put_setting(db, "key", "value"),
+    lambda db: jobs.claim(db, "pi", ["cp311-bookworm-aarch64"]),
+    lambda db: db.execute("DELETE FROM removals"),
+)
+
+
+async def other_master(dsn: str) -> int:
+    """Another master begins on the same server; returns its epoch."""
+    async with await Database.connect(dsn, duty="other", alone=True) as other:
+        assert other.epoch is not None
+        return other.epoch
+
+
+async def test_every_table_is_checked(database: Database) -> None:
+    rows = await database.rows(
+        """
+        SELECT relname FROM pg_class c
+         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+           AND NOT relispartition
+           AND NOT EXISTS (
+               SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'epoch_checked')
+         ORDER BY relname
+        """
+    )
+    assert [row["relname"] for row in rows] == ["master_epoch", "schema_versions"], (
+        "a migration that makes a table has to call check_epoch_everywhere()"
+    )
+
+
+@pytest.mark.parametrize("write", WRITES)
+async def test_what_a_former_master_writes_is_refused(dsn: str, write: object) -> None:
+    first = await Database.connect(dsn, duty="dispatch", alone=True)
+    async with await Database.connect(dsn, duty="receive", epoch=first.epoch) as receive:
+        await receive.retrying(lambda: write(receive))  # type: ignore[operator]
+        await first.close()  # its lock is on a server that is gone
+        assert await other_master(dsn) > (first.epoch or 0)
+        assert await receive.retrying(lambda: settings.setting(receive, "key")) in {None, "value"}
+        with pytest.raises(DatabaseError, match="another master has taken over"):
+            await receive.retrying(lambda: write(receive))  # type: ignore[operator]
+    with pytest.raises(DatabaseError, match="another master has taken over"):
+        await Database.connect(dsn, duty="publish", epoch=first.epoch)
+
+
+async def test_a_new_epoch_waits_for_what_was_begun(dsn: str) -> None:
+    first = await Database.connect(dsn, duty="dispatch", alone=True)
+    async with await Database.connect(dsn, duty="receive", epoch=first.epoch) as receive:
+        await first.close()
+        async with receive.transaction():
+            await settings.put_setting(receive, "key", "value")
+            beginning = asyncio.create_task(other_master(dsn))
+            async with (
+                await Database.connect(dsn, duty="reader") as reader,
+                asyncio.timeout(WAIT_S),
+            ):
+                while not await reader.value(  # noqa: ASYNC110 - nothing tells of it
+                    "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND objid = 7094)"
+                ):
+                    await asyncio.sleep(0.02)
+            await settings.put_setting(receive, "other", "value")
+        await beginning
+        with pytest.raises(DatabaseError, match="taken over"):
+            await receive.retrying(lambda: settings.put_setting(receive, "key", "late"))
+        assert await settings.setting(receive, "other") == "value"
+
+
+async def test_a_server_that_lacks_the_newest_epoch_is_brought_to_it_by_the_one_master(
+    dsn: str,
+) -> None:
+    async with await Database.connect(dsn, duty="dispatch", alone=True) as first:
+        await first.execute("UPDATE master_epoch SET epoch = 0")  # a standby that was behind
+        with pytest.raises(DatabaseUnavailableError, match="does not know of this master yet"):
+            await Database.connect(dsn, duty="receive", epoch=first.epoch)
+        await first._connection.close()
+        await first.retrying(lambda: settings.put_setting(first, "key", "value"))
+        async with await Database.connect(dsn, duty="receive", epoch=first.epoch) as receive:
+            await settings.put_setting(receive, "key", "value")
+
+
+async def test_connections_of_no_master_are_not_checked(database: Database) -> None:
+    await other_master(database.dsn)
+    await settings.put_setting(database, "key", "value")
+
+
+# --- two servers ---
+
+
+@contextlib.asynccontextmanager
+async def standby_of(primary: Cluster, folder: Path) -> AsyncIterator[Cluster]:
+    """A server that follows another one."""
+    there = conninfo.conninfo_to_dict(primary.dsn)
+    folder.mkdir()
+    shutil.copy(primary.folder / "password", folder / "password")
+    process = await asyncio.create_subprocess_exec(
+        *primary._as_somebody(
+            [
+                str(primary._program("pg_basebackup")),
+                *("-D", str(folder / "data"), "-R", "-X", "stream", "-c", "fast"),
+                *("-d", conninfo.make_conninfo("", **{**there, "dbname": "replication"})),
+            ]
+        )
+    )
+    assert await process.wait() == 0
+    async with Cluster(folder, durable=False) as standby:
+        yield standby
+
+
+async def test_a_standby_is_passed_over_until_it_is_promoted(tmp_path: Path) -> None:
+    """With it named first; after the promotion its DSN is used within a few seconds."""
+    async with Cluster(tmp_path / "a", durable=False) as primary:
+        await initdb(primary.dsn)
+        async with standby_of(primary, tmp_path / "b") as standby:
+            hosts = [conninfo.conninfo_to_dict(s.dsn)["host"] for s in (standby, primary)]
+            both = conninfo.make_conninfo(primary.dsn, host=",".join(map(str, hosts)))
+            with pytest.raises(DatabaseUnavailableError, match="read-only"):
+                await Database.connect(standby.dsn, duty="test")
+            async with (
+                await Database.connect(both, duty="dispatch", alone=True) as master,
+                await Database.connect(both, duty="receive", epoch=master.epoch) as receive,
+            ):
+                await settings.put_setting(master, "key", "value")
+                await _caught_up(primary, standby)
+                await primary.stop()
+                writing = asyncio.create_task(
+                    receive.retrying(lambda: settings.put_setting(receive, "key", "new"))
+                )
+                await asyncio.sleep(0)
+                async with await psycopg.AsyncConnection.connect(standby.dsn) as admin:
+                    await admin.execute("SELECT pg_promote()")
+                async with asyncio.timeout(WAIT_S):
+                    await master.retrying(lambda: settings.setting(master, "key"))
+                    await writing
+                assert await settings.setting(master, "key") == "new"
+                await receive.close()
+                await master.close()
+
+
+async def _caught_up(primary: Cluster, standby: Cluster) -> None:
+    async with (
+        await psycopg.AsyncConnection.connect(primary.dsn, autocommit=True) as first,
+        await psycopg.AsyncConnection.connect(standby.dsn, autocommit=True) as second,
+        asyncio.timeout(WAIT_S),
+    ):
+        row = await (await first.execute("SELECT pg_current_wal_lsn()")).fetchone()
+        assert row
+        while True:
+            cursor = await second.execute("SELECT pg_last_wal_replay_lsn() >= %s", row)
+            if (await cursor.fetchone()) == (True,):
+                return
+            await asyncio.sleep(0.02)
+
+
+# --- a pooler ---
+
+
+@contextlib.asynccontextmanager
+async def pooled(dsn: str, folder: Path, mode: str) -> AsyncIterator[str]:
+    """PgBouncer in front of a database; gives the DSN that leads through it."""
+    there, port = conninfo.conninfo_to_dict(dsn), free_port()
+    (folder / "users").write_text(f'"{there["user"]}" "{there["password"]}"\n')
+    ini = folder / "pgbouncer.ini"
+    ini.write_text(
+        f"[databases]\n* = host={there['host']}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+        f"listen_port = {port}\nunix_socket_dir =\nauth_type = scram-sha-256\n"
+        f"auth_file = {folder}/users\npool_mode = {mode}\ndefault_pool_size = 5\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *Cluster._as_somebody([program("pgbouncer"), str(ini)]),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    through = conninfo.make_conninfo(dsn, host="127.0.0.1", port=port)
+    try:
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                with contextlib.suppress(psycopg.OperationalError):
+                    await (await psycopg.AsyncConnection.connect(through)).close()
+                    break
+                await asyncio.sleep(0.05)
+        yield through
+    finally:
+        process.kill()
+        await process.wait()
+
+
+@needs("pgbouncer")
+async def test_a_pooler_of_transactions_is_refused_with_a_word(dsn: str, tmp_path: Path) -> None:
+    async with pooled(dsn, tmp_path, "transaction") as through:
+        for _ in range(3):
+            with pytest.raises(DatabaseError, match="pool_mode = session, or name PostgreSQL"):
+                await Database.connect(through, duty="test")
+
+
+@needs("pgbouncer")
+async def test_a_pooler_of_sessions_is_as_good_as_none(dsn: str, tmp_path: Path) -> None:
+    async with (
+        pooled(dsn, tmp_path, "session") as through,
+        await Database.connect(through, duty="dispatch", alone=True) as master,
+        await Database.connect(through, duty="receive", epoch=master.epoch) as receive,
+    ):
+        await settings.put_setting(receive, "key", "value")
+        assert await settings.setting(master, "key") == "value"
