@@ -32,6 +32,7 @@ class State(StrEnum):
     COVERED = "covered"  # a wheel is published that installers take there, and it loads
     BUILDING = "building"
     DEFERRED = "deferred"  # it failed, and is tried again later
+    HELD = "held"  # it failed in a way that a person has to look at
     QUEUED = "queued"
     UNSERVED = "unserved"  # queued, and no connected builder can build it
     PAUSED = "paused"  # queued, and the farm hands out no jobs
@@ -65,6 +66,7 @@ class State(StrEnum):
                 | State.TARGET_SKIPPED
                 | State.EXCLUDED
                 | State.COVERED
+                | State.HELD
                 | State.FAILED
             ):
                 return True
@@ -461,6 +463,15 @@ def _on_its_way(
     if target.not_before is not None:
         text = f"{_last(target)}; it is tried again {_at(target.not_before, now)}"
         return _Known(state=State.DEFERRED, text=text)
+    if target.held is not None:
+        name = f"{facts.project}=={release.version}"
+        return _Known(
+            state=State.HELD,
+            text=f"it waits for a person: {target.held}",
+            advice=f"`piw log {target.last_build}` shows the last one, "
+            f"`piw retry {name} {target.target}` tries again",
+            detail=target.held,
+        )
     if target.queued:
         return _queued(target, circumstances)
     if target.last_final:

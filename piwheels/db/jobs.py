@@ -34,6 +34,11 @@ _SUITS = """(
          OR memory_over >= %(largest_memory_bytes)s)
     AND (min_speed <= %(speed)s OR min_speed > %(best_speed)s)
 )"""
+#: What a Job is made of, of the tables jobs and releases (r).
+_JOB = """
+    jobs.build, jobs.project, jobs.version, jobs.target, jobs.attempts, jobs.limit_s,
+    r.released_at, r.sdist_filename, r.sdist_url, r.sdist_sha256, r.sdist_size, r.sdist_digest
+"""
 #: One probe for each target into the index jobs_claimable, or into jobs_claimable_pure for those
 #: that the builder lacks a compiler for and another builder has one; and the job that is due first.
 CLAIM = f"""
@@ -90,9 +95,7 @@ CLAIM = f"""
       FROM candidate c
       JOIN releases r ON r.project = c.project AND r.version = c.version
      WHERE jobs.project = c.project AND jobs.version = c.version AND jobs.target = c.target
-    RETURNING jobs.build, jobs.project, jobs.version, jobs.target, jobs.attempts,
-              jobs.limit_s, r.released_at, r.sdist_filename, r.sdist_url, r.sdist_sha256,
-              r.sdist_size, r.sdist_digest
+    RETURNING {_JOB}
 """  # noqa: S608 - of constants alone
 
 
@@ -137,15 +140,13 @@ async def claim(
 async def claims(db: Database) -> list[Claim]:
     """Every job that a builder has in hand."""
     rows = await db.rows(
-        """
-        SELECT j.build, j.project, j.version, j.target, j.attempts, j.claimed_by, j.claimed_at,
-               j.limit_s, r.released_at, r.sdist_filename, r.sdist_url, r.sdist_sha256,
-               r.sdist_size, r.sdist_digest
-          FROM jobs j
-          JOIN releases r ON r.project = j.project AND r.version = j.version
-         WHERE j.claimed_by IS NOT NULL
-         ORDER BY j.claimed_at
-        """
+        f"""
+        SELECT {_JOB}, jobs.claimed_by, jobs.claimed_at
+          FROM jobs
+          JOIN releases r ON r.project = jobs.project AND r.version = jobs.version
+         WHERE jobs.claimed_by IS NOT NULL
+         ORDER BY jobs.claimed_at
+        """  # noqa: S608 - of constants alone
     )
     return [
         Claim(builder=row["claimed_by"], job=_job(row), claimed_at=row["claimed_at"])
@@ -455,7 +456,7 @@ async def reclaim(db: Database, builder: str, build: int) -> Job | None:
             return None
         await lock_projects(db, [job["project"]])
         row = await db.row(
-            """
+            f"""
             UPDATE jobs
                SET claimed_by = %(builder)s, claimed_at = now(), build = %(build)s,
                    attempts = attempts + 1, not_before = NULL, delay = NULL, held = NULL,
@@ -463,10 +464,8 @@ async def reclaim(db: Database, builder: str, build: int) -> Job | None:
               FROM releases r
              WHERE last_build = %(build)s AND last_builder = %(builder)s AND claimed_by IS NULL
                AND r.project = jobs.project AND r.version = jobs.version
-            RETURNING jobs.build, jobs.project, jobs.version, jobs.target, jobs.attempts,
-                      jobs.limit_s, r.released_at, r.sdist_filename, r.sdist_url, r.sdist_sha256,
-                      r.sdist_size
-            """,
+            RETURNING {_JOB}
+            """,  # noqa: S608 - of constants alone
             {"build": build, "builder": builder},
         )
         # It was not lost after all.

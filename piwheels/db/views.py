@@ -48,7 +48,8 @@ async def queue_lengths(db: Database) -> list[QueueLength]:
                       AND b.outcome = 'built' AND b.target = t.target
                ), 0) AS built_last_hour,
                count(j.target) FILTER (
-                   WHERE j.claimed_by IS NULL AND j.not_before IS NULL) AS pending,
+                   WHERE j.claimed_by IS NULL AND j.not_before IS NULL AND j.held IS NULL
+               ) AS pending,
                count(j.claimed_by) AS claimed,
                count(j.not_before) FILTER (WHERE j.claimed_by IS NULL) AS deferred,
                extract(epoch FROM now() - min(j.queued_at) FILTER (
@@ -104,7 +105,7 @@ _TARGET_FACTS = """
                     LIMIT %(most_ahead)s) earlier
            ) ELSE 0 END AS ahead,
            j.claimed_by, j.claimed_at, j.build AS build_in_hand,
-           j.not_before, coalesce(j.attempts, 0) AS attempts,
+           j.not_before, j.held, coalesce(j.attempts, 0) AS attempts,
            b.build AS last_build, b.outcome AS last_outcome, b.reason AS last_reason,
            b.outcome <> 'built' AND NOT b.retryable AND NOT (b.lacking AND t.equipped)
                AS last_final,

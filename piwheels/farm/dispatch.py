@@ -442,27 +442,29 @@ class Dispatch:
 
     async def _work_off(self) -> None:
         while True:
-            task = await self._work.get()
-            match task:
-                case _Greeting(label):
-                    await self._greeted(label, self._hellos.pop(label))
-                case _Note(what):
-                    await self.tidings.note(what)
-                case signals.Keep():
-                    await self._keep(task)
-                case signals.Claim():
-                    await self._claim(task)
-                case signals.Release(label, build):
-                    await self._release(label, build)
-                case signals.Settle():
-                    await self._settle_any(task, ())
-                case Received():
-                    await self._settle_any(task, task.files)
-                case NotKept(label, job, reason, size_bytes):
-                    # The wheel lies in the spool and in the tree at the same time.
-                    self._wanted_bytes = max(self._wanted_bytes, 2 * size_bytes)
-                    await self._note_tree(reason)
-                    await self._apply(signals.NotStored(label, job.build, reason))
+            await self._do(await self._work.get())
+
+    async def _do(self, task: _Work) -> None:
+        match task:
+            case _Greeting(label):
+                await self._greeted(label, self._hellos.pop(label))
+            case _Note(what):
+                await self.tidings.note(what)
+            case signals.Keep():
+                await self._keep(task)
+            case signals.Claim():
+                await self._claim(task)
+            case signals.Release(label, build):
+                await self._release(label, build)
+            case signals.Settle():
+                await self._settle_any(task, ())
+            case Received():
+                await self._settle_any(task, task.files)
+            case NotKept(label, job, reason, size_bytes):
+                # The wheel lies in the spool and in the tree at the same time.
+                self._wanted_bytes = max(self._wanted_bytes, 2 * size_bytes)
+                await self._note_tree(reason)
+                await self._apply(signals.NotStored(label, job.build, reason))
 
     async def _greeted(self, label: str, hello: Hello) -> None:
         try:

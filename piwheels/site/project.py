@@ -171,8 +171,8 @@ def _shown(state: State) -> tuple[str, str]:  # noqa: C901 - one case a state
             return "queued", "queued"
         case State.DEFERRED:
             return "to be retried", "retry"
-        case State.FAILED:
-            return "failed", "failed"
+        case State.FAILED | State.HELD:
+            return state, "failed"
         case State.TARGET_SKIPPED | State.SKIPPED:
             return "skipped", "skipped"
         case State.EXCLUDED | State.WAITING:
@@ -240,7 +240,7 @@ def _note(content: Project, standing: Standing, target: TargetFacts) -> str:
             return f"{place(target.ahead)}, no builder serves it now"
         case State.PAUSED:
             return f"{place(target.ahead)}, the farm is paused"
-        case State.TARGET_SKIPPED:
+        case State.TARGET_SKIPPED | State.HELD:
             return standing.detail
         case State.WAITING:
             return "for an earlier target"
