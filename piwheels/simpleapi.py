@@ -26,6 +26,7 @@ import httpx
 from piwheels import names
 from piwheels.append_file import AppendFile
 from piwheels.errors import ConfigError, RefusedError, TransientError, UsageError
+from piwheels.isolated import Limits, call
 from piwheels.model import Struct
 from piwheels.simplepage import ACCEPT, FileKind, IndexFile, ProjectPage, parse_page
 
@@ -47,6 +48,9 @@ __all__ = [
 
 PYPI = "https://pypi.org/simple/"
 PAGE_LIMIT_BYTES = 64 * 1024 * 1024
+#: A larger page is parsed in a child process: in a thread it would slow down the event loop.
+_LARGE_PAGE_BYTES = 4 * 1024 * 1024
+_LARGE_PAGE = Limits(memory_bytes=2 << 30, answer_bytes=128 << 20)
 _CHUNK_BYTES = 256 * 1024
 _PASSING_STATUSES = (408, 425, 429)
 _MISSING_STATUSES = (404, 410)
@@ -480,7 +484,10 @@ def _beside(destination: Path) -> Iterator[tuple[AppendFile, Path]]:
 async def _page(project: str, response: httpx.Response, content: bytes) -> ProjectPage:
     url = str(response.url)
     try:
-        # Beside the event loop: a page may have 64 MiB.
+        if len(content) > _LARGE_PAGE_BYTES:
+            return await call(_LARGE_PAGE, parse_page, project, url, content, response.headers)
         return await asyncio.to_thread(parse_page, project, url, content, response.headers)
     except RefusedError as error:
         raise RefusedError(f"{_shown(url)} is not a Simple API page: {error}") from None
+    except OSError as error:
+        raise TransientError(f"{_shown(url)} cannot be read now: {error.strerror}") from None

@@ -13,6 +13,7 @@ import pytest
 
 from piwheels import simpleapi
 from piwheels.errors import ConfigError, RefusedError, TransientError, UsageError
+from piwheels.isolated import Limits
 from piwheels.model import ProjectStatus
 from piwheels.simpleapi import DigestError, Fetched, FileKind, MissingFileError, SimpleIndex
 from tests.fakeindex import JSON, FakeIndex, fake_index
@@ -209,6 +210,23 @@ async def test_a_malformed_page_is_refused_by_its_address(
     with pytest.raises(RefusedError, match=r"/simple/foo/") as caught:
         await index.project("foo")
     assert "\n" not in str(caught.value)
+
+
+async def test_a_large_page_is_read_in_another_process_to_the_same_end(
+    upstream: FakeIndex, index: SimpleIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.add("foo", "foo-1.tar.gz", SDIST)
+    read_here = await index.project("foo")
+    monkeypatch.setattr(simpleapi, "_LARGE_PAGE_BYTES", 0)
+    read_there = await index.project("foo")
+    assert read_there is not None
+    assert read_there == read_here
+    upstream.pages["foo"] = (JSON, b"{")
+    with pytest.raises(RefusedError, match=r"/simple/foo/ is not a Simple API page: not JSON"):
+        await index.project("foo")
+    monkeypatch.setattr(simpleapi, "_LARGE_PAGE", Limits(memory_bytes=1 << 20))
+    with pytest.raises((TransientError, RefusedError)):
+        await index.project("foo")
 
 
 async def test_an_endless_page_is_refused(

@@ -12,7 +12,6 @@ import os
 import shutil
 import tempfile
 import time
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from piwheels.builder.cache import FileCache
 from piwheels.errors import RefusedError, TransientError
 from piwheels.model import Struct
 from piwheels.simpleapi import FileKind, IndexFile, ProjectPage, SimpleIndex
+from piwheels.wheel.reading import unpack_wheel
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,8 @@ class Pips:
         )
         folder = self._folder / wheel.name
         if not (folder / _RUNNER).exists():
-            _unpack(wheel, folder)
+            with _appearing(folder) as temporary:
+                await unpack_wheel(wheel, temporary)
         return Pip(folder, f"{wheel.name} {file.filename}")
 
 
@@ -164,14 +165,6 @@ def _supports(requires_python: str, python: str) -> bool:
         return names.specifier(requires_python).contains(python, prereleases=True)
     except RefusedError:
         return False
-
-
-def _unpack(wheel: Path, folder: Path) -> None:
-    try:
-        with _appearing(folder) as temporary, zipfile.ZipFile(wheel) as archive:
-            archive.extractall(temporary)
-    except zipfile.BadZipFile as error:
-        raise RefusedError(f"the index's {wheel.name} is not a wheel: {error}") from error
 
 
 @contextlib.contextmanager

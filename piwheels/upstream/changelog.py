@@ -4,9 +4,10 @@ It says only that a project changed, and how in one word; the facts are read fro
 project's page, so that events out of order or told twice do no harm.
 """
 
+import asyncio
 import xmlrpc.client
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 from xml.parsers.expat import ExpatError
 
 from piwheels import names
@@ -52,7 +53,7 @@ class Changelog:
             TransientError: the upstream is in trouble.
         """
         serial = await self._call("changelog_last_serial")
-        if not isinstance(serial, int):
+        if not _is_serial(serial):
             raise NoChangelogError(f"{self._url}: the last serial is not a number")
         return serial
 
@@ -81,7 +82,8 @@ class Changelog:
             raise NoChangelogError(f"{self._url} answers {status}")
         if not answer.media_type.endswith("xml"):
             raise NoChangelogError(f"{self._url} answers with {answer.media_type or 'no type'}")
-        return _parse(self._url, answer.content)
+        # Beside the event loop: an answer may have 64 MiB.
+        return await asyncio.to_thread(_parse, self._url, answer.content)
 
 
 def _parse(url: str, content: bytes) -> Any:
@@ -98,12 +100,17 @@ def _parse(url: str, content: bytes) -> Any:
     return values[0] if values else None
 
 
+def _is_serial(value: Any) -> TypeGuard[int]:
+    """Whether it is a number that the database can keep (bigint)."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
 def _change(event: Any) -> Change | None:
     """An event is (name, version, timestamp, action, serial)."""
     if not isinstance(event, Sequence) or isinstance(event, str) or len(event) != 5:
         return None
     name, _, _, action, serial = event
-    if not (isinstance(name, str) and isinstance(action, str) and isinstance(serial, int)):
+    if not (isinstance(name, str) and isinstance(action, str) and _is_serial(serial)):
         return None
     try:
         project = names.project(name)

@@ -12,6 +12,7 @@ import msgspec
 
 from piwheels.errors import RefusedError
 from piwheels.isolated import Limits, call
+from piwheels.wheel.archive import Archive
 from piwheels.wheel.completeness import Upstream, Verdict, judge, wheel_contents
 from piwheels.wheel.file import WheelFacts, inspect, with_build_number, with_platform
 from piwheels.wheel.sdist import UNREADABLE, read_sdist
@@ -92,6 +93,29 @@ async def _rewritten(path: Path, rewrite: Callable[[Path, Value], str], value: V
     except RefusedError as error:
         raise _named(error, path) from None
     return path.with_name(Path(made).name)
+
+
+async def unpack_wheel(path: Path, folder: Path) -> None:
+    """Unpack a wheel that has to be safe to unpack into an empty folder.
+
+    Raises:
+        RefusedError: it is not sound.
+        OSError: the folder cannot take it.
+    """
+    try:
+        await call(_limits(path), _unpack, path, folder)
+    except RefusedError as error:
+        raise _named(error, path) from None
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    with Archive.open(path) as archive:
+        for name in archive.members:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("wb") as file:
+                for piece in archive.stream(name):
+                    file.write(piece)
 
 
 async def _check_bytes(facts: WheelFacts, path: Path) -> None:

@@ -1,5 +1,6 @@
 """Source distributions that tests make, with a build backend of their own that obeys."""
 
+import gzip
 import io
 import tarfile
 import textwrap
@@ -70,6 +71,24 @@ def archive(name: str, files: dict[str, str], version: str = "1.0") -> bytes:
             entry.size = len(data)
             tar.addfile(entry, io.BytesIO(data))
     return content.getvalue()
+
+
+def hostile(name: str, *entries: tuple[tarfile.TarInfo, bytes]) -> bytes:
+    """A .tar.gz of any members, below no folder unless they say so; sizes may lie."""
+    blocks = [
+        entry.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape") + data + bytes(-len(data) % 512)
+        for entry, data in entries
+    ]
+    return gzip.compress(b"".join(blocks) + bytes(1024))
+
+
+def member(
+    name: str, kind: bytes = tarfile.REGTYPE, *, link: str = "", size: int = 0
+) -> tarfile.TarInfo:
+    """A member's header."""
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname, entry.size = kind, link, size
+    return entry
 
 
 def doing(

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import re
 import sys
+import tarfile
 import time
 import zipfile
 from collections.abc import AsyncIterator
@@ -310,6 +311,43 @@ async def test_an_sdist_that_cannot_be_read_is_bad(
     result = await builder.build(sdists.job(upstream, "cut", content), here)
     assert result.outcome is Outcome.BAD_SDIST
     assert "the sdist cannot be read" in result.reason
+
+
+def _hostile_sdists() -> dict[str, bytes]:
+    sound = {"pure-1.0/pyproject.toml": "", "pure-1.0/setup.py": ""}
+    base = [(sdists.member(name, size=len(text)), text.encode()) for name, text in sound.items()]
+    links = [
+        (sdists.member("pure-1.0/setup.py", tarfile.SYMTYPE, link="/etc/passwd"), b""),
+        (sdists.member("pure-1.0/up", tarfile.LNKTYPE, link="../../etc/shadow"), b""),
+    ]
+    devices = [
+        (sdists.member("pure-1.0/null", tarfile.CHRTYPE), b""),
+        (sdists.member("pure-1.0/pipe", tarfile.FIFOTYPE), b""),
+    ]
+    deep = "/".join(["pure-1.0", *("d" * 20 for _ in range(4))])
+    return {
+        "links": sdists.hostile("pure", *base, *links),
+        "devices": sdists.hostile("pure", *base, *devices),
+        "outside": sdists.hostile("pure", *base, (sdists.member("../../evil.py"), b"")),
+        "size": sdists.hostile("pure", *base, (sdists.member("pure-1.0/x", size=2**32), b"x")),
+        "names": sdists.hostile("pure", *base, (sdists.member("pure-1.0/\udcff\udcfe"), b"")),
+        "deep": sdists.hostile("pure", *base, (sdists.member(deep), b"")),
+        "many": sdists.hostile(
+            "pure", *base, *((sdists.member(f"pure-1.0/{number}"), b"") for number in range(3000))
+        ),
+        "zip": b"PK\x05\x06" + b"\xff" * 18,
+        "metadata": sdists.archive("pure", {"pyproject.toml": "[" * 100_000, "PKG-INFO": "\0"}),
+    }
+
+
+@pytest.mark.parametrize("kind", sorted(_hostile_sdists()))
+async def test_no_archive_is_the_builders_fault(
+    builder: Builder, upstream: FakeIndex, here: Interpreter, kind: str
+) -> None:
+    result = await builder.build(sdists.job(upstream, "pure", _hostile_sdists()[kind]), here)
+    assert result.outcome in {Outcome.FAILED, Outcome.BAD_SDIST, Outcome.REFUSED}
+    assert result.reason
+    assert result.reason.isprintable()
 
 
 async def test_an_sdist_that_is_gone_can_be_tried_again(

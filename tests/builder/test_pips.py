@@ -65,6 +65,22 @@ async def test_each_python_gets_the_newest_that_supports_it(
     assert pip.runner.read_text() == version
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"PK is no wheel", wheel("x")[:-30], wheel("x").replace(b"pip/", b"../x")]
+)
+async def test_a_pip_that_cannot_be_unpacked_is_refused_and_leaves_nothing(
+    tmp_path: Path, content: bytes
+) -> None:
+    cache = FileCache(tmp_path / "cache", limit_bytes=1 << 20, file_limit_bytes=1 << 20)
+    with fake_index() as upstream:
+        upstream.add("pip", "pip-26.0-py3-none-any.whl", content)
+        async with SimpleIndex(upstream.simple) as index:
+            pips = Pips(index, cache, tmp_path / "pip")
+            with pytest.raises(RefusedError):
+                await pips.get("3.13.0")
+    assert list((tmp_path / "pip").iterdir()) == []
+
+
 async def test_an_upstream_in_trouble_leaves_the_pip_that_we_have(
     pips: Pips, upstream: FakeIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:

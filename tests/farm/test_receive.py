@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from piwheels.db.database import Database
+from piwheels.errors import RefusedError
 from piwheels.farm import publishing
 from piwheels.farm.publishing import Publisher
 from piwheels.farm.receive import NotKept, Received, Receiver
@@ -415,6 +416,23 @@ async def test_parts_of_builds_that_nobody_has_are_tidied_away(intake: Intake) -
         (intake.receiver.spool / name).mkdir(parents=True)
     intake.receiver.tidy({8})
     assert [folder.name for folder in intake.receiver.spool.iterdir()] == ["8"]
+
+
+async def test_hostile_wheels_keep_an_honest_one_waiting_no_longer_than_their_limit(
+    intake: Intake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("piwheels.wheel.reading._BASE_CPU_S", 1)
+    endless = {f"demo/{number}.so": elf(verneeds=2**32 - 1) for number in range(400)}
+    publisher, hostile = intake.receiver.publisher, []
+    for number in range(7):
+        (tmp_path / str(number)).mkdir()
+        wheel = make_wheel(tmp_path / str(number), tags="py3-none-linux_x86_64", files=endless)
+        hostile.append(asyncio.create_task(publisher.publish(wheel, JOB, TARGET)))
+    await asyncio.sleep(0)
+    assert (await publisher.publish(make_wheel(tmp_path), JOB, TARGET)).filename in intake.tree
+    for task in hostile:
+        with pytest.raises(RefusedError, match="more than 1 s of processor time"):
+            await task
 
 
 async def test_a_wheel_over_which_the_master_goes_wrong_is_refused(

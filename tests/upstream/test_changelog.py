@@ -85,6 +85,15 @@ async def test_an_endless_answer_is_cut_off(
         await changelog.last_serial()
 
 
+async def test_a_serial_that_nothing_can_keep_is_no_serial(
+    upstream: FakeIndex, changelog: Changelog
+) -> None:
+    value = f"<int>{10**30}</int>"
+    upstream.pages["/pypi"] = ("text/xml", _VALUE.format(value).encode())
+    with pytest.raises(NoChangelogError, match="not a number"):
+        await changelog.last_serial()
+
+
 async def test_events_with_nothing_in_their_fields_are_passed_over(
     upstream: FakeIndex, changelog: Changelog
 ) -> None:
@@ -93,5 +102,8 @@ async def test_events_with_nothing_in_their_fields_are_passed_over(
         ["demo", None, None, "create", 2],
         ["../etc", "1.0", 0, "create", 3],
         ["demo", "1.0", 0, {"a": 1}, 4],
+        ["d" * 5000, "1.0", 0, "create", 5],
+        ["demo", "1.0", 0, "create", -1],
+        ["demo", "1.0", 0, "create", True],
     ]
     assert await changelog.since(0) == [Change(project="demo", serial=2, action="create")]
