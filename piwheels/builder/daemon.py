@@ -5,9 +5,10 @@ import logging
 import platform
 import signal
 import sys
+import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -213,6 +214,7 @@ class Workshop:
     targets: tuple[Target, ...]
     work: Path
     sandboxed: bool
+    instance: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def hello(self, busy: int | None) -> Hello:
         """Describe this builder."""
@@ -230,6 +232,7 @@ class Workshop:
             disk_reserve=self.options.limits.disk_reserve_bytes,
             speed=self.options.speed,
             busy=busy,
+            instance=self.instance,
         )
 
     def measure(self) -> HostState:

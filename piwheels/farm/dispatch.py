@@ -19,7 +19,7 @@ from piwheels.db.database import Database, is_database_fault
 from piwheels.errors import PiwheelsError, RefusedError
 from piwheels.farm import signals
 from piwheels.farm.logs import LogSpool
-from piwheels.farm.peers import Peers
+from piwheels.farm.peers import Peers, Rival
 from piwheels.farm.receive import NotKept, Received, Receiver
 from piwheels.farm.session import Orphan, Record
 from piwheels.farm.sessions import LONGEST_REASON, Sessions
@@ -44,6 +44,7 @@ from piwheels.protocol.messages import (
     PROTOCOL,
     BuilderState,
     BuilderView,
+    Bye,
     FromBuilder,
     Hello,
     OrderBuilders,
@@ -278,13 +279,16 @@ class Dispatch:
         if label is None:
             await self._turn_away(peer)
             return
-        rival = self._peers.heard(label, peer, time.monotonic())
+        instance = message.instance if isinstance(message, Hello) else None
+        rival = self._peers.heard(label, peer, time.monotonic(), instance)
         if rival is not None:
             await self._part(label, rival)
-        if rival is peer:
-            return
+            if rival.peer is peer:
+                return
         if not isinstance(message, Hello):
             await self._apply(signals.Received(label, message))
+            if isinstance(message, Bye):
+                self._peers.forget(label)  # its successor does not have to wait
         elif message.protocol != PROTOCOL:
             reason = f"{mismatch(message.protocol)} (the builder's is {message.version})"
             await self.router.send(peer, Refused(reason=reason, fatal=True))
@@ -311,11 +315,19 @@ class Dispatch:
             reason = "this builder's key is not on the master's list"
             await self.router.send(peer, Refused(reason=reason, fatal=True))
 
-    async def _part(self, label: str, rival: Peer) -> None:
-        """Turn one of two builders away that speak with one key."""
-        why = f"another builder speaks with the key of {label}; give each one of its own"
-        await self.router.send(rival, Refused(reason=why, fatal=True))
-        what = f"two builders speak with the key of {label}: the one that came last is turned away"
+    async def _part(self, label: str, rival: Rival) -> None:
+        """Refuse one of two builders that speak with one key."""
+        why = f"another builder speaks with the key of {label}"
+        if not rival.fatal:
+            why += "; waiting until it has been silent for a while"
+            await self.router.send(rival.peer, Refused(reason=why))
+            return
+        why += (
+            "; give this one a key of its own: `piw key new NAME`, builder.key_name = NAME, and "
+            "on the master `piw key allow NAME KEY`"
+        )
+        await self.router.send(rival.peer, Refused(reason=why, fatal=True))
+        what = f"two builders speak with the key of {label}: the one that came last is refused"
         await self._work.put(_Note(what))
 
     async def _tick(self) -> None:

@@ -1,8 +1,10 @@
 """Where each builder is heard, and whether two of them speak with one key. No I/O and no clock.
 
-A builder that was restarted, or whose link was cut, comes back on another route; from then on
-the former one is silent, but for what was under way. One that goes on speaking there is another
-process: a key that was copied together with a card, say. The two would take each other's jobs.
+A builder whose link was cut comes back on another route as the same process, and is answered
+there at once. Another process with its key is its successor, after a crash, or a second builder: a
+key that was copied together with a card, an array of jobs with one key. The two would take each
+other's jobs. So a process that is heard keeps the key, and another one waits: a successor does not
+have to wait for long, and a second builder is refused as soon as both were heard for a while.
 """
 
 from dataclasses import dataclass, field
@@ -19,14 +21,25 @@ _FORMER = 8
 @dataclass(slots=True)
 class _Former:
     peer: Peer
+    instance: str
     left_at: float
     late_at: float | None = None  # when it was first heard long after it was left
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A peer that does not get through. It may try again, unless `fatal`."""
+
+    peer: Peer
+    fatal: bool
 
 
 @dataclass(slots=True)
 class _Line:
     peer: Peer
     heard_at: float
+    instance: str = ""  # of the process that speaks there; "" for one that does not say
+    waiting: dict[str, float] = field(default_factory=dict)  # processes, and since when
     former: dict[bytes, _Former] = field(default_factory=dict)
     two_at: float | None = None  # when two were last found to speak
 
@@ -50,30 +63,50 @@ class Peers:
         """Let go of a builder that will not be heard again."""
         self._lines.pop(label, None)
 
-    def heard(self, label: str, peer: Peer, now: float) -> Peer | None:
-        """Note where a builder was heard; gives the peer to turn away, when there are two."""
+    def heard(self, label: str, peer: Peer, now: float, instance: str | None = "") -> Rival | None:
+        """Note where a builder was heard; gives the peer to refuse, when there are two.
+
+        `instance` is what a Hello says of its process; None for another message.
+        """
         line = self._lines.get(label)
         if line is None:
-            self._lines[label] = _Line(peer, now)
+            self._lines[label] = _Line(peer, now, instance or "")
             return None
         if peer.route == line.peer.route:
             line.heard_at = now
             return None
         former = line.former.get(peer.route)
-        return self._newcomer(line, peer, now) if former is None else _late(line, former, now)
+        if former is not None:
+            return _late(line, former, now)
+        if line.instance and instance != line.instance and now - line.heard_at < SETTLE_S:
+            return _must_wait(line, peer, now, instance)
+        rival = self._newcomer(line, peer, now)
+        if rival is None:
+            line.instance = instance or ""
+            line.waiting.clear()
+        return rival
 
-    def _newcomer(self, line: _Line, peer: Peer, now: float) -> Peer | None:
+    def _newcomer(self, line: _Line, peer: Peer, now: float) -> Rival | None:
         wary = line.two_at is not None and now - line.two_at < WARY_S
         if wary and now - line.heard_at < SETTLE_S:
-            return peer
-        line.former[line.peer.route] = _Former(line.peer, now)
+            return Rival(peer, fatal=True)
+        line.former[line.peer.route] = _Former(line.peer, line.instance, now)
         while len(line.former) > _FORMER:
             del line.former[next(iter(line.former))]
         line.peer, line.heard_at = peer, now
         return None
 
 
-def _late(line: _Line, former: _Former, now: float) -> Peer | None:
+def _must_wait(line: _Line, peer: Peer, now: float, instance: str | None) -> Rival:
+    """Another process comes while one is heard: the first may have died a moment ago."""
+    since = line.waiting.setdefault(instance or "", now)
+    while len(line.waiting) > _FORMER:
+        del line.waiting[next(iter(line.waiting))]
+    # Both were heard for so long: the first has not died.
+    return Rival(peer, fatal=line.heard_at - since >= SETTLE_S)
+
+
+def _late(line: _Line, former: _Former, now: float) -> Rival | None:
     """A route that was left speaks: what was under way, or, again and again, another builder."""
     if now - former.left_at < SETTLE_S:
         return None
@@ -84,5 +117,6 @@ def _late(line: _Line, former: _Former, now: float) -> Peer | None:
     # The one that came last goes: the other was there, and has work in hand.
     newcomer = line.peer
     line.peer, line.heard_at, line.two_at = former.peer, now, now
+    line.instance = former.instance
     del line.former[former.peer.route]
-    return newcomer
+    return Rival(newcomer, fatal=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from piwheels.farm.peers import SETTLE_S, WARY_S, Peers
+from piwheels.farm.peers import SETTLE_S, WARY_S, Peers, Rival
 from piwheels.protocol.channels import Peer
 
 A, B, C = (Peer(route=name.encode(), key="k") for name in "abc")
@@ -20,7 +20,7 @@ def talk(peers: Peers, who: tuple[Peer, ...], began: float, ended: float) -> Ite
     for second in range(int(began), int(ended), 5):
         for peer in who:
             if away := peers.heard("pi1", peer, second):
-                yield away
+                yield away.peer
                 return
 
 
@@ -35,7 +35,7 @@ def test_what_was_under_way_on_a_former_route_is_no_second_builder(peers: Peers)
     peers.heard("pi1", A, 0)
     peers.heard("pi1", B, 30)
     for late in (30.1, 31.0, 90.0, 90.1, 90.2):  # some of it held up for a minute by the network
-        assert peers.heard("pi1", A, late) is None
+        assert peers.heard("pi1", A, late, None) is None
     assert peers.of("pi1") == B
 
 
@@ -50,7 +50,7 @@ def test_one_that_tries_again_disturbs_the_other_no_more(peers: Peers) -> None:
     peers.heard("pi1", A, 0)
     assert list(talk(peers, (B, A), 10, 60)) == [B]
     peers.heard("pi1", A, 60)
-    assert peers.heard("pi1", C, 61) == C
+    assert peers.heard("pi1", C, 61) == Rival(C, fatal=True)
     assert peers.of("pi1") == A
 
 
@@ -82,3 +82,59 @@ def test_the_holder_of_a_key_is_known_until_it_is_forgotten(peers: Peers) -> Non
     peers.forget("pi1")
     assert peers.with_key("k") == []
     assert peers.of("pi1") is None
+
+
+# --- processes that say which they are ---
+
+
+def test_the_same_process_is_answered_at_once_where_it_comes_back(peers: Peers) -> None:
+    assert peers.heard("pi1", A, 0, "first") is None
+    assert peers.heard("pi1", B, 1, "first") is None
+    assert peers.of("pi1") == B
+    assert peers.heard("pi1", A, 2, None) is None, "what was under way"
+    assert peers.of("pi1") == B
+
+
+def test_a_successor_waits_until_the_first_has_been_silent_for_a_moment(peers: Peers) -> None:
+    peers.heard("pi1", A, 0, "first")
+    for second in (1.0, 2.0, 4.0, 8.0):
+        assert peers.heard("pi1", B, second, "second") == Rival(B, fatal=False)
+    assert peers.of("pi1") == A
+    assert peers.heard("pi1", B, SETTLE_S, "second") is None
+    assert peers.of("pi1") == B
+
+
+def test_a_second_builder_never_gets_through_and_is_refused_for_good(peers: Peers) -> None:
+    peers.heard("pi1", A, 0, "first")
+    answers = []
+    for second in range(1, 40):
+        if second % 5 == 0:
+            assert peers.heard("pi1", A, second, None) is None
+        answers.append(peers.heard("pi1", B, second, "second"))
+        assert peers.of("pi1") == A
+    assert answers[0] == Rival(B, fatal=False)
+    assert answers[-1] == Rival(B, fatal=True)
+    assert peers.heard("pi1", B, 40, None) == Rival(B, fatal=False), "it says Hello again"
+
+
+def test_a_second_builder_that_is_started_again_and_again_disturbs_nobody(peers: Peers) -> None:
+    peers.heard("pi1", A, 0, "first")
+    for second in range(1, 600):
+        if second % 5 == 0:
+            peers.heard("pi1", A, second, None)
+        route = Peer(route=str(second).encode(), key="k")
+        assert peers.heard("pi1", route, second, f"process {second}") is not None
+    assert peers.of("pi1") == A
+    assert len(peers._lines["pi1"].waiting) < 10
+
+
+def test_a_first_builder_that_was_silent_for_a_moment_wins_its_key_back(peers: Peers) -> None:
+    peers.heard("pi1", A, 0, "first")
+    assert peers.heard("pi1", B, 20, "second") is None
+    answers = []
+    for second in range(21, 80):
+        answers.append(peers.heard("pi1", A, second, None))
+        answers.append(peers.heard("pi1", B, second, None))
+    assert Rival(B, fatal=True) in answers
+    assert peers.of("pi1") == A
+    assert peers.heard("pi1", C, 81, "second") == Rival(C, fatal=False)

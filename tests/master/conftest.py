@@ -45,6 +45,7 @@ class Builder:
     job: Job | None = None
     last_build: int = 0
     polite: bool = False  # it says goodbye
+    instance: str = ""  # of its process; "" is a builder of before
 
     async def __aenter__(self) -> Self:
         await self.greet()
@@ -69,6 +70,7 @@ class Builder:
                 host=m.HostState(),
                 limit_s=self.limit_s,
                 busy=self.job.build if self.job else None,
+                instance=self.instance,
             )
         )
         await self.hear(m.Welcome)
