@@ -1,16 +1,29 @@
 """What is asked for, from words and from requirements files."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pip._internal.exceptions import PipError
+from pip._internal.network.session import PipSession
+from pip._internal.req.req_file import parse_requirements
 
 from piwheels.errors import ConfigError
 from piwheels.model import Wanted
-from piwheels.requirements import wanted
+from piwheels.requirements import Asked, environments, read
+
+CP311, CP313 = environments("cp311-bookworm-aarch64"), environments("cp313-trixie-armv7l")
 
 
-def names(*requirements: str, files: tuple[Path, ...] = (), latest: int = 1) -> list[str]:
-    return [item.requirement for item in wanted(requirements, files, latest=latest)]
+def names(*requirements: str, files: tuple[Path, ...] = ()) -> list[str]:
+    """What is wanted for two targets."""
+    return wanted(read(requirements, files))
+
+
+def wanted(asked: Asked) -> list[str]:
+    return [item.requirement for item in asked.wanted([CP311, CP313], latest=1)]
 
 
 def written(folder: Path, text: str, name: str = "requirements.txt") -> Path:
@@ -21,28 +34,64 @@ def written(folder: Path, text: str, name: str = "requirements.txt") -> Path:
 
 def test_words_keep_their_order_and_come_once() -> None:
     assert names("b", "a==1.0", "b", "c>=2,<3") == ["b", "a==1.0", "c<3,>=2"]
-    assert wanted(["a"], [], latest=3) == [Wanted(requirement="a", latest=3)]
+    assert read(["a"], []).wanted([], latest=3) == [Wanted(requirement="a", latest=3)]
 
 
-def test_a_file_is_read_as_pip_reads_it(tmp_path: Path) -> None:
+def test_a_file_is_read_as_pip_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIN", "1.5")
     text = """\
 # what we use
 numpy==2.0  # pinned
 pandas>=2 ; python_version >= "3"	# after a tab
-nothere ; python_version < "3"
--c constraints.txt
---index-url https://index.example/simple
 cryptography==42 \\
     --hash=sha256:0123 \\
     --hash=sha256:4567
 requests[socks]
+pinned==${PIN}
+joined>=\\
+2
 """
     found = names(files=(written(tmp_path, text),))
-    assert found == ["numpy==2.0", "pandas>=2", "cryptography==42", "requests"]
+    assert found == [
+        "numpy==2.0", "pandas>=2", "cryptography==42", "requests", "pinned==1.5", "joined>=2",
+    ]  # fmt: skip
 
 
-def test_a_mark_at_the_beginning_of_a_file_is_passed_over(tmp_path: Path) -> None:
-    assert names(files=(written(tmp_path, "\ufeffnumpy\n"),)) == ["numpy"]
+_LINES = st.sampled_from(
+    ["a", "b==1 # c", "# only", "", " c>=2,<3 ", "d \\", "e==1 \\  ", "f ; python_version > '3'",
+     "g[x]==2", "# h \\", "i --hash=sha256:00", "j#k", "l\t#m", "\\", "n==${NOVAR}.1", "-i http://x"]
+)  # fmt: skip
+
+
+@given(lines=st.lists(_LINES, max_size=6))
+def test_whatever_pip_asks_for_is_asked_for(
+    lines: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = written(tmp_path_factory.mktemp("r"), "\n".join(lines))
+    try:
+        theirs = [item.requirement for item in parse_requirements(str(path), PipSession())]
+    except PipError:
+        return
+    try:
+        ours = wanted(read([], [path]))
+    except ConfigError:
+        # pip parses the requirement itself later, and refuses it then.
+        assert any("$" in text or "\\" in text or "#" in text or " " in text for text in theirs)
+        return
+    assert [text[0] for text in ours] == list(dict.fromkeys(text[0] for text in theirs))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_file_is_read_in_its_encoding(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "requirements.txt"
+    path.write_bytes("numpy # größer\n".encode(encoding))
+    assert names(files=(path,)) == ["numpy"]
+
+
+def test_a_file_can_declare_its_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "requirements.txt"
+    path.write_bytes("# -*- coding: latin-1 -*-\nnumpy # größer\n".encode("latin-1"))
+    assert names(files=(path,)) == ["numpy"]
 
 
 @pytest.mark.parametrize(
@@ -55,22 +104,127 @@ def test_a_file_includes_another_beside_it(tmp_path: Path, form: str) -> None:
     assert names("a", files=(written(folder, f"{form}\nc\n"),)) == ["a", "b", "c"]
 
 
+def test_a_file_that_is_included_twice_is_no_cycle(tmp_path: Path) -> None:
+    written(tmp_path, "b\n", "base.txt")
+    written(tmp_path, "-r base.txt\nc\n", "more.txt")
+    assert names(files=(written(tmp_path, "-r base.txt\n-r more.txt\n"),)) == ["b", "c"]
+
+
+# --- markers and constraints ---
+
+
+def test_markers_are_judged_for_each_target() -> None:
+    asked = read(
+        [
+            'old==1; python_version < "3.12"',
+            'new==2; python_version >= "3.12"',
+            'both; sys_platform == "linux" and implementation_name == "cpython"',
+            'arm; platform_machine == "armv7l"',
+            'late; python_full_version >= "3.13.4"',
+            'windows; sys_platform == "win32"',
+            'past; python_version < "3.8"',
+            'socks; extra == "socks"',
+        ],
+        [],
+    )
+    assert wanted(asked) == ["old==1", "new==2", "both", "arm", "late"]
+    assert len(asked.notes) == 3
+    assert "windows is passed over; no target fits its marker" in asked.notes[0]
+
+
+def test_a_known_interpreter_decides_exactly() -> None:
+    target = environments("cp311-bookworm-aarch64", "3.11.2")
+    asked = read(['a; python_full_version < "3.11.3"', 'b; python_full_version > "3.11.3"'], [])
+    assert [item.requirement for item in asked.wanted([target], latest=1)] == ["a"]
+
+
+def test_without_a_target_nothing_is_left_out() -> None:
+    asked = read(['a; python_version < "3"'], [])
+    assert [item.requirement for item in asked.wanted([], latest=1)] == ["a"]
+    assert asked.notes == []
+
+
+def test_constraints_narrow_what_is_asked_for(tmp_path: Path) -> None:
+    limits = 'NumPy<2; python_version < "3.12"\nnumpy!=1.5\nunused==1\nextra[x]==3\n'
+    written(tmp_path, limits, "constraints.txt")
+    file = written(tmp_path, "-c constraints.txt\nnumpy>=1\n")
+    assert names("typed", "numpy", "extra", files=(file,)) == [
+        "typed", "numpy!=1.5,<2", "numpy!=1.5", "extra==3", "numpy!=1.5,<2,>=1", "numpy!=1.5,>=1",
+    ]  # fmt: skip
+
+
+def test_markers_of_constraints_need_the_targets_too(tmp_path: Path) -> None:
+    written(tmp_path, 'a<2; python_version < "3.12"\n', "limits.txt")
+    assert read([], [written(tmp_path, "-c limits.txt\na\n")]).has_markers
+    assert not read(["a"], []).has_markers
+
+
+# --- what is passed over ---
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("requests[socks,x]", "requests is built; what [socks,x] needs is passed over"),
+        ("a==1 --hash=sha256:00 --hash=md5:00", "--hash of a==1 is passed over"),
+        ("a --config-settings=x=y", "--config-settings of a is passed over"),
+        ("-e ./here", "./here is no release of the index; passed over"),
+        ("--editable=git+https://x.example/y#egg=y", "git+https://x.example/y"),
+        ("./folder", "./folder is no release of the index; passed over"),
+        ("wheels/a-1.0-py3-none-any.whl ; python_version > '3'", "is no release of the index"),
+        ("https://x.example/a-1.0.tar.gz", "is no release of the index; passed over"),
+        ("a @ https://x.example/a.tar.gz", "a comes from an address, not from the index"),
+        ("a@https://x.example/a.tar.gz", "a comes from an address, not from the index"),
+        ("--index-url https://x.example/simple", "--index-url is passed over"),
+        ("-i https://x.example/simple", "-i is passed over"),
+        ("--extra-index-url=https://x.example/", "--extra-index-url is passed over"),
+        ("--pre", "--pre is passed over"),
+        ("--no-binary :all:", "--no-binary is passed over"),
+        ("-f 'a folder", "-f is passed over"),
+        ("-r https://x.example/more.txt", "only files are read"),
+        ("-c https://x.example/limits.txt", "only files are read"),
+    ],
+)
+def test_what_is_not_for_a_farm_is_passed_over_with_one_line(
+    tmp_path: Path, line: str, said: str
+) -> None:
+    asked = read([], [written(tmp_path, f"first\n{line}\nlast\n")])
+    assert {"first", "last"} <= set(wanted(asked))
+    (note,) = asked.notes
+    assert note.startswith(f"{tmp_path}/requirements.txt, line 2: ")
+    assert said in note
+
+
+def test_a_constraint_without_a_release_is_passed_over(tmp_path: Path) -> None:
+    written(tmp_path, "a @ https://x.example/a.tar.gz\n./b\n", "limits.txt")
+    asked = read([], [written(tmp_path, "-c limits.txt\na\n")])
+    assert (wanted(asked), len(asked.notes)) == (["a"], 2)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("fine\n!!!\n", "requirements.txt, line 2: '!!!' is not a requirement"),
-        ("a @ https://files.example/a.tar.gz\n", "line 1: a comes from an address"),
         ("-r gone.txt\n", "gone.txt: No such file"),
         ("-r requirements.txt\n", "include each other without an end"),
+        ("-c requirements.txt\n", "include each other without an end"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        names(files=(written(tmp_path, text),))
+        read([], [written(tmp_path, text)])
 
 
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     path = tmp_path / "requirements.txt"
-    path.write_bytes(b"\xff\xfe\x00")
+    path.write_bytes(b"\xff\xff\x00")
     with pytest.raises(ConfigError, match=r"requirements\.txt: is not UTF-8 text"):
-        names(files=(path,))
+        read([], [path])
+
+
+@given(text=st.text(max_size=80) | _LINES.map(lambda line: f"-r {line}"))
+def test_any_text_is_read_or_named(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("r") / "r.txt"
+    path.write_bytes(text.encode(errors="replace"))
+    with contextlib.suppress(ConfigError):
+        wanted(read([], [path]))

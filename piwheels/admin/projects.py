@@ -7,7 +7,7 @@ import click
 from piwheels.admin.asking import ReleaseName, apply, connect, print_json, release_name, seconds
 from piwheels.config import Config
 from piwheels.lines import plain
-from piwheels.model import Wanted, target_word
+from piwheels.model import target_word
 from piwheels.protocol.messages import (
     Add,
     AddReply,
@@ -19,18 +19,37 @@ from piwheels.protocol.messages import (
     Remove,
     Retry,
     Skip,
+    Status,
+    StatusReply,
 )
+from piwheels.requirements import Asked, Environment, environments
 
 
-async def add(config: Config, wanted: Sequence[Wanted], *, as_json: bool) -> int:
-    """Follow projects and queue what was asked of them."""
+async def add(config: Config, asked: Asked, *, latest: int, as_json: bool) -> int:
+    """Follow projects and queue what was asked of them, by markers for the farm's targets."""
     async with connect(config) as client:
-        reply = await client.ask(Add(wanted=tuple(wanted)), AddReply, timeout_s=600.0)
+        targets: list[Sequence[Environment]] = []
+        if asked.has_markers:
+            status = await client.ask(Status(), StatusReply)
+            targets = [environments(queue.target) for queue in status.queues]
+        wanted = asked.wanted(targets, latest=latest)
+        print_notes(asked)
+        if not wanted:
+            click.echo("Nothing is left to build.", err=True)
+        reply = AddReply(added=())
+        if wanted:
+            reply = await client.ask(Add(wanted=tuple(wanted)), AddReply, timeout_s=600.0)
     if as_json:
         print_json(reply)
     else:
         print_added(reply)
     return 1 if any(added.problem for added in reply.added) else 0
+
+
+def print_notes(asked: Asked) -> None:
+    """A line for each line of a requirements file that was passed over."""
+    for note in asked.notes:
+        click.echo(f"note: {plain(note)}", err=True)
 
 
 def print_added(reply: AddReply) -> None:

@@ -48,12 +48,12 @@ def add(
 ) -> None:
     """Follow projects from now on, and build their newest releases (or those named)."""
     from piwheels.admin import projects
-    from piwheels.requirements import wanted
+    from piwheels.requirements import read
 
-    asked = wanted(requirements, files, latest=how_many(latest, every=every))
-    if not asked:
+    if not requirements and not files:
         raise click.UsageError("name a PROJECT, or a requirements file with -r")
-    finish(projects.add(load_config(config_file), asked, as_json=as_json))
+    asked, count = read(requirements, files), how_many(latest, every=every)
+    finish(projects.add(load_config(config_file), asked, latest=count, as_json=as_json))
 
 
 @cli.command()

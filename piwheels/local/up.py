@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from piwheels import host
-from piwheels.admin.projects import print_added
+from piwheels.admin.projects import print_added, print_notes
 from piwheels.config import Config, load
 from piwheels.errors import RefusedError, first_of
 from piwheels.local.children import Child, piw
@@ -41,7 +41,7 @@ from piwheels.protocol.messages import (
     StatusReply,
     Watch,
 )
-from piwheels.requirements import wanted
+from piwheels.requirements import environments, read
 from piwheels.simpleapi import check_address, configured_index
 from piwheels.wheel.tags import target_of
 
@@ -76,8 +76,11 @@ async def up(options: Options) -> int:
     Raises:
         PiwheelsError: something is missing or in the way; everything is stopped again.
     """
-    requests = wanted(options.projects, options.files, latest=options.latest)
+    asked = read(options.projects, options.files)
     interpreters = _interpreters(options.pythons)
+    targets = [environments(target.name, target.python_full) for target in interpreters]
+    requests = asked.wanted(targets, latest=options.latest)
+    print_notes(asked)
     options = dataclasses.replace(options, port=options.port or free_port())
     folder = FarmFolder(options.folder)
     check_address(options.upstream or folder.written().get("upstream.url") or configured_index())

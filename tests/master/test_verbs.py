@@ -14,8 +14,9 @@ import pytest
 
 from piwheels.admin import history, orders, projects
 from piwheels.config import load
-from piwheels.model import Outcome, Wanted
+from piwheels.model import Outcome
 from piwheels.protocol import messages as m
+from piwheels.requirements import read
 from piwheels.wheel.tags import target as tag_target
 from tests.master.conftest import TARGET, Master
 from tests.patience import WAIT_S
@@ -199,8 +200,8 @@ async def test_every_answer_can_be_json(shared: Master, capsys: pytest.CaptureFi
         return json.loads(capsys.readouterr().out)
 
     await shared.release("demo")
-    wanted = [Wanted(requirement="nobody", latest=1)]
-    added = await told(projects.add(config, wanted, as_json=True), code=1)
+    asked = read(["nobody"], [])
+    added = await told(projects.add(config, asked, latest=1, as_json=True), code=1)
     assert "knows no project nobody" in added["added"][0]["problem"]
     for answer in (
         await told(orders.pause(config, paused=True, as_json=True)),
