@@ -38,7 +38,7 @@ from piwheels.lines import one_line
 from piwheels.model import Evidence, FailureClass, Job, Outcome, Sdist, Struct
 from piwheels.simpleapi import DigestError, SimpleIndex
 from piwheels.wheel.file import WheelFacts
-from piwheels.wheel.reading import Survey, survey_wheel
+from piwheels.wheel.reading import Survey, needs_compiler, survey_wheel
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +94,7 @@ class Result(Struct, frozen=True, kw_only=True):
     duration_s: float
     failure: FailureClass | None = None  # None if it was built
     evidence: Evidence = Evidence()
+    lacking: bool = False  # the builder has no C compiler, and the sdist has sources for one
 
 
 class _OverError(PiwheelsError):
@@ -165,6 +166,7 @@ async def build(
         duration_s=time.monotonic() - began,
         failure=over.failure if over else None,
         evidence=work.evidence(over) if over else Evidence(),
+        lacking=work.lacking,
     )
 
 
@@ -214,6 +216,7 @@ class _Work:
     log: _Log
     inputs: tuple[str, ...] = ()
     ended: Ended | None = None
+    lacking: bool = False  # Result.lacking
 
     @property
     def limits(self) -> Limits:
@@ -256,6 +259,8 @@ class _Work:
                 pip, sdist = await self._fetch()
         except TimeoutError:
             raise _OverError(Outcome.FETCH_FAILED, "the sdist did not arrive in time") from None
+        if missing_toolchain(self.interpreter, BUILD_PATH):
+            self.lacking = await needs_compiler(sdist)
         ended = await self._build(pip, sdist)
         try:
             return await self._judge(ended, sdist)

@@ -1,12 +1,13 @@
 """The builder daemon: configuration in, a session with the master that builds in the sandbox."""
 
 import asyncio
+import contextlib
 import logging
 import platform
 import signal
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -45,6 +46,7 @@ from piwheels.wheel.tags import target_of
 log = logging.getLogger(__name__)
 
 _MB = 1024 * 1024
+_TOOLCHAIN_S = 30.0
 _WAITING = "waiting for a job"
 
 
@@ -111,9 +113,23 @@ async def _serve(config: BuilderSection, upstream: str, stopped: asyncio.Event) 
             if lacking := host.missing_toolchain(interpreter, BUILD_PATH):
                 log.warning("%s", lacking)
         host.notify(f"READY=1\nSTATUS={_WAITING}")
+        watching = asyncio.create_task(_watch_toolchain(workshop, session))
+        stack.callback(watching.cancel)
         reason = await session.run()
         log.info("the master said to stop: %s", reason)
         stopped.set()
+
+
+async def _watch_toolchain(workshop: "Workshop", session: BuilderSession) -> None:
+    """Tell the master when a C compiler is installed here, or removed."""
+    known = workshop.lacking()
+    while True:
+        await asyncio.sleep(_TOOLCHAIN_S)
+        found = await asyncio.to_thread(workshop.look_again)
+        if found != known:
+            log.info("targets without a C compiler are now: %s", ", ".join(found) or "none")
+            known = found
+            session.introduce_again()
 
 
 def _pip_index(config: BuilderSection, upstream: SimpleIndex) -> SimpleIndex | None:
@@ -210,7 +226,7 @@ class Workshop:
     """What a session needs of the machine: a description, measurements, and builds."""
 
     options: BuildOptions
-    interpreters: Mapping[str, host.Interpreter]  # by the name of the target
+    interpreters: dict[str, host.Interpreter]  # by the name of the target
     targets: tuple[Target, ...]
     work: Path
     sandboxed: bool
@@ -233,7 +249,25 @@ class Workshop:
             speed=self.options.speed,
             busy=busy,
             instance=self.instance,
+            lacking=self.lacking(),
         )
+
+    def lacking(self) -> tuple[str, ...]:
+        """The targets for which this machine has no C compiler now, or no headers of Python."""
+        return tuple(
+            name
+            for name, interpreter in self.interpreters.items()
+            if host.missing_toolchain(interpreter, BUILD_PATH)
+        )
+
+    def look_again(self) -> tuple[str, ...]:
+        """As `lacking`, after asking the interpreters that lacked headers for them again."""
+        for name in self.lacking():
+            known = self.interpreters[name]
+            with contextlib.suppress(ConfigError):
+                headers = host.interpreter(str(known.path)).headers
+                self.interpreters[name] = msgspec.structs.replace(known, headers=headers)
+        return self.lacking()
 
     def measure(self) -> HostState:
         """How the machine is now."""
@@ -269,6 +303,7 @@ class Workshop:
             inputs=tuple(text[:MOST_INPUT_CHARS] for text in result.inputs[:MOST_INPUTS]),
             failure=result.failure,
             evidence=result.evidence,
+            lacking=result.lacking,
         )
 
 

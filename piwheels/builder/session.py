@@ -97,6 +97,7 @@ class BuilderSession:
     _last_build: int = 0
     _stopping: str = ""  # why it ends after the build in hand
     _welcomed: bool = False
+    _introduced: bool = True  # the master knows what `hello` says now
     _forgot: bool = False  # a build was lost here, and the master believes that we have it
     _building: asyncio.Task[None] | None = None
     _sending: asyncio.Task[None] | None = None
@@ -124,6 +125,11 @@ class BuilderSession:
         finally:
             await self._end(self._building)
             await self._end(self._sending)
+
+    def introduce_again(self) -> None:
+        """Describe this builder to the master anew, as soon as no build is under way."""
+        self._introduced = False
+        self._wake.set()
 
     def _restore(self) -> None:
         left = self.outbox.restore()
@@ -267,6 +273,9 @@ class BuilderSession:
                     await self._dealer.send(self._sign_of_life())
 
     def _sign_of_life(self) -> FromBuilder:
+        if self._job is None and not self._introduced:
+            self._introduced = True
+            return self.hello(None)
         if self._job is None:
             return Idle(last_build=self._last_build, host=self.measure())
         if self._built is not None and (self._sending is None or self._sending.done()):

@@ -6,6 +6,7 @@ database never delays a builder's sign of life.
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
@@ -131,6 +132,7 @@ class Dispatch:
     _estimates: asyncio.Queue[signals.Estimate] = field(default_factory=asyncio.Queue)
     _converge: asyncio.Event = field(default_factory=asyncio.Event)
     _presence_noted: float = field(default_factory=time.monotonic)
+    _presence_changed: asyncio.Event = field(default_factory=asyncio.Event)
     _wanted_bytes: int = ENOUGH_BYTES  # of the served tree, before it counts as usable
 
     def __post_init__(self) -> None:
@@ -345,7 +347,10 @@ class Dispatch:
 
     async def _watch_presence(self) -> None:
         while True:
-            await asyncio.sleep(_PRESENCE_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PRESENCE_S):
+                    await self._presence_changed.wait()
+            self._presence_changed.clear()
             await self._note_presence()
 
     async def _note_presence(self) -> None:
@@ -511,7 +516,6 @@ class Dispatch:
     async def _welcome(self, label: str, hello: Hello) -> None:
         known = label in self.machine.sessions
         await self._greet(label, hello, await self._reclaim(label, hello))
-        await self._note_presence()
         if not known:
             await self.tidings.note(
                 f"builder {label} joined: {', '.join(t.name for t in hello.targets)}"
@@ -525,6 +529,7 @@ class Dispatch:
     async def _greet(self, label: str, hello: Hello, reclaimed: Job | None = None) -> None:
         log_bytes = self.logs.size(hello.busy) if hello.busy is not None else 0
         await self._apply(signals.Received(label, hello, log_bytes, reclaimed))
+        self._presence_changed.set()
 
     async def _reclaim(self, label: str, hello: Hello) -> Job | None:
         """The job of a build that was lost, or given back, and that nobody else has taken."""

@@ -404,7 +404,8 @@ class Sessions:
             return [Release(label, job.build)] if job else []
         session.claiming = False
         if job is None:
-            return [Reply(label, Wait(reason="nothing is queued for your targets"))]
+            bound = " that is known to need no C compiler" if session.lacking else ""
+            return [Reply(label, Wait(reason=f"nothing is queued for your targets{bound}"))]
         if self._withheld(session):
             return [Release(label, job.build), *self._offer(session)]
         self.outage.handed_out(label)

@@ -15,7 +15,7 @@ from piwheels.isolated import Limits, call
 from piwheels.wheel.archive import Archive
 from piwheels.wheel.completeness import Upstream, Verdict, judge, wheel_contents
 from piwheels.wheel.file import WheelFacts, inspect, with_build_number, with_platform
-from piwheels.wheel.sdist import UNREADABLE, read_sdist
+from piwheels.wheel.sdist import UNREADABLE, has_compiled_sources, read_sdist
 
 Value = TypeVar("Value", int, str)
 
@@ -65,6 +65,18 @@ async def survey_wheel(path: Path, sdist: Path, *, upstream: tuple[str, bytes] |
         raise _named(error, path) from None
     await _check_bytes(survey.facts, path)
     return survey
+
+
+async def needs_compiler(sdist: Path) -> bool:
+    """Whether an sdist holds sources that need a compiler; also where it takes too much to read.
+
+    Raises:
+        OSError: it cannot be read now, which says nothing of it.
+    """
+    try:
+        return await call(_limits(sdist), has_compiled_sources, sdist)
+    except RefusedError:
+        return True
 
 
 async def number_wheel(path: Path, number: int) -> Path:

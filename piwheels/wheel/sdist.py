@@ -5,6 +5,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from piwheels.wheel.completeness import Source, sdist_source
@@ -17,6 +18,8 @@ UNREADABLE = (
 
 _MOST_MEMBERS = 200_000
 _LONGEST_TOP_LEVEL = 64 * 1024
+#: Names of sources in C, C++, Cython, Rust and Fortran.
+_COMPILED = (".c", ".cc", ".cpp", ".cxx", ".c++", ".pyx", ".rs", ".f", ".f90", ".f95")
 
 
 def read_sdist(project: str, path: Path) -> Source | None:
@@ -38,6 +41,18 @@ def read_sdist(project: str, path: Path) -> Source | None:
     except UNREADABLE:
         return None
     return sdist_source(project, members, top_level)
+
+
+def has_compiled_sources(path: Path) -> bool:
+    """Whether an sdist holds sources that a compiler makes an extension of, by their names.
+
+    True as well where it cannot be read: nothing says then that no compiler was needed.
+    """
+    try:
+        names = (name for name, text in _files(path) if text is None)
+        return any(name.lower().endswith(_COMPILED) for name in islice(names, _MOST_MEMBERS))
+    except UNREADABLE:
+        return True
 
 
 def _files(path: Path) -> Iterator[tuple[str, bytes | None]]:

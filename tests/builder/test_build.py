@@ -110,6 +110,19 @@ async def test_a_c_extension_is_built_for_each_interpreter(
         assert all(len(text.split()[0]) == 64 for text in result.inputs)
 
 
+@pytest.mark.parametrize(("compiled", "lacking"), [(True, True), (False, False)])
+async def test_a_build_without_a_toolchain_says_so_where_the_sdist_has_sources_for_one(
+    builder: Builder, upstream: FakeIndex, here: Interpreter, compiled: bool, lacking: bool
+) -> None:
+    content = sdists.extension("maybe", "#error no") if compiled else sdists.doing("maybe")
+    bare = msgspec.structs.replace(here, headers=False)
+    job = sdists.job(upstream, "maybe", content)
+    result = await builder.build(job, bare)
+    assert result.outcome is (Outcome.FAILED if compiled else Outcome.BUILT)
+    assert result.lacking is lacking
+    assert not (await builder.build(job, here)).lacking, "it is the machine that lacks something"
+
+
 async def test_a_build_knows_nothing_of_the_machine(
     builder: Builder, upstream: FakeIndex, here: Interpreter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

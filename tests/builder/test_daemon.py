@@ -69,6 +69,24 @@ async def test_systemd_is_told_what_is_built(
     assert systemd.get(timeout=WAIT_S) == "STATUS=waiting for a job"
 
 
+def test_a_toolchain_that_is_installed_meanwhile_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = msgspec.structs.replace(host.interpreter(sys.executable), headers=True)
+    monkeypatch.setattr(host, "interpreter", lambda _: found)
+    monkeypatch.setattr(daemon, "BUILD_PATH", str(tmp_path))
+    workshop = daemon.Workshop(
+        options=cast("BuildOptions", None),
+        interpreters={"here": msgspec.structs.replace(found, headers=False)},
+        targets=(),
+        work=tmp_path,
+        sandboxed=False,
+    )
+    assert workshop.look_again() == ("here",), "there are headers, and no compiler"
+    (tmp_path / "cc").touch(mode=0o755)
+    assert workshop.lacking() == ()
+
+
 def test_a_32_bit_arm_system_builds_for_armv6_if_told_to() -> None:
     found = msgspec.structs.replace(host.interpreter(sys.executable), arch="armv7l")
     assert daemon._for_machine(found, "") == found

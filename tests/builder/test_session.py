@@ -337,3 +337,18 @@ async def test_a_builder_that_cannot_keep_its_build_says_so(farm: Farm) -> None:
     task = await farm.at_work(FullDisk())
     assert (await farm.master.expect(m.Built)).outcome is Outcome.DISK_FULL
     await stop(task)
+
+
+async def test_a_builder_that_has_changed_introduces_itself_again_between_builds(
+    farm: Farm,
+) -> None:
+    session = farm.session(FakeBuild())
+    task = asyncio.create_task(session.run())
+    await farm.master.welcome()
+    await farm.master.expect(m.Idle)
+    session.introduce_again()
+    assert (await farm.master.welcome()).busy is None
+    await farm.master.expect(m.Idle)
+    await farm.master.say(m.BuildJob(job=JOB))
+    await farm.master.expect(m.Building)
+    await stop(task)

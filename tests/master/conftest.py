@@ -42,6 +42,7 @@ class Builder:
     label: str
     dealer: PatientDealer[m.ToBuilder, m.FromBuilder]
     limit_s: float = 0.0
+    lacking: tuple[str, ...] = ()
     job: Job | None = None
     last_build: int = 0
     polite: bool = False  # it says goodbye
@@ -69,6 +70,7 @@ class Builder:
                 os="bookworm",
                 host=m.HostState(),
                 limit_s=self.limit_s,
+                lacking=self.lacking,
                 busy=self.job.build if self.job else None,
                 instance=self.instance,
             )

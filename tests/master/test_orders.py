@@ -288,6 +288,26 @@ async def test_a_project_can_be_skipped_for_one_target(shared: Master) -> None:
     assert list(await shared.jobs()) == ["demo"]
 
 
+async def test_what_failed_for_want_of_a_compiler_is_for_a_builder_that_has_one(
+    master: Master,
+) -> None:
+    await master.release("demo")
+    async with master.builder("pi1", lacking=(TARGET.name,)) as pi1:
+        job = await pi1.take()
+        await pi1.dealer.send(
+            m.Built(build=job.build, outcome=Outcome.FAILED, duration_s=1.0, lacking=True)
+        )
+        await pi1.hear(m.Done)
+        pi1.job = None
+        assert await master.jobs() == {}
+        async with master.builder("pi2") as pi2:
+            again = await pi2.take()
+            assert (again.project, again.build > job.build) == ("demo", True)
+            await master.release("other")
+            await pi1.idle()
+            assert "nothing" in (await pi1.hear(m.Wait)).reason, "pi2 could build it"
+
+
 async def test_jobs_of_one_target_can_be_prioritised(shared: Master) -> None:
     await shared.release("demo")
     with pytest.raises(RefusedError, match="nothing of demo waits"):
