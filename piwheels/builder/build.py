@@ -138,6 +138,8 @@ async def build(
     Raises:
         CancelledError: this task was cancelled; everything of the build is dead by then.
     """
+    # What a build may write to lies in it: nobody else reaches a set-uid program that it leaves.
+    workdir.chmod(0o700)
     began = time.monotonic()
     work = _Work(job, interpreter, workdir, options, _Log(on_log, on_phase))
     facts: WheelFacts | None = None

@@ -164,7 +164,7 @@ async def _open(
     ]
     served = {target_of(item): item for item in interpreters}
     try:
-        config.work.mkdir(parents=True, exist_ok=True)
+        config.work.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise ConfigError(f"{config.work} (builder.work): {error.strerror}") from None
     sandbox: Sandbox = NoSandbox()

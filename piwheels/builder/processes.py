@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from piwheels.builder.memory import used_bytes
 from piwheels.model import Struct
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,6 @@ _WATCH_EVERY_S = 0.5
 _KILL_WITHIN_S = 7.0
 _DRAIN_WITHIN_S = 1.0
 _READ_BYTES = 64 * 1024
-_OWN_MEMORY = (b"RssAnon:", b"RssShmem:", b"VmSwap:")
 
 OnOutput = Callable[[bytes], None]
 
@@ -169,7 +169,7 @@ async def _watch(pid: int, limits: Limits, folder: Path, began: float, usage: _U
         tree = descendants(pid)
         if len(tree) > limits.processes:
             return Stop.PROCESSES
-        memory = sum(map(_own_bytes, tree))
+        memory = await asyncio.to_thread(used_bytes, tree, limits.memory_bytes)
         usage.peak_memory_bytes = max(usage.peak_memory_bytes, memory)
         usage.cpu_s = max(usage.cpu_s, sum(map(_cpu_s, tree)))
         if memory > limits.memory_bytes:
@@ -241,16 +241,3 @@ def _cpu_s(pid: int) -> float:
         return sum(map(int, _stat_fields(pid)[11:15])) / os.sysconf("SC_CLK_TCK")
     except OSError:
         return 0.0
-
-
-def _own_bytes(pid: int) -> int:
-    """The memory that a process shares with no file of the disk: what it costs the machine.
-
-    That is its own pages, also those that were swapped out, and memory shared between
-    processes, which no rlimit counts (proc(5), /proc/pid/status).
-    """
-    try:
-        lines = Path(f"/proc/{pid}/status").read_bytes().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(_OWN_MEMORY))

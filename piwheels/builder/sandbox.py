@@ -1,19 +1,22 @@
 """The sandboxes that builds run in: bubblewrap's, and none at all.
 
 In bubblewrap a build sees the system read-only, a work folder of its own as /build, no
-network, a fresh home and a clean environment; it is an ordinary user without capabilities
-and cannot make namespaces; and it dies whole with its sandbox.
+network, a fresh home, a clean environment and an empty session keyring; it is an ordinary user
+without capabilities, cannot make namespaces, and is denied system calls that no build needs;
+and it dies whole with its sandbox.
 """
 
+import base64
 import importlib.util
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from piwheels.builder import reaper, stage
+from piwheels.builder import launch, reaper, seccomp, stage
 from piwheels.builder.processes import Ended, Limits, OnOutput, run
 from piwheels.errors import ConfigError
 from piwheels.model import Struct
@@ -109,15 +112,27 @@ class Bubblewrap:
         if _gives_up_root():
             _give_away(errand.work)
         return await run(
-            [*_FIRST_TO_DIE, *self.command(errand, staged=_gives_up_root())],
+            self._launched(errand),
             environment={"PATH": "/usr/bin:/bin"},
             limits=errand.limits,
             folder=errand.work,
             on_output=on_output,
         )
 
-    def command(self, errand: Errand, *, staged: bool) -> list[str]:
-        """The command line that runs an errand; `staged`, by way of giving up root."""
+    def _launched(self, errand: Errand) -> list[str]:
+        program = seccomp.program(platform.machine())
+        encoded = base64.b64encode(program).decode() if program else "-"
+        command = self.command(errand, staged=_gives_up_root(), filtered=program is not None)
+        return [*_FIRST_TO_DIE, *_launcher(encoded), *command]
+
+    def command(self, errand: Errand, *, staged: bool, filtered: bool = False) -> list[str]:
+        """The command line that runs an errand.
+
+        Args:
+            errand: what to run.
+            staged: by way of giving up root.
+            filtered: with the filter of system calls that `launch` left at its descriptor.
+        """
         reads = list(_readable((*self.reads, *errand.reads)))
         home = _home(self.program)
         sources = [home, errand.work, *(source for source, _ in reads)]
@@ -134,7 +149,7 @@ class Bubblewrap:
         ]
         head = [*_giving_up_root(sources), program] if staged else [program]
         return [
-            *head, *_NAMESPACES, *_system(), *binds, *_SEALED,
+            *head, *_NAMESPACES, *_system(), *binds, *_SEALED, *(_FILTERED if filtered else ()),
             *_options("--setenv", errand.environment.items()),
             "--chdir", str(BUILD), "--", *_limited(errand.limits, processes=True), *errand.command,
         ]  # fmt: skip
@@ -163,6 +178,7 @@ class NoSandbox:
         return await run(
             [
                 *_FIRST_TO_DIE,
+                *_launcher("-"),
                 *(sys.executable, "-I", reaper.__file__),
                 *limited,
                 *errand.command,
@@ -181,11 +197,18 @@ _NAMESPACES = (
     "--hostname", "build",
 )  # fmt: skip
 
+#: bubblewrap reads the filter of system calls from there.
+_FILTERED = ("--seccomp", str(launch.FILTER_DESCRIPTOR))
+
 #: When the machine's memory runs out, the kernel ends a build before anything else.
 _FIRST_TO_DIE = ("choom", "--adjust", "1000", "--")
 
 #: The folders that bubblewrap itself makes are memory: sealed, so that a build cannot fill it.
 _SEALED = ("--remount-ro", "/dev", "--remount-ro", "/")
+
+
+def _launcher(program: str) -> list[str]:
+    return [sys.executable, "-I", launch.__file__, program]
 
 
 def _system() -> list[str]:

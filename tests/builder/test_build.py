@@ -7,7 +7,7 @@ import sys
 import tarfile
 import time
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
@@ -526,6 +526,40 @@ async def test_a_disk_that_runs_low_ends_the_build(
     result = await builder.build(sdists.job(upstream, "pure", sdists.doing("pure")), here)
     assert result.outcome is Outcome.DISK_FULL
     assert said in result.reason
+
+
+async def test_a_set_uid_program_that_a_build_makes_is_out_of_others_reach(
+    builder: Builder, upstream: FakeIndex, here: Interpreter
+) -> None:
+    """It opens the one folder that it owns; the one above is the builder's."""
+    opened: list[tuple[int, int]] = []
+
+    def look(_: bytes) -> None:
+        for trap in builder.folder.glob("job-*/room/trap"):
+            mode = trap.parents[1].stat().st_mode & 0o777
+            opened.append((mode, trap.stat().st_mode & 0o7777))
+
+    deed = (
+        "import shutil; os.chmod('/build', 0o777); shutil.copy('/bin/true', '/build/trap'); "
+        "os.chmod('/build/trap', 0o4755); print('made', flush=True); time.sleep(1)"
+    )
+    builder.log = _Listening(look)
+    await builder.build(sdists.job(upstream, "pure", sdists.doing("pure", deed)), here)
+    assert (0o700, 0o4755) in opened
+    assert {mode for mode, _ in opened} == {0o700}
+
+
+class _Listening(bytearray):
+    """A log that calls a function for each piece that is added."""
+
+    def __init__(self, listener: Callable[[bytes], None]) -> None:
+        super().__init__()
+        self._listener = listener
+
+    def extend(self, data: bytes) -> None:  # type: ignore[override]
+        """Add a piece."""
+        super().extend(data)
+        self._listener(data)
 
 
 async def test_nothing_of_a_build_stays_however_it_lies(

@@ -1,7 +1,9 @@
 """The sandboxes themselves."""
 
 import asyncio
+import ctypes
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from piwheels.builder import launch, seccomp
 from piwheels.builder import sandbox as module
 from piwheels.builder.processes import Ended, Limits, Stop, descendants
 from piwheels.builder.sandbox import (
@@ -296,3 +299,141 @@ def test_bubblewrap_is_found_in_its_package(monkeypatch: pytest.MonkeyPatch) -> 
 
 async def test_the_packages_bubblewrap_works(tmp_path: Path) -> None:
     await check(Bubblewrap(find_bubblewrap({"PATH": "/nowhere"})), tmp_path)
+
+
+# --- the kernel ---
+
+_CALL = f"""
+import ctypes, errno, sys
+sys.path.insert(0, {str(Path(module.__file__).parents[2])!r})
+libc = ctypes.CDLL(None, use_errno=True)
+def call(*arguments):
+    ctypes.set_errno(0)
+    result = libc.syscall(*arguments)
+    return "ok" if result >= 0 else errno.errorcode[ctypes.get_errno()]
+"""
+
+
+def _python(script: str) -> str:
+    return f"cat > script.py <<'END'\n{script}\nEND\nexec {sys.executable} script.py"
+
+
+@pytest.mark.skipif(platform.machine() not in {"x86_64", "aarch64"}, reason="its own numbers")
+async def test_system_calls_that_no_build_needs_are_denied(tmp_path: Path) -> None:
+    (architecture, *_) = seccomp.architectures(platform.machine())
+    numbers = {
+        name: number
+        for name, number in seccomp.NUMBERS[architecture].items()
+        if name not in {"clone", "reboot", "vhangup"}
+    }
+    script = f"""{_CALL}
+import socket
+for name, number in {numbers!r}.items():
+    print(name, call(number, 40 if name == "socket" else 0x10000000, 0, 0, 0, 0))
+for family in (socket.AF_UNIX, socket.AF_INET):
+    socket.socket(family).close()
+print("sockets ok")
+"""
+    reads = (Path(sys.base_prefix), Path(sys.executable))
+    ended, output = await run(bubblewrap(), tmp_path / "work", _python(script), reads=reads)
+    assert ended.status == 0, output
+    said = dict(line.split() for line in output.splitlines())
+    assert said.pop("sockets") == "ok"
+    assert said.pop("socket") == "EAFNOSUPPORT"
+    assert set(said) == numbers.keys() - {"socket"}
+    assert set(said.values()) == {"EPERM", "ENOSYS"}
+
+
+def _session_keyring() -> int:
+    (architecture, *_) = seccomp.architectures(platform.machine())
+    number = seccomp.NUMBERS[architecture]["keyctl"]
+    return int(ctypes.CDLL(None).syscall(number, 0, -3, 0))  # KEYCTL_GET_KEYRING_ID, the session's
+
+
+@pytest.mark.skipif(platform.machine() not in {"x86_64", "aarch64"}, reason="its own numbers")
+async def test_a_build_shares_no_keyring_with_its_builder(tmp_path: Path) -> None:
+    """Nor with the next build: without a sandbox, where no filter keeps it from looking."""
+    (architecture, *_) = seccomp.architectures(platform.machine())
+    number = seccomp.NUMBERS[architecture]["keyctl"]
+    script = f"{_CALL}\nprint(libc.syscall({number}, 0, -3, 0))"
+    rings = set()
+    for name in ("one", "two"):
+        ended, output = await run(NoSandbox(), tmp_path / name, _python(script))
+        assert ended.status == 0, output
+        rings.add(int(output))
+    if rings == {-1}:
+        needs.lacking("this kernel has no keys")
+    assert len(rings | {_session_keyring()}) == 3
+
+
+@pytest.mark.skipif(platform.machine() not in {"x86_64", "aarch64"}, reason="its own numbers")
+def test_bubblewrap_is_started_in_a_keyring_of_its_own(tmp_path: Path) -> None:
+    """Inside, the filter lets nobody look: so another program is started in its place."""
+    made, work = bubblewrap(), tmp_path / "work"
+    made.prepare(work)
+    errand = Errand(command=("true",), environment={"PATH": "/bin"}, work=work, limits=LIMITS)
+    command = made._launched(errand)
+    launcher = command.index(launch.__file__)
+    (architecture, *_) = seccomp.architectures(platform.machine())
+    number = seccomp.NUMBERS[architecture]["keyctl"]
+    script = f"{_CALL}\nprint(libc.syscall({number}, 0, -3, 0))"
+    ran = subprocess.run(
+        [*command[: launcher + 2], sys.executable, "-c", script],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    if int(ran.stdout) == -1:
+        needs.lacking("this kernel has no keys")
+    assert int(ran.stdout) != _session_keyring()
+
+
+_MEMORY = {
+    "a memory file that nobody maps": """
+import os, time
+file = os.memfd_create("hidden")
+for _ in range(300):
+    os.write(file, b"x" * (1 << 20))
+""",
+    "shared memory without a name": """
+import mmap, time
+memory = mmap.mmap(-1, 300 << 20)
+for place in range(0, 300 << 20, 4096):
+    memory[place] = 1
+""",
+}
+
+
+@pytest.mark.parametrize("script", _MEMORY.values(), ids=_MEMORY)
+@pytest.mark.parametrize("sandbox", [bubblewrap, NoSandbox])
+async def test_all_memory_counts(
+    tmp_path: Path, sandbox: Callable[[], Sandbox], script: str
+) -> None:
+    limits = msgspec.structs.replace(LIMITS, memory_bytes=200 << 20)
+    reads = (Path(sys.base_prefix), Path(sys.executable))
+    ended, output = await run(
+        sandbox(), tmp_path / "work", _python(f"{script}\ntime.sleep(600)"),
+        limits=limits, reads=reads,
+    )  # fmt: skip
+    assert ended.stop is Stop.MEMORY, output
+
+
+async def test_pages_that_processes_share_count_once(tmp_path: Path) -> None:
+    limits = msgspec.structs.replace(LIMITS, memory_bytes=300 << 20)
+    script = """
+import multiprocessing, os, time
+content = os.urandom(100 << 20)
+def work():
+    time.sleep(2)
+    return content[0]
+if __name__ == "__main__":
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=work) for _ in range(6)]
+    [worker.start() for worker in workers]
+    [worker.join() for worker in workers]
+    print([worker.exitcode for worker in workers])
+"""
+    reads = (Path(sys.base_prefix), Path(sys.executable))
+    work = tmp_path / "work"
+    ended, output = await run(bubblewrap(), work, _python(script), limits=limits, reads=reads)
+    assert (ended.status, ended.stop) == (0, None), output
+    assert output.strip() == "[0, 0, 0, 0, 0, 0]"
+    assert 100 << 20 < ended.peak_memory_bytes < 300 << 20
