@@ -6,9 +6,11 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,32 +56,70 @@ async def end_process(
 
 @dataclass(slots=True)
 class Child:
-    """One supervised process; what it says goes to its own log file."""
+    """One supervised process; what it says goes to its own log file.
+
+    `notifies` is whether it says READY=1 when it has started, as sd_notify(3) has it.
+    """
 
     name: str
     argv: list[str]
     log_file: Path
     environ: Mapping[str, str] = field(default_factory=dict)
+    notifies: bool = False
     process: asyncio.subprocess.Process | None = None
     _stopping: bool = False
+    _ready_at: float | None = None  # of this run of it
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def supervise(self) -> None:
         """Keep the process running until stopped.
 
         Raises:
-            ChildFailedError: it ended several times in a row soon after its start.
+            ChildFailedError: it failed before it had ever started, of a process that notifies,
+                or several times in a row when it had hardly started.
         """
-        deaths = 0
+        failures, started = 0, False
         while not self._stopping:
             began = time.monotonic()
-            code = await self._run_once()
+            async with self._notifications() as address:
+                code = await self._run_once({"NOTIFY_SOCKET": address} if address else {})
             if self.stopping():
                 return
-            deaths = deaths + 1 if time.monotonic() - began < _QUICK_S else 1
-            if code > 0 and deaths >= _QUICK_DEATHS:
+            ready_at = self._ready_at if self.notifies else began
+            started = started or ready_at is not None
+            lasted = ready_at is not None and time.monotonic() - ready_at >= _QUICK_S
+            failures = 1 if lasted else failures + 1
+            if code > 0 and (failures >= _QUICK_DEATHS or not started):
                 raise ChildFailedError(self.last_words(code))
             log.info("%s ended (%s); starting it again", self.name, _how(code))
-            await asyncio.sleep(_FIRST_DELAY_S * deaths)
+            await asyncio.sleep(_FIRST_DELAY_S * min(failures, _QUICK_DEATHS))
+
+    async def end_of_run(self) -> None:
+        """Wait until the process ends that runs now, or is started next."""
+        await self._ended.wait()
+
+    @contextlib.asynccontextmanager
+    async def _notifications(self) -> AsyncIterator[str]:
+        """The address at which the process says that it is ready; "" for one that does not."""
+        self._ready_at = None
+        if not self.notifies:
+            yield ""
+            return
+        name = f"piw-{uuid.uuid4().hex}"
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        listener.bind(f"\0{name}")  # without a file; see unix(7)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(listener, self._heed, listener)
+        try:
+            yield f"@{name}"
+        finally:
+            loop.remove_reader(listener)
+            listener.close()
+
+    def _heed(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            if b"READY=1" in listener.recv(4096).split(b"\n"):
+                self._ready_at = time.monotonic()
 
     async def run(self) -> None:
         """Run the process to its end.
@@ -87,7 +127,7 @@ class Child:
         Raises:
             ChildFailedError: it failed.
         """
-        code = await self._run_once()
+        code = await self._run_once({})
         if code:
             raise ChildFailedError(self.last_words(code))
 
@@ -110,7 +150,8 @@ class Child:
         said = said.removeprefix("piw: ")
         return said or f"{self.name} ended ({_how(code)}); see {self.log_file}"
 
-    async def _run_once(self) -> int:
+    async def _run_once(self, environ: Mapping[str, str]) -> int:
+        self._ended.clear()
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
@@ -118,10 +159,19 @@ class Child:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **self.environ},
+                env={**_environ(), **self.environ, **environ},
                 start_new_session=True,
             )
-        return await self.process.wait()
+        try:
+            return await self.process.wait()
+        finally:
+            self._ended.set()
+
+
+def _environ() -> dict[str, str]:
+    """The environment of this process, but for what is between it and systemd alone."""
+    own = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+    return {name: value for name, value in os.environ.items() if name not in own}
 
 
 def _how(code: int) -> str:

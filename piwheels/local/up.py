@@ -6,10 +6,10 @@ import dataclasses
 import os
 import signal
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -25,7 +25,7 @@ from piwheels.local.hints import pip_line, piw_line, shown, uv_line
 from piwheels.local.ports import free_port, listening, own_address
 from piwheels.local.progress import Progress, print_report
 from piwheels.model import Target, Wanted
-from piwheels.protocol.client import ControlClient, NoMasterError
+from piwheels.protocol.client import ANSWER_S, ControlClient, NoMasterError, end_tasks
 from piwheels.protocol.keys import MASTER, KeyStore, Role
 from piwheels.protocol.messages import (
     Add,
@@ -34,6 +34,7 @@ from piwheels.protocol.messages import (
     AddTargets,
     Applied,
     Batch,
+    Body,
     Report,
     ReportReply,
     Skip,
@@ -45,10 +46,11 @@ from piwheels.requirements import environments, read
 from piwheels.simpleapi import check_address, configured_index
 from piwheels.wheel.tags import target_of
 
-_READY_S = 60.0
+_SLOW_START_S = 60.0
 _READY_EVERY_S = 0.05
 _RECONNECT_S = 0.5
 _REPORT_EVERY_S = 1.0
+_Wanted = TypeVar("_Wanted")
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what --host may be
 
 
@@ -161,6 +163,7 @@ class _Farm:
         self._keys = KeyStore(folder.keys)
         self._releases: tuple[tuple[str, str], ...] = ()
         self._problems: tuple[Added, ...] = ()
+        self._master = self._child("master", notifies=True)
 
     async def run(self) -> int:
         """Start everything, work until done, stop everything."""
@@ -170,7 +173,7 @@ class _Farm:
         self._allow_builders()
         await self._child("initdb").run()
         children = [
-            self._child("master"),
+            self._master,
             self._web_server(),
             self._child("accesslog", "--follow", self._access_log),
             *self._builders(),
@@ -191,13 +194,16 @@ class _Farm:
 
     # --- the parts ---
 
-    def _child(self, *verb: str | Path, name: str = "", **environ: str) -> Child:
+    def _child(
+        self, *verb: str | Path, name: str = "", notifies: bool = False, **environ: str
+    ) -> Child:
         name = name or str(verb[0])
         return Child(
             name=name,
             argv=piw(*verb, "--config", self._folder.config),
             log_file=self._folder.logs / f"{name}.log",
             environ=environ,
+            notifies=notifies,
         )
 
     @property
@@ -220,6 +226,7 @@ class _Farm:
             self._child(
                 "builder",
                 name=name,
+                notifies=True,
                 PIWHEELS_BUILDER_KEY_NAME=name,
                 PIWHEELS_BUILDER_MASTER_KEY=master_key,
                 PIWHEELS_BUILDER_WORK=str(self._config.builder.work / name),
@@ -240,7 +247,7 @@ class _Farm:
     async def _work(self) -> int:
         progress = Progress(frozenset(target.name for target in self._targets))
         async with ControlClient(self._config.master.control) as client:
-            await self._ready(client)
+            await self._ready(client, progress)
             if self._options.no_tui or not has_terminal():
                 watching = asyncio.create_task(self._watch(client, progress))
                 try:
@@ -261,7 +268,7 @@ class _Farm:
         try:
             await asyncio.wait({idle, left}, return_when=asyncio.FIRST_COMPLETED)
             if not idle.done() and await wants_to_stop():
-                return await client.ask(self._report(), ReportReply)
+                return await self._ask(client, self._report(), ReportReply)
             await console.stop()
             if not idle.done():
                 progress.say("The farm goes on; Ctrl-C stops it.")
@@ -274,15 +281,45 @@ class _Farm:
             idle.cancel()
             await console.stop()
 
-    async def _ready(self, client: ControlClient) -> StatusReply:
-        deadline = time.monotonic() + _READY_S
+    async def _ready(self, client: ControlClient, progress: Progress) -> None:
+        """Wait for the master, for as long as it lives; `run` sees to one that fails."""
+        noting = asyncio.create_task(self._note_slow_start(progress))
+        try:
+            await self._ask(client, Status(), StatusReply, timeout_s=5.0, every_s=_READY_EVERY_S)
+        finally:
+            noting.cancel()
+
+    async def _note_slow_start(self, progress: Progress) -> None:
+        await asyncio.sleep(_SLOW_START_S)
+        log_file = shown(self._master.log_file)
+        progress.say(f"note:   the master is still starting; it writes to {log_file}", "yellow")
+
+    async def _ask(
+        self,
+        client: ControlClient,
+        body: Body,
+        wanted: type[_Wanted],
+        *,
+        timeout_s: float = ANSWER_S,
+        every_s: float = _RECONNECT_S,
+    ) -> _Wanted:
+        """The master's answer, however often it is started again before it gives one.
+
+        Raises:
+            RefusedError: the master refuses.
+        """
         while True:
+            asking = asyncio.create_task(client.ask(body, wanted, timeout_s=timeout_s))
+            ended = asyncio.create_task(self._master.end_of_run())
             try:
-                return await client.ask(Status(), StatusReply, timeout_s=5.0)
+                await asyncio.wait({asking, ended}, return_when=asyncio.FIRST_COMPLETED)
+                if asking.done():
+                    return asking.result()
             except NoMasterError:
-                if time.monotonic() > deadline:
-                    raise
-            await asyncio.sleep(_READY_EVERY_S)
+                pass
+            finally:
+                await end_tasks(asking, ended)
+            await asyncio.sleep(every_s)
 
     async def _prepare(self, client: ControlClient, progress: Progress) -> None:
         status = await self._choose_targets(client)
@@ -304,7 +341,7 @@ class _Farm:
         if not self._requests:
             return
         add = Add(wanted=tuple(self._requests))
-        reply = await client.ask(add, AddReply, timeout_s=600.0)
+        reply = await self._ask(client, add, AddReply, timeout_s=600.0)
         print_added(reply)
         self._problems = tuple(added for added in reply.added if added.problem)
         self._releases = tuple(
@@ -312,13 +349,13 @@ class _Farm:
         )
 
     async def _choose_targets(self, client: ControlClient) -> StatusReply:
-        await client.ask(AddTargets(targets=tuple(self._targets)), Applied)
+        await self._ask(client, AddTargets(targets=tuple(self._targets)), Applied)
         ours = {target.name for target in self._targets}
-        status = await client.ask(Status(), StatusReply)
+        status = await self._ask(client, Status(), StatusReply)
         for queue in status.queues:
             if queue.target not in ours and not queue.served:
                 reason = "no builder of this farm serves it now"
-                await client.ask(Skip(target=queue.target, reason=reason), Applied)
+                await self._ask(client, Skip(target=queue.target, reason=reason), Applied)
         return status
 
     async def _watch(self, client: ControlClient, progress: Progress) -> None:
@@ -341,10 +378,9 @@ class _Farm:
         report = self._report()
         while True:
             if self._options.exit_when_idle:
-                with contextlib.suppress(NoMasterError):
-                    reply = await client.ask(report, ReportReply)
-                    if all(row.settled for row in reply.rows) and not reply.stale_pages:
-                        return reply
+                reply = await self._ask(client, report, ReportReply)
+                if all(row.settled for row in reply.rows) and not reply.stale_pages:
+                    return reply
             await asyncio.sleep(_REPORT_EVERY_S)
 
     def _conclude(self, reply: ReportReply, farm: frozenset[str]) -> int:

@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -271,3 +272,44 @@ def test_the_renderer_of_pages_can_be_killed(farm: Farm, upstream: FakeIndex) ->
     farm.piw("add", "beta")
     until(lambda: "beta" in farm.pages(), "the second page is written")
     assert "internal error" not in (farm.folder / "logs" / "master.log").read_text()
+
+
+class Stalling(dict[str, Any]):
+    """Projects whose pages come only when they may."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.asked, self.may = threading.Event(), threading.Event()
+
+    def __contains__(self, key: object) -> bool:
+        if key == "alpha":
+            self.asked.set()
+            self.may.wait(WAIT_S)
+        return super().__contains__(key)
+
+
+def test_a_master_that_is_killed_during_the_first_request_ends_nothing(
+    farm: Farm, upstream: FakeIndex
+) -> None:
+    offer(upstream, "alpha")
+    pages = Stalling(upstream.projects)
+    upstream.projects = pages
+    process = farm.start("alpha", "--exit-when-idle", "--no-tui")
+    try:
+        assert pages.asked.wait(WAIT_S)
+        (master,) = (pid for pid in descendants(process.pid) if " piwheels master " in cmdline(pid))
+        os.kill(master, signal.SIGKILL)
+    finally:
+        pages.may.set()
+    assert process.wait(2 * WAIT_S) == 0, farm.output
+    assert "is `piw master` or `piw up` running" not in farm.output
+    assert "alpha" in farm.pages()
+
+
+def test_a_builder_that_cannot_start_is_told_at_once(farm: Farm, upstream: FakeIndex) -> None:
+    offer(upstream, "alpha")
+    farm.environ["PIWHEELS_BUILDER_BINDS"] = "/no/such/folder"
+    assert farm.run("alpha", "--no-tui") == 1
+    log = (farm.folder / "logs" / "builder-1.log").read_text()
+    assert "/no/such/folder" in farm.output
+    assert log.count("/no/such/folder") == 1, "one start was enough"
