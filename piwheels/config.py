@@ -68,6 +68,8 @@ class UpstreamSection(msgspec.Struct, frozen=True):
     source: Literal["auto", "changelog", "poll"] = "auto"
     poll_interval_s: Seconds = 900.0
     everything: bool = False  # follow every project of the changelog, not just those added
+    requests: Count = 20  # pages asked for at the same time, at most
+    removed_days: Amount = 30  # what was removed upstream is kept, hidden, for so long
 
 
 class BuilderSection(msgspec.Struct, frozen=True):

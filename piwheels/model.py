@@ -85,6 +85,16 @@ class ProjectStatus(StrEnum):
     DEPRECATED = "deprecated"
 
 
+class Finding(StrEnum):
+    """What a look at a project's page of the upstream index found."""
+
+    CURRENT = "current"  # a page that counts, or the index says that it did not change
+    OLDER = "older"  # its serial is lower than one that was seen before
+    ABSENT = "absent"  # the index knows no such project (404, 410)
+    UNUSABLE = "unusable"  # no page of a project: without links, a login page
+    FAULT = "fault"  # no answer, or one that says no
+
+
 class Job(Struct, frozen=True, kw_only=True):
     """A release to build for a target, as handed to the builder that claimed it.
 
@@ -401,6 +411,14 @@ class UpstreamPage(Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()  # the first of them, a line each
 
 
+class LookFacts(Struct, frozen=True, kw_only=True):
+    """What the last look at a project's page of the upstream index found."""
+
+    looked_at: datetime | None
+    problem: str  # why the page did not count; "" if it did
+    change: str  # a reported change that is not visible yet, and why; "" for none
+
+
 class ProjectFacts(Struct, frozen=True, kw_only=True):
     """All that is known of a project."""
 
@@ -411,6 +429,7 @@ class ProjectFacts(Struct, frozen=True, kw_only=True):
     status_reason: str
     releases: tuple[ReleaseFacts, ...]  # the newest first
     upstream: UpstreamPage | None = None  # None: its page was not read yet
+    look: LookFacts | None = None
 
 
 class Rules(Protocol):

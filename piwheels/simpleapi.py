@@ -136,8 +136,8 @@ class SimpleIndex:
 
         Args:
             name: the project, in any spelling.
-            known: an earlier page; the same object comes back if the index says (by ETag)
-                that nothing changed.
+            known: an earlier page; the same object comes back if the index says (by ETag or
+                Last-Modified) that nothing changed.
 
         Returns:
             The page, or None if the index does not know the project.
@@ -154,6 +154,8 @@ class SimpleIndex:
         headers = {"Accept": ACCEPT}
         if known is not None and known.etag:
             headers["If-None-Match"] = known.etag
+        if known is not None and known.modified:
+            headers["If-Modified-Since"] = known.modified
         async with self._response(url, headers) as response:
             if response.status_code in _MISSING_STATUSES:
                 return None

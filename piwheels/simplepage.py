@@ -12,8 +12,9 @@ import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.message import Message
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from html.parser import HTMLParser
 from typing import Any
@@ -99,6 +100,10 @@ class ProjectPage(Struct, frozen=True, kw_only=True):
     status_reason: str = ""
     serial: int | None = None  # the index's last serial for this project, where it has one
     etag: str = ""
+    modified: str = ""  # Last-Modified, as the index spells it
+    answered_at: datetime | None = None  # by the clock of the index (Date, Age)
+    #: JSON, or HTML that says what it is (PEP 629, 792): its lack of files is an answer then.
+    declared: bool = True
     problems: tuple[str, ...] = ()  # the first MOST_PROBLEMS oddities, one line each
     problem_count: int = 0
 
@@ -122,6 +127,17 @@ def parse_page(project: str, url: str, content: bytes, headers: Mapping[str, str
     if declared.lower().startswith(JSON_TYPES):
         return reader.json_page(_json(content), headers)
     raise RefusedError(f"its content type is {one_line(declared, 100)!r}")
+
+
+def _answered_at(headers: Mapping[str, str]) -> datetime | None:
+    """The moment by the clock of the index (RFC 9110, 6.6.1); a cache adds its Age (RFC 9111)."""
+    age = headers.get("Age", "").strip()
+    try:
+        moment = parsedate_to_datetime(headers.get("Date", ""))
+        moment += timedelta(seconds=int(age) if age.isdecimal() else 0)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):  # no date, or none that there can be
+        return None
 
 
 def _json(content: bytes) -> dict[str, Any]:
@@ -216,7 +232,7 @@ class _Reader:
         )
         display = data.get("name")
         serial = meta.get("_last-serial", headers.get("X-PyPI-Last-Serial"))
-        return self._page(display, pair, serial, headers)
+        return self._page(display, pair, serial, headers, declared=True)
 
     def html_page(self, text: str, headers: Mapping[str, str]) -> ProjectPage:
         parser = _LinkParser()
@@ -229,11 +245,13 @@ class _Reader:
         for number, (attributes, words) in enumerate(parser.links, start=1):
             self._add(self._html_file(f"link {number}", attributes, "".join(words).strip(), base))
         pair = parser.meta.get("pypi:project-status"), parser.meta.get("pypi:project-status-reason")
-        return self._page(self.project, pair, headers.get("X-PyPI-Last-Serial"), headers)
+        serial = headers.get("X-PyPI-Last-Serial")
+        declared = any(name.startswith("pypi:") for name in parser.meta)
+        return self._page(self.project, pair, serial, headers, declared=declared)
 
     def _page(
         self, display: object, status: tuple[object, object], serial: object,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str], *, declared: bool,
     ) -> ProjectPage:  # fmt: skip
         return ProjectPage(
             project=self.project,
@@ -243,6 +261,9 @@ class _Reader:
             status_reason=one_line(status[1], _LONGEST_TEXT) if isinstance(status[1], str) else "",
             serial=self._serial(serial),
             etag=headers.get("ETag", ""),
+            modified=headers.get("Last-Modified", ""),
+            answered_at=_answered_at(headers),
+            declared=declared,
             problems=tuple(self.problems),
             problem_count=self.problem_count,
         )

@@ -182,7 +182,17 @@ def explained(
     )
     whole_project = facts is not None and (asked_version is None or not facts.releases)
     last = upstream_answer(facts) if facts is not None and whole_project else None
-    return answers if last is None else (*answers, last)
+    return (*answers, *([last] if last else []), *(_last_look(facts) if facts else ()))
+
+
+def _last_look(facts: ProjectFacts) -> Iterator[Standing]:
+    """What keeps the farm from knowing what the upstream has, where anything does."""
+    look = facts.look
+    if look is None or not (look.problem or look.change):
+        return
+    when = f" ({_plain(look.looked_at)})" if look.looked_at else ""
+    text = f"the last look at the upstream's page{when}: {look.change or look.problem}"
+    yield Standing(project=facts.project, state=State.UPSTREAM, text=text)
 
 
 def upstream_answer(facts: ProjectFacts) -> Standing | None:

@@ -4,7 +4,9 @@ import hashlib
 import html
 import json
 import threading
+import time
 import xmlrpc.client
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +33,11 @@ class FakeIndex:
     changelog: list[Any] | None = None
     json: bool = True
     etags: bool = False
+    modified: str = ""  # Last-Modified of pages, and what a 304 is given for
+    slow_s: float = 0.0  # how long a page takes
+    most_at_once: int = 0  # pages that were asked for at the same time
+    answered: Counter[int] = field(default_factory=Counter)  # pages, by HTTP status
+    busy: int = 0
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
     @property
@@ -90,11 +97,16 @@ class FakeIndex:
             return 200, *self._page(project, accept)
         return 404, "text/plain", b"no such thing\n"
 
+    def _serial(self, project: str) -> int:
+        """That of the project's newest event, as a page has it that is not stale."""
+        events = [event for event in self.changelog or [] if str(event[0]).lower() == project]
+        return max((event[4] for event in events), default=42)
+
     def _page(self, project: str, accept: str) -> tuple[str, bytes]:
         files = self.projects[project]
         if self.json and JSON in accept:
             page = {
-                "meta": {"api-version": "1.1", "_last-serial": "42"},
+                "meta": {"api-version": "1.1", "_last-serial": str(self._serial(project))},
                 "name": project,
                 "files": files,
                 **self.extras.get(project, {}),
@@ -113,6 +125,7 @@ class FakeIndex:
 def fake_index() -> Iterator[FakeIndex]:
     """Serve a fake index while the context lasts."""
     index = FakeIndex()
+    lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -120,15 +133,26 @@ def fake_index() -> Iterator[FakeIndex]:
         def do_GET(self) -> None:
             path = unquote(self.path)
             index.requests.append((path, dict(self.headers)))
+            with lock:
+                index.busy += 1
+                index.most_at_once = max(index.most_at_once, index.busy)
+            time.sleep(index.slow_s)
             status, kind, content = index._answer(path, self.headers.get("Accept", ""))
             etag = f'"{hashlib.sha256(content).hexdigest()[:16]}"' if index.etags else ""
             if etag and self.headers.get("If-None-Match") == etag:
                 status, content = 304, b""
+            if index.modified and self.headers.get("If-Modified-Since") == index.modified:
+                status, content = 304, b""
+            with lock:
+                index.busy -= 1
+                index.answered[status] += 1
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))
             if etag:
                 self.send_header("ETag", etag)
+            if index.modified:
+                self.send_header("Last-Modified", index.modified)
             for name, value in index.headers.items():
                 self.send_header(name, value)
             self.end_headers()

@@ -31,14 +31,6 @@ _CHANGED_PRESENCE = """
 _LOCK_TARGETS = "SELECT pg_advisory_xact_lock(7091)"
 
 
-class Followed(Struct, frozen=True, kw_only=True):
-    """A project whose newer releases are to be built as they appear."""
-
-    project: str
-    since: datetime
-    seen: str  # the upstream's serial or ETag at the last look
-
-
 class KnownRelease(Struct, frozen=True, kw_only=True):
     """What the database has of a release, to compare with the upstream."""
 
@@ -46,6 +38,7 @@ class KnownRelease(Struct, frozen=True, kw_only=True):
     has_sdist: bool
     yanked: str | None
     skip: str | None
+    hidden: bool  # the upstream's page lacks it
 
 
 class SameTags(Struct, frozen=True, kw_only=True):
@@ -304,55 +297,46 @@ async def lock_projects(db: Database, projects: Sequence[str]) -> set[str]:
 
 
 async def add_project(
-    db: Database, project: str, display: str, *, since: datetime | None = None
+    db: Database,
+    project: str,
+    display: str,
+    *,
+    since: datetime | None = None,
+    existing: Sequence[str] | None = None,
 ) -> bool:
-    """Make a project known, and follow its releases newer than `since`.
+    """Make a project known, and follow its releases that are new: see upstream.choose.is_new().
+
+    Args:
+        db: the connection.
+        project: its normalised name.
+        display: its name as the upstream spells it.
+        since: releases uploaded before are not new; None does not follow it.
+        existing: versions that the upstream has already, which are not new either.
 
     Returns:
-        Whether it is a new one. A known one keeps its earlier `since`.
+        Whether it is a new one. One that is followed keeps its earlier `since` and `existing`;
+        its page is looked at again.
     """
     row = await db.row(
         """
-        INSERT INTO projects (project, display, since)
-        VALUES (%(project)s, %(display)s, %(since)s)
+        INSERT INTO projects (project, display, since, existing)
+        VALUES (%(project)s, %(display)s, %(since)s, %(existing)s)
             ON CONFLICT (project) DO UPDATE
-           SET display = excluded.display, since = coalesce(projects.since, excluded.since)
+           SET display = excluded.display,
+               since = coalesce(projects.since, excluded.since),
+               existing = CASE WHEN projects.since IS NULL
+                               THEN excluded.existing ELSE projects.existing END,
+               next_poll = now(), etag = '', modified = ''
         RETURNING xmax = 0 AS added
         """,
-        {"project": project, "display": display, "since": since},
+        {
+            "project": project,
+            "display": display,
+            "since": since,
+            "existing": None if existing is None else list(existing),
+        },
     )
     return bool(row and row["added"])
-
-
-async def followed(db: Database, limit: int = 100) -> list[Followed]:
-    """Followed projects that are due for a look, the longest due first."""
-    rows = await db.rows(
-        """
-        SELECT project, since, seen FROM projects
-         WHERE since IS NOT NULL AND next_poll <= now()
-         ORDER BY next_poll LIMIT %(limit)s
-        """,
-        {"limit": limit},
-    )
-    return [Followed(**row) for row in rows]
-
-
-async def polled(db: Database, project: str, *, seen: str, next_poll: datetime) -> None:
-    """Note that a project was looked at, and when to look again."""
-    await db.execute(
-        """
-        UPDATE projects SET seen = %(seen)s, next_poll = %(next_poll)s WHERE project = %(project)s
-        """,
-        {"project": project, "seen": seen, "next_poll": next_poll},
-    )
-
-
-async def since(db: Database, project: str) -> datetime | None:
-    """From when on a project's releases are followed; None when they are not."""
-    value: datetime | None = await db.value(
-        "SELECT since FROM projects WHERE project = %(project)s", {"project": project}
-    )
-    return value
 
 
 async def known(db: Database, projects: Sequence[str]) -> set[str]:
@@ -367,7 +351,8 @@ async def known_releases(db: Database, project: str) -> list[KnownRelease]:
     """What the farm has of a project's releases."""
     rows = await db.rows(
         """
-        SELECT version, sdist_url IS NOT NULL AS has_sdist, yanked, skip
+        SELECT version, sdist_url IS NOT NULL AS has_sdist, yanked, skip,
+               missing_since IS NOT NULL AS hidden
           FROM releases WHERE project = %(project)s ORDER BY version
         """,
         {"project": project},

@@ -7,7 +7,7 @@ from packaging.version import Version
 
 from piwheels.db.database import Database
 from piwheels.db.upstream_pages import last_page
-from piwheels.model import ProjectFacts, ReleaseFacts, Struct, TargetFacts
+from piwheels.model import LookFacts, ProjectFacts, ReleaseFacts, Struct, TargetFacts
 
 # --- the farm at a glance ----------------------------------------------------------------
 
@@ -159,13 +159,17 @@ async def project_facts(
     """
     head = await db.row(
         """
-        SELECT project, display, skip, status, status_reason
-          FROM projects WHERE project = %(project)s
+        SELECT p.project, p.display, p.skip, p.status, p.status_reason,
+               p.looked_at, p.problem, coalesce(c.problem, '') AS change
+          FROM projects p
+          LEFT JOIN upstream_changes c ON c.project = p.project
+         WHERE p.project = %(project)s
         """,
         {"project": project},
     )
     if head is None:
         return None
+    look = LookFacts(**{name: head.pop(name) for name in LookFacts.__struct_fields__})
     releases = await db.rows(
         """
         SELECT version, sdist_url IS NOT NULL AS has_sdist, yanked, skip, requires_python,
@@ -203,6 +207,7 @@ async def project_facts(
         ),
         upstream=await last_page(db, project),
         **head,
+        look=look,
     )
 
 

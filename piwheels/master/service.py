@@ -147,6 +147,8 @@ class _Master:
                 source=config.upstream.source,
                 poll_interval_s=config.upstream.poll_interval_s,
                 everything=config.upstream.everything,
+                at_once=config.upstream.requests,
+                removed_days=config.upstream.removed_days,
             ),
         )
         self._logs = LogSpool(config.master.spool / "logs", self._webroot)

@@ -30,6 +30,23 @@ class Change(Struct, frozen=True, kw_only=True):
     project: str
     serial: int
     action: str
+    version: str | None = None  # canonical, "" if it is not PEP 440's; None: of no release
+
+    @property
+    def removed(self) -> str | None:
+        """The release that the event removes, "" for the project as a whole; None for neither.
+
+        A file's removal is no release's: the page tells whether any file is left of that.
+        """
+        match self.action.lower().split():
+            case ["remove", "project"]:
+                return ""
+            case ["remove", "release"]:
+                return self.version or None
+            case ["remove"]:  # older words of the same protocol
+                return "" if self.version is None else self.version or None
+            case _:
+                return None
 
 
 class Changelog:
@@ -109,11 +126,22 @@ def _change(event: Any) -> Change | None:
     """An event is (name, version, timestamp, action, serial)."""
     if not isinstance(event, Sequence) or isinstance(event, str) or len(event) != 5:
         return None
-    name, _, _, action, serial = event
+    name, version, _, action, serial = event
     if not (isinstance(name, str) and isinstance(action, str) and _is_serial(serial)):
         return None
     try:
         project = names.project(name)
     except RefusedError:
         return None
-    return Change(project=project, serial=serial, action=action)
+    return Change(
+        project=project, serial=serial, action=one_line(action, 100), version=_version(version)
+    )
+
+
+def _version(text: Any) -> str | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        return str(names.version(text))
+    except RefusedError:
+        return ""

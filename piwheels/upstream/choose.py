@@ -33,6 +33,50 @@ def releases_of(page: ProjectPage, *, seen_at: datetime) -> list[Release]:
     ]
 
 
+def upload_times(page: ProjectPage) -> dict[str, datetime]:
+    """When the first file of each version was uploaded, where the index gives a time."""
+    times: dict[str, datetime] = {}
+    for file in page.files:
+        if file.version and file.kind is not FileKind.OTHER and file.uploaded_at is not None:
+            times[file.version] = min(file.uploaded_at, times.get(file.version, file.uploaded_at))
+    return times
+
+
+def followed_since(page: ProjectPage, now: datetime) -> datetime:
+    """From when on releases of a project that is added now are new.
+
+    The newest upload that the page knows, by the upstream's clock; now where it gives no times.
+    A clock that is wrong does no harm: what is on the page is not new either way.
+    """
+    return min(max(upload_times(page).values(), default=now), now)
+
+
+def is_new(
+    version: str,
+    uploaded_at: datetime | None,
+    *,
+    since: datetime | None,
+    existing: frozenset[str] | None,
+    now: datetime,
+) -> bool:
+    """Whether a release that the farm does not have appeared after its project was added.
+
+    Args:
+        version: the release.
+        uploaded_at: when the first file was uploaded; None is unknown, which says nothing.
+        since: from when on releases of the project are new; None: it is not followed.
+        existing: versions that were there when it was added; None where that was not noted.
+        now: a `since` that is later comes of a wrong clock, and `existing` alone decides.
+    """
+    if since is None:
+        return False
+    if existing is None:
+        return uploaded_at is not None and uploaded_at > since
+    if version in existing:
+        return False
+    return uploaded_at is None or uploaded_at > since or since > now
+
+
 def _release(project: str, version: str, files: Sequence[IndexFile], seen_at: datetime) -> Release:
     source = _best_sdist(files)
     uploads = [file.uploaded_at for file in files if file.uploaded_at is not None]

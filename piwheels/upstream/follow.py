@@ -1,39 +1,55 @@
-"""Following the upstream: projects added, and what the index says of them turned into releases.
+"""Following the upstream: projects added, and when to look at which.
 
-Two sources tell when to look at a project (the changelog, or the clock); one function,
-`reconcile`, makes the database agree with its page. Transient faults delay, never kill.
+The changelog reports which projects changed, or else the clock says when to look again; the facts
+are those of the projects' pages (upstream.looks). A reported change is kept in the database until
+a page shows it. Transient faults delay, never kill.
 """
 
 import asyncio
-import contextlib
 import logging
 import random
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 from piwheels import names
-from piwheels.db import catalog, events, settings
+from piwheels.db import catalog, settings, upstream
 from piwheels.db.database import Database
+from piwheels.db.upstream import Reported
 from piwheels.errors import PiwheelsError, RefusedError, TransientError
 from piwheels.model import Rules, Wanted
 from piwheels.protocol.messages import Added
-from piwheels.simpleapi import ProjectPage, SimpleIndex
-from piwheels.upstream.changelog import Changelog, NoChangelogError
-from piwheels.upstream.choose import choose, releases_of
+from piwheels.simpleapi import SimpleIndex
+from piwheels.upstream.changelog import Change, Changelog, NoChangelogError
+from piwheels.upstream.choose import choose, followed_since, releases_of
+from piwheels.upstream.clock import UpstreamClock
+from piwheels.upstream.health import Health
 from piwheels.upstream.last_look import note_page
+from piwheels.upstream.looks import Looks
+from piwheels.upstream.reconcile import Reconciler
 
 log = logging.getLogger(__name__)
 
-SERIAL = "upstream.serial"
-_AT_ONCE = 4
+SERIAL = upstream.SERIAL
+
+_ADDED_AT_ONCE = 4
 _FIRST_DELAY_S = 5.0
-_LONGEST_DELAY_S = 600.0
+_LONGEST_DELAY_S = 60.0
 _CHANGELOG_EVERY_S = 30.0
-_WAIT_FOR_DUE_S = 5.0
-#: What `seen` holds of a project that was missing at the last look.
-_MISSING = "missing"
+#: Where no changelog is, it is looked for again.
+_PROBE_S = 600.0
+#: With a changelog, each page is compared this seldom all the same.
+_COMPARE_S = 86400.0
+_COMPARE_EVERYTHING_S = 7 * 86400.0
+_HOUSEKEEPING_S = 30.0
+_DELETE_S = 3600.0
+_NOTICE_S = 86400.0
+#: The serial has to be lower at so many readings in a row: a mirror can be behind for a moment.
+_BACKWARDS = 2
+#: A clock that differs by more is worth telling.
+_CLOCK_S = 120.0
+_JUMP_S = 30.0
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +58,8 @@ class FollowOptions:
 
     source: "auto", "changelog" or "poll". everything: also projects that nobody added.
     changelog_url: "" derives it from the index's address. first_delay_s: how long a fault
-    delays; doubled with each further one.
+    delays; doubled with each further one. at_once: pages asked for at the same time.
+    removed_days: how long releases that were removed upstream are kept, hidden.
     """
 
     source: str = "auto"
@@ -51,6 +68,8 @@ class FollowOptions:
     changelog_url: str = ""
     changelog_every_s: float = _CHANGELOG_EVERY_S
     first_delay_s: float = _FIRST_DELAY_S
+    at_once: int = 20
+    removed_days: int = 30
 
 
 async def add(
@@ -61,7 +80,7 @@ async def add(
     Returns:
         For each what was found, or in one line why nothing was.
     """
-    limit = asyncio.Semaphore(_AT_ONCE)
+    limit = asyncio.Semaphore(_ADDED_AT_ONCE)
 
     async def one(item: Wanted) -> Added:
         async with limit:
@@ -79,220 +98,248 @@ async def _add_one(db: Database, index: SimpleIndex, item: Wanted, rules: Rules)
     page = await index.project(project)
     if page is None:
         raise RefusedError(f"{index.url} knows no project {project}")
-    now = datetime.now(UTC)
-    chosen = choose(releases_of(page, seen_at=now), requirement, item.latest)
-    await db.retrying(lambda: catalog.add_project(db, project, page.display, since=now))
-    await db.retrying(lambda: catalog.add_releases(db, chosen, rules))
-    await _note_status(db, page)
+    clock = UpstreamClock()
+    clock.hear(page.answered_at)
+    there = releases_of(page, seen_at=clock.now())
+    chosen = choose(there, requirement, item.latest)
+    since, existing = followed_since(page, clock.now()), [release.version for release in there]
+
+    async def store() -> None:
+        # A project with the releases that were asked for, or nothing of it.
+        async with db.transaction():
+            await catalog.lock_projects(db, [project])
+            await catalog.add_project(db, project, page.display, since=since, existing=existing)
+            await catalog.add_releases(db, chosen, rules)
+            await catalog.set_project_status(db, project, page.status, page.status_reason)
+
+    await db.retrying(store)
+    await note_page(db, page, there)
     versions = tuple(release.version for release in chosen)
     return Added(requirement=item.requirement, project=project, versions=versions)
 
 
-async def _note_status(db: Database, page: ProjectPage) -> None:
-    await note_page(db, page, releases_of(page, seen_at=datetime.now(UTC)))
-    await db.retrying(
-        lambda: catalog.set_project_status(db, page.project, page.status, page.status_reason)
-    )
-
-
 class Follower:
-    """The follow duty; `said` is its last word, for operators.
-
-    `read_at` is when the upstream was last read to its end, on the monotonic clock.
-    """
+    """The follow duty."""
 
     def __init__(
         self, db: Database, index: SimpleIndex, rules: Rules, options: FollowOptions
     ) -> None:
         self._db = db
         self._index = index
-        self._rules = rules
         self._options = options
-        self.said = ""
-        self.read_at: float | None = None
+        self._clock = UpstreamClock()
+        self._health = Health(options.at_once, options.first_delay_s, _LONGEST_DELAY_S)
+        self._reconciler = Reconciler(db, rules, options.removed_days)
+        self._looks = Looks(
+            db=db,
+            index=index,
+            reconciler=self._reconciler,
+            clock=self._clock,
+            health=self._health,
+            everything=options.everything,
+            interval_s=options.poll_interval_s,
+            first_wait_s=options.first_delay_s,
+        )
+        self._way = ""  # how the upstream is followed, in words
+        self._fault = ""  # of the changelog
+        self._notice = ("", float("-inf"))
+        self._clock_said = ""
+        self._backwards = 0
+        self._caught_up_at: float | None = None
+        self._decided = asyncio.Event()
+        self._logged = ""
+
+    @property
+    def said(self) -> str:
+        """How following goes, for operators, in one line."""
+        parts = [self._fault or self._way, self._trouble(), self._hidden_changes()]
+        notice, at = self._notice
+        if time.monotonic() - at < _NOTICE_S:
+            parts.append(notice)
+        return "; ".join(filter(None, [*parts, self._clock_said]))
+
+    @property
+    def read_at(self) -> float | None:
+        """When the upstream was last read to its end, on the monotonic clock."""
+        return self._caught_up_at if self._caught_up_at is not None else self._looks.idle_at
 
     async def run(self) -> None:
         """Follow the upstream until cancelled."""
+        await self._check_address()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch())
+            group.create_task(self._look())
+            group.create_task(self._keep_house())
+
+    async def _look(self) -> None:
+        # How long a page is good for depends on whether there is a changelog.
+        await self._decided.wait()
+        await self._looks.run()
+
+    # --- which index ---
+
+    async def _check_address(self) -> None:
+        """Compare everything where the serial and the pages that are known are another index's."""
+        here = self._index.url
+        before = await self._db.retrying(lambda: settings.setting(self._db, upstream.ADDRESS))
+        if before is None:
+            await self._db.retrying(lambda: settings.put_setting(self._db, upstream.ADDRESS, here))
+        elif before != here:
+            await self._compare_all(f"the upstream index is {here} now, and was {before}", None)
+
+    async def _compare_all(self, why: str, serial: int | None) -> None:
+        here = self._index.url
+        count = await self._db.retrying(
+            lambda: upstream.compare_all(self._db, serial=serial, address=here)
+        )
+        text = f"{why}: all {count} followed projects are compared with their pages again"
+        self._notice = text, time.monotonic()
+        await self._reconciler.note(text)
+        self._looks.wake()
+
+    # --- the changelog ---
+
+    async def _watch(self) -> None:
+        """Read the changelog, or look for one, again and again."""
         changelog = Changelog(self._changelog_url(), self._index)
         delay_s = self._options.first_delay_s
         while True:
-            began, asked_s = time.monotonic(), 0.0
             try:
-                if await self._has_changelog(changelog):
-                    await self._follow_changelog(changelog)
-                else:
-                    await self._poll()
-            except TransientError as error:
-                asked_s = error.wait_s
-                self._say(f"{error}; trying again")
-            except RefusedError as error:
-                self._say(f"{error}; trying again")
-            if time.monotonic() - began > _LONGEST_DELAY_S:
+                wait_s, self._fault = await self._read(changelog), ""
                 delay_s = self._options.first_delay_s
-            await asyncio.sleep(max(delay_s * random.uniform(0.8, 1.2), asked_s))  # noqa: S311
-            delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
+                self._decided.set()
+            except (TransientError, RefusedError) as error:
+                asked_s = error.wait_s if isinstance(error, TransientError) else 0.0
+                wait_s = max(delay_s * random.uniform(0.8, 1.2), asked_s)  # noqa: S311
+                delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
+                self._fault = f"{error}; trying again"
+            self._log()
+            await asyncio.sleep(wait_s)
+
+    async def _read(self, changelog: Changelog) -> float:
+        """Read the changelog to its end; returns how long to wait before the next time."""
+        options, url = self._options, self._index.url
+        if options.source == "poll":
+            self._poll(f"polling {url}")
+            return _PROBE_S
+        try:
+            serial = await self.catch_up(changelog)
+        except NoChangelogError as error:
+            if options.source == "changelog":
+                raise
+            self._poll(f"polling {url}: {error}")
+            return _PROBE_S
+        self._caught_up_at = time.monotonic()
+        self._way = f"following the changelog of {url}, at serial {serial}"
+        seldom = _COMPARE_EVERYTHING_S if options.everything else _COMPARE_S
+        self._looks.interval_s = max(seldom, options.poll_interval_s)
+        return options.changelog_every_s
+
+    def _poll(self, way: str) -> None:
+        self._way, self._caught_up_at = way, None
+        self._looks.interval_s = self._options.poll_interval_s
 
     def _changelog_url(self) -> str:
         derived = f"{self._index.url.rstrip('/').removesuffix('/simple')}/pypi"
         return self._options.changelog_url or derived
 
-    async def _has_changelog(self, changelog: Changelog) -> bool:
-        if self._options.source == "poll":
-            return False
-        try:
-            await changelog.last_serial()
-        except NoChangelogError as error:
-            if self._options.source == "changelog":
-                raise
-            self._say(f"polling {self._index.url}: {error}")
-            return False
-        return True
-
-    # --- the changelog ---
-
-    async def _follow_changelog(self, changelog: Changelog) -> None:
-        while True:
-            serial = await self.catch_up(changelog)
-            self.read_at = time.monotonic()
-            self._say(f"following the changelog of {self._index.url}, at serial {serial}")
-            await asyncio.sleep(self._options.changelog_every_s)
-
     async def catch_up(self, changelog: Changelog) -> int:
-        """Handle every event since the serial that is kept; returns the newest serial.
+        """Keep every event since the serial that is kept; returns the newest serial.
 
         Raises:
-            TransientError: the upstream is in trouble; what was handled is kept.
+            NoChangelogError: there is none.
+            TransientError: the upstream is in trouble; what was read is kept.
         """
         kept = await self._db.retrying(lambda: settings.setting(self._db, SERIAL))
         if kept is None:
-            await self._keep(newest := await changelog.last_serial())
+            newest = await changelog.last_serial()
+            await self._db.retrying(lambda: settings.put_setting(self._db, SERIAL, str(newest)))
             return newest
         serial = int(kept)
         while changes := await changelog.since(serial):
-            await self._look_at({change.project for change in changes})
             serial = changes[-1].serial
-            await self._keep(serial)
-        return serial
+            await self._keep(changes)
+        return await self._checked(changelog, serial)
 
-    async def _keep(self, serial: int) -> None:
-        await self._db.retrying(lambda: settings.put_setting(self._db, SERIAL, str(serial)))
-
-    async def _look_at(self, projects: Iterable[str]) -> None:
-        names = sorted(projects)
-        known = await self._db.retrying(lambda: catalog.known(self._db, names))
-        mine = [name for name in names if self._options.everything or name in known]
-        limit = asyncio.Semaphore(_AT_ONCE)
-
-        async def one(project: str) -> None:
-            async with limit:
-                await self._look(project)
-
-        await asyncio.gather(*map(one, mine))
-
-    async def _look(self, project: str) -> None:
-        try:
-            page = await self._index.project(project)
-        except RefusedError as error:
-            log.warning("%s", error)
-            return
-        if page is not None and self._options.everything:
-            await self._db.retrying(
-                lambda: catalog.add_project(
-                    self._db, project, page.display, since=datetime.fromtimestamp(0, UTC)
-                )
-            )
-        await self.reconcile(project, page, certain=True)
-
-    # --- the clock ---
-
-    async def _poll(self) -> None:
-        while True:
-            due = await self._db.retrying(lambda: catalog.followed(self._db))
-            for followed in due:
-                await self._poll_one(followed)
-            if not due:
-                self.read_at = time.monotonic()
-                await asyncio.sleep(min(_WAIT_FOR_DUE_S, self._options.poll_interval_s))
-
-    async def _poll_one(self, followed: catalog.Followed) -> None:
-        project, seen = followed.project, followed.seen
-        try:
-            page = await self._index.project(project)
-            mark = _mark(page)
-            if not mark or mark != seen:
-                # One look can meet a mirror in a bad moment: two have to miss a project.
-                await self.reconcile(project, page, certain=seen == _MISSING)
-            elif mark == _MISSING:
-                await self.reconcile(project, page, certain=True)
-            seen = mark
-            self._say(f"polling {self._index.url}: {project} is up to date")
-        except RefusedError as error:
-            self._say(f"{error}; trying again")
-        except TransientError as error:
-            # The next project would fare no better at once.
-            self._say(f"{error}; trying again")
-            await asyncio.sleep(max(self._options.first_delay_s, error.wait_s))
-        jitter = random.uniform(0.9, 1.1)  # noqa: S311
-        again = datetime.now(UTC) + timedelta(seconds=self._options.poll_interval_s * jitter)
-        await self._db.retrying(
-            lambda: catalog.polled(self._db, project, seen=seen, next_poll=again)
+    async def _checked(self, changelog: Changelog, serial: int) -> int:
+        """The serial, or the upstream's where that went backwards and stays there."""
+        newest = await changelog.last_serial()
+        self._backwards = self._backwards + 1 if newest < serial else 0
+        if self._backwards < _BACKWARDS:
+            return serial
+        self._backwards = 0
+        await self._compare_all(
+            f"the upstream's serial went back from {serial} to {newest}", newest
         )
+        return newest
 
-    # --- one project ---
+    async def _keep(self, changes: Sequence[Change]) -> None:
+        reported = list(_by_project(changes))
+        serial, everything = changes[-1].serial, self._options.everything
+        await self._db.retrying(
+            lambda: upstream.store_reported(self._db, reported, serial, everything=everything)
+        )
+        self._looks.wake()
 
-    async def reconcile(self, project: str, page: ProjectPage | None, *, certain: bool) -> None:
-        """Make the database agree with a project's page.
+    # --- what is said ---
 
-        Args:
-            project: its normalised name.
-            page: what the index says; None or an empty page is a project that is gone.
-            certain: whether a project that is gone may be removed on this word alone.
-        """
-        if page is None or not page.files:
-            if certain:
-                await self._remove_project(project)
-            return
-        db, now = self._db, datetime.now(UTC)
-        known = {
-            item.version: item
-            for item in await db.retrying(lambda: catalog.known_releases(db, project))
-        }
-        since = await db.retrying(lambda: catalog.since(db, project))
-        releases = releases_of(page, seen_at=now)
-        fresh = [
-            release
-            for release in releases
-            if release.version in known or (since is not None and release.released_at > since)
-        ]
-        changed = await db.retrying(lambda: catalog.add_releases(db, fresh, self._rules))
-        if changed:
-            await self._note(f"{changed} releases are new or changed", project)
-        there = {release.version for release in releases}
-        for version, item in known.items():
-            if version not in there and item.has_sdist:
-                await db.retrying(lambda: catalog.remove_release(db, project, version))  # noqa: B023
-                await self._note(f"release {version} was removed upstream", project)
-        await _note_status(db, page)
+    def _trouble(self) -> str:
+        trouble = self._health.trouble
+        return f"no usable answers, nothing is changed meanwhile: {trouble}" if trouble else ""
 
-    async def _remove_project(self, project: str) -> None:
-        if await self._db.retrying(lambda: catalog.remove_project(self._db, project)):
-            await self._note("was removed upstream", project)
+    def _hidden_changes(self) -> str:
+        hidden = self._looks.hidden_changes
+        if not hidden:
+            return ""
+        named = "; ".join(f"{project}: {why}" for project, why in list(hidden.items())[:_NAMED])
+        return f"{len(hidden)} reported changes are not visible yet ({named})"
 
-    async def _note(self, what: str, project: str) -> None:
-        log.info("%s: %s", project, what)
-        with contextlib.suppress(PiwheelsError):
-            await self._db.retrying(
-                lambda: events.record_event(self._db, "upstream", what, project)
-            )
+    def _log(self) -> None:
+        if (said := self.said) != self._logged:
+            log.info("%s", said)
+        self._logged = said
 
-    def _say(self, text: str) -> None:
-        if text != self.said:
-            log.info("%s", text)
-        self.said = text
+    # --- now and then ---
+
+    async def _keep_house(self) -> None:
+        """Look after the clock, and delete what was removed upstream long ago."""
+        deleted_at, said_ahead = float("-inf"), False
+        while True:
+            jump_s = self._clock.jumped_s()
+            if abs(jump_s) > _JUMP_S:
+                await self._reconciler.note(f"this machine's clock jumped by {jump_s:.0f} s")
+                self._looks.wake()
+            self._clock_said = self._differs()
+            if self._clock_said and not said_ahead:
+                await self._reconciler.note(self._clock_said)
+            said_ahead = bool(self._clock_said)
+            if time.monotonic() - deleted_at > _DELETE_S and self._clock.heard:
+                # By the upstream's clock: one of this machine that is wrong deletes nothing.
+                await self._reconciler.delete_removed(self._clock.now())
+                deleted_at = time.monotonic()
+            self._log()
+            await asyncio.sleep(_HOUSEKEEPING_S)
+
+    def _differs(self) -> str:
+        ahead_s = self._clock.ahead_s() if self._clock.heard else 0.0
+        if abs(ahead_s) < _CLOCK_S:
+            return ""
+        where = "ahead of" if ahead_s > 0 else "behind"
+        return f"this machine's clock is {abs(ahead_s):.0f} s {where} the upstream's"
 
 
-def _mark(page: ProjectPage | None) -> str:
-    """What tells that a page did not change since: its serial or ETag; "" when it has neither."""
-    if page is None or not page.files:
-        return _MISSING
-    return str(page.serial) if page.serial is not None else page.etag
+def _by_project(changes: Iterable[Change]) -> Iterable[Reported]:
+    """Events by project, the newest word of each; `changes` are in the order of their serials."""
+    found: dict[str, list[Change]] = {}
+    for change in changes:
+        found.setdefault(change.project, []).append(change)
+    for project, events in found.items():
+        newest = events[-1]
+        removed = dict.fromkeys(event.removed for event in events if event.removed is not None)
+        yield Reported(
+            project=project,
+            serial=newest.serial,
+            action=newest.action,
+            removed=tuple(removed),
+            gone=newest.removed == "",
+        )

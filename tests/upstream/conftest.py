@@ -8,17 +8,18 @@ from dataclasses import dataclass
 
 import pytest
 
-from piwheels.db import catalog
+from piwheels.db import catalog, jobs, pages
 from piwheels.db.database import Database
-from piwheels.model import Wanted
+from piwheels.model import ProjectStatus, Wanted
 from piwheels.simpleapi import SimpleIndex
 from piwheels.upstream.follow import Follower, FollowOptions, add
-from tests.db.world import RULES, TARGETS
+from tests.db.world import RULES, TARGETS, a_file, build
 from tests.fakeindex import FakeIndex, fake_index
 from tests.patience import WAIT_S
 
 #: After every release of the fake upstream, whose files are of January 2026.
-_QUICK = FollowOptions(poll_interval_s=0.05, changelog_every_s=0.05, first_delay_s=0.05)
+QUICK = FollowOptions(poll_interval_s=0.05, changelog_every_s=0.05, first_delay_s=0.05)
+QUICK_POLL = FollowOptions(source="poll", poll_interval_s=0.05, first_delay_s=0.05)
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Following:
         return [item.problem for item in added]
 
     @asynccontextmanager
-    async def running(self, options: FollowOptions = _QUICK) -> AsyncIterator[Follower]:
+    async def running(self, options: FollowOptions = QUICK) -> AsyncIterator[Follower]:
         """The duty at work, as in a master."""
         async with SimpleIndex(self.upstream.simple) as index:
             follower = Follower(self.db, index, RULES, options)
@@ -57,6 +58,58 @@ class Following:
         """Versions, and why each is yanked."""
         known = await catalog.known_releases(self.db, project)
         return {item.version: item.yanked for item in known}
+
+    async def hidden(self) -> dict[str, str]:
+        """Hidden releases, and whether each is missing or removed upstream."""
+        rows = await self.db.rows(
+            "SELECT version, removed_at FROM releases WHERE missing_since IS NOT NULL"
+        )
+        return {row["version"]: "removed" if row["removed_at"] else "missing" for row in rows}
+
+    async def findings(self) -> dict[str, str]:
+        """What the last look at each project found."""
+        rows = await self.db.rows("SELECT project, finding FROM projects")
+        return {row["project"]: row["finding"] for row in rows}
+
+    async def looked_again(self, project: str = "demo", looks: int = 4) -> None:
+        """Wait until the page was asked for so often from now on."""
+        path = f"/simple/{project}/"
+        enough = self._asked(path) + looks
+
+        async def asked() -> bool:
+            return self._asked(path) >= enough
+
+        await self.until(asked, True)
+
+    def _asked(self, path: str) -> int:
+        return sum(requested == path for requested, _ in self.upstream.requests)
+
+    async def build(self, project: str = "demo", version: str = "1.0") -> None:
+        """Build a release that is queued."""
+        job = await jobs.claim(self.db, "builder", [TARGETS[1].name])
+        assert job is not None
+        assert (job.project, job.version) == (project, version)
+        assert await build(self.db, job, "builder", a_file(job, "py3-none-any"))
+
+    async def wheels(self) -> set[str]:
+        """Versions with files, listed or not."""
+        rows = await self.db.rows("SELECT DISTINCT version FROM files")
+        return {row["version"] for row in rows}
+
+    async def listed(self, project: str = "demo") -> set[str]:
+        """Versions that the index page here lists."""
+        found = await pages.index_pages(self.db, [project])
+        return {
+            file.version
+            for page in found.values()
+            if page.status is not ProjectStatus.QUARANTINED
+            for file in page.files
+        }
+
+    async def events(self) -> str:
+        """Everything in the event list."""
+        rows = await self.db.rows("SELECT subject, action FROM events ORDER BY event")
+        return "\n".join(f"{row['subject']}: {row['action']}" for row in rows)
 
     async def until(
         self, what: Callable[[], Awaitable[object]], wanted: object, timeout_s: float = WAIT_S

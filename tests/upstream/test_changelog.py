@@ -30,7 +30,8 @@ async def test_it_is_asked_as_the_index_itself_is(
 ) -> None:
     upstream.happen("Demo", "create", 7)
     assert await changelog.last_serial() == 7
-    assert await changelog.since(6) == [Change(project="demo", serial=7, action="create")]
+    created = Change(project="demo", serial=7, action="create", version="1.0")
+    assert await changelog.since(6) == [created]
     headers = [headers for path, headers in upstream.requests if path == "/pypi"]
     assert all(header["Authorization"].startswith("Basic ") for header in headers)
 

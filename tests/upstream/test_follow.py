@@ -1,17 +1,16 @@
 """The upstream followed, by its changelog and by polling, through all that it does."""
 
-import asyncio
+import time
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from piwheels.db import catalog, settings
+from piwheels.db import settings
 from piwheels.db.upstream_pages import last_page
 from piwheels.upstream.follow import SERIAL, FollowOptions
 from tests.fakeindex import FakeIndex
-from tests.upstream.conftest import Following
+from tests.upstream.conftest import QUICK_POLL, Following
 
 #: A release of the future: newer than the moment at which a test follows the project.
 LATER = "2099-01-01T00:00:00Z"
@@ -91,19 +90,16 @@ async def test_a_yank_is_noted_with_its_reason_and_taken_back(
         await farm.until(lambda: farm.releases("demo"), {"1.0": None})
 
 
-async def test_a_removed_release_leaves_the_farm(farm: Following, changes: Changes) -> None:
+async def test_a_removed_release_is_hidden_and_its_removal_noted_where_reported(
+    farm: Following, changes: Changes
+) -> None:
     upstream = changes.upstream
     async with farm.running():
         changes.do("add", lambda: upstream.add("demo", SDIST, b"y", **{"upload-time": LATER}))
         await farm.until(lambda: farm.releases("demo"), {"1.0": None, "2.0": None})
-        changes.do("remove release", lambda: remove_file(upstream, "demo-1.0.tar.gz"))
-        await farm.until(lambda: farm.releases("demo"), {"2.0": None})
-
-
-async def test_a_removed_project_leaves_the_farm(farm: Following, changes: Changes) -> None:
-    async with farm.running():
-        changes.do("remove project", lambda: changes.upstream.projects.pop("demo"))
-        await farm.until(lambda: catalog.known(farm.db, ["demo"]), set())
+        changes.do("remove release", lambda: remove_file(upstream, SDIST))
+        await farm.until(farm.hidden, {"2.0": "removed" if changes.told else "missing"})
+        assert await farm.queue() == [("demo", "1.0")]
 
 
 async def test_the_status_of_a_project_follows(farm: Following, changes: Changes) -> None:
@@ -137,28 +133,23 @@ async def test_a_fault_delays_and_nothing_is_missed(
 
 
 async def test_an_upstream_that_wants_to_be_left_alone_is(
-    farm: Following, upstream: FakeIndex, monkeypatch: pytest.MonkeyPatch
+    farm: Following, upstream: FakeIndex
 ) -> None:
-    left_alone_s: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-
-    async def sleep(duration_s: float) -> None:
-        if duration_s > 1:
-            left_alone_s.set_result(duration_s)
-            await asyncio.Event().wait()
-        await asyncio.sleep(duration_s)
-
     for project in ("demo", "other"):
         upstream.add(project, f"{project}-1.0.tar.gz", b"x")
     assert await farm.add("demo", "other") == ["", ""]
+    await farm.db.execute("UPDATE projects SET finding = 'current'")
     upstream.requests.clear()
     upstream.faults[""] = 429
     upstream.headers["Retry-After"] = "17"
-    clock = SimpleNamespace(**{**vars(asyncio), "sleep": sleep})
-    monkeypatch.setattr("piwheels.upstream.follow.asyncio", clock)
-    polling = FollowOptions(source="poll", poll_interval_s=0.05, first_delay_s=0.05)
-    async with farm.running(polling), asyncio.timeout(30):
-        assert await left_alone_s == 17
+    async with farm.running(QUICK_POLL) as follower:
+
+        async def told() -> bool:
+            return await farm.findings() == {"demo": "fault", "other": "current"}
+
+        await farm.until(told, True)
         assert len(upstream.requests) == 1, "the next project would fare no better"
+        assert 15 < follower._health.not_before - time.monotonic() <= 17
 
 
 @pytest.mark.parametrize(
@@ -218,7 +209,7 @@ async def test_events_out_of_order_twice_and_malformed_do_no_harm(
     upstream.changelog = [event for event in upstream.changelog if len(event) == 5]
     async with farm.running():
         await farm.until(lambda: settings.setting(farm.db, SERIAL), "105")
-        assert await farm.queue() == [("demo", "1.0"), ("demo", "2.0")]
+        await farm.until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
 
 
 async def test_the_serial_outlives_the_process(farm: Following, upstream: FakeIndex) -> None:
@@ -259,9 +250,9 @@ async def test_older_releases_than_those_asked_for_are_not_built(
         upstream.extras["demo"] = {"meta": {"api-version": "1.1", "_last-serial": "77"}}
 
         async def seen() -> object:
-            return await farm.db.value("SELECT seen FROM projects")
+            return await farm.db.value("SELECT page_serial FROM projects")
 
-        await farm.until(seen, "77")
+        await farm.until(seen, 77)
     assert await farm.queue() == [("demo", "1.1")]
 
 

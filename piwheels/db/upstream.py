@@ -1,0 +1,347 @@
+"""What is known of the upstream index: when to look at which page, and what its changelog reported.
+
+Moments that a look waits for are set and compared by the database's clock, and none is waited
+for longer than the longest wait that can have been meant: a clock that was wrong delays nothing.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from piwheels.db import settings
+from piwheels.db.catalog import lock_projects
+from piwheels.db.database import Database, columns
+from piwheels.model import Finding, Struct
+
+SERIAL = "upstream.serial"
+ADDRESS = "upstream.address"
+
+_STORED_AT_ONCE = 5000
+
+
+class PendingChange(Struct, frozen=True, kw_only=True):
+    """A change that the changelog reported and no page has shown yet."""
+
+    project: str
+    serial: int
+    action: str
+    removed: tuple[str, ...]  # removed releases, "" for the project as a whole
+    gone: bool  # the newest event is the removal of the project
+    first_seen: datetime
+    looks: int
+    unproven: int  # looks at pages that carry no serial
+    problem: str
+
+
+class Due(Struct, frozen=True, kw_only=True):
+    """A project to look at now, and what its last look found."""
+
+    project: str
+    known: bool  # the farm has it
+    etag: str = ""
+    modified: str = ""  # Last-Modified
+    page_serial: int | None = None
+    finding: str = ""
+    repeats: int = 0  # looks in a row with this finding
+    change: PendingChange | None = None
+
+
+class Look(Struct, frozen=True, kw_only=True):
+    """What a look found, and when to look again."""
+
+    project: str
+    finding: Finding
+    repeats: int
+    etag: str
+    modified: str
+    page_serial: int | None
+    problem: str
+    again: timedelta
+    change: PendingChange | None = None  # the one that it was made for
+    done: int | None = None  # changes up to this serial are visible
+    given_up: bool = False  # the change is done for want of a page that shows it
+    unproven: int = 0
+    change_problem: str = ""
+    change_again: timedelta = timedelta(0)
+
+
+class Reported(Struct, frozen=True, kw_only=True):
+    """What the changelog reported of a project."""
+
+    project: str
+    serial: int
+    action: str
+    removed: tuple[str, ...]
+    gone: bool
+
+
+class Following(Struct, frozen=True, kw_only=True):
+    """Which releases of a project are new: see upstream.choose.is_new()."""
+
+    since: datetime | None
+    existing: frozenset[str] | None
+
+
+# --- looks -------------------------------------------------------------------------------
+
+
+async def due(
+    db: Database,
+    *,
+    limit: int,
+    busy: Sequence[str],
+    longest: timedelta,
+    longest_change: timedelta,
+) -> list[Due]:
+    """Projects to look at now: first those with reported changes, then the longest due.
+
+    Args:
+        db: the connection.
+        limit: how many.
+        busy: projects that are looked at already.
+        longest: what is planned later than so is due: the clock was wrong.
+        longest_change: the same for reported changes.
+    """
+    rows = await db.rows(
+        """
+        WITH candidates AS (
+            (SELECT project, 0 AS rank, next_look AS at FROM upstream_changes
+              WHERE next_look <= now() AND project <> ALL (%(busy)s)
+              ORDER BY next_look LIMIT %(limit)s)
+            UNION ALL
+            (SELECT project, 0, next_look FROM upstream_changes
+              WHERE next_look > now() + %(longest_change)s AND project <> ALL (%(busy)s)
+              ORDER BY next_look LIMIT %(limit)s)
+            UNION ALL
+            (SELECT project, 1, next_poll FROM projects
+              WHERE since IS NOT NULL AND next_poll <= now() AND project <> ALL (%(busy)s)
+              ORDER BY next_poll LIMIT %(limit)s)
+            UNION ALL
+            (SELECT project, 1, next_poll FROM projects
+              WHERE since IS NOT NULL AND next_poll > now() + %(longest)s
+                AND project <> ALL (%(busy)s)
+              ORDER BY next_poll LIMIT %(limit)s)
+        ), chosen AS (
+            SELECT project, min(rank) AS rank, min(at) AS at
+              FROM candidates GROUP BY project ORDER BY 2, 3 LIMIT %(limit)s
+        )
+        SELECT chosen.project, p.project IS NOT NULL AS known, coalesce(p.etag, '') AS etag,
+               coalesce(p.modified, '') AS modified, p.page_serial,
+               coalesce(p.finding, '') AS finding, coalesce(p.repeats, 0) AS repeats,
+               c.serial, c.action, c.removed, c.gone, c.first_seen, c.looks, c.unproven, c.problem
+          FROM chosen
+          LEFT JOIN projects p ON p.project = chosen.project
+          LEFT JOIN upstream_changes c ON c.project = chosen.project
+         ORDER BY chosen.rank, chosen.at
+        """,
+        {
+            "limit": limit,
+            "busy": list(busy),
+            "longest": longest,
+            "longest_change": longest_change,
+        },
+    )
+    return [_due(row) for row in rows]
+
+
+_CHANGE = ("serial", "action", "gone", "first_seen", "looks", "unproven", "problem")
+
+
+def _due(row: dict[str, object]) -> Due:
+    facts = {key: row.pop(key) for key in _CHANGE}
+    removed = row.pop("removed")
+    change = None
+    if facts["serial"] is not None and isinstance(removed, list):
+        change = PendingChange(project=row["project"], removed=tuple(removed), **facts)  # type: ignore[arg-type]
+    return Due(change=change, **row)  # type: ignore[arg-type]
+
+
+async def looked(db: Database, look: Look) -> None:
+    """Note what a look found, and when to look again."""
+    facts = {name: getattr(look, name) for name in look.__struct_fields__ if name != "change"}
+    async with db.transaction():
+        await db.execute(
+            """
+            UPDATE projects
+               SET finding = %(finding)s, repeats = %(repeats)s, problem = %(problem)s,
+                   etag = %(etag)s, modified = %(modified)s, page_serial = %(page_serial)s,
+                   looked_at = now(), next_poll = now() + %(again)s
+             WHERE project = %(project)s
+            """,
+            {**facts, "finding": str(look.finding)},
+        )
+        if look.done is not None:
+            await db.execute(
+                """
+                DELETE FROM upstream_changes
+                 WHERE project = %(project)s AND serial <= %(done)s
+                """,
+                facts,
+            )
+        if look.change is not None:
+            # One that was reported meanwhile has another serial, and is due already.
+            await db.execute(
+                """
+                UPDATE upstream_changes
+                   SET looks = looks + 1, unproven = %(unproven)s, problem = %(change_problem)s,
+                       next_look = now() + %(change_again)s
+                 WHERE project = %(project)s AND serial = %(serial)s
+                """,
+                {**facts, "serial": look.change.serial},
+            )
+
+
+# --- the changelog -----------------------------------------------------------------------
+
+
+async def store_reported(
+    db: Database, reported: Sequence[Reported], serial: int, *, everything: bool
+) -> None:
+    """Keep what was reported until a page shows it, and the serial up to which it was read.
+
+    Args:
+        db: the connection.
+        reported: one for each project.
+        serial: the newest event's.
+        everything: keep also those of projects that the farm does not have.
+    """
+    async with db.transaction():
+        for start in range(0, len(reported), _STORED_AT_ONCE):
+            await _store(db, reported[start : start + _STORED_AT_ONCE], everything=everything)
+        await settings.put_setting(db, SERIAL, str(serial))
+
+
+async def _store(db: Database, reported: Sequence[Reported], *, everything: bool) -> None:
+    rows = [
+        {
+            "project": item.project,
+            "serial": item.serial,
+            "action": item.action,
+            # unnest() takes arrays of arrays apart; no version holds a line feed.
+            "removed": "\n".join(item.removed) if item.removed else None,
+            "gone": item.gone,
+        }
+        for item in sorted(reported, key=lambda item: item.project)
+    ]
+    await db.execute(
+        """
+        INSERT INTO upstream_changes (project, serial, action, removed, gone)
+        SELECT project, serial, action,
+               CASE WHEN removed IS NULL THEN '{}'
+                    ELSE regexp_split_to_array(removed, E'\\n') END, gone
+          FROM unnest(%(project)s::text[], %(serial)s::bigint[], %(action)s::text[],
+                      %(removed)s::text[], %(gone)s::boolean[])
+               AS new (project, serial, action, removed, gone)
+         WHERE %(everything)s OR EXISTS (SELECT FROM projects p WHERE p.project = new.project)
+            ON CONFLICT (project) DO UPDATE
+           SET serial = excluded.serial, action = excluded.action, gone = excluded.gone,
+               removed = ARRAY (SELECT unnest(upstream_changes.removed)
+                                 UNION SELECT unnest(excluded.removed)),
+               next_look = now(), looks = 0, unproven = 0, problem = ''
+         WHERE excluded.serial > upstream_changes.serial
+        """,
+        {**columns(rows), "everything": everything},
+    )
+
+
+async def compare_all(db: Database, *, serial: int | None, address: str) -> int:
+    """Have everything that is followed compared with its page, whatever was known of those.
+
+    Args:
+        db: the connection.
+        serial: from which the changelog is read on; None: from its end.
+        address: the index that the serial belongs to.
+
+    Returns:
+        How many projects are followed.
+    """
+    async with db.transaction():
+        count = await db.execute(
+            """
+            UPDATE projects
+               SET next_poll = now(), page_serial = NULL, etag = '', modified = '',
+                   finding = '', repeats = 0
+             WHERE since IS NOT NULL
+            """
+        )
+        await db.execute("DELETE FROM upstream_changes")
+        await settings.put_setting(db, SERIAL, None if serial is None else str(serial))
+        await settings.put_setting(db, ADDRESS, address)
+    return count
+
+
+# --- what is new and what is removed -----------------------------------------------------
+
+
+async def following(db: Database, project: str) -> Following:
+    """From when on a project's releases are new, and which are not."""
+    row = await db.row(
+        "SELECT since, existing FROM projects WHERE project = %(project)s", {"project": project}
+    )
+    if row is None:
+        return Following(since=None, existing=None)
+    existing = row["existing"]
+    return Following(since=row["since"], existing=None if existing is None else frozenset(existing))
+
+
+async def put_existing(db: Database, project: str, versions: Sequence[str]) -> None:
+    """Remember which versions of a project are not new."""
+    await db.execute(
+        "UPDATE projects SET existing = %(versions)s WHERE project = %(project)s",
+        {"project": project, "versions": list(versions)},
+    )
+
+
+async def confirm_removed(
+    db: Database, project: str, versions: Sequence[str] | None, at: datetime
+) -> list[str]:
+    """Note that hidden releases were removed upstream; returns which were not noted so yet.
+
+    Args:
+        db: the connection.
+        project: its normalised name.
+        versions: the releases; None for all that are hidden.
+        at: when.
+    """
+    async with db.transaction():
+        await lock_projects(db, [project])
+        rows = await db.rows(
+            """
+            UPDATE releases SET removed_at = %(at)s
+             WHERE project = %(project)s
+               AND missing_since IS NOT NULL AND removed_at IS NULL
+               AND (%(versions)s::text[] IS NULL OR version = ANY (%(versions)s))
+            RETURNING version
+            """,
+            {
+                "project": project,
+                "at": at,
+                "versions": None if versions is None else list(versions),
+            },
+        )
+    return sorted(row["version"] for row in rows)
+
+
+async def delete_removed(db: Database, before: datetime, limit: int) -> list[tuple[str, str]]:
+    """Delete releases whose removal was confirmed before a moment; returns project and version."""
+    rows = await db.rows(
+        """
+        SELECT project, version FROM releases
+         WHERE missing_since IS NOT NULL AND removed_at < %(before)s
+         ORDER BY project, version LIMIT %(limit)s
+        """,
+        {"before": before, "limit": limit},
+    )
+    gone = [(row["project"], row["version"]) for row in rows]
+    async with db.transaction():
+        await lock_projects(db, [project for project, _ in gone])
+        # Looked at again under the lock: one may have been listed again meanwhile.
+        for project, version in gone:
+            await db.execute(
+                """
+                DELETE FROM releases
+                 WHERE project = %(project)s AND version = %(version)s
+                   AND missing_since IS NOT NULL AND removed_at < %(before)s
+                """,
+                {"project": project, "version": version, "before": before},
+            )
+    return gone

@@ -1,0 +1,40 @@
+"""The time by the upstream's clock, and whether this machine's clock jumped."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+
+class UpstreamClock:
+    """The time as the upstream's answers tell it; this machine's where they tell none."""
+
+    def __init__(self) -> None:
+        self._heard: tuple[datetime, float] | None = None
+        self._checked = time.time(), time.monotonic()
+
+    @property
+    def heard(self) -> bool:
+        """Whether an answer carried the time."""
+        return self._heard is not None
+
+    def hear(self, moment: datetime | None) -> None:
+        """Take note of the time in an answer that came just now."""
+        if moment is not None:
+            self._heard = moment, time.monotonic()
+
+    def now(self) -> datetime:
+        """The time."""
+        if self._heard is None:
+            return datetime.now(UTC)
+        moment, at = self._heard
+        return moment + timedelta(seconds=time.monotonic() - at)
+
+    def ahead_s(self) -> float:
+        """How far this machine's clock is ahead of the upstream's; below 0 it is behind."""
+        return (datetime.now(UTC) - self.now()).total_seconds()
+
+    def jumped_s(self) -> float:
+        """How far this machine's clock jumped ahead since this was asked last."""
+        wall, steady = time.time(), time.monotonic()
+        before_wall, before_steady = self._checked
+        self._checked = wall, steady
+        return (wall - before_wall) - (steady - before_steady)

@@ -1,0 +1,412 @@
+"""What the upstream says is evidence: nothing built is lost, nothing reported is missed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from piwheels.db import catalog, settings, views
+from piwheels.db import upstream as db_upstream
+from piwheels.standing import Circumstances, explained
+from piwheels.upstream.follow import SERIAL, FollowOptions
+from tests.fakeindex import FakeIndex
+from tests.upstream.conftest import QUICK_POLL, Following
+
+LATER = {"upload-time": "2099-01-01T00:00:00Z"}
+NO_TIME = {"upload-time": None}
+
+
+@dataclass
+class Source:
+    """An upstream whose project demo has release 1.0, and how its changes are reported."""
+
+    index: FakeIndex
+    farm: Following
+    changelog: bool
+    serial: int = 100
+
+    def report(self, action: str, version: str | None = None) -> None:
+        """Report a change of demo, if there is a changelog."""
+        self.serial += 1
+        if self.changelog:
+            self.index.happen("demo", action, self.serial, version)
+
+
+@pytest.fixture(params=["changelog", "polling"])
+async def built(request: pytest.FixtureRequest, farm: Following, upstream: FakeIndex) -> Source:
+    """A farm that follows demo, and has built its release 1.0."""
+    source = Source(upstream, farm, request.param == "changelog")
+    upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    if source.changelog:
+        upstream.happen("demo", "create", 100)
+        await settings.put_setting(farm.db, SERIAL, "100")
+    assert await farm.add("demo") == [""]
+    await farm.build()
+    return source
+
+
+def quarantine(index: FakeIndex) -> None:
+    index.extras["demo"] = {"files": [], "project-status": {"status": "quarantined"}}
+
+
+def no_files(index: FakeIndex) -> None:
+    index.extras["demo"] = {"files": []}
+
+
+def maintenance(index: FakeIndex) -> None:
+    index.pages["demo"] = ("text/html", b"<!DOCTYPE html><h1>We are upgrading</h1>")
+
+
+def portal(index: FakeIndex) -> None:
+    index.pages["demo"] = ("text/html", b'<html><a href="/login">Log in</a> to go on</html>')
+
+
+def status(code: int) -> Callable[[FakeIndex], None]:
+    def answer(index: FakeIndex) -> None:
+        index.faults["/simple/demo/"] = code
+
+    answer.__name__ = f"status_{code}"
+    return answer
+
+
+FAULTS = [quarantine, no_files, maintenance, portal, *map(status, (403, 404, 410, 429, 503))]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+async def test_nothing_is_lost_while_the_upstream_shows_no_files(
+    built: Source, fault: Callable[[FakeIndex], None]
+) -> None:
+    farm, index = built.farm, built.index
+    async with farm.running():
+        await farm.looked_again(looks=1)
+        fault(index)
+        built.report("new release", "9.9")
+        hides = fault in {quarantine, no_files}
+        await farm.looked_again(looks=1 if hides else 4)
+        assert await farm.wheels() == {"1.0"}
+        await farm.until(farm.listed, set() if hides else {"1.0"})
+        assert await farm.queue() == []
+        index.extras.clear()
+        index.pages.clear()
+        index.faults.clear()
+        index.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
+        built.report("new release", "2.0")
+        await farm.until(farm.queue, [("demo", "2.0")])
+        await farm.until(farm.listed, {"1.0"})
+
+
+async def test_a_release_that_vanishes_for_one_look_is_shown_again_and_not_built_again(
+    built: Source,
+) -> None:
+    farm, index = built.farm, built.index
+    index.add("demo", "demo-0.5.tar.gz", b"old")
+    async with farm.running():
+        files = index.projects["demo"]
+        index.projects["demo"] = files[1:]
+        built.report("add file", "0.5")
+        await farm.until(farm.hidden, {"1.0": "missing"})
+        index.projects["demo"] = files
+        built.report("add file", "0.5")
+        await farm.until(farm.hidden, {})
+        assert await farm.listed() == {"1.0"}
+        assert await farm.queue() == []
+    assert "listed again: 1.0" in await farm.events()
+
+
+def _page_of(index: FakeIndex, serial: int) -> dict[str, object]:
+    return {
+        "files": list(index.projects["demo"]),
+        "meta": {"api-version": "1.1", "_last-serial": serial},
+    }
+
+
+@pytest.mark.parametrize("in_header", [False, True])
+async def test_a_change_waits_until_a_page_shows_it_also_across_a_restart(
+    farm: Following, upstream: FakeIndex, in_header: bool
+) -> None:
+    upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    upstream.happen("demo", "create", 100)
+    await settings.put_setting(farm.db, SERIAL, "100")
+    await farm.add("demo")
+    stale = _page_of(upstream, 100)
+    if in_header:
+        stale["meta"] = {"api-version": "1.1"}
+        upstream.headers["X-PyPI-Last-Serial"] = "100"
+    upstream.extras["demo"] = stale
+    upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
+    upstream.happen("demo", "new release", 101)
+    async with farm.running() as follower:
+        await farm.until(lambda: settings.setting(farm.db, SERIAL), "101")
+        await farm.looked_again()
+        assert "1 reported changes are not visible yet (demo: 'new release'" in follower.said
+    assert await farm.queue() == [("demo", "1.0")]
+    facts = await views.project_facts(farm.db, "demo")
+    now_served = Circumstances(served=frozenset())
+    told = explained("demo", facts, now_served, asked_version=None, asked_target=None)
+    assert any("'new release' (serial 101)" in item.text for item in told)
+    async with farm.running():
+        await farm.looked_again(looks=1)
+        upstream.extras.clear()
+        upstream.headers.clear()
+        await farm.until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+        await farm.until(lambda: _pending(farm), 0)
+    assert "'new release' (serial 101) is reported and not visible" in await farm.events()
+
+
+async def _pending(farm: Following) -> int:
+    return int(await farm.db.value("SELECT count(*) FROM upstream_changes"))
+
+
+async def test_a_page_that_carries_no_serial_is_looked_at_a_bounded_number_of_times(
+    farm: Following, upstream: FakeIndex
+) -> None:
+    upstream.json = False
+    upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    await settings.put_setting(farm.db, SERIAL, "100")
+    await farm.add("demo")
+    upstream.happen("demo", "new release", 101)
+    async with farm.running():
+        await farm.looked_again(looks=3)
+        upstream.add("demo", "demo-2.0.tar.gz", b"y")
+        await farm.until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+        await farm.until(lambda: _pending(farm), 0)
+
+
+async def test_an_older_page_changes_nothing_until_it_stays(
+    farm: Following, upstream: FakeIndex
+) -> None:
+    upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    upstream.extras["demo"] = {"meta": {"api-version": "1.1", "_last-serial": 50}}
+    await farm.add("demo")
+    await farm.build()
+    slowly = FollowOptions(source="poll", poll_interval_s=0.2, first_delay_s=0.05)
+    async with farm.running(slowly):
+
+        async def serial() -> object:
+            return await farm.db.value("SELECT page_serial FROM projects")
+
+        await farm.until(serial, 50)
+        upstream.extras["demo"] = {"files": [], "meta": {"api-version": "1.1", "_last-serial": 9}}
+        await farm.until(farm.findings, {"demo": "older"})
+        assert await farm.hidden() == {}
+        # An index that was restored from a copy has lower serials for good.
+        await farm.until(farm.hidden, {"1.0": "missing"})
+
+
+async def test_a_project_that_is_created_again_is_built_again(
+    farm: Following, upstream: FakeIndex
+) -> None:
+    for version in ("0.9", "1.0"):
+        upstream.add("demo", f"demo-{version}.tar.gz", version.encode(), **NO_TIME)
+    upstream.happen("demo", "create", 100)
+    await settings.put_setting(farm.db, SERIAL, "100")
+    await farm.add("demo")
+    await farm.build()
+    async with farm.running():
+        del upstream.projects["demo"]
+        upstream.happen("demo", "remove project", 101, None)
+        await farm.until(farm.hidden, {"1.0": "removed"})
+        assert await farm.wheels() == {"1.0"}, "kept for a while"
+        for version in ("0.9", "1.0", "2.0"):
+            upstream.add("demo", f"demo-{version}.tar.gz", version.encode(), **NO_TIME)
+        upstream.happen("demo", "create", 102)
+        await farm.until(farm.queue, [("demo", "0.9"), ("demo", "2.0")])
+        await farm.until(farm.listed, {"1.0"})
+        assert await farm.hidden() == {}
+
+
+async def test_a_removal_that_was_followed_by_a_creation_waits_for_the_new_page(
+    farm: Following, upstream: FakeIndex
+) -> None:
+    upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    await settings.put_setting(farm.db, SERIAL, "100")
+    await farm.add("demo")
+    await farm.build()
+    upstream.happen("demo", "remove project", 101, None)
+    upstream.happen("demo", "create", 102)
+    upstream.faults["/simple/demo/"] = 404
+    async with farm.running():
+        await farm.looked_again()
+        assert await farm.hidden() == {}
+        upstream.projects["demo"] = []
+        upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
+        upstream.faults.clear()
+        await farm.until(farm.hidden, {"1.0": "removed"})
+        await farm.until(farm.queue, [("demo", "2.0")])
+
+
+async def test_what_was_removed_is_deleted_after_the_retention_by_the_upstreams_clock(
+    farm: Following, upstream: FakeIndex
+) -> None:
+    upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    await farm.add("demo")
+    await farm.build()
+    await catalog.note_listed(farm.db, "demo", [])
+    now = datetime.now(UTC)
+    assert await db_upstream.confirm_removed(farm.db, "demo", None, now) == ["1.0"]
+    assert await db_upstream.delete_removed(farm.db, now - timedelta(days=1), 10) == []
+    assert await farm.wheels() == {"1.0"}
+    gone = await db_upstream.delete_removed(farm.db, now + timedelta(days=1), 10)
+    assert gone == [("demo", "1.0")]
+    assert await farm.db.value("SELECT count(*) FROM removals") == 1
+    assert await catalog.known(farm.db, ["demo"]) == {"demo"}, "it stays followed"
+
+
+async def test_a_missing_project_is_believed_missing_only_while_others_are_there(
+    farm: Following, upstream: FakeIndex
+) -> None:
+    for project in ("demo", "other"):
+        upstream.add(project, f"{project}-1.0.tar.gz", b"x")
+    assert await farm.add("demo", "other") == ["", ""]
+    async with farm.running(QUICK_POLL):
+        await farm.until(farm.findings, {"demo": "current", "other": "current"})
+        upstream.faults[""] = 404
+        await farm.until(farm.findings, {"demo": "absent", "other": "absent"})
+        await farm.looked_again()
+        await farm.looked_again("other")
+        assert await farm.hidden() == {}, "it is the upstream that is in trouble"
+        assert "gives no usable answers" in await farm.events()
+        upstream.faults = {"/simple/demo/": 404}
+        await farm.until(farm.hidden, {"1.0": "missing"})
+        upstream.faults.clear()
+        await farm.until(farm.hidden, {})
+    assert await farm.queue() == [("demo", "1.0"), ("other", "1.0")]
+
+
+# --- what is new -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("json", [True, False])
+async def test_releases_without_upload_time_are_new_only_if_they_were_not_there(
+    farm: Following, upstream: FakeIndex, json: bool
+) -> None:
+    upstream.json = json
+    for version in ("1.0", "1.1", "2.0"):
+        upstream.add("demo", f"demo-{version}.tar.gz", version.encode(), **NO_TIME)
+    assert await farm.add("demo") == [""]
+    async with farm.running():
+        await farm.looked_again()
+        assert await farm.queue() == [("demo", "2.0")]
+        upstream.add("demo", "demo-3.0.tar.gz", b"3", **NO_TIME)
+        await farm.until(farm.queue, [("demo", "2.0"), ("demo", "3.0")])
+
+
+async def test_one_missing_upload_time_builds_no_old_release(
+    farm: Following, upstream: FakeIndex
+) -> None:
+    upstream.add("demo", "demo-1.0.tar.gz", b"1", **NO_TIME)
+    upstream.add("demo", "demo-2.0.tar.gz", b"2")
+    assert await farm.add("demo") == [""]
+    async with farm.running():
+        await farm.looked_again()
+        assert await farm.queue() == [("demo", "2.0")]
+
+
+async def test_after_an_upgrade_what_is_there_is_remembered_at_the_first_look(
+    farm: Following, upstream: FakeIndex
+) -> None:
+    for version in ("1.0", "2.0"):
+        upstream.add("demo", f"demo-{version}.tar.gz", version.encode(), **NO_TIME)
+    assert await farm.add("demo") == [""]
+    await farm.db.execute("UPDATE projects SET existing = NULL")
+    async with farm.running():
+        await farm.looked_again()
+        upstream.add("demo", "demo-3.0.tar.gz", b"3", **NO_TIME)
+        await farm.until(farm.queue, [("demo", "2.0"), ("demo", "3.0")])
+
+
+# --- serials and addresses ---------------------------------------------------------------
+
+
+async def test_a_serial_that_goes_back_starts_a_comparison_and_says_so(
+    farm: Following, upstream: FakeIndex
+) -> None:
+    upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    upstream.happen("demo", "create", 1000)
+    await settings.put_setting(farm.db, SERIAL, "1000")
+    await farm.add("demo")
+    async with farm.running() as follower:
+        await farm.until(farm.findings, {"demo": "current"})
+        upstream.changelog = []
+        upstream.happen("demo", "create", 7)
+        upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
+        await farm.until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+        assert await settings.setting(farm.db, SERIAL) == "7"
+        assert "went back from 1000 to 7" in follower.said
+        upstream.add("demo", "demo-3.0.tar.gz", b"z", **LATER)
+        upstream.happen("demo", "new release", 8)
+        await farm.until(farm.queue, [("demo", "1.0"), ("demo", "2.0"), ("demo", "3.0")])
+    assert "went back from 1000 to 7" in await farm.events()
+
+
+async def test_another_upstream_starts_a_comparison_and_says_so(
+    farm: Following, upstream: FakeIndex
+) -> None:
+    upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    upstream.happen("demo", "create", 5)
+    await farm.add("demo")
+    await farm.db.execute("UPDATE projects SET page_serial = 9000, next_poll = now() + '1 day'")
+    await settings.put_setting(farm.db, SERIAL, "9000")
+    await settings.put_setting(farm.db, "upstream.address", "http://elsewhere/simple/")
+    upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
+    async with farm.running() as follower:
+        await farm.until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+        assert "and was http://elsewhere/simple/" in follower.said
+        await farm.until(lambda: settings.setting(farm.db, SERIAL), "5")
+    assert "and was http://elsewhere/simple/" in await farm.events()
+
+
+# --- clocks ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_clock_that_was_ahead_delays_nothing(
+    farm: Following, upstream: FakeIndex, told: bool
+) -> None:
+    upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    await settings.put_setting(farm.db, SERIAL, "1")
+    await farm.add("demo")
+    upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
+    await farm.db.execute("UPDATE projects SET next_poll = now() + '1 year'")
+    if told:
+        upstream.happen("demo", "new release", 2)
+        await farm.db.execute(
+            "INSERT INTO upstream_changes (project, serial, action, removed, gone, next_look) "
+            "VALUES ('demo', 1, 'x', '{}', false, now() + '1 year')"
+        )
+    async with farm.running():
+        await farm.until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+
+
+@pytest.mark.parametrize("years", [-3, 3])
+async def test_a_project_that_is_added_by_a_wrong_clock_builds_what_is_new(
+    farm: Following, upstream: FakeIndex, monkeypatch: pytest.MonkeyPatch, years: int
+) -> None:
+    for version in ("1.0", "2.0"):
+        upstream.add("demo", f"demo-{version}.tar.gz", version.encode())
+    wrong = datetime.now(UTC) + timedelta(days=365 * years)
+    monkeypatch.setattr("piwheels.upstream.clock.UpstreamClock.now", lambda clock: wrong)
+    await farm.add("demo")
+    monkeypatch.undo()
+    async with farm.running():
+        await farm.looked_again(looks=2)
+        assert await farm.queue() == [("demo", "2.0")]
+        upstream.add("demo", "demo-3.0.tar.gz", b"3", **{"upload-time": "2026-02-01T00:00:00Z"})
+        await farm.until(farm.queue, [("demo", "2.0"), ("demo", "3.0")])
+
+
+async def test_the_clock_is_the_upstreams_and_a_difference_is_told(
+    farm: Following, upstream: FakeIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    upstream.headers["Age"] = "7200"  # as if this machine were two hours behind
+    await farm.add("demo")
+    monkeypatch.setattr("piwheels.upstream.follow._HOUSEKEEPING_S", 0.05)
+    async with farm.running() as follower:
+
+        async def told() -> bool:
+            return "s behind the upstream's" in follower.said
+
+        await farm.until(told, True)
+    assert "s behind the upstream's" in await farm.events()
