@@ -38,6 +38,7 @@ class FakeIndex:
     most_at_once: int = 0  # pages that were asked for at the same time
     answered: Counter[int] = field(default_factory=Counter)  # pages, by HTTP status
     busy: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
     @property
@@ -84,6 +85,24 @@ class FakeIndex:
         text = xmlrpc.client.dumps((answer,), methodresponse=True, allow_none=True)
         return 200, "text/xml", text.encode()
 
+    def _serve(self, path: str, headers: dict[str, str]) -> tuple[int, str, bytes, dict[str, str]]:
+        """The answer to a GET, with its validators (RFC 9110, 8.8); 304 where they match."""
+        with self.lock:
+            self.busy += 1
+            self.most_at_once = max(self.most_at_once, self.busy)
+        time.sleep(self.slow_s)
+        status, kind, content = self._answer(path, headers.get("Accept", ""))
+        validators = {"Last-Modified": self.modified} if self.modified else {}
+        if self.etags:
+            validators["ETag"] = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+        asked = headers.get("If-None-Match"), headers.get("If-Modified-Since")
+        if set(asked) & set(validators.values()):
+            status, content = 304, b""
+        with self.lock:
+            self.busy -= 1
+            self.answered[status] += 1
+        return status, kind, content, validators
+
     def _answer(self, path: str, accept: str) -> tuple[int, str, bytes]:
         status = self.faults.get(path) or self.faults.get("")
         if status is not None:
@@ -125,7 +144,6 @@ class FakeIndex:
 def fake_index() -> Iterator[FakeIndex]:
     """Serve a fake index while the context lasts."""
     index = FakeIndex()
-    lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -133,27 +151,11 @@ def fake_index() -> Iterator[FakeIndex]:
         def do_GET(self) -> None:
             path = unquote(self.path)
             index.requests.append((path, dict(self.headers)))
-            with lock:
-                index.busy += 1
-                index.most_at_once = max(index.most_at_once, index.busy)
-            time.sleep(index.slow_s)
-            status, kind, content = index._answer(path, self.headers.get("Accept", ""))
-            etag = f'"{hashlib.sha256(content).hexdigest()[:16]}"' if index.etags else ""
-            if etag and self.headers.get("If-None-Match") == etag:
-                status, content = 304, b""
-            if index.modified and self.headers.get("If-Modified-Since") == index.modified:
-                status, content = 304, b""
-            with lock:
-                index.busy -= 1
-                index.answered[status] += 1
+            status, kind, content, validators = index._serve(path, dict(self.headers))
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))
-            if etag:
-                self.send_header("ETag", etag)
-            if index.modified:
-                self.send_header("Last-Modified", index.modified)
-            for name, value in index.headers.items():
+            for name, value in {**validators, **index.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":

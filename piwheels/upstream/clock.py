@@ -1,4 +1,4 @@
-"""The time by the upstream's clock, and whether this machine's clock jumped."""
+"""The time by the upstream's clock."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,6 @@ class UpstreamClock:
 
     def __init__(self) -> None:
         self._heard: tuple[datetime, float] | None = None
-        self._checked = time.time(), time.monotonic()
 
     @property
     def heard(self) -> bool:
@@ -31,10 +30,3 @@ class UpstreamClock:
     def ahead_s(self) -> float:
         """How far this machine's clock is ahead of the upstream's; below 0 it is behind."""
         return (datetime.now(UTC) - self.now()).total_seconds()
-
-    def jumped_s(self) -> float:
-        """How far this machine's clock jumped ahead since this was asked last."""
-        wall, steady = time.time(), time.monotonic()
-        before_wall, before_steady = self._checked
-        self._checked = wall, steady
-        return (wall - before_wall) - (steady - before_steady)

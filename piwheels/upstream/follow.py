@@ -48,7 +48,6 @@ _NOTICE_S = 86400.0
 _BACKWARDS = 2
 #: A clock that differs by more is worth telling.
 _CLOCK_S = 120.0
-_JUMP_S = 30.0
 _NAMED = 3
 
 
@@ -305,10 +304,6 @@ class Follower:
         """Look after the clock, and delete what was removed upstream long ago."""
         deleted_at, said_ahead = float("-inf"), False
         while True:
-            jump_s = self._clock.jumped_s()
-            if abs(jump_s) > _JUMP_S:
-                await self._reconciler.note(f"this machine's clock jumped by {jump_s:.0f} s")
-                self._looks.wake()
             self._clock_said = self._differs()
             if self._clock_said and not said_ahead:
                 await self._reconciler.note(self._clock_said)

@@ -11,6 +11,7 @@ from piwheels.db import upstream as db_upstream
 from piwheels.standing import Circumstances, explained
 from piwheels.upstream.follow import SERIAL, FollowOptions
 from tests.fakeindex import FakeIndex
+from tests.patience import Stopwatch
 from tests.upstream.conftest import QUICK_POLL, Following
 
 LATER = {"upload-time": "2099-01-01T00:00:00Z"}
@@ -410,3 +411,88 @@ async def test_the_clock_is_the_upstreams_and_a_difference_is_told(
 
         await farm.until(told, True)
     assert "s behind the upstream's" in await farm.events()
+
+
+# --- many projects -----------------------------------------------------------------------
+
+
+async def follow_many(farm: Following, count: int) -> None:
+    """Followed projects p0, p1, ..., each with a page, without the time that adding takes."""
+    for number in range(count):
+        farm.upstream.add(f"p{number}", f"p{number}-1.0.tar.gz", b"x")
+    await farm.db.execute(
+        "INSERT INTO projects (project, display, since, existing) "
+        "SELECT 'p' || n, 'p' || n, now(), '{1.0}' FROM generate_series(0, %(last)s) AS n",
+        {"last": count - 1},
+    )
+
+
+async def rounds(farm: Following, count: int, status: int) -> None:
+    """Wait until so many pages were answered so."""
+
+    async def answered() -> bool:
+        return farm.upstream.answered[status] >= count
+
+    await farm.until(answered, True)
+
+
+@pytest.mark.parametrize("validator", ["etag", "modified"])
+async def test_pages_are_asked_for_many_at_once_and_only_if_they_changed(
+    farm: Following, upstream: FakeIndex, validator: str
+) -> None:
+    upstream.etags = validator == "etag"
+    upstream.modified = "" if upstream.etags else "Sun, 01 Feb 2026 00:00:00 GMT"
+    upstream.slow_s = 0.1
+    await follow_many(farm, 100)
+    options = FollowOptions(source="poll", poll_interval_s=0.05, first_delay_s=0.05, at_once=12)
+    async with farm.running(options):
+        await rounds(farm, 100, 304)
+    assert upstream.answered[200] == 100, "no page was read twice"
+    assert 6 <= upstream.most_at_once <= 12
+
+
+async def test_what_is_due_longest_comes_first_and_each_project_has_its_turn(
+    farm: Following, upstream: FakeIndex
+) -> None:
+    await follow_many(farm, 50)
+    await farm.db.execute(
+        "UPDATE projects SET next_poll = now() - interval '1 hour' WHERE project IN ('p7', 'p31')"
+    )
+    options = FollowOptions(source="poll", poll_interval_s=3600, first_delay_s=0.05)
+    async with farm.running(options):
+        await rounds(farm, 50, 200)
+    asked = [path.split("/")[2] for path, _ in upstream.requests]
+    assert set(asked[:2]) == {"p7", "p31"}
+    assert len(asked) == len(set(asked)) == 50
+
+
+async def test_an_overloaded_upstream_is_asked_one_page_at_a_time(
+    farm: Following, upstream: FakeIndex
+) -> None:
+    await follow_many(farm, 40)
+    upstream.faults[""] = 503
+    upstream.slow_s = 0.02
+    options = FollowOptions(source="poll", poll_interval_s=0.05, first_delay_s=0.02)
+    async with farm.running(options):
+        await rounds(farm, 8, 503)
+        assert upstream.most_at_once == 1
+        upstream.faults.clear()
+        await rounds(farm, 40, 200)
+
+
+@pytest.mark.slow
+async def test_ten_thousand_projects_are_polled_well_within_an_interval(
+    farm: Following, upstream: FakeIndex
+) -> None:
+    upstream.etags = True
+    await follow_many(farm, 10_000)
+    options = FollowOptions(source="poll", poll_interval_s=900, first_delay_s=0.05)
+    watch = Stopwatch()
+    async with farm.running(options):
+        await rounds(farm, 10_000, 200)
+        first_s = watch.seconds
+        await farm.db.execute("UPDATE projects SET next_poll = now()")
+        await rounds(farm, 10_000, 304)
+    again_s = watch.seconds - first_s
+    print(f"10,000 pages read in {first_s:.0f} s, found unchanged in {again_s:.0f} s")
+    assert max(first_s, again_s) < 450
