@@ -407,10 +407,10 @@ async def test_the_clock_is_the_upstreams_and_a_difference_is_told(
     async with farm.running() as follower:
 
         async def told() -> bool:
-            return "s behind the upstream's" in follower.said
+            return "s behind the upstream's" in await farm.events()
 
         await farm.until(told, True)
-    assert "s behind the upstream's" in await farm.events()
+        assert "s behind the upstream's" in follower.said
 
 
 # --- many projects -----------------------------------------------------------------------
