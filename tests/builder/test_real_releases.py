@@ -14,7 +14,7 @@ from tests import needs
 from tests.builder import sdists
 from tests.builder.workbench import builder_for
 
-pytestmark = needs.needs("bwrap")
+pytestmark = needs.sandbox()
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ from piwheels.errors import ConfigError
 from tests import needs
 from tests.patience import WAIT_S
 
-pytestmark = needs.needs("bwrap")
+pytestmark = needs.sandbox()
 
 LIMITS = Limits(timeout_s=600.0, disk_reserve_bytes=0)
 NOBODY = 65534
@@ -299,6 +299,86 @@ def test_bubblewrap_is_found_in_its_package(monkeypatch: pytest.MonkeyPatch) -> 
 
 async def test_the_packages_bubblewrap_works(tmp_path: Path) -> None:
     await check(Bubblewrap(find_bubblewrap({"PATH": "/nowhere"})), tmp_path)
+
+
+# --- its guards, each of which some test misses when it is removed ---
+
+_WRITABLE = {"/build", "/tmp", "/dev/shm", "/dev/mqueue", "/dev/pts"}
+
+
+async def test_all_is_read_only_but_its_own_folders_and_no_set_uid_counts(tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    script = "cat /proc/self/mountinfo"
+    _, output = await run(bubblewrap(), tmp_path / "work", script, reads=(given,))
+    mounts = {line.split()[4]: line.split()[5].split(",") for line in output.splitlines()}
+    assert {"/", "/usr", "/dev", "/proc", "/build", "/tmp", "/build/etc", str(given)} <= set(mounts)
+    for place, options in mounts.items():
+        inside_dev = place.startswith("/dev/")
+        proc = place.startswith("/proc")  # what lies there is root's, and the build is not root
+        assert "ro" in options or place in _WRITABLE or inside_dev or proc, place
+        assert "nosuid" in options or inside_dev, place
+    assert "ro" in mounts["/dev"]
+
+
+async def test_it_is_alone_in_each_kind_of_namespace(tmp_path: Path) -> None:
+    kinds = ["ipc", "mnt", "net", "pid", "user", "uts", "cgroup"]
+    script = "; ".join(f"readlink /proc/self/ns/{kind}" for kind in kinds)
+    _, output = await run(bubblewrap(), tmp_path / "work", f"{script}; uname -n; id -g")
+    *inside, host, group = output.splitlines()
+    outside = [str(Path(f"/proc/self/ns/{kind}").readlink()) for kind in kinds]
+    assert all(one != other for one, other in zip(inside, outside, strict=True))
+    assert (host, group) == ("build", "1000")
+
+
+async def test_its_session_is_its_own(tmp_path: Path) -> None:
+    """A session that began outside is number 0 inside; its terminal could be typed into."""
+    _, output = await run(bubblewrap(), tmp_path / "work", "cut -d' ' -f6 /proc/self/stat")
+    assert int(output) > 0
+
+
+def test_no_namespace_of_users_can_be_made_in_it_without_its_filter_either(tmp_path: Path) -> None:
+    made, work, staged = bubblewrap(), tmp_path / "work", module._gives_up_root()
+    made.prepare(work)
+    if staged:
+        module._give_away(work)
+    command = ("sh", "-c", "unshare -U echo made; echo done")
+    errand = Errand(command=command, environment={"PATH": "/bin"}, work=work, limits=LIMITS)
+    ran = subprocess.run(
+        made.command(errand, staged=staged), capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "done\n"
+
+
+async def test_its_capabilities_are_gone_for_good(tmp_path: Path) -> None:
+    _, output = await run(bubblewrap(), tmp_path / "work", "grep ^Cap /proc/self/status")
+    sets = dict(line.split(":\t") for line in output.splitlines())
+    assert set(sets) == {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"}
+    assert {int(value, 16) for value in sets.values()} == {0}
+
+
+async def test_each_of_its_processes_has_the_limits_asked_for(tmp_path: Path) -> None:
+    limits = msgspec.structs.replace(
+        LIMITS, memory_bytes=512 << 20, file_bytes=1 << 20, open_files=321, processes=54
+    )
+    _, output = await run(bubblewrap(), tmp_path / "work", "cat /proc/self/limits", limits=limits)
+    found = {line[:25].strip(): line[25:].split()[:2] for line in output.splitlines()}
+    for name, value in {
+        "Max data size": 512 << 20,
+        "Max file size": 1 << 20,
+        "Max open files": 321,
+        "Max processes": 54,
+        "Max core file size": 0,
+    }.items():
+        assert found[name] == [str(value)] * 2, name
+
+
+async def test_its_shared_memory_has_an_end(tmp_path: Path) -> None:
+    script = "df --output=size -B1 /dev/shm | tail -1; ls -A /etc | sort | xargs"
+    _, output = await run(bubblewrap(), tmp_path / "work", script)
+    size, etc = output.splitlines()
+    assert int(size) == 64 << 20
+    assert set(etc.split()) <= {*module._ETC, *module._ETC_WRITTEN}
 
 
 # --- the kernel ---

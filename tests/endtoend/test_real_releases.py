@@ -24,7 +24,7 @@ def farm(tmp_path: Path) -> Farm:
 
 
 @pytest.mark.slow
-@needs.needs("bwrap")
+@needs.sandbox()
 def test_five_interpreters_get_what_they_can_have(farm: Farm) -> None:
     pythons = [str(needs.python(version)) for version in needs.PYTHON_VERSIONS]
     asked = ["iniconfig", "markupsafe", "psutil", _FAILING, _WITHOUT_SDIST]
@@ -52,7 +52,7 @@ def test_five_interpreters_get_what_they_can_have(farm: Farm) -> None:
 
 
 @pytest.mark.slow
-@needs.needs("bwrap")
+@needs.sandbox()
 def test_why_there_is_no_wheel_is_explained(farm: Farm) -> None:
     farm.start(_FAILING, _WITHOUT_SDIST)
     try:

@@ -1,13 +1,14 @@
 """A private PostgreSQL: data is used by the programs of the version that made it."""
 
 import asyncio
+import stat
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from piwheels.local import cluster
-from piwheels.local.cluster import Cluster, ClusterError, installed_programs
+from piwheels.local.cluster import _SOCKET_NAME, Cluster, ClusterError, installed_programs
 from tests.needs import lacking
 
 
@@ -66,3 +67,11 @@ async def test_a_machine_without_postgresql_is_told_what_to_install(
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(ClusterError, match="Debian package `postgresql`"):
         installed_programs()
+
+
+def test_the_servers_socket_and_password_are_its_owners_alone(cluster: Cluster) -> None:
+    modes = {
+        path.name: stat.S_IMODE(path.stat().st_mode)
+        for path in (cluster._sockets() / _SOCKET_NAME, cluster._password_file)
+    }
+    assert set(modes.values()) <= {0o700, 0o600}, modes

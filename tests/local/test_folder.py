@@ -53,6 +53,15 @@ def test_the_sockets_of_a_deep_folder_lie_in_a_private_one_nearby(deep: Path) ->
         other.rmdir()
 
 
+def test_a_private_folder_that_was_opened_is_closed_again(deep: Path) -> None:
+    place = socket_folder(deep, "control.sock")
+    place.chmod(0o777)
+    try:
+        assert socket_folder(deep, "control.sock").stat().st_mode & 0o777 == 0o700
+    finally:
+        place.rmdir()
+
+
 def test_a_private_folder_that_somebody_put_there_is_not_trusted(deep: Path) -> None:
     place = socket_folder(deep, "control.sock")
     place.rmdir()

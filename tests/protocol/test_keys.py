@@ -1,5 +1,6 @@
 """Keys in files, and the list of those who may connect."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -34,6 +35,28 @@ def test_a_disk_that_is_full_leaves_no_half_of_a_key(store: KeyStore) -> None:
             store.allow(Role.BUILDER, "pi1", pair.public)
     assert KeyStore(store.folder).name_of(Role.BUILDER, pair.public) == "pi1"
     assert store.make("other") == store.pair("other")
+
+
+def test_the_folder_of_keys_is_its_owners_alone(tmp_path: Path) -> None:
+    KeyStore(tmp_path / "made").make("builder")
+    KeyStore(tmp_path / "allowed").allow(Role.BUILDER, "pi1", "ab" * 32)
+    for name in ("made", "allowed"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o700
+
+
+def test_who_is_allowed_is_known_also_when_no_file_can_be_opened(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    store.allow(Role.BUILDER, "pi1", "ab" * 32)
+    assert store.name_of(Role.BUILDER, "ab" * 32) == "pi1"
+    for method in ("iterdir", "read_text"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, method, none_left)
+            os.utime(store.folder / Role.BUILDER)
+            assert store.name_of(Role.BUILDER, "ab" * 32) == "pi1"
 
 
 def test_an_existing_key_is_never_overwritten(store: KeyStore) -> None:

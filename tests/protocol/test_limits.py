@@ -69,12 +69,15 @@ def resident_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def honest(store: KeyStore, address: str) -> PatientDealer[m.ToBuilder, m.FromBuilder]:
+def honest(
+    store: KeyStore, address: str, *, monitored: bool = False
+) -> PatientDealer[m.ToBuilder, m.FromBuilder]:
     return PatientDealer(
         m.ToBuilder,
         address,
         key=store.require("one"),
         server_key=store.require("master").public,
+        monitored=monitored,
     )
 
 
@@ -115,6 +118,21 @@ async def test_a_message_of_many_small_frames_is_refused_and_the_next_one_read(
         assert (await hearing).message == m.Bye(reason="fine")
     flood.kill()
     flood.communicate()
+    peer.close()
+
+
+async def test_a_frame_that_is_too_large_is_never_read(
+    store: KeyStore, router: BuilderRouter
+) -> None:
+    address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
+    hearing = asyncio.create_task(router.receive())
+    large, peer = honest(store, address, monitored=True), honest(store, address)
+    await large.send(m.Bye(), bytes(5 * MIB))
+    async with asyncio.timeout(WAIT_S):
+        assert await large.disconnected() == "the connection ended"
+        await peer.send(m.Bye(reason="fine"))
+        assert (await hearing).message == m.Bye(reason="fine")
+    large.close()
     peer.close()
 
 
