@@ -97,9 +97,7 @@ class Pips:
             with contextlib.suppress(TransientError):
                 found = await self._of_index(index, python)
             if found is not None:
-                log.warning(
-                    "%s has no pip; %s of %s is used", self._index.url, found.name, index.url
-                )
+                self._say(python, f"{found.name.split()[-1]} of {index.url}")
                 return found
         found = installed_pip(self._folder, python)
         if found is None:
@@ -108,8 +106,11 @@ class Pips:
                 f"{places} has no pip for Python {python}, nor is a fitting one installed beside "
                 "piwheels; set builder.pip_index to an index that has one"
             )
-        log.warning("%s has no pip; the %s is used", self._index.url, found.name)
+        self._say(python, f"the {found.name}")
         return found
+
+    def _say(self, python: str, used: str) -> None:
+        log.warning("%s has no pip for Python %s; %s is used", self._index.url, python, used)
 
     async def _of_index(self, index: SimpleIndex, python: str) -> Pip | None:
         """The newest that an index has; None if it has none that fits."""

@@ -1,5 +1,7 @@
 """What projects' pages of the upstream index said when they were last read."""
 
+from msgspec import structs
+
 from piwheels.db.catalog import lock_projects
 from piwheels.db.database import Database
 from piwheels.model import UpstreamPage
@@ -11,12 +13,22 @@ async def store_page(db: Database, project: str, page: UpstreamPage) -> bool:
     Returns:
         Whether it has problems that it did not have before. False for an unknown project.
     """
+    known = await last_page(db, project)
+    if known is not None and _is_same(known, page):
+        return False
     async with db.transaction():
         if not await lock_projects(db, [project]):
             return False
         before = await last_page(db, project)
         await _store(db, project, page)
     return bool(page.problems) and (before is None or page.problems != before.problems)
+
+
+def _is_same(known: UpstreamPage, page: UpstreamPage) -> bool:
+    """Whether a page says what is kept of it; what the farm has of that does not count."""
+    return known == structs.replace(
+        page, newest_known=known.newest_known, newest_has_wheel=known.newest_has_wheel
+    )
 
 
 async def _store(db: Database, project: str, page: UpstreamPage) -> None:

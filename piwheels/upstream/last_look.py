@@ -26,7 +26,8 @@ async def note_page(db: Database, page: ProjectPage, releases: list[Release]) ->
         problems=page.problems,
     )
     if await db.retrying(lambda: store_page(db, page.project, seen)):
-        text = f"{page.problem_count} odd entries on its page of the index: {page.problems[0]}"
+        entries = "entry" if page.problem_count == 1 else "entries"
+        text = f"{page.problem_count} odd {entries} on its page of the index: {page.problems[0]}"
         log.warning("%s: %s", page.project, text)
         with contextlib.suppress(PiwheelsError):
             await db.retrying(lambda: events.record_event(db, "upstream", text, page.project))

@@ -287,5 +287,5 @@ async def test_odd_entries_of_a_page_are_kept_and_logged_once(
     assert (page.newest_version, page.newest_known, page.problem_count) == ("1.0", True, 1)
     events = await farm.db.rows("SELECT action FROM events WHERE subject = 'demo'")
     assert [event["action"] for event in events if "odd" in event["action"]] == [
-        "1 odd entries on its page of the index: entry 2 (demo-1.1.tar.gz) has no url; passed over"
+        "1 odd entry on its page of the index: entry 2 (demo-1.1.tar.gz) has no url; passed over"
     ]
