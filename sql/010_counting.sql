@@ -1,1 +1,24 @@
--- Reserved.
+-- What tells lines of access logs apart, wherever they come again: parts of a log that were cut out of it, put together
+-- with others or written in another format are counted once.
+
+-- Fingerprints of lines that were counted: four bytes each, little-endian, of what the line says but the address.
+CREATE TABLE access_lines (
+    minute integer NOT NULL,          -- since 1970, in which the line was logged
+    marks  bytea NOT NULL,
+    fresh  boolean NOT NULL DEFAULT true  -- written by a commit, and not put together yet
+);
+
+CREATE INDEX access_lines_minute ON access_lines (minute);
+CREATE INDEX access_lines_fresh ON access_lines (minute) WHERE fresh;
+
+-- Put the rows of each minute before this one together: each commit adds rows of its own.
+CREATE FUNCTION compact_access_lines(before integer) RETURNS void LANGUAGE sql AS $$
+    WITH over AS (
+        SELECT DISTINCT minute FROM access_lines WHERE fresh AND minute < before
+    ), taken AS (
+        DELETE FROM access_lines l USING over o WHERE l.minute = o.minute
+     RETURNING l.minute, l.marks
+    )
+    INSERT INTO access_lines (minute, marks, fresh)
+    SELECT minute, string_agg(marks, ''::bytea), false FROM taken GROUP BY minute
+$$;

@@ -9,6 +9,7 @@ import re
 from enum import StrEnum
 from hashlib import blake2b
 from typing import Any
+from zlib import crc32
 
 import msgspec
 
@@ -17,6 +18,8 @@ from piwheels.model import Struct
 
 OTHER = "other"
 _LONGEST = 4096
+#: Odd, so that no two checksums become one; it makes their exclusive-or tell them apart.
+_SPREAD = 0x9E3779B1
 
 
 class AgentClass(StrEnum):
@@ -36,6 +39,7 @@ class Agent(Struct, frozen=True, kw_only=True):
 
     key: int  # the first eight bytes of a hash of the rest
     packed: bytes  # the key in a row of `accesses`
+    mark: int  # 32 bits of the key
     agent_class: AgentClass
     is_builder: bool = False  # as its class says
     installer: str = ""  # "pip"
@@ -179,7 +183,14 @@ def _of(**fields: Any) -> Agent:
     text = "\0".join(fields[name] for name in sorted(fields))
     key = key_of(text.encode())
     is_builder = fields["agent_class"] is AgentClass.BUILDER
-    return Agent(key=key, packed=packing.key(key), is_builder=is_builder, **fields)
+    return Agent(
+        key=key, packed=packing.key(key), mark=key & 0xFFFFFFFF, is_builder=is_builder, **fields
+    )
+
+
+def mark_of(content: bytes) -> int:
+    """32 bits of a hash, of which the fingerprint of a line is made (see fingerprints)."""
+    return crc32(content) * _SPREAD & 0xFFFFFFFF
 
 
 def key_of(content: bytes) -> int:

@@ -1,5 +1,6 @@
 """Accesses into what is written: rows, and counts of each day."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date
@@ -7,7 +8,7 @@ from hashlib import blake2b
 
 from piwheels.accesslog.agents import Agent, AgentClass
 from piwheels.accesslog.parse import Access
-from piwheels.accesslog.paths import Kind, Wheel
+from piwheels.accesslog.paths import NOTHING, Kind, Wheel
 from piwheels.db import packing
 from piwheels.db.accesses import AgentRow, Batch, DayCounts, WheelRow
 
@@ -54,22 +55,36 @@ class Gathering:
     def __init__(self) -> None:
         self._days: dict[int, _Day] = {}  # by number since 1970
         self._agents: dict[int, Agent] = {}
+        #: Of each wheel whose size was not known, the fewest bytes that a download took.
+        self.fewest: dict[Wheel, int] = {}
 
-    def add(self, accesses: Iterable[Access]) -> None:
-        """Take further accesses, in any order."""
+    def add(self, accesses: Iterable[Access], sizes: Mapping[int, int]) -> None:
+        """Take further accesses, in any order.
+
+        Args:
+            accesses: what was asked for.
+            sizes: of wheels, in bytes, by their keys, as far as they are known; where less was
+                sent the download was broken off, and counts as nothing.
+        """
         agents, number, day = self._agents, -1, _Day()
         for moment, address, content, answer, agent in accesses:
             if moment.day != number:
                 number = moment.day
                 day = self._days.setdefault(number, _Day())
+            if (wheel := content.wheel) is not None:
+                size = sizes.get(wheel.key)
+                if size is None and answer.is_sized:
+                    self.fewest[wheel] = min(answer.size_bytes, self.fewest.get(wheel, sys.maxsize))
+                if size is not None and answer.is_sized and answer.size_bytes < size:
+                    content = NOTHING  # noqa: PLW2901 - what it counts as
+                else:
+                    day.seconds.append(moment.at_s)
+                    day.wheels.append(wheel)
+                    day.agents.append(agent)
+                    day.size_bytes += answer.size_bytes
             day.fields += moment.packed, address, agent.packed, content.packed, answer.packed
             day.kinds[content.kind] += 1
             agents[agent.key] = agent
-            if content.wheel is not None:
-                day.seconds.append(moment.at_s)
-                day.wheels.append(content.wheel)
-                day.agents.append(agent)
-                day.size_bytes += answer.size_bytes
 
     @property
     def days(self) -> set[date]:

@@ -266,6 +266,8 @@ class _Ingest:
         for name in await database.retrying(lambda: accesslogs.drop_months(database, before)):
             log.info("dropped %s", name)
         await database.retrying(lambda: accesslogs.forget_keys(database))
+        hour_ago = int(time.time()) // 60 - 60
+        await database.retrying(lambda: accesslogs.compact_lines(database, hour_ago))
 
     async def _set_retention(self, database: Database) -> None:
         """Set the day that raw rows are kept from.
@@ -297,6 +299,7 @@ class _Ingest:
         sys.stdout.write(
             f"{tally.lines:,} lines, {tally.downloads:,} downloads, {tally.broken:,} broken"
             + (f"; {tally.known_bytes:,} bytes were known" if tally.known_bytes else "")
+            + (f"; {tally.known_lines:,} lines were counted before" if tally.known_lines else "")
             + "\n"
         )
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
-from piwheels.accesslog.agents import Agent, agent
+from piwheels.accesslog.agents import Agent, agent, mark_of
 from piwheels.accesslog.paths import Content, Request, request
 from piwheels.db import packing
 from piwheels.model import Struct
@@ -50,6 +50,8 @@ class Moment(Struct, frozen=True):
 
     at_s: int  # since 1970
     day: int  # since 1970, in UTC
+    minute: int  # since 1970
+    mark: int  # 32 bits that tell it apart
     packed: bytes  # in a row of `accesses`
 
 
@@ -58,8 +60,10 @@ class Answer(Struct, frozen=True):
 
     status: int
     size_bytes: int  # as sent
+    is_sized: bool  # the log has the size
     place: int  # in a Request, of what it counts as
     packed: bytes  # status and size in a row of `accesses`
+    mark: int  # 32 bits that tell it apart
 
 
 #: One request that a web server answered: when, to which address, what, how, and who asked. A
@@ -72,6 +76,7 @@ class Parsed(NamedTuple):
 
     accesses: list[Access]
     broken: list[bytes]  # lines that are none
+    marks: list[int]  # the fingerprint of each access (see fingerprints)
 
 
 class _BrokenError(ValueError):
@@ -116,26 +121,28 @@ class Parser:
                 not become less from call to call.
         """
         self._not_after_s = not_after_s
-        accesses, others = self._plain(block.split(b"\n"))
-        broken: list[bytes] = []
-        for line in others:
+        parsed = Parsed([], [], [])
+        for line in self._plain(block.split(b"\n"), parsed):
             if line in _EMPTY:
                 continue
             try:
-                accesses.append(self._any(line))
+                access, mark = self._any(line)
             except (ValueError, OverflowError, RecursionError):
-                broken.append(line)
-        return Parsed(accesses, broken)
+                parsed.broken.append(line)
+            else:
+                parsed.accesses.append(access)
+                parsed.marks.append(mark)
+        return parsed
 
-    def _plain(self, lines: list[bytes]) -> tuple[list[Access], list[bytes]]:
+    def _plain(self, lines: list[bytes], parsed: Parsed) -> list[bytes]:
         """Read lines as nearly all of them look, without a regular expression; gives the others.
 
         address - user [moment] "request" status size "referer" "agent"
         """
-        accesses: list[Access] = []
+        accesses, marks = parsed.accesses, parsed.marks
         others: list[bytes] = []
         if self._format not in _PLAIN_FORMATS:
-            return accesses, lines
+            return lines
         moments, requests = self._moments, self._requests
         answers, agents = self._answers, self._agents
         for line in lines:
@@ -144,16 +151,18 @@ class Parser:
                 address, ident, _ = head.split(b" ", 2)
                 # A quote behind a backslash is one within a field.
                 if gap == b" " and ident == b"-" and asked[-1:] != b"\\" != referer[-1:]:
-                    answer, client = answers[answered], agents[tail]
-                    content = requests[asked][_UNCOUNTED if client.is_builder else answer.place]
-                    accesses.append((moments[head[-29:]], address, content, answer, client))
+                    moment, answer, client = moments[head[-29:]], answers[answered], agents[tail]
+                    contents, mark = requests[asked]
+                    content = contents[_UNCOUNTED if client.is_builder else answer.place]
+                    accesses.append((moment, address, content, answer, client))
+                    marks.append(mark ^ moment.mark ^ answer.mark ^ client.mark)
                     continue
             except ValueError:
                 pass
             others.append(line)
-        return accesses, others
+        return others
 
-    def _any(self, line: bytes) -> Access:
+    def _any(self, line: bytes) -> tuple[Access, int]:
         if len(line) > _LONGEST_LINE:
             raise _BrokenError
         is_json = line[:1] == b"{"
@@ -167,7 +176,7 @@ class Parser:
             case _:
                 return self._text(line)
 
-    def _text(self, line: bytes) -> Access:
+    def _text(self, line: bytes) -> tuple[Access, int]:
         match = _TEXT.fullmatch(line.rstrip(b"\r"))
         if match is None:
             raise _BrokenError
@@ -185,7 +194,7 @@ class Parser:
             self._agents[tail or b'-"'],
         )
 
-    def _nginx(self, line: bytes) -> Access:
+    def _nginx(self, line: bytes) -> tuple[Access, int]:
         said = _NGINX.decode(line)
         asked = said.request or f"{said.request_method} {said.request_uri or said.uri}"
         return self._access(
@@ -196,7 +205,7 @@ class Parser:
             self._plain_agents[said.http_user_agent],
         )
 
-    def _caddy(self, line: bytes) -> Access:
+    def _caddy(self, line: bytes) -> tuple[Access, int]:
         said = _CADDY.decode(line)
         asked = f"{said.request.method} {said.request.uri}"
         return self._access(
@@ -210,9 +219,10 @@ class Parser:
     @staticmethod
     def _access(
         moment: Moment, address: bytes, asked: Request, answer: Answer, client: Agent
-    ) -> Access:
-        content = asked[_UNCOUNTED if client.is_builder else answer.place]
-        return moment, address, content, answer, client
+    ) -> tuple[Access, int]:
+        content = asked.contents[_UNCOUNTED if client.is_builder else answer.place]
+        mark = asked.mark ^ moment.mark ^ answer.mark ^ client.mark
+        return (moment, address, content, answer, client), mark
 
     def _bracketed_moment(self, text: bytes) -> Moment:
         if text[:1] != b"[" or text[-2:] != b"] ":
@@ -227,7 +237,8 @@ class Parser:
 
 @lru_cache(4096)
 def _moment(at_s: int) -> Moment:
-    return Moment(at_s, at_s // DAY_S, packing.moment(at_s))
+    packed = packing.moment(at_s)
+    return Moment(at_s, at_s // DAY_S, at_s // 60, mark_of(packed), packed)
 
 
 # --- text --------------------------------------------------------------------------------
@@ -278,7 +289,9 @@ def _answer(text: bytes) -> Answer:
 
 def _answered(status: int | str, size_bytes: int | str | None) -> Answer:
     code, size = _number(status, 999), _number(size_bytes)
-    return Answer(code, size, _PLACES.get(code, _UNCOUNTED), packing.answer(size, code))
+    packed = packing.answer(size, code)
+    place = _PLACES.get(code, _UNCOUNTED)
+    return Answer(code, size, size_bytes is not None, place, packed, mark_of(packed))
 
 
 def _request(line: bytes) -> Request:
@@ -347,7 +360,7 @@ class _CaddyLine(msgspec.Struct):
     ts: float
     request: _CaddyRequest
     status: int
-    size: int = 0
+    size: int | None = None
 
 
 _NGINX = msgspec.json.Decoder(_NginxLine)

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from packaging.utils import canonicalize_name
 
-from piwheels.accesslog.agents import key_of
+from piwheels.accesslog.agents import key_of, mark_of
 from piwheels.db import packing
 from piwheels.model import Struct
 
@@ -45,21 +45,26 @@ class Content(Struct, frozen=True):
 
 
 class Request(NamedTuple):
-    """What a request counts as, by how it is answered."""
+    """What a request counts as, and what tells it apart."""
 
-    whole: Content  # with 200
-    unchanged: Content  # with 304
-    other: Content
+    contents: tuple[Content, Content, Content]  # answered with 200, with 304, otherwise
+    mark: int = 0  # 32 bits of a hash
+
+    @property
+    def whole(self) -> Content:
+        """What it counts as when it is answered with 200."""
+        return self.contents[0]
 
 
 def _content(kind: Kind, wheel: Wheel | None = None) -> Content:
     return Content(kind, wheel, packing.content(wheel.key if wheel else None, kind))
 
 
-_NOTHING = _content(Kind.OTHER)
+#: What counts as nothing.
+NOTHING = _content(Kind.OTHER)
 #: A page counts also when it is unchanged; a wheel when it was sent whole.
 _PAGES = {
-    kind: Request(_content(kind), _content(kind), _NOTHING)
+    kind: Request((_content(kind), _content(kind), NOTHING))
     for kind in Kind
     if kind is not Kind.DOWNLOAD
 }
@@ -71,11 +76,14 @@ _LONGEST_NAME = 300
 
 
 def request(line: str) -> Request:
-    """What a request line ("GET /simple/numpy/ HTTP/1.1") counts as."""
-    method, _, rest = line.partition(" ")
-    if method != "GET":
-        return _PAGES[Kind.OTHER]
-    path = _path(rest.rpartition(" ")[0] if " HTTP/" in rest else rest)
+    """What a request line ("GET /simple/numpy/ HTTP/1.1") counts as; its protocol makes no mark."""
+    asked = line.rpartition(" ")[0] if " HTTP/" in line else line
+    method, _, target = asked.partition(" ")
+    found = _PAGES[Kind.OTHER] if method != "GET" else _counted(_path(target))
+    return Request(found.contents, mark_of(asked.encode(errors="replace")))
+
+
+def _counted(path: str) -> Request:
     first, _, below = path.partition("/")
     match first:
         case "packages" | "simple" if path.endswith(".whl"):  # simple/: the first generation's
@@ -95,7 +103,7 @@ def _download(filename: str) -> Request:
     wheel = _wheel(filename)
     if wheel is None:
         return _PAGES[Kind.OTHER]
-    return Request(_content(Kind.DOWNLOAD, wheel), _NOTHING, _NOTHING)
+    return Request((_content(Kind.DOWNLOAD, wheel), NOTHING, NOTHING))
 
 
 def _path(target: str) -> str:

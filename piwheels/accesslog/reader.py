@@ -1,23 +1,32 @@
-"""One log read on: known again by its content, parsed in blocks, committed with its position."""
+"""One log read on: known again by its content, parsed in blocks, committed with its position.
+
+A log is recognised as a whole by its chain (chain), and parts of one by their lines (fingerprints);
+what that skips, and what cannot be compared, is reported with the name of the file.
+"""
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from itertools import compress
 
+from piwheels.accesslog import fingerprints
 from piwheels.accesslog.batch import Addresses, Gathering
 from piwheels.accesslog.behind import Behind
 from piwheels.accesslog.chain import Chain, Checkpoint, first_line_digest
 from piwheels.accesslog.logfile import Stream
 from piwheels.accesslog.parse import Format, Parsed, Parser
-from piwheels.accesslog.paths import Kind
+from piwheels.accesslog.paths import Kind, Wheel
 from piwheels.accesslog.sample import SAMPLED, Sample
 from piwheels.db import accesslogs
-from piwheels.db.accesses import LogMovedError, Step, Writer
+from piwheels.db.accesses import Batch, LogMovedError, Step, Writer
 from piwheels.db.accesslogs import KnownLog
 from piwheels.db.database import Database
 from piwheels.errors import RefusedError
+
+log = logging.getLogger(__name__)
 
 BLOCK_BYTES = 16 * 1024 * 1024  # committed at once
 PIECE_BYTES = 256 * 1024  # parsed at once: a millisecond or two
@@ -25,6 +34,7 @@ LONGEST_LINE_BYTES = 1024 * 1024
 _VERIFY_BYTES = 1024 * 1024
 _LONGEST_FIRST_LINE = 64 * 1024
 _DAYS_KEPT = 4
+_SIZES_KEPT = 100_000
 #: A clock may be ahead of ours by this much; what is later is a broken line.
 _AHEAD_S = 86_400
 
@@ -37,6 +47,34 @@ class Tally:
     downloads: int = 0
     broken: int = 0
     known_bytes: int = 0  # that had been read before
+    known_lines: int = 0  # that had been counted before, as a part of another log
+
+
+class Sizes:
+    """The sizes of published wheels, as far as downloads were seen."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self.known: dict[int, int] = {}  # bytes by the keys of wheels
+
+    async def learn(self, fewest: Mapping[Wheel, int]) -> bool:
+        """Look the sizes of wheels up that are not known; those not published here stay so.
+
+        Args:
+            fewest: the fewest bytes that a download of each of them took.
+
+        Returns:
+            Whether one of the downloads was broken off.
+        """
+        if not fewest:
+            return False
+        filenames = [wheel.filename for wheel in fewest]
+        sizes = await self._db.retrying(lambda: accesslogs.wheel_sizes(self._db, filenames))
+        if len(self.known) > _SIZES_KEPT:
+            self.known.clear()
+        found = {wheel: sizes[wheel.filename] for wheel in fewest if wheel.filename in sizes}
+        self.known.update((wheel.key, size) for wheel, size in found.items())
+        return any(fewest[wheel] < size for wheel, size in found.items())
 
 
 class Keys:
@@ -66,6 +104,7 @@ class Desk:
     writer: Writer
     parser: Parser
     keys: Keys
+    sizes: Sizes
     sample: Sample
     rows_since: Callable[[], date]  # days before it leave no raw rows
     tally: Tally = field(default_factory=Tally)
@@ -80,6 +119,7 @@ class Desk:
             writer=Writer(db),
             parser=Parser(line_format),
             keys=Keys(db),
+            sizes=Sizes(db),
             sample=sample,
             rows_since=rows_since,
         )
@@ -91,16 +131,23 @@ class _Block:
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
         self.size_bytes = 0
+        self.ends = False  # nothing comes after it
         self.gathering = Gathering()
+        self.parts: list[tuple[bytes, int]] = []  # what was parsed, and how many accesses it gave
+        self.minutes: list[int] = []  # of each access
+        self.marks: list[int] = []
         self.lines = 0
         self.broken = 0
         self.sample: list[bytes] = []
 
-    def add(self, lines: bytes, parsed: Parsed) -> None:
-        """Take further lines."""
+    def add(self, lines: bytes, parsed: Parsed, text: bytes, sizes: Mapping[int, int]) -> None:
+        """Take further lines, and what was parsed of them."""
         self.pieces.append(lines)
         self.size_bytes += len(lines)
-        self.gathering.add(parsed.accesses)
+        self.gathering.add(parsed.accesses, sizes)
+        self.parts.append((text, len(parsed.accesses)))
+        self.minutes += [access[0].minute for access in parsed.accesses]
+        self.marks += parsed.marks
         self.lines += len(parsed.accesses) + len(parsed.broken)
         self.broken += len(parsed.broken)
         self.sample += parsed.broken[: SAMPLED - len(self.sample)]
@@ -121,6 +168,10 @@ class LogReader:
         self._ordinal = 0
         self._rest = b""  # a line that has not ended
         self._in_long_line = False
+        self._in_known = False  # the last line was counted before
+        self._last_mark = 0  # of the last line
+        self._skipped = self._alike = 0  # lines that were counted before, and that may have been
+        self._unmarked: set[date] = set()  # days of which lines could not be compared
         #: A log that begins as this one does and was read further, and how far they agree.
         self._longer: tuple[KnownLog, Chain] | None = None
 
@@ -144,7 +195,36 @@ class LogReader:
             while (block := await self._next_block(last=last)).size_bytes:
                 await behind.do(self._commit, block)
                 news = True
+        self._report()
         return news
+
+    def _report(self) -> None:
+        """Say what of the lines read now was not counted, or may have been counted twice."""
+        name = self._stream.name
+        if self._skipped:
+            log.warning(
+                "%s: %s lines were counted before, as part of another log; they are not counted "
+                "again",
+                name,
+                f"{self._skipped:,}",
+            )
+        if self._alike:
+            log.info(
+                "%s: %s lines are like a few of another log; they are counted",
+                name,
+                f"{self._alike:,}",
+            )
+        if self._unmarked:
+            log.warning(
+                "%s: accesses of %s were counted by an earlier version, which kept nothing to "
+                "compare lines with: if this is a part of a log that was read then, its lines "
+                "count twice; read logs as a whole, which are recognised",
+                name,
+                ", ".join(map(str, sorted(self._unmarked)[:3]))
+                + (" and later days" if len(self._unmarked) > 3 else ""),
+            )
+        self._skipped = self._alike = 0
+        self._unmarked = set()
 
     async def read_all(self) -> None:
         """Read a file to its end, also while another process reads it."""
@@ -161,9 +241,9 @@ class LogReader:
         self._stream.rewind()
         self._begin_anew()
 
-    def resume(self, log: int, first_line: bytes, chain: Chain) -> None:
+    def resume(self, number: int, first_line: bytes, chain: Chain) -> None:
         """Go on with a log that is known, from where a chain got to."""
-        self._log, self._first_line, self._chain = log, first_line, chain
+        self._log, self._first_line, self._chain = number, first_line, chain
 
     # --- which log it is ---
 
@@ -180,30 +260,30 @@ class LogReader:
         self._first_line = first_line_digest(start)
         db = self._desk.db
         known = await db.retrying(lambda: accesslogs.known_logs(db, self._first_line))
-        for log in known:
+        for candidate in known:
             self._stream.rewind()
-            found = await self._compare(log, Chain())
+            found = await self._compare(candidate, Chain())
             if found is not None:
                 return found
         self._stream.rewind()
         self._ordinal, self._chain = len(known), Chain()
         return True
 
-    async def _compare(self, log: KnownLog, chain: Chain) -> bool | None:
+    async def _compare(self, known: KnownLog, chain: Chain) -> bool | None:
         """Whether this is a log that is known; False if it may be, but ends before it did."""
         before = chain.position
-        chain, agrees = verify(self._stream, log, chain)
+        chain, agrees = verify(self._stream, known, chain)
         self._longer = None
         if not agrees:
             return None
         self._desk.tally.known_bytes += chain.position - before
-        if chain.position < log.position:
-            self._longer = log, chain
+        if chain.position < known.position:
+            self._longer = known, chain
             self._stream.done_until(chain.position)
             return False
-        self._log, self._chain = log.log, chain
+        self._log, self._chain = known.log, chain
         db = self._desk.db
-        await db.retrying(lambda: accesslogs.rename_log(db, log.log, self._stream.name))
+        await db.retrying(lambda: accesslogs.rename_log(db, known.log, self._stream.name))
         return True
 
     def _first_line_of(self) -> bytes:
@@ -230,10 +310,11 @@ class LogReader:
                 raise
             if not lines:
                 break
-            block.add(lines, self._parse(lines))
+            self._add(block, lines)
             await asyncio.sleep(0)  # the block before is being committed
         else:
             return block
+        block.ends = last
         if last and self._rest and not self._in_long_line:
             self._add_last_line(block)
         return block
@@ -252,27 +333,33 @@ class LogReader:
 
     def _add_last_line(self, block: _Block) -> None:
         """The last line, if it is whole but for its newline; half a line may yet grow."""
-        parsed = self._parse(self._rest)
-        if parsed.accesses:
-            block.add(self._rest, parsed)
+        if self._parse(self._rest).accesses:
+            self._add(block, self._rest)
             self._rest = b""
 
-    def _parse(self, lines: bytes) -> Parsed:
+    def _add(self, block: _Block, lines: bytes) -> None:
+        """Parse lines into a block; of a line that is too long, only its beginning counts."""
+        text = lines
         if self._in_long_line:  # which was counted when it began
             self._in_long_line = b"\n" not in lines
-            lines = lines.partition(b"\n")[2]
+            text = lines.partition(b"\n")[2]
         elif not lines.endswith(b"\n") and len(lines) >= LONGEST_LINE_BYTES:
             self._in_long_line = True
-            return Parsed([], [lines])
-        return self._desk.parser.parse(lines, int(time.time()) + _AHEAD_S)
+            block.add(lines, Parsed([], [lines], []), b"", self._desk.sizes.known)
+            return
+        block.add(lines, self._parse(text), text, self._desk.sizes.known)
+
+    def _parse(self, text: bytes) -> Parsed:
+        return self._desk.parser.parse(text, int(time.time()) + _AHEAD_S)
 
     # --- what becomes of it ---
 
     async def _commit(self, block: _Block) -> None:
-        desk, chain, found = self._desk, self._chain, block.gathering
+        desk, chain = self._desk, self._chain
         if chain is None:
             raise RuntimeError("a log is recognised before it is read")
-        batch = found.batch(await desk.keys.of(found.days), desk.rows_since())
+        known = await self._known_lines(block)
+        batch = await self._batch(block, known)
         began = chain.position
         # Hashing lets other threads work, so it is done while the next block is parsed.
         checkpoints = await asyncio.to_thread(_fed, chain, block.pieces)
@@ -283,37 +370,91 @@ class LogReader:
             began=began,
             position=chain.position,
             digest=chain.digest,
-            lines=block.lines,
+            lines=block.lines - sum(known),
             broken=block.broken,
             name=self._stream.name,
             checkpoints=checkpoints,
         )
         self._log = await desk.db.retrying(lambda: desk.writer.commit(step, batch))
         desk.sample.add(block.sample)
+        self._skipped += sum(known)
+        desk.tally.known_lines += sum(known)
         desk.tally.lines += step.lines
         desk.tally.broken += step.broken
         desk.tally.downloads += sum(day.kinds[Kind.DOWNLOAD] for day in batch.days)
         self._stream.done_until(chain.position)
+
+    async def _known_lines(self, block: _Block) -> list[bool]:
+        """For each access of a block whether it was counted before; nothing where none can be."""
+        before, self._last_mark = self._last_mark, [self._last_mark, *block.marks[-1:]][-1]
+        block.marks = fingerprints.linked(block.marks, before)
+        whole = block.ends and self._log is None
+        few = len(block.marks) < fingerprints.RUN
+        if not block.marks or (few and not whole and not self._in_known):
+            return []
+        db, minutes = self._desk.db, set(block.minutes)
+        found = await db.retrying(lambda: accesslogs.line_marks(db, minutes))
+        seen = {minute: fingerprints.unpacked(b"".join(marks)) for minute, marks in found.items()}
+        if self._log is None:
+            days = {_day(minute) for minute in minutes}
+            self._unmarked.update(
+                await db.retrying(lambda: accesslogs.days_without_marks(db, days))
+            )
+        known, alike = fingerprints.compare(
+            block.minutes, block.marks, seen, whole=whole, goes_on=self._in_known
+        )
+        self._in_known = known[-1]
+        self._alike += alike
+        return known if any(known) else []
+
+    async def _batch(self, block: _Block, known: Sequence[bool]) -> Batch:
+        """What is written of a block, without the lines that were counted before."""
+        desk, found = self._desk, block.gathering
+        if await desk.sizes.learn(found.fewest) or known:
+            found = await self._gather_again(block, known)
+        batch = found.batch(await desk.keys.of(found.days), desk.rows_since())
+        new = [not is_known for is_known in known] or [True] * len(block.marks)
+        batch.lines = fingerprints.by_minute(
+            [*compress(block.minutes, new)], [*compress(block.marks, new)]
+        )
+        return batch
+
+    async def _gather_again(self, block: _Block, known: Sequence[bool]) -> Gathering:
+        """Gather a block once more, without what was counted before and was broken off."""
+        found, start = Gathering(), 0
+        for text, count in block.parts:
+            accesses = self._parse(text).accesses
+            flags = known[start : start + count]
+            start += count
+            if flags and len(accesses) == count:
+                accesses = [*compress(accesses, [not is_known for is_known in flags])]
+            found.add(accesses, self._desk.sizes.known)
+            await asyncio.sleep(0)  # the next block is being parsed
+        return found
+
+
+def _day(minute: int) -> date:
+    return date(1970, 1, 1) + timedelta(days=minute // (24 * 60))
 
 
 def _fed(chain: Chain, pieces: Sequence[bytes]) -> list[Checkpoint]:
     return [checkpoint for piece in pieces for checkpoint in chain.feed(piece)]
 
 
-def verify(stream: Stream, log: KnownLog, chain: Chain | None = None) -> tuple[Chain, bool]:
+def verify(stream: Stream, known: KnownLog, chain: Chain | None = None) -> tuple[Chain, bool]:
     """Read a stream to where a log was read to, and say whether it has the same content.
 
     A stream that ends before that agrees as far as its checkpoints do.
     """
     chain = chain or Chain()
-    while chain.position < log.position:
-        data = stream.read(min(_VERIFY_BYTES, log.position - chain.position))
+    while chain.position < known.position:
+        data = stream.read(min(_VERIFY_BYTES, known.position - chain.position))
         if not data:
             return chain, True
         for checkpoint in chain.feed(data):
-            if log.checkpoints.get(checkpoint.position) != checkpoint.digest:
+            if known.checkpoints.get(checkpoint.position) != checkpoint.digest:
                 return chain, False
-    return chain, chain.digest == log.digest
+    return chain, chain.digest == known.digest
 
 
 def today() -> date:

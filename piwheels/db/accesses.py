@@ -86,6 +86,7 @@ class Batch(msgspec.Struct, kw_only=True):
     seconds: dict[int, int] = {}  # downloads by second since 1970
     wheels: dict[int, WheelRow] = {}
     agents: dict[int, AgentRow] = {}
+    lines: dict[int, bytes] = {}  # fingerprints by minute since 1970, as they are kept
 
 
 # --- writing -----------------------------------------------------------------------------
@@ -122,6 +123,7 @@ class Writer:
             for counts in batch.days:
                 await self._add_day(counts)
             await self._add_seconds(batch.seconds)
+            await self._add_lines(batch.lines)
         self._remember(batch)
         return log
 
@@ -383,6 +385,16 @@ class Writer:
             """,
             {"seconds": list(recent), "counts": list(recent.values())},
         )
+
+    async def _add_lines(self, lines: dict[int, bytes]) -> None:
+        if lines:
+            await self._db.execute(
+                """
+                INSERT INTO access_lines (minute, marks)
+                SELECT * FROM unnest(%(minutes)s::integer[], %(marks)s::bytea[])
+                """,
+                {"minutes": list(lines), "marks": list(lines.values())},
+            )
 
     def _remember(self, batch: Batch) -> None:
         for known, new in ((self._wheels, batch.wheels), (self._agents, batch.agents)):

@@ -1,6 +1,6 @@
 """What is known of logs beside their lines: how far each was read, by whom, and days' keys."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
 from secrets import token_bytes
 
@@ -102,6 +102,56 @@ async def positions(db: Database, first_line: bytes) -> list[int]:
         {"first_line": first_line},
     )
     return [row["position"] for row in rows]
+
+
+# --- lines that were counted before ------------------------------------------------------
+
+
+async def line_marks(db: Database, minutes: Collection[int]) -> dict[int, list[bytes]]:
+    """Fingerprints of lines that were counted, by their minutes since 1970."""
+    rows = await db.rows(
+        """
+        SELECT minute, array_agg(marks) AS marks FROM access_lines
+         WHERE minute = ANY (%(minutes)s)
+         GROUP BY minute
+        """,
+        {"minutes": list(minutes)},
+    )
+    return {row["minute"]: row["marks"] for row in rows}
+
+
+async def days_without_marks(db: Database, days: Collection[date]) -> list[date]:
+    """Those of these days whose accesses were counted before fingerprints were kept."""
+    rows = await db.rows(
+        """
+        SELECT day FROM download_days
+         WHERE day = ANY (%(days)s)
+           AND counted + index_hits + project_pages + json_pages + log_pages + others > 0
+           AND NOT EXISTS (
+               SELECT FROM access_lines
+                WHERE minute BETWEEN (day - date '1970-01-01') * 1440
+                                 AND (day - date '1970-01-01') * 1440 + 1439)
+         ORDER BY day
+        """,
+        {"days": list(days)},
+    )
+    return [row["day"] for row in rows]
+
+
+async def compact_lines(db: Database, before: int) -> None:
+    """Keep one row for each minute before this one."""
+    async with db.transaction():
+        await db.execute("SELECT pg_advisory_xact_lock(7092)")
+        await db.execute("SELECT compact_access_lines(%(before)s)", {"before": before})
+
+
+async def wheel_sizes(db: Database, filenames: Collection[str]) -> dict[str, int]:
+    """The sizes of published wheels, in bytes; others are left out."""
+    rows = await db.rows(
+        "SELECT filename, size_bytes FROM files WHERE filename = ANY (%(filenames)s)",
+        {"filenames": list(filenames)},
+    )
+    return {row["filename"]: row["size_bytes"] for row in rows}
 
 
 # --- keys of addresses -------------------------------------------------------------------

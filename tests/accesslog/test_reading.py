@@ -18,7 +18,7 @@ from piwheels.db.database import Database
 from piwheels.errors import RefusedError
 from tests.accesslog.check import agrees, total
 from tests.accesslog.conftest import Read, new_desk, read_with
-from tests.accesslog.traffic import DAY, Traffic, combined, download
+from tests.accesslog.traffic import DAY, Traffic, combined, download, wheel_path
 
 
 async def test_a_log_gives_the_figures_that_its_maker_counted(
@@ -309,3 +309,28 @@ async def test_two_readers_of_one_log_count_it_once(database: Database, tmp_path
         await first.read_all()
         await second.read_all()
     await agrees(database, traffic.counts)
+
+
+async def test_a_download_that_was_broken_off_counts_as_nothing(
+    read: Read, database: Database, tmp_path: Path
+) -> None:
+    """Where the size of the wheel is known, and the log has how much was sent."""
+    known = wheel_path("a").rpartition("/")[2]
+    await database.execute("SET session_replication_role = replica")  # a file alone
+    await database.execute(
+        """
+        INSERT INTO files (filename, sha256, size_bytes, metadata_sha256, kind, requires_python,
+                           dependencies, project, version, build)
+        VALUES (%(filename)s, '', 5000, '', '', '', '{}', 'a', '1', 1)
+        """,
+        {"filename": known},
+    )
+    log = tmp_path / "log"
+    log.write_bytes(
+        b"".join(combined(wheel_path("a"), size=size) for size in (0, 4999, 5000, 5300))
+        + download("elsewhere")
+    )
+    await read(log)
+    assert await total(database) == 3
+    assert await database.value("SELECT sum(others)::int FROM download_days") == 2
+    assert await database.value("SELECT counted_bytes FROM download_days") == 5000 + 5300 + 1000
