@@ -88,19 +88,21 @@ def sdist_source(project: str, members: Iterable[str], top_level: Iterable[str])
     """
     packages: set[str] = set()
     first = ""
+    own = project.replace("-", "_")
+    beside = _BESIDE - {own}
     for path in sorted(members):
         parts = path.split("/")
         below = parts[1:] if parts[0] == "src" else parts
-        if not _is_installed(below):
+        if not _is_installed(below, beside):
             continue
         if path.endswith(_SOURCES) and parts[-1] not in _TOOLS:
             first = first or path
-        named = len(below) == 1 and below[0] == f"{project.replace('-', '_')}.py"
+        named = len(below) == 1 and below[0] == f"{own}.py"
         if named or (len(below) == 2 and below[1] == "__init__.py"):
             packages.add(below[0].removesuffix(".py"))
     named_there = {line.strip() for line in top_level}
     return Source(
-        top_level=frozenset(name for name in named_there if name.isidentifier()) - _BESIDE,
+        top_level=frozenset(name for name in named_there if name.isidentifier()) - beside,
         packages=frozenset(name for name in packages if name.isidentifier()),
         first_source=first,
     )
@@ -115,7 +117,8 @@ def judge(wheel: Contents, source: Source | None, upstream: Upstream | None) -> 
     lacks = []
     if upstream is not None and (missing := upstream.modules - wheel.modules):
         lacks.append(f"{_listed(missing)}, which the upstream's {upstream.filename} has")
-    elif missing := source.top_level - tops:
+    # Some name a module of a package as if it were one beside it.
+    elif missing := source.top_level - tops - {name.rpartition(".")[2] for name in wheel.modules}:
         lacks.append(f"{_listed(missing)}, which the sdist's own metadata names")
     return Verdict(lacks=one_line(f"the wheel lacks {lacks[0]}", _LONGEST) if lacks else "")
 
@@ -144,9 +147,9 @@ def _module(path: str) -> str:
     return ".".join(parts) if all(part.isidentifier() for part in parts) else ""
 
 
-def _is_installed(parts: list[str]) -> bool:
+def _is_installed(parts: list[str], beside: frozenset[str]) -> bool:
     """Whether a file lies where code of the project itself does."""
-    return _BESIDE.isdisjoint(parts[:-1]) and not any(part.startswith(".") for part in parts)
+    return beside.isdisjoint(parts[:-1]) and not any(part.startswith(".") for part in parts)
 
 
 def _listed(modules: Iterable[str]) -> str:

@@ -23,6 +23,9 @@ Value = TypeVar("Value", int, str)
 #: which an honest one rarely has; a larger one more.
 _BASE_CPU_S = 120
 _BYTES_PER_CPU_S = 2 * 1024**2
+_BYTES_PACKED_PER_CPU_S = 256 * 1024
+#: An honest member is not packed to less than a sixth.
+_MEMORY_PER_BYTE = 6
 
 
 async def read_wheel(path: Path) -> WheelFacts:
@@ -101,7 +104,7 @@ async def retag_wheel(path: Path, platform: str) -> Path:
 
 async def _rewritten(path: Path, rewrite: Callable[[Path, Value], str], value: Value) -> Path:
     try:
-        made = await call(_limits(path), rewrite, path, value)
+        made = await call(_rewriting_limits(path), rewrite, path, value)
     except RefusedError as error:
         raise _named(error, path) from None
     return path.with_name(Path(made).name)
@@ -172,6 +175,15 @@ def _retag(path: Path, platform: str) -> str:
 
 def _limits(path: Path) -> Limits:
     return Limits(cpu_s=_BASE_CPU_S + path.stat().st_size // _BYTES_PER_CPU_S)
+
+
+def _rewriting_limits(path: Path) -> Limits:
+    """The `wheel` tool holds each member in memory as a whole, and packs it anew."""
+    size_bytes = path.stat().st_size
+    return Limits(
+        cpu_s=_BASE_CPU_S + size_bytes // _BYTES_PACKED_PER_CPU_S,
+        memory_bytes=Limits().memory_bytes + _MEMORY_PER_BYTE * size_bytes,
+    )
 
 
 def _named(error: RefusedError, path: Path) -> RefusedError:

@@ -102,6 +102,7 @@ def test_what_an_sdist_says(tmp_path: Path, name: str) -> None:
         (SETUPTOOLS, ["demo/__init__.py", "_demo.abi3.so"], False, "", ""),
         (SETUPTOOLS, ["demo/__init__.py"], False, "", "lacks _demo, which the sdist's own"),
         (SETUPTOOLS, ["demo-1.0.data/scripts/demo"], False, "", "lacks _demo, demo, which"),
+        (SETUPTOOLS, ["demo/_demo.abi3.so"], False, "", ""),
         (None, [], False, "", ""),
     ],
 )
@@ -132,6 +133,11 @@ def test_what_the_upstreams_wheel_has_beside() -> None:
         "demo-1.0-cp311-abi3-manylinux_2_17_x86_64.whl has"
     )
     assert "and the upstream's demo-1.0-cp" in judge(wheel_contents([]), None, upstream).refusal
+
+
+def test_a_project_may_be_called_like_what_others_have_beside_their_code() -> None:
+    source = sdist_source("build", ["src/build/__init__.py", "tests/test_x.py"], ["build"])
+    assert source.packages == source.top_level == {"build"}
 
 
 @given(st.lists(st.text(max_size=30), max_size=20), st.lists(st.text(max_size=20), max_size=5))
