@@ -1,5 +1,6 @@
 """Parsing project pages: whatever pip finds on one is found, and what is odd is reported."""
 
+import contextlib
 import hashlib
 import html
 import json
@@ -266,6 +267,14 @@ def _is_storable(page: ProjectPage) -> None:
     assert all(text.isprintable() and len(text) < 13_000 for text in texts)
     assert page.serial is None or 0 < page.serial < 2**63
     assert len(page.problems) == min(page.problem_count, MOST_PROBLEMS)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=60) | _VALUES.map(lambda value: json.dumps(value).encode()))
+@pytest.mark.parametrize("declared", [JSON, HTML, ""])
+def test_any_content_is_a_page_or_refused(declared: str, content: bytes) -> None:
+    with contextlib.suppress(RefusedError):
+        _is_storable(parse_page("demo", URL, content, {"Content-Type": declared}))
 
 
 # --- what becomes of odd fields ---

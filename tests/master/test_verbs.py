@@ -14,6 +14,7 @@ import pytest
 
 from piwheels.admin import history, orders, projects
 from piwheels.config import load
+from piwheels.db import catalog
 from piwheels.model import Outcome
 from piwheels.protocol import messages as m
 from piwheels.requirements import read
@@ -157,6 +158,26 @@ async def test_the_status_as_json_is_all_that_a_console_shows(shared: Master) ->
     assert told["instance"]
     (line,) = [line for line in text.splitlines() if line.startswith("pi7")]
     assert line.endswith("0/1")
+
+
+async def test_markers_of_a_file_are_judged_for_the_targets_of_the_farm(
+    shared: Master, tmp_path: Path
+) -> None:
+    targets = await catalog.targets(shared.db)
+    file = tmp_path / "requirements.txt"
+    file.write_text(
+        f'here; python_version == "{targets[0].python}"\n'
+        'nowhere; python_version < "3"\n'
+        "https://files.example/a.tar.gz\n"
+    )
+    done = await piw(shared, "add", "-r", str(file), code=1)
+    first, second, third = done.stderr.splitlines()
+    assert first.startswith(f"note: {file}, line 3: https://files.example/a.tar.gz is no release")
+    assert second.startswith(f"note: {file}, line 2: nowhere is passed over; no target fits")
+    assert third.startswith("here: "), "it was asked for, and the upstream does not know it"
+    file.write_text('nowhere; python_version < "3"\n')
+    done = await piw(shared, "add", "-r", str(file))
+    assert done.stderr.splitlines()[-1] == "Nothing is left to build."
 
 
 async def test_removing_asks_first(shared: Master) -> None:
