@@ -54,6 +54,11 @@ class DatabaseWatch:
             log.info("process %d of the database blocks the master no longer", pid)
 
 
+def because(problem: str) -> str:
+    """A problem as the end of a sentence; "" for none."""
+    return f" ({problem})" if problem else ""
+
+
 def describe(blocker: Blocker) -> str:
     """Who holds a lock, for how long, who waits for it, and the way out."""
     account = f" of {blocker.account}" if blocker.account else ""

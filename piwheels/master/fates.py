@@ -18,6 +18,7 @@ from piwheels.db.database import Database
 from piwheels.errors import PiwheelsError, RefusedError
 from piwheels.farm.bulletin import Bulletin
 from piwheels.master.askers import Asker
+from piwheels.master.database_watch import because
 from piwheels.master.wording import asked, came_of
 from piwheels.protocol.messages import (
     CHUNK_BYTES,
@@ -87,8 +88,15 @@ async def attempted(body: Body, asker: Asker, work: Awaitable[ReplyBody]) -> Rep
         return Problem(reason=f"the master went wrong: {type(error).__name__}; see its log")
 
 
-async def in_time(work: Awaitable[_T], seconds: float) -> _T:
+async def in_time(
+    work: Awaitable[_T], seconds: float, database_problem: Callable[[], str] = str
+) -> _T:
     """What the work gives, if it does so in time.
+
+    Args:
+        work: it.
+        seconds: how long that may take.
+        database_problem: what the database keeps waiting for, "" when nothing is known.
 
     Raises:
         RefusedError: it does not.
@@ -99,6 +107,7 @@ async def in_time(work: Awaitable[_T], seconds: float) -> _T:
     except TimeoutError:
         raise RefusedError(
             f"the master has had no answer of its database for {seconds:.0f} s; it goes on trying"
+            + because(database_problem())
         ) from None
 
 
@@ -110,6 +119,7 @@ class Fates:
     db: Database
     bulletin: Bulletin
     changed: Callable[[], None]  # called when a command was carried out
+    database_problem: Callable[[], str] = str
     _answers: OrderedDict[str, asyncio.Task[ReplyBody]] = field(default_factory=OrderedDict)
     _running: set[asyncio.Task[Any]] = field(default_factory=set)
 
@@ -117,7 +127,8 @@ class Fates:
         """Answer a question, or see a command through."""
         body = command.body
         if not isinstance(body, Change):
-            return await in_time(self.handler(body, asker.who, send, inbox), _QUESTION_S)
+            work = self.handler(body, asker.who, send, inbox)
+            return await in_time(work, _QUESTION_S, self.database_problem)
         if asker.bar:
             refused = Problem(reason=asker.bar)
             await self._record(body, asker, refused)

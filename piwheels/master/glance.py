@@ -19,9 +19,11 @@ from msgspec.structs import replace
 from piwheels import host
 from piwheels.db import history, pages, views
 from piwheels.db.database import Database
+from piwheels.errors import RefusedError
 from piwheels.farm.bulletin import Bulletin
 from piwheels.farm.dispatch import Dispatch
 from piwheels.farm.news import status_differs
+from piwheels.master.database_watch import because
 from piwheels.master.numbers import downloads
 from piwheels.master.seldom import Known, Seldom
 from piwheels.model import EndedBuild
@@ -47,6 +49,8 @@ _TOTALS_REST = 100.0
 _TOTALS_LONGEST_REST_S = 600.0
 #: An answer waits so long for a refreshed count before it takes the one in memory.
 _COUNTS_WAIT_S = 1.0
+#: The first count of a large farm takes seconds; consoles wait for 15.
+_FIRST_COUNTS_S = 10.0
 _RECENT = 100
 _MOST = 1000
 
@@ -64,9 +68,14 @@ class Counts:
 
 @dataclass(slots=True)
 class Glance:
-    """Looks at the farm on a connection of its own, so that no command waits for a count."""
+    """Looks at the farm on connections of its own, so that no command waits for a count.
+
+    db: for lists, which wait for no count either. counting: for counts. database_problem: what
+    the master waits for its database for, "" when it does not.
+    """
 
     db: Database
+    counting: Database
     dispatch: Dispatch
     follower: Follower
     bulletin: Bulletin
@@ -78,9 +87,10 @@ class Glance:
     _totals: Seldom[views.Totals] = field(init=False)
     _downloads: Seldom[Downloads] = field(init=False)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _published: StatusReply | None = None
 
     def __post_init__(self) -> None:
-        db = self.db
+        db = self.counting
         self._counts = Seldom(self._count, rest=_REST)
         self._totals = Seldom(
             lambda: views.totals(db), rest=_TOTALS_REST, longest_rest_s=_TOTALS_LONGEST_REST_S
@@ -94,22 +104,25 @@ class Glance:
 
     async def run(self) -> None:
         """Publish a Pulse whenever the farm has changed, until cancelled."""
-        published: StatusReply | None = None
+        with contextlib.suppress(RefusedError):
+            await self.status()  # so that counts are in memory when somebody asks
         while True:
             await self.bulletin.watched()
             self._changed.clear()
-            now = replace(await self.status(), builders=())
-            if published is None or status_differs(
-                published, now, now.uptime_s - published.uptime_s
-            ):
-                self.bulletin.publish(Pulse(status=now))
-                published = now
+            with contextlib.suppress(RefusedError):
+                self._publish(replace(await self.status(), builders=()))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_PULSE_S):
                     await self._changed.wait()
 
+    def _publish(self, now: StatusReply) -> None:
+        before = self._published
+        if before is None or status_differs(before, now, now.uptime_s - before.uptime_s):
+            self.bulletin.publish(Pulse(status=now))
+            self._published = now
+
     async def _count(self) -> Counts:
-        db = self.db
+        db = self.counting
         return Counts(
             queues=await views.queue_lengths(db),
             last_hour=await history.last_hour(db),
@@ -145,7 +158,11 @@ class Glance:
         return tuple(map(_happened, happened))
 
     async def status(self, *, loads: bool = False) -> StatusReply:
-        """The farm at a glance; with `loads`, each builder's load over the last minutes."""
+        """The farm at a glance; with `loads`, each builder's load over the last minutes.
+
+        Raises:
+            RefusedError: the database has not answered since the master started.
+        """
         counts = await self._recent(self._counts)
         totals = (await self._recent(self._totals)).value
         live_downloads = (await self._recent(self._downloads)).value
@@ -179,8 +196,15 @@ class Glance:
         )
 
     async def _recent(self, cached: Seldom[_T]) -> Known[_T]:
-        """From memory where the database is slow; the very first answer is waited for."""
-        return await self.db.retrying(lambda: cached.recent(_COUNTS_WAIT_S))
+        """From memory where the database is slow; the very first answer is waited for a while."""
+        try:
+            async with asyncio.timeout(_FIRST_COUNTS_S):
+                return await self.counting.retrying(lambda: cached.recent(_COUNTS_WAIT_S))
+        except TimeoutError:
+            raise RefusedError(
+                "the database has not answered since the master started; it goes on trying"
+                + because(self.database_problem())
+            ) from None
 
 
 def _queue(queue: views.QueueLength, *, served: bool) -> QueueView:

@@ -160,14 +160,16 @@ class _Master:
         self._clock_watch = ClockWatch(clock_db, Tidings(clock_db, self._bulletin).note)
         self._glance = Glance(
             db=await self._connect(stack, "glance"),
+            counting=await self._connect(stack, "counts"),
             dispatch=self._dispatch,
             follower=self._follower,
             bulletin=self._bulletin,
             tree=self._webroot.root,
-            database_problem=lambda: self._watch.problem,
+            database_problem=self._database_problem,
         )
         self._upkeep = Upkeep(self._glance.db, config.master.events_days)
-        self._control = self._controlled(sockets.controls, control_db)
+        questions_db = await self._connect(stack, "questions")
+        self._control = self._controlled(sockets.controls, control_db, questions_db)
 
     async def _open_farm(self, stack: AsyncExitStack, sockets: _Sockets) -> None:
         """The duties that builders speak with."""
@@ -215,7 +217,12 @@ class _Master:
             paused=lambda: self._dispatch.paused,
         )
 
-    def _controlled(self, routers: list[Router[Command, Reply]], db: Database) -> Control:
+    def _database_problem(self) -> str:
+        return self._watch.problem
+
+    def _controlled(
+        self, routers: list[Router[Command, Reply]], db: Database, questions_db: Database
+    ) -> Control:
         """The duty that operators speak with."""
         importer = Importer(
             db, self._rules, Publisher(db, self._webroot), self._config.master.spool / "imports"
@@ -226,7 +233,7 @@ class _Master:
             dispatch=self._dispatch,
             glance=self._glance,
             # Beside the commands, as all that only looks: a place in a long queue is counted.
-            questions=Questions(self._glance.db, self._dispatch),
+            questions=Questions(questions_db, self._dispatch),
             importer=importer,
             index=self._index,
             rules=self._rules,
@@ -234,8 +241,16 @@ class _Master:
         return Control(
             routers=routers,
             keys=self._keys,
-            fates=Fates(operators.carry_out, db, self._bulletin, self._glance.changed),
-            streams=Streams(self._glance.snapshot, self._logs, self._bulletin),
+            fates=Fates(
+                operators.carry_out,
+                db,
+                self._bulletin,
+                self._glance.changed,
+                self._database_problem,
+            ),
+            streams=Streams(
+                self._glance.snapshot, self._logs, self._bulletin, self._database_problem
+            ),
             stop=self._stopped.set,
         )
 

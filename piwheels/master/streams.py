@@ -61,6 +61,7 @@ class Streams:
     snapshot: Callable[[], Awaitable[Snapshot]]
     logs: LogSpool
     bulletin: Bulletin
+    database_problem: Callable[[], str] = str
 
     async def watch(self, line: Line) -> ReplyBody:
         """A Snapshot, and Batches of Events from then on.
@@ -69,7 +70,8 @@ class Streams:
             RefusedError: the farm cannot be looked at now.
         """
         with self.bulletin.subscribe() as events:
-            if not await line.send(await in_time(self.snapshot(), _SNAPSHOT_S)):
+            snapshot = await in_time(self.snapshot(), _SNAPSHOT_S, self.database_problem)
+            if not await line.send(snapshot):
                 return _GONE
             while True:
                 batch = [await events.get()]

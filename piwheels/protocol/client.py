@@ -81,6 +81,13 @@ async def end_tasks(*tasks: asyncio.Task[Any]) -> None:
             task.exception()  # marks it as seen
 
 
+class UnknownOutcomeError(NoMasterError):
+    """An accepted command was not finished in time."""
+
+    def __init__(self, message: str) -> None:
+        PiwheelsError.__init__(self, message)
+
+
 class NotAllowedError(PiwheelsError):
     """The control socket is there, and is not for this account."""
 
@@ -216,16 +223,27 @@ class ControlClient:
 
         Raises:
             NoMasterError: nobody answers.
+            UnknownOutcomeError: the command was accepted, and is not finished.
             NotAllowedError: the socket is not for this account.
             RefusedError: the master would not, and its reason.
         """
         async with self.stream(body) as talk:
             answer = await talk.next(timeout_s)
             if isinstance(answer, Accepted):
-                answer = await talk.next(timeout_s)
+                answer = await self._outcome(talk, timeout_s)
         if not isinstance(answer, wanted):
             raise RefusedError(f"the master answered with {type(answer).__name__}; odd")
         return answer
+
+    async def _outcome(self, talk: Conversation, timeout_s: float) -> ReplyBody:
+        """What came of a command that the master has accepted."""
+        try:
+            return await talk.next(timeout_s)
+        except NoMasterError:
+            raise UnknownOutcomeError(
+                f"the master accepted the command and has not finished it after {timeout_s:.0f} s; "
+                "`piw status` shows what its database waits for, `piw events` what came of it"
+            ) from None
 
     @asynccontextmanager
     async def stream(

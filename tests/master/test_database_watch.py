@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from piwheels.db.database import Database
+from piwheels.errors import PiwheelsError
 from piwheels.master import database_watch
 from piwheels.master.database_watch import DatabaseWatch
 from piwheels.protocol import messages as m
@@ -69,6 +70,15 @@ async def test_builders_are_answered_while_somebody_locks_the_queue(master: Mast
                 await pi1.idle()
                 assert "queue" in (await pi1.hear(m.Wait)).reason
             await pi1.greet()
+            said = ""
+            async with asyncio.timeout(WAIT_S):
+                while f"held by process {pid}" not in said:
+                    status = await master.ask(m.Status(), m.StatusReply)
+                    said = status.database
+            assert [view.state for view in status.builders] == [m.BuilderState.IDLE]
+            async with master.watch() as watcher:
+                assert watcher.snapshot.status.database
+            assert await master.ask(m.ListEvents(), m.EventsReply)
             async with asyncio.timeout(WAIT_S):
                 while f"held by process {pid}" not in master.log:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
@@ -76,3 +86,22 @@ async def test_builders_are_answered_while_somebody_locks_the_queue(master: Mast
         await pi1.take()
         await pi1.end()
     assert "Traceback" not in master.log
+
+
+async def test_a_master_that_could_not_count_yet_says_what_it_waits_for(
+    idle_master: Master,
+) -> None:
+    """The lock was there before it started: nothing is in memory, and nothing is mute."""
+    async with locked(str(idle_master.settings["database.dsn"])) as pid:
+        starting = asyncio.create_task(idle_master.start())
+        async with asyncio.timeout(WAIT_S):
+            while not (idle_master.folder / "c.sock").exists():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            refusal = ""
+            while f"process {pid} (psql" not in refusal:
+                with pytest.raises(PiwheelsError) as refused:
+                    await idle_master.ask(m.Status(), m.StatusReply)
+                refusal = str(refused.value)
+    assert "has not answered since the master started; it goes on trying (" in refusal
+    await starting
+    assert "Traceback" not in idle_master.log

@@ -56,6 +56,7 @@ async def test_after_an_outage_consoles_are_told_as_often_as_before(
     nothing: Any = None
     looking = Looking(
         db=cast("Database", away),
+        counting=cast("Database", away),
         dispatch=nothing,
         follower=nothing,
         bulletin=(bulletin := Bulletin()),

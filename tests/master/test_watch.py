@@ -1,8 +1,11 @@
 """What consoles are told by a real master, and that they are not told what is no news."""
 
+import asyncio
+
 from piwheels.model import Outcome
 from piwheels.protocol import messages as m
 from tests.master.conftest import TARGET, Master
+from tests.patience import WAIT_S
 
 
 async def fail(master: Master, project: str, reason: str) -> None:
@@ -32,7 +35,11 @@ async def test_a_console_is_shown_what_was_before_it_came(shared: Master) -> Non
 
 async def test_queues_tell_their_platform_and_whether_they_are_served(shared: Master) -> None:
     await shared.release("demo")
-    (queue,) = (await shared.ask(m.Status(), m.StatusReply)).queues
+    async with asyncio.timeout(WAIT_S):  # counts are kept in memory for some seconds
+        while True:
+            (queue,) = (await shared.ask(m.Status(), m.StatusReply)).queues
+            if queue.pending:
+                break
     assert (queue.target, queue.abi, queue.platform) == (TARGET.name, "cp311", "bookworm aarch64")
     assert (queue.pending, queue.served) == (1, False)
     async with shared.builder():
