@@ -29,10 +29,22 @@ _OWN_FAULTS = frozenset(
 )
 _READ_BYTES = 256 * 1024
 _NICENESS = 5
+_MOST_MEMORY_BYTES = 768 << 20
+_LEAST_MEMORY_BYTES = 256 << 20
 _LONGEST_REASON = 500
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
+
+
+def _share_of_memory() -> int:
+    """What a parser may take: no more than half of a small board's memory.
+
+    Otherwise the kernel could end it for want of memory, which says nothing of the file. A wheel
+    of 60,000 files takes 180 MB.
+    """
+    physical_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(_MOST_MEMORY_BYTES, max(_LEAST_MEMORY_BYTES, physical_bytes // 2))
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +56,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     cpu_s: int = 120
     wall_s: float = 3600.0
-    memory_bytes: int = 768 << 20  # of address space
+    memory_bytes: int = msgspec.field(default_factory=_share_of_memory)  # of address space
     answer_bytes: int = 32 << 20
 
 

@@ -127,6 +127,17 @@ async def test_a_cancelled_call_leaves_no_process(tmp_path: Path) -> None:
         os.kill(int(note.read_text()), 0)
 
 
+@pytest.mark.parametrize(
+    ("board_mb", "share_mb"), [(256, 256), (512, 256), (1024, 512), (8192, 768)]
+)
+def test_a_small_board_keeps_half_of_its_memory(
+    monkeypatch: pytest.MonkeyPatch, board_mb: int, share_mb: int
+) -> None:
+    sizes = {"SC_PHYS_PAGES": board_mb << 8, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr(os, "sysconf", sizes.__getitem__)
+    assert Limits().memory_bytes == share_mb << 20
+
+
 async def test_the_limits_are_the_childs_alone() -> None:
     before = [resource.getrlimit(kind) for kind in (resource.RLIMIT_AS, resource.RLIMIT_CPU)]
     began = time.monotonic()
