@@ -215,7 +215,7 @@ def upstream_answer(facts: ProjectFacts) -> Standing | None:
 def _newest_upstream(project: str, page: UpstreamPage) -> tuple[str, str]:
     """The newest release upstream where this farm does not have it, and how to have it built."""
     if page.newest_version is None:
-        return "the upstream index has no release of it that is not yanked", ""
+        return "the upstream index lists no release of it that is not yanked", ""
     if page.newest_known:
         return "", ""
     newest = page.newest_version

@@ -294,7 +294,7 @@ def _newest_said(facts: ProjectFacts, with_wheel: ReleaseFacts | None) -> str:
         lacking = "" if page.newest_known else " (not in this farm)"
         said.append(f"Newest release: {version}{day}{lacking}.")
     elif page is not None:
-        said.append("The upstream index has no release of it that is not yanked.")
+        said.append("The upstream index lists no release of it that is not yanked.")
     elif facts.releases:
         version = facts.releases[0].version
         said.append(f"Newest release in this farm: {version}.")

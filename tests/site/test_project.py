@@ -110,7 +110,7 @@ def test_what_a_wheel_lacks_is_shown_beside_it() -> None:
     [
         ({"newest_version": "1.0", "newest_known": True}, "Newest release: 1.0, 2026-11-25."),
         ({"newest_version": "2.0"}, "Newest release: 2.0, 2026-11-25 (not in this farm)."),
-        ({"newest_version": None}, "has no release of it that is not yanked"),
+        ({"newest_version": None}, "lists no release of it that is not yanked"),
         (None, "Newest release in this farm: 1.0."),
     ],
 )

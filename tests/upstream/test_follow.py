@@ -5,10 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from piwheels.db import settings
 from piwheels.db.upstream_pages import last_page
+from piwheels.simpleapi import SimpleIndex
 from piwheels.upstream.follow import SERIAL, FollowOptions
+from piwheels.upstream.last_look import note_page
 from tests.fakeindex import FakeIndex
 from tests.upstream.conftest import QUICK_POLL, Following
 
@@ -273,6 +276,20 @@ async def test_why_nothing_is_added(
     assert "\n" not in problems[0]
     assert problems[1] == "", "the others are added all the same"
     assert await farm.queue() == [("demo", "1.0")]
+
+
+async def test_a_page_without_releases_leaves_the_newest_as_it_was_known(
+    farm: Following, upstream: FakeIndex
+) -> None:
+    upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    assert await farm.add("demo") == [""]
+    async with SimpleIndex(upstream.simple) as index:
+        page = await index.project("demo")
+    assert page is not None
+    await note_page(farm.db, structs.replace(page, files=(), problems=("odd",)), [])
+    kept = await last_page(farm.db, "demo")
+    assert kept is not None
+    assert (kept.newest_version, kept.newest_has_sdist, kept.problems) == ("1.0", True, ("odd",))
 
 
 async def test_odd_entries_of_a_page_are_kept_and_logged_once(
