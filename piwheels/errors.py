@@ -39,6 +39,10 @@ class RefusedError(PiwheelsError):
     """Input from outside (a wheel, a message, a page) that must not be accepted."""
 
 
+class NotNowError(RefusedError, TransientError):
+    """Refused for a reason that passes: the same question can be asked again."""
+
+
 def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The first error in a group of groups that piwheels raised on purpose, else the first."""
     flat = [

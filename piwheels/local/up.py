@@ -16,7 +16,7 @@ import click
 from piwheels import host
 from piwheels.admin.projects import print_added, print_notes
 from piwheels.config import Config, load
-from piwheels.errors import RefusedError, first_of
+from piwheels.errors import NotNowError, RefusedError, first_of
 from piwheels.local.children import Child, piw
 from piwheels.local.cluster import Cluster
 from piwheels.local.console import Console, has_terminal, wants_to_stop
@@ -305,6 +305,8 @@ class _Farm:
     ) -> _Wanted:
         """The master's answer, however often it is started again before it gives one.
 
+        A database that does not answer now is waited for as well.
+
         Raises:
             RefusedError: the master refuses.
         """
@@ -315,7 +317,7 @@ class _Farm:
                 await asyncio.wait({asking, ended}, return_when=asyncio.FIRST_COMPLETED)
                 if asking.done():
                     return asking.result()
-            except NoMasterError:
+            except (NoMasterError, NotNowError):
                 pass
             finally:
                 await end_tasks(asking, ended)

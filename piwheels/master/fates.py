@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from piwheels.db import events
 from piwheels.db.database import Database
-from piwheels.errors import PiwheelsError, RefusedError
+from piwheels.errors import NotNowError, PiwheelsError
 from piwheels.farm.bulletin import Bulletin
 from piwheels.master.askers import Asker
 from piwheels.master.database_watch import because
@@ -79,7 +79,7 @@ async def attempted(body: Body, asker: Asker, work: Awaitable[ReplyBody]) -> Rep
     try:
         return await work
     except PiwheelsError as error:
-        return Problem(reason=str(error))
+        return Problem(reason=str(error), passing=isinstance(error, NotNowError))
     except OSError as error:
         log.exception("%s of %s failed", type(body).__name__, asker.who)
         return Problem(reason=f"the master could not: {error}")
@@ -99,13 +99,13 @@ async def in_time(
         database_problem: what the database keeps waiting for, "" when nothing is known.
 
     Raises:
-        RefusedError: it does not.
+        NotNowError: it does not.
     """
     try:
         async with asyncio.timeout(seconds):
             return await work
     except TimeoutError:
-        raise RefusedError(
+        raise NotNowError(
             f"the master has had no answer of its database for {seconds:.0f} s; it goes on trying"
             + because(database_problem())
         ) from None

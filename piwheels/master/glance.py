@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from piwheels import host
 from piwheels.db import history, pages, views
 from piwheels.db.database import Database
-from piwheels.errors import RefusedError
+from piwheels.errors import NotNowError
 from piwheels.farm.bulletin import Bulletin
 from piwheels.farm.dispatch import Dispatch
 from piwheels.farm.news import status_differs
@@ -104,12 +104,12 @@ class Glance:
 
     async def run(self) -> None:
         """Publish a Pulse whenever the farm has changed, until cancelled."""
-        with contextlib.suppress(RefusedError):
+        with contextlib.suppress(NotNowError):
             await self.status()  # so that counts are in memory when somebody asks
         while True:
             await self.bulletin.watched()
             self._changed.clear()
-            with contextlib.suppress(RefusedError):
+            with contextlib.suppress(NotNowError):
                 self._publish(replace(await self.status(), builders=()))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_PULSE_S):
@@ -161,7 +161,7 @@ class Glance:
         """The farm at a glance; with `loads`, each builder's load over the last minutes.
 
         Raises:
-            RefusedError: the database has not answered since the master started.
+            NotNowError: the database has not answered since the master started.
         """
         counts = await self._recent(self._counts)
         totals = (await self._recent(self._totals)).value
@@ -201,7 +201,7 @@ class Glance:
             async with asyncio.timeout(_FIRST_COUNTS_S):
                 return await self.counting.retrying(lambda: cached.recent(_COUNTS_WAIT_S))
         except TimeoutError:
-            raise RefusedError(
+            raise NotNowError(
                 "the database has not answered since the master started; it goes on trying"
                 + because(self.database_problem())
             ) from None

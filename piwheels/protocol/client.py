@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from piwheels.errors import PiwheelsError, RefusedError
+from piwheels.errors import NotNowError, PiwheelsError, RefusedError
 from piwheels.protocol.channels import Dealer, KeyPair, NotConnectedError
 from piwheels.protocol.messages import (
     Accepted,
@@ -158,7 +158,7 @@ class Conversation:
             raise NoMasterError(self._client.address) from None
         answer = self._answers.popleft()
         if isinstance(answer, Problem):
-            raise RefusedError(answer.reason)
+            raise (NotNowError if answer.passing else RefusedError)(answer.reason)
         return answer
 
     async def tell(self, body: Body) -> None:

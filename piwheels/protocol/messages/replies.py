@@ -20,6 +20,7 @@ class Problem(Message, frozen=True, kw_only=True):
     """The command was not carried out, and why."""
 
     reason: str
+    passing: bool = False  # it was a question, and can be asked again
 
 
 class Added(Message, frozen=True, kw_only=True):
