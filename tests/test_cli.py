@@ -436,3 +436,22 @@ def test_bash_completes_verbs_and_options(typed: str, offered: list[str]) -> Non
         check=True,
     )
     assert sorted(done.stdout.split()) == offered
+
+
+def test_on_request_an_error_says_where_it_was_raised(tmp_path: Path) -> None:
+    """Also where it replaced another one, which users are not shown."""
+    config = tmp_path / "broken.toml"
+    config.write_text("[master\n")
+    piw = Path(sys.executable).with_name("piw")
+    command = [str(piw), "config", "--config", str(config)]
+    quiet, told = (
+        subprocess.run(
+            command, env={"PATH": "/bin", **more}, capture_output=True, text=True, check=False
+        )
+        for more in ({}, {"PIWHEELS_DEBUG": "1"})
+    )
+    assert (quiet.returncode, told.returncode) == (1, 1)
+    assert quiet.stderr.count("\n") == 1
+    assert "in _parse" in told.stderr or "tomllib" in told.stderr
+    assert "TOMLDecodeError" in told.stderr
+    assert told.stderr.splitlines()[-1] == quiet.stderr.strip()

@@ -28,7 +28,7 @@ from piwheels.builder.speed import measure_speed
 from piwheels.config import BuilderSection, Config
 from piwheels.errors import ConfigError, first_of
 from piwheels.model import Job, Outcome, Target
-from piwheels.protocol.keys import MASTER, KeyStore
+from piwheels.protocol.keys import MASTER, KeyStore, checked_public_key
 from piwheels.protocol.messages import (
     MOST_INPUT_CHARS,
     MOST_INPUTS,
@@ -333,5 +333,5 @@ def _endpoints(config: BuilderSection) -> Endpoints:
         builders=f"tcp://{place}:{config.builders_port}",
         files=f"tcp://{place}:{config.files_port}",
         key=keys.require(config.key_name),
-        master_key=master,
+        master_key=checked_public_key(master, "builder.master_key"),
     )

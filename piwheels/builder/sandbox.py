@@ -8,6 +8,7 @@ and it dies whole with its sandbox.
 
 import base64
 import importlib.util
+import logging
 import os
 import platform
 import shutil
@@ -20,6 +21,8 @@ from piwheels.builder import launch, reaper, seccomp, stage
 from piwheels.builder.processes import Ended, Limits, OnOutput, run
 from piwheels.errors import ConfigError
 from piwheels.model import Struct
+
+log = logging.getLogger(__name__)
 
 BUILD = Path("/build")
 _USER = 1000
@@ -94,6 +97,8 @@ class Bubblewrap:
         """
         self.program = program
         self.reads = tuple(reads)
+        #: Whether bubblewrap itself forbids further user namespaces; the filter does so as well.
+        self.disables_namespaces = True
 
     def prepare(self, work: Path) -> None:
         """Make a fresh work folder with `home` and `tmp` in it."""
@@ -149,7 +154,8 @@ class Bubblewrap:
         ]
         head = [*_giving_up_root(sources), program] if staged else [program]
         return [
-            *head, *_NAMESPACES, *_system(), *binds, *_SEALED, *(_FILTERED if filtered else ()),
+            *head, *_NAMESPACES, *(_NO_USER_NAMESPACES if self.disables_namespaces else ()),
+            *_system(), *binds, *_SEALED, *(_FILTERED if filtered else ()),
             *_options("--setenv", errand.environment.items()),
             "--chdir", str(BUILD), "--", *_limited(errand.limits, processes=True), *errand.command,
         ]  # fmt: skip
@@ -192,10 +198,13 @@ class NoSandbox:
 
 
 _NAMESPACES = (
-    "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session",
+    "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session",
     "--cap-drop", "ALL", "--clearenv", "--uid", str(_USER), "--gid", str(_USER),
     "--hostname", "build",
 )  # fmt: skip
+
+#: This needs bubblewrap 0.8, and a /proc/sys that can be written to.
+_NO_USER_NAMESPACES = ("--disable-userns",)
 
 #: bubblewrap reads the filter of system calls from there.
 _FILTERED = ("--seccomp", str(launch.FILTER_DESCRIPTOR))
@@ -323,12 +332,38 @@ def find_bubblewrap(environ: Mapping[str, str] = os.environ) -> Path:
 async def check(sandbox: Sandbox, folder: Path) -> None:
     """Run a trivial program in a sandbox, so that a broken one is noticed before a build.
 
+    A Bubblewrap that works only without `--disable-userns` is used without it, which is logged.
+
     Args:
         sandbox: the sandbox to try.
         folder: where to make its work folder, which is removed again.
 
     Raises:
         ConfigError: it does not work; the message says why, and the way out.
+    """
+    fault = await _fault(sandbox, folder)
+    if fault and isinstance(sandbox, Bubblewrap):
+        sandbox.disables_namespaces = False
+        if not await _fault(sandbox, folder):
+            filtered = seccomp.program(platform.machine()) is not None
+            log.warning(
+                "bubblewrap cannot forbid user namespaces within builds (%s): %s",
+                fault,
+                "the filter of system calls does so alone"
+                if filtered
+                else "builds can make some of their own",
+            )
+            return
+        sandbox.disables_namespaces = True
+    if fault:
+        raise ConfigError(f"the sandbox does not work: {fault}; {_way_out(fault)}")
+
+
+async def _fault(sandbox: Sandbox, folder: Path) -> str:
+    """What a sandbox says that does not work; "" for one that does.
+
+    Raises:
+        ConfigError: a program is not installed.
     """
     work = folder / "sandbox-check"
     shutil.rmtree(work, ignore_errors=True)
@@ -349,10 +384,10 @@ async def check(sandbox: Sandbox, folder: Path) -> None:
         ) from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    if ended.status != 0:
-        lines = output.decode(errors="replace").strip().splitlines()
-        said = lines[-1] if lines else f"it ended with status {ended.status}"
-        raise ConfigError(f"the sandbox does not work: {said}; {_way_out()}")
+    if ended.status == 0:
+        return ""
+    lines = output.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"it ended with status {ended.status}"
 
 
 #: Settings that forbid user namespaces: the value that does, and the way out.
@@ -367,7 +402,7 @@ _FORBIDDING = (
 )
 
 
-def _way_out(settings: Path = Path("/proc/sys")) -> str:
+def _way_out(fault: str, settings: Path = Path("/proc/sys")) -> str:
     for name, value, way_out in _FORBIDDING:
         try:
             found = (settings / name).read_text(encoding="ascii").strip()
@@ -375,6 +410,12 @@ def _way_out(settings: Path = Path("/proc/sys")) -> str:
             continue
         if found == value:
             return f"this system forbids user namespaces ({name} is {value}): {way_out}"
+    if "mount proc" in fault:
+        return (
+            "parts of /proc are hidden or read-only here, and then the kernel lets nobody mount "
+            "another (docker run --security-opt systempaths=unconfined); "
+            "--no-sandbox builds without, with all the rights of the builder"
+        )
     return (
         "a container needs the right to make namespaces (docker run --privileged); "
         "--no-sandbox builds without, with all the rights of the builder"

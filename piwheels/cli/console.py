@@ -79,10 +79,11 @@ def tui(
     elif address is None:
         address = load_config(config_file).master.control
     elif address.startswith("tcp://"):
-        from piwheels.protocol.keys import KeyStore
+        from piwheels.protocol.keys import KeyStore, checked_public_key
 
         config = load_config(config_file, builder__master_key=master_key)
         master_key = config.builder.master_key
+        master_key = checked_public_key(master_key, "builder.master_key")
         key = KeyStore(config.builder.keys).require(key_name)
     options = Options(
         address=address,

@@ -80,14 +80,15 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except PiwheelsError as error:
+        _show_traceback(error)
         _complain(str(error))
         code = error.exit_code
     except ImportError as error:
+        _show_traceback(error)
         _complain(_missing_extra(error))
         code = 1
-    except Exception as error:
-        if os.environ.get(_DEBUG):
-            raise
+    except Exception as error:  # noqa: BLE001 - its name is printed, and where it was on request
+        _show_traceback(error)
         _complain(f"internal error: {type(error).__name__}: {error} (set {_DEBUG}=1 for more)")
         code = 1
     sys.exit(code or 0)
@@ -96,6 +97,20 @@ def main() -> None:
 def _colour() -> bool | None:
     """No colour where NO_COLOR is set; else click's choice, which is colour on terminals alone."""
     return False if os.environ.get("NO_COLOR") else None
+
+
+def _show_traceback(error: BaseException) -> None:
+    """With PIWHEELS_DEBUG, show where an error and those that it replaced were raised."""
+    if not os.environ.get(_DEBUG):
+        return
+    import traceback
+
+    replaced: BaseException | None = error
+    while replaced is not None:
+        # `raise ... from None` hides from users what a developer wants to see.
+        replaced.__suppress_context__ = replaced.__cause__ is not None
+        replaced = replaced.__cause__ or replaced.__context__
+    click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
 
 
 def _complain(text: str) -> None:

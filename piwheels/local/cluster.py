@@ -33,6 +33,7 @@ _START_S = 120.0  # after a crash on a slow disk
 _STOP_S = 6.0
 #: A server of an earlier run gets so many of our tries to start, 0.3 s apart, to end by itself.
 _LEFTOVER_TRIES = 10
+_AS_NOBODY = ("unshare", "--user", "--map-user=65534", "--map-group=65534")
 _SOCKET_NAME = ".s.PGSQL.5432"
 _DEBIAN = Path("/usr/lib/postgresql")
 _SETTINGS = {
@@ -174,6 +175,12 @@ class Cluster:
         )
         output, _ = await process.communicate()
         text = output.decode(errors="replace")
+        if process.returncode and text.startswith(f"{_AS_NOBODY[0]}:"):
+            raise ClusterError(
+                "PostgreSQL does not run as root, and root cannot make a user namespace here to "
+                f"run it as somebody else ({_complaint(text)}): run piw as an ordinary account, or "
+                "let the system make user namespaces (a container: docker run --privileged)"
+            )
         if process.returncode:
             raise ClusterError(f"{program.name} failed in {self.folder}: {_complaint(text)}")
         return text
@@ -259,7 +266,7 @@ class Cluster:
         """The command as an account that PostgreSQL accepts: nobody's, in root's case."""
         if os.getuid() != 0:
             return list(argv)
-        return ["unshare", "--user", "--map-user=65534", "--map-group=65534", *argv]
+        return [*_AS_NOBODY, *argv]
 
     @staticmethod
     def _dying_gently() -> list[str]:

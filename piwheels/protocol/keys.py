@@ -27,13 +27,33 @@ log = logging.getLogger(__name__)
 
 MASTER = "master"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_KEY = re.compile(r"[0-9a-f]{64}")
+_KEY_DIGITS = 64
+_KEY = re.compile(rf"[0-9a-f]{{{_KEY_DIGITS}}}")
 #: A folder that changed so lately can change again without another time of its change.
 _SETTLED_NS = 1_000_000_000
 
 
 #: No file can be opened now, which says nothing of who is allowed.
 _NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
+
+
+def checked_public_key(text: str, setting: str) -> str:
+    """A public key as somebody wrote it into a setting, in the farm's own spelling.
+
+    Raises:
+        ConfigError: it is none; the message names the setting, and what the key looks like.
+    """
+    public = text.strip().lower()
+    if _KEY.fullmatch(public):
+        return public
+    if len(public) != _KEY_DIGITS:
+        fault = f"has {len(public)} characters"
+    else:
+        fault = "has characters that are no hexadecimal digits"
+    raise ConfigError(
+        f"{setting} {fault}: a public key is {_KEY_DIGITS} hexadecimal digits, as `piw key list` "
+        "prints it"
+    )
 
 
 class Role(StrEnum):

@@ -7,6 +7,8 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExec
 from multiprocessing import get_context, parent_process
 from typing import ParamSpec, TypeVar
 
+from piwheels.errors import ConfigError
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -18,7 +20,11 @@ class Renderer(Executor):
     """
 
     def __init__(self, niceness: int = 0) -> None:
-        """`niceness` is how far the process stands back for others (nice(2))."""
+        """`niceness` is how far the process stands back for others (nice(2)).
+
+        Raises:
+            ConfigError: this system has no shared memory.
+        """
         self._niceness = niceness
         self._pool = self._new_pool()
 
@@ -39,12 +45,19 @@ class Renderer(Executor):
 
     def _new_pool(self) -> ProcessPoolExecutor:
         # A fork of the master would take its sockets and connections along.
-        return ProcessPoolExecutor(
-            max_workers=1,
-            mp_context=get_context("spawn"),
-            initializer=_begin,
-            initargs=(self._niceness,),
-        )
+        try:
+            return ProcessPoolExecutor(
+                max_workers=1,
+                mp_context=get_context("spawn"),
+                initializer=_begin,
+                initargs=(self._niceness,),
+            )
+        except (OSError, ImportError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            raise ConfigError(
+                f"the process that writes pages needs shared memory in /dev/shm, and cannot have "
+                f"any ({why}): `mount -t tmpfs tmpfs /dev/shm`, or give the container its own"
+            ) from error
 
 
 def _begin(niceness: int) -> None:

@@ -285,7 +285,7 @@ def test_a_system_that_forbids_sandboxes_is_told_by_its_setting(
 ) -> None:
     (tmp_path / setting).parent.mkdir()
     (tmp_path / setting).write_text(f"{value}\n")
-    found = module._way_out(tmp_path)
+    found = module._way_out("", tmp_path)
     assert f"{setting} is {value}" in found
     assert way_out in found
 
@@ -517,3 +517,29 @@ if __name__ == "__main__":
     assert (ended.status, ended.stop) == (0, None), output
     assert output.strip() == "[0, 0, 0, 0, 0, 0]"
     assert 100 << 20 < ended.peak_memory_bytes < 300 << 20
+
+
+async def test_a_system_where_bubblewrap_cannot_forbid_namespaces_is_built_on_all_the_same(
+    tmp_path: Path, open_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    program = open_folder / "a" / "b" / "bwrap"
+    program.parent.mkdir(parents=True)
+    program.write_text(
+        "#!/bin/sh\n"
+        'for word; do if [ "$word" = --disable-userns ]; then\n'
+        "echo 'bwrap: cannot open /proc/sys/user/max_user_namespaces: Read-only file system' >&2\n"
+        f'exit 1; fi; done\nexec {find_bubblewrap()} "$@"\n'
+    )
+    program.chmod(0o755)
+    made = Bubblewrap(program)
+    await check(made, tmp_path)
+    assert "max_user_namespaces: Read-only file system" in caplog.text
+    assert "the filter of system calls does so alone" in caplog.text
+    ended, output = await run(made, tmp_path / "work", "unshare -U true")
+    assert ended.status != 0
+    assert "Operation not permitted" in output
+
+
+def test_a_proc_that_is_partly_hidden_has_its_own_way_out() -> None:
+    said = module._way_out("bwrap: Can't mount proc on /newroot/proc: Operation not permitted")
+    assert "systempaths=unconfined" in said

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from piwheels.errors import ConfigError
-from piwheels.protocol.keys import KeyStore, Role
+from piwheels.protocol.keys import KeyStore, Role, checked_public_key
 from tests.accounts import closed
 from tests.full_disk import files_up_to
 
@@ -159,3 +159,18 @@ def test_two_changes_at_the_same_moment_are_both_seen(store: KeyStore) -> None:
     store.revoke("pi2")
     os.utime(folder, ns=(moment, moment))  # as a clock that ticks every few milliseconds has it
     assert running.name_of(Role.BUILDER, keys["pi2"]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("ab" * 31, "builder.master_key has 62 characters: a public key is 64 hexadecimal digits"),
+        ("", "builder.master_key has 0 characters"),
+        ("xy" * 32, "builder.master_key has characters that are no hexadecimal digits"),
+    ],
+    ids=["short", "none", "letters"],
+)
+def test_a_setting_that_is_no_key_is_named(text: str, fault: str) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        checked_public_key(text, "builder.master_key")
+    assert checked_public_key(" " + "AB" * 32, "x") == "ab" * 32

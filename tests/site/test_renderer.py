@@ -5,6 +5,10 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
+from piwheels.errors import ConfigError
+from piwheels.site.renderer import Renderer
 from tests.endtoend.conftest import until
 
 _PARENT = """
@@ -31,3 +35,14 @@ def test_a_killed_master_leaves_no_renderer_behind() -> None:
         assert _runs(renderer)
         parent.send_signal(signal.SIGKILL)
     until(lambda: not _runs(renderer), "the renderer ends")
+
+
+def test_a_system_without_shared_memory_is_told_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none(*_: object, **__: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr("multiprocessing.synchronize.SemLock.__init__", none)
+    with pytest.raises(ConfigError, match=r"shared memory in /dev/shm.*mount -t tmpfs"):
+        Renderer()
