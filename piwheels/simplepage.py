@@ -10,7 +10,7 @@ import hashlib
 import json
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.message import Message
@@ -400,7 +400,7 @@ class _Reader:
             if (name := parse_filename(candidate, self.project)) is not None:
                 return name
         shown = (stated if listed else "") or of_address
-        if _should_be_a_release(shown):
+        if _is_odd(shown, self.project):
             self.report(f"{where} is not the name of a release of {self.project}; passed over")
         if not _is_storable(shown) or not (listed or _extension(shown) in _OTHER_EXTENSIONS):
             return None
@@ -482,10 +482,14 @@ def parse_filename(filename: str, project: str) -> _Name | None:
 
 def _version_after(project: str, stem: str) -> str:
     """The version behind a project's name, in any spelling of that; "" if there is none."""
-    for dash in re.finditer("-", stem):
+    for dash in _dashes(stem):
         if canonicalize_name(stem[: dash.start()]) == project:
             return canonical_version(stem[dash.end() :])
     return ""
+
+
+def _dashes(stem: str) -> Iterator[re.Match[str]]:
+    return re.finditer("-", stem[: names.LONGEST_FILENAME_BYTES])
 
 
 def canonical_version(text: str) -> str:
@@ -507,10 +511,19 @@ def _extension(filename: str) -> str:
     return extension
 
 
-def _should_be_a_release(filename: str) -> bool:
-    """Whether a file that names no release is odd: it is no bdist_dumb, egg or installer."""
-    known = _SDIST_EXTENSIONS | {".whl"}
-    return _extension(filename) in known and _BDIST_DUMB.search(filename) is None
+def _is_odd(filename: str, project: str) -> bool:
+    """Whether a file that names no release is odd.
+
+    Old formats (bdist_dumb, eggs, installers) are not, and neither are archives whose versions are
+    older than PEP 440: some projects have hundreds of them.
+    """
+    extension = _extension(filename)
+    if extension == ".whl":
+        return True
+    is_archive = extension in _SDIST_EXTENSIONS and _BDIST_DUMB.search(filename) is None
+    stem = filename.removesuffix(extension)
+    named = any(canonicalize_name(stem[: dash.start()]) == project for dash in _dashes(stem))
+    return is_archive and not named
 
 
 def _is_storable(filename: str) -> bool:

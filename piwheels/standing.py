@@ -13,6 +13,8 @@ import humanize
 
 from piwheels.model import ProjectFacts, ReleaseFacts, Struct, TargetFacts, UpstreamPage
 
+_MOST_PROBLEMS = 3  # of a page that an answer names
+
 
 class State(StrEnum):
     """The state of a project, a release, or a release for a target, in one word."""
@@ -203,7 +205,9 @@ def upstream_answer(facts: ProjectFacts) -> Standing | None:
     text, advice = _newest_upstream(facts.project, page)
     if page.problem_count:
         entries = "entry" if page.problem_count == 1 else "entries"
-        odd = f"{page.problem_count} odd {entries} on its page there: {'; '.join(page.problems)}"
+        shown = "; ".join(page.problems[:_MOST_PROBLEMS])
+        more = " (and more)" if page.problem_count > _MOST_PROBLEMS else ""
+        odd = f"{page.problem_count} odd {entries} on its page there: {shown}{more}"
         text = f"{text}. {odd}" if text else odd
     return (
         Standing(project=facts.project, state=State.UPSTREAM, text=text, advice=advice)

@@ -309,7 +309,7 @@ def test_a_file_survives_any_odd_field(key: str, value: object) -> None:
         ),
         (entry("other-1.0.tar.gz"), "is not the name of a release of demo"),
         (entry(f"demo-{'1' * 5000}.tar.gz"), "has an unusable url; passed over"),
-        (entry(f"demo-{'1' * 201}.tar.gz"), "is not the name of a release of demo"),
+        (entry("demo-1.0.whl"), "is not the name of a release of demo"),
         ("an entry", "is not an object; passed over"),
         (None, "is not an object; passed over"),
     ],
@@ -324,8 +324,9 @@ def test_an_odd_entry_is_reported_by_its_place(odd: object, problem: str) -> Non
 
 def test_a_page_as_it_should_be_has_no_problems() -> None:
     files = ["demo-1.0.tar.gz", "demo-1.0-py3-none-any.whl", "demo-1.0.egg", "demo-1.0.win32.exe"]
-    page = json_page(*map(entry, files), entry("demo-0.1.linux-x86_64.tar.gz"))
-    assert (page.problem_count, len(page.files)) == (0, 5)
+    old = ["demo-0.1.linux-x86_64.tar.gz", "demo-2004d.tar.gz"]
+    page = json_page(*map(entry, files), *map(entry, old))
+    assert (page.problem_count, len(page.files)) == (0, 6)
 
 
 def test_the_problems_of_a_page_are_bounded_and_counted() -> None:
