@@ -27,6 +27,8 @@ from piwheels.errors import RefusedError
 _OWN_FAULTS = frozenset(
     {signal.SIGSEGV, signal.SIGABRT, signal.SIGILL, signal.SIGFPE, signal.SIGBUS, signal.SIGSYS}
 )
+#: Errors of the system that come of what a file says: an offset or a name that cannot be.
+_OF_THE_FILE = frozenset({errno.EINVAL, errno.ENAMETOOLONG, errno.ELOOP, errno.EFBIG})
 _READ_BYTES = 256 * 1024
 _NICENESS = 5
 _MOST_MEMORY_BYTES = 768 << 20
@@ -180,6 +182,8 @@ def _answer(request: bytes) -> _Answer:
     except MemoryError:
         return _Refused("reading it takes more memory than a file may cost")
     except OSError as error:
+        if error.errno in _OF_THE_FILE:
+            return _Refused(f"it cannot be read: {error.strerror}")
         return _Failed(error.errno or errno.EIO, error.strerror or str(error)[:_LONGEST_REASON])
     except Exception as error:  # noqa: BLE001 - a library's parser raises anything
         said = f"{type(error).__name__}: {error}"

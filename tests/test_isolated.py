@@ -41,6 +41,11 @@ def full(folder: Path) -> int:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
+def long_name() -> int:
+    Path("n" * 300).read_bytes()
+    return 0
+
+
 def endless(note: Path | None = None) -> int:
     if note is not None:
         note.write_text(str(os.getpid()))
@@ -79,12 +84,13 @@ async def test_what_a_function_refuses_is_refused() -> None:
     ("function", "limits", "said"),
     [
         (broken, Limits(), "it cannot be read: KeyError: 'odd'"),
+        (long_name, Limits(), "it cannot be read: File name too long"),
         (deep, Limits(), "it cannot be read: RecursionError"),
         (endless, Limits(cpu_s=1), "more than 1 s of processor time"),
         (large, Limits(memory_bytes=256 << 20), "more memory than a file may cost"),
         (wordy, Limits(answer_bytes=1 << 20), "longer than 1 MiB"),
     ],
-    ids=["exception", "recursion", "time", "memory", "answer"],
+    ids=["exception", "name", "recursion", "time", "memory", "answer"],
 )
 async def test_what_a_file_provokes_is_a_refusal(
     function: Callable[[], int | bytes], limits: Limits, said: str
