@@ -1,0 +1,124 @@
+"""Faults of the surroundings on real file systems and a real index: nothing fails or is lost."""
+
+import contextlib
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import needs
+from tests.endtoend.conftest import Farm, offer, until
+from tests.fakeindex import FakeIndex
+
+pytestmark = pytest.mark.slow
+
+
+@contextlib.contextmanager
+def small_disk(place: Path, size: str) -> Iterator[None]:
+    """A file system of its own at a place."""
+    place.mkdir(parents=True, exist_ok=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        needs.lacking("this account may not mount a file system")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def remount(place: Path, options: str) -> None:
+    """Change a file system that is mounted, as soon as nobody writes there."""
+
+    def done() -> bool:
+        command = ["mount", "-o", f"remount,{options}", str(place)]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    until(done, f"{place} is {options}")
+
+
+def status(farm: Farm) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(farm.piw("status", "--json").stdout)
+    return found
+
+
+def check_nobody_paid(farm: Farm, builds: int) -> None:
+    """There were so many builds, and none but the last failed or quarantined anything."""
+    found = status(farm)
+    assert found["builds"] == builds, found
+    assert [view["state"] for view in found["builders"]] == ["idle"], found["builders"]
+
+
+@pytest.mark.parametrize("fault", ["full", "read-only"])
+def test_a_tree_that_takes_no_files_for_a_while_loses_no_wheel(
+    farm: Farm, upstream: FakeIndex, fault: str
+) -> None:
+    tree = farm.folder / "www"
+    offer(upstream, "alpha", "time.sleep(8)")
+    with small_disk(tree, "8m"):
+        farm.start("alpha", "--no-tui")
+        farm.ready()
+        until(lambda: status(farm)["builders"][0]["phase"] == "building", "alpha is being built")
+        if fault == "full":
+            with contextlib.suppress(OSError), (tree / "filler").open("wb", buffering=0) as file:
+                while True:
+                    os.write(file.fileno(), bytes(1 << 16))
+        else:
+            remount(tree, "ro")
+        until(lambda: "served tree takes no files" in status(farm)["waits"], "it says so")
+        until(
+            lambda: status(farm)["builders"][0]["phase"] == "waiting for the served tree",
+            "the wheel waits with its builder",
+        )
+        assert status(farm)["builds"] == 0
+        if fault == "full":
+            (tree / "filler").unlink()
+        else:
+            remount(tree, "rw")
+        until(lambda: "alpha" in farm.pages(), "the wheel is published")
+        assert farm.check_tree() == ["alpha-1.0-py3-none-any.whl"]
+        until(lambda: status(farm)["builders"][0]["state"] == "idle", "it waits for a job again")
+        check_nobody_paid(farm, builds=1)
+        farm.stop()
+
+
+def test_a_builder_without_room_gets_no_job_until_it_has_some(
+    farm: Farm, upstream: FakeIndex
+) -> None:
+    work = farm.folder / "builders" / "builder-1"
+    farm.environ["PIWHEELS_BUILDER_WORK"] = str(farm.folder / "builders")
+    offer(upstream, "alpha")
+    with small_disk(work, "300m"):
+        farm.start("alpha", "--no-tui")
+        farm.ready()
+        until(
+            lambda: "its disk has less than" in status(farm)["builders"][0]["reason"],
+            "it says why it gets no job",
+        )
+        assert status(farm)["builds"] == 0
+        remount(work, "size=2g")
+        until(lambda: "alpha" in farm.pages(), "alpha is built")
+        check_nobody_paid(farm, builds=1)
+        farm.stop()
+
+
+def test_an_index_that_is_away_for_a_minute_fails_nothing(farm: Farm, upstream: FakeIndex) -> None:
+    offer(upstream, "alpha")
+    (path,) = (path for path in upstream.files if "alpha" in path)
+    upstream.faults[path] = 503
+    upstream.headers["Retry-After"] = "61"
+    farm.start("alpha", "--no-tui")
+    farm.ready()
+    until(lambda: status(farm)["builds"] == 1, "it was tried")
+    assert status(farm)["last_hour"] == {"fetch-failed": 1}
+    assert "the index failed it" in status(farm)["builders"][0]["reason"]
+    upstream.faults.clear()
+    until(lambda: "alpha" in farm.pages(), "alpha is built")
+    check_nobody_paid(farm, builds=2)
