@@ -163,13 +163,26 @@ def _value(content: bytes, status: int, limits: Limits) -> msgspec.Raw:
 
 
 def _limit(cpu_s: int, memory_bytes: int) -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 5))
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    os.nice(_NICENESS)
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_CPU, cpu_s)
+    _lower(resource.RLIMIT_AS, memory_bytes)
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
     # If the machine runs out of memory, this is the process to end, and not the daemon.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def _lower(kind: int, most: int) -> None:
+    """Set a limit, or keep the one that its daemon was started under, if that is lower.
+
+    The hard limit of processor time is a little higher: at the soft one SIGXCPU says why it ends.
+    """
+    _, hard = resource.getrlimit(kind)
+    if hard != resource.RLIM_INFINITY:
+        most = min(most, hard)
+    grace = 5 if kind == resource.RLIMIT_CPU and hard == resource.RLIM_INFINITY else 0
+    resource.setrlimit(kind, (most, most + grace))
 
 
 def _answer(request: bytes) -> _Answer:
