@@ -1,0 +1,93 @@
+"""`piw explain` and the closing table of `piw up` say the same of a release, whatever happened."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from piwheels.db import catalog, jobs
+from piwheels.model import Outcome, ProjectStatus
+from piwheels.protocol import messages as m
+from tests.db.world import RULES, a_build, a_file, a_release, build
+from tests.master.conftest import TARGET, Master
+
+Deed = Callable[[Master], Awaitable[object]]
+
+
+async def built(master: Master) -> None:
+    job = await jobs.claim(master.db, "test", [TARGET.name])
+    assert job is not None
+    await build(master.db, job, "test", a_file(job, "py3-none-any"))
+
+
+async def failed(master: Master) -> None:
+    job = await jobs.claim(master.db, "test", [TARGET.name])
+    assert job is not None
+    await jobs.settle(master.db, a_build(job, "test", Outcome.TIMED_OUT), [], RULES, None)
+
+
+async def quarantined(master: Master) -> None:
+    await catalog.set_project_status(master.db, "demo", ProjectStatus.QUARANTINED, "malware")
+
+
+async def skipped(master: Master) -> None:
+    await catalog.skip_release(master.db, "demo", "1.0", "broken")
+
+
+async def project_skipped(master: Master) -> None:
+    await catalog.skip_project(master.db, "demo", "opted out")
+
+
+async def skipped_for_target(master: Master) -> None:
+    await catalog.skip_for_target(master.db, "demo", "1.0", TARGET.name, "too slow")
+
+
+async def excluded(master: Master) -> None:
+    await catalog.add_releases(master.db, [a_release("demo", requires_python=">=3.99")], RULES)
+
+
+async def hidden(master: Master) -> None:
+    await catalog.note_listed(master.db, "demo", [])
+
+
+@pytest.mark.parametrize(
+    ("deeds", "states", "outcome", "settled"),
+    [
+        ((), ["unserved"], "unserved", False),
+        ((built,), ["covered"], "built", True),
+        ((failed,), ["failed"], "failed", True),
+        ((failed, skipped), ["skipped"], "skipped", True),
+        ((failed, skipped_for_target), ["target-skipped"], "target-skipped", True),
+        ((failed, quarantined), ["quarantined"], "quarantined", True),
+        ((built, skipped), ["skipped", "covered"], "built", True),
+        ((built, quarantined), ["quarantined"], "quarantined", True),
+        ((built, project_skipped, quarantined), ["quarantined"], "quarantined", True),
+        ((built, hidden), ["missing"], "missing", True),
+        ((built, excluded), ["excluded"], "excluded", True),
+        ((failed, excluded), ["excluded"], "excluded", True),
+        ((excluded, skipped), ["skipped"], "skipped", True),
+    ],
+)
+async def test_both_say_the_same(
+    shared: Master, deeds: tuple[Deed, ...], states: list[str], outcome: str, settled: bool
+) -> None:
+    await shared.release("demo")
+    for deed in deeds:
+        await deed(shared)
+    question = m.Explain(project="demo", version="1.0", target=TARGET.name)
+    answers = (await shared.ask(question, m.ExplainReply)).answers
+    assert [answer.state for answer in answers] == states
+    report = m.Report(releases=(("demo", "1.0"),), targets=(TARGET.name,))
+    (row,) = (await shared.ask(report, m.ReportReply)).rows
+    assert (row.outcome, row.settled) == (outcome, settled)
+    assert row.covered == ("covered" in states)
+
+
+async def test_a_failure_says_what_it_was_beside_its_state(shared: Master) -> None:
+    await shared.release("demo")
+    await failed(shared)
+    report = m.Report(releases=(("demo", "1.0"), ("demo", "2.0")), targets=(TARGET.name,))
+    rows = (await shared.ask(report, m.ReportReply)).rows
+    assert [(row.outcome, row.detail) for row in rows] == [
+        ("failed", "timed-out: it broke"),
+        ("removed", "the farm has no such release any more"),
+    ]
