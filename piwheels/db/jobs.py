@@ -39,49 +39,24 @@ _JOB = """
     jobs.build, jobs.project, jobs.version, jobs.target, jobs.attempts, jobs.limit_s,
     r.released_at, r.sdist_filename, r.sdist_url, r.sdist_sha256, r.sdist_size, r.sdist_digest
 """
-#: One probe for each target into the index jobs_claimable, or into jobs_claimable_pure for those
-#: that the builder lacks a compiler for and another builder has one; and the job that is due first.
-CLAIM = f"""
-    WITH probe AS MATERIALIZED (
-        SELECT served.target,
-               served.target = ANY (%(lacking)s::text[]) AND EXISTS (
-                   SELECT FROM targets t WHERE t.target = served.target AND t.equipped
-               ) AS pure_only
-          FROM unnest(%(targets)s::text[]) AS served (target)
-    ), candidate AS MATERIALIZED (
+
+
+def _claim_sql(which: str) -> str:
+    """One probe for each target into the index of such jobs, and the job that is due first."""
+    return f"""
+    WITH candidate AS MATERIALIZED (
         SELECT first.project, first.version, first.target
-          FROM (
-              SELECT any_job.*
-                FROM probe
-               CROSS JOIN LATERAL (
-                   SELECT project, version, jobs.target, due
-                     FROM jobs
-                    WHERE jobs.target = probe.target
-                      AND claimed_by IS NULL
-                      AND not_before IS NULL
-                      AND {_SUITS}
-                    ORDER BY due
-                    LIMIT 1
-                      FOR UPDATE SKIP LOCKED
-               ) any_job
-               WHERE NOT probe.pure_only
-              UNION ALL
-              SELECT pure_job.*
-                FROM probe
-               CROSS JOIN LATERAL (
-                   SELECT project, version, jobs.target, due
-                     FROM jobs
-                    WHERE jobs.target = probe.target
-                      AND claimed_by IS NULL
-                      AND not_before IS NULL
-                      AND {_SUITS}
-                      AND pure
-                    ORDER BY due
-                    LIMIT 1
-                      FOR UPDATE SKIP LOCKED
-               ) pure_job
-               WHERE probe.pure_only
-          ) first
+          FROM unnest(%(targets)s::text[]) AS served (target)
+         CROSS JOIN LATERAL (
+             SELECT project, version, jobs.target, due
+               FROM jobs
+              WHERE jobs.target = served.target
+                AND {which}
+                AND {_SUITS}
+              ORDER BY due
+              LIMIT 1
+                FOR UPDATE SKIP LOCKED
+         ) first
          ORDER BY first.due
          LIMIT 1
     )
@@ -97,6 +72,11 @@ CLAIM = f"""
      WHERE jobs.project = c.project AND jobs.version = c.version AND jobs.target = c.target
     RETURNING {_JOB}
 """  # noqa: S608 - of constants alone
+
+
+CLAIM = _claim_sql("claimed_by IS NULL AND not_before IS NULL")
+#: Of projects that are known to have no compiled code; the index is jobs_claimable_pure.
+_CLAIM_PURE = _claim_sql("claimed_by IS NULL AND not_before IS NULL AND pure")
 
 
 class Claim(Struct, frozen=True, kw_only=True):
@@ -119,7 +99,7 @@ async def claim(
 ) -> Job | None:
     """Take the job that is due first among those for these targets, or None.
 
-    A transaction of its own. The job belongs to the builder until it is settled or released.
+    The job belongs to the builder until it is settled or released.
 
     Args:
         db: the connection.
@@ -130,11 +110,22 @@ async def claim(
         fitness: what else it can do. A job that wants a fitter builder is left to one that is
             there.
     """
-    facts = {"builder": builder, "targets": list(targets), "lacking": list(lacking)}
-    capacity = msgspec.structs.asdict(fitness)
-    capacity["alone"] = None if fitness.alone is None else list(fitness.alone)
-    row = await db.row(CLAIM, facts | capacity)
+    facts = msgspec.structs.asdict(fitness) | {"builder": builder}
+    facts["alone"] = None if fitness.alone is None else list(fitness.alone)
+    bound = await _equipped(db, lacking) if lacking else set()
+    row = await db.row(CLAIM, facts | {"targets": [name for name in targets if name not in bound]})
+    if row is None and bound:
+        row = await db.row(_CLAIM_PURE, facts | {"targets": sorted(bound)})
     return _job(row) if row else None
+
+
+async def _equipped(db: Database, names: Sequence[str]) -> set[str]:
+    """Those of these targets for which some builder has a C compiler."""
+    rows = await db.rows(
+        "SELECT target FROM targets WHERE target = ANY (%(names)s) AND equipped",
+        {"names": list(names)},
+    )
+    return {row["target"] for row in rows}
 
 
 async def claims(db: Database) -> list[Claim]:
@@ -354,6 +345,15 @@ async def _drop_outdone(db: Database, build: Build) -> None:
 
     Each stays while an active target that it serves has nothing better.
     """
+    there = await db.value(
+        """
+        SELECT true FROM files f JOIN builds b ON b.build = f.build
+         WHERE f.project = %(project)s AND f.version = %(version)s AND b.lacking LIMIT 1
+        """,
+        _named(build),
+    )
+    if not there:
+        return
     await db.execute(
         """
         DELETE FROM files f
