@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -232,6 +233,7 @@ class _Ingest:
             self._options.line_format,
             Sample(section.spool / "broken-lines.log"),
             lambda: self._rows_since,
+            urlsplit(self._config.webroot.url).path.strip("/"),
         )
         desk.tally = self._tally
         async with database:

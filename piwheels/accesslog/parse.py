@@ -103,11 +103,14 @@ class _Cache(dict[_K, _V]):
 class Parser:
     """Reads lines of one format; keeps nothing but its caches."""
 
-    def __init__(self, line_format: Format = Format.AUTO) -> None:
+    def __init__(self, line_format: Format = Format.AUTO, prefix: str = "") -> None:
+        """Read lines of a format; the tree may be served below `prefix`, too (webroot.url)."""
         self._format = line_format
         self._not_after_s = 0
         self._moments: _Cache[bytes, Moment] = _Cache(self._bracketed_moment, 4096)
-        self._requests: _Cache[bytes, Request] = _Cache(_request)
+        self._requests: _Cache[bytes, Request] = _Cache(
+            lambda line: request(_unescaped(line), prefix)
+        )
         self._answers: _Cache[bytes, Answer] = _Cache(_answer)
         self._agents: _Cache[bytes, Agent] = _Cache(_quoted_agent)
         self._plain_agents: _Cache[str, Agent] = _Cache(agent)
@@ -292,10 +295,6 @@ def _answered(status: int | str, size_bytes: int | str | None) -> Answer:
     packed = packing.answer(size, code)
     place = _PLACES.get(code, _UNCOUNTED)
     return Answer(code, size, size_bytes is not None, place, packed, mark_of(packed))
-
-
-def _request(line: bytes) -> Request:
-    return request(_unescaped(line))
 
 
 def _quoted_agent(text: bytes) -> Agent:

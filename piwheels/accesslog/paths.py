@@ -75,11 +75,16 @@ _WHEEL = re.compile(
 _LONGEST_NAME = 300
 
 
-def request(line: str) -> Request:
-    """What a request line ("GET /simple/numpy/ HTTP/1.1") counts as; its protocol makes no mark."""
+def request(line: str, prefix: str = "") -> Request:
+    """What a request line ("GET /simple/numpy/ HTTP/1.1") counts as; its protocol makes no mark.
+
+    A tree may be served below a path as well: `prefix`, without slashes at its ends.
+    """
     asked = line.rpartition(" ")[0] if " HTTP/" in line else line
     method, _, target = asked.partition(" ")
-    found = _PAGES[Kind.OTHER] if method != "GET" else _counted(_path(target))
+    path = _path(target)
+    path = path.removeprefix(f"{prefix}/") if prefix else path
+    found = _counted(path) if method == "GET" else _PAGES[Kind.OTHER]
     return Request(found.contents, mark_of(asked.encode(errors="replace")))
 
 

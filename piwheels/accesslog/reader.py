@@ -111,13 +111,18 @@ class Desk:
 
     @classmethod
     def of(
-        cls, db: Database, line_format: Format, sample: Sample, rows_since: Callable[[], date]
+        cls,
+        db: Database,
+        line_format: Format,
+        sample: Sample,
+        rows_since: Callable[[], date],
+        prefix: str = "",
     ) -> "Desk":
         """A desk with everything new."""
         return cls(
             db=db,
             writer=Writer(db),
-            parser=Parser(line_format),
+            parser=Parser(line_format, prefix),
             keys=Keys(db),
             sizes=Sizes(db),
             sample=sample,

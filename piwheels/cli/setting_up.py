@@ -58,10 +58,16 @@ def _web_server(name: str, title: str, folder: str) -> None:
     def show(config_file: Path | None, server_name: str, port: int, access_log: Path) -> None:
         from piwheels.deploy import web_server
 
-        root = load_config(config_file).webroot.root
-        click.echo(
-            web_server(name, root=root, server_name=server_name, port=port, access_log=access_log)
+        webroot = load_config(config_file).webroot
+        text = web_server(
+            name,
+            root=webroot.root,
+            server_name=server_name,
+            port=port,
+            access_log=access_log,
+            url=webroot.url,
         )
+        click.echo(text)
 
 
 for _name, _title, _folder in (

@@ -4,11 +4,14 @@ The web servers answer alike: a simple page as JSON to those whose Accept names 
 to others (PEP 691), the .gz twin where it is accepted, files of packages/ for ever.
 """
 
+import re
+import string
 import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -23,6 +26,11 @@ _PAGE_MAX_AGE_S = 60  # pip obeys it: how late a new wheel is seen
 _FILE_MAX_AGE_S = 31_536_000
 #: An Accept that names JSON and does not give it the weight 0.
 _JSON_ACCEPT = r"application/vnd\.pypi\.simple\.(v1|latest)\+json(?!\s*;\s*q=0(\.0*)?\s*(,|$))"
+#: A project's name as PEP 503 normalises it, in any spelling, and what makes one another spelling.
+_NORMAL_NAME = "[a-z0-9]+(?:-[a-z0-9]+)*"
+_ANY_NAME = "[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
+_RESPELLED = "(?=[^/]*(?:[A-Z._]|--))"
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-]+)+")
 #: What one of the formats reads as its own, even between quotes.
 _UNWRITABLE = frozenset('"\\$%{}')
 
@@ -57,7 +65,9 @@ def systemd(
     )
 
 
-def web_server(name: str, *, root: Path, server_name: str, port: int, access_log: Path) -> str:
+def web_server(
+    name: str, *, root: Path, server_name: str, port: int, access_log: Path, url: str = ""
+) -> str:
     """The configuration of a web server that serves a tree.
 
     Args:
@@ -66,9 +76,10 @@ def web_server(name: str, *, root: Path, server_name: str, port: int, access_log
         server_name: the host name served; "_" is any.
         port: where to listen.
         access_log: where requests are logged.
+        url: where the tree is reached (webroot.url); its path is where it is served as well.
 
     Raises:
-        ConfigError: a path or the name cannot be written into a configuration.
+        ConfigError: a path, the name or the address cannot be written into a configuration.
     """
     return _render(
         name,
@@ -76,6 +87,12 @@ def web_server(name: str, *, root: Path, server_name: str, port: int, access_log
         server_name=_word("server name", server_name),
         port=port,
         access_log=_path("access log", access_log),
+        prefix=_prefix(url),
+        base=_base(url),
+        normal_name=_NORMAL_NAME,
+        any_name=_ANY_NAME,
+        respelled=_RESPELLED,
+        letters=string.ascii_uppercase,
         json_accept=_JSON_ACCEPT,
         page_max_age_s=_PAGE_MAX_AGE_S,
         file_max_age_s=_FILE_MAX_AGE_S,
@@ -116,6 +133,25 @@ def _word(what: str, text: str) -> str:
     if not text.isprintable() or (_UNWRITABLE | {";"}) & set(text):
         raise ConfigError(f"{text!r} is no {what} that a configuration can hold")
     return text
+
+
+def _prefix(url: str) -> str:
+    """The path of the address that a tree is reached at, without a slash at its end."""
+    path = urlsplit(url).path.rstrip("/")
+    if path and not _PREFIX.fullmatch(path):
+        raise ConfigError(
+            f"webroot.url is {url!r}, whose path cannot be written into a configuration: use "
+            "letters, digits, hyphens, underscores and tildes"
+        )
+    return path
+
+
+def _base(url: str) -> str:
+    """What redirects begin with where they have to be absolute; the default address is no one's."""
+    parts = urlsplit(url)
+    if parts.hostname in {None, "localhost"}:
+        return _prefix(url)
+    return _word("webroot.url", f"{parts.scheme}://{parts.netloc}") + _prefix(url)
 
 
 def _verb(role: str, access_log: Path) -> list[str]:

@@ -54,6 +54,9 @@ _TYPES = {
     ".ico": "image/x-icon",
     ".xml": "application/xml",
 }
+#: A project's name, in any spelling.
+_NAME = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE | re.ASCII)
+_PACKED_LOG = re.compile(r"logs/[0-9/]+\.txt\.gz")
 _PAGE_CACHE = "public, max-age=60"
 _FILE_CACHE = "public, max-age=31536000, immutable"
 
@@ -111,6 +114,8 @@ class _Tree:
             return self._not_found(request)
         if parts[0] == "simple":
             return self._simple(request, parts[1:])
+        if parts[0] == "project" and (name := _respelled(parts[1:])):
+            return RedirectResponse(f"/project/{name}", status_code=301)
         if parts[0] == "logs":
             return self._log(request, path)
         place = self._root / path
@@ -140,7 +145,7 @@ class _Tree:
 
     def _log(self, request: Request, path: str) -> Response:
         """Logs lie there packed, and are unpacked for those who do not accept that."""
-        if path.endswith(".txt.gz"):
+        if _PACKED_LOG.fullmatch(path):
             return RedirectResponse(f"/{quote(path.removesuffix('.gz'))}", status_code=301)
         place = self._root / path
         packed = place.with_name(f"{place.name}.gz")
@@ -177,6 +182,12 @@ class _Tree:
             return HTMLResponse(page.read_bytes(), status_code=404, headers=headers)
         text = "404: nothing here. The index is at /simple/\n"
         return PlainTextResponse(text, status_code=404, headers=headers)
+
+
+def _respelled(parts: list[str]) -> str:
+    """What lies below project/, by its normalised name where it has another spelling; else ""."""
+    name = canonicalize_name(parts[0]) if parts and _NAME.fullmatch(parts[0]) else ""
+    return "/".join(map(quote, [name, *parts[1:]])) if name and name != parts[0] else ""
 
 
 def _type(place: Path) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from markupsafe import Markup
@@ -73,12 +74,17 @@ def _chart_file(chart: charts.Chart) -> str:
     return f"stats/{chart.key}.json"
 
 
+def _root(site: Site) -> str:
+    """The path of the home page, for a page that is shown at any address."""
+    return urlsplit(site.url).path or "/"
+
+
 def fixed(site: Site) -> dict[str, bytes]:
     """The pages that change with the version of piwheels alone."""
     schemas = {name: json_pages.schema(kind) for name, kind in _STRUCTS}
     return {
         "robots.txt": robots(site),
-        "404.html": html.render("404.html", root="/", site=site),
+        "404.html": html.render("404.html", root=_root(site), site=site),
         "faq.html": html.render("faq.html", root="", site=site),
         **{_schema_file(name): _formatted(schema) for name, schema in schemas.items()},
         "json.html": html.render(

@@ -266,6 +266,13 @@ def test_a_path_says_what_it_is(line: str, kind: Kind) -> None:
     assert request(line).whole.kind is kind
 
 
+@pytest.mark.parametrize("path", [WHEEL, f"/wheels{WHEEL}"])
+def test_a_tree_may_be_served_below_a_path(path: str) -> None:
+    parsed = Parser(prefix="wheels").parse(combined(path), LATER_S)
+    assert parsed.accesses[0][2].kind is Kind.DOWNLOAD
+    assert request(f"GET /wheels{WHEEL} HTTP/1.1").whole.kind is Kind.OTHER
+
+
 @pytest.mark.parametrize(
     ("method", "status", "kind"),
     [

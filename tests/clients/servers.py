@@ -28,10 +28,10 @@ def program(name: str) -> str:
 
 
 @contextlib.contextmanager
-def serving(name: str, root: Path, work: Path) -> Iterator[str]:
-    """Serve a tree; gives the base address."""
+def serving(name: str, root: Path, work: Path, url: str = "") -> Iterator[str]:
+    """Serve a tree that is reached at `url`; gives the base address."""
     port = free_port()
-    command, environ = _command(name, root, work, port)
+    command, environ = _command(name, root, work, port, url)
     log = (work / f"{name}.out").open("wb")
     process = subprocess.Popen(
         command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **environ}, cwd=root
@@ -55,13 +55,16 @@ def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     raise AssertionError(f"nobody listens: {log.read_text()}")
 
 
-def _command(name: str, root: Path, work: Path, port: int) -> tuple[list[str], dict[str, str]]:
+def _command(
+    name: str, root: Path, work: Path, port: int, url: str
+) -> tuple[list[str], dict[str, str]]:
     if name == "own":
         arguments = ["serve", str(root), "--port", str(port), "--access-log", str(work / "own.log")]
         return [sys.executable, "-m", "piwheels", *arguments], {}
     if name == "http.server":
         return [sys.executable, "-m", "http.server", "-b", "127.0.0.1", str(port)], {}
-    site = web_server(name, root=root, server_name="_", port=port, access_log=work / f"{name}.log")
+    log = work / f"{name}.log"
+    site = web_server(name, root=root, server_name="_", port=port, access_log=log, url=url)
     return {"nginx": _nginx, "apache": _apache, "caddy": _caddy}[name](site, work)
 
 

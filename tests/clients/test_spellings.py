@@ -1,0 +1,184 @@
+"""Names as people write them, and trees below a path, through every web server."""
+
+import http.client
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.clients.servers import program, serving
+from tests.needs import needs
+from tests.patience import WAIT_S
+
+SERVERS = ("nginx", "apache", "caddy", "own")
+FILES = {
+    "index.html": "home",
+    "404.html": "not here",
+    "simple/index.html": "all",
+    "simple/flask-sqlalchemy/index.html": "the index page",
+    "simple/flask-sqlalchemy/index.v1_json": "{}",
+    "project/flask-sqlalchemy/index.html": "the project page",
+    "project/flask-sqlalchemy/json": "{}",
+    "packages/ab/abc/demo-1.0-py3-none-any.whl": "a wheel",
+}
+
+
+class Reply(NamedTuple):
+    """An answer, and where it leads if it is a redirect."""
+
+    status: int
+    location: str
+    cache: str
+    text: str
+
+
+class Farm(NamedTuple):
+    """A tree behind a server, reached below a path."""
+
+    server: str
+    address: str
+    prefix: str
+
+    def get(self, path: str, *, prefix: str | None = None) -> Reply:
+        """Ask for a path as it stands, and follow no redirect."""
+        connection = http.client.HTTPConnection(urlsplit(self.address).netloc, timeout=WAIT_S)
+        connection.request("GET", (self.prefix if prefix is None else prefix) + path)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        connection.close()
+        found = answer.getheader("Location", ""), answer.getheader("Cache-Control", "")
+        return Reply(answer.status, *found, text)
+
+    def led_to(self, path: str) -> str:
+        """Where redirects lead to in the end, within the tree."""
+        for _ in range(8):
+            reply = self.get(path)
+            if reply.status == 200:
+                return path
+            assert reply.status == 301, (path, reply)
+            location = reply.location
+            if self.server == "apache":  # it writes absolute addresses, of whom the client named
+                location = location.removeprefix(self.address.rstrip("/"))
+                location = location.removeprefix("https://example.org")
+            assert location.startswith(f"{self.prefix}/"), "never one that names this server"
+            path = location.removeprefix(self.prefix)
+        raise AssertionError("redirects without an end")
+
+
+def _farm(server: str, url: str) -> Iterator[Farm]:
+    root = Path(tempfile.mkdtemp(prefix="piwheels-spellings-"))
+    work = Path(tempfile.mkdtemp(prefix="piwheels-server-"))
+    for folder in (root, work):
+        folder.chmod(0o755)
+    for path, text in FILES.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    with serving(server, root, work, url) as address:
+        yield Farm(server, address, urlsplit(url).path.rstrip("/"))
+    shutil.rmtree(root)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+_EVERY = [
+    pytest.param((name, url), id=f"{name}{urlsplit(url).path}", marks=needs(program(name)))
+    for name in SERVERS
+    for url in ("", "https://example.org/wheels/")
+    if name != "own" or not url
+]
+
+
+@pytest.fixture(scope="module", params=_EVERY)
+def farm(request: pytest.FixtureRequest) -> Iterator[Farm]:
+    yield from _farm(*request.param)
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "flask-sqlalchemy", "Flask-SQLAlchemy", "Flask_SQLAlchemy", "flask.sqlalchemy",
+        "FLASK-SQLALCHEMY", "flask--sqlalchemy", "Flask.-_SqlAlchemy",
+    ],
+)  # fmt: skip
+def test_any_spelling_of_a_name_leads_to_the_project(farm: Farm, spelling: str) -> None:
+    for part in ("simple", "project"):
+        page = f"/{part}/flask-sqlalchemy/"
+        assert farm.led_to(f"/{part}/{spelling}/") == page
+        assert farm.led_to(f"/{part}/{spelling}") == page
+    data = f"/project/{spelling}/json"
+    assert farm.led_to(data) == "/project/flask-sqlalchemy/json"
+
+
+def test_a_name_of_any_length_and_case_is_normalised_in_the_end(farm: Farm) -> None:
+    path = "/simple/AAAAAAAA.B_C-D..E--F_G__H.zZzZzZ/"
+    for _ in range(8):
+        location = farm.get(path).location
+        if not location:
+            break
+        path = f"/simple/{location.rstrip('/').rpartition('/')[2]}/"
+    assert path == "/simple/aaaaaaaa-b-c-d-e-f-g-h-zzzzzz/"
+    assert farm.get(path).status == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/simple/-x/", "/simple/x-/", "/simple/a%0db/", "/simple/a%20b/", "/project/%c3%a4/",
+        "/logs/x%0d%0aSet-Cookie:a=b.txt.gz", "/logs/0/%0dX-Evil:y/1.txt.gz", "/nothing",
+    ],
+)  # fmt: skip
+def test_what_is_no_name_leads_nowhere(farm: Farm, path: str) -> None:
+    reply = farm.get(path)
+    assert (reply.status, reply.location) == (404, "")
+
+
+def test_a_packed_log_leads_to_the_log(farm: Farm) -> None:
+    location = farm.get("/logs/0000/0001/1.txt.gz").location
+    assert location.endswith(f"{farm.prefix}/logs/0000/0001/1.txt")
+
+
+def test_the_path_of_the_farms_address_is_served(farm: Farm) -> None:
+    if farm.prefix:
+        assert farm.get("").location.endswith(f"{farm.prefix}/")
+    assert farm.get("/").text == "home"
+    assert farm.get("/simple/").text == "all"
+    assert farm.get("/nothing").text == "not here" or farm.server == "own"
+    wheel = farm.get("/packages/ab/abc/demo-1.0-py3-none-any.whl")
+    assert wheel.text == "a wheel"
+    assert "immutable" in wheel.cache
+
+
+@pytest.mark.parametrize("server", [pytest.param(n, marks=needs(program(n))) for n in SERVERS[:3]])
+@pytest.mark.parametrize("client", ["pip", "uv"])
+def test_clients_install_from_below_a_path(
+    server: str, client: str, tree: Path, tmp_path: Path
+) -> None:
+    work = Path(tempfile.mkdtemp(prefix="piwheels-server-"))
+    work.chmod(0o755)
+    options = ["install", "--target", str(tmp_path), "left"]
+    command = (
+        [str(Path(sys.executable).with_name("uv")), "pip", *options, "--python", sys.executable]
+        if client == "uv"
+        else [sys.executable, "-m", "pip", *options, "--disable-pip-version-check"]
+    )
+    environ = {key: value for key, value in os.environ.items() if key[:3] not in {"PIP", "UV_"}}
+    environ |= {"PIP_CONFIG_FILE": os.devnull, "UV_NO_CONFIG": "1", "UV_NO_CACHE": "1"}
+    with serving(server, tree, work, "http://localhost/wheels/") as address:
+        done = subprocess.run(
+            [*command, "--index-url", f"{address}wheels/simple/"],
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=3 * WAIT_S,
+        )
+    shutil.rmtree(work, ignore_errors=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "left.py").exists()
+    assert (tmp_path / "right.py").exists()
