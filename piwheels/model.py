@@ -275,7 +275,7 @@ class Build(Struct, frozen=True, kw_only=True):
     started_at: datetime
     duration_s: float
     attempt: int = 1
-    inputs: tuple[str, ...] = ()  # "<sha256> <filename>" of all that the index proxy gave it
+    inputs: tuple[str, ...] = ()  # "<sha256> <filename>" of its pip and of what it fetched
     lacking: bool = False  # its builder has no C compiler, and the sdist has sources for one
     failure: FailureClass | None = None  # None if it was built
     evidence: Evidence = Evidence()

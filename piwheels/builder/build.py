@@ -90,7 +90,7 @@ class Result(Struct, frozen=True, kw_only=True):
     reason: str = ""  # one line: the failing line of the log; if it was built, what it lacks
     wheels: tuple[Path, ...] = ()  # in <workdir>/wheels; one, if it was built
     facts: WheelFacts | None = None  # of that wheel
-    inputs: tuple[str, ...] = ()  # "<sha256> <filename>" of all that it used beside the sdist
+    inputs: tuple[str, ...] = ()  # "<sha256> <filename>" (or "installed pip-26.3") beside the sdist
     duration_s: float
     failure: FailureClass | None = None  # None if it was built
     evidence: Evidence = Evidence()
