@@ -88,7 +88,7 @@ def web_server(
         port=port,
         access_log=_path("access log", access_log),
         prefix=_prefix(url),
-        base=_base(url),
+        origin=_origin(url),
         normal_name=_NORMAL_NAME,
         any_name=_ANY_NAME,
         respelled=_RESPELLED,
@@ -146,12 +146,12 @@ def _prefix(url: str) -> str:
     return path
 
 
-def _base(url: str) -> str:
+def _origin(url: str) -> str:
     """What redirects begin with where they have to be absolute; the default address is no one's."""
     parts = urlsplit(url)
     if parts.hostname in {None, "localhost"}:
-        return _prefix(url)
-    return _word("webroot.url", f"{parts.scheme}://{parts.netloc}") + _prefix(url)
+        return ""
+    return _word("webroot.url", f"{parts.scheme}://{parts.netloc}")
 
 
 def _verb(role: str, access_log: Path) -> list[str]:

@@ -18,7 +18,7 @@ NAMES = ("nginx", "apache", "caddy", "own", "http.server")
 _PROGRAMS = {"nginx": "nginx", "apache": "apache2", "caddy": "caddy"}
 _APACHE_MODULES = (
     "mpm_event", "authz_core", "rewrite", "headers", "mime", "dir", "setenvif", "env",
-    "deflate",
+    "deflate", "alias",
 )  # fmt: skip
 
 

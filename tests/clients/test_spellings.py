@@ -63,12 +63,8 @@ class Farm(NamedTuple):
             if reply.status == 200:
                 return path
             assert reply.status == 301, (path, reply)
-            location = reply.location
-            if self.server == "apache":  # it writes absolute addresses, of whom the client named
-                location = location.removeprefix(self.address.rstrip("/"))
-                location = location.removeprefix("https://example.org")
-            assert location.startswith(f"{self.prefix}/"), "never one that names this server"
-            path = location.removeprefix(self.prefix)
+            assert reply.location.startswith(f"{self.prefix}/"), "never one that names this server"
+            path = reply.location.removeprefix(self.prefix)
         raise AssertionError("redirects without an end")
 
 
@@ -140,12 +136,12 @@ def test_what_is_no_name_leads_nowhere(farm: Farm, path: str) -> None:
 
 def test_a_packed_log_leads_to_the_log(farm: Farm) -> None:
     location = farm.get("/logs/0000/0001/1.txt.gz").location
-    assert location.endswith(f"{farm.prefix}/logs/0000/0001/1.txt")
+    assert location == f"{farm.prefix}/logs/0000/0001/1.txt"
 
 
 def test_the_path_of_the_farms_address_is_served(farm: Farm) -> None:
     if farm.prefix:
-        assert farm.get("").location.endswith(f"{farm.prefix}/")
+        assert farm.get("").location == f"{farm.prefix}/"
     assert farm.get("/").text == "home"
     assert farm.get("/simple/").text == "all"
     assert farm.get("/nothing").text == "not here" or farm.server == "own"
