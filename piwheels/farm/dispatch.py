@@ -65,7 +65,8 @@ _MOST_FARM_TARGETS = 256
 _TICK_S = 1.0
 _SWEEP_S = 5.0
 _PRESENCE_S = 60.0
-_TREE_CHECK_S = 5.0
+#: How often the served tree is tried: while it takes files, and while it does not.
+_TREE_CHECK_S, _TREE_RECHECK_S = 30.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,7 +372,7 @@ class Dispatch:
         while True:
             fault = await asyncio.to_thread(tree_fault, folders, self._wanted_bytes)
             await self._note_tree(fault)
-            await asyncio.sleep(_TREE_CHECK_S)
+            await asyncio.sleep(_TREE_RECHECK_S if fault else _TREE_CHECK_S)
 
     async def _note_tree(self, fault: str) -> None:
         known = self.machine.tree_fault

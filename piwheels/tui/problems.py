@@ -108,6 +108,9 @@ def _of_host(state: FarmState) -> Iterator[Trouble]:
     if state.status.database:
         text = harmless(f"the database: {state.status.database}")
         yield Trouble(1, "host", "database", "database waits", text)
+    if state.status.waits:
+        text = harmless(f"the queue waits: {state.status.waits}")
+        yield Trouble(1, "host", "queue", "queue waits", text)
     lag = state.status.upstream_lag_s
     if lag is not None and lag > UPSTREAM_LATE_S:
         text = f"the upstream was last read {duration(lag)} ago"

@@ -141,7 +141,12 @@ def test_problems_come_first_then_labels_as_people_count() -> None:
     assert keys(rows) == ["pi8", "pi4", "pi3", "pi9", "pi1", "pi2", "pi10", "pi5"]
     assert [row.problem for row in rows] == [True] * 4 + [False] * 4
     assert cell(rows[1], BUILDER_COLUMNS, "release").text == "bwrap is missing"
-    assert cell(rows[-1], BUILDER_COLUMNS, "state") == ("a state of tomorrow", "", "·", 11)
+    assert cell(rows[-1], BUILDER_COLUMNS, "state") == (
+        "a state of tomorrow",
+        "",
+        "·",
+        len(BuilderState),
+    )
 
 
 def test_a_row_keeps_its_place_through_a_build_unless_states_are_sorted() -> None:
@@ -481,3 +486,9 @@ def test_problems_in_their_order_and_the_way_round() -> None:
     assert visited == [*found, found[0]]
     assert next_problem(found, ("builders", "pi0")) == found[0]
     assert next_problem([], None) is None
+
+
+def test_a_queue_that_waits_is_a_problem_with_its_reason() -> None:
+    (trouble,) = problems(farm(waits="the index does not answer"), NOW)
+    assert (trouble.screen, trouble.word) == ("host", "queue waits")
+    assert trouble.text == "the queue waits: the index does not answer"
