@@ -76,6 +76,6 @@ def test_the_table_of_rooms_has_every_room(repository: Path) -> None:
     rooms = {path.stem for path in house.iterdir() if path.suffix == ".py" or path.is_dir()}
     rooms -= {"__init__", "__main__", "__pycache__"}
     text = (repository / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| ([a-z]+) \|", text, re.MULTILINE)) - {"room"} == rooms
-    floors = set(re.findall(r"[a-z]+", text.partition("## The house")[2].partition("A room")[0]))
+    assert set(re.findall(r"^\| ([a-z_]+) \|", text, re.MULTILINE)) - {"room"} == rooms
+    floors = set(re.findall(r"[a-z_]+", text.partition("## The house")[2].partition("A room")[0]))
     assert rooms <= floors, "the picture of the floors has them too"
