@@ -48,7 +48,7 @@ from piwheels.errors import UsageError
     metavar="FILE",
     help="Play a recording instead of asking a master.",
 )
-@click.option("--run-by-up", is_flag=True, hidden=True)
+@click.option("--run-by-up", is_flag=True, hidden=True, help="Started by `piw up`.")
 @config_option
 def tui(
     address: str | None,
