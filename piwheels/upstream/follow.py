@@ -46,6 +46,9 @@ _DELETE_S = 3600.0
 _NOTICE_S = 86400.0
 #: The serial has to be lower at so many readings in a row: a mirror can be behind for a moment.
 _BACKWARDS = 2
+#: A changelog that was there and is not is a fault of the upstream for so many readings, in about
+#: eight minutes; then its pages are polled.
+_LOST_AFTER = 12
 #: A clock that differs by more is worth telling.
 _CLOCK_S = 120.0
 _NAMED = 3
@@ -57,7 +60,8 @@ class FollowOptions:
 
     source: "auto", "changelog" or "poll". everything: also projects that nobody added.
     changelog_url: "" derives it from the index's address. first_delay_s: how long a fault
-    delays; doubled with each further one. at_once: pages asked for at the same time.
+    delays; doubled with each further one, up to longest_delay_s. at_once: pages asked for at
+    the same time.
     removed_days: how long releases that were removed upstream are kept, hidden.
     """
 
@@ -67,6 +71,7 @@ class FollowOptions:
     changelog_url: str = ""
     changelog_every_s: float = _CHANGELOG_EVERY_S
     first_delay_s: float = _FIRST_DELAY_S
+    longest_delay_s: float = _LONGEST_DELAY_S
     at_once: int = 20
     removed_days: int = 30
 
@@ -127,7 +132,7 @@ class Follower:
         self._index = index
         self._options = options
         self._clock = UpstreamClock()
-        self._health = Health(options.at_once, options.first_delay_s, _LONGEST_DELAY_S)
+        self._health = Health(options.at_once, options.first_delay_s, options.longest_delay_s)
         self._reconciler = Reconciler(db, rules, options.removed_days)
         self._looks = Looks(
             db=db,
@@ -144,6 +149,7 @@ class Follower:
         self._notice = ("", float("-inf"))
         self._clock_said = ""
         self._backwards = 0
+        self._lost = 0  # readings in a row that found no changelog
         self._caught_up_at: float | None = None
         self._decided = asyncio.Event()
         self._logged = ""
@@ -210,7 +216,7 @@ class Follower:
             except (TransientError, RefusedError) as error:
                 asked_s = error.wait_s if isinstance(error, TransientError) else 0.0
                 wait_s = max(delay_s * random.uniform(0.8, 1.2), asked_s)  # noqa: S311
-                delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
+                delay_s = min(delay_s * 2, self._options.longest_delay_s)
                 self._fault = f"{error}; trying again"
             self._log()
             await asyncio.sleep(wait_s)
@@ -224,15 +230,24 @@ class Follower:
         try:
             serial = await self.catch_up(changelog)
         except NoChangelogError as error:
-            if options.source == "changelog":
+            if options.source == "changelog" or await self._was_there():
                 raise
             self._poll(f"polling {url}: {error}")
             return _PROBE_S
+        self._lost = 0
         self._caught_up_at = time.monotonic()
         self._way = f"following the changelog of {url}, at serial {serial}"
         seldom = _COMPARE_EVERYTHING_S if options.everything else _COMPARE_S
         self._looks.interval_s = max(seldom, options.poll_interval_s)
+        if self._backwards:
+            return min(options.first_delay_s, options.changelog_every_s)
         return options.changelog_every_s
+
+    async def _was_there(self) -> bool:
+        """Whether the changelog that is not found now was read before, and is not lost yet."""
+        self._lost += 1
+        kept = await self._db.retrying(lambda: settings.setting(self._db, SERIAL))
+        return kept is not None and self._lost < _LOST_AFTER
 
     def _poll(self, way: str) -> None:
         self._way, self._caught_up_at = way, None

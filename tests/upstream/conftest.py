@@ -18,8 +18,12 @@ from tests.fakeindex import FakeIndex, fake_index
 from tests.patience import WAIT_S
 
 #: After every release of the fake upstream, whose files are of January 2026.
-QUICK = FollowOptions(poll_interval_s=0.05, changelog_every_s=0.05, first_delay_s=0.05)
-QUICK_POLL = FollowOptions(source="poll", poll_interval_s=0.05, first_delay_s=0.05)
+QUICK = FollowOptions(
+    poll_interval_s=0.05, changelog_every_s=0.05, first_delay_s=0.05, longest_delay_s=0.5
+)
+QUICK_POLL = FollowOptions(
+    source="poll", poll_interval_s=0.05, first_delay_s=0.05, longest_delay_s=0.5
+)
 
 
 @dataclass

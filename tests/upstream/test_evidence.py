@@ -358,6 +358,31 @@ async def test_another_upstream_starts_a_comparison_and_says_so(
     assert "and was http://elsewhere/simple/" in await farm.events()
 
 
+async def test_a_changelog_that_is_away_for_a_while_is_read_on_from_its_serial(
+    farm: Following, upstream: FakeIndex
+) -> None:
+    upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    upstream.happen("demo", "create", 5)
+    await farm.add("demo")
+    async with farm.running() as follower:
+        await farm.until(lambda: settings.setting(farm.db, SERIAL), "5")
+        changelog, upstream.changelog = upstream.changelog, None
+
+        async def said(part: str) -> bool:
+            return part in follower.said
+
+        await farm.until(lambda: said("answers 405; trying again"), True)
+        upstream.changelog = changelog
+        upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
+        upstream.happen("demo", "new release", 6)
+        await farm.until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+        await farm.until(lambda: said("following the changelog"), True)
+        upstream.changelog = None
+        await farm.until(lambda: said("polling "), True)
+        upstream.add("demo", "demo-3.0.tar.gz", b"z", **LATER)
+        await farm.until(farm.queue, [("demo", f"{number}.0") for number in (1, 2, 3)])
+
+
 # --- clocks ------------------------------------------------------------------------------
 
 
