@@ -586,10 +586,20 @@ async def skip_for_target(
 
 
 async def remove_release(db: Database, project: str, version: str) -> bool:
-    """Forget a release with its builds and files; the files leave the page, then the tree."""
+    """Delete a release with its builds and files; the files leave the page, then the tree.
+
+    The upstream's page still lists it, which does not make it a new one: nobody wants it.
+    """
     return await _changed(
         db,
-        "DELETE FROM releases WHERE project = %(project)s AND version = %(version)s",
+        """
+        WITH noted AS (
+            UPDATE projects SET existing = array_append(existing, %(version)s)
+             WHERE project = %(project)s
+               AND existing IS NOT NULL AND NOT %(version)s = ANY (existing)
+        )
+        DELETE FROM releases WHERE project = %(project)s AND version = %(version)s
+        """,
         project,
         version=version,
     )

@@ -317,6 +317,19 @@ async def test_after_an_upgrade_what_is_there_is_remembered_at_the_first_look(
         await farm.until(farm.queue, [("demo", "2.0"), ("demo", "3.0")])
 
 
+async def test_a_release_that_an_operator_removed_does_not_come_back(
+    farm: Following, upstream: FakeIndex
+) -> None:
+    upstream.add("demo", "demo-1.0.tar.gz", b"1")
+    await farm.add("demo")
+    async with farm.running():
+        upstream.add("demo", "demo-2.0.tar.gz", b"2", **LATER)
+        await farm.until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+        assert await catalog.remove_release(farm.db, "demo", "2.0")
+        await farm.looked_again()
+        assert await farm.queue() == [("demo", "1.0")]
+
+
 # --- serials and addresses ---------------------------------------------------------------
 
 
