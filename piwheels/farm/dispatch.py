@@ -39,7 +39,7 @@ from piwheels.model import (
 )
 from piwheels.protocol.channels import Envelope, Peer, Router
 from piwheels.protocol.keys import KeyStore, Role
-from piwheels.protocol.limited_log import LimitedLog
+from piwheels.protocol.limited_log import Allowance, LimitedLog
 from piwheels.protocol.messages import (
     MOST_TARGETS,
     PROTOCOL,
@@ -62,6 +62,9 @@ PAUSED = "paused"  # the setting that survives a restart
 _HELD = "held "  # and those of builders that are asleep or quarantined, with their labels
 #: Builders add no more targets to a farm that has so many; operators may.
 _MOST_FARM_TARGETS = 256
+#: Events of one builder's coming and going that are kept of an hour.
+_MOST_PRESENCE_NOTES = 300
+_HOUR_S = 3600.0
 _TICK_S = 1.0
 _SWEEP_S = 5.0
 _PRESENCE_S = 60.0
@@ -128,6 +131,7 @@ class Dispatch:
     machine: Sessions = field(init=False)
     _peers: Peers = field(default_factory=Peers)
     _hellos: dict[str, Hello] = field(default_factory=dict)  # that wait for the database
+    _presence_notes: dict[str, Allowance] = field(default_factory=dict)
     _added: dict[str, set[str]] = field(default_factory=dict)  # targets, by the builder's label
     _work: asyncio.Queue[_Work] = field(default_factory=asyncio.Queue)
     _estimates: asyncio.Queue[signals.Estimate] = field(default_factory=asyncio.Queue)
@@ -451,7 +455,7 @@ class Dispatch:
                 await self._work.put(_Note(f"builder {label} is lost: {reason}"))
             case signals.Gone(label, reason):
                 self.tidings.gone(label)
-                if reason:
+                if reason and self._is_news(label):
                     await self._work.put(_Note(f"builder {label} left: {reason}"))
 
     def _tell_builder(self, label: str, now: float) -> None:
@@ -517,10 +521,15 @@ class Dispatch:
     async def _welcome(self, label: str, hello: Hello) -> None:
         known = label in self.machine.sessions
         await self._greet(label, hello, await self._reclaim(label, hello))
-        if not known:
+        if not known and self._is_news(label):
             await self.tidings.note(
                 f"builder {label} joined: {', '.join(t.name for t in hello.targets)}"
             )
+
+    def _is_news(self, label: str) -> bool:
+        """Whether a builder's coming or going is kept in the event list, once more."""
+        allowance = self._presence_notes.setdefault(label, Allowance(_MOST_PRESENCE_NOTES, _HOUR_S))
+        return allowance.allows(time.monotonic())
 
     def _needs_no_database(self, label: str, hello: Hello) -> bool:
         """Whether a builder says nothing that has to be looked up."""

@@ -336,7 +336,7 @@ class Dealer(Generic[_In, _Out]):
             try:
                 return self._decoder.decode(frames[0])
             except MALFORMED as error:
-                log.warning("%s sent something malformed: %s", self.address, error)
+                _refusals.warning("%s sent something malformed: %s", self.address, error)
 
     async def disconnected(self) -> str:
         """Wait until the connection ends or is refused, of a monitored one; says which."""

@@ -1,4 +1,4 @@
-"""Log lines that peers can provoke: at most so many in a minute, and how many were left out."""
+"""Lines that peers can cause: at most so many in a time, and how many were left out."""
 
 import logging
 import time
@@ -6,6 +6,23 @@ from dataclasses import dataclass
 
 _PER_MINUTE = 10
 _MINUTE_S = 60.0
+
+
+@dataclass(slots=True)
+class Allowance:
+    """Allows something so many times in each period, which begins with the first of them."""
+
+    most: int
+    period_s: float
+    _began: float = float("-inf")
+    _used: int = 0
+
+    def allows(self, now: float) -> bool:
+        """Whether it is allowed once more; `now` is monotonic, in seconds."""
+        if now - self._began >= self.period_s:
+            self._began, self._used = now, 0
+        self._used += 1
+        return self._used <= self.most
 
 
 @dataclass(slots=True)

@@ -264,6 +264,20 @@ async def test_builders_add_a_limited_number_of_targets(master: Master) -> None:
     await answers(master)
 
 
+async def test_a_builder_that_comes_and_goes_without_end_fills_no_event_list(
+    master: Master,
+) -> None:
+    builder = master.builder("restless")
+    async with asyncio.timeout(WAIT_S):
+        for _ in range(200):
+            await builder.greet()
+            await builder.bye()
+    builder.dealer.close(linger_s=1.0)
+    await answers(master)
+    count = "SELECT count(*) FROM events WHERE action LIKE 'builder restless %'"
+    assert 200 < await master.db.value(count) <= 300
+
+
 # --- connections without a key ---
 
 
