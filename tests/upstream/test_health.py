@@ -1,0 +1,110 @@
+"""The pure parts: how the upstream is asked, how long looks wait, what counts as a removal."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from piwheels.model import Finding
+from piwheels.upstream.changelog import Change
+from piwheels.upstream.choose import is_new
+from piwheels.upstream.evidence import LONGEST_WAIT_S, change_wait_s, page_wait_s
+from piwheels.upstream.health import Health
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+BEFORE, AFTER = NOW - timedelta(days=1), NOW + timedelta(days=1)
+
+
+def test_requests_grow_with_answers_and_fall_to_one_at_a_fault() -> None:
+    health = Health(5, 1.0, 60.0)
+    for number in range(10):
+        health.answered(f"p{number}")
+    assert health.at_once == 5
+    health.overloaded("503", now=0.0)
+    assert (health.at_once, health.not_before) == (1, float("-inf")), "one fault can be chance"
+    health.overloaded("503", now=0.0)
+    assert health.not_before == 1.0
+
+
+def test_what_the_upstream_asks_for_is_kept_at_once() -> None:
+    health = Health(5, 1.0, 60.0)
+    health.overloaded("429", now=100.0, wait_s=17.0)
+    assert health.not_before == 117.0
+
+
+def test_delays_of_faults_in_a_row_are_bounded_and_end_with_an_answer() -> None:
+    health = Health(5, 1.0, 60.0)
+    for _ in range(20):
+        health.overloaded("503", now=0.0)
+    assert health.not_before == 60.0
+    assert health.trouble == "503"
+    health.answered("demo")
+    health.overloaded("503", now=1000.0)
+    assert health.not_before == 60.0
+    assert not health.trouble
+
+
+def test_absence_is_believed_while_as_many_others_are_there() -> None:
+    health = Health(5, 1.0, 60.0)
+    health.absent("demo", "404")
+    assert not health.believes_absence(), "nothing shows that the index is well"
+    health.answered("other")
+    assert health.believes_absence()
+    health.absent("third", "404")
+    assert not health.believes_absence()
+
+
+def test_looks_for_a_change_come_later_each_time_and_within_an_hour() -> None:
+    waits = [change_wait_s(looks, 5.0) for looks in range(200)]
+    assert waits[:5] == [5.0, 10.0, 20.0, 40.0, 60.0]
+    assert waits == sorted(waits)
+    assert max(waits) == LONGEST_WAIT_S
+
+
+def test_a_page_that_proved_nothing_is_looked_at_sooner() -> None:
+    assert page_wait_s(86400.0, Finding.CURRENT, 1) == 86400.0
+    assert page_wait_s(86400.0, Finding.FAULT, 1) == 60.0
+    assert page_wait_s(900.0, Finding.ABSENT, 50) == 900.0
+
+
+@pytest.mark.parametrize(
+    ("action", "version", "removed"),
+    [
+        ("remove project", None, ""),
+        ("Remove Release", "1.0", "1.0"),
+        ("remove release", "", None),
+        ("remove", None, ""),
+        ("remove", "1.0", "1.0"),
+        ("remove", "", None),
+        ("remove file demo-1.0.tar.gz", "1.0", None),
+        ("remove Owner somebody", None, None),
+        ("new release", "1.0", None),
+    ],
+)
+def test_which_events_are_removals(action: str, version: str | None, removed: str | None) -> None:
+    change = Change(project="demo", serial=1, action=action, version=version)
+    assert change.removed == removed
+
+
+@pytest.mark.parametrize(
+    ("version", "uploaded_at", "since", "existing", "new"),
+    [
+        ("2.0", AFTER, NOW, {"1.0"}, True),
+        ("2.0", BEFORE, NOW, {"1.0"}, False),  # an old release that was not listed for a while
+        ("2.0", None, NOW, {"1.0"}, True),
+        ("1.0", None, NOW, {"1.0"}, False),
+        ("1.0", AFTER, NOW, {"1.0"}, False),
+        ("2.0", BEFORE, AFTER, {"1.0"}, True),  # added by a clock that was ahead
+        ("2.0", AFTER, NOW, None, True),
+        ("2.0", None, NOW, None, False),
+        ("2.0", AFTER, None, None, False),
+    ],
+)
+def test_which_releases_are_new(
+    version: str,
+    uploaded_at: datetime | None,
+    since: datetime | None,
+    existing: set[str] | None,
+    new: bool,
+) -> None:
+    known = None if existing is None else frozenset(existing)
+    assert is_new(version, uploaded_at, since=since, existing=known, now=NOW) is new
