@@ -82,9 +82,8 @@ def tui(
         from piwheels.protocol.keys import KeyStore, checked_public_key
 
         config = load_config(config_file, builder__master_key=master_key)
-        master_key = config.builder.master_key
-        master_key = checked_public_key(master_key, "builder.master_key")
         key = KeyStore(config.builder.keys).require(key_name)
+        master_key = checked_public_key(config.builder.master_key, "builder.master_key")
     options = Options(
         address=address,
         key=key,
