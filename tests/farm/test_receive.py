@@ -227,6 +227,26 @@ async def test_a_spool_that_is_full_ends_an_upload_and_not_the_master(
     assert (await intake.take(make_wheel(tmp_path))).outcome is Outcome.BUILT, "it goes on"
 
 
+async def test_a_disk_that_fills_up_within_a_piece_ends_an_upload_and_not_the_master(
+    intake: Intake, tmp_path: Path
+) -> None:
+    """The few bytes that do not fit would wait in a buffer, and fail a second time on closing."""
+    wheel = tmp_path / "demo-1.0-py3-none-any.whl"
+    wheel.write_bytes(b"x" * 1_000_000)
+    offer = offer_of(wheel)
+    await intake.expect(offer)
+    async with Sender(intake, wheel, offer) as sender:
+        first, second = await sender.next(), await sender.next()
+        assert isinstance(first, m.Fetch)
+        assert isinstance(second, m.Fetch)
+        with files_up_to(first.length - 1000):
+            await sender.send(first)
+            await sender.send(second)
+            async with asyncio.timeout(WAIT_S):
+                await intake.receiver.results.get()
+    assert (await intake.take(make_wheel(tmp_path))).outcome is Outcome.BUILT, "it goes on"
+
+
 async def test_an_upload_is_dropped_while_the_spool_is_full(intake: Intake, tmp_path: Path) -> None:
     part = intake.receiver.spool / "7" / "wheel.part"
     wheel = make_wheel(tmp_path)
