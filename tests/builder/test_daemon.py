@@ -112,3 +112,12 @@ def test_the_master_may_be_a_name_or_an_address_of_either_kind(
     keys.make("builder")
     section = BuilderSection(master=master, master_key="0" * 64, keys=tmp_path)
     assert daemon._endpoints(section).builders == address
+
+
+def test_a_masters_key_that_is_cut_short_is_named_with_its_length(tmp_path: Path) -> None:
+    KeyStore(tmp_path).make("builder")
+    config = BuilderSection(keys=tmp_path, master_key="ab" * 20)
+    with pytest.raises(
+        ConfigError, match=r"builder\.master_key has 40 characters: a public key is 64"
+    ):
+        daemon._endpoints(config)
