@@ -75,7 +75,10 @@ async def test_a_builder_that_says_too_much_of_itself_is_malformed(
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
-        ({"protocol": 99}, "speaks protocol 1, not 99; install the same piwheels on both"),
+        (
+            {"protocol": 99},
+            f"speaks protocol {m.PROTOCOL}, not 99; install the same piwheels on both",
+        ),
         ({}, "malformed message: Invalid value 'Dance'"),
     ],
     ids=str,

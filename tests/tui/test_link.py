@@ -19,6 +19,7 @@ from piwheels.protocol.channels import Gate, Peer, new_key_pair
 from piwheels.protocol.client import ControlClient
 from piwheels.protocol.messages import (
     CHUNK_BYTES,
+    PROTOCOL,
     Applied,
     Explain,
     ExplainReply,
@@ -151,7 +152,7 @@ async def test_another_protocol_is_told(
 ) -> None:
     monkeypatch.setattr("tests.simfarm.server.PROTOCOL", 7)
     async with Listener(link) as listener:
-        assert "protocol 7, not 1" in (await listener.next(Lost)).reason
+        assert f"protocol 7, not {PROTOCOL}" in (await listener.next(Lost)).reason
 
 
 async def test_a_hundred_restarts_leave_a_state_that_is_true(
