@@ -133,7 +133,7 @@ async def _exchange(
     while data := await process.stdout.read(_READ_BYTES):
         answer += data
         if len(answer) > longest_bytes:
-            raise RefusedError(f"what it says of itself is longer than {longest_bytes >> 20} MiB")
+            raise RefusedError(f"its metadata is longer than {longest_bytes >> 20} MiB")
     return bytes(answer)
 
 

@@ -38,7 +38,7 @@ class State(StrEnum):
     QUEUED = "queued"
     UNSERVED = "unserved"  # queued, and no connected builder can build it
     PAUSED = "paused"  # queued, and the farm hands out no jobs
-    FAILED = "failed"  # for good
+    FAILED = "failed"  # finally: it is not tried again
     WAITING = "waiting"  # for the outcome of another target
 
     @property

@@ -153,7 +153,7 @@ SELECT r.project, r.version, wanted.target
 
 -- Make jobs agree with `coverage` for these releases. The only writer of jobs' membership.
 --
--- Planning costs many times what running costs, and PostgreSQL would plan it anew at each call:
+-- Planning costs many times what running costs, and PostgreSQL would plan it again at each call:
 -- it takes two arrays for shorter than the ones that it assumes.
 CREATE OR REPLACE FUNCTION refresh_jobs(projects text[], versions text[])
 RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$

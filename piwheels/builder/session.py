@@ -127,7 +127,7 @@ class BuilderSession:
             await self._end(self._sending)
 
     def introduce_again(self) -> None:
-        """Describe this builder to the master anew, as soon as no build is under way."""
+        """Describe this builder to the master again, as soon as no build is under way."""
         self._introduced = False
         self._wake.set()
 

@@ -93,7 +93,7 @@ def disk_wanted(reserve_bytes: int) -> int:
 
 
 def class_of(outcome: Outcome) -> FailureClass | None:
-    """The class of a failure of which a builder says no more than its outcome."""
+    """The class of a failure for which a builder reports only an outcome."""
     return _OF_OUTCOME[outcome]
 
 

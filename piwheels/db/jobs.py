@@ -478,7 +478,7 @@ async def reclaim(db: Database, builder: str, build: int) -> Job | None:
 async def sweep(db: Database) -> int:
     """Make deferred jobs whose time has come claimable; returns how many.
 
-    A job never waits for longer than it was deferred for, whatever became of the clock.
+    A job never waits for longer than it was deferred for, however the clock was changed.
     """
     return await db.execute(
         """

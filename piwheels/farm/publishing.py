@@ -72,7 +72,7 @@ class Publisher:
         """Give a sound wheel a name that is its own, and move it into the tree.
 
         Args:
-            facts: what it says of itself.
+            facts: its name, tags and metadata.
             path: where it lies, in a folder of its own.
             dependencies: Debian packages that it needs.
             target: one that it has to install on under whatever tags it gets.

@@ -88,7 +88,7 @@ _INDEX_WORKED = frozenset(
         FailureClass.OUT_OF_MEMORY,
     }
 )
-#: What a builder is told of a build that nobody waits for.
+#: Sent to a builder whose build nobody waits for.
 _GONE = "its job was given to another builder, or is not wanted any more"
 #: Of why a build ended.
 LONGEST_REASON = 500

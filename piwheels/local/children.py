@@ -109,14 +109,14 @@ class Child:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         listener.bind(f"\0{name}")  # without a file; see unix(7)
         loop = asyncio.get_running_loop()
-        loop.add_reader(listener, self._heed, listener)
+        loop.add_reader(listener, self._on_notification, listener)
         try:
             yield f"@{name}"
         finally:
             loop.remove_reader(listener)
             listener.close()
 
-    def _heed(self, listener: socket.socket) -> None:
+    def _on_notification(self, listener: socket.socket) -> None:
         with contextlib.suppress(OSError):
             if b"READY=1" in listener.recv(4096).split(b"\n"):
                 self._ready_at = time.monotonic()

@@ -236,13 +236,13 @@ class ControlClient:
         return answer
 
     async def _outcome(self, talk: Conversation, timeout_s: float) -> ReplyBody:
-        """What came of a command that the master has accepted."""
+        """The result of a command that the master has accepted."""
         try:
             return await talk.next(timeout_s)
         except NoMasterError:
             raise UnknownOutcomeError(
                 f"the master accepted the command and has not finished it after {timeout_s:.0f} s; "
-                "`piw status` shows what its database waits for, `piw events` what came of it"
+                "`piw status` shows what its database waits for, `piw events` its result"
             ) from None
 
     @asynccontextmanager

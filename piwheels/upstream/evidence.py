@@ -60,7 +60,7 @@ def judge(due: Due, page: ProjectPage | None, releases: int) -> Judgment:
 def _is_older(due: Due, serial: int | None) -> bool:
     if serial is None or due.page_serial is None or serial >= due.page_serial:
         return False
-    # An index that was restored from a copy has lower serials for good.
+    # An index that was restored from a copy keeps lower serials.
     return due.change is not None or repeats(due, Finding.OLDER) < LOOKS_TO_ACCEPT_OLDER
 
 

@@ -178,7 +178,7 @@ def _limits(path: Path) -> Limits:
 
 
 def _rewriting_limits(path: Path) -> Limits:
-    """The `wheel` tool holds each member in memory as a whole, and packs it anew."""
+    """The `wheel` tool holds each member in memory as a whole, and compresses it again."""
     size_bytes = path.stat().st_size
     return Limits(
         cpu_s=_BASE_CPU_S + size_bytes // _BYTES_PACKED_PER_CPU_S,

@@ -47,7 +47,7 @@ class Farm(NamedTuple):
     prefix: str
 
     def get(self, path: str, *, prefix: str | None = None) -> Reply:
-        """Ask for a path as it stands, and follow no redirect."""
+        """Request a path unchanged, without following redirects."""
         connection = http.client.HTTPConnection(urlsplit(self.address).netloc, timeout=WAIT_S)
         connection.request("GET", (self.prefix if prefix is None else prefix) + path)
         answer = connection.getresponse()

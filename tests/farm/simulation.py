@@ -136,7 +136,7 @@ class SimFarm:
             await self._step()
 
     async def check_nobody_paid(self) -> None:
-        """No release failed for good, and no builder is in quarantine."""
+        """No release failed finally, and no builder is in quarantine."""
         assert await self.db.value("SELECT count(*) FROM builds WHERE NOT retryable") == (
             await self.db.value("SELECT count(*) FROM builds WHERE outcome = 'built'")
         )

@@ -250,7 +250,7 @@ def _targets(first: int, count: int) -> tuple[Target, ...]:
 
 
 async def test_builders_add_a_limited_number_of_targets(master: Master) -> None:
-    """Each Hello names no more than it may, and the next one names others."""
+    """Each Hello names as many as it may, and the next one names others."""
     hello = m.Hello(
         protocol=m.PROTOCOL, version="1", targets=_targets(100, 60), platform="linux aarch64",
         board="Pi", os="bookworm", host=m.HostState(),

@@ -191,7 +191,7 @@ async def test_an_older_page_changes_nothing_until_it_stays(
         upstream.extras["demo"] = {"files": [], "meta": {"api-version": "1.1", "_last-serial": 9}}
         await farm.until(farm.findings, {"demo": "older"})
         assert await farm.hidden() == {}
-        # An index that was restored from a copy has lower serials for good.
+        # An index that was restored from a copy keeps lower serials.
         await farm.until(farm.hidden, {"1.0": "missing"})
 
 

@@ -44,7 +44,7 @@ class Hello(Message, frozen=True, kw_only=True):
     memory_limit: SizeBytes = 0  # it ends a build that uses more; 0 where it did not say
     disk_reserve: SizeBytes = 0  # it ends a build that leaves less of its disk free
     speed: Figure = 0.0  # as `model.Fitness` has it
-    busy: Number | None = None  # the build that it has in hand
+    busy: Number | None = None  # its running build
     instance: ShortWords = ""  # another for each process; "" where it does not say
     #: Names of its targets for which it has no C compiler, or no headers of Python.
     lacking: Annotated[tuple[ShortWords, ...], Meta(max_length=MOST_TARGETS)] = ()
