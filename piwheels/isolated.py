@@ -27,8 +27,9 @@ from piwheels.errors import RefusedError
 _OWN_FAULTS = frozenset(
     {signal.SIGSEGV, signal.SIGABRT, signal.SIGILL, signal.SIGFPE, signal.SIGBUS, signal.SIGSYS}
 )
-#: Errors of the system that come of what a file says: an offset or a name that cannot be.
-_OF_THE_FILE = frozenset({errno.EINVAL, errno.ENAMETOOLONG, errno.ELOOP, errno.EFBIG})
+#: Errors of the system that a file provokes: an offset or a name that is impossible, or its size.
+#: All others are failures of the machine, its disks or its network file systems.
+OF_THE_FILE = frozenset({errno.EINVAL, errno.ENAMETOOLONG, errno.ELOOP, errno.EFBIG})
 _READ_BYTES = 256 * 1024
 _NICENESS = 5
 _MOST_MEMORY_BYTES = 768 << 20
@@ -195,7 +196,7 @@ def _answer(request: bytes) -> _Answer:
     except MemoryError:
         return _Refused("reading it takes more memory than a file may cost")
     except OSError as error:
-        if error.errno in _OF_THE_FILE:
+        if error.errno in OF_THE_FILE:
             return _Refused(f"it cannot be read: {error.strerror}")
         return _Failed(error.errno or errno.EIO, error.strerror or str(error)[:_LONGEST_REASON])
     except Exception as error:  # noqa: BLE001 - a library's parser raises anything

@@ -6,7 +6,6 @@ it, so that no page can name a missing file.
 """
 
 import asyncio
-import errno
 import hashlib
 import logging
 import shutil
@@ -19,6 +18,7 @@ from piwheels.append_file import AppendFile
 from piwheels.db.database import is_database_fault
 from piwheels.errors import PiwheelsError, RefusedError
 from piwheels.farm.publishing import Publisher
+from piwheels.isolated import OF_THE_FILE
 from piwheels.model import Job, Outcome, Target, WheelFile
 from piwheels.protocol.channels import Envelope, Peer, Router
 from piwheels.protocol.keys import KeyStore, Role
@@ -39,25 +39,6 @@ from piwheels.protocol.transfer import Transfer
 log = logging.getLogger(__name__)
 _faults = LimitedLog(log)
 
-#: Errors that say something of the disk or the machine, and nothing of the file that was to be
-#: written or read; the last three are those of a child that reads it (isolated).
-_OF_THE_DISK = frozenset(
-    {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EROFS,
-        errno.EACCES,
-        errno.EPERM,
-        errno.EIO,
-        errno.EMFILE,
-        errno.ENFILE,
-        errno.ENOMEM,
-        errno.EAGAIN,
-        errno.ETIMEDOUT,
-        errno.ECANCELED,
-        errno.EPROTO,
-    }
-)
 #: A wheel may not be larger than this.
 LARGEST_WHEEL_BYTES = 4 * 1024**3
 
@@ -259,7 +240,7 @@ class Receiver:
         label, job = expected.label, expected.job
         reason = f"{error.strerror} ({error.filename or expected.part})"
         log.error("the wheel of build %s cannot be kept: %s", job.build, reason)
-        if error.errno in _OF_THE_DISK:
+        if error.errno not in OF_THE_FILE:
             await self._conclude(expected, NotKept(label, job, reason, expected.offer.size_bytes))
             return
         reason = f"the master cannot keep such a file: {error.strerror}"

@@ -177,7 +177,18 @@ async def test_a_wheel_is_in_the_tree_before_its_metadata(
     assert there == [True]
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO])
+@pytest.mark.parametrize(
+    "number",
+    [
+        errno.ENOSPC,
+        errno.EROFS,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.ESTALE,
+        errno.ENOTCONN,
+        errno.ENOENT,
+    ],
+)
 async def test_a_tree_that_takes_nothing_is_as_it_was_and_the_builder_keeps_its_wheel(
     intake: Intake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
