@@ -428,7 +428,7 @@ class Sessions:
         self, label: str, build: int, outcome: Outcome, now: float, *, stored: bool
     ) -> list[Instruction]:
         record = self.records.setdefault(label, Record())
-        if stored and outcome is not Outcome.KILLED:
+        if stored and outcome not in {Outcome.KILLED, Outcome.LOST}:
             record.count(now, built=outcome is Outcome.BUILT)
         session = self.sessions.get(label)
         if session is None or not session.has(build):

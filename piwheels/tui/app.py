@@ -364,7 +364,7 @@ class Console(Playing, Choosing):
             answer = await self.push_screen_wait(ConfirmDialog(question))
         if answer is None:
             return
-        in_hand = {view.label: view.build for view in self.farm.views()}
+        in_hand = {label: builder.view.build for label, builder in self.farm.builders.items()}
         still = orders.still_so(action, subjects, in_hand)
         if len(still) < len(subjects):
             self.notify(orders.told_too_late(subjects, still), severity="warning", markup=False)

@@ -52,7 +52,7 @@ def _state(console: "Console") -> Iterator[Word]:
 
 def _figures(console: "Console") -> Iterator[Word]:
     farm, sign = console.farm, console.glyph
-    states = [view.state for view in farm.views()]
+    states = [builder.view.state for builder in farm.builders.values()]
     troubles = len(problems(farm, console.now))
     busy = sum(state in _BUSY for state in states)
     pending = sum(queue.pending for queue in farm.queues)

@@ -4,7 +4,6 @@ Applying an event twice changes nothing, because a Snapshot may hold already wha
 events after it tell. Times (`now`, `heard`) are UNIX seconds by the source's clock.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -49,6 +48,16 @@ class Builder:
     def build_s(self, now: float) -> float:
         """How long the build in hand has taken by now."""
         return self.view.build_s + max(0.0, now - self.heard)
+
+    def view_at(self, now: float) -> BuilderView:
+        """The last view of it, with the durations that it has by now."""
+        busy = self.view.build is not None
+        return msgspec.structs.replace(
+            self.view,
+            phase_s=self.phase_s(now) if busy else self.view.phase_s,
+            build_s=self.build_s(now) if busy else self.view.build_s,
+            silent_s=self.view.silent_s + max(0.0, now - self.heard),
+        )
 
 
 @dataclass(slots=True)
@@ -160,9 +169,10 @@ class FarmState:
         """Whether a Snapshot was ever heard."""
         return self.status is not None
 
-    def views(self) -> Iterable[BuilderView]:
-        """The builders as the master sees them."""
-        return (builder.view for builder in self.builders.values())
+    def builder_of(self, build: int | None) -> Builder | None:
+        """The builder of a build that is under way; None if there is none."""
+        found = (item for item in self.builders.values() if item.view.build == build)
+        return next(found, None) if build is not None else None
 
 
 def from_snapshot(snapshot: Snapshot, now: float) -> FarmState:
@@ -180,23 +190,14 @@ def snapshot_of(state: FarmState, now: float) -> Snapshot:
     """
     if state.status is None:
         raise ValueError("no snapshot of a farm that was never heard of")
-    builders = tuple(_aged(builder, now) for builder in state.builders.values())
+    builders = tuple(
+        msgspec.structs.replace(builder.view_at(now), loads=builder.loads)
+        for builder in state.builders.values()
+    )
     return Snapshot(
         status=msgspec.structs.replace(state.status, builders=builders),
         builds=tuple(reversed(state.builds.values())),
         events=tuple(reversed(state.events)),
-    )
-
-
-def _aged(builder: Builder, now: float) -> BuilderView:
-    view, since = builder.view, max(0.0, now - builder.heard)
-    busy = view.build is not None
-    return msgspec.structs.replace(
-        view,
-        loads=builder.loads,
-        phase_s=view.phase_s + since if busy else view.phase_s,
-        build_s=view.build_s + since if busy else view.build_s,
-        silent_s=view.silent_s + since,
     )
 
 

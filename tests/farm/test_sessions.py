@@ -143,6 +143,9 @@ def test_a_silent_builder_is_lost_and_its_build_settled_so(farm: Sessions) -> No
     assert [item.outcome for item in lost if isinstance(item, s.Settle)] == [Outcome.LOST]
     assert s.Lost in kinds(lost)
     assert farm.sessions == {}
+    farm.handle(s.Settled("b", 7, Outcome.LOST, stored=True), 302.0)
+    farm.handle(s.Received("b", hello(busy=7), reclaimed=job(7)), 310.0)
+    assert farm.view("b", 310.0).failed == 0, "it has the build still, and may finish it"
 
 
 def test_a_claim_of_a_builder_that_never_comes_back_is_lost(farm: Sessions) -> None:

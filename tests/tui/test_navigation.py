@@ -235,6 +235,15 @@ async def test_clocks_of_builds_advance_on_a_quiet_farm_and_stop_with_the_link()
         assert "1h 13m" not in stage.text
 
 
+async def test_a_question_names_the_time_that_a_build_has_taken_by_now() -> None:
+    source = prepared()
+    async with on_stage(source) as stage:
+        await stage.until_shown("12m 34s")
+        source.time += 3600  # no message arrives
+        await stage.press("asterisk", "K")
+        await stage.until_shown("pi5-roof: 1h 14m of lxml")
+
+
 async def test_counts_that_a_slow_database_made_old_show_their_age() -> None:
     source = prepared()
     async with on_stage(source) as stage:

@@ -59,7 +59,7 @@ class BuildersScreen(TableScreen):
         self.console.go("log", log_of(subject))
 
     def _view(self, key: str) -> BuilderView:
-        return self.console.farm.builders[key].view
+        return self.console.farm.builders[key].view_at(self.console.now)
 
 
 def _stake(view: BuilderView) -> str:

@@ -137,9 +137,10 @@ class BuildsScreen(TableScreen):
                 version=ended.version,
                 target=ended.target,
             )
-        view = next((view for view in self.console.farm.views() if view.build == number), None)
-        if view is None:
+        builder = self.console.farm.builder_of(number)
+        if builder is None:
             return None
+        view = builder.view_at(self.console.now)
         release = harmless(f"{view.project} {view.version_built}")
         return Subject(
             key=key,

@@ -92,10 +92,8 @@ class LogScreen(FarmScreen):
         return words
 
     def _builder(self) -> BuilderView | None:
-        build = self.scope.build
-        if build is None:
-            return None
-        return next((view for view in self.console.farm.views() if view.build == build), None)
+        builder = self.console.farm.builder_of(self.scope.build)
+        return builder.view_at(self.console.now) if builder is not None else None
 
     def _end(self) -> JobEnded | None:
         return self.console.farm.builds.get(self.scope.build or 0)
