@@ -26,14 +26,34 @@ DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error)
 _Unpacking: TypeAlias = "io.BufferedReader[Any] | gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile"
 
 
+#: How logs begin that are packed in other ways, and what unpacks them into a pipe.
+_FOREIGN = {
+    b"\x28\xb5\x2f\xfd": "zstdcat",
+    b"\x04\x22\x4d\x18": "lz4cat",
+    b"\x89LZO": "lzop -dc",
+    b"\x1f\x9d": "zcat",  # compress
+    b"PK\x03\x04": "unzip -p",
+}
+
+
 def unpacking(raw: "io.BufferedReader[Any]", head: bytes) -> _Unpacking:
-    """The content of a log, packed or not, as its first bytes say."""
+    """The content of a log, packed or not, as its first bytes say.
+
+    Raises:
+        RefusedError: it is packed in a way that is not known here.
+    """
     if head.startswith(b"\x1f\x8b"):
         return gzip.GzipFile(fileobj=raw)
     if head.startswith(b"BZh"):
         return bz2.BZ2File(raw)
     if head.startswith(b"\xfd7zXZ"):
         return lzma.LZMAFile(raw)
+    for magic, program in _FOREIGN.items():
+        if head.startswith(magic):
+            raise RefusedError(
+                f"packed in a format that is not supported (gzip, bzip2 and xz are); unpack it: "
+                f"`{program} FILE | piw accesslog`"
+            )
     return raw
 
 
@@ -62,7 +82,7 @@ class LogFile:
         """Open it.
 
         Raises:
-            ConfigError: it cannot be read.
+            ConfigError: it cannot be read, or unpacked.
         """
         self.path = path
         self.name = name_of(path)
@@ -72,7 +92,11 @@ class LogFile:
             self._raw.seek(0)
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from None
-        self._stream = unpacking(self._raw, self._head)
+        try:
+            self._stream = unpacking(self._raw, self._head)
+        except RefusedError as error:
+            self._raw.close()
+            raise ConfigError(f"{path}: {error}") from None
         self._position = 0
         self._damage = ""
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from piwheels.accesslog.chain import SPACING_BYTES
 from piwheels.accesslog.logfile import DAMAGE, unpacking
 from piwheels.append_file import AppendFile
-from piwheels.errors import ConfigError
+from piwheels.errors import ConfigError, RefusedError
 
 log = logging.getLogger(__name__)
 
@@ -174,6 +174,8 @@ class Spool:
                 at_line_start = self._keep(data, at_line_start=at_line_start)
         except DAMAGE as error:
             self.problem = f"standard input cannot be read on: {error}; what came before was read"
+        except RefusedError as error:
+            self.problem = f"standard input is {error}"
         finally:
             self.ended.set()
 

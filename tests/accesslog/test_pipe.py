@@ -82,6 +82,28 @@ async def test_a_packed_pipe_that_is_damaged_is_refused(
     assert await database.value("SELECT sum(broken)::int FROM access_logs") in {None, 0}
 
 
+@pytest.mark.parametrize("piped", [False, True])
+@pytest.mark.parametrize("magic", [b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"\x1f\x9d"])
+async def test_a_log_packed_in_another_way_is_refused_with_the_way_out(
+    dsn: str, database: Database, tmp_path: Path, magic: bytes, *, piped: bool
+) -> None:
+    """Read as text it would be broken lines alone, with exit code 0."""
+    packed = tmp_path / "log"
+    packed.write_bytes(magic + b"\n".join([bytes(range(256))] * 20))
+    with packed.open("rb") as stdin:
+        done = await asyncio.to_thread(
+            subprocess.run,
+            command(*([] if piped else [packed])),
+            env=environ(dsn, tmp_path),
+            stdin=stdin if piped else subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+    assert done.returncode == 1, done.stderr
+    assert b"FILE | piw accesslog`" in done.stderr
+    assert await total(database) == 0
+
+
 async def test_a_replay_through_a_pipe_or_as_a_file_counts_nothing(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
