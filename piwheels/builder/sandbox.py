@@ -11,6 +11,7 @@ import importlib.util
 import logging
 import os
 import platform
+import resource
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -235,16 +236,27 @@ def _system() -> list[str]:
 
 
 def _limited(limits: Limits, *, processes: bool) -> list[str]:
-    """The prlimit(1) call in front of a program: inside, where nproc counts only the build's."""
-    options = [
-        f"--data={limits.memory_bytes}",
-        f"--fsize={limits.file_bytes}",
-        f"--nofile={limits.open_files}",
-        "--core=0",
-    ]
+    """The prlimit(1) call in front of a program: inside, where nproc counts only the build's.
+
+    A hard limit that the builder itself was started under, by limits.conf(5) or a container,
+    cannot be raised: where it is lower it stays.
+    """
+    wanted = {
+        "data": (resource.RLIMIT_DATA, limits.memory_bytes),
+        "fsize": (resource.RLIMIT_FSIZE, limits.file_bytes),
+        "nofile": (resource.RLIMIT_NOFILE, limits.open_files),
+        "core": (resource.RLIMIT_CORE, 0),
+    }
     if processes:
-        options.append(f"--nproc={limits.processes}")
+        wanted["nproc"] = (resource.RLIMIT_NPROC, limits.processes)
+    options = (f"--{name}={_allowed(kind, most)}" for name, (kind, most) in wanted.items())
     return ["prlimit", *options, "--"]
+
+
+def _allowed(kind: int, most: int) -> int:
+    """A limit, or the hard limit of this process if that is lower."""
+    hard = resource.getrlimit(kind)[1]
+    return most if hard == resource.RLIM_INFINITY else min(most, hard)
 
 
 def _options(name: str, pairs: Iterable[tuple[str, str]]) -> Iterator[str]:

@@ -373,6 +373,34 @@ async def test_each_of_its_processes_has_the_limits_asked_for(tmp_path: Path) ->
         assert found[name] == [str(value)] * 2, name
 
 
+@pytest.mark.parametrize("kind", ["Bubblewrap", "NoSandbox"])
+def test_lower_limits_that_the_builder_was_started_under_are_kept(
+    tmp_path: Path, kind: str
+) -> None:
+    """As limits.conf(5) and containers set them: nobody without privileges raises those again."""
+    script = f"""
+import asyncio, pathlib
+from piwheels.builder.sandbox import Bubblewrap, Errand, NoSandbox, check, find_bubblewrap
+from piwheels.builder.processes import Limits
+sandbox = {"Bubblewrap(find_bubblewrap())" if kind == "Bubblewrap" else "NoSandbox()"}
+work = pathlib.Path({str(tmp_path / "work")!r})
+asyncio.run(check(sandbox, work.parent))
+sandbox.prepare(work)
+errand = Errand(
+    command=("sh", "-c", "ulimit -Hn; ulimit -Hd"),
+    environment={{"PATH": "/bin"}},
+    work=work,
+    limits=Limits(disk_reserve_bytes=0),
+)
+ended = asyncio.run(sandbox.run(errand, lambda data: print(data.decode(), end="")))
+assert ended.status == 0
+"""
+    command = ["prlimit", "--nofile=512:512", f"--data={900 << 20}:{900 << 20}", sys.executable]
+    ran = subprocess.run([*command, "-c", script], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split() == ["512", str(900 << 10)]
+
+
 async def test_its_shared_memory_has_an_end(tmp_path: Path) -> None:
     script = "df --output=size -B1 /dev/shm | tail -1; ls -A /etc | sort | xargs"
     _, output = await run(bubblewrap(), tmp_path / "work", script)
