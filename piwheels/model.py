@@ -91,6 +91,7 @@ class Finding(StrEnum):
     CURRENT = "current"  # a page that counts, or the index says that it did not change
     OLDER = "older"  # its serial is lower than one that was seen before
     ABSENT = "absent"  # the index knows no such project (404, 410)
+    EMPTY = "empty"  # the page lists no release, and nothing proves that it is right
     UNUSABLE = "unusable"  # no page of a project: without links, a login page
     FAULT = "fault"  # no answer, or one that says no
 

@@ -277,7 +277,7 @@ class SimpleIndex:
                 yield response
         except (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.DecodingError) as error:
             raise RefusedError(f"{_shown(url)}: {_said(error)}") from error
-        except (httpx.InvalidURL, ConfigError) as error:
+        except (httpx.InvalidURL, ConfigError, UnicodeError) as error:  # IDNA's are the last
             raise RefusedError(f"{_shown(url)} is not a usable address") from error
         except httpx.HTTPError as error:
             raise TransientError(f"{_shown(url)} cannot be reached: {_said(error)}") from error

@@ -12,7 +12,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.message import Message
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -61,6 +61,10 @@ _LONGEST_TEXT = 1000
 _LARGEST = 2**63 - 1  # of PostgreSQL's bigint
 _EGG = re.compile(r"(?:^|&)egg=([^&]*)")
 _FRAGMENT_HASH = re.compile(rf"(?:^|&)({'|'.join(HASH_ALGORITHMS)})=([^&]*)")
+#: Of moments that an index may state: within any time zone, and with any delay added or
+#: subtracted, those are moments that Python can hold.
+_FIRST_YEAR, _LAST_YEAR = 1970, 2200
+_LONGEST_AGE_S = 30 * 86400
 _SAFE_IN_PATH = "/%:@!$&'()*+,;=~-._"
 _HOST = re.compile(r"[^\s\x00-\x20\x7f<>\"`{}|\\^\ud800-\udfff]+")
 _BDIST_DUMB = re.compile(r"\.(linux|macosx|win|cygwin|freebsd|solaris|sunos|darwin|aix)[-._0-9]")
@@ -101,7 +105,8 @@ class ProjectPage(Struct, frozen=True, kw_only=True):
     serial: int | None = None  # the index's last serial for this project, where it has one
     etag: str = ""
     modified: str = ""  # Last-Modified, as the index spells it
-    answered_at: datetime | None = None  # by the clock of the index (Date, Age)
+    answered_at: datetime | None = None  # by the clock of the index (Date)
+    age_s: int = 0  # how long a cache may have had it since
     #: JSON, or HTML that says what it is (PEP 629, 792): its lack of files is an answer then.
     declared: bool = True
     problems: tuple[str, ...] = ()  # the first MOST_PROBLEMS oddities, one line each
@@ -130,14 +135,34 @@ def parse_page(project: str, url: str, content: bytes, headers: Mapping[str, str
 
 
 def _answered_at(headers: Mapping[str, str]) -> datetime | None:
-    """The moment by the clock of the index (RFC 9110, 6.6.1); a cache adds its Age (RFC 9111)."""
-    age = headers.get("Age", "").strip()
+    """The moment by the clock of the index, or of a cache before it (RFC 9110, 6.6.1)."""
     try:
-        moment = parsedate_to_datetime(headers.get("Date", ""))
-        moment += timedelta(seconds=int(age) if age.isdecimal() else 0)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return _bounded(parsedate_to_datetime(headers.get("Date", "")))
     except (ValueError, TypeError, OverflowError):  # no date, or none that there can be
         return None
+
+
+def _age_s(headers: Mapping[str, str]) -> int:
+    """Age (RFC 9111, 5.1), in seconds; some caches send it with a Date that is their own."""
+    age = headers.get("Age", "").strip()
+    return min(int(age), _LONGEST_AGE_S) if age.isdecimal() and len(age) < 10 else 0
+
+
+def _bounded(moment: datetime) -> datetime:
+    """A moment in UTC, which is taken as its zone if it has none.
+
+    Raises:
+        ValueError, OverflowError: it is too early or too late to be meant.
+    """
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise ValueError(f"year {moment.year}")
+    return moment
+
+
+def _validator(text: str) -> str:
+    """An ETag or a Last-Modified that can be sent back; "" for one that cannot."""
+    return text if text.isascii() and text.isprintable() else ""
 
 
 def _json(content: bytes) -> dict[str, Any]:
@@ -260,9 +285,10 @@ class _Reader:
             status=self._status(status[0]),
             status_reason=one_line(status[1], _LONGEST_TEXT) if isinstance(status[1], str) else "",
             serial=self._serial(serial),
-            etag=headers.get("ETag", ""),
-            modified=headers.get("Last-Modified", ""),
+            etag=_validator(headers.get("ETag", "")),
+            modified=_validator(headers.get("Last-Modified", "")),
             answered_at=_answered_at(headers),
+            age_s=_age_s(headers),
             declared=declared,
             problems=tuple(self.problems),
             problem_count=self.problem_count,
@@ -448,8 +474,7 @@ class _Reader:
         if text is None or text == "":
             return None
         try:
-            moment = datetime.fromisoformat(text.strip() if isinstance(text, str) else "")
-            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+            return _bounded(datetime.fromisoformat(text.strip() if isinstance(text, str) else ""))
         except (ValueError, OverflowError):
             self.report(f"{where}: its upload-time is not a time; ignored")
             return None

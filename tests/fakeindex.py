@@ -34,6 +34,7 @@ class FakeIndex:
     json: bool = True
     etags: bool = False
     modified: str = ""  # Last-Modified of pages, and what a 304 is given for
+    clock_ahead_s: float = 0.0  # of this machine's
     slow_s: float = 0.0  # how long a page takes
     most_at_once: int = 0  # pages that were asked for at the same time
     answered: Counter[int] = field(default_factory=Counter)  # pages, by HTTP status
@@ -163,6 +164,9 @@ def fake_index() -> Iterator[FakeIndex]:
 
         def do_HEAD(self) -> None:
             self.do_GET()
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string(time.time() + index.clock_ahead_s)
 
         def do_POST(self) -> None:
             request = self.rfile.read(int(self.headers["Content-Length"]))

@@ -183,6 +183,14 @@ async def test_trouble_that_passes_is_transient(
         await index.project("foo")
 
 
+async def test_a_redirect_to_a_host_that_cannot_be_is_refused(
+    upstream: FakeIndex, index: SimpleIndex
+) -> None:
+    upstream.faults[""], upstream.headers["Location"] = 302, "http://xn--zzzzzzzzzzzzzz/"
+    with pytest.raises(RefusedError, match="/simple/foo/ is not a usable address"):
+        await index.project("foo")
+
+
 async def test_an_index_that_is_not_there_is_transient() -> None:
     async with SimpleIndex("http://user:secret@127.0.0.1:1/simple") as index:
         with pytest.raises(TransientError) as caught:

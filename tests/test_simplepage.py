@@ -482,3 +482,19 @@ def test_a_huge_attribute_is_read_in_time() -> None:
 def test_any_version_text_is_canonical_or_nothing(text: str) -> None:
     found = canonical_version(text)
     assert canonical_version(found) == found
+
+
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
+def test_a_time_that_no_time_zone_can_show_is_no_time(time: str) -> None:
+    page = json_page(entry(**{"upload-time": time}))
+    assert page.files[0].uploaded_at is None
+    assert page.problems == ("entry 1 (demo-1.0.tar.gz): its upload-time is not a time; ignored",)
+    headers = {"Content-Type": JSON, "Date": "Fri, 31 Dec 9999 23:59:59 GMT", "Age": "9" * 5000}
+    page = parse_page("demo", URL, b'{"files": []}', headers)
+    assert (page.answered_at, page.age_s) == (None, 0)
+
+
+def test_a_validator_that_cannot_be_sent_back_is_none() -> None:
+    headers = {"Content-Type": JSON, "ETag": '"caf\xe9"', "Last-Modified": "\u0661"}
+    page = parse_page("demo", URL, b'{"files": []}', headers)
+    assert (page.etag, page.modified) == ("", "")

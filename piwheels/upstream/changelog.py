@@ -18,6 +18,16 @@ from piwheels.simpleapi import SimpleIndex
 
 _TRANSIENT = {408, 425, 429}
 _NOT_IMPLEMENTED = 501
+#: What the standard library's parser raises at answers that are no XML-RPC.
+_MALFORMED = (
+    ExpatError,
+    xmlrpc.client.Error,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
 
 
 class NoChangelogError(RefusedError):
@@ -112,7 +122,7 @@ def _parse(url: str, content: bytes) -> Any:
         values, _ = xmlrpc.client.loads(content)
     except xmlrpc.client.Fault as fault:
         raise TransientError(f"{url}: {one_line(str(fault.faultString))}") from None
-    except (ExpatError, xmlrpc.client.Error, ValueError, TypeError, LookupError) as error:
+    except _MALFORMED as error:
         raise TransientError(f"{url}: the answer is not XML-RPC: {one_line(str(error))}") from None
     return values[0] if values else None
 

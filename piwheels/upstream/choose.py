@@ -74,7 +74,7 @@ def is_new(
         return uploaded_at is not None and uploaded_at > since
     if version in existing:
         return False
-    return uploaded_at is None or uploaded_at > since or since > now
+    return uploaded_at is None or uploaded_at >= since or since > now
 
 
 def _release(project: str, version: str, files: Sequence[IndexFile], seen_at: datetime) -> Release:

@@ -15,10 +15,17 @@ class UpstreamClock:
         """Whether an answer carried the time."""
         return self._heard is not None
 
-    def hear(self, moment: datetime | None) -> None:
-        """Take note of the time in an answer that came just now."""
+    def hear(self, moment: datetime | None, age_s: float = 0.0) -> None:
+        """Take note of the time in an answer that came just now.
+
+        Args:
+            moment: its Date.
+            age_s: its Age. Caches send the origin's Date or their own with it, so that the time is
+                somewhere between the two; where this machine's is as well, that is taken.
+        """
         if moment is not None:
-            self._heard = moment, time.monotonic()
+            latest = moment + timedelta(seconds=age_s)
+            self._heard = min(max(datetime.now(UTC), moment), latest), time.monotonic()
 
     def now(self) -> datetime:
         """The time."""

@@ -8,7 +8,7 @@ one whose serial is at least the event's.
 from datetime import timedelta
 
 from piwheels.db.upstream import Due, Look, PendingChange
-from piwheels.model import Finding, Struct
+from piwheels.model import Finding, ProjectStatus, Struct
 from piwheels.simpleapi import ProjectPage
 
 #: Looks at a page without any serial, in about five minutes, after which a change is taken as done.
@@ -54,6 +54,10 @@ def judge(due: Due, page: ProjectPage | None, releases: int) -> Judgment:
             problem=f"the page of {due.project} is older (serial {page.serial}) than one seen "
             f"before (serial {due.page_serial})",
         )
+    if not releases and due.known and not _proves_emptiness(due, page):
+        return Judgment(
+            finding=Finding.EMPTY, problem=f"the page of {due.project} lists no release"
+        )
     return Judgment(finding=Finding.CURRENT)
 
 
@@ -64,14 +68,27 @@ def _is_older(due: Due, serial: int | None) -> bool:
     return due.change is not None or repeats(due, Finding.OLDER) < LOOKS_TO_ACCEPT_OLDER
 
 
+def _proves_emptiness(due: Due, page: ProjectPage) -> bool:
+    """Whether a page without releases is to be believed: it is newer, or the status says why."""
+    if page.status is ProjectStatus.QUARANTINED:
+        return True
+    if page.serial is None:
+        return due.change is not None and due.change.looks + 1 >= LOOKS_WITHOUT_SERIAL
+    reported = due.change is not None and is_done(due.change, page.serial)
+    return reported or (due.page_serial is not None and page.serial > due.page_serial)
+
+
 def repeats(due: Due, finding: Finding) -> int:
     """How many looks in a row had this finding, the present one included."""
     return due.repeats + 1 if due.finding == finding else 1
 
 
-def absent_for_long(due: Due) -> bool:
-    """Whether enough looks in a row found no such project to believe it."""
-    return repeats(due, Finding.ABSENT) >= LOOKS_TO_BELIEVE
+def is_to_be_believed(due: Due, finding: Finding) -> bool:
+    """Whether enough looks in a row found no project, or no release, to believe it.
+
+    While the changelog reports a change, its page is not there yet.
+    """
+    return due.change is None and repeats(due, finding) >= LOOKS_TO_BELIEVE
 
 
 def is_done(change: PendingChange, serial: int | None) -> bool:
@@ -100,6 +117,7 @@ def result(
     interval_s: float,
     first_wait_s: float,
     spread: float,
+    soon: bool = False,
 ) -> Look:
     """What is noted of a look, and when the next one is.
 
@@ -111,20 +129,24 @@ def result(
         interval_s: how long a page that counts is good for.
         first_wait_s: how long until the second look for a change; later ones take longer.
         spread: about 1; by what waits are multiplied.
+        soon: the page is to be compared with another one, as it lacks what there was.
     """
     change, count = due.change, repeats(due, judgment.finding)
     looks = change.looks + 1 if change else 0
     given_up = looks >= MOST_LOOKS and (done is None or change is None or done < change.serial)
     without_serial = page is not None and page.serial is None
+    wait_s = page_wait_s(interval_s, judgment.finding, count)
+    # After a project was absent its page is read as a whole: what it lists is shown again.
+    validated = page or (None if judgment.finding is Finding.ABSENT else due)
     return Look(
         project=due.project,
         finding=judgment.finding,
         repeats=count,
         problem=judgment.problem,
-        etag=page.etag if page else due.etag,
-        modified=page.modified if page else due.modified,
+        etag=validated.etag if validated else "",
+        modified=validated.modified if validated else "",
         page_serial=page.serial if page else due.page_serial,
-        again=_seconds(page_wait_s(interval_s, judgment.finding, count) * spread),
+        again=_seconds((min(wait_s, _LONG_WAIT_S) if soon else wait_s) * spread),
         change=change,
         done=change.serial if change and given_up else done,
         given_up=given_up,

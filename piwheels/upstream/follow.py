@@ -6,18 +6,20 @@ a page shows it. Transient faults delay, never kill.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from piwheels import names
 from piwheels.db import catalog, settings, upstream
 from piwheels.db.database import Database
 from piwheels.db.upstream import Reported
 from piwheels.errors import PiwheelsError, RefusedError, TransientError
-from piwheels.model import Rules, Wanted
+from piwheels.model import ProjectStatus, Rules, Wanted
 from piwheels.protocol.messages import Added
 from piwheels.simpleapi import SimpleIndex
 from piwheels.upstream.changelog import Change, Changelog, NoChangelogError
@@ -36,6 +38,8 @@ _ADDED_AT_ONCE = 4
 _FIRST_DELAY_S = 5.0
 _LONGEST_DELAY_S = 60.0
 _CHANGELOG_EVERY_S = 30.0
+#: Without an answer of the changelog for so long, pages are polled until it answers.
+_SILENT_S = 60.0
 #: Where no changelog is, it is looked for again.
 _PROBE_S = 600.0
 #: With a changelog, each page is compared this seldom all the same.
@@ -60,8 +64,8 @@ class FollowOptions:
 
     source: "auto", "changelog" or "poll". everything: also projects that nobody added.
     changelog_url: "" derives it from the index's address. first_delay_s: how long a fault
-    delays; doubled with each further one, up to longest_delay_s. at_once: pages asked for at
-    the same time.
+    delays; doubled with each further one, up to longest_delay_s. silent_s: how long the changelog
+    may fail before pages are polled instead. at_once: pages asked for at the same time.
     removed_days: how long releases that were removed upstream are kept, hidden.
     """
 
@@ -72,6 +76,7 @@ class FollowOptions:
     changelog_every_s: float = _CHANGELOG_EVERY_S
     first_delay_s: float = _FIRST_DELAY_S
     longest_delay_s: float = _LONGEST_DELAY_S
+    silent_s: float = _SILENT_S
     at_once: int = 20
     removed_days: int = 30
 
@@ -102,8 +107,11 @@ async def _add_one(db: Database, index: SimpleIndex, item: Wanted, rules: Rules)
     page = await index.project(project)
     if page is None:
         raise RefusedError(f"{index.url} knows no project {project}")
+    if page.status is ProjectStatus.QUARANTINED and not page.files:
+        reason = f" ({page.status_reason})" if page.status_reason else ""
+        raise RefusedError(f"the upstream index has quarantined {project}{reason}; add it later")
     clock = UpstreamClock()
-    clock.hear(page.answered_at)
+    clock.hear(page.answered_at, page.age_s)
     there = releases_of(page, seen_at=clock.now())
     chosen = choose(there, requirement, item.latest)
     since, existing = followed_since(page, clock.now()), [release.version for release in there]
@@ -151,13 +159,14 @@ class Follower:
         self._backwards = 0
         self._lost = 0  # readings in a row that found no changelog
         self._caught_up_at: float | None = None
+        self._answered_at = time.monotonic()  # when the changelog answered last
         self._decided = asyncio.Event()
         self._logged = ""
 
     @property
     def said(self) -> str:
         """How following goes, for operators, in one line."""
-        parts = [self._fault or self._way, self._trouble(), self._hidden_changes()]
+        parts = [self._way, self._fault, self._trouble(), self._hidden_changes()]
         notice, at = self._notice
         if time.monotonic() - at < _NOTICE_S:
             parts.append(notice)
@@ -178,7 +187,11 @@ class Follower:
 
     async def _look(self) -> None:
         # How long a page is good for depends on whether there is a changelog.
-        await self._decided.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._options.silent_s):
+                await self._decided.wait()
+        if not self._decided.is_set():
+            self._do_without_changelog()
         await self._looks.run()
 
     # --- which index ---
@@ -197,6 +210,7 @@ class Follower:
         count = await self._db.retrying(
             lambda: upstream.compare_all(self._db, serial=serial, address=here)
         )
+        self._looks.hidden_changes.clear()
         text = f"{why}: all {count} followed projects are compared with their pages again"
         self._notice = text, time.monotonic()
         await self._reconciler.note(text)
@@ -211,13 +225,15 @@ class Follower:
         while True:
             try:
                 wait_s, self._fault = await self._read(changelog), ""
-                delay_s = self._options.first_delay_s
+                delay_s, self._answered_at = self._options.first_delay_s, time.monotonic()
                 self._decided.set()
             except (TransientError, RefusedError) as error:
                 asked_s = error.wait_s if isinstance(error, TransientError) else 0.0
                 wait_s = max(delay_s * random.uniform(0.8, 1.2), asked_s)  # noqa: S311
                 delay_s = min(delay_s * 2, self._options.longest_delay_s)
                 self._fault = f"{error}; trying again"
+                if time.monotonic() - self._answered_at > self._options.silent_s:
+                    self._do_without_changelog()
             self._log()
             await asyncio.sleep(wait_s)
 
@@ -237,8 +253,7 @@ class Follower:
         self._lost = 0
         self._caught_up_at = time.monotonic()
         self._way = f"following the changelog of {url}, at serial {serial}"
-        seldom = _COMPARE_EVERYTHING_S if options.everything else _COMPARE_S
-        self._looks.interval_s = max(seldom, options.poll_interval_s)
+        self._looks.interval_s = self._seldom_s()
         if self._backwards:
             return min(options.first_delay_s, options.changelog_every_s)
         return options.changelog_every_s
@@ -248,6 +263,17 @@ class Follower:
         self._lost += 1
         kept = await self._db.retrying(lambda: settings.setting(self._db, SERIAL))
         return kept is not None and self._lost < _LOST_AFTER
+
+    def _seldom_s(self) -> float:
+        seldom = _COMPARE_EVERYTHING_S if self._options.everything else _COMPARE_S
+        return max(seldom, self._options.poll_interval_s)
+
+    def _do_without_changelog(self) -> None:
+        """Poll while the changelog does not answer, where that is possible and allowed."""
+        if self._options.source == "auto" and not self._options.everything:
+            self._poll(f"polling {self._index.url} until its changelog answers")
+        else:
+            self._looks.interval_s = self._seldom_s()
 
     def _poll(self, way: str) -> None:
         self._way, self._caught_up_at = way, None
@@ -324,8 +350,9 @@ class Follower:
                 await self._reconciler.note(self._clock_said)
             said_ahead = bool(self._clock_said)
             if time.monotonic() - deleted_at > _DELETE_S and self._clock.heard:
-                # By the upstream's clock: one of this machine that is wrong deletes nothing.
-                await self._reconciler.delete_removed(self._clock.now())
+                # By the earlier of both clocks: one that is wrong deletes nothing.
+                now = min(self._clock.now(), datetime.now(UTC))
+                await self._reconciler.delete_removed(now)
                 deleted_at = time.monotonic()
             self._log()
             await asyncio.sleep(_HOUSEKEEPING_S)

@@ -35,9 +35,10 @@ class Health:
         self.trouble = ""
 
     def absent(self, project: str, problem: str) -> None:
-        """The index said that it knows no such project."""
+        """The index said that it knows no such project, or no release of it."""
         self._remember(project, there=False)
-        self._failed(problem)
+        if not self.believes_absence():
+            self._failed(problem)
 
     def useless(self, problem: str) -> None:
         """An answer came that is of no use."""

@@ -128,29 +128,41 @@ class Looks:
         return await self._judged(due, page)
 
     async def _judged(self, due: Due, page: ProjectPage) -> Look:
-        self.clock.hear(page.answered_at)
-        releases = releases_of(page, seen_at=self.clock.now())
+        releases = releases_of(page, seen_at=page.answered_at or self.clock.now())
         judgment = evidence.judge(due, page, len(releases))
+        if judgment.finding is Finding.EMPTY:
+            return await self._empty(due, page, judgment)
         if judgment.finding is not Finding.CURRENT:
             self.health.useless(judgment.problem)
             return await self._result(due, judgment)
+        self.clock.hear(page.answered_at, page.age_s)
         self.health.answered(due.project)
         if due.change is not None and evidence.recreates(due.change, page.serial):
             await self.reconciler.forget_existing(due.project)
+        hid = False
         if due.known or self.everything:
-            await self.reconciler.reconcile(
+            hid = await self.reconciler.reconcile(
                 page, releases, self.clock.now(), add=self.everything and not due.known
             )
-        return await self._current(due, page)
+        return await self._current(due, page, hid=hid)
 
-    async def _current(self, due: Due, page: ProjectPage) -> Look:
-        """A page that counts: changes that it shows are done."""
+    async def _empty(self, due: Due, page: ProjectPage, judgment: Judgment) -> Look:
+        """A page without releases: believed as the absence of the project is."""
+        self.health.absent(due.project, judgment.problem)
+        if evidence.is_to_be_believed(due, Finding.EMPTY) and self.health.believes_absence():
+            await self.reconciler.reconcile(page, [], self.clock.now())
+        return await self._result(due, judgment)
+
+    async def _current(self, due: Due, page: ProjectPage, *, hid: bool = False) -> Look:
+        """A page that counts: changes that it shows are done; where it hid a release, look soon."""
         change, done = due.change, page.serial
         if change is not None and evidence.is_done(change, page.serial):
             done = change.serial
             if change.removed:
                 await self.reconciler.confirm_removed(due.project, change.removed, self.clock.now())
-        return await self._result(due, Judgment(finding=Finding.CURRENT), page=page, done=done)
+        return await self._result(
+            due, Judgment(finding=Finding.CURRENT), page=page, done=done, soon=hid
+        )
 
     async def _absent(self, due: Due) -> Look:
         judgment, change, done = evidence.judge(due, None, 0), due.change, None
@@ -160,7 +172,7 @@ class Looks:
             await self.reconciler.confirm_removed(due.project, change.removed, self.clock.now())
             await self.reconciler.forget_existing(due.project)
             done = change.serial
-        elif evidence.absent_for_long(due) and self.health.believes_absence():
+        elif evidence.is_to_be_believed(due, Finding.ABSENT) and self.health.believes_absence():
             await self.reconciler.hide_all(due.project)
         return await self._result(due, judgment, done=done)
 
@@ -171,6 +183,7 @@ class Looks:
         *,
         page: ProjectPage | None = None,
         done: int | None = None,
+        soon: bool = False,
     ) -> Look:
         """What is noted of a look; says so where a reported change stays invisible."""
         look = evidence.result(
@@ -181,6 +194,7 @@ class Looks:
             interval_s=self.interval_s,
             first_wait_s=self.first_wait_s,
             spread=random.uniform(0.9, 1.1),  # noqa: S311
+            soon=soon,
         )
         await self._note_change(due, look)
         return look

@@ -35,7 +35,7 @@ class Reconciler:
 
     async def reconcile(
         self, page: ProjectPage, releases: list[Release], now: datetime, *, add: bool = False
-    ) -> None:
+    ) -> bool:
         """Take in a page that counts.
 
         Args:
@@ -43,6 +43,9 @@ class Reconciler:
             releases: those of the page.
             now: the time by the upstream's clock.
             add: follow the project from its beginning, which nobody added.
+
+        Returns:
+            Whether it lacks a release that was listed before, which is hidden now.
         """
         db, project = self.db, page.project
         if add:
@@ -63,8 +66,9 @@ class Reconciler:
         )
         # The page of a quarantined project must not list files (PEP 792): that says nothing of
         # its releases, which are hidden by the status as a whole.
-        if releases or page.status is not ProjectStatus.QUARANTINED:
-            await self._list(project, {item.version for item in releases})
+        if not releases and page.status is ProjectStatus.QUARANTINED:
+            return False
+        return await self._list(project, {item.version for item in releases})
 
     async def _fresh(
         self, page: ProjectPage, releases: Sequence[Release], now: datetime
@@ -93,17 +97,19 @@ class Reconciler:
         """Hide all releases of a project that the index does not know any more."""
         await self._list(project, set())
 
-    async def _list(self, project: str, listed: Collection[str]) -> None:
+    async def _list(self, project: str, listed: Collection[str]) -> bool:
+        """Hide what is not listed, and show what is; returns whether anything was hidden."""
         db = self.db
         known = await db.retrying(lambda: catalog.known_releases(db, project))
         if all(item.hidden != (item.version in listed) for item in known if item.has_sdist):
-            return
+            return False
         listing = await db.retrying(lambda: catalog.note_listed(db, project, list(listed)))
         if listing.hidden:
             text = "the upstream lists no more"
             await self.note(f"hid what {text}: {_named(listing.hidden)}; all is kept", project)
         if listing.shown:
             await self.note(f"listed again: {_named(listing.shown)}", project)
+        return bool(listing.hidden)
 
     async def confirm_removed(self, project: str, removed: Sequence[str], now: datetime) -> None:
         """Take in that a look confirmed removals that the changelog reported.

@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 from piwheels.errors import RefusedError
 from piwheels.model import Release
 from piwheels.simpleapi import FileKind, IndexFile, ProjectPage, SimpleIndex
-from piwheels.upstream.choose import choose, releases_of
+from piwheels.upstream.choose import choose, is_new, releases_of
 from tests.fakeindex import fake_index
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -141,3 +141,14 @@ def test_kinds_of_files_that_are_no_release_do_not_count() -> None:
     file = IndexFile(filename="x.exe", url="u", kind=FileKind.OTHER, version="1.0")
     page = ProjectPage(project="x", display="x", files=(file,))
     assert releases_of(page, seen_at=NOW - timedelta(1)) == []
+
+
+def test_a_release_that_was_not_there_is_new_unless_it_was_uploaded_before_the_others() -> None:
+    def new(version: str, uploaded_at: datetime | None) -> bool:
+        existing = frozenset({"1.0"})
+        return is_new(version, uploaded_at, since=NOW, existing=existing, now=NOW)
+
+    assert new("2.0", NOW)  # some indexes give times to the second, or one time for all
+    assert new("2.0", None)
+    assert not new("0.5", NOW - timedelta(seconds=1))
+    assert not new("1.0", NOW + timedelta(days=1))

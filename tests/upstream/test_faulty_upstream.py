@@ -1,0 +1,218 @@
+"""An upstream whose changelog, pages or clock are wrong for a while: nothing is lost or missed."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from piwheels.db import catalog, settings
+from piwheels.db import upstream as db_upstream
+from piwheels.db.upstream import Due
+from piwheels.model import Finding
+from piwheels.upstream import evidence
+from piwheels.upstream.clock import UpstreamClock
+from piwheels.upstream.evidence import Judgment
+from piwheels.upstream.follow import SERIAL, Follower, FollowOptions
+from piwheels.upstream.health import Health
+from tests.fakeindex import FakeIndex
+from tests.upstream.conftest import QUICK_POLL, Following
+
+LATER = {"upload-time": "2099-01-01T00:00:00Z"}
+SILENT = FollowOptions(
+    poll_interval_s=0.05, changelog_every_s=0.05, first_delay_s=0.05, silent_s=0.1
+)
+
+
+async def followed(farm: Following, upstream: FakeIndex, *projects: str) -> None:
+    """Follow projects that have a release 1.0."""
+    for project in projects:
+        upstream.add(project, f"{project}-1.0.tar.gz", b"x")
+    assert await farm.add(*projects) == [""] * len(projects)
+
+
+async def until_said(farm: Following, follower: Follower, text: str) -> None:
+    async def said() -> bool:
+        return text in follower.said
+
+    await farm.until(said, True)
+
+
+# --- the changelog -----------------------------------------------------------------------
+
+
+def unavailable(index: FakeIndex) -> None:
+    index.faults["/pypi"] = 503
+
+
+def garbage(index: FakeIndex) -> None:
+    index.pages["/pypi"] = ("text/xml", b"<?xml version='1.0'?><methodRes")
+
+
+@pytest.mark.parametrize("fault", [unavailable, garbage])
+@pytest.mark.parametrize("from_the_start", [True, False])
+async def test_while_the_changelog_does_not_answer_pages_are_polled(
+    farm: Following,
+    upstream: FakeIndex,
+    fault: Callable[[FakeIndex], None],
+    from_the_start: bool,
+) -> None:
+    await followed(farm, upstream, "demo")
+    upstream.happen("demo", "create", 100)
+    await settings.put_setting(farm.db, SERIAL, "100")
+    if from_the_start:
+        fault(upstream)
+    async with farm.running(SILENT) as follower:
+        if not from_the_start:
+            await until_said(farm, follower, "following the changelog")
+            fault(upstream)
+        await until_said(farm, follower, "until its changelog answers")
+        assert "trying again" in follower.said
+        upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
+        await farm.until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+        upstream.faults.clear()
+        upstream.pages.clear()
+        await until_said(farm, follower, "following the changelog")
+        assert "trying again" not in follower.said
+
+
+async def test_what_was_reported_before_is_looked_at_although_the_changelog_is_silent(
+    farm: Following, upstream: FakeIndex
+) -> None:
+    await followed(farm, upstream, "demo")
+    report = db_upstream.Reported(
+        project="demo", serial=42, action="new release", removed=(), gone=False
+    )
+    await db_upstream.store_reported(farm.db, [report], 42, everything=False)
+    upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
+    upstream.happen("other", "create", 42)
+    upstream.faults["/pypi"] = 503
+    async with farm.running(replace(SILENT, source="changelog")) as follower:
+        await farm.until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+        assert "polling" not in follower.said
+
+
+# --- pages -------------------------------------------------------------------------------
+
+
+async def test_a_project_that_comes_back_unchanged_is_listed_again(
+    farm: Following, upstream: FakeIndex
+) -> None:
+    upstream.etags = True
+    await followed(farm, upstream, "demo", "other", "third")
+    async with farm.running(QUICK_POLL):
+        await farm.until(farm.findings, {"demo": "current", "other": "current", "third": "current"})
+        upstream.faults["/simple/demo/"] = 404
+        await farm.until(farm.hidden, {"1.0": "missing"})
+        upstream.faults.clear()
+        await farm.until(farm.hidden, {})
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_a_page_without_files_and_reason_is_believed_if_it_stays_and_others_have_some(
+    farm: Following, upstream: FakeIndex, alone: bool
+) -> None:
+    others = [] if alone else ["other", "third"]
+    await followed(farm, upstream, "demo", *others)
+    async with farm.running(QUICK_POLL) as follower:
+        await farm.until(farm.findings, dict.fromkeys(["demo", *others], "current"))
+        upstream.extras["demo"] = {"files": []}
+        if alone:
+            await farm.looked_again()
+            assert await farm.hidden() == {}
+            await until_said(farm, follower, "the page of demo lists no release")
+        else:
+            await farm.until(farm.hidden, {"1.0": "missing"})
+        upstream.extras.clear()
+        await farm.until(farm.findings, dict.fromkeys(["demo", *others], "current"))
+        await farm.until(farm.hidden, {})
+
+
+async def test_absence_is_not_believed_while_a_new_release_is_reported(
+    farm: Following, upstream: FakeIndex
+) -> None:
+    await followed(farm, upstream, "demo", "other", "third")
+    upstream.happen("demo", "create", 100)
+    await settings.put_setting(farm.db, SERIAL, "100")
+    upstream.faults["/simple/demo/"] = 404
+    upstream.happen("demo", "new release", 101)
+    async with farm.running():
+        await farm.looked_again(looks=6)
+        assert await farm.hidden() == {}
+
+
+DUE = Due(project="demo", known=True, etag="tag", modified="then", finding=Finding.CURRENT)
+
+
+def look(finding: Finding, *, soon: bool = False) -> db_upstream.Look:
+    return evidence.result(
+        DUE,
+        Judgment(finding=finding),
+        page=None,
+        done=None,
+        interval_s=86400.0,
+        first_wait_s=5.0,
+        spread=1.0,
+        soon=soon,
+    )
+
+
+def test_a_page_that_lacks_a_release_is_looked_at_again_soon() -> None:
+    assert look(Finding.CURRENT).again == timedelta(days=1)
+    assert look(Finding.CURRENT, soon=True).again == timedelta(seconds=60)
+
+
+def test_the_page_of_an_absent_project_is_read_as_a_whole_next_time() -> None:
+    assert (look(Finding.FAULT).etag, look(Finding.FAULT).modified) == ("tag", "then")
+    assert (look(Finding.ABSENT).etag, look(Finding.ABSENT).modified) == ("", "")
+
+
+def test_absent_projects_among_others_are_no_trouble_of_the_upstream() -> None:
+    health = Health(most_at_once=20, first_delay_s=1.0, longest_delay_s=60.0)
+    for number in range(4):
+        health.answered(f"p{number}")
+    for number in range(4, 8):
+        health.absent(f"p{number}", "no such project")
+    assert not health.trouble
+    for number in range(8, 12):
+        health.absent(f"p{number}", "no such project")
+    assert health.trouble
+
+
+async def test_a_quarantined_project_that_is_added_is_named_as_such(
+    farm: Following, upstream: FakeIndex
+) -> None:
+    upstream.projects["demo"] = []
+    upstream.extras["demo"] = {"project-status": {"status": "quarantined", "reason": "malware"}}
+    [problem] = await farm.add("demo")
+    assert problem == "the upstream index has quarantined demo (malware); add it later"
+
+
+# --- clocks ------------------------------------------------------------------------------
+
+
+async def test_a_clock_of_the_upstream_that_is_ahead_deletes_nothing(
+    farm: Following, upstream: FakeIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await followed(farm, upstream, "demo", "other")
+    await farm.build()
+    await catalog.note_listed(farm.db, "demo", [])
+    await db_upstream.confirm_removed(farm.db, "demo", None, datetime.now(UTC))
+    upstream.projects["demo"] = []
+    upstream.extras["demo"] = {"project-status": {"status": "quarantined"}}
+    upstream.clock_ahead_s = 60 * 86400
+    monkeypatch.setattr("piwheels.upstream.follow._HOUSEKEEPING_S", 0.02)
+    async with farm.running(QUICK_POLL) as follower:
+        await until_said(farm, follower, "s behind the upstream's")
+        await farm.looked_again()
+        assert await farm.wheels() == {"1.0"}
+
+
+def test_a_cached_answer_tells_a_time_between_its_date_and_its_age() -> None:
+    clock, now = UpstreamClock(), datetime.now(UTC)
+    clock.hear(now, age_s=7200.0)  # a cache that sends its own Date
+    assert abs(clock.ahead_s()) < 60
+    clock.hear(now - timedelta(hours=2), age_s=7200.0)  # one that sends the origin's
+    assert abs(clock.ahead_s()) < 60
+    clock.hear(now + timedelta(hours=3), age_s=7200.0)
+    assert -10900 < clock.ahead_s() < -10700
