@@ -48,15 +48,15 @@ def judge(due: Due, page: ProjectPage | None, releases: int) -> Judgment:
             finding=Finding.UNUSABLE,
             problem=f"the answer for {due.project} lists no file and is no page of an index",
         )
+    if not releases and due.known and not _proves_emptiness(due, page):
+        return Judgment(
+            finding=Finding.EMPTY, problem=f"the page of {due.project} lists no release"
+        )
     if _is_older(due, page.serial):
         return Judgment(
             finding=Finding.OLDER,
             problem=f"the page of {due.project} is older (serial {page.serial}) than one seen "
             f"before (serial {due.page_serial})",
-        )
-    if not releases and due.known and not _proves_emptiness(due, page):
-        return Judgment(
-            finding=Finding.EMPTY, problem=f"the page of {due.project} lists no release"
         )
     return Judgment(finding=Finding.CURRENT)
 

@@ -189,7 +189,9 @@ async def test_an_older_page_changes_nothing_until_it_stays(
             return await farm.db.value("SELECT page_serial FROM projects")
 
         await farm.until(serial, 50)
-        upstream.extras["demo"] = {"files": [], "meta": {"api-version": "1.1", "_last-serial": 9}}
+        upstream.projects["demo"] = []
+        upstream.add("demo", "demo-0.9.tar.gz", b"old")
+        upstream.extras["demo"] = {"meta": {"api-version": "1.1", "_last-serial": 9}}
         await farm.until(farm.findings, {"demo": "older"})
         assert await farm.hidden() == {}
         # An index that was restored from a copy keeps lower serials.

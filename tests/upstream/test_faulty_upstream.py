@@ -5,11 +5,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace as replace_fields
 
 from piwheels.db import catalog, settings
 from piwheels.db import upstream as db_upstream
 from piwheels.db.upstream import Due
-from piwheels.model import Finding
+from piwheels.model import Finding, ProjectStatus
+from piwheels.simpleapi import ProjectPage
 from piwheels.upstream import evidence
 from piwheels.upstream.clock import UpstreamClock
 from piwheels.upstream.evidence import Judgment
@@ -160,6 +162,16 @@ def look(finding: Finding, *, soon: bool = False) -> db_upstream.Look:
 def test_a_page_that_lacks_a_release_is_looked_at_again_soon() -> None:
     assert look(Finding.CURRENT).again == timedelta(days=1)
     assert look(Finding.CURRENT, soon=True).again == timedelta(seconds=60)
+
+
+def test_an_older_page_without_files_is_an_empty_page_and_one_in_quarantine_an_older_one() -> None:
+    seen = Due(project="demo", known=True, page_serial=50)
+    page = ProjectPage(project="demo", display="demo", files=(), serial=9)
+    assert evidence.judge(seen, page, 0).finding is Finding.EMPTY
+    newer = replace_fields(page, serial=51)
+    assert evidence.judge(seen, newer, 0).finding is Finding.CURRENT
+    quarantined = replace_fields(page, status=ProjectStatus.QUARANTINED)
+    assert evidence.judge(seen, quarantined, 0).finding is Finding.OLDER
 
 
 def test_the_page_of_an_absent_project_is_read_as_a_whole_next_time() -> None:
