@@ -65,7 +65,8 @@ def _is_older(due: Due, serial: int | None) -> bool:
     if serial is None or due.page_serial is None or serial >= due.page_serial:
         return False
     # An index that was restored from a copy keeps lower serials.
-    return due.change is not None or repeats(due, Finding.OLDER) < LOOKS_TO_ACCEPT_OLDER
+    lacks_change = due.change is not None and serial < due.change.serial
+    return lacks_change or repeats(due, Finding.OLDER) < LOOKS_TO_ACCEPT_OLDER
 
 
 def _proves_emptiness(due: Due, page: ProjectPage) -> bool:

@@ -9,7 +9,7 @@ from msgspec.structs import replace as replace_fields
 
 from piwheels.db import catalog, settings
 from piwheels.db import upstream as db_upstream
-from piwheels.db.upstream import Due
+from piwheels.db.upstream import Due, PendingChange
 from piwheels.model import Finding, ProjectStatus
 from piwheels.simpleapi import ProjectPage
 from piwheels.upstream import evidence
@@ -172,6 +172,31 @@ def test_an_older_page_without_files_is_an_empty_page_and_one_in_quarantine_an_o
     assert evidence.judge(seen, newer, 0).finding is Finding.CURRENT
     quarantined = replace_fields(page, status=ProjectStatus.QUARANTINED)
     assert evidence.judge(seen, quarantined, 0).finding is Finding.OLDER
+
+
+def test_an_older_page_that_stays_is_accepted_unless_it_lacks_a_reported_change() -> None:
+    change = PendingChange(
+        project="demo",
+        serial=6,
+        action="new release",
+        removed=(),
+        gone=False,
+        first_seen=datetime.now(UTC),
+        looks=evidence.LOOKS_TO_ACCEPT_OLDER,
+        unproven=0,
+        problem="",
+    )
+    seen = Due(
+        project="demo",
+        known=True,
+        page_serial=42,
+        finding=Finding.OLDER,
+        repeats=evidence.LOOKS_TO_ACCEPT_OLDER,
+        change=change,
+    )
+    page = ProjectPage(project="demo", display="demo", files=(), serial=6)
+    assert evidence.judge(seen, page, 1).finding is Finding.CURRENT
+    assert evidence.judge(seen, replace_fields(page, serial=5), 1).finding is Finding.OLDER
 
 
 def test_the_page_of_an_absent_project_is_read_as_a_whole_next_time() -> None:
