@@ -139,20 +139,26 @@ async def test_who_reads_nothing_of_an_answer_is_disconnected(
         writer.close()
 
 
-async def test_connections_beyond_the_limit_are_closed_and_others_served(
-    tree: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("limit", ["MOST", "MOST_OF_ONE_ADDRESS"])
+async def test_beyond_the_limit_idle_connections_are_closed_and_new_ones_served(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    monkeypatch.setattr(connections, "MOST_OF_ONE_ADDRESS", 5)
+    monkeypatch.setattr(connections, limit, 5)
+    (tree / "large.whl").write_bytes(bytes(64 * 1024 * 1024))
     async with serving(tree) as port, asyncio.timeout(WAIT_S):
-        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5)]
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        with contextlib.suppress(ConnectionError):
-            assert await reader.read() == b""
-        writer.close()
-        other, writing = await asyncio.open_connection(
-            "127.0.0.1", port, local_addr=("127.0.0.2", 0)
-        )
-        writing.write(b"GET / HTTP/1.0\r\n\r\n")
-        assert b"the page" in await other.read()
-        for _, writer in [*held, (other, writing)]:
+        answered = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        answered[1].write(b"GET /large.whl HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert await answered[0].readline() == b"HTTP/1.1 200 OK\r\n"
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
+        held[0][1].write(b"GET / HTTP/1.1\r\n")
+        for number in range(3):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            with contextlib.suppress(ConnectionError):
+                assert await held[number][0].read() == b"", "it was idle for longest"
+            writer.write(b"GET / HTTP/1.0\r\n\r\n")
+            assert b"the page" in await reader.read()
+            writer.close()
+            held.append(await asyncio.open_connection("127.0.0.1", port))
+        assert not answered[0].at_eof(), "it waits for no request"
+        for _, writer in [*held, answered]:
             writer.close()
