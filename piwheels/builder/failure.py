@@ -32,9 +32,10 @@ _HOLLOW = re.compile(
     r"|returned non-zero exit status|CalledProcessError|did not run successfully"
     r"|finished with status '|Encountered error while generating|compilation terminated"
     r"|Configuring incomplete, errors occurred|some warnings being treated as errors"
+    r"|^ERROR: Exception:$"
     r"|_COMPILER not set, after EnableLanguage|errors? generated\.|exit code: |end of output"
     r"|^(?:note|hint|full command|cwd|╰─>):? |: note: |^collect2:|^file \"[^\"]*\", line \d"
-    r"|^[\^~|\s─-]*$|^\d*\s*\||^https?://\S*$",
+    r"|^[\W_]*$|^\d*\s*\||^https?://\S*$",
     re.IGNORECASE,
 )
 #: Quoted source: gcc and rustc show it behind a bar, Python below the place of a frame.
@@ -44,6 +45,12 @@ _FRAME = re.compile(r'File "[^"]*", line \d')
 _ABOUT_SOURCE = re.compile(r"\S+:\d+(?::\d+)?: (?!fatal error)")
 #: A message of CMake whose text is in the indented lines that follow.
 _CMAKE_HEADER = re.compile(r"CMake Error (?:at|in) .*:$")
+#: An exception whose message begins on the next line.
+_EXCEPTION_HEADER = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*:$")
+_MOST_LINES_BETWEEN = 5  # a header and its message: empty ones, or rows of asterisks
+_CMAKE_NO_PACKAGE = ("A required package was not found", "The following required packages were not")
+#: What pkg-config, and its successor pkgconf, say of a package that they do not find.
+_PKG_CONFIG = ("No package '", "Package '")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,9 @@ class _Rule:
 def _rule(words: str | tuple[str, ...], pattern: str, *, last: bool = False) -> _Rule:
     return _Rule((words,) if isinstance(words, str) else words, re.compile(pattern), last)
 
+
+#: Packages whose exceptions have other names than *Error (InvalidVersion, DistributionNotFound).
+_PACKAGING = ("pip._", "pkg_resources.", "packaging.", "setuptools.", "distutils.")
 
 #: The most telling kind first.
 _RULES = (
@@ -88,6 +98,7 @@ _RULES = (
     _rule("ERROR: ", r"\S*meson\.build:\d+:\d+: ERROR: "),
     _rule("CMake Error", r"CMake Error", last=True),
     _rule("configure: error: ", r"configure: error: "),
+    _rule(": *** ", r"g?make(?:\[\d+\])?: \*\*\* (?!.*\bError \d|Waiting for )"),
     _rule("inconsistent ", r".*inconsistent (?:name|version)\b"),
     _rule("No matching distribution found for ", r"", last=True),
     _rule("Could not find a version that satisfies ", r"", last=True),
@@ -95,8 +106,9 @@ _RULES = (
         ("ModuleNotFoundError: ", "ImportError: "), r"(?:ModuleNotFound|Import)Error: ", last=True
     ),
     _rule(
-        ("Error", "Exception", "Exit", "Interrupt", "Iteration"),
-        r"(?:[A-Za-z_]\w*\.)*(?:_*[A-Z]\w*)?(?:Error|Exception|Exit|Interrupt|Iteration)(?:: |$)",
+        ("Error", "Exception", "Exit", "Interrupt", "Iteration", *_PACKAGING),
+        r"(?:[A-Za-z_]\w*\.)*(?:_*[A-Z]\w*)?(?:Error|Exception|Exit|Interrupt|Iteration)"
+        r"(?:: |:?$)|(?:[a-z_]\w*\.)+[A-Z]\w*: ",
         last=True,
     ),
     _rule(("ERROR: ", "error: ", "Error: "), r"(?:ERROR|error|Error): ", last=True),
@@ -151,7 +163,7 @@ def failing_line(tail: bytes) -> str:
     for rule in _RULES:
         for line in log.matches(rule):
             if not _is_hollow(line.text):
-                return log.message(line)[:_LONGEST]
+                return log.message(line).text[:_LONGEST]
     resort = next(log.matches(_LAST_RESORT), None)
     if resort is not None:
         return resort.text[:_LONGEST]
@@ -216,18 +228,33 @@ class _Log:
             self._lines[start] = line
         return line
 
-    def message(self, line: _Line) -> str:
-        """What a line says; for a header of CMake, the first line of its message."""
-        if not _CMAKE_HEADER.match(line.text):
-            return line.text
-        place = line
-        for _ in range(3):
-            if place.end >= len(self.text):
-                break
-            place = self.line_at(place.end + 1)
-            if place.text:
-                return place.text if self._indent(place) > self._indent(line) else line.text
-        return line.text
+    def message(self, line: _Line) -> _Line:
+        """The line that says what a line is about: below a header, one of its message."""
+        if _CMAKE_HEADER.match(line.text):
+            first = next((place for place in self._after(line) if place.text), line)
+            return self._missing(first) if self._indent(first) > self._indent(line) else line
+        if _EXCEPTION_HEADER.match(line.text):
+            return next((place for place in self._after(line) if not _is_hollow(place.text)), line)
+        return line
+
+    def _after(self, line: _Line) -> Iterator[_Line]:
+        """The few lines that follow."""
+        for _ in range(_MOST_LINES_BETWEEN):
+            if line.end >= len(self.text):
+                return
+            line = self.line_at(line.end + 1)
+            yield line
+
+    def _missing(self, line: _Line) -> _Line:
+        """For CMake's message that a package is missing, the line before it with pkg-config's own.
+
+        FindPkgConfig.cmake prints which package it is as it looks for it, and fails at the end.
+        """
+        if not line.text.startswith(_CMAKE_NO_PACKAGE):
+            return line
+        starts = [start for word in _PKG_CONFIG for start in self._starts_of(word)]
+        before = max((start for start in starts if start < line.start), default=line.start)
+        return self.line_at(before)
 
     def is_quoted(self, line: _Line) -> bool:
         """Whether a line is source that was quoted, or is about such."""

@@ -14,8 +14,9 @@ MINUTE_S, HOUR_S, DAY_S = 60.0, 3600.0, 86400.0
 LONGEST_DELAY_S = DAY_S
 #: A builder that saw an index fault waits for so long at first, and at most.
 _BUILDER_WAIT_S, _LONGEST_BUILDER_WAIT_S = 30.0, 600.0
-#: What one index answers twice is asked for so often before the release is given up.
-_MOST_DAMAGED = 5
+#: A damaged file is fetched by so many builds before its release is given up: where two builders
+#: agree, and at most.
+_FEWEST_DAMAGED, _MOST_DAMAGED = 3, 5
 _MOST_BUILDER_FAULTS = 3
 _SLOWER = 0.8  # a builder is slower than another below this part of its speed
 
@@ -111,20 +112,26 @@ def _index_fault(failure: Failure, _: Options) -> Disposition:
 
 
 def _file_gone(failure: Failure, _: Options) -> Disposition:
-    return Disposition(counts=False, delay_s=growing(10 * MINUTE_S, failure.in_a_row(), DAY_S))
+    """A file that is listed may be a minute behind its page in a CDN."""
+    return Disposition(counts=False, delay_s=growing(MINUTE_S, failure.in_a_row(), DAY_S))
 
 
 def _damaged(failure: Failure, _: Options) -> Disposition:
-    """Final when two builders got the same wrong bytes, or one got wrong ones again and again."""
+    """Final when two builders agree, or one got wrong bytes again and again.
+
+    They agree when both got the same wrong bytes, and minutes passed: a cache may give them to
+    everybody for a while.
+    """
     digest = failure.evidence.digest
     agreed = any(
         past.builder != failure.builder and past.evidence.digest == digest
         for past in failure.past
         if past.failure is failure.kind and digest
     )
-    if agreed or failure.before() + 1 >= _MOST_DAMAGED:
+    tries = failure.before() + 1
+    if tries >= (_FEWEST_DAMAGED if agreed else _MOST_DAMAGED):
         return FINAL
-    delay_s = growing(5 * MINUTE_S, failure.in_a_row(), 6 * HOUR_S)
+    delay_s = growing(MINUTE_S, 2 * failure.in_a_row(), 6 * HOUR_S)
     return Disposition(counts=False, delay_s=delay_s, avoid=failure.elsewhere)
 
 

@@ -193,6 +193,47 @@ CMAKE = """\
 """
 
 
+PKG_CONFIG = """\
+  -- Checking for module 'optional'
+  --   No package 'optional' found
+  -- Checking for module 'nosuchlib'
+  --   No package 'nosuchlib' found
+  CMake Error at /usr/share/cmake-3.25/Modules/FindPkgConfig.cmake:607 (message):
+    A required package was not found
+  Call Stack (most recent call first):
+    CMakeLists.txt:4 (pkg_check_modules)
+
+  -- Configuring incomplete, errors occurred!
+  subprocess.CalledProcessError: Command '['cmake', '..']' returned non-zero exit status 1.
+"""
+MULTILINE = """\
+    File "/build/tmp/setup.py", line 5, in <module>
+      raise RuntimeError(TEXT)
+  RuntimeError:
+
+  ******************************************
+  The headers of libfoo are missing.
+  ******************************************
+  error: subprocess-exited-with-error
+"""
+INVALID = """\
+ERROR: Exception:
+Traceback (most recent call last):
+  File "/pip/pip/_vendor/packaging/version.py", line 452, in __init__
+    raise InvalidVersion(f"Invalid version: {version!r}")
+pip._vendor.packaging.version.InvalidVersion: Invalid version: 'x!'
+"""
+MAKE = """\
+  make[1]: *** Waiting for unfinished jobs....
+  make: *** No rule to make target 'z.o', needed by 'all'.  Stop.
+  make: *** [Makefile:3: all] Error 2
+  Traceback (most recent call last):
+    File "/build/tmp/setup.py", line 2, in <module>
+      subprocess.check_call(['make'])
+  subprocess.CalledProcessError: Command '['make']' returned non-zero exit status 2.
+"""
+
+
 @pytest.mark.parametrize("indent", ["", "  ", "      "])
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
 @pytest.mark.parametrize(
@@ -203,6 +244,10 @@ CMAKE = """\
         (CMAKE, "libfoo 2 is needed; set"),
         ("CMake Error: The source directory is empty.\n", "CMake Error: The source directory is "),
         ("CMake Error at CMakeLists.txt:4 (message):\nhello\n", "CMake Error at CMakeLists"),
+        (PKG_CONFIG, "--   No package 'nosuchlib' found"),
+        (MULTILINE, "The headers of libfoo are missing."),
+        (INVALID, "pip._vendor.packaging.version.InvalidVersion: Invalid version: 'x!'"),
+        (MAKE, "make: *** No rule to make target 'z.o', needed by 'all'.  Stop."),
         ("gcc: error: unrecognized command-line option '-mfoo'\n", "gcc: error: unrecognized"),
         (TRACEBACK, "ModuleNotFoundError: No module named 'numpy'"),
     ],

@@ -86,19 +86,29 @@ def test_another_failure_between_begins_the_delays_again() -> None:
     [
         ([], "x", False),
         ([("a", "x")], "x", False),
-        ([("b", "x")], "x", True),
-        ([("b", "y")], "x", False),
+        ([("b", "x")], "x", False),
+        ([("b", "x"), ("a", "x")], "x", True),
+        ([("b", "y"), ("a", "x")], "x", False),
         ([("b", "")], "", False),
         ([("a", "v"), ("a", "w"), ("a", "y"), ("a", "z")], "x", True),
     ],
 )
-def test_a_damaged_download_is_final_when_two_builders_agree(
+def test_a_damaged_download_is_final_when_two_builders_agree_for_minutes(
     before: list[tuple[str, str]], digest: str, final: bool
 ) -> None:
     faults = [past(F.DAMAGED_DOWNLOAD, builder, digest=seen) for builder, seen in before]
     disposition = failed(F.DAMAGED_DOWNLOAD, *faults, digest=digest)
     assert disposition.final is final
     assert final or (not disposition.counts and disposition.avoid == "a")
+
+
+@pytest.mark.parametrize("kind", [F.FILE_GONE, F.DAMAGED_DOWNLOAD, F.INDEX_FAULT])
+def test_what_the_index_may_mend_is_tried_again_after_a_minute_and_ever_later(
+    kind: FailureClass,
+) -> None:
+    delays = [failed(kind, *[past(kind)] * times).delay_s for times in range(4)]
+    assert delays[0] == 60
+    assert delays == sorted(set(delays))
 
 
 @pytest.mark.parametrize(
