@@ -70,12 +70,14 @@ def _rule(words: str | tuple[str, ...], pattern: str, *, last: bool = False) -> 
     return _Rule((words,) if isinstance(words, str) else words, re.compile(pattern), last)
 
 
+_KILLED = _rule("Killed signal", r".*fatal error: Killed signal terminated program")
+
 #: Packages whose exceptions have other names than *Error (InvalidVersion, DistributionNotFound).
 _PACKAGING = ("pip._", "pkg_resources.", "packaging.", "setuptools.", "distutils.")
 
 #: The most telling kind first.
 _RULES = (
-    _rule("Killed signal", r".*fatal error: Killed signal terminated program"),
+    _KILLED,
     _rule(
         "fatal error: ",
         r"(?:(?!fatal error: ).)*fatal error: .*(?:No such file|file not found)",
@@ -124,7 +126,7 @@ _LAST_RESORT = _rule(
 )
 
 _OUT_OF_MEMORY = (
-    _rule("Killed signal", r".*fatal error: Killed signal terminated program"),
+    _KILLED,
     _rule(
         "annot allocate memory", r".*: Cannot allocate memory\.?$|.*\[Errno 12\] Cannot allocate"
     ),

@@ -9,6 +9,7 @@ import contextlib
 import importlib.metadata
 import logging
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -27,6 +28,8 @@ from piwheels.wheel.reading import unpack_wheel
 log = logging.getLogger(__name__)
 
 _FRESH_S = 6 * 3600.0
+_FIELDS_BYTES = 64 * 1024  # of METADATA; its long description follows them
+_REQUIRES_PYTHON = re.compile(r"^Requires-Python:(.*)$", re.IGNORECASE | re.MULTILINE)
 _RUNNER = Path("pip") / "__pip-runner__.py"
 
 
@@ -113,14 +116,22 @@ class Pips:
         log.warning("%s has no pip for Python %s; %s is used", self._index.url, python, used)
 
     async def _of_index(self, index: SimpleIndex, python: str) -> Pip | None:
-        """The newest that an index has; None if it has none that fits."""
+        """The newest that an index has; None if it has none that fits.
+
+        A page does not have to say which Pythons a file supports; the wheel itself does.
+        """
         try:
-            file = choose(await index.project("pip"), python)
+            page = await index.project("pip")
         except RefusedError as error:
             log.warning("%s", error)
             return None
-        if file is None:
-            return None
+        for file in candidates(page, python):
+            pip = await self._unpacked(index, file)
+            if _supports(_requires_python(pip.folder), python):
+                return pip
+        return None
+
+    async def _unpacked(self, index: SimpleIndex, file: IndexFile) -> Pip:
         wheel = await self._cache.get(
             index, file.url, file.sha256, digest=file.digest, size_bytes=file.size_bytes
         )
@@ -149,8 +160,8 @@ def installed_pip(folder: Path, python: str) -> Pip | None:
     return Pip(own, f"installed pip-{pip.version}")
 
 
-def choose(page: ProjectPage | None, python: str) -> IndexFile | None:
-    """The newest final wheel of a page that a Python supports (PEP 440, Requires-Python)."""
+def candidates(page: ProjectPage | None, python: str) -> list[IndexFile]:
+    """The final wheels of a page that it does not exclude for a Python, the newest first."""
     wheels = [
         file
         for file in (page.files if page else ())
@@ -158,7 +169,17 @@ def choose(page: ProjectPage | None, python: str) -> IndexFile | None:
         if file.filename.endswith("-none-any.whl")
         if not Version(file.version).is_prerelease and _supports(file.requires_python, python)
     ]
-    return max(wheels, key=lambda file: Version(file.version), default=None)
+    return sorted(wheels, key=lambda file: Version(file.version), reverse=True)
+
+
+def _requires_python(folder: Path) -> str:
+    """Requires-Python of an unpacked pip, "" if it does not say."""
+    for metadata in folder.glob("pip-*.dist-info/METADATA"):
+        with metadata.open("rb") as file:
+            fields = file.read(_FIELDS_BYTES).partition(b"\n\n")[0].decode(errors="replace")
+        if found := _REQUIRES_PYTHON.search(fields):
+            return found[1].strip()
+    return ""
 
 
 def _supports(requires_python: str, python: str) -> bool:

@@ -513,7 +513,8 @@ class Dispatch:
             if len(added) >= MOST_TARGETS or len(self.targets) >= _MOST_FARM_TARGETS:
                 raise RefusedError(
                     f"{target.name} is one target too many: a builder adds at most {MOST_TARGETS}, "
-                    f"and a farm has at most {_MOST_FARM_TARGETS} (`piw add-target` adds more)"
+                    f"and a farm has at most {_MOST_FARM_TARGETS}; name fewer interpreters in "
+                    "builder.python"
                 )
             await self.add_target(target)
             added.add(target.name)

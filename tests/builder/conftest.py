@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from piwheels import host
-from piwheels.builder.pips import choose
+from piwheels.builder.pips import candidates
 from piwheels.errors import PiwheelsError
 from piwheels.host import Interpreter
 from piwheels.simpleapi import IndexFile, SimpleIndex, configured_index
@@ -37,7 +37,7 @@ async def _fetch_tools(folder: Path) -> None:
         for project in ("pip", "setuptools"):
             page = await index.project(project)
             for python in needs.PYTHON_VERSIONS:
-                file = choose(page, f"{python}.1")
+                file = next(iter(candidates(page, f"{python}.1")), None)
                 if file is not None:
                     found[file.filename] = file
         for file in found.values():

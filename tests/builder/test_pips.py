@@ -20,10 +20,13 @@ from piwheels.simpleapi import SimpleIndex
 from tests.fakeindex import FakeIndex, fake_index
 
 
-def wheel(text: str) -> bytes:
+def wheel(text: str, requires_python: str = "") -> bytes:
     content = BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("pip/__pip-runner__.py", text)
+        if requires_python:
+            fields = f"Metadata-Version: 2.1\nName: pip\nRequires-Python: {requires_python}\n\nx"
+            archive.writestr(f"pip-{text}.dist-info/METADATA", fields)
     return content.getvalue()
 
 
@@ -63,6 +66,20 @@ async def test_each_python_gets_the_newest_that_supports_it(
     pip = await pips.get(python)
     assert f" pip-{version}-" in pip.name
     assert pip.runner.read_text() == version
+
+
+async def test_a_page_that_names_no_pythons_gives_a_pip_that_supports_this_one(
+    tmp_path: Path,
+) -> None:
+    cache = FileCache(tmp_path / "cache", limit_bytes=1 << 20, file_limit_bytes=1 << 20)
+    with fake_index() as upstream:
+        for version, requires_python in (("26.3", ">=3.10"), ("26.0", ">=3.9"), ("20.0", ">=2.7")):
+            content = wheel(version, requires_python)
+            upstream.add("pip", f"pip-{version}-py3-none-any.whl", content)
+        async with SimpleIndex(upstream.simple) as index:
+            pips = Pips(index, cache, tmp_path / "pip")
+            chosen = [(await pips.get(python)).name for python in ("3.13.0", "3.9.18", "3.6.15")]
+    assert [name.split("-")[1] for name in chosen] == ["26.3", "26.0", "20.0"]
 
 
 @pytest.mark.parametrize(
