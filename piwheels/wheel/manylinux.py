@@ -85,9 +85,9 @@ def platform(kind: Kind, programs: Iterable[Program], needed: Iterable[str]) -> 
         code, its machine has no manylinux tags (armv6l), it needs other libraries or unknown
         versions of symbols, or it has such a tag already.
     """
-    arch = _arch(kind)
+    arch, programs = _arch(kind), tuple(programs)
     major, glibc = glibc_version(kind.glibc)
-    if arch is None or major != 2:
+    if arch is None or not programs or major not in {0, 2}:  # 0: it calls nothing of glibc
         return None
     if not all(name in _ALLOWED or _LOADER.fullmatch(name) for name in needed):
         return None

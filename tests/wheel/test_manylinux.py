@@ -41,7 +41,8 @@ def platform(
         (("GLIBC_2.17", "GLIBCXX_3.4.99"), None),
         (("GLIBC_2.17", "GLIBC_PRIVATE"), None),
         (("GLIBC_2.17", "OPENSSL_3.0.0"), None),
-        ((), None),
+        (("CXXABI_1.3.7",), "manylinux_2_17_aarch64"),
+        ((), None),  # nothing that a system loads
     ],
 )
 def test_the_tag_names_the_oldest_glibc_that_has_all_symbols(
