@@ -113,6 +113,9 @@ async def _add_one(db: Database, index: SimpleIndex, item: Wanted, rules: Rules)
     clock = UpstreamClock()
     clock.hear(page.answered_at, page.age_s)
     there = releases_of(page, seen_at=clock.now())
+    if not there and page.status is ProjectStatus.QUARANTINED:
+        reason = page.status_reason or "no reason was given"
+        raise RefusedError(f"the upstream index quarantined it ({reason}): it lists no files")
     chosen = choose(there, requirement, item.latest)
     since, existing = followed_since(page, clock.now()), [release.version for release in there]
 

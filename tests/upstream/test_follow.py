@@ -265,12 +265,16 @@ async def test_older_releases_than_those_asked_for_are_not_built(
         ("nowhere", "knows no project nowhere"),
         ("demo>5", "the newest is 1.0"),
         ("not a requirement!", "not a requirement"),
+        ("bad", "the upstream index quarantined it (malware)"),
     ],
 )
 async def test_why_nothing_is_added(
     farm: Following, upstream: FakeIndex, requirement: str, said: str
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    upstream.add("bad", "bad-1.0.tar.gz", b"x")
+    status = {"status": "quarantined", "reason": "malware"}
+    upstream.extras["bad"] = {"files": [], "project-status": status}
     problems = await farm.add(requirement, "demo")
     assert said in problems[0]
     assert "\n" not in problems[0]
