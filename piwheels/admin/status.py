@@ -153,10 +153,12 @@ def _print_totals(reply: StatusReply) -> None:
     click.echo(f"last hour: {ended or 'no builds'}")
     if reply.downloads.connected:
         click.echo(f"downloads: {_downloaded(reply.downloads)}")
+    age = humanize.naturaldelta(reply.totals_age_s)
+    counted = f"; counted {age} ago" if reply.totals_age_s > COUNTS_OLD_S else ""
     click.echo(
         f"in all:    {reply.projects} projects, {reply.releases} releases, {reply.builds} builds, "
         f"{reply.files} wheels ({size(reply.files_bytes)}), "
-        f"database {size(reply.database_bytes)}"
+        f"database {size(reply.database_bytes)}{counted}"
     )
     host = reply.host
     click.echo(

@@ -23,6 +23,8 @@ _DEFAULTS = {
 _SEVERAL_HOSTS_CONNECT_S = 5
 
 READ_ONLY = "25006"
+#: What libpq says of a server that accepts no writes, where its messages are not translated.
+_READ_ONLY_SESSION = "session is read-only"
 
 #: Classes of SQLSTATEs (PostgreSQL, appendix A) that the same work, done again, can succeed with.
 _PASSING_CLASSES = (
@@ -91,8 +93,11 @@ async def open_connection(dsn: str, application_name: str, *, autocommit: bool) 
     except psycopg.ProgrammingError as error:
         raise DatabaseError(f"database.dsn is not a connection string: {reason(error)}") from None
     except psycopg.OperationalError as error:
+        why = reason(error)
+        if _READ_ONLY_SESSION in why:
+            raise DatabaseUnavailableError(f"the database accepts no writes ({why})") from None
         raise DatabaseUnavailableError(
-            f"the database cannot be reached ({reason(error)}); check database.dsn"
+            f"the database cannot be reached ({why}); check database.dsn"
         ) from None
 
 

@@ -85,6 +85,7 @@ def _still(status: StatusReply) -> StatusReply:
         host=HostState(),
         upstream_lag_s=None,
         counts_age_s=0.0,
+        totals_age_s=0.0,
         database_bytes=0,
         queues=tuple(_without_clock(queue) for queue in status.queues),
     )

@@ -164,7 +164,8 @@ class Glance:
             NotNowError: the database has not answered since the master started.
         """
         counts = await self._recent(self._counts)
-        totals = (await self._recent(self._totals)).value
+        known_totals = await self._recent(self._totals)
+        totals = known_totals.value
         live_downloads = (await self._recent(self._downloads)).value
         now = time.monotonic()
         read_at = self.follower.read_at
@@ -192,6 +193,7 @@ class Glance:
             upstream=self.follower.said,
             upstream_lag_s=None if read_at is None else now - read_at,
             downloads=live_downloads,
+            totals_age_s=known_totals.age_s,
             database=self.database_problem(),
         )
 

@@ -2,6 +2,10 @@
 
 import asyncio
 
+import pytest
+from msgspec.structs import replace
+
+from piwheels.admin.status import _print_totals
 from piwheels.protocol import messages as m
 from tests.master.conftest import Master
 from tests.patience import WAIT_S
@@ -37,3 +41,14 @@ async def test_what_a_command_changed_is_counted_at_once(master: Master) -> None
             m.Pulse, lambda pulse: all(queue.pending == 0 for queue in pulse.status.queues)
         )
         assert gone.status.counts_age_s < m.COUNTS_OLD_S
+
+
+async def test_totals_that_are_counted_seldom_are_shown_with_their_age(
+    master: Master, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = await master.ask(m.Status(), m.StatusReply)
+    assert 0 <= status.totals_age_s < WAIT_S
+    _print_totals(replace(status, totals_age_s=0.0))
+    assert "counted" not in capsys.readouterr().out
+    _print_totals(replace(status, totals_age_s=300.0))
+    assert "; counted 5 minutes ago" in capsys.readouterr().out

@@ -117,4 +117,5 @@ class StatusReply(Message, frozen=True, kw_only=True):
     upstream: str = ""  # what the follower last said
     upstream_lag_s: Figure | None = None  # since the upstream was last read to its end
     downloads: Downloads = Downloads()
+    totals_age_s: Figure = 0.0  # how old projects, releases, files, builds and database_bytes are
     database: str = ""  # what the master waits for its database for; "" when it does not
