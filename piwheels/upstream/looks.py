@@ -53,6 +53,7 @@ class Looks:
     first_wait_s: float
     idle_at: float | None = None
     hidden_changes: dict[str, str] = field(default_factory=dict)
+    _well: bool = True
     _busy: set[str] = field(default_factory=set)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -95,18 +96,22 @@ class Looks:
         )
 
     async def _look(self, due: Due) -> None:
-        well = not self.health.trouble
         try:
             look = await self._looked(due)
             await self.db.retrying(lambda: upstream.looked(self.db, look))
         finally:
             self._busy.discard(due.project)
             self._wake.set()
-        if well and self.health.trouble:
+        await self._note_health()
+
+    async def _note_health(self) -> None:
+        """Log one event where the upstream's trouble begins, and one where it ends."""
+        was_well, self._well = self._well, not self.health.trouble
+        if was_well and not self._well:
             await self.reconciler.note(
                 f"gives no usable answers, and nothing is changed meanwhile: {self.health.trouble}"
             )
-        elif not well and not self.health.trouble:
+        elif self._well and not was_well:
             await self.reconciler.note("answers again")
 
     async def _looked(self, due: Due) -> Look:

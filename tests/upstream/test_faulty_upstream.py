@@ -143,6 +143,21 @@ async def test_absence_is_not_believed_while_a_new_release_is_reported(
         assert await farm.hidden() == {}
 
 
+async def test_the_upstreams_trouble_is_one_event_although_many_looks_find_it(
+    farm: Following, upstream: FakeIndex
+) -> None:
+    projects = ["demo", "other", "third", "fourth", "fifth", "sixth"]
+    await followed(farm, upstream, *projects)
+    async with farm.running(QUICK_POLL):
+        await farm.until(farm.findings, dict.fromkeys(projects, "current"))
+        upstream.slow_s = 0.2
+        await farm.looked_again(looks=2)
+        upstream.faults[""] = 404
+        await farm.until(farm.findings, dict.fromkeys(projects, "absent"))
+        await farm.looked_again(looks=1)
+    assert (await farm.events()).count("gives no usable answers") == 1
+
+
 DUE = Due(project="demo", known=True, etag="tag", modified="then", finding=Finding.CURRENT)
 
 
