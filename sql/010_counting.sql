@@ -8,6 +8,14 @@ CREATE TABLE access_lines (
     fresh  boolean NOT NULL DEFAULT true  -- written by a commit, and not put together yet
 );
 
+-- Hashes do not compress.
+ALTER TABLE access_lines ALTER COLUMN marks SET STORAGE EXTERNAL;
+
+-- Days of which fingerprints were deleted since they are too old: lines of them cannot be compared.
+CREATE TABLE access_days_pruned (
+    day date PRIMARY KEY
+);
+
 CREATE INDEX access_lines_minute ON access_lines (minute);
 CREATE INDEX access_lines_fresh ON access_lines (minute) WHERE fresh;
 
@@ -21,4 +29,15 @@ CREATE FUNCTION compact_access_lines(before integer) RETURNS void LANGUAGE sql A
     )
     INSERT INTO access_lines (minute, marks, fresh)
     SELECT minute, string_agg(marks, ''::bytea), false FROM taken GROUP BY minute
+$$;
+
+-- Delete the fingerprints of the days before this one, and note which days they were of.
+CREATE FUNCTION prune_access_lines(before date) RETURNS void LANGUAGE sql AS $$
+    WITH deleted AS (
+        DELETE FROM access_lines WHERE minute < (before - date '1970-01-01') * 1440
+     RETURNING minute
+    )
+    INSERT INTO access_days_pruned (day)
+    SELECT DISTINCT date '1970-01-01' + minute / 1440 FROM deleted
+        ON CONFLICT DO NOTHING
 $$;

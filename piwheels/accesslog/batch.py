@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from hashlib import blake2b
 
+from piwheels.accesslog import fingerprints
 from piwheels.accesslog.agents import Agent, AgentClass
 from piwheels.accesslog.parse import Access
 from piwheels.accesslog.paths import NOTHING, Kind, Wheel
@@ -14,6 +15,7 @@ from piwheels.db.accesses import AgentRow, Batch, DayCounts, WheelRow
 
 _ADDRESSES = 100_000
 _UNIX_EPOCH = date(1970, 1, 1).toordinal()
+_MOST = sys.maxsize
 _FIELDS = 5  # that a row is made of (db.packing)
 _CLIENT = 1  # the place of the client among them
 
@@ -44,9 +46,9 @@ class _Day:
         self.kinds = [0] * len(Kind)
         # Of each download, in the same order:
         self.seconds: list[int] = []
-        self.wheels: list[Wheel] = []
-        self.agents: list[Agent] = []
-        self.size_bytes = 0  # of all of them
+        self.wheels: list[int] = []  # their keys, as below
+        self.agents: list[int] = []
+        self.sizes: list[int] = []  # bytes
 
 
 class Gathering:
@@ -54,9 +56,12 @@ class Gathering:
 
     def __init__(self) -> None:
         self._days: dict[int, _Day] = {}  # by number since 1970
-        self._agents: dict[int, Agent] = {}
-        #: Of each wheel whose size was not known, the fewest bytes that a download took.
-        self.fewest: dict[Wheel, int] = {}
+        self._agents: dict[int, Agent] = {}  # by key, as below
+        self._wheels: dict[int, Wheel] = {}
+        #: Of each wheel whose size was not known, by key, the fewest bytes that a download took.
+        self._fewest: dict[int, int] = {}
+        self.minutes: list[tuple[int, int]] = []  # as fingerprints.Lines has them
+        self.marks = fingerprints.marks()  # of what each access says
 
     def add(self, accesses: Iterable[Access], sizes: Mapping[int, int]) -> None:
         """Take further accesses, in any order.
@@ -66,25 +71,39 @@ class Gathering:
             sizes: of wheels, in bytes, by their keys, as far as they are known; where less was
                 sent the download was broken off, and counts as nothing.
         """
-        agents, number, day = self._agents, -1, _Day()
+        agents, wheels, fewest = self._agents, self._wheels, self._fewest
+        marks: list[int] = []
+        minute, before = -1, len(self.marks)
         for moment, address, content, answer, agent in accesses:
-            if moment.day != number:
-                number = moment.day
-                day = self._days.setdefault(number, _Day())
+            if moment.minute != minute:
+                minute = moment.minute
+                day = self._days.setdefault(moment.day, _Day())
+                fields, kinds = day.fields, day.kinds
+                self.minutes.append((minute, before + len(marks)))
+            marks.append(moment.mark ^ content.mark ^ answer.size_bytes ^ agent.mark)
+            client = agent.key
+            agents[client] = agent
             if (wheel := content.wheel) is not None:
-                size = sizes.get(wheel.key)
-                if size is None and answer.is_sized:
-                    self.fewest[wheel] = min(answer.size_bytes, self.fewest.get(wheel, sys.maxsize))
-                if size is not None and answer.is_sized and answer.size_bytes < size:
+                key, sent_bytes = wheel.key, answer.size_bytes
+                size = sizes.get(key)
+                if size is not None and sent_bytes < size and answer.is_sized:
                     content = NOTHING  # noqa: PLW2901 - what it counts as
                 else:
+                    wheels[key] = wheel
                     day.seconds.append(moment.at_s)
-                    day.wheels.append(wheel)
-                    day.agents.append(agent)
-                    day.size_bytes += answer.size_bytes
-            day.fields += moment.packed, address, agent.packed, content.packed, answer.packed
-            day.kinds[content.kind] += 1
-            agents[agent.key] = agent
+                    day.wheels.append(key)
+                    day.agents.append(client)
+                    day.sizes.append(sent_bytes)
+                    if size is None and answer.is_sized and sent_bytes < fewest.get(key, _MOST):
+                        fewest[key] = sent_bytes
+            fields += moment.packed, address, agent.packed, content.packed, answer.packed
+            kinds[content.kind] += 1
+        self.marks += fingerprints.marks(marks)
+
+    @property
+    def fewest(self) -> dict[Wheel, int]:
+        """The fewest bytes that a download of each wheel took, of those without a known size."""
+        return {self._wheels[key]: size_bytes for key, size_bytes in self._fewest.items()}
 
     @property
     def days(self) -> set[date]:
@@ -98,7 +117,10 @@ class Gathering:
             addresses: the hashes of each of their days.
             rows_since: days before it are only counted: their raw rows would be dropped at once.
         """
-        batch = Batch(agents={key: _agent_row(agent) for key, agent in self._agents.items()})
+        batch = Batch(
+            agents={key: _agent_row(agent) for key, agent in self._agents.items()},
+            wheels={key: _wheel_row(wheel) for key, wheel in self._wheels.items()},
+        )
         for number, found in sorted(self._days.items()):
             day = _date(number)
             clients = [*map(addresses[day].__getitem__, found.fields[_CLIENT::_FIELDS])]
@@ -106,31 +128,32 @@ class Gathering:
                 found.fields[_CLIENT::_FIELDS] = clients
                 batch.rows.append(b"".join(found.fields))
                 batch.months.add(day.replace(day=1))
-            batch.days.append(_counts(day, found, set(clients) - {packing.NULL}))
-            batch.wheels.update(_wheel_rows(found.wheels))
+            batch.days.append(self._counts(day, found, set(clients) - {packing.NULL}))
             batch.seconds.update(Counter(found.seconds))
         return batch
+
+    def _counts(self, day: date, found: _Day, clients: set[bytes]) -> DayCounts:
+        dimensions: Counter[tuple[str, str]] = Counter()
+        for key, count in Counter(found.agents).items():
+            for dimension in _dimensions(self._agents[key]):
+                dimensions[dimension] += count
+        wheels = Counter(found.wheels)
+        projects: Counter[str] = Counter()
+        for key, count in wheels.items():
+            projects[self._wheels[key].project] += count
+        return DayCounts(
+            day=day,
+            kinds=found.kinds,
+            size_bytes=sum(found.sizes),
+            wheels=wheels,
+            projects=projects,
+            dimensions=dimensions,
+            clients=clients,
+        )
 
 
 def _date(number: int) -> date:
     return date.fromordinal(_UNIX_EPOCH + number)
-
-
-def _counts(day: date, found: _Day, clients: set[bytes]) -> DayCounts:
-    agents = {agent.key: agent for agent in found.agents}
-    dimensions: Counter[tuple[str, str]] = Counter()
-    for key, count in Counter(agent.key for agent in found.agents).items():
-        for dimension in _dimensions(agents[key]):
-            dimensions[dimension] += count
-    return DayCounts(
-        day=day,
-        kinds=found.kinds,
-        size_bytes=found.size_bytes,
-        wheels=Counter(wheel.key for wheel in found.wheels),
-        projects=Counter(wheel.project for wheel in found.wheels),
-        dimensions=dimensions,
-        clients=clients,
-    )
 
 
 def _dimensions(agent: Agent) -> tuple[tuple[str, str], ...]:
@@ -145,12 +168,8 @@ def _dimensions(agent: Agent) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _wheel_rows(found: Iterable[Wheel]) -> dict[int, WheelRow]:
-    wheels = {wheel.key: wheel for wheel in found}
-    return {
-        key: WheelRow(key, wheel.filename, wheel.project, wheel.factor)
-        for key, wheel in wheels.items()
-    }
+def _wheel_row(wheel: Wheel) -> WheelRow:
+    return WheelRow(wheel.key, wheel.filename, wheel.project, wheel.factor)
 
 
 def _agent_row(agent: Agent) -> AgentRow:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from piwheels.accesslog.chain import Chain, Checkpoint
+from piwheels.accesslog.fingerprints import KEPT_DAYS
 from piwheels.accesslog.follow import Follower
 from piwheels.accesslog.logfile import LogFile
 from piwheels.accesslog.parse import Format
@@ -72,6 +73,7 @@ class _Ingest:
         self._tally = Tally()
         self._stopped = asyncio.Event()
         self._rows_since = date.min
+        self._lines_since: date | None = None  # None: all fingerprints are kept
         self._doubt = ""  # why the clock was not believed, as it was last reported
 
     async def run(self) -> int:
@@ -262,7 +264,7 @@ class _Ingest:
             await asyncio.sleep(_ALIVE_EVERY_S)
 
     async def _tidy(self, database: Database) -> None:
-        """Delete what is past its time: raw rows, and keys of days that are over."""
+        """Delete what is too old: raw rows, keys of days that are over, and fingerprints."""
         await self._set_retention(database)
         before = self._rows_since
         for name in await database.retrying(lambda: accesslogs.drop_months(database, before)):
@@ -270,16 +272,20 @@ class _Ingest:
         await database.retrying(lambda: accesslogs.forget_keys(database))
         hour_ago = int(time.time()) // 60 - 60
         await database.retrying(lambda: accesslogs.compact_lines(database, hour_ago))
+        if oldest := self._lines_since:
+            await database.retrying(lambda: accesslogs.prune_lines(database, oldest))
 
     async def _set_retention(self, database: Database) -> None:
-        """Set the day that raw rows are kept from.
+        """Set the days that raw rows and fingerprints of lines are kept from.
 
         Rows that were dropped do not come back, since their log is known: so the clock alone is
         no reason to drop any. It counts no further than accesses confirm.
         """
         months, clock = self._config.accesslog.retention_months, today()
         confirmed = await database.retrying(lambda: accesslogs.confirmed_day(database))
-        believed = clock if months <= 0 else min(confirmed or date.min, clock)
+        newest = min(confirmed or date.min, clock)
+        self._lines_since = _days_before(newest, KEPT_DAYS)
+        believed = clock if months <= 0 else newest
         self._rows_since = _months_before(believed, months)
         if confirmed and self._rows_since < _months_before(clock, months):
             self._say_doubt(clock, confirmed)
@@ -325,6 +331,11 @@ async def resume(desk: Desk, reader: LogReader, segments: Segments) -> None:
             reader.resume(log.log, log.first_line, chain)
         return
     segments.rewind()
+
+
+def _days_before(day: date, days: int) -> date | None:
+    """The day so many days before this one; None where there is no such day."""
+    return day - timedelta(days) if day - date.min >= timedelta(days) else None
 
 
 def _months_before(day: date, months: int) -> date:

@@ -63,7 +63,6 @@ class Answer(Struct, frozen=True):
     is_sized: bool  # the log has the size
     place: int  # in a Request, of what it counts as
     packed: bytes  # status and size in a row of `accesses`
-    mark: int  # 32 bits that tell it apart
 
 
 #: One request that a web server answered: when, to which address, what, how, and who asked. A
@@ -76,7 +75,6 @@ class Parsed(NamedTuple):
 
     accesses: list[Access]
     broken: list[bytes]  # lines that are none
-    marks: list[int]  # the fingerprint of each access (see fingerprints)
 
 
 class _BrokenError(ValueError):
@@ -124,25 +122,21 @@ class Parser:
                 not become less from call to call.
         """
         self._not_after_s = not_after_s
-        parsed = Parsed([], [], [])
-        for line in self._plain(block.split(b"\n"), parsed):
+        parsed = Parsed([], [])
+        for line in self._plain(block.split(b"\n"), parsed.accesses):
             if line in _EMPTY:
                 continue
             try:
-                access, mark = self._any(line)
+                parsed.accesses.append(self._any(line))
             except (ValueError, OverflowError, RecursionError):
                 parsed.broken.append(line)
-            else:
-                parsed.accesses.append(access)
-                parsed.marks.append(mark)
         return parsed
 
-    def _plain(self, lines: list[bytes], parsed: Parsed) -> list[bytes]:
+    def _plain(self, lines: list[bytes], accesses: list[Access]) -> list[bytes]:
         """Read lines as nearly all of them look, without a regular expression; gives the others.
 
         address - user [moment] "request" status size "referer" "agent"
         """
-        accesses, marks = parsed.accesses, parsed.marks
         others: list[bytes] = []
         if self._format not in _PLAIN_FORMATS:
             return lines
@@ -154,18 +148,16 @@ class Parser:
                 address, ident, _ = head.split(b" ", 2)
                 # A quote behind a backslash is one within a field.
                 if gap == b" " and ident == b"-" and asked[-1:] != b"\\" != referer[-1:]:
-                    moment, answer, client = moments[head[-29:]], answers[answered], agents[tail]
-                    contents, mark = requests[asked]
-                    content = contents[_UNCOUNTED if client.is_builder else answer.place]
-                    accesses.append((moment, address, content, answer, client))
-                    marks.append(mark ^ moment.mark ^ answer.mark ^ client.mark)
+                    answer, client = answers[answered], agents[tail]
+                    content = requests[asked][_UNCOUNTED if client.is_builder else answer.place]
+                    accesses.append((moments[head[-29:]], address, content, answer, client))
                     continue
             except ValueError:
                 pass
             others.append(line)
         return others
 
-    def _any(self, line: bytes) -> tuple[Access, int]:
+    def _any(self, line: bytes) -> Access:
         if len(line) > _LONGEST_LINE:
             raise _BrokenError
         is_json = line[:1] == b"{"
@@ -179,7 +171,7 @@ class Parser:
             case _:
                 return self._text(line)
 
-    def _text(self, line: bytes) -> tuple[Access, int]:
+    def _text(self, line: bytes) -> Access:
         match = _TEXT.fullmatch(line.rstrip(b"\r"))
         if match is None:
             raise _BrokenError
@@ -197,7 +189,7 @@ class Parser:
             self._agents[tail or b'-"'],
         )
 
-    def _nginx(self, line: bytes) -> tuple[Access, int]:
+    def _nginx(self, line: bytes) -> Access:
         said = _NGINX.decode(line)
         asked = said.request or f"{said.request_method} {said.request_uri or said.uri}"
         return self._access(
@@ -208,7 +200,7 @@ class Parser:
             self._plain_agents[said.http_user_agent],
         )
 
-    def _caddy(self, line: bytes) -> tuple[Access, int]:
+    def _caddy(self, line: bytes) -> Access:
         said = _CADDY.decode(line)
         asked = f"{said.request.method} {said.request.uri}"
         return self._access(
@@ -222,10 +214,9 @@ class Parser:
     @staticmethod
     def _access(
         moment: Moment, address: bytes, asked: Request, answer: Answer, client: Agent
-    ) -> tuple[Access, int]:
-        content = asked.contents[_UNCOUNTED if client.is_builder else answer.place]
-        mark = asked.mark ^ moment.mark ^ answer.mark ^ client.mark
-        return (moment, address, content, answer, client), mark
+    ) -> Access:
+        content = asked[_UNCOUNTED if client.is_builder else answer.place]
+        return moment, address, content, answer, client
 
     def _bracketed_moment(self, text: bytes) -> Moment:
         if text[:1] != b"[" or text[-2:] != b"] ":
@@ -294,7 +285,7 @@ def _answered(status: int | str, size_bytes: int | str | None) -> Answer:
     code, size = _number(status, 999), _number(size_bytes)
     packed = packing.answer(size, code)
     place = _PLACES.get(code, _UNCOUNTED)
-    return Answer(code, size, size_bytes is not None, place, packed, mark_of(packed))
+    return Answer(code, size, size_bytes is not None, place, packed)
 
 
 def _quoted_agent(text: bytes) -> Agent:

@@ -42,32 +42,20 @@ class Content(Struct, frozen=True):
     kind: Kind
     wheel: Wheel | None  # of a download
     packed: bytes  # both in a row of `accesses`
+    mark: int = 0  # tells requests apart (see fingerprints): of a download the wheel's key
 
 
 class Request(NamedTuple):
-    """What a request counts as, and what tells it apart."""
+    """What a request counts as, by the status of its answer."""
 
-    contents: tuple[Content, Content, Content]  # answered with 200, with 304, otherwise
-    mark: int = 0  # 32 bits of a hash
-
-    @property
-    def whole(self) -> Content:
-        """What it counts as when it is answered with 200."""
-        return self.contents[0]
+    whole: Content  # 200
+    unchanged: Content  # 304
+    uncounted: Content  # any other
 
 
-def _content(kind: Kind, wheel: Wheel | None = None) -> Content:
-    return Content(kind, wheel, packing.content(wheel.key if wheel else None, kind))
-
-
+_FIELDS = {kind: packing.content(None, kind) for kind in Kind}  # of a row, without a wheel
 #: What counts as nothing.
-NOTHING = _content(Kind.OTHER)
-#: A page counts also when it is unchanged; a wheel when it was sent whole.
-_PAGES = {
-    kind: Request((_content(kind), _content(kind), NOTHING))
-    for kind in Kind
-    if kind is not Kind.DOWNLOAD
-}
+NOTHING = Content(Kind.OTHER, None, _FIELDS[Kind.OTHER])
 _WHEEL = re.compile(
     r"(?P<name>[A-Za-z0-9._]+)-[A-Za-z0-9._+!]+(?:-[0-9][A-Za-z0-9._]*)?"
     r"-[A-Za-z0-9._]+-(?P<abi>[A-Za-z0-9._]+)-(?P<platform>[A-Za-z0-9._]+)\.whl"
@@ -76,39 +64,46 @@ _LONGEST_NAME = 300
 
 
 def request(line: str, prefix: str = "") -> Request:
-    """What a request line ("GET /simple/numpy/ HTTP/1.1") counts as; its protocol makes no mark.
+    """What a request line ("GET /simple/numpy/ HTTP/1.1") counts as.
 
-    A tree may be served below a path as well: `prefix`, without slashes at its ends.
+    The protocol makes no difference to its mark. A tree may be served below a path as well:
+    `prefix`, without slashes at its ends.
     """
     asked = line.rpartition(" ")[0] if " HTTP/" in line else line
     method, _, target = asked.partition(" ")
     path = _path(target)
     path = path.removeprefix(f"{prefix}/") if prefix else path
-    found = _counted(path) if method == "GET" else _PAGES[Kind.OTHER]
-    return Request(found.contents, mark_of(asked.encode(errors="replace")))
+    wheel = _wheel_at(path) if method == "GET" else None
+    kind = _page(path) if method == "GET" else Kind.OTHER
+    mark = mark_of(asked.encode(errors="replace"))
+    uncounted = Content(Kind.OTHER, None, _FIELDS[Kind.OTHER], ~mark)
+    if wheel is not None:  # counts where it was sent whole; a page also where it is unchanged
+        field = packing.content(wheel.key, Kind.DOWNLOAD)
+        return Request(Content(Kind.DOWNLOAD, wheel, field, wheel.key), uncounted, uncounted)
+    page = Content(kind, None, _FIELDS[kind], mark)
+    return Request(page, page, uncounted)
 
 
-def _counted(path: str) -> Request:
+def _wheel_at(path: str) -> Wheel | None:
+    in_tree = path.startswith(("packages/", "simple/"))  # simple/: the first generation's
+    return _wheel(path.rpartition("/")[2]) if in_tree and path.endswith(".whl") else None
+
+
+def _page(path: str) -> Kind:
+    """The kind of a page; OTHER of what is none."""
     first, _, below = path.partition("/")
     match first:
-        case "packages" | "simple" if path.endswith(".whl"):  # simple/: the first generation's
-            return _download(path.rpartition("/")[2])
+        case "packages" | "simple" if path.endswith(".whl"):
+            return Kind.OTHER
         case "simple":
-            return _PAGES[Kind.INDEX]
+            return Kind.INDEX
         case "logs":
-            return _PAGES[Kind.LOG]
+            return Kind.LOG
         case _ if path.rstrip("/").endswith((".json", "/json")):
-            return _PAGES[Kind.JSON]
+            return Kind.JSON
         case "project" if below:
-            return _PAGES[Kind.PROJECT]
-    return _PAGES[Kind.OTHER]
-
-
-def _download(filename: str) -> Request:
-    wheel = _wheel(filename)
-    if wheel is None:
-        return _PAGES[Kind.OTHER]
-    return Request((_content(Kind.DOWNLOAD, wheel), NOTHING, NOTHING))
+            return Kind.PROJECT
+    return Kind.OTHER
 
 
 def _path(target: str) -> str:

@@ -16,6 +16,7 @@ from piwheels.accesslog import fingerprints
 from piwheels.accesslog.batch import Addresses, Gathering
 from piwheels.accesslog.behind import Behind
 from piwheels.accesslog.chain import Chain, Checkpoint, first_line_digest
+from piwheels.accesslog.fingerprints import Lines
 from piwheels.accesslog.logfile import Stream
 from piwheels.accesslog.parse import Format, Parsed, Parser
 from piwheels.accesslog.paths import Kind, Wheel
@@ -139,8 +140,6 @@ class _Block:
         self.ends = False  # nothing comes after it
         self.gathering = Gathering()
         self.parts: list[tuple[bytes, int]] = []  # what was parsed, and how many accesses it gave
-        self.minutes: list[int] = []  # of each access
-        self.marks: list[int] = []
         self.lines = 0
         self.broken = 0
         self.sample: list[bytes] = []
@@ -151,8 +150,6 @@ class _Block:
         self.size_bytes += len(lines)
         self.gathering.add(parsed.accesses, sizes)
         self.parts.append((text, len(parsed.accesses)))
-        self.minutes += [access[0].minute for access in parsed.accesses]
-        self.marks += parsed.marks
         self.lines += len(parsed.accesses) + len(parsed.broken)
         self.broken += len(parsed.broken)
         self.sample += parsed.broken[: SAMPLED - len(self.sample)]
@@ -174,8 +171,10 @@ class LogReader:
         self._rest = b""  # a line that has not ended
         self._in_long_line = False
         self._in_known = False  # the last line was counted before
-        self._last_mark = 0  # of the last line
+        self._last_mark = 0  # of the last line, as Gathering has it
         self._skipped = self._alike = 0  # lines that were counted before, and that may have been
+        self._is_new = False  # no log that was read before begins as this one does
+        self._days: set[date] = set()  # of a new log, of which it is known whether they are marked
         self._unmarked: set[date] = set()  # days of which lines could not be compared
         #: A log that begins as this one does and was read further, and how far they agree.
         self._longer: tuple[KnownLog, Chain] | None = None
@@ -221,12 +220,14 @@ class LogReader:
             )
         if self._unmarked:
             log.warning(
-                "%s: accesses of %s were counted by an earlier version, which kept nothing to "
-                "compare lines with: if this is a part of a log that was read then, its lines "
-                "count twice; read logs as a whole, which are recognised",
+                "%s: accesses of %s were counted by an earlier version or over %d days before "
+                "the newest ones, and nothing is kept to compare their lines with: if this is a "
+                "part of a log that was read then, its lines count twice; read logs as a whole, "
+                "which are recognized",
                 name,
                 ", ".join(map(str, sorted(self._unmarked)[:3]))
                 + (" and later days" if len(self._unmarked) > 3 else ""),
+                fingerprints.KEPT_DAYS,
             )
         self._skipped = self._alike = 0
         self._unmarked = set()
@@ -271,7 +272,7 @@ class LogReader:
             if found is not None:
                 return found
         self._stream.rewind()
-        self._ordinal, self._chain = len(known), Chain()
+        self._ordinal, self._chain, self._is_new = len(known), Chain(), True
         return True
 
     async def _compare(self, known: KnownLog, chain: Chain) -> bool | None:
@@ -350,7 +351,7 @@ class LogReader:
             text = lines.partition(b"\n")[2]
         elif not lines.endswith(b"\n") and len(lines) >= LONGEST_LINE_BYTES:
             self._in_long_line = True
-            block.add(lines, Parsed([], [lines], []), b"", self._desk.sizes.known)
+            block.add(lines, Parsed([], [lines]), b"", self._desk.sizes.known)
             return
         block.add(lines, self._parse(text), text, self._desk.sizes.known)
 
@@ -363,9 +364,11 @@ class LogReader:
         desk, chain = self._desk, self._chain
         if chain is None:
             raise RuntimeError("a log is recognised before it is read")
-        known = await self._known_lines(block)
+        lines = self._linked(block.gathering)
+        known = await self._known_lines(lines, whole=block.ends and self._log is None)
         batch = await self._batch(block, known)
-        began = chain.position
+        batch.lines = fingerprints.by_minute(lines, known)
+        began, known_lines = chain.position, sum(known)
         # Hashing lets other threads work, so it is done while the next block is parsed.
         checkpoints = await asyncio.to_thread(_fed, chain, block.pieces)
         step = Step(
@@ -375,54 +378,55 @@ class LogReader:
             began=began,
             position=chain.position,
             digest=chain.digest,
-            lines=block.lines - sum(known),
+            lines=block.lines - known_lines,
             broken=block.broken,
             name=self._stream.name,
             checkpoints=checkpoints,
         )
         self._log = await desk.db.retrying(lambda: desk.writer.commit(step, batch))
         desk.sample.add(block.sample)
-        self._skipped += sum(known)
-        desk.tally.known_lines += sum(known)
+        self._skipped += known_lines
+        desk.tally.known_lines += known_lines
         desk.tally.lines += step.lines
         desk.tally.broken += step.broken
         desk.tally.downloads += sum(day.kinds[Kind.DOWNLOAD] for day in batch.days)
         self._stream.done_until(chain.position)
 
-    async def _known_lines(self, block: _Block) -> list[bool]:
-        """For each access of a block whether it was counted before; nothing where none can be."""
-        before, self._last_mark = self._last_mark, [self._last_mark, *block.marks[-1:]][-1]
-        block.marks = fingerprints.linked(block.marks, before)
-        whole = block.ends and self._log is None
-        few = len(block.marks) < fingerprints.RUN
-        if not block.marks or (few and not whole and not self._in_known):
+    def _linked(self, found: Gathering) -> Lines:
+        """The fingerprints of a block, which goes on where the one before it ended."""
+        before = self._last_mark
+        if found.marks:
+            self._last_mark = found.marks[-1]
+        return Lines(found.minutes, fingerprints.linked(found.marks, before))
+
+    async def _known_lines(self, lines: Lines, *, whole: bool) -> list[bool]:
+        """For each line of a block whether it was counted before; empty if none was."""
+        few = len(lines.marks) < fingerprints.RUN
+        if not lines.marks or (few and not whole and not self._in_known):
             return []
-        db, minutes = self._desk.db, set(block.minutes)
+        db, minutes = self._desk.db, {minute for minute, _ in lines.minutes}
         found = await db.retrying(lambda: accesslogs.line_marks(db, minutes))
         seen = {minute: fingerprints.unpacked(b"".join(marks)) for minute, marks in found.items()}
-        if self._log is None:
-            days = {_day(minute) for minute in minutes}
-            self._unmarked.update(
-                await db.retrying(lambda: accesslogs.days_without_marks(db, days))
-            )
-        known, alike = fingerprints.compare(
-            block.minutes, block.marks, seen, whole=whole, goes_on=self._in_known
-        )
-        self._in_known = known[-1]
+        if self._is_new:
+            await self._look_for_unmarked({_day(minute) for minute in minutes})
+        known, alike = fingerprints.compare(lines, seen, whole=whole, goes_on=self._in_known)
+        self._in_known = bool(known) and known[-1]
         self._alike += alike
-        return known if any(known) else []
+        return known
+
+    async def _look_for_unmarked(self, days: set[date]) -> None:
+        """Note which of these days have accesses whose fingerprints are not kept."""
+        db, new = self._desk.db, days - self._days
+        if new:
+            self._unmarked.update(await db.retrying(lambda: accesslogs.days_without_marks(db, new)))
+            self._days |= new
 
     async def _batch(self, block: _Block, known: Sequence[bool]) -> Batch:
         """What is written of a block, without the lines that were counted before."""
         desk, found = self._desk, block.gathering
         if await desk.sizes.learn(found.fewest) or known:
             found = await self._gather_again(block, known)
-        batch = found.batch(await desk.keys.of(found.days), desk.rows_since())
-        new = [not is_known for is_known in known] or [True] * len(block.marks)
-        batch.lines = fingerprints.by_minute(
-            [*compress(block.minutes, new)], [*compress(block.marks, new)]
-        )
-        return batch
+        return found.batch(await desk.keys.of(found.days), desk.rows_since())
 
     async def _gather_again(self, block: _Block, known: Sequence[bool]) -> Gathering:
         """Gather a block once more, without what was counted before and was broken off."""

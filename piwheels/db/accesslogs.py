@@ -121,16 +121,20 @@ async def line_marks(db: Database, minutes: Collection[int]) -> dict[int, list[b
 
 
 async def days_without_marks(db: Database, days: Collection[date]) -> list[date]:
-    """Those of these days whose accesses were counted before fingerprints were kept."""
+    """Those of these days that have accesses whose fingerprints are not kept.
+
+    They were counted before any were kept, or the fingerprints were too old and were deleted.
+    """
     rows = await db.rows(
         """
         SELECT day FROM download_days
          WHERE day = ANY (%(days)s)
            AND counted + index_hits + project_pages + json_pages + log_pages + others > 0
-           AND NOT EXISTS (
-               SELECT FROM access_lines
-                WHERE minute BETWEEN (day - date '1970-01-01') * 1440
-                                 AND (day - date '1970-01-01') * 1440 + 1439)
+           AND (day IN (SELECT day FROM access_days_pruned)
+                OR NOT EXISTS (
+                   SELECT FROM access_lines
+                    WHERE minute BETWEEN (day - date '1970-01-01') * 1440
+                                     AND (day - date '1970-01-01') * 1440 + 1439))
          ORDER BY day
         """,
         {"days": list(days)},
@@ -143,6 +147,13 @@ async def compact_lines(db: Database, before: int) -> None:
     async with db.transaction():
         await db.execute("SELECT pg_advisory_xact_lock(7092)")
         await db.execute("SELECT compact_access_lines(%(before)s)", {"before": before})
+
+
+async def prune_lines(db: Database, before: date) -> None:
+    """Delete the fingerprints of lines that were logged on days before this one."""
+    async with db.transaction():
+        await db.execute("SELECT pg_advisory_xact_lock(7092)")
+        await db.execute("SELECT prune_access_lines(%(before)s)", {"before": before})
 
 
 async def wheel_sizes(db: Database, filenames: Collection[str]) -> dict[str, int]:

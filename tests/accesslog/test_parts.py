@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from piwheels.accesslog import fingerprints, reader
-from piwheels.accesslog.fingerprints import RUN, compare, linked
+from piwheels.accesslog.fingerprints import RUN, Compared, Lines, compare, linked, marks
 from piwheels.db import accesslogs
 from piwheels.db.database import Database
 from tests.accesslog.check import total
@@ -195,6 +195,20 @@ async def test_single_lines_that_are_alike_are_counted_and_told(
     assert "3 lines are like a few of another log; they are counted" in caplog.text
 
 
+def lines_of(found: list[tuple[int, int]]) -> Lines:
+    """Lines of these minutes and marks, as a block has them."""
+    starts = [
+        (minute, number)
+        for number, (minute, _) in enumerate(found)
+        if number == 0 or found[number - 1][0] != minute
+    ]
+    return Lines(starts, linked(marks(mark for _, mark in found), 0))
+
+
+def flags(compared: Compared, count: int) -> list[bool]:
+    return compared.known or [False] * count
+
+
 _LINES = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 50)), max_size=60)
 
 
@@ -202,26 +216,49 @@ _LINES = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 50)), max_size=60)
 def test_a_run_that_was_seen_is_known_and_what_was_not_seen_never_is(
     before: list[tuple[int, int]], new: list[tuple[int, int]], first: int, last: int
 ) -> None:
-    kept = linked([mark for _, mark in before], 0)
+    kept = lines_of(before).marks
     seen: dict[int, set[int]] = {}
     for (minute, _), mark in zip(before, kept, strict=True):
         seen.setdefault(minute, set()).add(mark)
     part = before[first:last]
     found = part + new
-    marks = linked([mark for _, mark in found], 0)
-    minutes = [minute for minute, _ in found]
-    known = compare(minutes, marks, seen, whole=False, goes_on=False).known
+    compared = lines_of(found)
+    known = flags(compare(compared, seen, whole=False, goes_on=False), len(found))
     assert len(known) == len(found)
-    if len(set(marks[1 : len(part)])) >= RUN:
+    if len(set(compared.marks[1 : len(part)])) >= RUN:
         assert all(known[: len(part)])
     everything = {*before, *found[:-1]}
     assert all(line in everything for line, is_known in zip(found, known, strict=True) if is_known)
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2**32 - 1))))
-def test_fingerprints_are_kept_by_their_minutes(found: list[tuple[int, int]]) -> None:
-    kept = fingerprints.by_minute([minute for minute, _ in found], [mark for _, mark in found])
-    assert {minute: fingerprints.unpacked(marks) for minute, marks in kept.items()} == {
-        minute: {mark for other, mark in found if other == minute} for minute, _ in found
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2**32 - 1), st.booleans()), min_size=1),
+    st.booleans(),
+)
+def test_fingerprints_of_new_lines_are_kept_by_their_minutes(
+    found: list[tuple[int, int, bool]], some_known: bool
+) -> None:
+    lines = lines_of([(minute, mark) for minute, mark, _ in found])
+    known = [is_known for *_, is_known in found] if some_known else []
+    kept = fingerprints.by_minute(lines, known)
+    new = [
+        (minute, mark)
+        for (minute, _, is_known), mark in zip(found, lines.marks, strict=True)
+        if not (some_known and is_known)
+    ]
+    assert {minute: fingerprints.unpacked(found) for minute, found in kept.items()} == {
+        minute: {mark for other, mark in new if other == minute} for minute, _ in new
     }
-    assert sum(map(len, kept.values())) == 4 * len(found)
+    assert sum(map(len, kept.values())) == 4 * len(new)
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1), st.integers(0, 2**32 - 1))
+def test_a_fingerprint_has_32_bits_of_its_line_and_the_line_before(
+    said: list[int], before: int
+) -> None:
+    own = [number % 2**32 for number in said]
+    rotated = [(mark << 1 | mark >> 31) % 2**32 for mark in [before, *own]]
+    assert [*marks(said)] == own
+    assert [*linked(marks(said), before)] == [
+        mark ^ earlier for mark, earlier in zip(own, rotated, strict=False)
+    ]

@@ -9,9 +9,11 @@ import msgspec
 import pytest
 
 from piwheels.accesslog import ingest
+from piwheels.accesslog.fingerprints import KEPT_DAYS
 from piwheels.accesslog.parse import Format
 from piwheels.config import Config
 from piwheels.db.database import Database
+from tests.accesslog.conftest import Read
 from tests.accesslog.traffic import download
 
 BEGAN = date(2020, 1, 14)
@@ -99,3 +101,28 @@ async def test_without_a_retention_no_single_access_is_kept(
     )
     await run.read(*days(BEGAN, 5), clock=BEGAN)
     assert await rows(database) == 0
+
+
+async def marked_days(database: Database) -> int:
+    return int(await database.value("SELECT count(DISTINCT minute / 1440) FROM access_lines"))
+
+
+async def test_fingerprints_are_kept_for_some_days_before_the_accesses_that_confirm_them(
+    run: Run, read: Read, database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    later, old = BEGAN + timedelta(days=KEPT_DAYS + 2), BEGAN + timedelta(days=1)
+    await run.read(*days(BEGAN, 5), clock=BEGAN + timedelta(days=5))
+    await run.read(BEGAN + timedelta(days=5), clock=BEGAN + timedelta(days=20_000))
+    await run.read(*days(later, 3), clock=later + timedelta(days=3))
+    assert await marked_days(database) == 9
+    await run.read(later + timedelta(days=3), clock=later + timedelta(days=3))
+    assert await marked_days(database) == 8, "those of the first two days are too old"
+    assert "nothing is kept" not in caplog.text
+    await run.read(old, clock=later + timedelta(days=3))
+    assert f"accesses of {old} were counted" in caplog.text
+    assert "nothing is kept to compare their lines with" in caplog.text
+    caplog.clear()
+    assert await marked_days(database) == 8
+    (tmp_path / "part").write_bytes(b"\n" + download("a", at=datetime(2020, 1, 15, 12, tzinfo=UTC)))
+    await read(tmp_path / "part")
+    assert f"accesses of {old} were counted" in caplog.text, "though some of its lines are kept"
