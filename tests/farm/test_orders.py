@@ -49,7 +49,7 @@ def test_sleep_lets_the_build_in_hand_end(farm: Sessions) -> None:
     slept = farm.handle(s.Ordered(m.Order.SLEEP, ("b",), "ann"), 1.0)
     assert deeds(slept) == [s.Keep("b", S.ASLEEP, "by ann")]
     view = farm.view("b", 1.0)
-    assert (view.state, view.reason) == (S.BUILDING, "sleeps after this build: by ann")
+    assert (view.state, view.reason) == (S.TO_SLEEP, "sleeps after this build: by ann")
     farm.handle(s.Received("b", built(7, Outcome.FAILED)), 2.0)
     farm.handle(s.Settled("b", 7, Outcome.FAILED, stored=True), 2.0)
     assert replies(farm.handle(s.Received("b", idle(7)), 3.0)) == [m.Wait(reason="asleep")]
