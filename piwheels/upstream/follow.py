@@ -107,9 +107,6 @@ async def _add_one(db: Database, index: SimpleIndex, item: Wanted, rules: Rules)
     page = await index.project(project)
     if page is None:
         raise RefusedError(f"{index.url} knows no project {project}")
-    if page.status is ProjectStatus.QUARANTINED and not page.files:
-        reason = f" ({page.status_reason})" if page.status_reason else ""
-        raise RefusedError(f"the upstream index has quarantined {project}{reason}; add it later")
     clock = UpstreamClock()
     clock.hear(page.answered_at, page.age_s)
     there = releases_of(page, seen_at=clock.now())

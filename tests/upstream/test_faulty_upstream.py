@@ -231,15 +231,6 @@ def test_absent_projects_among_others_are_no_trouble_of_the_upstream() -> None:
     assert health.trouble
 
 
-async def test_a_quarantined_project_that_is_added_is_named_as_such(
-    farm: Following, upstream: FakeIndex
-) -> None:
-    upstream.projects["demo"] = []
-    upstream.extras["demo"] = {"project-status": {"status": "quarantined", "reason": "malware"}}
-    [problem] = await farm.add("demo")
-    assert problem == "the upstream index has quarantined demo (malware); add it later"
-
-
 # --- clocks ------------------------------------------------------------------------------
 
 
