@@ -5,7 +5,7 @@ a project's page and its JSON take what `release_standings` says.
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
 
@@ -14,6 +14,8 @@ import humanize
 from piwheels.model import ProjectFacts, ReleaseFacts, Struct, TargetFacts, UpstreamPage
 
 _MOST_PROBLEMS = 3  # of a page that an answer names
+#: `piw up --exit-when-idle` waits for a retry that comes within this, and for no later one.
+SOON = timedelta(minutes=10)
 
 
 class State(StrEnum):
@@ -331,6 +333,23 @@ def _whole_release(facts: ProjectFacts, release: ReleaseFacts) -> Standing | Non
         )
         return _answer(facts, release, State.NO_SDIST, text)
     return None
+
+
+def is_resting(
+    state: State, release: ReleaseFacts, target: TargetFacts, now: datetime | None
+) -> bool:
+    """Whether nothing happens within SOON: settled, or waiting for a retry that is later."""
+    if state is State.DEFERRED:
+        return _is_later(target, now)
+    if state is State.WAITING:
+        return any(_is_later(other, now) for other in release.targets)
+    return state.is_settled
+
+
+def _is_later(target: TargetFacts, now: datetime | None) -> bool:
+    if target.not_before is None or now is None:
+        return False
+    return target.not_before - now > SOON
 
 
 def _missing(release: ReleaseFacts, since: datetime) -> str:

@@ -77,8 +77,8 @@ from piwheels.cli.root import (
 @click.option(
     "--exit-when-idle",
     is_flag=True,
-    help="Stop when everything asked for is settled, print a table, and exit 1 if "
-    "a wheel is missing.",
+    help="Stop when everything asked for is built, has failed, or waits over ten minutes for a "
+    "retry; print a table, and exit 1 if a wheel is missing.",
 )
 def up(**options: Any) -> None:
     """Run a whole farm of your own, here and now: nothing to set up.

@@ -376,12 +376,12 @@ class _Farm:
         return Report(releases=self._releases, targets=targets)
 
     async def _until_idle(self, client: ControlClient) -> ReportReply:
-        """The report when everything asked for is settled; without that option, never."""
+        """The report when nothing is being done for what was asked; without that option, never."""
         report = self._report()
         while True:
             if self._options.exit_when_idle:
                 reply = await self._ask(client, report, ReportReply)
-                if all(row.settled for row in reply.rows) and not reply.stale_pages:
+                if all(row.resting for row in reply.rows) and not reply.stale_pages:
                     return reply
             await asyncio.sleep(_REPORT_EVERY_S)
 

@@ -17,7 +17,14 @@ from piwheels.protocol.messages import (
     ReportReply,
     ReportRow,
 )
-from piwheels.standing import Circumstances, Standing, State, release_standings, removed
+from piwheels.standing import (
+    Circumstances,
+    Standing,
+    State,
+    is_resting,
+    release_standings,
+    removed,
+)
 
 
 @dataclass(slots=True)
@@ -110,17 +117,18 @@ def _report_rows(
             found = release_standings(facts, release, circumstances)
             for target in release.targets:
                 if standing := found.of(target.target):
-                    yield _report_row(standing, target)
+                    resting = is_resting(standing.state, release, target, circumstances.now)
+                    yield _report_row(standing, target, resting=resting)
     for version in sorted(set(versions) - {release.version for release in there}):
-        yield _report_row(removed(project, version), None)
+        yield _report_row(removed(project, version), None, resting=True)
 
 
-def _report_row(standing: Standing, target: TargetFacts | None) -> ReportRow:
+def _report_row(standing: Standing, target: TargetFacts | None, *, resting: bool) -> ReportRow:
     return ReportRow(
         project=standing.project,
         version=standing.version,
         target=target.target if target else "-",
-        settled=standing.state.is_settled,
+        resting=resting,
         covered=standing.state is State.COVERED,
         outcome=standing.word,
         duration_s=target.last_duration_s if target else None,

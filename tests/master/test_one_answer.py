@@ -1,6 +1,7 @@
 """`piw explain` and the closing table of `piw up` say the same of a release, whatever happened."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 
@@ -19,10 +20,18 @@ async def built(master: Master) -> None:
     await build(master.db, job, "test", a_file(job, "py3-none-any"))
 
 
-async def failed(master: Master) -> None:
+async def failed(master: Master, retry_after: timedelta | None = None) -> None:
     job = await jobs.claim(master.db, "test", [TARGET.name])
     assert job is not None
-    await jobs.settle(master.db, a_build(job, "test", Outcome.TIMED_OUT), [], RULES, None)
+    await jobs.settle(master.db, a_build(job, "test", Outcome.TIMED_OUT), [], RULES, retry_after)
+
+
+async def deferred_for_minutes(master: Master) -> None:
+    await failed(master, timedelta(minutes=9))
+
+
+async def deferred_for_an_hour(master: Master) -> None:
+    await failed(master, timedelta(hours=1))
 
 
 async def quarantined(master: Master) -> None:
@@ -50,11 +59,13 @@ async def hidden(master: Master) -> None:
 
 
 @pytest.mark.parametrize(
-    ("deeds", "states", "outcome", "settled"),
+    ("deeds", "states", "outcome", "resting"),
     [
         ((), ["unserved"], "unserved", False),
         ((built,), ["covered"], "built", True),
         ((failed,), ["failed"], "failed", True),
+        ((deferred_for_minutes,), ["deferred"], "deferred", False),
+        ((deferred_for_an_hour,), ["deferred"], "deferred", True),
         ((failed, skipped), ["skipped"], "skipped", True),
         ((failed, skipped_for_target), ["target-skipped"], "target-skipped", True),
         ((failed, quarantined), ["quarantined"], "quarantined", True),
@@ -68,7 +79,7 @@ async def hidden(master: Master) -> None:
     ],
 )
 async def test_both_say_the_same(
-    shared: Master, deeds: tuple[Deed, ...], states: list[str], outcome: str, settled: bool
+    shared: Master, deeds: tuple[Deed, ...], states: list[str], outcome: str, resting: bool
 ) -> None:
     await shared.release("demo")
     for deed in deeds:
@@ -78,7 +89,7 @@ async def test_both_say_the_same(
     assert [answer.state for answer in answers] == states
     report = m.Report(releases=(("demo", "1.0"),), targets=(TARGET.name,))
     (row,) = (await shared.ask(report, m.ReportReply)).rows
-    assert (row.outcome, row.settled) == (outcome, settled)
+    assert (row.outcome, row.resting) == (outcome, resting)
     assert row.covered == ("covered" in states)
 
 

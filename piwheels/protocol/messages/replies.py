@@ -63,7 +63,7 @@ class ReportRow(Message, frozen=True, kw_only=True):
     project: str
     version: str
     target: str
-    settled: bool
+    resting: bool  # nothing more happens within minutes unless somebody asks for it
     covered: bool
     outcome: str
     duration_s: Figure | None = None
