@@ -19,7 +19,7 @@ async def test_many_changes_of_a_project_are_one_page(site: Farm) -> None:
 async def test_a_look_at_the_upstream_changes_no_page(site: Farm) -> None:
     await site.publish("alpha")
     await site.write_all()
-    await site.db.execute("UPDATE projects SET seen = 'later', next_poll = now()")
+    await site.db.execute("UPDATE projects SET looked_at = now(), next_poll = now()")
     await catalog.add_releases(site.db, [a_release("alpha")], RULES)
     assert await site.stale() == []
 

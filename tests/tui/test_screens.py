@@ -137,7 +137,7 @@ async def test_dialogs_and_help_fit_the_screen(size: tuple[int, int]) -> None:
         check(f"quit-{size[0]}x{size[1]}", stage.text)
         await stage.press("escape", "colon")
         await stage.until_shown("What is to be done?")
-        await stage.until_shown("Pause")
+        await stage.until_shown("Who builds what")
         check(f"palette-{size[0]}x{size[1]}", stage.text)
 
 
