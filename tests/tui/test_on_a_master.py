@@ -78,7 +78,7 @@ async def test_pause_holds_jobs_back_until_resume(master: Master, stage: Stage) 
 
 
 async def test_quit_ends_the_master_and_the_console_waits(master: Master, stage: Stage) -> None:
-    await do(stage, "quit_master", "left", *"quit", "enter")
+    await do(stage, "quit_master", *"quit", "enter")
     assert master.process is not None
     await stage.until(lambda: master.process and master.process.poll() == 0, "it has ended")
     await stage.until_shown("LINK LOST")
@@ -151,7 +151,7 @@ async def test_drain_in_turn_takes_the_second_when_the_first_is_back(
 async def test_kill_ends_a_builder_at_once(master: Master, stage: Stage) -> None:
     async with master.builder() as pi1:
         await busy(stage, master, pi1)
-        await do(stage, "kill", "left", *"kill", "enter")  # it is the only one: all are meant
+        await do(stage, "kill", *"kill", "enter")  # it is the only one: all are meant
         stop = await pi1.hear(m.Stop)
         assert not stop.after_build
         await applied(stage)
@@ -178,7 +178,7 @@ async def test_a_project_is_skipped_for_a_reason_and_built_again(
 ) -> None:
     async with master.builder() as pi1:
         await busy(stage, master, pi1)
-        await do(stage, "skip_project", "left", *"no ARM", "enter")
+        await do(stage, "skip_project", *"no ARM", "enter")
         await applied(stage)
         reason = await master.db.value("SELECT skip FROM projects WHERE project = 'demo'")
         assert reason == "no ARM"
