@@ -3,8 +3,10 @@
 import asyncio
 import errno
 import os
+import pickle
 import resource
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -167,3 +169,17 @@ async def test_the_limits_are_the_childs_alone() -> None:
         await call(Limits(cpu_s=1), endless)
     assert time.monotonic() - began < WAIT_S
     assert before == [resource.getrlimit(k) for k in (resource.RLIMIT_AS, resource.RLIMIT_CPU)]
+
+
+def test_a_child_whose_daemon_was_killed_prints_nothing() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "piwheels.isolated", "10", str(1 << 30)],
+        input=pickle.dumps((len, ("answer",), {})),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    assert done.stderr == b""

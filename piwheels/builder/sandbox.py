@@ -13,6 +13,7 @@ import os
 import platform
 import resource
 import shutil
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -30,6 +31,9 @@ _USER = 1000
 _NOBODY = 65534
 _SHM_BYTES = 64 << 20
 _CHECK_TIMEOUT_S = 30.0
+_CHECK_TRIES = 5
+#: How a program ends that was killed, as its parent and as a shell or bubblewrap tell it.
+_KILLED = frozenset({-signal.SIGKILL, 128 + signal.SIGKILL})
 
 #: What of /etc a build needs: the linker's and Debian's own tables, no more.
 _ETC = (
@@ -374,9 +378,22 @@ async def check(sandbox: Sandbox, folder: Path) -> None:
 async def _fault(sandbox: Sandbox, folder: Path) -> str:
     """What a sandbox says that does not work; "" for one that does.
 
+    A check that somebody killed says nothing of the sandbox: it is run again.
+
     Raises:
         ConfigError: a program is not installed.
     """
+    for _ in range(_CHECK_TRIES):
+        status, lines = await _run_check(sandbox, folder)
+        if lines or status not in _KILLED:
+            break
+    if status == 0:
+        return ""
+    return lines[-1] if lines else f"it ended with status {status}"
+
+
+async def _run_check(sandbox: Sandbox, folder: Path) -> tuple[int, list[str]]:
+    """The exit status of a trivial program in a sandbox, and what was printed."""
     work = folder / "sandbox-check"
     shutil.rmtree(work, ignore_errors=True)
     output = bytearray()
@@ -396,10 +413,7 @@ async def _fault(sandbox: Sandbox, folder: Path) -> str:
         ) from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    if ended.status == 0:
-        return ""
-    lines = output.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else f"it ended with status {ended.status}"
+    return ended.status, output.decode(errors="replace").strip().splitlines()
 
 
 #: Settings that forbid user namespaces: the value that does, and the way out.

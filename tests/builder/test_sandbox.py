@@ -568,6 +568,27 @@ async def test_a_system_where_bubblewrap_cannot_forbid_namespaces_is_built_on_al
     assert "Operation not permitted" in output
 
 
+async def test_a_check_that_was_killed_says_nothing_of_the_sandbox(
+    tmp_path: Path, open_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    program = open_folder / "a" / "b" / "bwrap"
+    program.parent.mkdir(parents=True)
+    # Where bubblewrap is started, /tmp is another folder than here.
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as shared:
+        Path(shared).chmod(0o777)
+        killed = Path(shared) / "killed"
+        program.write_text(
+            f'#!/bin/sh\nif /bin/mkdir "{killed}" 2>/dev/null; then kill -9 $$; fi\n'
+            f'exec {find_bubblewrap()} "$@"\n'
+        )
+        program.chmod(0o755)
+        made = Bubblewrap(program)
+        await check(made, tmp_path)
+        assert killed.is_dir()
+    assert made.disables_namespaces
+    assert "cannot forbid" not in caplog.text
+
+
 def test_a_proc_that_is_partly_hidden_has_its_own_way_out() -> None:
     said = module._way_out("bwrap: Can't mount proc on /newroot/proc: Operation not permitted")
     assert "systempaths=unconfined" in said
