@@ -100,6 +100,7 @@ class Glance:
     def changed(self) -> None:
         """An operator's command was carried out: publish what it changed now."""
         self._counts.expire()
+        self._totals.expire()
         self._changed.set()
 
     async def run(self) -> None:

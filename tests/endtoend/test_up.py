@@ -116,8 +116,12 @@ def test_what_is_skipped_is_settled_and_no_wheel(farm: Farm, upstream: FakeIndex
     farm.piw("add", "kept", "out", "half")
     farm.piw("skip", "out", "--reason", "it asked to be left out")
     farm.piw("skip", "half==1.0", "--reason", "this one is known to hang")
-    counted = json.loads(farm.piw("status", "--json").stdout)
-    assert (counted["projects"], counted["releases"]) == (3, 3)
+
+    def counted() -> tuple[int, int]:
+        status = json.loads(farm.piw("status", "--json").stdout)
+        return status["projects"], status["releases"]
+
+    until(lambda: counted() == (3, 3), "what was added is counted")
     farm.stop()
     farm.start()
     until(lambda: "the farm is paused" in farm.output, "a farm that was paused says so")
