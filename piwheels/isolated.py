@@ -41,7 +41,7 @@ Result = TypeVar("Result")
 
 
 def _share_of_memory() -> int:
-    """What a parser may take: no more than half of a small board's memory.
+    """The memory limit of a parser: at most half of a small board's memory.
 
     Otherwise the kernel could end it for want of memory, which says nothing of the file. A wheel
     of 60,000 files takes 180 MB.

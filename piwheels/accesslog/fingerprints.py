@@ -53,7 +53,7 @@ class Lines(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """What became of the lines of a block."""
+    """Which lines of a block were counted before."""
 
     known: list[bool]  # for each line: it was counted before; empty if none was
     alike: int  # lines that agree with some counted before, and are counted

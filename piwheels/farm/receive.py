@@ -82,7 +82,7 @@ class _Expected:
 class Receiver:
     """The duty on the file socket.
 
-    `results` gets one entry for every build whose files were expected: what became of them, or
+    `results` gets one entry for every build whose files were expected: their check, or
     that they could not be kept, and are to be expected again later.
     """
 
