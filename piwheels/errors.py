@@ -30,23 +30,23 @@ class TransientError(PiwheelsError):
     `wait_s`: for how long it asked to be left alone (Retry-After), 0 where it did not.
     """
 
-    def __init__(self, message: str, *, wait_s: float = 0.0) -> None:
+    def __init__(self, message: str, *, retry_after_s: float = 0.0) -> None:
         super().__init__(message)
-        self.wait_s = wait_s
+        self.retry_after_s = retry_after_s
 
 
-class RefusedError(PiwheelsError):
+class RejectedError(PiwheelsError):
     """Input from outside (a wheel, a message, a page) that must not be accepted."""
 
 
-class NotNowError(RefusedError, TransientError):
+class NotNowError(RejectedError, TransientError):
     """Refused for a reason that passes: the same question can be asked again."""
 
 
-def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The first error in a group of groups that piwheels raised on purpose, else the first."""
     flat = [
-        first_of(error) if isinstance(error, BaseExceptionGroup) else error
+        first_error(error) if isinstance(error, BaseExceptionGroup) else error
         for error in group.exceptions
     ]
     return next((error for error in flat if isinstance(error, PiwheelsError)), flat[0])

@@ -21,33 +21,33 @@ from typing import Any, ParamSpec, TypeVar, get_type_hints
 
 import msgspec
 
-from piwheels.errors import RefusedError
+from piwheels.errors import RejectedError
 
 #: Signals that end a process for what its own code did.
-_OWN_FAULTS = frozenset(
+_CRASH_SIGNALS = frozenset(
     {signal.SIGSEGV, signal.SIGABRT, signal.SIGILL, signal.SIGFPE, signal.SIGBUS, signal.SIGSYS}
 )
 #: Errors of the system that a file provokes: an offset or a name that is impossible, or its size.
 #: All others are failures of the machine, its disks or its network file systems.
-OF_THE_FILE = frozenset({errno.EINVAL, errno.ENAMETOOLONG, errno.ELOOP, errno.EFBIG})
+FILE_CAUSED_ERRNOS = frozenset({errno.EINVAL, errno.ENAMETOOLONG, errno.ELOOP, errno.EFBIG})
 _READ_BYTES = 256 * 1024
 _NICENESS = 5
-_MOST_MEMORY_BYTES = 768 << 20
-_LEAST_MEMORY_BYTES = 256 << 20
-_LONGEST_REASON = 500
+_MAX_MEMORY_BYTES = 768 << 20
+_MIN_MEMORY_BYTES = 256 << 20
+_MAX_REASON_LENGTH = 500
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
-def _share_of_memory() -> int:
+def _default_memory_limit() -> int:
     """The memory limit of a parser: at most half of a small board's memory.
 
     Otherwise the kernel could end it for want of memory, which says nothing of the file. A wheel
     of 60,000 files takes 180 MB.
     """
     physical_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return min(_MOST_MEMORY_BYTES, max(_LEAST_MEMORY_BYTES, physical_bytes // 2))
+    return min(_MAX_MEMORY_BYTES, max(_MIN_MEMORY_BYTES, physical_bytes // 2))
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,29 +59,29 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     cpu_s: int = 120
     wall_s: float = 3600.0
-    memory_bytes: int = msgspec.field(default_factory=_share_of_memory)  # of address space
-    answer_bytes: int = 32 << 20
+    memory_bytes: int = msgspec.field(default_factory=_default_memory_limit)  # of address space
+    max_result_bytes: int = 32 << 20
 
 
-class _Returned(msgspec.Struct, tag=True):
+class _ResultReply(msgspec.Struct, tag=True):
     value: msgspec.Raw
 
 
-class _Refused(msgspec.Struct, tag=True):
+class _RejectedReply(msgspec.Struct, tag=True):
     reason: str
 
 
-class _Failed(msgspec.Struct, tag=True):
+class _OSErrorReply(msgspec.Struct, tag=True):
     """The surroundings failed: an OSError."""
 
     number: int
     text: str
 
 
-_Answer = _Returned | _Refused | _Failed
+_Reply = _ResultReply | _RejectedReply | _OSErrorReply
 
 
-async def call(
+async def run_isolated(
     limits: Limits,
     function: Callable[Parameters, Result],
     *arguments: Parameters.args,
@@ -108,7 +108,7 @@ async def call(
     )
     try:
         async with asyncio.timeout(limits.wall_s):
-            content = await _exchange(process, request, limits.answer_bytes)
+            content = await _exchange(process, request, limits.max_result_bytes)
             await process.wait()
     except TimeoutError:
         raise OSError(errno.ETIMEDOUT, f"no answer after {limits.wall_s:.0f} s") from None
@@ -116,14 +116,12 @@ async def call(
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
-    value = _value(content, process.returncode or 0, limits)
+    value = _result_of(content, process.returncode or 0, limits)
     # What decodes the answer is known to the caller; nothing of the child's is unpickled.
     return msgspec.msgpack.decode(value, type=get_type_hints(function)["return"])  # type: ignore[no-any-return]
 
 
-async def _exchange(
-    process: asyncio.subprocess.Process, request: bytes, longest_bytes: int
-) -> bytes:
+async def _exchange(process: asyncio.subprocess.Process, request: bytes, max_bytes: int) -> bytes:
     assert process.stdin is not None  # noqa: S101 - both are pipes
     assert process.stdout is not None  # noqa: S101
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -133,40 +131,40 @@ async def _exchange(
     answer = bytearray()
     while data := await process.stdout.read(_READ_BYTES):
         answer += data
-        if len(answer) > longest_bytes:
-            raise RefusedError(f"its metadata is longer than {longest_bytes >> 20} MiB")
+        if len(answer) > max_bytes:
+            raise RejectedError(f"its metadata is longer than {max_bytes >> 20} MiB")
     return bytes(answer)
 
 
-def _value(content: bytes, status: int, limits: Limits) -> msgspec.Raw:
+def _result_of(reply_bytes: bytes, status: int, limits: Limits) -> msgspec.Raw:
     """What the function returned; raises what it raised, or what ended the child."""
     if status == -signal.SIGXCPU:
-        raise RefusedError(f"reading it took more than {limits.cpu_s} s of processor time")
+        raise RejectedError(f"reading it took more than {limits.cpu_s} s of processor time")
     if status < 0:
         name = signal.Signals(-status).name
-        if -status in _OWN_FAULTS:
-            raise RefusedError(f"reading it ended the process that did ({name})")
+        if -status in _CRASH_SIGNALS:
+            raise RejectedError(f"reading it ended the process that did ({name})")
         raise OSError(errno.ECANCELED, f"the process that read it was ended ({name})")
     try:
-        answer = msgspec.msgpack.decode(content, type=_Answer)
+        answer = msgspec.msgpack.decode(reply_bytes, type=_Reply)
     except msgspec.DecodeError:
         raise OSError(errno.EPROTO, f"the process that read it failed ({status})") from None
     match answer:
-        case _Refused(reason=reason):
-            raise RefusedError(reason)
-        case _Failed(number=number, text=text):
+        case _RejectedReply(reason=reason):
+            raise RejectedError(reason)
+        case _OSErrorReply(number=number, text=text):
             raise OSError(number, text)
-        case _Returned(value=value):
+        case _ResultReply(value=value):
             return value
 
 
 # --- in the child ---
 
 
-def _limit(cpu_s: int, memory_bytes: int) -> None:
-    _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_CPU, cpu_s)
-    _lower(resource.RLIMIT_AS, memory_bytes)
+def _apply_limits(cpu_s: int, memory_bytes: int) -> None:
+    _lower_limit(resource.RLIMIT_CORE, 0)
+    _lower_limit(resource.RLIMIT_CPU, cpu_s)
+    _lower_limit(resource.RLIMIT_AS, memory_bytes)
     with contextlib.suppress(OSError):
         os.nice(_NICENESS)
     # If the machine runs out of memory, this is the process to end, and not the daemon.
@@ -174,42 +172,44 @@ def _limit(cpu_s: int, memory_bytes: int) -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-def _lower(kind: int, most: int) -> None:
+def _lower_limit(resource_id: int, limit: int) -> None:
     """Set a limit, or keep the one that its daemon was started under, if that is lower.
 
     The hard limit of processor time is a little higher: at the soft one SIGXCPU says why it ends.
     """
-    _, hard = resource.getrlimit(kind)
+    _, hard = resource.getrlimit(resource_id)
     if hard != resource.RLIM_INFINITY:
-        most = min(most, hard)
-    grace = 5 if kind == resource.RLIMIT_CPU and hard == resource.RLIM_INFINITY else 0
-    resource.setrlimit(kind, (most, most + grace))
+        limit = min(limit, hard)
+    grace = 5 if resource_id == resource.RLIMIT_CPU and hard == resource.RLIM_INFINITY else 0
+    resource.setrlimit(resource_id, (limit, limit + grace))
 
 
-def _answer(request: bytes) -> _Answer:
+def _run_request(request: bytes) -> _Reply:
     try:
         function, arguments, options = pickle.loads(request)  # noqa: S301 - our parent's
         value: Any = function(*arguments, **options)
-        return _Returned(msgspec.Raw(msgspec.msgpack.encode(value)))
-    except RefusedError as error:
-        return _Refused(str(error)[:_LONGEST_REASON])
+        return _ResultReply(msgspec.Raw(msgspec.msgpack.encode(value)))
+    except RejectedError as error:
+        return _RejectedReply(str(error)[:_MAX_REASON_LENGTH])
     except MemoryError:
-        return _Refused("reading it takes more memory than a file may cost")
+        return _RejectedReply("reading it takes more memory than a file may cost")
     except OSError as error:
-        if error.errno in OF_THE_FILE:
-            return _Refused(f"it cannot be read: {error.strerror}")
-        return _Failed(error.errno or errno.EIO, error.strerror or str(error)[:_LONGEST_REASON])
+        if error.errno in FILE_CAUSED_ERRNOS:
+            return _RejectedReply(f"it cannot be read: {error.strerror}")
+        return _OSErrorReply(
+            error.errno or errno.EIO, error.strerror or str(error)[:_MAX_REASON_LENGTH]
+        )
     except Exception as error:  # noqa: BLE001 - a library's parser raises anything
         said = f"{type(error).__name__}: {error}"
-        return _Refused(f"it cannot be read: {said[:_LONGEST_REASON]}")
+        return _RejectedReply(f"it cannot be read: {said[:_MAX_REASON_LENGTH]}")
 
 
 def _main(cpu_s: int, memory_bytes: int) -> None:
-    _limit(cpu_s, memory_bytes)
+    _apply_limits(cpu_s, memory_bytes)
     # The answer goes where nothing that prints does. A daemon that was killed waits for none.
     with contextlib.suppress(BrokenPipeError), os.fdopen(os.dup(1), "wb") as output:
         os.dup2(2, 1)
-        output.write(msgspec.msgpack.encode(_answer(sys.stdin.buffer.read())))
+        output.write(msgspec.msgpack.encode(_run_request(sys.stdin.buffer.read())))
 
 
 if __name__ == "__main__":

@@ -40,19 +40,23 @@ class Target(Struct, frozen=True, kw_only=True):
     glibc: TargetPart  # "2.41"
 
 
-def target_word(target: str, farm: Collection[str]) -> str:
+def short_target_name(target: str, all_targets: Collection[str]) -> str:
     """What people call a target: just its ABI tag where all targets of the farm share its platform.
 
     So `cp313` on a farm that builds for one platform, and `cp313-trixie-aarch64` on others.
     """
     abi, _, platform = target.partition("-")
-    alike = bool(farm) and all(other.partition("-")[2] == platform for other in farm)
+    alike = bool(all_targets) and all(other.partition("-")[2] == platform for other in all_targets)
     return abi if alike else target
 
 
-def targets_meant(word: str, farm: Collection[str]) -> list[str]:
+def match_targets(word: str, all_targets: Collection[str]) -> list[str]:
     """The targets of a farm that people can mean by a word: a whole name, or an ABI tag."""
-    return [word] if word in farm else [name for name in farm if name.partition("-")[0] == word]
+    return (
+        [word]
+        if word in all_targets
+        else [name for name in all_targets if name.partition("-")[0] == word]
+    )
 
 
 class Sdist(Struct, frozen=True, kw_only=True):
@@ -85,15 +89,15 @@ class ProjectStatus(StrEnum):
     DEPRECATED = "deprecated"
 
 
-class Finding(StrEnum):
+class PageCheckResult(StrEnum):
     """What a look at a project's page of the upstream index found."""
 
-    CURRENT = "current"  # a page that counts, or the index says that it did not change
-    OLDER = "older"  # its serial is lower than one that was seen before
-    ABSENT = "absent"  # the index knows no such project (404, 410)
+    UP_TO_DATE = "current"  # a page that counts, or the index says that it did not change
+    OUTDATED = "older"  # its serial is lower than one that was seen before
+    NOT_FOUND = "absent"  # the index knows no such project (404, 410)
     EMPTY = "empty"  # the page lists no release, and nothing proves that it is right
     UNUSABLE = "unusable"  # no page of a project: without links, a login page
-    FAULT = "fault"  # no answer, or one that says no
+    UNAVAILABLE = "fault"  # no answer, or one that says no
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -102,14 +106,14 @@ class Job(Struct, frozen=True, kw_only=True):
     `build` is the number that the attempt will have: its log and its files go by it.
     """
 
-    build: int
+    build_id: int
     project: str
     version: str
     target: str
     sdist: Sdist
     released_at: datetime
     attempt: int = 1  # 1 for the first try
-    limit_s: float = 0.0  # the builder's time limit is at least this; 0: its own limit
+    min_timeout_s: float = 0.0  # the builder's time limit is at least this; 0: its own limit
 
 
 class Outcome(StrEnum):
@@ -124,7 +128,7 @@ class Outcome(StrEnum):
     FETCH_FAILED = "fetch-failed"  # the sdist or a build dependency did not arrive
     BAD_SDIST = "bad-sdist"  # the sdist is corrupt or is not what its hash says
     LOST = "lost"  # the builder fell silent
-    KILLED = "killed"  # by an operator
+    CANCELED = "killed"  # by an operator
     BUILDER_FAILED = "builder-failed"  # the builder itself went wrong (sandbox, interpreter)
 
 
@@ -132,7 +136,7 @@ class Outcome(StrEnum):
 RETRYABLE = frozenset(
     {
         Outcome.LOST,
-        Outcome.KILLED,
+        Outcome.CANCELED,
         Outcome.DISK_FULL,
         Outcome.FETCH_FAILED,
         Outcome.BUILDER_FAILED,
@@ -164,7 +168,7 @@ _Bytes = Annotated[int, Meta(ge=0, le=2**62)]
 _ShortText = Annotated[str, Meta(max_length=200)]
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+class FailureEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """What was measured around a build that failed. 0 and "" mean that it is not known."""
 
     stop: _ShortText = ""  # the limit that ended it: time, memory, processes, disk
@@ -183,19 +187,19 @@ class PastFailure(Struct, frozen=True, kw_only=True):
     """An earlier failed build of the same release for the same target."""
 
     builder: str
-    failure: FailureClass
-    evidence: Evidence
+    failure_class: FailureClass
+    evidence: FailureEvidence
 
 
-class Disposition(Struct, frozen=True, kw_only=True):
+class RetryDecision(Struct, frozen=True, kw_only=True):
     """What happens to a job after a failed build.
 
     `avoid` is a builder that does not get the job while another builder could; the last three
     say what the next builder must have (see `Fitness`), 0 for nothing special.
     """
 
-    final: bool = False
-    counts: bool = True  # as one of the attempts that a release has
+    is_final: bool = False
+    counts_as_attempt: bool = True  # as one of the attempts that a release has
     delay_s: float = 0.0  # before the job can be claimed again
     held: str = ""  # why a person has to decide whether it is tried again
     avoid: str = ""
@@ -204,7 +208,7 @@ class Disposition(Struct, frozen=True, kw_only=True):
     min_speed: float = 0.0
 
 
-class Fitness(Struct, frozen=True, kw_only=True):
+class BuilderCapability(Struct, frozen=True, kw_only=True):
     """What a builder can do, compared with the other builders that are there.
 
     `speed` is how many times a second it does a fixed piece of work. `alone` are the targets
@@ -218,7 +222,7 @@ class Fitness(Struct, frozen=True, kw_only=True):
     best_speed: float = 0.0  # of all builders
 
 
-class Kind(Struct, frozen=True, kw_only=True):
+class WheelCompatibility(Struct, frozen=True, kw_only=True):
     """What decides where a wheel installs: its compressed tag set and its glibc need.
 
     `tags` is the tag part of the file name (`cp313-cp313-linux_aarch64`); `glibc` is the
@@ -229,7 +233,7 @@ class Kind(Struct, frozen=True, kw_only=True):
     glibc: str = ""
 
     @property
-    def name(self) -> str:
+    def identifier(self) -> str:
         """The identity of the kind, e.g. `cp39-abi3-linux_aarch64 glibc2.17`."""
         return f"{self.tags} glibc{self.glibc}" if self.glibc else self.tags
 
@@ -239,7 +243,7 @@ class Kind(Struct, frozen=True, kw_only=True):
         return self.tags.endswith("-none-any")
 
 
-def build_number(filename: str) -> int:
+def build_tag_number(filename: str) -> int:
     """The number of a wheel's build tag (PEP 427); 0 without one, or with one beyond 32 bits."""
     parts = filename.split("-")
     digits = re.match(r"\d+", parts[2]) if len(parts) == 6 else None
@@ -253,20 +257,20 @@ class WheelFile(Struct, frozen=True, kw_only=True):
     sha256: str
     size_bytes: int
     metadata_sha256: str  # of <filename>.metadata (PEP 658)
-    kind: Kind
+    compatibility: WheelCompatibility
     requires_python: str = ""
-    dependencies: tuple[str, ...] = ()  # Debian packages that its ELF files need
+    debian_packages: tuple[str, ...] = ()  # Debian packages that its ELF files need
 
     @property
     def build_tag(self) -> int:
         """The number of its build tag (PEP 427), by which installers choose; 0 without one."""
-        return build_number(self.filename)
+        return build_tag_number(self.filename)
 
 
 class Build(Struct, frozen=True, kw_only=True):
     """One attempt at a job, with its outcome."""
 
-    build: int
+    build_id: int
     project: str
     version: str
     target: str
@@ -276,13 +280,15 @@ class Build(Struct, frozen=True, kw_only=True):
     started_at: datetime
     duration_s: float
     attempt: int = 1
-    inputs: tuple[str, ...] = ()  # "<sha256> <filename>" of its pip and of what it fetched
-    lacking: bool = False  # its builder has no C compiler, and the sdist has sources for one
-    failure: FailureClass | None = None  # None if it was built
-    evidence: Evidence = Evidence()
+    build_inputs: tuple[str, ...] = ()  # "<sha256> <filename>" of its pip and of what it fetched
+    without_compiler: bool = (
+        False  # its builder has no C compiler, and the sdist has sources for one
+    )
+    failure_class: FailureClass | None = None  # None if it was built
+    evidence: FailureEvidence = FailureEvidence()
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
+class BuildRequest(Struct, frozen=True, kw_only=True):
     """A project that somebody wants wheels of.
 
     `requirement` is a PEP 508 name with an optional version specifier; `latest` is how many
@@ -290,10 +296,10 @@ class Wanted(Struct, frozen=True, kw_only=True):
     """
 
     requirement: Annotated[str, msgspec.Meta(max_length=100_000)]
-    latest: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 1
+    release_count: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 1
 
 
-class EndedBuild(Struct, frozen=True, kw_only=True):
+class BuildSummary(Struct, frozen=True, kw_only=True):
     """A build that was settled."""
 
     build: int
@@ -308,7 +314,7 @@ class EndedBuild(Struct, frozen=True, kw_only=True):
     files: tuple[str, ...]  # the names of its wheels
 
 
-class PublishedFile(Struct, frozen=True, kw_only=True):
+class FileSummary(Struct, frozen=True, kw_only=True):
     """A published wheel as its project's page shows it."""
 
     filename: str
@@ -324,7 +330,7 @@ class PublishedFile(Struct, frozen=True, kw_only=True):
     published_at: datetime
 
 
-class IndexFile(Struct, frozen=True, kw_only=True):
+class IndexEntry(Struct, frozen=True, kw_only=True):
     """A file as its project's index page lists it."""
 
     filename: str
@@ -343,10 +349,10 @@ class IndexPage(Struct, frozen=True, kw_only=True):
     project: str
     status: ProjectStatus
     status_reason: str
-    files: tuple[IndexFile, ...]  # by version, then name
+    files: tuple[IndexEntry, ...]  # by version, then name
 
 
-class TargetFacts(Struct, frozen=True, kw_only=True):
+class TargetStatusRow(Struct, frozen=True, kw_only=True):
     """All that is known of one release for one target."""
 
     target: str
@@ -380,7 +386,7 @@ class TargetFacts(Struct, frozen=True, kw_only=True):
     needs_compiler: bool = False  # only a builder with a C compiler gets the queued job
 
 
-class ReleaseFacts(Struct, frozen=True, kw_only=True):
+class ReleaseStatusRow(Struct, frozen=True, kw_only=True):
     """All that is known of one release."""
 
     version: str
@@ -393,7 +399,7 @@ class ReleaseFacts(Struct, frozen=True, kw_only=True):
     removed_at: datetime | None = None  # when the upstream's removal of it was confirmed
     sdist_replaced_at: datetime | None = None  # when its sdist was found to be another one
     sdist_verified_by: str = "sha256"  # the algorithm of the index's hash; "" if it gives none
-    targets: tuple[TargetFacts, ...]  # in numeric order
+    targets: tuple[TargetStatusRow, ...]  # in numeric order
 
 
 class UpstreamPage(Struct, frozen=True, kw_only=True):
@@ -412,7 +418,7 @@ class UpstreamPage(Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()  # the first of them, a line each
 
 
-class LookFacts(Struct, frozen=True, kw_only=True):
+class LastCheck(Struct, frozen=True, kw_only=True):
     """What the last look at a project's page of the upstream index found."""
 
     looked_at: datetime | None
@@ -420,7 +426,7 @@ class LookFacts(Struct, frozen=True, kw_only=True):
     change: str  # a reported change that is not visible yet, and why; "" for none
 
 
-class ProjectFacts(Struct, frozen=True, kw_only=True):
+class ProjectStatusRow(Struct, frozen=True, kw_only=True):
     """All that is known of a project."""
 
     project: str
@@ -428,26 +434,26 @@ class ProjectFacts(Struct, frozen=True, kw_only=True):
     skip: str | None
     status: str
     status_reason: str
-    releases: tuple[ReleaseFacts, ...]  # the newest first
+    releases: tuple[ReleaseStatusRow, ...]  # the newest first
     upstream: UpstreamPage | None = None  # None: its page was not read yet
-    look: LookFacts | None = None
+    look: LastCheck | None = None
 
 
-class Rules(Protocol):
+class CompatibilityRules(Protocol):
     """What packaging standards say about wheels and targets; the database only stores it."""
 
-    def covers(self, kind: Kind, target: Target) -> bool:
+    def is_loadable(self, compatibility: WheelCompatibility, target: Target) -> bool:
         """Whether a wheel of this kind installs on this target, and loads there."""
         ...
 
-    def preference(self, kind: Kind, target: Target) -> int | None:
+    def tag_rank(self, compatibility: WheelCompatibility, target: Target) -> int | None:
         """How installers rank its tags on this target, 0 first; None if they do not accept it."""
         ...
 
-    def allows(self, requires_python: str, target: Target) -> bool:
+    def allows_python(self, requires_python: str, target: Target) -> bool:
         """Whether a Requires-Python specifier allows this target's interpreter."""
         ...
 
-    def position(self, target: Target) -> int:
+    def sort_order(self, target: Target) -> int:
         """Where a target stands in the numeric order of all, as a number below 2**31."""
         ...

@@ -18,8 +18,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from piwheels import names
-from piwheels.errors import ConfigError, RefusedError, UsageError
-from piwheels.model import Wanted
+from piwheels.errors import ConfigError, RejectedError, UsageError
+from piwheels.model import BuildRequest
 
 #: What a marker is compared with (PEP 508), by variable.
 Environment = dict[str, str]
@@ -42,18 +42,18 @@ _ABI = re.compile(r"(?:cp|pypy|pp)?(\d)(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class SourcedRequirement:
     """A requirement that was asked for, or a constraint."""
 
     requirement: Requirement
-    where: str  # "requirements.txt, line 3", or the text itself if it was typed
+    source: str  # "requirements.txt, line 3", or the text itself if it was typed
 
 
 @dataclass(slots=True)
-class Asked:
+class ParsedRequirements:
     """All that arguments and files ask for."""
 
-    requests: list[Request] = field(default_factory=list)
+    requirements: list[SourcedRequirement] = field(default_factory=list)
     constraints: dict[str, list[Requirement]] = field(default_factory=dict)  # by normalised name
     notes: list[str] = field(default_factory=list)  # a line for each that was passed over
 
@@ -61,10 +61,12 @@ class Asked:
     def has_markers(self) -> bool:
         """Whether the answer depends on the targets."""
         limits = [limit for limits in self.constraints.values() for limit in limits]
-        every = [request.requirement for request in self.requests] + limits
+        every = [request.requirement for request in self.requirements] + limits
         return any(requirement.marker is not None for requirement in every)
 
-    def wanted(self, targets: Sequence[Sequence[Environment]], *, latest: int) -> list[Wanted]:
+    def build_requests(
+        self, targets: Sequence[Sequence[Environment]], *, latest: int
+    ) -> list[BuildRequest]:
         """What has to be built, each once, in order; adds notes for what no target needs.
 
         Args:
@@ -73,27 +75,27 @@ class Asked:
             latest: how many releases of each; 0 for all.
         """
         found: dict[str, None] = {}
-        for request in self.requests:
+        for request in self.requirements:
             requirement = request.requirement
-            fitting = [target for target in targets or [()] if _applies(requirement, target)]
+            fitting = [target for target in targets or [()] if _marker_applies(requirement, target)]
             if not fitting:
                 self.notes.append(
-                    f"{request.where}: {requirement.name} is passed over; no target fits its "
+                    f"{request.source}: {requirement.name} is passed over; no target fits its "
                     f"marker ({requirement.marker})"
                 )
             found |= dict.fromkeys(self._constrained(requirement, target) for target in fitting)
-        return [Wanted(requirement=text, latest=latest) for text in found]
+        return [BuildRequest(requirement=text, release_count=latest) for text in found]
 
     def _constrained(self, requirement: Requirement, target: Sequence[Environment]) -> str:
         """A requirement with the constraints on its project that hold for a target."""
         specifier = requirement.specifier
         for limit in self.constraints.get(canonicalize_name(requirement.name), ()):
-            if _applies(limit, target):
+            if _marker_applies(limit, target):
                 specifier &= limit.specifier
         return f"{requirement.name}{specifier}"
 
 
-def environments(target: str, python_full: str = "") -> tuple[Environment, ...]:
+def target_environments(target: str, python_full: str = "") -> tuple[Environment, ...]:
     """What markers are compared with on a target.
 
     Args:
@@ -124,7 +126,7 @@ def environments(target: str, python_full: str = "") -> tuple[Environment, ...]:
     )
 
 
-def _applies(requirement: Requirement, target: Sequence[Environment]) -> bool:
+def _marker_applies(requirement: Requirement, target: Sequence[Environment]) -> bool:
     """Whether a requirement's marker is true for a target; a marker that nobody can judge is."""
     marker = requirement.marker
     if marker is None or not target:
@@ -135,7 +137,7 @@ def _applies(requirement: Requirement, target: Sequence[Environment]) -> bool:
         return True
 
 
-def read(requirements: Sequence[str], files: Sequence[Path]) -> Asked:
+def parse_requirements(requirements: Sequence[str], files: Sequence[Path]) -> ParsedRequirements:
     """Read what arguments and requirements files ask for.
 
     Args:
@@ -146,19 +148,19 @@ def read(requirements: Sequence[str], files: Sequence[Path]) -> Asked:
         UsageError: a requirement is malformed.
         ConfigError: a file cannot be read, or files include each other without an end.
     """
-    asked = Asked()
+    asked = ParsedRequirements()
     for text in requirements:
-        _take(asked, text, text, constraint=False)
+        _add_line(asked, text, text, constraint=False)
     for file in files:
-        _File(asked, file).read()
+        _RequirementsFile(asked, file).read()
     return asked
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class _RequirementsFile:
     """A requirements or constraints file that is read into `asked`."""
 
-    asked: Asked
+    parsed: ParsedRequirements
     path: Path
     constraint: bool = False
     including: tuple[Path, ...] = ()  # the files that led here
@@ -166,61 +168,63 @@ class _File:
     def read(self) -> None:
         if self.path.resolve() in self.including:
             raise ConfigError(f"{self.path}: requirements files include each other without an end")
-        for number, line in _lines(_text(self.path)):
+        for number, line in _lines(_read_text(self.path)):
             where = f"{self.path}, line {number}"
-            text, options = _split(line)
+            text, options = _split_options(line)
             if not text:
-                self._take_options(where, options)
+                self._add_options(where, options)
                 continue
-            _take(self.asked, text, where, constraint=self.constraint)
+            _add_line(self.parsed, text, where, constraint=self.constraint)
             if options:
-                self.asked.notes.append(f"{where}: {_named(options)} of {text} is passed over")
+                self.parsed.notes.append(
+                    f"{where}: {_option_names(options)} of {text} is passed over"
+                )
 
-    def _take_options(self, where: str, options: list[str]) -> None:
+    def _add_options(self, where: str, options: list[str]) -> None:
         """A line of options alone: a file that it includes, or what is not for a farm."""
-        option, value = _option(options)
+        option, value = _first_option(options)
         if option in _EDITABLE:
-            self.asked.notes.append(f"{where}: {value} is no release of the index; passed over")
+            self.parsed.notes.append(f"{where}: {value} is no release of the index; passed over")
         elif option not in _INCLUDES:
-            self.asked.notes.append(f"{where}: {option} is passed over; it says how pip installs")
+            self.parsed.notes.append(f"{where}: {option} is passed over; it says how pip installs")
         elif not value or not value.isprintable():
-            self.asked.notes.append(f"{where}: {option} names no file; passed over")
+            self.parsed.notes.append(f"{where}: {option} names no file; passed over")
         elif _SCHEME.match(value):
-            self.asked.notes.append(f"{where}: {value} is passed over; only files are read")
+            self.parsed.notes.append(f"{where}: {value} is passed over; only files are read")
         else:
-            _File(
-                self.asked,
+            _RequirementsFile(
+                self.parsed,
                 self.path.parent / value,
                 constraint=_INCLUDES[option] == "-c",
                 including=(*self.including, self.path.resolve()),
             ).read()
 
 
-def _take(asked: Asked, text: str, where: str, *, constraint: bool) -> None:
-    if _is_place(text):
-        asked.notes.append(f"{where}: {text} is no release of the index; passed over")
+def _add_line(parsed: ParsedRequirements, text: str, source: str, *, constraint: bool) -> None:
+    if _is_path_or_url(text):
+        parsed.notes.append(f"{source}: {text} is no release of the index; passed over")
         return
     try:
-        requirement = names.requirement(text)
-    except RefusedError as error:
-        raise UsageError(f"{where}: {error}") from None
+        requirement = names.parse_requirement(text)
+    except RejectedError as error:
+        raise UsageError(f"{source}: {error}") from None
     if requirement.url:
-        asked.notes.append(
-            f"{where}: {requirement.name} comes from an address, not from the index; passed over"
+        parsed.notes.append(
+            f"{source}: {requirement.name} comes from an address, not from the index; passed over"
         )
     elif constraint:
         project = canonicalize_name(requirement.name)
-        asked.constraints.setdefault(project, []).append(requirement)
+        parsed.constraints.setdefault(project, []).append(requirement)
     else:
-        asked.requests.append(Request(requirement, where))
+        parsed.requirements.append(SourcedRequirement(requirement, source))
         if requirement.extras:
             extras = ",".join(sorted(requirement.extras))
-            asked.notes.append(
-                f"{where}: {requirement.name} is built; what [{extras}] needs is passed over"
+            parsed.notes.append(
+                f"{source}: {requirement.name} is built; what [{extras}] needs is passed over"
             )
 
 
-def _is_place(text: str) -> bool:
+def _is_path_or_url(text: str) -> bool:
     """Whether a line names a path, an archive or an address instead of a project."""
     first = text.partition(";")[0].strip()
     if _SCHEME.match(first):
@@ -233,7 +237,7 @@ def _is_place(text: str) -> bool:
 # --- lines, as pip reads them ---
 
 
-def _text(file: Path) -> str:
+def _read_text(file: Path) -> str:
     try:
         content = file.read_bytes()
         for mark, encoding in _BOMS:
@@ -253,13 +257,13 @@ def _text(file: Path) -> str:
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """Lines that say something, by number: joined, without comments, variables filled in."""
-    for number, line in _joined(text):
+    for number, line in _join_continuations(text):
         bare = _COMMENT.sub("", line).strip()
         if bare:
             yield number, _VARIABLE.sub(lambda found: os.environ.get(found[1], found[0]), bare)
 
 
-def _joined(text: str) -> Iterator[tuple[int, str]]:
+def _join_continuations(text: str) -> Iterator[tuple[int, str]]:
     """Lines, each with those that continue it (a backslash at the end); a comment ends one."""
     first, parts = 0, list[str]()
     for number, line in enumerate(text.splitlines(), start=1):
@@ -273,7 +277,7 @@ def _joined(text: str) -> Iterator[tuple[int, str]]:
         yield first, "".join(parts)
 
 
-def _split(line: str) -> tuple[str, list[str]]:
+def _split_options(line: str) -> tuple[str, list[str]]:
     """A line's requirement, and the options behind it or instead of it."""
     words = line.split()
     place = next((n for n, word in enumerate(words) if word.startswith("-")), len(words))
@@ -284,7 +288,7 @@ def _split(line: str) -> tuple[str, list[str]]:
     return " ".join(words[:place]), options
 
 
-def _option(words: Sequence[str]) -> tuple[str, str]:
+def _first_option(words: Sequence[str]) -> tuple[str, str]:
     """The first option of a line and its value: `-r FILE`, `-rFILE`, `--requirement=FILE`."""
     option, mark, value = words[0].partition("=")
     if not option.startswith("--") and len(option) > 2:
@@ -292,7 +296,7 @@ def _option(words: Sequence[str]) -> tuple[str, str]:
     return option, value if mark else " ".join(words[1:])
 
 
-def _named(options: Sequence[str]) -> str:
+def _option_names(options: Sequence[str]) -> str:
     """The options of a line by their names, each once."""
     found = [word.partition("=")[0] for word in options if word.startswith("-")]
     return ", ".join(dict.fromkeys(found))

@@ -15,7 +15,7 @@ from psycopg import conninfo, sql
 
 from piwheels.db.database import Database
 from piwheels.db.migrate import initdb
-from piwheels.local.cluster import Cluster
+from piwheels.local.postgres import PrivatePostgres
 
 # A shell that runs the tests in the background has them, and their children, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -30,21 +30,21 @@ settings.register_profile(
 )
 settings.load_profile("steady")
 
-_TEMPLATE = "farm_template"
+_TEMPLATE_DATABASE = "farm_template"
 _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivatePostgres]:
     """A server that lives in a thread of its own, so that any test's loop can come and go."""
-    cluster = Cluster(tmp_path_factory.mktemp("pg"), durable=False)
+    cluster = PrivatePostgres(tmp_path_factory.mktemp("pg"), durable=False)
     ready, over = threading.Event(), threading.Event()
     failed: list[BaseException] = []
 
     async def live() -> None:
         try:
             async with cluster:
-                await _make_template(cluster)
+                await _create_template(cluster)
                 ready.set()
                 await asyncio.to_thread(over.wait)
         except BaseException as error:
@@ -63,41 +63,43 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     thread.join()
 
 
-async def _make_template(cluster: Cluster) -> None:
-    async with await psycopg.AsyncConnection.connect(cluster.dsn, autocommit=True) as admin:
-        await admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
-    await initdb(conninfo.make_conninfo(cluster.dsn, dbname=_TEMPLATE))
+async def _create_template(postgres: PrivatePostgres) -> None:
+    async with await psycopg.AsyncConnection.connect(postgres.dsn, autocommit=True) as admin:
+        await admin.execute(
+            sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE_DATABASE))
+        )
+    await initdb(conninfo.make_conninfo(postgres.dsn, dbname=_TEMPLATE_DATABASE))
 
 
 @pytest.fixture
-def empty_dsn(cluster: Cluster) -> Iterator[str]:
+def empty_dsn(cluster: PrivatePostgres) -> Iterator[str]:
     """A database without tables."""
-    yield from fresh(cluster, "template1")
+    yield from create_database(cluster, "template1")
 
 
 @pytest.fixture
-def dsn(cluster: Cluster) -> Iterator[str]:
+def dsn(cluster: PrivatePostgres) -> Iterator[str]:
     """A database with the schema and nothing in it."""
-    yield from fresh(cluster, _TEMPLATE)
+    yield from create_database(cluster, _TEMPLATE_DATABASE)
 
 
-def fresh(cluster: Cluster, template: str = _TEMPLATE) -> Iterator[str]:
+def create_database(postgres: PrivatePostgres, template: str = _TEMPLATE_DATABASE) -> Iterator[str]:
     """A database of its own, made from a template; with the schema by default."""
     name = f"farm_{next(_numbers)}"
-    with psycopg.connect(cluster.dsn, autocommit=True) as admin:
+    with psycopg.connect(postgres.dsn, autocommit=True) as admin:
         admin.execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
                 sql.Identifier(name), sql.Identifier(template)
             )
         )
-        yield conninfo.make_conninfo(cluster.dsn, dbname=name)
+        yield conninfo.make_conninfo(postgres.dsn, dbname=name)
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture
 async def database(dsn: str) -> AsyncIterator[Database]:
     """An open connection to a fresh farm."""
-    async with await Database.connect(dsn, duty="test") as database:
+    async with await Database.connect(dsn, role="test") as database:
         yield database
 
 

@@ -13,7 +13,7 @@ _FIRST, _LAST = 15_000, 30_000
 def free_port() -> int:
     """A TCP port that nobody listens on, and that is given to nobody else for a long while."""
     while True:
-        port = _FIRST + _turn() % (_LAST - _FIRST)
+        port = _FIRST + _next_number() % (_LAST - _FIRST)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
@@ -22,7 +22,7 @@ def free_port() -> int:
         return port
 
 
-def _turn() -> int:
+def _next_number() -> int:
     """Counts on, over all processes that run tests for this account."""
     path = Path(tempfile.gettempdir()) / f"piwheels-tests-ports-{os.getuid()}"
     with path.open("a+") as file:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from piwheels.append_file import AppendFile
-from tests.full_disk import files_up_to
+from tests.full_disk import file_size_limit
 
 
 def test_what_was_written_is_there_before_it_is_closed(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_a_full_disk_fails_the_write_and_never_the_closing(size_bytes: int) -> N
 
 def test_a_piece_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    with files_up_to(1000), AppendFile(path) as file:
+    with file_size_limit(1000), AppendFile(path) as file:
         file.write(b"x" * 900)
         with pytest.raises(OSError, match="File too large"):
             file.write(b"y" * 900)

@@ -14,11 +14,11 @@ import click
 import pytest
 
 from piwheels.cli import cli
-from tests.needs import needs, program
-from tests.patience import WAIT_S
+from tests.requires import find_program, requires_program
+from tests.timeouts import WAIT_S
 
-FOREIGN = ("psycopg", "textual", "zmq", "httpx", "jinja2")
-_TELL_IMPORTS = """
+HEAVY_MODULES = ("psycopg", "textual", "zmq", "httpx", "jinja2")
+_PRINT_IMPORTS = """
 import sys
 from piwheels.cli import main
 try:
@@ -42,14 +42,16 @@ Done = subprocess.CompletedProcess[str]
 Piw = Callable[..., Done]
 
 
-def verbs(group: click.Group = cli, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def command_paths(
+    group: click.Group = cli, prefix: tuple[str, ...] = ()
+) -> Iterator[tuple[str, ...]]:
     """Every verb, those of groups included."""
-    yield above
+    yield prefix
     for name, command in sorted(group.commands.items()):
         if isinstance(command, click.Group):
-            yield from verbs(command, (*above, name))
+            yield from command_paths(command, (*prefix, name))
         else:
-            yield (*above, name)
+            yield (*prefix, name)
 
 
 @pytest.fixture
@@ -59,12 +61,12 @@ def piw(tmp_path: Path) -> Piw:
     program = Path(sys.executable).with_name("piw")
     ours = {name: text for name, text in os.environ.items() if not name.startswith("PIWHEELS_")}
 
-    def run(*arguments: str, answer: str = "", **environ: str) -> Done:
+    def run(*arguments: str, stdin: str = "", **environ: str) -> Done:
         done = subprocess.run(
             [program, *arguments],
             cwd=tmp_path,
             env={**ours, "HOME": str(tmp_path), **environ},
-            input=answer,
+            input=stdin,
             capture_output=True,
             text=True,
             check=False,
@@ -79,21 +81,21 @@ def piw(tmp_path: Path) -> Piw:
 # --- help ---
 
 
-@pytest.mark.parametrize("verb", [*verbs()], ids=" ".join)
+@pytest.mark.parametrize("verb", [*command_paths()], ids=" ".join)
 def test_every_verb_has_help_that_imports_no_library_of_a_room(verb: tuple[str, ...]) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", _TELL_IMPORTS, *verb, "--help"],
+        [sys.executable, "-c", _PRINT_IMPORTS, *verb, "--help"],
         capture_output=True,
         text=True,
         check=True,
     )
     assert done.stdout.startswith("Usage: ")
-    assert not set(FOREIGN) & set(done.stderr.split())
+    assert not set(HEAVY_MODULES) & set(done.stderr.split())
 
 
 def test_every_verb_says_what_it_does_and_every_option_what_it_is_for() -> None:
     silent = []
-    for path in verbs():
+    for path in command_paths():
         command: click.Command = cli
         for name in path:
             assert isinstance(command, click.Group)
@@ -111,7 +113,7 @@ def test_every_verb_says_what_it_does_and_every_option_what_it_is_for() -> None:
 
 def test_every_verb_that_answers_takes_json_and_those_that_lose_something_ask() -> None:
     options = {}
-    for path in verbs():
+    for path in command_paths():
         command: click.Command = cli
         for name in path:
             assert isinstance(command, click.Group)
@@ -138,10 +140,10 @@ def test_the_readme_types_only_what_there_is(repository: Path) -> None:
     assert len(typed) > 40
     for line in typed:
         for _, words in re.findall(r"(^|[\s/`(])piw ((?:[^\s|&`)]+ ?)+)", line):
-            _check_typed(words.split())
+            _check_command_line(words.split())
 
 
-def _check_typed(words: list[str]) -> None:
+def _check_command_line(words: list[str]) -> None:
     """See that a verb is one, and that its options are its own."""
     command: click.Command = cli
     for word in list(words):
@@ -408,7 +410,7 @@ def test_a_completion_script_is_printed(piw: Piw, shell: str) -> None:
     assert f"_PIW_COMPLETE={shell}_complete" in done.stdout
 
 
-@needs("bash")
+@requires_program("bash")
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
@@ -429,7 +431,7 @@ def test_bash_completes_verbs_and_options(typed: str, offered: list[str]) -> Non
     """
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
-        [program("bash"), "--norc", "-c", script],
+        [find_program("bash"), "--norc", "-c", script],
         env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,

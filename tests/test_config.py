@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piwheels.config import Setting, load, to_toml, variable
+from piwheels.config import Setting, env_var_name, load, to_toml
 from piwheels.errors import ConfigError
-from tests.accounts import closed
+from tests.unprivileged import inaccessible
 
 
 def write(path: Path, text: str) -> Path:
@@ -72,14 +72,14 @@ def test_places_that_are_closed_to_this_account_are_passed_over(
 ) -> None:
     write(tmp_path / "piwheels.toml", "")
     monkeypatch.chdir(tmp_path)
-    with closed(tmp_path):
+    with inaccessible(tmp_path):
         assert load(environ={"HOME": str(tmp_path)}).file is None
 
 
 def test_a_file_that_is_named_and_out_of_reach_is_told(tmp_path: Path) -> None:
     named = write(tmp_path / "piwheels.toml", "")
     with (
-        closed(tmp_path),
+        inaccessible(tmp_path),
         pytest.raises(ConfigError, match=r"--config names .*piwheels\.toml: Permission denied"),
     ):
         load(named, environ={})
@@ -153,7 +153,7 @@ def test_a_mark_at_the_beginning_of_a_file_is_passed_over(tmp_path: Path) -> Non
 def test_variables_can_hold_lists_and_switches() -> None:
     environ = {
         "PIWHEELS_BUILDER_PYTHON": "python3.11, python3.13",
-        variable("builder.sandbox"): "0",
+        env_var_name("builder.sandbox"): "0",
     }
     config = load(environ=environ).config
     assert config.builder.python == ("python3.11", "python3.13")

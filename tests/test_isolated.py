@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from piwheels.errors import RefusedError
-from piwheels.isolated import Limits, call
-from piwheels.model import Kind
-from tests.patience import WAIT_S
+from piwheels.errors import RejectedError
+from piwheels.isolated import Limits, run_isolated
+from piwheels.model import WheelCompatibility
+from tests.timeouts import WAIT_S
 
 ROOT = Path(__file__).parent.parent
 
@@ -27,105 +27,107 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
-def returned(tags: str, path: Path) -> Kind:
+def return_compatibility(tags: str, path: Path) -> WheelCompatibility:
     print("this is no part of the answer")
-    return Kind(tags=tags, glibc=path.name)
+    return WheelCompatibility(tags=tags, glibc=path.name)
 
 
-def refused() -> int:
-    raise RefusedError("not this")
+def raise_rejected() -> int:
+    raise RejectedError("not this")
 
 
-def broken() -> int:
+def raise_unexpected() -> int:
     raise KeyError("odd")
 
 
-def full(folder: Path) -> int:
+def raise_disk_full(folder: Path) -> int:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
-def long_name() -> int:
+def raise_name_too_long() -> int:
     Path("n" * 300).read_bytes()
     return 0
 
 
-def endless(note: Path | None = None) -> int:
+def run_forever(note: Path | None = None) -> int:
     if note is not None:
         note.write_text(str(os.getpid()))
     while True:
         pass
 
 
-def large() -> int:
+def allocate_too_much() -> int:
     return len([bytes(1 << 20) for _ in range(1 << 20)])
 
 
-def wordy() -> bytes:
+def return_too_much() -> bytes:
     return bytes(2 << 20)
 
 
-def ended_by(number: int) -> int:
+def kill_self(number: int) -> int:
     signal.raise_signal(signal.Signals(number))
     return 0
 
 
-def deep(level: int = 0) -> int:
-    return deep(level + 1) + 1
+def recurse(level: int = 0) -> int:
+    return recurse(level + 1) + 1
 
 
 async def test_the_answer_is_what_the_function_returned(tmp_path: Path) -> None:
-    kind = await call(Limits(), returned, "py3-none-any", path=tmp_path / "2.36")
-    assert kind == Kind(tags="py3-none-any", glibc="2.36")
+    kind = await run_isolated(
+        Limits(), return_compatibility, "py3-none-any", path=tmp_path / "2.36"
+    )
+    assert kind == WheelCompatibility(tags="py3-none-any", glibc="2.36")
 
 
 async def test_what_a_function_refuses_is_refused() -> None:
-    with pytest.raises(RefusedError, match="not this"):
-        await call(Limits(), refused)
+    with pytest.raises(RejectedError, match="not this"):
+        await run_isolated(Limits(), raise_rejected)
 
 
 @pytest.mark.parametrize(
     ("function", "limits", "said"),
     [
-        (broken, Limits(), "it cannot be read: KeyError: 'odd'"),
-        (long_name, Limits(), "it cannot be read: File name too long"),
-        (deep, Limits(), "it cannot be read: RecursionError"),
-        (endless, Limits(cpu_s=1), "more than 1 s of processor time"),
-        (large, Limits(memory_bytes=256 << 20), "more memory than a file may cost"),
-        (wordy, Limits(answer_bytes=1 << 20), "longer than 1 MiB"),
+        (raise_unexpected, Limits(), "it cannot be read: KeyError: 'odd'"),
+        (raise_name_too_long, Limits(), "it cannot be read: File name too long"),
+        (recurse, Limits(), "it cannot be read: RecursionError"),
+        (run_forever, Limits(cpu_s=1), "more than 1 s of processor time"),
+        (allocate_too_much, Limits(memory_bytes=256 << 20), "more memory than a file may cost"),
+        (return_too_much, Limits(max_result_bytes=1 << 20), "longer than 1 MiB"),
     ],
     ids=["exception", "name", "recursion", "time", "memory", "answer"],
 )
 async def test_what_a_file_provokes_is_a_refusal(
     function: Callable[[], int | bytes], limits: Limits, said: str
 ) -> None:
-    with pytest.raises(RefusedError, match=said):
-        await call(limits, function)
+    with pytest.raises(RejectedError, match=said):
+        await run_isolated(limits, function)
 
 
 async def test_a_crash_of_the_parser_is_the_files_fault() -> None:
-    with pytest.raises(RefusedError, match="SIGSEGV"):
-        await call(Limits(), ended_by, signal.SIGSEGV)
+    with pytest.raises(RejectedError, match="SIGSEGV"):
+        await run_isolated(Limits(), kill_self, signal.SIGSEGV)
 
 
 async def test_a_process_that_somebody_ended_says_nothing_of_the_file() -> None:
     with pytest.raises(OSError, match="SIGKILL"):
-        await call(Limits(), ended_by, signal.SIGKILL)
+        await run_isolated(Limits(), kill_self, signal.SIGKILL)
 
 
 async def test_a_full_disk_says_nothing_of_the_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left") as raised:
-        await call(Limits(), full, tmp_path)
+        await run_isolated(Limits(), raise_disk_full, tmp_path)
     assert raised.value.errno == errno.ENOSPC
 
 
 async def test_a_call_that_waits_without_end_says_nothing_of_the_file() -> None:
     with pytest.raises(TimeoutError, match="no answer after"):
-        await call(Limits(wall_s=0.5), endless)
+        await run_isolated(Limits(wall_s=0.5), run_forever)
 
 
 async def test_a_cancelled_call_leaves_no_process(tmp_path: Path) -> None:
     note = tmp_path / "pid"
-    task = asyncio.create_task(call(Limits(), endless, note))
+    task = asyncio.create_task(run_isolated(Limits(), run_forever, note))
     async with asyncio.timeout(WAIT_S):
         while not (note.exists() and note.read_text()):  # noqa: ASYNC110 - a child writes it
             await asyncio.sleep(0.01)
@@ -165,8 +167,8 @@ def test_a_small_board_keeps_half_of_its_memory(
 async def test_the_limits_are_the_childs_alone() -> None:
     before = [resource.getrlimit(kind) for kind in (resource.RLIMIT_AS, resource.RLIMIT_CPU)]
     began = time.monotonic()
-    with pytest.raises(RefusedError):
-        await call(Limits(cpu_s=1), endless)
+    with pytest.raises(RejectedError):
+        await run_isolated(Limits(cpu_s=1), run_forever)
     assert time.monotonic() - began < WAIT_S
     assert before == [resource.getrlimit(k) for k in (resource.RLIMIT_AS, resource.RLIMIT_CPU)]
 

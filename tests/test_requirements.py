@@ -8,22 +8,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pip._internal.exceptions import PipError
 from pip._internal.network.session import PipSession
-from pip._internal.req.req_file import parse_requirements
+from pip._internal.req.req_file import parse_requirements as pip_parse_requirements
 
 from piwheels.errors import ConfigError
-from piwheels.model import Wanted
-from piwheels.requirements import Asked, environments, read
+from piwheels.model import BuildRequest
+from piwheels.requirements import ParsedRequirements, parse_requirements, target_environments
 
-CP311, CP313 = environments("cp311-bookworm-aarch64"), environments("cp313-trixie-armv7l")
+CP311, CP313 = (
+    target_environments("cp311-bookworm-aarch64"),
+    target_environments("cp313-trixie-armv7l"),
+)
 
 
 def names(*requirements: str, files: tuple[Path, ...] = ()) -> list[str]:
     """What is wanted for two targets."""
-    return wanted(read(requirements, files))
+    return wanted(parse_requirements(requirements, files))
 
 
-def wanted(asked: Asked) -> list[str]:
-    return [item.requirement for item in asked.wanted([CP311, CP313], latest=1)]
+def wanted(asked: ParsedRequirements) -> list[str]:
+    return [item.requirement for item in asked.build_requests([CP311, CP313], latest=1)]
 
 
 def written(folder: Path, text: str, name: str = "requirements.txt") -> Path:
@@ -34,7 +37,9 @@ def written(folder: Path, text: str, name: str = "requirements.txt") -> Path:
 
 def test_words_keep_their_order_and_come_once() -> None:
     assert names("b", "a==1.0", "b", "c>=2,<3") == ["b", "a==1.0", "c<3,>=2"]
-    assert read(["a"], []).wanted([], latest=3) == [Wanted(requirement="a", latest=3)]
+    assert parse_requirements(["a"], []).build_requests([], latest=3) == [
+        BuildRequest(requirement="a", release_count=3)
+    ]
 
 
 def test_a_file_is_read_as_pip_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,11 +74,11 @@ def test_whatever_pip_asks_for_is_asked_for(
 ) -> None:
     path = written(tmp_path_factory.mktemp("r"), "\n".join(lines))
     try:
-        theirs = [item.requirement for item in parse_requirements(str(path), PipSession())]
+        theirs = [item.requirement for item in pip_parse_requirements(str(path), PipSession())]
     except PipError:
         return
     try:
-        ours = wanted(read([], [path]))
+        ours = wanted(parse_requirements([], [path]))
     except ConfigError:
         # pip parses the requirement itself later, and refuses it then.
         assert any("$" in text or "\\" in text or "#" in text or " " in text for text in theirs)
@@ -114,7 +119,7 @@ def test_a_file_that_is_included_twice_is_no_cycle(tmp_path: Path) -> None:
 
 
 def test_markers_are_judged_for_each_target() -> None:
-    asked = read(
+    asked = parse_requirements(
         [
             'old==1; python_version < "3.12"',
             'new==2; python_version >= "3.12"',
@@ -133,14 +138,16 @@ def test_markers_are_judged_for_each_target() -> None:
 
 
 def test_a_known_interpreter_decides_exactly() -> None:
-    target = environments("cp311-bookworm-aarch64", "3.11.2")
-    asked = read(['a; python_full_version < "3.11.3"', 'b; python_full_version > "3.11.3"'], [])
-    assert [item.requirement for item in asked.wanted([target], latest=1)] == ["a"]
+    target = target_environments("cp311-bookworm-aarch64", "3.11.2")
+    asked = parse_requirements(
+        ['a; python_full_version < "3.11.3"', 'b; python_full_version > "3.11.3"'], []
+    )
+    assert [item.requirement for item in asked.build_requests([target], latest=1)] == ["a"]
 
 
 def test_without_a_target_nothing_is_left_out() -> None:
-    asked = read(['a; python_version < "3"'], [])
-    assert [item.requirement for item in asked.wanted([], latest=1)] == ["a"]
+    asked = parse_requirements(['a; python_version < "3"'], [])
+    assert [item.requirement for item in asked.build_requests([], latest=1)] == ["a"]
     assert asked.notes == []
 
 
@@ -155,8 +162,8 @@ def test_constraints_narrow_what_is_asked_for(tmp_path: Path) -> None:
 
 def test_markers_of_constraints_need_the_targets_too(tmp_path: Path) -> None:
     written(tmp_path, 'a<2; python_version < "3.12"\n', "limits.txt")
-    assert read([], [written(tmp_path, "-c limits.txt\na\n")]).has_markers
-    assert not read(["a"], []).has_markers
+    assert parse_requirements([], [written(tmp_path, "-c limits.txt\na\n")]).has_markers
+    assert not parse_requirements(["a"], []).has_markers
 
 
 # --- what is passed over ---
@@ -188,7 +195,7 @@ def test_markers_of_constraints_need_the_targets_too(tmp_path: Path) -> None:
 def test_what_is_not_for_a_farm_is_passed_over_with_one_line(
     tmp_path: Path, line: str, said: str
 ) -> None:
-    asked = read([], [written(tmp_path, f"first\n{line}\nlast\n")])
+    asked = parse_requirements([], [written(tmp_path, f"first\n{line}\nlast\n")])
     assert {"first", "last"} <= set(wanted(asked))
     (note,) = asked.notes
     assert note.startswith(f"{tmp_path}/requirements.txt, line 2: ")
@@ -197,7 +204,7 @@ def test_what_is_not_for_a_farm_is_passed_over_with_one_line(
 
 def test_a_constraint_without_a_release_is_passed_over(tmp_path: Path) -> None:
     written(tmp_path, "a @ https://x.example/a.tar.gz\n./b\n", "limits.txt")
-    asked = read([], [written(tmp_path, "-c limits.txt\na\n")])
+    asked = parse_requirements([], [written(tmp_path, "-c limits.txt\na\n")])
     assert (wanted(asked), len(asked.notes)) == (["a"], 2)
 
 
@@ -212,14 +219,14 @@ def test_a_constraint_without_a_release_is_passed_over(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        read([], [written(tmp_path, text)])
+        parse_requirements([], [written(tmp_path, text)])
 
 
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     path = tmp_path / "requirements.txt"
     path.write_bytes(b"\xff\xff\x00")
     with pytest.raises(ConfigError, match=r"requirements\.txt: is not UTF-8 text"):
-        read([], [path])
+        parse_requirements([], [path])
 
 
 @given(text=st.text(max_size=80) | _LINES.map(lambda line: f"-r {line}"))
@@ -227,4 +234,4 @@ def test_any_text_is_read_or_named(text: str, tmp_path_factory: pytest.TempPathF
     path = tmp_path_factory.mktemp("r") / "r.txt"
     path.write_bytes(text.encode(errors="replace"))
     with contextlib.suppress(ConfigError):
-        wanted(read([], [path]))
+        wanted(parse_requirements([], [path]))

@@ -22,16 +22,16 @@ from itertools import compress
 from typing import NamedTuple
 
 #: Fewer lines one after the other may agree by chance.
-RUN = 8
+MIN_RUN = 8
 #: Days before the newest accesses of which fingerprints are kept. Debian's nginx and Apache keep
 #: rotated logs for 14 days, Fedora's for 4 weeks.
-KEPT_DAYS = 60
+RETENTION_DAYS = 60
 _TYPECODE = "I"
 _LOW_HALF = 0 if sys.byteorder == "little" else 1
-_NONE: frozenset[int] = frozenset()
+_EMPTY: frozenset[int] = frozenset()
 
 
-class Part(NamedTuple):
+class MinuteRun(NamedTuple):
     """Lines of one minute that follow one another."""
 
     minute: int  # since 1970
@@ -43,109 +43,109 @@ class Lines(NamedTuple):
     """Lines that follow one another in a log."""
 
     minutes: Sequence[tuple[int, int]]  # each minute, and the number of its first line
-    marks: "array[int]"  # the fingerprint of each line
+    fingerprints: "array[int]"  # the fingerprint of each line
 
-    def parts(self) -> Iterator[Part]:
+    def minute_runs(self) -> Iterator[MinuteRun]:
         """The lines of each minute; a minute may come again."""
-        ends = [start for _, start in self.minutes[1:]] + [len(self.marks)]
+        ends = [start for _, start in self.minutes[1:]] + [len(self.fingerprints)]
         for (minute, start), end in zip(self.minutes, ends, strict=False):
-            yield Part(minute, start, end)
+            yield MinuteRun(minute, start, end)
 
 
-class Compared(NamedTuple):
+class Comparison(NamedTuple):
     """Which lines of a block were counted before."""
 
-    known: list[bool]  # for each line: it was counted before; empty if none was
-    alike: int  # lines that agree with some counted before, and are counted
+    counted: list[bool]  # for each line: it was counted before; empty if none was
+    similar_count: int  # lines that agree with some counted before, and are counted
 
 
-def marks(said: Iterable[int] = ()) -> "array[int]":
+def hash_array(hashes: Iterable[int] = ()) -> "array[int]":
     """The lowest 32 bits of numbers for what lines say, which are 64-bit ones with a sign."""
-    return array(_TYPECODE, array("q", said).tobytes())[_LOW_HALF::2]
+    return array(_TYPECODE, array("q", hashes).tobytes())[_LOW_HALF::2]
 
 
-def linked(own: "array[int]", before: int) -> "array[int]":
+def chain_fingerprints(hashes: "array[int]", before: int) -> "array[int]":
     """The fingerprints of lines: what a line says, with what the line before it says.
 
     Args:
-        own: the marks of what each line says.
+        hashes: the marks of what each line says.
         before: the mark of the line before the first one.
 
     Returns:
         Of each line its mark, exclusive-or the mark before it rotated by one bit; all of them are
         computed as one long number.
     """
-    if not own:
-        return own
-    size = len(own)
-    earlier = _number(array(_TYPECODE, [before]) + own[:-1])
-    lowest = _number(array(_TYPECODE, [1]) * size)
+    if not hashes:
+        return hashes
+    size = len(hashes)
+    earlier = _as_int(array(_TYPECODE, [before]) + hashes[:-1])
+    lowest = _as_int(array(_TYPECODE, [1]) * size)
     rotated = (earlier & lowest * 0x7FFFFFFF) << 1 | earlier >> 31 & lowest
     found = array(_TYPECODE)
-    found.frombytes((_number(own) ^ rotated).to_bytes(size * own.itemsize, sys.byteorder))
+    found.frombytes((_as_int(hashes) ^ rotated).to_bytes(size * hashes.itemsize, sys.byteorder))
     return found
 
 
-def _number(marks: "array[int]") -> int:
-    return int.from_bytes(marks.tobytes(), sys.byteorder)
+def _as_int(values: "array[int]") -> int:
+    return int.from_bytes(values.tobytes(), sys.byteorder)
 
 
-def unpacked(marks: bytes) -> set[int]:
+def unpack(packed: bytes) -> set[int]:
     """The fingerprints of a minute, as they are kept."""
     found = array(_TYPECODE)
-    found.frombytes(marks)
+    found.frombytes(packed)
     return set(found)
 
 
-def by_minute(lines: Lines, known: Sequence[bool]) -> dict[int, bytes]:
+def by_minute(lines: Lines, counted: Sequence[bool]) -> dict[int, bytes]:
     """The fingerprints of lines that were not counted before, as they are kept, by minutes.
 
     Args:
         lines: the lines of a block.
-        known: of each line, whether it was counted before; empty if none was.
+        counted: of each line, whether it was counted before; empty if none was.
     """
     found: dict[int, bytes] = {}
-    for minute, start, end in lines.parts():
-        marks = lines.marks[start:end]
-        if known:
-            new = [not is_known for is_known in known[start:end]]
+    for minute, start, end in lines.minute_runs():
+        marks = lines.fingerprints[start:end]
+        if counted:
+            new = [not is_known for is_known in counted[start:end]]
             marks = array(_TYPECODE, compress(marks, new))
         if marks:
             found[minute] = found.get(minute, b"") + marks.tobytes()
     return found
 
 
-def compare(
-    lines: Lines, seen: Mapping[int, AbstractSet[int]], *, whole: bool, goes_on: bool
-) -> Compared:
+def find_counted(
+    lines: Lines, seen: Mapping[int, AbstractSet[int]], *, is_whole_log: bool, continues: bool
+) -> Comparison:
     """Find the lines that were counted before.
 
     Args:
         lines: the lines of a block.
         seen: fingerprints of lines that were counted before, by their minutes.
-        whole: these are all lines of a log.
-        goes_on: the line before them, of the same log, was known.
+        is_whole_log: these are all lines of a log.
+        continues: the line before them, of the same log, was known.
     """
-    agrees = _agreeing(lines, seen)
-    if whole and len(lines.marks) == 1:  # a line alone follows none
-        return Compared([], int(lines.minutes[0][0] in seen))
+    agrees = _matching_lines(lines, seen)
+    if is_whole_log and len(lines.fingerprints) == 1:  # a line alone follows none
+        return Comparison([], int(lines.minutes[0][0] in seen))
     if not agrees:
-        return Compared([], 0)
+        return Comparison([], 0)
     known, alike = [False] * len(agrees), 0
-    for start, end in _runs(agrees):
+    for start, end in _true_runs(agrees):
         first = max(start - 1, 0)  # the line before agrees as well
         if (
-            (start == 0 and goes_on)
-            or len(set(lines.marks[first:end])) >= RUN
-            or (whole and end - first == len(agrees))
+            (start == 0 and continues)
+            or len(set(lines.fingerprints[first:end])) >= MIN_RUN
+            or (is_whole_log and end - first == len(agrees))
         ):
             known[first:end] = [True] * (end - first)
         else:
             alike += end - first
-    return Compared(known if any(known) else [], alike)
+    return Comparison(known if any(known) else [], alike)
 
 
-def _agreeing(lines: Lines, seen: Mapping[int, AbstractSet[int]]) -> list[bool]:
+def _matching_lines(lines: Lines, seen: Mapping[int, AbstractSet[int]]) -> list[bool]:
     """Whether each line was seen in its minute, in an earlier log or earlier in these lines.
 
     Empty if none was. Within one log time goes on; where it goes back, what came before is what may
@@ -153,23 +153,23 @@ def _agreeing(lines: Lines, seen: Mapping[int, AbstractSet[int]]) -> list[bool]:
     """
     agrees: list[bool] = []
     earlier: dict[int, set[int]] = {}
-    passed: list[Part] = []  # that are not in `earlier` yet
-    for part in lines.parts():
+    passed: list[MinuteRun] = []  # that are not in `earlier` yet
+    for part in lines.minute_runs():
         if passed and part.minute < passed[-1].minute:
             for minute, start, end in passed:
-                earlier.setdefault(minute, set()).update(lines.marks[start:end])
+                earlier.setdefault(minute, set()).update(lines.fingerprints[start:end])
             passed.clear()
         passed.append(part)
-        marks = lines.marks[part.start : part.end]
-        for before in (seen.get(part.minute, _NONE), earlier.get(part.minute, _NONE)):
+        marks = lines.fingerprints[part.start : part.end]
+        for before in (seen.get(part.minute, _EMPTY), earlier.get(part.minute, _EMPTY)):
             if before and not before.isdisjoint(marks):
-                agrees = agrees or [False] * len(lines.marks)
+                agrees = agrees or [False] * len(lines.fingerprints)
                 for number, mark in enumerate(marks, part.start):
                     agrees[number] |= mark in before
     return agrees
 
 
-def _runs(flags: Sequence[bool]) -> list[tuple[int, int]]:
+def _true_runs(flags: Sequence[bool]) -> list[tuple[int, int]]:
     """Where runs of true flags begin and end."""
     runs, start = [], None
     for at, flag in enumerate([*flags, False]):

@@ -11,23 +11,25 @@ import zlib
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeAlias
 
-from piwheels.errors import ConfigError, RefusedError
+from piwheels.errors import ConfigError, RejectedError
 
 _HEAD_BYTES = 256
 _GZIP_TRAILER_BYTES = 8
 #: What rotation puts behind a name, or before its suffix as Caddy does: access.log.1,
 #: access.log.2.gz, access.log-20261125, access-2026-11-25T16-51-00.000.log.gz
-_STAMP = r"[.-][0-9][0-9.Tt_-]*"
-_PACKED = r"(?:\.(?:gz|bz2|xz))?"
+_ROTATION_STAMP = r"[.-][0-9][0-9.Tt_-]*"
+_COMPRESSED_SUFFIX = r"(?:\.(?:gz|bz2|xz))?"
 
 
 #: What reading a packed log raises where it is damaged.
-DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error)
-_Unpacking: TypeAlias = "io.BufferedReader[Any] | gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile"
+DAMAGE_ERRORS = (OSError, EOFError, lzma.LZMAError, zlib.error)
+_DecompressingStream: TypeAlias = (
+    "io.BufferedReader[Any] | gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile"
+)
 
 
 #: How logs begin that are packed in other ways, and what unpacks them into a pipe.
-_FOREIGN = {
+_UNSUPPORTED = {
     b"\x28\xb5\x2f\xfd": "zstdcat",
     b"\x04\x22\x4d\x18": "lz4cat",
     b"\x89LZO": "lzop -dc",
@@ -36,7 +38,7 @@ _FOREIGN = {
 }
 
 
-def unpacking(raw: "io.BufferedReader[Any]", head: bytes) -> _Unpacking:
+def decompress(raw: "io.BufferedReader[Any]", head: bytes) -> _DecompressingStream:
     """The content of a log, packed or not, as its first bytes say.
 
     Raises:
@@ -48,16 +50,16 @@ def unpacking(raw: "io.BufferedReader[Any]", head: bytes) -> _Unpacking:
         return bz2.BZ2File(raw)
     if head.startswith(b"\xfd7zXZ"):
         return lzma.LZMAFile(raw)
-    for magic, program in _FOREIGN.items():
+    for magic, program in _UNSUPPORTED.items():
         if head.startswith(magic):
-            raise RefusedError(
+            raise RejectedError(
                 f"packed in a format that is not supported (gzip, bzip2 and xz are); unpack it: "
                 f"`{program} FILE | piw accesslog`"
             )
     return raw
 
 
-class Stream(Protocol):
+class LogStream(Protocol):
     """Where a log's bytes come from, in order."""
 
     name: str
@@ -70,7 +72,7 @@ class Stream(Protocol):
         """Begin at the log's beginning again."""
         ...
 
-    def done_until(self, position: int) -> None:
+    def acknowledge(self, position: int) -> None:
         """What lies before this position will not be asked for again."""
         ...
 
@@ -85,7 +87,7 @@ class LogFile:
             ConfigError: it cannot be read, or unpacked.
         """
         self.path = path
-        self.name = name_of(path)
+        self.name = stored_name(path)
         try:
             self._raw = path.open("rb")
             self._head = self._raw.read(_HEAD_BYTES)
@@ -93,8 +95,8 @@ class LogFile:
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from None
         try:
-            self._stream = unpacking(self._raw, self._head)
-        except RefusedError as error:
+            self._stream = decompress(self._raw, self._head)
+        except RejectedError as error:
             self._raw.close()
             raise ConfigError(f"{path}: {error}") from None
         self._position = 0
@@ -108,10 +110,10 @@ class LogFile:
         """
         try:
             data = b"" if self._damage else self._stream.read(size)
-        except DAMAGE as error:
+        except DAMAGE_ERRORS as error:
             self._damage, data = str(error), b""
         if self._damage:
-            raise RefusedError(
+            raise RejectedError(
                 f"{self.path} is damaged: {self._damage}; what came before that was read"
             )
         self._position += len(data)
@@ -122,7 +124,7 @@ class LogFile:
         self._stream.seek(0)
         self._position, self._damage = 0, ""
 
-    def done_until(self, position: int) -> None:
+    def acknowledge(self, position: int) -> None:
         """Nothing to let go of."""
 
     def __enter__(self) -> Self:
@@ -137,15 +139,15 @@ class LogFile:
         self._raw.close()
 
     @property
-    def is_packed(self) -> bool:
+    def is_compressed(self) -> bool:
         """Whether it is packed."""
         return self._stream is not self._raw
 
-    def unpacked_size(self) -> int | None:
+    def uncompressed_size(self) -> int | None:
         """How many bytes it gives; None where only reading it tells."""
         descriptor = self._raw.fileno()
         size_bytes = os.fstat(descriptor).st_size
-        if not self.is_packed:
+        if not self.is_compressed:
             return size_bytes
         if isinstance(self._stream, gzip.GzipFile) and size_bytes > _GZIP_TRAILER_BYTES:
             # RFC 1952: the last four bytes are the size modulo 2**32.
@@ -177,24 +179,24 @@ class LogFile:
         return os.pread(self._raw.fileno(), _HEAD_BYTES, 0) != self._head
 
 
-def is_part_of(entry: Path, path: Path) -> bool:
+def is_log_or_rotated(entry: Path, path: Path) -> bool:
     """Whether a path is that of a log, or of an older part of it."""
     stem, suffix = re.escape(path.stem), re.escape(path.suffix)
-    pattern = f"{stem}(?:{suffix}|{suffix}{_STAMP}|{_STAMP}{suffix}){_PACKED}"
+    pattern = f"{stem}(?:{suffix}|{suffix}{_ROTATION_STAMP}|{_ROTATION_STAMP}{suffix}){_COMPRESSED_SUFFIX}"
     return entry.parent == path.parent and re.fullmatch(pattern, entry.name) is not None
 
 
-def rotated(path: Path) -> list[Path]:
+def rotated_logs(path: Path) -> list[Path]:
     """Older parts of a log that lie beside it, the oldest first."""
     found: list[tuple[float, Path]] = []
     with contextlib.suppress(OSError):
         for entry in path.parent.iterdir():
-            if entry.name != path.name and is_part_of(entry, path):
+            if entry.name != path.name and is_log_or_rotated(entry, path):
                 with contextlib.suppress(OSError):  # it has another name by now
                     found.append((entry.stat().st_mtime, entry))
     return [entry for _, entry in sorted(found)]
 
 
-def name_of(path: Path) -> str:
+def stored_name(path: Path) -> str:
     """A path as it stands in the database, which takes no bytes that are not UTF-8."""
     return os.fsencode(path.absolute()).decode("utf-8", "replace")

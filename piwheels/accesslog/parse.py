@@ -13,24 +13,24 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
-from piwheels.accesslog.agents import Agent, agent, mark_of
-from piwheels.accesslog.paths import Content, Request, request
-from piwheels.db import packing
+from piwheels.accesslog.classify import ClassifiedRequest, RequestClass, classify
+from piwheels.accesslog.user_agents import Client, hash32, parse_user_agent
+from piwheels.db import binary_copy
 from piwheels.model import Struct
 
 _K = TypeVar("_K", bound=bytes | str)
 _V = TypeVar("_V")
 
-_CACHED = 50_000
-_LONGEST_CACHED = 1000  # bytes: long ones are made up by strangers, and seldom come again
-_LONGEST_LINE = 64 * 1024
+_CACHE_SIZE = 50_000
+_MAX_CACHED_BYTES = 1000  # bytes: long ones are made up by strangers, and seldom come again
+_MAX_LINE_BYTES = 64 * 1024
 #: No web server logged before; a moment before it is an unset clock or a broken line.
-_EARLIEST_S = 631_152_000  # 1990-01-01
+_MIN_TIME_S = 631_152_000  # 1990-01-01
 DAY_S = 86_400
-_EMPTY = (b"", b"\r")
+_EMPTY_LINES = (b"", b"\r")
 
 
-class Format(StrEnum):
+class LogFormat(StrEnum):
     """How the lines of a log are written."""
 
     AUTO = "auto"  # each line as it looks
@@ -42,56 +42,56 @@ class Format(StrEnum):
 
 
 #: The formats that have a short way.
-_PLAIN_FORMATS = {Format.AUTO, Format.COMBINED, Format.APACHE}
+_SIMPLE_FORMATS = {LogFormat.AUTO, LogFormat.COMBINED, LogFormat.APACHE}
 
 
-class Moment(Struct, frozen=True):
+class Timestamp(Struct, frozen=True):
     """A second."""
 
     at_s: int  # since 1970
     day: int  # since 1970, in UTC
     minute: int  # since 1970
-    mark: int  # 32 bits that tell it apart
+    hash32: int  # 32 bits that tell it apart
     packed: bytes  # in a row of `accesses`
 
 
-class Answer(Struct, frozen=True):
+class Response(Struct, frozen=True):
     """What a web server answered."""
 
     status: int
     size_bytes: int  # as sent
     is_sized: bool  # the log has the size
-    place: int  # in a Request, of what it counts as
+    status_class: int  # in a Request, of what it counts as
     packed: bytes  # status and size in a row of `accesses`
 
 
 #: One request that a web server answered: when, to which address, what, how, and who asked. A
 #: tuple without names, since making one with names takes twice the time.
-Access: TypeAlias = tuple[Moment, bytes, Content, Answer, Agent]
+AccessRecord: TypeAlias = tuple[Timestamp, bytes, RequestClass, Response, Client]
 
 
 class Parsed(NamedTuple):
     """What came of a block of lines."""
 
-    accesses: list[Access]
-    broken: list[bytes]  # lines that are none
+    accesses: list[AccessRecord]
+    rejected: list[bytes]  # lines that are none
 
 
-class _BrokenError(ValueError):
+class _RejectedLineError(ValueError):
     pass
 
 
 class _Cache(dict[_K, _V]):
     """Remembers what a function gave, up to a number of arguments; then it begins anew."""
 
-    def __init__(self, make: Callable[[_K], _V], limit: int = _CACHED) -> None:
+    def __init__(self, make: Callable[[_K], _V], limit: int = _CACHE_SIZE) -> None:
         super().__init__()
         self._make = make
         self._limit = limit
 
     def __missing__(self, key: _K) -> _V:
         value = self._make(key)
-        if len(key) <= _LONGEST_CACHED:
+        if len(key) <= _MAX_CACHED_BYTES:
             if len(self) >= self._limit:
                 self.clear()
             self[key] = value
@@ -101,47 +101,47 @@ class _Cache(dict[_K, _V]):
 class Parser:
     """Reads lines of one format; keeps nothing but its caches."""
 
-    def __init__(self, line_format: Format = Format.AUTO, prefix: str = "") -> None:
+    def __init__(self, line_format: LogFormat = LogFormat.AUTO, prefix: str = "") -> None:
         """Read lines of a format; the tree may be served below `prefix`, too (webroot.url)."""
         self._format = line_format
-        self._not_after_s = 0
-        self._moments: _Cache[bytes, Moment] = _Cache(self._bracketed_moment, 4096)
-        self._requests: _Cache[bytes, Request] = _Cache(
-            lambda line: request(_unescaped(line), prefix)
+        self._max_time_s = 0
+        self._timestamps: _Cache[bytes, Timestamp] = _Cache(self._bracketed_timestamp, 4096)
+        self._requests: _Cache[bytes, ClassifiedRequest] = _Cache(
+            lambda line: classify(_unescape(line), prefix)
         )
-        self._answers: _Cache[bytes, Answer] = _Cache(_answer)
-        self._agents: _Cache[bytes, Agent] = _Cache(_quoted_agent)
-        self._plain_agents: _Cache[str, Agent] = _Cache(agent)
+        self._responses: _Cache[bytes, Response] = _Cache(_parse_response)
+        self._clients: _Cache[bytes, Client] = _Cache(_parse_quoted_agent)
+        self._json_clients: _Cache[str, Client] = _Cache(parse_user_agent)
 
-    def parse(self, block: bytes, not_after_s: int) -> Parsed:
+    def parse(self, block: bytes, max_time_s: int) -> Parsed:
         """Read whole lines; empty ones are passed over.
 
         Args:
             block: lines, each with its newline (the last may lack it).
-            not_after_s: seconds since 1970; a later moment makes a line a broken one. It may
+            max_time_s: seconds since 1970; a later moment makes a line a broken one. It may
                 not become less from call to call.
         """
-        self._not_after_s = not_after_s
+        self._max_time_s = max_time_s
         parsed = Parsed([], [])
-        for line in self._plain(block.split(b"\n"), parsed.accesses):
-            if line in _EMPTY:
+        for line in self._parse_simple(block.split(b"\n"), parsed.accesses):
+            if line in _EMPTY_LINES:
                 continue
             try:
-                parsed.accesses.append(self._any(line))
+                parsed.accesses.append(self._parse_other(line))
             except (ValueError, OverflowError, RecursionError):
-                parsed.broken.append(line)
+                parsed.rejected.append(line)
         return parsed
 
-    def _plain(self, lines: list[bytes], accesses: list[Access]) -> list[bytes]:
+    def _parse_simple(self, lines: list[bytes], accesses: list[AccessRecord]) -> list[bytes]:
         """Read lines as nearly all of them look, without a regular expression; gives the others.
 
         address - user [moment] "request" status size "referer" "agent"
         """
         others: list[bytes] = []
-        if self._format not in _PLAIN_FORMATS:
+        if self._format not in _SIMPLE_FORMATS:
             return lines
-        moments, requests = self._moments, self._requests
-        answers, agents = self._answers, self._agents
+        moments, requests = self._timestamps, self._requests
+        answers, agents = self._responses, self._clients
         for line in lines:
             try:
                 head, asked, answered, referer, gap, tail = line.split(b'"', 5)
@@ -149,7 +149,9 @@ class Parser:
                 # A quote behind a backslash is one within a field.
                 if gap == b" " and ident == b"-" and asked[-1:] != b"\\" != referer[-1:]:
                     answer, client = answers[answered], agents[tail]
-                    content = requests[asked][_UNCOUNTED if client.is_builder else answer.place]
+                    content = requests[asked][
+                        _UNCOUNTED if client.is_builder else answer.status_class
+                    ]
                     accesses.append((moments[head[-29:]], address, content, answer, client))
                     continue
             except ValueError:
@@ -157,82 +159,88 @@ class Parser:
             others.append(line)
         return others
 
-    def _any(self, line: bytes) -> Access:
-        if len(line) > _LONGEST_LINE:
-            raise _BrokenError
+    def _parse_other(self, line: bytes) -> AccessRecord:
+        if len(line) > _MAX_LINE_BYTES:
+            raise _RejectedLineError
         is_json = line[:1] == b"{"
         match self._format:
-            case Format.NGINX_JSON:
-                return self._nginx(line)
-            case Format.CADDY_JSON:
-                return self._caddy(line)
-            case Format.AUTO if is_json:
-                return self._caddy(line) if b'"request":{' in line else self._nginx(line)
+            case LogFormat.NGINX_JSON:
+                return self._parse_nginx(line)
+            case LogFormat.CADDY_JSON:
+                return self._parse_caddy(line)
+            case LogFormat.AUTO if is_json:
+                return (
+                    self._parse_caddy(line) if b'"request":{' in line else self._parse_nginx(line)
+                )
             case _:
-                return self._text(line)
+                return self._parse_text(line)
 
-    def _text(self, line: bytes) -> Access:
+    def _parse_text(self, line: bytes) -> AccessRecord:
         match = _TEXT.fullmatch(line.rstrip(b"\r"))
         if match is None:
-            raise _BrokenError
+            raise _RejectedLineError
         tail = match["agent"]
         wanted = self._format
-        if wanted in {Format.COMBINED, Format.COMMON} and (
-            match["host"] is not None or (tail is None) is (wanted is Format.COMBINED)
+        if wanted in {LogFormat.COMBINED, LogFormat.COMMON} and (
+            match["host"] is not None or (tail is None) is (wanted is LogFormat.COMBINED)
         ):
-            raise _BrokenError
-        return self._access(
-            self._moments[b"[%b] " % match["moment"]],
+            raise _RejectedLineError
+        return self._make_record(
+            self._timestamps[b"[%b] " % match["moment"]],
             match["address"],
             self._requests[match["request"]],
-            self._answers[b" %b " % match["numbers"]],
-            self._agents[tail or b'-"'],
+            self._responses[b" %b " % match["numbers"]],
+            self._clients[tail or b'-"'],
         )
 
-    def _nginx(self, line: bytes) -> Access:
+    def _parse_nginx(self, line: bytes) -> AccessRecord:
         said = _NGINX.decode(line)
         asked = said.request or f"{said.request_method} {said.request_uri or said.uri}"
-        return self._access(
-            self._moment(said.moment()),
+        return self._make_record(
+            self._timestamp(said.timestamp()),
             said.remote_addr.encode(),
             self._requests[asked.encode(errors="replace")],
-            _answered(said.status, said.size()),
-            self._plain_agents[said.http_user_agent],
+            _make_response(said.status, said.size()),
+            self._json_clients[said.http_user_agent],
         )
 
-    def _caddy(self, line: bytes) -> Access:
+    def _parse_caddy(self, line: bytes) -> AccessRecord:
         said = _CADDY.decode(line)
         asked = f"{said.request.method} {said.request.uri}"
-        return self._access(
-            self._moment(said.ts),
+        return self._make_record(
+            self._timestamp(said.ts),
             (said.request.client_ip or said.request.remote_ip).encode(),
             self._requests[asked.encode(errors="replace")],
-            _answered(said.status, said.size),
-            self._plain_agents[_header(said.request.headers, "user-agent")],
+            _make_response(said.status, said.size),
+            self._json_clients[_header(said.request.headers, "user-agent")],
         )
 
     @staticmethod
-    def _access(
-        moment: Moment, address: bytes, asked: Request, answer: Answer, client: Agent
-    ) -> Access:
-        content = asked[_UNCOUNTED if client.is_builder else answer.place]
+    def _make_record(
+        moment: Timestamp,
+        address: bytes,
+        asked: ClassifiedRequest,
+        answer: Response,
+        client: Client,
+    ) -> AccessRecord:
+        content = asked[_UNCOUNTED if client.is_builder else answer.status_class]
         return moment, address, content, answer, client
 
-    def _bracketed_moment(self, text: bytes) -> Moment:
+    def _bracketed_timestamp(self, text: bytes) -> Timestamp:
         if text[:1] != b"[" or text[-2:] != b"] ":
-            raise _BrokenError
-        return self._moment(_local_moment(text[1:-2]))
+            raise _RejectedLineError
+        return self._timestamp(_parse_clf_time(text[1:-2]))
 
-    def _moment(self, at_s: float) -> Moment:
-        if not _EARLIEST_S <= at_s <= self._not_after_s:  # also what is no number
-            raise _BrokenError
-        return _moment(int(at_s))
+    def _timestamp(self, at_s: float) -> Timestamp:
+        if not _MIN_TIME_S <= at_s <= self._max_time_s:  # also what is no number
+            raise _RejectedLineError
+        return _timestamp(int(at_s))
 
 
 @lru_cache(4096)
-def _moment(at_s: int) -> Moment:
-    packed = packing.moment(at_s)
-    return Moment(at_s, at_s // DAY_S, at_s // 60, mark_of(packed), packed)
+def _timestamp(at_s: int) -> Timestamp:
+    packed = binary_copy.pack_time(at_s)
+    return Timestamp(at_s, at_s // DAY_S, at_s // 60, hash32(packed), packed)
 
 
 # --- text --------------------------------------------------------------------------------
@@ -249,59 +257,59 @@ _CLOSED = re.compile(rb'((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _NUMBERS = re.compile(rb" (\d{3}) (\d+|-) ")
 _UNCOUNTED = 2  # the place in a Request of what counts as nothing
-_PLACES = {200: 0, 304: 1}  # of statuses in a Request; all others count as nothing
-_MOMENT = re.compile(rb"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)")
+_STATUS_CLASSES = {200: 0, 304: 1}  # of statuses in a Request; all others count as nothing
+_CLF_TIME = re.compile(rb"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)")
 _MONTHS = {
     name: number
     for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)
 }
 #: No answer is so large; a line that says so is broken, and would break the sum of its day.
-_LARGEST_BYTES = 2**45
+_MAX_RESPONSE_BYTES = 2**45
 
 
-def _local_moment(text: bytes) -> int:
+def _parse_clf_time(text: bytes) -> int:
     """Seconds since 1970 of 25/Nov/2026:16:00:00 +0000; a leap second is the one before it."""
-    match = _MOMENT.fullmatch(text)
+    match = _CLF_TIME.fullmatch(text)
     if match is None or match[2] not in _MONTHS:
-        raise _BrokenError
+        raise _RejectedLineError
     day, year, hour, minute, second = (int(match[group]) for group in (1, 3, 4, 5, 6))
     offset = timedelta(hours=int(match[8]), minutes=int(match[9]))
     zone = timezone(-offset if match[7] == b"-" else offset)
     moment = datetime(year, _MONTHS[match[2]], day, hour, minute, min(second, 59), tzinfo=zone)
     if second > 60:
-        raise _BrokenError
+        raise _RejectedLineError
     return int(moment.timestamp())
 
 
-def _answer(text: bytes) -> Answer:
+def _parse_response(text: bytes) -> Response:
     """What stands between request and referer: " 200 1000 "."""
     match = _NUMBERS.fullmatch(text)
     if match is None:
-        raise _BrokenError
-    return _answered(int(match[1]), 0 if match[2] == b"-" else match[2].decode())
+        raise _RejectedLineError
+    return _make_response(int(match[1]), 0 if match[2] == b"-" else match[2].decode())
 
 
-def _answered(status: int | str, size_bytes: int | str | None) -> Answer:
-    code, size = _number(status, 999), _number(size_bytes)
-    packed = packing.answer(size, code)
-    place = _PLACES.get(code, _UNCOUNTED)
-    return Answer(code, size, size_bytes is not None, place, packed)
+def _make_response(status: int | str, size_bytes: int | str | None) -> Response:
+    code, size = _parse_number(status, 999), _parse_number(size_bytes)
+    packed = binary_copy.pack_response(size, code)
+    place = _STATUS_CLASSES.get(code, _UNCOUNTED)
+    return Response(code, size, size_bytes is not None, place, packed)
 
 
-def _quoted_agent(text: bytes) -> Agent:
+def _parse_quoted_agent(text: bytes) -> Client:
     """The agent of a field up to its closing quote; further fields may follow it."""
     match = _CLOSED.match(text)
     if match is None:
-        raise _BrokenError
-    return agent(_unescaped(match[1]))
+        raise _RejectedLineError
+    return parse_user_agent(_unescape(match[1]))
 
 
-def _unescaped(text: bytes) -> str:
+def _unescape(text: bytes) -> str:
     plain = text.decode("utf-8", "replace")
-    return _ESCAPE.sub(_meant, plain) if "\\" in plain else plain
+    return _ESCAPE.sub(_unescape_match, plain) if "\\" in plain else plain
 
 
-def _meant(match: re.Match[str]) -> str:
+def _unescape_match(match: re.Match[str]) -> str:
     return chr(int(match[1], 16)) if match[1] else match[2]
 
 
@@ -324,14 +332,14 @@ class _NginxLine(msgspec.Struct):
     time_local: str = ""
     msec: float | str | None = None
 
-    def moment(self) -> float:
+    def timestamp(self) -> float:
         """Seconds since 1970, from whichever variable there is."""
         if self.time_iso8601:
             moment = datetime.fromisoformat(self.time_iso8601)
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         if self.msec not in {None, ""}:
             return float(self.msec or 0)
-        return _local_moment(self.time_local.encode())
+        return _parse_clf_time(self.time_local.encode())
 
     def size(self) -> int | str | None:
         """Bytes sent, without the headers if that is known."""
@@ -357,12 +365,12 @@ _NGINX = msgspec.json.Decoder(_NginxLine)
 _CADDY = msgspec.json.Decoder(_CaddyLine)
 
 
-def _number(text: int | str | None, largest: int = _LARGEST_BYTES) -> int:
+def _parse_number(text: int | str | None, maximum: int = _MAX_RESPONSE_BYTES) -> int:
     if isinstance(text, str) and not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise _BrokenError
+        raise _RejectedLineError
     number = int(text or 0)
-    if not 0 <= number <= largest:
-        raise _BrokenError
+    if not 0 <= number <= maximum:
+        raise _RejectedLineError
     return number
 
 

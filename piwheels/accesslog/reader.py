@@ -13,35 +13,40 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import compress
 
 from piwheels.accesslog import fingerprints
-from piwheels.accesslog.batch import Addresses, Gathering
-from piwheels.accesslog.behind import Behind
-from piwheels.accesslog.chain import Chain, Checkpoint, first_line_digest
+from piwheels.accesslog.aggregate import AddressHasher, Aggregator
+from piwheels.accesslog.classify import RequestKind, Wheel
+from piwheels.accesslog.commit_pipeline import CommitPipeline
 from piwheels.accesslog.fingerprints import Lines
-from piwheels.accesslog.logfile import Stream
-from piwheels.accesslog.parse import Format, Parsed, Parser
-from piwheels.accesslog.paths import Kind, Wheel
-from piwheels.accesslog.sample import SAMPLED, Sample
-from piwheels.db import accesslogs
-from piwheels.db.accesses import Batch, LogMovedError, Step, Writer
-from piwheels.db.accesslogs import KnownLog
+from piwheels.accesslog.hash_chain import Checkpoint, HashChain, first_line_digest
+from piwheels.accesslog.logfile import LogStream
+from piwheels.accesslog.parse import LogFormat, Parsed, Parser
+from piwheels.accesslog.rejected_lines import MAX_PER_BLOCK, RejectedLineSample
+from piwheels.db import access_log_positions
+from piwheels.db.access_log_positions import IngestedLog
+from piwheels.db.access_log_writer import (
+    AccessBatch,
+    AccessLogWriter,
+    ConcurrentReadError,
+    LogAdvance,
+)
 from piwheels.db.database import Database
-from piwheels.errors import RefusedError
+from piwheels.errors import RejectedError
 
 log = logging.getLogger(__name__)
 
 BLOCK_BYTES = 16 * 1024 * 1024  # committed at once
 PIECE_BYTES = 256 * 1024  # parsed at once: a millisecond or two
-LONGEST_LINE_BYTES = 1024 * 1024
+MAX_LINE_BYTES = 1024 * 1024
 _VERIFY_BYTES = 1024 * 1024
-_LONGEST_FIRST_LINE = 64 * 1024
-_DAYS_KEPT = 4
-_SIZES_KEPT = 100_000
+_MAX_FIRST_LINE_BYTES = 64 * 1024
+_MAX_DAYS = 4
+_MAX_SIZES = 100_000
 #: A clock may be ahead of ours by this much; what is later is a broken line.
-_AHEAD_S = 86_400
+_MAX_CLOCK_SKEW_S = 86_400
 
 
 @dataclass(slots=True)
-class Tally:
+class Counters:
     """What a run has read."""
 
     lines: int = 0
@@ -51,82 +56,86 @@ class Tally:
     known_lines: int = 0  # that had been counted before, as a part of another log
 
 
-class Sizes:
+class WheelSizes:
     """The sizes of published wheels, as far as downloads were seen."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self.known: dict[int, int] = {}  # bytes by the keys of wheels
+        self.by_key: dict[int, int] = {}  # bytes by the keys of wheels
 
-    async def learn(self, fewest: Mapping[Wheel, int]) -> bool:
+    async def look_up(self, smallest: Mapping[Wheel, int]) -> bool:
         """Look the sizes of wheels up that are not known; those not published here stay so.
 
         Args:
-            fewest: the fewest bytes that a download of each of them took.
+            smallest: the fewest bytes that a download of each of them took.
 
         Returns:
             Whether one of the downloads was broken off.
         """
-        if not fewest:
+        if not smallest:
             return False
-        filenames = [wheel.filename for wheel in fewest]
-        sizes = await self._db.retrying(lambda: accesslogs.wheel_sizes(self._db, filenames))
-        if len(self.known) > _SIZES_KEPT:
-            self.known.clear()
-        found = {wheel: sizes[wheel.filename] for wheel in fewest if wheel.filename in sizes}
-        self.known.update((wheel.key, size) for wheel, size in found.items())
-        return any(fewest[wheel] < size for wheel, size in found.items())
+        filenames = [wheel.filename for wheel in smallest]
+        sizes = await self._db.retrying(
+            lambda: access_log_positions.wheel_sizes(self._db, filenames)
+        )
+        if len(self.by_key) > _MAX_SIZES:
+            self.by_key.clear()
+        found = {wheel: sizes[wheel.filename] for wheel in smallest if wheel.filename in sizes}
+        self.by_key.update((wheel.key, size) for wheel, size in found.items())
+        return any(smallest[wheel] < size for wheel, size in found.items())
 
 
-class Keys:
+class AddressKeys:
     """The hashes of addresses of the days at hand."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._days: dict[date, tuple[bytes | None, Addresses]] = {}
+        self._days: dict[date, tuple[bytes | None, AddressHasher]] = {}
 
-    async def of(self, days: set[date]) -> dict[date, Addresses]:
+    async def for_days(self, days: set[date]) -> dict[date, AddressHasher]:
         """The hashes of these days."""
-        keys = await self._db.retrying(lambda: accesslogs.day_keys(self._db, sorted(days)))
+        keys = await self._db.retrying(
+            lambda: access_log_positions.address_keys(self._db, sorted(days))
+        )
         for day in sorted(days):
             if day not in self._days or self._days[day][0] != keys[day]:
-                self._days[day] = (keys[day], Addresses(keys[day]))
+                self._days[day] = (keys[day], AddressHasher(keys[day]))
         addresses = {day: self._days[day][1] for day in days}
-        while len(self._days) > _DAYS_KEPT:
+        while len(self._days) > _MAX_DAYS:
             del self._days[min(self._days)]
         return addresses
 
 
 @dataclass(slots=True)
-class Desk:
+class IngestContext:
     """What all logs of a run are read with."""
 
     db: Database
-    writer: Writer
+    writer: AccessLogWriter
     parser: Parser
-    keys: Keys
-    sizes: Sizes
-    sample: Sample
+    address_keys: AddressKeys
+    wheel_sizes: WheelSizes
+    rejected_sample: RejectedLineSample
     rows_since: Callable[[], date]  # days before it leave no raw rows
-    tally: Tally = field(default_factory=Tally)
+    counters: Counters = field(default_factory=Counters)
 
     @classmethod
-    def of(
+    def create(
         cls,
         db: Database,
-        line_format: Format,
-        sample: Sample,
+        line_format: LogFormat,
+        sample: RejectedLineSample,
         rows_since: Callable[[], date],
         prefix: str = "",
-    ) -> "Desk":
-        """A desk with everything new."""
+    ) -> "IngestContext":
+        """A context of its own database rows, parser and counters."""
         return cls(
             db=db,
-            writer=Writer(db),
+            writer=AccessLogWriter(db),
             parser=Parser(line_format, prefix),
-            keys=Keys(db),
-            sizes=Sizes(db),
-            sample=sample,
+            address_keys=AddressKeys(db),
+            wheel_sizes=WheelSizes(db),
+            rejected_sample=sample,
             rows_since=rows_since,
         )
 
@@ -138,48 +147,52 @@ class _Block:
         self.pieces: list[bytes] = []
         self.size_bytes = 0
         self.ends = False  # nothing comes after it
-        self.gathering = Gathering()
+        self.aggregator = Aggregator()
         self.parts: list[tuple[bytes, int]] = []  # what was parsed, and how many accesses it gave
         self.lines = 0
-        self.broken = 0
-        self.sample: list[bytes] = []
+        self.rejected_count = 0
+        self.rejected: list[bytes] = []
 
     def add(self, lines: bytes, parsed: Parsed, text: bytes, sizes: Mapping[int, int]) -> None:
         """Take further lines, and what was parsed of them."""
         self.pieces.append(lines)
         self.size_bytes += len(lines)
-        self.gathering.add(parsed.accesses, sizes)
+        self.aggregator.add(parsed.accesses, sizes)
         self.parts.append((text, len(parsed.accesses)))
-        self.lines += len(parsed.accesses) + len(parsed.broken)
-        self.broken += len(parsed.broken)
-        self.sample += parsed.broken[: SAMPLED - len(self.sample)]
+        self.lines += len(parsed.accesses) + len(parsed.rejected)
+        self.rejected_count += len(parsed.rejected)
+        self.rejected += parsed.rejected[: MAX_PER_BLOCK - len(self.rejected)]
 
 
 class LogReader:
     """Reads one stream, from where its content was read to before."""
 
-    def __init__(self, desk: Desk, stream: Stream) -> None:
-        self._desk = desk
+    def __init__(self, context: IngestContext, stream: LogStream) -> None:
+        self._context = context
         self._stream = stream
-        self._begin_anew()
+        self._reset()
 
-    def _begin_anew(self) -> None:
-        self._chain: Chain | None = None  # None: not known yet which log this is
-        self._log: int | None = None
+    def _reset(self) -> None:
+        self._chain: HashChain | None = None  # None: not known yet which log this is
+        self._log_id: int | None = None
         self._first_line = b""
         self._ordinal = 0
-        self._rest = b""  # a line that has not ended
+        self._partial_line = b""  # a line that has not ended
         self._in_long_line = False
-        self._in_known = False  # the last line was counted before
-        self._last_mark = 0  # of the last line, as Gathering has it
-        self._skipped = self._alike = 0  # lines that were counted before, and that may have been
+        self._last_was_counted = False  # the last line was counted before
+        self._last_hash = 0  # of the last line, as Gathering has it
+        self._skipped_count = self._similar_count = (
+            0  # lines that were counted before, and that may have been
+        )
         self._is_new = False  # no log that was read before begins as this one does
-        self._days: set[date] = set()  # of a new log, of which it is known whether they are marked
-        self._unmarked: set[date] = set()  # days of which lines could not be compared
+        self._checked_days: set[date] = (
+            set()
+        )  # of a new log, of which it is known whether they are marked
+        self._uncomparable_days: set[date] = set()  # days of which lines could not be compared
         #: A log that begins as this one does and was read further, and how far they agree.
-        self._longer: tuple[KnownLog, Chain] | None = None
+        self._pending_match: tuple[IngestedLog, HashChain] | None = None
 
-    async def read_on(self, *, last: bool = False) -> bool:
+    async def read_new(self, *, last: bool = False) -> bool:
         """Read all that there is now, each block while the one before it is being committed.
 
         Args:
@@ -192,12 +205,12 @@ class LogReader:
             LogMovedError: another process reads the same log.
             RefusedError: a packed file is damaged; what came before that is committed.
         """
-        if self._chain is None and not await self._recognise(last=last):
+        if self._chain is None and not await self._identify(last=last):
             return False
         news = False
-        async with Behind() as behind:
+        async with CommitPipeline() as behind:
             while (block := await self._next_block(last=last)).size_bytes:
-                await behind.do(self._commit, block)
+                await behind.submit(self._commit, block)
                 news = True
         self._report()
         return news
@@ -205,39 +218,39 @@ class LogReader:
     def _report(self) -> None:
         """Say what of the lines read now was not counted, or may have been counted twice."""
         name = self._stream.name
-        if self._skipped:
+        if self._skipped_count:
             log.warning(
                 "%s: %s lines were counted before, as part of another log; they are not counted "
                 "again",
                 name,
-                f"{self._skipped:,}",
+                f"{self._skipped_count:,}",
             )
-        if self._alike:
+        if self._similar_count:
             log.info(
                 "%s: %s lines are like a few of another log; they are counted",
                 name,
-                f"{self._alike:,}",
+                f"{self._similar_count:,}",
             )
-        if self._unmarked:
+        if self._uncomparable_days:
             log.warning(
                 "%s: accesses of %s were counted by an earlier version or over %d days before "
                 "the newest ones, and nothing is kept to compare their lines with: if this is a "
                 "part of a log that was read then, its lines count twice; read logs as a whole, "
                 "which are recognized",
                 name,
-                ", ".join(map(str, sorted(self._unmarked)[:3]))
-                + (" and later days" if len(self._unmarked) > 3 else ""),
-                fingerprints.KEPT_DAYS,
+                ", ".join(map(str, sorted(self._uncomparable_days)[:3]))
+                + (" and later days" if len(self._uncomparable_days) > 3 else ""),
+                fingerprints.RETENTION_DAYS,
             )
-        self._skipped = self._alike = 0
-        self._unmarked = set()
+        self._skipped_count = self._similar_count = 0
+        self._uncomparable_days = set()
 
-    async def read_all(self) -> None:
+    async def read_to_end(self) -> None:
         """Read a file to its end, also while another process reads it."""
         while True:
             try:
-                await self.read_on(last=True)
-            except LogMovedError:
+                await self.read_new(last=True)
+            except ConcurrentReadError:
                 self.rewind()
             else:
                 return
@@ -245,58 +258,58 @@ class LogReader:
     def rewind(self) -> None:
         """The stream begins anew, with a content of its own."""
         self._stream.rewind()
-        self._begin_anew()
+        self._reset()
 
-    def resume(self, number: int, first_line: bytes, chain: Chain) -> None:
+    def resume_at(self, log_id: int, first_line: bytes, chain: HashChain) -> None:
         """Go on with a log that is known, from where a chain got to."""
-        self._log, self._first_line, self._chain = number, first_line, chain
+        self._log_id, self._first_line, self._chain = log_id, first_line, chain
 
     # --- which log it is ---
 
-    async def _recognise(self, *, last: bool) -> bool:
+    async def _identify(self, *, last: bool) -> bool:
         """Find out which log this is, and go to where it was read to."""
-        if self._longer is not None:
-            found = await self._compare(*self._longer)
+        if self._pending_match is not None:
+            found = await self._matches(*self._pending_match)
             if found is not None:
                 return found
         self._stream.rewind()
-        start = self._first_line_of()
-        if not start or (not last and b"\n" not in start and len(start) < _LONGEST_FIRST_LINE):
+        start = self._read_first_line()
+        if not start or (not last and b"\n" not in start and len(start) < _MAX_FIRST_LINE_BYTES):
             return False
         self._first_line = first_line_digest(start)
-        db = self._desk.db
-        known = await db.retrying(lambda: accesslogs.known_logs(db, self._first_line))
+        db = self._context.db
+        known = await db.retrying(lambda: access_log_positions.find_logs(db, self._first_line))
         for candidate in known:
             self._stream.rewind()
-            found = await self._compare(candidate, Chain())
+            found = await self._matches(candidate, HashChain())
             if found is not None:
                 return found
         self._stream.rewind()
-        self._ordinal, self._chain, self._is_new = len(known), Chain(), True
+        self._ordinal, self._chain, self._is_new = len(known), HashChain(), True
         return True
 
-    async def _compare(self, known: KnownLog, chain: Chain) -> bool | None:
+    async def _matches(self, known: IngestedLog, chain: HashChain) -> bool | None:
         """Whether this is a log that is known; False if it may be, but ends before it did."""
         before = chain.position
         chain, agrees = verify(self._stream, known, chain)
-        self._longer = None
+        self._pending_match = None
         if not agrees:
             return None
-        self._desk.tally.known_bytes += chain.position - before
+        self._context.counters.known_bytes += chain.position - before
         if chain.position < known.position:
-            self._longer = known, chain
-            self._stream.done_until(chain.position)
+            self._pending_match = known, chain
+            self._stream.acknowledge(chain.position)
             return False
-        self._log, self._chain = known.log, chain
-        db = self._desk.db
-        await db.retrying(lambda: accesslogs.rename_log(db, known.log, self._stream.name))
+        self._log_id, self._chain = known.log, chain
+        db = self._context.db
+        await db.retrying(lambda: access_log_positions.rename_log(db, known.log, self._stream.name))
         return True
 
-    def _first_line_of(self) -> bytes:
+    def _read_first_line(self) -> bytes:
         """The stream's first bytes: a whole line, or all that there is."""
         start = b""
-        while b"\n" not in start and len(start) < _LONGEST_FIRST_LINE:
-            data = self._stream.read(_LONGEST_FIRST_LINE)
+        while b"\n" not in start and len(start) < _MAX_FIRST_LINE_BYTES:
+            data = self._stream.read(_MAX_FIRST_LINE_BYTES)
             if not data:
                 break
             start += data
@@ -310,7 +323,7 @@ class LogReader:
         while block.size_bytes < BLOCK_BYTES:
             try:
                 lines = self._next_lines()
-            except RefusedError:
+            except RejectedError:
                 if block.size_bytes:
                     return block  # what came before is good; it is raised again
                 raise
@@ -321,27 +334,27 @@ class LogReader:
         else:
             return block
         block.ends = last
-        if last and self._rest and not self._in_long_line:
+        if last and self._partial_line and not self._in_long_line:
             self._add_last_line(block)
         return block
 
     def _next_lines(self) -> bytes:
         """Whole lines; b"" when there are none now."""
         while data := self._stream.read(PIECE_BYTES):
-            piece = self._rest + data
+            piece = self._partial_line + data
             end = piece.rfind(b"\n") + 1
-            if not end and len(piece) >= LONGEST_LINE_BYTES:
+            if not end and len(piece) >= MAX_LINE_BYTES:
                 end = len(piece)
-            lines, self._rest = piece[:end], piece[end:]
+            lines, self._partial_line = piece[:end], piece[end:]
             if lines:
                 return lines
         return b""
 
     def _add_last_line(self, block: _Block) -> None:
         """The last line, if it is whole but for its newline; half a line may yet grow."""
-        if self._parse(self._rest).accesses:
-            self._add(block, self._rest)
-            self._rest = b""
+        if self._parse(self._partial_line).accesses:
+            self._add(block, self._partial_line)
+            self._partial_line = b""
 
     def _add(self, block: _Block, lines: bytes) -> None:
         """Parse lines into a block; of a line that is too long, only its beginning counts."""
@@ -349,95 +362,99 @@ class LogReader:
         if self._in_long_line:  # which was counted when it began
             self._in_long_line = b"\n" not in lines
             text = lines.partition(b"\n")[2]
-        elif not lines.endswith(b"\n") and len(lines) >= LONGEST_LINE_BYTES:
+        elif not lines.endswith(b"\n") and len(lines) >= MAX_LINE_BYTES:
             self._in_long_line = True
-            block.add(lines, Parsed([], [lines]), b"", self._desk.sizes.known)
+            block.add(lines, Parsed([], [lines]), b"", self._context.wheel_sizes.by_key)
             return
-        block.add(lines, self._parse(text), text, self._desk.sizes.known)
+        block.add(lines, self._parse(text), text, self._context.wheel_sizes.by_key)
 
     def _parse(self, text: bytes) -> Parsed:
-        return self._desk.parser.parse(text, int(time.time()) + _AHEAD_S)
+        return self._context.parser.parse(text, int(time.time()) + _MAX_CLOCK_SKEW_S)
 
     # --- what becomes of it ---
 
     async def _commit(self, block: _Block) -> None:
-        desk, chain = self._desk, self._chain
+        desk, chain = self._context, self._chain
         if chain is None:
             raise RuntimeError("a log is recognised before it is read")
-        lines = self._linked(block.gathering)
-        known = await self._known_lines(lines, whole=block.ends and self._log is None)
+        lines = self._fingerprints(block.aggregator)
+        known = await self._counted_lines(lines, whole=block.ends and self._log_id is None)
         batch = await self._batch(block, known)
         batch.lines = fingerprints.by_minute(lines, known)
         began, known_lines = chain.position, sum(known)
         # Hashing lets other threads work, so it is done while the next block is parsed.
-        checkpoints = await asyncio.to_thread(_fed, chain, block.pieces)
-        step = Step(
-            log=self._log,
+        checkpoints = await asyncio.to_thread(_hash_pieces, chain, block.pieces)
+        step = LogAdvance(
+            log=self._log_id,
             first_line=self._first_line,
             ordinal=self._ordinal,
             began=began,
             position=chain.position,
             digest=chain.digest,
             lines=block.lines - known_lines,
-            broken=block.broken,
+            broken=block.rejected_count,
             name=self._stream.name,
             checkpoints=checkpoints,
         )
-        self._log = await desk.db.retrying(lambda: desk.writer.commit(step, batch))
-        desk.sample.add(block.sample)
-        self._skipped += known_lines
-        desk.tally.known_lines += known_lines
-        desk.tally.lines += step.lines
-        desk.tally.broken += step.broken
-        desk.tally.downloads += sum(day.kinds[Kind.DOWNLOAD] for day in batch.days)
-        self._stream.done_until(chain.position)
+        self._log_id = await desk.db.retrying(lambda: desk.writer.commit(step, batch))
+        desk.rejected_sample.add(block.rejected)
+        self._skipped_count += known_lines
+        desk.counters.known_lines += known_lines
+        desk.counters.lines += step.lines
+        desk.counters.broken += step.broken
+        desk.counters.downloads += sum(day.by_kind[RequestKind.DOWNLOAD] for day in batch.days)
+        self._stream.acknowledge(chain.position)
 
-    def _linked(self, found: Gathering) -> Lines:
+    def _fingerprints(self, found: Aggregator) -> Lines:
         """The fingerprints of a block, which goes on where the one before it ended."""
-        before = self._last_mark
-        if found.marks:
-            self._last_mark = found.marks[-1]
-        return Lines(found.minutes, fingerprints.linked(found.marks, before))
+        before = self._last_hash
+        if found.hashes:
+            self._last_hash = found.hashes[-1]
+        return Lines(found.minutes, fingerprints.chain_fingerprints(found.hashes, before))
 
-    async def _known_lines(self, lines: Lines, *, whole: bool) -> list[bool]:
+    async def _counted_lines(self, lines: Lines, *, whole: bool) -> list[bool]:
         """For each line of a block whether it was counted before; empty if none was."""
-        few = len(lines.marks) < fingerprints.RUN
-        if not lines.marks or (few and not whole and not self._in_known):
+        few = len(lines.fingerprints) < fingerprints.MIN_RUN
+        if not lines.fingerprints or (few and not whole and not self._last_was_counted):
             return []
-        db, minutes = self._desk.db, {minute for minute, _ in lines.minutes}
-        found = await db.retrying(lambda: accesslogs.line_marks(db, minutes))
-        seen = {minute: fingerprints.unpacked(b"".join(marks)) for minute, marks in found.items()}
+        db, minutes = self._context.db, {minute for minute, _ in lines.minutes}
+        found = await db.retrying(lambda: access_log_positions.line_fingerprints(db, minutes))
+        seen = {minute: fingerprints.unpack(b"".join(marks)) for minute, marks in found.items()}
         if self._is_new:
-            await self._look_for_unmarked({_day(minute) for minute in minutes})
-        known, alike = fingerprints.compare(lines, seen, whole=whole, goes_on=self._in_known)
-        self._in_known = bool(known) and known[-1]
-        self._alike += alike
+            await self._find_uncomparable_days({_day(minute) for minute in minutes})
+        known, alike = fingerprints.find_counted(
+            lines, seen, is_whole_log=whole, continues=self._last_was_counted
+        )
+        self._last_was_counted = bool(known) and known[-1]
+        self._similar_count += alike
         return known
 
-    async def _look_for_unmarked(self, days: set[date]) -> None:
+    async def _find_uncomparable_days(self, days: set[date]) -> None:
         """Note which of these days have accesses whose fingerprints are not kept."""
-        db, new = self._desk.db, days - self._days
+        db, new = self._context.db, days - self._checked_days
         if new:
-            self._unmarked.update(await db.retrying(lambda: accesslogs.days_without_marks(db, new)))
-            self._days |= new
+            self._uncomparable_days.update(
+                await db.retrying(lambda: access_log_positions.days_without_fingerprints(db, new))
+            )
+            self._checked_days |= new
 
-    async def _batch(self, block: _Block, known: Sequence[bool]) -> Batch:
+    async def _batch(self, block: _Block, counted: Sequence[bool]) -> AccessBatch:
         """What is written of a block, without the lines that were counted before."""
-        desk, found = self._desk, block.gathering
-        if await desk.sizes.learn(found.fewest) or known:
-            found = await self._gather_again(block, known)
-        return found.batch(await desk.keys.of(found.days), desk.rows_since())
+        desk, found = self._context, block.aggregator
+        if await desk.wheel_sizes.look_up(found.smallest_downloads) or counted:
+            found = await self._aggregate_again(block, counted)
+        return found.to_batch(await desk.address_keys.for_days(found.days), desk.rows_since())
 
-    async def _gather_again(self, block: _Block, known: Sequence[bool]) -> Gathering:
+    async def _aggregate_again(self, block: _Block, counted: Sequence[bool]) -> Aggregator:
         """Gather a block once more, without what was counted before and was broken off."""
-        found, start = Gathering(), 0
+        found, start = Aggregator(), 0
         for text, count in block.parts:
             accesses = self._parse(text).accesses
-            flags = known[start : start + count]
+            flags = counted[start : start + count]
             start += count
             if flags and len(accesses) == count:
                 accesses = [*compress(accesses, [not is_known for is_known in flags])]
-            found.add(accesses, self._desk.sizes.known)
+            found.add(accesses, self._context.wheel_sizes.by_key)
             await asyncio.sleep(0)  # the next block is being parsed
         return found
 
@@ -446,21 +463,23 @@ def _day(minute: int) -> date:
     return date(1970, 1, 1) + timedelta(days=minute // (24 * 60))
 
 
-def _fed(chain: Chain, pieces: Sequence[bytes]) -> list[Checkpoint]:
-    return [checkpoint for piece in pieces for checkpoint in chain.feed(piece)]
+def _hash_pieces(chain: HashChain, pieces: Sequence[bytes]) -> list[Checkpoint]:
+    return [checkpoint for piece in pieces for checkpoint in chain.update(piece)]
 
 
-def verify(stream: Stream, known: KnownLog, chain: Chain | None = None) -> tuple[Chain, bool]:
+def verify(
+    stream: LogStream, known: IngestedLog, chain: HashChain | None = None
+) -> tuple[HashChain, bool]:
     """Read a stream to where a log was read to, and say whether it has the same content.
 
     A stream that ends before that agrees as far as its checkpoints do.
     """
-    chain = chain or Chain()
+    chain = chain or HashChain()
     while chain.position < known.position:
         data = stream.read(min(_VERIFY_BYTES, known.position - chain.position))
         if not data:
             return chain, True
-        for checkpoint in chain.feed(data):
+        for checkpoint in chain.update(data):
             if known.checkpoints.get(checkpoint.position) != checkpoint.digest:
                 return chain, False
     return chain, chain.digest == known.digest

@@ -18,16 +18,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from piwheels.accesslog.chain import SPACING_BYTES
-from piwheels.accesslog.logfile import DAMAGE, unpacking
+from piwheels.accesslog.hash_chain import CHECKPOINT_SPACING_BYTES
+from piwheels.accesslog.logfile import DAMAGE_ERRORS, decompress
 from piwheels.append_file import AppendFile
-from piwheels.errors import ConfigError, RefusedError
+from piwheels.errors import ConfigError, RejectedError
 
 log = logging.getLogger(__name__)
 
-_SEGMENT_BYTES = 16 * SPACING_BYTES
+_SEGMENT_BYTES = 16 * CHECKPOINT_SPACING_BYTES
 _READ_BYTES = 1024 * 1024
-_MAGIC_BYTES = 6  # that tell how a log is packed
+_SIGNATURE_BYTES = 6  # that tell how a log is packed
 _FULL_WAIT_S = 0.05
 _NAME = re.compile(r"(?P<stream>[0-9a-f]+-[0-9]+)\.(?P<start>[0-9]+)")
 
@@ -46,10 +46,10 @@ class Segments:
             if match["stream"] == stream
         }
         self._sizes = dict(sorted(self._sizes.items()))
-        self._position = self._done = self.first
+        self._position = self._acknowledged = self.first_position
 
     @property
-    def first(self) -> int:
+    def first_position(self) -> int:
         """The position that the oldest segment begins at."""
         return min(self._sizes, default=0)
 
@@ -59,9 +59,9 @@ class Segments:
         return sum(self._sizes.values())
 
     @property
-    def waiting_bytes(self) -> int:
+    def pending_bytes(self) -> int:
         """How much of it is not done yet."""
-        return self.end - self._done
+        return self.end - self._acknowledged
 
     @property
     def end(self) -> int:
@@ -88,12 +88,12 @@ class Segments:
 
     def rewind(self) -> None:
         """Begin at the oldest byte that is still there."""
-        self._position = self.first
+        self._position = self.first_position
 
-    def done_until(self, position: int) -> None:
+    def acknowledge(self, position: int) -> None:
         """What lies before a position is committed: remove the segments that end there."""
         with self._lock:
-            self._done = position
+            self._acknowledged = position
             for start, length in list(self._sizes.items()):
                 if start + length <= position and start != max(self._sizes):
                     del self._sizes[start]
@@ -109,7 +109,7 @@ class Segments:
             for start in self._sizes:
                 self._path(start).unlink(missing_ok=True)
             self._sizes.clear()
-            self._position = self._done = 0
+            self._position = self._acknowledged = 0
 
     def append(self, data: bytes) -> None:
         """Write bytes at the end; a segment ends with the first line after its size."""
@@ -144,7 +144,7 @@ class Spool:
         stream = f"{time.time_ns():x}-{os.getpid()}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._held = _hold(folder, stream)
+            self._lock = _lock_stream(folder, stream)
         except OSError as error:
             raise ConfigError(f"{folder} (accesslog.spool): {error.strerror}") from None
         self.segments = Segments(folder, stream)
@@ -152,44 +152,44 @@ class Spool:
         self.ended = threading.Event()
         self.dropped_lines = 0
         self.problem = ""  # of the disk: one line, the last
-        self._drops = False
-        self._cut = False  # the last line that was kept lacks its end
+        self._is_dropping = False
+        self._line_is_incomplete = False  # the last line that was kept lacks its end
 
     def start(self, descriptor: int) -> None:
         """Take what comes from this descriptor until it ends."""
-        threading.Thread(target=self._take, args=(descriptor,), daemon=True).start()
+        threading.Thread(target=self._read_pipe, args=(descriptor,), daemon=True).start()
 
     def close(self) -> None:
         """Let go of the stream; what is left of it is read by the next run."""
-        self._held.close()
+        self._lock.close()
         if not self.segments.size_bytes:
             self.segments.remove()
 
-    def _take(self, descriptor: int) -> None:
+    def _read_pipe(self, descriptor: int) -> None:
         at_line_start = True
         raw = io.BufferedReader(io.FileIO(descriptor, closefd=False), _READ_BYTES)
         try:
-            stream = unpacking(raw, raw.peek(_MAGIC_BYTES))
+            stream = decompress(raw, raw.peek(_SIGNATURE_BYTES))
             while data := stream.read1(_READ_BYTES):
-                at_line_start = self._keep(data, at_line_start=at_line_start)
-        except DAMAGE as error:
+                at_line_start = self._store(data, at_line_start=at_line_start)
+        except DAMAGE_ERRORS as error:
             self.problem = f"standard input cannot be read on: {error}; what came before was read"
-        except RefusedError as error:
+        except RejectedError as error:
             self.problem = f"standard input is {error}"
         finally:
             self.ended.set()
 
-    def _keep(self, data: bytes, *, at_line_start: bool) -> bool:
+    def _store(self, data: bytes, *, at_line_start: bool) -> bool:
         """Write data, or drop it, line by line; gives whether a line ended with it."""
-        if not self._drops and self._is_full(len(data)):
+        if not self._is_dropping and self._is_full(len(data)):
             # The line in hand is finished; from the next one on all are dropped.
             cut = 0 if at_line_start else data.find(b"\n") + 1 or len(data)
             self._append(data[:cut], at_line_start=at_line_start)
             data = data[cut:]
-            self._drops = bool(data)
-            if self._drops:
+            self._is_dropping = bool(data)
+            if self._is_dropping:
                 log.warning("the spool is full and the database is away: lines are dropped")
-        if self._drops:
+        if self._is_dropping:
             return self._drop(data)
         return self._append(data, at_line_start=at_line_start)
 
@@ -197,19 +197,19 @@ class Spool:
         """Write data; gives whether a line ended with it. What the disk refuses is dropped."""
         before = self.segments.end
         try:
-            if self._cut:
+            if self._line_is_incomplete:
                 self.segments.append(b"\n")
-                self._cut, before = False, self.segments.end
+                self._line_is_incomplete, before = False, self.segments.end
             self.segments.append(data)
         except OSError as error:
             written = data[: self.segments.end - before]
-            self._cut = not (written.endswith(b"\n") if written else at_line_start)
-            self._note(error)
-            self._drops = True
+            self._line_is_incomplete = not (written.endswith(b"\n") if written else at_line_start)
+            self._report_disk_error(error)
+            self._is_dropping = True
             return self._drop(data[len(written) :])
         return data.endswith(b"\n") if data else at_line_start
 
-    def _note(self, error: OSError) -> None:
+    def _report_disk_error(self, error: OSError) -> None:
         problem = f"{self._folder} (accesslog.spool): {error.strerror}"
         if problem != self.problem:
             self.problem = problem
@@ -217,13 +217,13 @@ class Spool:
 
     def _drop(self, data: bytes) -> bool:
         if data.endswith(b"\n") and not self._is_full(0):
-            self._drops = False
+            self._is_dropping = False
         self.dropped_lines += data.count(b"\n")
         return True
 
     def _is_full(self, more: int) -> bool:
         """Whether lines have to be dropped; while the database is there, wait for it instead."""
-        while (waiting := self.segments.waiting_bytes) and waiting + more > self._limit_bytes:
+        while (waiting := self.segments.pending_bytes) and waiting + more > self._limit_bytes:
             if self.database_away.is_set():
                 return True
             time.sleep(_FULL_WAIT_S)
@@ -231,14 +231,14 @@ class Spool:
 
 
 @contextlib.contextmanager
-def left_behind(folder: Path) -> Iterator[list[Segments]]:
+def orphaned_streams(folder: Path) -> Iterator[list[Segments]]:
     """The streams of runs that ended before all of theirs was committed, oldest first."""
     names = sorted({match["stream"] for _, match in _entries(folder)})
     with contextlib.ExitStack() as stack:
         found = []
         for name in names:
             with contextlib.suppress(OSError):  # it is being written
-                stack.enter_context(_hold(folder, name))
+                stack.enter_context(_lock_stream(folder, name))
                 found.append(Segments(folder, name))
         yield found
         for segments in found:
@@ -246,7 +246,7 @@ def left_behind(folder: Path) -> Iterator[list[Segments]]:
                 segments.remove()
 
 
-class _Hold(contextlib.AbstractContextManager["_Hold"]):
+class _FileLock(contextlib.AbstractContextManager["_FileLock"]):
     def __init__(self, path: Path) -> None:
         self._file = path.open("a", encoding="ascii")
         try:
@@ -262,8 +262,8 @@ class _Hold(contextlib.AbstractContextManager["_Hold"]):
         self._file.close()
 
 
-def _hold(folder: Path, stream: str) -> _Hold:
-    return _Hold(_lock_path(folder, stream))
+def _lock_stream(folder: Path, stream: str) -> _FileLock:
+    return _FileLock(_lock_path(folder, stream))
 
 
 def _lock_path(folder: Path, stream: str) -> Path:

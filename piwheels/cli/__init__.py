@@ -1,6 +1,6 @@
-"""The `piw` command: verbs and options. Each verb's room is imported only when it is called."""
+"""The `piw` command: a module of commands per group; subjects are imported when called."""
 
-from piwheels.cli import console, farm, numbers, operating, ordering, setting_up
-from piwheels.cli.root import cli, main
+from piwheels.cli import builders, projects, services, setup, stats, tui
+from piwheels.cli.main import cli, main
 
-__all__ = ["cli", "console", "farm", "main", "numbers", "operating", "ordering", "setting_up"]
+__all__ = ["builders", "cli", "main", "projects", "services", "setup", "stats", "tui"]

@@ -4,7 +4,7 @@ from piwheels.db.database import Database
 from piwheels.model import Struct
 
 
-class Blocker(Struct, frozen=True, kw_only=True):
+class LockHolder(Struct, frozen=True, kw_only=True):
     """A connection that holds a lock, waits for none itself, and keeps piwheels waiting."""
 
     pid: int  # of the server's process; 0 for a prepared transaction
@@ -17,7 +17,7 @@ class Blocker(Struct, frozen=True, kw_only=True):
     waited_s: float  # the longest of them
 
 
-async def blockers(db: Database, *, after_s: float) -> list[Blocker]:
+async def find_lock_holders(db: Database, *, after_s: float) -> list[LockHolder]:
     """What keeps piwheels' connections waiting for longer than `after_s`; longest wait first.
 
     An account without rights on another's connections sees of it only the pid.
@@ -50,4 +50,4 @@ async def blockers(db: Database, *, after_s: float) -> list[Blocker]:
         """,
         {"after_s": after_s},
     )
-    return [Blocker(**row) for row in rows]
+    return [LockHolder(**row) for row in rows]

@@ -8,11 +8,18 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from piwheels.db.database import Database, columns
-from piwheels.model import Kind, ProjectStatus, Release, Rules, Struct, Target
+from piwheels.db.database import Database, transpose_rows
+from piwheels.model import (
+    CompatibilityRules,
+    ProjectStatus,
+    Release,
+    Struct,
+    Target,
+    WheelCompatibility,
+)
 
 #: So long without a builder, and a target is taken to have none.
-ABSENCE_S = 86400.0
+ABSENCE_THRESHOLD_S = 86400.0
 
 #: Targets whose `served` or `equipped` is not what the absences say, with what they say.
 _CHANGED_PRESENCE = """
@@ -31,7 +38,7 @@ _CHANGED_PRESENCE = """
 _LOCK_TARGETS = "SELECT pg_advisory_xact_lock(7091)"
 
 
-class KnownRelease(Struct, frozen=True, kw_only=True):
+class StoredRelease(Struct, frozen=True, kw_only=True):
     """What the database has of a release, to compare with the upstream."""
 
     version: str
@@ -41,7 +48,7 @@ class KnownRelease(Struct, frozen=True, kw_only=True):
     hidden: bool  # the upstream's page lacks it
 
 
-class SameTags(Struct, frozen=True, kw_only=True):
+class FileWithTags(Struct, frozen=True, kw_only=True):
     """A published file that installers choose from others with its tags by its build tag."""
 
     filename: str
@@ -49,7 +56,7 @@ class SameTags(Struct, frozen=True, kw_only=True):
     glibc: str  # what its ELF files need; "" for none
 
 
-class Listing(Struct, frozen=True, kw_only=True):
+class ListingChanges(Struct, frozen=True, kw_only=True):
     """Versions whose releases a page of the upstream hid, and showed again."""
 
     hidden: tuple[str, ...]
@@ -59,7 +66,7 @@ class Listing(Struct, frozen=True, kw_only=True):
 # --- targets -----------------------------------------------------------------------------
 
 
-async def add_target(db: Database, target: Target, rules: Rules) -> bool:
+async def add_target(db: Database, target: Target, rules: CompatibilityRules) -> bool:
     """Build for a target from now on; lifts its skip. The caller has to `converge` after.
 
     Returns:
@@ -82,43 +89,52 @@ async def add_target(db: Database, target: Target, rules: Rules) -> bool:
                 ON CONFLICT (target) DO UPDATE SET skip = NULL, converging = true
             """,
             {
-                "position": rules.position(target),
+                "position": rules.sort_order(target),
                 **{field: getattr(target, field) for field in target.__struct_fields__},
             },
         )
         if known is None:
-            await _resolve(db, [target], rules)
+            await _compute_compatibility_of_targets(db, [target], rules)
     return True
 
 
-async def _resolve(db: Database, targets: Sequence[Target], rules: Rules) -> None:
+async def _compute_compatibility_of_targets(
+    db: Database, targets: Sequence[Target], rules: CompatibilityRules
+) -> None:
     """Work out what every known kind covers, and every specifier allows, of new targets."""
     kinds = await db.rows("SELECT tags, glibc FROM kinds")
     specifiers = await db.rows("SELECT requires_python FROM specifiers")
-    await _store_acceptance(db, [Kind(**row) for row in kinds], targets, rules)
+    await _store_compatible_targets(
+        db, [WheelCompatibility(**row) for row in kinds], targets, rules
+    )
     for target in targets:
         allowing = [
             row["requires_python"]
             for row in specifiers
-            if rules.allows(row["requires_python"], target)
+            if rules.allows_python(row["requires_python"], target)
         ]
-        await _store_ranges(db, [(specifier, target.name) for specifier in allowing])
+        await _store_requires_python_targets(
+            db, [(specifier, target.name) for specifier in allowing]
+        )
 
 
-async def _store_acceptance(
-    db: Database, kinds: Sequence[Kind], targets: Sequence[Target], rules: Rules
+async def _store_compatible_targets(
+    db: Database,
+    compatibilities: Sequence[WheelCompatibility],
+    targets: Sequence[Target],
+    rules: CompatibilityRules,
 ) -> None:
     """Store on which targets installers accept these kinds, how they rank them, what loads."""
     rows = [
         {
-            "kind": kind.name,
+            "kind": kind.identifier,
             "target": target.name,
             "preference": preference,
-            "loads": rules.covers(kind, target),
+            "loads": rules.is_loadable(kind, target),
         }
-        for kind in kinds
+        for kind in compatibilities
         for target in targets
-        if (preference := rules.preference(kind, target)) is not None
+        if (preference := rules.tag_rank(kind, target)) is not None
     ]
     if not rows:
         return
@@ -130,11 +146,11 @@ async def _store_acceptance(
             ON CONFLICT (kind, target) DO UPDATE
            SET preference = excluded.preference, loads = excluded.loads
         """,
-        columns(rows),
+        transpose_rows(rows),
     )
 
 
-async def _store_ranges(db: Database, pairs: Sequence[tuple[str, str]]) -> None:
+async def _store_requires_python_targets(db: Database, pairs: Sequence[tuple[str, str]]) -> None:
     await db.execute(
         """
         INSERT INTO python_ranges (requires_python, target)
@@ -147,8 +163,8 @@ async def _store_ranges(db: Database, pairs: Sequence[tuple[str, str]]) -> None:
     )
 
 
-async def targets(db: Database, *, skipped: bool = False) -> list[Target]:
-    """The active targets in numeric order, or with `skipped` all of them."""
+async def targets(db: Database, *, include_skipped: bool = False) -> list[Target]:
+    """The active targets in numeric order, or with `include_skipped` all of them."""
     rows = await db.rows(
         """
         SELECT target AS name, python, python_full, implementation, abi, arch, os, glibc
@@ -156,13 +172,16 @@ async def targets(db: Database, *, skipped: bool = False) -> list[Target]:
          WHERE skip IS NULL OR %(skipped)s
          ORDER BY position, target
         """,
-        {"skipped": skipped},
+        {"skipped": include_skipped},
     )
     return [Target(**row) for row in rows]
 
 
-async def note_presence(
-    db: Database, served: Collection[str], equipped: Collection[str], elapsed_s: float
+async def record_presence(
+    db: Database,
+    served_targets: Collection[str],
+    targets_with_compiler: Collection[str],
+    elapsed_s: float,
 ) -> bool:
     """Note for which targets builders were there, and for how long others had none.
 
@@ -172,18 +191,18 @@ async def note_presence(
 
     Args:
         db: the connection.
-        served: the targets that connected builders serve.
-        equipped: those that some of them have a C compiler for.
+        served_targets: the targets that connected builders serve.
+        targets_with_compiler: those that some of them have a C compiler for.
         elapsed_s: since the last such note.
 
     Returns:
-        Whether `served` or `equipped` of a target changed; `converge` has to follow.
+        Whether `served_targets` or `targets_with_compiler` of a target changed; `converge` has to follow.
     """
     facts = {
-        "served": list(served),
-        "equipped": list(equipped),
+        "served": list(served_targets),
+        "equipped": list(targets_with_compiler),
         "elapsed_s": elapsed_s,
-        "absence_s": ABSENCE_S,
+        "absence_s": ABSENCE_THRESHOLD_S,
     }
     await db.execute(
         """
@@ -213,7 +232,7 @@ async def note_presence(
                    AS now_is (target, served, equipped)
              WHERE now_is.target = targets.target
             """,
-            columns(changed),
+            transpose_rows(changed),
         )
     return True
 
@@ -232,7 +251,7 @@ async def skip_target(db: Database, target: str, reason: str | None) -> bool:
     return changed > 0
 
 
-async def converge(db: Database) -> bool:
+async def recompute_jobs(db: Database) -> bool:
     """Make the jobs of all projects follow changed targets, in batches; False if none changed."""
     if not await db.value("SELECT count(*) FROM targets WHERE converging"):
         return False
@@ -240,20 +259,28 @@ async def converge(db: Database) -> bool:
     return True
 
 
-async def add_kind(db: Database, kind: Kind, rules: Rules) -> None:
+async def add_compatibility(
+    db: Database, compatibility: WheelCompatibility, rules: CompatibilityRules
+) -> None:
     """Make a kind known with the targets that it covers; needs the writer's locks."""
     added = await db.execute(
         """
         INSERT INTO kinds (kind, tags, glibc, resolved) VALUES (%(kind)s, %(tags)s, %(glibc)s, true)
             ON CONFLICT DO NOTHING
         """,
-        {"kind": kind.name, "tags": kind.tags, "glibc": kind.glibc},
+        {
+            "kind": compatibility.identifier,
+            "tags": compatibility.tags,
+            "glibc": compatibility.glibc,
+        },
     )
     if added:
-        await _store_acceptance(db, [kind], await targets(db, skipped=True), rules)
+        await _store_compatible_targets(
+            db, [compatibility], await targets(db, include_skipped=True), rules
+        )
 
 
-async def resolve_left(db: Database, rules: Rules) -> bool:
+async def compute_missing_compatibility(db: Database, rules: CompatibilityRules) -> bool:
     """Work out what an upgrade of the database left: kinds, and the specifiers of files.
 
     Returns:
@@ -272,8 +299,10 @@ async def resolve_left(db: Database, rules: Rules) -> bool:
                  SELECT FROM specifiers s WHERE s.requires_python = f.requires_python)
             """
         )
-        every = await targets(db, skipped=True)
-        await _store_acceptance(db, [Kind(**row) for row in kinds], every, rules)
+        every = await targets(db, include_skipped=True)
+        await _store_compatible_targets(
+            db, [WheelCompatibility(**row) for row in kinds], every, rules
+        )
         await add_specifiers(db, [row["requires_python"] for row in specifiers], rules)
         await db.execute("UPDATE kinds SET resolved = true WHERE NOT resolved")
         await db.execute("UPDATE targets SET converging = true")
@@ -299,9 +328,9 @@ async def lock_projects(db: Database, projects: Sequence[str]) -> set[str]:
 async def add_project(
     db: Database,
     project: str,
-    display: str,
+    display_name: str,
     *,
-    since: datetime | None = None,
+    follow_since: datetime | None = None,
     existing: Sequence[str] | None = None,
 ) -> bool:
     """Make a project known, and follow its releases that are new: see upstream.choose.is_new().
@@ -309,12 +338,12 @@ async def add_project(
     Args:
         db: the connection.
         project: its normalised name.
-        display: its name as the upstream spells it.
-        since: releases uploaded before are not new; None does not follow it.
+        display_name: its name as the upstream spells it.
+        follow_since: releases uploaded before are not new; None does not follow it.
         existing: versions that the upstream has already, which are not new either.
 
     Returns:
-        Whether it is a new one. One that is followed keeps its earlier `since` and `existing`;
+        Whether it is a new one. One that is followed keeps its earlier `follow_since` and `existing`;
         its page is looked at again.
     """
     row = await db.row(
@@ -331,15 +360,15 @@ async def add_project(
         """,
         {
             "project": project,
-            "display": display,
-            "since": since,
+            "display": display_name,
+            "since": follow_since,
             "existing": None if existing is None else list(existing),
         },
     )
     return bool(row and row["added"])
 
 
-async def known(db: Database, projects: Sequence[str]) -> set[str]:
+async def existing_projects(db: Database, projects: Sequence[str]) -> set[str]:
     """Which of these projects the farm has."""
     rows = await db.rows(
         "SELECT project FROM projects WHERE project = ANY (%(names)s)", {"names": list(projects)}
@@ -347,7 +376,7 @@ async def known(db: Database, projects: Sequence[str]) -> set[str]:
     return {row["project"] for row in rows}
 
 
-async def known_releases(db: Database, project: str) -> list[KnownRelease]:
+async def stored_releases(db: Database, project: str) -> list[StoredRelease]:
     """What the farm has of a project's releases."""
     rows = await db.rows(
         """
@@ -357,10 +386,10 @@ async def known_releases(db: Database, project: str) -> list[KnownRelease]:
         """,
         {"project": project},
     )
-    return [KnownRelease(**row) for row in rows]
+    return [StoredRelease(**row) for row in rows]
 
 
-async def add_releases(db: Database, releases: Sequence[Release], rules: Rules) -> int:
+async def add_releases(db: Database, releases: Sequence[Release], rules: CompatibilityRules) -> int:
     """Make releases of known projects known, or bring what is known of them up to date.
 
     A release that has its sdist already keeps that when the upstream lists none, and its hash
@@ -405,7 +434,7 @@ async def add_releases(db: Database, releases: Sequence[Release], rules: Rules) 
                            (k.filename, k.url, k.sha256, k.size, k.digest)
                       FROM known_sdist(releases, excluded) k)
             """,
-            columns(rows),
+            transpose_rows(rows),
         )
 
 
@@ -425,7 +454,9 @@ def _release_row(release: Release) -> dict[str, Any]:
     }
 
 
-async def add_specifiers(db: Database, specifiers: Sequence[str], rules: Rules) -> None:
+async def add_specifiers(
+    db: Database, specifiers: Sequence[str], rules: CompatibilityRules
+) -> None:
     """Make specifiers known with the targets that they allow; needs the writer's locks."""
     added = await db.rows(
         """
@@ -437,19 +468,19 @@ async def add_specifiers(db: Database, specifiers: Sequence[str], rules: Rules) 
     )
     if not added:
         return
-    every = await targets(db, skipped=True)
+    every = await targets(db, include_skipped=True)
     pairs = [
         (row["requires_python"], target.name)
         for row in added
         for target in every
-        if rules.allows(row["requires_python"], target)
+        if rules.allows_python(row["requires_python"], target)
     ]
-    await _store_ranges(db, pairs)
+    await _store_requires_python_targets(db, pairs)
 
 
-async def set_yanked(db: Database, project: str, version: str, reason: str | None) -> bool:
+async def mark_yanked(db: Database, project: str, version: str, reason: str | None) -> bool:
     """Note that a release was yanked (PEP 592), or un-yanked when the reason is None."""
-    return await _changed(
+    return await _change_project(
         db,
         """
         UPDATE releases SET yanked = %(reason)s
@@ -466,7 +497,7 @@ async def set_project_status(
     db: Database, project: str, status: ProjectStatus, reason: str = ""
 ) -> bool:
     """Note a project's status (PEP 792); files of a quarantined one leave its page."""
-    return await _changed(
+    return await _change_project(
         db,
         """
         UPDATE projects SET status = %(status)s, status_reason = %(reason)s
@@ -479,7 +510,9 @@ async def set_project_status(
     )
 
 
-async def note_listed(db: Database, project: str, listed: Sequence[str]) -> Listing:
+async def update_listed_releases(
+    db: Database, project: str, listed: Sequence[str]
+) -> ListingChanges:
     """Hide the releases that the upstream's page lacks, and show those that it lists again.
 
     Nothing is deleted. A release without an sdist never was built from the upstream and stays.
@@ -506,7 +539,7 @@ async def note_listed(db: Database, project: str, listed: Sequence[str]) -> List
         if rows:
             # The listing of all projects has only those with files to list.
             await db.execute("SELECT make_stale('simple', ARRAY[''])")
-    return Listing(
+    return ListingChanges(
         hidden=tuple(sorted(row["version"] for row in rows if row["hidden"])),
         shown=tuple(sorted(row["version"] for row in rows if not row["hidden"])),
     )
@@ -514,7 +547,7 @@ async def note_listed(db: Database, project: str, listed: Sequence[str]) -> List
 
 async def skip_project(db: Database, project: str, reason: str | None) -> bool:
     """Build nothing of a project, or build again when the reason is None."""
-    return await _changed(
+    return await _change_project(
         db,
         """
         UPDATE projects SET skip = %(reason)s
@@ -527,7 +560,7 @@ async def skip_project(db: Database, project: str, reason: str | None) -> bool:
 
 async def skip_release(db: Database, project: str, version: str, reason: str | None) -> bool:
     """Do not build a release, or build it again when the reason is None."""
-    return await _changed(
+    return await _change_project(
         db,
         """
         UPDATE releases SET skip = %(reason)s
@@ -557,7 +590,7 @@ async def skip_for_target(
     """
     facts = {"version": version or "", "target": target, "reason": reason}
     if reason is None:
-        return await _changed(
+        return await _change_project(
             db,
             """
             DELETE FROM target_skips
@@ -566,7 +599,7 @@ async def skip_for_target(
             project,
             **facts,
         )
-    return await _changed(
+    return await _change_project(
         db,
         """
         INSERT INTO target_skips (project, version, target, reason)
@@ -590,7 +623,7 @@ async def remove_release(db: Database, project: str, version: str) -> bool:
 
     The upstream's page still lists it, which does not make it a new one: nobody wants it.
     """
-    return await _changed(
+    return await _change_project(
         db,
         """
         WITH noted AS (
@@ -607,17 +640,19 @@ async def remove_release(db: Database, project: str, version: str) -> bool:
 
 async def remove_project(db: Database, project: str) -> bool:
     """Forget a project with its releases, builds and files."""
-    return await _changed(db, "DELETE FROM projects WHERE project = %(project)s", project)
+    return await _change_project(db, "DELETE FROM projects WHERE project = %(project)s", project)
 
 
-async def _changed(db: Database, statement: str, project: str, **facts: str | None) -> bool:
+async def _change_project(db: Database, statement: str, project: str, **facts: str | None) -> bool:
     """Whether a statement changed anything of a project; it has a writer's locks."""
     async with db.transaction():
         await lock_projects(db, [project])
         return await db.execute(statement, {"project": project, **facts}) > 0
 
 
-async def files_with_tags(db: Database, project: str, version: str, tags: str) -> list[SameTags]:
+async def files_with_tags(
+    db: Database, project: str, version: str, tags: str
+) -> list[FileWithTags]:
     """The published files of a release with just these tags (PEP 425).
 
     Without those that builders without a compiler made: they leave the index for better ones.
@@ -633,7 +668,7 @@ async def files_with_tags(db: Database, project: str, version: str, tags: str) -
         """,
         {"project": project, "version": version, "tags": tags},
     )
-    return [SameTags(**row) for row in rows]
+    return [FileWithTags(**row) for row in rows]
 
 
 async def reserve_filename(db: Database, filename: str, sha256: str) -> bool:

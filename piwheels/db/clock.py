@@ -13,7 +13,7 @@ from piwheels.db.database import Database
 _TOLERANCE = {"tolerance": timedelta(minutes=1)}
 
 #: Each statement sets back what nothing waits for so long by right.
-_SET_BACK = (
+_RESET_STATEMENTS = (
     # Pages are in the order of `since`; they rest after they were written, or for an hour at
     # most after they could not be written (pages.put_off).
     """
@@ -45,15 +45,15 @@ async def database_time(db: Database) -> datetime:
     return moment
 
 
-async def set_back(db: Database) -> int:
+async def reset_future_times(db: Database) -> int:
     """Set back every kept moment that is further ahead than it can be; returns how many rows."""
     count = 0
-    for statement in _SET_BACK:
+    for statement in _RESET_STATEMENTS:
         count += await db.execute(statement, _TOLERANCE)
-    return count + await _set_builds_back(db)
+    return count + await _reset_future_builds(db)
 
 
-async def _set_builds_back(db: Database) -> int:
+async def _reset_future_builds(db: Database) -> int:
     """Builds that ended in the future would count as the last hour's until then."""
     async with db.transaction():
         rows = await db.rows(

@@ -8,11 +8,11 @@ from piwheels.errors import PiwheelsError, TransientError
 
 Connection = psycopg.AsyncConnection[DictRow]
 
-OLDEST_SERVER = 15
+MIN_SERVER_VERSION = 15
 
 #: Used where the DSN says nothing else. A server that lost its power, or a link that was cut,
 #: is noticed within half a minute instead of the kernel's two hours.
-_DEFAULTS = {
+_DEFAULT_PARAMETERS = {
     "connect_timeout": 10,
     "keepalives_idle": 15,
     "keepalives_interval": 5,
@@ -20,21 +20,21 @@ _DEFAULTS = {
     "tcp_user_timeout": 30_000,  # milliseconds
 }
 #: With several hosts, those that do not answer must not delay the one that does.
-_SEVERAL_HOSTS_CONNECT_S = 5
+_MULTIPLE_HOSTS_CONNECT_TIMEOUT_S = 5
 
-READ_ONLY = "25006"
+READ_ONLY_STATE = "25006"
 #: What libpq says of a server that accepts no writes, where its messages are not translated.
 _READ_ONLY_SESSION = "session is read-only"
 
 #: Classes of SQLSTATEs (PostgreSQL, appendix A) that the same work, done again, can succeed with.
-_PASSING_CLASSES = (
+_TRANSIENT_CLASSES = (
     "08",  # connection exceptions
     "40",  # transaction rollback: serialization failure, deadlock
     "53",  # insufficient resources: disk full, out of memory, too many connections
     "57",  # operator intervention: statement_timeout, shutdown, start-up
 )
-_PASSING = {
-    READ_ONLY,
+_TRANSIENT_STATES = {
+    READ_ONLY_STATE,
     "25P03",  # idle_in_transaction_session_timeout
     "25P04",  # transaction_timeout
     "55006",  # object in use
@@ -43,7 +43,7 @@ _PASSING = {
     "58030",  # I/O error
 }
 #: Exceptions to the classes above.
-_LASTING = {
+_PERMANENT_STATES = {
     "40002",  # an integrity constraint
     "57P04",  # the database was dropped
 }
@@ -57,7 +57,7 @@ class DatabaseUnavailableError(TransientError):
     """The database cannot be reached now."""
 
 
-def passes(error: psycopg.Error) -> bool:
+def is_transient(error: psycopg.Error) -> bool:
     """Whether the same work, done again after a while, can succeed.
 
     An error without SQLSTATE comes from the client's side: the connection broke.
@@ -65,10 +65,12 @@ def passes(error: psycopg.Error) -> bool:
     state = error.sqlstate
     if state is None:
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-    return state not in _LASTING and (state[:2] in _PASSING_CLASSES or state in _PASSING)
+    return state not in _PERMANENT_STATES and (
+        state[:2] in _TRANSIENT_CLASSES or state in _TRANSIENT_STATES
+    )
 
 
-def reason(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """The first line of an error; of a DSN with several hosts, what each of them said."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     hosts = [line.removeprefix("- ") for line in lines if line.startswith("- host: ")]
@@ -84,16 +86,18 @@ async def open_connection(dsn: str, application_name: str, *, autocommit: bool) 
     """
     try:
         return await psycopg.AsyncConnection.connect(
-            completed(dsn),
+            with_default_timeouts(dsn),
             autocommit=autocommit,
             row_factory=dict_row,
             application_name=application_name,
             target_session_attrs="read-write",
         )
     except psycopg.ProgrammingError as error:
-        raise DatabaseError(f"database.dsn is not a connection string: {reason(error)}") from None
+        raise DatabaseError(
+            f"database.dsn is not a connection string: {error_text(error)}"
+        ) from None
     except psycopg.OperationalError as error:
-        why = reason(error)
+        why = error_text(error)
         if _READ_ONLY_SESSION in why:
             raise DatabaseUnavailableError(f"the database accepts no writes ({why})") from None
         raise DatabaseUnavailableError(
@@ -101,15 +105,15 @@ async def open_connection(dsn: str, application_name: str, *, autocommit: bool) 
         ) from None
 
 
-def completed(dsn: str) -> str:
+def with_default_timeouts(dsn: str) -> str:
     """The DSN with a default for each timeout that it does not set itself.
 
     Raises:
         psycopg.ProgrammingError: it is malformed.
     """
     given = conninfo.conninfo_to_dict(dsn)
-    defaults = dict(_DEFAULTS)
+    defaults = dict(_DEFAULT_PARAMETERS)
     if "," in str(given.get("host") or given.get("hostaddr") or ""):
-        defaults["connect_timeout"] = _SEVERAL_HOSTS_CONNECT_S
+        defaults["connect_timeout"] = _MULTIPLE_HOSTS_CONNECT_TIMEOUT_S
     unset = {name: value for name, value in defaults.items() if name not in given}
     return conninfo.make_conninfo(dsn, **unset)

@@ -14,46 +14,46 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import DictRow
 
-from piwheels.db.alone import lock_out_others
 from piwheels.db.connection import (
-    OLDEST_SERVER,
-    READ_ONLY,
+    MIN_SERVER_VERSION,
+    READ_ONLY_STATE,
     Connection,
     DatabaseError,
     DatabaseUnavailableError,
-    completed,
+    error_text,
+    is_transient,
     open_connection,
-    passes,
-    reason,
+    with_default_timeouts,
 )
-from piwheels.db.epoch import OVER, begin_epoch, continue_epoch, epoch_over
+from piwheels.db.epoch import EPOCH_OVER_STATE, begin_epoch, continue_epoch, epoch_over
 from piwheels.db.migrate import SCHEMA_VERSION, schema_version
 from piwheels.db.pooler import refuse_transaction_pooling
+from piwheels.db.singleton_lock import acquire_master_lock
 
 __all__ = [
     "Database",
     "DatabaseError",
     "DatabaseUnavailableError",
     "Notification",
-    "answers",
-    "columns",
     "is_running",
     "make_dsn",
+    "server_is_up",
+    "transpose_rows",
 ]
 
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-_FIRST_DELAY_S = 0.2
+_MIN_RETRY_DELAY_S = 0.2
 #: A database that is back is used again within this time.
-_LONGEST_DELAY_S = 5.0
+_MAX_RETRY_DELAY_S = 5.0
 #: A fault that lasts is logged again after so long.
-_LOG_EVERY_S = 60.0
-_AT_ONCE = 2000  # rows: a few milliseconds
+_LOG_INTERVAL_S = 60.0
+_FETCH_ROWS = 2000  # rows: a few milliseconds
 
 
-def is_database_fault(error: BaseException) -> bool:
+def is_database_error(error: BaseException) -> bool:
     """Whether an error is a fault of the database or of a statement, not of a value in it."""
     at_fault = isinstance(error, psycopg.Error | DatabaseError | DatabaseUnavailableError)
     return at_fault and not isinstance(error, psycopg.DataError | psycopg.IntegrityError)
@@ -70,40 +70,40 @@ class Database:
     """A connection in autocommit mode, whose statements and transactions take turns."""
 
     def __init__(
-        self, dsn: str, duty: str, connection: Connection, *, alone: bool, epoch: int | None
+        self, dsn: str, role: str, connection: Connection, *, exclusive: bool, epoch: int | None
     ) -> None:
         self.epoch = epoch  # of the master that this connection belongs to
         self._dsn = dsn
-        self._duty = duty
+        self._role = role
         self._connection = connection
         self._pid = connection.info.backend_pid
-        self._alone = alone
-        self.faults = 0  # that passed, or are to pass
-        self.trouble = ""  # the fault that work waits for now
-        self._logged = 0.0
-        self._turn = asyncio.Lock()
-        self._holder: asyncio.Task[Any] | None = None
+        self._exclusive = exclusive
+        self.retry_count = 0  # that passed, or are to pass
+        self.last_error = ""  # the fault that work waits for now
+        self._last_logged = 0.0
+        self._lock = asyncio.Lock()
+        self._owner: asyncio.Task[Any] | None = None
 
     @classmethod
     async def connect(
         cls,
         dsn: str,
         *,
-        duty: str,
-        alone: bool = False,
+        role: str,
+        exclusive: bool = False,
         epoch: int | None = None,
-        patience_s: float = 0.0,
+        connect_timeout_s: float = 0.0,
     ) -> Self:
         """Connect, and check that the schema is this version's.
 
         Args:
             dsn: the connection string.
-            duty: what the connection is for; its application_name shows it.
-            alone: no other connection that was made so may work on this database, as long as
+            role: what the connection is for; its application_name shows it.
+            exclusive: no other connection that was made so may work on this database, as long as
                 this one lives. It begins a new epoch.
             epoch: the one that this connection's master began; when it is over, nothing more
                 can be written.
-            patience_s: for how long a server that accepts no connection is tried again.
+            connect_timeout_s: for how long a server that accepts no connection is tried again.
 
         Raises:
             DatabaseUnavailableError: no server that accepts writes answers at that DSN.
@@ -111,17 +111,17 @@ class Database:
                 account has no rights there, it is not alone, the epoch is over, or a
                 connection pooler is in between that gives no session.
         """
-        delay_s, began = _FIRST_DELAY_S, time.monotonic()
+        delay_s, began = _MIN_RETRY_DELAY_S, time.monotonic()
         while True:
             try:
-                connection, epoch = await _checked(dsn, duty, alone=alone, epoch=epoch)
-                return cls(dsn, duty, connection, alone=alone, epoch=epoch)
+                connection, epoch = await _open_checked(dsn, role, exclusive=exclusive, epoch=epoch)
+                return cls(dsn, role, connection, exclusive=exclusive, epoch=epoch)
             except DatabaseUnavailableError as error:
-                if time.monotonic() - began >= patience_s:
+                if time.monotonic() - began >= connect_timeout_s:
                     raise
-                log.warning("%s: %s; trying again", duty, error)
+                log.warning("%s: %s; trying again", role, error)
             await asyncio.sleep(delay_s)
-            delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
+            delay_s = min(delay_s * 2, _MAX_RETRY_DELAY_S)
 
     @property
     def dsn(self) -> str:
@@ -149,16 +149,16 @@ class Database:
 
         Within it, the other methods of this object join it.
         """
-        if self._holder is asyncio.current_task():
+        if self._owner is asyncio.current_task():
             yield
             return
-        async with self._turn:
-            self._holder = asyncio.current_task()
+        async with self._lock:
+            self._owner = asyncio.current_task()
             try:
                 async with self._connection.transaction():
                     yield
             finally:
-                self._holder = None
+                self._owner = None
 
     async def rows(
         self, query: str, parameters: Mapping[str, Any] | None = None
@@ -166,9 +166,9 @@ class Database:
         """All rows that a query gives; other tasks have their turns while many are read."""
         rows: list[dict[str, Any]] = []
         async with self._cursor(query, parameters) as cursor:
-            while batch := await cursor.fetchmany(_AT_ONCE):
+            while batch := await cursor.fetchmany(_FETCH_ROWS):
                 rows += batch
-                if len(batch) < _AT_ONCE:
+                if len(batch) < _FETCH_ROWS:
                     break
                 await asyncio.sleep(0)
         return rows
@@ -205,22 +205,22 @@ class Database:
         Raises:
             DatabaseError: no further try can succeed.
         """
-        delay_s = _FIRST_DELAY_S
+        delay_s = _MIN_RETRY_DELAY_S
         while True:
             try:
                 result = await work()
             except psycopg.Error as error:
-                _raise_unless_passing(error)
-                self._note(error)
-                elsewhere = error.sqlstate == READ_ONLY
+                _raise_unless_transient(error)
+                self._record_error(error)
+                elsewhere = error.sqlstate == READ_ONLY_STATE
             else:
-                self.trouble = ""
+                self.last_error = ""
                 return result
             connected = False
             while not connected:
                 await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311
-                delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
-                connected = await self._reconnect(elsewhere=elsewhere)
+                delay_s = min(delay_s * 2, _MAX_RETRY_DELAY_S)
+                connected = await self._reconnect(force=elsewhere)
 
     async def notifications(self, *channels: str) -> AsyncGenerator[Notification, None]:
         """NOTIFYs on these channels, on a connection of its own.
@@ -228,71 +228,75 @@ class Database:
         After each connection, the first included, one notification without a channel says
         that something may have been missed.
         """
-        delay_s = _FIRST_DELAY_S
+        delay_s = _MIN_RETRY_DELAY_S
         while True:
             try:
                 connection = await open_connection(
-                    self._dsn, f"piwheels {self._duty} listener", autocommit=True
+                    self._dsn, f"piwheels {self._role} listener", autocommit=True
                 )
                 async with connection:
                     for channel in channels:
                         await connection.execute(
                             sql.SQL("LISTEN {}").format(sql.Identifier(channel))
                         )
-                    delay_s = _FIRST_DELAY_S
+                    delay_s = _MIN_RETRY_DELAY_S
                     yield Notification("", "")
                     async for notify in connection.notifies():
                         yield Notification(notify.channel, notify.payload)
             except (psycopg.Error, DatabaseUnavailableError) as error:
                 if isinstance(error, psycopg.Error):
-                    _raise_unless_passing(error)
-                log.warning("%s listener: %s; trying again", self._duty, reason(error))
+                    _raise_unless_transient(error)
+                log.warning("%s listener: %s; trying again", self._role, error_text(error))
             await asyncio.sleep(delay_s)
-            delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
+            delay_s = min(delay_s * 2, _MAX_RETRY_DELAY_S)
 
     @asynccontextmanager
     async def _cursor(
         self, query: str, parameters: Mapping[str, Any] | None
     ) -> AsyncIterator[psycopg.AsyncCursor[DictRow]]:
-        if self._holder is asyncio.current_task():
+        if self._owner is asyncio.current_task():
             yield await self._connection.execute(query.encode(), parameters)
             return
-        async with self._turn:
+        async with self._lock:
             yield await self._connection.execute(query.encode(), parameters)
 
-    def _note(self, error: Exception) -> None:
+    def _record_error(self, error: Exception) -> None:
         """Remember a fault that passes; log it when it is a new one, or has lasted."""
-        self.faults += 1
-        text, now = reason(error), time.monotonic()
-        if self.trouble and self._connection.closed and isinstance(error, psycopg.Error):
+        self.retry_count += 1
+        text, now = error_text(error), time.monotonic()
+        if self.last_error and self._connection.closed and isinstance(error, psycopg.Error):
             return  # another task's fault, whose cause is known
-        if text != self.trouble or now - self._logged > _LOG_EVERY_S:
-            log.warning("%s: %s; trying again", self._duty, text)
-            self._logged = now
-        self.trouble = text
+        if text != self.last_error or now - self._last_logged > _LOG_INTERVAL_S:
+            log.warning("%s: %s; trying again", self._role, text)
+            self._last_logged = now
+        self.last_error = text
 
-    async def _reconnect(self, *, elsewhere: bool) -> bool:
-        """Replace a broken connection, or one that `elsewhere` says to leave.
+    async def _reconnect(self, *, force: bool) -> bool:
+        """Replace a broken connection, or one that `force` says to leave.
 
         Returns:
             Whether there is a connection.
         """
-        async with self._turn:
-            if not (elsewhere or self._connection.broken or self._connection.closed):
+        async with self._lock:
+            if not (force or self._connection.broken or self._connection.closed):
                 return True
             await self._connection.close()
             try:
-                connection, _ = await _checked(
-                    self._dsn, self._duty, alone=self._alone, epoch=self.epoch, former=self._pid
+                connection, _ = await _open_checked(
+                    self._dsn,
+                    self._role,
+                    exclusive=self._exclusive,
+                    epoch=self.epoch,
+                    former_pid=self._pid,
                 )
             except DatabaseUnavailableError as error:
-                self._note(error)
+                self._record_error(error)
                 return False
             self._connection, self._pid = connection, connection.info.backend_pid
             return True
 
 
-async def answers(dsn: str, timeout_s: int = 2) -> bool:
+async def server_is_up(dsn: str, timeout_s: int = 2) -> bool:
     """Whether a server accepts connections at this DSN."""
     try:
         async with await psycopg.AsyncConnection.connect(dsn, connect_timeout=timeout_s):
@@ -304,7 +308,7 @@ async def answers(dsn: str, timeout_s: int = 2) -> bool:
 async def is_running(dsn: str) -> bool:
     """Whether a server answers at this DSN, if only to say that it accepts no connection now."""
     try:
-        whole = completed(dsn)
+        whole = with_default_timeouts(dsn)
     except psycopg.ProgrammingError:
         return False
     answer = await asyncio.to_thread(psycopg.pq.PGconn.ping, whole.encode())
@@ -316,57 +320,57 @@ def make_dsn(**parts: str) -> str:
     return psycopg.conninfo.make_conninfo("", **parts)
 
 
-async def _checked(
-    dsn: str, duty: str, *, alone: bool, epoch: int | None, former: int | None = None
+async def _open_checked(
+    dsn: str, role: str, *, exclusive: bool, epoch: int | None, former_pid: int | None = None
 ) -> tuple[Connection, int | None]:
     """A connection to a database that can be used as it is, and its epoch.
 
-    `former` is the predecessor's pid.
+    `former_pid` is the predecessor's pid.
     """
-    connection = await open_connection(dsn, f"piwheels {duty}", autocommit=True)
+    connection = await open_connection(dsn, f"piwheels {role}", autocommit=True)
     try:
-        await _check(connection)
+        await _check_version(connection)
         await refuse_transaction_pooling(connection, dsn)
-        if alone and (other := await lock_out_others(connection, former)):
+        if exclusive and (other := await acquire_master_lock(connection, former_pid)):
             raise DatabaseError(
                 f"another master works on this database, {other}: end it first, or give this "
                 "one a database of its own (database.dsn)"
             )
         if epoch is not None:
-            await continue_epoch(connection, epoch, alone=alone)
-        elif alone:
+            await continue_epoch(connection, epoch, exclusive=exclusive)
+        elif exclusive:
             epoch = await begin_epoch(connection)
     except psycopg.Error as error:
         await connection.close()
-        _raise_unless_passing(error)
-        raise DatabaseUnavailableError(reason(error)) from None
+        _raise_unless_transient(error)
+        raise DatabaseUnavailableError(error_text(error)) from None
     except BaseException:
         await connection.close()
         raise
     return connection, epoch
 
 
-def _raise_unless_passing(error: psycopg.Error) -> None:
+def _raise_unless_transient(error: psycopg.Error) -> None:
     """Raise what no further try mends, in words where an operator can mend it."""
-    if passes(error):
+    if is_transient(error):
         return
-    if error.sqlstate == OVER:
+    if error.sqlstate == EPOCH_OVER_STATE:
         raise epoch_over() from error
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         raise DatabaseError(
-            f"the database does not let this account work in it ({reason(error)}); "
+            f"the database does not let this account work in it ({error_text(error)}); "
             "database.dsn has to be that of its owner"
         ) from error
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        raise DatabaseError(reason(error)) from error
+        raise DatabaseError(error_text(error)) from error
     raise error
 
 
-async def _check(connection: Connection) -> None:
+async def _check_version(connection: Connection) -> None:
     server = connection.info.server_version // 10000
-    if server < OLDEST_SERVER:
+    if server < MIN_SERVER_VERSION:
         raise DatabaseError(
-            f"PostgreSQL {server} is too old: piwheels needs {OLDEST_SERVER} or later"
+            f"PostgreSQL {server} is too old: piwheels needs {MIN_SERVER_VERSION} or later"
         )
     found = await schema_version(connection)
     if found != SCHEMA_VERSION:
@@ -376,7 +380,7 @@ async def _check(connection: Connection) -> None:
         )
 
 
-def columns(items: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def transpose_rows(items: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Rows turned into parameters for unnest(): one list for each key."""
     keys = items[0].keys() if items else ()
     return {key: [item[key] for item in items] for key in keys}

@@ -14,12 +14,12 @@ from piwheels.model import Struct
 #: "The last 30 days" and "the last year" everywhere: today in UTC, and the days before it.
 RECENT_DAYS = 30
 YEAR_DAYS = 365
-_LIVE_S = 15  # a reader that was silent for so long reads no more
-_RATE_S = 10
-_LIVE_TOP = 10
-_CANDIDATES = 1000
-_ALL = 2**31
-_EVER = (date(1970, 1, 1), date(9999, 12, 31))
+_READER_TIMEOUT_S = 15  # a reader that was silent for so long reads no more
+_RATE_WINDOW_S = 10
+_LIVE_TOP_COUNT = 10
+_MIN_CANDIDATES = 1000
+_ALL_PROJECTS = 2**31
+_ALL_TIME = (date(1970, 1, 1), date(9999, 12, 31))
 
 
 class Dimension(StrEnum):
@@ -31,7 +31,7 @@ class Dimension(StrEnum):
     INSTALLER = "installer"  # with its version: "pip 24.0"
 
 
-class Share(Struct, frozen=True, kw_only=True):
+class NamedCount(Struct, frozen=True, kw_only=True):
     """How often something was downloaded, or downloaded by something."""
 
     name: str  # "" is unknown
@@ -53,7 +53,7 @@ class DownloadTotals(Struct, frozen=True, kw_only=True):
     since: date | None  # the first day with downloads
 
 
-class Day(Struct, frozen=True, kw_only=True):
+class DayTotals(Struct, frozen=True, kw_only=True):
     """One day."""
 
     day: date
@@ -68,7 +68,7 @@ class Day(Struct, frozen=True, kw_only=True):
     others: int
 
 
-class Period(Struct, frozen=True, kw_only=True):
+class PeriodTotals(Struct, frozen=True, kw_only=True):
     """A month or a year, with its record day."""
 
     period: str  # "2026-11" or "2026"
@@ -79,7 +79,7 @@ class Period(Struct, frozen=True, kw_only=True):
     record_date: date | None
 
 
-class ProjectTotal(Struct, frozen=True, kw_only=True):
+class ProjectDownloads(Struct, frozen=True, kw_only=True):
     """All downloads of a project."""
 
     project: str
@@ -95,14 +95,14 @@ class ProjectDay(Struct, frozen=True, kw_only=True):
     downloads: int
 
 
-class WheelTotal(Struct, frozen=True, kw_only=True):
+class WheelDownloads(Struct, frozen=True, kw_only=True):
     """All downloads of one wheel."""
 
     filename: str
     downloads: int
 
 
-class Live(Struct, frozen=True, kw_only=True):
+class LiveDownloads(Struct, frozen=True, kw_only=True):
     """What the console shows; the fields are those of protocol.messages.Downloads."""
 
     connected: bool  # an access log is being read
@@ -113,16 +113,16 @@ class Live(Struct, frozen=True, kw_only=True):
     record_date: str  # "2026-11-23", "" without any
     rate_per_s: float  # over the last ten seconds
     per_minute: tuple[int, ...]  # of the last 60 whole minutes, oldest first
-    top: tuple[Share, ...]  # projects, today
-    architectures: tuple[Share, ...]  # today, as are the next two
-    pythons: tuple[Share, ...]
-    installers: tuple[Share, ...]
+    top: tuple[NamedCount, ...]  # projects, today
+    architectures: tuple[NamedCount, ...]  # today, as are the next two
+    pythons: tuple[NamedCount, ...]
+    installers: tuple[NamedCount, ...]
 
 
 # --- all projects ------------------------------------------------------------------------
 
 
-async def totals(db: Database, today: date | None = None) -> DownloadTotals:
+async def download_totals(db: Database, today: date | None = None) -> DownloadTotals:
     """The figures that a farm is known for, as of today."""
     today = today or _today()
     row = await db.row(
@@ -149,7 +149,9 @@ async def totals(db: Database, today: date | None = None) -> DownloadTotals:
     return DownloadTotals(**(row or {}), **(record or {"record_day": 0, "record_date": None}))
 
 
-async def per_day(db: Database, since: date | None = None, until: date | None = None) -> list[Day]:
+async def per_day(
+    db: Database, since: date | None = None, until: date | None = None
+) -> list[DayTotals]:
     """Every day of a period on which anything was asked for, oldest first."""
     rows = await db.rows(
         """
@@ -159,28 +161,28 @@ async def per_day(db: Database, since: date | None = None, until: date | None = 
          WHERE day BETWEEN %(since)s AND %(until)s
          ORDER BY day
         """,
-        _between(since, until),
+        _period_parameters(since, until),
     )
-    return [Day(**row) for row in rows]
+    return [DayTotals(**row) for row in rows]
 
 
 async def per_month(
     db: Database, since: date | None = None, until: date | None = None
-) -> list[Period]:
+) -> list[PeriodTotals]:
     """Every month of a period with downloads, each with its record day, oldest first."""
     return await _periods(db, "YYYY-MM", since, until)
 
 
 async def per_year(
     db: Database, since: date | None = None, until: date | None = None
-) -> list[Period]:
+) -> list[PeriodTotals]:
     """Every year of a period with downloads, each with its record day, oldest first."""
     return await _periods(db, "YYYY", since, until)
 
 
 async def breakdown(
     db: Database, dimension: Dimension, since: date | None = None, until: date | None = None
-) -> list[Share]:
+) -> list[NamedCount]:
     """Downloads of a period by what asked for them, the most frequent first.
 
     Only what was counted from logs is broken down: imported days have totals alone.
@@ -193,14 +195,14 @@ async def breakdown(
          GROUP BY value
          ORDER BY downloads DESC, value
         """,
-        {"dimension": str(dimension), **_between(since, until)},
+        {"dimension": str(dimension), **_period_parameters(since, until)},
     )
-    return [Share(**row) for row in rows]
+    return [NamedCount(**row) for row in rows]
 
 
 async def top_projects(
     db: Database, since: date | None = None, until: date | None = None, *, limit: int = 20
-) -> list[Share]:
+) -> list[NamedCount]:
     """The most downloaded projects of a period, the most downloaded first."""
     if since is None and until is None:
         rows = await db.rows(
@@ -210,19 +212,21 @@ async def top_projects(
             """,
             {"limit": limit},
         )
-        return [Share(**row) for row in rows]
+        return [NamedCount(**row) for row in rows]
     if since is not None and since == until:
         return await _top_of_day(db, since, limit)
-    found, beyond = await _top(db, _between(since, until), limit, max(_CANDIDATES, limit))
+    found, beyond = await _top_of_period(
+        db, _period_parameters(since, until), limit, max(_MIN_CANDIDATES, limit)
+    )
     if beyond is None or (len(found) == limit and found[-1].downloads > beyond):
         return found
-    return (await _top(db, _between(since, until), limit, _ALL))[0]
+    return (await _top_of_period(db, _period_parameters(since, until), limit, _ALL_PROJECTS))[0]
 
 
 # --- one project -------------------------------------------------------------------------
 
 
-async def project_total(db: Database, project: str, today: date | None = None) -> ProjectTotal:
+async def project_total(db: Database, project: str, today: date | None = None) -> ProjectDownloads:
     """All downloads of a project; zeros for one that nobody downloaded."""
     today = today or _today()
     row = await db.row(
@@ -230,7 +234,7 @@ async def project_total(db: Database, project: str, today: date | None = None) -
         {"project": project},
     )
     recent = await project_days(db, project, first_day(RECENT_DAYS, today), today)
-    return ProjectTotal(
+    return ProjectDownloads(
         project=project,
         downloads=row["downloads"] if row else 0,
         saved_s=row["saved_s"] if row else 0.0,
@@ -255,13 +259,13 @@ async def project_days(
         {
             "project": project,
             "months": await _months(db, since, until),
-            **_between(since, until),
+            **_period_parameters(since, until),
         },
     )
     return [ProjectDay(**row) for row in rows]
 
 
-async def project_wheels(db: Database, project: str) -> list[WheelTotal]:
+async def project_wheels(db: Database, project: str) -> list[WheelDownloads]:
     """All downloads of each wheel of a project that was downloaded, the most first."""
     rows = await db.rows(
         """
@@ -275,23 +279,23 @@ async def project_wheels(db: Database, project: str) -> list[WheelTotal]:
         """,
         {"project": project, "months": await _months(db, None, None)},
     )
-    return [WheelTotal(**row) for row in rows]
+    return [WheelDownloads(**row) for row in rows]
 
 
 # --- now ---------------------------------------------------------------------------------
 
 
-async def live(db: Database, now: datetime | None = None) -> Live:
+async def live_downloads(db: Database, now: datetime | None = None) -> LiveDownloads:
     """What the console shows of downloads, now."""
     now = now or datetime.now(UTC)
     today = now.date()
-    figures = await totals(db, today)
+    figures = await download_totals(db, today)
     shares = {
-        dimension: tuple(await breakdown(db, dimension, today, today))[:_LIVE_TOP]
+        dimension: tuple(await breakdown(db, dimension, today, today))[:_LIVE_TOP_COUNT]
         for dimension in (Dimension.ARCH, Dimension.PYTHON, Dimension.INSTALLER)
     }
-    return Live(
-        connected=await _connected(db),
+    return LiveDownloads(
+        connected=await _is_reader_active(db),
         total=figures.downloads,
         today=figures.today,
         last_30_days=figures.last_30_days,
@@ -299,14 +303,14 @@ async def live(db: Database, now: datetime | None = None) -> Live:
         record_date=figures.record_date.isoformat() if figures.record_date else "",
         rate_per_s=await _rate(db, now),
         per_minute=await _per_minute(db, now),
-        top=tuple(await top_projects(db, today, today, limit=_LIVE_TOP)),
+        top=tuple(await top_projects(db, today, today, limit=_LIVE_TOP_COUNT)),
         architectures=shares[Dimension.ARCH],
         pythons=shares[Dimension.PYTHON],
         installers=shares[Dimension.INSTALLER],
     )
 
 
-async def _connected(db: Database) -> bool:
+async def _is_reader_active(db: Database) -> bool:
     return bool(
         await db.value(
             """
@@ -314,7 +318,7 @@ async def _connected(db: Database) -> bool:
                 SELECT FROM access_readers WHERE seen_at > now() - %(live)s * interval '1 second'
             )
             """,
-            {"live": _LIVE_S},
+            {"live": _READER_TIMEOUT_S},
         )
     )
 
@@ -325,9 +329,9 @@ async def _rate(db: Database, now: datetime) -> float:
         SELECT coalesce(sum(downloads), 0)::bigint FROM download_seconds
          WHERE second > %(now)s - %(span)s * interval '1 second' AND second <= %(now)s
         """,
-        {"now": now, "span": _RATE_S},
+        {"now": now, "span": _RATE_WINDOW_S},
     )
-    return float(count) / _RATE_S
+    return float(count) / _RATE_WINDOW_S
 
 
 async def _per_minute(db: Database, now: datetime) -> tuple[int, ...]:
@@ -358,8 +362,8 @@ def _today() -> date:
     return datetime.now(UTC).date()
 
 
-def _between(since: date | None, until: date | None) -> dict[str, Any]:
-    return {"since": since or _EVER[0], "until": until or _EVER[1]}
+def _period_parameters(since: date | None, until: date | None) -> dict[str, Any]:
+    return {"since": since or _ALL_TIME[0], "until": until or _ALL_TIME[1]}
 
 
 async def _months(db: Database, since: date | None, until: date | None) -> list[date]:
@@ -370,14 +374,14 @@ async def _months(db: Database, since: date | None, until: date | None) -> list[
           FROM download_days
          WHERE counted > 0 AND day BETWEEN %(since)s AND %(until)s
         """,
-        _between(since, until),
+        _period_parameters(since, until),
     )
     return [row["month"] for row in rows]
 
 
 async def _periods(
     db: Database, pattern: str, since: date | None, until: date | None
-) -> list[Period]:
+) -> list[PeriodTotals]:
     rows = await db.rows(
         """
         SELECT to_char(day, %(pattern)s) AS period,
@@ -391,12 +395,14 @@ async def _periods(
          GROUP BY period
          ORDER BY period
         """,
-        {"pattern": pattern, **_between(since, until)},
+        {"pattern": pattern, **_period_parameters(since, until)},
     )
-    return [Period(**row) for row in rows]
+    return [PeriodTotals(**row) for row in rows]
 
 
-async def _by_month(db: Database, query: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+async def _rows_by_month(
+    db: Database, query: str, parameters: dict[str, Any]
+) -> list[dict[str, Any]]:
     """Rows of a question for some months of download_projects.
 
     A month's rows lie together, but the planner takes fetching them for reading at random, and
@@ -407,8 +413,8 @@ async def _by_month(db: Database, query: str, parameters: dict[str, Any]) -> lis
         return await db.rows(query, parameters)
 
 
-async def _top_of_day(db: Database, day: date, limit: int) -> list[Share]:
-    rows = await _by_month(
+async def _top_of_day(db: Database, day: date, limit: int) -> list[NamedCount]:
+    rows = await _rows_by_month(
         db,
         """
         SELECT project AS name, days[%(place)s] AS downloads
@@ -419,13 +425,13 @@ async def _top_of_day(db: Database, day: date, limit: int) -> list[Share]:
         """,
         {"month": day.replace(day=1), "place": day.day, "limit": limit},
     )
-    return [Share(**row) for row in rows]
+    return [NamedCount(**row) for row in rows]
 
 
 #: The most downloaded of a period, exactly, among those with the most downloads in the months
 #: that it touches: a project's months are never less than its part of the period. `beyond` is
 #: the most that a project which was not looked at can have.
-_TOP = """
+_TOP_OF_PERIOD_SQL = """
     WITH touched AS MATERIALIZED (
         SELECT project, sum(downloads) AS most
           FROM download_projects
@@ -460,14 +466,16 @@ _TOP = """
 """
 
 
-async def _top(
+async def _top_of_period(
     db: Database, between: dict[str, Any], limit: int, candidates: int
-) -> tuple[list[Share], int | None]:
+) -> tuple[list[NamedCount], int | None]:
     # Given as a date, and not worked out in SQL, the planner sees how few months it is.
     first_month = between["since"].replace(day=1)
-    rows = await _by_month(
-        db, _TOP, {**between, "first_month": first_month, "limit": limit, "candidates": candidates}
+    rows = await _rows_by_month(
+        db,
+        _TOP_OF_PERIOD_SQL,
+        {**between, "first_month": first_month, "limit": limit, "candidates": candidates},
     )
     beyond = rows[0]["beyond"] if rows else None
     found = [row for row in rows if row["name"] is not None]
-    return [Share(name=row["name"], downloads=row["downloads"]) for row in found], beyond
+    return [NamedCount(name=row["name"], downloads=row["downloads"]) for row in found], beyond

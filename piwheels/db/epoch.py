@@ -6,15 +6,15 @@ sql/011 has the check, which covers every statement of a connection that has an 
 from piwheels.db.connection import Connection, DatabaseError, DatabaseUnavailableError
 
 #: SQLSTATE of a statement that was refused.
-OVER = "PW001"
+EPOCH_OVER_STATE = "PW001"
 
 _LOCK = "SELECT pg_advisory_xact_lock(7094)"
-_OVER_TEXT = "another master has taken over this database, and this one ends"
+_EPOCH_OVER_TEXT = "another master has taken over this database, and this one ends"
 
 
 def epoch_over() -> DatabaseError:
     """What a master ends with whose epoch is over."""
-    return DatabaseError(_OVER_TEXT)
+    return DatabaseError(_EPOCH_OVER_TEXT)
 
 
 async def begin_epoch(connection: Connection) -> int:
@@ -35,24 +35,24 @@ async def begin_epoch(connection: Connection) -> int:
     if row is None:
         raise DatabaseError("the table master_epoch is empty; restore it from a backup")
     epoch = int(row["epoch"])
-    await _set(connection, epoch)
+    await _set_session_epoch(connection, epoch)
     return epoch
 
 
-async def continue_epoch(connection: Connection, epoch: int, *, alone: bool) -> None:
+async def continue_epoch(connection: Connection, epoch: int, *, exclusive: bool) -> None:
     """Go on with an epoch on a new connection, which may be to another server.
 
     Args:
         connection: it.
         epoch: the one that the master began.
-        alone: whether this connection holds the lock of the one master (db.alone).
+        exclusive: whether this connection holds the lock of the one master (db.alone).
 
     Raises:
         DatabaseError: the epoch is over.
         DatabaseUnavailableError: the server does not know of it yet.
     """
     async with connection.transaction():
-        if alone:
+        if exclusive:
             # A standby took over that had not received the newest epoch: ours.
             await connection.execute(_LOCK)
             await connection.execute(
@@ -66,10 +66,10 @@ async def continue_epoch(connection: Connection, epoch: int, *, alone: bool) -> 
         raise epoch_over()
     if found < epoch:
         raise DatabaseUnavailableError("the server does not know of this master yet")
-    await _set(connection, epoch)
+    await _set_session_epoch(connection, epoch)
 
 
-async def _set(connection: Connection, epoch: int) -> None:
+async def _set_session_epoch(connection: Connection, epoch: int) -> None:
     await connection.execute(
         "SELECT set_config('piwheels.epoch', %(epoch)s, false)", {"epoch": str(epoch)}
     )

@@ -5,10 +5,10 @@ from datetime import timedelta
 from piwheels.db.database import Database
 
 #: So many events stay, however old they are.
-KEPT_EVENTS = 1000
+MIN_KEPT_EVENTS = 1000
 
 #: By number, for which there is an index, and which is as good as by age.
-FORGET_EVENTS = """
+DELETE_OLD_EVENTS = """
     DELETE FROM events
      WHERE event IN (
          SELECT event
@@ -19,13 +19,13 @@ FORGET_EVENTS = """
 """
 
 
-async def forget_events(db: Database, *, older_than: timedelta, at_most: int) -> int:
+async def delete_old_events(db: Database, *, older_than: timedelta, limit: int) -> int:
     """Delete from the beginning of the event list what is so old; returns how many.
 
     Whatever their age, the last thousand stay: a clock that was wrong costs no more than the rest.
     """
     return await db.execute(
-        FORGET_EVENTS, {"age": older_than, "at_most": at_most, "kept": KEPT_EVENTS}
+        DELETE_OLD_EVENTS, {"age": older_than, "at_most": limit, "kept": MIN_KEPT_EVENTS}
     )
 
 

@@ -3,10 +3,10 @@
 from datetime import datetime
 
 from piwheels.db.database import Database
-from piwheels.model import EndedBuild, Struct
+from piwheels.model import BuildSummary, Struct
 
 
-class HistoryEvent(Struct, frozen=True, kw_only=True):
+class AuditEvent(Struct, frozen=True, kw_only=True):
     """Somebody did something, or tried to, or the farm did of itself."""
 
     event: int
@@ -17,7 +17,7 @@ class HistoryEvent(Struct, frozen=True, kw_only=True):
     outcome: str
 
 
-async def recent_events(db: Database, *, limit: int, before: int | None) -> list[HistoryEvent]:
+async def recent_events(db: Database, *, limit: int, before: int | None) -> list[AuditEvent]:
     """What happened last, or last before an event, the newest first."""
     rows = await db.rows(
         """
@@ -29,10 +29,10 @@ async def recent_events(db: Database, *, limit: int, before: int | None) -> list
         """,
         {"limit": limit, "before": before},
     )
-    return [HistoryEvent(**row) for row in rows]
+    return [AuditEvent(**row) for row in rows]
 
 
-_RECENT_BUILDS = """
+_RECENT_BUILDS_SQL = """
     SELECT b.build, b.ended_at, b.builder, b.project, b.version, b.target, b.outcome,
            b.duration_s, b.reason,
            ARRAY(SELECT f.filename FROM files f
@@ -51,7 +51,7 @@ async def recent_builds(
     project: str | None = None,
     failed: bool = False,
     slower_than_s: float = 0.0,
-) -> list[EndedBuild]:
+) -> list[BuildSummary]:
     """The builds that ended last, the newest first: of all, or of those that are asked for."""
     # Only the conditions that are asked for, so that each question has a plan of its own.
     conditions = {
@@ -61,13 +61,13 @@ async def recent_builds(
     }
     asked = [condition for condition, is_asked in conditions.items() if is_asked]
     rows = await db.rows(
-        _RECENT_BUILDS.format(conditions=" AND ".join(asked) or "true"),
+        _RECENT_BUILDS_SQL.format(conditions=" AND ".join(asked) or "true"),
         {"limit": limit, "project": project, "slower_than_s": slower_than_s},
     )
-    return [EndedBuild(**{**row, "files": tuple(row["files"])}) for row in rows]
+    return [BuildSummary(**{**row, "files": tuple(row["files"])}) for row in rows]
 
 
-async def last_hour(db: Database) -> dict[str, int]:
+async def outcomes_last_hour(db: Database) -> dict[str, int]:
     """Builds that ended in the last hour, by outcome."""
     rows = await db.rows(
         """
@@ -78,7 +78,7 @@ async def last_hour(db: Database) -> dict[str, int]:
     return {row["outcome"]: row["count"] for row in rows}
 
 
-class EndedLastHour(Struct, frozen=True, kw_only=True):
+class RecentResult(Struct, frozen=True, kw_only=True):
     """A build of the last hour, as far as it speaks for or against its builder."""
 
     builder: str
@@ -86,7 +86,7 @@ class EndedLastHour(Struct, frozen=True, kw_only=True):
     age_s: float
 
 
-async def ended_last_hour(db: Database) -> list[EndedLastHour]:
+async def recent_results(db: Database) -> list[RecentResult]:
     """Who ended builds in the last hour, and how, oldest first; not those that were killed."""
     rows = await db.rows(
         """
@@ -97,7 +97,7 @@ async def ended_last_hour(db: Database) -> list[EndedLastHour]:
          ORDER BY ended_at
         """
     )
-    return [EndedLastHour(**row) for row in rows]
+    return [RecentResult(**row) for row in rows]
 
 
 async def longest_build_s(db: Database, project: str) -> float | None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import psycopg
 
-from piwheels.db.alone import lock_out_others
-from piwheels.db.connection import OLDEST_SERVER, DatabaseError, open_connection, reason
+from piwheels.db.connection import MIN_SERVER_VERSION, DatabaseError, error_text, open_connection
+from piwheels.db.singleton_lock import acquire_master_lock
 from piwheels.errors import PiwheelsError
 
 #: The number of the newest file in sql/.
@@ -35,25 +35,25 @@ async def initdb(dsn: str) -> tuple[int, int]:
         async with connection:
             return await _migrate(connection)
     except psycopg.Error as error:
-        raise MigrationError(f"{reason(error)}; nothing was changed") from None
+        raise MigrationError(f"{error_text(error)}; nothing was changed") from None
 
 
 async def schema_version(connection: psycopg.AsyncConnection[Any]) -> int:
     """The version of a database's schema; 0 for one without any."""
     cursor = await connection.execute("SELECT to_regclass('schema_versions') IS NOT NULL AS there")
     row = await cursor.fetchone()
-    if row is None or not _only(row):
+    if row is None or not _single_value(row):
         return 0
     cursor = await connection.execute("SELECT max(version) AS version FROM schema_versions")
     row = await cursor.fetchone()
-    return int(_only(row) or 0)
+    return int(_single_value(row) or 0)
 
 
 async def _migrate(connection: psycopg.AsyncConnection[Any]) -> tuple[int, int]:
     server = connection.info.server_version // 10000
-    if server < OLDEST_SERVER:
+    if server < MIN_SERVER_VERSION:
         raise MigrationError(
-            f"PostgreSQL {server} is too old: piwheels needs {OLDEST_SERVER} or later"
+            f"PostgreSQL {server} is too old: piwheels needs {MIN_SERVER_VERSION} or later"
         )
     # Two of them at once would both see an empty database.
     await connection.execute("SELECT pg_advisory_xact_lock(7090)")
@@ -63,7 +63,7 @@ async def _migrate(connection: psycopg.AsyncConnection[Any]) -> tuple[int, int]:
             f"the database has schema version {before}, newer than this piwheels' "
             f"{SCHEMA_VERSION}: install a newer piwheels"
         )
-    if 0 < before < SCHEMA_VERSION and (master := await lock_out_others(connection)):
+    if 0 < before < SCHEMA_VERSION and (master := await acquire_master_lock(connection)):
         raise MigrationError(
             f"a master works on this database, {master}: end it before its tables change"
         )
@@ -76,22 +76,22 @@ async def _migrate(connection: psycopg.AsyncConnection[Any]) -> tuple[int, int]:
             await connection.execute(_script(number))
             await connection.execute("INSERT INTO schema_versions (version) VALUES (%s)", [number])
     except psycopg.Error as error:
-        raise MigrationError(f"sql/{number:03}: {reason(error)}; nothing was changed") from None
+        raise MigrationError(f"sql/{number:03}: {error_text(error)}; nothing was changed") from None
     return before, SCHEMA_VERSION
 
 
 def _script(number: int) -> bytes:
-    for entry in _folder().iterdir():
+    for entry in _sql_dir().iterdir():
         if entry.name.startswith(f"{number:03}_") and entry.name.endswith(".sql"):
             return entry.read_bytes()
     raise MigrationError(f"this installation lacks sql/{number:03}; install piwheels again")
 
 
-def _folder() -> Traversable:
+def _sql_dir() -> Traversable:
     """sql/ beside the package in a checkout, inside it in an installed wheel."""
     installed = files("piwheels") / "sql"
     return installed if installed.is_dir() else Path(__file__).parents[2] / "sql"
 
 
-def _only(row: Any) -> Any:
+def _single_value(row: Any) -> Any:
     return next(iter(row.values())) if isinstance(row, dict) else row[0]

@@ -7,13 +7,13 @@ for longer than the longest wait that can have been meant: a clock that was wron
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from piwheels.db import settings
+from piwheels.db import key_values
 from piwheels.db.catalog import lock_projects
-from piwheels.db.database import Database, columns
-from piwheels.model import Finding, Struct
+from piwheels.db.database import Database, transpose_rows
+from piwheels.model import PageCheckResult, Struct
 
-SERIAL = "upstream.serial"
-ADDRESS = "upstream.address"
+SERIAL_KEY = "upstream.serial"
+ADDRESS_KEY = "upstream.address"
 
 _STORED_AT_ONCE = 5000
 
@@ -32,7 +32,7 @@ class PendingChange(Struct, frozen=True, kw_only=True):
     problem: str
 
 
-class Due(Struct, frozen=True, kw_only=True):
+class ProjectToCheck(Struct, frozen=True, kw_only=True):
     """A project to look at now, and what its last look found."""
 
     project: str
@@ -45,11 +45,11 @@ class Due(Struct, frozen=True, kw_only=True):
     change: PendingChange | None = None
 
 
-class Look(Struct, frozen=True, kw_only=True):
+class CheckResult(Struct, frozen=True, kw_only=True):
     """What a look found, and when to look again."""
 
     project: str
-    finding: Finding
+    finding: PageCheckResult
     repeats: int
     etag: str
     modified: str
@@ -64,7 +64,7 @@ class Look(Struct, frozen=True, kw_only=True):
     change_again: timedelta = timedelta(0)
 
 
-class Reported(Struct, frozen=True, kw_only=True):
+class ReportedChange(Struct, frozen=True, kw_only=True):
     """What the changelog reported of a project."""
 
     project: str
@@ -74,7 +74,7 @@ class Reported(Struct, frozen=True, kw_only=True):
     gone: bool
 
 
-class Following(Struct, frozen=True, kw_only=True):
+class FollowedReleases(Struct, frozen=True, kw_only=True):
     """Which releases of a project are new: see upstream.choose.is_new()."""
 
     since: datetime | None
@@ -84,22 +84,22 @@ class Following(Struct, frozen=True, kw_only=True):
 # --- looks -------------------------------------------------------------------------------
 
 
-async def due(
+async def projects_due(
     db: Database,
     *,
     limit: int,
-    busy: Sequence[str],
-    longest: timedelta,
-    longest_change: timedelta,
-) -> list[Due]:
+    exclude: Sequence[str],
+    max_delay: timedelta,
+    max_change_delay: timedelta,
+) -> list[ProjectToCheck]:
     """Projects to look at now: first those with reported changes, then the longest due.
 
     Args:
         db: the connection.
         limit: how many.
-        busy: projects that are looked at already.
-        longest: what is planned later than so is due: the clock was wrong.
-        longest_change: the same for reported changes.
+        exclude: projects that are looked at already.
+        max_delay: what is planned later than so is due: the clock was wrong.
+        max_change_delay: the same for reported changes.
     """
     rows = await db.rows(
         """
@@ -135,27 +135,27 @@ async def due(
         """,
         {
             "limit": limit,
-            "busy": list(busy),
-            "longest": longest,
-            "longest_change": longest_change,
+            "busy": list(exclude),
+            "longest": max_delay,
+            "longest_change": max_change_delay,
         },
     )
-    return [_due(row) for row in rows]
+    return [_project_of_row(row) for row in rows]
 
 
-_CHANGE = ("serial", "action", "gone", "first_seen", "looks", "unproven", "problem")
+_CHANGE_COLUMNS = ("serial", "action", "gone", "first_seen", "looks", "unproven", "problem")
 
 
-def _due(row: dict[str, object]) -> Due:
-    facts = {key: row.pop(key) for key in _CHANGE}
+def _project_of_row(row: dict[str, object]) -> ProjectToCheck:
+    facts = {key: row.pop(key) for key in _CHANGE_COLUMNS}
     removed = row.pop("removed")
     change = None
     if facts["serial"] is not None and isinstance(removed, list):
         change = PendingChange(project=row["project"], removed=tuple(removed), **facts)  # type: ignore[arg-type]
-    return Due(change=change, **row)  # type: ignore[arg-type]
+    return ProjectToCheck(change=change, **row)  # type: ignore[arg-type]
 
 
-async def looked(db: Database, look: Look) -> None:
+async def record_check(db: Database, look: CheckResult) -> None:
     """Note what a look found, and when to look again."""
     facts = {name: getattr(look, name) for name in look.__struct_fields__ if name != "change"}
     async with db.transaction():
@@ -193,8 +193,8 @@ async def looked(db: Database, look: Look) -> None:
 # --- the changelog -----------------------------------------------------------------------
 
 
-async def store_reported(
-    db: Database, reported: Sequence[Reported], serial: int, *, everything: bool
+async def store_reported_changes(
+    db: Database, reported: Sequence[ReportedChange], serial: int, *, follow_all: bool
 ) -> None:
     """Keep what was reported until a page shows it, and the serial up to which it was read.
 
@@ -202,15 +202,15 @@ async def store_reported(
         db: the connection.
         reported: one for each project.
         serial: the newest event's.
-        everything: keep also those of projects that the farm does not have.
+        follow_all: keep also those of projects that the farm does not have.
     """
     async with db.transaction():
         for start in range(0, len(reported), _STORED_AT_ONCE):
-            await _store(db, reported[start : start + _STORED_AT_ONCE], everything=everything)
-        await settings.put_setting(db, SERIAL, str(serial))
+            await _store(db, reported[start : start + _STORED_AT_ONCE], follow_all=follow_all)
+        await key_values.set_value(db, SERIAL_KEY, str(serial))
 
 
-async def _store(db: Database, reported: Sequence[Reported], *, everything: bool) -> None:
+async def _store(db: Database, reported: Sequence[ReportedChange], *, follow_all: bool) -> None:
     rows = [
         {
             "project": item.project,
@@ -239,11 +239,11 @@ async def _store(db: Database, reported: Sequence[Reported], *, everything: bool
                next_look = now(), looks = 0, unproven = 0, problem = ''
          WHERE excluded.serial > upstream_changes.serial
         """,
-        {**columns(rows), "everything": everything},
+        {**transpose_rows(rows), "everything": follow_all},
     )
 
 
-async def compare_all(db: Database, *, serial: int | None, address: str) -> int:
+async def recheck_all(db: Database, *, serial: int | None, address: str) -> int:
     """Have everything that is followed compared with its page, whatever was known of those.
 
     Args:
@@ -264,26 +264,28 @@ async def compare_all(db: Database, *, serial: int | None, address: str) -> int:
             """
         )
         await db.execute("DELETE FROM upstream_changes")
-        await settings.put_setting(db, SERIAL, None if serial is None else str(serial))
-        await settings.put_setting(db, ADDRESS, address)
+        await key_values.set_value(db, SERIAL_KEY, None if serial is None else str(serial))
+        await key_values.set_value(db, ADDRESS_KEY, address)
     return count
 
 
 # --- what is new and what is removed -----------------------------------------------------
 
 
-async def following(db: Database, project: str) -> Following:
+async def followed_releases(db: Database, project: str) -> FollowedReleases:
     """From when on a project's releases are new, and which are not."""
     row = await db.row(
         "SELECT since, existing FROM projects WHERE project = %(project)s", {"project": project}
     )
     if row is None:
-        return Following(since=None, existing=None)
+        return FollowedReleases(since=None, existing=None)
     existing = row["existing"]
-    return Following(since=row["since"], existing=None if existing is None else frozenset(existing))
+    return FollowedReleases(
+        since=row["since"], existing=None if existing is None else frozenset(existing)
+    )
 
 
-async def put_existing(db: Database, project: str, versions: Sequence[str]) -> None:
+async def set_existing_versions(db: Database, project: str, versions: Sequence[str]) -> None:
     """Remember which versions of a project are not new."""
     await db.execute(
         "UPDATE projects SET existing = %(versions)s WHERE project = %(project)s",
@@ -291,7 +293,7 @@ async def put_existing(db: Database, project: str, versions: Sequence[str]) -> N
     )
 
 
-async def confirm_removed(
+async def confirm_removal(
     db: Database, project: str, versions: Sequence[str] | None, at: datetime
 ) -> list[str]:
     """Note that hidden releases were removed upstream; returns which were not noted so yet.

@@ -7,24 +7,24 @@ from piwheels.db.database import Database
 from piwheels.model import UpstreamPage
 
 
-async def store_page(db: Database, project: str, page: UpstreamPage) -> bool:
+async def store_upstream_page(db: Database, project: str, page: UpstreamPage) -> bool:
     """Keep what a page said, for `piw explain` and the project's page.
 
     Returns:
         Whether it has problems that it did not have before. False for an unknown project.
     """
-    known = await last_page(db, project)
-    if known is not None and _is_same(known, page):
+    known = await last_upstream_page(db, project)
+    if known is not None and _is_unchanged(known, page):
         return False
     async with db.transaction():
         if not await lock_projects(db, [project]):
             return False
-        before = await last_page(db, project)
+        before = await last_upstream_page(db, project)
         await _store(db, project, page)
     return bool(page.problems) and (before is None or page.problems != before.problems)
 
 
-def _is_same(known: UpstreamPage, page: UpstreamPage) -> bool:
+def _is_unchanged(known: UpstreamPage, page: UpstreamPage) -> bool:
     """Whether a page says what is kept of it; what the farm has of that does not count."""
     return known == structs.replace(
         page, newest_known=known.newest_known, newest_has_wheel=known.newest_has_wheel
@@ -60,7 +60,7 @@ async def _store(db: Database, project: str, page: UpstreamPage) -> None:
     )
 
 
-async def last_page(db: Database, project: str) -> UpstreamPage | None:
+async def last_upstream_page(db: Database, project: str) -> UpstreamPage | None:
     """What a project's page said when it was last read; None if it was not read yet."""
     row = await db.row(
         """

@@ -7,15 +7,15 @@ from pathlib import Path
 from piwheels.errors import ConfigError
 
 #: From here on up to where the system's own begin, which any connection may be given.
-_FIRST = 15_000
-_SYSTEMS_OWN = Path("/proc/sys/net/ipv4/ip_local_port_range")
-_TRIES = 100
+_FIRST_PORT = 15_000
+_EPHEMERAL_RANGE_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_MAX_TRIES = 100
 
 
 def free_port() -> int:
     """A TCP port that nobody listens on now, and that no connection takes by chance meanwhile."""
-    for _ in range(_TRIES):
-        port = random.randrange(_FIRST, _first_of_the_system())  # noqa: S311 - no secret
+    for _ in range(_MAX_TRIES):
+        port = random.randrange(_FIRST_PORT, _first_ephemeral_port())  # noqa: S311 - no secret
         if port_is_free("127.0.0.1", port):
             return port
     with socket.socket() as probe:
@@ -23,24 +23,24 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _first_of_the_system() -> int:
+def _first_ephemeral_port() -> int:
     try:
-        first = int(_SYSTEMS_OWN.read_text().split()[0])
+        first = int(_EPHEMERAL_RANGE_FILE.read_text().split()[0])
     except (OSError, ValueError, IndexError):
         first = 0
-    return max(2 * _FIRST, first)
+    return max(2 * _FIRST_PORT, first)
 
 
 def port_is_free(host: str, port: int) -> bool:
     """Whether a TCP port can be listened on."""
     try:
-        listening(host, port).close()
+        bind_listener(host, port).close()
     except ConfigError:
         return False
     return True
 
 
-def own_address() -> str:
+def local_ip() -> str:
     """The address by which its network reaches this machine; loopback where there is none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
@@ -51,7 +51,7 @@ def own_address() -> str:
         return str(probe.getsockname()[0])
 
 
-def listening(host: str, port: int) -> socket.socket:
+def bind_listener(host: str, port: int) -> socket.socket:
     """A socket that listens on a port; the caller closes it.
 
     Raises:

@@ -8,76 +8,83 @@ import humanize
 from rich.console import Console
 from rich.text import Text
 
-from piwheels.lines import plain
-from piwheels.model import target_word
+from piwheels.model import short_target_name
 from piwheels.protocol.messages import (
+    AddReply,
+    AuditEventRecorded,
     BuilderChanged,
     BuilderView,
+    BuildRecorded,
+    BuildStarted,
     Event,
-    Happened,
-    JobEnded,
-    JobStarted,
-    ReportRow,
+    ReleaseReportRow,
 )
+from piwheels.requirements import ParsedRequirements
+from piwheels.sanitize import strip_controls
 
 
-class Progress:
+class ProgressPrinter:
     """Prints a line for every event. `farm` are the names of the farm's targets."""
 
-    def __init__(self, farm: frozenset[str]) -> None:
-        self.farm = farm
+    def __init__(self, target_names: frozenset[str]) -> None:
+        self.target_names = target_names
         self._console = Console(highlight=False, soft_wrap=True)
         self._phases: dict[str, tuple[int | None, str]] = {}
 
-    def say(self, text: str, style: str = "") -> None:
+    def print_line(self, text: str, style: str = "") -> None:
         """Print one line."""
         self._console.print(Text(text, style=style))
 
-    def show(self, event: Event) -> None:
+    def print_event(self, event: Event) -> None:
         """Take an event of the farm in."""
         match event:
             case BuilderChanged(builder=view):
-                self._note_phase(view)
-            case JobStarted():
-                self._stamp(f"{self._job(event)}: started on {event.builder} (build {event.build})")
-            case JobEnded():
+                self._print_phase_change(view)
+            case BuildStarted():
+                self._print_timestamped(
+                    f"{self._describe_job(event)}: started on {event.builder} (build {event.build})"
+                )
+            case BuildRecorded():
                 spent = humanize.precisedelta(
                     event.duration_s, minimum_unit="seconds", format="%.1f"
                 )
                 style = "green" if event.outcome == "built" else "red"
-                self._stamp(
-                    f"{self._job(event)}: {event.outcome} in {spent}: {event.detail}", style
+                self._print_timestamped(
+                    f"{self._describe_job(event)}: {event.outcome} in {spent}: {event.detail}",
+                    style,
                 )
-            case Happened(who=who, what=what, outcome=outcome):
+            case AuditEventRecorded(who=who, what=what, outcome=outcome):
                 why = f" ({outcome})" if outcome not in {"", "applied"} else ""
-                self._stamp(f"{who}: {what}{why}", "dim")
+                self._print_timestamped(f"{who}: {what}{why}", "dim")
 
-    def _note_phase(self, view: BuilderView) -> None:
+    def _print_phase_change(self, view: BuilderView) -> None:
         before = self._phases.get(view.label)
         self._phases[view.label] = (view.build, view.phase)
         if view.build is None or before == (view.build, view.phase):
             return
-        target = target_word(view.target, self.farm)
-        self._stamp(f"{view.project} {view.version_built} for {target}: {view.phase}", "dim")
+        target = short_target_name(view.target, self.target_names)
+        self._print_timestamped(
+            f"{view.project} {view.release_version} for {target}: {view.phase}", "dim"
+        )
 
-    def _job(self, event: JobStarted | JobEnded) -> str:
-        return f"{event.project} {event.version} for {target_word(event.target, self.farm)}"
+    def _describe_job(self, event: BuildStarted | BuildRecorded) -> str:
+        return f"{event.project} {event.version} for {short_target_name(event.target, self.target_names)}"
 
-    def _stamp(self, text: str, style: str = "") -> None:
-        self.say(f"{time.strftime('%H:%M:%S')}  {text}", style)
+    def _print_timestamped(self, text: str, style: str = "") -> None:
+        self.print_line(f"{time.strftime('%H:%M:%S')}  {text}", style)
 
 
-def print_report(rows: Sequence[ReportRow], farm: Collection[str]) -> None:
+def print_results_table(rows: Sequence[ReleaseReportRow], target_names: Collection[str]) -> None:
     """The closing table of `--exit-when-idle`."""
     headers = ("project", "version", "target", "outcome", "seconds", "wheel or reason")
     lines = [headers] + [
         (
             row.project,
             row.version,
-            target_word(row.target, farm),
+            short_target_name(row.target, target_names),
             row.outcome,
             f"{row.duration_s:.1f}" if row.duration_s is not None else "-",
-            plain(row.detail),
+            strip_controls(row.detail),
         )
         for row in rows
     ]
@@ -85,3 +92,18 @@ def print_report(rows: Sequence[ReportRow], farm: Collection[str]) -> None:
     for line in lines:
         cells = [cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=True)]
         click.echo("  ".join([*cells, line[-1]]).rstrip())
+
+
+def print_notes(requirements: ParsedRequirements) -> None:
+    """A line for each line of a requirements file that was passed over."""
+    for note in requirements.notes:
+        click.echo(f"note: {strip_controls(note)}", err=True)
+
+
+def print_added(reply: AddReply) -> None:
+    """One line for each requirement: what will be built, or why nothing will."""
+    for added in reply.added:
+        if added.problem:
+            click.echo(strip_controls(f"{added.requirement}: {added.problem}"), err=True)
+        else:
+            click.echo(f"{added.project}: {', '.join(added.versions)}")

@@ -13,92 +13,103 @@ from typing import TypeVar
 
 import click
 
-from piwheels import host
-from piwheels.admin.projects import print_added, print_notes
+from piwheels import system
 from piwheels.config import Config, load
-from piwheels.errors import NotNowError, RefusedError, first_of
-from piwheels.local.children import Child, piw
-from piwheels.local.cluster import Cluster
-from piwheels.local.console import Console, has_terminal, wants_to_stop
-from piwheels.local.folder import FarmFolder
-from piwheels.local.hints import pip_line, piw_line, shown, uv_line
-from piwheels.local.ports import free_port, listening, own_address
-from piwheels.local.progress import Progress, print_report
-from piwheels.model import Target, Wanted
-from piwheels.protocol.client import ANSWER_S, ControlClient, NoMasterError, end_tasks
+from piwheels.errors import NotNowError, RejectedError, first_error
+from piwheels.local.command_hints import (
+    pip_command_line,
+    piw_command_line,
+    shell_path,
+    uv_command_line,
+)
+from piwheels.local.farm_dir import FarmDir
+from piwheels.local.ports import bind_listener, free_port, local_ip
+from piwheels.local.postgres import PrivatePostgres
+from piwheels.local.progress import ProgressPrinter, print_added, print_notes, print_results_table
+from piwheels.local.supervisor import SupervisedProcess, piw_command
+from piwheels.local.tui_process import TuiProcess, confirm_stop, stdio_is_terminal
+from piwheels.model import BuildRequest, Target
+from piwheels.protocol.client import (
+    REPLY_TIMEOUT_S,
+    ControlClient,
+    MasterUnreachableError,
+    end_tasks,
+)
 from piwheels.protocol.keys import MASTER, KeyStore, Role
 from piwheels.protocol.messages import (
     Add,
-    Added,
     AddReply,
+    AddResult,
     AddTargets,
-    Applied,
-    Batch,
-    Body,
-    Report,
-    ReportReply,
+    CommandSucceeded,
+    EventBatch,
+    ReleaseReport,
+    ReleaseReportReply,
+    RequestBody,
     Skip,
     Status,
     StatusReply,
-    Watch,
+    Subscribe,
 )
-from piwheels.requirements import environments, read
-from piwheels.simpleapi import check_address, configured_index
+from piwheels.requirements import parse_requirements, target_environments
+from piwheels.simple_index.client import pip_index_url, validate_index_url
 from piwheels.wheel.tags import target_of
 
-_SLOW_START_S = 60.0
-_READY_EVERY_S = 0.05
-_RECONNECT_S = 0.5
-_REPORT_EVERY_S = 1.0
+_SLOW_START_NOTICE_S = 60.0
+_READY_POLL_S = 0.05
+_RETRY_DELAY_S = 0.5
+_REPORT_POLL_S = 1.0
 _Wanted = TypeVar("_Wanted")
-_EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what --host may be
+_WILDCARD_ADDRESSES = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what --host may be
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class UpOptions:
     """What the command line said."""
 
     projects: tuple[str, ...]
-    files: tuple[Path, ...]
+    requirement_files: tuple[Path, ...]
     latest: int  # 0 is all
-    folder: Path
+    farm_dir: Path
     pythons: tuple[str, ...]
     builders: int
     host: str
     port: int
-    upstream: str | None
+    upstream_url: str | None
     no_tui: bool
     no_sandbox: bool
     exit_when_idle: bool
 
 
-async def up(options: Options) -> int:
+async def run_private_farm(options: UpOptions) -> int:
     """Run the farm until interrupted, or until idle; returns the exit code.
 
     Raises:
         PiwheelsError: something is missing or in the way; everything is stopped again.
     """
-    asked = read(options.projects, options.files)
-    interpreters = _interpreters(options.pythons)
-    targets = [environments(target.name, target.python_full) for target in interpreters]
-    requests = asked.wanted(targets, latest=options.latest)
+    asked = parse_requirements(options.projects, options.requirement_files)
+    interpreters = _probe_interpreters(options.pythons)
+    targets = [target_environments(target.name, target.python_full) for target in interpreters]
+    requests = asked.build_requests(targets, latest=options.latest)
     print_notes(asked)
     options = dataclasses.replace(options, port=options.port or free_port())
-    folder = FarmFolder(options.folder)
-    check_address(options.upstream or folder.written().get("upstream.url") or configured_index())
+    folder = FarmDir(options.farm_dir)
+    validate_index_url(
+        options.upstream_url or folder.config_values().get("upstream.url") or pip_index_url()
+    )
     if not folder.root.exists():
-        listening(options.host, options.port).close()  # before anything is made
-    with folder.hold():
-        listening(options.host, options.port).close()
-        click.echo(f"farm:   starting in {shown(folder.root)}")
+        bind_listener(options.host, options.port).close()  # before anything is made
+    with folder.lock():
+        bind_listener(options.host, options.port).close()
+        click.echo(f"farm:   starting in {shell_path(folder.root)}")
         try:
-            async with Cluster(folder.database) as cluster:
-                config = _configure(folder, options, cluster.dsn)
-                return await _Farm(
+            async with PrivatePostgres(folder.postgres_dir) as cluster:
+                config = _write_config(folder, options, cluster.dsn)
+                return await _PrivateFarm(
                     options,
                     folder,
                     config,
-                    cluster=cluster,
+                    postgres=cluster,
                     requests=requests,
                     interpreters=interpreters,
                 ).run()
@@ -108,122 +119,122 @@ async def up(options: Options) -> int:
             raise
 
 
-def _interpreters(pythons: Sequence[str]) -> dict[Target, host.Interpreter]:
-    found = [host.interpreter(path) for path in pythons or (sys.executable,)]
+def _probe_interpreters(pythons: Sequence[str]) -> dict[Target, system.Interpreter]:
+    found = [system.probe_interpreter(path) for path in pythons or (sys.executable,)]
     return {target_of(item): item for item in found}
 
 
-def _configure(folder: FarmFolder, options: Options, dsn: str) -> Config:
-    url = f"http://{_reachable(options.host)}:{options.port}/"
-    folder.configure(
+def _write_config(farm_dir: FarmDir, options: UpOptions, dsn: str) -> Config:
+    url = f"http://{_public_host(options.host)}:{options.port}/"
+    farm_dir.write_config(
         {
             "database.dsn": dsn,
             "webroot.url": url,
-            "upstream.url": options.upstream,
-            "builder.farm_index": f"http://{_named(options.host)}:{options.port}/simple/",
+            "upstream.url": options.upstream_url,
+            "builder.farm_index": f"http://{_local_host(options.host)}:{options.port}/simple/",
             "builder.python": list(options.pythons) or [sys.executable],
             "builder.sandbox": False if options.no_sandbox else None,
         }
     )
-    return load(folder.config).config
+    return load(farm_dir.config_file).config
 
 
-def _reachable(address: str) -> str:
+def _public_host(address: str) -> str:
     """How a URL for everybody names the host that is listened on."""
-    return own_address() if address in _EVERYWHERE else _named(address)
+    return local_ip() if address in _WILDCARD_ADDRESSES else _local_host(address)
 
 
-def _named(address: str) -> str:
+def _local_host(address: str) -> str:
     """How a URL for this machine names the host that is listened on."""
-    if address in _EVERYWHERE:
+    if address in _WILDCARD_ADDRESSES:
         return "127.0.0.1"
     return f"[{address}]" if ":" in address else address
 
 
-class _Farm:
+class _PrivateFarm:
     """The processes of one run, and what was asked of them."""
 
     def __init__(
         self,
-        options: Options,
-        folder: FarmFolder,
+        options: UpOptions,
+        farm_dir: FarmDir,
         config: Config,
         *,
-        cluster: Cluster,
-        requests: Sequence[Wanted],
-        interpreters: Mapping[Target, host.Interpreter],
+        postgres: PrivatePostgres,
+        requests: Sequence[BuildRequest],
+        interpreters: Mapping[Target, system.Interpreter],
     ) -> None:
         self._options = options
-        self._folder = folder
+        self._farm_dir = farm_dir
         self._config = config
-        self._cluster = cluster
+        self._postgres = postgres
         self._requests = requests
         self._interpreters = interpreters
         self._targets = tuple(interpreters)
-        self._keys = KeyStore(folder.keys)
+        self._keys = KeyStore(farm_dir.key_dir)
         self._releases: tuple[tuple[str, str], ...] = ()
-        self._problems: tuple[Added, ...] = ()
-        self._master = self._child("master", notifies=True)
+        self._add_failures: tuple[AddResult, ...] = ()
+        self._master = self._process("master", notifies=True)
 
     async def run(self) -> int:
         """Start everything, work until done, stop everything."""
         task = asyncio.current_task()
         if task is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        self._allow_builders()
-        await self._child("initdb").run()
+        self._authorize_builders()
+        await self._process("initdb").run()
         children = [
             self._master,
             self._web_server(),
-            self._child("accesslog", "--follow", self._access_log),
+            self._process("accesslog", "--follow", self._access_log),
             *self._builders(),
         ]
         try:
             async with asyncio.TaskGroup() as group:
                 for child in children:
                     group.create_task(child.supervise())
-                watch = group.create_task(self._cluster.supervise())
+                watch = group.create_task(self._postgres.supervise())
                 try:
-                    code = await self._work()
+                    code = await self._run_client()
                 finally:
                     await asyncio.gather(*(child.stop() for child in children))
                     watch.cancel()
         except BaseExceptionGroup as group:
-            raise first_of(group) from None
+            raise first_error(group) from None
         return code
 
     # --- the parts ---
 
-    def _child(
+    def _process(
         self, *verb: str | Path, name: str = "", notifies: bool = False, **environ: str
-    ) -> Child:
+    ) -> SupervisedProcess:
         name = name or str(verb[0])
-        return Child(
+        return SupervisedProcess(
             name=name,
-            argv=piw(*verb, "--config", self._folder.config),
-            log_file=self._folder.logs / f"{name}.log",
+            argv=piw_command(*verb, "--config", self._farm_dir.config_file),
+            log_file=self._farm_dir.log_dir / f"{name}.log",
             environ=environ,
-            notifies=notifies,
+            sends_ready=notifies,
         )
 
     @property
     def _access_log(self) -> Path:
-        return self._folder.logs / "access.log"
+        return self._farm_dir.log_dir / "access.log"
 
-    def _web_server(self) -> Child:
+    def _web_server(self) -> SupervisedProcess:
         options = self._options
         root = self._config.webroot.root
-        argv = piw("serve", root, "--host", options.host, "--port", str(options.port))
-        return Child(
+        argv = piw_command("serve", root, "--host", options.host, "--port", str(options.port))
+        return SupervisedProcess(
             name="serve",
             argv=[*argv, "--access-log", str(self._access_log)],
-            log_file=self._folder.logs / "serve.log",
+            log_file=self._farm_dir.log_dir / "serve.log",
         )
 
-    def _builders(self) -> list[Child]:
+    def _builders(self) -> list[SupervisedProcess]:
         master_key = self._keys.require(MASTER).public
         return [
-            self._child(
+            self._process(
                 "builder",
                 name=name,
                 notifies=True,
@@ -234,45 +245,47 @@ class _Farm:
             for name in self._builder_names()
         ]
 
-    def _allow_builders(self) -> None:
-        self._keys.ensure(MASTER)
+    def _authorize_builders(self) -> None:
+        self._keys.load_or_generate(MASTER)
         for name in self._builder_names():
-            self._keys.allow(Role.BUILDER, name, self._keys.ensure(name).public)
+            self._keys.authorize(Role.BUILDER, name, self._keys.load_or_generate(name).public)
 
     def _builder_names(self) -> list[str]:
         return [f"builder-{number + 1}" for number in range(self._options.builders)]
 
     # --- the work ---
 
-    async def _work(self) -> int:
-        progress = Progress(frozenset(target.name for target in self._targets))
+    async def _run_client(self) -> int:
+        progress = ProgressPrinter(frozenset(target.name for target in self._targets))
         async with ControlClient(self._config.master.control) as client:
-            await self._ready(client, progress)
-            if self._options.no_tui or not has_terminal():
-                watching = asyncio.create_task(self._watch(client, progress))
+            await self._wait_until_ready(client, progress)
+            if self._options.no_tui or not stdio_is_terminal():
+                watching = asyncio.create_task(self._print_events(client, progress))
                 try:
-                    await self._prepare(client, progress)
+                    await self._set_up_work(client, progress)
                     reply = await self._until_idle(client)
                 finally:
                     watching.cancel()
             else:
-                await self._prepare(client, progress)
-                reply = await self._with_console(client, progress)
-        return self._conclude(reply, progress.farm)
+                await self._set_up_work(client, progress)
+                reply = await self._run_tui(client, progress)
+        return self._print_results(reply, progress.target_names)
 
-    async def _with_console(self, client: ControlClient, progress: Progress) -> ReportReply:
+    async def _run_tui(
+        self, client: ControlClient, progress: ProgressPrinter
+    ) -> ReleaseReportReply:
         """The console until it is left or the farm is idle; then lines, or the end."""
-        console = Console(self._folder.config)
+        console = TuiProcess(self._farm_dir.config_file)
         idle = asyncio.create_task(self._until_idle(client))
         left = asyncio.create_task(console.run())
         try:
             await asyncio.wait({idle, left}, return_when=asyncio.FIRST_COMPLETED)
-            if not idle.done() and await wants_to_stop():
-                return await self._ask(client, self._report(), ReportReply)
+            if not idle.done() and await confirm_stop():
+                return await self._request(client, self._report_query(), ReleaseReportReply)
             await console.stop()
             if not idle.done():
-                progress.say("The farm goes on; Ctrl-C stops it.")
-            watching = asyncio.create_task(self._watch(client, progress))
+                progress.print_line("The farm goes on; Ctrl-C stops it.")
+            watching = asyncio.create_task(self._print_events(client, progress))
             try:
                 return await idle
             finally:
@@ -281,27 +294,31 @@ class _Farm:
             idle.cancel()
             await console.stop()
 
-    async def _ready(self, client: ControlClient, progress: Progress) -> None:
+    async def _wait_until_ready(self, client: ControlClient, progress: ProgressPrinter) -> None:
         """Wait for the master, for as long as it lives; `run` sees to one that fails."""
-        noting = asyncio.create_task(self._note_slow_start(progress))
+        noting = asyncio.create_task(self._report_slow_start(progress))
         try:
-            await self._ask(client, Status(), StatusReply, timeout_s=5.0, every_s=_READY_EVERY_S)
+            await self._request(
+                client, Status(), StatusReply, timeout_s=5.0, retry_delay_s=_READY_POLL_S
+            )
         finally:
             noting.cancel()
 
-    async def _note_slow_start(self, progress: Progress) -> None:
-        await asyncio.sleep(_SLOW_START_S)
-        log_file = shown(self._master.log_file)
-        progress.say(f"note:   the master is still starting; it writes to {log_file}", "yellow")
+    async def _report_slow_start(self, progress: ProgressPrinter) -> None:
+        await asyncio.sleep(_SLOW_START_NOTICE_S)
+        log_file = shell_path(self._master.log_file)
+        progress.print_line(
+            f"note:   the master is still starting; it writes to {log_file}", "yellow"
+        )
 
-    async def _ask(
+    async def _request(
         self,
         client: ControlClient,
-        body: Body,
-        wanted: type[_Wanted],
+        body: RequestBody,
+        reply_type: type[_Wanted],
         *,
-        timeout_s: float = ANSWER_S,
-        every_s: float = _RECONNECT_S,
+        timeout_s: float = REPLY_TIMEOUT_S,
+        retry_delay_s: float = _RETRY_DELAY_S,
     ) -> _Wanted:
         """The master's answer, however often it is started again before it gives one.
 
@@ -311,86 +328,88 @@ class _Farm:
             RefusedError: the master refuses.
         """
         while True:
-            asking = asyncio.create_task(client.ask(body, wanted, timeout_s=timeout_s))
-            ended = asyncio.create_task(self._master.end_of_run())
+            asking = asyncio.create_task(client.request(body, reply_type, timeout_s=timeout_s))
+            ended = asyncio.create_task(self._master.wait_for_exit())
             try:
                 await asyncio.wait({asking, ended}, return_when=asyncio.FIRST_COMPLETED)
                 if asking.done():
                     return asking.result()
-            except (NoMasterError, NotNowError):
+            except (MasterUnreachableError, NotNowError):
                 pass
             finally:
                 await end_tasks(asking, ended)
-            await asyncio.sleep(every_s)
+            await asyncio.sleep(retry_delay_s)
 
-    async def _prepare(self, client: ControlClient, progress: Progress) -> None:
-        status = await self._choose_targets(client)
-        progress.farm |= {queue.target for queue in status.queues if queue.served}
-        url, config = self._config.webroot.url, self._folder.config
-        progress.say(f"site:   {url}")
-        progress.say(f"index:  {url}simple/")
-        progress.say(f"pip:    {pip_line(url)}")
-        progress.say(f"uv:     {uv_line(url)}")
-        progress.say(f"status: {piw_line('status', config)}")
-        progress.say(f"tui:    {piw_line('tui', config)}")
+    async def _set_up_work(self, client: ControlClient, progress: ProgressPrinter) -> None:
+        status = await self._activate_targets(client)
+        progress.target_names |= {queue.target for queue in status.queues if queue.has_builder}
+        url, config = self._config.webroot.url, self._farm_dir.config_file
+        progress.print_line(f"site:   {url}")
+        progress.print_line(f"index:  {url}simple/")
+        progress.print_line(f"pip:    {pip_command_line(url)}")
+        progress.print_line(f"uv:     {uv_command_line(url)}")
+        progress.print_line(f"status: {piw_command_line('status', config)}")
+        progress.print_line(f"tui:    {piw_command_line('tui', config)}")
         path = os.environ.get("PATH", os.defpath)
         for interpreter in self._interpreters.values():
-            if lacking := host.missing_toolchain(interpreter, path):
-                progress.say(f"note:   {lacking}", "yellow")
+            if lacking := system.missing_toolchain(interpreter, path):
+                progress.print_line(f"note:   {lacking}", "yellow")
         if status.paused:
-            resume = piw_line("resume", config)
-            progress.say(f"note:   the farm is paused; `{resume}` goes on", "yellow")
+            resume = piw_command_line("resume", config)
+            progress.print_line(f"note:   the farm is paused; `{resume}` goes on", "yellow")
         if not self._requests:
             return
-        add = Add(wanted=tuple(self._requests))
-        reply = await self._ask(client, add, AddReply, timeout_s=600.0)
+        add = Add(requests=tuple(self._requests))
+        reply = await self._request(client, add, AddReply, timeout_s=600.0)
         print_added(reply)
-        self._problems = tuple(added for added in reply.added if added.problem)
+        self._add_failures = tuple(added for added in reply.added if added.problem)
         self._releases = tuple(
             (added.project, version) for added in reply.added for version in added.versions
         )
 
-    async def _choose_targets(self, client: ControlClient) -> StatusReply:
-        await self._ask(client, AddTargets(targets=tuple(self._targets)), Applied)
+    async def _activate_targets(self, client: ControlClient) -> StatusReply:
+        await self._request(client, AddTargets(targets=tuple(self._targets)), CommandSucceeded)
         ours = {target.name for target in self._targets}
-        status = await self._ask(client, Status(), StatusReply)
+        status = await self._request(client, Status(), StatusReply)
         for queue in status.queues:
-            if queue.target not in ours and not queue.served:
+            if queue.target not in ours and not queue.has_builder:
                 reason = "no builder of this farm serves it now"
-                await self._ask(client, Skip(target=queue.target, reason=reason), Applied)
+                await self._request(
+                    client, Skip(target=queue.target, reason=reason), CommandSucceeded
+                )
         return status
 
-    async def _watch(self, client: ControlClient, progress: Progress) -> None:
+    async def _print_events(self, client: ControlClient, progress: ProgressPrinter) -> None:
         while True:
-            with contextlib.suppress(NoMasterError, RefusedError):
-                async with client.stream(Watch()) as events:
+            with contextlib.suppress(MasterUnreachableError, RejectedError):
+                async with client.stream(Subscribe()) as events:
                     while True:
                         match await events.next(None):
-                            case Batch(events=batch):
+                            case EventBatch(events=batch):
                                 for event in batch:
-                                    progress.show(event)
-            await asyncio.sleep(_RECONNECT_S)
+                                    progress.print_event(event)
+            await asyncio.sleep(_RETRY_DELAY_S)
 
-    def _report(self) -> Report:
+    def _report_query(self) -> ReleaseReport:
         targets = tuple(target.name for target in self._targets)
-        return Report(releases=self._releases, targets=targets)
+        return ReleaseReport(releases=self._releases, targets=targets)
 
-    async def _until_idle(self, client: ControlClient) -> ReportReply:
+    async def _until_idle(self, client: ControlClient) -> ReleaseReportReply:
         """The report when nothing is being done for what was asked; without that option, never."""
-        report = self._report()
+        report = self._report_query()
         while True:
             if self._options.exit_when_idle:
-                reply = await self._ask(client, report, ReportReply)
+                reply = await self._request(client, report, ReleaseReportReply)
                 if all(row.resting for row in reply.rows) and not reply.stale_pages:
                     return reply
-            await asyncio.sleep(_REPORT_EVERY_S)
+            await asyncio.sleep(_REPORT_POLL_S)
 
-    def _conclude(self, reply: ReportReply, farm: frozenset[str]) -> int:
+    def _print_results(self, reply: ReleaseReportReply, target_names: frozenset[str]) -> int:
         if reply.rows:
-            print_report(reply.rows, farm)
+            print_results_table(reply.rows, target_names)
         # Said before, and scrolled away by now.
-        print_added(AddReply(added=self._problems))
+        print_added(AddReply(added=self._add_failures))
         if not self._options.exit_when_idle:
             return 0  # an operator left the console and stopped the farm
-        missing = self._problems or not all(row.covered for row in reply.rows)
+        missing = self._add_failures or not all(row.covered for row in reply.rows)
         return 1 if missing else 0

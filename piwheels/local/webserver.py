@@ -29,8 +29,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from piwheels.append_file import AppendFile
 from piwheels.errors import ConfigError
-from piwheels.local.connections import BoundedProtocol
-from piwheels.local.ports import listening
+from piwheels.local.connection_limits import BoundedProtocol
+from piwheels.local.ports import bind_listener
 from piwheels.webroot import SECURITY_HEADERS
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def serve(root: Path, *, host: str, port: int, access_log: Path | None = None) -
         lifespan="off",
         timeout_graceful_shutdown=1,
     )
-    with listening(host, port) as listener:
+    with bind_listener(host, port) as listener:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         try:

@@ -16,38 +16,38 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from piwheels.errors import NotNowError, PiwheelsError, RefusedError
-from piwheels.protocol.channels import Dealer, KeyPair, NotConnectedError
+from piwheels.errors import NotNowError, PiwheelsError, RejectedError
 from piwheels.protocol.messages import (
     Accepted,
-    Body,
-    Command,
-    Problem,
-    Renew,
-    Renewed,
+    CommandFailed,
+    KeepAlive,
+    KeepAliveAck,
     Reply,
     ReplyBody,
+    Request,
+    RequestBody,
 )
+from piwheels.protocol.sockets import Dealer, KeyPair, NotConnectedError
 
-_Wanted = TypeVar("_Wanted")
+_ReplyType = TypeVar("_ReplyType")
 
-CONNECT_S = 3.0
-ANSWER_S = 60.0
+CONNECT_TIMEOUT_S = 3.0
+REPLY_TIMEOUT_S = 60.0
 #: So many messages wait unread; what is more waits at the master, which knows what to do then.
-_HIGH_WATER = 32
+_HWM = 32
 #: The master ends a stream that was not renewed for several times this.
-RENEW_S = 15.0
+KEEPALIVE_INTERVAL_S = 15.0
 
 
 #: Makes one answer of an earlier and a later one; None when both have to be taken in.
-Melt = Callable[[ReplyBody, ReplyBody], ReplyBody | None]
+Coalesce = Callable[[ReplyBody, ReplyBody], ReplyBody | None]
 
 
-def _apart(_before: ReplyBody, _after: ReplyBody) -> None:
+def _never_coalesce(_before: ReplyBody, _after: ReplyBody) -> None:
     return None
 
 
-class NoMasterError(PiwheelsError):
+class MasterUnreachableError(PiwheelsError):
     """Nobody answers on the control socket."""
 
     def __init__(self, address: str) -> None:
@@ -57,7 +57,7 @@ class NoMasterError(PiwheelsError):
         )
 
 
-def operator() -> str:
+def current_user() -> str:
     """Who is asking: login and host."""
     try:
         login = getpass.getuser()
@@ -81,14 +81,14 @@ async def end_tasks(*tasks: asyncio.Task[Any]) -> None:
             task.exception()  # marks it as seen
 
 
-class UnknownOutcomeError(NoMasterError):
+class UnknownOutcomeError(MasterUnreachableError):
     """An accepted command was not finished in time."""
 
     def __init__(self, message: str) -> None:
         PiwheelsError.__init__(self, message)
 
 
-class NotAllowedError(PiwheelsError):
+class SocketPermissionError(PiwheelsError):
     """The control socket is there, and is not for this account."""
 
     def __init__(self, path: Path) -> None:
@@ -105,7 +105,7 @@ def _group(path: Path) -> str:
     return "of the master"
 
 
-def socket_is_there(address: str) -> bool:
+def check_socket(address: str) -> bool:
     """Whether the socket of an `ipc://` address exists; of other addresses, True.
 
     Raises:
@@ -117,32 +117,32 @@ def socket_is_there(address: str) -> bool:
     try:
         there = path.exists()
     except PermissionError:
-        raise NotAllowedError(path) from None
+        raise SocketPermissionError(path) from None
     if there and not os.access(path, os.W_OK):
-        raise NotAllowedError(path)
+        raise SocketPermissionError(path)
     return there
 
 
-class Conversation:
+class ReplyStream:
     """A command and the answers that keep coming to it."""
 
-    def __init__(self, client: "ControlClient", number: int, melt: Melt) -> None:
+    def __init__(self, client: "ControlClient", request_id: int, coalesce: Coalesce) -> None:
         self._client = client
-        self._number = number
-        self._melt = melt
-        self._answers: deque[ReplyBody] = deque()
-        self._there = asyncio.Event()
+        self._request_id = request_id
+        self._coalesce = coalesce
+        self._replies: deque[ReplyBody] = deque()
+        self._has_reply = asyncio.Event()
 
-    def heard(self, body: ReplyBody) -> None:
+    def on_reply(self, body: ReplyBody) -> None:
         """Take in an answer; one that nobody took yet may melt with it."""
-        together = self._melt(self._answers[-1], body) if self._answers else None
+        together = self._coalesce(self._replies[-1], body) if self._replies else None
         if together is None:
-            self._answers.append(body)
+            self._replies.append(body)
         else:
-            self._answers[-1] = together
-        self._there.set()
+            self._replies[-1] = together
+        self._has_reply.set()
 
-    async def next(self, timeout_s: float | None = ANSWER_S) -> ReplyBody:
+    async def next(self, timeout_s: float | None = REPLY_TIMEOUT_S) -> ReplyBody:
         """The next answer; None waits for ever.
 
         Raises:
@@ -151,23 +151,23 @@ class Conversation:
         """
         try:
             async with asyncio.timeout(timeout_s):
-                while not self._answers:
-                    self._there.clear()
-                    await self._there.wait()
+                while not self._replies:
+                    self._has_reply.clear()
+                    await self._has_reply.wait()
         except TimeoutError:
-            raise NoMasterError(self._client.address) from None
-        answer = self._answers.popleft()
-        if isinstance(answer, Problem):
-            raise (NotNowError if answer.passing else RefusedError)(answer.reason)
+            raise MasterUnreachableError(self._client.address) from None
+        answer = self._replies.popleft()
+        if isinstance(answer, CommandFailed):
+            raise (NotNowError if answer.retryable else RejectedError)(answer.reason)
         return answer
 
-    async def tell(self, body: Body) -> None:
+    async def send_part(self, body: RequestBody) -> None:
         """Send a further part of the command.
 
         Raises:
             NoMasterError: nobody is there.
         """
-        await self._client.send(self._number, body)
+        await self._client.send(self._request_id, body)
 
 
 class ControlClient:
@@ -179,30 +179,33 @@ class ControlClient:
         *,
         key: KeyPair | None = None,
         server_key: str = "",
-        who: str = "",
+        user: str = "",
         read_only: bool = False,
-        renew_s: float = RENEW_S,
+        keepalive_interval_s: float = KEEPALIVE_INTERVAL_S,
     ) -> None:
         """read_only: the master is to refuse what changes something; renew_s: a stream's pulse."""
         self.address = address
-        self.heard_at = time.monotonic()  # when the master last said anything
+        self.last_reply_at = time.monotonic()  # when the master last said anything
         self._read_only = read_only
-        self._renew_s = renew_s
-        self._who = who or operator()
-        self._numbers = itertools.count(1)
-        self._talks: dict[int, Conversation] = {}
-        self._dealer: Dealer[Reply, Command] = Dealer(
+        self._keepalive_interval_s = keepalive_interval_s
+        self._user = user or current_user()
+        self._request_ids = itertools.count(1)
+        self._streams: dict[int, ReplyStream] = {}
+        self._dealer: Dealer[Reply, Request] = Dealer(
             Reply,
             address,
             key=key,
             server_key=server_key,
-            high_water=_HIGH_WATER,
+            hwm=_HWM,
             monitored=True,
         )
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._renew())]
+        self._tasks = [
+            asyncio.create_task(self._receive_replies()),
+            asyncio.create_task(self._send_keepalives()),
+        ]
         return self
 
     async def __aexit__(
@@ -216,9 +219,9 @@ class ControlClient:
         finally:
             self._dealer.close()
 
-    async def ask(
-        self, body: Body, wanted: type[_Wanted], *, timeout_s: float = ANSWER_S
-    ) -> _Wanted:
+    async def request(
+        self, body: RequestBody, reply_type: type[_ReplyType], *, timeout_s: float = REPLY_TIMEOUT_S
+    ) -> _ReplyType:
         """Send a command and return its one answer.
 
         Raises:
@@ -231,15 +234,15 @@ class ControlClient:
             answer = await talk.next(timeout_s)
             if isinstance(answer, Accepted):
                 answer = await self._outcome(talk, timeout_s)
-        if not isinstance(answer, wanted):
-            raise RefusedError(f"the master answered with {type(answer).__name__}; odd")
+        if not isinstance(answer, reply_type):
+            raise RejectedError(f"the master answered with {type(answer).__name__}; odd")
         return answer
 
-    async def _outcome(self, talk: Conversation, timeout_s: float) -> ReplyBody:
+    async def _outcome(self, talk: ReplyStream, timeout_s: float) -> ReplyBody:
         """The result of a command that the master has accepted."""
         try:
             return await talk.next(timeout_s)
-        except NoMasterError:
+        except MasterUnreachableError:
             raise UnknownOutcomeError(
                 f"the master accepted the command and has not finished it after {timeout_s:.0f} s; "
                 "`piw status` shows what its database waits for, `piw events` its result"
@@ -248,49 +251,56 @@ class ControlClient:
     @asynccontextmanager
     async def stream(
         self,
-        body: Body,
+        body: RequestBody,
         *,
-        identity: str = "",
-        patience_s: float = CONNECT_S,
-        melt: Melt = _apart,
-    ) -> AsyncIterator[Conversation]:
+        idempotency_key: str = "",
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        coalesce: Coalesce = _never_coalesce,
+    ) -> AsyncIterator[ReplyStream]:
         """Send a command whose answers keep coming.
 
-        identity: names a command that changes something; patience_s: so long a connection is
+        idempotency_key: names a command that changes something; patience_s: so long a connection is
         waited for, 0 for one that has to be there; melt: makes one answer of two that wait.
 
         Raises:
             NoMasterError: nobody is there.
         """
-        number = next(self._numbers)
-        talk = Conversation(self, number, melt)
-        self._talks[number] = talk
+        number = next(self._request_ids)
+        talk = ReplyStream(self, number, coalesce)
+        self._streams[number] = talk
         try:
-            await self.send(number, body, identity=identity, patience_s=patience_s)
+            await self.send(
+                number, body, idempotency_key=idempotency_key, connect_timeout_s=connect_timeout_s
+            )
             yield talk
         finally:
-            self._talks.pop(number, None)
+            self._streams.pop(number, None)
 
     async def send(
-        self, number: int, body: Body, *, identity: str = "", patience_s: float = CONNECT_S
+        self,
+        request_id: int,
+        body: RequestBody,
+        *,
+        idempotency_key: str = "",
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
     ) -> None:
         """Send a command under a number.
 
         Raises:
             NoMasterError: nobody is there.
         """
-        command = Command(
-            number=number,
-            operator=self._who,
-            identity=identity,
+        command = Request(
+            request_id=request_id,
+            user=self._user,
+            idempotency_key=idempotency_key,
             read_only=self._read_only,
             body=body,
         )
         self._check_socket()
         try:
-            await self._dealer.send(command, timeout_s=patience_s)
+            await self._dealer.send(command, timeout_s=connect_timeout_s)
         except NotConnectedError:
-            raise NoMasterError(self.address) from None
+            raise MasterUnreachableError(self.address) from None
 
     async def disconnected(self) -> str:
         """Wait until the connection to the master ends, and say how."""
@@ -298,22 +308,22 @@ class ControlClient:
 
     def _check_socket(self) -> None:
         """Say at once what waiting for the socket would not change."""
-        if not socket_is_there(self.address):
-            raise NoMasterError(self.address)
+        if not check_socket(self.address):
+            raise MasterUnreachableError(self.address)
 
-    async def _renew(self) -> None:
+    async def _send_keepalives(self) -> None:
         while True:
-            await asyncio.sleep(self._renew_s)
-            for number in list(self._talks):
-                with suppress(NoMasterError, NotAllowedError):
-                    await self.send(number, Renew())
+            await asyncio.sleep(self._keepalive_interval_s)
+            for number in list(self._streams):
+                with suppress(MasterUnreachableError, SocketPermissionError):
+                    await self.send(number, KeepAlive())
 
-    async def _read(self) -> None:
+    async def _receive_replies(self) -> None:
         while True:
             reply = await self._dealer.receive()
-            self.heard_at = time.monotonic()
-            if isinstance(reply.body, Renewed):
+            self.last_reply_at = time.monotonic()
+            if isinstance(reply.body, KeepAliveAck):
                 continue
-            talk = self._talks.get(reply.number)
+            talk = self._streams.get(reply.request_id)
             if talk is not None:
-                talk.heard(reply.body)
+                talk.on_reply(reply.body)

@@ -20,8 +20,8 @@ from pathlib import Path
 import msgspec
 
 from piwheels.errors import ConfigError
-from piwheels.protocol.channels import KeyPair, new_key_pair
-from piwheels.webroot import replace
+from piwheels.protocol.sockets import KeyPair, generate_key_pair
+from piwheels.webroot import replace_file
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +30,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _KEY_DIGITS = 64
 _KEY = re.compile(rf"[0-9a-f]{{{_KEY_DIGITS}}}")
 #: A folder that changed so lately can change again without another time of its change.
-_SETTLED_NS = 1_000_000_000
+_MTIME_MARGIN_NS = 1_000_000_000
 
 
 #: No file can be opened now, which says nothing of who is allowed.
-_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
+_OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 
 
-def checked_public_key(text: str, setting: str) -> str:
+def validate_public_key(text: str, setting: str) -> str:
     """A public key as somebody wrote it into a setting, in the farm's own spelling.
 
     Raises:
@@ -64,7 +64,7 @@ class Role(StrEnum):
     WATCHER = "watcher"  # of the control socket over TCP: may only look
 
 
-class AllowedKey(msgspec.Struct, frozen=True):
+class AuthorizedKey(msgspec.Struct, frozen=True):
     """A public key on the list."""
 
     role: Role
@@ -75,10 +75,10 @@ class AllowedKey(msgspec.Struct, frozen=True):
 class KeyStore:
     """The keys below one folder. The list is read anew when a file in it changes."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._seen: dict[Role, tuple[int, dict[str, str]]] = {}
-        self._last: dict[Role, dict[str, str]] = {}
+    def __init__(self, key_dir: Path) -> None:
+        self.key_dir = key_dir
+        self._cached: dict[Role, tuple[int, dict[str, str]]] = {}
+        self._last_read: dict[Role, dict[str, str]] = {}
 
     def pair(self, name: str) -> KeyPair | None:
         """A key pair of this machine, or None when it has not been made.
@@ -86,7 +86,7 @@ class KeyStore:
         Raises:
             ConfigError: the file cannot be read or does not hold a key pair.
         """
-        path = self._secret(name)
+        path = self._secret_path(name)
         try:
             return msgspec.toml.decode(path.read_bytes(), type=KeyPair)
         except FileNotFoundError:
@@ -104,20 +104,22 @@ class KeyStore:
         """
         pair = self.pair(name)
         if pair is None:
-            raise ConfigError(f"no key in {self._secret(name)}: make it with `piw key new {name}`")
+            raise ConfigError(
+                f"no key in {self._secret_path(name)}: make it with `piw key new {name}`"
+            )
         return pair
 
-    def make(self, name: str) -> KeyPair:
+    def generate(self, name: str) -> KeyPair:
         """Make and keep a key pair; one that exists is never overwritten.
 
         Raises:
             ConfigError: it exists, or cannot be written.
         """
-        path = self._secret(name)
-        pair = new_key_pair()
+        path = self._secret_path(name)
+        pair = generate_key_pair()
         text = f'public = "{pair.public}"\nsecret = "{pair.secret}"\n'
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.key_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             raise ConfigError(f"{path} exists; remove it first to make another key") from None
@@ -133,11 +135,11 @@ class KeyStore:
             raise ConfigError(f"{path}: {error.strerror}") from None
         return pair
 
-    def ensure(self, name: str) -> KeyPair:
+    def load_or_generate(self, name: str) -> KeyPair:
         """The key pair of this name, made if need be."""
-        return self.pair(name) or self.make(name)
+        return self.pair(name) or self.generate(name)
 
-    def allow(self, role: Role, name: str, public: str) -> None:
+    def authorize(self, role: Role, name: str, public: str) -> None:
         """Put a public key on the list under a name.
 
         Raises:
@@ -146,94 +148,96 @@ class KeyStore:
         public = public.strip().lower()
         if not _KEY.fullmatch(public):
             raise ConfigError("a public key is 64 hexadecimal digits, as `piw key new` prints it")
-        for known in self.allowed():
+        for known in self.authorized_keys():
             if known.role is role and known.name == name and known.public != public:
                 raise ConfigError(f"{role} {name} has another key; `piw key revoke {name}` first")
             if known.public == public and (known.role, known.name) != (role, name):
                 raise ConfigError(f"this is the key of {known.role} {known.name} already")
-        path = self._entry(role, name)
+        path = self._entry_path(role, name)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.key_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.parent.mkdir(exist_ok=True)
-            replace(path, f"{public}\n".encode())
+            replace_file(path, f"{public}\n".encode())
             os.utime(path.parent)
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from None
 
-    def revoke(self, name: str) -> list[AllowedKey]:
+    def revoke(self, name: str) -> list[AuthorizedKey]:
         """Take every key of this name off the list; returns what was taken off.
 
         Raises:
             ConfigError: there is none.
         """
-        gone = [known for known in self.allowed() if known.name == name]
+        gone = [known for known in self.authorized_keys() if known.name == name]
         if not gone:
             raise ConfigError(f"no key is allowed under the name {name}; see `piw key list`")
         for known in gone:
-            self._entry(known.role, known.name).unlink(missing_ok=True)
+            self._entry_path(known.role, known.name).unlink(missing_ok=True)
         return gone
 
-    def allowed(self) -> list[AllowedKey]:
+    def authorized_keys(self) -> list[AuthorizedKey]:
         """All that are on the list, builders first, by name.
 
         Raises:
             ConfigError: the list cannot be read.
         """
         return [
-            AllowedKey(role=role, name=name, public=public)
+            AuthorizedKey(role=role, name=name, public=public)
             for role in Role
-            for public, name in sorted(self._list(role).items(), key=lambda pair: pair[1])
+            for public, name in sorted(self._names_by_key(role).items(), key=lambda pair: pair[1])
         ]
 
     def name_of(self, role: Role, public: str) -> str | None:
         """What the holder of a key is called in this role, or None when it is not allowed."""
-        return self._list(role).get(public)
+        return self._names_by_key(role).get(public)
 
-    def _list(self, role: Role) -> dict[str, str]:
-        folder = self.folder / role
+    def _names_by_key(self, role: Role) -> dict[str, str]:
+        folder = self.key_dir / role
         try:
             changed = folder.stat().st_mtime_ns
-            seen = self._seen.get(role)
+            seen = self._cached.get(role)
             if seen and seen[0] == changed:
                 return seen[1]
             names = {
                 public: path.name
                 for path in folder.iterdir()
-                if _NAME.fullmatch(path.name) and (public := _public(path))
+                if _NAME.fullmatch(path.name) and (public := _read_public_key(path))
             }
         except FileNotFoundError:
             return {}
         except OSError as error:
-            if error.errno in _NO_DESCRIPTOR and role in self._last:
-                return self._last[role]  # no file can be opened now: the list as it was last read
+            if error.errno in _OUT_OF_DESCRIPTORS and role in self._last_read:
+                return self._last_read[
+                    role
+                ]  # no file can be opened now: the list as it was last read
             raise ConfigError(f"{error.filename}: {error.strerror}") from None
-        self._last[role] = names
-        if abs(time.time_ns() - changed) > _SETTLED_NS:  # also of a clock that was ahead
-            self._seen[role] = (changed, names)
+        self._last_read[role] = names
+        if abs(time.time_ns() - changed) > _MTIME_MARGIN_NS:  # also of a clock that was ahead
+            self._cached[role] = (changed, names)
         return names
 
-    def _secret(self, name: str) -> Path:
-        return self.folder / f"{_checked(name)}.secret"
+    def _secret_path(self, name: str) -> Path:
+        return self.key_dir / f"{_validate_name(name)}.secret"
 
-    def _entry(self, role: Role, name: str) -> Path:
-        return self.folder / role / _checked(name)
+    def _entry_path(self, role: Role, name: str) -> Path:
+        return self.key_dir / role / _validate_name(name)
 
 
-def _public(path: Path) -> str:
+def _read_public_key(path: Path) -> str:
     """The key in a file of the list; "" where there is none, or it was removed just now."""
     try:
         text = path.read_text().strip()
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
-        if isinstance(error, OSError) and error.errno in _NO_DESCRIPTOR:
+        if isinstance(error, OSError) and error.errno in _OUT_OF_DESCRIPTORS:
             raise
         log.warning("%s is no key: %s", path, error)
         return ""
     return text if _KEY.fullmatch(text) else ""
 
 
-def _checked(name: str) -> str:
+def _validate_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{name!r} is no name for a key: use letters, digits, '.', '_' and '-'")
     return name

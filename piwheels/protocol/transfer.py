@@ -11,16 +11,16 @@ import msgspec
 
 from piwheels.protocol.messages import CHUNK_BYTES
 
-FIRST_WINDOW_BYTES = 8 * CHUNK_BYTES
-LARGEST_WINDOW_BYTES = 128 * CHUNK_BYTES
+INITIAL_WINDOW_BYTES = 8 * CHUNK_BYTES
+MAX_WINDOW_BYTES = 128 * CHUNK_BYTES
 
 #: A window that is twice as large has to bring this much more to be worth its memory.
-_WORTHWHILE = 1.2
+_MIN_SPEEDUP = 1.2
 #: After so many rounds without a gain the window stays.
-_PATIENCE = 3
+_GROWTH_ATTEMPTS = 3
 
 
-class Piece(msgspec.Struct, frozen=True):
+class ByteRange(msgspec.Struct, frozen=True):
     """A range of the file, in bytes."""
 
     offset: int
@@ -33,55 +33,60 @@ class Transfer:
     def __init__(self, size_bytes: int, *, start: int = 0, chunk_bytes: int = CHUNK_BYTES) -> None:
         """start: how much of the file is there already, from an earlier connection."""
         self.size_bytes = size_bytes
-        self.received = start
-        self.window_bytes = FIRST_WINDOW_BYTES
-        self._chunk = chunk_bytes
-        self._asked = start
-        self._round_began: float | None = None
+        self.received_bytes = start
+        self.window_bytes = INITIAL_WINDOW_BYTES
+        self._chunk_bytes = chunk_bytes
+        self._requested_bytes = start
+        self._round_started_at: float | None = None
         self._round_bytes = 0
         self._best_rate = 0.0
-        self._vain_rounds = 0
+        self._rounds_without_gain = 0
 
     @property
     def complete(self) -> bool:
         """Whether every byte has arrived."""
-        return self.received >= self.size_bytes
+        return self.received_bytes >= self.size_bytes
 
-    def next_pieces(self, now: float) -> list[Piece]:
+    def next_requests(self, now: float) -> list[ByteRange]:
         """What to ask for now; each piece is asked for once."""
-        if self._round_began is None:
-            self._round_began = now
+        if self._round_started_at is None:
+            self._round_started_at = now
         pieces = []
-        while self._asked < self.size_bytes and self._asked - self.received < self.window_bytes:
-            length = min(self._chunk, self.size_bytes - self._asked)
-            pieces.append(Piece(self._asked, length))
-            self._asked += length
+        while (
+            self._requested_bytes < self.size_bytes
+            and self._requested_bytes - self.received_bytes < self.window_bytes
+        ):
+            length = min(self._chunk_bytes, self.size_bytes - self._requested_bytes)
+            pieces.append(ByteRange(self._requested_bytes, length))
+            self._requested_bytes += length
         return pieces
 
-    def accept(self, offset: int, length: int, now: float) -> bool:
+    def on_chunk(self, offset: int, length: int, now: float) -> bool:
         """Note that a piece arrived; pieces come in the order asked for.
 
         Returns:
             Whether it is the one that was due; another one has to be refused.
         """
-        due = min(self._chunk, self.size_bytes - self.received)
-        if offset != self.received or length != due or offset >= self._asked:
+        due = min(self._chunk_bytes, self.size_bytes - self.received_bytes)
+        if offset != self.received_bytes or length != due or offset >= self._requested_bytes:
             return False
-        self.received += length
+        self.received_bytes += length
         self._round_bytes += length
         if self._round_bytes >= self.window_bytes:
             self._end_round(now)
         return True
 
     def _end_round(self, now: float) -> None:
-        elapsed = max(now - (self._round_began if self._round_began is not None else now), 1e-6)
+        elapsed = max(
+            now - (self._round_started_at if self._round_started_at is not None else now), 1e-6
+        )
         rate = self._round_bytes / elapsed
-        gained = rate > self._best_rate * _WORTHWHILE
+        gained = rate > self._best_rate * _MIN_SPEEDUP
         self._best_rate = max(self._best_rate, rate)
-        if gained and self._vain_rounds < _PATIENCE:
-            self.window_bytes = min(self.window_bytes * 2, LARGEST_WINDOW_BYTES)
-            self._vain_rounds = 0
+        if gained and self._rounds_without_gain < _GROWTH_ATTEMPTS:
+            self.window_bytes = min(self.window_bytes * 2, MAX_WINDOW_BYTES)
+            self._rounds_without_gain = 0
         elif not gained:
-            self._vain_rounds += 1
-        self._round_began = now
+            self._rounds_without_gain += 1
+        self._round_started_at = now
         self._round_bytes = 0

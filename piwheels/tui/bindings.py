@@ -2,10 +2,10 @@
 
 from textual.binding import Binding
 
-from piwheels.tui.actions import ACTIONS
+from piwheels.tui.model.actions import ACTIONS
 
 
-def bindings_of(place: str = "") -> list[Binding]:
+def bindings_for(screen_name: str = "") -> list[Binding]:
     """The keys of a screen's own actions; without a place, those of actions that are everywhere."""
     return [
         Binding(
@@ -13,8 +13,8 @@ def bindings_of(place: str = "") -> list[Binding]:
             f"app.perform('{action.name}')",
             action.label,
             id=action.name,
-            priority=action.over_dialogs,
+            priority=action.works_in_dialogs,
         )
         for action in ACTIONS
-        if (place in action.screens if place else not action.screens)
+        if (screen_name in action.screens if screen_name else not action.screens)
     ]

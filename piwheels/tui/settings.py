@@ -26,14 +26,14 @@ class Settings(msgspec.Struct, frozen=True):
     keys: dict[str, str] = {}
 
 
-class Loaded(msgspec.Struct, frozen=True):
+class LoadedSettings(msgspec.Struct, frozen=True):
     """Settings, and one line on what was wrong with their file ("" for nothing)."""
 
     settings: Settings
     problem: str = ""
 
 
-def settings_file(environ: Mapping[str, str] | None = None) -> Path:
+def settings_path(environ: Mapping[str, str] | None = None) -> Path:
     """Where the settings are kept. A relative $XDG_CONFIG_HOME does not count (XDG 0.8)."""
     environ = os.environ if environ is None else environ
     base = Path(environ.get("XDG_CONFIG_HOME", ""))
@@ -42,25 +42,31 @@ def settings_file(environ: Mapping[str, str] | None = None) -> Path:
     return base / "piwheels" / FILE_NAME
 
 
-def load(file: Path) -> Loaded:
+def load_settings(file: Path) -> LoadedSettings:
     """Read the settings; what is not there has its usual value."""
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
         settings = msgspec.convert(values, Settings)
     except FileNotFoundError:
-        return Loaded(Settings())
+        return LoadedSettings(Settings())
     except OSError as error:
-        return Loaded(Settings(), f"{file} cannot be read: {error.strerror}; it is left as it is")
+        return LoadedSettings(
+            Settings(), f"{file} cannot be read: {error.strerror}; it is left as it is"
+        )
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         reason = str(error).partition("\n")[0]
-        return Loaded(Settings(), f"{file} makes no sense ({reason}); {_put_aside(file)}")
+        return LoadedSettings(
+            Settings(), f"{file} makes no sense ({reason}); {_quarantine_file(file)}"
+        )
     unknown = sorted(set(values) - {field.name for field in msgspec.structs.fields(Settings)})
     if unknown:
-        return Loaded(settings, f"{file}: unknown settings are ignored: {', '.join(unknown)}")
-    return Loaded(settings)
+        return LoadedSettings(
+            settings, f"{file}: unknown settings are ignored: {', '.join(unknown)}"
+        )
+    return LoadedSettings(settings)
 
 
-def save(file: Path, settings: Settings) -> str:
+def save_settings(file: Path, settings: Settings) -> str:
     """Write the settings, whole or not at all; returns one line on what went wrong, else ""."""
     file = file.resolve()  # a link to a file that is kept elsewhere stays a link
     try:
@@ -72,7 +78,7 @@ def save(file: Path, settings: Settings) -> str:
     return ""
 
 
-def _put_aside(file: Path) -> str:
+def _quarantine_file(file: Path) -> str:
     aside = next(
         name
         for number in range(1_000_000)

@@ -49,10 +49,10 @@ THEMES = (
 )
 
 #: For terminals of 16 colours, for links that are slow, and with NO_COLOR.
-PLAIN = "ansi-dark"
+PLAIN_THEME = "ansi-dark"
 
 
-class WholeCells(ScrollBarRender):
+class WholeCellScrollBar(ScrollBarRender):
     """Scrollbars without parts of cells: they need no Unicode, and change less often."""
 
     VERTICAL_BARS: ClassVar[list[str]] = [" "] * 8

@@ -11,10 +11,10 @@ from typing import Any, TypeGuard
 from xml.parsers.expat import ExpatError
 
 from piwheels import names
-from piwheels.errors import RefusedError, TransientError
-from piwheels.lines import one_line
+from piwheels.errors import RejectedError, TransientError
 from piwheels.model import Struct
-from piwheels.simpleapi import SimpleIndex
+from piwheels.sanitize import truncate_line
+from piwheels.simple_index.client import SimpleIndex
 
 _TRANSIENT = {408, 425, 429}
 _NOT_IMPLEMENTED = 501
@@ -30,11 +30,11 @@ _MALFORMED = (
 )
 
 
-class NoChangelogError(RefusedError):
+class NoChangelogError(RejectedError):
     """The upstream offers no changelog."""
 
 
-class Change(Struct, frozen=True, kw_only=True):
+class ChangelogEvent(Struct, frozen=True, kw_only=True):
     """Something happened to a project; `action` is the upstream's word for it."""
 
     project: str
@@ -43,7 +43,7 @@ class Change(Struct, frozen=True, kw_only=True):
     version: str | None = None  # canonical, "" if it is not PEP 440's; None: of no release
 
     @property
-    def removed(self) -> str | None:
+    def removed_version(self) -> str | None:
         """The release that the event removes, "" for the project as a whole; None for neither.
 
         A file's removal is no release's: the page tells whether any file is left of that.
@@ -84,7 +84,7 @@ class Changelog:
             raise NoChangelogError(f"{self._url}: the last serial is not a number")
         return serial
 
-    async def since(self, serial: int) -> list[Change]:
+    async def events_since(self, serial: int) -> list[ChangelogEvent]:
         """Events after a serial, by serial; what is malformed is passed over.
 
         Raises:
@@ -93,7 +93,7 @@ class Changelog:
         events = await self._call("changelog_since_serial", serial)
         if not isinstance(events, list):
             raise NoChangelogError(f"{self._url}: the changelog is not a list")
-        changes = [change for event in events if (change := _change(event)) is not None]
+        changes = [change for event in events if (change := _parse_event(event)) is not None]
         return sorted(
             (change for change in changes if change.serial > serial),
             key=lambda change: change.serial,
@@ -101,19 +101,21 @@ class Changelog:
 
     async def _call(self, method: str, *arguments: Any) -> Any:
         request = xmlrpc.client.dumps(arguments, method).encode()
-        answer = await self._index.post(self._url, request, media_type="text/xml")
+        answer = await self._index.post_raw(self._url, request, media_type="text/xml")
         status = answer.status
         if status in _TRANSIENT or (status >= 500 and status != _NOT_IMPLEMENTED):
-            raise TransientError(f"{self._url} answers {status}", wait_s=answer.wait_s)
+            raise TransientError(
+                f"{self._url} answers {status}", retry_after_s=answer.retry_after_s
+            )
         if status != 200:
             raise NoChangelogError(f"{self._url} answers {status}")
         if not answer.media_type.endswith("xml"):
             raise NoChangelogError(f"{self._url} answers with {answer.media_type or 'no type'}")
         # Beside the event loop: an answer may have 64 MiB.
-        return await asyncio.to_thread(_parse, self._url, answer.content)
+        return await asyncio.to_thread(_parse_response, self._url, answer.content)
 
 
-def _parse(url: str, content: bytes) -> Any:
+def _parse_response(url: str, content: bytes) -> Any:
     # A document type could define entities that grow without an end; in UTF-16, which is full
     # of zeros, it would not be seen.
     if b"<!DOCTYPE" in content or b"\0" in content:
@@ -121,9 +123,11 @@ def _parse(url: str, content: bytes) -> Any:
     try:
         values, _ = xmlrpc.client.loads(content)
     except xmlrpc.client.Fault as fault:
-        raise TransientError(f"{url}: {one_line(str(fault.faultString))}") from None
+        raise TransientError(f"{url}: {truncate_line(str(fault.faultString))}") from None
     except _MALFORMED as error:
-        raise TransientError(f"{url}: the answer is not XML-RPC: {one_line(str(error))}") from None
+        raise TransientError(
+            f"{url}: the answer is not XML-RPC: {truncate_line(str(error))}"
+        ) from None
     return values[0] if values else None
 
 
@@ -132,7 +136,7 @@ def _is_serial(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
-def _change(event: Any) -> Change | None:
+def _parse_event(event: Any) -> ChangelogEvent | None:
     """An event is (name, version, timestamp, action, serial)."""
     if not isinstance(event, Sequence) or isinstance(event, str) or len(event) != 5:
         return None
@@ -140,18 +144,21 @@ def _change(event: Any) -> Change | None:
     if not (isinstance(name, str) and isinstance(action, str) and _is_serial(serial)):
         return None
     try:
-        project = names.project(name)
-    except RefusedError:
+        project = names.normalize_project(name)
+    except RejectedError:
         return None
-    return Change(
-        project=project, serial=serial, action=one_line(action, 100), version=_version(version)
+    return ChangelogEvent(
+        project=project,
+        serial=serial,
+        action=truncate_line(action, 100),
+        version=_canonical_version(version),
     )
 
 
-def _version(text: Any) -> str | None:
+def _canonical_version(text: Any) -> str | None:
     if not isinstance(text, str):
         return None
     try:
-        return str(names.version(text))
-    except RefusedError:
+        return str(names.parse_version(text))
+    except RejectedError:
         return ""

@@ -8,14 +8,14 @@ class UpstreamClock:
     """The time as the upstream's answers tell it; this machine's where they tell none."""
 
     def __init__(self) -> None:
-        self._heard: tuple[datetime, float] | None = None
+        self._reading: tuple[datetime, float] | None = None
 
     @property
-    def heard(self) -> bool:
+    def is_known(self) -> bool:
         """Whether an answer carried the time."""
-        return self._heard is not None
+        return self._reading is not None
 
-    def hear(self, moment: datetime | None, age_s: float = 0.0) -> None:
+    def update(self, moment: datetime | None, age_s: float = 0.0) -> None:
         """Take note of the time in an answer that came just now.
 
         Args:
@@ -25,13 +25,13 @@ class UpstreamClock:
         """
         if moment is not None:
             latest = moment + timedelta(seconds=age_s)
-            self._heard = min(max(datetime.now(UTC), moment), latest), time.monotonic()
+            self._reading = min(max(datetime.now(UTC), moment), latest), time.monotonic()
 
     def now(self) -> datetime:
         """The time."""
-        if self._heard is None:
+        if self._reading is None:
             return datetime.now(UTC)
-        moment, at = self._heard
+        moment, at = self._reading
         return moment + timedelta(seconds=time.monotonic() - at)
 
     def ahead_s(self) -> float:

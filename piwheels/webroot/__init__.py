@@ -13,17 +13,17 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from piwheels.webroot.batch import is_of_one_path, packed, twin, write_groups
-from piwheels.webroot.durable import make_folder, move_in, replace, sync_folder
+from piwheels.webroot.atomic_batch import gz_path, gzip_bytes, is_path_error, write_page_groups
+from piwheels.webroot.atomic_file import install_file, make_dir, replace_file, sync_dir
 
 __all__ = [
     "SECURITY_HEADERS",
     "Webroot",
-    "is_of_one_path",
-    "make_folder",
-    "move_in",
-    "replace",
-    "twin",
+    "gz_path",
+    "install_file",
+    "is_path_error",
+    "make_dir",
+    "replace_file",
 ]
 
 #: What every answer from the tree carries. Nothing but the site's own files is fetched by a page,
@@ -45,23 +45,23 @@ class Webroot:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def wheel(self, sha256: str, filename: str) -> Path:
+    def wheel_path(self, sha256: str, filename: str) -> Path:
         """Where a wheel lies: content-addressed, so an address never changes its bytes."""
         return self.root / "packages" / sha256[:2] / sha256 / filename
 
-    def metadata(self, sha256: str, filename: str) -> Path:
+    def metadata_path(self, sha256: str, filename: str) -> Path:
         """Where a wheel's METADATA lies (PEP 658): beside it."""
-        return self.wheel(sha256, f"{filename}.metadata")
+        return self.wheel_path(sha256, f"{filename}.metadata")
 
-    def simple(self, project: str = "") -> Path:
+    def simple_dir(self, project: str = "") -> Path:
         """The folder of a project's index pages, or of the root listing."""
         return self.root / "simple" / project if project else self.root / "simple"
 
-    def project(self, project: str) -> Path:
+    def project_dir(self, project: str) -> Path:
         """The folder of a project's page, JSON and feed."""
         return self.root / "project" / project
 
-    def log(self, build: int) -> Path:
+    def log_path(self, build: int) -> Path:
         """Where a build's log lies, gzipped."""
         digits = f"{build:08d}"
         return self.root / "logs" / digits[:-4] / digits[-4:] / f"{build}.txt.gz"
@@ -72,9 +72,9 @@ class Webroot:
         Returns:
             Whether anything was written.
         """
-        if _same(path, content):
+        if _has_content(path, content):
             return False
-        replace(path, content)
+        replace_file(path, content)
         return True
 
     def write_page(self, path: Path, content: bytes) -> bool:
@@ -86,15 +86,15 @@ class Webroot:
         Returns:
             Whether anything was written.
         """
-        if self.says(path, content):
+        if self.is_up_to_date(path, content):
             return False
-        replace(twin(path), packed(content))
-        replace(path, content)
+        replace_file(gz_path(path), gzip_bytes(content))
+        replace_file(path, content)
         return True
 
-    def says(self, path: Path, content: bytes) -> bool:
+    def is_up_to_date(self, path: Path, content: bytes) -> bool:
         """Whether a page and its .gz twin hold just this content."""
-        return _same(path, content) and _unpacks_to(twin(path), content)
+        return _has_content(path, content) and _gzip_matches(gz_path(path), content)
 
     def write_pages(self, groups: Mapping[str, Sequence[tuple[Path, bytes]]]) -> dict[str, OSError]:
         """Write named groups of pages, each page with its .gz twin, all durable on return.
@@ -108,19 +108,19 @@ class Webroot:
         Raises:
             OSError: nothing can be written now; each page is whole, old or new.
         """
-        return write_groups(self.root, groups)
+        return write_page_groups(self.root, groups)
 
-    def holds(self, pages: Sequence[Path], mark: bytes) -> bool:
+    def has_marked_pages(self, pages: Sequence[Path], marker: bytes) -> bool:
         """Whether a group of pages lies there whole, and the last of them begins with a mark."""
         try:
             with pages[-1].open("rb", buffering=0) as file:
-                if file.read(len(mark)) != mark:
+                if file.read(len(marker)) != marker:
                     return False
                 moment = os.fstat(file.fileno()).st_mtime_ns
-            others = [*pages[:-1], *map(twin, pages)]
+            others = [*pages[:-1], *map(gz_path, pages)]
             return all(os.stat(path).st_mtime_ns == moment for path in others)  # noqa: PTH116 - a Path costs more than the call
         except OSError as error:
-            if is_of_one_path(error):
+            if is_path_error(error):
                 return False
             raise
 
@@ -129,16 +129,16 @@ class Webroot:
         for path in paths:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
-                sync_folder(path.parent)
-            self._prune(path.parent)
+                sync_dir(path.parent)
+            self._remove_empty_dirs(path.parent)
 
     @contextlib.contextmanager
-    def packages_turn(self, *, wait: bool = True) -> Iterator[bool]:
+    def packages_lock(self, *, wait: bool = True) -> Iterator[bool]:
         """The turn to lay wheels down or to take them away, of which all processes have one.
 
         Blocks until it is to be had, unless told not to wait; yields whether it was.
         """
-        make_folder(self.root)
+        make_dir(self.root)
         descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -151,7 +151,7 @@ class Webroot:
         finally:
             os.close(descriptor)
 
-    def _prune(self, folder: Path) -> None:
+    def _remove_empty_dirs(self, folder: Path) -> None:
         while self.root in folder.parents:
             try:
                 folder.rmdir()
@@ -162,21 +162,21 @@ class Webroot:
             folder = folder.parent
 
 
-def _same(path: Path, content: bytes) -> bool:
+def _has_content(path: Path, content: bytes) -> bool:
     try:
         return path.stat().st_size == len(content) and path.read_bytes() == content
     except OSError as error:
-        if is_of_one_path(error):
+        if is_path_error(error):
             return False
         raise
 
 
-def _unpacks_to(path: Path, content: bytes) -> bool:
+def _gzip_matches(path: Path, content: bytes) -> bool:
     """Whether a gzip file is that of content, by the checksum and the length at its end."""
     trailer = struct.pack("<2L", zlib.crc32(content), len(content) & 0xFFFFFFFF)
     try:
         return path.read_bytes().endswith(trailer)
     except OSError as error:
-        if is_of_one_path(error):
+        if is_path_error(error):
             return False
         raise

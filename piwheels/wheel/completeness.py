@@ -15,33 +15,46 @@ from collections.abc import Iterable
 
 import msgspec
 
-from piwheels.lines import one_line
+from piwheels.sanitize import truncate_line
 
 _MODULE = re.compile(r"(?P<module>[^.]+)(\.py|\.pyc|(\.[^/]*)?\.(so|pyd))")
-_INSTALLED = re.compile(r"[^/]+\.data/(purelib|platlib)/")
-_METADATA = re.compile(r"[^/]+\.dist-info(/|$)")
-_SOURCES = (".py", ".pyx", ".c", ".cc", ".cpp", ".cxx", ".rs", ".go", ".f", ".f90", ".m", ".so")
+_DATA_SCHEME = re.compile(r"[^/]+\.data/(purelib|platlib)/")
+_DIST_INFO = re.compile(r"[^/]+\.dist-info(/|$)")
+_SOURCE_SUFFIXES = (
+    ".py",
+    ".pyx",
+    ".c",
+    ".cc",
+    ".cpp",
+    ".cxx",
+    ".rs",
+    ".go",
+    ".f",
+    ".f90",
+    ".m",
+    ".so",
+)
 #: What sdists carry beside what is installed.
-_BESIDE = frozenset(
+_NOT_INSTALLED = frozenset(
     {"test", "tests", "testing", "doc", "docs", "example", "examples", "benchmark", "benchmarks",
      "tool", "tools", "build", "dist", "ci", "scripts"}
 )  # fmt: skip
-_TOOLS = frozenset(
+_TOOL_SCRIPTS = frozenset(
     {"setup.py", "conftest.py", "noxfile.py", "fabfile.py", "tasks.py", "versioneer.py"}
 )
-_SHOWN = 5
-_LONGEST = 400
+_MAX_SHOWN = 5
+_MAX_REASON_CHARS = 400
 
 
-class Contents(msgspec.Struct, frozen=True, kw_only=True):
+class WheelContents(msgspec.Struct, frozen=True, kw_only=True):
     """What a wheel holds beside its metadata."""
 
     modules: frozenset[str]  # dotted names
     has_files: bool  # anything at all that would be installed
-    declares: bool = False  # it has dependencies or entry points
+    declares_dependencies: bool = False  # it has dependencies or entry points
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True):
+class SdistContents(msgspec.Struct, frozen=True, kw_only=True):
     """What an sdist says that a wheel of it should hold."""
 
     top_level: frozenset[str] = frozenset()  # of its egg-info: what the upstream's own build had
@@ -49,36 +62,38 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     first_source: str = ""  # a file of code that is neither a test nor a tool
 
 
-class Upstream(msgspec.Struct, frozen=True, kw_only=True):
+class UpstreamWheel(msgspec.Struct, frozen=True, kw_only=True):
     """The upstream's wheel of the same release."""
 
     filename: str
     modules: frozenset[str]
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class CompletenessResult(msgspec.Struct, frozen=True, kw_only=True):
     """Why a wheel is refused, or what it lacks; "" for neither."""
 
-    refusal: str = ""
-    lacks: str = ""
+    rejection: str = ""
+    missing: str = ""
 
 
-def wheel_contents(members: Iterable[str], *, declares: bool = False) -> Contents:
+def wheel_contents(members: Iterable[str], *, declares: bool = False) -> WheelContents:
     """What the members of a wheel are."""
     modules: set[str] = set()
     has_files = False
     for name in members:
-        if name.endswith("/") or _METADATA.match(name):
+        if name.endswith("/") or _DIST_INFO.match(name):
             continue
-        path = _INSTALLED.sub("", name, count=1)
-        module = _module(path)
+        path = _DATA_SCHEME.sub("", name, count=1)
+        module = _module_name(path)
         has_files = has_files or bool(module) or "/" in path or path.endswith(".pth")
         if module:
             modules.add(module)
-    return Contents(modules=frozenset(modules), has_files=has_files, declares=declares)
+    return WheelContents(
+        modules=frozenset(modules), has_files=has_files, declares_dependencies=declares
+    )
 
 
-def sdist_source(project: str, members: Iterable[str], top_level: Iterable[str]) -> Source:
+def sdist_contents(project: str, members: Iterable[str], top_level: Iterable[str]) -> SdistContents:
     """What an sdist should become.
 
     Args:
@@ -89,53 +104,61 @@ def sdist_source(project: str, members: Iterable[str], top_level: Iterable[str])
     packages: set[str] = set()
     first = ""
     own = project.replace("-", "_")
-    beside = _BESIDE - {own}
+    beside = _NOT_INSTALLED - {own}
     for path in sorted(members):
         parts = path.split("/")
         below = parts[1:] if parts[0] == "src" else parts
-        if not _is_installed(below, beside):
+        if not _is_project_code(below, beside):
             continue
-        if path.endswith(_SOURCES) and parts[-1] not in _TOOLS:
+        if path.endswith(_SOURCE_SUFFIXES) and parts[-1] not in _TOOL_SCRIPTS:
             first = first or path
         named = len(below) == 1 and below[0] == f"{own}.py"
         if named or (len(below) == 2 and below[1] == "__init__.py"):
             packages.add(below[0].removesuffix(".py"))
     named_there = {line.strip() for line in top_level}
-    return Source(
+    return SdistContents(
         top_level=frozenset(name for name in named_there if name.isidentifier()) - beside,
         packages=frozenset(name for name in packages if name.isidentifier()),
         first_source=first,
     )
 
 
-def judge(wheel: Contents, source: Source | None, upstream: Upstream | None) -> Verdict:
+def check_completeness(
+    wheel: WheelContents, source: SdistContents | None, upstream: UpstreamWheel | None
+) -> CompletenessResult:
     """Compare a wheel with what is known of its release; None is not known."""
-    source = source or Source()
+    source = source or SdistContents()
     if not wheel.has_files:
-        return Verdict(refusal=one_line(_why_not_empty(wheel, source, upstream), _LONGEST))
+        return CompletenessResult(
+            rejection=truncate_line(_empty_wheel_reason(wheel, source, upstream), _MAX_REASON_CHARS)
+        )
     tops = {name.partition(".")[0] for name in wheel.modules}
     lacks = []
     if upstream is not None and (missing := upstream.modules - wheel.modules):
-        lacks.append(f"{_listed(missing)}, which the upstream's {upstream.filename} has")
+        lacks.append(f"{_format_modules(missing)}, which the upstream's {upstream.filename} has")
     # Some name a module of a package as if it were one beside it.
     elif missing := source.top_level - tops - {name.rpartition(".")[2] for name in wheel.modules}:
-        lacks.append(f"{_listed(missing)}, which the sdist's own metadata names")
-    return Verdict(lacks=one_line(f"the wheel lacks {lacks[0]}", _LONGEST) if lacks else "")
+        lacks.append(f"{_format_modules(missing)}, which the sdist's own metadata names")
+    return CompletenessResult(
+        missing=truncate_line(f"the wheel lacks {lacks[0]}", _MAX_REASON_CHARS) if lacks else ""
+    )
 
 
-def _why_not_empty(wheel: Contents, source: Source, upstream: Upstream | None) -> str:
+def _empty_wheel_reason(
+    wheel: WheelContents, source: SdistContents, upstream: UpstreamWheel | None
+) -> str:
     """Why an empty wheel is not what the release should be, or ""."""
     empty = "the wheel is empty: it holds no module, script or data file"
     if upstream is not None and upstream.modules:
-        return f"{empty}, and the upstream's {upstream.filename} has {_listed(upstream.modules)}"
+        return f"{empty}, and the upstream's {upstream.filename} has {_format_modules(upstream.modules)}"
     if named := source.top_level | source.packages:
-        return f"{empty}, and the sdist has {_listed(named)}"
-    if source.first_source and not wheel.declares:
+        return f"{empty}, and the sdist has {_format_modules(named)}"
+    if source.first_source and not wheel.declares_dependencies:
         return f"{empty}, and the sdist has {source.first_source}"
     return ""
 
 
-def _module(path: str) -> str:
+def _module_name(path: str) -> str:
     """The dotted name of the module that a file is; "" if it is none that can be imported."""
     folder, _, base = path.rpartition("/")
     found = _MODULE.fullmatch(base)
@@ -147,17 +170,17 @@ def _module(path: str) -> str:
     return ".".join(parts) if all(part.isidentifier() for part in parts) else ""
 
 
-def _is_installed(parts: list[str], beside: frozenset[str]) -> bool:
+def _is_project_code(parts: list[str], beside: frozenset[str]) -> bool:
     """Whether a file lies where code of the project itself does."""
     return beside.isdisjoint(parts[:-1]) and not any(part.startswith(".") for part in parts)
 
 
-def _listed(modules: Iterable[str]) -> str:
+def _format_modules(modules: Iterable[str]) -> str:
     """Some modules by name; what is below a missing package is not listed with it."""
     names = set(modules)
     tops = sorted(name for name in names if not _parents(name) & names)
-    more = f" and {len(tops) - _SHOWN} more" if len(tops) > _SHOWN else ""
-    return f"{', '.join(tops[:_SHOWN])}{more}"
+    more = f" and {len(tops) - _MAX_SHOWN} more" if len(tops) > _MAX_SHOWN else ""
+    return f"{', '.join(tops[:_MAX_SHOWN])}{more}"
 
 
 def _parents(name: str) -> set[str]:

@@ -33,7 +33,9 @@ _EF_ARM_ABI_FLOAT_HARD = 0x400
 # Tag_FP_arch, Tag_THUMB_ISA_use. A Pi Zero is an ARMv6KZ with VFPv2.
 _UP_TO_ARMV6 = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 9})  # to v6KZ, and v6K
 _ARM_ARCHITECTURES = {8: "ARMv6T2", 10: "ARMv7", 14: "ARMv8", 22: "ARMv9"}
-_READ = frozenset({"TAG_CPU_ARCH", "TAG_THUMB_ISA_USE", "TAG_FP_ARCH", "TAG_ADVANCED_SIMD_ARCH"})
+_ARM_TAGS_READ = frozenset(
+    {"TAG_CPU_ARCH", "TAG_THUMB_ISA_USE", "TAG_FP_ARCH", "TAG_ADVANCED_SIMD_ARCH"}
+)
 _VFPV2 = 2
 _THUMB_2 = 2
 
@@ -69,9 +71,11 @@ class ElfFacts(msgspec.Struct, frozen=True, kw_only=True):
     soft_float: bool = False  # Arm only: it says that it is not for the hard-float ABI
     beyond_armv6: tuple[str, ...] = ()  # Arm only: what it uses that an ARMv6 has not: "NEON"
     soname: str = ""
-    needed: tuple[str, ...] = ()  # DT_NEEDED
+    needed_libraries: tuple[str, ...] = ()  # DT_NEEDED
     glibc: str = ""  # "2.17": the newest whose symbols it asks for
-    versions: tuple[str, ...] = ()  # other versions of symbols that it asks for: "GLIBCXX_3.4.30"
+    symbol_versions: tuple[
+        str, ...
+    ] = ()  # other versions of symbols that it asks for: "GLIBCXX_3.4.30"
 
     def runs_on(self, arch: str) -> bool:
         """Whether a machine loads it, named as in PEP 425 platform tags (hard float on Arm)."""
@@ -80,24 +84,24 @@ class ElfFacts(msgspec.Struct, frozen=True, kw_only=True):
         return self.machine == _FAMILIES.get(arch, arch) and not self.soft_float
 
     @property
-    def built_for(self) -> str:
+    def machine_description(self) -> str:
         """The machine in words: "arm with ARMv7, NEON"."""
         beyond = f" with {', '.join(self.beyond_armv6)}" if self.beyond_armv6 else ""
         return f"{self.machine}{beyond}{' without hard float' if self.soft_float else ''}"
 
 
-class Patience:
+class ReadBudget:
     """What may be read of all programs of one wheel together."""
 
     def __init__(self) -> None:
-        self.left_bytes = _MOST_READ_OF_WHEEL_BYTES
+        self.remaining_bytes = _MOST_READ_OF_WHEEL_BYTES
 
-    def is_over(self) -> bool:
+    def is_exhausted(self) -> bool:
         """Whether it was used up."""
-        return self.left_bytes <= 0
+        return self.remaining_bytes <= 0
 
 
-def read(file: IO[bytes], patience: Patience | None = None) -> ElfFacts | None:
+def read(file: IO[bytes], budget: ReadBudget | None = None) -> ElfFacts | None:
     """The facts of a seekable file, or None where no Linux machine would load it.
 
     None stands for corrupt files too: a test's sample must not spoil the project's wheel,
@@ -106,40 +110,40 @@ def read(file: IO[bytes], patience: Patience | None = None) -> ElfFacts | None:
     file.seek(0)
     if file.read(len(MAGIC)) != MAGIC:
         return None
-    metered = _Metered(file, patience or Patience())
+    metered = _BudgetedFile(file, budget or ReadBudget())
     try:
-        return _facts(ELFFile(cast("IO[bytes]", metered)))
+        return _read_facts(ELFFile(cast("IO[bytes]", metered)))
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - pyelftools raises whatever a broken table leads to
         return None
 
 
-def _facts(elf: ELFFile) -> ElfFacts | None:
+def _read_facts(elf: ELFFile) -> ElfFacts | None:
     processor = str(elf["e_machine"])
     if elf["e_type"] not in _LOADABLE or processor not in _LINUX_PROCESSORS:
         return None
     order = "little" if elf.little_endian else "big"
     machine = _MACHINES.get((processor, elf.elfclass, order))
     needed, soname = _dynamic(elf)
-    versions = sorted(set(_versions(elf)))
+    versions = sorted(set(_symbol_versions(elf)))
     return ElfFacts(
         machine=machine or f"{processor}, {elf.elfclass}-bit",
         soft_float=machine == "arm" and _is_soft_float(elf["e_flags"]),
         beyond_armv6=_beyond_armv6(elf) if machine == "arm" else (),
         soname=soname,
-        needed=needed,
-        glibc=newest(filter(None, map(_glibc_of, versions))),
-        versions=tuple(version for version in versions if not _glibc_of(version)),
+        needed_libraries=needed,
+        glibc=highest_version(filter(None, map(_glibc_of, versions))),
+        symbol_versions=tuple(version for version in versions if not _glibc_of(version)),
     )
 
 
-def newest(versions: Iterable[str]) -> str:
+def highest_version(versions: Iterable[str]) -> str:
     """The highest of glibc versions like `2.36`; "" of none, and below all others."""
-    return max(versions, key=_numbers, default="")
+    return max(versions, key=_version_key, default="")
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def _version_key(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split("."))) if version else ()
 
 
@@ -178,7 +182,9 @@ def _arm_attributes(elf: ELFFile) -> Iterator[Attribute]:
         for subsection in section.iter_subsections():
             if subsection["vendor_name"] == "aeabi":
                 for part in subsection.iter_subsubsections():
-                    yield from (item for item in part.iter_attributes() if item.tag in _READ)
+                    yield from (
+                        item for item in part.iter_attributes() if item.tag in _ARM_TAGS_READ
+                    )
 
 
 def _dynamic(elf: ELFFile) -> tuple[tuple[str, ...], str]:
@@ -194,7 +200,7 @@ def _dynamic(elf: ELFFile) -> tuple[tuple[str, ...], str]:
     return tuple(needed), soname
 
 
-def _versions(elf: ELFFile) -> Iterator[str]:
+def _symbol_versions(elf: ELFFile) -> Iterator[str]:
     """The versions of symbols that it asks for (the Linux Standard Base's .gnu.version_r)."""
     for section in elf.iter_sections():
         if isinstance(section, GNUVerNeedSection):
@@ -210,21 +216,23 @@ def _glibc_of(version: str) -> str:
     return "2.36" if version == _PACKED_RELOCATIONS else ""
 
 
-class _Metered:
+class _BudgetedFile:
     """A file that can be read only so much in all."""
 
-    def __init__(self, file: IO[bytes], patience: Patience) -> None:
+    def __init__(self, file: IO[bytes], budget: ReadBudget) -> None:
         self._file = file
-        self._patience = patience
-        self._left = _MOST_READ_BYTES
+        self._budget = budget
+        self._remaining_bytes = _MOST_READ_BYTES
 
     def read(self, size: int = -1) -> bytes:
         """Read, or fail when too much was read already."""
-        data = self._file.read(self._left if size < 0 else min(size, self._left))
+        data = self._file.read(
+            self._remaining_bytes if size < 0 else min(size, self._remaining_bytes)
+        )
         cost = max(len(data), 1)
-        self._left -= cost
-        self._patience.left_bytes -= cost
-        if self._left <= 0:
+        self._remaining_bytes -= cost
+        self._budget.remaining_bytes -= cost
+        if self._remaining_bytes <= 0:
             raise ValueError("the tables of this file have no end")
         return data
 

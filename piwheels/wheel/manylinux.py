@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterable
 
 from piwheels import names
-from piwheels.model import Kind
-from piwheels.wheel.contents import Program
+from piwheels.model import WheelCompatibility
 from piwheels.wheel.tags import OLDEST_MANYLINUX_GLIBC, glibc_version
+from piwheels.wheel.validate import ElfMember
 
 #: What every system of a manylinux tag has (auditwheel 6.8, manylinux-policy.json).
-_ALLOWED = frozenset(
+_ALLOWED_LIBRARIES = frozenset(
     {
         "libGL.so.1",
         "libICE.so.6",
@@ -46,7 +46,7 @@ _LOADER = re.compile(r"ld-linux(-[a-z0-9-]+)?\.so\.[123]|ld64\.so\.[12]")
 
 #: By family of symbol versions: the highest that systems have from a glibc 2 on, in order. Where
 #: the policy differs by machine, the later glibc.
-_SINCE: dict[str, tuple[tuple[tuple[int, ...], int], ...]] = {
+_MAX_SYMBOL_VERSIONS: dict[str, tuple[tuple[tuple[int, ...], int], ...]] = {
     "GLIBCXX": (
         ((3, 4, 19), 17),
         ((3, 4, 22), 24),
@@ -72,46 +72,50 @@ _SINCE: dict[str, tuple[tuple[tuple[int, ...], int], ...]] = {
 _VERSION = re.compile(r"([A-Z_]+)_(\d{1,3}(?:\.\d{1,3}){0,3})")
 
 
-def platform(kind: Kind, programs: Iterable[Program], needed: Iterable[str]) -> str | None:
+def manylinux_tag(
+    kind: WheelCompatibility, elf_members: Iterable[ElfMember], needed_libraries: Iterable[str]
+) -> str | None:
     """The platform tag that a wheel can carry instead of `linux_<arch>`.
 
     Args:
         kind: its tags and what its ELF files need of glibc.
-        programs: its ELF files.
-        needed: the shared libraries that they want from outside the wheel.
+        elf_members: its ELF files.
+        needed_libraries: the shared libraries that they want from outside the wheel.
 
     Returns:
         Such as `manylinux_2_34_aarch64`; None where the wheel keeps its tag: it has no compiled
         code, its machine has no manylinux tags (armv6l), it needs other libraries or unknown
         versions of symbols, or it has such a tag already.
     """
-    arch, programs = _arch(kind), tuple(programs)
+    arch, elf_members = _arch(kind), tuple(elf_members)
     major, glibc = glibc_version(kind.glibc)
-    if arch is None or not programs or major not in {0, 2}:  # 0: it calls nothing of glibc
+    if arch is None or not elf_members or major not in {0, 2}:  # 0: it calls nothing of glibc
         return None
-    if not all(name in _ALLOWED or _LOADER.fullmatch(name) for name in needed):
+    if not all(name in _ALLOWED_LIBRARIES or _LOADER.fullmatch(name) for name in needed_libraries):
         return None
-    versions = {version for program in programs for version in program.facts.versions}
-    since = [_since(version) for version in versions]
+    versions = {version for program in elf_members for version in program.info.symbol_versions}
+    since = [_min_glibc_minor(version) for version in versions]
     if None in since:
         return None
     oldest = OLDEST_MANYLINUX_GLIBC[arch]
     return f"manylinux_2_{max(glibc, oldest, *filter(None, since))}_{arch}"
 
 
-def _arch(kind: Kind) -> str | None:
+def _arch(kind: WheelCompatibility) -> str | None:
     """The machine of a wheel whose only platform is `linux_<arch>`, if manylinux has it."""
-    platforms = {tag.platform for tag in names.tags(kind.tags)}
+    platforms = {tag.platform for tag in names.parse_tags(kind.tags)}
     if len(platforms) != 1:
         return None
     arch = platforms.pop().removeprefix("linux_")
     return arch if arch in OLDEST_MANYLINUX_GLIBC else None
 
 
-def _since(version: str) -> int | None:
+def _min_glibc_minor(version: str) -> int | None:
     """The minor version of glibc 2 from which systems have a symbol version; None: unknown."""
     known = _VERSION.fullmatch(version)
     if known is None:
         return None
     wanted = tuple(map(int, known[2].split(".")))
-    return next((glibc for most, glibc in _SINCE.get(known[1], ()) if wanted <= most), None)
+    return next(
+        (glibc for most, glibc in _MAX_SYMBOL_VERSIONS.get(known[1], ()) if wanted <= most), None
+    )

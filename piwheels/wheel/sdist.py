@@ -8,21 +8,21 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from piwheels.wheel.completeness import Source, sdist_source
+from piwheels.wheel.completeness import SdistContents, sdist_contents
 
 #: What the readers of archives raise at broken ones.
-UNREADABLE = (
+ARCHIVE_READ_ERRORS = (
     tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError,
     ValueError, LookupError, OverflowError, RecursionError, NotImplementedError, RuntimeError,
 )  # fmt: skip
 
-_MOST_MEMBERS = 200_000
-_LONGEST_TOP_LEVEL = 64 * 1024
+_MAX_MEMBERS = 200_000
+_MAX_TOP_LEVEL_BYTES = 64 * 1024
 #: Names of sources in C, C++, Cython, Rust and Fortran.
-_COMPILED = (".c", ".cc", ".cpp", ".cxx", ".c++", ".pyx", ".rs", ".f", ".f90", ".f95")
+_COMPILED_SUFFIXES = (".c", ".cc", ".cpp", ".cxx", ".c++", ".pyx", ".rs", ".f", ".f90", ".f95")
 
 
-def read_sdist(project: str, path: Path) -> Source | None:
+def read_sdist(project: str, path: Path) -> SdistContents | None:
     """What an sdist says that its wheel should hold; None if it cannot be read.
 
     pip could read it, or there would be no wheel; so this is no judgement of the sdist.
@@ -36,11 +36,11 @@ def read_sdist(project: str, path: Path) -> Source | None:
                 members.append(below)
             elif text is not None:
                 top_level += text.decode(errors="replace").splitlines()
-            if len(members) > _MOST_MEMBERS:
+            if len(members) > _MAX_MEMBERS:
                 return None
-    except UNREADABLE:
+    except ARCHIVE_READ_ERRORS:
         return None
-    return sdist_source(project, members, top_level)
+    return sdist_contents(project, members, top_level)
 
 
 def has_compiled_sources(path: Path) -> bool:
@@ -50,35 +50,37 @@ def has_compiled_sources(path: Path) -> bool:
     """
     try:
         names = (name for name, text in _files(path) if text is None)
-        return any(name.lower().endswith(_COMPILED) for name in islice(names, _MOST_MEMBERS))
-    except UNREADABLE:
+        return any(
+            name.lower().endswith(_COMPILED_SUFFIXES) for name in islice(names, _MAX_MEMBERS)
+        )
+    except ARCHIVE_READ_ERRORS:
         return True
 
 
 def _files(path: Path) -> Iterator[tuple[str, bytes | None]]:
     """Every regular file by name; of a top_level.txt its content, too."""
     if zipfile.is_zipfile(path):
-        yield from _of_zip(path)
+        yield from _zip_files(path)
         return
     with tarfile.open(path, errors="replace") as tar:
         for member in tar:
             if not member.isreg():
                 continue
             yield member.name, None
-            if _is_top_level(member.name) and member.size <= _LONGEST_TOP_LEVEL:
+            if _is_top_level(member.name) and member.size <= _MAX_TOP_LEVEL_BYTES:
                 file = tar.extractfile(member)
-                yield member.name, file.read(_LONGEST_TOP_LEVEL) if file else b""
+                yield member.name, file.read(_MAX_TOP_LEVEL_BYTES) if file else b""
 
 
-def _of_zip(path: Path) -> Iterator[tuple[str, bytes | None]]:
+def _zip_files(path: Path) -> Iterator[tuple[str, bytes | None]]:
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             if info.is_dir():
                 continue
             yield info.filename, None
-            if _is_top_level(info.filename) and info.file_size <= _LONGEST_TOP_LEVEL:
+            if _is_top_level(info.filename) and info.file_size <= _MAX_TOP_LEVEL_BYTES:
                 with archive.open(info) as file:
-                    yield info.filename, file.read(_LONGEST_TOP_LEVEL)
+                    yield info.filename, file.read(_MAX_TOP_LEVEL_BYTES)
 
 
 def _is_top_level(name: str) -> bool:

@@ -12,8 +12,8 @@ from typing import Protocol
 from packaging.tags import Tag, compatible_tags, cpython_tags, generic_tags
 
 from piwheels import names
-from piwheels.errors import RefusedError
-from piwheels.model import Kind, Target
+from piwheels.errors import RejectedError
+from piwheels.model import Target, WheelCompatibility
 
 #: Machines with manylinux tags (PEP 600), and the oldest glibc 2 that a tag may name there.
 OLDEST_MANYLINUX_GLIBC = {
@@ -35,43 +35,43 @@ _MANYLINUX_ALIASES = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
 _ARCH_ORDER = ("armv6l", "armv7l", "aarch64", "riscv64", "i686", "x86_64")
 
 _CPYTHON_ABI = re.compile(r"cp[23]\d+(?P<threading>t?)(?P<debug>d?)m?u?")
-_WORD = re.compile(r"[a-z0-9][a-z0-9_.+]{0,63}")
+_NAME_PART = re.compile(r"[a-z0-9][a-z0-9_.+]{0,63}")
 _GLIBC = re.compile(r"(\d{1,3})\.(\d{1,3})(\.\d{1,3}){0,2}")
 #: Major and minor version up to which an interpreter is believed: its tags are one for each
 #: minor version before its own.
-_NEWEST_PYTHON = (9, 255)
+_MAX_PYTHON_VERSION = (9, 255)
 
 
 class PackagingRules:
     """The rules of the packaging standards, as pip and uv apply them (model.Rules)."""
 
-    def covers(self, kind: Kind, target: Target) -> bool:
+    def is_loadable(self, compatibility: WheelCompatibility, target: Target) -> bool:
         """Whether a wheel of this kind installs, and loads, on this target."""
-        return _covers(kind, target)
+        return _is_loadable(compatibility, target)
 
-    def preference(self, kind: Kind, target: Target) -> int | None:
+    def tag_rank(self, compatibility: WheelCompatibility, target: Target) -> int | None:
         """The place of the best of its tags in the target's list, 0 first; None if none fits."""
-        return _preference(kind.tags, target)
+        return _tag_rank(compatibility.tags, target)
 
-    def allows(self, requires_python: str, target: Target) -> bool:
+    def allows_python(self, requires_python: str, target: Target) -> bool:
         """Whether a Requires-Python specifier allows this target's interpreter.
 
         An invalid specifier allows every interpreter: pip warns of it and goes on.
         """
-        return _allows(requires_python, target.python_full)
+        return _allows_python(requires_python, target.python_full)
 
-    def position(self, target: Target) -> int:
+    def sort_order(self, target: Target) -> int:
         """Where a target stands in the numeric order of all."""
         return position(target)
 
 
-def kind_of(filename: str, glibc: str = "") -> Kind:
+def compatibility_of(filename: str, glibc: str = "") -> WheelCompatibility:
     """The kind of a wheel by its file name, and by the glibc that its ELF files need.
 
     Raises:
         RefusedError: this is not a wheel's file name.
     """
-    return Kind(tags=names.wheel(filename).tag_text, glibc=glibc)
+    return WheelCompatibility(tags=names.parse_wheel_filename(filename).tag_text, glibc=glibc)
 
 
 class Interpreter(Protocol):
@@ -108,7 +108,7 @@ def target_of(interpreter: Interpreter) -> Target:
     Raises:
         RefusedError: it says something of itself that no interpreter says.
     """
-    return target(
+    return make_target(
         python_full=interpreter.version,
         implementation=interpreter.implementation,
         abi=interpreter.abi,
@@ -118,7 +118,7 @@ def target_of(interpreter: Interpreter) -> Target:
     )
 
 
-def target(
+def make_target(
     *, python_full: str, implementation: str, abi: str, arch: str, os: str, glibc: str
 ) -> Target:
     """The target that an interpreter on a platform is, named `<abi>-<os>-<arch>`.
@@ -128,10 +128,10 @@ def target(
     """
     words = {"implementation": implementation, "ABI": abi, "machine": arch, "system": os}
     for what, word in words.items():
-        if not _WORD.fullmatch(word):
-            raise RefusedError(f"an interpreter cannot have the {what} {word!r}")
+        if not _NAME_PART.fullmatch(word):
+            raise RejectedError(f"an interpreter cannot have the {what} {word!r}")
     if glibc and not _GLIBC.fullmatch(glibc):
-        raise RefusedError(f"{glibc!r} is no version of glibc; it looks like 2.36")
+        raise RejectedError(f"{glibc!r} is no version of glibc; it looks like 2.36")
     major, minor = _python_version(python_full)
     return Target(
         name=f"{abi}-{os}-{arch}",
@@ -145,15 +145,18 @@ def target(
     )
 
 
-def check_target(told: Target) -> None:
+def check_target(target: Target) -> None:
     """See that a target that somebody names is one that an interpreter can be.
 
     Raises:
         RefusedError: it is none.
     """
-    facts = {name: getattr(told, name) for name in Target.__struct_fields__}
-    if target(**{name: facts[name] for name in facts if name not in {"name", "python"}}) != told:
-        raise RefusedError(f"{told.name!r} is not the name of the target that it is said to be")
+    facts = {name: getattr(target, name) for name in Target.__struct_fields__}
+    if (
+        make_target(**{name: facts[name] for name in facts if name not in {"name", "python"}})
+        != target
+    ):
+        raise RejectedError(f"{target.name!r} is not the name of the target that it is said to be")
 
 
 def position(target: Target) -> int:
@@ -173,35 +176,35 @@ def position(target: Target) -> int:
 
 
 @lru_cache(maxsize=8192)
-def _covers(kind: Kind, target: Target) -> bool:
-    if _preference(kind.tags, target) is None:
+def _is_loadable(compatibility: WheelCompatibility, target: Target) -> bool:
+    if _tag_rank(compatibility.tags, target) is None:
         return False
-    return glibc_version(kind.glibc) <= glibc_version(target.glibc)
+    return glibc_version(compatibility.glibc) <= glibc_version(target.glibc)
 
 
 @lru_cache(maxsize=8192)
-def _preference(tag_text: str, target: Target) -> int | None:
+def _tag_rank(tag_text: str, target: Target) -> int | None:
     try:
-        tags = names.tags(tag_text)
-    except RefusedError:
+        tags = names.parse_tags(tag_text)
+    except RejectedError:
         return None
-    supported = _supported(target)
+    supported = _supported_tags(target)
     return min((supported[tag] for tag in tags if tag in supported), default=None)
 
 
 @lru_cache(maxsize=8192)
-def _allows(requires_python: str, python_full: str) -> bool:
+def _allows_python(requires_python: str, python_full: str) -> bool:
     try:
-        return names.specifier(requires_python).contains(python_full, prereleases=True)
-    except RefusedError:
+        return names.parse_specifier(requires_python).contains(python_full, prereleases=True)
+    except RejectedError:
         return True
 
 
 @lru_cache(maxsize=256)
-def _supported(target: Target) -> dict[Tag, int]:
+def _supported_tags(target: Target) -> dict[Tag, int]:
     """Every tag that the target's installers accept, with its place: the preferred first."""
     version = _python_version(target.python_full)
-    platforms = tuple(_platforms(target.arch, target.glibc))
+    platforms = tuple(_platform_tags(target.arch, target.glibc))
     nodot = f"{version[0]}{version[1]}"
     if target.implementation == "cp":
         own = cpython_tags(version, _cpython_abis(target.abi), platforms)
@@ -221,7 +224,7 @@ def _cpython_abis(abi: str) -> tuple[str, ...]:
     return (abi, abi.removesuffix("d")) if known and known["debug"] else (abi,)
 
 
-def _platforms(arch: str, glibc: str) -> Iterator[str]:
+def _platform_tags(arch: str, glibc: str) -> Iterator[str]:
     """The platform tags of a Linux machine with this glibc (PEP 600), the preferred first."""
     major, newest = glibc_version(glibc)
     oldest = OLDEST_MANYLINUX_GLIBC.get(arch)
@@ -247,7 +250,7 @@ def glibc_version(glibc: str) -> tuple[int, int]:
 
 
 def _python_version(python_full: str) -> tuple[int, int]:
-    version = names.version(python_full)
-    if version.major > _NEWEST_PYTHON[0] or version.minor > _NEWEST_PYTHON[1]:
-        raise RefusedError(f"{python_full!r} is no version of Python")
+    version = names.parse_version(python_full)
+    if version.major > _MAX_PYTHON_VERSION[0] or version.minor > _MAX_PYTHON_VERSION[1]:
+        raise RejectedError(f"{python_full!r} is no version of Python")
     return version.major, version.minor

@@ -7,24 +7,26 @@ from pathlib import Path
 import pytest
 
 from piwheels.accesslog.logfile import LogFile
-from piwheels.accesslog.parse import Format
-from piwheels.accesslog.reader import Desk, LogReader
-from piwheels.accesslog.sample import Sample
+from piwheels.accesslog.parse import LogFormat
+from piwheels.accesslog.reader import IngestContext, LogReader
+from piwheels.accesslog.rejected_lines import RejectedLineSample
 from piwheels.db.database import Database
 
 Read = Callable[[Path], Awaitable[None]]
 LONG_AGO = date(2000, 1, 1)
 
 
-def new_desk(database: Database, folder: Path) -> Desk:
+def new_context(database: Database, folder: Path) -> IngestContext:
     """What a new run of `piw accesslog` starts with."""
-    return Desk.of(database, Format.AUTO, Sample(folder / "broken.log"), lambda: LONG_AGO)
+    return IngestContext.create(
+        database, LogFormat.AUTO, RejectedLineSample(folder / "broken.log"), lambda: LONG_AGO
+    )
 
 
-async def read_with(desk: Desk, path: Path) -> None:
+async def read_with(desk: IngestContext, path: Path) -> None:
     """Read a file to its end."""
     with LogFile(path) as file:
-        await LogReader(desk, file).read_all()
+        await LogReader(desk, file).read_to_end()
 
 
 @pytest.fixture
@@ -32,6 +34,6 @@ def read(database: Database, tmp_path: Path) -> Read:
     """Read a file as a run of its own does."""
 
     async def one_run(path: Path) -> None:
-        await read_with(new_desk(database, tmp_path), path)
+        await read_with(new_context(database, tmp_path), path)
 
     return one_run

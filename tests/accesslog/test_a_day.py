@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from piwheels.db.database import Database
-from tests.accesslog.check import agrees
-from tests.accesslog.running import lines_read, read_files, running, until
-from tests.accesslog.traffic import Traffic
+from tests.accesslog.assertions import assert_counts
+from tests.accesslog.helpers import lines_read, piw_process, read_files, wait_until
+from tests.accesslog.log_generator import LogGenerator
 
 _DOWNLOADS = 1_000_000
 _PIECE_LINES = 20_000
@@ -24,13 +24,13 @@ async def test_a_million_downloads_are_counted_exactly(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
     """Followed through rotations and crashes, then all of it read again, from files and a pipe."""
-    traffic = Traffic(31, per_s=25.0, download_share=0.5)
+    traffic = LogGenerator(31, per_s=25.0, download_share=0.5)
     log, chance = tmp_path / "access.log", random.Random(31)
     rotated: list[Path] = []
     crashes = 0
     pieces = itertools.count(1)
     with contextlib.ExitStack() as followers:
-        process = followers.enter_context(running(dsn, tmp_path, "--follow", log))
+        process = followers.enter_context(piw_process(dsn, tmp_path, "--follow", log))
         while sum(traffic.counts.downloads.values()) < _DOWNLOADS:
             number = next(pieces)
             with log.open("ab") as file:
@@ -40,20 +40,20 @@ async def test_a_million_downloads_are_counted_exactly(
             if chance.random() < 0.1:
                 process.kill()
                 crashes += 1
-                process = followers.enter_context(running(dsn, tmp_path, "--follow", log))
-        until(
+                process = followers.enter_context(piw_process(dsn, tmp_path, "--follow", log))
+        wait_until(
             lambda: lines_read(dsn) == traffic.counts.lines,
             "the follower has read everything",
             timeout_s=1800,
         )
     assert crashes >= 3
     assert len(rotated) >= 5
-    await agrees(database, traffic.counts)
+    await assert_counts(database, traffic.counts)
     again = read_files(dsn, tmp_path, log, *(path for path in rotated if path.exists()))
     assert again["lines"] == 0
-    with log.open("rb") as stdin, running(dsn, tmp_path, stdin=stdin) as pipe:
+    with log.open("rb") as stdin, piw_process(dsn, tmp_path, stdin=stdin) as pipe:
         assert pipe.wait(300) == 0
-    await agrees(database, traffic.counts)
+    await assert_counts(database, traffic.counts)
 
 
 def _rotate(log: Path, number: int) -> Path:

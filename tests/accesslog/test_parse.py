@@ -9,10 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piwheels.accesslog.agents import Agent, AgentClass, agent
-from piwheels.accesslog.parse import Format, Parser
-from piwheels.accesslog.paths import Content, Kind, request
-from tests.accesslog.traffic import BOT, BROWSER, MIRROR, combined, pip_agent, uv_agent, wheel_path
+from piwheels.accesslog.classify import RequestClass, RequestKind, classify
+from piwheels.accesslog.parse import LogFormat, Parser
+from piwheels.accesslog.user_agents import Client, ClientType, parse_user_agent
+from tests.accesslog.log_generator import (
+    BOT,
+    BROWSER,
+    MIRROR,
+    combined,
+    pip_agent,
+    uv_agent,
+    wheel_path,
+)
 
 AT_S = int(datetime(2026, 3, 10, 12, tzinfo=UTC).timestamp())
 LATER_S = AT_S + 86_400
@@ -25,16 +33,16 @@ class Named(NamedTuple):
 
     at_s: int
     address: bytes
-    content: Content
+    content: RequestClass
     status: int
     size_bytes: int
-    agent: Agent
+    agent: Client
 
 
-def parse_one(line: bytes, line_format: Format = Format.AUTO) -> Named | None:
+def parse_one(line: bytes, line_format: LogFormat = LogFormat.AUTO) -> Named | None:
     """The access of a line, or None for a broken one."""
     parsed = Parser(line_format).parse(line, LATER_S)
-    assert len(parsed.accesses) + len(parsed.broken) == 1
+    assert len(parsed.accesses) + len(parsed.rejected) == 1
     for moment, address, content, answer, who in parsed.accesses:
         return Named(moment.at_s, address, content, answer.status, answer.size_bytes, who)
     return None
@@ -103,17 +111,17 @@ COMMON = COMBINED.partition(b' "-" "')[0]
     ],
 )
 def test_every_format_says_the_same(line: bytes, formats: str) -> None:
-    for line_format in Format:
+    for line_format in LogFormat:
         access = parse_one(line, line_format)
         if str(line_format) not in formats.split():
             assert access is None, line_format
             continue
         assert access is not None, line_format
         assert (access.at_s, access.address, access.status) == (AT_S, b"192.0.2.1", 200)
-        assert (access.size_bytes, access.content.kind) == (1000, Kind.DOWNLOAD)
+        assert (access.size_bytes, access.content.kind) == (1000, RequestKind.DOWNLOAD)
         assert access.content.wheel is not None
         assert access.content.wheel.project == "numpy"
-        if line_format is not Format.COMMON and b"pip/" in line:
+        if line_format is not LogFormat.COMMON and b"pip/" in line:
             assert (access.agent.installer, access.agent.python) == ("pip", "3.11")
 
 
@@ -128,8 +136,8 @@ def test_every_format_says_the_same(line: bytes, formats: str) -> None:
 def test_what_a_builder_fetches_counts_as_nothing(line: bytes) -> None:
     access = parse_one(line)
     assert access is not None
-    assert access.agent.agent_class is AgentClass.BUILDER
-    assert access.content.kind is Kind.OTHER
+    assert access.agent.agent_class is ClientType.BUILDER
+    assert access.content.kind is RequestKind.OTHER
     assert access.content.wheel is None
 
 
@@ -180,18 +188,18 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("line_format", Format)
+@pytest.mark.parametrize("line_format", LogFormat)
 @pytest.mark.parametrize("number", range(len(HOSTILE)))
-def test_a_hostile_line_is_a_broken_one(number: int, line_format: Format) -> None:
+def test_a_hostile_line_is_a_broken_one(number: int, line_format: LogFormat) -> None:
     assert parse_one(HOSTILE[number], line_format) is None
 
 
-@given(st.lists(st.binary(max_size=300)), st.sampled_from(Format))
-def test_any_bytes_are_accesses_or_broken_lines(lines: list[bytes], line_format: Format) -> None:
+@given(st.lists(st.binary(max_size=300)), st.sampled_from(LogFormat))
+def test_any_bytes_are_accesses_or_broken_lines(lines: list[bytes], line_format: LogFormat) -> None:
     block = b"\n".join(lines)
     parsed = Parser(line_format).parse(block, LATER_S)
     expected = sum(line not in {b"", b"\r"} for line in block.split(b"\n"))
-    assert len(parsed.accesses) + len(parsed.broken) == expected
+    assert len(parsed.accesses) + len(parsed.rejected) == expected
 
 
 _FIELDS = st.text(st.characters(codec="utf-8"), max_size=60)
@@ -209,7 +217,7 @@ def test_what_a_stranger_sends_moves_no_field(path: str, who: str, status: int, 
         assert access is not None
         assert (access.at_s, access.address) == (AT_S, b"192.0.2.1")
         assert (access.status, access.size_bytes) == (status, size)
-        assert access.agent == agent(_printable(who))
+        assert access.agent == parse_user_agent(_printable(who))
 
 
 def _printable(text: str) -> str:
@@ -238,52 +246,52 @@ def _as_apache(text: str) -> str:
 @pytest.mark.parametrize(
     ("line", "kind"),
     [
-        (f"GET {WHEEL} HTTP/1.1", Kind.DOWNLOAD),
-        (f"GET {WHEEL}?x=1 HTTP/2.0", Kind.DOWNLOAD),
-        (f"GET {quote(WHEEL, safe='/')} HTTP/1.1", Kind.DOWNLOAD),
-        (f"GET http://wheels.example.org{WHEEL} HTTP/1.1", Kind.DOWNLOAD),
-        (f"HEAD {WHEEL} HTTP/1.1", Kind.OTHER),
-        (f"POST {WHEEL} HTTP/1.1", Kind.OTHER),
-        (f"GET {WHEEL}.metadata HTTP/1.1", Kind.OTHER),
-        ("GET /packages/aa/bb/not-a-wheel.whl HTTP/1.1", Kind.OTHER),
-        ("GET /packages/aa/bb/%00-1-py3-none-any.whl HTTP/1.1", Kind.OTHER),
-        ("GET /elsewhere/numpy-1.0-py3-none-any.whl HTTP/1.1", Kind.OTHER),
-        (f"GET /simple/numpy/{WHEEL.rpartition('/')[2]} HTTP/1.1", Kind.DOWNLOAD),
-        ("GET /simple/numpy/not-a-wheel.whl HTTP/1.1", Kind.OTHER),
-        ("GET /simple/ HTTP/1.1", Kind.INDEX),
-        ("GET /simple/numpy/ HTTP/1.1", Kind.INDEX),
-        ("GET /project/numpy/ HTTP/1.1", Kind.PROJECT),
-        ("GET /project/numpy/json HTTP/1.1", Kind.JSON),
-        ("GET /project/numpy/json/ HTTP/1.1", Kind.JSON),
-        ("GET /stats.json HTTP/1.1", Kind.JSON),
-        ("GET /logs/0000/0001/1.txt.gz HTTP/1.1", Kind.LOG),
-        ("GET / HTTP/1.1", Kind.OTHER),
-        ("GET /", Kind.OTHER),
-        ("", Kind.OTHER),
+        (f"GET {WHEEL} HTTP/1.1", RequestKind.DOWNLOAD),
+        (f"GET {WHEEL}?x=1 HTTP/2.0", RequestKind.DOWNLOAD),
+        (f"GET {quote(WHEEL, safe='/')} HTTP/1.1", RequestKind.DOWNLOAD),
+        (f"GET http://wheels.example.org{WHEEL} HTTP/1.1", RequestKind.DOWNLOAD),
+        (f"HEAD {WHEEL} HTTP/1.1", RequestKind.OTHER),
+        (f"POST {WHEEL} HTTP/1.1", RequestKind.OTHER),
+        (f"GET {WHEEL}.metadata HTTP/1.1", RequestKind.OTHER),
+        ("GET /packages/aa/bb/not-a-wheel.whl HTTP/1.1", RequestKind.OTHER),
+        ("GET /packages/aa/bb/%00-1-py3-none-any.whl HTTP/1.1", RequestKind.OTHER),
+        ("GET /elsewhere/numpy-1.0-py3-none-any.whl HTTP/1.1", RequestKind.OTHER),
+        (f"GET /simple/numpy/{WHEEL.rpartition('/')[2]} HTTP/1.1", RequestKind.DOWNLOAD),
+        ("GET /simple/numpy/not-a-wheel.whl HTTP/1.1", RequestKind.OTHER),
+        ("GET /simple/ HTTP/1.1", RequestKind.INDEX),
+        ("GET /simple/numpy/ HTTP/1.1", RequestKind.INDEX),
+        ("GET /project/numpy/ HTTP/1.1", RequestKind.PROJECT),
+        ("GET /project/numpy/json HTTP/1.1", RequestKind.JSON),
+        ("GET /project/numpy/json/ HTTP/1.1", RequestKind.JSON),
+        ("GET /stats.json HTTP/1.1", RequestKind.JSON),
+        ("GET /logs/0000/0001/1.txt.gz HTTP/1.1", RequestKind.LOG),
+        ("GET / HTTP/1.1", RequestKind.OTHER),
+        ("GET /", RequestKind.OTHER),
+        ("", RequestKind.OTHER),
     ],
 )
-def test_a_path_says_what_it_is(line: str, kind: Kind) -> None:
-    assert request(line).whole.kind is kind
+def test_a_path_says_what_it_is(line: str, kind: RequestKind) -> None:
+    assert classify(line).whole.kind is kind
 
 
 @pytest.mark.parametrize("path", [WHEEL, f"/wheels{WHEEL}"])
 def test_a_tree_may_be_served_below_a_path(path: str) -> None:
     parsed = Parser(prefix="wheels").parse(combined(path), LATER_S)
-    assert parsed.accesses[0][2].kind is Kind.DOWNLOAD
-    assert request(f"GET /wheels{WHEEL} HTTP/1.1").whole.kind is Kind.OTHER
+    assert parsed.accesses[0][2].kind is RequestKind.DOWNLOAD
+    assert classify(f"GET /wheels{WHEEL} HTTP/1.1").whole.kind is RequestKind.OTHER
 
 
 @pytest.mark.parametrize(
     ("method", "status", "kind"),
     [
-        ("GET", 200, Kind.DOWNLOAD),
-        ("GET", 206, Kind.OTHER),  # a part
-        ("GET", 304, Kind.OTHER),
-        ("GET", 404, Kind.OTHER),
-        ("HEAD", 200, Kind.OTHER),
+        ("GET", 200, RequestKind.DOWNLOAD),
+        ("GET", 206, RequestKind.OTHER),  # a part
+        ("GET", 304, RequestKind.OTHER),
+        ("GET", 404, RequestKind.OTHER),
+        ("HEAD", 200, RequestKind.OTHER),
     ],
 )
-def test_a_wheel_counts_when_it_was_sent_whole(method: str, status: int, kind: Kind) -> None:
+def test_a_wheel_counts_when_it_was_sent_whole(method: str, status: int, kind: RequestKind) -> None:
     access = parse_one(combined(WHEEL, method=method, status=status))
     assert access is not None
     assert access.content.kind is kind
@@ -295,7 +303,7 @@ def test_an_index_page_counts_when_it_is_unchanged_and_not_when_it_is_missing() 
         access = parse_one(combined("/simple/numpy/", status=status))
         assert access is not None
         kinds.append(access.content.kind)
-    assert kinds == [Kind.INDEX, Kind.INDEX, Kind.OTHER]
+    assert kinds == [RequestKind.INDEX, RequestKind.INDEX, RequestKind.OTHER]
 
 
 @pytest.mark.parametrize(
@@ -309,9 +317,9 @@ def test_an_index_page_counts_when_it_is_unchanged_and_not_when_it_is_missing() 
     ],
 )
 def test_what_a_wheel_saves_goes_by_its_abi_and_platform(tags: str, factor: int) -> None:
-    wheel = request(f"GET {wheel_path('numpy', tags=tags)} HTTP/1.1").whole.wheel
+    wheel = classify(f"GET {wheel_path('numpy', tags=tags)} HTTP/1.1").whole.wheel
     assert wheel is not None
-    assert wheel.factor == factor
+    assert wheel.time_factor == factor
 
 
 @pytest.mark.parametrize(
@@ -347,7 +355,7 @@ def test_what_a_wheel_saves_goes_by_its_abi_and_platform(tags: str, factor: int)
     ],
 )  # fmt: skip
 def test_a_user_agent_says_who_asks(text: str, expected: str) -> None:
-    found = agent(text)
+    found = parse_user_agent(text)
     assert (
         f"{found.agent_class} {found.installer} {found.installer_version} {found.arch} "
         f"{found.os} {found.os_release} {found.python}"
@@ -357,6 +365,6 @@ def test_a_user_agent_says_who_asks(text: str, expected: str) -> None:
 @given(st.text())
 def test_any_user_agent_is_of_a_class(text: str) -> None:
     for sent in (text, f"pip/{text}", f'pip/24.0 {{"distro":{{"name":{json.dumps(text)}}}}}'):
-        found = agent(sent)
-        assert isinstance(found.agent_class, AgentClass)
+        found = parse_user_agent(sent)
+        assert isinstance(found.agent_class, ClientType)
         assert "\0" not in f"{found.installer}{found.os}{found.arch}"

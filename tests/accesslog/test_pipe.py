@@ -17,26 +17,26 @@ import pytest
 from psycopg import conninfo, sql
 
 from piwheels.accesslog import spool as spool_module
-from piwheels.accesslog.chain import SPACING_BYTES
-from piwheels.accesslog.ingest import resume
+from piwheels.accesslog.hash_chain import CHECKPOINT_SPACING_BYTES
 from piwheels.accesslog.reader import LogReader
+from piwheels.accesslog.service import resume_stream
 from piwheels.accesslog.spool import Segments, Spool
 from piwheels.db.database import Database
-from tests.accesslog.check import agrees, total
-from tests.accesslog.conftest import new_desk, read_with
-from tests.accesslog.running import (
+from tests.accesslog.assertions import assert_counts, total_downloads
+from tests.accesslog.conftest import new_context, read_with
+from tests.accesslog.helpers import (
     command,
-    counted,
-    environ,
+    counted_downloads,
+    environment,
     lines_read,
+    piw_process,
     read_files,
     read_pipe,
-    running,
-    until,
+    wait_until,
 )
-from tests.accesslog.traffic import Traffic, download
-from tests.full_disk import files_up_to
-from tests.patience import WAIT_S
+from tests.accesslog.log_generator import LogGenerator, download
+from tests.full_disk import file_size_limit
+from tests.timeouts import WAIT_S
 
 
 def left(folder: Path) -> list[str]:
@@ -46,11 +46,11 @@ def left(folder: Path) -> list[str]:
 async def test_a_pipe_is_counted_and_leaves_nothing_behind(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
-    traffic = Traffic(21)
+    traffic = LogGenerator(21)
     said = read_pipe(dsn, tmp_path, b"".join(traffic.lines(20_000)))
     assert f"{traffic.counts.lines:,} lines" in said
     assert left(tmp_path) == []
-    await agrees(database, traffic.counts)
+    await assert_counts(database, traffic.counts)
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
@@ -58,11 +58,11 @@ async def test_a_pipe_may_be_packed(
     dsn: str, database: Database, tmp_path: Path, pack: Callable[[bytes], bytes]
 ) -> None:
     """As `zcat` would give it, also of several packed files one after the other."""
-    traffic = Traffic(28)
+    traffic = LogGenerator(28)
     lines = list(traffic.lines(4000))
     content = pack(b"".join(lines[:3000])) + pack(b"".join(lines[3000:]))
     assert f"{traffic.counts.lines:,} lines" in read_pipe(dsn, tmp_path, content)
-    await agrees(database, traffic.counts)
+    await assert_counts(database, traffic.counts)
 
 
 async def test_a_packed_pipe_that_is_damaged_is_refused(
@@ -72,7 +72,7 @@ async def test_a_packed_pipe_that_is_damaged_is_refused(
     done = await asyncio.to_thread(
         subprocess.run,
         command(),
-        env=environ(dsn, tmp_path),
+        env=environment(dsn, tmp_path),
         input=content[:-20],
         capture_output=True,
         check=False,
@@ -94,36 +94,36 @@ async def test_a_log_packed_in_another_way_is_refused_with_the_way_out(
         done = await asyncio.to_thread(
             subprocess.run,
             command(*([] if piped else [packed])),
-            env=environ(dsn, tmp_path),
+            env=environment(dsn, tmp_path),
             stdin=stdin if piped else subprocess.DEVNULL,
             capture_output=True,
             check=False,
         )
     assert done.returncode == 1, done.stderr
     assert b"FILE | piw accesslog`" in done.stderr
-    assert await total(database) == 0
+    assert await total_downloads(database) == 0
 
 
 async def test_a_replay_through_a_pipe_or_as_a_file_counts_nothing(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
     """Also where the content is longer than the segments that a pipe is cut into."""
-    traffic = Traffic(22)
+    traffic = LogGenerator(22)
     log = tmp_path / "log"
     log.write_bytes(b"".join(traffic.lines(52_000)))
     assert log.stat().st_size > 2 * spool_module._SEGMENT_BYTES
     for _ in range(2):
-        with log.open("rb") as stdin, running(dsn, tmp_path, stdin=stdin) as process:
+        with log.open("rb") as stdin, piw_process(dsn, tmp_path, stdin=stdin) as process:
             assert process.wait(120) == 0
     assert read_files(dsn, tmp_path, log)["lines"] == 0
     assert left(tmp_path) == []
-    await agrees(database, traffic.counts)
+    await assert_counts(database, traffic.counts)
 
 
 async def test_a_replay_may_be_larger_than_what_may_wait(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
-    traffic, log = Traffic(27), tmp_path / "log"
+    traffic, log = LogGenerator(27), tmp_path / "log"
     lines = list(traffic.lines(8000))
     log.write_bytes(b"".join(lines[:7000]))
     assert log.stat().st_size > 3 * 2**20
@@ -131,33 +131,33 @@ async def test_a_replay_may_be_larger_than_what_may_wait(
     log.write_bytes(b"".join(lines))
     with (
         log.open("rb") as stdin,
-        running(dsn, tmp_path, stdin=stdin, PIWHEELS_ACCESSLOG_SPOOL_MB="1") as process,
+        piw_process(dsn, tmp_path, stdin=stdin, PIWHEELS_ACCESSLOG_SPOOL_MB="1") as process,
     ):
         assert process.wait(120) == 0
     assert left(tmp_path) == []
-    await agrees(database, traffic.counts)
+    await assert_counts(database, traffic.counts)
 
 
 async def test_what_a_killed_reader_left_is_counted_by_the_next(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
-    traffic = Traffic(23)
+    traffic = LogGenerator(23)
     lines = list(traffic.lines(60_000))
     sent = 0
     for share in (10_000, 30_000, 10_000):
-        with running(dsn, tmp_path, stdin=subprocess.PIPE) as process:
+        with piw_process(dsn, tmp_path, stdin=subprocess.PIPE) as process:
             assert process.stdin is not None
             before = lines_read(dsn)
             process.stdin.write(b"".join(lines[sent : sent + share]))
             process.stdin.flush()
             sent += share
-            until(lambda: lines_read(dsn) > before, "it reads")  # noqa: B023
+            wait_until(lambda: lines_read(dsn) > before, "it reads")  # noqa: B023
             # Everything that was written has left the pipe when its buffer is empty.
-            until(lambda: _taken(process), "the pipe is empty")
+            wait_until(lambda: _taken(process), "the pipe is empty")
             process.kill()
     read_pipe(dsn, tmp_path, b"".join(lines[sent:]))
     assert left(tmp_path) == []
-    await agrees(database, traffic.counts)
+    await assert_counts(database, traffic.counts)
 
 
 def _taken(process: "subprocess.Popen[bytes]") -> bool:
@@ -180,15 +180,15 @@ async def test_lines_wait_on_disk_while_the_database_is_away(
     allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
     name = str(conninfo.conninfo_to_dict(dsn)["dbname"])
     admin_dsn = conninfo.make_conninfo(dsn, dbname="postgres")
-    traffic = Traffic(24)
+    traffic = LogGenerator(24)
     content = b"".join(traffic.lines(5000))
     with psycopg.connect(admin_dsn, autocommit=True) as admin:
         admin.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
-        with running(dsn, tmp_path, stdin=subprocess.PIPE) as process:
+        with piw_process(dsn, tmp_path, stdin=subprocess.PIPE) as process:
             assert process.stdin is not None
             process.stdin.write(content)
             process.stdin.flush()
-            until(
+            wait_until(
                 lambda: (
                     sum(entry.stat().st_size for entry in (tmp_path / "spool").iterdir())
                     == len(content)
@@ -196,10 +196,10 @@ async def test_lines_wait_on_disk_while_the_database_is_away(
                 "all lines lie on disk",
             )
             admin.execute(allow.format(sql.Identifier(name), sql.SQL("true")))
-            until(lambda: lines_read(dsn) == traffic.counts.lines, "all are read")
+            wait_until(lambda: lines_read(dsn) == traffic.counts.lines, "all are read")
             process.stdin.close()
             assert process.wait(WAIT_S) == 0
-    await agrees(database, traffic.counts)
+    await assert_counts(database, traffic.counts)
 
 
 async def test_beyond_the_set_size_lines_are_dropped_and_counted(
@@ -211,16 +211,16 @@ async def test_beyond_the_set_size_lines_are_dropped_and_counted(
     count = 6000
     with psycopg.connect(admin_dsn, autocommit=True) as admin:
         admin.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
-        with running(
+        with piw_process(
             dsn, tmp_path, stdin=subprocess.PIPE, PIWHEELS_ACCESSLOG_SPOOL_MB="1"
         ) as process:
             assert process.stdin is not None
             for number in range(count):
                 process.stdin.write(download("a", number))
             process.stdin.flush()
-            until(lambda: b"are dropped" in (tmp_path / "said").read_bytes(), "it says so")
+            wait_until(lambda: b"are dropped" in (tmp_path / "said").read_bytes(), "it says so")
             admin.execute(allow.format(sql.Identifier(name), sql.SQL("true")))
-            until(lambda: counted(dsn), "the database is back")
+            wait_until(lambda: counted_downloads(dsn), "the database is back")
             # More than may wait; what is committed makes room for it.
             content = b"".join(download("b", number) for number in range(count))
             writer = threading.Thread(target=process.stdin.write, args=(content,), daemon=True)
@@ -232,22 +232,22 @@ async def test_beyond_the_set_size_lines_are_dropped_and_counted(
     event = await database.value("SELECT action FROM events WHERE who = 'accesslog'")
     dropped = int(str(event).split()[1])
     assert dropped > 0
-    assert await total(database) + dropped == 2 * count
+    assert await total_downloads(database) + dropped == 2 * count
     assert await database.value("SELECT sum(broken)::int FROM access_logs") == 0
 
 
 async def test_a_stopped_reader_leaves_the_rest_to_the_next(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
-    with running(dsn, tmp_path, stdin=subprocess.PIPE) as process:
+    with piw_process(dsn, tmp_path, stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         process.stdin.write(download("a"))
         process.stdin.flush()
-        until(lambda: counted(dsn) == 1, "it reads")
+        wait_until(lambda: counted_downloads(dsn) == 1, "it reads")
         process.send_signal(signal.SIGTERM)
         assert process.wait(WAIT_S) == 0
     read_pipe(dsn, tmp_path, b"")
-    assert await total(database) == 1
+    assert await total_downloads(database) == 1
     assert left(tmp_path) == []
 
 
@@ -256,26 +256,26 @@ async def test_what_a_killed_reader_left_is_known_though_it_was_read_as_a_file(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:
     """Not as far as it goes, and beyond; the first segments are committed and gone."""
-    monkeypatch.setattr(spool_module, "_SEGMENT_BYTES", SPACING_BYTES)
-    traffic, folder, log = Traffic(25), tmp_path / "spool", tmp_path / "log"
+    monkeypatch.setattr(spool_module, "_SEGMENT_BYTES", CHECKPOINT_SPACING_BYTES)
+    traffic, folder, log = LogGenerator(25), tmp_path / "spool", tmp_path / "log"
     content = b"".join(traffic.lines(6000))
     folder.mkdir()
     killed = Segments(folder, "abc-1")
     half = content.index(b"\n", len(content) // 2) + 1
     killed.append(content[:half])
-    await LogReader(new_desk(database, tmp_path), killed).read_on()
-    assert killed.first > 0
+    await LogReader(new_context(database, tmp_path), killed).read_new()
+    assert killed.first_position > 0
     killed.append(content[half : content.index(b"\n", int(len(content) * 0.8)) + 1])
     log.write_bytes(content[: int(len(content) * share)])
-    await read_with(new_desk(database, tmp_path), log)
-    desk = new_desk(database, tmp_path)
-    with spool_module.left_behind(folder) as (left,):
+    await read_with(new_context(database, tmp_path), log)
+    desk = new_context(database, tmp_path)
+    with spool_module.orphaned_streams(folder) as (left,):
         reader = LogReader(desk, left)
-        await resume(desk, reader, left)
-        await reader.read_on(last=True)
+        await resume_stream(desk, reader, left)
+        await reader.read_new(last=True)
     log.write_bytes(content)
-    await read_with(new_desk(database, tmp_path), log)
-    await agrees(database, traffic.counts)
+    await read_with(new_context(database, tmp_path), log)
+    await assert_counts(database, traffic.counts)
 
 
 @pytest.mark.parametrize("piece", [1, 7, 4096])
@@ -290,14 +290,14 @@ def test_segments_give_what_was_written(
     read = b""
     while data := segments.read(333):
         read += data
-        segments.done_until(len(read) // 2)
+        segments.acknowledge(len(read) // 2)
     assert read == content
     assert len(list(tmp_path.iterdir())) < len(content) / 1000
     rest = Segments(tmp_path, "abc-1")
-    assert rest.first > 0
-    assert content[rest.first - 1 : rest.first] == b"\n"
+    assert rest.first_position > 0
+    assert content[rest.first_position - 1 : rest.first_position] == b"\n"
     rest.rewind()
-    assert rest.read(10) == content[rest.first : rest.first + 10]
+    assert rest.read(10) == content[rest.first_position : rest.first_position + 10]
     segments.remove()
     assert list(tmp_path.iterdir()) == []
 
@@ -312,14 +312,14 @@ def test_what_a_full_disk_does_not_take_is_dropped_and_counted_and_later_lines_a
     def pipe_in(data: bytes, dropped: int = 0) -> None:
         end = spool.segments.end + (0 if dropped else len(data))
         os.write(writing, data)
-        until(
+        wait_until(
             lambda: spool.dropped_lines == dropped and spool.segments.end >= end,
             "it was taken",
         )
 
     spool.start(reading)
     pipe_in(b"first\nsec")
-    with files_up_to(12):
+    with file_size_limit(12):
         pipe_in(b"ond\nthird\n", dropped=2)
     pipe_in(b"fourth\n", dropped=2)
     os.close(writing)
@@ -338,7 +338,7 @@ async def test_lines_that_were_lost_to_a_full_disk_are_told(
     done = await asyncio.to_thread(
         subprocess.run,
         [*limit, *command()],
-        env=environ(dsn, tmp_path),
+        env=environment(dsn, tmp_path),
         input=content,
         capture_output=True,
         check=False,
@@ -346,7 +346,7 @@ async def test_lines_that_were_lost_to_a_full_disk_are_told(
     assert done.returncode == 1
     lost = re.search(rb"File too large; (\d+) lines were lost", done.stderr)
     assert lost is not None
-    assert await total(database) + int(lost[1]) == 20_000
+    assert await total_downloads(database) + int(lost[1]) == 20_000
     assert int(lost[1]) > 0
     event = await database.value("SELECT action FROM events WHERE who = 'accesslog'")
     assert "lines of an access log: " in event

@@ -8,13 +8,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from piwheels.accesslog import ingest
-from piwheels.accesslog.fingerprints import KEPT_DAYS
-from piwheels.accesslog.parse import Format
+from piwheels.accesslog import service
+from piwheels.accesslog.fingerprints import RETENTION_DAYS
+from piwheels.accesslog.parse import LogFormat
 from piwheels.config import Config
 from piwheels.db.database import Database
 from tests.accesslog.conftest import Read
-from tests.accesslog.traffic import download
+from tests.accesslog.log_generator import download
 
 BEGAN = date(2020, 1, 14)
 MONTHS = 3
@@ -40,9 +40,11 @@ class Run:
         log = self._folder / f"{len(list(self._folder.iterdir()))}.log"
         moments = [datetime(day.year, day.month, day.day, 12, tzinfo=UTC) for day in days]
         log.write_bytes(b"".join(download("a", at=moment) for moment in moments))
-        self._monkeypatch.setattr(ingest, "today", lambda: clock)
-        options = ingest.Options(files=(log,), follow=(), line_format=Format.AUTO, as_json=False)
-        assert await asyncio.to_thread(ingest.run, self._config, options) == 0
+        self._monkeypatch.setattr(service, "today", lambda: clock)
+        options = service.IngestOptions(
+            files=(log,), follow=(), line_format=LogFormat.AUTO, as_json=False
+        )
+        assert await asyncio.to_thread(service.run, self._config, options) == 0
 
 
 @pytest.fixture
@@ -110,7 +112,7 @@ async def marked_days(database: Database) -> int:
 async def test_fingerprints_are_kept_for_some_days_before_the_accesses_that_confirm_them(
     run: Run, read: Read, database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    later, old = BEGAN + timedelta(days=KEPT_DAYS + 2), BEGAN + timedelta(days=1)
+    later, old = BEGAN + timedelta(days=RETENTION_DAYS + 2), BEGAN + timedelta(days=1)
     await run.read(*days(BEGAN, 5), clock=BEGAN + timedelta(days=5))
     await run.read(BEGAN + timedelta(days=5), clock=BEGAN + timedelta(days=20_000))
     await run.read(*days(later, 3), clock=later + timedelta(days=3))

@@ -7,7 +7,7 @@ import pytest
 from piwheels.db import downloads
 from piwheels.db.database import Database
 from tests.accesslog.conftest import Read
-from tests.accesslog.traffic import combined, wheel_path
+from tests.accesslog.log_generator import combined, wheel_path
 
 _WEEK_S = 7 * 86_400
 
@@ -73,7 +73,7 @@ async def test_a_download_saves_the_build(
     log = tmp_path / "log"
     log.write_bytes(combined(path) * 3)
     await read(log)
-    figures = await downloads.totals(database)
+    figures = await downloads.download_totals(database)
     assert figures.saved_s == pytest.approx(3 * saved_s)
     project = await downloads.project_total(database, "numpy")
     assert project.saved_s == pytest.approx(3 * saved_s)
@@ -85,7 +85,7 @@ async def test_a_wheel_without_a_known_build_saves_nothing_and_counts(
     log = tmp_path / "log"
     log.write_bytes(combined(wheel_path("numpy")))
     await read(log)
-    figures = await downloads.totals(database)
+    figures = await downloads.download_totals(database)
     assert (figures.downloads, figures.saved_s) == (1, 0.0)
 
 
@@ -98,6 +98,6 @@ async def test_what_was_saved_stays_when_the_wheel_is_gone(
     await database.execute("DELETE FROM builds")
     (tmp_path / "2").write_bytes(combined(path, address="192.0.2.2") * 2)
     await read(tmp_path / "2")
-    figures = await downloads.totals(database)
+    figures = await downloads.download_totals(database)
     assert figures.downloads == 3
     assert figures.saved_s == pytest.approx(300.0)

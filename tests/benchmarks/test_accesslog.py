@@ -11,17 +11,17 @@ import psycopg
 import pytest
 
 from piwheels.accesslog.logfile import LogFile
-from piwheels.accesslog.parse import Format, Parser
-from piwheels.accesslog.reader import Desk, LogReader
-from piwheels.accesslog.sample import Sample
-from piwheels.db import accesslogs, downloads
+from piwheels.accesslog.parse import LogFormat, Parser
+from piwheels.accesslog.reader import IngestContext, LogReader
+from piwheels.accesslog.rejected_lines import RejectedLineSample
+from piwheels.db import access_log_positions, downloads
 from piwheels.db.database import Database
 from piwheels.db.downloads import Dimension
 from piwheels.db.migrate import initdb
-from piwheels.local.cluster import Cluster
-from piwheels.site import gathering
-from tests.accesslog.traffic import Traffic
-from tests.benchmarks.slowness import piece_of_work, slowness
+from piwheels.local.postgres import PrivatePostgres
+from piwheels.website import loaders
+from tests.accesslog.log_generator import LogGenerator
+from tests.benchmarks.cpu_calibration import piece_of_work, slowness
 
 _LINES = 1_000_000
 _INSERTS = 2000
@@ -32,13 +32,15 @@ _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 @asynccontextmanager
 async def durable(folder: Path) -> AsyncIterator[str]:
     """A PostgreSQL that waits for its disk, as one that serves a farm does."""
-    async with Cluster(folder) as cluster:
+    async with PrivatePostgres(folder) as cluster:
         await initdb(cluster.dsn)
         yield cluster.dsn
 
 
-def desk_of(database: Database, folder: Path) -> Desk:
-    return Desk.of(database, Format.AUTO, Sample(folder / "broken"), lambda: _LONG_AGO)
+def desk_of(database: Database, folder: Path) -> IngestContext:
+    return IngestContext.create(
+        database, LogFormat.AUTO, RejectedLineSample(folder / "broken"), lambda: _LONG_AGO
+    )
 
 
 def cpu_s(pid: int) -> float:
@@ -71,12 +73,12 @@ async def inserted_a_second(dsn: str, log: Path) -> float:
 
 @pytest.mark.slow
 async def test_lines_from_a_file_to_committed_rows(tmp_path: Path) -> None:
-    log, traffic = tmp_path / "log", Traffic(41)
+    log, traffic = tmp_path / "log", LogGenerator(41)
     with log.open("wb") as file:
         file.writelines(traffic.lines(_LINES))
     async with (
         durable(tmp_path / "pg") as dsn,
-        await Database.connect(dsn, duty="benchmark") as database,
+        await Database.connect(dsn, role="benchmark") as database,
     ):
         single = await inserted_a_second(dsn, log)
         backend = int(await database.value("SELECT pg_backend_pid()"))
@@ -84,12 +86,12 @@ async def test_lines_from_a_file_to_committed_rows(tmp_path: Path) -> None:
         works = [piece_of_work()]
         began, own, theirs = time.perf_counter(), time.process_time(), cpu_s(backend)
         with LogFile(log) as file:
-            await LogReader(desk, file).read_all()
+            await LogReader(desk, file).read_to_end()
         took, own_s = time.perf_counter() - began, time.process_time() - own
         database_s = cpu_s(backend) - theirs
         works.append(piece_of_work())
-        assert desk.tally.lines == traffic.counts.lines
-        assert desk.tally.downloads == sum(traffic.counts.downloads.values())
+        assert desk.counters.lines == traffic.counts.lines
+        assert desk.counters.downloads == sum(traffic.counts.downloads.values())
     rate = _LINES / took
     print(
         f"\n{_LINES:,} lines of {log.stat().st_size / _LINES:.0f} bytes at a load of "
@@ -134,7 +136,7 @@ class _Endless:
         self._round, self._at, self._current = 0, 0, b""
         self.memory_mb.clear()
 
-    def done_until(self, position: int) -> None:
+    def acknowledge(self, position: int) -> None:
         """Nothing to let go of."""
 
 
@@ -145,10 +147,10 @@ def resident_mb() -> float:
 @pytest.mark.slow
 async def test_memory_stays_flat_over_ten_million_lines(database: Database, tmp_path: Path) -> None:
     repeats, lines = 50, 200_000
-    block = b"".join(Traffic(42).lines(lines))
+    block = b"".join(LogGenerator(42).lines(lines))
     log = _Endless(block, repeats)
     began = time.perf_counter()
-    await LogReader(desk_of(database, tmp_path), log).read_on()
+    await LogReader(desk_of(database, tmp_path), log).read_new()
     samples = log.memory_mb
     warm = max(samples[: len(samples) // 5])
     rest = max(samples[len(samples) // 5 :])
@@ -217,7 +219,7 @@ async def test_the_figures_of_a_billion_downloads(database: Database) -> None:
         await db.execute(f"VACUUM ANALYZE download_{table}")
     month_ago, year_ago = _TODAY - timedelta(days=29), _TODAY - timedelta(days=364)
     questions: dict[str, Callable[[], Awaitable[object]]] = {
-        "totals": lambda: downloads.totals(db, _TODAY),
+        "totals": lambda: downloads.download_totals(db, _TODAY),
         "days": lambda: downloads.per_day(db),
         "months": lambda: downloads.per_month(db),
         "years": lambda: downloads.per_year(db),
@@ -232,14 +234,14 @@ async def test_the_figures_of_a_billion_downloads(database: Database) -> None:
     costs = {name: await timed_ms(question) for name, question in questions.items()}
     beside = {
         "top of a year": await timed_ms(lambda: downloads.top_projects(db, year_ago, _TODAY)),
-        "the whole page": await timed_ms(lambda: gathering.stats(db)),
+        "the whole page": await timed_ms(lambda: loaders.load_stats(db)),
         "a project's days": await timed_ms(lambda: downloads.project_days(db, "project-7")),
         "live": await timed_ms(
-            lambda: downloads.live(db, datetime.combine(_TODAY, datetime.min.time(), UTC))
+            lambda: downloads.live_downloads(db, datetime.combine(_TODAY, datetime.min.time(), UTC))
         ),
     }
     size = await db.value("SELECT pg_total_relation_size('download_projects') / 1048576")
-    total = (await downloads.totals(db, _TODAY)).downloads
+    total = (await downloads.download_totals(db, _TODAY)).downloads
     shown = ", ".join(f"{name} {ms:.0f}" for name, ms in {**costs, **beside}.items())
     print(f"\n{total:,} downloads, {size} MB: {sum(costs.values()):.0f} ms in all; in ms: {shown}")
     assert 0.9e9 < total < 1.2e9
@@ -262,7 +264,9 @@ async def test_a_month_is_dropped_at_once(database: Database) -> None:
         )
         size = await database.value("SELECT pg_table_size('accesses_2026_03') / 1048576")
         began = time.perf_counter()
-        assert await accesslogs.drop_months(database, date(2026, 4, 1)) == ["accesses_2026_03"]
+        assert await access_log_positions.drop_partitions(database, date(2026, 4, 1)) == [
+            "accesses_2026_03"
+        ]
         times.append((time.perf_counter() - began) * 1000)
     print(f"\na month of {rows:,} rows, {size} MB, dropped in {sorted(map(round, times))} ms")
     assert min(times) < 100

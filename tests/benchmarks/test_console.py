@@ -19,18 +19,18 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.benchmarks.slowness import piece_of_work, slowness
+from tests.benchmarks.cpu_calibration import piece_of_work, slowness
 from tests.tui.pty_terminal import PtyTerminal
 
 pytestmark = pytest.mark.slow
 
 _LINK_BYTES_PER_S = 30_000
-_SETTLE_S = 3.0
-_SPAN_S = 15.0
+_SETTLE_TIME_S = 3.0
+_MEASURE_S = 15.0
 _TRIES = 3
 #: Textual's own drawing, to compare with.
-_STOCK = (
-    "import piwheels.tui.lean as lean; lean._cell_diff = lambda app: None;"
+_STOCK_SCRIPT = (
+    "import piwheels.tui.terminal.diff_driver as driver; driver._make_cell_diff = lambda app: None;"
     "from piwheels.cli import main; main()"
 )
 
@@ -51,7 +51,7 @@ def table() -> Iterator[Callable[[str, str, str], None]]:
         print("{:<52} {:>34}   {}".format(*line))
 
 
-class Bench:
+class ConsoleBenchmark:
     """Starts farms and consoles."""
 
     def __init__(self, folder: Path, cache: Path) -> None:
@@ -81,7 +81,7 @@ class Bench:
         bytes_per_s: int = 0,
     ) -> PtyTerminal:
         """`piw tui` on a terminal."""
-        how = ["-c", _STOCK] if stock else ["-m", "piwheels"]
+        how = ["-c", _STOCK_SCRIPT] if stock else ["-m", "piwheels"]
         return PtyTerminal(
             [sys.executable, *how, "tui", "--connect", address, *options],
             width=width,
@@ -92,20 +92,20 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, cache: Path) -> Bench:
-    return Bench(tmp_path, cache)
+def bench(tmp_path: Path, cache: Path) -> ConsoleBenchmark:
+    return ConsoleBenchmark(tmp_path, cache)
 
 
 def shows_builders(lines: list[str]) -> bool:
     return any("pi001" in line for line in lines)
 
 
-def settled(terminal: PtyTerminal) -> None:
+def wait_until_settled(terminal: PtyTerminal) -> None:
     terminal.wait_for(shows_builders)
-    time.sleep(_SETTLE_S)
+    time.sleep(_SETTLE_TIME_S)
 
 
-class Spent(NamedTuple):
+class ConsoleLoad(NamedTuple):
     """What a console took over a span of time."""
 
     bytes_per_s: float
@@ -118,29 +118,29 @@ class Spent(NamedTuple):
         return self.share / self.slowness
 
     @property
-    def told(self) -> str:
+    def describe(self) -> str:
         """The shares as the table has them."""
         return f"{self.share:.1%} of a core, {self.fair_share:.1%} when quiet"
 
 
-def spent(terminal: PtyTerminal, *, fair_share: float = 1.0) -> Spent:
+def measure_load(terminal: PtyTerminal, *, fair_share: float = 1.0) -> ConsoleLoad:
     """What is taken over a span; the best of some, unless the first is within the share."""
-    best = _spent(terminal)
+    best = _measure_once(terminal)
     for _ in range(_TRIES - 1):
         if best.fair_share < fair_share:
             break
-        best = min(best, _spent(terminal), key=lambda span: span.fair_share)
+        best = min(best, _measure_once(terminal), key=lambda span: span.fair_share)
     return best
 
 
-def _spent(terminal: PtyTerminal) -> Spent:
+def _measure_once(terminal: PtyTerminal) -> ConsoleLoad:
     received, cpu_s, began = terminal.received, terminal.cpu_s, time.monotonic()
     works = []
-    while time.monotonic() - began < _SPAN_S:
+    while time.monotonic() - began < _MEASURE_S:
         works.append(piece_of_work())
         time.sleep(0.5)
     span_s = time.monotonic() - began
-    return Spent(
+    return ConsoleLoad(
         bytes_per_s=(terminal.received - received) / span_s,
         share=(terminal.cpu_s - cpu_s) / span_s,
         slowness=slowness(works),
@@ -150,23 +150,23 @@ def _spent(terminal: PtyTerminal) -> Spent:
 Table = Callable[[str, str, str], None]
 
 
-def test_fifty_builders_that_all_change_each_second(bench: Bench, table: Table) -> None:
+def test_fifty_builders_that_all_change_each_second(bench: ConsoleBenchmark, table: Table) -> None:
     with bench.farm("--builders", "50", "--hz", "1") as address:
         with bench.console(address, stock=True) as terminal:
-            settled(terminal)
-            stock = spent(terminal).bytes_per_s
+            wait_until_settled(terminal)
+            stock = measure_load(terminal).bytes_per_s
         with bench.console(address) as terminal:
-            settled(terminal)
-            span = spent(terminal, fair_share=0.03)
+            wait_until_settled(terminal)
+            span = measure_load(terminal, fair_share=0.03)
             wide = span.bytes_per_s
             rss, pss = terminal.memory_mb("Rss"), terminal.memory_mb("Pss")
         with bench.console(address, "--low-bandwidth", width=80, height=24) as terminal:
-            settled(terminal)
-            low = spent(terminal).bytes_per_s
+            wait_until_settled(terminal)
+            low = measure_load(terminal).bytes_per_s
     table("50 builders at 1 Hz, 120x60", f"{wide / 1000:.2f} kB/s", "4 kB/s")
     table("  the same as Textual draws it", f"{stock / 1000:.2f} kB/s", f"{stock / wide:.1f} times")
     table("50 builders at 1 Hz, 80x24, --low-bandwidth", f"{low / 1000:.2f} kB/s", "1.5 kB/s")
-    table("50 builders at 1 Hz, processor", span.told, "3 %")
+    table("50 builders at 1 Hz, processor", span.describe, "3 %")
     table("50 builders, memory", f"{rss:.0f} MB RSS, {pss:.0f} MB PSS", "80 MB")
     # Far below the budget: rows that keep their places make most of the difference.
     assert wide < 2500
@@ -176,23 +176,23 @@ def test_fifty_builders_that_all_change_each_second(bench: Bench, table: Table) 
     assert rss < 80
 
 
-def test_nothing_changes(bench: Bench, table: Table) -> None:
+def test_nothing_changes(bench: ConsoleBenchmark, table: Table) -> None:
     with bench.farm("--builders", "50", "--hz", "0") as address, bench.console(address) as terminal:
-        settled(terminal)
+        wait_until_settled(terminal)
         before = terminal.received
-        time.sleep(_SPAN_S)
+        time.sleep(_MEASURE_S)
         received = terminal.received - before
-    table("nothing changes", f"{received} bytes in {_SPAN_S:.0f} s", "0")
+    table("nothing changes", f"{received} bytes in {_MEASURE_S:.0f} s", "0")
     assert received == 0
 
 
-def test_five_hundred_builders_at_5_hz(bench: Bench, table: Table) -> None:
+def test_five_hundred_builders_at_5_hz(bench: ConsoleBenchmark, table: Table) -> None:
     options = ("--builders", "500", "--hz", "5")
     with bench.farm(*options) as address, bench.console(address) as terminal:
-        settled(terminal)
-        span = spent(terminal, fair_share=0.20)
+        wait_until_settled(terminal)
+        span = measure_load(terminal, fair_share=0.20)
         rss, pss = terminal.memory_mb("Rss"), terminal.memory_mb("Pss")
-    table("500 builders at 5 Hz, processor", span.told, "20 %")
+    table("500 builders at 5 Hz, processor", span.describe, "20 %")
     table("500 builders at 5 Hz, 120x60", f"{span.bytes_per_s / 1000:.2f} kB/s", "-")
     table("500 builders, memory", f"{rss:.0f} MB RSS, {pss:.0f} MB PSS", "80 MB")
     assert span.fair_share < 0.20
@@ -230,13 +230,13 @@ def stock_echo_ms(terminal: PtyTerminal) -> float:
         return most_s * 1000
 
 
-def test_the_echo_of_a_key_on_a_slow_link(bench: Bench, table: Table) -> None:
+def test_the_echo_of_a_key_on_a_slow_link(bench: ConsoleBenchmark, table: Table) -> None:
     with bench.farm("--builders", "50", "--hz", "1") as address:
         with bench.console(address, stock=True, bytes_per_s=_LINK_BYTES_PER_S) as terminal:
-            settled(terminal)
+            wait_until_settled(terminal)
             stock = stock_echo_ms(terminal)
         with bench.console(address, bytes_per_s=_LINK_BYTES_PER_S) as terminal:
-            settled(terminal)
+            wait_until_settled(terminal)
             taken = sorted(echoes_ms(terminal, 40))
     median, most = statistics.median(taken), taken[len(taken) * 9 // 10]
     table(
@@ -247,7 +247,7 @@ def test_the_echo_of_a_key_on_a_slow_link(bench: Bench, table: Table) -> None:
     assert median < stock
 
 
-def test_the_first_frame(bench: Bench, table: Table) -> None:
+def test_the_first_frame(bench: ConsoleBenchmark, table: Table) -> None:
     with bench.farm("--builders", "50", "--hz", "1") as address:
         walls, alone, cpus, works = [], [], [], []
         for _ in range(6):
@@ -256,7 +256,7 @@ def test_the_first_frame(bench: Bench, table: Table) -> None:
             with bench.console(address) as terminal:
                 terminal.wait_for(shows_builders)
                 walls.append(time.monotonic() - began)
-                alone.append(walls[-1] - terminal.kept_waiting_s)
+                alone.append(walls[-1] - terminal.runqueue_wait_s)
                 cpus.append(terminal.cpu_s)
     # The first has compiled the modules.
     wall, best, cpu = (statistics.median(times[1:]) for times in (walls, alone, cpus))
@@ -266,7 +266,7 @@ def test_the_first_frame(bench: Bench, table: Table) -> None:
     assert best / slowness(works) < 1
 
 
-def lines_told(lines: list[str]) -> int:
+def log_line_count(lines: list[str]) -> int:
     found = re.search(r"([\d,]+) lines", "\n".join(lines[-6:]))
     return int(found.group(1).replace(",", "")) if found else 0
 
@@ -280,11 +280,11 @@ def open_oldest_log(terminal: PtyTerminal) -> tuple[float, float]:
     time.sleep(0.5)
     began, cpu_s = time.monotonic(), terminal.cpu_s
     terminal.press("\r")
-    terminal.wait_for(lambda lines: lines_told(lines) >= 100_000)
+    terminal.wait_for(lambda lines: log_line_count(lines) >= 100_000)
     return time.monotonic() - began, terminal.cpu_s - cpu_s
 
 
-def test_a_log_of_a_hundred_thousand_lines(bench: Bench, table: Table) -> None:
+def test_a_log_of_a_hundred_thousand_lines(bench: ConsoleBenchmark, table: Table) -> None:
     opened: list[tuple[float, float]] = []
     works: list[float] = []
     with bench.farm("--builders", "5", "--hz", "0", "--log-lines", "100000") as address:
@@ -302,25 +302,25 @@ def test_a_log_of_a_hundred_thousand_lines(bench: Bench, table: Table) -> None:
     assert rss < 80
 
 
-def lines_once_more(terminal: PtyTerminal) -> tuple[int, float]:
+def reread_log(terminal: PtyTerminal) -> tuple[int, float]:
     """How many lines are told the moment that they are more: they come a tenth of a second's."""
-    before = lines_told(terminal.text())
-    terminal.wait_for(lambda lines: lines_told(lines) > before)
-    return lines_told(terminal.text()), time.monotonic()
+    before = log_line_count(terminal.text())
+    terminal.wait_for(lambda lines: log_line_count(lines) > before)
+    return log_line_count(terminal.text()), time.monotonic()
 
 
 @pytest.mark.parametrize(("grows", "budget"), [(5_000, "5,000"), (20_000, "-")])
-def test_a_log_that_grows(bench: Bench, table: Table, grows: int, budget: str) -> None:
+def test_a_log_that_grows(bench: ConsoleBenchmark, table: Table, grows: int, budget: str) -> None:
     growth = ("--log-lines", "600000", "--lines-per-s", str(grows), "--build-s", "3600")
     options = ("--builders", "5", "--hz", "1", *growth)
     with bench.farm(*options) as address, bench.console(address) as terminal:
         terminal.wait_for(shows_builders)
         terminal.press("\r")
-        terminal.wait_for(lambda lines: lines_told(lines) > 10_000)
-        first, began = lines_once_more(terminal)
+        terminal.wait_for(lambda lines: log_line_count(lines) > 10_000)
+        first, began = reread_log(terminal)
         cpu_s = terminal.cpu_s
-        time.sleep(_SPAN_S)
-        last, ended = lines_once_more(terminal)
+        time.sleep(_MEASURE_S)
+        last, ended = reread_log(terminal)
         rate, cpu = (last - first) / (ended - began), (terminal.cpu_s - cpu_s) / (ended - began)
     table(f"a log grows by {grows:,} lines/s", f"{rate:,.0f} lines/s, {cpu:.0%} of a core", budget)
     assert rate > 0.96 * grows

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from piwheels.model import IndexFile, IndexPage, ProjectStatus
-from piwheels.site.pages import render_project
-from piwheels.site.publish import write_pages
+from piwheels.index.index_publisher import write_pages
+from piwheels.index.simple_pages import render_project
+from piwheels.model import IndexEntry, IndexPage, ProjectStatus
 from piwheels.webroot import Webroot
 
 _PAGES, _BATCH, _FILES, _SINGLY = 1000, 100, 60, 200
@@ -20,8 +20,8 @@ _ENOUGH = 700
 _AGAINST_ONE_BY_ONE, _SKIPPED_AGAINST_WRITTEN = 1.3, 6.0
 
 
-def _file(number: int, filename: str) -> IndexFile:
-    return IndexFile(
+def _file(number: int, filename: str) -> IndexEntry:
+    return IndexEntry(
         filename=filename,
         sha256=hashlib.sha256(filename.encode()).hexdigest(),
         size_bytes=12_345 + number,
@@ -57,8 +57,8 @@ def _one_by_one(root: Path, content: Sequence[tuple[str, IndexPage | None]]) -> 
     for project, page in content:
         assert page is not None
         rendered = render_project(page)
-        webroot.write_page(webroot.simple(project) / "index.v1_json", rendered.json)
-        webroot.write_page(webroot.simple(project) / "index.html", rendered.html)
+        webroot.write_page(webroot.simple_dir(project) / "index.v1_json", rendered.json)
+        webroot.write_page(webroot.simple_dir(project) / "index.html", rendered.html)
 
 
 def _rates(

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from piwheels.db import site as site_db
+from piwheels.db import site_queries as site_db
 from piwheels.db.database import Database
-from piwheels.site import writing
-from piwheels.site.publish import write_listing
-from piwheels.site.renderer import Renderer
-from tests.site.making import SITE
+from piwheels.index.index_publisher import refresh_project_list
+from piwheels.rendering.render_pool import RenderPool
+from piwheels.website import page_writer
+from tests.website.factories import SITE
 
 _PROJECTS = 400_000
 _BETTER = 3.0
@@ -66,17 +66,19 @@ async def test_the_loop_goes_on_while_all_projects_are_listed(
         {"count": _PROJECTS},
     )
     loop = asyncio.get_running_loop()
-    with Renderer() as renderer:
+    with RenderPool() as renderer:
 
         async def through_the_loop() -> None:
             """The peer: rows are read here, and handed on."""
-            listed = await site_db.listing(database)
+            listed = await site_db.list_projects(database)
             rows = [(item.name, item.files, item.downloads, item.recent) for item in listed]
             assert await loop.run_in_executor(renderer, len, rows) == _PROJECTS
 
         async def elsewhere() -> None:
-            await loop.run_in_executor(renderer, writing.write_search, tmp_path, SITE, database.dsn)
-            await loop.run_in_executor(renderer, write_listing, tmp_path, database.dsn)
+            await loop.run_in_executor(
+                renderer, page_writer.write_search, tmp_path, SITE, database.dsn
+            )
+            await loop.run_in_executor(renderer, refresh_project_list, tmp_path, database.dsn)
 
         await loop.run_in_executor(renderer, time.time)
         # The least of some: other work of the machine makes a loop stand still, too.

@@ -10,15 +10,15 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import CDPSession, Page, expect
 
-from piwheels.site import shards
 from piwheels.webroot import Webroot
+from piwheels.website import search_files
 from tests.browser.conftest import Visitors, browser, served
-from tests.browser.making import names, searchable
-from tests.needs import needs
+from tests.browser.factories import make_search_tree, project_names
+from tests.requires import requires_program
 
 __all__ = ["browser"]
 
-pytestmark = [pytest.mark.slow, needs("chromium"), needs("nginx")]
+pytestmark = [pytest.mark.slow, requires_program("chromium"), requires_program("nginx")]
 in_the_browser = pytest.mark.asyncio(loop_scope="session")
 
 PROJECTS = 700_000
@@ -38,9 +38,9 @@ _ONE_FILE = """async (typed) => {
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("all")
-    projects = dict(names(PROJECTS))
+    projects = dict(project_names(PROJECTS))
     began = time.monotonic()
-    searchable(root, PROJECTS)
+    make_search_tree(root, PROJECTS)
     print(f"\nshards of {len(projects):,} projects written in {time.monotonic() - began:.1f} s: ")
     files = list((root / "search").glob("*.json"))
     print(f"{len(files):,} files, {sum(f.stat().st_size for f in files) / 1e6:.1f} MB")
@@ -127,10 +127,12 @@ async def test_no_key_costs_more_than_a_few_kilobytes(phone: Visitors) -> None:
 
 
 def test_a_new_project_changes_few_shards(tree: Path) -> None:
-    projects = dict(names(PROJECTS))
+    projects = dict(project_names(PROJECTS))
     began = time.monotonic()
-    assert shards.write(Webroot(tree), projects.items()) == 0
+    assert search_files.write_search_files(Webroot(tree), projects.items()) == 0
     unchanged_s = time.monotonic() - began
-    changed = shards.write(Webroot(tree), [*projects.items(), ("brand-new-thing", 0)])
+    changed = search_files.write_search_files(
+        Webroot(tree), [*projects.items(), ("brand-new-thing", 0)]
+    )
     print(f"\nnothing new: {unchanged_s:.1f} s; a new project of three words: {changed} shards")
     assert 0 < changed <= 12

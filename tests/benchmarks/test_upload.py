@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from piwheels.protocol import messages as m
-from piwheels.protocol.channels import Gate, Router
 from piwheels.protocol.keys import KeyStore, Role
+from piwheels.protocol.sockets import CurveGate, Router
 from piwheels.protocol.transfer import Transfer
-from tests.benchmarks.delay import delayed
-from tests.patience import PatientDealer
+from tests.benchmarks.slow_link import delayed_port
+from tests.timeouts import LongTimeoutDealer
 
 _SIZE_BYTES = 96 * 1024 * 1024
 _ONE_WAY_S = 0.05
@@ -28,44 +28,48 @@ class FixedWindow(Transfer):
         self._vain_rounds = 99
 
 
-async def _answer(peer: "PatientDealer[m.ToSender, m.FromSender]", content: memoryview) -> None:
+async def _answer(
+    peer: "LongTimeoutDealer[m.ToUploader, m.FromUploader]", content: memoryview
+) -> None:
     while True:
         message = await peer.receive()
-        if isinstance(message, m.Fetch):
+        if isinstance(message, m.ChunkRequest):
             piece = content[message.offset : message.offset + message.length]
-            chunk = m.Chunk(build=1, filename="wheel", offset=message.offset)
+            chunk = m.FileChunk(build=1, filename="wheel", offset=message.offset)
             await peer.send(chunk, bytes(piece))
 
 
-async def _receive(router: "Router[m.FromSender, m.ToSender]", transfer: Transfer) -> float:
+async def _receive(router: "Router[m.FromUploader, m.ToUploader]", transfer: Transfer) -> float:
     """Take in a file as farm.receive does; bytes a second."""
     offer = await router.receive()
     began = time.perf_counter()
     while not transfer.complete:
-        for piece in transfer.next_pieces(time.monotonic()):
-            fetch = m.Fetch(build=1, filename="wheel", offset=piece.offset, length=piece.length)
+        for piece in transfer.next_requests(time.monotonic()):
+            fetch = m.ChunkRequest(
+                build=1, filename="wheel", offset=piece.offset, length=piece.length
+            )
             await router.send(offer.peer, fetch)
         envelope = await router.receive()
-        assert isinstance(envelope.message, m.Chunk)
+        assert isinstance(envelope.message, m.FileChunk)
         length = len(envelope.frames[0])
-        assert transfer.accept(envelope.message.offset, length, time.monotonic())
+        assert transfer.on_chunk(envelope.message.offset, length, time.monotonic())
     return transfer.size_bytes / (time.perf_counter() - began)
 
 
 async def _rate(store: KeyStore, transfer: Transfer, one_way_s: float) -> float:
     content = memoryview(bytes(transfer.size_bytes))
-    router: Router[m.FromSender, m.ToSender] = Router(
-        m.FromSender, lambda reason, _: m.Refused(reason=reason)
+    router: Router[m.FromUploader, m.ToUploader] = Router(
+        m.FromUploader, lambda reason, _: m.Rejected(reason=reason)
     )
     address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
-    async with delayed(int(address.rpartition(":")[2]), one_way_s) as port:
-        dealer: PatientDealer[m.ToSender, m.FromSender] = PatientDealer(
-            m.ToSender,
+    async with delayed_port(int(address.rpartition(":")[2]), one_way_s) as port:
+        dealer: LongTimeoutDealer[m.ToUploader, m.FromUploader] = LongTimeoutDealer(
+            m.ToUploader,
             f"tcp://127.0.0.1:{port}",
             key=store.require("builder"),
             server_key=store.require("master").public,
         )
-        await dealer.send(m.Offer(build=1, filename="wheel", size_bytes=transfer.size_bytes))
+        await dealer.send(m.UploadOffer(build=1, filename="wheel", size_bytes=transfer.size_bytes))
         answering = asyncio.create_task(_answer(dealer, content))
         try:
             return await _receive(router, transfer)
@@ -78,10 +82,10 @@ async def _rate(store: KeyStore, transfer: Transfer, one_way_s: float) -> float:
 @pytest.mark.slow
 async def test_a_growing_window_fills_a_link_that_a_fixed_one_cannot(tmp_path: Path) -> None:
     store = KeyStore(tmp_path)
-    store.make("master")
-    store.allow(Role.BUILDER, "builder", store.ensure("builder").public)
-    async with Gate(lambda role, key: store.name_of(Role(role), key) is not None) as gate:
-        gate.guard(Role.BUILDER)
+    store.generate("master")
+    store.authorize(Role.BUILDER, "builder", store.load_or_generate("builder").public)
+    async with CurveGate(lambda role, key: store.name_of(Role(role), key) is not None) as gate:
+        gate.protect(Role.BUILDER)
         fixed = await _rate(store, FixedWindow(_SIZE_BYTES // 4), _ONE_WAY_S)
         # The fixed one waits for the link, the growing one at last for the processor, which may
         # have other work for a while.

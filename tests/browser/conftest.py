@@ -21,14 +21,14 @@ from playwright.async_api import (
     expect,
 )
 
-from piwheels.simpleapi import IndexFile
+from piwheels.simple_index.client import IndexFile
+from tests.browser.factories import make_search_tree
 from tests.browser.farm import farm_tree, tree_in
-from tests.browser.making import searchable
 from tests.builder.conftest import tools
 from tests.clients.servers import serving
-from tests.needs import program
-from tests.once import once
-from tests.patience import WAIT_S
+from tests.requires import find_program
+from tests.session_cache import session_cache
+from tests.timeouts import WAIT_S
 
 __all__ = ["tools"]
 
@@ -57,22 +57,22 @@ class Visit:
 
     def watch(self) -> None:
         """Note errors and requests."""
-        self.page.on("console", self._heard)
-        self.page.on("pageerror", self._failed)
-        self.page.on("request", self._asked)
+        self.page.on("console", self._on_console)
+        self.page.on("pageerror", self._on_error)
+        self.page.on("request", self._on_request)
 
-    def strangers(self) -> list[str]:
+    def foreign_requests(self) -> list[str]:
         """Requests that went to another site."""
         return [url for url in self.requests if not url.startswith((self.base, "blob:"))]
 
-    def _heard(self, message: ConsoleMessage) -> None:
+    def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
             self.complaints.append(message.text)
 
-    def _failed(self, error: Error) -> None:
+    def _on_error(self, error: Error) -> None:
         self.complaints.append(str(error))
 
-    def _asked(self, request: Request) -> None:
+    def _on_request(self, request: Request) -> None:
         self.requests.append(request.url)
 
 
@@ -99,7 +99,7 @@ class Visitors:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """Chromium without a screen."""
-    executable = program("chromium")
+    executable = find_program("chromium")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=executable, args=list(_QUIET), timeout=_WAIT_MS
@@ -112,7 +112,7 @@ def served(tree: Path) -> Iterator[str]:
     """The address of a tree behind nginx."""
     work = Path(tempfile.mkdtemp(prefix="piwheels-browser-"))
     work.chmod(0o755)
-    program("nginx")
+    find_program("nginx")
     with serving("nginx", tree, work) as address:
         yield address
     shutil.rmtree(work, ignore_errors=True)
@@ -121,7 +121,7 @@ def served(tree: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def many_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tree with a page to search on, and many projects to find."""
-    return once(tmp_path_factory, "many", searchable)
+    return session_cache(tmp_path_factory, "many", make_search_tree)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -136,7 +136,7 @@ def farmed_tree(
     tmp_path_factory: pytest.TempPathFactory, tools: list[tuple[IndexFile, bytes]]
 ) -> Path:
     """What a real farm wrote."""
-    folder = once(tmp_path_factory, "farmed", lambda folder: farm_tree(folder, tools))
+    folder = session_cache(tmp_path_factory, "farmed", lambda folder: farm_tree(folder, tools))
     return tree_in(folder)
 
 

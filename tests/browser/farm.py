@@ -4,9 +4,9 @@ from pathlib import Path
 
 import httpx
 
-from piwheels.simpleapi import IndexFile
-from tests.endtoend.conftest import Farm, offer, until
-from tests.fakeindex import fake_index
+from piwheels.simple_index.client import IndexFile
+from tests.endtoend.conftest import Farm, add_release, wait_until
+from tests.fake_index import fake_index
 
 #: What a project may say where it gets a word in.
 HOSTILE = "<script>alert(1)</script> \u202egnp.exe javascript:alert(2) "
@@ -26,34 +26,34 @@ def farm_tree(folder: Path, tools: list[tuple[IndexFile, bytes]]) -> None:
             name = file.filename.partition("-")[0]
             upstream.add(name, file.filename, content, **{"requires-python": file.requires_python})
         for version in ("1.0", "2.0"):
-            offer(upstream, "alpha", version=version)
+            add_release(upstream, "alpha", version=version)
         upstream.projects["alpha"][0]["yanked"] = YANKED
-        offer(upstream, "native", tag="cpXY-cpXY-linux_x86_64")
-        offer(upstream, HUGE)
-        offer(upstream, "broken", f"raise SystemExit({'error: ' + HOSTILE + 'y' * 900!r})")
+        add_release(upstream, "native", tag="cpXY-cpXY-linux_x86_64")
+        add_release(upstream, HUGE)
+        add_release(upstream, "broken", f"raise SystemExit({'error: ' + HOSTILE + 'y' * 900!r})")
         farm = Farm(folder / "farm", upstream.simple)
         try:
             farm.start("alpha==1.0", "alpha", "native", HUGE, "broken")
-            _until_shown(farm, farm.index())
+            _wait_until_shown(farm, farm.index())
         finally:
             farm.stop()
 
 
-def _until_shown(farm: Farm, index: str) -> None:
+def _wait_until_shown(farm: Farm, index: str) -> None:
     www = farm.folder / "www"
-    until(lambda: len(farm.pages()) == 3, "every wheel is on its index page", 120)
+    wait_until(lambda: len(farm.pages()) == 3, "every wheel is on its index page", 120)
     page = httpx.get(f"{index}alpha/", headers={"Accept": "application/vnd.pypi.simple.v1+json"})
     for file in page.json()["files"]:
         httpx.get(f"{index}alpha/{file['url']}").raise_for_status()
     for name in ("alpha", "native", HUGE, "broken"):
         path = www / "project" / name / "index.html"
         outcome = "failed" if name == "broken" else "whl"
-        until(lambda: outcome in _read(path), f"{name} is on its page", 120)  # noqa: B023
+        wait_until(lambda: outcome in _read(path), f"{name} is on its page", 120)  # noqa: B023
     for part in ("search", "home", "stats"):
         farm.piw("rebuild", "--part", part)
-    until(lambda: '"broken"' in _read(www / "packages.json"), "every project can be found")
-    until(lambda: "broken" in _read(www / "index.html"), "the home page shows what ended")
-    until(lambda: "cp3" in _read(www / "stats.html"), "the figures are of these builds")
+    wait_until(lambda: '"broken"' in _read(www / "packages.json"), "every project can be found")
+    wait_until(lambda: "broken" in _read(www / "index.html"), "the home page shows what ended")
+    wait_until(lambda: "cp3" in _read(www / "stats.html"), "the figures are of these builds")
 
 
 def _read(path: Path) -> str:

@@ -11,10 +11,14 @@ from playwright.async_api import Page, Route, expect
 from playwright.async_api import TimeoutError as PageTimeout
 
 from tests.browser.conftest import Visit, Visitors
-from tests.needs import needs
-from tests.patience import WAIT_S
+from tests.requires import requires_program
+from tests.timeouts import WAIT_S
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), needs("chromium"), needs("nginx")]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    requires_program("chromium"),
+    requires_program("nginx"),
+]
 
 #: Tells for each key how long it was until its results were on the screen.
 _STOPWATCH = """() => {
@@ -39,7 +43,7 @@ async def visit(many: Visitors) -> AsyncIterator[Visit]:
         await visit.open()
         yield visit
         assert visit.complaints == []
-        assert visit.strangers() == []
+        assert visit.foreign_requests() == []
 
 
 async def type_in(page: Page, text: str) -> None:

@@ -10,12 +10,16 @@ from typing import Any, Literal
 import pytest
 from playwright.async_api import ViewportSize, expect
 
-from tests.browser import checks
+from tests.browser import assertions
 from tests.browser.conftest import Visit, Visitors
 from tests.browser.farm import HOSTILE, HUGE, YANKED
-from tests.needs import needs
+from tests.requires import requires_program
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), needs("chromium"), needs("nginx")]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    requires_program("chromium"),
+    requires_program("nginx"),
+]
 
 PAGES = (
     "", "packages.html", "project/alpha/", "project/broken/", f"project/{HUGE}/", "stats.html",
@@ -37,7 +41,7 @@ async def visiting(visitors: Visitors, path: str, **how: Any) -> AsyncIterator[V
         await visit.open(path)
         yield visit
         assert visit.complaints == []
-        assert visit.strangers() == []
+        assert visit.foreign_requests() == []
 
 
 # --- every page ---
@@ -50,14 +54,14 @@ async def test_every_page_can_be_read_by_everybody(farmed: Visitors, path: str) 
         for scheme, size in product(SCHEMES, (NARROW, WIDE)):
             await visit.page.emulate_media(color_scheme=scheme)
             await visit.page.set_viewport_size(size)
-            assert await checks.structure(visit.page) == [], (scheme, size)
-            assert await checks.contrast(visit.page) == [], (scheme, size)
+            assert await assertions.structure(visit.page) == [], (scheme, size)
+            assert await assertions.contrast(visit.page) == [], (scheme, size)
 
 
 @pytest.mark.parametrize("path", MAIN_PAGES)
 async def test_keys_alone_reach_everything(farmed: Visitors, path: str) -> None:
     async with visiting(farmed, path) as visit:
-        names = await checks.walk(visit.page)
+        names = await assertions.check_tab_order(visit.page)
         assert names[0] == "Skip to the content"
         links = await visit.page.get_by_role("link").count()
         assert len(names) >= links
@@ -182,8 +186,8 @@ async def test_what_is_not_there_is_said_in_the_sites_look(farmed: Visitors, pat
         await expect(visit.page.get_by_role("heading", level=1)).to_have_text(
             "There is no such page"
         )
-        assert await checks.structure(visit.page) == []
-        assert await checks.contrast(visit.page) == []
+        assert await assertions.structure(visit.page) == []
+        assert await assertions.contrast(visit.page) == []
         # The answer itself is all that the browser complains of.
         assert all("404" in complaint for complaint in visit.complaints)
         await visit.page.get_by_role("link", name="Find a project").click()

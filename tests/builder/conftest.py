@@ -7,43 +7,45 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from piwheels import host
-from piwheels.builder.pips import candidates
+from piwheels import system
+from piwheels.builder.pip_provider import candidate_wheels
 from piwheels.errors import PiwheelsError
-from piwheels.host import Interpreter
-from piwheels.simpleapi import IndexFile, SimpleIndex, configured_index
-from tests import needs
-from tests.fakeindex import FakeIndex, fake_index
-from tests.once import once
+from piwheels.simple_index.client import IndexFile, SimpleIndex, pip_index_url
+from piwheels.system import Interpreter
+from tests import requires
+from tests.fake_index import FakeIndex, fake_index
+from tests.session_cache import session_cache
 
-OLDEST, NEWEST = needs.PYTHON_VERSIONS[0], needs.PYTHON_VERSIONS[-1]
-_LIST = "files.json"
+OLDEST, NEWEST = requires.PYTHON_VERSIONS[0], requires.PYTHON_VERSIONS[-1]
+_FILE_LIST = "files.json"
 
 
 @pytest.fixture(scope="session")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[IndexFile, bytes]]:
     """The pips and setuptools that every Python tested here needs, from the configured index."""
     try:
-        folder = once(tmp_path_factory, "tools", lambda folder: asyncio.run(_fetch_tools(folder)))
+        folder = session_cache(
+            tmp_path_factory, "tools", lambda folder: asyncio.run(_fetch_tools(folder))
+        )
     except PiwheelsError as error:
-        needs.lacking(f"the tools for building cannot be fetched: {error}")
-    files = msgspec.json.decode((folder / _LIST).read_bytes(), type=list[IndexFile])
+        requires.skip_or_fail(f"the tools for building cannot be fetched: {error}")
+    files = msgspec.json.decode((folder / _FILE_LIST).read_bytes(), type=list[IndexFile])
     return [(file, (folder / file.filename).read_bytes()) for file in files]
 
 
 async def _fetch_tools(folder: Path) -> None:
     found: dict[str, IndexFile] = {}
-    async with SimpleIndex(configured_index()) as index:
+    async with SimpleIndex(pip_index_url()) as index:
         for project in ("pip", "setuptools"):
             page = await index.project(project)
-            for python in needs.PYTHON_VERSIONS:
-                file = next(iter(candidates(page, f"{python}.1")), None)
+            for python in requires.PYTHON_VERSIONS:
+                file = next(iter(candidate_wheels(page, f"{python}.1")), None)
                 if file is not None:
                     found[file.filename] = file
         for file in found.values():
             path = folder / file.filename
             await index.fetch(file.url, file.sha256, path, limit_bytes=1 << 26)
-    (folder / _LIST).write_bytes(msgspec.json.encode(list(found.values())))
+    (folder / _FILE_LIST).write_bytes(msgspec.json.encode(list(found.values())))
 
 
 @pytest.fixture
@@ -60,10 +62,10 @@ def upstream(tools: list[tuple[IndexFile, bytes]]) -> Iterator[FakeIndex]:
 @pytest.fixture(scope="session")
 def oldest() -> Interpreter:
     """The oldest Python that wheels are built for."""
-    return host.interpreter(needs.python(OLDEST))
+    return system.probe_interpreter(requires.find_python(OLDEST))
 
 
 @pytest.fixture(scope="session")
 def newest() -> Interpreter:
     """The newest Python that wheels are built for."""
-    return host.interpreter(needs.python(NEWEST))
+    return system.probe_interpreter(requires.find_python(NEWEST))

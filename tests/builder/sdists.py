@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from piwheels.model import Job, Sdist
-from tests.fakeindex import FakeIndex
+from tests.fake_index import FakeIndex
 
 RELEASED = datetime(2026, 1, 28, 18, 14, 54, tzinfo=UTC)
 
@@ -73,7 +73,7 @@ def archive(name: str, files: dict[str, str], version: str = "1.0") -> bytes:
     return content.getvalue()
 
 
-def hostile(name: str, *entries: tuple[tarfile.TarInfo, bytes]) -> bytes:
+def hostile_archive(name: str, *entries: tuple[tarfile.TarInfo, bytes]) -> bytes:
     """A .tar.gz of any members, below no folder unless they say so; sizes may lie."""
     blocks = [
         entry.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape") + data + bytes(-len(data) % 512)
@@ -91,37 +91,42 @@ def member(
     return entry
 
 
-def doing(
+def sdist_running(
     name: str,
-    deed: str = "pass",
+    script: str = "pass",
     *,
     requires: str = "",
     version: str = "1.0",
     tag: str = "py3-none-any",
 ) -> bytes:
-    """An sdist whose build does `deed`, some lines of Python; cpXY in the tag is the builder's."""
+    """An sdist whose build does `script`, some lines of Python; cpXY in the tag is the builder's."""
     words = {
         "name": name,
         "version": version,
         "tag": tag,
-        "deed": textwrap.indent(textwrap.dedent(deed), "    "),
+        "deed": textwrap.indent(textwrap.dedent(script), "    "),
     }
     files = {"pyproject.toml": _IN_TREE % requires, "backend.py": _BACKEND % words}
     return archive(name, files, version)
 
 
-def extension(name: str, head: str = "") -> bytes:
+def extension_sdist(name: str, head: str = "") -> bytes:
     """An sdist of a C extension that setuptools builds, without a pyproject.toml."""
     words = {"name": name, "version": "1.0", "head": head}
     return archive(name, {"setup.py": _SETUP % words, "ext.c": _EXTENSION % words})
 
 
-def job(index: FakeIndex, name: str, content: bytes, *, build: int = 1) -> Job:
+def make_job(index: FakeIndex, name: str, content: bytes, *, build: int = 1) -> Job:
     """Put an sdist into an index, and make a job of it."""
     entry: dict[str, Any] = index.add(name, f"{name}-1.0.tar.gz", content)
     sdist = Sdist(
-        filename=entry["filename"], url=index.address(entry), sha256=entry["hashes"]["sha256"]
+        filename=entry["filename"], url=index.file_url(entry), sha256=entry["hashes"]["sha256"]
     )
     return Job(
-        build=build, project=name, version="1.0", target="test", sdist=sdist, released_at=RELEASED
+        build_id=build,
+        project=name,
+        version="1.0",
+        target="test",
+        sdist=sdist,
+        released_at=RELEASED,
     )

@@ -13,37 +13,43 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from piwheels import host
+from piwheels import system
 from piwheels.builder import build as module
-from piwheels.builder import inside
+from piwheels.builder import sandbox_entry
 from piwheels.builder.sandbox import Bubblewrap, NoSandbox, find_bubblewrap
-from piwheels.host import Interpreter
 from piwheels.model import FailureClass, Outcome
-from piwheels.simpleapi import SimpleIndex
-from tests import needs
+from piwheels.simple_index.client import SimpleIndex
+from piwheels.system import Interpreter
+from tests import requires
 from tests.builder import sdists
-from tests.builder.workbench import Builder, builder_for, daemon, processes_with, until
-from tests.fakeindex import FakeIndex
-from tests.patience import WAIT_S
-from tests.wheel.making import make_wheel
+from tests.builder.builder_harness import (
+    BuilderHarness,
+    builder_for,
+    daemonizing_script,
+    processes_with,
+    wait_until,
+)
+from tests.fake_index import FakeIndex
+from tests.timeouts import WAIT_S
+from tests.wheel.factories import make_wheel
 
 SOCKET = (
     "python3 -c 'import socket; "
     's = socket.socket(socket.AF_UNIX); s.bind("pure-1.0-py3-none-any.whl")\''
 )
 
-pytestmark = needs.sandbox()
+pytestmark = requires.requires_sandbox()
 
 
 @pytest.fixture
-async def builder(upstream: FakeIndex, tmp_path: Path) -> AsyncIterator[Builder]:
+async def builder(upstream: FakeIndex, tmp_path: Path) -> AsyncIterator[BuilderHarness]:
     async with SimpleIndex(upstream.simple) as index:
         yield builder_for(index, tmp_path, Bubblewrap(find_bubblewrap()))
 
 
 @pytest.fixture
 def here() -> Interpreter:
-    return host.interpreter(Path(sys.executable))
+    return system.probe_interpreter(Path(sys.executable))
 
 
 @pytest.fixture
@@ -56,9 +62,9 @@ def marker() -> str:
 
 
 async def test_a_pure_project_gives_its_wheel(
-    builder: Builder, upstream: FakeIndex, oldest: Interpreter, newest: Interpreter
+    builder: BuilderHarness, upstream: FakeIndex, oldest: Interpreter, newest: Interpreter
 ) -> None:
-    job = sdists.job(upstream, "pure", sdists.doing("pure"))
+    job = sdists.make_job(upstream, "pure", sdists.sdist_running("pure"))
     for interpreter in (oldest, newest):
         result = await builder.build(job, interpreter)
         assert (result.outcome, result.reason) == (Outcome.BUILT, "")
@@ -66,16 +72,16 @@ async def test_a_pure_project_gives_its_wheel(
         assert wheel.name == "pure-1.0-py3-none-any.whl"
         assert zipfile.ZipFile(wheel).read("pure.py") == b"answer, note = 42, None\n"
         assert builder.phases == ["fetching", "preparing", "building", "inspecting"]
-        assert [text.split()[1].partition("-")[0] for text in result.inputs] == ["pip"]
+        assert [text.split()[1].partition("-")[0] for text in result.build_inputs] == ["pip"]
         assert builder.log.endswith(b"--- piwheels: built ---\n")
 
 
 async def test_a_wheel_without_the_projects_modules_is_refused(
-    builder: Builder, upstream: FakeIndex, here: Interpreter
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     setup = "from setuptools import setup\nsetup(name='hollow', version='1.0', packages=[])"
     content = sdists.archive("hollow", {"setup.py": setup, "hollow/__init__.py": ""})
-    result = await builder.build(sdists.job(upstream, "hollow", content), here)
+    result = await builder.build(sdists.make_job(upstream, "hollow", content), here)
     assert (result.outcome, result.wheels) == (Outcome.REFUSED, ())
     assert result.reason == (
         "hollow-1.0-py3-none-any.whl: the wheel is empty: it holds no module, script or data "
@@ -85,9 +91,9 @@ async def test_a_wheel_without_the_projects_modules_is_refused(
 
 
 async def test_what_a_wheel_lacks_beside_the_upstreams_is_noted(
-    builder: Builder, upstream: FakeIndex, here: Interpreter, tmp_path: Path
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, tmp_path: Path
 ) -> None:
-    job = sdists.job(upstream, "pure", sdists.doing("pure"))
+    job = sdists.make_job(upstream, "pure", sdists.sdist_running("pure"))
     files = {"pure.py": b"", "_fast.abi3.so": b""}
     theirs = make_wheel(tmp_path, name="pure", tags="cp39-abi3-manylinux_2_17_x86_64", files=files)
     upstream.add("pure", theirs.name, theirs.read_bytes())
@@ -98,33 +104,37 @@ async def test_what_a_wheel_lacks_beside_the_upstreams_is_noted(
 
 
 async def test_a_c_extension_is_built_for_each_interpreter(
-    builder: Builder, upstream: FakeIndex, oldest: Interpreter, newest: Interpreter
+    builder: BuilderHarness, upstream: FakeIndex, oldest: Interpreter, newest: Interpreter
 ) -> None:
-    job = sdists.job(upstream, "cext", sdists.extension("cext"))
+    job = sdists.make_job(upstream, "cext", sdists.extension_sdist("cext"))
     for interpreter in (oldest, newest):
         result = await builder.build(job, interpreter)
         assert result.outcome is Outcome.BUILT, builder.log.decode()
         assert f"-{interpreter.abi}-{interpreter.abi}-linux_" in result.wheels[0].name
-        projects = [text.split()[1].partition("-")[0] for text in result.inputs]
+        projects = [text.split()[1].partition("-")[0] for text in result.build_inputs]
         assert projects == ["pip", "setuptools"]
-        assert all(len(text.split()[0]) == 64 for text in result.inputs)
+        assert all(len(text.split()[0]) == 64 for text in result.build_inputs)
 
 
 @pytest.mark.parametrize(("compiled", "lacking"), [(True, True), (False, False)])
 async def test_a_build_without_a_toolchain_says_so_where_the_sdist_has_sources_for_one(
-    builder: Builder, upstream: FakeIndex, here: Interpreter, compiled: bool, lacking: bool
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, compiled: bool, lacking: bool
 ) -> None:
-    content = sdists.extension("maybe", "#error no") if compiled else sdists.doing("maybe")
+    content = (
+        sdists.extension_sdist("maybe", "#error no") if compiled else sdists.sdist_running("maybe")
+    )
     bare = msgspec.structs.replace(here, headers=False)
-    job = sdists.job(upstream, "maybe", content)
+    job = sdists.make_job(upstream, "maybe", content)
     result = await builder.build(job, bare)
     assert result.outcome is (Outcome.FAILED if compiled else Outcome.BUILT)
-    assert result.lacking is lacking
-    assert not (await builder.build(job, here)).lacking, "it is the machine that lacks something"
+    assert result.compiler_missing is lacking
+    assert not (await builder.build(job, here)).compiler_missing, (
+        "it is the machine that lacks something"
+    )
 
 
 async def test_a_build_knows_nothing_of_the_machine(
-    builder: Builder, upstream: FakeIndex, here: Interpreter, monkeypatch: pytest.MonkeyPatch
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_FIND_LINKS", "/opt/private-wheels")
     monkeypatch.setenv("FARM_SECRET", "hunter2")
@@ -133,7 +143,9 @@ async def test_a_build_knows_nothing_of_the_machine(
     print("HOME", os.listdir(os.path.expanduser("~")), os.getuid(), os.listdir("/etc"))
     print("GIT", os.environ["GIT_ALLOW_PROTOCOL"], os.environ["SOURCE_DATE_EPOCH"])
     """
-    result = await builder.build(sdists.job(upstream, "nosy", sdists.doing("nosy", deed)), here)
+    result = await builder.build(
+        sdists.make_job(upstream, "nosy", sdists.sdist_running("nosy", deed)), here
+    )
     assert result.outcome is Outcome.BUILT
     log = builder.log.decode()
     assert "HOME [] 1000" in log
@@ -143,7 +155,7 @@ async def test_a_build_knows_nothing_of_the_machine(
 
 
 async def test_a_build_for_armv6_is_told_so(
-    builder: Builder, upstream: FakeIndex, here: Interpreter
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     deed = """
     import sysconfig
@@ -151,14 +163,18 @@ async def test_a_build_for_armv6_is_told_so(
     assert "-march=armv6" in os.environ["CFLAGS"] and "-march=armv6" in os.environ["CXXFLAGS"]
     """
     zero = msgspec.structs.replace(here, arch="armv6l")
-    result = await builder.build(sdists.job(upstream, "pure", sdists.doing("pure", deed)), zero)
+    result = await builder.build(
+        sdists.make_job(upstream, "pure", sdists.sdist_running("pure", deed)), zero
+    )
     assert (result.outcome, result.reason) == (Outcome.BUILT, "")
-    failed = await builder.build(sdists.job(upstream, "pure", sdists.doing("pure", deed)), here)
+    failed = await builder.build(
+        sdists.make_job(upstream, "pure", sdists.sdist_running("pure", deed)), here
+    )
     assert failed.outcome is Outcome.FAILED
 
 
 async def test_what_writes_outside_cannot(
-    builder: Builder, upstream: FakeIndex, here: Interpreter, tmp_path: Path
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, tmp_path: Path
 ) -> None:
     deed = f"""
     for path in ("/usr/x", "/etc/x", "/x", "/dev/x", "/proc/sys/kernel/core_pattern",
@@ -170,7 +186,9 @@ async def test_what_writes_outside_cannot(
             continue
         raise RuntimeError("could write " + path)
     """
-    result = await builder.build(sdists.job(upstream, "vandal", sdists.doing("vandal", deed)), here)
+    result = await builder.build(
+        sdists.make_job(upstream, "vandal", sdists.sdist_running("vandal", deed)), here
+    )
     assert (result.outcome, result.reason) == (Outcome.BUILT, "")
 
 
@@ -178,10 +196,10 @@ async def test_what_writes_outside_cannot(
 
 
 async def test_a_failing_build_says_its_telling_line(
-    builder: Builder, upstream: FakeIndex, newest: Interpreter
+    builder: BuilderHarness, upstream: FakeIndex, newest: Interpreter
 ) -> None:
     head = "#include <no/such/header.h>"
-    job = sdists.job(upstream, "broken", sdists.extension("broken", head))
+    job = sdists.make_job(upstream, "broken", sdists.extension_sdist("broken", head))
     result = await builder.build(job, newest)
     assert result.outcome is Outcome.FAILED
     assert "fatal error: no/such/header.h: No such file or directory" in result.reason
@@ -189,53 +207,57 @@ async def test_a_failing_build_says_its_telling_line(
 
 
 async def test_an_exception_of_the_build_is_the_reason(
-    builder: Builder, upstream: FakeIndex, here: Interpreter
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     deed = "import numpy_that_nobody_has"
     result = await builder.build(
-        sdists.job(upstream, "raising", sdists.doing("raising", deed)), here
+        sdists.make_job(upstream, "raising", sdists.sdist_running("raising", deed)), here
     )
     assert result.outcome is Outcome.FAILED
     assert result.reason == "ModuleNotFoundError: No module named 'numpy_that_nobody_has'"
 
 
 async def test_a_build_that_reaches_for_the_network_fails(
-    builder: Builder, upstream: FakeIndex, here: Interpreter
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     port = int(upstream.url.rstrip("/").rpartition(":")[2])
     deed = f"socket.create_connection(('127.0.0.1', {port}), 5)"
-    result = await builder.build(sdists.job(upstream, "caller", sdists.doing("caller", deed)), here)
+    result = await builder.build(
+        sdists.make_job(upstream, "caller", sdists.sdist_running("caller", deed)), here
+    )
     assert result.outcome is Outcome.FAILED
     assert result.reason == "ConnectionRefusedError: [Errno 111] Connection refused"
 
 
 async def test_a_dependency_that_nobody_has_fails_the_build(
-    builder: Builder, upstream: FakeIndex, here: Interpreter
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
-    job = sdists.job(upstream, "needy", sdists.doing("needy", requires='"no-such-thing>=3"'))
+    job = sdists.make_job(
+        upstream, "needy", sdists.sdist_running("needy", requires='"no-such-thing>=3"')
+    )
     result = await builder.build(job, here)
     assert result.outcome is Outcome.FAILED
     assert "No matching distribution found for no-such-thing>=3" in result.reason
 
 
 async def test_an_upstream_that_fails_a_dependency_can_be_tried_again(
-    builder: Builder, upstream: FakeIndex, here: Interpreter
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     upstream.faults["/simple/slowpoke/"] = 503
-    job = sdists.job(upstream, "needy", sdists.doing("needy", requires='"slowpoke"'))
+    job = sdists.make_job(upstream, "needy", sdists.sdist_running("needy", requires='"slowpoke"'))
     result = await builder.build(job, here)
     assert result.outcome is Outcome.FETCH_FAILED
     assert "/simple/slowpoke/ answered 503" in result.reason
 
 
 async def test_an_sdist_of_other_bytes_is_fetched_again_past_caches(
-    builder: Builder, upstream: FakeIndex, here: Interpreter
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
-    job = sdists.job(upstream, "swapped", sdists.doing("swapped"))
+    job = sdists.make_job(upstream, "swapped", sdists.sdist_running("swapped"))
     path = next(path for path in upstream.files if "swapped" in path)
     upstream.files[path] += b"!"
     result = await builder.build(job, here)
-    assert (result.outcome, result.failure) == (
+    assert (result.outcome, result.failure_class) == (
         Outcome.FETCH_FAILED,
         FailureClass.DAMAGED_DOWNLOAD,
     )
@@ -246,27 +268,32 @@ async def test_an_sdist_of_other_bytes_is_fetched_again_past_caches(
 
 
 async def test_a_web_page_in_place_of_an_sdist_is_a_fault_of_the_index(
-    builder: Builder, upstream: FakeIndex, here: Interpreter, monkeypatch: pytest.MonkeyPatch
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_FETCH_DELAYS_S", ())
-    job = sdists.job(upstream, "portal", sdists.doing("portal"))
-    portal = sdists.job(upstream, "portal", sdists.doing("portal"))
+    job = sdists.make_job(upstream, "portal", sdists.sdist_running("portal"))
+    portal = sdists.make_job(upstream, "portal", sdists.sdist_running("portal"))
     upstream.pages["login"] = ("text/html", b"<html>log in</html>")
     login = msgspec.structs.replace(portal.sdist, url=f"{upstream.simple}login/")
     result = await builder.build(msgspec.structs.replace(job, sdist=login), here)
-    assert (result.outcome, result.failure) == (Outcome.FETCH_FAILED, FailureClass.INDEX_FAULT)
+    assert (result.outcome, result.failure_class) == (
+        Outcome.FETCH_FAILED,
+        FailureClass.INDEX_FAULT,
+    )
 
 
-_SLOWPOKE = sdists.doing("needy", requires='"slowpoke"')
+_SLOWPOKE = sdists.sdist_running("needy", requires='"slowpoke"')
 
 
-@pytest.mark.parametrize("content", [sdists.doing("away"), _SLOWPOKE], ids=["sdist", "dependency"])
+@pytest.mark.parametrize(
+    "content", [sdists.sdist_running("away"), _SLOWPOKE], ids=["sdist", "dependency"]
+)
 @pytest.mark.parametrize("status", [503, 403, 429, 404])
 async def test_what_an_index_does_is_no_failure_of_the_release(
-    builder: Builder, upstream: FakeIndex, here: Interpreter, status: int, content: bytes
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, status: int, content: bytes
 ) -> None:
     name = "needy" if content == _SLOWPOKE else "away"
-    job = sdists.job(upstream, name, content)
+    job = sdists.make_job(upstream, name, content)
     upstream.add("slowpoke", "slowpoke-1.0-py3-none-any.whl", b"x")
     away = "slowpoke" if name == "needy" else name
     (path,) = (path for path in upstream.files if away in path)
@@ -274,27 +301,27 @@ async def test_what_an_index_does_is_no_failure_of_the_release(
     upstream.headers["Retry-After"] = "900"
     result = await builder.build(job, here)
     failure = FailureClass.FILE_GONE if status == 404 else FailureClass.INDEX_FAULT
-    assert (result.outcome, result.failure) == (Outcome.FETCH_FAILED, failure)
+    assert (result.outcome, result.failure_class) == (Outcome.FETCH_FAILED, failure)
     assert result.evidence.disk_free_bytes
 
 
 async def test_a_long_pause_that_an_index_asks_for_is_left_to_the_farm(
-    builder: Builder, upstream: FakeIndex, here: Interpreter
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
-    job = sdists.job(upstream, "away", sdists.doing("away"))
+    job = sdists.make_job(upstream, "away", sdists.sdist_running("away"))
     upstream.faults[""] = 503
     upstream.headers["Retry-After"] = "900"
     result = await builder.build(job, here)
-    assert (result.failure, result.evidence.retry_after_s) == (FailureClass.INDEX_FAULT, 900)
+    assert (result.failure_class, result.evidence.retry_after_s) == (FailureClass.INDEX_FAULT, 900)
 
 
 async def test_a_job_can_have_more_time_than_the_builder_gives(
-    builder: Builder, upstream: FakeIndex, here: Interpreter
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
-    builder.limit(timeout_s=0.01)
-    job = sdists.job(upstream, "slow", sdists.doing("slow"))
+    builder.set_limits(timeout_s=0.01)
+    job = sdists.make_job(upstream, "slow", sdists.sdist_running("slow"))
     short = await builder.build(job, here)
-    assert short.failure in {FailureClass.TIMED_OUT, FailureClass.INDEX_FAULT}
+    assert short.failure_class in {FailureClass.TIMED_OUT, FailureClass.INDEX_FAULT}
     longer = await builder.build(msgspec.structs.replace(job, limit_s=600.0), here)
     assert longer.outcome is Outcome.BUILT, longer.reason
 
@@ -304,10 +331,10 @@ async def test_a_job_can_have_more_time_than_the_builder_gives(
     [("md5", "verified by the md5 of the index"), ("", "not verified: the index gives no hash")],
 )
 async def test_an_sdist_without_a_sha256_is_built(
-    builder: Builder, upstream: FakeIndex, here: Interpreter, algorithm: str, said: str
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, algorithm: str, said: str
 ) -> None:
-    content = sdists.doing("pure")
-    job = sdists.job(upstream, "pure", content)
+    content = sdists.sdist_running("pure")
+    job = sdists.make_job(upstream, "pure", content)
     digest = f"md5={hashlib.md5(content).hexdigest()}" if algorithm else ""
     sdist = msgspec.structs.replace(job.sdist, sha256="", digest=digest)
     result = await builder.build(msgspec.structs.replace(job, sdist=sdist), here)
@@ -318,10 +345,10 @@ async def test_an_sdist_without_a_sha256_is_built(
 
 @pytest.mark.parametrize("whole", [b"this is no archive", None])
 async def test_an_sdist_that_cannot_be_read_is_bad(
-    builder: Builder, upstream: FakeIndex, here: Interpreter, whole: bytes | None
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, whole: bytes | None
 ) -> None:
-    content = whole or sdists.doing("cut")[:200]
-    result = await builder.build(sdists.job(upstream, "cut", content), here)
+    content = whole or sdists.sdist_running("cut")[:200]
+    result = await builder.build(sdists.make_job(upstream, "cut", content), here)
     assert result.outcome is Outcome.BAD_SDIST
     assert "the sdist cannot be read" in result.reason
 
@@ -339,13 +366,17 @@ def _hostile_sdists() -> dict[str, bytes]:
     ]
     deep = "/".join(["pure-1.0", *("d" * 20 for _ in range(4))])
     return {
-        "links": sdists.hostile("pure", *base, *links),
-        "devices": sdists.hostile("pure", *base, *devices),
-        "outside": sdists.hostile("pure", *base, (sdists.member("../../evil.py"), b"")),
-        "size": sdists.hostile("pure", *base, (sdists.member("pure-1.0/x", size=2**32), b"x")),
-        "names": sdists.hostile("pure", *base, (sdists.member("pure-1.0/\udcff\udcfe"), b"")),
-        "deep": sdists.hostile("pure", *base, (sdists.member(deep), b"")),
-        "many": sdists.hostile(
+        "links": sdists.hostile_archive("pure", *base, *links),
+        "devices": sdists.hostile_archive("pure", *base, *devices),
+        "outside": sdists.hostile_archive("pure", *base, (sdists.member("../../evil.py"), b"")),
+        "size": sdists.hostile_archive(
+            "pure", *base, (sdists.member("pure-1.0/x", size=2**32), b"x")
+        ),
+        "names": sdists.hostile_archive(
+            "pure", *base, (sdists.member("pure-1.0/\udcff\udcfe"), b"")
+        ),
+        "deep": sdists.hostile_archive("pure", *base, (sdists.member(deep), b"")),
+        "many": sdists.hostile_archive(
             "pure", *base, *((sdists.member(f"pure-1.0/{number}"), b"") for number in range(3000))
         ),
         "zip": b"PK\x05\x06" + b"\xff" * 18,
@@ -355,18 +386,18 @@ def _hostile_sdists() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("kind", sorted(_hostile_sdists()))
 async def test_no_archive_is_the_builders_fault(
-    builder: Builder, upstream: FakeIndex, here: Interpreter, kind: str
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, kind: str
 ) -> None:
-    result = await builder.build(sdists.job(upstream, "pure", _hostile_sdists()[kind]), here)
+    result = await builder.build(sdists.make_job(upstream, "pure", _hostile_sdists()[kind]), here)
     assert result.outcome in {Outcome.FAILED, Outcome.BAD_SDIST, Outcome.REFUSED}
     assert result.reason
     assert result.reason.isprintable()
 
 
 async def test_an_sdist_that_is_gone_can_be_tried_again(
-    builder: Builder, upstream: FakeIndex, here: Interpreter
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
-    job = sdists.job(upstream, "gone", sdists.doing("gone"))
+    job = sdists.make_job(upstream, "gone", sdists.sdist_running("gone"))
     upstream.files = {path: data for path, data in upstream.files.items() if "gone" not in path}
     result = await builder.build(job, here)
     assert result.outcome is Outcome.FETCH_FAILED
@@ -374,11 +405,11 @@ async def test_an_sdist_that_is_gone_can_be_tried_again(
 
 
 async def test_an_upstream_in_trouble_is_tried_again_before_the_build_gives_up(
-    builder: Builder, upstream: FakeIndex, here: Interpreter, monkeypatch: pytest.MonkeyPatch
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_FETCH_DELAYS_S", (0.01, 0.01))
     upstream.faults[""] = 502
-    job = sdists.job(upstream, "later", sdists.doing("later"))
+    job = sdists.make_job(upstream, "later", sdists.sdist_running("later"))
     result = await builder.build(job, here)
     assert result.outcome is Outcome.FETCH_FAILED
     assert len(upstream.requests) == 3
@@ -386,10 +417,12 @@ async def test_an_upstream_in_trouble_is_tried_again_before_the_build_gives_up(
 
 
 async def test_an_interpreter_that_went_away_is_the_builders_fault(
-    builder: Builder, upstream: FakeIndex, here: Interpreter, tmp_path: Path
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, tmp_path: Path
 ) -> None:
     gone = msgspec.structs.replace(here, executable=tmp_path / "python3.99")
-    result = await builder.build(sdists.job(upstream, "pure", sdists.doing("pure")), gone)
+    result = await builder.build(
+        sdists.make_job(upstream, "pure", sdists.sdist_running("pure")), gone
+    )
     assert result.outcome is Outcome.BUILDER_FAILED
     assert "python3.99" in result.reason
 
@@ -400,9 +433,9 @@ async def test_an_interpreter_that_went_away_is_the_builders_fault(
     ids=lambda text: text[:10],
 )
 async def test_a_hostile_file_name_goes_nowhere(
-    builder: Builder, upstream: FakeIndex, here: Interpreter, filename: str
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, filename: str
 ) -> None:
-    job = sdists.job(upstream, "pure", sdists.doing("pure"))
+    job = sdists.make_job(upstream, "pure", sdists.sdist_running("pure"))
     hostile = msgspec.structs.replace(job.sdist, filename=filename)
     result = await builder.build(msgspec.structs.replace(job, sdist=hostile), here)
     assert result.outcome is Outcome.BAD_SDIST
@@ -412,31 +445,31 @@ async def test_a_hostile_file_name_goes_nowhere(
 
 
 async def test_a_build_that_forks_a_daemon_leaves_none(
-    builder: Builder, upstream: FakeIndex, here: Interpreter, marker: str
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, marker: str
 ) -> None:
-    deed = daemon(marker)
-    job = sdists.job(upstream, "forking", sdists.doing("forking", deed))
+    deed = daemonizing_script(marker)
+    job = sdists.make_job(upstream, "forking", sdists.sdist_running("forking", deed))
     result = await builder.build(job, here)
     assert result.outcome is Outcome.BUILT
     assert processes_with(marker) == []
 
 
 async def test_a_build_that_runs_forever_is_killed_in_time(
-    builder: Builder, upstream: FakeIndex, here: Interpreter, marker: str
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, marker: str
 ) -> None:
     deed = f"""
-    {daemon(marker)}
+    {daemonizing_script(marker)}
     while True:
         try:
             time.sleep(100)
         except BaseException:
             pass
     """
-    job = sdists.job(upstream, "forever", sdists.doing("forever", deed))
+    job = sdists.make_job(upstream, "forever", sdists.sdist_running("forever", deed))
     limit_s, begun = 1.5, False
     while not begun:  # a busy machine may not come to it in so short a time
         limit_s *= 2
-        builder.limit(timeout_s=limit_s)
+        builder.set_limits(timeout_s=limit_s)
         building = asyncio.create_task(builder.build(job, here))
         while not building.done():
             begun = begun or bool(processes_with(marker))
@@ -451,12 +484,12 @@ async def test_a_build_that_runs_forever_is_killed_in_time(
 
 
 async def test_a_cancelled_build_is_dead(
-    builder: Builder, upstream: FakeIndex, here: Interpreter, marker: str
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, marker: str
 ) -> None:
     deed = f"subprocess.call(['sleep', '{marker}'])"
-    job = sdists.job(upstream, "unwanted", sdists.doing("unwanted", deed))
+    job = sdists.make_job(upstream, "unwanted", sdists.sdist_running("unwanted", deed))
     building = asyncio.create_task(builder.build(job, here))
-    await until(lambda: processes_with(marker))
+    await wait_until(lambda: processes_with(marker))
     building.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(building, WAIT_S)
@@ -485,20 +518,24 @@ async def test_a_cancelled_build_is_dead(
     ids=["in one process", "in many", "in none of its own"],
 )
 async def test_a_build_that_eats_memory_is_out_of_it(
-    builder: Builder, upstream: FakeIndex, here: Interpreter, deed: str
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, deed: str
 ) -> None:
-    builder.limit(memory_bytes=400 << 20)
-    result = await builder.build(sdists.job(upstream, "greedy", sdists.doing("greedy", deed)), here)
+    builder.set_limits(memory_bytes=400 << 20)
+    result = await builder.build(
+        sdists.make_job(upstream, "greedy", sdists.sdist_running("greedy", deed)), here
+    )
     assert result.outcome is Outcome.OUT_OF_MEMORY
     assert "emory" in result.reason
 
 
 async def test_a_file_over_the_limit_fails_the_build(
-    builder: Builder, upstream: FakeIndex, here: Interpreter
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
-    builder.limit(file_bytes=20 << 20)
+    builder.set_limits(file_bytes=20 << 20)
     deed = "open('big', 'wb').write(bytes(30 << 20))"
-    result = await builder.build(sdists.job(upstream, "big", sdists.doing("big", deed)), here)
+    result = await builder.build(
+        sdists.make_job(upstream, "big", sdists.sdist_running("big", deed)), here
+    )
     assert (result.outcome, result.reason) == (
         Outcome.FAILED,
         "OSError: [Errno 27] File too large",
@@ -506,10 +543,12 @@ async def test_a_file_over_the_limit_fails_the_build(
 
 
 async def test_a_disk_that_is_full_inside_can_be_tried_again(
-    builder: Builder, upstream: FakeIndex, here: Interpreter
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     deed = "open('/dev/shm/big', 'wb').write(bytes(65 << 20))"
-    result = await builder.build(sdists.job(upstream, "full", sdists.doing("full", deed)), here)
+    result = await builder.build(
+        sdists.make_job(upstream, "full", sdists.sdist_running("full", deed)), here
+    )
     assert (result.outcome, result.reason) == (
         Outcome.DISK_FULL,
         "OSError: [Errno 28] No space left on device",
@@ -520,16 +559,18 @@ async def test_a_disk_that_is_full_inside_can_be_tried_again(
     ("limit", "said"), [("disk_reserve_bytes", "MiB of disk were left"), ("inode_reserve", "files")]
 )
 async def test_a_disk_that_runs_low_ends_the_build(
-    builder: Builder, upstream: FakeIndex, here: Interpreter, limit: str, said: str
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, limit: str, said: str
 ) -> None:
-    builder.limit(**{limit: 1 << 60})
-    result = await builder.build(sdists.job(upstream, "pure", sdists.doing("pure")), here)
+    builder.set_limits(**{limit: 1 << 60})
+    result = await builder.build(
+        sdists.make_job(upstream, "pure", sdists.sdist_running("pure")), here
+    )
     assert result.outcome is Outcome.DISK_FULL
     assert said in result.reason
 
 
 async def test_a_set_uid_program_that_a_build_makes_is_out_of_others_reach(
-    builder: Builder, upstream: FakeIndex, here: Interpreter
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     """It opens the one folder that it owns; the one above is the builder's."""
     opened: list[tuple[int, int]] = []
@@ -544,7 +585,7 @@ async def test_a_set_uid_program_that_a_build_makes_is_out_of_others_reach(
         "os.chmod('/build/trap', 0o4755); print('made', flush=True); time.sleep(1)"
     )
     builder.log = _Listening(look)
-    await builder.build(sdists.job(upstream, "pure", sdists.doing("pure", deed)), here)
+    await builder.build(sdists.make_job(upstream, "pure", sdists.sdist_running("pure", deed)), here)
     assert (0o700, 0o4755) in opened
     assert {mode for mode, _ in opened} == {0o700}
 
@@ -563,7 +604,7 @@ class _Listening(bytearray):
 
 
 async def test_nothing_of_a_build_stays_however_it_lies(
-    builder: Builder, upstream: FakeIndex, here: Interpreter
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     deed = """
         here = os.open(".", os.O_RDONLY)
@@ -577,7 +618,9 @@ async def test_nothing_of_a_build_stays_however_it_lies(
             os.chdir("deeper")
         os.fchdir(here)
     """
-    result = await builder.build(sdists.job(upstream, "deep", sdists.doing("deep", deed)), here)
+    result = await builder.build(
+        sdists.make_job(upstream, "deep", sdists.sdist_running("deep", deed)), here
+    )
     assert result.outcome is Outcome.BUILT
     assert not list(builder.folder.glob("*/room"))
     assert Path("/etc/passwd").exists()
@@ -607,7 +650,7 @@ async def test_nothing_of_a_build_stays_however_it_lies(
     ids=lambda text: text[:30],
 )
 async def test_only_one_real_wheel_of_the_project_is_taken(  # noqa: PLR0917
-    builder: Builder,
+    builder: BuilderHarness,
     upstream: FakeIndex,
     here: Interpreter,
     monkeypatch: pytest.MonkeyPatch,
@@ -618,16 +661,18 @@ async def test_only_one_real_wheel_of_the_project_is_taken(  # noqa: PLR0917
     script += f"os.chdir('/build/wheels')\nraise SystemExit(os.system({deed!r}) if {deed!r} else 0)"
     hostile = builder.folder.parent / "hostile.py"
     hostile.write_text(script)
-    monkeypatch.setattr(inside, "__file__", str(hostile))
-    result = await builder.build(sdists.job(upstream, "pure", sdists.doing("pure")), here)
+    monkeypatch.setattr(sandbox_entry, "__file__", str(hostile))
+    result = await builder.build(
+        sdists.make_job(upstream, "pure", sdists.sdist_running("pure")), here
+    )
     assert result.outcome is Outcome.FAILED
     assert re.search(reason, result.reason)
     assert result.wheels == ()
 
 
-@pytest.mark.parametrize("status", [inside.NO_ENVIRONMENT, inside.BAD_SDIST, 137, 255])
+@pytest.mark.parametrize("status", [sandbox_entry.VENV_FAILED, sandbox_entry.BAD_SDIST, 137, 255])
 async def test_no_status_that_a_build_makes_is_the_builders_fault(
-    builder: Builder,
+    builder: BuilderHarness,
     upstream: FakeIndex,
     here: Interpreter,
     monkeypatch: pytest.MonkeyPatch,
@@ -638,19 +683,23 @@ async def test_no_status_that_a_build_makes_is_the_builders_fault(
     )
     hostile = builder.folder.parent / "hostile.py"
     hostile.write_text(f"{script}raise SystemExit({status})")
-    monkeypatch.setattr(inside, "__file__", str(hostile))
-    result = await builder.build(sdists.job(upstream, "pure", sdists.doing("pure")), here)
+    monkeypatch.setattr(sandbox_entry, "__file__", str(hostile))
+    result = await builder.build(
+        sdists.make_job(upstream, "pure", sdists.sdist_running("pure")), here
+    )
     assert result.outcome in {Outcome.FAILED, Outcome.BAD_SDIST, Outcome.OUT_OF_MEMORY}
 
 
 async def test_an_error_in_judging_a_build_is_the_releases_failure(
-    builder: Builder, upstream: FakeIndex, here: Interpreter, monkeypatch: pytest.MonkeyPatch
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def wrong(_: bytes) -> str:
         raise KeyError("odd")
 
-    monkeypatch.setattr(module, "failing_line", wrong)
-    result = await builder.build(sdists.job(upstream, "bad", sdists.doing("bad", "1 / 0")), here)
+    monkeypatch.setattr(module, "find_error_line", wrong)
+    result = await builder.build(
+        sdists.make_job(upstream, "bad", sdists.sdist_running("bad", "1 / 0")), here
+    )
     assert (result.outcome, result.reason) == (
         Outcome.FAILED,
         "what it left cannot be judged: KeyError: 'odd'",
@@ -661,28 +710,30 @@ async def test_an_error_in_judging_a_build_is_the_releases_failure(
 
 
 @pytest.fixture
-async def bare(upstream: FakeIndex, tmp_path: Path) -> AsyncIterator[Builder]:
+async def bare(upstream: FakeIndex, tmp_path: Path) -> AsyncIterator[BuilderHarness]:
     async with SimpleIndex(upstream.simple) as index:
         yield builder_for(index, tmp_path, NoSandbox())
 
 
 async def test_without_a_sandbox_the_log_says_so_and_nothing_stays(
-    bare: Builder, upstream: FakeIndex, here: Interpreter, marker: str
+    bare: BuilderHarness, upstream: FakeIndex, here: Interpreter, marker: str
 ) -> None:
-    deed = daemon(marker)
-    result = await bare.build(sdists.job(upstream, "free", sdists.doing("free", deed)), here)
+    deed = daemonizing_script(marker)
+    result = await bare.build(
+        sdists.make_job(upstream, "free", sdists.sdist_running("free", deed)), here
+    )
     assert result.outcome is Outcome.BUILT, bare.log.decode()
     assert bare.log.startswith(b"*** no sandbox: this build runs with all the rights")
     assert processes_with(marker) == []
 
 
 async def test_without_a_sandbox_a_cancelled_build_is_dead_too(
-    bare: Builder, upstream: FakeIndex, here: Interpreter, marker: str
+    bare: BuilderHarness, upstream: FakeIndex, here: Interpreter, marker: str
 ) -> None:
-    deed = f"{daemon(marker)}; time.sleep(100)"
-    job = sdists.job(upstream, "free", sdists.doing("free", deed))
+    deed = f"{daemonizing_script(marker)}; time.sleep(100)"
+    job = sdists.make_job(upstream, "free", sdists.sdist_running("free", deed))
     building = asyncio.create_task(bare.build(job, here))
-    await until(lambda: len(processes_with(marker)) > 1)
+    await wait_until(lambda: len(processes_with(marker)) > 1)
     building.cancel()
     with pytest.raises(asyncio.CancelledError):
         await building

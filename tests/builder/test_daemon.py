@@ -9,27 +9,27 @@ from typing import cast
 import msgspec
 import pytest
 
-from piwheels import host
+from piwheels import system
 from piwheels.builder import daemon
 from piwheels.builder.build import BuildOptions
-from piwheels.builder.outbox import Outbox
+from piwheels.builder.job_dir import JobDir
 from piwheels.config import BuilderSection
 from piwheels.errors import ConfigError
 from piwheels.protocol.keys import MASTER, KeyStore
 from piwheels.wheel.tags import target_of
-from tests.builder.test_session import JOB
-from tests.patience import WAIT_S
-from tests.systemd import Told, systemd, until_told
+from tests.builder.test_master_client import JOB
+from tests.fake_systemd import Notifications, systemd, wait_for_notification
+from tests.timeouts import WAIT_S
 
 __all__ = ["systemd"]
 
 
 def test_systemd_is_told_of_a_builder_that_waits_and_stops_it_cleanly(
-    systemd: Told, tmp_path: Path
+    systemd: Notifications, tmp_path: Path
 ) -> None:
     keys = KeyStore(tmp_path / "keys")
     for name in (MASTER, "builder"):
-        keys.make(name)
+        keys.generate(name)
     config = tmp_path / "piwheels.toml"
     config.write_text(
         '[builder]\nmaster = "127.0.0.1"\nbuilders_port = 1\nfiles_port = 1\n'
@@ -38,10 +38,10 @@ def test_systemd_is_told_of_a_builder_that_waits_and_stops_it_cleanly(
     command = [sys.executable, "-m", "piwheels", "builder", "--config", str(config)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
-            until_told(systemd, "READY=1\nSTATUS=waiting for a job")
-            until_told(systemd, "WATCHDOG=1")
+            wait_for_notification(systemd, "READY=1\nSTATUS=waiting for a job")
+            wait_for_notification(systemd, "WATCHDOG=1")
             process.send_signal(signal.SIGTERM)
-            until_told(systemd, "STOPPING=1")
+            wait_for_notification(systemd, "STOPPING=1")
             _, said = process.communicate(timeout=WAIT_S)
         finally:
             process.kill()
@@ -50,51 +50,51 @@ def test_systemd_is_told_of_a_builder_that_waits_and_stops_it_cleanly(
 
 
 async def test_systemd_is_told_what_is_built(
-    systemd: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    systemd: Notifications, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: object, **__: object) -> None:
         assert systemd.get(timeout=WAIT_S) == f"STATUS=building a 1 for {JOB.target}"
         raise OSError("No space left on device")
 
     monkeypatch.setattr(daemon, "build", broken)
-    workshop = daemon.Workshop(
+    workshop = daemon.BuildRunner(
         options=cast("BuildOptions", None),
-        interpreters={JOB.target: host.interpreter(sys.executable)},
+        interpreters={JOB.target: system.probe_interpreter(sys.executable)},
         targets=(),
-        work=tmp_path,
+        work_dir=tmp_path,
         sandboxed=False,
     )
     with pytest.raises(OSError, match="No space"):
-        await workshop.carry_out(JOB, Outbox(tmp_path / "job"), lambda _: None)
+        await workshop.run(JOB, JobDir(tmp_path / "job"), lambda _: None)
     assert systemd.get(timeout=WAIT_S) == "STATUS=waiting for a job"
 
 
 def test_a_toolchain_that_is_installed_meanwhile_is_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = msgspec.structs.replace(host.interpreter(sys.executable), headers=True)
-    monkeypatch.setattr(host, "interpreter", lambda _: found)
+    found = msgspec.structs.replace(system.probe_interpreter(sys.executable), headers=True)
+    monkeypatch.setattr(system, "probe_interpreter", lambda _: found)
     monkeypatch.setattr(daemon, "BUILD_PATH", str(tmp_path))
-    workshop = daemon.Workshop(
+    workshop = daemon.BuildRunner(
         options=cast("BuildOptions", None),
         interpreters={"here": msgspec.structs.replace(found, headers=False)},
         targets=(),
-        work=tmp_path,
+        work_dir=tmp_path,
         sandboxed=False,
     )
-    assert workshop.look_again() == ("here",), "there are headers, and no compiler"
+    assert workshop.recheck_compilers() == ("here",), "there are headers, and no compiler"
     (tmp_path / "cc").touch(mode=0o755)
-    assert workshop.lacking() == ()
+    assert workshop.targets_without_compiler() == ()
 
 
 def test_a_32_bit_arm_system_builds_for_armv6_if_told_to() -> None:
-    found = msgspec.structs.replace(host.interpreter(sys.executable), arch="armv7l")
-    assert daemon._for_machine(found, "") == found
-    six = daemon._for_machine(found, "armv6l")
+    found = msgspec.structs.replace(system.probe_interpreter(sys.executable), arch="armv7l")
+    assert daemon._with_machine(found, "") == found
+    six = daemon._with_machine(found, "armv6l")
     assert target_of(six).name.endswith("-armv6l")
-    assert daemon._for_machine(six, "armv6l") == six
+    assert daemon._with_machine(six, "armv6l") == six
     with pytest.raises(ConfigError, match="only an interpreter of a 32-bit ARM system"):
-        daemon._for_machine(msgspec.structs.replace(found, arch="aarch64"), "armv6l")
+        daemon._with_machine(msgspec.structs.replace(found, arch="aarch64"), "armv6l")
 
 
 @pytest.mark.parametrize(
@@ -109,15 +109,15 @@ def test_the_master_may_be_a_name_or_an_address_of_either_kind(
     tmp_path: Path, master: str, address: str
 ) -> None:
     keys = KeyStore(tmp_path)
-    keys.make("builder")
+    keys.generate("builder")
     section = BuilderSection(master=master, master_key="0" * 64, keys=tmp_path)
-    assert daemon._endpoints(section).builders == address
+    assert daemon._master_addresses(section).builder_address == address
 
 
 def test_a_masters_key_that_is_cut_short_is_named_with_its_length(tmp_path: Path) -> None:
-    KeyStore(tmp_path).make("builder")
+    KeyStore(tmp_path).generate("builder")
     config = BuilderSection(keys=tmp_path, master_key="ab" * 20)
     with pytest.raises(
         ConfigError, match=r"builder\.master_key has 40 characters: a public key is 64"
     ):
-        daemon._endpoints(config)
+        daemon._master_addresses(config)

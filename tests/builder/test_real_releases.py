@@ -6,30 +6,33 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from piwheels import host
+from piwheels import system
 from piwheels.builder.sandbox import Bubblewrap, find_bubblewrap
 from piwheels.model import Job, Outcome, Sdist
-from piwheels.simpleapi import FileKind, SimpleIndex, configured_index
-from tests import needs
+from piwheels.simple_index.client import FileKind, SimpleIndex, pip_index_url
+from tests import requires
 from tests.builder import sdists
-from tests.builder.workbench import builder_for
+from tests.builder.builder_harness import builder_for
 
-pytestmark = needs.sandbox()
+pytestmark = requires.requires_sandbox()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("project", ["markupsafe", "psutil", "iniconfig"])
 async def test_real_releases_are_built_for_all_interpreters(tmp_path: Path, project: str) -> None:
-    async with SimpleIndex(configured_index()) as index:
+    async with SimpleIndex(pip_index_url()) as index:
         builder = builder_for(index, tmp_path, Bubblewrap(find_bubblewrap()))
-        interpreters = [host.interpreter(needs.python(wanted)) for wanted in needs.PYTHON_VERSIONS]
+        interpreters = [
+            system.probe_interpreter(requires.find_python(wanted))
+            for wanted in requires.PYTHON_VERSIONS
+        ]
         job = await newest_release(index, project, [item.version for item in interpreters])
         names = set()
         for interpreter in interpreters:
             result = await builder.build(job, interpreter)
             assert result.outcome is Outcome.BUILT, builder.log.decode()
             names.add(result.wheels[0].name)
-        assert len(names) == (len(needs.PYTHON_VERSIONS) if project == "markupsafe" else 1)
+        assert len(names) == (len(requires.PYTHON_VERSIONS) if project == "markupsafe" else 1)
 
 
 async def newest_release(index: SimpleIndex, project: str, pythons: list[str]) -> Job:
@@ -46,7 +49,7 @@ async def newest_release(index: SimpleIndex, project: str, pythons: list[str]) -
         key=lambda file: Version(file.version),
     )
     return Job(
-        build=1,
+        build_id=1,
         project=project,
         version=file.version,
         target="test",

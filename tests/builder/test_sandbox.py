@@ -17,20 +17,20 @@ import pytest
 
 from piwheels.builder import launch, seccomp
 from piwheels.builder import sandbox as module
-from piwheels.builder.processes import Ended, Limits, Stop, descendants
+from piwheels.builder.process_runner import LimitExceeded, Limits, ProcessResult, descendants
 from piwheels.builder.sandbox import (
     Bubblewrap,
-    Errand,
     NoSandbox,
     Sandbox,
-    check,
+    SandboxCommand,
+    check_sandbox,
     find_bubblewrap,
 )
 from piwheels.errors import ConfigError
-from tests import needs
-from tests.patience import WAIT_S
+from tests import requires
+from tests.timeouts import WAIT_S
 
-pytestmark = needs.sandbox()
+pytestmark = requires.requires_sandbox()
 
 LIMITS = Limits(timeout_s=600.0, disk_reserve_bytes=0)
 NOBODY = 65534
@@ -47,15 +47,15 @@ async def run(
     *,
     limits: Limits = LIMITS,
     reads: tuple[Path, ...] = (),
-) -> tuple[Ended, str]:
+) -> tuple[ProcessResult, str]:
     output = bytearray()
     sandbox.prepare(work)
-    errand = Errand(
+    errand = SandboxCommand(
         command=("sh", "-c", script),
         environment={"PATH": "/usr/bin:/bin", "GREETING": "hello there"},
-        work=work,
+        work_dir=work,
         limits=limits,
-        reads=reads,
+        readable_paths=reads,
     )
     ended = await sandbox.run(errand, output.extend)
     return ended, output.decode()
@@ -122,14 +122,14 @@ async def test_a_tree_of_processes_has_its_limit_without_a_sandbox_too(tmp_path:
     limits = msgspec.structs.replace(LIMITS, processes=8)
     script = "for i in 1 2 3 4 5 6 7 8 9; do sleep 60 & done; wait"
     ended, _ = await run(NoSandbox(), tmp_path / "work", script, limits=limits)
-    assert ended.stop is Stop.PROCESSES
+    assert ended.limit_exceeded is LimitExceeded.PROCESSES
 
 
 @pytest.mark.parametrize("sandbox", [bubblewrap, NoSandbox])
 async def test_the_status_is_the_programs(tmp_path: Path, sandbox: type[NoSandbox]) -> None:
     for number, (script, status) in enumerate((("exit 7", 7), ("kill -9 $$", 137))):
         ended, _ = await run(sandbox(), tmp_path / f"work{number}", script)
-        assert (ended.status, ended.stop) == (status, None)
+        assert (ended.status, ended.limit_exceeded) == (status, None)
 
 
 @pytest.mark.parametrize("sandbox", [bubblewrap, NoSandbox])
@@ -139,10 +139,10 @@ async def test_output_comes_while_it_runs(tmp_path: Path, sandbox: type[NoSandbo
     made.prepare(work)
     others = set(descendants(os.getpid()))  # what other tests keep running
     first = asyncio.Event()
-    errand = Errand(
+    errand = SandboxCommand(
         command=("sh", "-c", "echo first; sleep 60"),
         environment={"PATH": "/usr/bin:/bin"},
-        work=work,
+        work_dir=work,
         limits=LIMITS,
     )
     running = asyncio.create_task(made.run(errand, lambda _: first.set()))
@@ -162,7 +162,9 @@ async def test_a_listener_that_fails_ends_the_program(tmp_path: Path) -> None:
     made = bubblewrap()
     made.prepare(work)
     command = ("sh", "-c", "echo; sleep 600")
-    errand = Errand(command=command, environment={"PATH": "/bin"}, work=work, limits=LIMITS)
+    errand = SandboxCommand(
+        command=command, environment={"PATH": "/bin"}, work_dir=work, limits=LIMITS
+    )
     with pytest.raises(OSError, match="No space left"):
         await asyncio.wait_for(made.run(errand, full), WAIT_S)
 
@@ -179,13 +181,13 @@ work = Path({str(tmp_path / "work")!r})
 asyncio.run(run({sandbox}, work, "setsid sleep {marker} & sleep {marker}"))
 """
     builder = subprocess.Popen([sys.executable, "-c", script])
-    _wait(lambda: len(_sleeping(marker)) == 2)
+    _wait(lambda: len(_daemonizing_command(marker)) == 2)
     builder.kill()
     builder.wait()
-    _wait(lambda: not _sleeping(marker))
+    _wait(lambda: not _daemonizing_command(marker))
 
 
-def _sleeping(marker: str) -> list[str]:
+def _daemonizing_command(marker: str) -> list[str]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -223,11 +225,11 @@ def test_an_ordinary_user_needs_nothing_else(open_folder: Path) -> None:
         os.chown(path, NOBODY, NOBODY)
     limits = msgspec.structs.replace(LIMITS, processes=6)
     script = "touch /build/made; for i in 1 2 3 4 5 6 7; do sleep 60 & done"
-    errand = Errand(
-        command=("sh", "-c", script), environment={"PATH": "/bin"}, work=work, limits=limits
+    errand = SandboxCommand(
+        command=("sh", "-c", script), environment={"PATH": "/bin"}, work_dir=work, limits=limits
     )
     ran = subprocess.run(
-        made.command(errand, staged=False),
+        made.bwrap_command(errand, via_drop_root=False),
         check=False,
         user=NOBODY,
         group=NOBODY,
@@ -244,8 +246,8 @@ def test_an_ordinary_user_needs_nothing_else(open_folder: Path) -> None:
 
 
 async def test_a_sandbox_that_works_passes_the_check(tmp_path: Path) -> None:
-    await check(bubblewrap(), tmp_path)
-    await check(NoSandbox(), tmp_path)
+    await check_sandbox(bubblewrap(), tmp_path)
+    await check_sandbox(NoSandbox(), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -255,7 +257,7 @@ async def test_a_system_without_the_tools_is_told_which(
 ) -> None:
     monkeypatch.setattr(module, "_FIRST_TO_DIE", ("no-such-tool",))
     with pytest.raises(ConfigError, match="the program no-such-tool, which is not installed"):
-        await check(sandbox(), tmp_path)
+        await check_sandbox(sandbox(), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -269,7 +271,7 @@ async def test_a_sandbox_that_does_not_work_says_why_and_what_to_do(
     )
     program.chmod(0o755)
     with pytest.raises(ConfigError, match=r"No permissions to create new namespace; .*privileged"):
-        await check(Bubblewrap(program), tmp_path)
+        await check_sandbox(Bubblewrap(program), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -285,7 +287,7 @@ def test_a_system_that_forbids_sandboxes_is_told_by_its_setting(
 ) -> None:
     (tmp_path / setting).parent.mkdir()
     (tmp_path / setting).write_text(f"{value}\n")
-    found = module._way_out("", tmp_path)
+    found = module._remediation("", tmp_path)
     assert f"{setting} is {value}" in found
     assert way_out in found
 
@@ -298,7 +300,7 @@ def test_bubblewrap_is_found_in_its_package(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def test_the_packages_bubblewrap_works(tmp_path: Path) -> None:
-    await check(Bubblewrap(find_bubblewrap({"PATH": "/nowhere"})), tmp_path)
+    await check_sandbox(Bubblewrap(find_bubblewrap({"PATH": "/nowhere"})), tmp_path)
 
 
 # --- its guards, each of which some test misses when it is removed ---
@@ -338,14 +340,16 @@ async def test_its_session_is_its_own(tmp_path: Path) -> None:
 
 
 def test_no_namespace_of_users_can_be_made_in_it_without_its_filter_either(tmp_path: Path) -> None:
-    made, work, staged = bubblewrap(), tmp_path / "work", module._gives_up_root()
+    made, work, staged = bubblewrap(), tmp_path / "work", module._can_drop_root()
     made.prepare(work)
     if staged:
-        module._give_away(work)
+        module._chown_to_nobody(work)
     command = ("sh", "-c", "unshare -U echo made; echo done")
-    errand = Errand(command=command, environment={"PATH": "/bin"}, work=work, limits=LIMITS)
+    errand = SandboxCommand(
+        command=command, environment={"PATH": "/bin"}, work_dir=work, limits=LIMITS
+    )
     ran = subprocess.run(
-        made.command(errand, staged=staged), capture_output=True, text=True, check=True
+        made.bwrap_command(errand, via_drop_root=staged), capture_output=True, text=True, check=True
     )
     assert ran.stdout == "done\n"
 
@@ -381,7 +385,7 @@ def test_lower_limits_that_the_builder_was_started_under_are_kept(
     script = f"""
 import asyncio, pathlib
 from piwheels.builder.sandbox import Bubblewrap, Errand, NoSandbox, check, find_bubblewrap
-from piwheels.builder.processes import Limits
+from piwheels.builder.process_runner import Limits
 sandbox = {"Bubblewrap(find_bubblewrap())" if kind == "Bubblewrap" else "NoSandbox()"}
 work = pathlib.Path({str(tmp_path / "work")!r})
 asyncio.run(check(sandbox, work.parent))
@@ -406,7 +410,7 @@ async def test_its_shared_memory_has_an_end(tmp_path: Path) -> None:
     _, output = await run(bubblewrap(), tmp_path / "work", script)
     size, etc = output.splitlines()
     assert int(size) == 64 << 20
-    assert set(etc.split()) <= {*module._ETC, *module._ETC_WRITTEN}
+    assert set(etc.split()) <= {*module._ETC_FROM_HOST, *module._ETC_GENERATED}
 
 
 # --- the kernel ---
@@ -428,10 +432,10 @@ def _python(script: str) -> str:
 
 @pytest.mark.skipif(platform.machine() not in {"x86_64", "aarch64"}, reason="its own numbers")
 async def test_system_calls_that_no_build_needs_are_denied(tmp_path: Path) -> None:
-    (architecture, *_) = seccomp.architectures(platform.machine())
+    (architecture, *_) = seccomp.supported_architectures(platform.machine())
     numbers = {
         name: number
-        for name, number in seccomp.NUMBERS[architecture].items()
+        for name, number in seccomp.SYSCALL_NUMBERS[architecture].items()
         if name not in {"clone", "reboot", "vhangup"}
     }
     script = f"""{_CALL}
@@ -453,16 +457,16 @@ print("sockets ok")
 
 
 def _session_keyring() -> int:
-    (architecture, *_) = seccomp.architectures(platform.machine())
-    number = seccomp.NUMBERS[architecture]["keyctl"]
+    (architecture, *_) = seccomp.supported_architectures(platform.machine())
+    number = seccomp.SYSCALL_NUMBERS[architecture]["keyctl"]
     return int(ctypes.CDLL(None).syscall(number, 0, -3, 0))  # KEYCTL_GET_KEYRING_ID, the session's
 
 
 @pytest.mark.skipif(platform.machine() not in {"x86_64", "aarch64"}, reason="its own numbers")
 async def test_a_build_shares_no_keyring_with_its_builder(tmp_path: Path) -> None:
     """Nor with the next build: without a sandbox, where no filter keeps it from looking."""
-    (architecture, *_) = seccomp.architectures(platform.machine())
-    number = seccomp.NUMBERS[architecture]["keyctl"]
+    (architecture, *_) = seccomp.supported_architectures(platform.machine())
+    number = seccomp.SYSCALL_NUMBERS[architecture]["keyctl"]
     script = f"{_CALL}\nprint(libc.syscall({number}, 0, -3, 0))"
     rings = set()
     for name in ("one", "two"):
@@ -470,7 +474,7 @@ async def test_a_build_shares_no_keyring_with_its_builder(tmp_path: Path) -> Non
         assert ended.status == 0, output
         rings.add(int(output))
     if rings == {-1}:
-        needs.lacking("this kernel has no keys")
+        requires.skip_or_fail("this kernel has no keys")
     assert len(rings | {_session_keyring()}) == 3
 
 
@@ -479,18 +483,20 @@ def test_bubblewrap_is_started_in_a_keyring_of_its_own(tmp_path: Path) -> None:
     """Inside, the filter lets nobody look: so another program is started in its place."""
     made, work = bubblewrap(), tmp_path / "work"
     made.prepare(work)
-    errand = Errand(command=("true",), environment={"PATH": "/bin"}, work=work, limits=LIMITS)
-    command = made._launched(errand)
+    errand = SandboxCommand(
+        command=("true",), environment={"PATH": "/bin"}, work_dir=work, limits=LIMITS
+    )
+    command = made._full_command(errand)
     launcher = command.index(launch.__file__)
-    (architecture, *_) = seccomp.architectures(platform.machine())
-    number = seccomp.NUMBERS[architecture]["keyctl"]
+    (architecture, *_) = seccomp.supported_architectures(platform.machine())
+    number = seccomp.SYSCALL_NUMBERS[architecture]["keyctl"]
     script = f"{_CALL}\nprint(libc.syscall({number}, 0, -3, 0))"
     ran = subprocess.run(
         [*command[: launcher + 2], sys.executable, "-c", script],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     if int(ran.stdout) == -1:
-        needs.lacking("this kernel has no keys")
+        requires.skip_or_fail("this kernel has no keys")
     assert int(ran.stdout) != _session_keyring()
 
 
@@ -521,7 +527,7 @@ async def test_all_memory_counts(
         sandbox(), tmp_path / "work", _python(f"{script}\ntime.sleep(600)"),
         limits=limits, reads=reads,
     )  # fmt: skip
-    assert ended.stop is Stop.MEMORY, output
+    assert ended.limit_exceeded is LimitExceeded.MEMORY, output
 
 
 async def test_pages_that_processes_share_count_once(tmp_path: Path) -> None:
@@ -542,7 +548,7 @@ if __name__ == "__main__":
     reads = (Path(sys.base_prefix), Path(sys.executable))
     work = tmp_path / "work"
     ended, output = await run(bubblewrap(), work, _python(script), limits=limits, reads=reads)
-    assert (ended.status, ended.stop) == (0, None), output
+    assert (ended.status, ended.limit_exceeded) == (0, None), output
     assert output.strip() == "[0, 0, 0, 0, 0, 0]"
     assert 100 << 20 < ended.peak_memory_bytes < 300 << 20
 
@@ -560,7 +566,7 @@ async def test_a_system_where_bubblewrap_cannot_forbid_namespaces_is_built_on_al
     )
     program.chmod(0o755)
     made = Bubblewrap(program)
-    await check(made, tmp_path)
+    await check_sandbox(made, tmp_path)
     assert "max_user_namespaces: Read-only file system" in caplog.text
     assert "the filter of system calls does so alone" in caplog.text
     ended, output = await run(made, tmp_path / "work", "unshare -U true")
@@ -583,12 +589,12 @@ async def test_a_check_that_was_killed_says_nothing_of_the_sandbox(
         )
         program.chmod(0o755)
         made = Bubblewrap(program)
-        await check(made, tmp_path)
+        await check_sandbox(made, tmp_path)
         assert killed.is_dir()
-    assert made.disables_namespaces
+    assert made.disable_userns
     assert "cannot forbid" not in caplog.text
 
 
 def test_a_proc_that_is_partly_hidden_has_its_own_way_out() -> None:
-    said = module._way_out("bwrap: Can't mount proc on /newroot/proc: Operation not permitted")
+    said = module._remediation("bwrap: Can't mount proc on /newroot/proc: Operation not permitted")
     assert "systempaths=unconfined" in said

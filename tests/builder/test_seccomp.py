@@ -7,8 +7,13 @@ import struct
 
 import pytest
 
-from piwheels.builder.seccomp import NUMBERS, Architecture, architectures, program
-from tests import needs
+from piwheels.builder.seccomp import (
+    SYSCALL_NUMBERS,
+    Architecture,
+    filter_program,
+    supported_architectures,
+)
+from tests import requires
 
 ALLOWED = 0x7FFF0000
 _OTHER = {  # calls that every build makes
@@ -42,7 +47,7 @@ def denied(error: int) -> int:
 
 
 def filter_of(machine: str) -> bytes:
-    code = program(machine)
+    code = filter_program(machine)
     assert code is not None
     return code
 
@@ -52,7 +57,7 @@ def test_what_no_build_needs_is_denied_and_all_else_allowed(
     machine: str, architecture: Architecture
 ) -> None:
     code = filter_of(machine)
-    for name, number in NUMBERS[architecture].items():
+    for name, number in SYSCALL_NUMBERS[architecture].items():
         if name not in {"clone", "unshare", "socket"}:
             assert decided(code, architecture, number) in {
                 denied(errno.EPERM),
@@ -66,7 +71,7 @@ def test_what_no_build_needs_is_denied_and_all_else_allowed(
 def test_processes_and_threads_are_made_and_namespaces_are_not(
     machine: str, architecture: Architecture
 ) -> None:
-    code, numbers = filter_of(machine), NUMBERS[architecture]
+    code, numbers = filter_of(machine), SYSCALL_NUMBERS[architecture]
     thread, child, user, network = 0x003D0F00, 0x01200011, 0x10000000, 0x40000000
     for flags in (thread, child):
         assert decided(code, architecture, numbers["clone"], flags) == ALLOWED
@@ -78,7 +83,7 @@ def test_processes_and_threads_are_made_and_namespaces_are_not(
 
 @pytest.mark.parametrize(("machine", "architecture"), MACHINES)
 def test_sockets_are_of_few_families(machine: str, architecture: Architecture) -> None:
-    code, number = filter_of(machine), NUMBERS[architecture]["socket"]
+    code, number = filter_of(machine), SYSCALL_NUMBERS[architecture]["socket"]
     for family in (1, 2, 10, 16):
         assert decided(code, architecture, number, family) == ALLOWED
     for family in (0, 17, 31, 38, 40, 44):  # packet, bluetooth, alg, vsock, xdp
@@ -93,8 +98,8 @@ def test_calls_of_another_architecture_are_denied() -> None:
 
 
 def test_an_unknown_machine_has_no_filter() -> None:
-    assert architectures("riscv64") == ()
-    assert program("riscv64") is None
+    assert supported_architectures("riscv64") == ()
+    assert filter_program("riscv64") is None
 
 
 @pytest.mark.parametrize("architecture", list(Architecture))
@@ -102,8 +107,8 @@ def test_the_numbers_are_those_of_libseccomp(architecture: Architecture) -> None
     try:
         library = ctypes.CDLL("libseccomp.so.2")
     except OSError:
-        needs.lacking("libseccomp2 is not installed")
-    for name, number in NUMBERS[architecture].items():
+        requires.skip_or_fail("libseccomp2 is not installed")
+    for name, number in SYSCALL_NUMBERS[architecture].items():
         found = library.seccomp_syscall_resolve_name_arch(
             ctypes.c_uint32(architecture), name.encode()
         )

@@ -8,25 +8,25 @@ from hypothesis import strategies as st
 
 from piwheels.causes.policy import (
     FINAL,
-    LONGEST_DELAY_S,
+    MAX_DELAY_S,
     POLICIES,
     Failure,
-    Options,
-    builder_wait_s,
-    class_of,
+    RetryOptions,
+    builder_delay_s,
     decide,
+    failure_class_of,
 )
-from piwheels.model import Disposition, Evidence, FailureClass, Outcome, PastFailure
+from piwheels.model import FailureClass, FailureEvidence, Outcome, PastFailure, RetryDecision
 
 F = FailureClass
 GIB = 1 << 30
-OPTIONS = Options(retry_delay_s=600.0, max_attempts=3)
+OPTIONS = RetryOptions(retry_delay_s=600.0, max_attempts=3)
 
 #: Failures that are the surroundings' fault: no release may pay for them.
-SURROUNDINGS = [F.INDEX_FAULT, F.FILE_GONE, F.BUILDER_FAULT, F.LOST, F.CANCELED]
+EXTERNAL_FAILURES = [F.INDEX_FAULT, F.FILE_GONE, F.BUILDER_FAULT, F.LOST, F.CANCELED]
 
 
-def failed(
+def decide_failure(
     kind: FailureClass,
     *past: PastFailure,
     attempt: int = 1,
@@ -34,31 +34,31 @@ def failed(
     largest: int = 0,
     builder: str = "a",
     **evidence: Any,
-) -> Disposition:
+) -> RetryDecision:
     failure = Failure(
-        kind=kind,
+        failure_class=kind,
         builder=builder,
-        evidence=Evidence(**evidence),
+        evidence=FailureEvidence(**evidence),
         attempt=attempt,
-        past=past,
-        others=others,
+        earlier=past,
+        other_builders=others,
         largest_memory_bytes=largest,
     )
     return decide(failure, OPTIONS)
 
 
-def past(kind: FailureClass, builder: str = "a", **evidence: Any) -> PastFailure:
-    return PastFailure(builder=builder, failure=kind, evidence=Evidence(**evidence))
+def past_failure(kind: FailureClass, builder: str = "a", **evidence: Any) -> PastFailure:
+    return PastFailure(builder=builder, failure_class=kind, evidence=FailureEvidence(**evidence))
 
 
 def test_every_class_has_a_policy_and_every_outcome_a_class() -> None:
     assert POLICIES.keys() == set(F)
-    assert [outcome for outcome in Outcome if class_of(outcome) is None] == [Outcome.BUILT]
+    assert [outcome for outcome in Outcome if failure_class_of(outcome) is None] == [Outcome.BUILT]
 
 
 @pytest.mark.parametrize("kind", [F.UNKNOWN, F.REFUSED, F.BAD_SDIST, F.LIMIT])
 def test_what_the_release_does_itself_is_final(kind: FailureClass) -> None:
-    assert failed(kind) == FINAL
+    assert decide_failure(kind) == FINAL
 
 
 @pytest.mark.parametrize(
@@ -67,18 +67,20 @@ def test_what_the_release_does_itself_is_final(kind: FailureClass) -> None:
 def test_an_index_fault_is_never_final_and_waits_longer_each_time(
     times: int, delay_s: float
 ) -> None:
-    faults = [past(F.INDEX_FAULT)] * times
-    assert failed(F.INDEX_FAULT, *faults) == Disposition(counts=False, delay_s=delay_s)
+    faults = [past_failure(F.INDEX_FAULT)] * times
+    assert decide_failure(F.INDEX_FAULT, *faults) == RetryDecision(
+        counts_as_attempt=False, delay_s=delay_s
+    )
 
 
 def test_an_index_fault_waits_as_the_index_asks_within_an_hour() -> None:
-    assert failed(F.INDEX_FAULT, retry_after_s=900.0).delay_s == 900
-    assert failed(F.INDEX_FAULT, retry_after_s=1e8).delay_s == 3600
+    assert decide_failure(F.INDEX_FAULT, retry_after_s=900.0).delay_s == 900
+    assert decide_failure(F.INDEX_FAULT, retry_after_s=1e8).delay_s == 3600
 
 
 def test_another_failure_between_begins_the_delays_again() -> None:
-    faults = [past(F.INDEX_FAULT)] * 5
-    assert failed(F.INDEX_FAULT, *faults, past(F.DISK_FULL)).delay_s == 60
+    faults = [past_failure(F.INDEX_FAULT)] * 5
+    assert decide_failure(F.INDEX_FAULT, *faults, past_failure(F.DISK_FULL)).delay_s == 60
 
 
 @pytest.mark.parametrize(
@@ -96,17 +98,17 @@ def test_another_failure_between_begins_the_delays_again() -> None:
 def test_a_damaged_download_is_final_when_two_builders_agree_for_minutes(
     before: list[tuple[str, str]], digest: str, final: bool
 ) -> None:
-    faults = [past(F.DAMAGED_DOWNLOAD, builder, digest=seen) for builder, seen in before]
-    disposition = failed(F.DAMAGED_DOWNLOAD, *faults, digest=digest)
-    assert disposition.final is final
-    assert final or (not disposition.counts and disposition.avoid == "a")
+    faults = [past_failure(F.DAMAGED_DOWNLOAD, builder, digest=seen) for builder, seen in before]
+    disposition = decide_failure(F.DAMAGED_DOWNLOAD, *faults, digest=digest)
+    assert disposition.is_final is final
+    assert final or (not disposition.counts_as_attempt and disposition.avoid == "a")
 
 
 @pytest.mark.parametrize("kind", [F.FILE_GONE, F.DAMAGED_DOWNLOAD, F.INDEX_FAULT])
 def test_what_the_index_may_mend_is_tried_again_after_a_minute_and_ever_later(
     kind: FailureClass,
 ) -> None:
-    delays = [failed(kind, *[past(kind)] * times).delay_s for times in range(4)]
+    delays = [decide_failure(kind, *[past_failure(kind)] * times).delay_s for times in range(4)]
     assert delays[0] == 60
     assert delays == sorted(set(delays))
 
@@ -114,39 +116,43 @@ def test_what_the_index_may_mend_is_tried_again_after_a_minute_and_ever_later(
 @pytest.mark.parametrize(
     ("free", "others", "expected"),
     [
-        (0, True, Disposition(counts=False, avoid="a")),
-        (0, False, Disposition(counts=False, delay_s=60)),
-        (None, True, Disposition(counts=False, avoid="a")),
-        (5 * GIB, True, Disposition(delay_s=600, avoid="a")),
-        (5 * GIB, False, Disposition(delay_s=600)),
+        (0, True, RetryDecision(counts_as_attempt=False, avoid="a")),
+        (0, False, RetryDecision(counts_as_attempt=False, delay_s=60)),
+        (None, True, RetryDecision(counts_as_attempt=False, avoid="a")),
+        (5 * GIB, True, RetryDecision(delay_s=600, avoid="a")),
+        (5 * GIB, False, RetryDecision(delay_s=600)),
     ],
 )
 def test_a_full_disk_is_its_builders_fault_unless_the_build_alone_fills_it(
-    free: int | None, others: bool, expected: Disposition
+    free: int | None, others: bool, expected: RetryDecision
 ) -> None:
-    found = failed(F.DISK_FULL, others=others, disk_free_bytes=free, disk_reserve_bytes=GIB // 4)
+    found = decide_failure(
+        F.DISK_FULL, others=others, disk_free_bytes=free, disk_reserve_bytes=GIB // 4
+    )
     assert found == expected
 
 
 def test_a_build_that_fills_every_disk_is_given_up() -> None:
-    found = failed(F.DISK_FULL, attempt=3, disk_free_bytes=5 * GIB, disk_reserve_bytes=GIB // 4)
+    found = decide_failure(
+        F.DISK_FULL, attempt=3, disk_free_bytes=5 * GIB, disk_reserve_bytes=GIB // 4
+    )
     assert found == FINAL
 
 
 @pytest.mark.parametrize(
     ("largest", "stop", "attempt", "expected"),
     [
-        (4 * GIB, "memory", 1, Disposition(memory_over=GIB)),
-        (4 * GIB, "", 2, Disposition(memory_over=GIB)),
+        (4 * GIB, "memory", 1, RetryDecision(memory_over=GIB)),
+        (4 * GIB, "", 2, RetryDecision(memory_over=GIB)),
         (GIB, "memory", 1, FINAL),
-        (GIB, "", 1, Disposition(delay_s=600)),
+        (GIB, "", 1, RetryDecision(delay_s=600)),
         (GIB, "", 2, FINAL),
     ],
 )
 def test_out_of_memory_goes_to_a_larger_memory_and_ends_with_the_largest(
-    largest: int, stop: str, attempt: int, expected: Disposition
+    largest: int, stop: str, attempt: int, expected: RetryDecision
 ) -> None:
-    found = failed(
+    found = decide_failure(
         F.OUT_OF_MEMORY, attempt=attempt, largest=largest, stop=stop, memory_limit_bytes=GIB
     )
     assert found == expected
@@ -154,29 +160,34 @@ def test_out_of_memory_goes_to_a_larger_memory_and_ends_with_the_largest(
 
 def test_a_timeout_is_tried_once_more_with_twice_the_time_where_it_is_no_slower() -> None:
     facts: dict[str, Any] = {"limit_s": 3600.0, "speed": 10.0}
-    assert failed(F.TIMED_OUT, **facts) == Disposition(limit_s=7200, min_speed=8)
-    first = past(F.TIMED_OUT, **facts)
-    assert failed(F.TIMED_OUT, first, limit_s=7200.0, speed=9.0) == FINAL
-    slow = failed(F.TIMED_OUT, first, limit_s=7200.0, speed=2.0)
-    assert slow == Disposition(limit_s=7200, min_speed=8), "it said nothing of a fast builder"
-    assert failed(F.TIMED_OUT, first, first, limit_s=7200.0, speed=2.0) == FINAL
+    assert decide_failure(F.TIMED_OUT, **facts) == RetryDecision(limit_s=7200, min_speed=8)
+    first = past_failure(F.TIMED_OUT, **facts)
+    assert decide_failure(F.TIMED_OUT, first, limit_s=7200.0, speed=9.0) == FINAL
+    slow = decide_failure(F.TIMED_OUT, first, limit_s=7200.0, speed=2.0)
+    assert slow == RetryDecision(limit_s=7200, min_speed=8), "it said nothing of a fast builder"
+    assert decide_failure(F.TIMED_OUT, first, first, limit_s=7200.0, speed=2.0) == FINAL
 
 
 def test_a_release_that_loses_two_builders_waits_for_a_person() -> None:
-    assert failed(F.LOST) == Disposition(counts=False, avoid="a")
-    assert "2 builders were lost" in failed(F.LOST, past(F.LOST, "b")).held
-    assert "2 builders were lost" in failed(F.LOST, past(F.LOST, "b"), past(F.INDEX_FAULT)).held
+    assert decide_failure(F.LOST) == RetryDecision(counts_as_attempt=False, avoid="a")
+    assert "2 builders were lost" in decide_failure(F.LOST, past_failure(F.LOST, "b")).held
+    assert (
+        "2 builders were lost"
+        in decide_failure(F.LOST, past_failure(F.LOST, "b"), past_failure(F.INDEX_FAULT)).held
+    )
 
 
 def test_a_release_at_which_several_builders_break_waits_for_a_person() -> None:
-    mine, other = past(F.BUILDER_FAULT), past(F.BUILDER_FAULT, "b")
-    assert failed(F.BUILDER_FAULT) == Disposition(counts=False, delay_s=600, avoid="a")
-    assert not failed(F.BUILDER_FAULT, mine, mine, mine).held, "it is that builder, then"
-    assert "3 builds of it failed" in failed(F.BUILDER_FAULT, mine, other).held
+    mine, other = past_failure(F.BUILDER_FAULT), past_failure(F.BUILDER_FAULT, "b")
+    assert decide_failure(F.BUILDER_FAULT) == RetryDecision(
+        counts_as_attempt=False, delay_s=600, avoid="a"
+    )
+    assert not decide_failure(F.BUILDER_FAULT, mine, mine, mine).held, "it is that builder, then"
+    assert "3 builds of it failed" in decide_failure(F.BUILDER_FAULT, mine, other).held
 
 
 @given(
-    st.sampled_from(SURROUNDINGS),
+    st.sampled_from(EXTERNAL_FAILURES),
     st.lists(st.tuples(st.sampled_from(list(F)), st.sampled_from("abc")), max_size=40),
     st.integers(1, 100),
     st.booleans(),
@@ -189,18 +200,18 @@ def test_the_surroundings_never_make_a_failure_final_and_no_delay_is_without_a_b
     others: bool,
     retry_after_s: float,
 ) -> None:
-    found = failed(
+    found = decide_failure(
         kind,
-        *(past(each, builder) for each, builder in before),
+        *(past_failure(each, builder) for each, builder in before),
         attempt=attempt,
         others=others,
         retry_after_s=retry_after_s,
     )
-    assert not found.final
-    assert not found.counts
-    assert 0 <= found.delay_s <= LONGEST_DELAY_S
+    assert not found.is_final
+    assert not found.counts_as_attempt
+    assert 0 <= found.delay_s <= MAX_DELAY_S
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1e9))
 def test_a_builder_waits_for_ten_minutes_at_most(faults: int, retry_after_s: float) -> None:
-    assert 30 <= builder_wait_s(faults, retry_after_s) <= 600
+    assert 30 <= builder_delay_s(faults, retry_after_s) <= 600

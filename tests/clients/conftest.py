@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from piwheels.model import IndexFile, IndexPage, ProjectStatus
-from piwheels.site.publish import write_pages, write_root
+from piwheels.index.index_publisher import write_pages, write_project_list
+from piwheels.model import IndexEntry, IndexPage, ProjectStatus
 from piwheels.webroot import Webroot
 from tests.clients.servers import NAMES, program, serving
-from tests.needs import needs
-from tests.once import once
+from tests.requires import requires_program
+from tests.session_cache import session_cache
 
 _PIPS = {
     "pip22": "pip==22.0.4",
@@ -65,18 +65,18 @@ def make_wheel(
     return path
 
 
-def lay_down(
+def install_wheel(
     webroot: Webroot, path: Path, *, yanked: str | None = None, python: str = ""
-) -> IndexFile:
+) -> IndexEntry:
     """Put a wheel and its metadata into a tree."""
     content = path.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
     with zipfile.ZipFile(path) as archive:
         name = next(item for item in archive.namelist() if item.endswith("METADATA"))
         metadata = archive.read(name)
-    webroot.write(webroot.wheel(sha256, path.name), content)
-    webroot.write(webroot.metadata(sha256, path.name), metadata)
-    return IndexFile(
+    webroot.write(webroot.wheel_path(sha256, path.name), content)
+    webroot.write(webroot.metadata_path(sha256, path.name), metadata)
+    return IndexEntry(
         filename=path.name,
         sha256=sha256,
         size_bytes=len(content),
@@ -88,7 +88,7 @@ def lay_down(
     )
 
 
-def page(project: str, *files: IndexFile) -> IndexPage:
+def page(project: str, *files: IndexEntry) -> IndexPage:
     """A project's page."""
     return IndexPage(project=project, status=ProjectStatus.ACTIVE, status_reason="", files=files)
 
@@ -101,21 +101,25 @@ def tree() -> Iterator[Path]:
     source = root / ".source"
     source.mkdir()
     webroot = Webroot(root)
-    left = lay_down(webroot, make_wheel(source, "left", "1.0", requires="right"))
-    good = lay_down(webroot, make_wheel(source, "right", "1.0"))
-    yanked = lay_down(webroot, make_wheel(source, "right", "2.0"), yanked="it is <broken>")
-    future = lay_down(webroot, make_wheel(source, "right", "3.0", python=">=3.99"), python=">=3.99")
+    left = install_wheel(webroot, make_wheel(source, "left", "1.0", requires="right"))
+    good = install_wheel(webroot, make_wheel(source, "right", "1.0"))
+    yanked = install_wheel(webroot, make_wheel(source, "right", "2.0"), yanked="it is <broken>")
+    future = install_wheel(
+        webroot, make_wheel(source, "right", "3.0", python=">=3.99"), python=">=3.99"
+    )
     pages = {"left": page("left", left), "right": page("right", good, yanked, future)}
     write_pages(root, list(pages.items()))
-    write_root(root, sorted(pages))
-    webroot.write(webroot.log(1), gzip.compress(b"a log\n", mtime=0))
+    write_project_list(root, sorted(pages))
+    webroot.write(webroot.log_path(1), gzip.compress(b"a log\n", mtime=0))
     for path, content in SITE.items():
         webroot.write_page(root / path, content)
     yield root
     shutil.rmtree(root)
 
 
-@pytest.fixture(scope="session", params=[pytest.param(n, marks=needs(program(n))) for n in NAMES])
+@pytest.fixture(
+    scope="session", params=[pytest.param(n, marks=requires_program(program(n))) for n in NAMES]
+)
 def server(request: pytest.FixtureRequest, tree: Path) -> Iterator[str]:
     """The base address of the tree behind each of the servers."""
     work = Path(tempfile.mkdtemp(prefix="piwheels-server-"))
@@ -128,7 +132,7 @@ def server(request: pytest.FixtureRequest, tree: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Interpreters of environments with the pips to test."""
-    folder = once(tmp_path_factory, "pips", _make_environments)
+    folder = session_cache(tmp_path_factory, "pips", _make_environments)
     return {name: folder / name / "bin" / "python" for name in _PIPS}
 
 

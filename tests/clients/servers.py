@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from piwheels.deploy import web_server
-from tests.patience import WAIT_S
+from piwheels.config_templates import render_web_server_config
 from tests.ports import free_port
+from tests.timeouts import WAIT_S
 
 NAMES = ("nginx", "apache", "caddy", "own", "http.server")
 _PROGRAMS = {"nginx": "nginx", "apache": "apache2", "caddy": "caddy"}
@@ -64,7 +64,9 @@ def _command(
     if name == "http.server":
         return [sys.executable, "-m", "http.server", "-b", "127.0.0.1", str(port)], {}
     log = work / f"{name}.log"
-    site = web_server(name, root=root, server_name="_", port=port, access_log=log, url=url)
+    site = render_web_server_config(
+        name, root=root, server_name="_", port=port, access_log=log, url=url
+    )
     return {"nginx": _nginx, "apache": _apache, "caddy": _caddy}[name](site, work)
 
 

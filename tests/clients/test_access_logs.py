@@ -5,21 +5,21 @@ from pathlib import Path
 import pytest
 
 from piwheels.accesslog.logfile import LogFile
-from piwheels.accesslog.parse import Format
-from piwheels.accesslog.reader import Desk, LogReader
-from piwheels.accesslog.sample import Sample
+from piwheels.accesslog.parse import LogFormat
+from piwheels.accesslog.reader import IngestContext, LogReader
+from piwheels.accesslog.rejected_lines import RejectedLineSample
 from piwheels.db import downloads
 from piwheels.db.database import Database
 from piwheels.db.downloads import Dimension
 from tests.clients.servers import program, serving
 from tests.clients.test_install import install
-from tests.needs import needs
+from tests.requires import requires_program
 
 _FORMATS = {
-    "nginx": (Format.AUTO, Format.COMBINED),
-    "apache": (Format.AUTO, Format.COMBINED, Format.APACHE),
-    "caddy": (Format.AUTO, Format.CADDY_JSON),
-    "own": (Format.AUTO, Format.COMBINED),
+    "nginx": (LogFormat.AUTO, LogFormat.COMBINED),
+    "apache": (LogFormat.AUTO, LogFormat.COMBINED, LogFormat.APACHE),
+    "caddy": (LogFormat.AUTO, LogFormat.CADDY_JSON),
+    "own": (LogFormat.AUTO, LogFormat.COMBINED),
 }
 _CLIENTS = ("pip22", "pip-newest", "uv")
 
@@ -27,7 +27,7 @@ _CLIENTS = ("pip22", "pip-newest", "uv")
 @pytest.mark.parametrize(
     ("server", "line_format"),
     [
-        pytest.param(name, line_format, marks=needs(program(name)))
+        pytest.param(name, line_format, marks=requires_program(program(name)))
         for name, formats in _FORMATS.items()
         for line_format in formats[-1:]
     ],
@@ -35,7 +35,7 @@ _CLIENTS = ("pip22", "pip-newest", "uv")
 async def test_an_install_is_a_download_of_each_wheel(
     *,
     server: str,
-    line_format: Format,
+    line_format: LogFormat,
     tree: Path,
     environments: dict[str, Path],
     database: Database,
@@ -53,11 +53,16 @@ async def test_an_install_is_a_download_of_each_wheel(
             assert done.returncode == 0, done.stdout + done.stderr
     log = work / f"{server}.log"
     for accepted in _FORMATS[server]:
-        desk = Desk.of(database, accepted, Sample(tmp_path / "broken"), lambda: downloads._EVER[0])
+        desk = IngestContext.create(
+            database,
+            accepted,
+            RejectedLineSample(tmp_path / "broken"),
+            lambda: downloads._ALL_TIME[0],
+        )
         with LogFile(log) as file:
-            await LogReader(desk, file).read_all()
-        assert desk.tally.broken == 0, (tmp_path / "broken").read_text()
-    assert desk.tally.lines == 0, "the second reading finds it read"
+            await LogReader(desk, file).read_to_end()
+        assert desk.counters.broken == 0, (tmp_path / "broken").read_text()
+    assert desk.counters.lines == 0, "the second reading finds it read"
     (day,) = await downloads.per_day(database)
     # `left` needs `right`; each client takes a wheel of both.
     assert day.downloads == 2 * len(_CLIENTS)

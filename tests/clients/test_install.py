@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.servers import serving
-from tests.patience import WAIT_S
+from tests.timeouts import WAIT_S
 
 _PLAIN = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "UV_"))}
 _PLAIN["PIP_CONFIG_FILE"] = os.devnull

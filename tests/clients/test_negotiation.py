@@ -11,7 +11,7 @@ import pytest
 from piwheels.webroot import SECURITY_HEADERS
 from tests.clients.conftest import SITE
 from tests.clients.servers import NAMES, program, serving
-from tests.needs import needs
+from tests.requires import requires_program
 
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "text/html"
@@ -19,7 +19,9 @@ HTML = "text/html"
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(n, marks=needs(program(n))) for n in NAMES if n != "http.server"],
+    params=[
+        pytest.param(n, marks=requires_program(program(n))) for n in NAMES if n != "http.server"
+    ],
 )
 def web(
     request: pytest.FixtureRequest, tree: Path, tmp_path_factory: pytest.TempPathFactory

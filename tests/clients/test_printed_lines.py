@@ -14,23 +14,23 @@ import httpx
 import msgspec
 import pytest
 
-from piwheels.local.hints import uv_line
-from piwheels.site.content import Site
-from piwheels.site.project import render_project
-from piwheels.site.publish import write_pages
-from piwheels.site.writing import write_home, write_static
+from piwheels.index.index_publisher import write_pages
+from piwheels.local.command_hints import uv_command_line
 from piwheels.webroot import Webroot
-from tests.clients.conftest import lay_down, make_wheel, page
+from piwheels.website.page_data import Site
+from piwheels.website.page_writer import write_home, write_static
+from piwheels.website.project_page import render_project
+from tests.clients.conftest import install_wheel, make_wheel, page
 from tests.clients.servers import serving
-from tests.fakeindex import FakeIndex, fake_index
-from tests.patience import WAIT_S
-from tests.site.making import a_home, built_project
+from tests.fake_index import FakeIndex, fake_index
+from tests.timeouts import WAIT_S
+from tests.website.factories import a_home, built_project
 
 _COMMAND = re.compile(r'<div class="command"><code>(.*?)</code>')
 
 
 @dataclass
-class Reader:
+class PageReader:
     """Somebody who reads a page and types what it says, in a folder and a home of their own."""
 
     site: str
@@ -72,7 +72,7 @@ class Reader:
 
 
 @pytest.fixture
-def reader(tree: Path, tmp_path: Path) -> Iterator[Reader]:
+def reader(tree: Path, tmp_path: Path) -> Iterator[PageReader]:
     """A reader of the site behind our own server; their usual index has nothing."""
     root, folder = tmp_path / "tree", tmp_path / "desk"
     shutil.copytree(tree, root)
@@ -87,7 +87,7 @@ def reader(tree: Path, tmp_path: Path) -> Iterator[Reader]:
         facts = msgspec.structs.replace(project.facts, project="left", display="left")
         pages = render_project(site, msgspec.structs.replace(project, facts=facts))
         Webroot(root).write_page(root / "project/left/index.html", pages["index.html"])
-        yield Reader(
+        yield PageReader(
             address,
             folder,
             {
@@ -106,7 +106,7 @@ def reader(tree: Path, tmp_path: Path) -> Iterator[Reader]:
         )
 
 
-def test_the_lines_for_pip_install(reader: Reader) -> None:
+def test_the_lines_for_pip_install(reader: PageReader) -> None:
     once, for_good = reader.lines("", "pip")
     assert once.startswith("pip install ")
     assert reader.lines("project/left/", "pip") == [once.replace("PROJECT", "left")]
@@ -119,7 +119,7 @@ def test_the_lines_for_pip_install(reader: Reader) -> None:
 
 
 @dataclass(frozen=True)
-class Lack:
+class Gap:
     """A project that the farm has only in part, and the release that the usual index has."""
 
     name: str
@@ -129,16 +129,16 @@ class Lack:
     expected: str = ""
 
 
-LACKS = [
-    Lack("release", ("1.0-py3-none-any",), "2.0", expected="2.0"),
-    Lack("nothing", (), "1.0", expected="1.0"),
-    Lack("python", ("1.0-cp399-cp399-linux_x86_64",), "1.0", expected="1.0"),
-    Lack("platform", ("1.0-py3-none-linux_armv6l",), "1.0", expected="1.0"),
-    Lack("source", ("1.0-py3-none-any",), "1.0", is_wheel=False, expected="1.0"),
+GAPS = [
+    Gap("release", ("1.0-py3-none-any",), "2.0", expected="2.0"),
+    Gap("nothing", (), "1.0", expected="1.0"),
+    Gap("python", ("1.0-cp399-cp399-linux_x86_64",), "1.0", expected="1.0"),
+    Gap("platform", ("1.0-py3-none-linux_armv6l",), "1.0", expected="1.0"),
+    Gap("source", ("1.0-py3-none-any",), "1.0", is_wheel=False, expected="1.0"),
 ]
 
 
-def offer(root: Path, usual: FakeIndex, lack: Lack) -> None:
+def publish_upstream(root: Path, usual: FakeIndex, lack: Gap) -> None:
     """Put a project into the farm's tree and the usual index."""
     webroot = Webroot(root)
     source = root / ".source"
@@ -147,7 +147,9 @@ def offer(root: Path, usual: FakeIndex, lack: Lack) -> None:
     for wheel in lack.ours:
         version, _, tag = wheel.partition("-")
         made = make_wheel(source, lack.name, version)
-        files.append(lay_down(webroot, made.rename(source / f"{lack.name}-{version}-{tag}.whl")))
+        files.append(
+            install_wheel(webroot, made.rename(source / f"{lack.name}-{version}-{tag}.whl"))
+        )
     if files:
         write_pages(root, [(lack.name, page(lack.name, *files))])
     theirs = make_wheel(source, lack.name, lack.usual)
@@ -157,12 +159,12 @@ def offer(root: Path, usual: FakeIndex, lack: Lack) -> None:
         usual.add(lack.name, f"{lack.name}-{lack.usual}.tar.gz", b"no sdist")
 
 
-@pytest.mark.parametrize("lack", LACKS, ids=lambda lack: lack.name)
-def test_the_line_for_uv_installs_what_the_farm_lacks(reader: Reader, lack: Lack) -> None:
-    offer(reader.root, reader.usual, lack)
+@pytest.mark.parametrize("lack", GAPS, ids=lambda lack: lack.name)
+def test_the_line_for_uv_installs_what_the_farm_lacks(reader: PageReader, lack: Gap) -> None:
+    publish_upstream(reader.root, reader.usual, lack)
     (line,) = [line for line in reader.lines("", "uv") if line.startswith("uv pip install ")]
     assert reader.lines("project/left/", "uv") == [line.replace("PROJECT", "left")]
-    assert line in uv_line(reader.site)
+    assert line in uv_command_line(reader.site)
     reader.type(f"uv venv --clear --python {sys.executable}")
     reader.type(line.replace("PROJECT", f"{lack.name}=={lack.usual}"))
     reader.type(line.replace("PROJECT", f"--reinstall {lack.name}"))
@@ -170,10 +172,12 @@ def test_the_line_for_uv_installs_what_the_farm_lacks(reader: Reader, lack: Lack
 
 
 @pytest.mark.parametrize(
-    "lack", [lack for lack in LACKS if lack.is_wheel], ids=lambda lack: lack.name
+    "lack", [lack for lack in GAPS if lack.is_wheel], ids=lambda lack: lack.name
 )
-def test_the_line_for_a_uv_project_installs_what_the_farm_lacks(reader: Reader, lack: Lack) -> None:
-    offer(reader.root, reader.usual, lack)
+def test_the_line_for_a_uv_project_installs_what_the_farm_lacks(
+    reader: PageReader, lack: Gap
+) -> None:
+    publish_upstream(reader.root, reader.usual, lack)
     (line,) = [line for line in reader.lines("", "uv") if line.startswith("uv export ")]
     assert line in reader.lines("faq.html", "uv")
     about = '[project]\nname = "mine"\nversion = "1"\nrequires-python = ">=3.11"\n'
@@ -184,7 +188,7 @@ def test_the_line_for_a_uv_project_installs_what_the_farm_lacks(reader: Reader, 
     assert reader.site not in (reader.folder / "uv.lock").read_text()
 
 
-def test_the_line_for_uv_installs_from_the_farm(reader: Reader) -> None:
+def test_the_line_for_uv_installs_from_the_farm(reader: PageReader) -> None:
     (line,) = [line for line in reader.lines("", "uv") if line.startswith("uv pip install ")]
     reader.type(f"uv venv --clear --python {sys.executable}")
     reader.type(line)

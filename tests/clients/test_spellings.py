@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.clients.servers import program, serving
-from tests.needs import needs
-from tests.patience import WAIT_S
+from tests.requires import requires_program
+from tests.timeouts import WAIT_S
 
 SERVERS = ("nginx", "apache", "caddy", "own")
 FILES = {
@@ -83,7 +83,9 @@ def _farm(server: str, url: str) -> Iterator[Farm]:
 
 
 _EVERY = [
-    pytest.param((name, url), id=f"{name}{urlsplit(url).path}", marks=needs(program(name)))
+    pytest.param(
+        (name, url), id=f"{name}{urlsplit(url).path}", marks=requires_program(program(name))
+    )
     for name in SERVERS
     for url in ("", "https://example.org/wheels/")
     if name != "own" or not url
@@ -150,7 +152,9 @@ def test_the_path_of_the_farms_address_is_served(farm: Farm) -> None:
     assert "immutable" in wheel.cache
 
 
-@pytest.mark.parametrize("server", [pytest.param(n, marks=needs(program(n))) for n in SERVERS[:3]])
+@pytest.mark.parametrize(
+    "server", [pytest.param(n, marks=requires_program(program(n))) for n in SERVERS[:3]]
+)
 @pytest.mark.parametrize("client", ["pip", "uv"])
 def test_clients_install_from_below_a_path(
     server: str, client: str, tree: Path, tmp_path: Path

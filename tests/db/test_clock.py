@@ -4,29 +4,36 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from piwheels.db import catalog, history, jobs, pages
-from piwheels.db.clock import set_back
+from piwheels.db import catalog, history, page_queue, queue
+from piwheels.db.clock import reset_future_times
 from piwheels.db.database import Database
-from piwheels.db.pages import Part
+from piwheels.db.page_queue import PageKind
 from piwheels.master import clock_watch
 from piwheels.master.clock_watch import ClockWatch, JumpDetector
-from tests.db.world import RULES, TARGETS, a_build, a_file, a_release, build
+from tests.db.scenario import (
+    RULES,
+    TARGETS,
+    complete_as_built,
+    make_build,
+    make_release,
+    make_wheel,
+)
 
-GRACE = timedelta(hours=1)
+DELETION_DELAY = timedelta(hours=1)
 
 
-async def farm(db: Database) -> None:
+async def set_up_farm(db: Database) -> None:
     """A target and two releases to build."""
     await catalog.add_target(db, TARGETS[0], RULES)
-    await catalog.converge(db)
+    await catalog.recompute_jobs(db)
     for project in ("early", "late"):
         await catalog.add_project(db, project, project)
-        await catalog.add_releases(db, [a_release(project)], RULES)
+        await catalog.add_releases(db, [make_release(project)], RULES)
 
 
 async def test_pages_written_or_put_off_in_the_future_are_written_now(database: Database) -> None:
-    await pages.note(database, Part.PROJECT, ["rested", "failed"])
-    await pages.gather(database, [Part.PROJECT])
+    await page_queue.invalidate(database, PageKind.PROJECT, ["rested", "failed"])
+    await page_queue.collect_changes(database, [PageKind.PROJECT])
     await database.execute(
         """
         UPDATE stale_pages
@@ -35,19 +42,21 @@ async def test_pages_written_or_put_off_in_the_future_are_written_now(database: 
                retry_at = CASE name WHEN 'failed' THEN now() + interval '1 year' END
         """
     )
-    assert not await pages.stale(database, Part.PROJECT, 10)
-    assert await set_back(database) == 2
-    stale = await pages.stale(database, Part.PROJECT, 10)
+    assert not await page_queue.pages_to_write(database, PageKind.PROJECT, 10)
+    assert await reset_future_times(database) == 2
+    stale = await page_queue.pages_to_write(database, PageKind.PROJECT, 10)
     assert {page.name for page in stale} == {"rested", "failed"}
 
 
 async def test_a_wait_that_is_no_longer_than_it_may_be_is_left_alone(database: Database) -> None:
-    await pages.note(database, Part.PROJECT, ["failed"])
-    await pages.gather(database, [Part.PROJECT])
+    await page_queue.invalidate(database, PageKind.PROJECT, ["failed"])
+    await page_queue.collect_changes(database, [PageKind.PROJECT])
     for _ in range(20):  # as long as it gets
-        await pages.put_off(database, Part.PROJECT, [pages.StalePage(name="failed", generation=1)])
-    assert not await set_back(database)
-    assert not await pages.stale(database, Part.PROJECT, 10)
+        await page_queue.postpone(
+            database, PageKind.PROJECT, [page_queue.PageToWrite(name="failed", generation=1)]
+        )
+    assert not await reset_future_times(database)
+    assert not await page_queue.pages_to_write(database, PageKind.PROJECT, 10)
 
 
 async def test_a_file_removed_in_the_future_is_kept_for_its_grace_and_no_longer(
@@ -59,14 +68,14 @@ async def test_a_file_removed_in_the_future_is_kept_for_its_grace_and_no_longer(
         VALUES ('a.whl', '', 'a', now() + interval '1 year'), ('b.whl', '', 'b', 'infinity')
         """
     )
-    assert await set_back(database) == 1
-    assert not await pages.removals(database, GRACE, 10)
-    due = await pages.removals(database, timedelta(0), 10)
+    assert await reset_future_times(database) == 1
+    assert not await page_queue.files_to_delete(database, DELETION_DELAY, 10)
+    due = await page_queue.files_to_delete(database, timedelta(0), 10)
     assert [removal.filename for removal in due] == ["a.whl"]
 
 
 async def test_a_job_queued_in_the_future_keeps_its_turn(database: Database) -> None:
-    await farm(database)
+    await set_up_farm(database)
     await database.execute(
         """
         UPDATE jobs SET queued_at = queued_at + interval '1 year',
@@ -74,34 +83,34 @@ async def test_a_job_queued_in_the_future_keeps_its_turn(database: Database) -> 
          WHERE project = 'late'
         """
     )
-    assert await set_back(database) == 1
-    claimed = await jobs.claim(database, "pi", [TARGETS[0].name])
+    assert await reset_future_times(database) == 1
+    claimed = await queue.claim(database, "pi", [TARGETS[0].name])
     assert claimed is not None
     assert claimed.project == "late", "its priority is worth two days"
 
 
 async def test_builds_of_the_future_are_of_this_hour(database: Database) -> None:
-    await farm(database)
-    job = await jobs.claim(database, "pi", [TARGETS[0].name])
+    await set_up_farm(database)
+    job = await queue.claim(database, "pi", [TARGETS[0].name])
     assert job is not None
-    assert await build(database, job, "pi", a_file(job, "py3-none-any"))
+    assert await complete_as_built(database, job, "pi", make_wheel(job, "py3-none-any"))
     await database.execute("UPDATE builds SET ended_at = ended_at + interval '1 year'")
-    assert await set_back(database) == 1
-    assert [ended.age_s for ended in await history.ended_last_hour(database)] == [
+    assert await reset_future_times(database) == 1
+    assert [ended.age_s for ended in await history.recent_results(database)] == [
         pytest.approx(0, abs=3600)
     ]
-    assert a_build(job, "pi").started_at < datetime.now(UTC)
-    assert not await set_back(database)
+    assert make_build(job, "pi").started_at < datetime.now(UTC)
+    assert not await reset_future_times(database)
 
 
 def test_a_jump_is_what_the_steady_clock_did_not_do() -> None:
     clocks = JumpDetector()
-    assert clocks.jumped_s(1000.0, 5.0) == 0.0
-    assert clocks.jumped_s(1010.0, 15.0) == 0.0
-    assert clocks.jumped_s(1021.0, 25.0) == 0.0, "corrected by a second"
-    assert clocks.jumped_s(5031.0, 35.0) == 4000.0
-    assert clocks.jumped_s(5041.0, 45.0) == 0.0
-    assert clocks.jumped_s(1051.0, 55.0) == -4000.0
+    assert clocks.clock_jump_s(1000.0, 5.0) == 0.0
+    assert clocks.clock_jump_s(1010.0, 15.0) == 0.0
+    assert clocks.clock_jump_s(1021.0, 25.0) == 0.0, "corrected by a second"
+    assert clocks.clock_jump_s(5031.0, 35.0) == 4000.0
+    assert clocks.clock_jump_s(5041.0, 45.0) == 0.0
+    assert clocks.clock_jump_s(1051.0, 55.0) == -4000.0
 
 
 async def test_a_clock_that_is_set_is_noted_once_and_what_it_left_is_set_back(
@@ -117,20 +126,20 @@ async def test_a_clock_that_is_set_is_noted_once_and_what_it_left_is_set_back(
 
     monkeypatch.setattr(clock_watch, "database_time", database_time)
     watch = ClockWatch(database, note)
-    await watch.look()
+    await watch.check()
     ahead = timedelta(days=1)
-    await watch.look()
+    await watch.check()
     await database.execute(
         "INSERT INTO removals (filename, sha256, project, removed_at)"
         " VALUES ('a.whl', '', 'a', now() + interval '1 day')"
     )
-    await watch.look()
+    await watch.check()
     ahead = timedelta(0)
-    await watch.look()
-    await watch.look()
+    await watch.check()
+    await watch.check()
     assert notes == [
         "the database's clock was set ahead by 86400 s",
         "the database's clock was set back by 86400 s",
         "times ahead of the database's clock were set to now, in 1 of its rows",
     ]
-    assert await pages.removals(database, timedelta(0), 10)
+    assert await page_queue.files_to_delete(database, timedelta(0), 10)

@@ -8,16 +8,16 @@ import pytest
 from psycopg import conninfo
 from psycopg.rows import dict_row
 
-from piwheels.db import alone, catalog, connection, database, events, migrate, settings
+from piwheels.db import catalog, connection, database, events, key_values, migrate, singleton_lock
 from piwheels.db.database import Database, DatabaseError, DatabaseUnavailableError
 from piwheels.db.migrate import SCHEMA_VERSION, MigrationError, initdb
 from piwheels.errors import TransientError
-from tests.patience import WAIT_S
+from tests.timeouts import WAIT_S
 
 SQL = Path(__file__).parents[2] / "sql"
 
 
-async def _cut(dsn: str, duty: str) -> None:
+async def _terminate_connections(dsn: str, duty: str) -> None:
     """End a connection from the server's side, as a restart of the server does."""
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
         await admin.execute(
@@ -32,7 +32,7 @@ async def _cut(dsn: str, duty: str) -> None:
 async def test_initdb_creates_once_and_then_finds_nothing_to_do(empty_dsn: str) -> None:
     assert await initdb(empty_dsn) == (0, SCHEMA_VERSION)
     assert await initdb(empty_dsn) == (SCHEMA_VERSION, SCHEMA_VERSION)
-    async with await Database.connect(empty_dsn, duty="test") as db:
+    async with await Database.connect(empty_dsn, role="test") as db:
         assert await catalog.targets(db) == []
 
 
@@ -61,14 +61,14 @@ async def test_a_failing_migration_changes_nothing(
 
 async def test_a_database_without_the_schema_is_refused_with_the_way_out(empty_dsn: str) -> None:
     with pytest.raises(DatabaseError, match=f"version 0, this piwheels needs {SCHEMA_VERSION}"):
-        await Database.connect(empty_dsn, duty="test")
+        await Database.connect(empty_dsn, role="test")
 
 
 async def test_a_database_of_a_newer_piwheels_is_refused(dsn: str) -> None:
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
         await admin.execute("INSERT INTO schema_versions (version) VALUES (99)")
     with pytest.raises(DatabaseError, match=r"version 99.*install a newer piwheels"):
-        await Database.connect(dsn, duty="test")
+        await Database.connect(dsn, role="test")
     with pytest.raises(MigrationError, match="version 99"):
         await initdb(dsn)
 
@@ -77,10 +77,10 @@ async def test_an_old_server_is_refused_by_its_version(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The server at hand is as old as any that can be had here: the floor moves instead.
-    monkeypatch.setattr(database, "OLDEST_SERVER", 99)
-    monkeypatch.setattr(migrate, "OLDEST_SERVER", 99)
+    monkeypatch.setattr(database, "MIN_SERVER_VERSION", 99)
+    monkeypatch.setattr(migrate, "MIN_SERVER_VERSION", 99)
     with pytest.raises(DatabaseError, match=r"PostgreSQL \d+ is too old: piwheels needs 99"):
-        await Database.connect(dsn, duty="test")
+        await Database.connect(dsn, role="test")
     with pytest.raises(MigrationError, match="is too old"):
         await initdb(dsn)
 
@@ -88,7 +88,7 @@ async def test_an_old_server_is_refused_by_its_version(
 @pytest.mark.parametrize("wrong", ["gibberish", "host=/nowhere dbname=x"])
 async def test_a_wrong_dsn_is_named(wrong: str) -> None:
     with pytest.raises((DatabaseError, DatabaseUnavailableError), match=r"database\.dsn"):
-        await Database.connect(wrong, duty="test")
+        await Database.connect(wrong, role="test")
     with pytest.raises((MigrationError, TransientError), match=r"database\.dsn"):
         await initdb(wrong)
 
@@ -101,14 +101,14 @@ async def test_an_account_without_rights_is_told_so_in_one_line(dsn: str, empty_
         conninfo.make_conninfo(x, user="stranger", password="strange") for x in (dsn, empty_dsn)
     )
     with pytest.raises(DatabaseError, match=r"does not let this account.*permission denied"):
-        await Database.connect(there, duty="test")
+        await Database.connect(there, role="test")
     with pytest.raises(MigrationError, match="permission denied for schema public; nothing was"):
         await initdb(empty)
     with pytest.raises(MigrationError, match="permission denied"):
         await initdb(there)
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
         await admin.execute("GRANT SELECT ON schema_versions TO stranger")
-    async with await Database.connect(there, duty="test") as db:
+    async with await Database.connect(there, role="test") as db:
         with pytest.raises(DatabaseError, match="permission denied for table events"):
             await db.retrying(lambda: events.record_event(db, "me", "tried"))
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
@@ -117,21 +117,21 @@ async def test_an_account_without_rights_is_told_so_in_one_line(dsn: str, empty_
 
 
 async def test_one_master_works_on_a_database(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alone, "_WAIT_S", 0.1)
-    async with await Database.connect(dsn, duty="dispatch", alone=True):
+    monkeypatch.setattr(singleton_lock, "_WAIT_S", 0.1)
+    async with await Database.connect(dsn, role="dispatch", exclusive=True):
         with pytest.raises(DatabaseError, match=r"another master works on this database, .* UTC"):
-            await Database.connect(dsn, duty="dispatch", alone=True)
-        async with await Database.connect(dsn, duty="beside"):
+            await Database.connect(dsn, role="dispatch", exclusive=True)
+        async with await Database.connect(dsn, role="beside"):
             pass
-    async with await Database.connect(dsn, duty="dispatch", alone=True):
+    async with await Database.connect(dsn, role="dispatch", exclusive=True):
         pass
 
 
 async def test_tables_do_not_change_under_a_running_master(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alone, "_WAIT_S", 0.1)
-    async with await Database.connect(dsn, duty="dispatch", alone=True):
+    monkeypatch.setattr(singleton_lock, "_WAIT_S", 0.1)
+    async with await Database.connect(dsn, role="dispatch", exclusive=True):
         assert await initdb(dsn) == (SCHEMA_VERSION, SCHEMA_VERSION), "there is nothing to change"
         monkeypatch.setattr(migrate, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
         monkeypatch.setattr(migrate, "_script", lambda _: b"CREATE TABLE newer (x int)")
@@ -141,7 +141,7 @@ async def test_tables_do_not_change_under_a_running_master(
 
 
 async def test_a_question_that_is_given_up_leaves_the_connection_to_the_next(dsn: str) -> None:
-    async with await Database.connect(dsn, duty="test") as db:
+    async with await Database.connect(dsn, role="test") as db:
         for _ in range(3):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.1):
@@ -153,20 +153,20 @@ async def test_a_question_that_is_given_up_leaves_the_connection_to_the_next(dsn
 async def test_the_one_master_stays_so_over_a_cut_and_yields_to_who_came_between(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alone, "_WAIT_S", 0.1)
-    async with await Database.connect(dsn, duty="first", alone=True) as first:
-        await _cut(dsn, "first")
+    monkeypatch.setattr(singleton_lock, "_WAIT_S", 0.1)
+    async with await Database.connect(dsn, role="first", exclusive=True) as first:
+        await _terminate_connections(dsn, "first")
         await first.retrying(lambda: first.value("SELECT 1"))
         with pytest.raises(DatabaseError, match="another master"):
-            await Database.connect(dsn, duty="second", alone=True)
-        await _cut(dsn, "first")
-        async with await Database.connect(dsn, duty="second", alone=True):
+            await Database.connect(dsn, role="second", exclusive=True)
+        await _terminate_connections(dsn, "first")
+        async with await Database.connect(dsn, role="second", exclusive=True):
             with pytest.raises(DatabaseError, match="another master"):
                 await first.retrying(lambda: first.value("SELECT 1"))
 
 
 async def test_a_former_connection_that_the_server_believes_in_is_ended(dsn: str) -> None:
-    async with await Database.connect(dsn, duty="dispatch", alone=True) as db:
+    async with await Database.connect(dsn, role="dispatch", exclusive=True) as db:
         ghost = db._connection
         db._connection = await psycopg.AsyncConnection.connect(dsn, row_factory=dict_row)
         await db._connection.close()  # for this side the link is cut, for the server it is not
@@ -177,20 +177,20 @@ async def test_a_former_connection_that_the_server_believes_in_is_ended(dsn: str
 
 
 async def test_a_schema_that_changed_under_a_running_master_ends_it(dsn: str) -> None:
-    async with await Database.connect(dsn, duty="cut") as db:
+    async with await Database.connect(dsn, role="cut") as db:
         await db.execute("INSERT INTO schema_versions (version) VALUES (99)")
-        await _cut(dsn, "cut")
+        await _terminate_connections(dsn, "cut")
         with pytest.raises(DatabaseError, match="version 99"):
             await db.retrying(lambda: db.value("SELECT 1"))
 
 
 async def test_work_goes_on_after_the_connection_was_cut(dsn: str) -> None:
-    async with await Database.connect(dsn, duty="cut") as db:
-        await settings.put_setting(db, "paused", "1")
-        await _cut(dsn, "cut")
-        assert db.faults == 0
-        assert await db.retrying(lambda: settings.setting(db, "paused")) == "1"
-        assert db.faults > 0
+    async with await Database.connect(dsn, role="cut") as db:
+        await key_values.set_value(db, "paused", "1")
+        await _terminate_connections(dsn, "cut")
+        assert db.retry_count == 0
+        assert await db.retrying(lambda: key_values.get_value(db, "paused")) == "1"
+        assert db.retry_count > 0
 
 
 async def test_a_transaction_that_was_cut_is_done_again_whole(dsn: str) -> None:
@@ -202,10 +202,10 @@ async def test_a_transaction_that_was_cut_is_done_again_whole(dsn: str) -> None:
         async with db.transaction():
             await events.record_event(db, "me", "tried")
             if tries == 1:
-                await _cut(dsn, "cut")
+                await _terminate_connections(dsn, "cut")
             await events.record_event(db, "me", "done")
 
-    async with await Database.connect(dsn, duty="cut") as db:
+    async with await Database.connect(dsn, role="cut") as db:
         await db.retrying(work)
         assert await db.value("SELECT count(*) FROM events") == 2
     assert tries == 2
@@ -214,10 +214,10 @@ async def test_a_transaction_that_was_cut_is_done_again_whole(dsn: str) -> None:
 @pytest.mark.parametrize("state", ["57P04", "XX001", "40002"])
 async def test_what_no_retry_mends_is_an_error_at_once(database: Database, state: str) -> None:
     with pytest.raises((DatabaseError, psycopg.Error), match="it is broken"):
-        await database.retrying(lambda: database.execute(_raising(state)))
+        await database.retrying(lambda: database.execute(_raise_sql(state)))
 
 
-def _raising(state: str) -> str:
+def _raise_sql(state: str) -> str:
     return f"DO $$ BEGIN RAISE 'it is broken' USING ERRCODE = '{state}'; END $$"
 
 
@@ -231,13 +231,13 @@ async def test_a_fault_that_passes_is_waited_for(database: Database, state: str)
     tries: list[str] = []
 
     async def work() -> None:
-        tries.append(database.trouble)
+        tries.append(database.last_error)
         if len(tries) == 1:
-            await database.execute(_raising(state))
+            await database.execute(_raise_sql(state))
 
     await database.retrying(work)
     assert tries == ["", "it is broken"]
-    assert not database.trouble
+    assert not database.last_error
 
 
 async def test_timeouts_that_an_administrator_set_are_waited_out(dsn: str) -> None:
@@ -253,7 +253,7 @@ async def test_timeouts_that_an_administrator_set_are_waited_out(dsn: str) -> No
 
     holder = await psycopg.AsyncConnection.connect(dsn)
     await holder.execute("LOCK TABLE jobs")
-    async with holder, await Database.connect(dsn, duty="test") as db:
+    async with holder, await Database.connect(dsn, role="test") as db:
         await db.retrying(lambda: work(db, "lock_timeout", "DELETE FROM jobs"))
         assert tries == 2
         tries = 0
@@ -271,22 +271,22 @@ async def _set_read_only(dsn: str, value: str) -> None:
 
 
 async def test_a_database_that_is_read_only_is_waited_for(dsn: str) -> None:
-    async with await Database.connect(dsn, duty="test") as db:
+    async with await Database.connect(dsn, role="test") as db:
         await _set_read_only(dsn, "on")
-        await _cut(dsn, "test")
+        await _terminate_connections(dsn, "test")
         writing = asyncio.create_task(
-            db.retrying(lambda: settings.put_setting(db, "paused", "yes"))
+            db.retrying(lambda: key_values.set_value(db, "paused", "yes"))
         )
         async with asyncio.timeout(WAIT_S):
-            while "read-only" not in db.trouble:  # noqa: ASYNC110 - nothing tells of it
+            while "read-only" not in db.last_error:  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0.02)
         with pytest.raises(DatabaseUnavailableError, match=r"accepts no writes.*read-only"):
-            await Database.connect(dsn, duty="second")
+            await Database.connect(dsn, role="second")
         await _set_read_only(dsn, "off")
         async with asyncio.timeout(WAIT_S):
             await writing
-        assert await settings.setting(db, "paused") == "yes"
-        assert not db.trouble
+        assert await key_values.get_value(db, "paused") == "yes"
+        assert not db.last_error
 
 
 async def test_a_server_without_a_free_connection_is_waited_for_at_start(dsn: str) -> None:
@@ -295,10 +295,12 @@ async def test_a_server_without_a_free_connection_is_waited_for_at_start(dsn: st
         await admin.execute("CREATE ROLE crowd LOGIN PASSWORD 'crowd' CONNECTION LIMIT 1")
         await admin.execute("GRANT SELECT ON schema_versions TO crowd")
         crowd = conninfo.make_conninfo(dsn, user="crowd", password="crowd")
-        async with await Database.connect(crowd, duty="first"):
+        async with await Database.connect(crowd, role="first"):
             with pytest.raises(DatabaseUnavailableError, match="too many connections"):
-                await Database.connect(crowd, duty="second")
-            second = asyncio.create_task(Database.connect(crowd, duty="second", patience_s=WAIT_S))
+                await Database.connect(crowd, role="second")
+            second = asyncio.create_task(
+                Database.connect(crowd, role="second", connect_timeout_s=WAIT_S)
+            )
             await asyncio.sleep(0)
         async with await second as db:
             assert await db.value("SELECT 7") == 7
@@ -307,12 +309,12 @@ async def test_a_server_without_a_free_connection_is_waited_for_at_start(dsn: st
 
 
 async def test_a_listener_that_was_cut_says_that_it_may_have_missed_something(dsn: str) -> None:
-    async with await Database.connect(dsn, duty="ears") as db:
+    async with await Database.connect(dsn, role="ears") as db:
         heard = db.notifications("jobs")
         assert (await anext(heard)).channel == ""
         await db.execute("NOTIFY jobs, 'one'")
         assert (await anext(heard)).payload == "one"
-        await _cut(dsn, "ears listener")
+        await _terminate_connections(dsn, "ears listener")
         assert (await anext(heard)).channel == ""
         await db.execute("NOTIFY jobs, 'two'")
         assert (await anext(heard)).payload == "two"
@@ -335,7 +337,9 @@ def test_timeouts_of_the_dsn_count_and_others_have_defaults() -> None:
     def timeouts(dsn: str) -> dict[str, object]:
         return {
             name: value
-            for name, value in conninfo.conninfo_to_dict(connection.completed(dsn)).items()
+            for name, value in conninfo.conninfo_to_dict(
+                connection.with_default_timeouts(dsn)
+            ).items()
             if name in {"connect_timeout", "tcp_user_timeout"}
         }
 
@@ -348,4 +352,4 @@ def test_timeouts_of_the_dsn_count_and_others_have_defaults() -> None:
 async def test_every_host_of_a_dsn_is_told_with_its_reason(tmp_path: Path) -> None:
     dsn = f"host={tmp_path}/a,{tmp_path}/b user=x dbname=x"
     with pytest.raises(DatabaseUnavailableError, match=r"/a'.*No such file.*/b'.*No such file"):
-        await Database.connect(dsn, duty="test")
+        await Database.connect(dsn, role="test")

@@ -7,7 +7,7 @@ import pytest
 
 from piwheels.db import downloads
 from piwheels.db.database import Database
-from piwheels.db.downloads import Dimension, Share
+from piwheels.db.downloads import Dimension, NamedCount
 
 TODAY = date(2026, 3, 10)
 NOW = datetime(2026, 3, 10, 12, 30, 30, tzinfo=UTC)
@@ -37,12 +37,12 @@ async def add_project_day(db: Database, project: str, day: date, count: int) -> 
 
 
 async def test_a_farm_without_downloads_has_zeros(database: Database) -> None:
-    figures = await downloads.totals(database, TODAY)
+    figures = await downloads.download_totals(database, TODAY)
     assert (figures.downloads, figures.record_day, figures.record_date) == (0, 0, None)
     assert await downloads.per_year(database) == []
     assert await downloads.top_projects(database, TODAY, TODAY) == []
     assert (await downloads.project_total(database, "numpy", TODAY)).downloads == 0
-    now = await downloads.live(database, NOW)
+    now = await downloads.live_downloads(database, NOW)
     assert (now.connected, now.total, now.rate_per_s, now.top) == (False, 0, 0.0, ())
     assert now.per_minute == (0,) * 60
 
@@ -51,7 +51,7 @@ async def test_totals_count_today_thirty_days_and_the_record(database: Database)
     await add_day(database, TODAY, 5, counted_bytes=50, counted_saved_s=1.5)
     await add_day(database, TODAY - timedelta(days=29), 70)
     await add_day(database, TODAY - timedelta(days=30), 900, counted_saved_s=2.0)
-    figures = await downloads.totals(database, TODAY)
+    figures = await downloads.download_totals(database, TODAY)
     assert (figures.today, figures.last_30_days, figures.downloads) == (5, 75, 975)
     assert (figures.record_day, figures.record_date) == (900, TODAY - timedelta(days=30))
     assert (figures.bytes, figures.saved_s, figures.saved_today_s) == (50, 3.5, 1.5)
@@ -61,7 +61,7 @@ async def test_totals_count_today_thirty_days_and_the_record(database: Database)
 async def test_a_day_both_counted_and_imported_counts_the_larger(database: Database) -> None:
     await add_day(database, TODAY, 5, imported=8)
     await add_day(database, TODAY - timedelta(days=1), 9, imported=2)
-    assert (await downloads.totals(database, TODAY)).downloads == 17
+    assert (await downloads.download_totals(database, TODAY)).downloads == 17
 
 
 async def test_years_and_months_have_their_record_day(database: Database) -> None:
@@ -102,7 +102,7 @@ async def test_a_projects_days_are_those_with_downloads(database: Database) -> N
 async def test_the_most_downloaded_are_exact_though_few_are_looked_at(
     database: Database, monkeypatch: pytest.MonkeyPatch, since: date | None, until: date | None
 ) -> None:
-    monkeypatch.setattr(downloads, "_CANDIDATES", 1)
+    monkeypatch.setattr(downloads, "_MIN_CANDIDATES", 1)
     counts: dict[str, int] = {}
     days = [date(2026, 1, 1) + timedelta(days=n) for n in range(75)]
     for number, (project, day) in enumerate(itertools.product("abcdef", days)):
@@ -113,7 +113,7 @@ async def test_the_most_downloaded_are_exact_though_few_are_looked_at(
             counts[project] = counts.get(project, 0) + count * inside
     expected = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:3]
     found = await downloads.top_projects(database, since, until, limit=3)
-    assert found == [Share(name=name, downloads=count) for name, count in expected]
+    assert found == [NamedCount(name=name, downloads=count) for name, count in expected]
 
 
 async def test_a_breakdown_is_of_a_period(database: Database) -> None:
@@ -139,7 +139,7 @@ async def test_now_is_told_by_the_second_and_the_minute(database: Database) -> N
         """
     )
     await database.execute("INSERT INTO access_readers (reader) VALUES ('a log')")
-    now = await downloads.live(database, NOW)
+    now = await downloads.live_downloads(database, NOW)
     assert now.connected
     assert now.rate_per_s == 3.0
     assert (now.per_minute[0], now.per_minute[-1], sum(now.per_minute)) == (5, 4, 9)

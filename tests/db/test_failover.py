@@ -10,24 +10,24 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
-from piwheels.db import jobs, settings
+from piwheels.db import key_values, queue
 from piwheels.db.database import Database, DatabaseError, DatabaseUnavailableError
 from piwheels.db.migrate import initdb
-from piwheels.local.cluster import Cluster
-from tests.needs import needs, program
-from tests.patience import WAIT_S
+from piwheels.local.postgres import PrivatePostgres
 from tests.ports import free_port
+from tests.requires import find_program, requires_program
+from tests.timeouts import WAIT_S
 
 WRITES = (
-    lambda db: settings.put_setting(db, "key", "value"),
-    lambda db: jobs.claim(db, "pi", ["cp311-bookworm-aarch64"]),
+    lambda db: key_values.set_value(db, "key", "value"),
+    lambda db: queue.claim(db, "pi", ["cp311-bookworm-aarch64"]),
     lambda db: db.execute("DELETE FROM removals"),
 )
 
 
-async def other_master(dsn: str) -> int:
+async def start_other_master(dsn: str) -> int:
     """Another master begins on the same server; returns its epoch."""
-    async with await Database.connect(dsn, duty="other", alone=True) as other:
+    async with await Database.connect(dsn, role="other", exclusive=True) as other:
         assert other.epoch is not None
         return other.epoch
 
@@ -50,69 +50,72 @@ async def test_every_table_is_checked(database: Database) -> None:
 
 @pytest.mark.parametrize("write", WRITES)
 async def test_what_a_former_master_writes_is_refused(dsn: str, write: object) -> None:
-    first = await Database.connect(dsn, duty="dispatch", alone=True)
-    async with await Database.connect(dsn, duty="receive", epoch=first.epoch) as receive:
+    first = await Database.connect(dsn, role="dispatch", exclusive=True)
+    async with await Database.connect(dsn, role="receive", epoch=first.epoch) as receive:
         await receive.retrying(lambda: write(receive))  # type: ignore[operator]
         await first.close()  # its lock is on a server that is gone
-        assert await other_master(dsn) > (first.epoch or 0)
-        assert await receive.retrying(lambda: settings.setting(receive, "key")) in {None, "value"}
+        assert await start_other_master(dsn) > (first.epoch or 0)
+        assert await receive.retrying(lambda: key_values.get_value(receive, "key")) in {
+            None,
+            "value",
+        }
         with pytest.raises(DatabaseError, match="another master has taken over"):
             await receive.retrying(lambda: write(receive))  # type: ignore[operator]
     with pytest.raises(DatabaseError, match="another master has taken over"):
-        await Database.connect(dsn, duty="publish", epoch=first.epoch)
+        await Database.connect(dsn, role="publish", epoch=first.epoch)
 
 
 async def test_a_new_epoch_waits_for_what_was_begun(dsn: str) -> None:
-    first = await Database.connect(dsn, duty="dispatch", alone=True)
-    async with await Database.connect(dsn, duty="receive", epoch=first.epoch) as receive:
+    first = await Database.connect(dsn, role="dispatch", exclusive=True)
+    async with await Database.connect(dsn, role="receive", epoch=first.epoch) as receive:
         await first.close()
         async with receive.transaction():
-            await settings.put_setting(receive, "key", "value")
-            beginning = asyncio.create_task(other_master(dsn))
+            await key_values.set_value(receive, "key", "value")
+            beginning = asyncio.create_task(start_other_master(dsn))
             async with (
-                await Database.connect(dsn, duty="reader") as reader,
+                await Database.connect(dsn, role="reader") as reader,
                 asyncio.timeout(WAIT_S),
             ):
                 while not await reader.value(  # noqa: ASYNC110 - nothing tells of it
                     "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND objid = 7094)"
                 ):
                     await asyncio.sleep(0.02)
-            await settings.put_setting(receive, "other", "value")
+            await key_values.set_value(receive, "other", "value")
         await beginning
         with pytest.raises(DatabaseError, match="taken over"):
-            await receive.retrying(lambda: settings.put_setting(receive, "key", "late"))
-        assert await settings.setting(receive, "other") == "value"
+            await receive.retrying(lambda: key_values.set_value(receive, "key", "late"))
+        assert await key_values.get_value(receive, "other") == "value"
 
 
 async def test_a_server_that_lacks_the_newest_epoch_is_brought_to_it_by_the_one_master(
     dsn: str,
 ) -> None:
-    async with await Database.connect(dsn, duty="dispatch", alone=True) as first:
+    async with await Database.connect(dsn, role="dispatch", exclusive=True) as first:
         await first.execute("UPDATE master_epoch SET epoch = 0")  # a standby that was behind
         with pytest.raises(DatabaseUnavailableError, match="does not know of this master yet"):
-            await Database.connect(dsn, duty="receive", epoch=first.epoch)
+            await Database.connect(dsn, role="receive", epoch=first.epoch)
         await first._connection.close()
-        await first.retrying(lambda: settings.put_setting(first, "key", "value"))
-        async with await Database.connect(dsn, duty="receive", epoch=first.epoch) as receive:
-            await settings.put_setting(receive, "key", "value")
+        await first.retrying(lambda: key_values.set_value(first, "key", "value"))
+        async with await Database.connect(dsn, role="receive", epoch=first.epoch) as receive:
+            await key_values.set_value(receive, "key", "value")
 
 
 async def test_connections_of_no_master_are_not_checked(database: Database) -> None:
-    await other_master(database.dsn)
-    await settings.put_setting(database, "key", "value")
+    await start_other_master(database.dsn)
+    await key_values.set_value(database, "key", "value")
 
 
 # --- two servers ---
 
 
 @contextlib.asynccontextmanager
-async def standby_of(primary: Cluster, folder: Path) -> AsyncIterator[Cluster]:
+async def run_standby(primary: PrivatePostgres, folder: Path) -> AsyncIterator[PrivatePostgres]:
     """A server that follows another one."""
     there = conninfo.conninfo_to_dict(primary.dsn)
     folder.mkdir()
-    shutil.copy(primary.folder / "password", folder / "password")
+    shutil.copy(primary.directory / "password", folder / "password")
     process = await asyncio.create_subprocess_exec(
-        *primary._as_somebody(
+        *primary._drop_root(
             [
                 str(primary._program("pg_basebackup")),
                 *("-D", str(folder / "data"), "-R", "-X", "stream", "-c", "fast"),
@@ -121,41 +124,41 @@ async def standby_of(primary: Cluster, folder: Path) -> AsyncIterator[Cluster]:
         )
     )
     assert await process.wait() == 0
-    async with Cluster(folder, durable=False) as standby:
+    async with PrivatePostgres(folder, durable=False) as standby:
         yield standby
 
 
 async def test_a_standby_is_passed_over_until_it_is_promoted(tmp_path: Path) -> None:
     """With it named first; after the promotion its DSN is used within a few seconds."""
-    async with Cluster(tmp_path / "a", durable=False) as primary:
+    async with PrivatePostgres(tmp_path / "a", durable=False) as primary:
         await initdb(primary.dsn)
-        async with standby_of(primary, tmp_path / "b") as standby:
+        async with run_standby(primary, tmp_path / "b") as standby:
             hosts = [conninfo.conninfo_to_dict(s.dsn)["host"] for s in (standby, primary)]
             both = conninfo.make_conninfo(primary.dsn, host=",".join(map(str, hosts)))
             with pytest.raises(DatabaseUnavailableError, match="read-only"):
-                await Database.connect(standby.dsn, duty="test")
+                await Database.connect(standby.dsn, role="test")
             async with (
-                await Database.connect(both, duty="dispatch", alone=True) as master,
-                await Database.connect(both, duty="receive", epoch=master.epoch) as receive,
+                await Database.connect(both, role="dispatch", exclusive=True) as master,
+                await Database.connect(both, role="receive", epoch=master.epoch) as receive,
             ):
-                await settings.put_setting(master, "key", "value")
-                await _caught_up(primary, standby)
+                await key_values.set_value(master, "key", "value")
+                await _wait_for_replay(primary, standby)
                 await primary.stop()
                 writing = asyncio.create_task(
-                    receive.retrying(lambda: settings.put_setting(receive, "key", "new"))
+                    receive.retrying(lambda: key_values.set_value(receive, "key", "new"))
                 )
                 await asyncio.sleep(0)
                 async with await psycopg.AsyncConnection.connect(standby.dsn) as admin:
                     await admin.execute("SELECT pg_promote()")
                 async with asyncio.timeout(WAIT_S):
-                    await master.retrying(lambda: settings.setting(master, "key"))
+                    await master.retrying(lambda: key_values.get_value(master, "key"))
                     await writing
-                assert await settings.setting(master, "key") == "new"
+                assert await key_values.get_value(master, "key") == "new"
                 await receive.close()
                 await master.close()
 
 
-async def _caught_up(primary: Cluster, standby: Cluster) -> None:
+async def _wait_for_replay(primary: PrivatePostgres, standby: PrivatePostgres) -> None:
     async with (
         await psycopg.AsyncConnection.connect(primary.dsn, autocommit=True) as first,
         await psycopg.AsyncConnection.connect(standby.dsn, autocommit=True) as second,
@@ -174,7 +177,7 @@ async def _caught_up(primary: Cluster, standby: Cluster) -> None:
 
 
 @contextlib.asynccontextmanager
-async def pooled(dsn: str, folder: Path, mode: str) -> AsyncIterator[str]:
+async def run_pooler(dsn: str, folder: Path, mode: str) -> AsyncIterator[str]:
     """PgBouncer in front of a database; gives the DSN that leads through it."""
     there, port = conninfo.conninfo_to_dict(dsn), free_port()
     (folder / "users").write_text(f'"{there["user"]}" "{there["password"]}"\n')
@@ -185,7 +188,7 @@ async def pooled(dsn: str, folder: Path, mode: str) -> AsyncIterator[str]:
         f"auth_file = {folder}/users\npool_mode = {mode}\ndefault_pool_size = 5\n"
     )
     process = await asyncio.create_subprocess_exec(
-        *Cluster._as_somebody([program("pgbouncer"), str(ini)]),
+        *PrivatePostgres._drop_root([find_program("pgbouncer"), str(ini)]),
         stderr=asyncio.subprocess.DEVNULL,
     )
     through = conninfo.make_conninfo(dsn, host="127.0.0.1", port=port)
@@ -202,20 +205,20 @@ async def pooled(dsn: str, folder: Path, mode: str) -> AsyncIterator[str]:
         await process.wait()
 
 
-@needs("pgbouncer")
+@requires_program("pgbouncer")
 async def test_a_pooler_of_transactions_is_refused_with_a_word(dsn: str, tmp_path: Path) -> None:
-    async with pooled(dsn, tmp_path, "transaction") as through:
+    async with run_pooler(dsn, tmp_path, "transaction") as through:
         for _ in range(3):
             with pytest.raises(DatabaseError, match="pool_mode = session, or name PostgreSQL"):
-                await Database.connect(through, duty="test")
+                await Database.connect(through, role="test")
 
 
-@needs("pgbouncer")
+@requires_program("pgbouncer")
 async def test_a_pooler_of_sessions_is_as_good_as_none(dsn: str, tmp_path: Path) -> None:
     async with (
-        pooled(dsn, tmp_path, "session") as through,
-        await Database.connect(through, duty="dispatch", alone=True) as master,
-        await Database.connect(through, duty="receive", epoch=master.epoch) as receive,
+        run_pooler(dsn, tmp_path, "session") as through,
+        await Database.connect(through, role="dispatch", exclusive=True) as master,
+        await Database.connect(through, role="receive", epoch=master.epoch) as receive,
     ):
-        await settings.put_setting(receive, "key", "value")
-        assert await settings.setting(master, "key") == "value"
+        await key_values.set_value(receive, "key", "value")
+        assert await key_values.get_value(master, "key") == "value"

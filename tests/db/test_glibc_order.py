@@ -2,11 +2,11 @@
 
 import pytest
 
-from piwheels.db import catalog, jobs
+from piwheels.db import catalog, queue
 from piwheels.db.database import Database
 from piwheels.model import Job, Outcome, Target
-from piwheels.wheel.tags import target as make_target
-from tests.db.world import RULES, a_build, a_file, a_release, build
+from piwheels.wheel.tags import make_target
+from tests.db.scenario import RULES, complete_as_built, make_build, make_release, make_wheel
 
 
 def _target(minor: int, os: str, glibc: str) -> Target:
@@ -22,7 +22,7 @@ def _target(minor: int, os: str, glibc: str) -> Target:
 
 BOOKWORM, TRIXIE = _target(13, "bookworm", "2.36"), _target(13, "trixie", "2.41")
 OTHER = _target(12, "trixie", "2.41")
-EVERY = [target.name for target in (OTHER, BOOKWORM, TRIXIE)]
+ALL_TARGETS = [target.name for target in (OTHER, BOOKWORM, TRIXIE)]
 
 
 @pytest.fixture
@@ -31,220 +31,220 @@ async def farm(database: Database) -> Database:
     for target in (TRIXIE, BOOKWORM, OTHER):
         await catalog.add_target(database, target, RULES)
     await catalog.add_project(database, "alpha", "Alpha")
-    await catalog.add_releases(database, [a_release("alpha")], RULES)
-    await catalog.converge(database)
+    await catalog.add_releases(database, [make_release("alpha")], RULES)
+    await catalog.recompute_jobs(database)
     return database
 
 
-async def queue(db: Database) -> list[str]:
+async def queued_targets(db: Database) -> list[str]:
     rows = await db.rows("SELECT target FROM jobs JOIN targets USING (target) ORDER BY position")
     return [row["target"] for row in rows]
 
 
-async def claimed(db: Database, target: Target) -> Job:
-    job = await jobs.claim(db, "builder", [target.name])
+async def claim_job(db: Database, target: Target) -> Job:
+    job = await queue.claim(db, "builder", [target.name])
     assert job is not None
     return job
 
 
-async def built(db: Database, target: Target, glibc: str, number: int = 0) -> None:
-    job = await claimed(db, target)
+async def build_job(db: Database, target: Target, glibc: str, number: int = 0) -> None:
+    job = await claim_job(db, target)
     tags = f"{target.abi}-{target.abi}-linux_aarch64"
-    assert await build(db, job, "builder", a_file(job, tags, glibc, number=number))
+    assert await complete_as_built(db, job, "builder", make_wheel(job, tags, glibc, number=number))
 
 
-async def failed(db: Database, target: Target, *, lacking: bool = False) -> None:
-    job = await claimed(db, target)
-    ended = a_build(job, "builder", Outcome.FAILED, lacking=lacking)
-    assert await jobs.settle(db, ended, [], RULES, None)
+async def fail_job(db: Database, target: Target, *, lacking: bool = False) -> None:
+    job = await claim_job(db, target)
+    ended = make_build(job, "builder", Outcome.FAILED, lacking=lacking)
+    assert await queue.complete_job_with_retry_after(db, ended, [], RULES, None)
 
 
-async def absent(db: Database, *served: Target) -> None:
+async def only_served(db: Database, *served: Target) -> None:
     """A day in which builders served only these targets."""
     names = [target.name for target in served]
-    await catalog.note_presence(db, names, [], catalog.ABSENCE_S)
-    await catalog.converge(db)
+    await catalog.record_presence(db, names, [], catalog.ABSENCE_THRESHOLD_S)
+    await catalog.recompute_jobs(db)
 
 
 async def test_of_one_abi_and_machine_the_oldest_glibc_is_built_first(farm: Database) -> None:
-    assert await queue(farm) == [OTHER.name]
-    await built(farm, OTHER, "2.34")
-    assert await queue(farm) == [BOOKWORM.name]
+    assert await queued_targets(farm) == [OTHER.name]
+    await build_job(farm, OTHER, "2.34")
+    assert await queued_targets(farm) == [BOOKWORM.name]
 
 
 async def test_the_wheel_of_the_oldest_serves_the_newer(farm: Database) -> None:
-    await built(farm, OTHER, "2.34")
-    await built(farm, BOOKWORM, "2.34")
-    assert await queue(farm) == []
+    await build_job(farm, OTHER, "2.34")
+    await build_job(farm, BOOKWORM, "2.34")
+    assert await queued_targets(farm) == []
 
 
 async def test_a_failure_of_the_oldest_unlocks_the_next(farm: Database) -> None:
-    await built(farm, OTHER, "2.34")
-    await failed(farm, BOOKWORM)
-    assert await queue(farm) == [TRIXIE.name]
+    await build_job(farm, OTHER, "2.34")
+    await fail_job(farm, BOOKWORM)
+    assert await queued_targets(farm) == [TRIXIE.name]
 
 
 async def test_a_target_without_a_builder_for_a_day_holds_nobody_up(farm: Database) -> None:
-    await absent(farm, BOOKWORM, TRIXIE)
-    assert await queue(farm) == [OTHER.name, BOOKWORM.name], "as first target"
-    await absent(farm, OTHER, TRIXIE)
-    await built(farm, OTHER, "2.34")
-    assert await queue(farm) == [BOOKWORM.name, TRIXIE.name], "nor of its ABI"
-    await absent(farm, OTHER, BOOKWORM, TRIXIE)
-    assert await queue(farm) == [BOOKWORM.name]
+    await only_served(farm, BOOKWORM, TRIXIE)
+    assert await queued_targets(farm) == [OTHER.name, BOOKWORM.name], "as first target"
+    await only_served(farm, OTHER, TRIXIE)
+    await build_job(farm, OTHER, "2.34")
+    assert await queued_targets(farm) == [BOOKWORM.name, TRIXIE.name], "nor of its ABI"
+    await only_served(farm, OTHER, BOOKWORM, TRIXIE)
+    assert await queued_targets(farm) == [BOOKWORM.name]
 
 
 async def test_absence_counts_only_as_long_as_the_master_runs(farm: Database) -> None:
-    assert not await catalog.note_presence(farm, [], [], catalog.ABSENCE_S - 1)
-    assert not await catalog.note_presence(farm, EVERY, [], 1.0)
-    assert not await catalog.note_presence(farm, [], [], catalog.ABSENCE_S - 1)
-    assert await catalog.note_presence(farm, [], [], 1.0)
+    assert not await catalog.record_presence(farm, [], [], catalog.ABSENCE_THRESHOLD_S - 1)
+    assert not await catalog.record_presence(farm, ALL_TARGETS, [], 1.0)
+    assert not await catalog.record_presence(farm, [], [], catalog.ABSENCE_THRESHOLD_S - 1)
+    assert await catalog.record_presence(farm, [], [], 1.0)
 
 
 async def test_a_target_whose_installers_take_a_wheel_that_does_not_load_is_built_again(
     farm: Database,
 ) -> None:
-    await absent(farm, OTHER, TRIXIE)
-    await built(farm, OTHER, "2.34")
-    await built(farm, BOOKWORM, "2.34", number=0)
+    await only_served(farm, OTHER, TRIXIE)
+    await build_job(farm, OTHER, "2.34")
+    await build_job(farm, BOOKWORM, "2.34", number=0)
     await farm.execute("UPDATE files SET superseded = true")  # trixie is to have its own
-    await built(farm, OTHER, "2.34", number=1)
-    await built(farm, TRIXIE, "2.38", number=1)
+    await build_job(farm, OTHER, "2.34", number=1)
+    await build_job(farm, TRIXIE, "2.38", number=1)
     await farm.execute("UPDATE files SET superseded = false")
-    assert await queue(farm) == [BOOKWORM.name], "pip prefers build number 1 there"
-    await built(farm, BOOKWORM, "2.34", number=2)
-    assert await queue(farm) == []
+    assert await queued_targets(farm) == [BOOKWORM.name], "pip prefers build number 1 there"
+    await build_job(farm, BOOKWORM, "2.34", number=2)
+    assert await queued_targets(farm) == []
 
 
 async def test_a_wheel_that_installers_do_not_prefer_ends_it_all_the_same(farm: Database) -> None:
-    await absent(farm, OTHER, TRIXIE)
-    await built(farm, OTHER, "2.34")
-    await built(farm, TRIXIE, "2.38")
-    job = await claimed(farm, BOOKWORM)
-    assert await build(farm, job, "builder", a_file(job, "py3-none-any"))
-    assert await queue(farm) == [], "or it would be built for ever"
+    await only_served(farm, OTHER, TRIXIE)
+    await build_job(farm, OTHER, "2.34")
+    await build_job(farm, TRIXIE, "2.38")
+    job = await claim_job(farm, BOOKWORM)
+    assert await complete_as_built(farm, job, "builder", make_wheel(job, "py3-none-any"))
+    assert await queued_targets(farm) == [], "or it would be built for ever"
 
 
 async def test_a_wheels_own_requires_python_counts(farm: Database) -> None:
-    job = await claimed(farm, OTHER)
-    wheel = a_file(job, "py3-none-any", requires_python="<3.13")
-    assert await build(farm, job, "builder", wheel)
-    assert await queue(farm) == [BOOKWORM.name]
+    job = await claim_job(farm, OTHER)
+    wheel = make_wheel(job, "py3-none-any", requires_python="<3.13")
+    assert await complete_as_built(farm, job, "builder", wheel)
+    assert await queued_targets(farm) == [BOOKWORM.name]
 
 
 async def test_kinds_and_specifiers_of_an_older_database_are_worked_out_once(
     farm: Database,
 ) -> None:
-    job = await claimed(farm, OTHER)
-    wheel = a_file(job, "py3-none-any", requires_python="<3.13")
-    assert await build(farm, job, "builder", wheel)
+    job = await claim_job(farm, OTHER)
+    wheel = make_wheel(job, "py3-none-any", requires_python="<3.13")
+    assert await complete_as_built(farm, job, "builder", wheel)
     # As an upgrade leaves it.
     await farm.execute("DELETE FROM specifiers WHERE requires_python = '<3.13'")
     await farm.execute("UPDATE kinds SET resolved = false")
     await farm.execute("UPDATE kind_targets SET preference = NULL")
     await farm.execute("UPDATE targets SET converging = true")
-    await catalog.converge(farm)
-    assert await queue(farm) == [], "what is not known keeps nobody out"
-    assert await catalog.resolve_left(farm, RULES)
-    await catalog.converge(farm)
-    assert await queue(farm) == [BOOKWORM.name]
+    await catalog.recompute_jobs(farm)
+    assert await queued_targets(farm) == [], "what is not known keeps nobody out"
+    assert await catalog.compute_missing_compatibility(farm, RULES)
+    await catalog.recompute_jobs(farm)
+    assert await queued_targets(farm) == [BOOKWORM.name]
     assert await farm.value("SELECT count(*) FROM kind_targets WHERE preference IS NULL") == 0
-    assert not await catalog.resolve_left(farm, RULES)
+    assert not await catalog.compute_missing_compatibility(farm, RULES)
 
 
 async def test_a_release_is_skipped_for_one_target_alone(farm: Database) -> None:
-    await built(farm, OTHER, "2.34")
+    await build_job(farm, OTHER, "2.34")
     assert await catalog.skip_for_target(farm, "alpha", "1.0", BOOKWORM.name, "too slow")
-    assert await queue(farm) == [TRIXIE.name]
+    assert await queued_targets(farm) == [TRIXIE.name]
     assert not await catalog.skip_for_target(farm, "alpha", "1.0", BOOKWORM.name, "too slow")
     assert not await catalog.skip_for_target(farm, "alpha", "9.0", BOOKWORM.name, "too slow")
     assert await catalog.skip_for_target(farm, "alpha", "1.0", BOOKWORM.name, None)
-    assert await queue(farm) == [BOOKWORM.name]
+    assert await queued_targets(farm) == [BOOKWORM.name]
 
 
 async def test_a_project_is_skipped_for_one_target_alone(farm: Database) -> None:
-    await catalog.add_releases(farm, [a_release("alpha", "2.0")], RULES)
+    await catalog.add_releases(farm, [make_release("alpha", "2.0")], RULES)
     assert await catalog.skip_for_target(farm, "alpha", None, OTHER.name, "too slow")
-    assert await queue(farm) == [BOOKWORM.name] * 2
-    await catalog.add_releases(farm, [a_release("alpha", "3.0")], RULES)
-    assert await queue(farm) == [BOOKWORM.name] * 3
+    assert await queued_targets(farm) == [BOOKWORM.name] * 2
+    await catalog.add_releases(farm, [make_release("alpha", "3.0")], RULES)
+    assert await queued_targets(farm) == [BOOKWORM.name] * 3
     assert await catalog.skip_for_target(farm, "alpha", None, OTHER.name, None)
-    assert await queue(farm) == [OTHER.name] * 3
+    assert await queued_targets(farm) == [OTHER.name] * 3
 
 
 # --- builders without a compiler ---
 
 
-async def equip(db: Database, *targets: Target) -> None:
+async def serve_with_compiler(db: Database, *targets: Target) -> None:
     """Builders with a compiler serve these targets."""
-    await catalog.note_presence(db, EVERY, [target.name for target in targets], 1.0)
-    await catalog.converge(db)
+    await catalog.record_presence(db, ALL_TARGETS, [target.name for target in targets], 1.0)
+    await catalog.recompute_jobs(db)
 
 
-async def fallback(db: Database) -> str:
+async def build_without_compiler(db: Database) -> str:
     """A wheel without its extension, made where there is no compiler; its name."""
-    job = await claimed(db, OTHER)
-    wheel = a_file(job, "py3-none-any")
-    assert await build(db, job, "builder", wheel, lacking=True)
+    job = await claim_job(db, OTHER)
+    wheel = make_wheel(job, "py3-none-any")
+    assert await complete_as_built(db, job, "builder", wheel, lacking=True)
     return wheel.filename
 
 
-async def files(db: Database) -> set[str]:
+async def published_files(db: Database) -> set[str]:
     return {row["filename"] for row in await db.rows("SELECT filename FROM files")}
 
 
 async def test_a_wheel_made_without_a_compiler_serves_until_there_is_one(farm: Database) -> None:
-    wheel = await fallback(farm)
-    assert await queue(farm) == []
-    await equip(farm, OTHER)
-    assert await queue(farm) == [OTHER.name]
-    await built(farm, OTHER, "2.34")
-    assert wheel in await files(farm), "it is all that Python 3.13 has"
-    await equip(farm, *(OTHER, BOOKWORM))
-    assert await queue(farm) == [BOOKWORM.name]
-    await built(farm, BOOKWORM, "2.34")
-    assert wheel not in await files(farm)
+    wheel = await build_without_compiler(farm)
+    assert await queued_targets(farm) == []
+    await serve_with_compiler(farm, OTHER)
+    assert await queued_targets(farm) == [OTHER.name]
+    await build_job(farm, OTHER, "2.34")
+    assert wheel in await published_files(farm), "it is all that Python 3.13 has"
+    await serve_with_compiler(farm, *(OTHER, BOOKWORM))
+    assert await queued_targets(farm) == [BOOKWORM.name]
+    await build_job(farm, BOOKWORM, "2.34")
+    assert wheel not in await published_files(farm)
     assert await farm.value("SELECT count(*) FROM removals") == 1
 
 
 async def test_the_same_bytes_from_a_builder_that_lacks_nothing_are_final(farm: Database) -> None:
-    job = await claimed(farm, OTHER)
-    wheel = a_file(job, "py3-none-any")
-    assert await build(farm, job, "builder", wheel, lacking=True)
-    await equip(farm, OTHER, BOOKWORM, TRIXIE)
-    assert await build(farm, await claimed(farm, OTHER), "builder", wheel)
-    assert (await queue(farm), await files(farm)) == ([], {wheel.filename})
+    job = await claim_job(farm, OTHER)
+    wheel = make_wheel(job, "py3-none-any")
+    assert await complete_as_built(farm, job, "builder", wheel, lacking=True)
+    await serve_with_compiler(farm, OTHER, BOOKWORM, TRIXIE)
+    assert await complete_as_built(farm, await claim_job(farm, OTHER), "builder", wheel)
+    assert (await queued_targets(farm), await published_files(farm)) == ([], {wheel.filename})
 
 
 async def test_a_failure_without_a_compiler_is_final_only_until_there_is_one(
     farm: Database,
 ) -> None:
-    await failed(farm, OTHER, lacking=True)
-    assert await queue(farm) == [BOOKWORM.name]
-    await equip(farm, OTHER)
-    assert await queue(farm) == [OTHER.name]
+    await fail_job(farm, OTHER, lacking=True)
+    assert await queued_targets(farm) == [BOOKWORM.name]
+    await serve_with_compiler(farm, OTHER)
+    assert await queued_targets(farm) == [OTHER.name]
 
 
 async def test_a_day_without_a_compiler_and_such_wheels_serve_again(farm: Database) -> None:
-    await fallback(farm)
-    await equip(farm, OTHER, BOOKWORM, TRIXIE)
-    assert await queue(farm) == [OTHER.name]
-    await absent(farm, OTHER, BOOKWORM, TRIXIE)
-    assert await queue(farm) == []
+    await build_without_compiler(farm)
+    await serve_with_compiler(farm, OTHER, BOOKWORM, TRIXIE)
+    assert await queued_targets(farm) == [OTHER.name]
+    await only_served(farm, OTHER, BOOKWORM, TRIXIE)
+    assert await queued_targets(farm) == []
 
 
 async def test_a_builder_without_a_compiler_leaves_what_needs_one_to_another(
     farm: Database,
 ) -> None:
-    assert await jobs.claim(farm, "pi", EVERY, EVERY) is not None, "there is no other"
-    await jobs.release_all(farm, "pi")
-    await equip(farm, OTHER)
-    assert await jobs.claim(farm, "pi", EVERY, EVERY) is None
-    job = await jobs.claim(farm, "pi4", EVERY)
+    assert await queue.claim(farm, "pi", ALL_TARGETS, ALL_TARGETS) is not None, "there is no other"
+    await queue.unclaim_all(farm, "pi")
+    await serve_with_compiler(farm, OTHER)
+    assert await queue.claim(farm, "pi", ALL_TARGETS, ALL_TARGETS) is None
+    job = await queue.claim(farm, "pi4", ALL_TARGETS)
     assert job is not None
-    assert await build(farm, job, "pi4", a_file(job, "py3-none-any"))
-    await catalog.add_releases(farm, [a_release("alpha", "2.0")], RULES)
-    pure = await jobs.claim(farm, "pi", EVERY, EVERY)
+    assert await complete_as_built(farm, job, "pi4", make_wheel(job, "py3-none-any"))
+    await catalog.add_releases(farm, [make_release("alpha", "2.0")], RULES)
+    pure = await queue.claim(farm, "pi", ALL_TARGETS, ALL_TARGETS)
     assert pure is not None, "the project is known to have no compiled code"
     assert pure.version == "2.0"
 
@@ -252,11 +252,13 @@ async def test_a_builder_without_a_compiler_leaves_what_needs_one_to_another(
 async def test_a_project_that_has_compiled_code_after_all_is_left_to_others(
     farm: Database,
 ) -> None:
-    await catalog.add_releases(farm, [a_release("alpha", "2.0"), a_release("alpha", "3.0")], RULES)
-    await equip(farm, OTHER)
-    first = await claimed(farm, OTHER)
-    assert await build(farm, first, "builder", a_file(first, "py3-none-any"))
-    second = await claimed(farm, OTHER)
+    await catalog.add_releases(
+        farm, [make_release("alpha", "2.0"), make_release("alpha", "3.0")], RULES
+    )
+    await serve_with_compiler(farm, OTHER)
+    first = await claim_job(farm, OTHER)
+    assert await complete_as_built(farm, first, "builder", make_wheel(first, "py3-none-any"))
+    second = await claim_job(farm, OTHER)
     tags = "cp312-cp312-linux_aarch64"
-    assert await build(farm, second, "builder", a_file(second, tags, "2.34"))
-    assert await jobs.claim(farm, "pi", [OTHER.name], [OTHER.name]) is None
+    assert await complete_as_built(farm, second, "builder", make_wheel(second, tags, "2.34"))
+    assert await queue.claim(farm, "pi", [OTHER.name], [OTHER.name]) is None

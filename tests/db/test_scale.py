@@ -8,12 +8,19 @@ import time
 import msgspec
 import pytest
 
-from piwheels.db import catalog, jobs
+from piwheels.db import catalog, queue
 from piwheels.db.database import Database
-from piwheels.local.cluster import Cluster
-from piwheels.model import Fitness, Job, Outcome
-from tests.conftest import fresh
-from tests.db.world import RULES, TARGETS, a_build, a_file, a_release, build
+from piwheels.local.postgres import PrivatePostgres
+from piwheels.model import BuilderCapability, Job, Outcome
+from tests.conftest import create_database
+from tests.db.scenario import (
+    RULES,
+    TARGETS,
+    complete_as_built,
+    make_build,
+    make_release,
+    make_wheel,
+)
 
 _ROUNDS = 300
 #: Timings of a shared machine: the medians were within a fifth of each other.
@@ -55,19 +62,23 @@ class _Farm:
         self._claimed: list[Job] = []
 
     async def claim(self) -> None:
-        job = await jobs.claim(self.db, "builder", [target.name for target in TARGETS])
+        job = await queue.claim(self.db, "builder", [target.name for target in TARGETS])
         assert job is not None
         self._claimed.append(job)
 
     async def settle(self) -> None:
         job = self._claimed.pop()
         if self._chance.random() < 0.7:
-            await build(self.db, job, "builder", a_file(job, "py3-none-any"))
+            await complete_as_built(self.db, job, "builder", make_wheel(job, "py3-none-any"))
         else:
-            await jobs.settle(self.db, a_build(job, "builder", Outcome.FAILED), [], RULES, None)
+            await queue.complete_job_with_retry_after(
+                self.db, make_build(job, "builder", Outcome.FAILED), [], RULES, None
+            )
 
     async def new_release(self) -> None:
-        await catalog.add_releases(self.db, [a_release("alpha", f"{next(self._numbers)}.0")], RULES)
+        await catalog.add_releases(
+            self.db, [make_release("alpha", f"{next(self._numbers)}.0")], RULES
+        )
 
     async def timed(self, what: str) -> None:
         began = time.perf_counter()
@@ -79,7 +90,7 @@ async def _farm(db: Database, projects: int) -> _Farm:
     for target in TARGETS:
         await catalog.add_target(db, target, RULES)
     await catalog.add_project(db, "alpha", "alpha")
-    await catalog.add_releases(db, [a_release("alpha", requires_python=_REQUIRES_PYTHON)], RULES)
+    await catalog.add_releases(db, [make_release("alpha", requires_python=_REQUIRES_PYTHON)], RULES)
     await _grow(db, 1, projects)
     return _Farm(db)
 
@@ -87,11 +98,11 @@ async def _farm(db: Database, projects: int) -> _Farm:
 async def _plan(db: Database) -> str:
     await db.execute("SET plan_cache_mode = force_custom_plan")
     rows = await db.rows(
-        "EXPLAIN " + jobs.CLAIM,
+        "EXPLAIN " + queue.CLAIM_SQL,
         {
             "builder": "builder",
             "targets": [target.name for target in TARGETS],
-            **msgspec.structs.asdict(Fitness()),
+            **msgspec.structs.asdict(BuilderCapability()),
         },
     )
     return "\n".join(row["QUERY PLAN"] for row in rows)
@@ -99,10 +110,10 @@ async def _plan(db: Database) -> str:
 
 @pytest.mark.slow
 async def test_a_million_releases_cost_a_claim_what_a_thousand_do(
-    database: Database, cluster: Cluster
+    database: Database, cluster: PrivatePostgres
 ) -> None:
-    for dsn in fresh(cluster):
-        async with await Database.connect(dsn, duty="test") as little:
+    for dsn in create_database(cluster):
+        async with await Database.connect(dsn, role="test") as little:
             small, large = await _farm(little, 100), await _farm(database, 100_000)
             # In turn, so that what the machine does besides costs both the same.
             for what in ("claim", "settle", "new_release"):

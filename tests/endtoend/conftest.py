@@ -14,21 +14,21 @@ from typing import Any
 import pytest
 
 from tests.builder.conftest import tools, upstream
-from tests.builder.sdists import doing
-from tests.fakeindex import FakeIndex
+from tests.builder.sdists import sdist_running
+from tests.fake_index import FakeIndex
 from tests.local.processes import descendants
-from tests.patience import WAIT_S
+from tests.timeouts import WAIT_S
 
 __all__ = ["tools", "upstream"]
 
 
-def offer(index: FakeIndex, name: str, deed: str = "pass", **how: str) -> None:
-    """Put a release with an sdist, whose build does `deed`, into an index."""
+def add_release(index: FakeIndex, name: str, body: str = "pass", **how: str) -> None:
+    """Put a release with an sdist, whose build does `body`, into an index."""
     version = how.get("version", "1.0")
-    index.add(name, f"{name}-{version}.tar.gz", doing(name, deed, **how))
+    index.add(name, f"{name}-{version}.tar.gz", sdist_running(name, body, **how))
 
 
-def until(condition: Callable[[], object], what: str, timeout_s: float = 300.0) -> Any:
+def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 300.0) -> Any:
     """Wait for a condition of the outside, and give what it gave."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -86,11 +86,11 @@ class Farm:
         assert done.returncode == 0 or not check, done.stderr
         return done
 
-    def ready(self) -> None:
-        until(lambda: "pip install" in self.output, "the farm is up")
+    def wait_until_ready(self) -> None:
+        wait_until(lambda: "pip install" in self.output, "the farm is up")
 
     def index(self) -> str:
-        self.ready()
+        self.wait_until_ready()
         line = next(line for line in self.output.splitlines() if line.startswith("index:"))
         return line.split()[-1]
 
@@ -101,7 +101,7 @@ class Farm:
             for page in self.folder.glob("www/simple/*/index.v1_json")
         }
 
-    def check_tree(self) -> list[str]:
+    def check_web_root(self) -> list[str]:
         """Every file that a page names is there, and its metadata; gives their names."""
         names = []
         for project, page in self.pages().items():

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.builder.sdists import doing
-from tests.endtoend.conftest import Farm, offer, until
-from tests.fakeindex import FakeIndex
-from tests.patience import WAIT_S
+from tests.builder.sdists import sdist_running
+from tests.endtoend.conftest import Farm, add_release, wait_until
+from tests.fake_index import FakeIndex
 from tests.ports import free_port
+from tests.timeouts import WAIT_S
 
 
 def piw(*arguments: str | Path, **environ: str) -> tuple[int, str]:
@@ -177,7 +177,7 @@ def test_a_builder_without_a_key(toml: Path) -> None:
     assert "piw key" in line
 
 
-_HIDING = """
+_HIDE_MODULE = """
 import importlib.util
 real = importlib.util.find_spec
 def find_spec(name, *rest):
@@ -193,7 +193,7 @@ def test_a_builder_without_bubblewrap(toml: Path, tmp_path: Path) -> None:
     (programs / "prlimit").symlink_to("/usr/bin/prlimit")
     hide = tmp_path / "hide"
     hide.mkdir()
-    (hide / "sitecustomize.py").write_text(_HIDING)
+    (hide / "sitecustomize.py").write_text(_HIDE_MODULE)
     environ = {"PATH": str(programs), "PYTHONPATH": str(hide)}
     _, line = piw("builder", "--config", toml, "--python", sys.executable, **environ)
     assert "bubblewrap" in line
@@ -230,7 +230,7 @@ def test_what_the_upstream_offers_wrong_is_told_release_by_release(
 ) -> None:
     upstream.add("corrupt", "corrupt-1.0.tar.gz", b"\x1f\x8bthis is no archive")
     upstream.add("wheelonly", "wheelonly-1.0-py3-none-any.whl", b"x")
-    upstream.add("older", "older-1.0.tar.gz", doing("older"))
+    upstream.add("older", "older-1.0.tar.gz", sdist_running("older"))
     asked = ["corrupt", "wheelonly==1.0", "unknown", "older==2.0"]
     assert farm.run(*asked, "--exit-when-idle") == 1
     assert _row(farm, "corrupt")[3] == "failed"
@@ -238,26 +238,28 @@ def test_what_the_upstream_offers_wrong_is_told_release_by_release(
     assert "wheelonly==1.0: the upstream index has no sdist of release 1.0" in farm.output
     assert "knows no project unknown" in farm.output
     assert "older==2.0: no release matches ==2.0; the newest is 1.0" in farm.output
-    assert farm.check_tree() == []
+    assert farm.check_web_root() == []
     assert "Traceback" not in farm.output
 
 
 def test_an_sdist_with_other_bytes_than_announced_is_downloaded_again_later(
     farm: Farm, upstream: FakeIndex
 ) -> None:
-    entry = upstream.add("changed", "changed-1.0.tar.gz", doing("changed"))
+    entry = upstream.add("changed", "changed-1.0.tar.gz", sdist_running("changed"))
     entry["hashes"] = {"sha256": "0" * 64}
     farm.start("changed", "--no-tui")
-    farm.ready()
-    until(lambda: "tried again" in farm.piw("explain", "changed").stdout, "it waits for a retry")
+    farm.wait_until_ready()
+    wait_until(
+        lambda: "tried again" in farm.piw("explain", "changed").stdout, "it waits for a retry"
+    )
     assert "sha256" in farm.piw("explain", "changed").stdout
-    assert farm.check_tree() == []
+    assert farm.check_web_root() == []
 
 
 # --- a full disk ---
 
 
-def _on_a_small_disk(farm: Farm, size: str, folder: Path, *arguments: str) -> None:
+def _run_on_small_disk(farm: Farm, size: str, folder: Path, *arguments: str) -> None:
     """Start the farm with a folder of its own size, which only the farm sees."""
     folder.mkdir(parents=True)
     unshare = ["unshare", "--mount"] + ([] if os.getuid() == 0 else ["--map-root-user"])
@@ -267,7 +269,7 @@ def _on_a_small_disk(farm: Farm, size: str, folder: Path, *arguments: str) -> No
 
 @pytest.mark.skipif(os.getuid() != 0, reason="mounting a small disk takes root")
 def test_a_disk_that_is_full_from_the_start(farm: Farm) -> None:
-    _on_a_small_disk(farm, "8m", farm.folder, "alpha")
+    _run_on_small_disk(farm, "8m", farm.folder, "alpha")
     assert farm.process is not None
     assert farm.process.wait(60) == 1
     begins, *lines = farm.output.splitlines()
@@ -280,10 +282,12 @@ def test_a_disk_that_is_full_from_the_start(farm: Farm) -> None:
 def test_a_wheel_that_does_not_fit_waits_and_leaves_nothing_half_written(
     farm: Farm, upstream: FakeIndex
 ) -> None:
-    offer(upstream, "big", "return os.urandom(3_000_000).hex()")
-    _on_a_small_disk(farm, "1m", farm.folder / "www", "big")
-    farm.ready()
-    until(lambda: "served tree takes no files" in farm.piw("status").stdout, "the tree is full")
+    add_release(upstream, "big", "return os.urandom(3_000_000).hex()")
+    _run_on_small_disk(farm, "1m", farm.folder / "www", "big")
+    farm.wait_until_ready()
+    wait_until(
+        lambda: "served tree takes no files" in farm.piw("status").stdout, "the tree is full"
+    )
     assert "fail" not in farm.piw("explain", "big").stdout
     assert farm.process is not None
     inside = Path(f"/proc/{farm.process.pid}/root{farm.folder}/www")

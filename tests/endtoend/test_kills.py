@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 import piwheels
-from tests.endtoend.conftest import Farm, offer, until
-from tests.fakeindex import FakeIndex
-from tests.local.processes import alive, descendants
-from tests.patience import WAIT_S
+from tests.endtoend.conftest import Farm, add_release, wait_until
+from tests.fake_index import FakeIndex
+from tests.local.processes import descendants, is_alive
+from tests.timeouts import WAIT_S
 
 _KILLS = 100
 _RELEASES = 40
 #: A build is long enough to be hit, at any of its steps.
-_DEED = "time.sleep(0.4); return os.urandom(8).hex()"
+_BUILD_BODY = "time.sleep(0.4); return os.urandom(8).hex()"
 
 
 def _name(pid: int) -> str:
@@ -46,19 +46,19 @@ def _kill_one(farm: Farm, chance: random.Random) -> str:
     except ProcessLookupError:
         return "gone"
     if name == "up":
-        _again(farm, process, chance)
+        _restart(farm, process, chance)
     return name
 
 
-def _again(farm: Farm, process: "subprocess.Popen[bytes]", chance: random.Random) -> None:
+def _restart(farm: Farm, process: "subprocess.Popen[bytes]", chance: random.Random) -> None:
     process.wait(WAIT_S)
     farm.start("--builders", "2")
     # Now and then the next kill comes while it is still starting.
     if chance.random() < 0.7:
-        farm.ready()
+        farm.wait_until_ready()
 
 
-def _reported(farm: Farm) -> set[str]:
+def _reported_wheels(farm: Farm) -> set[str]:
     """The projects that any run said were built."""
     said = [path.read_text() for path in farm.folder.parent.glob("out-*")]
     lines = "\n".join(said).splitlines()
@@ -71,26 +71,26 @@ def test_a_hundred_kills_at_random(farm: Farm, upstream: FakeIndex, seed: int) -
     chance = random.Random(seed)
     names = [f"project{number}" for number in range(_RELEASES)]
     for name in names:
-        offer(upstream, name, _DEED)
+        add_release(upstream, name, _BUILD_BODY)
     # A build that was hit counts as a try that failed: here each is tried again at once.
     farm.environ |= {"PIWHEELS_MASTER_RETRY_DELAY_S": "1", "PIWHEELS_MASTER_MAX_ATTEMPTS": "50"}
     farm.start(*names, "--builders", "2")
-    until(lambda: ": built in" in farm.output, "the first is built")
+    wait_until(lambda: ": built in" in farm.output, "the first is built")
     hit: Counter[str] = Counter()
     while hit.total() - hit["gone"] < _KILLS:
         # The moment is the point: anywhere between two steps of any of the processes.
         time.sleep(chance.uniform(0.0, 0.4))
         assert farm.process is not None
         if farm.process.poll() is not None:
-            _again(farm, farm.process, chance)
+            _restart(farm, farm.process, chance)
         hit[_kill_one(farm, chance)] += 1
-        farm.check_tree()
+        farm.check_web_root()
     print(hit)
     assert {"up", "master", "builder", "serve", "postgres"} <= hit.keys()
-    reported = _reported(farm)
+    reported = _reported_wheels(farm)
     farm.stop()
     assert farm.run(*names, "--builders", "2", "--exit-when-idle", timeout_s=1800) == 0, farm.output
-    files = farm.check_tree()
+    files = farm.check_web_root()
     assert files == sorted(f"{name}-1.0-py3-none-any.whl" for name in names), "each once"
     assert reported <= {file.partition("-")[0] for file in files}
     # multiprocessing's resource tracker prints tracebacks of its own when it is killed.
@@ -101,11 +101,11 @@ def test_a_hundred_kills_at_random(farm: Farm, upstream: FakeIndex, seed: int) -
 
 @pytest.mark.slow
 def test_every_process_dies_with_the_farm_that_is_killed(farm: Farm, upstream: FakeIndex) -> None:
-    offer(upstream, "slow", "time.sleep(600)")
+    add_release(upstream, "slow", "time.sleep(600)")
     for _ in range(5):
         process = farm.start("slow", "--builders", "2")
-        until(lambda: ": building" in farm.output, "the build has begun")
+        wait_until(lambda: ": building" in farm.output, "the build has begun")
         everything = descendants(process.pid)
         process.kill()
         process.wait()
-        until(lambda: not any(map(alive, everything)), "its children died with it")  # noqa: B023
+        wait_until(lambda: not any(map(is_alive, everything)), "its children died with it")  # noqa: B023

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests import needs
-from tests.endtoend.conftest import Farm, offer, until
-from tests.fakeindex import FakeIndex
+from tests import requires
+from tests.endtoend.conftest import Farm, add_release, wait_until
+from tests.fake_index import FakeIndex
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ def small_disk(place: Path, size: str) -> Iterator[None]:
         check=False,
     )
     if mounted.returncode:
-        needs.lacking("this account may not mount a file system")
+        requires.skip_or_fail("this account may not mount a file system")
     try:
         yield
     finally:
@@ -41,7 +41,7 @@ def remount(place: Path, options: str) -> None:
         command = ["mount", "-o", f"remount,{options}", str(place)]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
-    until(done, f"{place} is {options}")
+    wait_until(done, f"{place} is {options}")
 
 
 def status(farm: Farm) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def only_builder(farm: Farm) -> dict[str, Any]:
 
 def check_only_the_last_build_succeeded(farm: Farm, builds: int) -> None:
     """There were so many builds, and none but the last failed or quarantined anything."""
-    until(lambda: only_builder(farm)["state"] == "idle", "the builder is idle")
+    wait_until(lambda: only_builder(farm)["state"] == "idle", "the builder is idle")
     found = status(farm)
     assert found["builds"] == builds, found
     assert len(found["builders"]) == 1, found["builders"]
@@ -68,19 +68,19 @@ def test_a_tree_that_takes_no_files_for_a_while_loses_no_wheel(
     farm: Farm, upstream: FakeIndex, fault: str
 ) -> None:
     tree = farm.folder / "www"
-    offer(upstream, "alpha", "time.sleep(8)")
+    add_release(upstream, "alpha", "time.sleep(8)")
     with small_disk(tree, "8m"):
         farm.start("alpha", "--no-tui")
-        farm.ready()
-        until(lambda: only_builder(farm)["phase"] == "building", "alpha is being built")
+        farm.wait_until_ready()
+        wait_until(lambda: only_builder(farm)["phase"] == "building", "alpha is being built")
         if fault == "full":
             with contextlib.suppress(OSError), (tree / "filler").open("wb", buffering=0) as file:
                 while True:
                     os.write(file.fileno(), bytes(1 << 16))
         else:
             remount(tree, "ro")
-        until(lambda: "served tree takes no files" in status(farm)["waits"], "it says so")
-        until(
+        wait_until(lambda: "served tree takes no files" in status(farm)["waits"], "it says so")
+        wait_until(
             lambda: only_builder(farm)["phase"] == "waiting for the served tree",
             "the wheel waits with its builder",
         )
@@ -89,9 +89,9 @@ def test_a_tree_that_takes_no_files_for_a_while_loses_no_wheel(
             (tree / "filler").unlink()
         else:
             remount(tree, "rw")
-        until(lambda: "alpha" in farm.pages(), "the wheel is published")
-        assert farm.check_tree() == ["alpha-1.0-py3-none-any.whl"]
-        until(lambda: only_builder(farm)["state"] == "idle", "it waits for a job again")
+        wait_until(lambda: "alpha" in farm.pages(), "the wheel is published")
+        assert farm.check_web_root() == ["alpha-1.0-py3-none-any.whl"]
+        wait_until(lambda: only_builder(farm)["state"] == "idle", "it waits for a job again")
         check_only_the_last_build_succeeded(farm, builds=1)
         farm.stop()
 
@@ -101,31 +101,31 @@ def test_a_builder_without_room_gets_no_job_until_it_has_some(
 ) -> None:
     work = farm.folder / "builders" / "builder-1"
     farm.environ["PIWHEELS_BUILDER_WORK"] = str(farm.folder / "builders")
-    offer(upstream, "alpha")
+    add_release(upstream, "alpha")
     with small_disk(work, "300m"):
         farm.start("alpha", "--no-tui")
-        farm.ready()
-        until(
+        farm.wait_until_ready()
+        wait_until(
             lambda: "its disk has less than" in only_builder(farm)["reason"],
             "it says why it gets no job",
         )
         assert status(farm)["builds"] == 0
         remount(work, "size=2g")
-        until(lambda: "alpha" in farm.pages(), "alpha is built")
+        wait_until(lambda: "alpha" in farm.pages(), "alpha is built")
         check_only_the_last_build_succeeded(farm, builds=1)
         farm.stop()
 
 
 def test_an_index_that_is_away_for_a_minute_fails_nothing(farm: Farm, upstream: FakeIndex) -> None:
-    offer(upstream, "alpha")
+    add_release(upstream, "alpha")
     (path,) = (path for path in upstream.files if "alpha" in path)
     upstream.faults[path] = 503
     upstream.headers["Retry-After"] = "61"
     farm.start("alpha", "--no-tui")
-    farm.ready()
-    until(lambda: status(farm)["builds"] == 1, "it was tried")
+    farm.wait_until_ready()
+    wait_until(lambda: status(farm)["builds"] == 1, "it was tried")
     assert status(farm)["last_hour"] == {"fetch-failed": 1}
     assert "the index failed it" in only_builder(farm)["reason"]
     upstream.faults.clear()
-    until(lambda: "alpha" in farm.pages(), "alpha is built")
+    wait_until(lambda: "alpha" in farm.pages(), "alpha is built")
     check_only_the_last_build_succeeded(farm, builds=2)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from piwheels.errors import PiwheelsError
-from piwheels.simpleapi import configured_index
-from tests import needs
-from tests.endtoend.conftest import Farm, until
+from piwheels.simple_index.client import pip_index_url
+from tests import requires
+from tests.endtoend.conftest import Farm, wait_until
 
 #: No wheel of it can be built here: pip needs the headers of a database for it.
 _FAILING = "mysqlclient"
@@ -18,15 +18,15 @@ _WITHOUT_SDIST = "pywin32"
 @pytest.fixture
 def farm(tmp_path: Path) -> Farm:
     try:
-        return Farm(tmp_path / "farm", configured_index())
+        return Farm(tmp_path / "farm", pip_index_url())
     except PiwheelsError as error:
-        needs.lacking(str(error))
+        requires.skip_or_fail(str(error))
 
 
 @pytest.mark.slow
-@needs.sandbox()
+@requires.requires_sandbox()
 def test_five_interpreters_get_what_they_can_have(farm: Farm) -> None:
-    pythons = [str(needs.python(version)) for version in needs.PYTHON_VERSIONS]
+    pythons = [str(requires.find_python(version)) for version in requires.PYTHON_VERSIONS]
     asked = ["iniconfig", "markupsafe", "psutil", _FAILING, _WITHOUT_SDIST]
     code = farm.run(
         *(*asked, "--builders", "2", "--exit-when-idle"),
@@ -52,12 +52,12 @@ def test_five_interpreters_get_what_they_can_have(farm: Farm) -> None:
 
 
 @pytest.mark.slow
-@needs.sandbox()
+@requires.requires_sandbox()
 def test_why_there_is_no_wheel_is_explained(farm: Farm) -> None:
     farm.start(_FAILING, _WITHOUT_SDIST)
     try:
-        farm.ready()
-        until(lambda: " failed in " in farm.output, "it failed", 300)
+        farm.wait_until_ready()
+        wait_until(lambda: " failed in " in farm.output, "it failed", 300)
         assert f"{_WITHOUT_SDIST}: the upstream index has no sdist" in farm.output
         told = json.loads(farm.piw("explain", _FAILING, "--json").stdout)["answers"][0]
         assert told["state"] == "failed"

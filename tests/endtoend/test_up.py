@@ -12,22 +12,22 @@ from typing import Any
 
 import pytest
 
-from piwheels.local.ports import own_address
-from tests import needs
-from tests.endtoend.conftest import Farm, offer, until
-from tests.fakeindex import FakeIndex
-from tests.local.processes import alive, cmdline, descendants
-from tests.patience import WAIT_S, Stopwatch
+from piwheels.local.ports import local_ip
+from tests import requires
+from tests.endtoend.conftest import Farm, add_release, wait_until
+from tests.fake_index import FakeIndex
+from tests.local.processes import cmdline, descendants, is_alive
+from tests.timeouts import WAIT_S, Stopwatch
 
 
 def test_what_is_asked_for_is_built_and_can_be_installed(
     farm: Farm, upstream: FakeIndex, tmp_path: Path
 ) -> None:
-    offer(upstream, "alpha")
-    offer(upstream, "beta", tag="cpXY-cpXY-linux_x86_64")
+    add_release(upstream, "alpha")
+    add_release(upstream, "beta", tag="cpXY-cpXY-linux_x86_64")
     farm.start("alpha", "beta")
     index = farm.index()
-    until(lambda: len(farm.pages()) == 2, "both projects have a page")
+    wait_until(lambda: len(farm.pages()) == 2, "both projects have a page")
     target = tmp_path / "target"
     subprocess.run(
         [
@@ -48,7 +48,7 @@ def test_what_is_asked_for_is_built_and_can_be_installed(
     def downloads() -> Any:
         return json.loads(farm.piw("status", "--json").stdout)["downloads"]
 
-    until(lambda: downloads()["today"] == 2, "both downloads are counted")
+    wait_until(lambda: downloads()["today"] == 2, "both downloads are counted")
     counted = downloads()
     assert (counted["connected"], counted["total"], counted["last_30_days"]) == (True, 2, 2)
     assert {share["name"]: share["count"] for share in counted["top"]} == {"alpha": 1, "beta": 1}
@@ -57,23 +57,23 @@ def test_what_is_asked_for_is_built_and_can_be_installed(
 
 def test_the_lines_that_it_prints_hold_as_they_stand(tmp_path: Path, upstream: FakeIndex) -> None:
     farm = Farm(tmp_path / "a farm's \u00fc", upstream.simple)
-    offer(upstream, "alpha")
+    add_release(upstream, "alpha")
     farm.start("alpha", "--host", "0.0.0.0")
     try:
-        farm.ready()
-        until(farm.pages, "the project has a page")
+        farm.wait_until_ready()
+        wait_until(farm.pages, "the project has a page")
         said = dict(line.split(":", 1) for line in farm.output.splitlines() if ": " in line)
-        assert own_address() in said["index"]
-        _type(said["status"])
+        assert local_ip() in said["index"]
+        _run_typed(said["status"])
         target = tmp_path / "target"
         install = f"--isolated install --no-cache-dir --target {target}"
-        _type(said["pip"].replace("install", install, 1).replace("PROJECT", "alpha"))
+        _run_typed(said["pip"].replace("install", install, 1).replace("PROJECT", "alpha"))
         assert (target / "alpha.py").exists()
     finally:
         farm.stop()
 
 
-def _type(line: str) -> None:
+def _run_typed(line: str) -> None:
     """Type a line that was printed."""
     programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
@@ -88,8 +88,8 @@ def _type(line: str) -> None:
 
 
 def test_the_table_and_the_exit_code_say_what_came_out(farm: Farm, upstream: FakeIndex) -> None:
-    offer(upstream, "good")
-    offer(upstream, "bad", "raise SystemExit('error: no such header: frob.h')")
+    add_release(upstream, "good")
+    add_release(upstream, "bad", "raise SystemExit('error: no such header: frob.h')")
     upstream.add("wheelonly", "wheelonly-1.0-py3-none-any.whl", b"x")
     code = farm.run("good", "bad", "wheelonly", "nowhere", "--exit-when-idle")
     assert code == 1
@@ -109,9 +109,9 @@ def test_the_table_and_the_exit_code_say_what_came_out(farm: Farm, upstream: Fak
 
 def test_what_is_skipped_is_settled_and_no_wheel(farm: Farm, upstream: FakeIndex) -> None:
     for name in ("kept", "out", "half"):
-        offer(upstream, name)
+        add_release(upstream, name)
     farm.start()
-    farm.ready()
+    farm.wait_until_ready()
     farm.piw("pause")
     farm.piw("add", "kept", "out", "half")
     farm.piw("skip", "out", "--reason", "it asked to be left out")
@@ -121,10 +121,10 @@ def test_what_is_skipped_is_settled_and_no_wheel(farm: Farm, upstream: FakeIndex
         status = json.loads(farm.piw("status", "--json").stdout)
         return status["projects"], status["releases"]
 
-    until(lambda: counted() == (3, 3), "what was added is counted")
+    wait_until(lambda: counted() == (3, 3), "what was added is counted")
     farm.stop()
     farm.start()
-    until(lambda: "the farm is paused" in farm.output, "a farm that was paused says so")
+    wait_until(lambda: "the farm is paused" in farm.output, "a farm that was paused says so")
     farm.piw("resume")
     farm.stop()
     assert farm.run("kept", "out", "half", "--exit-when-idle") == 1
@@ -138,9 +138,9 @@ def test_what_is_skipped_is_settled_and_no_wheel(farm: Farm, upstream: FakeIndex
 def test_a_release_that_is_removed_meanwhile_is_told_and_exits_1(
     farm: Farm, upstream: FakeIndex
 ) -> None:
-    offer(upstream, "slow", "time.sleep(600)")
+    add_release(upstream, "slow", "time.sleep(600)")
     process = farm.start("slow", "--exit-when-idle")
-    until(lambda: ": building" in farm.output, "the build has begun")
+    wait_until(lambda: ": building" in farm.output, "the build has begun")
     farm.piw("remove", "slow", "--yes")
     assert process.wait(60) == 1
     row = next(line.split() for line in farm.output.splitlines() if line.startswith("slow  "))
@@ -148,9 +148,9 @@ def test_a_release_that_is_removed_meanwhile_is_told_and_exits_1(
 
 
 def test_a_second_run_goes_on_and_builds_nothing_twice(farm: Farm, upstream: FakeIndex) -> None:
-    offer(upstream, "alpha")
+    add_release(upstream, "alpha")
     assert farm.run("alpha", "--exit-when-idle") == 0
-    offer(upstream, "beta")
+    add_release(upstream, "beta")
     assert farm.run("alpha", "beta", "--exit-when-idle") == 0
     assert "alpha 1.0 for" not in farm.output.split("seconds")[0].split("started")[0]
     assert sorted(farm.pages()) == ["alpha", "beta"]
@@ -160,16 +160,16 @@ def test_a_second_run_goes_on_and_builds_nothing_twice(farm: Farm, upstream: Fak
 def test_pure_wheels_are_built_once_and_others_for_each_interpreter(
     farm: Farm, upstream: FakeIndex
 ) -> None:
-    offer(upstream, "pure")
-    offer(upstream, "native", tag="cpXY-cpXY-linux_x86_64")
-    offer(upstream, "stable", tag="cp39-abi3-linux_x86_64")
-    pythons = [str(needs.python(version)) for version in ("3.13", "3.9")]
+    add_release(upstream, "pure")
+    add_release(upstream, "native", tag="cpXY-cpXY-linux_x86_64")
+    add_release(upstream, "stable", tag="cp39-abi3-linux_x86_64")
+    pythons = [str(requires.find_python(version)) for version in ("3.13", "3.9")]
     code = farm.run(
         "pure", "native", "stable", "--exit-when-idle", "--builders", "2",
         *(word for python in pythons for word in ("--python", python)),
     )  # fmt: skip
     assert code == 0, farm.output
-    assert farm.check_tree() == [
+    assert farm.check_web_root() == [
         "native-1.0-cp313-cp313-linux_x86_64.whl",
         "native-1.0-cp39-cp39-linux_x86_64.whl",
         "pure-1.0-py3-none-any.whl",
@@ -179,7 +179,7 @@ def test_pure_wheels_are_built_once_and_others_for_each_interpreter(
 
 def test_a_folder_in_use_is_named(farm: Farm) -> None:
     farm.start()
-    farm.ready()
+    farm.wait_until_ready()
     second = subprocess.run(
         [sys.executable, "-m", "piwheels", "up", "--dir", str(farm.folder)],
         capture_output=True,
@@ -195,43 +195,43 @@ def test_a_folder_in_use_is_named(farm: Farm) -> None:
 def test_an_interrupt_stops_everything_within_ten_seconds(
     farm: Farm, upstream: FakeIndex, number: signal.Signals
 ) -> None:
-    offer(upstream, "slow", "time.sleep(600)")
+    add_release(upstream, "slow", "time.sleep(600)")
     process = farm.start("slow")
-    until(lambda: ": building" in farm.output, "the build has begun")
+    wait_until(lambda: ": building" in farm.output, "the build has begun")
     everything = descendants(process.pid)
     assert len(everything) > 5
     stopwatch = Stopwatch()
     process.send_signal(number)
     assert process.wait(WAIT_S) == 128 + number
     assert stopwatch.seconds < 10
-    until(lambda: not any(map(alive, everything)), "nothing is left")
+    wait_until(lambda: not any(map(is_alive, everything)), "nothing is left")
     assert "Traceback" not in farm.output
 
 
 def test_a_killed_farm_leaves_nothing_running_and_goes_on_later(
     farm: Farm, upstream: FakeIndex
 ) -> None:
-    offer(upstream, "slow", "time.sleep(3)")
+    add_release(upstream, "slow", "time.sleep(3)")
     process = farm.start("slow")
-    until(lambda: ": building" in farm.output, "the build has begun")
+    wait_until(lambda: ": building" in farm.output, "the build has begun")
     everything = descendants(process.pid)
     process.kill()
     process.wait()
-    until(lambda: not any(map(alive, everything)), "its children died with it")
+    wait_until(lambda: not any(map(is_alive, everything)), "its children died with it")
     assert farm.run("slow", "--exit-when-idle") == 0
 
 
 def test_operators_commands_work_on_it(farm: Farm, upstream: FakeIndex) -> None:
-    offer(upstream, "alpha")
-    offer(upstream, "bad", "raise SystemExit('error: it is broken')")
+    add_release(upstream, "alpha")
+    add_release(upstream, "bad", "raise SystemExit('error: it is broken')")
     farm.start()
-    farm.ready()
+    farm.wait_until_ready()
     assert farm.piw("pause").stdout.startswith("no more jobs")
     assert farm.piw("add", "alpha", "bad").stdout == "alpha: 1.0\nbad: 1.0\n"
     assert "the farm is paused" in farm.piw("explain", "alpha").stdout
     farm.piw("resume")
-    until(lambda: "installs there" in farm.piw("explain", "alpha").stdout, "alpha is built")
-    until(lambda: "piw retry" in farm.piw("explain", "bad").stdout, "bad has failed")
+    wait_until(lambda: "installs there" in farm.piw("explain", "alpha").stdout, "alpha is built")
+    wait_until(lambda: "piw retry" in farm.piw("explain", "bad").stdout, "bad has failed")
     failed = json.loads(farm.piw("explain", "bad", "--json").stdout)["answers"][0]
     assert failed["state"] == "failed"
     assert "it is broken" in failed["text"]
@@ -245,40 +245,40 @@ def test_operators_commands_work_on_it(farm: Farm, upstream: FakeIndex) -> None:
     assert farm.piw("rebuild", "--part", "home").stdout == "1 pages will be written again\n"
     assert farm.piw("alias", "Old.Alpha", "alpha").stdout == "Old.Alpha leads to alpha now\n"
     leads = farm.folder / "www" / "project" / "Old.Alpha" / "index.html"
-    until(leads.exists, "the old name leads to it")
+    wait_until(leads.exists, "the old name leads to it")
     nobody = farm.piw("explain", "nobody").stdout
     assert "piw add nobody" in nobody
     gone = farm.piw("remove", "alpha", "--yes")
     assert gone.stdout.startswith("alpha is removed")
-    until(lambda: "alpha" not in farm.pages(), "its page is gone")
+    wait_until(lambda: "alpha" not in farm.pages(), "its page is gone")
 
 
 def test_a_rebuilt_wheel_gets_a_build_number(farm: Farm, upstream: FakeIndex) -> None:
-    offer(upstream, "stamp", "return time.time()")
+    add_release(upstream, "stamp", "return time.time()")
     farm.start("stamp")
-    farm.ready()
-    until(lambda: farm.check_tree() == ["stamp-1.0-py3-none-any.whl"], "it is built")
+    farm.wait_until_ready()
+    wait_until(lambda: farm.check_web_root() == ["stamp-1.0-py3-none-any.whl"], "it is built")
     farm.piw("retry", "stamp", "--built")
     both = ["stamp-1.0-1-py3-none-any.whl", "stamp-1.0-py3-none-any.whl"]
-    until(lambda: farm.check_tree() == both, "it is built again under another name")
+    wait_until(lambda: farm.check_web_root() == both, "it is built again under another name")
 
 
 def test_the_renderer_of_pages_can_be_killed(farm: Farm, upstream: FakeIndex) -> None:
-    offer(upstream, "alpha")
-    offer(upstream, "beta")
+    add_release(upstream, "alpha")
+    add_release(upstream, "beta")
     process = farm.start("alpha")
-    farm.ready()
-    until(lambda: "alpha" in farm.pages(), "the first page is written")
+    farm.wait_until_ready()
+    wait_until(lambda: "alpha" in farm.pages(), "the first page is written")
     renderers = [pid for pid in descendants(process.pid) if "spawn_main" in cmdline(pid)]
     assert renderers
     for pid in renderers:
         os.kill(pid, signal.SIGKILL)
     farm.piw("add", "beta")
-    until(lambda: "beta" in farm.pages(), "the second page is written")
+    wait_until(lambda: "beta" in farm.pages(), "the second page is written")
     assert "internal error" not in (farm.folder / "logs" / "master.log").read_text()
 
 
-class Stalling(dict[str, Any]):
+class StallingDict(dict[str, Any]):
     """Projects whose pages come only when they may."""
 
     def __init__(self, *args: Any) -> None:
@@ -295,8 +295,8 @@ class Stalling(dict[str, Any]):
 def test_a_master_that_is_killed_during_the_first_request_ends_nothing(
     farm: Farm, upstream: FakeIndex
 ) -> None:
-    offer(upstream, "alpha")
-    pages = Stalling(upstream.projects)
+    add_release(upstream, "alpha")
+    pages = StallingDict(upstream.projects)
     upstream.projects = pages
     process = farm.start("alpha", "--exit-when-idle", "--no-tui")
     try:
@@ -311,7 +311,7 @@ def test_a_master_that_is_killed_during_the_first_request_ends_nothing(
 
 
 def test_a_builder_that_cannot_start_is_told_at_once(farm: Farm, upstream: FakeIndex) -> None:
-    offer(upstream, "alpha")
+    add_release(upstream, "alpha")
     farm.environ["PIWHEELS_BUILDER_BINDS"] = "/no/such/folder"
     assert farm.run("alpha", "--no-tui") == 1
     log = (farm.folder / "logs" / "builder-1.log").read_text()

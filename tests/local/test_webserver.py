@@ -9,11 +9,11 @@ import httpx
 import pytest
 import uvicorn
 
-from piwheels.local import connections
-from piwheels.local.connections import BoundedProtocol
+from piwheels.local import connection_limits
+from piwheels.local.connection_limits import BoundedProtocol
 from piwheels.local.webserver import AccessLog, application_for
-from tests.full_disk import files_up_to
-from tests.patience import WAIT_S
+from tests.full_disk import file_size_limit
+from tests.timeouts import WAIT_S
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ async def test_a_log_that_cannot_be_written_costs_no_answer(
     application = AccessLog(application_for(tree), log)
     transport = httpx.ASGITransport(application)
     async with httpx.AsyncClient(transport=transport) as client:
-        with files_up_to(0):
+        with file_size_limit(0):
             for _ in range(2):
                 assert (await client.get("http://farm.test/")).text == "the page"
         assert caplog.messages == [f"{log}: File too large; requests are not logged"]
@@ -113,7 +113,7 @@ async def serving(root: Path) -> AsyncIterator[int]:
 async def test_who_does_not_finish_a_request_is_disconnected(
     tree: Path, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "REQUEST_S", 0.3)
+    monkeypatch.setattr(connection_limits, "REQUEST_TIMEOUT_S", 0.3)
     async with serving(tree) as port, asyncio.timeout(WAIT_S):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(said.encode())
@@ -126,14 +126,14 @@ async def test_who_does_not_finish_a_request_is_disconnected(
 async def test_who_reads_nothing_of_an_answer_is_disconnected(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "STALLED_S", 0.3)
+    monkeypatch.setattr(connection_limits, "STALL_TIMEOUT_S", 0.3)
     (tree / "large.whl").write_bytes(bytes(64 * 1024 * 1024))
     async with serving(tree) as port, asyncio.timeout(WAIT_S):
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
         writer.write(b"GET /large.whl HTTP/1.1\r\nHost: x\r\n\r\n")
-        while not BoundedProtocol._of_address:  # noqa: ASYNC110 - nothing tells of it
+        while not BoundedProtocol._connections_by_address:  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.01)
-        while BoundedProtocol._of_address:  # noqa: ASYNC110
+        while BoundedProtocol._connections_by_address:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         assert not reader.at_eof(), "nobody has read the answer"
         writer.close()
@@ -143,7 +143,7 @@ async def test_who_reads_nothing_of_an_answer_is_disconnected(
 async def test_beyond_the_limit_idle_connections_are_closed_and_new_ones_served(
     tree: Path, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    monkeypatch.setattr(connections, limit, 5)
+    monkeypatch.setattr(connection_limits, limit, 5)
     (tree / "large.whl").write_bytes(bytes(64 * 1024 * 1024))
     async with serving(tree) as port, asyncio.timeout(WAIT_S):
         answered = await asyncio.open_connection("127.0.0.1", port, limit=1024)

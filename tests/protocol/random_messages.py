@@ -11,24 +11,24 @@ _NUMBERS = [-(2**63), -1, 0, 1, 7, 200, 2**31, 2**62, 2**63 - 1]
 _FIGURES = [-1e12, -1.0, 0.0, 0.5, 1e9, 1e12]
 
 
-class Maker:
+class MessageGenerator:
     """Makes messages; the same seed makes the same ones."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
 
-    def noise(self, longest: int = 2000) -> bytes:
+    def random_bytes(self, longest: int = 2000) -> bytes:
         """Bytes of any length and content."""
         return self.random.randbytes(self.random.randrange(longest))
 
     def frames(self) -> list[bytes]:
         """Further frames of a message: mostly none, sometimes too many."""
-        return [self.noise()] * self.random.choice([0, 0, 0, 1, 9])
+        return [self.random_bytes()] * self.random.choice([0, 0, 0, 1, 9])
 
-    def damaged(self, data: bytes) -> bytes:
+    def corrupt(self, data: bytes) -> bytes:
         """A message with one byte changed, cut or added."""
         place = self.random.randrange(len(data) + 1)
-        return data[:place] + self.noise(3) + data[place + self.random.randrange(2) :]
+        return data[:place] + self.random_bytes(3) + data[place + self.random.randrange(2) :]
 
     def message(self, kind: Any) -> Any:
         """Built-in values that a type allows, in form; lengths and sizes may be wrong."""
@@ -37,9 +37,9 @@ class Maker:
     def encoded(self, kind: Any) -> bytes:
         """A message on the wire: mostly whole, sometimes damaged or nothing like one."""
         if self.random.random() < 0.2:
-            return self.noise()
+            return self.random_bytes()
         data = msgspec.msgpack.encode(self.message(kind))
-        return self.damaged(data) if self.random.random() < 0.2 else data
+        return self.corrupt(data) if self.random.random() < 0.2 else data
 
     def _make(self, kind: inspect.Type) -> Any:  # noqa: C901 - one case a type
         choice = self.random.choice
@@ -62,7 +62,7 @@ class Maker:
             case inspect.StrType():
                 return choice(_TEXTS)
             case inspect.BytesType():
-                return self.noise()
+                return self.random_bytes()
             case inspect.BoolType():
                 return choice([True, False])
             case inspect.NoneType():

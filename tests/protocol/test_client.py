@@ -8,22 +8,27 @@ import pytest
 
 from piwheels.protocol.client import (
     ControlClient,
-    NoMasterError,
-    NotAllowedError,
-    socket_is_there,
+    MasterUnreachableError,
+    SocketPermissionError,
+    check_socket,
 )
 from piwheels.protocol.messages import Status, StatusReply
-from tests.accounts import closed
+from tests.unprivileged import inaccessible
 
 
 async def test_a_socket_that_is_not_there_is_no_master(tmp_path: Path) -> None:
     async with ControlClient(f"ipc://{tmp_path}/control.sock") as client:
-        with pytest.raises(NoMasterError, match=r"no master answers at ipc://.*/control\.sock"):
-            await client.ask(Status(), StatusReply)
+        with pytest.raises(
+            MasterUnreachableError, match=r"no master answers at ipc://.*/control\.sock"
+        ):
+            await client.request(Status(), StatusReply)
 
 
 def test_a_socket_in_a_folder_that_is_closed_to_this_account_is_not_allowed() -> None:
     with tempfile.TemporaryDirectory() as name:  # pytest's own lie in closed folders
         group = grp.getgrgid(Path(name).stat().st_gid).gr_name
-        with closed(Path(name)), pytest.raises(NotAllowedError, match=f"join the group {group}, "):
-            socket_is_there(f"ipc://{name}/control.sock")
+        with (
+            inaccessible(Path(name)),
+            pytest.raises(SocketPermissionError, match=f"join the group {group}, "),
+        ):
+            check_socket(f"ipc://{name}/control.sock")

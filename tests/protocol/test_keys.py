@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from piwheels.errors import ConfigError
-from piwheels.protocol.keys import KeyStore, Role, checked_public_key
-from tests.accounts import closed
-from tests.full_disk import files_up_to
+from piwheels.protocol.keys import KeyStore, Role, validate_public_key
+from tests.full_disk import file_size_limit
+from tests.unprivileged import inaccessible
 
 
 @pytest.fixture
@@ -18,28 +18,28 @@ def store(tmp_path: Path) -> KeyStore:
 
 
 def test_a_key_pair_is_kept_for_its_owner_alone(store: KeyStore) -> None:
-    pair = store.make("builder")
-    path = store.folder / "builder.secret"
+    pair = store.generate("builder")
+    path = store.key_dir / "builder.secret"
     assert path.stat().st_mode & 0o777 == 0o600
-    assert KeyStore(store.folder).pair("builder") == pair
+    assert KeyStore(store.key_dir).pair("builder") == pair
     assert pair.secret not in repr(pair.public)
 
 
 def test_a_disk_that_is_full_leaves_no_half_of_a_key(store: KeyStore) -> None:
-    pair = store.make("builder")
-    store.allow(Role.BUILDER, "pi1", pair.public)
-    with files_up_to(10):
+    pair = store.generate("builder")
+    store.authorize(Role.BUILDER, "pi1", pair.public)
+    with file_size_limit(10):
         with pytest.raises(ConfigError, match="File too large"):
-            store.make("other")
+            store.generate("other")
         with pytest.raises(ConfigError, match="File too large"):
-            store.allow(Role.BUILDER, "pi1", pair.public)
-    assert KeyStore(store.folder).name_of(Role.BUILDER, pair.public) == "pi1"
-    assert store.make("other") == store.pair("other")
+            store.authorize(Role.BUILDER, "pi1", pair.public)
+    assert KeyStore(store.key_dir).name_of(Role.BUILDER, pair.public) == "pi1"
+    assert store.generate("other") == store.pair("other")
 
 
 def test_the_folder_of_keys_is_its_owners_alone(tmp_path: Path) -> None:
-    KeyStore(tmp_path / "made").make("builder")
-    KeyStore(tmp_path / "allowed").allow(Role.BUILDER, "pi1", "ab" * 32)
+    KeyStore(tmp_path / "made").generate("builder")
+    KeyStore(tmp_path / "allowed").authorize(Role.BUILDER, "pi1", "ab" * 32)
     for name in ("made", "allowed"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o700
 
@@ -50,19 +50,19 @@ def test_who_is_allowed_is_known_also_when_no_file_can_be_opened(
     def none_left(*_: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    store.allow(Role.BUILDER, "pi1", "ab" * 32)
+    store.authorize(Role.BUILDER, "pi1", "ab" * 32)
     assert store.name_of(Role.BUILDER, "ab" * 32) == "pi1"
     for method in ("iterdir", "read_text"):
         with monkeypatch.context() as patch:
             patch.setattr(Path, method, none_left)
-            os.utime(store.folder / Role.BUILDER)
+            os.utime(store.key_dir / Role.BUILDER)
             assert store.name_of(Role.BUILDER, "ab" * 32) == "pi1"
 
 
 def test_an_existing_key_is_never_overwritten(store: KeyStore) -> None:
-    pair = store.make("builder")
+    pair = store.generate("builder")
     with pytest.raises(ConfigError, match="exists"):
-        store.make("builder")
+        store.generate("builder")
     assert store.pair("builder") == pair
 
 
@@ -72,17 +72,17 @@ def test_a_missing_key_says_how_to_make_it(store: KeyStore) -> None:
 
 
 def test_a_broken_key_file_is_named(store: KeyStore) -> None:
-    store.make("builder")
-    (store.folder / "builder.secret").write_text("nonsense")
+    store.generate("builder")
+    (store.key_dir / "builder.secret").write_text("nonsense")
     with pytest.raises(ConfigError, match="holds no key pair"):
         store.pair("builder")
 
 
 def test_allowing_and_revoking_is_seen_by_a_running_process(store: KeyStore) -> None:
-    public = store.make("b").public
-    running = KeyStore(store.folder)
+    public = store.generate("b").public
+    running = KeyStore(store.key_dir)
     assert running.name_of(Role.BUILDER, public) is None
-    store.allow(Role.BUILDER, "pi1", public)
+    store.authorize(Role.BUILDER, "pi1", public)
     assert running.name_of(Role.BUILDER, public) == "pi1"
     assert running.name_of(Role.OPERATOR, public) is None
     assert [gone.name for gone in store.revoke("pi1")] == ["pi1"]
@@ -90,44 +90,44 @@ def test_allowing_and_revoking_is_seen_by_a_running_process(store: KeyStore) -> 
 
 
 def test_allowing_twice_is_the_same_as_once(store: KeyStore) -> None:
-    public = store.make("b").public
-    store.allow(Role.BUILDER, "pi1", public)
-    store.allow(Role.BUILDER, "pi1", public.upper())
-    assert [(item.name, item.public) for item in store.allowed()] == [("pi1", public)]
+    public = store.generate("b").public
+    store.authorize(Role.BUILDER, "pi1", public)
+    store.authorize(Role.BUILDER, "pi1", public.upper())
+    assert [(item.name, item.public) for item in store.authorized_keys()] == [("pi1", public)]
 
 
 def test_a_name_stands_for_one_key_and_a_key_for_one_name(store: KeyStore) -> None:
-    first, second = store.make("a").public, store.make("b").public
-    store.allow(Role.BUILDER, "pi1", first)
+    first, second = store.generate("a").public, store.generate("b").public
+    store.authorize(Role.BUILDER, "pi1", first)
     with pytest.raises(ConfigError, match="has another key"):
-        store.allow(Role.BUILDER, "pi1", second)
+        store.authorize(Role.BUILDER, "pi1", second)
     with pytest.raises(ConfigError, match="the key of builder pi1 already"):
-        store.allow(Role.BUILDER, "pi2", first)
+        store.authorize(Role.BUILDER, "pi2", first)
 
 
 @pytest.mark.parametrize("key", ["", "zz" * 32, "ab" * 31, "../etc/passwd"])
 def test_what_is_no_key_is_refused(store: KeyStore, key: str) -> None:
     with pytest.raises(ConfigError, match="64 hexadecimal digits"):
-        store.allow(Role.BUILDER, "pi1", key)
+        store.authorize(Role.BUILDER, "pi1", key)
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "x" * 64])
 def test_what_is_no_name_is_refused(store: KeyStore, name: str) -> None:
     with pytest.raises(ConfigError, match="no name for a key"):
-        store.allow(Role.BUILDER, name, "ab" * 32)
+        store.authorize(Role.BUILDER, name, "ab" * 32)
 
 
 def test_keys_that_are_anothers_alone_are_named(store: KeyStore) -> None:
-    store.allow(Role.BUILDER, "pi1", "ab" * 32)
-    with closed(store.folder):
+    store.authorize(Role.BUILDER, "pi1", "ab" * 32)
+    with inaccessible(store.key_dir):
         for change in (
-            lambda: store.allow(Role.BUILDER, "pi2", "cd" * 32),
+            lambda: store.authorize(Role.BUILDER, "pi2", "cd" * 32),
             lambda: store.revoke("pi1"),
-            lambda: store.make("builder"),
+            lambda: store.generate("builder"),
         ):
-            with pytest.raises(ConfigError, match=f"{store.folder}/.*: Permission denied"):
+            with pytest.raises(ConfigError, match=f"{store.key_dir}/.*: Permission denied"):
                 change()
-    assert [item.name for item in store.allowed()] == ["pi1"]
+    assert [item.name for item in store.authorized_keys()] == ["pi1"]
 
 
 def test_revoking_an_unknown_name_says_so(store: KeyStore) -> None:
@@ -136,23 +136,23 @@ def test_revoking_an_unknown_name_says_so(store: KeyStore) -> None:
 
 
 def test_what_else_lies_in_the_folder_lets_nobody_in_and_stops_nobody(store: KeyStore) -> None:
-    store.allow(Role.BUILDER, "pi1", "ab" * 32)
-    folder = store.folder / Role.BUILDER
+    store.authorize(Role.BUILDER, "pi1", "ab" * 32)
+    folder = store.key_dir / Role.BUILDER
     (folder / "old").mkdir()
     (folder / "empty").write_text("")
     (folder / "binary").write_bytes(b"\xff" * 64)
     (folder / "gone").symlink_to(folder / "nowhere")
-    assert [known.name for known in store.allowed()] == ["pi1"]
+    assert [known.name for known in store.authorized_keys()] == ["pi1"]
     assert store.name_of(Role.BUILDER, "ab" * 32) == "pi1"
     assert store.name_of(Role.BUILDER, "") is None
 
 
 def test_two_changes_at_the_same_moment_are_both_seen(store: KeyStore) -> None:
-    keys = {name: store.make(name).public for name in ("pi1", "pi2")}
+    keys = {name: store.generate(name).public for name in ("pi1", "pi2")}
     for name, public in keys.items():
-        store.allow(Role.BUILDER, name, public)
-    running = KeyStore(store.folder)
-    folder = store.folder / Role.BUILDER
+        store.authorize(Role.BUILDER, name, public)
+    running = KeyStore(store.key_dir)
+    folder = store.key_dir / Role.BUILDER
     store.revoke("pi1")
     assert running.name_of(Role.BUILDER, keys["pi1"]) is None
     moment = folder.stat().st_mtime_ns
@@ -172,5 +172,5 @@ def test_two_changes_at_the_same_moment_are_both_seen(store: KeyStore) -> None:
 )
 def test_a_setting_that_is_no_key_is_named(text: str, fault: str) -> None:
     with pytest.raises(ConfigError, match=fault):
-        checked_public_key(text, "builder.master_key")
-    assert checked_public_key(" " + "AB" * 32, "x") == "ab" * 32
+        validate_public_key(text, "builder.master_key")
+    assert validate_public_key(" " + "AB" * 32, "x") == "ab" * 32

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from piwheels.protocol import connections
+from piwheels.protocol import connection_limits
 from piwheels.protocol import messages as m
-from piwheels.protocol.channels import Gate, Router
 from piwheels.protocol.keys import KeyStore, Role
-from piwheels.protocol.limited_log import LimitedLog
-from tests.patience import WAIT_S, PatientDealer
+from piwheels.protocol.rate_limit import RateLimitedLog
+from piwheels.protocol.sockets import CurveGate, Router
+from tests.timeouts import WAIT_S, LongTimeoutDealer
 
 MIB = 1 << 20
 #: A peer of ZeroMQ's own that sends one message of many frames, which share their memory.
@@ -41,16 +41,16 @@ BuilderRouter = Router[m.FromBuilder, m.ToBuilder]
 @pytest.fixture
 def store(tmp_path: Path) -> KeyStore:
     store = KeyStore(tmp_path / "keys")
-    store.make("master")
-    store.allow(Role.BUILDER, "pi1", store.ensure("one").public)
+    store.generate("master")
+    store.authorize(Role.BUILDER, "pi1", store.load_or_generate("one").public)
     return store
 
 
 @pytest.fixture
 async def router(store: KeyStore) -> AsyncIterator[BuilderRouter]:
-    async with Gate(lambda role, key: store.name_of(Role(role), key) is not None) as gate:
-        gate.guard(Role.BUILDER)
-        router: BuilderRouter = Router(m.FromBuilder, lambda reason, _: m.Refused(reason=reason))
+    async with CurveGate(lambda role, key: store.name_of(Role(role), key) is not None) as gate:
+        gate.protect(Role.BUILDER)
+        router: BuilderRouter = Router(m.FromBuilder, lambda reason, _: m.Rejected(reason=reason))
         yield router
         router.close()
 
@@ -71,8 +71,8 @@ def resident_bytes() -> int:
 
 def honest(
     store: KeyStore, address: str, *, monitored: bool = False
-) -> PatientDealer[m.ToBuilder, m.FromBuilder]:
-    return PatientDealer(
+) -> LongTimeoutDealer[m.ToBuilder, m.FromBuilder]:
+    return LongTimeoutDealer(
         m.ToBuilder,
         address,
         key=store.require("one"),
@@ -96,9 +96,9 @@ async def test_a_message_of_frames_without_end_costs_bounded_memory(
     flood.kill()
     flood.communicate()
     peer = honest(store, address)
-    await peer.send(m.Bye(reason="fine"))
+    await peer.send(m.Goodbye(reason="fine"))
     async with asyncio.timeout(WAIT_S):
-        assert (await hearing).message == m.Bye(reason="fine")
+        assert (await hearing).message == m.Goodbye(reason="fine")
     peer.close()
     assert most < 600 * MIB
 
@@ -113,9 +113,9 @@ async def test_a_message_of_many_small_frames_is_refused_and_the_next_one_read(
     async with asyncio.timeout(WAIT_S):
         while "more than 2 frames" not in caplog.text:  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.01)
-    await peer.send(m.Bye(reason="fine"))
+    await peer.send(m.Goodbye(reason="fine"))
     async with asyncio.timeout(WAIT_S):
-        assert (await hearing).message == m.Bye(reason="fine")
+        assert (await hearing).message == m.Goodbye(reason="fine")
     flood.kill()
     flood.communicate()
     peer.close()
@@ -127,11 +127,11 @@ async def test_a_frame_that_is_too_large_is_never_read(
     address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
     hearing = asyncio.create_task(router.receive())
     large, peer = honest(store, address, monitored=True), honest(store, address)
-    await large.send(m.Bye(), bytes(5 * MIB))
+    await large.send(m.Goodbye(), bytes(5 * MIB))
     async with asyncio.timeout(WAIT_S):
         assert await large.disconnected() == "the connection ended"
-        await peer.send(m.Bye(reason="fine"))
-        assert (await hearing).message == m.Bye(reason="fine")
+        await peer.send(m.Goodbye(reason="fine"))
+        assert (await hearing).message == m.Goodbye(reason="fine")
     large.close()
     peer.close()
 
@@ -140,11 +140,13 @@ async def test_much_that_is_read_in_time_closes_no_connection(
     store: KeyStore, router: BuilderRouter, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    small = connections.ConnectionLimits(unread_bytes=4 * MIB, connections=100, without_key=100)
-    monkeypatch.setattr("piwheels.protocol.channels.limits_for", lambda _: small)
+    small = connection_limits.ConnectionLimits(
+        max_unread_bytes=4 * MIB, max_connections=100, max_unauthenticated=100
+    )
+    monkeypatch.setattr("piwheels.protocol.sockets.limits_for", lambda _: small)
     address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
     peer = honest(store, address)
-    piece = m.LogLines(build=1, offset=0, data=bytes(m.CHUNK_BYTES))
+    piece = m.LogChunk(build=1, offset=0, data=bytes(m.CHUNK_BYTES))
     async with asyncio.timeout(WAIT_S):
         for _ in range(200):
             await peer.send(piece)
@@ -158,7 +160,7 @@ def test_lines_that_peers_provoke_are_counted_beyond_some(
 ) -> None:
     clock = [1000.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    limited = LimitedLog(logging.getLogger("strangers"), per_minute=3)
+    limited = RateLimitedLog(logging.getLogger("strangers"), per_minute=3)
     for number in range(50):
         limited.warning("refused %d", number)
     assert caplog.messages == ["refused 0", "refused 1", "refused 2"]

@@ -7,20 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from piwheels.protocol.messages import CHUNK_BYTES
-from piwheels.protocol.transfer import FIRST_WINDOW_BYTES, LARGEST_WINDOW_BYTES, Piece, Transfer
+from piwheels.protocol.transfer import INITIAL_WINDOW_BYTES, MAX_WINDOW_BYTES, ByteRange, Transfer
 
 
 def simulate(size: int, *, delay_s: float, bytes_per_s: float, start: int = 0) -> tuple[float, int]:
     """Fetch a file over a link; gives how long it took and the window at the end."""
     transfer = Transfer(size, start=start)
     now, line_free = 0.0, 0.0
-    coming: deque[tuple[float, Piece]] = deque()
+    coming: deque[tuple[float, ByteRange]] = deque()
     while not transfer.complete:
-        for piece in transfer.next_pieces(now):
+        for piece in transfer.next_requests(now):
             line_free = max(line_free, now + delay_s / 2) + piece.length / bytes_per_s
             coming.append((line_free + delay_s / 2, piece))
         now, piece = coming.popleft()
-        assert transfer.accept(piece.offset, piece.length, now)
+        assert transfer.on_chunk(piece.offset, piece.length, now)
     return now, transfer.window_bytes
 
 
@@ -34,37 +34,37 @@ def test_every_byte_is_asked_for_once_and_in_order(size: int, start: int, chunk:
     transfer = Transfer(size, start=start, chunk_bytes=chunk)
     expected = start
     while not transfer.complete:
-        for piece in transfer.next_pieces(0.0):
+        for piece in transfer.next_requests(0.0):
             assert piece.offset == expected
             expected += piece.length
-            assert transfer.accept(piece.offset, piece.length, 0.0)
+            assert transfer.on_chunk(piece.offset, piece.length, 0.0)
     assert expected == size
-    assert transfer.next_pieces(1.0) == []
+    assert transfer.next_requests(1.0) == []
 
 
 def test_a_long_link_is_filled() -> None:
     size = 256 * 1024 * 1024
     took, window = simulate(size, delay_s=0.1, bytes_per_s=100e6)
     assert took < 1.5 * size / 100e6
-    assert window > FIRST_WINDOW_BYTES
+    assert window > INITIAL_WINDOW_BYTES
 
 
 def test_a_short_link_needs_no_large_window() -> None:
     _, window = simulate(64 * 1024 * 1024, delay_s=0.0001, bytes_per_s=12e6)
-    assert window <= 4 * FIRST_WINDOW_BYTES
+    assert window <= 4 * INITIAL_WINDOW_BYTES
 
 
 def test_the_window_has_an_end() -> None:
     _, window = simulate(512 * 1024 * 1024, delay_s=1.0, bytes_per_s=1e9)
-    assert window == LARGEST_WINDOW_BYTES
+    assert window == MAX_WINDOW_BYTES
 
 
 @pytest.mark.parametrize(("offset", "length"), [(1, CHUNK_BYTES), (0, 5), (CHUNK_BYTES, 5)])
 def test_a_piece_that_was_not_due_is_not_accepted(offset: int, length: int) -> None:
     transfer = Transfer(CHUNK_BYTES + 5)
-    transfer.next_pieces(0.0)
-    assert not transfer.accept(offset, length, 0.0)
+    transfer.next_requests(0.0)
+    assert not transfer.on_chunk(offset, length, 0.0)
 
 
 def test_a_piece_that_was_never_asked_for_is_not_accepted() -> None:
-    assert not Transfer(10).accept(0, 10, 0.0)
+    assert not Transfer(10).on_chunk(0, 10, 0.0)

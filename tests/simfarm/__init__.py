@@ -3,7 +3,7 @@
 `python -m tests.simfarm --help` tells how to run it beside a console; tests use SimFarm.
 """
 
-from tests.simfarm.server import Asked, SimFarm
-from tests.simfarm.world import World
+from tests.simfarm.model import FarmModel
+from tests.simfarm.server import ReceivedCommand, SimFarm
 
-__all__ = ["Asked", "SimFarm", "World"]
+__all__ = ["FarmModel", "ReceivedCommand", "SimFarm"]

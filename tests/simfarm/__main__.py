@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
+from tests.simfarm.model import FarmModel
 from tests.simfarm.server import SimFarm
-from tests.simfarm.world import World
 
 _EPILOG = """
 \b
@@ -57,7 +57,7 @@ def main(
     no_downloads: bool,
 ) -> None:
     """A simulated farm that speaks the real control protocol, to work on the console with."""
-    world = World(
+    world = FarmModel(
         builders=builders,
         seed=seed,
         build_s=build_s,
@@ -67,12 +67,12 @@ def main(
     )
     farm = SimFarm(
         address=f"ipc://{path.absolute()}",
-        world=world,
+        model=world,
         hz=hz,
         log_lines=log_lines,
         lines_per_s=lines_per_s,
-        answer_after_s=answer_after_s,
-        refuses=refuse,
+        reply_delay_s=answer_after_s,
+        rejection=refuse,
     )
     with suppress(KeyboardInterrupt):
         asyncio.run(_serve(farm))
@@ -101,20 +101,20 @@ async def _serve(farm: SimFarm) -> None:
 async def _turn(farm: SimFarm, turns: asyncio.Queue[bool]) -> None:
     while True:
         new = await turns.get()
-        if farm.here:
-            await farm.go()
+        if farm.is_listening:
+            await farm.stop()
             print("gone", flush=True)
         else:
-            farm.come(new=new)
+            farm.start(new=new)
             print(f"back as {'a new' if new else 'the same'} master", flush=True)
 
 
 async def _tell(farm: SimFarm) -> None:
     told = 0
     while True:
-        for asked in farm.asked[told:]:
+        for asked in farm.received_commands[told:]:
             print(f"{asked.operator}: {asked.body}", flush=True)
-        told = len(farm.asked)
+        told = len(farm.received_commands)
         await asyncio.sleep(0.1)
 
 

@@ -17,7 +17,7 @@ _ERROR = "src/core/{word}.c:{n}:5: error: implicit declaration of function '{wor
 
 
 @lru_cache(8)
-def whole(build: int, lines: int, *, failed: bool) -> bytes:
+def full_log(build: int, lines: int, *, failed: bool) -> bytes:
     """The whole log of a build; one that failed has an error near its end."""
     dice = random.Random(build)
     pool = [dice.choice(_LINES) for _ in range(64)]
@@ -33,15 +33,15 @@ def whole(build: int, lines: int, *, failed: bool) -> bytes:
 
 @lru_cache(8)
 def _ends(build: int, lines: int, *, failed: bool) -> tuple[int, ...]:
-    data = whole(build, lines, failed=failed)
+    data = full_log(build, lines, failed=failed)
     return tuple(accumulate(len(line) for line in data.splitlines(keepends=True)))
 
 
-def written(build: int, lines: int, so_far: int, *, failed: bool) -> bytes:
+def partial_log(build: int, lines: int, so_far: int, *, failed: bool) -> bytes:
     """The log of a build that has written so many of its lines."""
     if so_far <= 0:
         return b""
-    data = whole(build, lines, failed=failed)
+    data = full_log(build, lines, failed=failed)
     if so_far >= lines:
         return data
     return data[: _ends(build, lines, failed=failed)[so_far - 1]]

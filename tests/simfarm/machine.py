@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from piwheels.protocol.messages import BuilderState, BuilderView, HostState
-from tests.simfarm import cast
+from tests.simfarm import scenario_builders
 
 GIB = 1024**3
 LOADS = 60
@@ -15,14 +15,14 @@ _ENDS = (0.03, 0.15, 0.85, 0.9, 1.0)  # as shares of the whole build
 _REASONS = {
     BuilderState.LOST: "not heard for 6 minutes; its job went to another",
     BuilderState.QUARANTINED: "failed of itself 3 times: bwrap: Operation not permitted",
-    BuilderState.STUCK: "such a build took 4 minutes before",
+    BuilderState.OVERDUE: "such a build took 4 minutes before",
     BuilderState.SILENT: "not heard for 45 s",
     BuilderState.ASLEEP: "sent to sleep by ada@console",
 }
 
 
 @dataclass(slots=True)
-class Task:
+class SimBuild:
     """A build in hand."""
 
     build: int
@@ -45,16 +45,16 @@ class Task:
 
 
 @dataclass(slots=True)
-class Machine:
+class SimBuilder:
     """A simulated builder."""
 
     label: str
-    stages: tuple[cast.Stage, ...]
+    targets: tuple[scenario_builders.SimTarget, ...]
     board: str
-    dice: random.Random
-    task: Task | None = None
-    fixed: BuilderState | None = None  # a state that it does not leave of itself
-    rest_s: float = 0.0  # until it takes a job
+    rng: random.Random
+    build: SimBuild | None = None
+    fixed_state: BuilderState | None = None  # a state that it does not leave of itself
+    idle_s: float = 0.0  # until it takes a job
     draining: bool = False
     away_s: float | None = None  # has left; comes back after so long
     silent_s: float = 0.0
@@ -66,51 +66,51 @@ class Machine:
     built: int = 0
     failed: int = 0
 
-    def shake(self) -> None:
+    def drift(self) -> None:
         """Let its load, temperature and memory wander."""
-        busy = self.task is not None
-        self.load = max(0.0, self.load + self.dice.uniform(-0.3, 0.3) + (0.1 if busy else -0.1))
+        busy = self.build is not None
+        self.load = max(0.0, self.load + self.rng.uniform(-0.3, 0.3) + (0.1 if busy else -0.1))
         self.load = min(self.load, 6.0)
-        self.temperature = min(86.0, max(38.0, self.temperature + self.dice.uniform(-1, 1)))
+        self.temperature = min(86.0, max(38.0, self.temperature + self.rng.uniform(-1, 1)))
         self.memory_free = min(
-            4 * GIB, max(GIB // 8, self.memory_free + self.dice.randint(-(2**26), 2**26))
+            4 * GIB, max(GIB // 8, self.memory_free + self.rng.randint(-(2**26), 2**26))
         )
 
     def state(self, paused: bool) -> BuilderState:
         """Its state as operators see it."""
-        if self.fixed is not None:
-            return self.fixed
+        if self.fixed_state is not None:
+            return self.fixed_state
         if self.draining:
             return BuilderState.DRAINING
-        if self.task is not None:
-            uploading = self.task.phase == "uploading"
+        if self.build is not None:
+            uploading = self.build.phase == "uploading"
             return BuilderState.UPLOADING if uploading else BuilderState.BUILDING
-        if self.rest_s > 0:
-            return BuilderState.CLEANING
+        if self.idle_s > 0:
+            return BuilderState.FINISHING
         return BuilderState.PAUSED if paused else BuilderState.IDLE
 
     def view(self, paused: bool, *, loads: bool = False) -> BuilderView:
         """As the master tells it."""
-        state, task = self.state(paused), self.task
+        state, task = self.state(paused), self.build
         return BuilderView(
             label=self.label,
             state=state,
             reason=_REASONS.get(state, ""),
-            targets=tuple(stage.target for stage in self.stages),
-            platform=f"linux {self.stages[0].arch}",
+            targets=tuple(stage.target for stage in self.targets),
+            platform=f"linux {self.targets[0].arch}",
             board=self.board,
-            os=f"Debian GNU/Linux ({self.stages[0].os})",
+            os=f"Debian GNU/Linux ({self.targets[0].os})",
             version="1.0",
             build=task.build if task else None,
             project=task.project if task else "",
-            version_built=task.version if task else "",
+            release_version=task.version if task else "",
             target=task.target if task else "",
             phase=task.phase if task else "",
             phase_s=task.phase_s if task else 0.0,
             build_s=task.spent_s if task else 0.0,
             expected_s=240.0 if task else 0.0,
             limit_s=10800.0,
-            silent_s=self.silent_s,
+            since_last_message_s=self.silent_s,
             built=self.built,
             failed=self.failed,
             built_last_hour=self.built,
@@ -125,5 +125,5 @@ class Machine:
                 disk_free=self.disk_free,
                 temperature=round(self.temperature, 1),
             ),
-            loads=tuple(self.loads) if loads else (),
+            load_history=tuple(self.loads) if loads else (),
         )

@@ -9,49 +9,58 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from piwheels.protocol.channels import Envelope, KeyPair, Peer, Router
 from piwheels.protocol.messages import (
     CHUNK_BYTES,
     PROTOCOL,
     Accepted,
     Add,
-    Applied,
-    Batch,
-    Body,
+    BuilderCommand,
     BuildsReply,
-    Command,
+    CommandBuilders,
+    CommandFailed,
+    CommandSucceeded,
     Event,
+    EventBatch,
     EventsReply,
     Explain,
     ExplainReply,
     Explanation,
     FollowLog,
+    KeepAlive,
+    KeepAliveAck,
     ListBuilds,
     ListEvents,
     LogPiece,
-    Order,
-    OrderBuilders,
     Pause,
-    Prioritise,
-    Problem,
-    Quit,
-    Rebuild,
+    Prioritize,
+    RegeneratePages,
     Remove,
-    Renew,
-    Renewed,
     Reply,
     ReplyBody,
+    Request,
+    RequestBody,
     Resume,
     Retry,
     Skip,
     Status,
-    Watch,
+    StopMaster,
+    Subscribe,
 )
+from piwheels.protocol.sockets import Envelope, KeyPair, Peer, Router
 from tests.simfarm import logs
-from tests.simfarm.world import World
+from tests.simfarm.model import FarmModel
 
 _CHANGES = (
-    Pause | Resume | OrderBuilders | Quit | Skip | Retry | Prioritise | Remove | Rebuild | Add
+    Pause
+    | Resume
+    | CommandBuilders
+    | StopMaster
+    | Skip
+    | Retry
+    | Prioritize
+    | Remove
+    | RegeneratePages
+    | Add
 )
 _LOG_EVERY_S = 0.1
 #: A watch that was not renewed for so long has lost its reader.
@@ -59,10 +68,10 @@ LEASE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReceivedCommand:
     """A command that would change something, as it arrived."""
 
-    body: Body
+    body: RequestBody
     operator: str
     identity: str
     read_only: bool
@@ -88,20 +97,20 @@ class SimFarm:
     """
 
     address: str
-    world: World = field(default_factory=World)
+    model: FarmModel = field(default_factory=FarmModel)
     hz: float = 1.0
     log_lines: int = 2000
     lines_per_s: float = 50.0
-    answer_after_s: float = 0.0
-    refuses: str = ""
+    reply_delay_s: float = 0.0
+    rejection: str = ""
     mute: bool = False
     key: KeyPair | None = None
     domain: str = ""
-    asked: list[Asked] = field(default_factory=list)
-    commands: list[Command] = field(default_factory=list)  # all that arrived, Renews apart
+    received_commands: list[ReceivedCommand] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)  # all that arrived, Renews apart
     stopped: asyncio.Event = field(default_factory=asyncio.Event)  # an operator ended it
-    answers: asyncio.Event = field(default_factory=_set)
-    _router: Router[Command, Reply] | None = None
+    replies_allowed: asyncio.Event = field(default_factory=_set)
+    _router: Router[Request, Reply] | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _watchers: dict[tuple[bytes, int], Peer] = field(default_factory=dict)
     _leases: dict[tuple[bytes, int], float] = field(default_factory=dict)
@@ -109,7 +118,7 @@ class SimFarm:
     _log_began: dict[int, float] = field(default_factory=dict)
 
     async def __aenter__(self) -> Self:
-        self.come()
+        self.start()
         return self
 
     async def __aexit__(
@@ -118,29 +127,31 @@ class SimFarm:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self.go()
+        await self.stop()
 
     # --- coming and going ---
 
     @property
-    def here(self) -> bool:
+    def is_listening(self) -> bool:
         """Whether it listens."""
         return self._router is not None
 
-    def come(self, *, new: bool = False) -> None:
+    def start(self, *, new: bool = False) -> None:
         """Listen; as another master than before if `new`."""
         if self._router is not None:
             return
         if new:
-            self.world.restart()
-        self._router = Router(Command, lambda text, _: Reply(number=0, body=Problem(reason=text)))
+            self.model.restart()
+        self._router = Router(
+            Request, lambda text, _: Reply(request_id=0, body=CommandFailed(reason=text))
+        )
         self.address = self._router.bind(self.address, key=self.key, domain=self.domain)
         self.stopped.clear()
         self._begin(self._listen(self._router))
         if self.hz > 0:
             self._begin(self._live())
 
-    async def go(self) -> None:
+    async def stop(self) -> None:
         """Close the socket at once, with all that is under way."""
         router, self._router = self._router, None
         for task in list(self._tasks):
@@ -160,7 +171,7 @@ class SimFarm:
 
     # --- telling ---
 
-    async def tell(self, *events: Event) -> None:
+    async def publish(self, *events: Event) -> None:
         """Tell all watchers."""
         if not events or self.mute:
             return
@@ -168,11 +179,11 @@ class SimFarm:
             if time.monotonic() - self._leases.get(stream, 0.0) > LEASE_S:
                 del self._watchers[stream]
             else:
-                await self._send(peer, stream[1], Batch(events=events))
+                await self._send(peer, stream[1], EventBatch(events=events))
 
     async def step(self, by_s: float) -> None:
         """Let time pass in the farm, and tell what changed."""
-        await self.tell(*self.world.step(by_s))
+        await self.publish(*self.model.step(by_s))
 
     async def _live(self) -> None:
         every_s = 1 / self.hz
@@ -184,67 +195,67 @@ class SimFarm:
 
     async def _send(self, peer: Peer, number: int, body: ReplyBody) -> None:
         if self._router is not None and not self.mute:
-            await self._router.send(peer, Reply(number=number, body=body))
+            await self._router.send(peer, Reply(request_id=number, body=body))
 
     # --- being asked ---
 
-    async def _listen(self, router: Router[Command, Reply]) -> None:
+    async def _listen(self, router: Router[Request, Reply]) -> None:
         while True:
             envelope = await router.receive()
             command, peer = envelope.message, envelope.peer
-            if isinstance(command.body, Renew):
-                await self._renew(peer, command.number)
+            if isinstance(command.body, KeepAlive):
+                await self._renew(peer, command.request_id)
                 continue
-            self.commands.append(command)
+            self.requests.append(command)
             if not self.mute:
                 # Before its task runs, a Renew of it may have been read already.
-                self._leases[peer.route, command.number] = time.monotonic()
+                self._leases[peer.route, command.request_id] = time.monotonic()
                 self._begin(self._serve(envelope))
 
     async def _renew(self, peer: Peer, number: int) -> None:
         stream = (peer.route, number)
         if stream in self._leases:
             self._leases[stream] = time.monotonic()
-            await self._send(peer, number, Renewed())
+            await self._send(peer, number, KeepAliveAck())
         else:
             reason = "the master was restarted in between; ask again"
-            await self._send(peer, number, Problem(reason=reason))
+            await self._send(peer, number, CommandFailed(reason=reason))
 
-    async def _serve(self, envelope: Envelope[Command]) -> None:
+    async def _serve(self, envelope: Envelope[Request]) -> None:
         command, peer = envelope.message, envelope.peer
-        stream = (peer.route, command.number)
+        stream = (peer.route, command.request_id)
         answer = await self._answer(command, peer)
         if answer is not None:
-            await self._send(peer, command.number, answer)
+            await self._send(peer, command.request_id, answer)
         if stream not in self._watchers:
             self._leases.pop(stream, None)
 
-    async def _answer(self, command: Command, peer: Peer) -> ReplyBody | None:
+    async def _answer(self, command: Request, peer: Peer) -> ReplyBody | None:
         match command.body:
             case _ if command.protocol != PROTOCOL:
                 reason = f"this master speaks protocol {PROTOCOL}, not {command.protocol}"
-                return Problem(reason=reason)
-            case Watch():
+                return CommandFailed(reason=reason)
+            case Subscribe():
                 # What is told before the snapshot may be in it too, as with a real master.
-                self._watchers[peer.route, command.number] = peer
-                return self.world.snapshot()
+                self._watchers[peer.route, command.request_id] = peer
+                return self.model.snapshot()
             case FollowLog() as request:
-                return await self._log(peer, command.number, request)
+                return await self._log(peer, command.request_id, request)
             case body if isinstance(body, _CHANGES):
                 return await self._change(command, peer)
             case body:
                 return self._question(body)
 
-    def _question(self, body: Body) -> ReplyBody:
+    def _question(self, body: RequestBody) -> ReplyBody:
         match body:
             case Status():
-                return self.world.status()
+                return self.model.status()
             case Explain():
                 return self._explain(body)
             case ListBuilds():
                 kept = [
                     build
-                    for build in reversed(self.world.builds)
+                    for build in reversed(self.model.builds)
                     if body.project in {None, build.project}
                     and not (body.failed and build.outcome == "built")
                     and build.duration_s >= body.slower_than_s
@@ -253,12 +264,12 @@ class SimFarm:
             case ListEvents():
                 kept_events = [
                     event
-                    for event in reversed(self.world.events)
+                    for event in reversed(self.model.events)
                     if body.before is None or event.event < body.before
                 ]
                 return EventsReply(events=tuple(kept_events[: body.limit]))
             case _:
-                return Problem(reason=f"the simulated farm knows no {type(body).__name__}")
+                return CommandFailed(reason=f"the simulated farm knows no {type(body).__name__}")
 
     @staticmethod
     def _explain(body: Explain) -> ReplyBody:
@@ -273,80 +284,86 @@ class SimFarm:
 
     # --- commands ---
 
-    async def _change(self, command: Command, peer: Peer) -> ReplyBody:
-        before = self._answered.get(command.identity) if command.identity else None
+    async def _change(self, command: Request, peer: Peer) -> ReplyBody:
+        before = self._answered.get(command.idempotency_key) if command.idempotency_key else None
         if before is not None:
             return before
-        self.asked.append(
-            Asked(command.body, command.operator, command.identity, command.read_only)
+        self.received_commands.append(
+            ReceivedCommand(command.body, command.user, command.idempotency_key, command.read_only)
         )
         answer: ReplyBody | None = self._refusal(command)
         if answer is None:
-            await self._send(peer, command.number, Accepted())
-            await asyncio.sleep(self.answer_after_s)
-            await self.answers.wait()
+            await self._send(peer, command.request_id, Accepted())
+            await asyncio.sleep(self.reply_delay_s)
+            await self.replies_allowed.wait()
             answer = await self._carry_out(command.body)
-        if command.identity:
-            self._answered[command.identity] = answer
-        said = "applied" if isinstance(answer, Applied) else f"refused: {_reason(answer)}"
-        await self.tell(self.world.note(command.operator, _in_words(command.body), said))
-        if isinstance(command.body, Quit) and isinstance(answer, Applied):
+        if command.idempotency_key:
+            self._answered[command.idempotency_key] = answer
+        said = "applied" if isinstance(answer, CommandSucceeded) else f"refused: {_reason(answer)}"
+        await self.publish(self.model.note(command.user, _in_words(command.body), said))
+        if isinstance(command.body, StopMaster) and isinstance(answer, CommandSucceeded):
             asyncio.get_running_loop().call_later(0.1, self.stopped.set)
         return answer
 
-    def _refusal(self, command: Command) -> Problem | None:
+    def _refusal(self, command: Request) -> CommandFailed | None:
         if command.read_only:
-            return Problem(reason="this console is read-only")
-        if self.refuses:
-            return Problem(reason=self.refuses)
-        if isinstance(command.body, OrderBuilders):
-            missing = self.world.missing(command.body.builders)
+            return CommandFailed(reason="this console is read-only")
+        if self.rejection:
+            return CommandFailed(reason=self.rejection)
+        if isinstance(command.body, CommandBuilders):
+            missing = self.model.missing(command.body.builders)
             if missing:
-                return Problem(reason=f"there is no builder {', '.join(missing)}")
+                return CommandFailed(reason=f"there is no builder {', '.join(missing)}")
         return None
 
-    async def _carry_out(self, body: Body) -> ReplyBody:
+    async def _carry_out(self, body: RequestBody) -> ReplyBody:
         match body:
             case Pause() | Resume():
                 held = isinstance(body, Pause)
-                await self.tell(*self.world.pause(paused=held))
-                return Applied(text="no jobs are handed out" if held else "jobs are handed out")
-            case OrderBuilders() if body.order is Order.DRAIN and body.rolling:
+                await self.publish(*self.model.pause(paused=held))
+                return CommandSucceeded(
+                    text="no jobs are handed out" if held else "jobs are handed out"
+                )
+            case CommandBuilders() if body.command is BuilderCommand.DRAIN and body.max_parallel:
                 return await self._drain_in_turn(body)
-            case OrderBuilders():
-                await self.tell(*self._order(body))
+            case CommandBuilders():
+                await self.publish(*self._order(body))
                 count = len(body.builders)
-                return Applied(text=f"{body.order} for {count} builders", count=count)
-            case Quit():
-                return Applied(text="the master is stopping; builders wait for the next one")
+                return CommandSucceeded(text=f"{body.command} for {count} builders", count=count)
+            case StopMaster():
+                return CommandSucceeded(
+                    text="the master is stopping; builders wait for the next one"
+                )
             case _:
-                return Applied(text=_in_words(body), count=1)
+                return CommandSucceeded(text=_in_words(body), count=1)
 
-    def _order(self, body: OrderBuilders) -> list[Event]:
-        world, labels = self.world, body.builders
-        orders: dict[Order, Callable[[], list[Event]]] = {
-            Order.SLEEP: lambda: world.sleep(labels, at_once=body.at_once),
-            Order.WAKE: lambda: world.wake(labels),
-            Order.SKIP: lambda: world.skip_build(labels),
-            Order.DRAIN: lambda: world.drain(labels),
-            Order.KILL: lambda: world.kill(labels),
+    def _order(self, body: CommandBuilders) -> list[Event]:
+        world, labels = self.model, body.builders
+        orders: dict[BuilderCommand, Callable[[], list[Event]]] = {
+            BuilderCommand.SLEEP: lambda: world.sleep(labels, at_once=body.immediately),
+            BuilderCommand.WAKE: lambda: world.wake(labels),
+            BuilderCommand.CANCEL_BUILD: lambda: world.skip_build(labels),
+            BuilderCommand.DRAIN: lambda: world.drain(labels),
+            BuilderCommand.KILL: lambda: world.kill(labels),
         }
-        return orders[body.order]()
+        return orders[body.command]()
 
-    async def _drain_in_turn(self, body: OrderBuilders) -> Applied:
+    async def _drain_in_turn(self, body: CommandBuilders) -> CommandSucceeded:
         waiting, out = list(body.builders), set[str]()
         while waiting or out:
             out = {label for label in out if self._drains(label)}
-            while waiting and len(out) < body.rolling:
+            while waiting and len(out) < body.max_parallel:
                 label = waiting.pop(0)
-                await self.tell(*self.world.drain([label]))
+                await self.publish(*self.model.drain([label]))
                 out.add(label)
             await asyncio.sleep(_LOG_EVERY_S)
         count = len(body.builders)
-        return Applied(text=f"drained {count} builders, {body.rolling} at a time", count=count)
+        return CommandSucceeded(
+            text=f"drained {count} builders, {body.max_parallel} at a time", count=count
+        )
 
     def _drains(self, label: str) -> bool:
-        machine = self.world.machines[label]
+        machine = self.model.machines[label]
         return machine.draining or machine.away_s is not None
 
     # --- logs ---
@@ -354,7 +371,7 @@ class SimFarm:
     async def _log(self, peer: Peer, number: int, request: FollowLog) -> ReplyBody | None:
         build, offset = request.build, request.offset
         if not self._is_known(build):
-            return Problem(reason=f"there is no log of build {build}")
+            return CommandFailed(reason=f"there is no log of build {build}")
         while True:
             data, finished = self.log(build)
             for start in range(offset, len(data), CHUNK_BYTES):
@@ -368,30 +385,30 @@ class SimFarm:
     def log(self, build: int) -> tuple[bytes, bool]:
         """What a build's log holds by now, and whether that is all."""
         running = self._runs(build)
-        failed = self.world.failed_builds.get(build, False)
+        failed = self.model.failed_builds.get(build, False)
         if not running:
-            return logs.whole(build, self.log_lines, failed=failed), True
+            return logs.full_log(build, self.log_lines, failed=failed), True
         began = self._log_began.setdefault(build, time.monotonic())
         so_far = int((time.monotonic() - began) * self.lines_per_s) + 1
-        return logs.written(build, self.log_lines, so_far, failed=failed), False
+        return logs.partial_log(build, self.log_lines, so_far, failed=failed), False
 
     def _is_known(self, build: int) -> bool:
-        return build in self.world.failed_builds or self._runs(build)
+        return build in self.model.failed_builds or self._runs(build)
 
     def _runs(self, build: int) -> bool:
-        tasks = (machine.task for machine in self.world.machines.values())
+        tasks = (machine.build for machine in self.model.machines.values())
         return any(task is not None and task.build == build for task in tasks)
 
 
 def _reason(answer: ReplyBody) -> str:
-    return answer.reason if isinstance(answer, Problem) else type(answer).__name__
+    return answer.reason if isinstance(answer, CommandFailed) else type(answer).__name__
 
 
-def _in_words(body: Body) -> str:
+def _in_words(body: RequestBody) -> str:
     match body:
-        case OrderBuilders():
-            return f"{body.order} {', '.join(body.builders)}"
-        case Retry() | Prioritise() | Remove():
+        case CommandBuilders():
+            return f"{body.command} {', '.join(body.builders)}"
+        case Retry() | Prioritize() | Remove():
             return f"{type(body).__name__.lower()} {body.project} {body.version or ''}".strip()
         case Skip():
             what = body.project or body.target or "nothing"
@@ -400,6 +417,6 @@ def _in_words(body: Body) -> str:
             return type(body).__name__.lower()
 
 
-def socket_in(folder: Path) -> str:
+def control_address(folder: Path) -> str:
     """A control address in a folder."""
     return f"ipc://{folder / 'control.sock'}"

@@ -17,15 +17,15 @@ from typing import Self
 
 import pyte
 
-from tests.patience import WAIT_S
+from tests.timeouts import WAIT_S
 
-_ASKED = re.compile(rb"\x1b\[6n|\x1b\[\?(\d+)\$p")
-_OTHERS = ("PYTHON", "NO_COLOR", "COLUMNS", "LINES")  # they would speak of another terminal
-_BARE_ENVIRONMENT = {
-    name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)
+_CURSOR_POSITION_REQUEST = re.compile(rb"\x1b\[6n|\x1b\[\?(\d+)\$p")
+_OTHER_REQUESTS = ("PYTHON", "NO_COLOR", "COLUMNS", "LINES")  # they would speak of another terminal
+_MINIMAL_ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if not name.startswith(_OTHER_REQUESTS)
 } | {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
 #: What a program may be waiting for an answer to, cut off at the end of what was read.
-_LONGEST_QUESTION = 12
+_MAX_REQUEST_BYTES = 12
 
 
 class PtyTerminal:
@@ -67,7 +67,7 @@ class PtyTerminal:
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env=_BARE_ENVIRONMENT | (environment or {}),
+            env=_MINIMAL_ENVIRONMENT | (environment or {}),
         )
         os.close(slave)
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -134,11 +134,11 @@ class PtyTerminal:
                 data = os.read(self._master, step)
             except OSError:  # the program has ended
                 return
-            self._take(data)
+            self._process(data)
             if self.bytes_per_s:
                 time.sleep(len(data) / self.bytes_per_s)
 
-    def _take(self, data: bytes) -> None:
+    def _process(self, data: bytes) -> None:
         self.received += len(data)
         self.data.append(data)
         if self._stream is not None:
@@ -147,11 +147,11 @@ class PtyTerminal:
                 self._changed.notify_all()
         text = self._tail + data
         end = 0
-        for question in _ASKED.finditer(text):
+        for question in _CURSOR_POSITION_REQUEST.finditer(text):
             end = question.end()
             if self._answers:
                 os.write(self._master, self._answer(question.group(1)))
-        self._tail = text[end:][-_LONGEST_QUESTION:]
+        self._tail = text[end:][-_MAX_REQUEST_BYTES:]
 
     def _answer(self, mode: bytes | None) -> bytes:
         if mode is None:
@@ -168,7 +168,7 @@ class PtyTerminal:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     @property
-    def kept_waiting_s(self) -> float:
+    def runqueue_wait_s(self) -> float:
         """How long its main thread was ready to run, and others had the processor."""
         fields = Path(f"/proc/{self.process.pid}/schedstat").read_text().split()
         return int(fields[1]) / 1e9

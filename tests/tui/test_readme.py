@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from piwheels.tui.actions import ACTIONS, Group, key_texts
+from piwheels.tui.model.actions import ACTIONS, Group, key_labels
 
 
 def table() -> str:
@@ -12,7 +12,7 @@ def table() -> str:
         lines.append(f"| | **{group.value}** |")
         for action in ACTIONS:
             if action.group is group:
-                keys = ", ".join(f"`{text}`" for text in key_texts(action.keys))
+                keys = ", ".join(f"`{text}`" for text in key_labels(action.keys))
                 lines.append(f"| {keys} | {action.help} |")
     return "\n".join(lines)
 

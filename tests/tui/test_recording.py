@@ -13,23 +13,23 @@ import msgspec
 import pytest
 
 from piwheels.errors import ConfigError
-from piwheels.protocol.messages import Batch, LogPiece, Pause
-from piwheels.tui import recording
-from piwheels.tui.fates import Turn
-from piwheels.tui.link import Link
-from piwheels.tui.playing import where
-from piwheels.tui.recording import Reader, Recorder, Recording
-from piwheels.tui.replay import Replay, ReplayError
-from piwheels.tui.source import Connected, Heard, Lost, SourceEvent
-from piwheels.tui.state import FarmState, snapshot_of
-from tests.simfarm import SimFarm, World
-from tests.simfarm.server import socket_in
-from tests.tui.listening import Listener, until
+from piwheels.protocol.messages import EventBatch, LogPiece, Pause
+from piwheels.tui.client import recording
+from piwheels.tui.client.connection import MasterConnection
+from piwheels.tui.client.recording import Reader, Recorder, RecordingSource
+from piwheels.tui.client.replay import Replay, ReplayError
+from piwheels.tui.client.source import Connected, Disconnected, MessageReceived, SourceEvent
+from piwheels.tui.model.command_status import CommandState
+from piwheels.tui.model.state import FarmState, to_snapshot
+from piwheels.tui.replay_controls import replay_position
+from tests.simfarm import FarmModel, SimFarm
+from tests.simfarm.server import control_address
+from tests.tui.source_probe import SourceProbe, wait_until
 
 BEGAN = 1_700_000_000.0
 
 
-class Script(Replay):
+class ScriptedSource(Replay):
     """A source that tells what it is given, and then ends."""
 
     def __init__(self, events: Iterable[SourceEvent]) -> None:
@@ -40,16 +40,22 @@ class Script(Replay):
             yield event
 
 
-def life(world: World, seconds: int) -> list[SourceEvent]:
+def simulate_farm(world: FarmModel, seconds: int) -> list[SourceEvent]:
     """What a console hears in so many seconds: a loss in the middle, then a new master."""
-    events: list[SourceEvent] = [Connected(world.instance, None), Heard(world.snapshot(), BEGAN)]
+    events: list[SourceEvent] = [
+        Connected(world.instance, None),
+        MessageReceived(world.snapshot(), BEGAN),
+    ]
     for second in range(1, seconds + 1):
         at = BEGAN + second
-        events.append(Heard(Batch(events=tuple(world.step(1.0))), at))
+        events.append(MessageReceived(EventBatch(events=tuple(world.step(1.0))), at))
         if second == seconds // 2:
             world.restart()
-            events += [Lost("the connection ended", at + 1), Connected(world.instance, False)]
-            events.append(Heard(world.snapshot(), at))
+            events += [
+                Disconnected("the connection ended", at + 1),
+                Connected(world.instance, False),
+            ]
+            events.append(MessageReceived(world.snapshot(), at))
     return events
 
 
@@ -60,34 +66,34 @@ def record(file: Path, events: Iterable[SourceEvent]) -> None:
         at = BEGAN
         recorder = Recorder(file, now=lambda: at)
         for event in events:
-            at = event.at if isinstance(event, Heard) else at
-            recorder.take(event)
+            at = event.received_at if isinstance(event, MessageReceived) else at
+            recorder.record(event)
         recorder.close()
 
     asyncio.run(write())
 
 
-def states_of(events: Iterable[SourceEvent]) -> dict[float, FarmState]:
+def replayed_states(events: Iterable[SourceEvent]) -> dict[float, FarmState]:
     """How the farm was after the last thing that was heard at each time."""
     states: dict[float, FarmState] = {}
-    for last in [event.at for event in events if isinstance(event, Heard)]:
+    for last in [event.received_at for event in events if isinstance(event, MessageReceived)]:
         state = FarmState()
         for event in events:
-            if isinstance(event, Heard) and event.at > last:
+            if isinstance(event, MessageReceived) and event.received_at > last:
                 break
-            state.take(event)
+            state.apply(event)
         states[last] = state
     return states
 
 
-def same(one: FarmState, other: FarmState, now: float) -> bool:
+def is_same_state(one: FarmState, other: FarmState, now: float) -> bool:
     """Whether two states show the same at a time, but for when loads were sampled."""
     shown = [
         (
             state.connected,
             state.instance,
             {label: builder.view for label, builder in state.builders.items()},
-            msgspec.structs.replace(snapshot_of(state, now), status=state.status),
+            msgspec.structs.replace(to_snapshot(state, now), status=state.status),
         )
         for state in (one, other)
     ]
@@ -96,7 +102,7 @@ def same(one: FarmState, other: FarmState, now: float) -> bool:
 
 @pytest.fixture
 def events() -> list[SourceEvent]:
-    return life(World(builders=6, build_s=5, seed=3), 100)
+    return simulate_farm(FarmModel(builders=6, build_s=5, seed=3), 100)
 
 
 @pytest.fixture
@@ -107,9 +113,9 @@ def file(tmp_path: Path, events: list[SourceEvent]) -> Path:
 
 def test_all_that_was_heard_is_in_it(file: Path, events: list[SourceEvent]) -> None:
     reader = Reader(file)
-    blocks = [reader.contents(n) for n in range(len(reader.blocks))]
+    blocks = [reader.read_block(n) for n in range(len(reader.blocks))]
     assert [entry.event for block in blocks if block for entry in block.entries] == events
-    starts = [block for block in reader.blocks if block.starts]
+    starts = [block for block in reader.blocks if block.is_seek_point]
     assert len(starts) == 4  # in 100 s, one every 30
     assert reader.problem == ""
     assert (reader.begin, reader.end) == (BEGAN, BEGAN + 100)
@@ -121,16 +127,16 @@ async def test_sought_to_any_time_the_state_is_the_one_of_then(
     await asyncio.to_thread(record, tmp_path / "r", events)
     replay = Replay(tmp_path / "r")
     replay.pause()
-    states = states_of(events)
-    async with Listener(replay) as listener:
-        await until(lambda: listener.state.known)
+    states = replayed_states(events)
+    async with SourceProbe(replay) as listener:
+        await wait_until(lambda: listener.state.has_snapshot)
         for at in (100, 3, 49, 50, 51, 77, 30, 31, 99, 0, 64):
-            told = len(listener.told)
+            told = len(listener.received)
             replay.seek(BEGAN + at)
-            await until(lambda: len(listener.told) > told and replay._jump is None)  # noqa: B023
+            await wait_until(lambda: len(listener.received) > told and replay._seek_target is None)  # noqa: B023
             now = BEGAN + at
             assert replay.now() == now
-            assert same(listener.state, states[now], now), at
+            assert is_same_state(listener.state, states[now], now), at
 
 
 async def test_it_plays_at_the_speed_that_is_chosen_and_waits_at_its_end(
@@ -139,13 +145,13 @@ async def test_it_plays_at_the_speed_that_is_chosen_and_waits_at_its_end(
     await asyncio.to_thread(record, tmp_path / "r", events)
     replay = Replay(tmp_path / "r")
     replay.set_speed(200.0)
-    async with Listener(replay) as listener:
-        await until(lambda: replay.at_end)
-        assert same(listener.state, states_of(events)[BEGAN + 100], BEGAN + 100)
+    async with SourceProbe(replay) as listener:
+        await wait_until(lambda: replay.at_end)
+        assert is_same_state(listener.state, replayed_states(events)[BEGAN + 100], BEGAN + 100)
         assert replay.now() == BEGAN + 100
         replay.play()  # once more
-        await until(lambda: replay.now() < BEGAN + 60)
-        await until(lambda: replay.at_end)
+        await wait_until(lambda: replay.now() < BEGAN + 60)
+        await wait_until(lambda: replay.at_end)
     replay.set_speed(1e9)
     assert replay.speed == 256.0
 
@@ -156,28 +162,30 @@ async def test_a_pause_holds_and_a_step_tells_one_thing_more(
     await asyncio.to_thread(record, tmp_path / "r", events)
     replay = Replay(tmp_path / "r")
     replay.pause()
-    async with Listener(replay) as listener:
-        await until(lambda: listener.state.known)
-        first = len(listener.told)
+    async with SourceProbe(replay) as listener:
+        await wait_until(lambda: listener.state.has_snapshot)
+        first = len(listener.received)
         for step in range(1, 6):
             replay.step()
-            await until(lambda: len(listener.told) == first + step)  # noqa: B023
+            await wait_until(lambda: len(listener.received) == first + step)  # noqa: B023
             assert replay.now() == BEGAN + step
         replay.seek_by(-3)
-        await until(lambda: replay._jump is None and replay.now() == BEGAN + 2)
+        await wait_until(lambda: replay._seek_target is None and replay.now() == BEGAN + 2)
         replay.toggle()
         assert not replay.paused
-        await until(lambda: listener.state.heard == BEGAN + 3)
+        await wait_until(lambda: listener.state.last_heard_at == BEGAN + 3)
 
 
 async def test_a_recording_takes_no_commands_and_knows_no_logs(file: Path) -> None:
     replay = Replay(file)
-    turns: list[Turn] = []
-    last = await replay.command(Pause(), what="pause", told=lambda fate: turns.append(fate.turn))
-    assert (last.turn, turns) == (Turn.NOT_SENT, [Turn.NOT_SENT])
+    turns: list[CommandState] = []
+    last = await replay.command(
+        Pause(), description="pause", on_update=lambda fate: turns.append(fate.state)
+    )
+    assert (last.state, turns) == (CommandState.NOT_SENT, [CommandState.NOT_SENT])
     assert "this is a recording" in last.text
     with pytest.raises(ReplayError, match="no master to ask"):
-        await replay.ask(Pause(), object)
+        await replay.request(Pause(), object)
     with pytest.raises(ReplayError, match="log of build 5"):
         [piece async for piece in replay.follow_log(5)]
 
@@ -185,11 +193,15 @@ async def test_a_recording_takes_no_commands_and_knows_no_logs(file: Path) -> No
 async def test_logs_that_were_read_are_played_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with SimFarm(socket_in(tmp_path), World(builders=2), hz=0, log_lines=30_000) as farm:
-        builds = [build.build for build in list(farm.world.builds)[:2]]
-        source = Recording(Link(farm.address), Recorder(tmp_path / "r", now=lambda: BEGAN))
-        async with Listener(source) as listener:
-            await until(lambda: listener.state.known)
+    async with SimFarm(
+        control_address(tmp_path), FarmModel(builders=2), hz=0, log_lines=30_000
+    ) as farm:
+        builds = [build.build for build in list(farm.model.builds)[:2]]
+        source = RecordingSource(
+            MasterConnection(farm.address), Recorder(tmp_path / "r", now=lambda: BEGAN)
+        )
+        async with SourceProbe(source) as listener:
+            await wait_until(lambda: listener.state.has_snapshot)
             for build in (*builds, builds[0]):  # the first is read again
                 assert [piece async for piece in source.follow_log(build)][-1].finished
     replay = Replay(tmp_path / "r")
@@ -199,17 +211,17 @@ async def test_logs_that_were_read_are_played_whole(
         assert pieces[-1].finished
         later = [piece async for piece in replay.follow_log(build, offset=pieces[-2].offset)]
         assert later == pieces[-2:]
-    logs = [block for block in Reader(tmp_path / "r").blocks if block.logs]
+    logs = [block for block in Reader(tmp_path / "r").blocks if block.has_logs]
     assert 2 <= len(logs) < len(pieces) * 2
-    async with Listener(replay) as listener:
-        await until(lambda: replay.at_end and listener.state.known)
-        assert not [event for event in listener.told if isinstance(event, LogPiece)]
+    async with SourceProbe(replay) as listener:
+        await wait_until(lambda: replay.at_end and listener.state.has_snapshot)
+        assert not [event for event in listener.received if isinstance(event, LogPiece)]
 
 
 async def test_a_log_of_which_the_rest_was_not_read_says_so(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "r", now=lambda: BEGAN)
-    recorder.take(Connected("one", None))
-    recorder.take_log(LogPiece(build=7, offset=0, data=b"gcc\n"))
+    recorder.record(Connected("one", None))
+    recorder.record_log(LogPiece(build=7, offset=0, data=b"gcc\n"))
     recorder.close()
     pieces = Replay(tmp_path / "r").follow_log(7)
     assert (await anext(pieces)).data == b"gcc\n"
@@ -224,12 +236,12 @@ async def test_a_recording_whose_first_block_is_damaged_is_sought_in_without_har
     damaged[Reader(file).blocks[0].offset + 20] ^= 1
     (tmp_path / "damaged").write_bytes(damaged)
     replay = Replay(tmp_path / "damaged")
-    async with Listener(replay):
-        await until(lambda: replay.at_end)
+    async with SourceProbe(replay):
+        await wait_until(lambda: replay.at_end)
         replay.seek(BEGAN + 50)
-        await until(lambda: replay.at_end)
+        await wait_until(lambda: replay.at_end)
     assert "broken" in replay.problem
-    assert "broken end" in where(replay)
+    assert "broken end" in replay_position(replay)
 
 
 def test_a_tail_that_is_cut_anywhere_is_left_out(file: Path, tmp_path: Path) -> None:
@@ -255,31 +267,33 @@ def test_a_damaged_block_ends_it(file: Path, tmp_path: Path) -> None:
     damaged[place.offset + 20] ^= 1
     (tmp_path / "damaged").write_bytes(damaged)
     reader = Reader(tmp_path / "damaged")
-    assert len([n for n in range(50) if reader.contents(n)]) == 50
-    assert reader.contents(50) is None
+    assert len([n for n in range(50) if reader.read_block(n)]) == 50
+    assert reader.read_block(50) is None
     assert "broken at byte" in reader.problem
     assert len(reader.blocks) == 50
 
 
-def crafted(file: Path, at: float, *events: SourceEvent, entry_at: float = BEGAN) -> None:
+def write_damaged_recording(
+    file: Path, at: float, *events: SourceEvent, entry_at: float = BEGAN
+) -> None:
     """Write a recording of one block, by somebody who means harm."""
     entries = [[entry_at, msgspec.to_builtins(event, str_keys=True)] for event in events]
     packed = zlib.compress(msgspec.msgpack.encode([[], entries]))
     block = struct.pack("<Bd", 1, at) + packed
     frame = b"PWRB" + struct.pack("<II", len(block), zlib.crc32(block))
-    file.write_bytes(recording._TITLE + frame + block)
+    file.write_bytes(recording._FILE_HEADER + frame + block)
 
 
 def test_a_crafted_recording_is_played_when_it_is_sane(tmp_path: Path) -> None:
-    crafted(tmp_path / "x", BEGAN, Lost("gone", BEGAN))
+    write_damaged_recording(tmp_path / "x", BEGAN, Disconnected("gone", BEGAN))
     assert Reader(tmp_path / "x").end == BEGAN
 
 
 @pytest.mark.parametrize("at", [math.nan, math.inf, -1.0, 1e300])
 def test_moments_that_no_clock_shows_are_damage(tmp_path: Path, at: float) -> None:
-    crafted(tmp_path / "head", at, Lost("gone", BEGAN))
-    crafted(tmp_path / "entry", BEGAN, Lost("gone", BEGAN), entry_at=at)
-    crafted(tmp_path / "event", BEGAN, Lost("gone", at))
+    write_damaged_recording(tmp_path / "head", at, Disconnected("gone", BEGAN))
+    write_damaged_recording(tmp_path / "entry", BEGAN, Disconnected("gone", BEGAN), entry_at=at)
+    write_damaged_recording(tmp_path / "event", BEGAN, Disconnected("gone", at))
     for name in ("head", "entry", "event"):
         with pytest.raises(ConfigError, match="holds nothing that could be played"):
             Reader(tmp_path / name)
@@ -288,8 +302,8 @@ def test_moments_that_no_clock_shows_are_damage(tmp_path: Path, at: float) -> No
 def test_a_block_that_unpacks_without_end_is_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    crafted(tmp_path / "x", BEGAN, Lost("gone" * 1000, BEGAN))
-    monkeypatch.setattr(recording, "_LARGEST_BLOCK", 1000)
+    write_damaged_recording(tmp_path / "x", BEGAN, Disconnected("gone" * 1000, BEGAN))
+    monkeypatch.setattr(recording, "_MAX_BLOCK_BYTES", 1000)
     with pytest.raises(ConfigError, match="holds nothing that could be played"):
         Reader(tmp_path / "x")
 
@@ -300,8 +314,11 @@ def test_a_block_that_unpacks_without_end_is_damage(
         (b"", "is no recording"),
         (b"\x7fELF" + bytes(500), "is no recording"),
         (b"piwheels recording 9, protocol 4\n", "this piwheels plays"),
-        (recording._TITLE, "holds nothing that could be played"),
-        (recording._TITLE + b"PWRB" + struct.pack("<II", 2**31, 0) + bytes(99), "holds nothing"),
+        (recording._FILE_HEADER, "holds nothing that could be played"),
+        (
+            recording._FILE_HEADER + b"PWRB" + struct.pack("<II", 2**31, 0) + bytes(99),
+            "holds nothing",
+        ),
     ],
 )
 def test_what_is_no_recording_is_refused_in_one_line(
@@ -330,7 +347,9 @@ async def test_a_full_disk_ends_the_recording_and_nothing_else(
     recorder._stream.close()
     with Path("/dev/full").open("wb", buffering=0) as full:  # noqa: ASYNC230
         recorder._stream = full
-        heard = [event async for event in Recording(Script(events), recorder).events()]
+        heard = [
+            event async for event in RecordingSource(ScriptedSource(events), recorder).events()
+        ]
     assert heard == events
     assert "No space left on device; the recording ends here" in recorder.problem
 
@@ -341,17 +360,17 @@ async def test_a_live_farm_is_recorded_until_the_last_second_before_a_kill(
     code = (
         "import asyncio, sys\n"
         "from pathlib import Path\n"
-        "from piwheels.tui.link import Link\n"
-        "from piwheels.tui.recording import Recorder, Recording\n"
+        "from piwheels.tui.client.connection import Link\n"
+        "from piwheels.tui.client.recording import Recorder, Recording\n"
         "async def main():\n"
         "    link = Link(sys.argv[1])\n"
         "    source = Recording(link, Recorder(Path(sys.argv[2]), now=link.now))\n"
         "    async for event in source.events():\n"
-        "        print(getattr(event, 'at', 0), flush=True)\n"
+        "        print(getattr(event, 'received_at', 0), flush=True)\n"
         "asyncio.run(main())\n"
     )
     file = tmp_path / "live.rec"
-    async with SimFarm(socket_in(tmp_path), World(builders=3), hz=20) as farm:
+    async with SimFarm(control_address(tmp_path), FarmModel(builders=3), hz=20) as farm:
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-c", code, farm.address, str(file), stdout=asyncio.subprocess.PIPE
         )
@@ -363,8 +382,8 @@ async def test_a_live_farm_is_recorded_until_the_last_second_before_a_kill(
         child.send_signal(signal.SIGKILL)
         await child.wait()
     replay = Replay(file)
-    assert last - replay.end < recording.BLOCK_S + 1.0
-    async with Listener(replay) as listener:
+    assert last - replay.end < recording.MAX_BLOCK_AGE_S + 1.0
+    async with SourceProbe(replay) as listener:
         replay.seek(replay.end)
-        await until(lambda: listener.state.heard == replay.end)
-        assert set(listener.state.builders) == set(farm.world.machines)
+        await wait_until(lambda: listener.state.last_heard_at == replay.end)
+        assert set(listener.state.builders) == set(farm.model.machines)

@@ -17,9 +17,9 @@ from piwheels.protocol.messages import (
     ExplainReply,
     Explanation,
 )
-from tests.tui.farm import snapshot
-from tests.tui.stage import Stage, on_stage
-from tests.tui.stillsource import StillSource
+from tests.tui.app_harness import AppHarness, run_console
+from tests.tui.sample_farm import snapshot
+from tests.tui.static_source import StaticSource
 
 SNAPSHOTS = Path(__file__).with_name("snapshots")
 SIZES = [(40, 20), (80, 24), (120, 40), (200, 60)]
@@ -36,7 +36,7 @@ TOUR = {
     "downloads": ("4",),
     "host": ("5",),
     "events": ("7",),
-    "fates": ("c",),
+    "commands": ("c",),
     "log": ("3", "enter"),
     "explain": ("3", "e"),
 }
@@ -66,10 +66,10 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-def prepared(state: str = "connected") -> StillSource:
-    source = StillSource(snapshot(downloads=DOWNLOADS), read_only=state == "read-only")
+def prepared_source(state: str = "connected") -> StaticSource:
+    source = StaticSource(snapshot(downloads=DOWNLOADS), read_only=state == "read-only")
     source.log = LOG
-    source.answers[ExplainReply] = ExplainReply(
+    source.replies[ExplainReply] = ExplainReply(
         answers=(
             Explanation(
                 project="pillow",
@@ -84,7 +84,7 @@ def prepared(state: str = "connected") -> StillSource:
     return source
 
 
-def check(name: str, text: str) -> None:
+def check_snapshot(name: str, text: str) -> None:
     file = SNAPSHOTS / f"{name}.txt"
     if os.environ.get("UPDATE_SNAPSHOTS"):
         file.parent.mkdir(exist_ok=True)
@@ -103,21 +103,21 @@ def _cases() -> Iterator[object]:
 
 @pytest.mark.parametrize(("size", "state"), list(_cases()))
 async def test_screens_look_as_they_did(size: tuple[int, int], state: str) -> None:
-    source = prepared(state)
-    async with on_stage(source, size=size) as stage:
-        await stage.until_shown("pi5-roof")
+    source = prepared_source(state)
+    async with run_console(source, size=size) as stage:
+        await stage.wait_for_text("pi5-roof")
         if state == "stale":
-            source.lose()
+            source.disconnect()
             source.time += 125
-            await stage.until_shown("LINK LOST")
+            await stage.wait_for_text("LINK LOST")
         for place, keys in TOUR.items():
             await stage.press(*keys)
-            await stage.until(partial(_is_at, stage, place), f"{place} is shown")
-            check(f"{place}-{size[0]}x{size[1]}-{state}", stage.text)
+            await stage.wait_until(partial(_is_showing, stage, place), f"{place} is shown")
+            check_snapshot(f"{place}-{size[0]}x{size[1]}-{state}", stage.text)
 
 
-def _is_at(stage: Stage, place: str) -> bool:
-    at = stage.console.farm_screen.place == place
+def _is_showing(stage: AppHarness, place: str) -> bool:
+    at = stage.console.current_screen.screen_name == place
     if place == "log":
         return at and "following" not in stage.text and "82 lines" in stage.text
     return at and (place != "explain" or "jpeglib" in stage.text)
@@ -125,40 +125,40 @@ def _is_at(stage: Stage, place: str) -> bool:
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: "x".join(map(str, size)))
 async def test_dialogs_and_help_fit_the_screen(size: tuple[int, int]) -> None:
-    async with on_stage(prepared(), size=size) as stage:
-        await stage.until_shown("pi5-roof")
+    async with run_console(prepared_source(), size=size) as stage:
+        await stage.wait_for_text("pi5-roof")
         await stage.press("question_mark")
-        check(f"help-{size[0]}x{size[1]}", stage.text)
+        check_snapshot(f"help-{size[0]}x{size[1]}", stage.text)
         await stage.press("escape", "asterisk", "K")
-        await stage.until_shown("Cancel")
-        check(f"kill-{size[0]}x{size[1]}", stage.text)
+        await stage.wait_for_text("Cancel")
+        check_snapshot(f"kill-{size[0]}x{size[1]}", stage.text)
         await stage.press("escape", "Q")
-        await stage.until_shown("Type quit")
-        check(f"quit-{size[0]}x{size[1]}", stage.text)
+        await stage.wait_for_text("Type quit")
+        check_snapshot(f"quit-{size[0]}x{size[1]}", stage.text)
         await stage.press("escape", "colon")
-        await stage.until_shown("What is to be done?")
-        await stage.until_shown("Who builds what")
-        check(f"palette-{size[0]}x{size[1]}", stage.text)
+        await stage.wait_for_text("What is to be done?")
+        await stage.wait_for_text("Who builds what")
+        check_snapshot(f"palette-{size[0]}x{size[1]}", stage.text)
 
 
 async def test_before_a_master_answers_the_screen_says_what_is_waited_for() -> None:
-    source = StillSource()
-    async with on_stage(source, size=(80, 24)) as stage:
-        source.lose("no master answers at ipc:///run/piwheels/control")
-        await stage.until_shown("no master answers")
-        check("waiting-80x24", stage.text)
+    source = StaticSource()
+    async with run_console(source, size=(80, 24)) as stage:
+        source.disconnect("no master answers at ipc:///run/piwheels/control")
+        await stage.wait_for_text("no master answers")
+        check_snapshot("waiting-80x24", stage.text)
 
 
 async def test_without_an_access_log_downloads_say_so() -> None:
-    async with on_stage(StillSource(snapshot()), size=(80, 24)) as stage:
-        await stage.until_shown("pi5-roof")
+    async with run_console(StaticSource(snapshot()), size=(80, 24)) as stage:
+        await stage.wait_for_text("pi5-roof")
         await stage.press("4")
-        await stage.until_shown("No access log is connected")
+        await stage.wait_for_text("No access log is connected")
 
 
 async def test_an_empty_farm_says_how_to_fill_it() -> None:
-    source = StillSource(snapshot(builders=(), queues=()))
-    async with on_stage(source, size=(80, 24)) as stage:
-        await stage.until_shown("No builder is connected yet")
+    source = StaticSource(snapshot(builders=(), queues=()))
+    async with run_console(source, size=(80, 24)) as stage:
+        await stage.wait_for_text("No builder is connected yet")
         await stage.press("2")
-        await stage.until_shown("no target yet")
+        await stage.wait_for_text("no target yet")

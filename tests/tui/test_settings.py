@@ -8,21 +8,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piwheels.tui.settings import Loaded, Settings, load, save, settings_file
+from piwheels.tui.settings import (
+    LoadedSettings,
+    Settings,
+    load_settings,
+    save_settings,
+    settings_path,
+)
 
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 def test_the_file_lies_in_the_configuration_directory(tmp_path: Path) -> None:
-    assert settings_file({"XDG_CONFIG_HOME": "/x", "HOME": "/h"}) == Path(
+    assert settings_path({"XDG_CONFIG_HOME": "/x", "HOME": "/h"}) == Path(
         "/x/piwheels/console.toml"
     )
     for odd in ({}, {"XDG_CONFIG_HOME": ""}, {"XDG_CONFIG_HOME": "relative"}):
-        assert settings_file({"HOME": "/h", **odd}) == Path("/h/.config/piwheels/console.toml")
+        assert settings_path({"HOME": "/h", **odd}) == Path("/h/.config/piwheels/console.toml")
 
 
 def test_without_a_file_all_is_as_usual(tmp_path: Path) -> None:
-    assert load(tmp_path / "none" / "console.toml") == Loaded(Settings())
+    assert load_settings(tmp_path / "none" / "console.toml") == LoadedSettings(Settings())
 
 
 @given(_TEXTS, st.dictionaries(_TEXTS, _TEXTS))
@@ -31,8 +37,8 @@ def test_what_was_saved_is_read_again(
 ) -> None:
     file = tmp_path_factory.getbasetemp() / "settings" / "console.toml"
     chosen = Settings(theme=theme, keys=keys)
-    assert save(file, chosen) == ""
-    assert load(file) == Loaded(chosen)
+    assert save_settings(file, chosen) == ""
+    assert load_settings(file) == LoadedSettings(chosen)
     tomllib.loads(file.read_text(encoding="utf-8"))
     assert [left.name for left in file.parent.iterdir()] == ["console.toml"]
 
@@ -52,21 +58,21 @@ def test_a_broken_file_is_put_aside_and_told_in_one_line(tmp_path: Path, content
     file = tmp_path / "console.toml"
     for aside in ("console.toml.broken", "console.toml.broken1"):
         file.write_bytes(content)
-        loaded = load(file)
+        loaded = load_settings(file)
         assert loaded.settings == Settings()
         assert loaded.problem.startswith(f"{file} makes no sense (")
         assert loaded.problem.endswith(f"it was put aside as {aside}")
         assert "\n" not in loaded.problem
         assert not file.exists()
         assert (tmp_path / aside).read_bytes() == content
-    assert save(file, Settings(theme="dark")) == ""
-    assert load(file).settings.theme == "dark"
+    assert save_settings(file, Settings(theme="dark")) == ""
+    assert load_settings(file).settings.theme == "dark"
 
 
 def test_unknown_settings_are_told_and_do_no_harm(tmp_path: Path) -> None:
     file = tmp_path / "console.toml"
     file.write_text("theme = 'dark'\nfont = 'big'\nsound = 1\n")
-    loaded = load(file)
+    loaded = load_settings(file)
     assert loaded.settings == Settings(theme="dark")
     assert loaded.problem == f"{file}: unknown settings are ignored: font, sound"
     assert file.exists()
@@ -78,25 +84,25 @@ def test_a_link_to_a_file_elsewhere_stays_one(tmp_path: Path) -> None:
     kept.write_text("")
     link = tmp_path / "console.toml"
     link.symlink_to(kept)
-    assert save(link, Settings(theme="dark")) == ""
+    assert save_settings(link, Settings(theme="dark")) == ""
     assert link.is_symlink()
-    assert load(kept).settings.theme == "dark"
+    assert load_settings(kept).settings.theme == "dark"
 
 
 def test_what_cannot_be_written_is_told_and_the_old_file_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "console.toml"
-    assert save(file, Settings(theme="old")) == ""
+    assert save_settings(file, Settings(theme="old")) == ""
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    problem = save(file, Settings(theme="new"))
+    problem = save_settings(file, Settings(theme="new"))
     assert "cannot be written: No space left on device" in problem
-    assert load(file).settings.theme == "old"
+    assert load_settings(file).settings.theme == "old"
     assert [left.name for left in tmp_path.iterdir()] == ["console.toml"]
     blocked = tmp_path / "console.toml" / "console.toml"
-    assert "cannot be written" in save(blocked, Settings())
-    assert "cannot be read" in load(blocked).problem
+    assert "cannot be written" in save_settings(blocked, Settings())
+    assert "cannot be read" in load_settings(blocked).problem

@@ -9,24 +9,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piwheels.protocol.messages import (
-    Batch,
+    AuditEventRecorded,
     BuilderChanged,
-    BuilderGone,
+    BuilderRemoved,
     BuilderView,
+    BuildRecorded,
+    BuildStarted,
     Event,
-    Happened,
+    EventBatch,
     HostState,
-    JobEnded,
-    JobStarted,
-    Pulse,
     QueueView,
     Snapshot,
+    StatusChanged,
     StatusReply,
 )
-from piwheels.tui import state as state_module
-from piwheels.tui.source import Alive, Connected, Heard, Lost
-from piwheels.tui.state import Builder, FarmState, from_snapshot, snapshot_of
-from tests.simfarm import World
+from piwheels.tui.client.source import Connected, Disconnected, Heartbeat, MessageReceived
+from piwheels.tui.model import state as state_module
+from piwheels.tui.model.state import Builder, FarmState, from_snapshot, to_snapshot
+from tests.simfarm import FarmModel
 
 BEGAN = 1_700_000_000.0
 _LABELS = st.sampled_from(["pi1", "pi2", "pi10", "\x1b[31mpi"])
@@ -45,17 +45,17 @@ def queue(pending: int) -> QueueView:
     return QueueView(target="t", pending=pending, claimed=0, deferred=0)
 
 
-def ended(build: int) -> JobEnded:
+def ended(build: int) -> BuildRecorded:
     at = datetime.fromtimestamp(BEGAN + build, UTC)
-    return JobEnded(
+    return BuildRecorded(
         at=at, builder="pi1", build=build, project="p", version="1", target="t",
         outcome="built", duration_s=1.0,
     )  # fmt: skip
 
 
-def happened(number: int) -> Happened:
+def happened(number: int) -> AuditEventRecorded:
     at = datetime.fromtimestamp(BEGAN, UTC) + timedelta(seconds=number)
-    return Happened(event=number, at=at, who="ada@here", what=f"did {number}")
+    return AuditEventRecorded(event=number, at=at, who="ada@here", what=f"did {number}")
 
 
 _CHANGES = st.one_of(
@@ -70,11 +70,11 @@ _CHANGES = st.one_of(
             host=st.builds(HostState, load=st.floats(0, 9)),
         ),
     ),
-    st.builds(BuilderGone, label=_LABELS),
+    st.builds(BuilderRemoved, label=_LABELS),
     st.integers(1, 30).map(ended),
     st.just("happened"),
     st.builds(
-        Pulse,
+        StatusChanged,
         status=st.builds(
             lambda paused, pending: status(paused=paused, queues=(queue(pending),)),
             st.booleans(),
@@ -82,7 +82,7 @@ _CHANGES = st.one_of(
         ),
     ),
     st.builds(
-        lambda build: JobStarted(
+        lambda build: BuildStarted(
             at=datetime.fromtimestamp(BEGAN, UTC), builder="pi1", build=build, project="p",
             version="1", target="t",
         ),
@@ -91,28 +91,28 @@ _CHANGES = st.one_of(
 )  # fmt: skip
 
 
-class Truth:
+class ReferenceFarm:
     """The farm as a master would keep it, in the plainest way."""
 
     def __init__(self) -> None:
         self.builders: dict[str, BuilderView] = {}
-        self.builds: list[JobEnded] = []
-        self.events: list[Happened] = []
+        self.builds: list[BuildRecorded] = []
+        self.events: list[AuditEventRecorded] = []
         self.status = status()
 
     def change(self, change: object) -> Event:
         match change:
             case BuilderChanged(builder=view):
                 self.builders[view.label] = view
-            case BuilderGone(label=label):
+            case BuilderRemoved(label=label):
                 self.builders.pop(label, None)
-            case JobEnded():
+            case BuildRecorded():
                 self.builds = [build for build in self.builds if build.build != change.build]
                 self.builds.append(change)
             case "happened":
                 change = happened(len(self.events) + 1)
                 self.events.append(change)
-            case Pulse(status=told):
+            case StatusChanged(status=told):
                 self.status = told
         assert isinstance(change, Event)
         return change
@@ -125,7 +125,7 @@ class Truth:
         )
 
 
-def shown(state: FarmState) -> object:
+def observable_state(state: FarmState) -> object:
     """All of a state but what a snapshot does not tell: when things were heard, and loads."""
     views = {label: builder.view for label, builder in state.builders.items()}
     return state.status, views, list(state.builds.values()), state.events
@@ -136,39 +136,41 @@ def shown(state: FarmState) -> object:
 def test_events_and_a_fresh_snapshot_make_the_same_state(
     changes: list[object], at: int, in_batches: bool, repeated: int
 ) -> None:
-    truth = Truth()
+    truth = ReferenceFarm()
     for change in changes[:at]:
         truth.change(change)
     state = from_snapshot(truth.snapshot(), BEGAN)
     events = [truth.change(change) for change in changes[at:]]
     if in_batches:
-        state.apply(Batch(events=tuple(events)), BEGAN + 1)
+        state.apply_update(EventBatch(events=tuple(events)), BEGAN + 1)
     for second, event in enumerate([] if in_batches else events):
-        state.apply(event, BEGAN + second)
-    assert shown(state) == shown(from_snapshot(truth.snapshot(), BEGAN))
+        state.apply_update(event, BEGAN + second)
+    assert observable_state(state) == observable_state(from_snapshot(truth.snapshot(), BEGAN))
     # Events that a snapshot holds already may come once more behind it.
-    state.apply(truth.snapshot(), BEGAN + 50)
+    state.apply_update(truth.snapshot(), BEGAN + 50)
     for event in events[-repeated:] if repeated else []:
-        state.apply(event, BEGAN + 51)
+        state.apply_update(event, BEGAN + 51)
     views, events_shown = {b.view.label for b in state.builders.values()}, list(state.events)
     assert events_shown == truth.events
     assert views >= set(truth.builders) - {
-        event.label for event in events if isinstance(event, BuilderGone)
+        event.label for event in events if isinstance(event, BuilderRemoved)
     }
     assert {build.build for build in state.builds.values()} == {b.build for b in truth.builds}
 
 
 def test_a_living_farm_is_followed_for_an_hour() -> None:
-    world = World(builders=20, build_s=10, seed=5)
+    world = FarmModel(builders=20, build_s=10, seed=5)
     state = from_snapshot(world.snapshot(), BEGAN)
     dice = random.Random(2)
     for second in range(0, 3600, 6):
         label = f"pi{dice.randrange(1, 21):03}"
         orders = (world.drain, world.kill, world.skip_build, world.wake)
         if second % 60 == 0 and not world.missing([label]):
-            state.apply(Batch(events=tuple(dice.choice(orders)([label]))), BEGAN + second)
-        state.apply(Batch(events=tuple(world.step(6.0))), BEGAN + second)
-    state.apply(world.pulse(), BEGAN + 3600)
+            state.apply_update(
+                EventBatch(events=tuple(dice.choice(orders)([label]))), BEGAN + second
+            )
+        state.apply_update(EventBatch(events=tuple(world.step(6.0))), BEGAN + second)
+    state.apply_update(world.pulse(), BEGAN + 3600)
     fresh = from_snapshot(world.snapshot(), BEGAN)
     assert state.builders.keys() == fresh.builders.keys()
     assert state.status == fresh.status
@@ -180,10 +182,10 @@ def test_a_living_farm_is_followed_for_an_hour() -> None:
 
 def test_lists_stay_bounded() -> None:
     state = from_snapshot(Snapshot(status=status()), BEGAN)
-    state.apply(Batch(events=tuple(ended(n) for n in range(1, 3000))), BEGAN)
-    state.apply(Batch(events=tuple(happened(n) for n in range(1, 3000))), BEGAN)
+    state.apply_update(EventBatch(events=tuple(ended(n) for n in range(1, 3000))), BEGAN)
+    state.apply_update(EventBatch(events=tuple(happened(n) for n in range(1, 3000))), BEGAN)
     assert list(state.builds) == list(range(2000, 3000))
-    assert len(state.builds) == state_module.MOST_BUILDS
+    assert len(state.builds) == state_module.MAX_BUILDS
     assert [event.event for event in state.events] == list(range(2000, 3000))
 
 
@@ -191,13 +193,13 @@ def test_loads_are_sampled_and_bounded() -> None:
     state = from_snapshot(Snapshot(status=status()), BEGAN)
     for tick in range(1000):
         view = BuilderView(label="pi1", state="idle", host=HostState(load=float(tick)))
-        state.apply(BuilderChanged(builder=view), BEGAN + tick)
-    loads = state.builders["pi1"].loads
-    assert len(loads) == state_module.MOST_LOADS
+        state.apply_update(BuilderChanged(builder=view), BEGAN + tick)
+    loads = state.builders["pi1"].load_samples
+    assert len(loads) == state_module.MAX_LOAD_SAMPLES
     assert loads[-3:] == (985.0, 990.0, 995.0)
-    told = BuilderView(label="pi1", state="idle", loads=(1.0, 2.0))
-    state.apply(Snapshot(status=status(builders=(told,))), BEGAN)
-    assert state.builders["pi1"].loads == (1.0, 2.0)
+    told = BuilderView(label="pi1", state="idle", load_history=(1.0, 2.0))
+    state.apply_update(Snapshot(status=status(builders=(told,))), BEGAN)
+    assert state.builders["pi1"].load_samples == (1.0, 2.0)
 
 
 def test_times_go_on_between_messages() -> None:
@@ -209,29 +211,29 @@ def test_times_go_on_between_messages() -> None:
 
 def test_a_loss_keeps_all_that_was_known() -> None:
     state = FarmState()
-    assert not state.known
-    state.take(Lost("no master", BEGAN + 1))
-    state.take(Connected("one", None))
-    state.take(Heard(Snapshot(status=status(paused=True)), BEGAN))
-    state.take(Alive(BEGAN + 7))
-    state.take(Lost("the connection ended", BEGAN + 9))
+    assert not state.has_snapshot
+    state.apply(Disconnected("no master", BEGAN + 1))
+    state.apply(Connected("one", None))
+    state.apply(MessageReceived(Snapshot(status=status(paused=True)), BEGAN))
+    state.apply(Heartbeat(BEGAN + 7))
+    state.apply(Disconnected("the connection ended", BEGAN + 9))
     assert (state.connected, state.lost_reason, state.retry_at) == (
         False, "the connection ended", BEGAN + 9,
     )  # fmt: skip
     assert state.paused
-    assert state.heard == BEGAN + 7
-    state.take(Connected("two", False))
+    assert state.last_heard_at == BEGAN + 7
+    state.apply(Connected("two", False))
     assert (state.connected, state.same_master, state.lost_reason) == (True, False, "")
 
 
 @given(st.lists(_CHANGES, max_size=30))
 def test_a_snapshot_of_a_state_makes_that_state_again(changes: Iterable[object]) -> None:
-    truth = Truth()
+    truth = ReferenceFarm()
     state = from_snapshot(truth.snapshot(), BEGAN)
     for change in changes:
-        state.apply(truth.change(change), BEGAN)
-    again = from_snapshot(snapshot_of(state, BEGAN), BEGAN)
-    assert shown(again) == shown(state)
-    assert {n: b.loads for n, b in again.builders.items()} == {
-        n: b.loads for n, b in state.builders.items()
+        state.apply_update(truth.change(change), BEGAN)
+    again = from_snapshot(to_snapshot(state, BEGAN), BEGAN)
+    assert observable_state(again) == observable_state(state)
+    assert {n: b.load_samples for n, b in again.builders.items()} == {
+        n: b.load_samples for n, b in state.builders.items()
     }

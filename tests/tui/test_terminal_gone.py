@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.patience import WAIT_S
-from tests.tui.sitting import Sitting
+from tests.timeouts import WAIT_S
+from tests.tui.pty_session import PtySession
 
 #: Through the screens, and what is to be read there then.
 _TOUR = (
@@ -43,18 +43,18 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     farm.wait()
 
 
-def console(address: str, tmp_path: Path, *options: str, **environ: str) -> Sitting:
+def start_console(address: str, tmp_path: Path, *options: str, **environ: str) -> PtySession:
     argv = [*PIW, "--connect", address, *options]
-    return Sitting(argv, environ={"XDG_CONFIG_HOME": str(tmp_path), **environ})
+    return PtySession(argv, environ={"XDG_CONFIG_HOME": str(tmp_path), **environ})
 
 
 def test_it_draws_the_farm_and_gives_the_terminal_back(address: str, tmp_path: Path) -> None:
-    with console(address, tmp_path) as terminal:
-        terminal.until_shown("pi005")
-        assert not terminal.echoes
+    with start_console(address, tmp_path) as terminal:
+        terminal.wait_for_text("pi005")
+        assert not terminal.responds
         terminal.press("q")
         assert terminal.end() == 0
-        assert terminal.echoes
+        assert terminal.responds
 
 
 @pytest.mark.parametrize("ignored", ["HUP", ""], ids=["SIGHUP ignored", "SIGHUP as usual"])
@@ -65,8 +65,8 @@ def test_it_ends_within_two_seconds_of_its_terminal(
     script = f"trap '' {ignored}; exec {command}" if ignored else f"exec {command}"
     took: list[float] = []
     while not took or (took[-1] >= 2.0 and len(took) < 5):  # the machine may be busy now and then
-        with Sitting(["sh", "-c", script]) as terminal:
-            terminal.until_shown("pi005")
+        with PtySession(["sh", "-c", script]) as terminal:
+            terminal.wait_for_text("pi005")
             terminal.hang_up()
             took.append(terminal.end_in_s())
             assert terminal.end() in {129, -signal.SIGHUP}
@@ -74,16 +74,16 @@ def test_it_ends_within_two_seconds_of_its_terminal(
 
 
 def test_it_gives_the_terminal_back_when_it_is_terminated(address: str, tmp_path: Path) -> None:
-    with console(address, tmp_path) as terminal:
-        terminal.until_shown("pi005")
+    with start_console(address, tmp_path) as terminal:
+        terminal.wait_for_text("pi005")
         terminal.process.terminate()
         assert terminal.end() == 0
-        assert terminal.echoes
+        assert terminal.responds
 
 
 def test_without_a_master_it_waits_and_says_so(tmp_path: Path) -> None:
-    with console(f"ipc://{tmp_path}/nobody", tmp_path) as terminal:
-        terminal.until_shown("Waiting for a master")
+    with start_console(f"ipc://{tmp_path}/nobody", tmp_path) as terminal:
+        terminal.wait_for_text("Waiting for a master")
         terminal.press("q")
         assert terminal.end() == 0
 
@@ -92,9 +92,9 @@ def test_settings_that_make_no_sense_are_told_and_put_aside(address: str, tmp_pa
     file = tmp_path / "piwheels" / "console.toml"
     file.parent.mkdir()
     file.write_text("theme = [")
-    with console(address, tmp_path) as terminal:
-        terminal.until_shown("sense")  # what comes before it may stand on another line
-        terminal.until_shown("pi005")
+    with start_console(address, tmp_path) as terminal:
+        terminal.wait_for_text("sense")  # what comes before it may stand on another line
+        terminal.wait_for_text("pi005")
     assert not file.exists()
     assert file.with_name("console.toml.broken").read_text() == "theme = ["
 
@@ -103,8 +103,8 @@ def test_keys_that_are_no_actions_are_told(address: str, tmp_path: Path) -> None
     file = tmp_path / "piwheels" / "console.toml"
     file.parent.mkdir()
     file.write_text('[keys]\nfly = "f1"\n')
-    with console(address, tmp_path) as terminal:
-        terminal.until_shown("there is no action fly")
+    with start_console(address, tmp_path) as terminal:
+        terminal.wait_for_text("there is no action fly")
 
 
 @pytest.mark.parametrize(
@@ -120,9 +120,9 @@ def test_an_address_that_cannot_be_is_one_line_and_no_screen(
 ) -> None:
     toml = tmp_path / "piwheels.toml"
     toml.write_text('[builder]\nkeys = "keys"\n')
-    with Sitting([*PIW, *options, "--config", str(toml)], width=200) as terminal:
+    with PtySession([*PIW, *options, "--config", str(toml)], width=200) as terminal:
         assert terminal.end() in {1, 2}
-        terminal.until_shown(said)
+        terminal.wait_for_text(said)
         assert b"\x1b[?1049h" not in b"".join(terminal.data)
 
 
@@ -137,40 +137,40 @@ def test_without_a_terminal_it_names_what_needs_none(address: str) -> None:
 
 
 def test_on_a_terminal_whose_cursor_does_not_move_it_says_so(address: str, tmp_path: Path) -> None:
-    with console(address, tmp_path, TERM="dumb") as terminal:
+    with start_console(address, tmp_path, TERM="dumb") as terminal:
         assert terminal.end() == 2
-        terminal.until_shown("TERM is dumb")
+        terminal.wait_for_text("TERM is dumb")
         assert b"\x1b[?1049h" not in b"".join(terminal.data)
 
 
 def test_where_there_is_no_shell_to_go_to_it_stays(address: str, tmp_path: Path) -> None:
-    with console(address, tmp_path) as terminal:
-        terminal.until_shown("pi005")
+    with start_console(address, tmp_path) as terminal:
+        terminal.wait_for_text("pi005")
         terminal.press("\x1a")
-        terminal.until_shown("no shell to go to")
+        terminal.wait_for_text("no shell to go to")
 
 
 @pytest.mark.parametrize("over", ["", "K"])
 def test_ctrl_l_draws_what_other_programs_overwrote(
     address: str, tmp_path: Path, over: str
 ) -> None:
-    with console(address, tmp_path) as terminal:
-        terminal.until_shown("pi005")
+    with start_console(address, tmp_path) as terminal:
+        terminal.wait_for_text("pi005")
         if over:
             terminal.press(over)
-            terminal.until_shown("Cancel")
+            terminal.wait_for_text("Cancel")
         terminal.scribble("Broadcast message from root@pi " * 20)
-        terminal.until_shown("Broadcast message")
+        terminal.wait_for_text("Broadcast message")
         terminal.press("\x0c")
         terminal.wait_for(lambda lines: not any("Broadcast" in line for line in lines))
-        terminal.until_shown("Cancel" if over else "pi005")
+        terminal.wait_for_text("Cancel" if over else "pi005")
 
 
 def test_ctrl_c_tells_how_to_leave(address: str, tmp_path: Path) -> None:
-    with console(address, tmp_path) as terminal:
-        terminal.until_shown("pi005")
+    with start_console(address, tmp_path) as terminal:
+        terminal.wait_for_text("pi005")
         terminal.press("\x03")
-        terminal.until_shown("q: Leave the console")
+        terminal.wait_for_text("q: Leave the console")
 
 
 @pytest.mark.parametrize(
@@ -205,19 +205,19 @@ def test_where_glyphs_are_lacking_ascii_stands_for_them(
 def test_without_unicode_nothing_but_ascii_is_sent(
     address: str, tmp_path: Path, environ: dict[str, str], options: tuple[str, ...]
 ) -> None:
-    with console(address, tmp_path, *options, **environ) as terminal:
+    with start_console(address, tmp_path, *options, **environ) as terminal:
         for keys, words in _TOUR:
             terminal.press(keys)
-            terminal.until_shown(words)
+            terminal.wait_for_text(words)
         assert b"".join(terminal.data).isascii()
 
 
 @pytest.mark.slow
 def test_no_colour_is_sent_where_none_is_wanted(address: str, tmp_path: Path) -> None:
-    with console(address, tmp_path, NO_COLOR="1") as terminal:
-        terminal.until_shown("pi005")
+    with start_console(address, tmp_path, NO_COLOR="1") as terminal:
+        terminal.wait_for_text("pi005")
         terminal.press("K")
-        terminal.until_shown("Cancel")
+        terminal.wait_for_text("Cancel")
         colours = {
             (char.fg, char.bg)
             for line in terminal._screen.buffer.values()

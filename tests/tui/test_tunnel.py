@@ -17,17 +17,23 @@ import pytest
 from piwheels.config import Config
 from piwheels.errors import UsageError
 from piwheels.protocol.messages import Pause
-from piwheels.tui import link as link_module
-from piwheels.tui.fates import Turn
-from piwheels.tui.link import Link
-from piwheels.tui.nearend import NearEnd
-from piwheels.tui.source import Connected, Lost
-from piwheels.tui.tunnel import DEFAULT_SOCKET, Destination, SshTunnel, TunnelError, destination
-from tests.needs import lacking, needs, program
+from piwheels.tui.client import connection as link_module
+from piwheels.tui.client.connection import MasterConnection
+from piwheels.tui.client.source import Connected, Disconnected
+from piwheels.tui.client.ssh_tunnel import (
+    DEFAULT_SOCKET,
+    SshAddress,
+    SshTunnel,
+    TunnelError,
+    parse_ssh_url,
+)
+from piwheels.tui.client.tunnel_dir import TunnelDir
+from piwheels.tui.model.command_status import CommandState
 from tests.ports import free_port
-from tests.simfarm import SimFarm, World
-from tests.simfarm.server import socket_in
-from tests.tui.listening import Listener, until
+from tests.requires import find_program, requires_program, skip_or_fail
+from tests.simfarm import FarmModel, SimFarm
+from tests.simfarm.server import control_address
+from tests.tui.source_probe import SourceProbe, wait_until
 
 
 @pytest.mark.parametrize(
@@ -40,7 +46,7 @@ from tests.tui.listening import Listener, until
     ],
 )
 def test_addresses_are_read(address: str, expected: tuple[str, int | None, str]) -> None:
-    assert destination(address) == Destination(*expected)
+    assert parse_ssh_url(address) == SshAddress(*expected)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +59,7 @@ def test_addresses_are_read(address: str, expected: tuple[str, int | None, str])
 )  # fmt: skip
 def test_addresses_that_make_no_sense_are_refused_in_one_line(address: str) -> None:
     with pytest.raises(UsageError) as refusal:
-        Link(address)
+        MasterConnection(address)
     assert "\n" not in str(refusal.value)
 
 
@@ -88,7 +94,7 @@ async def test_the_last_word_of_ssh_is_the_reason(stand_in: Path) -> None:
 
 
 async def test_no_ssh_at_all_is_told(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("piwheels.tui.tunnel._dying_with_parent", list)
+    monkeypatch.setattr("piwheels.tui.client.ssh_tunnel._die_with_parent_prefix", list)
     stand_in.unlink()
     with pytest.raises(TunnelError, match="nossh does not run: No such file"):
         await SshTunnel("ssh://ada@pi", program="nossh").open()
@@ -97,8 +103,8 @@ async def test_no_ssh_at_all_is_told(stand_in: Path, monkeypatch: pytest.MonkeyP
 async def test_an_ssh_that_hangs_is_given_up(
     stand_in: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("piwheels.tui.tunnel._READY_S", 0.3)
-    monkeypatch.setattr("piwheels.tui.tunnel._STOP_S", 0.2)
+    monkeypatch.setattr("piwheels.tui.client.ssh_tunnel._READY_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("piwheels.tui.client.ssh_tunnel._STOP_TIMEOUT_S", 0.2)
     stand_in.write_text("#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.1; done\n")
     with pytest.raises(TunnelError, match=r"did not come up in 0 s"):
         await SshTunnel("ssh://ada@pi").open()
@@ -108,9 +114,9 @@ def test_what_a_killed_console_left_is_swept_and_what_a_living_one_has_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    living = NearEnd()
+    living = TunnelDir()
     code = (
-        "import os; from piwheels.tui.nearend import NearEnd;"
+        "import os; from piwheels.tui.client.tunnel_dir import NearEnd;"
         "print(NearEnd().socket.parent, flush=True); os.kill(os.getpid(), 9)"
     )
     other = subprocess.run([sys.executable, "-c", code], check=False, stdout=-1, text=True)
@@ -121,12 +127,12 @@ def test_what_a_killed_console_left_is_swept_and_what_a_living_one_has_is_not(
     os.utime(old, (0, 0))
     (tmp_path / "piw-tunnel-link").symlink_to(tmp_path, target_is_directory=True)
     assert killed.parent == tmp_path
-    another = NearEnd()
+    another = TunnelDir()
     assert {killed.exists(), old.exists()} == {False}
     assert living.socket.parent.exists()
     assert begun.exists()
-    living.remove()
-    another.remove()
+    living.delete()
+    another.delete()
     assert sorted(tmp_path.iterdir()) == [begun, tmp_path / "piw-tunnel-link"]
 
 
@@ -137,10 +143,10 @@ def test_a_near_end_goes_where_its_socket_s_path_is_short_enough(
     deep.mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
-    end = NearEnd()
+    end = TunnelDir()
     assert end.socket.parent.parent == Path("/tmp")
     assert end.socket.parent.stat().st_mode & 0o777 == 0o700
-    end.remove()
+    end.delete()
 
 
 # --- a real one ---
@@ -161,7 +167,7 @@ class Sshd:
 
     async def start(self) -> None:
         self.process = await asyncio.create_subprocess_exec(
-            program("sshd"), "-D", "-e", "-f", str(self.folder / "sshd_config"),
+            find_program("sshd"), "-D", "-e", "-f", str(self.folder / "sshd_config"),
             stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         assert self.process.stderr is not None
@@ -206,12 +212,12 @@ def _ssh_children() -> list[int]:
 async def sshd(
     stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Sshd]:
-    monkeypatch.setattr(link_module, "FIRST_DELAY_S", 0.05)
+    monkeypatch.setattr(link_module, "MIN_RETRY_DELAY_S", 0.05)
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
     for name in ("host", "ours"):
         made = await asyncio.create_subprocess_exec(
-            program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)
+            find_program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)
         )
         assert await made.wait() == 0
     port = free_port()
@@ -225,17 +231,17 @@ async def sshd(
         f"UserKnownHostsFile {tmp_path}/known\n"
     )
     others = os.environ["PATH"].partition(":")[2]
-    real = shutil.which("ssh", path=others) or lacking("ssh is not installed")
+    real = shutil.which("ssh", path=others) or skip_or_fail("ssh is not installed")
     stand_in.write_text(f'#!/bin/sh\nexec {real} -F {tmp_path}/ssh_config "$@"\n')
     server = Sshd(tmp_path, port)
     await server.start()
-    if await _is_locked_out(server, stand_in):
-        lacking(f"sshd lets no key into the account {getpass.getuser()}, which is locked")
+    if await _is_login_denied(server, stand_in):
+        skip_or_fail(f"sshd lets no key into the account {getpass.getuser()}, which is locked")
     yield server
     await server.stop()
 
 
-async def _is_locked_out(server: Sshd, ssh: Path) -> bool:
+async def _is_login_denied(server: Sshd, ssh: Path) -> bool:
     """Whether sshd lets nobody into this account, as of accounts whose password begins with `!`."""
     who = f"{getpass.getuser()}@127.0.0.1"
     trial = await asyncio.create_subprocess_exec(
@@ -253,55 +259,55 @@ async def _is_locked_out(server: Sshd, ssh: Path) -> bool:
 
 @pytest.fixture
 async def farm(tmp_path: Path) -> AsyncIterator[SimFarm]:
-    async with SimFarm(socket_in(tmp_path), World(builders=4), hz=5) as farm:
+    async with SimFarm(control_address(tmp_path), FarmModel(builders=4), hz=5) as farm:
         yield farm
 
 
-@needs("sshd")
+@requires_program("sshd")
 async def test_a_farm_is_watched_and_ordered_through_ssh(sshd: Sshd, farm: SimFarm) -> None:
-    link = Link(sshd.address)
-    async with Listener(link) as listener:
+    link = MasterConnection(sshd.address)
+    async with SourceProbe(link) as listener:
         await listener.next(Connected)
         assert len(_ssh_children()) == 1
-        last = await link.command(Pause(), what="pause")
-        assert last.turn is Turn.APPLIED
-        await until(lambda: listener.state.paused)
-    assert farm.world.paused
-    await until(lambda: not _ssh_children())
+        last = await link.command(Pause(), description="pause")
+        assert last.state is CommandState.APPLIED
+        await wait_until(lambda: listener.state.paused)
+    assert farm.model.paused
+    await wait_until(lambda: not _ssh_children())
 
 
-@needs("sshd")
+@requires_program("sshd")
 async def test_losses_on_either_side_of_ssh_are_told_and_mended(sshd: Sshd, farm: SimFarm) -> None:
-    async with Listener(Link(sshd.address)) as listener:
+    async with SourceProbe(MasterConnection(sshd.address)) as listener:
         await listener.next(Connected)
-        await farm.go()
-        await listener.next(Lost)
-        await until(lambda: "no master listens at" in listener.state.lost_reason)
-        farm.come()
+        await farm.stop()
+        await listener.next(Disconnected)
+        await wait_until(lambda: "no master listens at" in listener.state.lost_reason)
+        farm.start()
         assert (await listener.next(Connected)).same_master is True
         await sshd.stop()
-        await listener.next(Lost)
-        await until(lambda: "Connection refused" in listener.state.lost_reason)
+        await listener.next(Disconnected)
+        await wait_until(lambda: "Connection refused" in listener.state.lost_reason)
         assert listener.state.lost_reason.startswith("ssh to ")
         await sshd.start()
         await listener.next(Connected)
 
 
-@needs("sshd")
+@requires_program("sshd")
 async def test_a_key_that_is_not_known_is_refused_in_one_line(sshd: Sshd, farm: SimFarm) -> None:
     (sshd.folder / "ours.pub").write_text("")
-    async with Listener(Link(sshd.address)) as listener:
-        reason = (await listener.next(Lost)).reason
+    async with SourceProbe(MasterConnection(sshd.address)) as listener:
+        reason = (await listener.next(Disconnected)).reason
     assert "Permission denied" in reason
     assert "\n" not in reason
 
 
-@needs("sshd")
-@needs("setpriv")
+@requires_program("sshd")
+@requires_program("setpriv")
 async def test_ssh_ends_with_a_console_that_is_killed(sshd: Sshd, farm: SimFarm) -> None:
     code = (
         "import asyncio, sys\n"
-        "from piwheels.tui.link import Link\n"
+        "from piwheels.tui.client.connection import Link\n"
         "async def main():\n"
         "    async for event in Link(sys.argv[1]).events():\n"
         "        print(type(event).__name__, flush=True)\n"
@@ -315,8 +321,8 @@ async def test_ssh_ends_with_a_console_that_is_killed(sshd: Sshd, farm: SimFarm)
     [ssh] = _ssh_children()
     console.kill()
     await console.wait()
-    await until(lambda: not Path(f"/proc/{ssh}").exists())
+    await wait_until(lambda: not Path(f"/proc/{ssh}").exists())
     [left] = sshd.folder.glob("piw-*")  # nobody was there to remove it
-    async with Listener(Link(sshd.address)) as listener:
+    async with SourceProbe(MasterConnection(sshd.address)) as listener:
         await listener.next(Connected)
         assert not left.exists()

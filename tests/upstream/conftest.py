@@ -8,26 +8,24 @@ from dataclasses import dataclass
 
 import pytest
 
-from piwheels.db import catalog, jobs, pages
+from piwheels.db import catalog, page_queue, queue
 from piwheels.db.database import Database
-from piwheels.model import ProjectStatus, Wanted
-from piwheels.simpleapi import SimpleIndex
-from piwheels.upstream.follow import Follower, FollowOptions, add
-from tests.db.world import RULES, TARGETS, a_file, build
-from tests.fakeindex import FakeIndex, fake_index
-from tests.patience import WAIT_S
+from piwheels.model import BuildRequest, ProjectStatus
+from piwheels.simple_index.client import SimpleIndex
+from piwheels.upstream.sync import SyncOptions, UpstreamSync, add_projects
+from tests.db.scenario import RULES, TARGETS, complete_as_built, make_wheel
+from tests.fake_index import FakeIndex, fake_index
+from tests.timeouts import WAIT_S
 
 #: After every release of the fake upstream, whose files are of January 2026.
-QUICK = FollowOptions(
-    poll_interval_s=0.05, changelog_every_s=0.05, first_delay_s=0.05, longest_delay_s=0.5
+QUICK = SyncOptions(
+    poll_interval_s=0.05, changelog_interval_s=0.05, first_delay_s=0.05, max_delay_s=0.5
 )
-QUICK_POLL = FollowOptions(
-    source="poll", poll_interval_s=0.05, first_delay_s=0.05, longest_delay_s=0.5
-)
+QUICK_POLL = SyncOptions(method="poll", poll_interval_s=0.05, first_delay_s=0.05, max_delay_s=0.5)
 
 
 @dataclass
-class Following:
+class SyncHarness:
     """A farm that follows an upstream."""
 
     db: Database
@@ -35,16 +33,16 @@ class Following:
 
     async def add(self, *requirements: str) -> list[str]:
         """Follow projects; gives what is wrong with each, "" for nothing."""
-        wanted = [Wanted(requirement=requirement) for requirement in requirements]
+        wanted = [BuildRequest(requirement=requirement) for requirement in requirements]
         async with SimpleIndex(self.upstream.simple) as index:
-            added = await add(self.db, index, wanted, RULES)
+            added = await add_projects(self.db, index, wanted, RULES)
         return [item.problem for item in added]
 
     @asynccontextmanager
-    async def running(self, options: FollowOptions = QUICK) -> AsyncIterator[Follower]:
+    async def running(self, options: SyncOptions = QUICK) -> AsyncIterator[UpstreamSync]:
         """The duty at work, as in a master."""
         async with SimpleIndex(self.upstream.simple) as index:
-            follower = Follower(self.db, index, RULES, options)
+            follower = UpstreamSync(self.db, index, RULES, options)
             task = asyncio.create_task(follower.run())
             try:
                 yield follower
@@ -60,7 +58,7 @@ class Following:
 
     async def releases(self, project: str) -> dict[str, str | None]:
         """Versions, and why each is yanked."""
-        known = await catalog.known_releases(self.db, project)
+        known = await catalog.stored_releases(self.db, project)
         return {item.version: item.yanked for item in known}
 
     async def hidden(self) -> dict[str, str]:
@@ -75,7 +73,7 @@ class Following:
         rows = await self.db.rows("SELECT project, finding FROM projects")
         return {row["project"]: row["finding"] for row in rows}
 
-    async def looked_again(self, project: str = "demo", looks: int = 4) -> None:
+    async def wait_for_checks(self, project: str = "demo", looks: int = 4) -> None:
         """Wait until the page was asked for so often from now on."""
         path = f"/simple/{project}/"
         enough = self._asked(path) + looks
@@ -83,17 +81,17 @@ class Following:
         async def asked() -> bool:
             return self._asked(path) >= enough
 
-        await self.until(asked, True)
+        await self.wait_until(asked, True)
 
     def _asked(self, path: str) -> int:
         return sum(requested == path for requested, _ in self.upstream.requests)
 
     async def build(self, project: str = "demo", version: str = "1.0") -> None:
         """Build a release that is queued."""
-        job = await jobs.claim(self.db, "builder", [TARGETS[1].name])
+        job = await queue.claim(self.db, "builder", [TARGETS[1].name])
         assert job is not None
         assert (job.project, job.version) == (project, version)
-        assert await build(self.db, job, "builder", a_file(job, "py3-none-any"))
+        assert await complete_as_built(self.db, job, "builder", make_wheel(job, "py3-none-any"))
 
     async def wheels(self) -> set[str]:
         """Versions with files, listed or not."""
@@ -102,7 +100,7 @@ class Following:
 
     async def listed(self, project: str = "demo") -> set[str]:
         """Versions that the index page here lists."""
-        found = await pages.index_pages(self.db, [project])
+        found = await page_queue.index_pages(self.db, [project])
         return {
             file.version
             for page in found.values()
@@ -115,7 +113,7 @@ class Following:
         rows = await self.db.rows("SELECT subject, action FROM events ORDER BY event")
         return "\n".join(f"{row['subject']}: {row['action']}" for row in rows)
 
-    async def until(
+    async def wait_until(
         self, what: Callable[[], Awaitable[object]], wanted: object, timeout_s: float = WAIT_S
     ) -> None:
         found = await what()
@@ -134,8 +132,8 @@ def upstream() -> Iterator[FakeIndex]:
 
 
 @pytest.fixture
-async def farm(database: Database, upstream: FakeIndex) -> Following:
+async def farm(database: Database, upstream: FakeIndex) -> SyncHarness:
     """A farm with one target."""
     await catalog.add_target(database, TARGETS[1], RULES)
-    await catalog.converge(database)
-    return Following(database, upstream)
+    await catalog.recompute_jobs(database)
+    return SyncHarness(database, upstream)

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from piwheels.errors import RefusedError, TransientError
-from piwheels.simpleapi import SimpleIndex
-from piwheels.upstream.changelog import Change, Changelog, NoChangelogError
-from tests.fakeindex import FakeIndex
+from piwheels.errors import RejectedError, TransientError
+from piwheels.simple_index.client import SimpleIndex
+from piwheels.upstream.changelog import Changelog, ChangelogEvent, NoChangelogError
+from tests.fake_index import FakeIndex
 
 _PAGE = "<?xml version='1.0'?><methodResponse>{}</methodResponse>"
 _FAULT = _PAGE.format(
@@ -28,10 +28,10 @@ async def changelog(upstream: FakeIndex) -> AsyncIterator[Changelog]:
 async def test_it_is_asked_as_the_index_itself_is(
     upstream: FakeIndex, changelog: Changelog
 ) -> None:
-    upstream.happen("Demo", "create", 7)
+    upstream.add_event("Demo", "create", 7)
     assert await changelog.last_serial() == 7
-    created = Change(project="demo", serial=7, action="create", version="1.0")
-    assert await changelog.since(6) == [created]
+    created = ChangelogEvent(project="demo", serial=7, action="create", version="1.0")
+    assert await changelog.events_since(6) == [created]
     headers = [headers for path, headers in upstream.requests if path == "/pypi"]
     assert all(header["Authorization"].startswith("Basic ") for header in headers)
 
@@ -80,9 +80,9 @@ async def test_a_web_page_in_its_place_is_no_changelog(
 async def test_an_endless_answer_is_cut_off(
     upstream: FakeIndex, changelog: Changelog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("piwheels.simpleapi.PAGE_LIMIT_BYTES", 1000)
+    monkeypatch.setattr("piwheels.simple_index.client.PAGE_LIMIT_BYTES", 1000)
     upstream.pages["/pypi"] = ("text/xml", b" " * 2000)
-    with pytest.raises(RefusedError, match="longer than 1000 bytes"):
+    with pytest.raises(RejectedError, match="longer than 1000 bytes"):
         await changelog.last_serial()
 
 
@@ -107,4 +107,6 @@ async def test_events_with_nothing_in_their_fields_are_passed_over(
         ["demo", "1.0", 0, "create", -1],
         ["demo", "1.0", 0, "create", True],
     ]
-    assert await changelog.since(0) == [Change(project="demo", serial=2, action="create")]
+    assert await changelog.events_since(0) == [
+        ChangelogEvent(project="demo", serial=2, action="create")
+    ]

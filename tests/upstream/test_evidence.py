@@ -6,24 +6,24 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from piwheels.db import catalog, settings, views
+from piwheels.db import catalog, key_values, status_queries
 from piwheels.db import upstream as db_upstream
-from piwheels.standing import Circumstances, explained
-from piwheels.upstream.follow import SERIAL, FollowOptions
-from tests.fakeindex import FakeIndex
-from tests.patience import WAIT_S, Stopwatch
-from tests.upstream.conftest import QUICK_POLL, Following
+from piwheels.release_status import StatusContext, explain_with_upstream
+from piwheels.upstream.sync import SERIAL, SyncOptions
+from tests.fake_index import FakeIndex
+from tests.timeouts import WAIT_S, Stopwatch
+from tests.upstream.conftest import QUICK_POLL, SyncHarness
 
 LATER = {"upload-time": "2099-01-01T00:00:00Z"}
 NO_TIME = {"upload-time": None}
 
 
 @dataclass
-class Source:
+class EventSource:
     """An upstream whose project demo has release 1.0, and how its changes are reported."""
 
     index: FakeIndex
-    farm: Following
+    farm: SyncHarness
     changelog: bool
     serial: int = 100
 
@@ -31,17 +31,19 @@ class Source:
         """Report a change of demo, if there is a changelog."""
         self.serial += 1
         if self.changelog:
-            self.index.happen("demo", action, self.serial, version)
+            self.index.add_event("demo", action, self.serial, version)
 
 
 @pytest.fixture(params=["changelog", "polling"])
-async def built(request: pytest.FixtureRequest, farm: Following, upstream: FakeIndex) -> Source:
+async def built(
+    request: pytest.FixtureRequest, farm: SyncHarness, upstream: FakeIndex
+) -> EventSource:
     """A farm that follows demo, and has built its release 1.0."""
-    source = Source(upstream, farm, request.param == "changelog")
+    source = EventSource(upstream, farm, request.param == "changelog")
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
     if source.changelog:
-        upstream.happen("demo", "create", 100)
-        await settings.put_setting(farm.db, SERIAL, "100")
+        upstream.add_event("demo", "create", 100)
+        await key_values.set_value(farm.db, SERIAL, "100")
     assert await farm.add("demo") == [""]
     await farm.build()
     return source
@@ -76,30 +78,30 @@ FAULTS = [quarantine, no_files, maintenance, portal, *map(status, (403, 404, 410
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 async def test_nothing_is_lost_while_the_upstream_shows_no_files(
-    built: Source, fault: Callable[[FakeIndex], None]
+    built: EventSource, fault: Callable[[FakeIndex], None]
 ) -> None:
     farm, index = built.farm, built.index
     async with farm.running():
-        await farm.looked_again(looks=1)
+        await farm.wait_for_checks(looks=1)
         fault(index)
         built.report("new release", "9.9")
         # An empty page that is not newer than the last one proves nothing.
         hides = fault is quarantine or (fault is no_files and built.changelog)
-        await farm.looked_again(looks=1 if hides else 4)
+        await farm.wait_for_checks(looks=1 if hides else 4)
         assert await farm.wheels() == {"1.0"}
-        await farm.until(farm.listed, set() if hides else {"1.0"})
+        await farm.wait_until(farm.listed, set() if hides else {"1.0"})
         assert await farm.queue() == []
         index.extras.clear()
         index.pages.clear()
         index.faults.clear()
         index.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
         built.report("new release", "2.0")
-        await farm.until(farm.queue, [("demo", "2.0")])
-        await farm.until(farm.listed, {"1.0"})
+        await farm.wait_until(farm.queue, [("demo", "2.0")])
+        await farm.wait_until(farm.listed, {"1.0"})
 
 
 async def test_a_release_that_vanishes_for_one_look_is_shown_again_and_not_built_again(
-    built: Source,
+    built: EventSource,
 ) -> None:
     farm, index = built.farm, built.index
     index.add("demo", "demo-0.5.tar.gz", b"old", **{"upload-time": "2025-01-01T00:00:00Z"})
@@ -107,10 +109,10 @@ async def test_a_release_that_vanishes_for_one_look_is_shown_again_and_not_built
         files = index.projects["demo"]
         index.projects["demo"] = files[1:]
         built.report("add file", "0.5")
-        await farm.until(farm.hidden, {"1.0": "missing"})
+        await farm.wait_until(farm.hidden, {"1.0": "missing"})
         index.projects["demo"] = files
         built.report("add file", "0.5")
-        await farm.until(farm.hidden, {})
+        await farm.wait_until(farm.hidden, {})
         assert await farm.listed() == {"1.0"}
         assert await farm.queue() == []
     assert "listed again: 1.0" in await farm.events()
@@ -125,11 +127,11 @@ def _page_of(index: FakeIndex, serial: int) -> dict[str, object]:
 
 @pytest.mark.parametrize("in_header", [False, True])
 async def test_a_change_waits_until_a_page_shows_it_also_across_a_restart(
-    farm: Following, upstream: FakeIndex, in_header: bool
+    farm: SyncHarness, upstream: FakeIndex, in_header: bool
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
-    upstream.happen("demo", "create", 100)
-    await settings.put_setting(farm.db, SERIAL, "100")
+    upstream.add_event("demo", "create", 100)
+    await key_values.set_value(farm.db, SERIAL, "100")
     await farm.add("demo")
     stale = _page_of(upstream, 100)
     if in_header:
@@ -137,144 +139,144 @@ async def test_a_change_waits_until_a_page_shows_it_also_across_a_restart(
         upstream.headers["X-PyPI-Last-Serial"] = "100"
     upstream.extras["demo"] = stale
     upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
-    upstream.happen("demo", "new release", 101)
+    upstream.add_event("demo", "new release", 101)
     async with farm.running() as follower:
-        await farm.until(lambda: settings.setting(farm.db, SERIAL), "101")
-        await farm.looked_again()
-        assert "1 reported changes are not visible yet (demo: 'new release'" in follower.said
+        await farm.wait_until(lambda: key_values.get_value(farm.db, SERIAL), "101")
+        await farm.wait_for_checks()
+        assert "1 reported changes are not visible yet (demo: 'new release'" in follower.status_text
     assert await farm.queue() == [("demo", "1.0")]
-    facts = await views.project_facts(farm.db, "demo")
-    now_served = Circumstances(served=frozenset())
-    told = explained("demo", facts, now_served, asked_version=None, asked_target=None)
+    facts = await status_queries.project_status(farm.db, "demo")
+    now_served = StatusContext(served_targets=frozenset())
+    told = explain_with_upstream("demo", facts, now_served, asked_version=None, asked_target=None)
     assert any("'new release' (serial 101)" in item.text for item in told)
     async with farm.running():
-        await farm.looked_again(looks=1)
+        await farm.wait_for_checks(looks=1)
         upstream.extras.clear()
         upstream.headers.clear()
-        await farm.until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
-        await farm.until(lambda: _pending(farm), 0)
+        await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+        await farm.wait_until(lambda: _pending(farm), 0)
     assert "'new release' (serial 101) is reported and not visible" in await farm.events()
 
 
-async def _pending(farm: Following) -> int:
+async def _pending(farm: SyncHarness) -> int:
     return int(await farm.db.value("SELECT count(*) FROM upstream_changes"))
 
 
 async def test_a_page_that_carries_no_serial_is_looked_at_a_bounded_number_of_times(
-    farm: Following, upstream: FakeIndex
+    farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.json = False
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
-    await settings.put_setting(farm.db, SERIAL, "100")
+    await key_values.set_value(farm.db, SERIAL, "100")
     await farm.add("demo")
-    upstream.happen("demo", "new release", 101)
+    upstream.add_event("demo", "new release", 101)
     async with farm.running():
-        await farm.looked_again(looks=3)
+        await farm.wait_for_checks(looks=3)
         upstream.add("demo", "demo-2.0.tar.gz", b"y")
-        await farm.until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
-        await farm.until(lambda: _pending(farm), 0)
+        await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+        await farm.wait_until(lambda: _pending(farm), 0)
 
 
 async def test_an_older_page_changes_nothing_until_it_stays(
-    farm: Following, upstream: FakeIndex
+    farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
     upstream.extras["demo"] = {"meta": {"api-version": "1.1", "_last-serial": 50}}
     await farm.add("demo")
     await farm.build()
-    slowly = FollowOptions(source="poll", poll_interval_s=0.2, first_delay_s=0.05)
+    slowly = SyncOptions(method="poll", poll_interval_s=0.2, first_delay_s=0.05)
     async with farm.running(slowly):
 
         async def serial() -> object:
             return await farm.db.value("SELECT page_serial FROM projects")
 
-        await farm.until(serial, 50)
+        await farm.wait_until(serial, 50)
         upstream.projects["demo"] = []
         upstream.add("demo", "demo-0.9.tar.gz", b"old")
         upstream.extras["demo"] = {"meta": {"api-version": "1.1", "_last-serial": 9}}
-        await farm.until(farm.findings, {"demo": "older"})
+        await farm.wait_until(farm.findings, {"demo": "older"})
         assert await farm.hidden() == {}
         # An index that was restored from a copy keeps lower serials.
-        await farm.until(farm.hidden, {"1.0": "missing"})
+        await farm.wait_until(farm.hidden, {"1.0": "missing"})
 
 
 async def test_a_project_that_is_created_again_is_built_again(
-    farm: Following, upstream: FakeIndex
+    farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     for version in ("0.9", "1.0"):
         upstream.add("demo", f"demo-{version}.tar.gz", version.encode(), **NO_TIME)
-    upstream.happen("demo", "create", 100)
-    await settings.put_setting(farm.db, SERIAL, "100")
+    upstream.add_event("demo", "create", 100)
+    await key_values.set_value(farm.db, SERIAL, "100")
     await farm.add("demo")
     await farm.build()
     async with farm.running():
         del upstream.projects["demo"]
-        upstream.happen("demo", "remove project", 101, None)
-        await farm.until(farm.hidden, {"1.0": "removed"})
+        upstream.add_event("demo", "remove project", 101, None)
+        await farm.wait_until(farm.hidden, {"1.0": "removed"})
         assert await farm.wheels() == {"1.0"}, "kept for a while"
         for version in ("0.9", "1.0", "2.0"):
             upstream.add("demo", f"demo-{version}.tar.gz", version.encode(), **NO_TIME)
-        upstream.happen("demo", "create", 102)
-        await farm.until(farm.queue, [("demo", "0.9"), ("demo", "2.0")])
-        await farm.until(farm.listed, {"1.0"})
+        upstream.add_event("demo", "create", 102)
+        await farm.wait_until(farm.queue, [("demo", "0.9"), ("demo", "2.0")])
+        await farm.wait_until(farm.listed, {"1.0"})
         assert await farm.hidden() == {}
 
 
 async def test_a_removal_that_was_followed_by_a_creation_waits_for_the_new_page(
-    farm: Following, upstream: FakeIndex
+    farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
-    await settings.put_setting(farm.db, SERIAL, "100")
+    await key_values.set_value(farm.db, SERIAL, "100")
     await farm.add("demo")
     await farm.build()
-    upstream.happen("demo", "remove project", 101, None)
-    upstream.happen("demo", "create", 102)
+    upstream.add_event("demo", "remove project", 101, None)
+    upstream.add_event("demo", "create", 102)
     upstream.faults["/simple/demo/"] = 404
     async with farm.running():
-        await farm.looked_again()
+        await farm.wait_for_checks()
         assert await farm.hidden() == {}
         upstream.projects["demo"] = []
         upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
         upstream.faults.clear()
-        await farm.until(farm.hidden, {"1.0": "removed"})
-        await farm.until(farm.queue, [("demo", "2.0")])
+        await farm.wait_until(farm.hidden, {"1.0": "removed"})
+        await farm.wait_until(farm.queue, [("demo", "2.0")])
 
 
 async def test_what_was_removed_is_deleted_after_the_retention_by_the_upstreams_clock(
-    farm: Following, upstream: FakeIndex
+    farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
     await farm.add("demo")
     await farm.build()
-    await catalog.note_listed(farm.db, "demo", [])
+    await catalog.update_listed_releases(farm.db, "demo", [])
     now = datetime.now(UTC)
-    assert await db_upstream.confirm_removed(farm.db, "demo", None, now) == ["1.0"]
+    assert await db_upstream.confirm_removal(farm.db, "demo", None, now) == ["1.0"]
     assert await db_upstream.delete_removed(farm.db, now - timedelta(days=1), 10) == []
     assert await farm.wheels() == {"1.0"}
     gone = await db_upstream.delete_removed(farm.db, now + timedelta(days=1), 10)
     assert gone == [("demo", "1.0")]
     assert await farm.db.value("SELECT count(*) FROM removals") == 1
-    assert await catalog.known(farm.db, ["demo"]) == {"demo"}, "it stays followed"
+    assert await catalog.existing_projects(farm.db, ["demo"]) == {"demo"}, "it stays followed"
 
 
 async def test_a_missing_project_is_believed_missing_only_while_others_are_there(
-    farm: Following, upstream: FakeIndex
+    farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     for project in ("demo", "other"):
         upstream.add(project, f"{project}-1.0.tar.gz", b"x")
     assert await farm.add("demo", "other") == ["", ""]
     async with farm.running(QUICK_POLL):
-        await farm.until(farm.findings, {"demo": "current", "other": "current"})
+        await farm.wait_until(farm.findings, {"demo": "current", "other": "current"})
         upstream.faults[""] = 404
-        await farm.until(farm.findings, {"demo": "absent", "other": "absent"})
-        await farm.looked_again()
-        await farm.looked_again("other")
+        await farm.wait_until(farm.findings, {"demo": "absent", "other": "absent"})
+        await farm.wait_for_checks()
+        await farm.wait_for_checks("other")
         assert await farm.hidden() == {}, "it is the upstream that is in trouble"
         assert "gives no usable answers" in await farm.events()
         upstream.faults = {"/simple/demo/": 404}
-        await farm.until(farm.hidden, {"1.0": "missing"})
+        await farm.wait_until(farm.hidden, {"1.0": "missing"})
         upstream.faults.clear()
-        await farm.until(farm.hidden, {})
+        await farm.wait_until(farm.hidden, {})
     assert await farm.queue() == [("demo", "1.0"), ("other", "1.0")]
 
 
@@ -283,53 +285,53 @@ async def test_a_missing_project_is_believed_missing_only_while_others_are_there
 
 @pytest.mark.parametrize("json", [True, False])
 async def test_releases_without_upload_time_are_new_only_if_they_were_not_there(
-    farm: Following, upstream: FakeIndex, json: bool
+    farm: SyncHarness, upstream: FakeIndex, json: bool
 ) -> None:
     upstream.json = json
     for version in ("1.0", "1.1", "2.0"):
         upstream.add("demo", f"demo-{version}.tar.gz", version.encode(), **NO_TIME)
     assert await farm.add("demo") == [""]
     async with farm.running():
-        await farm.looked_again()
+        await farm.wait_for_checks()
         assert await farm.queue() == [("demo", "2.0")]
         upstream.add("demo", "demo-3.0.tar.gz", b"3", **NO_TIME)
-        await farm.until(farm.queue, [("demo", "2.0"), ("demo", "3.0")])
+        await farm.wait_until(farm.queue, [("demo", "2.0"), ("demo", "3.0")])
 
 
 async def test_one_missing_upload_time_builds_no_old_release(
-    farm: Following, upstream: FakeIndex
+    farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"1", **NO_TIME)
     upstream.add("demo", "demo-2.0.tar.gz", b"2")
     assert await farm.add("demo") == [""]
     async with farm.running():
-        await farm.looked_again()
+        await farm.wait_for_checks()
         assert await farm.queue() == [("demo", "2.0")]
 
 
 async def test_after_an_upgrade_what_is_there_is_remembered_at_the_first_look(
-    farm: Following, upstream: FakeIndex
+    farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     for version in ("1.0", "2.0"):
         upstream.add("demo", f"demo-{version}.tar.gz", version.encode(), **NO_TIME)
     assert await farm.add("demo") == [""]
     await farm.db.execute("UPDATE projects SET existing = NULL")
     async with farm.running():
-        await farm.looked_again()
+        await farm.wait_for_checks()
         upstream.add("demo", "demo-3.0.tar.gz", b"3", **NO_TIME)
-        await farm.until(farm.queue, [("demo", "2.0"), ("demo", "3.0")])
+        await farm.wait_until(farm.queue, [("demo", "2.0"), ("demo", "3.0")])
 
 
 async def test_a_release_that_an_operator_removed_does_not_come_back(
-    farm: Following, upstream: FakeIndex
+    farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"1")
     await farm.add("demo")
     async with farm.running():
         upstream.add("demo", "demo-2.0.tar.gz", b"2", **LATER)
-        await farm.until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+        await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
         assert await catalog.remove_release(farm.db, "demo", "2.0")
-        await farm.looked_again()
+        await farm.wait_for_checks()
         assert await farm.queue() == [("demo", "1.0")]
 
 
@@ -337,66 +339,66 @@ async def test_a_release_that_an_operator_removed_does_not_come_back(
 
 
 async def test_a_serial_that_goes_back_starts_a_comparison_and_says_so(
-    farm: Following, upstream: FakeIndex
+    farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
-    upstream.happen("demo", "create", 1000)
-    await settings.put_setting(farm.db, SERIAL, "1000")
+    upstream.add_event("demo", "create", 1000)
+    await key_values.set_value(farm.db, SERIAL, "1000")
     await farm.add("demo")
     async with farm.running() as follower:
-        await farm.until(farm.findings, {"demo": "current"})
+        await farm.wait_until(farm.findings, {"demo": "current"})
         upstream.changelog = []
-        upstream.happen("demo", "create", 7)
+        upstream.add_event("demo", "create", 7)
         upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
-        await farm.until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
-        assert await settings.setting(farm.db, SERIAL) == "7"
-        assert "went back from 1000 to 7" in follower.said
+        await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+        assert await key_values.get_value(farm.db, SERIAL) == "7"
+        assert "went back from 1000 to 7" in follower.status_text
         upstream.add("demo", "demo-3.0.tar.gz", b"z", **LATER)
-        upstream.happen("demo", "new release", 8)
-        await farm.until(farm.queue, [("demo", "1.0"), ("demo", "2.0"), ("demo", "3.0")])
+        upstream.add_event("demo", "new release", 8)
+        await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0"), ("demo", "3.0")])
     assert "went back from 1000 to 7" in await farm.events()
 
 
 async def test_another_upstream_starts_a_comparison_and_says_so(
-    farm: Following, upstream: FakeIndex
+    farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
-    upstream.happen("demo", "create", 5)
+    upstream.add_event("demo", "create", 5)
     await farm.add("demo")
     await farm.db.execute("UPDATE projects SET page_serial = 9000, next_poll = now() + '1 day'")
-    await settings.put_setting(farm.db, SERIAL, "9000")
-    await settings.put_setting(farm.db, "upstream.address", "http://elsewhere/simple/")
+    await key_values.set_value(farm.db, SERIAL, "9000")
+    await key_values.set_value(farm.db, "upstream.address", "http://elsewhere/simple/")
     upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
     async with farm.running() as follower:
-        await farm.until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
-        assert "and was http://elsewhere/simple/" in follower.said
-        await farm.until(lambda: settings.setting(farm.db, SERIAL), "5")
+        await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+        assert "and was http://elsewhere/simple/" in follower.status_text
+        await farm.wait_until(lambda: key_values.get_value(farm.db, SERIAL), "5")
     assert "and was http://elsewhere/simple/" in await farm.events()
 
 
 async def test_a_changelog_that_is_away_for_a_while_is_read_on_from_its_serial(
-    farm: Following, upstream: FakeIndex
+    farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
-    upstream.happen("demo", "create", 5)
+    upstream.add_event("demo", "create", 5)
     await farm.add("demo")
     async with farm.running() as follower:
-        await farm.until(lambda: settings.setting(farm.db, SERIAL), "5")
+        await farm.wait_until(lambda: key_values.get_value(farm.db, SERIAL), "5")
         changelog, upstream.changelog = upstream.changelog, None
 
         async def said(part: str) -> bool:
-            return part in follower.said
+            return part in follower.status_text
 
-        await farm.until(lambda: said("answers 405; trying again"), True)
+        await farm.wait_until(lambda: said("answers 405; trying again"), True)
         upstream.changelog = changelog
         upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
-        upstream.happen("demo", "new release", 6)
-        await farm.until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
-        await farm.until(lambda: said("following the changelog"), True)
+        upstream.add_event("demo", "new release", 6)
+        await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+        await farm.wait_until(lambda: said("following the changelog"), True)
         upstream.changelog = None
-        await farm.until(lambda: said("polling "), True)
+        await farm.wait_until(lambda: said("polling "), True)
         upstream.add("demo", "demo-3.0.tar.gz", b"z", **LATER)
-        await farm.until(farm.queue, [("demo", f"{number}.0") for number in (1, 2, 3)])
+        await farm.wait_until(farm.queue, [("demo", f"{number}.0") for number in (1, 2, 3)])
 
 
 # --- clocks ------------------------------------------------------------------------------
@@ -404,26 +406,26 @@ async def test_a_changelog_that_is_away_for_a_while_is_read_on_from_its_serial(
 
 @pytest.mark.parametrize("told", [True, False])
 async def test_a_clock_that_was_ahead_delays_nothing(
-    farm: Following, upstream: FakeIndex, told: bool
+    farm: SyncHarness, upstream: FakeIndex, told: bool
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
-    await settings.put_setting(farm.db, SERIAL, "1")
+    await key_values.set_value(farm.db, SERIAL, "1")
     await farm.add("demo")
     upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
     await farm.db.execute("UPDATE projects SET next_poll = now() + '1 year'")
     if told:
-        upstream.happen("demo", "new release", 2)
+        upstream.add_event("demo", "new release", 2)
         await farm.db.execute(
             "INSERT INTO upstream_changes (project, serial, action, removed, gone, next_look) "
             "VALUES ('demo', 1, 'x', '{}', false, now() + '1 year')"
         )
     async with farm.running():
-        await farm.until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+        await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
 
 
 @pytest.mark.parametrize("years", [-3, 3])
 async def test_a_project_that_is_added_by_a_wrong_clock_builds_what_is_new(
-    farm: Following, upstream: FakeIndex, monkeypatch: pytest.MonkeyPatch, years: int
+    farm: SyncHarness, upstream: FakeIndex, monkeypatch: pytest.MonkeyPatch, years: int
 ) -> None:
     for version in ("1.0", "2.0"):
         upstream.add("demo", f"demo-{version}.tar.gz", version.encode())
@@ -432,32 +434,32 @@ async def test_a_project_that_is_added_by_a_wrong_clock_builds_what_is_new(
     await farm.add("demo")
     monkeypatch.undo()
     async with farm.running():
-        await farm.looked_again(looks=2)
+        await farm.wait_for_checks(looks=2)
         assert await farm.queue() == [("demo", "2.0")]
         upstream.add("demo", "demo-3.0.tar.gz", b"3", **{"upload-time": "2026-02-01T00:00:00Z"})
-        await farm.until(farm.queue, [("demo", "2.0"), ("demo", "3.0")])
+        await farm.wait_until(farm.queue, [("demo", "2.0"), ("demo", "3.0")])
 
 
 async def test_the_clock_is_the_upstreams_and_a_difference_is_told(
-    farm: Following, upstream: FakeIndex, monkeypatch: pytest.MonkeyPatch
+    farm: SyncHarness, upstream: FakeIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
     upstream.clock_ahead_s = 7200
     await farm.add("demo")
-    monkeypatch.setattr("piwheels.upstream.follow._HOUSEKEEPING_S", 0.05)
+    monkeypatch.setattr("piwheels.upstream.sync._HOUSEKEEPING_INTERVAL_S", 0.05)
     async with farm.running() as follower:
 
         async def told() -> bool:
             return "s behind the upstream's" in await farm.events()
 
-        await farm.until(told, True)
-        assert "s behind the upstream's" in follower.said
+        await farm.wait_until(told, True)
+        assert "s behind the upstream's" in follower.status_text
 
 
 # --- many projects -----------------------------------------------------------------------
 
 
-async def follow_many(farm: Following, count: int) -> None:
+async def follow_many(farm: SyncHarness, count: int) -> None:
     """Followed projects p0, p1, ..., each with a page, without the time that adding takes."""
     for number in range(count):
         farm.upstream.add(f"p{number}", f"p{number}-1.0.tar.gz", b"x")
@@ -468,24 +470,26 @@ async def follow_many(farm: Following, count: int) -> None:
     )
 
 
-async def rounds(farm: Following, count: int, status: int, timeout_s: float = WAIT_S) -> None:
+async def rounds(farm: SyncHarness, count: int, status: int, timeout_s: float = WAIT_S) -> None:
     """Wait until so many pages were answered so."""
 
     async def answered() -> bool:
         return farm.upstream.answered[status] >= count
 
-    await farm.until(answered, True, timeout_s)
+    await farm.wait_until(answered, True, timeout_s)
 
 
 @pytest.mark.parametrize("validator", ["etag", "modified"])
 async def test_pages_are_asked_for_many_at_once_and_only_if_they_changed(
-    farm: Following, upstream: FakeIndex, validator: str
+    farm: SyncHarness, upstream: FakeIndex, validator: str
 ) -> None:
     upstream.etags = validator == "etag"
     upstream.modified = "" if upstream.etags else "Sun, 01 Feb 2026 00:00:00 GMT"
     upstream.slow_s = 0.1
     await follow_many(farm, 100)
-    options = FollowOptions(source="poll", poll_interval_s=0.05, first_delay_s=0.05, at_once=12)
+    options = SyncOptions(
+        method="poll", poll_interval_s=0.05, first_delay_s=0.05, max_concurrency=12
+    )
     async with farm.running(options):
         await rounds(farm, 100, 304)
     assert upstream.answered[200] == 100, "no page was read twice"
@@ -493,13 +497,13 @@ async def test_pages_are_asked_for_many_at_once_and_only_if_they_changed(
 
 
 async def test_what_is_due_longest_comes_first_and_each_project_has_its_turn(
-    farm: Following, upstream: FakeIndex
+    farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     await follow_many(farm, 50)
     await farm.db.execute(
         "UPDATE projects SET next_poll = now() - interval '1 hour' WHERE project IN ('p7', 'p31')"
     )
-    options = FollowOptions(source="poll", poll_interval_s=3600, first_delay_s=0.05)
+    options = SyncOptions(method="poll", poll_interval_s=3600, first_delay_s=0.05)
     async with farm.running(options):
         await rounds(farm, 50, 200)
     asked = [path.split("/")[2] for path, _ in upstream.requests]
@@ -508,12 +512,12 @@ async def test_what_is_due_longest_comes_first_and_each_project_has_its_turn(
 
 
 async def test_an_overloaded_upstream_is_asked_one_page_at_a_time(
-    farm: Following, upstream: FakeIndex
+    farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     await follow_many(farm, 40)
     upstream.faults[""] = 503
     upstream.slow_s = 0.02
-    options = FollowOptions(source="poll", poll_interval_s=0.05, first_delay_s=0.02)
+    options = SyncOptions(method="poll", poll_interval_s=0.05, first_delay_s=0.02)
     async with farm.running(options):
         await rounds(farm, 8, 503)
         assert upstream.most_at_once == 1
@@ -523,18 +527,18 @@ async def test_an_overloaded_upstream_is_asked_one_page_at_a_time(
 
 @pytest.mark.slow
 async def test_a_thousand_projects_are_polled_at_twenty_requests_at_once(
-    farm: Following, upstream: FakeIndex
+    farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.etags = True
     await follow_many(farm, 1000)
-    options = FollowOptions(source="poll", poll_interval_s=900, first_delay_s=0.05)
+    options = SyncOptions(method="poll", poll_interval_s=900, first_delay_s=0.05)
     watch = Stopwatch()
     async with farm.running(options):
         await rounds(farm, 1000, 200)
         first_s = watch.seconds
         await farm.db.execute("UPDATE projects SET next_poll = now()")
         # The last looks of the first round may be noted after all was made due again.
-        await rounds(farm, 1000 - options.at_once, 304)
+        await rounds(farm, 1000 - options.max_concurrency, 304)
     again_s = watch.seconds - first_s
     print(f"1,000 pages read in {first_s:.0f} s, found unchanged in {again_s:.0f} s")
-    assert 1 < upstream.most_at_once <= options.at_once
+    assert 1 < upstream.most_at_once <= options.max_concurrency

@@ -7,37 +7,37 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace as replace_fields
 
-from piwheels.db import catalog, settings
+from piwheels.db import catalog, key_values
 from piwheels.db import upstream as db_upstream
-from piwheels.db.upstream import Due, PendingChange
-from piwheels.model import Finding, ProjectStatus
-from piwheels.simpleapi import ProjectPage
+from piwheels.db.upstream import PendingChange, ProjectToCheck
+from piwheels.model import PageCheckResult, ProjectStatus
+from piwheels.simple_index.client import ProjectPage
 from piwheels.upstream import evidence
 from piwheels.upstream.clock import UpstreamClock
-from piwheels.upstream.evidence import Judgment
-from piwheels.upstream.follow import SERIAL, Follower, FollowOptions
-from piwheels.upstream.health import Health
-from tests.fakeindex import FakeIndex
-from tests.upstream.conftest import QUICK_POLL, Following
+from piwheels.upstream.evidence import Assessment
+from piwheels.upstream.health import UpstreamHealth
+from piwheels.upstream.sync import SERIAL, SyncOptions, UpstreamSync
+from tests.fake_index import FakeIndex
+from tests.upstream.conftest import QUICK_POLL, SyncHarness
 
 LATER = {"upload-time": "2099-01-01T00:00:00Z"}
-SILENT = FollowOptions(
-    poll_interval_s=0.05, changelog_every_s=0.05, first_delay_s=0.05, silent_s=0.1
+SILENT = SyncOptions(
+    poll_interval_s=0.05, changelog_interval_s=0.05, first_delay_s=0.05, changelog_timeout_s=0.1
 )
 
 
-async def followed(farm: Following, upstream: FakeIndex, *projects: str) -> None:
+async def followed(farm: SyncHarness, upstream: FakeIndex, *projects: str) -> None:
     """Follow projects that have a release 1.0."""
     for project in projects:
         upstream.add(project, f"{project}-1.0.tar.gz", b"x")
     assert await farm.add(*projects) == [""] * len(projects)
 
 
-async def until_said(farm: Following, follower: Follower, text: str) -> None:
+async def until_said(farm: SyncHarness, follower: UpstreamSync, text: str) -> None:
     async def said() -> bool:
-        return text in follower.said
+        return text in follower.status_text
 
-    await farm.until(said, True)
+    await farm.wait_until(said, True)
 
 
 # --- the changelog -----------------------------------------------------------------------
@@ -54,14 +54,14 @@ def garbage(index: FakeIndex) -> None:
 @pytest.mark.parametrize("fault", [unavailable, garbage])
 @pytest.mark.parametrize("from_the_start", [True, False])
 async def test_while_the_changelog_does_not_answer_pages_are_polled(
-    farm: Following,
+    farm: SyncHarness,
     upstream: FakeIndex,
     fault: Callable[[FakeIndex], None],
     from_the_start: bool,
 ) -> None:
     await followed(farm, upstream, "demo")
-    upstream.happen("demo", "create", 100)
-    await settings.put_setting(farm.db, SERIAL, "100")
+    upstream.add_event("demo", "create", 100)
+    await key_values.set_value(farm.db, SERIAL, "100")
     if from_the_start:
         fault(upstream)
     async with farm.running(SILENT) as follower:
@@ -69,124 +69,128 @@ async def test_while_the_changelog_does_not_answer_pages_are_polled(
             await until_said(farm, follower, "following the changelog")
             fault(upstream)
         await until_said(farm, follower, "until its changelog answers")
-        assert "trying again" in follower.said
+        assert "trying again" in follower.status_text
         upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
-        await farm.until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+        await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
         upstream.faults.clear()
         upstream.pages.clear()
         await until_said(farm, follower, "following the changelog")
-        assert "trying again" not in follower.said
+        assert "trying again" not in follower.status_text
 
 
 async def test_what_was_reported_before_is_looked_at_although_the_changelog_is_silent(
-    farm: Following, upstream: FakeIndex
+    farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     await followed(farm, upstream, "demo")
-    report = db_upstream.Reported(
+    report = db_upstream.ReportedChange(
         project="demo", serial=42, action="new release", removed=(), gone=False
     )
-    await db_upstream.store_reported(farm.db, [report], 42, everything=False)
+    await db_upstream.store_reported_changes(farm.db, [report], 42, follow_all=False)
     upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
-    upstream.happen("other", "create", 42)
+    upstream.add_event("other", "create", 42)
     upstream.faults["/pypi"] = 503
-    async with farm.running(replace(SILENT, source="changelog")) as follower:
-        await farm.until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
-        assert "polling" not in follower.said
+    async with farm.running(replace(SILENT, method="changelog")) as follower:
+        await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+        assert "polling" not in follower.status_text
 
 
 # --- pages -------------------------------------------------------------------------------
 
 
 async def test_a_project_that_comes_back_unchanged_is_listed_again(
-    farm: Following, upstream: FakeIndex
+    farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.etags = True
     await followed(farm, upstream, "demo", "other", "third")
     async with farm.running(QUICK_POLL):
-        await farm.until(farm.findings, {"demo": "current", "other": "current", "third": "current"})
+        await farm.wait_until(
+            farm.findings, {"demo": "current", "other": "current", "third": "current"}
+        )
         upstream.faults["/simple/demo/"] = 404
-        await farm.until(farm.hidden, {"1.0": "missing"})
+        await farm.wait_until(farm.hidden, {"1.0": "missing"})
         upstream.faults.clear()
-        await farm.until(farm.hidden, {})
+        await farm.wait_until(farm.hidden, {})
 
 
 @pytest.mark.parametrize("alone", [True, False])
 async def test_a_page_without_files_and_reason_is_believed_if_it_stays_and_others_have_some(
-    farm: Following, upstream: FakeIndex, alone: bool
+    farm: SyncHarness, upstream: FakeIndex, alone: bool
 ) -> None:
     others = [] if alone else ["other", "third"]
     await followed(farm, upstream, "demo", *others)
     async with farm.running(QUICK_POLL) as follower:
-        await farm.until(farm.findings, dict.fromkeys(["demo", *others], "current"))
+        await farm.wait_until(farm.findings, dict.fromkeys(["demo", *others], "current"))
         upstream.extras["demo"] = {"files": []}
         if alone:
-            await farm.looked_again()
+            await farm.wait_for_checks()
             assert await farm.hidden() == {}
             await until_said(farm, follower, "the page of demo lists no release")
         else:
-            await farm.until(farm.hidden, {"1.0": "missing"})
+            await farm.wait_until(farm.hidden, {"1.0": "missing"})
         upstream.extras.clear()
-        await farm.until(farm.findings, dict.fromkeys(["demo", *others], "current"))
-        await farm.until(farm.hidden, {})
+        await farm.wait_until(farm.findings, dict.fromkeys(["demo", *others], "current"))
+        await farm.wait_until(farm.hidden, {})
 
 
 async def test_absence_is_not_believed_while_a_new_release_is_reported(
-    farm: Following, upstream: FakeIndex
+    farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     await followed(farm, upstream, "demo", "other", "third")
-    upstream.happen("demo", "create", 100)
-    await settings.put_setting(farm.db, SERIAL, "100")
+    upstream.add_event("demo", "create", 100)
+    await key_values.set_value(farm.db, SERIAL, "100")
     upstream.faults["/simple/demo/"] = 404
-    upstream.happen("demo", "new release", 101)
+    upstream.add_event("demo", "new release", 101)
     async with farm.running():
-        await farm.looked_again(looks=6)
+        await farm.wait_for_checks(looks=6)
         assert await farm.hidden() == {}
 
 
 async def test_the_upstreams_trouble_is_one_event_although_many_looks_find_it(
-    farm: Following, upstream: FakeIndex
+    farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     projects = ["demo", "other", "third", "fourth", "fifth", "sixth"]
     await followed(farm, upstream, *projects)
     async with farm.running(QUICK_POLL):
-        await farm.until(farm.findings, dict.fromkeys(projects, "current"))
+        await farm.wait_until(farm.findings, dict.fromkeys(projects, "current"))
         upstream.slow_s = 0.2
-        await farm.looked_again(looks=2)
+        await farm.wait_for_checks(looks=2)
         upstream.faults[""] = 404
-        await farm.until(farm.findings, dict.fromkeys(projects, "absent"))
-        await farm.looked_again(looks=1)
+        await farm.wait_until(farm.findings, dict.fromkeys(projects, "absent"))
+        await farm.wait_for_checks(looks=1)
     assert (await farm.events()).count("gives no usable answers") == 1
 
 
-DUE = Due(project="demo", known=True, etag="tag", modified="then", finding=Finding.CURRENT)
+DUE = ProjectToCheck(
+    project="demo", known=True, etag="tag", modified="then", finding=PageCheckResult.UP_TO_DATE
+)
 
 
-def look(finding: Finding, *, soon: bool = False) -> db_upstream.Look:
-    return evidence.result(
+def look(finding: PageCheckResult, *, soon: bool = False) -> db_upstream.CheckResult:
+    return evidence.check_result(
         DUE,
-        Judgment(finding=finding),
+        Assessment(finding=finding),
         page=None,
-        done=None,
+        done_serial=None,
         interval_s=86400.0,
         first_wait_s=5.0,
         spread=1.0,
-        soon=soon,
+        recheck_soon=soon,
     )
 
 
 def test_a_page_that_lacks_a_release_is_looked_at_again_soon() -> None:
-    assert look(Finding.CURRENT).again == timedelta(days=1)
-    assert look(Finding.CURRENT, soon=True).again == timedelta(seconds=60)
+    assert look(PageCheckResult.UP_TO_DATE).again == timedelta(days=1)
+    assert look(PageCheckResult.UP_TO_DATE, soon=True).again == timedelta(seconds=60)
 
 
 def test_an_older_page_without_files_is_an_empty_page_and_one_in_quarantine_an_older_one() -> None:
-    seen = Due(project="demo", known=True, page_serial=50)
-    page = ProjectPage(project="demo", display="demo", files=(), serial=9)
-    assert evidence.judge(seen, page, 0).finding is Finding.EMPTY
+    seen = ProjectToCheck(project="demo", known=True, page_serial=50)
+    page = ProjectPage(project="demo", display_name="demo", files=(), serial=9)
+    assert evidence.assess(seen, page, 0).finding is PageCheckResult.EMPTY
     newer = replace_fields(page, serial=51)
-    assert evidence.judge(seen, newer, 0).finding is Finding.CURRENT
+    assert evidence.assess(seen, newer, 0).finding is PageCheckResult.UP_TO_DATE
     quarantined = replace_fields(page, status=ProjectStatus.QUARANTINED)
-    assert evidence.judge(seen, quarantined, 0).finding is Finding.OLDER
+    assert evidence.assess(seen, quarantined, 0).finding is PageCheckResult.OUTDATED
 
 
 def test_an_older_page_that_stays_is_accepted_unless_it_lacks_a_reported_change() -> None:
@@ -197,65 +201,73 @@ def test_an_older_page_that_stays_is_accepted_unless_it_lacks_a_reported_change(
         removed=(),
         gone=False,
         first_seen=datetime.now(UTC),
-        looks=evidence.LOOKS_TO_ACCEPT_OLDER,
+        looks=evidence.CHECKS_TO_ACCEPT_OLDER,
         unproven=0,
         problem="",
     )
-    seen = Due(
+    seen = ProjectToCheck(
         project="demo",
         known=True,
         page_serial=42,
-        finding=Finding.OLDER,
-        repeats=evidence.LOOKS_TO_ACCEPT_OLDER,
+        finding=PageCheckResult.OUTDATED,
+        repeats=evidence.CHECKS_TO_ACCEPT_OLDER,
         change=change,
     )
-    page = ProjectPage(project="demo", display="demo", files=(), serial=6)
-    assert evidence.judge(seen, page, 1).finding is Finding.CURRENT
-    assert evidence.judge(seen, replace_fields(page, serial=5), 1).finding is Finding.OLDER
+    page = ProjectPage(project="demo", display_name="demo", files=(), serial=6)
+    assert evidence.assess(seen, page, 1).finding is PageCheckResult.UP_TO_DATE
+    assert (
+        evidence.assess(seen, replace_fields(page, serial=5), 1).finding is PageCheckResult.OUTDATED
+    )
 
 
 def test_the_page_of_an_absent_project_is_read_as_a_whole_next_time() -> None:
-    assert (look(Finding.FAULT).etag, look(Finding.FAULT).modified) == ("tag", "then")
-    assert (look(Finding.ABSENT).etag, look(Finding.ABSENT).modified) == ("", "")
+    assert (look(PageCheckResult.UNAVAILABLE).etag, look(PageCheckResult.UNAVAILABLE).modified) == (
+        "tag",
+        "then",
+    )
+    assert (look(PageCheckResult.NOT_FOUND).etag, look(PageCheckResult.NOT_FOUND).modified) == (
+        "",
+        "",
+    )
 
 
 def test_absent_projects_among_others_are_no_trouble_of_the_upstream() -> None:
-    health = Health(most_at_once=20, first_delay_s=1.0, longest_delay_s=60.0)
+    health = UpstreamHealth(max_concurrency=20, first_delay_s=1.0, max_delay_s=60.0)
     for number in range(4):
-        health.answered(f"p{number}")
+        health.record_success(f"p{number}")
     for number in range(4, 8):
-        health.absent(f"p{number}", "no such project")
-    assert not health.trouble
+        health.record_absent(f"p{number}", "no such project")
+    assert not health.outage
     for number in range(8, 12):
-        health.absent(f"p{number}", "no such project")
-    assert health.trouble
+        health.record_absent(f"p{number}", "no such project")
+    assert health.outage
 
 
 # --- clocks ------------------------------------------------------------------------------
 
 
 async def test_a_clock_of_the_upstream_that_is_ahead_deletes_nothing(
-    farm: Following, upstream: FakeIndex, monkeypatch: pytest.MonkeyPatch
+    farm: SyncHarness, upstream: FakeIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await followed(farm, upstream, "demo", "other")
     await farm.build()
-    await catalog.note_listed(farm.db, "demo", [])
-    await db_upstream.confirm_removed(farm.db, "demo", None, datetime.now(UTC))
+    await catalog.update_listed_releases(farm.db, "demo", [])
+    await db_upstream.confirm_removal(farm.db, "demo", None, datetime.now(UTC))
     upstream.projects["demo"] = []
     upstream.extras["demo"] = {"project-status": {"status": "quarantined"}}
     upstream.clock_ahead_s = 60 * 86400
-    monkeypatch.setattr("piwheels.upstream.follow._HOUSEKEEPING_S", 0.02)
+    monkeypatch.setattr("piwheels.upstream.sync._HOUSEKEEPING_INTERVAL_S", 0.02)
     async with farm.running(QUICK_POLL) as follower:
         await until_said(farm, follower, "s behind the upstream's")
-        await farm.looked_again()
+        await farm.wait_for_checks()
         assert await farm.wheels() == {"1.0"}
 
 
 def test_a_cached_answer_tells_a_time_between_its_date_and_its_age() -> None:
     clock, now = UpstreamClock(), datetime.now(UTC)
-    clock.hear(now, age_s=7200.0)  # a cache that sends its own Date
+    clock.update(now, age_s=7200.0)  # a cache that sends its own Date
     assert abs(clock.ahead_s()) < 60
-    clock.hear(now - timedelta(hours=2), age_s=7200.0)  # one that sends the origin's
+    clock.update(now - timedelta(hours=2), age_s=7200.0)  # one that sends the origin's
     assert abs(clock.ahead_s()) < 60
-    clock.hear(now + timedelta(hours=3), age_s=7200.0)
+    clock.update(now + timedelta(hours=3), age_s=7200.0)
     assert -10900 < clock.ahead_s() < -10700

@@ -4,66 +4,66 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from piwheels.model import Finding
-from piwheels.upstream.changelog import Change
-from piwheels.upstream.choose import is_new
-from piwheels.upstream.evidence import LONGEST_WAIT_S, change_wait_s, page_wait_s
-from piwheels.upstream.health import Health
+from piwheels.model import PageCheckResult
+from piwheels.upstream.changelog import ChangelogEvent
+from piwheels.upstream.evidence import MAX_WAIT_S, change_wait_s, page_wait_s
+from piwheels.upstream.health import UpstreamHealth
+from piwheels.upstream.selection import is_new
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 BEFORE, AFTER = NOW - timedelta(days=1), NOW + timedelta(days=1)
 
 
 def test_requests_grow_with_answers_and_fall_to_one_at_a_fault() -> None:
-    health = Health(5, 1.0, 60.0)
+    health = UpstreamHealth(5, 1.0, 60.0)
     for number in range(10):
-        health.answered(f"p{number}")
-    assert health.at_once == 5
-    health.overloaded("503", now=0.0)
-    assert (health.at_once, health.not_before) == (1, float("-inf")), "one fault can be chance"
-    health.overloaded("503", now=0.0)
-    assert health.not_before == 1.0
+        health.record_success(f"p{number}")
+    assert health.concurrency == 5
+    health.record_overload("503", now=0.0)
+    assert (health.concurrency, health.retry_at) == (1, float("-inf")), "one fault can be chance"
+    health.record_overload("503", now=0.0)
+    assert health.retry_at == 1.0
 
 
 def test_what_the_upstream_asks_for_is_kept_at_once() -> None:
-    health = Health(5, 1.0, 60.0)
-    health.overloaded("429", now=100.0, wait_s=17.0)
-    assert health.not_before == 117.0
+    health = UpstreamHealth(5, 1.0, 60.0)
+    health.record_overload("429", now=100.0, retry_after_s=17.0)
+    assert health.retry_at == 117.0
 
 
 def test_delays_of_faults_in_a_row_are_bounded_and_end_with_an_answer() -> None:
-    health = Health(5, 1.0, 60.0)
+    health = UpstreamHealth(5, 1.0, 60.0)
     for _ in range(20):
-        health.overloaded("503", now=0.0)
-    assert health.not_before == 60.0
-    assert health.trouble == "503"
-    health.answered("demo")
-    health.overloaded("503", now=1000.0)
-    assert health.not_before == 60.0
-    assert not health.trouble
+        health.record_overload("503", now=0.0)
+    assert health.retry_at == 60.0
+    assert health.outage == "503"
+    health.record_success("demo")
+    health.record_overload("503", now=1000.0)
+    assert health.retry_at == 60.0
+    assert not health.outage
 
 
 def test_absence_is_believed_while_as_many_others_are_there() -> None:
-    health = Health(5, 1.0, 60.0)
-    health.absent("demo", "404")
-    assert not health.believes_absence(), "nothing shows that the index is well"
-    health.answered("other")
-    assert health.believes_absence()
-    health.absent("third", "404")
-    assert not health.believes_absence()
+    health = UpstreamHealth(5, 1.0, 60.0)
+    health.record_absent("demo", "404")
+    assert not health.trusts_absence(), "nothing shows that the index is well"
+    health.record_success("other")
+    assert health.trusts_absence()
+    health.record_absent("third", "404")
+    assert not health.trusts_absence()
 
 
 def test_looks_for_a_change_come_later_each_time_and_within_an_hour() -> None:
     waits = [change_wait_s(looks, 5.0) for looks in range(200)]
     assert waits[:5] == [5.0, 10.0, 20.0, 40.0, 60.0]
     assert waits == sorted(waits)
-    assert max(waits) == LONGEST_WAIT_S
+    assert max(waits) == MAX_WAIT_S
 
 
 def test_a_page_that_proved_nothing_is_looked_at_sooner() -> None:
-    assert page_wait_s(86400.0, Finding.CURRENT, 1) == 86400.0
-    assert page_wait_s(86400.0, Finding.FAULT, 1) == 60.0
-    assert page_wait_s(900.0, Finding.ABSENT, 50) == 900.0
+    assert page_wait_s(86400.0, PageCheckResult.UP_TO_DATE, 1) == 86400.0
+    assert page_wait_s(86400.0, PageCheckResult.UNAVAILABLE, 1) == 60.0
+    assert page_wait_s(900.0, PageCheckResult.NOT_FOUND, 50) == 900.0
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_a_page_that_proved_nothing_is_looked_at_sooner() -> None:
     ],
 )
 def test_which_events_are_removals(action: str, version: str | None, removed: str | None) -> None:
-    change = Change(project="demo", serial=1, action=action, version=version)
-    assert change.removed == removed
+    change = ChangelogEvent(project="demo", serial=1, action=action, version=version)
+    assert change.removed_version == removed
 
 
 @pytest.mark.parametrize(
@@ -107,4 +107,4 @@ def test_which_releases_are_new(
     new: bool,
 ) -> None:
     known = None if existing is None else frozenset(existing)
-    assert is_new(version, uploaded_at, since=since, existing=known, now=NOW) is new
+    assert is_new(version, uploaded_at, since=since, known_versions=known, now=NOW) is new

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from piwheels.webroot import Webroot, durable, replace, twin
-from tests.patience import WAIT_S
-from tests.webroot.making import etag, files, group, of_group
+from piwheels.webroot import Webroot, atomic_file, gz_path, replace_file
+from tests.timeouts import WAIT_S
+from tests.webroot.factories import etag, files, group, paths_of_group
 
 
 def test_groups_of_pages_lie_there_with_their_twins(tree: Webroot) -> None:
@@ -19,35 +19,35 @@ def test_groups_of_pages_lie_there_with_their_twins(tree: Webroot) -> None:
     for project, content in (("demo", b"one"), ("other", b"two")):
         for path, wanted in group(tree, content, project):
             assert path.read_bytes() == wanted
-            assert gzip.decompress(twin(path).read_bytes()) == wanted
+            assert gzip.decompress(gz_path(path).read_bytes()) == wanted
             assert path.stat().st_mode & 0o777 == 0o644
     assert len(files(tree.root)) == 8
 
 
 def test_a_group_is_known_by_what_its_last_page_begins_with(tree: Webroot) -> None:
-    assert not tree.holds(of_group(tree), b"one")
+    assert not tree.has_marked_pages(paths_of_group(tree), b"one")
     tree.write_pages({"demo": group(tree, b"one")})
-    assert tree.holds(of_group(tree), b"one")
-    assert not tree.holds(of_group(tree), b"two")
-    assert not tree.holds(of_group(tree), b"one and more")
+    assert tree.has_marked_pages(paths_of_group(tree), b"one")
+    assert not tree.has_marked_pages(paths_of_group(tree), b"two")
+    assert not tree.has_marked_pages(paths_of_group(tree), b"one and more")
 
 
 def test_a_group_that_a_crash_tore_apart_is_found_whichever_file_is_the_odd_one(
     tree: Webroot,
 ) -> None:
-    for path in [path for page in of_group(tree) for path in (page, twin(page))]:
+    for path in [path for page in paths_of_group(tree) for path in (page, gz_path(page))]:
         tree.write_pages({"demo": group(tree, b"old")})
-        replace(path, b"new")
-        assert not tree.holds(of_group(tree), b"old")
+        replace_file(path, b"new")
+        assert not tree.has_marked_pages(paths_of_group(tree), b"old")
         path.unlink()
-        assert not tree.holds(of_group(tree), b"old")
+        assert not tree.has_marked_pages(paths_of_group(tree), b"old")
 
 
 def test_pages_of_a_group_get_another_second_each_time(tree: Webroot) -> None:
     seen = set()
     for number in range(5):
         tree.write_pages({"demo": group(tree, b"%d" % number)})
-        seen |= {etag(path) for page in of_group(tree) for path in (page, twin(page))}
+        seen |= {etag(path) for page in paths_of_group(tree) for path in (page, gz_path(page))}
     assert len({second for second, _ in seen}) == 5
 
 
@@ -62,11 +62,11 @@ def test_a_full_disk_leaves_all_old_pages_of_a_batch_and_no_rubbish(
         return -1
 
     with monkeypatch.context() as patch:
-        patch.setattr(durable, "_SYNCFS", full)
+        patch.setattr(atomic_file, "_SYNCFS", full)
         with pytest.raises(OSError, match="No space left"):
             tree.write_pages({"demo": group(tree, b"new"), "other": group(tree, b"new", "other")})
     assert files(tree.root) == before
-    assert tree.holds(of_group(tree), b"old")
+    assert tree.has_marked_pages(paths_of_group(tree), b"old")
 
 
 def test_everything_is_durable_before_the_first_rename_and_after_the_last(
@@ -84,7 +84,7 @@ def test_everything_is_durable_before_the_first_rename_and_after_the_last(
         return 0
 
     monkeypatch.setattr(Path, "replace", renaming)
-    monkeypatch.setattr(durable, "_SYNCFS", syncing)
+    monkeypatch.setattr(atomic_file, "_SYNCFS", syncing)
     tree.write_pages({"demo": group(tree, b"one")})
     assert seen == [
         "sync",
@@ -98,7 +98,7 @@ def test_everything_is_durable_before_the_first_rename_and_after_the_last(
 
 @pytest.mark.parametrize("in_the_way", ["simple/bad", "simple/bad/.index.html.new/folder"])
 def test_a_group_that_cannot_be_staged_holds_no_other_up(tree: Webroot, in_the_way: str) -> None:
-    replace(tree.root / in_the_way, b"in the way")
+    replace_file(tree.root / in_the_way, b"in the way")
     before = files(tree.root)
     problems = tree.write_pages(
         {name: group(tree, b"new", name) for name in ("alpha", "bad", "omega")}
@@ -113,14 +113,14 @@ def test_a_group_that_cannot_be_staged_holds_no_other_up(tree: Webroot, in_the_w
 
 
 def test_a_group_that_cannot_take_its_place_holds_no_other_up(tree: Webroot) -> None:
-    (tree.simple("bad") / "index.html").mkdir(parents=True)
+    (tree.simple_dir("bad") / "index.html").mkdir(parents=True)
     problems = tree.write_pages(
         {name: group(tree, b"new", name) for name in ("alpha", "bad", "omega")}
     )
     assert set(problems) == {"bad"}
-    assert tree.holds(of_group(tree, "alpha"), b"new")
-    assert tree.holds(of_group(tree, "omega"), b"new")
-    assert not tree.holds(of_group(tree, "bad"), b"new")
+    assert tree.has_marked_pages(paths_of_group(tree, "alpha"), b"new")
+    assert tree.has_marked_pages(paths_of_group(tree, "omega"), b"new")
+    assert not tree.has_marked_pages(paths_of_group(tree, "bad"), b"new")
     assert not [name for name in files(tree.root) if name.endswith(".new")]
 
 
@@ -139,4 +139,4 @@ def test_what_pages_replace_is_let_go(tree: Webroot) -> None:
     while open_pages():
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert all(tree.holds(of_group(tree, name), b"new") for name in names)
+    assert all(tree.has_marked_pages(paths_of_group(tree, name), b"new") for name in names)

@@ -7,8 +7,8 @@ import subprocess
 import sys
 import threading
 
-from piwheels.webroot import Webroot, replace, twin
-from tests.webroot.making import files, group, of_group
+from piwheels.webroot import Webroot, gz_path, replace_file
+from tests.webroot.factories import files, group, paths_of_group
 
 WRITER = """
 import itertools, sys
@@ -55,10 +55,10 @@ def test_a_crash_between_twin_and_page_is_mended_by_either_page(tree: Webroot) -
     page = tree.root / "index.html"
     for after in (b"new", b"old"):
         tree.write_page(page, b"old")
-        replace(twin(page), gzip.compress(b"new", mtime=0))  # and no further
+        replace_file(gz_path(page), gzip.compress(b"new", mtime=0))  # and no further
         tree.write_page(page, after)
         assert page.read_bytes() == after
-        assert gzip.decompress(twin(page).read_bytes()) == after
+        assert gzip.decompress(gz_path(page).read_bytes()) == after
 
 
 def test_kill_at_any_moment_leaves_whole_files(tree: Webroot) -> None:
@@ -71,11 +71,11 @@ def test_kill_at_any_moment_leaves_whole_files(tree: Webroot) -> None:
         ) as process:
             assert process.stdout is not None
             assert process.stdout.readline()
-            while not twin(page).exists() or not page.exists():
+            while not gz_path(page).exists() or not page.exists():
                 assert process.poll() is None
             threading.Event().wait(0.003 * round_number)  # another moment each time
             process.kill()
-        for content in (page.read_bytes(), gzip.decompress(twin(page).read_bytes())):
+        for content in (page.read_bytes(), gzip.decompress(gz_path(page).read_bytes())):
             assert content in versions
             seen.add(hashlib.sha256(content).digest())
     assert len(seen) > 1
@@ -96,11 +96,11 @@ def test_kill_at_any_moment_leaves_whole_pages_of_a_batch_and_tells_torn_groups(
             threading.Event().wait(0.003 * round_number)  # another moment each time
             process.kill()
         for project in ("demo", "other"):
-            pages = of_group(tree, project)
+            pages = paths_of_group(tree, project)
             contents = [page.read_bytes() for page in pages]
-            contents += [gzip.decompress(twin(page).read_bytes()) for page in pages]
+            contents += [gzip.decompress(gz_path(page).read_bytes()) for page in pages]
             assert all(content in versions for content in contents)
-            assert not tree.holds(pages, contents[1][:2]) or len(set(contents)) == 1
+            assert not tree.has_marked_pages(pages, contents[1][:2]) or len(set(contents)) == 1
             seen.add(contents[1])
     assert len(seen) > 1
     tree.write_pages({"demo": group(tree, b"after"), "other": group(tree, b"after", "other")})

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from piwheels.local.folder import FarmFolder
-from piwheels.webroot import Webroot, move_in, replace
+from piwheels.local.farm_dir import FarmDir
+from piwheels.webroot import Webroot, install_file, replace_file
 
 
 @pytest.fixture(params=[0o077, 0o022, 0o177, 0o002])
@@ -25,14 +25,14 @@ def _mode(path: Path) -> int:
 
 def test_every_file_and_folder_of_the_tree_is_for_everybody(tmp_path: Path, umask: int) -> None:
     tree = Webroot(tmp_path / "srv" / "www")
-    with tree.packages_turn():
+    with tree.packages_lock():
         pass
-    tree.write(tree.log(1), b"a log")
-    tree.write_page(tree.project("demo") / "index.html", b"a page")
-    tree.write_pages({"demo": [(tree.simple("demo") / "index.html", b"a page")]})
+    tree.write(tree.log_path(1), b"a log")
+    tree.write_page(tree.project_dir("demo") / "index.html", b"a page")
+    tree.write_pages({"demo": [(tree.simple_dir("demo") / "index.html", b"a page")]})
     (tmp_path / "wheel").write_bytes(b"a wheel")
     (tmp_path / "wheel").chmod(0o600)
-    move_in(tmp_path / "wheel", tree.wheel("ab" * 32, "demo.whl"))
+    install_file(tmp_path / "wheel", tree.wheel_path("ab" * 32, "demo.whl"))
     places = [tmp_path / "srv", *(tmp_path / "srv").rglob("*")]
     assert len(places) > 10
     for place in places:
@@ -40,7 +40,7 @@ def test_every_file_and_folder_of_the_tree_is_for_everybody(tmp_path: Path, umas
 
 
 def test_what_is_private_is_never_readable_by_others(tmp_path: Path, umask: int) -> None:
-    replace(tmp_path / "secret", b"a password", mode=0o600)
+    replace_file(tmp_path / "secret", b"a password", mode=0o600)
     assert _mode(tmp_path / "secret") == 0o600
 
 
@@ -49,19 +49,19 @@ def test_a_private_farm_has_a_tree_for_everybody_and_a_configuration_for_itself(
 ) -> None:
     before = os.umask(0o077)
     try:
-        folder = FarmFolder(tmp_path / "farm")
-        with folder.hold():
-            folder.configure({})
+        folder = FarmDir(tmp_path / "farm")
+        with folder.lock():
+            folder.write_config({})
     finally:
         os.umask(before)
-    assert _mode(folder.root) == _mode(folder.www) == 0o755
-    assert _mode(folder.config) == 0o600
-    assert _mode(folder.logs) == 0o700
+    assert _mode(folder.root) == _mode(folder.webroot_dir) == 0o755
+    assert _mode(folder.config_file) == 0o600
+    assert _mode(folder.log_dir) == 0o700
 
 
 def test_the_group_of_a_folder_is_still_inherited(tmp_path: Path) -> None:
     (tmp_path / "www").mkdir()
     (tmp_path / "www").chmod(0o2775)
     tree = Webroot(tmp_path / "www")
-    tree.write_page(tree.simple("demo") / "index.html", b"a page")
-    assert _mode(tree.simple("demo")) == 0o2755
+    tree.write_page(tree.simple_dir("demo") / "index.html", b"a page")
+    assert _mode(tree.simple_dir("demo")) == 0o2755

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from piwheels.webroot import Webroot, move_in, twin
-from tests.webroot.making import NAME, OTHER, SHA, files
+from piwheels.webroot import Webroot, gz_path, install_file
+from tests.webroot.factories import NAME, OTHER, SHA, files
 
 
 @contextlib.contextmanager
@@ -50,7 +50,7 @@ class Reading(Work):
 
     def step(self) -> None:
         assert self.page.read_bytes() in self.versions
-        assert gzip.decompress(twin(self.page).read_bytes()) in self.versions
+        assert gzip.decompress(gz_path(self.page).read_bytes()) in self.versions
         self.seen += 1
 
 
@@ -58,12 +58,12 @@ class Moving(Work):
     """Puts a wheel into the tree and takes it out again."""
 
     def __init__(self, tree: Webroot, sha: str) -> None:
-        self.tree, self.path, self.rounds = tree, tree.wheel(sha, NAME), 0
+        self.tree, self.path, self.rounds = tree, tree.wheel_path(sha, NAME), 0
 
     def step(self) -> None:
         source = self.tree.root / f"{self.path.parent.name}.part"
         source.write_bytes(b"wheel")
-        move_in(source, self.path)
+        install_file(source, self.path)
         assert self.path.read_bytes() == b"wheel"
         self.tree.remove([self.path])
         self.rounds += 1

@@ -4,21 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from piwheels.webroot import Webroot, replace
-from tests.webroot.making import NAME, OTHER, SHA, files
+from piwheels.webroot import Webroot, replace_file
+from tests.webroot.factories import NAME, OTHER, SHA, files
 
 
 def test_removal_takes_the_empty_folders_but_not_the_root(tree: Webroot) -> None:
     for sha in (SHA, OTHER):
-        tree.write(tree.wheel(sha, NAME), b"wheel")
-        tree.write(tree.metadata(sha, NAME), b"metadata")
-    tree.remove([tree.metadata(SHA, NAME), tree.wheel(SHA, NAME)])
+        tree.write(tree.wheel_path(sha, NAME), b"wheel")
+        tree.write(tree.metadata_path(sha, NAME), b"metadata")
+    tree.remove([tree.metadata_path(SHA, NAME), tree.wheel_path(SHA, NAME)])
     assert files(tree.root) == {
         f"packages/ab/{OTHER}/{NAME}",
         f"packages/ab/{OTHER}/{NAME}.metadata",
     }
-    assert not tree.wheel(SHA, NAME).parent.exists()
-    tree.remove([tree.metadata(OTHER, NAME), tree.wheel(OTHER, NAME)])
+    assert not tree.wheel_path(SHA, NAME).parent.exists()
+    tree.remove([tree.metadata_path(OTHER, NAME), tree.wheel_path(OTHER, NAME)])
     assert list(tree.root.iterdir()) == []
 
 
@@ -41,7 +41,7 @@ def test_removal_keeps_the_order_that_it_is_given(
 
 
 def test_what_is_gone_already_may_be_removed_again(tree: Webroot) -> None:
-    path = tree.wheel(SHA, NAME)
+    path = tree.wheel_path(SHA, NAME)
     tree.write(path, b"wheel")
     path.unlink()
     tree.remove([path])
@@ -51,14 +51,14 @@ def test_what_is_gone_already_may_be_removed_again(tree: Webroot) -> None:
 
 def test_removal_never_leaves_the_tree(tree: Webroot, tmp_path: Path) -> None:
     outside = tmp_path / "other" / "file"
-    replace(outside, b"content")
+    replace_file(outside, b"content")
     tree.remove([outside])
     assert outside.parent.is_dir()
 
 
 def test_wheels_are_laid_down_and_taken_away_in_turns(tree: Webroot) -> None:
-    with tree.packages_turn() as first, Webroot(tree.root).packages_turn(wait=False) as second:
+    with tree.packages_lock() as first, Webroot(tree.root).packages_lock(wait=False) as second:
         assert first
         assert not second
-    with tree.packages_turn(wait=False) as third:
+    with tree.packages_lock(wait=False) as third:
         assert third

@@ -7,35 +7,35 @@ from pathlib import Path
 
 import pytest
 
-from piwheels.webroot import Webroot, move_in, twin
-from tests.webroot.making import NAME, SHA, etag, files
+from piwheels.webroot import Webroot, gz_path, install_file
+from tests.webroot.factories import NAME, SHA, etag, files
 
 
 def test_everything_has_its_place(tree: Webroot) -> None:
     root = tree.root
-    assert tree.wheel(SHA, NAME) == root / "packages" / "ab" / SHA / NAME
-    assert tree.metadata(SHA, NAME) == root / "packages" / "ab" / SHA / f"{NAME}.metadata"
-    assert tree.simple() == root / "simple"
-    assert tree.simple("demo") == root / "simple" / "demo"
-    assert tree.log(7) == root / "logs" / "0000" / "0007" / "7.txt.gz"
-    assert tree.log(1234567890) == root / "logs" / "123456" / "7890" / "1234567890.txt.gz"
+    assert tree.wheel_path(SHA, NAME) == root / "packages" / "ab" / SHA / NAME
+    assert tree.metadata_path(SHA, NAME) == root / "packages" / "ab" / SHA / f"{NAME}.metadata"
+    assert tree.simple_dir() == root / "simple"
+    assert tree.simple_dir("demo") == root / "simple" / "demo"
+    assert tree.log_path(7) == root / "logs" / "0000" / "0007" / "7.txt.gz"
+    assert tree.log_path(1234567890) == root / "logs" / "123456" / "7890" / "1234567890.txt.gz"
 
 
 def test_a_page_is_written_with_its_packed_twin(tree: Webroot) -> None:
-    page = tree.simple("demo") / "index.html"
+    page = tree.simple_dir("demo") / "index.html"
     assert tree.write_page(page, b"<html>")
     assert page.read_bytes() == b"<html>"
-    assert gzip.decompress(twin(page).read_bytes()) == b"<html>"
+    assert gzip.decompress(gz_path(page).read_bytes()) == b"<html>"
     assert files(tree.root) == {"simple/demo/index.html", "simple/demo/index.html.gz"}
 
 
 def test_what_is_the_same_is_left_alone(tree: Webroot) -> None:
-    page = tree.simple("demo") / "index.html"
+    page = tree.simple_dir("demo") / "index.html"
     tree.write_page(page, b"<html>")
-    before = page.stat(), twin(page).stat()
+    before = page.stat(), gz_path(page).stat()
     assert not tree.write_page(page, b"<html>")
     assert not tree.write(page, b"<html>")
-    assert (page.stat(), twin(page).stat()) == before
+    assert (page.stat(), gz_path(page).stat()) == before
     assert tree.write_page(page, b"<HTML>")
 
 
@@ -43,7 +43,7 @@ def test_the_twin_is_the_same_whenever_it_is_written(tree: Webroot) -> None:
     one, two = tree.root / "one", tree.root / "two"
     tree.write_page(one, b"content")
     tree.write_page(two, b"content")
-    assert twin(one).read_bytes() == twin(two).read_bytes()
+    assert gz_path(one).read_bytes() == gz_path(two).read_bytes()
 
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", gzip.compress(b"older page", mtime=0), None])
@@ -51,11 +51,11 @@ def test_a_twin_that_is_not_the_pages_is_mended(tree: Webroot, damage: bytes | N
     page = tree.root / "index.html"
     tree.write_page(page, b"newer page")
     if damage is None:
-        twin(page).unlink()
+        gz_path(page).unlink()
     else:
-        twin(page).write_bytes(damage)
+        gz_path(page).write_bytes(damage)
     assert tree.write_page(page, b"newer page")
-    assert gzip.decompress(twin(page).read_bytes()) == b"newer page"
+    assert gzip.decompress(gz_path(page).read_bytes()) == b"newer page"
 
 
 def test_files_are_readable_by_the_web_server(tree: Webroot) -> None:
@@ -64,7 +64,7 @@ def test_files_are_readable_by_the_web_server(tree: Webroot) -> None:
         tree.write(tree.root / "a", b"content")
         source = tree.root / "b.part"
         source.write_bytes(b"wheel")
-        move_in(source, tree.root / "b")
+        install_file(source, tree.root / "b")
     finally:
         os.umask(before)
     assert [(tree.root / name).stat().st_mode & 0o777 for name in "ab"] == [0o644, 0o644]
@@ -73,14 +73,14 @@ def test_files_are_readable_by_the_web_server(tree: Webroot) -> None:
 def test_a_wheel_moves_in_whole(tree: Webroot, tmp_path: Path) -> None:
     source = tmp_path / "wheel.part"
     source.write_bytes(b"wheel")
-    move_in(source, tree.wheel(SHA, NAME))
-    assert tree.wheel(SHA, NAME).read_bytes() == b"wheel"
+    install_file(source, tree.wheel_path(SHA, NAME))
+    assert tree.wheel_path(SHA, NAME).read_bytes() == b"wheel"
     assert not source.exists()
 
 
 def test_a_wheel_that_is_not_there_does_not_move_in(tree: Webroot, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        move_in(tmp_path / "missing", tree.wheel(SHA, NAME))
+        install_file(tmp_path / "missing", tree.wheel_path(SHA, NAME))
     assert files(tree.root) == set()
 
 
@@ -95,7 +95,7 @@ def test_pages_of_the_same_size_are_told_apart_by_their_second(tree: Webroot) ->
     seen = set()
     for number in range(5):
         tree.write_page(page, b"page %d" % number)
-        seen.add((etag(page), etag(twin(page))))
+        seen.add((etag(page), etag(gz_path(page))))
     assert len({one for one, _ in seen}) == 5
     assert len({two for _, two in seen}) == 5
 
@@ -121,7 +121,7 @@ def test_a_full_disk_leaves_the_old_page_and_no_rubbish(
     with pytest.raises(OSError, match="No space left"):
         tree.write_page(page, b"new")
     assert page.read_bytes() == b"old"
-    assert gzip.decompress(twin(page).read_bytes()) == b"old"
+    assert gzip.decompress(gz_path(page).read_bytes()) == b"old"
     assert files(tree.root) == {"index.html", "index.html.gz"}
 
 
@@ -131,7 +131,7 @@ def test_a_wheel_from_another_file_system_moves_in_as_well(tree: Webroot) -> Non
         source = Path(elsewhere) / NAME
         source.write_bytes(b"wheel")
         assert source.stat().st_dev != tree.root.stat().st_dev
-        move_in(source, tree.wheel(SHA, NAME))
+        install_file(source, tree.wheel_path(SHA, NAME))
         assert not source.exists()
     assert files(tree.root) == {f"packages/ab/{SHA}/{NAME}"}
-    assert tree.wheel(SHA, NAME).read_bytes() == b"wheel"
+    assert tree.wheel_path(SHA, NAME).read_bytes() == b"wheel"

@@ -10,10 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piwheels.wheel.completeness import Source, Upstream, judge, sdist_source, wheel_contents
-from piwheels.wheel.reading import survey_wheel
+from piwheels.wheel.completeness import (
+    SdistContents,
+    UpstreamWheel,
+    check_completeness,
+    sdist_contents,
+    wheel_contents,
+)
+from piwheels.wheel.isolated_read import survey_wheel
 from piwheels.wheel.sdist import read_sdist
-from tests.wheel.making import make_wheel
+from tests.wheel.factories import make_wheel
 
 INFO = "demo-1.0.dist-info"
 METADATA = [f"{INFO}/METADATA", f"{INFO}/WHEEL", f"{INFO}/RECORD", f"{INFO}/licenses/LICENSE"]
@@ -82,7 +88,7 @@ NOTHING = {"setup.py": "", "README": "", "demo.egg-info/top_level.txt": "\n", "t
 @pytest.mark.parametrize("name", ["demo-1.0.tar.gz", "demo-1.0.zip"])
 def test_what_an_sdist_says(tmp_path: Path, name: str) -> None:
     files = {**SETUPTOOLS, "src/demo/__init__.py": "", "src/demo/x.c": "", "docs/conf.py": ""}
-    assert read_sdist("demo", sdist(tmp_path, files, name)) == Source(
+    assert read_sdist("demo", sdist(tmp_path, files, name)) == SdistContents(
         top_level=frozenset({"demo", "_demo"}),
         packages=frozenset({"demo"}),
         first_source="src/demo/__init__.py",
@@ -115,35 +121,42 @@ def test_what_is_refused_and_what_is_noted(  # noqa: PLR0917
     lacks: str,
 ) -> None:
     source = read_sdist("demo", sdist(tmp_path, files)) if files is not None else None
-    verdict = judge(wheel_contents([*wheel, *METADATA], declares=declares), source, None)
-    assert refused in verdict.refusal
-    assert bool(verdict.refusal) is bool(refused)
-    assert lacks in verdict.lacks
-    assert bool(verdict.lacks) is bool(lacks)
+    verdict = check_completeness(
+        wheel_contents([*wheel, *METADATA], declares=declares), source, None
+    )
+    assert refused in verdict.rejection
+    assert bool(verdict.rejection) is bool(refused)
+    assert lacks in verdict.missing
+    assert bool(verdict.missing) is bool(lacks)
 
 
 def test_what_the_upstreams_wheel_has_beside() -> None:
-    upstream = Upstream(
+    upstream = UpstreamWheel(
         filename="demo-1.0-cp311-abi3-manylinux_2_17_x86_64.whl",
         modules=frozenset({"demo", "demo._fast", "more", *(f"more.m{n}" for n in range(9))}),
     )
-    verdict = judge(wheel_contents(["demo/__init__.py"]), None, upstream)
-    assert verdict.lacks == (
+    verdict = check_completeness(wheel_contents(["demo/__init__.py"]), None, upstream)
+    assert verdict.missing == (
         "the wheel lacks demo._fast, more, which the upstream's "
         "demo-1.0-cp311-abi3-manylinux_2_17_x86_64.whl has"
     )
-    assert "and the upstream's demo-1.0-cp" in judge(wheel_contents([]), None, upstream).refusal
+    assert (
+        "and the upstream's demo-1.0-cp"
+        in check_completeness(wheel_contents([]), None, upstream).rejection
+    )
 
 
 def test_a_project_may_be_called_like_what_others_have_beside_their_code() -> None:
-    source = sdist_source("build", ["src/build/__init__.py", "tests/test_x.py"], ["build"])
+    source = sdist_contents("build", ["src/build/__init__.py", "tests/test_x.py"], ["build"])
     assert source.packages == source.top_level == {"build"}
 
 
 @given(st.lists(st.text(max_size=30), max_size=20), st.lists(st.text(max_size=20), max_size=5))
 def test_no_names_raise(members: list[str], lines: list[str]) -> None:
-    verdict = judge(wheel_contents(members), sdist_source("demo", members, lines), None)
-    assert (verdict.refusal + verdict.lacks).isprintable()
+    verdict = check_completeness(
+        wheel_contents(members), sdist_contents("demo", members, lines), None
+    )
+    assert (verdict.rejection + verdict.missing).isprintable()
 
 
 async def test_a_survey_reads_all_three(tmp_path: Path) -> None:
@@ -152,14 +165,14 @@ async def test_a_survey_reads_all_three(tmp_path: Path) -> None:
     theirs = make_wheel(tmp_path / "upstream", files={"demo/__init__.py": b"", "demo/fast.so": b""})
     source = sdist(tmp_path, SETUPTOOLS)
     survey = await survey_wheel(made, source, upstream=(theirs.name, theirs.read_bytes()[-700:]))
-    assert survey.facts.project == "demo"
-    assert "lacks demo.fast, which the upstream's demo-1.0-py3" in survey.verdict.lacks
+    assert survey.info.project == "demo"
+    assert "lacks demo.fast, which the upstream's demo-1.0-py3" in survey.completeness.missing
     survey = await survey_wheel(made, source, upstream=(theirs.name, b"PK\5\6 is no archive"))
-    assert "lacks _demo" in survey.verdict.lacks
+    assert "lacks _demo" in survey.completeness.missing
 
 
 @pytest.mark.parametrize("content", [b"", b"\x1f\x8b\x08 broken", b"PK\5\6" + bytes(18)])
 def test_an_sdist_that_cannot_be_read_says_nothing(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "demo-1.0.tar.gz"
     path.write_bytes(content)
-    assert read_sdist("demo", path) in {None, Source()}
+    assert read_sdist("demo", path) in {None, SdistContents()}

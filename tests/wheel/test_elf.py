@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from piwheels.wheel.elf import newest, read
-from tests.needs import needs, program
-from tests.wheel.making import EM_386, EM_AARCH64, EM_ARM, EM_BPF, EM_X86_64, ET_REL, elf
+from piwheels.wheel.elf import highest_version, read
+from tests.requires import find_program, requires_program
+from tests.wheel.factories import EM_386, EM_AARCH64, EM_ARM, EM_BPF, EM_X86_64, ET_REL, elf
 
 SOFT_FLOAT, HARD_FLOAT = 0x05000200, 0x05000400
 
@@ -28,7 +28,7 @@ def test_a_library_says_its_machine_needs_and_glibc() -> None:
     facts = read(io.BytesIO(content))
     assert facts is not None
     assert facts.machine == "aarch64"
-    assert facts.needed == ("libssl.so.3", "libc.so.6")
+    assert facts.needed_libraries == ("libssl.so.3", "libc.so.6")
     assert facts.soname == "libdemo.so.1"
     assert facts.glibc == "2.17"
 
@@ -37,8 +37,8 @@ def test_versions_are_compared_as_numbers() -> None:
     facts = read(io.BytesIO(elf(versions=("GLIBC_2.9", "GLIBC_2.34", "GLIBC_2.3.4"))))
     assert facts is not None
     assert facts.glibc == "2.34"
-    assert newest(["2.9", "", "2.10"]) == "2.10"
-    assert newest([]) == ""
+    assert highest_version(["2.9", "", "2.10"]) == "2.10"
+    assert highest_version([]) == ""
 
 
 def test_packed_relative_relocations_need_the_glibc_that_loads_them() -> None:
@@ -98,7 +98,7 @@ def test_what_an_armv6_has_not_is_read(
     assert facts.runs_on("armv7l")
 
 
-@needs("arm-linux-gnueabihf-gcc")
+@requires_program("arm-linux-gnueabihf-gcc")
 @pytest.mark.parametrize(
     ("flags", "runs"),
     [
@@ -112,7 +112,7 @@ def test_what_a_compiler_really_makes_for_arm(tmp_path: Path, flags: str, runs: 
     source.write_text("float demo(float a, float b) { return a * b + 1.0f; }")
     library = tmp_path / "demo.so"
     # Without the start files: those of Debian are for ARMv7, and what is linked is so, too.
-    compiler = [program("arm-linux-gnueabihf-gcc"), "-shared", "-fPIC", "-nostdlib"]
+    compiler = [find_program("arm-linux-gnueabihf-gcc"), "-shared", "-fPIC", "-nostdlib"]
     subprocess.run([*compiler, *flags.split(), "-o", library, source], check=True)
     for _ in range(2):
         with library.open("rb") as file:
@@ -120,7 +120,7 @@ def test_what_a_compiler_really_makes_for_arm(tmp_path: Path, flags: str, runs: 
         assert facts is not None
         assert facts.runs_on("armv6l") is runs
         assert facts.runs_on("armv7l")
-        subprocess.run([program("arm-linux-gnueabihf-strip"), library], check=True)
+        subprocess.run([find_program("arm-linux-gnueabihf-strip"), library], check=True)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_the_running_interpreter_is_read() -> None:
     with Path(sys.executable).open("rb") as file:
         facts = read(file)
     assert facts is not None
-    assert "libc.so.6" in facts.needed
+    assert "libc.so.6" in facts.needed_libraries
     assert facts.glibc
 
 
@@ -144,7 +144,7 @@ def test_an_extension_module_is_read() -> None:
     with library.open("rb") as file:
         facts = read(file)
     assert facts is not None
-    assert "libc.so.6" in facts.needed
+    assert "libc.so.6" in facts.needed_libraries
 
 
 def test_a_table_without_end_is_given_up() -> None:

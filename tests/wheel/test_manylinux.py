@@ -5,9 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from piwheels.wheel.file import inspect, manylinux_platform, with_build_number, with_platform
-from piwheels.wheel.tags import target as make_target
-from tests.wheel.making import EM_AARCH64, EM_ARM, elf, make_wheel
+from piwheels.wheel.inspect import (
+    add_build_number,
+    inspect_wheel,
+    manylinux_platform,
+    set_platform_tag,
+)
+from piwheels.wheel.tags import make_target
+from tests.wheel.factories import EM_AARCH64, EM_ARM, elf, make_wheel
 
 _HARD_FLOAT = 0x05000400
 
@@ -25,7 +30,7 @@ def platform(
         os="debian",
         glibc=glibc,
     )
-    return manylinux_platform(inspect(path), target)
+    return manylinux_platform(inspect_wheel(path), target)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +80,7 @@ def test_a_library_within_the_wheel_is_no_need(tmp_path: Path) -> None:
         "demo.libs/libown.so.1": elf(EM_AARCH64),
     }
     path = make_wheel(tmp_path, tags="cp313-cp313-linux_aarch64", files=files)
-    assert manylinux_platform(inspect(path)) == "manylinux_2_17_aarch64"
+    assert manylinux_platform(inspect_wheel(path)) == "manylinux_2_17_aarch64"
 
 
 def test_a_tag_that_the_own_target_would_not_accept_is_not_given(tmp_path: Path) -> None:
@@ -86,12 +91,12 @@ def test_a_tag_that_the_own_target_would_not_accept_is_not_given(tmp_path: Path)
 def test_armv6_has_no_manylinux_tags(tmp_path: Path, arch: str, tag: str | None) -> None:
     library = elf(EM_ARM, bits=32, flags=_HARD_FLOAT)
     path = make_wheel(tmp_path, tags=f"cp313-cp313-linux_{arch}", files={"demo.so": library})
-    assert manylinux_platform(inspect(path)) == tag
+    assert manylinux_platform(inspect_wheel(path)) == tag
 
 
 @pytest.mark.parametrize("tags", ["py3-none-any", "cp313-cp313-linux_aarch64"])
 def test_a_wheel_without_compiled_code_keeps_its_tag(tmp_path: Path, tags: str) -> None:
-    assert manylinux_platform(inspect(make_wheel(tmp_path, tags=tags))) is None
+    assert manylinux_platform(inspect_wheel(make_wheel(tmp_path, tags=tags))) is None
 
 
 def test_the_name_wheel_and_record_agree_and_the_bytes_are_the_same_each_time(
@@ -100,12 +105,12 @@ def test_the_name_wheel_and_record_agree_and_the_bytes_are_the_same_each_time(
     library = elf(EM_AARCH64)
     tags = "cp313.cp312-abi3-linux_aarch64"
     path = make_wheel(tmp_path, tags=tags, build="3", files={"demo.so": library})
-    made = with_platform(path, "manylinux_2_17_aarch64")
+    made = set_platform_tag(path, "manylinux_2_17_aarch64")
     assert made.name == "demo-1.0-3-cp312.cp313-abi3-manylinux_2_17_aarch64.whl"
-    facts = inspect(made)  # WHEEL against the name, RECORD against the members
-    assert (facts.kind.glibc, facts.metadata) == ("2.17", inspect(path).metadata)
+    facts = inspect_wheel(made)  # WHEEL against the name, RECORD against the members
+    assert (facts.compatibility.glibc, facts.metadata) == ("2.17", inspect_wheel(path).metadata)
     with zipfile.ZipFile(made) as archive:
         said = archive.read("demo-1.0.dist-info/WHEEL").decode()
     assert "linux_aarch64" not in said.replace("manylinux_2_17_aarch64", "")
-    assert with_platform(path, "manylinux_2_17_aarch64").read_bytes() == made.read_bytes()
-    assert inspect(with_build_number(made, 4)).kind == facts.kind
+    assert set_platform_tag(path, "manylinux_2_17_aarch64").read_bytes() == made.read_bytes()
+    assert inspect_wheel(add_build_number(made, 4)).compatibility == facts.compatibility

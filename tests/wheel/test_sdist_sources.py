@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from piwheels.wheel.reading import needs_compiler
+from piwheels.wheel.isolated_read import needs_compiler
 
 
 def sdist(folder: Path, *names: str) -> Path:

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag
 
-from piwheels.errors import RefusedError
-from piwheels.host import interpreter
-from piwheels.model import Kind, Target
+from piwheels.errors import RejectedError
+from piwheels.model import Target, WheelCompatibility
+from piwheels.system import probe_interpreter
 from piwheels.wheel import tags
-from piwheels.wheel.tags import PackagingRules, kind_of, position
-from piwheels.wheel.tags import target as make_target
-from tests.needs import PYTHON_VERSIONS, lacking, python
+from piwheels.wheel.tags import PackagingRules, compatibility_of, make_target, position
+from tests.requires import PYTHON_VERSIONS, find_python, skip_or_fail
 
 RULES = PackagingRules()
 ARCHS = ("armv6l", "armv7l", "aarch64", "i686", "x86_64", "riscv64")
@@ -50,7 +49,7 @@ def make(
 
 
 def covers(kind: str, target: Target, glibc: str = "") -> bool:
-    return RULES.covers(Kind(tags=kind, glibc=glibc), target)
+    return RULES.is_loadable(WheelCompatibility(tags=kind, glibc=glibc), target)
 
 
 targets = st.builds(
@@ -78,12 +77,12 @@ kinds = st.one_of(
 
 @pytest.mark.parametrize("version", PYTHON_VERSIONS)
 def test_coverage_is_what_that_interpreters_own_pip_says(version: str) -> None:
-    found = interpreter(python(version))
+    found = probe_interpreter(find_python(version))
     done = subprocess.run(
         [found.path, "-I", "-c", PIP_TAGS], capture_output=True, check=False, text=True
     )
     if done.returncode:
-        lacking(f"Python {version} has no pip")
+        skip_or_fail(f"Python {version} has no pip")
     accepted = {tag for tag in json.loads(done.stdout) if "-musllinux" not in tag}
     target = make_target(
         python_full=found.version,
@@ -93,7 +92,7 @@ def test_coverage_is_what_that_interpreters_own_pip_says(version: str) -> None:
         os=found.os,
         glibc=found.glibc,
     )
-    assert {str(tag) for tag in tags._supported(target)} == accepted
+    assert {str(tag) for tag in tags._supported_tags(target)} == accepted
     assert all(covers(tag, target) for tag in accepted)
 
 
@@ -231,20 +230,20 @@ def test_another_c_library_takes_nothing_that_needs_glibc() -> None:
     ],
 )
 def test_requires_python_is_compared_with_the_full_version(specifier: str, expected: bool) -> None:
-    assert RULES.allows(specifier, make()) is expected
+    assert RULES.allows_python(specifier, make()) is expected
 
 
 def test_a_pre_release_of_python_is_allowed_where_its_version_is() -> None:
     early = msgspec.structs.replace(make(), python_full="3.15.0a1", python="3.15")
-    assert RULES.allows(">=3.9", early)
-    assert not RULES.allows("<3.14", early)
+    assert RULES.allows_python(">=3.9", early)
+    assert not RULES.allows_python("<3.14", early)
 
 
 @given(st.integers(9, 15), st.integers(6, 16), st.sampled_from([">=", "<", "!=", "~=", ">"]))
 def test_requires_python_is_what_packaging_says(minor: int, bound: int, operator: str) -> None:
     target = make(minor)
     expected = SpecifierSet(f"{operator}3.{bound}").contains(target.python_full, prereleases=True)
-    assert RULES.allows(f"{operator} 3.{bound}", target) is expected
+    assert RULES.allows_python(f"{operator} 3.{bound}", target) is expected
 
 
 def test_targets_stand_in_numeric_order() -> None:
@@ -299,26 +298,28 @@ def test_a_target_of_nonsense_is_refused(wrong: dict[str, str]) -> None:
         "os": "trixie",
         "glibc": "2.41",
     }
-    with pytest.raises(RefusedError):
+    with pytest.raises(RejectedError):
         make_target(**{**facts, **wrong})
 
 
 def test_the_kind_of_a_wheel_is_the_tag_part_of_its_name() -> None:
-    assert kind_of("demo-1.0-py2.py3-none-any.whl") == Kind(tags="py2.py3-none-any")
-    kind = kind_of("demo-1.0-2-cp39-abi3-linux_armv7l.whl", "2.31")
-    assert kind == Kind(tags="cp39-abi3-linux_armv7l", glibc="2.31")
-    assert kind.name == "cp39-abi3-linux_armv7l glibc2.31"
+    assert compatibility_of("demo-1.0-py2.py3-none-any.whl") == WheelCompatibility(
+        tags="py2.py3-none-any"
+    )
+    kind = compatibility_of("demo-1.0-2-cp39-abi3-linux_armv7l.whl", "2.31")
+    assert kind == WheelCompatibility(tags="cp39-abi3-linux_armv7l", glibc="2.31")
+    assert kind.identifier == "cp39-abi3-linux_armv7l glibc2.31"
 
 
 @pytest.mark.parametrize("name", ["demo-1.0.tar.gz", "demo.whl", "demo-one-py3-none-any.whl", ""])
 def test_what_is_no_wheels_name_has_no_kind(name: str) -> None:
-    with pytest.raises(RefusedError):
-        kind_of(name)
+    with pytest.raises(RejectedError):
+        compatibility_of(name)
 
 
 def test_the_tags_of_a_target_are_computed_once() -> None:
-    tags._supported.cache_clear()
+    tags._supported_tags.cache_clear()
     for minor in range(9, 14):
         covers(f"cp3{minor}-cp3{minor}-linux_aarch64", make(12, glibc="2.40"))
-    assert tags._supported.cache_info().misses == 1
-    assert Tag("cp312", "abi3", "linux_aarch64") in tags._supported(make(12, glibc="2.40"))
+    assert tags._supported_tags.cache_info().misses == 1
+    assert Tag("cp312", "abi3", "linux_aarch64") in tags._supported_tags(make(12, glibc="2.40"))

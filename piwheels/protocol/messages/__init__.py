@@ -5,10 +5,10 @@ states PROTOCOL in its first message; another version is refused with both named
 speaks imports them from here: which file a message lies in is the business of this room.
 """
 
-from piwheels.protocol.messages.basics import *
-from piwheels.protocol.messages.building import *
+from piwheels.protocol.messages.base import *
+from piwheels.protocol.messages.builder import *
 from piwheels.protocol.messages.commands import *
 from piwheels.protocol.messages.events import *
-from piwheels.protocol.messages.files import *
 from piwheels.protocol.messages.replies import *
 from piwheels.protocol.messages.status import *
+from piwheels.protocol.messages.upload import *

@@ -5,38 +5,38 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from piwheels.model import Target, Wanted
-from piwheels.protocol.messages.basics import (
+from piwheels.model import BuildRequest, Target
+from piwheels.protocol.messages.base import (
     CHUNK_BYTES,
     PROTOCOL,
-    Digest,
-    Figure,
+    BigInt,
+    BoundedFloat,
     FileName,
+    LongText,
     Message,
-    Number,
-    Sentence,
-    ShortWords,
+    Sha256Hex,
+    ShortText,
     SizeBytes,
 )
-from piwheels.protocol.messages.building import MOST_TARGETS
+from piwheels.protocol.messages.builder import MAX_TARGETS
 
 #: What one command names: builders, projects, releases. More are more than one command.
-_MOST_NAMED = 100_000
+_MAX_NAMES = 100_000
 
 
 class Status(Message, frozen=True, kw_only=True):
     """How is the farm?"""
 
 
-class Watch(Message, frozen=True, kw_only=True):
+class Subscribe(Message, frozen=True, kw_only=True):
     """Send a Snapshot now, and Batches of Events from then on."""
 
 
 class FollowLog(Message, frozen=True, kw_only=True):
     """Send the log of a build from an offset on, and what is added to it until it ends."""
 
-    build: Number
-    offset: Number = 0
+    build: BigInt
+    offset: BigInt = 0
     follow: bool = True
 
 
@@ -48,51 +48,51 @@ class Resume(Message, frozen=True, kw_only=True):
     """Hand out jobs again."""
 
 
-class Order(StrEnum):
+class BuilderCommand(StrEnum):
     """What can be asked of a builder."""
 
     SLEEP = "sleep"  # take no more jobs until woken; `at_once` drops the build in hand too
     WAKE = "wake"
-    SKIP = "skip"  # drop the build in hand; it goes back for later
+    CANCEL_BUILD = "skip"  # drop the build in hand; it goes back for later
     DRAIN = "drain"  # end after the build in hand
     KILL = "kill"  # end now
 
 
-class OrderBuilders(Message, frozen=True, kw_only=True):
+class CommandBuilders(Message, frozen=True, kw_only=True):
     """Give an order to the builders of these labels.
 
     With `rolling` (of drains), only so many are drained at a time: the next when one has left
     and come back, or has left for good. A master that is restarted forgets those still to come.
     """
 
-    order: Order
-    builders: Annotated[tuple[ShortWords, ...], Meta(max_length=_MOST_NAMED)]
-    at_once: bool = False
-    rolling: Annotated[int, Meta(ge=0, le=2**31)] = 0
+    command: BuilderCommand
+    builders: Annotated[tuple[ShortText, ...], Meta(max_length=_MAX_NAMES)]
+    immediately: bool = False
+    max_parallel: Annotated[int, Meta(ge=0, le=2**31)] = 0
 
 
-class Quit(Message, frozen=True, kw_only=True):
+class StopMaster(Message, frozen=True, kw_only=True):
     """End the master; builders go on building and wait for the next one."""
 
 
 class Add(Message, frozen=True, kw_only=True):
     """Follow these projects, and build what was asked of them."""
 
-    wanted: Annotated[tuple[Wanted, ...], Meta(max_length=_MOST_NAMED)]
+    requests: Annotated[tuple[BuildRequest, ...], Meta(max_length=_MAX_NAMES)]
 
 
 class AddTargets(Message, frozen=True, kw_only=True):
     """Build for these targets from now on."""
 
-    targets: Annotated[tuple[Target, ...], Meta(max_length=MOST_TARGETS)]
+    targets: Annotated[tuple[Target, ...], Meta(max_length=MAX_TARGETS)]
 
 
 class Remove(Message, frozen=True, kw_only=True):
     """Remove a project, or one release of it, with its files; keep it out if `skip`."""
 
-    project: ShortWords
-    version: ShortWords | None = None
-    skip: Sentence | None = None  # the reason not to build it again
+    project: ShortText
+    version: ShortText | None = None
+    skip: LongText | None = None  # the reason not to build it again
 
 
 class Skip(Message, frozen=True, kw_only=True):
@@ -101,84 +101,84 @@ class Skip(Message, frozen=True, kw_only=True):
     A project or a release with a target is skipped for that target alone.
     """
 
-    project: ShortWords | None = None
-    version: ShortWords | None = None
-    target: ShortWords | None = None
-    reason: Sentence | None = None
+    project: ShortText | None = None
+    version: ShortText | None = None
+    target: ShortText | None = None
+    reason: LongText | None = None
 
 
-class Rebuild(Message, frozen=True, kw_only=True):
+class RegeneratePages(Message, frozen=True, kw_only=True):
     """Write pages again: a part of them (db.pages.Part), those of one project, or all."""
 
-    project: ShortWords | None = None
-    part: ShortWords = ""
+    project: ShortText | None = None
+    kind: ShortText = ""
 
 
 class Alias(Message, frozen=True, kw_only=True):
     """Let a name lead to a project's page, or to none when that is None."""
 
-    name: ShortWords
-    project: ShortWords | None = None
+    name: ShortText
+    project: ShortText | None = None
 
 
 class Retry(Message, frozen=True, kw_only=True):
     """Try again what failed; with `built`, build again what was built."""
 
-    project: ShortWords
-    version: ShortWords | None = None
-    target: ShortWords | None = None
+    project: ShortText
+    version: ShortText | None = None
+    target: ShortText | None = None
     built: bool = False
 
 
-class Prioritise(Message, frozen=True, kw_only=True):
+class Prioritize(Message, frozen=True, kw_only=True):
     """Let jobs of a project, a release, or either for one target, be due earlier by so long.
 
     A negative `by_s` is later; 0 is when they were queued.
     """
 
-    project: ShortWords
-    version: ShortWords | None = None
-    target: ShortWords | None = None
-    by_s: Figure
+    project: ShortText
+    version: ShortText | None = None
+    target: ShortText | None = None
+    advance_s: BoundedFloat
 
 
 class ListBuilds(Message, frozen=True, kw_only=True):
     """The builds that ended last, the newest first."""
 
-    limit: Number = 200
-    project: ShortWords | None = None
+    limit: BigInt = 200
+    project: ShortText | None = None
     failed: bool = False  # only those without a wheel
-    slower_than_s: Figure = 0.0
+    slower_than_s: BoundedFloat = 0.0
 
 
 class ListEvents(Message, frozen=True, kw_only=True):
     """What happened last, the newest first; `before` is an event's number."""
 
-    limit: Number = 200
-    before: Number | None = None
+    limit: BigInt = 200
+    before: BigInt | None = None
 
 
 class Explain(Message, frozen=True, kw_only=True):
     """Why is a wheel there or not, and what happens next?"""
 
-    project: ShortWords
-    version: ShortWords | None = None
-    target: ShortWords | None = None
+    project: ShortText
+    version: ShortText | None = None
+    target: ShortText | None = None
 
 
-class Report(Message, frozen=True, kw_only=True):
+class ReleaseReport(Message, frozen=True, kw_only=True):
     """How far are these releases, for each of these targets? (`releases`: project, version)."""
 
-    releases: Annotated[tuple[tuple[ShortWords, ShortWords], ...], Meta(max_length=_MOST_NAMED)]
-    targets: Annotated[tuple[ShortWords, ...], Meta(max_length=_MOST_NAMED)]
+    releases: Annotated[tuple[tuple[ShortText, ShortText], ...], Meta(max_length=_MAX_NAMES)]
+    targets: Annotated[tuple[ShortText, ...], Meta(max_length=_MAX_NAMES)]
 
 
-class Import(Message, frozen=True, kw_only=True):
+class ImportWheel(Message, frozen=True, kw_only=True):
     """Publish a wheel that was built elsewhere; its bytes are fetched from the asker."""
 
     filename: FileName
     size_bytes: SizeBytes
-    sha256: Digest
+    sha256: Sha256Hex
 
 
 class ImportChunk(Message, frozen=True, kw_only=True):
@@ -188,33 +188,33 @@ class ImportChunk(Message, frozen=True, kw_only=True):
     data: Annotated[bytes, Meta(max_length=CHUNK_BYTES)]
 
 
-class Renew(Message, frozen=True, kw_only=True):
+class KeepAlive(Message, frozen=True, kw_only=True):
     """The asker of the Watch or FollowLog of this number is still there; Renewed answers it."""
 
 
-Question = Status | Watch | FollowLog | ListBuilds | ListEvents | Explain | Report
+Query = Status | Subscribe | FollowLog | ListBuilds | ListEvents | Explain | ReleaseReport
 #: What changes something: it is kept who asked for it, and what came of it.
-Change = (
+MutatingCommand = (
     Pause
     | Resume
-    | OrderBuilders
-    | Quit
+    | CommandBuilders
+    | StopMaster
     | Add
     | AddTargets
     | Remove
     | Skip
-    | Rebuild
+    | RegeneratePages
     | Alias
     | Retry
-    | Prioritise
-    | Import
+    | Prioritize
+    | ImportWheel
 )
 #: Of a Question or Change that is under way already.
-Part = Renew | ImportChunk
-Body = Question | Change | Part
+Continuation = KeepAlive | ImportChunk
+RequestBody = Query | MutatingCommand | Continuation
 
 
-class Command(Message, frozen=True, kw_only=True):
+class Request(Message, frozen=True, kw_only=True):
     """A request on the control socket; replies carry its number.
 
     `identity` names a command for good: one that comes a second time under the same identity
@@ -222,9 +222,9 @@ class Command(Message, frozen=True, kw_only=True):
     that would change something.
     """
 
-    number: Number
-    protocol: Number = PROTOCOL
-    operator: ShortWords = ""  # login and host, for the event list
-    identity: ShortWords = ""
+    request_id: BigInt
+    protocol: BigInt = PROTOCOL
+    user: ShortText = ""  # login and host, for the event list
+    idempotency_key: ShortText = ""
     read_only: bool = False
-    body: Body
+    body: RequestBody

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from piwheels.protocol.messages.basics import Figure, Message
+from piwheels.protocol.messages.base import BoundedFloat, Message
 from piwheels.protocol.messages.status import BuilderView, StatusReply
 
 
@@ -12,13 +12,13 @@ class BuilderChanged(Message, frozen=True, kw_only=True):
     builder: BuilderView
 
 
-class BuilderGone(Message, frozen=True, kw_only=True):
+class BuilderRemoved(Message, frozen=True, kw_only=True):
     """A builder has left."""
 
     label: str
 
 
-class JobStarted(Message, frozen=True, kw_only=True):
+class BuildStarted(Message, frozen=True, kw_only=True):
     """A job was handed to a builder."""
 
     at: datetime
@@ -29,7 +29,7 @@ class JobStarted(Message, frozen=True, kw_only=True):
     target: str
 
 
-class JobEnded(Message, frozen=True, kw_only=True):
+class BuildRecorded(Message, frozen=True, kw_only=True):
     """A build was settled."""
 
     at: datetime
@@ -39,11 +39,11 @@ class JobEnded(Message, frozen=True, kw_only=True):
     version: str
     target: str
     outcome: str
-    duration_s: Figure
+    duration_s: BoundedFloat
     detail: str = ""  # the wheel, or the failing line
 
 
-class Happened(Message, frozen=True, kw_only=True):
+class AuditEventRecorded(Message, frozen=True, kw_only=True):
     """Somebody did something, or tried to, or the farm did of itself."""
 
     event: int = 0  # its number in the list; 0 for one that is not kept
@@ -53,7 +53,7 @@ class Happened(Message, frozen=True, kw_only=True):
     outcome: str = ""  # "applied", or "refused: why"; "" for what the farm did of itself
 
 
-class Pulse(Message, frozen=True, kw_only=True):
+class StatusChanged(Message, frozen=True, kw_only=True):
     """The farm at a glance once more, without its builders; sent when something of it changed.
 
     Clocks that simply go on (waits, the upstream's lag) are told again every minute or so, and
@@ -63,4 +63,11 @@ class Pulse(Message, frozen=True, kw_only=True):
     status: StatusReply
 
 
-Event = BuilderChanged | BuilderGone | JobStarted | JobEnded | Happened | Pulse
+Event = (
+    BuilderChanged
+    | BuilderRemoved
+    | BuildStarted
+    | BuildRecorded
+    | AuditEventRecorded
+    | StatusChanged
+)

@@ -1,7 +1,7 @@
 """What the master answers on the control socket: Reply, and the bodies that it has."""
 
-from piwheels.protocol.messages.basics import Figure, Message
-from piwheels.protocol.messages.events import Event, Happened, JobEnded
+from piwheels.protocol.messages.base import BoundedFloat, Message
+from piwheels.protocol.messages.events import AuditEventRecorded, BuildRecorded, Event
 from piwheels.protocol.messages.status import StatusReply
 
 
@@ -9,21 +9,21 @@ class Accepted(Message, frozen=True, kw_only=True):
     """A command that changes something has arrived and is being carried out."""
 
 
-class Applied(Message, frozen=True, kw_only=True):
+class CommandSucceeded(Message, frozen=True, kw_only=True):
     """The command was carried out; one line says how."""
 
     text: str
     count: int = 0
 
 
-class Problem(Message, frozen=True, kw_only=True):
+class CommandFailed(Message, frozen=True, kw_only=True):
     """The command was not carried out, and why."""
 
     reason: str
-    passing: bool = False  # it was a question, and can be asked again
+    retryable: bool = False  # it was a question, and can be asked again
 
 
-class Added(Message, frozen=True, kw_only=True):
+class AddResult(Message, frozen=True, kw_only=True):
     """What came of one Wanted: the releases, or why there are none."""
 
     requirement: str
@@ -35,7 +35,7 @@ class Added(Message, frozen=True, kw_only=True):
 class AddReply(Message, frozen=True, kw_only=True):
     """What came of an Add."""
 
-    added: tuple[Added, ...]
+    added: tuple[AddResult, ...]
 
 
 class Explanation(Message, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class ExplainReply(Message, frozen=True, kw_only=True):
     targets: tuple[str, ...] = ()  # all that the farm builds for
 
 
-class ReportRow(Message, frozen=True, kw_only=True):
+class ReleaseReportRow(Message, frozen=True, kw_only=True):
     """One line of the table that `piw up --exit-when-idle` prints."""
 
     project: str
@@ -66,15 +66,15 @@ class ReportRow(Message, frozen=True, kw_only=True):
     resting: bool  # nothing more happens within minutes unless somebody asks for it
     covered: bool
     outcome: str
-    duration_s: Figure | None = None
+    duration_s: BoundedFloat | None = None
     detail: str = ""  # the wheel, or the failing line
     build: int | None = None
 
 
-class ReportReply(Message, frozen=True, kw_only=True):
+class ReleaseReportReply(Message, frozen=True, kw_only=True):
     """The answer to Report."""
 
-    rows: tuple[ReportRow, ...]
+    rows: tuple[ReleaseReportRow, ...]
     stale_pages: int  # pages of the index that are still to be written
 
 
@@ -87,20 +87,20 @@ class LogPiece(Message, frozen=True, kw_only=True):
     finished: bool = False
 
 
-class ImportFetch(Message, frozen=True, kw_only=True):
+class ImportChunkRequest(Message, frozen=True, kw_only=True):
     """Send this piece of the wheel."""
 
     offset: int
     length: int
 
 
-class Batch(Message, frozen=True, kw_only=True):
+class EventBatch(Message, frozen=True, kw_only=True):
     """Events of a Watch in the order in which they happened, in one message."""
 
     events: tuple[Event, ...]
 
 
-class Renewed(Message, frozen=True, kw_only=True):
+class KeepAliveAck(Message, frozen=True, kw_only=True):
     """The answer to a Renew, and the master's sign of life when it has nothing to tell."""
 
 
@@ -108,38 +108,38 @@ class Snapshot(Message, frozen=True, kw_only=True):
     """All that is true now; Events change it from here."""
 
     status: StatusReply
-    builds: tuple[JobEnded, ...] = ()  # that ended last, the newest first
-    events: tuple[Happened, ...] = ()  # the newest first
+    builds: tuple[BuildRecorded, ...] = ()  # that ended last, the newest first
+    events: tuple[AuditEventRecorded, ...] = ()  # the newest first
 
 
 class BuildsReply(Message, frozen=True, kw_only=True):
     """The answer to ListBuilds."""
 
-    builds: tuple[JobEnded, ...]
+    builds: tuple[BuildRecorded, ...]
     targets: tuple[str, ...] = ()  # all that the farm builds for
 
 
 class EventsReply(Message, frozen=True, kw_only=True):
     """The answer to ListEvents."""
 
-    events: tuple[Happened, ...]
+    events: tuple[AuditEventRecorded, ...]
 
 
 ReplyBody = (
     Accepted
-    | Applied
-    | Problem
+    | CommandSucceeded
+    | CommandFailed
     | StatusReply
     | AddReply
     | ExplainReply
-    | ReportReply
+    | ReleaseReportReply
     | LogPiece
-    | ImportFetch
+    | ImportChunkRequest
     | Snapshot
     | BuildsReply
     | EventsReply
-    | Batch
-    | Renewed
+    | EventBatch
+    | KeepAliveAck
     | Event
 )
 
@@ -147,5 +147,5 @@ ReplyBody = (
 class Reply(Message, frozen=True, kw_only=True):
     """An answer, or an event of a Watch, to the command of this number."""
 
-    number: int
+    request_id: int
     body: ReplyBody

@@ -2,10 +2,10 @@
 
 from enum import StrEnum
 
-from piwheels.protocol.messages.basics import Figure, HostState, Message
+from piwheels.protocol.messages.base import BoundedFloat, HostState, Message
 
 #: Counts older than this are shown with their age; on a large farm they take seconds to refresh.
-COUNTS_OLD_S = 30.0
+STALE_COUNTS_S = 30.0
 
 
 class BuilderState(StrEnum):
@@ -15,11 +15,11 @@ class BuilderState(StrEnum):
     PAUSED = "paused"  # idle because the farm is paused
     BUILDING = "building"
     UPLOADING = "uploading"
-    CLEANING = "cleaning"  # its build is settled, and it has not asked for another yet
+    FINISHING = "cleaning"  # its build is settled, and it has not asked for another yet
     DRAINING = "draining"  # ends after the build in hand
     TO_SLEEP = "to sleep"  # building, and gets no further job until woken
     ASLEEP = "asleep"
-    STUCK = "stuck"  # building for longer than such a build is expected to take
+    OVERDUE = "stuck"  # building for longer than such a build is expected to take
     SILENT = "silent"  # not heard for half a minute
     LOST = "lost"  # not heard for so long that its job went to another
     QUARANTINED = "quarantined"  # failed of itself again and again; gets no jobs until woken
@@ -39,20 +39,26 @@ class BuilderView(Message, frozen=True, kw_only=True):
     sandboxed: bool = True
     build: int | None = None
     project: str = ""
-    version_built: str = ""
+    release_version: str = ""
     target: str = ""
     phase: str = ""
-    phase_s: Figure = 0.0
-    build_s: Figure = 0.0  # since the job was handed out
-    expected_s: Figure = 0.0  # a build in hand for longer is stuck; 0 where nothing is expected
-    limit_s: Figure = 0.0  # the builder ends a build after so long; 0 where it did not say
-    silent_s: Figure = 0.0  # when this was told; it grows only in the states silent and lost
+    phase_s: BoundedFloat = 0.0
+    build_s: BoundedFloat = 0.0  # since the job was handed out
+    expected_s: BoundedFloat = (
+        0.0  # a build in hand for longer is stuck; 0 where nothing is expected
+    )
+    limit_s: BoundedFloat = 0.0  # the builder ends a build after so long; 0 where it did not say
+    since_last_message_s: BoundedFloat = (
+        0.0  # when this was told; it grows only in the states silent and lost
+    )
     built: int = 0  # since the master started
     failed: int = 0
     built_last_hour: int = 0
     failed_last_hour: int = 0
     host: HostState = HostState()
-    loads: tuple[Figure, ...] = ()  # of the last minutes, oldest first; in a Snapshot only
+    load_history: tuple[
+        BoundedFloat, ...
+    ] = ()  # of the last minutes, oldest first; in a Snapshot only
 
 
 class QueueView(Message, frozen=True, kw_only=True):
@@ -65,8 +71,8 @@ class QueueView(Message, frozen=True, kw_only=True):
     claimed: int
     deferred: int
     built_last_hour: int = 0
-    oldest_s: Figure | None = None  # how long the oldest pending job has waited
-    served: bool = False  # a builder that serves it is there
+    oldest_s: BoundedFloat | None = None  # how long the oldest pending job has waited
+    has_builder: bool = False  # a builder that serves it is there
 
 
 class DownloadCount(Message, frozen=True, kw_only=True):
@@ -85,7 +91,7 @@ class Downloads(Message, frozen=True, kw_only=True):
     last_30_days: int = 0
     record_day: int = 0  # the most downloads of one day
     record_date: str = ""  # that day, "2026-11-23"
-    rate_per_s: Figure = 0.0  # over the last seconds
+    rate_per_s: BoundedFloat = 0.0  # over the last seconds
     per_minute: tuple[int, ...] = ()  # of the last 60 whole minutes, oldest first
     top: tuple[DownloadCount, ...] = ()  # projects, today
     architectures: tuple[DownloadCount, ...] = ()  # today, as are the next two
@@ -98,7 +104,7 @@ class StatusReply(Message, frozen=True, kw_only=True):
 
     version: str
     instance: str = ""  # another for each start of a master
-    uptime_s: Figure
+    uptime_s: BoundedFloat
     paused: bool
     waits: str = ""  # why no builder gets a job, beside a pause; "" when they do
     builders: tuple[BuilderView, ...]
@@ -111,11 +117,13 @@ class StatusReply(Message, frozen=True, kw_only=True):
     builds: int
     stale_pages: int
     #: How old queues, last_hour and stale_pages are: a slow database delays no answer.
-    counts_age_s: Figure = 0.0
+    counts_age_s: BoundedFloat = 0.0
     database_bytes: int
     host: HostState
-    upstream: str = ""  # what the follower last said
-    upstream_lag_s: Figure | None = None  # since the upstream was last read to its end
+    upstream_status_text: str = ""  # what the follower last said
+    upstream_lag_s: BoundedFloat | None = None  # since the upstream was last read to its end
     downloads: Downloads = Downloads()
-    totals_age_s: Figure = 0.0  # how old projects, releases, files, builds and database_bytes are
+    totals_age_s: BoundedFloat = (
+        0.0  # how old projects, releases, files, builds and database_bytes are
+    )
     database: str = ""  # what the master waits for its database for; "" when it does not

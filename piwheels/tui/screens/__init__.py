@@ -15,15 +15,15 @@ _SCREENS = {
     "log": "LogScreen",
     "events": "EventsScreen",
     "explain": "ExplainScreen",
-    "fates": "FatesScreen",
+    "commands": "CommandsScreen",
 }
 
 
-def make(place: str) -> FarmScreen:
+def make_screen(screen_name: str) -> FarmScreen:
     """A new screen of this name.
 
     Raises:
         KeyError: there is none.
     """
-    module = import_module(f"piwheels.tui.screens.{place}")
-    return cast("FarmScreen", getattr(module, _SCREENS[place])())
+    module = import_module(f"piwheels.tui.screens.{screen_name}")
+    return cast("FarmScreen", getattr(module, _SCREENS[screen_name])())

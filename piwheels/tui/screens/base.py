@@ -10,9 +10,9 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 
-from piwheels.tui import bars
-from piwheels.tui.actions import Subject
-from piwheels.tui.bindings import bindings_of
+from piwheels.tui.bindings import bindings_for
+from piwheels.tui.model.actions import ActionTarget
+from piwheels.tui.screens import status_bars
 from piwheels.tui.widgets.bar import Bar
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class ScreenFilter:
     """What a screen was opened for; "" and None leave it open."""
 
     target: str = ""
@@ -33,36 +33,36 @@ class Scope:
         return bool(self.target or self.project or self.build is not None)
 
 
-def log_of(subject: Subject) -> Scope:
+def log_filter(target: ActionTarget) -> ScreenFilter:
     """The log of a row's build, and of what it is where the console does not know the build."""
-    return Scope(
-        build=subject.build,
-        project=subject.project,
-        version=subject.version,
-        target=subject.target,
+    return ScreenFilter(
+        build=target.build,
+        project=target.project,
+        version=target.version,
+        target=target.target,
     )
 
 
 #: For a screen that is opened as it was left.
-ANYTHING = Scope()
+NO_FILTER = ScreenFilter()
 
 
 class FarmScreen(Screen[None]):
     """A screen of the farm: `paint` shows what is known by now, and is called on every change."""
 
     #: The screen's name, as in actions.PLACES.
-    place: ClassVar[str] = ""
+    screen_name: ClassVar[str] = ""
     BINDINGS: ClassVar[list[BindingType]] = []
 
     def __init_subclass__(cls, **_: object) -> None:
         """A screen's own keys come from the list of all actions."""
-        cls.BINDINGS = [*cls.BINDINGS, *bindings_of(cls.place)]
+        cls.BINDINGS = [*cls.BINDINGS, *bindings_for(cls.screen_name)]
         super().__init_subclass__()
 
     def __init__(self) -> None:
         super().__init__()
-        self.scope = ANYTHING
-        self.wanted_cursor = ""  # the row to go to with the next frame
+        self.screen_filter = NO_FILTER
+        self.pending_cursor = ""  # the row to go to with the next frame
 
     @property
     def console(self) -> "Console":
@@ -74,46 +74,48 @@ class FarmScreen(Screen[None]):
         ascii_only = self.console.ascii_only
         yield Bar(id="head", ascii_only=ascii_only)
         yield Bar(id="places", ascii_only=ascii_only)
-        yield from self.body()
+        yield from self.compose_body()
         yield Bar(id="fate", ascii_only=ascii_only)
         yield Bar(id="keys", ascii_only=ascii_only)
 
-    def body(self) -> Sequence[Widget]:
+    def compose_body(self) -> Sequence[Widget]:
         """The widgets of this screen."""
         raise NotImplementedError
 
-    def paint(self) -> None:
+    def refresh_content(self) -> None:
         """Show what is known now."""
         raise NotImplementedError
 
-    def subjects(self) -> tuple[Subject, ...]:
+    def action_targets(self) -> tuple[ActionTarget, ...]:
         """What an action would be done to: the marked rows, else the row at hand."""
         return ()
 
-    def hidden_marks(self) -> int:
+    def hidden_mark_count(self) -> int:
         """How many of the subjects are not shown."""
         return 0
 
-    def forget_marks(self) -> None:
+    def clear_marks(self) -> None:
         """What was marked has been dealt with."""
 
-    def show_scope(self, scope: Scope) -> None:
+    def set_filter(self, screen_filter: ScreenFilter) -> None:
         """Show what is asked for."""
-        self.scope = scope
+        self.screen_filter = screen_filter
 
-    def retreat(self) -> bool:
+    def clear_last_filter(self) -> bool:
         """Undo the last thing that narrows this screen; False when there is none."""
         return False
 
-    def paint_bars(self) -> None:
+    def refresh_bars(self) -> None:
         """Show the farm's state, where we are, the last command, and the keys."""
         console = self.console
-        self.query_one("#head", Bar).show(*bars.head(console))
-        self.query_one("#places", Bar).show(bars.places(self.place, console.size.width))
-        fate, said = self.query_one("#fate", Bar), bars.last_fate(console)
+        self.query_one("#head", Bar).show(*status_bars.header(console))
+        self.query_one("#places", Bar).show(
+            status_bars.screen_tabs(self.screen_name, console.size.width)
+        )
+        fate, said = self.query_one("#fate", Bar), status_bars.last_command(console)
         fate.display = bool(said)
         fate.show(said)
-        self.query_one("#keys", Bar).show(bars.keys(console, self.place))
+        self.query_one("#keys", Bar).show(status_bars.key_hints(console, self.screen_name))
 
     def on_mount(self) -> None:
         """Show something at once."""
@@ -121,17 +123,17 @@ class FarmScreen(Screen[None]):
 
     def on_screen_resume(self) -> None:
         """What happened meanwhile is shown."""
-        self.arrive()
+        self.on_shown()
 
-    def arrive(self) -> None:
+    def on_shown(self) -> None:
         """The screen is shown, or shown for something else."""
         self.refresh_all()
 
     def refresh_all(self) -> None:
         """Everything of this screen, as it is now."""
         if self.is_mounted:
-            self.paint()
-            self.paint_bars()
+            self.refresh_content()
+            self.refresh_bars()
 
     @on(Bar.Clicked)
     async def _clicked(self, event: Bar.Clicked) -> None:

@@ -2,14 +2,14 @@
 
 from typing import ClassVar
 
-from piwheels.tui import facts
-from piwheels.tui.actions import Subject
-from piwheels.tui.gauge import gauge
-from piwheels.tui.rows import Cell, Column, Row
+from piwheels.tui.model import metrics
+from piwheels.tui.model.actions import ActionTarget
+from piwheels.tui.model.tables import Cell, Column, Row
 from piwheels.tui.screens.table import TableScreen
+from piwheels.tui.widgets.gauge import gauge
 
-_GAUGE_CELLS = 20
-_SHOWN_OF_EACH = 10
+_GAUGE_WIDTH = 20
+_MAX_PER_BREAKDOWN = 10
 _TITLES = {
     "projects": "projects today",
     "architectures": "architectures today",
@@ -21,58 +21,60 @@ _TITLES = {
 class DownloadsScreen(TableScreen):
     """A row for each figure, and for each of what is downloaded most."""
 
-    place = "downloads"
+    screen_name = "downloads"
     COLUMNS = (
         Column("of", "Downloads", 20, 0),
         Column("what", "Of", 24, 0),
         Column("count", "Count", 12, 0, "right"),
-        Column("share", "Share", _GAUGE_CELLS, 2),
+        Column("share", "Share", _GAUGE_WIDTH, 2),
     )
-    LEAST: ClassVar[dict[str, int]] = {"of": 13, "what": 12, "count": 9}
-    ROOMY: ClassVar[dict[str, int]] = {"of": 20}
+    MIN_WIDTHS: ClassVar[dict[str, int]] = {"of": 13, "what": 12, "count": 9}
+    WIDE_WIDTHS: ClassVar[dict[str, int]] = {"of": 20}
     STRETCH = "what"
-    EMPTY = (
+    EMPTY_TEXT = (
         "No access log is connected: nothing is known of downloads. "
         "piw accesslog reads the web server's log; piw deploy shows how."
     )
 
-    def found(self) -> list[Row]:
+    def all_rows(self) -> list[Row]:
         """The figures, then what is downloaded most; nothing without an access log."""
         console = self.console
         status = console.farm.status
         if status is None or not status.downloads.connected:
             return []
-        found = [self._figure(fact) for fact in facts.download_facts(console.farm, console.now)]
-        for name, split in facts.splits(console.farm).items():
-            found += [self._part(name, fact) for fact in split[:_SHOWN_OF_EACH]]
-        return [row._replace(default=(place,)) for place, row in enumerate(found)]
+        found = [
+            self._metric_row(fact) for fact in metrics.download_metrics(console.farm, console.now)
+        ]
+        for name, split in metrics.breakdowns(console.farm).items():
+            found += [self._breakdown_row(name, fact) for fact in split[:_MAX_PER_BREAKDOWN]]
+        return [row._replace(default_sort_key=(place,)) for place, row in enumerate(found)]
 
-    def _figure(self, fact: facts.Fact) -> Row:
+    def _metric_row(self, metric: metrics.Metric) -> Row:
         cells = (
-            Cell(fact.label, "strong", "", fact.label),
-            Cell(fact.text, fact.style, fact.glyph, fact.text),
+            Cell(metric.label, "strong", "", metric.label),
+            Cell(metric.text, metric.style, metric.glyph, metric.text),
             Cell(""),
-            Cell(self._gauge(fact)),
+            Cell(self._gauge(metric)),
         )
-        return Row(f"figure {fact.key}", cells, False, f"{fact.label} {fact.text}".lower())
+        return Row(f"figure {metric.key}", cells, False, f"{metric.label} {metric.text}".lower())
 
-    def _part(self, name: str, fact: facts.Fact) -> Row:
+    def _breakdown_row(self, name: str, metric: metrics.Metric) -> Row:
         title = _TITLES.get(name, name)
         cells = (
             Cell(title, "muted", "", title),
-            Cell(fact.label, "", "", fact.label),
-            Cell(fact.text, "", "", fact.share),
-            Cell(self._gauge(fact), "note", "", fact.share),
+            Cell(metric.label, "", "", metric.label),
+            Cell(metric.text, "", "", metric.share),
+            Cell(self._gauge(metric), "note", "", metric.share),
         )
-        return Row(f"{name} {fact.key}", cells, False, f"{title} {fact.label}".lower())
+        return Row(f"{name} {metric.key}", cells, False, f"{title} {metric.label}".lower())
 
-    def _gauge(self, fact: facts.Fact) -> str:
-        if fact.share is None:
+    def _gauge(self, metric: metrics.Metric) -> str:
+        if metric.share is None:
             return ""
-        return gauge(fact.share, _GAUGE_CELLS, ascii_only=self.console.ascii_only)
+        return gauge(metric.share, _GAUGE_WIDTH, ascii_only=self.console.ascii_only)
 
-    def subject(self, key: str) -> Subject | None:
+    def action_target(self, key: str) -> ActionTarget | None:
         """A project, where the row is one."""
         kind, _, name = key.partition(" ")
         project = name if kind == "projects" else ""
-        return Subject(key=key, name=name, project=project)
+        return ActionTarget(key=key, name=name, project=project)

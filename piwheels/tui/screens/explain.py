@@ -11,92 +11,94 @@ from textual.widgets import Static
 
 from piwheels.errors import PiwheelsError
 from piwheels.protocol.messages import Explain, ExplainReply, Explanation
-from piwheels.tui.actions import Subject
-from piwheels.tui.screens.base import FarmScreen, Scope
-from piwheels.tui.text import harmless
+from piwheels.tui.model.actions import ActionTarget
+from piwheels.tui.model.formatting import terminal_safe
+from piwheels.tui.screens.base import FarmScreen, ScreenFilter
 
 
 class ExplainScreen(FarmScreen):
     """The answers about one project, release or target of it."""
 
-    place = "explain"
+    screen_name = "explain"
     AUTO_FOCUS = "VerticalScroll"
-    _NOTHING: ClassVar[str] = (
+    _EMPTY_TEXT: ClassVar[str] = (
         "No release is chosen. On Builders (1) or Builds (3), e explains the release of a row."
     )
 
     def __init__(self) -> None:
         super().__init__()
         self._answers: tuple[Explanation, ...] = ()
-        self._trouble = ""
+        self._error = ""
 
-    def body(self) -> Sequence[Widget]:
+    def compose_body(self) -> Sequence[Widget]:
         """A page of text."""
         return (VerticalScroll(Static("", id="answers", markup=False)),)
 
-    def show_scope(self, scope: Scope) -> None:
+    def set_filter(self, screen_filter: ScreenFilter) -> None:
         """Ask about another release; without one, the last that was asked about."""
-        if scope.project and scope != self.scope:
-            self.scope, self._answers, self._trouble = scope, (), ""
+        if screen_filter.project and screen_filter != self.screen_filter:
+            self.screen_filter, self._answers, self._error = screen_filter, (), ""
 
-    def arrive(self) -> None:
+    def on_shown(self) -> None:
         """The answer of a moment ago may be wrong by now."""
         self.refresh_all()
-        if self.scope.project:
-            self._ask(self.scope)
+        if self.screen_filter.project:
+            self._request(self.screen_filter)
 
     @work(exclusive=True)
-    async def _ask(self, scope: Scope) -> None:
+    async def _request(self, screen_filter: ScreenFilter) -> None:
         body = Explain(
-            project=scope.project, version=scope.version or None, target=scope.target or None
+            project=screen_filter.project,
+            version=screen_filter.version or None,
+            target=screen_filter.target or None,
         )
         try:
-            reply = await self.console.source.ask(body, ExplainReply)
+            reply = await self.console.source.request(body, ExplainReply)
         except PiwheelsError as error:
-            self._trouble = str(error)
+            self._error = str(error)
         else:
-            self._answers, self._trouble = reply.answers, ""
+            self._answers, self._error = reply.answers, ""
         self.refresh_all()
 
-    def paint(self) -> None:
+    def refresh_content(self) -> None:
         """Show what is known."""
         self.query_one("#answers", Static).update(self._content())
 
     def _content(self) -> Content:
-        scope = self.scope
+        scope = self.screen_filter
         if not scope.project:
-            return Content(self._NOTHING)
+            return Content(self._EMPTY_TEXT)
         asked = " ".join(filter(None, (scope.project, scope.version, scope.target)))
-        parts = [Content.assemble((harmless(asked), "bold"), "\n")]
-        if self._trouble:
-            parts.append(Content.assemble("\n", (harmless(self._trouble), "$text-warning")))
+        parts = [Content.assemble((terminal_safe(asked), "bold"), "\n")]
+        if self._error:
+            parts.append(Content.assemble("\n", (terminal_safe(self._error), "$text-warning")))
         for answer in self._answers:
             where = " ".join(filter(None, (answer.version, answer.target))) or answer.project
             build = f"  (build {answer.build})" if answer.build is not None else ""
             parts.append(
                 Content.assemble(
                     "\n",
-                    (harmless(where), "bold $text-accent"),
-                    f": {harmless(answer.state)}",
+                    (terminal_safe(where), "bold $text-accent"),
+                    f": {terminal_safe(answer.state)}",
                     (build, "$text-muted"),
                     "\n",
-                    harmless(answer.text),
+                    terminal_safe(answer.text),
                     "\n",
                 )
             )
         return Content("").join(parts)
 
-    def subjects(self) -> tuple[Subject, ...]:
+    def action_targets(self) -> tuple[ActionTarget, ...]:
         """The release that was asked about, and its last build."""
-        scope = self.scope
+        scope = self.screen_filter
         if not scope.project:
             return ()
         name = " ".join(filter(None, (scope.project, scope.version)))
         builds = [answer.build for answer in self._answers if answer.build is not None]
         return (
-            Subject(
+            ActionTarget(
                 key=name,
-                name=harmless(name),
+                name=terminal_safe(name),
                 build=max(builds, default=None),
                 project=scope.project,
                 version=scope.version,

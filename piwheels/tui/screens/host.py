@@ -2,45 +2,45 @@
 
 from typing import ClassVar
 
-from piwheels.tui import facts
-from piwheels.tui.actions import Subject
-from piwheels.tui.gauge import gauge
-from piwheels.tui.rows import Cell, Column, Row
+from piwheels.tui.model import metrics
+from piwheels.tui.model.actions import ActionTarget
+from piwheels.tui.model.tables import Cell, Column, Row
 from piwheels.tui.screens.table import TableScreen
+from piwheels.tui.widgets.gauge import gauge
 
-_GAUGE_CELLS = 20
+_GAUGE_WIDTH = 20
 
 
 class HostScreen(TableScreen):
     """A row for each figure."""
 
-    place = "host"
+    screen_name = "host"
     COLUMNS = (
         Column("what", "Master", 16, 0),
         Column("value", "Value", 30, 0),
-        Column("share", "Share", _GAUGE_CELLS, 1),
+        Column("share", "Share", _GAUGE_WIDTH, 1),
     )
-    LEAST: ClassVar[dict[str, int]] = {"value": 18}
-    ROOMY: ClassVar[dict[str, int]] = {"value": 36}
+    MIN_WIDTHS: ClassVar[dict[str, int]] = {"value": 18}
+    WIDE_WIDTHS: ClassVar[dict[str, int]] = {"value": 36}
 
-    def found(self) -> list[Row]:
+    def all_rows(self) -> list[Row]:
         """The figures, in an order that does not change."""
         console = self.console
-        told = facts.host_facts(console.farm, console.now, ascii_only=console.ascii_only)
+        told = metrics.host_metrics(console.farm, console.now, ascii_only=console.ascii_only)
         return [self._row(fact, place) for place, fact in enumerate(told)]
 
-    def _row(self, fact: facts.Fact, place: int) -> Row:
+    def _row(self, metric: metrics.Metric, position: int) -> Row:
         share = ""
-        if fact.share is not None:
-            share = gauge(fact.share, _GAUGE_CELLS, ascii_only=self.console.ascii_only)
+        if metric.share is not None:
+            share = gauge(metric.share, _GAUGE_WIDTH, ascii_only=self.console.ascii_only)
         cells = (
-            Cell(fact.label, "muted", "", fact.label),
-            Cell(fact.text, fact.style, fact.glyph, fact.text),
-            Cell(share, fact.style, "", fact.share),
+            Cell(metric.label, "muted", "", metric.label),
+            Cell(metric.text, metric.style, metric.glyph, metric.text),
+            Cell(share, metric.style, "", metric.share),
         )
-        problem = fact.style in {"error", "warning"}
-        return Row(fact.key, cells, problem, f"{fact.label} {fact.text}".lower(), (place,))
+        problem = metric.style in {"error", "warning"}
+        return Row(metric.key, cells, problem, f"{metric.label} {metric.text}".lower(), (position,))
 
-    def subject(self, key: str) -> Subject | None:
+    def action_target(self, key: str) -> ActionTarget | None:
         """Nothing is done to a figure."""
-        return Subject(key=key, name=key)
+        return ActionTarget(key=key, name=key)

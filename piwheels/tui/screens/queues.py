@@ -2,41 +2,41 @@
 
 from typing import ClassVar
 
-from piwheels.tui import farmrows
-from piwheels.tui.actions import Subject
-from piwheels.tui.rows import Row
-from piwheels.tui.screens.base import Scope
+from piwheels.tui.model import farm_tables
+from piwheels.tui.model.actions import ActionTarget
+from piwheels.tui.model.formatting import terminal_safe
+from piwheels.tui.model.tables import Row
+from piwheels.tui.screens.base import ScreenFilter
 from piwheels.tui.screens.table import TableScreen
-from piwheels.tui.text import harmless
 
 
 class QueuesScreen(TableScreen):
     """A row for each target."""
 
-    place = "queues"
-    COLUMNS = farmrows.QUEUE_COLUMNS
-    LEAST: ClassVar[dict[str, int]] = {"target": 16, "state": 11}
-    GROWS = ("target",)
+    screen_name = "queues"
+    COLUMNS = farm_tables.QUEUE_COLUMNS
+    MIN_WIDTHS: ClassVar[dict[str, int]] = {"target": 16, "state": 11}
+    AUTO_GROW = ("target",)
     STRETCH = "note"
-    EMPTY = "The farm has no target yet: the first builder that connects brings its own."
+    EMPTY_TEXT = "The farm has no target yet: the first builder that connects brings its own."
 
-    def found(self) -> list[Row]:
+    def all_rows(self) -> list[Row]:
         """The targets."""
         console = self.console
-        return farmrows.queue_rows(console.farm, ascii_only=console.ascii_only)
+        return farm_tables.queue_rows(console.farm, ascii_only=console.ascii_only)
 
-    def subject(self, key: str) -> Subject | None:
+    def action_target(self, key: str) -> ActionTarget | None:
         """A target."""
         if all(queue.target != key for queue in self.console.farm.queues):
             return None
-        return Subject(key=key, name=harmless(key), target=key)
+        return ActionTarget(key=key, name=terminal_safe(key), target=key)
 
-    def open(self, key: str) -> None:
+    def open_row(self, key: str) -> None:
         """The builds for a target."""
-        self.console.go("builds", Scope(target=key, title=harmless(key)))
+        self.console.navigate("builds", ScreenFilter(target=key, title=terminal_safe(key)))
 
     def do_servers(self) -> None:
         """The builders that serve a target."""
         key = self.table.cursor
         if key is not None:
-            self.console.go("builders", Scope(target=key, title=harmless(key)))
+            self.console.navigate("builders", ScreenFilter(target=key, title=terminal_safe(key)))

@@ -7,65 +7,70 @@ from textual import on
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from piwheels.tui import bars, rows
-from piwheels.tui.actions import BY_NAME, Subject
-from piwheels.tui.problems import next_problem, problems
-from piwheels.tui.screens.base import ANYTHING, FarmScreen, Scope
-from piwheels.tui.text import count
+from piwheels.tui.model import tables
+from piwheels.tui.model.actions import ACTIONS_BY_NAME, ActionTarget
+from piwheels.tui.model.alerts import find_alerts, next_alert
+from piwheels.tui.model.formatting import format_count
+from piwheels.tui.screens import status_bars
+from piwheels.tui.screens.base import NO_FILTER, FarmScreen, ScreenFilter
 from piwheels.tui.widgets.bar import Bar, Word
-from piwheels.tui.widgets.rows import Column, Row, RowTable
+from piwheels.tui.widgets.table import Column, Row, RowTable
 
-_NARROW_CELLS = 60
-_WIDEST_CELLS = 28
+_NARROW_WIDTH = 60
+_MAX_GROWN_WIDTH = 28
 
 
 class TableScreen(FarmScreen):
     """Rows of the farm; what a subclass shows are its columns and what stands in them."""
 
-    COLUMNS: ClassVar[Sequence[rows.Column]] = ()
+    COLUMNS: ClassVar[Sequence[tables.Column]] = ()
     #: Columns that can do with less than they would like to have.
-    LEAST: ClassVar[dict[str, int]] = {}
+    MIN_WIDTHS: ClassVar[dict[str, int]] = {}
     #: What columns get at least where it is not narrow, over LEAST.
-    ROOMY: ClassVar[dict[str, int]] = {}
+    WIDE_WIDTHS: ClassVar[dict[str, int]] = {}
     #: Columns that grow with what stands in them, up to _WIDEST.
-    GROWS: ClassVar[tuple[str, ...]] = ()
+    AUTO_GROW: ClassVar[tuple[str, ...]] = ()
     #: The column that takes what room is left.
     STRETCH: ClassVar[str] = ""
     #: What is said where there is nothing to show.
-    EMPTY: ClassVar[str] = ""
+    EMPTY_TEXT: ClassVar[str] = ""
 
     AUTO_FOCUS = "RowTable"
 
     def __init__(self) -> None:
         super().__init__()
-        self.words = ""  # of the filter
-        self.sort = ""
-        self.reverse = False
+        self.filter_text = ""  # of the filter
+        self.sort_column = ""
+        self.sort_reversed = False
         self._widths: dict[str, int] = {}
 
     # --- what a subclass tells ---
 
-    def found(self) -> list[rows.Row]:
+    def all_rows(self) -> list[tables.Row]:
         """All rows of what the screen was opened for; each knows where it stands by default."""
         raise NotImplementedError
 
-    def subject(self, key: str) -> Subject | None:
+    def action_target(self, key: str) -> ActionTarget | None:
         """A row as actions see it; None when it is not there any more."""
         raise NotImplementedError
 
-    def open(self, key: str) -> None:
+    def open_row(self, key: str) -> None:
         """Show what is behind a row."""
 
-    def narrowed(self) -> list[Word]:
+    def active_filters(self) -> list[Word]:
         """What else narrows the rows, in words."""
         return [Word(f"of {self.scope.title}", "note")] if self.scope.title else []
 
     # --- the screen ---
 
-    def all_rows(self, words: str) -> list[rows.Row]:
+    def visible_rows(self, filter_text: str) -> list[tables.Row]:
         """The rows that hold these words, in the order that is chosen."""
-        return rows.arrange(
-            self.found(), self.COLUMNS, sort=self.sort, reverse=self.reverse, text_filter=words
+        return tables.filter_and_sort(
+            self.all_rows(),
+            self.COLUMNS,
+            sort=self.sort_column,
+            reverse=self.sort_reversed,
+            text_filter=filter_text,
         )
 
     @property
@@ -73,12 +78,12 @@ class TableScreen(FarmScreen):
         """The table itself."""
         return self.query_one(RowTable)
 
-    def body(self) -> Sequence[Widget]:
+    def compose_body(self) -> Sequence[Widget]:
         """A table, what narrows it, and a line to type a filter into."""
         table = RowTable(
             self._columns(),
             ascii_only=self.console.ascii_only,
-            can_mark=self.place in BY_NAME["mark"].screens,
+            can_mark=self.screen_name in ACTIONS_BY_NAME["mark"].screens,
         )
         filter_line = Input(placeholder="words that rows hold", compact=True)
         return (
@@ -95,25 +100,25 @@ class TableScreen(FarmScreen):
                 title=column.title,
                 width=self._width(column),
                 align=column.align,
-                priority=-column.importance,
+                priority=-column.drop_order,
                 stretch=column.key == self.STRETCH,
             )
             for column in self.COLUMNS
         ]
 
-    def _width(self, column: rows.Column) -> int:
-        least = self.LEAST.get(column.key, column.width)
-        if self.console.size.width < _NARROW_CELLS:
+    def _width(self, column: tables.Column) -> int:
+        least = self.MIN_WIDTHS.get(column.key, column.width)
+        if self.console.size.width < _NARROW_WIDTH:
             return least
-        return max(least, self.ROOMY.get(column.key, 0), self._widths.get(column.key, 0))
+        return max(least, self.WIDE_WIDTHS.get(column.key, 0), self._widths.get(column.key, 0))
 
-    def _grow(self, shown: Sequence[rows.Row]) -> None:
+    def _grow_columns(self, shown: Sequence[tables.Row]) -> None:
         """Give columns room for what stands in them; they never shrink, so that nothing jumps."""
         grown = dict(self._widths)
         for place, column in enumerate(self.COLUMNS):
-            if column.key in self.GROWS:
+            if column.key in self.AUTO_GROW:
                 needed = max((len(row.cells[place].text) for row in shown), default=0)
-                grown[column.key] = max(grown.get(column.key, 0), min(needed, _WIDEST_CELLS))
+                grown[column.key] = max(grown.get(column.key, 0), min(needed, _MAX_GROWN_WIDTH))
         if grown != self._widths:
             self._widths = grown
             self.table.set_columns(self._columns())
@@ -121,22 +126,22 @@ class TableScreen(FarmScreen):
     def on_resize(self) -> None:
         """A narrow screen has other columns than a wide one."""
         self.table.set_columns(self._columns())
-        self.paint_bars()
+        self.refresh_bars()
 
-    def paint(self) -> None:
+    def refresh_content(self) -> None:
         """Show the rows as they are now."""
-        shown = self.all_rows(self.words)
+        shown = self.visible_rows(self.filter_text)
         table = self.table
-        self._grow(shown)
-        table.set_marks(key for key in table.marks if self.subject(key))
+        self._grow_columns(shown)
+        table.set_marks(key for key in table.marks if self.action_target(key))
         table.set_rows(Row(row.key, _cells(row)) for row in shown)
-        if self.wanted_cursor and self._reach(self.wanted_cursor):
-            shown = self.all_rows(self.words)
-        table.show_sort(self.sort or None, descending=self.reverse)
-        self._paint_empty(nothing=not shown)
-        self._paint_narrow(len(shown))
+        if self.wanted_cursor and self._move_cursor_to(self.wanted_cursor):
+            shown = self.visible_rows(self.filter_text)
+        table.show_sort(self.sort_column or None, descending=self.sort_reversed)
+        self._refresh_empty_text(nothing=not shown)
+        self._refresh_filter_bar(len(shown))
 
-    def _paint_empty(self, *, nothing: bool) -> None:
+    def _refresh_empty_text(self, *, nothing: bool) -> None:
         empty = self.query_one("#empty", Static)
         empty.display = nothing
         self.table.set_class(nothing, "-nothing")
@@ -144,64 +149,64 @@ class TableScreen(FarmScreen):
             empty.update(self._empty_text())
 
     def _empty_text(self) -> str:
-        if not self.console.farm.known:
-            return self.console.waiting_text
-        if self.words:
-            return f"No row holds {self.words!r}. Esc shows all."
-        if self.narrowed():
+        if not self.console.farm.has_snapshot:
+            return self.console.waiting_message
+        if self.filter_text:
+            return f"No row holds {self.filter_text!r}. Esc shows all."
+        if self.active_filters():
             return "Nothing here is so. Esc shows all."
-        return self.EMPTY
+        return self.EMPTY_TEXT
 
-    def _paint_narrow(self, shown: int) -> None:
-        words = self.narrowed()
-        if self.words:
-            words.append(Word(f"filter: {self.words}", "note", "filter"))
+    def _refresh_filter_bar(self, shown: int) -> None:
+        words = self.active_filters()
+        if self.filter_text:
+            words.append(Word(f"filter: {self.filter_text}", "note", "filter"))
         if words:
-            words.append(Word(f"{count(shown)} shown", "muted", rank=1))
+            words.append(Word(f"{format_count(shown)} shown", "muted", drop_order=1))
         if marks := self.table.marks:
-            hidden = self.hidden_marks()
+            hidden = self.hidden_mark_count()
             of_them = f", {hidden} hidden by the filter" if hidden else ""
-            words.append(Word(f"{count(len(marks))} marked{of_them}", "warn", "mark_all"))
-        if self.sort:
-            words.append(Word(f"by {self._title(self.sort)}", "muted", "sort", rank=2))
+            words.append(Word(f"{format_count(len(marks))} marked{of_them}", "warn", "mark_all"))
+        if self.sort_column:
+            words.append(Word(f"by {self._title(self.sort_column)}", "muted", "sort", drop_order=2))
         bar = self.query_one("#narrow", Bar)
         bar.display = bool(words)
-        bar.show(words, [Word("Esc: all", "muted", "back", rank=3), Word("", gap=0)])
+        bar.show(words, [Word("Esc: all", "muted", "back", drop_order=3), Word("", gap_before=0)])
 
     def _title(self, key: str) -> str:
         return next(column.title for column in self.COLUMNS if column.key == key)
 
     # --- what actions are done to ---
 
-    def subjects(self) -> tuple[Subject, ...]:
+    def action_targets(self) -> tuple[ActionTarget, ...]:
         """The marked rows, hidden ones too; without marks the row under the cursor."""
         table = self.table
         keys = [row.key for row in table.rows if row.key in table.marks]
         keys += sorted(table.marks - set(keys))
         if not table.marks and table.cursor is not None:
             keys = [table.cursor]
-        return tuple(subject for key in keys if (subject := self.subject(key)))
+        return tuple(subject for key in keys if (subject := self.action_target(key)))
 
-    def forget_marks(self) -> None:
+    def clear_marks(self) -> None:
         """What was marked has been dealt with."""
         self.table.set_marks(())
 
-    def hidden_marks(self) -> int:
+    def hidden_mark_count(self) -> int:
         """How many marked rows the filter hides."""
         return len(self.table.marks - {row.key for row in self.table.rows})
 
-    def show_scope(self, scope: Scope) -> None:
+    def set_filter(self, screen_filter: ScreenFilter) -> None:
         """Show the rows of a target or a project, without an old filter."""
-        super().show_scope(scope)
-        if scope:
-            self.words = ""
+        super().set_filter(screen_filter)
+        if screen_filter:
+            self.filter_text = ""
 
-    def retreat(self) -> bool:
+    def clear_last_filter(self) -> bool:
         """Take the filter off, then the marks."""
         line = self.query_one(Input)
-        if self.words or line.display:
-            self.words = line.value = ""
-            self.leave_filter()
+        if self.filter_text or line.display:
+            self.filter_text = line.value = ""
+            self.close_filter()
         elif self.table.marks:
             self.table.set_marks(())
         else:
@@ -214,7 +219,7 @@ class TableScreen(FarmScreen):
     def do_open(self) -> None:
         """Enter, where the table has not the focus."""
         if self.table.cursor is not None:
-            self.open(self.table.cursor)
+            self.open_row(self.table.cursor)
 
     def do_filter(self) -> None:
         """Type a filter."""
@@ -235,82 +240,82 @@ class TableScreen(FarmScreen):
     def do_sort(self) -> None:
         """Sort by the next column that is shown, and after the last by none."""
         keys = ["", *self.table.shown_columns]
-        at = keys.index(self.sort) if self.sort in keys else 0
+        at = keys.index(self.sort_column) if self.sort_column in keys else 0
         self._sort_by(keys[(at + 1) % len(keys)])
 
     def do_turn(self) -> None:
         """The other way round."""
-        self.reverse = not self.reverse
+        self.sort_reversed = not self.sort_reversed
         self.refresh_all()
 
     def do_problem(self) -> None:
         """To the next problem, wherever it is."""
         console = self.console
-        after = (self.place, self.table.cursor) if self.table.cursor else None
-        trouble = next_problem(problems(console.farm, console.now), after)
+        after = (self.screen_name, self.table.cursor) if self.table.cursor else None
+        trouble = next_alert(find_alerts(console.farm, console.now), after)
         if trouble is None:
             self.notify("There is no problem.")
             return
-        console.go(trouble.screen, cursor=trouble.key)
+        console.navigate(trouble.screen, cursor=trouble.key)
         console.notify(trouble.text, severity="warning", markup=False)
 
-    def _reach(self, key: str) -> bool:
+    def _move_cursor_to(self, key: str) -> bool:
         """Put the cursor on a row; what hides it is taken off, and then it is True."""
         self.wanted_cursor = ""
         if self.table.move_cursor(key):
             return False
-        self.words, self.scope = "", ANYTHING
-        self.table.set_rows(Row(row.key, _cells(row)) for row in self.all_rows(""))
+        self.filter_text, self.scope = "", NO_FILTER
+        self.table.set_rows(Row(row.key, _cells(row)) for row in self.visible_rows(""))
         self.table.move_cursor(key)
         return True
 
     def _sort_by(self, key: str) -> None:
-        self.sort, self.reverse = key, False
+        self.sort_column, self.sort_reversed = key, False
         self.refresh_all()
 
     # --- what the widgets tell ---
 
     @on(RowTable.Selected)
     def _selected(self, event: RowTable.Selected) -> None:
-        self.open(event.key)
+        self.open_row(event.key)
 
     @on(RowTable.Highlighted)
     @on(RowTable.MarksChanged)
-    def _moved(self) -> None:
-        self._paint_narrow(len(self.table.rows))
-        self.paint_bars()
+    def _cursor_moved(self) -> None:
+        self._refresh_filter_bar(len(self.table.rows))
+        self.refresh_bars()
         self.refresh_bindings()
 
     @on(RowTable.HeaderSelected)
     def _header(self, event: RowTable.HeaderSelected) -> None:
-        if event.column != self.sort:
+        if event.column != self.sort_column:
             self._sort_by(event.column)
-        elif self.reverse:
+        elif self.sort_reversed:
             self._sort_by("")
         else:
             self.do_turn()
 
     @on(Input.Changed)
-    def _typing(self, event: Input.Changed) -> None:
-        self.words = event.value
-        self.paint()
+    def _filter_changed(self, event: Input.Changed) -> None:
+        self.filter_text = event.value
+        self.refresh_content()
 
     @on(Input.Submitted)
-    def _typed(self) -> None:
-        self.leave_filter()
+    def _filter_submitted(self) -> None:
+        self.close_filter()
 
-    def leave_filter(self) -> None:
+    def close_filter(self) -> None:
         """Back to the table; the filter stays."""
         self.query_one(Input).display = False
         self.table.focus()
         self.refresh_all()
 
 
-def _cells(row: rows.Row) -> tuple[tuple[str, str], ...]:
+def _cells(row: tables.Row) -> tuple[tuple[str, str], ...]:
     return tuple(
         (
             f"{cell.glyph} {cell.text}" if cell.glyph else cell.text,
-            bars.STYLES.get(cell.style, cell.style),
+            status_bars.STYLES.get(cell.style, cell.style),
         )
         for cell in row.cells
     )

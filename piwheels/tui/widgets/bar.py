@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from piwheels.tui.widgets.columns import fit, plain
+from piwheels.tui.widgets.table_layout import pad_or_truncate, printable_text
 
 #: The names of styles that a word may have.
 BAR_STYLES = ("muted", "strong", "good", "note", "warn", "bad", "here", "key", "dead")
@@ -33,13 +33,13 @@ class Word(NamedTuple):
     text: str
     style: str = ""
     action: str = ""
-    rank: int = 0
-    gap: int = 1
-    lead: str = ""
+    drop_order: int = 0
+    gap_before: int = 1
+    key: str = ""
 
 
 #: A text, its style, and what a click on it does.
-_Piece = tuple[str, str, str]
+_StyledText = tuple[str, str, str]
 
 
 class Bar(Widget):
@@ -77,12 +77,12 @@ class Bar(Widget):
         self._ascii_only = ascii_only
         self._left: tuple[Word, ...] = ()
         self._right: tuple[Word, ...] = ()
-        self._looks: dict[str, Style] = {}
+        self._styles_by_name: dict[str, Style] = {}
 
     @property
     def text(self) -> str:
         """What the line says."""
-        return "".join(text for text, _, _ in self._placed()).rstrip()
+        return "".join(text for text, _, _ in self._laid_out()).rstrip()
 
     def show(self, left: Sequence[Word], right: Sequence[Word] = ()) -> None:
         """Say this; nothing is drawn when it is what stands there already."""
@@ -94,82 +94,85 @@ class Bar(Widget):
     def notify_style_update(self) -> None:
         """Textual calls it when the theme changed what styles mean."""
         super().notify_style_update()
-        self._looks.clear()
+        self._styles_by_name.clear()
 
     def render_line(self, y: int) -> Strip:
         """The only line."""
         if y:
             return Strip.blank(self.size.width, self.rich_style)
-        segments = [Segment(text, self._look(style)) for text, style, _ in self._placed()]
-        return Strip(segments).adjust_cell_length(self.size.width, self._look(""))
+        segments = [Segment(text, self._style_for(style)) for text, style, _ in self._laid_out()]
+        return Strip(segments).adjust_cell_length(self.size.width, self._style_for(""))
 
     async def _on_click(self, event: events.Click) -> None:
         x = 0
-        for text, _, action in self._placed():
+        for text, _, action in self._laid_out():
             x += cell_len(text)
             if event.x < x:
                 if action:
                     self.post_message(self.Clicked(action))
                 return
 
-    def _placed(self) -> list[_Piece]:
+    def _laid_out(self) -> list[_StyledText]:
         width = self.size.width
-        left, right = _fitting(self._left, self._right, width)
-        placed = [*self._run(left)]
-        spare = width - _needs(left) - _needs(right)
+        left, right = _drop_to_fit(self._left, self._right, width)
+        placed = [*self._styled_texts(left)]
+        spare = width - _width_of(left) - _width_of(right)
         if right:
             placed.append((" " * max(0, spare), "", ""))
-            placed += self._run(right)
-        return _cut(placed, width)
+            placed += self._styled_texts(right)
+        return _truncate(placed, width)
 
-    def _run(self, words: Sequence[Word]) -> list[_Piece]:
-        run: list[_Piece] = []
+    def _styled_texts(self, words: Sequence[Word]) -> list[_StyledText]:
+        run: list[_StyledText] = []
         for word in words:
             dead = word.style == "dead"
-            run.append((" " * word.gap, "", ""))
-            if word.lead:
-                run.append((word.lead, word.style if dead else "key", word.action))
+            run.append((" " * word.gap_before, "", ""))
+            if word.key:
+                run.append((word.key, word.style if dead else "key", word.action))
                 run.append((" ", "", word.action))
-            text = plain(word.text, ascii_only=self._ascii_only)
+            text = printable_text(word.text, ascii_only=self._ascii_only)
             run.append((text, word.style, word.action))
         return run
 
-    def _look(self, style: str) -> Style:
-        look = self._looks.get(style)
+    def _style_for(self, style: str) -> Style:
+        look = self._styles_by_name.get(style)
         if look is None:
             look = self.rich_style
             if style:
                 look += self.get_component_rich_style(f"bar--{style}", partial=True)
-            self._looks[style] = look
+            self._styles_by_name[style] = look
         return look
 
 
-def _needs(words: Sequence[Word]) -> int:
-    leads = sum(cell_len(word.lead) + 1 for word in words if word.lead)
-    return leads + sum(word.gap + cell_len(word.text) for word in words)
+def _width_of(words: Sequence[Word]) -> int:
+    leads = sum(cell_len(word.key) + 1 for word in words if word.key)
+    return leads + sum(word.gap_before + cell_len(word.text) for word in words)
 
 
-def _fitting(
+def _drop_to_fit(
     left: Sequence[Word], right: Sequence[Word], width: int
 ) -> tuple[list[Word], list[Word]]:
     kept_left, kept_right = list(left), list(right)
-    while len(kept_left) + len(kept_right) > 1 and _needs(kept_left) + _needs(kept_right) > width:
-        ranks = [word.rank for word in (*kept_left, *kept_right)]
+    while (
+        len(kept_left) + len(kept_right) > 1
+        and _width_of(kept_left) + _width_of(kept_right) > width
+    ):
+        ranks = [word.drop_order for word in (*kept_left, *kept_right)]
         worst = max(ranks)
         if worst == 0:
             break
-        side = kept_right if any(word.rank == worst for word in kept_right) else kept_left
-        side.remove(next(word for word in reversed(side) if word.rank == worst))
+        side = kept_right if any(word.drop_order == worst for word in kept_right) else kept_left
+        side.remove(next(word for word in reversed(side) if word.drop_order == worst))
     return kept_left, kept_right
 
 
-def _cut(placed: list[_Piece], width: int) -> list[_Piece]:
-    cut: list[_Piece] = []
+def _truncate(placed: list[_StyledText], width: int) -> list[_StyledText]:
+    cut: list[_StyledText] = []
     room = width
     for text, style, action in placed:
         cells = cell_len(text)
         if cells > room:
-            cut.append((fit(text, room), style, action))
+            cut.append((pad_or_truncate(text, room), style, action))
             break
         cut.append((text, style, action))
         room -= cells

@@ -1,0 +1,362 @@
+"""`piw accesslog`: reads files, follows files, or takes what a web server pipes into it."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from piwheels.accesslog.fingerprints import RETENTION_DAYS
+from piwheels.accesslog.hash_chain import Checkpoint, HashChain
+from piwheels.accesslog.logfile import LogFile
+from piwheels.accesslog.parse import LogFormat
+from piwheels.accesslog.reader import Counters, IngestContext, LogReader, today, verify
+from piwheels.accesslog.rejected_lines import RejectedLineSample
+from piwheels.accesslog.spool import Segments, Spool, orphaned_streams
+from piwheels.accesslog.tail import LogTailer
+from piwheels.config import Config
+from piwheels.db import access_log_positions
+from piwheels.db.database import Database, DatabaseUnavailableError
+from piwheels.db.events import record_event
+from piwheels.errors import ConfigError, RejectedError
+
+log = logging.getLogger(__name__)
+
+_POLL_S = 0.5
+_FIRST_MONTH = date.min.year * 12
+_HEARTBEAT_INTERVAL_S = 5.0
+_CLEANUP_INTERVAL_S = 600.0
+_FIRST_DELAY_S = 0.5
+_MAX_DELAY_S = 10.0
+_STOP_TIMEOUT_S = 3.0
+_PIPE_END_TIMEOUT_S = (
+    10.0  # after a pipe's end, when the database is away: the spool keeps what is left
+)
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """What the command line said; without files, standard input is read."""
+
+    files: tuple[Path, ...]
+    follow: tuple[Path, ...]
+    line_format: LogFormat
+    as_json: bool
+
+
+def run(config: Config, options: IngestOptions) -> int:
+    """Read what is asked for; returns the exit code.
+
+    Raises:
+        PiwheelsError: a file cannot be read, or the database cannot be used as it is.
+    """
+    logging.basicConfig(
+        level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    return asyncio.run(_IngestService(config, options).run())
+
+
+class _IngestService:
+    def __init__(self, config: Config, options: IngestOptions) -> None:
+        self._config = config
+        self._options = options
+        self._reader_name = f"{socket.gethostname()}:{os.getpid()}"
+        self._counters = Counters()
+        self._stopped = asyncio.Event()
+        self._rows_since = date.min
+        self._fingerprints_since: date | None = None  # None: all fingerprints are kept
+        self._reported_doubt = ""  # why the clock was not believed, as it was last reported
+
+    async def run(self) -> int:
+        options = self._options
+        if options.files:
+            code = await self._read_files()
+        if options.follow:
+            return await self._run_until_stopped(self._follow_files())
+        if not options.files:
+            code = await self._run_until_stopped(self._read_pipe())
+        self._print_summary()
+        return code
+
+    async def _run_until_stopped(self, work: Coroutine[Any, Any, int]) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopped.set)
+        task = asyncio.create_task(work)
+        stopped = asyncio.create_task(self._stopped.wait())
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            # A database that is away would hold it for ever; what is not committed is not lost.
+            await asyncio.wait({task}, timeout=_STOP_TIMEOUT_S)
+            task.cancel()
+        stopped.cancel()
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return 0
+
+    # --- files ---
+
+    async def _read_files(self) -> int:
+        database = await Database.connect(self._config.database.dsn, role="accesslog")
+        code = 0
+        async with self._open_context(database) as desk:
+            for path in self._options.files:
+                try:
+                    with LogFile(path) as file:
+                        await LogReader(desk, file).read_to_end()
+                except (RejectedError, ConfigError) as error:
+                    log.error("%s", error)
+                    code = 1
+        return code
+
+    # --- following ---
+
+    async def _follow_files(self) -> int:
+        database = await self._connect_with_retries()
+        if database is None:
+            return 0
+        async with self._open_context(database, with_heartbeat=True) as desk:
+            followers = [LogTailer(desk, path) for path in self._options.follow]
+            for follower in followers:
+                await follower.start()
+            while not self._stopped.is_set():
+                news = [await follower.poll() for follower in followers]
+                if not any(news):
+                    await self._pause()
+            return 0
+
+    async def _pause(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_POLL_S):
+                await self._stopped.wait()
+
+    async def _connect_with_retries(self, spool: Spool | None = None) -> Database | None:
+        """A connection, as soon as there is one; None when stopped before."""
+        delay_s, since = _FIRST_DELAY_S, None
+        while not self._stopped.is_set():
+            try:
+                return await Database.connect(self._config.database.dsn, role="accesslog")
+            except DatabaseUnavailableError as error:
+                log.warning("%s; trying again", error)
+            if spool is not None:
+                spool.database_away.set()
+                since = since or (time.monotonic() if spool.ended.is_set() else None)
+                if since and time.monotonic() - since > _PIPE_END_TIMEOUT_S:
+                    return None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay_s):
+                    await self._stopped.wait()
+            delay_s = min(delay_s * 2, _MAX_DELAY_S)
+        return None
+
+    # --- a pipe ---
+
+    async def _read_pipe(self) -> int:
+        section = self._config.accesslog
+        spool = Spool(section.spool, section.spool_mb * 1024 * 1024)
+        spool.start(sys.stdin.fileno())
+        try:
+            database = await self._connect_with_retries(spool)
+            if database is not None:
+                async with self._open_context(database, with_heartbeat=True) as desk:
+                    await self._read_orphaned_streams(desk)
+                    await self._read_spool(desk, spool)
+        finally:
+            left = spool.segments.size_bytes if not self._stopped.is_set() else 0
+            spool.close()
+        if spool.problem:
+            lost = f"; {spool.dropped_lines} lines were lost" if spool.dropped_lines else ""
+            raise RejectedError(spool.problem + lost)
+        if left:
+            log.error("%d bytes wait in %s for the next `piw accesslog`", left, section.spool)
+        return 1 if left else 0
+
+    async def _read_spool(self, context: IngestContext, spool: Spool) -> None:
+        reader = LogReader(context, spool.segments)
+        told = 0
+        while True:
+            ended = spool.ended.is_set() or self._stopped.is_set()
+            if await self._watch_for_outage(spool, reader.read_new()):
+                continue
+            if spool.dropped_lines > told:
+                told = await self._report_drops(context.db, spool, told)
+            if ended:
+                break
+            await self._pause()
+        if spool.ended.is_set():  # else more may lie there by now, for the next run
+            await reader.read_new(last=True)
+            spool.segments.remove()
+
+    async def _watch_for_outage(self, spool: Spool, work: Coroutine[Any, Any, bool]) -> bool:
+        """Do the work, however long it takes; the spool may fill while the database is away."""
+        task = asyncio.ensure_future(work)
+        while True:
+            done, _ = await asyncio.wait({task}, timeout=2.0)
+            if done:
+                spool.database_away.clear()
+                return task.result()
+            spool.database_away.set()
+
+    async def _report_drops(self, db: Database, spool: Spool, reported: int) -> int:
+        dropped = spool.dropped_lines
+        reason = spool.problem or "the database was away"
+        text = f"dropped {dropped - reported} lines of an access log: {reason}"
+        log.warning("%s", text)
+        await db.retrying(lambda: record_event(db, "accesslog", text))
+        return dropped
+
+    async def _read_orphaned_streams(self, context: IngestContext) -> None:
+        with orphaned_streams(self._config.accesslog.spool) as streams:
+            for segments in streams:
+                log.info("reading what an earlier run left: %d bytes", segments.size_bytes)
+                reader = LogReader(context, segments)
+                if segments.first_position:
+                    await resume_stream(context, reader, segments)
+                await reader.read_new(last=True)
+                segments.remove()
+
+    # --- around all of them ---
+
+    @contextlib.asynccontextmanager
+    async def _open_context(
+        self, database: Database, *, with_heartbeat: bool = False
+    ) -> AsyncIterator[IngestContext]:
+        section = self._config.accesslog
+        desk = IngestContext.create(
+            database,
+            self._options.line_format,
+            RejectedLineSample(section.spool / "broken-lines.log"),
+            lambda: self._rows_since,
+            urlsplit(self._config.webroot.url).path.strip("/"),
+        )
+        desk.counters = self._counters
+        async with database:
+            await self._delete_expired(database)
+            keeping = asyncio.create_task(self._heartbeat(database)) if with_heartbeat else None
+            try:
+                yield desk
+            finally:
+                if keeping is not None:
+                    keeping.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await keeping
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(1):
+                            await database.retrying(
+                                lambda: access_log_positions.remove_reader(
+                                    database, self._reader_name
+                                )
+                            )
+
+    async def _heartbeat(self, database: Database) -> None:
+        tidied = time.monotonic()
+        while True:
+            await database.retrying(
+                lambda: access_log_positions.heartbeat_reader(database, self._reader_name)
+            )
+            if time.monotonic() - tidied > _CLEANUP_INTERVAL_S:
+                tidied = time.monotonic()
+                await self._delete_expired(database)
+            await asyncio.sleep(_HEARTBEAT_INTERVAL_S)
+
+    async def _delete_expired(self, database: Database) -> None:
+        """Delete what is too old: raw rows, keys of days that are over, and fingerprints."""
+        await self._set_retention(database)
+        before = self._rows_since
+        for name in await database.retrying(
+            lambda: access_log_positions.drop_partitions(database, before)
+        ):
+            log.info("dropped %s", name)
+        await database.retrying(lambda: access_log_positions.delete_expired_keys(database))
+        hour_ago = int(time.time()) // 60 - 60
+        await database.retrying(
+            lambda: access_log_positions.compact_fingerprints(database, hour_ago)
+        )
+        if oldest := self._fingerprints_since:
+            await database.retrying(
+                lambda: access_log_positions.prune_fingerprints(database, oldest)
+            )
+
+    async def _set_retention(self, database: Database) -> None:
+        """Set the days that raw rows and fingerprints of lines are kept from.
+
+        Rows that were dropped do not come back, since their log is known: so the clock alone is
+        no reason to drop any. It counts no further than accesses confirm.
+        """
+        months, clock = self._config.accesslog.retention_months, today()
+        confirmed = await database.retrying(lambda: access_log_positions.confirmed_day(database))
+        newest = min(confirmed or date.min, clock)
+        self._fingerprints_since = _days_before(newest, RETENTION_DAYS)
+        believed = clock if months <= 0 else newest
+        self._rows_since = _months_before(believed, months)
+        if confirmed and self._rows_since < _months_before(clock, months):
+            self._report_clock_doubt(clock, confirmed)
+
+    def _report_clock_doubt(self, clock: date, confirmed: date) -> None:
+        doubt = (
+            f"the clock says {clock}, accesses confirm {confirmed}: single accesses are kept as "
+            f"on that day until {access_log_positions.CONFIRMING_DAYS} later days have accesses"
+        )
+        if doubt != self._reported_doubt:
+            self._reported_doubt = doubt
+            log.info("%s", doubt)
+
+    def _print_summary(self) -> None:
+        tally = self._counters
+        if self._options.as_json:
+            sys.stdout.write(msgspec.json.encode(tally).decode() + "\n")
+            return
+        sys.stdout.write(
+            f"{tally.lines:,} lines, {tally.downloads:,} downloads, {tally.broken:,} broken"
+            + (f"; {tally.known_bytes:,} bytes were known" if tally.known_bytes else "")
+            + (f"; {tally.known_lines:,} lines were counted before" if tally.known_lines else "")
+            + "\n"
+        )
+
+
+async def resume_stream(context: IngestContext, reader: LogReader, segments: Segments) -> None:
+    """Go on with a stream whose first segments are committed and gone.
+
+    It is the log that has a checkpoint where the first segment begins and the same content after
+    that, whoever read it meanwhile; without content to tell it by, the one of its name.
+    """
+    first = segments.first_position
+    for log in await context.db.retrying(
+        lambda: access_log_positions.find_logs_at(context.db, first)
+    ):
+        segments.rewind()
+        chain, agrees = verify(segments, log, HashChain(Checkpoint(first, log.checkpoints[first])))
+        compared = any(first < end <= chain.position for end in (log.position, *log.checkpoints))
+        if not agrees or not (compared or log.name == segments.name):
+            continue
+        if chain.position < log.position:  # all of it was read as another file
+            segments.remove()
+        else:
+            reader.resume_at(log.log, log.first_line, chain)
+        return
+    segments.rewind()
+
+
+def _days_before(day: date, days: int) -> date | None:
+    """The day so many days before this one; None where there is no such day."""
+    return day - timedelta(days) if day - date.min >= timedelta(days) else None
+
+
+def _months_before(day: date, months: int) -> date:
+    """The first day of the month so many months before a day's; all days are past without any."""
+    if months <= 0:
+        return date.max
+    number = day.year * 12 + day.month - 1 - months
+    return date(number // 12, number % 12 + 1, 1) if number >= _FIRST_MONTH else date.min

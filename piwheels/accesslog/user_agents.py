@@ -1,0 +1,205 @@
+"""What a User-Agent says: the class of the client, and pip's and uv's word on their machine.
+
+pip and uv send "name/version" and a JSON object (pip's since 6.0; the fields are those that
+PyPI's linehaul reads). All of it is a stranger's text: only values of a known shape are kept, so
+that nobody fills the tables with inventions.
+"""
+
+import re
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Any
+from zlib import crc32
+
+import msgspec
+
+from piwheels.db import binary_copy
+from piwheels.model import Struct
+
+OTHER = "other"
+_MAX_LENGTH = 4096
+#: Odd, so that no two checksums become one; it makes their exclusive-or tell them apart.
+_HASH_MULTIPLIER = 0x9E3779B1
+
+
+class ClientType(StrEnum):
+    """What kind of client asks."""
+
+    INSTALLER = "installer"
+    MIRROR = "mirror"
+    BOT = "bot"
+    BROWSER = "browser"
+    BUILDER = "builder"  # of a wheel farm, this one's or another's: what it fetches counts nowhere
+    TOOL = "tool"  # curl, a script: somebody, but no installer
+    OTHER = "other"
+
+
+class Client(Struct, frozen=True, kw_only=True):
+    """A client, as far as it told; "" is unknown."""
+
+    key: int  # the first eight bytes of a hash of the rest
+    packed_key: bytes  # the key in a row of `accesses`
+    hash32: int  # 32 bits of the key
+    agent_class: ClientType
+    is_builder: bool = False  # as its class says
+    installer: str = ""  # "pip"
+    installer_version: str = ""  # "24.0": the first two parts
+    arch: str = ""  # "aarch64"
+    os: str = ""  # "Debian"
+    os_release: str = ""  # "12"
+    python: str = ""  # "3.13"
+
+
+_ARCHES = {
+    name: name
+    for name in (
+        "aarch64", "arm64", "armv5tel", "armv6l", "armv7l", "armv8l", "i386", "i586", "i686",
+        "loongarch64", "mips64", "ppc64", "ppc64le", "riscv64", "s390x", "x86_64",
+    )
+} | {"amd64": "x86_64", "x64": "x86_64", "x86": "i686"}  # fmt: skip
+_OS_NAMES = {
+    name.lower(): name
+    for name in (
+        "AlmaLinux", "Alpine", "Amazon", "Android", "Arch", "Armbian", "CentOS", "Debian",
+        "DietPi", "FreeBSD", "Fedora", "Gentoo", "Kali", "Linux Mint", "macOS", "Manjaro", "NixOS",
+        "openSUSE", "Oracle", "Pop!_OS", "Raspbian", "Red Hat", "Rocky", "SLES", "Ubuntu", "Void",
+        "Windows", "Wolfi", "Zorin",
+    )
+}  # fmt: skip
+#: Installers whose user agent begins with their name; some send JSON as pip does.
+_INSTALLERS = {
+    "pip": "pip", "uv": "uv", "poetry": "poetry", "pdm": "pdm", "unearth": "pdm",
+    "pipenv": "pipenv", "hatch": "hatch", "pixi": "pixi", "setuptools": "setuptools",
+    "distribute": "setuptools", "easy_install": "setuptools", "pex": "pex", "rye": "rye",
+    "conda": "conda", "mamba": "conda",
+    "micropip": "micropip", "buildout": "buildout", "bazel": "bazel", "pkgx": "pkgx",
+}  # fmt: skip
+_BUILDERS = re.compile(r"piwheels(?:-builder)?/")
+_MIRRORS = re.compile(
+    r"bandersnatch|devpi|artifactory|nexus|pulp|proxpi|pypiserver|simple-repository|z3c\.pypimirror"
+    r"|pypicloud|mirror|sonatype|cloudsmith|gemfury|renovate|dependabot|libraries\.io",
+    re.IGNORECASE,
+)
+_BOTS = re.compile(
+    r"bot\b|bot[/ ;_-]|crawl|spider|slurp|archiver|scan|monitor|uptime|facebookexternalhit"
+    r"|bingpreview|feedfetcher|headless|lighthouse|censys|zgrab|masscan|nmap|gptbot|claude|bytes?pider",
+    re.IGNORECASE,
+)
+_TOOLS = re.compile(
+    r"(?:curl|wget|python-requests|python-urllib3?|python-httpx|aiohttp|python|go-http-client|okhttp"
+    r"|apache-httpclient|java|libwww-perl|axios|node|reqwest|powershell|aria2|httpie|postman\w*)\b",
+    re.IGNORECASE,
+)
+_NAME_VERSION = re.compile(
+    r"([A-Za-z_]{2,16})(?:[/ ]v?([0-9]{1,4}(?:\.[0-9]{1,4})?))?",
+)
+_TWO_PARTS = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,4})?")
+_PYTHON = re.compile(r"[23]\.[0-9]{1,2}")
+_PYTHON_COMMENT = re.compile(r"\bC?Python[/ ]([23]\.[0-9]{1,2})", re.IGNORECASE)
+
+
+def parse_user_agent(text: str) -> Client:
+    """The client that sends this User-Agent ("" and "-" are none)."""
+    text = text[:_MAX_LENGTH].strip()
+    match = _NAME_VERSION.match(text)
+    name = match[1].lower() if match else ""
+    if match and name in _INSTALLERS:
+        return _installer(_INSTALLERS[name], match[2] or "", text[match.end() :])
+    return _make_client(agent_class=_client_type(text))
+
+
+def _client_type(text: str) -> ClientType:
+    if text in {"", "-"}:
+        return ClientType.OTHER
+    if _BUILDERS.match(text):
+        return ClientType.BUILDER
+    if _MIRRORS.search(text):
+        return ClientType.MIRROR
+    if _BOTS.search(text):
+        return ClientType.BOT
+    if _TOOLS.match(text):
+        return ClientType.TOOL
+    return ClientType.BROWSER if text.startswith(("Mozilla/", "Opera/")) else ClientType.OTHER
+
+
+def _installer(name: str, version: str, rest: str) -> Client:
+    brace = rest.find("{")
+    said = _parse_json(rest[brace:]) if brace >= 0 else {}
+    system, release = _os_and_release(said)
+    python = _match_prefix(_PYTHON, _nested_text(said, "python"))
+    if not python and (match := _PYTHON_COMMENT.search(rest)):
+        python = match[1]
+    return _make_client(
+        agent_class=ClientType.INSTALLER,
+        installer=name,
+        installer_version=version,
+        arch=_arch(_nested_text(said, "cpu")),
+        os=system,
+        os_release=release,
+        python=python,
+    )
+
+
+def _parse_json(text: str) -> dict[str, Any]:
+    try:
+        said = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _nested_text(said: Any, *keys: str) -> str:
+    for key in keys:
+        said = said.get(key) if isinstance(said, dict) else None
+    return said if isinstance(said, str) else ""
+
+
+def _arch(text: str) -> str:
+    return _ARCHES.get(text.lower(), OTHER) if text else ""
+
+
+def _os_and_release(said: dict[str, Any]) -> tuple[str, str]:
+    """Distribution and release, or the system where there is no distribution (Windows)."""
+    name, version = _nested_text(said, "distro", "name"), _nested_text(said, "distro", "version")
+    if not name:
+        name, version = (
+            _nested_text(said, "system", "name"),
+            _nested_text(said, "system", "release"),
+        )
+        if name == "Linux":
+            return "Linux", ""
+    if not name:
+        return "", ""
+    words = name.lower().removesuffix(" linux").removesuffix(" gnu/linux")
+    known = _OS_NAMES.get(words) or _OS_NAMES.get(words.split(" ")[0])
+    if known is None:
+        known = next((shown for key, shown in _OS_NAMES.items() if words.startswith(key)), None)
+    return (known, _match_prefix(_TWO_PARTS, version)) if known else (OTHER, "")
+
+
+def _match_prefix(pattern: re.Pattern[str], text: str) -> str:
+    match = pattern.match(text)
+    return match[0] if match else ""
+
+
+def _make_client(**fields: Any) -> Client:
+    text = "\0".join(fields[name] for name in sorted(fields))
+    key = hash64(text.encode())
+    is_builder = fields["agent_class"] is ClientType.BUILDER
+    return Client(
+        key=key,
+        packed_key=binary_copy.pack_key(key),
+        hash32=key & 0xFFFFFFFF,
+        is_builder=is_builder,
+        **fields,
+    )
+
+
+def hash32(content: bytes) -> int:
+    """32 bits of a hash, of which the fingerprint of a line is made (see fingerprints)."""
+    return crc32(content) * _HASH_MULTIPLIER & 0xFFFFFFFF
+
+
+def hash64(content: bytes) -> int:
+    """The first eight bytes of a hash, as a signed number: what wheels and agents go by."""
+    return int.from_bytes(blake2b(content, digest_size=8).digest(), "big", signed=True)

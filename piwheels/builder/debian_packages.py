@@ -1,0 +1,111 @@
+"""The Debian packages that a wheel's programs need, beyond what every system has."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+_QUERY_TIMEOUT_S = 60.0
+_SBIN = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
+
+_LIBRARY_NAME = re.compile(r"[A-Za-z0-9_.+-]{1,128}")
+_MAX_LIBRARIES = 1000  # they are arguments of a command
+_LDCONFIG_LINE = re.compile(r"\s+(?P<name>\S+) \(.*\) => (?P<path>/\S+)")
+_PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+_LIBPYTHON = re.compile(r"libpython[23]\.\d+.*")
+
+#: Where no ldconfig tells: the folders that Debian's loader looks into.
+_FOLDERS = ("lib", "usr/lib", "usr/local/lib")
+
+_BASE_PRIORITIES = frozenset({"required", "important"})
+#: What compilers link everything to.
+_BASE_PACKAGES = frozenset({"libc6", "libgcc-s1", "libstdc++6"})
+
+
+def needed_packages(libraries: Iterable[str]) -> tuple[str, ...]:
+    """The installed packages that own these shared libraries, sorted.
+
+    Those are left out that every system has: what is essential, required or important, all
+    that this depends on, the C and C++ runtime, and the interpreter's own library. Empty
+    where there is no dpkg; a library that no package owns is passed over.
+    """
+    named = {name for name in libraries if _LIBRARY_NAME.fullmatch(name)}
+    wanted = set(sorted(named)[:_MAX_LIBRARIES])
+    if not wanted or shutil.which("dpkg-query", path=_SBIN) is None:
+        return ()
+    owners = _owning_packages(_library_paths(wanted))
+    if owners:
+        owners -= _base_system()
+    return tuple(sorted(name for name in owners if not _LIBPYTHON.fullmatch(name)))
+
+
+def _library_paths(names: set[str]) -> set[str]:
+    """Every path that dpkg may know a library by: /lib and /usr/lib are one folder now."""
+    found: set[str] = set()
+    for path in (*_paths_from_ldconfig(names), *_paths_in_library_dirs(names)):
+        for place in (path, str(Path(path).resolve())):
+            bare = place.removeprefix("/usr")
+            found.update((place, bare, f"/usr{bare}"))
+    return found
+
+
+def _paths_from_ldconfig(names: set[str]) -> Iterator[str]:
+    ldconfig = shutil.which("ldconfig", path=_SBIN)
+    for line in _output_lines(ldconfig, "-p") if ldconfig else ():
+        entry = _LDCONFIG_LINE.fullmatch(line)
+        if entry and entry["name"] in names:
+            yield entry["path"]
+
+
+def _paths_in_library_dirs(names: set[str]) -> Iterator[str]:
+    if shutil.which("ldconfig", path=_SBIN):
+        return
+    for folder in _FOLDERS:
+        for pattern in (folder, f"{folder}/*-linux-*"):
+            for place in Path("/").glob(pattern):
+                yield from (str(place / name) for name in names if (place / name).exists())
+
+
+def _owning_packages(paths: set[str]) -> set[str]:
+    """Lines are `libssl3:amd64, other: /usr/lib/...`, and some tell of diversions."""
+    owners: set[str] = set()
+    for line in _output_lines("dpkg-query", "--search", *sorted(paths)):
+        packages, separator, _ = line.partition(": /")
+        if separator and not line.startswith("diversion by "):
+            owners.update(item.partition(":")[0] for item in packages.split(", "))
+    return owners
+
+
+def _base_system() -> set[str]:
+    """The packages that every Debian has, and what they depend on."""
+    depends: dict[str, set[str]] = {}
+    base = set(_BASE_PACKAGES)
+    form = r"${Package}\t${Essential}\t${Priority}\t${Pre-Depends}, ${Depends}\n"
+    for line in _output_lines("dpkg-query", "--show", f"--showformat={form}"):
+        name, essential, priority, relations = line.split("\t", 3)
+        depends[name] = set(_PACKAGE_NAME.findall(re.sub(r"\(.*?\)|:\w+", "", relations)))
+        if essential == "yes" or priority in _BASE_PRIORITIES:
+            base.add(name)
+    new = base
+    while new:
+        new = set().union(*(depends.get(name, set()) for name in new)) - base
+        base |= new
+    return base
+
+
+def _output_lines(*command: str) -> list[str]:
+    """The lines that a command prints; dpkg-query fails when it misses one of many."""
+    try:
+        done = subprocess.run(
+            command,
+            env={"PATH": _SBIN, "LC_ALL": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_QUERY_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return done.stdout.splitlines()

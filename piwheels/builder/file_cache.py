@@ -1,0 +1,115 @@
+"""The builder's store of index files: content-addressed, verified, bounded, oldest use first out.
+
+A file lies at <sha256[:2]>/<sha256>; its modification time says when it was last used.
+"""
+
+import asyncio
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from piwheels.simple_index.client import SimpleIndex
+
+
+class FileCache:
+    """Files of indexes by their sha256, shared by all builds of a builder."""
+
+    def __init__(self, root: Path, *, max_bytes: int, max_file_bytes: int) -> None:
+        """Describe a cache.
+
+        Args:
+            root: its folder; made when first needed.
+            max_bytes: above this, the files used longest ago go.
+            max_file_bytes: a longer file is refused.
+        """
+        self.root = root
+        self.max_bytes = max_bytes
+        self.max_file_bytes = max_file_bytes
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def path(self, sha256: str) -> Path:
+        """Where a file lies, or would."""
+        return self.root / sha256[:2] / sha256
+
+    async def get(
+        self,
+        index: SimpleIndex,
+        url: str,
+        sha256: str,
+        *,
+        digest: str = "",
+        size_bytes: int | None = None,
+        bypass_caches: bool = False,
+    ) -> Path:
+        """A file, fetched if it is not there; its path ends in its sha256.
+
+        Without a sha256 of the index it is fetched each time, as nothing tells that it is the same.
+
+        Args:
+            index: that names the file.
+            url: its address.
+            sha256: what the index says, or "".
+            digest: another hash that the index gives, as `algorithm=hex`, or "".
+            size_bytes: what the index says, or None.
+            bypass_caches: as `SimpleIndex.fetch` has it.
+
+        Raises:
+            TransientError, RefusedError: as `SimpleIndex.fetch`.
+        """
+        fetching = self._locks.setdefault(sha256 or url, asyncio.Lock())
+        async with fetching:
+            path = self.path(sha256)
+            if not sha256 or not path.exists():
+                path = await self._fetch(
+                    index, url, sha256, digest, size_bytes, bypass_caches=bypass_caches
+                )
+            os.utime(path)
+        return path
+
+    async def _fetch(
+        self,
+        index: SimpleIndex,
+        url: str,
+        sha256: str,
+        digest: str,
+        size_bytes: int | None,
+        *,
+        bypass_caches: bool,
+    ) -> Path:
+        self.root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.root, prefix=".fetch-") as folder:
+            temporary = Path(folder) / "file"
+            fetched = await index.fetch(
+                url,
+                sha256,
+                temporary,
+                digest=digest,
+                size_bytes=size_bytes,
+                limit_bytes=self.max_file_bytes,
+                bypass_caches=bypass_caches,
+            )
+            path = self.path(fetched.sha256)
+            path.parent.mkdir(exist_ok=True)
+            temporary.replace(path)
+        self._evict(path)
+        return path
+
+    def _evict(self, kept: Path) -> None:
+        """Remove what was used longest ago, but for the file that was just fetched.
+
+        A file that is being read stays readable: its bytes go with the last reader.
+        """
+        held = []
+        for path in self.root.glob("??/*"):
+            with contextlib.suppress(FileNotFoundError):
+                status = path.stat()
+                held.append((status.st_mtime, status.st_size, path))
+        total = sum(size for _, size, _ in held)
+        for _, size, path in sorted(held):
+            if total <= self.max_bytes:
+                break
+            if path != kept:
+                path.unlink(missing_ok=True)
+                total -= size

@@ -1,0 +1,292 @@
+"""The index that a build sees: upstream's pages and the farm's, and files through the cache.
+
+One proxy serves one build, on a Unix socket. It hands out only files that a page of this
+build named, verified by the hash that the page gives, and keeps a record of them. What the build
+asks is hostile input; what the indexes answer is checked by `simpleapi`.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import html
+import json
+import logging
+import os
+import re
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from piwheels import names
+from piwheels.builder.file_cache import FileCache
+from piwheels.errors import PiwheelsError, RejectedError, TransientError
+from piwheels.model import Struct
+from piwheels.simple_index.client import (
+    FileKind,
+    IndexFile,
+    MissingFileError,
+    ProjectPage,
+    SimpleIndex,
+)
+
+log = logging.getLogger(__name__)
+
+_JSON = "application/vnd.pypi.simple.v1+json"
+_ACCEPTS_JSON = re.compile(
+    r"application/vnd\.pypi\.simple\.(v1|latest)\+json(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE
+)
+_MOST_PAGES = 2000  # of one build: far above any real one, and an end to a runaway
+_MOST_FILES = 100_000  # that the pages may name in all: they are kept in memory
+_MAX_CONCURRENT_PAGES = 4
+_MAX_CONNECTIONS = 128
+_METADATA_SUFFIX = ".metadata"
+
+
+class _ListedFile(Struct, frozen=True):
+    """A file that a page named."""
+
+    index: int
+    file: IndexFile
+
+
+class IndexProxy:
+    """The index for one build: `indexes` by preference, the farm's own before upstream's."""
+
+    def __init__(self, indexes: Sequence[SimpleIndex], cache: FileCache) -> None:
+        self._indexes = tuple(indexes)
+        self._cache = cache
+        self._pages: dict[str, list[_ListedFile]] = {}
+        self._files_by_key: dict[tuple[str, str], _ListedFile] = {}
+        self._sent_files: dict[str, None] = {}
+        self._errors: dict[str, PiwheelsError] = {}
+        self._page_slots = asyncio.Semaphore(_MAX_CONCURRENT_PAGES)
+        self.app = Starlette(
+            routes=[
+                Route("/simple/{project}/", self._serve_page),
+                Route("/files/{key}/{filename}", self._serve_file),
+            ]
+        )
+
+    @property
+    def sent_files(self) -> tuple[str, ...]:
+        """What was handed out, as `<sha256> <filename>`, in the order of its first use."""
+        return tuple(self._sent_files)
+
+    @property
+    def last_error(self) -> PiwheelsError | None:
+        """The last fault of an index that no later try has mended."""
+        return next(reversed(self._errors.values()), None)
+
+    @contextlib.asynccontextmanager
+    async def serving(self, path: Path) -> AsyncIterator[None]:
+        """Serve on a Unix socket, made at path, while the context lasts."""
+        listener = _listen(path)
+        config = uvicorn.Config(
+            self.app,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            limit_concurrency=_MAX_CONNECTIONS,
+            timeout_graceful_shutdown=1,
+        )
+        server = _Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await serving
+
+    async def _serve_page(self, request: Request) -> Response:
+        asked = request.path_params["project"]
+        try:
+            project = names.normalize_project(asked)
+        except RejectedError:
+            return PlainTextResponse("not a project name\n", 404)
+        if project != asked:
+            return RedirectResponse(f"/simple/{project}/")
+        try:
+            async with self._page_slots:
+                if project not in self._pages and self._limit_reached():
+                    return PlainTextResponse("a build may not ask for so many projects\n", 404)
+                offers = await self._list_files(project)
+        except (TransientError, RejectedError) as error:
+            return self._error_response(project, error)
+        self._errors.pop(project, None)
+        if not offers:
+            return PlainTextResponse(f"no project {project}\n", 404)
+        headers = {"Vary": "Accept"}
+        if _ACCEPTS_JSON.search(request.headers.get("Accept", "")):
+            return Response(_json_page(project, offers), media_type=_JSON, headers=headers)
+        return Response(_html_page(offers), media_type="text/html", headers=headers)
+
+    def _limit_reached(self) -> bool:
+        return len(self._pages) >= _MOST_PAGES or len(self._files_by_key) >= _MOST_FILES
+
+    async def _list_files(self, project: str) -> list[_ListedFile]:
+        """All files of a project that can be handed out; a name belongs to its first index."""
+        if project in self._pages:
+            return self._pages[project]
+        offers: dict[str, _ListedFile] = {}
+        for number, index in enumerate(self._indexes):
+            for file in _servable_files(await self._read_page(index, project)):
+                offers.setdefault(file.filename, _ListedFile(number, file))
+        self._pages[project] = list(offers.values())
+        self._files_by_key |= {(_file_key(o.file), o.file.filename): o for o in offers.values()}
+        return self._pages[project]
+
+    async def _read_page(self, index: SimpleIndex, project: str) -> ProjectPage | None:
+        """A page of an index; only the last one, upstream, is one that no build can do without."""
+        try:
+            return await index.project(project)
+        except TransientError as error:
+            if index is self._indexes[-1]:
+                raise
+            log.warning("building without the farm's own index: %s", error)
+            return None
+
+    async def _serve_file(self, request: Request) -> Response:
+        key, filename = request.path_params["key"], request.path_params["filename"]
+        offer = self._files_by_key.get((key, filename))
+        if offer is not None:
+            return await self._send_file(offer, offer.file)
+        offer = self._files_by_key.get((key, filename.removesuffix(_METADATA_SUFFIX)))
+        if offer is not None and offer.file.metadata_sha256:
+            return await self._send_file(offer, _metadata_file(offer.file))
+        return PlainTextResponse("no page of this build named such a file\n", 404)
+
+    async def _send_file(self, offer: _ListedFile, file: IndexFile) -> Response:
+        filename = file.filename
+        try:
+            path = await self._cache.get(
+                self._indexes[offer.index],
+                file.url,
+                file.sha256,
+                digest=file.digest,
+                size_bytes=file.size_bytes,
+            )
+        except MissingFileError as error:
+            if not filename.endswith(_METADATA_SUFFIX):  # installers do without
+                self._errors[filename] = error
+            return PlainTextResponse(f"{error}\n", 404)
+        except (TransientError, RejectedError) as error:
+            return self._error_response(filename, error)
+        self._errors.pop(filename, None)
+        self._sent_files[f"{path.name} {filename}"] = None
+        # A wheel's bytes are what its hash says: no media type may have them decoded.
+        return FileResponse(path, media_type="application/octet-stream")
+
+    def _error_response(self, what: str, error: PiwheelsError) -> Response:
+        log.warning("index proxy: %s", error)
+        self._errors[what] = error
+        return PlainTextResponse(f"{error}\n", 502)
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn as a guest: the process's signals are its owner's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _listen(path: Path) -> socket.socket:
+    """A listening Unix socket, however long its path is (sun_path holds 108 bytes)."""
+    listener = socket.socket(socket.AF_UNIX)
+    folder = os.open(path.parent, os.O_PATH)
+    try:
+        listener.bind(f"/proc/self/fd/{folder}/{path.name}")
+    finally:
+        os.close(folder)
+    path.chmod(0o666)  # its folder is what guards it
+    listener.listen()
+    return listener
+
+
+def _servable_files(page: ProjectPage | None) -> Iterator[IndexFile]:
+    for file in page.files if page else ():
+        if "/" not in file.filename and file.filename.isprintable():
+            yield file
+
+
+def _file_key(file: IndexFile) -> str:
+    """What stands for a file in its address here: its hash, or that of its address upstream."""
+    hashed = file.sha256 or file.digest.replace("=", "-")
+    return hashed or f"url-{hashlib.sha256(file.url.encode()).hexdigest()}"
+
+
+def _file_hash(file: IndexFile) -> tuple[str, str]:
+    """The algorithm and the value of the hash that the index gives; two "" if it gives none."""
+    algorithm, _, value = (f"sha256={file.sha256}" if file.sha256 else file.digest).partition("=")
+    return algorithm, value
+
+
+def _metadata_file(file: IndexFile) -> IndexFile:
+    """The metadata file beside a wheel (PEP 658)."""
+    return IndexFile(
+        filename=file.filename + _METADATA_SUFFIX,
+        url=file.url + _METADATA_SUFFIX,
+        kind=FileKind.OTHER,
+        version=file.version,
+        sha256=file.metadata_sha256,
+    )
+
+
+def _file_url(file: IndexFile) -> str:
+    return f"../../files/{_file_key(file)}/{quote(file.filename)}"
+
+
+def _json_page(project: str, offers: Sequence[_ListedFile]) -> str:
+    """PEP 691, with what PEP 700 and 714 add where the index tells it."""
+    files = [_json_file(offer.file) for offer in offers]
+    return json.dumps({"meta": {"api-version": "1.0"}, "name": project, "files": files})
+
+
+def _json_file(file: IndexFile) -> dict[str, Any]:
+    algorithm, value = _file_hash(file)
+    entry: dict[str, Any] = {
+        "filename": file.filename,
+        "url": _file_url(file),
+        "hashes": {algorithm: value} if algorithm else {},
+        "yanked": False if file.yanked is None else file.yanked or True,
+    }
+    if file.requires_python:
+        entry["requires-python"] = file.requires_python
+    if file.size_bytes is not None:
+        entry["size"] = file.size_bytes
+    if file.uploaded_at is not None:
+        entry["upload-time"] = file.uploaded_at.isoformat().replace("+00:00", "Z")
+    if file.metadata_sha256:
+        entry["core-metadata"] = {"sha256": file.metadata_sha256}
+    return entry
+
+
+def _html_page(offers: Sequence[_ListedFile]) -> str:
+    """PEP 503."""
+    links = "\n".join(f"{_html_link(offer.file)}<br>" for offer in offers)
+    return f"<!DOCTYPE html>\n<html><body>\n{links}\n</body></html>\n"
+
+
+def _html_link(file: IndexFile) -> str:
+    algorithm, value = _file_hash(file)
+    fragment = f"#{algorithm}={value}" if algorithm else ""
+    attributes = {"href": f"{_file_url(file)}{fragment}"}
+    if file.requires_python:
+        attributes["data-requires-python"] = file.requires_python
+    if file.yanked is not None:
+        attributes["data-yanked"] = file.yanked
+    if file.metadata_sha256:
+        attributes["data-core-metadata"] = f"sha256={file.metadata_sha256}"
+    spelled = " ".join(f'{key}="{html.escape(value)}"' for key, value in attributes.items())
+    return f"<a {spelled}>{html.escape(file.filename)}</a>"

@@ -1,0 +1,134 @@
+"""Makes one wheel of one sdist inside the sandbox: a script that the target's Python runs.
+
+Python 3.9 and its standard library, nothing of piwheels. It is given the path of a JSON file:
+
+    pip        pip's runner script (pip/__pip-runner__.py of an unpacked pip wheel)
+    sdist      the source distribution
+    venv       where to make a fresh environment
+    wheels     where pip leaves what it makes
+    socket     the Unix socket of the index proxy
+
+A loopback port is forwarded to that socket, because pip speaks HTTP over TCP only. Lines
+that begin with PHASE tell the builder how far this is; the exit status says what came of it.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tarfile
+import threading
+import zipfile
+import zlib
+from pathlib import Path
+
+PHASE_PREFIX = "--- piwheels: "
+FAILED = 1
+BAD_SDIST = 90
+VENV_FAILED = 91
+
+_CHUNK_BYTES = 65536
+_READ_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError)
+
+
+def _connect(path: Path) -> socket.socket:
+    """A connection to a Unix socket, however long its path is (sun_path holds 108 bytes)."""
+    connection = socket.socket(socket.AF_UNIX)
+    folder = os.open(path.parent, os.O_PATH)
+    try:
+        connection.connect(f"/proc/self/fd/{folder}/{path.name}")
+    finally:
+        os.close(folder)
+    return connection
+
+
+def _copy_stream(source: socket.socket, sink: socket.socket) -> None:
+    try:
+        while data := source.recv(_CHUNK_BYTES):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        source.close()
+        sink.close()
+
+
+def _accept_connections(listener: socket.socket, path: Path) -> None:
+    while True:
+        client = listener.accept()[0]
+        try:
+            proxy = _connect(path)
+        except OSError:
+            client.close()
+            continue
+        for ends in ((client, proxy), (proxy, client)):
+            threading.Thread(target=_copy_stream, args=ends, daemon=True).start()
+
+
+def _forward_port(path: Path) -> int:
+    """Forward a new loopback port to a Unix socket; returns the port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=_accept_connections, args=(listener, path), daemon=True).start()
+    return int(listener.getsockname()[1])
+
+
+def _run(command: "list[str]") -> int:
+    return subprocess.call(command, stdin=subprocess.DEVNULL)
+
+
+def _print_phase(phase: str) -> None:
+    print(f"{PHASE_PREFIX}{phase} ---", flush=True)
+
+
+def _is_readable_sdist(path: str) -> bool:
+    """Whether an sdist can be read from its beginning to its end; says so last, if not."""
+    try:
+        if path.endswith(".zip"):
+            with zipfile.ZipFile(path) as archive:
+                fault = archive.testzip()
+        else:
+            with tarfile.open(path) as tar:
+                fault = None
+                for _ in tar:
+                    pass
+    except _READ_ERRORS as error:
+        fault = str(error)
+    if fault:
+        print(f"the sdist cannot be read: {' '.join(fault.split())}", flush=True)
+    return not fault
+
+
+def _build_wheel(task: "dict[str, str]", port: int) -> int:
+    """The pip call.
+
+    The environment has no setuptools, so that pip builds an sdist without a pyproject.toml
+    by PEP 517 too, with the build dependencies from the index. Without --verbose it would
+    show nothing of the build until that has ended.
+    """
+    programs = Path(task["venv"]) / "bin"
+    os.environ["PATH"] = f"{programs}:{os.environ['PATH']}"
+    os.environ["VIRTUAL_ENV"] = task["venv"]
+    os.environ["PIP_INDEX_URL"] = f"http://127.0.0.1:{port}/simple/"
+    return _run(
+        [
+            str(programs / "python"), task["pip"], "wheel", "--verbose", "--no-deps",
+            "--no-cache-dir", "--prefer-binary", "--wheel-dir", task["wheels"], task["sdist"],
+        ]
+    )  # fmt: skip
+
+
+def main(task: "dict[str, str]") -> int:
+    """Make the environment, then the wheel; the exit status, 128 and its number for a signal."""
+    _print_phase("preparing")
+    port = _forward_port(Path(task["socket"]))
+    if _run([sys.executable, "-I", "-m", "venv", "--without-pip", task["venv"]]) != 0:
+        return VENV_FAILED
+    _print_phase("building")
+    status = _build_wheel(task, port)
+    if status <= 0:
+        return 128 - status if status else 0
+    return FAILED if _is_readable_sdist(task["sdist"]) else BAD_SDIST
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))

@@ -1,0 +1,102 @@
+"""What the operators' verbs share: the way to the master, names as typed, and how answers look.
+
+A verb is a function that returns an exit code: 0 is success, 1 that it could not be done or the
+answer is no. Errors are raised as PiwheelsError with one line, which the command line prints.
+"""
+
+import re
+from collections.abc import Sequence
+
+import click
+import humanize
+import msgspec
+
+from piwheels import names
+from piwheels.config import Config
+from piwheels.errors import RejectedError, UsageError
+from piwheels.protocol.client import ControlClient
+from piwheels.protocol.messages import CommandSucceeded, RequestBody
+from piwheels.sanitize import strip_controls
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"([+-]?)(\d+(?:\.\d+)?)([smhd]?)")
+
+
+class ReleaseSpec(msgspec.Struct, frozen=True):
+    """What a user typed: a project, and perhaps one version of it."""
+
+    project: str
+    version: str | None
+
+
+def parse_release(text: str) -> ReleaseSpec:
+    """Parse `PROJECT` or `PROJECT==VERSION`.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    try:
+        requirement = names.parse_requirement(text)
+    except RejectedError:
+        raise UsageError(f"{text!r} is neither PROJECT nor PROJECT==VERSION") from None
+    if requirement.url or requirement.extras or requirement.marker:
+        raise UsageError(f"{text!r} says more than PROJECT or PROJECT==VERSION")
+    project = names.normalize_project(requirement.name)
+    specifiers = list(requirement.specifier)
+    if not specifiers:
+        return ReleaseSpec(project, None)
+    if len(specifiers) > 1 or specifiers[0].operator != "==" or "*" in specifiers[0].version:
+        raise UsageError(f"{text!r}: name one version, as in {requirement.name}==1.0")
+    return ReleaseSpec(project, str(names.parse_version(specifiers[0].version)))
+
+
+def connect(config: Config) -> ControlClient:
+    """A client for the configured master, over its Unix socket."""
+    return ControlClient(config.master.control)
+
+
+def parse_duration(text: str) -> float:
+    """Parse a duration: `90`, `90s`, `15m`, `2h`, `1d`, or one with a minus before it.
+
+    Raises:
+        UsageError: it is none.
+    """
+    found = _DURATION.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(f"{text!r} is no duration; write 90s, 15m, 2h or 1d")
+    sign, number, unit = found.groups()
+    return float(f"{sign}{number}") * _UNITS[unit or "s"]
+
+
+async def send_command(config: Config, body: RequestBody, *, as_json: bool) -> int:
+    """Have a command carried out, and say what came of it."""
+    async with connect(config) as client:
+        applied = await client.request(body, CommandSucceeded)
+    if as_json:
+        print_json(applied)
+    else:
+        click.echo(strip_controls(applied.text))
+    return 0
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows in columns as wide as their widest cell."""
+    lines = [tuple(headers), *[tuple(row) for row in rows]]
+    widths = [max(len(click.unstyle(line[i])) for line in lines) for i in range(len(headers))]
+    for number, line in enumerate(lines):
+        cells = [
+            cell + " " * (width - len(click.unstyle(cell)))
+            for cell, width in zip(line, widths, strict=True)
+        ]
+        text = "  ".join(cells).rstrip()
+        click.echo(click.style(text, dim=True) if number == 0 else text)
+
+
+def format_size(size_bytes: int) -> str:
+    """A size as operators read it."""
+    return humanize.naturalsize(size_bytes, binary=True)
+
+
+def print_json(reply: object) -> None:
+    """Print an answer as it came, for scripts."""
+    click.echo(msgspec.json.format(msgspec.json.encode(reply), indent=2).decode())

@@ -1,0 +1,189 @@
+"""`piw status`: the farm at a glance. With --json it is the console without a screen."""
+
+import click
+import humanize
+import msgspec
+
+from piwheels.cli.remote.client import connect, format_size, print_json, print_table
+from piwheels.config import Config
+from piwheels.errors import PiwheelsError
+from piwheels.model import short_target_name
+from piwheels.protocol.messages import (
+    STALE_COUNTS_S,
+    BuilderState,
+    BuilderView,
+    Downloads,
+    QueueView,
+    Snapshot,
+    Status,
+    StatusReply,
+    Subscribe,
+)
+from piwheels.sanitize import strip_controls
+
+_COLORS = {
+    BuilderState.BUILDING: "green",
+    BuilderState.UPLOADING: "green",
+    BuilderState.PAUSED: "yellow",
+    BuilderState.ASLEEP: "yellow",
+    BuilderState.DRAINING: "yellow",
+    BuilderState.OVERDUE: "red",
+    BuilderState.SILENT: "red",
+    BuilderState.LOST: "red",
+    BuilderState.QUARANTINED: "red",
+}
+_LAG_WARNING_S = 3600.0
+
+
+async def status(config: Config, *, as_json: bool) -> int:
+    """Print builders, queues, the last hour's builds and the disk."""
+    if as_json:
+        return await _print_snapshot(config)
+    async with connect(config) as client:
+        reply = await client.request(Status(), StatusReply)
+    _print_header(reply)
+    click.echo()
+    _print_builders(reply)
+    click.echo()
+    _print_queues(reply)
+    click.echo()
+    _print_totals(reply)
+    return 0
+
+
+async def _print_snapshot(config: Config) -> int:
+    """All that the console shows at first: the status, and what happened last."""
+    async with connect(config) as client, client.stream(Subscribe()) as talk:
+        snapshot = await talk.next()
+    if not isinstance(snapshot, Snapshot):
+        raise PiwheelsError(f"the master answered with {type(snapshot).__name__}; odd")
+    status: dict[str, object] = msgspec.to_builtins(snapshot.status)
+    recent = {"recent_builds": snapshot.builds, "recent_events": snapshot.events}
+    print_json(status | msgspec.to_builtins(recent))
+    return 0
+
+
+def _print_header(reply: StatusReply) -> None:
+    up = humanize.naturaldelta(reply.uptime_s)
+    held = "  " + click.style("PAUSED: no jobs are handed out", fg="yellow") if reply.paused else ""
+    click.echo(f"piwheels {reply.version}, master up {up}{held}")
+    if reply.database:
+        click.echo(click.style(f"database: {strip_controls(reply.database)}", fg="red"))
+    if reply.counts_age_s > STALE_COUNTS_S:
+        age = humanize.naturaldelta(reply.counts_age_s)
+        click.echo(click.style(f"counts are {age} old: the database is slow to answer", fg="red"))
+    if reply.waits:
+        click.secho(f"the queue waits: {strip_controls(reply.waits)}", fg="red")
+    if reply.upstream_status_text:
+        click.echo(
+            f"upstream: {strip_controls(reply.upstream_status_text)}{_lag_text(reply.upstream_lag_s)}"
+        )
+
+
+def _lag_text(lag_s: float | None) -> str:
+    if lag_s is None or lag_s < _LAG_WARNING_S:
+        return ""
+    late = f"not read to its end for {humanize.naturaldelta(lag_s)}"
+    return "  " + click.style(late, fg="red")
+
+
+def _print_builders(reply: StatusReply) -> None:
+    farm = _targets(reply)
+    rows = [
+        (
+            view.label,
+            _colored_state(view.state),
+            ", ".join(short_target_name(target, farm) for target in view.targets),
+            _activity(view, farm),
+            f"{view.host.load:.1f}",
+            format_size(view.host.memory_free),
+            format_size(view.host.disk_free),
+            f"{view.built_last_hour}/{view.failed_last_hour}",
+        )
+        for view in reply.builders
+    ]
+    if not rows:
+        click.echo("no builders are connected")
+        return
+    print_table(
+        ("builder", "state", "targets", "doing", "load", "memory", "disk", "hour +/-"), rows
+    )
+
+
+def _targets(reply: StatusReply) -> list[str]:
+    return [queue.target for queue in reply.queues]
+
+
+def _activity(view: BuilderView, farm: list[str]) -> str:
+    if view.build is None:
+        return strip_controls(view.reason)
+    limit = f" of {humanize.naturaldelta(view.limit_s)}" if view.limit_s else ""
+    spent = f"{humanize.naturaldelta(view.build_s)}{limit}"
+    reason = f"; {view.reason}" if view.reason else ""
+    what = f"{view.project} {view.release_version} for {short_target_name(view.target, farm)}"
+    return strip_controls(f"{what}: {view.phase}, {spent}{reason}")
+
+
+def _print_queues(reply: StatusReply) -> None:
+    farm = _targets(reply)
+    rows = [
+        (
+            short_target_name(queue.target, farm),
+            str(queue.pending),
+            str(queue.claimed),
+            str(queue.deferred),
+            str(queue.built_last_hour),
+            _drain_time(queue),
+            humanize.naturaldelta(queue.oldest_s) if queue.oldest_s is not None else "-",
+            ""
+            if queue.has_builder or not queue.pending
+            else click.style("nobody serves it", fg="red"),
+        )
+        for queue in reply.queues
+    ]
+    if not rows:
+        click.echo("no targets yet: they come with the first builder")
+        return
+    print_table(
+        ("target", "pending", "claimed", "deferred", "hour", "empty in", "oldest", ""), rows
+    )
+
+
+def _drain_time(queue: QueueView) -> str:
+    """How long the queue lasts at the rate of the last hour."""
+    if not queue.pending or not queue.built_last_hour:
+        return "-"
+    return humanize.naturaldelta(queue.pending / queue.built_last_hour * 3600.0)
+
+
+def _print_totals(reply: StatusReply) -> None:
+    ended = ", ".join(f"{count} {word}" for word, count in sorted(reply.last_hour.items()))
+    click.echo(f"last hour: {ended or 'no builds'}")
+    if reply.downloads.connected:
+        click.echo(f"downloads: {_download_text(reply.downloads)}")
+    age = humanize.naturaldelta(reply.totals_age_s)
+    counted = f"; counted {age} ago" if reply.totals_age_s > STALE_COUNTS_S else ""
+    click.echo(
+        f"in all:    {reply.projects} projects, {reply.releases} releases, {reply.builds} builds, "
+        f"{reply.files} wheels ({format_size(reply.files_bytes)}), "
+        f"database {format_size(reply.database_bytes)}{counted}"
+    )
+    host = reply.host
+    click.echo(
+        f"disk:      {format_size(host.disk_free)} of {format_size(host.disk_total)} free; "
+        f"{reply.stale_pages} pages to write"
+    )
+
+
+def _download_text(downloads: Downloads) -> str:
+    record = (
+        f", record {downloads.record_day:,} on {downloads.record_date}"
+        if downloads.record_day
+        else ""
+    )
+    return f"{downloads.today:,} today, {downloads.rate_per_s:.1f}/s now{record}"
+
+
+def _colored_state(state: str) -> str:
+    colours = {str(name): colour for name, colour in _COLORS.items()}
+    return click.style(state, fg=colours[state]) if state in colours else state

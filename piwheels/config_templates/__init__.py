@@ -1,0 +1,189 @@
+"""Configuration text for systemd units and web servers, for one farm's tree and programs.
+
+The web servers answer alike: a simple page as JSON to those whose Accept names it and as HTML
+to others (PEP 691), the .gz twin where it is accepted, files of packages/ for ever.
+"""
+
+import re
+import string
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from piwheels.config import Config, LoadedConfig
+from piwheels.errors import ConfigError
+from piwheels.webroot import SECURITY_HEADERS
+
+ROLES = ("master", "accesslog", "builder")
+_NGINX_ACCESS_LOG = Path("/var/log/nginx/piwheels.log")
+
+_PAGE_MAX_AGE_S = 60  # pip obeys it: how late a new wheel is seen
+_FILE_MAX_AGE_S = 31_536_000
+#: An Accept that names JSON and does not give it the weight 0.
+_JSON_ACCEPT = r"application/vnd\.pypi\.simple\.(v1|latest)\+json(?!\s*;\s*q=0(\.0*)?\s*(,|$))"
+#: A project's name as PEP 503 normalises it, in any spelling, and what makes one another spelling.
+_NORMAL_NAME = "[a-z0-9]+(?:-[a-z0-9]+)*"
+_ANY_NAME = "[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
+_UNNORMALIZED_NAME = "(?=[^/]*(?:[A-Z._]|--))"
+_URL_PATH = re.compile(r"(?:/[A-Za-z0-9_~-]+)+")
+#: What one of the formats reads as its own, even between quotes.
+_UNQUOTABLE = frozenset('"\\$%{}')
+
+
+def render_units(
+    loaded: LoadedConfig,
+    *,
+    user: str,
+    roles: Sequence[str] = ROLES,
+    access_log: Path = _NGINX_ACCESS_LOG,
+) -> str:
+    """Hardened units of these roles, one after the other.
+
+    Args:
+        loaded: the configuration; its file is named in the units.
+        user: the account to run under.
+        roles: "master", "accesslog", "builder" or several.
+        access_log: the web server's log, which "accesslog" follows.
+
+    Raises:
+        ConfigError: a path or the user cannot be written into a unit.
+    """
+    return "\n\n".join(
+        _render(
+            f"{role}.service",
+            command=_exec_start(loaded, *_service_command(role, access_log)),
+            user=_unquoted_word("user", user),
+            writable=[
+                _quotable_path(key, path) for key, path in _writable_dirs(loaded.config, role)
+            ],
+            keys=_quotable_path("master.keys", loaded.config.master.keys),
+        )
+        for role in roles
+    )
+
+
+def render_web_server_config(
+    name: str, *, root: Path, server_name: str, port: int, access_log: Path, url: str = ""
+) -> str:
+    """The configuration of a web server that serves a tree.
+
+    Args:
+        name: "nginx", "apache" or "caddy".
+        root: the tree.
+        server_name: the host name served; "_" is any.
+        port: where to listen.
+        access_log: where requests are logged.
+        url: where the tree is reached (webroot.url); its path is where it is served as well.
+
+    Raises:
+        ConfigError: a path, the name or the address cannot be written into a configuration.
+    """
+    return _render(
+        name,
+        root=_quotable_path("webroot.root", root),
+        server_name=_unquoted_word("server name", server_name),
+        port=port,
+        access_log=_quotable_path("access log", access_log),
+        prefix=_url_path(url),
+        origin=_url_origin(url),
+        normal_name=_NORMAL_NAME,
+        any_name=_ANY_NAME,
+        respelled=_UNNORMALIZED_NAME,
+        letters=string.ascii_uppercase,
+        json_accept=_JSON_ACCEPT,
+        page_max_age_s=_PAGE_MAX_AGE_S,
+        file_max_age_s=_FILE_MAX_AGE_S,
+        security_headers=SECURITY_HEADERS,
+    )
+
+
+def _writable_dirs(config: Config, role: str) -> list[tuple[str, Path]]:
+    """The folders that a daemon writes to, each with the key that names it."""
+    if role == "builder":
+        return [("builder.work", config.builder.work)]
+    if role == "accesslog":
+        return [("accesslog.spool", config.accesslog.spool)]
+    folders = [
+        ("webroot.root", config.webroot.root),
+        ("master.spool", config.master.spool),
+        ("master.keys", config.master.keys),
+    ]
+    if config.master.control.startswith("ipc://"):
+        socket = Path(config.master.control.removeprefix("ipc://"))
+        folders.append(("master.control", socket.parent))
+    return folders
+
+
+def _quotable_path(what: str, path: Path) -> str:
+    """A path as it may stand between double quotes in every format."""
+    text = str(path.absolute())
+    if not text.isprintable() or _UNQUOTABLE & set(text):
+        raise ConfigError(
+            f"{what} is {text!r}, which cannot be written into a configuration: "
+            f"choose a path without {' '.join(sorted(_UNQUOTABLE))} and control characters"
+        )
+    return text
+
+
+def _unquoted_word(what: str, text: str) -> str:
+    """A name as it may stand without quotes."""
+    if not text.isprintable() or (_UNQUOTABLE | {";"}) & set(text):
+        raise ConfigError(f"{text!r} is no {what} that a configuration can hold")
+    return text
+
+
+def _url_path(url: str) -> str:
+    """The path of the address that a tree is reached at, without a slash at its end."""
+    path = urlsplit(url).path.rstrip("/")
+    if path and not _URL_PATH.fullmatch(path):
+        raise ConfigError(
+            f"webroot.url is {url!r}, whose path cannot be written into a configuration: use "
+            "letters, digits, hyphens, underscores and tildes"
+        )
+    return path
+
+
+def _url_origin(url: str) -> str:
+    """What redirects begin with where they have to be absolute; the default address is no one's."""
+    parts = urlsplit(url)
+    if parts.hostname in {None, "localhost"}:
+        return ""
+    return _unquoted_word("webroot.url", f"{parts.scheme}://{parts.netloc}")
+
+
+def _service_command(role: str, access_log: Path) -> list[str]:
+    return (
+        [role, "--follow", _quotable_path("access log", access_log)]
+        if role == "accesslog"
+        else [role]
+    )
+
+
+def _exec_start(loaded: LoadedConfig, *verb: str) -> str:
+    program = Path(sys.argv[0]).absolute()
+    if program.name != "piw":
+        program = Path(sys.executable).with_name("piw")
+    words = [_quotable_path("the program", program), *verb]
+    if loaded.file is not None:
+        words += ["--config", _quotable_path("--config", loaded.file)]
+    return " ".join(f'"{word}"' if " " in word else word for word in words)
+
+
+def _render(name: str, **values: Any) -> str:
+    return _templates().get_template(f"{name}.j2").render(**values).rstrip("\n")
+
+
+@cache
+def _templates() -> Environment:
+    # These are configuration files, not HTML: escaping would break them.
+    return Environment(
+        loader=PackageLoader("piwheels.config_templates"),
+        autoescape=False,  # noqa: S701
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )

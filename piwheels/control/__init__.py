@@ -1,0 +1,1 @@
+"""The operator side of the master: server, handlers, authorization, audit, status."""

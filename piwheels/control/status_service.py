@@ -1,0 +1,255 @@
+"""The farm at a glance: what `piw status` and every console show, published when it changes.
+
+Counts come from the database and are kept with their age: a slow or blocked database delays no
+answer. What the master itself knows (paused, builders, upstream) is always current.
+"""
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from piwheels import system
+from piwheels.control.adaptive_cache import AdaptiveCache, CachedValue
+from piwheels.control.database_watch import in_parentheses
+from piwheels.control.download_figures import live_download_figures
+from piwheels.db import history, page_queue, status_queries
+from piwheels.db.database import Database
+from piwheels.errors import NotNowError
+from piwheels.model import BuildSummary
+from piwheels.protocol.messages import (
+    AuditEventRecorded,
+    BuildRecorded,
+    Downloads,
+    HostState,
+    ListBuilds,
+    ListEvents,
+    QueueView,
+    Snapshot,
+    StatusChanged,
+    StatusReply,
+)
+from piwheels.scheduler.change_filter import status_changed
+from piwheels.scheduler.dispatcher import Dispatcher
+from piwheels.scheduler.event_bus import EventBus
+from piwheels.upstream.sync import UpstreamSync
+
+STATUS_INTERVAL_S = 2.0
+#: Counting may take the database a twentieth of the time, but is done every 15 seconds at least.
+LOAD_FACTOR = 20.0
+#: Counting everything takes seconds on a large farm, and is done that much more seldom.
+TOTALS_LOAD_FACTOR = 100.0
+TOTALS_MAX_AGE_S = 600.0
+#: An answer waits so long for a refreshed count before it takes the one in memory.
+COUNTS_TIMEOUT_S = 1.0
+#: The first count of a large farm takes seconds; consoles wait for 15.
+FIRST_COUNTS_TIMEOUT_S = 10.0
+SNAPSHOT_ROWS = 100
+MAX_ROWS = 1000
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What is counted in the database for a status."""
+
+    queues: list[status_queries.QueueStatus]
+    last_hour: dict[str, int]
+    stale_pages: int
+
+
+@dataclass(slots=True)
+class StatusService:
+    """Looks at the farm on connections of its own, so that no command waits for a count.
+
+    db: for lists, which wait for no count either. counting: for counts. database_problem: what
+    the master waits for its database for, "" when it does not.
+    """
+
+    db: Database
+    counts_db: Database
+    dispatcher: Dispatcher
+    upstream_sync: UpstreamSync
+    event_bus: EventBus
+    web_root: Path
+    database_wait: Callable[[], str] = str
+    instance: str = field(default_factory=lambda: uuid.uuid4().hex)
+    _started_at: float = field(default_factory=time.monotonic)
+    _counts: AdaptiveCache[Counts] = field(init=False)
+    _totals: AdaptiveCache[status_queries.FarmTotals] = field(init=False)
+    _downloads: AdaptiveCache[Downloads] = field(init=False)
+    _change_event: asyncio.Event = field(default_factory=asyncio.Event)
+    _published: StatusReply | None = None
+
+    def __post_init__(self) -> None:
+        db = self.counts_db
+        self._counts = AdaptiveCache(self._read_counts, cost_factor=LOAD_FACTOR)
+        self._totals = AdaptiveCache(
+            lambda: status_queries.farm_totals(db),
+            cost_factor=TOTALS_LOAD_FACTOR,
+            max_age_s=TOTALS_MAX_AGE_S,
+        )
+        self._downloads = AdaptiveCache(lambda: live_download_figures(db), cost_factor=LOAD_FACTOR)
+
+    def on_command_executed(self) -> None:
+        """An operator's command was carried out: publish what it changed now."""
+        self._counts.invalidate()
+        self._totals.invalidate()
+        self._change_event.set()
+
+    async def run(self) -> None:
+        """Publish a Pulse whenever the farm has changed, until cancelled."""
+        with contextlib.suppress(NotNowError):
+            await self.status()  # so that counts are in memory when somebody asks
+        while True:
+            await self.event_bus.wait_for_subscriber()
+            self._change_event.clear()
+            with contextlib.suppress(NotNowError):
+                self._publish(replace(await self.status(), builders=()))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STATUS_INTERVAL_S):
+                    await self._change_event.wait()
+
+    def _publish(self, now: StatusReply) -> None:
+        before = self._published
+        if before is None or status_changed(before, now, now.uptime_s - before.uptime_s):
+            self.event_bus.publish(StatusChanged(status=now))
+            self._published = now
+
+    async def _read_counts(self) -> Counts:
+        db = self.counts_db
+        return Counts(
+            queues=await status_queries.queue_statuses(db),
+            last_hour=await history.outcomes_last_hour(db),
+            stale_pages=await page_queue.pending_page_count(db),
+        )
+
+    async def snapshot(self) -> Snapshot:
+        """All that a console shows at first."""
+        status = await self.status(loads=True)
+        builds = await self.list_builds(ListBuilds(limit=SNAPSHOT_ROWS))
+        events = await self.list_events(ListEvents(limit=SNAPSHOT_ROWS))
+        return Snapshot(status=status, builds=builds, events=events)
+
+    async def list_builds(self, question: ListBuilds) -> tuple[BuildRecorded, ...]:
+        """The builds that ended last, of those asked for."""
+        ended = await self.db.retrying(
+            lambda: history.recent_builds(
+                self.db,
+                limit=min(max(question.limit, 1), MAX_ROWS),
+                project=question.project,
+                failed=question.failed,
+                slower_than_s=question.slower_than_s,
+            )
+        )
+        return tuple(map(_build_finished, ended))
+
+    async def list_events(self, question: ListEvents) -> tuple[AuditEventRecorded, ...]:
+        """What happened last, or last before an event."""
+        limit = min(max(question.limit, 1), MAX_ROWS)
+        happened = await self.db.retrying(
+            lambda: history.recent_events(self.db, limit=limit, before=question.before)
+        )
+        return tuple(map(_audit_event, happened))
+
+    async def status(self, *, loads: bool = False) -> StatusReply:
+        """The farm at a glance; with `loads`, each builder's load over the last minutes.
+
+        Raises:
+            NotNowError: the database has not answered since the master started.
+        """
+        counts = await self._cached(self._counts)
+        known_totals = await self._cached(self._totals)
+        totals = known_totals.value
+        live_downloads = (await self._cached(self._downloads)).value
+        now = time.monotonic()
+        read_at = self.upstream_sync.last_synced_at
+        served = self.dispatcher.served_targets
+        return StatusReply(
+            version=version("piwheels"),
+            instance=self.instance,
+            uptime_s=now - self._started_at,
+            paused=self.dispatcher.paused,
+            waits=self.dispatcher.no_jobs_reason,
+            builders=tuple(self.dispatcher.builder_views(load_history=loads)),
+            queues=tuple(
+                _queue_view(queue, served=queue.target in served) for queue in counts.value.queues
+            ),
+            last_hour=counts.value.last_hour,
+            projects=totals.projects,
+            releases=totals.releases,
+            files=totals.files,
+            files_bytes=totals.files_bytes,
+            builds=totals.builds,
+            stale_pages=counts.value.stale_pages,
+            counts_age_s=counts.age_s,
+            database_bytes=totals.database_bytes,
+            host=_host_metrics(self.web_root),
+            upstream_status_text=self.upstream_sync.status_text,
+            upstream_lag_s=None if read_at is None else now - read_at,
+            downloads=live_downloads,
+            totals_age_s=known_totals.age_s,
+            database=self.database_wait(),
+        )
+
+    async def _cached(self, cached: AdaptiveCache[_T]) -> CachedValue[_T]:
+        """From memory where the database is slow; the very first answer is waited for a while."""
+        try:
+            async with asyncio.timeout(FIRST_COUNTS_TIMEOUT_S):
+                return await self.counts_db.retrying(lambda: cached.get_within(COUNTS_TIMEOUT_S))
+        except TimeoutError:
+            raise NotNowError(
+                "the database has not answered since the master started; it goes on trying"
+                + in_parentheses(self.database_wait())
+            ) from None
+
+
+def _queue_view(queue: status_queries.QueueStatus, *, served: bool) -> QueueView:
+    return QueueView(
+        target=queue.target,
+        abi=queue.abi,
+        platform=f"{queue.os} {queue.arch}",
+        pending=queue.pending,
+        claimed=queue.claimed,
+        deferred=queue.deferred,
+        built_last_hour=queue.built_last_hour,
+        oldest_s=queue.oldest_s,
+        has_builder=served,
+    )
+
+
+def _build_finished(build: BuildSummary) -> BuildRecorded:
+    return BuildRecorded(
+        at=build.ended_at,
+        builder=build.builder,
+        build=build.build,
+        project=build.project,
+        version=build.version,
+        target=build.target,
+        outcome=build.outcome,
+        duration_s=build.duration_s,
+        detail=", ".join(build.files) or build.reason,
+    )
+
+
+def _audit_event(event: history.AuditEvent) -> AuditEventRecorded:
+    return AuditEventRecorded(
+        event=event.event,
+        at=event.at,
+        who=event.who,
+        what=f"{event.subject}: {event.action}" if event.subject else event.action,
+        outcome=event.outcome,
+    )
+
+
+def _host_metrics(root: Path) -> HostState:
+    stats = system.read_metrics(root)
+    return HostState(**{name: getattr(stats, name) for name in HostState.__struct_fields__})

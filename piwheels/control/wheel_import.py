@@ -1,0 +1,126 @@
+"""Wheels that were built elsewhere: fetched from who imports them, checked, published."""
+
+import asyncio
+import hashlib
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from piwheels import names
+from piwheels.append_file import AppendFile
+from piwheels.control.command_executor import ChunkQueue, SendReply
+from piwheels.db import catalog, queue
+from piwheels.db.database import Database
+from piwheels.errors import RejectedError
+from piwheels.model import Build, CompatibilityRules, Outcome, Release, Target, WheelCompatibility
+from piwheels.protocol.messages import (
+    CommandSucceeded,
+    ImportChunk,
+    ImportChunkRequest,
+    ImportWheel,
+)
+from piwheels.protocol.transfer import Transfer
+from piwheels.scheduler.uploads import MAX_WHEEL_BYTES
+from piwheels.scheduler.wheel_publisher import WheelPublisher
+
+_CHUNK_TIMEOUT_S = 60.0
+_BUILDER_LABEL = "import"
+
+
+@dataclass(slots=True)
+class WheelImporter:
+    """Takes such wheels in."""
+
+    db: Database
+    rules: CompatibilityRules
+    publisher: WheelPublisher
+    spool: Path
+
+    def remove_leftovers(self) -> None:
+        """Remove what an earlier master was importing when it ended."""
+        shutil.rmtree(self.spool, ignore_errors=True)
+
+    async def run(
+        self, command: ImportWheel, send: SendReply, inbox: ChunkQueue
+    ) -> CommandSucceeded:
+        """Fetch a wheel from its asker, check it and publish it.
+
+        Raises:
+            RefusedError: it is not what was announced, or installs nowhere here.
+        """
+        name = names.parse_wheel_filename(command.filename)
+        if not 0 < command.size_bytes <= MAX_WHEEL_BYTES:
+            raise RejectedError(f"a wheel of {command.size_bytes} bytes is not accepted")
+        number = await self.db.retrying(lambda: queue.next_build_id(self.db))
+        folder = self.spool / str(number)
+        folder.mkdir(parents=True)
+        try:
+            path = folder / command.filename
+            await _receive(command, path, send, inbox)
+            return await self._publish(number, name.project, str(name.version), path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    async def _publish(
+        self, number: int, project: str, wheel_version: str, path: Path
+    ) -> CommandSucceeded:
+        facts = await self.publisher.inspect(path)
+        target = await self._first_compatible_target(facts.filename, facts.compatibility)
+        db, now = self.db, datetime.now(UTC)
+        known = await db.retrying(lambda: catalog.stored_releases(db, project))
+        if wheel_version not in {item.version for item in known}:
+            release = Release(
+                project=project,
+                version=wheel_version,
+                released_at=now,
+                requires_python=facts.requires_python,
+            )
+            await db.retrying(lambda: catalog.add_project(db, project, project))
+            await db.retrying(lambda: catalog.add_releases(db, [release], self.rules))
+        wheel = await self.publisher.install(facts, path, target=target)
+        build = Build(
+            build_id=number,
+            project=project,
+            version=wheel_version,
+            target=target.name,
+            builder=_BUILDER_LABEL,
+            outcome=Outcome.BUILT,
+            started_at=now,
+            duration_s=0.0,
+        )
+        if not await db.retrying(lambda: queue.record_import(db, build, [wheel], self.rules)):
+            raise RejectedError(f"{project} {wheel_version} was removed while it was imported")
+        return CommandSucceeded(text=f"{wheel.filename} is published")
+
+    async def _first_compatible_target(self, filename: str, kind: WheelCompatibility) -> Target:
+        for target in await self.db.retrying(lambda: catalog.targets(self.db)):
+            if self.rules.is_loadable(kind, target):
+                return target
+        raise RejectedError(f"{filename} installs on none of this farm's targets")
+
+
+async def _receive(command: ImportWheel, path: Path, send: SendReply, inbox: ChunkQueue) -> None:
+    """Ask for the wheel piece by piece; its hash has to be the one announced."""
+    transfer = Transfer(command.size_bytes)
+    digest = hashlib.sha256()
+    with AppendFile(path) as file:
+        while not transfer.complete:
+            for piece in transfer.next_requests(time.monotonic()):
+                await send(ImportChunkRequest(offset=piece.offset, length=piece.length))
+            try:
+                async with asyncio.timeout(_CHUNK_TIMEOUT_S):
+                    chunk = await inbox.next()
+            except TimeoutError:
+                raise RejectedError(
+                    f"{command.filename}: nothing of it came for {_CHUNK_TIMEOUT_S:.0f} s"
+                ) from None
+            if not isinstance(chunk, ImportChunk) or not transfer.on_chunk(
+                chunk.offset, len(chunk.data), time.monotonic()
+            ):
+                raise RejectedError(f"{command.filename}: a piece came that was not asked for")
+            digest.update(chunk.data)
+            file.write(chunk.data)
+    if digest.hexdigest() != command.sha256:
+        raise RejectedError(f"{command.filename} changed while it was read")

@@ -1,0 +1,265 @@
+"""What is known of logs beside their lines: how far each was read, by whom, and days' keys."""
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, date, datetime, timedelta
+from secrets import token_bytes
+
+import msgspec
+
+from piwheels.db.database import Database
+
+SECONDS_RETENTION = timedelta(minutes=62)
+_MAX_KEYS_KEPT = 3
+#: So many days with accesses confirm that time has passed.
+CONFIRMING_DAYS = 3
+_KEY_BYTES = 32
+
+
+class IngestedLog(msgspec.Struct, frozen=True, kw_only=True):
+    """A log that was read before, and how far."""
+
+    log: int
+    name: str  # that it was last read under
+    first_line: bytes  # its hash
+    position: int
+    digest: bytes
+    checkpoints: dict[int, bytes]
+
+
+# --- what was read before ----------------------------------------------------------------
+
+
+async def find_logs(db: Database, first_line: bytes) -> list[IngestedLog]:
+    """Logs that begin with a line of this hash, the longest first."""
+    rows = await db.rows(
+        "SELECT log FROM access_logs WHERE first_line = %(first_line)s", {"first_line": first_line}
+    )
+    return await _load_logs(db, [row["log"] for row in rows])
+
+
+async def find_logs_at(db: Database, position: int) -> list[IngestedLog]:
+    """Logs that have a checkpoint at a position, the longest first."""
+    rows = await db.rows(
+        "SELECT log FROM access_checkpoints WHERE position = %(position)s", {"position": position}
+    )
+    return await _load_logs(db, [row["log"] for row in rows])
+
+
+async def _load_logs(db: Database, logs: Sequence[int]) -> list[IngestedLog]:
+    rows = await db.rows(
+        """
+        SELECT l.log, l.name, l.first_line, l.position, l.digest,
+               coalesce(array_agg(c.position ORDER BY c.position)
+                        FILTER (WHERE c.log IS NOT NULL), '{}') AS positions,
+               coalesce(array_agg(c.digest ORDER BY c.position)
+                        FILTER (WHERE c.log IS NOT NULL), '{}') AS digests
+          FROM access_logs l
+          LEFT JOIN access_checkpoints c ON c.log = l.log
+         WHERE l.log = ANY (%(logs)s)
+         GROUP BY l.log
+         ORDER BY l.position DESC, l.log
+        """,
+        {"logs": list(logs)},
+    )
+    return [
+        IngestedLog(
+            log=row["log"],
+            name=row["name"],
+            first_line=row["first_line"],
+            position=row["position"],
+            digest=row["digest"],
+            checkpoints=dict(zip(row["positions"], row["digests"], strict=True)),
+        )
+        for row in rows
+    ]
+
+
+async def rename_log(db: Database, log: int, name: str) -> None:
+    """Note under which name a log is read now."""
+    await db.execute(
+        "UPDATE access_logs SET name = %(name)s, read_at = now() WHERE log = %(log)s",
+        {"log": log, "name": name},
+    )
+
+
+async def last_reads_in_dir(db: Database, folder: str) -> dict[str, datetime]:
+    """The files of a folder that logs were last read from, and when."""
+    rows = await db.rows(
+        """
+        SELECT name, max(read_at) AS read_at FROM access_logs
+         WHERE starts_with(name, %(folder)s || '/')
+         GROUP BY name
+        """,
+        {"folder": folder},
+    )
+    return {row["name"]: row["read_at"] for row in rows}
+
+
+async def read_positions(db: Database, first_line: bytes) -> list[int]:
+    """How far the logs that begin with a line of this hash were read."""
+    rows = await db.rows(
+        "SELECT position FROM access_logs WHERE first_line = %(first_line)s",
+        {"first_line": first_line},
+    )
+    return [row["position"] for row in rows]
+
+
+# --- lines that were counted before ------------------------------------------------------
+
+
+async def line_fingerprints(db: Database, minutes: Collection[int]) -> dict[int, list[bytes]]:
+    """Fingerprints of lines that were counted, by their minutes since 1970."""
+    rows = await db.rows(
+        """
+        SELECT minute, array_agg(marks) AS marks FROM access_lines
+         WHERE minute = ANY (%(minutes)s)
+         GROUP BY minute
+        """,
+        {"minutes": list(minutes)},
+    )
+    return {row["minute"]: row["marks"] for row in rows}
+
+
+async def days_without_fingerprints(db: Database, days: Collection[date]) -> list[date]:
+    """Those of these days that have accesses whose fingerprints are not kept.
+
+    They were counted before any were kept, or the fingerprints were too old and were deleted.
+    """
+    rows = await db.rows(
+        """
+        SELECT day FROM download_days
+         WHERE day = ANY (%(days)s)
+           AND counted + index_hits + project_pages + json_pages + log_pages + others > 0
+           AND (day IN (SELECT day FROM access_days_pruned)
+                OR NOT EXISTS (
+                   SELECT FROM access_lines
+                    WHERE minute BETWEEN (day - date '1970-01-01') * 1440
+                                     AND (day - date '1970-01-01') * 1440 + 1439))
+         ORDER BY day
+        """,
+        {"days": list(days)},
+    )
+    return [row["day"] for row in rows]
+
+
+async def compact_fingerprints(db: Database, before: int) -> None:
+    """Keep one row for each minute before this one."""
+    async with db.transaction():
+        await db.execute("SELECT pg_advisory_xact_lock(7092)")
+        await db.execute("SELECT compact_access_lines(%(before)s)", {"before": before})
+
+
+async def prune_fingerprints(db: Database, before: date) -> None:
+    """Delete the fingerprints of lines that were logged on days before this one."""
+    async with db.transaction():
+        await db.execute("SELECT pg_advisory_xact_lock(7092)")
+        await db.execute("SELECT prune_access_lines(%(before)s)", {"before": before})
+
+
+async def wheel_sizes(db: Database, filenames: Collection[str]) -> dict[str, int]:
+    """The sizes of published wheels, in bytes; others are left out."""
+    rows = await db.rows(
+        "SELECT filename, size_bytes FROM files WHERE filename = ANY (%(filenames)s)",
+        {"filenames": list(filenames)},
+    )
+    return {row["filename"]: row["size_bytes"] for row in rows}
+
+
+# --- keys of addresses -------------------------------------------------------------------
+
+
+async def address_keys(db: Database, days: Sequence[date]) -> dict[date, bytes | None]:
+    """The keys that these days' addresses are hashed with; None where one was forgotten."""
+    await db.execute(
+        """
+        INSERT INTO access_keys (day, key)
+        SELECT * FROM unnest(%(days)s::date[], %(keys)s::bytea[])
+            ON CONFLICT DO NOTHING
+        """,
+        {"days": list(days), "keys": [token_bytes(_KEY_BYTES) for _ in days]},
+    )
+    rows = await db.rows(
+        "SELECT day, key FROM access_keys WHERE day = ANY (%(days)s)", {"days": list(days)}
+    )
+    return {row["day"]: row["key"] for row in rows}
+
+
+async def delete_expired_keys(db: Database) -> None:
+    """Forget the keys and the addresses' hashes of days that are over.
+
+    Yesterday and today are kept, and the three days whose keys were made last, since a log of
+    the past is read day by day; nothing is kept for longer than two days.
+    """
+    async with db.transaction():
+        await db.execute("SELECT pg_advisory_xact_lock(7092)")
+        await db.execute(
+            """
+            WITH past AS (
+                SELECT day, row_number() OVER (ORDER BY made_at DESC, day DESC) AS place, made_at
+                  FROM access_keys
+                 WHERE key IS NOT NULL
+                   AND day NOT IN (%(today)s, %(today)s - 1)
+            ), forgotten AS (
+                UPDATE access_keys k
+                   SET key = NULL
+                  FROM past
+                 WHERE k.day = past.day
+                   AND (past.place > %(kept)s OR past.made_at < now() - interval '48 hours')
+             RETURNING k.day
+            )
+            DELETE FROM access_clients c USING forgotten f WHERE c.day = f.day
+            """,
+            {"today": datetime.now(UTC).date(), "kept": _MAX_KEYS_KEPT},
+        )
+
+
+# --- partitions --------------------------------------------------------------------------
+
+
+async def confirmed_day(db: Database) -> date | None:
+    """The day that accesses confirm, whatever the clock says; None where there are too few.
+
+    It is the third of the newest days on which anything was accessed: a clock that is wrong for
+    two days, together with the web server's that writes the same machine's log, moves it by no day.
+    """
+    day: date | None = await db.value(
+        """
+        SELECT day FROM download_days
+         WHERE counted + index_hits + project_pages + json_pages + log_pages + others > 0
+         ORDER BY day DESC
+        OFFSET %(passed_over)s LIMIT 1
+        """,
+        {"passed_over": CONFIRMING_DAYS - 1},
+    )
+    return day
+
+
+async def drop_partitions(db: Database, before: date) -> list[str]:
+    """Drop the raw rows of all months before this one; gives the partitions' names."""
+    rows = await db.rows(
+        "SELECT drop_access_partitions(%(before)s) AS name", {"before": before.replace(day=1)}
+    )
+    return [row["name"] for row in rows]
+
+
+# --- who reads ---------------------------------------------------------------------------
+
+
+async def heartbeat_reader(db: Database, reader: str) -> None:
+    """Say that a log is being read, and let go of seconds that nobody looks at any more."""
+    await db.execute(
+        """
+        INSERT INTO access_readers (reader) VALUES (%(reader)s)
+            ON CONFLICT (reader) DO UPDATE SET seen_at = now()
+        """,
+        {"reader": reader},
+    )
+    await db.execute("DELETE FROM access_readers WHERE seen_at < now() - interval '1 day'")
+    await db.execute(
+        "DELETE FROM download_seconds WHERE second < now() - %(kept)s", {"kept": SECONDS_RETENTION}
+    )
+
+
+async def remove_reader(db: Database, reader: str) -> None:
+    """Say that a log is no longer being read."""
+    await db.execute("DELETE FROM access_readers WHERE reader = %(reader)s", {"reader": reader})

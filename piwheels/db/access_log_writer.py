@@ -1,0 +1,411 @@
+"""Writing what access logs tell: rows, roll-ups and how far each log was read, in one go.
+
+A commit is one transaction, so a crash leaves all of a batch or nothing. A batch begins where
+the log stood; when it does not stand there any more, someone else read on, and nothing is written.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import NamedTuple
+
+import msgspec
+
+from piwheels.db import binary_copy
+from piwheels.db.access_log_positions import SECONDS_RETENTION
+from piwheels.db.database import Database, transpose_rows
+from piwheels.errors import PiwheelsError
+
+REQUEST_KIND_COUNT = 6  # kinds of accesses, numbered from 0
+_DOWNLOAD = 1
+_MAX_CACHED = 200_000
+_MAX_USER_AGENTS = 100_000
+_MAX_DIMENSION_VALUES = 500  # values of a day; strangers invent what they like
+_OTHER_VALUES = "other"
+_CACHED_DAYS = 3
+
+
+class ConcurrentReadError(PiwheelsError):
+    """Somebody else read this log on meanwhile."""
+
+
+class LogAdvance(msgspec.Struct, frozen=True, kw_only=True):
+    """A log read on, from one position to another."""
+
+    log: int | None  # None for one that is new
+    first_line: bytes
+    ordinal: int  # how many logs with this first line were known, if it is new
+    began: int  # the position that it had
+    position: int
+    digest: bytes
+    lines: int  # in this step, as is broken
+    broken: int
+    name: str
+    checkpoints: Sequence[tuple[int, bytes]]
+
+
+class DownloadedWheelRow(NamedTuple):
+    """A wheel for the table `wheels`."""
+
+    wheel: int
+    filename: str
+    project: str
+    factor: int  # of its build's duration
+
+
+class UserAgentRow(NamedTuple):
+    """An agent for the table `agents`, in its columns' order."""
+
+    agent: int
+    agent_class: str
+    installer: str
+    installer_version: str
+    arch: str
+    os: str
+    os_release: str
+    python: str
+
+
+class DayCounts(msgspec.Struct, kw_only=True):
+    """What a batch counted of one day."""
+
+    day: date
+    by_kind: list[int] = msgspec.field(default_factory=lambda: [0] * REQUEST_KIND_COUNT)
+    size_bytes: int = 0  # of downloads
+    wheels: dict[int, int] = {}  # downloads by wheel, as below
+    projects: dict[str, int] = {}
+    dimensions: dict[tuple[str, str], int] = {}
+    clients: set[bytes] = set()  # as packed in a row
+
+
+class AccessBatch(msgspec.Struct, kw_only=True):
+    """What a step read."""
+
+    rows: list[bytes] = []  # in the binary format of COPY
+    months: set[date] = set()  # that the rows lie in
+    days: list[DayCounts] = []
+    seconds: dict[int, int] = {}  # downloads by second since 1970
+    wheels: dict[int, DownloadedWheelRow] = {}
+    agents: dict[int, UserAgentRow] = {}
+    lines: dict[int, bytes] = {}  # fingerprints by minute since 1970, as they are kept
+
+
+# --- writing -----------------------------------------------------------------------------
+
+
+class AccessLogWriter:
+    """Commits steps; remembers what it wrote, so as not to write it over and over."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._wheels: set[int] = set()
+        self._agents: set[int] = set()
+        self._clients: dict[date, set[bytes]] = {}
+
+    async def commit(self, advance: LogAdvance, batch: AccessBatch) -> int:
+        """Write a batch and the step that it came from; gives the log's number.
+
+        Done again after a lost connection, it finds its own work and does nothing.
+
+        Raises:
+            LogMovedError: the log does not stand where the step began.
+        """
+        db = self._db
+        async with db.transaction():
+            # One at a time: roll-ups of two readers touch the same rows in any order.
+            await db.execute("SELECT pg_advisory_xact_lock(7092)")
+            log = await self._advance(advance)
+            if log is None:
+                return await self._already_committed(advance)
+            await self._add_checkpoints(log, advance.checkpoints)
+            await self._add_wheels(batch)
+            await self._add_agents(batch)
+            await self._add_rows(batch)
+            for counts in batch.days:
+                await self._add_day(counts)
+            await self._add_seconds(batch.seconds)
+            await self._add_line_fingerprints(batch.lines)
+        self._cache(batch)
+        return log
+
+    async def _advance(self, advance: LogAdvance) -> int | None:
+        """The log's number, or None when it does not stand where the step began."""
+        values = msgspec.structs.asdict(advance)
+        if advance.log is None:
+            query = """
+                INSERT INTO access_logs
+                       (first_line, ordinal, position, digest, lines, broken, name)
+                VALUES (%(first_line)s, %(ordinal)s, %(position)s, %(digest)s, %(lines)s,
+                        %(broken)s, %(name)s)
+                    ON CONFLICT DO NOTHING
+             RETURNING log
+            """
+        else:
+            query = """
+                UPDATE access_logs
+                   SET position = %(position)s, digest = %(digest)s, name = %(name)s,
+                       lines = lines + %(lines)s, broken = broken + %(broken)s, read_at = now()
+                 WHERE log = %(log)s AND position = %(began)s
+             RETURNING log
+            """
+        number: int | None = await self._db.value(query, values)
+        return number
+
+    async def _already_committed(self, advance: LogAdvance) -> int:
+        found = await self._db.row(
+            """
+            SELECT log, position, digest FROM access_logs
+             WHERE log = %(log)s
+                OR (%(log)s::bigint IS NULL
+                    AND first_line = %(first_line)s AND ordinal = %(ordinal)s)
+            """,
+            {"log": advance.log, "first_line": advance.first_line, "ordinal": advance.ordinal},
+        )
+        if found and (found["position"], found["digest"]) == (advance.position, advance.digest):
+            return int(found["log"])
+        raise ConcurrentReadError(f"{advance.name} is being read by another process")
+
+    async def _add_checkpoints(self, log: int, checkpoints: Sequence[tuple[int, bytes]]) -> None:
+        if not checkpoints:
+            return
+        positions, digests = zip(*checkpoints, strict=True)
+        await self._db.execute(
+            """
+            INSERT INTO access_checkpoints (log, position, digest)
+            SELECT %(log)s, * FROM unnest(%(positions)s::bigint[], %(digests)s::bytea[])
+                ON CONFLICT DO NOTHING
+            """,
+            {"log": log, "positions": list(positions), "digests": list(digests)},
+        )
+
+    async def _add_wheels(self, batch: AccessBatch) -> None:
+        """Wheels that are new here, each with the build time that one download of it saves.
+
+        The first generation's formula: the duration (times 6 on armv6) less 6.7 s, never below
+        0; nothing for a build of over a week, or for a wheel without an ABI.
+        """
+        rows = [row for key, row in sorted(batch.wheels.items()) if key not in self._wheels]
+        if not rows:
+            return
+        await self._db.execute(
+            """
+            INSERT INTO wheels (wheel, filename, project, saved_s)
+            SELECT n.wheel, n.filename, n.project,
+                   CASE WHEN n.factor = 0 OR b.duration_s > 7 * 86400 THEN 0
+                        WHEN b.duration_s IS NOT NULL
+                        THEN greatest(b.duration_s * n.factor - 6.7, 0)
+                   END
+              FROM unnest(%(wheel)s::bigint[], %(filename)s::text[], %(project)s::text[],
+                          %(factor)s::integer[]) AS n (wheel, filename, project, factor)
+              LEFT JOIN files f ON f.filename = n.filename
+              LEFT JOIN builds b ON b.build = f.build
+                ON CONFLICT (wheel) DO UPDATE
+               SET saved_s = excluded.saved_s
+             WHERE wheels.saved_s IS NULL AND excluded.saved_s IS NOT NULL
+            """,
+            transpose_rows([row._asdict() for row in rows]),
+        )
+
+    async def _add_agents(self, batch: AccessBatch) -> None:
+        rows = [row for key, row in sorted(batch.agents.items()) if key not in self._agents]
+        if not rows:
+            return
+        await self._db.execute(
+            """
+            INSERT INTO agents
+            SELECT * FROM unnest(%(agent)s::bigint[], %(agent_class)s::text[],
+                   %(installer)s::text[], %(installer_version)s::text[], %(arch)s::text[],
+                   %(os)s::text[], %(os_release)s::text[], %(python)s::text[])
+             WHERE (SELECT count(*) FROM agents) < %(largest)s
+                ON CONFLICT DO NOTHING
+            """,
+            {**transpose_rows([row._asdict() for row in rows]), "largest": _MAX_USER_AGENTS},
+        )
+
+    async def _add_rows(self, batch: AccessBatch) -> None:
+        if not batch.rows:
+            return
+        for month in sorted(batch.months):
+            await self._db.execute(
+                "SELECT ensure_access_partition(%(at)s::date::timestamp AT TIME ZONE 'UTC')",
+                {"at": month},
+            )
+        await self._db.copy(
+            f"COPY accesses ({binary_copy.COLUMNS}) FROM STDIN (FORMAT binary)",
+            (binary_copy.HEADER, *batch.rows, binary_copy.TRAILER),
+        )
+
+    # --- roll-ups ---
+
+    async def _add_day(self, counts: DayCounts) -> None:
+        clients = await self._add_clients(counts)
+        await self._db.execute(
+            """
+            INSERT INTO download_days AS d
+                   (day, counted, counted_bytes, counted_saved_s, clients, others, index_hits,
+                    project_pages, json_pages, log_pages)
+            SELECT %(day)s, %(counted)s, %(bytes)s,
+                   (SELECT coalesce(sum(n.count * w.saved_s), 0)
+                      FROM unnest(%(wheels)s::bigint[], %(counts)s::integer[]) AS n (wheel, count)
+                      JOIN wheels w ON w.wheel = n.wheel),
+                   %(clients)s, %(others)s, %(index)s, %(project)s, %(json)s, %(log)s
+                ON CONFLICT (day) DO UPDATE
+               SET counted = d.counted + excluded.counted,
+                   counted_bytes = d.counted_bytes + excluded.counted_bytes,
+                   counted_saved_s = d.counted_saved_s + excluded.counted_saved_s,
+                   clients = d.clients + excluded.clients,
+                   others = d.others + excluded.others,
+                   index_hits = d.index_hits + excluded.index_hits,
+                   project_pages = d.project_pages + excluded.project_pages,
+                   json_pages = d.json_pages + excluded.json_pages,
+                   log_pages = d.log_pages + excluded.log_pages
+            """,
+            {
+                "day": counts.day,
+                "bytes": counts.size_bytes,
+                "wheels": list(counts.wheels),
+                "counts": list(counts.wheels.values()),
+                "clients": clients,
+                **dict(
+                    zip(
+                        ("others", "counted", "index", "project", "json", "log"),
+                        counts.by_kind,
+                        strict=True,
+                    )
+                ),
+            },
+        )
+        if counts.by_kind[_DOWNLOAD]:
+            await self._add_downloads(counts)
+            await self._add_dimensions(counts)
+
+    async def _add_clients(self, counts: DayCounts) -> int:
+        """How many of these clients are new on their day."""
+        new = counts.clients - self._clients.get(counts.day, set())
+        if not new:
+            return 0
+        return await self._db.execute(
+            """
+            INSERT INTO access_clients (day, client)
+            SELECT k.day, n.client
+              FROM access_keys k, unnest(%(clients)s::bigint[]) AS n (client)
+             WHERE k.day = %(day)s AND k.key IS NOT NULL
+                ON CONFLICT DO NOTHING
+            """,
+            {"day": counts.day, "clients": sorted(map(binary_copy.unpack_client, new))},
+        )
+
+    async def _add_downloads(self, counts: DayCounts) -> None:
+        place = {"day": counts.day, "place": counts.day.day}
+        wheels = dict(sorted(counts.wheels.items()))
+        projects = dict(sorted(counts.projects.items()))
+        await self._db.execute(
+            """
+            INSERT INTO download_wheels AS d (month, wheel, downloads, days)
+            SELECT date_trunc('month', %(day)s::date), n.wheel, n.count,
+                   array_fill(n.count, ARRAY[1], ARRAY[%(place)s])
+              FROM unnest(%(wheels)s::bigint[], %(counts)s::integer[]) AS n (wheel, count)
+                ON CONFLICT (month, wheel) DO UPDATE
+               SET downloads = d.downloads + excluded.downloads,
+                   days[%(place)s] = coalesce(d.days[%(place)s], 0) + excluded.downloads
+            """,
+            {**place, "wheels": list(wheels), "counts": list(wheels.values())},
+        )
+        await self._db.execute(
+            """
+            INSERT INTO download_projects AS d (month, project, downloads, days)
+            SELECT date_trunc('month', %(day)s::date), n.project, n.count,
+                   array_fill(n.count, ARRAY[1], ARRAY[%(place)s])
+              FROM unnest(%(projects)s::text[], %(counts)s::integer[]) AS n (project, count)
+                ON CONFLICT (month, project) DO UPDATE
+               SET downloads = d.downloads + excluded.downloads,
+                   days[%(place)s] = coalesce(d.days[%(place)s], 0) + excluded.downloads
+            """,
+            {**place, "projects": list(projects), "counts": list(projects.values())},
+        )
+        await self._db.execute(
+            """
+            INSERT INTO download_totals AS t (project, downloads, saved_s)
+            SELECT w.project, sum(n.count), sum(n.count * coalesce(w.saved_s, 0))
+              FROM unnest(%(wheels)s::bigint[], %(counts)s::integer[]) AS n (wheel, count)
+              JOIN wheels w ON w.wheel = n.wheel
+             GROUP BY w.project
+             ORDER BY w.project
+                ON CONFLICT (project) DO UPDATE
+               SET downloads = t.downloads + excluded.downloads,
+                   saved_s = t.saved_s + excluded.saved_s
+            """,
+            {"wheels": list(wheels), "counts": list(wheels.values())},
+        )
+
+    async def _add_dimensions(self, counts: DayCounts) -> None:
+        known: dict[str, set[str]] = {}
+        for row in await self._db.rows(
+            "SELECT dimension, value FROM download_dimensions WHERE day = %(day)s",
+            {"day": counts.day},
+        ):
+            known.setdefault(row["dimension"], set()).add(row["value"])
+        kept: dict[tuple[str, str], int] = {}
+        for (dimension, value), count in sorted(counts.dimensions.items()):
+            values = known.setdefault(dimension, set())
+            shown = value
+            if value not in values and len(values) >= _MAX_DIMENSION_VALUES:
+                shown = _OTHER_VALUES
+            values.add(shown)
+            kept[dimension, shown] = kept.get((dimension, shown), 0) + count
+        await self._db.execute(
+            """
+            INSERT INTO download_dimensions AS d (day, dimension, value, downloads)
+            SELECT %(day)s, n.dimension, n.value, n.count
+              FROM unnest(%(dimensions)s::text[], %(values)s::text[], %(counts)s::bigint[])
+                   AS n (dimension, value, count)
+             ORDER BY n.dimension, n.value
+                ON CONFLICT (dimension, day, value) DO UPDATE
+               SET downloads = d.downloads + excluded.downloads
+            """,
+            {
+                "day": counts.day,
+                "dimensions": [dimension for dimension, _ in kept],
+                "values": [value for _, value in kept],
+                "counts": list(kept.values()),
+            },
+        )
+
+    async def _add_seconds(self, seconds: dict[int, int]) -> None:
+        earliest = (datetime.now(UTC) - SECONDS_RETENTION).timestamp()
+        recent = {second: count for second, count in seconds.items() if second >= earliest}
+        if not recent:
+            return
+        await self._db.execute(
+            """
+            INSERT INTO download_seconds AS d (second, downloads)
+            SELECT to_timestamp(n.second), n.count
+              FROM unnest(%(seconds)s::bigint[], %(counts)s::integer[]) AS n (second, count)
+             ORDER BY n.second
+                ON CONFLICT (second) DO UPDATE SET downloads = d.downloads + excluded.downloads
+            """,
+            {"seconds": list(recent), "counts": list(recent.values())},
+        )
+
+    async def _add_line_fingerprints(self, lines: dict[int, bytes]) -> None:
+        if lines:
+            await self._db.execute(
+                """
+                INSERT INTO access_lines (minute, marks)
+                SELECT * FROM unnest(%(minutes)s::integer[], %(marks)s::bytea[])
+                """,
+                {"minutes": list(lines), "marks": list(lines.values())},
+            )
+
+    def _cache(self, batch: AccessBatch) -> None:
+        for known, new in ((self._wheels, batch.wheels), (self._agents, batch.agents)):
+            if len(known) > _MAX_CACHED:
+                known.clear()
+            known.update(new)
+        for counts in batch.days:
+            clients = self._clients.pop(counts.day, set())
+            if len(clients) > _MAX_CACHED:
+                clients.clear()
+            clients.update(counts.clients)
+            self._clients[counts.day] = clients
+        while len(self._clients) > _CACHED_DAYS:
+            del self._clients[next(iter(self._clients))]

@@ -1,0 +1,44 @@
+"""Rows of the table `accesses` in the binary format of COPY, made of fields that are packed once.
+
+Most of what a line of a log says was said before, so its field is there already, and a row is
+five of them after one another: moment, client, agent, content, answer. Within a field each value
+stands behind its size.
+"""
+
+import struct
+
+COLUMNS = "at, client, agent, wheel, kind, bytes, status"
+HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+TRAILER = b"\xff\xff"
+NULL = struct.pack(">i", -1)
+
+_POSTGRES_EPOCH_S = 946_684_800  # 2000-01-01
+_pack_time_struct = struct.Struct(">hiq").pack
+_pack_key_struct = struct.Struct(">iq").pack
+_pack_kind_struct = struct.Struct(">ih").pack
+_pack_response_struct = struct.Struct(">iqih").pack
+
+
+def pack_time(at_s: int) -> bytes:
+    """The moment so many seconds after 1970, with the number of values that begins a row."""
+    return _pack_time_struct(len(COLUMNS.split()), 8, (at_s - _POSTGRES_EPOCH_S) * 1_000_000)
+
+
+def pack_key(value: int) -> bytes:
+    """A client or an agent, by the first eight bytes of a hash."""
+    return _pack_key_struct(8, value)
+
+
+def pack_content(wheel: int | None, kind: int) -> bytes:
+    """What was given: a wheel, if it was one, and the kind of access."""
+    return (NULL if wheel is None else pack_key(wheel)) + _pack_kind_struct(2, kind)
+
+
+def pack_response(size_bytes: int, status: int) -> bytes:
+    """How it was answered; it ends a row."""
+    return _pack_response_struct(8, size_bytes, 2, status)
+
+
+def unpack_client(field: bytes) -> int:
+    """The client that was packed into this field."""
+    return int.from_bytes(field[4:], "big", signed=True)

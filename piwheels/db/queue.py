@@ -1,0 +1,602 @@
+"""The queue: jobs claimed, settled, given back, deferred and tried again."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from piwheels.db.catalog import add_compatibility, add_specifiers, lock_projects
+from piwheels.db.database import Database
+from piwheels.model import (
+    Build,
+    BuilderCapability,
+    CompatibilityRules,
+    FailureClass,
+    FailureEvidence,
+    Job,
+    Outcome,
+    PastFailure,
+    RetryDecision,
+    Sdist,
+    Struct,
+    WheelFile,
+)
+
+#: Decides by the earlier failures of a job, the oldest first, what happens after another one.
+DecideRetry = Callable[[Sequence[PastFailure]], RetryDecision]
+
+#: Whether a builder suits what the last failure of a job showed that it needs.
+_BUILDER_SUITS = """(
+    held IS NULL
+    AND (avoid <> %(builder)s OR %(alone)s::text[] IS NULL OR jobs.target = ANY (%(alone)s))
+    AND (memory_over = 0 OR memory_over < %(memory_bytes)s
+         OR memory_over >= %(largest_memory_bytes)s)
+    AND (min_speed <= %(speed)s OR min_speed > %(best_speed)s)
+)"""
+#: What a Job is made of, of the tables jobs and releases (r).
+_JOB_COLUMNS = """
+    jobs.build, jobs.project, jobs.version, jobs.target, jobs.attempts, jobs.limit_s,
+    r.released_at, r.sdist_filename, r.sdist_url, r.sdist_sha256, r.sdist_size, r.sdist_digest
+"""
+
+
+def _claim_sql(which: str) -> str:
+    """One probe for each target into the index of such jobs, and the job that is due first."""
+    return f"""
+    WITH candidate AS MATERIALIZED (
+        SELECT first.project, first.version, first.target
+          FROM unnest(%(targets)s::text[]) AS served (target)
+         CROSS JOIN LATERAL (
+             SELECT project, version, jobs.target, due
+               FROM jobs
+              WHERE jobs.target = served.target
+                AND {which}
+                AND {_BUILDER_SUITS}
+              ORDER BY due
+              LIMIT 1
+                FOR UPDATE SKIP LOCKED
+         ) first
+         ORDER BY first.due
+         LIMIT 1
+    )
+    UPDATE jobs
+       SET claimed_by = %(builder)s,
+           claimed_at = now(),
+           attempts = attempts + 1,
+           build = nextval('build_numbers'),
+           last_build = NULL,
+           last_builder = NULL
+      FROM candidate c
+      JOIN releases r ON r.project = c.project AND r.version = c.version
+     WHERE jobs.project = c.project AND jobs.version = c.version AND jobs.target = c.target
+    RETURNING {_JOB_COLUMNS}
+"""  # noqa: S608 - of constants alone
+
+
+CLAIM_SQL = _claim_sql("claimed_by IS NULL AND not_before IS NULL")
+#: Of projects that are known to have no compiled code; the index is jobs_claimable_pure.
+_CLAIM_PURE_SQL = _claim_sql("claimed_by IS NULL AND not_before IS NULL AND pure")
+
+
+class ClaimedJob(Struct, frozen=True, kw_only=True):
+    """A job that a builder has in hand."""
+
+    builder: str
+    job: Job
+    claimed_at: datetime
+
+
+_DEFAULT_CAPABILITY = BuilderCapability()
+
+
+async def claim(
+    db: Database,
+    builder: str,
+    targets: Sequence[str],
+    targets_without_compiler: Sequence[str] = (),
+    capability: BuilderCapability = _DEFAULT_CAPABILITY,
+) -> Job | None:
+    """Take the job that is due first among those for these targets, or None.
+
+    The job belongs to the builder until it is settled or released.
+
+    Args:
+        db: the connection.
+        builder: its label.
+        targets: what it serves.
+        targets_without_compiler: those of them for which it has no C compiler. Where another builder has one, it
+            gets only jobs of projects without compiled code.
+        capability: what else it can do. A job that wants a fitter builder is left to one that is
+            there.
+    """
+    facts = msgspec.structs.asdict(capability) | {"builder": builder}
+    facts["alone"] = None if capability.alone is None else list(capability.alone)
+    bound = (
+        await _targets_with_compiler(db, targets_without_compiler)
+        if targets_without_compiler
+        else set()
+    )
+    row = await db.row(
+        CLAIM_SQL, facts | {"targets": [name for name in targets if name not in bound]}
+    )
+    if row is None and bound:
+        row = await db.row(_CLAIM_PURE_SQL, facts | {"targets": sorted(bound)})
+    return _job_of_row(row) if row else None
+
+
+async def _targets_with_compiler(db: Database, names: Sequence[str]) -> set[str]:
+    """Those of these targets for which some builder has a C compiler."""
+    rows = await db.rows(
+        "SELECT target FROM targets WHERE target = ANY (%(names)s) AND equipped",
+        {"names": list(names)},
+    )
+    return {row["target"] for row in rows}
+
+
+async def claimed_jobs(db: Database) -> list[ClaimedJob]:
+    """Every job that a builder has in hand."""
+    rows = await db.rows(
+        f"""
+        SELECT {_JOB_COLUMNS}, jobs.claimed_by, jobs.claimed_at
+          FROM jobs
+          JOIN releases r ON r.project = jobs.project AND r.version = jobs.version
+         WHERE jobs.claimed_by IS NOT NULL
+         ORDER BY jobs.claimed_at
+        """  # noqa: S608 - of constants alone
+    )
+    return [
+        ClaimedJob(builder=row["claimed_by"], job=_job_of_row(row), claimed_at=row["claimed_at"])
+        for row in rows
+    ]
+
+
+def _job_of_row(row: dict[str, Any]) -> Job:
+    return Job(
+        build_id=row["build"],
+        project=row["project"],
+        version=row["version"],
+        target=row["target"],
+        sdist=Sdist(
+            filename=row["sdist_filename"],
+            url=row["sdist_url"],
+            sha256=row["sdist_sha256"] or "",
+            size_bytes=row["sdist_size"],
+            digest=row["sdist_digest"] or "",
+        ),
+        released_at=row["released_at"],
+        attempt=row["attempts"],
+        min_timeout_s=row["limit_s"],
+    )
+
+
+async def complete_job_with_retry_after(
+    db: Database,
+    build: Build,
+    files: Sequence[WheelFile],
+    rules: CompatibilityRules,
+    retry_after: timedelta | None,
+) -> bool:
+    """Record how a claimed job ended, with its files, as `settle_by` does.
+
+    `retry_after` is when a failure is tried again; None makes it final.
+    """
+    final = retry_after is None
+    delay_s = 0.0 if retry_after is None else retry_after.total_seconds()
+    return await complete_job(
+        db, build, files, rules, lambda _: RetryDecision(is_final=final, delay_s=delay_s)
+    )
+
+
+async def complete_job(
+    db: Database,
+    build: Build,
+    files: Sequence[WheelFile],
+    rules: CompatibilityRules,
+    decide_retry: DecideRetry,
+) -> bool:
+    """Record how a claimed job ended, with its files.
+
+    Args:
+        db: the connection.
+        build: the attempt; its builder has to be the one that claimed it.
+        files: what is published; they lie in the tree already.
+        rules: for kinds that are new.
+        decide_retry: what happens after a failure; called within the transaction, maybe repeatedly.
+
+    Returns:
+        False if the claim was lost: the build is nobody's, and nothing was stored.
+    """
+    async with db.transaction():
+        await lock_projects(db, [build.project])
+        disposition = RetryDecision(is_final=True)
+        if build.outcome is not Outcome.BUILT:
+            disposition = decide_retry(await _earlier_failures(db, build))
+        held = await db.execute(
+            """
+            UPDATE jobs
+               SET claimed_by = NULL, claimed_at = NULL, build = NULL,
+                   attempts = attempts - %(uncounted)s,
+                   not_before = CASE WHEN %(delay_s)s > 0
+                                     THEN now() + make_interval(secs => %(delay_s)s) END,
+                   delay = CASE WHEN %(delay_s)s > 0 THEN make_interval(secs => %(delay_s)s) END,
+                   held = nullif(%(held)s, ''), avoid = %(avoid)s,
+                   memory_over = %(memory_over)s, limit_s = %(limit_s)s,
+                   min_speed = %(min_speed)s,
+                   last_build = CASE WHEN %(lost)s THEN build END,
+                   last_builder = CASE WHEN %(lost)s THEN claimed_by END
+             WHERE project = %(project)s AND version = %(version)s AND target = %(target)s
+               AND build = %(build)s AND claimed_by = %(builder)s
+            """,
+            {
+                **_build_key(build),
+                **msgspec.structs.asdict(disposition),
+                "delay_s": float(disposition.delay_s),
+                "uncounted": 0 if disposition.counts_as_attempt else 1,
+                "lost": build.outcome is Outcome.LOST,
+            },
+        )
+        if not held:
+            await _recompute_release_jobs(db, build.project, build.version)
+            return await already_completed(db, build)
+        await _store_build(db, build, files, rules, will_retry=not disposition.is_final)
+    return True
+
+
+async def _earlier_failures(db: Database, build: Build) -> list[PastFailure]:
+    """The failures of the same job since it was last built, but for those that were forgiven."""
+    rows = await db.rows(
+        """
+        SELECT builder, failure, evidence FROM builds
+         WHERE project = %(project)s AND version = %(version)s AND target = %(target)s
+           AND failure <> '' AND NOT forgiven
+           AND build > coalesce((
+               SELECT max(build) FROM builds
+                WHERE project = %(project)s AND version = %(version)s AND target = %(target)s
+                  AND outcome = 'built'), 0)
+         ORDER BY build
+        """,
+        _build_key(build),
+    )
+    return [
+        PastFailure(
+            builder=row["builder"],
+            failure_class=FailureClass(row["failure"]),
+            evidence=msgspec.convert(row["evidence"], FailureEvidence),
+        )
+        for row in rows
+    ]
+
+
+async def already_completed(db: Database, build: Build) -> bool:
+    """Whether it was settled so already: by an earlier try, whose answer was lost."""
+    there = await db.value(
+        """
+        SELECT true FROM builds
+         WHERE build = %(build)s AND builder = %(builder)s AND outcome = %(outcome)s
+        """,
+        {**_build_key(build), "outcome": str(build.outcome)},
+    )
+    return bool(there)
+
+
+async def record_import(
+    db: Database, build: Build, files: Sequence[WheelFile], rules: CompatibilityRules
+) -> bool:
+    """Record a build that no job asked for, with its files: wheels from elsewhere.
+
+    Returns:
+        False if the release was removed meanwhile, and nothing was stored.
+    """
+    async with db.transaction():
+        await lock_projects(db, [build.project])
+        there = await db.value(
+            "SELECT 1 FROM releases WHERE project = %(project)s AND version = %(version)s",
+            {"project": build.project, "version": build.version},
+        )
+        if there is None:
+            return False
+        await _store_build(db, build, files, rules, will_retry=False)
+    return True
+
+
+async def next_build_id(db: Database) -> int:
+    """A number for a build that no job asked for."""
+    return int(await db.value("SELECT nextval('build_numbers')"))
+
+
+async def _store_build(
+    db: Database,
+    build: Build,
+    files: Sequence[WheelFile],
+    rules: CompatibilityRules,
+    *,
+    will_retry: bool,
+) -> None:
+    await db.execute(
+        """
+        INSERT INTO builds (build, project, version, target, builder, outcome, retryable, reason,
+                            started_at, duration_s, attempt, inputs, lacking, failure, evidence)
+        VALUES (%(build)s, %(project)s, %(version)s, %(target)s, %(builder)s, %(outcome)s,
+                %(retryable)s, %(reason)s, %(started_at)s, %(duration_s)s, %(attempt)s, %(inputs)s,
+                %(lacking)s, %(failure)s, %(evidence)s::jsonb)
+        """,
+        {
+            **_build_key(build),
+            "outcome": str(build.outcome),
+            "retryable": will_retry,
+            "reason": build.reason.replace("\0", ""),
+            "started_at": build.started_at,
+            "duration_s": build.duration_s,
+            "attempt": build.attempt,
+            "inputs": list(build.build_inputs),
+            "lacking": build.without_compiler,
+            "failure": str(build.failure_class or ""),
+            "evidence": msgspec.json.encode(build.evidence).decode(),
+        },
+    )
+    for file in files:
+        await add_compatibility(db, file.compatibility, rules)
+        await add_specifiers(db, [file.requires_python], rules)
+        await _store_file(db, build, file)
+    if files and not build.without_compiler:
+        await _set_pure(db, build.project, all(file.compatibility.is_pure for file in files))
+        await _remove_obsolete_files(db, build)
+
+
+async def _set_pure(db: Database, project: str, pure: bool) -> None:
+    """Note whether a project has compiled code, for the jobs of its other releases too."""
+    facts = {"project": project, "pure": pure}
+    changed = await db.execute(
+        "UPDATE projects SET pure = %(pure)s WHERE project = %(project)s AND pure <> %(pure)s",
+        facts,
+    )
+    if changed:
+        await db.execute("UPDATE jobs SET pure = %(pure)s WHERE project = %(project)s", facts)
+
+
+async def _remove_obsolete_files(db: Database, build: Build) -> None:
+    """Take those of a release's files off the index that a builder without a compiler made.
+
+    Each stays while an active target that it serves has nothing better.
+    """
+    there = await db.value(
+        """
+        SELECT true FROM files f JOIN builds b ON b.build = f.build
+         WHERE f.project = %(project)s AND f.version = %(version)s AND b.lacking LIMIT 1
+        """,
+        _build_key(build),
+    )
+    if not there:
+        return
+    await db.execute(
+        """
+        DELETE FROM files f
+         USING builds b
+         WHERE b.build = f.build AND b.lacking
+           AND f.project = %(project)s AND f.version = %(version)s
+           AND NOT EXISTS (
+               SELECT FROM installable i
+                 JOIN targets t ON t.target = i.target
+                WHERE i.filename = f.filename AND i.loads AND t.skip IS NULL
+                  AND NOT EXISTS (
+                      SELECT FROM covering c
+                       WHERE c.project = i.project AND c.version = i.version
+                         AND c.target = i.target AND NOT c.lacking
+                  )
+           )
+        """,
+        _build_key(build),
+    )
+
+
+async def _store_file(db: Database, build: Build, file: WheelFile) -> None:
+    # The same content can come again, from another target or after a retry of what was built.
+    await db.execute(
+        """
+        INSERT INTO files (filename, sha256, size_bytes, metadata_sha256, kind, build_tag,
+                           requires_python, dependencies, project, version, build)
+        VALUES (%(filename)s, %(sha256)s, %(size_bytes)s, %(metadata_sha256)s, %(kind)s,
+                %(build_tag)s, %(requires_python)s, %(dependencies)s, %(project)s, %(version)s,
+                %(build)s)
+            ON CONFLICT (filename) DO UPDATE SET superseded = false, build = excluded.build
+        """,
+        {
+            "filename": file.filename,
+            "sha256": file.sha256,
+            "size_bytes": file.size_bytes,
+            "metadata_sha256": file.metadata_sha256,
+            "kind": file.compatibility.identifier,
+            "build_tag": file.build_tag,
+            "requires_python": file.requires_python,
+            "dependencies": list(file.debian_packages),
+            "project": build.project,
+            "version": build.version,
+            "build": build.build_id,
+        },
+    )
+
+
+async def unclaim(db: Database, builder: str, build_id: int) -> bool:
+    """Put a claimed job back as it was before; False if the builder does not have it."""
+    async with db.transaction():
+        job = await db.row(
+            """
+            SELECT project, version FROM jobs
+             WHERE build = %(build)s AND claimed_by = %(builder)s
+            """,
+            {"build": build_id, "builder": builder},
+        )
+        if job is None:
+            return False
+        await lock_projects(db, [job["project"]])
+        released = await db.execute(
+            """
+            UPDATE jobs
+               SET claimed_by = NULL, claimed_at = NULL, build = NULL, attempts = attempts - 1,
+                   last_build = build, last_builder = claimed_by
+             WHERE project = %(project)s AND version = %(version)s
+               AND build = %(build)s AND claimed_by = %(builder)s
+            """,
+            {**job, "build": build_id, "builder": builder},
+        )
+        await _recompute_release_jobs(db, job["project"], job["version"])
+    return released > 0
+
+
+async def unclaim_all(db: Database, builder: str) -> None:
+    """Put back every job that a builder is said to have; it has none."""
+    rows = await db.rows(
+        "SELECT build FROM jobs WHERE claimed_by = %(builder)s", {"builder": builder}
+    )
+    for row in rows:
+        await unclaim(db, builder, row["build"])
+
+
+async def reclaim(db: Database, builder: str, build_id: int) -> Job | None:
+    """Give a job back to the builder that had it before, for the same build; None if it is gone.
+
+    It is given back if nobody else has claimed it since it was released, or since its builder
+    was lost, and if it is still wanted.
+    """
+    async with db.transaction():
+        job = await db.row(
+            """
+            SELECT project, version FROM jobs
+             WHERE last_build = %(build)s AND last_builder = %(builder)s AND claimed_by IS NULL
+            """,
+            {"build": build_id, "builder": builder},
+        )
+        if job is None:
+            return None
+        await lock_projects(db, [job["project"]])
+        row = await db.row(
+            f"""
+            UPDATE jobs
+               SET claimed_by = %(builder)s, claimed_at = now(), build = %(build)s,
+                   attempts = attempts + 1, not_before = NULL, delay = NULL, held = NULL,
+                   last_build = NULL, last_builder = NULL
+              FROM releases r
+             WHERE last_build = %(build)s AND last_builder = %(builder)s AND claimed_by IS NULL
+               AND r.project = jobs.project AND r.version = jobs.version
+            RETURNING {_JOB_COLUMNS}
+            """,  # noqa: S608 - of constants alone
+            {"build": build_id, "builder": builder},
+        )
+        # It was not lost after all.
+        await db.execute(
+            "DELETE FROM builds WHERE build = %(build)s AND outcome = 'lost'", {"build": build_id}
+        )
+    return _job_of_row(row) if row else None
+
+
+async def requeue_due_jobs(db: Database) -> int:
+    """Make deferred jobs whose time has come claimable; returns how many.
+
+    A job never waits for longer than it was deferred for, however the clock was changed.
+    """
+    return await db.execute(
+        """
+        UPDATE jobs SET not_before = NULL, delay = NULL
+         WHERE claimed_by IS NULL AND not_before IS NOT NULL
+           AND (not_before <= now() OR not_before > now() + delay)
+        """
+    )
+
+
+async def retry(
+    db: Database,
+    project: str,
+    version: str | None = None,
+    target: str | None = None,
+    *,
+    rebuild_published: bool = False,
+) -> int:
+    """Make final failures open again, and deferred ones due at once.
+
+    With `rebuild_published`, files stay published but no longer count, so that new ones are built.
+
+    Returns:
+        How many failures and files this concerns.
+    """
+    which = {"project": project, "version": version, "target": target}
+    async with db.transaction():
+        await lock_projects(db, [project])
+        failures = await db.execute(
+            """
+            UPDATE builds SET retryable = true, forgiven = true
+             WHERE project = %(project)s AND outcome <> 'built' AND NOT retryable
+               AND (%(version)s::text IS NULL OR version = %(version)s)
+               AND (%(target)s::text IS NULL OR target = %(target)s)
+            """,
+            which,
+        )
+        await db.execute(
+            """
+            UPDATE builds SET forgiven = true
+             WHERE project = %(project)s AND failure <> '' AND NOT forgiven
+               AND (%(version)s::text IS NULL OR version = %(version)s)
+               AND (%(target)s::text IS NULL OR target = %(target)s)
+            """,
+            which,
+        )
+        deferred = await db.execute(
+            """
+            UPDATE jobs
+               SET not_before = NULL, delay = NULL, attempts = 0, held = NULL, avoid = '',
+                   memory_over = 0, limit_s = 0, min_speed = 0
+             WHERE project = %(project)s AND claimed_by IS NULL
+               AND (not_before IS NOT NULL OR attempts > 0 OR held IS NOT NULL)
+               AND (%(version)s::text IS NULL OR version = %(version)s)
+               AND (%(target)s::text IS NULL OR target = %(target)s)
+            """,
+            which,
+        )
+        files = await _request_rebuild(db, which) if rebuild_published else 0
+    return max(failures, deferred) + files
+
+
+async def _request_rebuild(db: Database, which: dict[str, str | None]) -> int:
+    return await db.execute(
+        """
+        UPDATE files SET superseded = true
+          FROM builds b
+         WHERE b.build = files.build AND files.project = %(project)s AND NOT files.superseded
+           AND (%(version)s::text IS NULL OR files.version = %(version)s)
+           AND (%(target)s::text IS NULL OR b.target = %(target)s)
+        """,
+        which,
+    )
+
+
+async def prioritize(
+    db: Database, project: str, version: str | None, advance: timedelta, target: str | None = None
+) -> int:
+    """Let jobs be due earlier by so much than when they were queued; returns how many."""
+    async with db.transaction():
+        await lock_projects(db, [project])
+        return await db.execute(
+            """
+            UPDATE jobs SET due = queued_at - %(by)s
+             WHERE project = %(project)s AND (%(version)s::text IS NULL OR version = %(version)s)
+               AND (%(target)s::text IS NULL OR target = %(target)s)
+            """,
+            {"project": project, "version": version, "by": advance, "target": target},
+        )
+
+
+async def _recompute_release_jobs(db: Database, project: str, version: str) -> None:
+    await db.execute(
+        "SELECT refresh_jobs(ARRAY[%(project)s], ARRAY[%(version)s])",
+        {"project": project, "version": version},
+    )
+
+
+def _build_key(build: Build) -> dict[str, Any]:
+    return {
+        "build": build.build_id,
+        "project": build.project,
+        "version": build.version,
+        "target": build.target,
+        "builder": build.builder,
+    }

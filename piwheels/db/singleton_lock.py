@@ -1,0 +1,46 @@
+"""One master for each database: a lock that a connection holds for as long as it lives."""
+
+import asyncio
+from typing import Any
+
+import psycopg
+
+_LOCK = 7093
+#: A process that has just ended still has its connection for a moment.
+_WAIT_S = 10.0
+_POLL_S = 0.2
+
+#: Who has it; this very process's former connection is ended by asking.
+_LOCK_OWNER = """
+    SELECT coalesce('from ' || host(a.client_addr), 'on the database''s own machine') AS place,
+           a.backend_start AT TIME ZONE 'UTC' AS since,
+           CASE WHEN a.pid = %(former)s THEN pg_terminate_backend(a.pid) END
+      FROM pg_locks l
+      JOIN pg_stat_activity a ON a.pid = l.pid
+     WHERE l.locktype = 'advisory' AND l.classid = 0 AND l.objid = %(lock)s
+       AND l.granted AND a.datname = current_database()
+"""
+
+
+async def acquire_master_lock(
+    connection: psycopg.AsyncConnection[dict[str, Any]], former_pid: int | None = None
+) -> str:
+    """Take the lock, or say who has it; "" when it is taken.
+
+    former_pid: the server's process of the connection that this one stands in for. Where a link was
+    cut, the server may believe for long that it is there, and holds the lock.
+    """
+    # A machine that lost its power says no goodbye: the server is to notice in two minutes.
+    for name, value in (("idle", 60), ("interval", 10), ("count", 6)):
+        await connection.execute(f"SET tcp_keepalives_{name} = {value}".encode())
+    until = asyncio.get_running_loop().time() + _WAIT_S
+    while True:
+        cursor = await connection.execute("SELECT pg_try_advisory_lock(%s) AS taken", [_LOCK])
+        row = await cursor.fetchone()
+        if row and row["taken"]:
+            return ""
+        cursor = await connection.execute(_LOCK_OWNER, {"lock": _LOCK, "former": former_pid})
+        holder = await cursor.fetchone()
+        if holder and asyncio.get_running_loop().time() > until:
+            return f"{holder['place']} since {holder['since']:%Y-%m-%d %H:%M} UTC"
+        await asyncio.sleep(_POLL_S)

@@ -1,0 +1,333 @@
+"""What the pages of the site say beside downloads: projects, builds, the queue over time."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+
+from piwheels.db.database import Database
+from piwheels.db.downloads import RECENT_DAYS, first_day
+from piwheels.db.page_queue import version_sort_key
+from piwheels.db.status_queries import project_status
+from piwheels.model import BuildSummary, FileSummary, ProjectStatusRow, Struct
+
+#: Jobs before one are counted so far: a place further back says little, and costs.
+MAX_JOBS_AHEAD = 1000
+
+
+class SuccessRate(Struct, frozen=True, kw_only=True):
+    """How builds for a target ended lately."""
+
+    target: str
+    built: int
+    failed: int  # for good: what another try can mend tells nothing of the release
+
+
+class QueueLengthSample(Struct, frozen=True, kw_only=True):
+    """What waited for a target at a moment."""
+
+    at: datetime
+    target: str
+    pending: int
+
+
+class ProjectListing(Struct, frozen=True, kw_only=True):
+    """A project as lists of all have it."""
+
+    name: str
+    files: int
+    downloads: int  # of all time
+    recent: int  # of this month and the one before
+
+
+# --- one project -------------------------------------------------------------------------
+
+
+async def full_project_status(db: Database, project: str) -> ProjectStatusRow | None:
+    """What is known of all releases of a project; None for an unknown one."""
+    rows = await db.rows(
+        "SELECT version FROM releases WHERE project = %(project)s", {"project": project}
+    )
+    versions = [row["version"] for row in rows]
+    return await project_status(db, project, versions, max_jobs_ahead=MAX_JOBS_AHEAD)
+
+
+async def project_files(db: Database, project: str) -> tuple[FileSummary, ...]:
+    """A project's files, those of the newest release first; without those of hidden releases."""
+    rows = await db.rows(
+        """
+        SELECT f.filename, f.sha256, f.size_bytes, f.metadata_sha256, k.tags, f.requires_python,
+               f.dependencies, f.version, f.build, f.superseded, f.published_at
+          FROM files f
+          JOIN kinds k ON k.kind = f.kind
+          JOIN releases r ON r.project = f.project AND r.version = f.version
+         WHERE f.project = %(project)s AND r.missing_since IS NULL
+         ORDER BY f.filename
+        """,
+        {"project": project},
+    )
+    for row in rows:
+        row["dependencies"] = tuple(row["dependencies"])
+    rows.sort(key=lambda row: version_sort_key(row["version"]), reverse=True)
+    return tuple(FileSummary(**row) for row in rows)
+
+
+async def project_builds(db: Database, project: str, limit: int) -> tuple[BuildSummary, ...]:
+    """A project's builds, the newest first."""
+    return await _build_summaries(
+        db,
+        """
+        SELECT build FROM builds WHERE project = %(project)s ORDER BY build DESC LIMIT %(limit)s
+        """,
+        {"project": project, "limit": limit},
+    )
+
+
+async def latest_builds(db: Database, limit: int) -> tuple[BuildSummary, ...]:
+    """The builds that ended last, the newest first."""
+    return await _build_summaries(
+        db,
+        "SELECT build FROM builds ORDER BY ended_at DESC LIMIT %(limit)s",
+        {"limit": limit},
+    )
+
+
+async def regressions(db: Database, limit: int) -> tuple[BuildSummary, ...]:
+    """Final failures of projects that had been built for the same target before."""
+    return await _build_summaries(
+        db,
+        """
+        SELECT b.build
+          FROM builds b
+         WHERE b.outcome <> 'built' AND NOT b.retryable
+           AND b.ended_at > now() - interval '90 days'
+           AND EXISTS (
+               SELECT FROM builds o
+                WHERE o.project = b.project AND o.target = b.target
+                  AND o.outcome = 'built' AND o.build < b.build)
+         ORDER BY b.ended_at DESC
+         LIMIT %(limit)s
+        """,
+        {"limit": limit},
+    )
+
+
+async def _build_summaries(
+    db: Database, chosen: str, parameters: dict[str, Any]
+) -> tuple[BuildSummary, ...]:
+    """The builds that a query chooses, the newest first."""
+    rows = await db.rows(
+        f"""
+        SELECT b.build, b.ended_at, b.builder, b.project, b.version, b.target, b.outcome,
+               b.duration_s, b.reason,
+               ARRAY(SELECT f.filename FROM files f
+                      WHERE f.build = b.build ORDER BY f.filename) AS files
+          FROM builds b
+         WHERE b.build IN ({chosen})
+         ORDER BY b.ended_at DESC, b.build DESC
+        """,  # noqa: S608 - one of the texts above
+        parameters,
+    )
+    return tuple(BuildSummary(**{**row, "files": tuple(row["files"])}) for row in rows)
+
+
+async def aliases_of(db: Database, project: str) -> tuple[str, ...]:
+    """Other names that lead to a project."""
+    rows = await db.rows(
+        "SELECT name FROM project_names WHERE project = %(project)s ORDER BY name",
+        {"project": project},
+    )
+    return tuple(row["name"] for row in rows)
+
+
+async def resolve_aliases(db: Database, aliases: Sequence[str]) -> dict[str, str]:
+    """Where each of these names leads; a project of that very name is itself."""
+    rows = await db.rows(
+        """
+        SELECT name, project FROM project_names n
+         WHERE name = ANY (%(names)s)
+           AND NOT EXISTS (SELECT FROM projects p WHERE p.project = n.name)
+        """,
+        {"names": list(aliases)},
+    )
+    return {row["name"]: row["project"] for row in rows}
+
+
+async def set_alias(db: Database, name: str, project: str | None) -> bool:
+    """Let a name lead to a project, or no longer to any; False if nothing changed."""
+    if project is None:
+        return bool(
+            await db.execute("DELETE FROM project_names WHERE name = %(name)s", {"name": name})
+        )
+    changed = await db.execute(
+        """
+        INSERT INTO project_names (name, project)
+        SELECT %(name)s, project FROM projects WHERE project = %(project)s
+            ON CONFLICT (name) DO UPDATE SET project = excluded.project
+         WHERE project_names.project <> excluded.project
+        """,
+        {"name": name, "project": project},
+    )
+    return changed > 0
+
+
+# --- all projects ------------------------------------------------------------------------
+
+
+async def list_projects(db: Database) -> list[ProjectListing]:
+    """Every project, by name."""
+    rows = await db.rows(
+        """
+        SELECT p.project AS name,
+               coalesce(f.files, 0) AS files,
+               coalesce(t.downloads, 0) AS downloads,
+               coalesce(r.recent, 0) AS recent
+          FROM projects p
+          LEFT JOIN (
+              SELECT f.project, count(*) AS files
+                FROM files f
+               WHERE NOT EXISTS (
+                   SELECT FROM releases r
+                    WHERE r.project = f.project AND r.version = f.version
+                      AND r.missing_since IS NOT NULL)
+               GROUP BY f.project
+          ) f ON f.project = p.project
+          LEFT JOIN download_totals t ON t.project = p.project
+          LEFT JOIN (
+              SELECT project, sum(downloads)::bigint AS recent
+                FROM download_projects
+               WHERE month >= date_trunc('month', now() AT TIME ZONE 'UTC') - interval '1 month'
+               GROUP BY project
+          ) r ON r.project = p.project
+         ORDER BY p.project
+        """
+    )
+    return [ProjectListing(**row) for row in rows]
+
+
+async def project_names(db: Database) -> list[str]:
+    """The name of every project, in order."""
+    rows = await db.rows("SELECT project FROM projects ORDER BY project")
+    return [row["project"] for row in rows]
+
+
+# --- builds and the queue ----------------------------------------------------------------
+
+
+async def success_rates(db: Database) -> list[SuccessRate]:
+    """How the builds of the last 30 days ended, for each target."""
+    rows = await db.rows(
+        """
+        SELECT t.target,
+               count(b.build) FILTER (WHERE b.outcome = 'built') AS built,
+               count(b.build) FILTER (WHERE b.outcome <> 'built' AND NOT b.retryable) AS failed
+          FROM targets t
+          LEFT JOIN builds b
+            ON b.target = t.target
+           AND b.ended_at >= %(since)s::date::timestamp AT TIME ZONE 'UTC'
+         GROUP BY t.target, t.position
+         ORDER BY t.position, t.target
+        """,
+        {"since": first_day(RECENT_DAYS)},
+    )
+    return [SuccessRate(**row) for row in rows]
+
+
+async def builds_per_hour(db: Database) -> dict[str, float]:
+    """How many builds end in an hour, for each target, going by the last day."""
+    rows = await db.rows(
+        """
+        SELECT target,
+               count(*) / greatest(extract(epoch FROM now() - min(ended_at)) / 3600, 0.1) AS rate
+          FROM builds
+         WHERE ended_at > now() - interval '1 day'
+         GROUP BY target
+        """
+    )
+    return {row["target"]: float(row["rate"]) for row in rows}
+
+
+async def record_queue_lengths(db: Database) -> None:
+    """Remember how long the queue is; older samples are thinned to one an hour, then a day."""
+    await db.execute(
+        """
+        INSERT INTO queue_samples (at, target, pending, claimed)
+        SELECT date_bin('10 minutes', now(), 'epoch'), t.target,
+               count(j.target) FILTER (WHERE j.claimed_by IS NULL), count(j.claimed_by)
+          FROM targets t
+          LEFT JOIN jobs j ON j.target = t.target
+         WHERE t.skip IS NULL
+         GROUP BY t.target
+            ON CONFLICT DO NOTHING
+        """
+    )
+    await db.execute(
+        """
+        DELETE FROM queue_samples
+         WHERE (at < now() - interval '30 days' AND extract(minute FROM at) <> 0)
+            OR (at < now() - interval '1 year'
+                AND extract(hour FROM at AT TIME ZONE 'UTC') <> 0)
+        """
+    )
+
+
+async def queue_history(db: Database) -> list[QueueLengthSample]:
+    """How long the queue was at each hour of the last 30 days, oldest first."""
+    rows = await db.rows(
+        """
+        SELECT date_bin('1 hour', at, 'epoch') AS at, target, max(pending) AS pending
+          FROM queue_samples
+         WHERE at >= %(since)s::date::timestamp AT TIME ZONE 'UTC'
+         GROUP BY 1, 2
+         ORDER BY 1, 2
+        """,
+        {"since": first_day(RECENT_DAYS)},
+    )
+    return [QueueLengthSample(**row) for row in rows]
+
+
+async def invalidate_queue_heads(db: Database, per_target: int) -> None:
+    """Have the pages of the projects written again that are next for each target."""
+    await db.execute(
+        """
+        SELECT make_stale('project', array_agg(DISTINCT j.project))
+          FROM targets t
+         CROSS JOIN LATERAL (
+             SELECT project FROM jobs
+              WHERE target = t.target AND claimed_by IS NULL AND not_before IS NULL
+              ORDER BY due LIMIT %(per_target)s
+         ) j
+        """,
+        {"per_target": per_target},
+    )
+
+
+async def invalidate_downloaded(db: Database, since: date, before: date) -> int:
+    """Have the pages of the projects written again that were downloaded on days of a period."""
+    return await db.execute(
+        """
+        INSERT INTO page_changes (part, name)
+        SELECT DISTINCT 'project', d.project
+          FROM generate_series(0, %(before)s::date - %(since)s::date - 1) AS n
+         CROSS JOIN LATERAL (SELECT %(since)s::date + n AS day) AS past
+          JOIN download_projects d
+            ON d.month = date_trunc('month', past.day)::date
+           AND d.days[extract(day FROM past.day)::integer] > 0
+          JOIN projects p ON p.project = d.project
+        """,
+        {"since": since, "before": before},
+    )
+
+
+async def downloaded_today(db: Database, day: datetime, limit: int) -> dict[str, int]:
+    """How often projects were downloaded on a day, as far as the limit goes."""
+    rows = await db.rows(
+        """
+        SELECT project, days[extract(day FROM %(day)s::date)::integer] AS downloads
+          FROM download_projects
+         WHERE month = date_trunc('month', %(day)s::date)
+           AND days[extract(day FROM %(day)s::date)::integer] > 0
+         LIMIT %(limit)s
+        """,
+        {"day": day.date(), "limit": limit},
+    )
+    return {row["project"]: row["downloads"] for row in rows}

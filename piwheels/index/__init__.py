@@ -1,0 +1,1 @@
+"""The package index: pages of the Simple API and the process that writes them."""

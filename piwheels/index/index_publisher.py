@@ -1,0 +1,220 @@
+"""The publish duty: stale index pages rendered, written if they changed, removed files unlinked.
+
+What has to be written is a table; a page leaves it after it lies in the tree, so that a crash
+repeats work and never loses any. Rendering and writing happen in another process. The pages that
+people read are another duty's (site.showing), which waits for this one.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from piwheels.db import page_queue
+from piwheels.db.database import Database, DatabaseUnavailableError
+from piwheels.db.page_queue import FileDeletion, PageKind, PageToWrite
+from piwheels.index.simple_pages import (
+    RenderedPage,
+    content_marker,
+    render_project,
+    render_project_list,
+)
+from piwheels.model import IndexPage
+from piwheels.rendering import subprocess_query, write_errors
+from piwheels.rendering.write_retries import retry_until_written
+from piwheels.webroot import Webroot, gz_path, is_path_error
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+_BATCH_SIZE = 100
+_DELETE_BATCH_SIZE = 20
+_POLL_S = 5.0
+
+
+@dataclass(slots=True)
+class IndexPublisher:
+    """Keeps one tree's index true.
+
+    removal_grace_s: how long a removed file stays for readers of an older page.
+    root_listing_s: at most so often is the listing of all projects written.
+    """
+
+    db: Database
+    webroot: Webroot
+    executor: Executor
+    deletion_delay_s: float = 300.0
+    project_list_interval_s: float = 60.0
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _list_written_at: float = field(default=float("-inf"))
+
+    async def recover(self) -> None:
+        """Have removed what an earlier master laid down in vain; before wheels come in."""
+        await self.db.retrying(lambda: page_queue.abandon_installs(self.db))
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen())
+            group.create_task(self._write_loop())
+
+    async def _listen(self) -> None:
+        async for _ in self.db.notifications("stale_pages"):
+            self._wake.set()
+
+    async def _write_loop(self) -> None:
+        while True:
+            self._wake.clear()
+            await retry_until_written(self.write_pending, self.webroot.root)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(_POLL_S, self.project_list_interval_s)):
+                    await self._wake.wait()
+
+    async def write_pending(self) -> int:
+        """Write every page that is stale now, and unlink what is due; returns how many pages."""
+        count = 0
+        while batch := await self._next_batch():
+            await self._write_batch(batch)
+            count += len(batch)
+        count += await self._write_project_list()
+        await self.db.retrying(
+            lambda: page_queue.purge_written(self.db, page_queue.INDEX_PAGE_KINDS)
+        )
+        await self._delete_due_files()
+        return count
+
+    async def _next_batch(self) -> list[PageToWrite]:
+        await self.db.retrying(
+            lambda: page_queue.collect_changes(self.db, page_queue.INDEX_PAGE_KINDS)
+        )
+        return await self.db.retrying(
+            lambda: page_queue.pages_to_write(self.db, PageKind.SIMPLE, _BATCH_SIZE)
+        )
+
+    async def _write_batch(self, batch: Sequence[PageToWrite]) -> None:
+        names = [page.name for page in batch]
+        found = await self.db.retrying(lambda: page_queue.index_pages(self.db, names))
+        content = [(name, found.get(name)) for name in names]
+        problems = await self._in_render_process(write_pages, self.webroot.root, content)
+        done = [page for page in batch if page.name not in problems]
+        await self.db.retrying(lambda: page_queue.mark_written(self.db, PageKind.SIMPLE, done))
+        await write_errors.postpone_failed(self.db, PageKind.SIMPLE, batch, problems)
+
+    async def _write_project_list(self) -> int:
+        if time.monotonic() - self._list_written_at < self.project_list_interval_s:
+            return 0
+        stale = await self.db.retrying(
+            lambda: page_queue.single_page_to_write(self.db, PageKind.SIMPLE)
+        )
+        if stale is None:
+            return 0
+        try:
+            await self._in_render_process(refresh_project_list, self.webroot.root, self.db.dsn)
+        except DatabaseUnavailableError as error:
+            log.warning("the listing waits: %s", error)
+            return 0
+        except OSError as error:
+            if not is_path_error(error):
+                raise
+            problems = {stale.name: write_errors.describe_error(error)}
+            await write_errors.postpone_failed(self.db, PageKind.SIMPLE, [stale], problems)
+            return 0
+        self._list_written_at = time.monotonic()
+        await self.db.retrying(lambda: page_queue.mark_written(self.db, PageKind.SIMPLE, [stale]))
+        return 1
+
+    async def _in_render_process(self, work: Callable[..., _T], *arguments: object) -> _T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.executor, work, *arguments)
+
+    # --- removed files ---
+
+    async def _delete_due_files(self) -> None:
+        while await self._delete_batch():
+            pass
+
+    async def _delete_batch(self) -> bool:
+        """Unlink what is due; False if there is no more, or somebody lays a wheel down.
+
+        The turn is taken before it is looked what is due. Who lays a file down has noted that
+        before the turn is theirs: either the note is seen here, or the file comes afterwards.
+        """
+        grace = timedelta(seconds=self.deletion_delay_s)
+        with self.webroot.packages_lock(wait=False) as ours:
+            if not ours:
+                return False
+            gone = await self.db.retrying(
+                lambda: page_queue.files_to_delete(self.db, grace, _DELETE_BATCH_SIZE)
+            )
+            problems = await asyncio.to_thread(self._remove_files, gone)
+            done = [file for file in gone if file.filename not in problems]
+            await self.db.retrying(lambda: page_queue.mark_deleted(self.db, done))
+            for name, problem in problems.items():
+                log.error("%s cannot be removed: %s; trying again later", name, problem)
+            await self.db.retrying(lambda: page_queue.postpone_deletions(self.db, list(problems)))
+        return bool(done)
+
+    def _remove_files(self, gone: Sequence[FileDeletion]) -> dict[str, str]:
+        """Remove wheels; returns those of which it was not possible, and why."""
+        problems: dict[str, str] = {}
+        for file in gone:
+            # The metadata first: a wheel without it still installs by an old page, while
+            # metadata without its wheel would be asked for and then fail.
+            places = (self.webroot.metadata_path, self.webroot.wheel_path)
+            with write_errors.collecting_path_errors(problems, file.filename):
+                self.webroot.remove(place(file.sha256, file.filename) for place in places)
+        return problems
+
+
+def write_pages(root: Path, content: Sequence[tuple[str, IndexPage | None]]) -> dict[str, str]:
+    """Render and write the pages of projects; None removes a project's. Runs in any process.
+
+    Returns:
+        Projects whose pages cannot be written where they belong, and why; the others' are.
+
+    Raises:
+        OSError: nothing can be written now.
+    """
+    webroot = Webroot(root)
+    problems: dict[str, str] = {}
+    changed = {}
+    for project, page in content:
+        # The HTML as the last of both: it tells what both of them say.
+        paths = [webroot.simple_dir(project) / name for name in ("index.v1_json", "index.html")]
+        if page is None:
+            with write_errors.collecting_path_errors(problems, project):
+                webroot.remove([path for page in reversed(paths) for path in (page, gz_path(page))])
+        elif not webroot.has_marked_pages(paths, content_marker(page)):
+            rendered = render_project(page)
+            changed[project] = list(zip(paths, (rendered.json, rendered.html), strict=True))
+    if changed:
+        torn = webroot.write_pages(changed)
+        problems |= {project: write_errors.describe_error(error) for project, error in torn.items()}
+    return problems
+
+
+def refresh_project_list(root: Path, dsn: str) -> None:
+    """Read which projects there are, and write the listing of them. Runs in any process.
+
+    Raises:
+        OSError: it cannot be written.
+        PiwheelsError: the database cannot be reached.
+    """
+    write_project_list(
+        root, subprocess_query.run_query(dsn, "listing", page_queue.indexed_projects)
+    )
+
+
+def write_project_list(root: Path, projects: Sequence[str]) -> None:
+    """Render and write the listing of projects."""
+    webroot = Webroot(root)
+    rendered: RenderedPage = render_project_list(projects)
+    webroot.write_page(webroot.simple_dir() / "index.html", rendered.html)
+    webroot.write_page(webroot.simple_dir() / "index.v1_json", rendered.json)

@@ -1,0 +1,154 @@
+"""Index pages from what the farm knows: Simple API 1.4 in HTML and JSON, and nothing else.
+
+Functions of their arguments, with deterministic bytes: a page carries no time of its writing,
+so that it is written again only when it says something else. Text of packages is hostile.
+
+Sources: PEP 503 (HTML), 592 (yank), 629 (version), 658 and 714 (metadata), 691 (JSON), 700
+(sizes, times, versions), 792 (status). Addresses are relative, so that the tree works under
+any prefix.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from html import escape
+from typing import Any
+
+import msgspec
+
+from piwheels.model import IndexEntry, IndexPage, ProjectStatus, Struct
+
+API_VERSION = "1.4"
+#: To be raised when the same facts give other bytes: pages that say the same are not written.
+RENDER_VERSION = 1
+
+_META = f'<meta name="pypi:repository-version" content="{API_VERSION}">'
+
+
+class RenderedPage(Struct, frozen=True, kw_only=True):
+    """A page in both forms."""
+
+    html: bytes
+    json: bytes
+
+
+class _Hashes(msgspec.Struct, frozen=True):
+    sha256: str
+
+
+class _FileJson(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """A file of PEP 691, with 700 and 714."""
+
+    filename: str
+    url: str
+    hashes: _Hashes
+    size: int
+    upload_time: str
+    yanked: bool | str
+    # Not `dist-info-metadata` too: pip 22.3 to 23.0, as in Debian 12, fail on it (PEP 714).
+    core_metadata: _Hashes
+    requires_python: str | msgspec.UnsetType = msgspec.UNSET
+
+
+def content_marker(page: IndexPage) -> bytes:
+    """What a project's HTML page begins with when it says just this, and no other page."""
+    facts = hashlib.blake2b(msgspec.msgpack.encode(page), digest_size=16)
+    return f"<!DOCTYPE html>\n<!-- {RENDER_VERSION} {facts.hexdigest()} -->\n".encode()
+
+
+def render_project(page: IndexPage) -> RenderedPage:
+    """A project's page. A quarantined project lists no files (PEP 792 leaves that to us)."""
+    files = () if page.status is ProjectStatus.QUARANTINED else page.files
+    return RenderedPage(
+        html=content_marker(page) + _project_html(page, files), json=_project_json(page, files)
+    )
+
+
+def render_project_list(projects: Sequence[str]) -> RenderedPage:
+    """The listing of all projects, by normalised name."""
+    body = "".join(f'<a href="{escape(name)}/">{escape(name)}</a><br>\n' for name in projects)
+    return RenderedPage(
+        html=b"<!DOCTYPE html>\n" + _document("Simple index", _META, body),
+        json=msgspec.json.encode(
+            {
+                "meta": {"api-version": API_VERSION},
+                "projects": [{"name": name} for name in projects],
+            }
+        ),
+    )
+
+
+def _project_html(page: IndexPage, files: Sequence[IndexEntry]) -> bytes:
+    head = _META
+    if page.status is not ProjectStatus.ACTIVE:
+        head += f'\n<meta name="pypi:project-status" content="{page.status}">'
+        if page.status_reason:
+            reason = escape(page.status_reason)
+            head += f'\n<meta name="pypi:project-status-reason" content="{reason}">'
+    title = f"Links for {page.project}"
+    links = "".join(map(_link, files))
+    return _document(title, head, f"<h1>{escape(title)}</h1>\n{links}")
+
+
+def _document(title: str, head: str, body: str) -> bytes:
+    return (
+        f'<html lang="en">\n<head>\n<meta charset="utf-8">\n{head}\n'
+        f"<title>{escape(title)}</title>\n</head>\n<body>\n{body}</body>\n</html>\n"
+    ).encode()
+
+
+def _link(file: IndexEntry) -> str:
+    name, sha256 = escape(file.filename), _escape_hash(file.sha256)
+    metadata = f"sha256={_escape_hash(file.metadata_sha256)}"
+    requires = _attribute("data-requires-python", file.requires_python or None)
+    yanked = _attribute("data-yanked", file.yanked)
+    # pip before 23.2 reads only the misnamed attribute (PEP 714).
+    return (
+        f'<a href="../../packages/{sha256[:2]}/{sha256}/{name}#sha256={sha256}"{requires}{yanked} '
+        f'data-core-metadata="{metadata}" data-dist-info-metadata="{metadata}">{name}</a><br>\n'
+    )
+
+
+def _escape_hash(text: str) -> str:
+    """A text that is nearly always a hash, which has nothing to escape: looking is faster."""
+    return text if text.isalnum() else escape(text)
+
+
+@lru_cache(maxsize=1000)
+def _attribute(name: str, value: str | None) -> str:
+    """An attribute, or nothing for None; a project's files share a few of them."""
+    return "" if value is None else f' {name}="{escape(value)}"'
+
+
+def _project_json(page: IndexPage, files: Sequence[IndexEntry]) -> bytes:
+    status: dict[str, str] = {"status": str(page.status)}
+    if page.status_reason:
+        status["reason"] = page.status_reason
+    content: dict[str, Any] = {
+        "meta": {"api-version": API_VERSION},
+        "name": page.project,
+        "project-status": status,
+        "versions": list(dict.fromkeys(file.version for file in files)),
+        "files": list(map(_file_json, files)),
+    }
+    return msgspec.json.encode(content)
+
+
+def _file_json(file: IndexEntry) -> _FileJson:
+    return _FileJson(
+        filename=file.filename,
+        url=f"../../packages/{file.sha256[:2]}/{file.sha256}/{file.filename}",
+        hashes=_Hashes(file.sha256),
+        size=file.size_bytes,
+        upload_time=_timestamp(file.released_at),
+        yanked=file.yanked or file.yanked is not None,
+        core_metadata=_Hashes(file.metadata_sha256),
+        requires_python=file.requires_python or msgspec.UNSET,
+    )
+
+
+@lru_cache(maxsize=1000)
+def _timestamp(moment: datetime) -> str:
+    """PEP 700: UTC, with `Z`; uv reads no other form."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

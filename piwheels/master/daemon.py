@@ -1,0 +1,360 @@
+"""The master daemon: its duties composed into one process, from configuration to exit code."""
+
+import asyncio
+import logging
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from piwheels import system
+from piwheels.config import Config
+from piwheels.control.command_executor import CommandExecutor
+from piwheels.control.command_handlers import CommandHandlers
+from piwheels.control.control_server import ControlServer
+from piwheels.control.database_watch import DatabaseWatch
+from piwheels.control.query_handlers import QueryHandlers
+from piwheels.control.status_service import StatusService
+from piwheels.control.subscriptions import Subscriptions
+from piwheels.control.wheel_import import WheelImporter
+from piwheels.db.database import Database, is_running
+from piwheels.errors import ConfigError, first_error
+from piwheels.index.index_publisher import IndexPublisher as PagePublisher
+from piwheels.master.clock_watch import ClockWatch
+from piwheels.master.retention import EventRetention
+from piwheels.protocol.keys import MASTER, KeyStore, Role
+from piwheels.protocol.messages import (
+    CHUNK_BYTES,
+    PROTOCOL,
+    CommandFailed,
+    FromBuilder,
+    FromUploader,
+    Rejected,
+    Reply,
+    Request,
+    ToBuilder,
+    ToUploader,
+    parse_header,
+    protocol_mismatch_message,
+)
+from piwheels.protocol.sockets import CurveGate, Router
+from piwheels.protocol.transfer import MAX_WINDOW_BYTES
+from piwheels.rendering.render_pool import RenderPool
+from piwheels.scheduler.build_logs import LogSpool
+from piwheels.scheduler.dispatcher import Dispatcher, DispatcherOptions
+from piwheels.scheduler.event_bus import EventBus
+from piwheels.scheduler.event_publisher import EventPublisher
+from piwheels.scheduler.uploads import UploadServer
+from piwheels.scheduler.wheel_publisher import WheelPublisher
+from piwheels.simple_index.client import SimpleIndex, pip_index_url
+from piwheels.upstream.sync import SyncOptions, UpstreamSync
+from piwheels.webroot import Webroot, make_dir
+from piwheels.website.page_data import Site
+from piwheels.website.site_publisher import SitePublisher
+from piwheels.wheel.tags import PackagingRules
+
+log = logging.getLogger(__name__)
+
+_STATUS_INTERVAL_S = 10.0
+#: A database that starts, or has no connection free, is waited for: systemd allows 90 s.
+_DATABASE_CONNECT_TIMEOUT_S = 60.0
+#: The pages of the site can wait for everything else on this machine.
+_WEBSITE_NICENESS = 10
+#: A whole window of a file's pieces, and not much more: they are large, and kept for each peer.
+_UPLOAD_HWM = MAX_WINDOW_BYTES // CHUNK_BYTES + 32
+#: What builders say is handled as it comes; what waits here is kept for each of them.
+_BUILDER_HWM = 100
+#: Pieces of logs are as large; a console that reads so little is behind by many seconds.
+_CONTROL_HWM = 200
+
+
+def run(config: Config) -> int:
+    """Run the master until SIGTERM or SIGINT; returns the exit code.
+
+    Raises:
+        PiwheelsError: something that the master cannot mend.
+    """
+    logging.basicConfig(
+        level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    system.raise_open_file_limit()
+    return asyncio.run(_until_stopped(config))
+
+
+async def _until_stopped(config: Config) -> int:
+    shutdown = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, shutdown.set)
+    try:
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(serve(config, shutdown))
+            await shutdown.wait()
+            system.sd_notify("STOPPING=1")
+            serving.cancel()
+    except BaseExceptionGroup as errors:
+        raise first_error(errors) from errors
+    return 0
+
+
+async def serve(config: Config, shutdown: asyncio.Event) -> None:
+    """Compose the duties and run them; setting `shutdown` is how an operator ends them.
+
+    Raises:
+        PiwheelsError: a duty failed in a way that a restart may or may not mend.
+    """
+    async with AsyncExitStack() as stack:
+        master = _Master(config, shutdown)
+        await master.start_services(stack)
+        await master.run_services()
+
+
+class _Sockets(NamedTuple):
+    builders: Router[FromBuilder, ToBuilder]
+    uploads: Router[FromUploader, ToUploader]
+    controls: list[Router[Request, Reply]]
+
+
+class _Master:
+    def __init__(self, config: Config, shutdown: asyncio.Event) -> None:
+        self._config = config
+        self._shutdown = shutdown
+        self._keys = KeyStore(config.master.keys)
+        self._rules = PackagingRules()
+        self._webroot = Webroot(config.webroot.root)
+        self._event_bus = EventBus()
+        self._databases: list[Database] = []
+
+    async def start_services(self, stack: AsyncExitStack) -> None:
+        """Connect to the database, listen on the sockets, compose the duties."""
+        config = self._config
+        _make_dirs(config)
+        # The first: what the others write is refused when another master has begun.
+        self._dispatcher_db = await self._connect(stack, "dispatch", exclusive=True)
+        control_db = await self._connect(stack, "control")
+        self._index = await stack.enter_async_context(
+            SimpleIndex(config.upstream.url or pip_index_url())
+        )
+        self._upstream_sync = UpstreamSync(
+            await self._connect(stack, "follow"),
+            self._index,
+            self._rules,
+            SyncOptions(
+                method=config.upstream.source,
+                poll_interval_s=config.upstream.poll_interval_s,
+                follow_all=config.upstream.everything,
+                max_concurrency=config.upstream.requests,
+                retention_days=config.upstream.removed_days,
+            ),
+        )
+        self._log_spool = LogSpool(config.master.spool / "logs", self._webroot)
+        sockets = await self._bind_sockets(stack)
+        await self._open_scheduler(stack, sockets)
+        await self._open_publishers(stack)
+        self._database_watch = DatabaseWatch(await self._connect(stack, "watch"), self._databases)
+        clock_db = await self._connect(stack, "clock")
+        self._clock_watch = ClockWatch(clock_db, EventPublisher(clock_db, self._event_bus).record)
+        self._status = StatusService(
+            db=await self._connect(stack, "glance"),
+            counts_db=await self._connect(stack, "counts"),
+            dispatcher=self._dispatcher,
+            upstream_sync=self._upstream_sync,
+            event_bus=self._event_bus,
+            web_root=self._webroot.root,
+            database_wait=self._database_wait,
+        )
+        self._retention = EventRetention(self._status.db, config.master.events_days)
+        questions_db = await self._connect(stack, "questions")
+        self._control = self._control_server(sockets.controls, control_db, questions_db)
+
+    async def _open_scheduler(self, stack: AsyncExitStack, sockets: _Sockets) -> None:
+        """The duties that builders speak with."""
+        config = self._config.master
+        self._upload_server = UploadServer(
+            router=sockets.uploads,
+            keys=self._keys,
+            publisher=WheelPublisher(await self._connect(stack, "receive"), self._webroot),
+            spool_dir=config.spool / "incoming",
+        )
+        self._dispatcher = Dispatcher(
+            db=self._dispatcher_db,
+            dsn=self._config.database.dsn,
+            router=sockets.builders,
+            keys=self._keys,
+            rules=self._rules,
+            logs=self._log_spool,
+            event_publisher=EventPublisher(self._dispatcher_db, self._event_bus),
+            upload_server=self._upload_server,
+            options=DispatcherOptions(
+                builder_timeout_s=config.lost_after_s,
+                retry_delay_s=config.retry_delay_s,
+                max_attempts=config.max_attempts,
+                quarantine_after=config.quarantine_after,
+            ),
+        )
+
+    async def _open_publishers(self, stack: AsyncExitStack) -> None:
+        """The duties that write the served tree's pages."""
+        config = self._config.webroot
+        self._index_publisher = PagePublisher(
+            db=await self._connect(stack, "publish"),
+            webroot=self._webroot,
+            executor=stack.enter_context(RenderPool()),
+            deletion_delay_s=config.removal_grace_s,
+            project_list_interval_s=config.root_listing_s,
+        )
+        await self._index_publisher.recover()
+        self._site_publisher = SitePublisher(
+            db=await self._connect(stack, "show"),
+            webroot=self._webroot,
+            executor=stack.enter_context(RenderPool(_WEBSITE_NICENESS)),
+            site=Site(url=f"{config.url.rstrip('/')}/"),
+            served_targets=lambda: self._dispatcher.served_targets,
+            is_paused=lambda: self._dispatcher.paused,
+        )
+
+    def _database_wait(self) -> str:
+        return self._database_watch.wait_reason
+
+    def _control_server(
+        self, routers: list[Router[Request, Reply]], db: Database, questions_db: Database
+    ) -> ControlServer:
+        """The duty that operators speak with."""
+        importer = WheelImporter(
+            db,
+            self._rules,
+            WheelPublisher(db, self._webroot),
+            self._config.master.spool / "imports",
+        )
+        importer.remove_leftovers()
+        operators = CommandHandlers(
+            db=db,
+            dispatcher=self._dispatcher,
+            status=self._status,
+            # Beside the commands, as all that only looks: a place in a long queue is counted.
+            queries=QueryHandlers(questions_db, self._dispatcher),
+            importer=importer,
+            index=self._index,
+            rules=self._rules,
+        )
+        return ControlServer(
+            routers=routers,
+            keys=self._keys,
+            executor=CommandExecutor(
+                operators.handle,
+                db,
+                self._event_bus,
+                self._status.on_command_executed,
+                self._database_wait,
+            ),
+            subscriptions=Subscriptions(
+                self._status.snapshot, self._log_spool, self._event_bus, self._database_wait
+            ),
+            request_shutdown=self._shutdown.set,
+        )
+
+    async def run_services(self) -> None:
+        """Run every duty; one that fails ends them all."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._dispatcher.run())
+            group.create_task(self._upload_server.run())
+            group.create_task(self._control.run())
+            group.create_task(self._status.run())
+            group.create_task(self._index_publisher.run())
+            group.create_task(self._site_publisher.run())
+            group.create_task(self._upstream_sync.run())
+            group.create_task(self._retention.run())
+            group.create_task(self._database_watch.run())
+            group.create_task(self._clock_watch.run())
+            group.create_task(self._notify_systemd())
+            system.sd_notify("READY=1")
+            log.info("ready: %s", self._config.master.control)
+
+    async def _notify_systemd(self) -> None:
+        """Feed systemd's watchdog, and tell it in one line how the farm is."""
+        every_s = min(system.watchdog_interval_s() or _STATUS_INTERVAL_S, _STATUS_INTERVAL_S)
+        while True:
+            builders = self._dispatcher.builder_views()
+            busy = sum(view.build is not None for view in builders)
+            system.sd_notify(f"WATCHDOG=1\nSTATUS={len(builders)} builders, {busy} building")
+            await asyncio.sleep(every_s)
+
+    async def _connect(
+        self, stack: AsyncExitStack, role: str, *, exclusive: bool = False
+    ) -> Database:
+        dsn = self._config.database.dsn
+        # Where nobody answers at all the DSN may be wrong, and its author waits for a word.
+        patience_s = (
+            _DATABASE_CONNECT_TIMEOUT_S if self._databases or await is_running(dsn) else 0.0
+        )
+        epoch = self._databases[0].epoch if self._databases else None
+        database = await Database.connect(
+            dsn, role=role, exclusive=exclusive, epoch=epoch, connect_timeout_s=patience_s
+        )
+        self._databases.append(database)
+        return await stack.enter_async_context(database)
+
+    async def _bind_sockets(self, stack: AsyncExitStack) -> _Sockets:
+        config, key = self._config.master, self._keys.load_or_generate(MASTER)
+        gate = await stack.enter_async_context(CurveGate(self._is_allowed))
+        gate.protect(Role.BUILDER)
+        gate.protect(Role.OPERATOR)
+        builders: Router[FromBuilder, ToBuilder] = Router(FromBuilder, _rejected, hwm=_BUILDER_HWM)
+        uploads: Router[FromUploader, ToUploader] = Router(FromUploader, _rejected, hwm=_UPLOAD_HWM)
+        control = _control_router()
+        controls = [control]
+        if config.control_tcp:
+            controls.append(_control_router())
+        for close in (builders.close, uploads.close, *(router.close for router in controls)):
+            stack.callback(close)
+        builders.bind(config.builders, key=key, domain=Role.BUILDER)
+        uploads.bind(config.files, key=key, domain=Role.BUILDER)
+        control.bind(config.control)
+        if config.control_tcp:
+            controls[1].bind(config.control_tcp, key=key, domain=Role.OPERATOR)
+        return _Sockets(builders, uploads, controls)
+
+    def _is_allowed(self, domain: str, key: str) -> bool:
+        # Watchers come in at the operators' door; what they may is decided at each command.
+        roles = [Role(domain), *([Role.WATCHER] if domain == Role.OPERATOR else [])]
+        return any(self._keys.name_of(role, key) is not None for role in roles)
+
+
+def _make_dirs(config: Config) -> None:
+    makers: dict[str, tuple[Path, Callable[[Path], None]]] = {
+        "webroot.root": (config.webroot.root, make_dir),
+        "master.spool": (config.master.spool, _make_private_dir),
+    }
+    for key, (folder, make) in makers.items():
+        try:
+            make(folder)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise ConfigError(f"{folder} ({key}): {error.strerror}") from None
+
+
+def _make_private_dir(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def _rejected(reason: str, came: bytes) -> Rejected:
+    theirs = parse_header(came).protocol
+    if theirs != PROTOCOL:
+        return Rejected(reason=protocol_mismatch_message(theirs), permanent=True)
+    return Rejected(reason=reason)
+
+
+def _control_router() -> Router[Request, Reply]:
+    return Router(Request, _command_failed, hwm=_CONTROL_HWM)
+
+
+def _command_failed(reason: str, came: bytes) -> Reply:
+    told = parse_header(came)
+    if told.protocol != PROTOCOL:
+        reason = protocol_mismatch_message(told.protocol)
+    return Reply(request_id=told.request_id, body=CommandFailed(reason=reason))

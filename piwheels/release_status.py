@@ -1,0 +1,619 @@
+"""How a release stands for a target, and what happens next: facts in, one answer for each out.
+
+The only place that works this out: `piw explain`, the closing table of `piw up`, the console,
+a project's page and its JSON take what `release_standings` says.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import assert_never
+
+import humanize
+
+from piwheels.model import ProjectStatusRow, ReleaseStatusRow, Struct, TargetStatusRow, UpstreamPage
+
+_MAX_PROBLEMS_SHOWN = 3  # of a page that an answer names
+#: `piw up --exit-when-idle` waits for a retry that comes within this, and for no later one.
+SOON_INTERVAL = timedelta(minutes=10)
+
+
+class State(StrEnum):
+    """The state of a project, a release, or a release for a target, in one word."""
+
+    UNKNOWN = "unknown"  # the farm does not know the project
+    NO_RELEASE = "no-release"  # nobody asked for a release of it
+    UNKNOWN_RELEASE = "unknown-release"
+    UNKNOWN_TARGET = "unknown-target"
+    UPSTREAM = "upstream"  # what the upstream index said last of the project
+    REMOVED = "removed"  # a release that was there when the question was first asked
+    SKIPPED = "skipped"  # the project or the release, by an operator
+    QUARANTINED = "quarantined"  # the project, by the upstream index (PEP 792)
+    MISSING = "missing"  # the upstream index does not list the release any more
+    NO_SDIST = "no-sdist"
+    TARGET_SKIPPED = "target-skipped"  # the target, or the release for this target
+    EXCLUDED = "excluded"  # by Requires-Python
+    COVERED = "covered"  # a wheel is published that installers take there, and it loads
+    BUILDING = "building"
+    DEFERRED = "deferred"  # it failed, and is tried again later
+    HELD = "held"  # it failed in a way that a person has to look at
+    QUEUED = "queued"
+    UNSERVED = "unserved"  # queued, and no connected builder can build it
+    PAUSED = "paused"  # queued, and the farm hands out no jobs
+    FAILED = "failed"  # finally: it is not tried again
+    WAITING = "waiting"  # for the outcome of another target
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing more happens unless somebody asks for it."""
+        match self:
+            case (
+                State.BUILDING
+                | State.DEFERRED
+                | State.QUEUED
+                | State.UNSERVED
+                | State.PAUSED
+                | State.WAITING
+            ):
+                return False
+            case (
+                State.UNKNOWN
+                | State.NO_RELEASE
+                | State.UNKNOWN_RELEASE
+                | State.UNKNOWN_TARGET
+                | State.UPSTREAM
+                | State.REMOVED
+                | State.SKIPPED
+                | State.QUARANTINED
+                | State.MISSING
+                | State.NO_SDIST
+                | State.TARGET_SKIPPED
+                | State.EXCLUDED
+                | State.COVERED
+                | State.HELD
+                | State.FAILED
+            ):
+                return True
+            case _:
+                assert_never(self)
+
+
+class ReleaseStatus(Struct, frozen=True, kw_only=True):
+    """The state of one release for one target (either "" when it says more)."""
+
+    project: str
+    version: str = ""
+    target: str = ""
+    state: State
+    text: str  # what is known, without a full stop
+    hint: str = ""  # what an operator can do or type now, without a full stop
+    notes: tuple[str, ...] = ()  # whole sentences that hold whatever the state is
+    build: int | None = None
+    file: str = ""
+    built_for_target: bool = False  # the file is what the last build for this target made
+    detail: str = ""  # the wheel or the reason alone, for a table; "" is the text
+
+    @property
+    def as_text(self) -> str:
+        """All of it, for somebody who can type the advice."""
+        said = f"{self.text}; {self.hint}" if self.hint else self.text
+        return " ".join([f"{said}.", *(f"({note})" for note in self.notes)])
+
+    @property
+    def label(self) -> str:
+        """The state for a table, which tells a target's own wheel from another's."""
+        return "built" if self.built_for_target and self.state is State.COVERED else self.state
+
+
+class ReleaseStatuses(Struct, frozen=True, kw_only=True):
+    """How a release stands: what keeps all of it back, and each target."""
+
+    release_blocker: ReleaseStatus | None
+    targets: Mapping[str, ReleaseStatus]  # by target; only covered ones where `whole` is set
+
+    def for_target(self, target: str) -> ReleaseStatus | None:
+        """What is to be said for one target."""
+        return self.targets.get(target) or self.release_blocker
+
+
+class StatusContext(Struct, frozen=True, kw_only=True):
+    """What the answers depend on beside the facts.
+
+    served: targets for which a builder is connected.
+    equipped: targets for which a connected builder has a C compiler; None is not known.
+    paused: whether the farm hands out no jobs.
+    now: the time that waiting is counted from; without it times are told as they are, for a
+        text that is read later.
+    """
+
+    served_targets: frozenset[str]
+    targets_with_compiler: frozenset[str] | None = None
+    paused: bool = False
+    now: datetime | None = None
+
+
+def explain_project(
+    project: str,
+    facts: ProjectStatusRow | None,
+    context: StatusContext,
+    *,
+    asked_version: str | None = None,
+    asked_target: str | None = None,
+) -> tuple[ReleaseStatus, ...]:
+    """The whole answer.
+
+    Args:
+        project: its normalised name.
+        facts: what the database knows of it.
+        context: what else counts.
+        asked_version: the version that the question named.
+        asked_target: the target that it named.
+    """
+    if facts is None:
+        return (
+            ReleaseStatus(
+                project=project,
+                state=State.UNKNOWN,
+                text="this farm does not know it",
+                hint=f"`piw add {project}` has it built",
+            ),
+        )
+    if not facts.releases:
+        return (_no_release_status(facts, asked_version),)
+    answers: list[ReleaseStatus] = []
+    for release in facts.releases:
+        found = release_statuses(facts, release, context)
+        if found.release_blocker is not None:
+            answers.append(found.release_blocker)
+        answers += found.targets.values()
+        if asked_target is not None and not release.targets:
+            text = f"this farm has no target {asked_target}; it comes with a builder that serves it"
+            answers.append(_status(facts, release, State.UNKNOWN_TARGET, text, target=asked_target))
+    return tuple(answers)
+
+
+def explain_with_upstream(
+    project: str,
+    facts: ProjectStatusRow | None,
+    context: StatusContext,
+    *,
+    asked_version: str | None,
+    asked_target: str | None,
+) -> tuple[ReleaseStatus, ...]:
+    """The answer of `piw explain`: as `standings`, and what the upstream index said last."""
+    answers = explain_project(
+        project, facts, context, asked_version=asked_version, asked_target=asked_target
+    )
+    whole_project = facts is not None and (asked_version is None or not facts.releases)
+    last = upstream_status(facts) if facts is not None and whole_project else None
+    return (*answers, *([last] if last else []), *(_last_check_problems(facts) if facts else ()))
+
+
+def _last_check_problems(facts: ProjectStatusRow) -> Iterator[ReleaseStatus]:
+    """What keeps the farm from knowing what the upstream has, where anything does."""
+    look = facts.look
+    if look is None or not (look.problem or look.change):
+        return
+    when = f" ({_utc_text(look.looked_at)})" if look.looked_at else ""
+    text = f"the last look at the upstream's page{when}: {look.change or look.problem}"
+    yield ReleaseStatus(project=facts.project, state=State.UPSTREAM, text=text)
+
+
+def upstream_status(facts: ProjectStatusRow) -> ReleaseStatus | None:
+    """What the upstream index said last that the farm's releases do not show, or None."""
+    page = facts.upstream
+    if page is None:
+        return None
+    text, advice = _newest_release_text(facts.project, page)
+    if page.problem_count:
+        entries = "entry" if page.problem_count == 1 else "entries"
+        shown = "; ".join(page.problems[:_MAX_PROBLEMS_SHOWN])
+        more = " (and more)" if page.problem_count > _MAX_PROBLEMS_SHOWN else ""
+        odd = f"{page.problem_count} odd {entries} on its page there: {shown}{more}"
+        text = f"{text}. {odd}" if text else odd
+    return (
+        ReleaseStatus(project=facts.project, state=State.UPSTREAM, text=text, hint=advice)
+        if text
+        else None
+    )
+
+
+def _newest_release_text(project: str, page: UpstreamPage) -> tuple[str, str]:
+    """The newest release upstream where this farm does not have it, and how to have it built."""
+    if page.newest_version is None:
+        return "the upstream index lists no release of it that is not yanked", ""
+    if page.newest_known:
+        return "", ""
+    newest = page.newest_version
+    text = f"the newest release of the upstream index is {newest}"
+    if not page.newest_has_sdist:
+        return f"{text}, which has no sdist to build from", ""
+    return f"{text}, which this farm does not have", f"`piw add {project}=={newest}` adds it"
+
+
+def release_statuses(
+    facts: ProjectStatusRow, release: ReleaseStatusRow, context: StatusContext
+) -> ReleaseStatuses:
+    """How a release stands as a whole and for each target.
+
+    Args:
+        facts: of its project.
+        release: the release.
+        context: what else counts.
+    """
+    whole = _release_blocker(facts, release)
+    return ReleaseStatuses(
+        release_blocker=whole,
+        targets={
+            target.target: _target_status(facts, release, target, context)
+            for target in release.targets
+            if _has_own_status(target, whole)
+        },
+    )
+
+
+def removed_release_status(project: str, version: str) -> ReleaseStatus:
+    """The answer for a release that the farm does not have any more."""
+    return ReleaseStatus(
+        project=project,
+        version=version,
+        state=State.REMOVED,
+        text="the farm has no such release any more",
+    )
+
+
+def _has_own_status(target: TargetStatusRow, release_blocker: ReleaseStatus | None) -> bool:
+    """Whether a target has a standing of its own beside what keeps the whole release back.
+
+    Wheels made before still install, but those of a quarantined project, and of a release that
+    is hidden, are not listed.
+    """
+    if release_blocker is None:
+        return True
+    hidden = release_blocker.state in {State.QUARANTINED, State.MISSING}
+    return target.covered_by is not None and target.allowed and not hidden
+
+
+def _no_release_status(facts: ProjectStatusRow, asked_version: str | None) -> ReleaseStatus:
+    project = facts.project
+    if facts.skip is not None:
+        return ReleaseStatus(
+            project=project,
+            state=State.SKIPPED,
+            text=f"it is skipped: {facts.skip}",
+            hint=f"`piw skip {project} --lift` builds it again",
+        )
+    if asked_version is not None:
+        return ReleaseStatus(
+            project=project,
+            version=asked_version,
+            state=State.UNKNOWN_RELEASE,
+            text="nobody asked for this release, or the upstream index has none such",
+            hint=f"`piw add {project}=={asked_version}` has it built",
+        )
+    text = "no release of it was asked for yet; newer ones are built as they appear upstream"
+    return ReleaseStatus(project=project, state=State.NO_RELEASE, text=text)
+
+
+def _release_blocker(facts: ProjectStatusRow, release: ReleaseStatusRow) -> ReleaseStatus | None:
+    """What keeps a release from being built for any target, or None.
+
+    What hides its files comes first: then no wheel of it is said to install.
+    """
+    name = f"{facts.project}=={release.version}"
+    if facts.status == "quarantined":
+        reason = facts.status_reason or "no reason was given"
+        text = (
+            f"the upstream index quarantined the project ({reason}): its files are not listed "
+            "and nothing is built until that ends"
+        )
+        return _status(facts, release, State.QUARANTINED, text)
+    if release.missing_since is not None:
+        return _status(facts, release, State.MISSING, _missing_text(release, release.missing_since))
+    if facts.skip is not None:
+        return _status(
+            facts,
+            release,
+            State.SKIPPED,
+            f"the project is skipped: {facts.skip}",
+            hint=f"`piw skip {facts.project} --lift` builds it again",
+        )
+    if release.skip is not None:
+        return _status(
+            facts,
+            release,
+            State.SKIPPED,
+            f"the release is skipped: {release.skip}",
+            hint=f"`piw skip {name} --lift` builds it again",
+        )
+    if not release.has_sdist:
+        text = (
+            "the upstream index has no sdist of it, so there is nothing to build from; "
+            "if one appears, it is built then"
+        )
+        return _status(facts, release, State.NO_SDIST, text)
+    return None
+
+
+def is_idle_until_soon(
+    state: State, release: ReleaseStatusRow, target: TargetStatusRow, now: datetime | None
+) -> bool:
+    """Whether nothing happens within SOON: settled, or waiting for a retry that is later."""
+    if state is State.DEFERRED:
+        return _retries_later_than_soon(target, now)
+    if state is State.WAITING:
+        return any(_retries_later_than_soon(other, now) for other in release.targets)
+    return state.is_settled
+
+
+def _retries_later_than_soon(target: TargetStatusRow, now: datetime | None) -> bool:
+    if target.not_before is None or now is None:
+        return False
+    return target.not_before - now > SOON_INTERVAL
+
+
+def _missing_text(release: ReleaseStatusRow, since: datetime) -> str:
+    if release.removed_at is not None:
+        return (
+            f"it was removed from the upstream index (confirmed {_utc_text(release.removed_at)}): "
+            "its files are not listed, and are deleted later unless it returns"
+        )
+    return (
+        f"the upstream index has not listed it since {_utc_text(since)}: its files are kept and not "
+        "listed here, nothing is built, and it is shown again when the upstream lists it again"
+    )
+
+
+def _target_status(
+    facts: ProjectStatusRow,
+    release: ReleaseStatusRow,
+    target: TargetStatusRow,
+    context: StatusContext,
+) -> ReleaseStatus:
+    """How a release that nothing keeps from being built stands for one target."""
+    known = _classify(facts, release, target, context)
+    covered = known.state is State.COVERED
+    return _status(
+        facts,
+        release,
+        known.state,
+        known.text,
+        target=target.target,
+        hint=known.hint,
+        notes=tuple(_notes_of(release, target, known.state)),
+        build=target.build_in_hand or target.last_build,
+        file=(target.covered_by or "") if covered else "",
+        built_for_target=covered and target.last_outcome == "built" and not target.made_elsewhere,
+        detail=known.detail,
+    )
+
+
+def _notes_of(release: ReleaseStatusRow, target: TargetStatusRow, state: State) -> Iterator[str]:
+    if release.yanked is not None:
+        reason = f": {release.yanked}" if release.yanked else ""
+        yield f"The release is yanked upstream{reason}; installers take it only if pinned."
+    if state is State.COVERED and target.lacks:
+        yield f"{target.lacks[0].upper()}{target.lacks[1:]}."
+    if target.outdated and target.covered_by is None and release.sdist_replaced_at is not None:
+        yield (
+            f"{target.superseded} is published and was built from an earlier sdist, which the "
+            f"upstream index replaced (seen {_utc_text(release.sdist_replaced_at)})."
+        )
+    if release.sdist_verified_by != "sha256":
+        hashed = release.sdist_verified_by
+        known = f"only a hash by {hashed}" if hashed else "no hash, so nothing can be verified"
+        yield f"The upstream index gives of its sdist {known}."
+    if target.debian_packages:
+        yield f"{debian_packages_text(target)}."
+    if target.converging:
+        yield "The target was changed just now; its queue is still being worked out."
+    if state is State.COVERED and target.without_compiler:
+        yield (
+            "It was made by a builder without a C compiler and can lack compiled parts; it is "
+            "built again when a builder with one serves the target."
+        )
+    if state is State.FAILED and target.superseded is not None:
+        yield f"{target.superseded} is still published, and installs there."
+    if target.breaks is not None:
+        yield (
+            f"Installers take {target.breaks} there, which needs a newer glibc than the target "
+            "has, and does not load."
+        )
+
+
+def debian_packages_text(target: TargetStatusRow) -> str:
+    """Which Debian packages the published wheel needs, and where they are named so."""
+    packages = " ".join(target.debian_packages)
+    if platform_of(target.built_for) == platform_of(target.target):
+        return f"It needs Debian packages: `sudo apt install {packages}`"
+    return (
+        f"It was built for {target.built_for} and needs Debian packages that are named {packages} "
+        f"there; on {platform_of(target.target)} they may be named differently"
+    )
+
+
+def platform_of(target: str) -> str:
+    """The platform of a target: `trixie-aarch64` of `cp313-trixie-aarch64`."""
+    return target.partition("-")[2]
+
+
+class _StateAndText(Struct, frozen=True, kw_only=True):
+    """A state, what is known, and what can be done."""
+
+    state: State
+    text: str
+    hint: str = ""
+    detail: str = ""
+
+
+def _classify(
+    facts: ProjectStatusRow,
+    release: ReleaseStatusRow,
+    target: TargetStatusRow,
+    context: StatusContext,
+) -> _StateAndText:
+    if not target.allowed:
+        text = f"its Requires-Python ({release.requires_python}) excludes this Python"
+        detail = f"Requires-Python is {release.requires_python}"
+        return _StateAndText(state=State.EXCLUDED, text=text, detail=detail)
+    if target.covered_by is not None:
+        text = f"{target.covered_by} is published and installs there"
+        return _StateAndText(state=State.COVERED, text=text, detail=target.covered_by)
+    if skipped := _skip_state(facts, release, target):
+        return skipped
+    return _unpublished_state(facts, release, target, context)
+
+
+def _skip_state(
+    facts: ProjectStatusRow, release: ReleaseStatusRow, target: TargetStatusRow
+) -> _StateAndText | None:
+    if target.target_skip is not None:
+        return _StateAndText(
+            state=State.TARGET_SKIPPED,
+            text=f"nothing is built for this target: {target.target_skip}",
+            hint=f"`piw skip --target {target.target} --lift` changes that",
+            detail=target.target_skip,
+        )
+    if target.skip is None:
+        return None
+    whole = "project" if target.skips_project else "release"
+    name = facts.project if target.skips_project else f"{facts.project}=={release.version}"
+    return _StateAndText(
+        state=State.TARGET_SKIPPED,
+        text=f"the {whole} is skipped for this target: {target.skip}",
+        hint=f"`piw skip {name} --target {target.target} --lift` builds it again",
+        detail=target.skip,
+    )
+
+
+def _unpublished_state(
+    facts: ProjectStatusRow,
+    release: ReleaseStatusRow,
+    target: TargetStatusRow,
+    context: StatusContext,
+) -> _StateAndText:
+    """Where nothing is published: in the queue, failed, or waiting for another target."""
+    now = context.now
+    if target.claimed_by is not None and target.claimed_at is not None:
+        text = (
+            f"it has been building on {target.claimed_by} {_elapsed_text(target.claimed_at, now)} "
+            f"(build {target.build_in_hand}, try {target.attempts})"
+        )
+        follow = f"`piw log {target.build_in_hand} -f` follows"
+        return _StateAndText(state=State.BUILDING, text=text, hint=follow)
+    if target.not_before is not None:
+        text = f"{_last_result_text(target)}; it is tried again {_time_until_text(target.not_before, now)}"
+        return _StateAndText(state=State.DEFERRED, text=text)
+    if target.held is not None:
+        name = f"{facts.project}=={release.version}"
+        return _StateAndText(
+            state=State.HELD,
+            text=f"it waits for a person: {target.held}",
+            hint=f"`piw log {target.last_build}` shows the last one, "
+            f"`piw retry {name} {target.target}` tries again",
+            detail=target.held,
+        )
+    if target.queued:
+        return _queued_state(target, context)
+    if target.last_final:
+        name = f"{facts.project}=={release.version}"
+        return _StateAndText(
+            state=State.FAILED,
+            text=f"{_last_result_text(target)}, and will not be tried again by itself",
+            hint=(
+                f"`piw log {target.last_build}` shows why, `piw retry {name} {target.target}` "
+                "tries again"
+            ),
+            detail=_failure_text(target),
+        )
+    text = (
+        "it is tried for an earlier target first (an older Python, or this one on an older "
+        "system): if the wheel made there installs here too, nothing is built; if not, or if it "
+        "fails, this one is next"
+    )
+    return _StateAndText(state=State.WAITING, text=text)
+
+
+def _queued_state(target: TargetStatusRow, context: StatusContext) -> _StateAndText:
+    place = f"it is queued, number {target.ahead + 1} for this target"
+    if target.superseded is not None and target.without_compiler:
+        place = (
+            f"{target.superseded} is published, made without a C compiler, and to be built "
+            f"again: {place}"
+        )
+    elif target.superseded is not None and not target.outdated:
+        place = f"{target.superseded} is published, and a new one was asked for: {place}"
+    if target.last_build is not None and target.last_outcome != "built":
+        place = f"{_last_result_text(target)}; {place}"
+    if target.target not in context.served_targets:
+        return _StateAndText(
+            state=State.UNSERVED, text=f"{place}, but no connected builder serves it"
+        )
+    equipped = context.targets_with_compiler
+    if target.needs_compiler and equipped is not None and target.target not in equipped:
+        text = f"{place}, but no connected builder has a C compiler for it, as one had"
+        return _StateAndText(state=State.UNSERVED, text=text)
+    if context.paused:
+        advice = "`piw resume` goes on"
+        return _StateAndText(
+            state=State.PAUSED, text=f"{place}, but the farm is paused", hint=advice
+        )
+    return _StateAndText(state=State.QUEUED, text=place)
+
+
+def _last_result_text(target: TargetStatusRow) -> str:
+    reason = f" ({target.last_reason})" if target.last_reason else ""
+    return f"build {target.last_build} ended as {target.last_outcome}{reason}"
+
+
+def _failure_text(target: TargetStatusRow) -> str:
+    """The last failure in few words; the state says already that it failed."""
+    outcome, reason = target.last_outcome or "", target.last_reason or ""
+    if outcome in {"", "failed"}:
+        return reason
+    return f"{outcome}: {reason}" if reason else outcome
+
+
+def _elapsed_text(moment: datetime, now: datetime | None) -> str:
+    if now is None:
+        return f"since {_utc_text(moment)}"
+    return f"for {humanize.naturaldelta(now - moment)}"
+
+
+def _time_until_text(moment: datetime, now: datetime | None) -> str:
+    if now is None:
+        return f"after {_utc_text(moment)}"
+    return f"in {humanize.naturaldelta(max(moment - now, now - now))}"
+
+
+def _utc_text(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _status(
+    facts: ProjectStatusRow,
+    release: ReleaseStatusRow,
+    state: State,
+    text: str,
+    *,
+    target: str = "",
+    hint: str = "",
+    notes: tuple[str, ...] = (),
+    build: int | None = None,
+    file: str = "",
+    built_for_target: bool = False,
+    detail: str = "",
+) -> ReleaseStatus:
+    return ReleaseStatus(
+        project=facts.project,
+        version=release.version,
+        target=target,
+        state=state,
+        text=text,
+        hint=hint,
+        notes=notes,
+        build=build,
+        file=file,
+        built_for_target=built_for_target,
+        detail=detail,
+    )

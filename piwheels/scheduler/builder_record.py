@@ -1,0 +1,225 @@
+"""What is known of one builder, and how it looks to operators. No I/O and no clock."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from piwheels.causes.policy import builder_delay_s, required_free_disk
+from piwheels.model import Job
+from piwheels.protocol.messages import BuilderState, BuilderView, Hello, HostState
+
+#: A builder that was not heard for so long is shown as silent; it speaks every few seconds.
+SILENT_AFTER_S = 30.0
+UPLOADING = "uploading"
+#: The phase of a build whose wheel waits at its builder until the served tree can take it.
+WAITING_FOR_WEB_ROOT = "waiting for the served tree"
+_HOUR_S = 3600.0
+_MAX_LOAD_SAMPLES = 60
+#: A build is stuck when it takes so many times as long as any successful one of its project,
+#: but never so soon as this; where there was none, half of what its builder allows.
+_OVERDUE_FACTOR = 3.0
+_MIN_EXPECTED_S = 600.0
+_OVERDUE_TIMEOUT_SHARE = 0.5
+
+
+@dataclass(slots=True)
+class BuilderRecord:
+    """What is remembered of a label, whichever session it is in. Times are monotonic seconds."""
+
+    built: int = 0  # since the master started
+    failed: int = 0
+    results: deque[tuple[float, bool]] = field(default_factory=deque)  # when, and whether built
+    consecutive_failures: int = 0  # builds in a row that failed of the builder itself
+    suspension: BuilderState | None = None  # asleep or quarantined: it gets no jobs
+    suspension_reason: str = ""
+    consecutive_faults: int = 0  # of the index or of its disk, in a row
+    backoff_until: float = 0.0  # it gets no job before
+    backoff_reason: str = ""
+    load_history: deque[float] = field(default_factory=lambda: deque(maxlen=_MAX_LOAD_SAMPLES))
+
+    def count_build(self, now: float, *, built: bool) -> None:
+        """Note that a build ended."""
+        self.built += built
+        self.failed += not built
+        self.results.append((now, built))
+
+    def back_off(self, now: float, reason: str, retry_after_s: float = 0.0) -> None:
+        """Give it no job for a while, which grows with each fault in a row."""
+        self.consecutive_faults += 1
+        self.backoff_until = now + builder_delay_s(self.consecutive_faults, retry_after_s)
+        self.backoff_reason = reason
+
+    def end_backoff(self) -> None:
+        """Give it jobs again."""
+        self.consecutive_faults, self.backoff_until, self.backoff_reason = 0, 0.0, ""
+
+    def drop_old_results(self, now: float) -> bool:
+        """Let go of what ended over an hour ago; whether there was any."""
+        before = len(self.results)
+        while self.results and now - self.results[0][0] > _HOUR_S:
+            self.results.popleft()
+        return len(self.results) < before
+
+    def count_last_hour(self, *, built: bool) -> int:
+        """How many builds of the last hour ended so."""
+        return sum(how is built for _, how in self.results)
+
+
+@dataclass(slots=True)
+class Session:
+    """A builder that is there."""
+
+    label: str
+    hello: Hello
+    last_message_at: float
+    host: HostState
+    record: BuilderRecord
+    job: Job | None = None
+    job_started_at: float = 0.0
+    expected_s: float = 0.0
+    phase: str = ""
+    phase_started_at: float = 0.0
+    failure_reason: str = ""  # why the build in hand failed, by its builder's word
+    claiming: bool = False
+    completing: bool = False  # the job's outcome is on its way to the database
+    finishing: bool = False  # its build is over, and it has not asked for another
+    drained_by: str = ""  # by whom; it ends after the build in hand
+    no_job_reason: str = ""  # why it got no job when it last asked
+    published_state: BuilderState | None = None  # at the last tick
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of the targets that it serves."""
+        return tuple(target.name for target in self.hello.targets)
+
+    @property
+    def targets_without_compiler(self) -> tuple[str, ...]:
+        """Those of its targets for which it has no C compiler."""
+        return tuple(name for name in self.targets if name in self.hello.targets_without_compiler)
+
+    @property
+    def accepts_jobs(self) -> bool:
+        """Whether it gets jobs: it is neither held nor about to end."""
+        return self.record.suspension is None and not self.drained_by
+
+    def start_job(self, job: Job, started_at: float, phase: str, now: float) -> None:
+        """It has a job in hand from now on."""
+        self.job, self.job_started_at = job, started_at
+        self.phase, self.phase_started_at = phase, now
+        self.completing = self.finishing = False
+        self.failure_reason = ""
+        self.set_expected_duration(None)
+
+    def clear_job(self) -> Job | None:
+        """It has none any more; gives the one that it had."""
+        job, self.job = self.job, None
+        self.completing, self.finishing = False, job is not None
+        return job
+
+    def set_expected_duration(self, longest_s: float | None) -> None:
+        """The longest successful build of the same project took so long, if there was one."""
+        if longest_s is not None:
+            self.expected_s = max(longest_s * _OVERDUE_FACTOR, _MIN_EXPECTED_S)
+        else:
+            self.expected_s = self.hello.build_timeout_s * _OVERDUE_TIMEOUT_SHARE
+
+    def disk_full_reason(self) -> str:
+        """Why its disk has no room for a build; "" if it has room, or nothing is known of it."""
+        wanted = required_free_disk(self.hello.disk_reserve_bytes)
+        if not self.host.disk_total or self.host.disk_free >= wanted:
+            return ""
+        return f"its disk has less than {wanted >> 20} MiB free"
+
+    def is_building(self, build: int) -> bool:
+        """Whether this is the build in hand."""
+        return self.job is not None and self.job.build_id == build
+
+    def state(self, now: float, *, paused: bool) -> BuilderState:
+        """What it is doing."""
+        if now - self.last_message_at > SILENT_AFTER_S:
+            return BuilderState.SILENT
+        if self.job is not None:
+            return self._state_while_building(now)
+        if self.drained_by:
+            return BuilderState.DRAINING
+        if self.finishing:
+            return BuilderState.FINISHING
+        if self.record.suspension is not None:
+            return self.record.suspension
+        return BuilderState.PAUSED if paused else BuilderState.IDLE
+
+    def _state_while_building(self, now: float) -> BuilderState:
+        if self.phase == UPLOADING:
+            return BuilderState.DRAINING if self.drained_by else BuilderState.UPLOADING
+        if 0.0 < self.expected_s < now - self.job_started_at:
+            return BuilderState.OVERDUE
+        if self.drained_by:
+            return BuilderState.DRAINING
+        asleep = self.record.suspension is BuilderState.ASLEEP
+        return BuilderState.TO_SLEEP if asleep else BuilderState.BUILDING
+
+    def view(self, now: float, *, paused: bool, load_history: bool = False) -> BuilderView:
+        """How it looks from outside."""
+        job, record, hello = self.job, self.record, self.hello
+        return BuilderView(
+            label=self.label,
+            state=self.state(now, paused=paused),
+            reason=self._reason(),
+            targets=self.targets,
+            platform=hello.platform,
+            board=hello.board,
+            os=hello.os,
+            version=hello.version,
+            sandboxed=hello.sandboxed,
+            build=job.build_id if job else None,
+            project=job.project if job else "",
+            release_version=job.version if job else "",
+            target=job.target if job else "",
+            phase=self.phase if job else "",
+            phase_s=now - self.phase_started_at if job else 0.0,
+            build_s=now - self.job_started_at if job else 0.0,
+            expected_s=self.expected_s if job else 0.0,
+            limit_s=hello.build_timeout_s,
+            since_last_message_s=now - self.last_message_at,
+            built=record.built,
+            failed=record.failed,
+            built_last_hour=record.count_last_hour(built=True),
+            failed_last_hour=record.count_last_hour(built=False),
+            host=self.host,
+            load_history=tuple(record.load_history) if load_history else (),
+        )
+
+    def _reason(self) -> str:
+        after = " after this build" if self.job is not None else ""
+        if self.drained_by:
+            return f"ends{after}: drained by {self.drained_by}"
+        if self.record.suspension is BuilderState.ASLEEP:
+            return f"sleeps{after}: {self.record.suspension_reason}"
+        return self.record.suspension_reason or ("" if self.job is not None else self.no_job_reason)
+
+
+@dataclass(slots=True)
+class LostBuilder:
+    """A builder that was lost, as it was when it was last heard."""
+
+    session: Session
+    lost_at: float
+    reason: str
+
+    def view(self, now: float) -> BuilderView:
+        """How it looks from outside."""
+        view = self.session.view(now, paused=False)
+        return replace(view, state=BuilderState.LOST, reason=self.reason)
+
+
+@dataclass(slots=True)
+class OrphanedClaim:
+    """A claim of a builder that has not come back since the master started.
+
+    `since` is when that began; `claimed` is when it got the job.
+    """
+
+    job: Job
+    since: float
+    claimed_at: float | None = None

@@ -1,0 +1,135 @@
+"""Is it worth telling? What is true now against what was told, without the noise.
+
+A console that is told only what changed costs nothing while nothing happens. So measurements
+count as changed when they moved by more than a tolerance from what was last told, and clocks
+when they do not simply go on: a reader lets them run from when they were told.
+"""
+
+from msgspec.structs import replace
+
+from piwheels.protocol.messages import (
+    STALE_COUNTS_S,
+    BuilderView,
+    HostState,
+    QueueView,
+    StatusReply,
+)
+
+_LOAD_TOLERANCE = 0.25
+_LOAD_TOLERANCE_SHARE = 0.1
+_MEMORY_TOLERANCE_SHARE = 0.02
+_DISK_TOLERANCE_SHARE = 0.005
+_TEMPERATURE_TOLERANCE_C = 2.0
+_CLOCK_TOLERANCE_S = 3.0
+_DATABASE_TOLERANCE_SHARE = 0.01
+#: A follower reads its upstream every half minute or so; a reader's clock may be so far off.
+_LAG_TOLERANCE_S = 60.0
+_WAIT_DRIFT_S = 60.0
+_WAIT_DRIFT_SHARE = 0.05
+
+
+def host_changed(published: HostState, now: HostState) -> bool:
+    """Whether a machine is in another state than was told."""
+    return (
+        _exceeds_tolerance(
+            published.load, now.load, max(_LOAD_TOLERANCE, published.load * _LOAD_TOLERANCE_SHARE)
+        )
+        or _exceeds_tolerance(
+            published.memory_free, now.memory_free, published.memory_total * _MEMORY_TOLERANCE_SHARE
+        )
+        or _exceeds_tolerance(
+            published.swap_free, now.swap_free, published.swap_total * _MEMORY_TOLERANCE_SHARE
+        )
+        or _exceeds_tolerance(
+            published.disk_free, now.disk_free, published.disk_total * _DISK_TOLERANCE_SHARE
+        )
+        or (published.memory_total, published.swap_total, published.disk_total)
+        != (now.memory_total, now.swap_total, now.disk_total)
+        or _clock_changed(published.temperature, now.temperature, 0.0, _TEMPERATURE_TOLERANCE_C)
+    )
+
+
+def builder_changed(published: BuilderView, now: BuilderView, elapsed_s: float) -> bool:
+    """Whether a builder is another than was told so long ago."""
+    return (
+        _builder_without_clocks(published) != _builder_without_clocks(now)
+        or host_changed(published.host, now.host)
+        or (
+            now.build is not None
+            and (
+                _clock_changed(published.phase_s, now.phase_s, elapsed_s, _CLOCK_TOLERANCE_S)
+                or _clock_changed(published.build_s, now.build_s, elapsed_s, _CLOCK_TOLERANCE_S)
+            )
+        )
+    )
+
+
+def status_changed(published: StatusReply, now: StatusReply, elapsed_s: float) -> bool:
+    """Whether the farm is another than was told so long ago; builders are told on their own."""
+    return (
+        _status_without_clocks(published) != _status_without_clocks(now)
+        or host_changed(published.host, now.host)
+        or _clock_changed(published.upstream_lag_s, now.upstream_lag_s, elapsed_s, _LAG_TOLERANCE_S)
+        or _drifted(published.upstream_lag_s, now.upstream_lag_s)
+        or _staleness_changed(published.counts_age_s, now.counts_age_s)
+        or _exceeds_tolerance(
+            published.database_bytes,
+            now.database_bytes,
+            published.database_bytes * _DATABASE_TOLERANCE_SHARE,
+        )
+        or any(
+            _clock_changed(before.oldest_s, after.oldest_s, elapsed_s, _CLOCK_TOLERANCE_S)
+            or _drifted(before.oldest_s, after.oldest_s)
+            for before, after in zip(published.queues, now.queues, strict=True)
+        )
+    )
+
+
+def _builder_without_clocks(view: BuilderView) -> BuilderView:
+    return replace(view, host=HostState(), silent_s=0.0, phase_s=0.0, build_s=0.0, loads=())
+
+
+def _status_without_clocks(status: StatusReply) -> StatusReply:
+    return replace(
+        status,
+        builders=(),
+        uptime_s=0.0,
+        host=HostState(),
+        upstream_lag_s=None,
+        counts_age_s=0.0,
+        totals_age_s=0.0,
+        database_bytes=0,
+        queues=tuple(_queue_without_clock(queue) for queue in status.queues),
+    )
+
+
+def _queue_without_clock(queue: QueueView) -> QueueView:
+    return replace(queue, oldest_s=None)
+
+
+def _exceeds_tolerance(published: float, now: float, tolerance: float) -> bool:
+    return abs(now - published) > tolerance
+
+
+def _drifted(published: float | None, now: float | None) -> bool:
+    """Whether a wait is told so wrong, to who lets no clock run, that it can be seen."""
+    return (now or 0.0) - (published or 0.0) > max(
+        _WAIT_DRIFT_S, (published or 0.0) * _WAIT_DRIFT_SHARE
+    )
+
+
+def _staleness_changed(published: float, now: float) -> bool:
+    """Whether counts have become too old to be shown without their age, fresh again, or older."""
+    if max(published, now) <= STALE_COUNTS_S:
+        return False
+    return (published > STALE_COUNTS_S) != (
+        now > STALE_COUNTS_S
+    ) or now - published > STALE_COUNTS_S
+
+
+def _clock_changed(
+    published: float | None, now: float | None, elapsed_s: float, tolerance: float
+) -> bool:
+    if published is None or now is None:
+        return published is not now
+    return abs(now - published - elapsed_s) > tolerance

@@ -1,0 +1,79 @@
+"""What the farm does of itself, told to whoever watches, and kept in the event list."""
+
+import logging
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from piwheels.db import events
+from piwheels.db.database import Database
+from piwheels.model import Build, Job, WheelFile
+from piwheels.protocol.messages import (
+    AuditEventRecorded,
+    BuilderChanged,
+    BuilderRemoved,
+    BuilderView,
+    BuildRecorded,
+    BuildStarted,
+)
+from piwheels.scheduler.change_filter import builder_changed
+from piwheels.scheduler.event_bus import EventBus
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class EventPublisher:
+    """Tells it; of builders only what is news."""
+
+    db: Database
+    bus: EventBus
+    _published: dict[str, tuple[BuilderView, float]] = field(default_factory=dict)
+
+    def publish_builder(self, view: BuilderView, now: float) -> None:
+        """A builder looks like this now, which may be no other than before."""
+        told, at = self._published.get(view.label, (None, 0.0))
+        if told is None or builder_changed(told, view, now - at):
+            self._published[view.label] = (view, now)
+            self.bus.publish(BuilderChanged(builder=view))
+
+    def publish_builder_removed(self, label: str) -> None:
+        """A builder is out of view."""
+        self._published.pop(label, None)
+        self.bus.publish(BuilderRemoved(label=label))
+
+    def publish_build_started(self, label: str, job: Job) -> None:
+        """A job was handed out."""
+        self.bus.publish(
+            BuildStarted(
+                at=datetime.now(UTC),
+                builder=label,
+                build=job.build_id,
+                project=job.project,
+                version=job.version,
+                target=job.target,
+            )
+        )
+
+    def publish_build_recorded(self, build: Build, files: tuple[WheelFile, ...]) -> None:
+        """A build was settled."""
+        self.bus.publish(
+            BuildRecorded(
+                at=datetime.now(UTC),
+                builder=build.builder,
+                build=build.build_id,
+                project=build.project,
+                version=build.version,
+                target=build.target,
+                outcome=build.outcome,
+                duration_s=build.duration_s,
+                detail=", ".join(file.filename for file in files) or build.reason,
+            )
+        )
+
+    async def record(self, text: str) -> None:
+        """Something happened that belongs into the event list."""
+        log.info("%s", text)
+        event = await self.db.retrying(lambda: events.record_event(self.db, "master", text))
+        self.bus.publish(
+            AuditEventRecorded(event=event, at=datetime.now(UTC), who="master", what=text)
+        )

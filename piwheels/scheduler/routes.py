@@ -1,0 +1,128 @@
+"""Where each builder is heard, and whether two of them speak with one key. No I/O and no clock.
+
+A builder whose link was cut comes back on another route as the same process, and is answered
+there at once. Another process with its key is its successor, after a crash, or a second builder: a
+key that was copied together with a card, an array of jobs with one key. The two would take each
+other's jobs. So a process that is heard keeps the key, and another one waits: a successor does not
+have to wait for long, and a second builder is refused as soon as both were heard for a while.
+"""
+
+from dataclasses import dataclass, field
+
+from piwheels.protocol.sockets import Peer
+
+#: What was under way on a route that was left has come by then; a builder speaks more often.
+SETTLE_S = 15.0
+#: For so long after two were heard, a newcomer is turned away while the first one is there.
+DUPLICATE_WATCH_S = 600.0
+_MAX_FORMER_ROUTES = 8
+
+
+@dataclass(slots=True)
+class _FormerRoute:
+    peer: Peer
+    instance: str
+    left_at: float
+    late_since: float | None = None  # when it was first heard long after it was left
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedPeer:
+    """A peer that does not get through. It may try again, unless `fatal`."""
+
+    peer: Peer
+    permanent: bool
+
+
+@dataclass(slots=True)
+class _ActiveRoute:
+    peer: Peer
+    last_message_at: float
+    instance: str = ""  # of the process that speaks there; "" for one that does not say
+    waiting_since: dict[str, float] = field(default_factory=dict)  # processes, and since when
+    former_routes: dict[bytes, _FormerRoute] = field(default_factory=dict)
+    duplicate_seen_at: float | None = None  # when two were last found to speak
+
+
+class Routes:
+    """The routes to builders, by label. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._active: dict[str, _ActiveRoute] = {}
+
+    def route_of(self, label: str) -> Peer | None:
+        """Where a builder is to be answered."""
+        line = self._active.get(label)
+        return line.peer if line else None
+
+    def labels_of_key(self, key: str) -> list[str]:
+        """The labels under which the holder of a key was heard."""
+        return [label for label, line in self._active.items() if line.peer.key == key]
+
+    def remove(self, label: str) -> None:
+        """Let go of a builder that will not be heard again."""
+        self._active.pop(label, None)
+
+    def observe(
+        self, label: str, peer: Peer, now: float, instance: str | None = ""
+    ) -> RejectedPeer | None:
+        """Note where a builder was heard; gives the peer to refuse, when there are two.
+
+        `instance` is what a Hello says of its process; None for another message.
+        """
+        line = self._active.get(label)
+        if line is None:
+            self._active[label] = _ActiveRoute(peer, now, instance or "")
+            return None
+        if peer.route == line.peer.route:
+            line.last_message_at = now
+            return None
+        former = line.former_routes.get(peer.route)
+        if former is not None:
+            return _on_former_route(line, former, now)
+        if line.instance and instance != line.instance and now - line.last_message_at < SETTLE_S:
+            return _reject_new_process(line, peer, now, instance)
+        rival = self._accept_new_route(line, peer, now)
+        if rival is None:
+            line.instance = instance or ""
+            line.waiting_since.clear()
+        return rival
+
+    def _accept_new_route(self, line: _ActiveRoute, peer: Peer, now: float) -> RejectedPeer | None:
+        wary = (
+            line.duplicate_seen_at is not None and now - line.duplicate_seen_at < DUPLICATE_WATCH_S
+        )
+        if wary and now - line.last_message_at < SETTLE_S:
+            return RejectedPeer(peer, permanent=True)
+        line.former_routes[line.peer.route] = _FormerRoute(line.peer, line.instance, now)
+        while len(line.former_routes) > _MAX_FORMER_ROUTES:
+            del line.former_routes[next(iter(line.former_routes))]
+        line.peer, line.last_message_at = peer, now
+        return None
+
+
+def _reject_new_process(
+    line: _ActiveRoute, peer: Peer, now: float, instance: str | None
+) -> RejectedPeer:
+    """Another process comes while one is heard: the first may have died a moment ago."""
+    since = line.waiting_since.setdefault(instance or "", now)
+    while len(line.waiting_since) > _MAX_FORMER_ROUTES:
+        del line.waiting_since[next(iter(line.waiting_since))]
+    # Both were heard for so long: the first has not died.
+    return RejectedPeer(peer, permanent=line.last_message_at - since >= SETTLE_S)
+
+
+def _on_former_route(line: _ActiveRoute, former: _FormerRoute, now: float) -> RejectedPeer | None:
+    """A route that was left speaks: what was under way, or, again and again, another builder."""
+    if now - former.left_at < SETTLE_S:
+        return None
+    if former.late_since is None:
+        former.late_since = now
+    if now - former.late_since < SETTLE_S:
+        return None
+    # The one that came last goes: the other was there, and has work in hand.
+    newcomer = line.peer
+    line.peer, line.last_message_at, line.duplicate_seen_at = former.peer, now, now
+    line.instance = former.instance
+    del line.former_routes[former.peer.route]
+    return RejectedPeer(newcomer, permanent=True)

@@ -1,0 +1,296 @@
+"""Files taken in from builders: fetched, checked as hostile input, and only then published.
+
+Nothing that a builder says of a file is believed: the hash is computed anew, the wheel is
+read, and it has to be the job's. A wheel lies in the served tree before the database names
+it, so that no page can name a missing file.
+"""
+
+import asyncio
+import hashlib
+import logging
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from piwheels import names
+from piwheels.append_file import AppendFile
+from piwheels.db.database import is_database_error
+from piwheels.errors import PiwheelsError, RejectedError
+from piwheels.isolated import FILE_CAUSED_ERRNOS
+from piwheels.model import Job, Outcome, Target, WheelFile
+from piwheels.protocol.keys import KeyStore, Role
+from piwheels.protocol.messages import (
+    ArtifactInfo,
+    BuildFinished,
+    ChunkRequest,
+    FileChunk,
+    FromUploader,
+    Rejected,
+    ToUploader,
+    UploadComplete,
+    UploadOffer,
+)
+from piwheels.protocol.rate_limit import RateLimitedLog
+from piwheels.protocol.sockets import Envelope, Peer, Router
+from piwheels.protocol.transfer import Transfer
+from piwheels.scheduler.wheel_publisher import WheelPublisher
+
+log = logging.getLogger(__name__)
+_error_log = RateLimitedLog(log)
+
+#: A wheel may not be larger than this.
+MAX_WHEEL_BYTES = 4 * 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class UploadResult:
+    """What became of a build's files: the file that is in the tree, or why there is none."""
+
+    label: str
+    job: Job
+    build_finished: BuildFinished
+    outcome: Outcome
+    reason: str = ""
+    files: tuple[WheelFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UploadNotStored:
+    """The spool or the tree could not take a build's files: the builder has them still."""
+
+    label: str
+    job: Job
+    reason: str
+    size_bytes: int
+
+
+@dataclass(slots=True)
+class PendingUpload:
+    """A build whose wheels are being uploaded."""
+
+    label: str
+    job: Job
+    build_finished: BuildFinished
+    target: Target
+    artifact: ArtifactInfo
+    partial_path: Path
+    file: AppendFile | None = None
+    transfer: Transfer | None = None
+    checking: bool = False
+
+
+@dataclass(slots=True)
+class UploadServer:
+    """The duty on the file socket.
+
+    `results` gets one entry for every build whose files were expected: their check, or
+    that they could not be kept, and are to be expected again later.
+    """
+
+    router: Router[FromUploader, ToUploader]
+    keys: KeyStore
+    publisher: WheelPublisher
+    spool_dir: Path
+    results: asyncio.Queue[UploadResult | UploadNotStored] = field(default_factory=asyncio.Queue)
+    _pending: dict[int, PendingUpload] = field(default_factory=dict)
+    _check_tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
+
+    async def run(self) -> None:
+        """Serve the file socket until cancelled."""
+        self.spool_dir.mkdir(parents=True, exist_ok=True)
+        async with self._check_tasks:
+            while True:
+                envelope = await self.router.receive()
+                try:
+                    await self._handle(envelope)
+                except PiwheelsError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - it is logged, not so often
+                    # A builder may send what nobody thought of: that ends no master.
+                    reason = f"the master failed: {type(error).__name__}; see its log"
+                    key = envelope.peer.key
+                    _error_log.warning(
+                        "a message of %s could not be handled", key, with_traceback=True
+                    )
+                    await self.router.send(envelope.peer, Rejected(reason=reason))
+
+    async def expect(
+        self, label: str, job: Job, build_finished: BuildFinished, target: Target
+    ) -> None:
+        """Take the files of this build when its builder offers them."""
+        reason = _rejection_reason(build_finished.files)
+        if reason:
+            self.results.put_nowait(
+                UploadResult(label, job, build_finished, Outcome.REFUSED, reason)
+            )
+            return
+        offer = build_finished.files[0]
+        part = self.spool_dir / str(job.build_id) / "wheel.part"
+        self._pending[job.build_id] = PendingUpload(label, job, build_finished, target, offer, part)
+
+    def cancel(self, build: int) -> None:
+        """Stop expecting a build's files, and forget what has arrived of them."""
+        expected = self._pending.pop(build, None)
+        if expected is not None and not expected.checking:
+            _close(expected)
+            shutil.rmtree(expected.partial_path.parent, ignore_errors=True)
+
+    def remove_orphans(self, claimed: set[int]) -> None:
+        """Remove parts of builds that nobody has in hand, left by an earlier master."""
+        self.spool_dir.mkdir(parents=True, exist_ok=True)
+        for folder in self.spool_dir.iterdir():
+            if not folder.name.isdigit() or int(folder.name) not in claimed:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    async def _handle(self, envelope: Envelope[FromUploader]) -> None:
+        message, peer = envelope.message, envelope.peer
+        expected = self._pending.get(message.build)
+        label = self.keys.name_of(Role.BUILDER, peer.key)
+        if expected is None or expected.label != label or expected.checking:
+            note = "not expected"
+            answer = UploadComplete(build=message.build, filename=message.filename, note=note)
+            await self.router.send(peer, answer)
+            return
+        if message.filename != expected.artifact.filename:
+            await self.router.send(peer, Rejected(reason=f"{message.filename} was not announced"))
+            return
+        try:
+            if isinstance(message, UploadOffer):
+                await self._on_offer(expected, message, peer)
+            else:
+                await self._on_chunk(expected, message, envelope.frames, peer)
+        except OSError as error:
+            await self._on_disk_error(expected, error)
+
+    async def _on_offer(self, expected: PendingUpload, offer: UploadOffer, peer: Peer) -> None:
+        if offer.size_bytes != expected.artifact.size_bytes:
+            await self.router.send(peer, Rejected(reason="the size is not the one announced"))
+            return
+        _close(expected)
+        expected.partial_path.parent.mkdir(parents=True, exist_ok=True)
+        expected.file = AppendFile(expected.partial_path)
+        start = min(expected.file.size_bytes, offer.size_bytes)
+        expected.transfer = Transfer(offer.size_bytes, start=start)
+        await self._request_or_check(expected, peer)
+
+    async def _on_chunk(
+        self, expected: PendingUpload, chunk: FileChunk, frames: tuple[bytes, ...], peer: Peer
+    ) -> None:
+        transfer, file = expected.transfer, expected.file
+        if transfer is None or file is None or len(frames) != 1:
+            await self.router.send(peer, Rejected(reason="offer the file first"))
+            return
+        if not transfer.on_chunk(chunk.offset, len(frames[0]), time.monotonic()):
+            await self.router.send(peer, Rejected(reason="this is not the piece that was due"))
+            return
+        file.write(frames[0])
+        await self._request_or_check(expected, peer)
+
+    async def _request_or_check(self, expected: PendingUpload, peer: Peer) -> None:
+        transfer = expected.transfer
+        if transfer is None:
+            return
+        build, filename = expected.job.build_id, expected.artifact.filename
+        if transfer.complete:
+            _close(expected)
+            expected.checking = True
+            await self.router.send(peer, UploadComplete(build=build, filename=filename))
+            self._check_tasks.create_task(self._check(expected))
+            return
+        for piece in transfer.next_requests(time.monotonic()):
+            fetch = ChunkRequest(
+                build=build, filename=filename, offset=piece.offset, length=piece.length
+            )
+            await self.router.send(peer, fetch)
+
+    async def _check(self, expected: PendingUpload) -> None:
+        try:
+            wheel = await self._publish(expected)
+            result = UploadResult(
+                expected.label,
+                expected.job,
+                expected.build_finished,
+                Outcome.BUILT,
+                expected.build_finished.reason,  # what the wheel lacks
+                files=(wheel,),
+            )
+        except RejectedError as error:
+            log.warning("refused %s of %s: %s", expected.artifact.filename, expected.label, error)
+            result = UploadResult(
+                expected.label, expected.job, expected.build_finished, Outcome.REFUSED, str(error)
+            )
+        except OSError as error:
+            await self._on_disk_error(expected, error)
+            return
+        except Exception as error:
+            if is_database_error(error):
+                raise
+            # A wheel is whatever a stranger made of it: none may end the master.
+            log.exception("%s of %s", expected.artifact.filename, expected.label)
+            reason = f"the master went wrong over it: {type(error).__name__}; see its log"
+            result = UploadResult(
+                expected.label, expected.job, expected.build_finished, Outcome.REFUSED, reason
+            )
+        await self._finish(expected, result)
+
+    async def _publish(self, expected: PendingUpload) -> WheelFile:
+        digest = await asyncio.to_thread(_sha256, expected.partial_path)
+        if digest != expected.artifact.sha256:
+            raise RejectedError(
+                f"{expected.artifact.filename} arrived with the sha256 {digest}, "
+                f"not {expected.artifact.sha256} as announced"
+            )
+        named = expected.partial_path.with_name(expected.artifact.filename)
+        expected.partial_path.rename(named)
+        return await self.publisher.publish(
+            named, expected.job, expected.target, expected.artifact.debian_packages
+        )
+
+    async def _on_disk_error(self, expected: PendingUpload, error: OSError) -> None:
+        """Forget what has arrived: what the builder made is as good as before, and is with it."""
+        label, job = expected.label, expected.job
+        reason = f"{error.strerror} ({error.filename or expected.partial_path})"
+        log.error("the wheel of build %s cannot be kept: %s", job.build_id, reason)
+        if error.errno not in FILE_CAUSED_ERRNOS:
+            await self._finish(
+                expected, UploadNotStored(label, job, reason, expected.artifact.size_bytes)
+            )
+            return
+        reason = f"the master cannot keep such a file: {error.strerror}"
+        await self._finish(
+            expected, UploadResult(label, job, expected.build_finished, Outcome.REFUSED, reason)
+        )
+
+    async def _finish(
+        self, expected: PendingUpload, result: UploadResult | UploadNotStored
+    ) -> None:
+        _close(expected)
+        self.results.put_nowait(result)
+        self._pending.pop(expected.job.build_id, None)
+        shutil.rmtree(expected.partial_path.parent, ignore_errors=True)
+
+
+def _rejection_reason(files: tuple[ArtifactInfo, ...]) -> str:
+    """Why these files are not even fetched; "" when they are."""
+    if len(files) != 1:
+        return f"a build makes one wheel, and this one offers {len(files)}"
+    offer = files[0]
+    try:
+        names.parse_wheel_filename(offer.filename)
+    except RejectedError as error:
+        return str(error)
+    if not 0 < offer.size_bytes <= MAX_WHEEL_BYTES:
+        return f"a wheel of {offer.size_bytes} bytes is not accepted"
+    return ""
+
+
+def _close(expected: PendingUpload) -> None:
+    file, expected.file, expected.transfer = expected.file, None, None
+    if file is not None:
+        file.close()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""The console's connection to a master or to a recording, without a user interface."""

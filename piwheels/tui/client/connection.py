@@ -1,0 +1,374 @@
+"""The live link to a master: watches for ever, tells of losses, and carries commands.
+
+The link is lost when the connection ends, when the master says nothing (not even to a
+renewal) for SILENT_S, or when it ends the watch. It is tried again with growing delay.
+"""
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, aclosing
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from piwheels.errors import PiwheelsError, RejectedError, UsageError
+from piwheels.protocol.client import (
+    REPLY_TIMEOUT_S,
+    ControlClient,
+    MasterUnreachableError,
+    ReplyStream,
+    current_user,
+    end_tasks,
+)
+from piwheels.protocol.messages import (
+    Accepted,
+    CommandBuilders,
+    CommandSucceeded,
+    Event,
+    EventBatch,
+    FollowLog,
+    LogPiece,
+    ReplyBody,
+    RequestBody,
+    Snapshot,
+    Subscribe,
+)
+from piwheels.protocol.sockets import KeyPair
+from piwheels.tui.client.coalesce import coalesce
+from piwheels.tui.client.source import (
+    Connected,
+    Disconnected,
+    Heartbeat,
+    MessageReceived,
+    SourceEvent,
+)
+from piwheels.tui.client.ssh_tunnel import TunnelError, route_to
+from piwheels.tui.model.command_status import CommandState, CommandStatus, new_command
+
+RENEWAL_INTERVAL_S = 2.0
+SILENCE_LIMIT_S = 7.0
+#: A master that has just started may be long in counting its files.
+SNAPSHOT_TIMEOUT_S = 20.0
+MIN_RETRY_DELAY_S = 0.25
+MAX_RETRY_DELAY_S = 10.0
+
+_Reply = TypeVar("_Reply")
+
+
+class ConnectionLostError(PiwheelsError):
+    """No master is connected, or it went away in the middle."""
+
+
+class _Session:
+    """One connection to a master, from its opening to its end."""
+
+    def __init__(self, client: ControlClient) -> None:
+        self.client = client
+        self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._close_watcher: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.client.__aenter__()
+        self._close_watcher = asyncio.create_task(self._watch_for_close())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end(str(error) if isinstance(error, PiwheelsError) else "the link was closed")
+        try:
+            if self._close_watcher:
+                await end_tasks(self._close_watcher)
+        finally:
+            await self.client.__aexit__(kind, error, trace)
+
+    def end(self, reason: str) -> None:
+        """Let all that wait for an answer know that none will come."""
+        if not self.closed.done():
+            self.closed.set_result(reason)
+
+    async def _watch_for_close(self) -> None:
+        self.end(await self.client.disconnected())
+
+    async def next(self, stream: ReplyStream, timeout_s: float | None) -> ReplyBody:
+        """The next answer.
+
+        Raises:
+            LinkLostError: the link was lost before.
+            NoMasterError: none came within the time.
+            RefusedError: the master would not, and its reason.
+        """
+        answer = asyncio.create_task(stream.next(timeout_s))
+        try:
+            waited: set[asyncio.Future[Any]] = {answer, self.closed}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                return answer.result()
+            raise ConnectionLostError(self.closed.result())
+        finally:
+            await end_tasks(answer)
+
+
+class MasterConnection:
+    """A link to the master at an address; one run of `events()` at a time keeps it up."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        key: KeyPair | None = None,
+        server_key: str = "",
+        read_only: bool = False,
+        operator_name: str = "",
+    ) -> None:
+        """key, server_key: for tcp:// addresses; who: the operator's login and host.
+
+        Raises:
+            UsageError: the address is none, or one of TCP without keys.
+        """
+        if address.startswith("tcp://") and (key is None or not server_key):
+            raise UsageError(f"{address}: over TCP an operator's key and the master's are needed")
+        self.address = address
+        self._route = route_to(address)
+        self.read_only = read_only
+        self._key = key
+        self._server_key = server_key
+        self._operator_name = operator_name or current_user()
+        self._session: _Session | None = None  # once its Snapshot has come
+        self._connected_event = asyncio.Event()
+        self._instance = ""
+        self._delay_s = MIN_RETRY_DELAY_S
+        self._retry_at = 0.0  # by the event loop's clock
+
+    def now(self) -> float:
+        """UNIX seconds of this machine."""
+        return time.time()
+
+    # --- watching ---
+
+    async def events(self) -> AsyncGenerator[SourceEvent]:
+        """All that is heard, for ever."""
+        try:
+            while True:
+                async with aclosing(self._run_connection()) as heard:
+                    async for event in heard:
+                        yield event
+                # A consumer may have been slow with the news of the loss.
+                await asyncio.sleep(self._retry_at - asyncio.get_running_loop().time())
+        finally:
+            await self._route.close()
+
+    async def _run_connection(self) -> AsyncGenerator[SourceEvent]:
+        """All that is heard over one connection, and at last how it was lost."""
+        reason = near_end = ""
+        try:
+            near_end = await self._route.open()
+            async with (
+                _Session(self._make_client(near_end)) as session,
+                aclosing(self._watch(session)) as heard,
+            ):
+                async for event in heard:
+                    yield event
+        except TunnelError as error:
+            reason = str(error)
+        except PiwheelsError as error:
+            reason = self._route.describe_failure(
+                str(error).replace(near_end or "\0", self.address)
+            )
+        finally:
+            self._session = None
+            self._connected_event.clear()
+        yield Disconnected(reason, self.now() + self._next_delay())
+
+    def _make_client(self, address: str) -> ControlClient:
+        return ControlClient(
+            address,
+            key=self._key,
+            server_key=self._server_key,
+            user=self._operator_name,
+            read_only=self.read_only,
+            keepalive_interval_s=RENEWAL_INTERVAL_S,
+        )
+
+    async def _watch(self, session: _Session) -> AsyncGenerator[SourceEvent]:
+        async with AsyncExitStack() as stack:
+            try:
+                talk = await stack.enter_async_context(
+                    session.client.stream(Subscribe(), coalesce=coalesce)
+                )
+            except MasterUnreachableError:
+                if session.closed.done():  # there is somebody, who would not
+                    raise ConnectionLostError(session.closed.result()) from None
+                raise
+            snapshot = await session.next(talk, SNAPSHOT_TIMEOUT_S)
+            if not isinstance(snapshot, Snapshot):
+                raise RejectedError(f"the master answered with {type(snapshot).__name__}; odd")
+            yield self._on_connected(session, snapshot)
+            yield MessageReceived(snapshot, self.now())
+            while True:
+                try:
+                    body = await session.next(talk, RENEWAL_INTERVAL_S)
+                except MasterUnreachableError:
+                    yield self._check_heartbeat(session)
+                    continue
+                if isinstance(body, EventBatch | Event | Snapshot):
+                    yield MessageReceived(body, self.now())
+
+    def _on_connected(self, session: _Session, snapshot: Snapshot) -> Connected:
+        instance = snapshot.status.instance
+        same = (instance == self._instance) if self._instance and instance else None
+        self._instance = instance
+        self._delay_s = MIN_RETRY_DELAY_S
+        self._session = session
+        self._connected_event.set()
+        return Connected(instance, same)
+
+    def _check_heartbeat(self, session: _Session) -> Heartbeat:
+        silent_s = time.monotonic() - session.client.last_reply_at
+        if silent_s > SILENCE_LIMIT_S:
+            raise ConnectionLostError(f"the master has been silent for {silent_s:.0f} s")
+        return Heartbeat(self.now() - silent_s)
+
+    def _next_delay(self) -> float:
+        # Many consoles must not come back to a master that was restarted all at once.
+        delay_s = self._delay_s * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+        self._delay_s = min(MAX_RETRY_DELAY_S, self._delay_s * 2)
+        self._retry_at = asyncio.get_running_loop().time() + delay_s
+        return delay_s
+
+    # --- asking ---
+
+    async def command(
+        self,
+        body: RequestBody,
+        *,
+        description: str,
+        on_update: Callable[[CommandStatus], None] | None = None,
+    ) -> CommandStatus:
+        """Send a command that changes something, and see it through; see Source.command."""
+        course = CommandTracker(
+            new_command(uuid.uuid4().hex, description, self.now()), self.now, on_update
+        )
+        session = self._session
+        if session is None:
+            return course.advance(CommandState.NOT_SENT, "no master is connected")
+        async with AsyncExitStack() as stack:
+            # Waiting for a connection would be queueing it for the next master.
+            stream = session.client.stream(
+                body, idempotency_key=course.status.command_id, connect_timeout_s=0
+            )
+            try:
+                talk = await stack.enter_async_context(stream)
+            except PiwheelsError as error:
+                return course.advance(CommandState.NOT_SENT, str(error))
+            try:
+                return await _await_replies(session, talk, body, course)
+            except ConnectionLostError as error:
+                return course.advance(CommandState.UNKNOWN, f"{error} while it was under way")
+            except PiwheelsError as error:
+                return course.advance(CommandState.REJECTED, str(error))
+
+    async def request(self, body: RequestBody, reply_type: type[_Reply]) -> _Reply:
+        """Send a question and return its one answer; see Source.ask."""
+        session = self._session
+        if session is None:
+            raise ConnectionLostError("no master is connected")
+        async with session.client.stream(body) as talk:
+            answer = await session.next(talk, REPLY_TIMEOUT_S)
+        if not isinstance(answer, reply_type):
+            raise RejectedError(f"the master answered with {type(answer).__name__}; odd")
+        return answer
+
+    async def follow_log(
+        self, build_number: int, *, offset: int = 0, follow: bool = True
+    ) -> AsyncGenerator[LogPiece]:
+        """The pieces of a log; a lost link is waited for, and the log goes on where it was."""
+        while True:
+            await self._connected_event.wait()
+            request = FollowLog(build=build_number, offset=offset, follow=follow)
+            begun = False
+            try:
+                async with aclosing(self._stream_log(request)) as pieces:
+                    async for piece in pieces:
+                        if piece.offset > offset:
+                            break  # what was in between got lost on a link that was too slow
+                        begun = True
+                        yield piece
+                        offset = max(offset, piece.offset + len(piece.data))
+                        if piece.finished:
+                            return
+            except RejectedError:
+                # A stream that had begun is ended by the master when nobody renewed it: this
+                # process was stopped for a while.
+                if not begun:
+                    raise
+            except (ConnectionLostError, MasterUnreachableError):
+                pass
+            await asyncio.sleep(MIN_RETRY_DELAY_S)
+
+    async def _stream_log(self, request: FollowLog) -> AsyncGenerator[LogPiece]:
+        session = self._session
+        if session is None:
+            raise ConnectionLostError("no master is connected")
+        async with session.client.stream(request) as talk:
+            while True:
+                piece = await session.next(talk, None)
+                if isinstance(piece, LogPiece):
+                    yield piece
+
+
+class CommandTracker:
+    """A command under way: its fate, and who is told of each turn."""
+
+    def __init__(
+        self,
+        status: CommandStatus,
+        now: Callable[[], float],
+        on_update: Callable[[CommandStatus], None] | None,
+    ) -> None:
+        self.status = status
+        self._now = now
+        self._on_update = on_update
+        self._notify()
+
+    def advance(self, turn: CommandState, text: str = "") -> CommandStatus:
+        """Take a turn, and tell."""
+        self.status = self.status.advance(turn, self._now(), text)
+        self._notify()
+        return self.status
+
+    def _notify(self) -> None:
+        if self._on_update:
+            self._on_update(self.status)
+
+
+async def _await_replies(
+    session: _Session, stream: ReplyStream, body: RequestBody, tracker: CommandTracker
+) -> CommandStatus:
+    # A rolling drain goes on for as long as the builds in hand.
+    rolling = isinstance(body, CommandBuilders) and bool(body.max_parallel)
+    patience_s = None if rolling else REPLY_TIMEOUT_S
+    while True:
+        try:
+            answer = await session.next(stream, patience_s)
+        except MasterUnreachableError:
+            tracker.advance(
+                CommandState.TIMED_OUT,
+                f"no answer within {REPLY_TIMEOUT_S:.0f} s; it may still come",
+            )
+            patience_s = None
+            continue
+        match answer:
+            case Accepted():
+                tracker.advance(CommandState.ACCEPTED)
+            case CommandSucceeded(text=text):
+                return tracker.advance(CommandState.APPLIED, text)
+            case other:
+                return tracker.advance(
+                    CommandState.APPLIED, f"answered with {type(other).__name__}"
+                )

@@ -1,0 +1,323 @@
+"""Recordings of what a console heard: written as it comes, readable after any kind of end.
+
+A recording is one line that names its format, then blocks of at most a second each:
+
+    4 bytes "PWRB", size of the rest (u32), CRC-32 of the rest (u32), flags (u8),
+    time of its first entry (f64, UNIX seconds), Contents (MessagePack, zlib)
+
+Flag 1 marks a block that tells also what was known before it, so that a reader can start there;
+there is one every SNAPSHOT_EVERY_S. Flag 2 marks a block with pieces of logs: what was read of them
+while it was recorded. A block that is cut short or damaged ends the recording for its readers.
+"""
+
+import asyncio
+import struct
+import zlib
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, TypeVar
+
+import msgspec
+
+from piwheels.errors import ConfigError
+from piwheels.protocol.messages import PROTOCOL, LogPiece, RequestBody
+from piwheels.tui.client.source import (
+    MAX_UNIX_S,
+    Connected,
+    Disconnected,
+    EventSource,
+    Heartbeat,
+    MessageReceived,
+    SourceEvent,
+    UnixSeconds,
+)
+from piwheels.tui.model.command_status import CommandStatus
+from piwheels.tui.model.state import FarmState, to_snapshot
+
+#: What is older than this is on its way to the disk.
+MAX_BLOCK_AGE_S = 1.0
+SNAPSHOT_INTERVAL_S = 30.0
+
+_FILE_HEADER = b"piwheels recording 1, protocol %d\n" % PROTOCOL
+_BLOCK_MAGIC = b"PWRB"
+_BLOCK_FRAME = struct.Struct("<4sII")  # the mark, and size and CRC-32 of what follows
+_BLOCK_HEADER = struct.Struct("<Bd")  # flags, and the time of the first entry
+_STARTS, _LOGS = 1, 2
+#: A whole log comes at once; a block of it is not left to grow for a second.
+_MAX_BLOCK_LOG_BYTES = 1024 * 1024
+#: A second of a farm has far less, packed or not; more is not a block but damage.
+_MAX_BLOCK_BYTES = 256 * 1024 * 1024
+
+_Reply = TypeVar("_Reply")
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """What was heard, and when."""
+
+    received_at: UnixSeconds
+    event: Connected | Disconnected | MessageReceived | LogPiece
+
+
+class BlockContents(msgspec.Struct, frozen=True, array_like=True):
+    """A block: events that bring any state to the one before it, or none, and what was heard."""
+
+    preamble: tuple[Connected | Disconnected | MessageReceived, ...]
+    entries: tuple[Entry, ...]
+
+
+class Block(NamedTuple):
+    """Where a block lies in its file, when it begins, and what it is good for."""
+
+    offset: int
+    size: int
+    crc: int
+    begins_at: float
+    is_seek_point: bool  # a reader can start here
+    has_logs: bool  # it has pieces of logs
+
+
+class Recorder:
+    """Writes a recording. A disk that is full ends it, with one line in `problem`."""
+
+    def __init__(self, file: Path, *, now: Callable[[], float]) -> None:
+        """Raises ConfigError when the file is there already, or cannot be written."""
+        self.file = file
+        self.problem = ""
+        self.on_failure: Callable[[str], None] = lambda _: None  # told of the problem
+        self._now = now
+        self._farm = FarmState()
+        self._entries: list[Entry] = []
+        self._log_bytes = 0  # of the entries
+        self._recorded_log_bytes: dict[
+            int, int
+        ] = {}  # how far each build's log is in the recording
+        self._preamble: tuple[Connected | Disconnected | MessageReceived, ...] = ()
+        self._snapshot_at: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._encoder = msgspec.msgpack.Encoder()
+        self._stream: BinaryIO | None = None
+        try:
+            self._stream = file.open("xb")
+            self._stream.write(_FILE_HEADER)
+            self._stream.flush()
+        except FileExistsError:
+            raise ConfigError(f"{file} exists; a recording wants a file of its own") from None
+        except OSError as error:
+            self._close_stream()
+            raise ConfigError(f"{file}: {error.strerror}") from None
+
+    def record(self, event: SourceEvent) -> None:
+        """Write what was heard, within a second."""
+        if self._stream is None or isinstance(event, Heartbeat):
+            return
+        now = event.received_at if isinstance(event, MessageReceived) else self._now()
+        self._start_block_if_due(now)
+        self._farm.apply(event)
+        self._entries.append(Entry(now, event))
+
+    def record_log(self, piece: LogPiece) -> None:
+        """Write what was read of a log, each part of it once."""
+        known = self._recorded_log_bytes.get(piece.build, 0)
+        data = piece.data[max(0, known - piece.offset) :]
+        if self._stream is None or not (data or piece.finished):
+            return
+        now, offset = self._now(), max(known, piece.offset)
+        self._start_block_if_due(now)
+        kept = LogPiece(build=piece.build, offset=offset, data=data, finished=piece.finished)
+        self._entries.append(Entry(now, kept))
+        self._recorded_log_bytes[piece.build] = offset + len(data)
+        self._log_bytes += len(data)
+        if self._log_bytes >= _MAX_BLOCK_LOG_BYTES:
+            self.flush()
+
+    def _start_block_if_due(self, now: float) -> None:
+        if self._entries and now - self._entries[0].received_at >= MAX_BLOCK_AGE_S:
+            self.flush()
+        if not self._entries:
+            self._start_block(now)
+
+    def _start_block(self, now: float) -> None:
+        due = self._snapshot_at is None or now - self._snapshot_at >= SNAPSHOT_INTERVAL_S
+        if due and self._farm.has_snapshot:
+            self._preamble, self._snapshot_at = tuple(state_events(self._farm, now)), now
+        self._timer = asyncio.get_running_loop().call_later(MAX_BLOCK_AGE_S, self.flush)
+
+    def flush(self) -> None:
+        """Hand what was heard to the system; from then on it survives this process."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        contents = BlockContents(self._preamble, tuple(self._entries))
+        self._preamble, self._entries, self._log_bytes = (), [], 0
+        if not contents.entries or self._stream is None:
+            return
+        head = _BLOCK_HEADER.pack(_flags(contents), contents.entries[0].received_at)
+        block = head + zlib.compress(self._encoder.encode(contents), 1)
+        try:
+            self._stream.write(
+                _BLOCK_FRAME.pack(_BLOCK_MAGIC, len(block), zlib.crc32(block)) + block
+            )
+            self._stream.flush()
+        except OSError as error:
+            self.problem = f"{self.file}: {error.strerror}; the recording ends here"
+            self._close_stream()
+            self.on_failure(self.problem)
+
+    def _close_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        try:
+            if stream is not None:
+                stream.close()
+        except OSError:
+            return
+
+    def close(self) -> None:
+        """Write the rest."""
+        self.flush()
+        self._close_stream()
+
+
+def _flags(contents: BlockContents) -> int:
+    logs = any(isinstance(entry.event, LogPiece) for entry in contents.entries)
+    return (_STARTS if contents.preamble else 0) | (_LOGS if logs else 0)
+
+
+def state_events(
+    farm: FarmState, now: float
+) -> Iterator[Connected | Disconnected | MessageReceived]:
+    """Events that bring another state to this one."""
+    yield Connected(farm.instance, farm.same_master)
+    if farm.has_snapshot:
+        heard = now if farm.connected or farm.last_heard_at is None else farm.last_heard_at
+        yield MessageReceived(to_snapshot(farm, heard), heard)
+    if not farm.connected:
+        yield Disconnected(farm.lost_reason, farm.retry_at)
+
+
+class RecordingSource:
+    """A source that records what another one tells."""
+
+    def __init__(self, source: EventSource, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self._source = source
+        self.address = source.address
+        self.read_only = source.read_only
+
+    async def events(self) -> AsyncGenerator[SourceEvent]:
+        """All that the other source tells."""
+        try:
+            async with aclosing(self._source.events()) as events:
+                async for event in events:
+                    self.recorder.record(event)
+                    yield event
+        finally:
+            self.recorder.close()
+
+    def now(self) -> float:
+        """As the other source has it."""
+        return self._source.now()
+
+    async def command(
+        self,
+        body: RequestBody,
+        *,
+        description: str,
+        on_update: Callable[[CommandStatus], None] | None = None,
+    ) -> CommandStatus:
+        """Hand a command on."""
+        return await self._source.command(body, description=description, on_update=on_update)
+
+    async def request(self, body: RequestBody, reply_type: type[_Reply]) -> _Reply:
+        """Hand a question on."""
+        return await self._source.request(body, reply_type)
+
+    async def follow_log(
+        self, build: int, *, offset: int = 0, follow: bool = True
+    ) -> AsyncGenerator[LogPiece]:
+        """What the other source tells of a log."""
+        async with aclosing(self._source.follow_log(build, offset=offset, follow=follow)) as pieces:
+            async for piece in pieces:
+                self.recorder.record_log(piece)
+                yield piece
+
+
+class Reader:
+    """Reads a recording: the places of its blocks at once, their entries when asked."""
+
+    def __init__(self, file: Path) -> None:
+        """Raises ConfigError when it cannot be read, or is no recording that can be used here."""
+        self.file = file
+        self.problem = ""  # one line when its tail is broken
+        self._decoder = msgspec.msgpack.Decoder(BlockContents)
+        try:
+            with file.open("rb") as stream:
+                self._check_file_header(stream.readline(200))
+                self.blocks = list(self._scan_blocks(stream))
+        except OSError as error:
+            raise ConfigError(f"{file}: {error.strerror}") from None
+        last = None
+        while self.blocks and not last:
+            last = self.read_block(len(self.blocks) - 1)
+        if not last or not last.entries:
+            raise ConfigError(f"{file} holds nothing that could be played")
+        self.begin, self.end = self.blocks[0].begins_at, last.entries[-1].received_at
+
+    def _check_file_header(self, title: bytes) -> None:
+        if not title.startswith(b"piwheels recording "):
+            raise ConfigError(f"{self.file} is no recording of `piw tui --record`")
+        if title != _FILE_HEADER:
+            found, ours = (text.decode(errors="replace").strip() for text in (title, _FILE_HEADER))
+            raise ConfigError(f"{self.file} is a {found!r}; this piwheels plays {ours!r}")
+
+    def _scan_blocks(self, stream: BinaryIO) -> Iterator[Block]:
+        offset = len(_FILE_HEADER)
+        while start := stream.read(_BLOCK_FRAME.size + _BLOCK_HEADER.size):
+            mark, size, crc = _BLOCK_FRAME.unpack(
+                start[: _BLOCK_FRAME.size].ljust(_BLOCK_FRAME.size, b"\0")
+            )
+            whole = len(start) == _BLOCK_FRAME.size + _BLOCK_HEADER.size
+            if (
+                not whole
+                or mark != _BLOCK_MAGIC
+                or not _BLOCK_HEADER.size <= size <= _MAX_BLOCK_BYTES
+            ):
+                self._report_damage(offset)
+                return
+            flags, at = _BLOCK_HEADER.unpack(start[_BLOCK_FRAME.size :])
+            if not 0 <= at <= MAX_UNIX_S:  # nor is NaN
+                self._report_damage(offset)
+                return
+            offset += _BLOCK_FRAME.size
+            yield Block(offset, size, crc, at, bool(flags & _STARTS), bool(flags & _LOGS))
+            offset += size
+            stream.seek(offset)
+
+    def _report_damage(self, offset: int) -> None:
+        if not self.problem:
+            self.problem = f"{self.file} is broken at byte {offset:,}; it is played up to there"
+
+    def read_block(self, number: int) -> BlockContents | None:
+        """What a block holds; None for a damaged one, with which the recording ends."""
+        if number >= len(self.blocks):
+            return None
+        place = self.blocks[number]
+        try:
+            with self.file.open("rb") as stream:
+                stream.seek(place.offset)
+                block = stream.read(place.size)
+            if len(block) < place.size or zlib.crc32(block) != place.crc:
+                raise ValueError
+            return self._decoder.decode(_decompress(block[_BLOCK_HEADER.size :]))
+        except (OSError, ValueError, zlib.error, msgspec.DecodeError):
+            self._report_damage(place.offset)
+            del self.blocks[number:]
+            return None
+
+
+def _decompress(packed: bytes) -> bytes:
+    unpacker = zlib.decompressobj()
+    content = unpacker.decompress(packed, _MAX_BLOCK_BYTES)
+    if not unpacker.eof:
+        raise ValueError("a block that is cut, or has no end")
+    return content

@@ -1,0 +1,105 @@
+"""The private folder for a tunnel's near end, and what consoles that were killed left of theirs.
+
+A lock says that a folder's console lives: it goes with the process, however that ends.
+"""
+
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_PREFIX = "piw-tunnel-"
+_LOCK = "lock"
+_SOCKET = "control"
+#: A folder that is not locked yet may be in the making; after so long it is not.
+_UNLOCKED_GRACE_S = 60.0
+_MAX_SOCKET_BYTES = 100  # bytes, of the 107 that Linux allows
+
+
+class TunnelDir:
+    """A folder with room for one socket, of this process alone."""
+
+    def __init__(self) -> None:
+        """Also removes what others left where this one is made.
+
+        Raises:
+            OSError: there is no place for it; its text says why.
+        """
+        base = _base_dir()
+        remove_stale_dirs(base)
+        self._path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
+        making = self._path / f"{_LOCK}.new"
+        self._lock = os.open(making, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        making.rename(self._path / _LOCK)  # nobody finds it before it is locked
+
+    @property
+    def socket(self) -> Path:
+        """Where the socket is to be."""
+        return self._path / _SOCKET
+
+    def delete(self) -> None:
+        """Nothing is left of it."""
+        shutil.rmtree(self._path, ignore_errors=True)
+        os.close(self._lock)
+
+
+def remove_stale_dirs(base: Path) -> None:
+    """Remove this account's folders whose consoles are gone."""
+    for folder in base.glob(f"{_PREFIX}*"):
+        if _is_ours(folder) and _is_stale(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        status = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+
+
+def _is_stale(folder: Path) -> bool:
+    try:
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return _age_s(folder) > _UNLOCKED_GRACE_S
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(lock)
+    return True
+
+
+def _age_s(folder: Path) -> float:
+    try:
+        return abs(time.time() - folder.lstat().st_mtime)  # the clock may have been ahead
+    except OSError:  # somebody else has removed it
+        return 0.0
+
+
+def _base_dir() -> Path:
+    """Where folders go: what the system reclaims at logout, else what it does at its start."""
+    for base in _base_candidates():
+        longest = base / f"{_PREFIX}{'x' * 8}" / _SOCKET
+        if len(bytes(longest)) <= _MAX_SOCKET_BYTES and os.access(base, os.W_OK | os.X_OK):
+            return base
+    raise OSError(
+        f"{tempfile.gettempdir()} is too long for a socket, or closed; set TMPDIR to another"
+    )
+
+
+def _base_candidates() -> Iterator[Path]:
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
+    if runtime.is_absolute():  # others do not count (XDG 0.8)
+        yield runtime
+    yield Path(tempfile.gettempdir())
+    yield Path("/tmp")  # noqa: S108 - mkdtemp's own folder in it is private

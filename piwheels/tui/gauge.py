@@ -1,8 +1,0 @@
-"""A share drawn as a bar, in steps that change rarely."""
-
-
-def gauge(share: float, cells: int, *, ascii_only: bool = False) -> str:
-    """A bar of so many cells, filled by a share from 0 to 1."""
-    full = round(max(0.0, min(1.0, share)) * cells)
-    filled, empty = ("#", ".") if ascii_only else ("█", "░")
-    return filled * full + empty * (cells - full)

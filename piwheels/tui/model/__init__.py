@@ -1,0 +1,1 @@
+"""The state that the console shows, computed without terminal or network."""

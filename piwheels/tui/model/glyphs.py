@@ -1,0 +1,97 @@
+"""Glyphs, words and styles of states: beside every colour stand a glyph and a word.
+
+Every glyph is one cell wide in Unicode terminals, and has an ASCII twin that no other glyph
+of the same column has. A style is the name of a theme's colour: success, warning, error,
+accent, muted, or "" for plain text.
+"""
+
+from piwheels.protocol.messages import BuilderState
+from piwheels.tui.model.command_status import CommandState
+
+_GLYPHS: dict[str, tuple[str, str]] = {
+    # states of a builder
+    "lost": ("✖", "X"),
+    "quarantined": ("⊘", "Q"),
+    "stuck": ("▲", "!"),
+    "silent": ("◌", "?"),
+    "draining": ("▽", "v"),
+    "to sleep": ("↓", ","),
+    "asleep": ("☾", "z"),
+    "paused": ("‖", "="),
+    "cleaning": ("◇", "~"),
+    "uploading": ("△", "^"),
+    "building": ("●", "*"),
+    "idle": ("○", "."),
+    "unknown": ("·", "-"),
+    # how something went
+    "good": ("✓", "+"),
+    "bad": ("✗", "x"),
+    "warning": ("▲", "!"),
+    "retry": ("↻", "r"),
+    "pending": ("…", ":"),
+    "farm": ("·", "."),
+    "operator": ("→", ">"),
+}
+_BARS = (" ▁▂▃▄▅▆▇█", " .:-=+*%#")
+
+#: Problems first, then what is about to change, then what works.
+STATE_ORDER: dict[str, int] = {
+    BuilderState.LOST: 0,
+    BuilderState.QUARANTINED: 1,
+    BuilderState.OVERDUE: 2,
+    BuilderState.SILENT: 3,
+    BuilderState.DRAINING: 4,
+    BuilderState.TO_SLEEP: 5,
+    BuilderState.UPLOADING: 6,
+    BuilderState.BUILDING: 7,
+    BuilderState.FINISHING: 8,
+    BuilderState.PAUSED: 9,
+    BuilderState.ASLEEP: 10,
+    BuilderState.IDLE: 11,
+}
+UNKNOWN_STATE_ORDER = 12
+#: The states that a builder goes through with every build. Rows that are not sorted by state keep
+#: their places in them: a table whose rows go up and down with each build cannot be read.
+WORKING_STATES = frozenset({BuilderState.UPLOADING, BuilderState.BUILDING, BuilderState.FINISHING})
+#: The states that an operator has to look at.
+ALERT_STATES = frozenset(
+    {BuilderState.LOST, BuilderState.QUARANTINED, BuilderState.OVERDUE, BuilderState.SILENT}
+)
+
+STATE_STYLE: dict[str, str] = {
+    BuilderState.LOST: "error",
+    BuilderState.QUARANTINED: "error",
+    BuilderState.OVERDUE: "warning",
+    BuilderState.SILENT: "warning",
+    BuilderState.DRAINING: "accent",
+    BuilderState.TO_SLEEP: "accent",
+    BuilderState.UPLOADING: "success",
+    BuilderState.BUILDING: "success",
+    BuilderState.FINISHING: "",
+    BuilderState.PAUSED: "accent",
+    BuilderState.ASLEEP: "muted",
+    BuilderState.IDLE: "muted",
+}
+
+COMMAND_STYLE: dict[CommandState, tuple[str, str]] = {
+    CommandState.SENT: ("pending", ""),
+    CommandState.ACCEPTED: ("pending", "accent"),
+    CommandState.APPLIED: ("good", "success"),
+    CommandState.REJECTED: ("bad", "error"),
+    CommandState.TIMED_OUT: ("warning", "warning"),
+    CommandState.UNKNOWN: ("warning", "warning"),
+    CommandState.NOT_SENT: ("bad", "error"),
+}
+
+
+def glyph(name: str, *, ascii_only: bool = False) -> str:
+    """The glyph of this name; the one for "unknown" when there is none."""
+    return _GLYPHS.get(name, _GLYPHS["unknown"])[ascii_only]
+
+
+def sparkline(values: tuple[float, ...], width: int, top: float, *, ascii_only: bool) -> str:
+    """The last values as bars; `top` (or more) is a full one. Shorter when there are fewer."""
+    bars = _BARS[ascii_only]
+    steps = len(bars) - 1
+    scale = steps / top if top > 0 else 0.0
+    return "".join(bars[min(steps, max(0, round(value * scale)))] for value in values[-width:])

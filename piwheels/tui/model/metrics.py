@@ -1,0 +1,182 @@
+"""What the host and downloads screens say: labels, values and shares."""
+
+from typing import NamedTuple
+
+from piwheels.protocol.messages import DownloadCount, Downloads, HostState
+from piwheels.tui.model.alerts import UPSTREAM_LAG_ALERT_S
+from piwheels.tui.model.builder_table import (
+    DISK_CRITICAL,
+    DISK_LOW,
+    MEMORY_LOW,
+    temperature_style,
+)
+from piwheels.tui.model.formatting import (
+    format_count,
+    format_duration,
+    format_percent,
+    format_size,
+    terminal_safe,
+)
+from piwheels.tui.model.glyphs import glyph as glyph_of
+from piwheels.tui.model.glyphs import sparkline
+from piwheels.tui.model.state import FarmState
+
+NO_ACCESS_LOG = "no access log is connected"
+
+
+class Metric(NamedTuple):
+    """A labelled value; `share` (0 to 1) can be drawn as a gauge, `key` is its identity."""
+
+    key: str
+    label: str
+    text: str
+    style: str = ""
+    glyph: str = ""
+    share: float | None = None
+
+
+def host_metrics(state: FarmState, now: float, *, ascii_only: bool = False) -> list[Metric]:
+    """The master's machine and what it keeps; empty while nothing is known."""
+    status = state.status
+    if status is None:
+        return []
+    host = status.host
+    since = (
+        max(0.0, now - state.last_heard_at)
+        if state.last_heard_at is not None and state.connected
+        else 0.0
+    )
+    facts = [
+        Metric("version", "piwheels", terminal_safe(status.version)),
+        Metric("instance", "instance", terminal_safe(status.instance)),
+        Metric("uptime", "up for", format_duration(status.uptime_s + since)),
+        Metric("load", "load", f"{host.load:.2f}"),
+        *_memory_metrics(host),
+        _disk_metric(host, ascii_only),
+        _temperature_metric(host, ascii_only),
+        Metric("database", "database", format_size(status.database_bytes)),
+        _upstream_metric(status.upstream_lag_s, ascii_only),
+        Metric("upstream", "upstream says", terminal_safe(status.upstream_status_text)),
+        Metric("pages", "pages to write", format_count(status.stale_pages)),
+        Metric("projects", "projects", format_count(status.projects)),
+        Metric("releases", "releases", format_count(status.releases)),
+        Metric("builds", "builds", format_count(status.builds)),
+        Metric(
+            "files", "wheels", f"{format_count(status.files)} ({format_size(status.files_bytes)})"
+        ),
+        Metric("hour", "last hour", outcome_summary(status.last_hour)),
+    ]
+    return [fact for fact in facts if fact.text]
+
+
+def outcome_summary(outcomes: dict[str, int]) -> str:
+    """Builds by outcome in words: `12 built, 3 failed`."""
+    ended = (
+        f"{format_count(number)} {terminal_safe(word)}" for word, number in sorted(outcomes.items())
+    )
+    return ", ".join(ended) or "no builds"
+
+
+def _memory_metrics(host: HostState) -> list[Metric]:
+    facts = [_usage_metric("memory", "memory", host.memory_total, host.memory_free, MEMORY_LOW)]
+    if host.swap_total:
+        facts.append(_usage_metric("swap", "swap", host.swap_total, host.swap_free, 0.0))
+    return facts
+
+
+def _usage_metric(key: str, label: str, total: int, free: int, low: float) -> Metric:
+    if total <= 0:
+        return Metric(key, label, "not known")
+    used = total - free
+    text = f"{format_size(used)} of {format_size(total)} ({format_percent(used, total)})"
+    return Metric(key, label, text, "warning" if free / total < low else "", "", used / total)
+
+
+def _disk_metric(host: HostState, ascii_only: bool) -> Metric:
+    fact = _usage_metric("disk", "disk of the tree", host.disk_total, host.disk_free, DISK_LOW)
+    if not fact.style:
+        return fact
+    short = host.disk_free / host.disk_total < DISK_CRITICAL
+    mark = glyph_of("warning", ascii_only=ascii_only)
+    text = f"{fact.text}, nearly full" if short else f"{fact.text}, getting full"
+    return fact._replace(style="error" if short else "warning", glyph=mark, text=text)
+
+
+def _temperature_metric(host: HostState, ascii_only: bool) -> Metric:
+    degrees = host.temperature
+    if degrees is None:
+        return Metric("temperature", "temperature", "no sensor", "muted")
+    style = temperature_style(degrees)
+    if not style:
+        return Metric("temperature", "temperature", f"{degrees:.0f} C")
+    mark = glyph_of("warning", ascii_only=ascii_only)
+    text = f"{degrees:.0f} C, {'too hot' if style == 'error' else 'warm'}"
+    return Metric("temperature", "temperature", text, style, mark)
+
+
+def _upstream_metric(lag_s: float | None, ascii_only: bool) -> Metric:
+    if lag_s is None:
+        return Metric("lag", "upstream read", "not yet", "muted")
+    late = lag_s > UPSTREAM_LAG_ALERT_S
+    mark = glyph_of("warning", ascii_only=ascii_only) if late else ""
+    text = f"{format_duration(lag_s)} ago{', late' if late else ''}"
+    return Metric("lag", "upstream read", text, "warning" if late else "", mark)
+
+
+def download_metrics(state: FarmState, now: float, *, ascii_only: bool = False) -> list[Metric]:  # noqa: ARG001
+    """Downloads in figures; a single fact says so while no access log is read."""
+    downloads = state.status.downloads if state.status else Downloads()
+    if not downloads.connected:
+        return [Metric("connected", "downloads", NO_ACCESS_LOG, "muted")]
+    return [
+        Metric("rate", "now", f"{downloads.rate_per_s:.1f} a second"),
+        Metric("hour", "last hour", _last_hour_text(downloads.per_minute, ascii_only)),
+        _today_metric(downloads, ascii_only),
+        Metric("month", "last 30 days", format_count(downloads.last_30_days)),
+        Metric("total", "in all", format_count(downloads.total)),
+    ]
+
+
+def _last_hour_text(counts: tuple[int, ...], ascii_only: bool) -> str:
+    if not counts:
+        return ""
+    bars = sparkline(tuple(map(float, counts)), 60, float(max(counts)), ascii_only=ascii_only)
+    return f"{format_count(sum(counts))}, at most {format_count(max(counts))} a minute {bars}"
+
+
+def _today_metric(downloads: Downloads, ascii_only: bool) -> Metric:
+    today, record = downloads.today, downloads.record_day
+    if not record:
+        return Metric("today", "today", format_count(today))
+    if today >= record:
+        mark = glyph_of("good", ascii_only=ascii_only)
+        return Metric("today", "today", f"{format_count(today)}, a record", "success", mark, 1.0)
+    on = f" ({terminal_safe(downloads.record_date)})" if downloads.record_date else ""
+    text = f"{format_count(today)}, {format_percent(today, record)} of the record of {format_count(record)}{on}"
+    return Metric("today", "today", text, "", "", today / record)
+
+
+def breakdowns(state: FarmState) -> dict[str, list[Metric]]:
+    """Today's downloads by project, architecture, Python and installer; shares of the largest."""
+    if state.status is None:
+        return {}
+    downloads = state.status.downloads
+    return {
+        "projects": _breakdown(downloads.top),
+        "architectures": _breakdown(downloads.architectures),
+        "pythons": _breakdown(downloads.pythons),
+        "installers": _breakdown(downloads.installers),
+    }
+
+
+def _breakdown(counts: tuple[DownloadCount, ...]) -> list[Metric]:
+    most = max((entry.count for entry in counts), default=0)
+    return [
+        Metric(
+            entry.name,
+            terminal_safe(entry.name),
+            format_count(entry.count),
+            share=entry.count / (most or 1),
+        )
+        for entry in counts
+    ]

@@ -1,0 +1,225 @@
+"""What the console knows of the farm: built from a Snapshot, changed by events. No I/O.
+
+Applying an event twice changes nothing, because a Snapshot may hold already what the first
+events after it tell. Times (`now`, `heard`) are UNIX seconds by the source's clock.
+"""
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from piwheels.model import short_target_name
+from piwheels.protocol.messages import (
+    AuditEventRecorded,
+    BuilderChanged,
+    BuilderRemoved,
+    BuilderView,
+    BuildRecorded,
+    BuildStarted,
+    EventBatch,
+    QueueView,
+    Snapshot,
+    StatusChanged,
+    StatusReply,
+)
+from piwheels.tui.client.source import (
+    Connected,
+    Disconnected,
+    Heartbeat,
+    MessageReceived,
+    SourceEvent,
+    Update,
+)
+
+MAX_BUILDS = 1000
+MAX_EVENTS = 1000
+#: A builder's load is kept at most this often, and so many times.
+LOAD_SAMPLE_INTERVAL_S = 5.0
+MAX_LOAD_SAMPLES = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """A builder, when it was last heard of, and its load over the last minutes."""
+
+    view: BuilderView
+    received_at: float
+    load_samples: tuple[float, ...] = ()  # oldest first
+    sampled_at: float = 0.0  # when the last of them was taken
+    sample_count: int = 0  # how many there ever were; a strip that sweeps goes by it
+
+    def phase_s(self, now: float) -> float:
+        """How long it has been in its phase by now."""
+        return self.view.phase_s + max(0.0, now - self.received_at)
+
+    def build_s(self, now: float) -> float:
+        """How long the build in hand has taken by now."""
+        return self.view.build_s + max(0.0, now - self.received_at)
+
+    def view_at(self, now: float) -> BuilderView:
+        """The last view of it, with the durations that it has by now."""
+        busy = self.view.build is not None
+        return msgspec.structs.replace(
+            self.view,
+            phase_s=self.phase_s(now) if busy else self.view.phase_s,
+            build_s=self.build_s(now) if busy else self.view.build_s,
+            silent_s=self.view.since_last_message_s + max(0.0, now - self.received_at),
+        )
+
+
+@dataclass(slots=True)
+class FarmState:
+    """The farm as it was last heard of, and whether that is now."""
+
+    status: StatusReply | None = None  # its builders are left out: see `builders`
+    builders: dict[str, Builder] = field(default_factory=dict)
+    builds: dict[int, BuildRecorded] = field(default_factory=dict)  # by number, oldest first
+    events: list[AuditEventRecorded] = field(default_factory=list)  # oldest first
+    last_heard_at: float | None = None  # when the master last said anything
+    connected: bool = False
+    instance: str = ""
+    same_master: bool | None = None
+    lost_reason: str = ""
+    retry_at: float = 0.0
+
+    # --- what is heard ---
+
+    def apply(self, event: SourceEvent) -> None:
+        """Take in what a source tells."""
+        match event:
+            case Connected(instance=instance, same_master=same_master):
+                self.connected, self.lost_reason = True, ""
+                self.instance, self.same_master = instance, same_master
+            case Disconnected(reason=reason, retry_at=retry_at):
+                self.connected = False
+                self.lost_reason, self.retry_at = reason, retry_at
+            case MessageReceived(body=body, received_at=at):
+                self.apply_update(body, at)
+            case Heartbeat(received_at=at):
+                self.last_heard_at = at
+
+    def apply_update(self, body: Update, now: float) -> None:
+        """Take in what the master says."""
+        self.last_heard_at = now
+        match body:
+            case EventBatch(events=events):
+                for event in events:
+                    self._apply_event(event, now)
+            case Snapshot():
+                self._load_snapshot(body, now)
+            case _:
+                self._apply_event(body, now)
+
+    def _load_snapshot(self, snapshot: Snapshot, now: float) -> None:
+        before = self.builders
+        self.builders = {
+            view.label: _updated_builder(before.get(view.label), view, now)
+            for view in snapshot.status.builders
+        }
+        self.status = msgspec.structs.replace(snapshot.status, builders=())
+        self.instance = snapshot.status.instance or self.instance
+        self.builds = {build.build: build for build in reversed(snapshot.builds)}
+        self.events = list(reversed(snapshot.events))
+        self._drop_oldest()
+
+    def _apply_event(self, event: Update, now: float) -> None:
+        match event:
+            case BuilderChanged(builder=view):
+                self.builders[view.label] = _updated_builder(
+                    self.builders.get(view.label), view, now
+                )
+            case BuilderRemoved(label=label):
+                self.builders.pop(label, None)
+            case BuildRecorded(build=number):
+                self.builds.pop(number, None)
+                self.builds[number] = event
+                self._drop_oldest()
+            case AuditEventRecorded():
+                self._add_event(event)
+            case StatusChanged(status=status):
+                self.status = msgspec.structs.replace(status, builders=())
+            case BuildStarted() | _:  # a BuilderChanged tells it too
+                pass
+
+    def _add_event(self, event: AuditEventRecorded) -> None:
+        for known in reversed(self.events) if event.event else ():
+            if known.event == event.event:
+                return
+            if 0 < known.event < event.event:  # numbers grow
+                break
+        self.events.append(event)
+        self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        while len(self.builds) > MAX_BUILDS:
+            del self.builds[next(iter(self.builds))]
+        del self.events[: max(0, len(self.events) - MAX_EVENTS)]
+
+    # --- what is asked ---
+
+    @property
+    def paused(self) -> bool:
+        """Whether the master hands out no jobs."""
+        return self.status is not None and self.status.paused
+
+    @property
+    def queues(self) -> tuple[QueueView, ...]:
+        """What waits, in the farm's order of targets."""
+        return self.status.queues if self.status else ()
+
+    @property
+    def target_names(self) -> dict[str, str]:
+        """What each target is called here, by its name."""
+        names = [queue.target for queue in self.queues]
+        return {name: short_target_name(name, names) for name in names}
+
+    @property
+    def has_snapshot(self) -> bool:
+        """Whether a Snapshot was ever heard."""
+        return self.status is not None
+
+    def builder_of_build(self, build: int | None) -> Builder | None:
+        """The builder of a build that is under way; None if there is none."""
+        found = (item for item in self.builders.values() if item.view.build == build)
+        return next(found, None) if build is not None else None
+
+
+def from_snapshot(snapshot: Snapshot, now: float) -> FarmState:
+    """The state of a farm that is met for the first time."""
+    state = FarmState(connected=True)
+    state.apply_update(snapshot, now)
+    return state
+
+
+def to_snapshot(state: FarmState, now: float) -> Snapshot:
+    """What a master that knew just this much would say at this time.
+
+    Raises:
+        ValueError: nothing is known yet.
+    """
+    if state.status is None:
+        raise ValueError("no snapshot of a farm that was never heard of")
+    builders = tuple(
+        msgspec.structs.replace(builder.view_at(now), loads=builder.load_samples)
+        for builder in state.builders.values()
+    )
+    return Snapshot(
+        status=msgspec.structs.replace(state.status, builders=builders),
+        builds=tuple(reversed(state.builds.values())),
+        events=tuple(reversed(state.events)),
+    )
+
+
+def _updated_builder(before: Builder | None, view: BuilderView, now: float) -> Builder:
+    """A builder after its master spoke of it; a view's own load history is the better one."""
+    bare = msgspec.structs.replace(view, loads=()) if view.load_history else view
+    if view.load_history:
+        return Builder(
+            bare, now, view.load_history[-MAX_LOAD_SAMPLES:], now, len(view.load_history)
+        )
+    if before is None:
+        return Builder(bare, now, (view.host.load,), now, 1)
+    if 0 <= now - before.sampled_at < LOAD_SAMPLE_INTERVAL_S:  # a clock may have been put back
+        return Builder(bare, now, before.load_samples, before.sampled_at, before.sample_count)
+    loads = (*before.load_samples[1 - MAX_LOAD_SAMPLES :], view.host.load)
+    return Builder(bare, now, loads, now, before.sample_count + 1)

@@ -1,0 +1,106 @@
+"""Rows of the console's tables as plain data: identity, cells, and what to sort by."""
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+Align = Literal["left", "right"]
+SortValue = float | str | tuple[float | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: `importance` 0 stays on the narrowest screen, 9 needs the widest.
+
+    `width` is what its cells usually need, glyph included.
+    """
+
+    key: str
+    title: str
+    width: int
+    drop_order: int = 0
+    align: Align = "left"
+
+
+class Cell(NamedTuple):
+    """Plain text (never markup), its glyph ("" for none), and the name of its style.
+
+    `order` is what the column sorts by; None sorts last in both directions.
+    """
+
+    text: str
+    style: str = ""
+    glyph: str = ""
+    sort_value: SortValue | None = None
+
+
+class Row(NamedTuple):
+    """A row: `key` is its identity for as long as it exists; `problem` says it needs a look."""
+
+    key: str
+    cells: tuple[Cell, ...]  # one for each column, in their order
+    has_alert: bool = False
+    filter_text: str = ""  # what the filter looks in, in lower case
+    default_sort_key: tuple[Hashable, ...] = ()  # the order without a chosen column
+
+
+def filter_and_sort(
+    rows: Iterable[Row],
+    columns: Sequence[Column],
+    *,
+    sort: str = "",
+    reverse: bool = False,
+    text_filter: str = "",
+) -> list[Row]:
+    """The rows that hold every word of the filter and no `-word`, sorted.
+
+    Without a column they stand in their own order (problems first). With one, rows that are
+    equal in it keep that order in both directions, and rows without a value come last.
+    """
+    words = text_filter.lower().split()
+    wanted = [word for word in words if not word.startswith("-")]
+    unwanted = [word[1:] for word in words if len(word) > 1 and word.startswith("-")]
+    kept = [
+        row
+        for row in rows
+        if all(word in row.filter_text for word in wanted)
+        and not any(word in row.filter_text for word in unwanted)
+    ]
+    kept.sort(key=_default_sort_key)
+    place = next((i for i, column in enumerate(columns) if column.key == sort), None)
+    if place is None:
+        return kept[::-1] if reverse else kept
+    valued = [row for row in kept if row.cells[place].sort_value is not None]
+    bare = [row for row in kept if row.cells[place].sort_value is None]
+    valued.sort(key=_sort_value_at(place), reverse=reverse)
+    return valued + bare
+
+
+def _default_sort_key(row: Row) -> tuple[Hashable, ...]:
+    return row.default_sort_key
+
+
+def _sort_value_at(place: int) -> Callable[[Row], SortValue]:
+    def order(row: Row) -> SortValue:
+        value = row.cells[place].sort_value
+        return value if value is not None else ""
+
+    return order
+
+
+@lru_cache(8192)
+def natural_sort_key(text: str) -> tuple[float | str, ...]:
+    """A key by which pi2 stands before pi10; equal only for equal texts."""
+    parts: list[float | str] = []
+    digits = letters = ""
+    for char in text.lower():
+        if "0" <= char <= "9":
+            digits += char
+            continue
+        if digits:
+            parts += [letters, float(digits[:300])]
+            digits = letters = ""
+        letters += char
+    parts += [letters, float(digits[:300] or -1), text]
+    return tuple(parts)

@@ -1,0 +1,1 @@
+"""The console's terminal driver: writes what changed, with flow control."""

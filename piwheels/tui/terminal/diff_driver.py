@@ -1,0 +1,244 @@
+"""An app that sends a terminal only the cells that changed, and no more than it takes.
+
+Textual queues frames for a terminal that is slow to take them, and a key's echo waits behind
+them all. Here a frame ends with the question where the cursor is; until the terminal has
+answered, updates only say what is wanted, and the next frame is made of all of them.
+"""
+
+import asyncio
+import inspect
+import logging
+import termios
+import threading
+import time
+import tty
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from rich.color import ColorSystem
+from rich.console import RenderableType
+from rich.control import Control
+from textual import events
+from textual.app import App
+from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
+from textual.screen import Screen
+
+if TYPE_CHECKING:
+    from piwheels.tui.terminal.cell_diff import CellDiff
+
+_log = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+
+#: Asks where the cursor is. Every terminal knows it, and Textual's parser knows the answer.
+_CURSOR_POSITION_REQUEST = "\x1b[6n"
+#: A terminal that has answered before is waited for so long; then the next frame goes out.
+_REPLY_TIMEOUT_S = 5.0
+#: One that has never answered gets frames as fast as the output's buffers take them.
+_FIRST_REPLY_TIMEOUT_S = 1.0
+_POLL_S = 0.02
+#: A terminal shows a frame of more bytes than this at once, if it can.
+_SYNC_MIN_BYTES = 512
+_SYNC_START, _SYNC_END = "\x1b[?2026h", "\x1b[?2026l"
+#: After a key or a click frames are not held back for so long.
+_INTERACTIVE_S = 1.0
+_INPUT_EVENTS = (
+    events.Key,
+    events.Paste,
+    events.MouseDown,
+    events.MouseScrollDown,
+    events.MouseScrollUp,
+)
+#: What is used of Textual's app that it does not promise to keep.
+_REQUIRED_PRIVATE_ATTRIBUTES = (
+    "_batch_count",
+    "_closed",
+    "_driver",
+    "_exit",
+    "_running",
+    "_sync_available",
+)
+
+
+class FlowControlledDriver(LinuxDriver):
+    """Textual's driver, which also tells when the terminal has taken a frame."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._awaiting_reply = False
+        self._reply_received = threading.Event()
+        self._has_replied = False
+        self._never_replies = False
+        self._sent_at = 0.0
+
+    @property
+    def ready(self) -> bool:
+        """Whether the terminal has taken what was sent, as far as can be told."""
+        if not self._awaiting_reply:
+            return True
+        waited_s = time.monotonic() - self._sent_at
+        if self._has_replied:
+            return waited_s > _REPLY_TIMEOUT_S
+        self._never_replies = self._never_replies or waited_s > _FIRST_REPLY_TIMEOUT_S
+        return self._never_replies and self._is_drained()
+
+    def _is_drained(self) -> bool:
+        queue = getattr(self._writer_thread, "_queue", None)
+        return queue is None or bool(queue.empty())
+
+    def send_frame(self, data: str) -> None:
+        """Write a frame, and ask to be told when it has arrived."""
+        self._awaiting_reply = True
+        self._sent_at = time.monotonic()
+        self._reply_received.clear()
+        self.write(data + _CURSOR_POSITION_REQUEST)
+
+    def process_message(self, message: Message) -> None:
+        """In the input's thread: an answer is for us, all else for the app."""
+        if isinstance(message, events.CursorPosition):
+            self._has_replied, self._awaiting_reply = True, False
+            self._reply_received.set()
+            if isinstance(self._app, DiffApp):
+                self._loop.call_soon_threadsafe(self._app.flush)
+            return
+        super().process_message(message)
+
+    def start_application_mode(self) -> None:
+        """Also after a suspension, when others have used the terminal."""
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        self._awaiting_reply = False
+        self._disable_newline_translation()
+        if isinstance(self._app, DiffApp):
+            self._loop.call_soon(self._app.repaint)
+
+    def _disable_newline_translation(self) -> None:
+        """Have a line feed move the cursor down and nothing else, until Textual restores it all."""
+        with suppress(termios.error):
+            modes = termios.tcgetattr(self.fileno)
+            modes[tty.OFLAG] &= ~termios.ONLCR
+            termios.tcsetattr(self.fileno, termios.TCSANOW, modes)
+
+    def stop_application_mode(self) -> None:
+        """An answer that comes later would be typed into the operator's shell."""
+        if self._awaiting_reply and self._has_replied:
+            self._reply_received.wait(_FIRST_REPLY_TIMEOUT_S)
+        super().stop_application_mode()
+
+
+class DiffApp(App[_Result]):
+    """A Textual app whose frames hold only what changed.
+
+    Where Textual is another than this was written for, it draws as it always does, and the
+    log says so.
+    """
+
+    #: At least so long between two frames that no key asked for.
+    min_frame_s: ClassVar[float] = 0.0
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("driver_class", FlowControlledDriver)
+        super().__init__(**options)
+        self._diff = _make_cell_diff(self)
+        self._timer_handle: asyncio.TimerHandle | None = None
+        self._frame_at = 0.0
+        self._interactive_until = 0.0
+        if self._diff is None:
+            _log.warning("this Textual draws otherwise than 8.2: whole lines are sent")
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        if (
+            self._diff is None
+            or not isinstance(self._driver, FlowControlledDriver)
+            or not self._diff.supports(renderable)
+            or self._batch_count
+        ):
+            super()._display(screen, renderable)
+            return
+        try:
+            system = self.console._color_system or ColorSystem.TRUECOLOR  # noqa: SLF001 as Textual
+            self._diff.apply(renderable, system, self.size)
+        except (AttributeError, TypeError, ValueError) as error:
+            self._disable_diff(error)
+        else:
+            self.flush()
+        finally:
+            self.post_display_hook()
+
+    def _disable_diff(self, error: Exception) -> None:
+        _log.warning("cells cannot be compared, whole lines are sent: %r", error)
+        self._diff = None
+        self.refresh()
+
+    def flush(self) -> None:
+        """Send what the terminal does not show yet, if it is ready for it; else soon."""
+        driver = self._driver
+        if (
+            self._diff is None
+            or not isinstance(driver, FlowControlledDriver)
+            or not self._can_write()
+        ):
+            return
+        if not self._diff.has_pending:
+            return
+        wait_s = self._wait_s(driver)
+        if wait_s > 0:
+            self._flush_later(wait_s)
+            return
+        frame = self._diff.diff_bytes()
+        if not frame:
+            return
+        self._frame_at = time.monotonic()
+        if self.cursor_position != (0, 0):
+            frame += Control.move_to(*self.cursor_position).segment.text
+        if self._sync_available and len(frame) > _SYNC_MIN_BYTES:
+            frame = f"{_SYNC_START}{frame}{_SYNC_END}"
+        driver.send_frame(frame)
+
+    def _can_write(self) -> bool:
+        return self._running and not self._closed and not self._exit
+
+    def _wait_s(self, driver: FlowControlledDriver) -> float:
+        if not driver.ready:
+            return _POLL_S
+        now = time.monotonic()
+        return 0.0 if now < self._interactive_until else self._frame_at + self.min_frame_s - now
+
+    def _flush_later(self, wait_s: float) -> None:
+        if self._timer_handle is not None:
+            if self._timer_handle.when() <= asyncio.get_running_loop().time() + wait_s:
+                return
+            self._timer_handle.cancel()
+        self._timer_handle = asyncio.get_running_loop().call_later(wait_s, self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._timer_handle = None
+        self.flush()
+
+    def repaint(self) -> None:
+        """Draw everything again: others may have written to the terminal."""
+        if self._diff is not None:
+            self._diff.invalidate()
+            self.flush()
+        else:
+            self.refresh()
+
+    async def on_event(self, event: events.Event) -> None:
+        """A key's echo is not held back; a resized terminal shows nobody knows what."""
+        if isinstance(event, _INPUT_EVENTS):
+            self._interactive_until = time.monotonic() + _INTERACTIVE_S
+        elif isinstance(event, events.Resize) and self._diff is not None:
+            self._diff.invalidate()
+        await super().on_event(event)
+
+
+def _make_cell_diff(app: DiffApp[Any]) -> "CellDiff | None":
+    """A cell diff, if the parts of Textual that it leans on are there and look as they did."""
+    try:
+        from piwheels.tui.terminal.cell_diff import CellDiff  # noqa: PLC0415 it may not be possible
+
+        display = inspect.signature(App._display)  # noqa: SLF001 that it is there is the question
+    except (ImportError, AttributeError):
+        return None
+    if list(display.parameters) != ["self", "screen", "renderable"]:
+        return None
+    return CellDiff() if all(hasattr(app, name) for name in _REQUIRED_PRIVATE_ATTRIBUTES) else None

@@ -1,0 +1,240 @@
+"""A log's text as lines that are safe to draw: decoded, without escape sequences, bounded."""
+
+import codecs
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+
+from rich.cells import cell_len, get_character_cell_size
+
+#: What is kept; the oldest goes first.
+MAX_LINES = 200_000
+MAX_CHARACTERS = 24_000_000
+#: A longer line goes on in the next, so that no line is slow to draw.
+MAX_LINE_CHARACTERS = 8_192
+
+_TAB_CELLS = 8
+# Controls but for the line's end, and what is not seen or turns the direction of reading.
+_UNSAFE = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
+_ESCAPE_SEQUENCES = re.compile(
+    "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor movements
+    "|(?:\x1b\\]|\x9d)[^\r\x07\x1b\x9c]*(?:\x07|\x1b\\\\|\x9c)"  # titles, links
+    "|(?:\x1b[PX^_]|[\x90\x98\x9e\x9f])[^\r\x1b\x9c]*(?:\x1b\\\\|\x9c)"  # device control
+    "|\x1b[ -/]*[0-~]"
+)
+
+#: A line that tells of a failure, as compilers, Python, make, CMake, Rust and pip write them.
+ERROR_PATTERN = re.compile(
+    r"(?:^|[\s:>*])(?:fatal |internal compiler )?error(?:\[E\d+\])?:"
+    r"|^Traceback \(most recent call last\)"
+    r"|^\s*(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception): "
+    r"|\bfatal: |CMake Error|undefined reference to |\*\*\* \[.*\] Error "
+    r"|exit(?:ed with)? (?:status|code):? -?[1-9]|exited with -?[1-9]"
+    r"|No space left on device|out of memory|Killed signal",
+    re.IGNORECASE,
+)
+
+
+def strip_terminal_codes(line: str) -> str:
+    """What is to be read of a line once a terminal has drawn it.
+
+    Escape sequences are dropped; of a progress bar that returns to the start of its line
+    again and again, the last state stays; a backspace takes a letter; other controls become
+    the replacement character.
+    """
+    line = _ESCAPE_SEQUENCES.sub("", line)
+    if "\r" in line:
+        states = [state for state in line.split("\r") if state.strip()]
+        line = states[-1] if states else ""
+    if "\b" in line:
+        line = _apply_backspaces(line)
+    if "\t" in line:
+        line = line.expandtabs(_TAB_CELLS)
+    return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", line)
+
+
+def _apply_backspaces(line: str) -> str:
+    letters: list[str] = []
+    for letter in line:
+        if letter != "\b":
+            letters.append(letter)
+        elif letters:
+            letters.pop()
+    return "".join(letters)
+
+
+def _drop_overwritten(raw: str) -> str:
+    """An unended line less what the last whole state of a progress bar has overwritten."""
+    *states, unended = raw.split("\r")
+    for place in range(len(states) - 1, 0, -1):
+        if strip_terminal_codes(states[place]).strip():
+            return "\r".join([*states[place:], unended])
+    return raw
+
+
+def compile_search(text: str) -> re.Pattern[str]:
+    """What finds this text; small letters find capitals too, capitals find only themselves."""
+    return re.compile(re.escape(text), re.IGNORECASE if text == text.lower() else 0)
+
+
+class LogBuffer:
+    """The lines of a log, numbered from 0 for ever, of which the oldest may be gone.
+
+    Bytes come in pieces that may end anywhere: in a line, in a letter, in an escape sequence.
+    """
+
+    def __init__(self, *, max_lines: int = MAX_LINES, max_characters: int = MAX_CHARACTERS) -> None:
+        self._max_lines = max_lines
+        self._max_characters = max_characters
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._lines: list[str] = []
+        self._characters = 0
+        self._raw = ""  # of the last line, while it is not ended
+        self._open = False
+        #: The number of the oldest line that is still there.
+        self.first_line_number = 0
+
+    def __len__(self) -> int:
+        """How many lines are there, with one that is not ended yet."""
+        return len(self._lines)
+
+    @property
+    def next_line_number(self) -> int:
+        """The number that the next line will have."""
+        return self.first_line_number + len(self._lines)
+
+    def __getitem__(self, number: int) -> str:
+        """The line of this number, from `first` to before `end`."""
+        return self._lines[number - self.first_line_number]
+
+    def lines_from(self, number: int) -> Sequence[str]:
+        """The lines from this number on."""
+        return self._lines[max(0, number - self.first_line_number) :]
+
+    def append(self, data: bytes) -> int:
+        """Take in the next piece; returns the number of the first line that is new or other."""
+        text = self._decoder.decode(data)
+        if not text:
+            return self.next_line_number
+        if self._open:
+            text = self._raw + text
+            self._characters -= len(self._lines.pop())
+        changed = self.next_line_number
+        *whole, raw = text.split("\n")
+        if _UNSAFE.search(text):
+            whole = [strip_terminal_codes(line) if _UNSAFE.search(line) else line for line in whole]
+        self._add_lines(whole)
+        self._set_unfinished(raw)
+        self._enforce_limits()
+        return max(changed, self.first_line_number)
+
+    def find(self, pattern: re.Pattern[str], from_line: int = 0) -> list[int]:
+        """The numbers of the lines in which the pattern is found, from a number on."""
+        start = max(from_line, self.first_line_number)
+        search = pattern.search
+        return [n for n, line in enumerate(self.lines_from(start), start) if search(line)]
+
+    def _add_lines(self, lines: list[str]) -> None:
+        if lines and max(map(len, lines)) > MAX_LINE_CHARACTERS:
+            lines = [piece for line in lines for piece in _split_long_line(line)]
+        self._lines += lines
+        self._characters += sum(map(len, lines))
+
+    def _set_unfinished(self, raw: str) -> None:
+        raw = _drop_overwritten(raw)
+        while len(raw) > MAX_LINE_CHARACTERS:
+            self._add_lines([strip_terminal_codes(raw[:MAX_LINE_CHARACTERS])])
+            raw = raw[MAX_LINE_CHARACTERS:]
+        self._raw = raw
+        self._open = bool(raw)
+        if raw:
+            self._add_lines([strip_terminal_codes(raw)])
+
+    def _enforce_limits(self) -> None:
+        if len(self) <= self._max_lines and self._characters <= self._max_characters:
+            return
+        # An eighth more than needed, so that not every piece moves the whole list.
+        drop = max(0, len(self) - self._max_lines * 7 // 8)
+        kept = self._characters - sum(map(len, self._lines[:drop]))
+        while kept > self._max_characters * 7 // 8 and drop < len(self) - 1:
+            kept -= len(self._lines[drop])
+            drop += 1
+        del self._lines[:drop]
+        self.first_line_number += drop
+        self._characters = kept
+
+
+def _split_long_line(line: str) -> Iterator[str]:
+    for start in range(0, max(1, len(line)), MAX_LINE_CHARACTERS):
+        yield line[start : start + MAX_LINE_CHARACTERS]
+
+
+def wrap_offsets(line: str, width: int) -> list[int]:
+    """Where a line is cut to wrap at a width: terminal cells from its start, first 0, last its end.
+
+    A letter of two cells is never cut in half.
+    """
+    if line.isascii():
+        return [*range(0, len(line), width), len(line)] if line else [0, 0]
+    cuts = [0]
+    at = 0
+    for letter in line:
+        cells = get_character_cell_size(letter)
+        if at + cells - cuts[-1] > width and at > cuts[-1]:
+            cuts.append(at)
+        at += cells
+    return [*cuts, at]
+
+
+class WrapIndex:
+    """Which row on the screen shows which part of which line, when lines are wrapped."""
+
+    def __init__(self, width: int) -> None:
+        self.width = max(2, width)
+        self._row_starts = [0]  # of every line's first row; one more for the end
+        self._first = 0
+
+    @property
+    def rows(self) -> int:
+        """How many rows all lines take."""
+        return self._row_starts[-1]
+
+    def update(self, text: LogBuffer, changed: int) -> int:
+        """Take in lines from the first that changed; returns the rows dropped at the top."""
+        dropped_lines = min(text.first_line_number - self._first, len(self._row_starts) - 1)
+        dropped = self._row_starts[dropped_lines]
+        if dropped_lines:
+            self._row_starts = [start - dropped for start in self._row_starts[dropped_lines:]]
+        self._first = text.first_line_number
+        del self._row_starts[max(0, changed - text.first_line_number) + 1 :]
+        at = self._row_starts[-1]
+        for line in text.lines_from(text.first_line_number + len(self._row_starts) - 1):
+            at += self._height(line)
+            self._row_starts.append(at)
+        return dropped
+
+    def _height(self, line: str) -> int:
+        if len(line) <= self.width and line.isascii():
+            return 1
+        return len(wrap_offsets(line, self.width)) - 1
+
+    def row_of(self, number: int) -> int:
+        """The first row of the line of this number."""
+        return self._row_starts[max(0, min(number - self._first, len(self._row_starts) - 1))]
+
+    def line_at(self, row: int) -> tuple[int, int]:
+        """The number of the line that a row shows, and which of its parts."""
+        place = bisect_right(self._row_starts, row) - 1
+        return self._first + place, row - self._row_starts[place]
+
+
+def max_width(lines: Sequence[str]) -> int:
+    """How many terminal cells the widest line takes."""
+    return max((len(line) if line.isascii() else cell_len(line) for line in lines), default=0)

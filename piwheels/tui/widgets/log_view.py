@@ -1,0 +1,492 @@
+"""A log to read while it grows: it follows until the reader scrolls up, and never jumps."""
+
+import os
+import re
+import tempfile
+import time
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from piwheels.errors import PiwheelsError
+from piwheels.tui.widgets.log_buffer import (
+    ERROR_PATTERN,
+    LogBuffer,
+    WrapIndex,
+    compile_search,
+    max_width,
+    wrap_offsets,
+)
+from piwheels.tui.widgets.table_layout import pad_or_truncate
+
+_FOOTER_LINES = 1
+#: Between two frames of a log that grows fast.
+_MIN_REFRESH_S = 0.05
+_HORIZONTAL_STEP = 16
+
+
+class LogView(ScrollView, can_focus=True):
+    """The lines of a log, and under them one line that says how it is being read."""
+
+    ALLOW_SELECT = False
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "logview--error",
+        "logview--match",
+        "logview--current",
+        "logview--footer",
+        "logview--paused",
+    }
+
+    DEFAULT_CSS = """
+    LogView {
+        height: 1fr;
+        background: $background;
+        color: $foreground;
+        overflow-x: hidden;
+        overflow-y: auto;
+        scrollbar-size-vertical: 1;
+        & > .logview--error { color: $text-error; text-style: bold; }
+        & > .logview--match { text-style: underline bold; color: $text-warning; }
+        & > .logview--current { text-style: reverse bold; }
+        & > .logview--footer { background: $panel; color: $foreground; }
+        & > .logview--paused { background: $panel; color: $text-warning; text-style: bold; }
+    }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "rows(-1)", "Up", show=False),
+        Binding("down", "rows(1)", "Down", show=False),
+        Binding("pageup", "pages(-1)", "Page up", show=False),
+        Binding("pagedown", "pages(1)", "Page down", show=False),
+        Binding("home", "top", "Top", show=False),
+        Binding("end", "follow", "Follow", show=False),
+        Binding("left", "sideways(-1)", "Left", show=False),
+        Binding("right", "sideways(1)", "Right", show=False),
+    ]
+
+    @dataclass
+    class FollowChanged(Message):
+        """The view began to follow the log's end, or stopped because the reader went elsewhere."""
+
+        view: "LogView"
+        following: bool
+
+        @property
+        def control(self) -> "LogView":
+            """The view that says so."""
+            return self.view
+
+    def __init__(
+        self,
+        *,
+        wrap: bool = False,
+        ascii_only: bool = False,
+        log_buffer: LogBuffer | None = None,
+        id: str | None = None,  # noqa: A002 Textual says id
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self._buffer = LogBuffer() if log_buffer is None else log_buffer
+        self._ascii_only = ascii_only
+        self._wrap_index = WrapIndex(80) if wrap else None
+        self._following = True
+        self._ended = False
+        self._scroll_x = 0
+        self._max_width = 0
+        self._first_unseen = 0  # the number of the first line that came after following stopped
+        self._pattern: re.Pattern[str] | None = None
+        self._search_label = ""  # what is searched, in words
+        self._matches: list[int] = []
+        self._current: int | None = None
+        self._footer_drawn = ""
+        self._scrolling_internally = False
+        self._refresh_scheduled = False
+        self._refreshed_at = 0.0
+        self._styles_by_name: dict[tuple[str, ...], Style] = {}
+
+    # -- what it holds -----------------------------------------------------------------
+
+    @property
+    def log_buffer(self) -> LogBuffer:
+        """The lines."""
+        return self._buffer
+
+    @property
+    def following(self) -> bool:
+        """Whether the view keeps to the log's end."""
+        return self._following
+
+    @property
+    def wrap(self) -> bool:
+        """Whether long lines go on in the next row."""
+        return self._wrap_index is not None
+
+    @property
+    def match_count(self) -> int:
+        """How many lines the search found so far."""
+        return len(self._matches)
+
+    @property
+    def current_match(self) -> int | None:
+        """The number of the line that the search is at."""
+        return self._current
+
+    def append(self, data: bytes) -> None:
+        """Add a piece of the log; it may end anywhere."""
+        dropped_before = self._buffer.first_line_number
+        changed = self._buffer.append(data)
+        dropped = self._buffer.first_line_number - dropped_before
+        if self._wrap_index:
+            dropped = self._wrap_index.update(self._buffer, changed)
+        else:
+            self._max_width = max(self._max_width, max_width(self._buffer.lines_from(changed)))
+        self._extend_matches(changed)
+        if dropped and not self._following:
+            self._shift_rows(-dropped)
+        self._schedule_refresh()
+
+    def end(self) -> None:
+        """No more will come."""
+        self._ended = True
+        self._schedule_refresh()
+
+    def clear(self) -> None:
+        """Forget the log, as before the first piece of another."""
+        self._buffer.clear()
+        self._ended, self._scroll_x, self._max_width, self._first_unseen = False, 0, 0, 0
+        self._matches, self._current = [], None
+        self.set_wrap(self.wrap)
+        self.set_following(True)
+        self._refresh_view()
+
+    def save(self, path: Path, *, overwrite: bool = False) -> None:
+        """Write the lines to a file: all of them or none.
+
+        Raises:
+            PiwheelsError: One line that says why it was not possible.
+        """
+        lines: list[str] = list(self._buffer.lines_from(0))
+        if self._buffer.first_line_number:
+            lines.insert(0, f"[the first {self._buffer.first_line_number:,} lines are not kept]")
+        try:
+            if not overwrite and os.path.lexists(path):
+                raise PiwheelsError(f"{path} is there already; give the log another name")
+            _write_atomically(path, "\n".join(lines) + "\n")
+        except (OSError, ValueError) as error:  # the latter: a name that no file can have
+            reason = getattr(error, "strerror", None) or str(error)
+            raise PiwheelsError(f"cannot save to {path}: {reason}") from error
+
+    # -- search ------------------------------------------------------------------------
+
+    def search(self, text: str) -> bool:
+        """Look for a text from the top of the view on; False when it is nowhere. "" ends it."""
+        if not text:
+            self._start_search(None, "")
+            return False
+        return self._start_search(compile_search(text), text)
+
+    def first_error(self) -> bool:
+        """Go to the first line that tells of a failure; next and previous go on from there."""
+        self._start_search(ERROR_PATTERN, "errors", jump=False)
+        return self._go_to_match(0)
+
+    def search_next(self) -> bool:
+        """Go to the next match; after the last comes the first. False when there is none."""
+        at = self._top_line() - 1 if self._current is None else self._current
+        return self._go_to_match(bisect_right(self._matches, at))
+
+    def search_previous(self) -> bool:
+        """Go to the match before."""
+        at = self._top_line() if self._current is None else self._current
+        return self._go_to_match(bisect_left(self._matches, at) - 1)
+
+    def _start_search(
+        self, pattern: re.Pattern[str] | None, label: str, *, jump: bool = True
+    ) -> bool:
+        self._pattern, self._search_label, self._current = pattern, label, None
+        self._matches = self._buffer.find(pattern) if pattern else []
+        self.refresh()
+        return jump and self.search_next()
+
+    def _extend_matches(self, changed: int) -> None:
+        """Take new lines into the matches, and let go of dropped ones."""
+        if not self._pattern:
+            return
+        del self._matches[bisect_left(self._matches, changed) :]
+        self._matches += self._buffer.find(self._pattern, changed)
+        if self._matches and self._matches[0] < self._buffer.first_line_number:
+            del self._matches[: bisect_left(self._matches, self._buffer.first_line_number)]
+
+    def _go_to_match(self, index: int) -> bool:
+        if not self._matches:
+            self.refresh()
+            return False
+        self._current = self._matches[index % len(self._matches)]
+        row = self._row_of(self._current)
+        top = self.scroll_offset.y
+        if not top <= row < top + self._page_rows:
+            self._scroll_to_row(row - self._page_rows // 3)
+        # Also where the match is on the last page: it must not run away under the reader.
+        self.set_following(False)
+        self.refresh()
+        return True
+
+    # -- where the reader is -----------------------------------------------------------
+
+    def set_following(self, following: bool) -> None:
+        """Keep to the end, or stay here."""
+        if following:
+            self._scroll_to_end()
+        if following == self._following:
+            return
+        self._following = following
+        self._first_unseen = self._buffer.next_line_number
+        self._draw_footer()
+        self.post_message(self.FollowChanged(self, following))
+
+    def set_wrap(self, wrap: bool) -> None:
+        """Let long lines go on in the next row, or cut them at the edge."""
+        top = self._top_line()
+        self._wrap_index = WrapIndex(self._width) if wrap else None
+        if self._wrap_index:
+            self._wrap_index.update(self._buffer, self._buffer.first_line_number)
+        self._scroll_x = 0
+        self._max_width = 0 if wrap else max_width(self._buffer.lines_from(0))
+        self._refresh_view()
+        if not self._following:
+            self._scroll_to_row(self._row_of(top))
+        self.refresh()
+
+    def set_ascii(self, ascii_only: bool) -> None:
+        """Draw with ASCII alone, or with what the terminal can."""
+        self._ascii_only = ascii_only
+        self.refresh()
+
+    def action_rows(self, rows: int) -> None:
+        """Scroll by so many rows."""
+        self._scroll_to_row(self.scroll_offset.y + rows, by_reader=True)
+
+    def action_pages(self, pages: int) -> None:
+        """Scroll by so many pages."""
+        self._scroll_to_row(self.scroll_offset.y + pages * self._page_rows, by_reader=True)
+
+    def action_top(self) -> None:
+        """Go to the first line."""
+        self._scroll_to_row(0, by_reader=True)
+
+    def action_follow(self) -> None:
+        """Go to the end and follow it."""
+        self.set_following(True)
+
+    def action_sideways(self, steps: int) -> None:
+        """Show what is further right, or further left."""
+        limit = max(0, self._max_width - self._width)
+        x = max(0, min(self._scroll_x + steps * _HORIZONTAL_STEP, limit))
+        if x != self._scroll_x:
+            self._scroll_x = x
+            self.refresh()
+
+    @property
+    def _width(self) -> int:
+        """The cells of a row: those that the scrollbar leaves."""
+        return self.scrollable_content_region.width
+
+    def watch_show_vertical_scrollbar(self) -> None:
+        """A scrollbar takes a cell of every row, or gives it back."""
+        if self.wrap:
+            self.set_wrap(True)
+        self.refresh()
+
+    @property
+    def _page_rows(self) -> int:
+        return max(1, self.size.height - _FOOTER_LINES)
+
+    @property
+    def _rows(self) -> int:
+        return self._wrap_index.rows if self._wrap_index else len(self._buffer)
+
+    def _row_of(self, number: int) -> int:
+        if self._wrap_index:
+            return self._wrap_index.row_of(number)
+        return max(0, number - self._buffer.first_line_number)
+
+    def _line_at(self, row: int) -> tuple[int, int]:
+        return (
+            self._wrap_index.line_at(row)
+            if self._wrap_index
+            else (self._buffer.first_line_number + row, 0)
+        )
+
+    def _top_line(self) -> int:
+        return self._line_at(self.scroll_offset.y)[0]
+
+    def _shift_rows(self, rows: int) -> None:
+        """Keep the reader at the same lines when rows above them go."""
+        self._scroll_to_row(self.scroll_offset.y + rows)
+
+    def _scroll_to_row(self, row: int, *, by_reader: bool = False) -> None:
+        self._update_virtual_size()
+        self._scrolling_internally = not by_reader
+        self.scroll_to(y=max(0, row), animate=False, force=True)
+        self._scrolling_internally = False
+
+    def _scroll_to_end(self) -> None:
+        self._scroll_to_row(max(0, self._rows - self._page_rows))
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Whoever scrolls up wants to read; whoever comes back to the end, to follow."""
+        super().watch_scroll_y(old_value, new_value)
+        if not self._scrolling_internally and round(old_value) != round(new_value):
+            self.set_following(round(new_value) >= self._rows - self._page_rows)
+
+    # -- drawing -----------------------------------------------------------------------
+
+    def _schedule_refresh(self) -> None:
+        """Draw what came; at once after a pause, with the next frame in a flood."""
+        if self._refresh_scheduled or not self.is_mounted:
+            return
+        rest_s = self._refreshed_at + _MIN_REFRESH_S - time.monotonic()
+        if rest_s <= 0:
+            self._refresh_view()
+            return
+        self._refresh_scheduled = True
+        self.set_timer(rest_s, self._refresh_view)
+
+    def _refresh_view(self) -> None:
+        self._refresh_scheduled = False
+        self._refreshed_at = time.monotonic()
+        self._update_virtual_size()
+        if self._following:
+            self._scroll_to_end()
+        self._refresh_end()
+        self._draw_footer()
+
+    def _update_virtual_size(self) -> None:
+        """Tell Textual how many rows there are to scroll through."""
+        size = Size(self._width, self._rows + _FOOTER_LINES)
+        if size != self.virtual_size:
+            self._scrolling_internally = True
+            self.virtual_size = size
+            self._scrolling_internally = False
+
+    def _refresh_end(self) -> None:
+        """The last rows in view: where lines were added, or the open one has changed."""
+        bottom = self._rows - self.scroll_offset.y
+        if bottom <= self._page_rows or self._following:
+            self.refresh(Region(0, 0, self._width, self._page_rows))
+
+    def _draw_footer(self) -> None:
+        if self._footer() != self._footer_drawn:
+            self.refresh(Region(0, self._page_rows, self._width, _FOOTER_LINES))
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """Wrap anew, and stay at the line or at the end."""
+        self.set_wrap(self.wrap)
+
+    def notify_style_update(self) -> None:
+        """Textual calls it when the theme or the focus changed what styles mean."""
+        super().notify_style_update()
+        self._styles_by_name.clear()
+
+    def _style_for(self, *names: str) -> Style:
+        look = self._styles_by_name.get(names)
+        if look is None:
+            look = self.rich_style
+            for name in names:
+                look += self.get_component_rich_style(f"logview--{name}", partial=True)
+            self._styles_by_name[names] = look
+        return look
+
+    def render_line(self, y: int) -> Strip:
+        """The row at so many rows below the widget's upper edge."""
+        width = self._width
+        if y >= self._page_rows:
+            self._footer_drawn = self._footer()
+            look = self._style_for("footer" if self._following or self._ended else "paused")
+            footer = pad_or_truncate(self._footer_drawn, width, ascii_only=self._ascii_only)
+            return Strip([Segment(footer, look)], width)
+        row = self.scroll_offset.y + y
+        if row >= self._rows:
+            return Strip.blank(width, self._style_for())
+        number, part = self._line_at(row)
+        line = self._buffer[number]
+        if self._ascii_only and not line.isascii():
+            line = line.encode("ascii", "replace").decode()
+        start, end = self._scroll_x, self._scroll_x + width
+        if self._wrap_index:
+            cuts = wrap_offsets(line, self._wrap_index.width)
+            start, end = cuts[part : part + 2] if part + 1 < len(cuts) else (0, 0)
+        strip = Strip(self._segments(line, number)).crop(start, end)
+        return strip.adjust_cell_length(width, self._style_for())
+
+    def _segments(self, line: str, number: int) -> Iterator[Segment]:
+        base = self._style_for("error") if ERROR_PATTERN.search(line) else self._style_for()
+        if not self._pattern or self._pattern is ERROR_PATTERN:
+            names = ("error", "current") if number == self._current else ()
+            yield Segment(line, self._style_for(*names) if names else base)
+            return
+        found = (
+            self._style_for("match", "current")
+            if number == self._current
+            else self._style_for("match")
+        )
+        at = 0
+        for match in self._pattern.finditer(line):
+            if match.start() > at:
+                yield Segment(line[at : match.start()], base)
+            yield Segment(match.group(), found)
+            at = match.end()
+        if at < len(line):
+            yield Segment(line[at:], base)
+
+    def _footer(self) -> str:
+        dot = " - " if self._ascii_only else " · "
+        return f" {dot.join(self._footer_parts())}"
+
+    def _footer_parts(self) -> Iterator[str]:
+        if self._following:
+            yield "ended" if self._ended else "following"
+        elif (new := self._buffer.next_line_number - self._first_unseen) > 0:
+            yield f"PAUSED: {new:,} new lines below, End to follow"
+        else:
+            yield "paused, End to follow"
+        yield f"{self._buffer.next_line_number:,} lines"
+        if self._pattern:
+            yield f"{self._search_label}: {self._position()}"
+        if self._buffer.first_line_number:
+            yield f"the first {self._buffer.first_line_number:,} are not kept"
+
+    def _position(self) -> str:
+        if not self._matches:
+            return "not found"
+        if self._current is None:
+            return f"{len(self._matches):,} lines"
+        return f"{bisect_right(self._matches, self._current):,} of {len(self._matches):,}"
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    """Write to a file beside it, and rename that."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise

@@ -1,0 +1,459 @@
+"""A table that redraws only what changed, and whose cursor keeps to a row, not to a position."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from piwheels.tui.widgets.table_layout import (
+    GUTTER_CELLS,
+    Column,
+    ColumnSlot,
+    Row,
+    cell_at,
+    layout_columns,
+    pad_or_truncate,
+    spans,
+)
+
+__all__ = ["CELL_STYLES", "Column", "Row", "RowTable"]
+
+#: The style names that a cell may carry; any other is drawn without a style.
+CELL_STYLES = ("muted", "strong", "good", "note", "warn", "bad")
+
+_HEADER_LINES = 1
+
+
+class RowTable(ScrollView, can_focus=True):
+    """Rows of plain text under a header.
+
+    The cursor belongs to a row's key: it follows the row through every new order. When the
+    row goes, the cursor moves to its neighbour and `RowGone` says so. Texts are drawn as they
+    are, without markup.
+    """
+
+    ALLOW_SELECT = False
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "rowtable--header",
+        "rowtable--sorted",
+        "rowtable--cursor",
+        "rowtable--marked",
+        *(f"cell--{name}" for name in CELL_STYLES),
+    }
+
+    DEFAULT_CSS = """
+    RowTable {
+        height: 1fr;
+        background: $background;
+        color: $foreground;
+        overflow-x: hidden;
+        overflow-y: auto;
+        scrollbar-size-vertical: 1;
+        & > .rowtable--header { text-style: bold; background: $panel; color: $foreground; }
+        & > .rowtable--sorted {
+            text-style: bold underline; background: $panel; color: $foreground;
+        }
+        & > .rowtable--cursor { background: $surface; text-style: bold; }
+        & > .rowtable--marked { color: $accent; }
+        & > .cell--muted { color: $text-muted; }
+        & > .cell--strong { text-style: bold; }
+        & > .cell--good { color: $text-success; }
+        & > .cell--note { color: $text-accent; }
+        & > .cell--warn { color: $text-warning; }
+        & > .cell--bad { color: $text-error; text-style: bold; }
+        &:focus > .rowtable--cursor {
+            background: $block-cursor-background;
+            color: $block-cursor-foreground;
+        }
+    }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "move(-1)", "Up", show=False),
+        Binding("down", "move(1)", "Down", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
+        Binding("home", "first", "First", show=False),
+        Binding("end", "last", "Last", show=False),
+        Binding("enter", "select", "Open", show=False),
+        Binding("space", "mark", "Mark", show=False),
+    ]
+
+    @dataclass
+    class _TableMessage(Message):
+        table: "RowTable"
+
+        @property
+        def control(self) -> "RowTable":
+            return self.table
+
+    @dataclass
+    class Highlighted(_TableMessage):
+        """The cursor is on another row now; None when there are no rows."""
+
+        key: str | None
+
+    @dataclass
+    class Selected(_TableMessage):
+        """Enter, or a click on the row that has the cursor."""
+
+        key: str
+
+    @dataclass
+    class HeaderSelected(_TableMessage):
+        """A click on a column's title."""
+
+        column: str
+
+    @dataclass
+    class RowRemoved(_TableMessage):
+        """The row under the cursor is no longer there; the cursor went to a neighbour."""
+
+        key: str
+        neighbour: str | None
+
+    @dataclass
+    class MarksChanged(_TableMessage):
+        """The set of marked rows is another."""
+
+        marks: frozenset[str]
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        *,
+        ascii_only: bool = False,
+        can_mark: bool = True,
+        id: str | None = None,  # noqa: A002 Textual says id
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self._can_mark = can_mark
+        self._columns = tuple(columns)
+        self._ascii_only = ascii_only
+        self._slots: tuple[ColumnSlot, ...] = ()
+        self._rows: tuple[Row, ...] = ()
+        self._indexes: dict[str, int] = {}
+        self._cursor: str | None = None
+        self._marks: frozenset[str] = frozenset()
+        self._sort: tuple[str, bool] | None = None
+        self._styles_by_name: dict[tuple[str, bool], Style] = {}
+
+    # -- what it holds -----------------------------------------------------------------
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows in the order in which they are shown."""
+        return self._rows
+
+    @property
+    def cursor(self) -> str | None:
+        """The key of the row under the cursor."""
+        return self._cursor
+
+    @property
+    def marks(self) -> frozenset[str]:
+        """The marked keys. Rows that a filter hides stay marked."""
+        return self._marks
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """All columns, those that have no room too."""
+        return self._columns
+
+    @property
+    def shown_columns(self) -> tuple[str, ...]:
+        """The keys of the columns that the width has room for."""
+        return tuple(slot.column.key for slot in self._slots)
+
+    def set_rows(self, rows: Iterable[Row]) -> None:
+        """Show these rows, in this order; only what differs is drawn again."""
+        before, rows = self._rows, tuple(rows)
+        with self._refresh_changes():
+            self._rows = rows
+            self._indexes = {row.key: place for place, row in enumerate(rows)}
+            if len(rows) != len(before):
+                self.virtual_size = Size(self._width, len(rows) + _HEADER_LINES)
+            self._restore_cursor(before)
+
+    def set_columns(self, columns: Sequence[Column]) -> None:
+        """Other columns; the next `set_rows` brings cells for them."""
+        self._columns = tuple(columns)
+        self._slots = layout_columns(self._columns, self._width)
+        self.refresh()
+
+    def set_ascii(self, ascii_only: bool) -> None:
+        """Draw with ASCII alone, or with what the terminal can."""
+        self._ascii_only = ascii_only
+        self.refresh()
+
+    def set_marks(self, marks: Iterable[str]) -> None:
+        """Mark exactly these keys."""
+        marks = frozenset(marks)
+        if marks == self._marks:
+            return
+        with self._refresh_changes():
+            self._marks = marks
+        self.post_message(self.MarksChanged(self, marks))
+
+    def show_sort(self, column: str | None, *, descending: bool = False) -> None:
+        """Draw the arrow at this column's title. The rows come sorted from their owner."""
+        sort = None if column is None else (column, descending)
+        if sort != self._sort:
+            self._sort = sort
+            self.refresh(Region(0, 0, self._width, _HEADER_LINES))
+
+    def move_cursor(self, key: str) -> bool:
+        """Put the cursor on a row and bring it into view; False when there is no such row."""
+        if key not in self._indexes:
+            return False
+        if key != self._cursor:
+            with self._refresh_changes():
+                self._cursor = key
+            self.post_message(self.Highlighted(self, key))
+        self._show_cursor()
+        return True
+
+    # -- the cursor --------------------------------------------------------------------
+
+    def _restore_cursor(self, before: Sequence[Row]) -> None:
+        """After new rows: the same row, else the next of the old ones that is left, else none."""
+        lost = self._cursor
+        if lost in self._indexes:
+            if self._was_in_view(lost, before):
+                self._show_cursor()
+            return
+        self._cursor = self._nearest_row(lost, before)
+        if lost is not None:
+            self.post_message(self.RowRemoved(self, lost, self._cursor))
+        if self._cursor != lost:
+            self.post_message(self.Highlighted(self, self._cursor))
+        if self._cursor is not None and lost is not None:
+            self._show_cursor()
+
+    def _nearest_row(self, lost: str | None, before: Sequence[Row]) -> str | None:
+        place = next((n for n, row in enumerate(before) if row.key == lost), 0)
+        after = (row.key for row in before[place:])
+        ahead = (row.key for row in reversed(before[:place]))
+        for key in (*after, *ahead):
+            if key in self._indexes:
+                return key
+        return self._rows[0].key if self._rows else None
+
+    def _was_in_view(self, key: str | None, before: Sequence[Row]) -> bool:
+        top = self.scroll_offset.y
+        return any(row.key == key for row in before[top : top + self._page_rows])
+
+    @property
+    def _width(self) -> int:
+        """The cells of a line: those that the scrollbar leaves."""
+        return self.scrollable_content_region.width
+
+    def watch_show_vertical_scrollbar(self) -> None:
+        """A scrollbar takes a cell of every line, or gives it back."""
+        self._slots = layout_columns(self._columns, self._width)
+        self.refresh()
+
+    @property
+    def _page_rows(self) -> int:
+        return max(1, self.size.height - _HEADER_LINES)
+
+    def _show_cursor(self) -> None:
+        place = self._indexes.get(self._cursor or "", 0)
+        top = self.scroll_offset.y
+        if not self.size.height:
+            return
+        if place < top:
+            self.scroll_to(y=place, animate=False, force=True)
+        elif place >= top + self._page_rows:
+            self.scroll_to(y=place - self._page_rows + 1, animate=False, force=True)
+
+    def _move_to_index(self, place: int) -> None:
+        if self._rows:
+            self.move_cursor(self._rows[max(0, min(place, len(self._rows) - 1))].key)
+
+    def _cursor_index(self) -> int:
+        return self._indexes.get(self._cursor or "", 0)
+
+    def action_move(self, lines: int) -> None:
+        """Move the cursor by so many rows."""
+        self._move_to_index(self._cursor_index() + lines)
+
+    def action_page(self, pages: int) -> None:
+        """Move the cursor by so many pages."""
+        self._move_to_index(self._cursor_index() + pages * self._page_rows)
+
+    def action_first(self) -> None:
+        """Move the cursor to the first row."""
+        self._move_to_index(0)
+
+    def action_last(self) -> None:
+        """Move the cursor to the last row."""
+        self._move_to_index(len(self._rows) - 1)
+
+    def action_select(self) -> None:
+        """Tell that the row under the cursor was chosen."""
+        if self._cursor is not None:
+            self.post_message(self.Selected(self, self._cursor))
+
+    def action_mark(self) -> None:
+        """Mark the row under the cursor, or unmark it, and go to the next."""
+        if self._cursor is not None and self._can_mark:
+            self.set_marks(self._marks ^ {self._cursor})
+            self.action_move(1)
+
+    def on_click(self, event: events.Click) -> None:
+        """Sort by a title, mark by the gutter, else move the cursor or open its row."""
+        offset = event.get_content_offset(self)
+        if offset is None:
+            return
+        event.stop()
+        if offset.y < _HEADER_LINES:
+            self._click_header(offset.x)
+            return
+        place = self.scroll_offset.y + offset.y - _HEADER_LINES
+        if place >= len(self._rows):
+            return
+        key = self._rows[place].key
+        if offset.x < GUTTER_CELLS and self._can_mark:
+            self.set_marks(self._marks ^ {key})
+        elif key == self._cursor:
+            self.action_select()
+        else:
+            self.move_cursor(key)
+
+    def _click_header(self, x: int) -> None:
+        for slot in self._slots:
+            if slot.x <= x <= slot.end:
+                self.post_message(self.HeaderSelected(self, slot.column.key))
+                return
+
+    # -- drawing -----------------------------------------------------------------------
+
+    @contextmanager
+    def _refresh_changes(self) -> Iterator[None]:
+        """Refresh what the lines in view show otherwise after the block than before it."""
+        top = self.scroll_offset.y
+        before = self._visible_lines()
+        yield
+        if self.scroll_offset.y != top:
+            return  # scrolling has refreshed everything
+        regions: list[Region] = []
+        for y, (old, new) in enumerate(
+            zip(before, self._visible_lines(), strict=True), _HEADER_LINES
+        ):
+            if old != new:
+                regions += self._changed_regions(y, old, new)
+        if regions:
+            self.refresh(*regions)
+
+    def _visible_lines(self) -> list[tuple[Row, bool, bool] | None]:
+        top = self.scroll_offset.y
+        rows = self._rows[top : top + self._page_rows]
+        lines: list[tuple[Row, bool, bool] | None] = [
+            (row, row.key == self._cursor, row.key in self._marks) for row in rows
+        ]
+        return lines + [None] * (self._page_rows - len(lines))
+
+    def _changed_regions(
+        self, y: int, old: tuple[Row, bool, bool] | None, new: tuple[Row, bool, bool] | None
+    ) -> Iterator[Region]:
+        if old is None or new is None or old[1:] != new[1:]:
+            yield Region(0, y, self._width, 1)
+            return
+        before, after = old[0].cells, new[0].cells
+        drawn = spans(after, self._slots, self._width)
+        if drawn != spans(before, self._slots, self._width):
+            yield Region(0, y, self._width, 1)
+            return
+        for slot, width in drawn:
+            if cell_at(before, slot.cell_index) != cell_at(after, slot.cell_index):
+                yield Region(slot.x, y, width, 1)
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """Give the columns the new width."""
+        self._slots = layout_columns(self._columns, self._width)
+        self.virtual_size = Size(self._width, len(self._rows) + _HEADER_LINES)
+        self._show_cursor()
+        self.refresh()
+
+    def notify_style_update(self) -> None:
+        """Textual calls it when the theme or the focus changed what styles mean."""
+        super().notify_style_update()
+        self._styles_by_name.clear()
+
+    def _style_for(self, name: str, under_cursor: bool) -> Style:
+        look = self._styles_by_name.get((name, under_cursor))
+        if look is None:
+            look = self.rich_style + self.get_component_rich_style(
+                name, partial=True, default=Style.null()
+            )
+            if under_cursor:
+                look += self.get_component_rich_style("rowtable--cursor", partial=True)
+            self._styles_by_name[name, under_cursor] = look
+        return look
+
+    def render_line(self, y: int) -> Strip:
+        """The line at so many lines below the widget's upper edge."""
+        if y < _HEADER_LINES:
+            return self._render_header()
+        place = self.scroll_offset.y + y - _HEADER_LINES
+        if place >= len(self._rows):
+            return Strip.blank(self._width, self.rich_style)
+        return self._render_row(self._rows[place])
+
+    def _render_header(self) -> Strip:
+        plain, at_sort = (
+            self._style_for("rowtable--header", False),
+            self._style_for("rowtable--sorted", False),
+        )
+        segments = []
+        x = 0
+        for slot in self._slots:
+            segments.append(Segment(" " * (slot.x - x), plain))
+            title = self._title(slot)
+            style = at_sort if self._sort and self._sort[0] == slot.column.key else plain
+            segments.append(Segment(title, style))
+            x = slot.end
+        segments.append(Segment(" " * (self._width - x), plain))
+        return Strip([segment for segment in segments if segment.text], self._width)
+
+    def _title(self, slot: ColumnSlot) -> str:
+        title = slot.column.title
+        if self._sort and self._sort[0] == slot.column.key:
+            arrows = "v^" if self._ascii_only else "▼▲"
+            title = (
+                pad_or_truncate(title, min(len(title), slot.width - 1)) + arrows[not self._sort[1]]
+            )
+        return pad_or_truncate(title, slot.width, slot.column.align, ascii_only=self._ascii_only)
+
+    def _render_row(self, row: Row) -> Strip:
+        here, marked = row.key == self._cursor, row.key in self._marks
+        blank = self._style_for("", here)
+        segments = list(self._gutter(here=here, marked=marked))
+        x = GUTTER_CELLS
+        for slot, width in spans(row.cells, self._slots, self._width):
+            text, style = cell_at(row.cells, slot.cell_index)
+            if slot.x > x:
+                segments.append(Segment(" " * (slot.x - x), blank))
+            text = pad_or_truncate(text, width, slot.column.align, ascii_only=self._ascii_only)
+            segments.append(Segment(text, self._style_for(f"cell--{style}", here)))
+            x = slot.x + width
+        if x < self._width:
+            segments.append(Segment(" " * (self._width - x), blank))
+        return Strip(segments).adjust_cell_length(self._width, blank)
+
+    def _gutter(self, *, here: bool, marked: bool) -> Iterator[Segment]:
+        cursor, mark = (">", "*") if self._ascii_only else ("▸", "●")
+        yield Segment(cursor if here else " ", self._style_for("", here))
+        yield Segment(mark if marked else " ", self._style_for("rowtable--marked", here))

@@ -1,0 +1,44 @@
+"""What is kept of each look at a project's page: its newest release and its odd entries."""
+
+import contextlib
+import logging
+
+from msgspec import structs
+
+from piwheels.db import events
+from piwheels.db.database import Database
+from piwheels.db.upstream_pages import last_upstream_page, store_upstream_page
+from piwheels.errors import PiwheelsError
+from piwheels.model import Release, UpstreamPage
+from piwheels.simple_index.client import ProjectPage
+from piwheels.upstream.selection import newest_release
+
+log = logging.getLogger(__name__)
+
+
+async def record_page(db: Database, page: ProjectPage, releases: list[Release]) -> None:
+    """Keep what a page says; entries that are odd and were not before are logged as an event.
+
+    A page without releases (a quarantine) says nothing of which is the newest.
+    """
+    seen = _newest(page, releases)
+    if not releases:
+        known = await db.retrying(lambda: last_upstream_page(db, page.project))
+        seen = known or seen
+    seen = structs.replace(seen, problem_count=page.problem_count, problems=page.problems)
+    if await db.retrying(lambda: store_upstream_page(db, page.project, seen)):
+        entries = "entry" if page.problem_count == 1 else "entries"
+        text = f"{page.problem_count} odd {entries} on its page of the index: {page.problems[0]}"
+        log.warning("%s: %s", page.project, text)
+        with contextlib.suppress(PiwheelsError):
+            await db.retrying(lambda: events.record_event(db, "upstream", text, page.project))
+
+
+def _newest(page: ProjectPage, releases: list[Release]) -> UpstreamPage:
+    best = newest_release(releases)
+    uploads = [file.uploaded_at for file in page.files if best and file.version == best.version]
+    return UpstreamPage(
+        newest_version=best.version if best else None,
+        newest_at=min((moment for moment in uploads if moment is not None), default=None),
+        newest_has_sdist=best is not None and best.sdist is not None,
+    )

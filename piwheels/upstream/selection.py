@@ -1,0 +1,166 @@
+"""From an index page to releases, and from what was asked for to those that are meant.
+
+Functions of their arguments: a page as `simpleapi` read it goes in, releases come out.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from piwheels.errors import RejectedError
+from piwheels.model import Release, Sdist
+from piwheels.simple_index.client import FileKind, IndexFile, ProjectPage
+
+_PREFERRED_EXTENSION = ".tar.gz"
+
+
+def releases_of(page: ProjectPage, *, seen_at: datetime) -> list[Release]:
+    """The releases of a page, the oldest version first.
+
+    Args:
+        page: a project's page; files whose version is not PEP 440's are passed over.
+        seen_at: the time of releases whose files carry none.
+    """
+    by_version: dict[str, list[IndexFile]] = {}
+    for file in page.files:
+        if file.version and file.kind is not FileKind.OTHER:
+            by_version.setdefault(file.version, []).append(file)
+    return [
+        _release(page.project, version, by_version[version], seen_at)
+        for version in sorted(by_version, key=Version)
+    ]
+
+
+def upload_times(page: ProjectPage) -> dict[str, datetime]:
+    """When the first file of each version was uploaded, where the index gives a time."""
+    times: dict[str, datetime] = {}
+    for file in page.files:
+        if file.version and file.kind is not FileKind.OTHER and file.uploaded_at is not None:
+            times[file.version] = min(file.uploaded_at, times.get(file.version, file.uploaded_at))
+    return times
+
+
+def follow_since(page: ProjectPage, now: datetime) -> datetime:
+    """From when on releases of a project that is added now are new.
+
+    The newest upload that the page knows, by the upstream's clock; now where it gives no times.
+    A clock that is wrong does no harm: what is on the page is not new either way.
+    """
+    return min(max(upload_times(page).values(), default=now), now)
+
+
+def is_new(
+    version: str,
+    uploaded_at: datetime | None,
+    *,
+    since: datetime | None,
+    known_versions: frozenset[str] | None,
+    now: datetime,
+) -> bool:
+    """Whether a release that the farm does not have appeared after its project was added.
+
+    Args:
+        version: the release.
+        uploaded_at: when the first file was uploaded; None is unknown, which says nothing.
+        since: from when on releases of the project are new; None: it is not followed.
+        known_versions: versions that were there when it was added; None where that was not noted.
+        now: a `since` that is later comes of a wrong clock, and `known_versions` alone decides.
+    """
+    if since is None:
+        return False
+    if known_versions is None:
+        return uploaded_at is not None and uploaded_at > since
+    if version in known_versions:
+        return False
+    return uploaded_at is None or uploaded_at >= since or since > now
+
+
+def _release(project: str, version: str, files: Sequence[IndexFile], seen_at: datetime) -> Release:
+    source = _preferred_sdist(files)
+    uploads = [file.uploaded_at for file in files if file.uploaded_at is not None]
+    yanks = [file.yanked for file in files]
+    return Release(
+        project=project,
+        version=version,
+        released_at=min(uploads, default=seen_at),
+        requires_python=(source or files[0]).requires_python,
+        sdist=_sdist(source) if source else None,
+        # PEP 592 yanks files; a release is yanked when no file of it is left.
+        yanked=None if None in yanks else next(filter(None, yanks), ""),
+    )
+
+
+def _preferred_sdist(files: Sequence[IndexFile]) -> IndexFile | None:
+    """The sdist to build from: one that can be verified before others."""
+    sdists = [file for file in files if file.kind is FileKind.SDIST]
+    return min(
+        sdists,
+        key=lambda file: (
+            not (file.sha256 or file.digest),
+            not file.filename.endswith(_PREFERRED_EXTENSION),
+            file.filename,
+        ),
+        default=None,
+    )
+
+
+def _sdist(file: IndexFile) -> Sdist:
+    return Sdist(
+        filename=file.filename,
+        url=file.url,
+        sha256=file.sha256,
+        size_bytes=file.size_bytes,
+        digest=file.digest,
+    )
+
+
+def select_releases(
+    releases: Sequence[Release], requirement: Requirement, latest: int
+) -> list[Release]:
+    """The releases that a requirement means: the newest final ones with an sdist.
+
+    Pre-releases count if the requirement names one, or if there is nothing else; a yanked
+    release only if it is pinned (PEP 592).
+
+    Args:
+        releases: all of the project.
+        requirement: its name and specifier.
+        latest: how many of the newest; 0 for all.
+
+    Raises:
+        RefusedError: there is none, and why.
+    """
+    if not releases:
+        raise RejectedError("the upstream index has no release of it")
+    allowed = [item for item in releases if _allows(requirement, item)]
+    if not allowed:
+        newest = max(releases, key=_version).version
+        raise RejectedError(f"no release matches {requirement.specifier}; the newest is {newest}")
+    pinned = any(clause.operator in {"==", "==="} for clause in requirement.specifier)
+    current = allowed if pinned else [item for item in allowed if item.yanked is None]
+    if not current:
+        raise RejectedError("every release that matches was yanked; name one with ==")
+    buildable = [item for item in current if item.sdist is not None]
+    if not buildable:
+        named = f"release {current[0].version}" if len(current) == 1 else "any release that matches"
+        raise RejectedError(f"the upstream index has no sdist of {named}")
+    final = [item for item in buildable if not _version(item).is_prerelease]
+    newest_first = sorted(final or buildable, key=_version, reverse=True)
+    return newest_first[:latest] if latest and not pinned else newest_first
+
+
+def newest_release(releases: Sequence[Release]) -> Release | None:
+    """The newest final release that is not yanked; a pre-release if there is no final one."""
+    current = [release for release in releases if release.yanked is None]
+    final = [release for release in current if not _version(release).is_prerelease]
+    return max(final or current, key=_version, default=None)
+
+
+def _allows(requirement: Requirement, release: Release) -> bool:
+    return requirement.specifier.contains(release.version, prereleases=True)
+
+
+def _version(release: Release) -> Version:
+    return Version(release.version)

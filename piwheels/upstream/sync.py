@@ -1,0 +1,408 @@
+"""Following the upstream: projects added, and when to look at which.
+
+The changelog reports which projects changed, or else the clock says when to look again; the facts
+are those of the projects' pages (upstream.looks). A reported change is kept in the database until
+a page shows it. Transient faults delay, never kill.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from piwheels import names
+from piwheels.db import catalog, key_values, upstream
+from piwheels.db.database import Database
+from piwheels.db.upstream import ReportedChange
+from piwheels.errors import PiwheelsError, RejectedError, TransientError
+from piwheels.model import BuildRequest, CompatibilityRules, ProjectStatus
+from piwheels.protocol.messages import AddResult
+from piwheels.simple_index.client import SimpleIndex
+from piwheels.upstream.changelog import Changelog, ChangelogEvent, NoChangelogError
+from piwheels.upstream.clock import UpstreamClock
+from piwheels.upstream.health import UpstreamHealth
+from piwheels.upstream.last_check import record_page
+from piwheels.upstream.page_checks import PageChecker
+from piwheels.upstream.reconcile import Reconciler
+from piwheels.upstream.selection import follow_since, releases_of, select_releases
+
+log = logging.getLogger(__name__)
+
+SERIAL = upstream.SERIAL_KEY
+
+_MAX_CONCURRENT_ADDS = 4
+_FIRST_DELAY_S = 5.0
+_MAX_DELAY_S = 60.0
+_CHANGELOG_INTERVAL_S = 30.0
+#: Without an answer of the changelog for so long, pages are polled until it answers.
+_CHANGELOG_TIMEOUT_S = 60.0
+#: Where no changelog is, it is looked for again.
+_PROBE_INTERVAL_S = 600.0
+#: With a changelog, each page is compared this seldom all the same.
+_COMPARE_INTERVAL_S = 86400.0
+_COMPARE_ALL_INTERVAL_S = 7 * 86400.0
+_HOUSEKEEPING_INTERVAL_S = 30.0
+_DELETE_INTERVAL_S = 3600.0
+_NOTICE_DURATION_S = 86400.0
+#: The serial has to be lower at so many readings in a row: a mirror can be behind for a moment.
+_BACKWARDS_READINGS = 2
+#: A changelog that was there and is not is a fault of the upstream for so many readings, in about
+#: eight minutes; then its pages are polled.
+_MISSING_READINGS = 12
+#: A clock that differs by more is worth telling.
+_MAX_CLOCK_DIFFERENCE_S = 120.0
+_MAX_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SyncOptions:
+    """How the upstream is followed.
+
+    source: "auto", "changelog" or "poll". everything: also projects that nobody added.
+    changelog_url: "" derives it from the index's address. first_delay_s: how long a fault
+    delays; doubled with each further one, up to longest_delay_s. silent_s: how long the changelog
+    may fail before pages are polled instead. at_once: pages asked for at the same time.
+    removed_days: how long releases that were removed upstream are kept, hidden.
+    """
+
+    method: str = "auto"
+    poll_interval_s: float = 900.0
+    follow_all: bool = False
+    changelog_url: str = ""
+    changelog_interval_s: float = _CHANGELOG_INTERVAL_S
+    first_delay_s: float = _FIRST_DELAY_S
+    max_delay_s: float = _MAX_DELAY_S
+    changelog_timeout_s: float = _CHANGELOG_TIMEOUT_S
+    max_concurrency: int = 20
+    retention_days: int = 30
+
+
+async def add_projects(
+    db: Database, index: SimpleIndex, requests: Sequence[BuildRequest], rules: CompatibilityRules
+) -> tuple[AddResult, ...]:
+    """Follow projects from now on, and have the releases built that were asked for.
+
+    Returns:
+        For each what was found, or in one line why nothing was.
+    """
+    limit = asyncio.Semaphore(_MAX_CONCURRENT_ADDS)
+
+    async def one(item: BuildRequest) -> AddResult:
+        async with limit:
+            try:
+                return await _add_project(db, index, item, rules)
+            except PiwheelsError as error:
+                return AddResult(requirement=item.requirement, problem=str(error))
+
+    return tuple(await asyncio.gather(*map(one, requests)))
+
+
+async def _add_project(
+    db: Database, index: SimpleIndex, item: BuildRequest, rules: CompatibilityRules
+) -> AddResult:
+    requirement = names.parse_requirement(item.requirement)
+    project = names.normalize_project(requirement.name)
+    page = await index.project(project)
+    if page is None:
+        raise RejectedError(f"{index.url} knows no project {project}")
+    clock = UpstreamClock()
+    clock.update(page.answered_at, page.age_s)
+    there = releases_of(page, seen_at=clock.now())
+    if not there and page.status is ProjectStatus.QUARANTINED:
+        reason = page.status_reason or "no reason was given"
+        raise RejectedError(f"the upstream index quarantined it ({reason}): it lists no files")
+    chosen = select_releases(there, requirement, item.release_count)
+    since, existing = follow_since(page, clock.now()), [release.version for release in there]
+
+    async def store() -> None:
+        # A project with the releases that were asked for, or nothing of it.
+        async with db.transaction():
+            await catalog.lock_projects(db, [project])
+            await catalog.add_project(
+                db, project, page.display_name, follow_since=since, existing=existing
+            )
+            await catalog.add_releases(db, chosen, rules)
+            await catalog.set_project_status(db, project, page.status, page.status_reason)
+
+    await db.retrying(store)
+    await record_page(db, page, there)
+    versions = tuple(release.version for release in chosen)
+    return AddResult(requirement=item.requirement, project=project, versions=versions)
+
+
+class UpstreamSync:
+    """The follow duty."""
+
+    def __init__(
+        self, db: Database, index: SimpleIndex, rules: CompatibilityRules, options: SyncOptions
+    ) -> None:
+        self._db = db
+        self._index = index
+        self._options = options
+        self._clock = UpstreamClock()
+        self._health = UpstreamHealth(
+            options.max_concurrency, options.first_delay_s, options.max_delay_s
+        )
+        self._reconciler = Reconciler(db, rules, options.retention_days)
+        self._checker = PageChecker(
+            db=db,
+            index=index,
+            reconciler=self._reconciler,
+            clock=self._clock,
+            health=self._health,
+            follow_all=options.follow_all,
+            interval_s=options.poll_interval_s,
+            first_wait_s=options.first_delay_s,
+        )
+        self._method_text = ""  # how the upstream is followed, in words
+        self._changelog_error = ""  # of the changelog
+        self._notice = ("", float("-inf"))
+        self._clock_text = ""
+        self._backwards_readings = 0
+        self._missing_readings = 0  # readings in a row that found no changelog
+        self._changelog_read_at: float | None = None
+        self._changelog_answered_at = time.monotonic()  # when the changelog answered last
+        self._method_chosen = asyncio.Event()
+        self._logged_text = ""
+
+    @property
+    def status_text(self) -> str:
+        """How following goes, for operators, in one line."""
+        parts = [
+            self._method_text,
+            self._changelog_error,
+            self._outage_text(),
+            self._invisible_changes_text(),
+        ]
+        notice, at = self._notice
+        if time.monotonic() - at < _NOTICE_DURATION_S:
+            parts.append(notice)
+        return "; ".join(filter(None, [*parts, self._clock_text]))
+
+    @property
+    def last_synced_at(self) -> float | None:
+        """When the upstream was last read to its end, on the monotonic clock."""
+        return (
+            self._changelog_read_at
+            if self._changelog_read_at is not None
+            else self._checker.idle_at
+        )
+
+    async def run(self) -> None:
+        """Follow the upstream until cancelled."""
+        await self._check_index_url()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch_changelog())
+            group.create_task(self._check_pages())
+            group.create_task(self._run_housekeeping())
+
+    async def _check_pages(self) -> None:
+        # How long a page is good for depends on whether there is a changelog.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._options.changelog_timeout_s):
+                await self._method_chosen.wait()
+        if not self._method_chosen.is_set():
+            self._fall_back_to_polling()
+        await self._checker.run()
+
+    # --- which index ---
+
+    async def _check_index_url(self) -> None:
+        """Compare everything where the serial and the pages that are known are another index's."""
+        here = self._index.url
+        before = await self._db.retrying(
+            lambda: key_values.get_value(self._db, upstream.ADDRESS_KEY)
+        )
+        if before is None:
+            await self._db.retrying(
+                lambda: key_values.set_value(self._db, upstream.ADDRESS_KEY, here)
+            )
+        elif before != here:
+            await self._compare_all(f"the upstream index is {here} now, and was {before}", None)
+
+    async def _compare_all(self, reason: str, serial: int | None) -> None:
+        here = self._index.url
+        count = await self._db.retrying(
+            lambda: upstream.recheck_all(self._db, serial=serial, address=here)
+        )
+        self._checker.invisible_changes.clear()
+        text = f"{reason}: all {count} followed projects are compared with their pages again"
+        self._notice = text, time.monotonic()
+        await self._reconciler.record_event(text)
+        self._checker.wake()
+
+    # --- the changelog ---
+
+    async def _watch_changelog(self) -> None:
+        """Read the changelog, or look for one, again and again."""
+        changelog = Changelog(self._changelog_url(), self._index)
+        delay_s = self._options.first_delay_s
+        while True:
+            try:
+                wait_s, self._changelog_error = await self._read_changelog(changelog), ""
+                delay_s, self._changelog_answered_at = self._options.first_delay_s, time.monotonic()
+                self._method_chosen.set()
+            except (TransientError, RejectedError) as error:
+                asked_s = error.retry_after_s if isinstance(error, TransientError) else 0.0
+                wait_s = max(delay_s * random.uniform(0.8, 1.2), asked_s)  # noqa: S311
+                delay_s = min(delay_s * 2, self._options.max_delay_s)
+                self._changelog_error = f"{error}; trying again"
+                if (
+                    time.monotonic() - self._changelog_answered_at
+                    > self._options.changelog_timeout_s
+                ):
+                    self._fall_back_to_polling()
+            self._log_status()
+            await asyncio.sleep(wait_s)
+
+    async def _read_changelog(self, changelog: Changelog) -> float:
+        """Read the changelog to its end; returns how long to wait before the next time."""
+        options, url = self._options, self._index.url
+        if options.method == "poll":
+            self._use_polling(f"polling {url}")
+            return _PROBE_INTERVAL_S
+        try:
+            serial = await self.process_changes(changelog)
+        except NoChangelogError as error:
+            if options.method == "changelog" or await self._had_changelog():
+                raise
+            self._use_polling(f"polling {url}: {error}")
+            return _PROBE_INTERVAL_S
+        self._missing_readings = 0
+        self._changelog_read_at = time.monotonic()
+        self._method_text = f"following the changelog of {url}, at serial {serial}"
+        self._checker.interval_s = self._full_compare_interval_s()
+        if self._backwards_readings:
+            return min(options.first_delay_s, options.changelog_interval_s)
+        return options.changelog_interval_s
+
+    async def _had_changelog(self) -> bool:
+        """Whether the changelog that is not found now was read before, and is not lost yet."""
+        self._missing_readings += 1
+        kept = await self._db.retrying(lambda: key_values.get_value(self._db, SERIAL))
+        return kept is not None and self._missing_readings < _MISSING_READINGS
+
+    def _full_compare_interval_s(self) -> float:
+        seldom = _COMPARE_ALL_INTERVAL_S if self._options.follow_all else _COMPARE_INTERVAL_S
+        return max(seldom, self._options.poll_interval_s)
+
+    def _fall_back_to_polling(self) -> None:
+        """Poll while the changelog does not answer, where that is possible and allowed."""
+        if self._options.method == "auto" and not self._options.follow_all:
+            self._use_polling(f"polling {self._index.url} until its changelog answers")
+        else:
+            self._checker.interval_s = self._full_compare_interval_s()
+
+    def _use_polling(self, text: str) -> None:
+        self._method_text, self._changelog_read_at = text, None
+        self._checker.interval_s = self._options.poll_interval_s
+
+    def _changelog_url(self) -> str:
+        derived = f"{self._index.url.rstrip('/').removesuffix('/simple')}/pypi"
+        return self._options.changelog_url or derived
+
+    async def process_changes(self, changelog: Changelog) -> int:
+        """Keep every event since the serial that is kept; returns the newest serial.
+
+        Raises:
+            NoChangelogError: there is none.
+            TransientError: the upstream is in trouble; what was read is kept.
+        """
+        kept = await self._db.retrying(lambda: key_values.get_value(self._db, SERIAL))
+        if kept is None:
+            newest = await changelog.last_serial()
+            await self._db.retrying(lambda: key_values.set_value(self._db, SERIAL, str(newest)))
+            return newest
+        serial = int(kept)
+        while changes := await changelog.events_since(serial):
+            serial = changes[-1].serial
+            await self._store_changes(changes)
+        return await self._check_serial(changelog, serial)
+
+    async def _check_serial(self, changelog: Changelog, serial: int) -> int:
+        """The serial, or the upstream's where that went backwards and stays there."""
+        newest = await changelog.last_serial()
+        self._backwards_readings = self._backwards_readings + 1 if newest < serial else 0
+        if self._backwards_readings < _BACKWARDS_READINGS:
+            return serial
+        self._backwards_readings = 0
+        await self._compare_all(
+            f"the upstream's serial went back from {serial} to {newest}", newest
+        )
+        return newest
+
+    async def _store_changes(self, changes: Sequence[ChangelogEvent]) -> None:
+        reported = list(_by_project(changes))
+        serial, everything = changes[-1].serial, self._options.follow_all
+        await self._db.retrying(
+            lambda: upstream.store_reported_changes(
+                self._db, reported, serial, follow_all=everything
+            )
+        )
+        self._checker.wake()
+
+    # --- what is said ---
+
+    def _outage_text(self) -> str:
+        trouble = self._health.outage
+        return f"no usable answers, nothing is changed meanwhile: {trouble}" if trouble else ""
+
+    def _invisible_changes_text(self) -> str:
+        hidden = self._checker.invisible_changes
+        if not hidden:
+            return ""
+        named = "; ".join(f"{project}: {why}" for project, why in list(hidden.items())[:_MAX_NAMED])
+        return f"{len(hidden)} reported changes are not visible yet ({named})"
+
+    def _log_status(self) -> None:
+        if (said := self.status_text) != self._logged_text:
+            log.info("%s", said)
+        self._logged_text = said
+
+    # --- now and then ---
+
+    async def _run_housekeeping(self) -> None:
+        """Look after the clock, and delete what was removed upstream long ago."""
+        deleted_at, said_ahead = float("-inf"), False
+        while True:
+            self._clock_text = self._clock_difference()
+            if self._clock_text and not said_ahead:
+                await self._reconciler.record_event(self._clock_text)
+            said_ahead = bool(self._clock_text)
+            if time.monotonic() - deleted_at > _DELETE_INTERVAL_S and self._clock.is_known:
+                # By the earlier of both clocks: one that is wrong deletes nothing.
+                now = min(self._clock.now(), datetime.now(UTC))
+                await self._reconciler.delete_removed(now)
+                deleted_at = time.monotonic()
+            self._log_status()
+            await asyncio.sleep(_HOUSEKEEPING_INTERVAL_S)
+
+    def _clock_difference(self) -> str:
+        ahead_s = self._clock.ahead_s() if self._clock.is_known else 0.0
+        if abs(ahead_s) < _MAX_CLOCK_DIFFERENCE_S:
+            return ""
+        where = "ahead of" if ahead_s > 0 else "behind"
+        return f"this machine's clock is {abs(ahead_s):.0f} s {where} the upstream's"
+
+
+def _by_project(changes: Iterable[ChangelogEvent]) -> Iterable[ReportedChange]:
+    """Events by project, the newest word of each; `changes` are in the order of their serials."""
+    found: dict[str, list[ChangelogEvent]] = {}
+    for change in changes:
+        found.setdefault(change.project, []).append(change)
+    for project, events in found.items():
+        newest = events[-1]
+        removed = dict.fromkeys(
+            event.removed_version for event in events if event.removed_version is not None
+        )
+        yield ReportedChange(
+            project=project,
+            serial=newest.serial,
+            action=newest.action,
+            removed=tuple(removed),
+            gone=newest.removed_version == "",
+        )

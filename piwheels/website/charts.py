@@ -1,0 +1,500 @@
+"""Pictures of figures as HTML: an SVG to see, a table to read, JSON to take along.
+
+Functions of their arguments with deterministic bytes. No style attribute is used, which the
+site's Content-Security-Policy would refuse: colours are classes of style.css, so that a picture
+follows light and dark. Positions across are percentages and positions down are pixels, so that
+text keeps its size from 320 px to any width. Names in a chart may be a stranger's text.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from html import escape
+from itertools import pairwise
+from typing import NamedTuple
+
+import humanize
+import msgspec
+from markupsafe import Markup
+
+from piwheels.model import Struct
+from piwheels.website.filters import mark_invisible
+
+Value = int | float | None  # None is a gap: nothing is known
+
+_COLORS = 6
+_PLOT_TOP, _PLOT_BOTTOM, _HEIGHT = 22, 222, 248
+_MAX_COLUMNS = 240  # more would be narrower than a pixel of a phone
+_MAX_TOOLTIPS = 120
+_MIN_SLOTS = 12  # a chart's first column is no wall
+_MAX_TABLE_ROWS = 400
+_MAX_LABEL_LENGTH = 28
+#: How wide a digit gets, what is between labels, and how far one may stick out to the right.
+_DIGIT_PX, _GAP_PX, _EDGE_PX = 8.3, 6.0, 14.0
+#: The narrowest plot, on a phone; and from which width on style.css shows all labels.
+_MIN_PLOT_PX, _WIDE_PX = 225.0, 490.0
+_TOO_LARGE = 1e300
+_NEARLY_ZERO = 1e-9
+
+
+class Unit(StrEnum):
+    """What values count, which decides how they are written."""
+
+    COUNT = "count"
+    BYTES = "bytes"
+    PERCENT = "percent"
+
+
+class Series(Struct, frozen=True, kw_only=True):
+    """One row of values, one for each label of its chart."""
+
+    name: str
+    values: tuple[Value, ...]
+
+
+class Chart(Struct, frozen=True, kw_only=True):
+    """What a picture shows.
+
+    key: an identifier that no other chart of the page has, of letters, digits and hyphens.
+    heading: what the labels are: "Month".
+    """
+
+    key: str
+    title: str
+    label_heading: str
+    labels: tuple[str, ...]
+    series: tuple[Series, ...]
+    unit: Unit = Unit.COUNT
+
+    def __post_init__(self) -> None:
+        """Refuse series of another length than the labels: a mistake of the caller."""
+        for series in self.series:
+            if len(series.values) != len(self.labels):
+                raise ValueError(f"{series.name}: a value for each label, please")
+
+
+def column_chart(chart: Chart, *, json_url: str = "") -> Markup:
+    """Upright columns over time; several series stand on top of one another.
+
+    Args:
+        chart: what to show; values below 0 are shown as 0.
+        json_url: the address of the chart's data, which gets a link.
+    """
+    binned, step = _binned(chart)
+    totals = [
+        sum(_plotted(s.values[at]) for s in binned.series) for at in range(len(binned.labels))
+    ]
+    top, ticks = _axis_scale(totals, integers=_has_only_integers(chart))
+    body = "".join(_stacked_column(binned, at, top) for at in range(len(binned.labels)))
+    note = f" Each column is the highest of {step} neighbours." if step > 1 else ""
+    picture = (
+        _grid_lines(ticks, top) + body + _x_labels(chart.labels, _column_centers(chart.labels))
+    )
+    return _figure_html(
+        chart, picture, _y_labels(ticks, top, chart.unit), note=note, json_url=json_url
+    )
+
+
+def line_chart(chart: Chart, *, json_url: str = "") -> Markup:
+    """A line for each series over time, broken where nothing is known; see `columns`."""
+    known = [_plotted(value) for series in chart.series for value in series.values]
+    top, ticks = _axis_scale(known, integers=_has_only_integers(chart))
+    body = "".join(_line_svg(series, at, top) for at, series in enumerate(chart.series))
+    picture = (
+        _grid_lines(ticks, top) + body + _x_labels(chart.labels, _point_positions(chart.labels))
+    )
+    return _figure_html(chart, picture, _y_labels(ticks, top, chart.unit), json_url=json_url)
+
+
+def bar_chart(chart: Chart, *, json_url: str = "") -> Markup:
+    """A bar for each label, one below the other, of the first series; see `columns`."""
+    values = chart.series[0].values if chart.series else ()
+    top = max((_plotted(value) for value in values), default=0) or 1
+    top = 100.0 if chart.unit is Unit.PERCENT and top <= 100 else top
+    rows = "".join(
+        _bar_svg(label, value, at, top, chart.unit)
+        for at, (label, value) in enumerate(zip(chart.labels, values, strict=True))
+    )
+    return _figure_html(chart, rows, height=max(len(values), 1) * 40, json_url=json_url)
+
+
+def to_json(chart: Chart) -> bytes:
+    """The chart's figures as JSON, for the file beside the page."""
+    return msgspec.json.encode(
+        {
+            "title": chart.title,
+            "unit": chart.unit,
+            "labels": chart.labels,
+            "series": [
+                {"name": series.name, "values": [_finite(value) for value in series.values]}
+                for series in chart.series
+            ],
+        }
+    )
+
+
+def format_value(value: Value, unit: Unit = Unit.COUNT) -> str:
+    """A value in full, `1,234,567`; a gap is a dash."""
+    value = _finite(value)
+    if value is None:
+        return "–"  # noqa: RUF001 - the sign for nothing known
+    if unit is Unit.BYTES:
+        return humanize.naturalsize(value)
+    number = f"{value:,}" if isinstance(value, int) else f"{value:,.2f}".rstrip("0").rstrip(".")
+    return f"{number} %" if unit is Unit.PERCENT else number
+
+
+# --- the figure around a picture ---------------------------------------------------------------
+
+
+def _figure_html(
+    chart: Chart,
+    picture: str,
+    numbers: str = "",
+    *,
+    height: int = _HEIGHT,
+    note: str = "",
+    json_url: str = "",
+) -> Markup:
+    key = escape(chart.key)
+    empty = not any(_finite(v) is not None for s in chart.series for v in s.values)
+    if empty:
+        height, numbers = 64, ""
+        picture = '<text class="empty" x="50%" y="36" text-anchor="middle">No data yet</text>'
+    return Markup(  # noqa: S704 - made of escaped parts
+        f'<figure class="chart">\n<figcaption>{_escaped(chart.title)}</figcaption>\n{_legend(chart)}'
+        f'<div class="picture">{numbers}<svg role="img" width="100%" height="{height}" '
+        f'aria-labelledby="{key}-title {key}-desc">'
+        f'<title id="{key}-title">{_escaped(chart.title)}</title>'
+        f'<desc id="{key}-desc">{_description(chart)}{note}</desc>\n{picture}</svg></div>\n'
+        f"{'' if empty else _data_table(chart, json_url)}</figure>\n"
+    )
+
+
+def _data_table(chart: Chart, json_url: str) -> str:
+    """What the picture shows, in numbers."""
+    title = _escaped(chart.title)
+    link = f'<p><a href="{escape(json_url)}">The figures as JSON</a></p>\n' if json_url else ""
+    summary = f'<summary>Table<span class="hidden-text">: {title}</span></summary>'
+    return f'<details class="fold">{summary}\n{_table_html(chart)}{link}</details>\n'
+
+
+def _description(chart: Chart) -> str:
+    if not chart.labels:
+        return "No data yet."
+    said = [
+        f"{len(chart.labels)} values, {_escaped(chart.labels[0])} to {_escaped(chart.labels[-1])}."
+    ]
+    for series in chart.series[:_COLORS]:
+        known = [(_plotted(v), at) for at, v in enumerate(series.values) if _finite(v) is not None]
+        if known:
+            most, at = max(known, key=lambda pair: (pair[0], -pair[1]))
+            said.append(
+                f"{_escaped(series.name)}: most {format_value(most, chart.unit)} "
+                f"({_escaped(chart.labels[at])}), last {format_value(series.values[-1], chart.unit)}."
+            )
+    return " ".join(said)
+
+
+def _legend(chart: Chart) -> str:
+    if len(chart.series) < 2:
+        return ""
+    items = "".join(
+        '<li><svg aria-hidden="true" width="10" height="10">'
+        f'<rect class="{_color_class(at)}" width="100%" height="100%"/></svg>{_escaped(series.name)}</li>'
+        for at, series in enumerate(chart.series)
+    )
+    return f'<ul class="legend">{items}</ul>\n'
+
+
+def _table_html(chart: Chart) -> str:
+    heads = "".join(f'<th scope="col" class="num">{_escaped(s.name)}</th>' for s in chart.series)
+    first = max(0, len(chart.labels) - _MAX_TABLE_ROWS)
+    rows = "".join(_table_row(chart, at) for at in range(first, len(chart.labels)))
+    older = f"<p>The {first:,} rows before these are in the JSON.</p>\n" if first else ""
+    title = _escaped(chart.title)
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{title}: table">\n'
+        f'<table class="data"><caption>{title}</caption>\n<thead><tr>'
+        f'<th scope="col">{_escaped(chart.label_heading)}</th>{heads}</tr></thead>\n'
+        f"<tbody>\n{rows}</tbody></table></div>\n{older}"
+    )
+
+
+def _table_row(chart: Chart, row: int) -> str:
+    cells = "".join(
+        f'<td class="num">{format_value(series.values[row], chart.unit)}</td>'
+        for series in chart.series
+    )
+    return f'<tr><th scope="row"><bdi>{_escaped(chart.labels[row])}</bdi></th>{cells}</tr>\n'
+
+
+# --- columns, lines and bars -------------------------------------------------------------------
+
+
+def _stacked_column(chart: Chart, column: int, top: float) -> str:
+    width = 100 / _slot_count(chart.labels)
+    left, wide = column * width + width * 0.08, width * 0.84
+    floor, rects = 0.0, []
+    for index, series in enumerate(chart.series):
+        value = _plotted(series.values[column])
+        if value:
+            low, high = _y_px(floor, top), _y_px(floor + value, top)
+            rects.append(
+                f'<rect class="{_color_class(index)}" x="{left:.2f}%" width="{wide:.2f}%" '
+                f'y="{high:.1f}" height="{max(low - high, 0.5):.1f}"/>'
+            )
+        floor += value
+    if not rects:
+        return ""
+    tooltip = _tooltip(chart, column) if len(chart.labels) <= _MAX_TOOLTIPS else ""
+    return f"<g>{tooltip}{''.join(rects)}</g>\n"
+
+
+def _tooltip(chart: Chart, column: int) -> str:
+    several = len(chart.series) > 1
+    values = (
+        f"{_escaped(s.name)} {format_value(s.values[column], chart.unit)}"
+        if several
+        else format_value(s.values[column], chart.unit)
+        for s in chart.series
+    )
+    return f"<title>{_escaped(chart.labels[column])}: {', '.join(values)}</title>"
+
+
+def _line_svg(series: Series, index: int, top: float) -> str:
+    """A path in a picture of its own, which is stretched across: a path knows no percentages."""
+    runs = list(_segments(series.values))
+    path = "".join(_path_data(run, top) for run in runs if len(run) > 1)
+    dots = "".join(
+        f'<circle class="{_color_class(index)}" cx="{x / 10:.2f}%" cy="{_y_px(value, top):.1f}" r="3"/>'
+        for (x, value), *more in runs
+        if not more
+    )
+    height = _PLOT_BOTTOM - _PLOT_TOP
+    return (
+        f'<svg x="0" y="{_PLOT_TOP}" width="100%" height="{height}" overflow="visible" '
+        f'viewBox="0 0 1000 {height}" preserveAspectRatio="none">'
+        f'<path class="line l{index % _COLORS + 1}" vector-effect="non-scaling-stroke" '
+        f'd="{path}"/></svg>{dots}\n'
+    )
+
+
+def _segments(values: Sequence[Value]) -> Iterator[list[tuple[float, float]]]:
+    """Points that follow one another without a gap: thousandths across, and how high."""
+    run: list[tuple[float, float]] = []
+    for at, value in _downsampled(values):
+        if _finite(value) is not None:
+            x = at * 1000 / (len(values) - 1) if len(values) > 1 else 500.0
+            run.append((x, _plotted(value)))
+        elif run:
+            yield run
+            run = []
+    if run:
+        yield run
+
+
+def _path_data(run: Sequence[tuple[float, float]], top: float) -> str:
+    points = (f"{x:.1f} {_y_px(value, top) - _PLOT_TOP:.1f}" for x, value in run)
+    return "M" + "L".join(points)
+
+
+def _downsampled(values: Sequence[Value]) -> Iterator[tuple[int, Value]]:
+    """The points that can be told apart: of neighbours on one pixel the lowest and the highest."""
+    step = math.ceil(len(values) / (2 * _MAX_COLUMNS))
+    if step <= 2:
+        yield from enumerate(values)
+        return
+    for start in range(0, len(values), step):
+        piece = range(start, min(start + step, len(values)))
+        known = [at for at in piece if _finite(values[at]) is not None]
+        if not known:
+            yield start, None
+            continue
+        ends = {min(known, key=lambda at: _plotted(values[at]))}
+        ends.add(max(known, key=lambda at: _plotted(values[at])))
+        for at in sorted(ends):
+            yield at, values[at]
+
+
+def _bar_svg(label: str, value: Value, row: int, top: float, unit: Unit) -> str:
+    y = row * 40
+    share = 100 * _plotted(value) / top
+    shown = _escaped(_truncated(label))
+    return (
+        f'<g><title>{_escaped(label)}: {format_value(value, unit)}</title><text x="0" y="{y + 15}">{shown}'
+        f'</text><text class="value" x="100%" y="{y + 15}" text-anchor="end">'
+        f'{format_value(value, unit)}</text><rect class="groove" x="0" y="{y + 22}" width="100%" '
+        f'height="8"/><rect class="s1" x="0" y="{y + 22}" width="{share:.2f}%" height="8"/></g>\n'
+    )
+
+
+# --- axes --------------------------------------------------------------------------------------
+
+
+def _axis_scale(values: Sequence[float], *, integers: bool) -> tuple[float, list[float]]:
+    """The top of the plot and the rules below it: about four, at round numbers."""
+    most = max(values, default=0)
+    most = most if most > _NEARLY_ZERO else 1
+    rough = most / 4
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(n * power for n in (1, 2, 2.5, 5, 10) if n * power >= rough * (1 - 1e-9))
+    if integers:
+        step = max(1.0, step if step == int(step) else float(math.ceil(step)))
+    count = math.ceil(most / step - 1e-9)
+    return step * count, [step * at for at in range(1, count + 1)]
+
+
+def _y_labels(ticks: Sequence[float], top: float, unit: Unit) -> str:
+    """What the rules stand for, in a column of its own to their left."""
+    texts = "".join(
+        f'<text x="0" y="{_y_px(tick, top) + 4:.1f}">{_format_tick(tick, unit)}</text>'
+        for tick in ticks
+    )
+    return f'<svg aria-hidden="true" width="54" height="{_HEIGHT}">{texts}</svg>'
+
+
+def _grid_lines(ticks: Sequence[float], top: float) -> str:
+    drawn = "".join(
+        f'<line class="rule" x1="0" x2="100%" y1="{_y_px(t, top):.1f}" y2="{_y_px(t, top):.1f}"/>'
+        for t in ticks
+    )
+    base = f'<line class="axis" x1="0" x2="100%" y1="{_PLOT_BOTTOM}" y2="{_PLOT_BOTTOM}"/>'
+    return f"{drawn}{base}\n"
+
+
+def _slot_count(labels: Sequence[str]) -> int:
+    """How many columns the plot has room for."""
+    return max(len(labels), _MIN_SLOTS)
+
+
+def _column_centers(labels: Sequence[str]) -> list[float]:
+    """Where columns stand, in percent."""
+    return [100 * (at + 0.5) / _slot_count(labels) for at in range(len(labels))]
+
+
+def _point_positions(labels: Sequence[str]) -> list[float]:
+    """Where the points of a line are, in percent."""
+    last = len(labels) - 1
+    return [100 * at / last for at in range(len(labels))] if last > 0 else [50.0] * len(labels)
+
+
+class _AxisLabel(NamedTuple):
+    """A label below the plot: in the middle of its slot, or at the right edge."""
+
+    text: str
+    x_percent: float  # percent
+    at_edge: bool
+
+    def span(self, width_px: float) -> tuple[float, float]:
+        """Where it begins and ends below a plot of that width."""
+        long = len(self.text) * _DIGIT_PX
+        start = width_px * self.x_percent / 100 - (long if self.at_edge else long / 2)
+        return start, start + long
+
+    def fits(self, width_px: float) -> bool:
+        """Whether it does not stick out of the picture; to the left there is room for it."""
+        return self.span(width_px)[1] <= width_px + _EDGE_PX
+
+
+def _x_labels(labels: Sequence[str], places: Sequence[float]) -> str:
+    """Labels below the plot at even distances, of which a narrow plot shows some.
+
+    Only the last one may be moved to the right edge, where its own place is: another one would
+    stand there for a value that is elsewhere, so where it does not fit it is left out.
+    """
+    texts = [_truncated(label, 20) for label in labels]
+    marks = [_AxisLabel(text, at, at_edge=False) for text, at in zip(texts, places, strict=True)]
+    if marks and not marks[-1].fits(_MIN_PLOT_PX):
+        marks[-1] = _AxisLabel(marks[-1].text, 100.0, at_edge=True)
+    step = _label_step(marks, _WIDE_PX, 1)
+    narrow_step = _label_step(marks, _MIN_PLOT_PX, step)
+    return "".join(
+        _label_svg(marks[at], wide_only=at % narrow_step > 0 or not marks[at].fits(_MIN_PLOT_PX))
+        for at in range(0, len(marks), step)
+        if marks[at].fits(_WIDE_PX)
+    )
+
+
+def _label_step(marks: Sequence[_AxisLabel], width_px: float, unit: int) -> int:
+    """The smallest multiple of a unit at which marks taken so far apart do not touch."""
+    step = unit
+    while not _do_not_overlap(marks[::step], width_px):
+        step += unit
+    return step
+
+
+def _do_not_overlap(marks: Sequence[_AxisLabel], width_px: float) -> bool:
+    spans = [mark.span(width_px) for mark in marks if mark.fits(width_px)]
+    return all(end + _GAP_PX <= start for (_, end), (start, _) in pairwise(spans))
+
+
+def _label_svg(mark: _AxisLabel, *, wide_only: bool) -> str:
+    extra = ' class="wide-only"' if wide_only else ""
+    anchor = "end" if mark.at_edge else "middle"
+    return (
+        f'<text{extra} x="{mark.x_percent:.2f}%" y="{_HEIGHT - 8}" text-anchor="{anchor}">'
+        f"{_escaped(mark.text)}</text>"
+    )
+
+
+def _y_px(value: float, top: float) -> float:
+    return _PLOT_BOTTOM - (_PLOT_BOTTOM - _PLOT_TOP) * value / top
+
+
+# --- values and words --------------------------------------------------------------------------
+
+
+def _binned(chart: Chart) -> tuple[Chart, int]:
+    """A chart of few enough columns, and how many of the given ones each stands for."""
+    step = math.ceil(len(chart.labels) / _MAX_COLUMNS)
+    if step <= 1:
+        return chart, 1
+    starts = [*range(0, len(chart.labels), step), len(chart.labels)]
+    series = tuple(
+        Series(
+            name=series.name,
+            values=tuple(max(map(_plotted, series.values[a:b])) for a, b in pairwise(starts)),
+        )
+        for series in chart.series
+    )
+    labels = tuple(chart.labels[at] for at in starts[:-1])
+    return msgspec.structs.replace(chart, labels=labels, series=series), step
+
+
+def _finite(value: Value) -> int | float | None:
+    """What is no number is not known, nor is what no float could hold."""
+    return value if value is not None and abs(value) < _TOO_LARGE else None
+
+
+def _plotted(value: Value) -> float:
+    return max(0.0, float(_finite(value) or 0))
+
+
+def _has_only_integers(chart: Chart) -> bool:
+    return not any(isinstance(v, float) for series in chart.series for v in series.values)
+
+
+def _format_tick(value: float, unit: Unit) -> str:
+    """A round value as an axis has it: `2.5M`."""
+    if unit is Unit.BYTES:
+        return humanize.naturalsize(value, format="%.3g")
+    if unit is Unit.PERCENT:
+        return f"{value:g} %"
+    for power, suffix in ((12, "T"), (9, "B"), (6, "M"), (3, "k")):
+        if value >= 10**power:
+            return f"{value / 10**power:.4g}{suffix}"
+    return f"{value:.4g}"
+
+
+def _color_class(index: int) -> str:
+    return f"s{index % _COLORS + 1}"
+
+
+def _truncated(text: str, length: int = _MAX_LABEL_LENGTH) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def _escaped(text: str) -> str:
+    """A stranger's text, to be seen and escaped."""
+    return escape(mark_invisible(text))

@@ -1,0 +1,70 @@
+"""Atom feeds (RFC 4287) of builds: a project's, and all failures of what was built before."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from xml.etree import ElementTree as ET
+
+from piwheels.model import BuildSummary, ProjectStatusRow
+from piwheels.website import filters
+from piwheels.website.page_data import Site
+
+_ATOM = "http://www.w3.org/2005/Atom"
+#: A feed without entries was never updated, and has to say when it was.
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def project_feed(site: Site, facts: ProjectStatusRow, builds: Sequence[BuildSummary]) -> bytes:
+    """A project's builds."""
+    here = f"{site.url}project/{filters.url_segment(facts.project)}/"
+    return _feed(
+        site, builds, title=f"Builds of {facts.display}", page_url=here, self_url=f"{here}feed.xml"
+    )
+
+
+def failures_feed(site: Site, builds: Sequence[BuildSummary]) -> bytes:
+    """Failures of what had been built before, of all projects."""
+    return _feed(
+        site,
+        builds,
+        title="Failures of what was built before",
+        page_url=f"{site.url}stats.html",
+        self_url=f"{site.url}failures.xml",
+    )
+
+
+def _feed(
+    site: Site, builds: Sequence[BuildSummary], *, title: str, page_url: str, self_url: str
+) -> bytes:
+    feed = ET.Element("feed", xmlns=_ATOM)
+    _add_text(feed, "id", self_url)
+    _add_text(feed, "title", title)
+    _add_text(
+        feed, "updated", filters.iso_timestamp(max((b.ended_at for b in builds), default=_EPOCH))
+    )
+    _add_text(ET.SubElement(feed, "author"), "name", "piwheels")
+    ET.SubElement(feed, "link", rel="self", type="application/atom+xml", href=self_url)
+    ET.SubElement(feed, "link", rel="alternate", type="text/html", href=page_url)
+    for build in builds:
+        _entry(site, feed, build)
+    ET.indent(feed)
+    document: bytes = ET.tostring(feed, encoding="utf-8", xml_declaration=True)
+    return document + b"\n"
+
+
+def _entry(site: Site, feed: ET.Element, build: BuildSummary) -> None:
+    log = f"{site.url}{filters.log_path(build.build)}"
+    entry = ET.SubElement(feed, "entry")
+    _add_text(entry, "id", log)
+    _add_text(
+        entry, "title", f"{build.project} {build.version} for {build.target}: {build.outcome}"
+    )
+    _add_text(entry, "updated", filters.iso_timestamp(build.ended_at))
+    ET.SubElement(entry, "link", rel="alternate", type="text/plain", href=log)
+    ET.SubElement(entry, "category", term=filters.mark_invisible(build.outcome))
+    took = f"It took {filters.format_duration(build.duration_s)}."
+    said = ", ".join(build.files) or build.reason
+    _add_text(entry, "summary", f"{said}. {took}" if said else took)
+
+
+def _add_text(parent: ET.Element, tag: str, content: str) -> None:
+    ET.SubElement(parent, tag).text = filters.mark_invisible(content)

@@ -1,0 +1,55 @@
+"""Templates: compiled once in a process, everything escaped, everything to be seen."""
+
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from piwheels.website import assets, filters
+
+
+def render(template: str, *, root: str, **values: Any) -> bytes:
+    """A page from a template.
+
+    Args:
+        template: its file in templates/.
+        root: what leads from the page to the tree's root, as base.html wants it.
+        values: what the template uses.
+    """
+    page = _environment().get_template(template)
+    return page.render(root=root, assets=assets.hashed_names(), **values).encode()
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("piwheels.website"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        path=filters.url_segment,
+        log_path=filters.log_path,
+        moment=filters.short_timestamp,
+        instant=filters.iso_timestamp,
+        day=filters.long_date,
+        count=filters.format_count,
+        noun=filters.pluralize,
+        size=filters.format_size,
+        duration=filters.format_duration,
+        shortened=filters.truncate,
+    )
+    environment.globals.update(
+        wheel_path=filters.wheel_path, pip_trust=filters.trusted_host, uv_options=filters.uv_options
+    )
+    return environment
+
+
+def _finalize(value: Any) -> Any:
+    """Make a stranger's text visible before it is escaped; what is markup is ours."""
+    return value if isinstance(value, Markup) else filters.mark_invisible(str(value))

@@ -1,0 +1,280 @@
+"""What pages say, gathered from the database."""
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from piwheels.db import catalog, downloads, status_queries
+from piwheels.db import site_queries as site_db
+from piwheels.db.database import Database
+from piwheels.db.downloads import (
+    RECENT_DAYS,
+    YEAR_DAYS,
+    DayTotals,
+    Dimension,
+    NamedCount,
+    PeriodTotals,
+    first_day,
+)
+from piwheels.model import BuildSummary
+from piwheels.release_status import StatusContext
+from piwheels.website.charts import Chart, Series, Unit
+from piwheels.website.page_data import DayCount, HomeData, PackagesData, ProjectData, StatsData
+
+_RECENT_BUILDS = 12
+_FEED_BUILDS = 50
+_MAX_FAILURES = 100
+_TOP_PROJECTS = 20
+_MAX_SHARES = 12
+
+
+async def load_project(
+    db: Database, name: str, status_context: StatusContext, builds_per_hour: dict[str, float]
+) -> ProjectData | None:
+    """All that a project's pages say; None for an unknown one."""
+    facts = await site_db.full_project_status(db, name)
+    if facts is None:
+        return None
+    total = await downloads.project_total(db, name)
+    days = await downloads.project_days(db, name, first_day(YEAR_DAYS))
+    wheels = await downloads.project_wheels(db, name)
+    return ProjectData(
+        facts=facts,
+        files=await site_db.project_files(db, name),
+        builds=await site_db.project_builds(db, name, _FEED_BUILDS),
+        names=await site_db.aliases_of(db, name),
+        status_context=status_context,
+        builds_per_hour=builds_per_hour,
+        written_at=datetime.now(UTC),
+        downloads=total.downloads,
+        downloads_30_days=total.last_30_days,
+        days=tuple(DayCount(day=item.day, downloads=item.downloads) for item in days),
+        wheel_downloads={item.filename: item.downloads for item in wheels},
+    )
+
+
+async def load_home(db: Database, root: Path) -> HomeData:
+    """The figures of the home page."""
+    totals = await status_queries.farm_totals(db)
+    queues = await status_queries.queue_statuses(db)
+    figures = await downloads.download_totals(db)
+    disk = await asyncio.to_thread(shutil.disk_usage, root)
+    return HomeData(
+        projects=totals.projects,
+        releases=totals.releases,
+        wheels=totals.files,
+        wheels_bytes=totals.files_bytes,
+        builds=totals.builds,
+        queued=sum(queue.pending + queue.deferred for queue in queues),
+        building=sum(queue.claimed for queue in queues),
+        disk_free=disk.free,
+        downloads=figures.downloads,
+        downloads_30_days=figures.last_30_days,
+        downloads_today=figures.today,
+        record_day=figures.record_day,
+        record_date=figures.record_date,
+        saved_s=figures.saved_s,
+        saved_today_s=figures.saved_today_s,
+        targets=tuple(target.name for target in await catalog.targets(db)),
+        recent=await site_db.latest_builds(db, _RECENT_BUILDS),
+    )
+
+
+async def load_packages(db: Database, listed: Sequence[site_db.ProjectListing]) -> PackagesData:
+    """What the page of all projects shows beside the search."""
+    top = await downloads.top_projects(db, first_day(RECENT_DAYS), limit=_TOP_PROJECTS)
+    known = {item.name for item in listed}
+    builds = await site_db.latest_builds(db, _TOP_PROJECTS * 3)
+    return PackagesData(
+        projects=len(listed),
+        with_wheels=sum(item.files > 0 for item in listed),
+        top=tuple((share.name, share.downloads) for share in top if share.name in known),
+        newest=tuple(build for build in builds if build.outcome == "built")[:_TOP_PROJECTS],
+    )
+
+
+async def load_failures(db: Database) -> tuple[BuildSummary, ...]:
+    """What was built before and fails now."""
+    return await site_db.regressions(db, _MAX_FAILURES)
+
+
+# --- statistics --------------------------------------------------------------------------
+
+
+async def load_stats(db: Database) -> StatsData:
+    """The figures of the statistics page."""
+    figures = await downloads.download_totals(db)
+    return StatsData(
+        downloads=figures.downloads,
+        downloads_30_days=figures.last_30_days,
+        downloads_today=figures.today,
+        record_day=figures.record_day,
+        record_date=figures.record_date,
+        bytes_served=figures.bytes,
+        saved_s=figures.saved_s,
+        since=figures.since,
+        upright=tuple(await _time_charts(db)),
+        curves=(await _queue_chart(db),),
+        shares=tuple(await _share_charts(db)),
+    )
+
+
+async def _time_charts(db: Database) -> list[Chart]:
+    today = datetime.now(UTC).date()
+    years = await downloads.per_year(db)
+    months = _fill_months(await downloads.per_month(db), today)
+    days = _fill_days(await downloads.per_day(db, first_day(YEAR_DAYS, today), today), today)
+    by_year = [year.period for year in years]
+    by_month = [month.period for month in months]
+    record = [f"{year.record_date or year.period}" for year in years]
+    return [
+        _chart("years", "Downloads a year", "Year", by_year, [y.downloads for y in years]),
+        _chart("records", "Record day of each year", "Day", record, [y.record_day for y in years]),
+        _chart("months", "Downloads a month", "Month", by_month, [m.downloads for m in months]),
+        _chart(
+            "days",
+            "Downloads a day, the last year",
+            "Day",
+            [day.isoformat() for day in days],
+            list(days.values()),
+        ),
+        _chart(
+            "saved",
+            "Hours of building spared to users, a month",
+            "Month",
+            by_month,
+            [round(month.saved_s / 3600) for month in months],
+        ),
+        _chart(
+            "bytes",
+            "Served in downloads, a month",
+            "Month",
+            by_month,
+            [month.bytes for month in months],
+            unit=Unit.BYTES,
+        ),
+    ]
+
+
+def _fill_months(months: Sequence[PeriodTotals], today: date) -> list[PeriodTotals]:
+    """Months from the first with downloads to this one, also those without any."""
+    found = {month.period: month for month in months}
+    every, month = [], f"{today:%Y-%m}"
+    while found and month >= min(found):
+        every.append(found.get(month) or _empty_month(month))
+        month = f"{date.fromisoformat(f'{month}-01') - timedelta(days=1):%Y-%m}"
+    return every[::-1]
+
+
+def _empty_month(period: str) -> PeriodTotals:
+    return PeriodTotals(
+        period=period, downloads=0, bytes=0, saved_s=0.0, record_day=0, record_date=None
+    )
+
+
+def _fill_days(days: Sequence[DayTotals], today: date) -> dict[date, int]:
+    """Downloads of each day from the first that is known to today."""
+    found = {day.day: day.downloads for day in days}
+    first = min(found, default=today)
+    every = (first + timedelta(days=number) for number in range((today - first).days + 1))
+    return {day: found.get(day, 0) for day in every} if found else {}
+
+
+def _chart(
+    key: str,
+    title: str,
+    heading: str,
+    labels: Sequence[str],
+    values: Sequence[float],
+    *,
+    unit: Unit = Unit.COUNT,
+    name: str = "",
+) -> Chart:
+    return Chart(
+        key=key,
+        title=title,
+        label_heading=heading,
+        labels=tuple(labels),
+        series=(Series(name=name or title, values=tuple(values)),),
+        unit=unit,
+    )
+
+
+async def _share_charts(db: Database) -> list[Chart]:
+    since = first_day(RECENT_DAYS)
+    titles = {
+        Dimension.ARCH: "By architecture",
+        Dimension.OS: "By OS release",
+        Dimension.PYTHON: "By Python",
+        Dimension.INSTALLER: "By installer",
+    }
+    charts = [
+        _share_chart(
+            str(dimension),
+            f"{title}, the last 30 days",
+            title.removeprefix("By "),
+            await downloads.breakdown(db, dimension, since),
+        )
+        for dimension, title in titles.items()
+    ]
+    lately = await downloads.top_projects(db, since, limit=_TOP_PROJECTS)
+    ever = await downloads.top_projects(db, limit=_TOP_PROJECTS)
+    return [
+        *charts,
+        _share_chart(
+            "top", "Top projects, the last 30 days", "Project", lately, max_shares=_TOP_PROJECTS
+        ),
+        _share_chart(
+            "top-ever", "Top projects of all time", "Project", ever, max_shares=_TOP_PROJECTS
+        ),
+        await _success_chart(db),
+    ]
+
+
+def _share_chart(
+    key: str,
+    title: str,
+    heading: str,
+    shares: Sequence[NamedCount],
+    *,
+    max_shares: int = _MAX_SHARES,
+) -> Chart:
+    shown, rest = shares[:max_shares], sum(share.downloads for share in shares[max_shares:])
+    labels = [share.name or "unknown" for share in shown]
+    values = [share.downloads for share in shown]
+    if rest:
+        labels.append("others")
+        values.append(rest)
+    return _chart(key, title, heading, labels, values, name="Downloads")
+
+
+async def _success_chart(db: Database) -> Chart:
+    rates = [rate for rate in await site_db.success_rates(db) if rate.built + rate.failed]
+    return _chart(
+        "success",
+        "Builds that succeed, the last 30 days",
+        "Target",
+        [rate.target for rate in rates],
+        [round(100 * rate.built / (rate.built + rate.failed), 1) for rate in rates],
+        unit=Unit.PERCENT,
+        name="Success",
+    )
+
+
+async def _queue_chart(db: Database) -> Chart:
+    samples = await site_db.queue_history(db)
+    moments = sorted({sample.at for sample in samples})
+    found = {(sample.target, sample.at): sample.pending for sample in samples}
+    targets = list(dict.fromkeys(sample.target for sample in samples))
+    return Chart(
+        key="queue",
+        title="Length of the queue, the last 30 days",
+        label_heading="Hour (UTC)",
+        labels=tuple(f"{at.astimezone(UTC):%Y-%m-%d %H:00}" for at in moments),
+        series=tuple(
+            Series(name=target, values=tuple(found.get((target, at)) for at in moments))
+            for target in targets
+        ),
+    )

@@ -1,0 +1,143 @@
+"""Pages of the site rendered and written; runs in another process than the duty that asks.
+
+Raises, everywhere: OSError if the tree takes nothing now, or not this. PiwheelsError if the
+database, from which long lists are read here, cannot be reached.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from piwheels.db import site_queries as site_db
+from piwheels.db.database import Database
+from piwheels.model import BuildSummary
+from piwheels.rendering import subprocess_query, write_errors
+from piwheels.webroot import Webroot, gz_path
+from piwheels.website import assets, feeds, loaders, search_files, site_pages, sitemaps
+from piwheels.website.page_data import HomeData, PackagesData, ProjectData, Site, StatsData
+from piwheels.website.project_page import render_alias, render_project
+
+
+def write_static(root: Path, site: Site) -> None:
+    """The static files, and the pages that change with the version alone."""
+    webroot = Webroot(root)
+    assets.write(webroot)
+    _write_pages(webroot, root, site_pages.static_pages(site))
+
+
+def write_home(root: Path, site: Site, content: HomeData) -> None:
+    """The home page."""
+    _write_pages(Webroot(root), root, site_pages.home_pages(site, content))
+
+
+def write_search(root: Path, site: Site, dsn: str) -> None:
+    """The page of all projects, its search and their list."""
+    content, listed = subprocess_query.run_query(dsn, "search", _load_search)
+    webroot = Webroot(root)
+    search_files.write_search_files(webroot, [(item.name, item.recent) for item in listed])
+    rows = [(item.name, item.files, item.downloads) for item in listed]
+    _write_pages(webroot, root, site_pages.packages_pages(site, content, rows))
+
+
+async def _load_search(db: Database) -> tuple[PackagesData, list[site_db.ProjectListing]]:
+    listed = await site_db.list_projects(db)
+    return await loaders.load_packages(db, listed), listed
+
+
+def write_stats(root: Path, site: Site, content: StatsData) -> None:
+    """The figures."""
+    _write_pages(Webroot(root), root, site_pages.stats_pages(site, content))
+
+
+def write_failures(root: Path, site: Site, builds: Sequence[BuildSummary]) -> None:
+    """The feed of what was built before and fails."""
+    _write_pages(Webroot(root), root, {"failures.xml": feeds.failures_feed(site, builds)})
+
+
+def write_sitemaps(root: Path, site: Site, dsn: str) -> None:
+    """The sitemaps, and no others."""
+    webroot = Webroot(root)
+    pages = sitemaps.sitemap_files(
+        site, subprocess_query.run_query(dsn, "sitemaps", site_db.project_names)
+    )
+    _write_pages(webroot, root, pages)
+    _remove_others(webroot, root, "sitemap-*.xml", pages)
+
+
+def write_projects(
+    root: Path, site: Site, found: Sequence[tuple[str, ProjectData | None]]
+) -> dict[str, str]:
+    """The folders of projects; None removes one.
+
+    Returns:
+        Those that cannot be rendered, or not be written where they belong, and why.
+
+    Raises:
+        OSError: the tree takes nothing now; what is written is whole.
+    """
+    webroot = Webroot(root)
+    rendered: dict[str, dict[str, bytes]] = {}
+    problems: dict[str, str] = {}
+    for name, content in found:
+        try:
+            rendered[name] = {} if content is None else render_project(site, content)
+        except Exception as error:  # noqa: BLE001 - one project's page must not stop others'
+            problems[name] = write_errors.describe_error(error)
+    folders = {name: (webroot.project_dir(name), pages) for name, pages in rendered.items()}
+    torn = _write_folders(webroot, folders)
+    problems |= {name: write_errors.describe_error(problem) for name, problem in torn.items()}
+    for name, (folder, pages) in folders.items():
+        with write_errors.collecting_path_errors(problems, name):
+            if pages:
+                _remove_others(webroot, folder, "releases-*.html", pages)
+            else:
+                _remove_folder(webroot, folder)
+    return problems
+
+
+def write_aliases(root: Path, _: Site, found: Sequence[tuple[str, str | None]]) -> dict[str, str]:
+    """Pages of names that lead to projects; None removes one. Returns problems, as above."""
+    webroot = Webroot(root)
+    problems: dict[str, str] = {}
+    for name, project in found:
+        folder = webroot.project_dir(name)
+        with write_errors.collecting_path_errors(problems, name):
+            if project is None:
+                _remove_folder(webroot, folder)
+            else:
+                webroot.write(folder / "index.html", render_alias(name, project))
+    return problems
+
+
+def _write_pages(webroot: Webroot, folder: Path, pages: Mapping[str, bytes]) -> None:
+    """Write what can be written, and then tell what cannot."""
+    places = {name: (folder, {name: content}) for name, content in pages.items()}
+    for problem in _write_folders(webroot, places).values():
+        raise problem
+
+
+def _write_folders(
+    webroot: Webroot, folders: Mapping[str, tuple[Path, Mapping[str, bytes]]]
+) -> dict[str, OSError]:
+    """Write what changed of named folders, in its order, the syncs shared; returns problems."""
+    changed = {
+        name: [
+            (folder / file, content)
+            for file, content in pages.items()
+            if not webroot.is_up_to_date(folder / file, content)
+        ]
+        for name, (folder, pages) in folders.items()
+    }
+    wanted = {name: pages for name, pages in changed.items() if pages}
+    return webroot.write_pages(wanted) if wanted else {}
+
+
+def _remove_folder(webroot: Webroot, folder: Path) -> None:
+    if folder.is_dir():
+        webroot.remove(sorted(path for path in folder.iterdir() if path.is_file()))
+
+
+def _remove_others(
+    webroot: Webroot, folder: Path, pattern: str, pages: Mapping[str, bytes]
+) -> None:
+    gone = [path for path in folder.glob(pattern) if path.name not in pages]
+    webroot.remove(path for page in gone for path in (page, gz_path(page)))

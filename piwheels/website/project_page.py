@@ -1,0 +1,344 @@
+"""A project's pages: releases by target with the state of each, files, JSON and feed.
+
+The newest releases are on the first page, older ones on further pages: a project of a thousand
+releases stays a page that a phone can show.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from typing import assert_never
+
+from piwheels.model import (
+    FileSummary,
+    ProjectStatusRow,
+    ReleaseStatusRow,
+    Struct,
+    TargetStatusRow,
+    short_target_name,
+)
+from piwheels.release_status import ReleaseStatus, State, platform_of, release_statuses
+from piwheels.website import charts, feeds, filters, html, json_pages
+from piwheels.website.page_data import DayCount, ProjectData, Site
+
+FIRST_PAGE_RELEASES, LATER_PAGE_RELEASES = 30, 100
+_STATES_WITHOUT_TEXT = (State.WAITING, State.EXCLUDED, State.COVERED, State.TARGET_SKIPPED)
+_MAX_NOTE_LENGTH = 160
+_ROOT = "../../"
+
+
+class TargetCell(Struct, frozen=True, kw_only=True):
+    """How a release stands for a target, as the grid shows it."""
+
+    word: str
+    style: str  # a class of style.css
+    note: str = ""
+    file: str = ""  # the wheel that installs there
+    log: int | None = None  # the build whose log tells more
+
+
+class ReleaseRow(Struct, frozen=True, kw_only=True):
+    """A release in the grid."""
+
+    version: str
+    released: str
+    yanked: str | None
+    whole: TargetCell | None  # what keeps all of it from being built
+    reason: str  # the same in a sentence
+    cells: tuple[TargetCell | None, ...]  # None is covered by `whole`
+    said: tuple[tuple[str, str], ...]  # target and sentence, where there is something to say
+    files: tuple[FileSummary, ...]
+
+
+class PageLink(Struct, frozen=True, kw_only=True):
+    """A page of releases."""
+
+    number: int
+    file: str  # its name in the project's folder
+    here: bool
+
+
+def render_project(site: Site, content: ProjectData) -> dict[str, bytes]:
+    """Every file of a project's folder, by name; without `index.html` the last."""
+    facts = content.facts
+    parts = list(_paginate(facts.releases))
+    pages = {
+        _page_file(number): _page(site, content, releases, number, len(parts))
+        for number, releases in enumerate(parts, start=1)
+    }
+    first = pages.pop(_page_file(1))
+    return {
+        "json": json_pages.project_json(site, content),
+        "feed.xml": feeds.project_feed(site, facts, content.builds),
+        **pages,
+        "index.html": first,
+    }
+
+
+def render_alias(name: str, project: str) -> bytes:
+    """The page of another name, which leads to the project's."""
+    return html.render("alias.html", root=_ROOT, name=name, project=project)
+
+
+def _paginate(releases: Sequence[ReleaseStatusRow]) -> Iterator[Sequence[ReleaseStatusRow]]:
+    yield releases[:FIRST_PAGE_RELEASES]
+    for start in range(FIRST_PAGE_RELEASES, len(releases), LATER_PAGE_RELEASES):
+        yield releases[start : start + LATER_PAGE_RELEASES]
+
+
+def _page_file(number: int) -> str:
+    return "index.html" if number == 1 else f"releases-{number}.html"
+
+
+def _page(
+    site: Site, content: ProjectData, releases: Sequence[ReleaseStatusRow], number: int, last: int
+) -> bytes:
+    facts = content.facts
+    targets = _shown_targets(releases)
+    files = _by_version(content.files)
+    with_wheel = _newest_with_files(facts, files)
+    return html.render(
+        "project.html",
+        root=_ROOT,
+        site=site,
+        content=content,
+        facts=facts,
+        number=number,
+        targets=[short_target_name(target, targets) for target in targets],
+        platform=_common_platform(targets),
+        rows=[_row(content, release, targets, files) for release in releases],
+        links=[
+            PageLink(number=n, file=_page_file(n), here=n == number) for n in range(1, last + 1)
+        ],
+        packages=_debian_packages(with_wheel),
+        newest=with_wheel,
+        newest_said=_newest_text(facts, with_wheel),
+        chart=charts.column_chart(downloads_chart(content.days), json_url="json"),
+        total_bytes=sum(file.size_bytes for file in content.files),
+    )
+
+
+def _shown_targets(releases: Sequence[ReleaseStatusRow]) -> list[str]:
+    """The targets to show, in order: not those for which nothing is built and nothing is there."""
+    wanted = {
+        target.target: None
+        for release in releases
+        for target in release.targets
+        if target.target_skip is None or target.covered_by or target.last_build
+    }
+    return [t.target for t in releases[0].targets if t.target in wanted] if releases else []
+
+
+def _common_platform(targets: Sequence[str]) -> str:
+    """The platform that goes without saying in the targets' words; "" where each says its own."""
+    platforms = {target.partition("-")[2] for target in targets}
+    return platforms.pop() if len(platforms) == 1 else ""
+
+
+def _row(
+    content: ProjectData,
+    release: ReleaseStatusRow,
+    columns: Sequence[str],
+    files: Mapping[str, list[FileSummary]],
+) -> ReleaseRow:
+    facts, own = content.facts, files.get(release.version, [])
+    found = release_statuses(facts, release, content.status_context)
+    whole = found.release_blocker
+    targets = {target.target: target for target in release.targets}
+    standings = {name: found.targets[name] for name in columns if name in found.targets}
+    cells = {
+        name: _cell(content, standing, targets[name], own) for name, standing in standings.items()
+    }
+    return ReleaseRow(
+        version=release.version,
+        released=f"{release.released_at:%Y-%m-%d}",
+        yanked=release.yanked,
+        whole=_release_cell(whole) if whole else None,
+        reason=_sentence(whole) if whole else "",
+        cells=tuple(cells.get(name) for name in columns),
+        said=tuple(
+            (short_target_name(name, columns), _sentence(standing))
+            for name, standing in standings.items()
+            if standing.state not in _STATES_WITHOUT_TEXT
+        ),
+        files=tuple(own),
+    )
+
+
+def _state_label(state: State) -> tuple[str, str]:  # noqa: C901 - one case a state
+    """The word that is shown, and the class of style.css that colors it."""
+    match state:
+        case State.BUILDING:
+            return "building", "building"
+        case State.QUEUED | State.UNSERVED | State.PAUSED:
+            return "queued", "queued"
+        case State.DEFERRED:
+            return "to be retried", "retry"
+        case State.FAILED | State.HELD:
+            return state, "failed"
+        case State.TARGET_SKIPPED | State.SKIPPED:
+            return "skipped", "skipped"
+        case State.EXCLUDED | State.WAITING:
+            return state, "unwanted"
+        case State.COVERED:
+            return state, "covered"
+        case State.NO_SDIST:
+            return "no source", "skipped"
+        case State.QUARANTINED:
+            return state, "yanked"
+        case State.MISSING:
+            return "not upstream", "yanked"
+        case (
+            State.UNKNOWN
+            | State.NO_RELEASE
+            | State.UNKNOWN_RELEASE
+            | State.UNKNOWN_TARGET
+            | State.UPSTREAM
+            | State.REMOVED
+        ):
+            return "unknown", "unwanted"
+        case _:
+            assert_never(state)
+
+
+def _release_cell(standing: ReleaseStatus) -> TargetCell:
+    word, style = _state_label(standing.state)
+    return TargetCell(word=word, style=style)
+
+
+def _cell(
+    content: ProjectData,
+    standing: ReleaseStatus,
+    target: TargetStatusRow,
+    files: Sequence[FileSummary],
+) -> TargetCell:
+    if standing.state is State.COVERED:
+        return _covered_cell(standing, target, files)
+    word, style = _state_label(standing.state)
+    log = target.last_build if standing.state in {State.FAILED, State.DEFERRED} else None
+    note = filters.truncate(_note(content, standing, target), _MAX_NOTE_LENGTH)
+    return TargetCell(word=word, style=style, note=note, log=log)
+
+
+def _covered_cell(
+    standing: ReleaseStatus, target: TargetStatusRow, files: Sequence[FileSummary]
+) -> TargetCell:
+    made_here, name = standing.built_for_target, standing.file
+    log = target.last_build if made_here else None
+    if target.without_compiler:
+        note = "made without a C compiler"
+    elif target.lacks:
+        note = target.lacks
+    else:
+        tags = next((file.tags for file in files if file.filename == name), "")
+        note = f"by {tags}" if tags and not made_here else ""
+    return TargetCell(word=standing.label, style=standing.label, note=note, file=name, log=log)
+
+
+def _note(content: ProjectData, standing: ReleaseStatus, target: TargetStatusRow) -> str:
+    """What a cell says below its word."""
+    match standing.state:
+        case State.FAILED | State.DEFERRED:
+            return target.last_reason or target.last_outcome or ""
+        case State.BUILDING:
+            return (
+                f"since {filters.short_timestamp(target.claimed_at)}" if target.claimed_at else ""
+            )
+        case State.QUEUED:
+            return f"{queue_position(target.ahead)}{_expected_time(content, target)}"
+        case State.UNSERVED:
+            return f"{queue_position(target.ahead)}, no builder serves it now"
+        case State.PAUSED:
+            return f"{queue_position(target.ahead)}, the farm is paused"
+        case State.TARGET_SKIPPED | State.HELD:
+            return standing.detail
+        case State.WAITING:
+            return "for an earlier target"
+        case _:
+            return ""
+
+
+def queue_position(ahead: int) -> str:
+    """A place in the queue, not more exact than it stays true."""
+    if ahead >= 1000:
+        return "over 1,000 before it"
+    if ahead >= 100:
+        return f"about {round(ahead, -2):,} before it"
+    return f"place {ahead + 1}"
+
+
+def _expected_time(content: ProjectData, target: TargetStatusRow) -> str:
+    rate = content.builds_per_hour.get(target.target, 0.0)
+    if not rate or target.ahead >= 1000:
+        return ""
+    when = content.written_at + timedelta(hours=(target.ahead + 1) / rate)
+    return f", expected by {when + timedelta(hours=1):%Y-%m-%d %H}:00 UTC"
+
+
+def _sentence(standing: ReleaseStatus) -> str:
+    first, space, rest = standing.text.partition(" ")
+    # A name of a file keeps its spelling.
+    said = f"{first.capitalize() if first.isalpha() else first}{space}{rest}."
+    return " ".join([said, *standing.notes])
+
+
+def _by_version(files: Sequence[FileSummary]) -> dict[str, list[FileSummary]]:
+    found: dict[str, list[FileSummary]] = {}
+    for file in files:
+        found.setdefault(file.version, []).append(file)
+    return found
+
+
+def _newest_with_files(
+    facts: ProjectStatusRow, files: Mapping[str, list[FileSummary]]
+) -> ReleaseStatusRow | None:
+    return next((release for release in facts.releases if release.version in files), None)
+
+
+def _newest_text(facts: ProjectStatusRow, with_wheel: ReleaseStatusRow | None) -> str:
+    """Which release is the newest upstream, and which is the newest with a wheel here."""
+    page, said, version = facts.upstream, [], ""
+    if page is not None and page.newest_version is not None:
+        version = page.newest_version
+        day = f", {page.newest_at:%Y-%m-%d}" if page.newest_at else ""
+        lacking = "" if page.newest_known else " (not in this farm)"
+        said.append(f"Newest release: {version}{day}{lacking}.")
+    elif page is not None:
+        said.append("The upstream index lists no release of it that is not yanked.")
+    elif facts.releases:
+        version = facts.releases[0].version
+        said.append(f"Newest release in this farm: {version}.")
+    if with_wheel is not None and with_wheel.version != version and facts.status != "quarantined":
+        yanked = " (yanked)" if with_wheel.yanked is not None else ""
+        said.append(f"Newest with a wheel: {with_wheel.version}{yanked}.")
+    return " ".join(said)
+
+
+def _debian_packages(release: ReleaseStatusRow | None) -> list[tuple[str, list[str]]]:
+    """By platform, what the wheels of a release need that were built there.
+
+    Names of packages differ from one release of Debian to the next: `apt install` fails for all if
+    it does not know one of them. A wheel that was built elsewhere tells no names for a platform.
+    """
+    needs: dict[str, set[str]] = {}
+    for target in release.targets if release else ():
+        platform = platform_of(target.target)
+        if target.debian_packages and platform_of(target.built_for) == platform:
+            needs.setdefault(platform, set()).update(target.debian_packages)
+    return [(platform, sorted(names)) for platform, names in needs.items()]
+
+
+def downloads_chart(days: Sequence[DayCount]) -> charts.Chart:
+    """Downloads day by day, days without any included."""
+    found = {item.day: item.downloads for item in days}
+    every = _date_range(min(found), max(found)) if found else []
+    return charts.Chart(
+        key="downloads",
+        title="Downloads a day",
+        label_heading="Day",
+        labels=tuple(day.isoformat() for day in every),
+        series=(charts.Series(name="Downloads", values=tuple(found.get(day, 0) for day in every)),),
+    )
+
+
+def _date_range(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]

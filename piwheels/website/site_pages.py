@@ -1,0 +1,150 @@
+"""The pages that there is one of each: home, projects, statistics, questions, JSON, not found."""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from markupsafe import Markup
+
+from piwheels.website import charts, html, json_pages
+from piwheels.website.page_data import HomeData, PackagesData, Site, StatsData
+from piwheels.website.sitemaps import robots_txt
+
+_DOCUMENTS = (
+    ("project/<name>/json", json_pages.ProjectJson),
+    ("stats.json", json_pages.StatsJson),
+    ("packages.json", json_pages.PackagesJson),
+)
+
+
+def home_pages(site: Site, content: HomeData) -> dict[str, bytes]:
+    """The home page."""
+    return {"index.html": html.render("home.html", root="", site=site, content=content)}
+
+
+def packages_pages(
+    site: Site, content: PackagesData, listed: Sequence[tuple[str, int, int]]
+) -> dict[str, bytes]:
+    """The page of all projects, and their list as JSON (name, wheels, downloads)."""
+    document = json_pages.PackagesJson(
+        format=json_pages.FORMAT_VERSION,
+        columns=("name", "wheels", "downloads"),
+        projects=list(listed),
+    )
+    return {
+        "packages.json": json_pages.encode(document),
+        "packages.html": html.render("packages.html", root="", site=site, content=content),
+    }
+
+
+def stats_pages(site: Site, content: StatsData) -> dict[str, bytes]:
+    """The figures: a page, all of it as JSON, and a file for each chart."""
+    kinds = (
+        (charts.column_chart, content.upright),
+        (charts.line_chart, content.curves),
+        (charts.bar_chart, content.shares),
+    )
+    every = [chart for _, group in kinds for chart in group]
+    pictures = {
+        chart.key: draw(chart, json_url=_chart_file(chart))
+        for draw, group in kinds
+        for chart in group
+    }
+    document = json_pages.StatsJson(
+        format=json_pages.FORMAT_VERSION,
+        downloads=content.downloads,
+        downloads_30_days=content.downloads_30_days,
+        downloads_today=content.downloads_today,
+        record_day=content.record_day,
+        record_date=content.record_date,
+        since=content.since,
+        bytes_served=content.bytes_served,
+        saved_s=round(content.saved_s, 1),
+        charts={chart.title: f"{site.url}{_chart_file(chart)}" for chart in every},
+    )
+    return {
+        **{_chart_file(chart): charts.to_json(chart) + b"\n" for chart in every},
+        "stats.json": json_pages.encode(document),
+        "stats.html": html.render(
+            "stats.html", root="", site=site, content=content, pictures=pictures
+        ),
+    }
+
+
+def _chart_file(chart: charts.Chart) -> str:
+    return f"stats/{chart.key}.json"
+
+
+def _home_path(site: Site) -> str:
+    """The path of the home page, for a page that is shown at any address."""
+    return urlsplit(site.url).path or "/"
+
+
+def static_pages(site: Site) -> dict[str, bytes]:
+    """The pages that change with the version of piwheels alone."""
+    schemas = {name: json_pages.schema(kind) for name, kind in _DOCUMENTS}
+    return {
+        "robots.txt": robots_txt(site),
+        "404.html": html.render("404.html", root=_home_path(site), site=site),
+        "faq.html": html.render("faq.html", root="", site=site),
+        **{_schema_file(name): _format_schema(schema) for name, schema in schemas.items()},
+        "json.html": html.render(
+            "json.html",
+            root="",
+            site=site,
+            documents=[
+                {
+                    "name": name,
+                    "kind": kind.__name__,
+                    "schema": _schema_file(name),
+                    "structs": _describe_schema(schemas[name], kind.__name__),
+                }
+                for name, kind in _DOCUMENTS
+            ],
+        ),
+    }
+
+
+def _schema_file(name: str) -> str:
+    word = "project" if name.startswith("project/") else name.partition(".")[0]
+    return f"schema/{word}.json"
+
+
+def _format_schema(schema: dict[str, Any]) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"
+
+
+def _describe_schema(schema: dict[str, Any], first: str) -> list[dict[str, Any]]:
+    """The structs of a schema, the outermost first, each with its fields and their types."""
+    found = schema["$defs"]
+    order = [first, *(name for name in found if name != first)]
+    return [
+        {
+            "name": name,
+            "what": found[name].get("description", "").replace("`", ""),
+            "fields": [
+                (field, _type_markup(described), described.get("description", ""))
+                for field, described in found[name]["properties"].items()
+            ],
+        }
+        for name in order
+    ]
+
+
+def _type_markup(schema: dict[str, Any]) -> Markup:
+    """A type in a word or two, with a link to the struct that it names."""
+    if "$ref" in schema:
+        name = str(schema["$ref"]).rpartition("/")[2]
+        return Markup('<a href="#{0}">{0}</a>').format(name)
+    if "anyOf" in schema:
+        return Markup(" or ").join(_type_markup(item) for item in schema["anyOf"])
+    if schema.get("type") == "array" and "prefixItems" in schema:
+        items = Markup(", ").join(_type_markup(item) for item in schema["prefixItems"])
+        return Markup("[{}]").format(items)
+    if schema.get("type") == "array":
+        return Markup("array of {}").format(_type_markup(schema.get("items", {})))
+    if "additionalProperties" in schema and schema.get("type") == "object":
+        return Markup("object of {}").format(_type_markup(schema["additionalProperties"]))
+    said = str(schema.get("type", "anything"))
+    return Markup("{} ({})").format(said, schema["format"]) if "format" in schema else Markup(said)  # noqa: S704 - words of JSON Schema

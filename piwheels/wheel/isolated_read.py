@@ -1,0 +1,206 @@
+"""Wheels read and rewritten in a child process with limits, by builders and by the master."""
+
+import asyncio
+import hashlib
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from piwheels.errors import RejectedError
+from piwheels.isolated import Limits, run_isolated
+from piwheels.wheel.completeness import (
+    CompletenessResult,
+    UpstreamWheel,
+    check_completeness,
+    wheel_contents,
+)
+from piwheels.wheel.inspect import WheelInfo, add_build_number, inspect_wheel, set_platform_tag
+from piwheels.wheel.sdist import ARCHIVE_READ_ERRORS, has_compiled_sources, read_sdist
+from piwheels.wheel.zip_reader import Archive
+
+Value = TypeVar("Value", int, str)
+
+#: Every wheel may take as much processor time as a small board needs to unpack and hash 500 MB,
+#: which an honest one rarely has; a larger one more.
+_BASE_CPU_S = 120
+_BYTES_PER_CPU_S = 2 * 1024**2
+_BYTES_COMPRESSED_PER_CPU_S = 256 * 1024
+#: An honest member is not packed to less than a sixth.
+_MEMORY_PER_BYTE = 6
+
+
+async def read_wheel(path: Path) -> WheelInfo:
+    """Read a wheel and check it against itself, as `inspect` does.
+
+    Raises:
+        RefusedError: it is not a sound wheel, or takes too much to read; says what is wrong.
+        OSError: it cannot be read now, which says nothing of the wheel.
+    """
+    try:
+        facts = await run_isolated(_limits(path), inspect_wheel, path)
+    except RejectedError as error:
+        raise _with_wheel_name(error, path) from None
+    await _check_bytes(facts, path)
+    return facts
+
+
+class WheelSurvey(msgspec.Struct, frozen=True, kw_only=True):
+    """A wheel that was just built: its facts, and whether it is what its release should be."""
+
+    info: WheelInfo
+    completeness: CompletenessResult
+
+
+async def survey_wheel(
+    path: Path, sdist: Path, *, upstream: tuple[str, bytes] | None
+) -> WheelSurvey:
+    """Read a wheel as `read_wheel` does, and compare it with its sdist and the upstream's wheel.
+
+    Args:
+        path: the wheel.
+        sdist: what it was built from.
+        upstream: the file name of the upstream's wheel of this release and its last bytes, which
+            hold the archive's directory; None if there is none.
+
+    Raises:
+        RefusedError, OSError: as `read_wheel`.
+    """
+    try:
+        survey = await run_isolated(_limits(path), _survey_in_child, path, sdist, upstream)
+    except RejectedError as error:
+        raise _with_wheel_name(error, path) from None
+    await _check_bytes(survey.info, path)
+    return survey
+
+
+async def needs_compiler(sdist: Path) -> bool:
+    """Whether an sdist holds sources that need a compiler; also where it takes too much to read.
+
+    Raises:
+        OSError: it cannot be read now, which says nothing of it.
+    """
+    try:
+        return await run_isolated(_limits(sdist), has_compiled_sources, sdist)
+    except RejectedError:
+        return True
+
+
+async def number_wheel(path: Path, number: int) -> Path:
+    """A copy of a sound wheel with a build number, as `with_build_number` makes it.
+
+    Raises:
+        RefusedError: the wheel cannot be rewritten.
+        OSError: the copy cannot be written.
+    """
+    return await _rewrite(path, _number_in_child, number)
+
+
+async def retag_wheel(path: Path, platform: str) -> Path:
+    """A copy of a sound wheel with another platform tag, as `with_platform` makes it.
+
+    Raises:
+        RefusedError: the wheel cannot be rewritten.
+        OSError: the copy cannot be written.
+    """
+    return await _rewrite(path, _retag_in_child, platform)
+
+
+async def _rewrite(path: Path, rewrite: Callable[[Path, Value], str], value: Value) -> Path:
+    try:
+        made = await run_isolated(_rewriting_limits(path), rewrite, path, value)
+    except RejectedError as error:
+        raise _with_wheel_name(error, path) from None
+    return path.with_name(Path(made).name)
+
+
+async def unpack_wheel(path: Path, folder: Path) -> None:
+    """Unpack a wheel that has to be safe to unpack into an empty folder.
+
+    Raises:
+        RefusedError: it is not sound.
+        OSError: the folder cannot take it.
+    """
+    try:
+        await run_isolated(_limits(path), _unpack_in_child, path, folder)
+    except RejectedError as error:
+        raise _with_wheel_name(error, path) from None
+
+
+def _unpack_in_child(path: Path, folder: Path) -> None:
+    with Archive.open(path) as archive:
+        for name in archive.members:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("wb") as file:
+                for piece in archive.stream(name):
+                    file.write(piece)
+
+
+async def _check_bytes(info: WheelInfo, path: Path) -> None:
+    """What was inspected has to be what lies there: the child that parsed it may be wrong."""
+    if info.sha256 != await asyncio.to_thread(_sha256, path) or info.filename != path.name:
+        raise RejectedError(f"{path.name} changed while it was read")
+
+
+def _survey_in_child(path: Path, sdist: Path, upstream: tuple[str, bytes] | None) -> WheelSurvey:
+    facts = inspect_wheel(path)
+    with zipfile.ZipFile(path) as archive:
+        members = archive.namelist()
+    declares = any(name.endswith(".dist-info/entry_points.txt") for name in members)
+    declares = declares or b"\nrequires-dist:" in facts.metadata.lower()
+    wheel = wheel_contents(members, declares=declares)
+    return WheelSurvey(
+        info=facts,
+        completeness=check_completeness(
+            wheel, read_sdist(facts.project, sdist), _upstream_wheel(upstream)
+        ),
+    )
+
+
+def _upstream_wheel(end: tuple[str, bytes] | None) -> UpstreamWheel | None:
+    """What the upstream's wheel holds; None where the end of it does not tell."""
+    if end is None:
+        return None
+    filename, content = end
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = archive.namelist()
+    except ARCHIVE_READ_ERRORS:
+        return None
+    return UpstreamWheel(filename=filename, modules=wheel_contents(members).modules)
+
+
+def _number_in_child(path: Path, number: int) -> str:
+    return add_build_number(path, number).name
+
+
+def _retag_in_child(path: Path, platform: str) -> str:
+    return set_platform_tag(path, platform).name
+
+
+def _limits(path: Path) -> Limits:
+    return Limits(cpu_s=_BASE_CPU_S + path.stat().st_size // _BYTES_PER_CPU_S)
+
+
+def _rewriting_limits(path: Path) -> Limits:
+    """The `wheel` tool holds each member in memory as a whole, and compresses it again."""
+    size_bytes = path.stat().st_size
+    return Limits(
+        cpu_s=_BASE_CPU_S + size_bytes // _BYTES_COMPRESSED_PER_CPU_S,
+        memory_bytes=Limits().memory_bytes + _MEMORY_PER_BYTE * size_bytes,
+    )
+
+
+def _with_wheel_name(error: RejectedError, path: Path) -> RejectedError:
+    """The error with the wheel's name before it; what ends the child knows none."""
+    said = str(error)
+    return RejectedError(said if said.startswith(path.name) else f"{path.name}: {said}")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

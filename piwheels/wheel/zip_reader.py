@@ -1,0 +1,258 @@
+"""A zip archive from a stranger: opened only if every reader of zips sees the same in it.
+
+The members have to follow one another from the first byte to the directory, without gaps
+or overlaps, under names that stay below one folder, and unpack to what they claim. That is
+how every build backend writes a wheel; what differs is broken or a trick.
+"""
+
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from piwheels.errors import RejectedError
+
+MOST_MEMBERS = 65_000
+MAX_UNPACKED_BYTES = 8 * 1024**3
+
+#: An archive may unpack to so much without a question; beyond, only at the ratio below.
+_HARMLESS_BYTES = 512 * 1024**2
+_MAX_RATIO = 100
+
+_CHUNK_BYTES = 256 * 1024
+_MAX_DIRECTORY_BYTES = 32 * 1024**2
+_MAX_NAME_CHARS = 1024
+
+# PKWARE's APPNOTE.TXT, 4.3.7, 4.3.9 and 4.3.16.
+_LOCAL_HEADER = struct.Struct("<4s5H3L2H")
+_LOCAL_SIGNATURE = b"PK\x03\x04"
+_DESCRIPTOR_SIGNATURE = b"PK\x07\x08"
+_END = struct.Struct("<4s4H2LH")
+_END_SIGNATURE = b"PK\x05\x06"
+
+_FLAG_ENCRYPTED = 0x1 | 0x40 | 0x2000
+_FLAG_DESCRIPTOR = 0x8
+_FLAG_UTF8 = 0x800
+
+
+class Archive:
+    """The members of one archive; a context manager."""
+
+    def __init__(self, file: BinaryIO, members: dict[str, zipfile.ZipInfo]) -> None:
+        self._file = file
+        #: Regular files by name, in the order of the directory.
+        self.members = members
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open an archive after looking at everything but the packed bytes.
+
+        Raises:
+            RefusedError: it is no zip archive, or not one that is safe to unpack.
+        """
+        file = path.open("rb")
+        try:
+            return cls(file, _members(file))
+        except BaseException:
+            file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def read(self, name: str, max_bytes: int) -> bytes:
+        """A member as a whole.
+
+        Raises:
+            RefusedError: it is larger than most_bytes, or not sound.
+        """
+        size = self.members[name].file_size
+        if size > max_bytes:
+            raise RejectedError(f"{name} is of {size} bytes; at most {max_bytes} are accepted")
+        return b"".join(self.stream(name))
+
+    def stream(self, name: str) -> Iterator[bytes]:
+        """The bytes of a member, piece by piece.
+
+        Raises:
+            RefusedError: the packed bytes are not what the directory says of them.
+        """
+        info = self.members[name]
+        pieces = self._compressed_chunks(info)
+        if info.compress_type == zipfile.ZIP_DEFLATED:
+            pieces = _inflate(name, pieces)
+        size = crc = 0
+        for piece in pieces:
+            size += len(piece)
+            crc = zlib.crc32(piece, crc)
+            if size > info.file_size:
+                break
+            yield piece
+        if (size, crc) != (info.file_size, info.CRC):
+            raise RejectedError(f"{name} does not unpack to what the archive's directory says")
+
+    def _compressed_chunks(self, info: zipfile.ZipInfo) -> Iterator[bytes]:
+        position = _data_offset(self._file, info)
+        left = info.compress_size
+        while left:
+            self._file.seek(position)
+            piece = self._file.read(min(left, _CHUNK_BYTES))
+            if not piece:
+                raise RejectedError(f"{info.filename} is cut off")
+            position += len(piece)
+            left -= len(piece)
+            yield piece
+
+
+def _inflate(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Unpack raw deflate data in pieces of bounded size."""
+    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        for piece in pieces:
+            rest = piece
+            while rest and not unpacker.eof:
+                yield unpacker.decompress(rest, _CHUNK_BYTES)
+                rest = unpacker.unconsumed_tail
+            if rest or unpacker.unused_data:
+                raise RejectedError(f"{name} has bytes after its packed data")
+        yield unpacker.flush()
+    except zlib.error as error:
+        raise RejectedError(f"{name} is not sound deflate data: {error}") from error
+    if not unpacker.eof:
+        raise RejectedError(f"{name} is cut off")
+
+
+def _members(file: BinaryIO) -> dict[str, zipfile.ZipInfo]:
+    directory_offset = _check_end(file)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            infos = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
+        raise RejectedError(f"the archive's directory is not sound: {error}") from error
+    _check_sizes(file, infos)
+    for info in infos:
+        _check_member(info)
+    _check_names(infos)
+    _check_layout(file, infos, directory_offset)
+    return {info.filename: info for info in infos if not info.is_dir()}
+
+
+def _check_end(file: BinaryIO) -> int:
+    """Check the end record, before its directory is read; returns where that begins."""
+    length = file.seek(0, 2)
+    if length < _END.size:
+        raise RejectedError("this is no zip archive: it is too short")
+    file.seek(length - _END.size)
+    signature, disk, first_disk, here, total, size, offset, comment = _END.unpack(
+        file.read(_END.size)
+    )
+    if signature != _END_SIGNATURE or comment:
+        raise RejectedError("this is no zip archive that ends with its directory")
+    if disk or first_disk or here != total or total > MOST_MEMBERS:
+        raise RejectedError(f"the archive has parts, or more than {MOST_MEMBERS} members")
+    if size > _MAX_DIRECTORY_BYTES or offset + size != length - _END.size:
+        raise RejectedError("the archive's directory is not where its end record says")
+    return int(offset)
+
+
+def _check_sizes(file: BinaryIO, infos: list[zipfile.ZipInfo]) -> None:
+    total = sum(info.file_size for info in infos)
+    bomb = total > _HARMLESS_BYTES and total > _MAX_RATIO * file.seek(0, 2)
+    if bomb or total > MAX_UNPACKED_BYTES:
+        raise RejectedError(f"the archive unpacks to {total} bytes, which is not accepted")
+
+
+def _check_member(info: zipfile.ZipInfo) -> None:
+    name = info.orig_filename
+    _check_name(name)
+    if info.flag_bits & _FLAG_ENCRYPTED:
+        raise RejectedError(f"{name!r} is encrypted")
+    if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise RejectedError(f"{name!r} is packed by method {info.compress_type}, not by deflate")
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind not in {0, stat.S_IFDIR if info.is_dir() else stat.S_IFREG}:
+        raise RejectedError(f"{name!r} is neither a file nor a folder")
+    if info.is_dir() and info.file_size:
+        raise RejectedError(f"{name!r} is a folder with bytes of its own")
+
+
+def _check_name(name: str) -> None:
+    parts = name.removesuffix("/").split("/")
+    if (
+        len(name) > _MAX_NAME_CHARS
+        or not name.isprintable()
+        or "\\" in name
+        or ":" in parts[0]
+        or not all(parts)
+        or not {".", ".."}.isdisjoint(parts)
+    ):
+        raise RejectedError(f"{name[:200]!r} is no name for a file in a wheel")
+
+
+def _check_names(infos: list[zipfile.ZipInfo]) -> None:
+    seen: dict[str, bool] = {}  # whether it is a folder
+    for info in infos:
+        name = info.filename.removesuffix("/")
+        if name in seen:
+            raise RejectedError(f"{name!r} is in the archive twice")
+        seen[name] = info.is_dir()
+    # In this order what is below a name follows it at once, so one pass finds it at any depth.
+    file = "/"  # no name begins so
+    for path in sorted(f"{name}/" for name in seen):
+        if path.startswith(file):
+            raise RejectedError(f"{file.removesuffix('/')!r} is a file and a folder")
+        if not seen[path.removesuffix("/")]:
+            file = path
+
+
+def _check_layout(file: BinaryIO, infos: list[zipfile.ZipInfo], end: int) -> None:
+    """Every byte before the directory belongs to one member."""
+    position = 0
+    for info in sorted(infos, key=lambda info: info.header_offset):
+        if info.header_offset != position:
+            raise RejectedError(f"{info.filename!r} does not follow the member before it")
+        position = _data_offset(file, info) + info.compress_size
+        if info.flag_bits & _FLAG_DESCRIPTOR:
+            position += _descriptor_length(file, info, position)
+    if position != end:
+        raise RejectedError("the archive's directory does not follow its last member")
+
+
+def _data_offset(file: BinaryIO, info: zipfile.ZipInfo) -> int:
+    """Where a member's packed bytes begin, by a local header that agrees with the directory."""
+    file.seek(info.header_offset)
+    header = file.read(_LOCAL_HEADER.size)
+    if len(header) < _LOCAL_HEADER.size or not header.startswith(_LOCAL_SIGNATURE):
+        raise RejectedError(f"{info.filename!r} is not where the archive's directory says")
+    _, _, flags, method, *_, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+    length = _LOCAL_HEADER.size + int(name_length) + int(extra_length)
+    encoding = "utf-8" if info.flag_bits & _FLAG_UTF8 else "cp437"
+    name = file.read(name_length)
+    agrees = (flags, method) == (info.flag_bits, info.compress_type)
+    if not agrees or name != info.orig_filename.encode(encoding, "replace"):
+        raise RejectedError(f"{info.filename!r} is another member than the directory says")
+    return info.header_offset + length
+
+
+def _descriptor_length(file: BinaryIO, info: zipfile.ZipInfo, position: int) -> int:
+    """The length of the data descriptor at position: its signature and its width vary."""
+    file.seek(position)
+    data = file.read(24)
+    for start in (_DESCRIPTOR_SIGNATURE, b""):
+        for width in ("<3L", "<L2Q"):
+            sizes = struct.pack(width, info.CRC, info.compress_size, info.file_size)
+            if data.startswith(start + sizes):
+                return len(start + sizes)
+    raise RejectedError(f"{info.filename!r} is followed by something else than its sizes")

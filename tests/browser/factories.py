@@ -1,0 +1,56 @@
+"""Trees for the browser that need no farm: the site's frame, the search, and names to find."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from piwheels.webroot import Webroot
+from piwheels.website import assets, search_files
+
+_PAGE = """
+{% extends "base.html" %}
+{% block title %}Search{% endblock %}
+{% block main %}<h1>Search</h1>
+{% include "search.html" %}
+<div class="command"><code>pip install numpy</code><button type="button" class="copy">Copy</button>
+</div>{% endblock %}
+{% block scripts %}{% include "search-script.html" %}{% endblock %}
+"""
+_KNOWN = ("numpy", "pandas", "scipy", "django", "requests", "opencv-python", "python-dateutil")
+_WORDS = ("py", "python", "django", "aio", "flask", "num", "data", "cloud", "mini", "open", "auto")
+
+
+def project_names(count: int) -> Iterator[tuple[str, int]]:
+    """Project names with downloads: some that everybody knows, and made-up words."""
+    for at, name in enumerate(_KNOWN):
+        yield name, 10**8 >> at
+    for number in range(count - len(_KNOWN)):
+        word, rest = _WORDS[number % len(_WORDS)], number // len(_WORDS)
+        yield f"{word}{'-' * (number % 3 > 0)}{syllables(rest)}", 10**6 // (number + 1)
+
+
+def syllables(number: int) -> str:
+    """A number as something that can be said."""
+    consonants, vowels = "bdfgklmnprstvz", "aeiou"
+    said = ""
+    number += 1
+    while number:
+        number, at = divmod(number, len(consonants) * len(vowels))
+        said += consonants[at // len(vowels)] + vowels[at % len(vowels)]
+    return said
+
+
+def make_search_tree(root: Path, count: int = 20_000) -> Path:
+    """A tree with a page that searches so many projects."""
+    webroot = Webroot(root)
+    assets.write(webroot)
+    search_files.write_search_files(webroot, dict(project_names(count)).items())
+    templates = Environment(
+        loader=PackageLoader("piwheels.website"), autoescape=True, undefined=StrictUndefined
+    )
+    page = templates.from_string(_PAGE).render(root="", assets=assets.hashed_names())
+    webroot.write_page(root / "index.html", page.encode())
+    for name in _KNOWN:
+        webroot.write_page(root / "project" / name / "index.html", f"<h1>{name}</h1>".encode())
+    return root

@@ -1,0 +1,90 @@
+"""A builder without a master, and what tests ask of the machine it builds on."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+
+from piwheels.builder.build import BuildOptions, BuildResult, build
+from piwheels.builder.file_cache import FileCache
+from piwheels.builder.pip_provider import PipProvider
+from piwheels.builder.process_runner import Limits
+from piwheels.builder.sandbox import Sandbox
+from piwheels.model import Job
+from piwheels.simple_index.client import SimpleIndex
+from piwheels.system import Interpreter
+from tests.timeouts import WAIT_S
+
+LIMITS = Limits(timeout_s=600.0, memory_bytes=1 << 30, disk_reserve_bytes=1 << 20)
+
+
+@dataclass
+class BuilderHarness:
+    """A builder without a master."""
+
+    folder: Path
+    options: BuildOptions
+    log: bytearray = field(default_factory=bytearray)
+    phases: list[str] = field(default_factory=list)
+
+    async def build(self, job: Job, interpreter: Interpreter) -> BuildResult:
+        workdir = self.folder / f"job-{len(list(self.folder.iterdir()))}"
+        workdir.mkdir()
+        self.log.clear()
+        self.phases.clear()
+        result = await build(
+            job,
+            interpreter,
+            workdir=workdir,
+            options=self.options,
+            on_log=self.log.extend,
+            on_phase=self.phases.append,
+        )
+        assert not (workdir / "room").exists()
+        return result
+
+    def set_limits(self, **limits: float) -> None:
+        changed = msgspec.structs.replace(LIMITS, **limits)
+        self.options = replace(self.options, limits=changed)
+
+
+def builder_for(index: SimpleIndex, folder: Path, sandbox: Sandbox) -> BuilderHarness:
+    """A builder that keeps everything below a folder."""
+    cache = FileCache(folder / "cache", max_bytes=1 << 28, max_file_bytes=1 << 26)
+    pips = PipProvider(index, cache, folder / "pip")
+    (folder / "jobs").mkdir()
+    return BuilderHarness(
+        folder / "jobs",
+        BuildOptions(sandbox=sandbox, limits=LIMITS, cache=cache, pips=pips, upstream=index),
+    )
+
+
+def processes_with(argument: str) -> list[str]:
+    """The processes that were given an argument."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            arguments = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if argument.encode() in arguments:
+            found.append(path.parent.name)
+    return found
+
+
+def daemonizing_script(marker: str) -> str:
+    """A deed: start processes in sessions of their own; the parents of one are gone at once."""
+    command = ["setsid", "sh", "-c", f"(setsid sleep {marker} &); touch begun; sleep {marker}"]
+    return (
+        f"subprocess.Popen({command}, stdout=-3, stderr=-3); "
+        "[time.sleep(0.01) for _ in iter(lambda: os.path.exists('begun'), True)]"
+    )
+
+
+async def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for a condition of the outside."""
+    async with asyncio.timeout(WAIT_S):
+        while not condition():  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.02)

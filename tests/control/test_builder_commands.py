@@ -1,0 +1,366 @@
+"""Orders to builders and to the queue, with a real master: what it did, not what it said."""
+
+import pytest
+
+from piwheels.errors import RejectedError
+from piwheels.model import Outcome
+from piwheels.protocol import messages as m
+from tests.control.conftest import TARGET, Master
+from tests.db.scenario import TARGETS
+
+S, O = m.BuilderState, m.BuilderCommand  # noqa: E741 - as short as they are frequent
+
+#: Long enough for a busy machine not to lose those that do speak.
+BUILDER_TIMEOUT_S = 5.0
+
+
+async def test_sleep_ends_after_the_build_in_hand(shared: Master) -> None:
+    await shared.release("demo")
+    async with shared.watch() as watcher, shared.builder() as pi1:
+        await pi1.take_job()
+        await shared.release("next")
+        await shared.command_builders(O.SLEEP, "pi1")
+        view = await watcher.wait_for_state("pi1", S.BUILDING)
+        await pi1.finish_build()
+        await pi1.send_idle()
+        assert (await pi1.receive_type(m.NoJobAvailable)).reason == "asleep"
+        view = await watcher.wait_for_state("pi1", S.ASLEEP)
+        assert view.reason == "sleeps: by ann@desk"
+        assert (await shared.jobs())["next"]["claimed_by"] is None
+        await shared.command_builders(O.WAKE, "pi1")
+    assert [(row["project"], row["outcome"]) for row in await shared.builds()] == [
+        ("demo", "failed")
+    ]
+
+
+async def test_sleep_at_once_costs_the_job_neither_a_try_nor_a_failure(shared: Master) -> None:
+    await shared.release("demo")
+    async with shared.builder() as pi1:
+        job = await pi1.take_job()
+        assert (await shared.jobs())["demo"]["attempts"] == 1
+        await shared.command_builders(O.SLEEP, "pi1", at_once=True)
+        abandoned = await pi1.receive_type(m.CancelBuild)
+        assert (abandoned.build, abandoned.reason) == (job.build_id, "put to sleep by ann@desk")
+        await shared.wait_for_query("SELECT claimed_by IS NULL FROM jobs")
+        row = (await shared.jobs())["demo"]
+        assert (row["attempts"], row["not_before"]) == (0, None)
+        assert await shared.builds() == []
+        await pi1.send_idle()
+        assert (await pi1.receive_type(m.NoJobAvailable)).reason == "asleep"
+        await shared.command_builders(O.WAKE, "pi1")
+        assert (await pi1.receive_type(m.StartBuild)).job.project == "demo"
+
+
+async def test_a_builder_that_sleeps_still_does_after_the_masters_restart(master: Master) -> None:
+    await master.release("demo")
+    async with master.builder() as pi1:
+        await master.command_builders(O.SLEEP, "pi1")
+        await master.wait_for_query("SELECT count(*) = 1 FROM settings WHERE key = 'held pi1'")
+        master.stop()
+        await master.start()
+        await pi1.say_hello()
+        await pi1.send_idle()
+        assert (await pi1.receive_type(m.NoJobAvailable)).reason == "asleep"
+        await master.command_builders(O.WAKE, "pi1")
+        assert (await pi1.receive_type(m.StartBuild)).job.project == "demo"
+        await master.wait_for_query("SELECT count(*) = 0 FROM settings WHERE key = 'held pi1'")
+
+
+async def test_skip_drops_the_build_and_keeps_the_job_for_later(shared: Master) -> None:
+    await shared.release("demo")
+    async with shared.builder() as pi1:
+        job = await pi1.take_job()
+        await shared.command_builders(O.CANCEL_BUILD, "pi1")
+        assert (await pi1.receive_type(m.CancelBuild)).build == job.build_id
+        await shared.wait_for_query("SELECT count(*) = 1 FROM builds")
+    (build,) = await shared.builds()
+    assert (build["outcome"], build["reason"]) == ("killed", "skipped by ann@desk")
+    row = (await shared.jobs())["demo"]
+    assert (row["claimed_by"], row["attempts"]) == (None, 0), "a cancellation is no attempt"
+    assert row["not_before"] is not None
+
+
+async def test_drain_ends_a_builder_after_its_build(shared: Master) -> None:
+    await shared.release("demo")
+    async with shared.watch() as watcher, shared.builder() as pi1, shared.builder("pi2") as pi2:
+        await pi1.take_job()
+        await shared.command_builders(O.DRAIN, "pi1", "pi2")
+        assert (await pi1.receive_type(m.Shutdown)).after_build
+        assert not (await pi2.receive_type(m.Shutdown)).after_build
+        await watcher.wait_for_state("pi1", S.DRAINING)
+        await pi1.finish_build()
+        await pi1.send_idle()
+        assert not (await pi1.receive_type(m.Shutdown)).after_build
+        await pi1.say_goodbye()
+        await watcher.wait_for_event(m.BuilderRemoved, lambda event: event.label == "pi1")
+    (build,) = await shared.builds()
+    assert build["outcome"] == "failed", "the build in hand was not lost"
+
+
+async def test_a_rolling_drain_takes_the_next_when_one_is_back(shared: Master) -> None:
+    async with shared.builder("pi1") as pi1, shared.builder("pi2") as pi2:
+        await shared.command_builders(O.DRAIN, "pi1", "pi2", rolling=1)
+        await pi1.receive_type(m.Shutdown)
+        await pi1.say_goodbye()
+        assert len((await shared.ask(m.Status(), m.StatusReply)).builders) == 1
+        await pi2.send_idle()
+        assert isinstance(await pi2.receive(), m.NoJobAvailable), "it is not its turn yet"
+        await pi1.say_hello()
+        assert (await pi2.receive_type(m.Shutdown)).reason == "drained by ann@desk"
+
+
+async def test_a_rolling_drain_goes_on_without_one_that_stays_away(idle_master: Master) -> None:
+    await idle_master.start(lost_after_s=BUILDER_TIMEOUT_S)
+    async with (
+        idle_master.builder("pi1") as pi1,
+        idle_master.builder("pi2") as pi2,
+        pi2.keep_alive(),
+    ):
+        async with pi1.keep_alive():
+            await idle_master.command_builders(O.DRAIN, "pi1", "pi2", rolling=1)
+            await pi1.receive_type(m.Shutdown)
+        await pi1.say_goodbye()
+        await pi2.receive_type(m.Shutdown)
+
+
+async def test_kill_ends_builder_and_build_at_once(shared: Master) -> None:
+    await shared.release("one")
+    await shared.release("two")
+    async with shared.builder("pi1") as pi1, shared.builder("pi2") as pi2:
+        jobs = {await pi1.take_job(), await pi2.take_job()}
+        await shared.command_builders(O.KILL, "pi1", "pi2")
+        for builder in (pi1, pi2):
+            assert builder.job is not None
+            assert (await builder.receive_type(m.CancelBuild)).build == builder.job.build_id
+            assert await builder.receive_type(m.Shutdown) == m.Shutdown(reason="killed by ann@desk")
+        await shared.wait_for_query("SELECT count(*) = 2 FROM builds")
+    builds = await shared.builds()
+    assert {row["build"] for row in builds} == {job.build_id for job in jobs}
+    assert {(row["outcome"], row["reason"]) for row in builds} == {("killed", "killed by ann@desk")}
+    assert {row["claimed_by"] for row in (await shared.jobs()).values()} == {None}
+
+
+async def test_orders_to_those_who_are_not_there_say_so_by_name(shared: Master) -> None:
+    async with shared.builder("pi1"):
+        some = await shared.command_builders(O.WAKE, "pi1", "pi8", "pi9")
+        assert (some.text, some.count) == (
+            "wake: pi1; pi8 is not connected; pi9 is not connected",
+            1,
+        )
+        with pytest.raises(RejectedError, match=r"^pi8 is not connected; pi9 is not connected$"):
+            await shared.command_builders(O.KILL, "pi8", "pi9")
+        with pytest.raises(RejectedError, match=r"^pi1 has no build in hand$"):
+            await shared.command_builders(O.CANCEL_BUILD, "pi1")
+        with pytest.raises(RejectedError, match="name a builder"):
+            await shared.command_builders(O.KILL)
+
+
+async def test_a_builder_that_fails_of_itself_is_quarantined_until_woken(
+    idle_master: Master,
+) -> None:
+    master = idle_master
+    await master.start(quarantine_after=2, retry_delay_s=0.0)
+    for name in ("one", "two", "three"):
+        await master.release(name)
+    async with master.watch() as watcher, master.builder() as pi1:
+        for _ in range(2):
+            await pi1.take_job()
+            await pi1.finish_build(Outcome.BUILDER_FAILED, "no sandbox")
+        await pi1.send_idle()
+        assert (await pi1.receive_type(m.NoJobAvailable)).reason == "quarantined"
+        view = await watcher.wait_for_state("pi1", S.QUARANTINED)
+        assert view.failed_last_hour == 2
+        await master.wait_for_query(
+            "SELECT count(*) = 1 FROM events WHERE who = 'master'"
+            " AND action LIKE '%quarantined%no sandbox; `piw wake pi1` lets it go on'"
+        )
+        master.stop()
+        await master.start(quarantine_after=2, retry_delay_s=0.0)
+        await pi1.say_hello()
+        await pi1.send_idle()
+        assert (await pi1.receive_type(m.NoJobAvailable)).reason == "quarantined"
+        (view,) = (await master.ask(m.Status(), m.StatusReply)).builders
+        assert (view.state, view.failed, view.failed_last_hour) == (S.QUARANTINED, 0, 2)
+        await master.command_builders(O.WAKE, "pi1")
+        await pi1.receive_type(m.StartBuild)
+
+
+async def test_a_lost_builder_stays_in_view_and_its_job_goes_to_another(
+    idle_master: Master,
+) -> None:
+    master = idle_master
+    await master.start(lost_after_s=BUILDER_TIMEOUT_S)
+    await master.release("demo")
+    async with master.watch() as watcher, master.builder("pi1") as pi1:
+        async with pi1.keep_alive():
+            await pi1.take_job()
+        view = await watcher.wait_for_state("pi1", S.LOST)
+        assert (view.build, view.board) == (None, "Pi")
+        await watcher.wait_for_event(
+            m.AuditEventRecorded, lambda event: "pi1 is lost" in event.what
+        )
+        async with master.builder("pi2") as pi2, pi2.keep_alive():
+            assert (await pi2.take_job()).attempt == 1, "the release had no part in the loss"
+        async with pi1.keep_alive():
+            await pi1.say_hello()
+            await pi1.receive_type(m.CancelBuild)
+            await watcher.wait_for_state("pi1", S.IDLE)
+    assert [row["outcome"] for row in await master.builds()][:1] == ["lost"]
+
+
+async def test_what_a_build_may_take_is_known_from_earlier_ones(shared: Master) -> None:
+    await shared.release("demo", "1.0")
+    async with shared.watch() as watcher, shared.builder(limit_s=7200.0) as pi1:
+        await pi1.take_job()
+        view = await watcher.wait_for_state("pi1", S.BUILDING)
+        assert (view.expected_s, view.limit_s) == (3600.0, 7200.0)
+        await pi1.finish_build()
+        await shared.db.execute("UPDATE builds SET outcome = 'built', duration_s = 1000")
+        # Without a wheel it is wanted once more.
+        await pi1.take_job()
+        told = await watcher.wait_for_event(
+            m.BuilderChanged, lambda event: event.builder.expected_s == 3000.0
+        )
+        assert told.builder.state == S.BUILDING
+
+
+# --- the queue ---
+
+
+async def test_prioritised_jobs_are_built_first(shared: Master) -> None:
+    for name in ("early", "late"):
+        await shared.release(name)
+    await shared.ask(m.Prioritize(project="late", advance_s=3600.0), m.CommandSucceeded)
+    async with shared.builder() as pi1:
+        assert (await pi1.take_job()).project == "late"
+    with pytest.raises(RejectedError, match="nothing of nobody waits"):
+        await shared.ask(m.Prioritize(project="nobody", advance_s=1.0), m.CommandSucceeded)
+    with pytest.raises(RejectedError, match="ten years"):
+        await shared.ask(m.Prioritize(project="late", advance_s=1e9), m.CommandSucceeded)
+
+
+async def test_retry_opens_what_failed_for_good(shared: Master) -> None:
+    await shared.release("demo")
+    async with shared.builder() as pi1:
+        await pi1.take_job()
+        await pi1.finish_build(Outcome.FAILED)
+        assert "demo" not in await shared.jobs()
+        await shared.ask(m.Retry(project="demo"), m.CommandSucceeded)
+        assert (await pi1.take_job()).attempt == 1
+
+
+async def test_a_skipped_project_leaves_the_queue_and_comes_back(shared: Master) -> None:
+    await shared.release("demo")
+    await shared.ask(m.Skip(project="demo", reason="opted out"), m.CommandSucceeded)
+    assert await shared.jobs() == {}
+    await shared.ask(m.Skip(project="demo", reason=None), m.CommandSucceeded)
+    assert list(await shared.jobs()) == ["demo"]
+
+
+async def test_a_release_is_skipped_for_one_target_and_built_for_the_others(
+    master: Master,
+) -> None:
+    other = TARGETS[2]
+    await master.ask(m.AddTargets(targets=(other,)), m.CommandSucceeded)
+    await master.release("demo")
+    skip = m.Skip(project="demo", version="1.0", target=TARGET.name, reason="too slow")
+    answer = await master.ask(skip, m.CommandSucceeded)
+    assert answer.text == f"demo 1.0 for {TARGET.name} is skipped: too slow"
+    targets = await master.db.rows("SELECT target FROM jobs")
+    assert targets == [{"target": other.name}]
+    explained = await master.ask(m.Explain(project="demo", target=TARGET.name), m.ExplainReply)
+    assert explained.answers[0].state == "target-skipped"
+    lift = f"`piw skip demo==1.0 --target {TARGET.name} --lift` builds it again"
+    assert lift in explained.answers[0].text
+    with pytest.raises(RejectedError, match="nothing changed"):
+        await master.ask(skip, m.CommandSucceeded)
+    await master.ask(m.Skip(project="demo", version="1.0", target=TARGET.name), m.CommandSucceeded)
+    targets = await master.db.rows("SELECT target FROM jobs")
+    assert targets == [{"target": TARGET.name}], "the first target again, and only that"
+
+
+async def test_a_project_can_be_skipped_for_one_target(shared: Master) -> None:
+    await shared.release("demo")
+    skip = m.Skip(project="demo", target=TARGET.name, reason="too slow")
+    await shared.ask(skip, m.CommandSucceeded)
+    assert await shared.jobs() == {}
+    explained = await shared.ask(m.Explain(project="demo", target=TARGET.name), m.ExplainReply)
+    assert f"`piw skip demo --target {TARGET.name} --lift`" in explained.answers[0].text
+    await shared.ask(m.Skip(project="demo", target=TARGET.name), m.CommandSucceeded)
+    assert list(await shared.jobs()) == ["demo"]
+
+
+async def test_what_failed_for_want_of_a_compiler_is_for_a_builder_that_has_one(
+    master: Master,
+) -> None:
+    await master.release("demo")
+    async with master.builder("pi1", lacking=(TARGET.name,)) as pi1:
+        job = await pi1.take_job()
+        await pi1.dealer.send(
+            m.BuildFinished(
+                build=job.build_id, outcome=Outcome.FAILED, duration_s=1.0, compiler_missing=True
+            )
+        )
+        await pi1.receive_type(m.BuildAcknowledged)
+        pi1.job = None
+        assert await master.jobs() == {}
+        async with master.builder("pi2") as pi2:
+            again = await pi2.take_job()
+            assert (again.project, again.build_id > job.build_id) == ("demo", True)
+            await master.release("other")
+            await pi1.send_idle()
+            assert "nothing" in (await pi1.receive_type(m.NoJobAvailable)).reason, (
+                "pi2 could build it"
+            )
+
+
+async def test_jobs_of_one_target_can_be_prioritised(shared: Master) -> None:
+    await shared.release("demo")
+    with pytest.raises(RejectedError, match="nothing of demo waits"):
+        await shared.ask(
+            m.Prioritize(project="demo", target="cp27", advance_s=1.0), m.CommandSucceeded
+        )
+    only = m.Prioritize(project="demo", target=TARGET.name, advance_s=1.0)
+    assert (await shared.ask(only, m.CommandSucceeded)).count == 1
+
+
+async def test_a_paused_farm_hands_out_nothing_until_it_is_resumed(shared: Master) -> None:
+    await shared.ask(m.Pause(), m.CommandSucceeded)
+    await shared.release("demo")
+    async with shared.builder() as pi1:
+        await pi1.send_idle()
+        assert (await pi1.receive_type(m.NoJobAvailable)).reason == "the farm is paused"
+        assert (await shared.jobs())["demo"]["claimed_by"] is None
+        await shared.ask(m.Resume(), m.CommandSucceeded)
+        assert (await pi1.receive_type(m.StartBuild)).job.project == "demo"
+
+
+async def test_a_builder_whose_key_is_revoked_is_turned_away_and_its_job_goes_back(
+    shared: Master,
+) -> None:
+    await shared.release("demo")
+    async with shared.builder("pi6") as pi6:
+        await pi6.take_job()
+        shared.keys.revoke("pi6")
+        await pi6.send_progress("building")
+        refusal = await pi6.receive_type(m.Rejected)
+        assert (refusal.permanent, "revoked" in refusal.reason) == (True, True)
+    await shared.wait_for_query("SELECT count(*) = 1 FROM builds WHERE outcome = 'killed'")
+    assert (await shared.jobs())["demo"]["claimed_by"] is None
+
+
+async def test_a_file_that_is_refused_is_a_failed_build_with_its_reason(shared: Master) -> None:
+    await shared.release("demo")
+    async with shared.builder() as pi1:
+        job = await pi1.take_job()
+        offer = m.ArtifactInfo(filename="demo.exe", size_bytes=1, sha256="")
+        await pi1.dealer.send(
+            m.BuildFinished(
+                build=job.build_id, outcome=Outcome.BUILT, duration_s=1.0, files=(offer,)
+            )
+        )
+        assert (await pi1.receive_type(m.BuildAcknowledged)).build == job.build_id
+    (build,) = await shared.builds()
+    assert build["outcome"] == "refused"
+    assert "demo.exe" in build["reason"]
+    assert await shared.db.value("SELECT count(*) = 0 FROM files")

@@ -1,0 +1,173 @@
+"""What becomes of commands, with a real master: answered, refused, repeated, and told to all."""
+
+import asyncio
+
+import pytest
+
+from piwheels.db import catalog
+from piwheels.errors import PiwheelsError, RejectedError
+from piwheels.protocol import messages as m
+from piwheels.protocol.client import ControlClient
+from piwheels.protocol.keys import MASTER, Role
+from tests.control.conftest import Master
+from tests.ports import free_port
+from tests.timeouts import WAIT_S
+
+
+async def replies(
+    client: ControlClient, body: m.RequestBody, idempotency_key: str = ""
+) -> list[m.ReplyBody]:
+    """Every answer to a command, up to the one that ends it."""
+    found: list[m.ReplyBody] = []
+    async with client.stream(body, idempotency_key=idempotency_key) as talk:
+        while not found or isinstance(found[-1], m.Accepted):
+            found.append(await talk.next(WAIT_S))
+    return found
+
+
+async def test_a_command_is_accepted_and_then_applied(shared: Master) -> None:
+    async with shared.client() as client:
+        accepted, applied = await replies(client, m.Pause())
+        assert accepted == m.Accepted()
+        assert isinstance(applied, m.CommandSucceeded)
+        (status,) = await replies(client, m.Status())
+    assert isinstance(status, m.StatusReply)
+    assert status.paused
+
+
+async def test_a_command_that_comes_twice_is_carried_out_once(shared: Master) -> None:
+    async with shared.client() as client:
+        first = await replies(client, m.Pause(), idempotency_key="one")
+        await replies(client, m.Resume(), idempotency_key="two")
+        again = await replies(client, m.Pause(), idempotency_key="one")
+        assert again == first
+        status = await client.request(m.Status(), m.StatusReply)
+        assert not status.paused, "the repeat changed nothing"
+        events = await client.request(m.ListEvents(), m.EventsReply)
+    asked = [event.what for event in events.events if event.who == "ann@desk"]
+    assert asked == ["resume the farm", "pause the farm"]
+
+
+async def test_two_at_once_under_one_identity_are_one(shared: Master) -> None:
+    await shared.release("demo")
+    async with shared.client() as client:
+        body = m.Remove(project="demo")
+        both = await asyncio.gather(*(replies(client, body, idempotency_key="x") for _ in range(2)))
+    assert both[0] == both[1]
+    assert isinstance(both[0][-1], m.CommandSucceeded)
+
+
+async def test_a_read_only_console_changes_nothing(shared: Master) -> None:
+    await shared.release("demo")
+    commands: list[m.RequestBody] = [
+        m.Pause(),
+        m.CommandBuilders(command=m.BuilderCommand.KILL, builders=("pi1",)),
+        m.Remove(project="demo"),
+        m.Prioritize(project="demo", advance_s=60.0),
+        m.ImportWheel(filename="a-1-py3-none-any.whl", size_bytes=1, sha256="0"),
+        m.StopMaster(),
+    ]
+    async with shared.client(read_only=True) as client:
+        for body in commands:
+            with pytest.raises(RejectedError, match="read-only"):
+                await replies(client, body)
+        status = await client.request(m.Status(), m.StatusReply)
+        events = await client.request(m.ListEvents(), m.EventsReply)
+    assert not status.paused
+    assert await catalog.existing_projects(shared.db, ["demo"]) == {"demo"}
+    told = [(event.what, event.outcome[:18]) for event in events.events if event.outcome]
+    assert ("end the master", "refused: this cons") in told
+    assert len(told) == len(commands)
+
+
+async def test_every_command_is_told_to_all_who_watch_with_its_outcome(shared: Master) -> None:
+    async with shared.watch("ann@desk") as ann, shared.watch("bob@sofa") as bob:
+        await shared.ask(m.Pause(), m.CommandSucceeded, user="ann@desk")
+        with pytest.raises(RejectedError, match="no project nobody"):
+            await shared.ask(m.Remove(project="nobody"), m.CommandSucceeded, user="bob@sofa")
+        for watcher in (ann, bob):
+            paused = await watcher.wait_for_event(
+                m.AuditEventRecorded, lambda event: bool(event.outcome)
+            )
+            refused = await watcher.wait_for_event(
+                m.AuditEventRecorded, lambda event: bool(event.outcome)
+            )
+            assert (paused.who, paused.what, paused.outcome) == (
+                "ann@desk", "pause the farm", "applied",
+            )  # fmt: skip
+            assert (refused.who, refused.what) == ("bob@sofa", "remove nobody")
+            assert refused.outcome.startswith("refused: this farm has no project")
+            assert 0 < paused.event < refused.event
+
+
+async def test_the_list_of_events_is_turned_page_by_page(shared: Master) -> None:
+    for number in range(5):
+        await shared.ask(
+            m.Pause() if number % 2 else m.Resume(), m.CommandSucceeded, user=f"op{number}"
+        )
+    newest = await shared.ask(m.ListEvents(limit=2), m.EventsReply)
+    assert [event.who for event in newest.events] == ["op4", "op3"]
+    before = newest.events[-1].event
+    older = await shared.ask(m.ListEvents(limit=2, before=before), m.EventsReply)
+    assert [event.who for event in older.events] == ["op2", "op1"]
+
+
+async def test_what_operators_call_themselves_cannot_garble_the_list(shared: Master) -> None:
+    await shared.ask(m.Pause(), m.CommandSucceeded, user="ann\x1b[2J\n" + "x" * 150)
+    (event,) = (await shared.ask(m.ListEvents(limit=1), m.EventsReply)).events
+    assert event.who.startswith("ann?[2J?x")
+    assert len(event.who) == 80
+
+
+async def test_a_command_that_makes_the_database_choke_is_answered(shared: Master) -> None:
+    with pytest.raises(RejectedError):
+        await shared.ask(m.Skip(project="a\0b", reason="x"), m.CommandSucceeded)
+    assert (await shared.ask(m.Status(), m.StatusReply)).instance
+
+
+async def test_over_tcp_the_key_tells_who_may_change_what(idle_master: Master) -> None:
+    master = idle_master
+    address = f"tcp://127.0.0.1:{free_port()}"
+    await master.start(control_tcp=address)
+    server_key = master.keys.require(MASTER).public
+    keys = {
+        role: master.keys.load_or_generate(f"of-{role}") for role in (Role.OPERATOR, Role.WATCHER)
+    }
+    master.keys.authorize(Role.OPERATOR, "desk", keys[Role.OPERATOR].public)
+    master.keys.authorize(Role.WATCHER, "wall", keys[Role.WATCHER].public)
+    async with master.client(
+        "ann@desk", address=address, key=keys[Role.WATCHER], server_key=server_key
+    ) as wall:
+        assert not (await wall.request(m.Status(), m.StatusReply)).paused
+        with pytest.raises(RejectedError, match="the key wall is a watcher's"):
+            await wall.request(m.Pause(), m.CommandSucceeded)
+    async with master.client(
+        "ann@desk", address=address, key=keys[Role.OPERATOR], server_key=server_key
+    ) as desk:
+        await desk.request(m.Pause(), m.CommandSucceeded)
+        events = await desk.request(m.ListEvents(limit=2), m.EventsReply)
+        assert [(event.who, event.outcome[:8]) for event in events.events] == [
+            ("ann@desk (key desk)", "applied"),
+            ("ann@desk (key wall)", "refused:"),
+        ]
+        master.keys.revoke("desk")
+        with pytest.raises(PiwheelsError, match="not on the master's list"):
+            await desk.request(m.Resume(), m.CommandSucceeded)
+    assert (await master.ask(m.Status(), m.StatusReply)).paused
+
+
+async def test_quit_is_answered_before_the_master_ends(master: Master) -> None:
+    applied = await master.ask(m.StopMaster(), m.CommandSucceeded)
+    assert "stopping" in applied.text
+    assert master.process is not None
+    assert master.process.wait(WAIT_S) == 0
+    master.process = None
+    assert "ann@desk: end the master: applied" in master.log
+
+
+async def test_a_restarted_master_is_another_instance(master: Master) -> None:
+    first = (await master.ask(m.Status(), m.StatusReply)).instance
+    assert first == (await master.ask(m.Status(), m.StatusReply)).instance
+    master.stop()
+    await master.start()
+    assert (await master.ask(m.Status(), m.StatusReply)).instance not in {"", first}

@@ -1,0 +1,226 @@
+"""The control socket with real sockets and askers that do not read, or ask for too much."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+import zmq
+import zmq.asyncio
+
+from piwheels.control import control_server, subscriptions
+from piwheels.control.command_executor import CommandExecutor, with_timeout
+from piwheels.control.control_server import MAX_STREAMS, ControlServer
+from piwheels.control.subscriptions import Subscriptions
+from piwheels.db.database import Database
+from piwheels.errors import NotNowError, RejectedError
+from piwheels.protocol import messages as m
+from piwheels.protocol.client import ControlClient
+from piwheels.protocol.keys import KeyStore
+from piwheels.protocol.sockets import Router
+from piwheels.scheduler.build_logs import LogSpool
+from piwheels.scheduler.event_bus import EventBus
+from piwheels.webroot import Webroot
+
+WAIT_S = 30.0
+_REPLIES = msgspec.msgpack.Decoder(m.Reply)
+STATUS = m.StatusReply(
+    version="2",
+    uptime_s=1.0,
+    paused=False,
+    builders=(),
+    queues=(),
+    last_hour={},
+    projects=0,
+    releases=0,
+    files=0,
+    files_bytes=0,
+    builds=0,
+    stale_pages=0,
+    database_bytes=0,
+    host=m.HostState(),
+)
+
+
+class ControlHarness:
+    """The duty on the control socket, with little behind it."""
+
+    def __init__(self, folder: Path, db: Database) -> None:
+        self.address = f"ipc://{folder}/c.sock"
+        self.bulletin = EventBus()
+        self.logs = LogSpool(folder / "logs", Webroot(folder / "www"))
+        self.database_is_away = False
+        router: Router[m.Request, m.Reply] = Router(
+            m.Request, lambda why, _: m.Reply(request_id=0, body=m.CommandFailed(reason=why)), hwm=4
+        )
+        router.bind(self.address)
+        self.router = router
+        self.control = ControlServer(
+            routers=[router],
+            keys=KeyStore(folder / "keys"),
+            executor=CommandExecutor(self._handle, db, self.bulletin, on_executed=lambda: None),
+            subscriptions=Subscriptions(self._snapshot, self.logs, self.bulletin),
+            request_shutdown=lambda: None,
+        )
+
+    async def _snapshot(self) -> m.Snapshot:
+        if self.database_is_away:
+            await asyncio.Event().wait()
+        return m.Snapshot(status=STATUS)
+
+    async def _handle(self, *_: object) -> m.ReplyBody:
+        return STATUS
+
+    def publish_event(self, number: int) -> None:
+        """Something large happens."""
+        at = datetime.now(UTC)
+        self.bulletin.publish(
+            m.AuditEventRecorded(event=number, at=at, who="x", what="x" * 300_000)
+        )
+
+
+@pytest.fixture
+async def served(tmp_path: Path, database: Database) -> AsyncIterator[ControlHarness]:
+    served = ControlHarness(tmp_path, database)
+    running = asyncio.create_task(served.control.run())
+    yield served
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    served.router.close()
+
+
+@pytest.fixture
+def deaf(served: ControlHarness) -> Iterator[zmq.asyncio.Socket]:
+    """A console's socket that takes as little as it can from whoever reads nothing."""
+    socket = zmq.asyncio.Context.instance().socket(zmq.DEALER)
+    socket.rcvhwm = 1
+    socket.connect(served.address)
+    yield socket
+    socket.close(linger=0)
+
+
+async def send(socket: zmq.asyncio.Socket, number: int, body: m.RequestBody) -> None:
+    """Send a command."""
+    await socket.send(msgspec.msgpack.encode(m.Request(request_id=number, body=body)))
+
+
+async def receive(socket: zmq.asyncio.Socket) -> m.ReplyBody:
+    """The next answer."""
+    async with asyncio.timeout(WAIT_S):
+        return _REPLIES.decode(await socket.recv()).body
+
+
+async def wait_for_no_subscribers(served: ControlHarness) -> None:
+    """Let things happen until that is of no use to anybody."""
+    async with asyncio.timeout(WAIT_S):
+        number = 0
+        while served.bulletin.has_subscribers:
+            served.publish_event(number := number + 1)
+            await asyncio.sleep(0.01)
+
+
+async def test_a_watcher_that_reads_nothing_is_told_when_it_reads_on(
+    served: ControlHarness, deaf: zmq.asyncio.Socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscriptions, "_BATCH_INTERVAL_S", 0.0)
+    await send(deaf, 1, m.Subscribe())
+    await served.bulletin.wait_for_subscriber()
+    await wait_for_no_subscribers(served)
+    assert isinstance(await receive(deaf), m.Snapshot)
+    numbers: list[int] = []
+    while isinstance(body := await receive(deaf), m.EventBatch):
+        numbers += [event.event for event in body.events if isinstance(event, m.AuditEventRecorded)]
+    assert numbers == list(range(1, len(numbers) + 1)), "nothing is missing from what did come"
+    assert isinstance(body, m.CommandFailed)
+    assert "fell too far behind" in body.reason
+    await send(deaf, 2, m.Subscribe())
+    assert isinstance(await receive(deaf), m.Snapshot), "it can watch anew"
+
+
+async def test_a_watch_ends_with_its_console(served: ControlHarness) -> None:
+    async with ControlClient(served.address) as client, client.stream(m.Subscribe()) as talk:
+        assert isinstance(await talk.next(WAIT_S), m.Snapshot)
+        assert served.bulletin.has_subscribers
+    await wait_for_no_subscribers(served)
+
+
+@pytest.fixture
+def brief_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_server, "LEASE_S", 0.2)
+
+
+async def test_a_watch_that_is_not_renewed_ends(brief_leases: None, served: ControlHarness) -> None:
+    async with (
+        ControlClient(served.address, keepalive_interval_s=3600.0) as client,
+        client.stream(m.Subscribe()) as talk,
+    ):
+        assert isinstance(await talk.next(WAIT_S), m.Snapshot)
+        async with asyncio.timeout(WAIT_S):
+            while served.control._leases:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.01)
+
+
+async def test_a_log_waits_for_its_reader_and_arrives_whole(
+    served: ControlHarness, deaf: zmq.asyncio.Socket
+) -> None:
+    text = b"".join(b"%09d\n" % number for number in range(600_000))
+    served.logs.append(7, 0, text)
+    await send(deaf, 1, m.FollowLog(build=7, follow=False))
+    found = bytearray()
+    finished = False
+    while not finished:
+        piece = await receive(deaf)
+        assert isinstance(piece, m.LogPiece)
+        assert piece.offset == len(found)
+        found += piece.data
+        finished = piece.finished
+    assert found == text
+
+
+async def test_one_console_has_so_many_streams_and_others_have_theirs(
+    served: ControlHarness,
+) -> None:
+    served.logs.create(7)
+    async with ControlClient(served.address) as greedy, ControlClient(served.address) as modest:
+        await asyncio.gather(
+            *(greedy.send(1000 + number, m.FollowLog(build=7)) for number in range(MAX_STREAMS))
+        )
+        with pytest.raises(RejectedError, match=f"{MAX_STREAMS} watches and logs open"):
+            await greedy.request(m.Subscribe(), m.Snapshot)
+        assert await greedy.request(m.Status(), m.StatusReply) == STATUS
+        assert await modest.request(m.Subscribe(), m.Snapshot)
+        served.logs.discard(7)  # all of them end
+        async with asyncio.timeout(WAIT_S):
+            while not await can_subscribe(greedy):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+async def can_subscribe(client: ControlClient) -> bool:
+    """Whether a console may watch."""
+    try:
+        await client.request(m.Subscribe(), m.Snapshot)
+    except RejectedError:
+        return False
+    return True
+
+
+async def test_who_asks_while_the_database_is_away_is_told_so(
+    served: ControlHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscriptions, "SNAPSHOT_TIMEOUT_S", 0.1)
+    served.database_is_away = True
+    async with ControlClient(served.address) as client:
+        with pytest.raises(NotNowError, match="no answer of its database"):
+            await client.request(m.Subscribe(), m.Snapshot)
+        served.database_is_away = False
+        assert await client.request(m.Subscribe(), m.Snapshot)
+
+
+async def test_a_question_is_given_up_before_its_asker_gives_up() -> None:
+    with pytest.raises(NotNowError, match=r"no answer of its database.*trying \(disk full\)"):
+        await with_timeout(asyncio.Event().wait(), 0.01, lambda: "disk full")
+    assert await with_timeout(asyncio.sleep(0, "an answer"), 1.0) == "an answer"

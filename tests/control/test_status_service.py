@@ -1,0 +1,56 @@
+"""A status is current in what the master knows, and says how old the rest is."""
+
+import asyncio
+
+import pytest
+from msgspec.structs import replace
+
+from piwheels.cli.remote.status import _print_totals
+from piwheels.protocol import messages as m
+from tests.control.conftest import Master
+from tests.timeouts import WAIT_S
+
+
+async def test_a_pause_is_published_at_once_while_the_queue_cannot_be_counted(
+    master: Master,
+) -> None:
+    await master.release("demo")
+    async with master.watch() as watcher:
+        counted = (await master.ask(m.Status(), m.StatusReply)).queues
+        async with master.db.transaction():
+            await master.db.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+            async with asyncio.timeout(WAIT_S / 4):
+                # Longer than a status waits for its counts, less than a lock's timeout.
+                await master.ask(m.Pause(), m.CommandSucceeded)
+                await watcher.wait_for_event(m.StatusChanged, lambda pulse: pulse.status.paused)
+                status = await master.ask(m.Status(), m.StatusReply)
+            assert status.paused
+            assert status.queues == counted
+            old = await watcher.wait_for_event(
+                m.StatusChanged, lambda pulse: pulse.status.counts_age_s > m.STALE_COUNTS_S
+            )
+            assert old.status.paused
+        await watcher.wait_for_event(
+            m.StatusChanged, lambda pulse: pulse.status.counts_age_s < m.STALE_COUNTS_S
+        )
+
+
+async def test_what_a_command_changed_is_counted_at_once(master: Master) -> None:
+    await master.release("demo")
+    async with master.watch() as watcher:
+        await master.ask(m.Skip(project="demo", reason="broken"), m.CommandSucceeded)
+        gone = await watcher.wait_for_event(
+            m.StatusChanged, lambda pulse: all(queue.pending == 0 for queue in pulse.status.queues)
+        )
+        assert gone.status.counts_age_s < m.STALE_COUNTS_S
+
+
+async def test_totals_that_are_counted_seldom_are_shown_with_their_age(
+    master: Master, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = await master.ask(m.Status(), m.StatusReply)
+    assert 0 <= status.totals_age_s < WAIT_S
+    _print_totals(replace(status, totals_age_s=0.0))
+    assert "counted" not in capsys.readouterr().out
+    _print_totals(replace(status, totals_age_s=300.0))
+    assert "; counted 5 minutes ago" in capsys.readouterr().out

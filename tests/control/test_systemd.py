@@ -1,0 +1,47 @@
+"""What the master tells systemd, and how it heeds it."""
+
+import asyncio
+import signal
+
+from tests.control.conftest import Master
+from tests.fake_systemd import Notifications, systemd
+from tests.fake_systemd import wait_for_notification as heard_until
+from tests.timeouts import WAIT_S
+
+__all__ = ["systemd"]
+
+
+async def wait_for_notification(systemd: Notifications, wanted: str) -> list[str]:
+    """Everything that is told until something is."""
+    return await asyncio.to_thread(heard_until, systemd, wanted)
+
+
+async def test_systemd_is_told_how_the_master_is(
+    systemd: Notifications, idle_master: Master
+) -> None:
+    await idle_master.start()
+    before = await wait_for_notification(systemd, "READY=1")
+    assert before == ["READY=1"], "nothing before it is ready"
+    await wait_for_notification(systemd, "WATCHDOG=1\nSTATUS=0 builders, 0 building")
+    await idle_master.release("demo")
+    async with idle_master.builder() as builder:
+        await builder.take_job()
+        await wait_for_notification(systemd, "WATCHDOG=1\nSTATUS=1 builders, 1 building")
+
+
+async def test_a_master_that_systemd_stops_finishes_cleanly(
+    systemd: Notifications, idle_master: Master
+) -> None:
+    await idle_master.start()
+    await wait_for_notification(systemd, "READY=1")
+    await idle_master.release("demo")
+    async with idle_master.builder() as builder:
+        job = await builder.take_job()
+        assert idle_master.process is not None
+        idle_master.process.send_signal(signal.SIGTERM)
+        await wait_for_notification(systemd, "STOPPING=1")
+        assert await asyncio.to_thread(idle_master.process.wait, WAIT_S) == 0
+    assert "Traceback" not in idle_master.log
+    queue = await idle_master.jobs()
+    assert queue["demo"]["build"] == job.build_id, "the build in hand is still its builder's"
+    assert await idle_master.builds() == []

@@ -1,0 +1,442 @@
+"""A farm's database under random operations, and what its jobs ought to be."""
+
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from piwheels.db import catalog, queue
+from piwheels.db.database import Database
+from piwheels.model import (
+    Build,
+    Job,
+    Outcome,
+    ProjectStatus,
+    Release,
+    Sdist,
+    Target,
+    WheelCompatibility,
+    WheelFile,
+)
+from piwheels.wheel.tags import PackagingRules, compatibility_of, make_target
+
+RULES = PackagingRules()
+BUILD_TIME = datetime(2026, 1, 1, tzinfo=UTC)
+
+TARGETS = [
+    make_target(
+        python_full=f"3.{minor}.1",
+        implementation="cp",
+        abi=f"cp3{minor}{variant}",
+        arch="aarch64",
+        os="bookworm",
+        glibc="2.36",
+    )
+    for minor, variant in ((9, ""), (11, ""), (13, ""), (13, "t"))
+]
+#: The same interpreters on a newer Debian, in the random walk.
+NEWER_OS_TARGETS = [
+    make_target(
+        python_full=f"3.{minor}.1",
+        implementation="cp",
+        abi=f"cp3{minor}",
+        arch="aarch64",
+        os="trixie",
+        glibc="2.41",
+    )
+    for minor in (11, 13)
+]
+PROJECTS = ["alpha", "beta", "gamma"]
+VERSIONS = ["1.0", "2.0"]
+SPECIFIERS = ["", ">=3.11", "<3.11", ">=4", "not a specifier"]
+#: Tags that a build for an ABI can come out with; {abi} is the target's own.
+_TAGS = [
+    "py3-none-any",
+    "{abi}-{abi}-manylinux_2_34_aarch64",
+    "{abi}-{abi}-linux_aarch64",
+    "cp39-abi3-linux_aarch64",
+    "cp311-abi3-linux_aarch64",
+    "py2-none-any",
+    "{abi}-{abi}-linux_x86_64",
+]
+
+
+def make_sdist(project: str, version: str) -> Sdist:
+    """An sdist that nobody will fetch."""
+    filename = f"{project}-{version}.tar.gz"
+    return Sdist(filename=filename, url=f"http://upstream/{filename}", sha256="0" * 64)
+
+
+def make_release(
+    project: str, version: str = "1.0", *, with_sdist: bool = True, **facts: Any
+) -> Release:
+    """A release of a project."""
+    return Release(
+        project=project,
+        version=version,
+        released_at=BUILD_TIME,
+        sdist=make_sdist(project, version) if with_sdist else None,
+        **facts,
+    )
+
+
+def make_build(
+    job: Job, builder: str, outcome: Outcome = Outcome.BUILT, *, lacking: bool = False
+) -> Build:
+    """How a claimed job ended."""
+    return Build(
+        build_id=job.build_id,
+        project=job.project,
+        version=job.version,
+        target=job.target,
+        builder=builder,
+        outcome=outcome,
+        reason="" if outcome is Outcome.BUILT else "it broke",
+        started_at=BUILD_TIME,
+        duration_s=1.0,
+        attempt=job.attempt,
+        without_compiler=lacking,
+    )
+
+
+def make_wheel(
+    job: Job, tags: str, glibc: str = "", *, number: int | None = None, requires_python: str = ""
+) -> WheelFile:
+    """A wheel that came out of a job, under a name of its own."""
+    tag = job.build_id if number is None else f"{number}b{job.build_id}"
+    filename = f"{job.project.replace('-', '_')}-{job.version}-{tag}-{tags}.whl"
+    return WheelFile(
+        filename=filename,
+        sha256=f"{job.build_id:064x}",
+        size_bytes=1,
+        metadata_sha256="0" * 64,
+        compatibility=compatibility_of(filename, glibc),
+        requires_python=requires_python,
+    )
+
+
+async def complete_as_built(
+    db: Database, job: Job, builder: str, *files: WheelFile, lacking: bool = False
+) -> bool:
+    """Settle a job as built."""
+    for file in files:
+        assert await catalog.reserve_filename(db, file.filename, file.sha256)
+    return await queue.complete_job_with_retry_after(
+        db, make_build(job, builder, lacking=lacking), files, RULES, None
+    )
+
+
+@dataclass(frozen=True)
+class PublishedWheel:
+    """A published wheel, as the oracle sees it."""
+
+    kind: WheelCompatibility
+    requires_python: str
+    ended_at: datetime  # of its build
+    build_tag: int
+    made_for: str
+    superseded: bool
+    lacking: bool
+
+    def rank(self, target: Target) -> tuple[int, int] | None:
+        """How an installer ranks it, the best first; None if it does not accept it."""
+        preference = RULES.tag_rank(self.kind, target)
+        if preference is None or not RULES.allows_python(self.requires_python, target):
+            return None
+        return preference, -self.build_tag
+
+
+@dataclass(frozen=True)
+class ActiveTarget:
+    """A target that is not skipped."""
+
+    target: Target
+    served: bool
+    equipped: bool
+
+    def is_covered(self, files: list[PublishedWheel]) -> bool:
+        """Whether what installers take here loads, and is not to be built again."""
+        name = self.target.name
+        ranks = {file: rank for file in files if (rank := file.rank(self.target)) is not None}
+        broken = [file for file in ranks if not RULES.is_loadable(file.kind, self.target)]
+        return any(
+            RULES.is_loadable(file.kind, self.target)
+            and not file.superseded
+            and not (file.lacking and self.equipped)
+            and not any(
+                ranks[other] < rank
+                and not (file.made_for == name and file.ended_at > other.ended_at)
+                for other in broken
+            )
+            for file, rank in ranks.items()
+        )
+
+
+def expected_targets(
+    requires_python: str,
+    targets: list[ActiveTarget],
+    files: list[PublishedWheel],
+    failures: dict[str, list[dict[str, Any]]],
+) -> set[str]:
+    """The coverage rules as DESIGN words them, without SQL: the oracle of these tests.
+
+    Args:
+        requires_python: of a release that may be built.
+        targets: the active ones for which it is not skipped, in position order.
+        files: its published wheels.
+        failures: its failed builds by target.
+    """
+    wanted, holding = set(), set()
+    one_by_one = not any(not file.superseded and not file.lacking for file in files)
+    for active in targets:
+        target = active.target
+        counting = [
+            build
+            for build in failures.get(target.name, [])
+            if not (build["lacking"] and active.equipped)
+        ]
+        final = any(not build["retryable"] for build in counting)
+        if not RULES.allows_python(requires_python, target) or active.is_covered(files) or final:
+            continue
+        group = () if one_by_one else (target.abi, target.arch)
+        if counting or group not in holding:
+            wanted.add(target.name)
+        if active.served and not counting:
+            holding.add(group)
+    return wanted
+
+
+async def expected_jobs(db: Database) -> set[tuple[str, str, str]]:
+    """Every job that there ought to be, worked out from the tables of facts alone."""
+    rows = await db.rows("SELECT * FROM targets WHERE skip IS NULL")
+    every = [
+        ActiveTarget(
+            Target(name=row["target"], **{key: row[key] for key in (
+                "python", "python_full", "implementation", "abi", "arch", "os", "glibc")}),
+            row["served"],
+            row["equipped"],
+        )
+        for row in rows
+    ]  # fmt: skip
+    every.sort(key=lambda active: (RULES.sort_order(active.target), active.target.name))
+    files = await db.rows(
+        "SELECT f.*, k.tags, k.glibc, b.target AS made_for, b.lacking, b.ended_at "
+        "FROM files f JOIN kinds k USING (kind) JOIN builds b USING (build)"
+    )
+    failed = await db.rows("SELECT * FROM builds WHERE outcome <> 'built'")
+    skips = await db.rows("SELECT * FROM target_skips")
+    releases = await db.rows(
+        "SELECT r.* FROM releases r JOIN projects p USING (project) "
+        "WHERE r.sdist_url IS NOT NULL AND r.skip IS NULL AND p.skip IS NULL "
+        "AND r.missing_since IS NULL AND p.status <> 'quarantined'"
+    )
+    wanted = set()
+    for release in releases:
+        key = (release["project"], release["version"])
+        own = [
+            PublishedWheel(
+                kind=WheelCompatibility(tags=row["tags"], glibc=row["glibc"]),
+                **{
+                    name: row[name]
+                    for name in PublishedWheel.__dataclass_fields__
+                    if name != "kind"
+                },
+            )
+            for row in files
+            if (row["project"], row["version"]) == key
+        ]
+        failures: dict[str, list[dict[str, Any]]] = {}
+        for row in failed:
+            if (row["project"], row["version"]) == key:
+                failures.setdefault(row["target"], []).append(row)
+        skipped = {
+            row["target"]
+            for row in skips
+            if row["project"] == key[0] and row["version"] in {"", key[1]}
+        }
+        targets = [active for active in every if active.target.name not in skipped]
+        found = expected_targets(release["requires_python"], targets, own, failures)
+        wanted |= {(*key, name) for name in found}
+    return wanted
+
+
+async def check_jobs(db: Database) -> None:
+    """The view is the oracle; the jobs are the view, but for what builders have in hand."""
+    view = {tuple(row.values()) for row in await db.rows("SELECT * FROM coverage")}
+    assert view == await expected_jobs(db)
+    queue = {
+        (row["project"], row["version"], row["target"]): row["claimed_by"]
+        for row in await db.rows("SELECT project, version, target, claimed_by FROM jobs")
+    }
+    assert view <= queue.keys(), "a job is missing"
+    assert all(queue[job] for job in queue.keys() - view), "a job that nobody wants is claimable"
+
+
+@dataclass
+class RemovalCounts:
+    """How often each project or one of its releases was removed."""
+
+    begun: Counter[str] = field(default_factory=Counter)
+    ended: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class RandomWalk:
+    """Does to a farm at random what followers, builders and operators do to it."""
+
+    db: Database
+    random: random.Random
+    label: str = "walker"
+    #: Jobs in hand, each with how many removals of its project had ended when it was claimed.
+    claimed: list[tuple[Job, int]] = field(default_factory=list)
+    #: Of all walkers together: only a removal takes a claimed job away from its builder.
+    removals: RemovalCounts = field(default_factory=RemovalCounts)
+
+    async def step(self) -> str:
+        """Do one thing; returns its name."""
+        deeds: list[tuple[int, Callable[[], Awaitable[object]]]] = [
+            (6, self.claim),
+            (6, self.complete_job),
+            (4, self.release),
+            (2, self.unclaim),
+            (2, self.retry),
+            (1, self.requeue_due_jobs),
+            (1, self.skip_project),
+            (1, self.skip_release),
+            (1, self.quarantine),
+            (1, self.yank),
+            (1, self.hide),
+            (1, self.remove),
+            (1, self.target),
+            (1, self.presence),
+            (1, self.skip_for_target),
+        ]
+        weights = [weight for weight, _ in deeds]
+        deed = self.random.choices([deed for _, deed in deeds], weights)[0]
+        await deed()
+        return deed.__name__
+
+    async def release(self) -> None:
+        project = self.random.choice(PROJECTS)
+        await catalog.add_project(self.db, project, project)
+        await catalog.add_releases(
+            self.db,
+            [
+                make_release(
+                    name,
+                    version,
+                    with_sdist=self.random.random() < 0.8,
+                    requires_python=self.random.choice(SPECIFIERS),
+                )
+                for name in await catalog.existing_projects(
+                    self.db, [project, self.random.choice(PROJECTS)]
+                )
+                for version in self.random.sample(VERSIONS, 1)
+            ],
+            RULES,
+        )
+
+    async def target(self) -> None:
+        target = self.random.choice(TARGETS + NEWER_OS_TARGETS)
+        if self.random.random() < 0.6:
+            await catalog.add_target(self.db, target, RULES)
+        else:
+            await catalog.skip_target(self.db, target.name, "out of use")
+        await catalog.recompute_jobs(self.db)
+
+    async def presence(self) -> None:
+        names = [target.name for target in TARGETS + NEWER_OS_TARGETS]
+        served = self.random.sample(names, self.random.randint(0, len(names)))
+        equipped = self.random.sample(served, self.random.randint(0, len(served)))
+        elapsed_s = self.random.choice([60.0, catalog.ABSENCE_THRESHOLD_S])
+        await catalog.record_presence(self.db, served, equipped, elapsed_s)
+        await catalog.recompute_jobs(self.db)
+
+    async def skip_for_target(self) -> None:
+        await catalog.skip_for_target(
+            self.db,
+            self.random.choice(PROJECTS),
+            self.random.choice([None, *VERSIONS]),
+            self.random.choice(TARGETS + NEWER_OS_TARGETS).name,
+            self.random.choice([None, "broken there"]),
+        )
+
+    async def claim(self) -> None:
+        names = [target.name for target in TARGETS + NEWER_OS_TARGETS if self.random.random() < 0.7]
+        before = self.removals.ended.copy()
+        lacking = [name for name in names if self.random.random() < 0.3]
+        job = await queue.claim(self.db, self.label, names, lacking)
+        if job is not None:
+            self.claimed.append((job, before[job.project]))
+
+    async def complete_job(self) -> None:
+        if not self.claimed:
+            return
+        job, removals = self.claimed.pop(self.random.randrange(len(self.claimed)))
+        lacking = self.random.random() < 0.2
+        if self.random.random() < 0.5:
+            file = self._file(job)
+            done = await complete_as_built(self.db, job, self.label, file, lacking=lacking)
+        else:
+            outcome = self.random.choice([Outcome.FAILED, Outcome.LOST, Outcome.FETCH_FAILED])
+            later = self.random.choice([None, timedelta(0), timedelta(hours=1)])
+            failed = make_build(job, self.label, outcome, lacking=lacking)
+            done = await queue.complete_job_with_retry_after(self.db, failed, [], RULES, later)
+        assert done or self.removals.begun[job.project] > removals, "a claim was lost"
+
+    def _file(self, job: Job) -> WheelFile:
+        tags = self.random.choice(_TAGS).format(abi=job.target.split("-")[0])
+        return make_wheel(
+            job,
+            tags,
+            self.random.choice(["", "2.34", "2.38"]) if "linux" in tags else "",
+            number=self.random.randint(0, 3),
+            requires_python=self.random.choice(SPECIFIERS),
+        )
+
+    async def unclaim(self) -> None:
+        if not self.claimed:
+            return
+        job, removals = self.claimed.pop(self.random.randrange(len(self.claimed)))
+        done = await queue.unclaim(self.db, self.label, job.build_id)
+        assert done or self.removals.begun[job.project] > removals, "a claim was lost"
+
+    async def retry(self) -> None:
+        built = self.random.random() < 0.3
+        await queue.retry(self.db, self.random.choice(PROJECTS), rebuild_published=built)
+
+    async def requeue_due_jobs(self) -> None:
+        await queue.requeue_due_jobs(self.db)
+
+    async def skip_project(self) -> None:
+        reason = self.random.choice([None, "opted out"])
+        await catalog.skip_project(self.db, self.random.choice(PROJECTS), reason)
+
+    async def skip_release(self) -> None:
+        reason = self.random.choice([None, "broken"])
+        project, version = self.random.choice(PROJECTS), self.random.choice(VERSIONS)
+        await catalog.skip_release(self.db, project, version, reason)
+
+    async def quarantine(self) -> None:
+        status = self.random.choice([ProjectStatus.ACTIVE, ProjectStatus.QUARANTINED])
+        await catalog.set_project_status(self.db, self.random.choice(PROJECTS), status)
+
+    async def yank(self) -> None:
+        project, version = self.random.choice(PROJECTS), self.random.choice(VERSIONS)
+        await catalog.mark_yanked(self.db, project, version, self.random.choice([None, "", "bad"]))
+
+    async def hide(self) -> None:
+        project = self.random.choice(PROJECTS)
+        listed = self.random.sample(VERSIONS, self.random.randint(0, 2))
+        await catalog.update_listed_releases(self.db, project, listed)
+
+    async def remove(self) -> None:
+        project = self.random.choice(PROJECTS)
+        self.removals.begun[project] += 1
+        if self.random.random() < 0.5:
+            await catalog.remove_project(self.db, project)
+        else:
+            await catalog.remove_release(self.db, project, self.random.choice(VERSIONS))
+        self.removals.ended[project] += 1

@@ -1,0 +1,67 @@
+"""What is deleted when it is old enough: events, in batches, and never the last of them."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from piwheels.db import events
+from piwheels.db.database import Database
+from piwheels.master.retention import EventRetention
+
+
+async def add_events(db: Database, many: int, days_ago: int) -> None:
+    """Fill the list of events."""
+    await db.execute(
+        """
+        INSERT INTO events (at, who, action)
+        SELECT now() - make_interval(days => %(days)s), 'master', 'something'
+          FROM generate_series(1, %(many)s)
+        """,
+        {"days": days_ago, "many": many},
+    )
+
+
+async def event_count(db: Database) -> int:
+    """How many events there are."""
+    return int(await db.value("SELECT count(*) FROM events"))
+
+
+async def test_events_that_are_too_old_go_whatever_batches_they_fill(database: Database) -> None:
+    await add_events(database, 2500, days_ago=401)
+    await add_events(database, events.MIN_KEPT_EVENTS + 300, days_ago=399)
+    assert await EventRetention(database, 400).delete_old() == 2500
+    assert await event_count(database) == events.MIN_KEPT_EVENTS + 300
+    assert await EventRetention(database, 400).delete_old() == 0
+
+
+async def test_the_last_events_stay_however_old_they_are(database: Database) -> None:
+    await add_events(database, events.MIN_KEPT_EVENTS + 5, days_ago=5000)
+    assert await EventRetention(database, 1).delete_old() == 5
+    assert await event_count(database) == events.MIN_KEPT_EVENTS
+
+
+@pytest.mark.parametrize("days", [0, -1])
+async def test_events_can_be_kept_for_ever(database: Database, days: int) -> None:
+    await add_events(database, events.MIN_KEPT_EVENTS + 5, days_ago=5000)
+    assert await EventRetention(database, days).delete_old() == 0
+
+
+async def test_looking_for_old_events_reads_no_more_than_a_batch(database: Database) -> None:
+    await add_events(database, 20_000, days_ago=1)
+    await database.execute("ANALYZE events")
+    rows = await database.rows(
+        f"EXPLAIN (ANALYZE, FORMAT JSON) {events.DELETE_OLD_EVENTS}",
+        {"age": timedelta(days=400), "at_most": 1000, "kept": events.MIN_KEPT_EVENTS},
+    )
+    read = sum(rows_scanned(rows[0]["QUERY PLAN"][0]["Plan"]))
+    assert 1000 <= read <= 1100
+
+
+def rows_scanned(plan: dict[str, Any]) -> Iterator[int]:
+    """How many rows each scan of a plan's tree read."""
+    if "Scan" in plan["Node Type"] and "Relation Name" in plan:
+        yield plan["Actual Rows"] * plan["Actual Loops"] + plan.get("Rows Removed by Filter", 0)
+    for part in plan.get("Plans", []):
+        yield from rows_scanned(part)

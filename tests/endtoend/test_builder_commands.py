@@ -1,0 +1,68 @@
+"""Orders to real builders in the middle of a real build: what becomes of build and builder."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.endtoend.conftest import Farm, add_release, wait_until
+from tests.fake_index import FakeIndex
+from tests.local.processes import cmdline, descendants, is_alive
+
+
+def _status(farm: Farm) -> dict[str, Any]:
+    return json.loads(farm.piw("status", "--json").stdout)  # type: ignore[no-any-return]
+
+
+def _builder(farm: Farm) -> dict[str, Any]:
+    builders = _status(farm)["builders"]
+    return builders[0] if builders else {}
+
+
+def _building(farm: Farm) -> list[int]:
+    """The processes of the build in hand."""
+    assert farm.process is not None
+    return [pid for pid in descendants(farm.process.pid) if "bwrap" in cmdline(pid)]
+
+
+@pytest.mark.slow
+def test_a_build_dies_with_the_order_and_starts_again(farm: Farm, upstream: FakeIndex) -> None:
+    add_release(upstream, "slow", "time.sleep(600)")
+    farm.environ |= {"PIWHEELS_MASTER_RETRY_DELAY_S": "0"}
+    farm.start("slow")
+    wait_until(lambda: ": building" in farm.output and _building(farm), "the build has begun")
+    first = _building(farm)
+    assert farm.piw("sleep", "--now", "--yes", "builder-1").stdout == "sleep: builder-1\n"
+    wait_until(lambda: not any(map(is_alive, first)), "its processes are gone")
+    wait_until(lambda: _builder(farm)["state"] == "asleep", "the builder sleeps")
+    assert _status(farm)["builds"] == 0, "nothing was recorded"
+    farm.piw("wake", "builder-1")
+    wait_until(lambda: _building(farm), "it builds again")
+    # Now the builder itself: its process ends, and the one that follows takes the job again.
+    second, build = _building(farm), _builder(farm)["build"]
+    farm.piw("kill", "--all", "--yes")
+    wait_until(lambda: not any(map(is_alive, second)), "its processes are gone")
+    wait_until(lambda: (_builder(farm).get("build") or 0) > build, "the next process builds it")
+    (killed,) = json.loads(farm.piw("builds", "--json").stdout)["builds"]
+    assert (killed["build"], killed["outcome"]) == (build, "killed")
+    assert killed["detail"].startswith("killed by ")
+    told = [event["what"] for event in _status(farm)["recent_events"]]
+    assert any(what.startswith("builder builder-1 left: killed by ") for what in told)
+
+
+@pytest.mark.slow
+def test_a_drained_builder_finishes_and_comes_back(farm: Farm, upstream: FakeIndex) -> None:
+    add_release(upstream, "brief", "time.sleep(20)")
+    farm.start("brief")
+    wait_until(lambda: ": building" in farm.output, "the build has begun")
+    farm.piw("drain", "--all", "--rolling", "1")
+    assert _builder(farm)["state"] == "draining"
+    wait_until(lambda: "brief" in farm.pages(), "its build was finished")
+
+    def left() -> bool:
+        events = _status(farm)["recent_events"]
+        return any("builder-1 left: drained by" in event["what"] for event in events)
+
+    wait_until(left, "it left")
+    wait_until(lambda: _builder(farm).get("state") == "idle", "it is back")
+    assert _builder(farm)["limit_s"] > 0

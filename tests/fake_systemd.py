@@ -1,0 +1,53 @@
+"""What services tell systemd, heard by a test in its place."""
+
+import queue
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.timeouts import WAIT_S
+
+#: What was told and not looked at yet.
+Notifications = queue.SimpleQueue[str]
+
+
+@contextmanager
+def notify_listener(address: Path) -> Iterator[Notifications]:
+    """Listen at an address all the time, as systemd does; a full socket holds services up."""
+    told: Notifications = queue.SimpleQueue()
+
+    def listen() -> None:
+        while message := listener.recv(4096):
+            told.put(message.decode())
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(address))
+        thread = threading.Thread(target=listen)
+        thread.start()
+        try:
+            yield told
+        finally:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+                end.sendto(b"", str(address))
+            thread.join()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notifications]:
+    """What systemd hears, which wants to hear something every 0.2 s."""
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    monkeypatch.setenv("WATCHDOG_USEC", "200000")
+    with notify_listener(tmp_path / "notify") as told:
+        yield told
+
+
+def wait_for_notification(notifications: Notifications, wanted: str) -> list[str]:
+    """Wait until something is told; gives everything up to it."""
+    heard = [""]
+    while heard[-1] != wanted:
+        heard.append(notifications.get(timeout=WAIT_S))
+    return heard[1:]

@@ -1,0 +1,96 @@
+"""The folder of a private farm: where it cannot be one, and where its sockets lie."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from piwheels.config import load
+from piwheels.errors import ConfigError
+from piwheels.local.farm_dir import FarmDir
+from piwheels.local.socket_paths import socket_dir
+from tests.unprivileged import inaccessible
+
+
+def test_a_folder_in_a_place_that_is_closed_to_this_account_is_named(tmp_path: Path) -> None:
+    folder = FarmDir(tmp_path / "farm")
+    with inaccessible(tmp_path):
+        with pytest.raises(ConfigError, match=f"{folder.root}: Permission denied"):
+            folder.config_values()
+        with pytest.raises(ConfigError, match=f"{folder.root}: Permission denied"), folder.lock():
+            pass
+    assert not folder.root.exists()
+
+
+def test_a_folder_that_this_account_may_not_write_to_is_named(tmp_path: Path) -> None:
+    folder = FarmDir(tmp_path)
+    with (
+        inaccessible(tmp_path),
+        pytest.raises(ConfigError, match=f"{tmp_path}: Permission denied"),
+        folder.lock(),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose sockets would have too long a path; /tmp alone is left for them."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "gone"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("t" * 100)))
+    return tmp_path / ("d" * 100)
+
+
+def test_the_sockets_of_a_deep_folder_lie_in_a_private_one_nearby(deep: Path) -> None:
+    place, other = (socket_dir(root, "control.sock") for root in (deep, deep / "other"))
+    try:
+        assert len(bytes(place)) < 80
+        assert (place.stat().st_mode & 0o777, place.stat().st_uid) == (0o700, os.getuid())
+        assert socket_dir(deep, "control.sock") == place != other
+    finally:
+        place.rmdir()
+        other.rmdir()
+
+
+def test_a_private_folder_that_was_opened_is_closed_again(deep: Path) -> None:
+    place = socket_dir(deep, "control.sock")
+    place.chmod(0o777)
+    try:
+        assert socket_dir(deep, "control.sock").stat().st_mode & 0o777 == 0o700
+    finally:
+        place.rmdir()
+
+
+def test_a_private_folder_that_somebody_put_there_is_not_trusted(deep: Path) -> None:
+    place = socket_dir(deep, "control.sock")
+    place.rmdir()
+    place.symlink_to(deep.parent)
+    try:
+        with pytest.raises(ConfigError, match="belongs to somebody else"):
+            socket_dir(deep, "control.sock")
+    finally:
+        place.unlink()
+
+
+def test_a_deep_farm_has_a_control_socket_again_after_a_reboot(deep: Path) -> None:
+    folder = FarmDir(deep)
+    with folder.lock():
+        folder.write_config({})
+    first = Path(load(folder.config_file, environ={}).config.master.control.removeprefix("ipc://"))
+    shutil.rmtree(first.parent)
+    with folder.lock():
+        folder.write_config({})
+    again = Path(load(folder.config_file, environ={}).config.master.control.removeprefix("ipc://"))
+    try:
+        assert again.parent.is_dir()
+    finally:
+        again.parent.rmdir()
+
+
+def test_a_control_socket_that_was_chosen_stays(tmp_path: Path) -> None:
+    folder = FarmDir(tmp_path / "farm")
+    with folder.lock():
+        folder.config_file.write_text('[master]\ncontrol = "tcp://127.0.0.1:5999"\n')
+        folder.write_config({})
+    assert load(folder.config_file, environ={}).config.master.control == "tcp://127.0.0.1:5999"

@@ -1,0 +1,254 @@
+"""What operators order, and what the session machine makes of it."""
+
+import pytest
+
+from piwheels.model import Outcome
+from piwheels.protocol import messages as m
+from piwheels.scheduler import state_machine_events as s
+from piwheels.scheduler.builder_record import SILENT_AFTER_S
+from piwheels.scheduler.builder_state_machine import BuilderStateMachine
+from tests.scheduler.message_factories import (
+    build_finished,
+    hello,
+    idle,
+    job,
+    replies,
+    start_build,
+    types_of,
+    without_publishing,
+)
+
+S = m.BuilderState
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        (m.BuilderCommand.CANCEL_BUILD, [m.CancelBuild(build=7, reason="skipped by ann")]),
+        (
+            m.BuilderCommand.KILL,
+            [m.CancelBuild(build=7, reason="killed by ann"), m.Shutdown(reason="killed by ann")],
+        ),
+        (m.BuilderCommand.DRAIN, [m.Shutdown(reason="drained by ann", after_build=True)]),
+        (m.BuilderCommand.SLEEP, []),
+    ],
+)
+def test_orders_to_a_builder_at_work(
+    farm: BuilderStateMachine, order: m.BuilderCommand, expected: list[m.ToBuilder]
+) -> None:
+    start_build(farm)
+    instructions = farm.handle(s.CommandIssued(order, ("b",), "ann"), 5.0)
+    assert replies(instructions) == expected
+    killed = [item for item in instructions if isinstance(item, s.CompleteBuild)]
+    assert [item.outcome for item in killed] == (
+        [Outcome.CANCELED]
+        if order in {m.BuilderCommand.CANCEL_BUILD, m.BuilderCommand.KILL}
+        else []
+    )
+
+
+def test_a_sleeping_builder_takes_nothing_until_woken(farm: BuilderStateMachine) -> None:
+    farm.handle(s.MessageReceived("b", hello()), 0.0)
+    farm.handle(s.CommandIssued(m.BuilderCommand.SLEEP, ("b",), "ann"), 0.0)
+    assert s.ClaimJob not in types_of(farm.handle(s.MessageReceived("b", idle()), 0.0))
+    assert farm.view("b", 0.0).state == "asleep"
+    assert s.ClaimJob in types_of(
+        farm.handle(s.CommandIssued(m.BuilderCommand.WAKE, ("b",), "ann"), 1.0)
+    )
+
+
+def test_sleep_lets_the_build_in_hand_end(farm: BuilderStateMachine) -> None:
+    start_build(farm)
+    slept = farm.handle(s.CommandIssued(m.BuilderCommand.SLEEP, ("b",), "ann"), 1.0)
+    assert without_publishing(slept) == [s.PersistSuspension("b", S.ASLEEP, "by ann")]
+    view = farm.view("b", 1.0)
+    assert (view.state, view.reason) == (S.TO_SLEEP, "sleeps after this build: by ann")
+    farm.handle(s.MessageReceived("b", build_finished(7, Outcome.FAILED)), 2.0)
+    farm.handle(s.BuildCompleted("b", 7, Outcome.FAILED, stored=True), 2.0)
+    assert replies(farm.handle(s.MessageReceived("b", idle(7)), 3.0)) == [
+        m.NoJobAvailable(reason="asleep")
+    ]
+    assert farm.view("b", 3.0).state == S.ASLEEP
+
+
+@pytest.mark.parametrize("uploading", [False, True])
+def test_sleep_at_once_gives_the_job_back_untried(
+    farm: BuilderStateMachine, uploading: bool
+) -> None:
+    start_build(farm)
+    if uploading:
+        farm.handle(s.MessageReceived("b", build_finished(7)), 0.5)
+    slept = farm.handle(
+        s.CommandIssued(m.BuilderCommand.SLEEP, ("b",), "ann", immediately=True), 1.0
+    )
+    assert without_publishing(slept) == [
+        s.PersistSuspension("b", S.ASLEEP, "by ann"),
+        s.SendMessage("b", m.CancelBuild(build=7, reason="put to sleep by ann")),
+        s.CancelUpload(7),
+        s.UnclaimJob("b", 7),
+    ]
+    farm.handle(s.MessageReceived("b", idle(7)), 2.0)
+    assert farm.view("b", 2.0).state == S.ASLEEP
+
+
+def test_sleep_outlives_the_builders_restart(farm: BuilderStateMachine) -> None:
+    farm.handle(s.MessageReceived("b", hello()), 0.0)
+    farm.handle(s.CommandIssued(m.BuilderCommand.SLEEP, ("b",), "ann"), 0.0)
+    farm.handle(s.MessageReceived("b", m.Goodbye()), 1.0)
+    farm.handle(s.MessageReceived("b", hello()), 2.0)
+    assert farm.view("b", 2.0).state == S.ASLEEP
+
+
+def test_a_second_sleep_and_a_second_wake_change_nothing(farm: BuilderStateMachine) -> None:
+    farm.handle(s.MessageReceived("b", hello()), 0.0)
+    farm.handle(s.CommandIssued(m.BuilderCommand.SLEEP, ("b",), "ann"), 0.0)
+    assert (
+        without_publishing(farm.handle(s.CommandIssued(m.BuilderCommand.SLEEP, ("b",), "bob"), 1.0))
+        == []
+    )
+    farm.handle(s.CommandIssued(m.BuilderCommand.WAKE, ("b",), "ann"), 2.0)
+    assert (
+        without_publishing(farm.handle(s.CommandIssued(m.BuilderCommand.WAKE, ("b",), "bob"), 3.0))
+        == []
+    )
+
+
+def test_a_drained_builder_ends_after_its_build(farm: BuilderStateMachine) -> None:
+    start_build(farm)
+    farm.handle(s.CommandIssued(m.BuilderCommand.DRAIN, ("b",), "ann"), 1.0)
+    view = farm.view("b", 1.0)
+    assert (view.state, view.reason) == (S.DRAINING, "ends after this build: drained by ann")
+    farm.handle(s.MessageReceived("b", build_finished(7, Outcome.FAILED)), 2.0)
+    farm.handle(s.BuildCompleted("b", 7, Outcome.FAILED, stored=True), 2.0)
+    asked = farm.handle(s.MessageReceived("b", idle(7)), 3.0)
+    assert replies(asked) == [m.Shutdown(reason="drained by ann")]
+    farm.handle(s.MessageReceived("b", m.Goodbye(reason="drained by ann")), 3.0)
+    assert farm.labels() == []
+
+
+def test_a_drained_builder_that_ends_without_a_word_is_gone_and_not_lost(
+    farm: BuilderStateMachine,
+) -> None:
+    farm.handle(s.MessageReceived("b", hello()), 0.0)
+    farm.handle(s.CommandIssued(m.BuilderCommand.DRAIN, ("b",), "ann"), 0.0)
+    gone = farm.handle(s.Tick(), SILENT_AFTER_S + 1)
+    assert s.PublishBuilderRemoved("b", "drained by ann") in gone
+    assert farm.labels() == []
+
+
+def test_a_job_claimed_for_a_builder_that_was_drained_meanwhile_goes_back(
+    farm: BuilderStateMachine,
+) -> None:
+    farm.handle(s.MessageReceived("b", hello()), 0.0)
+    farm.handle(s.MessageReceived("b", idle()), 0.0)
+    farm.handle(s.CommandIssued(m.BuilderCommand.DRAIN, ("b",), "ann"), 0.0)
+    assert s.UnclaimJob("b", 7) in farm.handle(s.JobClaimed("b", job(7)), 0.0)
+
+
+def test_orders_say_who_cannot_heed_them(farm: BuilderStateMachine) -> None:
+    farm.handle(s.MessageReceived("b", hello()), 0.0)
+    assert farm.rejection_reason(m.BuilderCommand.CANCEL_BUILD, "b") == "has no build in hand"
+    assert farm.rejection_reason(m.BuilderCommand.KILL, "c") == "is not connected"
+    assert farm.rejection_reason(m.BuilderCommand.KILL, "b") == ""
+
+
+# --- a few at a time ---
+
+
+class RollingRestartScenario:
+    """Four builders and a drain that rolls over them."""
+
+    def __init__(self, machine: BuilderStateMachine, max_parallel: int) -> None:
+        self.machine = machine
+        self.now = 0.0
+        for label in "abcd":
+            machine.handle(s.MessageReceived(label, hello()), self.now)
+        self.stopped: list[str] = []
+        self.apply(
+            s.CommandIssued(m.BuilderCommand.DRAIN, tuple("abcd"), "ann", max_parallel=max_parallel)
+        )
+
+    def apply(self, event: s.Event) -> None:
+        for item in self.machine.handle(event, self.now):
+            if isinstance(item, s.SendMessage) and isinstance(item.message, m.Shutdown):
+                self.stopped.append(item.label)
+
+    def leave(self, label: str) -> None:
+        self.apply(s.MessageReceived(label, m.Goodbye()))
+
+    def join(self, label: str) -> None:
+        self.apply(s.MessageReceived(label, hello()))
+
+    def wait(self, seconds: float) -> None:
+        """Time passes, and those that are there go on speaking."""
+        for _ in range(int(seconds)):
+            self.now += 1.0
+            for label in list(self.machine.sessions):
+                if label not in self.stopped:
+                    self.apply(s.MessageReceived(label, m.LogChunk(build=0, offset=0, data=b"")))
+            self.apply(s.Tick())
+
+
+def test_a_rolling_drain_goes_on_when_one_is_back(farm: BuilderStateMachine) -> None:
+    rolling = RollingRestartScenario(farm, 1)
+    assert rolling.stopped == ["a"]
+    rolling.leave("a")
+    rolling.wait(10)
+    assert rolling.stopped == ["a"], "it is not back yet"
+    rolling.join("a")
+    assert rolling.stopped == ["a", "b"]
+    for label in "bcd":
+        rolling.leave(label)
+        rolling.join(label)
+    assert rolling.stopped == ["a", "b", "c", "d"]
+    assert farm.rolling_restarts == []
+    assert {farm.view(label, rolling.now).state for label in "abcd"} == {S.IDLE}
+
+
+def test_a_rolling_drain_goes_on_when_one_is_gone_for_good(farm: BuilderStateMachine) -> None:
+    rolling = RollingRestartScenario(farm, 2)
+    assert rolling.stopped == ["a", "b"]
+    rolling.leave("a")
+    rolling.wait(299)
+    assert rolling.stopped == ["a", "b"]
+    rolling.wait(3)
+    assert rolling.stopped[:3] == ["a", "b", "c"]
+
+
+def test_a_rolling_drain_waits_for_a_long_build(farm: BuilderStateMachine) -> None:
+    farm.handle(s.MessageReceived("a", hello()), 0.0)
+    farm.handle(s.MessageReceived("a", idle()), 0.0)
+    farm.handle(s.JobClaimed("a", job(7)), 0.0)
+    farm.handle(s.MessageReceived("b", hello()), 0.0)
+    drain = s.CommandIssued(m.BuilderCommand.DRAIN, ("a", "b"), "ann", max_parallel=1)
+    assert replies(farm.handle(drain, 0.0)) == [
+        m.Shutdown(reason="drained by ann", after_build=True)
+    ]
+    for minute in range(1, 5):
+        assert replies(farm.handle(s.MessageReceived("a", m.BuildHeartbeat(
+            build=7, phase="building", phase_s=1.0, host=m.HostState())), minute * 60.0)
+        ) == [m.Ack()]  # fmt: skip
+        farm.handle(s.MessageReceived("b", m.LogChunk(build=0, offset=0, data=b"")), minute * 60.0)
+        assert s.SendMessage not in types_of(farm.handle(s.Tick(), minute * 60.0))
+
+
+def test_a_rolling_drain_passes_over_those_that_left_by_themselves(
+    farm: BuilderStateMachine,
+) -> None:
+    rolling = RollingRestartScenario(farm, 1)
+    rolling.leave("b")
+    rolling.leave("a")
+    rolling.join("a")
+    assert rolling.stopped == ["a", "c"]
+
+
+def test_a_lost_builder_holds_a_rolling_drain_up_no_longer(farm: BuilderStateMachine) -> None:
+    farm.handle(s.MessageReceived("a", hello()), 0.0)
+    farm.handle(s.MessageReceived("a", idle()), 0.0)
+    farm.handle(s.JobClaimed("a", job(7)), 0.0)
+    farm.handle(s.MessageReceived("b", hello()), 0.0)
+    farm.handle(s.CommandIssued(m.BuilderCommand.DRAIN, ("a", "b"), "ann", max_parallel=1), 0.0)
+    farm.handle(s.MessageReceived("b", idle()), 300.0)
+    lost = farm.handle(s.Tick(), 301.0)
+    assert s.PublishBuilderLost in types_of(lost)
+    assert s.SendMessage("b", m.Shutdown(reason="drained by ann")) in lost

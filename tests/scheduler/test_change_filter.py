@@ -1,0 +1,113 @@
+"""What is told to consoles, and what is noise."""
+
+import pytest
+from msgspec.structs import replace
+
+from piwheels.protocol.messages import BuilderView, HostState, QueueView, StatusReply
+from piwheels.scheduler.change_filter import builder_changed, status_changed
+
+GB = 1 << 30
+HOST = HostState(
+    load=1.0, memory_total=8 * GB, memory_free=4 * GB, disk_total=100 * GB, disk_free=50 * GB,
+    temperature=50.0,
+)  # fmt: skip
+BUILDER = BuilderView(
+    label="b", state="building", build=7, phase="building", phase_s=10.0, build_s=20.0, host=HOST
+)
+QUEUE = QueueView(target="t", pending=3, claimed=0, deferred=0, oldest_s=100.0)
+STATUS = StatusReply(
+    version="1", instance="a", uptime_s=5.0, paused=False, builders=(), queues=(QUEUE,),
+    last_hour={"built": 1}, projects=1, releases=1, files=1, files_bytes=1, builds=1,
+    stale_pages=0, database_bytes=GB, host=HOST, upstream_lag_s=10.0,
+)  # fmt: skip
+
+
+def builder_after(elapsed_s: float, **changes: object) -> BuilderView:
+    clocks = {"phase_s": 10.0 + elapsed_s, "build_s": 20.0 + elapsed_s, "silent_s": 4.0}
+    return replace(BUILDER, **(clocks | changes))
+
+
+def status_changed_after(elapsed_s: float, **changes: object) -> StatusReply:
+    clocks = {
+        "uptime_s": 5.0 + elapsed_s,
+        "upstream_lag_s": 10.0 + elapsed_s,
+        "queues": (replace(QUEUE, oldest_s=100.0 + elapsed_s),),
+    }
+    return replace(STATUS, **(clocks | changes))
+
+
+@pytest.mark.parametrize("elapsed_s", [0.0, 5.0, 3600.0])
+def test_clocks_that_simply_go_on_are_no_news(elapsed_s: float) -> None:
+    assert not builder_changed(BUILDER, builder_after(elapsed_s), elapsed_s)
+
+
+def test_waits_that_go_on_are_told_again_every_minute_or_so() -> None:
+    assert not status_changed(STATUS, status_changed_after(59.0), 59.0)
+    assert status_changed(STATUS, status_changed_after(61.0), 61.0)
+    waiting = replace(QUEUE, oldest_s=86_400.0)
+    long = replace(STATUS, upstream_lag_s=None, queues=(waiting,))
+    hour = replace(long, queues=(replace(waiting, oldest_s=90_000.0),))
+    assert not status_changed(long, hour, 3600.0)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        replace(HOST, load=1.2),
+        replace(HOST, memory_free=HOST.memory_free - GB // 8),
+        replace(HOST, disk_free=HOST.disk_free + GB // 4),
+        replace(HOST, temperature=51.5),
+    ],
+)
+def test_measurements_that_waver_are_no_news(host: HostState) -> None:
+    assert not builder_changed(BUILDER, builder_after(5.0, host=host), 5.0)
+    assert not status_changed(STATUS, status_changed_after(5.0, host=host), 5.0)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        replace(HOST, load=1.5),
+        replace(HOST, memory_free=3 * GB),
+        replace(HOST, swap_total=GB),
+        replace(HOST, disk_free=49 * GB),
+        replace(HOST, temperature=60.0),
+        replace(HOST, temperature=None),
+    ],
+)
+def test_a_machine_in_another_state_is_news(host: HostState) -> None:
+    assert builder_changed(BUILDER, builder_after(5.0, host=host), 5.0)
+    assert status_changed(STATUS, status_changed_after(5.0, host=host), 5.0)
+
+
+@pytest.mark.parametrize(
+    "change", [{"state": "stuck"}, {"phase": "uploading"}, {"phase_s": 0.0}, {"built": 1}]
+)
+def test_a_builder_that_does_something_else_is_news(change: dict[str, object]) -> None:
+    assert builder_changed(BUILDER, builder_after(15.0, **change), 15.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"paused": True},
+        {"last_hour": {"built": 2}},
+        {"queues": (replace(QUEUE, pending=4, oldest_s=105.0),)},
+        {"queues": (replace(QUEUE, oldest_s=20.0),)},
+        {"queues": (replace(QUEUE, oldest_s=None),)},
+        {"queues": ()},
+        {"upstream_lag_s": 600.0},
+        {"database_bytes": 2 * GB},
+    ],
+)
+def test_a_farm_that_changed_is_news(change: dict[str, object]) -> None:
+    assert status_changed(STATUS, status_changed_after(5.0, **change), 5.0)
+
+
+def test_slow_drift_is_told_when_it_adds_up() -> None:
+    drift = [replace(BUILDER, host=replace(HOST, load=1.0 + step / 100)) for step in range(50)]
+    told = [BUILDER]
+    for view in drift:
+        if builder_changed(told[-1], view, 0.0):
+            told.append(view)
+    assert len(told) == 2

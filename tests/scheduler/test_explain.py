@@ -1,0 +1,290 @@
+"""Every state that a wheel that is not there, or is, can be in; each brought about for real."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from piwheels.db import catalog, queue, status_queries
+from piwheels.db.database import Database
+from piwheels.db.upstream_pages import store_upstream_page
+from piwheels.model import Job, Outcome, ProjectStatus, UpstreamPage
+from piwheels.protocol.messages import Explanation
+from piwheels.scheduler.explain import explanations
+from tests.db.scenario import (
+    RULES,
+    TARGETS,
+    complete_as_built,
+    make_build,
+    make_release,
+    make_wheel,
+)
+
+CP39, CP311 = TARGETS[0].name, TARGETS[1].name
+
+
+class Farm:
+    """A farm with two targets, and the question."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self.served = {CP39, CP311}
+        self.paused = False
+
+    async def release(self, version: str = "1.0", **facts: object) -> None:
+        await catalog.add_project(self.db, "demo", "Demo")
+        with_sdist = bool(facts.pop("with_sdist", True))
+        release = make_release("demo", version, with_sdist=with_sdist, **facts)
+        await catalog.add_releases(self.db, [release], RULES)
+
+    async def claim(self, target: str = CP39) -> Job:
+        job = await queue.claim(self.db, "pi4-kitchen", [target])
+        assert job is not None
+        return job
+
+    async def fail(self, later: timedelta | None = None) -> None:
+        outcome = Outcome.FAILED if later is None else Outcome.FETCH_FAILED
+        ended = make_build(await self.claim(), "pi4-kitchen", outcome)
+        assert await queue.complete_job_with_retry_after(self.db, ended, [], RULES, later)
+
+    async def explain(
+        self, target: str | None = CP39, version: str | None = None
+    ) -> tuple[Explanation, ...]:
+        versions = None if version is None else [version]
+        targets = None if target is None else [target]
+        return explanations(
+            "demo",
+            await status_queries.project_status(self.db, "demo", versions, targets),
+            asked_version=version,
+            asked_target=target,
+            served=frozenset(self.served),
+            paused=self.paused,
+            now=datetime.now(UTC),
+        )
+
+    async def assert_status(self, state: str, *words: str, target: str = CP39) -> None:
+        """The one answer has this state, and these words in one line."""
+        (answer,) = await self.explain(target)
+        assert answer.state == state
+        assert "\n" not in answer.text
+        for word in words:
+            assert word in answer.text
+
+
+@pytest.fixture
+async def farm(database: Database) -> Farm:
+    for target in TARGETS[:2]:
+        await catalog.add_target(database, target, RULES)
+    await catalog.recompute_jobs(database)
+    return Farm(database)
+
+
+async def test_a_project_that_nobody_added(farm: Farm) -> None:
+    await farm.assert_status("unknown", "piw add demo")
+
+
+async def test_a_project_without_releases(farm: Farm) -> None:
+    await catalog.add_project(farm.db, "demo", "Demo")
+    await farm.assert_status("no-release", "as they appear upstream")
+    (answer,) = await farm.explain(version="5.0")
+    assert (answer.state, "piw add demo==5.0" in answer.text) == ("unknown-release", True)
+
+
+async def test_a_target_that_the_farm_has_not(farm: Farm) -> None:
+    await farm.release()
+    await farm.assert_status("unknown-target", "no target cp27", target="cp27")
+
+
+async def test_a_queued_job_says_its_place(farm: Farm) -> None:
+    await farm.release()
+    await farm.assert_status("queued", "number 1")
+
+
+async def test_a_job_that_no_builder_serves(farm: Farm) -> None:
+    await farm.release()
+    farm.served.clear()
+    await farm.assert_status("unserved", "no connected builder")
+
+
+async def test_a_paused_farm(farm: Farm) -> None:
+    await farm.release()
+    farm.paused = True
+    await farm.assert_status("paused", "piw resume")
+
+
+async def test_a_later_target_waits_for_the_first(farm: Farm) -> None:
+    await farm.release()
+    await farm.assert_status("waiting", "earlier target first", target=CP311)
+
+
+async def test_a_build_in_hand_says_who_has_it(farm: Farm) -> None:
+    await farm.release()
+    job = await farm.claim()
+    await farm.assert_status("building", "pi4-kitchen", f"piw log {job.build_id} -f")
+
+
+async def test_a_failure_that_passes_says_when_it_is_tried_again(farm: Farm) -> None:
+    await farm.release()
+    await farm.fail(timedelta(minutes=30, seconds=30))
+    await farm.assert_status("deferred", "fetch-failed (it broke)", "tried again in 30 minutes")
+
+
+async def test_a_final_failure_says_its_reason_and_the_way_out(farm: Farm) -> None:
+    await farm.release()
+    await farm.fail()
+    await farm.assert_status("failed", "it broke", "piw log", f"piw retry demo==1.0 {CP39}")
+    await queue.retry(farm.db, "demo")
+    await farm.assert_status("queued", "it broke")
+
+
+async def test_a_wheel_that_is_there(farm: Farm) -> None:
+    await farm.release()
+    job = await farm.claim()
+    await complete_as_built(farm.db, job, "pi4-kitchen", make_wheel(job, "py3-none-any"))
+    await farm.assert_status("covered", "py3-none-any.whl is published")
+    await farm.assert_status("covered", "py3-none-any.whl is published", target=CP311)
+
+
+async def test_a_wheel_that_is_to_be_built_again(farm: Farm) -> None:
+    await farm.release()
+    job = await farm.claim()
+    await complete_as_built(farm.db, job, "pi4-kitchen", make_wheel(job, "py3-none-any"))
+    await queue.retry(farm.db, "demo", rebuild_published=True)
+    await farm.assert_status("queued", "a new one was asked for")
+
+
+async def test_a_python_that_the_release_excludes(farm: Farm) -> None:
+    await farm.release(requires_python=">=3.10")
+    await farm.assert_status("excluded", ">=3.10")
+
+
+async def test_a_release_without_an_sdist(farm: Farm) -> None:
+    await farm.release(with_sdist=False)
+    await farm.assert_status("no-sdist", "if one appears")
+
+
+async def test_a_skipped_release_project_and_target(farm: Farm) -> None:
+    await farm.release()
+    await catalog.skip_release(farm.db, "demo", "1.0", "broken")
+    await farm.assert_status("skipped", "broken", "piw skip demo==1.0 --lift")
+    await catalog.skip_project(farm.db, "demo", "opted out")
+    await farm.assert_status("skipped", "opted out", "piw skip demo --lift")
+    await catalog.skip_project(farm.db, "demo", None)
+    await catalog.skip_release(farm.db, "demo", "1.0", None)
+    await catalog.skip_target(farm.db, CP39, "out of use")
+    await catalog.recompute_jobs(farm.db)
+    await farm.assert_status("target-skipped", "out of use", f"--target {CP39} --lift")
+
+
+async def test_a_quarantined_project(farm: Farm) -> None:
+    await farm.release()
+    await catalog.set_project_status(farm.db, "demo", ProjectStatus.QUARANTINED, "malware")
+    await farm.assert_status("quarantined", "malware")
+
+
+async def test_a_yank_is_told_beside_the_state(farm: Farm) -> None:
+    await farm.release(yanked="too slow")
+    await farm.assert_status("queued", "yanked upstream: too slow")
+
+
+async def test_without_a_version_the_newest_is_meant_and_every_target_answered(
+    farm: Farm,
+) -> None:
+    await farm.release("1.9")
+    await farm.release("1.10")
+    answers = await farm.explain(None)
+    assert [(answer.version, answer.target) for answer in answers] == [
+        ("1.10", CP39),
+        ("1.10", CP311),
+    ]
+
+
+async def test_a_skipped_project_of_which_nothing_was_built(farm: Farm) -> None:
+    await catalog.add_project(farm.db, "demo", "Demo")
+    await catalog.skip_project(farm.db, "demo", "opted out")
+    await farm.assert_status("skipped", "opted out", "piw skip demo --lift")
+
+
+async def test_the_wheels_of_a_skipped_project_stay(farm: Farm) -> None:
+    await farm.release()
+    job = await farm.claim()
+    await complete_as_built(farm.db, job, "pi4-kitchen", make_wheel(job, "py3-none-any"))
+    await catalog.skip_project(farm.db, "demo", "opted out")
+    assert [answer.state for answer in await farm.explain()] == ["skipped", "covered"]
+
+
+async def test_the_wheels_of_a_quarantined_project_are_not_said_to_install(farm: Farm) -> None:
+    await farm.release()
+    job = await farm.claim()
+    await complete_as_built(farm.db, job, "pi4-kitchen", make_wheel(job, "py3-none-any"))
+    await catalog.set_project_status(farm.db, "demo", ProjectStatus.QUARANTINED, "malware")
+    await farm.assert_status("quarantined", "its files are not listed")
+
+
+async def test_a_target_that_was_changed_just_now_says_so(farm: Farm) -> None:
+    await farm.release()
+    await catalog.skip_target(farm.db, CP39, "out of use")
+    await farm.assert_status("target-skipped", "still being worked out")
+    await catalog.recompute_jobs(farm.db)
+    (answer,) = await farm.explain()
+    assert "worked out" not in answer.text
+
+
+async def explain_last_check(farm: Farm, **seen: Any) -> str:
+    """What explain says of the project's page upstream; "" for nothing."""
+    page = {"newest_version": "1.0", "newest_at": None, "newest_has_sdist": True} | seen
+    await store_upstream_page(farm.db, "demo", UpstreamPage(**page))
+    answers = await farm.explain()
+    return " ".join(answer.text for answer in answers if answer.state == "upstream")
+
+
+async def test_a_newer_release_upstream_is_named(farm: Farm) -> None:
+    await farm.release("1.0")
+    assert await explain_last_check(farm) == "", "the farm has it"
+    said = await explain_last_check(farm, newest_version="2.0")
+    assert "2.0, which this farm does not have; `piw add demo==2.0` adds it" in said
+    assert "no sdist" in await explain_last_check(
+        farm, newest_version="2.0", newest_has_sdist=False
+    )
+    assert "not yanked" in await explain_last_check(farm, newest_version=None)
+    assert len(await farm.explain(version="1.0")) == 1, "it is about the project as a whole"
+
+
+async def test_odd_entries_of_a_page_are_named(farm: Farm) -> None:
+    await farm.release("1.0")
+    said = await explain_last_check(farm, problem_count=7, problems=("entry 3 has no url",))
+    assert "7 odd entries on its page there: entry 3 has no url" in said
+
+
+async def test_a_page_that_says_the_same_is_not_news(farm: Farm) -> None:
+    await farm.release("1.0")
+    page = UpstreamPage(
+        newest_version="1.0", newest_at=None, newest_has_sdist=True, problem_count=1,
+        problems=("entry 3 has no url",),
+    )  # fmt: skip
+    assert await store_upstream_page(farm.db, "demo", page)
+    assert not await store_upstream_page(farm.db, "demo", page)
+    assert not await store_upstream_page(farm.db, "nobody", page)
+
+
+async def test_what_a_wheel_lacks_is_said(farm: Farm) -> None:
+    await farm.release("1.0")
+    job = await farm.claim()
+    wheel = make_wheel(job, "py3-none-any")
+    await catalog.reserve_filename(farm.db, wheel.filename, wheel.sha256)
+    built = structs.replace(
+        make_build(job, "pi4-kitchen"), reason="the wheel lacks _fast, which demo has"
+    )
+    assert await queue.complete_job_with_retry_after(farm.db, built, [wheel], RULES, None)
+    (answer,) = await farm.explain(job.target)
+    assert "(The wheel lacks _fast, which demo has.)" in answer.text
+
+
+async def test_debian_packages_are_named_where_the_wheel_was_built(farm: Farm) -> None:
+    await farm.release("1.0")
+    job = await farm.claim()
+    wheel = structs.replace(make_wheel(job, "py3-none-linux_aarch64"), dependencies=("libssl3",))
+    assert await complete_as_built(farm.db, job, "pi4-kitchen", wheel)
+    (answer,) = await farm.explain(job.target)
+    assert "It needs Debian packages: `sudo apt install libssl3`" in answer.text

@@ -1,0 +1,132 @@
+"""A message that the master fails over: its sender is answered, and the others are served."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import psycopg
+import pytest
+
+from piwheels.errors import PiwheelsError
+from piwheels.model import Outcome
+from piwheels.protocol import messages as m
+from piwheels.protocol.keys import KeyStore, Role
+from piwheels.protocol.sockets import CurveGate, Router
+from piwheels.scheduler import state_machine_events as s
+from piwheels.scheduler.builder_state_machine import BuilderStateMachine
+from piwheels.scheduler.dispatcher import Dispatcher
+from piwheels.scheduler.uploads import UploadServer
+from tests.scheduler.message_factories import job
+from tests.timeouts import WAIT_S, LongTimeoutDealer
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> KeyStore:
+    store = KeyStore(tmp_path / "keys")
+    store.generate("master")
+    store.authorize(Role.BUILDER, "pi1", store.load_or_generate("one").public)
+    return store
+
+
+@pytest.fixture
+async def gate(store: KeyStore) -> AsyncIterator[CurveGate]:
+    async with CurveGate(lambda role, key: store.name_of(Role(role), key) is not None) as gate:
+        gate.protect(Role.BUILDER)
+        yield gate
+
+
+def rejecting_router(incoming: Any) -> Router[Any, Any]:
+    return Router(incoming, lambda reason, _: m.Rejected(reason=reason))
+
+
+def bind(router: Router[Any, Any], store: KeyStore) -> str:
+    return router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
+
+
+def peer(store: KeyStore, address: str, incoming: Any) -> LongTimeoutDealer[Any, Any]:
+    server = store.require("master").public
+    return LongTimeoutDealer(incoming, address, key=store.require("one"), server_key=server)
+
+
+def dispatcher_of(router: Router[Any, Any], store: KeyStore) -> Dispatcher:
+    lacking = cast("Any", None)
+    return Dispatcher(
+        db=lacking, dsn="", router=router, keys=store, rules=lacking, logs=lacking,
+        event_publisher=lacking, upload_server=lacking,
+    )  # fmt: skip
+
+
+@pytest.mark.usefixtures("gate")
+async def test_a_builders_message_ends_no_master(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def handle(_: BuilderStateMachine, event: s.Event, _now: float) -> list[s.Instruction]:
+        assert isinstance(event, s.MessageReceived)
+        if isinstance(event.message, m.LogChunk):
+            raise ValueError("Exceeds the limit (4300 digits) for integer string conversion")
+        return [s.SendMessage(event.label, m.Ack())]
+
+    monkeypatch.setattr(BuilderStateMachine, "handle", handle)
+    router = rejecting_router(m.FromBuilder)
+    builder = peer(store, bind(router, store), m.ToBuilder)
+    listening = asyncio.create_task(dispatcher_of(router, store)._listen())
+    await builder.send(m.LogChunk(build=1, offset=0, data=b"x"))
+    answer = await builder.receive(WAIT_S)
+    assert isinstance(answer, m.Rejected)
+    assert "the master failed: ValueError" in answer.reason
+    await builder.send(m.Goodbye())
+    assert await builder.receive(WAIT_S) == m.Ack()
+    assert not listening.done()
+    assert caplog.text.count("Traceback") == 1
+    listening.cancel()
+    builder.close()
+    router.close()
+
+
+@pytest.mark.usefixtures("gate")
+@pytest.mark.parametrize("fault", [psycopg.OperationalError("gone"), PiwheelsError("no")], ids=str)
+async def test_a_fault_of_the_master_is_nobodys_message(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    def handle(_: BuilderStateMachine, _event: s.Event, _now: float) -> list[s.Instruction]:
+        raise fault
+
+    monkeypatch.setattr(BuilderStateMachine, "handle", handle)
+    router = rejecting_router(m.FromBuilder)
+    builder = peer(store, bind(router, store), m.ToBuilder)
+    await builder.send(m.Goodbye())
+    with pytest.raises(type(fault)):
+        await asyncio.wait_for(dispatcher_of(router, store)._listen(), WAIT_S)
+    builder.close()
+    router.close()
+
+
+@pytest.mark.usefixtures("gate")
+async def test_a_senders_message_ends_no_master(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    router = rejecting_router(m.FromUploader)
+    receiver = UploadServer(
+        router=router, keys=store, publisher=cast("Any", None), spool_dir=tmp_path / "spool"
+    )
+    sender = peer(store, bind(router, store), m.ToUploader)
+    wheel = m.ArtifactInfo(filename="a-1-py3-none-any.whl", size_bytes=1, sha256="0")
+    built = m.BuildFinished(build=7, outcome=Outcome.BUILT, duration_s=1.0, files=(wheel,))
+    await receiver.expect("pi1", job(7), built, cast("Any", None))
+    running = asyncio.create_task(receiver.run())
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "piwheels.scheduler.uploads.Transfer", lambda *_, **__: exec("raise ValueError('odd')")
+        )
+        await sender.send(m.UploadOffer(build=7, filename=wheel.filename, size_bytes=1))
+        answer = await sender.receive(WAIT_S)
+    assert isinstance(answer, m.Rejected)
+    assert "the master failed: ValueError" in answer.reason
+    await sender.send(m.UploadOffer(build=7, filename=wheel.filename, size_bytes=1))
+    assert isinstance(await sender.receive(WAIT_S), m.ChunkRequest)
+    assert not running.done()
+    running.cancel()
+    receiver.cancel(7)
+    sender.close()
+    router.close()

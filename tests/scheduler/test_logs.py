@@ -1,0 +1,105 @@
+"""Build logs as they stream in: nothing twice, nothing lost but the last seconds."""
+
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+
+from piwheels.builder import master_client
+from piwheels.scheduler import dispatcher
+from piwheels.scheduler.build_logs import LogSpool
+from piwheels.webroot import Webroot
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> LogSpool:
+    return LogSpool(tmp_path / "logs", Webroot(tmp_path / "www"))
+
+
+def test_a_piece_that_comes_twice_is_kept_once_and_a_gap_is_not_kept(logs: LogSpool) -> None:
+    logs.append(7, 0, b"first\n")
+    logs.append(7, 0, b"first\nsecond\n")
+    logs.append(7, 99, b"later\n")
+    assert logs.read(7, 0, 1000) == b"first\nsecond\n"
+    assert logs.size(7) == 13
+
+
+async def test_what_has_arrived_is_made_durable_once(
+    logs: LogSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    durable: list[Path] = []
+    monkeypatch.setattr(
+        os, "fdatasync", lambda number: durable.append(Path(f"/proc/self/fd/{number}").readlink())
+    )
+    logs.append(7, 0, b"first\n")
+    logs.append(8, 0, b"other\n")
+    logs.discard(8)
+    await logs.sync()
+    assert [path.name for path in durable] == ["7.log"]
+    await logs.sync()
+    assert len(durable) == 1
+
+
+def test_a_power_cut_costs_five_seconds_of_a_log_at_most() -> None:
+    # A builder sends what was written since, then the master makes it durable.
+    assert master_client._LOG_INTERVAL_S + dispatcher._TICK_INTERVAL_S < 5
+
+
+def test_a_finished_log_lies_packed_in_the_tree(logs: LogSpool, tmp_path: Path) -> None:
+    logs.append(7, 0, b"first\n")
+    logs.archive(7)
+    logs.archive(7)
+    assert logs.read(7, 0, 100) is None
+    assert logs.read_archived(7) == b"first\n"
+    (kept,) = (tmp_path / "www").rglob("*.txt.gz")
+    assert gzip.decompress(kept.read_bytes()) == b"first\n"
+
+
+def test_logs_of_builds_that_nobody_has_in_hand_are_not_followed_for_ever(logs: LogSpool) -> None:
+    for build in (7, 8, 9):
+        logs.append(build, 0, b"first\n")
+    logs.archive(8)
+    logs.append(8, 0, b"fir")  # told anew after a cut, and never again
+    logs.archive_orphans({7})
+    assert logs.read(7, 0, 100) == b"first\n"
+    assert logs.read(8, 0, 100) is None
+    assert logs.read_archived(8) == b"first\n"
+    assert logs.read(9, 0, 100) is None
+    assert logs.read_archived(9) == b"first\n"
+
+
+async def test_a_full_disk_costs_the_log_and_is_told_once(
+    logs: LogSpool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "logs" / "7.log").symlink_to("/dev/full")
+    for _ in range(3):
+        logs.append(7, 0, b"first\n")
+    await logs.sync()
+    assert caplog.messages == ["the log of build 7 cannot be kept: No space left on device"]
+    logs.append(8, 0, b"first\n")
+    assert logs.read(8, 0, 100) == b"first\n", "others go on"
+
+
+async def test_a_log_that_cannot_be_removed_ends_nothing(
+    logs: LogSpool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for build in (7, 8):  # folders, which unlink(2) refuses
+        (tmp_path / "logs" / f"{build}.log").mkdir()
+        logs.discard(build)
+    logs.archive_orphans(set())
+    assert caplog.messages[0] == "the log of build 7 cannot be kept: Is a directory"
+
+
+def test_a_log_that_the_tree_does_not_take_stays_until_it_does(
+    logs: LogSpool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "logs").touch()  # where a folder has to be
+    logs.append(7, 0, b"first\n")
+    logs.archive(7)
+    assert "the log of build 7 cannot be kept" in caplog.text
+    (tmp_path / "www" / "logs").unlink()
+    logs.archive_orphans(set())
+    assert logs.read_archived(7) == b"first\n"
+    assert logs.read(7, 0, 100) is None

@@ -1,0 +1,142 @@
+"""Where builders are heard: cut links and restarts are told from two that share a key."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from piwheels.protocol.sockets import Peer
+from piwheels.scheduler.routes import DUPLICATE_WATCH_S, SETTLE_S, RejectedPeer, Routes
+
+A, B, C = (Peer(route=name.encode(), key="k") for name in "abc")
+
+
+@pytest.fixture
+def peers() -> Routes:
+    return Routes()
+
+
+def exchange(routes: Routes, who: tuple[Peer, ...], began: float, ended: float) -> Iterator[Peer]:
+    """Let builders speak every five seconds; gives those who were turned away, and end there."""
+    for second in range(int(began), int(ended), 5):
+        for peer in who:
+            if away := routes.observe("pi1", peer, second):
+                yield away.peer
+                return
+
+
+def test_a_builder_that_comes_back_elsewhere_is_answered_there(peers: Routes) -> None:
+    assert peers.observe("pi1", A, 0) is None
+    assert peers.observe("pi1", B, 70) is None
+    assert peers.route_of("pi1") == B
+    assert list(exchange(peers, (B,), 75, 2000)) == []
+
+
+def test_what_was_under_way_on_a_former_route_is_no_second_builder(peers: Routes) -> None:
+    peers.observe("pi1", A, 0)
+    peers.observe("pi1", B, 30)
+    for late in (30.1, 31.0, 90.0, 90.1, 90.2):  # some of it held up for a minute by the network
+        assert peers.observe("pi1", A, late, None) is None
+    assert peers.route_of("pi1") == B
+
+
+def test_of_two_that_share_a_key_the_one_that_came_last_is_turned_away(peers: Routes) -> None:
+    peers.observe("pi1", A, 0)
+    assert list(exchange(peers, (B, A), 10, 60)) == [B]
+    assert peers.route_of("pi1") == A
+    assert list(exchange(peers, (A,), 60, 200)) == []
+
+
+def test_one_that_tries_again_disturbs_the_other_no_more(peers: Routes) -> None:
+    peers.observe("pi1", A, 0)
+    assert list(exchange(peers, (B, A), 10, 60)) == [B]
+    peers.observe("pi1", A, 60)
+    assert peers.observe("pi1", C, 61) == RejectedPeer(C, permanent=True)
+    assert peers.route_of("pi1") == A
+
+
+def test_the_first_can_be_restarted_all_the_same(peers: Routes) -> None:
+    peers.observe("pi1", A, 0)
+    assert list(exchange(peers, (B, A), 10, 60)) == [B]
+    peers.observe("pi1", A, 60)
+    assert peers.observe("pi1", C, 60 + SETTLE_S) is None, "it has been silent for long enough"
+    assert peers.route_of("pi1") == C
+
+
+def test_after_a_while_all_is_forgiven(peers: Routes) -> None:
+    peers.observe("pi1", A, 0)
+    assert list(exchange(peers, (B, A), 10, 60)) == [B]
+    peers.observe("pi1", A, 60 + DUPLICATE_WATCH_S)
+    assert peers.observe("pi1", C, 61 + DUPLICATE_WATCH_S) is None
+
+
+def test_many_restarts_are_not_all_remembered(peers: Routes) -> None:
+    for number in range(100):
+        peers.observe("pi1", Peer(route=str(number).encode(), key="k"), number)
+    assert len(peers._active["pi1"].former_routes) < 10
+
+
+def test_the_holder_of_a_key_is_known_until_it_is_forgotten(peers: Routes) -> None:
+    peers.observe("pi1", A, 0)
+    peers.observe("pi2", Peer(route=b"x", key="other"), 0)
+    assert peers.labels_of_key("k") == ["pi1"]
+    peers.remove("pi1")
+    assert peers.labels_of_key("k") == []
+    assert peers.route_of("pi1") is None
+
+
+# --- processes that say which they are ---
+
+
+def test_the_same_process_is_answered_at_once_where_it_comes_back(peers: Routes) -> None:
+    assert peers.observe("pi1", A, 0, "first") is None
+    assert peers.observe("pi1", B, 1, "first") is None
+    assert peers.route_of("pi1") == B
+    assert peers.observe("pi1", A, 2, None) is None, "what was under way"
+    assert peers.route_of("pi1") == B
+
+
+def test_a_successor_waits_until_the_first_has_been_silent_for_a_moment(peers: Routes) -> None:
+    peers.observe("pi1", A, 0, "first")
+    for second in (1.0, 2.0, 4.0, 8.0):
+        assert peers.observe("pi1", B, second, "second") == RejectedPeer(B, permanent=False)
+    assert peers.route_of("pi1") == A
+    assert peers.observe("pi1", B, SETTLE_S, "second") is None
+    assert peers.route_of("pi1") == B
+
+
+def test_a_second_builder_never_gets_through_and_is_refused_for_good(peers: Routes) -> None:
+    peers.observe("pi1", A, 0, "first")
+    answers = []
+    for second in range(1, 40):
+        if second % 5 == 0:
+            assert peers.observe("pi1", A, second, None) is None
+        answers.append(peers.observe("pi1", B, second, "second"))
+        assert peers.route_of("pi1") == A
+    assert answers[0] == RejectedPeer(B, permanent=False)
+    assert answers[-1] == RejectedPeer(B, permanent=True)
+    assert peers.observe("pi1", B, 40, None) == RejectedPeer(B, permanent=False), (
+        "it says Hello again"
+    )
+
+
+def test_a_second_builder_that_is_started_again_and_again_disturbs_nobody(peers: Routes) -> None:
+    peers.observe("pi1", A, 0, "first")
+    for second in range(1, 600):
+        if second % 5 == 0:
+            peers.observe("pi1", A, second, None)
+        route = Peer(route=str(second).encode(), key="k")
+        assert peers.observe("pi1", route, second, f"process {second}") is not None
+    assert peers.route_of("pi1") == A
+    assert len(peers._active["pi1"].waiting_since) < 10
+
+
+def test_a_first_builder_that_was_silent_for_a_moment_wins_its_key_back(peers: Routes) -> None:
+    peers.observe("pi1", A, 0, "first")
+    assert peers.observe("pi1", B, 20, "second") is None
+    answers = []
+    for second in range(21, 80):
+        answers.append(peers.observe("pi1", A, second, None))
+        answers.append(peers.observe("pi1", B, second, None))
+    assert RejectedPeer(B, permanent=True) in answers
+    assert peers.route_of("pi1") == A
+    assert peers.observe("pi1", C, 81, "second") == RejectedPeer(C, permanent=False)

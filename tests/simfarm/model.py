@@ -1,0 +1,410 @@
+"""The truth of a simulated farm, and how it changes: time in, events out. No I/O."""
+
+import random
+from collections import deque
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+
+from piwheels.protocol.messages import (
+    AuditEventRecorded,
+    BuilderChanged,
+    BuilderRemoved,
+    BuilderState,
+    BuildRecorded,
+    BuildStarted,
+    DownloadCount,
+    Downloads,
+    Event,
+    HostState,
+    QueueView,
+    Snapshot,
+    StatusChanged,
+    StatusReply,
+)
+from tests.simfarm import scenario_builders
+from tests.simfarm.machine import GIB, LOADS, SimBuild, SimBuilder
+
+PULSE_S = 2.0
+_KEPT = 200  # builds and events in a snapshot
+#: The states that a farm of a dozen builders or more has at least once, and keeps.
+SPECIAL_STATES = (
+    BuilderState.LOST,
+    BuilderState.QUARANTINED,
+    BuilderState.OVERDUE,
+    BuilderState.SILENT,
+    BuilderState.ASLEEP,
+)
+
+
+class FarmModel:
+    """A farm that lives by a seed: the same seed and the same steps give the same events."""
+
+    def __init__(
+        self,
+        *,
+        builders: int = 50,
+        seed: int = 0,
+        build_s: float = 30.0,
+        fail_share: float = 0.2,
+        downloads: bool = True,
+        odd: bool = True,
+        began: datetime | None = None,
+    ) -> None:
+        """build_s: how long a build takes on average; odd: some builders are lost, stuck, ..."""
+        self.dice = random.Random(seed)
+        self.time = began or datetime.now(UTC)
+        self.instance = self._new_instance()
+        self.uptime_s = 0.0
+        self.paused = False
+        self.build_s = build_s
+        self.fail_share = fail_share
+        self.downloads = downloads
+        self.builds: deque[BuildRecorded] = deque(maxlen=_KEPT)
+        self.events: deque[AuditEventRecorded] = deque(maxlen=_KEPT)
+        self.failed_builds: dict[int, bool] = {}
+        self.hour: dict[str, int] = {}
+        self.built_of: dict[str, int] = {}
+        self.pending = {stage.target: 20 + self.dice.randrange(2000) for stage in self._stages()}
+        self._next_build = 1000
+        self._next_event = 1
+        self._pulse_in_s = PULSE_S
+        self._served_today = 90_000
+        self.machines = {
+            machine.label: machine for machine in self._make(builders, odd=odd and builders >= 12)
+        }
+        for _ in range(40):
+            self._settle_past()
+
+    # --- its making ---
+
+    def _new_instance(self) -> str:
+        return f"{self.dice.getrandbits(64):016x}"
+
+    @staticmethod
+    def _stages() -> tuple[scenario_builders.SimTarget, ...]:
+        return (*scenario_builders.SIM_TARGETS, scenario_builders.UNSERVED_TARGET)
+
+    def _make(self, number: int, *, odd: bool) -> Iterator[SimBuilder]:
+        for place in range(number):
+            dice = random.Random(self.dice.getrandbits(32))
+            first = scenario_builders.SIM_TARGETS[place % len(scenario_builders.SIM_TARGETS)]
+            served = [stage for stage in scenario_builders.SIM_TARGETS if stage.arch == first.arch]
+            machine = SimBuilder(
+                label=f"pi{place + 1:03}",
+                targets=(first, *(stage for stage in served if stage != first))[: 1 + place % 2],
+                board=scenario_builders.BOARDS[place % len(scenario_builders.BOARDS)],
+                rng=dice,
+                temperature=dice.uniform(42, 70),
+                disk_free=dice.randrange(8 * GIB, 50 * GIB),
+            )
+            for _ in range(LOADS):
+                machine.drift()
+                machine.loads.append(round(machine.load, 2))
+            role = place % max(12, min(number, 100))
+            if odd and role < len(SPECIAL_STATES):
+                self._make_odd(machine, SPECIAL_STATES[role])
+            else:
+                self._start(machine)
+                if machine.build:
+                    machine.build.advance(dice.uniform(0, machine.build.total_s * 0.9))
+            yield machine
+
+    def _make_odd(self, machine: SimBuilder, state: BuilderState) -> None:
+        machine.fixed_state = state
+        if state in {BuilderState.OVERDUE, BuilderState.SILENT}:
+            self._start(machine)
+        if machine.build:
+            machine.build.advance(machine.build.total_s / 2)
+        if machine.build and state is BuilderState.OVERDUE:
+            machine.build.phase, machine.build.spent_s, machine.build.phase_s = "building", 900, 880
+        if state is BuilderState.LOST:
+            machine.silent_s = 360.0
+        if state is BuilderState.SILENT:
+            machine.silent_s = 45.0
+        if state is BuilderState.QUARANTINED:
+            machine.failed = 7
+
+    def _settle_past(self) -> None:
+        machine = self.dice.choice(list(self.machines.values()) or [None])
+        if machine is None or machine.fixed_state is not None:
+            return
+        project, version = self.dice.choice(scenario_builders.PROJECTS)
+        task = SimBuild(self._number(), project, version, machine.targets[0].target, self.build_s)
+        task.spent_s, task.fails = self.build_s, self.dice.random() < self.fail_share
+        self._record(machine, task)
+
+    # --- what is true now ---
+
+    def snapshot(self) -> Snapshot:
+        """All of it."""
+        return Snapshot(
+            status=self.status(builders=True),
+            builds=tuple(reversed(self.builds)),
+            events=tuple(reversed(self.events)),
+        )
+
+    def status(self, *, builders: bool = True) -> StatusReply:
+        """The farm at a glance."""
+        there = self.present() if builders else ()
+        return StatusReply(
+            version="1.0 (simulated)",
+            instance=self.instance,
+            uptime_s=self.uptime_s,
+            paused=self.paused,
+            builders=tuple(machine.view(self.paused, loads=True) for machine in there),
+            queues=tuple(self._queue(stage) for stage in self._stages()),
+            last_hour=dict(self.hour),
+            projects=311_000,
+            releases=3_400_000,
+            files=2_950_000 + len(self.builds),
+            files_bytes=3_300 * GIB,
+            builds=self._next_build,
+            stale_pages=int(self.uptime_s) % 40,
+            database_bytes=9 * GIB,
+            host=HostState(
+                load=1.4, memory_total=16 * GIB, memory_free=9 * GIB, swap_total=2 * GIB,
+                swap_free=2 * GIB, disk_total=4000 * GIB, disk_free=610 * GIB, temperature=51.5,
+            ),
+            upstream_status_text="followed to serial 31415926",
+            upstream_lag_s=12.0,
+            downloads=self._downloads(),
+        )  # fmt: skip
+
+    def present(self) -> list[SimBuilder]:
+        """The builders that are connected."""
+        return [machine for machine in self.machines.values() if machine.away_s is None]
+
+    def _queue(self, stage: scenario_builders.SimTarget) -> QueueView:
+        target = stage.target
+        there = self.present()
+        tasks = [machine.build for machine in there if machine.build]
+        return QueueView(
+            target=target,
+            abi=stage.abi,
+            platform=stage.platform,
+            pending=self.pending[target],
+            claimed=sum(task.target == target for task in tasks),
+            deferred=self.pending[target] // 50,
+            built_last_hour=self.built_of.get(target, 0),
+            oldest_s=float(self.pending[target]) * 11,
+            has_builder=any(stage in machine.targets for machine in there),
+        )
+
+    def _downloads(self) -> Downloads:
+        if not self.downloads:
+            return Downloads()
+        dice = random.Random(int(self.uptime_s))
+        return Downloads(
+            connected=True,
+            total=512_000_000 + self._served_today,
+            today=self._served_today,
+            last_30_days=14_000_000,
+            record_day=1_060_767,
+            record_date="2022-10-05",
+            rate_per_s=round(dice.uniform(8, 16), 1),
+            per_minute=tuple(dice.randrange(400, 1000) for _ in range(60)),
+            top=_counts(
+                [project for project, _ in scenario_builders.PROJECTS[:10]], self._served_today // 9
+            ),
+            architectures=_counts(scenario_builders.ARCHITECTURES, self._served_today // 2),
+            pythons=_counts(scenario_builders.PYTHONS, self._served_today // 2),
+            installers=_counts(scenario_builders.INSTALLERS, self._served_today // 2),
+        )
+
+    # --- how it changes ---
+
+    def step(self, by_s: float) -> list[Event]:
+        """Let so much time pass; every builder is another afterwards."""
+        self.time += timedelta(seconds=by_s)
+        self.uptime_s += by_s
+        self._served_today += int(12 * by_s) + 1
+        events: list[Event] = []
+        for machine in self.machines.values():
+            events += self._step(machine, by_s)
+        self._pulse_in_s -= by_s
+        if self._pulse_in_s <= 0:
+            self._pulse_in_s = PULSE_S
+            events.append(self.pulse())
+        return events
+
+    def _step(self, machine: SimBuilder, by_s: float) -> Iterator[Event]:
+        if machine.away_s is not None:
+            machine.away_s -= by_s
+            if machine.away_s > 0:
+                return
+            machine.away_s, machine.draining = None, False
+        if machine.fixed_state in {BuilderState.LOST, BuilderState.SILENT}:
+            machine.silent_s += by_s
+        else:
+            machine.drift()
+            machine.loads.append(round(machine.load, 2))
+        yield from self._work(machine, by_s)
+        if machine.draining and machine.build is None:
+            yield self._leave(machine)
+        else:
+            yield BuilderChanged(builder=machine.view(self.paused))
+
+    def _work(self, machine: SimBuilder, by_s: float) -> Iterator[Event]:
+        task = machine.build
+        if task is not None:
+            if machine.fixed_state is BuilderState.OVERDUE:
+                task.spent_s, task.phase_s = task.spent_s + by_s, task.phase_s + by_s
+            elif machine.fixed_state is not BuilderState.SILENT:
+                task.advance(by_s)
+            if task.spent_s >= task.total_s and machine.fixed_state is None:
+                machine.build, machine.idle_s = None, 1.0
+                yield self._record(machine, task)
+        elif machine.fixed_state is None and not machine.draining:
+            machine.idle_s -= by_s
+            if machine.idle_s <= 0 and not self.paused and (started := self._start(machine)):
+                yield started
+
+    def _leave(self, machine: SimBuilder) -> Event:
+        machine.away_s, machine.build = 5.0, None
+        return BuilderRemoved(label=machine.label)
+
+    def _start(self, machine: SimBuilder) -> BuildStarted | None:
+        open_ones = [stage.target for stage in machine.targets if self.pending[stage.target]]
+        if not open_ones:
+            return None
+        target = machine.rng.choice(open_ones)
+        self.pending[target] -= 1
+        project, version = machine.rng.choice(scenario_builders.PROJECTS)
+        machine.build = SimBuild(
+            self._number(),
+            project,
+            version,
+            target,
+            total_s=machine.rng.uniform(0.5, 1.5) * self.build_s,
+            fails=machine.rng.random() < self.fail_share,
+        )
+        return BuildStarted(
+            at=self.time,
+            builder=machine.label,
+            build=machine.build.build,
+            project=project,
+            version=version,
+            target=target,
+        )
+
+    def _record(self, machine: SimBuilder, task: SimBuild, outcome: str = "") -> BuildRecorded:
+        detail = f"{task.project}-{task.version}-{task.target.partition('-')[0]}-linux.whl"
+        if not outcome and task.fails:
+            outcome, detail = machine.rng.choice(scenario_builders.FAILURES)
+        ended = BuildRecorded(
+            at=self.time,
+            builder=machine.label,
+            build=task.build,
+            project=task.project,
+            version=task.version,
+            target=task.target,
+            outcome=outcome or "built",
+            duration_s=task.spent_s,
+            detail="" if outcome == "killed" else detail,
+        )
+        self.builds.append(ended)
+        self.failed_builds[task.build] = ended.outcome != "built"
+        self.hour[ended.outcome] = self.hour.get(ended.outcome, 0) + 1
+        if ended.outcome == "built":
+            machine.built += 1
+            self.built_of[task.target] = self.built_of.get(task.target, 0) + 1
+        else:
+            machine.failed += 1
+        return ended
+
+    def _number(self) -> int:
+        self._next_build += 1
+        return self._next_build
+
+    def pulse(self) -> StatusChanged:
+        """The farm at a glance, without its builders."""
+        return StatusChanged(status=self.status(builders=False))
+
+    def note(self, who: str, what: str, outcome: str = "") -> AuditEventRecorded:
+        """Somebody did something."""
+        event = AuditEventRecorded(
+            event=self._next_event, at=self.time, who=who, what=what, outcome=outcome
+        )
+        self._next_event += 1
+        self.events.append(event)
+        return event
+
+    def restart(self) -> None:
+        """The master is another from now on; builders keep what they have in hand."""
+        self.instance = self._new_instance()
+        self.uptime_s = 0.0
+        self.paused = False
+
+    # --- what operators do to it ---
+
+    def pause(self, *, paused: bool) -> list[Event]:
+        """Hand out no jobs, or hand them out again."""
+        self.paused = paused
+        return [self.pulse(), *(self._changed(machine) for machine in self.present())]
+
+    def sleep(self, labels: Iterable[str], *, at_once: bool) -> list[Event]:
+        """Send builders to sleep."""
+        events: list[Event] = []
+        for machine in self._named(labels):
+            if at_once:
+                events += self._drop(machine)
+            machine.fixed_state = BuilderState.ASLEEP
+            events.append(self._changed(machine))
+        return events
+
+    def wake(self, labels: Iterable[str]) -> list[Event]:
+        """Wake builders."""
+        events: list[Event] = []
+        for machine in self._named(labels):
+            machine.fixed_state, machine.silent_s = None, 0.0
+            events.append(self._changed(machine))
+        return events
+
+    def skip_build(self, labels: Iterable[str]) -> list[Event]:
+        """Drop the builds in hand."""
+        events: list[Event] = []
+        for machine in self._named(labels):
+            machine.idle_s = 1.0
+            events += [*self._drop(machine), self._changed(machine)]
+        return events
+
+    def drain(self, labels: Iterable[str]) -> list[Event]:
+        """Let builders end after the build in hand."""
+        events: list[Event] = []
+        for machine in self._named(labels):
+            machine.draining = True
+            if machine.fixed_state is BuilderState.ASLEEP:
+                machine.fixed_state = None
+            events.append(self._changed(machine))
+        return events
+
+    def kill(self, labels: Iterable[str]) -> list[Event]:
+        """End builders at once; they come back after a while."""
+        events: list[Event] = []
+        for machine in self._named(labels):
+            events += [*self._drop(machine), self._leave(machine)]
+            machine.fixed_state = None
+        return events
+
+    def missing(self, labels: Iterable[str]) -> list[str]:
+        """Those of these labels that no builder has."""
+        there = {machine.label for machine in self.present()}
+        return [label for label in labels if label not in there]
+
+    def _named(self, labels: Iterable[str]) -> list[SimBuilder]:
+        return [self.machines[label] for label in labels if label in self.machines]
+
+    def _drop(self, machine: SimBuilder) -> Iterator[Event]:
+        task, machine.build = machine.build, None
+        if task is not None:
+            self.pending[task.target] += 1
+            yield self._record(machine, task, "killed")
+
+    def _changed(self, machine: SimBuilder) -> Event:
+        return BuilderChanged(builder=machine.view(self.paused))
+
+
+def _counts(names: Iterable[str], first: int) -> tuple[DownloadCount, ...]:
+    return tuple(
+        DownloadCount(name=name, count=first // (place + 1)) for place, name in enumerate(names)
+    )

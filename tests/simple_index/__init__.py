@@ -1,0 +1,1 @@
+"""Tests of the Simple API client and parser."""

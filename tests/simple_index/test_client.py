@@ -1,0 +1,416 @@
+"""Reading a Simple API index."""
+
+import asyncio
+import contextlib
+import gzip
+import hashlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from piwheels.errors import ConfigError, RejectedError, TransientError, UsageError
+from piwheels.isolated import Limits
+from piwheels.model import ProjectStatus
+from piwheels.simple_index import client
+from piwheels.simple_index.client import (
+    DigestError,
+    FetchedFile,
+    FileKind,
+    MissingFileError,
+    SimpleIndex,
+)
+from tests.fake_index import JSON, FakeIndex, fake_index
+
+SDIST = b"an sdist, or so it says"
+
+
+@pytest.fixture
+def upstream() -> Iterator[FakeIndex]:
+    with fake_index() as index:
+        yield index
+
+
+@pytest.fixture
+async def index(upstream: FakeIndex) -> AsyncIterator[SimpleIndex]:
+    async with SimpleIndex(upstream.simple) as index:
+        yield index
+
+
+async def test_a_page_is_read_as_json(upstream: FakeIndex, index: SimpleIndex) -> None:
+    entry = upstream.add(
+        "zope-interface",
+        "zope.interface-6.0.tar.gz",
+        SDIST,
+        **{"requires-python": ">=3.8", "yanked": "broken"},
+    )
+    upstream.extras["zope-interface"] = {
+        "name": "zope.interface",
+        "project-status": {"status": "archived", "reason": "done"},
+    }
+    page = await index.project("Zope.Interface")
+    assert page is not None
+    assert (page.project, page.display_name, page.serial) == (
+        "zope-interface",
+        "zope.interface",
+        42,
+    )
+    assert (page.status, page.status_reason) == (ProjectStatus.ARCHIVED, "done")
+    (file,) = page.files
+    assert file.url == upstream.file_url(entry)
+    assert file.sha256 == hashlib.sha256(SDIST).hexdigest()
+    assert (file.kind, file.version, file.size_bytes) == (FileKind.SDIST, "6.0", len(SDIST))
+    assert file.requires_python == ">=3.8"
+    assert file.yanked == "broken"
+    assert file.uploaded_at == datetime(2026, 1, 28, 18, 14, 54, 428400, tzinfo=UTC)
+
+
+async def test_a_page_is_read_as_html_where_there_is_no_json(
+    upstream: FakeIndex, index: SimpleIndex
+) -> None:
+    upstream.json = False
+    upstream.headers["X-PyPI-Last-Serial"] = "7"
+    entry = upstream.add("foo", "foo-1.0-py3-none-any.whl", b"w", **{"requires-python": ">=3.9,<4"})
+    page = await index.project("foo")
+    assert page is not None
+    assert page.serial == 7
+    (file,) = page.files
+    assert file.url == upstream.file_url(entry)
+    assert (file.kind, file.version, file.requires_python) == (FileKind.WHEEL, "1.0", ">=3.9,<4")
+    assert file.sha256 == entry["hashes"]["sha256"]
+
+
+@pytest.mark.parametrize("moment", ["2020-05-01T10:00:00Z", "2020-05-01T10:00:00.000001Z"])
+async def test_times_come_with_and_without_fractions(
+    upstream: FakeIndex, index: SimpleIndex, moment: str
+) -> None:
+    upstream.add("foo", "foo-1.tar.gz", SDIST, **{"upload-time": moment})
+    page = await index.project("foo")
+    assert page is not None
+    found = page.files[0].uploaded_at
+    assert found is not None
+    assert found.replace(microsecond=0) == datetime(2020, 5, 1, 10, tzinfo=UTC)
+
+
+async def test_sparse_entries_are_enough(upstream: FakeIndex, index: SimpleIndex) -> None:
+    page = {
+        "meta": {"api-version": "1.99"},
+        "name": "foo",
+        "project-status": {"status": "enchanted"},
+        "files": [
+            {"filename": "foo-1.0.zip", "url": "https://x.example/foo-1.0.zip#x", "hashes": {}},
+            {"filename": "what is this?", "url": "x", "hashes": {"sha256": "no hex"}},
+        ],
+    }
+    upstream.pages["foo"] = (JSON, json.dumps(page).encode())
+    read = await index.project("foo")
+    assert read is not None
+    assert (read.serial, read.status) == (None, ProjectStatus.ACTIVE)
+    first, second = read.files
+    assert (first.kind, first.sha256, first.uploaded_at) == (FileKind.SDIST, "", None)
+    assert (second.kind, second.version, second.sha256) == (FileKind.OTHER, "", "")
+
+
+async def test_an_unknown_project_is_none(index: SimpleIndex) -> None:
+    assert await index.project("no-such-thing") is None
+
+
+@pytest.mark.parametrize("name", ["", "../admin", "a b", "-", "naïve"])
+async def test_what_is_no_project_name_is_never_asked_for(
+    upstream: FakeIndex, index: SimpleIndex, name: str
+) -> None:
+    with pytest.raises(RejectedError, match="not a valid project name"):
+        await index.project(name)
+    assert upstream.requests == []
+
+
+async def test_an_unchanged_page_is_the_known_one(upstream: FakeIndex, index: SimpleIndex) -> None:
+    upstream.etags = True
+    upstream.add("foo", "foo-1.tar.gz", SDIST)
+    first = await index.project("foo")
+    assert first is not None
+    assert await index.project("foo", known=first) is first
+    upstream.add("foo", "foo-2.tar.gz", SDIST)
+    second = await index.project("foo", known=first)
+    assert second is not None
+    assert len(second.files) == 2
+
+
+async def test_a_page_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = asyncio.Event()
+
+    async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while not writer.is_closing():
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        ended.set()
+
+    monkeypatch.setattr(client, "_PAGE_TIMEOUT_S", 0.3)
+    async with await asyncio.start_server(trickle, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with SimpleIndex(f"http://127.0.0.1:{port}/simple/") as index:
+            with pytest.raises(TransientError, match="was not all there after 0 s"):
+                await index.project("demo")
+        await ended.wait()
+
+
+@pytest.mark.parametrize(
+    ("asked", "wait_s"),
+    [
+        ("17", 17.0),
+        ("99999999999", 3600.0),
+        ("Wed, 25 Nov 2015 10:00:00 GMT", 0.0),
+        ("Wed, 25 Nov 2095 10:00:00 GMT", 3600.0),
+        ("-5", 0.0),
+        ("soon", 0.0),
+        ("", 0.0),
+    ],
+)
+async def test_how_long_to_leave_it_alone_is_told(
+    upstream: FakeIndex, index: SimpleIndex, asked: str, wait_s: float
+) -> None:
+    upstream.faults[""] = 429
+    upstream.headers["Retry-After"] = asked
+    with pytest.raises(TransientError) as caught:
+        await index.project("demo")
+    assert caught.value.retry_after_s == wait_s
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
+async def test_trouble_that_passes_is_transient(
+    upstream: FakeIndex, index: SimpleIndex, status: int
+) -> None:
+    upstream.faults[""] = status
+    with pytest.raises(TransientError, match=f"/simple/foo/ answered {status}"):
+        await index.project("foo")
+
+
+async def test_a_redirect_to_a_host_that_cannot_be_is_refused(
+    upstream: FakeIndex, index: SimpleIndex
+) -> None:
+    upstream.faults[""], upstream.headers["Location"] = 302, "http://xn--zzzzzzzzzzzzzz/"
+    with pytest.raises(RejectedError, match="/simple/foo/ is not a usable address"):
+        await index.project("foo")
+
+
+async def test_an_index_that_is_not_there_is_transient() -> None:
+    async with SimpleIndex("http://user:secret@127.0.0.1:1/simple") as index:
+        with pytest.raises(TransientError) as caught:
+            await index.project("foo")
+    assert "http://127.0.0.1:1/simple/foo/ cannot be reached" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        (JSON, b"{"),
+        (JSON, b"[]"),
+        (JSON, b'{"meta": {"api-version": "1.0"}, "name": "foo"}'),
+        (JSON, b'{"meta": {"api-version": "1.0"}, "name": "foo", "files": null}'),
+        (JSON, b"\xff\xfe\x00"),
+        (JSON, b"[" * 100_000),
+        ("image/png", b"\x89PNG"),
+    ],
+)
+async def test_a_malformed_page_is_refused_by_its_address(
+    upstream: FakeIndex, index: SimpleIndex, kind: str, content: bytes
+) -> None:
+    upstream.pages["foo"] = (kind, content)
+    with pytest.raises(RejectedError, match=r"/simple/foo/") as caught:
+        await index.project("foo")
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_large_page_is_read_in_another_process_to_the_same_end(
+    upstream: FakeIndex, index: SimpleIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.add("foo", "foo-1.tar.gz", SDIST)
+    read_here = await index.project("foo")
+    monkeypatch.setattr(client, "_LARGE_PAGE_BYTES", 0)
+    read_there = await index.project("foo")
+    assert read_there is not None
+    assert read_there == read_here
+    upstream.pages["foo"] = (JSON, b"{")
+    with pytest.raises(RejectedError, match=r"/simple/foo/ is not a Simple API page: not JSON"):
+        await index.project("foo")
+    monkeypatch.setattr(client, "_LARGE_PAGE_LIMITS", Limits(memory_bytes=1 << 20))
+    with pytest.raises((TransientError, RejectedError)):
+        await index.project("foo")
+
+
+async def test_an_endless_page_is_refused(
+    upstream: FakeIndex, index: SimpleIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "PAGE_LIMIT_BYTES", 1000)
+    upstream.headers["Content-Encoding"] = "gzip"
+    upstream.pages["foo"] = (JSON, gzip.compress(b" " * 10_000_000))
+    with pytest.raises(RejectedError, match="longer than 1000 bytes"):
+        await index.project("foo")
+
+
+def test_an_address_that_is_told_is_told_without_its_credentials() -> None:
+    with pytest.raises(UsageError) as caught:
+        client.validate_index_url("ftp://user:secret@index.example.org/simple/")
+    assert "ftp://index.example.org/simple/" in str(caught.value)
+
+
+async def test_credentials_go_to_the_index_and_nowhere_else(
+    upstream: FakeIndex, tmp_path: Path
+) -> None:
+    entry = upstream.add("foo", "foo-1.tar.gz", SDIST)
+    with_login = upstream.simple.replace("http://", "http://farm:s3cret@")
+    async with SimpleIndex(with_login) as index:
+        assert "s3cret" not in index.url
+        page = await index.project("foo")
+        assert page is not None
+        assert page.files[0].url == upstream.file_url(entry)
+        with fake_index() as elsewhere:
+            other = elsewhere.add("foo", "foo-1.tar.gz", SDIST)
+            address, sha256 = elsewhere.file_url(other), other["hashes"]["sha256"]
+            await index.fetch(address, sha256, tmp_path / "f", limit_bytes=99)
+            assert "Authorization" not in elsewhere.requests[0][1]
+    assert upstream.requests[0][1]["Authorization"].startswith("Basic ")
+
+
+# --- files ---
+
+
+async def test_a_file_is_fetched_and_verified(
+    upstream: FakeIndex, index: SimpleIndex, tmp_path: Path
+) -> None:
+    content = bytes(range(256)) * 4000
+    entry = upstream.add("foo", "foo-1.tar.gz", content)
+    seen: list[tuple[int, int | None]] = []
+    sha256 = entry["hashes"]["sha256"]
+    fetched = await index.fetch(
+        upstream.file_url(entry),
+        sha256,
+        tmp_path / "f",
+        limit_bytes=len(content),
+        on_progress=lambda done, whole: seen.append((done, whole)),
+    )
+    assert fetched == FetchedFile(size_bytes=len(content), sha256=sha256)
+    assert (tmp_path / "f").read_bytes() == content
+    assert seen[-1] == (len(content), len(content))
+
+
+async def test_an_archive_declared_as_an_encoding_stays_an_archive(
+    upstream: FakeIndex, index: SimpleIndex, tmp_path: Path
+) -> None:
+    content = gzip.compress(b"tar")
+    entry = upstream.add("foo", "foo-1.tar.gz", content)
+    upstream.headers["Content-Encoding"] = "gzip"
+    sha256 = entry["hashes"]["sha256"]
+    await index.fetch(upstream.file_url(entry), sha256, tmp_path / "f", limit_bytes=999)
+    assert (tmp_path / "f").read_bytes() == content
+
+
+async def test_other_bytes_leave_nothing_behind(
+    upstream: FakeIndex, index: SimpleIndex, tmp_path: Path
+) -> None:
+    entry = upstream.add("foo", "foo-1.tar.gz", SDIST)
+    with pytest.raises(DigestError, match=r"foo-1\.tar\.gz has sha256"):
+        await index.fetch(upstream.file_url(entry), "0" * 64, tmp_path / "f", limit_bytes=999)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha512", "blake2b"])
+async def test_a_file_is_verified_by_the_hash_that_there_is(
+    upstream: FakeIndex, index: SimpleIndex, tmp_path: Path, algorithm: str
+) -> None:
+    digest = f"{algorithm}={hashlib.new(algorithm, SDIST).hexdigest()}"
+    address = upstream.file_url(upstream.add("foo", "foo-1.tar.gz", SDIST))
+    fetched = await index.fetch(address, "", tmp_path / "f", digest=digest, limit_bytes=999)
+    assert fetched.sha256 == hashlib.sha256(SDIST).hexdigest()
+    wrong = f"{algorithm}={hashlib.new(algorithm, b'other').hexdigest()}"
+    with pytest.raises(DigestError, match=rf"has {algorithm} \w+, the index says"):
+        await index.fetch(address, "", tmp_path / "g", digest=wrong, limit_bytes=999)
+
+
+async def test_a_file_without_a_hash_has_at_least_its_size(
+    upstream: FakeIndex, index: SimpleIndex, tmp_path: Path
+) -> None:
+    address = upstream.file_url(upstream.add("foo", "foo-1.tar.gz", SDIST))
+    fetched = await index.fetch(address, "", tmp_path / "f", limit_bytes=999)
+    assert fetched.sha256 == hashlib.sha256(SDIST).hexdigest()
+    with pytest.raises(DigestError, match="the index says 7"):
+        await index.fetch(address, "", tmp_path / "g", size_bytes=7, limit_bytes=999)
+
+
+async def test_a_file_over_the_limit_is_refused(
+    upstream: FakeIndex, index: SimpleIndex, tmp_path: Path
+) -> None:
+    entry = upstream.add("foo", "foo-1.tar.gz", SDIST)
+    sha256 = entry["hashes"]["sha256"]
+    with pytest.raises(RejectedError, match="longer than 5 bytes"):
+        await index.fetch(upstream.file_url(entry), sha256, tmp_path / "f", limit_bytes=5)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_faults_of_files_are_told_apart(
+    upstream: FakeIndex, index: SimpleIndex, tmp_path: Path
+) -> None:
+    async def fetch(url: str) -> None:
+        await index.fetch(url, "0" * 64, tmp_path / "f", limit_bytes=9)
+
+    with pytest.raises(MissingFileError):
+        await fetch(f"{upstream.url}files/gone")
+    upstream.faults[""] = 403
+    with pytest.raises(RejectedError, match="403"):
+        await fetch(f"{upstream.url}files/gone")
+    upstream.faults[""] = 503
+    with pytest.raises(TransientError):
+        await fetch(f"{upstream.url}files/gone")
+    for hostile in ("file:///etc/passwd", "http://x:port/", "", "gopher://x/"):
+        with pytest.raises(RejectedError, match="not a usable address"):
+            await fetch(hostile)
+
+
+# --- which index ---
+
+
+@pytest.fixture
+def pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The path of this process's pip configuration."""
+    file = tmp_path / "pip.conf"
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(file))
+    monkeypatch.delenv("PIP_INDEX_URL", raising=False)
+    client._pip_settings.cache_clear()
+    yield file
+    client._pip_settings.cache_clear()
+
+
+def test_the_index_is_the_one_of_pips_configuration(pip: Path) -> None:
+    pip.write_text(
+        "[global]\nindex-url = https://u:p%40ss@index.example/simple\n"
+        "extra-index-url = https://extra.example/\n"
+    )
+    assert client.pip_index_url() == "https://u:p%40ss@index.example/simple"
+
+
+def test_the_environment_goes_before_the_configuration(
+    pip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pip.write_text("[global]\nindex-url = https://index.example/simple\n")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://env.example/simple")
+    assert client.pip_index_url() == "https://env.example/simple"
+
+
+def test_without_a_word_it_is_the_public_index(pip: Path) -> None:
+    pip.write_text("[global]\nextra-index-url = https://extra.example/\n")
+    assert client.pip_index_url() == client.PYPI
+
+
+@pytest.mark.parametrize("url", ["file:///srv/simple", "simple", "", "http://", "http://x:port/"])
+def test_what_cannot_be_an_index_says_so(url: str) -> None:
+    with pytest.raises(ConfigError, match="index"):
+        SimpleIndex(url)

@@ -1,0 +1,239 @@
+"""What `piw deploy` prints, judged by the programs that read it."""
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from piwheels.config import LoadedConfig, load, to_toml
+from piwheels.config_templates import ROLES, render_units, render_web_server_config
+from piwheels.errors import ConfigError
+from piwheels.system import MAX_OPEN_FILES
+from piwheels.webroot import Webroot
+from tests.clients.servers import program as server_program
+from tests.clients.servers import serving
+from tests.requires import find_program, requires_program
+
+SERVERS = ("nginx", "apache", "caddy")
+FOLDERS = ("farm", "a farm of mine", "hof-für-räder", "a#b;c", "o'farm")
+
+each_server = pytest.mark.parametrize(
+    "server", [pytest.param(name, marks=requires_program(server_program(name))) for name in SERVERS]
+)
+
+
+def load_test_config(folder: Path) -> LoadedConfig:
+    """The configuration of a farm that keeps everything in one folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "piwheels.toml"
+    file.write_text(
+        to_toml(
+            {
+                "webroot.root": "www",
+                "master.control": "ipc://run/control.sock",
+                "master.keys": "keys",
+                "master.spool": "spool",
+                "builder.work": "work",
+            }
+        )
+    )
+    return load(file, environ={})
+
+
+def unit_values(unit: str, key: str) -> list[str]:
+    """The values of a key in a unit, in order, without their quotes."""
+    lines = (line.partition("=") for line in unit.splitlines())
+    return [value.strip('"') for name, _, value in lines if name == key]
+
+
+def render_site(server: str, root: Path, access_log: Path, **options: str) -> str:
+    known = {"server_name": "_", **options}
+    return render_web_server_config(server, root=root, port=8088, access_log=access_log, **known)
+
+
+# --- systemd ---
+
+
+@requires_program("systemd-analyze")
+@pytest.mark.parametrize("folder", ["farm", "a farm of mine", "hof-für-räder"])
+@pytest.mark.parametrize("role", ROLES)
+def test_systemd_accepts_a_unit_without_a_word(tmp_path: Path, role: str, folder: str) -> None:
+    unit = tmp_path / f"piwheels-{role}.service"
+    loaded = load_test_config(tmp_path / folder)
+    unit.write_text(render_units(loaded, user="root", roles=[role]))
+    done = subprocess.run(
+        [find_program("systemd-analyze"), "verify", "--man=no", unit],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # It also tells of the machine's own units.
+    said = [line for line in (done.stdout + done.stderr).splitlines() if unit.name in line]
+    assert (done.returncode, said) == (0, [])
+
+
+def test_a_unit_starts_this_piw_with_the_configuration_at_hand(tmp_path: Path) -> None:
+    loaded = load_test_config(tmp_path)
+    for role in ROLES:
+        unit = render_units(loaded, user="farmer", roles=[role])
+        (command,) = unit_values(unit, "ExecStart")
+        piw, *words = command.split()
+        assert (Path(piw).name, Path(piw).is_absolute()) == ("piw", True)
+        follows = ["--follow", "/var/log/nginx/piwheels.log"] if role == "accesslog" else []
+        assert words == [role, *follows, "--config", f"{tmp_path}/piwheels.toml"]
+        assert unit_values(unit, "User") == ["farmer"]
+
+
+def test_the_master_may_write_all_of_its_folders_and_no_others(tmp_path: Path) -> None:
+    unit = render_units(load_test_config(tmp_path), user="farmer", roles=["master"])
+    writable = {path.removeprefix("-") for path in unit_values(unit, "ReadWritePaths")}
+    assert writable == {f"{tmp_path}/{name}" for name in ("www", "spool", "keys", "run")}
+
+
+def test_the_masters_folder_of_keys_is_made_before_it_is_made_writable(tmp_path: Path) -> None:
+    unit = render_units(load_test_config(tmp_path), user="farmer", roles=["master"])
+    (command,) = unit_values(unit, "ExecStartPre")
+    assert command.startswith("+/usr/bin/install -d -m 0700 "), "as root, outside the confinement"
+    assert command.split()[-2:] == ['"farmer"', f'"{tmp_path}/keys']
+
+
+@pytest.mark.parametrize("role", ["master", "builder"])
+def test_a_daemon_with_many_connections_may_open_many_files(tmp_path: Path, role: str) -> None:
+    assert unit_values(
+        render_units(load_test_config(tmp_path), user="farmer", roles=[role]), "LimitNOFILE"
+    ) == [str(MAX_OPEN_FILES)]
+
+
+def test_a_builder_may_write_its_work_folder_alone(tmp_path: Path) -> None:
+    unit = render_units(load_test_config(tmp_path), user="farmer", roles=["builder"])
+    assert unit_values(unit, "ReadWritePaths") == [f"-{tmp_path}/work"]
+
+
+def test_the_log_reader_follows_the_log_asked_for_and_writes_its_spool_alone(
+    tmp_path: Path,
+) -> None:
+    loaded = load_test_config(tmp_path)
+    unit = render_units(
+        loaded, user="farmer", roles=["accesslog"], access_log=Path("/var/log/x y/z.log")
+    )
+    (command,) = unit_values(unit, "ExecStart")
+    assert '--follow "/var/log/x y/z.log"' in command
+    assert unit_values(unit, "ReadWritePaths") == [f"-{loaded.config.accesslog.spool}"]
+
+
+def test_a_builders_unit_leaves_bubblewrap_what_it_needs(tmp_path: Path) -> None:
+    unit = render_units(load_test_config(tmp_path), user="farmer", roles=["builder"])
+    assert unit_values(unit, "ProtectKernelTunables") == []
+    assert unit_values(unit, "RestrictNamespaces") == []
+
+
+def test_all_units_are_printed_and_each_says_where_it_belongs(tmp_path: Path) -> None:
+    lines = render_units(load_test_config(tmp_path), user="farmer").splitlines()
+    titles = [line for line in lines if line.startswith("# /etc/systemd/system/")]
+    assert [Path(title).name for title in titles] == [
+        "piwheels-master.service",
+        "piwheels-accesslog.service",
+        "piwheels-builder.service",
+    ]
+
+
+# --- web servers ---
+
+
+@requires_program("nginx")
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_nginx_accepts_its_configuration(tmp_path: Path, folder: str) -> None:
+    work = tmp_path / folder
+    work.mkdir()
+    temporary = "".join(
+        f'{kind}_temp_path "{work}";' for kind in ("client_body", "proxy", "fastcgi", "uwsgi")
+    )
+    conf = tmp_path / "nginx.conf"
+    conf.write_text(
+        f'pid "{work}/pid"; error_log "{work}/error.log"; events {{}}\n'
+        f'http {{ {temporary} scgi_temp_path "{work}";\n'
+        f"{render_site('nginx', work / 'www', work / 'access.log')}\n}}\n"
+    )
+    done = subprocess.run(
+        [find_program("nginx"), "-t", "-q", "-p", work, "-c", conf],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture(scope="module", params=["a farm of mine", "o'farm #1; é"])
+def tree(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A tree of one page, with a name that wants quoting, that any account can read."""
+    above = Path(tempfile.mkdtemp(prefix="piwheels-deploy-"))
+    above.chmod(0o755)
+    root = above / request.param
+    root.mkdir()
+    webroot = Webroot(root)
+    webroot.write_page(webroot.simple_dir("demo") / "index.html", b"<html>")
+    webroot.write_page(webroot.simple_dir("demo") / "index.v1_json", b"{}")
+    yield root
+    shutil.rmtree(above)
+
+
+@each_server
+def test_a_tree_is_served_whatever_its_folder_is_called(server: str, tree: Path) -> None:
+    work = tree.parent / server
+    work.mkdir(exist_ok=True)
+    work.chmod(0o777)
+    accept = {"Accept": "application/vnd.pypi.simple.v1+json"}
+    with serving(server, tree, work) as address, httpx.Client(base_url=address) as client:
+        page = client.get("simple/demo/", headers=accept)
+        assert (page.status_code, page.content) == (200, b"{}")
+        assert page.headers["content-encoding"] == "gzip"
+        assert client.get("simple/demo/").content == b"<html>"
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_the_tree_the_log_and_the_name_are_those_asked_for(server: str, tmp_path: Path) -> None:
+    text = render_site(server, tmp_path / "www", tmp_path / "log", server_name="wheels.example")
+    for wanted in (f'"{tmp_path}/www"', f'"{tmp_path}/log"', "wheels.example", "8088"):
+        assert wanted in text
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_relative_paths_are_made_absolute(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = render_site(server, Path("www"), Path("log"))
+    assert f'"{tmp_path}/www"' in text
+    assert f'"{tmp_path}/log"' in text
+
+
+# --- what no format can hold ---
+
+UNWRITABLE = ['a"b', "a\\b", "a$b", "a%b", "a{b}", "a\nb", "a\0b"]
+
+
+@pytest.mark.parametrize("name", UNWRITABLE)
+def test_a_path_that_a_format_would_read_otherwise_is_refused(tmp_path: Path, name: str) -> None:
+    for server in SERVERS:
+        with pytest.raises(ConfigError, match=r"webroot\.root"):
+            render_site(server, tmp_path / name, tmp_path / "log")
+        with pytest.raises(ConfigError, match="access log"):
+            render_site(server, tmp_path / "www", tmp_path / name)
+    file = load_test_config(tmp_path).file
+    loaded = load(file, options={"webroot.root": tmp_path / name}, environ={})
+    with pytest.raises(ConfigError, match=r"webroot\.root") as error:
+        render_units(loaded, user="farmer")
+    assert str(error.value).isprintable(), "it is one line"
+
+
+@pytest.mark.parametrize("name", ["a\nRoot=b", "a;b", "a{", 'a"'])
+def test_no_name_adds_a_line_of_its_own(tmp_path: Path, name: str) -> None:
+    for server in SERVERS:
+        with pytest.raises(ConfigError, match="server name"):
+            render_site(server, tmp_path, tmp_path / "log", server_name=name)
+    with pytest.raises(ConfigError, match="user"):
+        render_units(load_test_config(tmp_path), user=name)

@@ -1,0 +1,76 @@
+"""A console on a stage: with a source that a test holds, and a pilot at its keys."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from textual.pilot import Pilot
+
+from piwheels.tui.app import Console, DisplayOptions
+from piwheels.tui.client.source import EventSource
+from piwheels.tui.screens.table import TableScreen
+from piwheels.tui.settings import Settings
+from tests.timeouts import WAIT_S
+
+
+@dataclass
+class AppHarness:
+    """The console, its pilot, and what is to be read."""
+
+    console: Console
+    pilot: Pilot[Any]
+
+    @property
+    def text(self) -> str:
+        strips = self.console.screen._compositor.render_strips()
+        return "\n".join(strip.text.rstrip() for strip in strips)
+
+    @property
+    def table(self) -> TableScreen:
+        screen = self.console.current_screen
+        assert isinstance(screen, TableScreen)
+        return screen
+
+    @property
+    def keys(self) -> list[str]:
+        """The rows' keys, from above."""
+        return [row.key for row in self.table.table.rows]
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+        await self.pilot.pause()
+
+    async def wait_until(self, condition: Callable[[], object], description: str) -> None:
+        """Wait for a condition, with the app at work."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + WAIT_S
+        while not condition():
+            assert loop.time() < deadline, f"{description}: not within {WAIT_S:.0f} s\n{self.text}"
+            await self.pilot.pause(0.01)
+        await self.pilot.pause()
+
+    async def wait_for_text(self, words: str) -> None:
+        await self.wait_until(lambda: words in self.text, f"{words!r} is shown")
+
+
+@asynccontextmanager
+async def run_console(
+    source: EventSource,
+    *,
+    size: tuple[int, int] = (120, 40),
+    display_options: DisplayOptions | None = None,
+    settings: Settings | None = None,
+    save_settings: Callable[[Settings], str] = lambda _: "",
+) -> AsyncIterator[AppHarness]:
+    console = Console(
+        source,
+        display_options or DisplayOptions(),
+        settings=settings or Settings(),
+        save_settings=save_settings,
+    )
+    async with console.run_test(size=size, notifications=True) as pilot:
+        stage = AppHarness(console, pilot)
+        await stage.wait_until(lambda: len(console.screen_stack) > 1, "the first screen is there")
+        yield stage

@@ -1,0 +1,166 @@
+"""A small farm in which every state occurs, for tests of what is drawn."""
+
+from datetime import UTC, datetime, timedelta
+
+from piwheels.protocol.messages import (
+    AuditEventRecorded,
+    BuilderView,
+    BuildRecorded,
+    Downloads,
+    HostState,
+    QueueView,
+    Snapshot,
+    StatusReply,
+)
+from tests.tui.static_source import NOON
+
+GIB = 1024**3
+_TRIXIE = ("cp311-trixie-aarch64", "cp313-trixie-aarch64")
+_HOST = HostState(
+    load=2.31,
+    memory_total=8 * GIB,
+    memory_free=5 * GIB,
+    swap_total=2 * GIB,
+    swap_free=2 * GIB,
+    disk_total=120 * GIB,
+    disk_free=80 * GIB,
+    temperature=57.0,
+)
+_LOADS = (0.2, 0.8, 1.9, 3.8, 4.0, 3.9, 2.0, 1.1, 0.4, 0.9, 2.5, 3.9)
+
+
+def builder(label: str, state: str, **facts: object) -> BuilderView:
+    known = {
+        "targets": _TRIXIE,
+        "platform": "linux aarch64",
+        "board": "Raspberry Pi 5 Model B Rev 1.0",
+        "os": "trixie",
+        "version": "1.0.0",
+        "host": _HOST,
+        "loads": _LOADS,
+        "built_last_hour": 7,
+        "failed_last_hour": 1,
+    }
+    return BuilderView(label=label, state=state, **(known | facts))  # type: ignore[arg-type]
+
+
+def building(label: str, state: str, project: str, build: int, **facts: object) -> BuilderView:
+    known = {
+        "build": build,
+        "project": project,
+        "version_built": "2.1.0",
+        "target": "cp313-trixie-aarch64",
+        "phase": "wheel",
+        "phase_s": 754.0,
+        "build_s": 840.0,
+        "limit_s": 10_800.0,
+    }
+    return builder(label, state, **(known | facts))
+
+
+def queue(target: str, **facts: object) -> QueueView:
+    abi, _, platform = target.partition("-")
+    known = {"platform": platform.replace("-", " "), "claimed": 0, "deferred": 0}
+    return QueueView(target=target, abi=abi, **(known | facts))  # type: ignore[arg-type]
+
+
+def build_finished(
+    build: int, project: str, outcome: str, detail: str, minutes: int
+) -> BuildRecorded:
+    return BuildRecorded(
+        at=datetime.fromtimestamp(NOON, UTC) - timedelta(minutes=minutes),
+        builder="pi4-attic",
+        build=build,
+        project=project,
+        version="1.4.2",
+        target="cp311-trixie-aarch64",
+        outcome=outcome,
+        duration_s=95.0 * minutes,
+        detail=detail,
+    )
+
+
+def audit_event(event: int, who: str, what: str, outcome: str = "") -> AuditEventRecorded:
+    at = datetime.fromtimestamp(NOON, UTC) - timedelta(minutes=event)
+    return AuditEventRecorded(event=event, at=at, who=who, what=what, outcome=outcome)
+
+
+BUILDERS = (
+    building("pi5-kitchen", "building", "numpy", 4711),
+    building("pi5-cellar", "uploading", "pandas", 4710, phase="upload", phase_s=12.0),
+    building(
+        "pi4-attic", "stuck", "grpcio", 4702, phase_s=9_400.0, build_s=9_500.0, expected_s=3_000.0
+    ),
+    builder("pi4-garage", "idle"),
+    builder("pi3-shed", "asleep", reason="put to sleep by ben@laptop"),
+    building("pi5-roof", "draining", "lxml", 4709, phase_s=33.0),
+    builder("pi4-hall", "silent", silent_s=48.0),
+    builder("pi4-loft", "quarantined", reason="failed of itself 5 times: no space left on device"),
+    builder("pi5-desk", "cleaning"),
+)
+
+QUEUES = (
+    queue(
+        "cp311-trixie-aarch64",
+        pending=128,
+        claimed=3,
+        deferred=4,
+        built_last_hour=42,
+        oldest_s=5_400.0,
+        served=True,
+    ),
+    queue(
+        "cp313-trixie-aarch64",
+        pending=12,
+        claimed=1,
+        built_last_hour=9,
+        oldest_s=240.0,
+        served=True,
+    ),
+    queue("cp39-bullseye-armv7l", pending=31, oldest_s=86_400.0, served=False),
+)
+
+BUILDS = (
+    build_finished(
+        4708, "markupsafe", "built", "markupsafe-1.4.2-cp311-cp311-linux_aarch64.whl", 1
+    ),
+    build_finished(
+        4707, "pillow", "failed", "fatal error: jpeglib.h: No such file or directory", 3
+    ),
+    build_finished(4706, "wrapt", "built", "wrapt-1.4.2-cp311-cp311-linux_aarch64.whl", 4),
+    build_finished(4705, "scipy", "out-of-memory", "cc1plus was killed", 45),
+)
+
+EVENTS = (
+    audit_event(9, "ann@desk", "sleep: pi3-shed", "applied"),
+    audit_event(8, "master", "pi4-loft failed of itself 5 times and gets no more jobs"),
+    audit_event(7, "ben@laptop", "kill: pi9", "refused: no such builder is connected"),
+)
+
+
+def status(**facts: object) -> StatusReply:
+    known = {
+        "version": "1.0.0",
+        "instance": "one",
+        "uptime_s": 86_400.0 * 3,
+        "paused": False,
+        "builders": BUILDERS,
+        "queues": QUEUES,
+        "last_hour": {"built": 51, "failed": 3},
+        "projects": 1_204,
+        "releases": 9_120,
+        "files": 8_411,
+        "files_bytes": 31 * GIB,
+        "builds": 10_311,
+        "stale_pages": 2,
+        "database_bytes": 412 * 1024**2,
+        "host": _HOST,
+        "upstream": "read to serial 24110232",
+        "upstream_lag_s": 42.0,
+        "downloads": Downloads(),
+    }
+    return StatusReply(**(known | facts))  # type: ignore[arg-type]
+
+
+def snapshot(**facts: object) -> Snapshot:
+    return Snapshot(status=status(**facts), builds=BUILDS, events=EVENTS)

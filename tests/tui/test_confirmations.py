@@ -1,0 +1,250 @@
+"""The list of all actions, and what each of them sends."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from textual.theme import BUILTIN_THEMES
+
+from piwheels.protocol.messages import (
+    BuilderCommand,
+    CommandBuilders,
+    Pause,
+    Prioritize,
+    RequestBody,
+    Resume,
+    Retry,
+    Skip,
+    StopMaster,
+)
+from piwheels.tui.model.actions import (
+    ACTIONS,
+    ACTIONS_BY_NAME,
+    SCREENS,
+    ActionTarget,
+    Confirm,
+    Requirement,
+    actions_of,
+    conflicting_action,
+    key_labels,
+    validate_keys,
+)
+from piwheels.tui.model.commands import (
+    build_messages,
+    confirmation_for,
+    skipped_message,
+    still_applicable,
+    validation_error,
+)
+from piwheels.tui.themes import THEMES
+
+BUSY = ActionTarget(
+    key="pi1",
+    name="pi1",
+    builder="pi1",
+    build=7,
+    is_building=True,
+    project="numpy",
+    version="2.1",
+    target="cp313-trixie-aarch64",
+    work_at_risk="14m 00s of numpy 2.1",
+)
+IDLE = ActionTarget(key="pi2", name="pi2", builder="pi2")
+ALL_BUILDERS = frozenset({"pi1", "pi2", "pi3"})
+
+SENT: dict[str, RequestBody] = {
+    "pause": Pause(),
+    "resume": Resume(),
+    "quit_master": StopMaster(),
+    "sleep": CommandBuilders(command=BuilderCommand.SLEEP, builders=("pi1",)),
+    "sleep_now": CommandBuilders(command=BuilderCommand.SLEEP, builders=("pi1",), immediately=True),
+    "wake": CommandBuilders(command=BuilderCommand.WAKE, builders=("pi1",)),
+    "skip_build": CommandBuilders(command=BuilderCommand.CANCEL_BUILD, builders=("pi1",)),
+    "drain": CommandBuilders(command=BuilderCommand.DRAIN, builders=("pi1",)),
+    "drain_rolling": CommandBuilders(
+        command=BuilderCommand.DRAIN, builders=("pi1",), max_parallel=2
+    ),
+    "kill": CommandBuilders(command=BuilderCommand.KILL, builders=("pi1",)),
+    "retry": Retry(project="numpy", version="2.1", target="cp313-trixie-aarch64"),
+    "skip_project": Skip(project="numpy", reason="2"),
+    "unskip_project": Skip(project="numpy", reason=None),
+    "raise_priority": Prioritize(project="numpy", version="2.1", advance_s=7200.0),
+    "usual_priority": Prioritize(project="numpy", version="2.1", advance_s=0.0),
+}
+CHANGING = [action.name for action in ACTIONS if action.changes_farm]
+
+
+@pytest.mark.parametrize("name", CHANGING)
+def test_an_action_sends_what_it_is_for(name: str) -> None:
+    ((body, what),) = build_messages(ACTIONS_BY_NAME[name], [BUSY], "2")
+    assert body == SENT[name]
+    assert what.startswith(ACTIONS_BY_NAME[name].label.lower())
+
+
+def test_an_order_to_several_builders_is_one_command() -> None:
+    ((body, what),) = build_messages(ACTIONS_BY_NAME["drain"], [BUSY, IDLE])
+    assert body == CommandBuilders(command=BuilderCommand.DRAIN, builders=("pi1", "pi2"))
+    assert what == "drain pi1, pi2"
+
+
+def test_rows_of_one_release_give_one_command_for_each_target() -> None:
+    other = ActionTarget(
+        key="8", name="", project="numpy", version="2.1", target="cp311-trixie-aarch64"
+    )
+    assert len(build_messages(ACTIONS_BY_NAME["retry"], [BUSY, other, BUSY])) == 2
+    assert len(build_messages(ACTIONS_BY_NAME["skip_project"], [BUSY, other], "broken")) == 1
+
+
+# --- what is asked first ---
+
+
+def confirmation(name: str, *subjects: ActionTarget, hidden: int = 0) -> bool:
+    found = confirmation_for(
+        ACTIONS_BY_NAME[name], subjects, hidden_count=hidden, all_builders=ALL_BUILDERS
+    )
+    return found is not None
+
+
+def test_only_what_loses_work_or_is_done_to_many_asks() -> None:
+    assert not confirmation("pause")
+    assert not confirmation("drain", BUSY)
+    assert not confirmation("sleep_now", IDLE)
+    assert confirmation("sleep_now", BUSY)
+    assert confirmation("skip_build", BUSY)
+    assert confirmation("kill", IDLE)
+    assert confirmation("quit_master")
+    assert confirmation("drain", BUSY, IDLE)
+    assert confirmation("drain", BUSY, hidden=1)
+
+
+def test_what_loses_something_says_what_and_asks() -> None:
+    losing = [action for action in ACTIONS if action.consequence]
+    assert {action.name for action in losing} == {"kill", "skip_build", "sleep_now", "quit_master"}
+    assert all(action.confirm is not Confirm.NEVER and action.changes_farm for action in losing)
+
+
+def test_a_question_keeps_its_subjects_and_names_what_would_be_lost() -> None:
+    asked = confirmation_for(
+        ACTIONS_BY_NAME["kill"], [BUSY, IDLE], hidden_count=1, all_builders=ALL_BUILDERS
+    )
+    assert asked is not None
+    assert asked.targets == (BUSY, IDLE)
+    assert asked.target_lines == ("pi1: 14m 00s of numpy 2.1", "pi2")
+    assert asked.title == "Kill 2 builders?"
+    assert asked.hidden_count == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("skip_project", "Skip project numpy?"),
+        ("raise_priority", "Sooner numpy 2.1?"),
+        ("skip_build", "Skip build pi1?"),
+    ],
+)
+def test_a_question_names_what_it_is_done_to(name: str, title: str) -> None:
+    asked = confirmation_for(ACTIONS_BY_NAME[name], [BUSY], all_builders=ALL_BUILDERS)
+    assert asked is not None
+    assert asked.title == title
+    assert len(asked.target_lines) == 1
+
+
+def test_a_project_is_named_once_however_many_of_its_rows_are_marked() -> None:
+    other = ActionTarget(key="8", name="", project="numpy", version="2.2", target="cp311")
+    asked = confirmation_for(
+        ACTIONS_BY_NAME["skip_project"], [BUSY, other], all_builders=ALL_BUILDERS
+    )
+    assert asked is not None
+    assert (asked.title, asked.target_lines) == ("Skip project numpy?", ("numpy",))
+    again = confirmation_for(ACTIONS_BY_NAME["retry"], [BUSY, other], all_builders=ALL_BUILDERS)
+    assert again is not None
+    assert again.title == "Retry 2 releases?"
+
+
+def test_the_word_is_wanted_for_all_builders_and_for_the_master_alone() -> None:
+    def word(name: str, *subjects: ActionTarget) -> str:
+        asked = confirmation_for(ACTIONS_BY_NAME[name], subjects, all_builders=ALL_BUILDERS)
+        return asked.confirm_word if asked else "not asked"
+
+    third = ActionTarget(key="pi3", name="pi3", builder="pi3")
+    assert word("kill", BUSY, IDLE) == ""
+    assert word("kill", BUSY, IDLE, third) == "kill"
+    assert word("quit_master") == "quit"
+    assert word("skip_build", BUSY, IDLE, third) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "right"),
+    [
+        ("drain_rolling", ["", "0", "-1", "two", "1.5", "1001", "9" * 5000], "3"),
+        ("raise_priority", ["", "0", "-4", "soon", "nan", "1e9"], "1.5"),
+        ("skip_project", ["", "  "], "does not build on ARM"),
+    ],
+)
+def test_what_makes_no_sense_is_objected_to(name: str, wrong: list[str], right: str) -> None:
+    assert all(validation_error(ACTIONS_BY_NAME[name], answer) for answer in wrong)
+    assert validation_error(ACTIONS_BY_NAME[name], right) == ""
+
+
+# --- keys ---
+
+
+def test_no_screen_has_two_actions_on_one_key() -> None:
+    for place in (*SCREENS, "commands"):
+        here = Counter(
+            key for action in actions_of(place) if action.screens for key in action.keys.split(",")
+        )
+        anywhere = Counter(
+            key for action in ACTIONS if not action.screens for key in action.keys.split(",")
+        )
+        assert max(here.values(), default=0) <= 1, (place, here)
+        assert max(anywhere.values()) == 1, anywhere
+
+
+def test_every_action_says_what_it_does_in_a_sentence() -> None:
+    for action in ACTIONS:
+        assert action.help.endswith("."), action.name
+        assert action.label
+        assert key_labels(action.keys)[0]
+
+
+def test_every_action_that_changes_something_is_tried_here() -> None:
+    assert set(CHANGING) == set(SENT)
+    assert all(ACTIONS_BY_NAME[name].requires is not Requirement.TABLE for name in CHANGING)
+
+
+def test_a_build_that_has_ended_meanwhile_is_not_dropped_in_another_s_stead() -> None:
+    asked_of = tuple(
+        replace(BUSY, key=label, builder=label, build=build)
+        for label, build in (("pi1", 1), ("pi2", 2), ("pi3", 3))
+    )
+    in_hand = {"pi1": 1, "pi2": 7, "pi3": None}
+    skip, kill = ACTIONS_BY_NAME["skip_build"], ACTIONS_BY_NAME["kill"]
+    left = still_applicable(skip, asked_of, in_hand)
+    assert left == asked_of[:1]
+    assert skipped_message(asked_of, left).startswith("Not done to pi2, pi3: ")
+    assert still_applicable(kill, asked_of, in_hand) == asked_of  # which is of builders
+
+
+def test_a_key_that_is_taken_is_told() -> None:
+    taken = conflicting_action("drain", "p", {})
+    assert taken is not None
+    assert taken.name == "pause"
+    assert conflicting_action("drain", "f12", {}) is None
+    assert conflicting_action("drain", "p", {"pause": "f1"}) is None
+    assert conflicting_action("search", "f", {}) is ACTIONS_BY_NAME["follow"]
+    assert conflicting_action("search", "p", {}) is None, (
+        "the log's own keys hide those of everywhere"
+    )
+
+
+def test_settings_with_wrong_keys_are_told() -> None:
+    assert validate_keys({}) == ""
+    assert validate_keys({"drain": "f12"}) == ""
+    assert "no action fly" in validate_keys({"fly": "f1"})
+    assert "both" in validate_keys({"drain": "p"})
+    assert "moves about" in validate_keys({"drain": "f12,up"})
+
+
+def test_themes_have_names_of_their_own() -> None:
+    assert not {theme.name for theme in THEMES} & set(BUILTIN_THEMES)

@@ -1,0 +1,508 @@
+"""Rows, facts and problems: what is told apart, sorted, filtered, and made harmless."""
+
+import itertools
+import random
+import unicodedata
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from piwheels.model import Outcome
+from piwheels.protocol.messages import (
+    AuditEventRecorded,
+    BuilderState,
+    BuilderView,
+    BuildRecorded,
+    DownloadCount,
+    Downloads,
+    HostState,
+    QueueView,
+    Snapshot,
+)
+from piwheels.tui.model import builder_table, farm_tables, glyphs
+from piwheels.tui.model.alerts import find_alerts, next_alert
+from piwheels.tui.model.builder_table import BUILDER_COLUMNS
+from piwheels.tui.model.command_status import CommandState
+from piwheels.tui.model.farm_tables import (
+    BUILD_COLUMNS,
+    EVENT_COLUMNS,
+    QUEUE_COLUMNS,
+    drain_s,
+)
+from piwheels.tui.model.metrics import (
+    NO_ACCESS_LOG,
+    breakdowns,
+    download_metrics,
+    host_metrics,
+    outcome_summary,
+)
+from piwheels.tui.model.state import FarmState, from_snapshot
+from piwheels.tui.model.tables import Cell, Column, Row, filter_and_sort, natural_sort_key
+from tests.simfarm import FarmModel
+from tests.tui.test_state import status
+
+NOW = 1_700_000_000.0
+GIB = 1024**3
+
+
+def sorted_rows(
+    make: Callable[..., list[Row]], columns: tuple[Column, ...]
+) -> Callable[..., list[Row]]:
+    """Rows as a screen shows them."""
+
+    def rows(
+        *of: object, sort: str = "", reverse: bool = False, text_filter: str = "", **how: object
+    ) -> list[Row]:
+        found = make(*of, **how)
+        return filter_and_sort(found, columns, sort=sort, reverse=reverse, text_filter=text_filter)
+
+    return rows
+
+
+builder_rows = sorted_rows(builder_table.builder_rows, BUILDER_COLUMNS)
+queue_rows = sorted_rows(farm_tables.queue_rows, QUEUE_COLUMNS)
+build_rows = sorted_rows(farm_tables.build_rows, BUILD_COLUMNS)
+event_rows = sorted_rows(farm_tables.event_rows, EVENT_COLUMNS)
+
+
+def farm(*builders: BuilderView, **changes: object) -> FarmState:
+    return from_snapshot(Snapshot(status=status(builders=builders, **changes)), NOW)
+
+
+def build_finished(build: int, outcome: str = "built", **changes: object) -> BuildRecorded:
+    bare = BuildRecorded(
+        at=datetime.fromtimestamp(NOW + build, UTC), builder="pi1", build=build, project="numpy",
+        version="2.1", target="cp313-trixie-aarch64", outcome=outcome, duration_s=5.0,
+    )  # fmt: skip
+    return msgspec.structs.replace(bare, **changes)
+
+
+def builds(*of: BuildRecorded) -> FarmState:
+    return from_snapshot(Snapshot(status=status(), builds=of[::-1]), NOW)
+
+
+def cell(row: Row, columns: tuple[Column, ...], key: str) -> Cell:
+    return row.cells[[column.key for column in columns].index(key)]
+
+
+def keys(rows: list[Row]) -> list[str]:
+    return [row.key for row in rows]
+
+
+# --- looks ---
+
+
+def test_every_state_and_turn_has_a_word_and_a_glyph_of_its_own() -> None:
+    for ascii_only in (False, True):
+        looks = [glyphs.glyph(state, ascii_only=ascii_only) for state in BuilderState]
+        assert len(set(looks)) == len(looks)
+        assert all(len(look) == 1 for look in looks)
+        assert not ascii_only or all(look.isascii() for look in looks)
+    assert set(glyphs.STATE_ORDER) == set(glyphs.STATE_STYLE) == set(BuilderState)
+    assert set(glyphs.COMMAND_STYLE) == set(CommandState)
+
+
+@given(st.sampled_from(sorted(glyphs._GLYPHS)))
+def test_every_glyph_is_one_cell_wide(name: str) -> None:
+    wide, plain = glyphs._GLYPHS[name]
+    assert unicodedata.east_asian_width(wide) not in {"W", "F"}
+    assert plain.isascii()
+    assert len(wide) == len(plain) == 1
+
+
+def test_a_sparkline_has_its_twin_in_ascii() -> None:
+    loads = (0.0, 1.0, 2.0, 4.0, 9.0)
+    assert glyphs.sparkline(loads, 3, 4.0, ascii_only=False) == "▄██"
+    assert glyphs.sparkline(loads, 9, 4.0, ascii_only=True) == " :=##"
+    assert glyphs.sparkline((), 5, 4.0, ascii_only=False) == ""
+
+
+# --- builders ---
+
+
+def test_problems_come_first_then_labels_as_people_count() -> None:
+    rows = builder_rows(
+        farm(
+            BuilderView(label="pi10", state="idle"),
+            BuilderView(label="pi2", state="idle"),
+            BuilderView(label="pi1", state="building", build=1),
+            BuilderView(label="pi9", state="silent"),
+            BuilderView(label="pi8", state="lost"),
+            BuilderView(label="pi3", state="stuck", build=2),
+            BuilderView(label="pi4", state="quarantined", reason="bwrap is missing"),
+            BuilderView(label="pi5", state="a state of tomorrow"),
+        ),
+        NOW,
+    )
+    assert keys(rows) == ["pi8", "pi4", "pi3", "pi9", "pi1", "pi2", "pi10", "pi5"]
+    assert [row.has_alert for row in rows] == [True] * 4 + [False] * 4
+    assert cell(rows[1], BUILDER_COLUMNS, "release").text == "bwrap is missing"
+    assert cell(rows[-1], BUILDER_COLUMNS, "state") == (
+        "a state of tomorrow",
+        "",
+        "·",
+        len(BuilderState),
+    )
+
+
+def test_a_row_keeps_its_place_through_a_build_unless_states_are_sorted() -> None:
+    at_work = ("cleaning", "building", "uploading")
+    for states in itertools.permutations(at_work):
+        views = [BuilderView(label=f"pi{n}", state=state) for n, state in enumerate(states)]
+        rows = builder_rows(farm(*views), NOW)
+        assert keys(rows) == ["pi0", "pi1", "pi2"]
+        by_state = builder_rows(farm(*views), NOW, sort="state")
+        words = [cell(row, BUILDER_COLUMNS, "state").text for row in by_state]
+        assert words == ["uploading", "building", "cleaning"]
+
+
+def test_time_goes_on_against_its_limit_and_is_marked_beyond_what_is_expected() -> None:
+    view = BuilderView(
+        label="pi1", state="building", build=1, project="numpy", release_version="2.1",
+        phase="building", phase_s=100.0, build_s=130.0, expected_s=150.0, limit_s=3600.0,
+    )  # fmt: skip
+    state = farm(view)
+    first, late = (cell(builder_rows(state, NOW + s)[0], BUILDER_COLUMNS, "time") for s in (0, 30))
+    assert (first.text, first.style) == ("1m 40s/1h 00m", "")
+    assert (late.text, late.style) == ("2m 10s/1h 00m", "warning")
+
+
+def test_full_disks_little_memory_and_heat_are_marked_with_more_than_colour() -> None:
+    def row(disk: int, memory: int, degrees: float | None) -> Row:
+        host = HostState(
+            disk_total=100 * GIB, disk_free=disk * GIB, memory_total=100, memory_free=memory,
+            temperature=degrees,
+        )  # fmt: skip
+        return builder_rows(farm(BuilderView(label="p", state="idle", host=host)), NOW)[0]
+
+    looks = [
+        tuple(
+            cell(row(*values), BUILDER_COLUMNS, key)[1:3]
+            for key in ("disk", "memory", "temperature")
+        )
+        for values in ((50, 50, 40.0), (8, 5, 77.0), (3, 5, 90.0))
+    ]
+    assert looks[0] == (("", ""), ("", ""), ("", ""))
+    assert looks[1] == (("warning", "▲"), ("warning", ""), ("warning", "▲"))
+    assert looks[2] == (("error", "▲"), ("warning", ""), ("error", "▲"))
+    assert cell(row(3, 5, None), BUILDER_COLUMNS, "temperature").text == "-"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("", {"pi1", "pi2"}),
+        ("PI1", {"pi1"}),
+        ("trixie", {"pi1"}),
+        ("numpy", {"pi2"}),
+        ("stuck", {"pi2"}),
+        ("pi -stuck", {"pi1"}),
+        ("numpy idle", set()),
+        ("-", {"pi1", "pi2"}),
+    ],
+)
+def test_a_filter_looks_in_label_targets_project_and_state(words: str, expected: set[str]) -> None:
+    state = farm(
+        BuilderView(label="pi1", state="idle", targets=("cp313-trixie-aarch64",)),
+        BuilderView(label="pi2", state="stuck", build=3, project="numpy", release_version="2"),
+    )
+    assert set(keys(builder_rows(state, NOW, text_filter=words))) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "called"),
+    [
+        (["cp311-trixie-aarch64", "cp313-trixie-aarch64"], "cp313"),
+        (["cp311-bookworm-armv7l", "cp313-trixie-aarch64"], "cp313-trixie-aarch64"),
+    ],
+)
+def test_targets_are_called_by_their_abi_where_all_share_a_platform(
+    names: list[str], called: str
+) -> None:
+    queues = tuple(QueueView(target=name, pending=0, claimed=0, deferred=0) for name in names)
+    builder = BuilderView(
+        label="pi1", state="building", targets=(names[1],), build=2, project="numpy",
+        release_version="2", target=names[1],
+    )  # fmt: skip
+    state = farm(builder, queues=queues)
+    state.builds[1] = build_finished(1, target=names[1])
+    for rows, columns, column in (
+        (builder_rows(state, NOW), BUILDER_COLUMNS, "targets"),
+        (queue_rows(state, sort="target", reverse=True), QUEUE_COLUMNS, "target"),
+        (build_rows(state, NOW), BUILD_COLUMNS, "target"),
+    ):
+        assert cell(rows[0], columns, column).text == called
+        assert cell(rows[-1], columns, column).text in {called, "cp311", names[0]}
+    assert keys(builder_rows(state, NOW, text_filter="trixie")) == ["pi1"]
+    assert keys(build_rows(state, NOW, text_filter=names[1])) == ["2", "1"]
+
+
+@given(st.sampled_from([column.key for column in BUILDER_COLUMNS]), st.booleans(), st.integers())
+def test_any_column_sorts_stably_both_ways(column: str, reverse: bool, seed: int) -> None:
+    world = FarmModel(builders=25, seed=seed)
+    state = from_snapshot(world.snapshot(), NOW)
+    rows = builder_rows(state, NOW, sort=column, reverse=reverse)
+    unsorted = keys(builder_rows(state, NOW))
+    orders = [cell(row, BUILDER_COLUMNS, column).sort_value for row in rows]
+    valued = [order for order in orders if order is not None]
+    assert orders == valued + [None] * (len(orders) - len(valued))
+    assert valued == sorted(valued, reverse=reverse)
+    for one, other in itertools.pairwise(rows):
+        if (
+            cell(one, BUILDER_COLUMNS, column).sort_value
+            == cell(other, BUILDER_COLUMNS, column).sort_value
+        ):
+            assert unsorted.index(one.key) < unsorted.index(other.key)
+    # The order of the rows that came in does not matter.
+    shuffled = list(state.builders.items())
+    random.Random(seed).shuffle(shuffled)
+    state.builders = dict(shuffled)
+    assert builder_rows(state, NOW, sort=column, reverse=reverse) == rows
+
+
+@given(st.text(), st.text())
+def test_natural_order_is_total_and_tells_texts_apart(one: str, other: str) -> None:
+    assert (natural_sort_key(one) == natural_sort_key(other)) == (one == other)
+    assert (natural_sort_key(one) < natural_sort_key(other)) != (
+        natural_sort_key(one) >= natural_sort_key(other)
+    )
+
+
+def test_numbers_in_names_count() -> None:
+    names = ["cp39", "cp311", "cp313t", "cp313", "pi2", "pi10", "pi", "10", "9"]
+    assert sorted(names, key=natural_sort_key) == [
+        "9", "10", "cp39", "cp311", "cp313", "cp313t", "pi", "pi2", "pi10",
+    ]  # fmt: skip
+
+
+# --- queues ---
+
+
+def queue(target: str, pending: int, *, served: bool = True, **changes: object) -> QueueView:
+    bare = QueueView(target=target, pending=pending, claimed=0, deferred=0, has_builder=served)
+    return msgspec.structs.replace(bare, **changes)
+
+
+def test_targets_that_nobody_serves_come_first_and_say_so() -> None:
+    state = farm(
+        queues=(queue("a", 5), queue("b", 1234, served=False), queue("c", 0, served=False)),
+    )
+    rows = queue_rows(state)
+    assert keys(rows) == ["b", "a", "c"]
+    assert cell(rows[0], QUEUE_COLUMNS, "note").text == "nobody serves it"
+    assert [cell(row, QUEUE_COLUMNS, "state").text for row in rows] == [
+        "unserved", "waiting", "empty",
+    ]  # fmt: skip
+
+
+def test_a_queue_drains_at_the_rate_of_the_last_hour() -> None:
+    assert drain_s(queue("a", 90, built_last_hour=60)) == 5400
+    assert drain_s(queue("a", 90)) is None
+    assert drain_s(queue("a", 0)) == 0
+    [row] = queue_rows(farm(queues=(queue("a", 90, built_last_hour=60),)))
+    assert cell(row, QUEUE_COLUMNS, "drain").text == "1h 30m"
+    assert cell(row, QUEUE_COLUMNS, "rate").text == "1.0"
+
+
+# --- builds and events ---
+
+
+def test_builds_in_hand_come_first_then_the_newest() -> None:
+    state = builds(
+        build_finished(1), build_finished(2, "failed", detail="boom"), build_finished(3, "lost")
+    )
+    view = BuilderView(label="pi1", state="building", build=4, project="lxml", release_version="6")
+    state.builders = farm(view).builders
+    rows = build_rows(state, NOW, zone=UTC)
+    assert keys(rows) == ["4", "3", "2", "1"]
+    looks = [cell(row, BUILD_COLUMNS, "outcome")[:3] for row in rows]
+    assert looks == [
+        ("building", "success", "●"),
+        ("lost", "warning", "↻"),
+        ("failed", "error", "✗"),
+        ("built", "success", "✓"),
+    ]
+    assert cell(rows[2], BUILD_COLUMNS, "detail").text == "boom"
+    state.apply_update(build_finished(4), NOW)  # told before its builder is another
+    assert keys(build_rows(state, NOW))[0] == "4"
+    assert len(build_rows(state, NOW)) == 4
+
+
+def test_builds_are_filtered_by_failure_slowness_and_project() -> None:
+    state = builds(
+        build_finished(1),
+        build_finished(2, "failed"),
+        build_finished(3, duration_s=700.0),
+        build_finished(4, project="lxml"),
+        build_finished(5, "killed", project="lxml"),
+    )
+    assert keys(build_rows(state, NOW, failed=True)) == ["5", "2"]
+    assert keys(build_rows(state, NOW, slow=True)) == ["3"]
+    assert keys(build_rows(state, NOW, project="lxml")) == ["5", "4"]
+    assert keys(build_rows(state, NOW, project="lxml", failed=True)) == ["5"]
+    assert keys(build_rows(state, NOW, text_filter="failed")) == ["2"]
+
+
+def test_every_outcome_has_a_look() -> None:
+    rows = build_rows(
+        builds(*(build_finished(n, outcome) for n, outcome in enumerate(Outcome, 1))), NOW
+    )
+    assert {cell(row, BUILD_COLUMNS, "outcome").glyph for row in rows} == {"✓", "✗", "↻"}
+
+
+def test_events_tell_refused_from_applied() -> None:
+    told = [
+        AuditEventRecorded(
+            event=n, at=datetime.fromtimestamp(NOW, UTC), who=who, what="w", outcome=outcome
+        )
+        for n, (who, outcome) in enumerate(
+            [("master", ""), ("ada@here", "applied"), ("ada@here", "refused: no")], 1
+        )
+    ]
+    state = from_snapshot(Snapshot(status=status(), events=tuple(reversed(told))), NOW)
+    rows = event_rows(state, NOW, zone=UTC)
+    assert keys(rows) == ["3", "2", "1"]
+    assert [cell(row, EVENT_COLUMNS, "outcome")[1:3] for row in rows] == [
+        ("error", "✗"), ("success", "✓"), ("muted", "·"),
+    ]  # fmt: skip
+
+
+@given(st.text(), st.booleans())
+def test_no_text_of_a_stranger_gets_through_to_a_cell(text: str, ascii_only: bool) -> None:
+    view = BuilderView(
+        label=text, state=text, reason=text, targets=(text,), platform=text, board=text,
+        build=1, project=text, release_version=text, target=text, phase=text,
+    )  # fmt: skip
+    state = farm(view, msgspec.structs.replace(view, label=text + "2", build=None))
+    state.status = status(
+        queues=(queue(text, 1, abi=text, platform=text, served=False),), upstream=text,
+        instance=text, version=text, last_hour={text: 1},
+        downloads=Downloads(
+            connected=True, top=(DownloadCount(name=text, count=1),), record_day=9,
+            record_date=text,
+        ),
+    )  # fmt: skip
+    told = build_finished(
+        7, text, project=text, version=text, target=text, builder=text, detail=text
+    )
+    state.apply_update(told, NOW)
+    state.apply_update(
+        AuditEventRecorded(at=datetime.fromtimestamp(NOW, UTC), who=text, what=text, outcome=text),
+        NOW,
+    )
+    tables = (
+        builder_rows(state, NOW, ascii_only=ascii_only),
+        queue_rows(state, ascii_only=ascii_only),
+        build_rows(state, NOW, ascii_only=ascii_only),
+        event_rows(state, NOW, ascii_only=ascii_only),
+    )
+    shown = [cell.text for table in tables for row in table for cell in row.cells]
+    shown += [fact.text for fact in host_metrics(state, NOW) + download_metrics(state, NOW)]
+    shown += [fact.label for split in breakdowns(state).values() for fact in split]
+    shown += [trouble.text for trouble in find_alerts(state, NOW)]
+    categories = {unicodedata.category(char) for line in shown for char in line}
+    assert not categories & {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+# --- facts ---
+
+
+def test_the_host_s_facts_name_what_is_short() -> None:
+    host = HostState(
+        load=1.5, memory_total=8 * GIB, memory_free=2 * GIB, disk_total=100 * GIB,
+        disk_free=2 * GIB, temperature=83.0,
+    )  # fmt: skip
+    state = farm(host=host, upstream_lag_s=90_000.0, last_hour={"built": 12, "failed": 3})
+    facts = {fact.key: fact for fact in host_metrics(state, NOW + 10)}
+    assert facts["disk"].text == "98.0 GiB of 100.0 GiB (98%), nearly full"
+    assert (facts["disk"].style, facts["disk"].glyph) == ("error", "▲")
+    assert facts["temperature"].text == "83 C, too hot"
+    assert facts["lag"].text == "1d 01h ago, late"
+    assert facts["hour"].text == "12 built, 3 failed"
+    assert facts["uptime"].text == "15s"
+    assert facts["memory"].share == 0.75
+    assert "swap" not in facts
+    assert host_metrics(FarmState(), NOW) == []
+    assert outcome_summary({}) == "no builds"
+
+
+def test_downloads_say_when_no_access_log_is_connected() -> None:
+    assert [fact.text for fact in download_metrics(farm(), NOW)] == [NO_ACCESS_LOG]
+    counts = tuple(DownloadCount(name=name, count=n) for name, n in (("a", 200), ("b", 50)))
+    downloads = Downloads(
+        connected=True, today=500, record_day=1000, record_date="2026-01-01", rate_per_s=2.5,
+        per_minute=(1, 2, 3), top=counts,
+    )  # fmt: skip
+    state = farm(downloads=downloads)
+    facts = {fact.key: fact.text for fact in download_metrics(state, NOW, ascii_only=True)}
+    assert facts["today"] == "500, 50% of the record of 1,000 (2026-01-01)"
+    assert facts["hour"].endswith("6, at most 3 a minute -+#")
+    assert all(text.isascii() for text in facts.values())
+    assert [(fact.label, fact.text, fact.share) for fact in breakdowns(state)["projects"]] == [
+        ("a", "200", 1.0), ("b", "50", 0.25),
+    ]  # fmt: skip
+    record = farm(downloads=msgspec.structs.replace(downloads, today=1000))
+    assert "a record" in {f.key: f.text for f in download_metrics(record, NOW)}["today"]
+
+
+# --- problems ---
+
+
+def test_problems_in_their_order_and_the_way_round() -> None:
+    full = HostState(disk_total=100, disk_free=1)
+    state = farm(
+        BuilderView(label="pi7", state="idle", failed_last_hour=9),
+        BuilderView(label="pi6", state="idle", host=HostState(temperature=85.0)),
+        BuilderView(label="pi5", state="idle", host=full),
+        BuilderView(label="pi4", state="silent", since_last_message_s=40.0),
+        BuilderView(
+            label="pi3",
+            state="stuck",
+            build=1,
+            build_s=600.0,
+            project="lxml",
+            release_version="6",
+            expected_s=60.0,
+        ),
+        BuilderView(label="pi2", state="quarantined", reason="no sandbox"),
+        BuilderView(label="pi1", state="lost", since_last_message_s=400.0),
+        BuilderView(label="pi0", state="idle", failed_last_hour=9, built_last_hour=1),
+        host=full,
+        queues=(queue("cp315", 3, served=False),),
+        upstream_lag_s=1e6,
+    )
+    found = find_alerts(state, NOW + 10)
+    assert [(trouble.screen, trouble.key, trouble.label) for trouble in found] == [
+        ("builders", "pi1", "lost"),
+        ("builders", "pi2", "quarantined"),
+        ("builders", "pi3", "stuck"),
+        ("builders", "pi4", "silent"),
+        ("host", "disk", "disk nearly full"),
+        ("queues", "cp315", "unserved"),
+        ("builders", "pi5", "disk nearly full"),
+        ("builders", "pi6", "hot"),
+        ("builders", "pi7", "only failures"),
+        ("host", "upstream", "upstream late"),
+    ]
+    assert found[0].text == "pi1: lost, not heard for 6m 50s"
+    assert found[2].text == "pi3: lxml 6 takes 10m 10s, expected were 1m 00s"
+    place: tuple[str, str] | None = None
+    visited = []
+    for _ in range(len(found) + 1):
+        trouble = next_alert(found, place)
+        assert trouble is not None
+        place = (trouble.screen, trouble.key)
+        visited.append(trouble)
+    assert visited == [*found, found[0]]
+    assert next_alert(found, ("builders", "pi0")) == found[0]
+    assert next_alert([], None) is None
+
+
+def test_a_queue_that_waits_is_a_problem_with_its_reason() -> None:
+    (trouble,) = find_alerts(farm(waits="the index does not answer"), NOW)
+    assert (trouble.screen, trouble.label) == ("host", "queue waits")
+    assert trouble.text == "the queue waits: the index does not answer"

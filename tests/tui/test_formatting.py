@@ -1,0 +1,87 @@
+"""Text from outside: nothing that a terminal would act upon gets through."""
+
+import unicodedata
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from piwheels.tui.model.formatting import (
+    format_count,
+    format_datetime,
+    format_duration,
+    format_percent,
+    format_size,
+    format_time,
+    terminal_safe,
+)
+
+_UNWANTED = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+@given(st.text())
+@example("\x1b[31mred\x1b[0m")
+@example("\x1b]52;c;ZXZpbA==\x07")
+@example("\u202egnorw\u202c \u2066x\u2069 \ufeff\u200b")
+@example("e" + "\u0301" * 50)
+@example("\udc80 \U000e0041 \U0010ffff \ue000")
+@example("日本語 \U0001f469\u200d\U0001f4bb")
+def test_nothing_that_a_terminal_acts_upon_gets_through(text: str) -> None:
+    shown = terminal_safe(text)
+    assert not {unicodedata.category(char) for char in shown} & _UNWANTED
+    assert all(char == " " or not char.isspace() for char in shown)
+    assert terminal_safe(shown) == shown
+    run = 0
+    for char in shown:
+        run = run + 1 if unicodedata.category(char) in {"Mn", "Me"} else 0
+        assert run <= 2
+    shown.encode()
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126)))
+def test_plain_ascii_is_left_alone(text: str) -> None:
+    assert terminal_safe(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["naïve café", "Ünïcode", "日本語", "한국어", "[red]no[/red]", "🙂"]
+)
+def test_what_is_harmless_already_stays(text: str) -> None:
+    assert terminal_safe(text) == text
+
+
+def test_line_ends_become_spaces_and_escapes_are_seen() -> None:
+    assert terminal_safe("a\tb\r\nc\x1b[2Jd") == "a b  c?[2Jd"
+
+
+@given(st.floats(min_value=0, max_value=1e12))
+def test_a_duration_is_short(seconds: float) -> None:
+    assert len(format_duration(seconds)) <= 9
+    assert format_duration(seconds)[-1] in "smhd"
+
+
+def test_durations_sizes_counts_and_shares_as_people_read_them() -> None:
+    assert [format_duration(s) for s in (0, 59.9, 61, 3600, 90061, -5, float("inf"))] == [
+        "0s", "59s", "1m 01s", "1h 00m", "1d 01h", "0s", "-",
+    ]  # fmt: skip
+    assert (format_size(1536), format_count(1234567)) == ("1.5 KiB", "1,234,567")
+    assert (format_percent(1, 3), format_percent(1, 0)) == ("33%", "-")
+
+
+def test_a_time_is_shown_in_the_reader_s_zone() -> None:
+    at = datetime(2026, 1, 1, 23, 30, tzinfo=UTC)
+    assert format_time(at, UTC) == "23:30:00"
+    assert format_time(at, timezone(timedelta(hours=1))) == "00:30:00"
+    assert format_time(datetime.max.replace(tzinfo=UTC), timezone(timedelta(hours=1))) == "-"
+
+
+def test_a_moment_of_another_day_has_its_day() -> None:
+    now = datetime(2026, 11, 25, 3, 0, tzinfo=UTC).timestamp()
+    assert format_datetime(datetime(2026, 11, 25, 2, 59, 1, tzinfo=UTC), now, UTC) == "02:59:01"
+    late = datetime(2026, 11, 24, 23, 30, tzinfo=UTC)
+    assert format_datetime(late, now, UTC) == "Nov 24 23:30"
+    assert format_datetime(late, now, timezone(timedelta(hours=1))) == "00:30:00"
+    assert (
+        format_datetime(datetime.max.replace(tzinfo=UTC), now, timezone(timedelta(hours=1))) == "-"
+    )

@@ -1,0 +1,212 @@
+"""The log: it follows until the reader scrolls up, searches, jumps to the error, saves."""
+
+import time
+from pathlib import Path
+
+import pytest
+from textual import events
+from textual.app import App, ComposeResult
+from textual.pilot import Pilot
+
+from piwheels.errors import PiwheelsError
+from piwheels.tui.widgets.log_buffer import LogBuffer
+from piwheels.tui.widgets.log_view import LogView
+
+
+class LogViewApp(App[None]):
+    """A log alone on a screen."""
+
+    def __init__(self, *, wrap: bool = False, text: LogBuffer | None = None) -> None:
+        super().__init__()
+        self.log_view = LogView(wrap=wrap, log_buffer=text)
+        self.messages: list[bool] = []
+
+    def compose(self) -> ComposeResult:
+        yield self.log_view
+
+    def on_log_view_follow_changed(self, message: LogView.FollowChanged) -> None:
+        self.messages.append(message.following)
+
+    def lines(self) -> list[str]:
+        view = self.log_view
+        return [view.render_line(y).text.rstrip() for y in range(view.size.height)]
+
+
+async def rendered_app(app: LogViewApp, pilot: Pilot[None]) -> None:
+    """Once what was appended is on the screen: a flood waits for the next frame."""
+    while app.log_view._refresh_scheduled:
+        await pilot.pause(0.005)
+    await pilot.pause()
+
+
+def numbered(start: int, end: int) -> bytes:
+    return b"".join(b"line %d\n" % number for number in range(start, end))
+
+
+async def test_the_log_follows_its_end() -> None:
+    app = LogViewApp()
+    async with app.run_test(size=(60, 11)) as pilot:
+        app.log_view.append(numbered(0, 100))
+        await rendered_app(app, pilot)
+        assert app.lines()[9] == "line 99"
+        assert "following" in app.lines()[10]
+        app.log_view.append(b"half a li")
+        await rendered_app(app, pilot)
+        assert app.lines()[9] == "half a li"
+
+
+@pytest.mark.parametrize("wrap", [False, True])
+@pytest.mark.parametrize("how", ["up", "pageup", "home", "wheel"])
+async def test_a_reader_who_scrolls_up_stays_where_they_are(how: str, wrap: bool) -> None:
+    app = LogViewApp(wrap=wrap)
+    async with app.run_test(size=(60, 11)) as pilot:
+        app.log_view.append(numbered(0, 100))
+        await rendered_app(app, pilot)
+        if how == "wheel":
+            await pilot._post_mouse_events([events.MouseScrollUp], LogView, (5, 5), button=0)
+        else:
+            await pilot.press(how)
+        assert not app.log_view.following
+        before = app.lines()[:10]
+        for number in range(100, 140, 20):
+            app.log_view.append(numbered(number, number + 20))
+            await rendered_app(app, pilot)
+        await rendered_app(app, pilot)
+        assert app.lines()[:10] == before
+        assert "PAUSED: 40 new lines below" in app.lines()[10]
+        await pilot.press("end")
+        assert app.lines()[9] == "line 139"
+        assert app.messages == [False, True]
+
+
+async def test_scrolling_back_to_the_end_follows_again() -> None:
+    app = LogViewApp()
+    async with app.run_test(size=(60, 11)) as pilot:
+        app.log_view.append(numbered(0, 100))
+        await rendered_app(app, pilot)
+        await pilot.press("up", "up", "down")
+        assert not app.log_view.following
+        await pilot.press("down")
+        assert app.log_view.following
+
+
+async def test_lines_that_go_at_the_top_do_not_move_the_reader() -> None:
+    app = LogViewApp(text=LogBuffer(max_lines=200))
+    async with app.run_test(size=(90, 11)) as pilot:
+        app.log_view.append(numbered(0, 200))
+        await rendered_app(app, pilot)
+        await pilot.press("pageup", "pageup")
+        before = app.lines()[:10]
+        app.log_view.append(numbered(200, 230))
+        await rendered_app(app, pilot)
+        assert app.log_view.log_buffer.first_line_number > 0
+        assert app.lines()[:10] == before
+        assert "are not kept" in app.lines()[10]
+
+
+async def test_search_goes_round_and_says_where_it_is() -> None:
+    app = LogViewApp()
+    async with app.run_test(size=(60, 11)) as pilot:
+        app.log_view.append(numbered(0, 300))
+        await rendered_app(app, pilot)
+        await pilot.press("home")
+        assert app.log_view.search("LINE 7") is False
+        assert app.log_view.search("line 7")
+        assert app.log_view.current_match == 7
+        assert "line 7: 1 of 11" in app.lines()[10]
+        assert app.log_view.search_next()
+        assert app.log_view.current_match == 70
+        assert "line 70" in app.lines()
+        app.log_view.search_previous()
+        app.log_view.search_previous()
+        assert app.log_view.current_match == 79
+        app.log_view.search_next()
+        assert app.log_view.current_match == 7
+        app.log_view.append(b"line 7 again\n")
+        assert app.log_view.match_count == 12
+
+
+async def test_a_match_on_the_last_page_does_not_run_away() -> None:
+    app = LogViewApp()
+    async with app.run_test(size=(60, 11)) as pilot:
+        app.log_view.append(numbered(0, 100))
+        await rendered_app(app, pilot)
+        assert app.log_view.search("line 95")
+        app.log_view.append(numbered(100, 150))
+        await rendered_app(app, pilot)
+        assert "line 95" in app.lines()
+
+
+async def test_the_first_error_is_jumped_to_and_the_next_follow() -> None:
+    app = LogViewApp()
+    async with app.run_test(size=(60, 11)) as pilot:
+        app.log_view.append(numbered(0, 50))
+        assert not app.log_view.first_error()
+        assert "errors: not found" in app.lines()[10]
+        app.log_view.append(b"a.c:1:1: fatal error: no ffi.h\n" + numbered(50, 99) + b"error: x\n")
+        await rendered_app(app, pilot)
+        assert app.log_view.first_error()
+        assert app.log_view.current_match == 50
+        assert any("ffi.h" in line for line in app.lines())
+        app.log_view.search_next()
+        assert app.log_view.current_match == 100
+
+
+async def test_long_lines_wrap_or_are_looked_at_sideways() -> None:
+    app = LogViewApp()
+    async with app.run_test(size=(40, 11)) as pilot:
+        app.log_view.append(b"0123456789" * 7 + "日本語".encode() * 20 + b"\nnext\n")
+        await rendered_app(app, pilot)
+        assert app.lines()[1] == "next"
+        await pilot.press("right")
+        assert app.lines()[0].startswith("6789")
+        app.log_view.set_wrap(True)
+        await pilot.pause()
+        assert app.lines()[0] == "0123456789" * 4
+        assert app.lines()[1].startswith("0123456789" * 3 + "日本語日本")
+        assert app.lines().index("next") == 5
+        await pilot.resize_terminal(80, 11)
+        await pilot.pause()
+        assert app.lines().index("next") == 3
+
+
+async def test_saving_is_whole_or_says_why_not(tmp_path: Path) -> None:
+    app = LogViewApp()
+    async with app.run_test(size=(40, 11)):
+        app.log_view.append(b"one\n\x1b[31mtwo\x1b[0m\nthr")
+        app.log_view.save(tmp_path / "log.txt")
+        assert (tmp_path / "log.txt").read_text() == "one\ntwo\nthr\n"
+        with pytest.raises(PiwheelsError, match=r"is there already"):
+            app.log_view.save(tmp_path / "log.txt")
+        with pytest.raises(PiwheelsError, match=r"cannot save to .*No such file"):
+            app.log_view.save(tmp_path / "nowhere" / "log.txt")
+        with pytest.raises(PiwheelsError, match=r"cannot save to .*Is a directory"):
+            app.log_view.save(tmp_path, overwrite=True)
+        assert [path.name for path in tmp_path.iterdir()] == ["log.txt"]
+
+
+async def test_a_cleared_log_begins_again() -> None:
+    app = LogViewApp()
+    async with app.run_test(size=(40, 11)) as pilot:
+        app.log_view.append(numbered(0, 100))
+        await pilot.press("home")
+        app.log_view.search("line 5")
+        app.log_view.clear()
+        app.log_view.append(b"another\n")
+        app.log_view.end()
+        await rendered_app(app, pilot)
+        assert app.lines()[0] == "another"
+        assert "ended" in app.lines()[10]
+
+
+async def test_a_hundred_thousand_lines_open_fast() -> None:
+    app = LogViewApp()
+    async with app.run_test(size=(120, 40)) as pilot:
+        data = b"".join(
+            b"copying file number %06d to build/lib/package\n" % n for n in range(100_000)
+        )
+        began = time.process_time()
+        app.log_view.append(data)
+        await rendered_app(app, pilot)
+        assert "99999" in app.lines()[38]
+        assert time.process_time() - began < 1

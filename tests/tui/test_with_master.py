@@ -1,0 +1,208 @@
+"""Every action by its key, and what a real master and the builders on it did then."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from piwheels.model import Outcome
+from piwheels.protocol import messages as m
+from piwheels.tui.client.connection import MasterConnection
+from piwheels.tui.model.actions import ACTIONS_BY_NAME
+from piwheels.tui.screens.dialogs import ConfirmDialog
+from tests.control.conftest import Builder, Master, idle_master, master, nothing_upstream
+from tests.tui.app_harness import AppHarness, run_console
+
+__all__ = ["idle_master", "master", "nothing_upstream"]
+
+pytestmark = pytest.mark.slow
+
+CONFIRM_KEYS = ("right", "enter")
+
+
+@pytest.fixture
+async def stage(master: Master) -> AsyncIterator[AppHarness]:
+    async with run_console(MasterConnection(master.control, operator_name="ada@here")) as stage:
+        await stage.wait_until(lambda: stage.console.farm.has_snapshot, "the farm is known")
+        yield stage
+
+
+async def perform(stage: AppHarness, name: str, *keys: str) -> None:
+    """Press an action's key, and answer what it asks."""
+    known = len(stage.console.command_history)
+    await stage.press(ACTIONS_BY_NAME[name].keys)
+    if keys:
+        await stage.wait_until(lambda: isinstance(stage.console.screen, ConfirmDialog), "it asks")
+        await stage.press(*keys)
+    await stage.wait_until(
+        lambda: len(stage.console.command_history) > known, "the command is sent"
+    )
+
+
+async def wait_until_applied(stage: AppHarness) -> str:
+    """Wait for the last command's fate, which has to be good; gives the answer."""
+    await stage.wait_until(
+        lambda: next(iter(stage.console.command_history)).is_final, "its fate is known"
+    )
+    fate = next(iter(stage.console.command_history))
+    assert fate.state == "applied", fate.line
+    return fate.text
+
+
+async def wait_for_state(stage: AppHarness, label: str, state: str) -> None:
+    def so() -> bool:
+        found = stage.console.farm.builders.get(label)
+        return found is not None and found.view.state == state
+
+    await stage.wait_until(so, f"{label} is {state}")
+    await stage.wait_until(lambda: label in stage.keys, "it has a row")
+    stage.table.table.move_cursor(label)
+    await stage.pilot.pause()
+
+
+async def build_on(stage: AppHarness, master: Master, pi1: Builder, project: str = "demo") -> None:
+    await master.release(project)
+    await pi1.take_job()
+    await wait_for_state(stage, "pi1", "building")
+
+
+# --- the farm ---
+
+
+async def test_pause_holds_jobs_back_until_resume(master: Master, stage: AppHarness) -> None:
+    async with master.builder() as pi1:
+        await perform(stage, "pause")
+        await wait_until_applied(stage)
+        await stage.wait_for_text("PAUSED")
+        await master.release("demo")
+        await pi1.send_idle()
+        assert (await pi1.receive_type(m.NoJobAvailable)).reason == "the farm is paused"
+        await perform(stage, "resume")
+        assert (await pi1.receive_type(m.StartBuild)).job.project == "demo"
+        await stage.wait_for_text("running")
+
+
+async def test_quit_ends_the_master_and_the_console_waits(
+    master: Master, stage: AppHarness
+) -> None:
+    await perform(stage, "quit_master", *"quit", "enter")
+    assert master.process is not None
+    await stage.wait_until(lambda: master.process and master.process.poll() == 0, "it has ended")
+    await stage.wait_for_text("LINK LOST")
+    await master.start()
+    await stage.wait_for_text("A new master answers")
+
+
+# --- builders ---
+
+
+async def test_sleep_lets_the_build_end_and_wake_lets_another_begin(
+    master: Master, stage: AppHarness
+) -> None:
+    async with master.builder() as pi1:
+        await build_on(stage, master, pi1)
+        await perform(stage, "sleep")
+        await wait_until_applied(stage)
+        await pi1.finish_build()
+        await master.release("next")
+        await pi1.send_idle()
+        assert (await pi1.receive_type(m.NoJobAvailable)).reason == "asleep"
+        await wait_for_state(stage, "pi1", "asleep")
+        await perform(stage, "wake")
+        assert (await pi1.receive_type(m.StartBuild)).job.project == "next"
+
+
+async def test_sleep_now_drops_the_build(master: Master, stage: AppHarness) -> None:
+    async with master.builder() as pi1:
+        await build_on(stage, master, pi1)
+        await perform(stage, "sleep_now", *CONFIRM_KEYS)
+        assert (await pi1.receive_type(m.CancelBuild)).reason == "put to sleep by ada@here"
+        await master.wait_for_query("SELECT claimed_by IS NULL FROM jobs")
+
+
+async def test_skip_build_drops_the_build_and_keeps_the_job(
+    master: Master, stage: AppHarness
+) -> None:
+    async with master.builder() as pi1:
+        await build_on(stage, master, pi1)
+        await perform(stage, "skip_build", *CONFIRM_KEYS)
+        assert (await pi1.receive_type(m.CancelBuild)).reason == "skipped by ada@here"
+        await master.wait_for_query("SELECT count(*) = 1 FROM builds")
+    assert "demo" in await master.jobs()
+
+
+async def test_drain_ends_a_builder_after_its_build(master: Master, stage: AppHarness) -> None:
+    async with master.builder() as pi1:
+        await build_on(stage, master, pi1)
+        await perform(stage, "drain")
+        assert (await pi1.receive_type(m.Shutdown)).after_build
+        await wait_for_state(stage, "pi1", "draining")
+
+
+async def test_drain_in_turn_takes_the_second_when_the_first_is_back(
+    master: Master, stage: AppHarness
+) -> None:
+    async with master.builder() as pi1, master.builder("pi2") as pi2:
+        await pi1.send_idle()
+        await pi2.send_idle()
+        await wait_for_state(stage, "pi1", "idle")
+        await wait_for_state(stage, "pi2", "idle")
+        await stage.press(ACTIONS_BY_NAME["mark_all"].keys)
+        await perform(stage, "drain_rolling", *CONFIRM_KEYS)
+        await pi1.receive_type(m.Shutdown)
+        await pi2.send_idle()
+        await pi2.receive_type(m.NoJobAvailable)  # it is not its turn yet
+        await pi1.say_goodbye()
+        await pi1.say_hello()
+        await pi2.receive_type(m.Shutdown)
+
+
+async def test_kill_ends_a_builder_at_once(master: Master, stage: AppHarness) -> None:
+    async with master.builder() as pi1:
+        await build_on(stage, master, pi1)
+        await perform(stage, "kill", *"kill", "enter")  # it is the only one: all are meant
+        stop = await pi1.receive_type(m.Shutdown)
+        assert not stop.after_build
+        await wait_until_applied(stage)
+    assert "demo" in await master.jobs()
+
+
+# --- projects ---
+
+
+async def test_retry_opens_what_failed_for_good(master: Master, stage: AppHarness) -> None:
+    async with master.builder() as pi1:
+        await build_on(stage, master, pi1)
+        await pi1.finish_build(Outcome.FAILED)
+        await master.wait_for_query("SELECT count(*) = 0 FROM jobs")
+        await stage.press("3")
+        await stage.wait_for_text("it broke")
+        await perform(stage, "retry")
+        await wait_until_applied(stage)
+        await master.wait_for_query("SELECT count(*) = 1 FROM jobs")
+
+
+async def test_a_project_is_skipped_for_a_reason_and_built_again(
+    master: Master, stage: AppHarness
+) -> None:
+    async with master.builder() as pi1:
+        await build_on(stage, master, pi1)
+        await perform(stage, "skip_project", *"no ARM", "enter")
+        await wait_until_applied(stage)
+        reason = await master.db.value("SELECT skip FROM projects WHERE project = 'demo'")
+        assert reason == "no ARM"
+        await perform(stage, "unskip_project")
+        await wait_until_applied(stage)
+        assert await master.db.value("SELECT skip IS NULL FROM projects WHERE project = 'demo'")
+
+
+async def test_priority_brings_a_release_forward_and_back(
+    master: Master, stage: AppHarness
+) -> None:
+    async with master.builder() as pi1:
+        await build_on(stage, master, pi1)
+        await perform(stage, "raise_priority", *CONFIRM_KEYS)
+        await wait_until_applied(stage)
+        await master.wait_for_query("SELECT due = queued_at - interval '24 hours' FROM jobs")
+        await perform(stage, "usual_priority")
+        await wait_until_applied(stage)
+        await master.wait_for_query("SELECT due = queued_at FROM jobs")

@@ -1,0 +1,314 @@
+"""The upstream followed, by its changelog and by polling, through all that it does."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from piwheels.db import key_values
+from piwheels.db.upstream_pages import last_upstream_page
+from piwheels.simple_index.client import SimpleIndex
+from piwheels.upstream.last_check import record_page
+from piwheels.upstream.sync import SERIAL, SyncOptions
+from tests.fake_index import FakeIndex
+from tests.upstream.conftest import QUICK_POLL, SyncHarness
+
+#: A release of the future: newer than the moment at which a test follows the project.
+LATER = "2099-01-01T00:00:00Z"
+SDIST = "demo-2.0.tar.gz"
+WHEEL = "demo-2.0-py3-none-any.whl"
+
+
+def remove_file(upstream: FakeIndex, filename: str) -> None:
+    files = upstream.projects["demo"]
+    upstream.projects["demo"] = [file for file in files if file["filename"] != filename]
+
+
+def yank(upstream: FakeIndex, yanked: bool | str) -> None:
+    for file in upstream.projects["demo"]:
+        file["yanked"] = yanked
+
+
+class Changes:
+    """What happens upstream, told by the changelog or only to be seen on the page."""
+
+    def __init__(self, upstream: FakeIndex, *, told: bool) -> None:
+        self.upstream, self.told, self.serial = upstream, told, 100
+        if told:
+            self.upstream.add_event("demo", "create", 100)
+
+    def do(self, action: str, change: Callable[[], Any]) -> None:
+        change()
+        self.serial += 1
+        self.upstream.extras["demo"] = {
+            "meta": {"api-version": "1.1", "_last-serial": str(self.serial)}
+        }
+        if self.told:
+            self.upstream.add_event("Demo", action, self.serial, "2.0")
+
+
+@pytest.fixture(params=[True, False], ids=["changelog", "polling"])
+async def changes(
+    request: pytest.FixtureRequest, farm: SyncHarness, upstream: FakeIndex
+) -> Changes:
+    """A followed project with release 1.0, whose changes are told or have to be seen."""
+    changes = Changes(upstream, told=request.param)
+    upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    assert await farm.add("demo") == [""]
+    if changes.told:
+        await key_values.set_value(farm.db, SERIAL, "100")
+    return changes
+
+
+async def test_a_new_release_is_queued(farm: SyncHarness, changes: Changes) -> None:
+    async with farm.running():
+        changes.do(
+            "add source file demo-2.0.tar.gz",
+            lambda: changes.upstream.add("demo", SDIST, b"y", **{"upload-time": LATER}),
+        )
+        await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+
+
+async def test_a_release_whose_sdist_comes_late_becomes_buildable_then(
+    farm: SyncHarness, changes: Changes
+) -> None:
+    upstream = changes.upstream
+    async with farm.running():
+        changes.do(
+            "new release", lambda: upstream.add("demo", WHEEL, b"w", **{"upload-time": LATER})
+        )
+        await farm.wait_until(lambda: farm.releases("demo"), {"1.0": None, "2.0": None})
+        assert await farm.queue() == [("demo", "1.0")]
+        changes.do("add source file", lambda: upstream.add("demo", SDIST, b"y"))
+        await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+
+
+async def test_a_yank_is_noted_with_its_reason_and_taken_back(
+    farm: SyncHarness, changes: Changes
+) -> None:
+    async with farm.running():
+        changes.do("yank release", lambda: yank(changes.upstream, "broken <b>"))
+        await farm.wait_until(lambda: farm.releases("demo"), {"1.0": "broken <b>"})
+        changes.do("unyank release", lambda: yank(changes.upstream, False))
+        await farm.wait_until(lambda: farm.releases("demo"), {"1.0": None})
+
+
+async def test_a_removed_release_is_hidden_and_its_removal_noted_where_reported(
+    farm: SyncHarness, changes: Changes
+) -> None:
+    upstream = changes.upstream
+    async with farm.running():
+        changes.do("add", lambda: upstream.add("demo", SDIST, b"y", **{"upload-time": LATER}))
+        await farm.wait_until(lambda: farm.releases("demo"), {"1.0": None, "2.0": None})
+        changes.do("remove release", lambda: remove_file(upstream, SDIST))
+        await farm.wait_until(farm.hidden, {"2.0": "removed" if changes.told else "missing"})
+        assert await farm.queue() == [("demo", "1.0")]
+
+
+async def test_the_status_of_a_project_follows(farm: SyncHarness, changes: Changes) -> None:
+    async def status() -> object:
+        return await farm.db.row("SELECT status, status_reason FROM projects")
+
+    async with farm.running():
+        changes.do("quarantine", lambda: None)
+        changes.upstream.extras["demo"] |= {
+            "project-status": {"status": "quarantined", "reason": "malware"}
+        }
+        await farm.wait_until(status, {"status": "quarantined", "status_reason": "malware"})
+        assert await farm.queue() == []
+
+
+@pytest.mark.parametrize("fault", [500, 503, 429])
+async def test_a_fault_delays_and_nothing_is_missed(
+    farm: SyncHarness, changes: Changes, fault: int
+) -> None:
+    upstream = changes.upstream
+    async with farm.running() as follower:
+        upstream.faults[""] = fault
+
+        async def told() -> bool:
+            return str(fault) in follower.status_text
+
+        await farm.wait_until(told, True)
+        changes.do("add", lambda: upstream.add("demo", SDIST, b"y", **{"upload-time": LATER}))
+        upstream.faults.clear()
+        await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+
+
+async def test_an_upstream_that_wants_to_be_left_alone_is(
+    farm: SyncHarness, upstream: FakeIndex
+) -> None:
+    for project in ("demo", "other"):
+        upstream.add(project, f"{project}-1.0.tar.gz", b"x")
+    assert await farm.add("demo", "other") == ["", ""]
+    await farm.db.execute("UPDATE projects SET finding = 'current'")
+    upstream.requests.clear()
+    upstream.faults[""] = 429
+    upstream.headers["Retry-After"] = "17"
+    async with farm.running(QUICK_POLL) as follower:
+
+        async def told() -> bool:
+            return await farm.findings() == {"demo": "fault", "other": "current"}
+
+        await farm.wait_until(told, True)
+        assert len(upstream.requests) == 1, "the next project would fare no better"
+        assert 15 < follower._health.retry_at - time.monotonic() <= 17
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"",
+        b"<html>sorry</html>",
+        b"<?xml version='1.0'?><methodResponse><params>",
+        b"<!DOCTYPE x [<!ENTITY a 'b'>]><methodResponse/>",
+        b"\x00\xff" * 100,
+    ],
+)
+async def test_garbage_in_place_of_the_changelog_delays(farm: SyncHarness, garbage: bytes) -> None:
+    upstream = farm.upstream
+    changes = Changes(upstream, told=True)
+    upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    await farm.add("demo")
+    await key_values.set_value(farm.db, SERIAL, "100")
+    upstream.pages["/pypi"] = ("text/xml", garbage)
+    async with farm.running() as follower:
+
+        async def told() -> bool:
+            return bool(follower.status_text)
+
+        await farm.wait_until(told, True)
+        del upstream.pages["/pypi"]
+        changes.do("add", lambda: upstream.add("demo", SDIST, b"y", **{"upload-time": LATER}))
+        await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+
+
+async def test_a_page_that_is_garbage_delays_its_project_alone(
+    farm: SyncHarness, upstream: FakeIndex
+) -> None:
+    upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    upstream.add("other", "other-1.0.tar.gz", b"x")
+    await farm.add("demo", "other")
+    upstream.pages["demo"] = ("application/vnd.pypi.simple.v1+json", b'{"files": [}')
+    async with farm.running():
+        upstream.add("other", "other-2.0.tar.gz", b"y", **{"upload-time": LATER})
+        upstream.extras["other"] = {"meta": {"api-version": "1.1", "_last-serial": 43}}
+        wanted = [("demo", "1.0"), ("other", "1.0"), ("other", "2.0")]
+        await farm.wait_until(farm.queue, wanted)
+        assert await farm.releases("demo") == {"1.0": None}, "a bad page removes nothing"
+
+
+async def test_events_out_of_order_twice_and_malformed_do_no_harm(
+    farm: SyncHarness, upstream: FakeIndex
+) -> None:
+    upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    upstream.changelog = []
+    await farm.add("demo")
+    await key_values.set_value(farm.db, SERIAL, "100")
+    upstream.add("demo", SDIST, b"y", **{"upload-time": LATER})
+    for serial in (105, 103, 104, 103, 101):
+        upstream.add_event("demo", "new release", serial)
+    upstream.changelog += [["", None, 0, "create", 106], ["demo", None, 0, None, 107], ["x" * 9999]]
+    upstream.changelog = [event for event in upstream.changelog if len(event) == 5]
+    async with farm.running():
+        await farm.wait_until(lambda: key_values.get_value(farm.db, SERIAL), "105")
+        await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+
+
+async def test_the_serial_outlives_the_process(farm: SyncHarness, upstream: FakeIndex) -> None:
+    upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    upstream.add_event("demo", "create", 100)
+    await farm.add("demo")
+    async with farm.running():
+        await farm.wait_until(lambda: key_values.get_value(farm.db, SERIAL), "100")
+    upstream.add("demo", SDIST, b"y", **{"upload-time": LATER})
+    upstream.add_event("demo", "new release", 101)
+    async with farm.running():
+        await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
+        await farm.wait_until(lambda: key_values.get_value(farm.db, SERIAL), "101")
+
+
+async def test_projects_that_nobody_added_are_passed_over_unless_all_are_wanted(
+    farm: SyncHarness, upstream: FakeIndex
+) -> None:
+    upstream.add_event("demo", "create", 100)
+    await key_values.set_value(farm.db, SERIAL, "99")
+    upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    async with farm.running():
+        await farm.wait_until(lambda: key_values.get_value(farm.db, SERIAL), "100")
+        assert await farm.queue() == []
+    upstream.add_event("demo", "new release", 101)
+    every = SyncOptions(follow_all=True, changelog_interval_s=0.05, first_delay_s=0.05)
+    async with farm.running(every):
+        await farm.wait_until(farm.queue, [("demo", "1.0")])
+
+
+async def test_older_releases_than_those_asked_for_are_not_built(
+    farm: SyncHarness, upstream: FakeIndex
+) -> None:
+    for version in ("1.0", "1.1", "2.0"):
+        upstream.add("demo", f"demo-{version}.tar.gz", version.encode())
+    assert await farm.add("demo==1.1") == [""]
+    async with farm.running():
+        upstream.extras["demo"] = {"meta": {"api-version": "1.1", "_last-serial": "77"}}
+
+        async def seen() -> object:
+            return await farm.db.value("SELECT page_serial FROM projects")
+
+        await farm.wait_until(seen, 77)
+    assert await farm.queue() == [("demo", "1.1")]
+
+
+@pytest.mark.parametrize(
+    ("requirement", "said"),
+    [
+        ("nowhere", "knows no project nowhere"),
+        ("demo>5", "the newest is 1.0"),
+        ("not a requirement!", "not a requirement"),
+        ("bad", "the upstream index quarantined it (malware)"),
+    ],
+)
+async def test_why_nothing_is_added(
+    farm: SyncHarness, upstream: FakeIndex, requirement: str, said: str
+) -> None:
+    upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    upstream.add("bad", "bad-1.0.tar.gz", b"x")
+    status = {"status": "quarantined", "reason": "malware"}
+    upstream.extras["bad"] = {"files": [], "project-status": status}
+    problems = await farm.add(requirement, "demo")
+    assert said in problems[0]
+    assert "\n" not in problems[0]
+    assert problems[1] == "", "the others are added all the same"
+    assert await farm.queue() == [("demo", "1.0")]
+
+
+async def test_a_page_without_releases_leaves_the_newest_as_it_was_known(
+    farm: SyncHarness, upstream: FakeIndex
+) -> None:
+    upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    assert await farm.add("demo") == [""]
+    async with SimpleIndex(upstream.simple) as index:
+        page = await index.project("demo")
+    assert page is not None
+    await record_page(farm.db, structs.replace(page, files=(), problems=("odd",)), [])
+    kept = await last_upstream_page(farm.db, "demo")
+    assert kept is not None
+    assert (kept.newest_version, kept.newest_has_sdist, kept.problems) == ("1.0", True, ("odd",))
+
+
+async def test_odd_entries_of_a_page_are_kept_and_logged_once(
+    farm: SyncHarness, upstream: FakeIndex
+) -> None:
+    upstream.add("demo", "demo-1.0.tar.gz", b"x")
+    upstream.add("demo", "demo-1.1.tar.gz", b"y", url=None)
+    upstream.add("demo", "demo-2.0.tar.gz", b"z", yanked="bad")
+    assert await farm.add("demo", "demo") == ["", ""]
+    page = await last_upstream_page(farm.db, "demo")
+    assert page is not None
+    assert (page.newest_version, page.newest_known, page.problem_count) == ("1.0", True, 1)
+    events = await farm.db.rows("SELECT action FROM events WHERE subject = 'demo'")
+    assert [event["action"] for event in events if "odd" in event["action"]] == [
+        "1 odd entry on its page of the index: entry 2 (demo-1.1.tar.gz) has no url; passed over"
+    ]

@@ -1,0 +1,280 @@
+"""Contents of pages for tests: a farm with nothing, with one of each, and with hostile text."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from html.parser import HTMLParser
+from typing import Any
+
+import msgspec
+
+from piwheels.model import (
+    BuildSummary,
+    FileSummary,
+    ProjectStatusRow,
+    ReleaseStatusRow,
+    TargetStatusRow,
+)
+from piwheels.release_status import StatusContext
+from piwheels.website.charts import Chart, Series
+from piwheels.website.page_data import (
+    DayCount,
+    HomeData,
+    PackagesData,
+    ProjectData,
+    Site,
+    StatsData,
+)
+
+SITE = Site(url="https://wheels.example.org/")
+NOW = datetime(2026, 11, 25, 16, 40, tzinfo=UTC)
+CP311, CP313 = "cp311-trixie-aarch64", "cp313-trixie-aarch64"
+#: What a stranger may write where only text should stand.
+HOSTILE = (
+    "</title><script>alert(1)</script><a href=\"javascript:alert(1)\" onclick='x'>&amp;"
+    "\N{RIGHT-TO-LEFT OVERRIDE}gpj\N{ZERO WIDTH SPACE}\x1b[31m\0\n{{ 7 * 7 }}{% raw %}"
+)
+#: What of it is left to see.
+SHOWN = HOSTILE.translate({ord(char): "\ufffd" for char in "\u202e\u200b\x1b\0\n"})
+
+
+def a_target(name: str = CP311, **facts: Any) -> TargetStatusRow:
+    known: dict[str, Any] = {
+        "target": name,
+        "target_skip": None,
+        "converging": False,
+        "allowed": True,
+        "covered_by": None,
+        "superseded": None,
+        "queued": False,
+        "ahead": 0,
+        "claimed_by": None,
+        "claimed_at": None,
+        "build_in_hand": None,
+        "not_before": None,
+        "attempts": 0,
+        "last_build": None,
+        "last_outcome": None,
+        "last_reason": None,
+        "last_final": False,
+        "last_duration_s": None,
+    }
+    return TargetStatusRow(**(known | facts))
+
+
+def a_release(version: str = "1.0", *targets: TargetStatusRow, **facts: Any) -> ReleaseStatusRow:
+    known: dict[str, Any] = {
+        "version": version,
+        "has_sdist": True,
+        "yanked": None,
+        "skip": None,
+        "requires_python": ">=3.9",
+        "released_at": NOW,
+        "targets": targets or (a_target(CP311), a_target(CP313)),
+    }
+    return ReleaseStatusRow(**(known | facts))
+
+
+def project_facts(*releases: ReleaseStatusRow, **facts: Any) -> ProjectStatusRow:
+    known: dict[str, Any] = {
+        "project": "demo",
+        "display": "Demo",
+        "skip": None,
+        "status": "active",
+        "status_reason": "",
+        "releases": releases,
+    }
+    return ProjectStatusRow(**(known | facts))
+
+
+def a_wheel(version: str = "1.0", **facts: Any) -> FileSummary:
+    known: dict[str, Any] = {
+        "filename": f"demo-{version}-cp311-cp311-linux_aarch64.whl",
+        "sha256": "ab" * 32,
+        "size_bytes": 12_345,
+        "metadata_sha256": "cd" * 32,
+        "tags": "cp311-cp311-linux_aarch64",
+        "requires_python": ">=3.9",
+        "dependencies": (),
+        "version": version,
+        "build": 7,
+        "superseded": False,
+        "published_at": NOW,
+    }
+    return FileSummary(**(known | facts))
+
+
+def an_ended_build(**facts: Any) -> BuildSummary:
+    known: dict[str, Any] = {
+        "build": 7,
+        "ended_at": NOW,
+        "builder": "pi4-kitchen",
+        "project": "demo",
+        "version": "1.0",
+        "target": CP311,
+        "outcome": "built",
+        "duration_s": 75.0,
+        "reason": "",
+        "files": ("demo-1.0-cp311-cp311-linux_aarch64.whl",),
+    }
+    return BuildSummary(**(known | facts))
+
+
+def a_project(*releases: ReleaseStatusRow, **content: Any) -> ProjectData:
+    facts = content.pop("facts", None) or project_facts(*releases)
+    known: dict[str, Any] = {
+        "facts": facts,
+        "files": (),
+        "builds": (),
+        "names": (),
+        "circumstances": StatusContext(served_targets=frozenset({CP311, CP313})),
+        "hourly": {},
+        "written_at": NOW,
+        "downloads": 0,
+        "downloads_30_days": 0,
+        "days": (),
+        "wheel_downloads": {},
+    }
+    return ProjectData(**(known | content))
+
+
+def built_project() -> ProjectData:
+    """A project with one wheel that was built and downloaded."""
+    built = a_target(
+        covered_by=a_wheel().filename, last_build=7, last_outcome="built", last_duration_s=75.0
+    )
+    return a_project(
+        a_release("1.0", built, a_target(CP313, queued=True, ahead=3)),
+        files=(a_wheel(dependencies=("libfoo1", "libbar2")),),
+        builds=(an_ended_build(),),
+        names=("Demo",),
+        hourly={CP313: 2.0},
+        downloads=12,
+        downloads_30_days=5,
+        days=(
+            DayCount(day=date(2026, 11, 20), downloads=2),
+            DayCount(day=date(2026, 11, 23), downloads=3),
+        ),
+        wheel_downloads={a_wheel().filename: 12},
+    )
+
+
+def hostile_project() -> ProjectData:
+    """A project in which a stranger wrote all that a stranger can write."""
+    failed = a_target(last_build=8, last_outcome="failed", last_reason=HOSTILE, last_final=True)
+    release = a_release(
+        "1.0",
+        failed,
+        a_target(CP313, target_skip=HOSTILE, last_build=9, last_outcome=HOSTILE),
+        yanked=HOSTILE,
+        requires_python=HOSTILE,
+    )
+    skipped = a_release("0.9", yanked="", skip=HOSTILE)
+    name = "x" * 200 + HOSTILE
+    return a_project(
+        facts=project_facts(
+            release, skipped, project="demo", display=name, status="archived", status_reason=HOSTILE
+        ),
+        files=(
+            a_wheel(
+                filename=f"demo-1.0-{HOSTILE}.whl",
+                tags=HOSTILE,
+                requires_python=HOSTILE,
+                dependencies=(HOSTILE,),
+            ),
+        ),
+        builds=(hostile_build(),),
+        names=(HOSTILE,),
+        wheel_downloads={},
+    )
+
+
+def hostile_build() -> BuildSummary:
+    return an_ended_build(
+        project=HOSTILE, version=HOSTILE, target=HOSTILE, outcome=HOSTILE, reason=HOSTILE,
+        builder=HOSTILE, files=(HOSTILE,),
+    )  # fmt: skip
+
+
+def a_home(**figures: Any) -> HomeData:
+    known: dict[str, Any] = {
+        "record_date": None,
+        "targets": (),
+        "recent": (),
+        "saved_s": 0.0,
+        "saved_today_s": 0.0,
+    }
+    numbers = {
+        field.name: 0 for field in msgspec.structs.fields(HomeData) if field.name not in known
+    }
+    return HomeData(**(numbers | known | figures))
+
+
+def some_stats(*, charts: tuple[Chart, ...] = (), **figures: Any) -> StatsData:
+    known: dict[str, Any] = {
+        "downloads": 0,
+        "downloads_30_days": 0,
+        "downloads_today": 0,
+        "record_day": 0,
+        "record_date": None,
+        "bytes_served": 0,
+        "saved_s": 0.0,
+        "since": None,
+        "upright": charts,
+        "curves": (),
+        "shares": (),
+    }
+    return StatsData(**(known | figures))
+
+
+def a_chart(key: str = "years", label: str = "2026") -> Chart:
+    series = (Series(name="Downloads", values=(3,)),)
+    return Chart(key=key, title=f"By {label}", label_heading="Year", labels=(label,), series=series)
+
+
+def some_packages(**content: Any) -> PackagesData:
+    known: dict[str, Any] = {"projects": 0, "with_wheels": 0, "top": (), "newest": ()}
+    return PackagesData(**(known | content))
+
+
+class Reader(HTMLParser):
+    """The elements of a page with their attributes, and the text between."""
+
+    def __init__(self, page: bytes) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page.decode())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> Iterator[dict[str, str | None]]:
+        return (attributes for name, attributes in self.elements if name == tag)
+
+    def only(self, tag: str) -> dict[str, str | None]:
+        (found,) = self.all(tag)
+        return found
+
+    def meta(self) -> dict[str | None, str | None]:
+        return {item["name"]: item["content"] for item in self.all("meta") if "name" in item}
+
+    def links(self) -> list[str]:
+        return [attributes["href"] or "" for attributes in self.all("a")]
+
+
+def assert_harmless(page: bytes) -> Reader:
+    """A page that no text broke out in: only our scripts and handlers, nothing hidden."""
+    reader = Reader(page)
+    for attributes in reader.all("script"):
+        assert (attributes["src"] or "").startswith(("static/", "../../static/", "/static/"))
+    for tag, attributes in reader.elements:
+        assert tag != "style"
+        assert not [name for name in attributes if name.startswith("on") or name == "style"]
+        for name in ("href", "src"):
+            assert "javascript:" not in (attributes.get(name) or "").lower().replace(" ", "")
+    for char in page.decode():
+        assert char == "\n" or char.isprintable(), f"{char!r} is hidden"
+    return reader

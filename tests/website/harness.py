@@ -1,0 +1,84 @@
+"""A farm whose builds are settled by hand, with the duties that write its tree."""
+
+import gzip
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from piwheels.db import catalog, page_queue, queue
+from piwheels.db.database import Database
+from piwheels.db.page_queue import PageKind
+from piwheels.index.index_publisher import IndexPublisher
+from piwheels.model import WheelFile
+from piwheels.webroot import Webroot
+from piwheels.website.site_publisher import SitePublisher
+from tests.db.scenario import RULES, TARGETS, complete_as_built, make_release, make_wheel
+from tests.website.factories import SITE
+
+
+class SiteHarness:
+    """A farm whose builds are settled by hand."""
+
+    def __init__(self, db: Database, root: Path, pool: ThreadPoolExecutor) -> None:
+        self.db = db
+        self.webroot = Webroot(root)
+        self.publisher = IndexPublisher(
+            db=db,
+            webroot=self.webroot,
+            executor=pool,
+            deletion_delay_s=0.0,
+            project_list_interval_s=0.0,
+        )
+        self.showing = SitePublisher(
+            db=db,
+            webroot=self.webroot,
+            executor=pool,
+            site=SITE,
+            served_targets=self.served,
+            min_project_interval_s=0.0,
+        )
+
+    def served(self) -> frozenset[str]:
+        """The targets that builders serve."""
+        return frozenset({TARGETS[0].name})
+
+    async def publish(self, project: str, version: str = "1.0") -> WheelFile:
+        """Have a release built, and its wheel in the tree; the pages are stale then."""
+        await catalog.add_project(self.db, project, project)
+        await catalog.add_releases(self.db, [make_release(project, version)], RULES)
+        job = await queue.claim(self.db, "builder", [TARGETS[0].name])
+        assert job is not None
+        wheel = make_wheel(job, "py3-none-any")
+        self.webroot.write(self.webroot.wheel_path(wheel.sha256, wheel.filename), b"wheel")
+        self.webroot.write(self.webroot.metadata_path(wheel.sha256, wheel.filename), b"metadata")
+        assert await complete_as_built(self.db, job, "builder", wheel)
+        return wheel
+
+    def page(self, project: str = "") -> dict[str, list[dict[str, str]]]:
+        path = self.webroot.simple_dir(project) / "index.v1_json"
+        content = path.read_bytes()
+        assert gzip.decompress(path.with_name("index.v1_json.gz").read_bytes()) == content
+        found: dict[str, list[dict[str, str]]] = json.loads(content)
+        return found
+
+    def written_at(self) -> dict[str, int]:
+        """When each page was written."""
+        pages = (self.webroot.root / "simple").rglob("index.*")
+        return {str(path): path.stat().st_mtime_ns for path in pages}
+
+    async def write_all(self) -> None:
+        """Write the index, and then all the rest."""
+        await self.publisher.write_pending()
+        await self.showing.write_pending()
+
+    def shown(self, name: str) -> str:
+        """A page of the tree, whose twin holds the same."""
+        path = self.webroot.root / name
+        content = path.read_bytes()
+        assert gzip.decompress(path.with_name(f"{path.name}.gz").read_bytes()) == content
+        return content.decode()
+
+    async def queued_pages(self, part: PageKind = PageKind.PROJECT) -> list[str]:
+        """The pages of a part of the site that are to be written now."""
+        await page_queue.collect_changes(self.db, page_queue.WEBSITE_PAGE_KINDS)
+        return sorted(page.name for page in await page_queue.pages_to_write(self.db, part, 1000))

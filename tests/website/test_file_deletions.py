@@ -1,0 +1,142 @@
+"""Removed files that come back: what is published again is never unlinked."""
+
+import asyncio
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from piwheels.db import catalog, page_queue, queue
+from piwheels.model import Job, WheelFile
+from piwheels.scheduler.wheel_publisher import WheelPublisher
+from piwheels.wheel.inspect import inspect_wheel
+from tests.db.scenario import RULES, TARGETS, make_build, make_release
+from tests.timeouts import WAIT_S
+from tests.website.harness import SiteHarness
+from tests.wheel.factories import make_wheel
+
+
+class WheelUpload:
+    """A wheel that the farm builds anew each time with the same bytes."""
+
+    def __init__(self, site: SiteHarness, folder: Path) -> None:
+        self.site, self.made = site, make_wheel(folder)
+        self.publisher = WheelPublisher(site.db, site.webroot)
+
+    async def install(self) -> WheelFile:
+        """Have it in the tree; nothing names it yet."""
+        arrived = self.made.with_name(f"arrived-{self.made.name}")
+        shutil.copy(self.made, arrived)
+        return await self.publisher.install(inspect_wheel(self.made), arrived)
+
+    async def publish(self) -> WheelFile:
+        """Have its release built, and the index name it."""
+        job = await self.claimed()
+        file = await self.install()
+        assert await queue.complete_job_with_retry_after(
+            self.site.db, make_build(job, "builder"), [file], RULES, None
+        )
+        return file
+
+    async def claimed(self) -> Job:
+        await catalog.add_project(self.site.db, "demo", "demo")
+        await catalog.add_releases(self.site.db, [make_release("demo")], RULES)
+        job = await queue.claim(self.site.db, "builder", [TARGETS[0].name])
+        assert job is not None
+        return job
+
+    def is_installed(self, file: WheelFile) -> bool:
+        webroot = self.site.webroot
+        places = (webroot.wheel_path, webroot.metadata_path)
+        return all(place(file.sha256, file.filename).exists() for place in places)
+
+
+@pytest.fixture
+def wheel(site: SiteHarness, tmp_path_factory: pytest.TempPathFactory) -> WheelUpload:
+    return WheelUpload(site, tmp_path_factory.mktemp("made"))
+
+
+async def test_a_file_that_comes_back_before_it_is_unlinked_stays(
+    site: SiteHarness, wheel: WheelUpload
+) -> None:
+    site.publisher.deletion_delay_s = 3600.0
+    await wheel.publish()
+    await catalog.remove_release(site.db, "demo", "1.0")
+    await site.publisher.write_pending()
+    site.publisher.deletion_delay_s = 0.0
+    job = await wheel.claimed()
+    file = await wheel.install()
+    await site.publisher.write_pending()
+    assert wheel.is_installed(file), "it is due to be unlinked, and about to be published"
+    assert await queue.complete_job_with_retry_after(
+        site.db, make_build(job, "builder"), [file], RULES, None
+    )
+    await site.publisher.write_pending()
+    assert [item["filename"] for item in site.page("demo")["files"]] == [file.filename]
+    assert wheel.is_installed(file)
+
+
+async def test_a_file_that_is_removed_while_it_comes_back_stays(
+    site: SiteHarness, wheel: WheelUpload
+) -> None:
+    await wheel.publish()
+    file = await wheel.install()
+    await catalog.remove_release(site.db, "demo", "1.0")
+    await site.publisher.write_pending()
+    assert wheel.is_installed(file)
+
+
+async def test_a_file_that_was_laid_down_in_vain_goes_when_the_master_starts_anew(
+    site: SiteHarness, wheel: WheelUpload
+) -> None:
+    file = await wheel.install()
+    await site.publisher.write_pending()
+    assert wheel.is_installed(file)
+    await site.publisher.recover()
+    await site.publisher.write_pending()
+    assert not site.webroot.wheel_path(file.sha256, file.filename).parent.exists()
+
+
+async def test_a_file_is_laid_down_after_a_removal_that_is_under_way(
+    site: SiteHarness, wheel: WheelUpload
+) -> None:
+    with site.webroot.packages_lock():
+        laying = asyncio.create_task(wheel.install())
+        # It has noted what it is about to do, and now waits.
+        async with asyncio.timeout(WAIT_S):
+            while not await site.db.value("SELECT count(*) FROM removals"):  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.01)
+        assert not (site.webroot.root / "packages").exists()
+    assert wheel.is_installed(await laying)
+
+
+async def test_nothing_is_unlinked_while_a_file_is_laid_down(
+    site: SiteHarness, wheel: WheelUpload
+) -> None:
+    file = await wheel.publish()
+    await catalog.remove_release(site.db, "demo", "1.0")
+    with site.webroot.packages_lock():
+        await site.publisher.write_pending()
+        assert wheel.is_installed(file)
+    await site.publisher.write_pending()
+    assert not wheel.is_installed(file)
+
+
+async def test_a_file_that_cannot_be_unlinked_holds_no_other_up(
+    site: SiteHarness, wheel: WheelUpload
+) -> None:
+    file = await wheel.publish()
+    other = await site.publish("other")
+    place = site.webroot.wheel_path(file.sha256, file.filename)
+    place.unlink()
+    place.mkdir()
+    for project in ("demo", "other"):
+        await catalog.remove_project(site.db, project)
+    await site.publisher.write_pending()
+    assert not site.webroot.wheel_path(other.sha256, other.filename).exists()
+    place.rmdir()
+    place.write_bytes(b"wheel")
+    await site.publisher.write_pending()
+    assert not place.exists()
+    assert await page_queue.files_to_delete(site.db, timedelta(0), 10) == []

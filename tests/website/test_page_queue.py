@@ -1,0 +1,87 @@
+"""Which pages have to be written, and when."""
+
+from pathlib import Path
+
+import pytest
+
+from piwheels.db import catalog, page_queue
+from piwheels.db.page_queue import PageKind
+from tests.db.scenario import RULES, TARGETS, make_release
+from tests.website.harness import SiteHarness
+
+
+async def test_many_changes_of_a_project_are_one_page(site: SiteHarness) -> None:
+    for version in ("1.0", "2.0", "3.0"):
+        await site.publish("alpha", version)
+    assert await site.queued_pages() == ["alpha"]
+
+
+async def test_a_look_at_the_upstream_changes_no_page(site: SiteHarness) -> None:
+    await site.publish("alpha")
+    await site.write_all()
+    await site.db.execute("UPDATE projects SET looked_at = now(), next_poll = now()")
+    await catalog.add_releases(site.db, [make_release("alpha")], RULES)
+    assert await site.queued_pages() == []
+
+
+async def test_another_target_concerns_every_project(site: SiteHarness) -> None:
+    for name in ("alpha", "beta"):
+        await site.publish(name)
+    await site.write_all()
+    await catalog.add_target(site.db, TARGETS[1], RULES)
+    await page_queue.collect_changes(site.db, page_queue.WEBSITE_PAGE_KINDS)
+    assert await page_queue.invalidate_all_projects(site.db) == 2
+    assert await site.queued_pages() == ["alpha", "beta"]
+    await site.write_all()
+    for name in ("alpha", "beta"):
+        assert TARGETS[1].name in site.shown(f"project/{name}/json")
+
+
+async def test_a_busy_project_is_written_at_once_and_then_at_most_once_in_a_pause(
+    site: SiteHarness,
+) -> None:
+    site.showing.min_project_interval_s = 3600.0
+    await site.publish("alpha")
+    await site.write_all()
+    await site.publish("alpha", "2.0")
+    await site.write_all()
+    assert "2.0" not in site.shown("project/alpha/json")
+    await site.db.execute("UPDATE stale_pages SET written_at = now() - interval '2 hours'")
+    await site.write_all()
+    assert "2.0" in site.shown("project/alpha/json")
+
+
+async def test_an_operator_need_not_wait(site: SiteHarness) -> None:
+    site.showing.min_project_interval_s = 3600.0
+    await site.publish("alpha")
+    await site.write_all()
+    await site.publish("alpha", "2.0")
+    assert await page_queue.request_rewrite(site.db, None, "alpha") == 2
+    await site.write_all()
+    assert "2.0" in site.shown("project/alpha/json")
+
+
+@pytest.mark.parametrize(
+    ("part", "file"),
+    [
+        (PageKind.HOME, "index.html"),
+        (PageKind.STATS, "stats.html"),
+        (PageKind.SEARCH, "packages.json"),
+        (PageKind.SITEMAPS, "sitemap.xml"),
+        (PageKind.FAILURES, "failures.xml"),
+        (PageKind.STATIC, "faq.html"),
+        (PageKind.PROJECTS, "project/alpha/json"),
+        (PageKind.SIMPLE, "simple/alpha/index.html"),
+    ],
+)
+async def test_one_part_can_be_written_again(site: SiteHarness, part: PageKind, file: str) -> None:
+    await site.publish("alpha")
+    await site.write_all()
+    damaged = [site.webroot.root / name for name in ("index.html", "stats.html", file)]
+    for path in damaged:
+        path.write_bytes(b"damaged")
+    await page_queue.request_rewrite(site.db, part, None)
+    await site.write_all()
+    assert (site.webroot.root / file).read_bytes() != b"damaged"
+    others = [path for path in damaged if path.name != Path(file).name]
+    assert all(path.read_bytes() == b"damaged" for path in others)

@@ -1,0 +1,368 @@
+"""A project's pages: the state of everything, text that stays text, many releases."""
+
+import json
+import re
+from datetime import timedelta
+from html import unescape
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import jsonschema
+import pytest
+
+from piwheels.model import TargetStatusRow, UpstreamPage
+from piwheels.release_status import StatusContext
+from piwheels.website import json_pages
+from piwheels.website.project_page import (
+    FIRST_PAGE_RELEASES,
+    LATER_PAGE_RELEASES,
+    render_alias,
+    render_project,
+)
+from tests.website.factories import (
+    CP311,
+    CP313,
+    HOSTILE,
+    NOW,
+    SHOWN,
+    SITE,
+    Reader,
+    a_project,
+    a_release,
+    a_target,
+    a_wheel,
+    an_ended_build,
+    assert_harmless,
+    built_project,
+    hostile_project,
+    project_facts,
+)
+
+ATOM = "{http://www.w3.org/2005/Atom}"
+CONTENTS = [a_project(), a_project(a_release()), built_project(), hostile_project()]
+
+
+def page(content: object = None) -> Reader:
+    return assert_harmless(render_project(SITE, content or built_project())["index.html"])  # type: ignore[arg-type]
+
+
+def cell(target: object, **circumstances: object) -> str:
+    """What the grid says of a release for a target, in one line."""
+    known: dict[str, object] = {"served": frozenset({CP311, CP313})}
+    content = a_project(
+        a_release("1.0", target),  # type: ignore[arg-type]
+        files=(a_wheel(),),
+        hourly={CP311: 2.0},
+        circumstances=StatusContext(**(known | circumstances)),  # type: ignore[arg-type]
+    )
+    text = render_project(SITE, content)["index.html"].decode()
+    grid = text[text.index("<tbody>") : text.index("</tbody>")]
+    return " ".join(re.sub(r"<[^>]*>", " ", grid[grid.index("<td>") :]).split())
+
+
+# --- the page ---
+
+
+def test_the_lines_to_paste_name_the_index_and_the_project() -> None:
+    text = page().text
+    assert "pip install --extra-index-url https://wheels.example.org/simple/ demo" in text
+    assert (
+        "--index-strategy unsafe-best-match --index https://wheels.example.org/simple/ demo" in text
+    )
+
+
+def needing(target: str, *packages: str, built_for: str = "") -> TargetStatusRow:
+    """A target whose wheel needs Debian packages."""
+    return a_target(
+        target,
+        covered_by=a_wheel().filename,
+        debian_packages=packages,
+        built_for=built_for or target,
+    )
+
+
+def apt_lines(*targets: TargetStatusRow) -> list[str]:
+    content = a_project(a_release("1.0", *targets), files=(a_wheel(),))
+    return re.findall(r"sudo apt install [a-z0-9 ]+", page(content).text)
+
+
+def test_the_debian_packages_of_the_newest_wheels_are_named() -> None:
+    lines = apt_lines(needing(CP311, "libfoo1", "libbar2"), needing(CP313, "libfoo1"))
+    assert lines == ["sudo apt install libbar2 libfoo1"]
+
+
+def test_debian_packages_are_named_for_each_platform() -> None:
+    """A name that one release of Debian does not know makes a joined line fail there."""
+    old, new = "cp311-bookworm-aarch64", "cp313-trixie-aarch64"
+    lines = apt_lines(needing(old, "libssl3"), needing(new, "libssl3t64"))
+    assert lines == ["sudo apt install libssl3", "sudo apt install libssl3t64"]
+
+
+def test_a_wheel_that_was_built_elsewhere_names_no_debian_packages() -> None:
+    assert (
+        apt_lines(needing("cp313-trixie-aarch64", "libssl3", built_for="cp311-bookworm-aarch64"))
+        == []
+    )
+
+
+def test_what_a_wheel_lacks_is_shown_beside_it() -> None:
+    lacks = "the wheel lacks demo._fast, which the upstream's demo-1.0.whl has"
+    assert "lacks demo._fast" in cell(a_target(CP311, covered_by=a_wheel().filename, lacks=lacks))
+
+
+@pytest.mark.parametrize(
+    ("upstream", "said"),
+    [
+        ({"newest_version": "1.0", "newest_known": True}, "Newest release: 1.0, 2026-11-25."),
+        ({"newest_version": "2.0"}, "Newest release: 2.0, 2026-11-25 (not in this farm)."),
+        ({"newest_version": None}, "lists no release of it that is not yanked"),
+        (None, "Newest release in this farm: 1.0."),
+    ],
+)
+def test_the_newest_release_is_that_of_the_upstream_index(
+    upstream: dict[str, Any] | None, said: str
+) -> None:
+    known: dict[str, Any] = {"newest_at": NOW, "newest_has_sdist": True}
+    seen = upstream and UpstreamPage(**(known | upstream))
+    content = a_project(facts=project_facts(a_release("1.0", yanked="bad"), upstream=seen))
+    assert said in page(content).text
+    document = json.loads(render_project(SITE, content)["json"])
+    assert document["upstream_newest"] == (upstream or {}).get("newest_version")
+    assert document["upstream_newest_known"] is bool((upstream or {}).get("newest_known"))
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (a_target(covered_by=a_wheel().filename, last_build=7, last_outcome="built"), "built log"),
+        (a_target(covered_by=a_wheel().filename), "covered by cp311-cp311-linux_aarch64"),
+        (
+            a_target(claimed_by="pi4", claimed_at=NOW, build_in_hand=9, queued=True),
+            "building since 2026-11-25 16:40",
+        ),
+        (a_target(queued=True), "queued place 1, expected by 2026-11-25 18:00 UTC"),
+        (a_target(queued=True, ahead=240), "queued about 200 before it"),
+        (a_target(queued=True, ahead=1000), "queued over 1,000 before it"),
+        (
+            a_target(
+                not_before=NOW, last_build=5, last_outcome="fetch-failed", last_reason="no route"
+            ),
+            "to be retried log of build 5 no route",
+        ),
+        (
+            a_target(last_build=5, last_outcome="failed", last_reason="no rust", last_final=True),
+            "failed log of build 5 no rust",
+        ),
+        (a_target(allowed=False), "excluded"),
+        (a_target(), "waiting for an earlier target"),
+    ],
+)
+def test_the_grid_says_how_a_release_stands_for_a_target(target: object, words: str) -> None:
+    assert cell(target).startswith(words)
+
+
+def test_a_target_that_nobody_serves_or_a_paused_farm_is_told() -> None:
+    assert "no builder serves it now" in cell(a_target(queued=True), served=frozenset())
+    assert "the farm is paused" in cell(a_target(queued=True), paused=True)
+
+
+@pytest.mark.parametrize(
+    ("release", "facts", "word", "reason"),
+    [
+        (a_release(skip="broken"), {}, "skipped", "The release is skipped: broken."),
+        (a_release(), {"skip": "opted out"}, "skipped", "The project is skipped: opted out."),
+        (a_release(has_sdist=False), {}, "no source", "no sdist of it"),
+        (
+            a_release(),
+            {"status": "quarantined", "status_reason": "malware"},
+            "quarantined",
+            "(malware)",
+        ),
+        (a_release(yanked="wrong"), {}, "yanked", "It is yanked upstream: wrong"),
+    ],
+)
+def test_what_keeps_a_whole_release_is_told_with_its_reason(
+    release: object, facts: dict[str, str], word: str, reason: str
+) -> None:
+    text = page(a_project(facts=project_facts(release, **facts))).text  # type: ignore[arg-type]
+    assert word in text
+    assert reason in " ".join(text.split())
+
+
+def test_a_quarantined_project_with_wheels_offers_nothing_to_install() -> None:
+    release = a_release("1.0", a_target(covered_by="pkg-1.0-py3-none-any.whl"))
+    facts = project_facts(release, status="quarantined", status_reason="malware")
+    content = a_project(facts=facts, files=(a_wheel(),))
+    text = page(content).text
+    assert "nothing to install" in text
+    assert "pip install" not in text
+    assert "covered" not in text
+    assert b'"targets":{}' in json_pages.project_json(SITE, content)
+
+
+def test_advice_for_operators_is_not_for_the_public() -> None:
+    failed = a_target(last_build=5, last_outcome="failed", last_reason="x", last_final=True)
+    for content in (a_project(a_release("1.0", failed)), a_project(a_release(skip="no"))):
+        assert "piw " not in page(content).text
+
+
+def test_a_target_for_which_nothing_is_built_has_no_column() -> None:
+    idle = a_target(CP313, target_skip="out of use")
+    assert "cp313" not in page(a_project(a_release("1.0", a_target(), idle))).text
+
+
+def test_targets_of_one_platform_are_called_by_their_abi() -> None:
+    shown = page(a_project(a_release("1.0", a_target(), a_target(CP313)))).text
+    assert "Releasecp311cp313\n" in shown
+    assert "The newest release first; for trixie-aarch64\n" in shown
+    other = "cp313-bookworm-armv7l"
+    shown = page(a_project(a_release("1.0", a_target(), a_target(other)))).text
+    assert f"Release{CP311}{other}\n" in shown
+    assert "The newest release first\n" in shown
+
+
+def test_a_file_is_shown_with_all_that_is_known_of_it() -> None:
+    reader = page()
+    wheel = a_wheel()
+    address = f"../../packages/ab/{wheel.sha256}/{wheel.filename}"
+    assert {address, f"{address}.metadata", "../../logs/0000/0007/7.txt"} <= set(reader.links())
+    for words in (wheel.sha256, "12.3 kB", wheel.tags, "libfoo1, libbar2", "12 downloads"):
+        assert words in reader.text
+
+
+def test_downloads_are_a_picture_with_days_without_any_as_zero() -> None:
+    reader = page()
+    assert len(list(reader.all("figure"))) == 1
+    rows = reader.text[reader.text.index("Downloads a day") :]
+    assert all(day in rows for day in ("2026-11-20", "2026-11-21", "2026-11-22", "2026-11-23"))
+
+
+def test_a_project_without_anything_has_a_page_that_says_so() -> None:
+    text = page(a_project()).text
+    assert "There is no wheel of it yet" in text
+    assert "None is known yet" in text
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_every_link_within_a_page_leads_somewhere(content: object) -> None:
+    reader = page(content)
+    anchors = {attributes.get("id") for _, attributes in reader.elements}
+    for link in reader.links():
+        if link.startswith("#"):
+            assert unescape(link[1:]) in anchors
+
+
+def test_the_same_facts_give_the_same_bytes_at_any_time() -> None:
+    waiting = a_project(a_release("1.0", a_target(claimed_by="pi", claimed_at=NOW, queued=True)))
+    later = a_project(
+        a_release("1.0", a_target(claimed_by="pi", claimed_at=NOW, queued=True)),
+        written_at=NOW + timedelta(hours=5),
+    )
+    assert render_project(SITE, waiting) == render_project(SITE, later)
+
+
+# --- many releases ---
+
+
+def test_a_thousand_releases_stay_pages_that_a_phone_can_show() -> None:
+    releases = [
+        a_release(f"{number}.0", a_target(covered_by=f"demo-{number}.0.whl"), a_target(CP313))
+        for number in range(1000, 0, -1)
+    ]
+    files = [
+        a_wheel(f"{number}.0", filename=f"demo-{number}.0.whl") for number in range(1000, 0, -1)
+    ]
+    pages = render_project(SITE, a_project(*releases, files=tuple(files)))
+    html = {name: content for name, content in pages.items() if name.endswith(".html")}
+    assert len(html) == 1 + -(-(1000 - FIRST_PAGE_RELEASES) // LATER_PAGE_RELEASES)
+    assert len(html["index.html"]) < 100_000
+    assert max(map(len, html.values())) < 250_000
+    shown = "".join(Reader(page).text for page in html.values())
+    assert all(f"demo-{number}.0.whl" in shown for number in range(1, 1001))
+    assert "1000.0" in Reader(html["index.html"]).text
+    links = {link for link in Reader(html["index.html"]).links() if link.startswith("releases-")}
+    assert links == html.keys() - {"index.html"}
+
+
+def test_the_first_page_is_written_after_those_that_it_leads_to() -> None:
+    releases = [a_release(f"{number}.0") for number in range(100, 0, -1)]
+    assert list(render_project(SITE, a_project(*releases)))[-1] == "index.html"
+
+
+# --- text that stays text ---
+
+
+def test_hostile_text_stays_text_on_every_page_and_in_the_feed() -> None:
+    pages = render_project(SITE, hostile_project())
+    reader = assert_harmless(pages["index.html"])
+    assert SHOWN in reader.text
+    assert HOSTILE not in reader.text
+    assert "49" not in reader.text.replace("\n", "")
+    feed = ET.fromstring(pages["feed.xml"])
+    (entry,) = feed.findall(f"{ATOM}entry")
+    assert SHOWN in (entry.findtext(f"{ATOM}title") or "")
+    assert json.loads(pages["json"])["releases"][0]["yanked_reason"] == HOSTILE
+
+
+def test_a_huge_name_is_there_and_can_be_broken() -> None:
+    reader = page(hostile_project())
+    assert "x" * 200 in reader.text
+
+
+def test_an_alias_leads_to_its_project_whatever_it_is_called() -> None:
+    reader = assert_harmless(render_alias(HOSTILE, "demo"))
+    (refresh,) = [a for a in reader.all("meta") if a.get("http-equiv") == "refresh"]
+    assert refresh["content"] == "0; url=../demo/"
+    assert "../demo/" in reader.links()
+
+
+# --- JSON and feed ---
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_the_json_keeps_to_its_schema(content: object) -> None:
+    schema = json_pages.schema(json_pages.ProjectJson)
+    document = json.loads(render_project(SITE, content)["json"])  # type: ignore[arg-type]
+    validator = jsonschema.Draft202012Validator
+    validator.check_schema(schema)
+    jsonschema.validate(document, schema, cls=validator)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**document, "releases": 1}, schema, cls=validator)
+
+
+def test_the_json_has_what_the_page_has() -> None:
+    document = json.loads(render_project(SITE, built_project())["json"])
+    (release,) = document["releases"]
+    assert document["downloads_by_day"] == {"2026-11-20": 2, "2026-11-23": 3}
+    assert release["targets"][CP311]["state"] == "covered"
+    assert release["targets"][CP313] == {
+        "state": "queued",
+        "text": "it is queued, number 4 for this target",
+        "file": None,
+        "build": None,
+        "log_url": None,
+        "ahead": 3,
+    }
+    (file,) = release["files"]
+    assert file["url"].startswith("https://wheels.example.org/packages/ab/")
+    assert file["log_url"] == "https://wheels.example.org/logs/0000/0007/7.txt"
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_the_feed_is_well_formed_atom(content: object) -> None:
+    feed = ET.fromstring(render_project(SITE, content)["feed.xml"])  # type: ignore[arg-type]
+    assert feed.tag == f"{ATOM}feed"
+    for element in (feed, *feed.findall(f"{ATOM}entry")):
+        for tag in ("id", "title", "updated"):
+            assert element.findtext(f"{ATOM}{tag}")
+    ids = [entry.findtext(f"{ATOM}id") for entry in feed.findall(f"{ATOM}entry")]
+    assert len(ids) == len(set(ids))
+
+
+def test_an_entry_of_the_feed_says_how_a_build_ended() -> None:
+    failed = an_ended_build(outcome="failed", reason="no rust", files=())
+    feed = ET.fromstring(render_project(SITE, a_project(builds=(failed,)))["feed.xml"])
+    (entry,) = feed.findall(f"{ATOM}entry")
+    assert entry.findtext(f"{ATOM}title") == f"demo 1.0 for {CP311}: failed"
+    assert entry.findtext(f"{ATOM}summary") == "no rust. It took 1 minute 15 seconds."
+    assert feed.findtext(f"{ATOM}updated") == "2026-11-25T16:40:00Z"

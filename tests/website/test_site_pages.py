@@ -1,0 +1,233 @@
+"""Home, projects, statistics and the rest: with nothing, with something, with hostile text."""
+
+import json
+from datetime import UTC, date, datetime
+from xml.etree import ElementTree as ET
+
+import jsonschema
+import pytest
+
+from piwheels.website import feeds, filters, json_pages, site_pages, sitemaps
+from piwheels.website.page_data import Site
+from tests.website.factories import (
+    HOSTILE,
+    SHOWN,
+    SITE,
+    Reader,
+    a_chart,
+    a_home,
+    an_ended_build,
+    assert_harmless,
+    hostile_build,
+    some_packages,
+    some_stats,
+)
+
+SITEMAP = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
+
+
+def test_the_home_page_of_an_empty_farm() -> None:
+    reader = assert_harmless(site_pages.home_pages(SITE, a_home())["index.html"])
+    assert "pip install --extra-index-url https://wheels.example.org/simple/ PROJECT" in reader.text
+    assert (
+        "--index-strategy unsafe-best-match --index https://wheels.example.org/simple/ PROJECT"
+        in reader.text
+    )
+    assert "None yet." in reader.text
+
+
+def test_the_home_page_has_every_figure() -> None:
+    home = a_home(
+        projects=1_234, releases=5_678, wheels=91_011, wheels_bytes=5_000_000_000, builds=121_314,
+        queued=15, building=16, disk_free=7_000_000_000, downloads=1_000_000_001,
+        downloads_30_days=171_819, downloads_today=2_021, record_day=1_060_767,
+        record_date=date(2022, 10, 4), saved_s=344 * 86400.0, saved_today_s=3 * 3600.0,
+        targets=("cp313-trixie-aarch64",), recent=(an_ended_build(),),
+    )  # fmt: skip
+    said = " ".join(Reader(site_pages.home_pages(SITE, home)["index.html"]).text.split())
+    for words in (
+        "1,234", "5,678 releases", "91,011", "5.0 GB", "121,314", "16 under way, 15 queued",
+        "1,000,000,001", "171,819", "2,021", "1,060,767", "4 October 2022", "344 days",
+        "3 hours of it today", "7.0 GB", "cp313-trixie-aarch64", "1 minute 15 seconds",
+    ):  # fmt: skip
+        assert words in said
+
+
+@pytest.mark.parametrize(
+    ("url", "trust"),
+    [
+        ("https://wheels.example.org/", ""),
+        ("http://127.0.0.1:8080/", ""),
+        ("http://[::1]:8080/", ""),
+        ("http://localhost/", ""),
+        ("http://wheels.example.org:8080/", "--trusted-host wheels.example.org "),
+    ],
+)
+def test_pip_is_told_to_trust_a_farm_without_tls(url: str, trust: str) -> None:
+    site = Site(url=url)
+    for page in (
+        site_pages.home_pages(site, a_home())["index.html"],
+        site_pages.static_pages(site)["faq.html"],
+    ):
+        text = assert_harmless(page).text
+        assert f"pip install {trust}--extra-index-url {url}simple/ " in text
+        assert ("pip config set global.trusted-host wheels.example.org" in text) is bool(trust)
+
+
+def test_the_home_page_is_small() -> None:
+    recent = tuple(an_ended_build(build=number) for number in range(12))
+    assert len(site_pages.home_pages(SITE, a_home(recent=recent))["index.html"]) < 20_000
+
+
+def test_hostile_text_stays_text_on_every_single_page() -> None:
+    build = hostile_build()
+    pages = {
+        **site_pages.home_pages(SITE, a_home(recent=(build,), targets=(HOSTILE,))),
+        **site_pages.packages_pages(
+            SITE, some_packages(top=((HOSTILE, 1),), newest=(build,)), [(HOSTILE, 1, 1)]
+        ),
+        **site_pages.stats_pages(SITE, some_stats(charts=(a_chart(label=HOSTILE),))),
+    }
+    for name in ("index.html", "packages.html", "stats.html"):
+        assert SHOWN in assert_harmless(pages[name]).text, name
+    assert json.loads(pages["packages.json"])["projects"] == [[HOSTILE, 1, 1]]
+    failures = ET.fromstring(feeds.failures_feed(SITE, [build]))
+    assert SHOWN in "".join(failures.itertext())
+    (urls, _) = sitemaps.sitemap_files(SITE, [HOSTILE]).values()
+    addresses = [element.text or "" for element in ET.fromstring(urls).iter(f"{SITEMAP}loc")]
+    assert all(address.isascii() and " " not in address for address in addresses)
+
+
+def test_statistics_have_a_picture_and_json_for_each_chart() -> None:
+    charts = (a_chart("years"), a_chart("months", "2026-11"))
+    pages = site_pages.stats_pages(
+        SITE, some_stats(charts=charts, downloads=3, since=date(2026, 1, 2))
+    )
+    reader = assert_harmless(pages["stats.html"])
+    assert len(list(reader.all("figure"))) == len(list(reader.all("table"))) == 2
+    assert {"stats/years.json", "stats/months.json"} <= set(reader.links())
+    assert json.loads(pages["stats/years.json"])["series"][0]["values"] == [3]
+    assert set(pages) == {"stats.html", "stats.json", "stats/years.json", "stats/months.json"}
+
+
+def test_the_pages_of_statistics_and_projects_stand_when_there_is_nothing() -> None:
+    assert_harmless(site_pages.stats_pages(SITE, some_stats())["stats.html"])
+    pages = site_pages.packages_pages(SITE, some_packages(), [])
+    assert "Nothing was built yet." in assert_harmless(pages["packages.html"]).text
+    assert json.loads(pages["packages.json"])["projects"] == []
+
+
+ONE_CHART = some_stats(charts=(a_chart(),), record_date=date(2026, 1, 2))
+DOCUMENTS = [
+    (json_pages.StatsJson, site_pages.stats_pages(SITE, some_stats())["stats.json"]),
+    (json_pages.StatsJson, site_pages.stats_pages(SITE, ONE_CHART)["stats.json"]),
+    (
+        json_pages.PackagesJson,
+        site_pages.packages_pages(SITE, some_packages(), [])["packages.json"],
+    ),
+    (
+        json_pages.PackagesJson,
+        site_pages.packages_pages(SITE, some_packages(), [("a", 1, 2)])["packages.json"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "document"), DOCUMENTS)
+def test_json_keeps_to_its_schema(kind: type, document: bytes) -> None:
+    schema = json_pages.schema(kind)
+    jsonschema.validate(json.loads(document), schema, cls=jsonschema.Draft202012Validator)
+
+
+def test_the_page_about_json_describes_every_field_and_links_the_schemas() -> None:
+    pages = site_pages.static_pages(SITE)
+    reader = assert_harmless(pages["json.html"])
+    for name in ("schema/project.json", "schema/stats.json", "schema/packages.json"):
+        assert name in reader.links()
+        for struct in json.loads(pages[name])["$defs"].values():
+            assert struct["description"].replace("`", "") in reader.text
+            assert all(field in reader.text for field in struct["properties"])
+
+
+def test_what_is_not_there_is_said_with_addresses_that_hold_anywhere() -> None:
+    reader = assert_harmless(site_pages.static_pages(SITE)["404.html"])
+    local = [link for link in reader.links() if not link.startswith("#")]
+    assert local
+    assert all(link.startswith("/") for link in local)
+
+
+def test_the_questions_stand() -> None:
+    assert "libfoo" not in assert_harmless(site_pages.static_pages(SITE)["faq.html"]).text
+
+
+def test_robots_may_read_pages_and_are_told_of_the_sitemap() -> None:
+    robots = site_pages.static_pages(SITE)["robots.txt"].decode()
+    assert "Sitemap: https://wheels.example.org/sitemap.xml" in robots
+    assert "Disallow: /packages/" in robots
+
+
+# --- sitemaps ---
+
+
+@pytest.mark.parametrize("count", [0, 1, sitemaps.MAX_URLS, 3 * sitemaps.MAX_URLS])
+def test_sitemaps_name_every_page_once_and_each_other(count: int) -> None:
+    names = [f"project-{number}" for number in range(count)]
+    files = sitemaps.sitemap_files(SITE, names)
+    index = ET.fromstring(files.pop("sitemap.xml"))
+    assert index.tag == f"{SITEMAP}sitemapindex"
+    assert [element.text for element in index.iter(f"{SITEMAP}loc")] == [
+        f"https://wheels.example.org/{name}" for name in files
+    ]
+    addresses: list[str] = []
+    for content in files.values():
+        part = [element.text or "" for element in ET.fromstring(content).iter(f"{SITEMAP}loc")]
+        assert 0 < len(part) <= 50_000
+        assert len(content) <= 50 * 2**20
+        addresses += part
+    assert len(addresses) == len(set(addresses)) == count + 5
+    if names:
+        assert "https://wheels.example.org/project/project-0/" in addresses
+
+
+# --- text ---
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (-3, "0 seconds"), (0.4, "0 seconds"), (1, "1 second"), (59, "59 seconds"),
+        (61, "1 minute 1 second"), (3600, "1 hour"), (12 * 3600 + 59, "12 hours"),
+        (2 * 86400 + 3600, "2 days 1 hour"), (400 * 86400, "1 year 35 days"),
+        (5000 * 365 * 86400, "5,000 years"),
+    ],
+)  # fmt: skip
+def test_durations_are_said_in_their_largest_units(seconds: float, said: str) -> None:
+    assert filters.format_duration(seconds) == said
+
+
+def test_what_cannot_be_seen_leaves_a_mark() -> None:
+    assert (
+        filters.mark_invisible("a\u202eb\u200b\x07\ud800\uffff c")
+        == "a\ufffdb\ufffd\ufffd\ufffd\ufffd c"
+    )
+    assert filters.mark_invisible("Grüße, 世界 🐍") == "Grüße, 世界 🐍"
+
+
+def test_a_log_is_asked_for_where_it_lies_packed() -> None:
+    assert filters.log_path(7) == "logs/0000/0007/7.txt"
+    assert filters.log_path(1_234_567_890) == "logs/123456/7890/1234567890.txt"
+
+
+def test_moments_are_told_in_utc() -> None:
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert (filters.short_timestamp(moment), filters.iso_timestamp(moment)) == (
+        "2026-01-02 03:04",
+        "2026-01-02T03:04:05Z",
+    )
+
+
+def test_one_of_a_thing_is_told_as_one() -> None:
+    home = a_home(projects=1, releases=1, wheels=1, builds=1, downloads=1)
+    said = " ".join(Reader(site_pages.home_pages(SITE, home)["index.html"]).text.split())
+    for words in ("project1", "wheel1", "build1", "download1", "1 release "):
+        assert words in said
+    assert filters.pluralize(2, "release") == "releases"

@@ -1,0 +1,135 @@
+"""The pages that people read, written from a real database into a real tree."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from piwheels.db import catalog, page_queue, queue
+from piwheels.model import Outcome
+from tests.db.scenario import RULES, TARGETS, make_build, make_release
+from tests.website.factories import assert_harmless
+from tests.website.harness import SiteHarness
+
+CP39 = TARGETS[0].name
+
+
+SINGLE = [
+    "index.html", "packages.html", "packages.json", "stats.html", "stats.json", "faq.html",
+    "json.html", "404.html", "robots.txt", "sitemap.xml", "sitemap-1.xml", "failures.xml",
+    "schema/project.json", "stats/years.json", "search/_.json",
+]  # fmt: skip
+
+
+def times(root: Path) -> dict[str, int]:
+    """When each file of the tree was written."""
+    return {str(path): path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+
+
+async def test_an_empty_farm_has_every_page_but_those_of_projects(site: SiteHarness) -> None:
+    await site.write_all()
+    for name in SINGLE:
+        content = site.shown(name)
+        if name.endswith(".html"):
+            assert_harmless(content.encode())
+        if name.endswith(".xml"):
+            ET.fromstring(content)
+        if name.endswith("json"):
+            json.loads(content)
+    assert not (site.webroot.root / "project").exists()
+
+
+async def test_a_farm_with_one_project_shows_it_everywhere(site: SiteHarness) -> None:
+    wheel = await site.publish("alpha")
+    await site.write_all()
+    page = site.shown("project/alpha/index.html")
+    assert wheel.filename in assert_harmless(page.encode()).text
+    assert json.loads(site.shown("project/alpha/json"))["releases"][0]["files"]
+    assert "alpha 1.0" in site.shown("project/alpha/feed.xml")
+    assert "project/alpha/" in site.shown("index.html")
+    assert "project/alpha/" in site.shown("packages.html")
+    assert "/project/alpha/" in site.shown("sitemap-1.xml")
+    assert json.loads(site.shown("packages.json"))["projects"] == [["alpha", 1, 0]]
+
+
+async def test_only_what_says_something_else_is_written(site: SiteHarness) -> None:
+    await site.publish("alpha")
+    await site.publish("beta")
+    await site.write_all()
+    before = times(site.webroot.root / "project")
+    await page_queue.request_rewrite(site.db, None, None)
+    await site.publisher.write_pending()
+    assert await site.showing.write_pending() >= 2
+    assert times(site.webroot.root / "project") == before
+    await site.publish("beta", "2.0")
+    await site.write_all()
+    after = times(site.webroot.root / "project")
+    assert {Path(path).parent.name for path in after if before[path] != after[path]} == {"beta"}
+
+
+async def test_a_page_follows_a_job_from_the_queue_to_its_failure(site: SiteHarness) -> None:
+    async def shows(*words: str) -> None:
+        await site.write_all()
+        text = " ".join(
+            assert_harmless(site.shown("project/alpha/index.html").encode()).text.split()
+        )
+        for word in words:
+            assert word in text
+
+    await catalog.add_project(site.db, "alpha", "Alpha")
+    await shows("None is known yet")
+    await catalog.add_releases(site.db, [make_release("alpha")], RULES)
+    await shows("queued", "place 1")
+    job = await queue.claim(site.db, "pi4-kitchen", [CP39])
+    assert job is not None
+    await shows("building", "It has been building on pi4-kitchen since")
+    await queue.complete_job_with_retry_after(
+        site.db, make_build(job, "pi4-kitchen", Outcome.FAILED), [], RULES, None
+    )
+    await shows("failed", "it broke", f"Build {job.build_id} ended as failed (it broke)")
+    await queue.retry(site.db, "alpha")
+    await shows("queued")
+    await catalog.skip_project(site.db, "alpha", "opted out")
+    await shows("skipped", "Nothing of this project is built: opted out")
+    await catalog.skip_project(site.db, "alpha", None)
+    await catalog.mark_yanked(site.db, "alpha", "1.0", "too slow")
+    await shows("yanked", "too slow")
+
+
+async def test_a_removed_project_leaves_the_site(site: SiteHarness) -> None:
+    await site.publish("alpha")
+    await site.write_all()
+    await catalog.remove_project(site.db, "alpha")
+    await site.write_all()
+    assert not site.webroot.project_dir("alpha").exists()
+
+
+async def test_pages_of_releases_that_are_no_longer_needed_go(site: SiteHarness) -> None:
+    await catalog.add_project(site.db, "alpha", "alpha")
+    many = [make_release("alpha", f"{number}.0") for number in range(40)]
+    await catalog.add_releases(site.db, many, RULES)
+    await site.write_all()
+    assert (site.webroot.project_dir("alpha") / "releases-2.html").exists()
+    await catalog.remove_project(site.db, "alpha")
+    await catalog.add_project(site.db, "alpha", "alpha")
+    await catalog.add_releases(site.db, many[:2], RULES)
+    await site.write_all()
+    there = {path.name for path in site.webroot.project_dir("alpha").iterdir()}
+    assert there == {
+        name for page in ("index.html", "json", "feed.xml") for name in (page, f"{page}.gz")
+    }
+
+
+async def test_a_failure_of_what_was_built_before_is_in_the_feed(site: SiteHarness) -> None:
+    await catalog.add_project(site.db, "fresh", "fresh")
+    await site.publish("alpha", "1.0")
+    for name, version in (("alpha", "2.0"), ("fresh", "1.0")):
+        await catalog.add_releases(site.db, [make_release(name, version)], RULES)
+        job = await queue.claim(site.db, "builder", [CP39])
+        assert job is not None
+        await queue.complete_job_with_retry_after(
+            site.db, make_build(job, "builder", Outcome.FAILED), [], RULES, None
+        )
+    await site.write_all()
+    feed = site.shown("failures.xml")
+    assert f"alpha 2.0 for {CP39}: failed" in feed
+    assert "fresh" not in feed

@@ -1,0 +1,215 @@
+"""The order among pages, and what happens when one of them or the process fails."""
+
+import asyncio
+import errno
+import gzip
+import sys
+
+import pytest
+
+from piwheels.db import catalog, page_queue
+from piwheels.db.page_queue import PageKind
+from piwheels.rendering import write_retries
+from piwheels.website import page_writer, project_page, site_publisher
+from tests.timeouts import WAIT_S
+from tests.website.harness import SiteHarness
+
+
+async def test_nothing_is_begun_while_an_index_page_waits(site: SiteHarness) -> None:
+    await site.publish("alpha")
+    task = asyncio.create_task(site.showing.write_pending())
+    page = site.webroot.root / "index.html"
+    seen = await site.db.value("SELECT count(*) FROM page_changes WHERE part = 'simple'")
+    for _ in range(5):
+        await asyncio.sleep(0)
+        assert not page.exists()
+    assert seen
+    await site.publisher.write_pending()
+    simple = (site.webroot.simple_dir("alpha") / "index.html").stat().st_mtime_ns
+    async with asyncio.timeout(WAIT_S):
+        await task
+    assert page.stat().st_mtime_ns >= simple
+    assert (site.webroot.project_dir("alpha") / "index.html").exists()
+
+
+async def test_a_page_that_cannot_be_rendered_holds_no_other_up(
+    site: SiteHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("alpha", "beta", "gamma"):
+        await site.publish(name)
+    render = project_page.render_project
+
+    def failing(*arguments: object) -> dict[str, bytes]:
+        if arguments[1].facts.project == "beta":  # type: ignore[attr-defined]
+            raise ValueError("a strange project")
+        return render(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(page_writer, "render_project", failing)
+        await site.write_all()
+    shown = {path.name for path in (site.webroot.root / "project").iterdir()}
+    assert shown == {"alpha", "gamma"}
+    assert (site.webroot.simple_dir("beta") / "index.html").exists()
+    assert await page_queue.pending_page_count(site.db) == 1
+    assert await site.queued_pages() == []
+    await site.db.execute("UPDATE stale_pages SET retry_at = now() WHERE retry_at IS NOT NULL")
+    await site.write_all()
+    assert (site.webroot.project_dir("beta") / "index.html").exists()
+
+
+async def test_a_project_of_which_the_database_holds_nonsense_holds_no_other_up(
+    site: SiteHarness,
+) -> None:
+    for name in ("alpha", "beta"):
+        await site.publish(name)
+    await site.db.execute(
+        """
+        INSERT INTO releases (project, version, released_at, requires_python)
+        VALUES ('alpha', 'not a version', now(), '')
+        """
+    )
+    await site.write_all()
+    assert {path.name for path in (site.webroot.root / "project").iterdir()} == {"beta"}
+    await catalog.remove_release(site.db, "alpha", "not a version")
+    await page_queue.request_rewrite(site.db, None, "alpha")
+    await site.write_all()
+    assert (site.webroot.project_dir("alpha") / "index.html").exists()
+
+
+async def test_a_single_page_that_fails_holds_no_other_up(
+    site: SiteHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise ValueError("no figures today")
+
+    await site.publish("alpha")
+    with monkeypatch.context() as patch:
+        patch.setattr(page_writer, "write_stats", failing)
+        await site.write_all()
+    assert not (site.webroot.root / "stats.html").exists()
+    for name in ("index.html", "sitemap.xml", "project/alpha/index.html"):
+        assert (site.webroot.root / name).exists()
+    await page_queue.request_rewrite(site.db, PageKind.STATS, None)
+    await site.write_all()
+    assert (site.webroot.root / "stats.html").exists()
+
+
+async def test_a_single_page_that_was_asked_for_and_fails_is_put_off(
+    site: SiteHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = 0
+
+    def failing(*_: object) -> None:
+        nonlocal tries
+        tries += 1
+        raise ValueError("no figures today")
+
+    await site.write_all()
+    await page_queue.request_rewrite(site.db, PageKind.STATS, None)
+    with monkeypatch.context() as patch:
+        patch.setattr(page_writer, "write_stats", failing)
+        for _ in range(3):
+            await site.write_all()
+    assert tries == 1
+    assert await page_queue.pending_page_count(site.db, [PageKind.STATS]) == 1
+    await page_queue.request_rewrite(site.db, PageKind.STATS, None)
+    await site.write_all()
+    assert await page_queue.pending_page_count(site.db, [PageKind.STATS]) == 0
+
+
+async def test_chores_are_done_while_many_pages_wait(
+    site: SiteHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting: list[int] = []
+
+    async def chore() -> None:
+        waiting.append(await page_queue.pending_page_count(site.db, [PageKind.PROJECT]))
+
+    monkeypatch.setattr(site_publisher, "_BATCH_SIZE", 1)
+    monkeypatch.setattr(site_publisher, "_COST_FACTOR", 0.0)
+    monkeypatch.setattr(site.showing, "_housekeeping", [site_publisher.PageSchedule(0.0, chore)])
+    for name in ("alpha", "beta", "gamma"):
+        await site.publish(name)
+    await site.write_all()
+    assert len([count for count in waiting if count]) >= 2
+
+
+async def test_a_full_disk_is_waited_out(
+    site: SiteHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await site.publish("alpha")
+    await site.publisher.write_pending()
+    monkeypatch.setattr(write_retries, "_FULL_DISK_DELAY_S", 0.01)
+    write = page_writer.write_projects
+    tries = 0
+
+    def full(*arguments: object) -> dict[str, str]:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(page_writer, "write_projects", full)
+    await write_retries.retry_until_written(site.showing.write_pending, site.webroot.root)
+    assert tries == 3
+    assert (site.webroot.project_dir("alpha") / "index.html").exists()
+
+
+#: Stops in the middle of its pages, between a file and its name.
+WRITER = """
+import asyncio, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from piwheels.db.database import Database
+from piwheels.website.page_data import Site
+from piwheels.website.site_publisher import Showing
+from piwheels.webroot import Webroot
+
+replace, root = Path.replace, Path(sys.argv[2])
+left = 300
+
+def replace_and_stop(new, path):
+    global left
+    left -= root / "project" in Path(path).parents
+    if left < 0:
+        root.with_name("stopped").touch()
+        time.sleep(600)
+    return replace(new, path)
+
+Path.replace = replace_and_stop
+
+async def main():
+    async with await Database.connect(sys.argv[1], duty="show") as db:
+        with ThreadPoolExecutor(1) as pool:
+            site = Site(url="https://wheels.example.org/")
+            await Showing(db=db, webroot=Webroot(root), executor=pool, site=site).run()
+
+asyncio.run(main())
+"""
+
+
+async def test_what_waits_to_be_written_survives_a_kill(site: SiteHarness, dsn: str) -> None:
+    names = [f"project-{number}" for number in range(150)]
+    for name in names:
+        await catalog.add_project(site.db, name, name)
+    root = site.webroot.root
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", WRITER, dsn, str(root))
+    try:
+        async with asyncio.timeout(WAIT_S):
+            while not root.with_name("stopped").exists():  # noqa: ASYNC110 - nothing tells of a file
+                await asyncio.sleep(0.01)
+    finally:
+        process.kill()
+        await process.wait()
+    for path in root.rglob("*.gz"):
+        gzip.decompress(path.read_bytes())
+    there = {path.name for path in (root / "project").iterdir()}
+    assert await page_queue.pending_page_count(site.db) > 0
+    assert len(there) < len(names)
+    await site.showing.write_pending()
+    for name in names:
+        site.shown(f"project/{name}/index.html")
+        site.shown(f"project/{name}/json")
+    assert await page_queue.pending_page_count(site.db) == 0
+    assert not list(root.rglob(".*"))
