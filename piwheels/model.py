@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Protocol
 
 import msgspec
@@ -38,6 +39,23 @@ class Target(Struct, frozen=True, kw_only=True):
     arch: TargetPart  # "aarch64": the machine part of PEP 425 platform tags
     os: TargetPart  # "trixie": the code name of the distribution
     glibc: TargetPart  # "2.41"
+
+
+class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
+    """A Python interpreter on a builder, as it describes itself."""
+
+    path: Path  # as it was configured, absolute
+    executable: Path  # with symbolic links resolved
+    prefix: Path
+    base_prefix: Path  # of the installation that a virtual environment is based on
+    version: str  # "3.13.0"
+    implementation: str  # PEP 425 abbreviation: "cp", "pp"
+    abi: str  # PEP 425 ABI tag: "cp313", "cp313t"
+    arch: str  # machine part of PEP 425 platform tags: "aarch64", "armv7l"
+    os: str  # codename of the distribution: "trixie"
+    glibc: str  # "2.41"; "" with another C library
+    compiler: str  # the C compiler that it builds extensions with: "x86_64-linux-gnu-gcc"
+    headers: bool  # whether its C headers are installed
 
 
 def short_target_name(target: str, all_targets: Collection[str]) -> str:
@@ -166,6 +184,7 @@ class FailureClass(StrEnum):
 _Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 _Bytes = Annotated[int, Meta(ge=0, le=2**62)]
 _ShortText = Annotated[str, Meta(max_length=200)]
+_Figure = Annotated[float, Meta(ge=-1e12, le=1e12)]  # NaN and infinity are malformed
 
 
 class FailureEvidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,6 +200,19 @@ class FailureEvidence(msgspec.Struct, frozen=True, kw_only=True):
     disk_free_bytes: _Bytes | None = None  # when the build was over and cleared away
     retry_after_s: _Seconds = 0.0  # the index asked for so long a pause (RFC 9110, 10.2.3)
     digest: _ShortText = ""  # of the bytes that came instead of the promised ones
+
+
+class HostMetrics(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a machine: sizes in bytes, temperature in degrees Celsius."""
+
+    load: _Figure = 0.0  # one minute's average
+    memory_total: _Bytes = 0
+    memory_free: _Bytes = 0  # available without swapping
+    swap_total: _Bytes = 0
+    swap_free: _Bytes = 0
+    disk_total: _Bytes = 0
+    disk_free: _Bytes = 0  # for an ordinary user
+    temperature: _Figure | None = None  # None without a sensor
 
 
 class PastFailure(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ import pytest
 from piwheels.config import LoadedConfig, load, to_toml
 from piwheels.config_templates import ROLES, render_units, render_web_server_config
 from piwheels.errors import ConfigError
-from piwheels.system import MAX_OPEN_FILES
+from piwheels.system.open_files import MAX_OPEN_FILES
 from piwheels.webroot import Webroot
 from tests.clients.servers import program as server_program
 from tests.clients.servers import serving

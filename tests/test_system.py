@@ -13,8 +13,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from piwheels import system
 from piwheels.errors import ConfigError
+from piwheels.model import Interpreter
+from piwheels.system import sdnotify
+from piwheels.system.board import board_model
+from piwheels.system.interpreters import missing_toolchain, probe_interpreter
+from piwheels.system.metrics import cpu_temperature, read_metrics
+from piwheels.system.os_release import os_codename, os_name
+from piwheels.system.sdnotify import sd_notify, watchdog_interval_s
 from tests.requires import PYTHON_VERSIONS, find_python
 
 PROBED = {
@@ -38,17 +44,17 @@ def script(path: Path, body: str) -> Path:
     return path
 
 
-def pretending(folder: Path, **facts: object) -> system.Interpreter:
+def pretending(folder: Path, **facts: object) -> Interpreter:
     """What is made of an interpreter that answers so."""
     answer = json.dumps({**PROBED, **facts})
-    return system.probe_interpreter(script(folder / "python", f"cat >/dev/null; echo '{answer}'"))
+    return probe_interpreter(script(folder / "python", f"cat >/dev/null; echo '{answer}'"))
 
 
 # --- its state ---
 
 
 def test_memory_and_disk_are_this_machines(tmp_path: Path) -> None:
-    stats = system.read_metrics(tmp_path)
+    stats = read_metrics(tmp_path)
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert stats.memory_total == pytest.approx(memory, rel=0.05)
     assert 0 < stats.memory_free <= stats.memory_total
@@ -60,10 +66,7 @@ def test_memory_and_disk_are_this_machines(tmp_path: Path) -> None:
 
 
 def test_the_disk_of_a_folder_still_to_come_is_known(tmp_path: Path) -> None:
-    assert (
-        system.read_metrics(tmp_path / "a" / "b").disk_total
-        == system.read_metrics(tmp_path).disk_total
-    )
+    assert read_metrics(tmp_path / "a" / "b").disk_total == read_metrics(tmp_path).disk_total
 
 
 def zone(folder: Path, number: int, kind: str, temperature: str) -> None:
@@ -77,15 +80,15 @@ def test_the_temperature_is_the_processors(tmp_path: Path, monkeypatch: pytest.M
     zone(tmp_path, 0, "iwlwifi_1", "31000\n")
     zone(tmp_path, 1, "broken", "warm\n")
     zone(tmp_path, 2, "cpu-thermal", "48312\n")
-    monkeypatch.setattr(system, "_THERMAL", tmp_path)
-    assert system.cpu_temperature() == pytest.approx(48.312)
+    monkeypatch.setattr("piwheels.system.metrics._THERMAL", tmp_path)
+    assert cpu_temperature() == pytest.approx(48.312)
 
 
 def test_without_a_sensor_there_is_no_temperature(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(system, "_THERMAL", tmp_path / "none")
-    assert system.cpu_temperature() is None
+    monkeypatch.setattr("piwheels.system.metrics._THERMAL", tmp_path / "none")
+    assert cpu_temperature() is None
 
 
 # --- its name and system ---
@@ -95,10 +98,10 @@ def test_the_board_is_what_the_firmware_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = tmp_path / "model"
-    monkeypatch.setattr(system, "_BOARD_FILES", (tmp_path / "none", model))
-    assert system.board_model() == platform.machine()
+    monkeypatch.setattr("piwheels.system.board._BOARD_FILES", (tmp_path / "none", model))
+    assert board_model() == platform.machine()
     model.write_bytes(b"Raspberry Pi 4 Model B Rev 1.4\0")
-    assert system.board_model() == "Raspberry Pi 4 Model B Rev 1.4"
+    assert board_model() == "Raspberry Pi 4 Model B Rev 1.4"
 
 
 @pytest.mark.parametrize(
@@ -118,8 +121,8 @@ def test_the_system_has_a_code_name_and_a_name(
     release: dict[str, str], code_name: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(platform, "freedesktop_os_release", lambda: release)
-    assert system.os_codename() == code_name
-    assert system.os_name() == name
+    assert os_codename() == code_name
+    assert os_name() == name
 
 
 def test_a_system_that_does_not_say_what_it_is_is_linux(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,26 +130,26 @@ def test_a_system_that_does_not_say_what_it_is_is_linux(monkeypatch: pytest.Monk
         raise OSError("no os-release")
 
     monkeypatch.setattr(platform, "freedesktop_os_release", missing)
-    assert system.os_codename() == "linux"
+    assert os_codename() == "linux"
 
 
 # --- its interpreters ---
 
 
 def test_the_running_interpreter_is_described() -> None:
-    found = system.probe_interpreter(sys.executable)
+    found = probe_interpreter(sys.executable)
     assert found.path == Path(sys.executable)
     assert found.executable == Path(sys.executable).resolve()
     assert found.version == ".".join(map(str, sys.version_info[:3]))
     assert found.base_prefix == Path(sys.base_prefix)
     assert found.abi.startswith(f"cp3{sys.version_info.minor}")
     assert found.glibc == os.confstr("CS_GNU_LIBC_VERSION").split()[1]  # type: ignore[union-attr]
-    assert found.os == system.os_codename()
+    assert found.os == os_codename()
 
 
 @pytest.mark.parametrize("version", PYTHON_VERSIONS)
 def test_other_interpreters_are_asked_themselves(version: str) -> None:
-    found = system.probe_interpreter(find_python(version))
+    found = probe_interpreter(find_python(version))
     assert found.version.startswith(f"{version}.")
     assert found.implementation == "cp"
     assert found.abi == f"cp{version.replace('.', '')}"
@@ -155,7 +158,7 @@ def test_other_interpreters_are_asked_themselves(version: str) -> None:
 
 def test_a_virtual_environment_tells_what_it_stands_on(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)
-    found = system.probe_interpreter(tmp_path / "env" / "bin" / "python")
+    found = probe_interpreter(tmp_path / "env" / "bin" / "python")
     assert found.prefix == tmp_path / "env"
     assert found.base_prefix == Path(sys.base_prefix)
     assert found.path == tmp_path / "env" / "bin" / "python"
@@ -164,25 +167,25 @@ def test_a_virtual_environment_tells_what_it_stands_on(tmp_path: Path) -> None:
 def test_a_name_is_looked_for_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "python3.77").symlink_to(sys.executable)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert system.probe_interpreter("python3.77").path == tmp_path / "python3.77"
+    assert probe_interpreter("python3.77").path == tmp_path / "python3.77"
 
 
 def test_a_relative_path_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine").symlink_to(sys.executable)
     monkeypatch.chdir(tmp_path)
-    assert system.probe_interpreter("./mine").path == tmp_path / "mine"
+    assert probe_interpreter("./mine").path == tmp_path / "mine"
 
 
 def test_the_environment_does_not_change_the_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "json.py").write_text("raise SystemExit('shadowed')")
-    before = system.probe_interpreter(sys.executable)
+    before = probe_interpreter(sys.executable)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("PYTHONHOME", str(tmp_path))
     monkeypatch.setenv("_PYTHON_HOST_PLATFORM", "linux-m68k")
-    assert system.probe_interpreter(sys.executable) == before
+    assert probe_interpreter(sys.executable) == before
 
 
 @pytest.mark.parametrize(
@@ -227,17 +230,17 @@ def test_another_c_library_is_no_glibc(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["/nowhere/python", "python-of-nowhere", "/etc/passwd"])
 def test_a_missing_interpreter_is_named(name: str) -> None:
     with pytest.raises(ConfigError, match=f"the interpreter {name} is .*--python"):
-        system.probe_interpreter(name)
+        probe_interpreter(name)
 
 
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
         ("echo broken >&2; exit 3", "broken"),
-        ("exit 3", "ended with 3"),
+        ("exit 3", "ended with status 3"),
         ("echo '{}'", "{}"),
         ("echo Python 2.7 knows no -I >&2; exit 2", "knows no -I"),
-        ("kill -9 $$", "ended with -9"),
+        ("kill -9 $$", "ended with status -9"),
     ],
 )
 def test_what_does_not_answer_as_an_interpreter_is_named(
@@ -245,7 +248,7 @@ def test_what_does_not_answer_as_an_interpreter_is_named(
 ) -> None:
     path = script(tmp_path / "python", body)
     with pytest.raises(ConfigError) as error:
-        system.probe_interpreter(path)
+        probe_interpreter(path)
     assert str(path) in str(error.value)
     assert reason in str(error.value)
     assert "\n" not in str(error.value)
@@ -256,26 +259,26 @@ def test_a_file_that_cannot_run_here_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"\x7fELF for another machine")
     path.chmod(0o755)
     with pytest.raises(ConfigError, match="does not run: "):
-        system.probe_interpreter(path)
+        probe_interpreter(path)
 
 
 def test_an_interpreter_that_hangs_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(system, "_PROBE_S", 0.2)
+    monkeypatch.setattr("piwheels.system.interpreters._PROBE_TIMEOUT_S", 0.2)
     path = script(tmp_path / "python", "exec sleep 60")
     with pytest.raises(ConfigError, match="did not answer"):
-        system.probe_interpreter(path)
+        probe_interpreter(path)
 
 
 def test_a_missing_compiler_and_missing_headers_are_named_with_the_way_out(tmp_path: Path) -> None:
-    found = system.probe_interpreter(sys.executable)
+    found = probe_interpreter(sys.executable)
     whole = msgspec.structs.replace(found, headers=True)
     script(tmp_path / "cc", "")
-    assert system.missing_toolchain(whole, str(tmp_path)) == ""
-    assert "this machine has no C compiler:" in system.missing_toolchain(whole, "/nowhere")
+    assert missing_toolchain(whole, str(tmp_path)) == ""
+    assert "this machine has no C compiler:" in missing_toolchain(whole, "/nowhere")
     bare = msgspec.structs.replace(found, headers=False)
-    said = system.missing_toolchain(bare, "/nowhere")
+    said = missing_toolchain(bare, "/nowhere")
     assert f"no C compiler and no C headers of {found.executable}" in said
     assert "apt install build-essential python3-dev" in said
 
@@ -296,7 +299,7 @@ def test_systemd_is_told(
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(f"\0{name}" if abstract else name)
         monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}" if abstract else name)
-        assert system.sd_notify("READY=1\nSTATUS=3 builders, all är well")
+        assert sd_notify("READY=1\nSTATUS=3 builders, all är well")
         assert listener.recv(4096).decode() == "READY=1\nSTATUS=3 builders, all är well"
 
 
@@ -312,8 +315,8 @@ def test_a_systemd_that_does_not_listen_is_not_waited_for_at_full_speed(
                 while True:
                     other.sendto(b"x", str(tmp_path / "notify"))
         used_s = time.process_time()
-        assert not system.sd_notify("WATCHDOG=1")
-        assert time.process_time() - used_s < system._NOTIFY_TIMEOUT_S / 5
+        assert not sd_notify("WATCHDOG=1")
+        assert time.process_time() - used_s < sdnotify._NOTIFY_TIMEOUT_S / 5
 
 
 @pytest.mark.parametrize("address", [None, "", "/nowhere/notify", "relative", "vsock:2:1234"])
@@ -323,7 +326,7 @@ def test_without_systemd_nothing_happens(
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     if address is not None:
         monkeypatch.setenv("NOTIFY_SOCKET", address)
-    assert not system.sd_notify("READY=1")
+    assert not sd_notify("READY=1")
 
 
 @pytest.mark.parametrize(
@@ -348,4 +351,4 @@ def test_the_watchdog_is_fed_at_half_its_limit(
         monkeypatch.delenv(name, raising=False)
         if value is not None:
             monkeypatch.setenv(name, value)
-    assert system.watchdog_interval_s() == expected
+    assert watchdog_interval_s() == expected

@@ -33,10 +33,10 @@ from piwheels.builder.sandbox import Sandbox, SandboxCommand
 from piwheels.builder.upstream_wheel import upstream_wheel_tail
 from piwheels.causes.policy import failure_class_of
 from piwheels.errors import PiwheelsError, RejectedError, TransientError
-from piwheels.model import FailureClass, FailureEvidence, Job, Outcome, Sdist, Struct
+from piwheels.model import FailureClass, FailureEvidence, Interpreter, Job, Outcome, Sdist, Struct
 from piwheels.sanitize import truncate_line
 from piwheels.simple_index.client import DigestError, SimpleIndex
-from piwheels.system import Interpreter, missing_toolchain
+from piwheels.system.interpreters import missing_toolchain
 from piwheels.wheel.inspect import WheelInfo
 from piwheels.wheel.isolated_read import WheelSurvey, needs_compiler, survey_wheel
 

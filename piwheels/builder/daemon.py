@@ -15,7 +15,6 @@ from pathlib import Path
 
 import msgspec
 
-from piwheels import system
 from piwheels.builder.build import BUILD_PATH, BuildOptions, build
 from piwheels.builder.debian_packages import needed_packages
 from piwheels.builder.file_cache import FileCache
@@ -27,7 +26,7 @@ from piwheels.builder.sandbox import Bubblewrap, NoSandbox, Sandbox, check_sandb
 from piwheels.builder.speed import measure_speed
 from piwheels.config import BuilderSection, Config
 from piwheels.errors import ConfigError, first_error
-from piwheels.model import Job, Outcome, Target
+from piwheels.model import HostMetrics, Interpreter, Job, Outcome, Target
 from piwheels.protocol.keys import MASTER, KeyStore, validate_public_key
 from piwheels.protocol.messages import (
     MAX_INPUT_CHARS,
@@ -37,9 +36,13 @@ from piwheels.protocol.messages import (
     ArtifactInfo,
     BuildFinished,
     Hello,
-    HostState,
 )
 from piwheels.simple_index.client import SimpleIndex, pip_index_url
+from piwheels.system.board import board_model
+from piwheels.system.interpreters import missing_toolchain, probe_interpreter
+from piwheels.system.metrics import read_metrics
+from piwheels.system.os_release import os_name
+from piwheels.system.sdnotify import sd_notify, watchdog_interval_s
 from piwheels.wheel.inspect import WheelInfo
 from piwheels.wheel.tags import target_of
 
@@ -73,7 +76,7 @@ async def _run_until_stopped(config: BuilderSection, upstream: str) -> int:
             serving = group.create_task(_serve(config, upstream, stopped))
             alive = group.create_task(_send_watchdog_pings())
             await stopped.wait()
-            system.sd_notify("STOPPING=1")
+            sd_notify("STOPPING=1")
             alive.cancel()
             serving.cancel()
     except BaseExceptionGroup as errors:
@@ -82,9 +85,9 @@ async def _run_until_stopped(config: BuilderSection, upstream: str) -> int:
 
 
 async def _send_watchdog_pings() -> None:
-    every_s = system.watchdog_interval_s() or 60.0
+    every_s = watchdog_interval_s() or 60.0
     while True:
-        system.sd_notify("WATCHDOG=1")
+        sd_notify("WATCHDOG=1")
         await asyncio.sleep(every_s)
 
 
@@ -110,9 +113,9 @@ async def _serve(config: BuilderSection, upstream: str, stopped: asyncio.Event) 
             job_dir=JobDir(config.work / "job"),
         )
         for interpreter in workshop.interpreters.values():
-            if lacking := system.missing_toolchain(interpreter, BUILD_PATH):
+            if lacking := missing_toolchain(interpreter, BUILD_PATH):
                 log.warning("%s", lacking)
-        system.sd_notify(f"READY=1\nSTATUS={_IDLE_STATUS}")
+        sd_notify(f"READY=1\nSTATUS={_IDLE_STATUS}")
         watching = asyncio.create_task(_watch_toolchain(workshop, session))
         stack.callback(watching.cancel)
         reason = await session.run()
@@ -159,7 +162,7 @@ async def _create_runner(
         ConfigError: an interpreter, the sandbox or the work folder cannot be used.
     """
     interpreters = [
-        _with_machine(system.probe_interpreter(path), config.machine)
+        _with_machine(probe_interpreter(path), config.machine)
         for path in config.python or (sys.executable,)
     ]
     served = {target_of(item): item for item in interpreters}
@@ -194,7 +197,7 @@ async def _create_runner(
     )
 
 
-def _with_machine(found: system.Interpreter, machine: str) -> system.Interpreter:
+def _with_machine(found: Interpreter, machine: str) -> Interpreter:
     """The interpreter as one that builds for this machine; "" for its own.
 
     Raises:
@@ -211,7 +214,7 @@ def _with_machine(found: system.Interpreter, machine: str) -> system.Interpreter
 
 
 def _limits(config: BuilderSection) -> Limits:
-    memory = config.memory_mb * _MB or system.read_metrics(config.work).memory_total * 3 // 4
+    memory = config.memory_mb * _MB or read_metrics(config.work).memory_total * 3 // 4
     return Limits(
         timeout_s=config.timeout_s,
         memory_bytes=memory,
@@ -226,7 +229,7 @@ class BuildRunner:
     """What a session needs of the machine: a description, measurements, and builds."""
 
     options: BuildOptions
-    interpreters: dict[str, system.Interpreter]  # by the name of the target
+    interpreters: dict[str, Interpreter]  # by the name of the target
     targets: tuple[Target, ...]
     work_dir: Path
     sandboxed: bool
@@ -239,8 +242,8 @@ class BuildRunner:
             version=version("piwheels"),
             targets=self.targets,
             platform=f"{platform.system().lower()} {platform.machine()}",
-            board=system.board_model(),
-            os=system.os_name(),
+            board=board_model(),
+            os=os_name(),
             host=self.host_metrics(),
             sandboxed=self.sandboxed,
             build_timeout_s=self.options.limits.timeout_s,
@@ -257,7 +260,7 @@ class BuildRunner:
         return tuple(
             name
             for name, interpreter in self.interpreters.items()
-            if system.missing_toolchain(interpreter, BUILD_PATH)
+            if missing_toolchain(interpreter, BUILD_PATH)
         )
 
     def recheck_compilers(self) -> tuple[str, ...]:
@@ -265,14 +268,13 @@ class BuildRunner:
         for name in self.targets_without_compiler():
             known = self.interpreters[name]
             with contextlib.suppress(ConfigError):
-                headers = system.probe_interpreter(str(known.path)).headers
+                headers = probe_interpreter(str(known.path)).headers
                 self.interpreters[name] = msgspec.structs.replace(known, headers=headers)
         return self.targets_without_compiler()
 
-    def host_metrics(self) -> HostState:
+    def host_metrics(self) -> HostMetrics:
         """How the machine is now."""
-        stats = system.read_metrics(self.work_dir)
-        return HostState(**{name: getattr(stats, name) for name in HostState.__struct_fields__})
+        return read_metrics(self.work_dir)
 
     async def run(self, job: Job, outbox: JobDir, phase: OnPhase) -> BuildFinished:
         """Build a job, and describe what came of it."""
@@ -282,7 +284,7 @@ class BuildRunner:
             return BuildFinished(
                 build=job.build_id, outcome=Outcome.BUILDER_FAILED, reason=reason, duration_s=0.0
             )
-        system.sd_notify(f"STATUS=building {job.project} {job.version} for {job.target}")
+        sd_notify(f"STATUS=building {job.project} {job.version} for {job.target}")
         try:
             result = await build(
                 job,
@@ -293,7 +295,7 @@ class BuildRunner:
                 on_phase=phase,
             )
         finally:
-            system.sd_notify(f"STATUS={_IDLE_STATUS}")
+            sd_notify(f"STATUS={_IDLE_STATUS}")
         return BuildFinished(
             build=job.build_id,
             outcome=result.outcome,

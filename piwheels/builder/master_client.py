@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from piwheels.builder.job_dir import JobDir
 from piwheels.errors import ConfigError
-from piwheels.model import Job, Outcome
+from piwheels.model import HostMetrics, Job, Outcome
 from piwheels.protocol.messages import (
     CHUNK_BYTES,
     Ack,
@@ -29,7 +29,6 @@ from piwheels.protocol.messages import (
     FromUploader,
     Goodbye,
     Hello,
-    HostState,
     IdleHeartbeat,
     LogChunk,
     NoJobAvailable,
@@ -85,7 +84,7 @@ class MasterClient:
 
     addresses: MasterAddresses
     describe: Callable[[int | None], Hello]
-    host_metrics: Callable[[], HostState]
+    host_metrics: Callable[[], HostMetrics]
     build: BuildFunction
     job_dir: JobDir
     _dealer: Dealer[ToBuilder, FromBuilder] | None = None

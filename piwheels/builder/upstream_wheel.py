@@ -8,9 +8,8 @@ import logging
 
 from piwheels import names
 from piwheels.errors import RejectedError, TransientError
-from piwheels.model import Job
+from piwheels.model import Interpreter, Job
 from piwheels.simple_index.client import FileKind, SimpleIndex
-from piwheels.system import Interpreter
 
 log = logging.getLogger(__name__)
 

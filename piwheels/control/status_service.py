@@ -16,7 +16,6 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from piwheels import system
 from piwheels.control.adaptive_cache import AdaptiveCache, CachedValue
 from piwheels.control.database_watch import in_parentheses
 from piwheels.control.download_figures import live_download_figures
@@ -28,7 +27,6 @@ from piwheels.protocol.messages import (
     AuditEventRecorded,
     BuildRecorded,
     Downloads,
-    HostState,
     ListBuilds,
     ListEvents,
     QueueView,
@@ -39,6 +37,7 @@ from piwheels.protocol.messages import (
 from piwheels.scheduler.change_filter import status_changed
 from piwheels.scheduler.dispatcher import Dispatcher
 from piwheels.scheduler.event_bus import EventBus
+from piwheels.system.metrics import read_metrics
 from piwheels.upstream.sync import UpstreamSync
 
 STATUS_INTERVAL_S = 2.0
@@ -192,7 +191,7 @@ class StatusService:
             stale_pages=counts.value.stale_pages,
             counts_age_s=counts.age_s,
             database_bytes=totals.database_bytes,
-            host=_host_metrics(self.web_root),
+            host=read_metrics(self.web_root),
             upstream_status_text=self.upstream_sync.status_text,
             upstream_lag_s=None if read_at is None else now - read_at,
             downloads=live_downloads,
@@ -248,8 +247,3 @@ def _audit_event(event: history.AuditEvent) -> AuditEventRecorded:
         what=f"{event.subject}: {event.action}" if event.subject else event.action,
         outcome=event.outcome,
     )
-
-
-def _host_metrics(root: Path) -> HostState:
-    stats = system.read_metrics(root)
-    return HostState(**{name: getattr(stats, name) for name in HostState.__struct_fields__})

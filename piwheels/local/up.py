@@ -13,7 +13,6 @@ from typing import TypeVar
 
 import click
 
-from piwheels import system
 from piwheels.config import Config, load
 from piwheels.errors import NotNowError, RejectedError, first_error
 from piwheels.local.command_hints import (
@@ -28,7 +27,7 @@ from piwheels.local.postgres import PrivatePostgres
 from piwheels.local.progress import ProgressPrinter, print_added, print_notes, print_results_table
 from piwheels.local.supervisor import SupervisedProcess, piw_command
 from piwheels.local.tui_process import TuiProcess, confirm_stop, stdio_is_terminal
-from piwheels.model import BuildRequest, Target
+from piwheels.model import BuildRequest, Interpreter, Target
 from piwheels.protocol.client import (
     REPLY_TIMEOUT_S,
     ControlClient,
@@ -53,6 +52,7 @@ from piwheels.protocol.messages import (
 )
 from piwheels.requirements import parse_requirements, target_environments
 from piwheels.simple_index.client import pip_index_url, validate_index_url
+from piwheels.system.interpreters import missing_toolchain, probe_interpreter
 from piwheels.wheel.tags import target_of
 
 _SLOW_START_NOTICE_S = 60.0
@@ -119,8 +119,8 @@ async def run_private_farm(options: UpOptions) -> int:
             raise
 
 
-def _probe_interpreters(pythons: Sequence[str]) -> dict[Target, system.Interpreter]:
-    found = [system.probe_interpreter(path) for path in pythons or (sys.executable,)]
+def _probe_interpreters(pythons: Sequence[str]) -> dict[Target, Interpreter]:
+    found = [probe_interpreter(path) for path in pythons or (sys.executable,)]
     return {target_of(item): item for item in found}
 
 
@@ -162,7 +162,7 @@ class _PrivateFarm:
         *,
         postgres: PrivatePostgres,
         requests: Sequence[BuildRequest],
-        interpreters: Mapping[Target, system.Interpreter],
+        interpreters: Mapping[Target, Interpreter],
     ) -> None:
         self._options = options
         self._farm_dir = farm_dir
@@ -352,7 +352,7 @@ class _PrivateFarm:
         progress.print_line(f"tui:    {piw_command_line('tui', config)}")
         path = os.environ.get("PATH", os.defpath)
         for interpreter in self._interpreters.values():
-            if lacking := system.missing_toolchain(interpreter, path):
+            if lacking := missing_toolchain(interpreter, path):
                 progress.print_line(f"note:   {lacking}", "yellow")
         if status.paused:
             resume = piw_command_line("resume", config)

@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from piwheels import system
 from piwheels.config import Config
 from piwheels.control.command_executor import CommandExecutor
 from piwheels.control.command_handlers import CommandHandlers
@@ -50,6 +49,8 @@ from piwheels.scheduler.event_publisher import EventPublisher
 from piwheels.scheduler.uploads import UploadServer
 from piwheels.scheduler.wheel_publisher import WheelPublisher
 from piwheels.simple_index.client import SimpleIndex, pip_index_url
+from piwheels.system.open_files import raise_open_file_limit
+from piwheels.system.sdnotify import sd_notify, watchdog_interval_s
 from piwheels.upstream.sync import SyncOptions, UpstreamSync
 from piwheels.webroot import Webroot, make_dir
 from piwheels.website.page_data import Site
@@ -81,7 +82,7 @@ def run(config: Config) -> int:
         level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    system.raise_open_file_limit()
+    raise_open_file_limit()
     return asyncio.run(_until_stopped(config))
 
 
@@ -94,7 +95,7 @@ async def _until_stopped(config: Config) -> int:
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(serve(config, shutdown))
             await shutdown.wait()
-            system.sd_notify("STOPPING=1")
+            sd_notify("STOPPING=1")
             serving.cancel()
     except BaseExceptionGroup as errors:
         raise first_error(errors) from errors
@@ -271,16 +272,16 @@ class _Master:
             group.create_task(self._database_watch.run())
             group.create_task(self._clock_watch.run())
             group.create_task(self._notify_systemd())
-            system.sd_notify("READY=1")
+            sd_notify("READY=1")
             log.info("ready: %s", self._config.master.control)
 
     async def _notify_systemd(self) -> None:
         """Feed systemd's watchdog, and tell it in one line how the farm is."""
-        every_s = min(system.watchdog_interval_s() or _STATUS_INTERVAL_S, _STATUS_INTERVAL_S)
+        every_s = min(watchdog_interval_s() or _STATUS_INTERVAL_S, _STATUS_INTERVAL_S)
         while True:
             builders = self._dispatcher.builder_views()
             busy = sum(view.build is not None for view in builders)
-            system.sd_notify(f"WATCHDOG=1\nSTATUS={len(builders)} builders, {busy} building")
+            sd_notify(f"WATCHDOG=1\nSTATUS={len(builders)} builders, {busy} building")
             await asyncio.sleep(every_s)
 
     async def _connect(

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from piwheels.causes.policy import builder_delay_s, required_free_disk
-from piwheels.model import Job
-from piwheels.protocol.messages import BuilderState, BuilderView, Hello, HostState
+from piwheels.model import HostMetrics, Job
+from piwheels.protocol.messages import BuilderState, BuilderView, Hello
 
 #: A builder that was not heard for so long is shown as silent; it speaks every few seconds.
 SILENT_AFTER_S = 30.0
@@ -73,7 +73,7 @@ class Session:
     label: str
     hello: Hello
     last_message_at: float
-    host: HostState
+    host: HostMetrics
     record: BuilderRecord
     job: Job | None = None
     job_started_at: float = 0.0

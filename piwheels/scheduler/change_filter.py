@@ -7,10 +7,10 @@ when they do not simply go on: a reader lets them run from when they were told.
 
 from msgspec.structs import replace
 
+from piwheels.model import HostMetrics
 from piwheels.protocol.messages import (
     STALE_COUNTS_S,
     BuilderView,
-    HostState,
     QueueView,
     StatusReply,
 )
@@ -28,7 +28,7 @@ _WAIT_DRIFT_S = 60.0
 _WAIT_DRIFT_SHARE = 0.05
 
 
-def host_changed(published: HostState, now: HostState) -> bool:
+def host_changed(published: HostMetrics, now: HostMetrics) -> bool:
     """Whether a machine is in another state than was told."""
     return (
         _exceeds_tolerance(
@@ -86,7 +86,7 @@ def status_changed(published: StatusReply, now: StatusReply, elapsed_s: float) -
 
 
 def _builder_without_clocks(view: BuilderView) -> BuilderView:
-    return replace(view, host=HostState(), silent_s=0.0, phase_s=0.0, build_s=0.0, loads=())
+    return replace(view, host=HostMetrics(), silent_s=0.0, phase_s=0.0, build_s=0.0, loads=())
 
 
 def _status_without_clocks(status: StatusReply) -> StatusReply:
@@ -94,7 +94,7 @@ def _status_without_clocks(status: StatusReply) -> StatusReply:
         status,
         builders=(),
         uptime_s=0.0,
-        host=HostState(),
+        host=HostMetrics(),
         upstream_lag_s=None,
         counts_age_s=0.0,
         totals_age_s=0.0,

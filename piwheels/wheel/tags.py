@@ -7,13 +7,12 @@ questions are few and come again and again, hence the caches.
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Protocol
 
 from packaging.tags import Tag, compatible_tags, cpython_tags, generic_tags
 
 from piwheels import names
 from piwheels.errors import RejectedError
-from piwheels.model import Target, WheelCompatibility
+from piwheels.model import Interpreter, Target, WheelCompatibility
 
 #: Machines with manylinux tags (PEP 600), and the oldest glibc 2 that a tag may name there.
 OLDEST_MANYLINUX_GLIBC = {
@@ -72,34 +71,6 @@ def compatibility_of(filename: str, glibc: str = "") -> WheelCompatibility:
         RefusedError: this is not a wheel's file name.
     """
     return WheelCompatibility(tags=names.parse_wheel_filename(filename).tag_text, glibc=glibc)
-
-
-class Interpreter(Protocol):
-    """What has to be known of an interpreter (`host.Interpreter` is one)."""
-
-    @property
-    def version(self) -> str:
-        """Its full version: `3.13.0`."""
-
-    @property
-    def implementation(self) -> str:
-        """PEP 425 abbreviation: `cp`."""
-
-    @property
-    def abi(self) -> str:
-        """PEP 425 ABI tag: `cp313`."""
-
-    @property
-    def arch(self) -> str:
-        """Machine part of PEP 425 platform tags: `aarch64`."""
-
-    @property
-    def os(self) -> str:
-        """Code name of the distribution: `trixie`."""
-
-    @property
-    def glibc(self) -> str:
-        """`2.41`, or "" with another C library."""
 
 
 def target_of(interpreter: Interpreter) -> Target:

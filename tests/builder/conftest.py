@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from piwheels import system
 from piwheels.builder.pip_provider import candidate_wheels
 from piwheels.errors import PiwheelsError
+from piwheels.model import Interpreter
 from piwheels.simple_index.client import IndexFile, SimpleIndex, pip_index_url
-from piwheels.system import Interpreter
+from piwheels.system.interpreters import probe_interpreter
 from tests import requires
 from tests.fake_index import FakeIndex, fake_index
 from tests.session_cache import session_cache
@@ -62,10 +62,10 @@ def upstream(tools: list[tuple[IndexFile, bytes]]) -> Iterator[FakeIndex]:
 @pytest.fixture(scope="session")
 def oldest() -> Interpreter:
     """The oldest Python that wheels are built for."""
-    return system.probe_interpreter(requires.find_python(OLDEST))
+    return probe_interpreter(requires.find_python(OLDEST))
 
 
 @pytest.fixture(scope="session")
 def newest() -> Interpreter:
     """The newest Python that wheels are built for."""
-    return system.probe_interpreter(requires.find_python(NEWEST))
+    return probe_interpreter(requires.find_python(NEWEST))

@@ -13,13 +13,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from piwheels import system
 from piwheels.builder import build as module
 from piwheels.builder import sandbox_entry
 from piwheels.builder.sandbox import Bubblewrap, NoSandbox, find_bubblewrap
-from piwheels.model import FailureClass, Outcome
+from piwheels.model import FailureClass, Interpreter, Outcome
 from piwheels.simple_index.client import SimpleIndex
-from piwheels.system import Interpreter
+from piwheels.system.interpreters import probe_interpreter
 from tests import requires
 from tests.builder import sdists
 from tests.builder.builder_harness import (
@@ -49,7 +48,7 @@ async def builder(upstream: FakeIndex, tmp_path: Path) -> AsyncIterator[BuilderH
 
 @pytest.fixture
 def here() -> Interpreter:
-    return system.probe_interpreter(Path(sys.executable))
+    return probe_interpreter(Path(sys.executable))
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ from typing import cast
 import msgspec
 import pytest
 
-from piwheels import system
 from piwheels.builder import daemon
 from piwheels.builder.build import BuildOptions
 from piwheels.builder.job_dir import JobDir
 from piwheels.config import BuilderSection
 from piwheels.errors import ConfigError
 from piwheels.protocol.keys import MASTER, KeyStore
+from piwheels.system.interpreters import probe_interpreter
 from piwheels.wheel.tags import target_of
 from tests.builder.test_master_client import JOB
 from tests.fake_systemd import Notifications, systemd, wait_for_notification
@@ -59,7 +59,7 @@ async def test_systemd_is_told_what_is_built(
     monkeypatch.setattr(daemon, "build", broken)
     workshop = daemon.BuildRunner(
         options=cast("BuildOptions", None),
-        interpreters={JOB.target: system.probe_interpreter(sys.executable)},
+        interpreters={JOB.target: probe_interpreter(sys.executable)},
         targets=(),
         work_dir=tmp_path,
         sandboxed=False,
@@ -72,8 +72,8 @@ async def test_systemd_is_told_what_is_built(
 def test_a_toolchain_that_is_installed_meanwhile_is_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = msgspec.structs.replace(system.probe_interpreter(sys.executable), headers=True)
-    monkeypatch.setattr(system, "probe_interpreter", lambda _: found)
+    found = msgspec.structs.replace(probe_interpreter(sys.executable), headers=True)
+    monkeypatch.setattr(daemon, "probe_interpreter", lambda _: found)
     monkeypatch.setattr(daemon, "BUILD_PATH", str(tmp_path))
     workshop = daemon.BuildRunner(
         options=cast("BuildOptions", None),
@@ -88,7 +88,7 @@ def test_a_toolchain_that_is_installed_meanwhile_is_seen(
 
 
 def test_a_32_bit_arm_system_builds_for_armv6_if_told_to() -> None:
-    found = msgspec.structs.replace(system.probe_interpreter(sys.executable), arch="armv7l")
+    found = msgspec.structs.replace(probe_interpreter(sys.executable), arch="armv7l")
     assert daemon._with_machine(found, "") == found
     six = daemon._with_machine(found, "armv6l")
     assert target_of(six).name.endswith("-armv6l")

@@ -19,7 +19,7 @@ from piwheels.builder.master_client import (
     OnPhase,
     RejectedByMasterError,
 )
-from piwheels.model import Job, Outcome, Sdist, Target
+from piwheels.model import HostMetrics, Job, Outcome, Sdist, Target
 from piwheels.protocol import messages as m
 from piwheels.protocol.keys import MASTER, KeyStore, Role
 from piwheels.protocol.sockets import CurveGate, Envelope, Peer, Router
@@ -55,7 +55,7 @@ def hello(busy: int | None) -> m.Hello:
         platform="linux",
         board="Pi",
         os="bookworm",
-        host=m.HostState(),
+        host=HostMetrics(),
         current_build=busy,
     )
 
@@ -144,7 +144,7 @@ class MasterAndBuilder:
         return MasterClient(
             addresses=self.endpoints,
             describe=hello,
-            host_metrics=m.HostState,
+            host_metrics=HostMetrics,
             build=build,
             job_dir=JobDir(self.folder / "job"),
         )

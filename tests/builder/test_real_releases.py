@@ -6,10 +6,10 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from piwheels import system
 from piwheels.builder.sandbox import Bubblewrap, find_bubblewrap
 from piwheels.model import Job, Outcome, Sdist
 from piwheels.simple_index.client import FileKind, SimpleIndex, pip_index_url
+from piwheels.system.interpreters import probe_interpreter
 from tests import requires
 from tests.builder import sdists
 from tests.builder.builder_harness import builder_for
@@ -23,8 +23,7 @@ async def test_real_releases_are_built_for_all_interpreters(tmp_path: Path, proj
     async with SimpleIndex(pip_index_url()) as index:
         builder = builder_for(index, tmp_path, Bubblewrap(find_bubblewrap()))
         interpreters = [
-            system.probe_interpreter(requires.find_python(wanted))
-            for wanted in requires.PYTHON_VERSIONS
+            probe_interpreter(requires.find_python(wanted)) for wanted in requires.PYTHON_VERSIONS
         ]
         job = await newest_release(index, project, [item.version for item in interpreters])
         names = set()

@@ -255,7 +255,7 @@ async def test_a_sandbox_that_works_passes_the_check(tmp_path: Path) -> None:
 async def test_a_system_without_the_tools_is_told_which(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sandbox: Callable[[], Sandbox]
 ) -> None:
-    monkeypatch.setattr(module, "_FIRST_TO_DIE", ("no-such-tool",))
+    monkeypatch.setattr(module, "_OOM_FIRST", ("no-such-tool",))
     with pytest.raises(ConfigError, match="the program no-such-tool, which is not installed"):
         await check_sandbox(sandbox(), tmp_path)
     assert not list(tmp_path.iterdir())

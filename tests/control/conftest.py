@@ -18,7 +18,7 @@ from piwheels.db import catalog
 from piwheels.db.database import Database
 from piwheels.errors import PiwheelsError
 from piwheels.local.postgres import PrivatePostgres
-from piwheels.model import Job, Outcome
+from piwheels.model import HostMetrics, Job, Outcome
 from piwheels.protocol import messages as m
 from piwheels.protocol.client import ControlClient, ReplyStream, end_tasks
 from piwheels.protocol.keys import MASTER, KeyStore, Role
@@ -68,7 +68,7 @@ class Builder:
                 platform="linux aarch64",
                 board="Pi",
                 os="bookworm",
-                host=m.HostState(),
+                host=HostMetrics(),
                 build_timeout_s=self.build_timeout_s,
                 targets_without_compiler=self.lacking,
                 current_build=self.job.build_id if self.job else None,
@@ -89,10 +89,10 @@ class Builder:
                 if isinstance(message, kind):
                     return message
 
-    async def send_idle(self, host: m.HostState | None = None) -> None:
+    async def send_idle(self, host: HostMetrics | None = None) -> None:
         """Ask for work."""
         await self.dealer.send(
-            m.IdleHeartbeat(last_build=self.last_build, host=host or m.HostState())
+            m.IdleHeartbeat(last_build=self.last_build, host=host or HostMetrics())
         )
 
     async def take_job(self) -> Job:
@@ -107,7 +107,7 @@ class Builder:
         """A sign of life from the build in hand."""
         assert self.job is not None
         await self.dealer.send(
-            m.BuildHeartbeat(build=self.job.build_id, phase=phase, phase_s=1.0, host=m.HostState())
+            m.BuildHeartbeat(build=self.job.build_id, phase=phase, phase_s=1.0, host=HostMetrics())
         )
 
     async def finish_build(

@@ -17,6 +17,7 @@ from piwheels.control.control_server import MAX_STREAMS, ControlServer
 from piwheels.control.subscriptions import Subscriptions
 from piwheels.db.database import Database
 from piwheels.errors import NotNowError, RejectedError
+from piwheels.model import HostMetrics
 from piwheels.protocol import messages as m
 from piwheels.protocol.client import ControlClient
 from piwheels.protocol.keys import KeyStore
@@ -41,7 +42,7 @@ STATUS = m.StatusReply(
     builds=0,
     stale_pages=0,
     database_bytes=0,
-    host=m.HostState(),
+    host=HostMetrics(),
 )
 
 

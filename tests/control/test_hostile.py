@@ -14,7 +14,7 @@ import pytest
 
 from piwheels.control.command_executor import ChunkQueue
 from piwheels.errors import RejectedError
-from piwheels.model import BuildRequest, Outcome, Target
+from piwheels.model import BuildRequest, HostMetrics, Outcome, Target
 from piwheels.protocol import messages as m
 from tests.control.conftest import TARGET, Master
 from tests.timeouts import WAIT_S
@@ -62,7 +62,7 @@ async def test_a_builder_that_says_too_much_of_itself_is_malformed(
 ) -> None:
     sane = m.Hello(
         protocol=m.PROTOCOL, version="1", targets=(TARGET,), platform="linux aarch64",
-        board="Pi", os="bookworm", host=m.HostState(),
+        board="Pi", os="bookworm", host=HostMetrics(),
     )  # fmt: skip
     builder = shared.builder("wordy")
     await builder.dealer.send(msgspec.structs.replace(sane, **facts))
@@ -109,8 +109,8 @@ async def test_bytes_that_are_no_text_end_neither_the_master_nor_a_console(share
     await assert_responsive(shared)
 
 
-@pytest.mark.parametrize("host", [m.HostState(load=NAN), m.HostState(disk_free=-(2**63))], ids=str)
-async def test_figures_that_are_none_reach_nobody(shared: Master, host: m.HostState) -> None:
+@pytest.mark.parametrize("host", [HostMetrics(load=NAN), HostMetrics(disk_free=-(2**63))], ids=str)
+async def test_figures_that_are_none_reach_nobody(shared: Master, host: HostMetrics) -> None:
     async with shared.builder() as builder:
         await builder.send_idle(host)
         assert "malformed" in (await builder.receive_type(m.Rejected)).reason
@@ -143,7 +143,7 @@ async def test_a_builder_of_no_possible_target_is_turned_away(
         platform="linux aarch64",
         board="Pi",
         os="bookworm",
-        host=m.HostState(),
+        host=HostMetrics(),
     )
     await builder.dealer.send(hello)
     refused = await builder.receive_type(m.Rejected)
@@ -259,7 +259,7 @@ async def test_builders_add_a_limited_number_of_targets(master: Master) -> None:
     """Each Hello names as many as it may, and the next one names others."""
     hello = m.Hello(
         protocol=m.PROTOCOL, version="1", targets=_targets(100, 60), platform="linux aarch64",
-        board="Pi", os="bookworm", host=m.HostState(),
+        board="Pi", os="bookworm", host=HostMetrics(),
     )  # fmt: skip
     builder = master.builder("greedy")
     await builder.dealer.send(hello)

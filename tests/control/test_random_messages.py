@@ -10,6 +10,7 @@ import pytest
 import zmq
 import zmq.asyncio
 
+from piwheels.model import HostMetrics
 from piwheels.protocol import messages as m
 from piwheels.protocol.keys import MASTER, Role
 from tests.control.conftest import TARGET, Master
@@ -83,14 +84,14 @@ async def test_a_builder_may_say_anything(shared: Master, seed: int) -> None:
     maker = MessageGenerator(seed)
     hello = m.Hello(
         protocol=m.PROTOCOL, version="1", targets=(TARGET,), platform="linux aarch64",
-        board="Pi", os="bookworm", host=m.HostState(),
+        board="Pi", os="bookworm", host=HostMetrics(),
     )  # fmt: skip
     before = resident_bytes(shared)
     await shared.release("demo")
     async with raw_socket(shared, str(shared.settings["master.builders"]), "odd") as socket:
         await socket.send(msgspec.msgpack.encode(hello))
         await socket.recv()
-        await socket.send(msgspec.msgpack.encode(m.IdleHeartbeat(last_build=0, host=m.HostState())))
+        await socket.send(msgspec.msgpack.encode(m.IdleHeartbeat(last_build=0, host=HostMetrics())))
         await flood(socket, lambda: [maker.encoded(m.FromBuilder), *maker.frames()])
         await send_goodbye(shared, socket, hello)
     await shared.db.execute("DELETE FROM projects")

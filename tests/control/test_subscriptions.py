@@ -2,7 +2,7 @@
 
 import asyncio
 
-from piwheels.model import Outcome
+from piwheels.model import HostMetrics, Outcome
 from piwheels.protocol import messages as m
 from tests.control.conftest import TARGET, Master
 from tests.timeouts import WAIT_S
@@ -87,13 +87,13 @@ async def test_the_farm_is_told_again_when_it_changed(shared: Master) -> None:
 
 
 async def test_signs_of_life_without_news_are_not_passed_on(shared: Master) -> None:
-    host = m.HostState(load=1.0, memory_total=1 << 30, memory_free=1 << 29)
+    host = HostMetrics(load=1.0, memory_total=1 << 30, memory_free=1 << 29)
     async with shared.builder() as pi1:
         await pi1.send_idle(host)
         await pi1.receive_type(m.NoJobAvailable)
         async with shared.watch() as watcher:
             for number in range(20):
-                noisy = m.HostState(
+                noisy = HostMetrics(
                     load=1.0 + number / 100, memory_total=1 << 30, memory_free=(1 << 29) + number
                 )
                 await pi1.send_idle(noisy)
@@ -103,7 +103,7 @@ async def test_signs_of_life_without_news_are_not_passed_on(shared: Master) -> N
                 lambda event: isinstance(event, m.AuditEventRecorded) and event.who == "ann@desk"
             )
             assert not [event for event in told if isinstance(event, m.BuilderChanged)]
-            await pi1.send_idle(m.HostState(load=3.0, memory_total=1 << 30, memory_free=1 << 29))
+            await pi1.send_idle(HostMetrics(load=3.0, memory_total=1 << 30, memory_free=1 << 29))
             changed = await watcher.wait_for_event(m.BuilderChanged)
             assert changed.builder.host.load == 3.0
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from piwheels.model import Job, Outcome, Sdist, Target
+from piwheels.model import HostMetrics, Job, Outcome, Sdist, Target
 from piwheels.protocol import messages as m
 from piwheels.scheduler import state_machine_events as s
 from piwheels.scheduler.builder_state_machine import BuilderStateMachine
@@ -28,18 +28,18 @@ def hello(
         platform="linux aarch64",
         board="Pi",
         os="bookworm",
-        host=m.HostState(load=load),
+        host=HostMetrics(load=load),
         build_timeout_s=build_timeout_s,
         current_build=current_build,
     )
 
 
 def idle(last_build: int = 0) -> m.IdleHeartbeat:
-    return m.IdleHeartbeat(last_build=last_build, host=m.HostState())
+    return m.IdleHeartbeat(last_build=last_build, host=HostMetrics())
 
 
 def building(build: int, phase: str = "building") -> m.BuildHeartbeat:
-    return m.BuildHeartbeat(build=build, phase=phase, phase_s=1.0, host=m.HostState())
+    return m.BuildHeartbeat(build=build, phase=phase, phase_s=1.0, host=HostMetrics())
 
 
 def build_finished(

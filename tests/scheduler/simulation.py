@@ -13,7 +13,7 @@ import pytest
 
 from piwheels.db import catalog, queue
 from piwheels.db.database import Database
-from piwheels.model import FailureClass, FailureEvidence, Job, Outcome, Target
+from piwheels.model import FailureClass, FailureEvidence, HostMetrics, Job, Outcome, Target
 from piwheels.protocol import messages as m
 from piwheels.protocol.sockets import Peer
 from piwheels.scheduler import dispatcher as module
@@ -64,8 +64,8 @@ class SimBuilder:
             current_build=self.job.build_id if self.job else None,
         )
 
-    def host(self) -> m.HostState:
-        return m.HostState(disk_total=PLENTY_BYTES, disk_free=self.disk_free)
+    def host(self) -> HostMetrics:
+        return HostMetrics(disk_total=PLENTY_BYTES, disk_free=self.disk_free)
 
     def start_build(self, job: Job, now: float) -> None:
         self.job, self.build_finished, self.finishes_at = job, None, now + BUILD_S

@@ -2,7 +2,7 @@
 
 import pytest
 
-from piwheels.model import Outcome
+from piwheels.model import HostMetrics, Outcome
 from piwheels.protocol import messages as m
 from piwheels.scheduler import state_machine_events as s
 from piwheels.scheduler.builder_record import SILENT_AFTER_S
@@ -226,7 +226,7 @@ def test_a_rolling_drain_waits_for_a_long_build(farm: BuilderStateMachine) -> No
     ]
     for minute in range(1, 5):
         assert replies(farm.handle(s.MessageReceived("a", m.BuildHeartbeat(
-            build=7, phase="building", phase_s=1.0, host=m.HostState())), minute * 60.0)
+            build=7, phase="building", phase_s=1.0, host=HostMetrics())), minute * 60.0)
         ) == [m.Ack()]  # fmt: skip
         farm.handle(s.MessageReceived("b", m.LogChunk(build=0, offset=0, data=b"")), minute * 60.0)
         assert s.SendMessage not in types_of(farm.handle(s.Tick(), minute * 60.0))

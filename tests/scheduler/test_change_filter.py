@@ -3,11 +3,12 @@
 import pytest
 from msgspec.structs import replace
 
-from piwheels.protocol.messages import BuilderView, HostState, QueueView, StatusReply
+from piwheels.model import HostMetrics
+from piwheels.protocol.messages import BuilderView, QueueView, StatusReply
 from piwheels.scheduler.change_filter import builder_changed, status_changed
 
 GB = 1 << 30
-HOST = HostState(
+HOST = HostMetrics(
     load=1.0, memory_total=8 * GB, memory_free=4 * GB, disk_total=100 * GB, disk_free=50 * GB,
     temperature=50.0,
 )  # fmt: skip
@@ -59,7 +60,7 @@ def test_waits_that_go_on_are_told_again_every_minute_or_so() -> None:
         replace(HOST, temperature=51.5),
     ],
 )
-def test_measurements_that_waver_are_no_news(host: HostState) -> None:
+def test_measurements_that_waver_are_no_news(host: HostMetrics) -> None:
     assert not builder_changed(BUILDER, builder_after(5.0, host=host), 5.0)
     assert not status_changed(STATUS, status_changed_after(5.0, host=host), 5.0)
 
@@ -75,7 +76,7 @@ def test_measurements_that_waver_are_no_news(host: HostState) -> None:
         replace(HOST, temperature=None),
     ],
 )
-def test_a_machine_in_another_state_is_news(host: HostState) -> None:
+def test_a_machine_in_another_state_is_news(host: HostMetrics) -> None:
     assert builder_changed(BUILDER, builder_after(5.0, host=host), 5.0)
     assert status_changed(STATUS, status_changed_after(5.0, host=host), 5.0)
 

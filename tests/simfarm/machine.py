@@ -5,7 +5,8 @@ from bisect import bisect
 from collections import deque
 from dataclasses import dataclass, field
 
-from piwheels.protocol.messages import BuilderState, BuilderView, HostState
+from piwheels.model import HostMetrics
+from piwheels.protocol.messages import BuilderState, BuilderView
 from tests.simfarm import scenario_builders
 
 GIB = 1024**3
@@ -115,7 +116,7 @@ class SimBuilder:
             failed=self.failed,
             built_last_hour=self.built,
             failed_last_hour=self.failed,
-            host=HostState(
+            host=HostMetrics(
                 load=round(self.load, 2),
                 memory_total=4 * GIB,
                 memory_free=self.memory_free,

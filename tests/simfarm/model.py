@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
+from piwheels.model import HostMetrics
 from piwheels.protocol.messages import (
     AuditEventRecorded,
     BuilderChanged,
@@ -15,7 +16,6 @@ from piwheels.protocol.messages import (
     DownloadCount,
     Downloads,
     Event,
-    HostState,
     QueueView,
     Snapshot,
     StatusChanged,
@@ -161,7 +161,7 @@ class FarmModel:
             builds=self._next_build,
             stale_pages=int(self.uptime_s) % 40,
             database_bytes=9 * GIB,
-            host=HostState(
+            host=HostMetrics(
                 load=1.4, memory_total=16 * GIB, memory_free=9 * GIB, swap_total=2 * GIB,
                 swap_free=2 * GIB, disk_total=4000 * GIB, disk_free=610 * GIB, temperature=51.5,
             ),

@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
+from piwheels.model import HostMetrics
 from piwheels.protocol.messages import (
     AuditEventRecorded,
     BuilderView,
     BuildRecorded,
     Downloads,
-    HostState,
     QueueView,
     Snapshot,
     StatusReply,
@@ -16,7 +16,7 @@ from tests.tui.static_source import NOON
 
 GIB = 1024**3
 _TRIXIE = ("cp311-trixie-aarch64", "cp313-trixie-aarch64")
-_HOST = HostState(
+_HOST = HostMetrics(
     load=2.31,
     memory_total=8 * GIB,
     memory_free=5 * GIB,

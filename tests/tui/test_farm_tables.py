@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piwheels.model import Outcome
+from piwheels.model import HostMetrics, Outcome
 from piwheels.protocol.messages import (
     AuditEventRecorded,
     BuilderState,
@@ -19,7 +19,6 @@ from piwheels.protocol.messages import (
     BuildRecorded,
     DownloadCount,
     Downloads,
-    HostState,
     QueueView,
     Snapshot,
 )
@@ -173,7 +172,7 @@ def test_time_goes_on_against_its_limit_and_is_marked_beyond_what_is_expected() 
 
 def test_full_disks_little_memory_and_heat_are_marked_with_more_than_colour() -> None:
     def row(disk: int, memory: int, degrees: float | None) -> Row:
-        host = HostState(
+        host = HostMetrics(
             disk_total=100 * GIB, disk_free=disk * GIB, memory_total=100, memory_free=memory,
             temperature=degrees,
         )  # fmt: skip
@@ -412,7 +411,7 @@ def test_no_text_of_a_stranger_gets_through_to_a_cell(text: str, ascii_only: boo
 
 
 def test_the_host_s_facts_name_what_is_short() -> None:
-    host = HostState(
+    host = HostMetrics(
         load=1.5, memory_total=8 * GIB, memory_free=2 * GIB, disk_total=100 * GIB,
         disk_free=2 * GIB, temperature=83.0,
     )  # fmt: skip
@@ -453,10 +452,10 @@ def test_downloads_say_when_no_access_log_is_connected() -> None:
 
 
 def test_problems_in_their_order_and_the_way_round() -> None:
-    full = HostState(disk_total=100, disk_free=1)
+    full = HostMetrics(disk_total=100, disk_free=1)
     state = farm(
         BuilderView(label="pi7", state="idle", failed_last_hour=9),
-        BuilderView(label="pi6", state="idle", host=HostState(temperature=85.0)),
+        BuilderView(label="pi6", state="idle", host=HostMetrics(temperature=85.0)),
         BuilderView(label="pi5", state="idle", host=full),
         BuilderView(label="pi4", state="silent", since_last_message_s=40.0),
         BuilderView(

@@ -8,6 +8,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from piwheels.model import HostMetrics
 from piwheels.protocol.messages import (
     AuditEventRecorded,
     BuilderChanged,
@@ -17,7 +18,6 @@ from piwheels.protocol.messages import (
     BuildStarted,
     Event,
     EventBatch,
-    HostState,
     QueueView,
     Snapshot,
     StatusChanged,
@@ -36,7 +36,7 @@ def status(**changes: object) -> StatusReply:
     bare = StatusReply(
         version="1", uptime_s=5.0, paused=False, builders=(), queues=(), last_hour={},
         projects=0, releases=0, files=0, files_bytes=0, builds=0, stale_pages=0,
-        database_bytes=0, host=HostState(),
+        database_bytes=0, host=HostMetrics(),
     )  # fmt: skip
     return msgspec.structs.replace(bare, **changes)
 
@@ -67,7 +67,7 @@ _CHANGES = st.one_of(
             state=st.sampled_from(["idle", "building", "lost"]),
             build=st.none() | st.integers(1, 9),
             phase_s=st.floats(0, 100),
-            host=st.builds(HostState, load=st.floats(0, 9)),
+            host=st.builds(HostMetrics, load=st.floats(0, 9)),
         ),
     ),
     st.builds(BuilderRemoved, label=_LABELS),
@@ -192,7 +192,7 @@ def test_lists_stay_bounded() -> None:
 def test_loads_are_sampled_and_bounded() -> None:
     state = from_snapshot(Snapshot(status=status()), BEGAN)
     for tick in range(1000):
-        view = BuilderView(label="pi1", state="idle", host=HostState(load=float(tick)))
+        view = BuilderView(label="pi1", state="idle", host=HostMetrics(load=float(tick)))
         state.apply_update(BuilderChanged(builder=view), BEGAN + tick)
     loads = state.builders["pi1"].load_samples
     assert len(loads) == state_module.MAX_LOAD_SAMPLES

@@ -13,7 +13,7 @@ from packaging.tags import Tag
 
 from piwheels.errors import RejectedError
 from piwheels.model import Target, WheelCompatibility
-from piwheels.system import probe_interpreter
+from piwheels.system.interpreters import probe_interpreter
 from piwheels.wheel import tags
 from piwheels.wheel.tags import PackagingRules, compatibility_of, make_target, position
 from tests.requires import PYTHON_VERSIONS, find_python, skip_or_fail

@@ -63,16 +63,3 @@ def protocol_mismatch_message(protocol: int) -> str:
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Base of every message."""
-
-
-class HostState(Message, frozen=True, kw_only=True):
-    """How a machine is: sizes in bytes, temperature in degrees Celsius."""
-
-    load: BoundedFloat = 0.0  # one minute's average
-    memory_total: SizeBytes = 0
-    memory_free: SizeBytes = 0
-    swap_total: SizeBytes = 0
-    swap_free: SizeBytes = 0
-    disk_total: SizeBytes = 0
-    disk_free: SizeBytes = 0
-    temperature: BoundedFloat | None = None

@@ -4,13 +4,12 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from piwheels.model import FailureClass, FailureEvidence, Job, Outcome, Target
+from piwheels.model import FailureClass, FailureEvidence, HostMetrics, Job, Outcome, Target
 from piwheels.protocol.messages.base import (
     CHUNK_BYTES,
     BigInt,
     BoundedFloat,
     FileName,
-    HostState,
     LongText,
     Message,
     NulFreeText,
@@ -38,7 +37,7 @@ class Hello(Message, frozen=True, kw_only=True):
     platform: ShortText  # "linux aarch64"
     board: ShortText
     os: ShortText
-    host: HostState
+    host: HostMetrics
     sandboxed: bool = True
     build_timeout_s: Seconds = 0.0  # it ends a build after so long
     memory_limit_bytes: SizeBytes = 0  # it ends a build that uses more; 0 where it did not say
@@ -54,7 +53,7 @@ class IdleHeartbeat(Message, frozen=True, kw_only=True):
     """The builder has nothing to do. Sent when so, and again as a sign of life."""
 
     last_build: BigInt  # the highest build number it was ever given; 0 for none
-    host: HostState
+    host: HostMetrics
 
 
 class BuildHeartbeat(Message, frozen=True, kw_only=True):
@@ -63,7 +62,7 @@ class BuildHeartbeat(Message, frozen=True, kw_only=True):
     build: BigInt
     phase: ShortText
     phase_s: Seconds
-    host: HostState
+    host: HostMetrics
 
 
 class LogChunk(Message, frozen=True, kw_only=True):

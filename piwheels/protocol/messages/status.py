@@ -2,7 +2,8 @@
 
 from enum import StrEnum
 
-from piwheels.protocol.messages.base import BoundedFloat, HostState, Message
+from piwheels.model import HostMetrics
+from piwheels.protocol.messages.base import BoundedFloat, Message
 
 #: Counts older than this are shown with their age; on a large farm they take seconds to refresh.
 STALE_COUNTS_S = 30.0
@@ -55,7 +56,7 @@ class BuilderView(Message, frozen=True, kw_only=True):
     failed: int = 0
     built_last_hour: int = 0
     failed_last_hour: int = 0
-    host: HostState = HostState()
+    host: HostMetrics = HostMetrics()
     load_history: tuple[
         BoundedFloat, ...
     ] = ()  # of the last minutes, oldest first; in a Snapshot only
@@ -119,7 +120,7 @@ class StatusReply(Message, frozen=True, kw_only=True):
     #: How old queues, last_hour and stale_pages are: a slow database delays no answer.
     counts_age_s: BoundedFloat = 0.0
     database_bytes: int
-    host: HostState
+    host: HostMetrics
     upstream_status_text: str = ""  # what the follower last said
     upstream_lag_s: BoundedFloat | None = None  # since the upstream was last read to its end
     downloads: Downloads = Downloads()

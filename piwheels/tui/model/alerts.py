@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from piwheels.protocol.messages import BuilderState, HostState
+from piwheels.model import HostMetrics
+from piwheels.protocol.messages import BuilderState
 from piwheels.tui.model.builder_table import DISK_CRITICAL, TEMPERATURE_CRITICAL
 from piwheels.tui.model.farm_tables import is_unserved
 from piwheels.tui.model.formatting import (
@@ -82,7 +83,7 @@ def _builder_alert(builder: Builder, now: float) -> tuple[int, str, str] | None:
     return _machine_alert(view.host) or _failures_alert(view.built_last_hour, view.failed_last_hour)
 
 
-def _machine_alert(host: HostState) -> tuple[int, str, str] | None:
+def _machine_alert(host: HostMetrics) -> tuple[int, str, str] | None:
     if host.disk_total and host.disk_free / host.disk_total < DISK_CRITICAL:
         return 6, "disk nearly full", f"its disk is nearly full: {format_size(host.disk_free)} free"
     if host.temperature is not None and host.temperature >= TEMPERATURE_CRITICAL:

@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from piwheels.protocol.messages import DownloadCount, Downloads, HostState
+from piwheels.model import HostMetrics
+from piwheels.protocol.messages import DownloadCount, Downloads
 from piwheels.tui.model.alerts import UPSTREAM_LAG_ALERT_S
 from piwheels.tui.model.builder_table import (
     DISK_CRITICAL,
@@ -77,7 +78,7 @@ def outcome_summary(outcomes: dict[str, int]) -> str:
     return ", ".join(ended) or "no builds"
 
 
-def _memory_metrics(host: HostState) -> list[Metric]:
+def _memory_metrics(host: HostMetrics) -> list[Metric]:
     facts = [_usage_metric("memory", "memory", host.memory_total, host.memory_free, MEMORY_LOW)]
     if host.swap_total:
         facts.append(_usage_metric("swap", "swap", host.swap_total, host.swap_free, 0.0))
@@ -92,7 +93,7 @@ def _usage_metric(key: str, label: str, total: int, free: int, low: float) -> Me
     return Metric(key, label, text, "warning" if free / total < low else "", "", used / total)
 
 
-def _disk_metric(host: HostState, ascii_only: bool) -> Metric:
+def _disk_metric(host: HostMetrics, ascii_only: bool) -> Metric:
     fact = _usage_metric("disk", "disk of the tree", host.disk_total, host.disk_free, DISK_LOW)
     if not fact.style:
         return fact
@@ -102,7 +103,7 @@ def _disk_metric(host: HostState, ascii_only: bool) -> Metric:
     return fact._replace(style="error" if short else "warning", glyph=mark, text=text)
 
 
-def _temperature_metric(host: HostState, ascii_only: bool) -> Metric:
+def _temperature_metric(host: HostMetrics, ascii_only: bool) -> Metric:
     degrees = host.temperature
     if degrees is None:
         return Metric("temperature", "temperature", "no sensor", "muted")

@@ -1,0 +1,147 @@
+"""Python interpreters of this machine: version, ABI, platform, and whether extensions build."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import msgspec
+
+from piwheels.errors import ConfigError
+from piwheels.model import Interpreter
+from piwheels.system.os_release import os_codename
+
+_PROBE_TIMEOUT_S = 30.0
+
+#: A 32-bit interpreter on a 64-bit kernel reports the kernel's machine; pip corrects that too.
+_MACHINE_OF_32_BIT = {"aarch64": "armv7l", "armv8l": "armv7l", "x86_64": "i686"}
+_IMPLEMENTATIONS = {"cpython": "cp", "pypy": "pp"}
+
+_PROBE_SCRIPT = """
+import json, os, platform, struct, sys, sysconfig
+try:
+    libc = os.confstr("CS_GNU_LIBC_VERSION")
+except (AttributeError, OSError, ValueError):
+    libc = ""
+print(json.dumps({
+    "version": ".".join(map(str, sys.version_info[:3])),
+    "implementation": platform.python_implementation().lower(),
+    "soabi": sysconfig.get_config_var("SOABI") or "",
+    "platform": sysconfig.get_platform(),
+    "bits": struct.calcsize("P") * 8,
+    "libc": libc or "",
+    "executable": os.path.realpath(sys.executable),
+    "prefix": sys.prefix,
+    "base_prefix": sys.base_prefix,
+    "compiler": sysconfig.get_config_var("CC") or "cc",
+    "headers": os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")),
+}))
+"""
+
+
+class _ProbeOutput(msgspec.Struct):
+    version: str
+    implementation: str
+    soabi: str
+    platform: str
+    bits: int
+    libc: str
+    executable: str
+    prefix: str
+    base_prefix: str
+    compiler: str
+    headers: bool
+
+
+def probe_interpreter(path: str | Path) -> Interpreter:
+    """Run an interpreter to learn what it is; a name without a slash is looked up on $PATH.
+
+    Raises:
+        ConfigError: there is none, or it does not run.
+    """
+    executable = _find_executable(str(path))
+    output = _run_probe(executable)
+    return Interpreter(
+        path=executable,
+        executable=Path(output.executable),
+        prefix=Path(output.prefix),
+        base_prefix=Path(output.base_prefix),
+        version=output.version,
+        implementation=_IMPLEMENTATIONS.get(output.implementation, output.implementation),
+        abi=_abi(output),
+        arch=_arch(output),
+        os=os_codename(),
+        glibc=output.libc.removeprefix("glibc ") if output.libc.startswith("glibc ") else "",
+        compiler=(output.compiler.split() or ["cc"])[0],
+        headers=output.headers,
+    )
+
+
+def missing_toolchain(interpreter: Interpreter, path: str) -> str:
+    """What is missing to build C extensions, in one line with the remedy, or "".
+
+    Args:
+        interpreter: the interpreter.
+        path: the $PATH on which its compiler is looked up.
+    """
+    compiler = shutil.which(interpreter.compiler, path=path) or shutil.which("cc", path=path)
+    missing = [] if compiler else ["no C compiler"]
+    if not interpreter.headers:
+        missing.append(f"no C headers of {interpreter.executable}")
+    if not missing:
+        return ""
+    return (
+        f"this machine has {' and '.join(missing)}: C extensions fail, or are left out where a "
+        "project can do without; `apt install build-essential python3-dev` installs both for "
+        "Debian's own Python"
+    )
+
+
+def _find_executable(path: str) -> Path:
+    found = shutil.which(path)
+    if found is None:
+        where = "is not an executable file" if "/" in path else "is not on $PATH"
+        raise ConfigError(f"the interpreter {path} {where}; name one with --python")
+    return Path(found).absolute()
+
+
+def _run_probe(executable: Path) -> _ProbeOutput:
+    environ = {key: value for key, value in os.environ.items() if "PYTHON" not in key}
+    try:
+        done = subprocess.run(
+            [executable, "-I", "-"],
+            env=environ,
+            input=_PROBE_SCRIPT.encode(),
+            capture_output=True,
+            timeout=_PROBE_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ConfigError(
+            f"the interpreter {executable} did not answer within {_PROBE_TIMEOUT_S:.0f} s"
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"the interpreter {executable} does not run: {error.strerror}") from error
+    try:
+        return msgspec.json.decode(done.stdout, type=_ProbeOutput)
+    except msgspec.DecodeError as error:
+        text = (done.stderr or done.stdout).decode(errors="replace").strip().rpartition("\n")[2]
+        reason = text[:200] or f"it ended with status {done.returncode}"
+        raise ConfigError(
+            f"{executable} does not run as a Python 3 interpreter: {reason}"
+        ) from error
+
+
+def _abi(output: _ProbeOutput) -> str:
+    """The ABI tag by SOABI: `cpython-313t-x86_64-linux-gnu` or `pypy310-pp73-x86_64-...`."""
+    words = output.soabi.split("-")
+    if words[0] == "cpython" and len(words) > 1:
+        return f"cp{words[1]}"
+    if words[0].startswith("pypy") and len(words) > 1:
+        return "_".join(words[:2])
+    raise ConfigError(f"{output.executable} has an unknown ABI: {output.soabi!r}")
+
+
+def _arch(output: _ProbeOutput) -> str:
+    machine = output.platform.partition("-")[2].replace("-", "_").replace(".", "_")
+    return _MACHINE_OF_32_BIT.get(machine, machine) if output.bits == 32 else machine
