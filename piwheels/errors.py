@@ -6,6 +6,10 @@ prints it as it stands, without a traceback.
 
 from typing import ClassVar
 
+#: The exit status of a builder that an operator killed or drained: it stays ended until a person
+#: starts it. Neither systemd (RestartPreventExitStatus) nor `piw up` starts it again.
+EXIT_STAYS_ENDED = 3
+
 
 class PiwheelsError(Exception):
     """Root of every error that piwheels raises on purpose."""

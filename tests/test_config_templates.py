@@ -11,7 +11,7 @@ import pytest
 
 from piwheels.config import LoadedConfig, load, to_toml
 from piwheels.config_templates import ROLES, render_units, render_web_server_config
-from piwheels.errors import ConfigError
+from piwheels.errors import EXIT_STAYS_ENDED, ConfigError
 from piwheels.system.open_files import MAX_OPEN_FILES
 from piwheels.webroot import Webroot
 from tests.clients.servers import program as server_program
@@ -129,6 +129,12 @@ def test_a_builders_unit_leaves_bubblewrap_what_it_needs(tmp_path: Path) -> None
     unit = render_units(load_test_config(tmp_path), user="farmer", roles=["builder"])
     assert unit_values(unit, "ProtectKernelTunables") == []
     assert unit_values(unit, "RestrictNamespaces") == []
+
+
+def test_a_builder_that_an_operator_ended_is_not_started_again(tmp_path: Path) -> None:
+    unit = render_units(load_test_config(tmp_path), user="farmer", roles=["builder"])
+    assert unit_values(unit, "Restart") == ["always"]
+    assert unit_values(unit, "RestartPreventExitStatus") == [str(EXIT_STAYS_ENDED)]
 
 
 def test_all_units_are_printed_and_each_says_where_it_belongs(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from piwheels.builder.process_runner import Limits
 from piwheels.builder.sandbox import Bubblewrap, NoSandbox, Sandbox, check_sandbox, find_bubblewrap
 from piwheels.builder.speed import measure_speed
 from piwheels.config import BuilderSection, Config
-from piwheels.errors import ConfigError, first_error
+from piwheels.errors import EXIT_STAYS_ENDED, ConfigError, first_error
 from piwheels.model import HostMetrics, Interpreter, Job, Outcome, Target
 from piwheels.protocol.keys import MASTER, KeyStore, validate_public_key
 from piwheels.protocol.messages import (
@@ -53,6 +53,11 @@ _TOOLCHAIN_CHECK_INTERVAL_S = 30.0
 _IDLE_STATUS = "waiting for a job"
 
 
+@dataclass(slots=True)
+class _ExitCode:
+    value: int = 0
+
+
 def run(config: Config) -> int:
     """Run a builder until it is stopped or drained; returns the exit code.
 
@@ -68,12 +73,13 @@ def run(config: Config) -> int:
 
 async def _run_until_stopped(config: BuilderSection, upstream: str) -> int:
     stopped = asyncio.Event()
+    exit_code = _ExitCode()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     try:
         async with asyncio.TaskGroup() as group:
-            serving = group.create_task(_serve(config, upstream, stopped))
+            serving = group.create_task(_serve(config, upstream, stopped, exit_code))
             alive = group.create_task(_send_watchdog_pings())
             await stopped.wait()
             sd_notify("STOPPING=1")
@@ -81,7 +87,7 @@ async def _run_until_stopped(config: BuilderSection, upstream: str) -> int:
             serving.cancel()
     except BaseExceptionGroup as errors:
         raise first_error(errors) from errors
-    return 0
+    return exit_code.value
 
 
 async def _send_watchdog_pings() -> None:
@@ -96,7 +102,9 @@ def _simple_index(url: str) -> SimpleIndex:
     return SimpleIndex(url, user_agent="piwheels-builder")
 
 
-async def _serve(config: BuilderSection, upstream: str, stopped: asyncio.Event) -> None:
+async def _serve(
+    config: BuilderSection, upstream: str, stopped: asyncio.Event, exit_code: _ExitCode
+) -> None:
     async with AsyncExitStack() as stack:
         index = await stack.enter_async_context(_simple_index(upstream or pip_index_url()))
         farm = None
@@ -120,6 +128,7 @@ async def _serve(config: BuilderSection, upstream: str, stopped: asyncio.Event) 
         stack.callback(watching.cancel)
         reason = await session.run()
         log.info("the master said to stop: %s", reason)
+        exit_code.value = 0 if session.restart_after_shutdown else EXIT_STAYS_ENDED
         stopped.set()
 
 

@@ -94,7 +94,8 @@ class MasterClient:
     _phase_since: float = 0.0
     _log_sent: int = 0
     _last_build: int = 0
-    _shutdown_reason: str = ""  # why it ends after the build in hand
+    restart_after_shutdown: bool = True  # whether the master wants this process started again
+    _shutdown_reason: str = ""  # why it ends after the running build
     _welcomed: bool = False
     _announced: bool = True  # the master knows what `hello` says now
     _lost_build: bool = False  # a build was lost here, and the master believes that we have it
@@ -194,8 +195,9 @@ class MasterClient:
                 self._start_upload(build)
             case BuildAcknowledged(build=build):
                 await self._finish_build(build)
-            case Shutdown(reason=reason, after_build=after):
+            case Shutdown(reason=reason, after_build=after, restart=restart):
                 self._shutdown_reason = reason or "told to stop"
+                self.restart_after_shutdown = restart
                 if self._job is None or not after:
                     return reason
             case Rejected(reason=reason, permanent=True):

@@ -47,7 +47,12 @@ def drain(
 ) -> None:
     """Let builders end after the build in hand, for a restart or an upgrade."""
     _command_builders(
-        "drain", labels, config_file, every=every, rolling=rolling or 0, as_json=as_json
+        "restart" if rolling else "drain",
+        labels,
+        config_file,
+        every=every,
+        rolling=rolling or 0,
+        as_json=as_json,
     )
 
 
@@ -96,7 +101,7 @@ def abandon(
     labels: tuple[str, ...], every: bool, yes: bool, config_file: Path | None, as_json: bool
 ) -> None:
     """Drop the builds that builders have in hand; they are tried again later."""
-    _command_builders("skip", labels, config_file, every=every, yes=yes, as_json=as_json)
+    _command_builders("cancel", labels, config_file, every=every, yes=yes, as_json=as_json)
 
 
 @cli.command()

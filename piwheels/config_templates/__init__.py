@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from piwheels.config import Config, LoadedConfig
-from piwheels.errors import ConfigError
+from piwheels.errors import EXIT_STAYS_ENDED, ConfigError
 from piwheels.webroot import SECURITY_HEADERS
 
 ROLES = ("master", "accesslog", "builder")
@@ -62,6 +62,7 @@ def render_units(
                 _quotable_path(key, path) for key, path in _writable_dirs(loaded.config, role)
             ],
             keys=_quotable_path("master.keys", loaded.config.master.keys),
+            exit_stays_ended=EXIT_STAYS_ENDED,
         )
         for role in roles
     )

@@ -26,8 +26,9 @@ SUCCEEDED = "applied"
 _BUILDER_COMMANDS = {
     BuilderCommand.SLEEP: "put to sleep",
     BuilderCommand.WAKE: "wake",
-    BuilderCommand.CANCEL_BUILD: "drop the build of",
+    BuilderCommand.CANCEL_BUILD: "cancel the build of",
     BuilderCommand.DRAIN: "drain",
+    BuilderCommand.RESTART: "restart",
     BuilderCommand.KILL: "kill",
 }
 

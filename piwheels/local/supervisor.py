@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from piwheels.errors import PiwheelsError
+from piwheels.errors import EXIT_STAYS_ENDED, PiwheelsError
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class SupervisedProcess:
     _exited: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def supervise(self) -> None:
-        """Keep the process running until stopped.
+        """Keep the process running until stopped, or ended by an operator.
 
         Raises:
             ChildFailedError: it failed before it had ever started, of a process that notifies,
@@ -84,6 +84,9 @@ class SupervisedProcess:
             async with self._notifications() as address:
                 code = await self._run_once({"NOTIFY_SOCKET": address} if address else {})
             if self.is_stopping():
+                return
+            if code == EXIT_STAYS_ENDED:
+                log.info("%s was ended by an operator; it is not started again", self.name)
                 return
             ready_at = self._ready_at if self.sends_ready else began
             started = started or ready_at is not None

@@ -66,9 +66,17 @@ class BuilderRecord:
         return sum(how is built for _, how in self.results)
 
 
+@dataclass(frozen=True, slots=True)
+class PendingShutdown:
+    """An operator wants a builder to end: whether it is to start again, and why it ends."""
+
+    reason: str  # "drained by ann@pi"
+    restart: bool = False
+
+
 @dataclass(slots=True)
 class Session:
-    """A builder that is there."""
+    """A connected builder."""
 
     label: str
     hello: Hello
@@ -84,7 +92,7 @@ class Session:
     claiming: bool = False
     completing: bool = False  # the job's outcome is on its way to the database
     finishing: bool = False  # its build is over, and it has not asked for another
-    drained_by: str = ""  # by whom; it ends after the build in hand
+    shutdown: PendingShutdown | None = None  # it ends after the running build
     no_job_reason: str = ""  # why it got no job when it last asked
     published_state: BuilderState | None = None  # at the last tick
 
@@ -101,7 +109,7 @@ class Session:
     @property
     def accepts_jobs(self) -> bool:
         """Whether it gets jobs: it is neither held nor about to end."""
-        return self.record.suspension is None and not self.drained_by
+        return self.record.suspension is None and self.shutdown is None
 
     def start_job(self, job: Job, started_at: float, phase: str, now: float) -> None:
         """It has a job in hand from now on."""
@@ -141,7 +149,7 @@ class Session:
             return BuilderState.SILENT
         if self.job is not None:
             return self._state_while_building(now)
-        if self.drained_by:
+        if self.shutdown is not None:
             return BuilderState.DRAINING
         if self.finishing:
             return BuilderState.FINISHING
@@ -151,10 +159,10 @@ class Session:
 
     def _state_while_building(self, now: float) -> BuilderState:
         if self.phase == UPLOADING:
-            return BuilderState.DRAINING if self.drained_by else BuilderState.UPLOADING
+            return BuilderState.DRAINING if self.shutdown is not None else BuilderState.UPLOADING
         if 0.0 < self.expected_s < now - self.job_started_at:
             return BuilderState.OVERDUE
-        if self.drained_by:
+        if self.shutdown is not None:
             return BuilderState.DRAINING
         asleep = self.record.suspension is BuilderState.ASLEEP
         return BuilderState.TO_SLEEP if asleep else BuilderState.BUILDING
@@ -192,8 +200,9 @@ class Session:
 
     def _reason(self) -> str:
         after = " after this build" if self.job is not None else ""
-        if self.drained_by:
-            return f"ends{after}: drained by {self.drained_by}"
+        if self.shutdown is not None:
+            verb = "restarts" if self.shutdown.restart else "ends"
+            return f"{verb}{after}: {self.shutdown.reason}"
         if self.record.suspension is BuilderState.ASLEEP:
             return f"sleeps{after}: {self.record.suspension_reason}"
         return self.record.suspension_reason or ("" if self.job is not None else self.no_job_reason)

@@ -40,6 +40,7 @@ from piwheels.scheduler.builder_record import (
     BuilderRecord,
     LostBuilder,
     OrphanedClaim,
+    PendingShutdown,
     Session,
 )
 from piwheels.scheduler.index_outage import IndexOutage
@@ -516,8 +517,9 @@ class BuilderStateMachine:
 
     def _check_timeouts(self, session: Session, now: float) -> list[Instruction]:
         silent_s = now - session.last_message_at
-        if session.drained_by and session.job is None and silent_s > SILENT_AFTER_S:
-            return self._remove_session(session, f"drained by {session.drained_by}", now)
+        shutdown = session.shutdown
+        if shutdown is not None and session.job is None and silent_s > SILENT_AFTER_S:
+            return self._remove_session(session, shutdown.reason, now)
         if silent_s > self.builder_timeout_s:
             return self._mark_lost(session, now)
         state = session.state(now, paused=self.paused)
@@ -555,9 +557,8 @@ class BuilderStateMachine:
     # --- operators ---
 
     def _on_command(self, ordered: CommandIssued, now: float) -> list[Instruction]:
-        if ordered.command is BuilderCommand.DRAIN and ordered.max_parallel:
-            rollout = RollingRestart(ordered.user, ordered.max_parallel, deque(ordered.labels))
-            self.rolling_restarts.append(rollout)
+        if ordered.command is BuilderCommand.RESTART and ordered.max_parallel:
+            self.rolling_restarts.append(RollingRestart(ordered, deque(ordered.labels)))
             return self._continue_rolling_restarts(now)
         return self._command_all(ordered, ordered.labels, now)
 
@@ -573,19 +574,18 @@ class BuilderStateMachine:
         return instructions
 
     def _continue_rolling_restarts(self, now: float) -> list[Instruction]:
-        """Drain whose turn it is."""
+        """Restart the builders whose turn it is."""
         instructions: list[Instruction] = []
         for rollout in self.rolling_restarts:
-            drain = CommandIssued(BuilderCommand.DRAIN, (), rollout.user)
             while turns := rollout.next_labels(now, self.builder_timeout_s):
-                instructions += self._command_all(drain, turns, now)
+                instructions += self._command_all(rollout.command, turns, now)
                 for label in set(turns) - self.sessions.keys():
                     rollout.on_absent(label)
         self.rolling_restarts = [rollout for rollout in self.rolling_restarts if not rollout.done]
         return instructions
 
     def _command(self, session: Session, ordered: CommandIssued, now: float) -> list[Instruction]:
-        label, who = session.label, ordered.user
+        who = ordered.user
         match ordered.command:
             case BuilderCommand.SLEEP:
                 return self._put_to_sleep(session, who, immediately=ordered.immediately)
@@ -594,25 +594,20 @@ class BuilderStateMachine:
                 session.record.end_backoff()
                 return [*_suspend(session, None, ""), *self._offer_job(session)]
             case BuilderCommand.CANCEL_BUILD:
-                return self._cancel_build(session, f"skipped by {who}", now)
+                return self._cancel_build(session, f"canceled by {who}", now)
             case BuilderCommand.DRAIN:
-                session.drained_by = who
-                reason = f"drained by {who}"
-                return [
-                    SendMessage(label, Shutdown(reason=reason, after_build=session.job is not None))
-                ]
+                return _shut_down(session, f"drained by {who}", restart=False)
+            case BuilderCommand.RESTART:
+                stopped = _stop_build(session, f"restarted by {who}") if ordered.immediately else []
+                return [*stopped, *_shut_down(session, f"restarted by {who}", restart=True)]
             case BuilderCommand.KILL:
-                ended = self._cancel_build(session, f"killed by {who}", now)
-                session.drained_by = who
-                return [*ended, SendMessage(label, Shutdown(reason=f"killed by {who}"))]
+                canceled = self._cancel_build(session, f"killed by {who}", now)
+                return [*canceled, *_shut_down(session, f"killed by {who}", restart=False)]
 
     def _put_to_sleep(self, session: Session, who: str, *, immediately: bool) -> list[Instruction]:
-        """No more jobs. At once: the job in hand goes back as if it had never been handed out."""
-        instructions = _suspend(session, BuilderState.ASLEEP, f"by {who}")
-        if immediately and session.job is not None:
-            abandon = CancelBuild(build=session.job.build_id, reason=f"put to sleep by {who}")
-            instructions += [SendMessage(session.label, abandon), *_return_job(session)]
-        return instructions
+        suspended = _suspend(session, BuilderState.ASLEEP, f"by {who}")
+        stopped = _stop_build(session, f"put to sleep by {who}") if immediately else []
+        return [*suspended, *stopped]
 
     def _on_key_revoked(self, label: str, now: float) -> list[Instruction]:
         if self.lost.pop(label, None) is not None:
@@ -649,8 +644,8 @@ class BuilderStateMachine:
     def _offer_job(self, session: Session) -> list[Instruction]:
         if session.job is not None or session.claiming:
             return []
-        if session.drained_by:
-            return [SendMessage(session.label, Shutdown(reason=f"drained by {session.drained_by}"))]
+        if session.shutdown is not None:
+            return [_shutdown_message(session.label, session.shutdown)]
         session.no_job_reason = self._why_no_job(session)
         if session.no_job_reason:
             return [SendMessage(session.label, NoJobAvailable(reason=session.no_job_reason))]
@@ -659,8 +654,8 @@ class BuilderStateMachine:
 
     def _why_no_job(self, session: Session) -> str:
         """Why a builder gets no job now; "" when it may have one."""
-        if session.drained_by:
-            return "draining"
+        if session.shutdown is not None:
+            return session.shutdown.reason
         if session.record.suspension is not None:
             return str(session.record.suspension)
         if self.paused:
@@ -687,6 +682,28 @@ def _suspend(session: Session, suspension: BuilderState | None, reason: str) -> 
 def _return_job(session: Session) -> list[Instruction]:
     job = session.clear_job()
     return [CancelUpload(job.build_id), UnclaimJob(session.label, job.build_id)] if job else []
+
+
+def _stop_build(session: Session, reason: str) -> list[Instruction]:
+    """Stop the running build; its job is requeued as if it had not begun."""
+    if session.job is None:
+        return []
+    cancel = CancelBuild(build=session.job.build_id, reason=reason)
+    return [SendMessage(session.label, cancel), *_return_job(session)]
+
+
+def _shut_down(session: Session, reason: str, *, restart: bool) -> list[Instruction]:
+    """End a builder after its running build; a later order replaces an earlier one."""
+    session.shutdown = PendingShutdown(reason, restart)
+    after_build = session.job is not None
+    return [_shutdown_message(session.label, session.shutdown, after_build=after_build)]
+
+
+def _shutdown_message(
+    label: str, shutdown: PendingShutdown, *, after_build: bool = False
+) -> SendMessage:
+    message = Shutdown(reason=shutdown.reason, after_build=after_build, restart=shutdown.restart)
+    return SendMessage(label, message)
 
 
 def _complete_as_lost(label: str, job: Job, duration_s: float) -> CompleteBuild:

@@ -86,7 +86,14 @@ def status_changed(published: StatusReply, now: StatusReply, elapsed_s: float) -
 
 
 def _builder_without_clocks(view: BuilderView) -> BuilderView:
-    return replace(view, host=HostMetrics(), silent_s=0.0, phase_s=0.0, build_s=0.0, loads=())
+    return replace(
+        view,
+        host=HostMetrics(),
+        since_last_message_s=0.0,
+        phase_s=0.0,
+        build_s=0.0,
+        load_history=(),
+    )
 
 
 def _status_without_clocks(status: StatusReply) -> StatusReply:

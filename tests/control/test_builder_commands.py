@@ -99,14 +99,14 @@ async def test_drain_ends_a_builder_after_its_build(shared: Master) -> None:
 
 async def test_a_rolling_drain_takes_the_next_when_one_is_back(shared: Master) -> None:
     async with shared.builder("pi1") as pi1, shared.builder("pi2") as pi2:
-        await shared.command_builders(O.DRAIN, "pi1", "pi2", rolling=1)
+        await shared.command_builders(O.RESTART, "pi1", "pi2", rolling=1)
         await pi1.receive_type(m.Shutdown)
         await pi1.say_goodbye()
         assert len((await shared.ask(m.Status(), m.StatusReply)).builders) == 1
         await pi2.send_idle()
         assert isinstance(await pi2.receive(), m.NoJobAvailable), "it is not its turn yet"
         await pi1.say_hello()
-        assert (await pi2.receive_type(m.Shutdown)).reason == "drained by ann@desk"
+        assert (await pi2.receive_type(m.Shutdown)).reason == "restarted by ann@desk"
 
 
 async def test_a_rolling_drain_goes_on_without_one_that_stays_away(idle_master: Master) -> None:
@@ -117,7 +117,7 @@ async def test_a_rolling_drain_goes_on_without_one_that_stays_away(idle_master: 
         pi2.keep_alive(),
     ):
         async with pi1.keep_alive():
-            await idle_master.command_builders(O.DRAIN, "pi1", "pi2", rolling=1)
+            await idle_master.command_builders(O.RESTART, "pi1", "pi2", rolling=1)
             await pi1.receive_type(m.Shutdown)
         await pi1.say_goodbye()
         await pi2.receive_type(m.Shutdown)

@@ -38,11 +38,11 @@ def test_a_build_dies_with_the_order_and_starts_again(farm: Farm, upstream: Fake
     assert _status(farm)["builds"] == 0, "nothing was recorded"
     farm.piw("wake", "builder-1")
     wait_until(lambda: _building(farm), "it builds again")
-    # Now the builder itself: its process ends, and the one that follows takes the job again.
+    # Now the builder itself: its process ends, and stays ended.
     second, build = _building(farm), _builder(farm)["build"]
     farm.piw("kill", "--all", "--yes")
     wait_until(lambda: not any(map(is_alive, second)), "its processes are gone")
-    wait_until(lambda: (_builder(farm).get("build") or 0) > build, "the next process builds it")
+    wait_until(lambda: not _status(farm)["builders"], "it left")
     (killed,) = json.loads(farm.piw("builds", "--json").stdout)["builds"]
     assert (killed["build"], killed["outcome"]) == (build, "killed")
     assert killed["detail"].startswith("killed by ")
@@ -51,7 +51,7 @@ def test_a_build_dies_with_the_order_and_starts_again(farm: Farm, upstream: Fake
 
 
 @pytest.mark.slow
-def test_a_drained_builder_finishes_and_comes_back(farm: Farm, upstream: FakeIndex) -> None:
+def test_a_restarted_builder_finishes_and_comes_back(farm: Farm, upstream: FakeIndex) -> None:
     add_release(upstream, "brief", "time.sleep(20)")
     farm.start("brief")
     wait_until(lambda: ": building" in farm.output, "the build has begun")
@@ -61,7 +61,7 @@ def test_a_drained_builder_finishes_and_comes_back(farm: Farm, upstream: FakeInd
 
     def left() -> bool:
         events = _status(farm)["recent_events"]
-        return any("builder-1 left: drained by" in event["what"] for event in events)
+        return any("builder-1 left: restarted by" in event["what"] for event in events)
 
     wait_until(left, "it left")
     wait_until(lambda: _builder(farm).get("state") == "idle", "it is back")

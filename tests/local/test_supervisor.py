@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from piwheels.errors import EXIT_STAYS_ENDED
 from piwheels.local import supervisor
 from piwheels.local.supervisor import ProcessFailedError, SupervisedProcess
 from tests.timeouts import WAIT_S
@@ -37,7 +38,7 @@ async def test_one_that_cannot_start_says_so_at_its_first_death(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor, "_MIN_UPTIME_S", 0.0)  # it took its time, as on a slow board
-    part = make_process(tmp_path, "raise SystemExit('no sandbox here')", notifies=True)
+    part = make_process(tmp_path, "raise SystemExit('no sandbox here')", sends_ready=True)
     with pytest.raises(ProcessFailedError, match="no sandbox here"):
         await asyncio.wait_for(part.supervise(), WAIT_S)
     assert run_count(tmp_path) == 1
@@ -45,7 +46,7 @@ async def test_one_that_cannot_start_says_so_at_its_first_death(
 
 async def test_one_that_was_ready_is_started_again_until_it_dies_too_often(tmp_path: Path) -> None:
     script = f"{READY}\nraise SystemExit('the master refuses')"
-    part = make_process(tmp_path, script, notifies=True)
+    part = make_process(tmp_path, script, sends_ready=True)
     with pytest.raises(ProcessFailedError, match="the master refuses"):
         await asyncio.wait_for(part.supervise(), WAIT_S)
     assert run_count(tmp_path) == 4
@@ -55,13 +56,13 @@ async def test_one_that_was_ready_for_long_is_started_again_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor, "_MIN_UPTIME_S", 0.0)
-    part = make_process(tmp_path, f"{READY}\nraise SystemExit('now and then')", notifies=True)
+    part = make_process(tmp_path, f"{READY}\nraise SystemExit('now and then')", sends_ready=True)
     await supervise_until_runs(part, tmp_path, 6)
 
 
 async def test_one_that_is_killed_before_it_is_ready_is_started_again(tmp_path: Path) -> None:
     script = f"import os, signal\nos.kill(os.getpid(), {signal.SIGKILL.value})"
-    await supervise_until_runs(make_process(tmp_path, script, notifies=True), tmp_path, 6)
+    await supervise_until_runs(make_process(tmp_path, script, sends_ready=True), tmp_path, 6)
 
 
 async def test_one_that_does_not_notify_may_die_a_few_times(tmp_path: Path) -> None:
@@ -69,6 +70,12 @@ async def test_one_that_does_not_notify_may_die_a_few_times(tmp_path: Path) -> N
     with pytest.raises(ProcessFailedError, match="the port is taken"):
         await asyncio.wait_for(part.supervise(), WAIT_S)
     assert run_count(tmp_path) == 4
+
+
+async def test_a_builder_that_an_operator_ended_is_not_started_again(tmp_path: Path) -> None:
+    part = make_process(tmp_path, f"raise SystemExit({EXIT_STAYS_ENDED})", sends_ready=True)
+    await asyncio.wait_for(part.supervise(), WAIT_S)
+    assert run_count(tmp_path) == 1
 
 
 async def test_no_part_speaks_to_the_systemd_of_its_parent(

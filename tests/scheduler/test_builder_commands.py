@@ -19,47 +19,78 @@ from tests.scheduler.message_factories import (
 )
 
 S = m.BuilderState
+C = m.BuilderCommand
 
 
 @pytest.mark.parametrize(
-    ("order", "expected"),
+    ("command", "expected"),
     [
-        (m.BuilderCommand.CANCEL_BUILD, [m.CancelBuild(build=7, reason="skipped by ann")]),
+        (C.CANCEL_BUILD, [m.CancelBuild(build=7, reason="canceled by ann")]),
         (
-            m.BuilderCommand.KILL,
+            C.KILL,
             [m.CancelBuild(build=7, reason="killed by ann"), m.Shutdown(reason="killed by ann")],
         ),
-        (m.BuilderCommand.DRAIN, [m.Shutdown(reason="drained by ann", after_build=True)]),
-        (m.BuilderCommand.SLEEP, []),
+        (C.DRAIN, [m.Shutdown(reason="drained by ann", after_build=True)]),
+        (C.RESTART, [m.Shutdown(reason="restarted by ann", after_build=True, restart=True)]),
+        (C.SLEEP, []),
     ],
 )
-def test_orders_to_a_builder_at_work(
-    farm: BuilderStateMachine, order: m.BuilderCommand, expected: list[m.ToBuilder]
+def test_commands_to_a_builder_that_builds(
+    farm: BuilderStateMachine, command: m.BuilderCommand, expected: list[m.ToBuilder]
 ) -> None:
     start_build(farm)
-    instructions = farm.handle(s.CommandIssued(order, ("b",), "ann"), 5.0)
+    instructions = farm.handle(s.CommandIssued(command, ("b",), "ann"), 5.0)
     assert replies(instructions) == expected
-    killed = [item for item in instructions if isinstance(item, s.CompleteBuild)]
-    assert [item.outcome for item in killed] == (
-        [Outcome.CANCELED]
-        if order in {m.BuilderCommand.CANCEL_BUILD, m.BuilderCommand.KILL}
-        else []
+    completed = [item for item in instructions if isinstance(item, s.CompleteBuild)]
+    assert [item.outcome for item in completed] == (
+        [Outcome.CANCELED] if command in {C.CANCEL_BUILD, C.KILL} else []
     )
+
+
+def test_an_immediate_restart_requeues_the_build_as_if_it_had_not_begun(
+    farm: BuilderStateMachine,
+) -> None:
+    start_build(farm)
+    restarted = farm.handle(s.CommandIssued(C.RESTART, ("b",), "ann", immediately=True), 1.0)
+    assert without_publishing(restarted) == [
+        s.SendMessage("b", m.CancelBuild(build=7, reason="restarted by ann")),
+        s.CancelUpload(7),
+        s.UnclaimJob("b", 7),
+        s.SendMessage("b", m.Shutdown(reason="restarted by ann", restart=True)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "restart"), [(C.KILL, False), (C.DRAIN, False), (C.RESTART, True)]
+)
+def test_a_shutdown_that_was_lost_on_the_way_is_repeated_as_it_was(
+    farm: BuilderStateMachine, command: m.BuilderCommand, restart: bool
+) -> None:
+    farm.handle(s.MessageReceived("b", hello()), 0.0)
+    (shutdown,) = replies(farm.handle(s.CommandIssued(command, ("b",), "ann"), 1.0))
+    assert replies(farm.handle(s.MessageReceived("b", idle()), 2.0)) == [shutdown]
+    assert isinstance(shutdown, m.Shutdown)
+    assert shutdown.restart is restart
+
+
+def test_the_last_of_several_shutdown_commands_counts(farm: BuilderStateMachine) -> None:
+    start_build(farm)
+    farm.handle(s.CommandIssued(C.DRAIN, ("b",), "ann"), 1.0)
+    farm.handle(s.CommandIssued(C.RESTART, ("b",), "bob"), 2.0)
+    assert farm.view("b", 2.0).reason == "restarts after this build: restarted by bob"
 
 
 def test_a_sleeping_builder_takes_nothing_until_woken(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
-    farm.handle(s.CommandIssued(m.BuilderCommand.SLEEP, ("b",), "ann"), 0.0)
+    farm.handle(s.CommandIssued(C.SLEEP, ("b",), "ann"), 0.0)
     assert s.ClaimJob not in types_of(farm.handle(s.MessageReceived("b", idle()), 0.0))
     assert farm.view("b", 0.0).state == "asleep"
-    assert s.ClaimJob in types_of(
-        farm.handle(s.CommandIssued(m.BuilderCommand.WAKE, ("b",), "ann"), 1.0)
-    )
+    assert s.ClaimJob in types_of(farm.handle(s.CommandIssued(C.WAKE, ("b",), "ann"), 1.0))
 
 
 def test_sleep_lets_the_build_in_hand_end(farm: BuilderStateMachine) -> None:
     start_build(farm)
-    slept = farm.handle(s.CommandIssued(m.BuilderCommand.SLEEP, ("b",), "ann"), 1.0)
+    slept = farm.handle(s.CommandIssued(C.SLEEP, ("b",), "ann"), 1.0)
     assert without_publishing(slept) == [s.PersistSuspension("b", S.ASLEEP, "by ann")]
     view = farm.view("b", 1.0)
     assert (view.state, view.reason) == (S.TO_SLEEP, "sleeps after this build: by ann")
@@ -78,9 +109,7 @@ def test_sleep_at_once_gives_the_job_back_untried(
     start_build(farm)
     if uploading:
         farm.handle(s.MessageReceived("b", build_finished(7)), 0.5)
-    slept = farm.handle(
-        s.CommandIssued(m.BuilderCommand.SLEEP, ("b",), "ann", immediately=True), 1.0
-    )
+    slept = farm.handle(s.CommandIssued(C.SLEEP, ("b",), "ann", immediately=True), 1.0)
     assert without_publishing(slept) == [
         s.PersistSuspension("b", S.ASLEEP, "by ann"),
         s.SendMessage("b", m.CancelBuild(build=7, reason="put to sleep by ann")),
@@ -93,7 +122,7 @@ def test_sleep_at_once_gives_the_job_back_untried(
 
 def test_sleep_outlives_the_builders_restart(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
-    farm.handle(s.CommandIssued(m.BuilderCommand.SLEEP, ("b",), "ann"), 0.0)
+    farm.handle(s.CommandIssued(C.SLEEP, ("b",), "ann"), 0.0)
     farm.handle(s.MessageReceived("b", m.Goodbye()), 1.0)
     farm.handle(s.MessageReceived("b", hello()), 2.0)
     assert farm.view("b", 2.0).state == S.ASLEEP
@@ -101,21 +130,15 @@ def test_sleep_outlives_the_builders_restart(farm: BuilderStateMachine) -> None:
 
 def test_a_second_sleep_and_a_second_wake_change_nothing(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
-    farm.handle(s.CommandIssued(m.BuilderCommand.SLEEP, ("b",), "ann"), 0.0)
-    assert (
-        without_publishing(farm.handle(s.CommandIssued(m.BuilderCommand.SLEEP, ("b",), "bob"), 1.0))
-        == []
-    )
-    farm.handle(s.CommandIssued(m.BuilderCommand.WAKE, ("b",), "ann"), 2.0)
-    assert (
-        without_publishing(farm.handle(s.CommandIssued(m.BuilderCommand.WAKE, ("b",), "bob"), 3.0))
-        == []
-    )
+    farm.handle(s.CommandIssued(C.SLEEP, ("b",), "ann"), 0.0)
+    assert without_publishing(farm.handle(s.CommandIssued(C.SLEEP, ("b",), "bob"), 1.0)) == []
+    farm.handle(s.CommandIssued(C.WAKE, ("b",), "ann"), 2.0)
+    assert without_publishing(farm.handle(s.CommandIssued(C.WAKE, ("b",), "bob"), 3.0)) == []
 
 
 def test_a_drained_builder_ends_after_its_build(farm: BuilderStateMachine) -> None:
     start_build(farm)
-    farm.handle(s.CommandIssued(m.BuilderCommand.DRAIN, ("b",), "ann"), 1.0)
+    farm.handle(s.CommandIssued(C.DRAIN, ("b",), "ann"), 1.0)
     view = farm.view("b", 1.0)
     assert (view.state, view.reason) == (S.DRAINING, "ends after this build: drained by ann")
     farm.handle(s.MessageReceived("b", build_finished(7, Outcome.FAILED)), 2.0)
@@ -130,7 +153,7 @@ def test_a_drained_builder_that_ends_without_a_word_is_gone_and_not_lost(
     farm: BuilderStateMachine,
 ) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
-    farm.handle(s.CommandIssued(m.BuilderCommand.DRAIN, ("b",), "ann"), 0.0)
+    farm.handle(s.CommandIssued(C.DRAIN, ("b",), "ann"), 0.0)
     gone = farm.handle(s.Tick(), SILENT_AFTER_S + 1)
     assert s.PublishBuilderRemoved("b", "drained by ann") in gone
     assert farm.labels() == []
@@ -141,22 +164,22 @@ def test_a_job_claimed_for_a_builder_that_was_drained_meanwhile_goes_back(
 ) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     farm.handle(s.MessageReceived("b", idle()), 0.0)
-    farm.handle(s.CommandIssued(m.BuilderCommand.DRAIN, ("b",), "ann"), 0.0)
+    farm.handle(s.CommandIssued(C.DRAIN, ("b",), "ann"), 0.0)
     assert s.UnclaimJob("b", 7) in farm.handle(s.JobClaimed("b", job(7)), 0.0)
 
 
 def test_orders_say_who_cannot_heed_them(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
-    assert farm.rejection_reason(m.BuilderCommand.CANCEL_BUILD, "b") == "has no build in hand"
-    assert farm.rejection_reason(m.BuilderCommand.KILL, "c") == "is not connected"
-    assert farm.rejection_reason(m.BuilderCommand.KILL, "b") == ""
+    assert farm.rejection_reason(C.CANCEL_BUILD, "b") == "has no build in hand"
+    assert farm.rejection_reason(C.KILL, "c") == "is not connected"
+    assert farm.rejection_reason(C.KILL, "b") == ""
 
 
 # --- a few at a time ---
 
 
 class RollingRestartScenario:
-    """Four builders and a drain that rolls over them."""
+    """Four builders that are restarted a few at a time."""
 
     def __init__(self, machine: BuilderStateMachine, max_parallel: int) -> None:
         self.machine = machine
@@ -164,9 +187,7 @@ class RollingRestartScenario:
         for label in "abcd":
             machine.handle(s.MessageReceived(label, hello()), self.now)
         self.stopped: list[str] = []
-        self.apply(
-            s.CommandIssued(m.BuilderCommand.DRAIN, tuple("abcd"), "ann", max_parallel=max_parallel)
-        )
+        self.apply(s.CommandIssued(C.RESTART, tuple("abcd"), "ann", max_parallel=max_parallel))
 
     def apply(self, event: s.Event) -> None:
         for item in self.machine.handle(event, self.now):
@@ -189,7 +210,7 @@ class RollingRestartScenario:
             self.apply(s.Tick())
 
 
-def test_a_rolling_drain_goes_on_when_one_is_back(farm: BuilderStateMachine) -> None:
+def test_a_rolling_restart_goes_on_when_one_is_back(farm: BuilderStateMachine) -> None:
     rolling = RollingRestartScenario(farm, 1)
     assert rolling.stopped == ["a"]
     rolling.leave("a")
@@ -205,7 +226,7 @@ def test_a_rolling_drain_goes_on_when_one_is_back(farm: BuilderStateMachine) -> 
     assert {farm.view(label, rolling.now).state for label in "abcd"} == {S.IDLE}
 
 
-def test_a_rolling_drain_goes_on_when_one_is_gone_for_good(farm: BuilderStateMachine) -> None:
+def test_a_rolling_restart_goes_on_when_one_is_gone_for_good(farm: BuilderStateMachine) -> None:
     rolling = RollingRestartScenario(farm, 2)
     assert rolling.stopped == ["a", "b"]
     rolling.leave("a")
@@ -215,14 +236,14 @@ def test_a_rolling_drain_goes_on_when_one_is_gone_for_good(farm: BuilderStateMac
     assert rolling.stopped[:3] == ["a", "b", "c"]
 
 
-def test_a_rolling_drain_waits_for_a_long_build(farm: BuilderStateMachine) -> None:
+def test_a_rolling_restart_waits_for_a_long_build(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("a", hello()), 0.0)
     farm.handle(s.MessageReceived("a", idle()), 0.0)
     farm.handle(s.JobClaimed("a", job(7)), 0.0)
     farm.handle(s.MessageReceived("b", hello()), 0.0)
-    drain = s.CommandIssued(m.BuilderCommand.DRAIN, ("a", "b"), "ann", max_parallel=1)
-    assert replies(farm.handle(drain, 0.0)) == [
-        m.Shutdown(reason="drained by ann", after_build=True)
+    restart = s.CommandIssued(C.RESTART, ("a", "b"), "ann", max_parallel=1)
+    assert replies(farm.handle(restart, 0.0)) == [
+        m.Shutdown(reason="restarted by ann", after_build=True, restart=True)
     ]
     for minute in range(1, 5):
         assert replies(farm.handle(s.MessageReceived("a", m.BuildHeartbeat(
@@ -232,7 +253,7 @@ def test_a_rolling_drain_waits_for_a_long_build(farm: BuilderStateMachine) -> No
         assert s.SendMessage not in types_of(farm.handle(s.Tick(), minute * 60.0))
 
 
-def test_a_rolling_drain_passes_over_those_that_left_by_themselves(
+def test_a_rolling_restart_passes_over_those_that_left_by_themselves(
     farm: BuilderStateMachine,
 ) -> None:
     rolling = RollingRestartScenario(farm, 1)
@@ -242,13 +263,13 @@ def test_a_rolling_drain_passes_over_those_that_left_by_themselves(
     assert rolling.stopped == ["a", "c"]
 
 
-def test_a_lost_builder_holds_a_rolling_drain_up_no_longer(farm: BuilderStateMachine) -> None:
+def test_a_lost_builder_holds_a_rolling_restart_up_no_longer(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("a", hello()), 0.0)
     farm.handle(s.MessageReceived("a", idle()), 0.0)
     farm.handle(s.JobClaimed("a", job(7)), 0.0)
     farm.handle(s.MessageReceived("b", hello()), 0.0)
-    farm.handle(s.CommandIssued(m.BuilderCommand.DRAIN, ("a", "b"), "ann", max_parallel=1), 0.0)
+    farm.handle(s.CommandIssued(C.RESTART, ("a", "b"), "ann", max_parallel=1), 0.0)
     farm.handle(s.MessageReceived("b", idle()), 300.0)
     lost = farm.handle(s.Tick(), 301.0)
     assert s.PublishBuilderLost in types_of(lost)
-    assert s.SendMessage("b", m.Shutdown(reason="drained by ann")) in lost
+    assert s.SendMessage("b", m.Shutdown(reason="restarted by ann", restart=True)) in lost

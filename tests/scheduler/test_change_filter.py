@@ -24,7 +24,7 @@ STATUS = StatusReply(
 
 
 def builder_after(elapsed_s: float, **changes: object) -> BuilderView:
-    clocks = {"phase_s": 10.0 + elapsed_s, "build_s": 20.0 + elapsed_s, "silent_s": 4.0}
+    clocks = {"phase_s": 10.0 + elapsed_s, "build_s": 20.0 + elapsed_s, "since_last_message_s": 4.0}
     return replace(BUILDER, **(clocks | changes))
 
 

@@ -284,7 +284,7 @@ async def test_what_a_wheel_lacks_is_said(farm: Farm) -> None:
 async def test_debian_packages_are_named_where_the_wheel_was_built(farm: Farm) -> None:
     await farm.release("1.0")
     job = await farm.claim()
-    wheel = structs.replace(make_wheel(job, "py3-none-linux_aarch64"), dependencies=("libssl3",))
+    wheel = structs.replace(make_wheel(job, "py3-none-linux_aarch64"), debian_packages=("libssl3",))
     assert await complete_as_built(farm.db, job, "pi4-kitchen", wheel)
     (answer,) = await farm.explain(job.target)
     assert "It needs Debian packages: `sudo apt install libssl3`" in answer.text

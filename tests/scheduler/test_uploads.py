@@ -158,7 +158,7 @@ async def test_a_sound_wheel_is_in_the_tree_with_its_metadata(
     intake: UploadHarness, tmp_path: Path
 ) -> None:
     wheel = make_wheel(tmp_path, files={"demo.py": b"x" * 2_000_000})
-    received = await intake.upload(wheel, dependencies=("libc6", "$(reboot)"))
+    received = await intake.upload(wheel, debian_packages=("libc6", "$(reboot)"))
     assert received.outcome is Outcome.BUILT
     (file,) = received.files
     assert file.filename == wheel.name

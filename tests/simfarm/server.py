@@ -324,7 +324,7 @@ class SimFarm:
                 return CommandSucceeded(
                     text="no jobs are handed out" if held else "jobs are handed out"
                 )
-            case CommandBuilders() if body.command is BuilderCommand.DRAIN and body.max_parallel:
+            case CommandBuilders() if body.command is BuilderCommand.RESTART and body.max_parallel:
                 return await self._drain_in_turn(body)
             case CommandBuilders():
                 await self.publish(*self._order(body))
@@ -344,6 +344,7 @@ class SimFarm:
             BuilderCommand.WAKE: lambda: world.wake(labels),
             BuilderCommand.CANCEL_BUILD: lambda: world.skip_build(labels),
             BuilderCommand.DRAIN: lambda: world.drain(labels),
+            BuilderCommand.RESTART: lambda: world.drain(labels),
             BuilderCommand.KILL: lambda: world.kill(labels),
         }
         return orders[body.command]()

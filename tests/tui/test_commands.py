@@ -74,7 +74,11 @@ def release(farm: SimFarm, label: str) -> tuple[str, str, str]:
         ("wake", (), builder_command(BuilderCommand.WAKE, "pi007")),
         ("skip_build", CONFIRM_KEYS, builder_command(BuilderCommand.CANCEL_BUILD, "pi007")),
         ("drain", (), builder_command(BuilderCommand.DRAIN, "pi007")),
-        ("drain_rolling", CONFIRM_KEYS, builder_command(BuilderCommand.DRAIN, "pi007", rolling=1)),
+        (
+            "drain_rolling",
+            CONFIRM_KEYS,
+            builder_command(BuilderCommand.RESTART, "pi007", rolling=1),
+        ),
         ("kill", CONFIRM_KEYS, builder_command(BuilderCommand.KILL, "pi007")),
     ],
 )

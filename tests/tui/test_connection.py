@@ -345,7 +345,7 @@ async def test_a_rolling_drain_is_seen_through_however_long_it_takes(
 ) -> None:
     monkeypatch.setattr(link_module, "REPLY_TIMEOUT_S", 0.2)
     labels = ("pi006", "pi007", "pi008")
-    body = CommandBuilders(command=BuilderCommand.DRAIN, builders=labels, max_parallel=1)
+    body = CommandBuilders(command=BuilderCommand.RESTART, builders=labels, max_parallel=1)
     under_way = asyncio.create_task(states_of(link, body))
     most = 0
     while not under_way.done():

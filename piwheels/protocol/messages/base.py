@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 #: Raised by one with every change that an older peer would not understand.
-PROTOCOL = 2
+PROTOCOL = 3
 
 #: The largest piece of a file that one message carries, in bytes.
 CHUNK_BYTES = 256 * 1024

@@ -153,10 +153,14 @@ class BuildAcknowledged(Message, frozen=True, kw_only=True):
 
 
 class Shutdown(Message, frozen=True, kw_only=True):
-    """End your process, after the build in hand if `after_build`."""
+    """End your process, after the running build if `after_build`.
+
+    With `restart` the process is started again; without, it stays ended until a person starts it.
+    """
 
     reason: str
     after_build: bool = False
+    restart: bool = False
 
 
 class Rejected(Message, frozen=True, kw_only=True):

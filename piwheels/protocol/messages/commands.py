@@ -49,20 +49,23 @@ class Resume(Message, frozen=True, kw_only=True):
 
 
 class BuilderCommand(StrEnum):
-    """What can be asked of a builder."""
+    """What an operator can make a builder do."""
 
-    SLEEP = "sleep"  # take no more jobs until woken; `at_once` drops the build in hand too
-    WAKE = "wake"
-    CANCEL_BUILD = "skip"  # drop the build in hand; it goes back for later
-    DRAIN = "drain"  # end after the build in hand
-    KILL = "kill"  # end now
+    SLEEP = "sleep"  # take no more jobs until woken; kept across restarts
+    WAKE = "wake"  # take jobs again; also ends a quarantine
+    CANCEL_BUILD = "cancel"  # end the running build; it is retried later
+    DRAIN = "drain"  # end after the running build, and stay ended
+    RESTART = "restart"  # end after the running build, and start again
+    KILL = "kill"  # end now, and stay ended
 
 
 class CommandBuilders(Message, frozen=True, kw_only=True):
-    """Give an order to the builders of these labels.
+    """Apply a command to the builders of these labels.
 
-    With `rolling` (of drains), only so many are drained at a time: the next when one has left
-    and come back, or has left for good. A master that is restarted forgets those still to come.
+    With `immediately` (SLEEP and RESTART), a running build is stopped and its job requeued as if
+    it had not begun. With `max_parallel` (RESTART; 0 is all at once), only so many are away at
+    the same time: the next one follows when one is back, or has not come back within
+    `master.builder_timeout_s`. A master that is restarted forgets those still to come.
     """
 
     command: BuilderCommand

@@ -27,7 +27,7 @@ _BUILDER_COMMANDS = {
     "wake": (BuilderCommand.WAKE, False),
     "skip_build": (BuilderCommand.CANCEL_BUILD, False),
     "drain": (BuilderCommand.DRAIN, False),
-    "drain_rolling": (BuilderCommand.DRAIN, False),
+    "drain_rolling": (BuilderCommand.RESTART, False),
     "kill": (BuilderCommand.KILL, False),
 }
 
