@@ -1,7 +1,6 @@
-"""The floors of the house, and what each role may need."""
+"""The layers of packages, and what each role imports."""
 
 import re
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -15,25 +14,23 @@ def test_the_import_contracts_hold(repository: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_help_imports_no_room(repository: Path) -> None:
+def test_help_imports_no_other_package(repository: Path) -> None:
     code = (
         "import sys; sys.argv = ['piw', '--help']; from piwheels.cli import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "rooms = {name.split('.')[1] for name in sys.modules if name.startswith('piwheels.')}\n"
-        "assert rooms <= {'cli', 'errors'}, rooms"
+        "found = {name.split('.')[1] for name in sys.modules if name.startswith('piwheels.')}\n"
+        "assert found <= {'cli', 'errors'}, found"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=repository, capture_output=True)
 
 
 def test_help_needs_little_more_than_click() -> None:
-    """What it costs, told by what is loaded: asyncio alone would be 60 modules more."""
-    told = "finally: print(*sys.modules, file=sys.stderr)"
-    click = _loaded_modules(f"import sys\ntry: import click\n{told}")
-    ours = _loaded_modules(
-        f"import sys\nfrom piwheels.cli import main\ntry: main()\n{told}", "--help"
-    )
-    more = {name for name in ours - click if not name.startswith("piwheels")}
+    """Its cost, as the number of modules: asyncio alone would be 60 more."""
+    report = "finally: print(*sys.modules, file=sys.stderr)"
+    click = _loaded_modules(f"import sys\ntry: import click\n{report}")
+    code = f"import sys\nfrom piwheels.cli import main\ntry: main()\n{report}"
+    more = {name for name in _loaded_modules(code, "--help") - click if "piwheels" not in name}
     assert len(more) <= 30, sorted(more)
 
 
@@ -43,28 +40,8 @@ def _loaded_modules(code: str, *arguments: str) -> set[str]:
     return set(done.stderr.split())
 
 
-def test_help_comes_at_once() -> None:
-    """In processor time, of which a busy machine takes no more; the best of some tries counts."""
-    took: list[float] = []
-    while len(took) < 20 and min(took, default=1.0) >= 0.2:
-        began = _child_cpu_s()
-        subprocess.run(
-            [Path(sys.executable).with_name("piw"), "--help"], check=True, capture_output=True
-        )
-        took.append(_child_cpu_s() - began)
-    assert min(took) < 0.2
-
-
-def _child_cpu_s() -> float:
-    """The processor time of all processes that we ran to their end."""
-    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return spent.ru_utime + spent.ru_stime
-
-
-def test_a_role_imports_nothing_that_it_has_no_use_for(
-    repository: Path,
-) -> None:
-    for room, forbidden in (
+def test_a_role_imports_only_what_it_needs(repository: Path) -> None:
+    for module, forbidden in (
         ("piwheels.builder.daemon", ("psycopg", "piwheels.db")),
         ("piwheels.cli.remote", ("psycopg", "httpx", "starlette", "piwheels.builder")),
         (
@@ -72,15 +49,16 @@ def test_a_role_imports_nothing_that_it_has_no_use_for(
             ("httpx", "jinja2", "starlette", "zmq", "piwheels.scheduler"),
         ),
     ):
-        code = f"import sys, {room}; assert not set({forbidden!r}) & set(sys.modules), 'imported'"
+        code = f"import sys, {module}; assert not set({forbidden!r}) & set(sys.modules), 'imported'"
         subprocess.run([sys.executable, "-c", code], check=True, cwd=repository)
 
 
-def test_the_table_of_rooms_has_every_room(repository: Path) -> None:
-    house = repository / "piwheels"
-    rooms = {path.stem for path in house.iterdir() if path.suffix == ".py" or path.is_dir()}
-    rooms -= {"__init__", "__main__", "__pycache__"}
+def test_contributing_lists_every_package(repository: Path) -> None:
+    root = repository / "piwheels"
+    packages = {path.stem for path in root.iterdir() if path.suffix == ".py" or path.is_dir()}
+    packages -= {"__init__", "__main__", "__pycache__"}
     text = (repository / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| ([a-z_]+) \|", text, re.MULTILINE)) - {"room"} == rooms
-    floors = set(re.findall(r"[a-z_]+", text.partition("## The house")[2].partition("A room")[0]))
-    assert rooms <= floors, "the picture of the floors has them too"
+    section = text.partition("## Packages")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| ([a-z_]+) \|", section, re.MULTILINE)) - {"package"} == packages
+    layers = section.partition("A package imports")[0]
+    assert set(re.findall(r"[a-z_]+", layers)) == packages

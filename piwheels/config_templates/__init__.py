@@ -1,7 +1,8 @@
-"""Configuration text for systemd units and web servers, for one farm's tree and programs.
+"""Renders configuration for systemd and web servers from a farm's settings.
 
-The web servers answer alike: a simple page as JSON to those whose Accept names it and as HTML
-to others (PEP 691), the .gz twin where it is accepted, files of packages/ for ever.
+The web servers behave alike: a Simple API page is JSON for clients whose Accept header names it
+and HTML for others (PEP 691), the .gz file is sent if the client accepts gzip, and files of
+packages/ are immutable.
 """
 
 import re
@@ -22,16 +23,16 @@ from piwheels.webroot import SECURITY_HEADERS
 ROLES = ("master", "accesslog", "builder")
 _NGINX_ACCESS_LOG = Path("/var/log/nginx/piwheels.log")
 
-_PAGE_MAX_AGE_S = 60  # pip obeys it: how late a new wheel is seen
+_PAGE_MAX_AGE_S = 60  # pip respects it: the delay until a new wheel is seen
 _FILE_MAX_AGE_S = 31_536_000
-#: An Accept that names JSON and does not give it the weight 0.
+#: An Accept header that names JSON and does not give it the quality 0.
 _JSON_ACCEPT = r"application/vnd\.pypi\.simple\.(v1|latest)\+json(?!\s*;\s*q=0(\.0*)?\s*(,|$))"
-#: A project's name as PEP 503 normalises it, in any spelling, and what makes one another spelling.
+#: A project's name as normalized by PEP 503, in any spelling, and a lookahead for other spellings.
 _NORMAL_NAME = "[a-z0-9]+(?:-[a-z0-9]+)*"
 _ANY_NAME = "[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _UNNORMALIZED_NAME = "(?=[^/]*(?:[A-Z._]|--))"
 _URL_PATH = re.compile(r"(?:/[A-Za-z0-9_~-]+)+")
-#: What one of the formats reads as its own, even between quotes.
+#: Characters that one of the formats interprets even between double quotes.
 _UNQUOTABLE = frozenset('"\\$%{}')
 
 
@@ -42,16 +43,16 @@ def render_units(
     roles: Sequence[str] = ROLES,
     access_log: Path = _NGINX_ACCESS_LOG,
 ) -> str:
-    """Hardened units of these roles, one after the other.
+    """The hardened systemd units of these roles, one after the other.
 
     Args:
         loaded: the configuration; its file is named in the units.
-        user: the account to run under.
+        user: the user to run as.
         roles: "master", "accesslog", "builder" or several.
-        access_log: the web server's log, which "accesslog" follows.
+        access_log: the web server's log that "accesslog" follows.
 
     Raises:
-        ConfigError: a path or the user cannot be written into a unit.
+        ConfigError: a path or the user name cannot be written in a unit.
     """
     return "\n\n".join(
         _render(
@@ -71,18 +72,18 @@ def render_units(
 def render_web_server_config(
     name: str, *, root: Path, server_name: str, port: int, access_log: Path, url: str = ""
 ) -> str:
-    """The configuration of a web server that serves a tree.
+    """The configuration of a web server that serves the web root.
 
     Args:
         name: "nginx", "apache" or "caddy".
-        root: the tree.
+        root: the web root.
         server_name: the host name served; "_" is any.
-        port: where to listen.
-        access_log: where requests are logged.
-        url: where the tree is reached (webroot.url); its path is where it is served as well.
+        port: the TCP port to listen on.
+        access_log: the file that requests are logged to.
+        url: webroot.url; the web root is also served below its path.
 
     Raises:
-        ConfigError: a path, the name or the address cannot be written into a configuration.
+        ConfigError: a path, the name or the URL cannot be written in a configuration.
     """
     return _render(
         name,
@@ -104,7 +105,7 @@ def render_web_server_config(
 
 
 def _writable_dirs(config: Config, role: str) -> list[tuple[str, Path]]:
-    """The folders that a daemon writes to, each with the key that names it."""
+    """The directories that a daemon writes to, each with its setting."""
     if role == "builder":
         return [("builder.work", config.builder.work)]
     if role == "accesslog":
@@ -121,25 +122,25 @@ def _writable_dirs(config: Config, role: str) -> list[tuple[str, Path]]:
 
 
 def _quotable_path(what: str, path: Path) -> str:
-    """A path as it may stand between double quotes in every format."""
+    """An absolute path that is safe between double quotes in every format."""
     text = str(path.absolute())
     if not text.isprintable() or _UNQUOTABLE & set(text):
         raise ConfigError(
-            f"{what} is {text!r}, which cannot be written into a configuration: "
+            f"{what} is {text!r}, which cannot be written in a configuration: "
             f"choose a path without {' '.join(sorted(_UNQUOTABLE))} and control characters"
         )
     return text
 
 
 def _unquoted_word(what: str, text: str) -> str:
-    """A name as it may stand without quotes."""
+    """A name that is safe without quotes in every format."""
     if not text.isprintable() or (_UNQUOTABLE | {";"}) & set(text):
-        raise ConfigError(f"{text!r} is no {what} that a configuration can hold")
+        raise ConfigError(f"{text!r} cannot be written as the {what} in a configuration")
     return text
 
 
 def _url_path(url: str) -> str:
-    """The path of the address that a tree is reached at, without a slash at its end."""
+    """The path of webroot.url, without a slash at the end."""
     path = urlsplit(url).path.rstrip("/")
     if path and not _URL_PATH.fullmatch(path):
         raise ConfigError(
@@ -150,7 +151,7 @@ def _url_path(url: str) -> str:
 
 
 def _url_origin(url: str) -> str:
-    """What redirects begin with where they have to be absolute; the default address is no one's."""
+    """Scheme and host for redirects that must be absolute; "" for the default webroot.url."""
     parts = urlsplit(url)
     if parts.hostname in {None, "localhost"}:
         return ""
@@ -181,7 +182,7 @@ def _render(name: str, **values: Any) -> str:
 
 @cache
 def _templates() -> Environment:
-    # These are configuration files, not HTML: escaping would break them.
+    # Not HTML: escaping would corrupt it.
     return Environment(
         loader=PackageLoader("piwheels.config_templates"),
         autoescape=False,  # noqa: S701

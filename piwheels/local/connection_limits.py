@@ -1,8 +1,8 @@
-"""Connections to the small web server: bounded in number and in what they may wait for.
+"""Limits on connections to the small web server: their number, and how long they may stall.
 
-A client that sends nothing, half a request, or reads nothing of its answer is disconnected, so
-that it cannot keep others from being served (slowloris). Where there are too many connections,
-those that have been without a request for longest are closed first: new ones are served.
+A client that sends nothing or half a request, or does not read its response, is disconnected, so
+that it cannot block others (slowloris). When there are too many connections, the longest idle one
+is closed to serve the new one.
 """
 
 import asyncio
@@ -11,28 +11,28 @@ from typing import ClassVar
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-#: From the connection, or from the answer before, to the end of a request's headers.
+#: From the connection, or the previous response, to the end of a request's headers.
 REQUEST_TIMEOUT_S = 15.0
-#: A client has to take some of its answer within this time.
+#: A client must read part of its response within this time.
 STALL_TIMEOUT_S = 60.0
-#: Far below the usual limit of 1024 open files, of which an answer needs another one.
+#: Far below the usual limit of 1024 open files; each response needs one more.
 MAX_CONNECTIONS = 400
 MAX_CONNECTIONS_PER_ADDRESS = 100
 
 
 class BoundedProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1, within these limits."""
+    """uvicorn's HTTP/1.1 protocol with these limits."""
 
     _connections_by_address: ClassVar[Counter[str]] = Counter()
     _idle_connections: ClassVar[
         dict["BoundedProtocol", None]
-    ] = {}  # without a whole request, longest first
+    ] = {}  # awaiting a request, longest first
     _timer: asyncio.TimerHandle | None = None
     address = ""
     _write_resumed = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a connection, in the place of an idle one where there are too many."""
+        """Accept a connection; close an idle one if there are too many."""
         super().connection_made(transport)
         self.address = self.client[0] if self.client else "-"
         self._connections_by_address[self.address] += 1
@@ -43,7 +43,7 @@ class BoundedProtocol(H11Protocol):
             self._close_longest_idle(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of a connection."""
+        """Stop counting a connection."""
         self._cancel_timer()
         self._idle_connections.pop(self, None)
         self._connections_by_address[self.address] -= 1
@@ -52,7 +52,7 @@ class BoundedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take a part of a request; when it is whole, its answer's time begins."""
+        """Receive part of a request; once it is complete, the stall timeout applies."""
         super().data_received(data)
         if self._is_responding() and not self.transport.is_closing():
             self._idle_connections.pop(self, None)
@@ -64,7 +64,7 @@ class BoundedProtocol(H11Protocol):
         super().on_response_complete()
 
     def resume_writing(self) -> None:
-        """Note that the client has taken a part of its answer."""
+        """Record that the client has read part of its response."""
         self._write_resumed = True
         super().resume_writing()
 
@@ -77,7 +77,7 @@ class BoundedProtocol(H11Protocol):
         self._start_timer(REQUEST_TIMEOUT_S)
 
     def _close_longest_idle(self, address: str | None) -> None:
-        """Close the connection that has been idle for longest, of one address or of all."""
+        """Close the longest idle connection, of one address or of all."""
         longest = next(item for item in self._idle_connections if address in {None, item.address})
         del self._idle_connections[longest]
         longest.transport.abort()

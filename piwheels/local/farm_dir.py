@@ -1,4 +1,4 @@
-"""The folder of a private farm: who uses it, what is in it, and its piwheels.toml."""
+"""The directory of a private farm: its lock, its layout, and its piwheels.toml."""
 
 import fcntl
 import os
@@ -14,11 +14,11 @@ from piwheels.local.socket_paths import socket_dir
 from piwheels.webroot import make_dir, replace_file
 
 _SOCKET_NAME = "control.sock"
-_HEADER = "# The configuration of this farm. `piw up` keeps what you change here.\n"
+_HEADER = "# The configuration of this farm. `piw up` keeps your changes.\n"
 
 
 class FarmDir:
-    """Where everything of a private farm lies; removing the folder removes the farm."""
+    """The directory of a private farm; deleting it deletes the farm."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
@@ -30,10 +30,10 @@ class FarmDir:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Be the only `piw up` on this folder.
+        """Be the only `piw up` in this directory.
 
         Raises:
-            ConfigError: another one is, or the folder cannot be made.
+            ConfigError: another one is running, or the directory cannot be created.
         """
         try:
             make_dir(self.webroot_dir)
@@ -53,25 +53,25 @@ class FarmDir:
         except BlockingIOError:
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
             raise ConfigError(
-                f"a farm runs in {self.root} already (process {holder}); "
-                "stop it first, or choose another folder with --dir"
+                f"a farm is already running in {self.root} (process {holder}); "
+                "stop it first, or choose another directory with --dir"
             ) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def control_address(self) -> str:
-        """The address of the control socket: in the folder, or elsewhere when that is too deep."""
+        """The control socket's address: in the directory, or elsewhere if its path is too long."""
         folder = socket_dir(self.root, _SOCKET_NAME)
         return f"ipc://{_SOCKET_NAME}" if folder == self.root else f"ipc://{folder / _SOCKET_NAME}"
 
     def write_config(self, overrides: Mapping[str, Any]) -> None:
-        """Write piwheels.toml: what it has, what is missing, and what was chosen now.
+        """Write piwheels.toml: its present values, defaults for missing ones, and overrides.
 
         Args:
-            overrides: values of this run's options by key; None leaves what is there.
+            overrides: values of this run's options by key; None keeps the present value.
 
         Raises:
-            ConfigError: the file is there and is not valid TOML.
+            ConfigError: the file exists and is not valid.
         """
         values: dict[str, Any] = {
             "database.dsn": "",
@@ -98,13 +98,13 @@ class FarmDir:
         ordered = dict(sorted(values.items(), key=lambda item: item[0].partition(".")[0]))
         content = _HEADER + to_toml(ordered)
         if not self.config_file.exists() or self.config_file.read_text(encoding="utf-8") != content:
-            replace_file(self.config_file, content.encode(), mode=0o600)  # it holds the password
+            replace_file(self.config_file, content.encode(), mode=0o600)  # it contains the password
 
     def config_values(self) -> dict[str, Any]:
-        """What its piwheels.toml sets, by key; nothing for a new farm.
+        """The values that its piwheels.toml sets, by key; empty for a new farm.
 
         Raises:
-            ConfigError: it is there and cannot be used, or is out of reach.
+            ConfigError: the file exists and is not valid, or cannot be accessed.
         """
         try:
             there = self.config_file.exists()
@@ -113,7 +113,7 @@ class FarmDir:
         return read_toml(self.config_file) if there else {}
 
     def _is_usable_control(self, control: str) -> bool:
-        """Whether there is a place for the control socket; /tmp may have been cleaned since."""
+        """Whether the control socket's directory exists; /tmp may have been cleaned since."""
         path = self.root / control.removeprefix("ipc://")
         return bool(control) and (not control.startswith("ipc://") or path.parent.is_dir())
 

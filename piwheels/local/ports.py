@@ -6,14 +6,14 @@ from pathlib import Path
 
 from piwheels.errors import ConfigError
 
-#: From here on up to where the system's own begin, which any connection may be given.
+#: Ports from here up to the ephemeral ones, which the system may give to any connection.
 _FIRST_PORT = 15_000
 _EPHEMERAL_RANGE_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _MAX_TRIES = 100
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on now, and that no connection takes by chance meanwhile."""
+    """A TCP port that nothing listens on, outside the ephemeral range."""
     for _ in range(_MAX_TRIES):
         port = random.randrange(_FIRST_PORT, _first_ephemeral_port())  # noqa: S311 - no secret
         if port_is_free("127.0.0.1", port):
@@ -41,10 +41,10 @@ def port_is_free(host: str, port: int) -> bool:
 
 
 def local_ip() -> str:
-    """The address by which its network reaches this machine; loopback where there is none."""
+    """This machine's address on its network; loopback if it has none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            # Sends nothing, and tells by which address something would be sent (RFC 5737's net).
+            # Sends nothing, but selects the address that would be used (TEST-NET-1, RFC 5737).
             probe.connect(("192.0.2.1", 9))
         except OSError:
             return "127.0.0.1"

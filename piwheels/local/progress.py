@@ -1,4 +1,4 @@
-"""What `piw up` prints while it works without a console: a line for each event."""
+"""What `piw up` prints without a console: a line for each event, and the final table."""
 
 import time
 from collections.abc import Collection, Sequence
@@ -36,7 +36,7 @@ class ProgressPrinter:
         self._console.print(Text(text, style=style))
 
     def print_event(self, event: Event) -> None:
-        """Take an event of the farm in."""
+        """Print an event of the farm."""
         match event:
             case BuilderChanged(builder=view):
                 self._print_phase_change(view)
@@ -75,7 +75,7 @@ class ProgressPrinter:
 
 
 def print_results_table(rows: Sequence[ReleaseReportRow], target_names: Collection[str]) -> None:
-    """The closing table of `--exit-when-idle`."""
+    """Print the final table of `--exit-when-idle`."""
     headers = ("project", "version", "target", "outcome", "seconds", "wheel or reason")
     lines = [headers] + [
         (

@@ -1,4 +1,4 @@
-"""Where the Unix sockets of a private farm lie: their paths have to be short (unix(7))."""
+"""Directories for the Unix sockets of a private farm: their paths must be short (unix(7))."""
 
 import hashlib
 import os
@@ -9,18 +9,18 @@ from pathlib import Path
 
 from piwheels.errors import ConfigError
 
-_MAX_SOCKET_PATH_BYTES = 100  # sun_path holds 108 bytes, and its users want some of them
+_MAX_SOCKET_PATH_BYTES = 100  # sun_path holds 108 bytes; libraries append suffixes
 
 
 def socket_dir(root: Path, name: str) -> Path:
-    """The folder for a socket: root, or a private one that stands for it where root is too deep.
+    """The directory for a socket: root, or a private one elsewhere if root's path is too long.
 
     Args:
-        root: where it would lie by right.
+        root: where it should be.
         name: the socket's file name.
 
     Raises:
-        ConfigError: no place has a path that is short enough, or somebody else took it.
+        ConfigError: no directory has a path short enough, or another user owns it.
     """
     root = root.resolve()
     if _fits(root, name):
@@ -30,7 +30,9 @@ def socket_dir(root: Path, name: str) -> Path:
         short = base / f"piwheels-{os.getuid()}-{digest}"
         if _fits(short, name) and os.access(base, os.W_OK | os.X_OK):
             return _create_private_dir(short)
-    raise ConfigError(f"{root} is too deep for a Unix socket; choose a shorter path with --dir")
+    raise ConfigError(
+        f"the path {root} is too long for a Unix socket; choose a shorter one with --dir"
+    )
 
 
 def _fits(folder: Path, name: str) -> bool:
@@ -42,13 +44,13 @@ def _fallback_dirs() -> Iterator[Path]:
     if runtime:
         yield Path(runtime)
     yield Path(tempfile.gettempdir())
-    yield Path("/tmp")  # noqa: S108 - what is made there is checked to be ours
+    yield Path("/tmp")  # noqa: S108 - the owner is checked
 
 
 def _create_private_dir(folder: Path) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-        raise ConfigError(f"{folder} belongs to somebody else; remove it")
+        raise ConfigError(f"{folder} belongs to another user; remove it")
     folder.chmod(0o700)
     return folder

@@ -1,4 +1,4 @@
-"""Child processes of the private farm: started by their verbs, restarted, and dying with it."""
+"""Supervises the processes of a private farm: starts, restarts and stops them."""
 
 import asyncio
 import contextlib
@@ -25,16 +25,16 @@ _MAX_QUICK_FAILURES = 4
 
 
 class ProcessFailedError(PiwheelsError):
-    """A part of the farm does not run; the message is its own last word."""
+    """A process of the farm failed; the message is the last line of its log."""
 
 
 def piw_command(*arguments: str | Path) -> list[str]:
-    """The command line of a verb of this same piwheels."""
+    """The command line that runs a `piw` command of this installation."""
     return [sys.executable, "-m", "piwheels", *map(str, arguments)]
 
 
 def with_pdeathsig(argv: Sequence[str]) -> list[str]:
-    """A command that gets SIGKILL when its parent dies, however that happens."""
+    """A command that gets SIGKILL when its parent dies (PR_SET_PDEATHSIG)."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL", *argv] if setpriv else list(argv)
 
@@ -42,7 +42,7 @@ def with_pdeathsig(argv: Sequence[str]) -> list[str]:
 async def terminate_process(
     process: asyncio.subprocess.Process | None, signals: Sequence[signal.Signals], timeout_s: float
 ) -> None:
-    """End a process, if it runs, by one signal after the other, each given its time to work."""
+    """Send one signal after the other until the process exits, waiting after each."""
     if process is None or process.returncode is not None:
         return
     for number in signals:
@@ -56,9 +56,9 @@ async def terminate_process(
 
 @dataclass(slots=True)
 class SupervisedProcess:
-    """One supervised process; what it says goes to its own log file.
+    """One supervised process; its output is appended to its log file.
 
-    `notifies` is whether it says READY=1 when it has started, as sd_notify(3) has it.
+    `notifies` tells whether it sends READY=1 once it has started (sd_notify(3)).
     """
 
     name: str
@@ -68,15 +68,15 @@ class SupervisedProcess:
     sends_ready: bool = False
     process: asyncio.subprocess.Process | None = None
     _stopping: bool = False
-    _ready_at: float | None = None  # of this run of it
+    _ready_at: float | None = None  # of the current run
     _exited: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def supervise(self) -> None:
         """Keep the process running until stopped, or ended by an operator.
 
         Raises:
-            ChildFailedError: it failed before it had ever started, of a process that notifies,
-                or several times in a row when it had hardly started.
+            ProcessFailedError: it failed before its first READY=1, or several times in a row
+                shortly after a start.
         """
         failures, started = 0, False
         while not self._stopping:
@@ -94,23 +94,23 @@ class SupervisedProcess:
             failures = 1 if lasted else failures + 1
             if code > 0 and (failures >= _MAX_QUICK_FAILURES or not started):
                 raise ProcessFailedError(self.last_log_line(code))
-            log.info("%s ended (%s); starting it again", self.name, _describe_exit(code))
+            log.info("%s exited (%s); restarting it", self.name, _describe_exit(code))
             await asyncio.sleep(_RESTART_DELAY_S * min(failures, _MAX_QUICK_FAILURES))
 
     async def wait_for_exit(self) -> None:
-        """Wait until the process ends that runs now, or is started next."""
+        """Wait until the current run exits, or the next one if none is running."""
         await self._exited.wait()
 
     @contextlib.asynccontextmanager
     async def _notifications(self) -> AsyncIterator[str]:
-        """The address at which the process says that it is ready; "" for one that does not."""
+        """The NOTIFY_SOCKET address to pass to the process; "" if it sends nothing."""
         self._ready_at = None
         if not self.sends_ready:
             yield ""
             return
         name = f"piw-{uuid.uuid4().hex}"
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        listener.bind(f"\0{name}")  # without a file; see unix(7)
+        listener.bind(f"\0{name}")  # an abstract address, see unix(7)
         loop = asyncio.get_running_loop()
         loop.add_reader(listener, self._on_notification, listener)
         try:
@@ -125,7 +125,7 @@ class SupervisedProcess:
                 self._ready_at = time.monotonic()
 
     async def run(self) -> None:
-        """Run the process to its end.
+        """Run the process once, until it exits.
 
         Raises:
             ChildFailedError: it failed.
@@ -135,23 +135,23 @@ class SupervisedProcess:
             raise ProcessFailedError(self.last_log_line(code))
 
     def is_stopping(self) -> bool:
-        """Whether it was asked to end."""
+        """Whether stop() was called."""
         return self._stopping
 
     async def stop(self) -> None:
-        """Ask the process to end, and end it when it does not."""
+        """Stop the process: SIGTERM, then SIGKILL."""
         self._stopping = True
         await terminate_process(self.process, (signal.SIGTERM, signal.SIGKILL), STOP_TIMEOUT_S)
 
     def last_log_line(self, code: int) -> str:
-        """The line that the process ended with, for the user."""
+        """The last line that the process logged, or how it exited if it logged nothing."""
         try:
             lines = self.log_file.read_text(errors="replace").splitlines()
         except OSError:
             lines = []
         said = next((line for line in reversed(lines) if line.strip()), "")
         said = said.removeprefix("piw: ")
-        return said or f"{self.name} ended ({_describe_exit(code)}); see {self.log_file}"
+        return said or f"{self.name} exited ({_describe_exit(code)}); see {self.log_file}"
 
     async def _run_once(self, environ: Mapping[str, str]) -> int:
         self._exited.clear()
@@ -172,7 +172,7 @@ class SupervisedProcess:
 
 
 def _child_environ() -> dict[str, str]:
-    """The environment of this process, but for what is between it and systemd alone."""
+    """The environment of this process, without what systemd passed to it alone."""
     own = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
     return {name: value for name, value in os.environ.items() if name not in own}
 

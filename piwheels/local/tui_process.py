@@ -1,4 +1,4 @@
-"""The operator's console over a private farm: a child process in this same terminal."""
+"""The console of a private farm: a child process in the same terminal."""
 
 import asyncio
 import shutil
@@ -9,31 +9,31 @@ from pathlib import Path
 
 from piwheels.local.supervisor import piw_command, terminate_process
 
-#: A console that was asked to end gives the terminal back within this.
+#: The console restores the terminal within this time after SIGTERM.
 _STOP_TIMEOUT_S = 5.0
 
 
 def stdio_is_terminal() -> bool:
-    """Whether somebody sits at a terminal that a console can take."""
+    """Whether standard input and output are a terminal that the console can use."""
     return sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()
 
 
 class TuiProcess:
-    """`piw tui` on this terminal."""
+    """`piw tui` in this terminal."""
 
     def __init__(self, config_file: Path) -> None:
         self._config_file = config_file
         self._process: asyncio.subprocess.Process | None = None
 
     async def run(self) -> int:
-        """Run it until it is left; returns its exit code."""
+        """Run it until the user quits it; returns its exit code."""
         self._process = await asyncio.create_subprocess_exec(
             *_with_pdeathsig_term(piw_command("tui", "--run-by-up", "--config", self._config_file))
         )
         return await self._process.wait()
 
     async def stop(self) -> None:
-        """Have it give the terminal back."""
+        """Stop it, after it has restored the terminal."""
         await terminate_process(self._process, (signal.SIGTERM, signal.SIGKILL), _STOP_TIMEOUT_S)
 
 
@@ -44,8 +44,8 @@ def _with_pdeathsig_term(argv: Sequence[str]) -> list[str]:
 
 
 async def confirm_stop() -> bool:
-    """Ask on the terminal whether the farm is to be stopped; yes where nobody answers."""
-    sys.stdout.write("Stop the farm? Its work is kept, and the same command goes on. [Y/n] ")
+    """Ask whether to stop the farm; an empty answer is yes."""
+    sys.stdout.write("Stop the farm? Its builds are kept; the same command resumes it. [Y/n] ")
     sys.stdout.flush()
     loop = asyncio.get_running_loop()
     answered: asyncio.Future[str] = loop.create_future()

@@ -1,4 +1,4 @@
-"""`piw up`: a private farm in one folder, with everything that it needs, while it runs."""
+"""`piw up`: runs a private farm in one directory, with everything that it needs."""
 
 import asyncio
 import contextlib
@@ -65,7 +65,7 @@ _WILDCARD_ADDRESSES = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what --host m
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """What the command line said."""
+    """The options of the command line."""
 
     projects: tuple[str, ...]
     requirement_files: tuple[Path, ...]
@@ -85,7 +85,7 @@ async def run_private_farm(options: UpOptions) -> int:
     """Run the farm until interrupted, or until idle; returns the exit code.
 
     Raises:
-        PiwheelsError: something is missing or in the way; everything is stopped again.
+        PiwheelsError: the farm cannot start, or a part of it fails; everything is stopped.
     """
     asked = parse_requirements(options.projects, options.requirement_files)
     interpreters = _probe_interpreters(options.pythons)
@@ -98,7 +98,7 @@ async def run_private_farm(options: UpOptions) -> int:
         options.upstream_url or folder.config_values().get("upstream.url") or pip_index_url()
     )
     if not folder.root.exists():
-        bind_listener(options.host, options.port).close()  # before anything is made
+        bind_listener(options.host, options.port).close()  # fail before anything is created
     with folder.lock():
         bind_listener(options.host, options.port).close()
         click.echo(f"farm:   starting in {shell_path(folder.root)}")
@@ -114,8 +114,8 @@ async def run_private_farm(options: UpOptions) -> int:
                     interpreters=interpreters,
                 ).run()
         except asyncio.CancelledError:
-            with contextlib.suppress(OSError):  # its terminal may be what went away
-                click.echo("\nThe farm is stopped; the same command goes on.")
+            with contextlib.suppress(OSError):  # the terminal may be closed
+                click.echo("\nThe farm has stopped; run the same command again to resume.")
             raise
 
 
@@ -140,19 +140,19 @@ def _write_config(farm_dir: FarmDir, options: UpOptions, dsn: str) -> Config:
 
 
 def _public_host(address: str) -> str:
-    """How a URL for everybody names the host that is listened on."""
+    """The host in URLs for other machines."""
     return local_ip() if address in _WILDCARD_ADDRESSES else _local_host(address)
 
 
 def _local_host(address: str) -> str:
-    """How a URL for this machine names the host that is listened on."""
+    """The host in URLs for this machine."""
     if address in _WILDCARD_ADDRESSES:
         return "127.0.0.1"
     return f"[{address}]" if ":" in address else address
 
 
 class _PrivateFarm:
-    """The processes of one run, and what was asked of them."""
+    """The processes of one run, and the projects to build."""
 
     def __init__(
         self,
@@ -177,7 +177,7 @@ class _PrivateFarm:
         self._master = self._process("master", notifies=True)
 
     async def run(self) -> int:
-        """Start everything, work until done, stop everything."""
+        """Start all processes, build until done, and stop them."""
         task = asyncio.current_task()
         if task is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -203,7 +203,7 @@ class _PrivateFarm:
             raise first_error(group) from None
         return code
 
-    # --- the parts ---
+    # --- processes ---
 
     def _process(
         self, *verb: str | Path, name: str = "", notifies: bool = False, **environ: str
@@ -253,7 +253,7 @@ class _PrivateFarm:
     def _builder_names(self) -> list[str]:
         return [f"builder-{number + 1}" for number in range(self._options.builders)]
 
-    # --- the work ---
+    # --- building ---
 
     async def _run_client(self) -> int:
         progress = ProgressPrinter(frozenset(target.name for target in self._targets))
@@ -274,7 +274,7 @@ class _PrivateFarm:
     async def _run_tui(
         self, client: ControlClient, progress: ProgressPrinter
     ) -> ReleaseReportReply:
-        """The console until it is left or the farm is idle; then lines, or the end."""
+        """Run the console until the user quits it or the farm is idle; then print, or stop."""
         console = TuiProcess(self._farm_dir.config_file)
         idle = asyncio.create_task(self._until_idle(client))
         left = asyncio.create_task(console.run())
@@ -284,7 +284,7 @@ class _PrivateFarm:
                 return await self._request(client, self._report_query(), ReleaseReportReply)
             await console.stop()
             if not idle.done():
-                progress.print_line("The farm goes on; Ctrl-C stops it.")
+                progress.print_line("The farm keeps running; press Ctrl-C to stop it.")
             watching = asyncio.create_task(self._print_events(client, progress))
             try:
                 return await idle
@@ -295,7 +295,7 @@ class _PrivateFarm:
             await console.stop()
 
     async def _wait_until_ready(self, client: ControlClient, progress: ProgressPrinter) -> None:
-        """Wait for the master, for as long as it lives; `run` sees to one that fails."""
+        """Wait until the master answers; `run` handles one that fails to start."""
         noting = asyncio.create_task(self._report_slow_start(progress))
         try:
             await self._request(
@@ -308,7 +308,7 @@ class _PrivateFarm:
         await asyncio.sleep(_SLOW_START_NOTICE_S)
         log_file = shell_path(self._master.log_file)
         progress.print_line(
-            f"note:   the master is still starting; it writes to {log_file}", "yellow"
+            f"note:   the master is still starting; its log is {log_file}", "yellow"
         )
 
     async def _request(
@@ -320,9 +320,9 @@ class _PrivateFarm:
         timeout_s: float = REPLY_TIMEOUT_S,
         retry_delay_s: float = _RETRY_DELAY_S,
     ) -> _Wanted:
-        """The master's answer, however often it is started again before it gives one.
+        """Send a request until the master answers it, across restarts of the master.
 
-        A database that does not answer now is waited for as well.
+        It also waits for a database that does not answer.
 
         Raises:
             RefusedError: the master refuses.
@@ -356,7 +356,7 @@ class _PrivateFarm:
                 progress.print_line(f"note:   {lacking}", "yellow")
         if status.paused:
             resume = piw_command_line("resume", config)
-            progress.print_line(f"note:   the farm is paused; `{resume}` goes on", "yellow")
+            progress.print_line(f"note:   the farm is paused; run `{resume}` to continue", "yellow")
         if not self._requests:
             return
         add = Add(requests=tuple(self._requests))
@@ -373,7 +373,7 @@ class _PrivateFarm:
         status = await self._request(client, Status(), StatusReply)
         for queue in status.queues:
             if queue.target not in ours and not queue.has_builder:
-                reason = "no builder of this farm serves it now"
+                reason = "no builder of this farm serves it"
                 await self._request(
                     client, Skip(target=queue.target, reason=reason), CommandSucceeded
                 )
@@ -395,7 +395,7 @@ class _PrivateFarm:
         return ReleaseReport(releases=self._releases, targets=targets)
 
     async def _until_idle(self, client: ControlClient) -> ReleaseReportReply:
-        """The report when nothing is being done for what was asked; without that option, never."""
+        """Wait until nothing more happens for the requested releases; without the option, forever."""
         report = self._report_query()
         while True:
             if self._options.exit_when_idle:
@@ -407,9 +407,9 @@ class _PrivateFarm:
     def _print_results(self, reply: ReleaseReportReply, target_names: frozenset[str]) -> int:
         if reply.rows:
             print_results_table(reply.rows, target_names)
-        # Said before, and scrolled away by now.
+        # Repeated, since the first time has scrolled away.
         print_added(AddReply(added=self._add_failures))
         if not self._options.exit_when_idle:
-            return 0  # an operator left the console and stopped the farm
+            return 0  # the user quit the console and stopped the farm
         missing = self._add_failures or not all(row.covered for row in reply.rows)
         return 1 if missing else 0

@@ -139,7 +139,7 @@ async def test_who_reads_nothing_of_an_answer_is_disconnected(
         writer.close()
 
 
-@pytest.mark.parametrize("limit", ["MOST", "MOST_OF_ONE_ADDRESS"])
+@pytest.mark.parametrize("limit", ["MAX_CONNECTIONS", "MAX_CONNECTIONS_PER_ADDRESS"])
 async def test_beyond_the_limit_idle_connections_are_closed_and_new_ones_served(
     tree: Path, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
