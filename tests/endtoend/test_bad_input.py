@@ -205,7 +205,7 @@ def test_the_data_of_another_postgresql(tmp_path: Path) -> None:
     data.mkdir(parents=True)
     (data / "PG_VERSION").write_text("9\n")
     _, line = piw("up", "--dir", tmp_path / "f", "--port", "0")
-    assert "was made by PostgreSQL 9" in line
+    assert "was created by PostgreSQL 9" in line
 
 
 def test_an_upstream_that_does_not_answer(tmp_path: Path, taken_port: int) -> None:

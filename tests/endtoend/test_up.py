@@ -188,7 +188,7 @@ def test_a_folder_in_use_is_named(farm: Farm) -> None:
         timeout=WAIT_S,
     )
     assert second.returncode == 1
-    assert second.stderr.startswith(f"piw: a farm runs in {farm.folder} already")
+    assert second.stderr.startswith(f"piw: a farm is already running in {farm.folder}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

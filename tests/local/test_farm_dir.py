@@ -67,7 +67,7 @@ def test_a_private_folder_that_somebody_put_there_is_not_trusted(deep: Path) -> 
     place.rmdir()
     place.symlink_to(deep.parent)
     try:
-        with pytest.raises(ConfigError, match="belongs to somebody else"):
+        with pytest.raises(ConfigError, match="belongs to another user"):
             socket_dir(deep, "control.sock")
     finally:
         place.unlink()

@@ -60,7 +60,7 @@ async def test_data_whose_programs_are_not_installed_is_refused_with_the_way_out
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "PG_VERSION").write_text("9\n")
     with pytest.raises(
-        PrivatePostgresError, match=r"made by PostgreSQL 9,.*package postgresql-9, whose"
+        PrivatePostgresError, match=r"created by PostgreSQL 9,.*package postgresql-9, or"
     ):
         async with PrivatePostgres(tmp_path, durable=False):
             pass
