@@ -37,7 +37,8 @@ from piwheels.protocol.messages import (
     BuildFinished,
     Hello,
 )
-from piwheels.simple_index.client import SimpleIndex, pip_index_url
+from piwheels.simple_index.client import SimpleIndex
+from piwheels.simple_index.pip_config import pip_index_url
 from piwheels.system.board import board_model
 from piwheels.system.interpreters import missing_toolchain, probe_interpreter
 from piwheels.system.metrics import read_metrics

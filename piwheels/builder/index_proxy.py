@@ -29,13 +29,8 @@ from piwheels import names
 from piwheels.builder.file_cache import FileCache
 from piwheels.errors import PiwheelsError, RejectedError, TransientError
 from piwheels.model import Struct
-from piwheels.simple_index.client import (
-    FileKind,
-    IndexFile,
-    MissingFileError,
-    ProjectPage,
-    SimpleIndex,
-)
+from piwheels.simple_index.client import MissingFileError, SimpleIndex
+from piwheels.simple_index.page import FileKind, IndexFile, ProjectPage
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,8 @@ from piwheels import names
 from piwheels.builder.file_cache import FileCache
 from piwheels.errors import RejectedError, TransientError
 from piwheels.model import Struct
-from piwheels.simple_index.client import FileKind, IndexFile, ProjectPage, SimpleIndex
+from piwheels.simple_index.client import SimpleIndex
+from piwheels.simple_index.page import FileKind, IndexFile, ProjectPage
 from piwheels.wheel.isolated_read import unpack_wheel
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ import logging
 from piwheels import names
 from piwheels.errors import RejectedError, TransientError
 from piwheels.model import Interpreter, Job
-from piwheels.simple_index.client import FileKind, SimpleIndex
+from piwheels.simple_index.client import SimpleIndex
+from piwheels.simple_index.page import FileKind
 
 log = logging.getLogger(__name__)
 

@@ -51,7 +51,8 @@ from piwheels.protocol.messages import (
     Subscribe,
 )
 from piwheels.requirements import parse_requirements, target_environments
-from piwheels.simple_index.client import pip_index_url, validate_index_url
+from piwheels.simple_index.pip_config import pip_index_url
+from piwheels.simple_index.urls import validate_index_url
 from piwheels.system.interpreters import missing_toolchain, probe_interpreter
 from piwheels.wheel.tags import target_of
 

@@ -48,7 +48,8 @@ from piwheels.scheduler.event_bus import EventBus
 from piwheels.scheduler.event_publisher import EventPublisher
 from piwheels.scheduler.uploads import UploadServer
 from piwheels.scheduler.wheel_publisher import WheelPublisher
-from piwheels.simple_index.client import SimpleIndex, pip_index_url
+from piwheels.simple_index.client import SimpleIndex
+from piwheels.simple_index.pip_config import pip_index_url
 from piwheels.system.open_files import raise_open_file_limit
 from piwheels.system.sdnotify import sd_notify, watchdog_interval_s
 from piwheels.upstream.sync import SyncOptions, UpstreamSync

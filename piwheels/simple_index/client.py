@@ -1,18 +1,14 @@
-"""Reading a Simple API index and fetching the files it lists; `simplepage` parses its pages.
+"""HTTP client of a Simple API index: requests pages, and downloads and verifies files.
 
-Pages and files come from outside: what is malformed is refused by an error that names its
-address, what may come right by itself is a TransientError. Addresses never show a password.
+Pages and files are untrusted: malformed ones raise an error that names the URL; failures that may be
+temporary raise TransientError. Messages never show passwords of URLs.
 """
 
-import ast
 import asyncio
 import contextlib
-import functools
 import hashlib
 import os
 import ssl
-import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
@@ -25,28 +21,14 @@ import httpx
 
 from piwheels import names
 from piwheels.append_file import AppendFile
-from piwheels.errors import ConfigError, RejectedError, TransientError, UsageError
+from piwheels.errors import ConfigError, RejectedError, TransientError
 from piwheels.isolated import Limits, run_isolated
 from piwheels.model import Struct
-from piwheels.simple_index.page import ACCEPT, FileKind, IndexFile, ProjectPage, parse_page
+from piwheels.simple_index.page import ProjectPage
+from piwheels.simple_index.parse import ACCEPT, parse_page
+from piwheels.simple_index.pip_config import pip_ca_bundle
+from piwheels.simple_index.urls import origin_of, parse_url, redact_url
 
-__all__ = [
-    "PAGE_LIMIT_BYTES",
-    "DigestError",
-    "FetchedFile",
-    "FileKind",
-    "FileTooLargeError",
-    "HttpResponse",
-    "IndexFile",
-    "MissingFileError",
-    "ProjectPage",
-    "SimpleIndex",
-    "pip_ca_bundle",
-    "pip_index_url",
-    "validate_index_url",
-]
-
-PYPI = "https://pypi.org/simple/"
 PAGE_LIMIT_BYTES = 64 * 1024 * 1024
 #: A larger page is parsed in a child process: in a thread it would slow down the event loop.
 _LARGE_PAGE_BYTES = 4 * 1024 * 1024
@@ -56,21 +38,21 @@ _TRANSIENT_STATUSES = (408, 425, 429)
 _MISSING_STATUSES = (404, 410)
 _TIMEOUT = httpx.Timeout(60.0, connect=20.0)
 _MAX_RETRY_AFTER_S = 3600.0
-_PAGE_TIMEOUT_S = 600.0  # for a whole page: a byte now and then would keep the time-outs above away
+_PAGE_TIMEOUT_S = 600.0  # for a whole page: a slow trickle would not trigger the timeouts above
 
 Progress = Callable[[int, int | None], None]
 
 
 class MissingFileError(RejectedError):
-    """The index has no file at an address that it named."""
+    """The index has no file at a URL that it lists."""
 
 
 class FileTooLargeError(RejectedError):
-    """A file is longer than is allowed here."""
+    """A file is larger than allowed."""
 
 
 class DigestError(RejectedError):
-    """A file's bytes are not those that its hash or its size promised; `digest` is their sha256."""
+    """A file does not have the expected hash or size; `digest` is its sha256."""
 
     def __init__(self, message: str, digest: str = "") -> None:
         super().__init__(message)
@@ -78,40 +60,40 @@ class DigestError(RejectedError):
 
 
 class FetchedFile(Struct, frozen=True, kw_only=True):
-    """A file that was fetched and verified."""
+    """A file that was downloaded and verified."""
 
     size_bytes: int
-    sha256: str  # of its bytes, computed here
+    sha256: str  # computed from its content
 
 
 class HttpResponse(Struct, frozen=True, kw_only=True):
-    """What the index answers to a question that is not of the Simple API."""
+    """A response of a service beside the Simple API."""
 
     status: int
     media_type: str  # without parameters, lower case
     content: bytes
-    retry_after_s: float  # as TransientError has it
+    retry_after_s: float  # see TransientError
 
 
 class SimpleIndex:
     """A client of one Simple API index; close it, or use it as an async context manager."""
 
     def __init__(self, url: str, *, user_agent: str = "piwheels") -> None:
-        """Make a client.
+        """Create a client.
 
         Args:
             url: the index, e.g. `https://index.example/simple/`; it may hold user:password.
-            user_agent: who asks, before piwheels' version.
+            user_agent: the name of the client, which is followed by the version of piwheels.
 
         Raises:
-            ConfigError: the address is not http or https, or pip's certificates cannot be read.
+            ConfigError: the URL is not http or https, or pip's certificates cannot be read.
         """
-        address = _parse_url(url)
+        address = parse_url(url)
         self._auth = (
             httpx.BasicAuth(address.username, address.password) if address.userinfo else None
         )
         bare = address.copy_with(userinfo=b"", path=address.path.rstrip("/") + "/")
-        self._origin = _origin(bare)
+        self._origin = origin_of(bare)
         self.url = str(bare)
         self._client = httpx.AsyncClient(
             verify=_ssl_context(bare),
@@ -132,19 +114,19 @@ class SimpleIndex:
         await self._client.aclose()
 
     async def project(self, name: str, *, known: ProjectPage | None = None) -> ProjectPage | None:
-        """Read a project's page.
+        """Request a project's page.
 
         Args:
             name: the project, in any spelling.
-            known: an earlier page; the same object comes back if the index says (by ETag or
-                Last-Modified) that nothing changed.
+            known: an earlier page; the same object is returned if it has not changed (by ETag or
+                Last-Modified).
 
         Returns:
-            The page, or None if the index does not know the project.
+            The page, or None if the index has no such project.
 
         Raises:
-            TransientError: the index cannot be reached or is in trouble.
-            RefusedError: the name is not a project's, or the page is malformed.
+            TransientError: the index cannot be reached or is failing.
+            RejectedError: the project name is invalid, or the page is malformed.
         """
         try:
             project = names.normalize_project(name)
@@ -177,44 +159,44 @@ class SimpleIndex:
         on_progress: Progress | None = None,
         bypass_caches: bool = False,
     ) -> FetchedFile:
-        """Fetch a file to destination, which appears only when it is whole and verified.
+        """Download a file to destination, which appears only when it is complete and verified.
 
         Args:
-            url: an address from a page of this index.
-            sha256: what the bytes must hash to; "" if the index gives no sha256.
-            digest: another hash that they must have, as `algorithm=hex`; "" for none.
-            size_bytes: how long it must be; None if the index does not tell.
-            destination: where the file will lie; its folder must exist.
-            limit_bytes: a longer file is refused.
-            on_progress: called with the bytes so far and the whole length, if known.
-            bypass_caches: ask caches on the way for the origin's bytes (RFC 9111, 5.2.1.4).
+            url: from a page of this index.
+            sha256: the expected hash; "" if the index gives no sha256.
+            digest: another expected hash, as `algorithm=hex`; "" for none.
+            size_bytes: the expected size; None if the index gives none.
+            destination: the path of the file; its directory must exist.
+            limit_bytes: the maximum size.
+            on_progress: called with the bytes so far and the total size, if known.
+            bypass_caches: request the content of the origin from caches (RFC 9111, 5.2.1.4).
 
         Returns:
-            The file's size, and its sha256 whatever the index gave.
+            The file's size and sha256.
 
         Raises:
-            TransientError: the index cannot be reached or is in trouble.
+            TransientError: the index cannot be reached or is failing.
             MissingFileError: there is no such file.
-            DigestError: the bytes are not the promised ones.
-            TooLongError: the file is longer than allowed.
-            RefusedError: the address is unusable, or the index refuses.
+            DigestError: the content differs from what the index promised.
+            FileTooLargeError: the file is larger than allowed.
+            RejectedError: the URL is unusable, or the index rejects the request.
         """
         headers = {"Accept-Encoding": "identity"}
         if bypass_caches:
             headers |= {"Cache-Control": "no-cache", "Pragma": "no-cache"}
         async with self._response(url, headers) as response:
             if response.status_code in _MISSING_STATUSES:
-                raise MissingFileError(f"{_redact_url(url)} is gone from the index")
+                raise MissingFileError(f"{redact_url(url)} is no longer on the index")
             _raise_for_status(response, url)
             with _temporary_file(destination) as (file, temporary):
                 size, checks = 0, _hashers(sha256, digest)
                 whole = _content_length(response)
-                # aiter_raw, because some servers declare a .tar.gz itself as an encoding.
+                # aiter_raw, because some servers declare the compression of a .tar.gz as an encoding.
                 async for chunk in response.aiter_raw(_CHUNK_BYTES):
                     size += len(chunk)
                     if size > limit_bytes:
                         raise FileTooLargeError(
-                            f"{_redact_url(url)} is longer than {limit_bytes} bytes"
+                            f"{redact_url(url)} is larger than {limit_bytes} bytes"
                         )
                     for hasher, _ in checks.values():
                         hasher.update(chunk)
@@ -228,11 +210,11 @@ class SimpleIndex:
         return FetchedFile(size_bytes=size, sha256=checks["sha256"][0].hexdigest())
 
     async def read_tail(self, url: str, length_bytes: int) -> bytes:
-        """The last bytes of a file, unverified; fewer if it is shorter.
+        """The last bytes of a file, unverified; the whole file if it is shorter.
 
         Raises:
-            TransientError: the index cannot be reached or is in trouble.
-            RefusedError: there is no such file, or the server sends no parts of one that is longer.
+            TransientError: the index cannot be reached or is failing.
+            RejectedError: there is no such file, or the server does not support ranges.
         """
         headers = {"Accept-Encoding": "identity", "Range": f"bytes=-{length_bytes}"}
         content = bytearray()
@@ -242,15 +224,15 @@ class SimpleIndex:
             async for chunk in response.aiter_raw(_CHUNK_BYTES):
                 content += chunk
                 if len(content) > length_bytes:
-                    raise RejectedError(f"{_redact_url(url)} is longer than {length_bytes} bytes")
+                    raise RejectedError(f"{redact_url(url)} is larger than {length_bytes} bytes")
         return bytes(content)
 
     async def post_raw(self, url: str, content: bytes, *, media_type: str) -> HttpResponse:
-        """Ask another service of the same index, with the same trust and credentials.
+        """Send a POST request to another service of the index, with the same trust and credentials.
 
         Raises:
             TransientError: it cannot be reached.
-            RefusedError: the answer is too long, or the address is unusable.
+            RejectedError: the response is too large, or the URL is unusable.
         """
         headers = {"Content-Type": media_type}
         async with self._response(url, headers, content=content) as response:
@@ -265,105 +247,29 @@ class SimpleIndex:
     async def _response(
         self, url: str, headers: dict[str, str], *, content: bytes | None = None
     ) -> AsyncIterator[httpx.Response]:
-        """A streamed GET, or a POST of content, with what can go wrong turned into our errors."""
+        """A streamed GET, or a POST of content; errors of httpx become errors of piwheels."""
         try:
-            auth = self._auth if _origin(_parse_url(url)) == self._origin else None
+            auth = self._auth if origin_of(parse_url(url)) == self._origin else None
             async with self._client.stream(
                 "GET" if content is None else "POST",
                 url,
                 headers=headers,
                 auth=auth,
                 content=content,
-                follow_redirects=content is None,  # a POST would go on as a GET
+                follow_redirects=content is None,  # a POST would become a GET
             ) as response:
                 yield response
         except (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.DecodingError) as error:
-            raise RejectedError(f"{_redact_url(url)}: {_error_text(error)}") from error
-        except (httpx.InvalidURL, ConfigError, UnicodeError) as error:  # IDNA's are the last
-            raise RejectedError(f"{_redact_url(url)} is not a usable address") from error
+            raise RejectedError(f"{redact_url(url)}: {_error_text(error)}") from error
+        except (httpx.InvalidURL, ConfigError, UnicodeError) as error:  # UnicodeError: of IDNA
+            raise RejectedError(f"{redact_url(url)} is not a usable URL") from error
         except httpx.HTTPError as error:
             raise TransientError(
-                f"{_redact_url(url)} cannot be reached: {_error_text(error)}"
+                f"{redact_url(url)} cannot be reached: {_error_text(error)}"
             ) from error
 
 
-# --- what this machine's pip is configured to use ---
-
-
-def validate_index_url(url: str) -> None:
-    """Refuse what cannot be the address of an index, before anything depends on it.
-
-    Raises:
-        UsageError: it is no http:// or https:// address.
-    """
-    _parse_url(url)
-
-
-def pip_index_url() -> str:
-    """The index that this machine's pip installs from; PyPI if nothing says otherwise.
-
-    Only pip's index-url counts, not its extra indexes: those may hold anything.
-    """
-    return _pip_setting("index-url") or PYPI
-
-
-def pip_ca_bundle() -> str:
-    """The file of certificate authorities that this machine's pip trusts; "" for its own."""
-    return _pip_setting("cert") or os.environ.get("REQUESTS_CA_BUNDLE", "")
-
-
-def _pip_setting(name: str) -> str:
-    """A setting of `pip install`: the environment before its own section before the global one."""
-    variable = f"PIP_{name.upper().replace('-', '_')}"
-    if value := os.environ.get(variable):
-        return value
-    settings = _pip_settings()
-    return settings.get(f"install.{name}") or settings.get(f"global.{name}") or ""
-
-
-@functools.cache
-def _pip_settings() -> dict[str, str]:
-    """What pip reads in its configuration files; nothing where there is no pip."""
-    command = [sys.executable, "-m", "pip", "--no-input", "config", "list"]
-    quiet = subprocess.DEVNULL
-    try:
-        listed = subprocess.run(
-            command, stdin=quiet, stdout=subprocess.PIPE, stderr=quiet, timeout=60, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    settings = {}
-    for line in listed.stdout.decode(errors="replace").splitlines():
-        key, _, value = line.partition("=")
-        with contextlib.suppress(ValueError, SyntaxError):
-            settings[key] = str(ast.literal_eval(value))
-    return settings
-
-
-# --- addresses, answers, faults ---
-
-
-def _parse_url(url: str) -> httpx.URL:
-    try:
-        address = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise UsageError(f"{_redact_url(url)} is not a usable index address: {error}") from None
-    if address.scheme not in {"http", "https"} or not address.host:
-        raise UsageError(
-            f"{_redact_url(url)} cannot be used as an index: give an http:// or https:// address"
-        )
-    return address
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port
-
-
-def _redact_url(url: str) -> str:
-    """An address for a message: without credentials, and not endless."""
-    scheme, mark, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"[:400] if mark else url[:400]
+# --- URLs, responses and errors ---
 
 
 def _error_text(error: Exception) -> str:
@@ -372,7 +278,7 @@ def _error_text(error: Exception) -> str:
 
 
 def _ssl_context(address: httpx.URL) -> ssl.SSLContext:
-    """The system's authorities (SSL_CERT_FILE says otherwise), and those that pip trusts."""
+    """Trusts the system's authorities (or SSL_CERT_FILE), and those that pip trusts."""
     context = ssl.create_default_context()
     if not context.cert_store_stats()["x509_ca"] and not os.environ.get("SSL_CERT_DIR"):
         import certifi  # noqa: PLC0415 - needed only on a machine without ca-certificates
@@ -391,7 +297,7 @@ def _raise_for_status(response: httpx.Response, url: str) -> None:
     status = response.status_code
     if status == httpx.codes.OK:
         return
-    text = f"{_redact_url(url)} answered {status} {response.reason_phrase}".rstrip()
+    text = f"{redact_url(url)} answered {status} {response.reason_phrase}".rstrip()
     if status in _TRANSIENT_STATUSES or status >= 500:
         raise TransientError(text, retry_after_s=_retry_after_s(response))
     raise RejectedError(text)
@@ -404,36 +310,36 @@ def _verify(
     size: int,
     expected_size: int | None,
 ) -> None:
-    """Compare what arrived with what the index promised of it.
+    """Compare the content with what the index promised.
 
     Raises:
-        TransientError: a web page arrived, and nothing says that it is the file.
-        DigestError: these are other bytes.
+        TransientError: it is a web page, and no hash proves that it is the file.
+        DigestError: it differs.
     """
     wrong = [
-        f"has {name} {hasher.hexdigest()}, the index says {value}"
+        f"has {name} {hasher.hexdigest()}, the index lists {value}"
         for name, (hasher, value) in checks.items()
         if value and hasher.hexdigest() != value
     ]
     if expected_size not in {None, size}:
-        wrong.append(f"has {size} bytes, the index says {expected_size}")
+        wrong.append(f"has {size} bytes, the index lists {expected_size}")
     proven = any(value for _, value in checks.values()) and not wrong
     if not proven and _media_type(response) == "text/html":
-        # A page of a proxy, a portal or a maintenance mode, answered with 200.
-        raise TransientError(f"{_redact_url(url)} answered with a web page instead of the file")
+        # A page of a proxy, a captive portal or a maintenance mode, with status 200.
+        raise TransientError(f"{redact_url(url)} responded with a web page instead of the file")
     if wrong:
-        raise DigestError(f"{_redact_url(url)} {wrong[0]}", checks["sha256"][0].hexdigest())
+        raise DigestError(f"{redact_url(url)} {wrong[0]}", checks["sha256"][0].hexdigest())
 
 
 def _retry_after_s(response: httpx.Response) -> float:
-    """Retry-After (RFC 9110, 10.2.3): seconds, or a date; within reason."""
+    """Retry-After (RFC 9110, 10.2.3): seconds or a date; bounded."""
     text = response.headers.get("Retry-After", "").strip()
     if text.isdecimal():
         asked_s = float(text)
     else:
         try:
             asked_s = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError):  # no date, or one without a zone
+        except (ValueError, TypeError):  # not a date, or one without a time zone
             return 0.0
     return min(max(asked_s, 0.0), _MAX_RETRY_AFTER_S)
 
@@ -451,17 +357,17 @@ async def _read_limited(response: httpx.Response, url: str) -> bytes:
                 content += chunk
                 if len(content) > PAGE_LIMIT_BYTES:
                     raise RejectedError(
-                        f"{_redact_url(url)} is longer than {PAGE_LIMIT_BYTES} bytes"
+                        f"{redact_url(url)} is larger than {PAGE_LIMIT_BYTES} bytes"
                     )
     except TimeoutError:
         raise TransientError(
-            f"{_redact_url(url)} was not all there after {_PAGE_TIMEOUT_S:.0f} s"
+            f"{redact_url(url)} was not complete after {_PAGE_TIMEOUT_S:.0f} s"
         ) from None
     return bytes(content)
 
 
 def _hashers(sha256: str, digest: str) -> dict[str, tuple["hashlib._Hash", str]]:
-    """By algorithm, a hash to compute and what it has to be, "" for anything."""
+    """By algorithm, a hash to compute and its expected value, "" for any."""
     algorithm, _, value = digest.partition("=")
     expected = {"sha256": sha256} | ({algorithm: value} if algorithm else {})
     return {
@@ -477,7 +383,7 @@ def _content_length(response: httpx.Response) -> int | None:
 
 @contextlib.contextmanager
 def _temporary_file(destination: Path) -> Iterator[tuple[AppendFile, Path]]:
-    """A temporary file in destination's folder, gone afterwards unless it was renamed."""
+    """A temporary file in the destination's directory, deleted unless it was renamed."""
     descriptor, name = tempfile.mkstemp(dir=destination.parent, prefix=".fetch-")
     os.close(descriptor)
     temporary = Path(name)
@@ -500,6 +406,6 @@ async def _parse_response(project: str, response: httpx.Response, content: bytes
             )
         return await asyncio.to_thread(parse_page, project, url, content, response.headers)
     except RejectedError as error:
-        raise RejectedError(f"{_redact_url(url)} is not a Simple API page: {error}") from None
+        raise RejectedError(f"{redact_url(url)} is not a Simple API page: {error}") from None
     except OSError as error:
-        raise TransientError(f"{_redact_url(url)} cannot be read now: {error.strerror}") from None
+        raise TransientError(f"{redact_url(url)} cannot be parsed now: {error.strerror}") from None

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from piwheels.db.upstream import CheckResult, PendingChange, ProjectToCheck
 from piwheels.model import PageCheckResult, ProjectStatus, Struct
-from piwheels.simple_index.client import ProjectPage
+from piwheels.simple_index.page import ProjectPage
 
 #: Looks at a page without any serial, in about five minutes, after which a change is taken as done.
 CHECKS_WITHOUT_SERIAL = 8

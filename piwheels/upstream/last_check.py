@@ -10,7 +10,7 @@ from piwheels.db.database import Database
 from piwheels.db.upstream_pages import last_upstream_page, store_upstream_page
 from piwheels.errors import PiwheelsError
 from piwheels.model import Release, UpstreamPage
-from piwheels.simple_index.client import ProjectPage
+from piwheels.simple_index.page import ProjectPage
 from piwheels.upstream.selection import newest_release
 
 log = logging.getLogger(__name__)

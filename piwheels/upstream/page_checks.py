@@ -16,7 +16,8 @@ from piwheels.db.database import Database
 from piwheels.db.upstream import CheckResult, ProjectToCheck
 from piwheels.errors import RejectedError, TransientError
 from piwheels.model import PageCheckResult
-from piwheels.simple_index.client import ProjectPage, SimpleIndex
+from piwheels.simple_index.client import SimpleIndex
+from piwheels.simple_index.page import ProjectPage
 from piwheels.upstream import evidence
 from piwheels.upstream.clock import UpstreamClock
 from piwheels.upstream.evidence import Assessment

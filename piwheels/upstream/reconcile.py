@@ -14,7 +14,7 @@ from piwheels.db import catalog, events, upstream
 from piwheels.db.database import Database
 from piwheels.errors import PiwheelsError
 from piwheels.model import CompatibilityRules, ProjectStatus, Release
-from piwheels.simple_index.client import ProjectPage
+from piwheels.simple_index.page import ProjectPage
 from piwheels.upstream.last_check import record_page
 from piwheels.upstream.selection import is_new, upload_times
 

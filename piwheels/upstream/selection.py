@@ -11,7 +11,7 @@ from packaging.version import Version
 
 from piwheels.errors import RejectedError
 from piwheels.model import Release, Sdist
-from piwheels.simple_index.client import FileKind, IndexFile, ProjectPage
+from piwheels.simple_index.page import FileKind, IndexFile, ProjectPage
 
 _PREFERRED_EXTENSION = ".tar.gz"
 

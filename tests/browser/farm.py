@@ -4,7 +4,7 @@ from pathlib import Path
 
 import httpx
 
-from piwheels.simple_index.client import IndexFile
+from piwheels.simple_index.page import IndexFile
 from tests.endtoend.conftest import Farm, add_release, wait_until
 from tests.fake_index import fake_index
 

@@ -10,7 +10,9 @@ import pytest
 from piwheels.builder.pip_provider import candidate_wheels
 from piwheels.errors import PiwheelsError
 from piwheels.model import Interpreter
-from piwheels.simple_index.client import IndexFile, SimpleIndex, pip_index_url
+from piwheels.simple_index.client import SimpleIndex
+from piwheels.simple_index.page import IndexFile
+from piwheels.simple_index.pip_config import pip_index_url
 from piwheels.system.interpreters import probe_interpreter
 from tests import requires
 from tests.fake_index import FakeIndex, fake_index

@@ -8,7 +8,9 @@ from packaging.version import Version
 
 from piwheels.builder.sandbox import Bubblewrap, find_bubblewrap
 from piwheels.model import Job, Outcome, Sdist
-from piwheels.simple_index.client import FileKind, SimpleIndex, pip_index_url
+from piwheels.simple_index.client import SimpleIndex
+from piwheels.simple_index.page import FileKind
+from piwheels.simple_index.pip_config import pip_index_url
 from piwheels.system.interpreters import probe_interpreter
 from tests import requires
 from tests.builder import sdists

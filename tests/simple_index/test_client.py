@@ -15,13 +15,9 @@ from piwheels.errors import ConfigError, RejectedError, TransientError, UsageErr
 from piwheels.isolated import Limits
 from piwheels.model import ProjectStatus
 from piwheels.simple_index import client
-from piwheels.simple_index.client import (
-    DigestError,
-    FetchedFile,
-    FileKind,
-    MissingFileError,
-    SimpleIndex,
-)
+from piwheels.simple_index.client import DigestError, FetchedFile, MissingFileError, SimpleIndex
+from piwheels.simple_index.page import FileKind
+from piwheels.simple_index.urls import validate_index_url
 from tests.fake_index import JSON, FakeIndex, fake_index
 
 SDIST = b"an sdist, or so it says"
@@ -157,7 +153,7 @@ async def test_a_page_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatc
     async with await asyncio.start_server(trickle, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         async with SimpleIndex(f"http://127.0.0.1:{port}/simple/") as index:
-            with pytest.raises(TransientError, match="was not all there after 0 s"):
+            with pytest.raises(TransientError, match="was not complete after 0 s"):
                 await index.project("demo")
         await ended.wait()
 
@@ -197,7 +193,7 @@ async def test_a_redirect_to_a_host_that_cannot_be_is_refused(
     upstream: FakeIndex, index: SimpleIndex
 ) -> None:
     upstream.faults[""], upstream.headers["Location"] = 302, "http://xn--zzzzzzzzzzzzzz/"
-    with pytest.raises(RejectedError, match="/simple/foo/ is not a usable address"):
+    with pytest.raises(RejectedError, match="/simple/foo/ is not a usable URL"):
         await index.project("foo")
 
 
@@ -253,13 +249,13 @@ async def test_an_endless_page_is_refused(
     monkeypatch.setattr(client, "PAGE_LIMIT_BYTES", 1000)
     upstream.headers["Content-Encoding"] = "gzip"
     upstream.pages["foo"] = (JSON, gzip.compress(b" " * 10_000_000))
-    with pytest.raises(RejectedError, match="longer than 1000 bytes"):
+    with pytest.raises(RejectedError, match="larger than 1000 bytes"):
         await index.project("foo")
 
 
 def test_an_address_that_is_told_is_told_without_its_credentials() -> None:
     with pytest.raises(UsageError) as caught:
-        client.validate_index_url("ftp://user:secret@index.example.org/simple/")
+        validate_index_url("ftp://user:secret@index.example.org/simple/")
     assert "ftp://index.example.org/simple/" in str(caught.value)
 
 
@@ -332,7 +328,7 @@ async def test_a_file_is_verified_by_the_hash_that_there_is(
     fetched = await index.fetch(address, "", tmp_path / "f", digest=digest, limit_bytes=999)
     assert fetched.sha256 == hashlib.sha256(SDIST).hexdigest()
     wrong = f"{algorithm}={hashlib.new(algorithm, b'other').hexdigest()}"
-    with pytest.raises(DigestError, match=rf"has {algorithm} \w+, the index says"):
+    with pytest.raises(DigestError, match=rf"has {algorithm} \w+, the index lists"):
         await index.fetch(address, "", tmp_path / "g", digest=wrong, limit_bytes=999)
 
 
@@ -342,7 +338,7 @@ async def test_a_file_without_a_hash_has_at_least_its_size(
     address = upstream.file_url(upstream.add("foo", "foo-1.tar.gz", SDIST))
     fetched = await index.fetch(address, "", tmp_path / "f", limit_bytes=999)
     assert fetched.sha256 == hashlib.sha256(SDIST).hexdigest()
-    with pytest.raises(DigestError, match="the index says 7"):
+    with pytest.raises(DigestError, match="the index lists 7"):
         await index.fetch(address, "", tmp_path / "g", size_bytes=7, limit_bytes=999)
 
 
@@ -351,7 +347,7 @@ async def test_a_file_over_the_limit_is_refused(
 ) -> None:
     entry = upstream.add("foo", "foo-1.tar.gz", SDIST)
     sha256 = entry["hashes"]["sha256"]
-    with pytest.raises(RejectedError, match="longer than 5 bytes"):
+    with pytest.raises(RejectedError, match="larger than 5 bytes"):
         await index.fetch(upstream.file_url(entry), sha256, tmp_path / "f", limit_bytes=5)
     assert list(tmp_path.iterdir()) == []
 
@@ -371,43 +367,8 @@ async def test_faults_of_files_are_told_apart(
     with pytest.raises(TransientError):
         await fetch(f"{upstream.url}files/gone")
     for hostile in ("file:///etc/passwd", "http://x:port/", "", "gopher://x/"):
-        with pytest.raises(RejectedError, match="not a usable address"):
+        with pytest.raises(RejectedError, match="not a usable URL"):
             await fetch(hostile)
-
-
-# --- which index ---
-
-
-@pytest.fixture
-def pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The path of this process's pip configuration."""
-    file = tmp_path / "pip.conf"
-    monkeypatch.setenv("PIP_CONFIG_FILE", str(file))
-    monkeypatch.delenv("PIP_INDEX_URL", raising=False)
-    client._pip_settings.cache_clear()
-    yield file
-    client._pip_settings.cache_clear()
-
-
-def test_the_index_is_the_one_of_pips_configuration(pip: Path) -> None:
-    pip.write_text(
-        "[global]\nindex-url = https://u:p%40ss@index.example/simple\n"
-        "extra-index-url = https://extra.example/\n"
-    )
-    assert client.pip_index_url() == "https://u:p%40ss@index.example/simple"
-
-
-def test_the_environment_goes_before_the_configuration(
-    pip: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pip.write_text("[global]\nindex-url = https://index.example/simple\n")
-    monkeypatch.setenv("PIP_INDEX_URL", "https://env.example/simple")
-    assert client.pip_index_url() == "https://env.example/simple"
-
-
-def test_without_a_word_it_is_the_public_index(pip: Path) -> None:
-    pip.write_text("[global]\nextra-index-url = https://extra.example/\n")
-    assert client.pip_index_url() == client.PYPI
 
 
 @pytest.mark.parametrize("url", ["file:///srv/simple", "simple", "", "http://", "http://x:port/"])

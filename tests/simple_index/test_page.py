@@ -21,14 +21,10 @@ from pip._internal.utils.unpacking import SUPPORTED_EXTENSIONS
 
 from piwheels.errors import RejectedError
 from piwheels.model import ProjectStatus
-from piwheels.simple_index.page import (
-    HASH_ALGORITHMS,
-    MAX_PROBLEMS,
-    FileKind,
-    ProjectPage,
-    canonical_version,
-    parse_page,
-)
+from piwheels.simple_index.fields import HASH_ALGORITHMS
+from piwheels.simple_index.filenames import canonical_version
+from piwheels.simple_index.page import FileKind, ProjectPage
+from piwheels.simple_index.parse import MAX_PROBLEMS, parse_page
 from tests.fake_index import HTML, JSON
 
 URL = "https://index.example/simple/demo/"
@@ -291,11 +287,11 @@ def test_a_file_survives_any_odd_field(key: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("odd", "problem"),
     [
-        (entry(url=None), "has no url; passed over"),
-        (entry(url=["x"]), "has no url; passed over"),
-        (entry(url="http://x:port/demo-1.0.tar.gz"), "has an unusable url; passed over"),
-        (entry(url="http://my wiki/demo-1.0.tar.gz"), "has an unusable url; passed over"),
-        (entry(url="javascript:x/demo-1.0.tar.gz"), "has an unusable url; passed over"),
+        (entry(url=None), "has no url; ignored"),
+        (entry(url=["x"]), "has no url; ignored"),
+        (entry(url="http://x:port/demo-1.0.tar.gz"), "has an unusable url; ignored"),
+        (entry(url="http://my wiki/demo-1.0.tar.gz"), "has an unusable url; ignored"),
+        (entry(url="javascript:x/demo-1.0.tar.gz"), "has an unusable url; ignored"),
         (entry(hashes=["sha256"]), "hashes are not an object"),
         (entry(hashes={"sha256": "short"}), "its sha256 is not a hash"),
         (entry(size=1e300), "its size is not a number of bytes"),
@@ -308,10 +304,10 @@ def test_a_file_survives_any_odd_field(key: str, value: object) -> None:
             "its requires-python is not a version specifier",
         ),
         (entry("other-1.0.tar.gz"), "is not the name of a release of demo"),
-        (entry(f"demo-{'1' * 5000}.tar.gz"), "has an unusable url; passed over"),
+        (entry(f"demo-{'1' * 5000}.tar.gz"), "has an unusable url; ignored"),
         (entry("demo-1.0.whl"), "is not the name of a release of demo"),
-        ("an entry", "is not an object; passed over"),
-        (None, "is not an object; passed over"),
+        ("an entry", "is not an object; ignored"),
+        (None, "is not an object; ignored"),
     ],
 )
 def test_an_odd_entry_is_reported_by_its_place(odd: object, problem: str) -> None:

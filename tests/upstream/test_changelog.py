@@ -82,7 +82,7 @@ async def test_an_endless_answer_is_cut_off(
 ) -> None:
     monkeypatch.setattr("piwheels.simple_index.client.PAGE_LIMIT_BYTES", 1000)
     upstream.pages["/pypi"] = ("text/xml", b" " * 2000)
-    with pytest.raises(RejectedError, match="longer than 1000 bytes"):
+    with pytest.raises(RejectedError, match="larger than 1000 bytes"):
         await changelog.last_serial()
 
 

@@ -11,7 +11,7 @@ from piwheels.db import catalog, key_values
 from piwheels.db import upstream as db_upstream
 from piwheels.db.upstream import PendingChange, ProjectToCheck
 from piwheels.model import PageCheckResult, ProjectStatus
-from piwheels.simple_index.client import ProjectPage
+from piwheels.simple_index.page import ProjectPage
 from piwheels.upstream import evidence
 from piwheels.upstream.clock import UpstreamClock
 from piwheels.upstream.evidence import Assessment

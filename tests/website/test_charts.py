@@ -205,7 +205,7 @@ def test_a_picture_has_a_name_a_description_and_a_table(
 
 @each_picture
 def test_the_data_lies_beside_the_picture(picture: Callable[..., Markup]) -> None:
-    figure = parsed(picture(chart((1, None)), json="stats/demo.json"))
+    figure = parsed(picture(chart((1, None)), json_url="stats/demo.json"))
     assert [a.get("href") for a in figure.iter("a")] == ["stats/demo.json"]
     assert json.loads(to_json(chart((1, None)))) == {
         "title": "Downloads",

@@ -48,12 +48,12 @@ def page(content: object = None) -> Reader:
 
 def cell(target: object, **circumstances: object) -> str:
     """What the grid says of a release for a target, in one line."""
-    known: dict[str, object] = {"served": frozenset({CP311, CP313})}
+    known: dict[str, object] = {"served_targets": frozenset({CP311, CP313})}
     content = a_project(
         a_release("1.0", target),  # type: ignore[arg-type]
         files=(a_wheel(),),
-        hourly={CP311: 2.0},
-        circumstances=StatusContext(**(known | circumstances)),  # type: ignore[arg-type]
+        builds_per_hour={CP311: 2.0},
+        status_context=StatusContext(**(known | circumstances)),  # type: ignore[arg-type]
     )
     text = render_project(SITE, content)["index.html"].decode()
     grid = text[text.index("<tbody>") : text.index("</tbody>")]
@@ -162,7 +162,7 @@ def test_the_grid_says_how_a_release_stands_for_a_target(target: object, words: 
 
 
 def test_a_target_that_nobody_serves_or_a_paused_farm_is_told() -> None:
-    assert "no builder serves it now" in cell(a_target(queued=True), served=frozenset())
+    assert "no builder serves it now" in cell(a_target(queued=True), served_targets=frozenset())
     assert "the farm is paused" in cell(a_target(queued=True), paused=True)
 
 
