@@ -11,7 +11,8 @@ import uvicorn
 
 from piwheels.local import connection_limits
 from piwheels.local.connection_limits import BoundedProtocol
-from piwheels.local.webserver import AccessLog, application_for
+from piwheels.local.request_log import AccessLog
+from piwheels.local.webserver import application_for
 from tests.full_disk import file_size_limit
 from tests.timeouts import WAIT_S
 
