@@ -146,7 +146,7 @@ class Outcome(StrEnum):
     FETCH_FAILED = "fetch-failed"  # the sdist or a build dependency did not arrive
     BAD_SDIST = "bad-sdist"  # the sdist is corrupt or is not what its hash says
     LOST = "lost"  # the builder fell silent
-    CANCELED = "killed"  # by an operator
+    CANCELED = "canceled"  # by an operator
     BUILDER_FAILED = "builder-failed"  # the builder itself went wrong (sandbox, interpreter)
 
 
@@ -233,10 +233,10 @@ class RetryDecision(Struct, frozen=True, kw_only=True):
     is_final: bool = False
     counts_as_attempt: bool = True  # as one of the attempts that a release has
     delay_s: float = 0.0  # before the job can be claimed again
-    held: str = ""  # why a person has to decide whether it is tried again
-    avoid: str = ""
-    memory_over: int = 0  # more bytes of memory than this
-    limit_s: float = 0.0  # at least this time limit
+    hold_reason: str = ""  # why a person has to decide whether it is tried again
+    avoid_builder: str = ""
+    memory_over_bytes: int = 0  # more bytes of memory than this
+    min_timeout_s: float = 0.0  # at least this time limit
     min_speed: float = 0.0
 
 
@@ -249,7 +249,7 @@ class BuilderCapability(Struct, frozen=True, kw_only=True):
 
     memory_bytes: int = 0  # what a build may use
     speed: float = 0.0
-    alone: tuple[str, ...] | None = None
+    exclusive_targets: tuple[str, ...] | None = None
     largest_memory_bytes: int = 0  # of all builders
     best_speed: float = 0.0  # of all builders
 
@@ -334,7 +334,7 @@ class BuildRequest(Struct, frozen=True, kw_only=True):
 class BuildSummary(Struct, frozen=True, kw_only=True):
     """A build that was settled."""
 
-    build: int
+    build_id: int
     ended_at: datetime
     builder: str
     project: str
@@ -355,10 +355,10 @@ class FileSummary(Struct, frozen=True, kw_only=True):
     metadata_sha256: str
     tags: str  # the tag part of its kind
     requires_python: str
-    dependencies: tuple[str, ...]  # Debian packages
+    debian_packages: tuple[str, ...]  # Debian packages
     version: str
-    build: int
-    superseded: bool
+    build_id: int
+    rebuild_requested: bool
     published_at: datetime
 
 
@@ -388,33 +388,35 @@ class TargetStatusRow(Struct, frozen=True, kw_only=True):
     """All that is known of one release for one target."""
 
     target: str
-    target_skip: str | None
-    converging: bool
-    allowed: bool  # by the release's Requires-Python
+    target_skip_reason: str | None
+    jobs_outdated: bool
+    python_allowed: bool  # by the release's Requires-Python
     covered_by: str | None  # a file that installers take there, and that loads
-    superseded: str | None  # one that does, and is to be built again
+    to_be_rebuilt: str | None  # one that does, and is to be built again
     queued: bool
-    ahead: int  # jobs for this target that are due earlier
+    jobs_ahead: int  # jobs for this target that are due earlier
     claimed_by: str | None
     claimed_at: datetime | None
-    build_in_hand: int | None
-    not_before: datetime | None
-    held: str | None = None  # why it waits for a person
+    current_build_id: int | None
+    retry_at: datetime | None
+    hold_reason: str | None = None  # why it waits for a person
     attempts: int
-    last_build: int | None
+    last_build_id: int | None
     last_outcome: str | None
     last_reason: str | None
     last_final: bool  # the last build failed for good
     last_duration_s: float | None
-    outdated: bool = False  # the wheel in `superseded` was built from an earlier sdist
+    sdist_replaced: bool = False  # the wheel in `superseded` was built from an earlier sdist
     debian_packages: tuple[str, ...] = ()  # what the wheel in covered_by needs, by names of ...
     built_for: str = ""  # ... the target that it was built for
-    lacks: str = ""  # what the wheel in covered_by lacks, as its build noted it
-    skip: str | None = None  # why the release is not to be built for this target
-    skips_project: bool = False  # that goes for every release of the project
-    made_elsewhere: bool = False  # covered_by did not come of the last build of this target
+    build_note: str = ""  # what the wheel in covered_by lacks, as its build noted it
+    skip_reason: str | None = None  # why the release is not to be built for this target
+    skips_whole_project: bool = False  # that goes for every release of the project
+    built_for_other_target: bool = False  # covered_by did not come of the last build of this target
     without_compiler: bool = False  # covered_by, or superseded, was made without a C compiler
-    breaks: str | None = None  # a file that installers prefer there, and that does not load
+    unloadable_file: str | None = (
+        None  # a file that installers prefer there, and that does not load
+    )
     needs_compiler: bool = False  # only a builder with a C compiler gets the queued job
 
 
@@ -424,7 +426,7 @@ class ReleaseStatusRow(Struct, frozen=True, kw_only=True):
     version: str
     has_sdist: bool
     yanked: str | None
-    skip: str | None
+    skip_reason: str | None
     requires_python: str
     released_at: datetime
     missing_since: datetime | None = None  # the upstream lists it no more, and it is hidden
@@ -453,22 +455,22 @@ class UpstreamPage(Struct, frozen=True, kw_only=True):
 class LastCheck(Struct, frozen=True, kw_only=True):
     """What the last look at a project's page of the upstream index found."""
 
-    looked_at: datetime | None
+    checked_at: datetime | None
     problem: str  # why the page did not count; "" if it did
-    change: str  # a reported change that is not visible yet, and why; "" for none
+    pending_change: str  # a reported change that is not visible yet, and why; "" for none
 
 
 class ProjectStatusRow(Struct, frozen=True, kw_only=True):
     """All that is known of a project."""
 
     project: str
-    display: str
-    skip: str | None
+    display_name: str
+    skip_reason: str | None
     status: str
     status_reason: str
     releases: tuple[ReleaseStatusRow, ...]  # the newest first
     upstream: UpstreamPage | None = None  # None: its page was not read yet
-    look: LastCheck | None = None
+    last_check: LastCheck | None = None
 
 
 class CompatibilityRules(Protocol):

@@ -191,11 +191,11 @@ def explain_with_upstream(
 
 def _last_check_problems(facts: ProjectStatusRow) -> Iterator[ReleaseStatus]:
     """What keeps the farm from knowing what the upstream has, where anything does."""
-    look = facts.look
-    if look is None or not (look.problem or look.change):
+    look = facts.last_check
+    if look is None or not (look.problem or look.pending_change):
         return
-    when = f" ({_utc_text(look.looked_at)})" if look.looked_at else ""
-    text = f"the last look at the upstream's page{when}: {look.change or look.problem}"
+    when = f" ({_utc_text(look.checked_at)})" if look.checked_at else ""
+    text = f"the last look at the upstream's page{when}: {look.pending_change or look.problem}"
     yield ReleaseStatus(project=facts.project, state=State.UPSTREAM, text=text)
 
 
@@ -271,16 +271,16 @@ def _has_own_status(target: TargetStatusRow, release_blocker: ReleaseStatus | No
     if release_blocker is None:
         return True
     hidden = release_blocker.state in {State.QUARANTINED, State.MISSING}
-    return target.covered_by is not None and target.allowed and not hidden
+    return target.covered_by is not None and target.python_allowed and not hidden
 
 
 def _no_release_status(facts: ProjectStatusRow, asked_version: str | None) -> ReleaseStatus:
     project = facts.project
-    if facts.skip is not None:
+    if facts.skip_reason is not None:
         return ReleaseStatus(
             project=project,
             state=State.SKIPPED,
-            text=f"it is skipped: {facts.skip}",
+            text=f"it is skipped: {facts.skip_reason}",
             hint=f"`piw skip {project} --lift` builds it again",
         )
     if asked_version is not None:
@@ -310,20 +310,20 @@ def _release_blocker(facts: ProjectStatusRow, release: ReleaseStatusRow) -> Rele
         return _status(facts, release, State.QUARANTINED, text)
     if release.missing_since is not None:
         return _status(facts, release, State.MISSING, _missing_text(release, release.missing_since))
-    if facts.skip is not None:
+    if facts.skip_reason is not None:
         return _status(
             facts,
             release,
             State.SKIPPED,
-            f"the project is skipped: {facts.skip}",
+            f"the project is skipped: {facts.skip_reason}",
             hint=f"`piw skip {facts.project} --lift` builds it again",
         )
-    if release.skip is not None:
+    if release.skip_reason is not None:
         return _status(
             facts,
             release,
             State.SKIPPED,
-            f"the release is skipped: {release.skip}",
+            f"the release is skipped: {release.skip_reason}",
             hint=f"`piw skip {name} --lift` builds it again",
         )
     if not release.has_sdist:
@@ -347,9 +347,9 @@ def is_idle_until_soon(
 
 
 def _retries_later_than_soon(target: TargetStatusRow, now: datetime | None) -> bool:
-    if target.not_before is None or now is None:
+    if target.retry_at is None or now is None:
         return False
-    return target.not_before - now > SOON_INTERVAL
+    return target.retry_at - now > SOON_INTERVAL
 
 
 def _missing_text(release: ReleaseStatusRow, since: datetime) -> str:
@@ -381,9 +381,11 @@ def _target_status(
         target=target.target,
         hint=known.hint,
         notes=tuple(_notes_of(release, target, known.state)),
-        build=target.build_in_hand or target.last_build,
+        build=target.current_build_id or target.last_build_id,
         file=(target.covered_by or "") if covered else "",
-        built_for_target=covered and target.last_outcome == "built" and not target.made_elsewhere,
+        built_for_target=covered
+        and target.last_outcome == "built"
+        and not target.built_for_other_target,
         detail=known.detail,
     )
 
@@ -392,11 +394,15 @@ def _notes_of(release: ReleaseStatusRow, target: TargetStatusRow, state: State) 
     if release.yanked is not None:
         reason = f": {release.yanked}" if release.yanked else ""
         yield f"The release is yanked upstream{reason}; installers take it only if pinned."
-    if state is State.COVERED and target.lacks:
-        yield f"{target.lacks[0].upper()}{target.lacks[1:]}."
-    if target.outdated and target.covered_by is None and release.sdist_replaced_at is not None:
+    if state is State.COVERED and target.build_note:
+        yield f"{target.build_note[0].upper()}{target.build_note[1:]}."
+    if (
+        target.sdist_replaced
+        and target.covered_by is None
+        and release.sdist_replaced_at is not None
+    ):
         yield (
-            f"{target.superseded} is published and was built from an earlier sdist, which the "
+            f"{target.to_be_rebuilt} is published and was built from an earlier sdist, which the "
             f"upstream index replaced (seen {_utc_text(release.sdist_replaced_at)})."
         )
     if release.sdist_verified_by != "sha256":
@@ -405,18 +411,18 @@ def _notes_of(release: ReleaseStatusRow, target: TargetStatusRow, state: State) 
         yield f"The upstream index gives of its sdist {known}."
     if target.debian_packages:
         yield f"{debian_packages_text(target)}."
-    if target.converging:
+    if target.jobs_outdated:
         yield "The target was changed just now; its queue is still being worked out."
     if state is State.COVERED and target.without_compiler:
         yield (
             "It was made by a builder without a C compiler and can lack compiled parts; it is "
             "built again when a builder with one serves the target."
         )
-    if state is State.FAILED and target.superseded is not None:
-        yield f"{target.superseded} is still published, and installs there."
-    if target.breaks is not None:
+    if state is State.FAILED and target.to_be_rebuilt is not None:
+        yield f"{target.to_be_rebuilt} is still published, and installs there."
+    if target.unloadable_file is not None:
         yield (
-            f"Installers take {target.breaks} there, which needs a newer glibc than the target "
+            f"Installers take {target.unloadable_file} there, which needs a newer glibc than the target "
             "has, and does not load."
         )
 
@@ -452,7 +458,7 @@ def _classify(
     target: TargetStatusRow,
     context: StatusContext,
 ) -> _StateAndText:
-    if not target.allowed:
+    if not target.python_allowed:
         text = f"its Requires-Python ({release.requires_python}) excludes this Python"
         detail = f"Requires-Python is {release.requires_python}"
         return _StateAndText(state=State.EXCLUDED, text=text, detail=detail)
@@ -467,22 +473,22 @@ def _classify(
 def _skip_state(
     facts: ProjectStatusRow, release: ReleaseStatusRow, target: TargetStatusRow
 ) -> _StateAndText | None:
-    if target.target_skip is not None:
+    if target.target_skip_reason is not None:
         return _StateAndText(
             state=State.TARGET_SKIPPED,
-            text=f"nothing is built for this target: {target.target_skip}",
+            text=f"nothing is built for this target: {target.target_skip_reason}",
             hint=f"`piw skip --target {target.target} --lift` changes that",
-            detail=target.target_skip,
+            detail=target.target_skip_reason,
         )
-    if target.skip is None:
+    if target.skip_reason is None:
         return None
-    whole = "project" if target.skips_project else "release"
-    name = facts.project if target.skips_project else f"{facts.project}=={release.version}"
+    whole = "project" if target.skips_whole_project else "release"
+    name = facts.project if target.skips_whole_project else f"{facts.project}=={release.version}"
     return _StateAndText(
         state=State.TARGET_SKIPPED,
-        text=f"the {whole} is skipped for this target: {target.skip}",
+        text=f"the {whole} is skipped for this target: {target.skip_reason}",
         hint=f"`piw skip {name} --target {target.target} --lift` builds it again",
-        detail=target.skip,
+        detail=target.skip_reason,
     )
 
 
@@ -497,21 +503,21 @@ def _unpublished_state(
     if target.claimed_by is not None and target.claimed_at is not None:
         text = (
             f"it has been building on {target.claimed_by} {_elapsed_text(target.claimed_at, now)} "
-            f"(build {target.build_in_hand}, try {target.attempts})"
+            f"(build {target.current_build_id}, try {target.attempts})"
         )
-        follow = f"`piw log {target.build_in_hand} -f` follows"
+        follow = f"`piw log {target.current_build_id} -f` follows"
         return _StateAndText(state=State.BUILDING, text=text, hint=follow)
-    if target.not_before is not None:
-        text = f"{_last_result_text(target)}; it is tried again {_time_until_text(target.not_before, now)}"
+    if target.retry_at is not None:
+        text = f"{_last_result_text(target)}; it is tried again {_time_until_text(target.retry_at, now)}"
         return _StateAndText(state=State.DEFERRED, text=text)
-    if target.held is not None:
+    if target.hold_reason is not None:
         name = f"{facts.project}=={release.version}"
         return _StateAndText(
             state=State.HELD,
-            text=f"it waits for a person: {target.held}",
-            hint=f"`piw log {target.last_build}` shows the last one, "
+            text=f"it waits for a person: {target.hold_reason}",
+            hint=f"`piw log {target.last_build_id}` shows the last one, "
             f"`piw retry {name} {target.target}` tries again",
-            detail=target.held,
+            detail=target.hold_reason,
         )
     if target.queued:
         return _queued_state(target, context)
@@ -521,7 +527,7 @@ def _unpublished_state(
             state=State.FAILED,
             text=f"{_last_result_text(target)}, and will not be tried again by itself",
             hint=(
-                f"`piw log {target.last_build}` shows why, `piw retry {name} {target.target}` "
+                f"`piw log {target.last_build_id}` shows why, `piw retry {name} {target.target}` "
                 "tries again"
             ),
             detail=_failure_text(target),
@@ -535,15 +541,15 @@ def _unpublished_state(
 
 
 def _queued_state(target: TargetStatusRow, context: StatusContext) -> _StateAndText:
-    place = f"it is queued, number {target.ahead + 1} for this target"
-    if target.superseded is not None and target.without_compiler:
+    place = f"it is queued, number {target.jobs_ahead + 1} for this target"
+    if target.to_be_rebuilt is not None and target.without_compiler:
         place = (
-            f"{target.superseded} is published, made without a C compiler, and to be built "
+            f"{target.to_be_rebuilt} is published, made without a C compiler, and to be built "
             f"again: {place}"
         )
-    elif target.superseded is not None and not target.outdated:
-        place = f"{target.superseded} is published, and a new one was asked for: {place}"
-    if target.last_build is not None and target.last_outcome != "built":
+    elif target.to_be_rebuilt is not None and not target.sdist_replaced:
+        place = f"{target.to_be_rebuilt} is published, and a new one was asked for: {place}"
+    if target.last_build_id is not None and target.last_outcome != "built":
         place = f"{_last_result_text(target)}; {place}"
     if target.target not in context.served_targets:
         return _StateAndText(
@@ -563,7 +569,7 @@ def _queued_state(target: TargetStatusRow, context: StatusContext) -> _StateAndT
 
 def _last_result_text(target: TargetStatusRow) -> str:
     reason = f" ({target.last_reason})" if target.last_reason else ""
-    return f"build {target.last_build} ended as {target.last_outcome}{reason}"
+    return f"build {target.last_build_id} ended as {target.last_outcome}{reason}"
 
 
 def _failure_text(target: TargetStatusRow) -> str:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from psycopg import conninfo, sql
 
 from piwheels.db.database import Database
-from piwheels.db.migrate import initdb
+from piwheels.db.migrate import upgrade
 from piwheels.local.postgres import PrivatePostgres
 
 # A shell that runs the tests in the background has them, and their children, ignore Ctrl-C.
@@ -68,7 +68,7 @@ async def _create_template(postgres: PrivatePostgres) -> None:
         await admin.execute(
             sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE_DATABASE))
         )
-    await initdb(conninfo.make_conninfo(postgres.dsn, dbname=_TEMPLATE_DATABASE))
+    await upgrade(conninfo.make_conninfo(postgres.dsn, dbname=_TEMPLATE_DATABASE))
 
 
 @pytest.fixture

@@ -122,7 +122,7 @@ def test_every_verb_that_answers_takes_json_and_those_that_lose_something_ask() 
             options[" ".join(path)] = {parameter.name for parameter in command.params}
     without = {verb for verb, names in options.items() if "as_json" not in names}
     assert without == {
-        *("up", "serve", "initdb", "master", "builder", "tui", "completion"),
+        *("up", "serve", "db upgrade", "initdb", "master", "builder", "tui", "completion"),
         *("deploy systemd", "deploy nginx", "deploy apache", "deploy caddy"),
         *("key new", "key allow", "key revoke"),
     }

@@ -300,9 +300,11 @@ class LogReader:
             self._pending_match = known, chain
             self._stream.acknowledge(chain.position)
             return False
-        self._log_id, self._chain = known.log, chain
+        self._log_id, self._chain = known.log_id, chain
         db = self._context.db
-        await db.retrying(lambda: access_log_positions.rename_log(db, known.log, self._stream.name))
+        await db.retrying(
+            lambda: access_log_positions.rename_log(db, known.log_id, self._stream.name)
+        )
         return True
 
     def _read_first_line(self) -> bytes:
@@ -385,14 +387,14 @@ class LogReader:
         # Hashing lets other threads work, so it is done while the next block is parsed.
         checkpoints = await asyncio.to_thread(_hash_pieces, chain, block.pieces)
         step = LogAdvance(
-            log=self._log_id,
+            log_id=self._log_id,
             first_line=self._first_line,
             ordinal=self._ordinal,
-            began=began,
+            start_position=began,
             position=chain.position,
             digest=chain.digest,
             lines=block.lines - known_lines,
-            broken=block.rejected_count,
+            rejected_lines=block.rejected_count,
             name=self._stream.name,
             checkpoints=checkpoints,
         )
@@ -401,7 +403,7 @@ class LogReader:
         self._skipped_count += known_lines
         desk.counters.known_lines += known_lines
         desk.counters.lines += step.lines
-        desk.counters.broken += step.broken
+        desk.counters.broken += step.rejected_lines
         desk.counters.downloads += sum(day.by_kind[RequestKind.DOWNLOAD] for day in batch.days)
         self._stream.acknowledge(chain.position)
 

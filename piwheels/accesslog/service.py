@@ -344,7 +344,7 @@ async def resume_stream(context: IngestContext, reader: LogReader, segments: Seg
         if chain.position < log.position:  # all of it was read as another file
             segments.remove()
         else:
-            reader.resume_at(log.log, log.first_line, chain)
+            reader.resume_at(log.log_id, log.first_line, chain)
         return
     segments.rewind()
 

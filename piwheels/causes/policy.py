@@ -135,7 +135,9 @@ def _damaged_download_policy(failure: Failure, _: RetryOptions) -> RetryDecision
     if tries >= (_MIN_DAMAGED if agreed else _MAX_DAMAGED):
         return FINAL
     delay_s = exponential_delay(MINUTE_S, 2 * failure.same_class_streak(), 6 * HOUR_S)
-    return RetryDecision(counts_as_attempt=False, delay_s=delay_s, avoid=failure.builder_to_avoid)
+    return RetryDecision(
+        counts_as_attempt=False, delay_s=delay_s, avoid_builder=failure.builder_to_avoid
+    )
 
 
 def _disk_full_policy(failure: Failure, options: RetryOptions) -> RetryDecision:
@@ -148,7 +150,7 @@ def _disk_full_policy(failure: Failure, options: RetryOptions) -> RetryDecision:
             else exponential_delay(MINUTE_S, failure.same_class_streak(), HOUR_S)
         )
         return RetryDecision(
-            counts_as_attempt=False, delay_s=delay_s, avoid=failure.builder_to_avoid
+            counts_as_attempt=False, delay_s=delay_s, avoid_builder=failure.builder_to_avoid
         )
     return _retry_with_backoff(failure, options, avoid=failure.builder_to_avoid)
 
@@ -156,7 +158,7 @@ def _disk_full_policy(failure: Failure, options: RetryOptions) -> RetryDecision:
 def _out_of_memory_policy(failure: Failure, options: RetryOptions) -> RetryDecision:
     limit = failure.evidence.memory_limit_bytes
     if limit and failure.largest_memory_bytes > limit:
-        return RetryDecision(memory_over=limit)
+        return RetryDecision(memory_over_bytes=limit)
     if failure.evidence.stop == "memory":
         return FINAL  # it used all that the largest builder allows
     return _retry_with_backoff(failure, options, max_attempts=min(2, options.max_attempts))
@@ -169,7 +171,7 @@ def _timed_out_policy(failure: Failure, _: RetryOptions) -> RetryDecision:
     if len(before) > 1 or (before and not slow) or not failure.evidence.limit_s:
         return FINAL
     first = before[0].evidence if before else failure.evidence
-    return RetryDecision(limit_s=2 * first.limit_s, min_speed=first.speed * _SLOWER_RATIO)
+    return RetryDecision(min_timeout_s=2 * first.limit_s, min_speed=first.speed * _SLOWER_RATIO)
 
 
 def _builder_fault_policy(failure: Failure, options: RetryOptions) -> RetryDecision:
@@ -179,9 +181,11 @@ def _builder_fault_policy(failure: Failure, options: RetryOptions) -> RetryDecis
     }
     if failure.same_class_count() + 1 >= _MAX_BUILDER_FAULTS and builders - {failure.builder}:
         held = f"{failure.same_class_count() + 1} builds of it failed for reasons of their builders"
-        return RetryDecision(counts_as_attempt=False, held=held)
+        return RetryDecision(counts_as_attempt=False, hold_reason=held)
     delay_s = exponential_delay(options.retry_delay_s, failure.same_class_streak(), 6 * HOUR_S)
-    return RetryDecision(counts_as_attempt=False, delay_s=delay_s, avoid=failure.builder_to_avoid)
+    return RetryDecision(
+        counts_as_attempt=False, delay_s=delay_s, avoid_builder=failure.builder_to_avoid
+    )
 
 
 def _lost_policy(failure: Failure, _: RetryOptions) -> RetryDecision:
@@ -189,8 +193,8 @@ def _lost_policy(failure: Failure, _: RetryOptions) -> RetryDecision:
     lost = failure.same_class_count()
     if lost:
         held = f"{lost + 1} builders were lost while they built it"
-        return RetryDecision(counts_as_attempt=False, held=held)
-    return RetryDecision(counts_as_attempt=False, avoid=failure.builder_to_avoid)
+        return RetryDecision(counts_as_attempt=False, hold_reason=held)
+    return RetryDecision(counts_as_attempt=False, avoid_builder=failure.builder_to_avoid)
 
 
 def _canceled_policy(_: Failure, options: RetryOptions) -> RetryDecision:
@@ -204,7 +208,7 @@ def _retry_with_backoff(
     if failure.attempt >= (max_attempts or options.max_attempts):
         return FINAL
     delay_s = exponential_delay(options.retry_delay_s, failure.attempt - 1, MAX_DELAY_S)
-    return RetryDecision(delay_s=delay_s, avoid=avoid)
+    return RetryDecision(delay_s=delay_s, avoid_builder=avoid)
 
 
 POLICIES: Mapping[FailureClass, Policy] = {

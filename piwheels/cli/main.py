@@ -54,7 +54,7 @@ def cli() -> None:
     To try it, with nothing set up beforehand:
         piw up markupsafe wrapt
     For a real farm:
-        piw initdb; piw master; piw builder --master HOST; piw deploy --help
+        piw db upgrade; piw master; piw builder --master HOST; piw deploy --help
     To see how it does:
         piw status; piw explain PROJECT; piw log BUILD
     """  # noqa: D301 - \b is click's mark for lines to keep

@@ -117,21 +117,47 @@ def serve(root: Path, host: str, port: int, access_log: Path | None) -> None:
     serve_tree(root, host=host, port=port, access_log=access_log)
 
 
-@cli.command()
+@cli.group()
+def db() -> None:
+    """The database of the farm."""
+
+
+_dsn_option = click.option("--dsn", help="The database, instead of the configuration's.")
+
+
+@db.command("upgrade")
 @config_option
-@click.option("--dsn", help="The database, over the configuration's.")
+@_dsn_option
+@click.option("--dry-run", is_flag=True, help="Print the SQL that would run, and change nothing.")
+def db_upgrade(config_file: Path | None, dsn: str | None, *, dry_run: bool) -> None:
+    """Create the farm's tables, or bring them to this version."""
+    _upgrade(config_file, dsn, dry_run=dry_run)
+
+
+@cli.command(hidden=True)
+@config_option
+@_dsn_option
 def initdb(config_file: Path | None, dsn: str | None) -> None:
-    """Create the farm's tables, or bring them up to this version."""
+    """Old name of `piw db upgrade`."""
+    click.echo("piw initdb is now called `piw db upgrade`", err=True)
+    _upgrade(config_file, dsn, dry_run=False)
+
+
+def _upgrade(config_file: Path | None, dsn: str | None, *, dry_run: bool) -> None:
     import asyncio
 
-    from piwheels.db.migrate import initdb as migrate
+    from piwheels.db.migrate import SCHEMA_VERSION, upgrade
 
     config = load_config(config_file, database__dsn=dsn)
-    before, after = asyncio.run(migrate(config.database.dsn))
-    if before == after:
-        click.echo(f"the database is at version {after} already")
-    else:
-        click.echo(f"the database went from version {before} to {after}")
+    migrations = asyncio.run(upgrade(config.database.dsn, dry_run=dry_run))
+    for migration in migrations:
+        click.echo(
+            f"-- sql/{migration.name}\n{migration.sql}"
+            if dry_run
+            else f"applied sql/{migration.name}"
+        )
+    if not migrations:
+        click.echo(f"the database is at version {SCHEMA_VERSION} already")
 
 
 @cli.command()

@@ -140,5 +140,5 @@ def _report_row(
         outcome=standing.label,
         duration_s=target.last_duration_s if target else None,
         detail=standing.detail or standing.text,
-        build=target.last_build if target else None,
+        build=target.last_build_id if target else None,
     )

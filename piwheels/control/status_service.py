@@ -229,7 +229,7 @@ def _build_finished(build: BuildSummary) -> BuildRecorded:
     return BuildRecorded(
         at=build.ended_at,
         builder=build.builder,
-        build=build.build,
+        build=build.build_id,
         project=build.project,
         version=build.version,
         target=build.target,
@@ -241,9 +241,9 @@ def _build_finished(build: BuildSummary) -> BuildRecorded:
 
 def _audit_event(event: history.AuditEvent) -> AuditEventRecorded:
     return AuditEventRecorded(
-        event=event.event,
+        event=event.event_id,
         at=event.at,
         who=event.who,
-        what=f"{event.subject}: {event.action}" if event.subject else event.action,
+        what=f"{event.subject}: {event.text}" if event.subject else event.text,
         outcome=event.outcome,
     )

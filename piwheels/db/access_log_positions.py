@@ -18,7 +18,7 @@ _KEY_BYTES = 32
 class IngestedLog(msgspec.Struct, frozen=True, kw_only=True):
     """A log that was read before, and how far."""
 
-    log: int
+    log_id: int
     name: str  # that it was last read under
     first_line: bytes  # its hash
     position: int
@@ -32,38 +32,40 @@ class IngestedLog(msgspec.Struct, frozen=True, kw_only=True):
 async def find_logs(db: Database, first_line: bytes) -> list[IngestedLog]:
     """Logs that begin with a line of this hash, the longest first."""
     rows = await db.rows(
-        "SELECT log FROM access_logs WHERE first_line = %(first_line)s", {"first_line": first_line}
+        "SELECT log_id FROM ingested_logs WHERE first_line = %(first_line)s",
+        {"first_line": first_line},
     )
-    return await _load_logs(db, [row["log"] for row in rows])
+    return await _load_logs(db, [row["log_id"] for row in rows])
 
 
 async def find_logs_at(db: Database, position: int) -> list[IngestedLog]:
     """Logs that have a checkpoint at a position, the longest first."""
     rows = await db.rows(
-        "SELECT log FROM access_checkpoints WHERE position = %(position)s", {"position": position}
+        "SELECT log_id FROM ingested_log_checkpoints WHERE position = %(position)s",
+        {"position": position},
     )
-    return await _load_logs(db, [row["log"] for row in rows])
+    return await _load_logs(db, [row["log_id"] for row in rows])
 
 
 async def _load_logs(db: Database, logs: Sequence[int]) -> list[IngestedLog]:
     rows = await db.rows(
         """
-        SELECT l.log, l.name, l.first_line, l.position, l.digest,
+        SELECT l.log_id, l.name, l.first_line, l.position, l.digest,
                coalesce(array_agg(c.position ORDER BY c.position)
-                        FILTER (WHERE c.log IS NOT NULL), '{}') AS positions,
+                        FILTER (WHERE c.log_id IS NOT NULL), '{}') AS positions,
                coalesce(array_agg(c.digest ORDER BY c.position)
-                        FILTER (WHERE c.log IS NOT NULL), '{}') AS digests
-          FROM access_logs l
-          LEFT JOIN access_checkpoints c ON c.log = l.log
-         WHERE l.log = ANY (%(logs)s)
-         GROUP BY l.log
-         ORDER BY l.position DESC, l.log
+                        FILTER (WHERE c.log_id IS NOT NULL), '{}') AS digests
+          FROM ingested_logs l
+          LEFT JOIN ingested_log_checkpoints c ON c.log_id = l.log_id
+         WHERE l.log_id = ANY (%(logs)s)
+         GROUP BY l.log_id
+         ORDER BY l.position DESC, l.log_id
         """,
         {"logs": list(logs)},
     )
     return [
         IngestedLog(
-            log=row["log"],
+            log_id=row["log_id"],
             name=row["name"],
             first_line=row["first_line"],
             position=row["position"],
@@ -74,11 +76,11 @@ async def _load_logs(db: Database, logs: Sequence[int]) -> list[IngestedLog]:
     ]
 
 
-async def rename_log(db: Database, log: int, name: str) -> None:
+async def rename_log(db: Database, log_id: int, name: str) -> None:
     """Note under which name a log is read now."""
     await db.execute(
-        "UPDATE access_logs SET name = %(name)s, read_at = now() WHERE log = %(log)s",
-        {"log": log, "name": name},
+        "UPDATE ingested_logs SET name = %(name)s, read_at = now() WHERE log_id = %(log_id)s",
+        {"log_id": log_id, "name": name},
     )
 
 
@@ -86,7 +88,7 @@ async def last_reads_in_dir(db: Database, folder: str) -> dict[str, datetime]:
     """The files of a folder that logs were last read from, and when."""
     rows = await db.rows(
         """
-        SELECT name, max(read_at) AS read_at FROM access_logs
+        SELECT name, max(read_at) AS read_at FROM ingested_logs
          WHERE starts_with(name, %(folder)s || '/')
          GROUP BY name
         """,
@@ -98,7 +100,7 @@ async def last_reads_in_dir(db: Database, folder: str) -> dict[str, datetime]:
 async def read_positions(db: Database, first_line: bytes) -> list[int]:
     """How far the logs that begin with a line of this hash were read."""
     rows = await db.rows(
-        "SELECT position FROM access_logs WHERE first_line = %(first_line)s",
+        "SELECT position FROM ingested_logs WHERE first_line = %(first_line)s",
         {"first_line": first_line},
     )
     return [row["position"] for row in rows]
@@ -111,13 +113,13 @@ async def line_fingerprints(db: Database, minutes: Collection[int]) -> dict[int,
     """Fingerprints of lines that were counted, by their minutes since 1970."""
     rows = await db.rows(
         """
-        SELECT minute, array_agg(marks) AS marks FROM access_lines
+        SELECT minute, array_agg(fingerprints) AS fingerprints FROM line_fingerprints
          WHERE minute = ANY (%(minutes)s)
          GROUP BY minute
         """,
         {"minutes": list(minutes)},
     )
-    return {row["minute"]: row["marks"] for row in rows}
+    return {row["minute"]: row["fingerprints"] for row in rows}
 
 
 async def days_without_fingerprints(db: Database, days: Collection[date]) -> list[date]:
@@ -127,12 +129,12 @@ async def days_without_fingerprints(db: Database, days: Collection[date]) -> lis
     """
     rows = await db.rows(
         """
-        SELECT day FROM download_days
+        SELECT day FROM downloads_daily
          WHERE day = ANY (%(days)s)
            AND counted + index_hits + project_pages + json_pages + log_pages + others > 0
-           AND (day IN (SELECT day FROM access_days_pruned)
+           AND (day IN (SELECT day FROM pruned_fingerprint_days)
                 OR NOT EXISTS (
-                   SELECT FROM access_lines
+                   SELECT FROM line_fingerprints
                     WHERE minute BETWEEN (day - date '1970-01-01') * 1440
                                      AND (day - date '1970-01-01') * 1440 + 1439))
          ORDER BY day
@@ -146,14 +148,14 @@ async def compact_fingerprints(db: Database, before: int) -> None:
     """Keep one row for each minute before this one."""
     async with db.transaction():
         await db.execute("SELECT pg_advisory_xact_lock(7092)")
-        await db.execute("SELECT compact_access_lines(%(before)s)", {"before": before})
+        await db.execute("SELECT compact_line_fingerprints(%(before)s)", {"before": before})
 
 
 async def prune_fingerprints(db: Database, before: date) -> None:
     """Delete the fingerprints of lines that were logged on days before this one."""
     async with db.transaction():
         await db.execute("SELECT pg_advisory_xact_lock(7092)")
-        await db.execute("SELECT prune_access_lines(%(before)s)", {"before": before})
+        await db.execute("SELECT prune_line_fingerprints(%(before)s)", {"before": before})
 
 
 async def wheel_sizes(db: Database, filenames: Collection[str]) -> dict[str, int]:
@@ -172,14 +174,14 @@ async def address_keys(db: Database, days: Sequence[date]) -> dict[date, bytes |
     """The keys that these days' addresses are hashed with; None where one was forgotten."""
     await db.execute(
         """
-        INSERT INTO access_keys (day, key)
+        INSERT INTO daily_address_keys (day, key)
         SELECT * FROM unnest(%(days)s::date[], %(keys)s::bytea[])
             ON CONFLICT DO NOTHING
         """,
         {"days": list(days), "keys": [token_bytes(_KEY_BYTES) for _ in days]},
     )
     rows = await db.rows(
-        "SELECT day, key FROM access_keys WHERE day = ANY (%(days)s)", {"days": list(days)}
+        "SELECT day, key FROM daily_address_keys WHERE day = ANY (%(days)s)", {"days": list(days)}
     )
     return {row["day"]: row["key"] for row in rows}
 
@@ -196,18 +198,18 @@ async def delete_expired_keys(db: Database) -> None:
             """
             WITH past AS (
                 SELECT day, row_number() OVER (ORDER BY made_at DESC, day DESC) AS place, made_at
-                  FROM access_keys
+                  FROM daily_address_keys
                  WHERE key IS NOT NULL
                    AND day NOT IN (%(today)s, %(today)s - 1)
             ), forgotten AS (
-                UPDATE access_keys k
+                UPDATE daily_address_keys k
                    SET key = NULL
                   FROM past
                  WHERE k.day = past.day
                    AND (past.place > %(kept)s OR past.made_at < now() - interval '48 hours')
              RETURNING k.day
             )
-            DELETE FROM access_clients c USING forgotten f WHERE c.day = f.day
+            DELETE FROM daily_client_hashes c USING forgotten f WHERE c.day = f.day
             """,
             {"today": datetime.now(UTC).date(), "kept": _MAX_KEYS_KEPT},
         )
@@ -224,7 +226,7 @@ async def confirmed_day(db: Database) -> date | None:
     """
     day: date | None = await db.value(
         """
-        SELECT day FROM download_days
+        SELECT day FROM downloads_daily
          WHERE counted + index_hits + project_pages + json_pages + log_pages + others > 0
          ORDER BY day DESC
         OFFSET %(passed_over)s LIMIT 1
@@ -249,17 +251,18 @@ async def heartbeat_reader(db: Database, reader: str) -> None:
     """Say that a log is being read, and let go of seconds that nobody looks at any more."""
     await db.execute(
         """
-        INSERT INTO access_readers (reader) VALUES (%(reader)s)
+        INSERT INTO active_log_readers (reader) VALUES (%(reader)s)
             ON CONFLICT (reader) DO UPDATE SET seen_at = now()
         """,
         {"reader": reader},
     )
-    await db.execute("DELETE FROM access_readers WHERE seen_at < now() - interval '1 day'")
+    await db.execute("DELETE FROM active_log_readers WHERE seen_at < now() - interval '1 day'")
     await db.execute(
-        "DELETE FROM download_seconds WHERE second < now() - %(kept)s", {"kept": SECONDS_RETENTION}
+        "DELETE FROM downloads_recent_seconds WHERE second < now() - %(kept)s",
+        {"kept": SECONDS_RETENTION},
     )
 
 
 async def remove_reader(db: Database, reader: str) -> None:
     """Say that a log is no longer being read."""
-    await db.execute("DELETE FROM access_readers WHERE reader = %(reader)s", {"reader": reader})
+    await db.execute("DELETE FROM active_log_readers WHERE reader = %(reader)s", {"reader": reader})

@@ -31,14 +31,14 @@ class ConcurrentReadError(PiwheelsError):
 class LogAdvance(msgspec.Struct, frozen=True, kw_only=True):
     """A log read on, from one position to another."""
 
-    log: int | None  # None for one that is new
+    log_id: int | None  # None for one that is new
     first_line: bytes
     ordinal: int  # how many logs with this first line were known, if it is new
-    began: int  # the position that it had
+    start_position: int  # the position that it had
     position: int
     digest: bytes
     lines: int  # in this step, as is broken
-    broken: int
+    rejected_lines: int
     name: str
     checkpoints: Sequence[tuple[int, bytes]]
 
@@ -46,7 +46,7 @@ class LogAdvance(msgspec.Struct, frozen=True, kw_only=True):
 class DownloadedWheelRow(NamedTuple):
     """A wheel for the table `wheels`."""
 
-    wheel: int
+    wheel_id: int
     filename: str
     project: str
     factor: int  # of its build's duration
@@ -55,8 +55,8 @@ class DownloadedWheelRow(NamedTuple):
 class UserAgentRow(NamedTuple):
     """An agent for the table `agents`, in its columns' order."""
 
-    agent: int
-    agent_class: str
+    agent_id: int
+    client_type: str
     installer: str
     installer_version: str
     arch: str
@@ -130,22 +130,23 @@ class AccessLogWriter:
     async def _advance(self, advance: LogAdvance) -> int | None:
         """The log's number, or None when it does not stand where the step began."""
         values = msgspec.structs.asdict(advance)
-        if advance.log is None:
+        if advance.log_id is None:
             query = """
-                INSERT INTO access_logs
-                       (first_line, ordinal, position, digest, lines, broken, name)
+                INSERT INTO ingested_logs
+                       (first_line, ordinal, position, digest, lines, rejected_lines, name)
                 VALUES (%(first_line)s, %(ordinal)s, %(position)s, %(digest)s, %(lines)s,
-                        %(broken)s, %(name)s)
+                        %(rejected_lines)s, %(name)s)
                     ON CONFLICT DO NOTHING
-             RETURNING log
+             RETURNING log_id
             """
         else:
             query = """
-                UPDATE access_logs
+                UPDATE ingested_logs
                    SET position = %(position)s, digest = %(digest)s, name = %(name)s,
-                       lines = lines + %(lines)s, broken = broken + %(broken)s, read_at = now()
-                 WHERE log = %(log)s AND position = %(began)s
-             RETURNING log
+                       lines = lines + %(lines)s, rejected_lines = rejected_lines + %(rejected_lines)s,
+                       read_at = now()
+                 WHERE log_id = %(log_id)s AND position = %(start_position)s
+             RETURNING log_id
             """
         number: int | None = await self._db.value(query, values)
         return number
@@ -153,15 +154,19 @@ class AccessLogWriter:
     async def _already_committed(self, advance: LogAdvance) -> int:
         found = await self._db.row(
             """
-            SELECT log, position, digest FROM access_logs
-             WHERE log = %(log)s
-                OR (%(log)s::bigint IS NULL
+            SELECT log_id, position, digest FROM ingested_logs
+             WHERE log_id = %(log_id)s
+                OR (%(log_id)s::bigint IS NULL
                     AND first_line = %(first_line)s AND ordinal = %(ordinal)s)
             """,
-            {"log": advance.log, "first_line": advance.first_line, "ordinal": advance.ordinal},
+            {
+                "log_id": advance.log_id,
+                "first_line": advance.first_line,
+                "ordinal": advance.ordinal,
+            },
         )
         if found and (found["position"], found["digest"]) == (advance.position, advance.digest):
-            return int(found["log"])
+            return int(found["log_id"])
         raise ConcurrentReadError(f"{advance.name} is being read by another process")
 
     async def _add_checkpoints(self, log: int, checkpoints: Sequence[tuple[int, bytes]]) -> None:
@@ -170,11 +175,11 @@ class AccessLogWriter:
         positions, digests = zip(*checkpoints, strict=True)
         await self._db.execute(
             """
-            INSERT INTO access_checkpoints (log, position, digest)
-            SELECT %(log)s, * FROM unnest(%(positions)s::bigint[], %(digests)s::bytea[])
+            INSERT INTO ingested_log_checkpoints (log_id, position, digest)
+            SELECT %(log_id)s, * FROM unnest(%(positions)s::bigint[], %(digests)s::bytea[])
                 ON CONFLICT DO NOTHING
             """,
-            {"log": log, "positions": list(positions), "digests": list(digests)},
+            {"log_id": log, "positions": list(positions), "digests": list(digests)},
         )
 
     async def _add_wheels(self, batch: AccessBatch) -> None:
@@ -188,19 +193,19 @@ class AccessLogWriter:
             return
         await self._db.execute(
             """
-            INSERT INTO wheels (wheel, filename, project, saved_s)
-            SELECT n.wheel, n.filename, n.project,
+            INSERT INTO downloaded_wheels (wheel_id, filename, project, saved_s)
+            SELECT n.wheel_id, n.filename, n.project,
                    CASE WHEN n.factor = 0 OR b.duration_s > 7 * 86400 THEN 0
                         WHEN b.duration_s IS NOT NULL
                         THEN greatest(b.duration_s * n.factor - 6.7, 0)
                    END
-              FROM unnest(%(wheel)s::bigint[], %(filename)s::text[], %(project)s::text[],
-                          %(factor)s::integer[]) AS n (wheel, filename, project, factor)
+              FROM unnest(%(wheel_id)s::bigint[], %(filename)s::text[], %(project)s::text[],
+                          %(factor)s::integer[]) AS n (wheel_id, filename, project, factor)
               LEFT JOIN files f ON f.filename = n.filename
-              LEFT JOIN builds b ON b.build = f.build
-                ON CONFLICT (wheel) DO UPDATE
+              LEFT JOIN builds b ON b.build_id = f.build_id
+                ON CONFLICT (wheel_id) DO UPDATE
                SET saved_s = excluded.saved_s
-             WHERE wheels.saved_s IS NULL AND excluded.saved_s IS NOT NULL
+             WHERE downloaded_wheels.saved_s IS NULL AND excluded.saved_s IS NOT NULL
             """,
             transpose_rows([row._asdict() for row in rows]),
         )
@@ -211,11 +216,11 @@ class AccessLogWriter:
             return
         await self._db.execute(
             """
-            INSERT INTO agents
-            SELECT * FROM unnest(%(agent)s::bigint[], %(agent_class)s::text[],
+            INSERT INTO user_agents
+            SELECT * FROM unnest(%(agent_id)s::bigint[], %(client_type)s::text[],
                    %(installer)s::text[], %(installer_version)s::text[], %(arch)s::text[],
                    %(os)s::text[], %(os_release)s::text[], %(python)s::text[])
-             WHERE (SELECT count(*) FROM agents) < %(largest)s
+             WHERE (SELECT count(*) FROM user_agents) < %(largest)s
                 ON CONFLICT DO NOTHING
             """,
             {**transpose_rows([row._asdict() for row in rows]), "largest": _MAX_USER_AGENTS},
@@ -226,11 +231,11 @@ class AccessLogWriter:
             return
         for month in sorted(batch.months):
             await self._db.execute(
-                "SELECT ensure_access_partition(%(at)s::date::timestamp AT TIME ZONE 'UTC')",
+                "SELECT create_access_partition(%(at)s::date::timestamp AT TIME ZONE 'UTC')",
                 {"at": month},
             )
         await self._db.copy(
-            f"COPY accesses ({binary_copy.COLUMNS}) FROM STDIN (FORMAT binary)",
+            f"COPY access_records ({binary_copy.COLUMNS}) FROM STDIN (FORMAT binary)",
             (binary_copy.HEADER, *batch.rows, binary_copy.TRAILER),
         )
 
@@ -240,13 +245,13 @@ class AccessLogWriter:
         clients = await self._add_clients(counts)
         await self._db.execute(
             """
-            INSERT INTO download_days AS d
+            INSERT INTO downloads_daily AS d
                    (day, counted, counted_bytes, counted_saved_s, clients, others, index_hits,
                     project_pages, json_pages, log_pages)
             SELECT %(day)s, %(counted)s, %(bytes)s,
                    (SELECT coalesce(sum(n.count * w.saved_s), 0)
-                      FROM unnest(%(wheels)s::bigint[], %(counts)s::integer[]) AS n (wheel, count)
-                      JOIN wheels w ON w.wheel = n.wheel),
+                      FROM unnest(%(wheels)s::bigint[], %(counts)s::integer[]) AS n (wheel_id, count)
+                      JOIN downloaded_wheels w ON w.wheel_id = n.wheel_id),
                    %(clients)s, %(others)s, %(index)s, %(project)s, %(json)s, %(log)s
                 ON CONFLICT (day) DO UPDATE
                SET counted = d.counted + excluded.counted,
@@ -285,9 +290,9 @@ class AccessLogWriter:
             return 0
         return await self._db.execute(
             """
-            INSERT INTO access_clients (day, client)
-            SELECT k.day, n.client
-              FROM access_keys k, unnest(%(clients)s::bigint[]) AS n (client)
+            INSERT INTO daily_client_hashes (day, client_hash)
+            SELECT k.day, n.client_hash
+              FROM daily_address_keys k, unnest(%(clients)s::bigint[]) AS n (client_hash)
              WHERE k.day = %(day)s AND k.key IS NOT NULL
                 ON CONFLICT DO NOTHING
             """,
@@ -300,11 +305,11 @@ class AccessLogWriter:
         projects = dict(sorted(counts.projects.items()))
         await self._db.execute(
             """
-            INSERT INTO download_wheels AS d (month, wheel, downloads, days)
-            SELECT date_trunc('month', %(day)s::date), n.wheel, n.count,
+            INSERT INTO downloads_monthly_by_wheel AS d (month, wheel_id, downloads, days)
+            SELECT date_trunc('month', %(day)s::date), n.wheel_id, n.count,
                    array_fill(n.count, ARRAY[1], ARRAY[%(place)s])
-              FROM unnest(%(wheels)s::bigint[], %(counts)s::integer[]) AS n (wheel, count)
-                ON CONFLICT (month, wheel) DO UPDATE
+              FROM unnest(%(wheels)s::bigint[], %(counts)s::integer[]) AS n (wheel_id, count)
+                ON CONFLICT (month, wheel_id) DO UPDATE
                SET downloads = d.downloads + excluded.downloads,
                    days[%(place)s] = coalesce(d.days[%(place)s], 0) + excluded.downloads
             """,
@@ -312,7 +317,7 @@ class AccessLogWriter:
         )
         await self._db.execute(
             """
-            INSERT INTO download_projects AS d (month, project, downloads, days)
+            INSERT INTO downloads_monthly_by_project AS d (month, project, downloads, days)
             SELECT date_trunc('month', %(day)s::date), n.project, n.count,
                    array_fill(n.count, ARRAY[1], ARRAY[%(place)s])
               FROM unnest(%(projects)s::text[], %(counts)s::integer[]) AS n (project, count)
@@ -324,10 +329,10 @@ class AccessLogWriter:
         )
         await self._db.execute(
             """
-            INSERT INTO download_totals AS t (project, downloads, saved_s)
+            INSERT INTO downloads_by_project AS t (project, downloads, saved_s)
             SELECT w.project, sum(n.count), sum(n.count * coalesce(w.saved_s, 0))
-              FROM unnest(%(wheels)s::bigint[], %(counts)s::integer[]) AS n (wheel, count)
-              JOIN wheels w ON w.wheel = n.wheel
+              FROM unnest(%(wheels)s::bigint[], %(counts)s::integer[]) AS n (wheel_id, count)
+              JOIN downloaded_wheels w ON w.wheel_id = n.wheel_id
              GROUP BY w.project
              ORDER BY w.project
                 ON CONFLICT (project) DO UPDATE
@@ -340,7 +345,7 @@ class AccessLogWriter:
     async def _add_dimensions(self, counts: DayCounts) -> None:
         known: dict[str, set[str]] = {}
         for row in await self._db.rows(
-            "SELECT dimension, value FROM download_dimensions WHERE day = %(day)s",
+            "SELECT dimension, value FROM downloads_daily_by_dimension WHERE day = %(day)s",
             {"day": counts.day},
         ):
             known.setdefault(row["dimension"], set()).add(row["value"])
@@ -354,7 +359,7 @@ class AccessLogWriter:
             kept[dimension, shown] = kept.get((dimension, shown), 0) + count
         await self._db.execute(
             """
-            INSERT INTO download_dimensions AS d (day, dimension, value, downloads)
+            INSERT INTO downloads_daily_by_dimension AS d (day, dimension, value, downloads)
             SELECT %(day)s, n.dimension, n.value, n.count
               FROM unnest(%(dimensions)s::text[], %(values)s::text[], %(counts)s::bigint[])
                    AS n (dimension, value, count)
@@ -377,7 +382,7 @@ class AccessLogWriter:
             return
         await self._db.execute(
             """
-            INSERT INTO download_seconds AS d (second, downloads)
+            INSERT INTO downloads_recent_seconds AS d (second, downloads)
             SELECT to_timestamp(n.second), n.count
               FROM unnest(%(seconds)s::bigint[], %(counts)s::integer[]) AS n (second, count)
              ORDER BY n.second
@@ -390,7 +395,7 @@ class AccessLogWriter:
         if lines:
             await self._db.execute(
                 """
-                INSERT INTO access_lines (minute, marks)
+                INSERT INTO line_fingerprints (minute, fingerprints)
                 SELECT * FROM unnest(%(minutes)s::integer[], %(marks)s::bytea[])
                 """,
                 {"minutes": list(lines), "marks": list(lines.values())},

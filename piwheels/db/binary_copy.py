@@ -7,7 +7,7 @@ stands behind its size.
 
 import struct
 
-COLUMNS = "at, client, agent, wheel, kind, bytes, status"
+COLUMNS = "at, client_hash, agent_id, wheel_id, request_kind, bytes, status"
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 NULL = struct.pack(">i", -1)

@@ -23,15 +23,15 @@ ABSENCE_THRESHOLD_S = 86400.0
 
 #: Targets whose `served` or `equipped` is not what the absences say, with what they say.
 _CHANGED_PRESENCE = """
-    SELECT t.target, is_now.served, is_now.equipped
+    SELECT t.target, is_now.has_builder, is_now.has_compiler
       FROM targets t
       JOIN target_absences a ON a.target = t.target
      CROSS JOIN LATERAL (
-         SELECT a.unserved_s < %(absence_s)s AS served,
+         SELECT a.without_builder_s < %(absence_s)s AS has_builder,
                 t.target = ANY (%(equipped)s)
-                OR (t.equipped AND a.unequipped_s < %(absence_s)s) AS equipped
+                OR (t.has_compiler AND a.without_compiler_s < %(absence_s)s) AS has_compiler
      ) is_now
-     WHERE (t.served, t.equipped) <> (is_now.served, is_now.equipped)
+     WHERE (t.has_builder, t.has_compiler) <> (is_now.has_builder, is_now.has_compiler)
 """
 
 #: Exclusive here, shared by every other writer: lock_projects() takes it too.
@@ -44,7 +44,7 @@ class StoredRelease(Struct, frozen=True, kw_only=True):
     version: str
     has_sdist: bool
     yanked: str | None
-    skip: str | None
+    skip_reason: str | None
     hidden: bool  # the upstream's page lacks it
 
 
@@ -75,18 +75,18 @@ async def add_target(db: Database, target: Target, rules: CompatibilityRules) ->
     async with db.transaction():
         await db.execute(_LOCK_TARGETS)
         known = await db.row(
-            "SELECT skip FROM targets WHERE target = %(name)s", {"name": target.name}
+            "SELECT skip_reason FROM targets WHERE target = %(name)s", {"name": target.name}
         )
-        if known is not None and known["skip"] is None:
+        if known is not None and known["skip_reason"] is None:
             return False
         # A target that is there and was skipped is made active again.
         await db.execute(
             """
             INSERT INTO targets
-                   (target, position, python, python_full, implementation, abi, arch, os, glibc)
+                   (target, sort_order, python, python_full, implementation, abi, arch, os, glibc)
             VALUES (%(name)s, %(position)s, %(python)s, %(python_full)s, %(implementation)s,
                     %(abi)s, %(arch)s, %(os)s, %(glibc)s)
-                ON CONFLICT (target) DO UPDATE SET skip = NULL, converging = true
+                ON CONFLICT (target) DO UPDATE SET skip_reason = NULL, jobs_outdated = true
             """,
             {
                 "position": rules.sort_order(target),
@@ -102,8 +102,8 @@ async def _compute_compatibility_of_targets(
     db: Database, targets: Sequence[Target], rules: CompatibilityRules
 ) -> None:
     """Work out what every known kind covers, and every specifier allows, of new targets."""
-    kinds = await db.rows("SELECT tags, glibc FROM kinds")
-    specifiers = await db.rows("SELECT requires_python FROM specifiers")
+    kinds = await db.rows("SELECT tags, glibc FROM wheel_compatibilities")
+    specifiers = await db.rows("SELECT requires_python FROM requires_python_specifiers")
     await _store_compatible_targets(
         db, [WheelCompatibility(**row) for row in kinds], targets, rules
     )
@@ -140,11 +140,11 @@ async def _store_compatible_targets(
         return
     await db.execute(
         """
-        INSERT INTO kind_targets (kind, target, preference, loads)
+        INSERT INTO compatible_targets (compatibility_id, target, tag_rank, is_loadable)
         SELECT * FROM unnest(%(kind)s::text[], %(target)s::text[],
                              %(preference)s::integer[], %(loads)s::boolean[])
-            ON CONFLICT (kind, target) DO UPDATE
-           SET preference = excluded.preference, loads = excluded.loads
+            ON CONFLICT (compatibility_id, target) DO UPDATE
+           SET tag_rank = excluded.tag_rank, is_loadable = excluded.is_loadable
         """,
         transpose_rows(rows),
     )
@@ -153,7 +153,7 @@ async def _store_compatible_targets(
 async def _store_requires_python_targets(db: Database, pairs: Sequence[tuple[str, str]]) -> None:
     await db.execute(
         """
-        INSERT INTO python_ranges (requires_python, target)
+        INSERT INTO requires_python_targets (requires_python, target)
         SELECT * FROM unnest(%(specifiers)s::text[], %(targets)s::text[]) ON CONFLICT DO NOTHING
         """,
         {
@@ -169,8 +169,8 @@ async def targets(db: Database, *, include_skipped: bool = False) -> list[Target
         """
         SELECT target AS name, python, python_full, implementation, abi, arch, os, glibc
           FROM targets
-         WHERE skip IS NULL OR %(skipped)s
-         ORDER BY position, target
+         WHERE skip_reason IS NULL OR %(skipped)s
+         ORDER BY sort_order, target
         """,
         {"skipped": include_skipped},
     )
@@ -206,16 +206,16 @@ async def record_presence(
     }
     await db.execute(
         """
-        INSERT INTO target_absences AS a (target, unserved_s, unequipped_s)
+        INSERT INTO target_absences AS a (target, without_builder_s, without_compiler_s)
         SELECT t.target,
                CASE WHEN t.target = ANY (%(served)s) THEN 0 ELSE %(elapsed_s)s END,
                CASE WHEN t.target = ANY (%(equipped)s) THEN 0 ELSE %(elapsed_s)s END
           FROM targets t
             ON CONFLICT (target) DO UPDATE
-           SET unserved_s = CASE WHEN a.target = ANY (%(served)s) THEN 0
-                            ELSE a.unserved_s + %(elapsed_s)s END,
-               unequipped_s = CASE WHEN a.target = ANY (%(equipped)s) THEN 0
-                              ELSE a.unequipped_s + %(elapsed_s)s END
+           SET without_builder_s = CASE WHEN a.target = ANY (%(served)s) THEN 0
+                            ELSE a.without_builder_s + %(elapsed_s)s END,
+               without_compiler_s = CASE WHEN a.target = ANY (%(equipped)s) THEN 0
+                              ELSE a.without_compiler_s + %(elapsed_s)s END
         """,
         facts,
     )
@@ -227,9 +227,9 @@ async def record_presence(
         await db.execute(
             """
             UPDATE targets
-               SET served = now_is.served, equipped = now_is.equipped, converging = true
-              FROM unnest(%(target)s::text[], %(served)s::boolean[], %(equipped)s::boolean[])
-                   AS now_is (target, served, equipped)
+               SET has_builder = now_is.has_builder, has_compiler = now_is.has_compiler, jobs_outdated = true
+              FROM unnest(%(target)s::text[], %(has_builder)s::boolean[], %(has_compiler)s::boolean[])
+                   AS now_is (target, has_builder, has_compiler)
              WHERE now_is.target = targets.target
             """,
             transpose_rows(changed),
@@ -243,8 +243,8 @@ async def skip_target(db: Database, target: str, reason: str | None) -> bool:
         await db.execute(_LOCK_TARGETS)
         changed = await db.execute(
             """
-            UPDATE targets SET skip = %(reason)s, converging = true
-             WHERE target = %(target)s AND skip IS DISTINCT FROM %(reason)s
+            UPDATE targets SET skip_reason = %(reason)s, jobs_outdated = true
+             WHERE target = %(target)s AND skip_reason IS DISTINCT FROM %(reason)s
             """,
             {"target": target, "reason": reason},
         )
@@ -253,9 +253,9 @@ async def skip_target(db: Database, target: str, reason: str | None) -> bool:
 
 async def recompute_jobs(db: Database) -> bool:
     """Make the jobs of all projects follow changed targets, in batches; False if none changed."""
-    if not await db.value("SELECT count(*) FROM targets WHERE converging"):
+    if not await db.value("SELECT count(*) FROM targets WHERE jobs_outdated"):
         return False
-    await db.execute("CALL converge()")
+    await db.execute("CALL recompute_all_jobs()")
     return True
 
 
@@ -265,7 +265,7 @@ async def add_compatibility(
     """Make a kind known with the targets that it covers; needs the writer's locks."""
     added = await db.execute(
         """
-        INSERT INTO kinds (kind, tags, glibc, resolved) VALUES (%(kind)s, %(tags)s, %(glibc)s, true)
+        INSERT INTO wheel_compatibilities (compatibility_id, tags, glibc, targets_computed) VALUES (%(kind)s, %(tags)s, %(glibc)s, true)
             ON CONFLICT DO NOTHING
         """,
         {
@@ -288,7 +288,9 @@ async def compute_missing_compatibility(db: Database, rules: CompatibilityRules)
     """
     async with db.transaction():
         await db.execute(_LOCK_TARGETS)
-        kinds = await db.rows("SELECT tags, glibc FROM kinds WHERE NOT resolved")
+        kinds = await db.rows(
+            "SELECT tags, glibc FROM wheel_compatibilities WHERE NOT targets_computed"
+        )
         if not kinds:
             return False
         specifiers = await db.rows(
@@ -296,7 +298,7 @@ async def compute_missing_compatibility(db: Database, rules: CompatibilityRules)
             SELECT DISTINCT f.requires_python
               FROM files f
              WHERE NOT EXISTS (
-                 SELECT FROM specifiers s WHERE s.requires_python = f.requires_python)
+                 SELECT FROM requires_python_specifiers s WHERE s.requires_python = f.requires_python)
             """
         )
         every = await targets(db, include_skipped=True)
@@ -304,8 +306,10 @@ async def compute_missing_compatibility(db: Database, rules: CompatibilityRules)
             db, [WheelCompatibility(**row) for row in kinds], every, rules
         )
         await add_specifiers(db, [row["requires_python"] for row in specifiers], rules)
-        await db.execute("UPDATE kinds SET resolved = true WHERE NOT resolved")
-        await db.execute("UPDATE targets SET converging = true")
+        await db.execute(
+            "UPDATE wheel_compatibilities SET targets_computed = true WHERE NOT targets_computed"
+        )
+        await db.execute("UPDATE targets SET jobs_outdated = true")
     return True
 
 
@@ -348,14 +352,14 @@ async def add_project(
     """
     row = await db.row(
         """
-        INSERT INTO projects (project, display, since, existing)
+        INSERT INTO projects (project, display_name, follow_since, existing_versions)
         VALUES (%(project)s, %(display)s, %(since)s, %(existing)s)
             ON CONFLICT (project) DO UPDATE
-           SET display = excluded.display,
-               since = coalesce(projects.since, excluded.since),
-               existing = CASE WHEN projects.since IS NULL
-                               THEN excluded.existing ELSE projects.existing END,
-               next_poll = now(), etag = '', modified = ''
+           SET display_name = excluded.display_name,
+               follow_since = coalesce(projects.follow_since, excluded.follow_since),
+               existing_versions = CASE WHEN projects.follow_since IS NULL
+                               THEN excluded.existing_versions ELSE projects.existing_versions END,
+               next_poll_at = now(), etag = '', last_modified = ''
         RETURNING xmax = 0 AS added
         """,
         {
@@ -380,7 +384,7 @@ async def stored_releases(db: Database, project: str) -> list[StoredRelease]:
     """What the farm has of a project's releases."""
     rows = await db.rows(
         """
-        SELECT version, sdist_url IS NOT NULL AS has_sdist, yanked, skip,
+        SELECT version, sdist_url IS NOT NULL AS has_sdist, yanked, skip_reason,
                missing_since IS NOT NULL AS hidden
           FROM releases WHERE project = %(project)s ORDER BY version
         """,
@@ -421,18 +425,18 @@ async def add_releases(db: Database, releases: Sequence[Release], rules: Compati
                SET requires_python = excluded.requires_python,
                    yanked = excluded.yanked,
                    (sdist_filename, sdist_url, sdist_sha256, sdist_size, sdist_digest)
-                       = (SELECT * FROM known_sdist(releases, excluded)),
-                   sdist_replaced_at = CASE WHEN sdist_is_replaced(releases, excluded)
+                       = (SELECT * FROM merge_sdist(releases, excluded)),
+                   sdist_replaced_at = CASE WHEN is_sdist_replaced(releases, excluded)
                                        THEN now() ELSE releases.sdist_replaced_at END,
-                   sdist_replaced_build = CASE WHEN sdist_is_replaced(releases, excluded)
-                                          THEN nextval('build_numbers')
-                                          ELSE releases.sdist_replaced_build END
+                   sdist_replaced_build_id = CASE WHEN is_sdist_replaced(releases, excluded)
+                                          THEN nextval('build_ids')
+                                          ELSE releases.sdist_replaced_build_id END
              WHERE (releases.requires_python, releases.yanked)
                    IS DISTINCT FROM (excluded.requires_python, excluded.yanked)
                 OR (SELECT (releases.sdist_filename, releases.sdist_url, releases.sdist_sha256,
                             releases.sdist_size, releases.sdist_digest) IS DISTINCT FROM
                            (k.filename, k.url, k.sha256, k.size, k.digest)
-                      FROM known_sdist(releases, excluded) k)
+                      FROM merge_sdist(releases, excluded) k)
             """,
             transpose_rows(rows),
         )
@@ -460,7 +464,7 @@ async def add_specifiers(
     """Make specifiers known with the targets that they allow; needs the writer's locks."""
     added = await db.rows(
         """
-        INSERT INTO specifiers (requires_python)
+        INSERT INTO requires_python_specifiers (requires_python)
         SELECT * FROM unnest(%(specifiers)s::text[]) ON CONFLICT DO NOTHING
         RETURNING requires_python
         """,
@@ -538,7 +542,7 @@ async def update_listed_releases(
         )
         if rows:
             # The listing of all projects has only those with files to list.
-            await db.execute("SELECT make_stale('simple', ARRAY[''])")
+            await db.execute("SELECT invalidate_pages('simple', ARRAY[''])")
     return ListingChanges(
         hidden=tuple(sorted(row["version"] for row in rows if row["hidden"])),
         shown=tuple(sorted(row["version"] for row in rows if not row["hidden"])),
@@ -550,8 +554,8 @@ async def skip_project(db: Database, project: str, reason: str | None) -> bool:
     return await _change_project(
         db,
         """
-        UPDATE projects SET skip = %(reason)s
-         WHERE project = %(project)s AND skip IS DISTINCT FROM %(reason)s
+        UPDATE projects SET skip_reason = %(reason)s
+         WHERE project = %(project)s AND skip_reason IS DISTINCT FROM %(reason)s
         """,
         project,
         reason=reason,
@@ -563,9 +567,9 @@ async def skip_release(db: Database, project: str, version: str, reason: str | N
     return await _change_project(
         db,
         """
-        UPDATE releases SET skip = %(reason)s
+        UPDATE releases SET skip_reason = %(reason)s
          WHERE project = %(project)s AND version = %(version)s
-           AND skip IS DISTINCT FROM %(reason)s
+           AND skip_reason IS DISTINCT FROM %(reason)s
         """,
         project,
         version=version,
@@ -627,9 +631,9 @@ async def remove_release(db: Database, project: str, version: str) -> bool:
         db,
         """
         WITH noted AS (
-            UPDATE projects SET existing = array_append(existing, %(version)s)
+            UPDATE projects SET existing_versions = array_append(existing_versions, %(version)s)
              WHERE project = %(project)s
-               AND existing IS NOT NULL AND NOT %(version)s = ANY (existing)
+               AND existing_versions IS NOT NULL AND NOT %(version)s = ANY (existing_versions)
         )
         DELETE FROM releases WHERE project = %(project)s AND version = %(version)s
         """,
@@ -661,10 +665,10 @@ async def files_with_tags(
         """
         SELECT f.filename, f.build_tag, k.glibc
           FROM files f
-          JOIN kinds k ON k.kind = f.kind
-          JOIN builds b ON b.build = f.build
+          JOIN wheel_compatibilities k ON k.compatibility_id = f.compatibility_id
+          JOIN builds b ON b.build_id = f.build_id
          WHERE f.project = %(project)s AND f.version = %(version)s AND k.tags = %(tags)s
-           AND NOT b.lacking
+           AND NOT b.without_compiler
         """,
         {"project": project, "version": version, "tags": tags},
     )
@@ -675,8 +679,8 @@ async def reserve_filename(db: Database, filename: str, sha256: str) -> bool:
     """Let a file name stand for this content, for ever; False if it stands for another."""
     held = await db.value(
         """
-        INSERT INTO filenames (filename, sha256) VALUES (%(filename)s, %(sha256)s)
-            ON CONFLICT (filename) DO UPDATE SET sha256 = filenames.sha256
+        INSERT INTO reserved_filenames (filename, sha256) VALUES (%(filename)s, %(sha256)s)
+            ON CONFLICT (filename) DO UPDATE SET sha256 = reserved_filenames.sha256
         RETURNING sha256
         """,
         {"filename": filename, "sha256": sha256},

@@ -17,22 +17,22 @@ _RESET_STATEMENTS = (
     # Pages are in the order of `since`; they rest after they were written, or for an hour at
     # most after they could not be written (pages.put_off).
     """
-    UPDATE stale_pages
-       SET since = least(since, now()),
+    UPDATE page_queue
+       SET dirty_since = least(dirty_since, now()),
            written_at = CASE WHEN written_at > now() THEN now() ELSE written_at END,
            retry_at = CASE WHEN retry_at > now() + interval '1 hour' THEN now() ELSE retry_at END
-     WHERE since > now() + %(tolerance)s
+     WHERE dirty_since > now() + %(tolerance)s
         OR written_at > now() + %(tolerance)s
         OR retry_at > now() + interval '1 hour' + %(tolerance)s
     """,
     # The grace of a removed file begins now; one that is being published stays at infinity.
     """
-    UPDATE removals SET removed_at = now()
-     WHERE removed_at > now() + %(tolerance)s AND removed_at <> 'infinity'
+    UPDATE file_deletions SET removed_at = now()
+     WHERE removed_at > now() + %(tolerance)s AND NOT installing
     """,
     # A job that was queued in the future would be due after all that are queued until then.
     """
-    UPDATE jobs SET due = due - (queued_at - now()), queued_at = now()
+    UPDATE jobs SET priority_time = priority_time - (queued_at - now()), queued_at = now()
      WHERE queued_at > now() + %(tolerance)s AND claimed_by IS NULL
     """,
     "UPDATE jobs SET claimed_at = now() WHERE claimed_at > now() + %(tolerance)s",

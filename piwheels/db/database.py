@@ -376,7 +376,7 @@ async def _check_version(connection: Connection) -> None:
     if found != SCHEMA_VERSION:
         raise DatabaseError(
             f"the database has schema version {found}, this piwheels needs {SCHEMA_VERSION}: "
-            + ("run `piw initdb`" if found < SCHEMA_VERSION else "install a newer piwheels")
+            + ("run `piw db upgrade`" if found < SCHEMA_VERSION else "install a newer piwheels")
         )
 
 

@@ -136,14 +136,14 @@ async def download_totals(db: Database, today: date | None = None) -> DownloadTo
                coalesce(sum(saved_s) FILTER (WHERE day = %(today)s), 0) AS saved_today_s,
                min(day) FILTER (WHERE downloads > 0) AS since
           FROM (SELECT *, day > %(today)s::date - %(recent)s AND day <= %(today)s AS recent
-                  FROM download_days) d
+                  FROM downloads_daily) d
         """,
         {"today": today, "recent": RECENT_DAYS},
     )
     record = await db.row(
         """
         SELECT downloads AS record_day, day AS record_date
-          FROM download_days WHERE downloads > 0 ORDER BY downloads DESC, day LIMIT 1
+          FROM downloads_daily WHERE downloads > 0 ORDER BY downloads DESC, day LIMIT 1
         """
     )
     return DownloadTotals(**(row or {}), **(record or {"record_day": 0, "record_date": None}))
@@ -157,7 +157,7 @@ async def per_day(
         """
         SELECT day, downloads, bytes, saved_s, clients,
                index_hits, project_pages, json_pages, log_pages, others
-          FROM download_days
+          FROM downloads_daily
          WHERE day BETWEEN %(since)s AND %(until)s
          ORDER BY day
         """,
@@ -190,7 +190,7 @@ async def breakdown(
     rows = await db.rows(
         """
         SELECT value AS name, sum(downloads)::bigint AS downloads
-          FROM download_dimensions
+          FROM downloads_daily_by_dimension
          WHERE dimension = %(dimension)s AND day BETWEEN %(since)s AND %(until)s
          GROUP BY value
          ORDER BY downloads DESC, value
@@ -207,7 +207,7 @@ async def top_projects(
     if since is None and until is None:
         rows = await db.rows(
             """
-            SELECT project AS name, downloads FROM download_totals
+            SELECT project AS name, downloads FROM downloads_by_project
              ORDER BY downloads DESC, project LIMIT %(limit)s
             """,
             {"limit": limit},
@@ -230,7 +230,7 @@ async def project_total(db: Database, project: str, today: date | None = None) -
     """All downloads of a project; zeros for one that nobody downloaded."""
     today = today or _today()
     row = await db.row(
-        "SELECT downloads, saved_s FROM download_totals WHERE project = %(project)s",
+        "SELECT downloads, saved_s FROM downloads_by_project WHERE project = %(project)s",
         {"project": project},
     )
     recent = await project_days(db, project, first_day(RECENT_DAYS, today), today)
@@ -249,7 +249,7 @@ async def project_days(
     rows = await db.rows(
         """
         SELECT month + (place - 1) AS day, days[place] AS downloads
-          FROM download_projects, generate_subscripts(days, 1) AS place
+          FROM downloads_monthly_by_project, generate_subscripts(days, 1) AS place
          WHERE project = %(project)s
            AND month = ANY (%(months)s)
            AND days[place] > 0
@@ -270,9 +270,9 @@ async def project_wheels(db: Database, project: str) -> list[WheelDownloads]:
     rows = await db.rows(
         """
         SELECT w.filename, sum(d.downloads)::bigint AS downloads
-          FROM wheels w
+          FROM downloaded_wheels w
          CROSS JOIN unnest(%(months)s::date[]) AS m (month)
-          JOIN download_wheels d ON d.month = m.month AND d.wheel = w.wheel
+          JOIN downloads_monthly_by_wheel d ON d.month = m.month AND d.wheel_id = w.wheel_id
          WHERE w.project = %(project)s
          GROUP BY w.filename
          ORDER BY downloads DESC, w.filename
@@ -315,7 +315,7 @@ async def _is_reader_active(db: Database) -> bool:
         await db.value(
             """
             SELECT EXISTS (
-                SELECT FROM access_readers WHERE seen_at > now() - %(live)s * interval '1 second'
+                SELECT FROM active_log_readers WHERE seen_at > now() - %(live)s * interval '1 second'
             )
             """,
             {"live": _READER_TIMEOUT_S},
@@ -326,7 +326,7 @@ async def _is_reader_active(db: Database) -> bool:
 async def _rate(db: Database, now: datetime) -> float:
     count = await db.value(
         """
-        SELECT coalesce(sum(downloads), 0)::bigint FROM download_seconds
+        SELECT coalesce(sum(downloads), 0)::bigint FROM downloads_recent_seconds
          WHERE second > %(now)s - %(span)s * interval '1 second' AND second <= %(now)s
         """,
         {"now": now, "span": _RATE_WINDOW_S},
@@ -339,7 +339,7 @@ async def _per_minute(db: Database, now: datetime) -> tuple[int, ...]:
         """
         SELECT coalesce(sum(s.downloads), 0)::bigint AS downloads
           FROM generate_series(1, 60) AS ago
-          LEFT JOIN download_seconds s
+          LEFT JOIN downloads_recent_seconds s
             ON s.second >= %(minute)s - ago * interval '1 minute'
            AND s.second < %(minute)s - (ago - 1) * interval '1 minute'
          GROUP BY ago
@@ -371,7 +371,7 @@ async def _months(db: Database, since: date | None, until: date | None) -> list[
     rows = await db.rows(
         """
         SELECT DISTINCT date_trunc('month', day)::date AS month
-          FROM download_days
+          FROM downloads_daily
          WHERE counted > 0 AND day BETWEEN %(since)s AND %(until)s
         """,
         _period_parameters(since, until),
@@ -390,7 +390,7 @@ async def _periods(
                sum(saved_s) AS saved_s,
                max(downloads) AS record_day,
                (array_agg(day ORDER BY downloads DESC, day))[1] AS record_date
-          FROM download_days
+          FROM downloads_daily
          WHERE downloads > 0 AND day BETWEEN %(since)s AND %(until)s
          GROUP BY period
          ORDER BY period
@@ -418,7 +418,7 @@ async def _top_of_day(db: Database, day: date, limit: int) -> list[NamedCount]:
         db,
         """
         SELECT project AS name, days[%(place)s] AS downloads
-          FROM download_projects
+          FROM downloads_monthly_by_project
          WHERE month = %(month)s AND days[%(place)s] > 0
          ORDER BY downloads DESC, project
          LIMIT %(limit)s
@@ -434,7 +434,7 @@ async def _top_of_day(db: Database, day: date, limit: int) -> list[NamedCount]:
 _TOP_OF_PERIOD_SQL = """
     WITH touched AS MATERIALIZED (
         SELECT project, sum(downloads) AS most
-          FROM download_projects
+          FROM downloads_monthly_by_project
          WHERE month BETWEEN %(first_month)s AND %(until)s
          GROUP BY project
          ORDER BY most DESC
@@ -453,7 +453,7 @@ _TOP_OF_PERIOD_SQL = """
                    END
                )::bigint AS downloads
           FROM candidates c
-          JOIN download_projects d ON d.project = c.project
+          JOIN downloads_monthly_by_project d ON d.project = c.project
          WHERE d.month BETWEEN %(first_month)s AND %(until)s
          GROUP BY d.project
     )

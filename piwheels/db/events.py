@@ -10,11 +10,11 @@ MIN_KEPT_EVENTS = 1000
 #: By number, for which there is an index, and which is as good as by age.
 DELETE_OLD_EVENTS = """
     DELETE FROM events
-     WHERE event IN (
-         SELECT event
-           FROM (SELECT event, at FROM events ORDER BY event LIMIT %(at_most)s) first
+     WHERE event_id IN (
+         SELECT event_id
+           FROM (SELECT event_id, at FROM events ORDER BY event_id LIMIT %(at_most)s) first
           WHERE at < now() - %(age)s
-            AND event <= (SELECT max(event) FROM events) - %(kept)s
+            AND event_id <= (SELECT max(event_id) FROM events) - %(kept)s
      )
 """
 
@@ -39,9 +39,9 @@ async def record_event(
     return int(
         await db.value(
             """
-            INSERT INTO events (who, action, subject, outcome)
+            INSERT INTO events (who, text, subject, outcome)
             VALUES (%(who)s, %(action)s, %(subject)s, %(outcome)s)
-            RETURNING event
+            RETURNING event_id
             """,
             {"who": who, "action": action, "subject": subject, "outcome": outcome},
         )

@@ -9,10 +9,10 @@ from piwheels.model import BuildSummary, Struct
 class AuditEvent(Struct, frozen=True, kw_only=True):
     """Somebody did something, or tried to, or the farm did of itself."""
 
-    event: int
+    event_id: int
     at: datetime
     who: str
-    action: str
+    text: str
     subject: str
     outcome: str
 
@@ -21,10 +21,10 @@ async def recent_events(db: Database, *, limit: int, before: int | None) -> list
     """What happened last, or last before an event, the newest first."""
     rows = await db.rows(
         """
-        SELECT event, at, who, action, subject, outcome
+        SELECT event_id, at, who, text, subject, outcome
           FROM events
-         WHERE %(before)s::bigint IS NULL OR event < %(before)s
-         ORDER BY event DESC
+         WHERE %(before)s::bigint IS NULL OR event_id < %(before)s
+         ORDER BY event_id DESC
          LIMIT %(limit)s
         """,
         {"limit": limit, "before": before},
@@ -33,13 +33,13 @@ async def recent_events(db: Database, *, limit: int, before: int | None) -> list
 
 
 _RECENT_BUILDS_SQL = """
-    SELECT b.build, b.ended_at, b.builder, b.project, b.version, b.target, b.outcome,
+    SELECT b.build_id, b.ended_at, b.builder, b.project, b.version, b.target, b.outcome,
            b.duration_s, b.reason,
            ARRAY(SELECT f.filename FROM files f
-                  WHERE f.build = b.build ORDER BY f.filename) AS files
+                  WHERE f.build_id = b.build_id ORDER BY f.filename) AS files
       FROM builds b
      WHERE {conditions}
-     ORDER BY b.ended_at DESC, b.build DESC
+     ORDER BY b.ended_at DESC, b.build_id DESC
      LIMIT %(limit)s
 """
 
@@ -93,7 +93,7 @@ async def recent_results(db: Database) -> list[RecentResult]:
         SELECT builder, outcome = 'built' AS built,
                extract(epoch FROM now() - ended_at)::float8 AS age_s
           FROM builds
-         WHERE ended_at > now() - interval '1 hour' AND outcome <> 'killed'
+         WHERE ended_at > now() - interval '1 hour' AND outcome <> 'canceled'
          ORDER BY ended_at
         """
     )

@@ -23,7 +23,7 @@ async def import_days(db: Database, days: Sequence[ImportedDay]) -> int:
     rows = [{name: getattr(day, name) for name in ImportedDay.__struct_fields__} for day in days]
     return await db.execute(
         """
-        INSERT INTO download_days AS d (day, imported, imported_bytes, imported_saved_s)
+        INSERT INTO downloads_daily AS d (day, imported, imported_bytes, imported_saved_s)
         SELECT * FROM unnest(%(day)s::date[], %(downloads)s::bigint[], %(bytes)s::bigint[],
                              %(saved_s)s::double precision[])
             ON CONFLICT (day) DO UPDATE

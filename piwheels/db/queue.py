@@ -28,15 +28,15 @@ DecideRetry = Callable[[Sequence[PastFailure]], RetryDecision]
 
 #: Whether a builder suits what the last failure of a job showed that it needs.
 _BUILDER_SUITS = """(
-    held IS NULL
-    AND (avoid <> %(builder)s OR %(alone)s::text[] IS NULL OR jobs.target = ANY (%(alone)s))
-    AND (memory_over = 0 OR memory_over < %(memory_bytes)s
-         OR memory_over >= %(largest_memory_bytes)s)
+    hold_reason IS NULL
+    AND (avoid_builder <> %(builder)s OR %(exclusive_targets)s::text[] IS NULL OR jobs.target = ANY (%(exclusive_targets)s))
+    AND (memory_over_bytes = 0 OR memory_over_bytes < %(memory_bytes)s
+         OR memory_over_bytes >= %(largest_memory_bytes)s)
     AND (min_speed <= %(speed)s OR min_speed > %(best_speed)s)
 )"""
 #: What a Job is made of, of the tables jobs and releases (r).
 _JOB_COLUMNS = """
-    jobs.build, jobs.project, jobs.version, jobs.target, jobs.attempts, jobs.limit_s,
+    jobs.build_id, jobs.project, jobs.version, jobs.target, jobs.attempts, jobs.min_timeout_s,
     r.released_at, r.sdist_filename, r.sdist_url, r.sdist_sha256, r.sdist_size, r.sdist_digest
 """
 
@@ -48,24 +48,24 @@ def _claim_sql(which: str) -> str:
         SELECT first.project, first.version, first.target
           FROM unnest(%(targets)s::text[]) AS served (target)
          CROSS JOIN LATERAL (
-             SELECT project, version, jobs.target, due
+             SELECT project, version, jobs.target, priority_time
                FROM jobs
               WHERE jobs.target = served.target
                 AND {which}
                 AND {_BUILDER_SUITS}
-              ORDER BY due
+              ORDER BY priority_time
               LIMIT 1
                 FOR UPDATE SKIP LOCKED
          ) first
-         ORDER BY first.due
+         ORDER BY first.priority_time
          LIMIT 1
     )
     UPDATE jobs
        SET claimed_by = %(builder)s,
            claimed_at = now(),
            attempts = attempts + 1,
-           build = nextval('build_numbers'),
-           last_build = NULL,
+           build_id = nextval('build_ids'),
+           last_build_id = NULL,
            last_builder = NULL
       FROM candidate c
       JOIN releases r ON r.project = c.project AND r.version = c.version
@@ -74,9 +74,9 @@ def _claim_sql(which: str) -> str:
 """  # noqa: S608 - of constants alone
 
 
-CLAIM_SQL = _claim_sql("claimed_by IS NULL AND not_before IS NULL")
+CLAIM_SQL = _claim_sql("claimed_by IS NULL AND retry_at IS NULL")
 #: Of projects that are known to have no compiled code; the index is jobs_claimable_pure.
-_CLAIM_PURE_SQL = _claim_sql("claimed_by IS NULL AND not_before IS NULL AND pure")
+_CLAIM_PURE_SQL = _claim_sql("claimed_by IS NULL AND retry_at IS NULL AND is_pure")
 
 
 class ClaimedJob(Struct, frozen=True, kw_only=True):
@@ -111,7 +111,9 @@ async def claim(
             there.
     """
     facts = msgspec.structs.asdict(capability) | {"builder": builder}
-    facts["alone"] = None if capability.alone is None else list(capability.alone)
+    facts["exclusive_targets"] = (
+        None if capability.exclusive_targets is None else list(capability.exclusive_targets)
+    )
     bound = (
         await _targets_with_compiler(db, targets_without_compiler)
         if targets_without_compiler
@@ -128,7 +130,7 @@ async def claim(
 async def _targets_with_compiler(db: Database, names: Sequence[str]) -> set[str]:
     """Those of these targets for which some builder has a C compiler."""
     rows = await db.rows(
-        "SELECT target FROM targets WHERE target = ANY (%(names)s) AND equipped",
+        "SELECT target FROM targets WHERE target = ANY (%(names)s) AND has_compiler",
         {"names": list(names)},
     )
     return {row["target"] for row in rows}
@@ -153,7 +155,7 @@ async def claimed_jobs(db: Database) -> list[ClaimedJob]:
 
 def _job_of_row(row: dict[str, Any]) -> Job:
     return Job(
-        build_id=row["build"],
+        build_id=row["build_id"],
         project=row["project"],
         version=row["version"],
         target=row["target"],
@@ -166,7 +168,7 @@ def _job_of_row(row: dict[str, Any]) -> Job:
         ),
         released_at=row["released_at"],
         attempt=row["attempts"],
-        min_timeout_s=row["limit_s"],
+        min_timeout_s=row["min_timeout_s"],
     )
 
 
@@ -215,18 +217,18 @@ async def complete_job(
         held = await db.execute(
             """
             UPDATE jobs
-               SET claimed_by = NULL, claimed_at = NULL, build = NULL,
+               SET claimed_by = NULL, claimed_at = NULL, build_id = NULL,
                    attempts = attempts - %(uncounted)s,
-                   not_before = CASE WHEN %(delay_s)s > 0
+                   retry_at = CASE WHEN %(delay_s)s > 0
                                      THEN now() + make_interval(secs => %(delay_s)s) END,
-                   delay = CASE WHEN %(delay_s)s > 0 THEN make_interval(secs => %(delay_s)s) END,
-                   held = nullif(%(held)s, ''), avoid = %(avoid)s,
-                   memory_over = %(memory_over)s, limit_s = %(limit_s)s,
+                   retry_delay = CASE WHEN %(delay_s)s > 0 THEN make_interval(secs => %(delay_s)s) END,
+                   hold_reason = nullif(%(hold_reason)s, ''), avoid_builder = %(avoid_builder)s,
+                   memory_over_bytes = %(memory_over_bytes)s, min_timeout_s = %(min_timeout_s)s,
                    min_speed = %(min_speed)s,
-                   last_build = CASE WHEN %(lost)s THEN build END,
+                   last_build_id = CASE WHEN %(lost)s THEN build_id END,
                    last_builder = CASE WHEN %(lost)s THEN claimed_by END
              WHERE project = %(project)s AND version = %(version)s AND target = %(target)s
-               AND build = %(build)s AND claimed_by = %(builder)s
+               AND build_id = %(build)s AND claimed_by = %(builder)s
             """,
             {
                 **_build_key(build),
@@ -247,21 +249,21 @@ async def _earlier_failures(db: Database, build: Build) -> list[PastFailure]:
     """The failures of the same job since it was last built, but for those that were forgiven."""
     rows = await db.rows(
         """
-        SELECT builder, failure, evidence FROM builds
+        SELECT builder, failure_class, evidence FROM builds
          WHERE project = %(project)s AND version = %(version)s AND target = %(target)s
-           AND failure <> '' AND NOT forgiven
-           AND build > coalesce((
-               SELECT max(build) FROM builds
+           AND failure_class <> '' AND NOT ignored_by_policy
+           AND build_id > coalesce((
+               SELECT max(build_id) FROM builds
                 WHERE project = %(project)s AND version = %(version)s AND target = %(target)s
                   AND outcome = 'built'), 0)
-         ORDER BY build
+         ORDER BY build_id
         """,
         _build_key(build),
     )
     return [
         PastFailure(
             builder=row["builder"],
-            failure_class=FailureClass(row["failure"]),
+            failure_class=FailureClass(row["failure_class"]),
             evidence=msgspec.convert(row["evidence"], FailureEvidence),
         )
         for row in rows
@@ -273,7 +275,7 @@ async def already_completed(db: Database, build: Build) -> bool:
     there = await db.value(
         """
         SELECT true FROM builds
-         WHERE build = %(build)s AND builder = %(builder)s AND outcome = %(outcome)s
+         WHERE build_id = %(build)s AND builder = %(builder)s AND outcome = %(outcome)s
         """,
         {**_build_key(build), "outcome": str(build.outcome)},
     )
@@ -302,7 +304,7 @@ async def record_import(
 
 async def next_build_id(db: Database) -> int:
     """A number for a build that no job asked for."""
-    return int(await db.value("SELECT nextval('build_numbers')"))
+    return int(await db.value("SELECT nextval('build_ids')"))
 
 
 async def _store_build(
@@ -315,8 +317,8 @@ async def _store_build(
 ) -> None:
     await db.execute(
         """
-        INSERT INTO builds (build, project, version, target, builder, outcome, retryable, reason,
-                            started_at, duration_s, attempt, inputs, lacking, failure, evidence)
+        INSERT INTO builds (build_id, project, version, target, builder, outcome, will_retry, reason,
+                            started_at, duration_s, attempt, build_inputs, without_compiler, failure_class, evidence)
         VALUES (%(build)s, %(project)s, %(version)s, %(target)s, %(builder)s, %(outcome)s,
                 %(retryable)s, %(reason)s, %(started_at)s, %(duration_s)s, %(attempt)s, %(inputs)s,
                 %(lacking)s, %(failure)s, %(evidence)s::jsonb)
@@ -348,11 +350,11 @@ async def _set_pure(db: Database, project: str, pure: bool) -> None:
     """Note whether a project has compiled code, for the jobs of its other releases too."""
     facts = {"project": project, "pure": pure}
     changed = await db.execute(
-        "UPDATE projects SET pure = %(pure)s WHERE project = %(project)s AND pure <> %(pure)s",
+        "UPDATE projects SET is_pure = %(pure)s WHERE project = %(project)s AND is_pure <> %(pure)s",
         facts,
     )
     if changed:
-        await db.execute("UPDATE jobs SET pure = %(pure)s WHERE project = %(project)s", facts)
+        await db.execute("UPDATE jobs SET is_pure = %(pure)s WHERE project = %(project)s", facts)
 
 
 async def _remove_obsolete_files(db: Database, build: Build) -> None:
@@ -362,8 +364,8 @@ async def _remove_obsolete_files(db: Database, build: Build) -> None:
     """
     there = await db.value(
         """
-        SELECT true FROM files f JOIN builds b ON b.build = f.build
-         WHERE f.project = %(project)s AND f.version = %(version)s AND b.lacking LIMIT 1
+        SELECT true FROM files f JOIN builds b ON b.build_id = f.build_id
+         WHERE f.project = %(project)s AND f.version = %(version)s AND b.without_compiler LIMIT 1
         """,
         _build_key(build),
     )
@@ -373,16 +375,16 @@ async def _remove_obsolete_files(db: Database, build: Build) -> None:
         """
         DELETE FROM files f
          USING builds b
-         WHERE b.build = f.build AND b.lacking
+         WHERE b.build_id = f.build_id AND b.without_compiler
            AND f.project = %(project)s AND f.version = %(version)s
            AND NOT EXISTS (
-               SELECT FROM installable i
+               SELECT FROM installable_files i
                  JOIN targets t ON t.target = i.target
-                WHERE i.filename = f.filename AND i.loads AND t.skip IS NULL
+                WHERE i.filename = f.filename AND i.is_loadable AND t.skip_reason IS NULL
                   AND NOT EXISTS (
-                      SELECT FROM covering c
+                      SELECT FROM covering_files c
                        WHERE c.project = i.project AND c.version = i.version
-                         AND c.target = i.target AND NOT c.lacking
+                         AND c.target = i.target AND NOT c.without_compiler
                   )
            )
         """,
@@ -394,12 +396,12 @@ async def _store_file(db: Database, build: Build, file: WheelFile) -> None:
     # The same content can come again, from another target or after a retry of what was built.
     await db.execute(
         """
-        INSERT INTO files (filename, sha256, size_bytes, metadata_sha256, kind, build_tag,
-                           requires_python, dependencies, project, version, build)
+        INSERT INTO files (filename, sha256, size_bytes, metadata_sha256, compatibility_id, build_tag,
+                           requires_python, debian_packages, project, version, build_id)
         VALUES (%(filename)s, %(sha256)s, %(size_bytes)s, %(metadata_sha256)s, %(kind)s,
                 %(build_tag)s, %(requires_python)s, %(dependencies)s, %(project)s, %(version)s,
                 %(build)s)
-            ON CONFLICT (filename) DO UPDATE SET superseded = false, build = excluded.build
+            ON CONFLICT (filename) DO UPDATE SET rebuild_requested = false, build_id = excluded.build_id
         """,
         {
             "filename": file.filename,
@@ -423,7 +425,7 @@ async def unclaim(db: Database, builder: str, build_id: int) -> bool:
         job = await db.row(
             """
             SELECT project, version FROM jobs
-             WHERE build = %(build)s AND claimed_by = %(builder)s
+             WHERE build_id = %(build)s AND claimed_by = %(builder)s
             """,
             {"build": build_id, "builder": builder},
         )
@@ -433,10 +435,10 @@ async def unclaim(db: Database, builder: str, build_id: int) -> bool:
         released = await db.execute(
             """
             UPDATE jobs
-               SET claimed_by = NULL, claimed_at = NULL, build = NULL, attempts = attempts - 1,
-                   last_build = build, last_builder = claimed_by
+               SET claimed_by = NULL, claimed_at = NULL, build_id = NULL, attempts = attempts - 1,
+                   last_build_id = build_id, last_builder = claimed_by
              WHERE project = %(project)s AND version = %(version)s
-               AND build = %(build)s AND claimed_by = %(builder)s
+               AND build_id = %(build)s AND claimed_by = %(builder)s
             """,
             {**job, "build": build_id, "builder": builder},
         )
@@ -447,10 +449,10 @@ async def unclaim(db: Database, builder: str, build_id: int) -> bool:
 async def unclaim_all(db: Database, builder: str) -> None:
     """Put back every job that a builder is said to have; it has none."""
     rows = await db.rows(
-        "SELECT build FROM jobs WHERE claimed_by = %(builder)s", {"builder": builder}
+        "SELECT build_id FROM jobs WHERE claimed_by = %(builder)s", {"builder": builder}
     )
     for row in rows:
-        await unclaim(db, builder, row["build"])
+        await unclaim(db, builder, row["build_id"])
 
 
 async def reclaim(db: Database, builder: str, build_id: int) -> Job | None:
@@ -463,7 +465,7 @@ async def reclaim(db: Database, builder: str, build_id: int) -> Job | None:
         job = await db.row(
             """
             SELECT project, version FROM jobs
-             WHERE last_build = %(build)s AND last_builder = %(builder)s AND claimed_by IS NULL
+             WHERE last_build_id = %(build)s AND last_builder = %(builder)s AND claimed_by IS NULL
             """,
             {"build": build_id, "builder": builder},
         )
@@ -473,11 +475,11 @@ async def reclaim(db: Database, builder: str, build_id: int) -> Job | None:
         row = await db.row(
             f"""
             UPDATE jobs
-               SET claimed_by = %(builder)s, claimed_at = now(), build = %(build)s,
-                   attempts = attempts + 1, not_before = NULL, delay = NULL, held = NULL,
-                   last_build = NULL, last_builder = NULL
+               SET claimed_by = %(builder)s, claimed_at = now(), build_id = %(build)s,
+                   attempts = attempts + 1, retry_at = NULL, retry_delay = NULL, hold_reason = NULL,
+                   last_build_id = NULL, last_builder = NULL
               FROM releases r
-             WHERE last_build = %(build)s AND last_builder = %(builder)s AND claimed_by IS NULL
+             WHERE last_build_id = %(build)s AND last_builder = %(builder)s AND claimed_by IS NULL
                AND r.project = jobs.project AND r.version = jobs.version
             RETURNING {_JOB_COLUMNS}
             """,  # noqa: S608 - of constants alone
@@ -485,7 +487,8 @@ async def reclaim(db: Database, builder: str, build_id: int) -> Job | None:
         )
         # It was not lost after all.
         await db.execute(
-            "DELETE FROM builds WHERE build = %(build)s AND outcome = 'lost'", {"build": build_id}
+            "DELETE FROM builds WHERE build_id = %(build)s AND outcome = 'lost'",
+            {"build": build_id},
         )
     return _job_of_row(row) if row else None
 
@@ -497,9 +500,9 @@ async def requeue_due_jobs(db: Database) -> int:
     """
     return await db.execute(
         """
-        UPDATE jobs SET not_before = NULL, delay = NULL
-         WHERE claimed_by IS NULL AND not_before IS NOT NULL
-           AND (not_before <= now() OR not_before > now() + delay)
+        UPDATE jobs SET retry_at = NULL, retry_delay = NULL
+         WHERE claimed_by IS NULL AND retry_at IS NOT NULL
+           AND (retry_at <= now() OR retry_at > now() + retry_delay)
         """
     )
 
@@ -524,8 +527,8 @@ async def retry(
         await lock_projects(db, [project])
         failures = await db.execute(
             """
-            UPDATE builds SET retryable = true, forgiven = true
-             WHERE project = %(project)s AND outcome <> 'built' AND NOT retryable
+            UPDATE builds SET will_retry = true, ignored_by_policy = true
+             WHERE project = %(project)s AND outcome <> 'built' AND NOT will_retry
                AND (%(version)s::text IS NULL OR version = %(version)s)
                AND (%(target)s::text IS NULL OR target = %(target)s)
             """,
@@ -533,8 +536,8 @@ async def retry(
         )
         await db.execute(
             """
-            UPDATE builds SET forgiven = true
-             WHERE project = %(project)s AND failure <> '' AND NOT forgiven
+            UPDATE builds SET ignored_by_policy = true
+             WHERE project = %(project)s AND failure_class <> '' AND NOT ignored_by_policy
                AND (%(version)s::text IS NULL OR version = %(version)s)
                AND (%(target)s::text IS NULL OR target = %(target)s)
             """,
@@ -543,10 +546,10 @@ async def retry(
         deferred = await db.execute(
             """
             UPDATE jobs
-               SET not_before = NULL, delay = NULL, attempts = 0, held = NULL, avoid = '',
-                   memory_over = 0, limit_s = 0, min_speed = 0
+               SET retry_at = NULL, retry_delay = NULL, attempts = 0, hold_reason = NULL, avoid_builder = '',
+                   memory_over_bytes = 0, min_timeout_s = 0, min_speed = 0
              WHERE project = %(project)s AND claimed_by IS NULL
-               AND (not_before IS NOT NULL OR attempts > 0 OR held IS NOT NULL)
+               AND (retry_at IS NOT NULL OR attempts > 0 OR hold_reason IS NOT NULL)
                AND (%(version)s::text IS NULL OR version = %(version)s)
                AND (%(target)s::text IS NULL OR target = %(target)s)
             """,
@@ -559,9 +562,9 @@ async def retry(
 async def _request_rebuild(db: Database, which: dict[str, str | None]) -> int:
     return await db.execute(
         """
-        UPDATE files SET superseded = true
+        UPDATE files SET rebuild_requested = true
           FROM builds b
-         WHERE b.build = files.build AND files.project = %(project)s AND NOT files.superseded
+         WHERE b.build_id = files.build_id AND files.project = %(project)s AND NOT files.rebuild_requested
            AND (%(version)s::text IS NULL OR files.version = %(version)s)
            AND (%(target)s::text IS NULL OR b.target = %(target)s)
         """,
@@ -577,7 +580,7 @@ async def prioritize(
         await lock_projects(db, [project])
         return await db.execute(
             """
-            UPDATE jobs SET due = queued_at - %(by)s
+            UPDATE jobs SET priority_time = queued_at - %(by)s
              WHERE project = %(project)s AND (%(version)s::text IS NULL OR version = %(version)s)
                AND (%(target)s::text IS NULL OR target = %(target)s)
             """,
@@ -587,7 +590,7 @@ async def prioritize(
 
 async def _recompute_release_jobs(db: Database, project: str, version: str) -> None:
     await db.execute(
-        "SELECT refresh_jobs(ARRAY[%(project)s], ARRAY[%(version)s])",
+        "SELECT recompute_jobs(ARRAY[%(project)s], ARRAY[%(version)s])",
         {"project": project, "version": version},
     )
 

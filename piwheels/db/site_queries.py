@@ -6,7 +6,7 @@ from typing import Any
 
 from piwheels.db.database import Database
 from piwheels.db.downloads import RECENT_DAYS, first_day
-from piwheels.db.page_queue import version_sort_key
+from piwheels.db.index_queries import version_sort_key
 from piwheels.db.status_queries import project_status
 from piwheels.model import BuildSummary, FileSummary, ProjectStatusRow, Struct
 
@@ -36,7 +36,7 @@ class ProjectListing(Struct, frozen=True, kw_only=True):
     name: str
     files: int
     downloads: int  # of all time
-    recent: int  # of this month and the one before
+    recent_downloads: int  # of this month and the one before
 
 
 # --- one project -------------------------------------------------------------------------
@@ -56,9 +56,9 @@ async def project_files(db: Database, project: str) -> tuple[FileSummary, ...]:
     rows = await db.rows(
         """
         SELECT f.filename, f.sha256, f.size_bytes, f.metadata_sha256, k.tags, f.requires_python,
-               f.dependencies, f.version, f.build, f.superseded, f.published_at
+               f.debian_packages, f.version, f.build_id, f.rebuild_requested, f.published_at
           FROM files f
-          JOIN kinds k ON k.kind = f.kind
+          JOIN wheel_compatibilities k ON k.compatibility_id = f.compatibility_id
           JOIN releases r ON r.project = f.project AND r.version = f.version
          WHERE f.project = %(project)s AND r.missing_since IS NULL
          ORDER BY f.filename
@@ -66,7 +66,7 @@ async def project_files(db: Database, project: str) -> tuple[FileSummary, ...]:
         {"project": project},
     )
     for row in rows:
-        row["dependencies"] = tuple(row["dependencies"])
+        row["debian_packages"] = tuple(row["debian_packages"])
     rows.sort(key=lambda row: version_sort_key(row["version"]), reverse=True)
     return tuple(FileSummary(**row) for row in rows)
 
@@ -76,7 +76,7 @@ async def project_builds(db: Database, project: str, limit: int) -> tuple[BuildS
     return await _build_summaries(
         db,
         """
-        SELECT build FROM builds WHERE project = %(project)s ORDER BY build DESC LIMIT %(limit)s
+        SELECT build_id FROM builds WHERE project = %(project)s ORDER BY build_id DESC LIMIT %(limit)s
         """,
         {"project": project, "limit": limit},
     )
@@ -86,7 +86,7 @@ async def latest_builds(db: Database, limit: int) -> tuple[BuildSummary, ...]:
     """The builds that ended last, the newest first."""
     return await _build_summaries(
         db,
-        "SELECT build FROM builds ORDER BY ended_at DESC LIMIT %(limit)s",
+        "SELECT build_id FROM builds ORDER BY ended_at DESC LIMIT %(limit)s",
         {"limit": limit},
     )
 
@@ -96,14 +96,14 @@ async def regressions(db: Database, limit: int) -> tuple[BuildSummary, ...]:
     return await _build_summaries(
         db,
         """
-        SELECT b.build
+        SELECT b.build_id
           FROM builds b
-         WHERE b.outcome <> 'built' AND NOT b.retryable
+         WHERE b.outcome <> 'built' AND NOT b.will_retry
            AND b.ended_at > now() - interval '90 days'
            AND EXISTS (
                SELECT FROM builds o
                 WHERE o.project = b.project AND o.target = b.target
-                  AND o.outcome = 'built' AND o.build < b.build)
+                  AND o.outcome = 'built' AND o.build_id < b.build_id)
          ORDER BY b.ended_at DESC
          LIMIT %(limit)s
         """,
@@ -117,13 +117,13 @@ async def _build_summaries(
     """The builds that a query chooses, the newest first."""
     rows = await db.rows(
         f"""
-        SELECT b.build, b.ended_at, b.builder, b.project, b.version, b.target, b.outcome,
+        SELECT b.build_id, b.ended_at, b.builder, b.project, b.version, b.target, b.outcome,
                b.duration_s, b.reason,
                ARRAY(SELECT f.filename FROM files f
-                      WHERE f.build = b.build ORDER BY f.filename) AS files
+                      WHERE f.build_id = b.build_id ORDER BY f.filename) AS files
           FROM builds b
-         WHERE b.build IN ({chosen})
-         ORDER BY b.ended_at DESC, b.build DESC
+         WHERE b.build_id IN ({chosen})
+         ORDER BY b.ended_at DESC, b.build_id DESC
         """,  # noqa: S608 - one of the texts above
         parameters,
     )
@@ -133,37 +133,37 @@ async def _build_summaries(
 async def aliases_of(db: Database, project: str) -> tuple[str, ...]:
     """Other names that lead to a project."""
     rows = await db.rows(
-        "SELECT name FROM project_names WHERE project = %(project)s ORDER BY name",
+        "SELECT alias FROM project_aliases WHERE project = %(project)s ORDER BY alias",
         {"project": project},
     )
-    return tuple(row["name"] for row in rows)
+    return tuple(row["alias"] for row in rows)
 
 
 async def resolve_aliases(db: Database, aliases: Sequence[str]) -> dict[str, str]:
     """Where each of these names leads; a project of that very name is itself."""
     rows = await db.rows(
         """
-        SELECT name, project FROM project_names n
-         WHERE name = ANY (%(names)s)
-           AND NOT EXISTS (SELECT FROM projects p WHERE p.project = n.name)
+        SELECT alias, project FROM project_aliases a
+         WHERE alias = ANY (%(names)s)
+           AND NOT EXISTS (SELECT FROM projects p WHERE p.project = a.alias)
         """,
         {"names": list(aliases)},
     )
-    return {row["name"]: row["project"] for row in rows}
+    return {row["alias"]: row["project"] for row in rows}
 
 
 async def set_alias(db: Database, name: str, project: str | None) -> bool:
     """Let a name lead to a project, or no longer to any; False if nothing changed."""
     if project is None:
         return bool(
-            await db.execute("DELETE FROM project_names WHERE name = %(name)s", {"name": name})
+            await db.execute("DELETE FROM project_aliases WHERE alias = %(name)s", {"name": name})
         )
     changed = await db.execute(
         """
-        INSERT INTO project_names (name, project)
+        INSERT INTO project_aliases (alias, project)
         SELECT %(name)s, project FROM projects WHERE project = %(project)s
-            ON CONFLICT (name) DO UPDATE SET project = excluded.project
-         WHERE project_names.project <> excluded.project
+            ON CONFLICT (alias) DO UPDATE SET project = excluded.project
+         WHERE project_aliases.project <> excluded.project
         """,
         {"name": name, "project": project},
     )
@@ -180,7 +180,7 @@ async def list_projects(db: Database) -> list[ProjectListing]:
         SELECT p.project AS name,
                coalesce(f.files, 0) AS files,
                coalesce(t.downloads, 0) AS downloads,
-               coalesce(r.recent, 0) AS recent
+               coalesce(r.recent, 0) AS recent_downloads
           FROM projects p
           LEFT JOIN (
               SELECT f.project, count(*) AS files
@@ -191,10 +191,10 @@ async def list_projects(db: Database) -> list[ProjectListing]:
                       AND r.missing_since IS NOT NULL)
                GROUP BY f.project
           ) f ON f.project = p.project
-          LEFT JOIN download_totals t ON t.project = p.project
+          LEFT JOIN downloads_by_project t ON t.project = p.project
           LEFT JOIN (
               SELECT project, sum(downloads)::bigint AS recent
-                FROM download_projects
+                FROM downloads_monthly_by_project
                WHERE month >= date_trunc('month', now() AT TIME ZONE 'UTC') - interval '1 month'
                GROUP BY project
           ) r ON r.project = p.project
@@ -218,14 +218,14 @@ async def success_rates(db: Database) -> list[SuccessRate]:
     rows = await db.rows(
         """
         SELECT t.target,
-               count(b.build) FILTER (WHERE b.outcome = 'built') AS built,
-               count(b.build) FILTER (WHERE b.outcome <> 'built' AND NOT b.retryable) AS failed
+               count(b.build_id) FILTER (WHERE b.outcome = 'built') AS built,
+               count(b.build_id) FILTER (WHERE b.outcome <> 'built' AND NOT b.will_retry) AS failed
           FROM targets t
           LEFT JOIN builds b
             ON b.target = t.target
            AND b.ended_at >= %(since)s::date::timestamp AT TIME ZONE 'UTC'
-         GROUP BY t.target, t.position
-         ORDER BY t.position, t.target
+         GROUP BY t.target, t.sort_order
+         ORDER BY t.sort_order, t.target
         """,
         {"since": first_day(RECENT_DAYS)},
     )
@@ -250,19 +250,19 @@ async def record_queue_lengths(db: Database) -> None:
     """Remember how long the queue is; older samples are thinned to one an hour, then a day."""
     await db.execute(
         """
-        INSERT INTO queue_samples (at, target, pending, claimed)
+        INSERT INTO queue_length_samples (at, target, pending, claimed)
         SELECT date_bin('10 minutes', now(), 'epoch'), t.target,
                count(j.target) FILTER (WHERE j.claimed_by IS NULL), count(j.claimed_by)
           FROM targets t
           LEFT JOIN jobs j ON j.target = t.target
-         WHERE t.skip IS NULL
+         WHERE t.skip_reason IS NULL
          GROUP BY t.target
             ON CONFLICT DO NOTHING
         """
     )
     await db.execute(
         """
-        DELETE FROM queue_samples
+        DELETE FROM queue_length_samples
          WHERE (at < now() - interval '30 days' AND extract(minute FROM at) <> 0)
             OR (at < now() - interval '1 year'
                 AND extract(hour FROM at AT TIME ZONE 'UTC') <> 0)
@@ -275,7 +275,7 @@ async def queue_history(db: Database) -> list[QueueLengthSample]:
     rows = await db.rows(
         """
         SELECT date_bin('1 hour', at, 'epoch') AS at, target, max(pending) AS pending
-          FROM queue_samples
+          FROM queue_length_samples
          WHERE at >= %(since)s::date::timestamp AT TIME ZONE 'UTC'
          GROUP BY 1, 2
          ORDER BY 1, 2
@@ -289,12 +289,12 @@ async def invalidate_queue_heads(db: Database, per_target: int) -> None:
     """Have the pages of the projects written again that are next for each target."""
     await db.execute(
         """
-        SELECT make_stale('project', array_agg(DISTINCT j.project))
+        SELECT invalidate_pages('project', array_agg(DISTINCT j.project))
           FROM targets t
          CROSS JOIN LATERAL (
              SELECT project FROM jobs
-              WHERE target = t.target AND claimed_by IS NULL AND not_before IS NULL
-              ORDER BY due LIMIT %(per_target)s
+              WHERE target = t.target AND claimed_by IS NULL AND retry_at IS NULL
+              ORDER BY priority_time LIMIT %(per_target)s
          ) j
         """,
         {"per_target": per_target},
@@ -305,11 +305,11 @@ async def invalidate_downloaded(db: Database, since: date, before: date) -> int:
     """Have the pages of the projects written again that were downloaded on days of a period."""
     return await db.execute(
         """
-        INSERT INTO page_changes (part, name)
+        INSERT INTO page_invalidations (page_kind, page_key)
         SELECT DISTINCT 'project', d.project
           FROM generate_series(0, %(before)s::date - %(since)s::date - 1) AS n
          CROSS JOIN LATERAL (SELECT %(since)s::date + n AS day) AS past
-          JOIN download_projects d
+          JOIN downloads_monthly_by_project d
             ON d.month = date_trunc('month', past.day)::date
            AND d.days[extract(day FROM past.day)::integer] > 0
           JOIN projects p ON p.project = d.project
@@ -323,7 +323,7 @@ async def downloaded_today(db: Database, day: datetime, limit: int) -> dict[str,
     rows = await db.rows(
         """
         SELECT project, days[extract(day FROM %(day)s::date)::integer] AS downloads
-          FROM download_projects
+          FROM downloads_monthly_by_project
          WHERE month = date_trunc('month', %(day)s::date)
            AND days[extract(day FROM %(day)s::date)::integer] > 0
          LIMIT %(limit)s

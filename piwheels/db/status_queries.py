@@ -48,17 +48,17 @@ async def queue_statuses(db: Database) -> list[QueueStatus]:
                       AND b.outcome = 'built' AND b.target = t.target
                ), 0) AS built_last_hour,
                count(j.target) FILTER (
-                   WHERE j.claimed_by IS NULL AND j.not_before IS NULL AND j.held IS NULL
+                   WHERE j.claimed_by IS NULL AND j.retry_at IS NULL AND j.hold_reason IS NULL
                ) AS pending,
                count(j.claimed_by) AS claimed,
-               count(j.not_before) FILTER (WHERE j.claimed_by IS NULL) AS deferred,
+               count(j.retry_at) FILTER (WHERE j.claimed_by IS NULL) AS deferred,
                extract(epoch FROM now() - min(j.queued_at) FILTER (
-                   WHERE j.claimed_by IS NULL AND j.not_before IS NULL))::float8 AS oldest_s
+                   WHERE j.claimed_by IS NULL AND j.retry_at IS NULL))::float8 AS oldest_s
           FROM targets t
           LEFT JOIN jobs j ON j.target = t.target
-         WHERE t.skip IS NULL
-         GROUP BY t.target, t.position
-         ORDER BY t.position, t.target
+         WHERE t.skip_reason IS NULL
+         GROUP BY t.target, t.sort_order
+         ORDER BY t.sort_order, t.target
         """
     )
     return [QueueStatus(**row) for row in rows]
@@ -83,31 +83,31 @@ async def farm_totals(db: Database) -> FarmTotals:
 
 
 _TARGET_STATUS_SQL = """
-    SELECT r.version, t.target, t.skip AS target_skip, t.converging,
+    SELECT r.version, t.target, t.skip_reason AS target_skip_reason, t.jobs_outdated,
            EXISTS (
-               SELECT FROM python_ranges pr
+               SELECT FROM requires_python_targets pr
                 WHERE pr.requires_python = r.requires_python AND pr.target = t.target
-           ) AS allowed,
+           ) AS python_allowed,
            good.filename AS covered_by,
-           coalesce(good.build <> b.build, false) AS made_elsewhere,
-           coalesce(good.lacking, taken.lacking, false) AS without_compiler,
-           CASE WHEN good.filename IS NULL AND taken.loads THEN taken.filename END AS superseded,
-           CASE WHEN NOT taken.loads THEN taken.filename END AS breaks,
-           skipped.reason AS skip,
-           coalesce(skipped.version = '', false) AS skips_project,
-           coalesce(t.equipped AND NOT j.pure, false) AS needs_compiler,
+           coalesce(good.build_id <> b.build_id, false) AS built_for_other_target,
+           coalesce(good.without_compiler, taken.without_compiler, false) AS without_compiler,
+           CASE WHEN good.filename IS NULL AND taken.is_loadable THEN taken.filename END AS to_be_rebuilt,
+           CASE WHEN NOT taken.is_loadable THEN taken.filename END AS unloadable_file,
+           skipped.reason AS skip_reason,
+           coalesce(skipped.version = '', false) AS skips_whole_project,
+           coalesce(t.has_compiler AND NOT j.is_pure, false) AS needs_compiler,
            j.target IS NOT NULL AS queued,
-           CASE WHEN j.claimed_by IS NULL AND j.not_before IS NULL THEN (
+           CASE WHEN j.claimed_by IS NULL AND j.retry_at IS NULL THEN (
                SELECT count(*) FROM (
                    SELECT FROM jobs o
-                    WHERE o.target = j.target AND o.claimed_by IS NULL AND o.not_before IS NULL
-                      AND o.due < j.due
+                    WHERE o.target = j.target AND o.claimed_by IS NULL AND o.retry_at IS NULL
+                      AND o.priority_time < j.priority_time
                     LIMIT %(most_ahead)s) earlier
-           ) ELSE 0 END AS ahead,
-           j.claimed_by, j.claimed_at, j.build AS build_in_hand,
-           j.not_before, j.held, coalesce(j.attempts, 0) AS attempts,
-           b.build AS last_build, b.outcome AS last_outcome, b.reason AS last_reason,
-           b.outcome <> 'built' AND NOT b.retryable AND NOT (b.lacking AND t.equipped)
+           ) ELSE 0 END AS jobs_ahead,
+           j.claimed_by, j.claimed_at, j.build_id AS current_build_id,
+           j.retry_at, j.hold_reason, coalesce(j.attempts, 0) AS attempts,
+           b.build_id AS last_build_id, b.outcome AS last_outcome, b.reason AS last_reason,
+           b.outcome <> 'built' AND NOT b.will_retry AND NOT (b.without_compiler AND t.has_compiler)
                AS last_final,
            b.duration_s AS last_duration_s
       FROM releases r
@@ -117,17 +117,17 @@ _TARGET_STATUS_SQL = """
           SELECT * FROM builds
            WHERE builds.project = r.project AND builds.version = r.version
              AND builds.target = t.target
-           ORDER BY build DESC LIMIT 1
+           ORDER BY build_id DESC LIMIT 1
       ) b ON true
       LEFT JOIN LATERAL (
-          SELECT c.filename, c.build, c.lacking FROM covering c
+          SELECT c.filename, c.build_id, c.without_compiler FROM covering_files c
            WHERE c.project = r.project AND c.version = r.version AND c.target = t.target
-           ORDER BY c.preference, c.build_tag DESC, c.filename LIMIT 1
+           ORDER BY c.tag_rank, c.build_tag DESC, c.filename LIMIT 1
       ) good ON true
       LEFT JOIN LATERAL (
-          SELECT i.filename, i.loads, i.lacking FROM installable i
+          SELECT i.filename, i.is_loadable, i.without_compiler FROM installable_files i
            WHERE i.project = r.project AND i.version = r.version AND i.target = t.target
-           ORDER BY i.preference, i.build_tag DESC, i.filename LIMIT 1
+           ORDER BY i.tag_rank, i.build_tag DESC, i.filename LIMIT 1
       ) taken ON true
       LEFT JOIN LATERAL (
           SELECT s.version, s.reason FROM target_skips s
@@ -136,7 +136,7 @@ _TARGET_STATUS_SQL = """
       ) skipped ON true
      WHERE r.project = %(project)s AND r.version = ANY (%(versions)s)
        AND (%(targets)s::text[] IS NULL OR t.target = ANY (%(targets)s))
-     ORDER BY t.position, t.target
+     ORDER BY t.sort_order, t.target
 """
 
 
@@ -159,8 +159,8 @@ async def project_status(
     """
     head = await db.row(
         """
-        SELECT p.project, p.display, p.skip, p.status, p.status_reason,
-               p.looked_at, p.problem, coalesce(c.problem, '') AS change
+        SELECT p.project, p.display_name, p.skip_reason, p.status, p.status_reason,
+               p.checked_at, p.check_problem AS problem, coalesce(c.problem, '') AS pending_change
           FROM projects p
           LEFT JOIN upstream_changes c ON c.project = p.project
          WHERE p.project = %(project)s
@@ -172,7 +172,7 @@ async def project_status(
     look = LastCheck(**{name: head.pop(name) for name in LastCheck.__struct_fields__})
     releases = await db.rows(
         """
-        SELECT version, sdist_url IS NOT NULL AS has_sdist, yanked, skip, requires_python,
+        SELECT version, sdist_url IS NOT NULL AS has_sdist, yanked, skip_reason, requires_python,
                sdist_replaced_at,
                CASE WHEN sdist_url IS NULL OR sdist_sha256 IS NOT NULL THEN 'sha256'
                     ELSE split_part(coalesce(sdist_digest, ''), '=', 1) END AS sdist_verified_by,
@@ -198,7 +198,9 @@ async def project_status(
     outdated = await _files_of_replaced_sdist(db, project)
     for row in rows:
         version, row["last_final"] = row.pop("version"), bool(row["last_final"])
-        extra = needs.get(row["covered_by"], {}) | {"outdated": row["superseded"] in outdated}
+        extra = needs.get(row["covered_by"], {}) | {
+            "sdist_replaced": row["to_be_rebuilt"] in outdated
+        }
         facts = TargetStatusRow(**row, **extra)
         by_version[version].append(facts)
     return ProjectStatusRow(
@@ -207,7 +209,7 @@ async def project_status(
         ),
         upstream=await last_upstream_page(db, project),
         **head,
-        look=look,
+        last_check=look,
     )
 
 
@@ -215,18 +217,18 @@ async def _wheel_needs(db: Database, filenames: set[str | None]) -> dict[str, di
     """By file name, what wheels need and lack, and the target that each was built for."""
     rows = await db.rows(
         """
-        SELECT f.filename, f.dependencies, b.target, b.reason
-          FROM files f JOIN builds b ON b.build = f.build
+        SELECT f.filename, f.debian_packages, b.target, b.reason
+          FROM files f JOIN builds b ON b.build_id = f.build_id
          WHERE f.filename = ANY (%(filenames)s)
-           AND (cardinality(f.dependencies) > 0 OR b.reason <> '')
+           AND (cardinality(f.debian_packages) > 0 OR b.reason <> '')
         """,
         {"filenames": [name for name in filenames if name is not None]},
     )
     return {
         row["filename"]: {
-            "debian_packages": tuple(row["dependencies"]),
+            "debian_packages": tuple(row["debian_packages"]),
             "built_for": row["target"],
-            "lacks": row["reason"],
+            "build_note": row["reason"],
         }
         for row in rows
     }
@@ -239,7 +241,7 @@ async def _files_of_replaced_sdist(db: Database, project: str) -> set[str]:
         SELECT f.filename
           FROM files f
           JOIN releases r ON r.project = f.project AND r.version = f.version
-         WHERE f.project = %(project)s AND r.sdist_replaced_build > f.build
+         WHERE f.project = %(project)s AND r.sdist_replaced_build_id > f.build_id
         """,
         {"project": project},
     )

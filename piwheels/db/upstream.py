@@ -6,14 +6,15 @@ for longer than the longest wait that can have been meant: a clock that was wron
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from piwheels.db import key_values
 from piwheels.db.catalog import lock_projects
 from piwheels.db.database import Database, transpose_rows
 from piwheels.model import PageCheckResult, Struct
 
-SERIAL_KEY = "upstream.serial"
-ADDRESS_KEY = "upstream.address"
+SERIAL_KEY = "upstream/serial"
+ADDRESS_KEY = "upstream/address"
 
 _STORED_AT_ONCE = 5000
 
@@ -24,11 +25,11 @@ class PendingChange(Struct, frozen=True, kw_only=True):
     project: str
     serial: int
     action: str
-    removed: tuple[str, ...]  # removed releases, "" for the project as a whole
-    gone: bool  # the newest event is the removal of the project
-    first_seen: datetime
-    looks: int
-    unproven: int  # looks at pages that carry no serial
+    removed_versions: tuple[str, ...]  # removed releases, "" for the project as a whole
+    project_removed: bool  # the newest event is the removal of the project
+    first_seen_at: datetime
+    checks: int
+    checks_without_serial: int  # looks at pages that carry no serial
     problem: str
 
 
@@ -36,12 +37,12 @@ class ProjectToCheck(Struct, frozen=True, kw_only=True):
     """A project to look at now, and what its last look found."""
 
     project: str
-    known: bool  # the farm has it
+    exists: bool  # the farm has it
     etag: str = ""
-    modified: str = ""  # Last-Modified
+    last_modified: str = ""  # Last-Modified
     page_serial: int | None = None
-    finding: str = ""
-    repeats: int = 0  # looks in a row with this finding
+    last_result: str = ""
+    result_count: int = 0  # looks in a row with this finding
     change: PendingChange | None = None
 
 
@@ -49,19 +50,19 @@ class CheckResult(Struct, frozen=True, kw_only=True):
     """What a look found, and when to look again."""
 
     project: str
-    finding: PageCheckResult
-    repeats: int
+    result: PageCheckResult
+    result_count: int
     etag: str
-    modified: str
+    last_modified: str
     page_serial: int | None
     problem: str
-    again: timedelta
+    next_check_in: timedelta
     change: PendingChange | None = None  # the one that it was made for
-    done: int | None = None  # changes up to this serial are visible
+    visible_serial: int | None = None  # changes up to this serial are visible
     given_up: bool = False  # the change is done for want of a page that shows it
-    unproven: int = 0
+    checks_without_serial: int = 0
     change_problem: str = ""
-    change_again: timedelta = timedelta(0)
+    change_check_in: timedelta = timedelta(0)
 
 
 class ReportedChange(Struct, frozen=True, kw_only=True):
@@ -70,15 +71,15 @@ class ReportedChange(Struct, frozen=True, kw_only=True):
     project: str
     serial: int
     action: str
-    removed: tuple[str, ...]
-    gone: bool
+    removed_versions: tuple[str, ...]
+    project_removed: bool
 
 
 class FollowedReleases(Struct, frozen=True, kw_only=True):
     """Which releases of a project are new: see upstream.choose.is_new()."""
 
-    since: datetime | None
-    existing: frozenset[str] | None
+    follow_since: datetime | None
+    existing_versions: frozenset[str] | None
 
 
 # --- looks -------------------------------------------------------------------------------
@@ -104,30 +105,30 @@ async def projects_due(
     rows = await db.rows(
         """
         WITH candidates AS (
-            (SELECT project, 0 AS rank, next_look AS at FROM upstream_changes
-              WHERE next_look <= now() AND project <> ALL (%(busy)s)
-              ORDER BY next_look LIMIT %(limit)s)
+            (SELECT project, 0 AS rank, next_check_at AS at FROM upstream_changes
+              WHERE next_check_at <= now() AND project <> ALL (%(busy)s)
+              ORDER BY next_check_at LIMIT %(limit)s)
             UNION ALL
-            (SELECT project, 0, next_look FROM upstream_changes
-              WHERE next_look > now() + %(longest_change)s AND project <> ALL (%(busy)s)
-              ORDER BY next_look LIMIT %(limit)s)
+            (SELECT project, 0, next_check_at FROM upstream_changes
+              WHERE next_check_at > now() + %(longest_change)s AND project <> ALL (%(busy)s)
+              ORDER BY next_check_at LIMIT %(limit)s)
             UNION ALL
-            (SELECT project, 1, next_poll FROM projects
-              WHERE since IS NOT NULL AND next_poll <= now() AND project <> ALL (%(busy)s)
-              ORDER BY next_poll LIMIT %(limit)s)
+            (SELECT project, 1, next_poll_at FROM projects
+              WHERE follow_since IS NOT NULL AND next_poll_at <= now() AND project <> ALL (%(busy)s)
+              ORDER BY next_poll_at LIMIT %(limit)s)
             UNION ALL
-            (SELECT project, 1, next_poll FROM projects
-              WHERE since IS NOT NULL AND next_poll > now() + %(longest)s
+            (SELECT project, 1, next_poll_at FROM projects
+              WHERE follow_since IS NOT NULL AND next_poll_at > now() + %(longest)s
                 AND project <> ALL (%(busy)s)
-              ORDER BY next_poll LIMIT %(limit)s)
+              ORDER BY next_poll_at LIMIT %(limit)s)
         ), chosen AS (
             SELECT project, min(rank) AS rank, min(at) AS at
               FROM candidates GROUP BY project ORDER BY 2, 3 LIMIT %(limit)s
         )
-        SELECT chosen.project, p.project IS NOT NULL AS known, coalesce(p.etag, '') AS etag,
-               coalesce(p.modified, '') AS modified, p.page_serial,
-               coalesce(p.finding, '') AS finding, coalesce(p.repeats, 0) AS repeats,
-               c.serial, c.action, c.removed, c.gone, c.first_seen, c.looks, c.unproven, c.problem
+        SELECT chosen.project, p.project IS NOT NULL AS exists, coalesce(p.etag, '') AS etag,
+               coalesce(p.last_modified, '') AS last_modified, p.page_serial,
+               coalesce(p.check_result, '') AS last_result, coalesce(p.check_result_count, 0) AS result_count,
+               c.serial, c.action, c.removed_versions, c.project_removed, c.first_seen_at, c.checks, c.checks_without_serial, c.problem
           FROM chosen
           LEFT JOIN projects p ON p.project = chosen.project
           LEFT JOIN upstream_changes c ON c.project = chosen.project
@@ -143,16 +144,25 @@ async def projects_due(
     return [_project_of_row(row) for row in rows]
 
 
-_CHANGE_COLUMNS = ("serial", "action", "gone", "first_seen", "looks", "unproven", "problem")
+_CHANGE_COLUMNS = (
+    "serial",
+    "action",
+    "removed_versions",
+    "project_removed",
+    "first_seen_at",
+    "checks",
+    "checks_without_serial",
+    "problem",
+)
 
 
-def _project_of_row(row: dict[str, object]) -> ProjectToCheck:
+def _project_of_row(row: dict[str, Any]) -> ProjectToCheck:
     facts = {key: row.pop(key) for key in _CHANGE_COLUMNS}
-    removed = row.pop("removed")
     change = None
-    if facts["serial"] is not None and isinstance(removed, list):
-        change = PendingChange(project=row["project"], removed=tuple(removed), **facts)  # type: ignore[arg-type]
-    return ProjectToCheck(change=change, **row)  # type: ignore[arg-type]
+    if facts["serial"] is not None:
+        facts["removed_versions"] = tuple(facts["removed_versions"])
+        change = PendingChange(project=row["project"], **facts)
+    return ProjectToCheck(change=change, **row)
 
 
 async def record_check(db: Database, look: CheckResult) -> None:
@@ -162,18 +172,18 @@ async def record_check(db: Database, look: CheckResult) -> None:
         await db.execute(
             """
             UPDATE projects
-               SET finding = %(finding)s, repeats = %(repeats)s, problem = %(problem)s,
-                   etag = %(etag)s, modified = %(modified)s, page_serial = %(page_serial)s,
-                   looked_at = now(), next_poll = now() + %(again)s
+               SET check_result = %(result)s, check_result_count = %(result_count)s, check_problem = %(problem)s,
+                   etag = %(etag)s, last_modified = %(last_modified)s, page_serial = %(page_serial)s,
+                   checked_at = now(), next_poll_at = now() + %(next_check_in)s
              WHERE project = %(project)s
             """,
-            {**facts, "finding": str(look.finding)},
+            {**facts, "result": str(look.result)},
         )
-        if look.done is not None:
+        if look.visible_serial is not None:
             await db.execute(
                 """
                 DELETE FROM upstream_changes
-                 WHERE project = %(project)s AND serial <= %(done)s
+                 WHERE project = %(project)s AND serial <= %(visible_serial)s
                 """,
                 facts,
             )
@@ -182,8 +192,8 @@ async def record_check(db: Database, look: CheckResult) -> None:
             await db.execute(
                 """
                 UPDATE upstream_changes
-                   SET looks = looks + 1, unproven = %(unproven)s, problem = %(change_problem)s,
-                       next_look = now() + %(change_again)s
+                   SET checks = checks + 1, checks_without_serial = %(checks_without_serial)s, problem = %(change_problem)s,
+                       next_check_at = now() + %(change_check_in)s
                  WHERE project = %(project)s AND serial = %(serial)s
                 """,
                 {**facts, "serial": look.change.serial},
@@ -217,26 +227,26 @@ async def _store(db: Database, reported: Sequence[ReportedChange], *, follow_all
             "serial": item.serial,
             "action": item.action,
             # unnest() takes arrays of arrays apart; no version holds a line feed.
-            "removed": "\n".join(item.removed) if item.removed else None,
-            "gone": item.gone,
+            "removed_versions": "\n".join(item.removed_versions) if item.removed_versions else None,
+            "project_removed": item.project_removed,
         }
         for item in sorted(reported, key=lambda item: item.project)
     ]
     await db.execute(
         """
-        INSERT INTO upstream_changes (project, serial, action, removed, gone)
+        INSERT INTO upstream_changes (project, serial, action, removed_versions, project_removed)
         SELECT project, serial, action,
-               CASE WHEN removed IS NULL THEN '{}'
-                    ELSE regexp_split_to_array(removed, E'\\n') END, gone
+               CASE WHEN removed_versions IS NULL THEN '{}'
+                    ELSE regexp_split_to_array(removed_versions, E'\\n') END, project_removed
           FROM unnest(%(project)s::text[], %(serial)s::bigint[], %(action)s::text[],
-                      %(removed)s::text[], %(gone)s::boolean[])
-               AS new (project, serial, action, removed, gone)
+                      %(removed_versions)s::text[], %(project_removed)s::boolean[])
+               AS new (project, serial, action, removed_versions, project_removed)
          WHERE %(everything)s OR EXISTS (SELECT FROM projects p WHERE p.project = new.project)
             ON CONFLICT (project) DO UPDATE
-           SET serial = excluded.serial, action = excluded.action, gone = excluded.gone,
-               removed = ARRAY (SELECT unnest(upstream_changes.removed)
-                                 UNION SELECT unnest(excluded.removed)),
-               next_look = now(), looks = 0, unproven = 0, problem = ''
+           SET serial = excluded.serial, action = excluded.action, project_removed = excluded.project_removed,
+               removed_versions = ARRAY (SELECT unnest(upstream_changes.removed_versions)
+                                 UNION SELECT unnest(excluded.removed_versions)),
+               next_check_at = now(), checks = 0, checks_without_serial = 0, problem = ''
          WHERE excluded.serial > upstream_changes.serial
         """,
         {**transpose_rows(rows), "everything": follow_all},
@@ -258,9 +268,9 @@ async def recheck_all(db: Database, *, serial: int | None, address: str) -> int:
         count = await db.execute(
             """
             UPDATE projects
-               SET next_poll = now(), page_serial = NULL, etag = '', modified = '',
-                   finding = '', repeats = 0
-             WHERE since IS NOT NULL
+               SET next_poll_at = now(), page_serial = NULL, etag = '', last_modified = '',
+                   check_result = '', check_result_count = 0
+             WHERE follow_since IS NOT NULL
             """
         )
         await db.execute("DELETE FROM upstream_changes")
@@ -275,20 +285,22 @@ async def recheck_all(db: Database, *, serial: int | None, address: str) -> int:
 async def followed_releases(db: Database, project: str) -> FollowedReleases:
     """From when on a project's releases are new, and which are not."""
     row = await db.row(
-        "SELECT since, existing FROM projects WHERE project = %(project)s", {"project": project}
+        "SELECT follow_since, existing_versions FROM projects WHERE project = %(project)s",
+        {"project": project},
     )
     if row is None:
-        return FollowedReleases(since=None, existing=None)
-    existing = row["existing"]
+        return FollowedReleases(follow_since=None, existing_versions=None)
+    existing = row["existing_versions"]
     return FollowedReleases(
-        since=row["since"], existing=None if existing is None else frozenset(existing)
+        follow_since=row["follow_since"],
+        existing_versions=None if existing is None else frozenset(existing),
     )
 
 
 async def set_existing_versions(db: Database, project: str, versions: Sequence[str]) -> None:
     """Remember which versions of a project are not new."""
     await db.execute(
-        "UPDATE projects SET existing = %(versions)s WHERE project = %(project)s",
+        "UPDATE projects SET existing_versions = %(versions)s WHERE project = %(project)s",
         {"project": project, "versions": list(versions)},
     )
 

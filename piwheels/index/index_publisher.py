@@ -16,9 +16,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from piwheels.db import page_queue
+from piwheels.db import file_deletions, index_queries, page_queue
 from piwheels.db.database import Database, DatabaseUnavailableError
-from piwheels.db.page_queue import FileDeletion, PageKind, PageToWrite
+from piwheels.db.file_deletions import FileDeletion
+from piwheels.db.page_queue import PageKind, PageToWrite
 from piwheels.index.simple_pages import (
     RenderedPage,
     content_marker,
@@ -57,7 +58,7 @@ class IndexPublisher:
 
     async def recover(self) -> None:
         """Have removed what an earlier master laid down in vain; before wheels come in."""
-        await self.db.retrying(lambda: page_queue.abandon_installs(self.db))
+        await self.db.retrying(lambda: file_deletions.abandon_installs(self.db))
 
     async def run(self) -> None:
         """Publish until cancelled."""
@@ -66,7 +67,7 @@ class IndexPublisher:
             group.create_task(self._write_loop())
 
     async def _listen(self) -> None:
-        async for _ in self.db.notifications("stale_pages"):
+        async for _ in self.db.notifications("page_queue"):
             self._wake.set()
 
     async def _write_loop(self) -> None:
@@ -99,11 +100,11 @@ class IndexPublisher:
         )
 
     async def _write_batch(self, batch: Sequence[PageToWrite]) -> None:
-        names = [page.name for page in batch]
-        found = await self.db.retrying(lambda: page_queue.index_pages(self.db, names))
+        names = [page.key for page in batch]
+        found = await self.db.retrying(lambda: index_queries.index_pages(self.db, names))
         content = [(name, found.get(name)) for name in names]
         problems = await self._in_render_process(write_pages, self.webroot.root, content)
-        done = [page for page in batch if page.name not in problems]
+        done = [page for page in batch if page.key not in problems]
         await self.db.retrying(lambda: page_queue.mark_written(self.db, PageKind.SIMPLE, done))
         await write_errors.postpone_failed(self.db, PageKind.SIMPLE, batch, problems)
 
@@ -123,7 +124,7 @@ class IndexPublisher:
         except OSError as error:
             if not is_path_error(error):
                 raise
-            problems = {stale.name: write_errors.describe_error(error)}
+            problems = {stale.key: write_errors.describe_error(error)}
             await write_errors.postpone_failed(self.db, PageKind.SIMPLE, [stale], problems)
             return 0
         self._list_written_at = time.monotonic()
@@ -151,14 +152,16 @@ class IndexPublisher:
             if not ours:
                 return False
             gone = await self.db.retrying(
-                lambda: page_queue.files_to_delete(self.db, grace, _DELETE_BATCH_SIZE)
+                lambda: file_deletions.files_to_delete(self.db, grace, _DELETE_BATCH_SIZE)
             )
             problems = await asyncio.to_thread(self._remove_files, gone)
             done = [file for file in gone if file.filename not in problems]
-            await self.db.retrying(lambda: page_queue.mark_deleted(self.db, done))
+            await self.db.retrying(lambda: file_deletions.mark_deleted(self.db, done))
             for name, problem in problems.items():
                 log.error("%s cannot be removed: %s; trying again later", name, problem)
-            await self.db.retrying(lambda: page_queue.postpone_deletions(self.db, list(problems)))
+            await self.db.retrying(
+                lambda: file_deletions.postpone_deletions(self.db, list(problems))
+            )
         return bool(done)
 
     def _remove_files(self, gone: Sequence[FileDeletion]) -> dict[str, str]:
@@ -208,7 +211,7 @@ def refresh_project_list(root: Path, dsn: str) -> None:
         PiwheelsError: the database cannot be reached.
     """
     write_project_list(
-        root, subprocess_query.run_query(dsn, "listing", page_queue.indexed_projects)
+        root, subprocess_query.run_query(dsn, "listing", index_queries.indexed_projects)
     )
 
 

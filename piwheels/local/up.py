@@ -183,7 +183,7 @@ class _PrivateFarm:
         if task is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         self._authorize_builders()
-        await self._process("initdb").run()
+        await self._process("db", "upgrade").run()
         children = [
             self._master,
             self._web_server(),

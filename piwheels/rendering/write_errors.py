@@ -24,11 +24,11 @@ async def postpone_failed(
         batch: pages, of which some failed.
         problems: what is wrong, by name; names that are not in the batch are passed over.
     """
-    failed = [page for page in batch if page.name in problems]
+    failed = [page for page in batch if page.key in problems]
     if not failed:
         return
     anew = await db.retrying(lambda: page_queue.postpone(db, part, failed))
-    log.error("%s", _error_line(part, [page.name for page in failed], problems))
+    log.error("%s", _error_line(part, [page.key for page in failed], problems))
     if anew:
         event = _error_line(part, anew, problems)
         await db.retrying(lambda: events.record_event(db, "master", event))

@@ -196,7 +196,7 @@ class BuilderStateMachine:
         return BuilderCapability(
             memory_bytes=session.hello.memory_limit_bytes,
             speed=session.hello.speed,
-            alone=tuple(target for target, those in rivals.items() if not those),
+            exclusive_targets=tuple(target for target, those in rivals.items() if not those),
             largest_memory_bytes=self.max_memory_bytes(*session.targets),
             best_speed=max(session.hello.speed, *speeds, 0.0),
         )

@@ -60,7 +60,7 @@ _error_log = RateLimitedLog(log)
 
 PAUSED_KEY = "paused"  # the setting that survives a restart
 _SUSPENSION_PREFIX = (
-    "held "  # and those of builders that are asleep or quarantined, with their labels
+    "quarantine/"  # and those of builders that are asleep or quarantined, with their labels
 )
 #: Builders add no more targets to a farm that has so many; operators may.
 _MAX_FARM_TARGETS = 256

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from piwheels.db import catalog, page_queue
+from piwheels.db import catalog, file_deletions
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
 from piwheels.model import Job, Target, WheelFile, build_tag_number
@@ -88,7 +88,7 @@ class WheelPublisher:
             path, facts = await self._pick_unique_name(path, facts)
             # The same file may be waiting for its removal, since before.
             await self.db.retrying(
-                lambda: page_queue.reserve_install(
+                lambda: file_deletions.reserve_install(
                     self.db, facts.filename, facts.sha256, facts.project
                 )
             )

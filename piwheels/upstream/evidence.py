@@ -49,7 +49,7 @@ def assess(due: ProjectToCheck, page: ProjectPage | None, release_count: int) ->
             finding=PageCheckResult.UNUSABLE,
             problem=f"the answer for {due.project} lists no file and is no page of an index",
         )
-    if not release_count and due.known and not _proves_empty(due, page):
+    if not release_count and due.exists and not _proves_empty(due, page):
         return Assessment(
             finding=PageCheckResult.EMPTY, problem=f"the page of {due.project} lists no release"
         )
@@ -75,14 +75,14 @@ def _proves_empty(due: ProjectToCheck, page: ProjectPage) -> bool:
     if page.status is ProjectStatus.QUARANTINED:
         return True
     if page.serial is None:
-        return due.change is not None and due.change.looks + 1 >= CHECKS_WITHOUT_SERIAL
+        return due.change is not None and due.change.checks + 1 >= CHECKS_WITHOUT_SERIAL
     reported = due.change is not None and shows_change(due.change, page.serial)
     return reported or (due.page_serial is not None and page.serial > due.page_serial)
 
 
 def repeats(due: ProjectToCheck, finding: PageCheckResult) -> int:
     """How many looks in a row had this finding, the present one included."""
-    return due.repeats + 1 if due.finding == finding else 1
+    return due.result_count + 1 if due.last_result == finding else 1
 
 
 def is_confirmed(due: ProjectToCheck, finding: PageCheckResult) -> bool:
@@ -96,18 +96,18 @@ def is_confirmed(due: ProjectToCheck, finding: PageCheckResult) -> bool:
 def shows_change(change: PendingChange, serial: int | None) -> bool:
     """Whether a page that counts shows a change: by its serial, or after enough looks without."""
     if serial is None:
-        return change.unproven + 1 >= CHECKS_WITHOUT_SERIAL
+        return change.checks_without_serial + 1 >= CHECKS_WITHOUT_SERIAL
     return serial >= change.serial
 
 
 def proves_recreation(change: PendingChange, serial: int | None) -> bool:
     """Whether a page proves that a project was removed and created again."""
-    return "" in change.removed and serial is not None and serial >= change.serial
+    return "" in change.removed_versions and serial is not None and serial >= change.serial
 
 
 def confirms_absence(change: PendingChange) -> bool:
     """Whether a project that is absent now was removed: that is reported, and the second look."""
-    return change.gone and change.looks >= 1
+    return change.project_removed and change.checks >= 1
 
 
 def check_result(
@@ -134,7 +134,7 @@ def check_result(
         recheck_soon: the page is to be compared with another one, as it lacks what there was.
     """
     change, count = due.change, repeats(due, assessment.finding)
-    looks = change.looks + 1 if change else 0
+    looks = change.checks + 1 if change else 0
     given_up = looks >= MAX_CHECKS and (
         done_serial is None or change is None or done_serial < change.serial
     )
@@ -144,24 +144,30 @@ def check_result(
     validated = page or (None if assessment.finding is PageCheckResult.NOT_FOUND else due)
     return CheckResult(
         project=due.project,
-        finding=assessment.finding,
-        repeats=count,
+        result=assessment.finding,
+        result_count=count,
         problem=assessment.problem,
         etag=validated.etag if validated else "",
-        modified=validated.modified if validated else "",
+        last_modified=_last_modified(validated),
         page_serial=page.serial if page else due.page_serial,
-        again=_seconds((min(wait_s, _LONG_WAIT_S) if recheck_soon else wait_s) * spread),
+        next_check_in=_seconds((min(wait_s, _LONG_WAIT_S) if recheck_soon else wait_s) * spread),
         change=change,
-        done=change.serial if change and given_up else done_serial,
+        visible_serial=change.serial if change and given_up else done_serial,
         given_up=given_up,
-        unproven=change.unproven + without_serial if change else 0,
+        checks_without_serial=change.checks_without_serial + without_serial if change else 0,
         change_problem=_change_problem(change, assessment, page) if change else "",
-        change_again=_seconds(change_wait_s(looks - 1, first_wait_s) * spread),
+        change_check_in=_seconds(change_wait_s(looks - 1, first_wait_s) * spread),
     )
 
 
 def _seconds(duration_s: float) -> timedelta:
     return timedelta(seconds=duration_s)
+
+
+def _last_modified(validated: ProjectPage | ProjectToCheck | None) -> str:
+    if isinstance(validated, ProjectPage):
+        return validated.modified
+    return validated.last_modified if validated else ""
 
 
 def _change_problem(change: PendingChange, judgment: Assessment, page: ProjectPage | None) -> str:

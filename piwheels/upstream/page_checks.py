@@ -150,9 +150,9 @@ class PageChecker:
         if due.change is not None and evidence.proves_recreation(due.change, page.serial):
             await self.reconciler.forget_known_versions(due.project)
         hid = False
-        if due.known or self.follow_all:
+        if due.exists or self.follow_all:
             hid = await self.reconciler.reconcile(
-                page, releases, self.clock.now(), follow=self.follow_all and not due.known
+                page, releases, self.clock.now(), follow=self.follow_all and not due.exists
             )
         return await self._handle_current(due, page, recheck_soon=hid)
 
@@ -172,8 +172,10 @@ class PageChecker:
         change, done = due.change, page.serial
         if change is not None and evidence.shows_change(change, page.serial):
             done = change.serial
-            if change.removed:
-                await self.reconciler.confirm_removed(due.project, change.removed, self.clock.now())
+            if change.removed_versions:
+                await self.reconciler.confirm_removed(
+                    due.project, change.removed_versions, self.clock.now()
+                )
         return await self._result(
             due,
             Assessment(finding=PageCheckResult.UP_TO_DATE),
@@ -187,7 +189,9 @@ class PageChecker:
         self.health.record_absent(due.project, judgment.problem)
         if change is not None and evidence.confirms_absence(change):
             await self.reconciler.hide_all(due.project)
-            await self.reconciler.confirm_removed(due.project, change.removed, self.clock.now())
+            await self.reconciler.confirm_removed(
+                due.project, change.removed_versions, self.clock.now()
+            )
             await self.reconciler.forget_known_versions(due.project)
             done = change.serial
         elif evidence.is_confirmed(due, PageCheckResult.NOT_FOUND) and self.health.trusts_absence():
@@ -219,13 +223,15 @@ class PageChecker:
 
     async def _record_change(self, due: ProjectToCheck, look: CheckResult) -> None:
         change = due.change
-        if change is None or (look.done is not None and look.done >= change.serial):
+        if change is None or (
+            look.visible_serial is not None and look.visible_serial >= change.serial
+        ):
             self.invisible_changes.pop(due.project, None)
             if look.given_up:
                 await self.reconciler.record_event(f"gave up: {look.change_problem}", due.project)
         elif look.change_problem:
             self.invisible_changes[due.project] = look.change_problem
-            if change.looks + 1 == _REPORTED_CHECKS:
+            if change.checks + 1 == _REPORTED_CHECKS:
                 await self.reconciler.record_event(
                     f"{look.change_problem}; it is looked at again", due.project
                 )
@@ -233,7 +239,7 @@ class PageChecker:
 
 def _last_page(due: ProjectToCheck) -> ProjectPage | None:
     """What is known of the page as it was read last, to ask whether it changed."""
-    if not (due.etag or due.modified):
+    if not (due.etag or due.last_modified):
         return None
     return ProjectPage(
         project=due.project,
@@ -241,5 +247,5 @@ def _last_page(due: ProjectToCheck) -> ProjectPage | None:
         files=(),
         serial=due.page_serial,
         etag=due.etag,
-        modified=due.modified,
+        modified=due.last_modified,
     )

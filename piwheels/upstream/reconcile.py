@@ -83,12 +83,12 @@ class Reconciler:
             if is_new(
                 item.version,
                 times.get(item.version),
-                since=rule.since,
-                known_versions=rule.existing,
+                since=rule.follow_since,
+                known_versions=rule.existing_versions,
                 now=now,
             )
         }
-        if rule.since is not None and rule.existing is None and releases:
+        if rule.follow_since is not None and rule.existing_versions is None and releases:
             old = [item.version for item in releases if item.version not in fresh]
             await db.retrying(lambda: upstream.set_existing_versions(db, page.project, old))
         return fresh

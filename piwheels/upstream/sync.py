@@ -403,6 +403,6 @@ def _by_project(changes: Iterable[ChangelogEvent]) -> Iterable[ReportedChange]:
             project=project,
             serial=newest.serial,
             action=newest.action,
-            removed=tuple(removed),
-            gone=newest.removed_version == "",
+            removed_versions=tuple(removed),
+            project_removed=newest.removed_version == "",
         )

@@ -17,7 +17,11 @@ def project_feed(site: Site, facts: ProjectStatusRow, builds: Sequence[BuildSumm
     """A project's builds."""
     here = f"{site.url}project/{filters.url_segment(facts.project)}/"
     return _feed(
-        site, builds, title=f"Builds of {facts.display}", page_url=here, self_url=f"{here}feed.xml"
+        site,
+        builds,
+        title=f"Builds of {facts.display_name}",
+        page_url=here,
+        self_url=f"{here}feed.xml",
     )
 
 
@@ -52,7 +56,7 @@ def _feed(
 
 
 def _entry(site: Site, feed: ET.Element, build: BuildSummary) -> None:
-    log = f"{site.url}{filters.log_path(build.build)}"
+    log = f"{site.url}{filters.log_path(build.build_id)}"
     entry = ET.SubElement(feed, "entry")
     _add_text(entry, "id", log)
     _add_text(

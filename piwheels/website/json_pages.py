@@ -129,11 +129,11 @@ def project_json(site: Site, content: ProjectData) -> bytes:
     document = ProjectJson(
         format=FORMAT_VERSION,
         project=facts.project,
-        display=facts.display,
+        display=facts.display_name,
         url=f"{site.url}project/{filters.url_segment(facts.project)}/",
         status=facts.status,
         status_reason=facts.status_reason,
-        skipped=facts.skip,
+        skipped=facts.skip_reason,
         names=content.names,
         downloads=content.downloads,
         downloads_30_days=content.downloads_30_days,
@@ -162,10 +162,10 @@ def _file_json(site: Site, content: ProjectData, file: FileSummary) -> FileJson:
         size=file.size_bytes,
         tags=file.tags,
         requires_python=file.requires_python,
-        debian_packages=file.dependencies,
+        debian_packages=file.debian_packages,
         metadata_url=f"{url}.metadata",
-        build=file.build,
-        log_url=f"{site.url}{filters.log_path(file.build)}",
+        build=file.build_id,
+        log_url=f"{site.url}{filters.log_path(file.build_id)}",
         published=filters.iso_timestamp(file.published_at),
         downloads=content.wheel_downloads.get(file.filename, 0),
     )
@@ -193,13 +193,13 @@ def _release_json(
 
 
 def _target_json(site: Site, standing: ReleaseStatus, target: TargetStatusRow) -> TargetJson:
-    log = target.last_build
-    waits = target.queued and target.claimed_by is None and target.not_before is None
+    log = target.last_build_id
+    waits = target.queued and target.claimed_by is None and target.retry_at is None
     return TargetJson(
         state=standing.state,
         text=standing.text,
         file=standing.file or None,
         build=standing.build,
         log_url=f"{site.url}{filters.log_path(log)}" if log else None,
-        ahead=target.ahead if waits else None,
+        ahead=target.jobs_ahead if waits else None,
     )

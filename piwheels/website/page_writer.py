@@ -33,7 +33,9 @@ def write_search(root: Path, site: Site, dsn: str) -> None:
     """The page of all projects, its search and their list."""
     content, listed = subprocess_query.run_query(dsn, "search", _load_search)
     webroot = Webroot(root)
-    search_files.write_search_files(webroot, [(item.name, item.recent) for item in listed])
+    search_files.write_search_files(
+        webroot, [(item.name, item.recent_downloads) for item in listed]
+    )
     rows = [(item.name, item.files, item.downloads) for item in listed]
     _write_pages(webroot, root, site_pages.packages_pages(site, content, rows))
 

@@ -123,7 +123,7 @@ def _shown_targets(releases: Sequence[ReleaseStatusRow]) -> list[str]:
         target.target: None
         for release in releases
         for target in release.targets
-        if target.target_skip is None or target.covered_by or target.last_build
+        if target.target_skip_reason is None or target.covered_by or target.last_build_id
     }
     return [t.target for t in releases[0].targets if t.target in wanted] if releases else []
 
@@ -214,7 +214,7 @@ def _cell(
     if standing.state is State.COVERED:
         return _covered_cell(standing, target, files)
     word, style = _state_label(standing.state)
-    log = target.last_build if standing.state in {State.FAILED, State.DEFERRED} else None
+    log = target.last_build_id if standing.state in {State.FAILED, State.DEFERRED} else None
     note = filters.truncate(_note(content, standing, target), _MAX_NOTE_LENGTH)
     return TargetCell(word=word, style=style, note=note, log=log)
 
@@ -223,11 +223,11 @@ def _covered_cell(
     standing: ReleaseStatus, target: TargetStatusRow, files: Sequence[FileSummary]
 ) -> TargetCell:
     made_here, name = standing.built_for_target, standing.file
-    log = target.last_build if made_here else None
+    log = target.last_build_id if made_here else None
     if target.without_compiler:
         note = "made without a C compiler"
-    elif target.lacks:
-        note = target.lacks
+    elif target.build_note:
+        note = target.build_note
     else:
         tags = next((file.tags for file in files if file.filename == name), "")
         note = f"by {tags}" if tags and not made_here else ""
@@ -244,11 +244,11 @@ def _note(content: ProjectData, standing: ReleaseStatus, target: TargetStatusRow
                 f"since {filters.short_timestamp(target.claimed_at)}" if target.claimed_at else ""
             )
         case State.QUEUED:
-            return f"{queue_position(target.ahead)}{_expected_time(content, target)}"
+            return f"{queue_position(target.jobs_ahead)}{_expected_time(content, target)}"
         case State.UNSERVED:
-            return f"{queue_position(target.ahead)}, no builder serves it now"
+            return f"{queue_position(target.jobs_ahead)}, no builder serves it now"
         case State.PAUSED:
-            return f"{queue_position(target.ahead)}, the farm is paused"
+            return f"{queue_position(target.jobs_ahead)}, the farm is paused"
         case State.TARGET_SKIPPED | State.HELD:
             return standing.detail
         case State.WAITING:
@@ -268,9 +268,9 @@ def queue_position(ahead: int) -> str:
 
 def _expected_time(content: ProjectData, target: TargetStatusRow) -> str:
     rate = content.builds_per_hour.get(target.target, 0.0)
-    if not rate or target.ahead >= 1000:
+    if not rate or target.jobs_ahead >= 1000:
         return ""
-    when = content.written_at + timedelta(hours=(target.ahead + 1) / rate)
+    when = content.written_at + timedelta(hours=(target.jobs_ahead + 1) / rate)
     return f", expected by {when + timedelta(hours=1):%Y-%m-%d %H}:00 UTC"
 
 

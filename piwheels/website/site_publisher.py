@@ -42,7 +42,7 @@ _QUEUE_HEAD = 100
 #: With at most so many projects downloaded in a day, pages show it soon; else once a day.
 _MAX_LIVE_PROJECTS = 100
 #: Until which day downloads were shown, among the settings.
-_DOWNLOADS_KEY = "site downloads shown until"
+_DOWNLOADS_KEY = "site/downloads_invalidated_until"
 #: A master that was away for longer shows what was downloaded before with the next change.
 _MAX_CATCH_UP = timedelta(days=31)
 
@@ -144,7 +144,7 @@ class SitePublisher:
             if asked is None:
                 continue
             if problem:
-                await write_errors.postpone_failed(self.db, part, [asked], {asked.name: problem})
+                await write_errors.postpone_failed(self.db, part, [asked], {asked.key: problem})
             else:
                 await self.db.retrying(lambda: page_queue.mark_written(self.db, part, [asked]))  # noqa: B023
 
@@ -202,15 +202,15 @@ class SitePublisher:
                 content = await self.db.retrying(
                     lambda: loaders.load_project(
                         self.db,
-                        page.name,  # noqa: B023
+                        page.key,  # noqa: B023
                         circumstances,
                         self._builds_per_hour,
                     )
                 )
             except Exception as error:  # noqa: BLE001 - one project must not stop others
-                problems[page.name] = write_errors.describe_error(error)
+                problems[page.key] = write_errors.describe_error(error)
             else:
-                found.append((page.name, content))
+                found.append((page.key, content))
         problems |= await self._in_render_process(page_writer.write_projects, self.site, found)
         await self._finish_batch(PageKind.PROJECT, batch, problems)
         # Another name may lead elsewhere from where a project was.
@@ -222,7 +222,7 @@ class SitePublisher:
         batch = await self._next_batch(PageKind.ALIAS)
         if not batch:
             return 0
-        names = [page.name for page in batch]
+        names = [page.key for page in batch]
         leads = await self.db.retrying(lambda: site_db.resolve_aliases(self.db, names))
         there = await self.db.retrying(lambda: catalog.existing_projects(self.db, names))
         found = [(name, leads.get(name)) for name in names if name not in there]
@@ -239,7 +239,7 @@ class SitePublisher:
     async def _finish_batch(
         self, part: PageKind, batch: Sequence[PageToWrite], problems: dict[str, str]
     ) -> None:
-        done = [page for page in batch if page.name not in problems]
+        done = [page for page in batch if page.key not in problems]
         await self.db.retrying(lambda: page_queue.mark_written(self.db, part, done))
         await write_errors.postpone_failed(self.db, part, batch, problems)
 

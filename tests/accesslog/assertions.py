@@ -39,6 +39,8 @@ async def assert_counts(db: Database, counts: ExpectedCounts) -> None:
     ):
         found = await downloads.breakdown(db, dimension)
         assert {share.name: share.downloads for share in found} == dict(expected)
-    broken = await db.row("SELECT sum(lines) AS lines, sum(broken) AS broken FROM access_logs")
+    broken = await db.row(
+        "SELECT sum(lines) AS lines, sum(rejected_lines) AS rejected_lines FROM ingested_logs"
+    )
     assert broken == {"lines": counts.lines, "broken": counts.broken}
-    assert await db.value("SELECT count(*) FROM accesses") == counts.lines - counts.broken
+    assert await db.value("SELECT count(*) FROM access_records") == counts.lines - counts.broken

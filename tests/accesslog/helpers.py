@@ -96,12 +96,12 @@ def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 2 
 def counted_downloads(dsn: str) -> int:
     """Downloads in the database."""
     with psycopg.connect(dsn) as connection:
-        row = connection.execute("SELECT coalesce(sum(counted), 0) FROM download_days").fetchone()
+        row = connection.execute("SELECT coalesce(sum(counted), 0) FROM downloads_daily").fetchone()
     return int(row[0]) if row else 0
 
 
 def lines_read(dsn: str) -> int:
     """Lines in the database."""
     with psycopg.connect(dsn) as connection:
-        row = connection.execute("SELECT coalesce(sum(lines), 0) FROM access_logs").fetchone()
+        row = connection.execute("SELECT coalesce(sum(lines), 0) FROM ingested_logs").fetchone()
     return int(row[0]) if row else 0

@@ -84,7 +84,7 @@ async def test_a_part_of_logs_that_were_read_counts_once(
         (tmp_path / name).write_bytes(content)
         await read(tmp_path / name)
     assert await total_downloads(database) == len(OLD) + len(NEW)
-    assert await database.value("SELECT sum(lines)::int FROM access_logs") == len(OLD) + len(NEW)
+    assert await database.value("SELECT sum(lines)::int FROM ingested_logs") == len(OLD) + len(NEW)
     if b"".join(OLD) in make(old, new)[: len(old)]:
         return  # it begins as a log that is known by its chain
     assert f"{tmp_path / 'part'}: " in caplog.text
@@ -162,7 +162,7 @@ async def test_what_earlier_versions_counted_cannot_be_compared_and_that_is_said
     (tmp_path / "log").write_bytes(b"".join(OLD))
     await read(tmp_path / "log")
     assert "cannot" not in caplog.text
-    await database.execute("DELETE FROM access_lines")
+    await database.execute("DELETE FROM line_fingerprints")
     (tmp_path / "tail").write_bytes(b"".join(OLD[-50:]))
     await read(tmp_path / "tail")
     assert f"{tmp_path / 'tail'}: accesses of 2026-03-10 were counted by an earlier" in caplog.text
@@ -176,11 +176,14 @@ async def test_fingerprints_of_a_minute_are_put_together(
     log = tmp_path / "log"
     log.write_bytes(b"".join(OLD))
     await read_with(new_context(database, tmp_path), log)
-    assert await database.value("SELECT count(*) FROM access_lines") > 15
+    assert await database.value("SELECT count(*) FROM line_fingerprints") > 15
     for _ in range(2):
         await access_log_positions.compact_fingerprints(database, 2**31 - 1)
-        assert await database.value("SELECT count(*) FROM access_lines") == 15
-        assert await database.value("SELECT sum(length(marks))::int FROM access_lines") == 4 * 900
+        assert await database.value("SELECT count(*) FROM line_fingerprints") == 15
+        assert (
+            await database.value("SELECT sum(length(fingerprints))::int FROM line_fingerprints")
+            == 4 * 900
+        )
     monkeypatch.undo()
     log.write_bytes(b"".join(OLD[450:]))
     await read_with(new_context(database, tmp_path), log)

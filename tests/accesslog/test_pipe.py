@@ -79,7 +79,7 @@ async def test_a_packed_pipe_that_is_damaged_is_refused(
     )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(b"piw: standard input cannot be read on: ")
-    assert await database.value("SELECT sum(broken)::int FROM access_logs") in {None, 0}
+    assert await database.value("SELECT sum(rejected_lines)::int FROM ingested_logs") in {None, 0}
 
 
 @pytest.mark.parametrize("piped", [False, True])
@@ -229,11 +229,11 @@ async def test_beyond_the_set_size_lines_are_dropped_and_counted(
             assert not writer.is_alive(), "all of it is taken"
             process.stdin.close()
             assert process.wait(WAIT_S) == 0
-    event = await database.value("SELECT action FROM events WHERE who = 'accesslog'")
+    event = await database.value("SELECT text FROM events WHERE who = 'accesslog'")
     dropped = int(str(event).split()[1])
     assert dropped > 0
     assert await total_downloads(database) + dropped == 2 * count
-    assert await database.value("SELECT sum(broken)::int FROM access_logs") == 0
+    assert await database.value("SELECT sum(rejected_lines)::int FROM ingested_logs") == 0
 
 
 async def test_a_stopped_reader_leaves_the_rest_to_the_next(
@@ -348,6 +348,6 @@ async def test_lines_that_were_lost_to_a_full_disk_are_told(
     assert lost is not None
     assert await total_downloads(database) + int(lost[1]) == 20_000
     assert int(lost[1]) > 0
-    event = await database.value("SELECT action FROM events WHERE who = 'accesslog'")
+    event = await database.value("SELECT text FROM events WHERE who = 'accesslog'")
     assert "lines of an access log: " in event
     assert "File too large" in event

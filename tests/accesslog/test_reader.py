@@ -122,7 +122,7 @@ async def test_a_last_line_without_its_end_counts_when_it_is_whole(
         file.write(download("c")[50:])
     await read(log)
     assert await total_downloads(database) == 3
-    assert await database.value("SELECT sum(broken)::int FROM access_logs") == 0
+    assert await database.value("SELECT sum(rejected_lines)::int FROM ingested_logs") == 0
 
 
 async def test_a_line_without_an_end_is_one_broken_line(
@@ -134,7 +134,10 @@ async def test_a_line_without_an_end_is_one_broken_line(
     log.write_bytes(download("a") + b"x" * 55_000 + b"\n" + download("b"))
     await read(log)
     assert await total_downloads(database) == 2
-    assert await database.row("SELECT lines, broken FROM access_logs") == {"lines": 3, "broken": 1}
+    assert await database.row("SELECT lines, rejected_lines FROM ingested_logs") == {
+        "lines": 3,
+        "broken": 1,
+    }
 
 
 async def test_a_damaged_packed_log_is_read_as_far_as_it_goes_and_later_to_its_end(
@@ -170,7 +173,7 @@ async def test_a_log_may_have_a_name_that_is_no_text(
     await read(log)
     await read(log)
     assert await total_downloads(database) == 1
-    assert await database.value("SELECT name FROM access_logs") == f"{tmp_path}/caf\ufffd.log"
+    assert await database.value("SELECT name FROM ingested_logs") == f"{tmp_path}/caf\ufffd.log"
 
 
 async def test_a_late_line_counts_on_its_own_day(
@@ -193,7 +196,7 @@ async def test_totals_outlive_the_raw_rows(read: Read, database: Database, tmp_p
     assert await access_log_positions.drop_partitions(
         database, DAY.replace(month=DAY.month + 1)
     ) == ["accesses_2026_03"]
-    assert await database.value("SELECT count(*) FROM accesses") == 0
+    assert await database.value("SELECT count(*) FROM access_records") == 0
     assert await total_downloads(database) == sum(traffic.counts.downloads.values())
     await read(log)
     assert await total_downloads(database) == sum(traffic.counts.downloads.values())
@@ -208,7 +211,7 @@ async def test_days_past_their_retention_leave_no_raw_rows(
     desk.rows_since = lambda: DAY.replace(day=1)
     await read_with(desk, log)
     assert await total_downloads(database) == 2
-    assert await database.value("SELECT count(*) FROM accesses") == 1
+    assert await database.value("SELECT count(*) FROM access_records") == 1
 
 
 async def test_broken_lines_are_counted_and_sampled_without_addresses(
@@ -219,7 +222,10 @@ async def test_broken_lines_are_counted_and_sampled_without_addresses(
         download("a") + b"192.0.2.77 what is this\nand fe80::1:2 this\n" + download("b")
     )
     await read(log)
-    assert await database.row("SELECT lines, broken FROM access_logs") == {"lines": 4, "broken": 2}
+    assert await database.row("SELECT lines, rejected_lines FROM ingested_logs") == {
+        "lines": 4,
+        "broken": 2,
+    }
     sample = (tmp_path / "broken.log").read_bytes()
     assert sample == b"ADDRESS what is this\nand ADDRESS this\n"
 
@@ -249,8 +255,8 @@ async def test_a_days_key_is_forgotten_and_its_clients_stay_counted(
         log.write_bytes(download("a", at=at) + download("a", at=at, address="192.0.2.2"))
         await read(log)
         await access_log_positions.delete_expired_keys(database)
-    assert await database.value("SELECT count(key) FROM access_keys") == 3
-    assert await database.value("SELECT count(DISTINCT day) FROM access_clients") == 3
+    assert await database.value("SELECT count(key) FROM daily_address_keys") == 3
+    assert await database.value("SELECT count(DISTINCT day) FROM daily_client_hashes") == 3
     late = tmp_path / "late"
     late.write_bytes(download("b", at=noon, address="192.0.2.3"))
     await read(late)
@@ -266,7 +272,7 @@ async def test_the_same_client_on_two_days_has_two_hashes(
     noon = datetime(DAY.year, DAY.month, DAY.day, 12, tzinfo=UTC)
     log.write_bytes(b"".join(download("a", at=noon + timedelta(days=n)) for n in (0, 0, 1)))
     await read(log)
-    rows = await database.rows("SELECT DISTINCT client FROM accesses")
+    rows = await database.rows("SELECT DISTINCT client_hash FROM access_records")
     assert len(rows) == 2
 
 
@@ -319,8 +325,8 @@ async def test_a_download_that_was_broken_off_counts_as_nothing(
     await database.execute("SET session_replication_role = replica")  # a file alone
     await database.execute(
         """
-        INSERT INTO files (filename, sha256, size_bytes, metadata_sha256, kind, requires_python,
-                           dependencies, project, version, build)
+        INSERT INTO files (filename, sha256, size_bytes, metadata_sha256, compatibility_id, requires_python,
+                           debian_packages, project, version, build_id)
         VALUES (%(filename)s, '', 5000, '', '', '', '{}', 'a', '1', 1)
         """,
         {"filename": known},
@@ -332,5 +338,5 @@ async def test_a_download_that_was_broken_off_counts_as_nothing(
     )
     await read(log)
     assert await total_downloads(database) == 3
-    assert await database.value("SELECT sum(others)::int FROM download_days") == 2
-    assert await database.value("SELECT counted_bytes FROM download_days") == 5000 + 5300 + 1000
+    assert await database.value("SELECT sum(others)::int FROM downloads_daily") == 2
+    assert await database.value("SELECT counted_bytes FROM downloads_daily") == 5000 + 5300 + 1000

@@ -53,7 +53,7 @@ def run(dsn: str, database: Database, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 async def rows(database: Database) -> int:
-    return int(await database.value("SELECT count(*) FROM accesses"))
+    return int(await database.value("SELECT count(*) FROM access_records"))
 
 
 def days(first: date, many: int) -> list[date]:
@@ -106,7 +106,7 @@ async def test_without_a_retention_no_single_access_is_kept(
 
 
 async def marked_days(database: Database) -> int:
-    return int(await database.value("SELECT count(DISTINCT minute / 1440) FROM access_lines"))
+    return int(await database.value("SELECT count(DISTINCT minute / 1440) FROM line_fingerprints"))
 
 
 async def test_fingerprints_are_kept_for_some_days_before_the_accesses_that_confirm_them(

@@ -44,8 +44,8 @@ async def test_what_is_written_is_counted_while_it_grows(
         wait_until(
             lambda: counted_downloads(dsn) == 4, "the line that came in two pieces is counted"
         )
-        assert await database.value("SELECT count(*) FROM access_readers") == 1
-    assert await database.value("SELECT count(*) FROM access_readers") == 0
+        assert await database.value("SELECT count(*) FROM active_log_readers") == 1
+    assert await database.value("SELECT count(*) FROM active_log_readers") == 0
     assert await total_downloads(database) == 4
 
 

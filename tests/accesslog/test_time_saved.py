@@ -12,27 +12,27 @@ from tests.accesslog.log_generator import combined, wheel_path
 _WEEK_S = 7 * 86_400
 
 _PUBLISHED = (
-    "INSERT INTO specifiers VALUES ('')",
-    "INSERT INTO projects (project, display) VALUES ('numpy', 'numpy')",
+    "INSERT INTO requires_python_specifiers VALUES ('')",
+    "INSERT INTO projects (project, display_name) VALUES ('numpy', 'numpy')",
     """
     INSERT INTO releases (project, version, released_at, requires_python)
     VALUES ('numpy', '1.0', now(), '')
     """,
     """
-    INSERT INTO targets (target, position, python, python_full, implementation, abi, arch, os,
+    INSERT INTO targets (target, sort_order, python, python_full, implementation, abi, arch, os,
                          glibc)
     VALUES ('t', 1, '3.11', '3.11.2', 'cp', 'cp311', 'armv7l', 'bookworm', '2.36')
     """,
     """
-    INSERT INTO builds (build, project, version, target, builder, outcome, retryable, reason,
-                        started_at, duration_s, attempt, inputs)
+    INSERT INTO builds (build_id, project, version, target, builder, outcome, will_retry, reason,
+                        started_at, duration_s, attempt, build_inputs)
     VALUES (1, 'numpy', '1.0', 't', 'b', 'built', false, '', now(), %(duration_s)s, 1, '{}')
     """,
-    "INSERT INTO kinds VALUES ('k', 'k', '')",
-    "INSERT INTO filenames VALUES (%(filename)s, 'x')",
+    "INSERT INTO wheel_compatibilities VALUES ('k', 'k', '')",
+    "INSERT INTO reserved_filenames VALUES (%(filename)s, 'x')",
     """
-    INSERT INTO files (filename, sha256, size_bytes, metadata_sha256, kind, requires_python,
-                       dependencies, project, version, build)
+    INSERT INTO files (filename, sha256, size_bytes, metadata_sha256, compatibility_id, requires_python,
+                       debian_packages, project, version, build_id)
     VALUES (%(filename)s, 'x', 1, 'x', 'k', '', '{}', 'numpy', '1.0', 1)
     """,
 )

@@ -17,7 +17,7 @@ from piwheels.accesslog.rejected_lines import RejectedLineSample
 from piwheels.db import access_log_positions, downloads
 from piwheels.db.database import Database
 from piwheels.db.downloads import Dimension
-from piwheels.db.migrate import initdb
+from piwheels.db.migrate import upgrade
 from piwheels.local.postgres import PrivatePostgres
 from piwheels.website import loaders
 from tests.accesslog.log_generator import LogGenerator
@@ -33,7 +33,7 @@ _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 async def durable(folder: Path) -> AsyncIterator[str]:
     """A PostgreSQL that waits for its disk, as one that serves a farm does."""
     async with PrivatePostgres(folder) as cluster:
-        await initdb(cluster.dsn)
+        await upgrade(cluster.dsn)
         yield cluster.dsn
 
 
@@ -56,10 +56,10 @@ async def inserted_a_second(dsn: str, log: Path) -> float:
     began = time.perf_counter()
     accesses = Parser().parse(block, 2**40).accesses
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        await connection.execute("SELECT ensure_access_partition('2026-03-10')")
+        await connection.execute("SELECT create_access_partition('2026-03-10')")
         for moment, _, content, answer, agent in accesses:
             await connection.execute(
-                "INSERT INTO accesses (at, agent, bytes, kind, status) VALUES (%s, %s, %s, %s, %s)",
+                "INSERT INTO access_records (at, agent_id, bytes, request_kind, status) VALUES (%s, %s, %s, %s, %s)",
                 [
                     datetime.fromtimestamp(moment.at_s, UTC),
                     agent.key,
@@ -174,7 +174,7 @@ _BILLION = """
            greatest((1e9 / 36 / (ln({projects}) + 0.5772) / n)::integer, 1) AS monthly
       FROM generate_series(1, {projects}) n;
 
-    INSERT INTO download_projects (month, project, downloads, days)
+    INSERT INTO downloads_monthly_by_project (month, project, downloads, days)
     SELECT m::date, r.project, r.monthly / busy * busy + busy,
            array_fill(r.monthly / busy + 1, ARRAY[busy], ARRAY[1 + (r.rank % (29 - busy))])
       FROM generate_series('2023-01-01'::timestamp, '2025-12-01', '1 month') m
@@ -182,15 +182,15 @@ _BILLION = """
      CROSS JOIN LATERAL (SELECT least(r.monthly, 28) AS busy) b
      ORDER BY m, r.project COLLATE "C";
 
-    INSERT INTO download_totals (project, downloads, saved_s)
-    SELECT project, sum(downloads), sum(downloads) * 30.0 FROM download_projects GROUP BY project;
+    INSERT INTO downloads_by_project (project, downloads, saved_s)
+    SELECT project, sum(downloads), sum(downloads) * 30.0 FROM downloads_monthly_by_project GROUP BY project;
 
-    INSERT INTO download_days (day, counted, counted_bytes, counted_saved_s, clients, index_hits)
+    INSERT INTO downloads_daily (day, counted, counted_bytes, counted_saved_s, clients, index_hits)
     SELECT d::date, total.downloads / 1096, total.downloads, 1e6, 50000, 6000000
       FROM generate_series('2023-01-01'::timestamp, '2025-12-31', '1 day') d
-     CROSS JOIN (SELECT sum(downloads)::bigint AS downloads FROM download_totals) total;
+     CROSS JOIN (SELECT sum(downloads)::bigint AS downloads FROM downloads_by_project) total;
 
-    INSERT INTO download_dimensions (day, dimension, value, downloads)
+    INSERT INTO downloads_daily_by_dimension (day, dimension, value, downloads)
     SELECT d::date, kind.name, kind.name || n, 1000000 / n
       FROM generate_series('2023-01-01'::timestamp, '2025-12-31', '1 day') d
      CROSS JOIN (VALUES ('arch', 12), ('os', 60), ('python', 20), ('installer', 120))
@@ -240,7 +240,7 @@ async def test_the_figures_of_a_billion_downloads(database: Database) -> None:
             lambda: downloads.live_downloads(db, datetime.combine(_TODAY, datetime.min.time(), UTC))
         ),
     }
-    size = await db.value("SELECT pg_total_relation_size('download_projects') / 1048576")
+    size = await db.value("SELECT pg_total_relation_size('downloads_monthly_by_project') / 1048576")
     total = (await downloads.download_totals(db, _TODAY)).downloads
     shown = ", ".join(f"{name} {ms:.0f}" for name, ms in {**costs, **beside}.items())
     print(f"\n{total:,} downloads, {size} MB: {sum(costs.values()):.0f} ms in all; in ms: {shown}")
@@ -254,18 +254,18 @@ async def test_a_month_is_dropped_at_once(database: Database) -> None:
     rows = 5_000_000
     times = []
     for _ in range(3):
-        await database.execute("SELECT ensure_access_partition('2026-03-10')")
+        await database.execute("SELECT create_access_partition('2026-03-10')")
         await database.execute(
             f"""
-            INSERT INTO accesses (at, client, agent, wheel, bytes, kind, status)
+            INSERT INTO access_records (at, client_hash, agent_id, wheel_id, bytes, request_kind, status)
             SELECT '2026-03-01'::timestamptz + n * interval '0.5 s', n, 1, n, n, 1, 200
               FROM generate_series(1, {rows}) n
             """
         )
-        size = await database.value("SELECT pg_table_size('accesses_2026_03') / 1048576")
+        size = await database.value("SELECT pg_table_size('access_records_2026_03') / 1048576")
         began = time.perf_counter()
         assert await access_log_positions.drop_partitions(database, date(2026, 4, 1)) == [
-            "accesses_2026_03"
+            "access_records_2026_03"
         ]
         times.append((time.perf_counter() - began) * 1000)
     print(f"\na month of {rows:,} rows, {size} MB, dropped in {sorted(map(round, times))} ms")

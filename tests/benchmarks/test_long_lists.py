@@ -58,7 +58,7 @@ async def test_the_loop_goes_on_while_all_projects_are_listed(
 ) -> None:
     await database.execute(
         """
-        INSERT INTO projects (project, display)
+        INSERT INTO projects (project, display_name)
         SELECT name, name FROM (
             SELECT 'project-' || md5(number::text) AS name
               FROM generate_series(1, %(count)s) AS number) p
@@ -71,7 +71,9 @@ async def test_the_loop_goes_on_while_all_projects_are_listed(
         async def through_the_loop() -> None:
             """The peer: rows are read here, and handed on."""
             listed = await site_db.list_projects(database)
-            rows = [(item.name, item.files, item.downloads, item.recent) for item in listed]
+            rows = [
+                (item.name, item.files, item.downloads, item.recent_downloads) for item in listed
+            ]
             assert await loop.run_in_executor(renderer, len, rows) == _PROJECTS
 
         async def elsewhere() -> None:

@@ -101,7 +101,7 @@ def test_a_damaged_download_is_final_when_two_builders_agree_for_minutes(
     faults = [past_failure(F.DAMAGED_DOWNLOAD, builder, digest=seen) for builder, seen in before]
     disposition = decide_failure(F.DAMAGED_DOWNLOAD, *faults, digest=digest)
     assert disposition.is_final is final
-    assert final or (not disposition.counts_as_attempt and disposition.avoid == "a")
+    assert final or (not disposition.counts_as_attempt and disposition.avoid_builder == "a")
 
 
 @pytest.mark.parametrize("kind", [F.FILE_GONE, F.DAMAGED_DOWNLOAD, F.INDEX_FAULT])
@@ -116,10 +116,10 @@ def test_what_the_index_may_mend_is_tried_again_after_a_minute_and_ever_later(
 @pytest.mark.parametrize(
     ("free", "others", "expected"),
     [
-        (0, True, RetryDecision(counts_as_attempt=False, avoid="a")),
+        (0, True, RetryDecision(counts_as_attempt=False, avoid_builder="a")),
         (0, False, RetryDecision(counts_as_attempt=False, delay_s=60)),
-        (None, True, RetryDecision(counts_as_attempt=False, avoid="a")),
-        (5 * GIB, True, RetryDecision(delay_s=600, avoid="a")),
+        (None, True, RetryDecision(counts_as_attempt=False, avoid_builder="a")),
+        (5 * GIB, True, RetryDecision(delay_s=600, avoid_builder="a")),
         (5 * GIB, False, RetryDecision(delay_s=600)),
     ],
 )
@@ -142,8 +142,8 @@ def test_a_build_that_fills_every_disk_is_given_up() -> None:
 @pytest.mark.parametrize(
     ("largest", "stop", "attempt", "expected"),
     [
-        (4 * GIB, "memory", 1, RetryDecision(memory_over=GIB)),
-        (4 * GIB, "", 2, RetryDecision(memory_over=GIB)),
+        (4 * GIB, "memory", 1, RetryDecision(memory_over_bytes=GIB)),
+        (4 * GIB, "", 2, RetryDecision(memory_over_bytes=GIB)),
         (GIB, "memory", 1, FINAL),
         (GIB, "", 1, RetryDecision(delay_s=600)),
         (GIB, "", 2, FINAL),
@@ -160,30 +160,36 @@ def test_out_of_memory_goes_to_a_larger_memory_and_ends_with_the_largest(
 
 def test_a_timeout_is_tried_once_more_with_twice_the_time_where_it_is_no_slower() -> None:
     facts: dict[str, Any] = {"limit_s": 3600.0, "speed": 10.0}
-    assert decide_failure(F.TIMED_OUT, **facts) == RetryDecision(limit_s=7200, min_speed=8)
+    assert decide_failure(F.TIMED_OUT, **facts) == RetryDecision(min_timeout_s=7200, min_speed=8)
     first = past_failure(F.TIMED_OUT, **facts)
     assert decide_failure(F.TIMED_OUT, first, limit_s=7200.0, speed=9.0) == FINAL
     slow = decide_failure(F.TIMED_OUT, first, limit_s=7200.0, speed=2.0)
-    assert slow == RetryDecision(limit_s=7200, min_speed=8), "it said nothing of a fast builder"
+    assert slow == RetryDecision(min_timeout_s=7200, min_speed=8), (
+        "it said nothing of a fast builder"
+    )
     assert decide_failure(F.TIMED_OUT, first, first, limit_s=7200.0, speed=2.0) == FINAL
 
 
 def test_a_release_that_loses_two_builders_waits_for_a_person() -> None:
-    assert decide_failure(F.LOST) == RetryDecision(counts_as_attempt=False, avoid="a")
-    assert "2 builders were lost" in decide_failure(F.LOST, past_failure(F.LOST, "b")).held
+    assert decide_failure(F.LOST) == RetryDecision(counts_as_attempt=False, avoid_builder="a")
+    assert "2 builders were lost" in decide_failure(F.LOST, past_failure(F.LOST, "b")).hold_reason
     assert (
         "2 builders were lost"
-        in decide_failure(F.LOST, past_failure(F.LOST, "b"), past_failure(F.INDEX_FAULT)).held
+        in decide_failure(
+            F.LOST, past_failure(F.LOST, "b"), past_failure(F.INDEX_FAULT)
+        ).hold_reason
     )
 
 
 def test_a_release_at_which_several_builders_break_waits_for_a_person() -> None:
     mine, other = past_failure(F.BUILDER_FAULT), past_failure(F.BUILDER_FAULT, "b")
     assert decide_failure(F.BUILDER_FAULT) == RetryDecision(
-        counts_as_attempt=False, delay_s=600, avoid="a"
+        counts_as_attempt=False, delay_s=600, avoid_builder="a"
     )
-    assert not decide_failure(F.BUILDER_FAULT, mine, mine, mine).held, "it is that builder, then"
-    assert "3 builds of it failed" in decide_failure(F.BUILDER_FAULT, mine, other).held
+    assert not decide_failure(F.BUILDER_FAULT, mine, mine, mine).hold_reason, (
+        "it is that builder, then"
+    )
+    assert "3 builds of it failed" in decide_failure(F.BUILDER_FAULT, mine, other).hold_reason
 
 
 @given(

@@ -296,7 +296,7 @@ class Master:
 
     async def builds(self) -> list[dict[str, Any]]:
         """Every build that was recorded, oldest first."""
-        return await self.db.rows("SELECT * FROM builds ORDER BY ended_at, build")
+        return await self.db.rows("SELECT * FROM builds ORDER BY ended_at, build_id")
 
     async def wait_for_file(self, path: Path) -> None:
         """Wait until a file is there."""

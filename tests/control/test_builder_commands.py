@@ -43,7 +43,7 @@ async def test_sleep_at_once_costs_the_job_neither_a_try_nor_a_failure(shared: M
         assert (abandoned.build, abandoned.reason) == (job.build_id, "put to sleep by ann@desk")
         await shared.wait_for_query("SELECT claimed_by IS NULL FROM jobs")
         row = (await shared.jobs())["demo"]
-        assert (row["attempts"], row["not_before"]) == (0, None)
+        assert (row["attempts"], row["retry_at"]) == (0, None)
         assert await shared.builds() == []
         await pi1.send_idle()
         assert (await pi1.receive_type(m.NoJobAvailable)).reason == "asleep"
@@ -55,7 +55,9 @@ async def test_a_builder_that_sleeps_still_does_after_the_masters_restart(master
     await master.release("demo")
     async with master.builder() as pi1:
         await master.command_builders(O.SLEEP, "pi1")
-        await master.wait_for_query("SELECT count(*) = 1 FROM settings WHERE key = 'held pi1'")
+        await master.wait_for_query(
+            "SELECT count(*) = 1 FROM key_values WHERE key = 'quarantine/pi1'"
+        )
         master.stop()
         await master.start()
         await pi1.say_hello()
@@ -63,7 +65,9 @@ async def test_a_builder_that_sleeps_still_does_after_the_masters_restart(master
         assert (await pi1.receive_type(m.NoJobAvailable)).reason == "asleep"
         await master.command_builders(O.WAKE, "pi1")
         assert (await pi1.receive_type(m.StartBuild)).job.project == "demo"
-        await master.wait_for_query("SELECT count(*) = 0 FROM settings WHERE key = 'held pi1'")
+        await master.wait_for_query(
+            "SELECT count(*) = 0 FROM key_values WHERE key = 'quarantine/pi1'"
+        )
 
 
 async def test_skip_drops_the_build_and_keeps_the_job_for_later(shared: Master) -> None:
@@ -74,10 +78,10 @@ async def test_skip_drops_the_build_and_keeps_the_job_for_later(shared: Master) 
         assert (await pi1.receive_type(m.CancelBuild)).build == job.build_id
         await shared.wait_for_query("SELECT count(*) = 1 FROM builds")
     (build,) = await shared.builds()
-    assert (build["outcome"], build["reason"]) == ("killed", "skipped by ann@desk")
+    assert (build["outcome"], build["reason"]) == ("canceled", "skipped by ann@desk")
     row = (await shared.jobs())["demo"]
     assert (row["claimed_by"], row["attempts"]) == (None, 0), "a cancellation is no attempt"
-    assert row["not_before"] is not None
+    assert row["retry_at"] is not None
 
 
 async def test_drain_ends_a_builder_after_its_build(shared: Master) -> None:
@@ -135,8 +139,10 @@ async def test_kill_ends_builder_and_build_at_once(shared: Master) -> None:
             assert await builder.receive_type(m.Shutdown) == m.Shutdown(reason="killed by ann@desk")
         await shared.wait_for_query("SELECT count(*) = 2 FROM builds")
     builds = await shared.builds()
-    assert {row["build"] for row in builds} == {job.build_id for job in jobs}
-    assert {(row["outcome"], row["reason"]) for row in builds} == {("killed", "killed by ann@desk")}
+    assert {row["build_id"] for row in builds} == {job.build_id for job in jobs}
+    assert {(row["outcome"], row["reason"]) for row in builds} == {
+        ("canceled", "killed by ann@desk")
+    }
     assert {row["claimed_by"] for row in (await shared.jobs()).values()} == {None}
 
 
@@ -172,7 +178,7 @@ async def test_a_builder_that_fails_of_itself_is_quarantined_until_woken(
         assert view.failed_last_hour == 2
         await master.wait_for_query(
             "SELECT count(*) = 1 FROM events WHERE who = 'master'"
-            " AND action LIKE '%quarantined%no sandbox; `piw wake pi1` lets it go on'"
+            " AND text LIKE '%quarantined%no sandbox; `piw wake pi1` lets it go on'"
         )
         master.stop()
         await master.start(quarantine_after=2, retry_delay_s=0.0)
@@ -345,7 +351,7 @@ async def test_a_builder_whose_key_is_revoked_is_turned_away_and_its_job_goes_ba
         await pi6.send_progress("building")
         refusal = await pi6.receive_type(m.Rejected)
         assert (refusal.permanent, "revoked" in refusal.reason) == (True, True)
-    await shared.wait_for_query("SELECT count(*) = 1 FROM builds WHERE outcome = 'killed'")
+    await shared.wait_for_query("SELECT count(*) = 1 FROM builds WHERE outcome = 'canceled'")
     assert (await shared.jobs())["demo"]["claimed_by"] is None
 
 

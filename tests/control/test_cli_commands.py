@@ -54,7 +54,7 @@ async def test_killing_asks_first_and_names_what_would_be_lost(shared: Master) -
         yes = await piw(shared, "kill", "--all", "--yes")
         assert yes.stdout == "kill: pi1, pi2\n"
         await pi1.receive_type(m.Shutdown)
-        await shared.wait_for_query("SELECT count(*) = 1 FROM builds WHERE outcome = 'killed'")
+        await shared.wait_for_query("SELECT count(*) = 1 FROM builds WHERE outcome = 'canceled'")
 
 
 async def test_sleep_and_wake_and_abandon(shared: Master) -> None:
@@ -81,7 +81,7 @@ async def test_draining_those_of_whom_one_is_not_there_exits_1(shared: Master) -
         await pi5.receive_type(m.Shutdown)
         await pi5.say_goodbye()
         await shared.wait_for_query(
-            "SELECT count(*) = 1 FROM events WHERE action LIKE 'builder pi5 left%'"
+            "SELECT count(*) = 1 FROM events WHERE text LIKE 'builder pi5 left%'"
         )
         none = await piw(shared, "drain", "--all", code=1)
         assert none.stderr == "piw: no builder is connected\n"
@@ -91,9 +91,9 @@ async def test_prioritise_moves_a_job_and_says_so(shared: Master) -> None:
     await shared.release("demo")
     done = await piw(shared, "prioritise", "Demo==1.0", "--by", "2h")
     assert done.stdout == "1 jobs of demo are due 7200 s earlier\n"
-    assert await shared.db.value("SELECT queued_at - due = '2 hours' FROM jobs")
+    assert await shared.db.value("SELECT queued_at - priority_time = '2 hours' FROM jobs")
     await piw(shared, "prioritise", "demo", "--by", "-30m")
-    assert await shared.db.value("SELECT due - queued_at = '30 minutes' FROM jobs")
+    assert await shared.db.value("SELECT priority_time - queued_at = '30 minutes' FROM jobs")
 
 
 async def test_a_log_garbles_no_terminal_and_is_whole_in_a_file(shared: Master) -> None:

@@ -201,7 +201,7 @@ async def test_what_a_builder_says_at_last_is_one_line(shared: Master) -> None:
     async with shared.builder() as builder:
         await builder.dealer.send(m.Goodbye(reason="tired\0 of\x1b[2J it"))
         await shared.wait_for_query(
-            "SELECT EXISTS (SELECT FROM events WHERE action LIKE '%tired? of%')"
+            "SELECT EXISTS (SELECT FROM events WHERE text LIKE '%tired? of%')"
         )
     await assert_responsive(shared)
 
@@ -284,7 +284,7 @@ async def test_a_builder_that_comes_and_goes_without_end_fills_no_event_list(
             await builder.say_goodbye()
     builder.dealer.close(linger_s=1.0)
     await assert_responsive(master)
-    count = "SELECT count(*) FROM events WHERE action LIKE 'builder restless %'"
+    count = "SELECT count(*) FROM events WHERE text LIKE 'builder restless %'"
     assert 200 < await master.db.value(count) <= 300
 
 

@@ -64,9 +64,7 @@ async def test_a_second_process_waits_and_the_build_of_the_first_goes_on(master:
 async def test_a_process_that_said_goodbye_is_followed_at_once(master: Master) -> None:
     async with master.builder("pi1", instance="first") as first:
         await first.say_goodbye()
-        await master.wait_for_query(
-            "SELECT count(*) > 0 FROM events WHERE action LIKE '%pi1 left%'"
-        )
+        await master.wait_for_query("SELECT count(*) > 0 FROM events WHERE text LIKE '%pi1 left%'")
         async with master.builder("pi1", instance="second") as second:
             await second.send_idle()
             assert isinstance(await second.receive(), m.NoJobAvailable)

@@ -83,7 +83,7 @@ def make_release(
 
 
 def make_build(
-    job: Job, builder: str, outcome: Outcome = Outcome.BUILT, *, lacking: bool = False
+    job: Job, builder: str, outcome: Outcome = Outcome.BUILT, *, without_compiler: bool = False
 ) -> Build:
     """How a claimed job ended."""
     return Build(
@@ -97,7 +97,7 @@ def make_build(
         started_at=BUILD_TIME,
         duration_s=1.0,
         attempt=job.attempt,
-        without_compiler=lacking,
+        without_compiler=without_compiler,
     )
 
 
@@ -118,13 +118,13 @@ def make_wheel(
 
 
 async def complete_as_built(
-    db: Database, job: Job, builder: str, *files: WheelFile, lacking: bool = False
+    db: Database, job: Job, builder: str, *files: WheelFile, without_compiler: bool = False
 ) -> bool:
     """Settle a job as built."""
     for file in files:
         assert await catalog.reserve_filename(db, file.filename, file.sha256)
     return await queue.complete_job_with_retry_after(
-        db, make_build(job, builder, lacking=lacking), files, RULES, None
+        db, make_build(job, builder, without_compiler=without_compiler), files, RULES, None
     )
 
 
@@ -132,17 +132,17 @@ async def complete_as_built(
 class PublishedWheel:
     """A published wheel, as the oracle sees it."""
 
-    kind: WheelCompatibility
+    compatibility: WheelCompatibility
     requires_python: str
     ended_at: datetime  # of its build
     build_tag: int
-    made_for: str
-    superseded: bool
-    lacking: bool
+    built_for: str
+    rebuild_requested: bool
+    without_compiler: bool
 
     def rank(self, target: Target) -> tuple[int, int] | None:
         """How an installer ranks it, the best first; None if it does not accept it."""
-        preference = RULES.tag_rank(self.kind, target)
+        preference = RULES.tag_rank(self.compatibility, target)
         if preference is None or not RULES.allows_python(self.requires_python, target):
             return None
         return preference, -self.build_tag
@@ -153,21 +153,21 @@ class ActiveTarget:
     """A target that is not skipped."""
 
     target: Target
-    served: bool
-    equipped: bool
+    has_builder: bool
+    has_compiler: bool
 
     def is_covered(self, files: list[PublishedWheel]) -> bool:
         """Whether what installers take here loads, and is not to be built again."""
         name = self.target.name
         ranks = {file: rank for file in files if (rank := file.rank(self.target)) is not None}
-        broken = [file for file in ranks if not RULES.is_loadable(file.kind, self.target)]
+        broken = [file for file in ranks if not RULES.is_loadable(file.compatibility, self.target)]
         return any(
-            RULES.is_loadable(file.kind, self.target)
-            and not file.superseded
-            and not (file.lacking and self.equipped)
+            RULES.is_loadable(file.compatibility, self.target)
+            and not file.rebuild_requested
+            and not (file.without_compiler and self.has_compiler)
             and not any(
                 ranks[other] < rank
-                and not (file.made_for == name and file.ended_at > other.ended_at)
+                and not (file.built_for == name and file.ended_at > other.ended_at)
                 for other in broken
             )
             for file, rank in ranks.items()
@@ -189,47 +189,47 @@ def expected_targets(
         failures: its failed builds by target.
     """
     wanted, holding = set(), set()
-    one_by_one = not any(not file.superseded and not file.lacking for file in files)
+    one_by_one = not any(not file.rebuild_requested and not file.without_compiler for file in files)
     for active in targets:
         target = active.target
         counting = [
             build
             for build in failures.get(target.name, [])
-            if not (build["lacking"] and active.equipped)
+            if not (build["without_compiler"] and active.has_compiler)
         ]
-        final = any(not build["retryable"] for build in counting)
+        final = any(not build["will_retry"] for build in counting)
         if not RULES.allows_python(requires_python, target) or active.is_covered(files) or final:
             continue
         group = () if one_by_one else (target.abi, target.arch)
         if counting or group not in holding:
             wanted.add(target.name)
-        if active.served and not counting:
+        if active.has_builder and not counting:
             holding.add(group)
     return wanted
 
 
 async def expected_jobs(db: Database) -> set[tuple[str, str, str]]:
     """Every job that there ought to be, worked out from the tables of facts alone."""
-    rows = await db.rows("SELECT * FROM targets WHERE skip IS NULL")
+    rows = await db.rows("SELECT * FROM targets WHERE skip_reason IS NULL")
     every = [
         ActiveTarget(
             Target(name=row["target"], **{key: row[key] for key in (
                 "python", "python_full", "implementation", "abi", "arch", "os", "glibc")}),
-            row["served"],
-            row["equipped"],
+            row["has_builder"],
+            row["has_compiler"],
         )
         for row in rows
     ]  # fmt: skip
     every.sort(key=lambda active: (RULES.sort_order(active.target), active.target.name))
     files = await db.rows(
-        "SELECT f.*, k.tags, k.glibc, b.target AS made_for, b.lacking, b.ended_at "
-        "FROM files f JOIN kinds k USING (kind) JOIN builds b USING (build)"
+        "SELECT f.*, k.tags, k.glibc, b.target AS built_for, b.without_compiler, b.ended_at "
+        "FROM files f JOIN wheel_compatibilities k USING (compatibility_id) JOIN builds b USING (build_id)"
     )
     failed = await db.rows("SELECT * FROM builds WHERE outcome <> 'built'")
     skips = await db.rows("SELECT * FROM target_skips")
     releases = await db.rows(
         "SELECT r.* FROM releases r JOIN projects p USING (project) "
-        "WHERE r.sdist_url IS NOT NULL AND r.skip IS NULL AND p.skip IS NULL "
+        "WHERE r.sdist_url IS NOT NULL AND r.skip_reason IS NULL AND p.skip_reason IS NULL "
         "AND r.missing_since IS NULL AND p.status <> 'quarantined'"
     )
     wanted = set()
@@ -237,11 +237,11 @@ async def expected_jobs(db: Database) -> set[tuple[str, str, str]]:
         key = (release["project"], release["version"])
         own = [
             PublishedWheel(
-                kind=WheelCompatibility(tags=row["tags"], glibc=row["glibc"]),
+                compatibility=WheelCompatibility(tags=row["tags"], glibc=row["glibc"]),
                 **{
                     name: row[name]
                     for name in PublishedWheel.__dataclass_fields__
-                    if name != "kind"
+                    if name != "compatibility"
                 },
             )
             for row in files
@@ -264,7 +264,7 @@ async def expected_jobs(db: Database) -> set[tuple[str, str, str]]:
 
 async def check_jobs(db: Database) -> None:
     """The view is the oracle; the jobs are the view, but for what builders have in hand."""
-    view = {tuple(row.values()) for row in await db.rows("SELECT * FROM coverage")}
+    view = {tuple(row.values()) for row in await db.rows("SELECT * FROM wanted_jobs")}
     assert view == await expected_jobs(db)
     queue = {
         (row["project"], row["version"], row["target"]): row["claimed_by"]
@@ -366,8 +366,8 @@ class RandomWalk:
     async def claim(self) -> None:
         names = [target.name for target in TARGETS + NEWER_OS_TARGETS if self.random.random() < 0.7]
         before = self.removals.ended.copy()
-        lacking = [name for name in names if self.random.random() < 0.3]
-        job = await queue.claim(self.db, self.label, names, lacking)
+        without_compiler = [name for name in names if self.random.random() < 0.3]
+        job = await queue.claim(self.db, self.label, names, without_compiler)
         if job is not None:
             self.claimed.append((job, before[job.project]))
 
@@ -375,14 +375,16 @@ class RandomWalk:
         if not self.claimed:
             return
         job, removals = self.claimed.pop(self.random.randrange(len(self.claimed)))
-        lacking = self.random.random() < 0.2
+        without_compiler = self.random.random() < 0.2
         if self.random.random() < 0.5:
             file = self._file(job)
-            done = await complete_as_built(self.db, job, self.label, file, lacking=lacking)
+            done = await complete_as_built(
+                self.db, job, self.label, file, without_compiler=without_compiler
+            )
         else:
             outcome = self.random.choice([Outcome.FAILED, Outcome.LOST, Outcome.FETCH_FAILED])
             later = self.random.choice([None, timedelta(0), timedelta(hours=1)])
-            failed = make_build(job, self.label, outcome, lacking=lacking)
+            failed = make_build(job, self.label, outcome, without_compiler=without_compiler)
             done = await queue.complete_job_with_retry_after(self.db, failed, [], RULES, later)
         assert done or self.removals.begun[job.project] > removals, "a claim was lost"
 

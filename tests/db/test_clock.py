@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from piwheels.db import catalog, history, page_queue, queue
+from piwheels.db import catalog, file_deletions, history, page_queue, queue
 from piwheels.db.clock import reset_future_times
 from piwheels.db.database import Database
 from piwheels.db.page_queue import PageKind
@@ -36,16 +36,16 @@ async def test_pages_written_or_put_off_in_the_future_are_written_now(database: 
     await page_queue.collect_changes(database, [PageKind.PROJECT])
     await database.execute(
         """
-        UPDATE stale_pages
-           SET since = now() + interval '1 year',
-               written_at = CASE name WHEN 'rested' THEN now() + interval '1 year' END,
-               retry_at = CASE name WHEN 'failed' THEN now() + interval '1 year' END
+        UPDATE page_queue
+           SET dirty_since = now() + interval '1 year',
+               written_at = CASE page_key WHEN 'rested' THEN now() + interval '1 year' END,
+               retry_at = CASE page_key WHEN 'failed' THEN now() + interval '1 year' END
         """
     )
     assert not await page_queue.pages_to_write(database, PageKind.PROJECT, 10)
     assert await reset_future_times(database) == 2
     stale = await page_queue.pages_to_write(database, PageKind.PROJECT, 10)
-    assert {page.name for page in stale} == {"rested", "failed"}
+    assert {page.key for page in stale} == {"rested", "failed"}
 
 
 async def test_a_wait_that_is_no_longer_than_it_may_be_is_left_alone(database: Database) -> None:
@@ -53,7 +53,7 @@ async def test_a_wait_that_is_no_longer_than_it_may_be_is_left_alone(database: D
     await page_queue.collect_changes(database, [PageKind.PROJECT])
     for _ in range(20):  # as long as it gets
         await page_queue.postpone(
-            database, PageKind.PROJECT, [page_queue.PageToWrite(name="failed", generation=1)]
+            database, PageKind.PROJECT, [page_queue.PageToWrite(key="failed", generation=1)]
         )
     assert not await reset_future_times(database)
     assert not await page_queue.pages_to_write(database, PageKind.PROJECT, 10)
@@ -64,13 +64,14 @@ async def test_a_file_removed_in_the_future_is_kept_for_its_grace_and_no_longer(
 ) -> None:
     await database.execute(
         """
-        INSERT INTO removals (filename, sha256, project, removed_at)
-        VALUES ('a.whl', '', 'a', now() + interval '1 year'), ('b.whl', '', 'b', 'infinity')
+        INSERT INTO file_deletions (filename, sha256, project, removed_at, installing)
+        VALUES ('a.whl', '', 'a', now() + interval '1 year', false),
+               ('b.whl', '', 'b', now() + interval '1 year', true)
         """
     )
     assert await reset_future_times(database) == 1
-    assert not await page_queue.files_to_delete(database, DELETION_DELAY, 10)
-    due = await page_queue.files_to_delete(database, timedelta(0), 10)
+    assert not await file_deletions.files_to_delete(database, DELETION_DELAY, 10)
+    due = await file_deletions.files_to_delete(database, timedelta(0), 10)
     assert [removal.filename for removal in due] == ["a.whl"]
 
 
@@ -79,7 +80,7 @@ async def test_a_job_queued_in_the_future_keeps_its_turn(database: Database) -> 
     await database.execute(
         """
         UPDATE jobs SET queued_at = queued_at + interval '1 year',
-                        due = due + interval '1 year' - interval '2 days'
+                        priority_time = priority_time + interval '1 year' - interval '2 days'
          WHERE project = 'late'
         """
     )
@@ -130,7 +131,7 @@ async def test_a_clock_that_is_set_is_noted_once_and_what_it_left_is_set_back(
     ahead = timedelta(days=1)
     await watch.check()
     await database.execute(
-        "INSERT INTO removals (filename, sha256, project, removed_at)"
+        "INSERT INTO file_deletions (filename, sha256, project, removed_at)"
         " VALUES ('a.whl', '', 'a', now() + interval '1 day')"
     )
     await watch.check()
@@ -142,4 +143,4 @@ async def test_a_clock_that_is_set_is_noted_once_and_what_it_left_is_set_back(
         "the database's clock was set back by 86400 s",
         "times ahead of the database's clock were set to now, in 1 of its rows",
     ]
-    assert await page_queue.files_to_delete(database, timedelta(0), 10)
+    assert await file_deletions.files_to_delete(database, timedelta(0), 10)

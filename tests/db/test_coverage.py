@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from piwheels.db import catalog, page_queue, queue, site_queries
+from piwheels.db import catalog, index_queries, queue, site_queries
 from piwheels.db.database import Database
 from piwheels.model import Job, Outcome
 from tests.db.scenario import (
@@ -37,7 +37,7 @@ async def farm(database: Database) -> Database:
 
 async def queued_targets(db: Database) -> list[str]:
     rows = await db.rows(
-        "SELECT target FROM jobs JOIN targets USING (target) ORDER BY position, target"
+        "SELECT target FROM jobs JOIN targets USING (target) ORDER BY sort_order, target"
     )
     return [row["target"] for row in rows]
 
@@ -153,7 +153,7 @@ async def test_a_target_that_comes_while_jobs_follow_another_gets_its_jobs_too(d
             await catalog.add_releases(holder, [make_release(project)], RULES)
         async with holder.transaction():
             await holder.execute("SELECT FROM projects WHERE project = 'beta' FOR UPDATE")
-            following = asyncio.create_task(follower.execute("CALL converge(1)"))
+            following = asyncio.create_task(follower.execute("CALL recompute_all_jobs(1)"))
             await _wait_until_blocked(adder, "converge")  # alpha is done, and beta's turn has come
             adding = asyncio.create_task(catalog.add_target(adder, TARGETS[0], RULES))
             await _wait_until_blocked(holder, "adder")
@@ -236,7 +236,7 @@ async def test_a_hidden_release_is_not_built_and_keeps_its_files(farm: Database)
     assert len(await site_queries.project_files(farm, "alpha")) == 0
     assert [item.files for item in await site_queries.list_projects(farm)] == [0]
     assert await farm.value("SELECT count(*) FROM files") == 1
-    assert await farm.value("SELECT count(*) FROM removals") == 0
+    assert await farm.value("SELECT count(*) FROM file_deletions") == 0
 
 
 async def test_a_release_that_is_shown_again_is_not_built_again(farm: Database) -> None:
@@ -244,19 +244,23 @@ async def test_a_release_that_is_shown_again_is_not_built_again(farm: Database) 
     job = await claim_job(farm, CP39)
     assert await complete_as_built(farm, job, "builder", make_wheel(job, "py3-none-any"))
     await catalog.update_listed_releases(farm, "alpha", [])
-    await farm.execute("DELETE FROM page_changes")
+    await farm.execute("DELETE FROM page_invalidations")
     assert (await catalog.update_listed_releases(farm, "alpha", ["1.0"])).shown == ("1.0",)
     assert await queued_targets(farm) == []
     assert await index_content(farm) == (["alpha"], {"1.0"})
-    stale = await farm.rows("SELECT DISTINCT name FROM page_changes WHERE part = 'simple'")
-    assert {row["name"] for row in stale} == {"", "alpha"}, "the listing of all projects as well"
+    stale = await farm.rows(
+        "SELECT DISTINCT page_key FROM page_invalidations WHERE page_kind = 'simple'"
+    )
+    assert {row["page_key"] for row in stale} == {"", "alpha"}, (
+        "the listing of all projects as well"
+    )
 
 
 async def index_content(db: Database) -> tuple[list[str], set[str]]:
     """Projects of the index, and the versions that alpha's index page lists."""
-    found = await page_queue.index_pages(db, ["alpha"])
+    found = await index_queries.index_pages(db, ["alpha"])
     versions = {file.version for page in found.values() for file in page.files}
-    return await page_queue.indexed_projects(db), versions
+    return await index_queries.indexed_projects(db), versions
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

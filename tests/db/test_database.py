@@ -10,11 +10,9 @@ from psycopg.rows import dict_row
 
 from piwheels.db import catalog, connection, database, events, key_values, migrate, singleton_lock
 from piwheels.db.database import Database, DatabaseError, DatabaseUnavailableError
-from piwheels.db.migrate import SCHEMA_VERSION, MigrationError, initdb
+from piwheels.db.migrate import SCHEMA_VERSION, Migration, MigrationError, upgrade
 from piwheels.errors import TransientError
 from tests.timeouts import WAIT_S
-
-SQL = Path(__file__).parents[2] / "sql"
 
 
 async def _terminate_connections(dsn: str, duty: str) -> None:
@@ -29,32 +27,28 @@ async def _terminate_connections(dsn: str, duty: str) -> None:
         )
 
 
-async def test_initdb_creates_once_and_then_finds_nothing_to_do(empty_dsn: str) -> None:
-    assert await initdb(empty_dsn) == (0, SCHEMA_VERSION)
-    assert await initdb(empty_dsn) == (SCHEMA_VERSION, SCHEMA_VERSION)
+async def test_upgrade_creates_once_and_then_finds_nothing_to_do(empty_dsn: str) -> None:
+    assert [migration.version for migration in await upgrade(empty_dsn)] == [SCHEMA_VERSION]
+    assert await upgrade(empty_dsn) == ()
     async with await Database.connect(empty_dsn, role="test") as db:
         assert await catalog.targets(db) == []
 
 
-def test_every_migration_has_a_number_of_its_own() -> None:
-    numbers = sorted(int(path.name[:3]) for path in SQL.glob("*.sql"))
-    assert numbers == list(range(1, SCHEMA_VERSION + 1))
-
-
-async def test_two_initdbs_at_once_do_not_disturb_each_other(empty_dsn: str) -> None:
-    found = await asyncio.gather(initdb(empty_dsn), initdb(empty_dsn))
-    assert sorted(found) == [(0, SCHEMA_VERSION), (SCHEMA_VERSION, SCHEMA_VERSION)]
+async def test_two_upgrades_at_once_do_not_disturb_each_other(empty_dsn: str) -> None:
+    found = await asyncio.gather(upgrade(empty_dsn), upgrade(empty_dsn))
+    assert sorted(map(len, found)) == [0, SCHEMA_VERSION]
 
 
 async def test_a_failing_migration_changes_nothing(
     empty_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrate, "_script", lambda _: b"CREATE TABLE half (x int); SELECT 1/0")
+    broken = Migration(1, "001_broken.sql", "CREATE TABLE half (x int); SELECT 1/0")
+    monkeypatch.setattr(migrate, "_migration", lambda _: broken)
     with pytest.raises(MigrationError, match="division by zero; nothing was changed"):
-        await initdb(empty_dsn)
+        await upgrade(empty_dsn)
     async with await psycopg.AsyncConnection.connect(empty_dsn) as connection:
         cursor = await connection.execute(
-            "SELECT to_regclass('half'), to_regclass('schema_versions')"
+            "SELECT to_regclass('half'), to_regclass('schema_migrations')"
         )
         assert await cursor.fetchone() == (None, None)
 
@@ -66,11 +60,11 @@ async def test_a_database_without_the_schema_is_refused_with_the_way_out(empty_d
 
 async def test_a_database_of_a_newer_piwheels_is_refused(dsn: str) -> None:
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
-        await admin.execute("INSERT INTO schema_versions (version) VALUES (99)")
+        await admin.execute("INSERT INTO schema_migrations (version) VALUES (99)")
     with pytest.raises(DatabaseError, match=r"version 99.*install a newer piwheels"):
         await Database.connect(dsn, role="test")
     with pytest.raises(MigrationError, match="version 99"):
-        await initdb(dsn)
+        await upgrade(dsn)
 
 
 async def test_an_old_server_is_refused_by_its_version(
@@ -82,7 +76,7 @@ async def test_an_old_server_is_refused_by_its_version(
     with pytest.raises(DatabaseError, match=r"PostgreSQL \d+ is too old: piwheels needs 99"):
         await Database.connect(dsn, role="test")
     with pytest.raises(MigrationError, match="is too old"):
-        await initdb(dsn)
+        await upgrade(dsn)
 
 
 @pytest.mark.parametrize("wrong", ["gibberish", "host=/nowhere dbname=x"])
@@ -90,7 +84,7 @@ async def test_a_wrong_dsn_is_named(wrong: str) -> None:
     with pytest.raises((DatabaseError, DatabaseUnavailableError), match=r"database\.dsn"):
         await Database.connect(wrong, role="test")
     with pytest.raises((MigrationError, TransientError), match=r"database\.dsn"):
-        await initdb(wrong)
+        await upgrade(wrong)
 
 
 async def test_an_account_without_rights_is_told_so_in_one_line(dsn: str, empty_dsn: str) -> None:
@@ -103,11 +97,11 @@ async def test_an_account_without_rights_is_told_so_in_one_line(dsn: str, empty_
     with pytest.raises(DatabaseError, match=r"does not let this account.*permission denied"):
         await Database.connect(there, role="test")
     with pytest.raises(MigrationError, match="permission denied for schema public; nothing was"):
-        await initdb(empty)
+        await upgrade(empty)
     with pytest.raises(MigrationError, match="permission denied"):
-        await initdb(there)
+        await upgrade(there)
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
-        await admin.execute("GRANT SELECT ON schema_versions TO stranger")
+        await admin.execute("GRANT SELECT ON schema_migrations TO stranger")
     async with await Database.connect(there, role="test") as db:
         with pytest.raises(DatabaseError, match="permission denied for table events"):
             await db.retrying(lambda: events.record_event(db, "me", "tried"))
@@ -132,12 +126,13 @@ async def test_tables_do_not_change_under_a_running_master(
 ) -> None:
     monkeypatch.setattr(singleton_lock, "_WAIT_S", 0.1)
     async with await Database.connect(dsn, role="dispatch", exclusive=True):
-        assert await initdb(dsn) == (SCHEMA_VERSION, SCHEMA_VERSION), "there is nothing to change"
+        assert await upgrade(dsn) == (), "there is nothing to change"
         monkeypatch.setattr(migrate, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
-        monkeypatch.setattr(migrate, "_script", lambda _: b"CREATE TABLE newer (x int)")
-        with pytest.raises(MigrationError, match=r"a master works on this database, .*: end it"):
-            await initdb(dsn)
-    assert await initdb(dsn) == (SCHEMA_VERSION, SCHEMA_VERSION + 1)
+        newer = Migration(SCHEMA_VERSION + 1, "newer.sql", "CREATE TABLE newer (x int)")
+        monkeypatch.setattr(migrate, "_migration", lambda _: newer)
+        with pytest.raises(MigrationError, match=r"a master works on this database, .*: stop it"):
+            await upgrade(dsn)
+    assert await upgrade(dsn) == (newer,)
 
 
 async def test_a_question_that_is_given_up_leaves_the_connection_to_the_next(dsn: str) -> None:
@@ -178,7 +173,7 @@ async def test_a_former_connection_that_the_server_believes_in_is_ended(dsn: str
 
 async def test_a_schema_that_changed_under_a_running_master_ends_it(dsn: str) -> None:
     async with await Database.connect(dsn, role="cut") as db:
-        await db.execute("INSERT INTO schema_versions (version) VALUES (99)")
+        await db.execute("INSERT INTO schema_migrations (version) VALUES (99)")
         await _terminate_connections(dsn, "cut")
         with pytest.raises(DatabaseError, match="version 99"):
             await db.retrying(lambda: db.value("SELECT 1"))
@@ -293,7 +288,7 @@ async def test_a_server_without_a_free_connection_is_waited_for_at_start(dsn: st
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
         await admin.execute("DROP ROLE IF EXISTS crowd")
         await admin.execute("CREATE ROLE crowd LOGIN PASSWORD 'crowd' CONNECTION LIMIT 1")
-        await admin.execute("GRANT SELECT ON schema_versions TO crowd")
+        await admin.execute("GRANT SELECT ON schema_migrations TO crowd")
         crowd = conninfo.make_conninfo(dsn, user="crowd", password="crowd")
         async with await Database.connect(crowd, role="first"):
             with pytest.raises(DatabaseUnavailableError, match="too many connections"):
@@ -328,7 +323,7 @@ async def test_tasks_of_a_duty_take_turns(database: Database) -> None:
             await events.record_event(database, name, "second")
 
     await asyncio.gather(*(note(f"task {number}") for number in range(5)))
-    rows = await database.rows("SELECT who FROM events ORDER BY event")
+    rows = await database.rows("SELECT who FROM events ORDER BY event_id")
     names = [row["who"] for row in rows]
     assert names[::2] == names[1::2]
 

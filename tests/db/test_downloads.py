@@ -17,7 +17,7 @@ async def add_day(db: Database, day: date, count: int, **more: float) -> None:
     columns = ", ".join(["day", "counted", *more])
     values = ", ".join(f"%({name})s" for name in ["day", "counted", *more])
     await db.execute(
-        f"INSERT INTO download_days ({columns}) VALUES ({values})",
+        f"INSERT INTO downloads_daily ({columns}) VALUES ({values})",
         {"day": day, "counted": count, **more},
     )
 
@@ -25,7 +25,7 @@ async def add_day(db: Database, day: date, count: int, **more: float) -> None:
 async def add_project_day(db: Database, project: str, day: date, count: int) -> None:
     await db.execute(
         """
-        INSERT INTO download_projects AS p (month, project, downloads, days)
+        INSERT INTO downloads_monthly_by_project AS p (month, project, downloads, days)
         VALUES (date_trunc('month', %(day)s), %(project)s, %(count)s,
                 array_fill(%(count)s, ARRAY[1], ARRAY[%(place)s]))
             ON CONFLICT (month, project) DO UPDATE
@@ -119,7 +119,7 @@ async def test_the_most_downloaded_are_exact_though_few_are_looked_at(
 async def test_a_breakdown_is_of_a_period(database: Database) -> None:
     await database.execute(
         """
-        INSERT INTO download_dimensions (day, dimension, value, downloads)
+        INSERT INTO downloads_daily_by_dimension (day, dimension, value, downloads)
         VALUES ('2026-03-10', 'arch', 'aarch64', 3), ('2026-03-09', 'arch', 'aarch64', 4),
                ('2026-03-09', 'arch', 'armv7l', 9), ('2026-03-10', 'python', '3.13', 3)
         """
@@ -133,12 +133,12 @@ async def test_a_breakdown_is_of_a_period(database: Database) -> None:
 async def test_now_is_told_by_the_second_and_the_minute(database: Database) -> None:
     await database.execute(
         """
-        INSERT INTO download_seconds (second, downloads)
+        INSERT INTO downloads_recent_seconds (second, downloads)
         VALUES ('2026-03-10 12:30:25+00', 30), ('2026-03-10 12:29:59+00', 4),
                ('2026-03-10 11:30:00+00', 5), ('2026-03-10 11:29:59+00', 6)
         """
     )
-    await database.execute("INSERT INTO access_readers (reader) VALUES ('a log')")
+    await database.execute("INSERT INTO active_log_readers (reader) VALUES ('a log')")
     now = await downloads.live_downloads(database, NOW)
     assert now.connected
     assert now.rate_per_s == 3.0

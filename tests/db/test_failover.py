@@ -12,7 +12,7 @@ from psycopg import conninfo
 
 from piwheels.db import key_values, queue
 from piwheels.db.database import Database, DatabaseError, DatabaseUnavailableError
-from piwheels.db.migrate import initdb
+from piwheels.db.migrate import upgrade
 from piwheels.local.postgres import PrivatePostgres
 from tests.ports import free_port
 from tests.requires import find_program, requires_program
@@ -21,7 +21,7 @@ from tests.timeouts import WAIT_S
 WRITES = (
     lambda db: key_values.set_value(db, "key", "value"),
     lambda db: queue.claim(db, "pi", ["cp311-bookworm-aarch64"]),
-    lambda db: db.execute("DELETE FROM removals"),
+    lambda db: db.execute("DELETE FROM file_deletions"),
 )
 
 
@@ -43,7 +43,7 @@ async def test_every_table_is_checked(database: Database) -> None:
          ORDER BY relname
         """
     )
-    assert [row["relname"] for row in rows] == ["master_epoch", "schema_versions"], (
+    assert [row["relname"] for row in rows] == ["master_epoch", "schema_migrations"], (
         "a migration that makes a table has to call check_epoch_everywhere()"
     )
 
@@ -131,7 +131,7 @@ async def run_standby(primary: PrivatePostgres, folder: Path) -> AsyncIterator[P
 async def test_a_standby_is_passed_over_until_it_is_promoted(tmp_path: Path) -> None:
     """With it named first; after the promotion its DSN is used within a few seconds."""
     async with PrivatePostgres(tmp_path / "a", durable=False) as primary:
-        await initdb(primary.dsn)
+        await upgrade(primary.dsn)
         async with run_standby(primary, tmp_path / "b") as standby:
             hosts = [conninfo.conninfo_to_dict(s.dsn)["host"] for s in (standby, primary)]
             both = conninfo.make_conninfo(primary.dsn, host=",".join(map(str, hosts)))

@@ -37,7 +37,7 @@ async def farm(database: Database) -> Database:
 
 
 async def queued_targets(db: Database) -> list[str]:
-    rows = await db.rows("SELECT target FROM jobs JOIN targets USING (target) ORDER BY position")
+    rows = await db.rows("SELECT target FROM jobs JOIN targets USING (target) ORDER BY sort_order")
     return [row["target"] for row in rows]
 
 
@@ -53,9 +53,9 @@ async def build_job(db: Database, target: Target, glibc: str, number: int = 0) -
     assert await complete_as_built(db, job, "builder", make_wheel(job, tags, glibc, number=number))
 
 
-async def fail_job(db: Database, target: Target, *, lacking: bool = False) -> None:
+async def fail_job(db: Database, target: Target, *, without_compiler: bool = False) -> None:
     job = await claim_job(db, target)
-    ended = make_build(job, "builder", Outcome.FAILED, lacking=lacking)
+    ended = make_build(job, "builder", Outcome.FAILED, without_compiler=without_compiler)
     assert await queue.complete_job_with_retry_after(db, ended, [], RULES, None)
 
 
@@ -107,10 +107,10 @@ async def test_a_target_whose_installers_take_a_wheel_that_does_not_load_is_buil
     await only_served(farm, OTHER, TRIXIE)
     await build_job(farm, OTHER, "2.34")
     await build_job(farm, BOOKWORM, "2.34", number=0)
-    await farm.execute("UPDATE files SET superseded = true")  # trixie is to have its own
+    await farm.execute("UPDATE files SET rebuild_requested = true")  # trixie is to have its own
     await build_job(farm, OTHER, "2.34", number=1)
     await build_job(farm, TRIXIE, "2.38", number=1)
-    await farm.execute("UPDATE files SET superseded = false")
+    await farm.execute("UPDATE files SET rebuild_requested = false")
     assert await queued_targets(farm) == [BOOKWORM.name], "pip prefers build number 1 there"
     await build_job(farm, BOOKWORM, "2.34", number=2)
     assert await queued_targets(farm) == []
@@ -139,16 +139,16 @@ async def test_kinds_and_specifiers_of_an_older_database_are_worked_out_once(
     wheel = make_wheel(job, "py3-none-any", requires_python="<3.13")
     assert await complete_as_built(farm, job, "builder", wheel)
     # As an upgrade leaves it.
-    await farm.execute("DELETE FROM specifiers WHERE requires_python = '<3.13'")
-    await farm.execute("UPDATE kinds SET resolved = false")
-    await farm.execute("UPDATE kind_targets SET preference = NULL")
-    await farm.execute("UPDATE targets SET converging = true")
+    await farm.execute("DELETE FROM requires_python_specifiers WHERE requires_python = '<3.13'")
+    await farm.execute("UPDATE wheel_compatibilities SET targets_computed = false")
+    await farm.execute("UPDATE compatible_targets SET tag_rank = NULL")
+    await farm.execute("UPDATE targets SET jobs_outdated = true")
     await catalog.recompute_jobs(farm)
     assert await queued_targets(farm) == [], "what is not known keeps nobody out"
     assert await catalog.compute_missing_compatibility(farm, RULES)
     await catalog.recompute_jobs(farm)
     assert await queued_targets(farm) == [BOOKWORM.name]
-    assert await farm.value("SELECT count(*) FROM kind_targets WHERE preference IS NULL") == 0
+    assert await farm.value("SELECT count(*) FROM compatible_targets WHERE tag_rank IS NULL") == 0
     assert not await catalog.compute_missing_compatibility(farm, RULES)
 
 
@@ -185,7 +185,7 @@ async def build_without_compiler(db: Database) -> str:
     """A wheel without its extension, made where there is no compiler; its name."""
     job = await claim_job(db, OTHER)
     wheel = make_wheel(job, "py3-none-any")
-    assert await complete_as_built(db, job, "builder", wheel, lacking=True)
+    assert await complete_as_built(db, job, "builder", wheel, without_compiler=True)
     return wheel.filename
 
 
@@ -204,13 +204,13 @@ async def test_a_wheel_made_without_a_compiler_serves_until_there_is_one(farm: D
     assert await queued_targets(farm) == [BOOKWORM.name]
     await build_job(farm, BOOKWORM, "2.34")
     assert wheel not in await published_files(farm)
-    assert await farm.value("SELECT count(*) FROM removals") == 1
+    assert await farm.value("SELECT count(*) FROM file_deletions") == 1
 
 
 async def test_the_same_bytes_from_a_builder_that_lacks_nothing_are_final(farm: Database) -> None:
     job = await claim_job(farm, OTHER)
     wheel = make_wheel(job, "py3-none-any")
-    assert await complete_as_built(farm, job, "builder", wheel, lacking=True)
+    assert await complete_as_built(farm, job, "builder", wheel, without_compiler=True)
     await serve_with_compiler(farm, OTHER, BOOKWORM, TRIXIE)
     assert await complete_as_built(farm, await claim_job(farm, OTHER), "builder", wheel)
     assert (await queued_targets(farm), await published_files(farm)) == ([], {wheel.filename})
@@ -219,7 +219,7 @@ async def test_the_same_bytes_from_a_builder_that_lacks_nothing_are_final(farm: 
 async def test_a_failure_without_a_compiler_is_final_only_until_there_is_one(
     farm: Database,
 ) -> None:
-    await fail_job(farm, OTHER, lacking=True)
+    await fail_job(farm, OTHER, without_compiler=True)
     assert await queued_targets(farm) == [BOOKWORM.name]
     await serve_with_compiler(farm, OTHER)
     assert await queued_targets(farm) == [OTHER.name]

@@ -15,7 +15,7 @@ async def add_events(db: Database, many: int, days_ago: int) -> None:
     """Fill the list of events."""
     await db.execute(
         """
-        INSERT INTO events (at, who, action)
+        INSERT INTO events (at, who, text)
         SELECT now() - make_interval(days => %(days)s), 'master', 'something'
           FROM generate_series(1, %(many)s)
         """,

@@ -28,7 +28,7 @@ _ALLOWED_RATIO = 2.0
 _REQUIRES_PYTHON = ">=3.11"
 
 _PROJECTS = """
-    INSERT INTO projects (project, display)
+    INSERT INTO projects (project, display_name)
     SELECT name, name FROM (SELECT 'bulk-' || n AS name FROM generate_series({first}, {last}) n) x
 """
 #: Ten releases of each project.

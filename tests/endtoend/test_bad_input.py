@@ -117,8 +117,8 @@ def test_a_wrong_configuration_is_named_by_file_and_key(
 ) -> None:
     path = tmp_path / "piwheels.toml"
     path.write_text(text)
-    for verb in ("status", "master", "builder", "initdb", "config"):
-        _, line = piw(verb, "--config", path)
+    for verb in ("status", "master", "builder", "db upgrade", "config"):
+        _, line = piw(*verb.split(), "--config", path)
         assert said in line, verb
         assert str(path) in line, verb
 
@@ -133,15 +133,15 @@ def test_no_master_to_connect_to(toml: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["gibberish", "host=/nowhere user=nobody dbname=nothing"])
-@pytest.mark.parametrize("verb", ["initdb", "master"])
+@pytest.mark.parametrize("verb", ["db upgrade", "master"])
 def test_a_wrong_dsn(toml: Path, verb: str, wrong: str) -> None:
-    _, line = piw(verb, "--config", toml, PIWHEELS_DATABASE_DSN=wrong)
+    _, line = piw(*verb.split(), "--config", toml, PIWHEELS_DATABASE_DSN=wrong)
     assert "database.dsn" in line
 
 
 def test_a_database_without_tables(toml: Path, empty_dsn: str) -> None:
     _, line = piw("master", "--config", toml, PIWHEELS_DATABASE_DSN=empty_dsn)
-    assert "run `piw initdb`" in line
+    assert "run `piw db upgrade`" in line
 
 
 @pytest.mark.parametrize("what", ["BUILDERS", "FILES"])

@@ -44,7 +44,7 @@ def test_a_build_dies_with_the_order_and_starts_again(farm: Farm, upstream: Fake
     wait_until(lambda: not any(map(is_alive, second)), "its processes are gone")
     wait_until(lambda: not _status(farm)["builders"], "it left")
     (killed,) = json.loads(farm.piw("builds", "--json").stdout)["builds"]
-    assert (killed["build"], killed["outcome"]) == (build, "killed")
+    assert (killed["build"], killed["outcome"]) == (build, "canceled")
     assert killed["detail"].startswith("killed by ")
     told = [event["what"] for event in _status(farm)["recent_events"]]
     assert any(what.startswith("builder builder-1 left: killed by ") for what in told)

@@ -139,7 +139,7 @@ class SimFarm:
 
     async def assert_no_release_blamed(self) -> None:
         """No release failed finally, and no builder is in quarantine."""
-        assert await self.db.value("SELECT count(*) FROM builds WHERE NOT retryable") == (
+        assert await self.db.value("SELECT count(*) FROM builds WHERE NOT will_retry") == (
             await self.db.value("SELECT count(*) FROM builds WHERE outcome = 'built'")
         )
         records = self.dispatcher.state_machine.records.values()
@@ -177,7 +177,7 @@ class SimFarm:
             )
         await self._apply(state_machine_events.Tick())
         await self.db.execute(
-            "UPDATE jobs SET not_before = not_before - make_interval(secs => %(s)s)",
+            "UPDATE jobs SET retry_at = retry_at - make_interval(secs => %(s)s)",
             {"s": self.step_s},
         )
         if await queue.requeue_due_jobs(self.db):

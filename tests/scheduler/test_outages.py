@@ -115,7 +115,7 @@ async def test_memory_that_no_builder_has_ends_with_the_largest(sim: SimFarm) ->
     sim.builders["c"].memory_limit = 4 << 30
     await sim.run_until_built(HOUR_S)
     assert await count(sim, "built") == 0
-    rows = await sim.db.rows("SELECT DISTINCT builder FROM builds WHERE NOT retryable")
+    rows = await sim.db.rows("SELECT DISTINCT builder FROM builds WHERE NOT will_retry")
     assert [row["builder"] for row in rows] == ["c"]
 
 
@@ -156,14 +156,16 @@ async def test_a_builder_that_is_back_does_not_take_what_another_has(sim: SimFar
 async def test_a_release_that_loses_two_builders_waits_for_a_person(sim: SimFarm) -> None:
     for label in "ab":
         sim.builders = {label: sim.builders.get(label) or type(sim.builders["a"])(label)}
-        await sim.db.execute("UPDATE jobs SET due = now() - interval '1 day' WHERE project = 'p3'")
+        await sim.db.execute(
+            "UPDATE jobs SET priority_time = now() - interval '1 day' WHERE project = 'p3'"
+        )
         await sim.run(10.0)
         job = sim.builders[label].job
         assert job is not None
         assert job.project == "p3"
         sim.builders[label].disconnected = True
         await sim.run(400.0)
-    held = await sim.db.value("SELECT held FROM jobs WHERE project = 'p3'")
+    held = await sim.db.value("SELECT hold_reason FROM jobs WHERE project = 'p3'")
     assert "2 builders were lost" in held
     await sim.run(HOUR_S)
     assert await count(sim, "lost") == 2, "nobody gets it before a person says so"
@@ -181,7 +183,7 @@ async def test_a_clock_that_was_ahead_defers_no_job_for_longer_than_its_delay(
     await sim.run(10.0)
     sim.builders["a"].index_works = True
     await sim.db.execute(
-        "UPDATE jobs SET not_before = now() + interval '400 days' WHERE not_before IS NOT NULL"
+        "UPDATE jobs SET retry_at = now() + interval '400 days' WHERE retry_at IS NOT NULL"
     )
     await sim.run_until_built(HOUR_S)
     await sim.assert_no_release_blamed()

@@ -83,7 +83,7 @@ class Farm:
     async def installed_by_pip(self, target: Target) -> str | None:
         """What pip takes on a target, which has to be what the farm says."""
         facts = await self.facts(target)
-        said = facts.breaks or facts.covered_by or facts.superseded
+        said = facts.unloadable_file or facts.covered_by or facts.to_be_rebuilt
         took = self._pip(target)
         assert took == said
         return took
@@ -143,12 +143,15 @@ async def test_what_cannot_be_manylinux_is_told_to_break_until_the_older_system_
 ) -> None:
     await farm.serve_only(NEW)
     newer = await farm.build(NEW, "2.38", needs="libopenblas.so.0")
-    assert (await farm.installed_by_pip(OLD), (await farm.facts(OLD)).breaks) == (newer, newer)
+    assert (await farm.installed_by_pip(OLD), (await farm.facts(OLD)).unloadable_file) == (
+        newer,
+        newer,
+    )
     assert await farm.wanted() == [OLD.name]
     older = await farm.build(OLD, "2.34", needs="libopenblas.so.0")
     assert older == f"demo-1.0-1-{_ABI}-{_ABI}-linux_x86_64.whl", "the higher number"
     assert (await farm.installed_by_pip(OLD), await farm.installed_by_pip(NEW)) == (older, older)
-    assert (await farm.facts(OLD)).breaks is None
+    assert (await farm.facts(OLD)).unloadable_file is None
     assert await farm.wanted() == []
 
 
@@ -186,7 +189,7 @@ async def test_an_index_in_which_the_newer_hides_the_older_mends_itself(
         == newer.filename
         == f"demo-1.0-1-{_ABI}-{_ABI}-linux_x86_64.whl"
     )
-    assert (await farm.facts(OLD)).breaks == newer.filename
+    assert (await farm.facts(OLD)).unloadable_file == newer.filename
     assert await farm.wanted() == [OLD.name]
     mended = await farm.build(OLD, "2.34", needs="libopenblas.so.0")
     assert (await farm.installed_by_pip(OLD), await farm.installed_by_pip(NEW)) == (mended, mended)

@@ -300,7 +300,7 @@ class FarmModel:
             target=task.target,
             outcome=outcome or "built",
             duration_s=task.spent_s,
-            detail="" if outcome == "killed" else detail,
+            detail="" if outcome == "canceled" else detail,
         )
         self.builds.append(ended)
         self.failed_builds[task.build] = ended.outcome != "built"
@@ -398,7 +398,7 @@ class FarmModel:
         task, machine.build = machine.build, None
         if task is not None:
             self.pending[task.target] += 1
-            yield self._record(machine, task, "killed")
+            yield self._record(machine, task, "canceled")
 
     def _changed(self, machine: SimBuilder) -> Event:
         return BuilderChanged(builder=machine.view(self.paused))

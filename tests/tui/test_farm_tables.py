@@ -337,7 +337,7 @@ def test_builds_are_filtered_by_failure_slowness_and_project() -> None:
         build_finished(2, "failed"),
         build_finished(3, duration_s=700.0),
         build_finished(4, project="lxml"),
-        build_finished(5, "killed", project="lxml"),
+        build_finished(5, "canceled", project="lxml"),
     )
     assert keys(build_rows(state, NOW, failed=True)) == ["5", "2"]
     assert keys(build_rows(state, NOW, slow=True)) == ["3"]

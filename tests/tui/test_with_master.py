@@ -188,11 +188,13 @@ async def test_a_project_is_skipped_for_a_reason_and_built_again(
         await build_on(stage, master, pi1)
         await perform(stage, "skip_project", *"no ARM", "enter")
         await wait_until_applied(stage)
-        reason = await master.db.value("SELECT skip FROM projects WHERE project = 'demo'")
+        reason = await master.db.value("SELECT skip_reason FROM projects WHERE project = 'demo'")
         assert reason == "no ARM"
         await perform(stage, "unskip_project")
         await wait_until_applied(stage)
-        assert await master.db.value("SELECT skip IS NULL FROM projects WHERE project = 'demo'")
+        assert await master.db.value(
+            "SELECT skip_reason IS NULL FROM projects WHERE project = 'demo'"
+        )
 
 
 async def test_priority_brings_a_release_forward_and_back(
@@ -202,7 +204,9 @@ async def test_priority_brings_a_release_forward_and_back(
         await build_on(stage, master, pi1)
         await perform(stage, "raise_priority", *CONFIRM_KEYS)
         await wait_until_applied(stage)
-        await master.wait_for_query("SELECT due = queued_at - interval '24 hours' FROM jobs")
+        await master.wait_for_query(
+            "SELECT priority_time = queued_at - interval '24 hours' FROM jobs"
+        )
         await perform(stage, "usual_priority")
         await wait_until_applied(stage)
-        await master.wait_for_query("SELECT due = queued_at FROM jobs")
+        await master.wait_for_query("SELECT priority_time = queued_at FROM jobs")

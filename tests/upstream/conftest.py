@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from piwheels.db import catalog, page_queue, queue
+from piwheels.db import catalog, index_queries, queue
 from piwheels.db.database import Database
 from piwheels.model import BuildRequest, ProjectStatus
 from piwheels.simple_index.client import SimpleIndex
@@ -70,8 +70,8 @@ class SyncHarness:
 
     async def findings(self) -> dict[str, str]:
         """What the last look at each project found."""
-        rows = await self.db.rows("SELECT project, finding FROM projects")
-        return {row["project"]: row["finding"] for row in rows}
+        rows = await self.db.rows("SELECT project, check_result FROM projects")
+        return {row["project"]: row["check_result"] for row in rows}
 
     async def wait_for_checks(self, project: str = "demo", looks: int = 4) -> None:
         """Wait until the page was asked for so often from now on."""
@@ -100,7 +100,7 @@ class SyncHarness:
 
     async def listed(self, project: str = "demo") -> set[str]:
         """Versions that the index page here lists."""
-        found = await page_queue.index_pages(self.db, [project])
+        found = await index_queries.index_pages(self.db, [project])
         return {
             file.version
             for page in found.values()
@@ -110,8 +110,8 @@ class SyncHarness:
 
     async def events(self) -> str:
         """Everything in the event list."""
-        rows = await self.db.rows("SELECT subject, action FROM events ORDER BY event")
-        return "\n".join(f"{row['subject']}: {row['action']}" for row in rows)
+        rows = await self.db.rows("SELECT subject, text FROM events ORDER BY event_id")
+        return "\n".join(f"{row['subject']}: {row['text']}" for row in rows)
 
     async def wait_until(
         self, what: Callable[[], Awaitable[object]], wanted: object, timeout_s: float = WAIT_S

@@ -255,7 +255,7 @@ async def test_what_was_removed_is_deleted_after_the_retention_by_the_upstreams_
     assert await farm.wheels() == {"1.0"}
     gone = await db_upstream.delete_removed(farm.db, now + timedelta(days=1), 10)
     assert gone == [("demo", "1.0")]
-    assert await farm.db.value("SELECT count(*) FROM removals") == 1
+    assert await farm.db.value("SELECT count(*) FROM file_deletions") == 1
     assert await catalog.existing_projects(farm.db, ["demo"]) == {"demo"}, "it stays followed"
 
 
@@ -315,7 +315,7 @@ async def test_after_an_upgrade_what_is_there_is_remembered_at_the_first_look(
     for version in ("1.0", "2.0"):
         upstream.add("demo", f"demo-{version}.tar.gz", version.encode(), **NO_TIME)
     assert await farm.add("demo") == [""]
-    await farm.db.execute("UPDATE projects SET existing = NULL")
+    await farm.db.execute("UPDATE projects SET existing_versions = NULL")
     async with farm.running():
         await farm.wait_for_checks()
         upstream.add("demo", "demo-3.0.tar.gz", b"3", **NO_TIME)
@@ -365,9 +365,9 @@ async def test_another_upstream_starts_a_comparison_and_says_so(
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
     upstream.add_event("demo", "create", 5)
     await farm.add("demo")
-    await farm.db.execute("UPDATE projects SET page_serial = 9000, next_poll = now() + '1 day'")
+    await farm.db.execute("UPDATE projects SET page_serial = 9000, next_poll_at = now() + '1 day'")
     await key_values.set_value(farm.db, SERIAL, "9000")
-    await key_values.set_value(farm.db, "upstream.address", "http://elsewhere/simple/")
+    await key_values.set_value(farm.db, "upstream/address", "http://elsewhere/simple/")
     upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
     async with farm.running() as follower:
         await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
@@ -412,11 +412,11 @@ async def test_a_clock_that_was_ahead_delays_nothing(
     await key_values.set_value(farm.db, SERIAL, "1")
     await farm.add("demo")
     upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
-    await farm.db.execute("UPDATE projects SET next_poll = now() + '1 year'")
+    await farm.db.execute("UPDATE projects SET next_poll_at = now() + '1 year'")
     if told:
         upstream.add_event("demo", "new release", 2)
         await farm.db.execute(
-            "INSERT INTO upstream_changes (project, serial, action, removed, gone, next_look) "
+            "INSERT INTO upstream_changes (project, serial, action, removed_versions, project_removed, next_check_at) "
             "VALUES ('demo', 1, 'x', '{}', false, now() + '1 year')"
         )
     async with farm.running():
@@ -464,7 +464,7 @@ async def follow_many(farm: SyncHarness, count: int) -> None:
     for number in range(count):
         farm.upstream.add(f"p{number}", f"p{number}-1.0.tar.gz", b"x")
     await farm.db.execute(
-        "INSERT INTO projects (project, display, since, existing) "
+        "INSERT INTO projects (project, display_name, follow_since, existing_versions) "
         "SELECT 'p' || n, 'p' || n, now(), '{1.0}' FROM generate_series(0, %(last)s) AS n",
         {"last": count - 1},
     )
@@ -501,7 +501,7 @@ async def test_what_is_due_longest_comes_first_and_each_project_has_its_turn(
 ) -> None:
     await follow_many(farm, 50)
     await farm.db.execute(
-        "UPDATE projects SET next_poll = now() - interval '1 hour' WHERE project IN ('p7', 'p31')"
+        "UPDATE projects SET next_poll_at = now() - interval '1 hour' WHERE project IN ('p7', 'p31')"
     )
     options = SyncOptions(method="poll", poll_interval_s=3600, first_delay_s=0.05)
     async with farm.running(options):
@@ -536,7 +536,7 @@ async def test_a_thousand_projects_are_polled_at_twenty_requests_at_once(
     async with farm.running(options):
         await rounds(farm, 1000, 200)
         first_s = watch.seconds
-        await farm.db.execute("UPDATE projects SET next_poll = now()")
+        await farm.db.execute("UPDATE projects SET next_poll_at = now()")
         # The last looks of the first round may be noted after all was made due again.
         await rounds(farm, 1000 - options.max_concurrency, 304)
     again_s = watch.seconds - first_s

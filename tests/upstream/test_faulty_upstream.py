@@ -83,7 +83,7 @@ async def test_what_was_reported_before_is_looked_at_although_the_changelog_is_s
 ) -> None:
     await followed(farm, upstream, "demo")
     report = db_upstream.ReportedChange(
-        project="demo", serial=42, action="new release", removed=(), gone=False
+        project="demo", serial=42, action="new release", removed_versions=(), project_removed=False
     )
     await db_upstream.store_reported_changes(farm.db, [report], 42, follow_all=False)
     upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
@@ -161,7 +161,11 @@ async def test_the_upstreams_trouble_is_one_event_although_many_looks_find_it(
 
 
 DUE = ProjectToCheck(
-    project="demo", known=True, etag="tag", modified="then", finding=PageCheckResult.UP_TO_DATE
+    project="demo",
+    exists=True,
+    etag="tag",
+    last_modified="then",
+    last_result=PageCheckResult.UP_TO_DATE,
 )
 
 
@@ -179,12 +183,12 @@ def look(finding: PageCheckResult, *, soon: bool = False) -> db_upstream.CheckRe
 
 
 def test_a_page_that_lacks_a_release_is_looked_at_again_soon() -> None:
-    assert look(PageCheckResult.UP_TO_DATE).again == timedelta(days=1)
-    assert look(PageCheckResult.UP_TO_DATE, soon=True).again == timedelta(seconds=60)
+    assert look(PageCheckResult.UP_TO_DATE).next_check_in == timedelta(days=1)
+    assert look(PageCheckResult.UP_TO_DATE, soon=True).next_check_in == timedelta(seconds=60)
 
 
 def test_an_older_page_without_files_is_an_empty_page_and_one_in_quarantine_an_older_one() -> None:
-    seen = ProjectToCheck(project="demo", known=True, page_serial=50)
+    seen = ProjectToCheck(project="demo", exists=True, page_serial=50)
     page = ProjectPage(project="demo", display_name="demo", files=(), serial=9)
     assert evidence.assess(seen, page, 0).finding is PageCheckResult.EMPTY
     newer = replace_fields(page, serial=51)
@@ -198,19 +202,19 @@ def test_an_older_page_that_stays_is_accepted_unless_it_lacks_a_reported_change(
         project="demo",
         serial=6,
         action="new release",
-        removed=(),
-        gone=False,
-        first_seen=datetime.now(UTC),
-        looks=evidence.CHECKS_TO_ACCEPT_OLDER,
-        unproven=0,
+        removed_versions=(),
+        project_removed=False,
+        first_seen_at=datetime.now(UTC),
+        checks=evidence.CHECKS_TO_ACCEPT_OLDER,
+        checks_without_serial=0,
         problem="",
     )
     seen = ProjectToCheck(
         project="demo",
-        known=True,
+        exists=True,
         page_serial=42,
-        finding=PageCheckResult.OUTDATED,
-        repeats=evidence.CHECKS_TO_ACCEPT_OLDER,
+        last_result=PageCheckResult.OUTDATED,
+        result_count=evidence.CHECKS_TO_ACCEPT_OLDER,
         change=change,
     )
     page = ProjectPage(project="demo", display_name="demo", files=(), serial=6)
@@ -221,11 +225,17 @@ def test_an_older_page_that_stays_is_accepted_unless_it_lacks_a_reported_change(
 
 
 def test_the_page_of_an_absent_project_is_read_as_a_whole_next_time() -> None:
-    assert (look(PageCheckResult.UNAVAILABLE).etag, look(PageCheckResult.UNAVAILABLE).modified) == (
+    assert (
+        look(PageCheckResult.UNAVAILABLE).etag,
+        look(PageCheckResult.UNAVAILABLE).last_modified,
+    ) == (
         "tag",
         "then",
     )
-    assert (look(PageCheckResult.NOT_FOUND).etag, look(PageCheckResult.NOT_FOUND).modified) == (
+    assert (
+        look(PageCheckResult.NOT_FOUND).etag,
+        look(PageCheckResult.NOT_FOUND).last_modified,
+    ) == (
         "",
         "",
     )

@@ -143,7 +143,7 @@ async def test_an_upstream_that_wants_to_be_left_alone_is(
     for project in ("demo", "other"):
         upstream.add(project, f"{project}-1.0.tar.gz", b"x")
     assert await farm.add("demo", "other") == ["", ""]
-    await farm.db.execute("UPDATE projects SET finding = 'current'")
+    await farm.db.execute("UPDATE projects SET check_result = 'current'")
     upstream.requests.clear()
     upstream.faults[""] = 429
     upstream.headers["Retry-After"] = "17"
@@ -308,7 +308,7 @@ async def test_odd_entries_of_a_page_are_kept_and_logged_once(
     page = await last_upstream_page(farm.db, "demo")
     assert page is not None
     assert (page.newest_version, page.newest_known, page.problem_count) == ("1.0", True, 1)
-    events = await farm.db.rows("SELECT action FROM events WHERE subject = 'demo'")
-    assert [event["action"] for event in events if "odd" in event["action"]] == [
+    events = await farm.db.rows("SELECT text FROM events WHERE subject = 'demo'")
+    assert [event["text"] for event in events if "odd" in event["text"]] == [
         "1 odd entry on its page of the index: entry 2 (demo-1.1.tar.gz) has no url; passed over"
     ]

@@ -81,4 +81,4 @@ class SiteHarness:
     async def queued_pages(self, part: PageKind = PageKind.PROJECT) -> list[str]:
         """The pages of a part of the site that are to be written now."""
         await page_queue.collect_changes(self.db, page_queue.WEBSITE_PAGE_KINDS)
-        return sorted(page.name for page in await page_queue.pages_to_write(self.db, part, 1000))
+        return sorted(page.key for page in await page_queue.pages_to_write(self.db, part, 1000))

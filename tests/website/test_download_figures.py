@@ -19,19 +19,19 @@ async def download(db: Database, day: date, counts: dict[str, int]) -> None:
     """Have projects be downloaded on a day, as the roll-ups tell it."""
     await db.execute(
         """
-        INSERT INTO download_days (day, counted) VALUES (%(day)s, 1)
-            ON CONFLICT (day) DO UPDATE SET counted = download_days.counted + 1
+        INSERT INTO downloads_daily (day, counted) VALUES (%(day)s, 1)
+            ON CONFLICT (day) DO UPDATE SET counted = downloads_daily.counted + 1
         """,
         {"day": day},
     )
     for name, count in counts.items():
         await db.execute(
             f"""
-            INSERT INTO download_projects (month, project, downloads, days)
+            INSERT INTO downloads_monthly_by_project (month, project, downloads, days)
             VALUES (date_trunc('month', %(day)s::date), %(project)s, %(count)s,
                     '[{day.day}:{day.day}]={{{count}}}'::integer[])
                 ON CONFLICT (month, project) DO UPDATE
-               SET downloads = download_projects.downloads + excluded.downloads,
+               SET downloads = downloads_monthly_by_project.downloads + excluded.downloads,
                    days[{day.day}] = excluded.days[{day.day}]
             """,
             {"day": day, "project": name, "count": count},
@@ -61,15 +61,15 @@ async def test_the_last_30_days_are_the_same_days_on_every_page(site: SiteHarnes
     await download(site.db, today - timedelta(days=30), {"alpha": 50})
     for days, count in ((29, 3), (30, 50)):
         await site.db.execute(
-            "INSERT INTO download_dimensions VALUES (%(day)s, 'arch', 'aarch64', %(count)s)",
+            "INSERT INTO downloads_daily_by_dimension VALUES (%(day)s, 'arch', 'aarch64', %(count)s)",
             {"day": today - timedelta(days=days), "count": count},
         )
     await site.db.execute(
-        "UPDATE download_days SET counted = 3 WHERE day = %(day)s",
+        "UPDATE downloads_daily SET counted = 3 WHERE day = %(day)s",
         {"day": today - timedelta(days=29)},
     )
     await site.db.execute(
-        "UPDATE download_days SET counted = 50 WHERE day = %(day)s",
+        "UPDATE downloads_daily SET counted = 50 WHERE day = %(day)s",
         {"day": today - timedelta(days=30)},
     )
     stats = await loaders.load_stats(site.db)
@@ -170,7 +170,7 @@ async def test_the_queue_is_sampled_and_shown(site: SiteHarness) -> None:
 async def test_samples_of_the_queue_are_thinned_with_age(site: SiteHarness) -> None:
     await site.db.execute(
         """
-        INSERT INTO queue_samples (at, target, pending, claimed)
+        INSERT INTO queue_length_samples (at, target, pending, claimed)
         SELECT at, %(target)s, 1, 0
           FROM generate_series(date_trunc('day', now()) - interval '2 years', now(),
                                interval '10 minutes') AS at
@@ -183,7 +183,7 @@ async def test_samples_of_the_queue_are_thinned_with_age(site: SiteHarness) -> N
         SELECT count(*) FILTER (WHERE at < now() - interval '1 year 1 day') AS days,
                count(*) FILTER (WHERE at BETWEEN now() - interval '41 days'
                                              AND now() - interval '31 days') AS hours
-          FROM queue_samples
+          FROM queue_length_samples
         """
     )
     assert counts is not None

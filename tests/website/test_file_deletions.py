@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from piwheels.db import catalog, page_queue, queue
+from piwheels.db import catalog, file_deletions, queue
 from piwheels.model import Job, WheelFile
 from piwheels.scheduler.wheel_publisher import WheelPublisher
 from piwheels.wheel.inspect import inspect_wheel
@@ -105,7 +105,7 @@ async def test_a_file_is_laid_down_after_a_removal_that_is_under_way(
         laying = asyncio.create_task(wheel.install())
         # It has noted what it is about to do, and now waits.
         async with asyncio.timeout(WAIT_S):
-            while not await site.db.value("SELECT count(*) FROM removals"):  # noqa: ASYNC110 - nothing tells of it
+            while not await site.db.value("SELECT count(*) FROM file_deletions"):  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0.01)
         assert not (site.webroot.root / "packages").exists()
     assert wheel.is_installed(await laying)
@@ -139,4 +139,4 @@ async def test_a_file_that_cannot_be_unlinked_holds_no_other_up(
     place.write_bytes(b"wheel")
     await site.publisher.write_pending()
     assert not place.exists()
-    assert await page_queue.files_to_delete(site.db, timedelta(0), 10) == []
+    assert await file_deletions.files_to_delete(site.db, timedelta(0), 10) == []

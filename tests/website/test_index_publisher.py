@@ -91,9 +91,9 @@ async def test_a_page_that_was_not_written_is_still_to_be_written(
         patch.setattr(index_publisher, "write_pages", full)
         with pytest.raises(OSError, match="No space"):
             await site.publisher.write_pending()
-    assert [
-        page.name for page in await page_queue.pages_to_write(site.db, PageKind.SIMPLE, 10)
-    ] == ["alpha"]
+    assert [page.key for page in await page_queue.pages_to_write(site.db, PageKind.SIMPLE, 10)] == [
+        "alpha"
+    ]
     await site.publisher.write_pending()
     assert len(site.page("alpha")["files"]) == 1
 
@@ -143,9 +143,9 @@ async def test_a_page_that_goes_stale_while_it_is_written_is_written_again(
     await site.publish("alpha", "2.0")
     await page_queue.collect_changes(site.db, page_queue.INDEX_PAGE_KINDS)
     await page_queue.mark_written(site.db, PageKind.SIMPLE, stale)
-    assert [
-        page.name for page in await page_queue.pages_to_write(site.db, PageKind.SIMPLE, 10)
-    ] == ["alpha"]
+    assert [page.key for page in await page_queue.pages_to_write(site.db, PageKind.SIMPLE, 10)] == [
+        "alpha"
+    ]
 
 
 async def test_the_duty_wakes_when_something_is_published(

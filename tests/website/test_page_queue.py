@@ -19,7 +19,7 @@ async def test_many_changes_of_a_project_are_one_page(site: SiteHarness) -> None
 async def test_a_look_at_the_upstream_changes_no_page(site: SiteHarness) -> None:
     await site.publish("alpha")
     await site.write_all()
-    await site.db.execute("UPDATE projects SET looked_at = now(), next_poll = now()")
+    await site.db.execute("UPDATE projects SET checked_at = now(), next_poll_at = now()")
     await catalog.add_releases(site.db, [make_release("alpha")], RULES)
     assert await site.queued_pages() == []
 
@@ -46,7 +46,7 @@ async def test_a_busy_project_is_written_at_once_and_then_at_most_once_in_a_paus
     await site.publish("alpha", "2.0")
     await site.write_all()
     assert "2.0" not in site.shown("project/alpha/json")
-    await site.db.execute("UPDATE stale_pages SET written_at = now() - interval '2 hours'")
+    await site.db.execute("UPDATE page_queue SET written_at = now() - interval '2 hours'")
     await site.write_all()
     assert "2.0" in site.shown("project/alpha/json")
 

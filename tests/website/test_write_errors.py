@@ -12,20 +12,20 @@ from tests.website.harness import SiteHarness
 
 async def events(site: SiteHarness) -> list[str]:
     found = await history.recent_events(site.db, limit=10, before=None)
-    return [event.action for event in found]
+    return [event.text for event in found]
 
 
 async def retry_delay_s(site: SiteHarness) -> float:
     """How long the only page that failed is left alone."""
     return float(
         await site.db.value(
-            "SELECT extract(epoch FROM retry_at - now()) FROM stale_pages WHERE retry_at > now()"
+            "SELECT extract(epoch FROM retry_at - now()) FROM page_queue WHERE retry_at > now()"
         )
     )
 
 
 async def make_due(site: SiteHarness) -> None:
-    await site.db.execute("UPDATE stale_pages SET retry_at = now() WHERE retry_at IS NOT NULL")
+    await site.db.execute("UPDATE page_queue SET retry_at = now() WHERE retry_at IS NOT NULL")
     await site.write_all()
 
 

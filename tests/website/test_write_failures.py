@@ -19,7 +19,7 @@ async def test_nothing_is_begun_while_an_index_page_waits(site: SiteHarness) -> 
     await site.publish("alpha")
     task = asyncio.create_task(site.showing.write_pending())
     page = site.webroot.root / "index.html"
-    seen = await site.db.value("SELECT count(*) FROM page_changes WHERE part = 'simple'")
+    seen = await site.db.value("SELECT count(*) FROM page_invalidations WHERE page_kind = 'simple'")
     for _ in range(5):
         await asyncio.sleep(0)
         assert not page.exists()
@@ -52,7 +52,7 @@ async def test_a_page_that_cannot_be_rendered_holds_no_other_up(
     assert (site.webroot.simple_dir("beta") / "index.html").exists()
     assert await page_queue.pending_page_count(site.db) == 1
     assert await site.queued_pages() == []
-    await site.db.execute("UPDATE stale_pages SET retry_at = now() WHERE retry_at IS NOT NULL")
+    await site.db.execute("UPDATE page_queue SET retry_at = now() WHERE retry_at IS NOT NULL")
     await site.write_all()
     assert (site.webroot.project_dir("beta") / "index.html").exists()
 

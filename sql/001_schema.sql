@@ -1,0 +1,1201 @@
+-- The schema: tables first, then the views, functions and triggers that keep them consistent.
+--
+-- Keys are natural: normalized project names (PEP 503), canonical versions (PEP 440), targets
+-- like cp313-trixie-aarch64. SQL never parses a tag or a specifier: requires_python_targets and
+-- compatible_targets hold what the `packaging` library computed.
+--
+-- Lock order of every writer: the targets (advisory, shared), projects by name, other rows, jobs.
+-- lock_projects() takes the first two.
+
+-- === Configuration that outlives the process, and the audit log ===
+
+-- What does the master remember across restarts? ("paused", "quarantine/NAME", ...)
+CREATE TABLE key_values (
+    key   text PRIMARY KEY,
+    value text NOT NULL
+);
+
+-- Who did what, and what did the farm do by itself? (`piw events`)
+CREATE TABLE events (
+    event_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at       timestamptz NOT NULL DEFAULT now(),
+    who      text NOT NULL,             -- an operator, or a part of the master
+    text     text NOT NULL,             -- what was done or observed, as a phrase
+    subject  text NOT NULL DEFAULT '',  -- the project, release, target or builder
+    outcome  text NOT NULL DEFAULT ''   -- of a command: "applied", or "refused: why"
+);
+
+-- Which master may write? Only the one with this epoch: an advisory lock is local to one server, so
+-- after a failover the previous master can still hold connections to the new server.
+CREATE TABLE master_epoch (
+    single boolean PRIMARY KEY DEFAULT true CHECK (single),
+    epoch  bigint NOT NULL  -- a counter in the upper bits, a random number in the lower 24
+);
+
+INSERT INTO master_epoch (epoch) VALUES (0);
+
+-- === Targets and compatibility ===
+
+-- What are wheels built for?
+CREATE TABLE targets (
+    target         text PRIMARY KEY,
+    sort_order     integer NOT NULL,  -- numeric: cp39 before cp311
+    python         text NOT NULL,
+    python_full    text NOT NULL,
+    implementation text NOT NULL,
+    abi            text NOT NULL,
+    arch           text NOT NULL,
+    os             text NOT NULL,
+    glibc          text NOT NULL,
+    skip_reason    text,                           -- NULL: wheels are built for it
+    jobs_outdated  boolean NOT NULL DEFAULT true,  -- recompute_all_jobs() has yet to run
+    has_builder    boolean NOT NULL DEFAULT true,  -- within the last day that the master ran
+    has_compiler   boolean NOT NULL DEFAULT false  -- one of those builders had a C compiler
+);
+
+-- How long has the master run without a builder for a target, and without one that has a C compiler?
+-- Separate from targets, because recompute_all_jobs() detects changes by the rows there.
+CREATE TABLE target_absences (
+    target             text PRIMARY KEY REFERENCES targets ON DELETE CASCADE,
+    without_builder_s  double precision NOT NULL DEFAULT 0,
+    without_compiler_s double precision NOT NULL DEFAULT 0
+);
+
+-- Which Requires-Python specifiers have been evaluated?
+CREATE TABLE requires_python_specifiers (
+    requires_python text PRIMARY KEY
+);
+
+-- Which targets' interpreters does a specifier allow?
+CREATE TABLE requires_python_targets (
+    requires_python text NOT NULL REFERENCES requires_python_specifiers ON DELETE CASCADE,
+    target          text NOT NULL REFERENCES targets ON DELETE CASCADE,
+    PRIMARY KEY (requires_python, target)
+);
+
+-- Which combinations of compressed tags and required glibc do the farm's wheels have?
+CREATE TABLE wheel_compatibilities (
+    compatibility_id text PRIMARY KEY,
+    tags             text NOT NULL,
+    glibc            text NOT NULL,
+    targets_computed boolean NOT NULL DEFAULT false
+);
+
+-- On which targets do installers accept such a wheel? They choose the lowest tag_rank: the place of
+-- its best tag in the target's own list (packaging.tags; 0 is the most specific), NULL until the
+-- master has computed it. is_loadable is false where the ELF files need a newer glibc than the
+-- target has, which installers do not check for linux_<arch> tags.
+CREATE TABLE compatible_targets (
+    compatibility_id text NOT NULL REFERENCES wheel_compatibilities ON DELETE CASCADE,
+    target           text NOT NULL REFERENCES targets ON DELETE CASCADE,
+    tag_rank         integer,
+    is_loadable      boolean NOT NULL DEFAULT true,
+    PRIMARY KEY (compatibility_id, target)
+);
+
+-- === Projects and releases ===
+
+-- Which projects does the farm have, and what did the last check of their upstream page find?
+CREATE TABLE projects (
+    project            text PRIMARY KEY,
+    display_name       text NOT NULL,
+    added_at           timestamptz NOT NULL DEFAULT now(),
+    follow_since       timestamptz,        -- releases newer than this are added; NULL: none are
+    existing_versions  text[],             -- upstream had them before; NULL: not checked yet
+    status             text NOT NULL DEFAULT 'active'
+                       CHECK (status IN ('active', 'archived', 'quarantined', 'deprecated')),
+    status_reason      text NOT NULL DEFAULT '',
+    skip_reason        text,
+    is_pure            boolean NOT NULL DEFAULT false,  -- its last wheel had no compiled code
+    next_poll_at       timestamptz NOT NULL DEFAULT now(),
+    page_serial        bigint,             -- the highest that a page had
+    etag               text NOT NULL DEFAULT '',
+    last_modified      text NOT NULL DEFAULT '',  -- the HTTP header
+    checked_at         timestamptz,
+    check_result       text NOT NULL DEFAULT ''
+                       CHECK (check_result IN (
+                           '', 'current', 'older', 'absent', 'empty', 'unusable', 'fault')),
+    check_result_count integer NOT NULL DEFAULT 0,  -- consecutive checks with this result
+    check_problem      text NOT NULL DEFAULT ''
+);
+
+-- Which projects are due for polling?
+CREATE INDEX projects_next_poll ON projects (next_poll_at) WHERE follow_since IS NOT NULL;
+
+-- Which other names lead to a project?
+CREATE TABLE project_aliases (
+    alias      text PRIMARY KEY,
+    project    text NOT NULL REFERENCES projects ON DELETE CASCADE,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE INDEX project_aliases_project ON project_aliases (project);
+
+-- Which releases of a project does the farm have, and from which sdist are they built?
+CREATE TABLE releases (
+    project                   text NOT NULL REFERENCES projects ON DELETE CASCADE,
+    version                   text NOT NULL,
+    released_at               timestamptz NOT NULL,
+    requires_python           text NOT NULL REFERENCES requires_python_specifiers,
+    yanked                    text,         -- PEP 592: NULL is not yanked, '' is without a reason
+    skip_reason               text,
+    missing_since             timestamptz,  -- upstream no longer lists it; it is hidden
+    removed_at                timestamptz,  -- its removal upstream was confirmed
+    sdist_filename            text,
+    sdist_url                 text,
+    sdist_sha256              text,
+    sdist_size                bigint,
+    sdist_digest              text,         -- "md5=<hex>", if upstream has no sha256
+    sdist_replaced_at         timestamptz,  -- another file was last found under the same name
+    sdist_replaced_build_id   bigint,       -- builds with lower numbers used an earlier sdist
+    PRIMARY KEY (project, version)
+);
+
+-- Which releases are hidden?
+CREATE INDEX releases_missing ON releases (project, version) WHERE missing_since IS NOT NULL;
+
+-- Which releases of a project are not built for a target? (version '': all of them)
+CREATE TABLE target_skips (
+    project text NOT NULL REFERENCES projects ON DELETE CASCADE,
+    version text NOT NULL,
+    target  text NOT NULL REFERENCES targets ON DELETE CASCADE,
+    reason  text NOT NULL,
+    PRIMARY KEY (project, target, version)
+);
+
+-- Which changes did upstream's changelog report that no page shows yet? One row per project.
+CREATE TABLE upstream_changes (
+    project               text PRIMARY KEY,
+    serial                bigint NOT NULL,   -- of the newest event
+    action                text NOT NULL,     -- as the changelog calls it
+    removed_versions      text[] NOT NULL,   -- '' for the project as a whole
+    project_removed       boolean NOT NULL,  -- by the newest event
+    first_seen_at         timestamptz NOT NULL DEFAULT now(),
+    next_check_at         timestamptz NOT NULL DEFAULT now(),
+    checks                integer NOT NULL DEFAULT 0,
+    checks_without_serial integer NOT NULL DEFAULT 0,  -- the pages carried no serial
+    problem               text NOT NULL DEFAULT ''
+);
+
+CREATE INDEX upstream_changes_next_check ON upstream_changes (next_check_at);
+
+-- What did a project's upstream page say when it was last read?
+CREATE TABLE upstream_pages (
+    project          text PRIMARY KEY REFERENCES projects ON DELETE CASCADE,
+    newest_version   text,              -- the newest that is not yanked; NULL: there is none
+    newest_at        timestamptz,       -- its upload time; NULL: unknown
+    newest_has_sdist boolean NOT NULL,
+    problem_count    integer NOT NULL,  -- invalid entries
+    problems         text[] NOT NULL    -- the first of them, one line each
+);
+
+-- === Builds, files and the queue ===
+
+CREATE SEQUENCE build_ids;
+
+-- What was built, where, and with which result?
+--
+-- ignored_by_policy: after a retry command or a replaced sdist, the failure does not count for the
+-- retry policy any more. evidence: what was measured (model.FailureEvidence). without_compiler: the builder
+-- had no C compiler and the sdist has sources for one; its result, a wheel or a failure, holds
+-- until a builder with a compiler serves the target.
+CREATE TABLE builds (
+    build_id         bigint PRIMARY KEY,
+    project          text NOT NULL,
+    version          text NOT NULL,
+    target           text NOT NULL REFERENCES targets ON DELETE CASCADE,
+    builder          text NOT NULL,
+    outcome          text NOT NULL CHECK (outcome IN (
+                         'built', 'failed', 'refused', 'timed-out', 'out-of-memory', 'disk-full',
+                         'fetch-failed', 'bad-sdist', 'lost', 'canceled', 'builder-failed')),
+    will_retry       boolean NOT NULL,
+    reason           text NOT NULL,
+    started_at       timestamptz NOT NULL,
+    ended_at         timestamptz NOT NULL DEFAULT now(),
+    duration_s       double precision NOT NULL,
+    attempt          integer NOT NULL,
+    build_inputs     text[] NOT NULL,  -- what the index proxy served
+    without_compiler boolean NOT NULL DEFAULT false,
+    failure_class    text NOT NULL DEFAULT '' CHECK (failure_class IN (
+                         '', 'unknown', 'refused', 'bad-sdist', 'limit', 'timed-out',
+                         'out-of-memory', 'disk-full', 'index-fault', 'file-gone',
+                         'damaged-download', 'builder-fault', 'lost', 'canceled')),
+    evidence         jsonb NOT NULL DEFAULT '{}',
+    ignored_by_policy    boolean NOT NULL DEFAULT false,
+    FOREIGN KEY (project, version) REFERENCES releases ON DELETE CASCADE
+);
+
+-- Which builds does a release have?
+CREATE INDEX builds_release ON builds (project, version, target);
+-- Which builds ended last?
+CREATE INDEX builds_ended ON builds (ended_at);
+-- Which builds took long?
+CREATE INDEX builds_duration ON builds (duration_s);
+
+-- Which content does a file name belong to? It stays reserved when its file is deleted.
+CREATE TABLE reserved_filenames (
+    filename text PRIMARY KEY,
+    sha256   text NOT NULL
+);
+
+-- Which wheels are published?
+CREATE TABLE files (
+    filename          text PRIMARY KEY REFERENCES reserved_filenames,
+    sha256            text NOT NULL,
+    size_bytes        bigint NOT NULL,
+    metadata_sha256   text NOT NULL,
+    compatibility_id  text NOT NULL REFERENCES wheel_compatibilities,
+    build_tag         integer NOT NULL DEFAULT 0,  -- PEP 427; the highest wins among equal tags
+    requires_python   text NOT NULL,
+    debian_packages   text[] NOT NULL,  -- that provide the shared libraries it needs
+    project           text NOT NULL,
+    version           text NOT NULL,
+    build_id          bigint NOT NULL REFERENCES builds ON DELETE CASCADE,
+    rebuild_requested boolean NOT NULL DEFAULT false,  -- it stays published until then
+    published_at      timestamptz NOT NULL DEFAULT now(),
+    FOREIGN KEY (project, version) REFERENCES releases ON DELETE CASCADE
+);
+
+CREATE INDEX files_release ON files (project, version);
+CREATE INDEX files_build ON files (build_id);
+
+-- Which files in the web root are not, or not yet, in the index?
+--
+-- A file is inserted here with `installing` before it is moved into the web root, and its row is
+-- deleted when it is published; nothing deletes the file meanwhile. Rows that a crash left behind
+-- are released at the next start of the master (db/file_deletions.py).
+CREATE TABLE file_deletions (
+    filename   text PRIMARY KEY,
+    sha256     text NOT NULL,
+    project    text NOT NULL,
+    removed_at timestamptz NOT NULL DEFAULT now(),  -- from the index; the deletion delay counts from it
+    installing boolean NOT NULL DEFAULT false
+);
+
+-- What is to be built? The view wanted_jobs, materialized, with what scheduling needs.
+--
+-- retry_delay bounds the wait until retry_at, whatever happens to the clock. hold_reason: a person
+-- has to decide. avoid_builder to min_speed are as in model.RetryDecision. last_build_id and
+-- last_builder: whose result would still be accepted, as long as nobody else claims the job.
+CREATE TABLE jobs (
+    project         text NOT NULL,
+    version         text NOT NULL,
+    target          text NOT NULL REFERENCES targets ON DELETE CASCADE,
+    queued_at       timestamptz NOT NULL DEFAULT now(),
+    priority_time   timestamptz NOT NULL DEFAULT now(),  -- queued_at minus its priority
+    attempts        integer NOT NULL DEFAULT 0,
+    retry_at        timestamptz,
+    retry_delay     interval,
+    hold_reason     text,
+    avoid_builder   text NOT NULL DEFAULT '',
+    memory_over_bytes bigint NOT NULL DEFAULT 0,
+    min_timeout_s   double precision NOT NULL DEFAULT 0,
+    min_speed       double precision NOT NULL DEFAULT 0,
+    is_pure         boolean NOT NULL DEFAULT false,  -- as its project
+    claimed_by      text,
+    claimed_at      timestamptz,
+    build_id        bigint,
+    last_build_id   bigint,
+    last_builder    text,
+    PRIMARY KEY (project, version, target),
+    FOREIGN KEY (project, version) REFERENCES releases ON DELETE CASCADE
+) WITH (
+    -- Dead rows are what slows a claim down.
+    autovacuum_vacuum_scale_factor = 0.01,
+    autovacuum_vacuum_threshold = 200,
+    autovacuum_vacuum_cost_delay = 0,
+    autovacuum_analyze_scale_factor = 0.05,
+    fillfactor = 70
+);
+
+-- Which job of a target is next?
+CREATE INDEX jobs_claimable ON jobs (target, priority_time)
+ WHERE claimed_by IS NULL AND retry_at IS NULL;
+-- And which that needs no compiler?
+CREATE INDEX jobs_claimable_pure ON jobs (target, priority_time)
+ WHERE claimed_by IS NULL AND retry_at IS NULL AND is_pure;
+-- Which jobs wait for a retry?
+CREATE INDEX jobs_deferred ON jobs (retry_at) WHERE retry_at IS NOT NULL;
+-- Which job does a builder have?
+CREATE INDEX jobs_claimed ON jobs (claimed_by) WHERE claimed_by IS NOT NULL;
+
+-- How long was the queue, every few minutes?
+CREATE TABLE queue_length_samples (
+    at      timestamptz NOT NULL,
+    target  text NOT NULL REFERENCES targets ON DELETE CASCADE,
+    pending integer NOT NULL,  -- claimable now or later, not claimed
+    claimed integer NOT NULL,
+    PRIMARY KEY (at, target)
+);
+
+-- === Pages to write ===
+
+-- Which pages became outdated? An append-only list: a writer that updated one row per page would
+-- wait for all others that do, and could deadlock with a claim, which locks no project.
+CREATE TABLE page_invalidations (
+    page_kind      text NOT NULL CHECK (page_kind IN (
+                       'simple', 'project', 'projects', 'alias', 'home', 'stats', 'search',
+                       'sitemaps', 'failures', 'static')),
+    page_key       text NOT NULL,  -- the project or alias; '' where the kind has one page
+    urgent         boolean NOT NULL DEFAULT false,
+    invalidated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (
+    autovacuum_vacuum_scale_factor = 0.01,
+    autovacuum_vacuum_threshold = 1000,
+    autovacuum_vacuum_insert_scale_factor = 0.5,
+    autovacuum_vacuum_cost_delay = 0
+);
+
+CREATE INDEX page_invalidations_page ON page_invalidations (page_kind, page_key);
+
+CREATE SEQUENCE page_generations;
+
+-- Which pages are to be written, each once? A page that becomes outdated again while it is written
+-- has another generation, and so is not lost. A written page keeps its row for a while: it is not
+-- written again before the interval of its kind has passed.
+CREATE TABLE page_queue (
+    page_kind   text NOT NULL CHECK (page_kind IN (
+                    'simple', 'project', 'projects', 'alias', 'home', 'stats', 'search',
+                    'sitemaps', 'failures', 'static')),
+    page_key    text NOT NULL,
+    generation  bigint NOT NULL DEFAULT nextval('page_generations'),
+    urgent      boolean NOT NULL DEFAULT false,
+    dirty       boolean NOT NULL DEFAULT true,
+    dirty_since timestamptz NOT NULL DEFAULT now(),
+    written_at  timestamptz,
+    failures    integer NOT NULL DEFAULT 0,
+    retry_at    timestamptz,  -- after a failure
+    PRIMARY KEY (page_kind, page_key)
+);
+
+CREATE INDEX page_queue_order ON page_queue (page_kind, urgent DESC, dirty_since) WHERE dirty;
+
+-- === Access logs and downloads ===
+--
+-- Raw rows for some months, totals permanently, and how far each log was read, so that nothing is
+-- counted twice. Wheels and user agents are keyed by the first eight bytes of a hash of what they
+-- are, so that a reader needs no answer from here before it writes. Days and months are in UTC.
+
+-- One row per request, in monthly partitions; dropped after [accesslog] retention_months.
+CREATE TABLE access_records (
+    at           timestamptz NOT NULL,
+    client_hash  bigint,             -- keyed hash of the address; NULL: the day's key is deleted
+    agent_id     bigint NOT NULL,
+    wheel_id     bigint,             -- of a download
+    bytes        bigint NOT NULL,
+    request_kind smallint NOT NULL,  -- accesslog.parse.RequestKind
+    status       smallint NOT NULL
+) PARTITION BY RANGE (at);
+
+-- Which wheels were downloaded? Deleted ones are kept.
+CREATE TABLE downloaded_wheels (
+    wheel_id bigint PRIMARY KEY,
+    filename text NOT NULL,
+    project  text NOT NULL,
+    saved_s  double precision  -- build time that one download saves; NULL: no known build
+);
+
+CREATE INDEX downloaded_wheels_project ON downloaded_wheels (project);
+
+-- What do clients say in User-Agent? '' where they say nothing.
+CREATE TABLE user_agents (
+    agent_id          bigint PRIMARY KEY,
+    client_type       text NOT NULL,  -- installer, browser, bot, mirror, tool, other
+    installer         text NOT NULL,
+    installer_version text NOT NULL,
+    arch              text NOT NULL,
+    os                text NOT NULL,
+    os_release        text NOT NULL,
+    python            text NOT NULL
+);
+
+-- How many downloads per day? Where a day was both counted here and imported, the larger number
+-- counts: the same download must not count twice.
+CREATE TABLE downloads_daily (
+    day              date PRIMARY KEY,
+    counted          bigint NOT NULL DEFAULT 0,
+    counted_bytes    bigint NOT NULL DEFAULT 0,
+    counted_saved_s  double precision NOT NULL DEFAULT 0,
+    imported         bigint NOT NULL DEFAULT 0,
+    imported_bytes   bigint NOT NULL DEFAULT 0,
+    imported_saved_s double precision NOT NULL DEFAULT 0,
+    downloads        bigint NOT NULL
+                     GENERATED ALWAYS AS (greatest(counted, imported)) STORED,
+    bytes            bigint NOT NULL
+                     GENERATED ALWAYS AS (greatest(counted_bytes, imported_bytes)) STORED,
+    saved_s          double precision NOT NULL
+                     GENERATED ALWAYS AS (greatest(counted_saved_s, imported_saved_s)) STORED,
+    clients          bigint NOT NULL DEFAULT 0,  -- distinct addresses, of any kind of request
+    index_hits       bigint NOT NULL DEFAULT 0,
+    project_pages    bigint NOT NULL DEFAULT 0,
+    json_pages       bigint NOT NULL DEFAULT 0,
+    log_pages        bigint NOT NULL DEFAULT 0,
+    others           bigint NOT NULL DEFAULT 0   -- all other requests, including rejected ones
+);
+
+-- How many downloads per day by arch, os, python and installer? ('': unknown)
+CREATE TABLE downloads_daily_by_dimension (
+    day       date NOT NULL,
+    dimension text NOT NULL CHECK (dimension IN ('arch', 'os', 'python', 'installer')),
+    value     text NOT NULL,
+    downloads bigint NOT NULL,
+    PRIMARY KEY (dimension, day, value)
+);
+
+-- How many downloads per project and day? One row per month; days[25] is the 25th, and the array
+-- begins and ends with the first and last day that has downloads. A row per day would take five
+-- times the space.
+CREATE TABLE downloads_monthly_by_project (
+    month     date NOT NULL,  -- its first day
+    project   text NOT NULL,
+    downloads integer NOT NULL,
+    days      integer[] NOT NULL,
+    PRIMARY KEY (month, project)
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
+
+-- The rows of a month are stored together: a few kilobytes avoid a scan of the whole table.
+CREATE INDEX downloads_monthly_by_project_months ON downloads_monthly_by_project
+ USING brin (month) WITH (pages_per_range = 32, autosummarize = on);
+
+-- The same per wheel.
+CREATE TABLE downloads_monthly_by_wheel (
+    month     date NOT NULL,
+    wheel_id  bigint NOT NULL,
+    downloads integer NOT NULL,
+    days      integer[] NOT NULL,
+    PRIMARY KEY (month, wheel_id)
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
+
+-- How many downloads does a project have in total?
+CREATE TABLE downloads_by_project (
+    project   text PRIMARY KEY,
+    downloads bigint NOT NULL,
+    saved_s   double precision NOT NULL
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
+
+-- How many downloads per second in the last hour? (for the console)
+CREATE TABLE downloads_recent_seconds (
+    second    timestamptz PRIMARY KEY,
+    downloads integer NOT NULL
+);
+
+-- Which processes are reading a log now?
+CREATE TABLE active_log_readers (
+    reader  text PRIMARY KEY,
+    seen_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- With which key are a day's addresses hashed? NULL: deleted, because the day is over.
+CREATE TABLE daily_address_keys (
+    day     date PRIMARY KEY,
+    key     bytea,
+    made_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Which address hashes were seen on a day? Deleted with the day's key; the count stays.
+CREATE TABLE daily_client_hashes (
+    day         date NOT NULL,
+    client_hash bigint NOT NULL,
+    PRIMARY KEY (day, client_hash)
+);
+
+-- How far was each log read? A log is identified by its content: the hash of its first line, and a
+-- hash chain at checkpoints. A copy, a compressed copy and a rotated file are the same log.
+CREATE TABLE ingested_logs (
+    log_id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    first_line     bytea NOT NULL,
+    ordinal        integer NOT NULL,  -- among logs with the same first line
+    position       bigint NOT NULL,   -- bytes, uncompressed, to the end of the last line read
+    digest         bytea NOT NULL,    -- of the chain at that position
+    lines          bigint NOT NULL,
+    rejected_lines bigint NOT NULL,
+    name           text NOT NULL,     -- the file that it was last read from
+    read_at        timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (first_line, ordinal)
+);
+
+CREATE TABLE ingested_log_checkpoints (
+    log_id   bigint NOT NULL REFERENCES ingested_logs ON DELETE CASCADE,
+    position bigint NOT NULL,
+    digest   bytea NOT NULL,
+    PRIMARY KEY (log_id, position)
+);
+
+-- Which lines were counted? Parts of a log that were cut out, merged or reformatted are recognized
+-- by these: four bytes per line, little-endian, of a hash of all but its address.
+CREATE TABLE line_fingerprints (
+    minute       integer NOT NULL,  -- since 1970, in which the lines were logged
+    fingerprints bytea NOT NULL,
+    uncompacted  boolean NOT NULL DEFAULT true  -- as committed, one row per commit
+);
+
+-- Hashes do not compress.
+ALTER TABLE line_fingerprints ALTER COLUMN fingerprints SET STORAGE EXTERNAL;
+
+CREATE INDEX line_fingerprints_minute ON line_fingerprints (minute);
+CREATE INDEX line_fingerprints_uncompacted ON line_fingerprints (minute) WHERE uncompacted;
+
+-- Of which days were fingerprints deleted? Their lines cannot be recognized any more.
+CREATE TABLE pruned_fingerprint_days (
+    day date PRIMARY KEY
+);
+
+-- === Views, functions and triggers ===
+-- (the conversion of an older schema runs everything from here on)
+
+-- Which wheels do installers accept where, by tags and by the wheel's own Requires-Python? A
+-- specifier that the master has not evaluated yet excludes no interpreter.
+CREATE VIEW installable_files AS
+SELECT f.project, f.version, ct.target, f.filename, ct.tag_rank, f.build_tag, ct.is_loadable,
+       f.rebuild_requested, f.build_id, b.target AS built_for, b.ended_at, b.without_compiler
+  FROM files f
+  JOIN builds b ON b.build_id = f.build_id
+  JOIN compatible_targets ct ON ct.compatibility_id = f.compatibility_id
+ WHERE EXISTS (
+           SELECT FROM requires_python_targets rt
+            WHERE rt.requires_python = f.requires_python AND rt.target = ct.target
+       )
+    OR NOT EXISTS (
+           SELECT FROM requires_python_specifiers s WHERE s.requires_python = f.requires_python);
+
+-- Which files make a build for a target unnecessary? Those that load there, and that are not to be
+-- rebuilt.
+--
+-- A file does not count where installers prefer one that does not load. That one was built for
+-- another system; a build for the target itself that ended later counts anyway, or the target would
+-- be built again and again.
+CREATE VIEW covering_files AS
+SELECT i.project, i.version, i.target, i.filename, i.tag_rank, i.build_tag, i.build_id,
+       i.without_compiler
+  FROM installable_files i
+  JOIN targets t ON t.target = i.target
+ WHERE i.is_loadable
+   AND NOT i.rebuild_requested
+   AND NOT (i.without_compiler AND t.has_compiler)
+   AND NOT EXISTS (
+       SELECT FROM installable_files other
+        WHERE other.project = i.project AND other.version = i.version
+          AND other.target = i.target
+          AND NOT other.is_loadable
+          AND (other.tag_rank, -other.build_tag) < (i.tag_rank, -i.build_tag)
+          AND NOT (i.built_for = i.target AND i.ended_at > other.ended_at)
+   );
+
+-- What has to be built, according to the rules alone?
+--
+-- A target of a release is open while no file covers it and no final failure ended it. Open targets
+-- with a failure that is retried are wanted. Of the others, a release without a wheel wants the
+-- first, one with a wheel the first of each ABI and machine, oldest glibc first, because that wheel
+-- also runs on newer systems. A target without a builder does not delay the next one.
+CREATE VIEW wanted_jobs AS
+SELECT r.project, r.version, wanted.target
+  FROM releases r
+  JOIN projects p ON p.project = r.project
+ CROSS JOIN LATERAL (
+     SELECT EXISTS (
+                SELECT FROM files f JOIN builds b ON b.build_id = f.build_id
+                 WHERE f.project = r.project AND f.version = r.version
+                   AND NOT f.rebuild_requested AND NOT b.without_compiler
+            ) AS exists
+ ) wheel
+ CROSS JOIN LATERAL (
+     SELECT open.target, open.tried,
+            count(*) FILTER (WHERE open.has_builder AND NOT open.tried) OVER (
+                PARTITION BY open.abi, open.arch
+                    ORDER BY open.sort_order, open.target
+                     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            ) AS targets_before
+       FROM (
+           SELECT t.target, t.sort_order, t.has_builder, failures.tried,
+                  CASE WHEN wheel.exists THEN t.abi END AS abi,
+                  CASE WHEN wheel.exists THEN t.arch END AS arch
+             FROM requires_python_targets rt
+             JOIN targets t ON t.target = rt.target
+            CROSS JOIN LATERAL (
+                SELECT count(*) > 0 AS tried,
+                       coalesce(bool_or(NOT b.will_retry), false) AS final
+                  FROM builds b
+                 WHERE b.project = r.project AND b.version = r.version
+                   AND b.target = t.target AND b.outcome <> 'built'
+                   AND NOT (b.without_compiler AND t.has_compiler)
+            ) failures
+            WHERE rt.requires_python = r.requires_python
+              AND t.skip_reason IS NULL
+              AND NOT failures.final
+              AND NOT EXISTS (
+                  SELECT FROM covering_files c
+                   WHERE c.project = r.project AND c.version = r.version
+                     AND c.target = t.target
+              )
+              AND NOT EXISTS (
+                  SELECT FROM target_skips s
+                   WHERE s.project = r.project AND s.target = t.target
+                     AND s.version IN ('', r.version)
+              )
+       ) open
+ ) wanted
+ WHERE r.sdist_url IS NOT NULL
+   AND r.skip_reason IS NULL
+   AND r.missing_since IS NULL
+   AND p.skip_reason IS NULL
+   AND p.status <> 'quarantined'
+   AND (wanted.tried OR wanted.targets_before = 0);
+
+-- --- Jobs ---
+
+-- Lock the projects that a transaction changes, in the order that all writers use. Returns those
+-- that exist: a project that was removed meanwhile cannot be locked.
+CREATE FUNCTION lock_projects(names text[]) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(7091);
+    RETURN QUERY
+    SELECT project FROM projects WHERE project = ANY (names) ORDER BY project FOR NO KEY UPDATE;
+END $$;
+
+-- Make jobs agree with wanted_jobs for these releases; nothing else inserts or deletes jobs.
+--
+-- Planning takes many times as long as running, and PostgreSQL would plan again at each call,
+-- because it assumes longer arrays than these two.
+CREATE FUNCTION recompute_jobs(projects text[], versions text[])
+RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+    WITH changed AS (
+        SELECT DISTINCT * FROM unnest(projects, versions) AS named (project, version)
+    ), wanted AS MATERIALIZED (
+        SELECT w.project, w.version, w.target
+          FROM changed
+          JOIN wanted_jobs w ON w.project = changed.project AND w.version = changed.version
+    ), deleted AS (
+        DELETE FROM jobs j
+         USING changed
+         WHERE j.project = changed.project
+           AND j.version = changed.version
+           AND j.claimed_by IS NULL
+           AND NOT EXISTS (
+               SELECT FROM wanted w
+                WHERE w.project = j.project AND w.version = j.version AND w.target = j.target
+           )
+    )
+    INSERT INTO jobs (project, version, target, is_pure)
+    SELECT w.project, w.version, w.target, p.is_pure
+      FROM wanted w
+      JOIN projects p ON p.project = w.project
+     ORDER BY w.project, w.version, w.target
+        ON CONFLICT DO NOTHING;
+END $$;
+
+-- Recompute the jobs of all projects after a change of targets, in batches that do not block others.
+-- A target that changes meanwhile has another xmin than at the start, and stays marked.
+CREATE PROCEDURE recompute_all_jobs(batch integer DEFAULT 1000) LANGUAGE plpgsql AS $$
+DECLARE
+    last_done text := '';
+    names text[];
+    outdated text[];
+BEGIN
+    SELECT array_agg(target || ' ' || xmin::text) INTO outdated FROM targets WHERE jobs_outdated;
+    LOOP
+        SELECT array_agg(p.project ORDER BY p.project) INTO names
+          FROM (SELECT project FROM projects
+                 WHERE project > last_done ORDER BY project LIMIT batch) p;
+        EXIT WHEN names IS NULL;
+        PERFORM FROM lock_projects(names);
+        PERFORM recompute_jobs(array_agg(r.project), array_agg(r.version))
+           FROM releases r WHERE r.project = ANY (names);
+        last_done := names[array_upper(names, 1)];
+        COMMIT;
+    END LOOP;
+    UPDATE targets SET jobs_outdated = false
+     WHERE jobs_outdated AND target || ' ' || xmin::text = ANY (outdated);
+    COMMIT;
+END $$;
+
+-- Recompute the jobs of releases whose row, builds or files changed.
+CREATE FUNCTION recompute_jobs_of_releases() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    projects text[];
+    versions text[];
+BEGIN
+    SELECT array_agg(c.project ORDER BY c.project, c.version),
+           array_agg(c.version ORDER BY c.project, c.version)
+      INTO projects, versions
+      FROM (SELECT DISTINCT project, version FROM changed) c;
+    IF projects IS NOT NULL THEN
+        PERFORM recompute_jobs(projects, versions);
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- Recompute the jobs of projects that were skipped, quarantined, or the reverse.
+CREATE FUNCTION recompute_jobs_of_projects() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    projects text[];
+    versions text[];
+BEGIN
+    SELECT array_agg(r.project ORDER BY r.project, r.version),
+           array_agg(r.version ORDER BY r.project, r.version)
+      INTO projects, versions
+      FROM before
+      JOIN after ON after.project = before.project
+      JOIN releases r ON r.project = after.project
+     WHERE (before.skip_reason IS NULL) <> (after.skip_reason IS NULL)
+        OR (before.status = 'quarantined') <> (after.status = 'quarantined');
+    IF projects IS NOT NULL THEN
+        PERFORM recompute_jobs(projects, versions);
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- Recompute the jobs of releases that are skipped for a target, or no longer.
+CREATE FUNCTION recompute_jobs_of_target_skips() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM recompute_jobs(
+        array_agg(r.project ORDER BY r.project, r.version),
+        array_agg(r.version ORDER BY r.project, r.version)
+    )
+       FROM releases r
+      WHERE EXISTS (
+          SELECT FROM changed c
+           WHERE c.project = r.project AND c.version IN ('', r.version)
+      )
+     HAVING count(*) > 0;
+    RETURN NULL;
+END $$;
+
+-- Notify the scheduler that a job can be claimed.
+CREATE FUNCTION notify_jobs() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM changed WHERE claimed_by IS NULL AND retry_at IS NULL) THEN
+        NOTIFY jobs;
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER releases_inserted AFTER INSERT ON releases
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases();
+CREATE TRIGGER releases_updated AFTER UPDATE ON releases
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases();
+CREATE TRIGGER builds_inserted AFTER INSERT ON builds
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases();
+CREATE TRIGGER builds_updated AFTER UPDATE ON builds
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases();
+CREATE TRIGGER files_inserted AFTER INSERT ON files
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases();
+CREATE TRIGGER files_updated AFTER UPDATE ON files
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases();
+CREATE TRIGGER files_deleted AFTER DELETE ON files
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases();
+CREATE TRIGGER projects_updated AFTER UPDATE ON projects
+    REFERENCING OLD TABLE AS before NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_projects();
+CREATE TRIGGER target_skips_inserted AFTER INSERT ON target_skips
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_target_skips();
+CREATE TRIGGER target_skips_deleted AFTER DELETE ON target_skips
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_target_skips();
+CREATE TRIGGER jobs_inserted AFTER INSERT ON jobs
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION notify_jobs();
+CREATE TRIGGER jobs_updated AFTER UPDATE ON jobs
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION notify_jobs();
+
+-- --- Replaced sdists ---
+
+-- What is known of a release's sdist after a check of upstream? What the page says now, if it lists
+-- one; and an earlier hash, if it now gives none for the same file.
+CREATE FUNCTION merge_sdist(
+    old releases, new releases,
+    OUT filename text, OUT url text, OUT sha256 text, OUT size bigint, OUT digest text
+) LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN listed THEN new.sdist_filename ELSE old.sdist_filename END,
+           CASE WHEN listed THEN new.sdist_url ELSE old.sdist_url END,
+           CASE WHEN listed AND NOT unhashed THEN new.sdist_sha256 ELSE old.sdist_sha256 END,
+           CASE WHEN listed AND NOT (unhashed AND new.sdist_size IS NULL)
+                THEN new.sdist_size ELSE old.sdist_size END,
+           CASE WHEN listed AND NOT unhashed THEN new.sdist_digest ELSE old.sdist_digest END
+      FROM (SELECT new.sdist_url IS NOT NULL AS listed,
+                   new.sdist_url = old.sdist_url
+                   AND coalesce(new.sdist_sha256, new.sdist_digest) IS NULL AS unhashed) page
+$$;
+
+-- Does upstream have another file under the same name? By a hash of the same algorithm, otherwise by
+-- the size. What cannot be compared counts as the same.
+CREATE FUNCTION is_sdist_replaced(old releases, new releases) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT old.sdist_filename = new.sdist_filename
+       AND CASE
+           WHEN old.sdist_sha256 IS NOT NULL AND new.sdist_sha256 IS NOT NULL
+               THEN old.sdist_sha256 <> new.sdist_sha256
+           WHEN split_part(old.sdist_digest, '=', 1) = split_part(new.sdist_digest, '=', 1)
+               THEN old.sdist_digest <> new.sdist_digest
+           ELSE coalesce(old.sdist_size <> new.sdist_size, false)
+       END
+$$;
+
+-- Rebuild the wheels of a replaced sdist; its failures no longer count.
+CREATE FUNCTION rebuild_replaced_sdist() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE builds SET will_retry = true, ignored_by_policy = true
+     WHERE project = NEW.project AND version = NEW.version AND outcome <> 'built'
+       AND NOT (will_retry AND ignored_by_policy);
+    UPDATE jobs
+       SET retry_at = NULL, retry_delay = NULL, attempts = 0, hold_reason = NULL,
+           avoid_builder = '', memory_over_bytes = 0, min_timeout_s = 0, min_speed = 0
+     WHERE project = NEW.project AND version = NEW.version AND claimed_by IS NULL
+       AND (retry_at IS NOT NULL OR attempts > 0 OR hold_reason IS NOT NULL);
+    UPDATE files SET rebuild_requested = true
+     WHERE project = NEW.project AND version = NEW.version AND NOT rebuild_requested;
+    INSERT INTO events (who, text, subject, outcome)
+    VALUES ('upstream', 'replaced an sdist under the same name; its wheels are rebuilt',
+            NEW.project || ' ' || NEW.version, '');
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER releases_replaced_sdist AFTER UPDATE OF sdist_replaced_build_id ON releases
+    FOR EACH ROW
+    WHEN (NEW.sdist_replaced_build_id IS DISTINCT FROM OLD.sdist_replaced_build_id)
+    EXECUTE FUNCTION rebuild_replaced_sdist();
+
+-- A build that was claimed before the replacement used the earlier sdist, whenever it ends.
+CREATE FUNCTION ignore_build_of_replaced_sdist() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.outcome <> 'built' AND EXISTS (
+        SELECT FROM releases r
+         WHERE r.project = NEW.project AND r.version = NEW.version
+           AND r.sdist_replaced_build_id > NEW.build_id
+    ) THEN
+        NEW.will_retry := true;
+        NEW.ignored_by_policy := true;
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER builds_of_replaced_sdist BEFORE INSERT ON builds
+    FOR EACH ROW EXECUTE FUNCTION ignore_build_of_replaced_sdist();
+
+CREATE FUNCTION rebuild_file_of_replaced_sdist() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.rebuild_requested := NEW.rebuild_requested OR EXISTS (
+        SELECT FROM releases r
+         WHERE r.project = NEW.project AND r.version = NEW.version
+           AND r.sdist_replaced_build_id > NEW.build_id);
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER files_of_replaced_sdist BEFORE INSERT OR UPDATE ON files
+    FOR EACH ROW EXECUTE FUNCTION rebuild_file_of_replaced_sdist();
+
+-- --- Pages ---
+
+-- Have pages of a kind written again.
+CREATE FUNCTION invalidate_pages(kind text, keys text[], is_urgent boolean DEFAULT false)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO page_invalidations (page_kind, page_key, urgent)
+    SELECT kind, key, is_urgent FROM unnest(keys) AS key;
+    IF kind = 'simple' OR is_urgent THEN
+        NOTIFY page_queue;
+    END IF;
+END $$;
+
+-- Files appear on pages, and leave the web root after the index.
+CREATE FUNCTION invalidate_pages_of_files() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    names text[];
+    listing_changed boolean;
+BEGIN
+    SELECT array_agg(DISTINCT c.project) INTO names FROM changed c;
+    IF names IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF TG_OP = 'DELETE' THEN
+        INSERT INTO file_deletions (filename, sha256, project)
+        SELECT c.filename, c.sha256, c.project FROM changed c
+            -- One that is being installed stays: it may be published in a moment.
+            ON CONFLICT (filename) DO UPDATE SET removed_at = now()
+         WHERE NOT file_deletions.installing;
+        SELECT bool_or(NOT EXISTS (SELECT FROM files f WHERE f.project = name))
+          INTO listing_changed FROM unnest(names) AS name;
+    ELSE
+        DELETE FROM file_deletions d USING changed c WHERE d.filename = c.filename;
+        SELECT bool_or(
+                   NOT EXISTS (
+                       SELECT FROM files f
+                        WHERE f.project = name
+                          AND f.filename NOT IN (SELECT c.filename FROM changed c)
+                   )
+               )
+          INTO listing_changed FROM unnest(names) AS name;
+    END IF;
+    PERFORM invalidate_pages('simple', names, TG_OP = 'DELETE');
+    PERFORM invalidate_pages('project', names);
+    IF listing_changed THEN
+        PERFORM invalidate_pages('simple', ARRAY['']);
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- A yank or a changed Requires-Python appears on index pages of projects that have files; any change
+-- appears on the project's page.
+CREATE FUNCTION invalidate_pages_of_releases() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    names text[];
+    indexed text[];
+BEGIN
+    SELECT array_agg(c.project),
+           array_agg(c.project) FILTER (
+               WHERE EXISTS (SELECT FROM files f WHERE f.project = c.project))
+      INTO names, indexed
+      FROM (SELECT DISTINCT project FROM changed) c;
+    IF names IS NOT NULL THEN
+        PERFORM invalidate_pages('project', names);
+    END IF;
+    IF indexed IS NOT NULL AND TG_OP = 'UPDATE' THEN
+        PERFORM invalidate_pages('simple', indexed, true);
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- Each check of upstream also updates a project's row, and appears on no page.
+CREATE FUNCTION invalidate_pages_of_projects() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    names text[];
+    indexed text[];
+BEGIN
+    SELECT array_agg(after.project),
+           array_agg(after.project) FILTER (
+               WHERE (before.status, before.status_reason)
+                     IS DISTINCT FROM (after.status, after.status_reason)
+                 AND EXISTS (SELECT FROM files f WHERE f.project = after.project))
+      INTO names, indexed
+      FROM before
+      JOIN after ON after.project = before.project
+     WHERE (before.status, before.status_reason, before.display_name, before.skip_reason)
+           IS DISTINCT FROM
+           (after.status, after.status_reason, after.display_name, after.skip_reason);
+    IF names IS NOT NULL THEN
+        PERFORM invalidate_pages('project', names);
+    END IF;
+    IF indexed IS NOT NULL THEN
+        PERFORM invalidate_pages('simple', indexed, true);
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- Rows that appear only on the page of their project. Not by invalidate_pages(): every claim of a
+-- job runs this.
+CREATE FUNCTION invalidate_project_pages() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO page_invalidations (page_kind, page_key)
+    SELECT DISTINCT 'project', c.project FROM changed c;
+    RETURN NULL;
+END $$;
+
+-- A changed target appears on every project's page.
+CREATE FUNCTION invalidate_pages_of_targets() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM invalidate_pages('projects', ARRAY['']);
+    RETURN NULL;
+END $$;
+
+-- An alias appears on the project's page, and has a page that redirects there.
+CREATE FUNCTION invalidate_pages_of_aliases() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM invalidate_pages('alias', array_agg(c.alias)),
+            invalidate_pages('project', array_agg(DISTINCT c.project))
+       FROM changed c;
+    RETURN NULL;
+END $$;
+
+-- A project's name as its authors spell it is an alias, where it can be part of a URL.
+CREATE FUNCTION add_display_name_alias() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO project_aliases (alias, project)
+    SELECT c.display_name, c.project
+      FROM changed c
+     WHERE c.display_name <> c.project
+       AND c.display_name ~ '^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$'
+     ORDER BY c.display_name
+        ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER files_inserted_pages AFTER INSERT ON files
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_files();
+CREATE TRIGGER files_updated_pages AFTER UPDATE ON files
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
+CREATE TRIGGER files_deleted_pages AFTER DELETE ON files
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_files();
+CREATE TRIGGER releases_inserted_pages AFTER INSERT ON releases
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_releases();
+CREATE TRIGGER releases_updated_pages AFTER UPDATE ON releases
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_releases();
+CREATE TRIGGER releases_deleted_pages AFTER DELETE ON releases
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_releases();
+CREATE TRIGGER projects_inserted_pages AFTER INSERT ON projects
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
+CREATE TRIGGER projects_updated_pages AFTER UPDATE ON projects
+    REFERENCING OLD TABLE AS before NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_projects();
+CREATE TRIGGER projects_deleted_pages AFTER DELETE ON projects
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
+CREATE TRIGGER projects_inserted_aliases AFTER INSERT ON projects
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION add_display_name_alias();
+CREATE TRIGGER projects_updated_aliases AFTER UPDATE ON projects
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION add_display_name_alias();
+CREATE TRIGGER builds_inserted_pages AFTER INSERT ON builds
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
+CREATE TRIGGER builds_updated_pages AFTER UPDATE ON builds
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
+CREATE TRIGGER jobs_inserted_pages AFTER INSERT ON jobs
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
+CREATE TRIGGER jobs_updated_pages AFTER UPDATE ON jobs
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
+CREATE TRIGGER jobs_deleted_pages AFTER DELETE ON jobs
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
+CREATE TRIGGER target_skips_inserted_pages AFTER INSERT ON target_skips
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
+CREATE TRIGGER target_skips_updated_pages AFTER UPDATE ON target_skips
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
+CREATE TRIGGER target_skips_deleted_pages AFTER DELETE ON target_skips
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
+CREATE TRIGGER upstream_pages_inserted AFTER INSERT ON upstream_pages
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
+CREATE TRIGGER upstream_pages_updated AFTER UPDATE ON upstream_pages
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages();
+CREATE TRIGGER targets_changed_pages AFTER INSERT OR UPDATE OR DELETE ON targets
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_targets();
+CREATE TRIGGER project_aliases_inserted AFTER INSERT ON project_aliases
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_aliases();
+CREATE TRIGGER project_aliases_updated AFTER UPDATE ON project_aliases
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_aliases();
+CREATE TRIGGER project_aliases_deleted AFTER DELETE ON project_aliases
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_aliases();
+
+-- --- Access logs ---
+
+-- Create the partition of a time, if it does not exist.
+CREATE FUNCTION create_access_partition(at timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    first date := date_trunc('month', at AT TIME ZONE 'UTC')::date;
+    name text := 'access_records_' || to_char(first, 'YYYY_MM');
+BEGIN
+    IF to_regclass(name) IS NULL THEN
+        EXECUTE format(
+            'CREATE TABLE %I PARTITION OF access_records FOR VALUES FROM (%L) TO (%L)',
+            name, first::text || ' 00:00+00', (first + interval '1 month')::date::text || ' 00:00+00'
+        );
+    END IF;
+END $$;
+
+-- Drop the partitions that ended before a month; returns their names.
+CREATE FUNCTION drop_access_partitions(before date) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    name text;
+BEGIN
+    FOR name IN
+        SELECT c.relname
+          FROM pg_inherits i
+          JOIN pg_class c ON c.oid = i.inhrelid
+         WHERE i.inhparent = 'access_records'::regclass
+           AND c.relname < 'access_records_' || to_char(before, 'YYYY_MM')
+         ORDER BY c.relname
+    LOOP
+        EXECUTE format('DROP TABLE %I', name);
+        RETURN NEXT name;
+    END LOOP;
+END $$;
+
+-- Merge the fingerprint rows of each minute before this one; each commit adds rows of its own.
+CREATE FUNCTION compact_line_fingerprints(before integer) RETURNS void LANGUAGE sql AS $$
+    WITH minutes AS (
+        SELECT DISTINCT minute FROM line_fingerprints WHERE uncompacted AND minute < before
+    ), taken AS (
+        DELETE FROM line_fingerprints l USING minutes m WHERE l.minute = m.minute
+     RETURNING l.minute, l.fingerprints
+    )
+    INSERT INTO line_fingerprints (minute, fingerprints, uncompacted)
+    SELECT minute, string_agg(fingerprints, ''::bytea), false FROM taken GROUP BY minute
+$$;
+
+-- Delete the fingerprints of the days before this one, and record which days they belonged to.
+CREATE FUNCTION prune_line_fingerprints(before date) RETURNS void LANGUAGE sql AS $$
+    WITH deleted AS (
+        DELETE FROM line_fingerprints WHERE minute < (before - date '1970-01-01') * 1440
+     RETURNING minute
+    )
+    INSERT INTO pruned_fingerprint_days (day)
+    SELECT DISTINCT date '1970-01-01' + minute / 1440 FROM deleted
+        ON CONFLICT DO NOTHING
+$$;
+
+-- --- One master ---
+
+-- Reject a statement of a master that was superseded. The lock is held until the transaction ends,
+-- and raising the epoch takes it exclusively: what was begun before is committed before.
+CREATE FUNCTION check_epoch() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(7094);
+    IF NOT EXISTS (
+        SELECT FROM master_epoch WHERE epoch = current_setting('piwheels.epoch')::bigint
+    ) THEN
+        RAISE EXCEPTION 'another master has taken over this database' USING ERRCODE = 'PW001';
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- Add the check to every table that lacks it; a migration that creates a table calls this.
+-- Connections that do not belong to a master have no epoch, and are not checked.
+CREATE FUNCTION add_epoch_triggers() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    unchecked regclass;
+BEGIN
+    FOR unchecked IN
+        SELECT c.oid
+          FROM pg_class c
+         WHERE c.relnamespace = current_schema()::regnamespace
+           AND c.relkind IN ('r', 'p')
+           AND NOT c.relispartition
+           AND c.relname NOT IN ('master_epoch', 'schema_migrations')
+           AND NOT EXISTS (
+               SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'epoch_checked')
+    LOOP
+        EXECUTE format(
+            'CREATE TRIGGER epoch_checked BEFORE INSERT OR UPDATE OR DELETE ON %s '
+            'FOR EACH STATEMENT WHEN (coalesce(current_setting(''piwheels.epoch'', true), '''') <> '''') '
+            'EXECUTE FUNCTION check_epoch()', unchecked);
+    END LOOP;
+END $$;
+
+SELECT add_epoch_triggers();

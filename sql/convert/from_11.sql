@@ -1,0 +1,253 @@
+-- Convert a database of the development series (schema version 11 of the old numbering) to
+-- 001_schema.sql. `piw db upgrade` runs this in one transaction, and then everything below the
+-- heading "Views, functions and triggers" of 001_schema.sql.
+
+-- Triggers, functions and views are created again under their new names.
+DO $$
+DECLARE
+    item record;
+BEGIN
+    DROP VIEW coverage, covering, installable;
+    FOR item IN
+        SELECT t.tgname AS name, t.tgrelid::regclass AS relation
+          FROM pg_trigger t
+          JOIN pg_class c ON c.oid = t.tgrelid
+         WHERE NOT t.tgisinternal AND t.tgparentid = 0
+           AND c.relnamespace = current_schema()::regnamespace
+    LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', item.name, item.relation);
+    END LOOP;
+    FOR item IN
+        SELECT p.oid::regprocedure AS routine FROM pg_proc p
+         WHERE p.pronamespace = current_schema()::regnamespace
+           AND p.proname IN (
+               'lock_projects', 'refresh_jobs', 'refresh_changed_releases',
+               'refresh_changed_projects', 'refresh_skipped_releases', 'converge', 'make_stale',
+               'files_change_pages', 'releases_change_pages', 'projects_change_pages',
+               'change_project_pages', 'targets_change_pages', 'names_change_pages',
+               'name_projects', 'notify_jobs', 'known_sdist', 'sdist_is_replaced',
+               'sdist_was_replaced', 'build_of_replaced_sdist', 'file_of_replaced_sdist',
+               'ensure_access_partition', 'drop_access_partitions', 'compact_access_lines',
+               'prune_access_lines', 'check_epoch', 'check_epoch_everywhere')
+    LOOP
+        EXECUTE format('DROP ROUTINE %s', item.routine);
+    END LOOP;
+END $$;
+
+DROP TABLE schema_versions;
+
+ALTER TABLE settings RENAME TO key_values;
+UPDATE key_values SET key = 'quarantine/' || substr(key, 6) WHERE starts_with(key, 'held ');
+UPDATE key_values SET key = 'site/downloads_invalidated_until'
+ WHERE key = 'site downloads shown until';
+UPDATE key_values SET key = replace(key, '.', '/') WHERE starts_with(key, 'upstream.');
+
+ALTER TABLE events RENAME COLUMN event TO event_id;
+ALTER TABLE events RENAME COLUMN action TO text;
+
+ALTER TABLE targets RENAME COLUMN position TO sort_order;
+ALTER TABLE targets RENAME COLUMN skip TO skip_reason;
+ALTER TABLE targets RENAME COLUMN converging TO jobs_outdated;
+ALTER TABLE targets RENAME COLUMN served TO has_builder;
+ALTER TABLE targets RENAME COLUMN equipped TO has_compiler;
+ALTER TABLE target_absences RENAME COLUMN unserved_s TO without_builder_s;
+ALTER TABLE target_absences RENAME COLUMN unequipped_s TO without_compiler_s;
+
+ALTER TABLE specifiers RENAME TO requires_python_specifiers;
+ALTER TABLE python_ranges RENAME TO requires_python_targets;
+ALTER TABLE kinds RENAME TO wheel_compatibilities;
+ALTER TABLE wheel_compatibilities RENAME COLUMN kind TO compatibility_id;
+ALTER TABLE wheel_compatibilities RENAME COLUMN resolved TO targets_computed;
+ALTER TABLE kind_targets RENAME TO compatible_targets;
+ALTER TABLE compatible_targets RENAME COLUMN kind TO compatibility_id;
+ALTER TABLE compatible_targets RENAME COLUMN preference TO tag_rank;
+ALTER TABLE compatible_targets RENAME COLUMN loads TO is_loadable;
+
+ALTER TABLE projects RENAME COLUMN display TO display_name;
+ALTER TABLE projects RENAME COLUMN since TO follow_since;
+ALTER TABLE projects RENAME COLUMN existing TO existing_versions;
+ALTER TABLE projects RENAME COLUMN skip TO skip_reason;
+ALTER TABLE projects RENAME COLUMN pure TO is_pure;
+ALTER TABLE projects RENAME COLUMN next_poll TO next_poll_at;
+ALTER TABLE projects RENAME COLUMN modified TO last_modified;
+ALTER TABLE projects RENAME COLUMN looked_at TO checked_at;
+ALTER TABLE projects RENAME COLUMN finding TO check_result;
+ALTER TABLE projects RENAME COLUMN repeats TO check_result_count;
+ALTER TABLE projects RENAME COLUMN problem TO check_problem;
+ALTER TABLE project_names RENAME TO project_aliases;
+ALTER TABLE project_aliases RENAME COLUMN name TO alias;
+ALTER TABLE project_aliases RENAME COLUMN written_at TO created_at;
+
+ALTER TABLE releases RENAME COLUMN skip TO skip_reason;
+ALTER TABLE releases RENAME COLUMN sdist_replaced_build TO sdist_replaced_build_id;
+
+ALTER TABLE upstream_changes RENAME COLUMN removed TO removed_versions;
+ALTER TABLE upstream_changes RENAME COLUMN gone TO project_removed;
+ALTER TABLE upstream_changes RENAME COLUMN first_seen TO first_seen_at;
+ALTER TABLE upstream_changes RENAME COLUMN next_look TO next_check_at;
+ALTER TABLE upstream_changes RENAME COLUMN looks TO checks;
+ALTER TABLE upstream_changes RENAME COLUMN unproven TO checks_without_serial;
+
+ALTER SEQUENCE build_numbers RENAME TO build_ids;
+ALTER TABLE builds RENAME COLUMN build TO build_id;
+ALTER TABLE builds RENAME COLUMN retryable TO will_retry;
+ALTER TABLE builds RENAME COLUMN inputs TO build_inputs;
+ALTER TABLE builds RENAME COLUMN lacking TO without_compiler;
+ALTER TABLE builds RENAME COLUMN failure TO failure_class;
+ALTER TABLE builds RENAME COLUMN forgiven TO ignored_by_policy;
+UPDATE builds SET outcome = 'canceled' WHERE outcome = 'killed';
+
+ALTER TABLE filenames RENAME TO reserved_filenames;
+ALTER TABLE files RENAME COLUMN kind TO compatibility_id;
+ALTER TABLE files RENAME COLUMN dependencies TO debian_packages;
+ALTER TABLE files RENAME COLUMN build TO build_id;
+ALTER TABLE files RENAME COLUMN superseded TO rebuild_requested;
+ALTER TABLE removals RENAME TO file_deletions;
+ALTER TABLE file_deletions ADD COLUMN installing boolean NOT NULL DEFAULT false;
+UPDATE file_deletions SET removed_at = now(), installing = true WHERE removed_at = 'infinity';
+
+ALTER TABLE jobs RENAME COLUMN due TO priority_time;
+ALTER TABLE jobs RENAME COLUMN not_before TO retry_at;
+ALTER TABLE jobs RENAME COLUMN delay TO retry_delay;
+ALTER TABLE jobs RENAME COLUMN held TO hold_reason;
+ALTER TABLE jobs RENAME COLUMN avoid TO avoid_builder;
+ALTER TABLE jobs RENAME COLUMN memory_over TO memory_over_bytes;
+ALTER TABLE jobs RENAME COLUMN limit_s TO min_timeout_s;
+ALTER TABLE jobs RENAME COLUMN pure TO is_pure;
+ALTER TABLE jobs RENAME COLUMN build TO build_id;
+ALTER TABLE jobs RENAME COLUMN last_build TO last_build_id;
+ALTER TABLE queue_samples RENAME TO queue_length_samples;
+
+ALTER TABLE page_changes RENAME TO page_invalidations;
+ALTER TABLE page_invalidations RENAME COLUMN part TO page_kind;
+ALTER TABLE page_invalidations RENAME COLUMN name TO page_key;
+ALTER TABLE page_invalidations RENAME COLUMN at TO invalidated_at;
+ALTER INDEX page_changes_part RENAME TO page_invalidations_page;
+ALTER TABLE stale_pages RENAME TO page_queue;
+ALTER TABLE page_queue RENAME COLUMN part TO page_kind;
+ALTER TABLE page_queue RENAME COLUMN name TO page_key;
+ALTER TABLE page_queue RENAME COLUMN stale TO dirty;
+ALTER TABLE page_queue RENAME COLUMN since TO dirty_since;
+
+ALTER TABLE accesses RENAME TO access_records;
+ALTER TABLE access_records RENAME COLUMN client TO client_hash;
+ALTER TABLE access_records RENAME COLUMN agent TO agent_id;
+ALTER TABLE access_records RENAME COLUMN wheel TO wheel_id;
+ALTER TABLE access_records RENAME COLUMN kind TO request_kind;
+ALTER TABLE wheels RENAME TO downloaded_wheels;
+ALTER TABLE downloaded_wheels RENAME COLUMN wheel TO wheel_id;
+ALTER TABLE agents RENAME TO user_agents;
+ALTER TABLE user_agents RENAME COLUMN agent TO agent_id;
+ALTER TABLE user_agents RENAME COLUMN class TO client_type;
+ALTER TABLE download_days RENAME TO downloads_daily;
+ALTER TABLE download_dimensions RENAME TO downloads_daily_by_dimension;
+ALTER TABLE download_projects RENAME TO downloads_monthly_by_project;
+ALTER TABLE download_wheels RENAME TO downloads_monthly_by_wheel;
+ALTER TABLE downloads_monthly_by_wheel RENAME COLUMN wheel TO wheel_id;
+ALTER TABLE download_totals RENAME TO downloads_by_project;
+ALTER TABLE download_seconds RENAME TO downloads_recent_seconds;
+ALTER TABLE access_readers RENAME TO active_log_readers;
+ALTER TABLE access_keys RENAME TO daily_address_keys;
+ALTER TABLE access_clients RENAME TO daily_client_hashes;
+ALTER TABLE daily_client_hashes RENAME COLUMN client TO client_hash;
+ALTER TABLE access_logs RENAME TO ingested_logs;
+ALTER TABLE ingested_logs RENAME COLUMN log TO log_id;
+ALTER TABLE ingested_logs RENAME COLUMN broken TO rejected_lines;
+ALTER TABLE access_checkpoints RENAME TO ingested_log_checkpoints;
+ALTER TABLE ingested_log_checkpoints RENAME COLUMN log TO log_id;
+ALTER TABLE access_lines RENAME TO line_fingerprints;
+ALTER TABLE line_fingerprints RENAME COLUMN marks TO fingerprints;
+ALTER TABLE line_fingerprints RENAME COLUMN fresh TO uncompacted;
+ALTER INDEX access_lines_fresh RENAME TO line_fingerprints_uncompacted;
+ALTER TABLE access_days_pruned RENAME TO pruned_fingerprint_days;
+ALTER INDEX upstream_changes_next_look RENAME TO upstream_changes_next_check;
+
+ALTER SEQUENCE events_event_seq RENAME TO events_event_id_seq;
+ALTER SEQUENCE access_logs_log_seq RENAME TO ingested_logs_log_id_seq;
+ALTER TABLE compatible_targets
+    RENAME CONSTRAINT kind_targets_kind_fkey TO compatible_targets_compatibility_id_fkey;
+ALTER TABLE files RENAME CONSTRAINT files_kind_fkey TO files_compatibility_id_fkey;
+ALTER TABLE files RENAME CONSTRAINT files_build_fkey TO files_build_id_fkey;
+ALTER TABLE ingested_log_checkpoints
+    RENAME CONSTRAINT access_checkpoints_log_fkey TO ingested_log_checkpoints_log_id_fkey;
+
+-- Values that were free text.
+ALTER TABLE builds
+    ADD CONSTRAINT builds_outcome_check CHECK (outcome IN (
+        'built', 'failed', 'refused', 'timed-out', 'out-of-memory', 'disk-full',
+        'fetch-failed', 'bad-sdist', 'lost', 'canceled', 'builder-failed')),
+    ADD CONSTRAINT builds_failure_class_check CHECK (failure_class IN (
+        '', 'unknown', 'refused', 'bad-sdist', 'limit', 'timed-out',
+        'out-of-memory', 'disk-full', 'index-fault', 'file-gone',
+        'damaged-download', 'builder-fault', 'lost', 'canceled'));
+ALTER TABLE projects
+    ADD CONSTRAINT projects_status_check
+    CHECK (status IN ('active', 'archived', 'quarantined', 'deprecated')),
+    ADD CONSTRAINT projects_check_result_check CHECK (check_result IN (
+        '', 'current', 'older', 'absent', 'empty', 'unusable', 'fault'));
+ALTER TABLE page_invalidations
+    ADD CONSTRAINT page_invalidations_page_kind_check CHECK (page_kind IN (
+        'simple', 'project', 'projects', 'alias', 'home', 'stats', 'search',
+        'sitemaps', 'failures', 'static'));
+ALTER TABLE page_queue
+    ADD CONSTRAINT page_queue_page_kind_check CHECK (page_kind IN (
+        'simple', 'project', 'projects', 'alias', 'home', 'stats', 'search',
+        'sitemaps', 'failures', 'static'));
+ALTER TABLE downloads_daily_by_dimension
+    ADD CONSTRAINT downloads_daily_by_dimension_dimension_check
+    CHECK (dimension IN ('arch', 'os', 'python', 'installer'));
+
+-- Partitions, indexes, constraints and sequences carry the names of their tables and columns.
+DO $$
+DECLARE
+    renamed CONSTANT text[][] := ARRAY[
+        ['settings', 'key_values'], ['specifiers', 'requires_python_specifiers'],
+        ['python_ranges', 'requires_python_targets'], ['kinds', 'wheel_compatibilities'],
+        ['kind_targets', 'compatible_targets'], ['project_names', 'project_aliases'],
+        ['filenames', 'reserved_filenames'], ['removals', 'file_deletions'],
+        ['queue_samples', 'queue_length_samples'], ['page_changes', 'page_invalidations'],
+        ['stale_pages', 'page_queue'], ['accesses', 'access_records'],
+        ['wheels', 'downloaded_wheels'], ['agents', 'user_agents'],
+        ['download_days', 'downloads_daily'],
+        ['download_dimensions', 'downloads_daily_by_dimension'],
+        ['download_projects', 'downloads_monthly_by_project'],
+        ['download_wheels', 'downloads_monthly_by_wheel'],
+        ['download_totals', 'downloads_by_project'],
+        ['download_seconds', 'downloads_recent_seconds'],
+        ['access_readers', 'active_log_readers'], ['access_keys', 'daily_address_keys'],
+        ['access_clients', 'daily_client_hashes'], ['access_logs', 'ingested_logs'],
+        ['access_checkpoints', 'ingested_log_checkpoints'], ['access_lines', 'line_fingerprints'],
+        ['access_days_pruned', 'pruned_fingerprint_days']];
+    pair text[];
+    item record;
+BEGIN
+    FOREACH pair SLICE 1 IN ARRAY renamed LOOP
+        FOR item IN
+            SELECT conrelid::regclass AS relation, conname AS name,
+                   pair[2] || substr(conname, length(pair[1]) + 1) AS new_name
+              FROM pg_constraint
+             WHERE conrelid = pair[2]::regclass AND starts_with(conname, pair[1] || '_')
+        LOOP
+            EXECUTE format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I',
+                           item.relation, item.name, item.new_name);
+        END LOOP;
+        FOR item IN
+            SELECT i.indexrelid::regclass AS relation,
+                   pair[2] || substr(c.relname, length(pair[1]) + 1) AS new_name
+              FROM pg_index i
+              JOIN pg_class c ON c.oid = i.indexrelid
+             WHERE i.indrelid = pair[2]::regclass AND starts_with(c.relname, pair[1] || '_')
+        LOOP
+            EXECUTE format('ALTER INDEX %s RENAME TO %I', item.relation, item.new_name);
+        END LOOP;
+    END LOOP;
+    FOR item IN
+        SELECT i.inhrelid::regclass AS relation,
+               'access_records' || substr(c.relname, length('accesses') + 1) AS new_name
+          FROM pg_inherits i
+          JOIN pg_class c ON c.oid = i.inhrelid
+         WHERE i.inhparent = 'access_records'::regclass
+    LOOP
+        EXECUTE format('ALTER TABLE %s RENAME TO %I', item.relation, item.new_name);
+    END LOOP;
+END $$;
