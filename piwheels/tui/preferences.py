@@ -1,4 +1,4 @@
-"""What an operator chooses, colours and keys: asked for in dialogs, used at once, and kept."""
+"""An app whose user chooses theme and keys in dialogs; both apply at once and are kept."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,61 +6,58 @@ from typing import Any
 import msgspec
 from textual import work
 
-from piwheels.tui.model.actions import ACTIONS, ACTIONS_BY_NAME, RESERVED_KEYS, conflicting_action
+from piwheels.tui.model.action_types import Action
+from piwheels.tui.model.actions import ACTIONS, ACTIONS_BY_NAME
+from piwheels.tui.model.keys import RESERVED_KEYS, conflicting_action
+from piwheels.tui.screens.dialogs import ChoiceDialog, KeyDialog
 from piwheels.tui.settings import Settings
 from piwheels.tui.terminal.diff_driver import DiffApp
 
 
-class PreferencesMixin(DiffApp[None]):
-    """An app with settings of its user."""
+class PreferencesApp(DiffApp[None]):
+    """Settings of the user, and the dialogs that change them."""
 
     def __init__(
         self, settings: Settings, save_settings: Callable[[Settings], str], **options: Any
     ) -> None:
-        """keep: keeps settings for the next time, and says what went wrong, or ""."""
+        """save_settings: keeps settings for the next start; returns what went wrong, or ""."""
         super().__init__(**options)
         self.settings = settings
         self._save_settings = save_settings
 
-    def schedule_refresh(self) -> None:
-        """Show what has changed."""
-        raise NotImplementedError
-
     @work
-    async def do_theme(self) -> None:
-        """Choose other colours, and keep them."""
-        from piwheels.tui.screens.dialogs import ChoiceDialog  # noqa: PLC0415
-
+    async def choose_theme(self) -> None:
+        """Choose a theme, and keep it."""
         names = tuple(sorted(self.available_themes))
-        chosen = await self.push_screen_wait(ChoiceDialog("Colours", names, self.theme))
+        chosen = await self.push_screen_wait(ChoiceDialog("Colors", names, self.theme))
         if chosen:
             self.theme = chosen
             self._change_settings(msgspec.structs.replace(self.settings, theme=chosen))
 
     @work
-    async def do_rekey(self) -> None:
+    async def change_key(self) -> None:
         """Give an action another key, and keep it."""
-        from piwheels.tui.screens.dialogs import ChoiceDialog, KeyDialog  # noqa: PLC0415
-
         names = tuple(action.name for action in ACTIONS)
-        name = await self.push_screen_wait(ChoiceDialog("The key of which action?", names, ""))
+        name = await self.push_screen_wait(ChoiceDialog("Change the key of which action?", names))
         if name is None:
             return
         action = ACTIONS_BY_NAME[name]
         key = await self.push_screen_wait(KeyDialog(action.label))
         if key is None:
             return
-        if key in RESERVED_KEYS:
-            self.notify("That key moves about; nothing is changed.", severity="warning")
-            return
-        other = conflicting_action(name, key, self.settings.keys)
-        if other is not None:
-            self.notify(f"That is the key of {other.name}; nothing is changed.", severity="warning")
+        if problem := self._key_problem(action, key):
+            self.notify(f"{problem} Nothing was changed.", severity="warning", markup=False)
             return
         keys = {**self.settings.keys, name: key}
         self.set_keymap(keys)
         self._change_settings(msgspec.structs.replace(self.settings, keys=keys))
-        self.schedule_refresh()
+        self.refresh_bindings()
+
+    def _key_problem(self, action: Action, key: str) -> str:
+        if key in RESERVED_KEYS:
+            return "That key moves the cursor."
+        other = conflicting_action(action, key, self.settings.keys)
+        return f"That key is taken by {other.name}." if other else ""
 
     def _change_settings(self, settings: Settings) -> None:
         self.settings = settings

@@ -10,10 +10,11 @@ from piwheels.model import Outcome
 from piwheels.protocol import messages as m
 from piwheels.tui.client import connection as link_module
 from piwheels.tui.client.connection import MasterConnection
-from piwheels.tui.client.source import Connected, Disconnected
-from piwheels.tui.model.builder_table import builder_rows
 from piwheels.tui.model.command_status import CommandState
-from piwheels.tui.model.farm_tables import build_rows, queue_rows
+from piwheels.tui.model.source_events import Connected, Disconnected
+from piwheels.tui.model.tables.builders import builder_rows
+from piwheels.tui.model.tables.builds import build_rows
+from piwheels.tui.model.tables.queues import queue_rows
 from tests.control.conftest import Master
 from tests.timeouts import WAIT_S
 from tests.tui.source_probe import SourceProbe, wait_until

@@ -37,7 +37,7 @@ def builder(label: str, state: str, **facts: object) -> BuilderView:
         "os": "trixie",
         "version": "1.0.0",
         "host": _HOST,
-        "loads": _LOADS,
+        "load_history": _LOADS,
         "built_last_hour": 7,
         "failed_last_hour": 1,
     }
@@ -48,7 +48,7 @@ def building(label: str, state: str, project: str, build: int, **facts: object) 
     known = {
         "build": build,
         "project": project,
-        "version_built": "2.1.0",
+        "release_version": "2.1.0",
         "target": "cp313-trixie-aarch64",
         "phase": "wheel",
         "phase_s": 754.0,
@@ -94,7 +94,7 @@ BUILDERS = (
     builder("pi4-garage", "idle"),
     builder("pi3-shed", "asleep", reason="put to sleep by ben@laptop"),
     building("pi5-roof", "draining", "lxml", 4709, phase_s=33.0),
-    builder("pi4-hall", "silent", silent_s=48.0),
+    builder("pi4-hall", "silent", since_last_message_s=48.0),
     builder("pi4-loft", "quarantined", reason="failed of itself 5 times: no space left on device"),
     builder("pi5-desk", "cleaning"),
 )
@@ -107,7 +107,7 @@ QUEUES = (
         deferred=4,
         built_last_hour=42,
         oldest_s=5_400.0,
-        served=True,
+        has_builder=True,
     ),
     queue(
         "cp313-trixie-aarch64",
@@ -115,9 +115,9 @@ QUEUES = (
         claimed=1,
         built_last_hour=9,
         oldest_s=240.0,
-        served=True,
+        has_builder=True,
     ),
-    queue("cp39-bullseye-armv7l", pending=31, oldest_s=86_400.0, served=False),
+    queue("cp39-bullseye-armv7l", pending=31, oldest_s=86_400.0, has_builder=False),
 )
 
 BUILDS = (
@@ -155,7 +155,7 @@ def status(**facts: object) -> StatusReply:
         "stale_pages": 2,
         "database_bytes": 412 * 1024**2,
         "host": _HOST,
-        "upstream": "read to serial 24110232",
+        "upstream_status_text": "read to serial 24110232",
         "upstream_lag_s": 42.0,
         "downloads": Downloads(),
     }

@@ -6,7 +6,8 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from piwheels.protocol.client import end_tasks
-from piwheels.tui.client.source import EventSource, SourceEvent
+from piwheels.tui.client.source import EventSource
+from piwheels.tui.model.source_events import SourceEvent
 from piwheels.tui.model.state import FarmState
 from tests.timeouts import WAIT_S
 

@@ -6,8 +6,14 @@ from typing import TypeVar
 
 from piwheels.errors import RejectedError
 from piwheels.protocol.messages import LogPiece, RequestBody, Snapshot
-from piwheels.tui.client.source import Connected, Disconnected, MessageReceived, SourceEvent, Update
 from piwheels.tui.model.command_status import CommandState, CommandStatus, new_command
+from piwheels.tui.model.source_events import (
+    Connected,
+    Disconnected,
+    MessageReceived,
+    SourceEvent,
+    Update,
+)
 
 _Reply = TypeVar("_Reply")
 NOON = 1_790_000_000.0

@@ -33,7 +33,7 @@ def observable_state(state: FarmState) -> Snapshot:
     """What is to be seen of a state; loads are taken whenever a builder is heard."""
     seen = to_snapshot(state, NOW)
     bare = tuple(
-        msgspec.structs.replace(view, loads=())
+        msgspec.structs.replace(view, load_history=())
         for view in sorted(seen.status.builders, key=lambda view: view.label)
     )
     return msgspec.structs.replace(seen, status=msgspec.structs.replace(seen.status, builders=bare))

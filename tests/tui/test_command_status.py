@@ -40,7 +40,7 @@ def test_a_fate_in_one_line() -> None:
         "drain pi3: drains after numpy"
     )
     assert fate.advance(CommandState.REJECTED, 2.0, "no such builder").line == (
-        "drain pi3: refused (no such builder)"
+        "drain pi3: rejected (no such builder)"
     )
     assert [fate.advance(turn, 2.0).succeeded_or_pending for turn in CommandState] == [
         True, True, True, False, False, False, False,

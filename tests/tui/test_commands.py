@@ -68,14 +68,14 @@ def release(farm: SimFarm, label: str) -> tuple[str, str, str]:
     [
         ("pause", (), Pause()),
         ("resume", (), Resume()),
-        ("quit_master", (*"quit", "enter"), StopMaster()),
+        ("stop_master", (*"stop", "enter"), StopMaster()),
         ("sleep", (), builder_command(BuilderCommand.SLEEP, "pi007")),
         ("sleep_now", CONFIRM_KEYS, builder_command(BuilderCommand.SLEEP, "pi007", at_once=True)),
         ("wake", (), builder_command(BuilderCommand.WAKE, "pi007")),
-        ("skip_build", CONFIRM_KEYS, builder_command(BuilderCommand.CANCEL_BUILD, "pi007")),
+        ("cancel_build", CONFIRM_KEYS, builder_command(BuilderCommand.CANCEL_BUILD, "pi007")),
         ("drain", (), builder_command(BuilderCommand.DRAIN, "pi007")),
         (
-            "drain_rolling",
+            "rolling_restart",
             CONFIRM_KEYS,
             builder_command(BuilderCommand.RESTART, "pi007", rolling=1),
         ),
@@ -98,11 +98,11 @@ async def test_keys_command_the_farm_and_its_builders(
     # A rolling drain is under way until the builder has gone and come.
     told = (
         {CommandState.ACCEPTED, CommandState.APPLIED}
-        if name == "drain_rolling"
+        if name == "rolling_restart"
         else {CommandState.APPLIED}
     )
     await stage.wait_until(
-        lambda: next(iter(stage.console.command_history)).state in told, "its fate is known"
+        lambda: next(iter(stage.console.command_history)).state in told, "its result is known"
     )
 
 
@@ -113,7 +113,7 @@ async def test_keys_command_the_farm_and_its_builders(
         ("skip_project", CONFIRM_KEYS),
         ("unskip_project", ()),
         ("raise_priority", ("ctrl+u", "2", "enter")),
-        ("usual_priority", ()),
+        ("reset_priority", ()),
     ],
 )
 async def test_keys_command_projects(
@@ -125,7 +125,7 @@ async def test_keys_command_projects(
         "skip_project": Skip(project=project, reason="by an operator"),
         "unskip_project": Skip(project=project, reason=None),
         "raise_priority": Prioritize(project=project, version=version, advance_s=7200.0),
-        "usual_priority": Prioritize(project=project, version=version, advance_s=0.0),
+        "reset_priority": Prioritize(project=project, version=version, advance_s=0.0),
     }
     await move_to(stage, "pi007")
     await stage.press(ACTIONS_BY_NAME[name].keys)
@@ -138,9 +138,9 @@ async def test_keys_command_projects(
 
 def test_every_action_that_changes_something_is_tried_above() -> None:
     tried = {
-        *("pause", "resume", "quit_master", "sleep", "sleep_now", "wake", "skip_build", "drain"),
-        *("drain_rolling", "kill", "retry", "skip_project", "unskip_project", "raise_priority"),
-        "usual_priority",
+        *("pause", "resume", "stop_master", "sleep", "sleep_now", "wake", "cancel_build", "drain"),
+        *("rolling_restart", "kill", "retry", "skip_project", "unskip_project", "raise_priority"),
+        "reset_priority",
     }
     assert {action.name for action in ACTIONS if action.changes_farm} == tried
 
@@ -192,20 +192,20 @@ async def test_marks_that_the_filter_hides_are_counted(farm: SimFarm, stage: App
     await stage.wait_until(lambda: stage.keys == ["pi006"], "the filter holds")
     await stage.wait_for_text("1 hidden by the filter")
     await stage.press("K")
-    await stage.wait_for_text("One of them is hidden by the filter.")
+    await stage.wait_for_text("1 of them is hidden by the filter.")
     await stage.press("escape")
     assert sent_messages(farm) == []
 
 
 async def test_killing_all_wants_the_word(farm: SimFarm, stage: AppHarness) -> None:
     await stage.press("asterisk", "K")
-    await stage.wait_for_text("Type kill to go on")
+    await stage.wait_for_text("Type kill to confirm")
     await stage.press("right", "enter")  # the button is dead as yet: this is Cancel or nothing
     assert sent_messages(farm) == []
     if isinstance(stage.console.screen, ConfirmDialog):
         await stage.press("escape")
     await stage.press("K")
-    await stage.wait_for_text("Type kill to go on")
+    await stage.wait_for_text("Type kill to confirm")
     await stage.press(*"kill", "enter")
     await stage.wait_until(lambda: farm.received_commands, "the master was asked")
     (asked,) = sent_messages(farm)
@@ -216,7 +216,7 @@ async def test_killing_all_wants_the_word(farm: SimFarm, stage: AppHarness) -> N
 async def test_a_refusal_is_shown_with_its_reason(farm: SimFarm, stage: AppHarness) -> None:
     farm.rejection = "the farm is being moved"
     await stage.press("p")
-    await stage.wait_for_text("refused (the farm is being moved)")
+    await stage.wait_for_text("rejected (the farm is being moved)")
     await stage.press("c")
     await stage.wait_for_text("the farm is being moved")
     assert stage.console.current_screen.screen_name == "commands"
@@ -226,25 +226,25 @@ async def test_a_command_to_a_master_that_is_away_fails_at_once_and_is_not_kept(
     farm: SimFarm, stage: AppHarness
 ) -> None:
     await farm.stop()
-    await stage.wait_for_text("LINK LOST")
+    await stage.wait_for_text("DISCONNECTED")
     await stage.press("p")
     await stage.wait_for_text("pause: not sent")
     farm.start()
     await stage.wait_until(lambda: stage.console.farm.connected, "the link is back")
-    await stage.wait_for_text("it is the same master")
+    await stage.wait_for_text("Reconnected to the same master")
     assert sent_messages(farm) == []
 
 
 async def test_a_new_master_is_told_from_the_old_one(farm: SimFarm, stage: AppHarness) -> None:
     await farm.stop()
-    await stage.wait_for_text("LINK LOST")
+    await stage.wait_for_text("DISCONNECTED")
     farm.start(new=True)
-    await stage.wait_for_text("A new master answers")
+    await stage.wait_for_text("Connected to a new master")
 
 
 async def test_read_only_keys_are_dead_and_the_master_would_refuse_too(farm: SimFarm) -> None:
     async with run_console(MasterConnection(farm.address, read_only=True)) as stage:
-        await stage.wait_for_text("read only")
+        await stage.wait_for_text("read-only")
         await move_to(stage, "pi007")
         for action in ACTIONS:
             if action.changes_farm:
@@ -254,18 +254,18 @@ async def test_read_only_keys_are_dead_and_the_master_would_refuse_too(farm: Sim
         assert len(stage.console.command_history) == 0
         assert sent_messages(farm) == []
         fate = await stage.console.source.command(Pause(), description="pause")
-    assert fate.state == "refused"
+    assert fate.state == "rejected"
     assert not farm.model.paused
 
 
 async def test_an_action_is_found_by_its_name(farm: SimFarm, stage: AppHarness) -> None:
     await move_to(stage, "pi007")
     await stage.press("colon")
-    await stage.wait_for_text("What is to be done?")
-    await stage.press(*"skip build")
-    await stage.wait_for_text("Drop the build in hand")
+    await stage.wait_for_text("Search commands")
+    await stage.press(*"cancel build")
+    await stage.wait_for_text("Cancel the running build")
     await stage.press("down", "enter")
-    await stage.wait_for_text("Skip build pi007?")
+    await stage.wait_for_text("Cancel build pi007?")
     await stage.press(*CONFIRM_KEYS)
     await stage.wait_until(lambda: farm.received_commands, "the master was asked")
     assert sent_messages(farm) == [builder_command(BuilderCommand.CANCEL_BUILD, "pi007")]
@@ -277,7 +277,7 @@ async def test_enter_in_a_palette_without_a_search_changes_nothing(
     await move_to(stage, "pi007")
     here = stage.console.screen
     await stage.press("colon")
-    await stage.wait_for_text("Who builds what")
+    await stage.wait_for_text("Show builders: state")
     await stage.press("enter")
     await stage.wait_until(lambda: stage.console.screen is here, "the palette is closed")
     await stage.press("p")  # what the master is asked next is the first that it is asked

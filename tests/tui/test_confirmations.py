@@ -17,18 +17,9 @@ from piwheels.protocol.messages import (
     Skip,
     StopMaster,
 )
-from piwheels.tui.model.actions import (
-    ACTIONS,
-    ACTIONS_BY_NAME,
-    SCREENS,
-    ActionTarget,
-    Confirm,
-    Requirement,
-    actions_of,
-    conflicting_action,
-    key_labels,
-    validate_keys,
-)
+from piwheels.tui.model import actions, farm_actions
+from piwheels.tui.model.action_types import ActionTarget, Confirm, Requirement
+from piwheels.tui.model.actions import ACTIONS, ACTIONS_BY_NAME, actions_of
 from piwheels.tui.model.commands import (
     build_messages,
     confirmation_for,
@@ -36,6 +27,8 @@ from piwheels.tui.model.commands import (
     still_applicable,
     validation_error,
 )
+from piwheels.tui.model.keys import conflicting_action, key_labels, validate_keys
+from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.themes import THEMES
 
 BUSY = ActionTarget(
@@ -55,13 +48,13 @@ ALL_BUILDERS = frozenset({"pi1", "pi2", "pi3"})
 SENT: dict[str, RequestBody] = {
     "pause": Pause(),
     "resume": Resume(),
-    "quit_master": StopMaster(),
+    "stop_master": StopMaster(),
     "sleep": CommandBuilders(command=BuilderCommand.SLEEP, builders=("pi1",)),
     "sleep_now": CommandBuilders(command=BuilderCommand.SLEEP, builders=("pi1",), immediately=True),
     "wake": CommandBuilders(command=BuilderCommand.WAKE, builders=("pi1",)),
-    "skip_build": CommandBuilders(command=BuilderCommand.CANCEL_BUILD, builders=("pi1",)),
+    "cancel_build": CommandBuilders(command=BuilderCommand.CANCEL_BUILD, builders=("pi1",)),
     "drain": CommandBuilders(command=BuilderCommand.DRAIN, builders=("pi1",)),
-    "drain_rolling": CommandBuilders(
+    "rolling_restart": CommandBuilders(
         command=BuilderCommand.DRAIN, builders=("pi1",), max_parallel=2
     ),
     "kill": CommandBuilders(command=BuilderCommand.KILL, builders=("pi1",)),
@@ -69,7 +62,7 @@ SENT: dict[str, RequestBody] = {
     "skip_project": Skip(project="numpy", reason="2"),
     "unskip_project": Skip(project="numpy", reason=None),
     "raise_priority": Prioritize(project="numpy", version="2.1", advance_s=7200.0),
-    "usual_priority": Prioritize(project="numpy", version="2.1", advance_s=0.0),
+    "reset_priority": Prioritize(project="numpy", version="2.1", advance_s=0.0),
 }
 CHANGING = [action.name for action in ACTIONS if action.changes_farm]
 
@@ -110,16 +103,21 @@ def test_only_what_loses_work_or_is_done_to_many_asks() -> None:
     assert not confirmation("drain", BUSY)
     assert not confirmation("sleep_now", IDLE)
     assert confirmation("sleep_now", BUSY)
-    assert confirmation("skip_build", BUSY)
+    assert confirmation("cancel_build", BUSY)
     assert confirmation("kill", IDLE)
-    assert confirmation("quit_master")
+    assert confirmation("stop_master")
     assert confirmation("drain", BUSY, IDLE)
     assert confirmation("drain", BUSY, hidden=1)
 
 
 def test_what_loses_something_says_what_and_asks() -> None:
     losing = [action for action in ACTIONS if action.consequence]
-    assert {action.name for action in losing} == {"kill", "skip_build", "sleep_now", "quit_master"}
+    assert {action.name for action in losing} == {
+        "kill",
+        "cancel_build",
+        "sleep_now",
+        "stop_master",
+    }
     assert all(action.confirm is not Confirm.NEVER and action.changes_farm for action in losing)
 
 
@@ -138,8 +136,8 @@ def test_a_question_keeps_its_subjects_and_names_what_would_be_lost() -> None:
     ("name", "title"),
     [
         ("skip_project", "Skip project numpy?"),
-        ("raise_priority", "Sooner numpy 2.1?"),
-        ("skip_build", "Skip build pi1?"),
+        ("raise_priority", "Raise priority numpy 2.1?"),
+        ("cancel_build", "Cancel build pi1?"),
     ],
 )
 def test_a_question_names_what_it_is_done_to(name: str, title: str) -> None:
@@ -169,14 +167,14 @@ def test_the_word_is_wanted_for_all_builders_and_for_the_master_alone() -> None:
     third = ActionTarget(key="pi3", name="pi3", builder="pi3")
     assert word("kill", BUSY, IDLE) == ""
     assert word("kill", BUSY, IDLE, third) == "kill"
-    assert word("quit_master") == "quit"
-    assert word("skip_build", BUSY, IDLE, third) == ""
+    assert word("stop_master") == "stop"
+    assert word("cancel_build", BUSY, IDLE, third) == ""
 
 
 @pytest.mark.parametrize(
     ("name", "wrong", "right"),
     [
-        ("drain_rolling", ["", "0", "-1", "two", "1.5", "1001", "9" * 5000], "3"),
+        ("rolling_restart", ["", "0", "-1", "two", "1.5", "1001", "9" * 5000], "3"),
         ("raise_priority", ["", "0", "-4", "soon", "nan", "1e9"], "1.5"),
         ("skip_project", ["", "  "], "does not build on ARM"),
     ],
@@ -190,7 +188,7 @@ def test_what_makes_no_sense_is_objected_to(name: str, wrong: list[str], right: 
 
 
 def test_no_screen_has_two_actions_on_one_key() -> None:
-    for place in (*SCREENS, "commands"):
+    for place in ScreenName:
         here = Counter(
             key for action in actions_of(place) if action.screens for key in action.keys.split(",")
         )
@@ -219,21 +217,21 @@ def test_a_build_that_has_ended_meanwhile_is_not_dropped_in_another_s_stead() ->
         for label, build in (("pi1", 1), ("pi2", 2), ("pi3", 3))
     )
     in_hand = {"pi1": 1, "pi2": 7, "pi3": None}
-    skip, kill = ACTIONS_BY_NAME["skip_build"], ACTIONS_BY_NAME["kill"]
+    skip, kill = ACTIONS_BY_NAME["cancel_build"], ACTIONS_BY_NAME["kill"]
     left = still_applicable(skip, asked_of, in_hand)
     assert left == asked_of[:1]
-    assert skipped_message(asked_of, left).startswith("Not done to pi2, pi3: ")
+    assert skipped_message(asked_of, left).startswith("Not applied to pi2, pi3: ")
     assert still_applicable(kill, asked_of, in_hand) == asked_of  # which is of builders
 
 
 def test_a_key_that_is_taken_is_told() -> None:
-    taken = conflicting_action("drain", "p", {})
+    taken = conflicting_action(farm_actions.DRAIN, "p", {})
     assert taken is not None
     assert taken.name == "pause"
-    assert conflicting_action("drain", "f12", {}) is None
-    assert conflicting_action("drain", "p", {"pause": "f1"}) is None
-    assert conflicting_action("search", "f", {}) is ACTIONS_BY_NAME["follow"]
-    assert conflicting_action("search", "p", {}) is None, (
+    assert conflicting_action(farm_actions.DRAIN, "f12", {}) is None
+    assert conflicting_action(farm_actions.DRAIN, "p", {"pause": "f1"}) is None
+    assert conflicting_action(actions.SEARCH, "f", {}) is ACTIONS_BY_NAME["follow"]
+    assert conflicting_action(actions.SEARCH, "p", {}) is None, (
         "the log's own keys hide those of everywhere"
     )
 
@@ -241,9 +239,9 @@ def test_a_key_that_is_taken_is_told() -> None:
 def test_settings_with_wrong_keys_are_told() -> None:
     assert validate_keys({}) == ""
     assert validate_keys({"drain": "f12"}) == ""
-    assert "no action fly" in validate_keys({"fly": "f1"})
+    assert "unknown action fly" in validate_keys({"fly": "f1"})
     assert "both" in validate_keys({"drain": "p"})
-    assert "moves about" in validate_keys({"drain": "f12,up"})
+    assert "moves the cursor" in validate_keys({"drain": "f12,up"})
 
 
 def test_themes_have_names_of_their_own() -> None:

@@ -33,8 +33,8 @@ from piwheels.protocol.messages import (
 from piwheels.protocol.sockets import CurveGate, Peer, generate_key_pair
 from piwheels.tui.client import connection as link_module
 from piwheels.tui.client.connection import ConnectionLostError, MasterConnection
-from piwheels.tui.client.source import Connected, Disconnected, Heartbeat, MessageReceived
 from piwheels.tui.model.command_status import CommandState, CommandStatus
+from piwheels.tui.model.source_events import Connected, Disconnected, Heartbeat, MessageReceived
 from piwheels.tui.model.state import to_snapshot
 from tests.simfarm import FarmModel, SimFarm
 from tests.simfarm.server import control_address

@@ -22,16 +22,9 @@ from piwheels.protocol.messages import (
     QueueView,
     Snapshot,
 )
-from piwheels.tui.model import builder_table, farm_tables, glyphs
+from piwheels.tui.model import glyphs
 from piwheels.tui.model.alerts import find_alerts, next_alert
-from piwheels.tui.model.builder_table import BUILDER_COLUMNS
 from piwheels.tui.model.command_status import CommandState
-from piwheels.tui.model.farm_tables import (
-    BUILD_COLUMNS,
-    EVENT_COLUMNS,
-    QUEUE_COLUMNS,
-    drain_s,
-)
 from piwheels.tui.model.metrics import (
     NO_ACCESS_LOG,
     breakdowns,
@@ -40,7 +33,15 @@ from piwheels.tui.model.metrics import (
     outcome_summary,
 )
 from piwheels.tui.model.state import FarmState, from_snapshot
-from piwheels.tui.model.tables import Cell, Column, Row, filter_and_sort, natural_sort_key
+from piwheels.tui.model.tables import builders as builders_table
+from piwheels.tui.model.tables import builds as builds_table
+from piwheels.tui.model.tables import events as events_table
+from piwheels.tui.model.tables import queues as queues_table
+from piwheels.tui.model.tables.builders import BUILDER_COLUMNS
+from piwheels.tui.model.tables.builds import BUILD_COLUMNS
+from piwheels.tui.model.tables.events import EVENT_COLUMNS
+from piwheels.tui.model.tables.model import Cell, Column, Row, filter_and_sort, natural_sort_key
+from piwheels.tui.model.tables.queues import QUEUE_COLUMNS, drain_s
 from tests.simfarm import FarmModel
 from tests.tui.test_state import status
 
@@ -62,10 +63,10 @@ def sorted_rows(
     return rows
 
 
-builder_rows = sorted_rows(builder_table.builder_rows, BUILDER_COLUMNS)
-queue_rows = sorted_rows(farm_tables.queue_rows, QUEUE_COLUMNS)
-build_rows = sorted_rows(farm_tables.build_rows, BUILD_COLUMNS)
-event_rows = sorted_rows(farm_tables.event_rows, EVENT_COLUMNS)
+builder_rows = sorted_rows(builders_table.builder_rows, BUILDER_COLUMNS)
+queue_rows = sorted_rows(queues_table.queue_rows, QUEUE_COLUMNS)
+build_rows = sorted_rows(builds_table.build_rows, BUILD_COLUMNS)
+event_rows = sorted_rows(events_table.event_rows, EVENT_COLUMNS)
 
 
 def farm(*builders: BuilderView, **changes: object) -> FarmState:
@@ -288,11 +289,15 @@ def queue(target: str, pending: int, *, served: bool = True, **changes: object) 
 
 def test_targets_that_nobody_serves_come_first_and_say_so() -> None:
     state = farm(
-        queues=(queue("a", 5), queue("b", 1234, served=False), queue("c", 0, served=False)),
+        queues=(
+            queue("a", 5),
+            queue("b", 1234, has_builder=False),
+            queue("c", 0, has_builder=False),
+        ),
     )
     rows = queue_rows(state)
     assert keys(rows) == ["b", "a", "c"]
-    assert cell(rows[0], QUEUE_COLUMNS, "note").text == "nobody serves it"
+    assert cell(rows[0], QUEUE_COLUMNS, "note").text == "no builder"
     assert [cell(row, QUEUE_COLUMNS, "state").text for row in rows] == [
         "unserved", "waiting", "empty",
     ]  # fmt: skip
@@ -378,7 +383,7 @@ def test_no_text_of_a_stranger_gets_through_to_a_cell(text: str, ascii_only: boo
     )  # fmt: skip
     state = farm(view, msgspec.structs.replace(view, label=text + "2", build=None))
     state.status = status(
-        queues=(queue(text, 1, abi=text, platform=text, served=False),), upstream=text,
+        queues=(queue(text, 1, abi=text, platform=text, has_builder=False),), upstream_status_text=text,
         instance=text, version=text, last_hour={text: 1},
         downloads=Downloads(
             connected=True, top=(DownloadCount(name=text, count=1),), record_day=9,
@@ -471,7 +476,7 @@ def test_problems_in_their_order_and_the_way_round() -> None:
         BuilderView(label="pi1", state="lost", since_last_message_s=400.0),
         BuilderView(label="pi0", state="idle", failed_last_hour=9, built_last_hour=1),
         host=full,
-        queues=(queue("cp315", 3, served=False),),
+        queues=(queue("cp315", 3, has_builder=False),),
         upstream_lag_s=1e6,
     )
     found = find_alerts(state, NOW + 10)
@@ -503,5 +508,5 @@ def test_problems_in_their_order_and_the_way_round() -> None:
 
 def test_a_queue_that_waits_is_a_problem_with_its_reason() -> None:
     (trouble,) = find_alerts(farm(waits="the index does not answer"), NOW)
-    assert (trouble.screen, trouble.label) == ("host", "queue waits")
+    assert (trouble.screen, trouble.label) == ("host", "queue")
     assert trouble.text == "the queue waits: the index does not answer"

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from piwheels.tui.model.formatting import (
+from piwheels.formatting import (
     format_count,
     format_datetime,
     format_duration,
     format_percent,
     format_size,
     format_time,
-    terminal_safe,
 )
+from piwheels.tui.model.terminal_text import terminal_safe
 
 _UNWANTED = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 

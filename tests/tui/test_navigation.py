@@ -17,8 +17,8 @@ from piwheels.protocol.messages import (
     StatusChanged,
 )
 from piwheels.tui.app import DisplayOptions
-from piwheels.tui.client.source import Connected
-from piwheels.tui.model.actions import SCREENS
+from piwheels.tui.model.navigation import ScreenName
+from piwheels.tui.model.source_events import Connected
 from piwheels.tui.screens.log import LogScreen
 from piwheels.tui.settings import Settings
 from tests.tui.app_harness import AppHarness, run_console
@@ -26,16 +26,17 @@ from tests.tui.sample_farm import build_finished, builder, snapshot, status
 from tests.tui.static_source import StaticSource
 from tests.tui.test_screens import LOG, prepared_source
 
+TABS = list(ScreenName)[:8]
 FIRST = ["pi4-loft", "pi4-attic", "pi4-hall"]  # quarantined, stuck, silent: problems come first
 
 
 async def test_numbers_lead_to_screens_and_escape_back() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")
-        for number, place in enumerate(SCREENS, 1):
+        for number, place in enumerate(TABS, 1):
             await stage.press(str(number))
             assert stage.console.current_screen.screen_name == place
-        for place in reversed(SCREENS[:-1]):
+        for place in reversed(TABS[:-1]):
             await stage.press("escape")
             assert stage.console.current_screen.screen_name == place
         await stage.press("escape")
@@ -57,13 +58,13 @@ async def test_a_queue_leads_to_its_builds_and_to_its_builders() -> None:
         await stage.wait_for_text("pi5-roof")
         await stage.press("2", "down", "enter")
         assert stage.console.current_screen.screen_name == "builds"
-        await stage.wait_for_text("of cp311-trixie-aarch64")
+        await stage.wait_for_text("cp311-trixie-aarch64 only")
         assert set(stage.keys) == {"4708", "4707", "4706", "4705"}
         await stage.press("escape", "b")
         assert stage.console.current_screen.screen_name == "builders"
         assert len(stage.keys) == 9
         await stage.press("escape", "home", "b")
-        await stage.wait_for_text("Nothing here is so")  # nobody serves the first target
+        await stage.wait_for_text("No matching rows")  # nobody serves the first target
 
 
 async def test_explain_asks_about_the_release_of_the_row() -> None:
@@ -87,7 +88,7 @@ async def test_a_filter_narrows_and_escape_widens_again() -> None:
         assert all(key.startswith("pi5") for key in stage.keys)
         await stage.wait_for_text("filter: pi5")
         await stage.press("slash", *" no such", "enter")
-        await stage.wait_for_text("No row holds")
+        await stage.wait_for_text("No matching rows for")
         await stage.press("escape")
         assert len(stage.keys) == 9
 
@@ -196,7 +197,7 @@ async def test_only_what_can_be_acted_upon_is_marked() -> None:
 async def test_all_problems_are_counted_that_n_leads_to() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")
-        await stage.wait_for_text("4 to look at")  # three builders, and a queue that nobody serves
+        await stage.wait_for_text("4 alerts")  # three builders, and a queue that nobody serves
 
 
 # --- what is heard, and what is not ---
@@ -213,12 +214,12 @@ async def test_a_lost_link_keeps_the_frame_dims_it_and_tells_its_age() -> None:
         assert not is_dimmed(stage)
         source.disconnect("the connection ended")
         source.time += 185
-        await stage.wait_for_text("LINK LOST, this is 3m 00s old")
+        await stage.wait_for_text("DISCONNECTED, data is 3m 00s old")
         assert "pi5-roof" in stage.text
         assert is_dimmed(stage)
         source.emit(Connected("one", same_master=True))
         source.emit_update(snapshot())
-        await stage.wait_for_text("it is the same master")
+        await stage.wait_for_text("Reconnected to the same master")
         assert not is_dimmed(stage)
 
 
@@ -238,9 +239,9 @@ async def test_clocks_of_builds_advance_on_a_quiet_farm_and_stop_with_the_link()
         source.time += 61  # no message arrives
         await stage.wait_for_text("13m 35s")
         source.disconnect("the connection ended")
-        await stage.wait_for_text("LINK LOST")
+        await stage.wait_for_text("DISCONNECTED")
         source.time += 3600
-        await stage.wait_for_text("LINK LOST, this is 1h")
+        await stage.wait_for_text("DISCONNECTED, data is 1h")
         assert "1h 13m" not in stage.text
 
 
@@ -257,9 +258,9 @@ async def test_counts_that_a_slow_database_made_old_show_their_age() -> None:
     source = prepared_source()
     async with run_console(source) as stage:
         await stage.wait_for_text("running")
-        assert "counted" not in stage.text
+        assert " ago)" not in stage.text
         source.emit_update(StatusChanged(status=status(counts_age_s=134.0)))
-        await stage.wait_for_text("waiting, counted 2m 00s ago")
+        await stage.wait_for_text("queued (2m 00s ago)")
 
 
 async def test_nothing_is_drawn_when_nothing_changes() -> None:
@@ -297,7 +298,7 @@ async def test_a_log_is_searched_forth_and_back() -> None:
         await stage.press("N")
         assert screen.log_view.current_match == first
         await stage.press("slash", *"nowhere", "enter")
-        await stage.wait_for_text("is not in this log")
+        await stage.wait_for_text("in this log")
         await stage.press("E")
         assert screen.log_view.current_match == 80
         await stage.press("w")
@@ -359,7 +360,7 @@ async def test_lines_that_were_read_stay_when_the_rest_of_a_log_cannot_be_had() 
 async def test_a_list_on_a_tiny_terminal_does_not_end_the_console() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")
-        for key, words in (("T", "Colours"), ("colon", "What is to be done?")):
+        for key, words in (("T", "Colors"), ("colon", "Search commands")):
             await stage.press(key)
             await stage.wait_for_text(words)
             for size in ((1, 1), (3, 20), (20, 5), (120, 40)):
@@ -386,7 +387,7 @@ async def test_a_theme_is_kept() -> None:
     async with run_console(source, save_settings=lambda it: kept.append(it) or "") as stage:  # type: ignore[func-returns-value]
         await stage.wait_for_text("pi5-roof")
         await stage.press("T")
-        await stage.wait_for_text("Colours")
+        await stage.wait_for_text("Colors")
         await stage.press("down", "enter")
         await stage.wait_until(lambda: kept, "it is kept")
         assert stage.console.theme == kept[0].theme == "piwheels-light"
@@ -398,9 +399,9 @@ async def test_a_key_is_changed_works_at_once_and_is_kept() -> None:
     async with run_console(source, save_settings=lambda it: kept.append(it) or "") as stage:  # type: ignore[func-returns-value]
         await stage.wait_for_text("pi5-roof")
         await stage.press("k")
-        await stage.wait_for_text("The key of which action?")
+        await stage.wait_for_text("Change the key of which action?")
         await stage.press("enter")  # the first is the screen of builders
-        await stage.wait_for_text("Press the key")
+        await stage.wait_for_text("Press the new key")
         await stage.press("f9")
         await stage.wait_until(lambda: kept, "it is kept")
         assert kept[0].keys == {"builders": "f9"}
@@ -412,7 +413,7 @@ async def test_a_key_that_is_taken_is_not_given_away() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")
         await stage.press("k", "enter", "p")
-        await stage.wait_for_text("That is the key of pause")
+        await stage.wait_for_text("taken by pause")
         assert stage.console.settings == Settings()
 
 
@@ -439,9 +440,9 @@ async def test_under_piw_up_the_console_says_what_happens_to_the_farm() -> None:
         await stage.wait_for_text("pi5-roof")
         await stage.press("question_mark")
         await stage.wait_for_text("piw up then asks whether to stop the farm")
-        assert "the farm goes on" not in stage.text
+        assert "the farm keeps running" not in stage.text
         await stage.press("escape", "ctrl+c")
-        await stage.wait_for_text("q: Leave the console; piw up then asks")
+        await stage.wait_for_text("q: Quit the console; piw up then asks")
 
 
 async def test_help_says_once_what_builders_were_called() -> None:
@@ -468,4 +469,4 @@ async def test_source_is_used_as_told() -> None:
     source = StaticSource(read_only=True)
     async with run_console(source) as stage:
         await stage.wait_for_text("Waiting for a master")
-        await stage.wait_for_text("read only")
+        await stage.wait_for_text("read-only")

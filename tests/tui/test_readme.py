@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from piwheels.tui.model.actions import ACTIONS, Group, key_labels
+from piwheels.tui.model.action_types import Group
+from piwheels.tui.model.actions import ACTIONS
+from piwheels.tui.model.keys import key_labels
 
 
 def table() -> str:

@@ -18,10 +18,10 @@ from piwheels.tui.client import recording
 from piwheels.tui.client.connection import MasterConnection
 from piwheels.tui.client.recording import Reader, Recorder, RecordingSource
 from piwheels.tui.client.replay import Replay, ReplayError
-from piwheels.tui.client.source import Connected, Disconnected, MessageReceived, SourceEvent
 from piwheels.tui.model.command_status import CommandState
+from piwheels.tui.model.source_events import Connected, Disconnected, MessageReceived, SourceEvent
 from piwheels.tui.model.state import FarmState, to_snapshot
-from piwheels.tui.replay_controls import replay_position
+from piwheels.tui.screens.status_bars import replay_position
 from tests.simfarm import FarmModel, SimFarm
 from tests.simfarm.server import control_address
 from tests.tui.source_probe import SourceProbe, wait_until

@@ -10,8 +10,8 @@ import pytest
 from piwheels.tui.app import Console, DisplayOptions
 from piwheels.tui.client.recording import Recorder
 from piwheels.tui.client.replay import Replay
-from piwheels.tui.client.source import Connected, MessageReceived
-from piwheels.tui.replay_controls import replay_position
+from piwheels.tui.model.source_events import Connected, MessageReceived
+from piwheels.tui.screens.status_bars import replay_position
 from tests.simfarm import FarmModel
 from tests.tui.source_probe import wait_until
 from tests.tui.test_recording import BEGAN, record, simulate_farm
@@ -48,15 +48,17 @@ async def test_keys_hold_step_seek_and_change_the_speed(replay: Replay) -> None:
 async def test_where_a_recording_is_in_words(
     replay: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("piwheels.tui.replay_controls.clock_of", lambda at: f"{at - BEGAN:.0f}")
+    monkeypatch.setattr(
+        "piwheels.tui.screens.status_bars.format_unix_time", lambda at: f"{at - BEGAN:.0f}"
+    )
     replay.pause()
     replay.seek(BEGAN + 50)
-    assert replay_position(replay) == "50 of 0 to 300, held"
+    assert replay_position(replay) == "50 of 0 to 300, paused"
     replay.set_speed(0.25)
     replay.play()
-    assert replay_position(replay) == "50 of 0 to 300, 1/4 times as fast"
+    assert replay_position(replay) == "50 of 0 to 300, 1/4x speed"
     replay.set_speed(1e9)
-    assert replay_position(replay).endswith("256 times as fast (the most)")
+    assert replay_position(replay).endswith("256x speed (maximum)")
     replay.seek(replay.end)
     async for _ in replay.events():
         if replay.at_end:

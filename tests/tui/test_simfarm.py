@@ -24,8 +24,8 @@ from piwheels.protocol.messages import (
     Subscribe,
 )
 from piwheels.tui.client.connection import MasterConnection
-from piwheels.tui.client.source import Connected
 from piwheels.tui.model.command_status import CommandState
+from piwheels.tui.model.source_events import Connected
 from tests.simfarm import FarmModel, SimFarm
 from tests.simfarm.model import SPECIAL_STATES
 from tests.simfarm.server import control_address

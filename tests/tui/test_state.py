@@ -23,8 +23,8 @@ from piwheels.protocol.messages import (
     StatusChanged,
     StatusReply,
 )
-from piwheels.tui.client.source import Connected, Disconnected, Heartbeat, MessageReceived
 from piwheels.tui.model import state as state_module
+from piwheels.tui.model.source_events import Connected, Disconnected, Heartbeat, MessageReceived
 from piwheels.tui.model.state import Builder, FarmState, from_snapshot, to_snapshot
 from tests.simfarm import FarmModel
 
@@ -176,7 +176,7 @@ def test_a_living_farm_is_followed_for_an_hour() -> None:
     assert state.status == fresh.status
     assert list(state.builds)[-100:] == list(fresh.builds)[-100:]
     for label, builder in fresh.builders.items():
-        seen = msgspec.structs.replace(state.builders[label].view, loads=())
+        seen = msgspec.structs.replace(state.builders[label].view, load_history=())
         assert seen == builder.view
 
 

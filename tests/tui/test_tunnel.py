@@ -19,7 +19,6 @@ from piwheels.errors import UsageError
 from piwheels.protocol.messages import Pause
 from piwheels.tui.client import connection as link_module
 from piwheels.tui.client.connection import MasterConnection
-from piwheels.tui.client.source import Connected, Disconnected
 from piwheels.tui.client.ssh_tunnel import (
     DEFAULT_SOCKET,
     SshAddress,
@@ -29,6 +28,7 @@ from piwheels.tui.client.ssh_tunnel import (
 )
 from piwheels.tui.client.tunnel_dir import TunnelDir
 from piwheels.tui.model.command_status import CommandState
+from piwheels.tui.model.source_events import Connected, Disconnected
 from tests.ports import free_port
 from tests.requires import find_program, requires_program, skip_or_fail
 from tests.simfarm import FarmModel, SimFarm

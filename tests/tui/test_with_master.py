@@ -84,7 +84,7 @@ async def test_pause_holds_jobs_back_until_resume(master: Master, stage: AppHarn
 async def test_quit_ends_the_master_and_the_console_waits(
     master: Master, stage: AppHarness
 ) -> None:
-    await perform(stage, "quit_master", *"quit", "enter")
+    await perform(stage, "stop_master", *"quit", "enter")
     assert master.process is not None
     await stage.wait_until(lambda: master.process and master.process.poll() == 0, "it has ended")
     await stage.wait_for_text("LINK LOST")
@@ -124,7 +124,7 @@ async def test_skip_build_drops_the_build_and_keeps_the_job(
 ) -> None:
     async with master.builder() as pi1:
         await build_on(stage, master, pi1)
-        await perform(stage, "skip_build", *CONFIRM_KEYS)
+        await perform(stage, "cancel_build", *CONFIRM_KEYS)
         assert (await pi1.receive_type(m.CancelBuild)).reason == "skipped by ada@here"
         await master.wait_for_query("SELECT count(*) = 1 FROM builds")
     assert "demo" in await master.jobs()
@@ -147,7 +147,7 @@ async def test_drain_in_turn_takes_the_second_when_the_first_is_back(
         await wait_for_state(stage, "pi1", "idle")
         await wait_for_state(stage, "pi2", "idle")
         await stage.press(ACTIONS_BY_NAME["mark_all"].keys)
-        await perform(stage, "drain_rolling", *CONFIRM_KEYS)
+        await perform(stage, "rolling_restart", *CONFIRM_KEYS)
         await pi1.receive_type(m.Shutdown)
         await pi2.send_idle()
         await pi2.receive_type(m.NoJobAvailable)  # it is not its turn yet
@@ -207,6 +207,6 @@ async def test_priority_brings_a_release_forward_and_back(
         await master.wait_for_query(
             "SELECT priority_time = queued_at - interval '24 hours' FROM jobs"
         )
-        await perform(stage, "usual_priority")
+        await perform(stage, "reset_priority")
         await wait_until_applied(stage)
         await master.wait_for_query("SELECT priority_time = queued_at FROM jobs")

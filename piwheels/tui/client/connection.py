@@ -37,15 +37,15 @@ from piwheels.protocol.messages import (
 )
 from piwheels.protocol.sockets import KeyPair
 from piwheels.tui.client.coalesce import coalesce
-from piwheels.tui.client.source import (
+from piwheels.tui.client.ssh_tunnel import TunnelError, route_to
+from piwheels.tui.model.command_status import CommandState, CommandStatus, new_command
+from piwheels.tui.model.source_events import (
     Connected,
     Disconnected,
     Heartbeat,
     MessageReceived,
     SourceEvent,
 )
-from piwheels.tui.client.ssh_tunnel import TunnelError, route_to
-from piwheels.tui.model.command_status import CommandState, CommandStatus, new_command
 
 RENEWAL_INTERVAL_S = 2.0
 SILENCE_LIMIT_S = 7.0

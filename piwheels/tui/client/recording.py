@@ -22,17 +22,17 @@ import msgspec
 
 from piwheels.errors import ConfigError
 from piwheels.protocol.messages import PROTOCOL, LogPiece, RequestBody
-from piwheels.tui.client.source import (
+from piwheels.tui.client.source import EventSource
+from piwheels.tui.model.command_status import CommandStatus
+from piwheels.tui.model.source_events import (
     MAX_UNIX_S,
     Connected,
     Disconnected,
-    EventSource,
     Heartbeat,
     MessageReceived,
     SourceEvent,
     UnixSeconds,
 )
-from piwheels.tui.model.command_status import CommandStatus
 from piwheels.tui.model.state import FarmState, to_snapshot
 
 #: What is older than this is on its way to the disk.

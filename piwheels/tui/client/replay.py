@@ -10,8 +10,8 @@ from typing import NamedTuple, TypeVar
 from piwheels.errors import PiwheelsError
 from piwheels.protocol.messages import LogPiece, RequestBody, Snapshot
 from piwheels.tui.client.recording import BlockContents, Entry, Reader
-from piwheels.tui.client.source import Connected, Disconnected, MessageReceived, SourceEvent
 from piwheels.tui.model.command_status import CommandState, CommandStatus, new_command
+from piwheels.tui.model.source_events import Connected, Disconnected, MessageReceived, SourceEvent
 
 MIN_SPEED, MAX_SPEED = 1 / 16, 256.0
 #: While the recording has nothing to tell, its clock goes on in steps of this, in real seconds.

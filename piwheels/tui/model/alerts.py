@@ -1,31 +1,25 @@
-"""What an operator has to look at, the worst first, and the way from one to the next."""
+"""Alerts: what needs an operator's attention, the most severe first."""
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from piwheels.formatting import format_count, format_duration, format_percent, format_size
 from piwheels.model import HostMetrics
 from piwheels.protocol.messages import BuilderState
-from piwheels.tui.model.builder_table import DISK_CRITICAL, TEMPERATURE_CRITICAL
-from piwheels.tui.model.farm_tables import is_unserved
-from piwheels.tui.model.formatting import (
-    format_count,
-    format_duration,
-    format_percent,
-    format_size,
-    terminal_safe,
-)
+from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.state import Builder, FarmState
-from piwheels.tui.model.tables import natural_sort_key
-
-ScreenName = Literal["builders", "queues", "host"]
+from piwheels.tui.model.tables.builders import DISK_CRITICAL, TEMPERATURE_CRITICAL
+from piwheels.tui.model.tables.model import natural_sort_key
+from piwheels.tui.model.tables.queues import is_unserved
+from piwheels.tui.model.terminal_text import terminal_safe
 
 UPSTREAM_LAG_ALERT_S = 6 * 3600.0
-#: A builder with so many failures in an hour, and no wheel, fails of itself.
+#: So many failures of a builder in an hour, without a wheel, are an alert.
 FAILURES_ALERT_COUNT = 5
 
 
 class Alert(NamedTuple):
-    """One problem: where it is (a screen and the key of its row), and one line on it."""
+    """One alert: its screen and the key of its row, and one line about it. Severity 0 is the worst."""
 
     severity: int
     screen: ScreenName
@@ -35,21 +29,21 @@ class Alert(NamedTuple):
 
 
 def find_alerts(state: FarmState, now: float) -> list[Alert]:
-    """All problems of a farm, the worst first; a farm that is not heard has the old ones."""
+    """All alerts of the farm as last reported, the most severe first."""
     found = [*_builder_alerts(state, now), *_queue_alerts(state), *_host_alerts(state)]
     return sorted(
-        found, key=lambda trouble: (trouble.severity, trouble.screen, natural_sort_key(trouble.key))
+        found, key=lambda alert: (alert.severity, alert.screen, natural_sort_key(alert.key))
     )
 
 
 def next_alert(alerts: list[Alert], after: tuple[str, str] | None) -> Alert | None:
-    """The problem that comes after the one at this screen and key, round and round.
+    """The alert after the one at this screen and key; the first after the last.
 
-    A place that is no problem (any more) leads to the first.
+    Without an alert there, the first is next.
     """
     if not alerts:
         return None
-    places = [(trouble.screen, trouble.key) for trouble in alerts]
+    places = [(alert.screen, alert.key) for alert in alerts]
     for place, (screen, key) in enumerate(places):
         if (screen, key) == after:
             return alerts[(place + 1) % len(alerts)]
@@ -58,11 +52,11 @@ def next_alert(alerts: list[Alert], after: tuple[str, str] | None) -> Alert | No
 
 def _builder_alerts(state: FarmState, now: float) -> Iterator[Alert]:
     for builder in state.builders.values():
-        trouble = _builder_alert(builder, now)
-        if trouble:
-            rank, word, text = trouble
+        alert = _builder_alert(builder, now)
+        if alert:
+            rank, word, text = alert
             label = builder.view.label
-            yield Alert(rank, "builders", label, word, terminal_safe(f"{label}: {text}"))
+            yield Alert(rank, ScreenName.BUILDERS, label, word, terminal_safe(f"{label}: {text}"))
 
 
 def _builder_alert(builder: Builder, now: float) -> tuple[int, str, str] | None:
@@ -70,14 +64,14 @@ def _builder_alert(builder: Builder, now: float) -> tuple[int, str, str] | None:
     silent = format_duration(view.since_last_message_s + max(0.0, now - builder.received_at))
     match view.state:
         case BuilderState.LOST:
-            return 0, "lost", f"lost, not heard for {silent}"
+            return 0, "lost", f"lost, no message for {silent}"
         case BuilderState.QUARANTINED:
             return 1, "quarantined", view.reason or "quarantined"
         case BuilderState.OVERDUE:
             spent = format_duration(builder.build_s(now))
             expected = format_duration(view.expected_s)
             what = f"{view.project} {view.release_version}"
-            return 2, "stuck", f"{what} takes {spent}, expected were {expected}"
+            return 2, "stuck", f"{what} takes {spent}, expected {expected}"
         case BuilderState.SILENT:
             return 3, "silent", f"silent for {silent}"
     return _machine_alert(view.host) or _failures_alert(view.built_last_hour, view.failed_last_hour)
@@ -85,23 +79,23 @@ def _builder_alert(builder: Builder, now: float) -> tuple[int, str, str] | None:
 
 def _machine_alert(host: HostMetrics) -> tuple[int, str, str] | None:
     if host.disk_total and host.disk_free / host.disk_total < DISK_CRITICAL:
-        return 6, "disk nearly full", f"its disk is nearly full: {format_size(host.disk_free)} free"
+        return 6, "disk nearly full", f"disk nearly full: {format_size(host.disk_free)} free"
     if host.temperature is not None and host.temperature >= TEMPERATURE_CRITICAL:
-        return 7, "hot", f"it is {host.temperature:.0f} degrees hot"
+        return 7, "hot", f"{host.temperature:.0f} C, too hot"
     return None
 
 
 def _failures_alert(built: int, failed: int) -> tuple[int, str, str] | None:
     if failed >= FAILURES_ALERT_COUNT and not built:
-        return 8, "only failures", f"{failed} builds failed in the last hour, and none was built"
+        return 8, "only failures", f"{failed} builds failed in the last hour, none succeeded"
     return None
 
 
 def _queue_alerts(state: FarmState) -> Iterator[Alert]:
     for queue in state.queues:
         if is_unserved(queue):
-            text = f"{terminal_safe(queue.target)}: {format_count(queue.pending)} jobs wait, nobody serves it"
-            yield Alert(5, "queues", queue.target, "unserved", text)
+            text = f"{terminal_safe(queue.target)}: {format_count(queue.pending)} jobs queued, no builder serves it"
+            yield Alert(5, ScreenName.QUEUES, queue.target, "unserved", text)
 
 
 def _host_alerts(state: FarmState) -> Iterator[Alert]:
@@ -110,17 +104,17 @@ def _host_alerts(state: FarmState) -> Iterator[Alert]:
     host = state.status.host
     if host.disk_total and host.disk_free / host.disk_total < DISK_CRITICAL:
         free = f"{format_size(host.disk_free)} ({format_percent(host.disk_free, host.disk_total)}) free"
-        yield Alert(4, "host", "disk", "disk nearly full", f"the served tree's disk: {free}")
+        yield Alert(4, ScreenName.HOST, "disk", "disk nearly full", f"the web root's disk: {free}")
     if host.temperature is not None and host.temperature >= TEMPERATURE_CRITICAL:
-        text = f"the master is {host.temperature:.0f} degrees hot"
-        yield Alert(7, "host", "temperature", "hot", text)
+        text = f"the master is at {host.temperature:.0f} C, too hot"
+        yield Alert(7, ScreenName.HOST, "temperature", "hot", text)
     if state.status.database:
         text = terminal_safe(f"the database: {state.status.database}")
-        yield Alert(1, "host", "database", "database waits", text)
+        yield Alert(1, ScreenName.HOST, "database", "database", text)
     if state.status.waits:
-        text = terminal_safe(f"the queue waits: {state.status.waits}")
-        yield Alert(1, "host", "queue", "queue waits", text)
+        text = terminal_safe(f"no jobs are assigned: {state.status.waits}")
+        yield Alert(1, ScreenName.HOST, "queue", "queue", text)
     lag = state.status.upstream_lag_s
     if lag is not None and lag > UPSTREAM_LAG_ALERT_S:
-        text = f"the upstream was last read {format_duration(lag)} ago"
-        yield Alert(9, "host", "upstream", "upstream late", text)
+        text = f"the upstream index was last read {format_duration(lag)} ago"
+        yield Alert(9, ScreenName.HOST, "upstream", "upstream late", text)

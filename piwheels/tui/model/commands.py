@@ -1,7 +1,4 @@
-"""From an action and the rows that it is done to: what is asked first, and what is sent.
-
-No I/O and no textual here, so that what a key does to a farm is told by functions.
-"""
+"""From an action and its targets: the confirmation to ask for, and the commands to send."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,24 +14,26 @@ from piwheels.protocol.messages import (
     Skip,
     StopMaster,
 )
-from piwheels.tui.model.actions import Action, ActionTarget, Confirm, Requirement
-from piwheels.tui.model.formatting import terminal_safe
+from piwheels.tui.model import farm_actions
+from piwheels.tui.model.action_types import Action, ActionTarget, Confirm, Requirement
+from piwheels.tui.model.terminal_text import terminal_safe
 
 _HOUR_S = 3600.0
+#: The command of each action on builders, and whether it takes effect immediately.
 _BUILDER_COMMANDS = {
-    "sleep": (BuilderCommand.SLEEP, False),
-    "sleep_now": (BuilderCommand.SLEEP, True),
-    "wake": (BuilderCommand.WAKE, False),
-    "skip_build": (BuilderCommand.CANCEL_BUILD, False),
-    "drain": (BuilderCommand.DRAIN, False),
-    "drain_rolling": (BuilderCommand.RESTART, False),
-    "kill": (BuilderCommand.KILL, False),
+    farm_actions.SLEEP: (BuilderCommand.SLEEP, False),
+    farm_actions.SLEEP_NOW: (BuilderCommand.SLEEP, True),
+    farm_actions.WAKE: (BuilderCommand.WAKE, False),
+    farm_actions.CANCEL_BUILD: (BuilderCommand.CANCEL_BUILD, False),
+    farm_actions.DRAIN: (BuilderCommand.DRAIN, False),
+    farm_actions.ROLLING_RESTART: (BuilderCommand.RESTART, False),
+    farm_actions.KILL: (BuilderCommand.KILL, False),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class PromptField:
-    """What has to be told beside yes: a label, and what stands there at first."""
+    """A field of a confirmation: its label and its default value."""
 
     label: str
     default: str
@@ -42,10 +41,9 @@ class PromptField:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What an operator is asked before a command goes out.
+    """What an operator is asked before a command is sent.
 
-    `subjects` are those that the question was asked for: they stay so, whatever the table
-    does meanwhile. `hidden` of them are not shown by the filter.
+    `targets` are fixed when the dialog opens; the filter hides `hidden_count` of them.
     """
 
     action: Action
@@ -64,29 +62,27 @@ class Confirmation:
 
     @property
     def target_lines(self) -> tuple[str, ...]:
-        """What it would be done to, a line each, with the work that is under way there."""
-        named = dict.fromkeys(_target_name(self.action, subject) for subject in self.targets)
-        stakes = {
-            subject.name: subject.work_at_risk for subject in self.targets if subject.work_at_risk
-        }
-        return tuple(f"{name}: {stakes[name]}" if name in stakes else name for name in named)
+        """The targets, a line each, with the work that would be lost."""
+        named = dict.fromkeys(_target_name(self.action, target) for target in self.targets)
+        work = {target.name: target.work_at_risk for target in self.targets if target.work_at_risk}
+        return tuple(f"{name}: {work[name]}" if name in work else name for name in named)
 
 
-_FARM_COMMANDS: dict[str, RequestBody] = {
-    "pause": Pause(),
-    "resume": Resume(),
-    "quit_master": StopMaster(),
+_FARM_COMMANDS: dict[Action, RequestBody] = {
+    farm_actions.PAUSE: Pause(),
+    farm_actions.RESUME: Resume(),
+    farm_actions.STOP_MASTER: StopMaster(),
 }
-#: Done to a whole project, whatever release its row is of.
-_PROJECT_ACTIONS = frozenset({"skip_project", "unskip_project"})
+#: They apply to the whole project, whatever release is selected.
+_PROJECT_ACTIONS = frozenset({farm_actions.SKIP_PROJECT, farm_actions.UNSKIP_PROJECT})
 _MAX_PARALLEL = 1000
-#: So many builders are named in a command's line.
+#: With more builders, a command's description only counts them.
 _MAX_NAMES_SHOWN = 4
 
 _PROMPTS = {
-    "drain_rolling": PromptField("How many at a time", "1"),
-    "skip_project": PromptField("The reason, for all to read", "by an operator"),
-    "raise_priority": PromptField("How many hours earlier", "24"),
+    farm_actions.ROLLING_RESTART: PromptField("Builders at a time", "1"),
+    farm_actions.SKIP_PROJECT: PromptField("Reason (public)", "by an operator"),
+    farm_actions.RAISE_PRIORITY: PromptField("Hours ahead", "24"),
 }
 
 
@@ -97,25 +93,25 @@ def confirmation_for(
     hidden_count: int = 0,
     all_builders: frozenset[str],
 ) -> Confirmation | None:
-    """What to ask before this is done to these rows; None when it can be done at once.
+    """The confirmation that an action on these targets requires; None when it requires none.
 
-    `all_builders` are the labels of all builders that are there.
+    `all_builders` are the labels of all builders.
     """
-    stakes = any(subject.work_at_risk for subject in targets)
-    asked = (
+    work_at_risk = any(target.work_at_risk for target in targets)
+    required = (
         action.confirm is Confirm.ALWAYS
-        or (action.confirm is Confirm.IF_WORK_LOST and stakes)
+        or (action.confirm is Confirm.IF_WORK_LOST and work_at_risk)
         or len(targets) > 1
         or hidden_count > 0
     )
-    if not asked:
+    if not required:
         return None
     return Confirmation(
         action=action,
         targets=tuple(targets),
         hidden_count=hidden_count,
         confirm_word=_confirm_word(action, targets, all_builders),
-        prompt=_PROMPTS.get(action.name),
+        prompt=_PROMPTS.get(action),
     )
 
 
@@ -124,16 +120,16 @@ def _confirm_word(
 ) -> str:
     if action.requires is not Requirement.BUILDER:
         return action.confirm_word
-    return action.confirm_word if all_builders <= {subject.builder for subject in targets} else ""
+    return action.confirm_word if all_builders <= {target.builder for target in targets} else ""
 
 
 def still_applicable(
     action: Action, targets: Sequence[ActionTarget], running_builds: Mapping[str, int | None]
 ) -> tuple[ActionTarget, ...]:
-    """Those to which the action is still to be done when it has been answered.
+    """The targets to which a confirmed action still applies.
 
-    What drops one build must not drop the next, which a builder has begun meanwhile. `running_builds`
-    are the builds in hand by builders' labels.
+    Canceling a build must not cancel the next one, which its builder has started meanwhile.
+    `running_builds` has the running build of each builder, by label.
     """
     if action.requires is not Requirement.RUNNING_BUILD:
         return tuple(targets)
@@ -141,70 +137,63 @@ def still_applicable(
 
 
 def skipped_message(confirmed: Sequence[ActionTarget], applicable: Sequence[ActionTarget]) -> str:
-    """What became of those that are not there any more, in one line."""
-    gone = [subject for subject in confirmed if subject not in applicable]
-    names = _join_names(tuple(subject.builder for subject in gone))
-    return f"Not done to {names}: the build that you were asked about has ended."
+    """One line about the targets to which a confirmed action no longer applies."""
+    gone = [target for target in confirmed if target not in applicable]
+    names = _join_names(tuple(target.builder for target in gone))
+    return f"Not applied to {names}: the build has ended meanwhile."
 
 
 def validation_error(action: Action, answer: str) -> str:
-    """Why what was typed for a wish cannot be; "" when it can."""
-    match action.name:
-        case "drain_rolling":
-            return "" if _parse_count(answer) else f"a number from 1 to {_MAX_PARALLEL:,}"
-        case "raise_priority":
-            return "" if _parse_hours(answer) > 0 else "a number of hours above 0"
-        case "skip_project":
-            return "" if answer.strip() else "a reason"
-        case _:
-            return ""
+    """Why a prompt's value is not valid, in one line; "" when it is."""
+    if action is farm_actions.ROLLING_RESTART and not _parse_count(answer):
+        return f"Enter a number from 1 to {_MAX_PARALLEL:,}."
+    if action is farm_actions.RAISE_PRIORITY and _parse_hours(answer) <= 0:
+        return "Enter a number of hours above 0."
+    if action is farm_actions.SKIP_PROJECT and not answer.strip():
+        return "Enter a reason."
+    return ""
 
 
 def build_messages(
     action: Action, targets: Sequence[ActionTarget], answer: str = ""
 ) -> list[tuple[RequestBody, str]]:
-    """The messages that carry it out, each with its words; a message speaks of one project only.
+    """The commands to send, each with its description; one for each project.
 
     Raises:
-        KeyError: the action changes nothing.
+        KeyError: the action sends no command.
     """
     if action.requires in {Requirement.BUILDER, Requirement.RUNNING_BUILD}:
         body = _builder_message(action, targets, answer)
         return [(body, f"{action.label.lower()} {_join_names(body.builders)}")]
     if action.requires is Requirement.PROJECT:
-        made = {_project_message(action, subject, answer): subject for subject in targets}
-        return [(body, f"{action.label.lower()} {_release_name(body)}") for body in made]
-    return [(_FARM_COMMANDS[action.name], action.label.lower())]
+        bodies = dict.fromkeys(_project_message(action, target, answer) for target in targets)
+        return [(body, f"{action.label.lower()} {_release_name(body)}") for body in bodies]
+    return [(_FARM_COMMANDS[action], action.label.lower())]
 
 
 def _project_message(
     action: Action, target: ActionTarget, answer: str
 ) -> Retry | Skip | Prioritize:
     project, release = target.project, target.version or None
-    match action.name:
-        case "retry":
-            return Retry(project=project, version=release, target=target.target or None)
-        case "skip_project":
-            return Skip(project=project, reason=answer.strip())
-        case "unskip_project":
-            return Skip(project=project, reason=None)
-        case "raise_priority":
-            return Prioritize(
-                project=project, version=release, advance_s=_parse_hours(answer) * _HOUR_S
-            )
-        case _:
-            return Prioritize(project=project, version=release, advance_s=0.0)
+    if action is farm_actions.RETRY:
+        return Retry(project=project, version=release, target=target.target or None)
+    if action is farm_actions.SKIP_PROJECT:
+        return Skip(project=project, reason=answer.strip())
+    if action is farm_actions.UNSKIP_PROJECT:
+        return Skip(project=project, reason=None)
+    hours = _parse_hours(answer) if action is farm_actions.RAISE_PRIORITY else 0.0
+    return Prioritize(project=project, version=release, advance_s=hours * _HOUR_S)
 
 
 def _builder_message(
     action: Action, targets: Sequence[ActionTarget], answer: str
 ) -> CommandBuilders:
-    order, at_once = _BUILDER_COMMANDS[action.name]
+    command, immediately = _BUILDER_COMMANDS[action]
     return CommandBuilders(
-        command=order,
-        builders=tuple(dict.fromkeys(subject.builder for subject in targets)),
-        immediately=at_once,
-        max_parallel=_parse_count(answer) if action.name == "drain_rolling" else 0,
+        command=command,
+        builders=tuple(dict.fromkeys(target.builder for target in targets)),
+        immediately=immediately,
+        max_parallel=_parse_count(answer) if action is farm_actions.ROLLING_RESTART else 0,
     )
 
 
@@ -220,7 +209,7 @@ def _release_name(body: Retry | Skip | Prioritize) -> str:
 
 
 def _parse_count(text: str) -> int:
-    """How many at a time; 0 for what makes no sense."""
+    """A number of builders; 0 for an invalid one."""
     text = text.strip()
     if not text.isdecimal() or len(text) > len(str(_MAX_PARALLEL)):
         return 0
@@ -239,25 +228,21 @@ def _parse_hours(text: str) -> float:
 def _targets_summary(action: Action, targets: Sequence[ActionTarget]) -> str:
     if not targets:
         return ""
-    named = list(dict.fromkeys(_target_name(action, subject) for subject in targets))
+    named = list(dict.fromkeys(_target_name(action, target) for target in targets))
     if len(named) == 1:
         return named[0]
     if action.requires in {Requirement.BUILDER, Requirement.RUNNING_BUILD}:
         return f"{len(named)} builders"
-    return (
-        f"{len(named)} releases"
-        if action.name not in _PROJECT_ACTIONS
-        else f"{len(named)} projects"
-    )
+    return f"{len(named)} releases" if action not in _PROJECT_ACTIONS else f"{len(named)} projects"
 
 
 def _target_name(action: Action, target: ActionTarget) -> str:
-    """What an action is done to where a row is chosen: its builder, its project, its release."""
+    """What an action on a row affects: its builder, its project or its release."""
     if action.requires is not Requirement.PROJECT:
         return target.name
     parts = [target.project]
-    if action.name not in _PROJECT_ACTIONS:
+    if action not in _PROJECT_ACTIONS:
         parts += [target.version]
-    if action.name == "retry" and target.target:
+    if action is farm_actions.RETRY and target.target:
         parts += ["for", target.target]
     return terminal_safe(" ".join(filter(None, parts)))

@@ -2,25 +2,20 @@
 
 from typing import NamedTuple
 
+from piwheels.formatting import format_count, format_duration, format_percent, format_size
 from piwheels.model import HostMetrics
 from piwheels.protocol.messages import DownloadCount, Downloads
 from piwheels.tui.model.alerts import UPSTREAM_LAG_ALERT_S
-from piwheels.tui.model.builder_table import (
+from piwheels.tui.model.glyphs import glyph as glyph_of
+from piwheels.tui.model.glyphs import sparkline
+from piwheels.tui.model.state import FarmState
+from piwheels.tui.model.tables.builders import (
     DISK_CRITICAL,
     DISK_LOW,
     MEMORY_LOW,
     temperature_style,
 )
-from piwheels.tui.model.formatting import (
-    format_count,
-    format_duration,
-    format_percent,
-    format_size,
-    terminal_safe,
-)
-from piwheels.tui.model.glyphs import glyph as glyph_of
-from piwheels.tui.model.glyphs import sparkline
-from piwheels.tui.model.state import FarmState
+from piwheels.tui.model.terminal_text import terminal_safe
 
 NO_ACCESS_LOG = "no access log is connected"
 

@@ -1,7 +1,7 @@
-"""What the console knows of the farm: built from a Snapshot, changed by events. No I/O.
+"""The state of the farm as the console knows it: built from a Snapshot, updated by events.
 
-Applying an event twice changes nothing, because a Snapshot may hold already what the first
-events after it tell. Times (`now`, `heard`) are UNIX seconds by the source's clock.
+Applying an event twice changes nothing, because a Snapshot may already include the first events
+after it. Times are UNIX seconds by the source's clock.
 """
 
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from piwheels.protocol.messages import (
     StatusChanged,
     StatusReply,
 )
-from piwheels.tui.client.source import (
+from piwheels.tui.model.source_events import (
     Connected,
     Disconnected,
     Heartbeat,
@@ -33,59 +33,57 @@ from piwheels.tui.client.source import (
 
 MAX_BUILDS = 1000
 MAX_EVENTS = 1000
-#: A builder's load is kept at most this often, and so many times.
+#: A builder's load is sampled at most this often, and so many samples are kept.
 LOAD_SAMPLE_INTERVAL_S = 5.0
 MAX_LOAD_SAMPLES = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Builder:
-    """A builder, when it was last heard of, and its load over the last minutes."""
+    """A builder as last reported, when that was, and its load over the last minutes."""
 
     view: BuilderView
     received_at: float
     load_samples: tuple[float, ...] = ()  # oldest first
-    sampled_at: float = 0.0  # when the last of them was taken
-    sample_count: int = 0  # how many there ever were; a strip that sweeps goes by it
+    sampled_at: float = 0.0  # when the last sample was taken
+    sample_count: int = 0  # all samples ever taken; the chart positions by it
 
     def phase_s(self, now: float) -> float:
-        """How long it has been in its phase by now."""
+        """How long it has been in its phase."""
         return self.view.phase_s + max(0.0, now - self.received_at)
 
     def build_s(self, now: float) -> float:
-        """How long the build in hand has taken by now."""
+        """How long the running build has taken."""
         return self.view.build_s + max(0.0, now - self.received_at)
 
     def view_at(self, now: float) -> BuilderView:
-        """The last view of it, with the durations that it has by now."""
+        """Its last report, with durations as of now."""
         busy = self.view.build is not None
         return msgspec.structs.replace(
             self.view,
             phase_s=self.phase_s(now) if busy else self.view.phase_s,
             build_s=self.build_s(now) if busy else self.view.build_s,
-            silent_s=self.view.since_last_message_s + max(0.0, now - self.received_at),
+            since_last_message_s=self.view.since_last_message_s + max(0.0, now - self.received_at),
         )
 
 
 @dataclass(slots=True)
 class FarmState:
-    """The farm as it was last heard of, and whether that is now."""
+    """The farm as last reported, and whether the master is connected."""
 
     status: StatusReply | None = None  # its builders are left out: see `builders`
     builders: dict[str, Builder] = field(default_factory=dict)
     builds: dict[int, BuildRecorded] = field(default_factory=dict)  # by number, oldest first
     events: list[AuditEventRecorded] = field(default_factory=list)  # oldest first
-    last_heard_at: float | None = None  # when the master last said anything
+    last_heard_at: float | None = None  # the last message or heartbeat
     connected: bool = False
     instance: str = ""
     same_master: bool | None = None
     lost_reason: str = ""
     retry_at: float = 0.0
 
-    # --- what is heard ---
-
     def apply(self, event: SourceEvent) -> None:
-        """Take in what a source tells."""
+        """Apply an event of the source."""
         match event:
             case Connected(instance=instance, same_master=same_master):
                 self.connected, self.lost_reason = True, ""
@@ -99,7 +97,7 @@ class FarmState:
                 self.last_heard_at = at
 
     def apply_update(self, body: Update, now: float) -> None:
-        """Take in what the master says."""
+        """Apply a message of the master."""
         self.last_heard_at = now
         match body:
             case EventBatch(events=events):
@@ -138,7 +136,7 @@ class FarmState:
                 self._add_event(event)
             case StatusChanged(status=status):
                 self.status = msgspec.structs.replace(status, builders=())
-            case BuildStarted() | _:  # a BuilderChanged tells it too
+            case BuildStarted() | _:  # a BuilderChanged reports it too
                 pass
 
     def _add_event(self, event: AuditEventRecorded) -> None:
@@ -155,52 +153,50 @@ class FarmState:
             del self.builds[next(iter(self.builds))]
         del self.events[: max(0, len(self.events) - MAX_EVENTS)]
 
-    # --- what is asked ---
-
     @property
     def paused(self) -> bool:
-        """Whether the master hands out no jobs."""
+        """Whether the master assigns no jobs."""
         return self.status is not None and self.status.paused
 
     @property
     def queues(self) -> tuple[QueueView, ...]:
-        """What waits, in the farm's order of targets."""
+        """The queues, in the farm's order of targets."""
         return self.status.queues if self.status else ()
 
     @property
     def target_names(self) -> dict[str, str]:
-        """What each target is called here, by its name."""
+        """The short name of each target, by its full name."""
         names = [queue.target for queue in self.queues]
         return {name: short_target_name(name, names) for name in names}
 
     @property
     def has_snapshot(self) -> bool:
-        """Whether a Snapshot was ever heard."""
+        """Whether a Snapshot was ever received."""
         return self.status is not None
 
     def builder_of_build(self, build: int | None) -> Builder | None:
-        """The builder of a build that is under way; None if there is none."""
+        """The builder of a running build; None if there is none."""
         found = (item for item in self.builders.values() if item.view.build == build)
         return next(found, None) if build is not None else None
 
 
 def from_snapshot(snapshot: Snapshot, now: float) -> FarmState:
-    """The state of a farm that is met for the first time."""
+    """The state after a first Snapshot."""
     state = FarmState(connected=True)
     state.apply_update(snapshot, now)
     return state
 
 
 def to_snapshot(state: FarmState, now: float) -> Snapshot:
-    """What a master that knew just this much would say at this time.
+    """The state as a Snapshot, with durations as of now.
 
     Raises:
-        ValueError: nothing is known yet.
+        ValueError: there is no Snapshot yet.
     """
     if state.status is None:
-        raise ValueError("no snapshot of a farm that was never heard of")
+        raise ValueError("no snapshot was received yet")
     builders = tuple(
-        msgspec.structs.replace(builder.view_at(now), loads=builder.load_samples)
+        msgspec.structs.replace(builder.view_at(now), load_history=builder.load_samples)
         for builder in state.builders.values()
     )
     return Snapshot(
@@ -211,15 +207,15 @@ def to_snapshot(state: FarmState, now: float) -> Snapshot:
 
 
 def _updated_builder(before: Builder | None, view: BuilderView, now: float) -> Builder:
-    """A builder after its master spoke of it; a view's own load history is the better one."""
-    bare = msgspec.structs.replace(view, loads=()) if view.load_history else view
+    """A builder after a report; the report's own load history takes precedence."""
+    bare = msgspec.structs.replace(view, load_history=()) if view.load_history else view
     if view.load_history:
         return Builder(
             bare, now, view.load_history[-MAX_LOAD_SAMPLES:], now, len(view.load_history)
         )
     if before is None:
         return Builder(bare, now, (view.host.load,), now, 1)
-    if 0 <= now - before.sampled_at < LOAD_SAMPLE_INTERVAL_S:  # a clock may have been put back
+    if 0 <= now - before.sampled_at < LOAD_SAMPLE_INTERVAL_S:  # a clock may have been set back
         return Builder(bare, now, before.load_samples, before.sampled_at, before.sample_count)
     loads = (*before.load_samples[1 - MAX_LOAD_SAMPLES :], view.host.load)
     return Builder(bare, now, loads, now, before.sample_count + 1)

@@ -1,18 +1,24 @@
-"""The builds: those in hand, and those that ended last, with the line that they failed at."""
+"""The builds screen: running and recent builds, with the error lines of failed ones."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar
 
 from textual import work
 
 from piwheels.errors import PiwheelsError
+from piwheels.formatting import format_duration
 from piwheels.protocol.messages import BuildRecorded, BuildsReply, ListBuilds
-from piwheels.tui.model import farm_tables
-from piwheels.tui.model.actions import ActionTarget
-from piwheels.tui.model.formatting import format_duration, terminal_safe
+from piwheels.tui.model import actions
+from piwheels.tui.model.action_targets import ended_target, log_filter, running_target
+from piwheels.tui.model.action_types import Action, ActionTarget
+from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.state import FarmState
-from piwheels.tui.model.tables import Row
-from piwheels.tui.screens.base import log_filter
+from piwheels.tui.model.tables import builds
+from piwheels.tui.model.tables.model import Row
+from piwheels.tui.model.terminal_text import terminal_safe
+from piwheels.tui.screens.base import Handler
+from piwheels.tui.screens.context import ConsoleContext
 from piwheels.tui.screens.table import TableScreen
 from piwheels.tui.widgets.bar import Word
 
@@ -20,10 +26,10 @@ _MAX_OLDER_BUILDS = 500
 
 
 class BuildsScreen(TableScreen):
-    """A row for each build; what is older than the console knows is asked of the master."""
+    """A row for each build; older builds are requested from the master."""
 
-    screen_name = "builds"
-    COLUMNS = farm_tables.BUILD_COLUMNS
+    screen_name = ScreenName.BUILDS
+    COLUMNS = builds.BUILD_COLUMNS
     MIN_WIDTHS: ClassVar[dict[str, int]] = {
         "release": 16,
         "target": 12,
@@ -35,18 +41,18 @@ class BuildsScreen(TableScreen):
     WIDE_WIDTHS: ClassVar[dict[str, int]] = {"detail": 28}
     AUTO_GROW = ("release", "target", "builder", "ended")
     STRETCH = "detail"
-    EMPTY_TEXT = "Nothing was built yet. piw add PROJECT makes the farm follow a project."
+    EMPTY_TEXT = "No builds yet. Add a project with: piw add PROJECT"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, console: ConsoleContext) -> None:
+        super().__init__(console)
         self.failed_only = False
         self.slow_only = False
         self._older: dict[int, BuildRecorded] = {}
 
     def all_rows(self) -> list[Row]:
-        """The builds that the toggles and the scope leave."""
-        console, scope = self.console, self.scope
-        return farm_tables.build_rows(
+        """The builds that the toggles and the filter select."""
+        console, scope = self.console, self.screen_filter
+        return builds.build_rows(
             self._farm(),
             console.now,
             failed=self.failed_only,
@@ -58,11 +64,11 @@ class BuildsScreen(TableScreen):
 
     @property
     def _needs_older(self) -> bool:
-        """Whether what narrows the rows is known to the master for longer than to the console."""
-        return bool(self.failed_only or self.slow_only or self.scope.project)
+        """Whether the filters ask for builds that only the master still knows."""
+        return bool(self.failed_only or self.slow_only or self.screen_filter.project)
 
     def _farm(self) -> FarmState:
-        """The farm; with older builds before its own where they were asked for."""
+        """The farm, with older builds before its own where they were requested."""
         farm = self.console.farm
         if not (self._older and self._needs_older):
             return farm
@@ -70,16 +76,16 @@ class BuildsScreen(TableScreen):
         return dataclasses.replace(farm, builds=older | farm.builds)
 
     def active_filters(self) -> list[Word]:
-        """Which toggles are on."""
+        """The toggles that are on, too."""
         words = super().active_filters()
         if self.failed_only:
-            words.append(Word("failed", "note", "failed"))
+            words.append(Word("failed only", "note", actions.FAILED))
         if self.slow_only:
-            words.append(Word("slow", "note", "slow"))
+            words.append(Word("slow only", "note", actions.SLOW))
         return words
 
     def clear_last_filter(self) -> bool:
-        """The toggles go after the filter and the marks."""
+        """The toggles are cleared after the filter and the marks."""
         if super().clear_last_filter():
             return True
         if not (self.failed_only or self.slow_only):
@@ -89,19 +95,27 @@ class BuildsScreen(TableScreen):
         return True
 
     def on_shown(self) -> None:
-        """Of one project, also builds that the console does not know."""
+        """With a project, request its older builds."""
         super().on_shown()
-        if self.scope.project:
+        if self.screen_filter.project:
             self._fetch_older()
 
-    def do_failed(self) -> None:
+    def handlers(self) -> Mapping[Action, Handler]:
+        """The toggles, too."""
+        toggles: dict[Action, Handler] = {
+            actions.FAILED: self.toggle_failed,
+            actions.SLOW: self.toggle_slow,
+        }
+        return {**super().handlers(), **toggles}
+
+    def toggle_failed(self) -> None:
         """Only builds without a wheel, or all."""
         self.failed_only = not self.failed_only
         self._fetch_older()
         self.refresh_all()
 
-    def do_slow(self) -> None:
-        """Only long builds, or all."""
+    def toggle_slow(self) -> None:
+        """Only slow builds, or all."""
         self.slow_only = not self.slow_only
         self._fetch_older()
         self.refresh_all()
@@ -112,9 +126,9 @@ class BuildsScreen(TableScreen):
             return
         body = ListBuilds(
             limit=_MAX_OLDER_BUILDS,
-            project=self.scope.project or None,
+            project=self.screen_filter.project or None,
             failed=self.failed_only,
-            slower_than_s=farm_tables.SLOW_BUILD_S if self.slow_only else 0.0,
+            slower_than_s=builds.SLOW_BUILD_S if self.slow_only else 0.0,
         )
         try:
             reply = await self.console.source.request(body, BuildsReply)
@@ -125,37 +139,24 @@ class BuildsScreen(TableScreen):
         self.refresh_all()
 
     def action_target(self, key: str) -> ActionTarget | None:
-        """A build, ended or in hand."""
+        """A build, ended or running."""
         number = int(key)
         ended = self.console.farm.builds.get(number) or self._older.get(number)
         if ended is not None:
-            return ActionTarget(
-                key=key,
-                name=terminal_safe(f"{ended.project} {ended.version} for {ended.target}"),
-                build=number,
-                project=ended.project,
-                version=ended.version,
-                target=ended.target,
-            )
+            return ended_target(key, ended)
         builder = self.console.farm.builder_of_build(number)
         if builder is None:
             return None
         view = builder.view_at(self.console.now)
         release = terminal_safe(f"{view.project} {view.release_version}")
-        return ActionTarget(
-            key=key,
+        return dataclasses.replace(
+            running_target(key, view),
             name=f"{release} for {terminal_safe(view.target)}",
-            builder=view.label,
-            build=number,
-            is_building=True,
-            project=view.project,
-            version=view.release_version,
-            target=view.target,
             work_at_risk=f"{format_duration(view.build_s)} on {terminal_safe(view.label)}",
         )
 
     def open_row(self, key: str) -> None:
         """The log of a build."""
-        subject = self.action_target(key)
-        if subject is not None:
-            self.console.navigate("log", log_filter(subject))
+        target = self.action_target(key)
+        if target is not None:
+            self.console.navigate(ScreenName.LOG, log_filter(target))

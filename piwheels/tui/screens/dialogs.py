@@ -1,6 +1,6 @@
-"""What is asked before a command goes out, or for a word: dialogs over the screen at hand.
+"""Dialogs: confirmation of an action, and input of a text, a choice or a key.
 
-A dialog holds what it was opened on; the table below goes on moving and changes nothing in it.
+A dialog keeps the targets that it was opened with, whatever the table below does meanwhile.
 """
 
 from typing import ClassVar
@@ -19,7 +19,7 @@ _CANCEL, _CONFIRM = "cancel", "go"
 
 
 class ConfirmDialog(ModalScreen[str | None]):
-    """Asks a Question. Gives the wish ("" where none was asked for), or None for no."""
+    """Asks for confirmation. Returns the prompt's value ("" without a prompt), or None for no."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel"),
@@ -32,29 +32,32 @@ class ConfirmDialog(ModalScreen[str | None]):
         self._confirmation = confirmation
 
     def compose(self) -> ComposeResult:
-        """The question, its targets, what is lost, and two ways out."""
-        asked = self._confirmation
+        """The question, its targets, the consequence, and two buttons."""
+        confirmation = self._confirmation
         with Vertical(id="dialog"):
-            yield Static(asked.title, id="title", markup=False)
-            with VerticalScroll(id="targets", can_focus=len(asked.target_lines) > 4):
-                yield Static("\n".join(asked.target_lines), markup=False)
-            if asked.hidden_count:
-                yield Static(_hidden_note(asked), id="hidden", markup=False)
-            if asked.action.consequence:
-                yield Static(asked.action.consequence, id="loses", markup=False)
-            if asked.prompt:
-                yield Static(f"{asked.prompt.label}:", markup=False)
-                yield Input(asked.prompt.default, id="wish", compact=True)
-            if asked.confirm_word:
-                yield Static(f"Type {asked.confirm_word} to go on:", markup=False)
+            yield Static(confirmation.title, id="title", markup=False)
+            with VerticalScroll(id="targets", can_focus=len(confirmation.target_lines) > 4):
+                yield Static("\n".join(confirmation.target_lines), markup=False)
+            if confirmation.hidden_count:
+                yield Static(_hidden_note(confirmation), id="hidden", markup=False)
+            if confirmation.action.consequence:
+                yield Static(confirmation.action.consequence, id="consequence", markup=False)
+            if confirmation.prompt:
+                yield Static(f"{confirmation.prompt.label}:", markup=False)
+                yield Input(confirmation.prompt.default, id="prompt", compact=True)
+            if confirmation.confirm_word:
+                yield Static(
+                    f"Type {confirmation.confirm_word} to confirm:",
+                    markup=False,
+                )
                 yield Input(id="word", compact=True)
-            yield Static("", id="objection", markup=False)
-            with Horizontal(id="ways"):
+            yield Static("", id="error", markup=False)
+            with Horizontal(id="buttons"):
                 yield Button("Cancel", id=_CANCEL, compact=True)
-                yield Button(asked.action.label, id=_CONFIRM, variant="error", compact=True)
+                yield Button(confirmation.action.label, id=_CONFIRM, variant="error", compact=True)
 
     def on_mount(self) -> None:
-        """A field has the focus, so that nothing typed is lost; without one, Cancel has it."""
+        """Focus the first field, so that nothing typed is lost; without one, Cancel."""
         field = next(iter(self.query(Input)), None)
         (field or self.query_one(f"#{_CANCEL}")).focus()
         self._validate()
@@ -73,38 +76,38 @@ class ConfirmDialog(ModalScreen[str | None]):
         self.dismiss(self._prompt_value() if event.button.id == _CONFIRM else None)
 
     def action_cancel(self) -> None:
-        """No."""
+        """Do nothing."""
         self.dismiss(None)
 
     def _validate(self) -> None:
-        objection = self._validation_error()
-        self.query_one(f"#{_CONFIRM}", Button).disabled = bool(objection)
-        self.query_one("#objection", Static).update(objection)
+        error = self._validation_error()
+        self.query_one(f"#{_CONFIRM}", Button).disabled = bool(error)
+        self.query_one("#error", Static).update(error)
 
     def _validation_error(self) -> str:
-        asked = self._confirmation
-        wrong = validation_error(asked.action, self._prompt_value())
-        if wrong:
-            return f"This needs {wrong}."
+        confirmation = self._confirmation
+        error = validation_error(confirmation.action, self._prompt_value())
+        if error:
+            return error
         if (
-            asked.confirm_word
-            and self.query_one("#word", Input).value.strip() != asked.confirm_word
+            confirmation.confirm_word
+            and self.query_one("#word", Input).value.strip() != confirmation.confirm_word
         ):
-            return f"{asked.action.label} waits for the word."
+            return f"Type the word to enable {confirmation.action.label}."
         return ""
 
     def _prompt_value(self) -> str:
-        return self.query_one("#wish", Input).value if self._confirmation.prompt else ""
+        return self.query_one("#prompt", Input).value if self._confirmation.prompt else ""
 
 
-def _hidden_note(asked: Confirmation) -> str:
-    if asked.hidden_count == 1:
-        return "One of them is hidden by the filter."
-    return f"{asked.hidden_count} of them are hidden by the filter."
+def _hidden_note(confirmation: Confirmation) -> str:
+    if confirmation.hidden_count == 1:
+        return "1 of them is hidden by the filter."
+    return f"{confirmation.hidden_count} of them are hidden by the filter."
 
 
 class TextInputDialog(ModalScreen[str | None]):
-    """Asks for one line of text; gives None when it was left."""
+    """Asks for one line of text; returns None when canceled."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel")]
 
@@ -124,20 +127,20 @@ class TextInputDialog(ModalScreen[str | None]):
         self.dismiss(event.value)
 
     def action_cancel(self) -> None:
-        """Leave it as it was."""
+        """Change nothing."""
         self.dismiss(None)
 
 
 class ChoiceDialog(ModalScreen[str | None]):
-    """Asks for one of several words; gives None when it was left."""
+    """Asks for one of several choices; returns None when canceled."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel")]
 
-    def __init__(self, label: str, choices: tuple[str, ...], chosen: str) -> None:
+    def __init__(self, label: str, choices: tuple[str, ...], current: str = "") -> None:
         super().__init__()
         self._label = label
         self._choices = choices
-        self._chosen = chosen
+        self._current = current
 
     def compose(self) -> ComposeResult:
         """A label and a list."""
@@ -146,10 +149,10 @@ class ChoiceDialog(ModalScreen[str | None]):
             yield OptionList(*(Option(choice, id=choice) for choice in self._choices))
 
     def on_mount(self) -> None:
-        """What is chosen now is under the cursor."""
+        """Highlight the current choice."""
         options = self.query_one(OptionList)
-        if self._chosen in self._choices:
-            options.highlighted = self._choices.index(self._chosen)
+        if self._current in self._choices:
+            options.highlighted = self._choices.index(self._current)
         options.focus()
 
     @on(OptionList.OptionSelected)
@@ -157,24 +160,24 @@ class ChoiceDialog(ModalScreen[str | None]):
         self.dismiss(event.option.id)
 
     def action_cancel(self) -> None:
-        """Leave it as it was."""
+        """Change nothing."""
         self.dismiss(None)
 
 
 class KeyDialog(ModalScreen[str | None]):
-    """Asks for a key by having it pressed; Escape leaves it as it was."""
+    """Asks for a key by having it pressed; Escape changes nothing."""
 
     def __init__(self, label: str) -> None:
         super().__init__()
         self._label = label
 
     def compose(self) -> ComposeResult:
-        """What is waited for."""
+        """What to press."""
         with Vertical(id="dialog"):
-            yield Static(f"Press the key that is to be {self._label}.", id="title", markup=False)
-            yield Static("Esc leaves it as it is.", markup=False)
+            yield Static(f"Press the new key of {self._label}.", id="title", markup=False)
+            yield Static("Esc cancels.", markup=False)
 
     def on_key(self, event: events.Key) -> None:
-        """This is the key."""
+        """Return the key."""
         event.stop()
         self.dismiss(None if event.key == "escape" else event.key)

@@ -1,10 +1,11 @@
-"""The downloads: how many now, in the last hour and today, and of what."""
+"""The downloads screen: how many now, in the last hour and today, and of what."""
 
 from typing import ClassVar
 
 from piwheels.tui.model import metrics
-from piwheels.tui.model.actions import ActionTarget
-from piwheels.tui.model.tables import Cell, Column, Row
+from piwheels.tui.model.action_types import ActionTarget
+from piwheels.tui.model.navigation import ScreenName
+from piwheels.tui.model.tables.model import Cell, Column, Row
 from piwheels.tui.screens.table import TableScreen
 from piwheels.tui.widgets.gauge import gauge
 
@@ -19,9 +20,9 @@ _TITLES = {
 
 
 class DownloadsScreen(TableScreen):
-    """A row for each figure, and for each of what is downloaded most."""
+    """A row for each metric, and for the most downloaded of each breakdown."""
 
-    screen_name = "downloads"
+    screen_name = ScreenName.DOWNLOADS
     COLUMNS = (
         Column("of", "Downloads", 20, 0),
         Column("what", "Of", 24, 0),
@@ -32,21 +33,24 @@ class DownloadsScreen(TableScreen):
     WIDE_WIDTHS: ClassVar[dict[str, int]] = {"of": 20}
     STRETCH = "what"
     EMPTY_TEXT = (
-        "No access log is connected: nothing is known of downloads. "
-        "piw accesslog reads the web server's log; piw deploy shows how."
+        "No access log is connected, so downloads are not counted. Import the web server's log "
+        "with piw accesslog; piw config nginx prints a configuration for it."
     )
 
     def all_rows(self) -> list[Row]:
-        """The figures, then what is downloaded most; nothing without an access log."""
+        """The metrics, then the breakdowns; nothing without an access log."""
         console = self.console
         status = console.farm.status
         if status is None or not status.downloads.connected:
             return []
         found = [
-            self._metric_row(fact) for fact in metrics.download_metrics(console.farm, console.now)
+            self._metric_row(metric)
+            for metric in metrics.download_metrics(console.farm, console.now)
         ]
-        for name, split in metrics.breakdowns(console.farm).items():
-            found += [self._breakdown_row(name, fact) for fact in split[:_MAX_PER_BREAKDOWN]]
+        for name, breakdown in metrics.breakdowns(console.farm).items():
+            found += [
+                self._breakdown_row(name, metric) for metric in breakdown[:_MAX_PER_BREAKDOWN]
+            ]
         return [row._replace(default_sort_key=(place,)) for place, row in enumerate(found)]
 
     def _metric_row(self, metric: metrics.Metric) -> Row:
@@ -56,7 +60,7 @@ class DownloadsScreen(TableScreen):
             Cell(""),
             Cell(self._gauge(metric)),
         )
-        return Row(f"figure {metric.key}", cells, False, f"{metric.label} {metric.text}".lower())
+        return Row(f"metric {metric.key}", cells, False, f"{metric.label} {metric.text}".lower())
 
     def _breakdown_row(self, name: str, metric: metrics.Metric) -> Row:
         title = _TITLES.get(name, name)

@@ -1,18 +1,19 @@
-"""The events: who did what and when, and what the farm did of itself."""
+"""The events screen: operators' commands with their results, and automatic events."""
 
 from typing import ClassVar
 
-from piwheels.tui.model import farm_tables
-from piwheels.tui.model.actions import ActionTarget
-from piwheels.tui.model.tables import Row
+from piwheels.tui.model.action_types import ActionTarget
+from piwheels.tui.model.navigation import ScreenName
+from piwheels.tui.model.tables import events
+from piwheels.tui.model.tables.model import Row
 from piwheels.tui.screens.table import TableScreen
 
 
 class EventsScreen(TableScreen):
     """A row for each event, the newest first."""
 
-    screen_name = "events"
-    COLUMNS = farm_tables.EVENT_COLUMNS
+    screen_name = ScreenName.EVENTS
+    COLUMNS = events.EVENT_COLUMNS
     MIN_WIDTHS: ClassVar[dict[str, int]] = {
         "at": 8,
         "what": 20,
@@ -21,19 +22,19 @@ class EventsScreen(TableScreen):
     }
     AUTO_GROW = ("at", "who")
     STRETCH = "what"
-    EMPTY_TEXT = "Nothing has happened yet."
+    EMPTY_TEXT = "No events yet."
 
     def all_rows(self) -> list[Row]:
         """The events."""
         console = self.console
-        return farm_tables.event_rows(console.farm, console.now, ascii_only=console.ascii_only)
+        return events.event_rows(console.farm, console.now, ascii_only=console.ascii_only)
 
     def action_target(self, key: str) -> ActionTarget | None:
-        """Nothing can be done to what has happened."""
+        """No action applies to an event."""
         return ActionTarget(key=key, name=key)
 
     def open_row(self, key: str) -> None:
-        """An event in full, where its line was cut."""
+        """Show an event in full, where its line was cut."""
         row = next((row for row in self.all_rows() if row.key == key), None)
         if row is not None:
             self.notify(" ".join(cell.text for cell in row.cells if cell.text), markup=False)

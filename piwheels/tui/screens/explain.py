@@ -1,4 +1,4 @@
-"""Why the wheel of a row is there or not, and what happens next: the master's own words."""
+"""The explain screen: why a release has or lacks a wheel, and what is next."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -11,22 +11,24 @@ from textual.widgets import Static
 
 from piwheels.errors import PiwheelsError
 from piwheels.protocol.messages import Explain, ExplainReply, Explanation
-from piwheels.tui.model.actions import ActionTarget
-from piwheels.tui.model.formatting import terminal_safe
-from piwheels.tui.screens.base import FarmScreen, ScreenFilter
+from piwheels.tui.model.action_types import ActionTarget
+from piwheels.tui.model.navigation import ScreenFilter, ScreenName
+from piwheels.tui.model.terminal_text import terminal_safe
+from piwheels.tui.screens.base import FarmScreen
+from piwheels.tui.screens.context import ConsoleContext
 
 
 class ExplainScreen(FarmScreen):
-    """The answers about one project, release or target of it."""
+    """The master's answers about a project, a release, or one of its targets."""
 
-    screen_name = "explain"
+    screen_name = ScreenName.EXPLAIN
     AUTO_FOCUS = "VerticalScroll"
     _EMPTY_TEXT: ClassVar[str] = (
-        "No release is chosen. On Builders (1) or Builds (3), e explains the release of a row."
+        "No release is selected. On Builders (1) or Builds (3), e explains the release of a row."
     )
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, console: ConsoleContext) -> None:
+        super().__init__(console)
         self._answers: tuple[Explanation, ...] = ()
         self._error = ""
 
@@ -35,12 +37,12 @@ class ExplainScreen(FarmScreen):
         return (VerticalScroll(Static("", id="answers", markup=False)),)
 
     def set_filter(self, screen_filter: ScreenFilter) -> None:
-        """Ask about another release; without one, the last that was asked about."""
+        """Select a release; without one, keep the last."""
         if screen_filter.project and screen_filter != self.screen_filter:
             self.screen_filter, self._answers, self._error = screen_filter, (), ""
 
     def on_shown(self) -> None:
-        """The answer of a moment ago may be wrong by now."""
+        """Request the answer again: an old one may be out of date."""
         self.refresh_all()
         if self.screen_filter.project:
             self._request(self.screen_filter)
@@ -61,15 +63,15 @@ class ExplainScreen(FarmScreen):
         self.refresh_all()
 
     def refresh_content(self) -> None:
-        """Show what is known."""
+        """Show the answers."""
         self.query_one("#answers", Static).update(self._content())
 
     def _content(self) -> Content:
         scope = self.screen_filter
         if not scope.project:
             return Content(self._EMPTY_TEXT)
-        asked = " ".join(filter(None, (scope.project, scope.version, scope.target)))
-        parts = [Content.assemble((terminal_safe(asked), "bold"), "\n")]
+        name = " ".join(filter(None, (scope.project, scope.version, scope.target)))
+        parts = [Content.assemble((terminal_safe(name), "bold"), "\n")]
         if self._error:
             parts.append(Content.assemble("\n", (terminal_safe(self._error), "$text-warning")))
         for answer in self._answers:
@@ -89,7 +91,7 @@ class ExplainScreen(FarmScreen):
         return Content("").join(parts)
 
     def action_targets(self) -> tuple[ActionTarget, ...]:
-        """The release that was asked about, and its last build."""
+        """The release, and its last build."""
         scope = self.screen_filter
         if not scope.project:
             return ()

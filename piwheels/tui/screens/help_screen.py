@@ -1,8 +1,8 @@
-"""The keys of the screen at hand, and what each does."""
+"""The help: the keys of a screen, and what each does."""
 
 from itertools import groupby
 from textwrap import wrap
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -11,10 +11,11 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from piwheels.tui.model.actions import ACTIONS, Action, Group, actions_of, key_labels
-
-if TYPE_CHECKING:
-    from piwheels.tui.app import Console
+from piwheels.tui.model.action_types import Action, Group
+from piwheels.tui.model.actions import ACTIONS, actions_of
+from piwheels.tui.model.keys import key_labels
+from piwheels.tui.model.navigation import ScreenName
+from piwheels.tui.screens.context import ConsoleContext
 
 _KEY_WIDTH = 6
 _DIALOG_WIDTH = 76
@@ -23,48 +24,50 @@ _FORMER_NAME_NOTE = "Builders were called slaves in piwheels' first generation."
 
 
 class HelpScreen(ModalScreen[None]):
-    """All keys of a screen, by what they are about."""
+    """All keys of a screen, grouped by subject."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,question_mark,q,enter", "dismiss", "Close"),
     ]
 
+    def __init__(self, console: ConsoleContext, screen_name: ScreenName) -> None:
+        super().__init__()
+        self._app_context = console
+        self._screen_name = screen_name
+
     def compose(self) -> ComposeResult:
         """One page of text."""
-        console = cast("Console", self.app)
         with Vertical(id="dialog"):
-            yield Static(f"Keys of {console.current_screen.screen_name}", id="title")
+            yield Static(f"Keys of {self._screen_name}", id="title")
             with VerticalScroll(id="keyhelp"):
-                yield Static(_content(console), markup=False)
+                yield Static(self._content(), markup=False)
 
     def on_mount(self) -> None:
-        """The page can be scrolled at once."""
+        """Focus the page, so that it can be scrolled at once."""
         self.query_one("#keyhelp").focus()
 
-
-def _content(console: "Console") -> Content:
-    here = sorted(
-        (
+    def _content(self) -> Content:
+        available = [
             action
-            for action in actions_of(console.current_screen.screen_name)
-            if console.is_available(action) is not False
-        ),
-        key=lambda action: (tuple(Group).index(action.group), ACTIONS.index(action)),
-    )
-    parts = []
-    for group, actions in groupby(here, key=lambda action: action.group):
-        parts.append(Content.styled(f"{group.value}\n", "bold $text-accent"))
-        parts += [_line(console, action) for action in actions]
-        parts.append(Content("\n"))
-    parts.append(Content.styled(_FORMER_NAME_NOTE, "$text-muted"))
-    return Content("").join(parts)
+            for action in actions_of(self._screen_name)
+            if self._app_context.is_available(action) is not False
+        ]
+        groups = list(Group)
+        available.sort(key=lambda action: (groups.index(action.group), ACTIONS.index(action)))
+        parts = []
+        for group, actions in groupby(available, key=lambda action: action.group):
+            parts.append(Content.styled(f"{group.value}\n", "bold $text-accent"))
+            parts += [self._line(action) for action in actions]
+            parts.append(Content("\n"))
+        parts.append(Content.styled(_FORMER_NAME_NOTE, "$text-muted"))
+        return Content("").join(parts)
 
-
-def _line(console: "Console", action: Action) -> Content:
-    keys = f"{' '.join(key_labels(console.keys_for(action))):<{_KEY_WIDTH}} "
-    dead = console.is_available(action) is None
-    style = "$text-muted" if dead else ""
-    note = " (not now)" if dead else ""
-    width = min(_DIALOG_WIDTH, console.size.width) - _FRAME_WIDTH - len(keys)
-    lines = f"\n{' ' * len(keys)}".join(wrap(f"{console.help_for(action)}{note}", max(10, width)))
-    return Content.assemble((keys, style or "bold"), (f"{lines}\n", style))
+    def _line(self, action: Action) -> Content:
+        console = self._app_context
+        keys = f"{' '.join(key_labels(console.keys_for(action))):<{_KEY_WIDTH}} "
+        unavailable = console.is_available(action) is None
+        style = "$text-muted" if unavailable else ""
+        text = f"{console.help_for(action)}{' (not now)' if unavailable else ''}"
+        width = min(_DIALOG_WIDTH, console.size.width) - _FRAME_WIDTH - len(keys)
+        lines = f"\n{' ' * len(keys)}".join(wrap(text, max(10, width)))
+        return Content.assemble((keys, style or "bold"), (f"{lines}\n", style))

@@ -1,10 +1,11 @@
-"""The master's own machine: load, memory, disk, the database, the upstream."""
+"""The host screen: the master's machine, its database and the upstream index."""
 
 from typing import ClassVar
 
 from piwheels.tui.model import metrics
-from piwheels.tui.model.actions import ActionTarget
-from piwheels.tui.model.tables import Cell, Column, Row
+from piwheels.tui.model.action_types import ActionTarget
+from piwheels.tui.model.navigation import ScreenName
+from piwheels.tui.model.tables.model import Cell, Column, Row
 from piwheels.tui.screens.table import TableScreen
 from piwheels.tui.widgets.gauge import gauge
 
@@ -12,9 +13,9 @@ _GAUGE_WIDTH = 20
 
 
 class HostScreen(TableScreen):
-    """A row for each figure."""
+    """A row for each metric."""
 
-    screen_name = "host"
+    screen_name = ScreenName.HOST
     COLUMNS = (
         Column("what", "Master", 16, 0),
         Column("value", "Value", 30, 0),
@@ -24,10 +25,10 @@ class HostScreen(TableScreen):
     WIDE_WIDTHS: ClassVar[dict[str, int]] = {"value": 36}
 
     def all_rows(self) -> list[Row]:
-        """The figures, in an order that does not change."""
+        """The metrics, in a fixed order."""
         console = self.console
-        told = metrics.host_metrics(console.farm, console.now, ascii_only=console.ascii_only)
-        return [self._row(fact, place) for place, fact in enumerate(told)]
+        found = metrics.host_metrics(console.farm, console.now, ascii_only=console.ascii_only)
+        return [self._row(metric, place) for place, metric in enumerate(found)]
 
     def _row(self, metric: metrics.Metric, position: int) -> Row:
         share = ""
@@ -38,9 +39,11 @@ class HostScreen(TableScreen):
             Cell(metric.text, metric.style, metric.glyph, metric.text),
             Cell(share, metric.style, "", metric.share),
         )
-        problem = metric.style in {"error", "warning"}
-        return Row(metric.key, cells, problem, f"{metric.label} {metric.text}".lower(), (position,))
+        has_alert = metric.style in {"error", "warning"}
+        return Row(
+            metric.key, cells, has_alert, f"{metric.label} {metric.text}".lower(), (position,)
+        )
 
     def action_target(self, key: str) -> ActionTarget | None:
-        """Nothing is done to a figure."""
+        """No action applies to a metric."""
         return ActionTarget(key=key, name=key)

@@ -1,29 +1,32 @@
-"""The queues: what waits for each target, and for how long."""
+"""The queues screen: queued jobs per target, and how long they wait."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
-from piwheels.tui.model import farm_tables
-from piwheels.tui.model.actions import ActionTarget
-from piwheels.tui.model.formatting import terminal_safe
-from piwheels.tui.model.tables import Row
-from piwheels.tui.screens.base import ScreenFilter
+from piwheels.tui.model import actions
+from piwheels.tui.model.action_types import Action, ActionTarget
+from piwheels.tui.model.navigation import ScreenFilter, ScreenName
+from piwheels.tui.model.tables import queues
+from piwheels.tui.model.tables.model import Row
+from piwheels.tui.model.terminal_text import terminal_safe
+from piwheels.tui.screens.base import Handler
 from piwheels.tui.screens.table import TableScreen
 
 
 class QueuesScreen(TableScreen):
     """A row for each target."""
 
-    screen_name = "queues"
-    COLUMNS = farm_tables.QUEUE_COLUMNS
+    screen_name = ScreenName.QUEUES
+    COLUMNS = queues.QUEUE_COLUMNS
     MIN_WIDTHS: ClassVar[dict[str, int]] = {"target": 16, "state": 11}
     AUTO_GROW = ("target",)
     STRETCH = "note"
-    EMPTY_TEXT = "The farm has no target yet: the first builder that connects brings its own."
+    EMPTY_TEXT = "No targets yet: the first builder that connects adds its own."
 
     def all_rows(self) -> list[Row]:
         """The targets."""
         console = self.console
-        return farm_tables.queue_rows(console.farm, ascii_only=console.ascii_only)
+        return queues.queue_rows(console.farm, ascii_only=console.ascii_only)
 
     def action_target(self, key: str) -> ActionTarget | None:
         """A target."""
@@ -32,11 +35,17 @@ class QueuesScreen(TableScreen):
         return ActionTarget(key=key, name=terminal_safe(key), target=key)
 
     def open_row(self, key: str) -> None:
-        """The builds for a target."""
-        self.console.navigate("builds", ScreenFilter(target=key, title=terminal_safe(key)))
+        """Show the builds for a target."""
+        self.console.navigate(ScreenName.BUILDS, ScreenFilter(target=key, title=terminal_safe(key)))
 
-    def do_servers(self) -> None:
-        """The builders that serve a target."""
+    def handlers(self) -> Mapping[Action, Handler]:
+        """The builders of a target, too."""
+        return {**super().handlers(), actions.SHOW_BUILDERS: self.show_builders}
+
+    def show_builders(self) -> None:
+        """Show the builders that serve the target under the cursor."""
         key = self.table.cursor
         if key is not None:
-            self.console.navigate("builders", ScreenFilter(target=key, title=terminal_safe(key)))
+            self.console.navigate(
+                ScreenName.BUILDERS, ScreenFilter(target=key, title=terminal_safe(key))
+            )

@@ -1,133 +1,148 @@
-"""What the bars around a screen say: functions of the console's state."""
+"""The texts of the bars around a screen, as functions of the console's state."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from piwheels.formatting import format_count, format_duration, format_unix_time
 from piwheels.protocol.messages import STALE_COUNTS_S, BuilderState
-from piwheels.tui.model import formatting, glyphs
-from piwheels.tui.model.actions import ACTIONS_BY_NAME, SCREENS, actions_of, key_labels
+from piwheels.tui.client.replay import MAX_SPEED, MIN_SPEED, Replay
+from piwheels.tui.model import actions, glyphs
 from piwheels.tui.model.alerts import find_alerts
+from piwheels.tui.model.keys import key_labels
+from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.state import FarmState
-from piwheels.tui.replay_controls import replay_position
+from piwheels.tui.screens.context import ConsoleContext
 from piwheels.tui.widgets.bar import Word
 
-if TYPE_CHECKING:
-    from piwheels.tui.app import Console
-
-#: glyphs' names of styles, as bars and tables call them.
+#: Bars' and tables' names for the styles of glyphs.
 STYLES = {"success": "good", "warning": "warn", "error": "bad", "accent": "note"}
 
-#: Below this, other screens are told by their numbers alone.
+#: Below this width the other tabs are digits only.
 _NARROW_WIDTH = 72
 _BUSY_STATES = frozenset(
     {BuilderState.BUILDING, BuilderState.UPLOADING, BuilderState.OVERDUE, BuilderState.TO_SLEEP}
 )
 
 
-def header(console: "Console") -> tuple[list[Word], list[Word]]:
-    """The farm's state on the left, who we are to it on the right."""
+def header(console: ConsoleContext, here: ScreenName) -> tuple[list[Word], list[Word]]:
+    """The farm's state on the left, the connection on the right."""
     left = [Word("piwheels", "strong", drop_order=6), *_state_words(console)]
     if console.farm.has_snapshot:
-        left += _summary_words(console)
+        left += _summary_words(console, here)
     return left, [*_connection_words(console), Word("", gap_before=0)]
 
 
-def _state_words(console: "Console") -> Iterator[Word]:
-    farm, sign = console.farm, console.glyph
+def _state_words(console: ConsoleContext) -> Iterator[Word]:
+    farm, glyph = console.farm, console.glyph
     if console.replay:
-        yield Word(f"{sign('operator')} RECORDING {replay_position(console.replay)}", "note")
+        yield Word(f"{glyph('operator')} RECORDING {replay_position(console.replay)}", "note")
     if not farm.has_snapshot:
-        yield Word(f"{sign('pending')} waiting for a master", "warn")
+        yield Word(f"{glyph('pending')} waiting for a master", "warn")
         if farm.lost_reason:
             yield Word(farm.lost_reason, "muted", drop_order=5)
     elif not farm.connected:
-        ago = _coarse_duration(console.stale_s)
-        yield Word(f"{sign('bad')} LINK LOST, this is {ago} old", "bad")
+        age = _coarse_duration(console.stale_s)
+        yield Word(f"{glyph('bad')} DISCONNECTED, data is {age} old", "bad")
         yield Word(farm.lost_reason, "muted", drop_order=7)
     elif farm.paused:
-        yield Word(f"{sign('paused')} PAUSED", "warn")
+        yield Word(f"{glyph('paused')} PAUSED", "warn")
     else:
-        yield Word(f"{sign('building')} running", "good")
+        yield Word(f"{glyph('building')} running", "good")
 
 
-def _summary_words(console: "Console") -> Iterator[Word]:
-    farm, sign = console.farm, console.glyph
+def _summary_words(console: ConsoleContext, here: ScreenName) -> Iterator[Word]:
+    farm = console.farm
     states = [builder.view.state for builder in farm.builders.values()]
-    troubles = len(find_alerts(farm, console.now))
+    alerts = len(find_alerts(farm, console.now))
     busy = sum(state in _BUSY_STATES for state in states)
     pending = sum(queue.pending for queue in farm.queues)
-    if troubles:
-        said = f"{sign('warning')} {troubles} to look at{_key_hint(console, 'problem')}"
-        yield Word(said, "bad", "problem", drop_order=1, gap_before=2)
+    if alerts:
+        noun = "alert" if alerts == 1 else "alerts"
+        text = f"{console.glyph('warning')} {alerts} {noun}{_next_alert_key(console, here)}"
+        yield Word(text, "bad", actions.NEXT_ALERT, drop_order=1, gap_before=2)
     yield Word(f"{busy} of {len(states)} building", drop_order=2, gap_before=2)
-    yield Word(
-        f"{formatting.format_count(pending)} waiting{_count_age(farm)}", drop_order=3, gap_before=2
-    )
+    yield Word(f"{format_count(pending)} queued{_count_age(farm)}", drop_order=3, gap_before=2)
 
 
 def _count_age(farm: FarmState) -> str:
     """How old the master's counts are, where a slow database makes that worth saying."""
     age_s = farm.status.counts_age_s if farm.status else 0.0
-    return f", counted {_coarse_duration(age_s)} ago" if age_s > STALE_COUNTS_S else ""
+    return f" ({_coarse_duration(age_s)} ago)" if age_s > STALE_COUNTS_S else ""
 
 
-def _key_hint(console: "Console", name: str) -> str:
-    """The key of an action in brackets, on screens where it does that."""
-    action = ACTIONS_BY_NAME[name]
-    if not console.is_available(action) or action not in actions_of(
-        console.current_screen.screen_name
-    ):
+def _next_alert_key(console: ConsoleContext, here: ScreenName) -> str:
+    """The key of "next alert" in parentheses, on screens where it does that."""
+    action = actions.NEXT_ALERT
+    if not console.is_available(action) or action not in actions.actions_of(here):
         return ""
     return f" ({key_labels(console.keys_for(action))[0]})"
 
 
-def _connection_words(console: "Console") -> Iterator[Word]:
+def _connection_words(console: ConsoleContext) -> Iterator[Word]:
     if console.source.read_only:
-        yield Word("read only", "note", drop_order=1, gap_before=2)
+        yield Word("read-only", "note", drop_order=1, gap_before=2)
     yield Word(console.source.address, "muted", drop_order=8, gap_before=2)
 
 
-def screen_tabs(current: str, width: int) -> list[Word]:
-    """The screens, with the one that is shown in another look; where it is narrow, numbers."""
+def screen_tabs(current: ScreenName, width: int) -> list[Word]:
+    """The screens with a number key, the current one highlighted; digits only where narrow."""
     words = []
-    for name in SCREENS:
-        action = ACTIONS_BY_NAME[name]
-        number = key_labels(action.keys)[0]
-        at = name == current
-        style = "here" if at else "muted"
-        said = f"{number} {action.label}" if at or width >= _NARROW_WIDTH else number
-        words.append(Word(said, style, name, drop_order=0 if at else 1))
+    for action in actions.TABS:
+        digit = key_labels(action.keys)[0]
+        is_current = action.opens is current
+        text = f"{digit} {action.label}" if is_current or width >= _NARROW_WIDTH else digit
+        style = "here" if is_current else "muted"
+        words.append(Word(text, style, action, drop_order=0 if is_current else 1))
     return words
 
 
-def last_command(console: "Console") -> list[Word]:
-    """The last command and what became of it."""
-    fate = next(iter(console.command_history), None)
-    if fate is None:
+def last_command(console: ConsoleContext) -> list[Word]:
+    """The last command and its result."""
+    status = next(iter(console.command_history), None)
+    if status is None:
         return []
-    sign, style = glyphs.COMMAND_STYLE[fate.state]
-    words = [Word(f"{console.glyph(sign)} {fate.line}", STYLES.get(style, style), "commands")]
-    waiting = len(console.command_history.pending)
-    if waiting > 1:
-        words.insert(0, Word(f"{waiting} under way", "note", "commands"))
+    glyph, style = glyphs.COMMAND_STYLE[status.state]
+    text = f"{console.glyph(glyph)} {status.line}"
+    words = [Word(text, STYLES.get(style, style), actions.SHOW_COMMANDS)]
+    pending = len(console.command_history.pending)
+    if pending > 1:
+        words.insert(0, Word(f"{pending} pending", "note", actions.SHOW_COMMANDS))
     return words
 
 
-def key_hints(console: "Console", screen_name: str) -> list[Word]:
-    """The keys of a screen, the dead ones greyed."""
+def key_hints(console: ConsoleContext, screen_name: ScreenName) -> list[Word]:
+    """The keys of a screen; those that are not available now are grayed out."""
     words = []
-    for action in actions_of(screen_name):
-        state = console.is_available(action)
-        if state is False or action.name in SCREENS:
+    for action in actions.actions_of(screen_name):
+        available = console.is_available(action)
+        if available is False or action in actions.TABS:
             continue
-        style = "dead" if state is None else ""
-        lead = key_labels(console.keys_for(action))[0]
-        words.append(Word(action.label, style, action.name, action.rank, 1, lead))
+        style = "dead" if available is None else ""
+        key = key_labels(console.keys_for(action))[0]
+        words.append(Word(action.label, style, action, action.drop_order, 1, key))
     return words
+
+
+def replay_position(replay: Replay) -> str:
+    """Where a recording is, in words: `12:03:44 of 12:00:00 to 13:00:00, paused`."""
+    position = format_unix_time(replay.now())
+    text = f"{position} of {format_unix_time(replay.begin)} to {format_unix_time(replay.end)}"
+    if replay.paused:
+        return f"{text}, paused"
+    if replay.at_end:
+        return f"{text}, at its {'damaged ' if replay.problem else ''}end"
+    return f"{text}{_speed_text(replay.speed)}"
+
+
+def _speed_text(speed: float) -> str:
+    if speed == 1.0:
+        return ""
+    factor = f"{speed:g}" if speed >= 1 else f"1/{1 / speed:g}"
+    limit = {MIN_SPEED: " (minimum)", MAX_SPEED: " (maximum)"}.get(speed, "")
+    return f", {factor}x speed{limit}"
 
 
 def _coarse_duration(seconds: float) -> str:
-    """A span of time in words that change rarely."""
+    """A duration whose text changes rarely."""
     if seconds < 60:
         return f"{int(seconds // 10) * 10}s" if seconds >= 10 else "a few seconds"
-    return formatting.format_duration(seconds - seconds % 60)
+    return format_duration(seconds - seconds % 60)

@@ -1,18 +1,21 @@
-"""A screen that is one table: filter, order, marks, and the way to the next problem."""
+"""A screen that is one table: filter, sorting, marks, and jumps to the next alert."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from textual import on
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from piwheels.tui.model import tables
-from piwheels.tui.model.actions import ACTIONS_BY_NAME, ActionTarget
+from piwheels.formatting import format_count
+from piwheels.tui.model import actions
+from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.alerts import find_alerts, next_alert
-from piwheels.tui.model.formatting import format_count
+from piwheels.tui.model.navigation import NO_FILTER, ScreenFilter
+from piwheels.tui.model.tables import model
 from piwheels.tui.screens import status_bars
-from piwheels.tui.screens.base import NO_FILTER, FarmScreen, ScreenFilter
+from piwheels.tui.screens.base import FarmScreen, Handler
+from piwheels.tui.screens.context import ConsoleContext
 from piwheels.tui.widgets.bar import Bar, Word
 from piwheels.tui.widgets.table import Column, Row, RowTable
 
@@ -21,51 +24,53 @@ _MAX_GROWN_WIDTH = 28
 
 
 class TableScreen(FarmScreen):
-    """Rows of the farm; what a subclass shows are its columns and what stands in them."""
+    """A table of the farm; a subclass provides columns and rows."""
 
-    COLUMNS: ClassVar[Sequence[tables.Column]] = ()
-    #: Columns that can do with less than they would like to have.
+    COLUMNS: ClassVar[Sequence[model.Column]] = ()
+    #: Widths of columns that can be narrower than their usual width.
     MIN_WIDTHS: ClassVar[dict[str, int]] = {}
-    #: What columns get at least where it is not narrow, over LEAST.
+    #: Least widths of columns where the screen is not narrow.
     WIDE_WIDTHS: ClassVar[dict[str, int]] = {}
-    #: Columns that grow with what stands in them, up to _WIDEST.
+    #: Columns that grow with their content, up to _MAX_GROWN_WIDTH.
     AUTO_GROW: ClassVar[tuple[str, ...]] = ()
-    #: The column that takes what room is left.
+    #: The column that takes the remaining width.
     STRETCH: ClassVar[str] = ""
-    #: What is said where there is nothing to show.
+    #: What is shown when there are no rows.
     EMPTY_TEXT: ClassVar[str] = ""
 
     AUTO_FOCUS = "RowTable"
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.filter_text = ""  # of the filter
+    def __init__(self, console: ConsoleContext) -> None:
+        super().__init__(console)
+        self.filter_text = ""
         self.sort_column = ""
         self.sort_reversed = False
         self._widths: dict[str, int] = {}
 
-    # --- what a subclass tells ---
+    # --- provided by subclasses ---
 
-    def all_rows(self) -> list[tables.Row]:
-        """All rows of what the screen was opened for; each knows where it stands by default."""
+    def all_rows(self) -> list[model.Row]:
+        """All rows that the screen filter selects, in any order."""
         raise NotImplementedError
 
     def action_target(self, key: str) -> ActionTarget | None:
-        """A row as actions see it; None when it is not there any more."""
+        """A row as actions see it; None when it no longer exists."""
         raise NotImplementedError
 
     def open_row(self, key: str) -> None:
-        """Show what is behind a row."""
+        """Show the details of a row."""
 
     def active_filters(self) -> list[Word]:
-        """What else narrows the rows, in words."""
-        return [Word(f"of {self.scope.title}", "note")] if self.scope.title else []
+        """What else filters the rows, for the filter bar."""
+        return (
+            [Word(f"{self.screen_filter.title} only", "note")] if self.screen_filter.title else []
+        )
 
     # --- the screen ---
 
-    def visible_rows(self, filter_text: str) -> list[tables.Row]:
-        """The rows that hold these words, in the order that is chosen."""
-        return tables.filter_and_sort(
+    def visible_rows(self, filter_text: str) -> list[model.Row]:
+        """The rows that match the filter text, sorted."""
+        return model.filter_and_sort(
             self.all_rows(),
             self.COLUMNS,
             sort=self.sort_column,
@@ -79,17 +84,17 @@ class TableScreen(FarmScreen):
         return self.query_one(RowTable)
 
     def compose_body(self) -> Sequence[Widget]:
-        """A table, what narrows it, and a line to type a filter into."""
+        """The table, the filter bar, and the input of the filter."""
         table = RowTable(
             self._columns(),
             ascii_only=self.console.ascii_only,
-            can_mark=self.screen_name in ACTIONS_BY_NAME["mark"].screens,
+            can_mark=self.screen_name in actions.MARK.screens,
         )
-        filter_line = Input(placeholder="words that rows hold", compact=True)
+        filter_line = Input(placeholder="words that rows contain", compact=True)
         return (
             table,
             Static("", id="empty", markup=False),
-            Bar(id="narrow", ascii_only=self.console.ascii_only),
+            Bar(id="filters", ascii_only=self.console.ascii_only),
             filter_line,
         )
 
@@ -106,14 +111,14 @@ class TableScreen(FarmScreen):
             for column in self.COLUMNS
         ]
 
-    def _width(self, column: tables.Column) -> int:
-        least = self.MIN_WIDTHS.get(column.key, column.width)
+    def _width(self, column: model.Column) -> int:
+        minimum = self.MIN_WIDTHS.get(column.key, column.width)
         if self.console.size.width < _NARROW_WIDTH:
-            return least
-        return max(least, self.WIDE_WIDTHS.get(column.key, 0), self._widths.get(column.key, 0))
+            return minimum
+        return max(minimum, self.WIDE_WIDTHS.get(column.key, 0), self._widths.get(column.key, 0))
 
-    def _grow_columns(self, shown: Sequence[tables.Row]) -> None:
-        """Give columns room for what stands in them; they never shrink, so that nothing jumps."""
+    def _grow_columns(self, shown: Sequence[model.Row]) -> None:
+        """Widen columns for their content; they never shrink, so that columns do not jump."""
         grown = dict(self._widths)
         for place, column in enumerate(self.COLUMNS):
             if column.key in self.AUTO_GROW:
@@ -124,18 +129,18 @@ class TableScreen(FarmScreen):
             self.table.set_columns(self._columns())
 
     def on_resize(self) -> None:
-        """A narrow screen has other columns than a wide one."""
+        """Lay out the columns for the new width."""
         self.table.set_columns(self._columns())
         self.refresh_bars()
 
     def refresh_content(self) -> None:
-        """Show the rows as they are now."""
+        """Show the current rows."""
         shown = self.visible_rows(self.filter_text)
         table = self.table
         self._grow_columns(shown)
         table.set_marks(key for key in table.marks if self.action_target(key))
         table.set_rows(Row(row.key, _cells(row)) for row in shown)
-        if self.wanted_cursor and self._move_cursor_to(self.wanted_cursor):
+        if self.pending_cursor and self._move_cursor_to(self.pending_cursor):
             shown = self.visible_rows(self.filter_text)
         table.show_sort(self.sort_column or None, descending=self.sort_reversed)
         self._refresh_empty_text(nothing=not shown)
@@ -152,43 +157,47 @@ class TableScreen(FarmScreen):
         if not self.console.farm.has_snapshot:
             return self.console.waiting_message
         if self.filter_text:
-            return f"No row holds {self.filter_text!r}. Esc shows all."
+            return f"No matching rows for {self.filter_text!r}. Esc clears the filter."
         if self.active_filters():
-            return "Nothing here is so. Esc shows all."
+            return "No matching rows. Esc clears the filter."
         return self.EMPTY_TEXT
 
     def _refresh_filter_bar(self, shown: int) -> None:
         words = self.active_filters()
         if self.filter_text:
-            words.append(Word(f"filter: {self.filter_text}", "note", "filter"))
+            words.append(Word(f"filter: {self.filter_text}", "note", actions.FILTER))
         if words:
             words.append(Word(f"{format_count(shown)} shown", "muted", drop_order=1))
         if marks := self.table.marks:
             hidden = self.hidden_mark_count()
             of_them = f", {hidden} hidden by the filter" if hidden else ""
-            words.append(Word(f"{format_count(len(marks))} marked{of_them}", "warn", "mark_all"))
+            words.append(
+                Word(f"{format_count(len(marks))} marked{of_them}", "warn", actions.MARK_ALL)
+            )
         if self.sort_column:
-            words.append(Word(f"by {self._title(self.sort_column)}", "muted", "sort", drop_order=2))
-        bar = self.query_one("#narrow", Bar)
+            text = f"sorted by {self._title(self.sort_column)}"
+            words.append(Word(text, "muted", actions.SORT, drop_order=2))
+        bar = self.query_one("#filters", Bar)
         bar.display = bool(words)
-        bar.show(words, [Word("Esc: all", "muted", "back", drop_order=3), Word("", gap_before=0)])
+        show_all = Word("Esc: show all", "muted", actions.BACK, drop_order=3)
+        bar.show(words, [show_all, Word("", gap_before=0)])
 
     def _title(self, key: str) -> str:
         return next(column.title for column in self.COLUMNS if column.key == key)
 
-    # --- what actions are done to ---
+    # --- the targets of actions ---
 
     def action_targets(self) -> tuple[ActionTarget, ...]:
-        """The marked rows, hidden ones too; without marks the row under the cursor."""
+        """The marked rows, also hidden ones; without marks, the row under the cursor."""
         table = self.table
         keys = [row.key for row in table.rows if row.key in table.marks]
         keys += sorted(table.marks - set(keys))
         if not table.marks and table.cursor is not None:
             keys = [table.cursor]
-        return tuple(subject for key in keys if (subject := self.action_target(key)))
+        return tuple(target for key in keys if (target := self.action_target(key)))
 
     def clear_marks(self) -> None:
-        """What was marked has been dealt with."""
+        """Unmark all rows."""
         self.table.set_marks(())
 
     def hidden_mark_count(self) -> int:
@@ -196,13 +205,13 @@ class TableScreen(FarmScreen):
         return len(self.table.marks - {row.key for row in self.table.rows})
 
     def set_filter(self, screen_filter: ScreenFilter) -> None:
-        """Show the rows of a target or a project, without an old filter."""
+        """Show the rows of a target or a project, and clear the filter text."""
         super().set_filter(screen_filter)
         if screen_filter:
             self.filter_text = ""
 
     def clear_last_filter(self) -> bool:
-        """Take the filter off, then the marks."""
+        """Clear the filter text, then the marks."""
         line = self.query_one(Input)
         if self.filter_text or line.display:
             self.filter_text = line.value = ""
@@ -216,55 +225,63 @@ class TableScreen(FarmScreen):
 
     # --- actions ---
 
-    def do_open(self) -> None:
-        """Enter, where the table has not the focus."""
+    def handlers(self) -> Mapping[Action, Handler]:
+        """The actions of every table."""
+        return {
+            actions.OPEN: self.open_current_row,
+            actions.FILTER: self.edit_filter,
+            actions.MARK: self.table.action_mark,
+            actions.MARK_ALL: self.mark_all,
+            actions.SORT: self.sort_by_next_column,
+            actions.REVERSE_SORT: self.reverse_sort,
+            actions.NEXT_ALERT: self.go_to_next_alert,
+        }
+
+    def open_current_row(self) -> None:
+        """Open the row under the cursor, also when the table is not focused."""
         if self.table.cursor is not None:
             self.open_row(self.table.cursor)
 
-    def do_filter(self) -> None:
-        """Type a filter."""
+    def edit_filter(self) -> None:
+        """Show and focus the input of the filter."""
         line = self.query_one(Input)
         line.display = True
         line.focus()
 
-    def do_mark(self) -> None:
-        """Mark the row under the cursor."""
-        self.table.action_mark()
-
-    def do_mark_all(self) -> None:
-        """Mark all rows that are shown; a second time, none."""
+    def mark_all(self) -> None:
+        """Mark all visible rows, or unmark them when all are marked."""
         shown = {row.key for row in self.table.rows}
         marks = self.table.marks
         self.table.set_marks(marks - shown if shown <= marks else marks | shown)
 
-    def do_sort(self) -> None:
-        """Sort by the next column that is shown, and after the last by none."""
+    def sort_by_next_column(self) -> None:
+        """Sort by the next visible column, and after the last by none."""
         keys = ["", *self.table.shown_columns]
         at = keys.index(self.sort_column) if self.sort_column in keys else 0
         self._sort_by(keys[(at + 1) % len(keys)])
 
-    def do_turn(self) -> None:
-        """The other way round."""
+    def reverse_sort(self) -> None:
+        """Reverse the sort order."""
         self.sort_reversed = not self.sort_reversed
         self.refresh_all()
 
-    def do_problem(self) -> None:
-        """To the next problem, wherever it is."""
+    def go_to_next_alert(self) -> None:
+        """Jump to the next alert, on whatever screen it is."""
         console = self.console
         after = (self.screen_name, self.table.cursor) if self.table.cursor else None
-        trouble = next_alert(find_alerts(console.farm, console.now), after)
-        if trouble is None:
-            self.notify("There is no problem.")
+        alert = next_alert(find_alerts(console.farm, console.now), after)
+        if alert is None:
+            self.notify("There are no alerts.")
             return
-        console.navigate(trouble.screen, cursor=trouble.key)
-        console.notify(trouble.text, severity="warning", markup=False)
+        console.navigate(alert.screen, cursor=alert.key)
+        self.app.notify(alert.text, severity="warning", markup=False)
 
     def _move_cursor_to(self, key: str) -> bool:
-        """Put the cursor on a row; what hides it is taken off, and then it is True."""
-        self.wanted_cursor = ""
+        """Move the cursor to a row; True when filters had to be cleared for it."""
+        self.pending_cursor = ""
         if self.table.move_cursor(key):
             return False
-        self.filter_text, self.scope = "", NO_FILTER
+        self.filter_text, self.screen_filter = "", NO_FILTER
         self.table.set_rows(Row(row.key, _cells(row)) for row in self.visible_rows(""))
         self.table.move_cursor(key)
         return True
@@ -273,7 +290,7 @@ class TableScreen(FarmScreen):
         self.sort_column, self.sort_reversed = key, False
         self.refresh_all()
 
-    # --- what the widgets tell ---
+    # --- messages of the widgets ---
 
     @on(RowTable.Selected)
     def _selected(self, event: RowTable.Selected) -> None:
@@ -293,7 +310,7 @@ class TableScreen(FarmScreen):
         elif self.sort_reversed:
             self._sort_by("")
         else:
-            self.do_turn()
+            self.reverse_sort()
 
     @on(Input.Changed)
     def _filter_changed(self, event: Input.Changed) -> None:
@@ -305,13 +322,13 @@ class TableScreen(FarmScreen):
         self.close_filter()
 
     def close_filter(self) -> None:
-        """Back to the table; the filter stays."""
+        """Return to the table; the filter stays."""
         self.query_one(Input).display = False
         self.table.focus()
         self.refresh_all()
 
 
-def _cells(row: tables.Row) -> tuple[tuple[str, str], ...]:
+def _cells(row: model.Row) -> tuple[tuple[str, str], ...]:
     return tuple(
         (
             f"{cell.glyph} {cell.text}" if cell.glyph else cell.text,

@@ -13,7 +13,7 @@ import threading
 import time
 import tty
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from rich.color import ColorSystem
 from rich.console import RenderableType
@@ -24,8 +24,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 from textual.screen import Screen
 
-if TYPE_CHECKING:
-    from piwheels.tui.terminal.cell_diff import CellDiff
+from piwheels.tui.terminal.cell_diff import CellDiff
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -49,7 +48,8 @@ _INPUT_EVENTS = (
     events.MouseScrollDown,
     events.MouseScrollUp,
 )
-#: What is used of Textual's app that it does not promise to keep.
+#: Private parts of Textual's app that are used here.
+_DISPLAY_PARAMETERS = ["self", "screen", "renderable"]
 _REQUIRED_PRIVATE_ATTRIBUTES = (
     "_batch_count",
     "_closed",
@@ -231,14 +231,10 @@ class DiffApp(App[_Result]):
         await super().on_event(event)
 
 
-def _make_cell_diff(app: DiffApp[Any]) -> "CellDiff | None":
-    """A cell diff, if the parts of Textual that it leans on are there and look as they did."""
-    try:
-        from piwheels.tui.terminal.cell_diff import CellDiff  # noqa: PLC0415 it may not be possible
-
-        display = inspect.signature(App._display)  # noqa: SLF001 that it is there is the question
-    except (ImportError, AttributeError):
+def _make_cell_diff(app: DiffApp[Any]) -> CellDiff | None:
+    """A cell diff, if the private parts of Textual that it relies on are as expected."""
+    display = getattr(App, "_display", None)
+    if display is None or list(inspect.signature(display).parameters) != _DISPLAY_PARAMETERS:
         return None
-    if list(display.parameters) != ["self", "screen", "renderable"]:
-        return None
-    return CellDiff() if all(hasattr(app, name) for name in _REQUIRED_PRIVATE_ATTRIBUTES) else None
+    expected = all(hasattr(app, name) for name in _REQUIRED_PRIVATE_ATTRIBUTES)
+    return CellDiff() if expected else None

@@ -1,4 +1,4 @@
-"""A line of words above or below a screen: what has no room goes, words can be clicked."""
+"""A one-line bar of words; what does not fit is left out, and words can be clicked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from piwheels.tui.model.action_types import Action
 from piwheels.tui.widgets.table_layout import pad_or_truncate, printable_text
 
 #: The names of styles that a word may have.
@@ -22,28 +23,28 @@ class Word(NamedTuple):
     """A word of a bar.
 
     Attributes:
-        text: What it says.
+        text: What it shows.
         style: One of BAR_STYLES, or "".
-        action: What a click does; "" for nothing.
-        rank: The highest are left out first.
-        gap: Cells between it and the word before.
-        lead: A key that does it, drawn before it.
+        action: What a click does.
+        drop_order: The highest are left out first.
+        gap_before: Cells between it and the word before.
+        key: The key of its action, drawn before it.
     """
 
     text: str
     style: str = ""
-    action: str = ""
+    action: Action | None = None
     drop_order: int = 0
     gap_before: int = 1
     key: str = ""
 
 
 #: A text, its style, and what a click on it does.
-_StyledText = tuple[str, str, str]
+_StyledText = tuple[str, str, Action | None]
 
 
 class Bar(Widget):
-    """One line: words from the left, and words that lean to the right."""
+    """One line: words at the left, and words at the right."""
 
     ALLOW_SELECT = False
 
@@ -68,9 +69,9 @@ class Bar(Widget):
 
     @dataclass
     class Clicked(Message):
-        """A word that does something was clicked."""
+        """A word with an action was clicked."""
 
-        action: str
+        action: Action
 
     def __init__(self, *, ascii_only: bool = False, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -81,18 +82,18 @@ class Bar(Widget):
 
     @property
     def text(self) -> str:
-        """What the line says."""
+        """The text of the line."""
         return "".join(text for text, _, _ in self._laid_out()).rstrip()
 
     def show(self, left: Sequence[Word], right: Sequence[Word] = ()) -> None:
-        """Say this; nothing is drawn when it is what stands there already."""
-        said = (tuple(left), tuple(right))
-        if said != (self._left, self._right):
-            self._left, self._right = said
+        """Show these words; nothing is drawn when they are shown already."""
+        shown = (tuple(left), tuple(right))
+        if shown != (self._left, self._right):
+            self._left, self._right = shown
             self.refresh()
 
     def notify_style_update(self) -> None:
-        """Textual calls it when the theme changed what styles mean."""
+        """Called by Textual when the theme has changed."""
         super().notify_style_update()
         self._styles_by_name.clear()
 
@@ -118,7 +119,7 @@ class Bar(Widget):
         placed = [*self._styled_texts(left)]
         spare = width - _width_of(left) - _width_of(right)
         if right:
-            placed.append((" " * max(0, spare), "", ""))
+            placed.append((" " * max(0, spare), "", None))
             placed += self._styled_texts(right)
         return _truncate(placed, width)
 
@@ -126,7 +127,7 @@ class Bar(Widget):
         run: list[_StyledText] = []
         for word in words:
             dead = word.style == "dead"
-            run.append((" " * word.gap_before, "", ""))
+            run.append((" " * word.gap_before, "", None))
             if word.key:
                 run.append((word.key, word.style if dead else "key", word.action))
                 run.append((" ", "", word.action))

@@ -1,0 +1,121 @@
+"""Sizes, counts, durations and times as people read them: console, command line and pages.
+
+Pure functions. Durations are in seconds, sizes in bytes; a time zone of None is this machine's.
+"""
+
+import math
+from datetime import UTC, date, datetime, tzinfo
+from functools import lru_cache
+
+import humanize
+
+
+def format_count(number: float) -> str:
+    """A whole number with separators: `1,234,567`."""
+    return f"{int(number):,}"
+
+
+def format_percent(part: float, whole: float) -> str:
+    """A share: `42%`; "-" of nothing."""
+    return f"{100 * part / whole:.0f}%" if whole > 0 else "-"
+
+
+@lru_cache(4096)
+def format_size(size_bytes: float) -> str:
+    """A size in binary units, as of memory and disks: `1.5 GiB`."""
+    return humanize.naturalsize(size_bytes, binary=True)
+
+
+@lru_cache(4096)
+def format_decimal_size(size_bytes: float) -> str:
+    """A size in decimal units, as of downloads: `1.2 MB`."""
+    return humanize.naturalsize(size_bytes)
+
+
+def format_duration(seconds: float) -> str:
+    """A duration in at most two units, never longer than seven characters: `2h 05m`."""
+    if not math.isfinite(seconds):
+        return "-"
+    return _format_duration(max(0, int(seconds)))
+
+
+@lru_cache(8192)
+def _format_duration(seconds: int) -> str:
+    if seconds < 60:
+        return f"{seconds}s"
+    minutes, seconds = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes}m {seconds:02}s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours}h {minutes:02}m"
+    days, hours = divmod(hours, 24)
+    return f"{days}d {hours:02}h" if days < 1000 else f"{days}d"
+
+
+_UNITS = (
+    ("year", 365 * 86400, "day", 86400),
+    ("day", 86400, "hour", 3600),
+    ("hour", 3600, "minute", 60),
+    ("minute", 60, "second", 1),
+)
+
+
+def spell_duration(seconds: float) -> str:
+    """A duration in words, in its largest two units: `3 minutes 20 seconds`."""
+    seconds = max(seconds, 0.0)
+    for unit, length_s, smaller, smaller_s in _UNITS:
+        if seconds >= length_s:
+            whole = int(seconds // length_s)
+            rest = int(seconds % length_s // smaller_s)
+            text = pluralize(whole, unit)
+            return f"{text} {pluralize(rest, smaller)}" if rest and whole < 10 else text
+    return pluralize(round(seconds), "second")
+
+
+def noun(number: int, word: str) -> str:
+    """A noun in the number's form: `release` for 1, else `releases`."""
+    return word if number == 1 else f"{word}s"
+
+
+def pluralize(number: int, word: str) -> str:
+    """A number with its noun: `1 release`, `2,000 releases`."""
+    return f"{number:,} {noun(number, word)}"
+
+
+def format_time(when: datetime, zone: tzinfo | None = None) -> str:
+    """The time of day, `16:40:05`; "-" for a time that cannot be shown."""
+    try:
+        return when.astimezone(zone).strftime("%H:%M:%S")
+    except (OverflowError, ValueError):
+        return "-"
+
+
+def format_unix_time(unix_s: float, zone: tzinfo | None = None) -> str:
+    """The time of day of UNIX seconds."""
+    return format_time(datetime.fromtimestamp(unix_s, UTC), zone)
+
+
+def format_datetime(when: datetime, now: float, zone: tzinfo | None = None) -> str:
+    """The time of day if it is on the same day as `now` (UNIX seconds), else day and time."""
+    try:
+        there = when.astimezone(zone)
+        today = datetime.fromtimestamp(now, UTC).astimezone(zone).date()
+    except (OSError, OverflowError, ValueError):
+        return "-"
+    return there.strftime("%H:%M:%S" if there.date() == today else "%b %d %H:%M")
+
+
+def format_utc_minute(when: datetime) -> str:
+    """`2026-11-25 16:40`, in UTC."""
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def format_rfc3339(when: datetime) -> str:
+    """`2026-11-25T16:40:05Z` (RFC 3339)."""
+    return f"{when.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def format_date(day: date) -> str:
+    """`25 November 2026`."""
+    return f"{day.day} {day:%B %Y}"

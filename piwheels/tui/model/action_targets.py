@@ -1,0 +1,51 @@
+"""Targets of actions from builders and builds, and the screen filters that lead to them."""
+
+from piwheels.formatting import format_duration
+from piwheels.protocol.messages import BuilderView, BuildRecorded
+from piwheels.tui.model.action_types import ActionTarget
+from piwheels.tui.model.navigation import ScreenFilter
+from piwheels.tui.model.terminal_text import terminal_safe
+
+
+def log_filter(target: ActionTarget) -> ScreenFilter:
+    """The log of a row's build, with the release for a build that the console does not know."""
+    return ScreenFilter(
+        build=target.build,
+        project=target.project,
+        version=target.version,
+        target=target.target,
+    )
+
+
+def release_filter(target: ActionTarget) -> ScreenFilter:
+    """The release of a row."""
+    return ScreenFilter(project=target.project, version=target.version, target=target.target)
+
+
+def running_target(key: str, view: BuilderView) -> ActionTarget:
+    """A builder with a running build."""
+    release = terminal_safe(f"{view.project} {view.release_version}")
+    duration = format_duration(view.build_s)
+    return ActionTarget(
+        key=key,
+        name=terminal_safe(view.label),
+        builder=view.label,
+        build=view.build,
+        is_building=True,
+        project=view.project,
+        version=view.release_version,
+        target=view.target,
+        work_at_risk=f"{duration} of {release} for {terminal_safe(view.target)}",
+    )
+
+
+def ended_target(key: str, build: BuildRecorded) -> ActionTarget:
+    """A build that has ended."""
+    return ActionTarget(
+        key=key,
+        name=terminal_safe(f"{build.project} {build.version} for {build.target}"),
+        build=build.build,
+        project=build.project,
+        version=build.version,
+        target=build.target,
+    )

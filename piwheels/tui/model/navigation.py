@@ -1,0 +1,44 @@
+"""The console's screens by name, and what a screen can be narrowed to."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ScreenName(StrEnum):
+    """The screens, those with a number key first and in its order."""
+
+    BUILDERS = "builders"
+    QUEUES = "queues"
+    BUILDS = "builds"
+    DOWNLOADS = "downloads"
+    HOST = "host"
+    LOG = "log"
+    EVENTS = "events"
+    EXPLAIN = "explain"
+    COMMANDS = "commands"
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenFilter:
+    """What a screen was opened for; "" and None do not filter."""
+
+    target: str = ""
+    build: int | None = None
+    project: str = ""
+    version: str = ""
+    title: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.target or self.project or self.build is not None)
+
+
+#: For a screen that is opened as it was left.
+NO_FILTER = ScreenFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """A screen that was shown, and its filter."""
+
+    screen_name: ScreenName
+    screen_filter: ScreenFilter

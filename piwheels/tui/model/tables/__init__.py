@@ -1,0 +1,1 @@
+"""The rows of each table, built from the state of the farm."""

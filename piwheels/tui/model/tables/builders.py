@@ -1,0 +1,217 @@
+"""The rows of the builders table; equal cells are cached."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from piwheels.formatting import format_count, format_duration, format_percent
+from piwheels.protocol.messages import BuilderState
+from piwheels.tui.model.glyphs import (
+    ALERT_STATES,
+    STATE_ORDER,
+    STATE_STYLE,
+    UNKNOWN_STATE_ORDER,
+    WORKING_STATES,
+)
+from piwheels.tui.model.glyphs import glyph as glyph_of
+from piwheels.tui.model.state import Builder, FarmState
+from piwheels.tui.model.sweep_chart import nice_ceiling, sweep_chart
+from piwheels.tui.model.tables.model import Cell, Column, Row, natural_sort_key
+from piwheels.tui.model.terminal_text import terminal_safe
+
+BUILDER_COLUMNS = (
+    Column("state", "State", 13, 0),
+    Column("label", "Builder", 14, 0),
+    Column("release", "Building", 24, 0),
+    Column("phase", "Phase", 10, 1),
+    Column("time", "Time", 14, 1, "right"),
+    Column("load", "Load", 6, 2, "right"),
+    Column("loads", "Load history", 20, 5),
+    Column("memory", "Mem", 5, 3, "right"),
+    Column("disk", "Disk", 5, 3, "right"),
+    Column("temperature", "Temp", 6, 4, "right"),
+    Column("built", "Built/h", 7, 4, "right"),
+    Column("failed", "Fail/h", 6, 4, "right"),
+    Column("targets", "Targets", 22, 6),
+    Column("platform", "Platform", 14, 7),
+    Column("board", "Board", 24, 8),
+)
+
+DISK_CRITICAL = 0.05  # a disk with less than this share free is nearly full
+DISK_LOW = 0.10
+MEMORY_LOW = 0.10
+TEMPERATURE_CRITICAL = 80.0  # a Raspberry Pi throttles itself from here on
+TEMPERATURE_HIGH = 75.0
+_LOAD_CHART_WIDTH = 20
+
+_cached = lru_cache(4096)
+_EMPTY = Cell("")
+_UNKNOWN = Cell("-")
+
+
+def builder_rows(state: FarmState, now: float, *, ascii_only: bool = False) -> list[Row]:
+    """One row per builder: alerts first, then those about to change, then those at work."""
+    names = state.target_names
+    return [builder_row(builder, now, ascii_only, names) for builder in state.builders.values()]
+
+
+def builder_row(
+    builder: Builder, now: float, ascii_only: bool, target_names: Mapping[str, str]
+) -> Row:
+    """The row of one builder; `target_names` are the short names of all targets.
+
+    Cells are cached by what they show: most of a farm looks as it did a moment ago.
+    """
+    view, host = builder.view, builder.view.host
+    state = view.state
+    busy = view.build is not None
+    trouble = state in ALERT_STATES
+    # A builder without a build shows its reason in the column of the release.
+    reason = _reason_cell(view.reason, trouble)
+    release = release_cell(view.project, view.release_version) if busy else reason
+    label = _name_cell(view.label)
+    targets = _targets_cell(tuple(target_names.get(target, target) for target in view.targets))
+    cells = (
+        state_cell(state, ascii_only),
+        label,
+        release,
+        _word_cell(view.phase) if busy else _EMPTY,
+        _time_cell(builder, now) if busy else _EMPTY,
+        _load_cell(host.load),
+        _load_chart_cell(builder.load_samples, builder.sample_count, ascii_only),
+        _memory_cell(host.memory_total, host.memory_free),
+        _disk_cell(host.disk_total, host.disk_free, ascii_only),
+        temperature_cell(host.temperature, ascii_only),
+        _count_cell(view.built_last_hour),
+        _failed_cell(view.failed_last_hour, ascii_only),
+        targets,
+        _word_cell(view.platform),
+        _word_cell(view.board),
+    )
+    haystack = _filter_text(label.text, view.targets, release.text, view.target, state)
+    standing = BuilderState.BUILDING if state in WORKING_STATES else state
+    default = (STATE_ORDER.get(standing, UNKNOWN_STATE_ORDER), natural_sort_key(view.label))
+    return Row(view.label, cells, trouble, haystack, default)
+
+
+@_cached
+def state_cell(state: str, ascii_only: bool) -> Cell:
+    """A builder's state: a glyph, a word and a colour."""
+    return Cell(
+        terminal_safe(state),
+        STATE_STYLE.get(state, ""),
+        glyph_of(state, ascii_only=ascii_only),
+        STATE_ORDER.get(state, UNKNOWN_STATE_ORDER),
+    )
+
+
+@_cached
+def _name_cell(name: str) -> Cell:
+    return Cell(terminal_safe(name), "", "", natural_sort_key(name))
+
+
+@_cached
+def _word_cell(word: str) -> Cell:
+    return Cell(terminal_safe(word), "", "", word or None)
+
+
+@_cached
+def _reason_cell(reason: str, trouble: bool) -> Cell:
+    return Cell(terminal_safe(reason), "" if trouble else "muted")
+
+
+@_cached
+def release_cell(project: str, version: str) -> Cell:
+    """A release, by its name and then by its version."""
+    text = terminal_safe(f"{project} {version}")
+    return Cell(text, "", "", natural_sort_key(text))
+
+
+@_cached
+def _targets_cell(targets: tuple[str, ...]) -> Cell:
+    return _name_cell(" ".join(targets))
+
+
+@_cached
+def _filter_text(
+    label: str, targets: tuple[str, ...], release: str, target: str, state: str
+) -> str:
+    told = terminal_safe(" ".join((*targets, target, state)))
+    return f"{label} {told} {release}".lower()
+
+
+def _time_cell(builder: Builder, now: float) -> Cell:
+    view = builder.view
+    over = 0 < view.expected_s < builder.build_s(now)
+    return _elapsed_cell(int(builder.phase_s(now)), view.limit_s or view.expected_s, over)
+
+
+@_cached
+def _elapsed_cell(spent_s: int, limit_s: float, over: bool) -> Cell:
+    text = (
+        f"{format_duration(spent_s)}/{format_duration(limit_s)}"
+        if limit_s
+        else format_duration(spent_s)
+    )
+    return Cell(text, "warning" if over else "", "", spent_s)
+
+
+@_cached
+def _load_cell(load: float) -> Cell:
+    return Cell(f"{load:.2f}", "", "", load)
+
+
+@lru_cache(1024)  # of many numbers each
+def _load_chart_cell(loads: tuple[float, ...], sample_count: int, ascii_only: bool) -> Cell:
+    # A full bar is a load of four, a Raspberry Pi's cores, unless there were higher ones.
+    top = max(4.0, nice_ceiling(max(loads, default=0.0)))
+    bars = sweep_chart(loads, sample_count, _LOAD_CHART_WIDTH, ceiling=top, ascii_only=ascii_only)
+    return Cell(bars, "muted", "", loads[-1] if loads else None)
+
+
+def _memory_cell(total: int, free: int) -> Cell:
+    return _memory_used_cell(round(1000 * (1 - free / total))) if total > 0 else _UNKNOWN
+
+
+@_cached
+def _memory_used_cell(used: int) -> Cell:
+    low = used > 1000 * (1 - MEMORY_LOW)
+    return Cell(format_percent(used, 1000), "warning" if low else "", "", used)
+
+
+def _disk_cell(total: int, free: int, ascii_only: bool) -> Cell:
+    return _disk_free_cell(round(1000 * free / total), ascii_only) if total > 0 else _UNKNOWN
+
+
+@_cached
+def _disk_free_cell(free: int, ascii_only: bool) -> Cell:
+    style = "error" if free < 1000 * DISK_CRITICAL else "warning" if free < 1000 * DISK_LOW else ""
+    mark = glyph_of("warning", ascii_only=ascii_only) if style else ""
+    return Cell(format_percent(1000 - free, 1000), style, mark, 1000 - free)
+
+
+@_cached
+def temperature_cell(degrees: float | None, ascii_only: bool) -> Cell:
+    """A machine's temperature, marked where it is high."""
+    if degrees is None:
+        return _UNKNOWN
+    style = temperature_style(degrees)
+    mark = glyph_of("warning", ascii_only=ascii_only) if style else ""
+    return Cell(f"{degrees:.0f}C", style, mark, degrees)
+
+
+def temperature_style(degrees: float) -> str:
+    """The style of a temperature."""
+    if degrees >= TEMPERATURE_CRITICAL:
+        return "error"
+    return "warning" if degrees >= TEMPERATURE_HIGH else ""
+
+
+@_cached
+def _count_cell(number: int) -> Cell:
+    return Cell(format_count(number), "", "", number)
+
+
+@_cached
+def _failed_cell(failed: int, ascii_only: bool) -> Cell:
+    mark = glyph_of("bad", ascii_only=ascii_only) if failed else ""
+    return Cell(format_count(failed), "error" if failed else "", mark, failed)

@@ -1,0 +1,84 @@
+"""What a screen, a dialog or a bar asks of the console that shows it."""
+
+from typing import Protocol
+
+from textual.geometry import Size
+
+from piwheels.tui.client.replay import Replay
+from piwheels.tui.client.source import EventSource
+from piwheels.tui.model.action_types import Action
+from piwheels.tui.model.command_status import CommandHistory
+from piwheels.tui.model.navigation import NO_FILTER, ScreenFilter, ScreenName
+from piwheels.tui.model.state import FarmState
+
+
+class ConsoleContext(Protocol):
+    """The console as its screens see it."""
+
+    farm: FarmState
+    source: EventSource
+    command_history: CommandHistory
+
+    @property
+    def size(self) -> Size:
+        """The terminal, in cells."""
+        ...
+
+    @property
+    def ascii_only(self) -> bool:
+        """Whether only ASCII may be drawn."""
+        ...
+
+    @property
+    def now(self) -> float:
+        """The time for ages and clocks, in UNIX seconds; it stops while disconnected."""
+        ...
+
+    @property
+    def stale_s(self) -> float:
+        """How old the state shown is."""
+        ...
+
+    @property
+    def waiting_message(self) -> str:
+        """What to show before the first connection to a master."""
+        ...
+
+    @property
+    def replay(self) -> Replay | None:
+        """The recording that is played; None with a master."""
+        ...
+
+    def glyph(self, name: str) -> str:
+        """The glyph of a state or a result."""
+        ...
+
+    def keys_for(self, action: Action) -> str:
+        """The keys of an action, with the operator's changes."""
+        ...
+
+    def help_for(self, action: Action) -> str:
+        """What an action does, in one sentence."""
+        ...
+
+    def is_available(self, action: Action) -> bool | None:
+        """Whether an action can be done; None is not now, False is not on this screen."""
+        ...
+
+    def unavailable_reason(self, action: Action) -> str:
+        """Why an action cannot be done now, in one line."""
+        ...
+
+    def navigate(
+        self,
+        screen_name: ScreenName,
+        screen_filter: ScreenFilter = NO_FILTER,
+        *,
+        cursor: str = "",
+    ) -> None:
+        """Show a screen, filtered or as it was left, with the cursor on a row."""
+        ...
+
+    def perform(self, action: Action) -> None:
+        """Do what a key, a click or the palette asks for."""
+        ...
