@@ -55,7 +55,7 @@ SENT: dict[str, RequestBody] = {
     "cancel_build": CommandBuilders(command=BuilderCommand.CANCEL_BUILD, builders=("pi1",)),
     "drain": CommandBuilders(command=BuilderCommand.DRAIN, builders=("pi1",)),
     "rolling_restart": CommandBuilders(
-        command=BuilderCommand.DRAIN, builders=("pi1",), max_parallel=2
+        command=BuilderCommand.RESTART, builders=("pi1",), max_parallel=2
     ),
     "kill": CommandBuilders(command=BuilderCommand.KILL, builders=("pi1",)),
     "retry": Retry(project="numpy", version="2.1", target="cp313-trixie-aarch64"),

@@ -241,7 +241,7 @@ async def test_a_recording_whose_first_block_is_damaged_is_sought_in_without_har
         replay.seek(BEGAN + 50)
         await wait_until(lambda: replay.at_end)
     assert "broken" in replay.problem
-    assert "broken end" in replay_position(replay)
+    assert "damaged end" in replay_position(replay)
 
 
 def test_a_tail_that_is_cut_anywhere_is_left_out(file: Path, tmp_path: Path) -> None:
@@ -360,11 +360,11 @@ async def test_a_live_farm_is_recorded_until_the_last_second_before_a_kill(
     code = (
         "import asyncio, sys\n"
         "from pathlib import Path\n"
-        "from piwheels.tui.client.connection import Link\n"
-        "from piwheels.tui.client.recording import Recorder, Recording\n"
+        "from piwheels.tui.client.connection import MasterConnection\n"
+        "from piwheels.tui.client.recording import Recorder, RecordingSource\n"
         "async def main():\n"
-        "    link = Link(sys.argv[1])\n"
-        "    source = Recording(link, Recorder(Path(sys.argv[2]), now=link.now))\n"
+        "    link = MasterConnection(sys.argv[1])\n"
+        "    source = RecordingSource(link, Recorder(Path(sys.argv[2]), now=link.now))\n"
         "    async for event in source.events():\n"
         "        print(getattr(event, 'received_at', 0), flush=True)\n"
         "asyncio.run(main())\n"

@@ -18,12 +18,12 @@ _TOUR = (
     ("2", "Drains in"),
     ("3", "Outcome"),
     ("4", "Count"),
-    ("5", "disk of the tree"),
+    ("5", "web root disk"),
     ("7", "Who"),
-    ("6", "No build is chosen"),
-    ("8", "No release is chosen"),
+    ("6", "No build is selected"),
+    ("8", "No release is selected"),
     ("?", "Keys of explain"),
-    ("q", "No release is chosen"),
+    ("q", "No release is selected"),
     ("1", "pi005"),
     ("K", "Cancel"),
 )
@@ -104,7 +104,7 @@ def test_keys_that_are_no_actions_are_told(address: str, tmp_path: Path) -> None
     file.parent.mkdir()
     file.write_text('[keys]\nfly = "f1"\n')
     with start_console(address, tmp_path) as terminal:
-        terminal.wait_for_text("there is no action fly")
+        terminal.wait_for_text("unknown action fly")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_where_there_is_no_shell_to_go_to_it_stays(address: str, tmp_path: Path)
     with start_console(address, tmp_path) as terminal:
         terminal.wait_for_text("pi005")
         terminal.press("\x1a")
-        terminal.wait_for_text("no shell to go to")
+        terminal.wait_for_text("not started from a shell")
 
 
 @pytest.mark.parametrize("over", ["", "K"])
@@ -170,7 +170,7 @@ def test_ctrl_c_tells_how_to_leave(address: str, tmp_path: Path) -> None:
     with start_console(address, tmp_path) as terminal:
         terminal.wait_for_text("pi005")
         terminal.press("\x03")
-        terminal.wait_for_text("q: Leave the console")
+        terminal.wait_for_text("q: Quit the console")
 
 
 @pytest.mark.parametrize(

@@ -87,9 +87,9 @@ async def test_quit_ends_the_master_and_the_console_waits(
     await perform(stage, "stop_master", *"quit", "enter")
     assert master.process is not None
     await stage.wait_until(lambda: master.process and master.process.poll() == 0, "it has ended")
-    await stage.wait_for_text("LINK LOST")
+    await stage.wait_for_text("DISCONNECTED")
     await master.start()
-    await stage.wait_for_text("A new master answers")
+    await stage.wait_for_text("Connected to a new master")
 
 
 # --- builders ---

@@ -1,4 +1,4 @@
-"""What the host and downloads screens say: labels, values and shares."""
+"""The metrics of the host and downloads screens: labels, values and shares."""
 
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ class Metric(NamedTuple):
 
 
 def host_metrics(state: FarmState, now: float, *, ascii_only: bool = False) -> list[Metric]:
-    """The master's machine and what it keeps; empty while nothing is known."""
+    """The master's machine and what it stores; empty without a snapshot."""
     status = state.status
     if status is None:
         return []
@@ -42,17 +42,17 @@ def host_metrics(state: FarmState, now: float, *, ascii_only: bool = False) -> l
         if state.last_heard_at is not None and state.connected
         else 0.0
     )
-    facts = [
+    metrics = [
         Metric("version", "piwheels", terminal_safe(status.version)),
         Metric("instance", "instance", terminal_safe(status.instance)),
-        Metric("uptime", "up for", format_duration(status.uptime_s + since)),
+        Metric("uptime", "uptime", format_duration(status.uptime_s + since)),
         Metric("load", "load", f"{host.load:.2f}"),
         *_memory_metrics(host),
         _disk_metric(host, ascii_only),
         _temperature_metric(host, ascii_only),
         Metric("database", "database", format_size(status.database_bytes)),
         _upstream_metric(status.upstream_lag_s, ascii_only),
-        Metric("upstream", "upstream says", terminal_safe(status.upstream_status_text)),
+        Metric("upstream", "upstream status", terminal_safe(status.upstream_status_text)),
         Metric("pages", "pages to write", format_count(status.stale_pages)),
         Metric("projects", "projects", format_count(status.projects)),
         Metric("releases", "releases", format_count(status.releases)),
@@ -62,7 +62,7 @@ def host_metrics(state: FarmState, now: float, *, ascii_only: bool = False) -> l
         ),
         Metric("hour", "last hour", outcome_summary(status.last_hour)),
     ]
-    return [fact for fact in facts if fact.text]
+    return [metric for metric in metrics if metric.text]
 
 
 def outcome_summary(outcomes: dict[str, int]) -> str:
@@ -74,28 +74,28 @@ def outcome_summary(outcomes: dict[str, int]) -> str:
 
 
 def _memory_metrics(host: HostMetrics) -> list[Metric]:
-    facts = [_usage_metric("memory", "memory", host.memory_total, host.memory_free, MEMORY_LOW)]
+    metrics = [_usage_metric("memory", "memory", host.memory_total, host.memory_free, MEMORY_LOW)]
     if host.swap_total:
-        facts.append(_usage_metric("swap", "swap", host.swap_total, host.swap_free, 0.0))
-    return facts
+        metrics.append(_usage_metric("swap", "swap", host.swap_total, host.swap_free, 0.0))
+    return metrics
 
 
 def _usage_metric(key: str, label: str, total: int, free: int, low: float) -> Metric:
     if total <= 0:
-        return Metric(key, label, "not known")
+        return Metric(key, label, "unknown")
     used = total - free
     text = f"{format_size(used)} of {format_size(total)} ({format_percent(used, total)})"
     return Metric(key, label, text, "warning" if free / total < low else "", "", used / total)
 
 
 def _disk_metric(host: HostMetrics, ascii_only: bool) -> Metric:
-    fact = _usage_metric("disk", "disk of the tree", host.disk_total, host.disk_free, DISK_LOW)
-    if not fact.style:
-        return fact
-    short = host.disk_free / host.disk_total < DISK_CRITICAL
+    metric = _usage_metric("disk", "web root disk", host.disk_total, host.disk_free, DISK_LOW)
+    if not metric.style:
+        return metric
+    critical = host.disk_free / host.disk_total < DISK_CRITICAL
     mark = glyph_of("warning", ascii_only=ascii_only)
-    text = f"{fact.text}, nearly full" if short else f"{fact.text}, getting full"
-    return fact._replace(style="error" if short else "warning", glyph=mark, text=text)
+    text = f"{metric.text}, nearly full" if critical else f"{metric.text}, getting full"
+    return metric._replace(style="error" if critical else "warning", glyph=mark, text=text)
 
 
 def _temperature_metric(host: HostMetrics, ascii_only: bool) -> Metric:
@@ -119,17 +119,17 @@ def _upstream_metric(lag_s: float | None, ascii_only: bool) -> Metric:
     return Metric("lag", "upstream read", text, "warning" if late else "", mark)
 
 
-def download_metrics(state: FarmState, now: float, *, ascii_only: bool = False) -> list[Metric]:  # noqa: ARG001
-    """Downloads in figures; a single fact says so while no access log is read."""
+def download_metrics(state: FarmState, *, ascii_only: bool = False) -> list[Metric]:
+    """Download metrics; a single one says so while no access log is connected."""
     downloads = state.status.downloads if state.status else Downloads()
     if not downloads.connected:
         return [Metric("connected", "downloads", NO_ACCESS_LOG, "muted")]
     return [
-        Metric("rate", "now", f"{downloads.rate_per_s:.1f} a second"),
+        Metric("rate", "now", f"{downloads.rate_per_s:.1f} per second"),
         Metric("hour", "last hour", _last_hour_text(downloads.per_minute, ascii_only)),
         _today_metric(downloads, ascii_only),
         Metric("month", "last 30 days", format_count(downloads.last_30_days)),
-        Metric("total", "in all", format_count(downloads.total)),
+        Metric("total", "total", format_count(downloads.total)),
     ]
 
 
@@ -137,7 +137,7 @@ def _last_hour_text(counts: tuple[int, ...], ascii_only: bool) -> str:
     if not counts:
         return ""
     bars = sparkline(tuple(map(float, counts)), 60, float(max(counts)), ascii_only=ascii_only)
-    return f"{format_count(sum(counts))}, at most {format_count(max(counts))} a minute {bars}"
+    return f"{format_count(sum(counts))}, peak {format_count(max(counts))} per minute {bars}"
 
 
 def _today_metric(downloads: Downloads, ascii_only: bool) -> Metric:
@@ -148,7 +148,7 @@ def _today_metric(downloads: Downloads, ascii_only: bool) -> Metric:
         mark = glyph_of("good", ascii_only=ascii_only)
         return Metric("today", "today", f"{format_count(today)}, a record", "success", mark, 1.0)
     on = f" ({terminal_safe(downloads.record_date)})" if downloads.record_date else ""
-    text = f"{format_count(today)}, {format_percent(today, record)} of the record of {format_count(record)}{on}"
+    text = f"{format_count(today)}, {format_percent(today, record)} of the record {format_count(record)}{on}"
     return Metric("today", "today", text, "", "", today / record)
 
 

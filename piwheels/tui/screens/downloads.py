@@ -43,10 +43,7 @@ class DownloadsScreen(TableScreen):
         status = console.farm.status
         if status is None or not status.downloads.connected:
             return []
-        found = [
-            self._metric_row(metric)
-            for metric in metrics.download_metrics(console.farm, console.now)
-        ]
+        found = [self._metric_row(metric) for metric in metrics.download_metrics(console.farm)]
         for name, breakdown in metrics.breakdowns(console.farm).items():
             found += [
                 self._breakdown_row(name, metric) for metric in breakdown[:_MAX_PER_BREAKDOWN]
