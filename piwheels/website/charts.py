@@ -17,6 +17,7 @@ import humanize
 import msgspec
 from markupsafe import Markup
 
+from piwheels.formatting import format_decimal_size
 from piwheels.model import Struct
 from piwheels.website.filters import mark_invisible
 
@@ -139,7 +140,7 @@ def format_value(value: Value, unit: Unit = Unit.COUNT) -> str:
     if value is None:
         return "–"  # noqa: RUF001 - the sign for nothing known
     if unit is Unit.BYTES:
-        return humanize.naturalsize(value)
+        return format_decimal_size(value)
     number = f"{value:,}" if isinstance(value, int) else f"{value:,.2f}".rstrip("0").rstrip(".")
     return f"{number} %" if unit is Unit.PERCENT else number
 

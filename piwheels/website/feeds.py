@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
+from piwheels import formatting
 from piwheels.model import BuildSummary, ProjectStatusRow
 from piwheels.website import filters
 from piwheels.website.page_data import Site
@@ -43,7 +44,9 @@ def _feed(
     _add_text(feed, "id", self_url)
     _add_text(feed, "title", title)
     _add_text(
-        feed, "updated", filters.iso_timestamp(max((b.ended_at for b in builds), default=_EPOCH))
+        feed,
+        "updated",
+        formatting.format_rfc3339(max((b.ended_at for b in builds), default=_EPOCH)),
     )
     _add_text(ET.SubElement(feed, "author"), "name", "piwheels")
     ET.SubElement(feed, "link", rel="self", type="application/atom+xml", href=self_url)
@@ -62,10 +65,10 @@ def _entry(site: Site, feed: ET.Element, build: BuildSummary) -> None:
     _add_text(
         entry, "title", f"{build.project} {build.version} for {build.target}: {build.outcome}"
     )
-    _add_text(entry, "updated", filters.iso_timestamp(build.ended_at))
+    _add_text(entry, "updated", formatting.format_rfc3339(build.ended_at))
     ET.SubElement(entry, "link", rel="alternate", type="text/plain", href=log)
     ET.SubElement(entry, "category", term=filters.mark_invisible(build.outcome))
-    took = f"It took {filters.format_duration(build.duration_s)}."
+    took = f"It took {formatting.spell_duration(build.duration_s)}."
     said = ", ".join(build.files) or build.reason
     _add_text(entry, "summary", f"{said}. {took}" if said else took)
 

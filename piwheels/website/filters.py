@@ -1,11 +1,8 @@
 """Text as it may stand on a page, in a feed or in an address, whoever wrote it."""
 
 import unicodedata
-from datetime import UTC, date, datetime
 from ipaddress import ip_address
 from urllib.parse import quote, urlsplit
-
-import humanize
 
 _REPLACEMENT = "\ufffd"
 
@@ -71,57 +68,3 @@ def log_path(build: int) -> str:
 def wheel_path(sha256: str, filename: str) -> str:
     """Where a wheel is asked for (webroot.Webroot.wheel)."""
     return f"packages/{url_segment(sha256[:2])}/{url_segment(sha256)}/{url_segment(filename)}"
-
-
-def short_timestamp(value: datetime) -> str:
-    """`2026-11-25 16:40`, in UTC."""
-    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}"
-
-
-def iso_timestamp(value: datetime) -> str:
-    """`2026-11-25T16:40:05Z` (RFC 3339)."""
-    return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def long_date(value: date) -> str:
-    """`25 November 2026`."""
-    return f"{value.day} {value:%B %Y}"
-
-
-def format_count(value: float) -> str:
-    """`1,234,567`."""
-    return f"{int(value):,}"
-
-
-def pluralize(number: int, word: str) -> str:
-    """What so many of it are called: `1` release, `2` releases."""
-    return word if number == 1 else f"{word}s"
-
-
-def format_size(value: float) -> str:
-    """`1.2 MB`."""
-    return humanize.naturalsize(value)
-
-
-def format_duration(seconds: float) -> str:
-    """`3 minutes`, in the largest two units that say something."""
-    seconds = max(seconds, 0.0)
-    for unit, length_s, smaller, smaller_s in _UNITS:
-        if seconds >= length_s:
-            whole = int(seconds // length_s)
-            rest = int(seconds % length_s // smaller_s)
-            said = _with_unit(whole, unit)
-            return f"{said} {_with_unit(rest, smaller)}" if rest and whole < 10 else said
-    return _with_unit(round(seconds), "second")
-
-
-_UNITS = (
-    ("year", 365 * 86400, "day", 86400),
-    ("day", 86400, "hour", 3600),
-    ("hour", 3600, "minute", 60),
-    ("minute", 60, "second", 1),
-)
-
-
-def _with_unit(number: int, unit: str) -> str:
-    return f"{number:,} {pluralize(number, unit)}"

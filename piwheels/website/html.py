@@ -6,6 +6,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from piwheels import formatting
 from piwheels.website import assets, filters
 
 
@@ -35,13 +36,13 @@ def _environment() -> Environment:
     environment.filters.update(
         path=filters.url_segment,
         log_path=filters.log_path,
-        moment=filters.short_timestamp,
-        instant=filters.iso_timestamp,
-        day=filters.long_date,
-        count=filters.format_count,
-        noun=filters.pluralize,
-        size=filters.format_size,
-        duration=filters.format_duration,
+        moment=formatting.format_utc_minute,
+        instant=formatting.format_rfc3339,
+        day=formatting.format_date,
+        count=formatting.format_count,
+        noun=formatting.noun,
+        size=formatting.format_decimal_size,
+        duration=formatting.spell_duration,
         shortened=filters.truncate,
     )
     environment.globals.update(

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from piwheels import formatting
 from piwheels.model import FileSummary, ReleaseStatusRow, TargetStatusRow
 from piwheels.release_status import ReleaseStatus, release_statuses
 from piwheels.website import filters
@@ -166,7 +167,7 @@ def _file_json(site: Site, content: ProjectData, file: FileSummary) -> FileJson:
         metadata_url=f"{url}.metadata",
         build=file.build_id,
         log_url=f"{site.url}{filters.log_path(file.build_id)}",
-        published=filters.iso_timestamp(file.published_at),
+        published=formatting.format_rfc3339(file.published_at),
         downloads=content.wheel_downloads.get(file.filename, 0),
     )
 
@@ -178,7 +179,7 @@ def _release_json(
     whole, facts = found.release_blocker, {target.target: target for target in release.targets}
     return ReleaseJson(
         version=release.version,
-        released=filters.iso_timestamp(release.released_at),
+        released=formatting.format_rfc3339(release.released_at),
         requires_python=release.requires_python,
         yanked=release.yanked is not None,
         yanked_reason=release.yanked or "",

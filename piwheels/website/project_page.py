@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import assert_never
 
+from piwheels import formatting
 from piwheels.model import (
     FileSummary,
     ProjectStatusRow,
@@ -241,7 +242,9 @@ def _note(content: ProjectData, standing: ReleaseStatus, target: TargetStatusRow
             return target.last_reason or target.last_outcome or ""
         case State.BUILDING:
             return (
-                f"since {filters.short_timestamp(target.claimed_at)}" if target.claimed_at else ""
+                f"since {formatting.format_utc_minute(target.claimed_at)}"
+                if target.claimed_at
+                else ""
             )
         case State.QUEUED:
             return f"{queue_position(target.jobs_ahead)}{_expected_time(content, target)}"

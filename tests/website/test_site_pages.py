@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 import jsonschema
 import pytest
 
+from piwheels import formatting
 from piwheels.website import feeds, filters, json_pages, site_pages, sitemaps
 from piwheels.website.page_data import Site
 from tests.website.factories import (
@@ -201,7 +202,7 @@ def test_sitemaps_name_every_page_once_and_each_other(count: int) -> None:
     ],
 )  # fmt: skip
 def test_durations_are_said_in_their_largest_units(seconds: float, said: str) -> None:
-    assert filters.format_duration(seconds) == said
+    assert formatting.spell_duration(seconds) == said
 
 
 def test_what_cannot_be_seen_leaves_a_mark() -> None:
@@ -219,7 +220,7 @@ def test_a_log_is_asked_for_where_it_lies_packed() -> None:
 
 def test_moments_are_told_in_utc() -> None:
     moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert (filters.short_timestamp(moment), filters.iso_timestamp(moment)) == (
+    assert (formatting.format_utc_minute(moment), formatting.format_rfc3339(moment)) == (
         "2026-01-02 03:04",
         "2026-01-02T03:04:05Z",
     )
@@ -230,4 +231,4 @@ def test_one_of_a_thing_is_told_as_one() -> None:
     said = " ".join(Reader(site_pages.home_pages(SITE, home)["index.html"]).text.split())
     for words in ("project1", "wheel1", "build1", "download1", "1 release "):
         assert words in said
-    assert filters.pluralize(2, "release") == "releases"
+    assert formatting.noun(2, "release") == "releases"
