@@ -116,7 +116,7 @@ class CommandHandlers:
     async def _add_targets(self, command: AddTargets) -> CommandSucceeded:
         count = 0
         for target in command.targets:
-            count += await self.dispatcher.add_target(target)
+            count += await self.dispatcher.targets.add(target)
         return CommandSucceeded(text=f"{count} targets are new", count=count)
 
     async def _remove(self, command: Remove) -> CommandSucceeded:
@@ -153,7 +153,7 @@ class CommandHandlers:
         reason = command.reason
         if project is None and target is not None:
             target = await self.queries.resolve_target(target)
-            return await self.dispatcher.skip_target(target, reason), f"target {target}"
+            return await self.dispatcher.targets.skip(target, reason), f"target {target}"
         if project is None:
             raise RejectedError("name a project, a release or a target")
         if target is not None:

@@ -48,8 +48,8 @@ class QueryHandlers:
                 facts,
                 asked_version=question.version,
                 asked_target=target,
-                served=self.dispatcher.served_targets,
-                equipped=self.dispatcher.targets_with_compiler,
+                served=self.dispatcher.targets.served,
+                equipped=self.dispatcher.targets.with_compiler,
                 paused=self.dispatcher.paused,
                 now=datetime.now(UTC),
             ),
@@ -103,8 +103,8 @@ class QueryHandlers:
 
     def _status_context(self) -> StatusContext:
         return StatusContext(
-            served_targets=self.dispatcher.served_targets,
-            targets_with_compiler=self.dispatcher.targets_with_compiler,
+            served_targets=self.dispatcher.targets.served,
+            targets_with_compiler=self.dispatcher.targets.with_compiler,
             paused=self.dispatcher.paused,
             now=datetime.now(UTC),
         )

@@ -171,7 +171,7 @@ class StatusService:
         live_downloads = (await self._cached(self._downloads)).value
         now = time.monotonic()
         read_at = self.upstream_sync.last_synced_at
-        served = self.dispatcher.served_targets
+        served = self.dispatcher.targets.served
         return StatusReply(
             version=version("piwheels"),
             instance=self.instance,

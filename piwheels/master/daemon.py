@@ -215,7 +215,7 @@ class _Master:
             webroot=self._webroot,
             executor=stack.enter_context(RenderPool(_WEBSITE_NICENESS)),
             site=Site(url=f"{config.url.rstrip('/')}/"),
-            served_targets=lambda: self._dispatcher.served_targets,
+            served_targets=lambda: self._dispatcher.targets.served,
             is_paused=lambda: self._dispatcher.paused,
         )
 

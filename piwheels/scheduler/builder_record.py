@@ -1,4 +1,4 @@
-"""What is known of one builder, and how it looks to operators. No I/O and no clock."""
+"""What is known of one builder, and how it is shown to operators. No I/O and no clock."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -8,16 +8,17 @@ from msgspec.structs import replace
 from piwheels.causes.policy import builder_delay_s, required_free_disk
 from piwheels.model import HostMetrics, Job
 from piwheels.protocol.messages import BuilderState, BuilderView, Hello
+from piwheels.scheduler import reasons
 
-#: A builder that was not heard for so long is shown as silent; it speaks every few seconds.
+#: A builder that sent nothing for so long is shown as silent; it sends every few seconds.
 SILENT_AFTER_S = 30.0
 UPLOADING = "uploading"
-#: The phase of a build whose wheel waits at its builder until the served tree can take it.
-WAITING_FOR_WEB_ROOT = "waiting for the served tree"
+#: The phase of a build whose wheel waits at its builder until it can be published.
+WAITING_FOR_WEB_ROOT = "waiting for the web root"
 _HOUR_S = 3600.0
 _MAX_LOAD_SAMPLES = 60
-#: A build is stuck when it takes so many times as long as any successful one of its project,
-#: but never so soon as this; where there was none, half of what its builder allows.
+#: A build is overdue when it takes so many times as long as the longest successful one of its
+#: project, but never before this; where there was none, after half of its builder's time limit.
 _OVERDUE_FACTOR = 3.0
 _MIN_EXPECTED_S = 600.0
 _OVERDUE_TIMEOUT_SHARE = 0.5
@@ -25,27 +26,27 @@ _OVERDUE_TIMEOUT_SHARE = 0.5
 
 @dataclass(slots=True)
 class BuilderRecord:
-    """What is remembered of a label, whichever session it is in. Times are monotonic seconds."""
+    """What is kept of a builder across its sessions. Times are monotonic seconds."""
 
     built: int = 0  # since the master started
     failed: int = 0
     results: deque[tuple[float, bool]] = field(default_factory=deque)  # when, and whether built
-    consecutive_failures: int = 0  # builds in a row that failed of the builder itself
+    consecutive_failures: int = 0  # builds that failed because of the builder
     suspension: BuilderState | None = None  # asleep or quarantined: it gets no jobs
     suspension_reason: str = ""
-    consecutive_faults: int = 0  # of the index or of its disk, in a row
+    consecutive_faults: int = 0  # of the index or of its disk
     backoff_until: float = 0.0  # it gets no job before
     backoff_reason: str = ""
     load_history: deque[float] = field(default_factory=lambda: deque(maxlen=_MAX_LOAD_SAMPLES))
 
     def count_build(self, now: float, *, built: bool) -> None:
-        """Note that a build ended."""
+        """Count a build that ended."""
         self.built += built
         self.failed += not built
         self.results.append((now, built))
 
     def back_off(self, now: float, reason: str, retry_after_s: float = 0.0) -> None:
-        """Give it no job for a while, which grows with each fault in a row."""
+        """Give it no job for a while, longer with each consecutive fault."""
         self.consecutive_faults += 1
         self.backoff_until = now + builder_delay_s(self.consecutive_faults, retry_after_s)
         self.backoff_reason = reason
@@ -55,14 +56,14 @@ class BuilderRecord:
         self.consecutive_faults, self.backoff_until, self.backoff_reason = 0, 0.0, ""
 
     def drop_old_results(self, now: float) -> bool:
-        """Let go of what ended over an hour ago; whether there was any."""
+        """Drop results that are over an hour old; returns whether there were any."""
         before = len(self.results)
         while self.results and now - self.results[0][0] > _HOUR_S:
             self.results.popleft()
         return len(self.results) < before
 
     def count_last_hour(self, *, built: bool) -> int:
-        """How many builds of the last hour ended so."""
+        """How many builds of the last hour succeeded, or failed."""
         return sum(how is built for _, how in self.results)
 
 
@@ -88,12 +89,12 @@ class Session:
     expected_s: float = 0.0
     phase: str = ""
     phase_started_at: float = 0.0
-    failure_reason: str = ""  # why the build in hand failed, by its builder's word
+    failure_reason: str = ""  # why the running build failed, as its builder reports it
     claiming: bool = False
-    completing: bool = False  # the job's outcome is on its way to the database
-    finishing: bool = False  # its build is over, and it has not asked for another
+    completing: bool = False  # the result of the build is being recorded
+    finishing: bool = False  # its build ended, and it is not idle yet
     shutdown: PendingShutdown | None = None  # it ends after the running build
-    no_job_reason: str = ""  # why it got no job when it last asked
+    no_job_reason: str = ""  # why it got none when it was last idle
     published_state: BuilderState | None = None  # at the last tick
 
     @property
@@ -108,39 +109,39 @@ class Session:
 
     @property
     def accepts_jobs(self) -> bool:
-        """Whether it gets jobs: it is neither held nor about to end."""
+        """Whether it gets jobs: it is neither suspended nor about to end."""
         return self.record.suspension is None and self.shutdown is None
 
     def start_job(self, job: Job, started_at: float, phase: str, now: float) -> None:
-        """It has a job in hand from now on."""
+        """It has this job now."""
         self.job, self.job_started_at = job, started_at
         self.phase, self.phase_started_at = phase, now
-        self.completing = self.finishing = False
+        self.claiming = self.completing = self.finishing = False
         self.failure_reason = ""
         self.set_expected_duration(None)
 
     def clear_job(self) -> Job | None:
-        """It has none any more; gives the one that it had."""
+        """It has no job now; returns the one that it had."""
         job, self.job = self.job, None
         self.completing, self.finishing = False, job is not None
         return job
 
     def set_expected_duration(self, longest_s: float | None) -> None:
-        """The longest successful build of the same project took so long, if there was one."""
+        """Set when the build is overdue, from its project's longest successful build, if any."""
         if longest_s is not None:
             self.expected_s = max(longest_s * _OVERDUE_FACTOR, _MIN_EXPECTED_S)
         else:
             self.expected_s = self.hello.build_timeout_s * _OVERDUE_TIMEOUT_SHARE
 
     def disk_full_reason(self) -> str:
-        """Why its disk has no room for a build; "" if it has room, or nothing is known of it."""
+        """Why its disk has no room for a build; "" if it has room, or that is not known."""
         wanted = required_free_disk(self.hello.disk_reserve_bytes)
         if not self.host.disk_total or self.host.disk_free >= wanted:
             return ""
-        return f"its disk has less than {wanted >> 20} MiB free"
+        return reasons.disk_full(wanted)
 
     def is_building(self, build: int) -> bool:
-        """Whether this is the build in hand."""
+        """Whether this is its running build."""
         return self.job is not None and self.job.build_id == build
 
     def state(self, now: float, *, paused: bool) -> BuilderState:
@@ -168,12 +169,12 @@ class Session:
         return BuilderState.TO_SLEEP if asleep else BuilderState.BUILDING
 
     def view(self, now: float, *, paused: bool, load_history: bool = False) -> BuilderView:
-        """How it looks from outside."""
+        """How it is shown to operators."""
         job, record, hello = self.job, self.record, self.hello
         return BuilderView(
             label=self.label,
             state=self.state(now, paused=paused),
-            reason=self._reason(),
+            reason=self.reason,
             targets=self.targets,
             platform=hello.platform,
             board=hello.board,
@@ -198,7 +199,9 @@ class Session:
             load_history=tuple(record.load_history) if load_history else (),
         )
 
-    def _reason(self) -> str:
+    @property
+    def reason(self) -> str:
+        """Why it is in its state, as far as that needs a reason."""
         after = " after this build" if self.job is not None else ""
         if self.shutdown is not None:
             verb = "restarts" if self.shutdown.restart else "ends"
@@ -210,23 +213,23 @@ class Session:
 
 @dataclass(slots=True)
 class LostBuilder:
-    """A builder that was lost, as it was when it was last heard."""
+    """A builder that was lost, as it was at its last message."""
 
     session: Session
     lost_at: float
     reason: str
 
     def view(self, now: float) -> BuilderView:
-        """How it looks from outside."""
+        """How it is shown to operators."""
         view = self.session.view(now, paused=False)
         return replace(view, state=BuilderState.LOST, reason=self.reason)
 
 
 @dataclass(slots=True)
 class OrphanedClaim:
-    """A claim of a builder that has not come back since the master started.
+    """A job claimed by a builder that has not connected since the master started.
 
-    `since` is when that began; `claimed` is when it got the job.
+    `since` is when the master started; `claimed_at` is when the builder got the job.
     """
 
     job: Job

@@ -34,6 +34,7 @@ from piwheels.protocol.messages import (
 from piwheels.protocol.rate_limit import RateLimitedLog
 from piwheels.protocol.sockets import Envelope, Peer, Router
 from piwheels.protocol.transfer import Transfer
+from piwheels.scheduler import reasons
 from piwheels.scheduler.wheel_publisher import WheelPublisher
 
 log = logging.getLogger(__name__)
@@ -107,8 +108,8 @@ class UploadServer:
                 except PiwheelsError:
                     raise
                 except Exception as error:  # noqa: BLE001 - it is logged, not so often
-                    # A builder may send what nobody thought of: that ends no master.
-                    reason = f"the master failed: {type(error).__name__}; see its log"
+                    # No message of a builder may end the master.
+                    reason = reasons.internal_error(error)
                     key = envelope.peer.key
                     _error_log.warning(
                         "a message of %s could not be handled", key, with_traceback=True
@@ -226,9 +227,9 @@ class UploadServer:
         except Exception as error:
             if is_database_error(error):
                 raise
-            # A wheel is whatever a stranger made of it: none may end the master.
+            # No wheel, however hostile, may end the master.
             log.exception("%s of %s", expected.artifact.filename, expected.label)
-            reason = f"the master went wrong over it: {type(error).__name__}; see its log"
+            reason = reasons.internal_error(error)
             result = UploadResult(
                 expected.label, expected.job, expected.build_finished, Outcome.REFUSED, reason
             )

@@ -159,9 +159,11 @@ class SimFarm:
 
     async def connect(self, label: str) -> None:
         """A builder connects."""
-        self.dispatcher._routes.observe(label, Peer(route=label.encode(), key=label), self.now)
+        self.dispatcher.connections.routes.observe(
+            label, Peer(route=label.encode(), key=label), self.now
+        )
         self.dispatcher._pending_hellos[label] = self.builders[label].hello()
-        await self.dispatcher._database_work.put(module.PendingHello(label))
+        self.dispatcher._database_work.put(label, module.PendingHello(label))
         await self._run_pending_work()
 
     async def _step(self) -> None:
@@ -189,11 +191,11 @@ class SimFarm:
 
     async def _run_pending_work(self) -> None:
         while True:
-            while not self.dispatcher._database_work.empty():
-                await self.dispatcher._do_database_work(self.dispatcher._database_work.get_nowait())
+            await self.dispatcher._database_work.run_pending()
             if not self.upload_server.results:
                 return
-            await self.dispatcher._database_work.put(self.upload_server.results.pop(0))
+            result = self.upload_server.results.pop(0)
+            self.dispatcher._database_work.put(result.label, result)
 
     def _next_message(self, builder: SimBuilder) -> m.FromBuilder:
         if builder.job is None:
@@ -258,8 +260,9 @@ async def sim_farm(
     )
     builders = {label: SimBuilder(label) for label in labels}
     farm = SimFarm(db, dispatch, receiver, builders)
-    dispatch.router = cast("Any", _SimRouter(farm))
-    dispatch.targets[TARGET.name] = TARGET
+    dispatch.connections.router = cast("Any", _SimRouter(farm))
+    dispatch.state_machine.check_invariants = True
+    dispatch.targets.by_name[TARGET.name] = TARGET
 
     class Clock:
         """The module `time`, as far as dispatch uses it."""

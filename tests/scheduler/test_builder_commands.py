@@ -4,6 +4,7 @@ import pytest
 
 from piwheels.model import HostMetrics, Outcome
 from piwheels.protocol import messages as m
+from piwheels.scheduler import reasons
 from piwheels.scheduler import state_machine_events as s
 from piwheels.scheduler.builder_record import SILENT_AFTER_S
 from piwheels.scheduler.builder_state_machine import BuilderStateMachine
@@ -91,9 +92,9 @@ def test_a_sleeping_builder_takes_nothing_until_woken(farm: BuilderStateMachine)
 def test_sleep_lets_the_build_in_hand_end(farm: BuilderStateMachine) -> None:
     start_build(farm)
     slept = farm.handle(s.CommandIssued(C.SLEEP, ("b",), "ann"), 1.0)
-    assert without_publishing(slept) == [s.PersistSuspension("b", S.ASLEEP, "by ann")]
+    assert without_publishing(slept) == [s.PersistSuspension("b", S.ASLEEP, "put to sleep by ann")]
     view = farm.view("b", 1.0)
-    assert (view.state, view.reason) == (S.TO_SLEEP, "sleeps after this build: by ann")
+    assert (view.state, view.reason) == (S.TO_SLEEP, "sleeps after this build: put to sleep by ann")
     farm.handle(s.MessageReceived("b", build_finished(7, Outcome.FAILED)), 2.0)
     farm.handle(s.BuildCompleted("b", 7, Outcome.FAILED, stored=True), 2.0)
     assert replies(farm.handle(s.MessageReceived("b", idle(7)), 3.0)) == [
@@ -111,7 +112,7 @@ def test_sleep_at_once_gives_the_job_back_untried(
         farm.handle(s.MessageReceived("b", build_finished(7)), 0.5)
     slept = farm.handle(s.CommandIssued(C.SLEEP, ("b",), "ann", immediately=True), 1.0)
     assert without_publishing(slept) == [
-        s.PersistSuspension("b", S.ASLEEP, "by ann"),
+        s.PersistSuspension("b", S.ASLEEP, "put to sleep by ann"),
         s.SendMessage("b", m.CancelBuild(build=7, reason="put to sleep by ann")),
         s.CancelUpload(7),
         s.UnclaimJob("b", 7),
@@ -170,8 +171,8 @@ def test_a_job_claimed_for_a_builder_that_was_drained_meanwhile_goes_back(
 
 def test_orders_say_who_cannot_heed_them(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
-    assert farm.rejection_reason(C.CANCEL_BUILD, "b") == "has no build in hand"
-    assert farm.rejection_reason(C.KILL, "c") == "is not connected"
+    assert farm.rejection_reason(C.CANCEL_BUILD, "b") == reasons.NO_RUNNING_BUILD
+    assert farm.rejection_reason(C.KILL, "c") == reasons.NOT_CONNECTED
     assert farm.rejection_reason(C.KILL, "b") == ""
 
 

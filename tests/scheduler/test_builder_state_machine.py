@@ -7,6 +7,7 @@ import pytest
 
 from piwheels.model import Job, Outcome
 from piwheels.protocol import messages as m
+from piwheels.scheduler import reasons
 from piwheels.scheduler import state_machine_events as s
 from piwheels.scheduler.builder_record import OrphanedClaim
 from piwheels.scheduler.builder_state_machine import RESEND_AFTER_S, BuilderStateMachine
@@ -23,12 +24,10 @@ from tests.scheduler.message_factories import (
     without_publishing,
 )
 
-GONE = "its job was given to another builder, or is not wanted any more"
-
 
 def test_a_builder_that_was_not_welcomed_is_told_to_say_hello(farm: BuilderStateMachine) -> None:
     assert replies(farm.handle(s.MessageReceived("b", idle()), 0.0)) == [
-        m.Rejected(reason="say Hello first")
+        m.Rejected(reason=reasons.HELLO_FIRST)
     ]
 
 
@@ -45,7 +44,7 @@ def test_a_second_sign_of_life_does_not_claim_a_second_job(farm: BuilderStateMac
     farm.handle(s.MessageReceived("b", idle()), 0.0)
     # It is answered all the same: a slow database must not look like a dead master.
     assert replies(farm.handle(s.MessageReceived("b", idle()), 0.1)) == [
-        m.NoJobAvailable(reason="the queue has not answered yet")
+        m.NoJobAvailable(reason=reasons.WAITING_FOR_DATABASE)
     ]
 
 
@@ -137,7 +136,7 @@ def test_a_new_master_takes_back_the_job_of_a_builder_that_lost_it(
 
 def test_a_build_that_went_to_another_is_abandoned(farm: BuilderStateMachine) -> None:
     instructions = farm.handle(s.MessageReceived("b", hello(current_build=3)), 1.0)
-    assert m.CancelBuild(build=3, reason=GONE) in replies(instructions)
+    assert m.CancelBuild(build=3, reason=reasons.NOT_ITS_BUILD) in replies(instructions)
     assert isinstance(
         replies(farm.handle(s.MessageReceived("b", building(3)), 2.0))[0], m.CancelBuild
     )

@@ -70,11 +70,11 @@ async def test_a_builders_message_ends_no_master(
     monkeypatch.setattr(BuilderStateMachine, "handle", handle)
     router = rejecting_router(m.FromBuilder)
     builder = peer(store, bind(router, store), m.ToBuilder)
-    listening = asyncio.create_task(dispatcher_of(router, store)._listen())
+    listening = asyncio.create_task(dispatcher_of(router, store).connections.run())
     await builder.send(m.LogChunk(build=1, offset=0, data=b"x"))
     answer = await builder.receive(WAIT_S)
     assert isinstance(answer, m.Rejected)
-    assert "the master failed: ValueError" in answer.reason
+    assert "internal error of the master (ValueError)" in answer.reason
     await builder.send(m.Goodbye())
     assert await builder.receive(WAIT_S) == m.Ack()
     assert not listening.done()
@@ -97,7 +97,7 @@ async def test_a_fault_of_the_master_is_nobodys_message(
     builder = peer(store, bind(router, store), m.ToBuilder)
     await builder.send(m.Goodbye())
     with pytest.raises(type(fault)):
-        await asyncio.wait_for(dispatcher_of(router, store)._listen(), WAIT_S)
+        await asyncio.wait_for(dispatcher_of(router, store).connections.run(), WAIT_S)
     builder.close()
     router.close()
 
@@ -122,7 +122,7 @@ async def test_a_senders_message_ends_no_master(
         await sender.send(m.UploadOffer(build=7, filename=wheel.filename, size_bytes=1))
         answer = await sender.receive(WAIT_S)
     assert isinstance(answer, m.Rejected)
-    assert "the master failed: ValueError" in answer.reason
+    assert "internal error of the master (ValueError)" in answer.reason
     await sender.send(m.UploadOffer(build=7, filename=wheel.filename, size_bytes=1))
     assert isinstance(await sender.receive(WAIT_S), m.ChunkRequest)
     assert not running.done()

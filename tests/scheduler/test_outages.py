@@ -34,7 +34,7 @@ async def test_without_a_fault_everything_is_built_at_once(sim: SimFarm) -> None
 async def test_an_hour_without_the_index(sim: SimFarm) -> None:
     sim.index_works = False
     await sim.run(HOUR_S)
-    assert "builders agree that the index does not answer" in sim.dispatcher.no_jobs_reason
+    assert "several builders cannot reach the index" in sim.dispatcher.no_jobs_reason
     tried = await count(sim, "fetch-failed")
     assert tried < 25, "the queue is not burned: builders wait, and one at a time looks"
     sim.index_works = True

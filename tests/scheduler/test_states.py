@@ -4,6 +4,7 @@ import pytest
 
 from piwheels.model import Outcome
 from piwheels.protocol import messages as m
+from piwheels.scheduler import reasons
 from piwheels.scheduler import state_machine_events as s
 from piwheels.scheduler.builder_record import SILENT_AFTER_S, BuilderRecord, OrphanedClaim
 from piwheels.scheduler.builder_state_machine import LOST_BUILDER_RETENTION_S, BuilderStateMachine
@@ -145,7 +146,7 @@ def test_a_lost_builder_stays_in_view_with_its_last_facts(farm: BuilderStateMach
     start_build(farm)
     farm.handle(s.MessageReceived("b", building(7)), 5.0)
     lost = farm.handle(s.Tick(), 306.0)
-    assert s.PublishBuilderLost("b", "not heard for 300 s; its build 7 (a 1) went back") in lost
+    assert s.PublishBuilderLost("b", reasons.lost(300.0, job(7))) in lost
     view = farm.view("b", 307.0)
     assert (view.state, view.build, view.board, view.since_last_message_s) == (
         S.LOST,
@@ -153,7 +154,7 @@ def test_a_lost_builder_stays_in_view_with_its_last_facts(farm: BuilderStateMach
         "Pi",
         302.0,
     )
-    assert "went back" in view.reason
+    assert "was requeued" in view.reason
     assert farm.labels() == ["b"]
 
 
@@ -161,9 +162,9 @@ def test_a_lost_builder_gets_no_jobs_and_no_orders(farm: BuilderStateMachine) ->
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     farm.handle(s.Tick(), 301.0)
     assert without_publishing(farm.handle(s.JobsAvailable(), 302.0)) == []
-    assert farm.rejection_reason(m.BuilderCommand.DRAIN, "b") == "is lost"
+    assert farm.rejection_reason(m.BuilderCommand.DRAIN, "b") == reasons.IS_LOST
     assert replies(farm.handle(s.MessageReceived("b", idle()), 303.0)) == [
-        m.Rejected(reason="say Hello first")
+        m.Rejected(reason=reasons.HELLO_FIRST)
     ]
 
 
@@ -212,7 +213,7 @@ def test_a_builder_that_fails_of_itself_again_and_again_is_quarantined(
     farm: BuilderStateMachine,
 ) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
-    reason = "3 builds in a row failed of the builder itself: no sandbox"
+    reason = reasons.quarantined(3, "no sandbox")
     assert s.PersistSuspension("b", S.QUARANTINED, reason) in fail_because_of_builder(farm, 3)
     asked = farm.handle(s.MessageReceived("b", idle(9)), 2.0)
     assert replies(asked) == [m.NoJobAvailable(reason="quarantined")]

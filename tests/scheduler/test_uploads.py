@@ -491,6 +491,6 @@ async def test_a_wheel_over_which_the_master_goes_wrong_is_refused(
     monkeypatch.setattr(wheel_publisher, "read_wheel", wrong)
     received = await intake.upload(make_wheel(tmp_path))
     assert received.outcome is Outcome.REFUSED
-    assert "went wrong over it: ZeroDivisionError" in received.reason
+    assert "internal error of the master (ZeroDivisionError)" in received.reason
     monkeypatch.undo()
     assert (await intake.upload(make_wheel(tmp_path))).outcome is Outcome.BUILT

@@ -145,6 +145,12 @@ class Prioritize(Message, frozen=True, kw_only=True):
     advance_s: BoundedFloat
 
 
+class BuilderHistory(Message, frozen=True, kw_only=True):
+    """The last state transitions of a builder, the oldest first."""
+
+    builder: ShortText
+
+
 class ListBuilds(Message, frozen=True, kw_only=True):
     """The builds that ended last, the newest first."""
 
@@ -195,7 +201,16 @@ class KeepAlive(Message, frozen=True, kw_only=True):
     """The asker of the Watch or FollowLog of this number is still there; Renewed answers it."""
 
 
-Query = Status | Subscribe | FollowLog | ListBuilds | ListEvents | Explain | ReleaseReport
+Query = (
+    Status
+    | Subscribe
+    | FollowLog
+    | BuilderHistory
+    | ListBuilds
+    | ListEvents
+    | Explain
+    | ReleaseReport
+)
 #: What changes something: it is kept who asked for it, and what came of it.
 MutatingCommand = (
     Pause

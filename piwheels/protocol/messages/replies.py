@@ -1,5 +1,7 @@
 """What the master answers on the control socket: Reply, and the bodies that it has."""
 
+from datetime import datetime
+
 from piwheels.protocol.messages.base import BoundedFloat, Message
 from piwheels.protocol.messages.events import AuditEventRecorded, BuildRecorded, Event
 from piwheels.protocol.messages.status import StatusReply
@@ -112,6 +114,23 @@ class Snapshot(Message, frozen=True, kw_only=True):
     events: tuple[AuditEventRecorded, ...] = ()  # the newest first
 
 
+class BuilderTransition(Message, frozen=True, kw_only=True):
+    """An event, and a builder's state before and after it; "disconnected" is none."""
+
+    at: datetime
+    event: str  # the name of a message or an event, or "drain by ada@desk"
+    before: str
+    after: str
+    build: int | None = None
+    reason: str = ""  # why it is in its state after the event, as far as that needs a reason
+
+
+class BuilderHistoryReply(Message, frozen=True, kw_only=True):
+    """The answer to BuilderHistory; empty for a builder that was not seen since the start."""
+
+    transitions: tuple[BuilderTransition, ...]
+
+
 class BuildsReply(Message, frozen=True, kw_only=True):
     """The answer to ListBuilds."""
 
@@ -136,6 +155,7 @@ ReplyBody = (
     | LogPiece
     | ImportChunkRequest
     | Snapshot
+    | BuilderHistoryReply
     | BuildsReply
     | EventsReply
     | EventBatch

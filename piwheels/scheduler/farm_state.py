@@ -1,0 +1,113 @@
+"""What is known of all builders, and what follows from it. No I/O and no clock."""
+
+from dataclasses import dataclass, field
+
+from piwheels.model import BuilderCapability
+from piwheels.protocol.messages import BuilderCommand, BuilderView
+from piwheels.scheduler import builder_capabilities, reasons
+from piwheels.scheduler.builder_record import BuilderRecord, LostBuilder, OrphanedClaim, Session
+from piwheels.scheduler.index_outage import IndexOutage
+
+
+@dataclass(slots=True)
+class FarmState:
+    """All builders, and what keeps jobs from them. Times are seconds of one monotonic clock.
+
+    Attributes:
+        builder_timeout_s: a builder that is silent for longer is lost.
+        quarantine_after: consecutive builds that fail because of the builder before it gets no
+            more jobs; 0 is never.
+        orphans: the claims that the database held when the master started, by label.
+        records: what is known of builders beyond their sessions, by label.
+        web_root_fault: why no wheel can be published; "" when they can.
+        now: the time of the last event.
+    """
+
+    builder_timeout_s: float
+    quarantine_after: int = 3
+    paused: bool = False
+    orphans: dict[str, OrphanedClaim] = field(default_factory=dict)
+    records: dict[str, BuilderRecord] = field(default_factory=dict)
+    sessions: dict[str, Session] = field(default_factory=dict)
+    lost: dict[str, LostBuilder] = field(default_factory=dict)
+    web_root_fault: str = ""
+    outage: IndexOutage = field(default_factory=IndexOutage)
+    now: float = 0.0
+
+    def rejection_reason(self, command: BuilderCommand, label: str) -> str:
+        """Why a command does not apply to a builder; "" when it does."""
+        if label in self.lost:
+            return reasons.IS_LOST
+        session = self.sessions.get(label)
+        if session is None:
+            return reasons.NOT_CONNECTED
+        if command is BuilderCommand.CANCEL_BUILD and session.job is None:
+            return reasons.NO_RUNNING_BUILD
+        return ""
+
+    def labels(self) -> list[str]:
+        """Every builder that is connected, or was lost a while ago, in order."""
+        return sorted(self.sessions.keys() | self.lost.keys())
+
+    def is_known(self, label: str) -> bool:
+        """Whether a builder is connected, or was lost a while ago."""
+        return label in self.sessions or label in self.lost
+
+    def view(self, label: str, now: float, *, load_history: bool = False) -> BuilderView:
+        """How a known builder is shown to operators."""
+        if label in self.lost:
+            return self.lost[label].view(now)
+        return self.sessions[label].view(now, paused=self.paused, load_history=load_history)
+
+    @property
+    def no_jobs_reason(self) -> str:
+        """Why no builder gets a job, apart from a pause; "" when they do."""
+        if self.web_root_fault:
+            return reasons.web_root_fault(self.web_root_fault)
+        if self.outage.reason:
+            return reasons.index_unreachable(self.outage.reason)
+        return ""
+
+    def fitness(self, label: str) -> BuilderCapability:
+        """What a builder can do, compared with the others that could take its jobs."""
+        session = self.sessions.get(label)
+        if session is None:
+            return BuilderCapability()
+        max_memory = self.max_memory_bytes(*session.targets)
+        return builder_capabilities.capability(session, self.sessions.values(), max_memory)
+
+    def max_memory_bytes(self, *targets: str) -> int:
+        """The largest memory limit of the builders that serve one of these targets, lost or not."""
+        known = (*self.sessions.values(), *(gone.session for gone in self.lost.values()))
+        return builder_capabilities.max_memory_bytes(targets, known)
+
+    def has_other_builder(self, label: str, target: str) -> bool:
+        """Whether a builder other than this one serves a target."""
+        sessions = self.sessions.values()
+        return bool(builder_capabilities.other_builders(label, target, sessions))
+
+    def can_reclaim(self, label: str, build: int) -> bool:
+        """Whether a builder that is back with a build may get its job again."""
+        session, orphan = self.sessions.get(label), self.orphans.get(label)
+        has = session is not None and session.is_building(build)
+        waits = orphan is not None and orphan.job.build_id == build
+        record = self.records.get(label)
+        return not has and not waits and (record is None or record.suspension is None)
+
+    def why_no_job(self, session: Session) -> str:
+        """Why a builder gets no job now; "" when it may have one."""
+        if session.shutdown is not None:
+            return session.shutdown.reason
+        if session.record.suspension is not None:
+            return str(session.record.suspension)
+        if self.paused:
+            return reasons.FARM_PAUSED
+        if self.web_root_fault:
+            return self.no_jobs_reason
+        if full := session.disk_full_reason():
+            return full
+        if self.now < session.record.backoff_until:
+            return session.record.backoff_reason
+        probe = self.sessions.get(self.outage.probing_builder)
+        probing = probe is not None and probe.job is not None
+        return self.no_jobs_reason if self.outage.blocks_jobs(self.now, probing=probing) else ""

@@ -1,0 +1,139 @@
+"""The targets that the farm builds for, and those that connected builders serve."""
+
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from piwheels.db import catalog
+from piwheels.db.database import Database
+from piwheels.errors import RejectedError
+from piwheels.model import CompatibilityRules, Target
+from piwheels.protocol.messages import MAX_TARGETS
+from piwheels.scheduler.event_publisher import EventPublisher
+from piwheels.scheduler.farm_state import FarmState
+from piwheels.wheel.tags import check_target
+
+#: Builders add no more targets to a farm that has so many; operators may.
+_MAX_FARM_TARGETS = 256
+_PRESENCE_INTERVAL_S = 60.0
+
+
+@dataclass(slots=True)
+class FarmTargets:
+    """The targets by name; jobs follow when they change, or when their builders do."""
+
+    db: Database
+    dsn: str
+    rules: CompatibilityRules
+    event_publisher: EventPublisher
+    farm: FarmState
+    by_name: dict[str, Target] = field(default_factory=dict)
+    _added_by: dict[str, set[str]] = field(default_factory=dict)  # targets, by the builder's label
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _presence_changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _presence_stored_at: float = field(default_factory=time.monotonic)
+
+    async def restore(self) -> None:
+        """Read the targets, skipped ones too."""
+        await self.db.retrying(lambda: catalog.compute_missing_compatibility(self.db, self.rules))
+        known = await self.db.retrying(lambda: catalog.targets(self.db, include_skipped=True))
+        self.by_name = {target.name: target for target in known}
+
+    async def run(self) -> None:
+        """Let jobs follow the targets and their builders until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._recompute_jobs())
+            group.create_task(self._watch_presence())
+
+    @property
+    def served(self) -> frozenset[str]:
+        """The names of the targets of connected builders."""
+        sessions = self.farm.sessions.values()
+        return frozenset(name for session in sessions for name in session.targets)
+
+    @property
+    def with_compiler(self) -> frozenset[str]:
+        """The names of the targets for which a connected builder has a C compiler."""
+        return frozenset(
+            name
+            for session in self.farm.sessions.values()
+            if session.accepts_jobs
+            for name in session.targets
+            if name not in session.targets_without_compiler
+        )
+
+    async def add(self, target: Target) -> bool:
+        """Build for this target from now on; returns whether it is a new one.
+
+        Raises:
+            RejectedError: no interpreter can be such a target.
+        """
+        check_target(target)
+        added = await self.db.retrying(lambda: catalog.add_target(self.db, target, self.rules))
+        self.by_name[target.name] = target
+        self._changed.set()  # also when an earlier attempt added it, and its answer was lost
+        if added:
+            await self.event_publisher.record(f"target {target.name} was added")
+        return added
+
+    async def add_for_builder(self, label: str, targets: Iterable[Target]) -> None:
+        """Add those of a builder's targets that the farm does not have.
+
+        Raises:
+            RejectedError: no interpreter can be such a target, or there are too many.
+        """
+        added = self._added_by.setdefault(label, set())
+        for target in targets:
+            if target.name in self.by_name:
+                continue
+            if len(added) >= MAX_TARGETS or len(self.by_name) >= _MAX_FARM_TARGETS:
+                raise RejectedError(
+                    f"{target.name} is one target too many: a builder adds at most {MAX_TARGETS}, "
+                    f"and a farm has at most {_MAX_FARM_TARGETS}; name fewer interpreters in "
+                    "builder.interpreters"
+                )
+            await self.add(target)
+            added.add(target.name)
+
+    async def skip(self, target: str, reason: str | None) -> bool:
+        """Stop building for a target, or start again when the reason is None."""
+        changed = await self.db.retrying(lambda: catalog.skip_target(self.db, target, reason))
+        self._changed.set()
+        return changed
+
+    def on_builder_connected(self) -> None:
+        """Store which targets have builders, soon."""
+        self._presence_changed.set()
+
+    async def _recompute_jobs(self) -> None:
+        """Let jobs follow changed targets; what an earlier master left half-way is finished."""
+        database = await Database.connect(
+            self.dsn, role="converge", epoch=self.db.epoch, connect_timeout_s=math.inf
+        )
+        async with database as db:
+            while True:
+                await db.retrying(lambda: catalog.recompute_jobs(db))
+                await self._changed.wait()
+                self._changed.clear()
+
+    async def _watch_presence(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PRESENCE_INTERVAL_S):
+                    await self._presence_changed.wait()
+            self._presence_changed.clear()
+            await self._store_presence()
+
+    async def _store_presence(self) -> None:
+        """Store which targets have builders, and let jobs follow when that changed."""
+        there = [session for session in self.farm.sessions.values() if session.accepts_jobs]
+        served = {name for session in there for name in session.targets}
+        now = time.monotonic()
+        elapsed_s, self._presence_stored_at = now - self._presence_stored_at, now
+        if await self.db.retrying(
+            lambda: catalog.record_presence(self.db, served, self.with_compiler, elapsed_s)
+        ):
+            self._changed.set()

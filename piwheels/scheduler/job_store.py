@@ -1,0 +1,153 @@
+"""Claims and results of builds in the database, and what a failure means for its job."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from piwheels.causes import policy
+from piwheels.db import history, key_values, queue
+from piwheels.db.database import Database
+from piwheels.model import Build, CompatibilityRules, Job, PastFailure, RetryDecision, WheelFile
+from piwheels.protocol.messages import BuilderState
+from piwheels.sanitize import truncate_line
+from piwheels.scheduler.build_logs import LogSpool
+from piwheels.scheduler.build_results import MAX_REASON_CHARS
+from piwheels.scheduler.builder_record import BuilderRecord, OrphanedClaim
+from piwheels.scheduler.farm_state import FarmState
+from piwheels.scheduler.state_machine_events import ClaimJob, CompleteBuild, PersistSuspension
+from piwheels.scheduler.uploads import UploadResult
+
+PAUSED_KEY = "paused"
+#: Before the label of a builder that is asleep or quarantined.
+_SUSPENSION_PREFIX = "quarantine/"
+
+
+@dataclass(slots=True)
+class JobStore:
+    """What the dispatcher reads from the database and writes to it."""
+
+    db: Database
+    rules: CompatibilityRules
+    logs: LogSpool
+    farm: FarmState
+    retry_options: policy.RetryOptions = field(default_factory=policy.RetryOptions)
+
+    async def restore(self, now: float) -> set[int]:
+        """Fill the farm's state from the database; returns the builds that are claimed.
+
+        `now` is the time of the farm's monotonic clock, in seconds.
+        """
+        self.farm.paused = await self._paused()
+        claims = await self.db.retrying(lambda: queue.claimed_jobs(self.db))
+        clock = datetime.now(UTC)
+        self.farm.orphans = {
+            claim.builder: OrphanedClaim(
+                claim.job,
+                since=now,
+                # A clock that was set back would have it begin after now.
+                claimed_at=now - max((clock - claim.claimed_at).total_seconds(), 0.0),
+            )
+            for claim in claims
+        }
+        await self._restore_records(now)
+        return {claim.job.build_id for claim in claims}
+
+    async def _paused(self) -> bool:
+        return await self.db.retrying(lambda: key_values.get_value(self.db, PAUSED_KEY)) == "yes"
+
+    async def _restore_records(self, now: float) -> None:
+        """What builders did in the last hour, and which are asleep or quarantined."""
+        for ended in await self.db.retrying(lambda: history.recent_results(self.db)):
+            record = self.farm.records.setdefault(ended.builder, BuilderRecord())
+            record.results.append((now - ended.age_s, ended.built))
+        suspended = await self.db.retrying(
+            lambda: key_values.get_values(self.db, _SUSPENSION_PREFIX)
+        )
+        for label, value in suspended.items():
+            state, _, reason = value.partition(" ")
+            record = self.farm.records.setdefault(label, BuilderRecord())
+            record.suspension, record.suspension_reason = BuilderState(state), reason
+
+    async def store_pause(self, *, paused: bool) -> None:
+        """Keep across restarts whether the farm is paused."""
+        value = "yes" if paused else "no"
+        await self.db.retrying(lambda: key_values.set_value(self.db, PAUSED_KEY, value))
+
+    async def store_suspension(self, suspension: PersistSuspension) -> None:
+        """Keep across restarts that a builder is asleep or quarantined, or that it is neither."""
+        key = f"{_SUSPENSION_PREFIX}{suspension.label}"
+        value = f"{suspension.suspension} {suspension.reason}" if suspension.suspension else None
+        await self.db.retrying(lambda: key_values.set_value(self.db, key, value))
+
+    async def claim(self, claim: ClaimJob) -> Job | None:
+        """A job for a builder, if one is queued for its targets."""
+        return await self.db.retrying(lambda: self._claim_once(claim))
+
+    async def _claim_once(self, claim: ClaimJob) -> Job | None:
+        # The answer to an earlier attempt can have been lost with the connection.
+        await queue.unclaim_all(self.db, claim.label)
+        return await queue.claim(
+            self.db,
+            claim.label,
+            claim.targets,
+            claim.targets_without_compiler,
+            self.farm.fitness(claim.label),
+        )
+
+    async def reclaim(self, label: str, build: int) -> Job | None:
+        """The job of a build that was requeued, if nobody else has taken it."""
+        return await self.db.retrying(lambda: queue.reclaim(self.db, label, build))
+
+    async def unclaim(self, label: str, build: int) -> None:
+        """Requeue a job as if its build had not begun."""
+        if await self.db.retrying(lambda: queue.unclaim(self.db, label, build)):
+            self.logs.discard(build)
+
+    async def complete(
+        self, ended: CompleteBuild | UploadResult, files: tuple[WheelFile, ...]
+    ) -> tuple[Build, bool]:
+        """Record how a build ended; returns it, and whether its claim still held."""
+        build = _build_of(ended)
+        await asyncio.to_thread(self.logs.archive, build.build_id)
+        stored = await self.db.retrying(
+            lambda: queue.complete_job(
+                self.db, build, files, self.rules, lambda past: self._decide_retry(build, past)
+            )
+        )
+        return build, stored
+
+    def _decide_retry(self, build: Build, past: Sequence[PastFailure]) -> RetryDecision:
+        if build.failure_class is None:
+            return policy.FINAL
+        failure = policy.Failure(
+            failure_class=build.failure_class,
+            builder=build.builder,
+            evidence=build.evidence,
+            attempt=build.attempt,
+            earlier=past,
+            other_builders=self.farm.has_other_builder(build.builder, build.target),
+            largest_memory_bytes=self.farm.max_memory_bytes(build.target),
+        )
+        return policy.decide(failure, self.retry_options)
+
+
+def _build_of(ended: CompleteBuild | UploadResult) -> Build:
+    job = ended.job
+    reported = ended.build_finished if isinstance(ended, UploadResult) else ended
+    return Build(
+        build_id=job.build_id,
+        project=job.project,
+        version=job.version,
+        target=job.target,
+        builder=ended.label,
+        outcome=ended.outcome,
+        reason=truncate_line(ended.reason, MAX_REASON_CHARS),
+        started_at=datetime.now(UTC) - timedelta(seconds=reported.duration_s),
+        duration_s=reported.duration_s,
+        attempt=job.attempt,
+        build_inputs=reported.build_inputs,
+        without_compiler=reported.compiler_missing,
+        failure_class=reported.failure_class or policy.failure_class_of(ended.outcome),
+        evidence=reported.evidence,
+    )

@@ -1,0 +1,82 @@
+"""The reasons that builders and operators are given, each in one place. No I/O and no clock."""
+
+from piwheels.model import Job
+
+HELLO_FIRST = "send Hello first"
+NOT_ITS_BUILD = "the job was given to another builder or is no longer wanted"
+CLAIM_LOST = "the claim on the job was lost"
+WAITING_FOR_DATABASE = "waiting for the database"
+FARM_PAUSED = "the farm is paused"
+KEY_REVOKED = "its key was revoked"
+DISCONNECTED = "disconnected"
+UNKNOWN_KEY = "this builder's key is not authorized on the master"
+
+# Why a command does not apply to a builder.
+IS_LOST = "is lost"
+NOT_CONNECTED = "is not connected"
+NO_RUNNING_BUILD = "has no running build"
+
+
+def nothing_queued(*, needs_no_compiler: bool) -> str:
+    """No job is queued that this builder could take."""
+    bound = " that is known to need no C compiler" if needs_no_compiler else ""
+    return f"nothing is queued for your targets{bound}"
+
+
+def web_root_fault(fault: str) -> str:
+    """No builder gets a job, for wheels could not be published."""
+    return f"the web root does not accept files: {fault}"
+
+
+def index_unreachable(reason: str) -> str:
+    """No builder gets a job, for several of them saw the index fail."""
+    return f"several builders cannot reach the index: {reason}"
+
+
+def index_fault(reason: str) -> str:
+    """A builder gets no job for a while after its last build failed by the index."""
+    return f"index fault: {reason}"
+
+
+def disk_was_full(reason: str) -> str:
+    """A builder gets no job for a while after its disk was full."""
+    return f"its disk was full: {reason}"
+
+
+def disk_full(required_bytes: int) -> str:
+    """A builder gets no job before there is room on its disk."""
+    return f"its disk has less than {required_bytes >> 20} MiB free"
+
+
+def quarantined(failures: int, last: str) -> str:
+    """A builder was quarantined for its failures."""
+    return f"{failures} consecutive builds failed because of the builder: {last}"
+
+
+def lost(timeout_s: float, job: Job | None) -> str:
+    """A builder is lost, with the job that it had."""
+    reason = f"no message for {timeout_s:.0f} s"
+    if job is None:
+        return reason
+    return f"{reason}; build {job.build_id} ({job.project} {job.version}) was requeued"
+
+
+def stopped_responding(label: str) -> str:
+    """Why a build ended as lost."""
+    return f"builder {label} stopped responding"
+
+
+def internal_error(error: BaseException) -> str:
+    """A message or a file that the master could not handle."""
+    return f"internal error of the master ({type(error).__name__}); see its log"
+
+
+def duplicate_key(label: str, *, permanent: bool) -> str:
+    """Another builder uses the same key; the newer one waits, or has to get a key of its own."""
+    reason = f"another builder uses the key of {label}"
+    if not permanent:
+        return f"{reason}; waiting until that one has been silent for a while"
+    return (
+        f"{reason}; give this one a key of its own: `piw key generate NAME`, "
+        "builder.key_name = NAME, and on the master `piw key authorize NAME KEY`"
+    )
