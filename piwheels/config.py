@@ -1,117 +1,257 @@
-"""The configuration: piwheels.toml, environment and options, read once into a frozen struct.
+"""The configuration: piwheels.toml, environment and options, merged once into a frozen struct.
 
-Every key has a default, an environment variable (`PIWHEELS_<SECTION>_<KEY>`) that overrides
-the file, and a place that it came from, which `piw config` shows. Relative paths in a file
-are relative to that file, so that a farm's folder can be moved.
+Every setting has a default, an environment variable (`PIWHEELS_<SECTION>_<KEY>`) that overrides
+the file, and an origin, which `piw config show` prints. Relative paths in a file are relative to
+that file, so that a farm's directory can be moved. docs/configuration.md is generated from the
+descriptions here.
 """
 
 import difflib
 import json
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
+from msgspec import Meta
 
 from piwheels.errors import ConfigError
 
 CONFIG_FILE_NAME = "piwheels.toml"
 _ENV_PREFIX = "PIWHEELS_"
-#: Variables that are no keys: which file to read, and whether to show tracebacks.
-_NON_SETTING_VARIABLES = {"PIWHEELS_CONFIG", "PIWHEELS_DEBUG"}
+#: Variables that are no settings.
+NON_SETTING_VARIABLES = {
+    "PIWHEELS_CONFIG": "The configuration file to read, unless `--config` names one.",
+    "PIWHEELS_DEBUG": "If set, errors are printed with a traceback, and the state machines check "
+    "their invariants after each event.",
+    "PIWHEELS_LOG": "The log level (debug, info, warning, error), unless `--log-level` gives one.",
+}
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+PositiveInt = Annotated[int, Meta(ge=1)]
+NonNegativeInt = Annotated[int, Meta(ge=0)]
+PositiveSeconds = Annotated[float, Meta(gt=0)]
+NonNegativeSeconds = Annotated[float, Meta(ge=0)]
+
+#: Keys of earlier versions and what they are called now; accepted for one release.
+RENAMED_SETTINGS = {
+    "webroot.removal_grace_s": "webroot.deletion_delay_s",
+    "webroot.root_listing_s": "webroot.project_list_interval_s",
+    "master.control": "master.control_bind",
+    "master.control_tcp": "master.control_tcp_bind",
+    "master.builders": "master.builder_bind",
+    "master.files": "master.upload_bind",
+    "master.keys": "master.key_dir",
+    "master.spool": "master.spool_dir",
+    "master.lost_after_s": "master.builder_timeout_s",
+    "master.events_days": "master.event_retention_days",
+    "upstream.source": "upstream.method",
+    "upstream.everything": "upstream.follow_all",
+    "upstream.requests": "upstream.max_requests",
+    "upstream.removed_days": "upstream.removal_retention_days",
+    "builder.builders_port": "builder.master_port",
+    "builder.files_port": "builder.upload_port",
+    "builder.keys": "builder.key_dir",
+    "builder.python": "builder.interpreters",
+    "builder.work": "builder.work_dir",
+    "builder.pip_index": "builder.pip_index_url",
+    "builder.farm_index": "builder.farm_index_url",
+    "builder.timeout_s": "builder.build_timeout_s",
+    "builder.memory_mb": "builder.max_memory_mb",
+    "builder.file_mb": "builder.max_file_mb",
+    "builder.processes": "builder.max_processes",
+    "builder.disk_reserve_mb": "builder.min_free_disk_mb",
+    "builder.cache_mb": "builder.max_cache_mb",
+    "builder.binds": "builder.extra_readonly_paths",
+    "accesslog.spool": "accesslog.spool_dir",
+    "accesslog.spool_mb": "accesslog.spool_max_mb",
+}
 
 
-Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
-PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
-NonNegativeInt = Annotated[int, msgspec.Meta(ge=0)]
-PositiveSeconds = Annotated[float, msgspec.Meta(gt=0)]
-NonNegativeSeconds = Annotated[float, msgspec.Meta(ge=0)]
+def _doc(description: str) -> Meta:
+    return Meta(description=description)
 
 
 class DatabaseSection(msgspec.Struct, frozen=True):
-    """[database]: where PostgreSQL is."""
+    """The PostgreSQL database of the farm."""
 
-    dsn: str = "postgresql:///piwheels"
+    dsn: Annotated[
+        str,
+        _doc(
+            "Connection string or URL of PostgreSQL (libpq). It may name several hosts, of which "
+            "one accepts writes; a connection pooler must keep sessions."
+        ),
+    ] = "postgresql:///piwheels"
 
 
 class WebrootSection(msgspec.Struct, frozen=True):
-    """[webroot]: the tree that the web server serves."""
+    """The files that the web server serves."""
 
-    root: Path = Path("/var/www/piwheels")
-    url: str = "http://localhost/"  # as clients reach it; used in texts only
-    removal_grace_s: NonNegativeSeconds = (
-        300.0  # a removed wheel stays for readers of an older page
-    )
-    root_listing_s: NonNegativeSeconds = (
-        60.0  # at most this often is the listing of all projects written
-    )
+    root: Annotated[Path, _doc("Directory that the web server serves.")] = Path("/var/www/piwheels")
+    url: Annotated[
+        str, _doc("Its address as clients reach it; used in texts and redirects only.")
+    ] = "http://localhost/"
+    deletion_delay_s: Annotated[
+        NonNegativeSeconds,
+        _doc("How long a removed wheel stays on disk, for clients that read an older page."),
+    ] = 300.0
+    project_list_interval_s: Annotated[
+        NonNegativeSeconds, _doc("The list of all projects is written at most this often.")
+    ] = 60.0
 
 
 class MasterSection(msgspec.Struct, frozen=True):
-    """[master]: the daemon's sockets and files."""
+    """The sockets and directories of the master daemon, and its rules for builds."""
 
-    control: str = "ipc:///run/piwheels/control.sock"
-    control_tcp: str = ""  # e.g. tcp://*:5554, for consoles elsewhere; always CURVE
-    builders: str = "tcp://*:5555"
-    files: str = "tcp://*:5556"
-    keys: Path = Path("/etc/piwheels/keys")
-    spool: Path = Path("/var/lib/piwheels/spool")
-    lost_after_s: PositiveSeconds = 300.0  # a builder silent for so long is lost
-    retry_delay_s: NonNegativeSeconds = 600.0  # before the second try; doubled for each further one
-    max_attempts: PositiveInt = 3
-    quarantine_after: NonNegativeInt = (
-        3  # builds in a row that failed of their builder itself; 0: never
-    )
-    events_days: NonNegativeInt = 400  # who did what stays listed for so long; 0: for ever
+    control_bind: Annotated[
+        str, _doc("ZeroMQ address of the control socket, for `piw` and consoles on this machine.")
+    ] = "ipc:///run/piwheels/control.sock"
+    control_tcp_bind: Annotated[
+        str,
+        _doc(
+            "Address for consoles on other machines, such as `tcp://*:5554`; always encrypted, and "
+            "only for authorized keys. Empty: none."
+        ),
+    ] = ""
+    builder_bind: Annotated[str, _doc("Address that builders connect to.")] = "tcp://*:5555"
+    upload_bind: Annotated[str, _doc("Address that builders upload wheels to.")] = "tcp://*:5556"
+    key_dir: Annotated[
+        Path, _doc("Directory of the master's key pair and of the authorized keys.")
+    ] = Path("/etc/piwheels/keys")
+    spool_dir: Annotated[
+        Path, _doc("Directory of logs of running builds and of unfinished uploads.")
+    ] = Path("/var/lib/piwheels/spool")
+    builder_timeout_s: Annotated[
+        PositiveSeconds,
+        _doc("A builder that sends nothing for this long is lost; its build is queued again."),
+    ] = 300.0
+    retry_delay_s: Annotated[
+        NonNegativeSeconds,
+        _doc("Delay before a failed build is tried again; doubled for each further attempt."),
+    ] = 600.0
+    max_attempts: Annotated[
+        PositiveInt, _doc("Attempts after which a retryable failure becomes final.")
+    ] = 3
+    quarantine_after: Annotated[
+        NonNegativeInt,
+        _doc(
+            "A builder is quarantined after this many consecutive builds that failed because of "
+            "the builder itself. 0: never."
+        ),
+    ] = 3
+    event_retention_days: Annotated[
+        NonNegativeInt, _doc("How long the audit log (`piw events`) is kept. 0: forever.")
+    ] = 400
 
 
 class UpstreamSection(msgspec.Struct, frozen=True):
-    """[upstream]: the index that releases come from."""
+    """The index that releases are taken from."""
 
-    url: str = ""  # "" is the index that this machine's pip uses
-    source: Literal["auto", "changelog", "poll"] = "auto"
-    poll_interval_s: PositiveSeconds = 900.0
-    everything: bool = False  # follow every project of the changelog, not just those added
-    requests: PositiveInt = 20  # pages asked for at the same time, at most
-    removed_days: NonNegativeInt = 30  # what was removed upstream is kept, hidden, for so long
+    url: Annotated[
+        str, _doc("Its Simple API URL. Empty: the index that pip uses on this machine.")
+    ] = ""
+    method: Annotated[
+        Literal["auto", "changelog", "poll"],
+        _doc(
+            "How new releases are found: from the index's changelog, by polling every followed "
+            "project, or `auto`: the changelog where there is one."
+        ),
+    ] = "auto"
+    poll_interval_s: Annotated[
+        PositiveSeconds, _doc("How often each followed project is polled.")
+    ] = 900.0
+    follow_all: Annotated[
+        bool, _doc("Follow every project of the changelog, not only those added with `piw add`.")
+    ] = False
+    max_requests: Annotated[PositiveInt, _doc("Most pages that are requested at once.")] = 20
+    removal_retention_days: Annotated[
+        NonNegativeInt,
+        _doc("How long a release that was removed upstream is kept here, hidden."),
+    ] = 30
 
 
 class BuilderSection(msgspec.Struct, frozen=True):
-    """[builder]: one builder and its limits."""
+    """One builder: its master, what it builds for, and the limits of a build."""
 
-    master: str = "localhost"
-    builders_port: Port = 5555
-    files_port: Port = 5556
-    master_key: str = ""  # the master's public key; "" reads it from `keys`
-    keys: Path = Path("/etc/piwheels/keys")
-    key_name: str = "builder"
-    python: tuple[str, ...] = ()  # interpreters; none is the one that runs piw
-    #: What it builds for if not for its interpreters' own machine: a 32-bit ARM system with a
-    #: toolchain for ARMv6 (Raspberry Pi OS) can build for the Pi Zero and Pi 1.
-    machine: Literal["", "armv6l"] = ""
-    work: Path = Path("/var/lib/piwheels/builder")
-    pip_index: str = ""  # where the upstream has no pip; "" is the one that this machine's pip uses
-    farm_index: str = ""  # the farm's own Simple index, offered to builds beside the upstream
-    timeout_s: PositiveSeconds = 3 * 3600.0
-    memory_mb: NonNegativeInt = 0  # 0 is three quarters of this machine's
-    file_mb: PositiveInt = 4096
-    processes: PositiveInt = 1024
-    disk_reserve_mb: NonNegativeInt = 256  # a build that leaves less free is ended
-    cache_mb: NonNegativeInt = 1024
-    sandbox: bool = True
-    binds: tuple[Path, ...] = ()  # further folders that a build may read
+    master: Annotated[str, _doc("Host name or address of the master.")] = "localhost"
+    master_port: Annotated[Port, _doc("Port of `master.builder_bind`.")] = 5555
+    upload_port: Annotated[Port, _doc("Port of `master.upload_bind`.")] = 5556
+    master_key: Annotated[
+        str, _doc("The master's public key. Empty: it is read from `key_dir`.")
+    ] = ""
+    key_dir: Annotated[Path, _doc("Directory of the builder's key pair.")] = Path(
+        "/etc/piwheels/keys"
+    )
+    key_name: Annotated[str, _doc("Name of that key pair.")] = "builder"
+    interpreters: Annotated[
+        tuple[str, ...],
+        _doc(
+            "Python interpreters to build for, by name or path. None: the one that runs `piw`. In "
+            "the environment variable they are separated by commas."
+        ),
+    ] = ()
+    machine: Annotated[
+        Literal["", "armv6l"],
+        _doc(
+            "Architecture to build for, if not that of the interpreters: 32-bit Raspberry Pi OS, "
+            "whose compiler is for ARMv6, can build for the Pi Zero and Pi 1."
+        ),
+    ] = ""
+    work_dir: Annotated[Path, _doc("Directory of builds and of the download cache.")] = Path(
+        "/var/lib/piwheels/builder"
+    )
+    pip_index_url: Annotated[
+        str,
+        _doc(
+            "Index that builds take pip from if the upstream index has none. Empty: the index that "
+            "pip uses on this machine."
+        ),
+    ] = ""
+    farm_index_url: Annotated[
+        str,
+        _doc("This farm's own Simple API URL, offered to builds beside the upstream. Empty: none."),
+    ] = ""
+    build_timeout_s: Annotated[PositiveSeconds, _doc("Time limit of a build.")] = 3 * 3600.0
+    max_memory_mb: Annotated[
+        NonNegativeInt, _doc("Memory limit of a build. 0: three quarters of the machine's memory.")
+    ] = 0
+    max_file_mb: Annotated[
+        PositiveInt, _doc("Largest file that a build may write, or that is downloaded for it.")
+    ] = 4096
+    max_processes: Annotated[PositiveInt, _doc("Most processes of a build.")] = 1024
+    min_free_disk_mb: Annotated[
+        NonNegativeInt, _doc("A build that leaves less of the disk free is canceled.")
+    ] = 256
+    max_cache_mb: Annotated[NonNegativeInt, _doc("Size limit of the download cache.")] = 1024
+    sandbox: Annotated[
+        bool,
+        _doc("Build in a bubblewrap sandbox. Without it, build only code that you trust."),
+    ] = True
+    extra_readonly_paths: Annotated[
+        tuple[Path, ...],
+        _doc("Further paths that a build may read. In the environment, separated by commas."),
+    ] = ()
 
 
 class AccessLogSection(msgspec.Struct, frozen=True):
-    """[accesslog]: what `piw accesslog` keeps."""
+    """What `piw accesslog` keeps."""
 
-    retention_months: NonNegativeInt = (
-        13  # of single accesses, beside the current month; sums stay for ever; 0: none are kept
-    )
-    spool: Path = Path("/var/lib/piwheels/accesslog")  # lines of a pipe until they are stored
-    spool_mb: NonNegativeInt = 1024  # beyond it, lines are dropped while the database is away
+    retention_months: Annotated[
+        NonNegativeInt,
+        _doc(
+            "How long single accesses are kept, in months before the current one; totals are kept "
+            "forever. 0: single accesses are not kept."
+        ),
+    ] = 13
+    spool_dir: Annotated[
+        Path, _doc("Directory of lines that came through a pipe and are not stored yet.")
+    ] = Path("/var/lib/piwheels/accesslog")
+    spool_max_mb: Annotated[
+        NonNegativeInt,
+        _doc("Size limit of `spool_dir`; while the database is away, further lines are dropped."),
+    ] = 1024
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -134,15 +274,16 @@ class Setting(msgspec.Struct, frozen=True):
 
 
 class LoadedConfig(msgspec.Struct, frozen=True):
-    """What `load` gives: the configuration, and each key with its origin."""
+    """What `load` returns: the configuration, and each key with its origin."""
 
     config: Config
     settings: tuple[Setting, ...]
     file: Path | None
+    deprecations: tuple[str, ...] = ()  # one line for each old name in use
 
 
 def config_search_path(environ: Mapping[str, str]) -> Iterator[Path]:
-    """Where a configuration is looked for when none is named, nearest first."""
+    """Where a configuration is looked for if none is named, in order."""
     yield Path(CONFIG_FILE_NAME)
     home = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME", "/")) / ".config")
     yield Path(home) / "piwheels" / CONFIG_FILE_NAME
@@ -154,28 +295,25 @@ def find_config_file(explicit_path: Path | None, environ: Mapping[str, str]) -> 
     """The file to read: the one named, else $PIWHEELS_CONFIG, else the first that exists.
 
     Raises:
-        ConfigError: a file that was named does not exist, or is out of reach.
+        ConfigError: a file that was named does not exist or cannot be accessed.
     """
-    for source, path in (
-        ("--config", explicit_path),
-        ("$PIWHEELS_CONFIG", environ.get("PIWHEELS_CONFIG")),
-    ):
+    named = (("--config", explicit_path), ("$PIWHEELS_CONFIG", environ.get("PIWHEELS_CONFIG")))
+    for source, path in named:
         if path:
             try:
-                there = Path(path).is_file()
+                exists = Path(path).is_file()
             except OSError as error:
                 raise ConfigError(f"{source} names {path}: {error.strerror}") from None
-            if not there:
-                raise ConfigError(f"{source} names {path}, and there is no such file")
+            if not exists:
+                raise ConfigError(f"{source} names {path}, which does not exist")
             return Path(path)
-    return next((path for path in config_search_path(environ) if _is_reachable_file(path)), None)
+    return next((path for path in config_search_path(environ) if _is_accessible_file(path)), None)
 
 
-def _is_reachable_file(path: Path) -> bool:
-    """Whether a file is there; one in a folder that is closed to this account is not."""
+def _is_accessible_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:
+    except OSError:  # its directory is closed to this account
         return False
 
 
@@ -185,34 +323,48 @@ def load(
     options: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> LoadedConfig:
-    """Merge defaults, file, environment and options, the later over the earlier.
+    """Merge defaults, file, environment and options; later ones override earlier ones.
 
     Args:
         explicit_path: the file of `--config`, or None to search.
-        options: values from the command line by key (`"builder.master"`); None values are left out.
-        environ: the environment; the process's own by default.
+        options: values from the command line by key (`"builder.master"`); None values are ignored.
+        environ: the environment; by default this process's.
 
     Raises:
-        ConfigError: a file that cannot be read, an unknown key, or a value of the wrong type.
+        ConfigError: a file that cannot be read, an unknown key, a value of the wrong type, or a
+            setting that is given under its old and its new name.
     """
     environ = os.environ if environ is None else environ
     file = find_config_file(explicit_path, environ)
-    from_file = read_toml(file) if file else {}
-    _reject_unknown_variables(environ)
-    chosen = {key: value for key, value in (options or {}).items() if value is not None}
+    sources = [
+        {key: _Given(value, "option", key) for key, value in (options or {}).items()},
+        _read_environ(environ),
+        _read_file(file) if file else {},
+    ]
     settings: list[Setting] = []
     sections: dict[str, Any] = {}
     for section in msgspec.structs.fields(Config):
         values: dict[str, Any] = {}
         for field in msgspec.structs.fields(section.type):
-            key = f"{section.name}.{field.name}"
-            setting = _resolve_setting(
-                key, field, options=chosen, environ=environ, from_file=from_file, file=file
-            )
+            setting = _resolve_setting(f"{section.name}.{field.name}", field, sources)
             settings.append(setting)
             values[field.name] = setting.value
         sections[section.name] = section.type(**values)
-    return LoadedConfig(config=Config(**sections), settings=tuple(settings), file=file)
+    return LoadedConfig(
+        config=Config(**sections),
+        settings=tuple(settings),
+        file=file,
+        deprecations=tuple(_deprecations(*sources[1:])),
+    )
+
+
+class _Given(NamedTuple):
+    """A value that a source gives, before it is converted."""
+
+    value: Any
+    origin: str
+    name: str  # of the key or variable, which may be a former one
+    base: Path | None = None  # relative paths are relative to it; None: in no file
 
 
 def env_var_name(key: str) -> str:
@@ -221,7 +373,7 @@ def env_var_name(key: str) -> str:
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
-    """A piwheels.toml that sets these keys (`"database.dsn"`), for a farm that makes its own."""
+    """A piwheels.toml that sets these keys (`"database.dsn"`), for a farm that writes its own."""
     lines: list[str] = []
     section = ""
     for key, value in values.items():
@@ -229,39 +381,36 @@ def to_toml(values: Mapping[str, Any]) -> str:
         if part != section:
             lines += ["", f"[{part}]"] if lines else [f"[{part}]"]
             section = part
-        plain = [str(item) for item in value] if isinstance(value, (list, tuple)) else value
+        plain = list(map(str, value)) if isinstance(value, (list, tuple)) else value
         plain = str(plain) if isinstance(plain, Path) else plain
         lines.append(f"{name} = {json.dumps(plain, ensure_ascii=False)}")
     return "\n".join(lines) + "\n"
 
 
 def _resolve_setting(
-    key: str,
-    field: msgspec.structs.FieldInfo,
-    *,
-    options: Mapping[str, Any],
-    environ: Mapping[str, str],
-    from_file: Mapping[str, Any],
-    file: Path | None,
+    key: str, field: msgspec.structs.FieldInfo, sources: Sequence[Mapping[str, _Given]]
 ) -> Setting:
-    if key in options:
-        return Setting(key, _convert(key, options[key], field.type, "option", None), "option")
-    name = env_var_name(key)
-    if name in environ:
-        raw = _split_list(environ[name]) if get_origin(field.type) is tuple else environ[name]
-        return Setting(key, _convert(key, raw, field.type, name, None), name)
-    if key in from_file and file is not None:
-        value = _convert(key, from_file[key], field.type, str(file), file.resolve().parent)
-        return Setting(key, value, str(file))
+    """The value of the first source that gives one."""
+    for source in sources:
+        if key in source and (given := source[key]).value is not None:
+            return Setting(key, _convert(key, given, field.type), given.origin)
     return Setting(key, field.default, "default")
 
 
-def _convert(key: str, raw: Any, target_type: Any, origin: str, base: Path | None) -> Any:
+def _convert(key: str, given: _Given, target_type: Any) -> Any:
+    raw, base = given.value, given.base
+    if base is None and isinstance(raw, str) and _is_list(target_type):
+        raw = [part.strip() for part in raw.split(",") if part.strip()]
     try:
         value = msgspec.convert(raw, target_type, strict=base is not None, dec_hook=_path_hook)
     except (msgspec.ValidationError, TypeError) as error:
-        raise ConfigError(f"{origin}: {key}: {error}") from None
+        raise ConfigError(f"{given.origin}: {key}: {error}") from None
     return _resolve_relative(value, base) if base is not None else value
+
+
+def _is_list(annotation: Any) -> bool:
+    plain = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    return get_origin(plain) is tuple
 
 
 def _path_hook(target_type: type, raw: object) -> object:
@@ -269,7 +418,7 @@ def _path_hook(target_type: type, raw: object) -> object:
         try:
             return Path(raw).expanduser()
         except RuntimeError:
-            raise TypeError(f"nobody knows the home directory in {str(raw)!r}") from None
+            raise TypeError(f"the home directory in {str(raw)!r} is unknown") from None
     raise TypeError(f"expected a path, got {type(raw).__name__}")
 
 
@@ -283,57 +432,78 @@ def _resolve_relative(value: Any, base: Path) -> Any:
     return value
 
 
-def _split_list(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
 def read_toml(file: Path) -> dict[str, Any]:
     """The values that a piwheels.toml sets, by key (`"database.dsn"`), not converted.
 
+    Former names of keys are replaced by the current ones.
+
     Raises:
-        ConfigError: it cannot be read, or sets something that there is not.
+        ConfigError: it cannot be read, or sets an unknown key.
     """
+    return {key: given.value for key, given in _read_file(file).items()}
+
+
+def _read_file(file: Path) -> dict[str, _Given]:
     try:
-        # Some editors begin a file with a mark that TOML does not know.
+        # Some editors begin a file with a byte order mark, which TOML does not allow.
         tables = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{file} is not valid TOML: {error}") from None
-    known = {
-        section.name: {field.name for field in msgspec.structs.fields(section.type)}
-        for section in msgspec.structs.fields(Config)
-    }
-    values: dict[str, Any] = {}
+    known, base = _known_keys(), file.resolve().parent
+    given: dict[str, _Given] = {}
     for section, table in tables.items():
         if section not in known or not isinstance(table, dict):
-            raise ConfigError(
-                f"{file}: unknown section [{section}]; there are {_join_names(known)}"
-            )
-        for key, value in table.items():
-            if key not in known[section]:
-                names = _join_names(known[section])
-                raise ConfigError(f"{file}: unknown key {section}.{key}; [{section}] has {names}")
-            values[f"{section}.{key}"] = value
-    return values
+            names = ", ".join(sorted(known))
+            raise ConfigError(f"{file}: unknown section [{section}]; sections are {names}")
+        for name, value in table.items():
+            key = RENAMED_SETTINGS.get(f"{section}.{name}", f"{section}.{name}")
+            if key.partition(".")[2] not in known[section]:
+                names = ", ".join(sorted(known[section]))
+                raise ConfigError(f"{file}: unknown key {section}.{name}; [{section}] has {names}")
+            _add(given, key, _Given(value, str(file), f"{section}.{name}", base))
+    return given
 
 
-def _reject_unknown_variables(environ: Mapping[str, str]) -> None:
-    known = {
-        env_var_name(f"{section.name}.{field.name}")
+def _read_environ(environ: Mapping[str, str]) -> dict[str, _Given]:
+    keys = [f"{section}.{name}" for section, names in _known_keys().items() for name in names]
+    variables = {env_var_name(key): key for key in keys}
+    former = {env_var_name(old): new for old, new in RENAMED_SETTINGS.items()}
+    given: dict[str, _Given] = {}
+    for variable, value in environ.items():
+        if not variable.startswith(_ENV_PREFIX) or variable in NON_SETTING_VARIABLES:
+            continue
+        key = variables.get(variable) or former.get(variable)
+        if key is None:
+            near = difflib.get_close_matches(variable, variables, n=1)
+            hint = f"did you mean {near[0]}?" if near else "`piw config show` prints all settings"
+            raise ConfigError(f"unknown environment variable {variable}: {hint}")
+        _add(given, key, _Given(value, variable, variable))
+    return given
+
+
+def _add(given: dict[str, _Given], key: str, value: _Given) -> None:
+    """Add a source's value; a former name is one key with the current name."""
+    if key in given:
+        raise ConfigError(
+            f"{value.origin}: {given[key].name} and {value.name} are the same setting, "
+            "before and after it was renamed: remove the old one"
+        )
+    given[key] = value
+
+
+def _deprecations(*sources: Mapping[str, _Given]) -> Iterator[str]:
+    for source in sources:
+        for key, given in source.items():
+            if given.base is not None and given.name != key:
+                yield f"{given.origin}: {given.name} is now called {key}"
+            elif given.base is None and given.name != env_var_name(key):
+                yield f"{given.name} is now called {env_var_name(key)}"
+
+
+def _known_keys() -> dict[str, list[str]]:
+    return {
+        section.name: [field.name for field in msgspec.structs.fields(section.type)]
         for section in msgspec.structs.fields(Config)
-        for field in msgspec.structs.fields(section.type)
     }
-    for name in environ:
-        if (
-            name.startswith(_ENV_PREFIX)
-            and name not in known
-            and name not in _NON_SETTING_VARIABLES
-        ):
-            near = difflib.get_close_matches(name, known, n=1)
-            meant = f"is {near[0]} meant?" if near else "`piw config` prints all keys"
-            raise ConfigError(f"unknown environment variable {name}: {meant}")
-
-
-def _join_names(names: Mapping[str, Any] | set[str]) -> str:
-    return ", ".join(sorted(names))

@@ -28,14 +28,14 @@ finally:
 """
 _TOML = """
 [master]
-control = "ipc://nobody.sock"
-keys = "master-keys"
-spool = "spool"
+control_bind = "ipc://nobody.sock"
+key_dir = "master-keys"
+spool_dir = "spool"
 [webroot]
 root = "www"
 [builder]
-keys = "builder-keys"
-work = "work"
+key_dir = "builder-keys"
+work_dir = "work"
 """
 
 Done = subprocess.CompletedProcess[str]
@@ -300,11 +300,19 @@ def test_orders_that_make_no_sense_are_one_line_and_exit_2(
 
 
 def test_each_setting_has_its_value_and_where_that_came_from(piw: Piw, tmp_path: Path) -> None:
-    done = piw("config", "--json", PIWHEELS_BUILDER_TIMEOUT_S="60", PIWHEELS_BUILDER_PYTHON="a,b")
+    done = piw(
+        "config",
+        "--json",
+        PIWHEELS_BUILDER_BUILD_TIMEOUT_S="60",
+        PIWHEELS_BUILDER_INTERPRETERS="a,b",
+    )
     settings = json.loads(done.stdout)
     assert settings["webroot.root"] == {"value": str(tmp_path / "www"), "origin": "piwheels.toml"}
-    assert settings["builder.timeout_s"] == {"value": 60, "origin": "PIWHEELS_BUILDER_TIMEOUT_S"}
-    assert settings["builder.python"]["value"] == ["a", "b"]
+    assert settings["builder.build_timeout_s"] == {
+        "value": 60,
+        "origin": "PIWHEELS_BUILDER_BUILD_TIMEOUT_S",
+    }
+    assert settings["builder.interpreters"]["value"] == ["a", "b"]
     assert settings["master.max_attempts"]["origin"] == "default"
 
 

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piwheels.config import Setting, env_var_name, load, to_toml
+from piwheels.config import RENAMED_SETTINGS, Config, Setting, env_var_name, load, to_toml
 from piwheels.errors import ConfigError
 from tests.unprivileged import inaccessible
 
@@ -33,7 +34,7 @@ def test_without_a_file_everything_has_a_default(
 def test_options_beat_variables_beat_the_file_beat_defaults(tmp_path: Path) -> None:
     file = write(
         tmp_path / "piwheels.toml",
-        '[database]\ndsn = "file"\n[builder]\nmaster = "file"\ntimeout_s = 5\n',
+        '[database]\ndsn = "file"\n[builder]\nmaster = "file"\nbuild_timeout_s = 5\n',
     )
     environ = {"PIWHEELS_DATABASE_DSN": "variable", "PIWHEELS_BUILDER_MASTER": "variable"}
     loaded = load(
@@ -41,12 +42,12 @@ def test_options_beat_variables_beat_the_file_beat_defaults(tmp_path: Path) -> N
     )
     found = {
         key: (setting(loaded.settings, key).value, setting(loaded.settings, key).origin)
-        for key in ("builder.master", "database.dsn", "builder.timeout_s", "builder.sandbox")
+        for key in ("builder.master", "database.dsn", "builder.build_timeout_s", "builder.sandbox")
     }
     assert found == {
         "builder.master": ("option", "option"),
         "database.dsn": ("variable", "PIWHEELS_DATABASE_DSN"),
-        "builder.timeout_s": (5.0, str(file)),
+        "builder.build_timeout_s": (5.0, str(file)),
         "builder.sandbox": (True, "default"),
     }
     assert loaded.config.builder.master == "option"
@@ -88,12 +89,12 @@ def test_a_file_that_is_named_and_out_of_reach_is_told(tmp_path: Path) -> None:
 def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     file = write(
         tmp_path / "piwheels.toml",
-        '[webroot]\nroot = "www"\n[master]\ncontrol = "ipc://run/c"\nkeys = "/k"\n',
+        '[webroot]\nroot = "www"\n[master]\ncontrol_bind = "ipc://run/c"\nkey_dir = "/k"\n',
     )
     config = load(file, environ={}).config
     assert config.webroot.root == tmp_path / "www"
-    assert config.master.control == f"ipc://{tmp_path}/run/c"
-    assert config.master.keys == Path("/k")
+    assert config.master.control_bind == f"ipc://{tmp_path}/run/c"
+    assert config.master.key_dir == Path("/k")
 
 
 @pytest.mark.parametrize(
@@ -104,14 +105,14 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ("[databse]\n", r"unknown section \[databse\]"),
         ('[database]\ndns = "x"\n', "unknown key database.dns; .* has dsn"),
         ("[database]\ndsn = 5\n", "database.dsn: Expected `str`, got `int`"),
-        ('[builder]\ntimeout_s = "long"\n', "builder.timeout_s"),
-        ("[builder]\nbinds = [1]\n", "builder.binds"),
+        ('[builder]\nbuild_timeout_s = "long"\n', "builder.build_timeout_s"),
+        ("[builder]\nextra_readonly_paths = [1]\n", "builder.extra_readonly_paths"),
         ('database = "x"\n', "unknown section"),
-        ("[builder]\nbuilders_port = 99999\n", "builders_port: Expected `int` <= 65535"),
-        ("[builder]\ntimeout_s = nan\n", "timeout_s: Expected `float` > 0"),
+        ("[builder]\nmaster_port = 99999\n", "master_port: Expected `int` <= 65535"),
+        ("[builder]\nbuild_timeout_s = nan\n", "build_timeout_s: Expected `float` > 0"),
         ("[master]\nmax_attempts = 0\n", "max_attempts: Expected `int` >= 1"),
-        ('[upstream]\nsource = "rss"\n', "source: Invalid enum value 'rss'"),
-        ('[builder]\nwork = "~nobody-at-all/x"\n', "home directory in '~nobody-at-all/x'"),
+        ('[upstream]\nmethod = "rss"\n', "method: Invalid enum value 'rss'"),
+        ('[builder]\nwork_dir = "~nobody-at-all/x"\n', "home directory in '~nobody-at-all/x'"),
     ],
 )
 def test_a_broken_file_is_refused_naming_file_and_key(
@@ -133,10 +134,14 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "complaint"),
     [
-        ("PIWHEELS_DATABASE_DNS", "x", "PIWHEELS_DATABASE_DNS: is PIWHEELS_DATABASE_DSN meant"),
-        ("PIWHEELS_DATABSE_DSN", "x", "PIWHEELS_DATABSE_DSN: is PIWHEELS_DATABASE_DSN meant"),
-        ("PIWHEELS_XYZZY", "x", "unknown environment variable PIWHEELS_XYZZY: `piw config`"),
-        ("PIWHEELS_BUILDER_TIMEOUT_S", "soon", "PIWHEELS_BUILDER_TIMEOUT_S: builder.timeout_s"),
+        ("PIWHEELS_DATABASE_DNS", "x", "PIWHEELS_DATABASE_DNS: did you mean PIWHEELS_DATABASE_DSN"),
+        ("PIWHEELS_DATABSE_DSN", "x", "PIWHEELS_DATABSE_DSN: did you mean PIWHEELS_DATABASE_DSN"),
+        ("PIWHEELS_XYZZY", "x", "unknown environment variable PIWHEELS_XYZZY: `piw config show`"),
+        (
+            "PIWHEELS_BUILDER_BUILD_TIMEOUT_S",
+            "soon",
+            "PIWHEELS_BUILDER_BUILD_TIMEOUT_S: builder.build_timeout_s",
+        ),
     ],
 )
 def test_a_wrong_variable_is_named(name: str, value: str, complaint: str) -> None:
@@ -152,11 +157,11 @@ def test_a_mark_at_the_beginning_of_a_file_is_passed_over(tmp_path: Path) -> Non
 
 def test_variables_can_hold_lists_and_switches() -> None:
     environ = {
-        "PIWHEELS_BUILDER_PYTHON": "python3.11, python3.13",
+        "PIWHEELS_BUILDER_INTERPRETERS": "python3.11, python3.13",
         env_var_name("builder.sandbox"): "0",
     }
     config = load(environ=environ).config
-    assert config.builder.python == ("python3.11", "python3.13")
+    assert config.builder.interpreters == ("python3.11", "python3.13")
     assert config.builder.sandbox is False
 
 
@@ -175,11 +180,89 @@ def test_what_is_written_is_read_back(
 ) -> None:
     values = {
         "database.dsn": dsn,
-        "builder.python": tuple(pythons),
-        "builder.timeout_s": timeout,
+        "builder.interpreters": tuple(pythons),
+        "builder.build_timeout_s": timeout,
         "builder.sandbox": sandbox,
     }
     file = tmp_path_factory.mktemp("c") / "piwheels.toml"
     file.write_text(to_toml(values), encoding="utf-8")
     loaded = load(file, environ={})
     assert {key: setting(loaded.settings, key).value for key in values} == values
+
+
+# --- former names ---
+
+
+def example(key: str) -> tuple[str, object]:
+    """A valid value of a setting that is not the default, as TOML and converted."""
+    default = next(item.value for item in load(environ={"HOME": "/"}).settings if item.key == key)
+    match default:
+        case bool():
+            return "true", True
+        case int() | float():
+            return "7", 7
+        case tuple():
+            return '["/x"]', type(default)([Path("/x")] if "paths" in key else ["/x"])
+        case Path():
+            return '"/x"', Path("/x")
+        case _:
+            text = "poll" if key == "upstream.method" else "x"
+            return f'"{text}"', text
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED_SETTINGS.items())
+def test_a_former_key_and_variable_still_work_and_name_the_new_one(
+    tmp_path: Path, old: str, new: str
+) -> None:
+    assert old not in RENAMED_SETTINGS.values(), "a former name is no current one"
+    toml, value = example(new)
+    section, _, name = old.partition(".")
+    file = write(tmp_path / "piwheels.toml", f"[{section}]\n{name} = {toml}\n")
+    loaded = load(file, environ={})
+    assert setting(loaded.settings, new).value == value
+    assert loaded.deprecations == (f"{file}: {old} is now called {new}",)
+
+    text = toml.strip('["]')
+    loaded = load(environ={"HOME": str(tmp_path), env_var_name(old): text})
+    assert setting(loaded.settings, new).value == value
+    assert loaded.deprecations == (f"{env_var_name(old)} is now called {env_var_name(new)}",)
+
+
+def test_a_current_name_is_no_former_one(tmp_path: Path) -> None:
+    file = write(tmp_path / "piwheels.toml", '[builder]\ninterpreters = ["python3"]\n')
+    assert load(file, environ={"PIWHEELS_BUILDER_WORK_DIR": "/w"}).deprecations == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "complaint"),
+    [
+        (
+            '[builder]\npython = ["a"]\ninterpreters = ["b"]\n',
+            {},
+            r"builder\.python and builder\.interpreters are the same setting",
+        ),
+        (
+            "",
+            {"PIWHEELS_BUILDER_WORK": "/a", "PIWHEELS_BUILDER_WORK_DIR": "/b"},
+            "PIWHEELS_BUILDER_WORK and PIWHEELS_BUILDER_WORK_DIR are the same setting",
+        ),
+    ],
+)
+def test_a_setting_under_both_of_its_names_is_refused(
+    tmp_path: Path, text: str, environ: dict[str, str], complaint: str
+) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        load(write(tmp_path / "piwheels.toml", text), environ=environ)
+
+
+def test_a_variable_overrides_the_former_key_of_a_file(tmp_path: Path) -> None:
+    file = write(tmp_path / "piwheels.toml", '[builder]\nwork = "/file"\n')
+    loaded = load(file, environ={"PIWHEELS_BUILDER_WORK_DIR": "/variable"})
+    assert loaded.config.builder.work_dir == Path("/variable")
+
+
+def test_every_setting_has_a_description() -> None:
+    for section in msgspec.structs.fields(Config):
+        for field in msgspec.structs.fields(section.type):
+            described = [meta for meta in field.type.__metadata__ if meta.description]
+            assert len(described) == 1, field.name

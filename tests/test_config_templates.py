@@ -34,10 +34,10 @@ def load_test_config(folder: Path) -> LoadedConfig:
         to_toml(
             {
                 "webroot.root": "www",
-                "master.control": "ipc://run/control.sock",
-                "master.keys": "keys",
-                "master.spool": "spool",
-                "builder.work": "work",
+                "master.control_bind": "ipc://run/control.sock",
+                "master.key_dir": "keys",
+                "master.spool_dir": "spool",
+                "builder.work_dir": "work",
             }
         )
     )
@@ -122,7 +122,7 @@ def test_the_log_reader_follows_the_log_asked_for_and_writes_its_spool_alone(
     )
     (command,) = unit_values(unit, "ExecStart")
     assert '--follow "/var/log/x y/z.log"' in command
-    assert unit_values(unit, "ReadWritePaths") == [f"-{loaded.config.accesslog.spool}"]
+    assert unit_values(unit, "ReadWritePaths") == [f"-{loaded.config.accesslog.spool_dir}"]
 
 
 def test_a_builders_unit_leaves_bubblewrap_what_it_needs(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ class _IngestService:
 
     async def _read_pipe(self) -> int:
         section = self._config.accesslog
-        spool = Spool(section.spool, section.spool_mb * 1024 * 1024)
+        spool = Spool(section.spool_dir, section.spool_max_mb * 1024 * 1024)
         spool.start(sys.stdin.fileno())
         try:
             database = await self._connect_with_retries(spool)
@@ -180,7 +180,7 @@ class _IngestService:
             lost = f"; {spool.dropped_lines} lines were lost" if spool.dropped_lines else ""
             raise RejectedError(spool.problem + lost)
         if left:
-            log.error("%d bytes wait in %s for the next `piw accesslog`", left, section.spool)
+            log.error("%d bytes wait in %s for the next `piw accesslog`", left, section.spool_dir)
         return 1 if left else 0
 
     async def _read_spool(self, context: IngestContext, spool: Spool) -> None:
@@ -218,7 +218,7 @@ class _IngestService:
         return dropped
 
     async def _read_orphaned_streams(self, context: IngestContext) -> None:
-        with orphaned_streams(self._config.accesslog.spool) as streams:
+        with orphaned_streams(self._config.accesslog.spool_dir) as streams:
             for segments in streams:
                 log.info("reading what an earlier run left: %d bytes", segments.size_bytes)
                 reader = LogReader(context, segments)
@@ -237,7 +237,7 @@ class _IngestService:
         desk = IngestContext.create(
             database,
             self._options.line_format,
-            RejectedLineSample(section.spool / "broken-lines.log"),
+            RejectedLineSample(section.spool_dir / "broken-lines.log"),
             lambda: self._rows_since,
             urlsplit(self._config.webroot.url).path.strip("/"),
         )

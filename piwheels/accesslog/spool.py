@@ -146,7 +146,7 @@ class Spool:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = _lock_stream(folder, stream)
         except OSError as error:
-            raise ConfigError(f"{folder} (accesslog.spool): {error.strerror}") from None
+            raise ConfigError(f"{folder} (accesslog.spool_dir): {error.strerror}") from None
         self.segments = Segments(folder, stream)
         self.database_away = threading.Event()
         self.ended = threading.Event()
@@ -210,7 +210,7 @@ class Spool:
         return data.endswith(b"\n") if data else at_line_start
 
     def _report_disk_error(self, error: OSError) -> None:
-        problem = f"{self._folder} (accesslog.spool): {error.strerror}"
+        problem = f"{self._folder} (accesslog.spool_dir): {error.strerror}"
         if problem != self.problem:
             self.problem = problem
             log.error("%s: lines are dropped", problem)

@@ -109,8 +109,8 @@ async def _serve(
     async with AsyncExitStack() as stack:
         index = await stack.enter_async_context(_simple_index(upstream or pip_index_url()))
         farm = None
-        if config.farm_index:
-            farm = await stack.enter_async_context(_simple_index(config.farm_index))
+        if config.farm_index_url:
+            farm = await stack.enter_async_context(_simple_index(config.farm_index_url))
         other = _fallback_pip_index(config, index)
         others = [await stack.enter_async_context(other)] if other is not None else []
         workshop = await _create_runner(config, index, farm, others)
@@ -119,7 +119,7 @@ async def _serve(
             describe=workshop.describe,
             host_metrics=workshop.host_metrics,
             build=workshop.run,
-            job_dir=JobDir(config.work / "job"),
+            job_dir=JobDir(config.work_dir / "job"),
         )
         for interpreter in workshop.interpreters.values():
             if lacking := missing_toolchain(interpreter, BUILD_PATH):
@@ -152,9 +152,9 @@ def _fallback_pip_index(config: BuilderSection, upstream: SimpleIndex) -> Simple
         UsageError: the configuration names something that is no index.
     """
     try:
-        other = _simple_index(config.pip_index or pip_index_url())
+        other = _simple_index(config.pip_index_url or pip_index_url())
     except ConfigError:
-        if config.pip_index:
+        if config.pip_index_url:
             raise
         return None  # this machine's pip takes packages from a folder
     return None if other.url == upstream.url else other
@@ -173,27 +173,27 @@ async def _create_runner(
     """
     interpreters = [
         _with_machine(probe_interpreter(path), config.machine)
-        for path in config.python or (sys.executable,)
+        for path in config.interpreters or (sys.executable,)
     ]
     served = {target_of(item): item for item in interpreters}
     try:
-        config.work.mkdir(parents=True, exist_ok=True, mode=0o700)
+        config.work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise ConfigError(f"{config.work} (builder.work): {error.strerror}") from None
+        raise ConfigError(f"{config.work_dir} (builder.work_dir): {error.strerror}") from None
     sandbox: Sandbox = NoSandbox()
     if config.sandbox:
-        sandbox = Bubblewrap(find_bubblewrap(), readable_paths=config.binds)
-    await check_sandbox(sandbox, config.work)
+        sandbox = Bubblewrap(find_bubblewrap(), readable_paths=config.extra_readonly_paths)
+    await check_sandbox(sandbox, config.work_dir)
     cache = FileCache(
-        config.work / "cache",
-        max_bytes=config.cache_mb * _MB,
-        max_file_bytes=config.file_mb * _MB,
+        config.work_dir / "cache",
+        max_bytes=config.max_cache_mb * _MB,
+        max_file_bytes=config.max_file_mb * _MB,
     )
     options = BuildOptions(
         sandbox=sandbox,
         limits=_limits(config),
         cache=cache,
-        pips=PipProvider(index, cache, config.work / "pips", fallback_indexes=pip_indexes),
+        pips=PipProvider(index, cache, config.work_dir / "pips", fallback_indexes=pip_indexes),
         upstream=index,
         farm=farm,
         speed=measure_speed(),
@@ -202,7 +202,7 @@ async def _create_runner(
         options=options,
         interpreters={target.name: item for target, item in served.items()},
         targets=tuple(served),
-        work_dir=config.work,
+        work_dir=config.work_dir,
         sandboxed=config.sandbox,
     )
 
@@ -224,13 +224,13 @@ def _with_machine(found: Interpreter, machine: str) -> Interpreter:
 
 
 def _limits(config: BuilderSection) -> Limits:
-    memory = config.memory_mb * _MB or read_metrics(config.work).memory_total * 3 // 4
+    memory = config.max_memory_mb * _MB or read_metrics(config.work_dir).memory_total * 3 // 4
     return Limits(
-        timeout_s=config.timeout_s,
+        timeout_s=config.build_timeout_s,
         memory_bytes=memory,
-        file_bytes=config.file_mb * _MB,
-        disk_reserve_bytes=config.disk_reserve_mb * _MB,
-        processes=config.processes,
+        file_bytes=config.max_file_mb * _MB,
+        disk_reserve_bytes=config.min_free_disk_mb * _MB,
+        processes=config.max_processes,
     )
 
 
@@ -330,7 +330,7 @@ async def _artifact_info(facts: WheelInfo) -> ArtifactInfo:
 
 
 def _master_addresses(config: BuilderSection) -> MasterAddresses:
-    keys = KeyStore(config.keys)
+    keys = KeyStore(config.key_dir)
     master = config.master_key
     if not master:
         own = keys.pair(MASTER)
@@ -342,8 +342,8 @@ def _master_addresses(config: BuilderSection) -> MasterAddresses:
         master = own.public
     place = f"[{config.master}]" if ":" in config.master else config.master  # IPv6 as in a URL
     return MasterAddresses(
-        builder_address=f"tcp://{place}:{config.builders_port}",
-        upload_address=f"tcp://{place}:{config.files_port}",
+        builder_address=f"tcp://{place}:{config.master_port}",
+        upload_address=f"tcp://{place}:{config.upload_port}",
         key=keys.require(config.key_name),
         master_key=validate_public_key(master, "builder.master_key"),
     )

@@ -108,7 +108,7 @@ class PipProvider:
             places = " and ".join(index.url for index in (self._index, *self._fallback_indexes))
             raise RejectedError(
                 f"{places} has no pip for Python {python}, nor is a fitting one installed beside "
-                "piwheels; set builder.pip_index to an index that has one"
+                "piwheels; set builder.pip_index_url to an index that has one"
             )
         self._warn_of_fallback(python, f"the {found.provenance}")
         return found

@@ -27,7 +27,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 files_option = click.option(
     "-r",
     "--requirement",
-    "files",
+    "requirement_files",
     multiple=True,
     metavar="FILE",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -148,9 +148,12 @@ def load_config_with_origins(config_file: Path | None, **options: Any) -> "Loade
     """
     from piwheels.config import load
 
-    return load(
+    loaded = load(
         config_file, options={key.replace("__", "."): value for key, value in options.items()}
     )
+    for line in loaded.deprecations:
+        click.echo(f"piw: note: {line}", err=True)
+    return loaded
 
 
 def load_config(config_file: Path | None, **options: Any) -> "Config":

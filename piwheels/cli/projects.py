@@ -40,7 +40,7 @@ def status(config_file: Path | None, as_json: bool) -> None:
 @json_option
 def add(
     requirements: tuple[str, ...],
-    files: tuple[Path, ...],
+    requirement_files: tuple[Path, ...],
     latest: int | None,
     every: bool,
     config_file: Path | None,
@@ -50,10 +50,10 @@ def add(
     from piwheels.cli.remote import projects
     from piwheels.requirements import parse_requirements
 
-    if not requirements and not files:
+    if not requirements and not requirement_files:
         raise click.UsageError("name a PROJECT, or a requirements file with -r")
     asked, count = (
-        parse_requirements(requirements, files),
+        parse_requirements(requirements, requirement_files),
         release_count(latest, all_releases=every),
     )
     run_and_exit(projects.add(load_config(config_file), asked, latest=count, as_json=as_json))

@@ -28,7 +28,7 @@ from piwheels.cli.main import (
 @all_releases_option
 @click.option(
     "--dir",
-    "folder",
+    "farm_dir",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("piwheels-farm"),
     show_default=True,
@@ -65,6 +65,7 @@ from piwheels.cli.main import (
 )
 @click.option(
     "--upstream",
+    "upstream_url",
     metavar="URL",
     help="The Simple index to take releases from (default: the one that pip uses here).",
 )

@@ -97,7 +97,7 @@ def key_new(name: str, config_file: Path | None) -> None:
     from piwheels.protocol.keys import MASTER, KeyStore
 
     config = load_config(config_file)
-    folder = config.master.keys if name == MASTER else config.builder.keys
+    folder = config.master.key_dir if name == MASTER else config.builder.key_dir
     click.echo(KeyStore(folder).generate(name).public)
 
 
@@ -116,7 +116,7 @@ def key_allow(
     if operator and watcher:
         raise click.UsageError("--operator and --watcher exclude each other")
     role = Role.OPERATOR if operator else Role.WATCHER if watcher else Role.BUILDER
-    store = KeyStore(load_config(config_file).master.keys)
+    store = KeyStore(load_config(config_file).master.key_dir)
     store.authorize(role, name, public)
     click.echo(
         f"{name} is allowed; it needs the master's key: {store.load_or_generate(MASTER).public}"
@@ -132,7 +132,7 @@ def key_list(config_file: Path | None, as_json: bool) -> None:
 
     from piwheels.protocol.keys import MASTER, KeyStore
 
-    store = KeyStore(load_config(config_file).master.keys)
+    store = KeyStore(load_config(config_file).master.key_dir)
     own = store.pair(MASTER)
     rows = [("master", MASTER, own.public)] if own else []
     rows += [(str(item.role), item.name, item.public) for item in store.authorized_keys()]
@@ -155,7 +155,7 @@ def key_revoke(name: str, yes: bool, config_file: Path | None) -> None:
     """Take a key off the list; its holder is turned away when next heard of."""
     from piwheels.protocol.keys import KeyStore
 
-    store = KeyStore(load_config(config_file).master.keys)
+    store = KeyStore(load_config(config_file).master.key_dir)
     if not yes:
         click.confirm(f"Revoke the key of {name}?", abort=True, err=True)
     for gone in store.revoke(name):

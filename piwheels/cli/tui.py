@@ -77,12 +77,12 @@ def tui(
             raise UsageError("--replay plays a file; --connect and --record want a master")
         address = ""
     elif address is None:
-        address = load_config(config_file).master.control
+        address = load_config(config_file).master.control_bind
     elif address.startswith("tcp://"):
         from piwheels.protocol.keys import KeyStore, validate_public_key
 
         config = load_config(config_file, builder__master_key=master_key)
-        key = KeyStore(config.builder.keys).require(key_name)
+        key = KeyStore(config.builder.key_dir).require(key_name)
         master_key = validate_public_key(config.builder.master_key, "builder.master_key")
     options = Options(
         address=address,

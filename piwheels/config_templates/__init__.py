@@ -62,7 +62,7 @@ def render_units(
             writable=[
                 _quotable_path(key, path) for key, path in _writable_dirs(loaded.config, role)
             ],
-            keys=_quotable_path("master.keys", loaded.config.master.keys),
+            keys=_quotable_path("master.key_dir", loaded.config.master.key_dir),
             exit_stays_ended=EXIT_STAYS_ENDED,
         )
         for role in roles
@@ -107,17 +107,17 @@ def render_web_server_config(
 def _writable_dirs(config: Config, role: str) -> list[tuple[str, Path]]:
     """The directories that a daemon writes to, each with its setting."""
     if role == "builder":
-        return [("builder.work", config.builder.work)]
+        return [("builder.work_dir", config.builder.work_dir)]
     if role == "accesslog":
-        return [("accesslog.spool", config.accesslog.spool)]
+        return [("accesslog.spool_dir", config.accesslog.spool_dir)]
     folders = [
         ("webroot.root", config.webroot.root),
-        ("master.spool", config.master.spool),
-        ("master.keys", config.master.keys),
+        ("master.spool_dir", config.master.spool_dir),
+        ("master.key_dir", config.master.key_dir),
     ]
-    if config.master.control.startswith("ipc://"):
-        socket = Path(config.master.control.removeprefix("ipc://"))
-        folders.append(("master.control", socket.parent))
+    if config.master.control_bind.startswith("ipc://"):
+        socket = Path(config.master.control_bind.removeprefix("ipc://"))
+        folders.append(("master.control_bind", socket.parent))
     return folders
 
 

@@ -77,23 +77,23 @@ class FarmDir:
             "database.dsn": "",
             "webroot.root": self.webroot_dir.name,
             "webroot.url": "",
-            "webroot.root_listing_s": 1.0,
-            "master.control": "",
-            "master.builders": "",
-            "master.files": "",
-            "master.keys": self.key_dir.name,
-            "master.spool": "spool",
+            "webroot.project_list_interval_s": 1.0,
+            "master.control_bind": "",
+            "master.builder_bind": "",
+            "master.upload_bind": "",
+            "master.key_dir": self.key_dir.name,
+            "master.spool_dir": "spool",
             "builder.master": "127.0.0.1",
-            "builder.builders_port": 0,
-            "builder.files_port": 0,
-            "builder.keys": self.key_dir.name,
-            "builder.work": "builders",
-            "accesslog.spool": "accesslog",
+            "builder.master_port": 0,
+            "builder.upload_port": 0,
+            "builder.key_dir": self.key_dir.name,
+            "builder.work_dir": "builders",
+            "accesslog.spool_dir": "accesslog",
         }
         values |= self.config_values()
         values |= {key: value for key, value in overrides.items() if value is not None}
-        if not self._is_usable_control(values["master.control"]):
-            values["master.control"] = self.control_address()
+        if not self._is_usable_control(values["master.control_bind"]):
+            values["master.control_bind"] = self.control_address()
         self._choose_ports(values)
         ordered = dict(sorted(values.items(), key=lambda item: item[0].partition(".")[0]))
         content = _HEADER + to_toml(ordered)
@@ -120,8 +120,8 @@ class FarmDir:
     @staticmethod
     def _choose_ports(values: dict[str, Any]) -> None:
         for port_key, address_key in (
-            ("builder.builders_port", "master.builders"),
-            ("builder.files_port", "master.files"),
+            ("builder.master_port", "master.builder_bind"),
+            ("builder.upload_port", "master.upload_bind"),
         ):
             port = values[port_key]
             if not port or not port_is_free("127.0.0.1", port):

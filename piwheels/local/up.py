@@ -132,8 +132,8 @@ def _write_config(farm_dir: FarmDir, options: UpOptions, dsn: str) -> Config:
             "database.dsn": dsn,
             "webroot.url": url,
             "upstream.url": options.upstream_url,
-            "builder.farm_index": f"http://{_local_host(options.host)}:{options.port}/simple/",
-            "builder.python": list(options.pythons) or [sys.executable],
+            "builder.farm_index_url": f"http://{_local_host(options.host)}:{options.port}/simple/",
+            "builder.interpreters": list(options.pythons) or [sys.executable],
             "builder.sandbox": False if options.no_sandbox else None,
         }
     )
@@ -241,7 +241,7 @@ class _PrivateFarm:
                 notifies=True,
                 PIWHEELS_BUILDER_KEY_NAME=name,
                 PIWHEELS_BUILDER_MASTER_KEY=master_key,
-                PIWHEELS_BUILDER_WORK=str(self._config.builder.work / name),
+                PIWHEELS_BUILDER_WORK_DIR=str(self._config.builder.work_dir / name),
             )
             for name in self._builder_names()
         ]
@@ -258,7 +258,7 @@ class _PrivateFarm:
 
     async def _run_client(self) -> int:
         progress = ProgressPrinter(frozenset(target.name for target in self._targets))
-        async with ControlClient(self._config.master.control) as client:
+        async with ControlClient(self._config.master.control_bind) as client:
             await self._wait_until_ready(client, progress)
             if self._options.no_tui or not stdio_is_terminal():
                 watching = asyncio.create_task(self._print_events(client, progress))

@@ -125,7 +125,7 @@ class _Master:
     def __init__(self, config: Config, shutdown: asyncio.Event) -> None:
         self._config = config
         self._shutdown = shutdown
-        self._keys = KeyStore(config.master.keys)
+        self._keys = KeyStore(config.master.key_dir)
         self._rules = PackagingRules()
         self._webroot = Webroot(config.webroot.root)
         self._event_bus = EventBus()
@@ -146,14 +146,14 @@ class _Master:
             self._index,
             self._rules,
             SyncOptions(
-                method=config.upstream.source,
+                method=config.upstream.method,
                 poll_interval_s=config.upstream.poll_interval_s,
-                follow_all=config.upstream.everything,
-                max_concurrency=config.upstream.requests,
-                retention_days=config.upstream.removed_days,
+                follow_all=config.upstream.follow_all,
+                max_concurrency=config.upstream.max_requests,
+                retention_days=config.upstream.removal_retention_days,
             ),
         )
-        self._log_spool = LogSpool(config.master.spool / "logs", self._webroot)
+        self._log_spool = LogSpool(config.master.spool_dir / "logs", self._webroot)
         sockets = await self._bind_sockets(stack)
         await self._open_scheduler(stack, sockets)
         await self._open_publishers(stack)
@@ -169,7 +169,7 @@ class _Master:
             web_root=self._webroot.root,
             database_wait=self._database_wait,
         )
-        self._retention = EventRetention(self._status.db, config.master.events_days)
+        self._retention = EventRetention(self._status.db, config.master.event_retention_days)
         questions_db = await self._connect(stack, "questions")
         self._control = self._control_server(sockets.controls, control_db, questions_db)
 
@@ -180,7 +180,7 @@ class _Master:
             router=sockets.uploads,
             keys=self._keys,
             publisher=WheelPublisher(await self._connect(stack, "receive"), self._webroot),
-            spool_dir=config.spool / "incoming",
+            spool_dir=config.spool_dir / "incoming",
         )
         self._dispatcher = Dispatcher(
             db=self._dispatcher_db,
@@ -192,7 +192,7 @@ class _Master:
             event_publisher=EventPublisher(self._dispatcher_db, self._event_bus),
             upload_server=self._upload_server,
             options=DispatcherOptions(
-                builder_timeout_s=config.lost_after_s,
+                builder_timeout_s=config.builder_timeout_s,
                 retry_delay_s=config.retry_delay_s,
                 max_attempts=config.max_attempts,
                 quarantine_after=config.quarantine_after,
@@ -206,8 +206,8 @@ class _Master:
             db=await self._connect(stack, "publish"),
             webroot=self._webroot,
             executor=stack.enter_context(RenderPool()),
-            deletion_delay_s=config.removal_grace_s,
-            project_list_interval_s=config.root_listing_s,
+            deletion_delay_s=config.deletion_delay_s,
+            project_list_interval_s=config.project_list_interval_s,
         )
         await self._index_publisher.recover()
         self._site_publisher = SitePublisher(
@@ -230,7 +230,7 @@ class _Master:
             db,
             self._rules,
             WheelPublisher(db, self._webroot),
-            self._config.master.spool / "imports",
+            self._config.master.spool_dir / "imports",
         )
         importer.remove_leftovers()
         operators = CommandHandlers(
@@ -274,7 +274,7 @@ class _Master:
             group.create_task(self._clock_watch.run())
             group.create_task(self._notify_systemd())
             sd_notify("READY=1")
-            log.info("ready: %s", self._config.master.control)
+            log.info("ready: %s", self._config.master.control_bind)
 
     async def _notify_systemd(self) -> None:
         """Feed systemd's watchdog, and tell it in one line how the farm is."""
@@ -309,15 +309,15 @@ class _Master:
         uploads: Router[FromUploader, ToUploader] = Router(FromUploader, _rejected, hwm=_UPLOAD_HWM)
         control = _control_router()
         controls = [control]
-        if config.control_tcp:
+        if config.control_tcp_bind:
             controls.append(_control_router())
         for close in (builders.close, uploads.close, *(router.close for router in controls)):
             stack.callback(close)
-        builders.bind(config.builders, key=key, domain=Role.BUILDER)
-        uploads.bind(config.files, key=key, domain=Role.BUILDER)
-        control.bind(config.control)
-        if config.control_tcp:
-            controls[1].bind(config.control_tcp, key=key, domain=Role.OPERATOR)
+        builders.bind(config.builder_bind, key=key, domain=Role.BUILDER)
+        uploads.bind(config.upload_bind, key=key, domain=Role.BUILDER)
+        control.bind(config.control_bind)
+        if config.control_tcp_bind:
+            controls[1].bind(config.control_tcp_bind, key=key, domain=Role.OPERATOR)
         return _Sockets(builders, uploads, controls)
 
     def _is_allowed(self, domain: str, key: str) -> bool:
@@ -329,7 +329,7 @@ class _Master:
 def _make_dirs(config: Config) -> None:
     makers: dict[str, tuple[Path, Callable[[Path], None]]] = {
         "webroot.root": (config.webroot.root, make_dir),
-        "master.spool": (config.master.spool, _make_private_dir),
+        "master.spool_dir": (config.master.spool_dir, _make_private_dir),
     }
     for key, (folder, make) in makers.items():
         try:

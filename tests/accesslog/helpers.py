@@ -18,7 +18,7 @@ def environment(dsn: str, folder: Path, **more: str) -> dict[str, str]:
     """Where the process finds its database and its spool."""
     return {
         "PIWHEELS_DATABASE_DSN": dsn,
-        "PIWHEELS_ACCESSLOG_SPOOL": str(folder / "spool"),
+        "PIWHEELS_ACCESSLOG_SPOOL_DIR": str(folder / "spool"),
         "PATH": "/usr/bin:/bin",
         "HOME": "/nowhere",
         "PYTHONPATH": str(Path(__file__).parents[2]),

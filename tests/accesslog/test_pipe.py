@@ -131,7 +131,7 @@ async def test_a_replay_may_be_larger_than_what_may_wait(
     log.write_bytes(b"".join(lines))
     with (
         log.open("rb") as stdin,
-        piw_process(dsn, tmp_path, stdin=stdin, PIWHEELS_ACCESSLOG_SPOOL_MB="1") as process,
+        piw_process(dsn, tmp_path, stdin=stdin, PIWHEELS_ACCESSLOG_SPOOL_MAX_MB="1") as process,
     ):
         assert process.wait(120) == 0
     assert left(tmp_path) == []
@@ -212,7 +212,7 @@ async def test_beyond_the_set_size_lines_are_dropped_and_counted(
     with psycopg.connect(admin_dsn, autocommit=True) as admin:
         admin.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
         with piw_process(
-            dsn, tmp_path, stdin=subprocess.PIPE, PIWHEELS_ACCESSLOG_SPOOL_MB="1"
+            dsn, tmp_path, stdin=subprocess.PIPE, PIWHEELS_ACCESSLOG_SPOOL_MAX_MB="1"
         ) as process:
             assert process.stdin is not None
             for number in range(count):
@@ -325,7 +325,7 @@ def test_what_a_full_disk_does_not_take_is_dropped_and_counted_and_later_lines_a
     os.close(writing)
     assert spool.ended.wait(WAIT_S)
     assert spool.segments.read(1000) == b"first\nsec\nfourth\n"
-    assert "(accesslog.spool): File too large" in spool.problem
+    assert "(accesslog.spool_dir): File too large" in spool.problem
     spool.close()
     os.close(reading)
 

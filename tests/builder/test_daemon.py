@@ -32,8 +32,8 @@ def test_systemd_is_told_of_a_builder_that_waits_and_stops_it_cleanly(
         keys.generate(name)
     config = tmp_path / "piwheels.toml"
     config.write_text(
-        '[builder]\nmaster = "127.0.0.1"\nbuilders_port = 1\nfiles_port = 1\n'
-        'keys = "keys"\nwork = "work"\nsandbox = false\n'
+        '[builder]\nmaster = "127.0.0.1"\nmaster_port = 1\nupload_port = 1\n'
+        'key_dir = "keys"\nwork_dir = "work"\nsandbox = false\n'
     )
     command = [sys.executable, "-m", "piwheels", "builder", "--config", str(config)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
@@ -110,13 +110,13 @@ def test_the_master_may_be_a_name_or_an_address_of_either_kind(
 ) -> None:
     keys = KeyStore(tmp_path)
     keys.generate("builder")
-    section = BuilderSection(master=master, master_key="0" * 64, keys=tmp_path)
+    section = BuilderSection(master=master, master_key="0" * 64, key_dir=tmp_path)
     assert daemon._master_addresses(section).builder_address == address
 
 
 def test_a_masters_key_that_is_cut_short_is_named_with_its_length(tmp_path: Path) -> None:
     KeyStore(tmp_path).generate("builder")
-    config = BuilderSection(keys=tmp_path, master_key="ab" * 20)
+    config = BuilderSection(key_dir=tmp_path, master_key="ab" * 20)
     with pytest.raises(
         ConfigError, match=r"builder\.master_key has 40 characters: a public key is 64"
     ):

@@ -201,7 +201,7 @@ class Master:
 
     @property
     def control(self) -> str:
-        return str(self.settings["master.control"])
+        return str(self.settings["master.control_bind"])
 
     @property
     def log(self) -> str:
@@ -279,7 +279,7 @@ class Master:
     def _dealer(self, pair: KeyPair) -> LongTimeoutDealer[m.ToBuilder, m.FromBuilder]:
         return LongTimeoutDealer(
             m.ToBuilder,
-            str(self.settings["master.builders"]),
+            str(self.settings["master.builder_bind"]),
             key=pair,
             server_key=self.keys.require(MASTER).public,
         )
@@ -325,13 +325,13 @@ async def prepare_master(folder: Path, dsn: str, upstream: FakeIndex) -> Master:
     settings = {
         "database.dsn": dsn,
         "webroot.root": folder / "www",
-        "master.control": f"ipc://{folder}/c.sock",
-        "master.builders": f"tcp://127.0.0.1:{free_port()}",
-        "master.files": f"tcp://127.0.0.1:{free_port()}",
-        "master.keys": keys.key_dir,
-        "master.spool": folder / "spool",
+        "master.control_bind": f"ipc://{folder}/c.sock",
+        "master.builder_bind": f"tcp://127.0.0.1:{free_port()}",
+        "master.upload_bind": f"tcp://127.0.0.1:{free_port()}",
+        "master.key_dir": keys.key_dir,
+        "master.spool_dir": folder / "spool",
         "upstream.url": upstream.simple,
-        "upstream.source": "poll",
+        "upstream.method": "poll",
     }
     db = await Database.connect(dsn, role="test")
     await catalog.add_target(db, TARGET, RULES)

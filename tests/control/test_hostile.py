@@ -314,8 +314,8 @@ async def test_a_host_without_a_key_cannot_use_up_the_masters_open_files(
     held: list[socket.socket] = []
     try:
         for _ in range(3):
-            held += _connections(str(idle_master.settings["master.builders"]), 400)
-            held += _connections(str(idle_master.settings["master.files"]), 400)
+            held += _connections(str(idle_master.settings["master.builder_bind"]), 400)
+            held += _connections(str(idle_master.settings["master.upload_bind"]), 400)
             await asyncio.sleep(0.3)
             assert await idle_master.ask(m.Status(), m.StatusReply)
         await assert_responsive(idle_master)

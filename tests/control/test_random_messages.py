@@ -88,7 +88,7 @@ async def test_a_builder_may_say_anything(shared: Master, seed: int) -> None:
     )  # fmt: skip
     before = resident_bytes(shared)
     await shared.release("demo")
-    async with raw_socket(shared, str(shared.settings["master.builders"]), "odd") as socket:
+    async with raw_socket(shared, str(shared.settings["master.builder_bind"]), "odd") as socket:
         await socket.send(msgspec.msgpack.encode(hello))
         await socket.recv()
         await socket.send(msgspec.msgpack.encode(m.IdleHeartbeat(last_build=0, host=HostMetrics())))
@@ -103,7 +103,7 @@ async def test_a_builder_may_say_anything(shared: Master, seed: int) -> None:
 async def test_a_sender_of_files_may_send_anything(shared: Master, seed: int) -> None:
     maker = MessageGenerator(seed)
     before = resident_bytes(shared)
-    async with raw_socket(shared, str(shared.settings["master.files"]), "odd") as socket:
+    async with raw_socket(shared, str(shared.settings["master.upload_bind"]), "odd") as socket:
         await flood(socket, lambda: [maker.encoded(m.FromUploader), maker.random_bytes()])
     await assert_responsive(shared)
     assert resident_bytes(shared) - before < _MAX_BYTES

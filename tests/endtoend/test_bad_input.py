@@ -38,8 +38,8 @@ def toml(tmp_path: Path) -> Path:
     """A configuration of a farm that nobody runs."""
     path = tmp_path / "piwheels.toml"
     path.write_text(
-        '[master]\ncontrol = "ipc://nobody.sock"\nkeys = "keys"\nspool = "spool"\n'
-        '[webroot]\nroot = "www"\n[builder]\nkeys = "keys"\nwork = "work"\n'
+        '[master]\ncontrol_bind = "ipc://nobody.sock"\nkey_dir = "keys"\nspool_dir = "spool"\n'
+        '[webroot]\nroot = "www"\n[builder]\nkey_dir = "keys"\nwork_dir = "work"\n'
     )
     return path
 
@@ -60,7 +60,7 @@ def taken_port() -> Iterator[int]:
     [
         (["up", "not a requirement!"], 2, "not a requirement!"),
         (["up", "alpha", "--python", "/no/such/python"], 1, "/no/such/python"),
-        (["up", "alpha", "--upstream", "nonsense"], 2, "give an http:// or https:// address"),
+        (["up", "alpha", "--upstream", "nonsense"], 2, "use an http:// or https:// URL"),
         (["up", "-r", "/no/such/requirements.txt"], 2, "/no/such/requirements.txt"),
         (["up", "--dir", "/proc/no-farm-here"], 1, "/proc/no-farm-here"),
         (["status", "--config", "/no/such/piwheels.toml"], 1, "/no/such/piwheels.toml"),
@@ -108,7 +108,7 @@ def test_a_farm_whose_configuration_was_broken_does_not_start(
     [
         ("[master\n", "not valid TOML"),
         ("[master]\ncontrl = 'x'\n", "master.contrl"),
-        ("[master]\nkeys = 5\n", "master.keys"),
+        ("[master]\nkey_dir = 5\n", "master.key_dir"),
         ("[mastr]\n", "mastr"),
     ],
 )
@@ -144,12 +144,12 @@ def test_a_database_without_tables(toml: Path, empty_dsn: str) -> None:
     assert "run `piw db upgrade`" in line
 
 
-@pytest.mark.parametrize("what", ["BUILDERS", "FILES"])
+@pytest.mark.parametrize("what", ["BUILDER_BIND", "UPLOAD_BIND"])
 def test_a_port_of_the_master_in_use(toml: Path, dsn: str, taken_port: int, what: str) -> None:
     environ = {
         "PIWHEELS_DATABASE_DSN": dsn,
-        "PIWHEELS_MASTER_BUILDERS": "tcp://127.0.0.1:0",
-        "PIWHEELS_MASTER_FILES": "tcp://127.0.0.1:0",
+        "PIWHEELS_MASTER_BUILDER_BIND": "tcp://127.0.0.1:0",
+        "PIWHEELS_MASTER_UPLOAD_BIND": "tcp://127.0.0.1:0",
         f"PIWHEELS_MASTER_{what}": f"tcp://127.0.0.1:{taken_port}",
     }
     _, line = piw("master", "--config", toml, **environ)

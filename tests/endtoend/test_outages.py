@@ -100,7 +100,7 @@ def test_a_builder_without_room_gets_no_job_until_it_has_some(
     farm: Farm, upstream: FakeIndex
 ) -> None:
     work = farm.folder / "builders" / "builder-1"
-    farm.environ["PIWHEELS_BUILDER_WORK"] = str(farm.folder / "builders")
+    farm.environ["PIWHEELS_BUILDER_WORK_DIR"] = str(farm.folder / "builders")
     add_release(upstream, "alpha")
     with small_disk(work, "300m"):
         farm.start("alpha", "--no-tui")

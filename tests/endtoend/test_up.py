@@ -312,7 +312,7 @@ def test_a_master_that_is_killed_during_the_first_request_ends_nothing(
 
 def test_a_builder_that_cannot_start_is_told_at_once(farm: Farm, upstream: FakeIndex) -> None:
     add_release(upstream, "alpha")
-    farm.environ["PIWHEELS_BUILDER_BINDS"] = "/no/such/folder"
+    farm.environ["PIWHEELS_BUILDER_EXTRA_READONLY_PATHS"] = "/no/such/folder"
     assert farm.run("alpha", "--no-tui") == 1
     log = (farm.folder / "logs" / "builder-1.log").read_text()
     assert "/no/such/folder" in farm.output

@@ -77,11 +77,15 @@ def test_a_deep_farm_has_a_control_socket_again_after_a_reboot(deep: Path) -> No
     folder = FarmDir(deep)
     with folder.lock():
         folder.write_config({})
-    first = Path(load(folder.config_file, environ={}).config.master.control.removeprefix("ipc://"))
+    first = Path(
+        load(folder.config_file, environ={}).config.master.control_bind.removeprefix("ipc://")
+    )
     shutil.rmtree(first.parent)
     with folder.lock():
         folder.write_config({})
-    again = Path(load(folder.config_file, environ={}).config.master.control.removeprefix("ipc://"))
+    again = Path(
+        load(folder.config_file, environ={}).config.master.control_bind.removeprefix("ipc://")
+    )
     try:
         assert again.parent.is_dir()
     finally:
@@ -91,6 +95,22 @@ def test_a_deep_farm_has_a_control_socket_again_after_a_reboot(deep: Path) -> No
 def test_a_control_socket_that_was_chosen_stays(tmp_path: Path) -> None:
     folder = FarmDir(tmp_path / "farm")
     with folder.lock():
-        folder.config_file.write_text('[master]\ncontrol = "tcp://127.0.0.1:5999"\n')
+        folder.config_file.write_text('[master]\ncontrol_bind = "tcp://127.0.0.1:5999"\n')
         folder.write_config({})
-    assert load(folder.config_file, environ={}).config.master.control == "tcp://127.0.0.1:5999"
+    assert load(folder.config_file, environ={}).config.master.control_bind == "tcp://127.0.0.1:5999"
+
+
+def test_a_farm_of_the_version_before_keeps_its_settings_under_their_new_names(
+    tmp_path: Path,
+) -> None:
+    folder = FarmDir(tmp_path / "farm")
+    with folder.lock():
+        folder.config_file.write_text(
+            '[master]\nkeys = "own-keys"\nlost_after_s = 7.0\n[builder]\npython = ["python3.11"]\n'
+        )
+        folder.write_config({})
+    loaded = load(folder.config_file, environ={})
+    assert loaded.config.master.key_dir == folder.root / "own-keys"
+    assert loaded.config.master.builder_timeout_s == 7.0
+    assert loaded.config.builder.interpreters == ("python3.11",)
+    assert loaded.deprecations == ()

@@ -119,7 +119,7 @@ def test_an_address_that_cannot_be_is_one_line_and_no_screen(
     tmp_path: Path, options: tuple[str, ...], said: str
 ) -> None:
     toml = tmp_path / "piwheels.toml"
-    toml.write_text('[builder]\nkeys = "keys"\n')
+    toml.write_text('[builder]\nkey_dir = "keys"\n')
     with PtySession([*PIW, *options, "--config", str(toml)], width=200) as terminal:
         assert terminal.end() in {1, 2}
         terminal.wait_for_text(said)

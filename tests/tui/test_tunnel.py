@@ -64,7 +64,7 @@ def test_addresses_that_make_no_sense_are_refused_in_one_line(address: str) -> N
 
 
 def test_the_usual_socket_is_where_a_master_listens() -> None:
-    assert Config().master.control == f"ipc://{DEFAULT_SOCKET}"
+    assert Config().master.control_bind == f"ipc://{DEFAULT_SOCKET}"
 
 
 # --- a stand-in for ssh ---

@@ -52,7 +52,7 @@ def parse_release(text: str) -> ReleaseSpec:
 
 def connect(config: Config) -> ControlClient:
     """A client for the configured master, over its Unix socket."""
-    return ControlClient(config.master.control)
+    return ControlClient(config.master.control_bind)
 
 
 def parse_duration(text: str) -> float:
