@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Load the command line, and run it."""
     try:
-        from piwheels.cli import main as run  # noqa: PLC0415 - loading is what may be interrupted
+        from piwheels.cli.main import main as run  # noqa: PLC0415 - loading is what may be interrupted
     except KeyboardInterrupt:
         sys.exit(130)
     run()

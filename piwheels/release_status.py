@@ -281,7 +281,7 @@ def _no_release_status(facts: ProjectStatusRow, asked_version: str | None) -> Re
             project=project,
             state=State.SKIPPED,
             text=f"it is skipped: {facts.skip_reason}",
-            hint=f"`piw skip {project} --lift` builds it again",
+            hint=f"`piw unskip {project}` builds it again",
         )
     if asked_version is not None:
         return ReleaseStatus(
@@ -316,7 +316,7 @@ def _release_blocker(facts: ProjectStatusRow, release: ReleaseStatusRow) -> Rele
             release,
             State.SKIPPED,
             f"the project is skipped: {facts.skip_reason}",
-            hint=f"`piw skip {facts.project} --lift` builds it again",
+            hint=f"`piw unskip {facts.project}` builds it again",
         )
     if release.skip_reason is not None:
         return _status(
@@ -324,7 +324,7 @@ def _release_blocker(facts: ProjectStatusRow, release: ReleaseStatusRow) -> Rele
             release,
             State.SKIPPED,
             f"the release is skipped: {release.skip_reason}",
-            hint=f"`piw skip {name} --lift` builds it again",
+            hint=f"`piw unskip {name}` builds it again",
         )
     if not release.has_sdist:
         text = (
@@ -477,7 +477,7 @@ def _skip_state(
         return _StateAndText(
             state=State.TARGET_SKIPPED,
             text=f"nothing is built for this target: {target.target_skip_reason}",
-            hint=f"`piw skip --target {target.target} --lift` changes that",
+            hint=f"`piw unskip --target {target.target}` changes that",
             detail=target.target_skip_reason,
         )
     if target.skip_reason is None:
@@ -487,7 +487,7 @@ def _skip_state(
     return _StateAndText(
         state=State.TARGET_SKIPPED,
         text=f"the {whole} is skipped for this target: {target.skip_reason}",
-        hint=f"`piw skip {name} --target {target.target} --lift` builds it again",
+        hint=f"`piw unskip {name} --target {target.target}` builds it again",
         detail=target.skip_reason,
     )
 
@@ -516,7 +516,7 @@ def _unpublished_state(
             state=State.HELD,
             text=f"it waits for a person: {target.hold_reason}",
             hint=f"`piw log {target.last_build_id}` shows the last one, "
-            f"`piw retry {name} {target.target}` tries again",
+            f"`piw retry {name} --target {target.target}` tries again",
             detail=target.hold_reason,
         )
     if target.queued:
@@ -527,7 +527,7 @@ def _unpublished_state(
             state=State.FAILED,
             text=f"{_last_result_text(target)}, and will not be tried again by itself",
             hint=(
-                f"`piw log {target.last_build_id}` shows why, `piw retry {name} {target.target}` "
+                f"`piw log {target.last_build_id}` shows why, `piw retry {name} --target {target.target}` "
                 "tries again"
             ),
             detail=_failure_text(target),

@@ -14,13 +14,14 @@ import click
 import pytest
 
 from piwheels.cli import cli
+from piwheels.cli.aliases import rewrite
 from tests.requires import find_program, requires_program
 from tests.timeouts import WAIT_S
 
 HEAVY_MODULES = ("psycopg", "textual", "zmq", "httpx", "jinja2")
 _PRINT_IMPORTS = """
 import sys
-from piwheels.cli import main
+from piwheels.cli.main import main
 try:
     main()
 finally:
@@ -104,10 +105,10 @@ def test_every_verb_says_what_it_does_and_every_option_what_it_is_for() -> None:
         silent += [
             (*path, parameter.name or "")
             for parameter in command.params
-            if isinstance(parameter, click.Option) and not parameter.help
+            if isinstance(parameter, click.Option) and not parameter.help and not parameter.hidden
         ]
     # What these mean is in their names.
-    told = {"host", "port", "server_name", "access_log", "reason"}
+    told = {"host", "port", "server_name", "access_log"}
     assert [path for path in silent if path[-1] not in told] == []
 
 
@@ -122,12 +123,16 @@ def test_every_verb_that_answers_takes_json_and_those_that_lose_something_ask() 
             options[" ".join(path)] = {parameter.name for parameter in command.params}
     without = {verb for verb, names in options.items() if "as_json" not in names}
     assert without == {
-        *("up", "serve", "db upgrade", "initdb", "master", "builder", "tui", "completion"),
-        *("deploy systemd", "deploy nginx", "deploy apache", "deploy caddy"),
-        *("key new", "key allow", "key revoke"),
+        *("up", "serve", "master run", "builder run", "tui", "completion"),
+        *("config systemd", "config nginx", "config apache", "config caddy"),
+        *("config get", "config set", "db upgrade", "db backup", "db restore"),
+        *("key generate", "key authorize", "key revoke"),
     }
     asking = {verb for verb, names in options.items() if "yes" in names}
-    assert asking == {"remove", "sleep", "abandon", "kill", "quit", "key revoke"}
+    assert asking == {
+        *("remove", "master stop", "key revoke"),
+        *("builder sleep", "builder cancel", "builder kill", "builder restart"),
+    }
 
 
 def test_the_readme_types_only_what_there_is(repository: Path) -> None:
@@ -143,11 +148,12 @@ def test_the_readme_types_only_what_there_is(repository: Path) -> None:
             _check_command_line(words.split())
 
 
-def _check_command_line(words: list[str]) -> None:
-    """See that a verb is one, and that its options are its own."""
+def _check_command_line(typed: list[str]) -> None:
+    """See that a command exists, and that its options are its own."""
+    words, _ = rewrite(typed)
     command: click.Command = cli
     for word in list(words):
-        if not isinstance(command, click.Group):
+        if not isinstance(command, click.Group) or word.startswith("-"):
             break
         assert word in command.commands, words
         command = command.commands[words.pop(0)]
@@ -170,24 +176,24 @@ def test_the_version_is_told(piw: Piw) -> None:
         (["frobnicate"], "No such command 'frobnicate'"),
         (["status", "--frobnicate"], "No such option '--frobnicate'"),
         (["key", "frobnicate"], "No such command 'frobnicate'"),
-        (["config", "extra"], "unexpected extra argument"),
+        (["config", "show", "extra"], "unexpected extra argument"),
         (["log"], "Missing argument 'BUILD'"),
         (["log", "zero"], "'zero' is not a valid integer"),
         (["log", "0"], "0 is not in the range"),
         (["up", "x", "--latest", "0"], "0 is not in the range"),
-        (["up", "x", "--latest", "2", "--all"], "exclude each other"),
-        (["add", "x", "--latest", "2", "--all"], "exclude each other"),
+        (["up", "x", "--latest", "2", "--all-releases"], "exclude each other"),
+        (["add", "x", "--latest", "2", "--all-releases"], "exclude each other"),
         (["up", "x", "--port", "65536"], "65536 is not in the range"),
         (["add"], "name a PROJECT"),
         (["skip"], "name a PROJECT[==VERSION] or a --target"),
         (["import", "nothing.whl"], "'nothing.whl' does not exist"),
-        (["drain", "pi1", "--rolling", "0"], "0 is not in the range"),
+        (["builder", "restart", "pi1", "--max-parallel", "0"], "0 is not in the range"),
         (["builds", "-n", "0"], "0 is not in the range"),
         (["events", "--before", "x"], "'x' is not a valid integer"),
-        (["prioritise"], "Missing argument 'PROJECT[==VERSION]'"),
+        (["prioritize"], "Missing argument 'PROJECT[==VERSION]'"),
         (["serve", "piwheels.toml"], "is a file"),
-        (["deploy", "nginx", "--port", "0"], "0 is not in the range"),
-        (["deploy", "systemd", "--role", "cook"], "'cook' is not one of"),
+        (["config", "nginx", "--port", "0"], "0 is not in the range"),
+        (["config", "systemd", "--role", "cook"], "'cook' is not one of"),
         (["completion", "tcsh"], "'tcsh' is not one of"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -225,11 +231,11 @@ def test_what_is_no_release_is_never_taken_for_one(piw: Piw, text: str) -> None:
     assert line.isprintable()
 
 
-@pytest.mark.parametrize("verb", [["remove", "--yes"], ["skip", "--lift"], ["retry"]])
+@pytest.mark.parametrize("verb", [["remove", "--yes"], ["unskip"], ["retry"]])
 def test_no_verb_takes_an_address_for_the_name_before_it(piw: Piw, verb: list[str]) -> None:
     done = piw(*verb, "a @ http://example.org/a.tar.gz")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "says more than PROJECT" in done.stderr
+    assert "has more than PROJECT" in done.stderr
 
 
 def test_an_interrupt_while_it_is_loading_ends_it_quietly(tmp_path: Path) -> None:
@@ -245,7 +251,7 @@ def test_an_interrupt_while_it_is_loading_ends_it_quietly(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("no_color", [True, False])
-@pytest.mark.parametrize("arguments", [["config"], ["status", "--config", "/no/such.toml"]])
+@pytest.mark.parametrize("arguments", [["config", "show"], ["status", "--config", "/no/such.toml"]])
 def test_colour_is_for_terminals_that_want_it(arguments: list[str], no_color: bool) -> None:
     reading, writing = pty.openpty()
     environ = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
@@ -280,10 +286,13 @@ def test_nobody_who_reads_the_output_is_no_error_to_report(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["kill"], "name builders, or say --all"),
-        (["drain", "pi1", "--all"], "name builders, or say --all"),
-        (["prioritise", "demo", "--by", "soon"], "'soon' is no duration; write 90s, 15m, 2h or 1d"),
-        (["builds", "--slower-than", "1w"], "'1w' is no duration"),
+        (["builder", "kill"], "name builders, or use --all"),
+        (["builder", "drain", "pi1", "--all"], "name builders, or use --all"),
+        (
+            ["prioritize", "demo", "--by", "soon"],
+            "'soon' is not a duration; write 90s, 15m, 2h or 1d",
+        ),
+        (["builds", "--slower-than", "1w"], "'1w' is not a duration"),
     ],
     ids=" ".join,
 )
@@ -302,6 +311,7 @@ def test_orders_that_make_no_sense_are_one_line_and_exit_2(
 def test_each_setting_has_its_value_and_where_that_came_from(piw: Piw, tmp_path: Path) -> None:
     done = piw(
         "config",
+        "show",
         "--json",
         PIWHEELS_BUILDER_BUILD_TIMEOUT_S="60",
         PIWHEELS_BUILDER_INTERPRETERS="a,b",
@@ -317,17 +327,17 @@ def test_each_setting_has_its_value_and_where_that_came_from(piw: Piw, tmp_path:
 
 
 def test_the_configuration_is_printed_for_readers_with_the_same_keys(piw: Piw) -> None:
-    lines = piw("config").stdout.splitlines()
+    lines = piw("config", "show").stdout.splitlines()
     keys = [line.partition(" ")[0] for line in lines]
-    assert keys == list(json.loads(piw("config", "--json").stdout))
+    assert keys == list(json.loads(piw("config", "show", "--json").stdout))
     assert all(line.isprintable() and "  # " in line for line in lines)
 
 
 def test_a_file_that_is_named_is_taken_instead_of_the_nearest(piw: Piw, tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text("[master]\nmax_attempts = 7\n")
     for done in (
-        piw("config", "--json", "--config", "other.toml"),
-        piw("config", "--json", PIWHEELS_CONFIG="other.toml"),
+        piw("config", "show", "--json", "--config", "other.toml"),
+        piw("config", "show", "--json", PIWHEELS_CONFIG="other.toml"),
     ):
         found = json.loads(done.stdout)["master.max_attempts"]
         assert found == {"value": 7, "origin": "other.toml"}
@@ -337,9 +347,9 @@ def test_a_file_that_is_named_is_taken_instead_of_the_nearest(piw: Piw, tmp_path
 
 
 def test_a_builder_is_let_in_and_turned_away(piw: Piw, tmp_path: Path) -> None:
-    public = piw("key", "new").stdout.strip()
+    public = piw("key", "generate").stdout.strip()
     assert len(bytes.fromhex(public)) == 32
-    allowed = piw("key", "allow", "pi1", public)
+    allowed = piw("key", "authorize", "pi1", public)
     assert allowed.returncode == 0
     listed = json.loads(piw("key", "list", "--json").stdout)
     assert [(item["role"], item["name"]) for item in listed] == [
@@ -354,13 +364,13 @@ def test_a_builder_is_let_in_and_turned_away(piw: Piw, tmp_path: Path) -> None:
 
 
 def test_a_console_is_let_in_as_an_operator(piw: Piw) -> None:
-    assert piw("key", "allow", "desk", "ab" * 32, "--operator").returncode == 0
+    assert piw("key", "authorize", "desk", "ab" * 32, "--operator").returncode == 0
     listed = json.loads(piw("key", "list", "--json").stdout)
     assert {"role": "operator", "name": "desk", "public": "ab" * 32} in listed
 
 
 def test_secrets_are_their_owners_alone_and_are_never_printed(piw: Piw, tmp_path: Path) -> None:
-    printed = piw("key", "new").stdout + piw("key", "allow", "pi1", "ab" * 32).stdout
+    printed = piw("key", "generate").stdout + piw("key", "authorize", "pi1", "ab" * 32).stdout
     printed += piw("key", "list").stdout + piw("key", "list", "--json").stdout
     secrets = list(tmp_path.rglob("*.secret"))
     assert {path.parent.name for path in secrets} == {"builder-keys", "master-keys"}
@@ -373,10 +383,10 @@ def test_secrets_are_their_owners_alone_and_are_never_printed(piw: Piw, tmp_path
 
 
 def test_a_key_is_never_overwritten(piw: Piw, tmp_path: Path) -> None:
-    piw("key", "new")
+    piw("key", "generate")
     (path,) = tmp_path.rglob("*.secret")
     before = path.read_bytes()
-    done = piw("key", "new")
+    done = piw("key", "generate")
     assert (done.returncode, done.stdout) == (1, "")
     assert str(path) in done.stderr
     assert path.read_bytes() == before
@@ -384,7 +394,7 @@ def test_a_key_is_never_overwritten(piw: Piw, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("answer", "code", "left"), [("y\n", 0, 0), ("n\n", 130, 1), ("", 130, 1)])
 def test_revoking_asks_first(piw: Piw, answer: str, code: int, left: int) -> None:
-    piw("key", "allow", "pi1", "ab" * 32)
+    piw("key", "authorize", "pi1", "ab" * 32)
     assert piw("key", "revoke", "pi1", answer=answer).returncode == code
     assert piw("key", "list").stdout.count("ab" * 32) == left
 
@@ -392,9 +402,9 @@ def test_revoking_asks_first(piw: Piw, answer: str, code: int, left: int) -> Non
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["new", "../outside"],
-        ["allow", "../outside", "ab" * 32],
-        ["allow", "pi1", "no key"],
+        ["generate", "../outside"],
+        ["authorize", "../outside", "ab" * 32],
+        ["authorize", "pi1", "no key"],
         ["revoke", "nobody", "--yes"],
     ],
     ids=" ".join,
@@ -424,7 +434,7 @@ def test_a_completion_script_is_printed(piw: Piw, shell: str) -> None:
     [
         ("exp", ["explain"]),
         ("key re", ["revoke"]),
-        ("deploy ", ["apache", "caddy", "nginx", "systemd"]),
+        ("config s", ["set", "show", "systemd"]),
         ("completion z", ["zsh"]),
         ("remove --s", ["--skip"]),
     ],
@@ -453,7 +463,7 @@ def test_on_request_an_error_says_where_it_was_raised(tmp_path: Path) -> None:
     config = tmp_path / "broken.toml"
     config.write_text("[master\n")
     piw = Path(sys.executable).with_name("piw")
-    command = [str(piw), "config", "--config", str(config)]
+    command = [str(piw), "config", "show", "--config", str(config)]
     quiet, told = (
         subprocess.run(
             command, env={"PATH": "/bin", **more}, capture_output=True, text=True, check=False

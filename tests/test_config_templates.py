@@ -1,4 +1,4 @@
-"""What `piw deploy` prints, judged by the programs that read it."""
+"""What `piw config` prints, judged by the programs that read it."""
 
 import shutil
 import subprocess

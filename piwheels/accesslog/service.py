@@ -30,6 +30,7 @@ from piwheels.db import access_log_positions
 from piwheels.db.database import Database, DatabaseUnavailableError
 from piwheels.db.events import record_event
 from piwheels.errors import ConfigError, RejectedError
+from piwheels.log_setup import configure_logging
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +62,7 @@ def run(config: Config, options: IngestOptions) -> int:
     Raises:
         PiwheelsError: a file cannot be read, or the database cannot be used as it is.
     """
-    logging.basicConfig(
-        level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    configure_logging()
     return asyncio.run(_IngestService(config, options).run())
 
 

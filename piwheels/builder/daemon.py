@@ -26,6 +26,7 @@ from piwheels.builder.sandbox import Bubblewrap, NoSandbox, Sandbox, check_sandb
 from piwheels.builder.speed import measure_speed
 from piwheels.config import BuilderSection, Config
 from piwheels.errors import EXIT_STAYS_ENDED, ConfigError, first_error
+from piwheels.log_setup import configure_logging
 from piwheels.model import HostMetrics, Interpreter, Job, Outcome, Target
 from piwheels.protocol.keys import MASTER, KeyStore, validate_public_key
 from piwheels.protocol.messages import (
@@ -65,10 +66,7 @@ def run(config: Config) -> int:
     Raises:
         ConfigError: no sandbox, no such interpreter, no key, or the master will not have it.
     """
-    logging.basicConfig(
-        level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    configure_logging()
     return asyncio.run(_run_until_stopped(config.builder, config.upstream.url))
 
 

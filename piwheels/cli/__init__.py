@@ -1,6 +1,9 @@
-"""The `piw` command: a module of commands per group; subjects are imported when called."""
+"""The `piw` command. Each command imports its package only when it is called."""
 
-from piwheels.cli import builders, projects, services, setup, stats, tui
-from piwheels.cli.main import cli, main
+from piwheels.cli import builders, db, keys, projects, services, settings, stats, tui
+from piwheels.cli.commands import add_commands
+from piwheels.cli.main import cli
 
-__all__ = ["builders", "cli", "main", "projects", "services", "setup", "stats", "tui"]
+add_commands(cli)
+
+__all__ = ["builders", "cli", "db", "keys", "projects", "services", "settings", "stats", "tui"]

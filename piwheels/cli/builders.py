@@ -1,171 +1,108 @@
-"""The verbs that tell builders, the queue and the master what to do."""
+"""`piw builder`: runs a builder, and the group of the commands to builders."""
 
+import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
-from piwheels.cli.main import cli, config_option, json_option, load_config, run_and_exit, yes_option
-
-_labels_argument = click.argument("labels", nargs=-1, metavar="[BUILDER]...")
-_all_builders_option = click.option(
-    "--all", "every", is_flag=True, help="All builders that are connected."
-)
+from piwheels.cli.main import cli
+from piwheels.cli.options import config_option, json_option, load_config, run_and_exit
 
 
-def _command_builders(
-    order: str, labels: tuple[str, ...], config_file: Path | None, **how: Any
-) -> None:
-    from piwheels.cli.remote import builder_commands
-    from piwheels.protocol.messages import BuilderCommand
+@cli.group("builder", invoke_without_command=True)
+@click.option("--config", "config_file", type=click.Path(path_type=Path), hidden=True)
+@click.option("--master", "master_host", hidden=True)
+@click.option("--master-key", hidden=True)
+@click.option("--python", "pythons", multiple=True, hidden=True)
+@click.option("--no-sandbox", is_flag=True, hidden=True)
+@click.pass_context
+def builder(ctx: click.Context, /, **options: object) -> None:
+    """Run a builder, or manage the farm's builders.
 
-    run_and_exit(
-        builder_commands.command_builders(
-            load_config(config_file), BuilderCommand(order), labels, **how
-        )
-    )
+    Without a subcommand this is `piw builder run`.
+
+    \b
+    Examples:
+      piw builder run --master farm.local
+      piw builder list
+      piw builder restart --all --max-parallel 1
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(builder_run, **options)
+    elif any(options.values()):
+        raise click.UsageError(f"put the options after `{ctx.invoked_subcommand}`")
 
 
-@cli.command()
-@_labels_argument
-@_all_builders_option
-@click.option(
-    "--rolling",
-    type=click.IntRange(min=1),
-    default=None,
-    metavar="N",
-    help="N at a time: the next when one is back, or is gone for good.",
-)
+@builder.command("run")
 @config_option
-@json_option
-def drain(
-    labels: tuple[str, ...],
-    every: bool,
-    rolling: int | None,
+@click.option("--master", "master_host", metavar="HOST", help="The host that runs the master.")
+@click.option(
+    "--master-key", metavar="KEY", help="The master's public key, shown by `piw key list` there."
+)
+@click.option(
+    "--python",
+    "pythons",
+    multiple=True,
+    metavar="PATH",
+    help="An interpreter to build for; repeatable (default: this one).",
+)
+@click.option(
+    "--no-sandbox",
+    is_flag=True,
+    help="Build without a sandbox: only for code that you trust with this account.",
+)
+def builder_run(
     config_file: Path | None,
-    as_json: bool,
+    master_host: str | None,
+    master_key: str | None,
+    pythons: tuple[str, ...],
+    no_sandbox: bool,
 ) -> None:
-    """Let builders end after the build in hand, for a restart or an upgrade."""
-    _command_builders(
-        "restart" if rolling else "drain",
-        labels,
+    """Run a builder: it takes one job at a time from the master and builds it in a sandbox.
+
+    \b
+    Examples:
+      piw builder run --master farm.local --master-key KEY
+      piw builder run --python python3.11 --python python3.13
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.builder.daemon import run
+
+    config = load_config(
         config_file,
-        every=every,
-        rolling=rolling or 0,
-        as_json=as_json,
+        builder__master=master_host,
+        builder__master_key=master_key,
+        builder__interpreters=pythons or None,
+        builder__sandbox=False if no_sandbox else None,
     )
+    sys.exit(run(config))
 
 
-@cli.command()
-@_labels_argument
-@_all_builders_option
-@click.option("--now", is_flag=True, help="Do not wait for builds in hand: they start elsewhere.")
-@yes_option
+@builder.command("history")
+@click.argument("label", metavar="BUILDER")
 @config_option
 @json_option
-def sleep(
-    labels: tuple[str, ...],
-    every: bool,
-    now: bool,
-    yes: bool,
-    config_file: Path | None,
-    as_json: bool,
-) -> None:
-    """Give builders no more jobs until they are woken, also after a restart.
+def builder_history(label: str, config_file: Path | None, as_json: bool) -> None:
+    """Show the last state transitions of a builder, and the events that caused them.
 
-    A build that is dropped with --now goes back into the queue as if it had not begun: it counts
-    neither as a try nor as a failure.
-    """
-    _command_builders(
-        "sleep", labels, config_file, every=every, at_once=now, yes=yes, as_json=as_json
-    )
+    \b
+    Example:
+      piw builder history pi1
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.cli.remote import listings
+
+    run_and_exit(listings.builder_history(load_config(config_file), label, as_json=as_json))
 
 
-@cli.command()
-@_labels_argument
-@_all_builders_option
+@builder.command("list")
 @config_option
 @json_option
-def wake(labels: tuple[str, ...], every: bool, config_file: Path | None, as_json: bool) -> None:
-    """Give builders jobs again that were put to sleep, or quarantined for their failures."""
-    _command_builders("wake", labels, config_file, every=every, as_json=as_json)
+def builder_list(config_file: Path | None, as_json: bool) -> None:
+    """Show the connected builders, their states and what they build.
 
+    \b
+    Example:
+      piw builder list
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.cli.remote import status
 
-@cli.command()
-@_labels_argument
-@_all_builders_option
-@yes_option
-@config_option
-@json_option
-def abandon(
-    labels: tuple[str, ...], every: bool, yes: bool, config_file: Path | None, as_json: bool
-) -> None:
-    """Drop the builds that builders have in hand; they are tried again later."""
-    _command_builders("cancel", labels, config_file, every=every, yes=yes, as_json=as_json)
-
-
-@cli.command()
-@_labels_argument
-@_all_builders_option
-@yes_option
-@config_option
-@json_option
-def kill(
-    labels: tuple[str, ...], every: bool, yes: bool, config_file: Path | None, as_json: bool
-) -> None:
-    """End builders at once; the builds that they have in hand are tried again later."""
-    _command_builders("kill", labels, config_file, every=every, yes=yes, as_json=as_json)
-
-
-@cli.command()
-@click.argument("release", metavar="PROJECT[==VERSION]")
-@click.argument("target", required=False)
-@click.option(
-    "--by",
-    default="1d",
-    show_default=True,
-    metavar="DURATION",
-    help="How much earlier than queued (90s, 15m, 2h, 1d); later with a minus; 0 as queued.",
-)
-@config_option
-@json_option
-def prioritise(
-    release: str, target: str | None, by: str, config_file: Path | None, as_json: bool
-) -> None:
-    """Build what waits of a project or release before what was queued up to a day earlier."""
-    from piwheels.cli.remote import projects
-
-    run_and_exit(
-        projects.prioritize(load_config(config_file), release, by, target=target, as_json=as_json)
-    )
-
-
-@cli.command()
-@config_option
-@json_option
-def pause(config_file: Path | None, as_json: bool) -> None:
-    """Hand out no more jobs; builds in hand go on."""
-    from piwheels.cli.remote import builder_commands
-
-    run_and_exit(builder_commands.pause(load_config(config_file), paused=True, as_json=as_json))
-
-
-@cli.command()
-@config_option
-@json_option
-def resume(config_file: Path | None, as_json: bool) -> None:
-    """Hand out jobs again."""
-    from piwheels.cli.remote import builder_commands
-
-    run_and_exit(builder_commands.pause(load_config(config_file), paused=False, as_json=as_json))
-
-
-@cli.command()
-@yes_option
-@config_option
-@json_option
-def quit(yes: bool, config_file: Path | None, as_json: bool) -> None:  # noqa: A001 - the verb
-    """End the master (systemd starts it again); builders go on and wait for the next one."""
-    from piwheels.cli.remote import builder_commands
-
-    run_and_exit(builder_commands.stop_master(load_config(config_file), yes=yes, as_json=as_json))
+    run_and_exit(status.list_builders(load_config(config_file), as_json=as_json))

@@ -1,63 +1,83 @@
-"""The `piw` command itself: its exit codes, its errors, and the options that verbs share."""
+"""The `piw` command itself: its groups, exit codes and errors."""
 
 import os
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
-    from piwheels.config import Config, LoadedConfig
+from piwheels.cli.aliases import rewrite
 
 INTERRUPTED = 130
-TERMINATED = 143
 _DEBUG_VARIABLE = "PIWHEELS_DEBUG"
+_LOG_VARIABLE = "PIWHEELS_LOG"
+_LEVELS = ("debug", "info", "warning", "error")
 
-config_option = click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="The piwheels.toml to use (default: the nearest that is found; see `piw config`).",
+#: The headings of `piw --help`, and the commands below each; others come last.
+_SECTIONS = (
+    (
+        "Everyday commands",
+        ("up", "status", "add", "remove", "explain", "log", "tui", "pause", "resume", "retry"),
+    ),
+    (
+        "Projects and builds",
+        ("builds", "events", "skip", "unskip", "prioritize", "rebuild", "alias", "import", "pages"),
+    ),
+    ("Services", ("master", "builder", "accesslog", "serve")),
+    ("Setup", ("config", "db", "key", "stats", "completion")),
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-files_option = click.option(
-    "-r",
-    "--requirement",
-    "requirement_files",
-    multiple=True,
-    metavar="FILE",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A requirements.txt with further projects; may be given again.",
-)
-latest_option = click.option(
-    "--latest",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Build the N newest final releases of each project, not just one.",
-)
-all_releases_option = click.option(
-    "--all", "every", is_flag=True, help="Build every final release of each project."
-)
-yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask; for scripts.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class RootGroup(click.Group):
+    """Lists its commands under headings."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write one block of the help for each heading."""
+        listed = {name for _, names in _SECTIONS for name in names}
+        others = tuple(name for name in self.commands if name not in listed)
+        for title, names in (*_SECTIONS, ("Other commands", others)):
+            rows = [
+                (name, self.commands[name].get_short_help_str(limit=78))
+                for name in names
+                if name in self.commands and not self.commands[name].hidden
+            ]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+@click.group(
+    cls=RootGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option("-v", "--verbose", is_flag=True, help="Log more (debug messages).")
+@click.option("-q", "--quiet", is_flag=True, help="Log warnings and errors only.")
+@click.option(
+    "--log-level",
+    type=click.Choice(_LEVELS),
+    help=f"Log messages from this level on; also ${_LOG_VARIABLE}.",
+)
 @click.version_option(package_name="piwheels", prog_name="piw")
-def cli() -> None:
+def cli(verbose: bool, quiet: bool, log_level: str | None) -> None:
     """Build Python wheels on your own machines, and serve them to pip and uv.
 
     \b
-    To try it, with nothing set up beforehand:
+    Try it, without any setup:
         piw up markupsafe wrapt
-    For a real farm:
-        piw db upgrade; piw master; piw builder --master HOST; piw deploy --help
-    To see how it does:
-        piw status; piw explain PROJECT; piw log BUILD
+    Set up a farm:
+        piw db upgrade
+        piw master
+        piw builder --master HOST
+        piw config nginx
+    See what it does:
+        piw status
+        piw explain PROJECT
+        piw log BUILD
     """  # noqa: D301 - \b is click's mark for lines to keep
+    if verbose and quiet:
+        raise click.UsageError("--verbose and --quiet exclude each other")
+    level = log_level or ("debug" if verbose else "warning" if quiet else "")
+    if level:
+        os.environ[_LOG_VARIABLE] = level  # the processes that `piw up` starts follow it too
 
 
 def main() -> None:
@@ -65,7 +85,10 @@ def main() -> None:
     from piwheels.errors import PiwheelsError
 
     try:
-        code = cli(standalone_mode=False, color=_color())
+        arguments, notice = rewrite(sys.argv[1:])
+        if notice:
+            _print_error(notice)
+        code = cli(arguments, standalone_mode=False, color=_color())
     except click.exceptions.Exit as end:
         code = end.exit_code
     except click.Abort:
@@ -87,17 +110,20 @@ def main() -> None:
         _show_traceback(error)
         _print_error(_missing_extra(error))
         code = 1
-    except Exception as error:  # noqa: BLE001 - its name is printed, and where it was on request
-        _show_traceback(error)
-        _print_error(
-            f"internal error: {type(error).__name__}: {error} (set {_DEBUG_VARIABLE}=1 for more)"
-        )
-        code = 1
+    except Exception as error:  # noqa: BLE001 - its name is printed, and its traceback on request
+        code = _internal_error(error)
     sys.exit(code or 0)
 
 
+def _internal_error(error: Exception) -> int:
+    _show_traceback(error)
+    name = type(error).__name__
+    _print_error(f"internal error: {name}: {error} (set {_DEBUG_VARIABLE}=1 for the traceback)")
+    return 1
+
+
 def _color() -> bool | None:
-    """No colour where NO_COLOR is set; else click's choice, which is colour on terminals alone."""
+    """No color where NO_COLOR is set; else click's choice, which is color on terminals alone."""
     return False if os.environ.get("NO_COLOR") else None
 
 
@@ -124,49 +150,6 @@ def _print_error(text: str) -> None:
 
 def _missing_extra(error: ImportError) -> str:
     return (
-        f"{error.name or error} is not installed here; install the extra of this role "
+        f"{error.name or error} is not installed; install the extra for this command "
         "(pip install 'piwheels[local]', [master], [builder] or [console])"
     )
-
-
-def release_count(latest: int | None, *, all_releases: bool) -> int:
-    """How many releases of each project are meant; 0 is all of them.
-
-    Raises:
-        UsageError: `--latest` and `--all` were both given.
-    """
-    if latest and all_releases:
-        raise click.UsageError("--latest and --all exclude each other")
-    return 0 if all_releases else latest or 1
-
-
-def load_config_with_origins(config_file: Path | None, **options: Any) -> "LoadedConfig":
-    """Every setting and its origin; an option `section__key` that is not None comes first.
-
-    Raises:
-        ConfigError: a file, a variable or an option holds something unusable.
-    """
-    from piwheels.config import load
-
-    loaded = load(
-        config_file, options={key.replace("__", "."): value for key, value in options.items()}
-    )
-    for line in loaded.deprecations:
-        click.echo(f"piw: note: {line}", err=True)
-    return loaded
-
-
-def load_config(config_file: Path | None, **options: Any) -> "Config":
-    """The configuration alone, as load_settings() finds it."""
-    return load_config_with_origins(config_file, **options).config
-
-
-def run_and_exit(coroutine: "Coroutine[Any, Any, int]") -> NoReturn:
-    """Run a verb that returns its exit code, and exit with that."""
-    import asyncio
-
-    try:
-        code = asyncio.run(coroutine)
-    except asyncio.CancelledError:
-        code = TERMINATED
-    sys.exit(code)

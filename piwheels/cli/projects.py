@@ -1,12 +1,13 @@
-"""The verbs that ask the master for something, over its control socket."""
+"""Commands about projects, builds and events that are not sent as they are typed."""
 
 from pathlib import Path
 
 import click
 
-from piwheels.cli.main import (
+from piwheels.cli.commands import TargetCommand, help_text
+from piwheels.cli.main import cli
+from piwheels.cli.options import (
     all_releases_option,
-    cli,
     config_option,
     files_option,
     json_option,
@@ -14,24 +15,30 @@ from piwheels.cli.main import (
     load_config,
     release_count,
     run_and_exit,
-    yes_option,
 )
+from piwheels.protocol.commands.projects import ADD, ALIAS, IMPORT
 
-#: What `piw rebuild --part` takes.
-_PAGE_KINDS = ("simple", "projects", "home", "stats", "search", "sitemaps", "failures", "static")
+_limit_option = click.option(
+    "-n", "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many."
+)
 
 
 @cli.command()
 @config_option
 @json_option
 def status(config_file: Path | None, as_json: bool) -> None:
-    """Show builders, queues, the last hour's builds and the disk."""
+    """Show builders, queues, the last hour's builds and the disk.
+
+    \b
+    Example:
+      piw status
+    """  # noqa: D301 - \b is click's mark for lines to keep
     from piwheels.cli.remote import status
 
     run_and_exit(status.status(load_config(config_file), as_json=as_json))
 
 
-@cli.command()
+@cli.command(help=help_text(ADD), short_help=ADD.summary)
 @click.argument("requirements", nargs=-1, metavar="PROJECT[==VERSION]...")
 @files_option
 @latest_option
@@ -42,101 +49,31 @@ def add(
     requirements: tuple[str, ...],
     requirement_files: tuple[Path, ...],
     latest: int | None,
-    every: bool,
+    all_releases: bool,
     config_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Follow projects from now on, and build their newest releases (or those named)."""
+    """Add projects; the help is in the definition."""
     from piwheels.cli.remote import projects
     from piwheels.requirements import parse_requirements
 
     if not requirements and not requirement_files:
         raise click.UsageError("name a PROJECT, or a requirements file with -r")
-    asked, count = (
-        parse_requirements(requirements, requirement_files),
-        release_count(latest, all_releases=every),
-    )
-    run_and_exit(projects.add(load_config(config_file), asked, latest=count, as_json=as_json))
+    parsed = parse_requirements(requirements, requirement_files)
+    count = release_count(latest, all_releases=all_releases)
+    run_and_exit(projects.add(load_config(config_file), parsed, latest=count, as_json=as_json))
 
 
-@cli.command()
-@click.argument("release", metavar="PROJECT[==VERSION]")
-@click.option("--skip", metavar="REASON", help="And keep it out from now on, for this reason.")
-@yes_option
-@config_option
-@json_option
-def remove(
-    release: str, skip: str | None, yes: bool, config_file: Path | None, as_json: bool
-) -> None:
-    """Remove a project or a release from the farm, with its wheels."""
-    from piwheels.cli.remote import projects
-
-    run_and_exit(
-        projects.remove(load_config(config_file), release, skip=skip, yes=yes, as_json=as_json)
-    )
-
-
-@cli.command()
-@click.argument("release", required=False, metavar="[PROJECT[==VERSION]]")
-@click.option("--target", help="A whole target; with a project or release, just that for it.")
-@click.option("--reason", default="by an operator", show_default=True)
-@click.option("--lift", is_flag=True, help="Build it again.")
-@config_option
-@json_option
-def skip(
-    release: str | None,
-    target: str | None,
-    reason: str,
-    lift: bool,
-    config_file: Path | None,
-    as_json: bool,
-) -> None:
-    """Build a project, a release or a target no more; its wheels stay.
-
-    With a PROJECT or release and a --target, it is not built for that target alone.
-    """
-    from piwheels.cli.remote import projects
-
-    if not release and not target:
-        raise click.UsageError("name a PROJECT[==VERSION] or a --target")
-    config = load_config(config_file)
-    run_and_exit(projects.skip(config, release, target, None if lift else reason, as_json=as_json))
-
-
-@cli.command()
-@click.argument("project", required=False)
-@click.option(
-    "--part",
-    type=click.Choice(_PAGE_KINDS),
-    help="Only this: the index (simple), pages of projects (projects), home, stats, ...",
-)
-@config_option
-@json_option
-def rebuild(project: str | None, part: str | None, config_file: Path | None, as_json: bool) -> None:
-    """Write the pages of a project again, or all pages; for wheels see `piw retry --built`."""
-    from piwheels.cli.remote import projects
-
-    if project and part == "projects":
-        part = "project"
-    run_and_exit(
-        projects.regenerate_pages(load_config(config_file), project, part or "", as_json=as_json)
-    )
-
-
-@cli.command()
+@cli.command(help=help_text(ALIAS), short_help=ALIAS.summary)
 @click.argument("name")
 @click.argument("project", required=False)
-@click.option("--remove", is_flag=True, help="Let the name lead nowhere.")
+@click.option("--remove", is_flag=True, help="Remove the alias.")
 @config_option
 @json_option
 def alias(
     name: str, project: str | None, remove: bool, config_file: Path | None, as_json: bool
 ) -> None:
-    """Let an old or other NAME lead to the page of PROJECT.
-
-    People find the page by it. The index has no page of another name: pip and uv install no
-    wheel of a project that is called otherwise than what they were asked for.
-    """
+    """Add or remove an alias; the help is in the definition."""
     from piwheels.cli.remote import projects
 
     if remove == (project is not None):
@@ -144,7 +81,7 @@ def alias(
     run_and_exit(projects.alias(load_config(config_file), name, project, as_json=as_json))
 
 
-@cli.command("import")
+@cli.command("import", help=help_text(IMPORT), short_help=IMPORT.summary)
 @click.argument(
     "wheels",
     nargs=-1,
@@ -154,37 +91,26 @@ def alias(
 )
 @config_option
 @json_option
-def import_(wheels: tuple[Path, ...], config_file: Path | None, as_json: bool) -> None:
-    """Publish wheels that were built elsewhere, after the same checks as a builder's."""
+def import_wheels(wheels: tuple[Path, ...], config_file: Path | None, as_json: bool) -> None:
+    """Import wheels; the help is in the definition."""
     from piwheels.cli.remote import wheel_import
 
     run_and_exit(wheel_import.import_wheels(load_config(config_file), wheels, as_json=as_json))
 
 
-@cli.command()
+@cli.command(cls=TargetCommand)
 @click.argument("release", metavar="PROJECT[==VERSION]")
-@click.argument("target", required=False)
-@click.option("--built", is_flag=True, help="Also what was built: new wheels get a build number.")
-@config_option
-@json_option
-def retry(
-    release: str, target: str | None, built: bool, config_file: Path | None, as_json: bool
-) -> None:
-    """Try again what failed for good."""
-    from piwheels.cli.remote import projects
-
-    run_and_exit(
-        projects.retry(load_config(config_file), release, target, built=built, as_json=as_json)
-    )
-
-
-@cli.command()
-@click.argument("release", metavar="PROJECT[==VERSION]")
-@click.argument("target", required=False)
+@click.option("--target", help="Only this target: its name, or its ABI tag where that is unique.")
 @config_option
 @json_option
 def explain(release: str, target: str | None, config_file: Path | None, as_json: bool) -> None:
-    """Say why a wheel is there or not, and what happens next."""
+    """Show why a wheel exists or not, and what happens next.
+
+    \b
+    Examples:
+      piw explain numpy
+      piw explain numpy==2.1 --target cp313
+    """  # noqa: D301 - \b is click's mark for lines to keep
     from piwheels.cli.remote import projects
 
     run_and_exit(projects.explain(load_config(config_file), release, target, as_json=as_json))
@@ -192,11 +118,16 @@ def explain(release: str, target: str | None, config_file: Path | None, as_json:
 
 @cli.command()
 @click.argument("build", type=click.IntRange(min=1))
-@click.option("--follow", "-f", is_flag=True, help="Go on printing until the build ends.")
+@click.option("--follow", "-f", is_flag=True, help="Continue printing until the build ends.")
 @config_option
 @json_option
 def log(build: int, follow: bool, config_file: Path | None, as_json: bool) -> None:
-    """Print the log of a build."""
+    """Print the log of a build.
+
+    \b
+    Example:
+      piw log 4711 --follow
+    """  # noqa: D301 - \b is click's mark for lines to keep
     from piwheels.cli.remote import listings
 
     run_and_exit(listings.log(load_config(config_file), build, follow=follow, as_json=as_json))
@@ -204,11 +135,9 @@ def log(build: int, follow: bool, config_file: Path | None, as_json: bool) -> No
 
 @cli.command()
 @click.argument("project", required=False)
-@click.option("--failed", is_flag=True, help="Only those without a wheel.")
+@click.option("--failed", is_flag=True, help="Only builds without a wheel.")
 @click.option("--slower-than", metavar="DURATION", help="Only longer ones: 90s, 15m, 2h, 1d.")
-@click.option(
-    "-n", "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many."
-)
+@_limit_option
 @config_option
 @json_option
 def builds(
@@ -219,7 +148,13 @@ def builds(
     config_file: Path | None,
     as_json: bool,
 ) -> None:
-    """List the builds that ended last, of all or of one project."""
+    """List recent builds, of all projects or of one.
+
+    \b
+    Examples:
+      piw builds numpy
+      piw builds --failed --slower-than 15m
+    """  # noqa: D301 - \b is click's mark for lines to keep
     from piwheels.cli.remote import listings
 
     run_and_exit(
@@ -235,14 +170,22 @@ def builds(
 
 
 @cli.command()
+@_limit_option
 @click.option(
-    "-n", "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many."
+    "--before",
+    type=click.IntRange(min=1),
+    metavar="EVENT",
+    help="Show only events older than this event number.",
 )
-@click.option("--before", type=click.IntRange(min=1), metavar="EVENT", help="Those before that.")
 @config_option
 @json_option
 def events(limit: int, before: int | None, config_file: Path | None, as_json: bool) -> None:
-    """List who did what, with what came of it, and what the farm did of itself."""
+    """Show the audit log: operators' commands with their results, and automatic events.
+
+    \b
+    Example:
+      piw events -n 50
+    """  # noqa: D301 - \b is click's mark for lines to keep
     from piwheels.cli.remote import listings
 
     run_and_exit(

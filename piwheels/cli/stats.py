@@ -1,11 +1,12 @@
-"""The verbs of download figures: reading access logs, and taking in what was counted before."""
+"""Commands about download statistics."""
 
 import sys
 from pathlib import Path
 
 import click
 
-from piwheels.cli.main import cli, config_option, json_option, load_config
+from piwheels.cli.main import cli
+from piwheels.cli.options import config_option, json_option, load_config
 
 _FORMATS = ("auto", "combined", "common", "apache", "nginx-json", "caddy-json")
 _existing_file = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -19,7 +20,7 @@ _existing_file = click.Path(path_type=Path, exists=True, dir_okay=False)
     multiple=True,
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Read on in FILE as it grows, also through rotation; may be given again.",
+    help="Follow FILE as it grows, across rotations; repeatable.",
 )
 @click.option(
     "--format",
@@ -27,7 +28,7 @@ _existing_file = click.Path(path_type=Path, exists=True, dir_okay=False)
     type=click.Choice(_FORMATS),
     default="auto",
     show_default=True,
-    help="How lines are written; auto takes each as it looks.",
+    help="Log format; auto detects it per line.",
 )
 @config_option
 @json_option
@@ -38,14 +39,15 @@ def accesslog(
     config_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Count what a web server logged: downloads and what else was asked for.
+    """Import web server access logs into the download statistics.
 
-    Reads FILEs (also packed ones), or follows a log, or takes lines from standard input. What
-    was read before is known by its content and counts once, whatever its file is called by now.
+    Reads FILEs (also compressed), follows a log, or reads standard input. A log is recognized by
+    its content, so each line is counted once even after rotation, renaming or compression.
 
     \b
-    piw accesslog /var/log/nginx/piwheels.log.*.gz
-    piw accesslog --follow /var/log/nginx/piwheels.log
+    Examples:
+      piw accesslog /var/log/nginx/piwheels.log.*.gz
+      piw accesslog --follow /var/log/nginx/piwheels.log
     """  # noqa: D301 - \b is click's mark for lines to keep
     if not files and not follow and sys.stdin.isatty():
         raise click.UsageError("name a FILE or --follow one, or pipe a log in")
@@ -58,7 +60,12 @@ def accesslog(
 
 @cli.group()
 def stats() -> None:
-    """Figures of downloads; the site and `piw status` show them."""
+    """Manage download statistics.
+
+    \b
+    Example:
+      piw stats import history.csv
+    """  # noqa: D301 - \b is click's mark for lines to keep
 
 
 @stats.command("import")
@@ -66,12 +73,16 @@ def stats() -> None:
 @config_option
 @json_option
 def stats_import(file: Path, config_file: Path | None, as_json: bool) -> None:
-    """Take daily totals from a CSV, so that a farm keeps its history.
+    """Import daily totals from a CSV file.
 
-    Its first line names the columns: day (2026-11-25) and downloads, and if you have them bytes
-    and saved_s, the seconds of build time saved. A day that is imported again gets its new
-    figures; of a day that this farm counted too, the larger figure stands.
-    """
+    The first line names the columns: day (2026-11-25) and downloads, optionally bytes and saved_s,
+    the seconds of build time saved. Importing a day again replaces its figures. For a day that was
+    also counted here, the larger figure is used.
+
+    \b
+    Example:
+      piw stats import history.csv
+    """  # noqa: D301 - \b is click's mark for lines to keep
     from piwheels.accesslog.csv_import import run
 
     sys.exit(run(load_config(config_file), file, as_json=as_json))

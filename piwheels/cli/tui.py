@@ -1,11 +1,12 @@
-"""The verb that opens the operator's console."""
+"""`piw tui`: the operator's console."""
 
 import sys
 from pathlib import Path
 
 import click
 
-from piwheels.cli.main import cli, config_option, load_config
+from piwheels.cli.main import cli
+from piwheels.cli.options import config_option, load_config
 from piwheels.errors import UsageError
 
 
@@ -23,13 +24,15 @@ from piwheels.errors import UsageError
     default="console",
     show_default=True,
     metavar="NAME",
-    help="Over TCP: the key of this machine, as `piw key new NAME` made it.",
+    help="Over TCP: this machine's key, created by `piw key generate NAME`.",
 )
 @click.option("--master-key", metavar="KEY", help="Over TCP: the master's public key.")
-@click.option("--read-only", is_flag=True, help="Change nothing; the master refuses it too.")
-@click.option("--low-bandwidth", is_flag=True, help="Send little: for slow links.")
-@click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII alone.")
-@click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal.")
+@click.option("--read-only", is_flag=True, help="Allow no commands; the master rejects them too.")
+@click.option("--low-bandwidth", is_flag=True, help="Draw less often: for slow links.")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII characters only.")
+@click.option(
+    "--no-mouse", is_flag=True, help="Do not use the mouse; the terminal can select text with it."
+)
 @click.option(
     "--snapshot",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -40,13 +43,13 @@ from piwheels.errors import UsageError
     "--record",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write all that is heard into a new file, to be played later.",
+    help="Record the session to a new file for --replay.",
 )
 @click.option(
     "--replay",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Play a recording instead of asking a master.",
+    help="Play a recording instead of connecting to a master.",
 )
 @click.option("--run-by-up", is_flag=True, hidden=True, help="Started by `piw up`.")
 @config_option
@@ -66,15 +69,20 @@ def tui(
 ) -> None:
     """Open the operator's console: builders, queues, builds and logs, live, in this terminal.
 
-    It needs nothing of the farm on this machine but a way to the master's control socket. Press ?
-    in it for its keys, and : for all that it can do.
-    """
+    It connects to the master's control socket and needs nothing else of the farm. Press ? for its
+    keys, and : to search its commands.
+
+    \b
+    Examples:
+      piw tui
+      piw tui --connect ssh://user@farm.local
+    """  # noqa: D301 - \b is click's mark for lines to keep
     from piwheels.tui.run import Options, run
 
     key = None
     if replay is not None:
         if address or record:
-            raise UsageError("--replay plays a file; --connect and --record want a master")
+            raise UsageError("--replay cannot be combined with --connect or --record")
         address = ""
     elif address is None:
         address = load_config(config_file).master.control_bind

@@ -1,4 +1,4 @@
-"""Who asks on the control socket, and what they may: look, or change things too."""
+"""Who sends requests to the control socket, and whether they may change anything."""
 
 from dataclasses import dataclass
 
@@ -12,24 +12,24 @@ _MAX_NAME_LENGTH = 80
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who gave a command. `bar` is why they may change nothing; "" for those who may."""
+    """Who sent a request. `denial` is why they may change nothing; "" for operators."""
 
     name: str
     denial: str = ""
 
 
-def authorize(keys: KeyStore, peer: Peer, command: Request) -> Caller | None:
-    """Who gave a command; None for a key that is not, or no longer, on the list.
+def authorize(keys: KeyStore, peer: Peer, request: Request) -> Caller | None:
+    """Who sent a request; None for a key that is not, or no longer, authorized.
 
-    Whoever may write to the Unix socket is an operator. Over TCP the key tells, whatever the
-    command says of itself; its name stands beside the name that was claimed.
+    Whoever may write to the Unix socket is an operator. Over TCP the key decides, whatever user
+    the request names; the key's name is added to it.
     """
-    claimed = truncate_line(command.user, _MAX_NAME_LENGTH) or "unknown"
-    bar = "this console is read-only: it asked to look, and not to change" * command.read_only
+    claimed = truncate_line(request.user, _MAX_NAME_LENGTH) or "unknown"
+    denial = "this console was started with --read-only" * request.read_only
     if not peer.key:
-        return Caller(claimed, bar)
+        return Caller(claimed, denial)
     if name := keys.name_of(Role.OPERATOR, peer.key):
-        return Caller(f"{claimed} (key {name})", bar)
+        return Caller(f"{claimed} (key {name})", denial)
     if name := keys.name_of(Role.WATCHER, peer.key):
-        return Caller(f"{claimed} (key {name})", f"the key {name} is a watcher's: it may only look")
+        return Caller(f"{claimed} (key {name})", f"the key {name} is a watcher's: it is read-only")
     return None

@@ -1,7 +1,8 @@
-"""What becomes of a command that changes something: accepted, carried out once, and told.
+"""Executes requests of the control socket: a query at once, a command exactly once.
 
-Every one of them is written into the event list with its operator and its outcome, and all
-who watch hear of it. One that comes again under the same identity gets the first one's answer.
+Every command that changes something is written into the event list with its operator and its
+outcome, and published to all subscribers. One that arrives again with the same idempotency key
+gets the first one's reply.
 """
 
 import asyncio
@@ -19,13 +20,14 @@ from piwheels.control.database_watch import in_parentheses
 from piwheels.db import events
 from piwheels.db.database import Database
 from piwheels.errors import NotNowError, PiwheelsError
+from piwheels.protocol.commands import permission_for
+from piwheels.protocol.commands.definition import Permission
 from piwheels.protocol.messages import (
     CHUNK_BYTES,
     Accepted,
     AuditEventRecorded,
     CommandFailed,
     ImportWheel,
-    MutatingCommand,
     ReplyBody,
     Request,
     RequestBody,
@@ -38,137 +40,141 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _MAX_CACHED_ANSWERS = 4096
-#: An answer does not wait longer for a database in trouble; the event is written when it is back.
+#: A reply waits no longer for a slow database; the event is written when it answers again.
 _RECORD_TIMEOUT_S = 3.0
-#: Who asks waits for little longer, and would then take the master for dead.
+#: Clients wait for a little longer, and would then assume that the master is down.
 _QUERY_TIMEOUT_S = 45.0
 
-#: A window's pieces, the last of which may be a short one.
+#: The chunks of one window, the last of which may be short.
 _MAX_CHUNKS = MAX_WINDOW_BYTES // CHUNK_BYTES + 1
 
 SendReply = Callable[[ReplyBody], Awaitable[object]]
 
 
 class ChunkQueue:
-    """Further parts of a command that is being carried out: the pieces of an Import.
+    """The chunks of an ImportWheel that is being executed.
 
-    What nobody asked for is dropped; else whoever may look could fill the master's memory.
+    Chunks of other requests are dropped: otherwise a read-only client could fill the memory.
     """
 
-    def __init__(self, command: RequestBody) -> None:
-        self._accepts_chunks = isinstance(command, ImportWheel)
+    def __init__(self, request: RequestBody) -> None:
+        self._accepts_chunks = isinstance(request, ImportWheel)
         self._chunks: asyncio.Queue[RequestBody] = asyncio.Queue(_MAX_CHUNKS)
 
-    def put(self, part: RequestBody) -> None:
-        """Keep a part until it is asked for."""
+    def put(self, chunk: RequestBody) -> None:
+        """Keep a chunk until next() returns it."""
         if self._accepts_chunks:
             with contextlib.suppress(asyncio.QueueFull):
-                self._chunks.put_nowait(part)
+                self._chunks.put_nowait(chunk)
 
     async def next(self) -> RequestBody:
-        """The next part, as soon as there is one."""
+        """The next chunk, as soon as there is one."""
         return await self._chunks.get()
 
 
-#: Carries out one command for an operator and returns its answer.
-Handler = Callable[[RequestBody, str, SendReply, ChunkQueue], Awaitable[ReplyBody]]
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that is being executed: who sent it, and how to reach the client meanwhile."""
+
+    caller: Caller
+    send: SendReply
+    chunks: ChunkQueue
 
 
-async def run_catching(body: RequestBody, asker: Caller, work: Awaitable[ReplyBody]) -> ReplyBody:
-    """What the work gives, or in a Problem why it gave nothing: no command goes unanswered."""
+#: Executes a command or query and returns the reply.
+Handler = Callable[[RequestBody, Call], Awaitable[ReplyBody]]
+
+
+async def run_catching(body: RequestBody, caller: Caller, work: Awaitable[ReplyBody]) -> ReplyBody:
+    """What the work returns, or why it failed as a CommandFailed: every request gets a reply."""
     try:
         return await work
     except PiwheelsError as error:
         return CommandFailed(reason=str(error), retryable=isinstance(error, NotNowError))
     except OSError as error:
-        log.exception("%s of %s failed", type(body).__name__, asker.name)
-        return CommandFailed(reason=f"the master could not: {error}")
+        log.exception("%s from %s failed", type(body).__name__, caller.name)
+        return CommandFailed(reason=f"command failed: {error}")
     except Exception as error:
-        log.exception("%s of %s failed", type(body).__name__, asker.name)
-        return CommandFailed(reason=f"the master went wrong: {type(error).__name__}; see its log")
+        log.exception("%s from %s failed", type(body).__name__, caller.name)
+        return CommandFailed(reason=f"internal error: {type(error).__name__}; see the master's log")
 
 
 async def with_timeout(
-    work: Awaitable[_T], seconds: float, database_problem: Callable[[], str] = str
+    work: Awaitable[_T], timeout_s: float, database_wait: Callable[[], str] = str
 ) -> _T:
-    """What the work gives, if it does so in time.
+    """What the work returns.
 
     Args:
-        work: it.
-        seconds: how long that may take.
-        database_problem: what the database keeps waiting for, "" when nothing is known.
+        work: reads the database.
+        timeout_s: how long it may take.
+        database_wait: what the database waits for, "" when nothing is known.
 
     Raises:
-        NotNowError: it does not.
+        NotNowError: it takes longer.
     """
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(timeout_s):
             return await work
     except TimeoutError:
         raise NotNowError(
-            f"the master has had no answer of its database for {seconds:.0f} s; it goes on trying"
-            + in_parentheses(database_problem())
+            f"the database has not answered for {timeout_s:.0f} s; still retrying"
+            + in_parentheses(database_wait())
         ) from None
 
 
 @dataclass(slots=True)
 class CommandExecutor:
-    """Sees commands through."""
+    """Executes requests; `on_executed` is called after each command."""
 
     handler: Handler
     db: Database
-    bulletin: EventBus
-    on_executed: Callable[[], None]  # called when a command was carried out
+    event_bus: EventBus
+    on_executed: Callable[[], None]
     database_wait: Callable[[], str] = str
     _results: OrderedDict[str, asyncio.Task[ReplyBody]] = field(default_factory=OrderedDict)
     _running: set[asyncio.Task[Any]] = field(default_factory=set)
 
-    async def execute(
-        self, command: Request, asker: Caller, send: SendReply, inbox: ChunkQueue
-    ) -> ReplyBody:
-        """Answer a question, or see a command through."""
-        body = command.body
-        if not isinstance(body, MutatingCommand):
-            work = self.handler(body, asker.name, send, inbox)
-            return await with_timeout(work, _QUERY_TIMEOUT_S, self.database_wait)
-        if asker.denial:
-            refused = CommandFailed(reason=asker.denial)
-            await self._record(body, asker, refused)
-            return refused
-        await send(Accepted())
-        # Its asker may go away meanwhile: what was begun is finished all the same.
-        return await asyncio.shield(self._run_once(command, asker, send, inbox))
+    async def execute(self, request: Request, call: Call) -> ReplyBody:
+        """Answer a query, or execute a command."""
+        body = request.body
+        if permission_for(body) is Permission.VIEW:
+            return await with_timeout(
+                self.handler(body, call), _QUERY_TIMEOUT_S, self.database_wait
+            )
+        if call.caller.denial:
+            denied = CommandFailed(reason=call.caller.denial)
+            await self._record(body, call.caller, denied)
+            return denied
+        await call.send(Accepted())
+        # The client may disconnect meanwhile: a command that has begun is finished all the same.
+        return await asyncio.shield(self._run_once(request, call))
 
     def close(self) -> None:
-        """Give up what is being carried out."""
+        """Cancel all that is being executed."""
         for task in self._running:
             task.cancel()
 
-    def _run_once(
-        self, command: Request, asker: Caller, send: SendReply, inbox: ChunkQueue
-    ) -> asyncio.Task[ReplyBody]:
-        known = self._results.get(command.idempotency_key)
+    def _run_once(self, request: Request, call: Call) -> asyncio.Task[ReplyBody]:
+        known = self._results.get(request.idempotency_key)
         if known is not None:
             return known
-        task = self._track(self._execute(command.body, asker, send, inbox))
-        if command.idempotency_key:
-            self._results[command.idempotency_key] = task
+        task = self._track(self._execute(request.body, call))
+        if request.idempotency_key:
+            self._results[request.idempotency_key] = task
             while len(self._results) > _MAX_CACHED_ANSWERS:
                 self._results.popitem(last=False)
         return task
 
-    async def _execute(
-        self, body: RequestBody, asker: Caller, send: SendReply, inbox: ChunkQueue
-    ) -> ReplyBody:
-        answer = await run_catching(body, asker, self.handler(body, asker.name, send, inbox))
+    async def _execute(self, body: RequestBody, call: Call) -> ReplyBody:
+        reply = await run_catching(body, call.caller, self.handler(body, call))
         self.on_executed()
-        await self._record(body, asker, answer)
-        return answer
+        await self._record(body, call.caller, reply)
+        return reply
 
-    async def _record(self, body: RequestBody, asker: Caller, answer: ReplyBody) -> None:
-        what, outcome = describe_command(body), describe_outcome(answer)
-        log.info("%s: %s: %s", asker.name, what, outcome)
-        writing = self._track(self._write_event(asker.name, what, outcome))
+    async def _record(self, body: RequestBody, caller: Caller, reply: ReplyBody) -> None:
+        command, outcome = describe_command(body), describe_outcome(reply)
+        log.info("%s: %s: %s", caller.name, command, outcome)
+        writing = self._track(self._write_event(caller.name, command, outcome))
         await asyncio.wait({writing}, timeout=_RECORD_TIMEOUT_S)
 
     async def _write_event(self, who: str, what: str, outcome: str) -> None:
@@ -176,7 +182,7 @@ class CommandExecutor:
         event = await self.db.retrying(
             lambda: events.record_event(self.db, who, what, outcome=outcome)
         )
-        self.bulletin.publish(
+        self.event_bus.publish(
             AuditEventRecorded(event=event, at=at, who=who, what=what, outcome=outcome)
         )
 

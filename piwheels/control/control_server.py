@@ -1,7 +1,7 @@
-"""The control socket: commands of operators in, answers and events out.
+"""The control socket: requests of clients in, replies and events out.
 
-Every command is carried out in a task of its own, so that a slow one (asking the upstream)
-never holds up another. Streams (Watch, FollowLog) end when their asker stops renewing them.
+Every request is executed in a task of its own, so that a slow one (which asks the upstream)
+delays no other. Streams (Subscribe, FollowLog) end when their client stops sending KeepAlive.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from piwheels.control.authorization import Caller, authorize
-from piwheels.control.command_executor import ChunkQueue, CommandExecutor, run_catching
+from piwheels.control.command_executor import Call, ChunkQueue, CommandExecutor, run_catching
 from piwheels.control.subscriptions import ReplyChannel, Subscriptions
 from piwheels.errors import PiwheelsError
 from piwheels.protocol.keys import KeyStore
@@ -37,20 +37,20 @@ from piwheels.protocol.sockets import Envelope, Router
 
 _fault_log = RateLimitedLog(logging.getLogger(__name__))
 
-#: A stream that was not renewed for so long has lost its reader.
+#: A stream without KeepAlive for so long has lost its client.
 LEASE_S = 60.0
-#: So many streams of one asker at once, all consoles together that hold one key over TCP.
+#: Concurrent streams of one client; over TCP, all clients with the same key count together.
 MAX_STREAMS = 64
-#: So many other commands of one asker at once.
+#: Concurrent other requests of one client.
 _MAX_COMMANDS = 1000
 
-#: A socket, a peer's route on it, and the number of its command.
+#: A socket, a peer's route on it, and the id of its request.
 StreamKey = tuple[int, bytes, int]
 
 
 @dataclass(frozen=True, slots=True)
 class _QuotaKey:
-    """What is counted of one asker, and of which it may have so much at once."""
+    """What the quotas are counted by."""
 
     owner: str | tuple[int, bytes]  # its key, or on a Unix socket its connection
     is_stream: bool
@@ -66,7 +66,7 @@ class _Lease:
 
 @dataclass(slots=True)
 class ControlServer:
-    """The duty on the control sockets: one Unix socket, and perhaps one for TCP."""
+    """Serves the control sockets: one Unix socket, and perhaps one for TCP."""
 
     routers: list[Router[Request, Reply]]
     keys: KeyStore
@@ -91,57 +91,62 @@ class ControlServer:
     async def _listen(self, number: int, router: Router[Request, Reply]) -> None:
         while True:
             envelope = await router.receive()
-            line = ReplyChannel(router, envelope.peer, envelope.message.request_id)
+            channel = ReplyChannel(router, envelope.peer, envelope.message.request_id)
             try:
-                await self._handle(number, line, envelope)
+                await self._handle(number, channel, envelope)
             except PiwheelsError:
                 raise
-            except Exception as error:  # noqa: BLE001 - it is logged, not so often
-                # A console may say what nobody thought of: that ends no master.
-                _fault_log.warning("a command could not be handled", with_traceback=True)
-                reason = f"the master failed: {type(error).__name__}; see its log"
-                await line.try_send(CommandFailed(reason=reason))
+            except Exception as error:  # noqa: BLE001 - it is logged, at a limited rate
+                # No message of a client may end the master.
+                _fault_log.warning("a request could not be handled", with_traceback=True)
+                reason = f"internal error: {type(error).__name__}; see the master's log"
+                await channel.try_send(CommandFailed(reason=reason))
 
-    async def _handle(self, number: int, line: ReplyChannel, envelope: Envelope[Request]) -> None:
-        peer, command = envelope.peer, envelope.message
-        stream = (number, peer.route, command.request_id)
+    async def _handle(
+        self, number: int, channel: ReplyChannel, envelope: Envelope[Request]
+    ) -> None:
+        peer, request = envelope.peer, envelope.message
+        stream = (number, peer.route, request.request_id)
         lease = self._leases.get(stream)
-        who = authorize(self.keys, peer, command)
-        if who is None:
-            await self._reject(line, lease)
+        caller = authorize(self.keys, peer, request)
+        if caller is None:
+            await self._reject(channel, lease)
         elif lease is not None:
-            await self._continue(line, lease, command.body)
+            await self._continue(channel, lease, request.body)
         else:
-            quota = _QuotaKey(peer.key or (number, peer.route), _is_stream(command.body))
-            await self._start(stream, line, envelope, who, quota)
+            quota = _QuotaKey(peer.key or (number, peer.route), _is_stream(request.body))
+            await self._start(stream, channel, envelope, caller, quota)
 
-    async def _reject(self, line: ReplyChannel, lease: _Lease | None) -> None:
+    async def _reject(self, channel: ReplyChannel, lease: _Lease | None) -> None:
         if lease is not None:
             lease.task.cancel()
-        await line.try_send(CommandFailed(reason="this console's key is not on the master's list"))
+        await channel.try_send(
+            CommandFailed(reason="this console's key is not authorized by the master")
+        )
 
-    async def _continue(self, line: ReplyChannel, lease: _Lease, body: RequestBody) -> None:
+    async def _continue(self, channel: ReplyChannel, lease: _Lease, body: RequestBody) -> None:
         lease.renewed_at = time.monotonic()
         if isinstance(body, KeepAlive):
-            await line.try_send(KeepAliveAck())
+            await channel.try_send(KeepAliveAck())
         else:
             lease.chunks.put(body)
 
     async def _start(
         self,
         stream: StreamKey,
-        line: ReplyChannel,
+        channel: ReplyChannel,
         envelope: Envelope[Request],
-        who: Caller,
-        load: _QuotaKey,
+        caller: Caller,
+        quota: _QuotaKey,
     ) -> None:
-        if too_many := _quota_exceeded(load, self._quota_use[load]):
-            await line.try_send(CommandFailed(reason=too_many))
+        if too_many := _quota_exceeded(quota, self._quota_use[quota]):
+            await channel.try_send(CommandFailed(reason=too_many))
             return
         chunks = ChunkQueue(envelope.message.body)
-        task = asyncio.create_task(self._serve(line, envelope.message, who, chunks))
-        self._leases[stream] = _Lease(task, chunks, load, time.monotonic())
-        self._quota_use[load] += 1
+        call = Call(caller, channel.send, chunks)
+        task = asyncio.create_task(self._serve(channel, envelope.message, call))
+        self._leases[stream] = _Lease(task, chunks, quota, time.monotonic())
+        self._quota_use[quota] += 1
         task.add_done_callback(functools.partial(self._on_finished, stream))
 
     def _on_finished(self, stream: StreamKey, _: asyncio.Task[None]) -> None:
@@ -158,31 +163,27 @@ class ControlServer:
                 if now - lease.renewed_at > LEASE_S:
                     lease.task.cancel()
 
-    async def _serve(
-        self, line: ReplyChannel, command: Request, who: Caller, chunks: ChunkQueue
-    ) -> None:
-        work = self._dispatch(command, who, line, chunks)
-        answer = await run_catching(command.body, who, work)
-        if isinstance(command.body, StopMaster) and isinstance(answer, CommandSucceeded):
-            await line.try_send(answer)  # nobody who reads nothing keeps the master from ending
+    async def _serve(self, channel: ReplyChannel, request: Request, call: Call) -> None:
+        work = self._dispatch(channel, request, call)
+        reply = await run_catching(request.body, call.caller, work)
+        if isinstance(request.body, StopMaster) and isinstance(reply, CommandSucceeded):
+            await channel.try_send(reply)  # a client that reads nothing does not delay it
             self.request_shutdown()
         else:
-            await line.send(answer)
+            await channel.send(reply)
 
-    async def _dispatch(
-        self, command: Request, who: Caller, line: ReplyChannel, chunks: ChunkQueue
-    ) -> ReplyBody:
-        if command.protocol != PROTOCOL:
-            return CommandFailed(reason=protocol_mismatch_message(command.protocol))
-        match command.body:
+    async def _dispatch(self, channel: ReplyChannel, request: Request, call: Call) -> ReplyBody:
+        if request.protocol != PROTOCOL:
+            return CommandFailed(reason=protocol_mismatch_message(request.protocol))
+        match request.body:
             case KeepAlive():
-                return CommandFailed(reason="the master was restarted in between; ask again")
+                return CommandFailed(reason="the master was restarted; send the request again")
             case Subscribe():
-                return await self.subscriptions.watch(line)
-            case FollowLog() as request:
-                return await self.subscriptions.follow_log(request, line)
+                return await self.subscriptions.watch(channel)
+            case FollowLog() as query:
+                return await self.subscriptions.follow_log(query, channel)
             case _:
-                return await self.executor.execute(command, who, line.send, chunks)
+                return await self.executor.execute(request, call)
 
 
 def _is_stream(body: RequestBody) -> bool:
@@ -190,9 +191,9 @@ def _is_stream(body: RequestBody) -> bool:
 
 
 def _quota_exceeded(quota: _QuotaKey, in_use: int) -> str:
-    """Why no more of this is begun for its asker; "" when it is."""
+    """Why no further request of this kind is accepted; "" when it is."""
     if quota.is_stream and in_use >= MAX_STREAMS:
-        return f"this console has {in_use} watches and logs open, and may have no more; close some"
+        return f"too many open subscriptions ({in_use}); close some"
     if not quota.is_stream and in_use >= _MAX_COMMANDS:
-        return f"{in_use} commands of this console are being carried out; wait for some of them"
+        return f"too many unfinished commands ({in_use}); wait for some of them"
     return ""

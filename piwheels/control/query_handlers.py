@@ -1,19 +1,29 @@
-"""What operators ask about single projects: why, and how far."""
+"""Answers the queries of clients: status, lists, and the state of single projects."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from piwheels.control.status_service import StatusService
 from piwheels.db import catalog, page_queue, status_queries
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
 from piwheels.model import ProjectStatusRow, TargetStatusRow, match_targets
 from piwheels.protocol.messages import (
+    BuilderHistory,
+    BuilderHistoryReply,
+    BuildsReply,
+    EventsReply,
     Explain,
     ExplainReply,
+    ListBuilds,
+    ListEvents,
     ReleaseReport,
     ReleaseReportReply,
     ReleaseReportRow,
+    ReplyBody,
+    RequestBody,
+    Status,
 )
 from piwheels.release_status import (
     ReleaseStatus,
@@ -29,24 +39,48 @@ from piwheels.scheduler.explain import explanations
 
 @dataclass(slots=True)
 class QueryHandlers:
-    """Answers them from the database."""
+    """Answers queries from the database and from what the master knows."""
 
     db: Database
     dispatcher: Dispatcher
+    status: StatusService
 
-    async def explain(self, question: Explain) -> ExplainReply:
-        """Why a wheel is there or not, and what happens next."""
-        versions = [question.version] if question.version else None
-        target = await self.resolve_target(question.target) if question.target else None
+    async def handle(self, query: RequestBody) -> ReplyBody:
+        """Answer a query.
+
+        Raises:
+            PiwheelsError: it cannot be answered, and why.
+        """
+        match query:
+            case Status():
+                return await self.status.status()
+            case BuilderHistory(builder=label):
+                return BuilderHistoryReply(transitions=self.dispatcher.builder_history(label))
+            case ListBuilds():
+                builds = await self.status.list_builds(query)
+                return BuildsReply(builds=builds, targets=await self.targets())
+            case ListEvents():
+                return EventsReply(events=await self.status.list_events(query))
+            case Explain():
+                return await self.explain(query)
+            case ReleaseReport():
+                return await self.release_report(query)
+            case _:
+                raise RejectedError(f"{type(query).__name__} cannot be sent by itself")
+
+    async def explain(self, query: Explain) -> ExplainReply:
+        """Why a wheel exists or not, and what happens next."""
+        versions = [query.version] if query.version else None
+        target = await self.resolve_target(query.target) if query.target else None
         targets = [target] if target else None
         facts = await self.db.retrying(
-            lambda: status_queries.project_status(self.db, question.project, versions, targets)
+            lambda: status_queries.project_status(self.db, query.project, versions, targets)
         )
         return ExplainReply(
             answers=explanations(
-                question.project,
+                query.project,
                 facts,
-                asked_version=question.version,
+                asked_version=query.version,
                 asked_target=target,
                 served=self.dispatcher.targets.served,
                 equipped=self.dispatcher.targets.with_compiler,
@@ -61,41 +95,41 @@ class QueryHandlers:
         return await self._target_names(skipped=False)
 
     async def resolve_target(self, word: str) -> str:
-        """The target that somebody means: by its name, or by its ABI tag where that is clear.
+        """The target that a user names: by its name, or by its ABI tag where that is unique.
 
-        A word that fits none is given back as it is.
+        A word that matches none is returned as it is.
 
         Raises:
-            RefusedError: it fits several.
+            RejectedError: it matches several.
         """
-        meant = match_targets(word, await self._target_names(skipped=False))
-        meant = meant or match_targets(word, await self._target_names(skipped=True))
-        if len(meant) > 1:
-            raise RejectedError(f"{word} can be {' or '.join(meant)}; name one")
-        return meant[0] if meant else word
+        matches = match_targets(word, await self._target_names(skipped=False))
+        matches = matches or match_targets(word, await self._target_names(skipped=True))
+        if len(matches) > 1:
+            raise RejectedError(f"{word} matches {' and '.join(matches)}; name one of them")
+        return matches[0] if matches else word
 
     async def _target_names(self, *, skipped: bool) -> tuple[str, ...]:
         found = await self.db.retrying(lambda: catalog.targets(self.db, include_skipped=skipped))
         return tuple(target.name for target in found)
 
-    async def release_report(self, question: ReleaseReport) -> ReleaseReportReply:
-        """How far releases are, for each of some targets."""
-        asked: dict[str, list[str]] = {}
-        for project, version in question.releases:
-            asked.setdefault(project, []).append(version)
+    async def release_report(self, query: ReleaseReport) -> ReleaseReportReply:
+        """The state of releases for each of some targets."""
+        requested: dict[str, list[str]] = {}
+        for project, version in query.releases:
+            requested.setdefault(project, []).append(version)
         rows: list[ReleaseReportRow] = []
-        for project, versions in asked.items():
+        for project, versions in requested.items():
             facts = await self.db.retrying(
                 lambda: status_queries.project_status(
                     self.db,
                     project,  # noqa: B023
                     versions,  # noqa: B023
-                    question.targets,
-                    max_jobs_ahead=0,  # nobody is told its place here, and counting would take long
+                    query.targets,
+                    max_jobs_ahead=0,  # the report shows no position, and counting takes long
                 )
             )
             rows += _report_rows(project, versions, facts, self._status_context())
-        # What clients install from is the index; the site's pages may rest between writings.
+        # Clients install from the index; the web site's pages may be written later.
         stale = await self.db.retrying(
             lambda: page_queue.pending_page_count(self.db, page_queue.INDEX_PAGE_KINDS)
         )
@@ -114,31 +148,33 @@ def _report_rows(
     project: str,
     versions: Sequence[str],
     facts: ProjectStatusRow | None,
-    circumstances: StatusContext,
+    context: StatusContext,
 ) -> Iterator[ReleaseReportRow]:
-    there = facts.releases if facts else ()
+    releases = facts.releases if facts else ()
     if facts is not None:
-        for release in there:
-            found = release_statuses(facts, release, circumstances)
+        for release in releases:
+            found = release_statuses(facts, release, context)
             for target in release.targets:
-                if standing := found.for_target(target.target):
-                    resting = is_idle_until_soon(standing.state, release, target, circumstances.now)
-                    yield _report_row(standing, target, resting=resting)
-    for version in sorted(set(versions) - {release.version for release in there}):
+                if status_of_target := found.for_target(target.target):
+                    resting = is_idle_until_soon(
+                        status_of_target.state, release, target, context.now
+                    )
+                    yield _report_row(status_of_target, target, resting=resting)
+    for version in sorted(set(versions) - {release.version for release in releases}):
         yield _report_row(removed_release_status(project, version), None, resting=True)
 
 
 def _report_row(
-    standing: ReleaseStatus, target: TargetStatusRow | None, *, resting: bool
+    status_of_target: ReleaseStatus, target: TargetStatusRow | None, *, resting: bool
 ) -> ReleaseReportRow:
     return ReleaseReportRow(
-        project=standing.project,
-        version=standing.version,
+        project=status_of_target.project,
+        version=status_of_target.version,
         target=target.target if target else "-",
         resting=resting,
-        covered=standing.state is State.COVERED,
-        outcome=standing.label,
+        covered=status_of_target.state is State.COVERED,
+        outcome=status_of_target.label,
         duration_s=target.last_duration_s if target else None,
-        detail=standing.detail or standing.text,
+        detail=status_of_target.detail or status_of_target.text,
         build=target.last_build_id if target else None,
     )

@@ -1,4 +1,4 @@
-"""Wheels that were built elsewhere: fetched from who imports them, checked, published."""
+"""Wheels that were built elsewhere: received from the client, checked, published."""
 
 import asyncio
 import hashlib
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from piwheels import names
 from piwheels.append_file import AppendFile
-from piwheels.control.command_executor import ChunkQueue, SendReply
+from piwheels.control.command_executor import Call
 from piwheels.db import catalog, queue
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
@@ -31,7 +31,7 @@ _BUILDER_LABEL = "import"
 
 @dataclass(slots=True)
 class WheelImporter:
-    """Takes such wheels in."""
+    """Receives and publishes such wheels."""
 
     db: Database
     rules: CompatibilityRules
@@ -39,16 +39,14 @@ class WheelImporter:
     spool: Path
 
     def remove_leftovers(self) -> None:
-        """Remove what an earlier master was importing when it ended."""
+        """Remove the incomplete imports of an earlier master."""
         shutil.rmtree(self.spool, ignore_errors=True)
 
-    async def run(
-        self, command: ImportWheel, send: SendReply, inbox: ChunkQueue
-    ) -> CommandSucceeded:
-        """Fetch a wheel from its asker, check it and publish it.
+    async def run(self, command: ImportWheel, call: Call) -> CommandSucceeded:
+        """Request a wheel from the client, check it and publish it.
 
         Raises:
-            RefusedError: it is not what was announced, or installs nowhere here.
+            RejectedError: it is not what was announced, or installs on no target of this farm.
         """
         name = names.parse_wheel_filename(command.filename)
         if not 0 < command.size_bytes <= MAX_WHEEL_BYTES:
@@ -58,7 +56,7 @@ class WheelImporter:
         folder.mkdir(parents=True)
         try:
             path = folder / command.filename
-            await _receive(command, path, send, inbox)
+            await _receive(command, path, call)
             return await self._publish(number, name.project, str(name.version), path)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -92,7 +90,7 @@ class WheelImporter:
         )
         if not await db.retrying(lambda: queue.record_import(db, build, [wheel], self.rules)):
             raise RejectedError(f"{project} {wheel_version} was removed while it was imported")
-        return CommandSucceeded(text=f"{wheel.filename} is published")
+        return CommandSucceeded(text=f"{wheel.filename} was published")
 
     async def _first_compatible_target(self, filename: str, kind: WheelCompatibility) -> Target:
         for target in await self.db.retrying(lambda: catalog.targets(self.db)):
@@ -101,25 +99,29 @@ class WheelImporter:
         raise RejectedError(f"{filename} installs on none of this farm's targets")
 
 
-async def _receive(command: ImportWheel, path: Path, send: SendReply, inbox: ChunkQueue) -> None:
-    """Ask for the wheel piece by piece; its hash has to be the one announced."""
+async def _receive(command: ImportWheel, path: Path, call: Call) -> None:
+    """Request the wheel chunk by chunk; its hash has to be the one announced."""
     transfer = Transfer(command.size_bytes)
     digest = hashlib.sha256()
     with AppendFile(path) as file:
         while not transfer.complete:
-            for piece in transfer.next_requests(time.monotonic()):
-                await send(ImportChunkRequest(offset=piece.offset, length=piece.length))
+            for byte_range in transfer.next_requests(time.monotonic()):
+                await call.send(
+                    ImportChunkRequest(offset=byte_range.offset, length=byte_range.length)
+                )
             try:
                 async with asyncio.timeout(_CHUNK_TIMEOUT_S):
-                    chunk = await inbox.next()
+                    chunk = await call.chunks.next()
             except TimeoutError:
                 raise RejectedError(
-                    f"{command.filename}: nothing of it came for {_CHUNK_TIMEOUT_S:.0f} s"
+                    f"{command.filename}: no chunk was received for {_CHUNK_TIMEOUT_S:.0f} s"
                 ) from None
             if not isinstance(chunk, ImportChunk) or not transfer.on_chunk(
                 chunk.offset, len(chunk.data), time.monotonic()
             ):
-                raise RejectedError(f"{command.filename}: a piece came that was not asked for")
+                raise RejectedError(
+                    f"{command.filename}: a chunk was received that was not requested"
+                )
             digest.update(chunk.data)
             file.write(chunk.data)
     if digest.hexdigest() != command.sha256:

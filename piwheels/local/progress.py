@@ -3,14 +3,13 @@
 import time
 from collections.abc import Collection, Sequence
 
-import click
 import humanize
 from rich.console import Console
 from rich.text import Text
 
 from piwheels.model import short_target_name
+from piwheels.output import print_table
 from piwheels.protocol.messages import (
-    AddReply,
     AuditEventRecorded,
     BuilderChanged,
     BuilderView,
@@ -19,7 +18,6 @@ from piwheels.protocol.messages import (
     Event,
     ReleaseReportRow,
 )
-from piwheels.requirements import ParsedRequirements
 from piwheels.sanitize import strip_controls
 
 
@@ -77,7 +75,7 @@ class ProgressPrinter:
 def print_results_table(rows: Sequence[ReleaseReportRow], target_names: Collection[str]) -> None:
     """Print the final table of `--exit-when-idle`."""
     headers = ("project", "version", "target", "outcome", "seconds", "wheel or reason")
-    lines = [headers] + [
+    lines = [
         (
             row.project,
             row.version,
@@ -88,22 +86,4 @@ def print_results_table(rows: Sequence[ReleaseReportRow], target_names: Collecti
         )
         for row in rows
     ]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(headers) - 1)]
-    for line in lines:
-        cells = [cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=True)]
-        click.echo("  ".join([*cells, line[-1]]).rstrip())
-
-
-def print_notes(requirements: ParsedRequirements) -> None:
-    """A line for each line of a requirements file that was passed over."""
-    for note in requirements.notes:
-        click.echo(f"note: {strip_controls(note)}", err=True)
-
-
-def print_added(reply: AddReply) -> None:
-    """One line for each requirement: what will be built, or why nothing will."""
-    for added in reply.added:
-        if added.problem:
-            click.echo(strip_controls(f"{added.requirement}: {added.problem}"), err=True)
-        else:
-            click.echo(f"{added.project}: {', '.join(added.versions)}")
+    print_table(headers, lines)

@@ -24,10 +24,11 @@ from piwheels.local.command_hints import (
 from piwheels.local.farm_dir import FarmDir
 from piwheels.local.ports import bind_listener, free_port, local_ip
 from piwheels.local.postgres import PrivatePostgres
-from piwheels.local.progress import ProgressPrinter, print_added, print_notes, print_results_table
+from piwheels.local.progress import ProgressPrinter, print_results_table
 from piwheels.local.supervisor import SupervisedProcess, piw_command
 from piwheels.local.tui_process import TuiProcess, confirm_stop, stdio_is_terminal
 from piwheels.model import BuildRequest, Interpreter, Target
+from piwheels.output import print_added, print_notes
 from piwheels.protocol.client import (
     REPLY_TIMEOUT_S,
     ControlClient,
@@ -183,7 +184,7 @@ class _PrivateFarm:
         if task is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         self._authorize_builders()
-        await self._process("db", "upgrade").run()
+        await self._process("db", "upgrade", name="db-upgrade").run()
         children = [
             self._master,
             self._web_server(),

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import signal
-import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -22,6 +21,7 @@ from piwheels.control.wheel_import import WheelImporter
 from piwheels.db.database import Database, is_running
 from piwheels.errors import ConfigError, first_error
 from piwheels.index.index_publisher import IndexPublisher as PagePublisher
+from piwheels.log_setup import configure_logging
 from piwheels.master.clock_watch import ClockWatch
 from piwheels.master.retention import EventRetention
 from piwheels.protocol.keys import MASTER, KeyStore, Role
@@ -79,10 +79,7 @@ def run(config: Config) -> int:
     Raises:
         PiwheelsError: something that the master cannot mend.
     """
-    logging.basicConfig(
-        level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    configure_logging()
     raise_open_file_limit()
     return asyncio.run(_until_stopped(config))
 
@@ -225,7 +222,7 @@ class _Master:
     def _control_server(
         self, routers: list[Router[Request, Reply]], db: Database, questions_db: Database
     ) -> ControlServer:
-        """The duty that operators speak with."""
+        """The server of the control sockets."""
         importer = WheelImporter(
             db,
             self._rules,
@@ -233,12 +230,11 @@ class _Master:
             self._config.master.spool_dir / "imports",
         )
         importer.remove_leftovers()
-        operators = CommandHandlers(
+        handlers = CommandHandlers(
             db=db,
             dispatcher=self._dispatcher,
-            status=self._status,
-            # Beside the commands, as all that only looks: a place in a long queue is counted.
-            queries=QueryHandlers(questions_db, self._dispatcher),
+            # On a connection of its own: counting a position in a long queue delays no command.
+            queries=QueryHandlers(questions_db, self._dispatcher, self._status),
             importer=importer,
             index=self._index,
             rules=self._rules,
@@ -247,7 +243,7 @@ class _Master:
             routers=routers,
             keys=self._keys,
             executor=CommandExecutor(
-                operators.handle,
+                handlers.handle,
                 db,
                 self._event_bus,
                 self._status.on_command_executed,

@@ -94,7 +94,9 @@ class KeyStore:
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from None
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise ConfigError(f"{path} holds no key pair; make one with `piw key new`") from None
+            raise ConfigError(
+                f"{path} holds no key pair; make one with `piw key generate`"
+            ) from None
 
     def require(self, name: str) -> KeyPair:
         """A key pair of this machine that must be there.
@@ -105,7 +107,7 @@ class KeyStore:
         pair = self.pair(name)
         if pair is None:
             raise ConfigError(
-                f"no key in {self._secret_path(name)}: make it with `piw key new {name}`"
+                f"no key in {self._secret_path(name)}: make it with `piw key generate {name}`"
             )
         return pair
 
@@ -147,7 +149,9 @@ class KeyStore:
         """
         public = public.strip().lower()
         if not _KEY.fullmatch(public):
-            raise ConfigError("a public key is 64 hexadecimal digits, as `piw key new` prints it")
+            raise ConfigError(
+                "a public key is 64 hexadecimal digits, as `piw key generate` prints it"
+            )
         for known in self.authorized_keys():
             if known.role is role and known.name == name and known.public != public:
                 raise ConfigError(f"{role} {name} has another key; `piw key revoke {name}` first")

@@ -31,7 +31,7 @@ _TRIES = 3
 #: Textual's own drawing, to compare with.
 _STOCK_SCRIPT = (
     "import piwheels.tui.terminal.diff_driver as driver; driver._make_cell_diff = lambda app: None;"
-    "from piwheels.cli import main; main()"
+    "from piwheels.cli.main import main; main()"
 )
 
 

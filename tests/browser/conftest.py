@@ -1,4 +1,4 @@
-"""A real browser, and real trees behind the web server that `piw deploy` configures."""
+"""A real browser, and real trees behind the web server that `piw config` configures."""
 
 import shutil
 import tempfile

@@ -178,7 +178,7 @@ async def test_a_builder_that_fails_of_itself_is_quarantined_until_woken(
         assert view.failed_last_hour == 2
         await master.wait_for_query(
             "SELECT count(*) = 1 FROM events WHERE who = 'master'"
-            " AND text LIKE '%quarantined%no sandbox; `piw wake pi1` lets it go on'"
+            " AND text LIKE '%quarantined%no sandbox; `piw builder wake pi1` lets it go on'"
         )
         master.stop()
         await master.start(quarantine_after=2, retry_delay_s=0.0)
@@ -276,7 +276,7 @@ async def test_a_release_is_skipped_for_one_target_and_built_for_the_others(
     assert targets == [{"target": other.name}]
     explained = await master.ask(m.Explain(project="demo", target=TARGET.name), m.ExplainReply)
     assert explained.answers[0].state == "target-skipped"
-    lift = f"`piw skip demo==1.0 --target {TARGET.name} --lift` builds it again"
+    lift = f"`piw unskip demo==1.0 --target {TARGET.name}` builds it again"
     assert lift in explained.answers[0].text
     with pytest.raises(RejectedError, match="nothing changed"):
         await master.ask(skip, m.CommandSucceeded)
@@ -291,7 +291,7 @@ async def test_a_project_can_be_skipped_for_one_target(shared: Master) -> None:
     await shared.ask(skip, m.CommandSucceeded)
     assert await shared.jobs() == {}
     explained = await shared.ask(m.Explain(project="demo", target=TARGET.name), m.ExplainReply)
-    assert f"`piw skip demo --target {TARGET.name} --lift`" in explained.answers[0].text
+    assert f"`piw unskip demo --target {TARGET.name}`" in explained.answers[0].text
     await shared.ask(m.Skip(project="demo", target=TARGET.name), m.CommandSucceeded)
     assert list(await shared.jobs()) == ["demo"]
 

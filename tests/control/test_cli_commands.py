@@ -1,4 +1,4 @@
-"""The operators' verbs at a shell, against a real master: what they do, ask and print."""
+"""Operator commands at a shell, against a real master: what they do, ask and print."""
 
 import asyncio
 import json
@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from piwheels.cli.remote import builder_commands, listings, projects
-from piwheels.config import load
+from piwheels.cli.remote import commands, listings, projects
+from piwheels.config import Config, load
 from piwheels.db import catalog
 from piwheels.model import Outcome
 from piwheels.protocol import messages as m
+from piwheels.protocol.commands import definitions
 from piwheels.requirements import parse_requirements
 from piwheels.wheel.tags import make_target as tag_target
 from tests.control.conftest import TARGET, Master
@@ -27,8 +28,11 @@ Done = subprocess.CompletedProcess[str]
 
 
 async def piw(master: Master, verb: str, *arguments: str, answer: str = "", code: int = 0) -> Done:
-    """Run a verb, and expect an exit code."""
-    command = [sys.executable, "-m", "piwheels", verb, "--config", str(master.config), *arguments]
+    """Run a command ("builder kill"), and expect an exit code."""
+    command = [
+        *(sys.executable, "-m", "piwheels", *verb.split()),
+        *("--config", str(master.config), *arguments),
+    ]
     done = await asyncio.to_thread(
         subprocess.run,
         command,
@@ -47,11 +51,11 @@ async def test_killing_asks_first_and_names_what_would_be_lost(shared: Master) -
     await shared.release("demo")
     async with shared.builder("pi1") as pi1, shared.builder("pi2"):
         await pi1.take_job()
-        no = await piw(shared, "kill", "pi1", "pi2", answer="n\n", code=130)
-        assert "pi1 builds demo 1.0 for cp311-bookworm-aarch64, for " in no.stderr
+        no = await piw(shared, "builder kill", "pi1", "pi2", answer="n\n", code=130)
+        assert "pi1 is building demo 1.0 for cp311-bookworm-aarch64 (for " in no.stderr
         assert "Kill these 2 builders (pi1, pi2)?" in no.stderr
         assert (await shared.jobs())["demo"]["claimed_by"] == "pi1"
-        yes = await piw(shared, "kill", "--all", "--yes")
+        yes = await piw(shared, "builder kill", "--all", "--yes")
         assert yes.stdout == "kill: pi1, pi2\n"
         await pi1.receive_type(m.Shutdown)
         await shared.wait_for_query("SELECT count(*) = 1 FROM builds WHERE outcome = 'canceled'")
@@ -61,38 +65,38 @@ async def test_sleep_and_wake_and_abandon(shared: Master) -> None:
     await shared.release("demo")
     async with shared.builder() as pi1:
         await pi1.take_job()
-        await piw(shared, "sleep", "pi1", "--now", answer="n\n", code=130)
-        assert (await piw(shared, "sleep", "pi1")).stdout == "sleep: pi1\n"
+        await piw(shared, "builder sleep", "pi1", "--now", answer="n\n", code=130)
+        assert (await piw(shared, "builder sleep", "pi1")).stdout == "sleep: pi1\n"
         assert (await shared.jobs())["demo"]["claimed_by"] == "pi1"
-        await piw(shared, "sleep", "pi1", "--now", "--yes")
+        await piw(shared, "builder sleep", "pi1", "--now", "--yes")
         await pi1.receive_type(m.CancelBuild)
-        await piw(shared, "wake", "--all")
+        await piw(shared, "builder wake", "--all")
         assert (await pi1.take_job()).attempt == 1
-        await piw(shared, "abandon", "pi1", "-y")
+        await piw(shared, "builder cancel", "pi1", "-y")
         await pi1.receive_type(m.CancelBuild)
-        gone = await piw(shared, "abandon", "pi1", "-y", code=1)
+        gone = await piw(shared, "builder cancel", "pi1", "-y", code=1)
         assert gone.stderr == "piw: pi1 has no build in hand\n"
 
 
 async def test_draining_those_of_whom_one_is_not_there_exits_1(shared: Master) -> None:
     async with shared.builder("pi5") as pi5:
-        done = await piw(shared, "drain", "pi5", "pi9", "--rolling", "1", code=1)
-        assert done.stdout == "drain: pi5; pi9 is not connected\n"
+        done = await piw(shared, "builder restart", "pi5", "pi9", "--max-parallel", "1", code=1)
+        assert done.stdout == "restart: pi5; pi9 is not connected\n"
         await pi5.receive_type(m.Shutdown)
         await pi5.say_goodbye()
         await shared.wait_for_query(
             "SELECT count(*) = 1 FROM events WHERE text LIKE 'builder pi5 left%'"
         )
-        none = await piw(shared, "drain", "--all", code=1)
+        none = await piw(shared, "builder drain", "--all", code=1)
         assert none.stderr == "piw: no builder is connected\n"
 
 
 async def test_prioritise_moves_a_job_and_says_so(shared: Master) -> None:
     await shared.release("demo")
-    done = await piw(shared, "prioritise", "Demo==1.0", "--by", "2h")
-    assert done.stdout == "1 jobs of demo are due 7200 s earlier\n"
+    done = await piw(shared, "prioritize", "Demo==1.0", "--by", "2h")
+    assert done.stdout == "1 job of demo was moved ahead by 7200 s\n"
     assert await shared.db.value("SELECT queued_at - priority_time = '2 hours' FROM jobs")
-    await piw(shared, "prioritise", "demo", "--by", "-30m")
+    await piw(shared, "prioritize", "demo", "--by", "-30m")
     assert await shared.db.value("SELECT priority_time - queued_at = '30 minutes' FROM jobs")
 
 
@@ -140,10 +144,10 @@ async def test_the_status_as_json_is_all_that_a_console_shows(shared: Master) ->
     async with shared.builder("pi7") as pi7:
         await pi7.take_job()
         await pi7.finish_build(Outcome.FAILED)
-        await piw(shared, "sleep", "pi7")
+        await piw(shared, "builder sleep", "pi7")
         json_output: dict[str, Any] = json.loads((await piw(shared, "status", "--json")).stdout)
         text = (await piw(shared, "status")).stdout
-        await piw(shared, "wake", "pi7")
+        await piw(shared, "builder wake", "pi7")
     (builder,) = json_output["builders"]
     assert builder["label"] == "pi7"
     assert {
@@ -155,14 +159,14 @@ async def test_the_status_as_json_is_all_that_a_console_shows(shared: Master) ->
         "loads",
     } <= builder.keys()
     assert json_output["recent_builds"][0]["detail"] == "it broke"
-    assert "put to sleep pi7" in [event["what"] for event in json_output["recent_events"]]
+    assert "sleep pi7" in [event["what"] for event in json_output["recent_events"]]
     assert json_output["queues"][0]["platform"] == "bookworm aarch64"
     assert json_output["instance"]
     (line,) = [line for line in text.splitlines() if line.startswith("pi7")]
     assert line.endswith("0/1")
 
 
-async def test_markers_of_a_file_are_judged_for_the_targets_of_the_farm(
+async def test_markers_of_a_file_are_evaluated_for_the_targets_of_the_farm(
     shared: Master, tmp_path: Path
 ) -> None:
     targets = await catalog.targets(shared.db)
@@ -179,7 +183,7 @@ async def test_markers_of_a_file_are_judged_for_the_targets_of_the_farm(
     assert third.startswith("here: "), "it was asked for, and the upstream does not know it"
     file.write_text('nowhere; python_version < "3"\n')
     done = await piw(shared, "add", "-r", str(file))
-    assert done.stderr.splitlines()[-1] == "Nothing is left to build."
+    assert done.stderr.splitlines()[-1] == "Nothing to build."
 
 
 async def test_removing_asks_first(shared: Master) -> None:
@@ -188,7 +192,7 @@ async def test_removing_asks_first(shared: Master) -> None:
     assert (no.stdout, "Remove demo 1.0 and its wheels" in no.stderr) == ("", True)
     assert "demo" in await shared.jobs()
     yes = await piw(shared, "remove", "demo==1.0", answer="y\n")
-    assert yes.stdout.startswith("demo 1.0 is removed")
+    assert yes.stdout.startswith("demo 1.0 was removed")
     assert await shared.jobs() == {}
     gone = await piw(shared, "remove", "demo==1.0", "--yes", code=1)
     assert gone.stderr == "piw: this farm has no release 1.0 of demo\n"
@@ -199,7 +203,7 @@ async def test_a_wheel_built_elsewhere_is_published_after_the_checks_of_any(
 ) -> None:
     wheel = make_wheel(tmp_path)
     done = await piw(shared, "import", str(wheel), "--json")
-    assert json.loads(done.stdout)["text"] == f"{wheel.name} is published"
+    assert json.loads(done.stdout)["text"] == f"{wheel.name} was published"
     page = shared.folder / "www" / "simple" / "demo" / "index.v1_json"
     await shared.wait_for_file(page)
     (file,) = json.loads(page.read_bytes())["files"]
@@ -214,6 +218,12 @@ async def test_a_wheel_built_elsewhere_is_published_after_the_checks_of_any(
     assert await shared.db.value("SELECT count(*) = 1 FROM files")
 
 
+def command(config: Config, name: str, **values: object) -> Awaitable[int]:
+    """Send a command as the command line does."""
+    (definition,) = (item for item in definitions() if item.name == name)
+    return commands.run_command(config, definition, values | {"as_json": True})
+
+
 async def test_every_answer_can_be_json(shared: Master, capsys: pytest.CaptureFixture[str]) -> None:
     config = load(shared.config).config
 
@@ -226,37 +236,31 @@ async def test_every_answer_can_be_json(shared: Master, capsys: pytest.CaptureFi
     asked = parse_requirements(["nobody"], [])
     added = await json_output(projects.add(config, asked, latest=1, as_json=True), code=1)
     assert "knows no project nobody" in added["added"][0]["problem"]
-    for answer in (
-        await json_output(builder_commands.pause(config, paused=True, as_json=True)),
-        await json_output(builder_commands.pause(config, paused=False, as_json=True)),
-        await json_output(projects.prioritize(config, "demo", "1h", as_json=True)),
-        await json_output(projects.skip(config, "demo", None, "enough", as_json=True)),
-        await json_output(projects.skip(config, "demo", None, None, as_json=True)),
-        await json_output(projects.alias(config, "dem.o", "demo", as_json=True)),
+    for name, values in (
+        ("pause", {}),
+        ("resume", {}),
+        ("prioritize", {"release": "demo", "by": "1h"}),
+        ("skip", {"release": "demo", "reason": "enough"}),
+        ("unskip", {"release": "demo"}),
     ):
-        assert answer["text"]
+        assert (await json_output(command(config, name, **values)))["text"]
+    assert (await json_output(projects.alias(config, "dem.o", "demo", as_json=True)))["text"]
     async with shared.builder("pi8") as pi8:
-        for order in (m.BuilderCommand.SLEEP, m.BuilderCommand.WAKE):
-            given = await json_output(
-                builder_commands.command_builders(config, order, ["pi8"], as_json=True)
-            )
+        for name in ("builder sleep", "builder wake"):
+            given = await json_output(command(config, name, labels=("pi8",)))
             assert given["count"] == 1
         await pi8.take_job()
         await pi8.finish_build(Outcome.FAILED)
-        none = builder_commands.command_builders(
-            config, m.BuilderCommand.WAKE, ["pi8", "pi9"], as_json=True
-        )
+        none = command(config, "builder wake", labels=("pi8", "pi9"))
         assert (await json_output(none, code=1))["text"]
     explained = await json_output(projects.explain(config, "demo", None, as_json=True))
     assert [answer["state"] for answer in explained["answers"]] == ["failed"]
-    assert (await json_output(projects.retry(config, "demo", None, built=False, as_json=True)))[
-        "count"
-    ]
+    assert (await json_output(command(config, "retry", release="demo")))["count"]
     assert (await json_output(listings.events(config, limit=1, before=None, as_json=True)))[
         "events"
     ]
-    removed = projects.remove(config, "demo", skip=None, yes=True, as_json=True)
-    assert (await json_output(removed))["text"].startswith("demo is removed")
+    removed = command(config, "remove", release="demo", yes=True)
+    assert (await json_output(removed))["text"].startswith("demo was removed")
 
 
 async def test_a_target_is_its_abi_where_there_is_one_platform(master: Master) -> None:
@@ -268,16 +272,18 @@ async def test_a_target_is_its_abi_where_there_is_one_platform(master: Master) -
     assert "demo 1.0 for cp311: building" in building
     assert TARGET.name not in building
     assert " cp311 " in (await piw(master, "builds")).stdout
-    explained = (await piw(master, "explain", "demo", "cp311")).stdout
+    explained = (await piw(master, "explain", "demo", "--target", "cp311")).stdout
     assert explained.startswith("demo 1.0 cp311: ")
-    json_output = json.loads((await piw(master, "explain", "demo", "cp311", "--json")).stdout)
+    json_output = json.loads(
+        (await piw(master, "explain", "demo", "--target", "cp311", "--json")).stdout
+    )
     assert json_output["answers"][0]["target"] == TARGET.name, "machines are told whole names"
     assert (
-        await piw(master, "retry", "demo", "cp311")
-    ).stdout == "1 builds of demo are open again\n"
+        await piw(master, "retry", "demo", "--target", "cp311")
+    ).stdout == "1 build of demo was queued again\n"
     skipped = await piw(master, "skip", "--target", "cp311", "--reason", "enough")
     assert skipped.stdout == f"target {TARGET.name} is skipped: enough\n"
-    await piw(master, "skip", "--target", "cp311", "--lift")
+    await piw(master, "unskip", "--target", "cp311")
     trixie = [
         tag_target(
             python_full=f"3.{minor}.1",
@@ -291,17 +297,17 @@ async def test_a_target_is_its_abi_where_there_is_one_platform(master: Master) -
     ]
     await master.ask(m.AddTargets(targets=tuple(trixie)), m.CommandSucceeded)
     assert f" {TARGET.name} " in (await piw(master, "builds")).stdout
-    explained = (await piw(master, "explain", "demo", "cp313")).stdout
+    explained = (await piw(master, "explain", "demo", "--target", "cp313")).stdout
     assert explained.startswith("demo 1.0 cp313-trixie-aarch64: ")
-    refused = await piw(master, "explain", "demo", "cp311", code=1)
-    both = f"{TARGET.name} or cp311-trixie-aarch64"
-    assert refused.stderr == f"piw: cp311 can be {both}; name one\n"
+    refused = await piw(master, "explain", "demo", "--target", "cp311", code=1)
+    both = f"{TARGET.name} and cp311-trixie-aarch64"
+    assert refused.stderr == f"piw: cp311 matches {both}; name one of them\n"
 
 
 async def test_quit_asks_first(master: Master) -> None:
-    await piw(master, "quit", answer="n\n", code=130)
+    await piw(master, "master stop", answer="n\n", code=130)
     assert (await master.ask(m.Status(), m.StatusReply)).instance
-    await piw(master, "quit", "--yes")
+    await piw(master, "master stop", "--yes")
     assert master.process is not None
     assert await asyncio.to_thread(master.process.wait, WAIT_S) == 0
     master.process = None

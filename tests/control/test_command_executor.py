@@ -76,7 +76,7 @@ async def test_a_read_only_console_changes_nothing(shared: Master) -> None:
     assert not status.paused
     assert await catalog.existing_projects(shared.db, ["demo"]) == {"demo"}
     told = [(event.what, event.outcome[:18]) for event in events.events if event.outcome]
-    assert ("end the master", "refused: this cons") in told
+    assert ("stop the master", "refused: this cons") in told
     assert len(told) == len(commands)
 
 
@@ -151,7 +151,7 @@ async def test_over_tcp_the_key_tells_who_may_change_what(idle_master: Master) -
             ("ann@desk (key wall)", "refused:"),
         ]
         master.keys.revoke("desk")
-        with pytest.raises(PiwheelsError, match="not on the master's list"):
+        with pytest.raises(PiwheelsError, match="not authorized by the master"):
             await desk.request(m.Resume(), m.CommandSucceeded)
     assert (await master.ask(m.Status(), m.StatusReply)).paused
 
@@ -162,7 +162,7 @@ async def test_quit_is_answered_before_the_master_ends(master: Master) -> None:
     assert master.process is not None
     assert master.process.wait(WAIT_S) == 0
     master.process = None
-    assert "ann@desk: end the master: applied" in master.log
+    assert "ann@desk: stop the master: applied" in master.log
 
 
 async def test_a_restarted_master_is_another_instance(master: Master) -> None:

@@ -34,7 +34,7 @@ async def test_the_one_that_came_last_is_turned_away_and_the_first_works_on(
         with suppress(asyncio.CancelledError):
             await talking
         assert refused.reason.startswith("another builder speaks with the key of pi1; give this")
-        assert "`piw key new NAME`" in refused.reason
+        assert "`piw key generate NAME`" in refused.reason
         second.dealer.close()
         third = master.builder("pi1")
         with pytest.raises(TimeoutError):

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from piwheels.control import wheel_import
-from piwheels.control.command_executor import ChunkQueue
+from piwheels.control.authorization import Caller
+from piwheels.control.command_executor import Call, ChunkQueue
 from piwheels.control.wheel_import import WheelImporter
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
@@ -26,21 +27,21 @@ def importer(tmp_path: Path, database: Database) -> WheelImporter:
 
 
 async def run_import(importer: WheelImporter, **facts: object) -> None:
-    """Have a wheel imported of which nothing comes."""
+    """Import a wheel of which no chunk is sent."""
     sane = {"filename": NAME, "size_bytes": 10, "sha256": "0" * 64}
     command = m.ImportWheel(**(sane | facts))  # type: ignore[arg-type]
 
     async def send(_: m.ReplyBody) -> None:
         pass
 
-    await importer.run(command, send, ChunkQueue(command))
+    await importer.run(command, Call(Caller("ann@desk"), send, ChunkQueue(command)))
 
 
 async def test_an_asker_that_went_away_leaves_nothing(
     importer: WheelImporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wheel_import, "_CHUNK_TIMEOUT_S", 0.01)
-    with pytest.raises(RejectedError, match=f"{NAME}: nothing of it came for"):
+    with pytest.raises(RejectedError, match=f"{NAME}: no chunk was received for"):
         await run_import(importer)
     assert list(importer.spool.iterdir()) == []
 

@@ -77,7 +77,7 @@ class Farm:
     def piw(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         verb, *rest = arguments
         done = subprocess.run(
-            [sys.executable, "-m", "piwheels", verb, "--config", str(self.config), *rest],
+            [sys.executable, "-m", "piwheels", *verb.split(), "--config", str(self.config), *rest],
             capture_output=True,
             text=True,
             check=False,

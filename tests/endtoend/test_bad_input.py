@@ -117,7 +117,7 @@ def test_a_wrong_configuration_is_named_by_file_and_key(
 ) -> None:
     path = tmp_path / "piwheels.toml"
     path.write_text(text)
-    for verb in ("status", "master", "builder", "db upgrade", "config"):
+    for verb in ("status", "master", "builder", "db upgrade", "config show"):
         _, line = piw(*verb.split(), "--config", path)
         assert said in line, verb
         assert str(path) in line, verb

@@ -32,15 +32,15 @@ def test_a_build_dies_with_the_order_and_starts_again(farm: Farm, upstream: Fake
     farm.start("slow")
     wait_until(lambda: ": building" in farm.output and _building(farm), "the build has begun")
     first = _building(farm)
-    assert farm.piw("sleep", "--now", "--yes", "builder-1").stdout == "sleep: builder-1\n"
+    assert farm.piw("builder sleep", "--now", "--yes", "builder-1").stdout == "sleep: builder-1\n"
     wait_until(lambda: not any(map(is_alive, first)), "its processes are gone")
     wait_until(lambda: _builder(farm)["state"] == "asleep", "the builder sleeps")
     assert _status(farm)["builds"] == 0, "nothing was recorded"
-    farm.piw("wake", "builder-1")
+    farm.piw("builder wake", "builder-1")
     wait_until(lambda: _building(farm), "it builds again")
     # Now the builder itself: its process ends, and stays ended.
     second, build = _building(farm), _builder(farm)["build"]
-    farm.piw("kill", "--all", "--yes")
+    farm.piw("builder kill", "--all", "--yes")
     wait_until(lambda: not any(map(is_alive, second)), "its processes are gone")
     wait_until(lambda: not _status(farm)["builders"], "it left")
     (killed,) = json.loads(farm.piw("builds", "--json").stdout)["builds"]
@@ -55,7 +55,7 @@ def test_a_restarted_builder_finishes_and_comes_back(farm: Farm, upstream: FakeI
     add_release(upstream, "brief", "time.sleep(20)")
     farm.start("brief")
     wait_until(lambda: ": building" in farm.output, "the build has begun")
-    farm.piw("drain", "--all", "--rolling", "1")
+    farm.piw("builder restart", "--all", "--max-parallel", "1")
     assert _builder(farm)["state"] == "draining"
     wait_until(lambda: "brief" in farm.pages(), "its build was finished")
 

@@ -239,17 +239,19 @@ def test_operators_commands_work_on_it(farm: Farm, upstream: FakeIndex) -> None:
     lines = farm.piw("log", str(failed["build"]), "--json").stdout.splitlines()
     assert "error: it is broken" in "".join(json.loads(line)["text"] for line in lines)
     assert json.loads(lines[-1])["finished"]
-    assert "open again" in farm.piw("retry", "bad").stdout
-    assert farm.piw("rebuild", "--part", "simple").stdout.endswith("pages will be written again\n")
-    assert json.loads(farm.piw("rebuild", "--json").stdout)["count"] > 1
-    assert farm.piw("rebuild", "--part", "home").stdout == "1 pages will be written again\n"
-    assert farm.piw("alias", "Old.Alpha", "alpha").stdout == "Old.Alpha leads to alpha now\n"
+    assert "queued again" in farm.piw("retry", "bad").stdout
+    assert farm.piw("pages rebuild", "--kind", "simple").stdout.endswith(
+        "pages will be written again\n"
+    )
+    assert json.loads(farm.piw("pages rebuild", "--json").stdout)["count"] > 1
+    assert farm.piw("pages rebuild", "--kind", "home").stdout == "1 page will be written again\n"
+    assert farm.piw("alias", "Old.Alpha", "alpha").stdout == "Old.Alpha now redirects to alpha\n"
     leads = farm.folder / "www" / "project" / "Old.Alpha" / "index.html"
     wait_until(leads.exists, "the old name leads to it")
     nobody = farm.piw("explain", "nobody").stdout
     assert "piw add nobody" in nobody
     gone = farm.piw("remove", "alpha", "--yes")
-    assert gone.stdout.startswith("alpha is removed")
+    assert gone.stdout.startswith("alpha was removed")
     wait_until(lambda: "alpha" not in farm.pages(), "its page is gone")
 
 
@@ -258,7 +260,7 @@ def test_a_rebuilt_wheel_gets_a_build_number(farm: Farm, upstream: FakeIndex) ->
     farm.start("stamp")
     farm.wait_until_ready()
     wait_until(lambda: farm.check_web_root() == ["stamp-1.0-py3-none-any.whl"], "it is built")
-    farm.piw("retry", "stamp", "--built")
+    farm.piw("rebuild", "stamp")
     both = ["stamp-1.0-1-py3-none-any.whl", "stamp-1.0-py3-none-any.whl"]
     wait_until(lambda: farm.check_web_root() == both, "it is built again under another name")
 

@@ -67,7 +67,7 @@ def test_an_existing_key_is_never_overwritten(store: KeyStore) -> None:
 
 
 def test_a_missing_key_says_how_to_make_it(store: KeyStore) -> None:
-    with pytest.raises(ConfigError, match="piw key new builder"):
+    with pytest.raises(ConfigError, match="piw key generate builder"):
         store.require("builder")
 
 

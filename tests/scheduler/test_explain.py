@@ -133,7 +133,9 @@ async def test_a_failure_that_passes_says_when_it_is_tried_again(farm: Farm) -> 
 async def test_a_final_failure_says_its_reason_and_the_way_out(farm: Farm) -> None:
     await farm.release()
     await farm.fail()
-    await farm.assert_status("failed", "it broke", "piw log", f"piw retry demo==1.0 {CP39}")
+    await farm.assert_status(
+        "failed", "it broke", "piw log", f"piw retry demo==1.0 --target {CP39}"
+    )
     await queue.retry(farm.db, "demo")
     await farm.assert_status("queued", "it broke")
 
@@ -167,9 +169,9 @@ async def test_a_release_without_an_sdist(farm: Farm) -> None:
 async def test_a_skipped_release_project_and_target(farm: Farm) -> None:
     await farm.release()
     await catalog.skip_release(farm.db, "demo", "1.0", "broken")
-    await farm.assert_status("skipped", "broken", "piw skip demo==1.0 --lift")
+    await farm.assert_status("skipped", "broken", "piw unskip demo==1.0")
     await catalog.skip_project(farm.db, "demo", "opted out")
-    await farm.assert_status("skipped", "opted out", "piw skip demo --lift")
+    await farm.assert_status("skipped", "opted out", "piw unskip demo")
     await catalog.skip_project(farm.db, "demo", None)
     await catalog.skip_release(farm.db, "demo", "1.0", None)
     await catalog.skip_target(farm.db, CP39, "out of use")
@@ -203,7 +205,7 @@ async def test_without_a_version_the_newest_is_meant_and_every_target_answered(
 async def test_a_skipped_project_of_which_nothing_was_built(farm: Farm) -> None:
     await catalog.add_project(farm.db, "demo", "Demo")
     await catalog.skip_project(farm.db, "demo", "opted out")
-    await farm.assert_status("skipped", "opted out", "piw skip demo --lift")
+    await farm.assert_status("skipped", "opted out", "piw unskip demo")
 
 
 async def test_the_wheels_of_a_skipped_project_stay(farm: Farm) -> None:

@@ -112,7 +112,7 @@ def test_keys_that_are_no_actions_are_told(address: str, tmp_path: Path) -> None
     [
         (("--connect", "frob://x"), "is no address of a master"),
         (("--connect", "ssh://"), "is not ssh://user@host"),
-        (("--connect", "tcp://localhost:1"), "piw key new console"),
+        (("--connect", "tcp://localhost:1"), "piw key generate console"),
     ],
 )
 def test_an_address_that_cannot_be_is_one_line_and_no_screen(

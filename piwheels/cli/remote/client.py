@@ -1,11 +1,10 @@
-"""What the operators' verbs share: the way to the master, names as typed, and how answers look.
+"""What commands over the control socket share: connecting, parsing names, printing replies.
 
-A verb is a function that returns an exit code: 0 is success, 1 that it could not be done or the
-answer is no. Errors are raised as PiwheelsError with one line, which the command line prints.
+Each command is a function that returns its exit code: 0 for success, 1 if it could not be done or
+the answer is no. Errors are raised as PiwheelsError with one line, which the command line prints.
 """
 
 import re
-from collections.abc import Sequence
 
 import click
 import humanize
@@ -40,7 +39,7 @@ def parse_release(text: str) -> ReleaseSpec:
     except RejectedError:
         raise UsageError(f"{text!r} is neither PROJECT nor PROJECT==VERSION") from None
     if requirement.url or requirement.extras or requirement.marker:
-        raise UsageError(f"{text!r} says more than PROJECT or PROJECT==VERSION")
+        raise UsageError(f"{text!r} has more than PROJECT or PROJECT==VERSION")
     project = names.normalize_project(requirement.name)
     specifiers = list(requirement.specifier)
     if not specifiers:
@@ -63,13 +62,13 @@ def parse_duration(text: str) -> float:
     """
     found = _DURATION.fullmatch(text.strip())
     if found is None:
-        raise UsageError(f"{text!r} is no duration; write 90s, 15m, 2h or 1d")
+        raise UsageError(f"{text!r} is not a duration; write 90s, 15m, 2h or 1d")
     sign, number, unit = found.groups()
     return float(f"{sign}{number}") * _UNITS[unit or "s"]
 
 
 async def send_command(config: Config, body: RequestBody, *, as_json: bool) -> int:
-    """Have a command carried out, and say what came of it."""
+    """Send a command, and print its result."""
     async with connect(config) as client:
         applied = await client.request(body, CommandSucceeded)
     if as_json:
@@ -79,24 +78,11 @@ async def send_command(config: Config, body: RequestBody, *, as_json: bool) -> i
     return 0
 
 
-def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows in columns as wide as their widest cell."""
-    lines = [tuple(headers), *[tuple(row) for row in rows]]
-    widths = [max(len(click.unstyle(line[i])) for line in lines) for i in range(len(headers))]
-    for number, line in enumerate(lines):
-        cells = [
-            cell + " " * (width - len(click.unstyle(cell)))
-            for cell, width in zip(line, widths, strict=True)
-        ]
-        text = "  ".join(cells).rstrip()
-        click.echo(click.style(text, dim=True) if number == 0 else text)
-
-
 def format_size(size_bytes: int) -> str:
-    """A size as operators read it."""
+    """A size with a binary unit: "1.5 GiB"."""
     return humanize.naturalsize(size_bytes, binary=True)
 
 
 def print_json(reply: object) -> None:
-    """Print an answer as it came, for scripts."""
+    """Print a reply as JSON, for scripts."""
     click.echo(msgspec.json.format(msgspec.json.encode(reply), indent=2).decode())

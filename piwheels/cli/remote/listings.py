@@ -1,4 +1,4 @@
-"""What happened: builds that ended, their logs, and who did what."""
+"""`piw builds`, `events` and `log`: recent builds, the audit log, and build logs."""
 
 import codecs
 import json
@@ -8,17 +8,14 @@ from datetime import datetime
 import click
 import humanize
 
-from piwheels.cli.remote.client import (
-    connect,
-    parse_duration,
-    parse_release,
-    print_json,
-    print_table,
-)
+from piwheels.cli.remote.client import connect, parse_duration, parse_release, print_json
 from piwheels.config import Config
 from piwheels.model import short_target_name
+from piwheels.output import print_table
 from piwheels.protocol.client import REPLY_TIMEOUT_S
 from piwheels.protocol.messages import (
+    BuilderHistory,
+    BuilderHistoryReply,
     BuildsReply,
     EventsReply,
     FollowLog,
@@ -38,7 +35,7 @@ async def builds(
     limit: int,
     as_json: bool,
 ) -> int:
-    """Print the builds that ended last, the newest at the bottom."""
+    """Print recent builds, the newest at the bottom."""
     body = ListBuilds(
         limit=limit,
         project=parse_release(project).project if project else None,
@@ -71,7 +68,7 @@ async def builds(
 
 
 async def events(config: Config, *, limit: int, before: int | None, as_json: bool) -> int:
-    """Print who did what, and what the farm did of itself, the newest at the bottom."""
+    """Print the audit log and automatic events, the newest at the bottom."""
     async with connect(config) as client:
         reply = await client.request(ListEvents(limit=limit, before=before), EventsReply)
     if as_json:
@@ -93,21 +90,46 @@ async def events(config: Config, *, limit: int, before: int | None, as_json: boo
     return 0
 
 
+async def builder_history(config: Config, label: str, *, as_json: bool) -> int:
+    """Print a builder's state transitions, the newest at the bottom."""
+    async with connect(config) as client:
+        reply = await client.request(BuilderHistory(builder=label), BuilderHistoryReply)
+    if as_json:
+        print_json(reply)
+        return 0
+    if not reply.transitions:
+        click.echo(f"{strip_controls(label)} has not connected since the master was started")
+        return 1
+    rows = [
+        (
+            _format_time(transition.at),
+            strip_controls(transition.event),
+            transition.before,
+            transition.after,
+            str(transition.build or ""),
+            strip_controls(transition.reason),
+        )
+        for transition in reply.transitions
+    ]
+    print_table(("time", "event", "before", "after", "build", "reason"), rows)
+    return 0
+
+
 def _format_time(at: datetime) -> str:
     return f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 async def log(config: Config, build: int, *, follow: bool, as_json: bool = False) -> int:
-    """Print a build's log, and with `follow` what is added to it until it ends.
+    """Print a build's log; with `follow`, also what is added until the build ends.
 
-    As JSON, each piece is a line of its own. A terminal gets no more than text: a build can print
-    what a terminal would obey. A file or a pipe gets the log's own bytes.
+    As JSON, each chunk is a line. A terminal gets text without control characters, which a build
+    may print to harm it. A file or a pipe gets the log's own bytes.
     """
     request = FollowLog(build=build, follow=follow)
     text = codecs.getincrementaldecoder("utf-8")("replace")
-    async with connect(config) as client, client.stream(request) as talk:
+    async with connect(config) as client, client.stream(request) as stream:
         while True:
-            piece = await talk.next(None if follow else REPLY_TIMEOUT_S)
+            piece = await stream.next(None if follow else REPLY_TIMEOUT_S)
             if not isinstance(piece, LogPiece):
                 continue
             if as_json:

@@ -1,13 +1,14 @@
-"""`piw status`: the farm at a glance. With --json it is the console without a screen."""
+"""`piw status` and `piw builder list`. `status --json` is all that the console shows."""
 
 import click
 import humanize
 import msgspec
 
-from piwheels.cli.remote.client import connect, format_size, print_json, print_table
+from piwheels.cli.remote.client import connect, format_size, print_json
 from piwheels.config import Config
 from piwheels.errors import PiwheelsError
 from piwheels.model import short_target_name
+from piwheels.output import print_table
 from piwheels.protocol.messages import (
     STALE_COUNTS_S,
     BuilderState,
@@ -51,12 +52,25 @@ async def status(config: Config, *, as_json: bool) -> int:
     return 0
 
 
+async def list_builders(config: Config, *, as_json: bool) -> int:
+    """Print the connected builders."""
+    async with connect(config) as client:
+        reply = await client.request(Status(), StatusReply)
+    if as_json:
+        print_json(reply.builders)
+    else:
+        _print_builders(reply)
+    return 0
+
+
 async def _print_snapshot(config: Config) -> int:
-    """All that the console shows at first: the status, and what happened last."""
-    async with connect(config) as client, client.stream(Subscribe()) as talk:
-        snapshot = await talk.next()
+    """Print the status and recent builds and events, as the console shows them."""
+    async with connect(config) as client, client.stream(Subscribe()) as stream:
+        snapshot = await stream.next()
     if not isinstance(snapshot, Snapshot):
-        raise PiwheelsError(f"the master answered with {type(snapshot).__name__}; odd")
+        raise PiwheelsError(
+            f"unexpected reply from the master: {type(snapshot).__name__} (version mismatch?)"
+        )
     status: dict[str, object] = msgspec.to_builtins(snapshot.status)
     recent = {"recent_builds": snapshot.builds, "recent_events": snapshot.events}
     print_json(status | msgspec.to_builtins(recent))
@@ -65,15 +79,15 @@ async def _print_snapshot(config: Config) -> int:
 
 def _print_header(reply: StatusReply) -> None:
     up = humanize.naturaldelta(reply.uptime_s)
-    held = "  " + click.style("PAUSED: no jobs are handed out", fg="yellow") if reply.paused else ""
+    held = "  " + click.style("PAUSED: no jobs are assigned", fg="yellow") if reply.paused else ""
     click.echo(f"piwheels {reply.version}, master up {up}{held}")
     if reply.database:
         click.echo(click.style(f"database: {strip_controls(reply.database)}", fg="red"))
     if reply.counts_age_s > STALE_COUNTS_S:
         age = humanize.naturaldelta(reply.counts_age_s)
-        click.echo(click.style(f"counts are {age} old: the database is slow to answer", fg="red"))
+        click.echo(click.style(f"counts are {age} old: the database is slow", fg="red"))
     if reply.waits:
-        click.secho(f"the queue waits: {strip_controls(reply.waits)}", fg="red")
+        click.secho(f"no jobs are assigned: {strip_controls(reply.waits)}", fg="red")
     if reply.upstream_status_text:
         click.echo(
             f"upstream: {strip_controls(reply.upstream_status_text)}{_lag_text(reply.upstream_lag_s)}"
@@ -83,7 +97,7 @@ def _print_header(reply: StatusReply) -> None:
 def _lag_text(lag_s: float | None) -> str:
     if lag_s is None or lag_s < _LAG_WARNING_S:
         return ""
-    late = f"not read to its end for {humanize.naturaldelta(lag_s)}"
+    late = f"last read completely {humanize.naturaldelta(lag_s)} ago"
     return "  " + click.style(late, fg="red")
 
 
@@ -106,7 +120,17 @@ def _print_builders(reply: StatusReply) -> None:
         click.echo("no builders are connected")
         return
     print_table(
-        ("builder", "state", "targets", "doing", "load", "memory", "disk", "hour +/-"), rows
+        (
+            "builder",
+            "state",
+            "targets",
+            "activity",
+            "load",
+            "memory",
+            "disk",
+            "built/failed per hour",
+        ),
+        rows,
     )
 
 
@@ -135,22 +159,21 @@ def _print_queues(reply: StatusReply) -> None:
             str(queue.built_last_hour),
             _drain_time(queue),
             humanize.naturaldelta(queue.oldest_s) if queue.oldest_s is not None else "-",
-            ""
-            if queue.has_builder or not queue.pending
-            else click.style("nobody serves it", fg="red"),
+            "" if queue.has_builder or not queue.pending else click.style("no builder", fg="red"),
         )
         for queue in reply.queues
     ]
     if not rows:
-        click.echo("no targets yet: they come with the first builder")
+        click.echo("no targets yet: the first builder adds them")
         return
     print_table(
-        ("target", "pending", "claimed", "deferred", "hour", "empty in", "oldest", ""), rows
+        ("target", "queued", "claimed", "deferred", "built per hour", "drains in", "oldest", ""),
+        rows,
     )
 
 
 def _drain_time(queue: QueueView) -> str:
-    """How long the queue lasts at the rate of the last hour."""
+    """When the queue is empty at the rate of the last hour."""
     if not queue.pending or not queue.built_last_hour:
         return "-"
     return humanize.naturaldelta(queue.pending / queue.built_last_hour * 3600.0)
@@ -164,7 +187,7 @@ def _print_totals(reply: StatusReply) -> None:
     age = humanize.naturaldelta(reply.totals_age_s)
     counted = f"; counted {age} ago" if reply.totals_age_s > STALE_COUNTS_S else ""
     click.echo(
-        f"in all:    {reply.projects} projects, {reply.releases} releases, {reply.builds} builds, "
+        f"total:     {reply.projects} projects, {reply.releases} releases, {reply.builds} builds, "
         f"{reply.files} wheels ({format_size(reply.files_bytes)}), "
         f"database {format_size(reply.database_bytes)}{counted}"
     )

@@ -1,4 +1,4 @@
-"""Wheels that were built elsewhere, handed to the master."""
+"""`piw import`: sends wheels that were built elsewhere to the master."""
 
 import hashlib
 from collections.abc import Sequence
@@ -47,15 +47,17 @@ async def _import_wheel(client: ControlClient, path: Path) -> CommandSucceeded:
 
 
 async def _send_wheel(client: ControlClient, body: ImportWheel, file: BinaryIO) -> CommandSucceeded:
-    async with client.stream(body) as talk:
+    async with client.stream(body) as stream:
         while True:
-            match await talk.next(_IMPORT_TIMEOUT_S):
+            match await stream.next(_IMPORT_TIMEOUT_S):
                 case ImportChunkRequest(offset=offset, length=length):
                     file.seek(offset)
-                    await talk.send_part(ImportChunk(offset=offset, data=file.read(length)))
+                    await stream.send_part(ImportChunk(offset=offset, data=file.read(length)))
                 case Accepted():
                     continue
                 case CommandSucceeded() as applied:
                     return applied
                 case other:
-                    raise PiwheelsError(f"the master answered with {type(other).__name__}; odd")
+                    raise PiwheelsError(
+                        f"unexpected reply from the master: {type(other).__name__} (version mismatch?)"
+                    )

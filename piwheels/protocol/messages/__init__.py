@@ -1,11 +1,14 @@
 """Every message on every socket, as typed unions: one union per direction per socket.
 
 Messages are msgspec structs with a tag, packed as MessagePack with field names. A peer
-states PROTOCOL in its first message; another version is refused with both named. Whoever
-speaks imports them from here: which file a message lies in is the business of this room.
+states PROTOCOL in its first message; another version is rejected with both named. Other
+packages import all messages from here.
 """
 
-from piwheels.protocol.messages.base import *
+from piwheels.protocol.commands.builders import *
+from piwheels.protocol.commands.farm import *
+from piwheels.protocol.commands.projects import *
+from piwheels.protocol.message_base import *
 from piwheels.protocol.messages.builder import *
 from piwheels.protocol.messages.commands import *
 from piwheels.protocol.messages.events import *

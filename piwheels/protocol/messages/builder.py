@@ -5,8 +5,9 @@ from typing import Annotated
 from msgspec import Meta
 
 from piwheels.model import FailureClass, FailureEvidence, HostMetrics, Job, Outcome, Target
-from piwheels.protocol.messages.base import (
+from piwheels.protocol.message_base import (
     CHUNK_BYTES,
+    MAX_TARGETS,
     BigInt,
     BoundedFloat,
     FileName,
@@ -19,8 +20,6 @@ from piwheels.protocol.messages.base import (
     SizeBytes,
 )
 
-#: A builder serves at most so many; each is a row of every operator's table.
-MAX_TARGETS = 64
 #: A build makes one wheel; so many are still read, so that the refusal can say how many.
 _MAX_FILES = 100
 #: Files that one build was given: its build dependencies, and their dependencies.

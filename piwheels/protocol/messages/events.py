@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from piwheels.protocol.messages.base import BoundedFloat, Message
+from piwheels.protocol.message_base import BoundedFloat, Message
 from piwheels.protocol.messages.status import BuilderView, StatusReply
 
 

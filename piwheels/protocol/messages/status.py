@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from piwheels.model import HostMetrics
-from piwheels.protocol.messages.base import BoundedFloat, Message
+from piwheels.protocol.message_base import BoundedFloat, Message
 
 #: Counts older than this are shown with their age; on a large farm they take seconds to refresh.
 STALE_COUNTS_S = 30.0

@@ -1,6 +1,6 @@
 """How the files of a build are fetched from its builder: FromSender and ToSender."""
 
-from piwheels.protocol.messages.base import BigInt, FileName, Message, SizeBytes
+from piwheels.protocol.message_base import BigInt, FileName, Message, SizeBytes
 from piwheels.protocol.messages.builder import Rejected
 
 

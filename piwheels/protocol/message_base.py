@@ -23,6 +23,10 @@ SizeBytes = Annotated[int, Meta(ge=0, le=2**62)]
 #: A number that a peer counts by: what the database can hold (PostgreSQL's bigint).
 BigInt = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 MAX_INPUT_CHARS = 1000
+#: So many builders, projects or releases one command names.
+MAX_NAMES = 100_000
+#: A builder serves at most so many targets; each is a row of every operator's table.
+MAX_TARGETS = 64
 NulFreeText = Annotated[str, Meta(max_length=MAX_INPUT_CHARS, pattern=r"\A[^\0]*\Z")]
 #: A word or two that every console is shown, again and again.
 ShortText = Annotated[str, Meta(max_length=200)]
@@ -63,3 +67,7 @@ def protocol_mismatch_message(protocol: int) -> str:
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Base of every message."""
+
+
+class CommandMessage(Message, frozen=True, kw_only=True):
+    """Base of the messages that change something: each is defined in `protocol.commands`."""

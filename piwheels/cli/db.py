@@ -1,0 +1,84 @@
+"""`piw db`: the farm's database."""
+
+from pathlib import Path
+
+import click
+
+from piwheels.cli.main import cli
+from piwheels.cli.options import config_option, load_config
+
+_dsn_option = click.option("--dsn", help="Database DSN (overrides the configuration).")
+
+
+@cli.group("db")
+def database() -> None:
+    """Create, upgrade, back up and restore the farm's database.
+
+    \b
+    Examples:
+      piw db upgrade
+      piw db backup farm.dump
+    """  # noqa: D301 - \b is click's mark for lines to keep
+
+
+@database.command("upgrade")
+@config_option
+@_dsn_option
+@click.option("--dry-run", is_flag=True, help="Print the SQL that would run, and change nothing.")
+def upgrade(config_file: Path | None, dsn: str | None, dry_run: bool) -> None:
+    """Create the farm's tables, or upgrade them to this version.
+
+    \b
+    Examples:
+      piw db upgrade --dry-run
+      piw db upgrade
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    import asyncio
+
+    from piwheels.db import migrate
+
+    config = load_config(config_file, database__dsn=dsn)
+    migrations = asyncio.run(migrate.upgrade(config.database.dsn, dry_run=dry_run))
+    for migration in migrations:
+        name = f"sql/{migration.name}"
+        click.echo(f"-- {name}\n{migration.sql}" if dry_run else f"applied {name}")
+    if not migrations:
+        click.echo(f"the database is already at version {migrate.SCHEMA_VERSION}")
+
+
+@database.command("backup")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@config_option
+@_dsn_option
+def backup(file: Path, config_file: Path | None, dsn: str | None) -> None:
+    """Write the database into a new FILE, with pg_dump (custom format).
+
+    The farm may keep running. Wheels, logs and keys are files: copy webroot.root, master.spool_dir
+    and master.key_dir as well.
+
+    \b
+    Example:
+      piw db backup farm.dump
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.local.dump import backup_database
+
+    backup_database(load_config(config_file, database__dsn=dsn).database.dsn, file)
+    click.echo(f"the database was written to {file}")
+
+
+@database.command("restore")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@config_option
+@_dsn_option
+def restore(file: Path, config_file: Path | None, dsn: str | None) -> None:
+    """Load a FILE of `piw db backup` into an empty database, with pg_restore.
+
+    \b
+    Examples:
+      createdb piwheels
+      piw db restore farm.dump
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.local.dump import restore_database
+
+    restore_database(load_config(config_file, database__dsn=dsn).database.dsn, file)
+    click.echo(f"the database was restored from {file}; run `piw db upgrade` before the master")

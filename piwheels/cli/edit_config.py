@@ -1,0 +1,78 @@
+"""Changes one value in a piwheels.toml, and leaves its other lines and comments as they are."""
+
+import json
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from piwheels.config import find_config_file, load
+from piwheels.errors import ConfigError, UsageError
+
+
+def set_value(config_file: Path | None, key: str, text: str) -> Path:
+    """Set `section.key` in the file in use; returns that file.
+
+    Raises:
+        UsageError: there is no such setting.
+        ConfigError: there is no file, it cannot be written, or the value is not valid.
+    """
+    file = find_config_file(config_file, os.environ)
+    if file is None:
+        raise ConfigError("there is no piwheels.toml; name one with --config")
+    current = next((item for item in load(file).settings if item.key == key), None)
+    if current is None:
+        raise UsageError(f"there is no setting {key}; `piw config show` prints them all")
+    value = _parse(current.value, text)
+    load(file, options={key: value})  # refuses a value that is not valid
+    section, _, name = key.partition(".")
+    before = file.read_text(encoding="utf-8")
+    after = _with_line(before, section, f"{name} = {json.dumps(value)}")
+    expected = tomllib.loads(before)
+    expected.setdefault(section, {})[name] = value
+    if tomllib.loads(after) != expected:
+        raise ConfigError(f"{file}: {key} is written over several lines; change it by hand")
+    _replace(file, after)
+    return file
+
+
+def _parse(current: object, text: str) -> Any:
+    """The value in the type of the present one; what is not of that type is left as text."""
+    if isinstance(current, tuple):
+        return [part for part in text.split(",") if part]
+    if isinstance(current, bool) and text in {"true", "false"}:
+        return text == "true"
+    for kind in (int, float) if isinstance(current, (int, float)) else ():
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _with_line(text: str, section: str, line: str) -> str:
+    name = line.partition(" ")[0]
+    lines = text.splitlines()
+    header = next((i for i, row in enumerate(lines) if row.strip() == f"[{section}]"), None)
+    if header is None:
+        return "\n".join([*lines, "", f"[{section}]", line, ""]).lstrip("\n")
+    for index in range(header + 1, len(lines)):
+        if re.match(rf"\s*{re.escape(name)}\s*=", lines[index]):
+            lines[index] = line
+            return "\n".join([*lines, ""])
+        if lines[index].lstrip().startswith("["):
+            break
+    lines.insert(header + 1, line)
+    return "\n".join([*lines, ""])
+
+
+def _replace(file: Path, text: str) -> None:
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.chmod(file.stat().st_mode & 0o7777)
+        temporary.replace(file)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise ConfigError(f"{file}: {error.strerror}") from None

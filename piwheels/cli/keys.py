@@ -1,0 +1,110 @@
+"""`piw key`: the keys of builders, consoles and the master."""
+
+from pathlib import Path
+
+import click
+
+from piwheels.cli.main import cli
+from piwheels.cli.options import config_option, json_option, load_config, yes_option
+
+
+@cli.group()
+def key() -> None:
+    """Create, authorize and revoke the keys of builders and consoles.
+
+    \b
+    On the builder:  piw key generate builder       prints the builder's public key
+    On the master:   piw key authorize NAME KEY     accepts it under that name, and prints
+                                                    the master's key for the builder
+    """  # noqa: D301 - \b is click's mark for lines to keep
+
+
+@key.command("generate")
+@click.argument("name", default="builder")
+@config_option
+def key_generate(name: str, config_file: Path | None) -> None:
+    """Create a key pair for this machine, and print its public key.
+
+    \b
+    Example:
+      piw key generate builder
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.protocol.keys import MASTER, KeyStore
+
+    config = load_config(config_file)
+    directory = config.master.key_dir if name == MASTER else config.builder.key_dir
+    click.echo(KeyStore(directory).generate(name).public)
+
+
+@key.command("authorize")
+@click.argument("name")
+@click.argument("public")
+@click.option("--operator", is_flag=True, help="A console's key, for the control socket over TCP.")
+@click.option("--watcher", is_flag=True, help="Like --operator, but read-only.")
+@config_option
+def key_authorize(
+    name: str, public: str, operator: bool, watcher: bool, config_file: Path | None
+) -> None:
+    """Accept a public key under a name.
+
+    \b
+    Examples:
+      piw key authorize pi1 KEY
+      piw key authorize desk KEY --operator
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.protocol.keys import MASTER, KeyStore, Role
+
+    if operator and watcher:
+        raise click.UsageError("--operator and --watcher exclude each other")
+    role = Role.OPERATOR if operator else Role.WATCHER if watcher else Role.BUILDER
+    store = KeyStore(load_config(config_file).master.key_dir)
+    store.authorize(role, name, public)
+    click.echo(
+        f"{name} is authorized; it needs the master's key: {store.load_or_generate(MASTER).public}"
+    )
+
+
+@key.command("list")
+@config_option
+@json_option
+def key_list(config_file: Path | None, as_json: bool) -> None:
+    """Print the master's own public key and all authorized keys.
+
+    \b
+    Example:
+      piw key list
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    import json
+
+    from piwheels.protocol.keys import MASTER, KeyStore
+
+    store = KeyStore(load_config(config_file).master.key_dir)
+    own = store.pair(MASTER)
+    rows = [("master", MASTER, own.public)] if own else []
+    rows += [(str(item.role), item.name, item.public) for item in store.authorized_keys()]
+    if as_json:
+        names = ("role", "name", "public")
+        click.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows]))
+        return
+    for role, name, public in rows:
+        click.echo(f"{role:<8}  {name:<20}  {public}")
+
+
+@key.command("revoke")
+@click.argument("name")
+@yes_option
+@config_option
+def key_revoke(name: str, yes: bool, config_file: Path | None) -> None:
+    """Revoke a key; its owner is disconnected at its next message.
+
+    \b
+    Example:
+      piw key revoke pi1
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.protocol.keys import KeyStore
+
+    store = KeyStore(load_config(config_file).master.key_dir)
+    if not yes:
+        click.confirm(f"Revoke the key of {name}?", abort=True, err=True)
+    for revoked in store.revoke(name):
+        click.echo(f"{revoked.role} {revoked.name} is no longer authorized")

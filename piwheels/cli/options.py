@@ -1,0 +1,88 @@
+"""What commands share: options, loading the configuration, running and exiting."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from piwheels.config import Config, LoadedConfig
+
+TERMINATED = 143
+
+config_option = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The piwheels.toml to use (default: the first that exists; see `piw config show`).",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
+files_option = click.option(
+    "-r",
+    "--requirement",
+    "requirement_files",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A requirements.txt with further projects; repeatable.",
+)
+latest_option = click.option(
+    "--latest",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Build the N newest final releases of each project instead of one.",
+)
+all_releases_option = click.option(
+    "--all-releases", is_flag=True, help="Build every final release of each project."
+)
+
+
+def release_count(latest: int | None, *, all_releases: bool) -> int:
+    """How many releases of each project to build; 0 is all of them.
+
+    Raises:
+        UsageError: `--latest` and `--all-releases` were both given.
+    """
+    if latest and all_releases:
+        raise click.UsageError("--latest and --all-releases exclude each other")
+    return 0 if all_releases else latest or 1
+
+
+def load_config_with_origins(config_file: Path | None, **options: Any) -> "LoadedConfig":
+    """Every setting and its origin; an option `section__key` that is not None comes first.
+
+    Raises:
+        ConfigError: a file, a variable or an option holds something unusable.
+    """
+    from piwheels.config import load
+
+    loaded = load(
+        config_file, options={key.replace("__", "."): value for key, value in options.items()}
+    )
+    for line in loaded.deprecations:
+        click.echo(f"piw: note: {line}", err=True)
+    return loaded
+
+
+def load_config(config_file: Path | None, **options: Any) -> "Config":
+    """The configuration alone, as load_config_with_origins() finds it."""
+    return load_config_with_origins(config_file, **options).config
+
+
+def run_and_exit(coroutine: "Coroutine[Any, Any, int]") -> NoReturn:
+    """Run a command that returns its exit code, and exit with that."""
+    import asyncio
+
+    from piwheels.log_setup import configure_logging
+
+    configure_logging("warning")
+    try:
+        code = asyncio.run(coroutine)
+    except asyncio.CancelledError:
+        code = TERMINATED
+    sys.exit(code)

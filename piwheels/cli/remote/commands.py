@@ -1,0 +1,118 @@
+"""Sends an operator command, made from what was entered on the command line."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import click
+import humanize
+
+from piwheels.cli.remote.client import connect, parse_duration, parse_release, print_json
+from piwheels.config import Config
+from piwheels.errors import RejectedError, UsageError
+from piwheels.protocol.commands.definition import CommandDefinition, Inputs, Kind, release_text
+from piwheels.protocol.messages import (
+    BuilderState,
+    BuilderView,
+    CommandSucceeded,
+    Status,
+    StatusReply,
+)
+from piwheels.sanitize import strip_controls
+
+
+async def run_command(
+    config: Config, definition: CommandDefinition[Any], values: Mapping[str, Any]
+) -> int:
+    """Send a command, after a question where that discards work; print the result.
+
+    Args:
+        config: names the master's control socket.
+        definition: of the command.
+        values: what click parsed, by parameter.
+
+    Returns:
+        1 when some of the builders did not accept it.
+    """
+    if definition.build is None:
+        raise UsageError(f"{definition.name}: this command is not sent from the command line")
+    entered = parse_inputs(definition, values)
+    async with connect(config) as client:
+        views: Sequence[BuilderView] = ()
+        if _takes_builders(definition):
+            views = (await client.request(Status(), StatusReply)).builders
+            entered = replace(entered, builders=_labels(views, values))
+        body = definition.build(entered)
+        if definition.discards_work(body) and not values.get("yes"):
+            _confirm(definition, entered, views)
+        reply = await client.request(body, CommandSucceeded)
+    if values.get("as_json"):
+        print_json(reply)
+    else:
+        click.echo(strip_controls(reply.text))
+    return 1 if entered.builders and reply.count < len(entered.builders) else 0
+
+
+def parse_inputs(definition: CommandDefinition[Any], values: Mapping[str, Any]) -> Inputs:
+    """What was entered, by the kinds of the command's parameters.
+
+    Raises:
+        UsageError: something cannot be understood, or no builder or all of them are named.
+    """
+    inputs = Inputs()
+    for parameter in definition.parameters:
+        value = values.get(parameter.name.lstrip("-").replace("-", "_"))
+        match parameter.kind:
+            case Kind.BUILDERS:
+                if bool(values.get("labels")) == bool(values.get("all_builders")):
+                    raise UsageError("name builders, or use --all")
+            case Kind.RELEASE | Kind.PROJECT if value:
+                release = parse_release(value)
+                version = release.version if parameter.kind is Kind.RELEASE else None
+                inputs = replace(inputs, project=release.project, version=version)
+            case Kind.TARGET:
+                inputs = replace(inputs, target=value)
+            case Kind.TEXT | Kind.CHOICE:
+                inputs = replace(inputs, text=value)
+            case Kind.DURATION if value:
+                inputs = replace(inputs, number=parse_duration(value))
+            case Kind.COUNT if value:
+                inputs = replace(inputs, number=float(value))
+            case Kind.FLAG:
+                inputs = replace(inputs, flag=bool(value))
+            case _:
+                pass
+    return inputs
+
+
+def _takes_builders(definition: CommandDefinition[Any]) -> bool:
+    return any(parameter.kind is Kind.BUILDERS for parameter in definition.parameters)
+
+
+def _labels(views: Sequence[BuilderView], values: Mapping[str, Any]) -> tuple[str, ...]:
+    if not values.get("all_builders"):
+        return tuple(dict.fromkeys(values["labels"]))
+    connected = tuple(view.label for view in views if view.state != BuilderState.LOST)
+    if not connected:
+        raise RejectedError("no builder is connected")
+    return connected
+
+
+def _confirm(
+    definition: CommandDefinition[Any], entered: Inputs, views: Sequence[BuilderView]
+) -> None:
+    for view in views:
+        if view.label in entered.builders and view.build is not None:
+            spent = humanize.naturaldelta(view.build_s)
+            release = f"{view.project} {view.release_version} for {view.target}"
+            line = f"{view.label} is building {strip_controls(release)} (for {spent})"
+            click.echo(line, err=True)
+    question = definition.question.format(what=_what(entered))
+    click.confirm(f"{question} {definition.consequence}".rstrip(), abort=True, err=True)
+
+
+def _what(entered: Inputs) -> str:
+    labels = entered.builders
+    if len(labels) > 1:
+        return f"these {len(labels)} builders ({', '.join(labels)})"
+    return labels[0] if labels else release_text(entered.project, entered.version)

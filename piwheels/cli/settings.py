@@ -1,0 +1,187 @@
+"""`piw config`: settings, and the configuration of systemd and web servers."""
+
+from pathlib import Path
+
+import click
+
+from piwheels.cli.main import cli
+from piwheels.cli.options import (
+    config_option,
+    json_option,
+    load_config,
+    load_config_with_origins,
+)
+
+
+@cli.group("config")
+def config() -> None:
+    """Show and change settings; print configuration for systemd and web servers.
+
+    \b
+    Examples:
+      piw config show
+      piw config set master.max_attempts 5
+      piw config nginx --server-name wheels.example.org
+    """  # noqa: D301 - \b is click's mark for lines to keep
+
+
+@config.command("show")
+@config_option
+@json_option
+def config_show(config_file: Path | None, as_json: bool) -> None:
+    """Print every setting and the origin of its value.
+
+    A piwheels.toml is searched for at --config, $PIWHEELS_CONFIG, ./piwheels.toml,
+    ~/.config/piwheels/piwheels.toml, /etc/piwheels/piwheels.toml and /etc/piwheels.toml. The
+    variable PIWHEELS_<SECTION>_<KEY> overrides any key of it.
+
+    \b
+    Example:
+      piw config show
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    import json
+
+    loaded = load_config_with_origins(config_file)
+    if as_json:
+        values = {
+            item.key: {"value": item.value, "origin": item.origin} for item in loaded.settings
+        }
+        click.echo(json.dumps(values, default=str, indent=2))
+        return
+    width = max(len(item.key) for item in loaded.settings)
+    for item in loaded.settings:
+        origin = click.style(f"  # {item.origin}", dim=True)
+        click.echo(f"{item.key:<{width}} = {_toml_value(item.value)}{origin}")
+
+
+def _toml_value(value: object) -> str:
+    import json
+
+    value = list(map(str, value)) if isinstance(value, tuple) else value
+    return json.dumps(value, default=str)
+
+
+@config.command("get")
+@click.argument("key")
+@config_option
+def config_get(key: str, config_file: Path | None) -> None:
+    """Print the value of one setting.
+
+    \b
+    Example:
+      piw config get database.dsn
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.errors import UsageError
+
+    for item in load_config_with_origins(config_file).settings:
+        if item.key == key:
+            value = item.value
+            click.echo(",".join(map(str, value)) if isinstance(value, tuple) else str(value))
+            return
+    raise UsageError(f"there is no setting {key}; `piw config show` prints them all")
+
+
+@config.command("set")
+@click.argument("key")
+@click.argument("value")
+@config_option
+def config_set(key: str, value: str, config_file: Path | None) -> None:
+    """Change one setting in the piwheels.toml in use; a list has commas.
+
+    Restart the daemons for it to take effect.
+
+    \b
+    Examples:
+      piw config set master.max_attempts 5
+      piw config set builder.interpreters python3.11,python3.13
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.cli.edit_config import set_value
+
+    file = set_value(config_file, key, value)
+    click.echo(f"{file}: {key} is set")
+
+
+@config.command("systemd")
+@config_option
+@click.option("--user", default="piwheels", show_default=True, help="The account to run under.")
+@click.option(
+    "--role",
+    type=click.Choice(["master", "accesslog", "builder"]),
+    help="Only this daemon's unit.",
+)
+@click.option(
+    "--access-log",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    default=Path("/var/log/nginx/piwheels.log"),
+    show_default=True,
+    help="The web server's log, for the unit that reads it.",
+)
+def config_systemd(config_file: Path | None, user: str, role: str | None, access_log: Path) -> None:
+    """Print hardened units for `piw master`, `piw accesslog` and `piw builder`.
+
+    \b
+    Example:
+      piw config systemd --role builder
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.config_templates import ROLES, render_units
+
+    loaded, roles = load_config_with_origins(config_file), [role] if role else ROLES
+    click.echo(render_units(loaded, user=user, roles=roles, access_log=access_log))
+
+
+def _web_server(name: str, title: str, directory: str) -> None:
+    help_text = (
+        f"Print a {title} configuration that serves the web root.\n\n\b\nExample:\n"
+        f"  piw config {name} --server-name wheels.example.org"
+    )
+
+    @config.command(name, help=help_text)
+    @config_option
+    @click.option("--server-name", default="_", show_default=True, help="The host name served.")
+    @click.option("--port", type=click.IntRange(1, 65535), default=80, show_default=True)
+    @click.option(
+        "--access-log",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        default=Path(f"/var/log/{directory}/piwheels.log"),
+        show_default=True,
+    )
+    def show(config_file: Path | None, server_name: str, port: int, access_log: Path) -> None:
+        from piwheels.config_templates import render_web_server_config
+
+        webroot = load_config(config_file).webroot
+        text = render_web_server_config(
+            name,
+            root=webroot.root,
+            server_name=server_name,
+            port=port,
+            access_log=access_log,
+            url=webroot.url,
+        )
+        click.echo(text)
+
+
+for _name, _title, _directory in (
+    ("nginx", "nginx", "nginx"),
+    ("apache", "Apache", "apache2"),  # where Debian's package logs
+    ("caddy", "Caddy", "caddy"),
+):
+    _web_server(_name, _title, _directory)
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a completion script.
+
+    \b
+    bash, in ~/.bashrc:                  eval "$(piw completion bash)"
+    zsh, in ~/.zshrc:                    eval "$(piw completion zsh)"
+    fish, in ~/.config/fish/config.fish: piw completion fish | source
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from click.shell_completion import get_completion_class
+
+    complete = get_completion_class(shell)
+    if complete is not None:
+        click.echo(complete(cli, {}, "piw", "_PIW_COMPLETE").source())

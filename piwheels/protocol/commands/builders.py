@@ -1,0 +1,255 @@
+"""Commands to builders."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
+
+from piwheels.protocol.commands.definition import (
+    CommandDefinition,
+    Confirm,
+    ConsoleAction,
+    Inputs,
+    Kind,
+    Parameter,
+    Prompt,
+    Requirement,
+)
+from piwheels.protocol.message_base import MAX_NAMES, CommandMessage, ShortText
+
+__all__ = [
+    "BuilderCommand",
+    "CommandBuilders",
+]  # the messages: they are exported by `protocol.messages`
+
+
+class BuilderCommand(StrEnum):
+    """What a builder can be told to do."""
+
+    SLEEP = "sleep"  # take no more jobs until woken; kept across restarts
+    WAKE = "wake"  # take jobs again; also ends a quarantine
+    CANCEL_BUILD = "cancel"  # end the running build; it is retried later
+    DRAIN = "drain"  # end after the running build, and stay ended
+    RESTART = "restart"  # end after the running build, and start again
+    KILL = "kill"  # end now, and stay ended
+
+
+class CommandBuilders(CommandMessage, frozen=True, kw_only=True):
+    """Apply a command to the builders with these labels.
+
+    With `immediately` (SLEEP and RESTART), a running build is stopped and its job requeued as if
+    it had not begun. With `max_parallel` (RESTART; 0 is all at once), only so many are away at
+    the same time: the next one follows when one is back, or has not come back within
+    `master.builder_timeout_s`. A master that is restarted forgets those still to come.
+    """
+
+    command: BuilderCommand
+    builders: Annotated[tuple[ShortText, ...], Meta(max_length=MAX_NAMES)]
+    immediately: bool = False
+    max_parallel: Annotated[int, Meta(ge=0, le=2**31)] = 0
+
+
+_REQUEUED = "The running build is canceled and requeued."
+_BUILDERS = Parameter("labels", Kind.BUILDERS)
+
+
+def _build(command: BuilderCommand) -> Callable[[Inputs], CommandBuilders]:
+    return lambda inputs: CommandBuilders(
+        command=command,
+        builders=inputs.builders,
+        immediately=inputs.flag,
+        max_parallel=int(inputs.number),
+    )
+
+
+def _is(command: BuilderCommand) -> Callable[[CommandBuilders], bool]:
+    return lambda body: body.command is command
+
+
+def _audit(body: CommandBuilders) -> str:
+    words = {BuilderCommand.CANCEL_BUILD: "cancel the build of"}.get(body.command, body.command)
+    now = " now" if body.immediately else ""
+    parallel = f", {body.max_parallel} at a time" if body.max_parallel else ""
+    return f"{words} {', '.join(body.builders) or 'no builder'}{now}{parallel}"
+
+
+SLEEP = CommandDefinition(
+    name="builder sleep",
+    message=CommandBuilders,
+    summary="Stop assigning jobs to builders until `piw builder wake`; this persists across "
+    "restarts.",
+    details="With --now the running build is canceled and requeued without counting as an attempt.",
+    examples=("piw builder sleep pi1 pi2", "piw builder sleep --all --now --yes"),
+    parameters=(
+        _BUILDERS,
+        Parameter("--now", Kind.FLAG, "Cancel the running build; it is requeued."),
+    ),
+    build=_build(BuilderCommand.SLEEP),
+    audit=_audit,
+    applies_to=_is(BuilderCommand.SLEEP),
+    discards_work=lambda body: body.immediately,
+    question="Put {what} to sleep now?",
+    consequence=_REQUEUED,
+    console=(
+        ConsoleAction(
+            name="sleep",
+            key="z",
+            label="Sleep",
+            help="Take no more jobs after the running build, until woken.",
+            requires=Requirement.BUILDER,
+            rank=6,
+        ),
+        ConsoleAction(
+            name="sleep_now",
+            key="Z",
+            label="Sleep now",
+            help="Cancel the running build and take no more jobs until woken.",
+            requires=Requirement.BUILDER,
+            confirm=Confirm.IF_WORK_LOST,
+            consequence=_REQUEUED,
+            flag=True,
+        ),
+    ),
+)
+
+WAKE = CommandDefinition(
+    name="builder wake",
+    message=CommandBuilders,
+    summary="Assign jobs again to builders that sleep or are quarantined.",
+    examples=("piw builder wake pi1", "piw builder wake --all"),
+    parameters=(_BUILDERS,),
+    build=_build(BuilderCommand.WAKE),
+    audit=_audit,
+    applies_to=_is(BuilderCommand.WAKE),
+    console=(
+        ConsoleAction(
+            name="wake",
+            key="w",
+            label="Wake",
+            help="Take jobs again after sleep or quarantine.",
+            requires=Requirement.BUILDER,
+            rank=7,
+        ),
+    ),
+)
+
+CANCEL = CommandDefinition(
+    name="builder cancel",
+    message=CommandBuilders,
+    summary="Cancel the builds running on these builders; they are retried later.",
+    examples=("piw builder cancel pi1",),
+    parameters=(_BUILDERS,),
+    build=_build(BuilderCommand.CANCEL_BUILD),
+    audit=_audit,
+    applies_to=_is(BuilderCommand.CANCEL_BUILD),
+    discards_work=lambda _: True,
+    question="Cancel the build of {what}?",
+    consequence="The running build is canceled and retried later.",
+    console=(
+        ConsoleAction(
+            name="cancel_build",
+            key="x",
+            label="Cancel build",
+            help="Cancel the running build and take another job.",
+            requires=Requirement.RUNNING_BUILD,
+            confirm=Confirm.ALWAYS,
+            consequence=_REQUEUED,
+            rank=7,
+        ),
+    ),
+)
+
+DRAIN = CommandDefinition(
+    name="builder drain",
+    message=CommandBuilders,
+    summary="Stop builder processes after their running builds; they stay stopped.",
+    details="A drained builder runs again when a person starts it (systemctl start). To upgrade "
+    "or restart builders, use `piw builder restart`.",
+    examples=("piw builder drain pi1", "piw builder drain --all"),
+    parameters=(_BUILDERS,),
+    build=_build(BuilderCommand.DRAIN),
+    audit=_audit,
+    applies_to=_is(BuilderCommand.DRAIN),
+    console=(
+        ConsoleAction(
+            name="drain",
+            key="d",
+            label="Drain",
+            help="Stop the builder's process after the running build; it stays stopped.",
+            requires=Requirement.BUILDER,
+            rank=6,
+        ),
+    ),
+)
+
+RESTART = CommandDefinition(
+    name="builder restart",
+    message=CommandBuilders,
+    summary="Restart builder processes after their running builds.",
+    details="systemd or `piw up` starts them again. With --max-parallel, the next builder is "
+    "restarted when one has reconnected or timed out.",
+    examples=(
+        "piw builder restart pi1",
+        "piw builder restart --all --max-parallel 2",
+        "piw builder restart pi1 --now",
+    ),
+    parameters=(
+        _BUILDERS,
+        Parameter("--now", Kind.FLAG, "Do not wait for running builds; they are requeued."),
+        Parameter(
+            "--max-parallel",
+            Kind.COUNT,
+            "Restart at most N builders at once; continue when one has reconnected or timed out.",
+            metavar="N",
+        ),
+    ),
+    build=_build(BuilderCommand.RESTART),
+    audit=_audit,
+    applies_to=_is(BuilderCommand.RESTART),
+    discards_work=lambda body: body.immediately,
+    question="Restart {what} now?",
+    consequence=_REQUEUED,
+    console=(
+        ConsoleAction(
+            name="rolling_restart",
+            key="D",
+            label="Rolling restart",
+            help="Restart builders after their running builds, a few at a time.",
+            requires=Requirement.BUILDER,
+            confirm=Confirm.ALWAYS,
+            prompt=Prompt("Builders restarted at the same time", "1", Kind.COUNT),
+        ),
+    ),
+)
+
+KILL = CommandDefinition(
+    name="builder kill",
+    message=CommandBuilders,
+    summary="Stop builder processes immediately; they stay stopped.",
+    details="Running builds are retried later. A killed builder runs again when a person starts "
+    "it (systemctl start).",
+    examples=("piw builder kill pi1",),
+    parameters=(_BUILDERS,),
+    build=_build(BuilderCommand.KILL),
+    audit=_audit,
+    applies_to=_is(BuilderCommand.KILL),
+    discards_work=lambda _: True,
+    question="Kill {what}?",
+    consequence="The builder stops and stays stopped; its running build is retried later.",
+    console=(
+        ConsoleAction(
+            name="kill",
+            key="K",
+            label="Kill",
+            help="Stop the builder's process now; it stays stopped.",
+            requires=Requirement.BUILDER,
+            confirm=Confirm.ALWAYS,
+            consequence="The builder stops and stays stopped; its running build is retried later.",
+            confirm_word="kill",
+            rank=7,
+        ),
+    ),
+)
+
+DEFINITIONS = (SLEEP, WAKE, CANCEL, DRAIN, RESTART, KILL)

@@ -1,0 +1,191 @@
+"""What a definition of an operator command consists of. Data only: no I/O, no click, no textual."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from piwheels.protocol.message_base import Message
+
+M = TypeVar("M", bound=Message)
+
+#: So many builders may be restarted at the same time.
+MAX_PARALLEL = 1000
+MAX_HOURS = 1_000_000.0
+
+
+class Permission(StrEnum):
+    """What a caller needs in order to send a message."""
+
+    VIEW = "view"  # every key, and --read-only consoles
+    OPERATE = "operate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What an operator entered for one command, at a shell or in the console."""
+
+    builders: tuple[str, ...] = ()
+    project: str = ""
+    version: str | None = None
+    target: str | None = None
+    text: str | None = None  # the command's own text: a reason, a kind of page, a name
+    number: float = 0.0  # the command's own number: a count, seconds
+    flag: bool = False  # the command's own flag
+
+
+class Kind(StrEnum):
+    """What a parameter of the command line accepts, and the field of Inputs that it fills."""
+
+    BUILDERS = "builders"  # [BUILDER]... or --all
+    RELEASE = "release"  # PROJECT[==VERSION]: project and version
+    PROJECT = "project"
+    TARGET = "target"
+    TEXT = "text"
+    CHOICE = "choice"  # text
+    DURATION = "duration"  # number, in seconds
+    COUNT = "count"  # number
+    FLAG = "flag"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """An argument or option of a command on the command line."""
+
+    name: str  # "release" is an argument, "--by" an option
+    kind: Kind
+    help: str = ""
+    required: bool = True  # of an argument
+    default: str | None = None
+    metavar: str = ""
+    choices: tuple[str, ...] = ()
+
+
+class Requirement(StrEnum):
+    """What has to be selected in the console for an action to be available."""
+
+    NOTHING = ""
+    TABLE = "a table"
+    BUILDER = "a builder"
+    RUNNING_BUILD = "a builder with a running build"
+    BUILD = "a build"
+    PROJECT = "a project"
+    RECORDING = "a recording"
+
+
+class Confirm(StrEnum):
+    """When the console asks for confirmation; an action on several rows always does."""
+
+    NEVER = "never"
+    IF_WORK_LOST = "if work is lost"
+    ALWAYS = "always"
+
+
+class Scope(StrEnum):
+    """How much of the selected row a console action is applied to."""
+
+    ROW = "row"  # a builder, or the farm
+    PROJECT = "project"
+    RELEASE = "release"
+    RELEASE_FOR_TARGET = "release for target"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A value that the console asks for beside the confirmation."""
+
+    label: str
+    default: str
+    kind: Kind  # TEXT, COUNT or DURATION (entered in hours)
+
+    def error(self, entered: str) -> str:
+        """Why what was entered cannot be used; "" when it can."""
+        match self.kind:
+            case Kind.COUNT:
+                valid, expected = parse_count(entered) > 0, f"a number from 1 to {MAX_PARALLEL:,}"
+            case Kind.DURATION:
+                valid, expected = parse_hours(entered) > 0, "a number of hours above 0"
+            case _:
+                valid, expected = bool(entered.strip()), "a reason"
+        return "" if valid else expected
+
+    def number(self, entered: str) -> float:
+        """The number that was entered, a duration in seconds; 0.0 for a text."""
+        match self.kind:
+            case Kind.COUNT:
+                return parse_count(entered)
+            case Kind.DURATION:
+                return parse_hours(entered) * 3600.0
+            case _:
+                return 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleAction:
+    """One entry of the console's keys, palette and help."""
+
+    name: str  # what settings bind keys to
+    key: str  # as textual writes it
+    label: str  # for the key bar: a word or two
+    help: str
+    requires: Requirement = Requirement.NOTHING
+    scope: Scope = Scope.ROW
+    confirm: Confirm = Confirm.NEVER
+    consequence: str = ""
+    confirm_word: str = ""  # has to be typed: always for the master, for builders if all are meant
+    rank: int = 9  # the key bar drops the highest first
+    prompt: Prompt | None = None
+    number: float = 0.0  # fixed inputs of this action
+    flag: bool = False
+
+
+def _always(_: Any) -> bool:
+    return True
+
+
+def _never(_: Any) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandDefinition(Generic[M]):
+    """Everything about one operator command but its handler, which is in `piwheels.control`."""
+
+    name: str  # the words after `piw`: "builder cancel"; "" for one that only programs send
+    message: type[M]
+    summary: str  # one sentence: command line help and reference
+    details: str = ""
+    examples: tuple[str, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    build: Callable[[Inputs], M] | None = None  # None: the command line has code of its own
+    audit: Callable[[M], str]  # the event list's text
+    applies_to: Callable[[M], bool] = _always  # where one message has several commands
+    permission: Permission = Permission.OPERATE
+    discards_work: Callable[[M], bool] = _never  # the command line asks first
+    question: str = ""  # what it asks; {what} is what the command is applied to
+    consequence: str = ""  # what is lost, in one sentence
+    console: tuple[ConsoleAction, ...] = ()
+
+
+def parse_count(text: str) -> int:
+    """A number from 1 to MAX_PARALLEL; 0 for anything else."""
+    text = text.strip()
+    if not text.isdecimal() or len(text) > len(str(MAX_PARALLEL)):
+        return 0
+    number = int(text)
+    return number if number <= MAX_PARALLEL else 0
+
+
+def parse_hours(text: str) -> float:
+    """A number of hours; 0.0 for anything else."""
+    try:
+        hours = float(text.replace(",", "."))
+    except ValueError:
+        return 0.0
+    return hours if hours < MAX_HOURS else 0.0
+
+
+def release_text(project: str, version: str | None, target: str | None = None) -> str:
+    """A project or release, and the target if the command is limited to one."""
+    words = f"{project} {version}" if version else project
+    return f"{words} for {target}" if target else words
