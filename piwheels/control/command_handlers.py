@@ -80,6 +80,10 @@ class CommandHandlers:
         """Let a function handle messages of a type."""
         self._handlers[message] = handler
 
+    def handles(self, message: type[Message]) -> bool:
+        """Whether there is a handler for messages of a type."""
+        return message in self._handlers
+
     async def handle(self, body: RequestBody, call: Call) -> ReplyBody:
         """Execute a command, or answer a query.
 
