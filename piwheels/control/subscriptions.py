@@ -15,7 +15,7 @@ from piwheels.protocol.messages import (
     CommandFailed,
     EventBatch,
     FollowLog,
-    LogPiece,
+    LogChunk,
     Reply,
     ReplyBody,
     Request,
@@ -91,11 +91,11 @@ class Subscriptions:
         build, offset = request.build, max(request.offset, 0)
         while (data := self.logs.read(build, offset, CHUNK_BYTES)) is not None:
             if data:
-                if not await channel.send(LogPiece(build=build, offset=offset, data=data)):
+                if not await channel.send(LogChunk(build=build, offset=offset, data=data)):
                     return CLIENT_GONE
                 offset += len(data)
             elif not request.follow:
-                return LogPiece(build=build, offset=offset, data=b"", finished=True)
+                return LogChunk(build=build, offset=offset, data=b"", finished=True)
             else:
                 await asyncio.sleep(_LOG_POLL_S)
         remaining = await asyncio.to_thread(self.logs.read_archived, build)
@@ -103,6 +103,6 @@ class Subscriptions:
             return CommandFailed(reason=f"there is no log of build {build}")
         for start in range(offset, len(remaining), CHUNK_BYTES):
             data = remaining[start : start + CHUNK_BYTES]
-            if not await channel.send(LogPiece(build=build, offset=start, data=data)):
+            if not await channel.send(LogChunk(build=build, offset=start, data=data)):
                 return CLIENT_GONE
-        return LogPiece(build=build, offset=len(remaining), data=b"", finished=True)
+        return LogChunk(build=build, offset=len(remaining), data=b"", finished=True)

@@ -175,7 +175,7 @@ async def test_a_log_waits_for_its_reader_and_arrives_whole(
     finished = False
     while not finished:
         piece = await receive(deaf)
-        assert isinstance(piece, m.LogPiece)
+        assert isinstance(piece, m.LogChunk)
         assert piece.offset == len(found)
         found += piece.data
         finished = piece.finished

@@ -215,7 +215,7 @@ async def test_a_log_is_followed_from_nowhere_before_its_beginning(shared: Maste
     request = m.FollowLog(build=job.build_id, offset=-(2**63))
     async with shared.client() as client, client.stream(request) as talk:
         piece = await talk.next(WAIT_S)
-    assert isinstance(piece, m.LogPiece)
+    assert isinstance(piece, m.LogChunk)
     assert (piece.offset, piece.data) == (0, b"a line\n")
     await assert_responsive(shared)
 

@@ -103,7 +103,7 @@ def test_a_settled_build_frees_the_builder_and_counts(farm: BuilderStateMachine)
     done = farm.handle(s.BuildCompleted("b", 7, Outcome.BUILT, stored=True), 2.0)
     assert replies(done) == [m.BuildAcknowledged(build=7)]
     view = farm.view("b", 2.0)
-    assert (view.state, view.built, view.failed) == ("cleaning", 1, 0)
+    assert (view.state, view.built, view.failed) == ("finishing", 1, 0)
 
 
 def test_a_result_that_nobody_waits_for_is_let_go(farm: BuilderStateMachine) -> None:

@@ -82,7 +82,7 @@ def test_a_machine_in_another_state_is_news(host: HostMetrics) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"state": "stuck"}, {"phase": "uploading"}, {"phase_s": 0.0}, {"built": 1}]
+    "change", [{"state": "overdue"}, {"phase": "uploading"}, {"phase_s": 0.0}, {"built": 1}]
 )
 def test_a_builder_that_does_something_else_is_news(change: dict[str, object]) -> None:
     assert builder_changed(BUILDER, builder_after(15.0, **change), 15.0)

@@ -34,7 +34,7 @@ def finish(
     return machine.handle(s.BuildCompleted("b", build, outcome, stored=True), at)
 
 
-# --- cleaning ---
+# --- finishing ---
 
 
 def test_a_builder_cleans_up_between_its_build_and_its_next_question(
@@ -67,7 +67,7 @@ def test_a_builder_that_is_to_sleep_says_so_while_it_builds(farm: BuilderStateMa
     assert state(farm, 2.0) == S.BUILDING
 
 
-# --- stuck ---
+# --- overdue ---
 
 
 def test_a_build_far_over_the_longest_of_its_project_is_stuck(farm: BuilderStateMachine) -> None:

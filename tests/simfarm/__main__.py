@@ -39,7 +39,7 @@ Commands of operators are carried out in the simulation and printed here.
 @click.option("--lines-per-s", default=50.0, show_default=True, help="Growth of a live log.")
 @click.option("--answer-after-s", default=0.0, help="Take so long over each command.")
 @click.option("--refuse", default="", metavar="REASON", help="Refuse every command.")
-@click.option("--well", is_flag=True, help="No builder is lost, stuck, silent, asleep ...")
+@click.option("--well", is_flag=True, help="No builder is lost, overdue, silent, asleep ...")
 @click.option("--no-downloads", is_flag=True, help="No access log is connected.")
 def main(
     *,

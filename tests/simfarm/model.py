@@ -50,7 +50,7 @@ class FarmModel:
         odd: bool = True,
         began: datetime | None = None,
     ) -> None:
-        """build_s: how long a build takes on average; odd: some builders are lost, stuck, ..."""
+        """build_s: how long a build takes on average; odd: some builders are lost, overdue, ..."""
         self.dice = random.Random(seed)
         self.time = began or datetime.now(UTC)
         self.instance = self._new_instance()

@@ -30,7 +30,7 @@ from piwheels.protocol.messages import (
     KeepAliveAck,
     ListBuilds,
     ListEvents,
-    LogPiece,
+    LogChunk,
     Pause,
     Prioritize,
     RegeneratePages,
@@ -377,10 +377,10 @@ class SimFarm:
             data, finished = self.log(build)
             for start in range(offset, len(data), CHUNK_BYTES):
                 piece = data[start : start + CHUNK_BYTES]
-                await self._send(peer, number, LogPiece(build=build, offset=start, data=piece))
+                await self._send(peer, number, LogChunk(build=build, offset=start, data=piece))
             offset = max(offset, len(data))
             if finished or not request.follow:
-                return LogPiece(build=build, offset=offset, data=b"", finished=True)
+                return LogChunk(build=build, offset=offset, data=b"", finished=True)
             await asyncio.sleep(_LOG_EVERY_S)
 
     def log(self, build: int) -> tuple[bytes, bool]:

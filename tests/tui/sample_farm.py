@@ -89,14 +89,14 @@ BUILDERS = (
     building("pi5-kitchen", "building", "numpy", 4711),
     building("pi5-cellar", "uploading", "pandas", 4710, phase="upload", phase_s=12.0),
     building(
-        "pi4-attic", "stuck", "grpcio", 4702, phase_s=9_400.0, build_s=9_500.0, expected_s=3_000.0
+        "pi4-attic", "overdue", "grpcio", 4702, phase_s=9_400.0, build_s=9_500.0, expected_s=3_000.0
     ),
     builder("pi4-garage", "idle"),
     builder("pi3-shed", "asleep", reason="put to sleep by ben@laptop"),
     building("pi5-roof", "draining", "lxml", 4709, phase_s=33.0),
     builder("pi4-hall", "silent", since_last_message_s=48.0),
     builder("pi4-loft", "quarantined", reason="failed of itself 5 times: no space left on device"),
-    builder("pi5-desk", "cleaning"),
+    builder("pi5-desk", "finishing"),
 )
 
 QUEUES = (

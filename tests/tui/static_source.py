@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import TypeVar
 
 from piwheels.errors import RejectedError
-from piwheels.protocol.messages import LogPiece, RequestBody, Snapshot
+from piwheels.protocol.messages import LogChunk, RequestBody, Snapshot
 from piwheels.tui.model.command_status import CommandState, CommandStatus, new_command
 from piwheels.tui.model.source_events import (
     Connected,
@@ -74,5 +74,5 @@ class StaticSource:
 
     async def follow_log(
         self, build: int, *, offset: int = 0, follow: bool = True
-    ) -> AsyncGenerator[LogPiece]:
-        yield LogPiece(build=build, offset=offset, data=self.log[offset:], finished=True)
+    ) -> AsyncGenerator[LogChunk]:
+        yield LogChunk(build=build, offset=offset, data=self.log[offset:], finished=True)

@@ -25,7 +25,7 @@ from piwheels.protocol.messages import (
     CommandSucceeded,
     Explain,
     ExplainReply,
-    LogPiece,
+    LogChunk,
     Pause,
     ReplyBody,
     Resume,
@@ -408,7 +408,7 @@ class FaultyServer(SimFarm):
     sent = 0
 
     async def _send(self, peer: Peer, number: int, body: ReplyBody) -> None:
-        if isinstance(body, LogPiece):
+        if isinstance(body, LogChunk):
             self.sent += 1
             if self.sent == 2:
                 if self.instead is not None:

@@ -132,7 +132,7 @@ def test_problems_come_first_then_labels_as_people_count() -> None:
             BuilderView(label="pi1", state="building", build=1),
             BuilderView(label="pi9", state="silent"),
             BuilderView(label="pi8", state="lost"),
-            BuilderView(label="pi3", state="stuck", build=2),
+            BuilderView(label="pi3", state="overdue", build=2),
             BuilderView(label="pi4", state="quarantined", reason="bwrap is missing"),
             BuilderView(label="pi5", state="a state of tomorrow"),
         ),
@@ -150,14 +150,14 @@ def test_problems_come_first_then_labels_as_people_count() -> None:
 
 
 def test_a_row_keeps_its_place_through_a_build_unless_states_are_sorted() -> None:
-    at_work = ("cleaning", "building", "uploading")
+    at_work = ("finishing", "building", "uploading")
     for states in itertools.permutations(at_work):
         views = [BuilderView(label=f"pi{n}", state=state) for n, state in enumerate(states)]
         rows = builder_rows(farm(*views), NOW)
         assert keys(rows) == ["pi0", "pi1", "pi2"]
         by_state = builder_rows(farm(*views), NOW, sort="state")
         words = [cell(row, BUILDER_COLUMNS, "state").text for row in by_state]
-        assert words == ["uploading", "building", "cleaning"]
+        assert words == ["uploading", "building", "finishing"]
 
 
 def test_time_goes_on_against_its_limit_and_is_marked_beyond_what_is_expected() -> None:
@@ -199,8 +199,8 @@ def test_full_disks_little_memory_and_heat_are_marked_with_more_than_colour() ->
         ("PI1", {"pi1"}),
         ("trixie", {"pi1"}),
         ("numpy", {"pi2"}),
-        ("stuck", {"pi2"}),
-        ("pi -stuck", {"pi1"}),
+        ("overdue", {"pi2"}),
+        ("pi -overdue", {"pi1"}),
         ("numpy idle", set()),
         ("-", {"pi1", "pi2"}),
     ],
@@ -208,7 +208,7 @@ def test_full_disks_little_memory_and_heat_are_marked_with_more_than_colour() ->
 def test_a_filter_looks_in_label_targets_project_and_state(words: str, expected: set[str]) -> None:
     state = farm(
         BuilderView(label="pi1", state="idle", targets=("cp313-trixie-aarch64",)),
-        BuilderView(label="pi2", state="stuck", build=3, project="numpy", release_version="2"),
+        BuilderView(label="pi2", state="overdue", build=3, project="numpy", release_version="2"),
     )
     assert set(keys(builder_rows(state, NOW, text_filter=words))) == expected
 
@@ -465,7 +465,7 @@ def test_problems_in_their_order_and_the_way_round() -> None:
         BuilderView(label="pi4", state="silent", since_last_message_s=40.0),
         BuilderView(
             label="pi3",
-            state="stuck",
+            state="overdue",
             build=1,
             build_s=600.0,
             project="lxml",
@@ -483,7 +483,7 @@ def test_problems_in_their_order_and_the_way_round() -> None:
     assert [(trouble.screen, trouble.key, trouble.label) for trouble in found] == [
         ("builders", "pi1", "lost"),
         ("builders", "pi2", "quarantined"),
-        ("builders", "pi3", "stuck"),
+        ("builders", "pi3", "overdue"),
         ("builders", "pi4", "silent"),
         ("host", "disk", "disk nearly full"),
         ("queues", "cp315", "unserved"),

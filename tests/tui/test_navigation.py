@@ -13,7 +13,7 @@ from piwheels.protocol.messages import (
     BuildsReply,
     Explain,
     ListBuilds,
-    LogPiece,
+    LogChunk,
     StatusChanged,
 )
 from piwheels.tui.app import DisplayOptions
@@ -27,7 +27,7 @@ from tests.tui.static_source import StaticSource
 from tests.tui.test_screens import LOG, prepared_source
 
 TABS = list(ScreenName)[:8]
-FIRST = ["pi4-loft", "pi4-attic", "pi4-hall"]  # quarantined, stuck, silent: problems come first
+FIRST = ["pi4-loft", "pi4-attic", "pi4-hall"]  # quarantined, overdue, silent: problems come first
 
 
 async def test_numbers_lead_to_screens_and_escape_back() -> None:
@@ -346,8 +346,8 @@ async def test_a_log_that_cannot_be_saved_is_told(
 async def test_lines_that_were_read_stay_when_the_rest_of_a_log_cannot_be_had() -> None:
     source = prepared_source()
 
-    async def breaks_off(build: int, **_: object) -> AsyncGenerator[LogPiece]:
-        yield LogPiece(build=build, offset=0, data=LOG)
+    async def breaks_off(build: int, **_: object) -> AsyncGenerator[LogChunk]:
+        yield LogChunk(build=build, offset=0, data=LOG)
         raise RejectedError("the disk of the logs is gone")
 
     source.follow_log = breaks_off  # type: ignore[method-assign]

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from piwheels.errors import ConfigError
-from piwheels.protocol.messages import EventBatch, LogPiece, Pause
+from piwheels.protocol.messages import EventBatch, LogChunk, Pause
 from piwheels.tui.client import recording
 from piwheels.tui.client.connection import MasterConnection
 from piwheels.tui.client.recording import Reader, Recorder, RecordingSource
@@ -215,13 +215,13 @@ async def test_logs_that_were_read_are_played_whole(
     assert 2 <= len(logs) < len(pieces) * 2
     async with SourceProbe(replay) as listener:
         await wait_until(lambda: replay.at_end and listener.state.has_snapshot)
-        assert not [event for event in listener.received if isinstance(event, LogPiece)]
+        assert not [event for event in listener.received if isinstance(event, LogChunk)]
 
 
 async def test_a_log_of_which_the_rest_was_not_read_says_so(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "r", now=lambda: BEGAN)
     recorder.record(Connected("one", None))
-    recorder.record_log(LogPiece(build=7, offset=0, data=b"gcc\n"))
+    recorder.record_log(LogChunk(build=7, offset=0, data=b"gcc\n"))
     recorder.close()
     pieces = Replay(tmp_path / "r").follow_log(7)
     assert (await anext(pieces)).data == b"gcc\n"

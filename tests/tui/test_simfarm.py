@@ -17,7 +17,7 @@ from piwheels.protocol.messages import (
     CommandSucceeded,
     EventBatch,
     FollowLog,
-    LogPiece,
+    LogChunk,
     Pause,
     Snapshot,
     StopMaster,
@@ -80,7 +80,7 @@ async def test_a_log_of_a_hundred_thousand_lines_comes_whole(farm: SimFarm) -> N
     ):
         while True:
             piece = await talk.next()
-            assert isinstance(piece, LogPiece)
+            assert isinstance(piece, LogChunk)
             assert piece.offset == len(data)
             data += piece.data
             if piece.finished:

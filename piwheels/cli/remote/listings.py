@@ -21,7 +21,7 @@ from piwheels.protocol.messages import (
     FollowLog,
     ListBuilds,
     ListEvents,
-    LogPiece,
+    LogChunk,
 )
 from piwheels.sanitize import strip_controls, strip_controls_multiline
 
@@ -130,7 +130,7 @@ async def log(config: Config, build: int, *, follow: bool, as_json: bool = False
     async with connect(config) as client, client.stream(request) as stream:
         while True:
             piece = await stream.next(None if follow else REPLY_TIMEOUT_S)
-            if not isinstance(piece, LogPiece):
+            if not isinstance(piece, LogChunk):
                 continue
             if as_json:
                 line = {"build": piece.build, "text": text.decode(piece.data, piece.finished)}

@@ -12,6 +12,7 @@ from piwheels.protocol.message_base import *
 from piwheels.protocol.messages.builder import *
 from piwheels.protocol.messages.commands import *
 from piwheels.protocol.messages.events import *
+from piwheels.protocol.messages.logs import *
 from piwheels.protocol.messages.replies import *
 from piwheels.protocol.messages.status import *
 from piwheels.protocol.messages.upload import *

@@ -6,7 +6,6 @@ from msgspec import Meta
 
 from piwheels.model import FailureClass, FailureEvidence, HostMetrics, Job, Outcome, Target
 from piwheels.protocol.message_base import (
-    CHUNK_BYTES,
     MAX_TARGETS,
     BigInt,
     BoundedFloat,
@@ -19,6 +18,7 @@ from piwheels.protocol.message_base import (
     ShortText,
     SizeBytes,
 )
+from piwheels.protocol.messages.logs import LogChunk
 
 #: A build makes one wheel; so many are still read, so that the refusal can say how many.
 _MAX_FILES = 100
@@ -62,14 +62,6 @@ class BuildHeartbeat(Message, frozen=True, kw_only=True):
     phase: ShortText
     phase_s: Seconds
     host: HostMetrics
-
-
-class LogChunk(Message, frozen=True, kw_only=True):
-    """A piece of a build's log; `offset` is where in the log it begins, in bytes."""
-
-    build: BigInt
-    offset: SizeBytes
-    data: Annotated[bytes, Meta(max_length=CHUNK_BYTES)]
 
 
 class ArtifactInfo(Message, frozen=True, kw_only=True):

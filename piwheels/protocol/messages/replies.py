@@ -4,6 +4,7 @@ from datetime import datetime
 
 from piwheels.protocol.message_base import BoundedFloat, Message
 from piwheels.protocol.messages.events import AuditEventRecorded, BuildRecorded, Event
+from piwheels.protocol.messages.logs import LogChunk
 from piwheels.protocol.messages.status import StatusReply
 
 
@@ -80,15 +81,6 @@ class ReleaseReportReply(Message, frozen=True, kw_only=True):
     stale_pages: int  # pages of the index that are still to be written
 
 
-class LogPiece(Message, frozen=True, kw_only=True):
-    """A piece of a log; `finished` when no more will come."""
-
-    build: int
-    offset: int
-    data: bytes
-    finished: bool = False
-
-
 class ImportChunkRequest(Message, frozen=True, kw_only=True):
     """Send this piece of the wheel."""
 
@@ -152,7 +144,7 @@ ReplyBody = (
     | AddReply
     | ExplainReply
     | ReleaseReportReply
-    | LogPiece
+    | LogChunk
     | ImportChunkRequest
     | Snapshot
     | BuilderHistoryReply

@@ -16,11 +16,11 @@ class BuilderState(StrEnum):
     PAUSED = "paused"  # idle because the farm is paused
     BUILDING = "building"
     UPLOADING = "uploading"
-    FINISHING = "cleaning"  # its build is settled, and it has not asked for another yet
+    FINISHING = "finishing"  # its build is settled, and it has not asked for another yet
     DRAINING = "draining"  # ends after the build in hand
     TO_SLEEP = "to sleep"  # building, and gets no further job until woken
     ASLEEP = "asleep"
-    OVERDUE = "stuck"  # building for longer than such a build is expected to take
+    OVERDUE = "overdue"  # building for longer than such a build is expected to take
     SILENT = "silent"  # not heard for half a minute
     LOST = "lost"  # not heard for so long that its job went to another
     QUARANTINED = "quarantined"  # failed of itself again and again; gets no jobs until woken

@@ -29,7 +29,7 @@ from piwheels.protocol.messages import (
     Event,
     EventBatch,
     FollowLog,
-    LogPiece,
+    LogChunk,
     ReplyBody,
     RequestBody,
     Snapshot,
@@ -286,7 +286,7 @@ class MasterConnection:
 
     async def follow_log(
         self, build_number: int, *, offset: int = 0, follow: bool = True
-    ) -> AsyncGenerator[LogPiece]:
+    ) -> AsyncGenerator[LogChunk]:
         """The pieces of a log; a lost link is waited for, and the log goes on where it was."""
         while True:
             await self._connected_event.wait()
@@ -311,14 +311,14 @@ class MasterConnection:
                 pass
             await asyncio.sleep(MIN_RETRY_DELAY_S)
 
-    async def _stream_log(self, request: FollowLog) -> AsyncGenerator[LogPiece]:
+    async def _stream_log(self, request: FollowLog) -> AsyncGenerator[LogChunk]:
         session = self._session
         if session is None:
             raise ConnectionLostError("no master is connected")
         async with session.client.stream(request) as talk:
             while True:
                 piece = await session.next(talk, None)
-                if isinstance(piece, LogPiece):
+                if isinstance(piece, LogChunk):
                     yield piece
 
 

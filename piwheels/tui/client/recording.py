@@ -21,7 +21,7 @@ from typing import BinaryIO, NamedTuple, TypeVar
 import msgspec
 
 from piwheels.errors import ConfigError
-from piwheels.protocol.messages import PROTOCOL, LogPiece, RequestBody
+from piwheels.protocol.messages import PROTOCOL, LogChunk, RequestBody
 from piwheels.tui.client.source import EventSource
 from piwheels.tui.model.command_status import CommandStatus
 from piwheels.tui.model.source_events import (
@@ -56,7 +56,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     """What was heard, and when."""
 
     received_at: UnixSeconds
-    event: Connected | Disconnected | MessageReceived | LogPiece
+    event: Connected | Disconnected | MessageReceived | LogChunk
 
 
 class BlockContents(msgspec.Struct, frozen=True, array_like=True):
@@ -116,7 +116,7 @@ class Recorder:
         self._farm.apply(event)
         self._entries.append(Entry(now, event))
 
-    def record_log(self, piece: LogPiece) -> None:
+    def record_log(self, piece: LogChunk) -> None:
         """Write what was read of a log, each part of it once."""
         known = self._recorded_log_bytes.get(piece.build, 0)
         data = piece.data[max(0, known - piece.offset) :]
@@ -124,7 +124,7 @@ class Recorder:
             return
         now, offset = self._now(), max(known, piece.offset)
         self._start_block_if_due(now)
-        kept = LogPiece(build=piece.build, offset=offset, data=data, finished=piece.finished)
+        kept = LogChunk(build=piece.build, offset=offset, data=data, finished=piece.finished)
         self._entries.append(Entry(now, kept))
         self._recorded_log_bytes[piece.build] = offset + len(data)
         self._log_bytes += len(data)
@@ -179,7 +179,7 @@ class Recorder:
 
 
 def _flags(contents: BlockContents) -> int:
-    logs = any(isinstance(entry.event, LogPiece) for entry in contents.entries)
+    logs = any(isinstance(entry.event, LogChunk) for entry in contents.entries)
     return (_STARTS if contents.preamble else 0) | (_LOGS if logs else 0)
 
 
@@ -234,7 +234,7 @@ class RecordingSource:
 
     async def follow_log(
         self, build: int, *, offset: int = 0, follow: bool = True
-    ) -> AsyncGenerator[LogPiece]:
+    ) -> AsyncGenerator[LogChunk]:
         """What the other source tells of a log."""
         async with aclosing(self._source.follow_log(build, offset=offset, follow=follow)) as pieces:
             async for piece in pieces:

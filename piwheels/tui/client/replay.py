@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from piwheels.errors import PiwheelsError
-from piwheels.protocol.messages import LogPiece, RequestBody, Snapshot
+from piwheels.protocol.messages import LogChunk, RequestBody, Snapshot
 from piwheels.tui.client.recording import BlockContents, Entry, Reader
 from piwheels.tui.model.command_status import CommandState, CommandStatus, new_command
 from piwheels.tui.model.source_events import Connected, Disconnected, MessageReceived, SourceEvent
@@ -222,7 +222,7 @@ class Replay:
         *,
         offset: int = 0,
         follow: bool = True,  # noqa: ARG002
-    ) -> AsyncGenerator[LogPiece]:
+    ) -> AsyncGenerator[LogChunk]:
         """What was read of a log while it was recorded, at whatever time that was.
 
         Raises ReplayError where there is no more of it.
@@ -231,7 +231,7 @@ class Replay:
         for number in [n for n, block in enumerate(self._reader.blocks) if block.has_logs]:
             contents = self._reader.read_block(number) or BlockContents((), ())
             for piece in (entry.event for entry in contents.entries):
-                if not isinstance(piece, LogPiece) or piece.build != build:
+                if not isinstance(piece, LogChunk) or piece.build != build:
                     continue
                 found = True
                 if piece.finished or piece.offset + len(piece.data) > offset:
@@ -250,7 +250,7 @@ class Replay:
 def _farm_entries(entries: Iterable[Entry]) -> Iterator[_ReplayEntry]:
     """The entries without pieces of logs, which are had when they are asked for."""
     for entry in entries:
-        if not isinstance(entry.event, LogPiece):
+        if not isinstance(entry.event, LogChunk):
             yield _ReplayEntry(entry.received_at, entry.event)
 
 

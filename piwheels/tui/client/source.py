@@ -6,7 +6,7 @@ Times are UNIX seconds: of this machine for a connection, of the recording for a
 from collections.abc import AsyncGenerator, Callable
 from typing import Protocol, TypeVar
 
-from piwheels.protocol.messages import LogPiece, RequestBody
+from piwheels.protocol.messages import LogChunk, RequestBody
 from piwheels.tui.model.command_status import CommandStatus
 from piwheels.tui.model.source_events import SourceEvent
 
@@ -52,7 +52,7 @@ class EventSource(Protocol):
 
     def follow_log(
         self, build: int, *, offset: int = 0, follow: bool = True
-    ) -> AsyncGenerator[LogPiece]:
+    ) -> AsyncGenerator[LogChunk]:
         """The chunks of a build's log from an offset on, until it is finished.
 
         Raises:

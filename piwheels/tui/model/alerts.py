@@ -71,7 +71,7 @@ def _builder_alert(builder: Builder, now: float) -> tuple[int, str, str] | None:
             spent = format_duration(builder.build_s(now))
             expected = format_duration(view.expected_s)
             what = f"{view.project} {view.release_version}"
-            return 2, "stuck", f"{what} takes {spent}, expected {expected}"
+            return 2, "overdue", f"{what} takes {spent}, expected {expected}"
         case BuilderState.SILENT:
             return 3, "silent", f"silent for {silent}"
     return _machine_alert(view.host) or _failures_alert(view.built_last_hour, view.failed_last_hour)
