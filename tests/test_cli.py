@@ -3,7 +3,6 @@
 import json
 import os
 import pty
-import re
 import stat
 import subprocess
 import sys
@@ -14,7 +13,6 @@ import click
 import pytest
 
 from piwheels.cli import cli
-from piwheels.cli.aliases import rewrite
 from tests.requires import find_program, requires_program
 from tests.timeouts import WAIT_S
 
@@ -133,33 +131,6 @@ def test_every_verb_that_answers_takes_json_and_those_that_lose_something_ask() 
         *("remove", "master stop", "key revoke"),
         *("builder sleep", "builder cancel", "builder kill", "builder restart"),
     }
-
-
-def test_the_readme_types_only_what_there_is(repository: Path) -> None:
-    text = (repository / "README.md").read_text(encoding="utf-8")
-    typed = [
-        line.partition("#")[0].strip()
-        for line in re.findall(r"^    .*|`piw [^`]+`", text, re.MULTILINE)
-        if re.search(r"(^|[\s/`])piw ", line)
-    ]
-    assert len(typed) > 40
-    for line in typed:
-        for _, words in re.findall(r"(^|[\s/`(])piw ((?:[^\s|&`)]+ ?)+)", line):
-            _check_command_line(words.split())
-
-
-def _check_command_line(typed: list[str]) -> None:
-    """See that a command exists, and that its options are its own."""
-    words, _ = rewrite(typed)
-    command: click.Command = cli
-    for word in list(words):
-        if not isinstance(command, click.Group) or word.startswith("-"):
-            break
-        assert word in command.commands, words
-        command = command.commands[words.pop(0)]
-    options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
-    for word in words:
-        assert not word.startswith("-") or word.partition("=")[0] in options, (command.name, word)
 
 
 def test_the_version_is_told(piw: Piw) -> None:

@@ -1,4 +1,4 @@
-"""All actions of the console: keys, palette, help and the README's table derive from this list.
+"""All actions of the console: keys, palette, help and docs/console.md derive from this list.
 
 What an action does is with the screen or the console that handles it; those that change the farm
 send the command of the same name.
