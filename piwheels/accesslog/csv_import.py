@@ -41,7 +41,7 @@ def run(config: Config, file: Path, *, as_json: bool) -> int:
 
 async def _store(dsn: str, days: list[ImportedDay]) -> int:
     async with await Database.connect(dsn, role="stats import") as database:
-        return await database.retrying(lambda: import_days(database, days))
+        return await import_days(database, days)
 
 
 def read_days(file: Path) -> list[ImportedDay]:

@@ -75,9 +75,7 @@ class WheelSizes:
         if not smallest:
             return False
         filenames = [wheel.filename for wheel in smallest]
-        sizes = await self._db.retrying(
-            lambda: access_log_positions.wheel_sizes(self._db, filenames)
-        )
+        sizes = await access_log_positions.wheel_sizes(self._db, filenames)
         if len(self.by_key) > _MAX_SIZES:
             self.by_key.clear()
         found = {wheel: sizes[wheel.filename] for wheel in smallest if wheel.filename in sizes}
@@ -94,9 +92,7 @@ class AddressKeys:
 
     async def for_days(self, days: set[date]) -> dict[date, AddressHasher]:
         """The hashes of these days."""
-        keys = await self._db.retrying(
-            lambda: access_log_positions.address_keys(self._db, sorted(days))
-        )
+        keys = await access_log_positions.address_keys(self._db, sorted(days))
         for day in sorted(days):
             if day not in self._days or self._days[day][0] != keys[day]:
                 self._days[day] = (keys[day], AddressHasher(keys[day]))
@@ -278,7 +274,7 @@ class LogReader:
             return False
         self._first_line = first_line_digest(start)
         db = self._context.db
-        known = await db.retrying(lambda: access_log_positions.find_logs(db, self._first_line))
+        known = await access_log_positions.find_logs(db, self._first_line)
         for candidate in known:
             self._stream.rewind()
             found = await self._matches(candidate, HashChain())
@@ -302,9 +298,7 @@ class LogReader:
             return False
         self._log_id, self._chain = known.log_id, chain
         db = self._context.db
-        await db.retrying(
-            lambda: access_log_positions.rename_log(db, known.log_id, self._stream.name)
-        )
+        await access_log_positions.rename_log(db, known.log_id, self._stream.name)
         return True
 
     def _read_first_line(self) -> bytes:
@@ -398,7 +392,7 @@ class LogReader:
             name=self._stream.name,
             checkpoints=checkpoints,
         )
-        self._log_id = await desk.db.retrying(lambda: desk.writer.commit(step, batch))
+        self._log_id = await desk.writer.commit(step, batch)
         desk.rejected_sample.add(block.rejected)
         self._skipped_count += known_lines
         desk.counters.known_lines += known_lines
@@ -420,7 +414,7 @@ class LogReader:
         if not lines.fingerprints or (few and not whole and not self._last_was_counted):
             return []
         db, minutes = self._context.db, {minute for minute, _ in lines.minutes}
-        found = await db.retrying(lambda: access_log_positions.line_fingerprints(db, minutes))
+        found = await access_log_positions.line_fingerprints(db, minutes)
         seen = {minute: fingerprints.unpack(b"".join(marks)) for minute, marks in found.items()}
         if self._is_new:
             await self._find_uncomparable_days({_day(minute) for minute in minutes})
@@ -436,7 +430,7 @@ class LogReader:
         db, new = self._context.db, days - self._checked_days
         if new:
             self._uncomparable_days.update(
-                await db.retrying(lambda: access_log_positions.days_without_fingerprints(db, new))
+                await access_log_positions.days_without_fingerprints(db, new)
             )
             self._checked_days |= new
 

@@ -213,7 +213,7 @@ class _IngestService:
         reason = spool.problem or "the database was away"
         text = f"dropped {dropped - reported} lines of an access log: {reason}"
         log.warning("%s", text)
-        await db.retrying(lambda: record_event(db, "accesslog", text))
+        await record_event(db, "accesslog", text)
         return dropped
 
     async def _read_orphaned_streams(self, context: IngestContext) -> None:
@@ -253,18 +253,12 @@ class _IngestService:
                         await keeping
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(1):
-                            await database.retrying(
-                                lambda: access_log_positions.remove_reader(
-                                    database, self._reader_name
-                                )
-                            )
+                            await access_log_positions.remove_reader(database, self._reader_name)
 
     async def _heartbeat(self, database: Database) -> None:
         tidied = time.monotonic()
         while True:
-            await database.retrying(
-                lambda: access_log_positions.heartbeat_reader(database, self._reader_name)
-            )
+            await access_log_positions.heartbeat_reader(database, self._reader_name)
             if time.monotonic() - tidied > _CLEANUP_INTERVAL_S:
                 tidied = time.monotonic()
                 await self._delete_expired(database)
@@ -274,19 +268,13 @@ class _IngestService:
         """Delete what is too old: raw rows, keys of days that are over, and fingerprints."""
         await self._set_retention(database)
         before = self._rows_since
-        for name in await database.retrying(
-            lambda: access_log_positions.drop_partitions(database, before)
-        ):
+        for name in await access_log_positions.drop_partitions(database, before):
             log.info("dropped %s", name)
-        await database.retrying(lambda: access_log_positions.delete_expired_keys(database))
+        await access_log_positions.delete_expired_keys(database)
         hour_ago = int(time.time()) // 60 - 60
-        await database.retrying(
-            lambda: access_log_positions.compact_fingerprints(database, hour_ago)
-        )
+        await access_log_positions.compact_fingerprints(database, hour_ago)
         if oldest := self._fingerprints_since:
-            await database.retrying(
-                lambda: access_log_positions.prune_fingerprints(database, oldest)
-            )
+            await access_log_positions.prune_fingerprints(database, oldest)
 
     async def _set_retention(self, database: Database) -> None:
         """Set the days that raw rows and fingerprints of lines are kept from.
@@ -295,7 +283,7 @@ class _IngestService:
         no reason to drop any. It counts no further than accesses confirm.
         """
         months, clock = self._config.accesslog.retention_months, today()
-        confirmed = await database.retrying(lambda: access_log_positions.confirmed_day(database))
+        confirmed = await access_log_positions.confirmed_day(database)
         newest = min(confirmed or date.min, clock)
         self._fingerprints_since = _days_before(newest, RETENTION_DAYS)
         believed = clock if months <= 0 else newest
@@ -332,9 +320,7 @@ async def resume_stream(context: IngestContext, reader: LogReader, segments: Seg
     that, whoever read it meanwhile; without content to tell it by, the one of its name.
     """
     first = segments.first_position
-    for log in await context.db.retrying(
-        lambda: access_log_positions.find_logs_at(context.db, first)
-    ):
+    for log in await access_log_positions.find_logs_at(context.db, first):
         segments.rewind()
         chain, agrees = verify(segments, log, HashChain(Checkpoint(first, log.checkpoints[first])))
         compared = any(first < end <= chain.position for end in (log.position, *log.checkpoints))

@@ -92,7 +92,7 @@ class LogTailer:
     async def _last_read(self) -> float | None:
         db = self._context.db
         folder = stored_name(self._path.parent)
-        names = await db.retrying(lambda: access_log_positions.last_reads_in_dir(db, folder))
+        names = await access_log_positions.last_reads_in_dir(db, folder)
         moments = [
             moment.timestamp()
             for name, moment in names.items()
@@ -110,7 +110,7 @@ class LogTailer:
             first_line = first_line_digest(file.read(_FIRST_LINE_BYTES))
             size_bytes = file.uncompressed_size()
         db = self._context.db
-        positions = await db.retrying(lambda: access_log_positions.read_positions(db, first_line))
+        positions = await access_log_positions.read_positions(db, first_line)
         if not positions:
             return _ReadProgress.NOTHING
         return _ReadProgress.ALL if size_bytes in positions else _ReadProgress.PART

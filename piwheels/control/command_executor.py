@@ -179,9 +179,7 @@ class CommandExecutor:
 
     async def _write_event(self, who: str, what: str, outcome: str) -> None:
         at = datetime.now(UTC)
-        event = await self.db.retrying(
-            lambda: events.record_event(self.db, who, what, outcome=outcome)
-        )
+        event = await events.record_event(self.db, who, what, outcome=outcome)
         self.event_bus.publish(
             AuditEventRecorded(event=event, at=at, who=who, what=what, outcome=outcome)
         )

@@ -110,20 +110,20 @@ class CommandHandlers:
         await self._require_project(project)
         if version is None:
             await self._remove_project(project, command.skip)
-        elif not await self.db.retrying(lambda: catalog.remove_release(self.db, project, version)):
+        elif not await catalog.remove_release(self.db, project, version):
             raise RejectedError(f"this farm has no release {version} of {project}")
         what = release_text(project, version)
         return CommandSucceeded(text=f"{what} was removed; its wheels will be deleted shortly")
 
     async def _require_project(self, project: str) -> None:
-        if not await self.db.retrying(lambda: catalog.existing_projects(self.db, [project])):
+        if not await catalog.existing_projects(self.db, [project]):
             raise RejectedError(f"this farm has no project {project}")
 
     async def _remove_project(self, project: str, skip: str | None) -> None:
-        await self.db.retrying(lambda: catalog.remove_project(self.db, project))
+        await catalog.remove_project(self.db, project)
         if skip is not None:
-            await self.db.retrying(lambda: catalog.add_project(self.db, project, project))
-            await self.db.retrying(lambda: catalog.skip_project(self.db, project, skip))
+            await catalog.add_project(self.db, project, project)
+            await catalog.skip_project(self.db, project, skip)
 
     async def _skip(self, command: Skip, _: Call) -> CommandSucceeded:
         changed, what = await self._apply_skip(command)
@@ -142,15 +142,11 @@ class CommandHandlers:
             return await self.dispatcher.targets.skip(target, reason), f"target {target}"
         what = release_text(project, version, target)
         if target is not None:
-            changed = await self.db.retrying(
-                lambda: catalog.skip_for_target(self.db, project, version, target, reason)
-            )
+            changed = await catalog.skip_for_target(self.db, project, version, target, reason)
         elif version is not None:
-            changed = await self.db.retrying(
-                lambda: catalog.skip_release(self.db, project, version, reason)
-            )
+            changed = await catalog.skip_release(self.db, project, version, reason)
         else:
-            changed = await self.db.retrying(lambda: catalog.skip_project(self.db, project, reason))
+            changed = await catalog.skip_project(self.db, project, reason)
         return changed, what
 
     async def _resolve(self, target: str | None) -> str | None:
@@ -160,9 +156,7 @@ class CommandHandlers:
         kind = _page_kind(command.kind)
         if command.project is not None:
             await self._require_project(command.project)
-        count = await self.db.retrying(
-            lambda: page_queue.request_rewrite(self.db, kind, command.project)
-        )
+        count = await page_queue.request_rewrite(self.db, kind, command.project)
         return CommandSucceeded(text=f"{_count(count, 'page')} will be written again", count=count)
 
     async def _alias(self, command: Alias, _: Call) -> CommandSucceeded:
@@ -171,7 +165,7 @@ class CommandHandlers:
             raise RejectedError(f"{name!r} is not a valid alias")
         if project is not None:
             await self._require_project(project)
-        changed = await self.db.retrying(lambda: site_queries.set_alias(self.db, name, project))
+        changed = await site_queries.set_alias(self.db, name, project)
         state = f"redirects to {project}" if project else "is not an alias"
         if not changed:
             raise RejectedError(f"nothing changed: {name} already {state}")
@@ -179,10 +173,8 @@ class CommandHandlers:
 
     async def _retry(self, command: Retry, _: Call) -> CommandSucceeded:
         project, target = command.project, await self._resolve(command.target)
-        count = await self.db.retrying(
-            lambda: queue.retry(
-                self.db, project, command.version, target, rebuild_published=command.built
-            )
+        count = await queue.retry(
+            self.db, project, command.version, target, rebuild_published=command.built
         )
         if not count:
             raise RejectedError(
@@ -209,9 +201,7 @@ class CommandHandlers:
             raise RejectedError("jobs can be moved by ten years at most")
         target = await self._resolve(command.target)
         advance = timedelta(seconds=advance_s)
-        count = await self.db.retrying(
-            lambda: queue.prioritize(self.db, project, command.version, advance, target)
-        )
+        count = await queue.prioritize(self.db, project, command.version, advance, target)
         if not count:
             raise RejectedError(f"{project} has no queued jobs; see `piw explain {project}`")
         jobs = f"{_count(count, 'job')} of {project}"

@@ -32,7 +32,7 @@ class DatabaseWatch:
     async def run(self) -> None:
         """Look every few seconds, until cancelled."""
         while True:
-            found = await self.db.retrying(lambda: find_lock_holders(self.db, after_s=_MIN_WAIT_S))
+            found = await find_lock_holders(self.db, after_s=_MIN_WAIT_S)
             self._log_changes(found)
             self._blockers = found
             await asyncio.sleep(_INTERVAL_S)

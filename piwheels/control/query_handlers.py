@@ -73,9 +73,7 @@ class QueryHandlers:
         versions = [query.version] if query.version else None
         target = await self.resolve_target(query.target) if query.target else None
         targets = [target] if target else None
-        facts = await self.db.retrying(
-            lambda: status_queries.project_status(self.db, query.project, versions, targets)
-        )
+        facts = await status_queries.project_status(self.db, query.project, versions, targets)
         return ExplainReply(
             answers=explanations(
                 query.project,
@@ -109,7 +107,7 @@ class QueryHandlers:
         return matches[0] if matches else word
 
     async def _target_names(self, *, skipped: bool) -> tuple[str, ...]:
-        found = await self.db.retrying(lambda: catalog.targets(self.db, include_skipped=skipped))
+        found = await catalog.targets(self.db, include_skipped=skipped)
         return tuple(target.name for target in found)
 
     async def release_report(self, query: ReleaseReport) -> ReleaseReportReply:
@@ -119,20 +117,16 @@ class QueryHandlers:
             requested.setdefault(project, []).append(version)
         rows: list[ReleaseReportRow] = []
         for project, versions in requested.items():
-            facts = await self.db.retrying(
-                lambda: status_queries.project_status(
-                    self.db,
-                    project,  # noqa: B023
-                    versions,  # noqa: B023
-                    query.targets,
-                    max_jobs_ahead=0,  # the report shows no position, and counting takes long
-                )
+            facts = await status_queries.project_status(
+                self.db,
+                project,
+                versions,
+                query.targets,
+                max_jobs_ahead=0,  # the report shows no position, and counting takes long
             )
             rows += _report_rows(project, versions, facts, self._status_context())
         # Clients install from the index; the web site's pages may be written later.
-        stale = await self.db.retrying(
-            lambda: page_queue.pending_page_count(self.db, page_queue.INDEX_PAGE_KINDS)
-        )
+        stale = await page_queue.pending_page_count(self.db, page_queue.INDEX_PAGE_KINDS)
         return ReleaseReportReply(rows=tuple(rows), stale_pages=stale)
 
     def _status_context(self) -> StatusContext:

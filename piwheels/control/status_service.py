@@ -140,23 +140,19 @@ class StatusService:
 
     async def list_builds(self, question: ListBuilds) -> tuple[BuildRecorded, ...]:
         """The builds that ended last, of those asked for."""
-        ended = await self.db.retrying(
-            lambda: history.recent_builds(
-                self.db,
-                limit=min(max(question.limit, 1), MAX_ROWS),
-                project=question.project,
-                failed=question.failed,
-                slower_than_s=question.slower_than_s,
-            )
+        ended = await history.recent_builds(
+            self.db,
+            limit=min(max(question.limit, 1), MAX_ROWS),
+            project=question.project,
+            failed=question.failed,
+            slower_than_s=question.slower_than_s,
         )
         return tuple(map(_build_finished, ended))
 
     async def list_events(self, question: ListEvents) -> tuple[AuditEventRecorded, ...]:
         """What happened last, or last before an event."""
         limit = min(max(question.limit, 1), MAX_ROWS)
-        happened = await self.db.retrying(
-            lambda: history.recent_events(self.db, limit=limit, before=question.before)
-        )
+        happened = await history.recent_events(self.db, limit=limit, before=question.before)
         return tuple(map(_audit_event, happened))
 
     async def status(self, *, loads: bool = False) -> StatusReply:
@@ -203,7 +199,7 @@ class StatusService:
         """From memory where the database is slow; the very first answer is waited for a while."""
         try:
             async with asyncio.timeout(FIRST_COUNTS_TIMEOUT_S):
-                return await self.counts_db.retrying(lambda: cached.get_within(COUNTS_TIMEOUT_S))
+                return await cached.get_within(COUNTS_TIMEOUT_S)
         except TimeoutError:
             raise NotNowError(
                 "the database has not answered since the master started; it goes on trying"

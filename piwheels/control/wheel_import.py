@@ -51,7 +51,7 @@ class WheelImporter:
         name = names.parse_wheel_filename(command.filename)
         if not 0 < command.size_bytes <= MAX_WHEEL_BYTES:
             raise RejectedError(f"a wheel of {command.size_bytes} bytes is not accepted")
-        number = await self.db.retrying(lambda: queue.next_build_id(self.db))
+        number = await queue.next_build_id(self.db)
         folder = self.spool / str(number)
         folder.mkdir(parents=True)
         try:
@@ -67,7 +67,7 @@ class WheelImporter:
         facts = await self.publisher.inspect(path)
         target = await self._first_compatible_target(facts.filename, facts.compatibility)
         db, now = self.db, datetime.now(UTC)
-        known = await db.retrying(lambda: catalog.stored_releases(db, project))
+        known = await catalog.stored_releases(db, project)
         if wheel_version not in {item.version for item in known}:
             release = Release(
                 project=project,
@@ -75,8 +75,8 @@ class WheelImporter:
                 released_at=now,
                 requires_python=facts.requires_python,
             )
-            await db.retrying(lambda: catalog.add_project(db, project, project))
-            await db.retrying(lambda: catalog.add_releases(db, [release], self.rules))
+            await catalog.add_project(db, project, project)
+            await catalog.add_releases(db, [release], self.rules)
         wheel = await self.publisher.install(facts, path, target=target)
         build = Build(
             build_id=number,
@@ -88,12 +88,12 @@ class WheelImporter:
             started_at=now,
             duration_s=0.0,
         )
-        if not await db.retrying(lambda: queue.record_import(db, build, [wheel], self.rules)):
+        if not await queue.record_import(db, build, [wheel], self.rules):
             raise RejectedError(f"{project} {wheel_version} was removed while it was imported")
         return CommandSucceeded(text=f"{wheel.filename} was published")
 
     async def _first_compatible_target(self, filename: str, kind: WheelCompatibility) -> Target:
-        for target in await self.db.retrying(lambda: catalog.targets(self.db)):
+        for target in await catalog.targets(self.db):
             if self.rules.is_loadable(kind, target):
                 return target
         raise RejectedError(f"{filename} installs on none of this farm's targets")

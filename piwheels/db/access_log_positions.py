@@ -6,7 +6,7 @@ from secrets import token_bytes
 
 import msgspec
 
-from piwheels.db.database import Database
+from piwheels.db.database import Database, transactional
 
 SECONDS_RETENTION = timedelta(minutes=62)
 _MAX_KEYS_KEPT = 3
@@ -144,18 +144,18 @@ async def days_without_fingerprints(db: Database, days: Collection[date]) -> lis
     return [row["day"] for row in rows]
 
 
+@transactional
 async def compact_fingerprints(db: Database, before: int) -> None:
     """Keep one row for each minute before this one."""
-    async with db.transaction():
-        await db.execute("SELECT pg_advisory_xact_lock(7092)")
-        await db.execute("SELECT compact_line_fingerprints(%(before)s)", {"before": before})
+    await db.execute("SELECT pg_advisory_xact_lock(7092)")
+    await db.execute("SELECT compact_line_fingerprints(%(before)s)", {"before": before})
 
 
+@transactional
 async def prune_fingerprints(db: Database, before: date) -> None:
     """Delete the fingerprints of lines that were logged on days before this one."""
-    async with db.transaction():
-        await db.execute("SELECT pg_advisory_xact_lock(7092)")
-        await db.execute("SELECT prune_line_fingerprints(%(before)s)", {"before": before})
+    await db.execute("SELECT pg_advisory_xact_lock(7092)")
+    await db.execute("SELECT prune_line_fingerprints(%(before)s)", {"before": before})
 
 
 async def wheel_sizes(db: Database, filenames: Collection[str]) -> dict[str, int]:
@@ -186,33 +186,33 @@ async def address_keys(db: Database, days: Sequence[date]) -> dict[date, bytes |
     return {row["day"]: row["key"] for row in rows}
 
 
+@transactional
 async def delete_expired_keys(db: Database) -> None:
     """Forget the keys and the addresses' hashes of days that are over.
 
     Yesterday and today are kept, and the three days whose keys were made last, since a log of
     the past is read day by day; nothing is kept for longer than two days.
     """
-    async with db.transaction():
-        await db.execute("SELECT pg_advisory_xact_lock(7092)")
-        await db.execute(
-            """
-            WITH past AS (
-                SELECT day, row_number() OVER (ORDER BY made_at DESC, day DESC) AS place, made_at
-                  FROM daily_address_keys
-                 WHERE key IS NOT NULL
-                   AND day NOT IN (%(today)s, %(today)s - 1)
-            ), forgotten AS (
-                UPDATE daily_address_keys k
-                   SET key = NULL
-                  FROM past
-                 WHERE k.day = past.day
-                   AND (past.place > %(kept)s OR past.made_at < now() - interval '48 hours')
-             RETURNING k.day
-            )
-            DELETE FROM daily_client_hashes c USING forgotten f WHERE c.day = f.day
-            """,
-            {"today": datetime.now(UTC).date(), "kept": _MAX_KEYS_KEPT},
+    await db.execute("SELECT pg_advisory_xact_lock(7092)")
+    await db.execute(
+        """
+        WITH past AS (
+            SELECT day, row_number() OVER (ORDER BY made_at DESC, day DESC) AS place, made_at
+              FROM daily_address_keys
+             WHERE key IS NOT NULL
+               AND day NOT IN (%(today)s, %(today)s - 1)
+        ), forgotten AS (
+            UPDATE daily_address_keys k
+               SET key = NULL
+              FROM past
+             WHERE k.day = past.day
+               AND (past.place > %(kept)s OR past.made_at < now() - interval '48 hours')
+         RETURNING k.day
         )
+        DELETE FROM daily_client_hashes c USING forgotten f WHERE c.day = f.day
+        """,
+        {"today": datetime.now(UTC).date(), "kept": _MAX_KEYS_KEPT},
+    )
 
 
 # --- partitions --------------------------------------------------------------------------

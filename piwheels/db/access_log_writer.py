@@ -109,23 +109,25 @@ class AccessLogWriter:
         Raises:
             LogMovedError: the log does not stand where the step began.
         """
-        db = self._db
-        async with db.transaction():
-            # One at a time: roll-ups of two readers touch the same rows in any order.
-            await db.execute("SELECT pg_advisory_xact_lock(7092)")
-            log = await self._advance(advance)
-            if log is None:
-                return await self._already_committed(advance)
-            await self._add_checkpoints(log, advance.checkpoints)
-            await self._add_wheels(batch)
-            await self._add_agents(batch)
-            await self._add_rows(batch)
-            for counts in batch.days:
-                await self._add_day(counts)
-            await self._add_seconds(batch.seconds)
-            await self._add_line_fingerprints(batch.lines)
+        log_id = await self._db.in_transaction(lambda: self._write(advance, batch))
         self._cache(batch)
-        return log
+        return log_id
+
+    async def _write(self, advance: LogAdvance, batch: AccessBatch) -> int:
+        # One at a time: totals of two readers update the same rows in any order.
+        await self._db.execute("SELECT pg_advisory_xact_lock(7092)")
+        log_id = await self._advance(advance)
+        if log_id is None:
+            return await self._already_committed(advance)
+        await self._add_checkpoints(log_id, advance.checkpoints)
+        await self._add_wheels(batch)
+        await self._add_agents(batch)
+        await self._add_rows(batch)
+        for counts in batch.days:
+            await self._add_day(counts)
+        await self._add_seconds(batch.seconds)
+        await self._add_line_fingerprints(batch.lines)
+        return log_id
 
     async def _advance(self, advance: LogAdvance) -> int | None:
         """The log's number, or None when it does not stand where the step began."""

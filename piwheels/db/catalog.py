@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from piwheels.db.database import Database, transpose_rows
+from piwheels.db.database import Database, transactional, transpose_rows
 from piwheels.model import (
     CompatibilityRules,
     ProjectStatus,
@@ -66,35 +66,35 @@ class ListingChanges(Struct, frozen=True, kw_only=True):
 # --- targets -----------------------------------------------------------------------------
 
 
+@transactional
 async def add_target(db: Database, target: Target, rules: CompatibilityRules) -> bool:
     """Build for a target from now on; lifts its skip. The caller has to `converge` after.
 
     Returns:
         Whether anything changed: the target is new, or was skipped.
     """
-    async with db.transaction():
-        await db.execute(_LOCK_TARGETS)
-        known = await db.row(
-            "SELECT skip_reason FROM targets WHERE target = %(name)s", {"name": target.name}
-        )
-        if known is not None and known["skip_reason"] is None:
-            return False
-        # A target that is there and was skipped is made active again.
-        await db.execute(
-            """
-            INSERT INTO targets
-                   (target, sort_order, python, python_full, implementation, abi, arch, os, glibc)
-            VALUES (%(name)s, %(position)s, %(python)s, %(python_full)s, %(implementation)s,
-                    %(abi)s, %(arch)s, %(os)s, %(glibc)s)
-                ON CONFLICT (target) DO UPDATE SET skip_reason = NULL, jobs_outdated = true
-            """,
-            {
-                "position": rules.sort_order(target),
-                **{field: getattr(target, field) for field in target.__struct_fields__},
-            },
-        )
-        if known is None:
-            await _compute_compatibility_of_targets(db, [target], rules)
+    await db.execute(_LOCK_TARGETS)
+    known = await db.row(
+        "SELECT skip_reason FROM targets WHERE target = %(name)s", {"name": target.name}
+    )
+    if known is not None and known["skip_reason"] is None:
+        return False
+    # A target that is there and was skipped is made active again.
+    await db.execute(
+        """
+        INSERT INTO targets
+               (target, sort_order, python, python_full, implementation, abi, arch, os, glibc)
+        VALUES (%(name)s, %(position)s, %(python)s, %(python_full)s, %(implementation)s,
+                %(abi)s, %(arch)s, %(os)s, %(glibc)s)
+            ON CONFLICT (target) DO UPDATE SET skip_reason = NULL, jobs_outdated = true
+        """,
+        {
+            "position": rules.sort_order(target),
+            **{field: getattr(target, field) for field in target.__struct_fields__},
+        },
+    )
+    if known is None:
+        await _compute_compatibility_of_targets(db, [target], rules)
     return True
 
 
@@ -222,32 +222,37 @@ async def record_presence(
     changed = await db.rows(_CHANGED_PRESENCE, facts)
     if not changed:
         return False
-    async with db.transaction():
-        await db.execute(_LOCK_TARGETS)
-        await db.execute(
-            """
-            UPDATE targets
-               SET has_builder = now_is.has_builder, has_compiler = now_is.has_compiler, jobs_outdated = true
-              FROM unnest(%(target)s::text[], %(has_builder)s::boolean[], %(has_compiler)s::boolean[])
-                   AS now_is (target, has_builder, has_compiler)
-             WHERE now_is.target = targets.target
-            """,
-            transpose_rows(changed),
-        )
+    await _store_presence(db, changed)
     return True
 
 
+@transactional
+async def _store_presence(db: Database, changed: Sequence[dict[str, Any]]) -> None:
+    await db.execute(_LOCK_TARGETS)
+    await db.execute(
+        """
+        UPDATE targets
+           SET has_builder = now_is.has_builder, has_compiler = now_is.has_compiler,
+               jobs_outdated = true
+          FROM unnest(%(target)s::text[], %(has_builder)s::boolean[], %(has_compiler)s::boolean[])
+               AS now_is (target, has_builder, has_compiler)
+         WHERE now_is.target = targets.target
+        """,
+        transpose_rows(changed),
+    )
+
+
+@transactional
 async def skip_target(db: Database, target: str, reason: str | None) -> bool:
     """Build for a target no more, or again when the reason is None; `converge` has to follow."""
-    async with db.transaction():
-        await db.execute(_LOCK_TARGETS)
-        changed = await db.execute(
-            """
-            UPDATE targets SET skip_reason = %(reason)s, jobs_outdated = true
-             WHERE target = %(target)s AND skip_reason IS DISTINCT FROM %(reason)s
-            """,
-            {"target": target, "reason": reason},
-        )
+    await db.execute(_LOCK_TARGETS)
+    changed = await db.execute(
+        """
+        UPDATE targets SET skip_reason = %(reason)s, jobs_outdated = true
+         WHERE target = %(target)s AND skip_reason IS DISTINCT FROM %(reason)s
+        """,
+        {"target": target, "reason": reason},
+    )
     return changed > 0
 
 
@@ -280,36 +285,34 @@ async def add_compatibility(
         )
 
 
+@transactional
 async def compute_missing_compatibility(db: Database, rules: CompatibilityRules) -> bool:
     """Work out what an upgrade of the database left: kinds, and the specifiers of files.
 
     Returns:
         Whether there was anything; `converge` has to follow.
     """
-    async with db.transaction():
-        await db.execute(_LOCK_TARGETS)
-        kinds = await db.rows(
-            "SELECT tags, glibc FROM wheel_compatibilities WHERE NOT targets_computed"
-        )
-        if not kinds:
-            return False
-        specifiers = await db.rows(
-            """
-            SELECT DISTINCT f.requires_python
-              FROM files f
-             WHERE NOT EXISTS (
-                 SELECT FROM requires_python_specifiers s WHERE s.requires_python = f.requires_python)
-            """
-        )
-        every = await targets(db, include_skipped=True)
-        await _store_compatible_targets(
-            db, [WheelCompatibility(**row) for row in kinds], every, rules
-        )
-        await add_specifiers(db, [row["requires_python"] for row in specifiers], rules)
-        await db.execute(
-            "UPDATE wheel_compatibilities SET targets_computed = true WHERE NOT targets_computed"
-        )
-        await db.execute("UPDATE targets SET jobs_outdated = true")
+    await db.execute(_LOCK_TARGETS)
+    kinds = await db.rows(
+        "SELECT tags, glibc FROM wheel_compatibilities WHERE NOT targets_computed"
+    )
+    if not kinds:
+        return False
+    specifiers = await db.rows(
+        """
+        SELECT DISTINCT f.requires_python
+          FROM files f
+         WHERE NOT EXISTS (
+             SELECT FROM requires_python_specifiers s WHERE s.requires_python = f.requires_python)
+        """
+    )
+    every = await targets(db, include_skipped=True)
+    await _store_compatible_targets(db, [WheelCompatibility(**row) for row in kinds], every, rules)
+    await add_specifiers(db, [row["requires_python"] for row in specifiers], rules)
+    await db.execute(
+        "UPDATE wheel_compatibilities SET targets_computed = true WHERE NOT targets_computed"
+    )
+    await db.execute("UPDATE targets SET jobs_outdated = true")
     return True
 
 
@@ -393,6 +396,7 @@ async def stored_releases(db: Database, project: str) -> list[StoredRelease]:
     return [StoredRelease(**row) for row in rows]
 
 
+@transactional
 async def add_releases(db: Database, releases: Sequence[Release], rules: CompatibilityRules) -> int:
     """Make releases of known projects known, or bring what is known of them up to date.
 
@@ -404,42 +408,41 @@ async def add_releases(db: Database, releases: Sequence[Release], rules: Compati
     Returns:
         How many were new or changed.
     """
-    async with db.transaction():
-        there = await lock_projects(db, [release.project for release in releases])
-        rows = [_release_row(release) for release in releases if release.project in there]
-        if not rows:
-            return 0
-        await add_specifiers(db, sorted({row["requires_python"] for row in rows}), rules)
-        return await db.execute(
-            """
-            INSERT INTO releases
-                   (project, version, released_at, requires_python, yanked,
-                    sdist_filename, sdist_url, sdist_sha256, sdist_size, sdist_digest)
-            SELECT *
-              FROM unnest(%(project)s::text[], %(version)s::text[],
-                          %(released_at)s::timestamptz[], %(requires_python)s::text[],
-                          %(yanked)s::text[], %(sdist_filename)s::text[], %(sdist_url)s::text[],
-                          %(sdist_sha256)s::text[], %(sdist_size)s::bigint[],
-                          %(sdist_digest)s::text[])
-                ON CONFLICT (project, version) DO UPDATE
-               SET requires_python = excluded.requires_python,
-                   yanked = excluded.yanked,
-                   (sdist_filename, sdist_url, sdist_sha256, sdist_size, sdist_digest)
-                       = (SELECT * FROM merge_sdist(releases, excluded)),
-                   sdist_replaced_at = CASE WHEN is_sdist_replaced(releases, excluded)
-                                       THEN now() ELSE releases.sdist_replaced_at END,
-                   sdist_replaced_build_id = CASE WHEN is_sdist_replaced(releases, excluded)
-                                          THEN nextval('build_ids')
-                                          ELSE releases.sdist_replaced_build_id END
-             WHERE (releases.requires_python, releases.yanked)
-                   IS DISTINCT FROM (excluded.requires_python, excluded.yanked)
-                OR (SELECT (releases.sdist_filename, releases.sdist_url, releases.sdist_sha256,
-                            releases.sdist_size, releases.sdist_digest) IS DISTINCT FROM
-                           (k.filename, k.url, k.sha256, k.size, k.digest)
-                      FROM merge_sdist(releases, excluded) k)
-            """,
-            transpose_rows(rows),
-        )
+    there = await lock_projects(db, [release.project for release in releases])
+    rows = [_release_row(release) for release in releases if release.project in there]
+    if not rows:
+        return 0
+    await add_specifiers(db, sorted({row["requires_python"] for row in rows}), rules)
+    return await db.execute(
+        """
+        INSERT INTO releases
+               (project, version, released_at, requires_python, yanked,
+                sdist_filename, sdist_url, sdist_sha256, sdist_size, sdist_digest)
+        SELECT *
+          FROM unnest(%(project)s::text[], %(version)s::text[],
+                      %(released_at)s::timestamptz[], %(requires_python)s::text[],
+                      %(yanked)s::text[], %(sdist_filename)s::text[], %(sdist_url)s::text[],
+                      %(sdist_sha256)s::text[], %(sdist_size)s::bigint[],
+                      %(sdist_digest)s::text[])
+            ON CONFLICT (project, version) DO UPDATE
+           SET requires_python = excluded.requires_python,
+               yanked = excluded.yanked,
+               (sdist_filename, sdist_url, sdist_sha256, sdist_size, sdist_digest)
+                   = (SELECT * FROM merge_sdist(releases, excluded)),
+               sdist_replaced_at = CASE WHEN is_sdist_replaced(releases, excluded)
+                                   THEN now() ELSE releases.sdist_replaced_at END,
+               sdist_replaced_build_id = CASE WHEN is_sdist_replaced(releases, excluded)
+                                      THEN nextval('build_ids')
+                                      ELSE releases.sdist_replaced_build_id END
+         WHERE (releases.requires_python, releases.yanked)
+               IS DISTINCT FROM (excluded.requires_python, excluded.yanked)
+            OR (SELECT (releases.sdist_filename, releases.sdist_url, releases.sdist_sha256,
+                        releases.sdist_size, releases.sdist_digest) IS DISTINCT FROM
+                       (k.filename, k.url, k.sha256, k.size, k.digest)
+                  FROM merge_sdist(releases, excluded) k)
+        """,
+        transpose_rows(rows),
+    )
 
 
 def _release_row(release: Release) -> dict[str, Any]:
@@ -514,6 +517,7 @@ async def set_project_status(
     )
 
 
+@transactional
 async def update_listed_releases(
     db: Database, project: str, listed: Sequence[str]
 ) -> ListingChanges:
@@ -526,23 +530,22 @@ async def update_listed_releases(
         project: its normalised name.
         listed: the versions that the page lists.
     """
-    async with db.transaction():
-        await lock_projects(db, [project])
-        rows = await db.rows(
-            """
-            UPDATE releases
-               SET missing_since = CASE WHEN version = ANY (%(listed)s) THEN NULL ELSE now() END,
-                   removed_at = NULL
-             WHERE project = %(project)s
-               AND sdist_url IS NOT NULL
-               AND (missing_since IS NULL) <> (version = ANY (%(listed)s))
-            RETURNING version, missing_since IS NOT NULL AS hidden
-            """,
-            {"project": project, "listed": list(listed)},
-        )
-        if rows:
-            # The listing of all projects has only those with files to list.
-            await db.execute("SELECT invalidate_pages('simple', ARRAY[''])")
+    await lock_projects(db, [project])
+    rows = await db.rows(
+        """
+        UPDATE releases
+           SET missing_since = CASE WHEN version = ANY (%(listed)s) THEN NULL ELSE now() END,
+               removed_at = NULL
+         WHERE project = %(project)s
+           AND sdist_url IS NOT NULL
+           AND (missing_since IS NULL) <> (version = ANY (%(listed)s))
+        RETURNING version, missing_since IS NOT NULL AS hidden
+        """,
+        {"project": project, "listed": list(listed)},
+    )
+    if rows:
+        # The listing of all projects has only those with files to list.
+        await db.execute("SELECT invalidate_pages('simple', ARRAY[''])")
     return ListingChanges(
         hidden=tuple(sorted(row["version"] for row in rows if row["hidden"])),
         shown=tuple(sorted(row["version"] for row in rows if not row["hidden"])),
@@ -647,11 +650,13 @@ async def remove_project(db: Database, project: str) -> bool:
     return await _change_project(db, "DELETE FROM projects WHERE project = %(project)s", project)
 
 
-async def _change_project(db: Database, statement: str, project: str, **facts: str | None) -> bool:
+@transactional
+async def _change_project(
+    db: Database, /, statement: str, project: str, **facts: str | None
+) -> bool:
     """Whether a statement changed anything of a project; it has a writer's locks."""
-    async with db.transaction():
-        await lock_projects(db, [project])
-        return await db.execute(statement, {"project": project, **facts}) > 0
+    await lock_projects(db, [project])
+    return await db.execute(statement, {"project": project, **facts}) > 0
 
 
 async def files_with_tags(

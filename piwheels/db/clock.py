@@ -7,7 +7,7 @@ kept by a clock that has been set back since, and would be waited for as long as
 from datetime import datetime, timedelta
 
 from piwheels.db.catalog import lock_projects
-from piwheels.db.database import Database
+from piwheels.db.database import Database, transactional
 
 #: What kept a moment may run beside what compares it.
 _TOLERANCE = {"tolerance": timedelta(minutes=1)}
@@ -53,19 +53,19 @@ async def reset_future_times(db: Database) -> int:
     return count + await _reset_future_builds(db)
 
 
+@transactional
 async def _reset_future_builds(db: Database) -> int:
     """Builds that ended in the future would count as the last hour's until then."""
-    async with db.transaction():
-        rows = await db.rows(
-            "SELECT DISTINCT project FROM builds WHERE ended_at > now() + %(tolerance)s", _TOLERANCE
-        )
-        if not rows:
-            return 0
-        await lock_projects(db, [row["project"] for row in rows])
-        return await db.execute(
-            """
-            UPDATE builds SET started_at = started_at - (ended_at - now()), ended_at = now()
-             WHERE ended_at > now() + %(tolerance)s
-            """,
-            _TOLERANCE,
-        )
+    rows = await db.rows(
+        "SELECT DISTINCT project FROM builds WHERE ended_at > now() + %(tolerance)s", _TOLERANCE
+    )
+    if not rows:
+        return 0
+    await lock_projects(db, [row["project"] for row in rows])
+    return await db.execute(
+        """
+        UPDATE builds SET started_at = started_at - (ended_at - now()), ended_at = now()
+         WHERE ended_at > now() + %(tolerance)s
+        """,
+        _TOLERANCE,
+    )

@@ -1,13 +1,22 @@
 """One connection of one duty: opened, checked, shared by its tasks, mended when it breaks."""
 
 import asyncio
+import functools
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import msgspec
 import psycopg
@@ -38,12 +47,14 @@ __all__ = [
     "is_running",
     "make_dsn",
     "server_is_up",
+    "transactional",
     "transpose_rows",
 ]
 
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 _MIN_RETRY_DELAY_S = 0.2
 #: A database that is back is used again within this time.
@@ -145,9 +156,9 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
-        """A transaction of the calling task; other tasks wait for their turn.
+        """A transaction of the calling task, which is not repeated: see `in_transaction`.
 
-        Within it, the other methods of this object join it.
+        The task's statements join it; other tasks wait for the connection.
         """
         if self._owner is asyncio.current_task():
             yield
@@ -160,10 +171,86 @@ class Database:
             finally:
                 self._owner = None
 
+    async def in_transaction(self, work: Callable[[], Awaitable[_T]]) -> _T:
+        """Run work in a transaction, and all of it again after each error that is transient.
+
+        Statements of the work join the transaction; so does work that is already in one.
+        """
+
+        async def attempt() -> _T:
+            async with self.transaction():
+                return await work()
+
+        return await self._retry(attempt)
+
     async def rows(
         self, query: str, parameters: Mapping[str, Any] | None = None
     ) -> list[dict[str, Any]]:
-        """All rows that a query gives; other tasks have their turns while many are read."""
+        """All rows of a query; other tasks use the connection while many are fetched."""
+        return await self._retry(lambda: self._fetch(query, parameters))
+
+    async def row(
+        self, query: str, parameters: Mapping[str, Any] | None = None
+    ) -> dict[str, Any] | None:
+        """The first row of a query, or None."""
+
+        async def fetch() -> dict[str, Any] | None:
+            async with self._cursor(query, parameters) as cursor:
+                return await cursor.fetchone()
+
+        return await self._retry(fetch)
+
+    async def value(self, query: str, parameters: Mapping[str, Any] | None = None) -> Any:
+        """The first column of the first row of a query, or None."""
+        row = await self.row(query, parameters)
+        return next(iter(row.values())) if row else None
+
+    async def execute(self, query: str, parameters: Mapping[str, Any] | None = None) -> int:
+        """Execute a statement; returns how many rows it affected."""
+
+        async def execute() -> int:
+            async with self._cursor(query, parameters) as cursor:
+                return max(cursor.rowcount, 0)
+
+        return await self._retry(execute)
+
+    async def copy(self, statement: str, pieces: Sequence[bytes]) -> None:
+        """Execute a COPY ... FROM STDIN with this content, within a transaction."""
+        async with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+            for piece in pieces:
+                await copy.write(piece)
+
+    async def _retry(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
+        """Run a statement or a transaction, and again after each error that is transient.
+
+        Within a transaction the error is raised, because the transaction is repeated as a whole.
+        While it waits, `last_error` is set.
+
+        Raises:
+            DatabaseError: no further attempt can succeed.
+        """
+        if self._owner is asyncio.current_task():
+            return await attempt()
+        delay_s = _MIN_RETRY_DELAY_S
+        while True:
+            try:
+                result = await attempt()
+            except psycopg.Error as error:
+                _raise_unless_transient(error)
+                self._record_error(error)
+                is_read_only = error.sqlstate == READ_ONLY_STATE
+            else:
+                self.last_error = ""
+                return result
+            connected = False
+            while not connected:
+                await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311
+                delay_s = min(delay_s * 2, _MAX_RETRY_DELAY_S)
+                connected = await self._reconnect(force=is_read_only)
+
+    async def _fetch(
+        self, query: str, parameters: Mapping[str, Any] | None
+    ) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
         async with self._cursor(query, parameters) as cursor:
             while batch := await cursor.fetchmany(_FETCH_ROWS):
@@ -172,55 +259,6 @@ class Database:
                     break
                 await asyncio.sleep(0)
         return rows
-
-    async def row(
-        self, query: str, parameters: Mapping[str, Any] | None = None
-    ) -> dict[str, Any] | None:
-        """The first row that a query gives, or None."""
-        async with self._cursor(query, parameters) as cursor:
-            return await cursor.fetchone()
-
-    async def value(self, query: str, parameters: Mapping[str, Any] | None = None) -> Any:
-        """The first column of the first row that a query gives, or None."""
-        row = await self.row(query, parameters)
-        return next(iter(row.values())) if row else None
-
-    async def execute(self, query: str, parameters: Mapping[str, Any] | None = None) -> int:
-        """Carry out a statement; returns how many rows it touched."""
-        async with self._cursor(query, parameters) as cursor:
-            return max(cursor.rowcount, 0)
-
-    async def copy(self, statement: str, pieces: Sequence[bytes]) -> None:
-        """Carry out a COPY ... FROM STDIN with this content, within transaction()."""
-        async with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-            for piece in pieces:
-                await copy.write(piece)
-
-    async def retrying(self, work: Callable[[], Awaitable[_T]]) -> _T:
-        """Do the work, and again after every fault that passes, with growing delay.
-
-        The work has to be one that can be done twice: a statement, or a transaction. Meanwhile
-        `trouble` says what it waits for.
-
-        Raises:
-            DatabaseError: no further try can succeed.
-        """
-        delay_s = _MIN_RETRY_DELAY_S
-        while True:
-            try:
-                result = await work()
-            except psycopg.Error as error:
-                _raise_unless_transient(error)
-                self._record_error(error)
-                elsewhere = error.sqlstate == READ_ONLY_STATE
-            else:
-                self.last_error = ""
-                return result
-            connected = False
-            while not connected:
-                await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311
-                delay_s = min(delay_s * 2, _MAX_RETRY_DELAY_S)
-                connected = await self._reconnect(force=elsewhere)
 
     async def notifications(self, *channels: str) -> AsyncGenerator[Notification, None]:
         """NOTIFYs on these channels, on a connection of its own.
@@ -294,6 +332,18 @@ class Database:
                 return False
             self._connection, self._pid = connection, connection.info.backend_pid
             return True
+
+
+def transactional(
+    function: Callable[Concatenate[Database, _P], Awaitable[_T]],
+) -> Callable[Concatenate[Database, _P], Coroutine[Any, Any, _T]]:
+    """A query function whose statements are one transaction (`Database.in_transaction`)."""
+
+    @functools.wraps(function)
+    async def in_transaction(db: Database, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return await db.in_transaction(lambda: function(db, *args, **kwargs))
+
+    return in_transaction
 
 
 async def server_is_up(dsn: str, timeout_s: int = 2) -> bool:

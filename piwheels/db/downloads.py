@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from piwheels.db.database import Database
+from piwheels.db.database import Database, transactional
 from piwheels.model import Struct
 
 #: "The last 30 days" and "the last year" everywhere: today in UTC, and the days before it.
@@ -400,6 +400,7 @@ async def _periods(
     return [PeriodTotals(**row) for row in rows]
 
 
+@transactional
 async def _rows_by_month(
     db: Database, query: str, parameters: dict[str, Any]
 ) -> list[dict[str, Any]]:
@@ -408,9 +409,8 @@ async def _rows_by_month(
     A month's rows lie together, but the planner takes fetching them for reading at random, and
     would rather read all months, which is the slower the older a farm is.
     """
-    async with db.transaction():
-        await db.execute("SET LOCAL enable_seqscan = off")
-        return await db.rows(query, parameters)
+    await db.execute("SET LOCAL enable_seqscan = off")
+    return await db.rows(query, parameters)
 
 
 async def _top_of_day(db: Database, day: date, limit: int) -> list[NamedCount]:

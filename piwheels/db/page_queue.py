@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from enum import StrEnum
 
-from piwheels.db.database import Database
+from piwheels.db.database import Database, transactional
 from piwheels.model import Struct
 
 
@@ -173,21 +173,21 @@ async def purge_written(
     )
 
 
+@transactional
 async def invalidate_all_projects(db: Database) -> int:
     """Invalidate every project's page if that was requested; returns how many."""
     page = await single_page_to_write(db, PageKind.PROJECTS)
     if page is None:
         return 0
-    async with db.transaction():
-        count = await db.execute(
-            """
-            INSERT INTO page_invalidations (page_kind, page_key)
-            SELECT 'project', project FROM projects
-             UNION ALL
-            SELECT 'alias', alias FROM project_aliases
-            """
-        )
-        await mark_written(db, PageKind.PROJECTS, [page])
+    count = await db.execute(
+        """
+        INSERT INTO page_invalidations (page_kind, page_key)
+        SELECT 'project', project FROM projects
+         UNION ALL
+        SELECT 'alias', alias FROM project_aliases
+        """
+    )
+    await mark_written(db, PageKind.PROJECTS, [page])
     return count
 
 

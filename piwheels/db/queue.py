@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from piwheels.db.catalog import add_compatibility, add_specifiers, lock_projects
-from piwheels.db.database import Database
+from piwheels.db.database import Database, transactional
 from piwheels.model import (
     Build,
     BuilderCapability,
@@ -190,6 +190,7 @@ async def complete_job_with_retry_after(
     )
 
 
+@transactional
 async def complete_job(
     db: Database,
     build: Build,
@@ -209,39 +210,38 @@ async def complete_job(
     Returns:
         False if the claim was lost: the build is nobody's, and nothing was stored.
     """
-    async with db.transaction():
-        await lock_projects(db, [build.project])
-        disposition = RetryDecision(is_final=True)
-        if build.outcome is not Outcome.BUILT:
-            disposition = decide_retry(await _earlier_failures(db, build))
-        held = await db.execute(
-            """
-            UPDATE jobs
-               SET claimed_by = NULL, claimed_at = NULL, build_id = NULL,
-                   attempts = attempts - %(uncounted)s,
-                   retry_at = CASE WHEN %(delay_s)s > 0
-                                     THEN now() + make_interval(secs => %(delay_s)s) END,
-                   retry_delay = CASE WHEN %(delay_s)s > 0 THEN make_interval(secs => %(delay_s)s) END,
-                   hold_reason = nullif(%(hold_reason)s, ''), avoid_builder = %(avoid_builder)s,
-                   memory_over_bytes = %(memory_over_bytes)s, min_timeout_s = %(min_timeout_s)s,
-                   min_speed = %(min_speed)s,
-                   last_build_id = CASE WHEN %(lost)s THEN build_id END,
-                   last_builder = CASE WHEN %(lost)s THEN claimed_by END
-             WHERE project = %(project)s AND version = %(version)s AND target = %(target)s
-               AND build_id = %(build)s AND claimed_by = %(builder)s
-            """,
-            {
-                **_build_key(build),
-                **msgspec.structs.asdict(disposition),
-                "delay_s": float(disposition.delay_s),
-                "uncounted": 0 if disposition.counts_as_attempt else 1,
-                "lost": build.outcome is Outcome.LOST,
-            },
-        )
-        if not held:
-            await _recompute_release_jobs(db, build.project, build.version)
-            return await already_completed(db, build)
-        await _store_build(db, build, files, rules, will_retry=not disposition.is_final)
+    await lock_projects(db, [build.project])
+    disposition = RetryDecision(is_final=True)
+    if build.outcome is not Outcome.BUILT:
+        disposition = decide_retry(await _earlier_failures(db, build))
+    held = await db.execute(
+        """
+        UPDATE jobs
+           SET claimed_by = NULL, claimed_at = NULL, build_id = NULL,
+               attempts = attempts - %(uncounted)s,
+               retry_at = CASE WHEN %(delay_s)s > 0
+                                 THEN now() + make_interval(secs => %(delay_s)s) END,
+               retry_delay = CASE WHEN %(delay_s)s > 0 THEN make_interval(secs => %(delay_s)s) END,
+               hold_reason = nullif(%(hold_reason)s, ''), avoid_builder = %(avoid_builder)s,
+               memory_over_bytes = %(memory_over_bytes)s, min_timeout_s = %(min_timeout_s)s,
+               min_speed = %(min_speed)s,
+               last_build_id = CASE WHEN %(lost)s THEN build_id END,
+               last_builder = CASE WHEN %(lost)s THEN claimed_by END
+         WHERE project = %(project)s AND version = %(version)s AND target = %(target)s
+           AND build_id = %(build)s AND claimed_by = %(builder)s
+        """,
+        {
+            **_build_key(build),
+            **msgspec.structs.asdict(disposition),
+            "delay_s": float(disposition.delay_s),
+            "uncounted": 0 if disposition.counts_as_attempt else 1,
+            "lost": build.outcome is Outcome.LOST,
+        },
+    )
+    if not held:
+        await _recompute_release_jobs(db, build.project, build.version)
+        return await already_completed(db, build)
+    await _store_build(db, build, files, rules, will_retry=not disposition.is_final)
     return True
 
 
@@ -282,6 +282,7 @@ async def already_completed(db: Database, build: Build) -> bool:
     return bool(there)
 
 
+@transactional
 async def record_import(
     db: Database, build: Build, files: Sequence[WheelFile], rules: CompatibilityRules
 ) -> bool:
@@ -290,15 +291,14 @@ async def record_import(
     Returns:
         False if the release was removed meanwhile, and nothing was stored.
     """
-    async with db.transaction():
-        await lock_projects(db, [build.project])
-        there = await db.value(
-            "SELECT 1 FROM releases WHERE project = %(project)s AND version = %(version)s",
-            {"project": build.project, "version": build.version},
-        )
-        if there is None:
-            return False
-        await _store_build(db, build, files, rules, will_retry=False)
+    await lock_projects(db, [build.project])
+    there = await db.value(
+        "SELECT 1 FROM releases WHERE project = %(project)s AND version = %(version)s",
+        {"project": build.project, "version": build.version},
+    )
+    if there is None:
+        return False
+    await _store_build(db, build, files, rules, will_retry=False)
     return True
 
 
@@ -419,30 +419,30 @@ async def _store_file(db: Database, build: Build, file: WheelFile) -> None:
     )
 
 
+@transactional
 async def unclaim(db: Database, builder: str, build_id: int) -> bool:
     """Put a claimed job back as it was before; False if the builder does not have it."""
-    async with db.transaction():
-        job = await db.row(
-            """
-            SELECT project, version FROM jobs
-             WHERE build_id = %(build)s AND claimed_by = %(builder)s
-            """,
-            {"build": build_id, "builder": builder},
-        )
-        if job is None:
-            return False
-        await lock_projects(db, [job["project"]])
-        released = await db.execute(
-            """
-            UPDATE jobs
-               SET claimed_by = NULL, claimed_at = NULL, build_id = NULL, attempts = attempts - 1,
-                   last_build_id = build_id, last_builder = claimed_by
-             WHERE project = %(project)s AND version = %(version)s
-               AND build_id = %(build)s AND claimed_by = %(builder)s
-            """,
-            {**job, "build": build_id, "builder": builder},
-        )
-        await _recompute_release_jobs(db, job["project"], job["version"])
+    job = await db.row(
+        """
+        SELECT project, version FROM jobs
+         WHERE build_id = %(build)s AND claimed_by = %(builder)s
+        """,
+        {"build": build_id, "builder": builder},
+    )
+    if job is None:
+        return False
+    await lock_projects(db, [job["project"]])
+    released = await db.execute(
+        """
+        UPDATE jobs
+           SET claimed_by = NULL, claimed_at = NULL, build_id = NULL, attempts = attempts - 1,
+               last_build_id = build_id, last_builder = claimed_by
+         WHERE project = %(project)s AND version = %(version)s
+           AND build_id = %(build)s AND claimed_by = %(builder)s
+        """,
+        {**job, "build": build_id, "builder": builder},
+    )
+    await _recompute_release_jobs(db, job["project"], job["version"])
     return released > 0
 
 
@@ -455,41 +455,41 @@ async def unclaim_all(db: Database, builder: str) -> None:
         await unclaim(db, builder, row["build_id"])
 
 
+@transactional
 async def reclaim(db: Database, builder: str, build_id: int) -> Job | None:
     """Give a job back to the builder that had it before, for the same build; None if it is gone.
 
     It is given back if nobody else has claimed it since it was released, or since its builder
     was lost, and if it is still wanted.
     """
-    async with db.transaction():
-        job = await db.row(
-            """
-            SELECT project, version FROM jobs
-             WHERE last_build_id = %(build)s AND last_builder = %(builder)s AND claimed_by IS NULL
-            """,
-            {"build": build_id, "builder": builder},
-        )
-        if job is None:
-            return None
-        await lock_projects(db, [job["project"]])
-        row = await db.row(
-            f"""
-            UPDATE jobs
-               SET claimed_by = %(builder)s, claimed_at = now(), build_id = %(build)s,
-                   attempts = attempts + 1, retry_at = NULL, retry_delay = NULL, hold_reason = NULL,
-                   last_build_id = NULL, last_builder = NULL
-              FROM releases r
-             WHERE last_build_id = %(build)s AND last_builder = %(builder)s AND claimed_by IS NULL
-               AND r.project = jobs.project AND r.version = jobs.version
-            RETURNING {_JOB_COLUMNS}
-            """,  # noqa: S608 - of constants alone
-            {"build": build_id, "builder": builder},
-        )
-        # It was not lost after all.
-        await db.execute(
-            "DELETE FROM builds WHERE build_id = %(build)s AND outcome = 'lost'",
-            {"build": build_id},
-        )
+    job = await db.row(
+        """
+        SELECT project, version FROM jobs
+         WHERE last_build_id = %(build)s AND last_builder = %(builder)s AND claimed_by IS NULL
+        """,
+        {"build": build_id, "builder": builder},
+    )
+    if job is None:
+        return None
+    await lock_projects(db, [job["project"]])
+    row = await db.row(
+        f"""
+        UPDATE jobs
+           SET claimed_by = %(builder)s, claimed_at = now(), build_id = %(build)s,
+               attempts = attempts + 1, retry_at = NULL, retry_delay = NULL, hold_reason = NULL,
+               last_build_id = NULL, last_builder = NULL
+          FROM releases r
+         WHERE last_build_id = %(build)s AND last_builder = %(builder)s AND claimed_by IS NULL
+           AND r.project = jobs.project AND r.version = jobs.version
+        RETURNING {_JOB_COLUMNS}
+        """,  # noqa: S608 - of constants alone
+        {"build": build_id, "builder": builder},
+    )
+    # It was not lost after all.
+    await db.execute(
+        "DELETE FROM builds WHERE build_id = %(build)s AND outcome = 'lost'",
+        {"build": build_id},
+    )
     return _job_of_row(row) if row else None
 
 
@@ -507,6 +507,7 @@ async def requeue_due_jobs(db: Database) -> int:
     )
 
 
+@transactional
 async def retry(
     db: Database,
     project: str,
@@ -523,39 +524,38 @@ async def retry(
         How many failures and files this concerns.
     """
     which = {"project": project, "version": version, "target": target}
-    async with db.transaction():
-        await lock_projects(db, [project])
-        failures = await db.execute(
-            """
-            UPDATE builds SET will_retry = true, ignored_by_policy = true
-             WHERE project = %(project)s AND outcome <> 'built' AND NOT will_retry
-               AND (%(version)s::text IS NULL OR version = %(version)s)
-               AND (%(target)s::text IS NULL OR target = %(target)s)
-            """,
-            which,
-        )
-        await db.execute(
-            """
-            UPDATE builds SET ignored_by_policy = true
-             WHERE project = %(project)s AND failure_class <> '' AND NOT ignored_by_policy
-               AND (%(version)s::text IS NULL OR version = %(version)s)
-               AND (%(target)s::text IS NULL OR target = %(target)s)
-            """,
-            which,
-        )
-        deferred = await db.execute(
-            """
-            UPDATE jobs
-               SET retry_at = NULL, retry_delay = NULL, attempts = 0, hold_reason = NULL, avoid_builder = '',
-                   memory_over_bytes = 0, min_timeout_s = 0, min_speed = 0
-             WHERE project = %(project)s AND claimed_by IS NULL
-               AND (retry_at IS NOT NULL OR attempts > 0 OR hold_reason IS NOT NULL)
-               AND (%(version)s::text IS NULL OR version = %(version)s)
-               AND (%(target)s::text IS NULL OR target = %(target)s)
-            """,
-            which,
-        )
-        files = await _request_rebuild(db, which) if rebuild_published else 0
+    await lock_projects(db, [project])
+    failures = await db.execute(
+        """
+        UPDATE builds SET will_retry = true, ignored_by_policy = true
+         WHERE project = %(project)s AND outcome <> 'built' AND NOT will_retry
+           AND (%(version)s::text IS NULL OR version = %(version)s)
+           AND (%(target)s::text IS NULL OR target = %(target)s)
+        """,
+        which,
+    )
+    await db.execute(
+        """
+        UPDATE builds SET ignored_by_policy = true
+         WHERE project = %(project)s AND failure_class <> '' AND NOT ignored_by_policy
+           AND (%(version)s::text IS NULL OR version = %(version)s)
+           AND (%(target)s::text IS NULL OR target = %(target)s)
+        """,
+        which,
+    )
+    deferred = await db.execute(
+        """
+        UPDATE jobs
+           SET retry_at = NULL, retry_delay = NULL, attempts = 0, hold_reason = NULL, avoid_builder = '',
+               memory_over_bytes = 0, min_timeout_s = 0, min_speed = 0
+         WHERE project = %(project)s AND claimed_by IS NULL
+           AND (retry_at IS NOT NULL OR attempts > 0 OR hold_reason IS NOT NULL)
+           AND (%(version)s::text IS NULL OR version = %(version)s)
+           AND (%(target)s::text IS NULL OR target = %(target)s)
+        """,
+        which,
+    )
+    files = await _request_rebuild(db, which) if rebuild_published else 0
     return max(failures, deferred) + files
 
 
@@ -572,20 +572,20 @@ async def _request_rebuild(db: Database, which: dict[str, str | None]) -> int:
     )
 
 
+@transactional
 async def prioritize(
     db: Database, project: str, version: str | None, advance: timedelta, target: str | None = None
 ) -> int:
     """Let jobs be due earlier by so much than when they were queued; returns how many."""
-    async with db.transaction():
-        await lock_projects(db, [project])
-        return await db.execute(
-            """
-            UPDATE jobs SET priority_time = queued_at - %(by)s
-             WHERE project = %(project)s AND (%(version)s::text IS NULL OR version = %(version)s)
-               AND (%(target)s::text IS NULL OR target = %(target)s)
-            """,
-            {"project": project, "version": version, "by": advance, "target": target},
-        )
+    await lock_projects(db, [project])
+    return await db.execute(
+        """
+        UPDATE jobs SET priority_time = queued_at - %(by)s
+         WHERE project = %(project)s AND (%(version)s::text IS NULL OR version = %(version)s)
+           AND (%(target)s::text IS NULL OR target = %(target)s)
+        """,
+        {"project": project, "version": version, "by": advance, "target": target},
+    )
 
 
 async def _recompute_release_jobs(db: Database, project: str, version: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from piwheels.db import key_values
 from piwheels.db.catalog import lock_projects
-from piwheels.db.database import Database, transpose_rows
+from piwheels.db.database import Database, transactional, transpose_rows
 from piwheels.model import PageCheckResult, Struct
 
 SERIAL_KEY = "upstream/serial"
@@ -165,44 +165,45 @@ def _project_of_row(row: dict[str, Any]) -> ProjectToCheck:
     return ProjectToCheck(change=change, **row)
 
 
+@transactional
 async def record_check(db: Database, look: CheckResult) -> None:
     """Note what a look found, and when to look again."""
     facts = {name: getattr(look, name) for name in look.__struct_fields__ if name != "change"}
-    async with db.transaction():
+    await db.execute(
+        """
+        UPDATE projects
+           SET check_result = %(result)s, check_result_count = %(result_count)s, check_problem = %(problem)s,
+               etag = %(etag)s, last_modified = %(last_modified)s, page_serial = %(page_serial)s,
+               checked_at = now(), next_poll_at = now() + %(next_check_in)s
+         WHERE project = %(project)s
+        """,
+        {**facts, "result": str(look.result)},
+    )
+    if look.visible_serial is not None:
         await db.execute(
             """
-            UPDATE projects
-               SET check_result = %(result)s, check_result_count = %(result_count)s, check_problem = %(problem)s,
-                   etag = %(etag)s, last_modified = %(last_modified)s, page_serial = %(page_serial)s,
-                   checked_at = now(), next_poll_at = now() + %(next_check_in)s
-             WHERE project = %(project)s
+            DELETE FROM upstream_changes
+             WHERE project = %(project)s AND serial <= %(visible_serial)s
             """,
-            {**facts, "result": str(look.result)},
+            facts,
         )
-        if look.visible_serial is not None:
-            await db.execute(
-                """
-                DELETE FROM upstream_changes
-                 WHERE project = %(project)s AND serial <= %(visible_serial)s
-                """,
-                facts,
-            )
-        if look.change is not None:
-            # One that was reported meanwhile has another serial, and is due already.
-            await db.execute(
-                """
-                UPDATE upstream_changes
-                   SET checks = checks + 1, checks_without_serial = %(checks_without_serial)s, problem = %(change_problem)s,
-                       next_check_at = now() + %(change_check_in)s
-                 WHERE project = %(project)s AND serial = %(serial)s
-                """,
-                {**facts, "serial": look.change.serial},
-            )
+    if look.change is not None:
+        # One that was reported meanwhile has another serial, and is due already.
+        await db.execute(
+            """
+            UPDATE upstream_changes
+               SET checks = checks + 1, checks_without_serial = %(checks_without_serial)s, problem = %(change_problem)s,
+                   next_check_at = now() + %(change_check_in)s
+             WHERE project = %(project)s AND serial = %(serial)s
+            """,
+            {**facts, "serial": look.change.serial},
+        )
 
 
 # --- the changelog -----------------------------------------------------------------------
 
 
+@transactional
 async def store_reported_changes(
     db: Database, reported: Sequence[ReportedChange], serial: int, *, follow_all: bool
 ) -> None:
@@ -214,10 +215,9 @@ async def store_reported_changes(
         serial: the newest event's.
         follow_all: keep also those of projects that the farm does not have.
     """
-    async with db.transaction():
-        for start in range(0, len(reported), _STORED_AT_ONCE):
-            await _store(db, reported[start : start + _STORED_AT_ONCE], follow_all=follow_all)
-        await key_values.set_value(db, SERIAL_KEY, str(serial))
+    for start in range(0, len(reported), _STORED_AT_ONCE):
+        await _store(db, reported[start : start + _STORED_AT_ONCE], follow_all=follow_all)
+    await key_values.set_value(db, SERIAL_KEY, str(serial))
 
 
 async def _store(db: Database, reported: Sequence[ReportedChange], *, follow_all: bool) -> None:
@@ -253,6 +253,7 @@ async def _store(db: Database, reported: Sequence[ReportedChange], *, follow_all
     )
 
 
+@transactional
 async def recheck_all(db: Database, *, serial: int | None, address: str) -> int:
     """Have everything that is followed compared with its page, whatever was known of those.
 
@@ -264,18 +265,17 @@ async def recheck_all(db: Database, *, serial: int | None, address: str) -> int:
     Returns:
         How many projects are followed.
     """
-    async with db.transaction():
-        count = await db.execute(
-            """
-            UPDATE projects
-               SET next_poll_at = now(), page_serial = NULL, etag = '', last_modified = '',
-                   check_result = '', check_result_count = 0
-             WHERE follow_since IS NOT NULL
-            """
-        )
-        await db.execute("DELETE FROM upstream_changes")
-        await key_values.set_value(db, SERIAL_KEY, None if serial is None else str(serial))
-        await key_values.set_value(db, ADDRESS_KEY, address)
+    count = await db.execute(
+        """
+        UPDATE projects
+           SET next_poll_at = now(), page_serial = NULL, etag = '', last_modified = '',
+               check_result = '', check_result_count = 0
+         WHERE follow_since IS NOT NULL
+        """
+    )
+    await db.execute("DELETE FROM upstream_changes")
+    await key_values.set_value(db, SERIAL_KEY, None if serial is None else str(serial))
+    await key_values.set_value(db, ADDRESS_KEY, address)
     return count
 
 
@@ -305,6 +305,7 @@ async def set_existing_versions(db: Database, project: str, versions: Sequence[s
     )
 
 
+@transactional
 async def confirm_removal(
     db: Database, project: str, versions: Sequence[str] | None, at: datetime
 ) -> list[str]:
@@ -316,25 +317,25 @@ async def confirm_removal(
         versions: the releases; None for all that are hidden.
         at: when.
     """
-    async with db.transaction():
-        await lock_projects(db, [project])
-        rows = await db.rows(
-            """
-            UPDATE releases SET removed_at = %(at)s
-             WHERE project = %(project)s
-               AND missing_since IS NOT NULL AND removed_at IS NULL
-               AND (%(versions)s::text[] IS NULL OR version = ANY (%(versions)s))
-            RETURNING version
-            """,
-            {
-                "project": project,
-                "at": at,
-                "versions": None if versions is None else list(versions),
-            },
-        )
+    await lock_projects(db, [project])
+    rows = await db.rows(
+        """
+        UPDATE releases SET removed_at = %(at)s
+         WHERE project = %(project)s
+           AND missing_since IS NOT NULL AND removed_at IS NULL
+           AND (%(versions)s::text[] IS NULL OR version = ANY (%(versions)s))
+        RETURNING version
+        """,
+        {
+            "project": project,
+            "at": at,
+            "versions": None if versions is None else list(versions),
+        },
+    )
     return sorted(row["version"] for row in rows)
 
 
+@transactional
 async def delete_removed(db: Database, before: datetime, limit: int) -> list[tuple[str, str]]:
     """Delete releases whose removal was confirmed before a moment; returns project and version."""
     rows = await db.rows(
@@ -346,16 +347,15 @@ async def delete_removed(db: Database, before: datetime, limit: int) -> list[tup
         {"before": before, "limit": limit},
     )
     gone = [(row["project"], row["version"]) for row in rows]
-    async with db.transaction():
-        await lock_projects(db, [project for project, _ in gone])
-        # Looked at again under the lock: one may have been listed again meanwhile.
-        for project, version in gone:
-            await db.execute(
-                """
-                DELETE FROM releases
-                 WHERE project = %(project)s AND version = %(version)s
-                   AND missing_since IS NOT NULL AND removed_at < %(before)s
-                """,
-                {"project": project, "version": version, "before": before},
-            )
+    await lock_projects(db, [project for project, _ in gone])
+    # Looked at again under the lock: one may have been listed again meanwhile.
+    for project, version in gone:
+        await db.execute(
+            """
+            DELETE FROM releases
+             WHERE project = %(project)s AND version = %(version)s
+               AND missing_since IS NOT NULL AND removed_at < %(before)s
+            """,
+            {"project": project, "version": version, "before": before},
+        )
     return gone

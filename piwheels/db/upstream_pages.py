@@ -3,7 +3,7 @@
 from msgspec import structs
 
 from piwheels.db.catalog import lock_projects
-from piwheels.db.database import Database
+from piwheels.db.database import Database, transactional
 from piwheels.model import UpstreamPage
 
 
@@ -16,11 +16,15 @@ async def store_upstream_page(db: Database, project: str, page: UpstreamPage) ->
     known = await last_upstream_page(db, project)
     if known is not None and _is_unchanged(known, page):
         return False
-    async with db.transaction():
-        if not await lock_projects(db, [project]):
-            return False
-        before = await last_upstream_page(db, project)
-        await _store(db, project, page)
+    return await _replace(db, project, page)
+
+
+@transactional
+async def _replace(db: Database, project: str, page: UpstreamPage) -> bool:
+    if not await lock_projects(db, [project]):
+        return False
+    before = await last_upstream_page(db, project)
+    await _store(db, project, page)
     return bool(page.problems) and (before is None or page.problems != before.problems)
 
 

@@ -58,7 +58,7 @@ class IndexPublisher:
 
     async def recover(self) -> None:
         """Have removed what an earlier master laid down in vain; before wheels come in."""
-        await self.db.retrying(lambda: file_deletions.abandon_installs(self.db))
+        await file_deletions.abandon_installs(self.db)
 
     async def run(self) -> None:
         """Publish until cancelled."""
@@ -85,35 +85,27 @@ class IndexPublisher:
             await self._write_batch(batch)
             count += len(batch)
         count += await self._write_project_list()
-        await self.db.retrying(
-            lambda: page_queue.purge_written(self.db, page_queue.INDEX_PAGE_KINDS)
-        )
+        await page_queue.purge_written(self.db, page_queue.INDEX_PAGE_KINDS)
         await self._delete_due_files()
         return count
 
     async def _next_batch(self) -> list[PageToWrite]:
-        await self.db.retrying(
-            lambda: page_queue.collect_changes(self.db, page_queue.INDEX_PAGE_KINDS)
-        )
-        return await self.db.retrying(
-            lambda: page_queue.pages_to_write(self.db, PageKind.SIMPLE, _BATCH_SIZE)
-        )
+        await page_queue.collect_changes(self.db, page_queue.INDEX_PAGE_KINDS)
+        return await page_queue.pages_to_write(self.db, PageKind.SIMPLE, _BATCH_SIZE)
 
     async def _write_batch(self, batch: Sequence[PageToWrite]) -> None:
         names = [page.key for page in batch]
-        found = await self.db.retrying(lambda: index_queries.index_pages(self.db, names))
+        found = await index_queries.index_pages(self.db, names)
         content = [(name, found.get(name)) for name in names]
         problems = await self._in_render_process(write_pages, self.webroot.root, content)
         done = [page for page in batch if page.key not in problems]
-        await self.db.retrying(lambda: page_queue.mark_written(self.db, PageKind.SIMPLE, done))
+        await page_queue.mark_written(self.db, PageKind.SIMPLE, done)
         await write_errors.postpone_failed(self.db, PageKind.SIMPLE, batch, problems)
 
     async def _write_project_list(self) -> int:
         if time.monotonic() - self._list_written_at < self.project_list_interval_s:
             return 0
-        stale = await self.db.retrying(
-            lambda: page_queue.single_page_to_write(self.db, PageKind.SIMPLE)
-        )
+        stale = await page_queue.single_page_to_write(self.db, PageKind.SIMPLE)
         if stale is None:
             return 0
         try:
@@ -128,7 +120,7 @@ class IndexPublisher:
             await write_errors.postpone_failed(self.db, PageKind.SIMPLE, [stale], problems)
             return 0
         self._list_written_at = time.monotonic()
-        await self.db.retrying(lambda: page_queue.mark_written(self.db, PageKind.SIMPLE, [stale]))
+        await page_queue.mark_written(self.db, PageKind.SIMPLE, [stale])
         return 1
 
     async def _in_render_process(self, work: Callable[..., _T], *arguments: object) -> _T:
@@ -151,17 +143,13 @@ class IndexPublisher:
         with self.webroot.packages_lock(wait=False) as ours:
             if not ours:
                 return False
-            gone = await self.db.retrying(
-                lambda: file_deletions.files_to_delete(self.db, grace, _DELETE_BATCH_SIZE)
-            )
+            gone = await file_deletions.files_to_delete(self.db, grace, _DELETE_BATCH_SIZE)
             problems = await asyncio.to_thread(self._remove_files, gone)
             done = [file for file in gone if file.filename not in problems]
-            await self.db.retrying(lambda: file_deletions.mark_deleted(self.db, done))
+            await file_deletions.mark_deleted(self.db, done)
             for name, problem in problems.items():
                 log.error("%s cannot be removed: %s; trying again later", name, problem)
-            await self.db.retrying(
-                lambda: file_deletions.postpone_deletions(self.db, list(problems))
-            )
+            await file_deletions.postpone_deletions(self.db, list(problems))
         return bool(done)
 
     def _remove_files(self, gone: Sequence[FileDeletion]) -> dict[str, str]:

@@ -52,7 +52,7 @@ class ClockWatch:
     async def check(self) -> None:
         """Compare the clocks once."""
         started_s = _boot_time_s()
-        moment = await self.db.retrying(lambda: database_time(self.db))
+        moment = await database_time(self.db)
         monotonic_s = _boot_time_s()
         if monotonic_s - started_s > _JUMP_THRESHOLD_S / 2:
             return  # the database was slow to answer: when it read its clock is not known
@@ -64,7 +64,7 @@ class ClockWatch:
             await self._clamp_future_times()
 
     async def _clamp_future_times(self) -> None:
-        if count := await self.db.retrying(lambda: reset_future_times(self.db)):
+        if count := await reset_future_times(self.db):
             await self.record_event(
                 f"times ahead of the database's clock were set to now, in {count} of its rows"
             )

@@ -34,9 +34,7 @@ class EventRetention:
             return 0
         age = timedelta(days=self.retention_days)
         forgotten = 0
-        while gone := await self.db.retrying(
-            lambda: events.delete_old_events(self.db, older_than=age, limit=_BATCH_ROWS)
-        ):
+        while gone := await events.delete_old_events(self.db, older_than=age, limit=_BATCH_ROWS):
             forgotten += gone
         if forgotten:
             log.info("forgot %s events older than %s days", forgotten, self.retention_days)

@@ -20,4 +20,4 @@ def run_query(dsn: str, role: str, query: Callable[[Database], Awaitable[_T]]) -
 
 async def _run_query(dsn: str, role: str, query: Callable[[Database], Awaitable[_T]]) -> _T:
     async with await Database.connect(dsn, role=role) as db:
-        return await db.retrying(lambda: query(db))
+        return await query(db)

@@ -27,11 +27,11 @@ async def postpone_failed(
     failed = [page for page in batch if page.key in problems]
     if not failed:
         return
-    anew = await db.retrying(lambda: page_queue.postpone(db, part, failed))
+    anew = await page_queue.postpone(db, part, failed)
     log.error("%s", _error_line(part, [page.key for page in failed], problems))
     if anew:
         event = _error_line(part, anew, problems)
-        await db.retrying(lambda: events.record_event(db, "master", event))
+        await events.record_event(db, "master", event)
 
 
 def _error_line(part: PageKind, names: Sequence[str], problems: Mapping[str, str]) -> str:

@@ -268,7 +268,7 @@ class Dispatcher:
         """Queue deferred jobs that are due; apart from the ticks, which wait for no database."""
         while True:
             await asyncio.sleep(_REQUEUE_INTERVAL_S)
-            if await self.db.retrying(lambda: queue.requeue_due_jobs(self.db)):
+            if await queue.requeue_due_jobs(self.db):
                 await self._apply(JobsAvailable())
 
     async def _watch_web_root(self) -> None:
@@ -308,7 +308,7 @@ class Dispatcher:
             while True:
                 request = await self._estimates.get()
                 project, build = request.job.project, request.job.build_id
-                longest_s = await db.retrying(lambda: history.longest_build_s(db, project))  # noqa: B023
+                longest_s = await history.longest_build_s(db, project)
                 await self._apply(DurationEstimated(request.label, build, longest_s))
 
     # --- instructions ---

@@ -73,7 +73,7 @@ class EventPublisher:
     async def record(self, text: str) -> None:
         """Something happened that belongs into the event list."""
         log.info("%s", text)
-        event = await self.db.retrying(lambda: events.record_event(self.db, "master", text))
+        event = await events.record_event(self.db, "master", text)
         self.bus.publish(
             AuditEventRecorded(event=event, at=datetime.now(UTC), who="master", what=text)
         )

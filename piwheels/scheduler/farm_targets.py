@@ -38,8 +38,8 @@ class FarmTargets:
 
     async def restore(self) -> None:
         """Read the targets, skipped ones too."""
-        await self.db.retrying(lambda: catalog.compute_missing_compatibility(self.db, self.rules))
-        known = await self.db.retrying(lambda: catalog.targets(self.db, include_skipped=True))
+        await catalog.compute_missing_compatibility(self.db, self.rules)
+        known = await catalog.targets(self.db, include_skipped=True)
         self.by_name = {target.name: target for target in known}
 
     async def run(self) -> None:
@@ -72,7 +72,7 @@ class FarmTargets:
             RejectedError: no interpreter can be such a target.
         """
         check_target(target)
-        added = await self.db.retrying(lambda: catalog.add_target(self.db, target, self.rules))
+        added = await catalog.add_target(self.db, target, self.rules)
         self.by_name[target.name] = target
         self._changed.set()  # also when an earlier attempt added it, and its answer was lost
         if added:
@@ -100,7 +100,7 @@ class FarmTargets:
 
     async def skip(self, target: str, reason: str | None) -> bool:
         """Stop building for a target, or start again when the reason is None."""
-        changed = await self.db.retrying(lambda: catalog.skip_target(self.db, target, reason))
+        changed = await catalog.skip_target(self.db, target, reason)
         self._changed.set()
         return changed
 
@@ -115,7 +115,7 @@ class FarmTargets:
         )
         async with database as db:
             while True:
-                await db.retrying(lambda: catalog.recompute_jobs(db))
+                await catalog.recompute_jobs(db)
                 await self._changed.wait()
                 self._changed.clear()
 
@@ -133,7 +133,5 @@ class FarmTargets:
         served = {name for session in there for name in session.targets}
         now = time.monotonic()
         elapsed_s, self._presence_stored_at = now - self._presence_stored_at, now
-        if await self.db.retrying(
-            lambda: catalog.record_presence(self.db, served, self.with_compiler, elapsed_s)
-        ):
+        if await catalog.record_presence(self.db, served, self.with_compiler, elapsed_s):
             self._changed.set()

@@ -39,7 +39,7 @@ class JobStore:
         `now` is the time of the farm's monotonic clock, in seconds.
         """
         self.farm.paused = await self._paused()
-        claims = await self.db.retrying(lambda: queue.claimed_jobs(self.db))
+        claims = await queue.claimed_jobs(self.db)
         clock = datetime.now(UTC)
         self.farm.orphans = {
             claim.builder: OrphanedClaim(
@@ -54,16 +54,14 @@ class JobStore:
         return {claim.job.build_id for claim in claims}
 
     async def _paused(self) -> bool:
-        return await self.db.retrying(lambda: key_values.get_value(self.db, PAUSED_KEY)) == "yes"
+        return await key_values.get_value(self.db, PAUSED_KEY) == "yes"
 
     async def _restore_records(self, now: float) -> None:
         """What builders did in the last hour, and which are asleep or quarantined."""
-        for ended in await self.db.retrying(lambda: history.recent_results(self.db)):
+        for ended in await history.recent_results(self.db):
             record = self.farm.records.setdefault(ended.builder, BuilderRecord())
             record.results.append((now - ended.age_s, ended.built))
-        suspended = await self.db.retrying(
-            lambda: key_values.get_values(self.db, _SUSPENSION_PREFIX)
-        )
+        suspended = await key_values.get_values(self.db, _SUSPENSION_PREFIX)
         for label, value in suspended.items():
             state, _, reason = value.partition(" ")
             record = self.farm.records.setdefault(label, BuilderRecord())
@@ -72,20 +70,20 @@ class JobStore:
     async def store_pause(self, *, paused: bool) -> None:
         """Keep across restarts whether the farm is paused."""
         value = "yes" if paused else "no"
-        await self.db.retrying(lambda: key_values.set_value(self.db, PAUSED_KEY, value))
+        await key_values.set_value(self.db, PAUSED_KEY, value)
 
     async def store_suspension(self, suspension: PersistSuspension) -> None:
         """Keep across restarts that a builder is asleep or quarantined, or that it is neither."""
         key = f"{_SUSPENSION_PREFIX}{suspension.label}"
         value = f"{suspension.suspension} {suspension.reason}" if suspension.suspension else None
-        await self.db.retrying(lambda: key_values.set_value(self.db, key, value))
+        await key_values.set_value(self.db, key, value)
 
     async def claim(self, claim: ClaimJob) -> Job | None:
         """A job for a builder, if one is queued for its targets."""
-        return await self.db.retrying(lambda: self._claim_once(claim))
+        # As one, because the answer to an earlier attempt can have been lost with the connection.
+        return await self.db.in_transaction(lambda: self._claim_once(claim))
 
     async def _claim_once(self, claim: ClaimJob) -> Job | None:
-        # The answer to an earlier attempt can have been lost with the connection.
         await queue.unclaim_all(self.db, claim.label)
         return await queue.claim(
             self.db,
@@ -97,11 +95,11 @@ class JobStore:
 
     async def reclaim(self, label: str, build: int) -> Job | None:
         """The job of a build that was requeued, if nobody else has taken it."""
-        return await self.db.retrying(lambda: queue.reclaim(self.db, label, build))
+        return await queue.reclaim(self.db, label, build)
 
     async def unclaim(self, label: str, build: int) -> None:
         """Requeue a job as if its build had not begun."""
-        if await self.db.retrying(lambda: queue.unclaim(self.db, label, build)):
+        if await queue.unclaim(self.db, label, build):
             self.logs.discard(build)
 
     async def complete(
@@ -110,10 +108,8 @@ class JobStore:
         """Record how a build ended; returns it, and whether its claim still held."""
         build = _build_of(ended)
         await asyncio.to_thread(self.logs.archive, build.build_id)
-        stored = await self.db.retrying(
-            lambda: queue.complete_job(
-                self.db, build, files, self.rules, lambda past: self._decide_retry(build, past)
-            )
+        stored = await queue.complete_job(
+            self.db, build, files, self.rules, lambda past: self._decide_retry(build, past)
         )
         return build, stored
 

@@ -87,10 +87,8 @@ class WheelPublisher:
         async with self._lock:
             path, facts = await self._pick_unique_name(path, facts)
             # The same file may be waiting for its removal, since before.
-            await self.db.retrying(
-                lambda: file_deletions.reserve_install(
-                    self.db, facts.filename, facts.sha256, facts.project
-                )
+            await file_deletions.reserve_install(
+                self.db, facts.filename, facts.sha256, facts.project
             )
             await asyncio.to_thread(self._install_files, facts, path)
         return facts.to_wheel_file(tuple(filter(_DEBIAN_PACKAGE.fullmatch, dependencies)))
@@ -131,16 +129,12 @@ class WheelPublisher:
         raise RejectedError(f"{plain.name} was rebuilt {_MAX_BUILD_NUMBERS} times; enough")
 
     async def _files_with_same_tags(self, facts: WheelInfo) -> list[catalog.FileWithTags]:
-        return await self.db.retrying(
-            lambda: catalog.files_with_tags(
-                self.db, facts.project, facts.version, facts.compatibility.tags
-            )
+        return await catalog.files_with_tags(
+            self.db, facts.project, facts.version, facts.compatibility.tags
         )
 
     async def _reserve_filename(self, facts: WheelInfo) -> bool:
-        return await self.db.retrying(
-            lambda: catalog.reserve_filename(self.db, facts.filename, facts.sha256)
-        )
+        return await catalog.reserve_filename(self.db, facts.filename, facts.sha256)
 
 
 def _is_hidden(facts: WheelInfo, tag: int, alike: Iterable[catalog.FileWithTags]) -> bool:

@@ -23,15 +23,15 @@ async def record_page(db: Database, page: ProjectPage, releases: list[Release]) 
     """
     seen = _newest(page, releases)
     if not releases:
-        known = await db.retrying(lambda: last_upstream_page(db, page.project))
+        known = await last_upstream_page(db, page.project)
         seen = known or seen
     seen = structs.replace(seen, problem_count=page.problem_count, problems=page.problems)
-    if await db.retrying(lambda: store_upstream_page(db, page.project, seen)):
+    if await store_upstream_page(db, page.project, seen):
         entries = "entry" if page.problem_count == 1 else "entries"
         text = f"{page.problem_count} odd {entries} on its page of the index: {page.problems[0]}"
         log.warning("%s: %s", page.project, text)
         with contextlib.suppress(PiwheelsError):
-            await db.retrying(lambda: events.record_event(db, "upstream", text, page.project))
+            await events.record_event(db, "upstream", text, page.project)
 
 
 def _newest(page: ProjectPage, releases: list[Release]) -> UpstreamPage:

@@ -80,7 +80,7 @@ class PageChecker:
         free = self.health.concurrency - len(self._busy)
         if free <= 0:
             return _IDLE_S
-        for due in await self.db.retrying(lambda: self._due_checks(free)):
+        for due in await self._due_checks(free):
             self._busy.add(due.project)
             group.create_task(self._sync_project(due))
         if not self._busy and not self.health.outage:
@@ -99,7 +99,7 @@ class PageChecker:
     async def _sync_project(self, due: ProjectToCheck) -> None:
         try:
             look = await self._check(due)
-            await self.db.retrying(lambda: upstream.record_check(self.db, look))
+            await upstream.record_check(self.db, look)
         finally:
             self._busy.discard(due.project)
             self._wake.set()

@@ -50,20 +50,16 @@ class Reconciler:
         db, project = self.db, page.project
         if follow:
             display = page.display_name
-            await db.retrying(
-                lambda: catalog.add_project(db, project, display, follow_since=_EPOCH, existing=())
-            )
-        there = await db.retrying(lambda: catalog.stored_releases(db, project))
+            await catalog.add_project(db, project, display, follow_since=_EPOCH, existing=())
+        there = await catalog.stored_releases(db, project)
         known = {item.version for item in there}
         fresh = await self._new_versions(page, releases, now)
         wanted = [item for item in releases if item.version in known | fresh]
-        changed = await db.retrying(lambda: catalog.add_releases(db, wanted, self.rules))
+        changed = await catalog.add_releases(db, wanted, self.rules)
         if changed:
             await self.record_event(f"{changed} releases are new or changed", project)
         await record_page(db, page, releases)
-        await db.retrying(
-            lambda: catalog.set_project_status(db, project, page.status, page.status_reason)
-        )
+        await catalog.set_project_status(db, project, page.status, page.status_reason)
         # The page of a quarantined project must not list files (PEP 792): that says nothing of
         # its releases, which are hidden by the status as a whole.
         if not releases and page.status is ProjectStatus.QUARANTINED:
@@ -75,7 +71,7 @@ class Reconciler:
     ) -> set[str]:
         """The versions that are new; the others are remembered where that was not done yet."""
         db = self.db
-        rule = await db.retrying(lambda: upstream.followed_releases(db, page.project))
+        rule = await upstream.followed_releases(db, page.project)
         times = upload_times(page)
         fresh = {
             item.version
@@ -90,7 +86,7 @@ class Reconciler:
         }
         if rule.follow_since is not None and rule.existing_versions is None and releases:
             old = [item.version for item in releases if item.version not in fresh]
-            await db.retrying(lambda: upstream.set_existing_versions(db, page.project, old))
+            await upstream.set_existing_versions(db, page.project, old)
         return fresh
 
     async def hide_all(self, project: str) -> None:
@@ -100,12 +96,10 @@ class Reconciler:
     async def _set_listed(self, project: str, listed: Collection[str]) -> bool:
         """Hide what is not listed, and show what is; returns whether anything was hidden."""
         db = self.db
-        known = await db.retrying(lambda: catalog.stored_releases(db, project))
+        known = await catalog.stored_releases(db, project)
         if all(item.hidden != (item.version in listed) for item in known if item.has_sdist):
             return False
-        listing = await db.retrying(
-            lambda: catalog.update_listed_releases(db, project, list(listed))
-        )
+        listing = await catalog.update_listed_releases(db, project, list(listed))
         if listing.hidden:
             text = "the upstream lists no more"
             await self.record_event(
@@ -125,7 +119,7 @@ class Reconciler:
         """
         db, whole = self.db, "" in removed
         versions = None if whole else removed
-        gone = await db.retrying(lambda: upstream.confirm_removal(db, project, versions, now))
+        gone = await upstream.confirm_removal(db, project, versions, now)
         if gone:
             what = "was removed" if whole else "removed releases"
             kept = f"hidden, and deleted in {self.retention_days} days"
@@ -133,14 +127,12 @@ class Reconciler:
 
     async def forget_known_versions(self, project: str) -> None:
         """Have whatever a removed project has from now on built: it stays followed."""
-        await self.db.retrying(lambda: upstream.set_existing_versions(self.db, project, ()))
+        await upstream.set_existing_versions(self.db, project, ())
 
     async def delete_removed(self, now: datetime) -> None:
         """Delete releases whose removal was confirmed longer ago than the retention."""
         db, before = self.db, now - timedelta(days=self.retention_days)
-        while gone := await db.retrying(
-            lambda: upstream.delete_removed(db, before, _DELETE_BATCH_SIZE)
-        ):
+        while gone := await upstream.delete_removed(db, before, _DELETE_BATCH_SIZE):
             for project, version in gone:
                 await self.record_event(f"deleted {version}, which was removed upstream", project)
 
@@ -148,7 +140,7 @@ class Reconciler:
         """Add to the event list."""
         log.info("%s%s", f"{project}: " if project else "", text)
         with contextlib.suppress(PiwheelsError):
-            await self.db.retrying(lambda: events.record_event(self.db, "upstream", text, project))
+            await events.record_event(self.db, "upstream", text, project)
 
 
 def _name_versions(versions: Sequence[str]) -> str:

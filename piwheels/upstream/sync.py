@@ -119,16 +119,15 @@ async def _add_project(
     since, existing = follow_since(page, clock.now()), [release.version for release in there]
 
     async def store() -> None:
-        # A project with the releases that were asked for, or nothing of it.
-        async with db.transaction():
-            await catalog.lock_projects(db, [project])
-            await catalog.add_project(
-                db, project, page.display_name, follow_since=since, existing=existing
-            )
-            await catalog.add_releases(db, chosen, rules)
-            await catalog.set_project_status(db, project, page.status, page.status_reason)
+        await catalog.lock_projects(db, [project])
+        await catalog.add_project(
+            db, project, page.display_name, follow_since=since, existing=existing
+        )
+        await catalog.add_releases(db, chosen, rules)
+        await catalog.set_project_status(db, project, page.status, page.status_reason)
 
-    await db.retrying(store)
+    # The project with the requested releases, or nothing of it.
+    await db.in_transaction(store)
     await record_page(db, page, there)
     versions = tuple(release.version for release in chosen)
     return AddResult(requirement=item.requirement, project=project, versions=versions)
@@ -214,21 +213,15 @@ class UpstreamSync:
     async def _check_index_url(self) -> None:
         """Compare everything where the serial and the pages that are known are another index's."""
         here = self._index.url
-        before = await self._db.retrying(
-            lambda: key_values.get_value(self._db, upstream.ADDRESS_KEY)
-        )
+        before = await key_values.get_value(self._db, upstream.ADDRESS_KEY)
         if before is None:
-            await self._db.retrying(
-                lambda: key_values.set_value(self._db, upstream.ADDRESS_KEY, here)
-            )
+            await key_values.set_value(self._db, upstream.ADDRESS_KEY, here)
         elif before != here:
             await self._compare_all(f"the upstream index is {here} now, and was {before}", None)
 
     async def _compare_all(self, reason: str, serial: int | None) -> None:
         here = self._index.url
-        count = await self._db.retrying(
-            lambda: upstream.recheck_all(self._db, serial=serial, address=here)
-        )
+        count = await upstream.recheck_all(self._db, serial=serial, address=here)
         self._checker.invisible_changes.clear()
         text = f"{reason}: all {count} followed projects are compared with their pages again"
         self._notice = text, time.monotonic()
@@ -283,7 +276,7 @@ class UpstreamSync:
     async def _had_changelog(self) -> bool:
         """Whether the changelog that is not found now was read before, and is not lost yet."""
         self._missing_readings += 1
-        kept = await self._db.retrying(lambda: key_values.get_value(self._db, SERIAL))
+        kept = await key_values.get_value(self._db, SERIAL)
         return kept is not None and self._missing_readings < _MISSING_READINGS
 
     def _full_compare_interval_s(self) -> float:
@@ -312,10 +305,10 @@ class UpstreamSync:
             NoChangelogError: there is none.
             TransientError: the upstream is in trouble; what was read is kept.
         """
-        kept = await self._db.retrying(lambda: key_values.get_value(self._db, SERIAL))
+        kept = await key_values.get_value(self._db, SERIAL)
         if kept is None:
             newest = await changelog.last_serial()
-            await self._db.retrying(lambda: key_values.set_value(self._db, SERIAL, str(newest)))
+            await key_values.set_value(self._db, SERIAL, str(newest))
             return newest
         serial = int(kept)
         while changes := await changelog.events_since(serial):
@@ -338,11 +331,7 @@ class UpstreamSync:
     async def _store_changes(self, changes: Sequence[ChangelogEvent]) -> None:
         reported = list(_by_project(changes))
         serial, everything = changes[-1].serial, self._options.follow_all
-        await self._db.retrying(
-            lambda: upstream.store_reported_changes(
-                self._db, reported, serial, follow_all=everything
-            )
-        )
+        await upstream.store_reported_changes(self._db, reported, serial, follow_all=everything)
         self._checker.wake()
 
     # --- what is said ---

@@ -117,11 +117,9 @@ class SitePublisher:
         while True:
             await self._run_housekeeping()  # also while a change of targets has every page written
             await self._wait_for_index()
-            await self.db.retrying(
-                lambda: page_queue.collect_changes(self.db, page_queue.WEBSITE_PAGE_KINDS)
-            )
+            await page_queue.collect_changes(self.db, page_queue.WEBSITE_PAGE_KINDS)
             await self._write_single_pages()
-            if await self.db.retrying(lambda: page_queue.invalidate_all_projects(self.db)):
+            if await page_queue.invalidate_all_projects(self.db):
                 continue
             written = await self._write_projects() + await self._write_aliases()
             if not written:
@@ -129,14 +127,14 @@ class SitePublisher:
             count += written
 
     async def _wait_for_index(self) -> None:
-        while await self.db.retrying(lambda: page_queue.index_pages_pending(self.db)):  # noqa: ASYNC110 - the index is another duty's
+        while await page_queue.index_pages_pending(self.db):  # noqa: ASYNC110 - the index is another duty's
             await asyncio.sleep(_BUSY_POLL_S)
 
     # --- single pages ---
 
     async def _write_single_pages(self) -> None:
         for part, clock in self._schedules.items():
-            asked = await self.db.retrying(lambda: page_queue.single_page_to_write(self.db, part))  # noqa: B023
+            asked = await page_queue.single_page_to_write(self.db, part)
             if asked is None and time.monotonic() < clock.due_at:
                 continue
             await self._wait_for_index()
@@ -146,7 +144,7 @@ class SitePublisher:
             if problem:
                 await write_errors.postpone_failed(self.db, part, [asked], {asked.key: problem})
             else:
-                await self.db.retrying(lambda: page_queue.mark_written(self.db, part, [asked]))  # noqa: B023
+                await page_queue.mark_written(self.db, part, [asked])
 
     async def _attempt(self, what: str, clock: PageSchedule) -> str:
         """Do it; returns what was wrong, and nothing when all was well."""
@@ -171,18 +169,18 @@ class SitePublisher:
         await self._in_render_process(page_writer.write_static, self.site)
 
     async def _write_home(self) -> None:
-        content = await self.db.retrying(lambda: loaders.load_home(self.db, self.webroot.root))
+        content = await loaders.load_home(self.db, self.webroot.root)
         await self._in_render_process(page_writer.write_home, self.site, content)
 
     async def _write_search(self) -> None:
         await self._in_render_process(page_writer.write_search, self.site, self.db.dsn)
 
     async def _write_stats(self) -> None:
-        content = await self.db.retrying(lambda: loaders.load_stats(self.db))
+        content = await loaders.load_stats(self.db)
         await self._in_render_process(page_writer.write_stats, self.site, content)
 
     async def _write_failures(self) -> None:
-        builds = await self.db.retrying(lambda: loaders.load_failures(self.db))
+        builds = await loaders.load_failures(self.db)
         await self._in_render_process(page_writer.write_failures, self.site, builds)
 
     async def _write_sitemaps(self) -> None:
@@ -199,13 +197,11 @@ class SitePublisher:
         problems: dict[str, str] = {}
         for page in batch:
             try:
-                content = await self.db.retrying(
-                    lambda: loaders.load_project(
-                        self.db,
-                        page.key,  # noqa: B023
-                        circumstances,
-                        self._builds_per_hour,
-                    )
+                content = await loaders.load_project(
+                    self.db,
+                    page.key,
+                    circumstances,
+                    self._builds_per_hour,
                 )
             except Exception as error:  # noqa: BLE001 - one project must not stop others
                 problems[page.key] = write_errors.describe_error(error)
@@ -215,7 +211,7 @@ class SitePublisher:
         await self._finish_batch(PageKind.PROJECT, batch, problems)
         # Another name may lead elsewhere from where a project was.
         gone = [name for name, content in found if content is None]
-        await self.db.retrying(lambda: page_queue.invalidate(self.db, PageKind.ALIAS, gone))
+        await page_queue.invalidate(self.db, PageKind.ALIAS, gone)
         return len(batch)
 
     async def _write_aliases(self) -> int:
@@ -223,8 +219,8 @@ class SitePublisher:
         if not batch:
             return 0
         names = [page.key for page in batch]
-        leads = await self.db.retrying(lambda: site_db.resolve_aliases(self.db, names))
-        there = await self.db.retrying(lambda: catalog.existing_projects(self.db, names))
+        leads = await site_db.resolve_aliases(self.db, names)
+        there = await catalog.existing_projects(self.db, names)
         found = [(name, leads.get(name)) for name in names if name not in there]
         problems = await self._in_render_process(page_writer.write_aliases, self.site, found)
         await self._finish_batch(PageKind.ALIAS, batch, problems)
@@ -232,15 +228,13 @@ class SitePublisher:
 
     async def _next_batch(self, part: PageKind) -> list[PageToWrite]:
         pause = timedelta(seconds=self.min_project_interval_s)
-        return await self.db.retrying(
-            lambda: page_queue.pages_to_write(self.db, part, _BATCH_SIZE, pause)
-        )
+        return await page_queue.pages_to_write(self.db, part, _BATCH_SIZE, pause)
 
     async def _finish_batch(
         self, part: PageKind, batch: Sequence[PageToWrite], problems: dict[str, str]
     ) -> None:
         done = [page for page in batch if page.key not in problems]
-        await self.db.retrying(lambda: page_queue.mark_written(self.db, part, done))
+        await page_queue.mark_written(self.db, part, done)
         await write_errors.postpone_failed(self.db, part, batch, problems)
 
     # --- chores ---
@@ -251,11 +245,11 @@ class SitePublisher:
                 await self._attempt("a chore of the site", chore)
 
     async def _sample_queue(self) -> None:
-        await self.db.retrying(lambda: site_db.record_queue_lengths(self.db))
+        await site_db.record_queue_lengths(self.db)
 
     async def _invalidate_queue_heads(self) -> None:
-        self._builds_per_hour = await self.db.retrying(lambda: site_db.builds_per_hour(self.db))
-        await self.db.retrying(lambda: site_db.invalidate_queue_heads(self.db, _QUEUE_HEAD))
+        self._builds_per_hour = await site_db.builds_per_hour(self.db)
+        await site_db.invalidate_queue_heads(self.db, _QUEUE_HEAD)
 
     async def invalidate_downloaded(self, now: datetime | None = None) -> None:
         """A day's downloads show on the pages when it is over; few of them at once."""
@@ -263,15 +257,13 @@ class SitePublisher:
         if now.date() != self._downloads_date:
             await self._invalidate_past_days(now.date())
             self._downloads_date, self._downloads_today = now.date(), {}
-        today = await self.db.retrying(
-            lambda: site_db.downloaded_today(self.db, now, limit=_MAX_LIVE_PROJECTS + 1)
-        )
+        today = await site_db.downloaded_today(self.db, now, limit=_MAX_LIVE_PROJECTS + 1)
         if len(today) > _MAX_LIVE_PROJECTS:
             return
         changed = [
             name for name, count in today.items() if self._downloads_today.get(name) != count
         ]
-        await self.db.retrying(lambda: page_queue.invalidate(self.db, PageKind.PROJECT, changed))
+        await page_queue.invalidate(self.db, PageKind.PROJECT, changed)
         self._downloads_today = today
 
     async def _invalidate_past_days(self, today: date) -> None:
@@ -279,20 +271,16 @@ class SitePublisher:
 
         And the day before them once more: a log may be read the day after.
         """
-        text = await self.db.retrying(lambda: key_values.get_value(self.db, _DOWNLOADS_KEY))
+        text = await key_values.get_value(self.db, _DOWNLOADS_KEY)
         heeded = date.fromisoformat(text) if text else today - timedelta(days=1)
         if heeded < today:
             first = max(heeded, today - _MAX_CATCH_UP) - timedelta(days=1)
-            await self.db.retrying(lambda: site_db.invalidate_downloaded(self.db, first, today))
-        await self.db.retrying(
-            lambda: key_values.set_value(self.db, _DOWNLOADS_KEY, today.isoformat())
-        )
+            await site_db.invalidate_downloaded(self.db, first, today)
+        await key_values.set_value(self.db, _DOWNLOADS_KEY, today.isoformat())
 
     async def _purge_written(self) -> None:
         pause = timedelta(seconds=self.min_project_interval_s)
-        await self.db.retrying(
-            lambda: page_queue.purge_written(self.db, page_queue.WEBSITE_PAGE_KINDS, pause)
-        )
+        await page_queue.purge_written(self.db, page_queue.WEBSITE_PAGE_KINDS, pause)
 
     async def _in_render_process(self, work: Callable[..., _T], *arguments: Any) -> _T:
         loop = asyncio.get_running_loop()

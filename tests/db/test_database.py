@@ -9,7 +9,7 @@ from psycopg import conninfo
 from psycopg.rows import dict_row
 
 from piwheels.db import catalog, connection, database, events, key_values, migrate, singleton_lock
-from piwheels.db.database import Database, DatabaseError, DatabaseUnavailableError
+from piwheels.db.database import Database, DatabaseError, DatabaseUnavailableError, transactional
 from piwheels.db.migrate import SCHEMA_VERSION, Migration, MigrationError, upgrade
 from piwheels.errors import TransientError
 from tests.timeouts import WAIT_S
@@ -104,7 +104,7 @@ async def test_an_account_without_rights_is_told_so_in_one_line(dsn: str, empty_
         await admin.execute("GRANT SELECT ON schema_migrations TO stranger")
     async with await Database.connect(there, role="test") as db:
         with pytest.raises(DatabaseError, match="permission denied for table events"):
-            await db.retrying(lambda: events.record_event(db, "me", "tried"))
+            await events.record_event(db, "me", "tried")
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
         await admin.execute("DROP OWNED BY stranger")
         await admin.execute("DROP ROLE stranger")
@@ -140,7 +140,7 @@ async def test_a_question_that_is_given_up_leaves_the_connection_to_the_next(dsn
         for _ in range(3):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.1):
-                    await db.retrying(lambda: db.value("SELECT pg_sleep(60)"))
+                    await db.value("SELECT pg_sleep(60)")
             async with asyncio.timeout(WAIT_S):
                 assert await db.value("SELECT 7") == 7
 
@@ -151,13 +151,13 @@ async def test_the_one_master_stays_so_over_a_cut_and_yields_to_who_came_between
     monkeypatch.setattr(singleton_lock, "_WAIT_S", 0.1)
     async with await Database.connect(dsn, role="first", exclusive=True) as first:
         await _terminate_connections(dsn, "first")
-        await first.retrying(lambda: first.value("SELECT 1"))
+        await first.value("SELECT 1")
         with pytest.raises(DatabaseError, match="another master"):
             await Database.connect(dsn, role="second", exclusive=True)
         await _terminate_connections(dsn, "first")
         async with await Database.connect(dsn, role="second", exclusive=True):
             with pytest.raises(DatabaseError, match="another master"):
-                await first.retrying(lambda: first.value("SELECT 1"))
+                await first.value("SELECT 1")
 
 
 async def test_a_former_connection_that_the_server_believes_in_is_ended(dsn: str) -> None:
@@ -165,7 +165,7 @@ async def test_a_former_connection_that_the_server_believes_in_is_ended(dsn: str
         ghost = db._connection
         db._connection = await psycopg.AsyncConnection.connect(dsn, row_factory=dict_row)
         await db._connection.close()  # for this side the link is cut, for the server it is not
-        assert await db.retrying(lambda: db.value("SELECT 7")) == 7
+        assert await db.value("SELECT 7") == 7
         with pytest.raises(psycopg.OperationalError):
             await ghost.execute("SELECT 1")
         await ghost.close()
@@ -176,7 +176,7 @@ async def test_a_schema_that_changed_under_a_running_master_ends_it(dsn: str) ->
         await db.execute("INSERT INTO schema_migrations (version) VALUES (99)")
         await _terminate_connections(dsn, "cut")
         with pytest.raises(DatabaseError, match="version 99"):
-            await db.retrying(lambda: db.value("SELECT 1"))
+            await db.value("SELECT 1")
 
 
 async def test_work_goes_on_after_the_connection_was_cut(dsn: str) -> None:
@@ -184,7 +184,7 @@ async def test_work_goes_on_after_the_connection_was_cut(dsn: str) -> None:
         await key_values.set_value(db, "paused", "1")
         await _terminate_connections(dsn, "cut")
         assert db.retry_count == 0
-        assert await db.retrying(lambda: key_values.get_value(db, "paused")) == "1"
+        assert await key_values.get_value(db, "paused") == "1"
         assert db.retry_count > 0
 
 
@@ -194,22 +194,35 @@ async def test_a_transaction_that_was_cut_is_done_again_whole(dsn: str) -> None:
     async def work() -> None:
         nonlocal tries
         tries += 1
-        async with db.transaction():
-            await events.record_event(db, "me", "tried")
-            if tries == 1:
-                await _terminate_connections(dsn, "cut")
-            await events.record_event(db, "me", "done")
+        await events.record_event(db, "me", "tried")
+        if tries == 1:
+            await _terminate_connections(dsn, "cut")
+        await events.record_event(db, "me", "done")
 
     async with await Database.connect(dsn, role="cut") as db:
-        await db.retrying(work)
+        await db.in_transaction(work)
         assert await db.value("SELECT count(*) FROM events") == 2
     assert tries == 2
+
+
+async def test_a_statement_within_a_transaction_is_not_repeated_alone(database: Database) -> None:
+    attempts: list[int] = []
+
+    @transactional
+    async def work(db: Database) -> None:
+        attempts.append(await events.record_event(db, "me", "tried"))
+        if len(attempts) < 3:
+            await db.execute(_raise_sql("40001"))
+
+    await work(database)
+    assert len(attempts) == 3
+    assert await database.value("SELECT count(*) FROM events") == 1
 
 
 @pytest.mark.parametrize("state", ["57P04", "XX001", "40002"])
 async def test_what_no_retry_mends_is_an_error_at_once(database: Database, state: str) -> None:
     with pytest.raises((DatabaseError, psycopg.Error), match="it is broken"):
-        await database.retrying(lambda: database.execute(_raise_sql(state)))
+        await database.execute(_raise_sql(state))
 
 
 def _raise_sql(state: str) -> str:
@@ -230,7 +243,7 @@ async def test_a_fault_that_passes_is_waited_for(database: Database, state: str)
         if len(tries) == 1:
             await database.execute(_raise_sql(state))
 
-    await database.retrying(work)
+    await database.in_transaction(work)
     assert tries == ["", "it is broken"]
     assert not database.last_error
 
@@ -249,10 +262,10 @@ async def test_timeouts_that_an_administrator_set_are_waited_out(dsn: str) -> No
     holder = await psycopg.AsyncConnection.connect(dsn)
     await holder.execute("LOCK TABLE jobs")
     async with holder, await Database.connect(dsn, role="test") as db:
-        await db.retrying(lambda: work(db, "lock_timeout", "DELETE FROM jobs"))
+        await db.in_transaction(lambda: work(db, "lock_timeout", "DELETE FROM jobs"))
         assert tries == 2
         tries = 0
-        await db.retrying(lambda: work(db, "statement_timeout", "SELECT pg_sleep(0.1)"))
+        await db.in_transaction(lambda: work(db, "statement_timeout", "SELECT pg_sleep(0.1)"))
         assert tries == 2
 
 
@@ -269,9 +282,7 @@ async def test_a_database_that_is_read_only_is_waited_for(dsn: str) -> None:
     async with await Database.connect(dsn, role="test") as db:
         await _set_read_only(dsn, "on")
         await _terminate_connections(dsn, "test")
-        writing = asyncio.create_task(
-            db.retrying(lambda: key_values.set_value(db, "paused", "yes"))
-        )
+        writing = asyncio.create_task(key_values.set_value(db, "paused", "yes"))
         async with asyncio.timeout(WAIT_S):
             while "read-only" not in db.last_error:  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0.02)

@@ -52,15 +52,15 @@ async def test_every_table_is_checked(database: Database) -> None:
 async def test_what_a_former_master_writes_is_refused(dsn: str, write: object) -> None:
     first = await Database.connect(dsn, role="dispatch", exclusive=True)
     async with await Database.connect(dsn, role="receive", epoch=first.epoch) as receive:
-        await receive.retrying(lambda: write(receive))  # type: ignore[operator]
+        await write(receive)  # type: ignore[operator]
         await first.close()  # its lock is on a server that is gone
         assert await start_other_master(dsn) > (first.epoch or 0)
-        assert await receive.retrying(lambda: key_values.get_value(receive, "key")) in {
+        assert await key_values.get_value(receive, "key") in {
             None,
             "value",
         }
         with pytest.raises(DatabaseError, match="another master has taken over"):
-            await receive.retrying(lambda: write(receive))  # type: ignore[operator]
+            await write(receive)  # type: ignore[operator]
     with pytest.raises(DatabaseError, match="another master has taken over"):
         await Database.connect(dsn, role="publish", epoch=first.epoch)
 
@@ -83,7 +83,7 @@ async def test_a_new_epoch_waits_for_what_was_begun(dsn: str) -> None:
             await key_values.set_value(receive, "other", "value")
         await beginning
         with pytest.raises(DatabaseError, match="taken over"):
-            await receive.retrying(lambda: key_values.set_value(receive, "key", "late"))
+            await key_values.set_value(receive, "key", "late")
         assert await key_values.get_value(receive, "other") == "value"
 
 
@@ -95,7 +95,7 @@ async def test_a_server_that_lacks_the_newest_epoch_is_brought_to_it_by_the_one_
         with pytest.raises(DatabaseUnavailableError, match="does not know of this master yet"):
             await Database.connect(dsn, role="receive", epoch=first.epoch)
         await first._connection.close()
-        await first.retrying(lambda: key_values.set_value(first, "key", "value"))
+        await key_values.set_value(first, "key", "value")
         async with await Database.connect(dsn, role="receive", epoch=first.epoch) as receive:
             await key_values.set_value(receive, "key", "value")
 
@@ -144,14 +144,12 @@ async def test_a_standby_is_passed_over_until_it_is_promoted(tmp_path: Path) -> 
                 await key_values.set_value(master, "key", "value")
                 await _wait_for_replay(primary, standby)
                 await primary.stop()
-                writing = asyncio.create_task(
-                    receive.retrying(lambda: key_values.set_value(receive, "key", "new"))
-                )
+                writing = asyncio.create_task(key_values.set_value(receive, "key", "new"))
                 await asyncio.sleep(0)
                 async with await psycopg.AsyncConnection.connect(standby.dsn) as admin:
                     await admin.execute("SELECT pg_promote()")
                 async with asyncio.timeout(WAIT_S):
-                    await master.retrying(lambda: key_values.get_value(master, "key"))
+                    await key_values.get_value(master, "key")
                     await writing
                 assert await key_values.get_value(master, "key") == "new"
                 await receive.close()
