@@ -366,7 +366,7 @@ def test_a_key_is_never_overwritten(piw: Piw, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("answer", "code", "left"), [("y\n", 0, 0), ("n\n", 130, 1), ("", 130, 1)])
 def test_revoking_asks_first(piw: Piw, answer: str, code: int, left: int) -> None:
     piw("key", "authorize", "pi1", "ab" * 32)
-    assert piw("key", "revoke", "pi1", answer=answer).returncode == code
+    assert piw("key", "revoke", "pi1", stdin=answer).returncode == code
     assert piw("key", "list").stdout.count("ab" * 32) == left
 
 

@@ -1,7 +1,7 @@
-"""What keeps the master waiting for its database: a lock of another client, or a fault that lasts.
+"""Finds what the master's statements wait for: a lock of another client, or a lasting error.
 
-Statements of the master wait for locks as long as they are held. Who holds one is looked up on a
-connection of its own, logged once, and shown by `piw status` and the console.
+Statements of the master wait for locks as long as they are held. The holder is looked up on a
+separate connection, logged once, and shown by `piw status` and the console.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from piwheels.sanitize import truncate_line
 log = logging.getLogger(__name__)
 
 _INTERVAL_S = 5.0
-#: Waiting for less is ordinary.
+#: Shorter waits are normal.
 _MIN_WAIT_S = 3.0
 _MAX_QUERY_LENGTH = 80
 _MAX_LINE_LENGTH = 500
@@ -23,14 +23,14 @@ _MAX_LINE_LENGTH = 500
 
 @dataclass(slots=True)
 class DatabaseWatch:
-    """The duty; `databases` are the connections whose faults it tells."""
+    """Checks periodically; `databases` are the connections whose errors it reports."""
 
     db: Database
     databases: list[Database] = field(default_factory=list)
     _blockers: list[LockHolder] = field(default_factory=list)
 
     async def run(self) -> None:
-        """Look every few seconds, until cancelled."""
+        """Check every few seconds, until cancelled."""
         while True:
             found = await find_lock_holders(self.db, after_s=_MIN_WAIT_S)
             self._log_changes(found)
@@ -51,18 +51,18 @@ class DatabaseWatch:
             if blocker.pid not in before:
                 log.warning("%s", describe_blocker(blocker))
         for pid in sorted(before - {blocker.pid for blocker in found}):
-            log.info("process %d of the database blocks the master no longer", pid)
+            log.info("database process %d no longer blocks the master", pid)
 
 
-def in_parentheses(problem: str) -> str:
-    """A problem as the end of a sentence; "" for none."""
-    return f" ({problem})" if problem else ""
+def in_parentheses(reason: str) -> str:
+    """A reason as the end of a sentence; "" for none."""
+    return f" ({reason})" if reason else ""
 
 
 def describe_blocker(blocker: LockHolder) -> str:
-    """Who holds a lock, for how long, who waits for it, and the way out."""
+    """Who holds a lock, for how long, who waits for it, and how to end it."""
     account = f" of {blocker.account}" if blocker.account else ""
-    place = f" from {blocker.address}" if blocker.address else ""
+    origin = f" from {blocker.address}" if blocker.address else ""
     query = (
         f": {truncate_line(' '.join(blocker.query.split()), _MAX_QUERY_LENGTH)}"
         if blocker.query
@@ -70,8 +70,8 @@ def describe_blocker(blocker: LockHolder) -> str:
     )
     return truncate_line(
         f"{', '.join(blocker.duties)}: waiting for {blocker.waited_s:.0f} s for a lock held by "
-        f"process {blocker.pid} ({blocker.client or 'a client'}{account}{place}, in a transaction "
-        f"for {blocker.held_s:.0f} s{query}); end it, or run "
+        f"process {blocker.pid} ({blocker.client or 'a client'}{account}{origin}, in a transaction "
+        f"for {blocker.held_s:.0f} s{query}); stop it, or run "
         f"SELECT pg_terminate_backend({blocker.pid})",
         _MAX_LINE_LENGTH,
     )

@@ -1,7 +1,7 @@
-"""The farm at a glance: what `piw status` and every console show, published when it changes.
+"""The state of the farm: what `piw status` and consoles show, published when it changes.
 
-Counts come from the database and are kept with their age: a slow or blocked database delays no
-answer. What the master itself knows (paused, builders, upstream) is always current.
+Counts come from the database and are cached with their age: a slow or blocked database delays no
+reply. What the master itself knows (paused, builders, upstream) is always current.
 """
 
 import asyncio
@@ -43,10 +43,10 @@ from piwheels.upstream.sync import UpstreamSync
 STATUS_INTERVAL_S = 2.0
 #: Counting may take the database a twentieth of the time, but is done every 15 seconds at least.
 LOAD_FACTOR = 20.0
-#: Counting everything takes seconds on a large farm, and is done that much more seldom.
+#: Totals take seconds on a large farm, and are counted less often.
 TOTALS_LOAD_FACTOR = 100.0
 TOTALS_MAX_AGE_S = 600.0
-#: An answer waits so long for a refreshed count before it takes the one in memory.
+#: A reply waits so long for a refreshed count before it takes the cached one.
 COUNTS_TIMEOUT_S = 1.0
 #: The first count of a large farm takes seconds; consoles wait for 15.
 FIRST_COUNTS_TIMEOUT_S = 10.0
@@ -67,10 +67,10 @@ class Counts:
 
 @dataclass(slots=True)
 class StatusService:
-    """Looks at the farm on connections of its own, so that no command waits for a count.
+    """Reads the farm's state on connections of its own, so that no command waits for a count.
 
-    db: for lists, which wait for no count either. counting: for counts. database_problem: what
-    the master waits for its database for, "" when it does not.
+    db: for lists, which wait for no count either. counts_db: for counts. database_wait: what the
+    master's statements wait for, "" for nothing.
     """
 
     db: Database
@@ -99,15 +99,15 @@ class StatusService:
         self._downloads = AdaptiveCache(lambda: live_download_figures(db), cost_factor=LOAD_FACTOR)
 
     def on_command_executed(self) -> None:
-        """An operator's command was carried out: publish what it changed now."""
+        """Publish now what an operator's command changed."""
         self._counts.invalidate()
         self._totals.invalidate()
         self._change_event.set()
 
     async def run(self) -> None:
-        """Publish a Pulse whenever the farm has changed, until cancelled."""
+        """Publish StatusChanged whenever the farm has changed, until cancelled."""
         with contextlib.suppress(NotNowError):
-            await self.status()  # so that counts are in memory when somebody asks
+            await self.status()  # so that counts are cached before the first request
         while True:
             await self.event_bus.wait_for_subscriber()
             self._change_event.clear()
@@ -132,31 +132,31 @@ class StatusService:
         )
 
     async def snapshot(self) -> Snapshot:
-        """All that a console shows at first."""
+        """What a console shows when it has connected."""
         status = await self.status(loads=True)
         builds = await self.list_builds(ListBuilds(limit=SNAPSHOT_ROWS))
         events = await self.list_events(ListEvents(limit=SNAPSHOT_ROWS))
         return Snapshot(status=status, builds=builds, events=events)
 
-    async def list_builds(self, question: ListBuilds) -> tuple[BuildRecorded, ...]:
-        """The builds that ended last, of those asked for."""
+    async def list_builds(self, query: ListBuilds) -> tuple[BuildRecorded, ...]:
+        """Recent builds that match a query, the newest first."""
         ended = await history.recent_builds(
             self.db,
-            limit=min(max(question.limit, 1), MAX_ROWS),
-            project=question.project,
-            failed=question.failed,
-            slower_than_s=question.slower_than_s,
+            limit=min(max(query.limit, 1), MAX_ROWS),
+            project=query.project,
+            failed=query.failed,
+            slower_than_s=query.slower_than_s,
         )
         return tuple(map(_build_finished, ended))
 
-    async def list_events(self, question: ListEvents) -> tuple[AuditEventRecorded, ...]:
-        """What happened last, or last before an event."""
-        limit = min(max(question.limit, 1), MAX_ROWS)
-        happened = await history.recent_events(self.db, limit=limit, before=question.before)
+    async def list_events(self, query: ListEvents) -> tuple[AuditEventRecorded, ...]:
+        """Recent events, or those before an event, the newest first."""
+        limit = min(max(query.limit, 1), MAX_ROWS)
+        happened = await history.recent_events(self.db, limit=limit, before=query.before)
         return tuple(map(_audit_event, happened))
 
     async def status(self, *, loads: bool = False) -> StatusReply:
-        """The farm at a glance; with `loads`, each builder's load over the last minutes.
+        """The state of the farm; with `loads`, each builder's load over the last minutes.
 
         Raises:
             NotNowError: the database has not answered since the master started.
@@ -196,13 +196,13 @@ class StatusService:
         )
 
     async def _cached(self, cached: AdaptiveCache[_T]) -> CachedValue[_T]:
-        """From memory where the database is slow; the very first answer is waited for a while."""
+        """The cached value if the database is slow; the first value is waited for longer."""
         try:
             async with asyncio.timeout(FIRST_COUNTS_TIMEOUT_S):
                 return await cached.get_within(COUNTS_TIMEOUT_S)
         except TimeoutError:
             raise NotNowError(
-                "the database has not answered since the master started; it goes on trying"
+                "the database has not answered since the master started; still retrying"
                 + in_parentheses(self.database_wait())
             ) from None
 

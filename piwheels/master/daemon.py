@@ -1,4 +1,4 @@
-"""The master daemon: its duties composed into one process, from configuration to exit code."""
+"""The master daemon: composes its services in one process, from configuration to exit code."""
 
 import asyncio
 import logging
@@ -63,13 +63,13 @@ log = logging.getLogger(__name__)
 _STATUS_INTERVAL_S = 10.0
 #: A database that starts, or has no connection free, is waited for: systemd allows 90 s.
 _DATABASE_CONNECT_TIMEOUT_S = 60.0
-#: The pages of the site can wait for everything else on this machine.
+#: Pages for people are rendered with the lowest priority on this machine.
 _WEBSITE_NICENESS = 10
-#: A whole window of a file's pieces, and not much more: they are large, and kept for each peer.
+#: One window of a file's chunks and little more: they are large, and queued per peer.
 _UPLOAD_HWM = MAX_WINDOW_BYTES // CHUNK_BYTES + 32
-#: What builders say is handled as it comes; what waits here is kept for each of them.
+#: Messages of builders are handled at once; this many are queued per builder.
 _BUILDER_HWM = 100
-#: Pieces of logs are as large; a console that reads so little is behind by many seconds.
+#: Chunks of logs are as large; a console with so many unread ones is many seconds behind.
 _CONTROL_HWM = 200
 
 
@@ -77,7 +77,7 @@ def run(config: Config) -> int:
     """Run the master until SIGTERM or SIGINT; returns the exit code.
 
     Raises:
-        PiwheelsError: something that the master cannot mend.
+        PiwheelsError: an error that the master cannot recover from.
     """
     configure_logging()
     raise_open_file_limit()
@@ -101,10 +101,10 @@ async def _until_stopped(config: Config) -> int:
 
 
 async def serve(config: Config, shutdown: asyncio.Event) -> None:
-    """Compose the duties and run them; setting `shutdown` is how an operator ends them.
+    """Compose the services and run them until cancelled; `piw master stop` sets `shutdown`.
 
     Raises:
-        PiwheelsError: a duty failed in a way that a restart may or may not mend.
+        PiwheelsError: a service failed.
     """
     async with AsyncExitStack() as stack:
         master = _Master(config, shutdown)
@@ -129,10 +129,10 @@ class _Master:
         self._databases: list[Database] = []
 
     async def start_services(self, stack: AsyncExitStack) -> None:
-        """Connect to the database, listen on the sockets, compose the duties."""
+        """Connect to the database, bind the sockets, compose the services."""
         config = self._config
         _make_dirs(config)
-        # The first: what the others write is refused when another master has begun.
+        # The first: it locks other masters out before the other connections write.
         self._dispatcher_db = await self._connect(stack, "dispatch", exclusive=True)
         control_db = await self._connect(stack, "control")
         self._index = await stack.enter_async_context(
@@ -158,7 +158,7 @@ class _Master:
         clock_db = await self._connect(stack, "clock")
         self._clock_watch = ClockWatch(clock_db, EventPublisher(clock_db, self._event_bus).record)
         self._status = StatusService(
-            db=await self._connect(stack, "glance"),
+            db=await self._connect(stack, "status"),
             counts_db=await self._connect(stack, "counts"),
             dispatcher=self._dispatcher,
             upstream_sync=self._upstream_sync,
@@ -167,11 +167,11 @@ class _Master:
             database_wait=self._database_wait,
         )
         self._retention = EventRetention(self._status.db, config.master.event_retention_days)
-        questions_db = await self._connect(stack, "questions")
-        self._control = self._control_server(sockets.controls, control_db, questions_db)
+        queries_db = await self._connect(stack, "queries")
+        self._control = self._control_server(sockets.controls, control_db, queries_db)
 
     async def _open_scheduler(self, stack: AsyncExitStack, sockets: _Sockets) -> None:
-        """The duties that builders speak with."""
+        """Create the services that builders connect to."""
         config = self._config.master
         self._upload_server = UploadServer(
             router=sockets.uploads,
@@ -197,7 +197,7 @@ class _Master:
         )
 
     async def _open_publishers(self, stack: AsyncExitStack) -> None:
-        """The duties that write the served tree's pages."""
+        """Create the services that write pages into the web root."""
         config = self._config.webroot
         self._index_publisher = PagePublisher(
             db=await self._connect(stack, "publish"),
@@ -220,7 +220,7 @@ class _Master:
         return self._database_watch.wait_reason
 
     def _control_server(
-        self, routers: list[Router[Request, Reply]], db: Database, questions_db: Database
+        self, routers: list[Router[Request, Reply]], db: Database, queries_db: Database
     ) -> ControlServer:
         """The server of the control sockets."""
         importer = WheelImporter(
@@ -234,7 +234,7 @@ class _Master:
             db=db,
             dispatcher=self._dispatcher,
             # On a connection of its own: counting a position in a long queue delays no command.
-            queries=QueryHandlers(questions_db, self._dispatcher, self._status),
+            queries=QueryHandlers(queries_db, self._dispatcher, self._status),
             importer=importer,
             index=self._index,
             rules=self._rules,
@@ -256,7 +256,7 @@ class _Master:
         )
 
     async def run_services(self) -> None:
-        """Run every duty; one that fails ends them all."""
+        """Run all services; one that fails ends all."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._dispatcher.run())
             group.create_task(self._upload_server.run())
@@ -273,25 +273,23 @@ class _Master:
             log.info("ready: %s", self._config.master.control_bind)
 
     async def _notify_systemd(self) -> None:
-        """Feed systemd's watchdog, and tell it in one line how the farm is."""
+        """Notify systemd's watchdog, with a status line."""
         every_s = min(watchdog_interval_s() or _STATUS_INTERVAL_S, _STATUS_INTERVAL_S)
         while True:
             builders = self._dispatcher.builder_views()
-            busy = sum(view.build is not None for view in builders)
-            sd_notify(f"WATCHDOG=1\nSTATUS={len(builders)} builders, {busy} building")
+            building = sum(view.build is not None for view in builders)
+            sd_notify(f"WATCHDOG=1\nSTATUS={len(builders)} builders, {building} building")
             await asyncio.sleep(every_s)
 
     async def _connect(
         self, stack: AsyncExitStack, role: str, *, exclusive: bool = False
     ) -> Database:
         dsn = self._config.database.dsn
-        # Where nobody answers at all the DSN may be wrong, and its author waits for a word.
-        patience_s = (
-            _DATABASE_CONNECT_TIMEOUT_S if self._databases or await is_running(dsn) else 0.0
-        )
+        # If no server answers at all the DSN may be wrong: fail at once.
+        timeout_s = _DATABASE_CONNECT_TIMEOUT_S if self._databases or await is_running(dsn) else 0.0
         epoch = self._databases[0].epoch if self._databases else None
         database = await Database.connect(
-            dsn, role=role, exclusive=exclusive, epoch=epoch, connect_timeout_s=patience_s
+            dsn, role=role, exclusive=exclusive, epoch=epoch, connect_timeout_s=timeout_s
         )
         self._databases.append(database)
         return await stack.enter_async_context(database)
@@ -317,7 +315,7 @@ class _Master:
         return _Sockets(builders, uploads, controls)
 
     def _is_allowed(self, domain: str, key: str) -> bool:
-        # Watchers come in at the operators' door; what they may is decided at each command.
+        # Watchers use the operators' socket; each request is authorized separately.
         roles = [Role(domain), *([Role.WATCHER] if domain == Role.OPERATOR else [])]
         return any(self._keys.name_of(role, key) is not None for role in roles)
 
@@ -327,23 +325,23 @@ def _make_dirs(config: Config) -> None:
         "webroot.root": (config.webroot.root, make_dir),
         "master.spool_dir": (config.master.spool_dir, _make_private_dir),
     }
-    for key, (folder, make) in makers.items():
+    for key, (directory, make) in makers.items():
         try:
-            make(folder)
-            with tempfile.TemporaryFile(dir=folder):
+            make(directory)
+            with tempfile.TemporaryFile(dir=directory):
                 pass
         except OSError as error:
-            raise ConfigError(f"{folder} ({key}): {error.strerror}") from None
+            raise ConfigError(f"{directory} ({key}): {error.strerror}") from None
 
 
-def _make_private_dir(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+def _make_private_dir(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
-def _rejected(reason: str, came: bytes) -> Rejected:
-    theirs = parse_header(came).protocol
-    if theirs != PROTOCOL:
-        return Rejected(reason=protocol_mismatch_message(theirs), permanent=True)
+def _rejected(reason: str, data: bytes) -> Rejected:
+    peer_protocol = parse_header(data).protocol
+    if peer_protocol != PROTOCOL:
+        return Rejected(reason=protocol_mismatch_message(peer_protocol), permanent=True)
     return Rejected(reason=reason)
 
 
@@ -351,8 +349,8 @@ def _control_router() -> Router[Request, Reply]:
     return Router(Request, _command_failed, hwm=_CONTROL_HWM)
 
 
-def _command_failed(reason: str, came: bytes) -> Reply:
-    told = parse_header(came)
-    if told.protocol != PROTOCOL:
-        reason = protocol_mismatch_message(told.protocol)
-    return Reply(request_id=told.request_id, body=CommandFailed(reason=reason))
+def _command_failed(reason: str, data: bytes) -> Reply:
+    header = parse_header(data)
+    if header.protocol != PROTOCOL:
+        reason = protocol_mismatch_message(header.protocol)
+    return Reply(request_id=header.request_id, body=CommandFailed(reason=reason))

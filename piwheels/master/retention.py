@@ -1,4 +1,4 @@
-"""What the master has to do seldom: letting go of what is too old to be of use."""
+"""Deletes old events from the database."""
 
 import asyncio
 import logging
@@ -11,19 +11,19 @@ from piwheels.db.database import Database
 log = logging.getLogger(__name__)
 
 _INTERVAL_S = 3600.0
-#: Deleted at once: a few milliseconds, in which nothing else on the connection waits long.
+#: Deleted in one statement, which takes a few milliseconds.
 _BATCH_ROWS = 1000
 
 
 @dataclass(slots=True)
 class EventRetention:
-    """The duty; `events_days` is how long events are kept, 0 for ever."""
+    """Deletes events after `retention_days`; 0 keeps them forever."""
 
     db: Database
     retention_days: int
 
     async def run(self) -> None:
-        """Do it now and every hour, until cancelled."""
+        """Delete now and every hour, until cancelled."""
         while True:
             await self.delete_old()
             await asyncio.sleep(_INTERVAL_S)
@@ -33,9 +33,9 @@ class EventRetention:
         if self.retention_days <= 0:
             return 0
         age = timedelta(days=self.retention_days)
-        forgotten = 0
-        while gone := await events.delete_old_events(self.db, older_than=age, limit=_BATCH_ROWS):
-            forgotten += gone
-        if forgotten:
-            log.info("forgot %s events older than %s days", forgotten, self.retention_days)
-        return forgotten
+        deleted = 0
+        while count := await events.delete_old_events(self.db, older_than=age, limit=_BATCH_ROWS):
+            deleted += count
+        if deleted:
+            log.info("deleted %s events older than %s days", deleted, self.retention_days)
+        return deleted

@@ -25,7 +25,7 @@ async def test_sleep_ends_after_the_build_in_hand(shared: Master) -> None:
         await pi1.send_idle()
         assert (await pi1.receive_type(m.NoJobAvailable)).reason == "asleep"
         view = await watcher.wait_for_state("pi1", S.ASLEEP)
-        assert view.reason == "sleeps: by ann@desk"
+        assert view.reason == "sleeps: put to sleep by ann@desk"
         assert (await shared.jobs())["next"]["claimed_by"] is None
         await shared.command_builders(O.WAKE, "pi1")
     assert [(row["project"], row["outcome"]) for row in await shared.builds()] == [

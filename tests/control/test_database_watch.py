@@ -102,6 +102,6 @@ async def test_a_master_that_could_not_count_yet_says_what_it_waits_for(
                 with pytest.raises(PiwheelsError) as refused:
                     await idle_master.ask(m.Status(), m.StatusReply)
                 refusal = str(refused.value)
-    assert "has not answered since the master started; it goes on trying (" in refusal
+    assert "has not answered since the master started; still retrying (" in refusal
     await starting
     assert "Traceback" not in idle_master.log
