@@ -31,10 +31,17 @@ def set_value(config_file: Path | None, key: str, text: str) -> Path:
     after = _with_line(before, section, f"{name} = {json.dumps(value)}")
     expected = tomllib.loads(before)
     expected.setdefault(section, {})[name] = value
-    if tomllib.loads(after) != expected:
+    if not _contains(after, expected):
         raise ConfigError(f"{file}: {key} is written over several lines; change it by hand")
     _replace(file, after)
     return file
+
+
+def _contains(text: str, expected: dict[str, Any]) -> bool:
+    try:
+        return tomllib.loads(text) == expected
+    except tomllib.TOMLDecodeError:
+        return False
 
 
 def _parse(current: object, text: str) -> Any:

@@ -75,10 +75,16 @@ def config_get(key: str, config_file: Path | None) -> None:
 
     for item in load_config_with_origins(config_file).settings:
         if item.key == key:
-            value = item.value
-            click.echo(",".join(map(str, value)) if isinstance(value, tuple) else str(value))
+            click.echo(_plain_value(item.value))
             return
     raise UsageError(f"there is no setting {key}; `piw config show` prints them all")
+
+
+def _plain_value(value: object) -> str:
+    """A value as `piw config set` accepts it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 @config.command("set")

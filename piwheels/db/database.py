@@ -370,6 +370,20 @@ def make_dsn(**parts: str) -> str:
     return psycopg.conninfo.make_conninfo("", **parts)
 
 
+def split_password(dsn: str) -> tuple[str, str]:
+    """A connection string without its password, and that; for programs that others see run.
+
+    Raises:
+        DatabaseError: the string is malformed.
+    """
+    try:
+        parts = psycopg.conninfo.conninfo_to_dict(dsn)
+    except psycopg.Error as error:
+        raise DatabaseError(f"database.dsn is malformed: {error}") from None
+    password = str(parts.pop("password", "") or "")
+    return psycopg.conninfo.make_conninfo("", **parts), password
+
+
 async def _open_checked(
     dsn: str, role: str, *, exclusive: bool, epoch: int | None, former_pid: int | None = None
 ) -> tuple[Connection, int | None]:

@@ -1,9 +1,11 @@
 """Backup and restore of the farm's database by PostgreSQL's own programs."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
+from piwheels.db.database import split_password
 from piwheels.errors import PiwheelsError
 from piwheels.local.postgres import PrivatePostgresError, find_postgres_bin_dirs
 
@@ -20,7 +22,7 @@ def backup_database(dsn: str, file: Path) -> None:
     """
     if file.exists():
         raise DumpError(f"{file} exists; name a new file")
-    _run("pg_dump", "--format=custom", "--no-owner", f"--file={file}", f"--dbname={dsn}")
+    _run("pg_dump", dsn, "--format=custom", "--no-owner", f"--file={file}")
 
 
 def restore_database(dsn: str, file: Path) -> None:
@@ -29,16 +31,21 @@ def restore_database(dsn: str, file: Path) -> None:
     Raises:
         DumpError: pg_restore is missing or failed: the database is not empty, for instance.
     """
-    arguments = ("--single-transaction", "--exit-on-error", "--no-owner", f"--dbname={dsn}")
-    _run("pg_restore", *arguments, str(file))
+    _run("pg_restore", dsn, "--single-transaction", "--exit-on-error", "--no-owner", str(file))
 
 
-def _run(name: str, *arguments: str) -> None:
+def _run(name: str, dsn: str, *arguments: str) -> None:
     """Run a program; of several versions the first that can work with this server."""
+    address, password = split_password(dsn)  # every account sees the arguments of a process
+    environ = {**os.environ, **({"PGPASSWORD": password} if password else {})}
     reasons = []
     for program in _programs(name):
         done = subprocess.run(
-            [program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False
+            [program, f"--dbname={address}", *arguments],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
         )
         if done.returncode == 0:
             return

@@ -1,0 +1,84 @@
+"""`piw config get` and `set`: one setting is changed, and all else in the file stays."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from piwheels.cli import cli
+from piwheels.errors import ConfigError, UsageError
+
+_TOML = """\
+# The farm at home.
+[master]
+max_attempts = 3  # tries
+
+[builder]
+interpreters = ["python3.11"]
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "piwheels.toml"
+    file.write_text(_TOML)
+    return file
+
+
+def piw(*arguments: str) -> str:
+    """Run `piw config` in this process; errors are raised."""
+    result = CliRunner().invoke(cli, ["config", *arguments], catch_exceptions=True)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.output
+
+
+def test_a_value_is_printed_alone(file: Path) -> None:
+    assert piw("get", "master.max_attempts", "--config", str(file)) == "3\n"
+    assert piw("get", "builder.interpreters", "--config", str(file)) == "python3.11\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("master.max_attempts", "5", "max_attempts = 5"),
+        ("master.retry_delay_s", "1.5", "retry_delay_s = 1.5"),
+        ("builder.interpreters", "a,b", 'interpreters = ["a", "b"]'),
+        ("builder.sandbox", "false", "sandbox = false"),
+        ("webroot.url", "http://wheels.example/", 'url = "http://wheels.example/"'),
+    ],
+)
+def test_one_line_is_changed_and_the_others_stay(
+    file: Path, key: str, value: str, line: str
+) -> None:
+    piw("set", key, value, "--config", str(file))
+    lines = file.read_text().splitlines()
+    assert line in lines
+    assert "# The farm at home." in lines
+    shown = piw("get", key, "--config", str(file)).strip()
+    assert shown == value
+    kept = set(_TOML.splitlines()) - set(lines)
+    assert len(kept) <= 1, "only the line that was changed is gone"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("master.max_attempts", "many"), ("master.max_attempts", "0")]
+)
+def test_a_value_that_is_not_valid_changes_nothing(file: Path, key: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=key):
+        piw("set", key, value, "--config", str(file))
+    assert file.read_text() == _TOML
+
+
+def test_a_setting_that_does_not_exist_is_named(file: Path) -> None:
+    for command in (["get", "master.frob"], ["set", "master.frob", "1"]):
+        with pytest.raises(UsageError, match=r"there is no setting master\.frob"):
+            piw(*command, "--config", str(file))
+
+
+def test_a_value_over_several_lines_is_left_to_an_editor(file: Path) -> None:
+    text = _TOML.replace('["python3.11"]', '[\n    "python3.11",\n]')
+    file.write_text(text)
+    with pytest.raises(ConfigError, match="several lines"):
+        piw("set", "builder.interpreters", "a", "--config", str(file))
+    assert file.read_text() == text
