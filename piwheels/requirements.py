@@ -1,8 +1,8 @@
-"""What a user asks for: requirements as typed and in files (pip's format), turned into Wanted.
+"""Parses requirements from the command line and from files in pip's format.
 
-A farm builds releases by name from one index for several targets. So markers are judged for each
-target, constraints narrow what is asked for, and whatever says how or from where pip installs is
-passed over, with a note for each line.
+A farm builds releases by name from one index for several targets. So markers are evaluated for each
+target, constraints restrict the requirements, and options that control how or from where pip
+installs are ignored, with a note for each line.
 """
 
 import codecs
@@ -21,7 +21,7 @@ from piwheels import names
 from piwheels.errors import ConfigError, RejectedError, UsageError
 from piwheels.model import BuildRequest
 
-#: What a marker is compared with (PEP 508), by variable.
+#: Values of marker variables (PEP 508).
 Environment = dict[str, str]
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
@@ -43,23 +43,23 @@ _ABI = re.compile(r"(?:cp|pypy|pp)?(\d)(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class SourcedRequirement:
-    """A requirement that was asked for, or a constraint."""
+    """A requirement with the line that it comes from."""
 
     requirement: Requirement
-    source: str  # "requirements.txt, line 3", or the text itself if it was typed
+    source: str  # "requirements.txt, line 3", or the text of a command line argument
 
 
 @dataclass(slots=True)
 class ParsedRequirements:
-    """All that arguments and files ask for."""
+    """The parsed requirements of the command line and of files."""
 
     requirements: list[SourcedRequirement] = field(default_factory=list)
-    constraints: dict[str, list[Requirement]] = field(default_factory=dict)  # by normalised name
-    notes: list[str] = field(default_factory=list)  # a line for each that was passed over
+    constraints: dict[str, list[Requirement]] = field(default_factory=dict)  # by normalized name
+    notes: list[str] = field(default_factory=list)  # one line for each item that is ignored
 
     @property
     def has_markers(self) -> bool:
-        """Whether the answer depends on the targets."""
+        """Whether the result depends on the targets."""
         limits = [limit for limits in self.constraints.values() for limit in limits]
         every = [request.requirement for request in self.requirements] + limits
         return any(requirement.marker is not None for requirement in every)
@@ -67,11 +67,11 @@ class ParsedRequirements:
     def build_requests(
         self, targets: Sequence[Sequence[Environment]], *, latest: int
     ) -> list[BuildRequest]:
-        """What has to be built, each once, in order; adds notes for what no target needs.
+        """What to build, in order without duplicates; adds notes for what no target needs.
 
         Args:
-            targets: for each target the environments that it can have; one that fits is enough.
-                Without any target every marker counts as true.
+            targets: for each target its possible environments; one that matches is enough.
+                Without targets every marker is true.
             latest: how many releases of each; 0 for all.
         """
         found: dict[str, None] = {}
@@ -80,14 +80,14 @@ class ParsedRequirements:
             fitting = [target for target in targets or [()] if _marker_applies(requirement, target)]
             if not fitting:
                 self.notes.append(
-                    f"{request.source}: {requirement.name} is passed over; no target fits its "
+                    f"{request.source}: {requirement.name} is ignored; no target matches its "
                     f"marker ({requirement.marker})"
                 )
             found |= dict.fromkeys(self._constrained(requirement, target) for target in fitting)
         return [BuildRequest(requirement=text, release_count=latest) for text in found]
 
     def _constrained(self, requirement: Requirement, target: Sequence[Environment]) -> str:
-        """A requirement with the constraints on its project that hold for a target."""
+        """A requirement with the constraints on its project that apply to a target."""
         specifier = requirement.specifier
         for limit in self.constraints.get(canonicalize_name(requirement.name), ()):
             if _marker_applies(limit, target):
@@ -96,12 +96,12 @@ class ParsedRequirements:
 
 
 def target_environments(target: str, python_full: str = "") -> tuple[Environment, ...]:
-    """What markers are compared with on a target.
+    """The possible marker environments of a target.
 
     Args:
         target: its name, `cp313-trixie-aarch64`.
-        python_full: the version of its interpreter; "" if that is not known, and then there are
-            two environments, of the first and a late patch release.
+        python_full: the version of its interpreter; "" if it is unknown, which gives two
+            environments, of the first and of a late patch release.
     """
     abi, _, platform = target.partition("-")
     version = _ABI.match(abi)
@@ -127,7 +127,7 @@ def target_environments(target: str, python_full: str = "") -> tuple[Environment
 
 
 def _marker_applies(requirement: Requirement, target: Sequence[Environment]) -> bool:
-    """Whether a requirement's marker is true for a target; a marker that nobody can judge is."""
+    """Whether a requirement's marker is true for a target, or cannot be evaluated."""
     marker = requirement.marker
     if marker is None or not target:
         return True
@@ -138,7 +138,7 @@ def _marker_applies(requirement: Requirement, target: Sequence[Environment]) -> 
 
 
 def parse_requirements(requirements: Sequence[str], files: Sequence[Path]) -> ParsedRequirements:
-    """Read what arguments and requirements files ask for.
+    """Parse command line arguments and requirements files.
 
     Args:
         requirements: as typed: `name`, `name==1.0`, `name>=2,<3; python_version < "3.12"`.
@@ -146,7 +146,7 @@ def parse_requirements(requirements: Sequence[str], files: Sequence[Path]) -> Pa
 
     Raises:
         UsageError: a requirement is malformed.
-        ConfigError: a file cannot be read, or files include each other without an end.
+        ConfigError: a file cannot be read, or files include each other in a cycle.
     """
     asked = ParsedRequirements()
     for text in requirements:
@@ -158,16 +158,16 @@ def parse_requirements(requirements: Sequence[str], files: Sequence[Path]) -> Pa
 
 @dataclass(frozen=True, slots=True)
 class _RequirementsFile:
-    """A requirements or constraints file that is read into `asked`."""
+    """A requirements or constraints file whose lines are added to `parsed`."""
 
     parsed: ParsedRequirements
     path: Path
     constraint: bool = False
-    including: tuple[Path, ...] = ()  # the files that led here
+    including: tuple[Path, ...] = ()  # the including files
 
     def read(self) -> None:
         if self.path.resolve() in self.including:
-            raise ConfigError(f"{self.path}: requirements files include each other without an end")
+            raise ConfigError(f"{self.path}: requirements files include each other in a cycle")
         for number, line in _lines(_read_text(self.path)):
             where = f"{self.path}, line {number}"
             text, options = _split_options(line)
@@ -176,21 +176,19 @@ class _RequirementsFile:
                 continue
             _add_line(self.parsed, text, where, constraint=self.constraint)
             if options:
-                self.parsed.notes.append(
-                    f"{where}: {_option_names(options)} of {text} is passed over"
-                )
+                self.parsed.notes.append(f"{where}: {_option_names(options)} of {text} is ignored")
 
     def _add_options(self, where: str, options: list[str]) -> None:
-        """A line of options alone: a file that it includes, or what is not for a farm."""
+        """A line of options only: an included file, or options that are ignored."""
         option, value = _first_option(options)
         if option in _EDITABLE:
-            self.parsed.notes.append(f"{where}: {value} is no release of the index; passed over")
+            self.parsed.notes.append(f"{where}: {value} is not a release on the index; ignored")
         elif option not in _INCLUDES:
-            self.parsed.notes.append(f"{where}: {option} is passed over; it says how pip installs")
+            self.parsed.notes.append(f"{where}: {option} is ignored; it controls how pip installs")
         elif not value or not value.isprintable():
-            self.parsed.notes.append(f"{where}: {option} names no file; passed over")
+            self.parsed.notes.append(f"{where}: {option} has no file name; ignored")
         elif _SCHEME.match(value):
-            self.parsed.notes.append(f"{where}: {value} is passed over; only files are read")
+            self.parsed.notes.append(f"{where}: {value} is ignored; only local files are read")
         else:
             _RequirementsFile(
                 self.parsed,
@@ -202,7 +200,7 @@ class _RequirementsFile:
 
 def _add_line(parsed: ParsedRequirements, text: str, source: str, *, constraint: bool) -> None:
     if _is_path_or_url(text):
-        parsed.notes.append(f"{source}: {text} is no release of the index; passed over")
+        parsed.notes.append(f"{source}: {text} is not a release on the index; ignored")
         return
     try:
         requirement = names.parse_requirement(text)
@@ -210,7 +208,7 @@ def _add_line(parsed: ParsedRequirements, text: str, source: str, *, constraint:
         raise UsageError(f"{source}: {error}") from None
     if requirement.url:
         parsed.notes.append(
-            f"{source}: {requirement.name} comes from an address, not from the index; passed over"
+            f"{source}: {requirement.name} has a URL and is not from the index; ignored"
         )
     elif constraint:
         project = canonicalize_name(requirement.name)
@@ -220,17 +218,17 @@ def _add_line(parsed: ParsedRequirements, text: str, source: str, *, constraint:
         if requirement.extras:
             extras = ",".join(sorted(requirement.extras))
             parsed.notes.append(
-                f"{source}: {requirement.name} is built; what [{extras}] needs is passed over"
+                f"{source}: {requirement.name} is built without its extras [{extras}]"
             )
 
 
 def _is_path_or_url(text: str) -> bool:
-    """Whether a line names a path, an archive or an address instead of a project."""
+    """Whether a line names a path, an archive or a URL instead of a project."""
     first = text.partition(";")[0].strip()
     if _SCHEME.match(first):
         return True
     if "@" in first:
-        return False  # name @ address
+        return False  # name @ URL
     return first.startswith(".") or "/" in first or first.endswith(_ARCHIVES)
 
 
@@ -252,11 +250,11 @@ def _read_text(file: Path) -> str:
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}") from None
     except (UnicodeError, LookupError):
-        raise ConfigError(f"{file}: is not UTF-8 text") from None
+        raise ConfigError(f"{file}: not UTF-8 text") from None
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Lines that say something, by number: joined, without comments, variables filled in."""
+    """Non-empty lines with their numbers: joined, without comments, with variables expanded."""
     for number, line in _join_continuations(text):
         bare = _COMMENT.sub("", line).strip()
         if bare:
@@ -264,7 +262,7 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _join_continuations(text: str) -> Iterator[tuple[int, str]]:
-    """Lines, each with those that continue it (a backslash at the end); a comment ends one."""
+    """Lines joined with their continuations (a backslash at the end); a comment ends a line."""
     first, parts = 0, list[str]()
     for number, line in enumerate(text.splitlines(), start=1):
         comment = _COMMENT.match(line) is not None
@@ -278,12 +276,12 @@ def _join_continuations(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _split_options(line: str) -> tuple[str, list[str]]:
-    """A line's requirement, and the options behind it or instead of it."""
+    """A line's requirement, and the options after it or instead of it."""
     words = line.split()
     place = next((n for n, word in enumerate(words) if word.startswith("-")), len(words))
     try:
         options = shlex.split(" ".join(words[place:]))
-    except ValueError:  # a quotation without an end
+    except ValueError:  # an unterminated quotation
         options = words[place:]
     return " ".join(words[:place]), options
 
@@ -297,6 +295,6 @@ def _first_option(words: Sequence[str]) -> tuple[str, str]:
 
 
 def _option_names(options: Sequence[str]) -> str:
-    """The options of a line by their names, each once."""
+    """The names of a line's options, without duplicates."""
     found = [word.partition("=")[0] for word in options if word.startswith("-")]
     return ", ".join(dict.fromkeys(found))

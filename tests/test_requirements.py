@@ -35,7 +35,7 @@ def written(folder: Path, text: str, name: str = "requirements.txt") -> Path:
     return path
 
 
-def test_words_keep_their_order_and_come_once() -> None:
+def test_requirements_keep_their_order_without_duplicates() -> None:
     assert names("b", "a==1.0", "b", "c>=2,<3") == ["b", "a==1.0", "c<3,>=2"]
     assert parse_requirements(["a"], []).build_requests([], latest=3) == [
         BuildRequest(requirement="a", release_count=3)
@@ -69,7 +69,7 @@ _LINES = st.sampled_from(
 
 
 @given(lines=st.lists(_LINES, max_size=6))
-def test_whatever_pip_asks_for_is_asked_for(
+def test_whatever_pip_requests_is_requested(
     lines: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = written(tmp_path_factory.mktemp("r"), "\n".join(lines))
@@ -102,14 +102,14 @@ def test_a_file_can_declare_its_encoding(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "form", ["-r more.txt", "-r more.txt\t# a comment", "-rmore.txt", "--requirement=more.txt"]
 )
-def test_a_file_includes_another_beside_it(tmp_path: Path, form: str) -> None:
+def test_a_file_includes_a_relative_path(tmp_path: Path, form: str) -> None:
     folder = tmp_path / "deep"
     folder.mkdir()
     written(folder, "b\n", "more.txt")
     assert names("a", files=(written(folder, f"{form}\nc\n"),)) == ["a", "b", "c"]
 
 
-def test_a_file_that_is_included_twice_is_no_cycle(tmp_path: Path) -> None:
+def test_a_file_may_be_included_twice(tmp_path: Path) -> None:
     written(tmp_path, "b\n", "base.txt")
     written(tmp_path, "-r base.txt\nc\n", "more.txt")
     assert names(files=(written(tmp_path, "-r base.txt\n-r more.txt\n"),)) == ["b", "c"]
@@ -118,7 +118,7 @@ def test_a_file_that_is_included_twice_is_no_cycle(tmp_path: Path) -> None:
 # --- markers and constraints ---
 
 
-def test_markers_are_judged_for_each_target() -> None:
+def test_markers_are_evaluated_for_each_target() -> None:
     asked = parse_requirements(
         [
             'old==1; python_version < "3.12"',
@@ -134,7 +134,7 @@ def test_markers_are_judged_for_each_target() -> None:
     )
     assert wanted(asked) == ["old==1", "new==2", "both", "arm", "late"]
     assert len(asked.notes) == 3
-    assert "windows is passed over; no target fits its marker" in asked.notes[0]
+    assert "windows is ignored; no target matches its marker" in asked.notes[0]
 
 
 def test_a_known_interpreter_decides_exactly() -> None:
@@ -151,7 +151,7 @@ def test_without_a_target_nothing_is_left_out() -> None:
     assert asked.notes == []
 
 
-def test_constraints_narrow_what_is_asked_for(tmp_path: Path) -> None:
+def test_constraints_restrict_requirements(tmp_path: Path) -> None:
     limits = 'NumPy<2; python_version < "3.12"\nnumpy!=1.5\nunused==1\nextra[x]==3\n'
     written(tmp_path, limits, "constraints.txt")
     file = written(tmp_path, "-c constraints.txt\nnumpy>=1\n")
@@ -166,35 +166,33 @@ def test_markers_of_constraints_need_the_targets_too(tmp_path: Path) -> None:
     assert not parse_requirements(["a"], []).has_markers
 
 
-# --- what is passed over ---
+# --- what is ignored ---
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("requests[socks,x]", "requests is built; what [socks,x] needs is passed over"),
-        ("a==1 --hash=sha256:00 --hash=md5:00", "--hash of a==1 is passed over"),
-        ("a --config-settings=x=y", "--config-settings of a is passed over"),
-        ("-e ./here", "./here is no release of the index; passed over"),
+        ("requests[socks,x]", "requests is built without its extras [socks,x]"),
+        ("a==1 --hash=sha256:00 --hash=md5:00", "--hash of a==1 is ignored"),
+        ("a --config-settings=x=y", "--config-settings of a is ignored"),
+        ("-e ./here", "./here is not a release on the index; ignored"),
         ("--editable=git+https://x.example/y#egg=y", "git+https://x.example/y"),
-        ("./folder", "./folder is no release of the index; passed over"),
-        ("wheels/a-1.0-py3-none-any.whl ; python_version > '3'", "is no release of the index"),
-        ("https://x.example/a-1.0.tar.gz", "is no release of the index; passed over"),
-        ("a @ https://x.example/a.tar.gz", "a comes from an address, not from the index"),
-        ("a@https://x.example/a.tar.gz", "a comes from an address, not from the index"),
-        ("--index-url https://x.example/simple", "--index-url is passed over"),
-        ("-i https://x.example/simple", "-i is passed over"),
-        ("--extra-index-url=https://x.example/", "--extra-index-url is passed over"),
-        ("--pre", "--pre is passed over"),
-        ("--no-binary :all:", "--no-binary is passed over"),
-        ("-f 'a folder", "-f is passed over"),
-        ("-r https://x.example/more.txt", "only files are read"),
-        ("-c https://x.example/limits.txt", "only files are read"),
+        ("./folder", "./folder is not a release on the index; ignored"),
+        ("wheels/a-1.0-py3-none-any.whl ; python_version > '3'", "is not a release on the index"),
+        ("https://x.example/a-1.0.tar.gz", "is not a release on the index; ignored"),
+        ("a @ https://x.example/a.tar.gz", "a has a URL and is not from the index"),
+        ("a@https://x.example/a.tar.gz", "a has a URL and is not from the index"),
+        ("--index-url https://x.example/simple", "--index-url is ignored"),
+        ("-i https://x.example/simple", "-i is ignored"),
+        ("--extra-index-url=https://x.example/", "--extra-index-url is ignored"),
+        ("--pre", "--pre is ignored"),
+        ("--no-binary :all:", "--no-binary is ignored"),
+        ("-f 'a folder", "-f is ignored"),
+        ("-r https://x.example/more.txt", "only local files are read"),
+        ("-c https://x.example/limits.txt", "only local files are read"),
     ],
 )
-def test_what_is_not_for_a_farm_is_passed_over_with_one_line(
-    tmp_path: Path, line: str, said: str
-) -> None:
+def test_unsupported_lines_are_ignored_with_a_note(tmp_path: Path, line: str, said: str) -> None:
     asked = parse_requirements([], [written(tmp_path, f"first\n{line}\nlast\n")])
     assert {"first", "last"} <= set(wanted(asked))
     (note,) = asked.notes
@@ -202,7 +200,7 @@ def test_what_is_not_for_a_farm_is_passed_over_with_one_line(
     assert said in note
 
 
-def test_a_constraint_without_a_release_is_passed_over(tmp_path: Path) -> None:
+def test_an_unused_constraint_is_ignored(tmp_path: Path) -> None:
     written(tmp_path, "a @ https://x.example/a.tar.gz\n./b\n", "limits.txt")
     asked = parse_requirements([], [written(tmp_path, "-c limits.txt\na\n")])
     assert (wanted(asked), len(asked.notes)) == (["a"], 2)
@@ -213,24 +211,26 @@ def test_a_constraint_without_a_release_is_passed_over(tmp_path: Path) -> None:
     [
         ("fine\n!!!\n", "requirements.txt, line 2: '!!!' is not a requirement"),
         ("-r gone.txt\n", "gone.txt: No such file"),
-        ("-r requirements.txt\n", "include each other without an end"),
-        ("-c requirements.txt\n", "include each other without an end"),
+        ("-r requirements.txt\n", "include each other in a cycle"),
+        ("-c requirements.txt\n", "include each other in a cycle"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+def test_errors_name_file_and_line(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         parse_requirements([], [written(tmp_path, text)])
 
 
-def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+def test_an_undecodable_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "requirements.txt"
     path.write_bytes(b"\xff\xff\x00")
-    with pytest.raises(ConfigError, match=r"requirements\.txt: is not UTF-8 text"):
+    with pytest.raises(ConfigError, match=r"requirements\.txt: not UTF-8 text"):
         parse_requirements([], [path])
 
 
 @given(text=st.text(max_size=80) | _LINES.map(lambda line: f"-r {line}"))
-def test_any_text_is_read_or_named(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_any_text_is_parsed_or_rejected(
+    text: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     path = tmp_path_factory.mktemp("r") / "r.txt"
     path.write_bytes(text.encode(errors="replace"))
     with contextlib.suppress(ConfigError):

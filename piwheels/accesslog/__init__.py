@@ -1,1 +1,1 @@
-"""Web servers' access logs read into the database, each line once."""
+"""Reads access logs of web servers into the database, and counts each line once."""

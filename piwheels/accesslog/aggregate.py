@@ -1,4 +1,4 @@
-"""Accesses into what is written: rows, and counts of each day."""
+"""Aggregates accesses into rows, and counts for each day."""
 
 import sys
 from collections import Counter
@@ -16,12 +16,12 @@ from piwheels.db.access_log_writer import AccessBatch, DayCounts, DownloadedWhee
 _MAX_CACHED = 100_000
 _UNIX_EPOCH = date(1970, 1, 1).toordinal()
 _UNLIMITED = sys.maxsize
-_FIELD_COUNT = 5  # that a row is made of (db.packing)
-_CLIENT_FIELD = 1  # the place of the client among them
+_FIELD_COUNT = 5  # of a row (db.binary_copy)
+_CLIENT_FIELD = 1  # the index of the address hash among them
 
 
 class AddressHasher(dict[bytes, bytes]):
-    """The keyed hashes of one day's addresses, as fields of a row; without a key there are none."""
+    """Caches the keyed hashes of one day's addresses, as fields of a row; NULL without a key."""
 
     def __init__(self, key: bytes | None) -> None:
         super().__init__()
@@ -39,37 +39,37 @@ class AddressHasher(dict[bytes, bytes]):
 
 
 class _DayData:
-    """What was found of one day."""
+    """The accesses of one day."""
 
     def __init__(self) -> None:
-        self.fields: list[bytes] = []  # of its rows, one after the other; addresses for clients
+        self.fields: list[bytes] = []  # of its rows, concatenated; with addresses instead of hashes
         self.kinds = [0] * len(RequestKind)
-        # Of each download, in the same order:
+        # For each download, in the same order:
         self.seconds: list[int] = []
-        self.wheels: list[int] = []  # their keys, as below
+        self.wheels: list[int] = []  # wheel keys
         self.clients: list[int] = []
         self.sent_bytes: list[int] = []  # bytes
 
 
 class Aggregator:
-    """Accesses on their way into a batch, by their days."""
+    """Collects accesses by day, for one batch."""
 
     def __init__(self) -> None:
-        self._days: dict[int, _DayData] = {}  # by number since 1970
-        self._clients: dict[int, Client] = {}  # by key, as below
+        self._days: dict[int, _DayData] = {}  # by days since 1970
+        self._clients: dict[int, Client] = {}  # by key
         self._wheels: dict[int, Wheel] = {}
-        #: Of each wheel whose size was not known, by key, the fewest bytes that a download took.
+        #: By wheel key, the smallest download of each wheel whose size is not known yet.
         self._smallest: dict[int, int] = {}
-        self.minutes: list[tuple[int, int]] = []  # as fingerprints.Lines has them
-        self.hashes = fingerprints.hash_array()  # of what each access says
+        self.minutes: list[tuple[int, int]] = []  # as in fingerprints.Lines
+        self.hashes = fingerprints.hash_array()  # of the content of each access
 
     def add(self, accesses: Iterable[AccessRecord], sizes: Mapping[int, int]) -> None:
-        """Take further accesses, in any order.
+        """Add accesses, in any order.
 
         Args:
-            accesses: what was asked for.
-            sizes: of wheels, in bytes, by their keys, as far as they are known; where less was
-                sent the download was broken off, and counts as nothing.
+            accesses: requests and responses.
+            sizes: known sizes of wheels, in bytes, by wheel key; a download that sent less was
+                interrupted and is not counted.
         """
         agents, wheels, fewest = self._clients, self._wheels, self._smallest
         marks: list[int] = []
@@ -87,7 +87,7 @@ class Aggregator:
                 key, sent_bytes = wheel.key, answer.size_bytes
                 size = sizes.get(key)
                 if size is not None and sent_bytes < size and answer.is_sized:
-                    content = UNCOUNTED  # noqa: PLW2901 - what it counts as
+                    content = UNCOUNTED  # noqa: PLW2901 - an interrupted download
                 else:
                     wheels[key] = wheel
                     day.seconds.append(moment.at_s)
@@ -106,20 +106,20 @@ class Aggregator:
 
     @property
     def smallest_downloads(self) -> dict[Wheel, int]:
-        """The fewest bytes that a download of each wheel took, of those without a known size."""
+        """The smallest download of each wheel whose size is not known, in bytes."""
         return {self._wheels[key]: size_bytes for key, size_bytes in self._smallest.items()}
 
     @property
     def days(self) -> set[date]:
-        """The days that they lie in."""
+        """The days of the accesses."""
         return set(map(_date, self._days))
 
     def to_batch(self, hashers: Mapping[date, AddressHasher], rows_since: date) -> AccessBatch:
-        """Rows and counts of all of them; to be called once.
+        """The rows and counts of all accesses; call it once.
 
         Args:
-            hashers: the hashes of each of their days.
-            rows_since: days before it are only counted: their raw rows would be dropped at once.
+            hashers: the address hashers of their days.
+            rows_since: earlier days get no rows, because those would be deleted immediately.
         """
         batch = AccessBatch(
             agents={key: _agent_row(agent) for key, agent in self._clients.items()},

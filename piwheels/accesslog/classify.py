@@ -1,4 +1,4 @@
-"""What a request asks for, by its method and its path in the served tree."""
+"""Classifies requests by method and path."""
 
 import re
 from enum import IntEnum
@@ -15,38 +15,38 @@ _ARMV6_FACTOR = 6
 
 
 class RequestKind(IntEnum):
-    """What an access was; the numbers are those of the table `accesses`."""
+    """The kind of a request; the numbers are stored in the database."""
 
-    OTHER = 0  # refusals, parts of files, HEAD, metadata, pages without a kind of their own
-    DOWNLOAD = 1  # GET, 200, of a wheel
-    INDEX = 2  # a page below simple/
+    OTHER = 0  # errors, partial content, HEAD, metadata, other pages
+    DOWNLOAD = 1  # GET of a wheel, with status 200
+    INDEX = 2  # a page in simple/
     PROJECT = 3  # a project's page
     JSON = 4
-    LOG = 5  # of a build
+    LOG = 5  # a build log
 
 
 class Wheel(Struct, frozen=True, kw_only=True):
-    """A wheel that was asked for."""
+    """A requested wheel."""
 
-    key: int  # the first eight bytes of a hash of the name
+    key: int  # the first eight bytes of a hash of its name
     filename: str
     project: str
-    #: How often its build's duration one download saves (the first generation's formula): not
-    #: at all without an ABI, six times on armv6, which is that much slower than what builds.
+    #: A download saves the build's duration times this factor: 0 without an ABI, and 6 on armv6,
+    #: which is slower by this factor than the builder.
     time_factor: int
 
 
 class RequestClass(Struct, frozen=True):
-    """What an access counts as."""
+    """How an access is counted."""
 
     kind: RequestKind
     wheel: Wheel | None  # of a download
-    packed: bytes  # both in a row of `accesses`
-    hash32: int = 0  # tells requests apart (see fingerprints): of a download the wheel's key
+    packed: bytes  # both as a field of a row (db.binary_copy)
+    hash32: int = 0  # for fingerprints; for a download, the wheel's key
 
 
 class ClassifiedRequest(NamedTuple):
-    """What a request counts as, by the status of its answer."""
+    """How a request is counted, by the status of its response."""
 
     whole: RequestClass  # 200
     unchanged: RequestClass  # 304
@@ -55,8 +55,8 @@ class ClassifiedRequest(NamedTuple):
 
 _PACKED = {
     kind: binary_copy.pack_content(None, kind) for kind in RequestKind
-}  # of a row, without a wheel
-#: What counts as nothing.
+}  # fields of a row, without a wheel
+#: An access that is not counted.
 UNCOUNTED = RequestClass(RequestKind.OTHER, None, _PACKED[RequestKind.OTHER])
 _WHEEL = re.compile(
     r"(?P<name>[A-Za-z0-9._]+)-[A-Za-z0-9._+!]+(?:-[0-9][A-Za-z0-9._]*)?"
@@ -66,10 +66,10 @@ _MAX_NAME_LENGTH = 300
 
 
 def classify(line: str, prefix: str = "") -> ClassifiedRequest:
-    """What a request line ("GET /simple/numpy/ HTTP/1.1") counts as.
+    """Classify a request line ("GET /simple/numpy/ HTTP/1.1").
 
-    The protocol makes no difference to its mark. A tree may be served below a path as well:
-    `prefix`, without slashes at its ends.
+    The HTTP version does not change the hash. `prefix` is a path that the web root may also be
+    served under, without slashes at its ends.
     """
     asked = line.rpartition(" ")[0] if " HTTP/" in line else line
     method, _, target = asked.partition(" ")
@@ -79,7 +79,7 @@ def classify(line: str, prefix: str = "") -> ClassifiedRequest:
     kind = _page_kind(path) if method == "GET" else RequestKind.OTHER
     mark = hash32(asked.encode(errors="replace"))
     uncounted = RequestClass(RequestKind.OTHER, None, _PACKED[RequestKind.OTHER], ~mark)
-    if wheel is not None:  # counts where it was sent whole; a page also where it is unchanged
+    if wheel is not None:  # counted if it was sent completely; a page also if it was not modified
         field = binary_copy.pack_content(wheel.key, RequestKind.DOWNLOAD)
         return ClassifiedRequest(
             RequestClass(RequestKind.DOWNLOAD, wheel, field, wheel.key), uncounted, uncounted
@@ -89,12 +89,12 @@ def classify(line: str, prefix: str = "") -> ClassifiedRequest:
 
 
 def _wheel_in_path(path: str) -> Wheel | None:
-    in_tree = path.startswith(("packages/", "simple/"))  # simple/: the first generation's
+    in_tree = path.startswith(("packages/", "simple/"))  # simple/: in the layout of piwheels 0.x
     return _parse_wheel(path.rpartition("/")[2]) if in_tree and path.endswith(".whl") else None
 
 
 def _page_kind(path: str) -> RequestKind:
-    """The kind of a page; OTHER of what is none."""
+    """The kind of a page; OTHER for anything else."""
     first, _, below = path.partition("/")
     match first:
         case "packages" | "simple" if path.endswith(".whl"):
@@ -111,7 +111,7 @@ def _page_kind(path: str) -> RequestKind:
 
 
 def _tree_path(target: str) -> str:
-    """The path within the tree, decoded, of a request's target."""
+    """The decoded path, relative to the root, of a request target."""
     if target.startswith(("http://", "https://")):  # as sent to a proxy (RFC 9112, 3.2.2)
         target = "/" + target.split("/", 3)[-1]
     path = target.partition("?")[0]

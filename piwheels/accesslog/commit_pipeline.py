@@ -1,4 +1,4 @@
-"""Work that goes on while its giver does the next: one at a time, in order, ended with a block."""
+"""Runs the commit of one block while the next block is parsed: one at a time, in order."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,7 +9,7 @@ _P = ParamSpec("_P")
 
 
 class CommitPipeline:
-    """Within `async with`; at its end all work is done, or has raised what it raises there."""
+    """An async context manager; at its end all work is done, or its exception is raised."""
 
     def __init__(self) -> None:
         self._task: asyncio.Task[None] | None = None
@@ -17,10 +17,10 @@ class CommitPipeline:
     async def submit(
         self, work: Callable[_P, Awaitable[None]], *arguments: _P.args, **options: _P.kwargs
     ) -> None:
-        """Begin work as soon as what was given before it is done.
+        """Start work after the previous work is done.
 
         Raises:
-            Exception: what the work before it raised; then this is not begun.
+            Exception: of the previous work; the new work is not started.
         """
         await self._finish()
         self._task = asyncio.ensure_future(work(*arguments, **options))

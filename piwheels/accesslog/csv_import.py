@@ -1,4 +1,4 @@
-"""`piw stats import`: daily totals from a CSV, all of them or none."""
+"""`piw stats import`: imports daily totals from a CSV file, all or nothing."""
 
 import asyncio
 import csv
@@ -17,15 +17,15 @@ from piwheels.errors import RejectedError
 _REQUIRED = ("day", "downloads")
 _OPTIONAL = ("bytes", "saved_s")
 _MAX_PROBLEMS = 5
-#: A hundred years of such days still have a sum that a bigint holds.
+#: The sum over a hundred years of such days fits in a bigint.
 _MAX_VALUE = 2**47
 
 
 def run(config: Config, file: Path, *, as_json: bool) -> int:
-    """Import a file; returns the exit code.
+    """Import a file; returns the exit status.
 
     Raises:
-        RefusedError: the file holds something else; nothing of it was imported.
+        RejectedError: the file is invalid; nothing was imported.
         PiwheelsError: the database cannot be used.
     """
     days = read_days(file)
@@ -45,10 +45,10 @@ async def _store(dsn: str, days: list[ImportedDay]) -> int:
 
 
 def read_days(file: Path) -> list[ImportedDay]:
-    """The days of a CSV, oldest first.
+    """The days of a CSV file, oldest first.
 
     Raises:
-        RefusedError: a line is not one; the message names the first few by number.
+        RejectedError: lines are invalid; the message lists the first few by number.
     """
     problems: list[str] = []
     days: dict[date, ImportedDay] = {}
@@ -58,7 +58,7 @@ def read_days(file: Path) -> list[ImportedDay]:
                 try:
                     day = _parse_day(row)
                     if day.day in days:
-                        raise ValueError(f"{day.day} stands there twice")
+                        raise ValueError(f"{day.day} is listed twice")
                 except ValueError as error:
                     problems.append(f"line {number}: {error}")
                 else:
@@ -76,13 +76,13 @@ def read_days(file: Path) -> list[ImportedDay]:
 
 
 def _rows(stream: Iterator[str], file: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Each line's number, and its values by column."""
+    """The number of each line, and its values by column name."""
     reader = csv.reader(stream, strict=True)
     names = [name.strip().lower() for name in next(reader, [])]
     unknown = set(names) - {*_REQUIRED, *_OPTIONAL}
     if not set(_REQUIRED) <= set(names) or unknown or len(names) != len(set(names)):
         raise RejectedError(
-            f"{file}: the first line has to name the columns day and downloads, and may name "
+            f"{file}: the first line must name the columns day and downloads, and may name "
             "bytes and saved_s; nothing was imported"
         )
     for values in reader:
@@ -96,11 +96,11 @@ def _rows(stream: Iterator[str], file: Path) -> Iterator[tuple[int, dict[str, st
 
 def _parse_day(row: Mapping[str, str]) -> ImportedDay:
     if not row:
-        raise ValueError("it has more or fewer columns than the first line")
+        raise ValueError("the number of columns differs from the first line")
     try:
         day = date.fromisoformat(row["day"])
     except ValueError:
-        raise ValueError(f"{row['day']!r} is no day like 2026-11-25") from None
+        raise ValueError(f"{row['day']!r} is not a date like 2026-11-25") from None
     if not date(1990, 1, 1) <= day <= today():
         raise ValueError(f"{day} is not in the past")
     return ImportedDay(
@@ -114,7 +114,7 @@ def _parse_day(row: Mapping[str, str]) -> ImportedDay:
 def _parse_count(row: Mapping[str, str], name: str) -> int:
     text = row[name]
     if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) < _MAX_VALUE):
-        raise ValueError(f"{name} is {text!r}, which is no whole number that a day could have")
+        raise ValueError(f"{name} is {text!r}, which is not a valid number")
     return int(text)
 
 
@@ -124,5 +124,5 @@ def _parse_seconds(text: str) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < _MAX_VALUE:
-        raise ValueError(f"saved_s is {text!r}, which is no number of seconds")
+        raise ValueError(f"saved_s is {text!r}, which is not a valid number of seconds")
     return seconds

@@ -1,17 +1,16 @@
-"""Lines that were counted before, found by fingerprints of what they say.
+"""Finds lines that were already counted, by their fingerprints.
 
-A log as a whole, or as far as it was read, is known by its hash chain (chain). A part of one is
-not: the end that `tail` cut off, logs put together in another order, a log whose line ends were
-converted. So each line that is counted leaves a fingerprint with its minute: 32 bits of what it and
-the line before it say of moment, request, size and client, and whether its status lets it count,
-without the address, which is kept nowhere. Lines are known where at least RUN of them follow one
-another as they were counted before, or where a log has no other lines. Fewer prove nothing: two
-servers may log the same request in the same second. What is skipped, and what agrees but is
-counted, is reported by the reader.
+A log that was read, completely or up to a position, is identified by its hash chain. A part of a
+log is not: the output of `tail`, logs concatenated in another order, converted line ends. So each
+counted line leaves a fingerprint with its minute: 32 bits of the time, request, size and client of
+the line and of the previous line, and of whether its status is counted; the address is not included
+and not stored. Lines are recognized if at least MIN_RUN consecutive lines match, or if a log has no
+other lines. Fewer prove nothing: two servers may log the same request in the same second. The
+reader reports what is skipped, and what matches but is counted.
 
-Four bytes a line are kept, for KEPT_DAYS; what is compared at once are the minutes of one block,
-16 MiB of a log. A run that begins with the last lines of a block can be taken for new ones; that is
-at most RUN - 1. Nothing here is done line by line unless lines agree with some counted before.
+Four bytes per line are stored for RETENTION_DAYS. The minutes of one block, 16 MiB of a log, are
+compared at a time. A run that starts with the last lines of a block can be missed; these are at
+most MIN_RUN - 1 lines. There is no loop over lines unless some of them match.
 """
 
 import sys
@@ -21,9 +20,9 @@ from collections.abc import Set as AbstractSet
 from itertools import compress
 from typing import NamedTuple
 
-#: Fewer lines one after the other may agree by chance.
+#: Fewer consecutive lines may match by chance.
 MIN_RUN = 8
-#: Days before the newest accesses of which fingerprints are kept. Debian's nginx and Apache keep
+#: Fingerprints are kept for so many days before the newest access. Debian's nginx and Apache keep
 #: rotated logs for 14 days, Fedora's for 4 weeks.
 RETENTION_DAYS = 60
 _TYPECODE = "I"
@@ -32,48 +31,48 @@ _EMPTY: frozenset[int] = frozenset()
 
 
 class MinuteRun(NamedTuple):
-    """Lines of one minute that follow one another."""
+    """Consecutive lines of one minute."""
 
     minute: int  # since 1970
-    start: int  # the number of the first line
-    end: int  # and of the line after the last one
+    start: int  # the index of the first line
+    end: int  # the index after the last line
 
 
 class Lines(NamedTuple):
-    """Lines that follow one another in a log."""
+    """Consecutive lines of a log."""
 
-    minutes: Sequence[tuple[int, int]]  # each minute, and the number of its first line
+    minutes: Sequence[tuple[int, int]]  # each minute, with the index of its first line
     fingerprints: "array[int]"  # the fingerprint of each line
 
     def minute_runs(self) -> Iterator[MinuteRun]:
-        """The lines of each minute; a minute may come again."""
+        """The lines of each minute; a minute may occur several times."""
         ends = [start for _, start in self.minutes[1:]] + [len(self.fingerprints)]
         for (minute, start), end in zip(self.minutes, ends, strict=False):
             yield MinuteRun(minute, start, end)
 
 
 class Comparison(NamedTuple):
-    """Which lines of a block were counted before."""
+    """Which lines of a block were already counted."""
 
-    counted: list[bool]  # for each line: it was counted before; empty if none was
-    similar_count: int  # lines that agree with some counted before, and are counted
+    counted: list[bool]  # for each line; empty if none was
+    similar_count: int  # lines that match counted ones, but in runs that are too short
 
 
 def hash_array(hashes: Iterable[int] = ()) -> "array[int]":
-    """The lowest 32 bits of numbers for what lines say, which are 64-bit ones with a sign."""
+    """The lowest 32 bits of signed 64-bit numbers."""
     return array(_TYPECODE, array("q", hashes).tobytes())[_LOW_HALF::2]
 
 
 def chain_fingerprints(hashes: "array[int]", before: int) -> "array[int]":
-    """The fingerprints of lines: what a line says, with what the line before it says.
+    """The fingerprints of lines: the hash of each line combined with that of the previous line.
 
     Args:
-        hashes: the marks of what each line says.
-        before: the mark of the line before the first one.
+        hashes: of each line.
+        before: the hash of the line before the first one.
 
     Returns:
-        Of each line its mark, exclusive-or the mark before it rotated by one bit; all of them are
-        computed as one long number.
+        For each line its hash, exclusive-or the previous hash rotated by one bit; all of them are
+        computed as one large integer.
     """
     if not hashes:
         return hashes
@@ -91,18 +90,18 @@ def _as_int(values: "array[int]") -> int:
 
 
 def unpack(packed: bytes) -> set[int]:
-    """The fingerprints of a minute, as they are kept."""
+    """The fingerprints of a minute, from their stored form."""
     found = array(_TYPECODE)
     found.frombytes(packed)
     return set(found)
 
 
 def by_minute(lines: Lines, counted: Sequence[bool]) -> dict[int, bytes]:
-    """The fingerprints of lines that were not counted before, as they are kept, by minutes.
+    """The fingerprints of lines that were not counted yet, in their stored form, by minute.
 
     Args:
         lines: the lines of a block.
-        counted: of each line, whether it was counted before; empty if none was.
+        counted: for each line, whether it was counted; empty if none was.
     """
     found: dict[int, bytes] = {}
     for minute, start, end in lines.minute_runs():
@@ -118,22 +117,22 @@ def by_minute(lines: Lines, counted: Sequence[bool]) -> dict[int, bytes]:
 def find_counted(
     lines: Lines, seen: Mapping[int, AbstractSet[int]], *, is_whole_log: bool, continues: bool
 ) -> Comparison:
-    """Find the lines that were counted before.
+    """Find the lines that were already counted.
 
     Args:
         lines: the lines of a block.
-        seen: fingerprints of lines that were counted before, by their minutes.
-        is_whole_log: these are all lines of a log.
-        continues: the line before them, of the same log, was known.
+        seen: fingerprints of counted lines, by minute.
+        is_whole_log: the block has all lines of a log.
+        continues: the previous line of the same log was already counted.
     """
     agrees = _matching_lines(lines, seen)
-    if is_whole_log and len(lines.fingerprints) == 1:  # a line alone follows none
+    if is_whole_log and len(lines.fingerprints) == 1:  # a single line has no predecessor
         return Comparison([], int(lines.minutes[0][0] in seen))
     if not agrees:
         return Comparison([], 0)
     known, alike = [False] * len(agrees), 0
     for start, end in _true_runs(agrees):
-        first = max(start - 1, 0)  # the line before agrees as well
+        first = max(start - 1, 0)  # the previous line matches as well
         if (
             (start == 0 and continues)
             or len(set(lines.fingerprints[first:end])) >= MIN_RUN
@@ -146,14 +145,14 @@ def find_counted(
 
 
 def _matching_lines(lines: Lines, seen: Mapping[int, AbstractSet[int]]) -> list[bool]:
-    """Whether each line was seen in its minute, in an earlier log or earlier in these lines.
+    """Whether each line matches one of its minute, in another log or earlier in these lines.
 
-    Empty if none was. Within one log time goes on; where it goes back, what came before is what may
-    come again.
+    Empty if none does. Time does not go back within a log; where it does, the lines before may be
+    repeated.
     """
     agrees: list[bool] = []
     earlier: dict[int, set[int]] = {}
-    passed: list[MinuteRun] = []  # that are not in `earlier` yet
+    passed: list[MinuteRun] = []  # not added to `earlier` yet
     for part in lines.minute_runs():
         if passed and part.minute < passed[-1].minute:
             for minute, start, end in passed:
@@ -170,7 +169,7 @@ def _matching_lines(lines: Lines, seen: Mapping[int, AbstractSet[int]]) -> list[
 
 
 def _true_runs(flags: Sequence[bool]) -> list[tuple[int, int]]:
-    """Where runs of true flags begin and end."""
+    """The start and end of each run of true flags."""
     runs, start = [], None
     for at, flag in enumerate([*flags, False]):
         if flag and start is None:

@@ -1,8 +1,8 @@
-"""The content of a log as a chain of hashes, by which it is known again wherever it lies.
+"""A hash chain over the content of a log, which identifies it under any name.
 
-Each checkpoint's hash covers the one before it and the bytes between, so that a reader can go on
-from any of them. They are at the ends of the first lines, where short logs differ, and then at
-the first line's end after each mebibyte: where they are depends on the content alone.
+The hash of a checkpoint covers the previous one and the bytes in between, so that reading can
+resume at any checkpoint. Checkpoints are at the ends of the first lines, where short logs differ,
+and at the first line end after each mebibyte: their positions depend on the content only.
 """
 
 from hashlib import sha256
@@ -15,17 +15,17 @@ _MAX_FIRST_LINE_BYTES = 64 * 1024
 
 
 class Checkpoint(NamedTuple):
-    """A place in a log, and the hash of all before it."""
+    """A position in a log, and the hash of everything before it."""
 
-    position: int  # bytes from the beginning
+    position: int  # bytes from the start
     digest: bytes
 
 
 class HashChain:
-    """Takes a log's bytes in any pieces; `position` and `digest` say how far it got."""
+    """Updated with a log's bytes in pieces of any size; has the current `position` and `digest`."""
 
     def __init__(self, at: Checkpoint | None = None) -> None:
-        """Begin at a log's beginning, or at a checkpoint beyond its first lines."""
+        """Start at the beginning of a log, or at a checkpoint after its first lines."""
         self.position = at.position if at else 0
         self._newlines = _FIRST_LINES if at else 0
         self._start_hash(at.digest if at else b"")
@@ -36,7 +36,7 @@ class HashChain:
         return self._hash.digest()[:_DIGEST_BYTES]
 
     def update(self, data: bytes) -> list[Checkpoint]:
-        """Take further bytes; gives the checkpoints that lie in them."""
+        """Add bytes; returns the checkpoints in them."""
         found: list[Checkpoint] = []
         start = 0
         while (end := self._next_end(data, start)) > 0:
@@ -52,7 +52,7 @@ class HashChain:
         return found
 
     def _next_end(self, data: bytes, start: int) -> int:
-        """Where the next checkpoint is in `data`, or 0."""
+        """The offset of the next checkpoint in `data`, or 0."""
         if self._newlines >= _FIRST_LINES:
             start += max(self._boundary - self.position - 1, 0)
         return data.find(b"\n", start) + 1 if start < len(data) else 0
@@ -63,6 +63,6 @@ class HashChain:
 
 
 def first_line_digest(start: bytes) -> bytes:
-    """What logs are looked up by: the hash of the first line in a log's first bytes."""
+    """The hash of a log's first line, by which logs are looked up."""
     line = start.partition(b"\n")[0][:_MAX_FIRST_LINE_BYTES]
     return sha256(line).digest()[:_DIGEST_BYTES]

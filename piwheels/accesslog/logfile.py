@@ -1,4 +1,4 @@
-"""Logs as streams of bytes: files, packed or not, and what rotation leaves beside them."""
+"""Logs as byte streams: plain or compressed files, and rotated logs."""
 
 import bz2
 import contextlib
@@ -15,20 +15,20 @@ from piwheels.errors import ConfigError, RejectedError
 
 _HEAD_BYTES = 256
 _GZIP_TRAILER_BYTES = 8
-#: What rotation puts behind a name, or before its suffix as Caddy does: access.log.1,
+#: What rotation appends to a name, or inserts before its suffix as Caddy does: access.log.1,
 #: access.log.2.gz, access.log-20261125, access-2026-11-25T16-51-00.000.log.gz
 _ROTATION_STAMP = r"[.-][0-9][0-9.Tt_-]*"
 _COMPRESSED_SUFFIX = r"(?:\.(?:gz|bz2|xz))?"
 
 
-#: What reading a packed log raises where it is damaged.
+#: Exceptions raised by reading a damaged compressed log.
 DAMAGE_ERRORS = (OSError, EOFError, lzma.LZMAError, zlib.error)
 _DecompressingStream: TypeAlias = (
     "io.BufferedReader[Any] | gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile"
 )
 
 
-#: How logs begin that are packed in other ways, and what unpacks them into a pipe.
+#: Signatures of other compression formats, and programs that decompress them to a pipe.
 _UNSUPPORTED = {
     b"\x28\xb5\x2f\xfd": "zstdcat",
     b"\x04\x22\x4d\x18": "lz4cat",
@@ -39,10 +39,10 @@ _UNSUPPORTED = {
 
 
 def decompress(raw: "io.BufferedReader[Any]", head: bytes) -> _DecompressingStream:
-    """The content of a log, packed or not, as its first bytes say.
+    """The content of a log, decompressed according to its first bytes.
 
     Raises:
-        RefusedError: it is packed in a way that is not known here.
+        RejectedError: its compression format is not supported.
     """
     if head.startswith(b"\x1f\x8b"):
         return gzip.GzipFile(fileobj=raw)
@@ -53,38 +53,38 @@ def decompress(raw: "io.BufferedReader[Any]", head: bytes) -> _DecompressingStre
     for magic, program in _UNSUPPORTED.items():
         if head.startswith(magic):
             raise RejectedError(
-                f"packed in a format that is not supported (gzip, bzip2 and xz are); unpack it: "
+                f"compressed in an unsupported format (supported: gzip, bzip2, xz); decompress it: "
                 f"`{program} FILE | piw accesslog`"
             )
     return raw
 
 
 class LogStream(Protocol):
-    """Where a log's bytes come from, in order."""
+    """A source of a log's bytes, in order."""
 
     name: str
 
     def read(self, size: int) -> bytes:
-        """Further bytes, at most this many; b"" when there are none now."""
+        """The next bytes, at most this many; b"" if there are none now."""
         ...
 
     def rewind(self) -> None:
-        """Begin at the log's beginning again."""
+        """Restart at the beginning of the log."""
         ...
 
     def acknowledge(self, position: int) -> None:
-        """What lies before this position will not be asked for again."""
+        """Note that everything before this position is committed and not needed again."""
         ...
 
 
 class LogFile:
-    """A file, unpacked if it is packed."""
+    """A file, decompressed if it is compressed."""
 
     def __init__(self, path: Path) -> None:
         """Open it.
 
         Raises:
-            ConfigError: it cannot be read, or unpacked.
+            ConfigError: it cannot be read or decompressed.
         """
         self.path = path
         self.name = stored_name(path)
@@ -103,10 +103,10 @@ class LogFile:
         self._damage = ""
 
     def read(self, size: int) -> bytes:
-        """Further bytes.
+        """The next bytes.
 
         Raises:
-            RefusedError: the packed file is damaged here; what came before is good.
+            RejectedError: the compressed file is damaged here; what came before is valid.
         """
         try:
             data = b"" if self._damage else self._stream.read(size)
@@ -114,18 +114,18 @@ class LogFile:
             self._damage, data = str(error), b""
         if self._damage:
             raise RejectedError(
-                f"{self.path} is damaged: {self._damage}; what came before that was read"
+                f"{self.path} is damaged: {self._damage}; everything before the damage was read"
             )
         self._position += len(data)
         return data
 
     def rewind(self) -> None:
-        """Begin at the file's beginning again."""
+        """Restart at the beginning of the file."""
         self._stream.seek(0)
         self._position, self._damage = 0, ""
 
     def acknowledge(self, position: int) -> None:
-        """Nothing to let go of."""
+        """Do nothing: a file keeps its content."""
 
     def __enter__(self) -> Self:
         return self
@@ -140,11 +140,11 @@ class LogFile:
 
     @property
     def is_compressed(self) -> bool:
-        """Whether it is packed."""
+        """Whether the file is compressed."""
         return self._stream is not self._raw
 
     def uncompressed_size(self) -> int | None:
-        """How many bytes it gives; None where only reading it tells."""
+        """The size of the content in bytes; None if it is unknown without reading it."""
         descriptor = self._raw.fileno()
         size_bytes = os.fstat(descriptor).st_size
         if not self.is_compressed:
@@ -156,20 +156,20 @@ class LogFile:
         return None
 
     def is_at(self, path: Path) -> bool:
-        """Whether a path leads to this file."""
+        """Whether a path refers to this file."""
         try:
             return os.path.samestat(path.stat(), os.fstat(self._raw.fileno()))
         except OSError:
             return False
 
-    # --- of a file that is being followed ---
+    # --- a file that is being followed ---
 
     def was_replaced(self) -> bool:
-        """Whether its path leads to another file by now, or to none."""
+        """Whether its path refers to another file now, or to none."""
         return not self.is_at(self.path)
 
     def was_truncated(self) -> bool:
-        """Whether it was emptied and perhaps filled anew (logrotate's copytruncate)."""
+        """Whether it was truncated, and perhaps written again (logrotate's copytruncate)."""
         if os.fstat(self._raw.fileno()).st_size < self._position:
             return True
         if len(self._head) < _HEAD_BYTES:
@@ -180,23 +180,24 @@ class LogFile:
 
 
 def is_log_or_rotated(entry: Path, path: Path) -> bool:
-    """Whether a path is that of a log, or of an older part of it."""
+    """Whether an entry is the log at a path, or one that was rotated from it."""
     stem, suffix = re.escape(path.stem), re.escape(path.suffix)
-    pattern = f"{stem}(?:{suffix}|{suffix}{_ROTATION_STAMP}|{_ROTATION_STAMP}{suffix}){_COMPRESSED_SUFFIX}"
+    names = f"{suffix}|{suffix}{_ROTATION_STAMP}|{_ROTATION_STAMP}{suffix}"
+    pattern = f"{stem}(?:{names}){_COMPRESSED_SUFFIX}"
     return entry.parent == path.parent and re.fullmatch(pattern, entry.name) is not None
 
 
 def rotated_logs(path: Path) -> list[Path]:
-    """Older parts of a log that lie beside it, the oldest first."""
+    """The rotated logs next to a log, oldest first."""
     found: list[tuple[float, Path]] = []
     with contextlib.suppress(OSError):
         for entry in path.parent.iterdir():
             if entry.name != path.name and is_log_or_rotated(entry, path):
-                with contextlib.suppress(OSError):  # it has another name by now
+                with contextlib.suppress(OSError):  # it was renamed or deleted
                     found.append((entry.stat().st_mtime, entry))
     return [entry for _, entry in sorted(found)]
 
 
 def stored_name(path: Path) -> str:
-    """A path as it stands in the database, which takes no bytes that are not UTF-8."""
+    """A path as stored in the database, which accepts only UTF-8."""
     return os.fsencode(path.absolute()).decode("utf-8", "replace")

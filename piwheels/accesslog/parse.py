@@ -1,7 +1,7 @@
-"""Lines of access logs into accesses: text formats of nginx and Apache, JSON of nginx and Caddy.
+"""Parses lines of access logs: text formats of nginx and Apache, JSON of nginx and Caddy.
 
-A line is taken as the bytes that it is. What repeats (the moment, the request, the size, the user
-agent) is looked up in bounded caches, which is what makes a line cost two microseconds.
+Lines are parsed as bytes. Repeated parts (time, request, size, user agent) are looked up in bounded
+caches, so that a line costs about two microseconds.
 """
 
 import re
@@ -22,59 +22,59 @@ _K = TypeVar("_K", bound=bytes | str)
 _V = TypeVar("_V")
 
 _CACHE_SIZE = 50_000
-_MAX_CACHED_BYTES = 1000  # bytes: long ones are made up by strangers, and seldom come again
+_MAX_CACHED_BYTES = 1000  # bytes: long ones are seldom repeated
 _MAX_LINE_BYTES = 64 * 1024
-#: No web server logged before; a moment before it is an unset clock or a broken line.
+#: Earlier times come from an unset clock or an invalid line.
 _MIN_TIME_S = 631_152_000  # 1990-01-01
 DAY_S = 86_400
 _EMPTY_LINES = (b"", b"\r")
 
 
 class LogFormat(StrEnum):
-    """How the lines of a log are written."""
+    """The format of a log's lines."""
 
-    AUTO = "auto"  # each line as it looks
+    AUTO = "auto"  # detected for each line
     COMBINED = "combined"  # nginx's default and Apache's; further fields may follow
-    COMMON = "common"  # the same without referer and user agent
-    APACHE = "apache"  # either, also with the virtual host before them
-    NGINX_JSON = "nginx-json"  # an object a line, by nginx's names of variables
+    COMMON = "common"  # without referer and user agent
+    APACHE = "apache"  # either, optionally preceded by the virtual host
+    NGINX_JSON = "nginx-json"  # one object per line, with the names of nginx's variables
     CADDY_JSON = "caddy-json"  # Caddy's default
 
 
-#: The formats that have a short way.
+#: The formats of which most lines can be parsed without a regular expression.
 _SIMPLE_FORMATS = {LogFormat.AUTO, LogFormat.COMBINED, LogFormat.APACHE}
 
 
 class Timestamp(Struct, frozen=True):
-    """A second."""
+    """A time, in whole seconds."""
 
     at_s: int  # since 1970
     day: int  # since 1970, in UTC
     minute: int  # since 1970
-    hash32: int  # 32 bits that tell it apart
-    packed: bytes  # in a row of `accesses`
+    hash32: int  # for fingerprints
+    packed: bytes  # as a field of a row (db.binary_copy)
 
 
 class Response(Struct, frozen=True):
-    """What a web server answered."""
+    """The status and size of a response."""
 
     status: int
-    size_bytes: int  # as sent
-    is_sized: bool  # the log has the size
-    status_class: int  # in a Request, of what it counts as
-    packed: bytes  # status and size in a row of `accesses`
+    size_bytes: int  # sent
+    is_sized: bool  # whether the log has the size
+    status_class: int  # the index of its class in a ClassifiedRequest
+    packed: bytes  # status and size as a field of a row
 
 
-#: One request that a web server answered: when, to which address, what, how, and who asked. A
-#: tuple without names, since making one with names takes twice the time.
+#: A logged request: time, address, class, response, client. A plain tuple, because creating a
+#: named one takes twice as long.
 AccessRecord: TypeAlias = tuple[Timestamp, bytes, RequestClass, Response, Client]
 
 
 class Parsed(NamedTuple):
-    """What came of a block of lines."""
+    """The result of parsing a block of lines."""
 
     accesses: list[AccessRecord]
-    rejected: list[bytes]  # lines that are none
+    rejected: list[bytes]  # lines that are invalid
 
 
 class _RejectedLineError(ValueError):
@@ -82,7 +82,7 @@ class _RejectedLineError(ValueError):
 
 
 class _Cache(dict[_K, _V]):
-    """Remembers what a function gave, up to a number of arguments; then it begins anew."""
+    """Caches a function's results up to a number of entries, then clears itself."""
 
     def __init__(self, make: Callable[[_K], _V], limit: int = _CACHE_SIZE) -> None:
         super().__init__()
@@ -99,10 +99,10 @@ class _Cache(dict[_K, _V]):
 
 
 class Parser:
-    """Reads lines of one format; keeps nothing but its caches."""
+    """Parses lines of one format; its only state is its caches."""
 
     def __init__(self, line_format: LogFormat = LogFormat.AUTO, prefix: str = "") -> None:
-        """Read lines of a format; the tree may be served below `prefix`, too (webroot.url)."""
+        """Parse lines of a format; `prefix` is the path of webroot.url, without outer slashes."""
         self._format = line_format
         self._max_time_s = 0
         self._timestamps: _Cache[bytes, Timestamp] = _Cache(self._bracketed_timestamp, 4096)
@@ -114,12 +114,12 @@ class Parser:
         self._json_clients: _Cache[str, Client] = _Cache(parse_user_agent)
 
     def parse(self, block: bytes, max_time_s: int) -> Parsed:
-        """Read whole lines; empty ones are passed over.
+        """Parse complete lines; empty lines are ignored.
 
         Args:
-            block: lines, each with its newline (the last may lack it).
-            max_time_s: seconds since 1970; a later moment makes a line a broken one. It may
-                not become less from call to call.
+            block: lines with newlines (the last may lack one).
+            max_time_s: seconds since 1970; lines with later times are rejected. It must not
+                decrease from call to call.
         """
         self._max_time_s = max_time_s
         parsed = Parsed([], [])
@@ -133,9 +133,9 @@ class Parser:
         return parsed
 
     def _parse_simple(self, lines: list[bytes], accesses: list[AccessRecord]) -> list[bytes]:
-        """Read lines as nearly all of them look, without a regular expression; gives the others.
+        """Parse lines of the usual form without a regular expression; returns the others.
 
-        address - user [moment] "request" status size "referer" "agent"
+        address - user [time] "request" status size "referer" "agent"
         """
         others: list[bytes] = []
         if self._format not in _SIMPLE_FORMATS:
@@ -146,7 +146,7 @@ class Parser:
             try:
                 head, asked, answered, referer, gap, tail = line.split(b'"', 5)
                 address, ident, _ = head.split(b" ", 2)
-                # A quote behind a backslash is one within a field.
+                # A quote after a backslash belongs to a field.
                 if gap == b" " and ident == b"-" and asked[-1:] != b"\\" != referer[-1:]:
                     answer, client = answers[answered], agents[tail]
                     content = requests[asked][
@@ -232,7 +232,7 @@ class Parser:
         return self._timestamp(_parse_clf_time(text[1:-2]))
 
     def _timestamp(self, at_s: float) -> Timestamp:
-        if not _MIN_TIME_S <= at_s <= self._max_time_s:  # also what is no number
+        if not _MIN_TIME_S <= at_s <= self._max_time_s:  # also rejects NaN
             raise _RejectedLineError
         return _timestamp(int(at_s))
 
@@ -245,7 +245,7 @@ def _timestamp(at_s: int) -> Timestamp:
 
 # --- text --------------------------------------------------------------------------------
 
-#: Within quotes, nginx writes `"` as \x22 and Apache as \".
+#: Within quotes, nginx writes `"` as \x22, and Apache as \".
 _TEXT = re.compile(
     rb"(?:(?P<host>[^\s\"]+) (?=[0-9a-fA-F]*[.:][0-9a-fA-F.:]+ ))?"
     rb"(?P<address>\S+) \S+ [^\"]*?\[(?P<moment>[^\]\"]{26})\] "
@@ -256,19 +256,19 @@ _TEXT = re.compile(
 _CLOSED = re.compile(rb'((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _NUMBERS = re.compile(rb" (\d{3}) (\d+|-) ")
-_UNCOUNTED = 2  # the place in a Request of what counts as nothing
-_STATUS_CLASSES = {200: 0, 304: 1}  # of statuses in a Request; all others count as nothing
+_UNCOUNTED = 2  # the index of the class of uncounted requests
+_STATUS_CLASSES = {200: 0, 304: 1}  # indexes of statuses; others are uncounted
 _CLF_TIME = re.compile(rb"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)")
 _MONTHS = {
     name: number
     for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)
 }
-#: No answer is so large; a line that says so is broken, and would break the sum of its day.
+#: Lines with larger responses are rejected: they would distort or overflow the sum of a day.
 _MAX_RESPONSE_BYTES = 2**45
 
 
 def _parse_clf_time(text: bytes) -> int:
-    """Seconds since 1970 of 25/Nov/2026:16:00:00 +0000; a leap second is the one before it."""
+    """Seconds since 1970 of 25/Nov/2026:16:00:00 +0000; a leap second gives the previous one."""
     match = _CLF_TIME.fullmatch(text)
     if match is None or match[2] not in _MONTHS:
         raise _RejectedLineError
@@ -282,7 +282,7 @@ def _parse_clf_time(text: bytes) -> int:
 
 
 def _parse_response(text: bytes) -> Response:
-    """What stands between request and referer: " 200 1000 "."""
+    """Parses the text between request and referer: " 200 1000 "."""
     match = _NUMBERS.fullmatch(text)
     if match is None:
         raise _RejectedLineError
@@ -297,7 +297,7 @@ def _make_response(status: int | str, size_bytes: int | str | None) -> Response:
 
 
 def _parse_quoted_agent(text: bytes) -> Client:
-    """The agent of a field up to its closing quote; further fields may follow it."""
+    """The client of a field up to its closing quote; further fields may follow."""
     match = _CLOSED.match(text)
     if match is None:
         raise _RejectedLineError
@@ -317,7 +317,7 @@ def _unescape_match(match: re.Match[str]) -> str:
 
 
 class _NginxLine(msgspec.Struct):
-    """The variables of nginx's log module; numbers may come as text."""
+    """Variables of nginx's log module; numbers may be text."""
 
     remote_addr: str
     status: int | str
@@ -333,7 +333,7 @@ class _NginxLine(msgspec.Struct):
     msec: float | str | None = None
 
     def timestamp(self) -> float:
-        """Seconds since 1970, from whichever variable there is."""
+        """Seconds since 1970, from any of the time variables."""
         if self.time_iso8601:
             moment = datetime.fromisoformat(self.time_iso8601)
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
@@ -342,7 +342,7 @@ class _NginxLine(msgspec.Struct):
         return _parse_clf_time(self.time_local.encode())
 
     def size(self) -> int | str | None:
-        """Bytes sent, without the headers if that is known."""
+        """Bytes sent, without the headers if that is logged."""
         return self.bytes_sent if self.body_bytes_sent is None else self.body_bytes_sent
 
 

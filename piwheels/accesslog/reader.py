@@ -1,7 +1,7 @@
-"""One log read on: known again by its content, parsed in blocks, committed with its position.
+"""Reads a log: identifies its content, parses it in blocks, and commits each with the position.
 
-A log is recognised as a whole by its chain (chain), and parts of one by their lines (fingerprints);
-what that skips, and what cannot be compared, is reported with the name of the file.
+A log is identified by its hash chain, and parts of a log by their lines (fingerprints). What is
+skipped, and what cannot be compared, is reported with the name of the file.
 """
 
 import asyncio
@@ -34,43 +34,43 @@ from piwheels.errors import RejectedError
 
 log = logging.getLogger(__name__)
 
-BLOCK_BYTES = 16 * 1024 * 1024  # committed at once
-PIECE_BYTES = 256 * 1024  # parsed at once: a millisecond or two
+BLOCK_BYTES = 16 * 1024 * 1024  # per commit
+PIECE_BYTES = 256 * 1024  # parsed at a time: one or two milliseconds
 MAX_LINE_BYTES = 1024 * 1024
 _VERIFY_BYTES = 1024 * 1024
 _MAX_FIRST_LINE_BYTES = 64 * 1024
 _MAX_DAYS = 4
 _MAX_SIZES = 100_000
-#: A clock may be ahead of ours by this much; what is later is a broken line.
+#: The web server's clock may be ahead by this much; later lines are rejected.
 _MAX_CLOCK_SKEW_S = 86_400
 
 
 @dataclass(slots=True)
 class Counters:
-    """What a run has read."""
+    """What a run has read; the JSON of `piw accesslog --json`."""
 
     lines: int = 0
     downloads: int = 0
     broken: int = 0
-    known_bytes: int = 0  # that had been read before
-    known_lines: int = 0  # that had been counted before, as a part of another log
+    known_bytes: int = 0  # of logs, or parts of logs, that had been read
+    known_lines: int = 0  # that had been counted, as part of another log
 
 
 class WheelSizes:
-    """The sizes of published wheels, as far as downloads were seen."""
+    """Caches the sizes of published wheels that were downloaded."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self.by_key: dict[int, int] = {}  # bytes by the keys of wheels
+        self.by_key: dict[int, int] = {}  # bytes, by wheel key
 
     async def look_up(self, smallest: Mapping[Wheel, int]) -> bool:
-        """Look the sizes of wheels up that are not known; those not published here stay so.
+        """Look up sizes of wheels that are not cached; wheels not published here have none.
 
         Args:
-            smallest: the fewest bytes that a download of each of them took.
+            smallest: the smallest download of each wheel, in bytes.
 
         Returns:
-            Whether one of the downloads was broken off.
+            Whether one of the downloads was interrupted.
         """
         if not smallest:
             return False
@@ -84,14 +84,14 @@ class WheelSizes:
 
 
 class AddressKeys:
-    """The hashes of addresses of the days at hand."""
+    """Caches the address hashers of the current days."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._days: dict[date, tuple[bytes | None, AddressHasher]] = {}
 
     async def for_days(self, days: set[date]) -> dict[date, AddressHasher]:
-        """The hashes of these days."""
+        """The address hashers of these days."""
         keys = await access_log_positions.address_keys(self._db, sorted(days))
         for day in sorted(days):
             if day not in self._days or self._days[day][0] != keys[day]:
@@ -104,7 +104,7 @@ class AddressKeys:
 
 @dataclass(slots=True)
 class IngestContext:
-    """What all logs of a run are read with."""
+    """What the readers of a run share."""
 
     db: Database
     writer: AccessLogWriter
@@ -112,7 +112,7 @@ class IngestContext:
     address_keys: AddressKeys
     wheel_sizes: WheelSizes
     rejected_sample: RejectedLineSample
-    rows_since: Callable[[], date]  # days before it leave no raw rows
+    rows_since: Callable[[], date]  # earlier days get no access records
     counters: Counters = field(default_factory=Counters)
 
     @classmethod
@@ -142,15 +142,15 @@ class _Block:
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
         self.size_bytes = 0
-        self.ends = False  # nothing comes after it
+        self.ends = False  # it is the end of the log
         self.aggregator = Aggregator()
-        self.parts: list[tuple[bytes, int]] = []  # what was parsed, and how many accesses it gave
+        self.parts: list[tuple[bytes, int]] = []  # parsed text, and the number of its accesses
         self.lines = 0
         self.rejected_count = 0
         self.rejected: list[bytes] = []
 
     def add(self, lines: bytes, parsed: Parsed, text: bytes, sizes: Mapping[int, int]) -> None:
-        """Take further lines, and what was parsed of them."""
+        """Add lines and their parsed accesses."""
         self.pieces.append(lines)
         self.size_bytes += len(lines)
         self.aggregator.add(parsed.accesses, sizes)
@@ -161,7 +161,7 @@ class _Block:
 
 
 class LogReader:
-    """Reads one stream, from where its content was read to before."""
+    """Reads one stream, from the position up to which its content was already read."""
 
     def __init__(self, context: IngestContext, stream: LogStream) -> None:
         self._context = context
@@ -169,37 +169,33 @@ class LogReader:
         self._reset()
 
     def _reset(self) -> None:
-        self._chain: HashChain | None = None  # None: not known yet which log this is
+        self._chain: HashChain | None = None  # None: the log is not identified yet
         self._log_id: int | None = None
         self._first_line = b""
         self._ordinal = 0
-        self._partial_line = b""  # a line that has not ended
+        self._partial_line = b""  # the start of an incomplete line
         self._in_long_line = False
-        self._last_was_counted = False  # the last line was counted before
-        self._last_hash = 0  # of the last line, as Gathering has it
-        self._skipped_count = self._similar_count = (
-            0  # lines that were counted before, and that may have been
-        )
-        self._is_new = False  # no log that was read before begins as this one does
-        self._checked_days: set[date] = (
-            set()
-        )  # of a new log, of which it is known whether they are marked
-        self._uncomparable_days: set[date] = set()  # days of which lines could not be compared
-        #: A log that begins as this one does and was read further, and how far they agree.
+        self._last_was_counted = False  # the previous line was already counted
+        self._last_hash = 0  # of the previous line
+        self._skipped_count = self._similar_count = 0  # lines already counted, and maybe counted
+        self._is_new = False  # no log that was read starts with the same line
+        self._checked_days: set[date] = set()  # days of a new log whose fingerprints were checked
+        self._uncomparable_days: set[date] = set()  # days without fingerprints to compare
+        #: A longer log that starts with the same content, and the chain up to which they match.
         self._pending_match: tuple[IngestedLog, HashChain] | None = None
 
     async def read_new(self, *, last: bool = False) -> bool:
-        """Read all that there is now, each block while the one before it is being committed.
+        """Read all available content; parse each block while the previous one is committed.
 
         Args:
-            last: no more will come: a line without its end is read if it is a whole one.
+            last: there is no further content: parse the last line even without a newline.
 
         Returns:
-            Whether there was anything new. It is committed.
+            Whether there was new content; it is committed.
 
         Raises:
-            LogMovedError: another process reads the same log.
-            RefusedError: a packed file is damaged; what came before that is committed.
+            ConcurrentReadError: another process reads the same log.
+            RejectedError: a compressed file is damaged; what came before is committed.
         """
         if self._chain is None and not await self._identify(last=last):
             return False
@@ -212,27 +208,25 @@ class LogReader:
         return news
 
     def _report(self) -> None:
-        """Say what of the lines read now was not counted, or may have been counted twice."""
+        """Report lines that were not counted, and lines that may be counted twice."""
         name = self._stream.name
         if self._skipped_count:
             log.warning(
-                "%s: %s lines were counted before, as part of another log; they are not counted "
-                "again",
+                "%s: %s lines were already counted as part of another log; they are skipped",
                 name,
                 f"{self._skipped_count:,}",
             )
         if self._similar_count:
             log.info(
-                "%s: %s lines are like a few of another log; they are counted",
+                "%s: %s lines resemble a few lines of another log; they are counted",
                 name,
                 f"{self._similar_count:,}",
             )
         if self._uncomparable_days:
             log.warning(
-                "%s: accesses of %s were counted by an earlier version or over %d days before "
-                "the newest ones, and nothing is kept to compare their lines with: if this is a "
-                "part of a log that was read then, its lines count twice; read logs as a whole, "
-                "which are recognized",
+                "%s: accesses of %s were counted by an earlier version, or over %d days before the "
+                "newest ones, and their fingerprints were not kept: if this is a part of such "
+                "a log, its lines are counted twice; read complete logs, which are recognized",
                 name,
                 ", ".join(map(str, sorted(self._uncomparable_days)[:3]))
                 + (" and later days" if len(self._uncomparable_days) > 3 else ""),
@@ -242,7 +236,7 @@ class LogReader:
         self._uncomparable_days = set()
 
     async def read_to_end(self) -> None:
-        """Read a file to its end, also while another process reads it."""
+        """Read a file to its end, even while another process reads it."""
         while True:
             try:
                 await self.read_new(last=True)
@@ -252,18 +246,18 @@ class LogReader:
                 return
 
     def rewind(self) -> None:
-        """The stream begins anew, with a content of its own."""
+        """Restart at the beginning of the stream, and identify its content again."""
         self._stream.rewind()
         self._reset()
 
     def resume_at(self, log_id: int, first_line: bytes, chain: HashChain) -> None:
-        """Go on with a log that is known, from where a chain got to."""
+        """Resume an identified log at the position of a chain."""
         self._log_id, self._first_line, self._chain = log_id, first_line, chain
 
-    # --- which log it is ---
+    # --- identification ---
 
     async def _identify(self, *, last: bool) -> bool:
-        """Find out which log this is, and go to where it was read to."""
+        """Identify the log, and skip what was already read."""
         if self._pending_match is not None:
             found = await self._matches(*self._pending_match)
             if found is not None:
@@ -285,7 +279,7 @@ class LogReader:
         return True
 
     async def _matches(self, known: IngestedLog, chain: HashChain) -> bool | None:
-        """Whether this is a log that is known; False if it may be, but ends before it did."""
+        """Whether this is an ingested log; False if it matches so far, but is shorter."""
         before = chain.position
         chain, agrees = verify(self._stream, known, chain)
         self._pending_match = None
@@ -302,7 +296,7 @@ class LogReader:
         return True
 
     def _read_first_line(self) -> bytes:
-        """The stream's first bytes: a whole line, or all that there is."""
+        """The first bytes of the stream: a complete line, or all that is available."""
         start = b""
         while b"\n" not in start and len(start) < _MAX_FIRST_LINE_BYTES:
             data = self._stream.read(_MAX_FIRST_LINE_BYTES)
@@ -311,22 +305,22 @@ class LogReader:
             start += data
         return start
 
-    # --- what it says ---
+    # --- reading and parsing ---
 
     async def _next_block(self, *, last: bool) -> _Block:
-        """Lines for the next commit: as many as there are, up to a number of bytes."""
+        """The available lines for the next commit, up to BLOCK_BYTES."""
         block = _Block()
         while block.size_bytes < BLOCK_BYTES:
             try:
                 lines = self._next_lines()
             except RejectedError:
                 if block.size_bytes:
-                    return block  # what came before is good; it is raised again
+                    return block  # what came before is valid; the error is raised again
                 raise
             if not lines:
                 break
             self._add(block, lines)
-            await asyncio.sleep(0)  # the block before is being committed
+            await asyncio.sleep(0)  # the previous block is being committed
         else:
             return block
         block.ends = last
@@ -335,7 +329,7 @@ class LogReader:
         return block
 
     def _next_lines(self) -> bytes:
-        """Whole lines; b"" when there are none now."""
+        """Complete lines; b"" if there are none now."""
         while data := self._stream.read(PIECE_BYTES):
             piece = self._partial_line + data
             end = piece.rfind(b"\n") + 1
@@ -347,15 +341,15 @@ class LogReader:
         return b""
 
     def _add_last_line(self, block: _Block) -> None:
-        """The last line, if it is whole but for its newline; half a line may yet grow."""
+        """Add the last line if it can be parsed; an incomplete line may still grow."""
         if self._parse(self._partial_line).accesses:
             self._add(block, self._partial_line)
             self._partial_line = b""
 
     def _add(self, block: _Block, lines: bytes) -> None:
-        """Parse lines into a block; of a line that is too long, only its beginning counts."""
+        """Parse lines into a block; of an overlong line only the start is counted."""
         text = lines
-        if self._in_long_line:  # which was counted when it began
+        if self._in_long_line:  # it was counted at its start
             self._in_long_line = b"\n" not in lines
             text = lines.partition(b"\n")[2]
         elif not lines.endswith(b"\n") and len(lines) >= MAX_LINE_BYTES:
@@ -367,18 +361,18 @@ class LogReader:
     def _parse(self, text: bytes) -> Parsed:
         return self._context.parser.parse(text, int(time.time()) + _MAX_CLOCK_SKEW_S)
 
-    # --- what becomes of it ---
+    # --- committing ---
 
     async def _commit(self, block: _Block) -> None:
         desk, chain = self._context, self._chain
         if chain is None:
-            raise RuntimeError("a log is recognised before it is read")
+            raise RuntimeError("a log must be identified before it is read")
         lines = self._fingerprints(block.aggregator)
         known = await self._counted_lines(lines, whole=block.ends and self._log_id is None)
         batch = await self._batch(block, known)
         batch.lines = fingerprints.by_minute(lines, known)
         began, known_lines = chain.position, sum(known)
-        # Hashing lets other threads work, so it is done while the next block is parsed.
+        # Hashing releases the GIL, so the next block can be parsed meanwhile.
         checkpoints = await asyncio.to_thread(_hash_pieces, chain, block.pieces)
         step = LogAdvance(
             log_id=self._log_id,
@@ -402,14 +396,14 @@ class LogReader:
         self._stream.acknowledge(chain.position)
 
     def _fingerprints(self, found: Aggregator) -> Lines:
-        """The fingerprints of a block, which goes on where the one before it ended."""
+        """The fingerprints of a block, which continues the previous one."""
         before = self._last_hash
         if found.hashes:
             self._last_hash = found.hashes[-1]
         return Lines(found.minutes, fingerprints.chain_fingerprints(found.hashes, before))
 
     async def _counted_lines(self, lines: Lines, *, whole: bool) -> list[bool]:
-        """For each line of a block whether it was counted before; empty if none was."""
+        """Whether each line of a block was already counted; empty if none was."""
         few = len(lines.fingerprints) < fingerprints.MIN_RUN
         if not lines.fingerprints or (few and not whole and not self._last_was_counted):
             return []
@@ -426,7 +420,7 @@ class LogReader:
         return known
 
     async def _find_uncomparable_days(self, days: set[date]) -> None:
-        """Note which of these days have accesses whose fingerprints are not kept."""
+        """Note the days that have accesses without fingerprints."""
         db, new = self._context.db, days - self._checked_days
         if new:
             self._uncomparable_days.update(
@@ -435,14 +429,14 @@ class LogReader:
             self._checked_days |= new
 
     async def _batch(self, block: _Block, counted: Sequence[bool]) -> AccessBatch:
-        """What is written of a block, without the lines that were counted before."""
+        """The batch of a block, without lines that were already counted."""
         desk, found = self._context, block.aggregator
         if await desk.wheel_sizes.look_up(found.smallest_downloads) or counted:
             found = await self._aggregate_again(block, counted)
         return found.to_batch(await desk.address_keys.for_days(found.days), desk.rows_since())
 
     async def _aggregate_again(self, block: _Block, counted: Sequence[bool]) -> Aggregator:
-        """Gather a block once more, without what was counted before and was broken off."""
+        """Aggregate a block again, without counted lines and interrupted downloads."""
         found, start = Aggregator(), 0
         for text, count in block.parts:
             accesses = self._parse(text).accesses
@@ -466,9 +460,9 @@ def _hash_pieces(chain: HashChain, pieces: Sequence[bytes]) -> list[Checkpoint]:
 def verify(
     stream: LogStream, known: IngestedLog, chain: HashChain | None = None
 ) -> tuple[HashChain, bool]:
-    """Read a stream to where a log was read to, and say whether it has the same content.
+    """Read a stream up to the position of an ingested log, and compare their content.
 
-    A stream that ends before that agrees as far as its checkpoints do.
+    A stream that ends earlier is compared by its checkpoints.
     """
     chain = chain or HashChain()
     while chain.position < known.position:
@@ -482,5 +476,5 @@ def verify(
 
 
 def today() -> date:
-    """The day that it is in UTC."""
+    """The current day in UTC."""
     return datetime.now(UTC).date()

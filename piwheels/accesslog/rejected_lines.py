@@ -1,4 +1,4 @@
-"""A few of the lines that could not be read, in a small file for whoever wants to know why."""
+"""A small file with a sample of the lines that could not be parsed, for diagnosis."""
 
 import contextlib
 import re
@@ -7,19 +7,19 @@ from pathlib import Path
 
 _MAX_FILE_BYTES = 64 * 1024
 _MAX_LINE_BYTES = 1000
-MAX_PER_BLOCK = 20  # lines of a block
-#: IPv4 addresses, and whatever has colons and might be an IPv6 one.
+MAX_PER_BLOCK = 20  # lines of one block
+#: IPv4 addresses, and anything with colons that may be an IPv6 address.
 _ADDRESS = re.compile(rb"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F]*:[0-9a-fA-F:.]+)")
 
 
 class RejectedLineSample:
-    """The file; it begins anew when it is full. Addresses are left out of it."""
+    """The file; it is overwritten when it is full. Addresses are removed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def add(self, lines: Sequence[bytes]) -> None:
-        """Note some of these lines; a file that cannot be written stops nobody."""
+        """Write some of these lines; errors of the file are ignored."""
         if not lines:
             return
         text = b"".join(

@@ -1,4 +1,4 @@
-"""`piw accesslog`: reads files, follows files, or takes what a web server pipes into it."""
+"""`piw accesslog`: reads files, follows files, or reads the pipe of a web server."""
 
 import asyncio
 import contextlib
@@ -41,14 +41,12 @@ _CLEANUP_INTERVAL_S = 600.0
 _FIRST_DELAY_S = 0.5
 _MAX_DELAY_S = 10.0
 _STOP_TIMEOUT_S = 3.0
-_PIPE_END_TIMEOUT_S = (
-    10.0  # after a pipe's end, when the database is away: the spool keeps what is left
-)
+_PIPE_END_TIMEOUT_S = 10.0  # at the end of a pipe without a database; the spool keeps the rest
 
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """What the command line said; without files, standard input is read."""
+    """The options of the command; without files, standard input is read."""
 
     files: tuple[Path, ...]
     follow: tuple[Path, ...]
@@ -57,10 +55,10 @@ class IngestOptions:
 
 
 def run(config: Config, options: IngestOptions) -> int:
-    """Read what is asked for; returns the exit code.
+    """Read the given logs; returns the exit status.
 
     Raises:
-        PiwheelsError: a file cannot be read, or the database cannot be used as it is.
+        PiwheelsError: a file cannot be read, or the database cannot be used.
     """
     configure_logging()
     return asyncio.run(_IngestService(config, options).run())
@@ -75,7 +73,7 @@ class _IngestService:
         self._stopped = asyncio.Event()
         self._rows_since = date.min
         self._fingerprints_since: date | None = None  # None: all fingerprints are kept
-        self._reported_doubt = ""  # why the clock was not believed, as it was last reported
+        self._reported_doubt = ""  # the last reported reason to distrust the clock
 
     async def run(self) -> int:
         options = self._options
@@ -96,7 +94,7 @@ class _IngestService:
         stopped = asyncio.create_task(self._stopped.wait())
         await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            # A database that is away would hold it for ever; what is not committed is not lost.
+            # Without the database it would wait forever; uncommitted lines are read again later.
             await asyncio.wait({task}, timeout=_STOP_TIMEOUT_S)
             task.cancel()
         stopped.cancel()
@@ -142,7 +140,7 @@ class _IngestService:
                 await self._stopped.wait()
 
     async def _connect_with_retries(self, spool: Spool | None = None) -> Database | None:
-        """A connection, as soon as there is one; None when stopped before."""
+        """A connection, with retries; None when stopped before."""
         delay_s, since = _FIRST_DELAY_S, None
         while not self._stopped.is_set():
             try:
@@ -179,7 +177,11 @@ class _IngestService:
             lost = f"; {spool.dropped_lines} lines were lost" if spool.dropped_lines else ""
             raise RejectedError(spool.problem + lost)
         if left:
-            log.error("%d bytes wait in %s for the next `piw accesslog`", left, section.spool_dir)
+            log.error(
+                "%d bytes in %s were not read; the next `piw accesslog` reads them",
+                left,
+                section.spool_dir,
+            )
         return 1 if left else 0
 
     async def _read_spool(self, context: IngestContext, spool: Spool) -> None:
@@ -194,12 +196,12 @@ class _IngestService:
             if ended:
                 break
             await self._pause()
-        if spool.ended.is_set():  # else more may lie there by now, for the next run
+        if spool.ended.is_set():  # otherwise the next run reads the rest
             await reader.read_new(last=True)
             spool.segments.remove()
 
     async def _watch_for_outage(self, spool: Spool, work: Coroutine[Any, Any, bool]) -> bool:
-        """Do the work, however long it takes; the spool may fill while the database is away."""
+        """Await work; while it takes long, let the spool drop lines when it is full."""
         task = asyncio.ensure_future(work)
         while True:
             done, _ = await asyncio.wait({task}, timeout=2.0)
@@ -210,7 +212,7 @@ class _IngestService:
 
     async def _report_drops(self, db: Database, spool: Spool, reported: int) -> int:
         dropped = spool.dropped_lines
-        reason = spool.problem or "the database was away"
+        reason = spool.problem or "the database was unavailable"
         text = f"dropped {dropped - reported} lines of an access log: {reason}"
         log.warning("%s", text)
         await record_event(db, "accesslog", text)
@@ -219,14 +221,16 @@ class _IngestService:
     async def _read_orphaned_streams(self, context: IngestContext) -> None:
         with orphaned_streams(self._config.accesslog.spool_dir) as streams:
             for segments in streams:
-                log.info("reading what an earlier run left: %d bytes", segments.size_bytes)
+                log.info(
+                    "reading %d bytes that an earlier run left in the spool", segments.size_bytes
+                )
                 reader = LogReader(context, segments)
                 if segments.first_position:
                     await resume_stream(context, reader, segments)
                 await reader.read_new(last=True)
                 segments.remove()
 
-    # --- around all of them ---
+    # --- context and cleanup ---
 
     @contextlib.asynccontextmanager
     async def _open_context(
@@ -265,7 +269,7 @@ class _IngestService:
             await asyncio.sleep(_HEARTBEAT_INTERVAL_S)
 
     async def _delete_expired(self, database: Database) -> None:
-        """Delete what is too old: raw rows, keys of days that are over, and fingerprints."""
+        """Delete expired access records, address keys and fingerprints."""
         await self._set_retention(database)
         before = self._rows_since
         for name in await access_log_positions.drop_partitions(database, before):
@@ -277,10 +281,10 @@ class _IngestService:
             await access_log_positions.prune_fingerprints(database, oldest)
 
     async def _set_retention(self, database: Database) -> None:
-        """Set the days that raw rows and fingerprints of lines are kept from.
+        """Set the first days of which access records and fingerprints are kept.
 
-        Rows that were dropped do not come back, since their log is known: so the clock alone is
-        no reason to drop any. It counts no further than accesses confirm.
+        Deleted records cannot be restored, because their log is not read again. So nothing is
+        deleted because of the clock alone: it is trusted only as far as accesses confirm it.
         """
         months, clock = self._config.accesslog.retention_months, today()
         confirmed = await access_log_positions.confirmed_day(database)
@@ -293,8 +297,9 @@ class _IngestService:
 
     def _report_clock_doubt(self, clock: date, confirmed: date) -> None:
         doubt = (
-            f"the clock says {clock}, accesses confirm {confirmed}: single accesses are kept as "
-            f"on that day until {access_log_positions.CONFIRMING_DAYS} later days have accesses"
+            f"the clock is at {clock}, but accesses confirm only {confirmed}: access records are "
+            f"kept as on that day until {access_log_positions.CONFIRMING_DAYS} later days have "
+            "accesses"
         )
         if doubt != self._reported_doubt:
             self._reported_doubt = doubt
@@ -307,17 +312,17 @@ class _IngestService:
             return
         sys.stdout.write(
             f"{tally.lines:,} lines, {tally.downloads:,} downloads, {tally.broken:,} broken"
-            + (f"; {tally.known_bytes:,} bytes were known" if tally.known_bytes else "")
-            + (f"; {tally.known_lines:,} lines were counted before" if tally.known_lines else "")
+            + (f"; {tally.known_bytes:,} bytes were already read" if tally.known_bytes else "")
+            + (f"; {tally.known_lines:,} lines were already counted" if tally.known_lines else "")
             + "\n"
         )
 
 
 async def resume_stream(context: IngestContext, reader: LogReader, segments: Segments) -> None:
-    """Go on with a stream whose first segments are committed and gone.
+    """Resume a stream whose first segments are committed and deleted.
 
-    It is the log that has a checkpoint where the first segment begins and the same content after
-    that, whoever read it meanwhile; without content to tell it by, the one of its name.
+    Its log has a checkpoint at the start of the first segment and the same content after it; if
+    there is no content to compare, it is the log with the stream's name.
     """
     first = segments.first_position
     for log in await access_log_positions.find_logs_at(context.db, first):
@@ -326,7 +331,7 @@ async def resume_stream(context: IngestContext, reader: LogReader, segments: Seg
         compared = any(first < end <= chain.position for end in (log.position, *log.checkpoints))
         if not agrees or not (compared or log.name == segments.name):
             continue
-        if chain.position < log.position:  # all of it was read as another file
+        if chain.position < log.position:  # all of it was read under another name
             segments.remove()
         else:
             reader.resume_at(log.log_id, log.first_line, chain)
@@ -335,12 +340,12 @@ async def resume_stream(context: IngestContext, reader: LogReader, segments: Seg
 
 
 def _days_before(day: date, days: int) -> date | None:
-    """The day so many days before this one; None where there is no such day."""
+    """The day so many days earlier; None if a date cannot represent it."""
     return day - timedelta(days) if day - date.min >= timedelta(days) else None
 
 
 def _months_before(day: date, months: int) -> date:
-    """The first day of the month so many months before a day's; all days are past without any."""
+    """The first day of the month so many months earlier; date.max if months is 0."""
     if months <= 0:
         return date.max
     number = day.year * 12 + day.month - 1 - months

@@ -1,10 +1,9 @@
-"""What comes through a pipe, on disk first: a slow or absent database never stops a web server.
+"""Spools a pipe to disk, so that a slow or unavailable database never blocks the web server.
 
-What is packed is unpacked. Everything lies in segments until it is committed, so that a crash
-loses none of it. Segments begin where a chain has a checkpoint, and are named by the stream and
-the position in it. Only while the database is away does the set size matter: beyond it lines are
-dropped, and counted. So are lines that the disk does not take; reading goes on, and what it takes
-later is kept again.
+Compressed input is decompressed. Content stays in segments until it is committed, so that a crash
+loses nothing. Segments start at checkpoints of the hash chain, and are named by the stream and the
+position. While the database is unavailable, lines beyond the maximum size are dropped and the
+number dropped is reported. So are lines that the disk cannot store; later lines are stored again.
 """
 
 import contextlib
@@ -27,13 +26,13 @@ log = logging.getLogger(__name__)
 
 _SEGMENT_BYTES = 16 * CHECKPOINT_SPACING_BYTES
 _READ_BYTES = 1024 * 1024
-_SIGNATURE_BYTES = 6  # that tell how a log is packed
+_SIGNATURE_BYTES = 6  # of compression formats
 _FULL_WAIT_S = 0.05
 _NAME = re.compile(r"(?P<stream>[0-9a-f]+-[0-9]+)\.(?P<start>[0-9]+)")
 
 
 class Segments:
-    """The bytes of one stream that still lie on disk; written by one thread, read by another."""
+    """The stored bytes of one stream; written by one thread and read by another."""
 
     def __init__(self, folder: Path, stream: str) -> None:
         self.stream = stream
@@ -50,27 +49,27 @@ class Segments:
 
     @property
     def first_position(self) -> int:
-        """The position that the oldest segment begins at."""
+        """The start position of the oldest segment."""
         return min(self._sizes, default=0)
 
     @property
     def size_bytes(self) -> int:
-        """How much lies on disk."""
+        """The number of stored bytes."""
         return sum(self._sizes.values())
 
     @property
     def pending_bytes(self) -> int:
-        """How much of it is not done yet."""
+        """The number of bytes that are not committed yet."""
         return self.end - self._acknowledged
 
     @property
     def end(self) -> int:
-        """The position that the newest segment ends at."""
+        """The end position of the newest segment."""
         last = max(self._sizes, default=0)
         return last + self._sizes.get(last, 0)
 
     def read(self, size: int) -> bytes:
-        """Further bytes, at most this many; b"" when there are none now."""
+        """The next bytes, at most this many; b"" if there are none now."""
         with self._lock:
             found = [
                 start
@@ -87,11 +86,11 @@ class Segments:
         return data
 
     def rewind(self) -> None:
-        """Begin at the oldest byte that is still there."""
+        """Restart at the oldest stored byte."""
         self._position = self.first_position
 
     def acknowledge(self, position: int) -> None:
-        """What lies before a position is committed: remove the segments that end there."""
+        """Delete the segments before a committed position."""
         with self._lock:
             self._acknowledged = position
             for start, length in list(self._sizes.items()):
@@ -100,9 +99,9 @@ class Segments:
                     self._path(start).unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Remove everything: all of it is committed.
+        """Delete all segments, which are committed.
 
-        What holds the stream goes first: of what is left without it the next run takes care.
+        The lock file is deleted first: the next run deletes segments without one.
         """
         with self._lock:
             _lock_path(self._folder, self.stream).unlink(missing_ok=True)
@@ -112,7 +111,7 @@ class Segments:
             self._position = self._acknowledged = 0
 
     def append(self, data: bytes) -> None:
-        """Write bytes at the end; a segment ends with the first line after its size."""
+        """Append bytes; a segment ends with the first line end after its full size."""
         while data:
             end = self.end
             start = max(self._sizes, default=0)
@@ -131,13 +130,13 @@ class Segments:
 
 
 class Spool:
-    """Takes a pipe's content in a thread of its own."""
+    """Reads a pipe in a thread."""
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
-        """Make the folder, and a stream in it.
+        """Create the directory, and a stream in it.
 
         Raises:
-            ConfigError: the folder cannot be written.
+            ConfigError: the directory cannot be written.
         """
         self._folder = folder
         self._limit_bytes = limit_bytes
@@ -151,16 +150,16 @@ class Spool:
         self.database_away = threading.Event()
         self.ended = threading.Event()
         self.dropped_lines = 0
-        self.problem = ""  # of the disk: one line, the last
+        self.problem = ""  # the last error, one line
         self._is_dropping = False
-        self._line_is_incomplete = False  # the last line that was kept lacks its end
+        self._line_is_incomplete = False  # the last stored line lacks its end
 
     def start(self, descriptor: int) -> None:
-        """Take what comes from this descriptor until it ends."""
+        """Read this descriptor to its end."""
         threading.Thread(target=self._read_pipe, args=(descriptor,), daemon=True).start()
 
     def close(self) -> None:
-        """Let go of the stream; what is left of it is read by the next run."""
+        """Release the stream; the next run reads the rest of it."""
         self._lock.close()
         if not self.segments.size_bytes:
             self.segments.remove()
@@ -173,28 +172,30 @@ class Spool:
             while data := stream.read1(_READ_BYTES):
                 at_line_start = self._store(data, at_line_start=at_line_start)
         except DAMAGE_ERRORS as error:
-            self.problem = f"standard input cannot be read on: {error}; what came before was read"
+            self.problem = (
+                f"standard input cannot be read further: {error}; what came before was read"
+            )
         except RejectedError as error:
             self.problem = f"standard input is {error}"
         finally:
             self.ended.set()
 
     def _store(self, data: bytes, *, at_line_start: bool) -> bool:
-        """Write data, or drop it, line by line; gives whether a line ended with it."""
+        """Store data, or drop it line by line; returns whether it ended with a line end."""
         if not self._is_dropping and self._is_full(len(data)):
-            # The line in hand is finished; from the next one on all are dropped.
+            # The current line is completed; all further lines are dropped.
             cut = 0 if at_line_start else data.find(b"\n") + 1 or len(data)
             self._append(data[:cut], at_line_start=at_line_start)
             data = data[cut:]
             self._is_dropping = bool(data)
             if self._is_dropping:
-                log.warning("the spool is full and the database is away: lines are dropped")
+                log.warning("the spool is full and the database is unavailable: lines are dropped")
         if self._is_dropping:
             return self._drop(data)
         return self._append(data, at_line_start=at_line_start)
 
     def _append(self, data: bytes, *, at_line_start: bool) -> bool:
-        """Write data; gives whether a line ended with it. What the disk refuses is dropped."""
+        """Store data, or drop what cannot be stored; returns whether it ended with a line end."""
         before = self.segments.end
         try:
             if self._line_is_incomplete:
@@ -222,7 +223,7 @@ class Spool:
         return True
 
     def _is_full(self, more: int) -> bool:
-        """Whether lines have to be dropped; while the database is there, wait for it instead."""
+        """Whether lines must be dropped; waits instead while the database is available."""
         while (waiting := self.segments.pending_bytes) and waiting + more > self._limit_bytes:
             if self.database_away.is_set():
                 return True
@@ -232,12 +233,12 @@ class Spool:
 
 @contextlib.contextmanager
 def orphaned_streams(folder: Path) -> Iterator[list[Segments]]:
-    """The streams of runs that ended before all of theirs was committed, oldest first."""
+    """Streams of earlier runs that were not committed completely, oldest first."""
     names = sorted({match["stream"] for _, match in _entries(folder)})
     with contextlib.ExitStack() as stack:
         found = []
         for name in names:
-            with contextlib.suppress(OSError):  # it is being written
+            with contextlib.suppress(OSError):  # another process writes it
                 stack.enter_context(_lock_stream(folder, name))
                 found.append(Segments(folder, name))
         yield found

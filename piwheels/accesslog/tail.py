@@ -1,4 +1,4 @@
-"""A log followed through rotation, whether it is renamed and made anew or copied and emptied."""
+"""Follows a log across rotations, by renaming or by copying and truncating."""
 
 import logging
 import time
@@ -14,10 +14,10 @@ from piwheels.errors import ConfigError, RejectedError
 
 log = logging.getLogger(__name__)
 
-#: A web server goes on writing to a renamed file until it is told to open its log again.
+#: A web server continues to write to a renamed log until it reopens its log.
 _RENAMED_TIMEOUT_S = 60.0
 _FIRST_LINE_BYTES = 64 * 1024
-#: mtimes are the file system's, read_at is the database's.
+#: mtimes are from the file system's clock, read_at is from the database's.
 _CLOCK_TOLERANCE_S = 3600.0
 
 
@@ -28,7 +28,7 @@ class _ReadProgress(Enum):
 
 
 class OpenLog:
-    """A file that is read to its end again and again."""
+    """An open file that is repeatedly read to its end."""
 
     def __init__(self, context: IngestContext, path: Path) -> None:
         self.file = LogFile(path)
@@ -36,11 +36,11 @@ class OpenLog:
         self.last_growth_at = time.monotonic()
 
     async def poll(self) -> bool:
-        """Read what is new; whether there was any."""
+        """Read new content; returns whether there was any."""
         try:
             news = await self.reader.read_new()
         except ConcurrentReadError:
-            # A packed copy was read meanwhile: find out again how far this content is known.
+            # A compressed copy was read meanwhile: identify the content again.
             self.reader.rewind()
             return True
         if news:
@@ -48,7 +48,7 @@ class OpenLog:
         return news
 
     async def finish(self) -> None:
-        """Read the last line, and close."""
+        """Read the last line, and close the file."""
         await self.reader.read_to_end()
         self.file.close()
 
@@ -64,15 +64,15 @@ class LogTailer:
         self._reported_missing = False
 
     async def start(self) -> None:
-        """Open the log, and read what was rotated away since it was last read."""
+        """Open the log, and read what was rotated since it was last read."""
         self._open()
         await self._read_rotated()
 
     async def _read_rotated(self) -> None:
-        """Read the parts that lie beside the log, from the oldest that is known on.
+        """Read the rotated logs, starting with the oldest one that was read before.
 
-        Older ones were never asked for. Where none is known, because those that were have been
-        removed, it is the ones that changed since anything of this log was read.
+        Older ones were never requested. If none was read before, because they have been deleted,
+        read those that changed since any part of this log was read.
         """
         known = False
         since = await self._last_read()
@@ -105,7 +105,7 @@ class LogTailer:
         return any(tail.file.is_at(path) for tail in tails)
 
     async def _progress(self, path: Path) -> "_ReadProgress":
-        """How much of a file was read before, without reading it."""
+        """How much of a file was already read, without reading all of it."""
         with LogFile(path) as file:
             first_line = first_line_digest(file.read(_FIRST_LINE_BYTES))
             size_bytes = file.uncompressed_size()
@@ -125,10 +125,10 @@ class LogTailer:
         if tail.file.is_compressed:
             await tail.finish()
         else:
-            self._renamed.append(tail)  # a web server may still write to it
+            self._renamed.append(tail)  # the web server may still write to it
 
     async def poll(self) -> bool:
-        """Read what is new; whether there was any."""
+        """Read new content; returns whether there was any."""
         news = False
         for tail in list(self._renamed):
             news |= await tail.poll()
@@ -141,7 +141,7 @@ class LogTailer:
         if current is None:
             return news
         if current.file.was_truncated():
-            # What was not read of it lies in the copy.
+            # The rest of it is in the copy.
             await self._read_rotated()
             current.reader.rewind()
         news |= await current.poll()
@@ -149,7 +149,7 @@ class LogTailer:
             self._renamed.append(current)
             self._current = None
             self._open()
-            # It may have been replaced more than once.
+            # It may have been replaced several times.
             await self._read_rotated()
             news = True
         return news

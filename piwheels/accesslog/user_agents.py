@@ -1,8 +1,8 @@
-"""What a User-Agent says: the class of the client, and pip's and uv's word on their machine.
+"""Parses the User-Agent header: the type of client, and the system that pip and uv report.
 
-pip and uv send "name/version" and a JSON object (pip's since 6.0; the fields are those that
-PyPI's linehaul reads). All of it is a stranger's text: only values of a known shape are kept, so
-that nobody fills the tables with inventions.
+pip and uv send "name/version" and a JSON object (pip since 6.0; the fields are those that PyPI's
+linehaul reads). The text is untrusted: only known values are kept, so that clients cannot fill the
+tables with arbitrary text.
 """
 
 import re
@@ -18,32 +18,32 @@ from piwheels.model import Struct
 
 OTHER = "other"
 _MAX_LENGTH = 4096
-#: Odd, so that no two checksums become one; it makes their exclusive-or tell them apart.
+#: Odd, so that products stay distinct; it spreads checksums whose exclusive-or is taken.
 _HASH_MULTIPLIER = 0x9E3779B1
 
 
 class ClientType(StrEnum):
-    """What kind of client asks."""
+    """A type of client."""
 
     INSTALLER = "installer"
     MIRROR = "mirror"
     BOT = "bot"
     BROWSER = "browser"
-    BUILDER = "builder"  # of a wheel farm, this one's or another's: what it fetches counts nowhere
-    TOOL = "tool"  # curl, a script: somebody, but no installer
+    BUILDER = "builder"  # of this or another wheel farm: its requests are not counted
+    TOOL = "tool"  # curl, scripts
     OTHER = "other"
 
 
 class Client(Struct, frozen=True, kw_only=True):
-    """A client, as far as it told; "" is unknown."""
+    """A client; "" is unknown."""
 
-    key: int  # the first eight bytes of a hash of the rest
-    packed_key: bytes  # the key in a row of `accesses`
+    key: int  # the first eight bytes of a hash of the other fields
+    packed_key: bytes  # the key as a field of a row (db.binary_copy)
     hash32: int  # 32 bits of the key
     agent_class: ClientType
-    is_builder: bool = False  # as its class says
+    is_builder: bool = False  # client_type is BUILDER
     installer: str = ""  # "pip"
-    installer_version: str = ""  # "24.0": the first two parts
+    installer_version: str = ""  # "24.0": its first two parts
     arch: str = ""  # "aarch64"
     os: str = ""  # "Debian"
     os_release: str = ""  # "12"
@@ -66,7 +66,7 @@ _OS_NAMES = {
         "Windows", "Wolfi", "Zorin",
     )
 }  # fmt: skip
-#: Installers whose user agent begins with their name; some send JSON as pip does.
+#: Installers by the name at the start of their User-Agent; some send JSON as pip does.
 _INSTALLERS = {
     "pip": "pip", "uv": "uv", "poetry": "poetry", "pdm": "pdm", "unearth": "pdm",
     "pipenv": "pipenv", "hatch": "hatch", "pixi": "pixi", "setuptools": "setuptools",
@@ -99,7 +99,7 @@ _PYTHON_COMMENT = re.compile(r"\bC?Python[/ ]([23]\.[0-9]{1,2})", re.IGNORECASE)
 
 
 def parse_user_agent(text: str) -> Client:
-    """The client that sends this User-Agent ("" and "-" are none)."""
+    """The client of a User-Agent; "" and "-" mean that the header is missing."""
     text = text[:_MAX_LENGTH].strip()
     match = _NAME_VERSION.match(text)
     name = match[1].lower() if match else ""
@@ -159,7 +159,7 @@ def _arch(text: str) -> str:
 
 
 def _os_and_release(said: dict[str, Any]) -> tuple[str, str]:
-    """Distribution and release, or the system where there is no distribution (Windows)."""
+    """Distribution and release, or the operating system if there is no distribution (Windows)."""
     name, version = _nested_text(said, "distro", "name"), _nested_text(said, "distro", "version")
     if not name:
         name, version = (
@@ -196,10 +196,10 @@ def _make_client(**fields: Any) -> Client:
 
 
 def hash32(content: bytes) -> int:
-    """32 bits of a hash, of which the fingerprint of a line is made (see fingerprints)."""
+    """A 32-bit hash, a part of the fingerprint of a line (see fingerprints)."""
     return crc32(content) * _HASH_MULTIPLIER & 0xFFFFFFFF
 
 
 def hash64(content: bytes) -> int:
-    """The first eight bytes of a hash, as a signed number: what wheels and agents go by."""
+    """The first eight bytes of a hash, as a signed number: the key of a wheel or a user agent."""
     return int.from_bytes(blake2b(content, digest_size=8).digest(), "big", signed=True)

@@ -1,1 +1,1 @@
-"""The package index: pages of the Simple API and the process that writes them."""
+"""The package index: pages of the Simple API, and the service that writes them."""

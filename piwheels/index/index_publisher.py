@@ -1,8 +1,8 @@
-"""The publish duty: stale index pages rendered, written if they changed, removed files unlinked.
+"""The index publisher: writes queued index pages and deletes the files of removed wheels.
 
-What has to be written is a table; a page leaves it after it lies in the tree, so that a crash
-repeats work and never loses any. Rendering and writing happen in another process. The pages that
-people read are another duty's (site.showing), which waits for this one.
+The page queue is a table. A page is removed from it after it was written, so a crash repeats work
+and loses none. Rendering and writing happen in another process. The website publisher writes the
+pages for people, and waits for this one.
 """
 
 import asyncio
@@ -42,10 +42,10 @@ _POLL_S = 5.0
 
 @dataclass(slots=True)
 class IndexPublisher:
-    """Keeps one tree's index true.
+    """Keeps the index pages of a web root up to date.
 
-    removal_grace_s: how long a removed file stays for readers of an older page.
-    root_listing_s: at most so often is the listing of all projects written.
+    deletion_delay_s: how long a removed file is kept for clients that have read an older page.
+    project_list_interval_s: the minimum interval between rewrites of the project list.
     """
 
     db: Database
@@ -57,11 +57,11 @@ class IndexPublisher:
     _list_written_at: float = field(default=float("-inf"))
 
     async def recover(self) -> None:
-        """Have removed what an earlier master laid down in vain; before wheels come in."""
+        """Schedule the deletion of wheels whose installation an earlier master did not complete."""
         await file_deletions.abandon_installs(self.db)
 
     async def run(self) -> None:
-        """Publish until cancelled."""
+        """Publish until canceled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
             group.create_task(self._write_loop())
@@ -79,7 +79,7 @@ class IndexPublisher:
                     await self._wake.wait()
 
     async def write_pending(self) -> int:
-        """Write every page that is stale now, and unlink what is due; returns how many pages."""
+        """Write all queued pages and delete files that are due; returns the number of pages."""
         count = 0
         while batch := await self._next_batch():
             await self._write_batch(batch)
@@ -111,7 +111,7 @@ class IndexPublisher:
         try:
             await self._in_render_process(refresh_project_list, self.webroot.root, self.db.dsn)
         except DatabaseUnavailableError as error:
-            log.warning("the listing waits: %s", error)
+            log.warning("the project list was not written: %s; retrying", error)
             return 0
         except OSError as error:
             if not is_path_error(error):
@@ -127,17 +127,18 @@ class IndexPublisher:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.executor, work, *arguments)
 
-    # --- removed files ---
+    # --- file deletions ---
 
     async def _delete_due_files(self) -> None:
         while await self._delete_batch():
             pass
 
     async def _delete_batch(self) -> bool:
-        """Unlink what is due; False if there is no more, or somebody lays a wheel down.
+        """Delete files that are due; False if none are left, or a wheel is being installed.
 
-        The turn is taken before it is looked what is due. Who lays a file down has noted that
-        before the turn is theirs: either the note is seen here, or the file comes afterwards.
+        The lock is taken before the query. A file is reserved in the database before its
+        installation takes the lock: either the query sees the reservation, or the file is written
+        afterwards.
         """
         grace = timedelta(seconds=self.deletion_delay_s)
         with self.webroot.packages_lock(wait=False) as ours:
@@ -148,16 +149,16 @@ class IndexPublisher:
             done = [file for file in gone if file.filename not in problems]
             await file_deletions.mark_deleted(self.db, done)
             for name, problem in problems.items():
-                log.error("%s cannot be removed: %s; trying again later", name, problem)
+                log.error("%s cannot be deleted: %s; retrying later", name, problem)
             await file_deletions.postpone_deletions(self.db, list(problems))
         return bool(done)
 
     def _remove_files(self, gone: Sequence[FileDeletion]) -> dict[str, str]:
-        """Remove wheels; returns those of which it was not possible, and why."""
+        """Delete wheels; returns the problems by file name."""
         problems: dict[str, str] = {}
         for file in gone:
-            # The metadata first: a wheel without it still installs by an old page, while
-            # metadata without its wheel would be asked for and then fail.
+            # The metadata first: a client with an old page can install a wheel without metadata,
+            # but fails on metadata without a wheel.
             places = (self.webroot.metadata_path, self.webroot.wheel_path)
             with write_errors.collecting_path_errors(problems, file.filename):
                 self.webroot.remove(place(file.sha256, file.filename) for place in places)
@@ -165,19 +166,19 @@ class IndexPublisher:
 
 
 def write_pages(root: Path, content: Sequence[tuple[str, IndexPage | None]]) -> dict[str, str]:
-    """Render and write the pages of projects; None removes a project's. Runs in any process.
+    """Render and write pages of projects; None removes those of a project. Runs in any process.
 
     Returns:
-        Projects whose pages cannot be written where they belong, and why; the others' are.
+        By project, why its pages cannot be written; all others are written.
 
     Raises:
-        OSError: nothing can be written now.
+        OSError: the whole web root cannot be written now.
     """
     webroot = Webroot(root)
     problems: dict[str, str] = {}
     changed = {}
     for project, page in content:
-        # The HTML as the last of both: it tells what both of them say.
+        # The HTML is written last: its first bytes identify the content of both.
         paths = [webroot.simple_dir(project) / name for name in ("index.v1_json", "index.html")]
         if page is None:
             with write_errors.collecting_path_errors(problems, project):
@@ -192,7 +193,7 @@ def write_pages(root: Path, content: Sequence[tuple[str, IndexPage | None]]) -> 
 
 
 def refresh_project_list(root: Path, dsn: str) -> None:
-    """Read which projects there are, and write the listing of them. Runs in any process.
+    """Query the projects, and write the list of them. Runs in any process.
 
     Raises:
         OSError: it cannot be written.
@@ -204,7 +205,7 @@ def refresh_project_list(root: Path, dsn: str) -> None:
 
 
 def write_project_list(root: Path, projects: Sequence[str]) -> None:
-    """Render and write the listing of projects."""
+    """Render and write the list of projects."""
     webroot = Webroot(root)
     rendered: RenderedPage = render_project_list(projects)
     webroot.write_page(webroot.simple_dir() / "index.html", rendered.html)

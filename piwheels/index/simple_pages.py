@@ -1,11 +1,11 @@
-"""Index pages from what the farm knows: Simple API 1.4 in HTML and JSON, and nothing else.
+"""Renders pages of the Simple API 1.4 in HTML and JSON.
 
-Functions of their arguments, with deterministic bytes: a page carries no time of its writing,
-so that it is written again only when it says something else. Text of packages is hostile.
+Pure functions with deterministic output: a page has no timestamp of its writing, so that it is
+rewritten only when its content changes. Text of packages is untrusted.
 
 Sources: PEP 503 (HTML), 592 (yank), 629 (version), 658 and 714 (metadata), 691 (JSON), 700
-(sizes, times, versions), 792 (status). Addresses are relative, so that the tree works under
-any prefix.
+(sizes, times, versions), 792 (status). URLs are relative, so that the web root can be served
+under any prefix.
 """
 
 import hashlib
@@ -20,14 +20,14 @@ import msgspec
 from piwheels.model import IndexEntry, IndexPage, ProjectStatus, Struct
 
 API_VERSION = "1.4"
-#: To be raised when the same facts give other bytes: pages that say the same are not written.
+#: Increase it when the output for the same data changes: unchanged pages are not rewritten.
 RENDER_VERSION = 1
 
 _META = f'<meta name="pypi:repository-version" content="{API_VERSION}">'
 
 
 class RenderedPage(Struct, frozen=True, kw_only=True):
-    """A page in both forms."""
+    """A page in both formats."""
 
     html: bytes
     json: bytes
@@ -52,13 +52,13 @@ class _FileJson(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
 
 
 def content_marker(page: IndexPage) -> bytes:
-    """What a project's HTML page begins with when it says just this, and no other page."""
+    """The first bytes of a project's HTML page, which identify its content and render version."""
     facts = hashlib.blake2b(msgspec.msgpack.encode(page), digest_size=16)
     return f"<!DOCTYPE html>\n<!-- {RENDER_VERSION} {facts.hexdigest()} -->\n".encode()
 
 
 def render_project(page: IndexPage) -> RenderedPage:
-    """A project's page. A quarantined project lists no files (PEP 792 leaves that to us)."""
+    """A project's page. A quarantined project lists no files (PEP 792)."""
     files = () if page.status is ProjectStatus.QUARANTINED else page.files
     return RenderedPage(
         html=content_marker(page) + _project_html(page, files), json=_project_json(page, files)
@@ -66,7 +66,7 @@ def render_project(page: IndexPage) -> RenderedPage:
 
 
 def render_project_list(projects: Sequence[str]) -> RenderedPage:
-    """The listing of all projects, by normalised name."""
+    """The list of all projects, by normalized name."""
     body = "".join(f'<a href="{escape(name)}/">{escape(name)}</a><br>\n' for name in projects)
     return RenderedPage(
         html=b"<!DOCTYPE html>\n" + _document("Simple index", _META, body),
@@ -111,13 +111,13 @@ def _link(file: IndexEntry) -> str:
 
 
 def _escape_hash(text: str) -> str:
-    """A text that is nearly always a hash, which has nothing to escape: looking is faster."""
+    """Escapes a text that is nearly always a hex digest: the check is faster than escaping."""
     return text if text.isalnum() else escape(text)
 
 
 @lru_cache(maxsize=1000)
 def _attribute(name: str, value: str | None) -> str:
-    """An attribute, or nothing for None; a project's files share a few of them."""
+    """An attribute, or "" for None; the files of a project share few values."""
     return "" if value is None else f' {name}="{escape(value)}"'
 
 
@@ -150,5 +150,5 @@ def _file_json(file: IndexEntry) -> _FileJson:
 
 @lru_cache(maxsize=1000)
 def _timestamp(moment: datetime) -> str:
-    """PEP 700: UTC, with `Z`; uv reads no other form."""
+    """PEP 700: UTC, with `Z`; uv accepts no other format."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,1 +1,1 @@
-"""What the publishers of index and website share: render processes and errors of pages."""
+"""What the index and website publishers share: render processes and errors of pages."""

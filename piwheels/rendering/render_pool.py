@@ -1,4 +1,4 @@
-"""The process that renders pages, so that a large one never delays a heartbeat of the master."""
+"""The process that renders pages, so that a large page never blocks the master's event loop."""
 
 import os
 import threading
@@ -14,16 +14,16 @@ _T = TypeVar("_T")
 
 
 class RenderPool(Executor):
-    """A pool of one process, which is replaced when it died (for want of memory, say).
+    """A pool of one process, which is replaced when it dies (killed for its memory, for example).
 
-    Work that was under way then ends with BrokenExecutor, and can be submitted again.
+    Running work then raises BrokenExecutor, and can be submitted again.
     """
 
     def __init__(self, niceness: int = 0) -> None:
-        """`niceness` is how far the process stands back for others (nice(2)).
+        """Start the process with this increment of its niceness (nice(2)).
 
         Raises:
-            ConfigError: this system has no shared memory.
+            ConfigError: the system has no shared memory.
         """
         self._niceness = niceness
         self._pool = self._new_pool()
@@ -31,7 +31,7 @@ class RenderPool(Executor):
     def submit(
         self, work: Callable[_P, _T], /, *arguments: _P.args, **named: _P.kwargs
     ) -> Future[_T]:
-        """Have the work done in the process."""
+        """Run work in the process."""
         try:
             return self._pool.submit(work, *arguments, **named)
         except BrokenExecutor:
@@ -40,11 +40,11 @@ class RenderPool(Executor):
             return self._pool.submit(work, *arguments, **named)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the process."""
+        """Stop the process."""
         self._pool.shutdown(wait, cancel_futures=cancel_futures)
 
     def _new_pool(self) -> ProcessPoolExecutor:
-        # A fork of the master would take its sockets and connections along.
+        # A forked process would inherit the master's sockets and connections.
         try:
             return ProcessPoolExecutor(
                 max_workers=1,
@@ -55,8 +55,8 @@ class RenderPool(Executor):
         except (OSError, ImportError) as error:
             why = getattr(error, "strerror", None) or str(error)
             raise ConfigError(
-                f"the process that writes pages needs shared memory in /dev/shm, and cannot have "
-                f"any ({why}): `mount -t tmpfs tmpfs /dev/shm`, or give the container its own"
+                f"the render process needs shared memory in /dev/shm ({why}): "
+                "run `mount -t tmpfs tmpfs /dev/shm`, or give the container a /dev/shm"
             ) from error
 
 
@@ -66,7 +66,7 @@ def _init_worker(niceness: int) -> None:
 
 
 def _exit_with_parent() -> None:
-    # A killed parent tells nobody, and the pool's process would wait for work for ever.
+    # If the parent is killed, the pool's process would wait for work forever.
     parent = parent_process()
     if parent is not None:
         parent.join()

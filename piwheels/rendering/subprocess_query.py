@@ -1,4 +1,4 @@
-"""Long lists read by the process that writes them: the master's loop never holds their rows."""
+"""Queries of long lists, run by the render process: they never block the master's event loop."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ _T = TypeVar("_T")
 
 
 def run_query(dsn: str, role: str, query: Callable[[Database], Awaitable[_T]]) -> _T:
-    """What a query gives, over a connection of its own; for a thread without a loop.
+    """The result of a query over a new connection, for a thread without an event loop.
 
     Raises:
         PiwheelsError: the database cannot be reached.

@@ -1,4 +1,4 @@
-"""Pages that cannot be written where they belong: said once, tried again later, in nobody's way."""
+"""Pages that cannot be written: reported once and retried later, without delaying others."""
 
 import contextlib
 import logging
@@ -14,37 +14,37 @@ log = logging.getLogger(__name__)
 
 
 async def postpone_failed(
-    db: Database, part: PageKind, batch: Sequence[PageToWrite], problems: Mapping[str, str]
+    db: Database, kind: PageKind, batch: Sequence[PageToWrite], problems: Mapping[str, str]
 ) -> None:
-    """Have pages of a batch tried again later; when one fails anew the event list has it too.
+    """Retry the failed pages of a batch later; an event records those that failed the first time.
 
     Args:
         db: the connection.
-        part: whose pages they are.
-        batch: pages, of which some failed.
-        problems: what is wrong, by name; names that are not in the batch are passed over.
+        kind: the kind of all the pages.
+        batch: pages, some of which failed.
+        problems: by page name, why it failed; names that are not in the batch are ignored.
     """
     failed = [page for page in batch if page.key in problems]
     if not failed:
         return
-    anew = await page_queue.postpone(db, part, failed)
-    log.error("%s", _error_line(part, [page.key for page in failed], problems))
+    anew = await page_queue.postpone(db, kind, failed)
+    log.error("%s", _error_line(kind, [page.key for page in failed], problems))
     if anew:
-        event = _error_line(part, anew, problems)
+        event = _error_line(kind, anew, problems)
         await events.record_event(db, "master", event)
 
 
-def _error_line(part: PageKind, names: Sequence[str], problems: Mapping[str, str]) -> str:
+def _error_line(kind: PageKind, names: Sequence[str], problems: Mapping[str, str]) -> str:
     first, *others = sorted(names)
     whose = f" of {first}" if first else ""
-    more = f" (nor can {len(others)} others)" if others else ""
+    more = f" (and {len(others)} others)" if others else ""
     return truncate_line(
-        f"the {part} page{whose} cannot be written{more}: {problems[first]}; it is tried again"
+        f"the {kind} page{whose} cannot be written{more}: {problems[first]}; it will be retried"
     )
 
 
 def describe_error(error: Exception) -> str:
-    """What is wrong, with the path where there is one."""
+    """The error's text, with its path if it has one."""
     if not isinstance(error, OSError):
         return f"{type(error).__name__}: {error}"
     where = error.filename2 or error.filename
@@ -53,7 +53,7 @@ def describe_error(error: Exception) -> str:
 
 @contextlib.contextmanager
 def collecting_path_errors(problems: dict[str, str], name: str) -> Iterator[None]:
-    """Note what one path is to blame for; anything else is raised."""
+    """Collect an error that concerns a single path; others are raised."""
     try:
         yield
     except OSError as error:

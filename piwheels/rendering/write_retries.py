@@ -1,4 +1,4 @@
-"""Repeat the writing of pages while the disk is full or a render process has died."""
+"""Retries the writing of pages after a full disk or the death of a render process."""
 
 import asyncio
 import errno
@@ -14,17 +14,17 @@ _POOL_RESTART_DELAY_S = 0.5
 
 
 async def retry_until_written(work: Callable[[], Awaitable[object]], root: Path) -> None:
-    """Do work that writes pages; a full disk or a dead renderer is waited out and tried again."""
+    """Do work that writes pages; retry after a full disk or the death of the render process."""
     while True:
         try:
             await work()
         except OSError as error:
             full = error.errno in {errno.ENOSPC, errno.EDQUOT}
             what = "the disk is full" if full else error
-            log.error("pages in %s cannot be written: %s; trying again", root, what)
+            log.error("pages in %s cannot be written: %s; retrying", root, what)
             await asyncio.sleep(_FULL_DISK_DELAY_S)
         except BrokenExecutor:
-            log.warning("the process that renders pages died; starting another")
+            log.warning("the render process died; starting another")
             await asyncio.sleep(_POOL_RESTART_DELAY_S)
         else:
             return

@@ -1,7 +1,7 @@
 """HTTP client of a Simple API index: requests pages, and downloads and verifies files.
 
-Pages and files are untrusted: malformed ones raise an error that names the URL; failures that may be
-temporary raise TransientError. Messages never show passwords of URLs.
+Pages and files are untrusted: malformed ones raise an error that names the URL; failures that may
+be temporary raise TransientError. Messages never show passwords of URLs.
 """
 
 import asyncio
@@ -191,7 +191,7 @@ class SimpleIndex:
             with _temporary_file(destination) as (file, temporary):
                 size, checks = 0, _hashers(sha256, digest)
                 whole = _content_length(response)
-                # aiter_raw, because some servers declare the compression of a .tar.gz as an encoding.
+                # aiter_raw: some servers declare the compression of a .tar.gz as an encoding.
                 async for chunk in response.aiter_raw(_CHUNK_BYTES):
                     size += len(chunk)
                     if size > limit_bytes:

@@ -1,1 +1,1 @@
-"""Which releases there are: asked of the upstream index, chosen, and followed."""
+"""Synchronizes projects and releases with the upstream index."""

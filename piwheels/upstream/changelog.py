@@ -1,7 +1,7 @@
-"""The upstream's XML-RPC changelog: which projects changed since a serial.
+"""Client of the upstream's XML-RPC changelog: which projects changed since a serial.
 
-It says only that a project changed, and how in one word; the facts are read from the
-project's page, so that events out of order or told twice do no harm.
+An event names only the project and the action. The data is read from the project's page, so events
+may be out of order or repeated.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from piwheels.simple_index.client import SimpleIndex
 
 _TRANSIENT = {408, 425, 429}
 _NOT_IMPLEMENTED = 501
-#: What the standard library's parser raises at answers that are no XML-RPC.
+#: Exceptions of the standard library's parser for responses that are not XML-RPC.
 _MALFORMED = (
     ExpatError,
     xmlrpc.client.Error,
@@ -35,25 +35,25 @@ class NoChangelogError(RejectedError):
 
 
 class ChangelogEvent(Struct, frozen=True, kw_only=True):
-    """Something happened to a project; `action` is the upstream's word for it."""
+    """A change of a project; `action` is the upstream's text."""
 
     project: str
     serial: int
     action: str
-    version: str | None = None  # canonical, "" if it is not PEP 440's; None: of no release
+    version: str | None = None  # canonical, "" if it is invalid by PEP 440; None: no release
 
     @property
     def removed_version(self) -> str | None:
-        """The release that the event removes, "" for the project as a whole; None for neither.
+        """The version of the removed release, "" for the whole project; None for other events.
 
-        A file's removal is no release's: the page tells whether any file is left of that.
+        The removal of a file is not one of a release: the page shows whether files are left.
         """
         match self.action.lower().split():
             case ["remove", "project"]:
                 return ""
             case ["remove", "release"]:
                 return self.version or None
-            case ["remove"]:  # older words of the same protocol
+            case ["remove"]:  # older form of the same protocol
                 return "" if self.version is None else self.version or None
             case _:
                 return None
@@ -63,11 +63,11 @@ class Changelog:
     """A client of one upstream's changelog."""
 
     def __init__(self, url: str, index: SimpleIndex) -> None:
-        """Describe a changelog.
+        """Create a client.
 
         Args:
             url: the XML-RPC endpoint.
-            index: the index that it belongs to, by whose connections it is asked.
+            index: the client of its index, whose connections are used.
         """
         self._url = url
         self._index = index
@@ -76,8 +76,8 @@ class Changelog:
         """The serial of the newest event.
 
         Raises:
-            NoChangelogError: there is no such service.
-            TransientError: the upstream is in trouble.
+            NoChangelogError: the upstream has no changelog.
+            TransientError: the upstream is unavailable.
         """
         serial = await self._call("changelog_last_serial")
         if not _is_serial(serial):
@@ -85,7 +85,7 @@ class Changelog:
         return serial
 
     async def events_since(self, serial: int) -> list[ChangelogEvent]:
-        """Events after a serial, by serial; what is malformed is passed over.
+        """Events after a serial, by serial; malformed events are ignored.
 
         Raises:
             NoChangelogError, TransientError: as above.
@@ -105,34 +105,36 @@ class Changelog:
         status = answer.status
         if status in _TRANSIENT or (status >= 500 and status != _NOT_IMPLEMENTED):
             raise TransientError(
-                f"{self._url} answers {status}", retry_after_s=answer.retry_after_s
+                f"{self._url} responded with status {status}", retry_after_s=answer.retry_after_s
             )
         if status != 200:
-            raise NoChangelogError(f"{self._url} answers {status}")
+            raise NoChangelogError(f"{self._url} responded with status {status}")
         if not answer.media_type.endswith("xml"):
-            raise NoChangelogError(f"{self._url} answers with {answer.media_type or 'no type'}")
-        # Beside the event loop: an answer may have 64 MiB.
+            raise NoChangelogError(
+                f"{self._url} responded with content type {answer.media_type or 'none'}"
+            )
+        # In a thread: a response may have 64 MiB.
         return await asyncio.to_thread(_parse_response, self._url, answer.content)
 
 
 def _parse_response(url: str, content: bytes) -> Any:
-    # A document type could define entities that grow without an end; in UTF-16, which is full
-    # of zeros, it would not be seen.
+    # A document type could define entities that expand without limit; in UTF-16, which contains
+    # NUL bytes, it would not be found.
     if b"<!DOCTYPE" in content or b"\0" in content:
-        raise TransientError(f"{url}: the answer is not acceptable XML-RPC")
+        raise TransientError(f"{url}: the response is not acceptable XML-RPC")
     try:
         values, _ = xmlrpc.client.loads(content)
     except xmlrpc.client.Fault as fault:
         raise TransientError(f"{url}: {truncate_line(str(fault.faultString))}") from None
     except _MALFORMED as error:
         raise TransientError(
-            f"{url}: the answer is not XML-RPC: {truncate_line(str(error))}"
+            f"{url}: the response is not XML-RPC: {truncate_line(str(error))}"
         ) from None
     return values[0] if values else None
 
 
 def _is_serial(value: Any) -> TypeGuard[int]:
-    """Whether it is a number that the database can keep (bigint)."""
+    """Whether it is a number that fits a bigint."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 

@@ -1,8 +1,8 @@
-"""What a look at a project's page proves, and when to look again. Pure functions.
+"""What a check of a project's page proves, and when to check again. Pure functions.
 
-A page is evidence of what the upstream has; a page that is no page of an index, or is older than
-one that was seen before, is evidence of nothing. A reported change is done when a page shows it:
-one whose serial is at least the event's.
+A page is evidence of what the upstream has. A page that is not an index page, or that is older than
+one that was read before, proves nothing. A reported change is complete when a page with at least
+the serial of the event was read.
 """
 
 from datetime import timedelta
@@ -11,12 +11,12 @@ from piwheels.db.upstream import CheckResult, PendingChange, ProjectToCheck
 from piwheels.model import PageCheckResult, ProjectStatus, Struct
 from piwheels.simple_index.page import ProjectPage
 
-#: Looks at a page without any serial, in about five minutes, after which a change is taken as done.
+#: A change is complete after so many checks of a page without serials, in about five minutes.
 CHECKS_WITHOUT_SERIAL = 8
-#: An older page, or none, is believed after so many looks in a row that found the same.
+#: A missing or older page is accepted after so many consecutive checks with the same result.
 CHECKS_TO_BELIEVE = 3
 CHECKS_TO_ACCEPT_OLDER = 6
-#: After so many looks, in about a week, a change that no page shows is given up.
+#: A change that no page shows is given up after so many checks, in about a week.
 MAX_CHECKS = 200
 
 _FREQUENT_CHECKS = 30
@@ -25,17 +25,17 @@ MAX_WAIT_S = 3600.0
 
 
 class Assessment(Struct, frozen=True, kw_only=True):
-    """What a page proves; `problem` is why it does not count."""
+    """What a page proves; `problem` is why it is not used."""
 
     finding: PageCheckResult
     problem: str = ""
 
 
 def assess(due: ProjectToCheck, page: ProjectPage | None, release_count: int) -> Assessment:
-    """What the index's answer proves.
+    """What the response of the index proves.
 
     Args:
-        due: what was known before.
+        due: the project's state before the check.
         page: the page; None if the index knows no such project.
         release_count: how many releases the page lists.
     """
@@ -47,17 +47,17 @@ def assess(due: ProjectToCheck, page: ProjectPage | None, release_count: int) ->
     if not release_count and not page.is_index_page:
         return Assessment(
             finding=PageCheckResult.UNUSABLE,
-            problem=f"the answer for {due.project} lists no file and is no page of an index",
+            problem=f"the response for {due.project} lists no files and is not an index page",
         )
     if not release_count and due.exists and not _proves_empty(due, page):
         return Assessment(
-            finding=PageCheckResult.EMPTY, problem=f"the page of {due.project} lists no release"
+            finding=PageCheckResult.EMPTY, problem=f"the page of {due.project} lists no releases"
         )
     if _is_older(due, page.serial):
         return Assessment(
             finding=PageCheckResult.OUTDATED,
-            problem=f"the page of {due.project} is older (serial {page.serial}) than one seen "
-            f"before (serial {due.page_serial})",
+            problem=f"the page of {due.project} is older (serial {page.serial}) than the last "
+            f"one (serial {due.page_serial})",
         )
     return Assessment(finding=PageCheckResult.UP_TO_DATE)
 
@@ -65,13 +65,13 @@ def assess(due: ProjectToCheck, page: ProjectPage | None, release_count: int) ->
 def _is_older(due: ProjectToCheck, serial: int | None) -> bool:
     if serial is None or due.page_serial is None or serial >= due.page_serial:
         return False
-    # An index that was restored from a copy keeps lower serials.
+    # An index that was restored from a backup keeps lower serials.
     lacks_change = due.change is not None and serial < due.change.serial
     return lacks_change or repeats(due, PageCheckResult.OUTDATED) < CHECKS_TO_ACCEPT_OLDER
 
 
 def _proves_empty(due: ProjectToCheck, page: ProjectPage) -> bool:
-    """Whether a page without releases is to be believed: it is newer, or the status says why."""
+    """Whether to accept a page without releases: it is newer, or its status is the reason."""
     if page.status is ProjectStatus.QUARANTINED:
         return True
     if page.serial is None:
@@ -81,20 +81,20 @@ def _proves_empty(due: ProjectToCheck, page: ProjectPage) -> bool:
 
 
 def repeats(due: ProjectToCheck, finding: PageCheckResult) -> int:
-    """How many looks in a row had this finding, the present one included."""
+    """The number of consecutive checks with this result, including the current one."""
     return due.result_count + 1 if due.last_result == finding else 1
 
 
 def is_confirmed(due: ProjectToCheck, finding: PageCheckResult) -> bool:
-    """Whether enough looks in a row found no project, or no release, to believe it.
+    """Whether enough consecutive checks found no project, or no releases.
 
-    While the changelog reports a change, its page is not there yet.
+    Not while the changelog reports a change, whose page may not exist yet.
     """
     return due.change is None and repeats(due, finding) >= CHECKS_TO_BELIEVE
 
 
 def shows_change(change: PendingChange, serial: int | None) -> bool:
-    """Whether a page that counts shows a change: by its serial, or after enough looks without."""
+    """Whether a page shows a change: by its serial, or after enough checks without serials."""
     if serial is None:
         return change.checks_without_serial + 1 >= CHECKS_WITHOUT_SERIAL
     return serial >= change.serial
@@ -106,7 +106,7 @@ def proves_recreation(change: PendingChange, serial: int | None) -> bool:
 
 
 def confirms_absence(change: PendingChange) -> bool:
-    """Whether a project that is absent now was removed: that is reported, and the second look."""
+    """Whether a missing project was removed: the changelog reports it, at the second check."""
     return change.project_removed and change.checks >= 1
 
 
@@ -121,17 +121,17 @@ def check_result(
     spread: float,
     recheck_soon: bool = False,
 ) -> CheckResult:
-    """What is noted of a look, and when the next one is.
+    """The result of a check, and when the next one is due.
 
     Args:
-        due: what was known before.
-        assessment: what the answer proves.
-        page: the page, if it counts; what is known of the last one stays otherwise.
-        done_serial: changes up to this serial are done.
-        interval_s: how long a page that counts is good for.
-        first_wait_s: how long until the second look for a change; later ones take longer.
-        spread: about 1; by what waits are multiplied.
-        recheck_soon: the page is to be compared with another one, as it lacks what there was.
+        due: the project's state before the check.
+        assessment: what the response proves.
+        page: the page, if it is used; otherwise the data of the last page is kept.
+        done_serial: changes up to this serial are complete.
+        interval_s: how long a page is valid.
+        first_wait_s: the delay of the second check for a change; later delays grow.
+        spread: a factor of about 1 for all delays.
+        recheck_soon: check again soon, because the page lacks releases that were there.
     """
     change, count = due.change, repeats(due, assessment.finding)
     looks = change.checks + 1 if change else 0
@@ -140,7 +140,7 @@ def check_result(
     )
     without_serial = page is not None and page.serial is None
     wait_s = page_wait_s(interval_s, assessment.finding, count)
-    # After a project was absent its page is read as a whole: what it lists is shown again.
+    # After a project was missing, read its page unconditionally: its releases are shown again.
     validated = page or (None if assessment.finding is PageCheckResult.NOT_FOUND else due)
     return CheckResult(
         project=due.project,
@@ -171,24 +171,26 @@ def _last_modified(validated: ProjectPage | ProjectToCheck | None) -> str:
 
 
 def _change_problem(change: PendingChange, judgment: Assessment, page: ProjectPage | None) -> str:
-    """Why a change is not visible; "" where the page cannot tell, for want of a serial."""
+    """Why a change is not visible; "" if the page has no serial."""
     if page is not None and page.serial is None:
         return ""
     problem = judgment.problem or (
-        f"its page is still that of serial {page.serial}" if page else "there is no page"
+        f"its page still has serial {page.serial}" if page else "there is no page"
     )
-    return f"{change.action!r} (serial {change.serial}) is reported and not visible: {problem}"
+    return (
+        f"{change.action!r} (serial {change.serial}) was reported and is not visible yet: {problem}"
+    )
 
 
 def change_wait_s(checks: int, first_s: float) -> float:
-    """How long until the next look for a change that so many more looks have not shown."""
+    """The delay of the next check for a change that so many repeated checks did not show."""
     if checks < _FREQUENT_CHECKS:
         return float(min(first_s * 2 ** min(checks, 10), _LONG_WAIT_S))
     return float(min(_LONG_WAIT_S * 2 ** min(checks - _FREQUENT_CHECKS, 10), MAX_WAIT_S))
 
 
 def page_wait_s(interval_s: float, finding: PageCheckResult, repeats: int) -> float:
-    """How long until the next look at a page: sooner where the last one proved nothing."""
+    """The delay of the next check of a page: shorter if the last one proved nothing."""
     if finding is PageCheckResult.UP_TO_DATE:
         return interval_s
     return float(min(_LONG_WAIT_S * 2 ** min(repeats - 1, 10), interval_s))

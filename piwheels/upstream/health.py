@@ -1,19 +1,19 @@
-"""How well the upstream index answers, and so how it is asked: how many pages at once, and when.
+"""The health of the upstream index, which limits the concurrency and rate of requests.
 
-Pure: moments are given, on the monotonic clock. What many projects have in common is a fault of
-the upstream and no fact about a project.
+Pure: times are arguments, on the monotonic clock. A problem that many projects share is a fault of
+the upstream, not a fact about a project.
 """
 
 from collections import OrderedDict
 
-#: Answers in a row that are of no use before the upstream is said to be in trouble.
+#: Consecutive unusable responses before an outage is reported.
 _FAULTS_BEFORE_OUTAGE = 3
-#: Projects whose last answer is remembered, to compare who is absent with who is there.
+#: Projects whose last response is remembered, to compare the numbers of missing and present ones.
 _MAX_REMEMBERED = 200
 
 
 class UpstreamHealth:
-    """What the last answers tell; `trouble` is the last fault while the upstream is in trouble."""
+    """Tracks the last responses; `outage` is the last fault during an outage, otherwise ""."""
 
     def __init__(self, max_concurrency: int, first_delay_s: float, max_delay_s: float) -> None:
         self._max_concurrency = max_concurrency
@@ -22,12 +22,12 @@ class UpstreamHealth:
         self._delay_s = first_delay_s
         self._consecutive_faults = 0
         self._recent_presence: OrderedDict[str, bool] = OrderedDict()
-        self.concurrency = 1  # requests; grows by one with each answer, up to the most
+        self.concurrency = 1  # grows by one with each usable response
         self.retry_at = float("-inf")
         self.outage = ""
 
     def record_success(self, project: str) -> None:
-        """A page came that counts."""
+        """A usable page was received."""
         self._remember(project, present=True)
         self.concurrency = min(self.concurrency + 1, self._max_concurrency)
         self._delay_s = self._first_delay_s
@@ -35,23 +35,23 @@ class UpstreamHealth:
         self.outage = ""
 
     def record_absent(self, project: str, problem: str) -> None:
-        """The index said that it knows no such project, or no release of it."""
+        """The index reported that the project does not exist, or has no releases."""
         self._remember(project, present=False)
         if not self.trusts_absence():
             self._record_fault(problem)
 
     def record_unusable(self, problem: str) -> None:
-        """An answer came that is of no use."""
+        """An unusable response was received."""
         self.concurrency = max(self.concurrency // 2, 1)
         self._record_fault(problem)
 
     def record_overload(self, problem: str, now: float, retry_after_s: float = 0.0) -> None:
-        """The upstream failed, or asked to be left alone for so long: that is for all projects.
+        """The upstream failed or sent Retry-After, which concerns all projects.
 
         Args:
-            problem: what it said.
-            now: the time.
-            retry_after_s: what it asked for (Retry-After), 0 for nothing.
+            problem: the error.
+            now: the current time.
+            retry_after_s: of the response; 0 for none.
         """
         self.concurrency = 1
         self._record_fault(problem)
@@ -60,7 +60,7 @@ class UpstreamHealth:
             self._delay_s = min(self._delay_s * 2, self._max_delay_s)
 
     def trusts_absence(self) -> bool:
-        """Whether a missing project is a fact about it: at least as many others are there."""
+        """Whether a missing project really is missing: at least as many others are present."""
         there = sum(self._recent_presence.values())
         return there >= len(self._recent_presence) - there
 

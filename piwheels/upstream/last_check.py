@@ -1,4 +1,4 @@
-"""What is kept of each look at a project's page: its newest release and its odd entries."""
+"""Stores the result of reading a project's page: its newest release and malformed entries."""
 
 import contextlib
 import logging
@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 
 
 async def record_page(db: Database, page: ProjectPage, releases: list[Release]) -> None:
-    """Keep what a page says; entries that are odd and were not before are logged as an event.
+    """Store the newest release and the problems of a page; an event records new problems.
 
-    A page without releases (a quarantine) says nothing of which is the newest.
+    A page without releases (of a quarantined project) keeps the newest release that was stored.
     """
     seen = _newest(page, releases)
     if not releases:
@@ -28,7 +28,7 @@ async def record_page(db: Database, page: ProjectPage, releases: list[Release]) 
     seen = structs.replace(seen, problem_count=page.problem_count, problems=page.problems)
     if await store_upstream_page(db, page.project, seen):
         entries = "entry" if page.problem_count == 1 else "entries"
-        text = f"{page.problem_count} odd {entries} on its page of the index: {page.problems[0]}"
+        text = f"{page.problem_count} malformed {entries} on its index page: {page.problems[0]}"
         log.warning("%s: %s", page.project, text)
         with contextlib.suppress(PiwheelsError):
             await events.record_event(db, "upstream", text, page.project)

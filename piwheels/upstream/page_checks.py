@@ -1,7 +1,7 @@
-"""Looking at the pages of followed projects: what is due, many at once, politely.
+"""Checks the pages of followed projects that are due, several at a time.
 
-A project is due when the interval since its last look has passed, or when the changelog reported a
-change of it that no page has shown yet. A fault delays and changes nothing.
+A project is due when its interval has passed, or when the changelog reported a change that no page
+has shown yet. A fault delays the check and changes nothing.
 """
 
 import asyncio
@@ -26,22 +26,22 @@ from piwheels.upstream.reconcile import Reconciler
 from piwheels.upstream.selection import releases_of
 
 _IDLE_S = 5.0
-#: Waits vary by a tenth; what is planned later than this many times the interval comes of a clock
-#: that was wrong.
+#: Delays vary by a tenth; a check that is scheduled later than this many times the interval was
+#: scheduled with a wrong clock.
 _MAX_INTERVAL_FACTOR = 1.2
-#: A change that so many looks have not shown is worth an event.
+#: An event is recorded for a change that so many checks have not shown.
 _REPORTED_CHECKS = 3
 
 
 @dataclass(slots=True)
 class PageChecker:
-    """The duty of looking.
+    """The service that checks pages.
 
-    everything: look also at projects that nobody added.
-    interval_s: how long a page that counts is good for.
-    first_wait_s: how long until the second look for a reported change.
+    follow_all: also check projects that nobody added.
+    interval_s: how long a page is valid.
+    first_wait_s: the delay of the second check for a reported change.
     idle_at: when nothing was due last, on the monotonic clock.
-    hidden_changes: why reported changes are not visible on their pages, by project.
+    invisible_changes: why reported changes are not visible on their pages, by project.
     """
 
     db: Database
@@ -59,11 +59,11 @@ class PageChecker:
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def wake(self) -> None:
-        """Look at what is due now."""
+        """Check due projects now."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Look at what is due until cancelled."""
+        """Check due projects until canceled."""
         async with asyncio.TaskGroup() as group:
             while True:
                 self._wake.clear()
@@ -73,7 +73,7 @@ class PageChecker:
                         await self._wake.wait()
 
     async def _start_checks(self, group: asyncio.TaskGroup) -> float:
-        """Begin as many looks as the upstream bears; returns how long to wait for more."""
+        """Start as many checks as the upstream allows; returns the delay until the next ones."""
         quiet_s = self.health.retry_at - time.monotonic()
         if quiet_s > 0:
             return quiet_s
@@ -106,17 +106,17 @@ class PageChecker:
         await self._record_health()
 
     async def _record_health(self) -> None:
-        """Log one event where the upstream's trouble begins, and one where it ends."""
+        """Record an event when an outage of the upstream starts, and when it ends."""
         was_well, self._was_healthy = self._was_healthy, not self.health.outage
         if was_well and not self._was_healthy:
             await self.reconciler.record_event(
-                f"gives no usable answers, and nothing is changed meanwhile: {self.health.outage}"
+                f"outage: no usable responses, changes are on hold: {self.health.outage}"
             )
         elif self._was_healthy and not was_well:
-            await self.reconciler.record_event("answers again")
+            await self.reconciler.record_event("the outage is over")
 
     async def _check(self, due: ProjectToCheck) -> CheckResult:
-        """Ask for the page, and take in what it proves."""
+        """Request the page, and apply what it proves."""
         known = _last_page(due)
         try:
             page = await self.index.project(due.project, known=known)
@@ -159,7 +159,7 @@ class PageChecker:
     async def _handle_empty(
         self, due: ProjectToCheck, page: ProjectPage, judgment: Assessment
     ) -> CheckResult:
-        """A page without releases: believed as the absence of the project is."""
+        """A page without releases: accepted like a missing project."""
         self.health.record_absent(due.project, judgment.problem)
         if evidence.is_confirmed(due, PageCheckResult.EMPTY) and self.health.trusts_absence():
             await self.reconciler.reconcile(page, [], self.clock.now())
@@ -168,7 +168,7 @@ class PageChecker:
     async def _handle_current(
         self, due: ProjectToCheck, page: ProjectPage, *, recheck_soon: bool = False
     ) -> CheckResult:
-        """A page that counts: changes that it shows are done; where it hid a release, look soon."""
+        """A usable page completes the changes that it shows."""
         change, done = due.change, page.serial
         if change is not None and evidence.shows_change(change, page.serial):
             done = change.serial
@@ -207,7 +207,7 @@ class PageChecker:
         done_serial: int | None = None,
         recheck_soon: bool = False,
     ) -> CheckResult:
-        """What is noted of a look; says so where a reported change stays invisible."""
+        """The result of a check; a reported change that stays invisible is recorded."""
         look = evidence.check_result(
             due,
             assessment,
@@ -228,17 +228,19 @@ class PageChecker:
         ):
             self.invisible_changes.pop(due.project, None)
             if look.given_up:
-                await self.reconciler.record_event(f"gave up: {look.change_problem}", due.project)
+                await self.reconciler.record_event(
+                    f"gave up waiting: {look.change_problem}", due.project
+                )
         elif look.change_problem:
             self.invisible_changes[due.project] = look.change_problem
             if change.checks + 1 == _REPORTED_CHECKS:
                 await self.reconciler.record_event(
-                    f"{look.change_problem}; it is looked at again", due.project
+                    f"{look.change_problem}; still checking", due.project
                 )
 
 
 def _last_page(due: ProjectToCheck) -> ProjectPage | None:
-    """What is known of the page as it was read last, to ask whether it changed."""
+    """The validators of the last page, for a conditional request."""
     if not (due.etag or due.last_modified):
         return None
     return ProjectPage(

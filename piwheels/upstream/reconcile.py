@@ -1,7 +1,7 @@
-"""Making the database agree with what a project's page proves, without losing what was built.
+"""Updates the database to what a project's page proves, without losing what was built.
 
-A release that a page lacks is hidden, and shown again when it is listed again. Only a removal that
-the changelog reported and a page confirmed has a release deleted, and that after a retention.
+A release that a page lacks is hidden, and shown again when it is listed again. Releases are deleted
+only after a removal that the changelog reported and a page confirmed, and after a retention.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ _DELETE_BATCH_SIZE = 100
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """Writes what pages prove; `removed_days` is how long removed releases are kept."""
+    """Applies pages to the database; `retention_days` is how long removed releases are kept."""
 
     db: Database
     rules: CompatibilityRules
@@ -36,13 +36,13 @@ class Reconciler:
     async def reconcile(
         self, page: ProjectPage, releases: list[Release], now: datetime, *, follow: bool = False
     ) -> bool:
-        """Take in a page that counts.
+        """Apply a usable page.
 
         Args:
-            page: what the index says.
-            releases: those of the page.
+            page: the project's page.
+            releases: of the page.
             now: the time by the upstream's clock.
-            follow: follow the project from its beginning, which nobody added.
+            follow: add the project, with all its releases as new.
 
         Returns:
             Whether it lacks a release that was listed before, which is hidden now.
@@ -60,8 +60,8 @@ class Reconciler:
             await self.record_event(f"{changed} releases are new or changed", project)
         await record_page(db, page, releases)
         await catalog.set_project_status(db, project, page.status, page.status_reason)
-        # The page of a quarantined project must not list files (PEP 792): that says nothing of
-        # its releases, which are hidden by the status as a whole.
+        # The page of a quarantined project must not list files (PEP 792): its releases are hidden
+        # by the status, and not one by one.
         if not releases and page.status is ProjectStatus.QUARANTINED:
             return False
         return await self._set_listed(project, {item.version for item in releases})
@@ -69,7 +69,7 @@ class Reconciler:
     async def _new_versions(
         self, page: ProjectPage, releases: Sequence[Release], now: datetime
     ) -> set[str]:
-        """The versions that are new; the others are remembered where that was not done yet."""
+        """The new versions; the others are recorded as known if that was not done yet."""
         db = self.db
         rule = await upstream.followed_releases(db, page.project)
         times = upload_times(page)
@@ -90,31 +90,31 @@ class Reconciler:
         return fresh
 
     async def hide_all(self, project: str) -> None:
-        """Hide all releases of a project that the index does not know any more."""
+        """Hide all releases of a project that the index no longer has."""
         await self._set_listed(project, set())
 
     async def _set_listed(self, project: str, listed: Collection[str]) -> bool:
-        """Hide what is not listed, and show what is; returns whether anything was hidden."""
+        """Hide releases that are not listed, and show the others; whether any was hidden."""
         db = self.db
         known = await catalog.stored_releases(db, project)
         if all(item.hidden != (item.version in listed) for item in known if item.has_sdist):
             return False
         listing = await catalog.update_listed_releases(db, project, list(listed))
         if listing.hidden:
-            text = "the upstream lists no more"
+            text = "no longer listed upstream"
             await self.record_event(
-                f"hid what {text}: {_name_versions(listing.hidden)}; all is kept", project
+                f"{text}, hidden: {_name_versions(listing.hidden)}; files are kept", project
             )
         if listing.shown:
             await self.record_event(f"listed again: {_name_versions(listing.shown)}", project)
         return bool(listing.hidden)
 
     async def confirm_removed(self, project: str, removed: Sequence[str], now: datetime) -> None:
-        """Take in that a look confirmed removals that the changelog reported.
+        """Record removals that the changelog reported and a page confirmed.
 
         Args:
-            project: its normalised name.
-            removed: versions, "" for the project as a whole.
+            project: its normalized name.
+            removed: versions, "" for the whole project.
             now: the time by the upstream's clock.
         """
         db, whole = self.db, "" in removed
@@ -126,7 +126,7 @@ class Reconciler:
             await self.record_event(f"{what} upstream ({_name_versions(gone)} {kept})", project)
 
     async def forget_known_versions(self, project: str) -> None:
-        """Have whatever a removed project has from now on built: it stays followed."""
+        """Count all releases of a removed project as new if it returns: it stays followed."""
         await upstream.set_existing_versions(self.db, project, ())
 
     async def delete_removed(self, now: datetime) -> None:
@@ -134,10 +134,12 @@ class Reconciler:
         db, before = self.db, now - timedelta(days=self.retention_days)
         while gone := await upstream.delete_removed(db, before, _DELETE_BATCH_SIZE):
             for project, version in gone:
-                await self.record_event(f"deleted {version}, which was removed upstream", project)
+                await self.record_event(
+                    f"deleted {version}, which had been removed upstream", project
+                )
 
     async def record_event(self, text: str, project: str = "") -> None:
-        """Add to the event list."""
+        """Record an event."""
         log.info("%s%s", f"{project}: " if project else "", text)
         with contextlib.suppress(PiwheelsError):
             await events.record_event(self.db, "upstream", text, project)

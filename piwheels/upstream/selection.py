@@ -1,7 +1,4 @@
-"""From an index page to releases, and from what was asked for to those that are meant.
-
-Functions of their arguments: a page as `simpleapi` read it goes in, releases come out.
-"""
+"""Derives releases from an index page, and selects those that a requirement allows. Pure."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,11 +14,11 @@ _PREFERRED_EXTENSION = ".tar.gz"
 
 
 def releases_of(page: ProjectPage, *, seen_at: datetime) -> list[Release]:
-    """The releases of a page, the oldest version first.
+    """The releases of a page, oldest version first.
 
     Args:
-        page: a project's page; files whose version is not PEP 440's are passed over.
-        seen_at: the time of releases whose files carry none.
+        page: a project's page; files without a valid version (PEP 440) are ignored.
+        seen_at: the time for releases whose files have no upload time.
     """
     by_version: dict[str, list[IndexFile]] = {}
     for file in page.files:
@@ -34,7 +31,7 @@ def releases_of(page: ProjectPage, *, seen_at: datetime) -> list[Release]:
 
 
 def upload_times(page: ProjectPage) -> dict[str, datetime]:
-    """When the first file of each version was uploaded, where the index gives a time."""
+    """The earliest upload time of each version, where the index gives times."""
     times: dict[str, datetime] = {}
     for file in page.files:
         if file.version and file.kind is not FileKind.OTHER and file.uploaded_at is not None:
@@ -43,10 +40,10 @@ def upload_times(page: ProjectPage) -> dict[str, datetime]:
 
 
 def follow_since(page: ProjectPage, now: datetime) -> datetime:
-    """From when on releases of a project that is added now are new.
+    """The time after which releases of a project that is added now count as new.
 
-    The newest upload that the page knows, by the upstream's clock; now where it gives no times.
-    A clock that is wrong does no harm: what is on the page is not new either way.
+    It is the newest upload on the page, by the upstream's clock, or now if there are no times.
+    A wrong clock does no harm: what is on the page is not new in any case.
     """
     return min(max(upload_times(page).values(), default=now), now)
 
@@ -63,10 +60,10 @@ def is_new(
 
     Args:
         version: the release.
-        uploaded_at: when the first file was uploaded; None is unknown, which says nothing.
-        since: from when on releases of the project are new; None: it is not followed.
-        known_versions: versions that were there when it was added; None where that was not noted.
-        now: a `since` that is later comes of a wrong clock, and `known_versions` alone decides.
+        uploaded_at: when its first file was uploaded; None is unknown.
+        since: when releases of the project start to count as new; None: it is not followed.
+        known_versions: versions that existed when it was added; None if that was not recorded.
+        now: a later `since` comes from a wrong clock, and only `known_versions` decides.
     """
     if since is None:
         return False
@@ -87,13 +84,13 @@ def _release(project: str, version: str, files: Sequence[IndexFile], seen_at: da
         released_at=min(uploads, default=seen_at),
         requires_python=(source or files[0]).requires_python,
         sdist=_sdist(source) if source else None,
-        # PEP 592 yanks files; a release is yanked when no file of it is left.
+        # PEP 592 yanks files; a release is yanked if all its files are.
         yanked=None if None in yanks else next(filter(None, yanks), ""),
     )
 
 
 def _preferred_sdist(files: Sequence[IndexFile]) -> IndexFile | None:
-    """The sdist to build from: one that can be verified before others."""
+    """The sdist to build from, preferably one that can be verified."""
     sdists = [file for file in files if file.kind is FileKind.SDIST]
     return min(
         sdists,
@@ -119,21 +116,20 @@ def _sdist(file: IndexFile) -> Sdist:
 def select_releases(
     releases: Sequence[Release], requirement: Requirement, latest: int
 ) -> list[Release]:
-    """The releases that a requirement means: the newest final ones with an sdist.
+    """The newest final releases with an sdist that a requirement allows.
 
-    Pre-releases count if the requirement names one, or if there is nothing else; a yanked
-    release only if it is pinned (PEP 592).
+    Pre-releases are selected if there is nothing else; yanked releases only if pinned (PEP 592).
 
     Args:
-        releases: all of the project.
+        releases: all releases of the project.
         requirement: its name and specifier.
         latest: how many of the newest; 0 for all.
 
     Raises:
-        RefusedError: there is none, and why.
+        RejectedError: there is none; the message says why.
     """
     if not releases:
-        raise RejectedError("the upstream index has no release of it")
+        raise RejectedError("the upstream index has no releases of it")
     allowed = [item for item in releases if _allows(requirement, item)]
     if not allowed:
         newest = max(releases, key=_version).version
@@ -141,10 +137,10 @@ def select_releases(
     pinned = any(clause.operator in {"==", "==="} for clause in requirement.specifier)
     current = allowed if pinned else [item for item in allowed if item.yanked is None]
     if not current:
-        raise RejectedError("every release that matches was yanked; name one with ==")
+        raise RejectedError("every matching release was yanked; pin one with == to build it")
     buildable = [item for item in current if item.sdist is not None]
     if not buildable:
-        named = f"release {current[0].version}" if len(current) == 1 else "any release that matches"
+        named = f"release {current[0].version}" if len(current) == 1 else "any matching release"
         raise RejectedError(f"the upstream index has no sdist of {named}")
     final = [item for item in buildable if not _version(item).is_prerelease]
     newest_first = sorted(final or buildable, key=_version, reverse=True)

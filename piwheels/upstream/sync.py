@@ -1,8 +1,8 @@
-"""Following the upstream: projects added, and when to look at which.
+"""Synchronization with the upstream index: adds projects, and schedules checks of their pages.
 
-The changelog reports which projects changed, or else the clock says when to look again; the facts
-are those of the projects' pages (upstream.looks). A reported change is kept in the database until
-a page shows it. Transient faults delay, never kill.
+The changelog reports which projects changed; without one, pages are polled. The data comes from
+the pages of projects (page_checks). A reported change is kept in the database until a page shows
+it. Transient errors delay the synchronization and do not end it.
 """
 
 import asyncio
@@ -38,35 +38,37 @@ _MAX_CONCURRENT_ADDS = 4
 _FIRST_DELAY_S = 5.0
 _MAX_DELAY_S = 60.0
 _CHANGELOG_INTERVAL_S = 30.0
-#: Without an answer of the changelog for so long, pages are polled until it answers.
+#: If the changelog does not respond for so long, pages are polled until it does.
 _CHANGELOG_TIMEOUT_S = 60.0
-#: Where no changelog is, it is looked for again.
+#: How often to look for a changelog where there was none.
 _PROBE_INTERVAL_S = 600.0
-#: With a changelog, each page is compared this seldom all the same.
+#: With a changelog, every page is still compared at this interval.
 _COMPARE_INTERVAL_S = 86400.0
 _COMPARE_ALL_INTERVAL_S = 7 * 86400.0
 _HOUSEKEEPING_INTERVAL_S = 30.0
 _DELETE_INTERVAL_S = 3600.0
 _NOTICE_DURATION_S = 86400.0
-#: The serial has to be lower at so many readings in a row: a mirror can be behind for a moment.
+#: The serial must be lower in so many consecutive readings: a mirror can be briefly behind.
 _BACKWARDS_READINGS = 2
-#: A changelog that was there and is not is a fault of the upstream for so many readings, in about
-#: eight minutes; then its pages are polled.
+#: A changelog that disappeared is a fault of the upstream for so many readings, in about eight
+#: minutes; then pages are polled.
 _MISSING_READINGS = 12
-#: A clock that differs by more is worth telling.
+#: A larger difference of the clocks is reported.
 _MAX_CLOCK_DIFFERENCE_S = 120.0
 _MAX_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class SyncOptions:
-    """How the upstream is followed.
+    """Options of the synchronization.
 
-    source: "auto", "changelog" or "poll". everything: also projects that nobody added.
-    changelog_url: "" derives it from the index's address. first_delay_s: how long a fault
-    delays; doubled with each further one, up to longest_delay_s. silent_s: how long the changelog
-    may fail before pages are polled instead. at_once: pages asked for at the same time.
-    removed_days: how long releases that were removed upstream are kept, hidden.
+    method: "auto", "changelog" or "poll".
+    follow_all: also follow projects that nobody added.
+    changelog_url: "" derives it from the URL of the index.
+    first_delay_s: the delay after a fault; doubled with each further one, up to max_delay_s.
+    changelog_timeout_s: how long the changelog may fail before pages are polled instead.
+    max_concurrency: concurrent requests for pages.
+    retention_days: how long releases that were removed upstream are kept, hidden.
     """
 
     method: str = "auto"
@@ -84,10 +86,10 @@ class SyncOptions:
 async def add_projects(
     db: Database, index: SimpleIndex, requests: Sequence[BuildRequest], rules: CompatibilityRules
 ) -> tuple[AddResult, ...]:
-    """Follow projects from now on, and have the releases built that were asked for.
+    """Follow projects from now on, and queue the requested releases.
 
     Returns:
-        For each what was found, or in one line why nothing was.
+        For each request the selected releases, or one line with the problem.
     """
     limit = asyncio.Semaphore(_MAX_CONCURRENT_ADDS)
 
@@ -108,13 +110,13 @@ async def _add_project(
     project = names.normalize_project(requirement.name)
     page = await index.project(project)
     if page is None:
-        raise RejectedError(f"{index.url} knows no project {project}")
+        raise RejectedError(f"{index.url} has no project {project}")
     clock = UpstreamClock()
     clock.update(page.answered_at, page.age_s)
     there = releases_of(page, seen_at=clock.now())
     if not there and page.status is ProjectStatus.QUARANTINED:
-        reason = page.status_reason or "no reason was given"
-        raise RejectedError(f"the upstream index quarantined it ({reason}): it lists no files")
+        reason = page.status_reason or "no reason given"
+        raise RejectedError(f"the upstream index quarantined it ({reason}) and lists no files")
     chosen = select_releases(there, requirement, item.release_count)
     since, existing = follow_since(page, clock.now()), [release.version for release in there]
 
@@ -134,7 +136,7 @@ async def _add_project(
 
 
 class UpstreamSync:
-    """The follow duty."""
+    """The service that synchronizes followed projects with the upstream index."""
 
     def __init__(
         self, db: Database, index: SimpleIndex, rules: CompatibilityRules, options: SyncOptions
@@ -157,20 +159,20 @@ class UpstreamSync:
             interval_s=options.poll_interval_s,
             first_wait_s=options.first_delay_s,
         )
-        self._method_text = ""  # how the upstream is followed, in words
+        self._method_text = ""  # for operators
         self._changelog_error = ""  # of the changelog
         self._notice = ("", float("-inf"))
         self._clock_text = ""
         self._backwards_readings = 0
-        self._missing_readings = 0  # readings in a row that found no changelog
+        self._missing_readings = 0  # consecutive readings without a changelog
         self._changelog_read_at: float | None = None
-        self._changelog_answered_at = time.monotonic()  # when the changelog answered last
+        self._changelog_answered_at = time.monotonic()  # the last response
         self._method_chosen = asyncio.Event()
         self._logged_text = ""
 
     @property
     def status_text(self) -> str:
-        """How following goes, for operators, in one line."""
+        """The status of the synchronization for operators, in one line."""
         parts = [
             self._method_text,
             self._changelog_error,
@@ -184,7 +186,7 @@ class UpstreamSync:
 
     @property
     def last_synced_at(self) -> float | None:
-        """When the upstream was last read to its end, on the monotonic clock."""
+        """When the synchronization was last complete, on the monotonic clock."""
         return (
             self._changelog_read_at
             if self._changelog_read_at is not None
@@ -192,7 +194,7 @@ class UpstreamSync:
         )
 
     async def run(self) -> None:
-        """Follow the upstream until cancelled."""
+        """Synchronize until canceled."""
         await self._check_index_url()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch_changelog())
@@ -200,7 +202,7 @@ class UpstreamSync:
             group.create_task(self._run_housekeeping())
 
     async def _check_pages(self) -> None:
-        # How long a page is good for depends on whether there is a changelog.
+        # How long a page is valid depends on whether there is a changelog.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._options.changelog_timeout_s):
                 await self._method_chosen.wait()
@@ -208,22 +210,22 @@ class UpstreamSync:
             self._fall_back_to_polling()
         await self._checker.run()
 
-    # --- which index ---
+    # --- index URL ---
 
     async def _check_index_url(self) -> None:
-        """Compare everything where the serial and the pages that are known are another index's."""
+        """Compare all projects if the stored serial and pages are those of another index."""
         here = self._index.url
         before = await key_values.get_value(self._db, upstream.ADDRESS_KEY)
         if before is None:
             await key_values.set_value(self._db, upstream.ADDRESS_KEY, here)
         elif before != here:
-            await self._compare_all(f"the upstream index is {here} now, and was {before}", None)
+            await self._compare_all(f"the upstream index changed from {before} to {here}", None)
 
     async def _compare_all(self, reason: str, serial: int | None) -> None:
         here = self._index.url
         count = await upstream.recheck_all(self._db, serial=serial, address=here)
         self._checker.invisible_changes.clear()
-        text = f"{reason}: all {count} followed projects are compared with their pages again"
+        text = f"{reason}: all {count} followed projects will be compared with their pages again"
         self._notice = text, time.monotonic()
         await self._reconciler.record_event(text)
         self._checker.wake()
@@ -231,7 +233,7 @@ class UpstreamSync:
     # --- the changelog ---
 
     async def _watch_changelog(self) -> None:
-        """Read the changelog, or look for one, again and again."""
+        """Read the changelog, or look for one, repeatedly."""
         changelog = Changelog(self._changelog_url(), self._index)
         delay_s = self._options.first_delay_s
         while True:
@@ -243,7 +245,7 @@ class UpstreamSync:
                 asked_s = error.retry_after_s if isinstance(error, TransientError) else 0.0
                 wait_s = max(delay_s * random.uniform(0.8, 1.2), asked_s)  # noqa: S311
                 delay_s = min(delay_s * 2, self._options.max_delay_s)
-                self._changelog_error = f"{error}; trying again"
+                self._changelog_error = f"{error}; retrying"
                 if (
                     time.monotonic() - self._changelog_answered_at
                     > self._options.changelog_timeout_s
@@ -253,7 +255,7 @@ class UpstreamSync:
             await asyncio.sleep(wait_s)
 
     async def _read_changelog(self, changelog: Changelog) -> float:
-        """Read the changelog to its end; returns how long to wait before the next time."""
+        """Read the changelog to its end; returns the delay before the next time."""
         options, url = self._options, self._index.url
         if options.method == "poll":
             self._use_polling(f"polling {url}")
@@ -274,7 +276,7 @@ class UpstreamSync:
         return options.changelog_interval_s
 
     async def _had_changelog(self) -> bool:
-        """Whether the changelog that is not found now was read before, and is not lost yet."""
+        """Whether a missing changelog was read before, and is not given up yet."""
         self._missing_readings += 1
         kept = await key_values.get_value(self._db, SERIAL)
         return kept is not None and self._missing_readings < _MISSING_READINGS
@@ -284,9 +286,9 @@ class UpstreamSync:
         return max(seldom, self._options.poll_interval_s)
 
     def _fall_back_to_polling(self) -> None:
-        """Poll while the changelog does not answer, where that is possible and allowed."""
+        """Poll while the changelog does not respond, if the options allow it."""
         if self._options.method == "auto" and not self._options.follow_all:
-            self._use_polling(f"polling {self._index.url} until its changelog answers")
+            self._use_polling(f"polling {self._index.url} until its changelog responds")
         else:
             self._checker.interval_s = self._full_compare_interval_s()
 
@@ -299,11 +301,11 @@ class UpstreamSync:
         return self._options.changelog_url or derived
 
     async def process_changes(self, changelog: Changelog) -> int:
-        """Keep every event since the serial that is kept; returns the newest serial.
+        """Store all events since the stored serial; returns the newest serial.
 
         Raises:
-            NoChangelogError: there is none.
-            TransientError: the upstream is in trouble; what was read is kept.
+            NoChangelogError: the upstream has no changelog.
+            TransientError: the upstream is unavailable; the events read so far are stored.
         """
         kept = await key_values.get_value(self._db, SERIAL)
         if kept is None:
@@ -317,14 +319,14 @@ class UpstreamSync:
         return await self._check_serial(changelog, serial)
 
     async def _check_serial(self, changelog: Changelog, serial: int) -> int:
-        """The serial, or the upstream's where that went backwards and stays there."""
+        """The serial, or the upstream's serial if that stays lower."""
         newest = await changelog.last_serial()
         self._backwards_readings = self._backwards_readings + 1 if newest < serial else 0
         if self._backwards_readings < _BACKWARDS_READINGS:
             return serial
         self._backwards_readings = 0
         await self._compare_all(
-            f"the upstream's serial went back from {serial} to {newest}", newest
+            f"the upstream's serial decreased from {serial} to {newest}", newest
         )
         return newest
 
@@ -334,11 +336,11 @@ class UpstreamSync:
         await upstream.store_reported_changes(self._db, reported, serial, follow_all=everything)
         self._checker.wake()
 
-    # --- what is said ---
+    # --- status text ---
 
     def _outage_text(self) -> str:
         trouble = self._health.outage
-        return f"no usable answers, nothing is changed meanwhile: {trouble}" if trouble else ""
+        return f"no usable responses, changes are on hold: {trouble}" if trouble else ""
 
     def _invisible_changes_text(self) -> str:
         hidden = self._checker.invisible_changes
@@ -352,10 +354,10 @@ class UpstreamSync:
             log.info("%s", said)
         self._logged_text = said
 
-    # --- now and then ---
+    # --- housekeeping ---
 
     async def _run_housekeeping(self) -> None:
-        """Look after the clock, and delete what was removed upstream long ago."""
+        """Compare the clocks, and delete removed releases after their retention."""
         deleted_at, said_ahead = float("-inf"), False
         while True:
             self._clock_text = self._clock_difference()
@@ -363,7 +365,7 @@ class UpstreamSync:
                 await self._reconciler.record_event(self._clock_text)
             said_ahead = bool(self._clock_text)
             if time.monotonic() - deleted_at > _DELETE_INTERVAL_S and self._clock.is_known:
-                # By the earlier of both clocks: one that is wrong deletes nothing.
+                # By the earlier of both clocks, so that a wrong clock deletes nothing.
                 now = min(self._clock.now(), datetime.now(UTC))
                 await self._reconciler.delete_removed(now)
                 deleted_at = time.monotonic()
@@ -379,7 +381,7 @@ class UpstreamSync:
 
 
 def _by_project(changes: Iterable[ChangelogEvent]) -> Iterable[ReportedChange]:
-    """Events by project, the newest word of each; `changes` are in the order of their serials."""
+    """The newest event of each project; `changes` are ordered by serial."""
     found: dict[str, list[ChangelogEvent]] = {}
     for change in changes:
         found.setdefault(change.project, []).append(change)

@@ -1,8 +1,8 @@
-"""The served tree: where each thing lies in it, written atomically, removed in the safe order.
+"""The web root: the paths of its files, and atomic writes and deletions.
 
-A reader never sees half a file: bytes go to a temporary file beside the final name, are
-synced, and are renamed over it (durable; batch for many at once). The order among files is the
-caller's: a wheel before its metadata before the page that names them, and the reverse on removal.
+A reader never sees an incomplete file: bytes are written to a temporary file in the same directory,
+synced, and renamed (atomic_file; atomic_batch for many files). The caller decides the order of
+files: a wheel before its metadata before the page that lists them, and the reverse on deletion.
 """
 
 import contextlib
@@ -26,8 +26,8 @@ __all__ = [
     "replace_file",
 ]
 
-#: What every answer from the tree carries. Nothing but the site's own files is fetched by a page,
-#: no script or style stands in one, and no other site frames it.
+#: Headers of every response. Pages load only the website's own files, have no inline scripts and
+#: styles, and are not framed by other sites.
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -40,34 +40,34 @@ SECURITY_HEADERS = {
 
 
 class Webroot:
-    """The tree below one directory, which any web server can serve as it stands."""
+    """A directory that any web server can serve."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def wheel_path(self, sha256: str, filename: str) -> Path:
-        """Where a wheel lies: content-addressed, so an address never changes its bytes."""
+        """The path of a wheel; it contains the hash, so the content at a path never changes."""
         return self.root / "packages" / sha256[:2] / sha256 / filename
 
     def metadata_path(self, sha256: str, filename: str) -> Path:
-        """Where a wheel's METADATA lies (PEP 658): beside it."""
+        """The path of a wheel's METADATA file (PEP 658)."""
         return self.wheel_path(sha256, f"{filename}.metadata")
 
     def simple_dir(self, project: str = "") -> Path:
-        """The folder of a project's index pages, or of the root listing."""
+        """The directory of a project's index pages, or of the project list."""
         return self.root / "simple" / project if project else self.root / "simple"
 
     def project_dir(self, project: str) -> Path:
-        """The folder of a project's page, JSON and feed."""
+        """The directory of a project's pages, JSON and feed."""
         return self.root / "project" / project
 
     def log_path(self, build: int) -> Path:
-        """Where a build's log lies, gzipped."""
+        """The path of a build's log, which is compressed."""
         digits = f"{build:08d}"
         return self.root / "logs" / digits[:-4] / digits[-4:] / f"{build}.txt.gz"
 
     def write(self, path: Path, content: bytes) -> bool:
-        """Write content to path, durably and atomically, unless it holds just that already.
+        """Write content to path, durably and atomically, unless the file has it already.
 
         Returns:
             Whether anything was written.
@@ -78,10 +78,10 @@ class Webroot:
         return True
 
     def write_page(self, path: Path, content: bytes) -> bool:
-        """Write a page and its .gz twin, unless the page holds just that already.
+        """Write a page and its .gz file, unless both have this content already.
 
-        The twin goes first. A crash between the two leaves them apart, and the next writing
-        mends it, whether it brings the new page again or the old one.
+        The .gz file is written first. If a crash leaves them different, the next write repairs
+        that, whether its content is the new or the old page.
 
         Returns:
             Whether anything was written.
@@ -93,39 +93,39 @@ class Webroot:
         return True
 
     def is_up_to_date(self, path: Path, content: bytes) -> bool:
-        """Whether a page and its .gz twin hold just this content."""
+        """Whether a page and its .gz file have this content."""
         return _has_content(path, content) and _gzip_matches(gz_path(path), content)
 
     def write_pages(self, groups: Mapping[str, Sequence[tuple[Path, bytes]]]) -> dict[str, OSError]:
-        """Write named groups of pages, each page with its .gz twin, all durable on return.
+        """Write named groups of pages, each page with its .gz file, all durable on return.
 
-        The pages of a group belong together: they become visible in their order, twins first,
-        and all get the same time, by which `holds` finds a group that a crash tore apart.
+        The pages of a group become visible in their order, .gz files first, and get the same
+        mtime, by which `has_marked_pages` detects a group that a crash left incomplete.
 
         Returns:
-            Groups that cannot be written where they belong, and why; the others are.
+            By name, the error of each group that cannot be written; the others are written.
 
         Raises:
-            OSError: nothing can be written now; each page is whole, old or new.
+            OSError: the whole web root cannot be written; each page is complete, old or new.
         """
         return write_page_groups(self.root, groups)
 
     def has_marked_pages(self, pages: Sequence[Path], marker: bytes) -> bool:
-        """Whether a group of pages lies there whole, and the last of them begins with a mark."""
+        """Whether a group of pages is complete, and the last of them starts with a marker."""
         try:
             with pages[-1].open("rb", buffering=0) as file:
                 if file.read(len(marker)) != marker:
                     return False
                 moment = os.fstat(file.fileno()).st_mtime_ns
             others = [*pages[:-1], *map(gz_path, pages)]
-            return all(os.stat(path).st_mtime_ns == moment for path in others)  # noqa: PTH116 - a Path costs more than the call
+            return all(os.stat(path).st_mtime_ns == moment for path in others)  # noqa: PTH116 - Path.stat is slower
         except OSError as error:
             if is_path_error(error):
                 return False
             raise
 
     def remove(self, paths: Iterable[Path]) -> None:
-        """Remove files durably in the order given, and the folders that this leaves empty."""
+        """Delete files durably in the given order, and directories that become empty."""
         for path in paths:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
@@ -134,9 +134,9 @@ class Webroot:
 
     @contextlib.contextmanager
     def packages_lock(self, *, wait: bool = True) -> Iterator[bool]:
-        """The turn to lay wheels down or to take them away, of which all processes have one.
+        """The lock for installing and deleting wheels, shared by all processes.
 
-        Blocks until it is to be had, unless told not to wait; yields whether it was.
+        Blocks until it is acquired, unless `wait` is false; yields whether it was acquired.
         """
         make_dir(self.root)
         descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
@@ -156,7 +156,7 @@ class Webroot:
             try:
                 folder.rmdir()
             except FileNotFoundError:
-                pass  # it was removed before, perhaps without those above it
+                pass  # already deleted, perhaps without its parents
             except OSError:
                 return
             folder = folder.parent
@@ -172,7 +172,7 @@ def _has_content(path: Path, content: bytes) -> bool:
 
 
 def _gzip_matches(path: Path, content: bytes) -> bool:
-    """Whether a gzip file is that of content, by the checksum and the length at its end."""
+    """Whether a gzip file has this content, by the checksum and the length at its end."""
     trailer = struct.pack("<2L", zlib.crc32(content), len(content) & 0xFFFFFFFF)
     try:
         return path.read_bytes().endswith(trailer)

@@ -1,8 +1,8 @@
-"""Many pages at once, whose syncs of the disk are shared.
+"""Writes many pages with shared syncs of the disk.
 
-All bytes are durable before the first rename, and all renames before the batch is said to be
-written. What pages replace is freed by threads: where the disk is told of freed blocks (mount
-option discard), a rename over a file would wait for that several times as long as for all else.
+All bytes are durable before the first rename, and all renames when the function returns. Threads
+free the replaced files: with the mount option discard, a rename over a file would otherwise wait
+longer for freeing its blocks than for everything else.
 """
 
 import contextlib
@@ -18,16 +18,16 @@ from typing import NamedTuple, Self
 
 from piwheels.webroot.atomic_file import make_dir, sync_tree
 
-#: A page of 60 files is 8 % larger than at 6, in as many packets, for half of the processor.
+#: Compared with level 6, a page of 60 files is 8 % larger and takes half the CPU time.
 _GZIP_LEVEL = 3
 
 _MAX_ATTEMPTS = 100
 _SECOND_NS = 1_000_000_000
 _MAX_HELD = 32
-#: Where a disk frees more slowly than pages are written, writing waits.
+#: If the disk frees more slowly than pages are written, writing waits.
 _FREE_SLOTS = threading.BoundedSemaphore(8)
 _FREE_POOL = ThreadPoolExecutor(8, thread_name_prefix="freeing")
-#: Errors that another path need not meet.
+#: Errors that concern a single path.
 _PATH_ERRNOS = frozenset(
     {
         errno.EACCES,
@@ -44,7 +44,7 @@ _PATH_ERRNOS = frozenset(
 
 
 class _Staged(NamedTuple):
-    """A file written beside the place that it is to take."""
+    """A file written next to its final path."""
 
     new: Path
     path: Path
@@ -74,12 +74,12 @@ def write_page_groups(
 
 
 def gz_path(page: Path) -> Path:
-    """Where a page lies packed."""
+    """The path of a page's compressed file."""
     return page.with_name(f"{page.name}.gz")
 
 
 def gzip_bytes(content: bytes) -> bytes:
-    """Content as its twin holds it: the same bytes whenever it is packed."""
+    """Compressed content; the result is deterministic."""
     return gzip.compress(content, _GZIP_LEVEL, mtime=0)
 
 
@@ -90,7 +90,7 @@ def _with_gz(group: Iterable[tuple[Path, bytes]]) -> Iterator[tuple[Path, bytes]
 
 
 def is_path_error(error: OSError) -> bool:
-    """Whether an error tells of the file or folder that it names, and not of the whole disk."""
+    """Whether an error concerns the file or directory that it names, not the whole disk."""
     return error.errno in _PATH_ERRNOS
 
 
@@ -105,7 +105,7 @@ def _collecting_path_errors(problems: dict[str, OSError], name: str) -> Iterator
 
 
 def _stage(group: Sequence[tuple[Path, bytes]]) -> list[_Staged]:
-    """Write a group of files beside their places, all with one time; returns what to rename."""
+    """Write a group of files next to their paths, with one mtime; returns what to rename."""
     staged: list[_Staged] = []
     try:
         moment = _common_mtime_ns([path for path, _ in group])
@@ -125,7 +125,7 @@ def _discard(staged: Iterable[_Staged]) -> None:
 
 
 def _common_mtime_ns(paths: Sequence[Path]) -> int:
-    """Now, or the next second for which no old file stands: nginx goes by seconds and sizes."""
+    """Now, or the second after the newest of these files: nginx's ETag is mtime and size."""
     moment = time.time_ns()
     for path in paths:
         with contextlib.suppress(FileNotFoundError):
@@ -135,7 +135,7 @@ def _common_mtime_ns(paths: Sequence[Path]) -> int:
 
 
 def _temporary_path(path: Path) -> Path:
-    """Where the bytes wait that will be at path; what a crash left there is overwritten."""
+    """The temporary path of a file; a file that a crash left there is overwritten."""
     return path.with_name(f".{path.name}.new")
 
 
@@ -170,7 +170,7 @@ def _rename_into_place(staged: Sequence[_Staged], replaced: "_ReplacedFiles") ->
 
 
 class _ReplacedFiles:
-    """Old files, held open while others take their places, and freed by threads."""
+    """Keeps replaced files open, and closes them in threads, which frees their blocks."""
 
     def __init__(self) -> None:
         self._held: list[int] = []
@@ -182,10 +182,10 @@ class _ReplacedFiles:
         self._free()
 
     def hold(self, path: Path) -> None:
-        """A file will be replaced; without this the rename would wait until it is freed."""
+        """Open a file that will be replaced, so that the rename does not wait for freeing it."""
         if len(self._held) == _MAX_HELD:
             self._free()
-        with contextlib.suppress(OSError):  # there is none, or too many files are open
+        with contextlib.suppress(OSError):  # it does not exist, or too many files are open
             self._held.append(os.open(path, os.O_PATH))
 
     def _free(self) -> None:

@@ -1,4 +1,4 @@
-"""One file at a time, written durably: whole bytes appear under a name, or nothing does."""
+"""Durable, atomic writes of single files."""
 
 import contextlib
 import ctypes
@@ -15,30 +15,30 @@ _MAX_ATTEMPTS = 100
 _T = TypeVar("_T")
 
 
-#: A web server of another account reads the tree, whatever umask its writer has.
+#: A web server of another account must be able to read the files, whatever the umask.
 _DIR_MODE = 0o755
 _FILE_MODE = 0o644
 
 
 def make_dir(folder: Path) -> None:
-    """Make a folder that everybody may read, and those above it that are not there."""
+    """Create a world-readable directory, and its missing parents."""
     if folder.is_dir():
         return
     make_dir(folder.parent)
     try:
         folder.mkdir()
-    except FileExistsError:  # another writer's
+    except FileExistsError:  # created by another process
         return
     folder.chmod(stat.S_IMODE(folder.stat().st_mode) | _DIR_MODE)
 
 
 def replace_file(path: Path, content: bytes, *, mode: int = _FILE_MODE) -> None:
-    """Put content at path so that readers see the old bytes or the new, never a mixture."""
+    """Write content to path; readers see the old content or the new one."""
     _in_dir(path.parent, lambda: _replace(path, content, mode))
 
 
 def install_file(source: Path, path: Path) -> None:
-    """Move a complete file to its place in the tree, durably and atomically."""
+    """Move a complete file to its path in the web root, durably and atomically."""
     with source.open("rb") as file:
         os.fchmod(file.fileno(), _FILE_MODE)
         os.fsync(file.fileno())
@@ -47,7 +47,7 @@ def install_file(source: Path, path: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        # From another file system: the bytes have to be copied.
+        # It is on another file system: copy its content.
         _in_dir(path.parent, lambda: _copy_file(source, path))
         source.unlink()
 
@@ -64,7 +64,7 @@ def _replace(path: Path, content: bytes, mode: int) -> None:
 
 @contextlib.contextmanager
 def _atomic_replacement(path: Path, mode: int) -> Iterator[BinaryIO]:
-    """A new file to write, which becomes the one at path when all went well."""
+    """A new file to write, which replaces the one at path on success."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -80,7 +80,7 @@ def _atomic_replacement(path: Path, mode: int) -> Iterator[BinaryIO]:
 
 
 def _advance_mtime(new: Path, old: Path) -> None:
-    """Give new another whole second than old: nginx makes its ETag of that and the size."""
+    """Set an mtime in another second than that of the old file: nginx's ETag is mtime and size."""
     try:
         before = int(old.stat().st_mtime)
     except FileNotFoundError:
@@ -90,9 +90,9 @@ def _advance_mtime(new: Path, old: Path) -> None:
 
 
 def _in_dir(folder: Path, work: Callable[[], _T]) -> _T:
-    """Make a folder and do some work in it, durably.
+    """Create a directory and do work in it, durably.
 
-    A removal may take away a folder that is still empty: then it is made again.
+    A concurrent deletion may remove the empty directory: then it is created again.
     """
     tries = _MAX_ATTEMPTS
     while True:
@@ -104,13 +104,13 @@ def _in_dir(folder: Path, work: Callable[[], _T]) -> _T:
             tries -= 1
             if not tries:
                 raise
-    with contextlib.suppress(FileNotFoundError):  # removed already
+    with contextlib.suppress(FileNotFoundError):  # already deleted
         sync_dir(folder)
     return done
 
 
 def _make_durable_dir(folder: Path) -> None:
-    """Make a folder and those above it, so that they survive a power cut."""
+    """Create a directory and its parents durably."""
     if folder.is_dir():
         return
     _make_durable_dir(folder.parent)
@@ -119,7 +119,7 @@ def _make_durable_dir(folder: Path) -> None:
 
 
 def sync_dir(folder: Path) -> None:
-    """Make the renames in a folder survive a power cut."""
+    """Make renames in a directory durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -128,7 +128,7 @@ def sync_dir(folder: Path) -> None:
 
 
 def sync_tree(root: Path) -> None:
-    """Make everything written so far to the file system of the tree survive a power cut."""
+    """Make everything written to the file system of the web root durable."""
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if _SYNCFS(descriptor):

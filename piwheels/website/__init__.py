@@ -1,1 +1,1 @@
-"""The public tree: pages from the model, written only when they changed."""
+"""The website: pages for people, written when they change."""

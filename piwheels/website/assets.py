@@ -1,8 +1,8 @@
-"""The static files of the site: each is served under a name that holds a hash of its content.
+"""Static files of the website, each served under a name that contains a hash of its content.
 
-A page names the very files that it was written with, so a new version of piwheels never shows
-an old page with a new style; what a page may still name lies in the tree until it is written
-again, and can be cached for ever.
+A page refers to the files that it was written with, so pages written by an older version keep
+their style after an upgrade, and the files can be cached forever. Old files are kept until such
+pages have been rewritten.
 """
 
 import hashlib
@@ -13,16 +13,16 @@ from types import MappingProxyType
 
 from piwheels.webroot import Webroot
 
-#: How long a file of an older version stays for pages that were not written again since.
+#: How long the files of an older version are kept for pages that were not rewritten since.
 _KEEP_OLD_S = 90 * 86_400.0
 
-#: Files that are asked for by their plain name, without any page naming them.
+#: Files that browsers request by a fixed name.
 _UNHASHED = frozenset({"favicon.ico"})
 
 
 @cache
 def static_files() -> MappingProxyType[str, bytes]:
-    """Every static file by its own name, `style.css`."""
+    """The content of each static file by name, `style.css`."""
     folder = files("piwheels.website") / "static"
     found = {item.name: item.read_bytes() for item in folder.iterdir() if item.is_file()}
     return MappingProxyType(dict(sorted(found.items())))
@@ -30,14 +30,14 @@ def static_files() -> MappingProxyType[str, bytes]:
 
 @cache
 def hashed_names() -> MappingProxyType[str, str]:
-    """From a static file's own name to the one that it is served under in static/."""
+    """Maps each static file's name to the name that it is served under in static/."""
     return MappingProxyType(
         {name: _hashed_name(name, content) for name, content in static_files().items()}
     )
 
 
 def files_by_path() -> dict[str, bytes]:
-    """What has to lie in the tree, by path below its root."""
+    """The files of the web root, by path relative to it."""
     return {
         name if name in _UNHASHED else f"static/{hashed_names()[name]}": content
         for name, content in static_files().items()
@@ -45,7 +45,7 @@ def files_by_path() -> dict[str, bytes]:
 
 
 def write(webroot: Webroot) -> None:
-    """Put the static files into the tree, each with its .gz twin, and take very old ones away."""
+    """Write the static files and their .gz files to the web root, and remove old ones."""
     wanted = files_by_path()
     for path, content in wanted.items():
         webroot.write_page(webroot.root / path, content)

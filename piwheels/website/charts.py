@@ -1,9 +1,9 @@
-"""Pictures of figures as HTML: an SVG to see, a table to read, JSON to take along.
+"""Charts as HTML: an SVG, a table and a link to JSON.
 
-Functions of their arguments with deterministic bytes. No style attribute is used, which the
-site's Content-Security-Policy would refuse: colours are classes of style.css, so that a picture
-follows light and dark. Positions across are percentages and positions down are pixels, so that
-text keeps its size from 320 px to any width. Names in a chart may be a stranger's text.
+Pure functions with deterministic output. Style attributes are not used, because the
+Content-Security-Policy forbids them: colors are classes of style.css, which support light and dark
+mode. Horizontal positions are percentages and vertical ones are pixels, so that text keeps its
+size at any width from 320 px. Labels and names may be untrusted text.
 """
 
 import math
@@ -21,25 +21,25 @@ from piwheels.formatting import format_decimal_size
 from piwheels.model import Struct
 from piwheels.website.filters import mark_invisible
 
-Value = int | float | None  # None is a gap: nothing is known
+Value = int | float | None  # None is a gap: unknown
 
 _COLORS = 6
 _PLOT_TOP, _PLOT_BOTTOM, _HEIGHT = 22, 222, 248
-_MAX_COLUMNS = 240  # more would be narrower than a pixel of a phone
+_MAX_COLUMNS = 240  # more would be narrower than a pixel on a phone
 _MAX_TOOLTIPS = 120
-_MIN_SLOTS = 12  # a chart's first column is no wall
+_MIN_SLOTS = 12  # the only column of a chart is not as wide as the chart
 _MAX_TABLE_ROWS = 400
 _MAX_LABEL_LENGTH = 28
-#: How wide a digit gets, what is between labels, and how far one may stick out to the right.
+#: The width of a digit, the gap between labels, and how far a label may overflow to the right.
 _DIGIT_PX, _GAP_PX, _EDGE_PX = 8.3, 6.0, 14.0
-#: The narrowest plot, on a phone; and from which width on style.css shows all labels.
+#: The narrowest plot, on a phone; and the width from which style.css shows all labels.
 _MIN_PLOT_PX, _WIDE_PX = 225.0, 490.0
 _TOO_LARGE = 1e300
 _NEARLY_ZERO = 1e-9
 
 
 class Unit(StrEnum):
-    """What values count, which decides how they are written."""
+    """What values measure, which decides how they are formatted."""
 
     COUNT = "count"
     BYTES = "bytes"
@@ -54,10 +54,10 @@ class Series(Struct, frozen=True, kw_only=True):
 
 
 class Chart(Struct, frozen=True, kw_only=True):
-    """What a picture shows.
+    """The data of a chart.
 
-    key: an identifier that no other chart of the page has, of letters, digits and hyphens.
-    heading: what the labels are: "Month".
+    key: unique on its page; letters, digits and hyphens.
+    label_heading: what the labels are: "Month".
     """
 
     key: str
@@ -68,18 +68,18 @@ class Chart(Struct, frozen=True, kw_only=True):
     unit: Unit = Unit.COUNT
 
     def __post_init__(self) -> None:
-        """Refuse series of another length than the labels: a mistake of the caller."""
+        """Raise ValueError for a series whose length differs from that of the labels."""
         for series in self.series:
             if len(series.values) != len(self.labels):
-                raise ValueError(f"{series.name}: a value for each label, please")
+                raise ValueError(f"{series.name}: the series needs one value for each label")
 
 
 def column_chart(chart: Chart, *, json_url: str = "") -> Markup:
-    """Upright columns over time; several series stand on top of one another.
+    """Columns over time; several series are stacked.
 
     Args:
         chart: what to show; values below 0 are shown as 0.
-        json_url: the address of the chart's data, which gets a link.
+        json_url: the URL of the chart's data, which is linked.
     """
     binned, step = _binned(chart)
     totals = [
@@ -87,7 +87,7 @@ def column_chart(chart: Chart, *, json_url: str = "") -> Markup:
     ]
     top, ticks = _axis_scale(totals, integers=_has_only_integers(chart))
     body = "".join(_stacked_column(binned, at, top) for at in range(len(binned.labels)))
-    note = f" Each column is the highest of {step} neighbours." if step > 1 else ""
+    note = f" Each column shows the maximum of {step} values." if step > 1 else ""
     picture = (
         _grid_lines(ticks, top) + body + _x_labels(chart.labels, _column_centers(chart.labels))
     )
@@ -97,7 +97,7 @@ def column_chart(chart: Chart, *, json_url: str = "") -> Markup:
 
 
 def line_chart(chart: Chart, *, json_url: str = "") -> Markup:
-    """A line for each series over time, broken where nothing is known; see `columns`."""
+    """A line for each series over time, with gaps where values are unknown; see `column_chart`."""
     known = [_plotted(value) for series in chart.series for value in series.values]
     top, ticks = _axis_scale(known, integers=_has_only_integers(chart))
     body = "".join(_line_svg(series, at, top) for at, series in enumerate(chart.series))
@@ -108,7 +108,7 @@ def line_chart(chart: Chart, *, json_url: str = "") -> Markup:
 
 
 def bar_chart(chart: Chart, *, json_url: str = "") -> Markup:
-    """A bar for each label, one below the other, of the first series; see `columns`."""
+    """Horizontal bars of the first series, one for each label; see `column_chart`."""
     values = chart.series[0].values if chart.series else ()
     top = max((_plotted(value) for value in values), default=0) or 1
     top = 100.0 if chart.unit is Unit.PERCENT and top <= 100 else top
@@ -120,7 +120,7 @@ def bar_chart(chart: Chart, *, json_url: str = "") -> Markup:
 
 
 def to_json(chart: Chart) -> bytes:
-    """The chart's figures as JSON, for the file beside the page."""
+    """The chart's data as JSON."""
     return msgspec.json.encode(
         {
             "title": chart.title,
@@ -135,17 +135,17 @@ def to_json(chart: Chart) -> bytes:
 
 
 def format_value(value: Value, unit: Unit = Unit.COUNT) -> str:
-    """A value in full, `1,234,567`; a gap is a dash."""
+    """A value in full, `1,234,567`; an unknown value is a dash."""
     value = _finite(value)
     if value is None:
-        return "–"  # noqa: RUF001 - the sign for nothing known
+        return "–"  # noqa: RUF001 - the sign for unknown
     if unit is Unit.BYTES:
         return format_decimal_size(value)
     number = f"{value:,}" if isinstance(value, int) else f"{value:,.2f}".rstrip("0").rstrip(".")
     return f"{number} %" if unit is Unit.PERCENT else number
 
 
-# --- the figure around a picture ---------------------------------------------------------------
+# --- the figure element ------------------------------------------------------------------------
 
 
 def _figure_html(
@@ -162,8 +162,9 @@ def _figure_html(
     if empty:
         height, numbers = 64, ""
         picture = '<text class="empty" x="50%" y="36" text-anchor="middle">No data yet</text>'
-    return Markup(  # noqa: S704 - made of escaped parts
-        f'<figure class="chart">\n<figcaption>{_escaped(chart.title)}</figcaption>\n{_legend(chart)}'
+    return Markup(  # noqa: S704 - its parts are escaped
+        f'<figure class="chart">\n<figcaption>{_escaped(chart.title)}</figcaption>\n'
+        f"{_legend(chart)}"
         f'<div class="picture">{numbers}<svg role="img" width="100%" height="{height}" '
         f'aria-labelledby="{key}-title {key}-desc">'
         f'<title id="{key}-title">{_escaped(chart.title)}</title>'
@@ -173,9 +174,9 @@ def _figure_html(
 
 
 def _data_table(chart: Chart, json_url: str) -> str:
-    """What the picture shows, in numbers."""
+    """The values as a table, and a link to the JSON."""
     title = _escaped(chart.title)
-    link = f'<p><a href="{escape(json_url)}">The figures as JSON</a></p>\n' if json_url else ""
+    link = f'<p><a href="{escape(json_url)}">Data as JSON</a></p>\n' if json_url else ""
     summary = f'<summary>Table<span class="hidden-text">: {title}</span></summary>'
     return f'<details class="fold">{summary}\n{_table_html(chart)}{link}</details>\n'
 
@@ -191,8 +192,9 @@ def _description(chart: Chart) -> str:
         if known:
             most, at = max(known, key=lambda pair: (pair[0], -pair[1]))
             said.append(
-                f"{_escaped(series.name)}: most {format_value(most, chart.unit)} "
-                f"({_escaped(chart.labels[at])}), last {format_value(series.values[-1], chart.unit)}."
+                f"{_escaped(series.name)}: maximum {format_value(most, chart.unit)} "
+                f"({_escaped(chart.labels[at])}), "
+                f"last {format_value(series.values[-1], chart.unit)}."
             )
     return " ".join(said)
 
@@ -202,7 +204,8 @@ def _legend(chart: Chart) -> str:
         return ""
     items = "".join(
         '<li><svg aria-hidden="true" width="10" height="10">'
-        f'<rect class="{_color_class(at)}" width="100%" height="100%"/></svg>{_escaped(series.name)}</li>'
+        f'<rect class="{_color_class(at)}" width="100%" height="100%"/></svg>'
+        f"{_escaped(series.name)}</li>"
         for at, series in enumerate(chart.series)
     )
     return f'<ul class="legend">{items}</ul>\n'
@@ -212,7 +215,7 @@ def _table_html(chart: Chart) -> str:
     heads = "".join(f'<th scope="col" class="num">{_escaped(s.name)}</th>' for s in chart.series)
     first = max(0, len(chart.labels) - _MAX_TABLE_ROWS)
     rows = "".join(_table_row(chart, at) for at in range(first, len(chart.labels)))
-    older = f"<p>The {first:,} rows before these are in the JSON.</p>\n" if first else ""
+    older = f"<p>The {first:,} earlier rows are in the JSON.</p>\n" if first else ""
     title = _escaped(chart.title)
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{title}: table">\n'
@@ -264,11 +267,12 @@ def _tooltip(chart: Chart, column: int) -> str:
 
 
 def _line_svg(series: Series, index: int, top: float) -> str:
-    """A path in a picture of its own, which is stretched across: a path knows no percentages."""
+    """A path in an SVG of its own that is stretched to the width: a path has no percentages."""
     runs = list(_segments(series.values))
     path = "".join(_path_data(run, top) for run in runs if len(run) > 1)
     dots = "".join(
-        f'<circle class="{_color_class(index)}" cx="{x / 10:.2f}%" cy="{_y_px(value, top):.1f}" r="3"/>'
+        f'<circle class="{_color_class(index)}" cx="{x / 10:.2f}%" cy="{_y_px(value, top):.1f}" '
+        'r="3"/>'
         for (x, value), *more in runs
         if not more
     )
@@ -282,7 +286,7 @@ def _line_svg(series: Series, index: int, top: float) -> str:
 
 
 def _segments(values: Sequence[Value]) -> Iterator[list[tuple[float, float]]]:
-    """Points that follow one another without a gap: thousandths across, and how high."""
+    """Points between gaps: x in thousandths of the width, and the value."""
     run: list[tuple[float, float]] = []
     for at, value in _downsampled(values):
         if _finite(value) is not None:
@@ -301,7 +305,7 @@ def _path_data(run: Sequence[tuple[float, float]], top: float) -> str:
 
 
 def _downsampled(values: Sequence[Value]) -> Iterator[tuple[int, Value]]:
-    """The points that can be told apart: of neighbours on one pixel the lowest and the highest."""
+    """At most two points for each pixel: the lowest and the highest of the values there."""
     step = math.ceil(len(values) / (2 * _MAX_COLUMNS))
     if step <= 2:
         yield from enumerate(values)
@@ -323,7 +327,8 @@ def _bar_svg(label: str, value: Value, row: int, top: float, unit: Unit) -> str:
     share = 100 * _plotted(value) / top
     shown = _escaped(_truncated(label))
     return (
-        f'<g><title>{_escaped(label)}: {format_value(value, unit)}</title><text x="0" y="{y + 15}">{shown}'
+        f"<g><title>{_escaped(label)}: {format_value(value, unit)}</title>"
+        f'<text x="0" y="{y + 15}">{shown}'
         f'</text><text class="value" x="100%" y="{y + 15}" text-anchor="end">'
         f'{format_value(value, unit)}</text><rect class="groove" x="0" y="{y + 22}" width="100%" '
         f'height="8"/><rect class="s1" x="0" y="{y + 22}" width="{share:.2f}%" height="8"/></g>\n'
@@ -334,7 +339,7 @@ def _bar_svg(label: str, value: Value, row: int, top: float, unit: Unit) -> str:
 
 
 def _axis_scale(values: Sequence[float], *, integers: bool) -> tuple[float, list[float]]:
-    """The top of the plot and the rules below it: about four, at round numbers."""
+    """The top of the plot, and about four grid lines at round numbers."""
     most = max(values, default=0)
     most = most if most > _NEARLY_ZERO else 1
     rough = most / 4
@@ -347,7 +352,7 @@ def _axis_scale(values: Sequence[float], *, integers: bool) -> tuple[float, list
 
 
 def _y_labels(ticks: Sequence[float], top: float, unit: Unit) -> str:
-    """What the rules stand for, in a column of its own to their left."""
+    """The labels of the grid lines, in a column to their left."""
     texts = "".join(
         f'<text x="0" y="{_y_px(tick, top) + 4:.1f}">{_format_tick(tick, unit)}</text>'
         for tick in ticks
@@ -365,44 +370,44 @@ def _grid_lines(ticks: Sequence[float], top: float) -> str:
 
 
 def _slot_count(labels: Sequence[str]) -> int:
-    """How many columns the plot has room for."""
+    """The number of columns that the width is divided into."""
     return max(len(labels), _MIN_SLOTS)
 
 
 def _column_centers(labels: Sequence[str]) -> list[float]:
-    """Where columns stand, in percent."""
+    """The centers of columns, in percent."""
     return [100 * (at + 0.5) / _slot_count(labels) for at in range(len(labels))]
 
 
 def _point_positions(labels: Sequence[str]) -> list[float]:
-    """Where the points of a line are, in percent."""
+    """The x positions of the points of a line, in percent."""
     last = len(labels) - 1
     return [100 * at / last for at in range(len(labels))] if last > 0 else [50.0] * len(labels)
 
 
 class _AxisLabel(NamedTuple):
-    """A label below the plot: in the middle of its slot, or at the right edge."""
+    """A label below the plot: centered at its position, or at the right edge."""
 
     text: str
     x_percent: float  # percent
     at_edge: bool
 
     def span(self, width_px: float) -> tuple[float, float]:
-        """Where it begins and ends below a plot of that width."""
+        """Its start and end, in pixels, below a plot of this width."""
         long = len(self.text) * _DIGIT_PX
         start = width_px * self.x_percent / 100 - (long if self.at_edge else long / 2)
         return start, start + long
 
     def fits(self, width_px: float) -> bool:
-        """Whether it does not stick out of the picture; to the left there is room for it."""
+        """Whether it does not overflow to the right; to the left there is space."""
         return self.span(width_px)[1] <= width_px + _EDGE_PX
 
 
 def _x_labels(labels: Sequence[str], places: Sequence[float]) -> str:
-    """Labels below the plot at even distances, of which a narrow plot shows some.
+    """Labels below the plot at even distances; a narrow plot shows some of them.
 
-    Only the last one may be moved to the right edge, where its own place is: another one would
-    stand there for a value that is elsewhere, so where it does not fit it is left out.
+    Only the last label may be moved to the right edge, because its position is there. Another
+    label that does not fit is left out.
     """
     texts = [_truncated(label, 20) for label in labels]
     marks = [_AxisLabel(text, at, at_edge=False) for text, at in zip(texts, places, strict=True)]
@@ -418,7 +423,7 @@ def _x_labels(labels: Sequence[str], places: Sequence[float]) -> str:
 
 
 def _label_step(marks: Sequence[_AxisLabel], width_px: float, unit: int) -> int:
-    """The smallest multiple of a unit at which marks taken so far apart do not touch."""
+    """The smallest multiple of a unit at which every nth label fits without overlaps."""
     step = unit
     while not _do_not_overlap(marks[::step], width_px):
         step += unit
@@ -443,11 +448,11 @@ def _y_px(value: float, top: float) -> float:
     return _PLOT_BOTTOM - (_PLOT_BOTTOM - _PLOT_TOP) * value / top
 
 
-# --- values and words --------------------------------------------------------------------------
+# --- values and text ---------------------------------------------------------------------------
 
 
 def _binned(chart: Chart) -> tuple[Chart, int]:
-    """A chart of few enough columns, and how many of the given ones each stands for."""
+    """The chart with at most _MAX_COLUMNS columns, and how many values each stands for."""
     step = math.ceil(len(chart.labels) / _MAX_COLUMNS)
     if step <= 1:
         return chart, 1
@@ -464,7 +469,7 @@ def _binned(chart: Chart) -> tuple[Chart, int]:
 
 
 def _finite(value: Value) -> int | float | None:
-    """What is no number is not known, nor is what no float could hold."""
+    """The value, or None for NaN and for numbers that are too large for a float."""
     return value if value is not None and abs(value) < _TOO_LARGE else None
 
 
@@ -477,7 +482,7 @@ def _has_only_integers(chart: Chart) -> bool:
 
 
 def _format_tick(value: float, unit: Unit) -> str:
-    """A round value as an axis has it: `2.5M`."""
+    """A round number for an axis: `2.5M`."""
     if unit is Unit.BYTES:
         return humanize.naturalsize(value, format="%.3g")
     if unit is Unit.PERCENT:
@@ -497,5 +502,5 @@ def _truncated(text: str, length: int = _MAX_LABEL_LENGTH) -> str:
 
 
 def _escaped(text: str) -> str:
-    """A stranger's text, to be seen and escaped."""
+    """Untrusted text with invisible characters marked, and escaped."""
     return escape(mark_invisible(text))

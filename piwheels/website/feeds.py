@@ -1,4 +1,4 @@
-"""Atom feeds (RFC 4287) of builds: a project's, and all failures of what was built before."""
+"""Atom feeds (RFC 4287): the builds of a project, and new failures of all projects."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from piwheels.website import filters
 from piwheels.website.page_data import Site
 
 _ATOM = "http://www.w3.org/2005/Atom"
-#: A feed without entries was never updated, and has to say when it was.
+#: When a feed without entries was updated: Atom requires a time.
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -27,11 +27,11 @@ def project_feed(site: Site, facts: ProjectStatusRow, builds: Sequence[BuildSumm
 
 
 def failures_feed(site: Site, builds: Sequence[BuildSummary]) -> bytes:
-    """Failures of what had been built before, of all projects."""
+    """Final failures of projects that had been built for the same target before."""
     return _feed(
         site,
         builds,
-        title="Failures of what was built before",
+        title="New build failures",
         page_url=f"{site.url}stats.html",
         self_url=f"{site.url}failures.xml",
     )
@@ -68,7 +68,7 @@ def _entry(site: Site, feed: ET.Element, build: BuildSummary) -> None:
     _add_text(entry, "updated", formatting.format_rfc3339(build.ended_at))
     ET.SubElement(entry, "link", rel="alternate", type="text/plain", href=log)
     ET.SubElement(entry, "category", term=filters.mark_invisible(build.outcome))
-    took = f"It took {formatting.spell_duration(build.duration_s)}."
+    took = f"Duration: {formatting.spell_duration(build.duration_s)}."
     said = ", ".join(build.files) or build.reason
     _add_text(entry, "summary", f"{said}. {took}" if said else took)
 

@@ -1,4 +1,4 @@
-"""Text as it may stand on a page, in a feed or in an address, whoever wrote it."""
+"""Formatting of untrusted text, URLs, times and numbers; also the filters of templates."""
 
 import unicodedata
 from ipaddress import ip_address
@@ -8,10 +8,9 @@ _REPLACEMENT = "\ufffd"
 
 
 def mark_invisible(text: str) -> str:
-    """A stranger's text in which everything is to be seen: no control or direction characters.
+    """Replace control and direction characters of untrusted text by U+FFFD.
 
-    What is taken away leaves a mark, so that two names which differ never look the same. XML 1.0
-    can hold the rest.
+    So two different names never look alike, and the result is valid in XML 1.0.
     """
     if text.isprintable():
         return text
@@ -23,29 +22,29 @@ def _is_visible(char: str) -> bool:
 
 
 def truncate(text: str, length: int) -> str:
-    """The text, cut where it is longer."""
+    """The text, truncated with an ellipsis if it is longer."""
     return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
 
 
 def url_segment(text: str) -> str:
-    """A name as one segment of an address."""
+    """A name as one segment of a URL."""
     return quote(text, safe="")
 
 
 def uv_options(url: str) -> str:
-    """The options by which `uv pip install` takes wheels from this farm beside its usual index.
+    """The options for `uv pip install` to use this index in addition to the usual one.
 
-    uv takes a project from the first index that has it, and that index alone (first-index): a
-    release, a Python or a platform that this farm lacks would fail to install. With
-    unsafe-best-match it looks at both, as pip does, and takes the farm's wheel where it fits.
+    By default uv uses only the first index that has a project (first-index): a release, a Python
+    or a platform that this farm lacks would fail to install. With unsafe-best-match it considers
+    both indexes, as pip does.
     """
     return f"--index-strategy unsafe-best-match --index {url}simple/"
 
 
 def trusted_host(url: str) -> str:
-    """The host that pip has to be told to trust before it uses an index; "" where it does.
+    """The host for pip's --trusted-host; "" if the option is not needed.
 
-    pip passes over an index without TLS, but for one of its own machine.
+    pip ignores an index without TLS, except on the local machine.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -60,11 +59,11 @@ def _is_loopback(host: str) -> bool:
 
 
 def log_path(build: int) -> str:
-    """Where a build's log is asked for; it lies there packed (webroot.Webroot.log)."""
+    """The URL path of a build's log, which is stored compressed (Webroot.log_path)."""
     digits = f"{build:08d}"
     return f"logs/{digits[:-4]}/{digits[-4:]}/{build}.txt"
 
 
 def wheel_path(sha256: str, filename: str) -> str:
-    """Where a wheel is asked for (webroot.Webroot.wheel)."""
+    """The URL path of a wheel (Webroot.wheel_path)."""
     return f"packages/{url_segment(sha256[:2])}/{url_segment(sha256)}/{url_segment(filename)}"

@@ -1,4 +1,4 @@
-"""Templates: compiled once in a process, everything escaped, everything to be seen."""
+"""Rendering of templates: text is escaped, and its invisible characters are marked."""
 
 from functools import cache
 from typing import Any
@@ -14,9 +14,9 @@ def render(template: str, *, root: str, **values: Any) -> bytes:
     """A page from a template.
 
     Args:
-        template: its file in templates/.
-        root: what leads from the page to the tree's root, as base.html wants it.
-        values: what the template uses.
+        template: its file name in templates/.
+        root: the relative path from the page to the web root, see base.html.
+        values: the template's variables.
     """
     page = _environment().get_template(template)
     return page.render(root=root, assets=assets.hashed_names(), **values).encode()
@@ -52,5 +52,5 @@ def _environment() -> Environment:
 
 
 def _finalize(value: Any) -> Any:
-    """Make a stranger's text visible before it is escaped; what is markup is ours."""
+    """Mark invisible characters of text before it is escaped; markup is trusted."""
     return value if isinstance(value, Markup) else filters.mark_invisible(str(value))

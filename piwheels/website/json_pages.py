@@ -1,4 +1,4 @@
-"""The JSON of a project and of the figures, as structs whose schema documents them."""
+"""JSON documents of the website, as structs from which their schemas are generated."""
 
 from datetime import date
 from typing import Annotated, Any
@@ -18,47 +18,49 @@ FORMAT_VERSION = 1
 class FileJson(msgspec.Struct, frozen=True, kw_only=True):
     """A published wheel."""
 
-    filename: Annotated[str, Meta(description="PEP 427; it never stands for other bytes")]
-    url: Annotated[str, Meta(description="where it is; it never changes")]
-    sha256: Annotated[str, Meta(description="of its bytes, in hex")]
+    filename: Annotated[
+        str, Meta(description="PEP 427; a file name never refers to different content")
+    ]
+    url: Annotated[str, Meta(description="permanent URL")]
+    sha256: Annotated[str, Meta(description="of its content, in hex")]
     size: Annotated[int, Meta(description="bytes")]
     tags: Annotated[str, Meta(description="PEP 425")]
     requires_python: Annotated[str, Meta(description="'' allows every Python")]
-    debian_packages: Annotated[tuple[str, ...], Meta(description="what it needs to be imported")]
+    debian_packages: Annotated[tuple[str, ...], Meta(description="packages needed to import it")]
     metadata_url: Annotated[str, Meta(description="PEP 658")]
-    build: Annotated[int, Meta(description="the build that made it")]
-    log_url: Annotated[str, Meta(description="that build's log")]
+    build: Annotated[int, Meta(description="the build that produced it")]
+    log_url: Annotated[str, Meta(description="log of that build")]
     published: Annotated[str, Meta(description="RFC 3339, UTC")]
-    downloads: Annotated[int, Meta(description="of all time")]
+    downloads: Annotated[int, Meta(description="all time")]
 
 
 class TargetJson(msgspec.Struct, frozen=True, kw_only=True):
-    """How a release stands for a target."""
+    """The status of a release for a target."""
 
     state: Annotated[
         str, Meta(description="covered, queued, building, deferred, failed, excluded, waiting, ...")
     ]
-    text: Annotated[str, Meta(description="the same in a sentence")]
-    file: Annotated[str | None, Meta(description="the wheel that installs there")]
-    build: Annotated[int | None, Meta(description="in hand, or the last one")]
-    log_url: Annotated[str | None, Meta(description="of the last build that ended")]
+    text: Annotated[str, Meta(description="the same as a sentence")]
+    file: Annotated[str | None, Meta(description="the compatible wheel")]
+    build: Annotated[int | None, Meta(description="the running build, or the last one")]
+    log_url: Annotated[str | None, Meta(description="of the last completed build")]
     ahead: Annotated[
-        int | None, Meta(description="jobs before it in the queue, counted up to 1,000")
+        int | None, Meta(description="jobs ahead of it in the queue, counted up to 1,000")
     ]
 
 
 class ReleaseJson(msgspec.Struct, frozen=True, kw_only=True):
-    """A release, with what its wheels are and why others are not there."""
+    """A release with its wheels, and its status for each target."""
 
     version: Annotated[str, Meta(description="canonical (PEP 440)")]
-    released: Annotated[str, Meta(description="upstream; RFC 3339, UTC")]
+    released: Annotated[str, Meta(description="upload time upstream; RFC 3339, UTC")]
     requires_python: Annotated[str, Meta(description="'' allows every Python")]
     yanked: Annotated[bool, Meta(description="PEP 592")]
-    yanked_reason: Annotated[str, Meta(description="'' if none is given")]
+    yanked_reason: Annotated[str, Meta(description="'' if there is none")]
     state: Annotated[
-        str, Meta(description="'' when it is built; skipped, quarantined, missing, no-sdist")
+        str, Meta(description="'' if it can be built; skipped, quarantined, missing, no-sdist")
     ]
-    text: Annotated[str, Meta(description="the same in a sentence")]
+    text: Annotated[str, Meta(description="the same as a sentence")]
     targets: Annotated[dict[str, TargetJson], Meta(description="by target")]
     files: Annotated[tuple[FileJson, ...], Meta(description="its wheels")]
 
@@ -66,53 +68,57 @@ class ReleaseJson(msgspec.Struct, frozen=True, kw_only=True):
 class ProjectJson(msgspec.Struct, frozen=True, kw_only=True):
     """A project: `project/<name>/json`."""
 
-    format: Annotated[int, Meta(description="raised when a field changes or goes")]
-    project: Annotated[str, Meta(description="its name, normalised (PEP 503)")]
-    display: Annotated[str, Meta(description="as its authors spell it")]
-    url: Annotated[str, Meta(description="its page")]
-    status: Annotated[str, Meta(description="upstream's (PEP 792): active, archived, ...")]
-    status_reason: Annotated[str, Meta(description="upstream's; '' if none is given")]
-    skipped: Annotated[str | None, Meta(description="why nothing of it is built")]
-    names: Annotated[tuple[str, ...], Meta(description="other names that lead to it")]
-    downloads: Annotated[int, Meta(description="of all its wheels, of all time")]
-    downloads_30_days: Annotated[int, Meta(description="the same of 30 days, today's included")]
+    format: Annotated[int, Meta(description="increased when a field changes or is removed")]
+    project: Annotated[str, Meta(description="normalized name (PEP 503)")]
+    display: Annotated[str, Meta(description="name as its authors spell it")]
+    url: Annotated[str, Meta(description="page of the project")]
+    status: Annotated[str, Meta(description="upstream status (PEP 792): active, archived, ...")]
+    status_reason: Annotated[
+        str, Meta(description="reason of the upstream status; '' if there is none")
+    ]
+    skipped: Annotated[
+        str | None, Meta(description="why the project is skipped; null if it is not")
+    ]
+    names: Annotated[tuple[str, ...], Meta(description="aliases")]
+    downloads: Annotated[int, Meta(description="of all its wheels, all time")]
+    downloads_30_days: Annotated[int, Meta(description="of the last 30 days, including today")]
     downloads_by_day: Annotated[
         dict[str, int],
-        Meta(description="by date (UTC), the last year; days without any are left out"),
+        Meta(description="by date (UTC), last year; days without downloads are omitted"),
     ]
     upstream_newest: Annotated[
         str | None,
-        Meta(description="the upstream index's newest release that is not yanked, if it is known"),
+        Meta(description="newest release upstream that is not yanked; null if unknown"),
     ]
     upstream_newest_known: Annotated[bool, Meta(description="whether this farm has that release")]
     releases: Annotated[
-        tuple[ReleaseJson, ...], Meta(description="those that this farm has, the newest first")
+        tuple[ReleaseJson, ...], Meta(description="releases of this farm, newest first")
     ]
 
 
 class StatsJson(msgspec.Struct, frozen=True, kw_only=True):
-    """The figures of the farm: `stats.json`. Each chart has its own file below `stats/`."""
+    """Download statistics: `stats.json`. Each chart has its own file in `stats/`."""
 
-    format: Annotated[int, Meta(description="raised when a field changes or goes")]
-    downloads: Annotated[int, Meta(description="of all time")]
-    downloads_30_days: Annotated[int, Meta(description="of 30 days, today included")]
-    downloads_today: Annotated[int, Meta(description="the day is UTC's")]
-    record_day: Annotated[int, Meta(description="the most on one day")]
-    record_date: Annotated[date | None, Meta(description="that day")]
-    since: Annotated[date | None, Meta(description="the first day that is counted")]
-    bytes_served: Annotated[int, Meta(description="in downloads, of all time")]
-    saved_s: Annotated[float, Meta(description="seconds of building spared to users, of all time")]
+    format: Annotated[int, Meta(description="increased when a field changes or is removed")]
+    downloads: Annotated[int, Meta(description="all time")]
+    downloads_30_days: Annotated[int, Meta(description="of the last 30 days, including today")]
+    downloads_today: Annotated[int, Meta(description="since midnight UTC")]
+    record_day: Annotated[int, Meta(description="most downloads on one day")]
+    record_date: Annotated[date | None, Meta(description="the day with the most downloads")]
+    since: Annotated[date | None, Meta(description="first day with downloads")]
+    bytes_served: Annotated[int, Meta(description="bytes sent in downloads, all time")]
+    saved_s: Annotated[float, Meta(description="seconds of build time saved, all time")]
     charts: Annotated[
-        dict[str, str], Meta(description="a chart's title, and where its figures are")
+        dict[str, str], Meta(description="title of each chart, and the URL of its data")
     ]
 
 
 class PackagesJson(msgspec.Struct, frozen=True, kw_only=True):
     """Every project: `packages.json`."""
 
-    format: Annotated[int, Meta(description="raised when a field changes or goes")]
-    columns: Annotated[tuple[str, ...], Meta(description="what each entry of a project is")]
-    projects: Annotated[list[tuple[str, int, int]], Meta(description="by name")]
+    format: Annotated[int, Meta(description="increased when a field changes or is removed")]
+    columns: Annotated[tuple[str, ...], Meta(description="the fields of each entry")]
+    projects: Annotated[list[tuple[str, int, int]], Meta(description="sorted by name")]
 
 
 def schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
@@ -150,7 +156,7 @@ def project_json(site: Site, content: ProjectData) -> bytes:
 
 
 def encode(document: msgspec.Struct) -> bytes:
-    """JSON with a line end, for those who read it in a terminal."""
+    """JSON with a newline at its end."""
     return msgspec.json.encode(document) + b"\n"
 
 

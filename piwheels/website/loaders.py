@@ -1,4 +1,4 @@
-"""What pages say, gathered from the database."""
+"""Loads the data of pages from the database."""
 
 import asyncio
 import shutil
@@ -33,7 +33,7 @@ _MAX_SHARES = 12
 async def load_project(
     db: Database, name: str, status_context: StatusContext, builds_per_hour: dict[str, float]
 ) -> ProjectData | None:
-    """All that a project's pages say; None for an unknown one."""
+    """The data of a project's pages; None for an unknown project."""
     facts = await site_db.full_project_status(db, name)
     if facts is None:
         return None
@@ -83,7 +83,7 @@ async def load_home(db: Database, root: Path) -> HomeData:
 
 
 async def load_packages(db: Database, listed: Sequence[site_db.ProjectListing]) -> PackagesData:
-    """What the page of all projects shows beside the search."""
+    """The data of the page of all projects."""
     top = await downloads.top_projects(db, first_day(RECENT_DAYS), limit=_TOP_PROJECTS)
     known = {item.name for item in listed}
     builds = await site_db.latest_builds(db, _TOP_PROJECTS * 3)
@@ -96,7 +96,7 @@ async def load_packages(db: Database, listed: Sequence[site_db.ProjectListing]) 
 
 
 async def load_failures(db: Database) -> tuple[BuildSummary, ...]:
-    """What was built before and fails now."""
+    """Final failures of projects that had been built for the same target before."""
     return await site_db.regressions(db, _MAX_FAILURES)
 
 
@@ -130,26 +130,26 @@ async def _time_charts(db: Database) -> list[Chart]:
     by_month = [month.period for month in months]
     record = [f"{year.record_date or year.period}" for year in years]
     return [
-        _chart("years", "Downloads a year", "Year", by_year, [y.downloads for y in years]),
+        _chart("years", "Downloads per year", "Year", by_year, [y.downloads for y in years]),
         _chart("records", "Record day of each year", "Day", record, [y.record_day for y in years]),
-        _chart("months", "Downloads a month", "Month", by_month, [m.downloads for m in months]),
+        _chart("months", "Downloads per month", "Month", by_month, [m.downloads for m in months]),
         _chart(
             "days",
-            "Downloads a day, the last year",
+            "Downloads per day, last year",
             "Day",
             [day.isoformat() for day in days],
             list(days.values()),
         ),
         _chart(
             "saved",
-            "Hours of building spared to users, a month",
+            "Hours of build time saved per month",
             "Month",
             by_month,
             [round(month.saved_s / 3600) for month in months],
         ),
         _chart(
             "bytes",
-            "Served in downloads, a month",
+            "Data served per month",
             "Month",
             by_month,
             [month.bytes for month in months],
@@ -159,7 +159,7 @@ async def _time_charts(db: Database) -> list[Chart]:
 
 
 def _fill_months(months: Sequence[PeriodTotals], today: date) -> list[PeriodTotals]:
-    """Months from the first with downloads to this one, also those without any."""
+    """Every month from the first with downloads to the current one."""
     found = {month.period: month for month in months}
     every, month = [], f"{today:%Y-%m}"
     while found and month >= min(found):
@@ -175,7 +175,7 @@ def _empty_month(period: str) -> PeriodTotals:
 
 
 def _fill_days(days: Sequence[DayTotals], today: date) -> dict[date, int]:
-    """Downloads of each day from the first that is known to today."""
+    """The downloads of every day from the first with downloads to today."""
     found = {day.day: day.downloads for day in days}
     first = min(found, default=today)
     every = (first + timedelta(days=number) for number in range((today - first).days + 1))
@@ -213,7 +213,7 @@ async def _share_charts(db: Database) -> list[Chart]:
     charts = [
         _share_chart(
             str(dimension),
-            f"{title}, the last 30 days",
+            f"{title}, last 30 days",
             title.removeprefix("By "),
             await downloads.breakdown(db, dimension, since),
         )
@@ -224,7 +224,7 @@ async def _share_charts(db: Database) -> list[Chart]:
     return [
         *charts,
         _share_chart(
-            "top", "Top projects, the last 30 days", "Project", lately, max_shares=_TOP_PROJECTS
+            "top", "Top projects, last 30 days", "Project", lately, max_shares=_TOP_PROJECTS
         ),
         _share_chart(
             "top-ever", "Top projects of all time", "Project", ever, max_shares=_TOP_PROJECTS
@@ -245,7 +245,7 @@ def _share_chart(
     labels = [share.name or "unknown" for share in shown]
     values = [share.downloads for share in shown]
     if rest:
-        labels.append("others")
+        labels.append("other")
         values.append(rest)
     return _chart(key, title, heading, labels, values, name="Downloads")
 
@@ -254,7 +254,7 @@ async def _success_chart(db: Database) -> Chart:
     rates = [rate for rate in await site_db.success_rates(db) if rate.built + rate.failed]
     return _chart(
         "success",
-        "Builds that succeed, the last 30 days",
+        "Build success rate, last 30 days",
         "Target",
         [rate.target for rate in rates],
         [round(100 * rate.built / (rate.built + rate.failed), 1) for rate in rates],
@@ -270,7 +270,7 @@ async def _queue_chart(db: Database) -> Chart:
     targets = list(dict.fromkeys(sample.target for sample in samples))
     return Chart(
         key="queue",
-        title="Length of the queue, the last 30 days",
+        title="Queue length, last 30 days",
         label_heading="Hour (UTC)",
         labels=tuple(f"{at.astimezone(UTC):%Y-%m-%d %H:00}" for at in moments),
         series=tuple(

@@ -1,4 +1,4 @@
-"""What the pages of the site say, gathered before they are rendered in another process."""
+"""The data of pages, loaded in the master and sent to the process that renders them."""
 
 from datetime import date, datetime
 
@@ -8,9 +8,9 @@ from piwheels.website.charts import Chart
 
 
 class Site(Struct, frozen=True, kw_only=True):
-    """What every page knows of the farm.
+    """What every page needs.
 
-    url: where the tree is reached, with a slash at the end.
+    url: the public URL of the web root, with a slash at the end.
     """
 
     url: str
@@ -24,23 +24,23 @@ class DayCount(Struct, frozen=True, kw_only=True):
 
 
 class ProjectData(Struct, frozen=True, kw_only=True):
-    """All that a project's pages say."""
+    """The data of a project's pages."""
 
     facts: ProjectStatusRow
-    files: tuple[FileSummary, ...]  # those of the newest release first
-    builds: tuple[BuildSummary, ...]  # the newest first
-    names: tuple[str, ...]  # other names that lead here
+    files: tuple[FileSummary, ...]  # of the newest release first
+    builds: tuple[BuildSummary, ...]  # newest first
+    names: tuple[str, ...]  # aliases
     status_context: StatusContext
-    builds_per_hour: dict[str, float]  # builds that end in an hour, for each target
-    written_at: datetime  # what expected times count from; shown nowhere
+    builds_per_hour: dict[str, float]  # by target
+    written_at: datetime  # the base of expected times; not shown
     downloads: int
     downloads_30_days: int
-    days: tuple[DayCount, ...]  # with downloads, oldest first
+    days: tuple[DayCount, ...]  # days with downloads, oldest first
     wheel_downloads: dict[str, int]
 
 
 class Alias(Struct, frozen=True, kw_only=True):
-    """A name that leads to a project."""
+    """A name that redirects to a project."""
 
     name: str
     project: str
@@ -79,15 +79,17 @@ class StatsData(Struct, frozen=True, kw_only=True):
     bytes_served: int
     saved_s: float
     since: date | None
-    upright: tuple[Chart, ...]  # as columns over time
-    curves: tuple[Chart, ...]  # as lines over time
-    shares: tuple[Chart, ...]  # as bars
+    upright: tuple[Chart, ...]  # columns over time
+    curves: tuple[Chart, ...]  # lines over time
+    shares: tuple[Chart, ...]  # horizontal bars
 
 
 class PackagesData(Struct, frozen=True, kw_only=True):
-    """What the page of all projects shows beside the search."""
+    """The data of the page of all projects."""
 
     projects: int
     with_wheels: int
-    top: tuple[tuple[str, int], ...]  # lately the most downloaded, with how often
+    top: tuple[
+        tuple[str, int], ...
+    ]  # the most downloaded projects of the last 30 days, with counts
     newest: tuple[BuildSummary, ...]

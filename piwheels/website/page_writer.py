@@ -1,7 +1,7 @@
-"""Pages of the site rendered and written; runs in another process than the duty that asks.
+"""Renders and writes the pages of the website, in the render process.
 
-Raises, everywhere: OSError if the tree takes nothing now, or not this. PiwheelsError if the
-database, from which long lists are read here, cannot be reached.
+Every function raises OSError if its files cannot be written, and PiwheelsError if the database,
+from which long lists are queried here, cannot be reached.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,19 +18,19 @@ from piwheels.website.project_page import render_alias, render_project
 
 
 def write_static(root: Path, site: Site) -> None:
-    """The static files, and the pages that change with the version alone."""
+    """Write the static files, and the pages that change only with the version."""
     webroot = Webroot(root)
     assets.write(webroot)
     _write_pages(webroot, root, site_pages.static_pages(site))
 
 
 def write_home(root: Path, site: Site, content: HomeData) -> None:
-    """The home page."""
+    """Write the home page."""
     _write_pages(Webroot(root), root, site_pages.home_pages(site, content))
 
 
 def write_search(root: Path, site: Site, dsn: str) -> None:
-    """The page of all projects, its search and their list."""
+    """Write the page of all projects, the search index and the JSON list."""
     content, listed = subprocess_query.run_query(dsn, "search", _load_search)
     webroot = Webroot(root)
     search_files.write_search_files(
@@ -46,17 +46,17 @@ async def _load_search(db: Database) -> tuple[PackagesData, list[site_db.Project
 
 
 def write_stats(root: Path, site: Site, content: StatsData) -> None:
-    """The figures."""
+    """Write the statistics."""
     _write_pages(Webroot(root), root, site_pages.stats_pages(site, content))
 
 
 def write_failures(root: Path, site: Site, builds: Sequence[BuildSummary]) -> None:
-    """The feed of what was built before and fails."""
+    """Write the feed of new build failures."""
     _write_pages(Webroot(root), root, {"failures.xml": feeds.failures_feed(site, builds)})
 
 
 def write_sitemaps(root: Path, site: Site, dsn: str) -> None:
-    """The sitemaps, and no others."""
+    """Write the sitemaps, and remove others."""
     webroot = Webroot(root)
     pages = sitemaps.sitemap_files(
         site, subprocess_query.run_query(dsn, "sitemaps", site_db.project_names)
@@ -68,13 +68,13 @@ def write_sitemaps(root: Path, site: Site, dsn: str) -> None:
 def write_projects(
     root: Path, site: Site, found: Sequence[tuple[str, ProjectData | None]]
 ) -> dict[str, str]:
-    """The folders of projects; None removes one.
+    """Write the directories of projects; None removes one.
 
     Returns:
-        Those that cannot be rendered, or not be written where they belong, and why.
+        By project, why its pages cannot be rendered or written; all others are written.
 
     Raises:
-        OSError: the tree takes nothing now; what is written is whole.
+        OSError: the whole web root cannot be written now; each file is complete, old or new.
     """
     webroot = Webroot(root)
     rendered: dict[str, dict[str, bytes]] = {}
@@ -97,7 +97,7 @@ def write_projects(
 
 
 def write_aliases(root: Path, _: Site, found: Sequence[tuple[str, str | None]]) -> dict[str, str]:
-    """Pages of names that lead to projects; None removes one. Returns problems, as above."""
+    """Write the pages of aliases; None removes one. Returns problems, see write_projects."""
     webroot = Webroot(root)
     problems: dict[str, str] = {}
     for name, project in found:
@@ -111,7 +111,7 @@ def write_aliases(root: Path, _: Site, found: Sequence[tuple[str, str | None]]) 
 
 
 def _write_pages(webroot: Webroot, folder: Path, pages: Mapping[str, bytes]) -> None:
-    """Write what can be written, and then tell what cannot."""
+    """Write all pages that can be written, then raise the first problem."""
     places = {name: (folder, {name: content}) for name, content in pages.items()}
     for problem in _write_folders(webroot, places).values():
         raise problem
@@ -120,7 +120,7 @@ def _write_pages(webroot: Webroot, folder: Path, pages: Mapping[str, bytes]) -> 
 def _write_folders(
     webroot: Webroot, folders: Mapping[str, tuple[Path, Mapping[str, bytes]]]
 ) -> dict[str, OSError]:
-    """Write what changed of named folders, in its order, the syncs shared; returns problems."""
+    """Write the changed files of named directories, in order; returns problems by name."""
     changed = {
         name: [
             (folder / file, content)

@@ -1,7 +1,6 @@
-"""A project's pages: releases by target with the state of each, files, JSON and feed.
+"""The pages of a project: the status of releases by target, files, JSON and feed.
 
-The newest releases are on the first page, older ones on further pages: a project of a thousand
-releases stays a page that a phone can show.
+Older releases are on further pages, so that a phone can show a project with a thousand releases.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,25 +27,25 @@ _ROOT = "../../"
 
 
 class TargetCell(Struct, frozen=True, kw_only=True):
-    """How a release stands for a target, as the grid shows it."""
+    """A cell of the table: the status of a release for a target."""
 
     word: str
     style: str  # a class of style.css
     note: str = ""
-    file: str = ""  # the wheel that installs there
-    log: int | None = None  # the build whose log tells more
+    file: str = ""  # the compatible wheel
+    log: int | None = None  # the build whose log is linked
 
 
 class ReleaseRow(Struct, frozen=True, kw_only=True):
-    """A release in the grid."""
+    """A release in the table."""
 
     version: str
     released: str
     yanked: str | None
-    whole: TargetCell | None  # what keeps all of it from being built
-    reason: str  # the same in a sentence
+    whole: TargetCell | None  # what prevents all its builds
+    reason: str  # the same as a sentence
     cells: tuple[TargetCell | None, ...]  # None is covered by `whole`
-    said: tuple[tuple[str, str], ...]  # target and sentence, where there is something to say
+    said: tuple[tuple[str, str], ...]  # target and sentence, for states that need one
     files: tuple[FileSummary, ...]
 
 
@@ -54,12 +53,12 @@ class PageLink(Struct, frozen=True, kw_only=True):
     """A page of releases."""
 
     number: int
-    file: str  # its name in the project's folder
+    file: str  # its name in the project's directory
     here: bool
 
 
 def render_project(site: Site, content: ProjectData) -> dict[str, bytes]:
-    """Every file of a project's folder, by name; without `index.html` the last."""
+    """The files of a project's directory, by name; `index.html` is the last."""
     facts = content.facts
     parts = list(_paginate(facts.releases))
     pages = {
@@ -76,7 +75,7 @@ def render_project(site: Site, content: ProjectData) -> dict[str, bytes]:
 
 
 def render_alias(name: str, project: str) -> bytes:
-    """The page of another name, which leads to the project's."""
+    """The page of an alias, which redirects to the project's page."""
     return html.render("alias.html", root=_ROOT, name=name, project=project)
 
 
@@ -119,7 +118,7 @@ def _page(
 
 
 def _shown_targets(releases: Sequence[ReleaseStatusRow]) -> list[str]:
-    """The targets to show, in order: not those for which nothing is built and nothing is there."""
+    """The targets to show, in order: skipped targets without wheels and builds are left out."""
     wanted = {
         target.target: None
         for release in releases
@@ -130,7 +129,7 @@ def _shown_targets(releases: Sequence[ReleaseStatusRow]) -> list[str]:
 
 
 def _common_platform(targets: Sequence[str]) -> str:
-    """The platform that goes without saying in the targets' words; "" where each says its own."""
+    """The platform that all targets share; "" if they differ."""
     platforms = {target.partition("-")[2] for target in targets}
     return platforms.pop() if len(platforms) == 1 else ""
 
@@ -165,8 +164,8 @@ def _row(
     )
 
 
-def _state_label(state: State) -> tuple[str, str]:  # noqa: C901 - one case a state
-    """The word that is shown, and the class of style.css that colors it."""
+def _state_label(state: State) -> tuple[str, str]:  # noqa: C901 - one case per state
+    """The label of a state, and the class of style.css that colors it."""
     match state:
         case State.BUILDING:
             return "building", "building"
@@ -226,7 +225,7 @@ def _covered_cell(
     made_here, name = standing.built_for_target, standing.file
     log = target.last_build_id if made_here else None
     if target.without_compiler:
-        note = "made without a C compiler"
+        note = "built without a C compiler"
     elif target.build_note:
         note = target.build_note
     else:
@@ -236,7 +235,7 @@ def _covered_cell(
 
 
 def _note(content: ProjectData, standing: ReleaseStatus, target: TargetStatusRow) -> str:
-    """What a cell says below its word."""
+    """The text below a cell's label."""
     match standing.state:
         case State.FAILED | State.DEFERRED:
             return target.last_reason or target.last_outcome or ""
@@ -249,9 +248,9 @@ def _note(content: ProjectData, standing: ReleaseStatus, target: TargetStatusRow
         case State.QUEUED:
             return f"{queue_position(target.jobs_ahead)}{_expected_time(content, target)}"
         case State.UNSERVED:
-            return f"{queue_position(target.jobs_ahead)}, no builder serves it now"
+            return f"{queue_position(target.jobs_ahead)}, no connected builder"
         case State.PAUSED:
-            return f"{queue_position(target.jobs_ahead)}, the farm is paused"
+            return f"{queue_position(target.jobs_ahead)}, farm paused"
         case State.TARGET_SKIPPED | State.HELD:
             return standing.detail
         case State.WAITING:
@@ -261,12 +260,12 @@ def _note(content: ProjectData, standing: ReleaseStatus, target: TargetStatusRow
 
 
 def queue_position(ahead: int) -> str:
-    """A place in the queue, not more exact than it stays true."""
+    """A position in the queue, rounded so that it stays correct for a while."""
     if ahead >= 1000:
-        return "over 1,000 before it"
+        return "over 1,000 jobs ahead"
     if ahead >= 100:
-        return f"about {round(ahead, -2):,} before it"
-    return f"place {ahead + 1}"
+        return f"about {round(ahead, -2):,} jobs ahead"
+    return f"position {ahead + 1}"
 
 
 def _expected_time(content: ProjectData, target: TargetStatusRow) -> str:
@@ -279,7 +278,7 @@ def _expected_time(content: ProjectData, target: TargetStatusRow) -> str:
 
 def _sentence(standing: ReleaseStatus) -> str:
     first, space, rest = standing.text.partition(" ")
-    # A name of a file keeps its spelling.
+    # File names keep their spelling.
     said = f"{first.capitalize() if first.isalpha() else first}{space}{rest}."
     return " ".join([said, *standing.notes])
 
@@ -298,7 +297,7 @@ def _newest_with_files(
 
 
 def _newest_text(facts: ProjectStatusRow, with_wheel: ReleaseStatusRow | None) -> str:
-    """Which release is the newest upstream, and which is the newest with a wheel here."""
+    """The newest release upstream, and the newest with a wheel here."""
     page, said, version = facts.upstream, [], ""
     if page is not None and page.newest_version is not None:
         version = page.newest_version
@@ -306,7 +305,7 @@ def _newest_text(facts: ProjectStatusRow, with_wheel: ReleaseStatusRow | None) -
         lacking = "" if page.newest_known else " (not in this farm)"
         said.append(f"Newest release: {version}{day}{lacking}.")
     elif page is not None:
-        said.append("The upstream index lists no release of it that is not yanked.")
+        said.append("All releases on the upstream index are yanked.")
     elif facts.releases:
         version = facts.releases[0].version
         said.append(f"Newest release in this farm: {version}.")
@@ -317,10 +316,10 @@ def _newest_text(facts: ProjectStatusRow, with_wheel: ReleaseStatusRow | None) -
 
 
 def _debian_packages(release: ReleaseStatusRow | None) -> list[tuple[str, list[str]]]:
-    """By platform, what the wheels of a release need that were built there.
+    """The Debian packages that the wheels of a release need, by platform.
 
-    Names of packages differ from one release of Debian to the next: `apt install` fails for all if
-    it does not know one of them. A wheel that was built elsewhere tells no names for a platform.
+    Package names differ between releases of Debian, and `apt install` fails if one is unknown:
+    only wheels that were built on a platform count for it.
     """
     needs: dict[str, set[str]] = {}
     for target in release.targets if release else ():
@@ -331,12 +330,12 @@ def _debian_packages(release: ReleaseStatusRow | None) -> list[tuple[str, list[s
 
 
 def downloads_chart(days: Sequence[DayCount]) -> charts.Chart:
-    """Downloads day by day, days without any included."""
+    """Downloads per day, including days without downloads."""
     found = {item.day: item.downloads for item in days}
     every = _date_range(min(found), max(found)) if found else []
     return charts.Chart(
         key="downloads",
-        title="Downloads a day",
+        title="Downloads per day",
         label_heading="Day",
         labels=tuple(day.isoformat() for day in every),
         series=(charts.Series(name="Downloads", values=tuple(found.get(day, 0) for day in every)),),

@@ -1,10 +1,9 @@
-"""The search's shards in the tree: only those that changed are written.
+"""Writes the files of the search index that changed.
 
-All are reckoned anew each time (13 s of the processor at 700,000 projects), in a process that
-stands back for all others and rests fifty times as long. To reckon only those below a prefix whose
-projects changed, it would have to be remembered what each was made of, and it would spare little:
-among so many projects some always come or reach another level of downloads meanwhile, and their
-words begin with what most of the large groups begin with.
+All shards are computed each time (13 s of CPU time for 700,000 projects), at low priority and with
+pauses of fifty times that duration. An incremental computation would need the inputs of each shard
+and would save little: among so many projects some always change, and their words are spread over
+most of the large shards.
 """
 
 from collections.abc import Iterable
@@ -13,16 +12,16 @@ from pathlib import Path
 from piwheels.webroot import Webroot
 from piwheels.website import search_index
 
-#: So many are written with one sync of the disk.
+#: The number of files written with one sync of the disk.
 _BATCH_SIZE = 500
 
 
 def write_search_files(webroot: Webroot, downloads: Iterable[tuple[str, int]]) -> int:
-    """Make search/ hold the shards of these projects and no others; returns how many it wrote.
+    """Make search/ hold exactly the shards of these projects; returns the number written.
 
     Args:
-        webroot: the tree.
-        downloads: each project's normalised name and how often it was downloaded lately.
+        webroot: where to write.
+        downloads: the normalized name of each project and its recent downloads.
     """
     folder = webroot.root / "search"
     kept: set[str] = set()
@@ -41,7 +40,7 @@ def write_search_files(webroot: Webroot, downloads: Iterable[tuple[str, int]]) -
 
 
 def _flush(webroot: Webroot, changed: list[tuple[Path, bytes]]) -> int:
-    """Write what has gathered, in its order."""
+    """Write the collected files, in order."""
     count = len(changed)
     if count:
         problems = webroot.write_pages({path.name: [(path, content)] for path, content in changed})

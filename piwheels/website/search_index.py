@@ -1,20 +1,20 @@
-"""The index of the search over all projects: small files by prefix; a key press costs few kB.
+"""The search index over all projects: small files by prefix, a few kB per key press.
 
-A *shard* is named by a prefix, and holds the projects in whose name a word begins with it: a word
-starts at the start of a name and after each hyphen, so that `dja` finds `python-django`. A prefix
-with few projects has a leaf, which holds them all, and whose searches end there. One with many
-has the most wanted of them, and further shards by the character that follows. A reader begins at
-the root shard and follows what is typed, so each further character costs one small file at most,
-and below a leaf none.
+A *shard* is named by a prefix, and holds the projects that have a word with this prefix: a word
+starts at the start of a name and after each hyphen, so `dja` finds `python-django`. A prefix with
+few projects has a leaf, which holds all of them. A prefix with many projects has the most popular
+ones, and further shards by the next character. The browser starts at the root shard and follows
+the typed characters: each costs at most one small file, and none below a leaf.
 
-A shard is JSON. `names` is front-coded text: each project is one character for how many characters
-it shares with the one before (base 36), the rest of its name, and a capital for how much it is
-downloaded: A is not at all, each further letter is twice as much. Normalised names (PEP 503) have
-no capitals, so nothing separates the parts; their order is that of the alphabet. `next` has the
-characters that can follow, in packs between spaces; a pack of several is one leaf for all of them,
-named by the first. A leaf's `next` is empty.
+A shard is JSON. `names` is front-coded text: for each project one character for the number of
+characters that it shares with the previous one (base 36), the rest of its name, and a capital for
+its downloads: A is none, each further letter is twice as many. Normalized names (PEP 503) have no
+capitals, so the parts need no separators; names are sorted. `next` has the characters that can
+follow, in groups separated by spaces; a group of several characters is one leaf, named by the
+first character. A leaf's `next` is empty.
 
-Deterministic, and with ranks that change only as downloads double, so that a day changes few files.
+The output is deterministic, and ranks change only as downloads double, so few files change in a
+day.
 """
 
 import heapq
@@ -25,31 +25,31 @@ from string import ascii_lowercase, digits
 
 import msgspec
 
-ROOT = "_"  # the root shard's file name, which no prefix is
+ROOT = "_"  # the file name of the root shard; it is not a valid prefix
 
-#: A leaf holds at most so many projects, a shard with further ones below it the most wanted.
+#: The maximum number of projects in a leaf, and in a shard with shards below it.
 MAX_LEAF_PROJECTS, MAX_SHARD_PROJECTS = 300, 60
 
 _POPULARITY_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _BASE36 = digits + ascii_lowercase
-#: So many doublings is it worth that a word starts the whole name.
+#: A match at the start of the whole name counts as much as this many doublings of downloads.
 _START_BONUS = 3
-#: Below so many characters nothing is told apart: file names have an end.
+#: Longer prefixes are not distinguished: the length of file names is limited.
 _MAX_PREFIX_LENGTH = 60
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
-# Of an entry, sorted by key: what is after the start of a word, its order of preference, its name.
+# The rest of the name from the start of a word, and its rank: (-popularity, length, name).
 _Entry = tuple[str, tuple[int, int, str]]
 
 
 def build_search_files(downloads: Iterable[tuple[str, int]]) -> Iterator[tuple[str, bytes]]:
-    """Every shard as its file name (without `.json`) and its content, the root as the last.
+    """The shards as pairs of file name (without `.json`) and content, the root last.
 
-    A shard comes after those that it leads to, so that a reader never follows one in vain.
+    A shard comes after those that it refers to, so that the browser never finds one missing.
 
     Args:
-        downloads: each project's normalised name, once, and how often it was downloaded lately.
-            What is no name by PEP 503 and 508 is left out: it could not be installed either.
+        downloads: the normalized name of each project, once, and its recent downloads. Names that
+            are invalid by PEP 503 and 508 are left out: they cannot be installed.
     """
     names, levels = _valid_projects(downloads)
     starts = _words_by_first_character(names)
@@ -66,7 +66,7 @@ def build_search_files(downloads: Iterable[tuple[str, int]]) -> Iterator[tuple[s
 
 
 def popularity(downloads: int) -> int:
-    """How wanted a project is, 0 to 25: each is twice as much as the one before."""
+    """The popularity of a project, 0 to 25; each level is twice the previous one."""
     return min(max(downloads, 0).bit_length(), len(_POPULARITY_LETTERS) - 1)
 
 
@@ -82,7 +82,7 @@ def _valid_projects(downloads: Iterable[tuple[str, int]]) -> tuple[list[str], by
 
 
 def _words_by_first_character(names: list[str]) -> dict[str, "array[int]"]:
-    """Where words start, as pairs of a name's place and the word's: a few bytes for each."""
+    """Word starts as pairs of a name's index and the word's offset, by first character."""
     found: dict[str, array[int]] = {}
     for at, name in enumerate(names):
         start = 0
@@ -103,13 +103,13 @@ def _entries(names: list[str], levels: bytearray, starts: "array[int]") -> Itera
 
 
 def _subtree_files(prefix: str, entries: list[_Entry]) -> Iterator[tuple[str, bytes]]:
-    """The shard of a prefix and those below it; entries are sorted, more than a leaf's begin so."""
+    """The shard of a prefix and those below it; entries are sorted."""
     if len(entries) <= MAX_LEAF_PROJECTS or len(prefix) == _MAX_PREFIX_LENGTH:
         yield prefix, _shard(_distinct_projects(entries, MAX_LEAF_PROJECTS), [])
         return
     groups = _by_next_character(entries, len(prefix))
-    # What ends here has no shard further down: of a thousand names that end in "-api" the most
-    # wanted are found by that word, the project of that very name always, and all by their others.
+    # Words that end here have no further shard: of a thousand names that end in "-api" that word
+    # finds the most popular ones and the project of that exact name; their other words find all.
     groups.pop("", None)
     packs = _leaf_groups({char: len(group) for char, group in groups.items()})
     for pack in packs:
@@ -120,7 +120,7 @@ def _subtree_files(prefix: str, entries: list[_Entry]) -> Iterator[tuple[str, by
 
 
 def _leaf_groups(counts: dict[str, int]) -> list[str]:
-    """Neighbouring characters that share a leaf; those with more than fits have their own shard."""
+    """Groups of adjacent characters that share a leaf; others have a shard of their own."""
     packs: list[str] = []
     room = 0
     for char, count in counts.items():
@@ -142,13 +142,13 @@ def _by_next_character(entries: list[_Entry], depth: int) -> dict[str, list[_Ent
 
 def _most_popular(prefix: str, entries: list[_Entry]) -> list[tuple[str, int]]:
     exact = [entry for entry in entries if entry[1][2] == prefix]
-    # A name with the prefix in several words has as many entries: some more, then each once.
+    # A name with the prefix in several words has several entries: take more, then deduplicate.
     wanted = heapq.nsmallest(2 * MAX_SHARD_PROJECTS, entries, key=lambda entry: entry[1])
     return _distinct_projects(exact + wanted, MAX_SHARD_PROJECTS)
 
 
 def _distinct_projects(entries: list[_Entry], limit: int) -> list[tuple[str, int]]:
-    """Each project once, with its level, the first ones that are given."""
+    """The first distinct projects, with their popularity."""
     found: dict[str, int] = {}
     for key, (weight, _, name) in entries:
         if name not in found and len(found) < limit:

@@ -1,4 +1,4 @@
-"""The pages that there is one of each: home, projects, statistics, questions, JSON, not found."""
+"""The single pages of the website: home, projects, statistics, FAQ, JSON, 404."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +26,7 @@ def home_pages(site: Site, content: HomeData) -> dict[str, bytes]:
 def packages_pages(
     site: Site, content: PackagesData, listed: Sequence[tuple[str, int, int]]
 ) -> dict[str, bytes]:
-    """The page of all projects, and their list as JSON (name, wheels, downloads)."""
+    """The page of all projects, and the list of them as JSON (name, wheels, downloads)."""
     document = json_pages.PackagesJson(
         format=json_pages.FORMAT_VERSION,
         columns=("name", "wheels", "downloads"),
@@ -39,7 +39,7 @@ def packages_pages(
 
 
 def stats_pages(site: Site, content: StatsData) -> dict[str, bytes]:
-    """The figures: a page, all of it as JSON, and a file for each chart."""
+    """The statistics: a page, a JSON document, and a JSON file for each chart."""
     kinds = (
         (charts.column_chart, content.upright),
         (charts.line_chart, content.curves),
@@ -77,12 +77,12 @@ def _chart_file(chart: charts.Chart) -> str:
 
 
 def _home_path(site: Site) -> str:
-    """The path of the home page, for a page that is shown at any address."""
+    """The path of the home page, for the 404 page, which is served at any URL."""
     return urlsplit(site.url).path or "/"
 
 
 def static_pages(site: Site) -> dict[str, bytes]:
-    """The pages that change with the version of piwheels alone."""
+    """The pages that change only with the version of piwheels."""
     schemas = {name: json_pages.schema(kind) for name, kind in _DOCUMENTS}
     return {
         "robots.txt": robots_txt(site),
@@ -116,7 +116,7 @@ def _format_schema(schema: dict[str, Any]) -> bytes:
 
 
 def _describe_schema(schema: dict[str, Any], first: str) -> list[dict[str, Any]]:
-    """The structs of a schema, the outermost first, each with its fields and their types."""
+    """The structs of a schema, the outermost first, with their fields and types."""
     found = schema["$defs"]
     order = [first, *(name for name in found if name != first)]
     return [
@@ -133,7 +133,7 @@ def _describe_schema(schema: dict[str, Any], first: str) -> list[dict[str, Any]]
 
 
 def _type_markup(schema: dict[str, Any]) -> Markup:
-    """A type in a word or two, with a link to the struct that it names."""
+    """A type in words, linked to the struct that it names."""
     if "$ref" in schema:
         name = str(schema["$ref"]).rpartition("/")[2]
         return Markup('<a href="#{0}">{0}</a>').format(name)
@@ -147,4 +147,4 @@ def _type_markup(schema: dict[str, Any]) -> Markup:
     if "additionalProperties" in schema and schema.get("type") == "object":
         return Markup("object of {}").format(_type_markup(schema["additionalProperties"]))
     said = str(schema.get("type", "anything"))
-    return Markup("{} ({})").format(said, schema["format"]) if "format" in schema else Markup(said)  # noqa: S704 - words of JSON Schema
+    return Markup("{} ({})").format(said, schema["format"]) if "format" in schema else Markup(said)  # noqa: S704 - a type name of JSON Schema

@@ -1,9 +1,9 @@
-"""The show duty: the pages that people read, written after the index that installers read.
+"""The website publisher: writes the pages for people, after the index pages for installers.
 
-It works on connections and in a process of its own, and begins nothing while an index page waits.
-Pages of projects follow what changed, each at most once in a few seconds; the pages that there is
-one of each go by the clock, and the costlier one is, the more seldom it is written. One that
-fails is tried again later, and holds nobody else up.
+It has a connection and a render process of its own, and starts nothing while index pages are
+queued. Pages of projects are written when they change, each at most once in a few seconds; single
+pages are written at intervals that grow with the time that writing them takes. A page that fails
+is retried later and does not delay others.
 """
 
 import asyncio
@@ -35,43 +35,44 @@ _BATCH_SIZE = 20
 _POLL_S = 1.0
 _BUSY_POLL_S = 0.05
 _RETRY_S = 60.0
-#: The largest part of the time that writing one of the single pages may take.
+#: A single page is rewritten at the earliest after so many times the duration of writing it.
 _COST_FACTOR = 50.0
-#: Pages of the projects that are next in the queue say where they stand.
+#: Jobs at the head of each target's queue whose projects' pages show their position.
 _QUEUE_HEAD = 100
-#: With at most so many projects downloaded in a day, pages show it soon; else once a day.
+#: If at most so many projects are downloaded in a day, their pages are updated soon; otherwise
+#: once a day.
 _MAX_LIVE_PROJECTS = 100
-#: Until which day downloads were shown, among the settings.
+#: The key of the day until which pages were invalidated for downloads.
 _DOWNLOADS_KEY = "site/downloads_invalidated_until"
-#: A master that was away for longer shows what was downloaded before with the next change.
+#: After a longer outage of the master, earlier downloads appear with the next change of a page.
 _MAX_CATCH_UP = timedelta(days=31)
 
 
 @dataclass(slots=True)
 class PageSchedule:
-    """When a single page is written again; a page is what a function writes."""
+    """When a single page is written next, and the function that writes it."""
 
     interval_s: float
     write: Callable[[], Awaitable[object]]
     due_at: float = float("-inf")
 
     def mark_written(self, took_s: float) -> None:
-        """It was written."""
+        """Schedule the next rewrite."""
         self.due_at = time.monotonic() + max(self.interval_s, took_s * _COST_FACTOR)
 
     def mark_failed(self) -> None:
-        """It could not be written."""
+        """Schedule a retry."""
         self.due_at = time.monotonic() + max(self.interval_s, _RETRY_S)
 
 
 @dataclass(slots=True)
 class SitePublisher:
-    """Keeps the pages of one site true.
+    """Keeps the pages of the website up to date.
 
-    served: the targets for which a builder is connected.
-    paused: whether the farm hands out no jobs.
-    pause_s: so long a project's page is left alone after it was written.
-    every_s: how often the single pages are looked at; the slower ones at multiples of it.
+    served_targets: the targets for which a builder is connected.
+    is_paused: whether the farm is paused.
+    min_project_interval_s: the minimum interval between rewrites of a project's pages.
+    interval_s: the interval of the single pages; some are written at multiples of it.
     """
 
     db: Database
@@ -106,16 +107,16 @@ class SitePublisher:
         ]
 
     async def run(self) -> None:
-        """Write pages until cancelled."""
+        """Write pages until canceled."""
         while True:
             await retry_until_written(self.write_pending, self.webroot.root)
             await asyncio.sleep(_POLL_S)
 
     async def write_pending(self) -> int:
-        """Write every page that is due now; returns how many of projects, aliases included."""
+        """Write all pages that are due; returns the number of pages of projects and aliases."""
         count = 0
         while True:
-            await self._run_housekeeping()  # also while a change of targets has every page written
+            await self._run_housekeeping()  # also while a change of targets invalidates every page
             await self._wait_for_index()
             await page_queue.collect_changes(self.db, page_queue.WEBSITE_PAGE_KINDS)
             await self._write_single_pages()
@@ -127,7 +128,7 @@ class SitePublisher:
             count += written
 
     async def _wait_for_index(self) -> None:
-        while await page_queue.index_pages_pending(self.db):  # noqa: ASYNC110 - the index is another duty's
+        while await page_queue.index_pages_pending(self.db):  # noqa: ASYNC110 - another service writes them
             await asyncio.sleep(_BUSY_POLL_S)
 
     # --- single pages ---
@@ -147,7 +148,7 @@ class SitePublisher:
                 await page_queue.mark_written(self.db, part, [asked])
 
     async def _attempt(self, what: str, clock: PageSchedule) -> str:
-        """Do it; returns what was wrong, and nothing when all was well."""
+        """Run a scheduled function; returns the problem, or "" on success."""
         began = time.monotonic()
         try:
             await clock.write()
@@ -156,10 +157,10 @@ class SitePublisher:
         except Exception as error:
             if isinstance(error, OSError) and not is_path_error(error):
                 raise
-            # Whatever a page trips over, the others and the index go on.
+            # One page's error must not stop the others.
             problem = write_errors.describe_error(error)
             known = isinstance(error, OSError | PiwheelsError)
-            log.error("%s: %s; it is tried again", what, problem, exc_info=not known)
+            log.error("%s: %s; retrying", what, problem, exc_info=not known)
             clock.mark_failed()
             return problem
         clock.mark_written(time.monotonic() - began)
@@ -209,7 +210,7 @@ class SitePublisher:
                 found.append((page.key, content))
         problems |= await self._in_render_process(page_writer.write_projects, self.site, found)
         await self._finish_batch(PageKind.PROJECT, batch, problems)
-        # Another name may lead elsewhere from where a project was.
+        # An alias may have the name of a project that is gone.
         gone = [name for name, content in found if content is None]
         await page_queue.invalidate(self.db, PageKind.ALIAS, gone)
         return len(batch)
@@ -237,12 +238,12 @@ class SitePublisher:
         await page_queue.mark_written(self.db, part, done)
         await write_errors.postpone_failed(self.db, part, batch, problems)
 
-    # --- chores ---
+    # --- housekeeping ---
 
     async def _run_housekeeping(self) -> None:
         for chore in self._housekeeping:
             if time.monotonic() >= chore.due_at:
-                await self._attempt("a chore of the site", chore)
+                await self._attempt("website housekeeping", chore)
 
     async def _sample_queue(self) -> None:
         await site_db.record_queue_lengths(self.db)
@@ -252,7 +253,7 @@ class SitePublisher:
         await site_db.invalidate_queue_heads(self.db, _QUEUE_HEAD)
 
     async def invalidate_downloaded(self, now: datetime | None = None) -> None:
-        """A day's downloads show on the pages when it is over; few of them at once."""
+        """Rewrite pages of downloaded projects: after each day, and during it if they are few."""
         now = now or datetime.now(UTC)
         if now.date() != self._downloads_date:
             await self._invalidate_past_days(now.date())
@@ -267,9 +268,9 @@ class SitePublisher:
         self._downloads_today = today
 
     async def _invalidate_past_days(self, today: date) -> None:
-        """Show the days that ended since this was last done, perhaps by an earlier process.
+        """Invalidate pages for the days that ended since the last time, and for one day more.
 
-        And the day before them once more: a log may be read the day after.
+        An earlier process may have recorded the last time, and a log may be read a day late.
         """
         text = await key_values.get_value(self.db, _DOWNLOADS_KEY)
         heeded = date.fromisoformat(text) if text else today - timedelta(days=1)

@@ -1,4 +1,4 @@
-"""sitemap.xml (sitemaps.org), its parts, and robots.txt."""
+"""sitemap.xml (sitemaps.org), the sitemaps it lists, and robots.txt."""
 
 from collections.abc import Iterator, Sequence
 from xml.sax.saxutils import escape
@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape
 from piwheels.website import filters
 from piwheels.website.page_data import Site
 
-#: The protocol's own limit is 50,000 addresses a file.
+#: URLs per file; the protocol allows 50,000.
 MAX_URLS = 20_000
 _NAMESPACE = "http://www.sitemaps.org/schemas/sitemap/0.9"
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -14,7 +14,7 @@ _STATIC_PATHS = ("", "packages.html", "stats.html", "faq.html", "json.html")
 
 
 def sitemap_files(site: Site, projects: Sequence[str]) -> dict[str, bytes]:
-    """Every sitemap by file name; sitemap.xml, which names the others, is the last."""
+    """The sitemaps by file name; the last is sitemap.xml, which lists the others."""
     pages = [f"{site.url}{page}" for page in _STATIC_PATHS]
     pages += [f"{site.url}project/{filters.url_segment(name)}/" for name in projects]
     parts = {
@@ -28,7 +28,7 @@ def sitemap_files(site: Site, projects: Sequence[str]) -> dict[str, bytes]:
 
 
 def robots_txt(site: Site) -> bytes:
-    """robots.txt: pages are for everybody; wheels and the index are for installers."""
+    """robots.txt: crawlers may read pages, but not wheels and the index."""
     return (
         "User-agent: *\nDisallow: /packages/\nDisallow: /simple/\nDisallow: /search/\n"
         f"\nSitemap: {site.url}sitemap.xml\n"

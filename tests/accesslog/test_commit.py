@@ -59,7 +59,7 @@ class _Watched(LogFile):
             await self._was_read.wait()
 
 
-async def test_a_block_is_read_while_the_one_before_it_is_committed(
+async def test_a_block_is_read_while_the_previous_one_is_committed(
     database: Database, tmp_path: Path, traffic: LogGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit, commits = AccessLogWriter.commit, 0
@@ -90,7 +90,7 @@ async def test_two_readers_at_the_same_time_count_a_log_once(
     await assert_counts(database, traffic.counts)
 
 
-async def test_a_log_that_moved_is_found_again(
+async def test_a_concurrent_read_is_detected_and_resumed(
     database: Database, tmp_path: Path, traffic: LogGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit, commits = AccessLogWriter.commit, 0
@@ -110,7 +110,7 @@ async def test_a_log_that_moved_is_found_again(
     await assert_counts(database, traffic.counts)
 
 
-async def test_a_reader_that_is_stopped_at_any_read_counts_nothing_twice(
+async def test_a_stopped_reader_counts_nothing_twice(
     read: Read, database: Database, tmp_path: Path, traffic: LogGenerator
 ) -> None:
     size = (tmp_path / "log").stat().st_size

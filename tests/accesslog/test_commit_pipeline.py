@@ -27,7 +27,7 @@ class _Worker:
             raise ValueError(name)
 
 
-async def test_the_giver_goes_on_and_work_keeps_its_order() -> None:
+async def test_the_caller_continues_and_work_keeps_its_order() -> None:
     worker = _Worker()
     async with CommitPipeline() as behind:
         await behind.submit(worker.work, "a")
@@ -40,7 +40,7 @@ async def test_the_giver_goes_on_and_work_keeps_its_order() -> None:
     assert worker.ended == ["a", "b"]
 
 
-async def test_what_work_raises_is_raised_before_the_next_begins() -> None:
+async def test_an_exception_is_raised_at_the_next_submit() -> None:
     worker = _Worker()
 
     async def give() -> None:
@@ -54,7 +54,7 @@ async def test_what_work_raises_is_raised_before_the_next_begins() -> None:
     assert worker.began == ["bad"]
 
 
-async def test_what_the_last_work_raises_is_raised_at_the_end() -> None:
+async def test_an_exception_of_the_last_work_is_raised_at_the_end() -> None:
     worker = _Worker()
     worker.go.release()
     behind = CommitPipeline()
@@ -63,7 +63,7 @@ async def test_what_the_last_work_raises_is_raised_at_the_end() -> None:
         await behind.__aexit__(None, None, None)
 
 
-async def test_a_giver_that_fails_leaves_its_work_done() -> None:
+async def test_a_failed_caller_waits_for_its_work() -> None:
     worker = _Worker()
     worker.go.release()
 
@@ -77,7 +77,7 @@ async def test_a_giver_that_fails_leaves_its_work_done() -> None:
     assert worker.ended == ["a"]
 
 
-async def test_a_giver_that_is_cancelled_cancels_its_work() -> None:
+async def test_a_canceled_caller_cancels_its_work() -> None:
     worker = _Worker()
 
     async def give() -> None:

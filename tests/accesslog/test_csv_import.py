@@ -27,9 +27,7 @@ def piw(dsn: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-async def test_history_is_imported_once_however_often(
-    dsn: str, database: Database, tmp_path: Path
-) -> None:
+async def test_an_import_is_idempotent(dsn: str, database: Database, tmp_path: Path) -> None:
     file = tmp_path / "history.csv"
     file.write_text(f"{HEAD}2022-10-01,1060767,5000,29721600.5\n2020-03-04,105826,,\n")
     done = piw(dsn, file)
@@ -46,7 +44,7 @@ async def test_history_is_imported_once_however_often(
     assert (await downloads.download_totals(database)).downloads == 1_060_774
 
 
-async def test_a_bad_line_is_named_and_nothing_is_imported(
+async def test_an_invalid_line_is_named_and_nothing_is_imported(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
     file = tmp_path / "history.csv"
@@ -80,7 +78,7 @@ async def test_a_bad_line_is_named_and_nothing_is_imported(
         ("day,downloads\n" + "x,1\n" * 9, "and 4 more"),
     ],
 )
-def test_what_is_no_history_is_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_an_invalid_file_is_rejected(tmp_path: Path, text: str, said: str) -> None:
     file = tmp_path / "history.csv"
     file.write_text(text)
     with pytest.raises(RejectedError, match=said) as error:
@@ -88,14 +86,14 @@ def test_what_is_no_history_is_refused(tmp_path: Path, text: str, said: str) -> 
     assert str(error.value).endswith("nothing was imported")
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_an_undecodable_file_is_rejected(tmp_path: Path) -> None:
     file = tmp_path / "history.csv"
     file.write_bytes(b"day,downloads\n\xff\xfe\n")
     with pytest.raises(RejectedError, match="nothing was imported"):
         read_days(file)
 
 
-def test_a_spreadsheets_file_is_read(tmp_path: Path) -> None:
+def test_a_file_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
     file = tmp_path / "history.csv"
     file.write_bytes("\ufeffDay,Downloads\r\n2022-10-01, 5\r\n\r\n".encode())
     assert [(day.day, day.downloads) for day in read_days(file)] == [(date(2022, 10, 1), 5)]

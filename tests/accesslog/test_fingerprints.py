@@ -72,7 +72,7 @@ def tail(many: int) -> Callable[[bytes, bytes], bytes]:
         "tail -n 2", "cut at both ends", "CRLF", "grep -v", "zcat",
     ],
 )  # fmt: skip
-async def test_a_part_of_logs_that_were_read_counts_once(
+async def test_a_part_of_read_logs_is_counted_once(
     read: Read,
     database: Database,
     tmp_path: Path,
@@ -91,7 +91,7 @@ async def test_a_part_of_logs_that_were_read_counts_once(
     assert "lines were counted before" in caplog.text
 
 
-async def test_new_lines_among_known_ones_count(
+async def test_new_lines_among_counted_ones_are_counted(
     read: Read, database: Database, tmp_path: Path
 ) -> None:
     (tmp_path / "log").write_bytes(b"".join(OLD))
@@ -101,7 +101,7 @@ async def test_new_lines_among_known_ones_count(
     assert await total_downloads(database) == len(OLD) + len(NEW)
 
 
-async def test_a_log_that_holds_itself_twice_counts_once(
+async def test_a_log_that_contains_itself_twice_is_counted_once(
     read: Read, database: Database, tmp_path: Path
 ) -> None:
     (tmp_path / "log").write_bytes(b"".join(OLD + OLD))
@@ -110,7 +110,7 @@ async def test_a_log_that_holds_itself_twice_counts_once(
 
 
 @pytest.mark.parametrize("block_bytes", [20_000, 50_000])
-async def test_known_lines_are_known_across_blocks(
+async def test_counted_lines_are_recognized_across_blocks(
     read: Read,
     database: Database,
     tmp_path: Path,
@@ -125,7 +125,7 @@ async def test_known_lines_are_known_across_blocks(
     assert await total_downloads(database) == len(OLD) + len(NEW)
 
 
-async def test_two_servers_that_answer_at_the_same_time_count_both(
+async def test_two_servers_with_the_same_requests_are_both_counted(
     read: Read, database: Database, tmp_path: Path
 ) -> None:
     """Some of their lines are even the same but for the address, of which nothing is kept."""
@@ -143,7 +143,7 @@ async def test_two_servers_that_answer_at_the_same_time_count_both(
     assert await total_downloads(database) == 10_000
 
 
-async def test_a_part_in_another_format_is_known(
+async def test_a_part_in_another_format_is_recognized(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
     traffic = LogGenerator(33)
@@ -156,7 +156,7 @@ async def test_a_part_in_another_format_is_known(
     await total_downloads(database)
 
 
-async def test_what_earlier_versions_counted_cannot_be_compared_and_that_is_said(
+async def test_lines_counted_by_earlier_versions_are_reported(
     read: Read, database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "log").write_bytes(b"".join(OLD))
@@ -168,7 +168,7 @@ async def test_what_earlier_versions_counted_cannot_be_compared_and_that_is_said
     assert f"{tmp_path / 'tail'}: accesses of 2026-03-10 were counted by an earlier" in caplog.text
 
 
-async def test_fingerprints_of_a_minute_are_put_together(
+async def test_fingerprints_of_a_minute_are_merged(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reader, "BLOCK_BYTES", 5000)
@@ -190,7 +190,7 @@ async def test_fingerprints_of_a_minute_are_put_together(
     assert await total_downloads(database) == 900
 
 
-async def test_single_lines_that_are_alike_are_counted_and_told(
+async def test_single_similar_lines_are_counted_and_reported(
     read: Read, database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -223,7 +223,7 @@ _LINES = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 50)), max_size=60)
 
 
 @given(_LINES, _LINES, st.integers(0, 60), st.integers(0, 60))
-def test_a_run_that_was_seen_is_known_and_what_was_not_seen_never_is(
+def test_counted_runs_are_recognized_and_new_lines_are_not(
     before: list[tuple[int, int]], new: list[tuple[int, int]], first: int, last: int
 ) -> None:
     kept = lines_of(before).fingerprints
@@ -245,7 +245,7 @@ def test_a_run_that_was_seen_is_known_and_what_was_not_seen_never_is(
     st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2**32 - 1), st.booleans()), min_size=1),
     st.booleans(),
 )
-def test_fingerprints_of_new_lines_are_kept_by_their_minutes(
+def test_fingerprints_of_new_lines_are_stored_by_minute(
     found: list[tuple[int, int, bool]], some_known: bool
 ) -> None:
     lines = lines_of([(minute, mark) for minute, mark, _ in found])
@@ -263,9 +263,7 @@ def test_fingerprints_of_new_lines_are_kept_by_their_minutes(
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1), st.integers(0, 2**32 - 1))
-def test_a_fingerprint_has_32_bits_of_its_line_and_the_line_before(
-    said: list[int], before: int
-) -> None:
+def test_a_fingerprint_combines_a_line_and_the_previous_one(said: list[int], before: int) -> None:
     own = [number % 2**32 for number in said]
     rotated = [(mark << 1 | mark >> 31) % 2**32 for mark in [before, *own]]
     assert [*hash_array(said)] == own

@@ -110,7 +110,7 @@ COMMON = COMBINED.partition(b' "-" "')[0]
         (caddy_json(), "auto caddy-json"),
     ],
 )
-def test_every_format_says_the_same(line: bytes, formats: str) -> None:
+def test_every_format_gives_the_same_access(line: bytes, formats: str) -> None:
     for line_format in LogFormat:
         access = parse_one(line, line_format)
         if str(line_format) not in formats.split():
@@ -133,7 +133,7 @@ def test_every_format_says_the_same(line: bytes, formats: str) -> None:
         caddy_json(request={"method": "GET", "uri": WHEEL, "headers": {"User-Agent": [BUILDER]}}),
     ],
 )
-def test_what_a_builder_fetches_counts_as_nothing(line: bytes) -> None:
+def test_requests_of_builders_are_not_counted(line: bytes) -> None:
     access = parse_one(line)
     assert access is not None
     assert access.agent.agent_class is ClientType.BUILDER
@@ -190,12 +190,14 @@ HOSTILE = [
 
 @pytest.mark.parametrize("line_format", LogFormat)
 @pytest.mark.parametrize("number", range(len(HOSTILE)))
-def test_a_hostile_line_is_a_broken_one(number: int, line_format: LogFormat) -> None:
+def test_a_hostile_line_is_rejected(number: int, line_format: LogFormat) -> None:
     assert parse_one(HOSTILE[number], line_format) is None
 
 
 @given(st.lists(st.binary(max_size=300)), st.sampled_from(LogFormat))
-def test_any_bytes_are_accesses_or_broken_lines(lines: list[bytes], line_format: LogFormat) -> None:
+def test_any_bytes_are_accesses_or_rejected_lines(
+    lines: list[bytes], line_format: LogFormat
+) -> None:
     block = b"\n".join(lines)
     parsed = Parser(line_format).parse(block, LATER_S)
     expected = sum(line not in {b"", b"\r"} for line in block.split(b"\n"))
@@ -206,7 +208,7 @@ _FIELDS = st.text(st.characters(codec="utf-8"), max_size=60)
 
 
 @given(path=_FIELDS, who=_FIELDS, status=st.integers(100, 599), size=st.integers(0, 2**40))
-def test_what_a_stranger_sends_moves_no_field(path: str, who: str, status: int, size: int) -> None:
+def test_untrusted_text_does_not_shift_fields(path: str, who: str, status: int, size: int) -> None:
     """Whatever stands in the request and the user agent, each server's quoting holds it."""
     for quoted in (_as_nginx, _as_apache):
         line = (
@@ -270,12 +272,12 @@ def _as_apache(text: str) -> str:
         ("", RequestKind.OTHER),
     ],
 )
-def test_a_path_says_what_it_is(line: str, kind: RequestKind) -> None:
+def test_requests_are_classified_by_path(line: str, kind: RequestKind) -> None:
     assert classify(line).whole.kind is kind
 
 
 @pytest.mark.parametrize("path", [WHEEL, f"/wheels{WHEEL}"])
-def test_a_tree_may_be_served_below_a_path(path: str) -> None:
+def test_a_web_root_may_be_served_under_a_path(path: str) -> None:
     parsed = Parser(prefix="wheels").parse(combined(path), LATER_S)
     assert parsed.accesses[0][2].kind is RequestKind.DOWNLOAD
     assert classify(f"GET /wheels{WHEEL} HTTP/1.1").whole.kind is RequestKind.OTHER
@@ -291,13 +293,15 @@ def test_a_tree_may_be_served_below_a_path(path: str) -> None:
         ("HEAD", 200, RequestKind.OTHER),
     ],
 )
-def test_a_wheel_counts_when_it_was_sent_whole(method: str, status: int, kind: RequestKind) -> None:
+def test_a_wheel_is_counted_if_it_was_sent_completely(
+    method: str, status: int, kind: RequestKind
+) -> None:
     access = parse_one(combined(WHEEL, method=method, status=status))
     assert access is not None
     assert access.content.kind is kind
 
 
-def test_an_index_page_counts_when_it_is_unchanged_and_not_when_it_is_missing() -> None:
+def test_an_index_page_is_counted_if_unchanged_but_not_if_missing() -> None:
     kinds = []
     for status in (200, 304, 404):
         access = parse_one(combined("/simple/numpy/", status=status))
@@ -316,7 +320,7 @@ def test_an_index_page_counts_when_it_is_unchanged_and_not_when_it_is_missing() 
         ("py3-none-linux_armv6l", 0),
     ],
 )
-def test_what_a_wheel_saves_goes_by_its_abi_and_platform(tags: str, factor: int) -> None:
+def test_saved_time_depends_on_abi_and_platform(tags: str, factor: int) -> None:
     wheel = classify(f"GET {wheel_path('numpy', tags=tags)} HTTP/1.1").whole.wheel
     assert wheel is not None
     assert wheel.time_factor == factor
@@ -354,7 +358,7 @@ def test_what_a_wheel_saves_goes_by_its_abi_and_platform(tags: str, factor: int)
         ("-", "other      "),
     ],
 )  # fmt: skip
-def test_a_user_agent_says_who_asks(text: str, expected: str) -> None:
+def test_user_agents_are_parsed(text: str, expected: str) -> None:
     found = parse_user_agent(text)
     assert (
         f"{found.agent_class} {found.installer} {found.installer_version} {found.arch} "
@@ -363,7 +367,7 @@ def test_a_user_agent_says_who_asks(text: str, expected: str) -> None:
 
 
 @given(st.text())
-def test_any_user_agent_is_of_a_class(text: str) -> None:
+def test_any_user_agent_has_a_type(text: str) -> None:
     for sent in (text, f"pip/{text}", f'pip/24.0 {{"distro":{{"name":{json.dumps(text)}}}}}'):
         found = parse_user_agent(sent)
         assert isinstance(found.agent_class, ClientType)

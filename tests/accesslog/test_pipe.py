@@ -43,7 +43,7 @@ def left(folder: Path) -> list[str]:
     return sorted(entry.name for entry in (folder / "spool").iterdir() if "log" not in entry.name)
 
 
-async def test_a_pipe_is_counted_and_leaves_nothing_behind(
+async def test_a_pipe_is_counted_and_leaves_no_files(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
     traffic = LogGenerator(21)
@@ -54,7 +54,7 @@ async def test_a_pipe_is_counted_and_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
-async def test_a_pipe_may_be_packed(
+async def test_a_pipe_may_be_compressed(
     dsn: str, database: Database, tmp_path: Path, pack: Callable[[bytes], bytes]
 ) -> None:
     """As `zcat` would give it, also of several packed files one after the other."""
@@ -65,7 +65,7 @@ async def test_a_pipe_may_be_packed(
     await assert_counts(database, traffic.counts)
 
 
-async def test_a_packed_pipe_that_is_damaged_is_refused(
+async def test_a_damaged_compressed_pipe_is_rejected(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
     content = gzip.compress(b"".join(download("a", number) for number in range(100)))
@@ -84,7 +84,7 @@ async def test_a_packed_pipe_that_is_damaged_is_refused(
 
 @pytest.mark.parametrize("piped", [False, True])
 @pytest.mark.parametrize("magic", [b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"\x1f\x9d"])
-async def test_a_log_packed_in_another_way_is_refused_with_the_way_out(
+async def test_an_unsupported_compression_is_rejected_with_a_solution(
     dsn: str, database: Database, tmp_path: Path, magic: bytes, *, piped: bool
 ) -> None:
     """Read as text it would be broken lines alone, with exit code 0."""
@@ -104,7 +104,7 @@ async def test_a_log_packed_in_another_way_is_refused_with_the_way_out(
     assert await total_downloads(database) == 0
 
 
-async def test_a_replay_through_a_pipe_or_as_a_file_counts_nothing(
+async def test_a_repeated_log_is_not_counted_again(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
     """Also where the content is longer than the segments that a pipe is cut into."""
@@ -120,7 +120,7 @@ async def test_a_replay_through_a_pipe_or_as_a_file_counts_nothing(
     await assert_counts(database, traffic.counts)
 
 
-async def test_a_replay_may_be_larger_than_what_may_wait(
+async def test_a_repeated_log_may_exceed_the_spool_size(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
     traffic, log = LogGenerator(27), tmp_path / "log"
@@ -138,7 +138,7 @@ async def test_a_replay_may_be_larger_than_what_may_wait(
     await assert_counts(database, traffic.counts)
 
 
-async def test_what_a_killed_reader_left_is_counted_by_the_next(
+async def test_the_rest_of_a_killed_reader_is_counted_by_the_next(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
     traffic = LogGenerator(23)
@@ -174,7 +174,7 @@ def _taken(process: "subprocess.Popen[bytes]") -> bool:
     return any("pipe" in (thread / "wchan").read_text() for thread in threads)
 
 
-async def test_lines_wait_on_disk_while_the_database_is_away(
+async def test_lines_are_spooled_during_a_database_outage(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
     allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
@@ -202,7 +202,7 @@ async def test_lines_wait_on_disk_while_the_database_is_away(
     await assert_counts(database, traffic.counts)
 
 
-async def test_beyond_the_set_size_lines_are_dropped_and_counted(
+async def test_lines_beyond_the_spool_size_are_dropped_and_reported(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
     allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
@@ -252,7 +252,7 @@ async def test_a_stopped_reader_leaves_the_rest_to_the_next(
 
 
 @pytest.mark.parametrize("share", [0.6, 0.9, 1.0])
-async def test_what_a_killed_reader_left_is_known_though_it_was_read_as_a_file(
+async def test_the_rest_of_a_killed_reader_is_recognized_after_it_was_read_as_a_file(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:
     """Not as far as it goes, and beyond; the first segments are committed and gone."""
@@ -279,7 +279,7 @@ async def test_what_a_killed_reader_left_is_known_though_it_was_read_as_a_file(
 
 
 @pytest.mark.parametrize("piece", [1, 7, 4096])
-def test_segments_give_what_was_written(
+def test_segments_return_what_was_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int
 ) -> None:
     monkeypatch.setattr(spool_module, "_SEGMENT_BYTES", 1000)
@@ -302,7 +302,7 @@ def test_segments_give_what_was_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_full_disk_does_not_take_is_dropped_and_counted_and_later_lines_are_kept(
+def test_lines_are_dropped_on_a_full_disk_and_later_lines_are_stored(
     tmp_path: Path,
 ) -> None:
     """A line that was cut by it becomes a broken line, and never a part of the next one."""
@@ -330,7 +330,7 @@ def test_what_a_full_disk_does_not_take_is_dropped_and_counted_and_later_lines_a
     os.close(reading)
 
 
-async def test_lines_that_were_lost_to_a_full_disk_are_told(
+async def test_lines_lost_to_a_full_disk_are_reported(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
     limit = ["prlimit", "--fsize=2000000", "--"]

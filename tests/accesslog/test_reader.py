@@ -21,7 +21,7 @@ from tests.accesslog.conftest import Read, new_context, read_with
 from tests.accesslog.log_generator import DAY, LogGenerator, combined, download, wheel_path
 
 
-async def test_a_log_gives_the_figures_that_its_maker_counted(
+async def test_a_log_gives_the_figures_of_its_generator(
     read: Read, database: Database, tmp_path: Path
 ) -> None:
     traffic, log = LogGenerator(1), tmp_path / "access.log"
@@ -31,7 +31,7 @@ async def test_a_log_gives_the_figures_that_its_maker_counted(
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
-async def test_a_packed_copy_is_the_same_log(
+async def test_a_compressed_copy_is_the_same_log(
     read: Read, database: Database, tmp_path: Path, pack: Callable[[bytes], bytes]
 ) -> None:
     traffic = LogGenerator(2)
@@ -44,7 +44,7 @@ async def test_a_packed_copy_is_the_same_log(
     await assert_counts(database, traffic.counts)
 
 
-async def test_a_log_that_grew_under_another_name_is_read_on(
+async def test_a_log_that_grew_under_another_name_is_resumed(
     read: Read, database: Database, tmp_path: Path
 ) -> None:
     traffic = LogGenerator(3)
@@ -61,7 +61,7 @@ async def test_a_log_that_grew_under_another_name_is_read_on(
 
 
 @pytest.mark.parametrize("size", [2000, 5000, 1024 * 1024])
-async def test_blocks_end_anywhere(
+async def test_blocks_may_end_anywhere(
     read: Read,
     database: Database,
     tmp_path: Path,
@@ -77,7 +77,7 @@ async def test_blocks_end_anywhere(
     await assert_counts(database, traffic.counts)
 
 
-async def test_logs_that_begin_alike_are_told_apart(
+async def test_logs_with_the_same_start_are_distinguished(
     read: Read, database: Database, tmp_path: Path
 ) -> None:
     first, second, third, fourth = (download(name) for name in "abcd")
@@ -93,7 +93,7 @@ async def test_logs_that_begin_alike_are_told_apart(
     assert await total_downloads(database) == 3 + 2 + 3
 
 
-async def test_a_shorter_copy_that_grows_beyond_is_read_on(
+async def test_a_shorter_copy_that_grows_is_resumed(
     read: Read, database: Database, tmp_path: Path
 ) -> None:
     lines = [download(name) for name in "abcd"]
@@ -107,7 +107,7 @@ async def test_a_shorter_copy_that_grows_beyond_is_read_on(
     assert await total_downloads(database) == 4
 
 
-async def test_a_last_line_without_its_end_counts_when_it_is_whole(
+async def test_a_complete_last_line_without_a_newline_is_counted(
     read: Read, database: Database, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
@@ -125,7 +125,7 @@ async def test_a_last_line_without_its_end_counts_when_it_is_whole(
     assert await database.value("SELECT sum(rejected_lines)::int FROM ingested_logs") == 0
 
 
-async def test_a_line_without_an_end_is_one_broken_line(
+async def test_an_endless_line_is_one_rejected_line(
     read: Read, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reader, "PIECE_BYTES", 4_000)
@@ -140,7 +140,7 @@ async def test_a_line_without_an_end_is_one_broken_line(
     }
 
 
-async def test_a_damaged_packed_log_is_read_as_far_as_it_goes_and_later_to_its_end(
+async def test_a_damaged_compressed_log_is_read_up_to_the_damage_and_later_completely(
     read: Read, database: Database, tmp_path: Path
 ) -> None:
     traffic, log = LogGenerator(5), tmp_path / "log.gz"
@@ -154,7 +154,7 @@ async def test_a_damaged_packed_log_is_read_as_far_as_it_goes_and_later_to_its_e
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
-async def test_a_packed_log_with_a_wrong_part_is_refused_in_one_line(
+async def test_a_corrupt_compressed_log_is_rejected_in_one_line(
     read: Read, tmp_path: Path, pack: Callable[[bytes], bytes]
 ) -> None:
     log = tmp_path / "log.packed"
@@ -165,7 +165,7 @@ async def test_a_packed_log_with_a_wrong_part_is_refused_in_one_line(
         await read(log)
 
 
-async def test_a_log_may_have_a_name_that_is_no_text(
+async def test_a_log_may_have_an_undecodable_name(
     read: Read, database: Database, tmp_path: Path
 ) -> None:
     log = tmp_path / os.fsdecode(b"caf\xe9.log")
@@ -189,7 +189,9 @@ async def test_a_late_line_counts_on_its_own_day(
     assert [day.downloads for day in await downloads.project_days(database, "a")] == [1, 3]
 
 
-async def test_totals_outlive_the_raw_rows(read: Read, database: Database, tmp_path: Path) -> None:
+async def test_totals_are_kept_longer_than_access_records(
+    read: Read, database: Database, tmp_path: Path
+) -> None:
     traffic, log = LogGenerator(6), tmp_path / "log"
     log.write_bytes(b"".join(traffic.lines(2000)))
     await read(log)
@@ -202,9 +204,7 @@ async def test_totals_outlive_the_raw_rows(read: Read, database: Database, tmp_p
     assert await total_downloads(database) == sum(traffic.counts.downloads.values())
 
 
-async def test_days_past_their_retention_leave_no_raw_rows(
-    database: Database, tmp_path: Path
-) -> None:
+async def test_expired_days_get_no_access_records(database: Database, tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(download("a", at=datetime(2020, 1, 1, tzinfo=UTC)) + download("a"))
     desk = new_context(database, tmp_path)
@@ -214,7 +214,7 @@ async def test_days_past_their_retention_leave_no_raw_rows(
     assert await database.value("SELECT count(*) FROM access_records") == 1
 
 
-async def test_broken_lines_are_counted_and_sampled_without_addresses(
+async def test_rejected_lines_are_counted_and_sampled_without_addresses(
     read: Read, database: Database, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
@@ -230,7 +230,7 @@ async def test_broken_lines_are_counted_and_sampled_without_addresses(
     assert sample == b"ADDRESS what is this\nand ADDRESS this\n"
 
 
-async def test_no_table_holds_an_address(read: Read, database: Database, tmp_path: Path) -> None:
+async def test_no_table_contains_an_address(read: Read, database: Database, tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(download("a", address="203.0.113.99"))
     await read(log)
@@ -245,7 +245,7 @@ async def test_no_table_holds_an_address(read: Read, database: Database, tmp_pat
         assert b"203.0.113.99".hex() not in text
 
 
-async def test_a_days_key_is_forgotten_and_its_clients_stay_counted(
+async def test_a_days_key_is_deleted_and_its_clients_stay_counted(
     read: Read, database: Database, tmp_path: Path
 ) -> None:
     noon = datetime(DAY.year, DAY.month, DAY.day, 12, tzinfo=UTC)
@@ -276,7 +276,7 @@ async def test_the_same_client_on_two_days_has_two_hashes(
     assert len(rows) == 2
 
 
-async def test_strangers_cannot_fill_the_breakdowns(
+async def test_untrusted_clients_cannot_fill_the_breakdowns(
     read: Read, database: Database, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
@@ -302,7 +302,7 @@ async def test_pages_json_and_logs_have_counts_of_their_own(
     assert (day.log_pages, day.others, day.downloads) == (1, 2, 0)
 
 
-async def test_two_readers_of_one_log_count_it_once(database: Database, tmp_path: Path) -> None:
+async def test_two_readers_count_a_log_once(database: Database, tmp_path: Path) -> None:
     traffic, log = LogGenerator(7), tmp_path / "log"
     log.write_bytes(b"".join(traffic.lines(1000)))
     shutil.copy(log, tmp_path / "copy")
@@ -317,7 +317,7 @@ async def test_two_readers_of_one_log_count_it_once(database: Database, tmp_path
     await assert_counts(database, traffic.counts)
 
 
-async def test_a_download_that_was_broken_off_counts_as_nothing(
+async def test_an_interrupted_download_is_not_counted(
     read: Read, database: Database, tmp_path: Path
 ) -> None:
     """Where the size of the wheel is known, and the log has how much was sent."""

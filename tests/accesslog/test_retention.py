@@ -61,7 +61,7 @@ def days(first: date, many: int) -> list[date]:
 
 
 @pytest.mark.parametrize("ahead", [timedelta(days=365), timedelta(days=20_000)])
-async def test_a_clock_that_is_ahead_drops_no_accesses(
+async def test_a_clock_that_is_ahead_deletes_no_records(
     run: Run, database: Database, ahead: timedelta, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -71,7 +71,7 @@ async def test_a_clock_that_is_ahead_drops_no_accesses(
     assert f"accesses confirm {BEGAN + timedelta(days=2)}" in caplog.text
 
 
-async def test_two_days_that_a_wrong_clock_logged_drop_no_accesses(
+async def test_two_days_logged_with_a_wrong_clock_delete_no_records(
     run: Run, database: Database
 ) -> None:
     """The web server of a machine has the same wrong clock."""
@@ -82,7 +82,7 @@ async def test_two_days_that_a_wrong_clock_logged_drop_no_accesses(
     assert await rows(database) == 8
 
 
-async def test_accesses_are_dropped_when_later_ones_confirm_that_time_has_passed(
+async def test_records_are_deleted_when_later_accesses_confirm_the_time(
     run: Run, database: Database
 ) -> None:
     later = BEGAN + timedelta(days=150)
@@ -93,7 +93,7 @@ async def test_accesses_are_dropped_when_later_ones_confirm_that_time_has_passed
     assert await rows(database) == 4, "old ones are not even kept where they are read only now"
 
 
-async def test_without_a_retention_no_single_access_is_kept(
+async def test_without_a_retention_no_records_are_kept(
     dsn: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Run(dsn, tmp_path, monkeypatch)
@@ -109,7 +109,7 @@ async def marked_days(database: Database) -> int:
     return int(await database.value("SELECT count(DISTINCT minute / 1440) FROM line_fingerprints"))
 
 
-async def test_fingerprints_are_kept_for_some_days_before_the_accesses_that_confirm_them(
+async def test_fingerprints_are_kept_for_some_days_before_confirmed_accesses(
     run: Run, read: Read, database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     later, old = BEGAN + timedelta(days=RETENTION_DAYS + 2), BEGAN + timedelta(days=1)

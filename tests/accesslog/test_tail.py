@@ -30,7 +30,7 @@ def append(path: Path, *lines: bytes) -> None:
         file.writelines(lines)
 
 
-async def test_what_is_written_is_counted_while_it_grows(
+async def test_lines_are_counted_while_a_log_grows(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
     log = tmp_path / "access.log"
@@ -49,7 +49,7 @@ async def test_what_is_written_is_counted_while_it_grows(
     assert await total_downloads(database) == 4
 
 
-async def test_a_log_that_is_renamed_and_made_anew_loses_nothing(
+async def test_a_renamed_and_recreated_log_loses_nothing(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
     log, old = tmp_path / "access.log", tmp_path / "access.log.1"
@@ -71,7 +71,7 @@ async def test_a_log_that_is_renamed_and_made_anew_loses_nothing(
     assert await total_downloads(database) == 4
 
 
-async def test_a_log_that_is_copied_and_emptied_loses_nothing(
+async def test_a_copied_and_truncated_log_loses_nothing(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
     log, copy = tmp_path / "access.log", tmp_path / "access.log.1"
@@ -91,7 +91,7 @@ async def test_a_log_that_is_copied_and_emptied_loses_nothing(
     assert await total_downloads(database) == 61
 
 
-async def test_rotations_while_nobody_follows_are_caught_up(
+async def test_rotations_during_a_pause_are_read_later(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
     log = tmp_path / "access.log"
@@ -110,7 +110,7 @@ async def test_rotations_while_nobody_follows_are_caught_up(
     assert await total_downloads(database) == 4
 
 
-async def test_a_new_follower_does_not_read_what_was_rotated_before_its_time(
+async def test_a_new_tailer_does_not_read_logs_rotated_earlier(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
     log = tmp_path / "access.log"
@@ -121,7 +121,7 @@ async def test_a_new_follower_does_not_read_what_was_rotated_before_its_time(
     assert await total_downloads(database) == 1
 
 
-async def test_a_follower_that_is_killed_at_any_moment_counts_each_line_once(
+async def test_a_killed_tailer_counts_each_line_once(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
     log, traffic = tmp_path / "access.log", LogGenerator(11)
@@ -147,7 +147,7 @@ def _chunks(lines: Iterator[bytes]) -> Iterator[bytes]:
         yield data[len(data) // 3 :]
 
 
-async def test_a_database_that_goes_away_and_comes_back_costs_nothing(
+async def test_a_database_outage_loses_nothing(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
     log = tmp_path / "access.log"
@@ -171,7 +171,7 @@ async def test_a_database_that_goes_away_and_comes_back_costs_nothing(
         wait_until(lambda: counted_downloads(dsn) == 3, "everything is counted")
 
 
-async def test_a_log_that_is_rotated_more_than_once_between_two_looks_loses_nothing(
+async def test_several_rotations_between_polls_lose_nothing(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
     log = tmp_path / "access.log"
@@ -191,7 +191,7 @@ async def test_a_log_that_is_rotated_more_than_once_between_two_looks_loses_noth
     assert await total_downloads(database) == 5
 
 
-async def test_a_damaged_part_beside_a_log_stops_no_follower(
+async def test_a_damaged_rotated_log_does_not_stop_a_tailer(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
     log = tmp_path / "access.log"
@@ -207,7 +207,7 @@ async def test_a_damaged_part_beside_a_log_stops_no_follower(
         wait_until(lambda: b"is damaged" in (tmp_path / "said").read_bytes(), "it says so")
 
 
-def test_a_part_that_is_renamed_just_now_hides_no_other(tmp_path: Path) -> None:
+def test_a_concurrently_renamed_log_does_not_hide_others(tmp_path: Path) -> None:
     log = tmp_path / "access.log"
     append(tmp_path / "access.log.1", b"a")
     (tmp_path / "access.log.2").symlink_to(tmp_path / "gone")
@@ -216,7 +216,7 @@ def test_a_part_that_is_renamed_just_now_hides_no_other(tmp_path: Path) -> None:
     assert rotated_logs(log) == [tmp_path / "access.log.3", tmp_path / "access.log.1"]
 
 
-async def test_a_catching_up_that_was_cut_short_goes_on(
+async def test_an_interrupted_read_of_rotated_logs_is_resumed(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
     log = tmp_path / "access.log"

@@ -79,7 +79,7 @@ async def test_a_download_saves_the_build(
     assert project.saved_s == pytest.approx(3 * saved_s)
 
 
-async def test_a_wheel_without_a_known_build_saves_nothing_and_counts(
+async def test_a_wheel_without_a_known_build_is_counted_and_saves_nothing(
     read: Read, database: Database, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
@@ -89,7 +89,7 @@ async def test_a_wheel_without_a_known_build_saves_nothing_and_counts(
     assert (figures.downloads, figures.saved_s) == (1, 0.0)
 
 
-async def test_what_was_saved_stays_when_the_wheel_is_gone(
+async def test_saved_time_is_kept_when_the_wheel_is_removed(
     read: Read, database: Database, tmp_path: Path
 ) -> None:
     path = await publish(database, "cp311-cp311-linux_aarch64", 106.7)

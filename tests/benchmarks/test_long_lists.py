@@ -53,7 +53,7 @@ async def stall_of(what: str, work: Callable[[], Awaitable[object]]) -> float:
 
 
 @pytest.mark.slow
-async def test_the_loop_goes_on_while_all_projects_are_listed(
+async def test_the_event_loop_runs_while_all_projects_are_listed(
     database: Database, tmp_path: Path
 ) -> None:
     await database.execute(

@@ -112,7 +112,7 @@ async def test_the_first_result_costs_a_thousandth_of_one_file(phone: Visitors) 
 
 
 @in_the_browser
-async def test_no_key_costs_more_than_a_few_kilobytes(phone: Visitors) -> None:
+async def test_no_key_loads_more_than_a_few_kilobytes(phone: Visitors) -> None:
     async with phone.visit() as visit:
         await visit.open()
         meter = await slowed(visit.page)

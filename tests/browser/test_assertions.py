@@ -35,7 +35,7 @@ _FAULTS = {
 
 
 @pytest.mark.parametrize("fault", _FAULTS)
-async def test_a_fault_of_structure_is_found(many: Visitors, fault: str) -> None:
+async def test_a_structural_error_is_found(many: Visitors, fault: str) -> None:
     deed, complaint = _FAULTS[fault]
     async with many.visit(viewport={"width": 360, "height": 640}) as visit:
         page = await visit.open()
@@ -45,7 +45,7 @@ async def test_a_fault_of_structure_is_found(many: Visitors, fault: str) -> None
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_pale_text_is_found(many: Visitors, scheme: str) -> None:
+async def test_low_contrast_is_found(many: Visitors, scheme: str) -> None:
     async with many.visit(color_scheme=scheme) as visit:
         page = await visit.open()
         assert await assertions.contrast(page) == []
@@ -56,7 +56,7 @@ async def test_pale_text_is_found(many: Visitors, scheme: str) -> None:
         assert len(pale) == 2
 
 
-async def test_a_focus_that_does_not_show_is_found(many: Visitors) -> None:
+async def test_an_invisible_focus_is_found(many: Visitors) -> None:
     async with many.visit() as visit:
         page = await visit.open()
         names = await assertions.check_tab_order(page)

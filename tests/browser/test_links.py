@@ -47,7 +47,7 @@ def target(tree: Path, page: Path, address: str) -> Path:
     return place.resolve()
 
 
-def test_every_address_is_relative_and_leads_to_a_file(farmed_tree: Path) -> None:
+def test_every_url_is_relative_and_leads_to_a_file(farmed_tree: Path) -> None:
     tree = farmed_tree.resolve()
     count = 0
     for page, addresses in pages(tree):
@@ -65,7 +65,7 @@ def test_every_address_is_relative_and_leads_to_a_file(farmed_tree: Path) -> Non
     assert count > 150
 
 
-def test_every_fragment_is_there(farmed_tree: Path) -> None:
+def test_every_fragment_exists(farmed_tree: Path) -> None:
     tree = farmed_tree.resolve()
     ids = {page: addresses.ids for page, addresses in pages(tree)}
     for page, addresses in pages(tree):
@@ -77,7 +77,7 @@ def test_every_fragment_is_there(farmed_tree: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["index.html", "index.v1_json"])
-def test_pages_and_their_twins_say_the_same(farmed_tree: Path, name: str) -> None:
+def test_pages_and_gz_files_have_the_same_content(farmed_tree: Path, name: str) -> None:
     found = list(farmed_tree.rglob(name))
     for page in found:
         twin = page.with_name(f"{page.name}.gz")

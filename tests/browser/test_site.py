@@ -48,7 +48,7 @@ async def visiting(visitors: Visitors, path: str, **how: Any) -> AsyncIterator[V
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_every_page_can_be_read_by_everybody(farmed: Visitors, path: str) -> None:
+async def test_every_page_is_accessible(farmed: Visitors, path: str) -> None:
     async with visiting(farmed, path) as visit:
         await visit.page.evaluate(_UNFOLD)
         for scheme, size in product(SCHEMES, (NARROW, WIDE)):
@@ -59,7 +59,7 @@ async def test_every_page_can_be_read_by_everybody(farmed: Visitors, path: str) 
 
 
 @pytest.mark.parametrize("path", MAIN_PAGES)
-async def test_keys_alone_reach_everything(farmed: Visitors, path: str) -> None:
+async def test_everything_is_reachable_by_keyboard(farmed: Visitors, path: str) -> None:
     async with visiting(farmed, path) as visit:
         names = await assertions.check_tab_order(visit.page)
         assert names[0] == "Skip to the content"
@@ -75,7 +75,7 @@ async def test_the_first_key_skips_to_the_content(farmed: Visitors) -> None:
 
 
 @pytest.mark.parametrize("path", MAIN_PAGES)
-async def test_nothing_moves_while_a_page_loads(farmed: Visitors, path: str) -> None:
+async def test_pages_load_without_layout_shifts(farmed: Visitors, path: str) -> None:
     async with visiting(farmed, path, viewport={"width": 360, "height": 740}) as visit:
         shift = await visit.page.evaluate(
             "new Promise(done => { let sum = 0;"
@@ -87,13 +87,13 @@ async def test_nothing_moves_while_a_page_loads(farmed: Visitors, path: str) -> 
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-async def test_a_page_is_light_or_dark_as_its_reader_wants(farmed: Visitors, scheme: str) -> None:
+async def test_a_page_supports_light_and_dark_mode(farmed: Visitors, scheme: str) -> None:
     async with visiting(farmed, "", color_scheme=scheme) as visit:
         ground = await visit.page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert ground == {"light": "rgb(246, 248, 246)", "dark": "rgb(18, 22, 21)"}[scheme]
 
 
-async def test_without_javascript_the_pages_say_the_same(farmed: Visitors) -> None:
+async def test_pages_have_the_same_content_without_javascript(farmed: Visitors) -> None:
     async with visiting(farmed, "project/alpha/", java_script_enabled=False) as visit:
         await expect(visit.page.get_by_role("heading", level=1)).to_have_text("alpha")
         await expect(
@@ -109,7 +109,7 @@ async def test_without_javascript_the_pages_say_the_same(farmed: Visitors) -> No
 # --- the pages, one by one ---
 
 
-async def test_home_costs_less_than_60_kb_all_in(farmed: Visitors) -> None:
+async def test_the_home_page_loads_less_than_60_kb(farmed: Visitors) -> None:
     async with farmed.visit() as visit:
         session = await visit.page.context.new_cdp_session(visit.page)
         await session.send("Network.enable")
@@ -127,13 +127,13 @@ async def test_home_costs_less_than_60_kb_all_in(farmed: Visitors) -> None:
     assert total < HOME_BYTES
 
 
-async def test_home_shows_the_lines_to_paste_and_the_builds(farmed: Visitors) -> None:
+async def test_the_home_page_shows_commands_and_builds(farmed: Visitors) -> None:
     async with visiting(farmed, "", permissions=["clipboard-read", "clipboard-write"]) as visit:
         await visit.page.get_by_role("button", name="Copy").first.click()
         await expect(visit.page.get_by_role("button", name="Copied")).to_be_visible()
         copied = await visit.page.evaluate("navigator.clipboard.readText()")
         assert copied.startswith("pip install ")
-        table = visit.page.get_by_role("table", name="The newest first")
+        table = visit.page.get_by_role("table", name="Newest first")
         await expect(table.get_by_role("row").filter(has_text="broken")).to_contain_text("failed")
 
 
@@ -152,7 +152,7 @@ async def test_a_project_is_found_and_its_log_is_read(farmed: Visitors) -> None:
         assert "Successfully built alpha" in log
 
 
-async def test_a_projects_files_are_those_that_its_index_lists(
+async def test_the_files_of_a_project_match_its_index_page(
     farmed: Visitors, farmed_tree: Path
 ) -> None:
     index = json.loads((farmed_tree / "simple" / "alpha" / "index.v1_json").read_text())
@@ -166,7 +166,7 @@ async def test_a_projects_files_are_those_that_its_index_lists(
         assert len(index["files"]) == 2
 
 
-async def test_the_figures_have_their_tables_and_json(farmed: Visitors) -> None:
+async def test_charts_have_tables_and_json(farmed: Visitors) -> None:
     async with visiting(farmed, "stats.html") as visit:
         figure = visit.page.get_by_role("figure").filter(has_text="Builds that succeed")
         await expect(figure.get_by_role("img", name="Builds that succeed")).to_be_visible()
@@ -178,14 +178,12 @@ async def test_the_figures_have_their_tables_and_json(farmed: Visitors) -> None:
 
 
 @pytest.mark.parametrize("path", ["nothing", "project/nothing/", "deep/below/nothing.html"])
-async def test_what_is_not_there_is_said_in_the_sites_look(farmed: Visitors, path: str) -> None:
+async def test_the_404_page_is_styled(farmed: Visitors, path: str) -> None:
     async with farmed.visit() as visit:
         response = await visit.page.goto(visit.base + path)
         assert response is not None
         assert response.status == 404
-        await expect(visit.page.get_by_role("heading", level=1)).to_have_text(
-            "There is no such page"
-        )
+        await expect(visit.page.get_by_role("heading", level=1)).to_have_text("Page not found")
         assert await assertions.structure(visit.page) == []
         assert await assertions.contrast(visit.page) == []
         # The answer itself is all that the browser complains of.
@@ -194,7 +192,7 @@ async def test_what_is_not_there_is_said_in_the_sites_look(farmed: Visitors, pat
         await expect(visit.page.get_by_role("heading", level=1)).to_have_text("Projects")
 
 
-async def test_what_a_link_leads_to_is_unfolded(farmed: Visitors) -> None:
+async def test_the_target_of_a_link_is_opened(farmed: Visitors) -> None:
     async with visiting(farmed, "project/alpha/") as visit:
         files = visit.page.locator("details[id='1.0']")
         await expect(files).not_to_have_attribute("open", "")
@@ -207,7 +205,7 @@ async def test_what_a_link_leads_to_is_unfolded(farmed: Visitors) -> None:
 # --- hostile text ---
 
 
-async def test_hostile_words_show_as_text(farmed: Visitors) -> None:
+async def test_hostile_text_is_shown_as_text(farmed: Visitors) -> None:
     async with visiting(farmed, "project/broken/") as visit:
         dialogs: list[str] = []
         visit.page.on("dialog", lambda dialog: dialogs.append(dialog.message))
@@ -224,7 +222,7 @@ async def test_hostile_words_show_as_text(farmed: Visitors) -> None:
         assert dialogs == []
 
 
-async def test_a_huge_name_is_found_and_shown(farmed: Visitors) -> None:
+async def test_a_long_name_is_found_and_shown(farmed: Visitors) -> None:
     async with visiting(farmed, "packages.html", viewport=NARROW) as visit:
         await visit.page.get_by_role("combobox").press_sequentially("xxx")
         await visit.page.get_by_role("option").first.click()
@@ -232,7 +230,7 @@ async def test_a_huge_name_is_found_and_shown(farmed: Visitors) -> None:
         await expect(visit.page.get_by_role("heading", level=1)).to_have_text(HUGE)
 
 
-async def test_script_that_got_into_a_page_would_not_run(farmed: Visitors) -> None:
+async def test_injected_scripts_do_not_run(farmed: Visitors) -> None:
     """The policy is the second wall: escaping is the first."""
     async with farmed.visit() as visit:
 

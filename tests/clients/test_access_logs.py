@@ -32,7 +32,7 @@ _CLIENTS = ("pip22", "pip-newest", "uv")
         for line_format in formats[-1:]
     ],
 )
-async def test_an_install_is_a_download_of_each_wheel(
+async def test_an_installation_counts_as_a_download_of_each_wheel(
     *,
     server: str,
     line_format: LogFormat,

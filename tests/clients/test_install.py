@@ -39,7 +39,7 @@ def install(
 
 
 @pytest.mark.parametrize("client", ["pip22", "pip23", "pip24", "pip-newest", "uv"])
-def test_a_project_and_what_it_needs_are_installed(
+def test_a_project_and_its_dependencies_are_installed(
     client: str, server: str, environments: dict[str, Path], tmp_path: Path
 ) -> None:
     done = install(client, environments, f"{server}simple/", tmp_path, "left")
@@ -59,7 +59,7 @@ def test_a_yanked_release_is_installed_with_a_warning_when_pinned(
 
 
 @pytest.mark.parametrize("client", ["pip24", "pip-newest", "uv"])
-def test_a_wheel_whose_bytes_changed_is_refused(
+def test_a_changed_wheel_is_rejected(
     client: str, tree: Path, environments: dict[str, Path], tmp_path: Path
 ) -> None:
     broken = tmp_path / "tree"
@@ -74,7 +74,7 @@ def test_a_wheel_whose_bytes_changed_is_refused(
 
 
 @pytest.mark.parametrize("client", ["pip24", "pip-newest", "uv"])
-def test_nothing_is_installed_by_another_name_so_the_index_has_no_page_of_one(
+def test_nothing_is_installed_by_an_alias(
     client: str, tree: Path, environments: dict[str, Path], tmp_path: Path
 ) -> None:
     renamed = tmp_path / "tree"
@@ -105,7 +105,7 @@ def test_the_upload_time_is_that_of_the_release(
     assert late.returncode == 0, late.stdout + late.stderr
 
 
-def test_resolving_reads_metadata_and_not_wheels(
+def test_resolving_downloads_metadata_and_not_wheels(
     web: str, environments: dict[str, Path], tmp_path: Path, access_log: Path
 ) -> None:
     options = ("--dry-run", "left")

@@ -57,7 +57,7 @@ def kind(response: httpx.Response) -> str:
     ],
 )
 @pytest.mark.parametrize("path", ["simple/", "simple/left/"])
-def test_a_simple_page_is_json_for_those_who_ask(
+def test_a_simple_page_is_json_for_clients_that_accept_it(
     web: httpx.Client, path: str, accept: str | None, expected: str
 ) -> None:
     headers = {"Accept": accept} if accept else {}
@@ -71,7 +71,7 @@ def test_a_simple_page_is_json_for_those_who_ask(
 
 
 @pytest.mark.parametrize("accept", [HTML, JSON])
-def test_the_packed_twin_is_served_to_those_who_accept_it(web: httpx.Client, accept: str) -> None:
+def test_the_gz_file_is_served_to_clients_that_accept_it(web: httpx.Client, accept: str) -> None:
     packed = web.get("simple/left/", headers={"Accept": accept, "Accept-Encoding": "gzip"})
     plain = web.get("simple/left/", headers={"Accept": accept, "Accept-Encoding": "identity"})
     assert packed.headers.get("content-encoding") == "gzip"
@@ -81,7 +81,7 @@ def test_the_packed_twin_is_served_to_those_who_accept_it(web: httpx.Client, acc
     assert "accept-encoding" in packed.headers["vary"].lower()
 
 
-def test_pages_are_kept_for_a_minute_and_packages_for_ever(web: httpx.Client) -> None:
+def test_pages_are_cached_for_a_minute_and_packages_forever(web: httpx.Client) -> None:
     page = web.get("simple/left/", headers={"Accept": JSON})
     assert "max-age=60" in page.headers["cache-control"]
     wheel = web.get(address(page))
@@ -94,7 +94,7 @@ def address(page: httpx.Response) -> str:
     return str(page.url.join(page.json()["files"][0]["url"]))
 
 
-def test_a_page_that_did_not_change_is_not_sent_again(web: httpx.Client) -> None:
+def test_an_unchanged_page_is_not_sent_again(web: httpx.Client) -> None:
     headers = {"Accept": JSON, "Accept-Encoding": "identity"}
     first = web.get("simple/left/", headers=headers)
     again = web.get("simple/left/", headers={**headers, "If-None-Match": first.headers["etag"]})
@@ -102,7 +102,7 @@ def test_a_page_that_did_not_change_is_not_sent_again(web: httpx.Client) -> None
     assert again.content == b""
 
 
-def test_metadata_is_text_beside_the_wheel(web: httpx.Client) -> None:
+def test_metadata_is_served_as_text(web: httpx.Client) -> None:
     page = web.get("simple/left/", headers={"Accept": JSON})
     metadata = web.get(f"{address(page)}.metadata")
     assert kind(metadata) == "text/plain"
@@ -118,7 +118,7 @@ def test_a_range_of_a_wheel_is_served(web: httpx.Client) -> None:
     assert part.content == whole[-22:]
 
 
-def test_head_is_like_get_without_the_page(web: httpx.Client) -> None:
+def test_head_is_like_get_without_content(web: httpx.Client) -> None:
     response = web.head("simple/left/", headers={"Accept": JSON})
     assert (response.status_code, kind(response), response.content) == (200, JSON, b"")
 
@@ -149,7 +149,7 @@ def test_a_log_is_readable_text_whether_a_client_accepts_gzip_or_not(
         assert response.headers[name] == value
 
 
-def test_a_client_that_says_nothing_of_encodings_gets_a_log_as_text(web: httpx.Client) -> None:
+def test_a_client_without_accept_encoding_gets_a_log_as_text(web: httpx.Client) -> None:
     request = web.build_request("GET", LOG)
     del request.headers["Accept-Encoding"]
     response = web.send(request)
@@ -157,14 +157,14 @@ def test_a_client_that_says_nothing_of_encodings_gets_a_log_as_text(web: httpx.C
     assert "content-encoding" not in response.headers
 
 
-def test_the_packed_name_of_a_log_leads_to_the_text(web: httpx.Client) -> None:
+def test_the_gz_url_of_a_log_redirects_to_the_text(web: httpx.Client) -> None:
     response = web.get(f"{LOG}.gz")
     assert response.status_code == 301
     assert response.headers["location"].removeprefix(str(web.base_url).rstrip("/")) == f"/{LOG}"
 
 
 @pytest.mark.parametrize("accepted", ["gzip", "identity"])
-def test_a_log_that_is_not_there_is_not_found(web: httpx.Client, accepted: str) -> None:
+def test_a_missing_log_is_not_found(web: httpx.Client, accepted: str) -> None:
     response = web.get("logs/0000/0009/9.txt", headers={"Accept-Encoding": accepted})
     assert response.status_code == 404
 
@@ -172,7 +172,7 @@ def test_a_log_that_is_not_there_is_not_found(web: httpx.Client, accepted: str) 
 @pytest.mark.parametrize(
     ("path", "place"), [("simple", "/simple/"), ("simple/left", "/simple/left/")]
 )
-def test_a_missing_slash_is_put_there(web: httpx.Client, path: str, place: str) -> None:
+def test_a_missing_slash_is_added(web: httpx.Client, path: str, place: str) -> None:
     response = web.get(path)
     assert response.status_code in {301, 302, 308}
     assert response.headers["location"].removeprefix(str(web.base_url).rstrip("/")) == place
@@ -186,7 +186,7 @@ def test_a_missing_slash_is_put_there(web: httpx.Client, path: str, place: str) 
         "simple/left/index.html/x",
     ],
 )  # fmt: skip
-def test_what_is_not_there_or_hidden_is_not_found(web: httpx.Client, path: str) -> None:
+def test_missing_and_hidden_files_are_not_found(web: httpx.Client, path: str) -> None:
     # httpx would tidy the path up; a hostile client does not.
     request = web.build_request("GET", "/")
     request.url = request.url.copy_with(raw_path=f"/{path}".encode())
@@ -225,25 +225,25 @@ def test_every_file_of_the_site_has_its_type(web: httpx.Client, path: str, encod
 
 
 @pytest.mark.parametrize("path", ["", "project/left/", "static/style.0123456789ab.css"])
-def test_pages_and_what_they_need_are_sent_packed(web: httpx.Client, path: str) -> None:
+def test_pages_and_static_files_are_sent_compressed(web: httpx.Client, path: str) -> None:
     assert web.get(path).headers["content-encoding"] == "gzip"
 
 
 @pytest.mark.parametrize("path", [*TYPES, "simple/", "simple/left/", "nothing/here"])
-def test_every_answer_carries_the_security_headers_once(web: httpx.Client, path: str) -> None:
+def test_every_response_has_the_security_headers_once(web: httpx.Client, path: str) -> None:
     response = web.get(path)
     sent = {name: response.headers.get_list(name) for name in SECURITY_HEADERS}
     assert sent == {name: [value] for name, value in SECURITY_HEADERS.items()}
 
 
-def test_files_named_by_their_content_are_kept_for_ever(web: httpx.Client) -> None:
+def test_content_addressed_files_are_cached_forever(web: httpx.Client) -> None:
     for path in TYPES:
         wanted = "immutable" if path.startswith("static/") else "max-age=60"
         assert wanted in web.get(path).headers["cache-control"], path
 
 
 @pytest.mark.parametrize("path", ["nothing", "project/nothing/", "nothing/at/all.html", ".hidden"])
-def test_what_is_not_there_gets_the_page_that_says_so(web: httpx.Client, path: str) -> None:
+def test_missing_pages_get_the_404_page(web: httpx.Client, path: str) -> None:
     response = web.get(path, headers={"Accept": "text/html,*/*"})
     assert response.status_code == 404
     assert (kind(response), response.content) == (HTML, SITE["404.html"])

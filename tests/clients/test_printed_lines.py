@@ -106,7 +106,7 @@ def reader(tree: Path, tmp_path: Path) -> Iterator[PageReader]:
         )
 
 
-def test_the_lines_for_pip_install(reader: PageReader) -> None:
+def test_the_pip_commands_install(reader: PageReader) -> None:
     once, for_good = reader.lines("", "pip")
     assert once.startswith("pip install ")
     assert reader.lines("project/left/", "pip") == [once.replace("PROJECT", "left")]
@@ -160,7 +160,7 @@ def publish_upstream(root: Path, usual: FakeIndex, lack: Gap) -> None:
 
 
 @pytest.mark.parametrize("lack", GAPS, ids=lambda lack: lack.name)
-def test_the_line_for_uv_installs_what_the_farm_lacks(reader: PageReader, lack: Gap) -> None:
+def test_the_uv_command_installs_what_the_farm_lacks(reader: PageReader, lack: Gap) -> None:
     publish_upstream(reader.root, reader.usual, lack)
     (line,) = [line for line in reader.lines("", "uv") if line.startswith("uv pip install ")]
     assert reader.lines("project/left/", "uv") == [line.replace("PROJECT", "left")]
@@ -174,9 +174,7 @@ def test_the_line_for_uv_installs_what_the_farm_lacks(reader: PageReader, lack: 
 @pytest.mark.parametrize(
     "lack", [lack for lack in GAPS if lack.is_wheel], ids=lambda lack: lack.name
 )
-def test_the_line_for_a_uv_project_installs_what_the_farm_lacks(
-    reader: PageReader, lack: Gap
-) -> None:
+def test_the_uv_project_command_installs_what_the_farm_lacks(reader: PageReader, lack: Gap) -> None:
     publish_upstream(reader.root, reader.usual, lack)
     (line,) = [line for line in reader.lines("", "uv") if line.startswith("uv export ")]
     assert line in reader.lines("faq.html", "uv")
@@ -188,7 +186,7 @@ def test_the_line_for_a_uv_project_installs_what_the_farm_lacks(
     assert reader.site not in (reader.folder / "uv.lock").read_text()
 
 
-def test_the_line_for_uv_installs_from_the_farm(reader: PageReader) -> None:
+def test_the_uv_command_installs_from_the_farm(reader: PageReader) -> None:
     (line,) = [line for line in reader.lines("", "uv") if line.startswith("uv pip install ")]
     reader.type(f"uv venv --clear --python {sys.executable}")
     reader.type(line)

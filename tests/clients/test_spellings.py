@@ -104,7 +104,7 @@ def farm(request: pytest.FixtureRequest) -> Iterator[Farm]:
         "FLASK-SQLALCHEMY", "flask--sqlalchemy", "Flask.-_SqlAlchemy",
     ],
 )  # fmt: skip
-def test_any_spelling_of_a_name_leads_to_the_project(farm: Farm, spelling: str) -> None:
+def test_any_spelling_of_a_name_redirects_to_the_project(farm: Farm, spelling: str) -> None:
     for part in ("simple", "project"):
         page = f"/{part}/flask-sqlalchemy/"
         assert farm.led_to(f"/{part}/{spelling}/") == page
@@ -113,7 +113,7 @@ def test_any_spelling_of_a_name_leads_to_the_project(farm: Farm, spelling: str) 
     assert farm.led_to(data) == "/project/flask-sqlalchemy/json"
 
 
-def test_a_name_of_any_length_and_case_is_normalised_in_the_end(farm: Farm) -> None:
+def test_a_name_of_any_length_and_case_is_normalized(farm: Farm) -> None:
     path = "/simple/AAAAAAAA.B_C-D..E--F_G__H.zZzZzZ/"
     for _ in range(8):
         location = farm.get(path).location
@@ -131,17 +131,17 @@ def test_a_name_of_any_length_and_case_is_normalised_in_the_end(farm: Farm) -> N
         "/logs/x%0d%0aSet-Cookie:a=b.txt.gz", "/logs/0/%0dX-Evil:y/1.txt.gz", "/nothing",
     ],
 )  # fmt: skip
-def test_what_is_no_name_leads_nowhere(farm: Farm, path: str) -> None:
+def test_an_invalid_name_is_not_found(farm: Farm, path: str) -> None:
     reply = farm.get(path)
     assert (reply.status, reply.location) == (404, "")
 
 
-def test_a_packed_log_leads_to_the_log(farm: Farm) -> None:
+def test_a_compressed_log_redirects_to_the_log(farm: Farm) -> None:
     location = farm.get("/logs/0000/0001/1.txt.gz").location
     assert location == f"{farm.prefix}/logs/0000/0001/1.txt"
 
 
-def test_the_path_of_the_farms_address_is_served(farm: Farm) -> None:
+def test_the_path_of_the_farms_url_is_served(farm: Farm) -> None:
     if farm.prefix:
         assert farm.get("").location == f"{farm.prefix}/"
     assert farm.get("/").text == "home"

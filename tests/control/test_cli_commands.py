@@ -179,7 +179,7 @@ async def test_markers_of_a_file_are_evaluated_for_the_targets_of_the_farm(
     done = await piw(shared, "add", "-r", str(file), code=1)
     first, second, third = done.stderr.splitlines()
     assert first.startswith(f"note: {file}, line 3: https://files.example/a.tar.gz is no release")
-    assert second.startswith(f"note: {file}, line 2: nowhere is passed over; no target fits")
+    assert second.startswith(f"note: {file}, line 2: nowhere is ignored; no target matches")
     assert third.startswith("here: "), "it was asked for, and the upstream does not know it"
     file.write_text('nowhere; python_version < "3"\n')
     done = await piw(shared, "add", "-r", str(file))

@@ -34,7 +34,7 @@ async def get(root: Path, target: str) -> httpx.Response:
         return await client.get(f"http://farm.test{target}")
 
 
-async def test_the_tree_is_served(tree: Path) -> None:
+async def test_the_web_root_is_served(tree: Path) -> None:
     assert (await get(tree, "/")).text == "the page"
 
 
@@ -60,7 +60,7 @@ async def test_nothing_else_is_served_and_nothing_fails(tree: Path, target: str)
     assert "secret" not in response.text
 
 
-async def test_a_log_that_cannot_be_written_costs_no_answer(
+async def test_an_unwritable_log_does_not_affect_responses(
     tree: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     log = tmp_path / "access.log"
@@ -77,7 +77,7 @@ async def test_a_log_that_cannot_be_written_costs_no_answer(
 
 
 @pytest.mark.parametrize("target", ["/", "/nothing"])
-async def test_answers_forbid_all_that_no_page_needs(tree: Path, target: str) -> None:
+async def test_responses_have_a_strict_policy(tree: Path, target: str) -> None:
     headers = (await get(tree, target)).headers
     policy = dict(
         rule.strip().split(" ", 1) for rule in headers["Content-Security-Policy"].split(";")
@@ -111,7 +111,7 @@ async def serving(root: Path) -> AsyncIterator[int]:
     "said",
     ["", "GET / HT", "GET / HTTP/1.1\r\nHost: x\r\n", "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET"],
 )
-async def test_who_does_not_finish_a_request_is_disconnected(
+async def test_a_client_with_an_incomplete_request_is_disconnected(
     tree: Path, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection_limits, "REQUEST_TIMEOUT_S", 0.3)
@@ -124,7 +124,7 @@ async def test_who_does_not_finish_a_request_is_disconnected(
         writer.close()
 
 
-async def test_who_reads_nothing_of_an_answer_is_disconnected(
+async def test_a_client_that_does_not_read_its_response_is_disconnected(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection_limits, "STALL_TIMEOUT_S", 0.3)

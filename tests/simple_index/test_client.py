@@ -79,7 +79,7 @@ async def test_a_page_is_read_as_html_where_there_is_no_json(
 
 
 @pytest.mark.parametrize("moment", ["2020-05-01T10:00:00Z", "2020-05-01T10:00:00.000001Z"])
-async def test_times_come_with_and_without_fractions(
+async def test_times_may_have_fractions(
     upstream: FakeIndex, index: SimpleIndex, moment: str
 ) -> None:
     upstream.add("foo", "foo-1.tar.gz", SDIST, **{"upload-time": moment})
@@ -90,7 +90,7 @@ async def test_times_come_with_and_without_fractions(
     assert found.replace(microsecond=0) == datetime(2020, 5, 1, 10, tzinfo=UTC)
 
 
-async def test_sparse_entries_are_enough(upstream: FakeIndex, index: SimpleIndex) -> None:
+async def test_optional_fields_may_be_missing(upstream: FakeIndex, index: SimpleIndex) -> None:
     page = {
         "meta": {"api-version": "1.99"},
         "name": "foo",
@@ -114,7 +114,7 @@ async def test_an_unknown_project_is_none(index: SimpleIndex) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "../admin", "a b", "-", "naïve"])
-async def test_what_is_no_project_name_is_never_asked_for(
+async def test_an_invalid_project_name_is_not_requested(
     upstream: FakeIndex, index: SimpleIndex, name: str
 ) -> None:
     with pytest.raises(RejectedError, match="not a valid project name"):
@@ -122,7 +122,9 @@ async def test_what_is_no_project_name_is_never_asked_for(
     assert upstream.requests == []
 
 
-async def test_an_unchanged_page_is_the_known_one(upstream: FakeIndex, index: SimpleIndex) -> None:
+async def test_an_unchanged_page_returns_the_known_one(
+    upstream: FakeIndex, index: SimpleIndex
+) -> None:
     upstream.etags = True
     upstream.add("foo", "foo-1.tar.gz", SDIST)
     first = await index.project("foo")
@@ -134,7 +136,7 @@ async def test_an_unchanged_page_is_the_known_one(upstream: FakeIndex, index: Si
     assert len(second.files) == 2
 
 
-async def test_a_page_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_page_that_never_ends_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = asyncio.Event()
 
     async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -170,7 +172,7 @@ async def test_a_page_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatc
         ("", 0.0),
     ],
 )
-async def test_how_long_to_leave_it_alone_is_told(
+async def test_retry_after_is_read(
     upstream: FakeIndex, index: SimpleIndex, asked: str, wait_s: float
 ) -> None:
     upstream.faults[""] = 429
@@ -181,7 +183,7 @@ async def test_how_long_to_leave_it_alone_is_told(
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
-async def test_trouble_that_passes_is_transient(
+async def test_temporary_errors_are_transient(
     upstream: FakeIndex, index: SimpleIndex, status: int
 ) -> None:
     upstream.faults[""] = status
@@ -189,7 +191,7 @@ async def test_trouble_that_passes_is_transient(
         await index.project("foo")
 
 
-async def test_a_redirect_to_a_host_that_cannot_be_is_refused(
+async def test_a_redirect_to_an_invalid_host_is_rejected(
     upstream: FakeIndex, index: SimpleIndex
 ) -> None:
     upstream.faults[""], upstream.headers["Location"] = 302, "http://xn--zzzzzzzzzzzzzz/"
@@ -197,7 +199,7 @@ async def test_a_redirect_to_a_host_that_cannot_be_is_refused(
         await index.project("foo")
 
 
-async def test_an_index_that_is_not_there_is_transient() -> None:
+async def test_an_unreachable_index_is_transient() -> None:
     async with SimpleIndex("http://user:secret@127.0.0.1:1/simple") as index:
         with pytest.raises(TransientError) as caught:
             await index.project("foo")
@@ -217,7 +219,7 @@ async def test_an_index_that_is_not_there_is_transient() -> None:
         ("image/png", b"\x89PNG"),
     ],
 )
-async def test_a_malformed_page_is_refused_by_its_address(
+async def test_a_malformed_page_is_rejected_with_its_url(
     upstream: FakeIndex, index: SimpleIndex, kind: str, content: bytes
 ) -> None:
     upstream.pages["foo"] = (kind, content)
@@ -226,7 +228,7 @@ async def test_a_malformed_page_is_refused_by_its_address(
     assert "\n" not in str(caught.value)
 
 
-async def test_a_large_page_is_read_in_another_process_to_the_same_end(
+async def test_a_large_page_is_parsed_in_another_process(
     upstream: FakeIndex, index: SimpleIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upstream.add("foo", "foo-1.tar.gz", SDIST)
@@ -243,7 +245,7 @@ async def test_a_large_page_is_read_in_another_process_to_the_same_end(
         await index.project("foo")
 
 
-async def test_an_endless_page_is_refused(
+async def test_an_endless_page_is_rejected(
     upstream: FakeIndex, index: SimpleIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "PAGE_LIMIT_BYTES", 1000)
@@ -253,15 +255,13 @@ async def test_an_endless_page_is_refused(
         await index.project("foo")
 
 
-def test_an_address_that_is_told_is_told_without_its_credentials() -> None:
+def test_messages_show_urls_without_credentials() -> None:
     with pytest.raises(UsageError) as caught:
         validate_index_url("ftp://user:secret@index.example.org/simple/")
     assert "ftp://index.example.org/simple/" in str(caught.value)
 
 
-async def test_credentials_go_to_the_index_and_nowhere_else(
-    upstream: FakeIndex, tmp_path: Path
-) -> None:
+async def test_credentials_are_sent_only_to_the_index(upstream: FakeIndex, tmp_path: Path) -> None:
     entry = upstream.add("foo", "foo-1.tar.gz", SDIST)
     with_login = upstream.simple.replace("http://", "http://farm:s3cret@")
     async with SimpleIndex(with_login) as index:
@@ -310,7 +310,7 @@ async def test_an_archive_declared_as_an_encoding_stays_an_archive(
     assert (tmp_path / "f").read_bytes() == content
 
 
-async def test_other_bytes_leave_nothing_behind(
+async def test_wrong_content_leaves_no_file(
     upstream: FakeIndex, index: SimpleIndex, tmp_path: Path
 ) -> None:
     entry = upstream.add("foo", "foo-1.tar.gz", SDIST)
@@ -320,7 +320,7 @@ async def test_other_bytes_leave_nothing_behind(
 
 
 @pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha512", "blake2b"])
-async def test_a_file_is_verified_by_the_hash_that_there_is(
+async def test_a_file_is_verified_by_any_hash(
     upstream: FakeIndex, index: SimpleIndex, tmp_path: Path, algorithm: str
 ) -> None:
     digest = f"{algorithm}={hashlib.new(algorithm, SDIST).hexdigest()}"
@@ -332,7 +332,7 @@ async def test_a_file_is_verified_by_the_hash_that_there_is(
         await index.fetch(address, "", tmp_path / "g", digest=wrong, limit_bytes=999)
 
 
-async def test_a_file_without_a_hash_has_at_least_its_size(
+async def test_a_file_without_a_hash_is_verified_by_its_size(
     upstream: FakeIndex, index: SimpleIndex, tmp_path: Path
 ) -> None:
     address = upstream.file_url(upstream.add("foo", "foo-1.tar.gz", SDIST))
@@ -342,7 +342,7 @@ async def test_a_file_without_a_hash_has_at_least_its_size(
         await index.fetch(address, "", tmp_path / "g", size_bytes=7, limit_bytes=999)
 
 
-async def test_a_file_over_the_limit_is_refused(
+async def test_a_file_over_the_limit_is_rejected(
     upstream: FakeIndex, index: SimpleIndex, tmp_path: Path
 ) -> None:
     entry = upstream.add("foo", "foo-1.tar.gz", SDIST)
@@ -352,7 +352,7 @@ async def test_a_file_over_the_limit_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_faults_of_files_are_told_apart(
+async def test_errors_of_files_are_distinguished(
     upstream: FakeIndex, index: SimpleIndex, tmp_path: Path
 ) -> None:
     async def fetch(url: str) -> None:
@@ -372,6 +372,6 @@ async def test_faults_of_files_are_told_apart(
 
 
 @pytest.mark.parametrize("url", ["file:///srv/simple", "simple", "", "http://", "http://x:port/"])
-def test_what_cannot_be_an_index_says_so(url: str) -> None:
+def test_an_invalid_index_url_is_rejected(url: str) -> None:
     with pytest.raises(ConfigError, match="index"):
         SimpleIndex(url)

@@ -268,7 +268,7 @@ def _is_storable(page: ProjectPage) -> None:
 @settings(deadline=None)
 @given(st.binary(max_size=60) | _VALUES.map(lambda value: json.dumps(value).encode()))
 @pytest.mark.parametrize("declared", [JSON, HTML, ""])
-def test_any_content_is_a_page_or_refused(declared: str, content: bytes) -> None:
+def test_any_content_is_a_page_or_rejected(declared: str, content: bytes) -> None:
     with contextlib.suppress(RejectedError):
         _is_storable(parse_page("demo", URL, content, {"Content-Type": declared}))
 
@@ -278,7 +278,7 @@ def test_any_content_is_a_page_or_refused(declared: str, content: bytes) -> None
 
 @pytest.mark.parametrize("value", [..., None, 1, [], {}, "x", True, {"sha256": None}, "\ud800"])
 @pytest.mark.parametrize("key", sorted(set(entry()) - {"url"}))
-def test_a_file_survives_any_odd_field(key: str, value: object) -> None:
+def test_a_file_is_kept_with_any_invalid_field(key: str, value: object) -> None:
     odd = {key: val for key, val in (entry() | {key: value}).items() if val is not ...}
     page = json_page(odd, entry("demo-2.0.tar.gz"))
     assert sdists(page) == ["1.0", "2.0"]
@@ -310,7 +310,7 @@ def test_a_file_survives_any_odd_field(key: str, value: object) -> None:
         (None, "is not an object; ignored"),
     ],
 )
-def test_an_odd_entry_is_reported_by_its_place(odd: object, problem: str) -> None:
+def test_a_malformed_entry_is_reported_with_its_number(odd: object, problem: str) -> None:
     page = json_page(entry("demo-2.0.tar.gz"), odd)
     assert "2.0" in sdists(page)
     (said,) = page.problems
@@ -318,7 +318,7 @@ def test_an_odd_entry_is_reported_by_its_place(odd: object, problem: str) -> Non
     assert problem in said
 
 
-def test_a_page_as_it_should_be_has_no_problems() -> None:
+def test_a_valid_page_has_no_problems() -> None:
     files = ["demo-1.0.tar.gz", "demo-1.0-py3-none-any.whl", "demo-1.0.egg", "demo-1.0.win32.exe"]
     old = ["demo-0.1.linux-x86_64.tar.gz", "demo-2004d.tar.gz"]
     page = json_page(*map(entry, files), *map(entry, old))
@@ -333,7 +333,7 @@ def test_the_problems_of_a_page_are_bounded_and_counted() -> None:
 @pytest.mark.parametrize(
     "meta", [..., None, {}, [], "1.0", {"api-version": 1.0}, {"api-version": None}]
 )
-def test_a_page_survives_an_odd_meta(meta: object) -> None:
+def test_a_page_with_invalid_meta_is_read(meta: object) -> None:
     assert sdists(json_page(entry(), meta=meta)) == ["1.0"]
 
 
@@ -355,7 +355,7 @@ def test_another_major_version_is_read_and_reported() -> None:
         (["archived"], ProjectStatus.ACTIVE, 1),
     ],
 )
-def test_a_project_status_is_read_from_any_form(
+def test_a_project_status_is_read_in_any_form(
     status: object, read: ProjectStatus, problems: int
 ) -> None:
     page = json_page(entry(), **{"project-status": status})
@@ -407,13 +407,13 @@ def test_of_two_entries_with_one_name_the_one_with_a_hash_counts() -> None:
     assert page.problem_count == 2
 
 
-def test_the_name_of_a_file_is_that_of_its_address_or_the_one_that_is_stated() -> None:
+def test_the_name_of_a_file_is_that_of_its_url_or_its_entry() -> None:
     addresses = ["blob/1#sha256=" + SHA256, "demo-2.0.tar.gz"]
     page = json_page(*[entry(url=address) for address in addresses])
     assert sdists(page) == ["1.0", "2.0"]
 
 
-def test_links_for_people_are_no_files() -> None:
+def test_links_for_people_are_not_files() -> None:
     links = [
         "#main",
         "mailto:x@example.org",
@@ -428,7 +428,7 @@ def test_links_for_people_are_no_files() -> None:
     assert page.problems == ()
 
 
-def test_an_html_page_tells_what_a_json_page_tells() -> None:
+def test_html_and_json_pages_are_read_alike() -> None:
     page = html_page(
         '<META name="pypi:project-status" content="archived">'
         '<meta name="pypi:project-status-reason" content="done">'
@@ -462,7 +462,7 @@ def test_a_page_in_any_declared_charset_is_read(declared: str, encoding: str) ->
 
 
 @pytest.mark.parametrize("declared", ["text/plain", "application/octet-stream", "image/png"])
-def test_what_is_declared_as_something_else_is_no_page(declared: str) -> None:
+def test_another_content_type_is_rejected(declared: str) -> None:
     with pytest.raises(RejectedError, match="its content type is"):
         html_page("", declared)
 
@@ -475,13 +475,13 @@ def test_a_huge_attribute_is_read_in_time() -> None:
 @given(
     st.text(max_size=30) | st.integers(1, sys.get_int_max_str_digits() * 2).map(lambda n: "1" * n)
 )
-def test_any_version_text_is_canonical_or_nothing(text: str) -> None:
+def test_any_version_text_is_canonical_or_empty(text: str) -> None:
     found = canonical_version(text)
     assert canonical_version(found) == found
 
 
 @pytest.mark.parametrize("time", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
-def test_a_time_that_no_time_zone_can_show_is_no_time(time: str) -> None:
+def test_an_out_of_range_time_is_ignored(time: str) -> None:
     page = json_page(entry(**{"upload-time": time}))
     assert page.files[0].uploaded_at is None
     assert page.problems == ("entry 1 (demo-1.0.tar.gz): its upload-time is not a time; ignored",)
@@ -490,7 +490,7 @@ def test_a_time_that_no_time_zone_can_show_is_no_time(time: str) -> None:
     assert (page.answered_at, page.age_s) == (None, 0)
 
 
-def test_a_validator_that_cannot_be_sent_back_is_none() -> None:
+def test_a_validator_that_cannot_be_sent_back_is_dropped() -> None:
     headers = {"Content-Type": JSON, "ETag": '"caf\xe9"', "Last-Modified": "\u0661"}
     page = parse_page("demo", URL, b'{"files": []}', headers)
     assert (page.etag, page.modified) == ("", "")

@@ -19,7 +19,7 @@ def pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     pip_config._pip_settings.cache_clear()
 
 
-def test_the_index_is_the_one_of_pips_configuration(pip: Path) -> None:
+def test_the_index_is_that_of_pips_configuration(pip: Path) -> None:
     pip.write_text(
         "[global]\nindex-url = https://u:p%40ss@index.example/simple\n"
         "extra-index-url = https://extra.example/\n"
@@ -27,7 +27,7 @@ def test_the_index_is_the_one_of_pips_configuration(pip: Path) -> None:
     assert pip_config.pip_index_url() == "https://u:p%40ss@index.example/simple"
 
 
-def test_the_environment_goes_before_the_configuration(
+def test_the_environment_overrides_the_configuration(
     pip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pip.write_text("[global]\nindex-url = https://index.example/simple\n")
@@ -35,6 +35,6 @@ def test_the_environment_goes_before_the_configuration(
     assert pip_config.pip_index_url() == "https://env.example/simple"
 
 
-def test_without_a_word_it_is_the_public_index(pip: Path) -> None:
+def test_the_default_is_the_public_index(pip: Path) -> None:
     pip.write_text("[global]\nextra-index-url = https://extra.example/\n")
     assert pip_config.pip_index_url() == pip_config.PYPI

@@ -25,7 +25,7 @@ async def changelog(upstream: FakeIndex) -> AsyncIterator[Changelog]:
         yield Changelog(f"{upstream.url}pypi", index)
 
 
-async def test_it_is_asked_as_the_index_itself_is(
+async def test_the_changelog_is_requested_like_the_index(
     upstream: FakeIndex, changelog: Changelog
 ) -> None:
     upstream.add_event("Demo", "create", 7)
@@ -50,7 +50,7 @@ async def test_it_is_asked_as_the_index_itself_is(
         "<!DOCTYPE x [<!ENTITY a 'b'>]>" + _VALUE.format("<string>&a;</string>"),
     ],
 )
-async def test_what_is_no_answer_is_told_in_one_line(
+async def test_an_invalid_response_is_reported_in_one_line(
     upstream: FakeIndex, changelog: Changelog, answer: str
 ) -> None:
     upstream.pages["/pypi"] = ("text/xml", answer.encode())
@@ -59,7 +59,7 @@ async def test_what_is_no_answer_is_told_in_one_line(
     assert str(caught.value).isprintable()
 
 
-async def test_entities_do_not_grow_in_another_encoding(
+async def test_entities_are_rejected_in_any_encoding(
     upstream: FakeIndex, changelog: Changelog
 ) -> None:
     grows = '<?xml version="1.0" encoding="utf-16"?><!DOCTYPE x [<!ENTITY a "aaaa">]>'
@@ -69,15 +69,13 @@ async def test_entities_do_not_grow_in_another_encoding(
         await changelog.last_serial()
 
 
-async def test_a_web_page_in_its_place_is_no_changelog(
-    upstream: FakeIndex, changelog: Changelog
-) -> None:
+async def test_a_web_page_is_not_a_changelog(upstream: FakeIndex, changelog: Changelog) -> None:
     upstream.pages["/pypi"] = ("text/html; charset=utf-8", b"<h1>welcome</h1>")
     with pytest.raises(NoChangelogError, match="text/html"):
         await changelog.last_serial()
 
 
-async def test_an_endless_answer_is_cut_off(
+async def test_an_endless_response_is_rejected(
     upstream: FakeIndex, changelog: Changelog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("piwheels.simple_index.client.PAGE_LIMIT_BYTES", 1000)
@@ -86,7 +84,7 @@ async def test_an_endless_answer_is_cut_off(
         await changelog.last_serial()
 
 
-async def test_a_serial_that_nothing_can_keep_is_no_serial(
+async def test_an_out_of_range_serial_is_rejected(
     upstream: FakeIndex, changelog: Changelog
 ) -> None:
     value = f"<int>{10**30}</int>"
@@ -95,7 +93,7 @@ async def test_a_serial_that_nothing_can_keep_is_no_serial(
         await changelog.last_serial()
 
 
-async def test_events_with_nothing_in_their_fields_are_passed_over(
+async def test_events_with_empty_fields_are_ignored(
     upstream: FakeIndex, changelog: Changelog
 ) -> None:
     upstream.changelog = [

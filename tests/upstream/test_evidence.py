@@ -77,7 +77,7 @@ FAULTS = [quarantine, no_files, maintenance, portal, *map(status, (403, 404, 410
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-async def test_nothing_is_lost_while_the_upstream_shows_no_files(
+async def test_nothing_is_lost_while_the_upstream_lists_no_files(
     built: EventSource, fault: Callable[[FakeIndex], None]
 ) -> None:
     farm, index = built.farm, built.index
@@ -100,7 +100,7 @@ async def test_nothing_is_lost_while_the_upstream_shows_no_files(
         await farm.wait_until(farm.listed, {"1.0"})
 
 
-async def test_a_release_that_vanishes_for_one_look_is_shown_again_and_not_built_again(
+async def test_a_briefly_missing_release_is_shown_again_and_not_rebuilt(
     built: EventSource,
 ) -> None:
     farm, index = built.farm, built.index
@@ -162,7 +162,7 @@ async def _pending(farm: SyncHarness) -> int:
     return int(await farm.db.value("SELECT count(*) FROM upstream_changes"))
 
 
-async def test_a_page_that_carries_no_serial_is_looked_at_a_bounded_number_of_times(
+async def test_a_page_without_a_serial_is_checked_a_bounded_number_of_times(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.json = False
@@ -177,7 +177,7 @@ async def test_a_page_that_carries_no_serial_is_looked_at_a_bounded_number_of_ti
         await farm.wait_until(lambda: _pending(farm), 0)
 
 
-async def test_an_older_page_changes_nothing_until_it_stays(
+async def test_an_older_page_changes_nothing_until_it_persists(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
@@ -200,9 +200,7 @@ async def test_an_older_page_changes_nothing_until_it_stays(
         await farm.wait_until(farm.hidden, {"1.0": "missing"})
 
 
-async def test_a_project_that_is_created_again_is_built_again(
-    farm: SyncHarness, upstream: FakeIndex
-) -> None:
+async def test_a_recreated_project_is_built_again(farm: SyncHarness, upstream: FakeIndex) -> None:
     for version in ("0.9", "1.0"):
         upstream.add("demo", f"demo-{version}.tar.gz", version.encode(), **NO_TIME)
     upstream.add_event("demo", "create", 100)
@@ -259,7 +257,7 @@ async def test_what_was_removed_is_deleted_after_the_retention_by_the_upstreams_
     assert await catalog.existing_projects(farm.db, ["demo"]) == {"demo"}, "it stays followed"
 
 
-async def test_a_missing_project_is_believed_missing_only_while_others_are_there(
+async def test_a_missing_project_is_accepted_only_while_others_are_present(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     for project in ("demo", "other"):
@@ -284,7 +282,7 @@ async def test_a_missing_project_is_believed_missing_only_while_others_are_there
 
 
 @pytest.mark.parametrize("json", [True, False])
-async def test_releases_without_upload_time_are_new_only_if_they_were_not_there(
+async def test_releases_without_upload_time_are_new_only_if_unknown(
     farm: SyncHarness, upstream: FakeIndex, json: bool
 ) -> None:
     upstream.json = json
@@ -309,7 +307,7 @@ async def test_one_missing_upload_time_builds_no_old_release(
         assert await farm.queue() == [("demo", "2.0")]
 
 
-async def test_after_an_upgrade_what_is_there_is_remembered_at_the_first_look(
+async def test_existing_releases_are_recorded_at_the_first_check_after_an_upgrade(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     for version in ("1.0", "2.0"):
@@ -322,7 +320,7 @@ async def test_after_an_upgrade_what_is_there_is_remembered_at_the_first_look(
         await farm.wait_until(farm.queue, [("demo", "2.0"), ("demo", "3.0")])
 
 
-async def test_a_release_that_an_operator_removed_does_not_come_back(
+async def test_a_release_removed_by_an_operator_does_not_return(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"1")
@@ -338,7 +336,7 @@ async def test_a_release_that_an_operator_removed_does_not_come_back(
 # --- serials and addresses ---------------------------------------------------------------
 
 
-async def test_a_serial_that_goes_back_starts_a_comparison_and_says_so(
+async def test_a_decreased_serial_starts_a_comparison(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
@@ -359,9 +357,7 @@ async def test_a_serial_that_goes_back_starts_a_comparison_and_says_so(
     assert "went back from 1000 to 7" in await farm.events()
 
 
-async def test_another_upstream_starts_a_comparison_and_says_so(
-    farm: SyncHarness, upstream: FakeIndex
-) -> None:
+async def test_another_upstream_starts_a_comparison(farm: SyncHarness, upstream: FakeIndex) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
     upstream.add_event("demo", "create", 5)
     await farm.add("demo")
@@ -376,7 +372,7 @@ async def test_another_upstream_starts_a_comparison_and_says_so(
     assert "and was http://elsewhere/simple/" in await farm.events()
 
 
-async def test_a_changelog_that_is_away_for_a_while_is_read_on_from_its_serial(
+async def test_an_unavailable_changelog_is_resumed_at_its_serial(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
@@ -440,7 +436,7 @@ async def test_a_project_that_is_added_by_a_wrong_clock_builds_what_is_new(
         await farm.wait_until(farm.queue, [("demo", "2.0"), ("demo", "3.0")])
 
 
-async def test_the_clock_is_the_upstreams_and_a_difference_is_told(
+async def test_the_upstreams_clock_is_used_and_a_difference_reported(
     farm: SyncHarness, upstream: FakeIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
@@ -480,7 +476,7 @@ async def rounds(farm: SyncHarness, count: int, status: int, timeout_s: float = 
 
 
 @pytest.mark.parametrize("validator", ["etag", "modified"])
-async def test_pages_are_asked_for_many_at_once_and_only_if_they_changed(
+async def test_pages_are_requested_concurrently_and_conditionally(
     farm: SyncHarness, upstream: FakeIndex, validator: str
 ) -> None:
     upstream.etags = validator == "etag"
@@ -496,7 +492,7 @@ async def test_pages_are_asked_for_many_at_once_and_only_if_they_changed(
     assert 6 <= upstream.most_at_once <= 12
 
 
-async def test_what_is_due_longest_comes_first_and_each_project_has_its_turn(
+async def test_the_longest_due_project_is_checked_first(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     await follow_many(farm, 50)
@@ -511,7 +507,7 @@ async def test_what_is_due_longest_comes_first_and_each_project_has_its_turn(
     assert len(asked) == len(set(asked)) == 50
 
 
-async def test_an_overloaded_upstream_is_asked_one_page_at_a_time(
+async def test_an_overloaded_upstream_gets_one_request_at_a_time(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     await follow_many(farm, 40)
@@ -526,7 +522,7 @@ async def test_an_overloaded_upstream_is_asked_one_page_at_a_time(
 
 
 @pytest.mark.slow
-async def test_a_thousand_projects_are_polled_at_twenty_requests_at_once(
+async def test_a_thousand_projects_are_polled_with_twenty_concurrent_requests(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.etags = True

@@ -53,7 +53,7 @@ def garbage(index: FakeIndex) -> None:
 
 @pytest.mark.parametrize("fault", [unavailable, garbage])
 @pytest.mark.parametrize("from_the_start", [True, False])
-async def test_while_the_changelog_does_not_answer_pages_are_polled(
+async def test_pages_are_polled_while_the_changelog_does_not_respond(
     farm: SyncHarness,
     upstream: FakeIndex,
     fault: Callable[[FakeIndex], None],
@@ -78,7 +78,7 @@ async def test_while_the_changelog_does_not_answer_pages_are_polled(
         assert "trying again" not in follower.status_text
 
 
-async def test_what_was_reported_before_is_looked_at_although_the_changelog_is_silent(
+async def test_reported_changes_are_checked_while_the_changelog_is_unavailable(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     await followed(farm, upstream, "demo")
@@ -97,7 +97,7 @@ async def test_what_was_reported_before_is_looked_at_although_the_changelog_is_s
 # --- pages -------------------------------------------------------------------------------
 
 
-async def test_a_project_that_comes_back_unchanged_is_listed_again(
+async def test_a_project_that_returns_unchanged_is_listed_again(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.etags = True
@@ -113,7 +113,7 @@ async def test_a_project_that_comes_back_unchanged_is_listed_again(
 
 
 @pytest.mark.parametrize("alone", [True, False])
-async def test_a_page_without_files_and_reason_is_believed_if_it_stays_and_others_have_some(
+async def test_an_empty_page_is_accepted_if_it_persists_and_others_have_files(
     farm: SyncHarness, upstream: FakeIndex, alone: bool
 ) -> None:
     others = [] if alone else ["other", "third"]
@@ -132,7 +132,7 @@ async def test_a_page_without_files_and_reason_is_believed_if_it_stays_and_other
         await farm.wait_until(farm.hidden, {})
 
 
-async def test_absence_is_not_believed_while_a_new_release_is_reported(
+async def test_absence_is_not_accepted_while_a_new_release_is_reported(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     await followed(farm, upstream, "demo", "other", "third")
@@ -145,7 +145,7 @@ async def test_absence_is_not_believed_while_a_new_release_is_reported(
         assert await farm.hidden() == {}
 
 
-async def test_the_upstreams_trouble_is_one_event_although_many_looks_find_it(
+async def test_an_outage_is_one_event_for_many_checks(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     projects = ["demo", "other", "third", "fourth", "fifth", "sixth"]
@@ -182,7 +182,7 @@ def look(finding: PageCheckResult, *, soon: bool = False) -> db_upstream.CheckRe
     )
 
 
-def test_a_page_that_lacks_a_release_is_looked_at_again_soon() -> None:
+def test_a_page_that_lacks_a_release_is_checked_again_soon() -> None:
     assert look(PageCheckResult.UP_TO_DATE).next_check_in == timedelta(days=1)
     assert look(PageCheckResult.UP_TO_DATE, soon=True).next_check_in == timedelta(seconds=60)
 
@@ -197,7 +197,7 @@ def test_an_older_page_without_files_is_an_empty_page_and_one_in_quarantine_an_o
     assert evidence.assess(seen, quarantined, 0).finding is PageCheckResult.OUTDATED
 
 
-def test_an_older_page_that_stays_is_accepted_unless_it_lacks_a_reported_change() -> None:
+def test_a_persistent_older_page_is_accepted_unless_it_lacks_a_change() -> None:
     change = PendingChange(
         project="demo",
         serial=6,
@@ -224,7 +224,7 @@ def test_an_older_page_that_stays_is_accepted_unless_it_lacks_a_reported_change(
     )
 
 
-def test_the_page_of_an_absent_project_is_read_as_a_whole_next_time() -> None:
+def test_the_page_of_a_missing_project_is_requested_unconditionally() -> None:
     assert (
         look(PageCheckResult.UNAVAILABLE).etag,
         look(PageCheckResult.UNAVAILABLE).last_modified,
@@ -241,7 +241,7 @@ def test_the_page_of_an_absent_project_is_read_as_a_whole_next_time() -> None:
     )
 
 
-def test_absent_projects_among_others_are_no_trouble_of_the_upstream() -> None:
+def test_missing_projects_among_others_are_not_an_outage() -> None:
     health = UpstreamHealth(max_concurrency=20, first_delay_s=1.0, max_delay_s=60.0)
     for number in range(4):
         health.record_success(f"p{number}")
@@ -273,7 +273,7 @@ async def test_a_clock_of_the_upstream_that_is_ahead_deletes_nothing(
         assert await farm.wheels() == {"1.0"}
 
 
-def test_a_cached_answer_tells_a_time_between_its_date_and_its_age() -> None:
+def test_the_time_of_a_cached_response_is_between_date_and_age() -> None:
     clock, now = UpstreamClock(), datetime.now(UTC)
     clock.update(now, age_s=7200.0)  # a cache that sends its own Date
     assert abs(clock.ahead_s()) < 60

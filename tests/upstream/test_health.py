@@ -14,7 +14,7 @@ NOW = datetime(2026, 11, 1, tzinfo=UTC)
 BEFORE, AFTER = NOW - timedelta(days=1), NOW + timedelta(days=1)
 
 
-def test_requests_grow_with_answers_and_fall_to_one_at_a_fault() -> None:
+def test_concurrency_grows_with_responses_and_falls_to_one_at_a_fault() -> None:
     health = UpstreamHealth(5, 1.0, 60.0)
     for number in range(10):
         health.record_success(f"p{number}")
@@ -25,13 +25,13 @@ def test_requests_grow_with_answers_and_fall_to_one_at_a_fault() -> None:
     assert health.retry_at == 1.0
 
 
-def test_what_the_upstream_asks_for_is_kept_at_once() -> None:
+def test_retry_after_applies_immediately() -> None:
     health = UpstreamHealth(5, 1.0, 60.0)
     health.record_overload("429", now=100.0, retry_after_s=17.0)
     assert health.retry_at == 117.0
 
 
-def test_delays_of_faults_in_a_row_are_bounded_and_end_with_an_answer() -> None:
+def test_delays_of_consecutive_faults_are_bounded_and_reset_by_a_response() -> None:
     health = UpstreamHealth(5, 1.0, 60.0)
     for _ in range(20):
         health.record_overload("503", now=0.0)
@@ -43,7 +43,7 @@ def test_delays_of_faults_in_a_row_are_bounded_and_end_with_an_answer() -> None:
     assert not health.outage
 
 
-def test_absence_is_believed_while_as_many_others_are_there() -> None:
+def test_absence_is_trusted_while_as_many_others_are_present() -> None:
     health = UpstreamHealth(5, 1.0, 60.0)
     health.record_absent("demo", "404")
     assert not health.trusts_absence(), "nothing shows that the index is well"
@@ -53,14 +53,14 @@ def test_absence_is_believed_while_as_many_others_are_there() -> None:
     assert not health.trusts_absence()
 
 
-def test_looks_for_a_change_come_later_each_time_and_within_an_hour() -> None:
+def test_delays_of_checks_for_a_change_grow_up_to_an_hour() -> None:
     waits = [change_wait_s(looks, 5.0) for looks in range(200)]
     assert waits[:5] == [5.0, 10.0, 20.0, 40.0, 60.0]
     assert waits == sorted(waits)
     assert max(waits) == MAX_WAIT_S
 
 
-def test_a_page_that_proved_nothing_is_looked_at_sooner() -> None:
+def test_a_page_that_proved_nothing_is_checked_sooner() -> None:
     assert page_wait_s(86400.0, PageCheckResult.UP_TO_DATE, 1) == 86400.0
     assert page_wait_s(86400.0, PageCheckResult.UNAVAILABLE, 1) == 60.0
     assert page_wait_s(900.0, PageCheckResult.NOT_FOUND, 50) == 900.0

@@ -35,14 +35,14 @@ def versions(chosen: list[Release]) -> list[str]:
     return [release.version for release in chosen]
 
 
-async def test_releases_come_in_the_order_of_their_versions() -> None:
+async def test_releases_are_sorted_by_version() -> None:
     found = await releases("demo-1.10.tar.gz", "demo-1.9.tar.gz", "demo-1.9-py3-none-any.whl")
     assert versions(found) == ["1.9", "1.10"]
     assert found[0].sdist is not None
     assert found[0].sdist.filename == "demo-1.9.tar.gz"
 
 
-async def test_upload_times_come_with_and_without_fractions_and_the_first_counts() -> None:
+async def test_the_earliest_upload_time_is_used() -> None:
     page = await page_of(
         ("demo-1.0.tar.gz", {"upload-time": "2026-02-02T00:00:00Z"}),
         ("demo-1.0-py3-none-any.whl", {"upload-time": "2026-02-01T00:00:00.123456Z"}),
@@ -83,7 +83,7 @@ async def test_a_release_is_yanked_when_all_its_files_are(
     assert releases_of(page, seen_at=NOW)[0].yanked == expected
 
 
-async def test_files_that_are_no_release_are_passed_over() -> None:
+async def test_files_without_a_version_are_ignored() -> None:
     assert await releases("demo-1.0.exe", "demo-abc.tar.gz", "readme.txt") == []
 
 
@@ -98,7 +98,7 @@ async def test_files_that_are_no_release_are_passed_over() -> None:
         ("demo==3.0a1", 1, ["3.0a1"]),
     ],
 )
-async def test_the_newest_final_releases_are_meant(
+async def test_the_newest_final_releases_are_selected(
     requirement: str, latest: int, expected: list[str]
 ) -> None:
     files = [f"demo-{version}.tar.gz" for version in ("1.0", "1.1", "2.0", "3.0a1")]
@@ -106,17 +106,17 @@ async def test_the_newest_final_releases_are_meant(
     assert versions(select_releases(found, Requirement(requirement), latest)) == expected
 
 
-async def test_pre_releases_count_when_there_is_nothing_else() -> None:
+async def test_pre_releases_are_selected_if_there_is_nothing_else() -> None:
     found = await releases("demo-1.0a1.tar.gz", "demo-1.0a2.tar.gz")
     assert versions(select_releases(found, Requirement("demo"), 1)) == ["1.0a2"]
 
 
-async def test_the_newest_with_an_sdist_is_meant() -> None:
+async def test_the_newest_release_with_an_sdist_is_selected() -> None:
     found = await releases("demo-1.0.tar.gz", "demo-2.0-py3-none-any.whl")
     assert versions(select_releases(found, Requirement("demo"), 1)) == ["1.0"]
 
 
-async def test_a_yanked_release_is_only_meant_when_it_is_pinned() -> None:
+async def test_a_yanked_release_is_selected_only_if_pinned() -> None:
     found = await releases("demo-1.0.tar.gz", yanked="broken")
     with pytest.raises(RejectedError, match="yanked; name one with =="):
         select_releases(found, Requirement("demo"), 1)
@@ -132,19 +132,19 @@ async def test_a_yanked_release_is_only_meant_when_it_is_pinned() -> None:
         (["demo-1.0-py3-none-any.whl", "demo-2.0-py3-none-any.whl"], "demo", "no sdist of any"),
     ],
 )
-async def test_why_nothing_is_meant(files: list[str], requirement: str, said: str) -> None:
+async def test_why_nothing_is_selected(files: list[str], requirement: str, said: str) -> None:
     found = await releases(*files) if files else []
     with pytest.raises(RejectedError, match=said):
         select_releases(found, Requirement(requirement), 1)
 
 
-def test_kinds_of_files_that_are_no_release_do_not_count() -> None:
+def test_other_kinds_of_files_are_ignored() -> None:
     file = IndexFile(filename="x.exe", url="u", kind=FileKind.OTHER, version="1.0")
     page = ProjectPage(project="x", display_name="x", files=(file,))
     assert releases_of(page, seen_at=NOW - timedelta(1)) == []
 
 
-def test_a_release_that_was_not_there_is_new_unless_it_was_uploaded_before_the_others() -> None:
+def test_an_unknown_release_is_new_unless_it_was_uploaded_earlier() -> None:
     def new(version: str, uploaded_at: datetime | None) -> bool:
         existing = frozenset({"1.0"})
         return is_new(version, uploaded_at, since=NOW, known_versions=existing, now=NOW)

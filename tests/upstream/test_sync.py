@@ -71,7 +71,7 @@ async def test_a_new_release_is_queued(farm: SyncHarness, changes: Changes) -> N
         await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
 
 
-async def test_a_release_whose_sdist_comes_late_becomes_buildable_then(
+async def test_a_release_with_a_late_sdist_becomes_buildable(
     farm: SyncHarness, changes: Changes
 ) -> None:
     upstream = changes.upstream
@@ -85,7 +85,7 @@ async def test_a_release_whose_sdist_comes_late_becomes_buildable_then(
         await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
 
 
-async def test_a_yank_is_noted_with_its_reason_and_taken_back(
+async def test_a_yank_is_stored_with_its_reason_and_reverted(
     farm: SyncHarness, changes: Changes
 ) -> None:
     async with farm.running():
@@ -95,7 +95,7 @@ async def test_a_yank_is_noted_with_its_reason_and_taken_back(
         await farm.wait_until(lambda: farm.releases("demo"), {"1.0": None})
 
 
-async def test_a_removed_release_is_hidden_and_its_removal_noted_where_reported(
+async def test_a_removed_release_is_hidden_and_its_reported_removal_stored(
     farm: SyncHarness, changes: Changes
 ) -> None:
     upstream = changes.upstream
@@ -107,7 +107,7 @@ async def test_a_removed_release_is_hidden_and_its_removal_noted_where_reported(
         assert await farm.queue() == [("demo", "1.0")]
 
 
-async def test_the_status_of_a_project_follows(farm: SyncHarness, changes: Changes) -> None:
+async def test_the_status_of_a_project_is_updated(farm: SyncHarness, changes: Changes) -> None:
     async def status() -> object:
         return await farm.db.row("SELECT status, status_reason FROM projects")
 
@@ -137,9 +137,7 @@ async def test_a_fault_delays_and_nothing_is_missed(
         await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
 
 
-async def test_an_upstream_that_wants_to_be_left_alone_is(
-    farm: SyncHarness, upstream: FakeIndex
-) -> None:
+async def test_retry_after_is_honored(farm: SyncHarness, upstream: FakeIndex) -> None:
     for project in ("demo", "other"):
         upstream.add(project, f"{project}-1.0.tar.gz", b"x")
     assert await farm.add("demo", "other") == ["", ""]
@@ -200,7 +198,7 @@ async def test_a_page_that_is_garbage_delays_its_project_alone(
         assert await farm.releases("demo") == {"1.0": None}, "a bad page removes nothing"
 
 
-async def test_events_out_of_order_twice_and_malformed_do_no_harm(
+async def test_unordered_repeated_and_malformed_events_are_harmless(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
@@ -217,7 +215,7 @@ async def test_events_out_of_order_twice_and_malformed_do_no_harm(
         await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
 
 
-async def test_the_serial_outlives_the_process(farm: SyncHarness, upstream: FakeIndex) -> None:
+async def test_the_serial_is_kept_across_restarts(farm: SyncHarness, upstream: FakeIndex) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
     upstream.add_event("demo", "create", 100)
     await farm.add("demo")
@@ -230,7 +228,7 @@ async def test_the_serial_outlives_the_process(farm: SyncHarness, upstream: Fake
         await farm.wait_until(lambda: key_values.get_value(farm.db, SERIAL), "101")
 
 
-async def test_projects_that_nobody_added_are_passed_over_unless_all_are_wanted(
+async def test_projects_that_nobody_added_are_ignored_unless_all_are_followed(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.add_event("demo", "create", 100)
@@ -245,7 +243,7 @@ async def test_projects_that_nobody_added_are_passed_over_unless_all_are_wanted(
         await farm.wait_until(farm.queue, [("demo", "1.0")])
 
 
-async def test_older_releases_than_those_asked_for_are_not_built(
+async def test_older_releases_than_requested_are_not_built(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     for version in ("1.0", "1.1", "2.0"):
@@ -284,7 +282,7 @@ async def test_why_nothing_is_added(
     assert await farm.queue() == [("demo", "1.0")]
 
 
-async def test_a_page_without_releases_leaves_the_newest_as_it_was_known(
+async def test_a_page_without_releases_keeps_the_stored_newest_release(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
@@ -298,7 +296,7 @@ async def test_a_page_without_releases_leaves_the_newest_as_it_was_known(
     assert (kept.newest_version, kept.newest_has_sdist, kept.problems) == ("1.0", True, ("odd",))
 
 
-async def test_odd_entries_of_a_page_are_kept_and_logged_once(
+async def test_malformed_entries_are_stored_and_logged_once(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")

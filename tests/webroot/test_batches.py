@@ -14,7 +14,7 @@ from tests.timeouts import WAIT_S
 from tests.webroot.factories import etag, files, group, paths_of_group
 
 
-def test_groups_of_pages_lie_there_with_their_twins(tree: Webroot) -> None:
+def test_groups_of_pages_are_written_with_gz_files(tree: Webroot) -> None:
     tree.write_pages({"demo": group(tree, b"one"), "other": group(tree, b"two", "other")})
     for project, content in (("demo", b"one"), ("other", b"two")):
         for path, wanted in group(tree, content, project):
@@ -24,7 +24,7 @@ def test_groups_of_pages_lie_there_with_their_twins(tree: Webroot) -> None:
     assert len(files(tree.root)) == 8
 
 
-def test_a_group_is_known_by_what_its_last_page_begins_with(tree: Webroot) -> None:
+def test_a_group_is_identified_by_the_marker_of_its_last_page(tree: Webroot) -> None:
     assert not tree.has_marked_pages(paths_of_group(tree), b"one")
     tree.write_pages({"demo": group(tree, b"one")})
     assert tree.has_marked_pages(paths_of_group(tree), b"one")
@@ -32,7 +32,7 @@ def test_a_group_is_known_by_what_its_last_page_begins_with(tree: Webroot) -> No
     assert not tree.has_marked_pages(paths_of_group(tree), b"one and more")
 
 
-def test_a_group_that_a_crash_tore_apart_is_found_whichever_file_is_the_odd_one(
+def test_an_incomplete_group_is_detected(
     tree: Webroot,
 ) -> None:
     for path in [path for page in paths_of_group(tree) for path in (page, gz_path(page))]:
@@ -43,7 +43,7 @@ def test_a_group_that_a_crash_tore_apart_is_found_whichever_file_is_the_odd_one(
         assert not tree.has_marked_pages(paths_of_group(tree), b"old")
 
 
-def test_pages_of_a_group_get_another_second_each_time(tree: Webroot) -> None:
+def test_a_rewritten_group_gets_an_mtime_in_another_second(tree: Webroot) -> None:
     seen = set()
     for number in range(5):
         tree.write_pages({"demo": group(tree, b"%d" % number)})
@@ -51,7 +51,7 @@ def test_pages_of_a_group_get_another_second_each_time(tree: Webroot) -> None:
     assert len({second for second, _ in seen}) == 5
 
 
-def test_a_full_disk_leaves_all_old_pages_of_a_batch_and_no_rubbish(
+def test_a_full_disk_leaves_the_old_pages_and_no_temporary_files(
     tree: Webroot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree.write_pages({"demo": group(tree, b"old")})
@@ -97,7 +97,9 @@ def test_everything_is_durable_before_the_first_rename_and_after_the_last(
 
 
 @pytest.mark.parametrize("in_the_way", ["simple/bad", "simple/bad/.index.html.new/folder"])
-def test_a_group_that_cannot_be_staged_holds_no_other_up(tree: Webroot, in_the_way: str) -> None:
+def test_a_group_that_cannot_be_staged_does_not_delay_others(
+    tree: Webroot, in_the_way: str
+) -> None:
     replace_file(tree.root / in_the_way, b"in the way")
     before = files(tree.root)
     problems = tree.write_pages(
@@ -112,7 +114,7 @@ def test_a_group_that_cannot_be_staged_holds_no_other_up(tree: Webroot, in_the_w
     }
 
 
-def test_a_group_that_cannot_take_its_place_holds_no_other_up(tree: Webroot) -> None:
+def test_a_group_that_cannot_be_renamed_does_not_delay_others(tree: Webroot) -> None:
     (tree.simple_dir("bad") / "index.html").mkdir(parents=True)
     problems = tree.write_pages(
         {name: group(tree, b"new", name) for name in ("alpha", "bad", "omega")}
@@ -124,7 +126,7 @@ def test_a_group_that_cannot_take_its_place_holds_no_other_up(tree: Webroot) -> 
     assert not [name for name in files(tree.root) if name.endswith(".new")]
 
 
-def test_what_pages_replace_is_let_go(tree: Webroot) -> None:
+def test_replaced_files_are_closed(tree: Webroot) -> None:
     def open_pages() -> list[str]:
         names = []
         for link in Path("/proc/self/fd").iterdir():

@@ -27,7 +27,7 @@ tree = Webroot(Path(sys.argv[1]))
 for number in itertools.count():
     content = b"%d " % (number % 10) * 20_000
     tree.write_pages(
-        {p: [(tree.simple(p) / "index.v1_json", content), (tree.simple(p) / "index.html", content)]
+        {p: [(tree.simple_dir(p) / f"index.{kind}", content) for kind in ("v1_json", "html")]
          for p in ("demo", "other")}
     )
     print("written", flush=True)
@@ -35,9 +35,9 @@ for number in itertools.count():
 DIES_BEFORE_THE_RENAME = """
 import os, signal, sys
 from pathlib import Path
-from piwheels.webroot import replace
+from piwheels.webroot import replace_file
 Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-replace(Path(sys.argv[1]), b"new")
+replace_file(Path(sys.argv[1]), b"new")
 """
 
 
@@ -51,7 +51,7 @@ def test_a_crash_before_the_rename_leaves_the_old_page(tree: Webroot) -> None:
     assert page.read_bytes() == b"new"
 
 
-def test_a_crash_between_twin_and_page_is_mended_by_either_page(tree: Webroot) -> None:
+def test_a_crash_between_gz_file_and_page_is_repaired(tree: Webroot) -> None:
     page = tree.root / "index.html"
     for after in (b"new", b"old"):
         tree.write_page(page, b"old")
@@ -61,7 +61,7 @@ def test_a_crash_between_twin_and_page_is_mended_by_either_page(tree: Webroot) -
         assert gzip.decompress(gz_path(page).read_bytes()) == after
 
 
-def test_kill_at_any_moment_leaves_whole_files(tree: Webroot) -> None:
+def test_a_kill_leaves_complete_files(tree: Webroot) -> None:
     page = tree.root / "index.html"
     versions = {b"%d " % number * 50_000 for number in range(10)}
     seen = set()
@@ -81,7 +81,7 @@ def test_kill_at_any_moment_leaves_whole_files(tree: Webroot) -> None:
     assert len(seen) > 1
 
 
-def test_kill_at_any_moment_leaves_whole_pages_of_a_batch_and_tells_torn_groups(
+def test_a_kill_leaves_complete_pages_and_detectable_groups(
     tree: Webroot,
 ) -> None:
     versions = [b"%d " % number * 20_000 for number in range(10)]

@@ -23,7 +23,9 @@ def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_every_file_and_folder_of_the_tree_is_for_everybody(tmp_path: Path, umask: int) -> None:
+def test_every_file_and_directory_of_the_web_root_is_world_readable(
+    tmp_path: Path, umask: int
+) -> None:
     tree = Webroot(tmp_path / "srv" / "www")
     with tree.packages_lock():
         pass
@@ -39,12 +41,12 @@ def test_every_file_and_folder_of_the_tree_is_for_everybody(tmp_path: Path, umas
         assert _mode(place) & 0o755 == (0o755 if place.is_dir() else 0o644), place
 
 
-def test_what_is_private_is_never_readable_by_others(tmp_path: Path, umask: int) -> None:
+def test_private_files_are_never_readable_by_others(tmp_path: Path, umask: int) -> None:
     replace_file(tmp_path / "secret", b"a password", mode=0o600)
     assert _mode(tmp_path / "secret") == 0o600
 
 
-def test_a_private_farm_has_a_tree_for_everybody_and_a_configuration_for_itself(
+def test_a_farm_has_a_public_web_root_and_a_private_configuration(
     tmp_path: Path,
 ) -> None:
     before = os.umask(0o077)
@@ -59,7 +61,7 @@ def test_a_private_farm_has_a_tree_for_everybody_and_a_configuration_for_itself(
     assert _mode(folder.log_dir) == 0o700
 
 
-def test_the_group_of_a_folder_is_still_inherited(tmp_path: Path) -> None:
+def test_the_group_of_a_directory_is_inherited(tmp_path: Path) -> None:
     (tmp_path / "www").mkdir()
     (tmp_path / "www").chmod(0o2775)
     tree = Webroot(tmp_path / "www")

@@ -69,7 +69,7 @@ class Moving(Work):
         self.rounds += 1
 
 
-def test_readers_see_whole_pages_while_they_are_rewritten(tree: Webroot) -> None:
+def test_readers_see_complete_pages_during_rewrites(tree: Webroot) -> None:
     page = tree.root / "index.html"
     versions = [bytes([65 + number]) * 20_000 * (number + 1) for number in range(4)]
     tree.write_page(page, versions[0])
@@ -82,7 +82,7 @@ def test_readers_see_whole_pages_while_they_are_rewritten(tree: Webroot) -> None
     assert not [name for name in files(tree.root) if ".new-" in name]
 
 
-def test_folders_may_be_emptied_while_others_fill_them(tree: Webroot) -> None:
+def test_directories_may_be_emptied_while_they_are_filled(tree: Webroot) -> None:
     removing = [Moving(tree, OTHER), Moving(tree, "ab" + "2" * 62)]
     adding = Moving(tree, SHA)
     with meanwhile(*removing):

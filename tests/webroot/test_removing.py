@@ -8,7 +8,7 @@ from piwheels.webroot import Webroot, replace_file
 from tests.webroot.factories import NAME, OTHER, SHA, files
 
 
-def test_removal_takes_the_empty_folders_but_not_the_root(tree: Webroot) -> None:
+def test_removal_deletes_empty_directories_but_not_the_root(tree: Webroot) -> None:
     for sha in (SHA, OTHER):
         tree.write(tree.wheel_path(sha, NAME), b"wheel")
         tree.write(tree.metadata_path(sha, NAME), b"metadata")
@@ -22,7 +22,7 @@ def test_removal_takes_the_empty_folders_but_not_the_root(tree: Webroot) -> None
     assert list(tree.root.iterdir()) == []
 
 
-def test_removal_keeps_the_order_that_it_is_given(
+def test_files_are_removed_in_the_given_order(
     tree: Webroot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = [tree.root / name for name in ("page", "metadata", "wheel")]
@@ -40,7 +40,7 @@ def test_removal_keeps_the_order_that_it_is_given(
     assert removed == order
 
 
-def test_what_is_gone_already_may_be_removed_again(tree: Webroot) -> None:
+def test_removing_a_missing_file_is_not_an_error(tree: Webroot) -> None:
     path = tree.wheel_path(SHA, NAME)
     tree.write(path, b"wheel")
     path.unlink()
@@ -56,7 +56,7 @@ def test_removal_never_leaves_the_tree(tree: Webroot, tmp_path: Path) -> None:
     assert outside.parent.is_dir()
 
 
-def test_wheels_are_laid_down_and_taken_away_in_turns(tree: Webroot) -> None:
+def test_installing_and_deleting_wheels_exclude_each_other(tree: Webroot) -> None:
     with tree.packages_lock() as first, Webroot(tree.root).packages_lock(wait=False) as second:
         assert first
         assert not second

@@ -11,7 +11,7 @@ from piwheels.webroot import Webroot, gz_path, install_file
 from tests.webroot.factories import NAME, SHA, etag, files
 
 
-def test_everything_has_its_place(tree: Webroot) -> None:
+def test_paths_of_files(tree: Webroot) -> None:
     root = tree.root
     assert tree.wheel_path(SHA, NAME) == root / "packages" / "ab" / SHA / NAME
     assert tree.metadata_path(SHA, NAME) == root / "packages" / "ab" / SHA / f"{NAME}.metadata"
@@ -21,7 +21,7 @@ def test_everything_has_its_place(tree: Webroot) -> None:
     assert tree.log_path(1234567890) == root / "logs" / "123456" / "7890" / "1234567890.txt.gz"
 
 
-def test_a_page_is_written_with_its_packed_twin(tree: Webroot) -> None:
+def test_a_page_is_written_with_its_gz_file(tree: Webroot) -> None:
     page = tree.simple_dir("demo") / "index.html"
     assert tree.write_page(page, b"<html>")
     assert page.read_bytes() == b"<html>"
@@ -29,7 +29,7 @@ def test_a_page_is_written_with_its_packed_twin(tree: Webroot) -> None:
     assert files(tree.root) == {"simple/demo/index.html", "simple/demo/index.html.gz"}
 
 
-def test_what_is_the_same_is_left_alone(tree: Webroot) -> None:
+def test_unchanged_files_are_not_written(tree: Webroot) -> None:
     page = tree.simple_dir("demo") / "index.html"
     tree.write_page(page, b"<html>")
     before = page.stat(), gz_path(page).stat()
@@ -39,7 +39,7 @@ def test_what_is_the_same_is_left_alone(tree: Webroot) -> None:
     assert tree.write_page(page, b"<HTML>")
 
 
-def test_the_twin_is_the_same_whenever_it_is_written(tree: Webroot) -> None:
+def test_the_gz_file_is_deterministic(tree: Webroot) -> None:
     one, two = tree.root / "one", tree.root / "two"
     tree.write_page(one, b"content")
     tree.write_page(two, b"content")
@@ -47,7 +47,7 @@ def test_the_twin_is_the_same_whenever_it_is_written(tree: Webroot) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", gzip.compress(b"older page", mtime=0), None])
-def test_a_twin_that_is_not_the_pages_is_mended(tree: Webroot, damage: bytes | None) -> None:
+def test_a_different_gz_file_is_repaired(tree: Webroot, damage: bytes | None) -> None:
     page = tree.root / "index.html"
     tree.write_page(page, b"newer page")
     if damage is None:
@@ -70,7 +70,7 @@ def test_files_are_readable_by_the_web_server(tree: Webroot) -> None:
     assert [(tree.root / name).stat().st_mode & 0o777 for name in "ab"] == [0o644, 0o644]
 
 
-def test_a_wheel_moves_in_whole(tree: Webroot, tmp_path: Path) -> None:
+def test_a_wheel_is_installed_atomically(tree: Webroot, tmp_path: Path) -> None:
     source = tmp_path / "wheel.part"
     source.write_bytes(b"wheel")
     install_file(source, tree.wheel_path(SHA, NAME))
@@ -78,7 +78,7 @@ def test_a_wheel_moves_in_whole(tree: Webroot, tmp_path: Path) -> None:
     assert not source.exists()
 
 
-def test_a_wheel_that_is_not_there_does_not_move_in(tree: Webroot, tmp_path: Path) -> None:
+def test_a_missing_wheel_cannot_be_installed(tree: Webroot, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         install_file(tmp_path / "missing", tree.wheel_path(SHA, NAME))
     assert files(tree.root) == set()
@@ -90,7 +90,7 @@ def test_the_longest_file_names_can_be_written(tree: Webroot) -> None:
     assert path.read_bytes() == b"content"
 
 
-def test_pages_of_the_same_size_are_told_apart_by_their_second(tree: Webroot) -> None:
+def test_pages_of_the_same_size_have_mtimes_in_different_seconds(tree: Webroot) -> None:
     page = tree.root / "index.html"
     seen = set()
     for number in range(5):
@@ -100,7 +100,7 @@ def test_pages_of_the_same_size_are_told_apart_by_their_second(tree: Webroot) ->
     assert len({two for _, two in seen}) == 5
 
 
-def test_a_page_dated_ahead_still_gets_a_later_second(tree: Webroot) -> None:
+def test_a_page_with_a_future_mtime_gets_a_later_one(tree: Webroot) -> None:
     page = tree.root / "index.html"
     tree.write(page, b"one")
     os.utime(page, (4_000_000_000, 4_000_000_000))
@@ -108,7 +108,7 @@ def test_a_page_dated_ahead_still_gets_a_later_second(tree: Webroot) -> None:
     assert int(page.stat().st_mtime) == 4_000_000_001
 
 
-def test_a_full_disk_leaves_the_old_page_and_no_rubbish(
+def test_a_full_disk_leaves_the_old_page_and_no_temporary_file(
     tree: Webroot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = tree.root / "index.html"
@@ -126,7 +126,7 @@ def test_a_full_disk_leaves_the_old_page_and_no_rubbish(
 
 
 @pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no other file system at hand")
-def test_a_wheel_from_another_file_system_moves_in_as_well(tree: Webroot) -> None:
+def test_a_wheel_can_be_installed_from_another_file_system(tree: Webroot) -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
         source = Path(elsewhere) / NAME
         source.write_bytes(b"wheel")

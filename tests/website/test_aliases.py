@@ -5,7 +5,7 @@ from piwheels.db import site_queries as site_db
 from tests.website.harness import SiteHarness
 
 
-async def test_another_name_leads_to_its_project(site: SiteHarness) -> None:
+async def test_an_alias_redirects_to_its_project(site: SiteHarness) -> None:
     await site.publish("alpha")
     assert await site_db.set_alias(site.db, "Old.Alpha", "alpha")
     assert not await site_db.set_alias(site.db, "Old.Alpha", "alpha")
@@ -20,7 +20,7 @@ async def test_another_name_leads_to_its_project(site: SiteHarness) -> None:
     assert "Old.Alpha" not in site.shown("project/alpha/index.html")
 
 
-async def test_a_display_name_leads_to_its_project(site: SiteHarness) -> None:
+async def test_a_display_name_redirects_to_its_project(site: SiteHarness) -> None:
     await catalog.add_project(site.db, "markupsafe", "MarkupSafe")
     await catalog.add_project(site.db, "evil", "../../evil")
     await site.write_all()
@@ -34,7 +34,7 @@ async def test_a_display_name_leads_to_its_project(site: SiteHarness) -> None:
     assert {path.name for path in (site.webroot.root / "project").iterdir()} == {"evil"}
 
 
-async def test_a_project_of_that_very_name_is_itself(site: SiteHarness) -> None:
+async def test_a_project_takes_precedence_over_an_alias(site: SiteHarness) -> None:
     await site.publish("alpha")
     await site.publish("old-alpha")
     await site_db.set_alias(site.db, "old-alpha", "alpha")

@@ -43,13 +43,13 @@ def _luminance(colour: str) -> float:
     return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-def test_the_contrast_is_reckoned_as_wcag_does() -> None:
+def test_contrast_is_computed_by_wcag() -> None:
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
-def test_every_text_stands_out_from_every_ground(mode: str) -> None:
+def test_every_text_color_contrasts_with_every_background(mode: str) -> None:
     colours = palettes()[mode]
     weak = {
         (text, ground): contrast(colours[text], colours[ground])
@@ -60,7 +60,7 @@ def test_every_text_stands_out_from_every_ground(mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
-def test_every_shape_stands_out_from_every_ground(mode: str) -> None:
+def test_every_shape_color_contrasts_with_every_background(mode: str) -> None:
     colours = palettes()[mode]
     weak = {
         (shape, ground): contrast(colours[shape], colours[ground])
@@ -70,7 +70,7 @@ def test_every_shape_stands_out_from_every_ground(mode: str) -> None:
     assert weak == {}
 
 
-def test_a_name_goes_with_its_content(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hashed_name_follows_the_content(monkeypatch: pytest.MonkeyPatch) -> None:
     name = assets.hashed_names()["style.css"]
     assert re.fullmatch(r"style\.[0-9a-f]{12}\.css", name)
     changed = {**assets.static_files(), "style.css": b"body { }"}
@@ -82,14 +82,14 @@ def test_a_name_goes_with_its_content(monkeypatch: pytest.MonkeyPatch) -> None:
         assets.hashed_names.cache_clear()
 
 
-def test_the_files_lie_in_the_tree_with_their_twins(tmp_path: Path) -> None:
+def test_static_files_are_written_with_gz_files(tmp_path: Path) -> None:
     assets.write(Webroot(tmp_path))
     for path, content in assets.files_by_path().items():
         assert (tmp_path / path).read_bytes() == content
         assert gzip.decompress((tmp_path / f"{path}.gz").read_bytes()) == content
 
 
-def test_files_of_an_older_version_stay_for_its_pages_and_then_go(tmp_path: Path) -> None:
+def test_files_of_an_older_version_are_kept_for_a_while(tmp_path: Path) -> None:
     static = tmp_path / "static"
     static.mkdir()
     recent, ancient = static / "style.111111111111.css", static / "style.000000000000.css"

@@ -57,17 +57,17 @@ def heights(figure: Markup) -> list[float]:
 # --- what is shown ---
 
 
-def test_columns_are_as_high_as_their_values() -> None:
+def test_column_heights_are_proportional_to_values() -> None:
     assert heights(column_chart(chart((10, 20, 40)))) == [50.0, 100.0, 200.0]
 
 
-def test_series_stand_on_top_of_one_another() -> None:
+def test_series_are_stacked() -> None:
     low, high = rects(column_chart(chart((30,), (10,))))
     assert (low.get("class"), high.get("class")) == ("s1", "s2")
     assert float(high.get("y", "")) + float(high.get("height", "")) == float(low.get("y", ""))
 
 
-def test_bars_are_as_long_as_their_share_of_the_largest() -> None:
+def test_bar_lengths_are_proportional_to_values() -> None:
     widths = [rect.get("width") for rect in rects(bar_chart(chart((50, 100, 25))))]
     assert widths == ["50.00%", "100.00%", "25.00%"]
 
@@ -90,7 +90,7 @@ def labels_below(figure: Markup, width_px: float, *, narrow: bool) -> list[tuple
 @pytest.mark.parametrize("picture", [column_chart, line_chart])
 @pytest.mark.parametrize("form", ["20{:02}", "2024-{:02}", "2024-11-{:02}", "2024-11-{:02} 10:00"])
 @pytest.mark.parametrize(("width_px", "narrow"), [(230, True), (490, False)])
-def test_labels_never_lie_over_one_another(
+def test_labels_never_overlap(
     picture: Callable[[Chart], Markup], form: str, width_px: float, narrow: bool
 ) -> None:
     for count in range(1, 90):
@@ -106,7 +106,7 @@ def test_labels_never_lie_over_one_another(
 
 @pytest.mark.parametrize("picture", [column_chart, line_chart])
 @pytest.mark.parametrize("count", [13, 30, 31, 200, 240, 365, 366])
-def test_every_label_below_a_plot_stands_where_its_value_is(
+def test_axis_labels_are_at_the_positions_of_their_values(
     picture: Callable[[Chart], Markup], count: int
 ) -> None:
     """Only the last may be moved to the right edge, by less than its own half."""
@@ -123,24 +123,24 @@ def test_every_label_below_a_plot_stands_where_its_value_is(
         assert float(text.get("x", "").rstrip("%")) == pytest.approx(own, abs=allowed)
 
 
-def test_shares_are_of_the_whole() -> None:
+def test_percentages_are_of_the_total() -> None:
     widths = [rect.get("width") for rect in rects(bar_chart(chart((50, 20.5), unit=Unit.PERCENT)))]
     assert widths == ["50.00%", "20.50%"]
 
 
-def test_a_line_breaks_where_nothing_is_known() -> None:
+def test_a_line_is_interrupted_where_values_are_unknown() -> None:
     path = next(parsed(line_chart(chart((1, 2, None, 4, 5)))).iter("path")).get("d", "")
     assert path.count("M") == 2
     assert path.count("L") == 2
 
 
-def test_a_point_alone_is_a_dot() -> None:
+def test_a_single_point_is_a_dot() -> None:
     tree = parsed(line_chart(chart((1, 2, None, 4))))
     assert [(dot.get("cx"), dot.get("cy")) for dot in tree.iter("circle")] == [("100.00%", "22.0")]
     assert [dot.get("cx") for dot in parsed(line_chart(chart((5,)))).iter("circle")] == ["50.00%"]
 
 
-def test_the_first_columns_of_a_young_farm_are_no_wall() -> None:
+def test_few_columns_do_not_fill_the_width() -> None:
     assert [rect.get("width") for rect in rects(column_chart(chart((5, 6))))] == ["7.00%", "7.00%"]
 
 
@@ -149,15 +149,15 @@ def ticks(figure: Markup) -> list[str | None]:
     return [text.text for text in parsed(figure).findall("div/svg[@aria-hidden]/text")]
 
 
-def test_the_rules_stand_at_round_numbers() -> None:
+def test_grid_lines_are_at_round_numbers() -> None:
     assert ticks(column_chart(chart((3_700_000,)))) == ["1M", "2M", "3M", "4M"]
 
 
-def test_few_whole_things_have_no_half_rules() -> None:
+def test_integers_have_no_fractional_grid_lines() -> None:
     assert ticks(column_chart(chart((1, 2)))) == ["1", "2"]
 
 
-def test_labels_stand_at_even_distances() -> None:
+def test_labels_are_evenly_spaced() -> None:
     years = tuple(str(year) for year in range(1990, 2030))
     shown = parsed(column_chart(chart((1,) * 40, labels=years))).findall(IMAGE + "/text")
     assert [text.text for text in shown] == [str(year) for year in range(1990, 2030, 4)]
@@ -177,7 +177,7 @@ def test_labels_stand_at_even_distances() -> None:
         (10**400, Unit.COUNT, "–"),  # noqa: RUF001
     ],
 )
-def test_values_are_written_for_people(value: Value, unit: Unit, text: str) -> None:
+def test_values_are_formatted(value: Value, unit: Unit, text: str) -> None:
     assert format_value(value, unit) == text
 
 
@@ -185,7 +185,7 @@ def test_values_are_written_for_people(value: Value, unit: Unit, text: str) -> N
 
 
 @each_picture
-def test_a_picture_has_a_name_a_description_and_a_table(
+def test_a_chart_has_a_title_a_description_and_a_table(
     picture: Callable[[Chart], Markup],
 ) -> None:
     figure = parsed(picture(chart((10, 30, 20))))
@@ -195,7 +195,7 @@ def test_a_picture_has_a_name_a_description_and_a_table(
     ids = svg.get("aria-labelledby", "").split()
     said = [next(e for e in svg.iter() if e.get("id") == i).text or "" for i in ids]
     assert said[0] == "Downloads"
-    assert "most 30 (2024-02), last 20" in said[1]
+    assert "maximum 30 (2024-02), last 20" in said[1]
     table = figure.find(".//table")
     assert table is not None
     cells = ["".join(cell.itertext()) for cell in table.iter("td")]
@@ -204,7 +204,7 @@ def test_a_picture_has_a_name_a_description_and_a_table(
 
 
 @each_picture
-def test_the_data_lies_beside_the_picture(picture: Callable[..., Markup]) -> None:
+def test_the_chart_data_is_linked_as_json(picture: Callable[..., Markup]) -> None:
     figure = parsed(picture(chart((1, None)), json_url="stats/demo.json"))
     assert [a.get("href") for a in figure.iter("a")] == ["stats/demo.json"]
     assert json.loads(to_json(chart((1, None)))) == {
@@ -217,7 +217,7 @@ def test_the_data_lies_beside_the_picture(picture: Callable[..., Markup]) -> Non
 
 @each_picture
 @pytest.mark.parametrize("rows", [(), ((),), ((None, None),)])
-def test_nothing_known_is_said(
+def test_an_empty_chart_says_so(
     picture: Callable[[Chart], Markup], rows: tuple[tuple[Value, ...], ...]
 ) -> None:
     figure = parsed(picture(chart(*rows)))
@@ -228,19 +228,19 @@ def test_nothing_known_is_said(
 # --- any size, any text ---
 
 
-def test_thousands_of_days_stay_light_and_keep_their_peaks() -> None:
+def test_thousands_of_values_are_downsampled_and_keep_their_peaks() -> None:
     values = tuple(at % 97 for at in range(4000))
     peak = (*values[:1234], 4000, *values[1235:])
     figure = column_chart(chart(peak))
     assert max(heights(figure)) == 200.0
     assert len(rects(figure)) <= 240
-    assert "highest of 17 neighbours" in figure
+    assert "maximum of 17 values" in figure
     drawn = line_chart(chart(peak))
     path = next(parsed(drawn).iter("path")).get("d", "")
     assert path.count("L") <= 2 * 480
     assert " 0.0L" in path, "the peak reaches the top"
     assert len(drawn) < 60_000
-    assert "3,600 rows before these" in drawn
+    assert "3,600 earlier rows" in drawn
 
 
 @each_picture
@@ -266,7 +266,7 @@ ROWS = st.integers(0, 40).flatmap(
 
 @each_picture
 @given(rows=ROWS, label=st.text())
-def test_any_figures_give_a_picture_that_keeps_the_policy(
+def test_any_values_give_a_chart_that_satisfies_the_policy(
     picture: Callable[[Chart], Markup], rows: list[list[Value]], label: str
 ) -> None:
     count = len(rows[0]) if rows else 0
@@ -285,8 +285,8 @@ def test_any_figures_give_a_picture_that_keeps_the_policy(
                 assert "e" not in value, "presentation attributes of old readers know no exponents"
 
 
-def test_a_row_of_another_length_is_a_mistake() -> None:
-    with pytest.raises(ValueError, match="a value for each label"):
+def test_a_series_of_another_length_is_an_error() -> None:
+    with pytest.raises(ValueError, match="one value for each label"):
         Chart(
             key="k",
             title="",

@@ -38,7 +38,7 @@ async def download(db: Database, day: date, counts: dict[str, int]) -> None:
         )
 
 
-async def test_a_few_downloads_show_on_the_pages_soon(site: SiteHarness) -> None:
+async def test_few_downloads_appear_on_the_pages_soon(site: SiteHarness) -> None:
     await site.publish("alpha")
     await site.publish("beta")
     await site.write_all()
@@ -95,7 +95,7 @@ async def test_months_and_days_without_downloads_stay_on_the_axis(site: SiteHarn
     assert charts["saved"].labels == charts["bytes"].labels == months
 
 
-async def test_many_downloads_show_when_their_day_is_over(
+async def test_many_downloads_appear_after_the_end_of_the_day(
     site: SiteHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(site_publisher, "_MAX_LIVE_PROJECTS", 1)
@@ -124,7 +124,7 @@ def restarted(site: SiteHarness) -> site_publisher.SitePublisher:
     )
 
 
-async def test_downloads_of_days_that_ended_while_nobody_looked_show_afterwards(
+async def test_downloads_during_an_outage_appear_afterwards(
     site: SiteHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(site_publisher, "_MAX_LIVE_PROJECTS", 0)
@@ -143,7 +143,7 @@ async def test_downloads_of_days_that_ended_while_nobody_looked_show_afterwards(
     assert await site.queued_pages() == []
 
 
-async def test_downloads_of_a_log_that_is_read_the_day_after_show_a_day_later(
+async def test_downloads_of_a_log_read_a_day_late_appear_a_day_later(
     site: SiteHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(site_publisher, "_MAX_LIVE_PROJECTS", 0)
@@ -159,7 +159,7 @@ async def test_downloads_of_a_log_that_is_read_the_day_after_show_a_day_later(
     assert await site.queued_pages() == ["alpha"]
 
 
-async def test_the_queue_is_sampled_and_shown(site: SiteHarness) -> None:
+async def test_the_queue_is_sampled_and_charted(site: SiteHarness) -> None:
     await catalog.add_project(site.db, "alpha", "alpha")
     await catalog.add_releases(site.db, [make_release("alpha")], RULES)
     await site.write_all()
@@ -167,7 +167,7 @@ async def test_the_queue_is_sampled_and_shown(site: SiteHarness) -> None:
     assert [series["values"] for series in queue["series"]] == [[1]]
 
 
-async def test_samples_of_the_queue_are_thinned_with_age(site: SiteHarness) -> None:
+async def test_old_queue_samples_are_thinned(site: SiteHarness) -> None:
     await site.db.execute(
         """
         INSERT INTO queue_length_samples (at, target, pending, claimed)

@@ -57,7 +57,7 @@ def wheel(site: SiteHarness, tmp_path_factory: pytest.TempPathFactory) -> WheelU
     return WheelUpload(site, tmp_path_factory.mktemp("made"))
 
 
-async def test_a_file_that_comes_back_before_it_is_unlinked_stays(
+async def test_a_file_that_returns_before_its_deletion_is_kept(
     site: SiteHarness, wheel: WheelUpload
 ) -> None:
     site.publisher.deletion_delay_s = 3600.0
@@ -77,7 +77,7 @@ async def test_a_file_that_comes_back_before_it_is_unlinked_stays(
     assert wheel.is_installed(file)
 
 
-async def test_a_file_that_is_removed_while_it_comes_back_stays(
+async def test_a_file_that_is_removed_while_it_returns_is_kept(
     site: SiteHarness, wheel: WheelUpload
 ) -> None:
     await wheel.publish()
@@ -87,7 +87,7 @@ async def test_a_file_that_is_removed_while_it_comes_back_stays(
     assert wheel.is_installed(file)
 
 
-async def test_a_file_that_was_laid_down_in_vain_goes_when_the_master_starts_anew(
+async def test_a_file_of_an_abandoned_installation_is_deleted_at_the_next_start(
     site: SiteHarness, wheel: WheelUpload
 ) -> None:
     file = await wheel.install()
@@ -98,7 +98,7 @@ async def test_a_file_that_was_laid_down_in_vain_goes_when_the_master_starts_ane
     assert not site.webroot.wheel_path(file.sha256, file.filename).parent.exists()
 
 
-async def test_a_file_is_laid_down_after_a_removal_that_is_under_way(
+async def test_an_installation_waits_for_a_running_deletion(
     site: SiteHarness, wheel: WheelUpload
 ) -> None:
     with site.webroot.packages_lock():
@@ -111,7 +111,7 @@ async def test_a_file_is_laid_down_after_a_removal_that_is_under_way(
     assert wheel.is_installed(await laying)
 
 
-async def test_nothing_is_unlinked_while_a_file_is_laid_down(
+async def test_nothing_is_deleted_during_an_installation(
     site: SiteHarness, wheel: WheelUpload
 ) -> None:
     file = await wheel.publish()
@@ -123,7 +123,7 @@ async def test_nothing_is_unlinked_while_a_file_is_laid_down(
     assert not wheel.is_installed(file)
 
 
-async def test_a_file_that_cannot_be_unlinked_holds_no_other_up(
+async def test_a_file_that_cannot_be_deleted_does_not_delay_others(
     site: SiteHarness, wheel: WheelUpload
 ) -> None:
     file = await wheel.publish()

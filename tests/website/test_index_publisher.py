@@ -15,7 +15,7 @@ from tests.timeouts import WAIT_S
 from tests.website.harness import SiteHarness
 
 
-async def test_a_new_wheel_is_on_its_page_and_its_project_in_the_listing(site: SiteHarness) -> None:
+async def test_a_new_wheel_is_on_its_page_and_its_project_in_the_list(site: SiteHarness) -> None:
     wheel = await site.publish("alpha")
     assert await site.publisher.write_pending() == 2
     assert [file["filename"] for file in site.page("alpha")["files"]] == [wheel.filename]
@@ -23,7 +23,7 @@ async def test_a_new_wheel_is_on_its_page_and_its_project_in_the_listing(site: S
     assert await site.publisher.write_pending() == 0
 
 
-async def test_only_pages_that_say_something_else_are_written(site: SiteHarness) -> None:
+async def test_only_changed_pages_are_written(site: SiteHarness) -> None:
     await site.publish("alpha")
     await site.publish("beta")
     await site.publisher.write_pending()
@@ -37,7 +37,7 @@ async def test_only_pages_that_say_something_else_are_written(site: SiteHarness)
     assert {Path(path).parent.name for path in changed} == {"beta"}
 
 
-async def test_a_yank_and_a_quarantine_show_on_the_page(site: SiteHarness) -> None:
+async def test_a_yank_and_a_quarantine_appear_on_the_page(site: SiteHarness) -> None:
     await site.publish("alpha")
     await catalog.mark_yanked(site.db, "alpha", "1.0", "broken")
     await site.publisher.write_pending()
@@ -47,7 +47,9 @@ async def test_a_yank_and_a_quarantine_show_on_the_page(site: SiteHarness) -> No
     assert site.page("alpha")["files"] == []
 
 
-async def test_a_removed_release_leaves_the_page_and_then_the_tree(site: SiteHarness) -> None:
+async def test_a_removed_release_is_removed_from_its_page_and_then_deleted(
+    site: SiteHarness,
+) -> None:
     kept = await site.publish("alpha", "1.0")
     gone = await site.publish("alpha", "2.0")
     await site.publisher.write_pending()
@@ -58,7 +60,7 @@ async def test_a_removed_release_leaves_the_page_and_then_the_tree(site: SiteHar
     assert not site.webroot.wheel_path(gone.sha256, gone.filename).parent.exists()
 
 
-async def test_a_removal_goes_from_the_page_to_the_metadata_to_the_wheel(
+async def test_files_are_deleted_in_reverse_order(
     site: SiteHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = await site.publish("alpha")
@@ -80,7 +82,7 @@ async def test_a_removal_goes_from_the_page_to_the_metadata_to_the_wheel(
     ]
 
 
-async def test_a_page_that_was_not_written_is_still_to_be_written(
+async def test_a_page_that_was_not_written_stays_queued(
     site: SiteHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> dict[str, str]:
@@ -98,7 +100,7 @@ async def test_a_page_that_was_not_written_is_still_to_be_written(
     assert len(site.page("alpha")["files"]) == 1
 
 
-async def test_a_file_stays_while_a_page_that_may_name_it_cannot_be_written(
+async def test_a_file_is_kept_while_its_page_cannot_be_rewritten(
     site: SiteHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await site.publish("alpha", "1.0")
@@ -111,7 +113,7 @@ async def test_a_file_stays_while_a_page_that_may_name_it_cannot_be_written(
     assert site.webroot.wheel_path(gone.sha256, gone.filename).exists()
 
 
-async def test_the_listing_of_all_projects_is_not_written_for_each(site: SiteHarness) -> None:
+async def test_the_project_list_is_not_written_for_each_project(site: SiteHarness) -> None:
     site.publisher.project_list_interval_s = 3600.0
     await site.publish("alpha")
     await site.publisher.write_pending()
@@ -123,7 +125,7 @@ async def test_the_listing_of_all_projects_is_not_written_for_each(site: SiteHar
     assert [project["name"] for project in site.page()["projects"]] == ["alpha", "beta"]
 
 
-async def test_a_removed_file_stays_for_readers_of_an_older_page(site: SiteHarness) -> None:
+async def test_a_removed_file_is_kept_for_readers_of_an_older_page(site: SiteHarness) -> None:
     site.publisher.deletion_delay_s = 3600
     gone = await site.publish("alpha")
     await site.publisher.write_pending()
@@ -134,7 +136,7 @@ async def test_a_removed_file_stays_for_readers_of_an_older_page(site: SiteHarne
     assert site.webroot.wheel_path(gone.sha256, gone.filename).exists()
 
 
-async def test_a_page_that_goes_stale_while_it_is_written_is_written_again(
+async def test_a_page_that_changes_while_it_is_written_is_written_again(
     site: SiteHarness,
 ) -> None:
     await site.publish("alpha")
@@ -148,7 +150,7 @@ async def test_a_page_that_goes_stale_while_it_is_written_is_written_again(
     ]
 
 
-async def test_the_duty_wakes_when_something_is_published(
+async def test_the_publisher_wakes_when_something_is_published(
     site: SiteHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(index_publisher, "_POLL_S", 3600.0)

@@ -16,7 +16,7 @@ async def test_many_changes_of_a_project_are_one_page(site: SiteHarness) -> None
     assert await site.queued_pages() == ["alpha"]
 
 
-async def test_a_look_at_the_upstream_changes_no_page(site: SiteHarness) -> None:
+async def test_a_check_of_the_upstream_changes_no_page(site: SiteHarness) -> None:
     await site.publish("alpha")
     await site.write_all()
     await site.db.execute("UPDATE projects SET checked_at = now(), next_poll_at = now()")
@@ -24,7 +24,7 @@ async def test_a_look_at_the_upstream_changes_no_page(site: SiteHarness) -> None
     assert await site.queued_pages() == []
 
 
-async def test_another_target_concerns_every_project(site: SiteHarness) -> None:
+async def test_another_target_invalidates_every_project(site: SiteHarness) -> None:
     for name in ("alpha", "beta"):
         await site.publish(name)
     await site.write_all()
@@ -37,7 +37,7 @@ async def test_another_target_concerns_every_project(site: SiteHarness) -> None:
         assert TARGETS[1].name in site.shown(f"project/{name}/json")
 
 
-async def test_a_busy_project_is_written_at_once_and_then_at_most_once_in_a_pause(
+async def test_a_busy_project_is_written_at_most_once_per_interval(
     site: SiteHarness,
 ) -> None:
     site.showing.min_project_interval_s = 3600.0
@@ -51,7 +51,7 @@ async def test_a_busy_project_is_written_at_once_and_then_at_most_once_in_a_paus
     assert "2.0" in site.shown("project/alpha/json")
 
 
-async def test_an_operator_need_not_wait(site: SiteHarness) -> None:
+async def test_a_requested_rewrite_is_immediate(site: SiteHarness) -> None:
     site.showing.min_project_interval_s = 3600.0
     await site.publish("alpha")
     await site.write_all()
@@ -74,7 +74,9 @@ async def test_an_operator_need_not_wait(site: SiteHarness) -> None:
         (PageKind.SIMPLE, "simple/alpha/index.html"),
     ],
 )
-async def test_one_part_can_be_written_again(site: SiteHarness, part: PageKind, file: str) -> None:
+async def test_one_kind_of_page_can_be_rewritten(
+    site: SiteHarness, part: PageKind, file: str
+) -> None:
     await site.publish("alpha")
     await site.write_all()
     damaged = [site.webroot.root / name for name in ("index.html", "stats.html", file)]

@@ -63,7 +63,7 @@ def cell(target: object, **circumstances: object) -> str:
 # --- the page ---
 
 
-def test_the_lines_to_paste_name_the_index_and_the_project() -> None:
+def test_the_commands_name_the_index_and_the_project() -> None:
     text = page().text
     assert "pip install --extra-index-url https://wheels.example.org/simple/ demo" in text
     assert (
@@ -86,26 +86,26 @@ def apt_lines(*targets: TargetStatusRow) -> list[str]:
     return re.findall(r"sudo apt install [a-z0-9 ]+", page(content).text)
 
 
-def test_the_debian_packages_of_the_newest_wheels_are_named() -> None:
+def test_the_debian_packages_of_the_newest_wheels_are_shown() -> None:
     lines = apt_lines(needing(CP311, "libfoo1", "libbar2"), needing(CP313, "libfoo1"))
     assert lines == ["sudo apt install libbar2 libfoo1"]
 
 
-def test_debian_packages_are_named_for_each_platform() -> None:
+def test_debian_packages_are_shown_for_each_platform() -> None:
     """A name that one release of Debian does not know makes a joined line fail there."""
     old, new = "cp311-bookworm-aarch64", "cp313-trixie-aarch64"
     lines = apt_lines(needing(old, "libssl3"), needing(new, "libssl3t64"))
     assert lines == ["sudo apt install libssl3", "sudo apt install libssl3t64"]
 
 
-def test_a_wheel_that_was_built_elsewhere_names_no_debian_packages() -> None:
+def test_a_wheel_built_on_another_platform_shows_no_debian_packages() -> None:
     assert (
         apt_lines(needing("cp313-trixie-aarch64", "libssl3", built_for="cp311-bookworm-aarch64"))
         == []
     )
 
 
-def test_what_a_wheel_lacks_is_shown_beside_it() -> None:
+def test_what_a_wheel_lacks_is_shown() -> None:
     lacks = "the wheel lacks demo._fast, which the upstream's demo-1.0.whl has"
     assert "lacks demo._fast" in cell(a_target(CP311, covered_by=a_wheel().filename, lacks=lacks))
 
@@ -115,7 +115,7 @@ def test_what_a_wheel_lacks_is_shown_beside_it() -> None:
     [
         ({"newest_version": "1.0", "newest_known": True}, "Newest release: 1.0, 2026-11-25."),
         ({"newest_version": "2.0"}, "Newest release: 2.0, 2026-11-25 (not in this farm)."),
-        ({"newest_version": None}, "lists no release of it that is not yanked"),
+        ({"newest_version": None}, "All releases on the upstream index are yanked"),
         (None, "Newest release in this farm: 1.0."),
     ],
 )
@@ -140,9 +140,9 @@ def test_the_newest_release_is_that_of_the_upstream_index(
             a_target(claimed_by="pi4", claimed_at=NOW, build_in_hand=9, queued=True),
             "building since 2026-11-25 16:40",
         ),
-        (a_target(queued=True), "queued place 1, expected by 2026-11-25 18:00 UTC"),
-        (a_target(queued=True, ahead=240), "queued about 200 before it"),
-        (a_target(queued=True, ahead=1000), "queued over 1,000 before it"),
+        (a_target(queued=True), "queued position 1, expected by 2026-11-25 18:00 UTC"),
+        (a_target(queued=True, ahead=240), "queued about 200 jobs ahead"),
+        (a_target(queued=True, ahead=1000), "queued over 1,000 jobs ahead"),
         (
             a_target(
                 not_before=NOW, last_build=5, last_outcome="fetch-failed", last_reason="no route"
@@ -157,13 +157,13 @@ def test_the_newest_release_is_that_of_the_upstream_index(
         (a_target(), "waiting for an earlier target"),
     ],
 )
-def test_the_grid_says_how_a_release_stands_for_a_target(target: object, words: str) -> None:
+def test_the_table_shows_the_status_of_a_release_for_a_target(target: object, words: str) -> None:
     assert cell(target).startswith(words)
 
 
-def test_a_target_that_nobody_serves_or_a_paused_farm_is_told() -> None:
-    assert "no builder serves it now" in cell(a_target(queued=True), served_targets=frozenset())
-    assert "the farm is paused" in cell(a_target(queued=True), paused=True)
+def test_an_unserved_target_and_a_paused_farm_are_shown() -> None:
+    assert "no connected builder" in cell(a_target(queued=True), served_targets=frozenset())
+    assert "farm paused" in cell(a_target(queued=True), paused=True)
 
 
 @pytest.mark.parametrize(
@@ -178,10 +178,10 @@ def test_a_target_that_nobody_serves_or_a_paused_farm_is_told() -> None:
             "quarantined",
             "(malware)",
         ),
-        (a_release(yanked="wrong"), {}, "yanked", "It is yanked upstream: wrong"),
+        (a_release(yanked="wrong"), {}, "yanked", "This release was yanked upstream: wrong"),
     ],
 )
-def test_what_keeps_a_whole_release_is_told_with_its_reason(
+def test_what_blocks_a_whole_release_is_shown_with_its_reason(
     release: object, facts: dict[str, str], word: str, reason: str
 ) -> None:
     text = page(a_project(facts=project_facts(release, **facts))).text  # type: ignore[arg-type]
@@ -189,39 +189,39 @@ def test_what_keeps_a_whole_release_is_told_with_its_reason(
     assert reason in " ".join(text.split())
 
 
-def test_a_quarantined_project_with_wheels_offers_nothing_to_install() -> None:
+def test_a_quarantined_project_has_no_install_commands() -> None:
     release = a_release("1.0", a_target(covered_by="pkg-1.0-py3-none-any.whl"))
     facts = project_facts(release, status="quarantined", status_reason="malware")
     content = a_project(facts=facts, files=(a_wheel(),))
     text = page(content).text
-    assert "nothing to install" in text
+    assert "cannot be installed" in text
     assert "pip install" not in text
     assert "covered" not in text
     assert b'"targets":{}' in json_pages.project_json(SITE, content)
 
 
-def test_advice_for_operators_is_not_for_the_public() -> None:
+def test_hints_for_operators_are_not_public() -> None:
     failed = a_target(last_build=5, last_outcome="failed", last_reason="x", last_final=True)
     for content in (a_project(a_release("1.0", failed)), a_project(a_release(skip="no"))):
         assert "piw " not in page(content).text
 
 
-def test_a_target_for_which_nothing_is_built_has_no_column() -> None:
+def test_a_skipped_target_without_builds_has_no_column() -> None:
     idle = a_target(CP313, target_skip="out of use")
     assert "cp313" not in page(a_project(a_release("1.0", a_target(), idle))).text
 
 
-def test_targets_of_one_platform_are_called_by_their_abi() -> None:
+def test_targets_of_one_platform_are_named_by_their_abi() -> None:
     shown = page(a_project(a_release("1.0", a_target(), a_target(CP313)))).text
     assert "Releasecp311cp313\n" in shown
-    assert "The newest release first; for trixie-aarch64\n" in shown
+    assert "Newest release first; for trixie-aarch64\n" in shown
     other = "cp313-bookworm-armv7l"
     shown = page(a_project(a_release("1.0", a_target(), a_target(other)))).text
     assert f"Release{CP311}{other}\n" in shown
     assert "The newest release first\n" in shown
 
 
-def test_a_file_is_shown_with_all_that_is_known_of_it() -> None:
+def test_a_file_is_shown_with_its_details() -> None:
     reader = page()
     wheel = a_wheel()
     address = f"../../packages/ab/{wheel.sha256}/{wheel.filename}"
@@ -230,21 +230,21 @@ def test_a_file_is_shown_with_all_that_is_known_of_it() -> None:
         assert words in reader.text
 
 
-def test_downloads_are_a_picture_with_days_without_any_as_zero() -> None:
+def test_downloads_are_charted_with_zero_for_days_without_any() -> None:
     reader = page()
     assert len(list(reader.all("figure"))) == 1
-    rows = reader.text[reader.text.index("Downloads a day") :]
+    rows = reader.text[reader.text.index("Downloads per day") :]
     assert all(day in rows for day in ("2026-11-20", "2026-11-21", "2026-11-22", "2026-11-23"))
 
 
-def test_a_project_without_anything_has_a_page_that_says_so() -> None:
+def test_a_project_without_releases_has_a_page() -> None:
     text = page(a_project()).text
-    assert "There is no wheel of it yet" in text
-    assert "None is known yet" in text
+    assert "There are no wheels yet" in text
+    assert "No releases are known yet" in text
 
 
 @pytest.mark.parametrize("content", CONTENTS)
-def test_every_link_within_a_page_leads_somewhere(content: object) -> None:
+def test_every_link_within_a_page_has_a_target(content: object) -> None:
     reader = page(content)
     anchors = {attributes.get("id") for _, attributes in reader.elements}
     for link in reader.links():
@@ -252,7 +252,7 @@ def test_every_link_within_a_page_leads_somewhere(content: object) -> None:
             assert unescape(link[1:]) in anchors
 
 
-def test_the_same_facts_give_the_same_bytes_at_any_time() -> None:
+def test_the_output_does_not_depend_on_the_time() -> None:
     waiting = a_project(a_release("1.0", a_target(claimed_by="pi", claimed_at=NOW, queued=True)))
     later = a_project(
         a_release("1.0", a_target(claimed_by="pi", claimed_at=NOW, queued=True)),
@@ -264,7 +264,7 @@ def test_the_same_facts_give_the_same_bytes_at_any_time() -> None:
 # --- many releases ---
 
 
-def test_a_thousand_releases_stay_pages_that_a_phone_can_show() -> None:
+def test_a_thousand_releases_are_split_into_pages() -> None:
     releases = [
         a_release(f"{number}.0", a_target(covered_by=f"demo-{number}.0.whl"), a_target(CP313))
         for number in range(1000, 0, -1)
@@ -284,7 +284,7 @@ def test_a_thousand_releases_stay_pages_that_a_phone_can_show() -> None:
     assert links == html.keys() - {"index.html"}
 
 
-def test_the_first_page_is_written_after_those_that_it_leads_to() -> None:
+def test_the_first_page_is_written_last() -> None:
     releases = [a_release(f"{number}.0") for number in range(100, 0, -1)]
     assert list(render_project(SITE, a_project(*releases)))[-1] == "index.html"
 
@@ -304,12 +304,12 @@ def test_hostile_text_stays_text_on_every_page_and_in_the_feed() -> None:
     assert json.loads(pages["json"])["releases"][0]["yanked_reason"] == HOSTILE
 
 
-def test_a_huge_name_is_there_and_can_be_broken() -> None:
+def test_a_long_name_is_shown_and_can_wrap() -> None:
     reader = page(hostile_project())
     assert "x" * 200 in reader.text
 
 
-def test_an_alias_leads_to_its_project_whatever_it_is_called() -> None:
+def test_an_alias_with_any_name_redirects_to_its_project() -> None:
     reader = assert_harmless(render_alias(HOSTILE, "demo"))
     (refresh,) = [a for a in reader.all("meta") if a.get("http-equiv") == "refresh"]
     assert refresh["content"] == "0; url=../demo/"
@@ -320,7 +320,7 @@ def test_an_alias_leads_to_its_project_whatever_it_is_called() -> None:
 
 
 @pytest.mark.parametrize("content", CONTENTS)
-def test_the_json_keeps_to_its_schema(content: object) -> None:
+def test_the_json_matches_its_schema(content: object) -> None:
     schema = json_pages.schema(json_pages.ProjectJson)
     document = json.loads(render_project(SITE, content)["json"])  # type: ignore[arg-type]
     validator = jsonschema.Draft202012Validator
@@ -359,10 +359,10 @@ def test_the_feed_is_well_formed_atom(content: object) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_an_entry_of_the_feed_says_how_a_build_ended() -> None:
+def test_a_feed_entry_has_the_result_of_a_build() -> None:
     failed = an_ended_build(outcome="failed", reason="no rust", files=())
     feed = ET.fromstring(render_project(SITE, a_project(builds=(failed,)))["feed.xml"])
     (entry,) = feed.findall(f"{ATOM}entry")
     assert entry.findtext(f"{ATOM}title") == f"demo 1.0 for {CP311}: failed"
-    assert entry.findtext(f"{ATOM}summary") == "no rust. It took 1 minute 15 seconds."
+    assert entry.findtext(f"{ATOM}summary") == "no rust. Duration: 1 minute 15 seconds."
     assert feed.findtext(f"{ATOM}updated") == "2026-11-25T16:40:00Z"

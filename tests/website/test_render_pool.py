@@ -13,9 +13,9 @@ from tests.endtoend.conftest import wait_until
 
 _PARENT = """
 import os, time
-from piwheels.rendering.render_pool import Renderer
+from piwheels.rendering.render_pool import RenderPool
 if __name__ == "__main__":
-    print(Renderer().submit(os.getpid).result(), flush=True)
+    print(RenderPool().submit(os.getpid).result(), flush=True)
     time.sleep(600)
 """
 
@@ -28,7 +28,7 @@ def _runs(pid: int) -> bool:
     return True
 
 
-def test_a_killed_master_leaves_no_renderer_behind() -> None:
+def test_the_render_process_exits_with_a_killed_master() -> None:
     with subprocess.Popen([sys.executable, "-c", _PARENT], stdout=subprocess.PIPE) as parent:
         assert parent.stdout
         renderer = int(parent.stdout.readline())
@@ -37,7 +37,7 @@ def test_a_killed_master_leaves_no_renderer_behind() -> None:
     wait_until(lambda: not _runs(renderer), "the renderer ends")
 
 
-def test_a_system_without_shared_memory_is_told_what_is_missing(
+def test_missing_shared_memory_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def none(*_: object, **__: object) -> None:

@@ -72,7 +72,7 @@ def test_a_project_is_found_by_the_start_of_each_of_its_words() -> None:
     assert found(files, "x") == []
 
 
-def test_nothing_to_find_is_a_root_alone() -> None:
+def test_no_projects_give_only_a_root() -> None:
     assert built([]) == {search_index.ROOT: b'{"names":"","next":""}'}
 
 
@@ -84,7 +84,7 @@ def test_every_name_is_found_by_itself_and_its_start() -> None:
         assert name in found(files, name[:-1])
 
 
-def test_a_common_word_gives_the_most_wanted() -> None:
+def test_a_common_word_finds_the_most_popular() -> None:
     projects = [(f"{a}{b}-api", ord(a) * 2**n) for n, b in enumerate("abcdef") for a in "pqrs"]
     projects += [(f"n{number}-api", 0) for number in range(1000)] + [("api", 0)]
     files = built(projects)
@@ -93,13 +93,13 @@ def test_a_common_word_gives_the_most_wanted() -> None:
     assert {"api", "pf-api", "sa-api"} <= set(results)
 
 
-def test_names_that_no_installer_takes_are_left_out() -> None:
+def test_invalid_names_are_left_out() -> None:
     hostile = ["../../etc/passwd", "a/b", "A", "a_b", "<script>", "é", "a--b", "-a", "a-", ""]
     files = built([*((name, 1) for name in hostile), ("good", 1)])
     assert set(files) == {search_index.ROOT, "g"}
 
 
-def test_names_that_differ_only_far_down_end_somewhere() -> None:
+def test_names_with_long_common_prefixes_are_limited() -> None:
     files = built([("a" * 150 + str(number), 1) for number in range(1000)])
     assert max(map(len, files)) <= 60
     assert found(files, "a" * 100) != []
@@ -110,7 +110,7 @@ NAMES = st.lists(WORDS, min_size=1, max_size=4).map("-".join)
 
 
 @given(projects=st.dictionaries(NAMES, st.integers(0, 2**40), max_size=80), typed=NAMES)
-def test_while_all_fit_a_search_finds_what_a_scan_does(
+def test_a_search_of_few_names_finds_what_a_scan_finds(
     projects: dict[str, int], typed: str
 ) -> None:
     files = built(projects.items())
@@ -120,7 +120,7 @@ def test_while_all_fit_a_search_finds_what_a_scan_does(
 
 
 @given(st.permutations(many(900)))
-def test_the_bytes_depend_on_the_projects_alone(projects: list[tuple[str, int]]) -> None:
+def test_the_files_depend_only_on_the_projects(projects: list[tuple[str, int]]) -> None:
     assert built(projects) == built(many(900))
 
 
@@ -128,14 +128,14 @@ def test_the_bytes_depend_on_the_projects_alone(projects: list[tuple[str, int]])
     ("downloads", "level"),
     [(-1, 0), (0, 0), (1, 1), (2, 2), (3, 2), (4, 3), (1000, 10), (10**12, 25)],
 )
-def test_a_level_is_twice_the_one_below(downloads: int, level: int) -> None:
+def test_a_popularity_level_is_twice_the_previous_one(downloads: int, level: int) -> None:
     assert search_index.popularity(downloads) == level
 
 
 # --- how large it is ---
 
 
-def test_each_key_press_costs_little() -> None:
+def test_each_key_press_loads_little() -> None:
     projects = many(20_000)
     files = built(projects)
     for name, _ in projects[::401]:
@@ -164,7 +164,7 @@ def test_only_shards_that_changed_are_written(tmp_path: Path) -> None:
     assert 0 < added <= 6, "its leaves and, at most, what leads to them"
 
 
-def test_shards_that_nothing_leads_to_are_removed(tmp_path: Path) -> None:
+def test_unreferenced_shards_are_removed(tmp_path: Path) -> None:
     webroot = Webroot(tmp_path)
     search_files.write_search_files(webroot, many(3000))
     search_files.write_search_files(webroot, [("alpha", 1)])
@@ -172,7 +172,7 @@ def test_shards_that_nothing_leads_to_are_removed(tmp_path: Path) -> None:
     assert files == {"_.json", "_.json.gz", "a.json", "a.json.gz"}
 
 
-def test_a_shard_is_written_before_the_one_that_leads_to_it() -> None:
+def test_a_shard_is_written_before_shards_that_refer_to_it() -> None:
     files: dict[str, bytes] = {}
     for name, content in search_index.build_search_files(many(20_000)):
         files[name] = content

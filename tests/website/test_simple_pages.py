@@ -92,19 +92,19 @@ def test_the_json_has_every_key() -> None:
 
 
 @pytest.mark.parametrize(("yanked", "in_json"), [(None, False), ("", True), ("bad", "bad")])
-def test_a_yank_has_a_reason_or_none(yanked: str | None, in_json: object) -> None:
+def test_a_yank_may_have_a_reason(yanked: str | None, in_json: object) -> None:
     rendered = render(a_file(yanked=yanked))
     assert json.loads(rendered.json)["files"][0]["yanked"] == in_json
     assert Reader(rendered.html).only("a").get("data-yanked") == yanked
 
 
-def test_upload_times_are_utc_whatever_zone_they_came_in() -> None:
+def test_upload_times_are_converted_to_utc() -> None:
     there = datetime(2026, 1, 28, 23, 0, tzinfo=timezone(timedelta(hours=5)))
     page = json.loads(render(a_file(released_at=there)).json)
     assert page["files"][0]["upload-time"] == "2026-01-28T18:00:00.000000Z"
 
 
-def test_the_status_of_a_project_is_in_both_forms() -> None:
+def test_the_status_of_a_project_is_in_both_formats() -> None:
     rendered = render(a_file(), status=ProjectStatus.ARCHIVED, status_reason='moved to "new"')
     assert json.loads(rendered.json)["project-status"] == {
         "status": "archived",
@@ -124,7 +124,7 @@ def test_a_quarantined_project_lists_no_files() -> None:
     assert SHA.encode() not in rendered.html
 
 
-def test_versions_come_once_in_the_order_of_the_files() -> None:
+def test_versions_are_unique_and_in_the_order_of_files() -> None:
     files = [a_file(version=version) for version in ("1.0", "1.0", "1.9", "1.10")]
     assert json.loads(render(*files).json)["versions"] == ["1.0", "1.9", "1.10"]
 
@@ -142,12 +142,12 @@ def test_hostile_text_stays_text() -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_no_reason_breaks_out_of_its_attribute(reason: str) -> None:
+def test_a_reason_is_escaped_in_its_attribute(reason: str) -> None:
     page = Reader(render(a_file(yanked=reason)).html)
     assert len([tag for tag, _ in page.elements if tag == "a"]) == 1
 
 
-def test_the_client_library_reads_both_forms_alike() -> None:
+def test_the_client_library_reads_both_formats_alike() -> None:
     rendered = render(a_file(yanked="bad"), a_file(filename="demo-1.0-1-py3-none-any.whl"))
     here = "http://farm.example/simple/demo/"
     by_html = ProjectPage.from_html("demo", rendered.html.decode(), base_url=here)
@@ -160,18 +160,18 @@ def test_the_client_library_reads_both_forms_alike() -> None:
         assert (one.is_yanked, one.yanked_reason) == (other.is_yanked, other.yanked_reason)
 
 
-def test_the_same_facts_give_the_same_bytes() -> None:
+def test_the_output_is_deterministic() -> None:
     assert render(a_file()) == render(a_file())
 
 
-def test_a_page_begins_with_the_mark_of_its_facts_and_of_the_form_that_they_took() -> None:
+def test_a_page_starts_with_a_marker_of_its_content_and_render_version() -> None:
     page = page_of(a_file())
     assert render_project(page).html.startswith(content_marker(page))
     others = [page_of(a_file(yanked="")), page_of(), page_of(a_file(), project="demo-2")]
     assert len({content_marker(page), *map(content_marker, others)}) == 4
 
 
-def test_other_bytes_need_another_form_or_pages_would_not_be_written_again() -> None:
+def test_changed_output_requires_a_new_render_version() -> None:
     rendered = render(a_file(yanked="too old"), status=ProjectStatus.ARCHIVED, status_reason="old")
     without_mark = rendered.html.split(b"-->", 1)[1]
     digest = hashlib.sha256(without_mark + rendered.json).hexdigest()[:16]
@@ -181,7 +181,7 @@ def test_other_bytes_need_another_form_or_pages_would_not_be_written_again() -> 
     )  # raise FORM in site.pages together with this digest
 
 
-def test_the_listing_names_every_project() -> None:
+def test_the_project_list_has_every_project() -> None:
     rendered = render_project_list(["alpha", "beta-2"])
     page = Reader(rendered.html)
     hrefs = [attributes["href"] for tag, attributes in page.elements if tag == "a"]

@@ -47,9 +47,9 @@ def test_the_home_page_has_every_figure() -> None:
     )  # fmt: skip
     said = " ".join(Reader(site_pages.home_pages(SITE, home)["index.html"]).text.split())
     for words in (
-        "1,234", "5,678 releases", "91,011", "5.0 GB", "121,314", "16 under way, 15 queued",
+        "1,234", "5,678 releases", "91,011", "5.0 GB", "121,314", "16 running, 15 queued",
         "1,000,000,001", "171,819", "2,021", "1,060,767", "4 October 2022", "344 days",
-        "3 hours of it today", "7.0 GB", "cp313-trixie-aarch64", "1 minute 15 seconds",
+        "3 hours today", "7.0 GB", "cp313-trixie-aarch64", "1 minute 15 seconds",
     ):  # fmt: skip
         assert words in said
 
@@ -64,7 +64,7 @@ def test_the_home_page_has_every_figure() -> None:
         ("http://wheels.example.org:8080/", "--trusted-host wheels.example.org "),
     ],
 )
-def test_pip_is_told_to_trust_a_farm_without_tls(url: str, trust: str) -> None:
+def test_trusted_host_is_set_for_a_farm_without_tls(url: str, trust: str) -> None:
     site = Site(url=url)
     for page in (
         site_pages.home_pages(site, a_home())["index.html"],
@@ -76,7 +76,7 @@ def test_pip_is_told_to_trust_a_farm_without_tls(url: str, trust: str) -> None:
 
 
 def test_the_home_page_is_small() -> None:
-    recent = tuple(an_ended_build(build=number) for number in range(12))
+    recent = tuple(an_ended_build(build_id=number) for number in range(12))
     assert len(site_pages.home_pages(SITE, a_home(recent=recent))["index.html"]) < 20_000
 
 
@@ -99,7 +99,7 @@ def test_hostile_text_stays_text_on_every_single_page() -> None:
     assert all(address.isascii() and " " not in address for address in addresses)
 
 
-def test_statistics_have_a_picture_and_json_for_each_chart() -> None:
+def test_statistics_have_svg_and_json_for_each_chart() -> None:
     charts = (a_chart("years"), a_chart("months", "2026-11"))
     pages = site_pages.stats_pages(
         SITE, some_stats(charts=charts, downloads=3, since=date(2026, 1, 2))
@@ -111,10 +111,10 @@ def test_statistics_have_a_picture_and_json_for_each_chart() -> None:
     assert set(pages) == {"stats.html", "stats.json", "stats/years.json", "stats/months.json"}
 
 
-def test_the_pages_of_statistics_and_projects_stand_when_there_is_nothing() -> None:
+def test_the_pages_of_statistics_and_projects_render_without_data() -> None:
     assert_harmless(site_pages.stats_pages(SITE, some_stats())["stats.html"])
     pages = site_pages.packages_pages(SITE, some_packages(), [])
-    assert "Nothing was built yet." in assert_harmless(pages["packages.html"]).text
+    assert "No builds yet." in assert_harmless(pages["packages.html"]).text
     assert json.loads(pages["packages.json"])["projects"] == []
 
 
@@ -134,7 +134,7 @@ DOCUMENTS = [
 
 
 @pytest.mark.parametrize(("kind", "document"), DOCUMENTS)
-def test_json_keeps_to_its_schema(kind: type, document: bytes) -> None:
+def test_json_matches_its_schema(kind: type, document: bytes) -> None:
     schema = json_pages.schema(kind)
     jsonschema.validate(json.loads(document), schema, cls=jsonschema.Draft202012Validator)
 
@@ -149,18 +149,18 @@ def test_the_page_about_json_describes_every_field_and_links_the_schemas() -> No
             assert all(field in reader.text for field in struct["properties"])
 
 
-def test_what_is_not_there_is_said_with_addresses_that_hold_anywhere() -> None:
+def test_the_404_page_has_urls_that_work_at_any_path() -> None:
     reader = assert_harmless(site_pages.static_pages(SITE)["404.html"])
     local = [link for link in reader.links() if not link.startswith("#")]
     assert local
     assert all(link.startswith("/") for link in local)
 
 
-def test_the_questions_stand() -> None:
+def test_the_faq_renders() -> None:
     assert "libfoo" not in assert_harmless(site_pages.static_pages(SITE)["faq.html"]).text
 
 
-def test_robots_may_read_pages_and_are_told_of_the_sitemap() -> None:
+def test_robots_txt_allows_pages_and_names_the_sitemap() -> None:
     robots = site_pages.static_pages(SITE)["robots.txt"].decode()
     assert "Sitemap: https://wheels.example.org/sitemap.xml" in robots
     assert "Disallow: /packages/" in robots
@@ -170,7 +170,7 @@ def test_robots_may_read_pages_and_are_told_of_the_sitemap() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, sitemaps.MAX_URLS, 3 * sitemaps.MAX_URLS])
-def test_sitemaps_name_every_page_once_and_each_other(count: int) -> None:
+def test_sitemaps_list_every_page_once(count: int) -> None:
     names = [f"project-{number}" for number in range(count)]
     files = sitemaps.sitemap_files(SITE, names)
     index = ET.fromstring(files.pop("sitemap.xml"))
@@ -201,11 +201,11 @@ def test_sitemaps_name_every_page_once_and_each_other(count: int) -> None:
         (5000 * 365 * 86400, "5,000 years"),
     ],
 )  # fmt: skip
-def test_durations_are_said_in_their_largest_units(seconds: float, said: str) -> None:
+def test_durations_use_the_largest_units(seconds: float, said: str) -> None:
     assert formatting.spell_duration(seconds) == said
 
 
-def test_what_cannot_be_seen_leaves_a_mark() -> None:
+def test_invisible_characters_are_marked() -> None:
     assert (
         filters.mark_invisible("a\u202eb\u200b\x07\ud800\uffff c")
         == "a\ufffdb\ufffd\ufffd\ufffd\ufffd c"
@@ -213,12 +213,12 @@ def test_what_cannot_be_seen_leaves_a_mark() -> None:
     assert filters.mark_invisible("Grüße, 世界 🐍") == "Grüße, 世界 🐍"
 
 
-def test_a_log_is_asked_for_where_it_lies_packed() -> None:
+def test_the_url_of_a_log_matches_its_path() -> None:
     assert filters.log_path(7) == "logs/0000/0007/7.txt"
     assert filters.log_path(1_234_567_890) == "logs/123456/7890/1234567890.txt"
 
 
-def test_moments_are_told_in_utc() -> None:
+def test_times_are_formatted_in_utc() -> None:
     moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     assert (formatting.format_utc_minute(moment), formatting.format_rfc3339(moment)) == (
         "2026-01-02 03:04",
@@ -226,7 +226,7 @@ def test_moments_are_told_in_utc() -> None:
     )
 
 
-def test_one_of_a_thing_is_told_as_one() -> None:
+def test_nouns_are_singular_or_plural() -> None:
     home = a_home(projects=1, releases=1, wheels=1, builds=1, downloads=1)
     said = " ".join(Reader(site_pages.home_pages(SITE, home)["index.html"]).text.split())
     for words in ("project1", "wheel1", "build1", "download1", "1 release "):

@@ -51,7 +51,7 @@ async def test_a_farm_with_one_project_shows_it_everywhere(site: SiteHarness) ->
     assert json.loads(site.shown("packages.json"))["projects"] == [["alpha", 1, 0]]
 
 
-async def test_only_what_says_something_else_is_written(site: SiteHarness) -> None:
+async def test_only_changed_files_are_written(site: SiteHarness) -> None:
     await site.publish("alpha")
     await site.publish("beta")
     await site.write_all()
@@ -78,7 +78,7 @@ async def test_a_page_follows_a_job_from_the_queue_to_its_failure(site: SiteHarn
     await catalog.add_project(site.db, "alpha", "Alpha")
     await shows("None is known yet")
     await catalog.add_releases(site.db, [make_release("alpha")], RULES)
-    await shows("queued", "place 1")
+    await shows("queued", "position 1")
     job = await queue.claim(site.db, "pi4-kitchen", [CP39])
     assert job is not None
     await shows("building", "It has been building on pi4-kitchen since")
@@ -95,7 +95,7 @@ async def test_a_page_follows_a_job_from_the_queue_to_its_failure(site: SiteHarn
     await shows("yanked", "too slow")
 
 
-async def test_a_removed_project_leaves_the_site(site: SiteHarness) -> None:
+async def test_the_pages_of_a_removed_project_are_removed(site: SiteHarness) -> None:
     await site.publish("alpha")
     await site.write_all()
     await catalog.remove_project(site.db, "alpha")
@@ -103,7 +103,7 @@ async def test_a_removed_project_leaves_the_site(site: SiteHarness) -> None:
     assert not site.webroot.project_dir("alpha").exists()
 
 
-async def test_pages_of_releases_that_are_no_longer_needed_go(site: SiteHarness) -> None:
+async def test_unneeded_pages_of_releases_are_removed(site: SiteHarness) -> None:
     await catalog.add_project(site.db, "alpha", "alpha")
     many = [make_release("alpha", f"{number}.0") for number in range(40)]
     await catalog.add_releases(site.db, many, RULES)
@@ -119,7 +119,7 @@ async def test_pages_of_releases_that_are_no_longer_needed_go(site: SiteHarness)
     }
 
 
-async def test_a_failure_of_what_was_built_before_is_in_the_feed(site: SiteHarness) -> None:
+async def test_a_new_failure_is_in_the_feed(site: SiteHarness) -> None:
     await catalog.add_project(site.db, "fresh", "fresh")
     await site.publish("alpha", "1.0")
     for name, version in (("alpha", "2.0"), ("fresh", "1.0")):

@@ -1,4 +1,4 @@
-"""Pages that cannot be written where they belong: said, tried again, in nobody's way."""
+"""Pages that cannot be written: reported, retried, and without delaying others."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ async def make_due(site: SiteHarness) -> None:
 
 
 @pytest.mark.parametrize("folder", ["simple", "project"])
-async def test_a_file_in_the_place_of_a_projects_folder_holds_no_other_up(
+async def test_a_file_at_the_path_of_a_project_directory_does_not_delay_others(
     site: SiteHarness, folder: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     in_the_way = site.webroot.root / folder / "beta"
@@ -44,7 +44,7 @@ async def test_a_file_in_the_place_of_a_projects_folder_holds_no_other_up(
     assert str(in_the_way) in caplog.text
     (event,) = await events(site)
     assert str(in_the_way) in event
-    assert "tried again" in event
+    assert "retried" in event
 
     assert 0 < (first := await retry_delay_s(site)) <= 30
     await make_due(site)
@@ -57,7 +57,9 @@ async def test_a_file_in_the_place_of_a_projects_folder_holds_no_other_up(
     assert await page_queue.pending_page_count(site.db) == 0
 
 
-async def test_a_folder_in_the_place_of_the_listing_holds_no_page_up(site: SiteHarness) -> None:
+async def test_a_directory_at_the_path_of_the_project_list_does_not_delay_pages(
+    site: SiteHarness,
+) -> None:
     in_the_way = site.webroot.simple_dir() / "index.html"
     in_the_way.mkdir(parents=True)
     await site.publish("alpha")
@@ -69,7 +71,7 @@ async def test_a_folder_in_the_place_of_the_listing_holds_no_page_up(site: SiteH
     assert site.page()["projects"] == [{"name": "alpha"}]
 
 
-async def test_a_project_that_goes_and_cannot_be_removed_holds_no_other_up(
+async def test_a_project_that_cannot_be_removed_does_not_delay_others(
     site: SiteHarness,
 ) -> None:
     for name in ("alpha", "beta"):
@@ -94,7 +96,7 @@ async def test_a_project_that_goes_and_cannot_be_removed_holds_no_other_up(
         (PageKind.SITEMAPS, "sitemap.xml/folder"),
     ],
 )
-async def test_a_single_page_in_whose_place_something_lies_holds_no_other_up(
+async def test_a_single_page_that_cannot_be_written_does_not_delay_others(
     site: SiteHarness, part: PageKind, in_the_way: str
 ) -> None:
     await site.publish("alpha")

@@ -15,7 +15,7 @@ from tests.timeouts import WAIT_S
 from tests.website.harness import SiteHarness
 
 
-async def test_nothing_is_begun_while_an_index_page_waits(site: SiteHarness) -> None:
+async def test_nothing_is_written_while_an_index_page_is_queued(site: SiteHarness) -> None:
     await site.publish("alpha")
     task = asyncio.create_task(site.showing.write_pending())
     page = site.webroot.root / "index.html"
@@ -32,7 +32,7 @@ async def test_nothing_is_begun_while_an_index_page_waits(site: SiteHarness) -> 
     assert (site.webroot.project_dir("alpha") / "index.html").exists()
 
 
-async def test_a_page_that_cannot_be_rendered_holds_no_other_up(
+async def test_a_page_that_cannot_be_rendered_does_not_delay_others(
     site: SiteHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("alpha", "beta", "gamma"):
@@ -57,7 +57,7 @@ async def test_a_page_that_cannot_be_rendered_holds_no_other_up(
     assert (site.webroot.project_dir("beta") / "index.html").exists()
 
 
-async def test_a_project_of_which_the_database_holds_nonsense_holds_no_other_up(
+async def test_a_project_with_invalid_data_does_not_delay_others(
     site: SiteHarness,
 ) -> None:
     for name in ("alpha", "beta"):
@@ -76,7 +76,7 @@ async def test_a_project_of_which_the_database_holds_nonsense_holds_no_other_up(
     assert (site.webroot.project_dir("alpha") / "index.html").exists()
 
 
-async def test_a_single_page_that_fails_holds_no_other_up(
+async def test_a_single_page_that_fails_does_not_delay_others(
     site: SiteHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(*_: object) -> None:
@@ -94,7 +94,7 @@ async def test_a_single_page_that_fails_holds_no_other_up(
     assert (site.webroot.root / "stats.html").exists()
 
 
-async def test_a_single_page_that_was_asked_for_and_fails_is_put_off(
+async def test_a_requested_single_page_that_fails_is_postponed(
     site: SiteHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries = 0
@@ -117,7 +117,7 @@ async def test_a_single_page_that_was_asked_for_and_fails_is_put_off(
     assert await page_queue.pending_page_count(site.db, [PageKind.STATS]) == 0
 
 
-async def test_chores_are_done_while_many_pages_wait(
+async def test_housekeeping_runs_while_many_pages_are_queued(
     site: SiteHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting: list[int] = []
@@ -134,7 +134,7 @@ async def test_chores_are_done_while_many_pages_wait(
     assert len([count for count in waiting if count]) >= 2
 
 
-async def test_a_full_disk_is_waited_out(
+async def test_writing_resumes_after_a_full_disk(
     site: SiteHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await site.publish("alpha")
@@ -163,7 +163,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from piwheels.db.database import Database
 from piwheels.website.page_data import Site
-from piwheels.website.site_publisher import Showing
+from piwheels.website.site_publisher import SitePublisher
 from piwheels.webroot import Webroot
 
 replace, root = Path.replace, Path(sys.argv[2])
@@ -180,16 +180,16 @@ def replace_and_stop(new, path):
 Path.replace = replace_and_stop
 
 async def main():
-    async with await Database.connect(sys.argv[1], duty="show") as db:
+    async with await Database.connect(sys.argv[1], role="show") as db:
         with ThreadPoolExecutor(1) as pool:
             site = Site(url="https://wheels.example.org/")
-            await Showing(db=db, webroot=Webroot(root), executor=pool, site=site).run()
+            await SitePublisher(db=db, webroot=Webroot(root), executor=pool, site=site).run()
 
 asyncio.run(main())
 """
 
 
-async def test_what_waits_to_be_written_survives_a_kill(site: SiteHarness, dsn: str) -> None:
+async def test_queued_pages_survive_a_kill(site: SiteHarness, dsn: str) -> None:
     names = [f"project-{number}" for number in range(150)]
     for name in names:
         await catalog.add_project(site.db, name, name)

@@ -1,4 +1,4 @@
-// The search over all projects, as one types, from the shards that site/search.py describes.
+// Search over all projects while typing; website/search_index.py describes the shards.
 "use strict";
 
 (() => {
@@ -12,10 +12,10 @@
   const list = box.querySelector("[role=listbox]");
   const status = box.querySelector("[role=status]");
 
-  const shards = new Map(); // by file name: what was read
-  const pending = new Map(); // by file name: {promise, controller} of what is being read
+  const shards = new Map(); // loaded shards by file name
+  const pending = new Map(); // shards being loaded, by file name: {promise, controller}
   let query = "";
-  let following = Promise.resolve(); // until the results of `query` are all here
+  let following = Promise.resolve(); // resolves when all results of `query` are loaded
   let chosen = -1;
 
   // --- shards ---
@@ -47,7 +47,7 @@
     return pending.get(file).promise;
   }
 
-  // The shards that lead to what is typed, as far as they are here; `file` is the next to read.
+  // The loaded shards on the path of the typed text; `file` is the next one to load.
   function path(typed) {
     const found = [];
     let file = "_";
@@ -63,12 +63,12 @@
 
   function abandon(typed) {
     for (const [file, { controller }] of pending) {
-      // A pack's file ends in its first character, which need not be the one that was typed.
+      // A group's file is named by its first character, which may differ from the typed one.
       if (file !== "_" && !typed.startsWith(file.slice(0, -1))) controller.abort();
     }
   }
 
-  // --- what matches ---
+  // --- matching ---
 
   function normalised(text) {
     return text.trim().toLowerCase().replace(/[-_.\s]+/g, "-").replace(/^-/, "");
@@ -90,7 +90,7 @@
       || a.name.length - b.name.length || (a.name < b.name ? -1 : 1));
   }
 
-  // --- what is shown ---
+  // --- display ---
 
   function option({ name, at }, index, typed) {
     const item = document.createElement("li");
@@ -106,7 +106,7 @@
 
   function show(found, typed) {
     const shown = found.slice(0, SHOWN);
-    const name = list.children[chosen]?.dataset.name; // more may come while one is chosen
+    const name = list.children[chosen]?.dataset.name; // results may be added while one is selected
     list.replaceChildren(...shown.map((project, at) => option(project, at, typed)));
     list.scrollTop = 0;
     choose(shown.findIndex((project) => project.name === name));
@@ -133,9 +133,9 @@
   }
 
   function summary(found, complete) {
-    if (!found.length) return complete ? "No project has a word that begins so." : "";
+    if (!found.length) return complete ? "No matching projects." : "";
     if (complete && found.length <= SHOWN) return found.length === 1 ? "One project." : `${found.length} projects.`;
-    return `The ${Math.min(found.length, SHOWN)} most downloaded; type on for others.`;
+    return `The ${Math.min(found.length, SHOWN)} most downloaded matches; keep typing to narrow them.`;
   }
 
   function update() {
@@ -158,7 +158,7 @@
       const results = deepest ? matches(deepest, typed) : [];
       if (deepest) show(results, typed);
       if (file === null) {
-        // A leaf holds all that there are; so does a shard below which nothing goes on.
+        // A leaf holds all matches; so does a shard without further shards for the text.
         status.textContent = summary(results, !deepest.packs.length || found.length <= typed.length);
         return;
       }
@@ -173,13 +173,13 @@
   }
 
   function fail(error) {
-    query = ""; // the same words may be tried again
+    query = ""; // allow a retry with the same text
     status.textContent = navigator.onLine && /^\d/.test(error.message)
-      ? `The search is out of order (${error.message}). The index lists every project.`
-      : "The search cannot be reached: are you offline? Enter tries again.";
+      ? `Search failed (${error.message}). The index lists every project.`
+      : "Search is unreachable. Press Enter to retry.";
   }
 
-  // --- keys and pointers ---
+  // --- keyboard and pointer ---
 
   function address(name) {
     return `${box.dataset.projects}${encodeURIComponent(name)}/`;
@@ -194,7 +194,7 @@
       visit(list.children[chosen]);
       return;
     }
-    update(); // what failed is tried again
+    update(); // retry what failed
     const typed = query;
     await following;
     if (typed && query === typed && list.firstChild) visit(list.firstChild);
@@ -212,7 +212,7 @@
     ArrowUp: () => step(-1),
     Enter: enter,
     Escape: () => {
-      if (list.hidden) input.value = ""; // the first press closes, the second clears
+      if (list.hidden) input.value = ""; // the first press closes the list, the second clears the text
       expand(false);
       update();
     },
@@ -225,7 +225,7 @@
     act();
   });
   input.addEventListener("input", update);
-  // The root is there before the first character is.
+  // Load the root shard before the first character is typed.
   input.addEventListener("focus", () => { if (!shards.has("_")) load("_").catch(() => {}); });
   input.addEventListener("blur", () => expand(false));
 
@@ -236,9 +236,9 @@
     else visit(item);
   }
 
-  list.addEventListener("mousedown", (event) => event.preventDefault()); // the input keeps the focus
+  list.addEventListener("mousedown", (event) => event.preventDefault()); // keep the focus in the input
   list.addEventListener("click", pick);
   list.addEventListener("auxclick", pick);
 
-  if (input.value) update(); // the browser brought it back
+  if (input.value) update(); // restored by the browser
 })();

@@ -1,10 +1,10 @@
-// What every page does with JavaScript: commands can be copied, and an address opens what it names.
+// Scripts of every page: copy buttons, and opening the section that the URL names.
 "use strict";
 
 document.documentElement.classList.add("js");
 
 function unfold() {
-  const named = document.getElementById(location.hash.slice(1)); // written as it is in the address
+  const named = document.getElementById(location.hash.slice(1)); // the id is percent-encoded as in the URL
   if (named instanceof HTMLDetailsElement) named.open = true;
 }
 
@@ -20,7 +20,7 @@ document.addEventListener("click", async (event) => {
     await navigator.clipboard.writeText(code.textContent);
     button.textContent = "Copied";
   } catch {
-    // A page without TLS may not write to the clipboard: the text is selected for the reader.
+    // Without TLS the clipboard API is not available: select the text instead.
     getSelection().selectAllChildren(code);
     button.textContent = "Selected";
   }
