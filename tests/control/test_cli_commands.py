@@ -235,7 +235,7 @@ async def test_every_answer_can_be_json(shared: Master, capsys: pytest.CaptureFi
     await shared.release("demo")
     asked = parse_requirements(["nobody"], [])
     added = await json_output(projects.add(config, asked, latest=1, as_json=True), code=1)
-    assert "knows no project nobody" in added["added"][0]["problem"]
+    assert "has no project nobody" in added["added"][0]["problem"]
     for name, values in (
         ("pause", {}),
         ("resume", {}),

@@ -155,7 +155,7 @@ async def test_a_change_waits_until_a_page_shows_it_also_across_a_restart(
         upstream.headers.clear()
         await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
         await farm.wait_until(lambda: _pending(farm), 0)
-    assert "'new release' (serial 101) is reported and not visible" in await farm.events()
+    assert "'new release' (serial 101) was reported and is not visible" in await farm.events()
 
 
 async def _pending(farm: SyncHarness) -> int:
@@ -270,7 +270,7 @@ async def test_a_missing_project_is_accepted_only_while_others_are_present(
         await farm.wait_for_checks()
         await farm.wait_for_checks("other")
         assert await farm.hidden() == {}, "it is the upstream that is in trouble"
-        assert "gives no usable answers" in await farm.events()
+        assert "no usable responses" in await farm.events()
         upstream.faults = {"/simple/demo/": 404}
         await farm.wait_until(farm.hidden, {"1.0": "missing"})
         upstream.faults.clear()
@@ -350,11 +350,11 @@ async def test_a_decreased_serial_starts_a_comparison(
         upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
         await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
         assert await key_values.get_value(farm.db, SERIAL) == "7"
-        assert "went back from 1000 to 7" in follower.status_text
+        assert "decreased from 1000 to 7" in follower.status_text
         upstream.add("demo", "demo-3.0.tar.gz", b"z", **LATER)
         upstream.add_event("demo", "new release", 8)
         await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0"), ("demo", "3.0")])
-    assert "went back from 1000 to 7" in await farm.events()
+    assert "decreased from 1000 to 7" in await farm.events()
 
 
 async def test_another_upstream_starts_a_comparison(farm: SyncHarness, upstream: FakeIndex) -> None:
@@ -367,9 +367,9 @@ async def test_another_upstream_starts_a_comparison(farm: SyncHarness, upstream:
     upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
     async with farm.running() as follower:
         await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
-        assert "and was http://elsewhere/simple/" in follower.status_text
+        assert "changed from http://elsewhere/simple/" in follower.status_text
         await farm.wait_until(lambda: key_values.get_value(farm.db, SERIAL), "5")
-    assert "and was http://elsewhere/simple/" in await farm.events()
+    assert "changed from http://elsewhere/simple/" in await farm.events()
 
 
 async def test_an_unavailable_changelog_is_resumed_at_its_serial(
@@ -385,7 +385,7 @@ async def test_an_unavailable_changelog_is_resumed_at_its_serial(
         async def said(part: str) -> bool:
             return part in follower.status_text
 
-        await farm.wait_until(lambda: said("answers 405; trying again"), True)
+        await farm.wait_until(lambda: said("responded with status 405; retrying"), True)
         upstream.changelog = changelog
         upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
         upstream.add_event("demo", "new release", 6)

@@ -69,13 +69,13 @@ async def test_pages_are_polled_while_the_changelog_does_not_respond(
             await until_said(farm, follower, "following the changelog")
             fault(upstream)
         await until_said(farm, follower, "until its changelog answers")
-        assert "trying again" in follower.status_text
+        assert "retrying" in follower.status_text
         upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
         await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
         upstream.faults.clear()
         upstream.pages.clear()
         await until_said(farm, follower, "following the changelog")
-        assert "trying again" not in follower.status_text
+        assert "retrying" not in follower.status_text
 
 
 async def test_reported_changes_are_checked_while_the_changelog_is_unavailable(
@@ -157,7 +157,7 @@ async def test_an_outage_is_one_event_for_many_checks(
         upstream.faults[""] = 404
         await farm.wait_until(farm.findings, dict.fromkeys(projects, "absent"))
         await farm.wait_for_checks(looks=1)
-    assert (await farm.events()).count("gives no usable answers") == 1
+    assert (await farm.events()).count("no usable responses") == 1
 
 
 DUE = ProjectToCheck(

@@ -118,7 +118,7 @@ async def test_the_newest_release_with_an_sdist_is_selected() -> None:
 
 async def test_a_yanked_release_is_selected_only_if_pinned() -> None:
     found = await releases("demo-1.0.tar.gz", yanked="broken")
-    with pytest.raises(RejectedError, match="yanked; name one with =="):
+    with pytest.raises(RejectedError, match="yanked; pin one with =="):
         select_releases(found, Requirement("demo"), 1)
     assert versions(select_releases(found, Requirement("demo==1.0"), 1)) == ["1.0"]
 

@@ -262,7 +262,7 @@ async def test_older_releases_than_requested_are_not_built(
 @pytest.mark.parametrize(
     ("requirement", "said"),
     [
-        ("nowhere", "knows no project nowhere"),
+        ("nowhere", "has no project nowhere"),
         ("demo>5", "the newest is 1.0"),
         ("not a requirement!", "not a requirement"),
         ("bad", "the upstream index quarantined it (malware)"),
@@ -308,5 +308,5 @@ async def test_malformed_entries_are_stored_and_logged_once(
     assert (page.newest_version, page.newest_known, page.problem_count) == ("1.0", True, 1)
     events = await farm.db.rows("SELECT text FROM events WHERE subject = 'demo'")
     assert [event["text"] for event in events if "odd" in event["text"]] == [
-        "1 odd entry on its page of the index: entry 2 (demo-1.1.tar.gz) has no url; passed over"
+        "1 malformed entry on its index page: entry 2 (demo-1.1.tar.gz) has no url; ignored"
     ]
