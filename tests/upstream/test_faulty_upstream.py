@@ -68,7 +68,7 @@ async def test_pages_are_polled_while_the_changelog_does_not_respond(
         if not from_the_start:
             await until_said(farm, follower, "following the changelog")
             fault(upstream)
-        await until_said(farm, follower, "until its changelog answers")
+        await until_said(farm, follower, "until its changelog responds")
         assert "retrying" in follower.status_text
         upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
         await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])

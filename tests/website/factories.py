@@ -40,19 +40,19 @@ SHOWN = HOSTILE.translate({ord(char): "\ufffd" for char in "\u202e\u200b\x1b\0\n
 def a_target(name: str = CP311, **facts: Any) -> TargetStatusRow:
     known: dict[str, Any] = {
         "target": name,
-        "target_skip": None,
-        "converging": False,
-        "allowed": True,
+        "target_skip_reason": None,
+        "jobs_outdated": False,
+        "python_allowed": True,
         "covered_by": None,
-        "superseded": None,
+        "to_be_rebuilt": None,
         "queued": False,
-        "ahead": 0,
+        "jobs_ahead": 0,
         "claimed_by": None,
         "claimed_at": None,
-        "build_in_hand": None,
-        "not_before": None,
+        "current_build_id": None,
+        "retry_at": None,
         "attempts": 0,
-        "last_build": None,
+        "last_build_id": None,
         "last_outcome": None,
         "last_reason": None,
         "last_final": False,
@@ -66,7 +66,7 @@ def a_release(version: str = "1.0", *targets: TargetStatusRow, **facts: Any) -> 
         "version": version,
         "has_sdist": True,
         "yanked": None,
-        "skip": None,
+        "skip_reason": None,
         "requires_python": ">=3.9",
         "released_at": NOW,
         "targets": targets or (a_target(CP311), a_target(CP313)),
@@ -77,8 +77,8 @@ def a_release(version: str = "1.0", *targets: TargetStatusRow, **facts: Any) -> 
 def project_facts(*releases: ReleaseStatusRow, **facts: Any) -> ProjectStatusRow:
     known: dict[str, Any] = {
         "project": "demo",
-        "display": "Demo",
-        "skip": None,
+        "display_name": "Demo",
+        "skip_reason": None,
         "status": "active",
         "status_reason": "",
         "releases": releases,
@@ -94,10 +94,10 @@ def a_wheel(version: str = "1.0", **facts: Any) -> FileSummary:
         "metadata_sha256": "cd" * 32,
         "tags": "cp311-cp311-linux_aarch64",
         "requires_python": ">=3.9",
-        "dependencies": (),
+        "debian_packages": (),
         "version": version,
-        "build": 7,
-        "superseded": False,
+        "build_id": 7,
+        "rebuild_requested": False,
         "published_at": NOW,
     }
     return FileSummary(**(known | facts))
@@ -105,7 +105,7 @@ def a_wheel(version: str = "1.0", **facts: Any) -> FileSummary:
 
 def an_ended_build(**facts: Any) -> BuildSummary:
     known: dict[str, Any] = {
-        "build": 7,
+        "build_id": 7,
         "ended_at": NOW,
         "builder": "pi4-kitchen",
         "project": "demo",
@@ -140,11 +140,11 @@ def a_project(*releases: ReleaseStatusRow, **content: Any) -> ProjectData:
 def built_project() -> ProjectData:
     """A project with one wheel that was built and downloaded."""
     built = a_target(
-        covered_by=a_wheel().filename, last_build=7, last_outcome="built", last_duration_s=75.0
+        covered_by=a_wheel().filename, last_build_id=7, last_outcome="built", last_duration_s=75.0
     )
     return a_project(
-        a_release("1.0", built, a_target(CP313, queued=True, ahead=3)),
-        files=(a_wheel(dependencies=("libfoo1", "libbar2")),),
+        a_release("1.0", built, a_target(CP313, queued=True, jobs_ahead=3)),
+        files=(a_wheel(debian_packages=("libfoo1", "libbar2")),),
         builds=(an_ended_build(),),
         names=("Demo",),
         builds_per_hour={CP313: 2.0},
@@ -160,26 +160,31 @@ def built_project() -> ProjectData:
 
 def hostile_project() -> ProjectData:
     """A project in which a stranger wrote all that a stranger can write."""
-    failed = a_target(last_build=8, last_outcome="failed", last_reason=HOSTILE, last_final=True)
+    failed = a_target(last_build_id=8, last_outcome="failed", last_reason=HOSTILE, last_final=True)
     release = a_release(
         "1.0",
         failed,
-        a_target(CP313, target_skip=HOSTILE, last_build=9, last_outcome=HOSTILE),
+        a_target(CP313, target_skip_reason=HOSTILE, last_build_id=9, last_outcome=HOSTILE),
         yanked=HOSTILE,
         requires_python=HOSTILE,
     )
-    skipped = a_release("0.9", yanked="", skip=HOSTILE)
+    skipped = a_release("0.9", yanked="", skip_reason=HOSTILE)
     name = "x" * 200 + HOSTILE
     return a_project(
         facts=project_facts(
-            release, skipped, project="demo", display=name, status="archived", status_reason=HOSTILE
+            release,
+            skipped,
+            project="demo",
+            display_name=name,
+            status="archived",
+            status_reason=HOSTILE,
         ),
         files=(
             a_wheel(
                 filename=f"demo-1.0-{HOSTILE}.whl",
                 tags=HOSTILE,
                 requires_python=HOSTILE,
-                dependencies=(HOSTILE,),
+                debian_packages=(HOSTILE,),
             ),
         ),
         builds=(hostile_build(),),

@@ -107,7 +107,9 @@ def test_a_wheel_built_on_another_platform_shows_no_debian_packages() -> None:
 
 def test_what_a_wheel_lacks_is_shown() -> None:
     lacks = "the wheel lacks demo._fast, which the upstream's demo-1.0.whl has"
-    assert "lacks demo._fast" in cell(a_target(CP311, covered_by=a_wheel().filename, lacks=lacks))
+    assert "lacks demo._fast" in cell(
+        a_target(CP311, covered_by=a_wheel().filename, build_note=lacks)
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,26 +136,31 @@ def test_the_newest_release_is_that_of_the_upstream_index(
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        (a_target(covered_by=a_wheel().filename, last_build=7, last_outcome="built"), "built log"),
+        (
+            a_target(covered_by=a_wheel().filename, last_build_id=7, last_outcome="built"),
+            "built log",
+        ),
         (a_target(covered_by=a_wheel().filename), "covered by cp311-cp311-linux_aarch64"),
         (
-            a_target(claimed_by="pi4", claimed_at=NOW, build_in_hand=9, queued=True),
+            a_target(claimed_by="pi4", claimed_at=NOW, current_build_id=9, queued=True),
             "building since 2026-11-25 16:40",
         ),
         (a_target(queued=True), "queued position 1, expected by 2026-11-25 18:00 UTC"),
-        (a_target(queued=True, ahead=240), "queued about 200 jobs ahead"),
-        (a_target(queued=True, ahead=1000), "queued over 1,000 jobs ahead"),
+        (a_target(queued=True, jobs_ahead=240), "queued about 200 jobs ahead"),
+        (a_target(queued=True, jobs_ahead=1000), "queued over 1,000 jobs ahead"),
         (
             a_target(
-                not_before=NOW, last_build=5, last_outcome="fetch-failed", last_reason="no route"
+                retry_at=NOW, last_build_id=5, last_outcome="fetch-failed", last_reason="no route"
             ),
             "to be retried log of build 5 no route",
         ),
         (
-            a_target(last_build=5, last_outcome="failed", last_reason="no rust", last_final=True),
+            a_target(
+                last_build_id=5, last_outcome="failed", last_reason="no rust", last_final=True
+            ),
             "failed log of build 5 no rust",
         ),
-        (a_target(allowed=False), "excluded"),
+        (a_target(python_allowed=False), "excluded"),
         (a_target(), "waiting for an earlier target"),
     ],
 )
@@ -169,8 +176,13 @@ def test_an_unserved_target_and_a_paused_farm_are_shown() -> None:
 @pytest.mark.parametrize(
     ("release", "facts", "word", "reason"),
     [
-        (a_release(skip="broken"), {}, "skipped", "The release is skipped: broken."),
-        (a_release(), {"skip": "opted out"}, "skipped", "The project is skipped: opted out."),
+        (a_release(skip_reason="broken"), {}, "skipped", "The release is skipped: broken."),
+        (
+            a_release(),
+            {"skip_reason": "opted out"},
+            "skipped",
+            "The project is skipped: opted out.",
+        ),
         (a_release(has_sdist=False), {}, "no source", "no sdist of it"),
         (
             a_release(),
@@ -201,13 +213,13 @@ def test_a_quarantined_project_has_no_install_commands() -> None:
 
 
 def test_hints_for_operators_are_not_public() -> None:
-    failed = a_target(last_build=5, last_outcome="failed", last_reason="x", last_final=True)
-    for content in (a_project(a_release("1.0", failed)), a_project(a_release(skip="no"))):
+    failed = a_target(last_build_id=5, last_outcome="failed", last_reason="x", last_final=True)
+    for content in (a_project(a_release("1.0", failed)), a_project(a_release(skip_reason="no"))):
         assert "piw " not in page(content).text
 
 
 def test_a_skipped_target_without_builds_has_no_column() -> None:
-    idle = a_target(CP313, target_skip="out of use")
+    idle = a_target(CP313, target_skip_reason="out of use")
     assert "cp313" not in page(a_project(a_release("1.0", a_target(), idle))).text
 
 
@@ -218,7 +230,7 @@ def test_targets_of_one_platform_are_named_by_their_abi() -> None:
     other = "cp313-bookworm-armv7l"
     shown = page(a_project(a_release("1.0", a_target(), a_target(other)))).text
     assert f"Release{CP311}{other}\n" in shown
-    assert "The newest release first\n" in shown
+    assert "Newest release first\n" in shown
 
 
 def test_a_file_is_shown_with_its_details() -> None:

@@ -76,7 +76,7 @@ async def test_a_page_follows_a_job_from_the_queue_to_its_failure(site: SiteHarn
             assert word in text
 
     await catalog.add_project(site.db, "alpha", "Alpha")
-    await shows("None is known yet")
+    await shows("No releases are known yet")
     await catalog.add_releases(site.db, [make_release("alpha")], RULES)
     await shows("queued", "position 1")
     job = await queue.claim(site.db, "pi4-kitchen", [CP39])
