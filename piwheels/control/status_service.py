@@ -18,18 +18,16 @@ from msgspec.structs import replace
 
 from piwheels.control.adaptive_cache import AdaptiveCache, CachedValue
 from piwheels.control.database_watch import in_parentheses
-from piwheels.control.download_figures import live_download_figures
 from piwheels.db import history, page_queue, status_queries
 from piwheels.db.database import Database
+from piwheels.db.downloads import live_downloads
 from piwheels.errors import NotNowError
-from piwheels.model import BuildSummary
+from piwheels.model import BuildSummary, LiveDownloads, QueueStatus
 from piwheels.protocol.messages import (
     AuditEventRecorded,
     BuildRecorded,
-    Downloads,
     ListBuilds,
     ListEvents,
-    QueueView,
     Snapshot,
     StatusChanged,
     StatusReply,
@@ -60,7 +58,7 @@ _T = TypeVar("_T")
 class Counts:
     """What is counted in the database for a status."""
 
-    queues: list[status_queries.QueueStatus]
+    queues: list[QueueStatus]
     last_hour: dict[str, int]
     stale_pages: int
 
@@ -84,7 +82,7 @@ class StatusService:
     _started_at: float = field(default_factory=time.monotonic)
     _counts: AdaptiveCache[Counts] = field(init=False)
     _totals: AdaptiveCache[status_queries.FarmTotals] = field(init=False)
-    _downloads: AdaptiveCache[Downloads] = field(init=False)
+    _downloads: AdaptiveCache[LiveDownloads] = field(init=False)
     _change_event: asyncio.Event = field(default_factory=asyncio.Event)
     _published: StatusReply | None = None
 
@@ -96,7 +94,7 @@ class StatusService:
             cost_factor=TOTALS_LOAD_FACTOR,
             max_age_s=TOTALS_MAX_AGE_S,
         )
-        self._downloads = AdaptiveCache(lambda: live_download_figures(db), cost_factor=LOAD_FACTOR)
+        self._downloads = AdaptiveCache(lambda: live_downloads(db), cost_factor=LOAD_FACTOR)
 
     def on_command_executed(self) -> None:
         """Publish now what an operator's command changed."""
@@ -164,7 +162,7 @@ class StatusService:
         counts = await self._cached(self._counts)
         known_totals = await self._cached(self._totals)
         totals = known_totals.value
-        live_downloads = (await self._cached(self._downloads)).value
+        downloads = (await self._cached(self._downloads)).value
         now = time.monotonic()
         read_at = self.upstream_sync.last_synced_at
         served = self.dispatcher.targets.served
@@ -176,7 +174,7 @@ class StatusService:
             waits=self.dispatcher.no_jobs_reason,
             builders=tuple(self.dispatcher.builder_views(load_history=loads)),
             queues=tuple(
-                _queue_view(queue, served=queue.target in served) for queue in counts.value.queues
+                replace(queue, has_builder=queue.target in served) for queue in counts.value.queues
             ),
             last_hour=counts.value.last_hour,
             projects=totals.projects,
@@ -190,7 +188,7 @@ class StatusService:
             host=read_metrics(self.web_root),
             upstream_status_text=self.upstream_sync.status_text,
             upstream_lag_s=None if read_at is None else now - read_at,
-            downloads=live_downloads,
+            downloads=downloads,
             totals_age_s=known_totals.age_s,
             database=self.database_wait(),
         )
@@ -205,20 +203,6 @@ class StatusService:
                 "the database has not answered since the master started; still retrying"
                 + in_parentheses(self.database_wait())
             ) from None
-
-
-def _queue_view(queue: status_queries.QueueStatus, *, served: bool) -> QueueView:
-    return QueueView(
-        target=queue.target,
-        abi=queue.abi,
-        platform=f"{queue.os} {queue.arch}",
-        pending=queue.pending,
-        claimed=queue.claimed,
-        deferred=queue.deferred,
-        built_last_hour=queue.built_last_hour,
-        oldest_s=queue.oldest_s,
-        has_builder=served,
-    )
 
 
 def _build_finished(build: BuildSummary) -> BuildRecorded:

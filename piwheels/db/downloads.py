@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from piwheels.db.database import Database, transactional
-from piwheels.model import Struct
+from piwheels.model import LiveDownloads, NamedCount, Struct
 
 #: "The last 30 days" and "the last year" everywhere: today in UTC, and the days before it.
 RECENT_DAYS = 30
@@ -29,13 +29,6 @@ class Dimension(StrEnum):
     OS = "os"  # with its release: "Debian 12"
     PYTHON = "python"  # "3.13"
     INSTALLER = "installer"  # with its version: "pip 24.0"
-
-
-class NamedCount(Struct, frozen=True, kw_only=True):
-    """How often something was downloaded, or downloaded by something."""
-
-    name: str  # "" is unknown
-    downloads: int
 
 
 class DownloadTotals(Struct, frozen=True, kw_only=True):
@@ -100,23 +93,6 @@ class WheelDownloads(Struct, frozen=True, kw_only=True):
 
     filename: str
     downloads: int
-
-
-class LiveDownloads(Struct, frozen=True, kw_only=True):
-    """What the console shows; the fields are those of protocol.messages.Downloads."""
-
-    connected: bool  # an access log is being read
-    total: int
-    today: int
-    last_30_days: int
-    record_day: int
-    record_date: str  # "2026-11-23", "" without any
-    rate_per_s: float  # over the last ten seconds
-    per_minute: tuple[int, ...]  # of the last 60 whole minutes, oldest first
-    top: tuple[NamedCount, ...]  # projects, today
-    architectures: tuple[NamedCount, ...]  # today, as are the next two
-    pythons: tuple[NamedCount, ...]
-    installers: tuple[NamedCount, ...]
 
 
 # --- all projects ------------------------------------------------------------------------
@@ -189,11 +165,11 @@ async def breakdown(
     """
     rows = await db.rows(
         """
-        SELECT value AS name, sum(downloads)::bigint AS downloads
+        SELECT value AS name, sum(downloads)::bigint AS count
           FROM downloads_daily_by_dimension
          WHERE dimension = %(dimension)s AND day BETWEEN %(since)s AND %(until)s
          GROUP BY value
-         ORDER BY downloads DESC, value
+         ORDER BY count DESC, value
         """,
         {"dimension": str(dimension), **_period_parameters(since, until)},
     )
@@ -207,7 +183,7 @@ async def top_projects(
     if since is None and until is None:
         rows = await db.rows(
             """
-            SELECT project AS name, downloads FROM downloads_by_project
+            SELECT project AS name, downloads AS count FROM downloads_by_project
              ORDER BY downloads DESC, project LIMIT %(limit)s
             """,
             {"limit": limit},
@@ -218,7 +194,7 @@ async def top_projects(
     found, beyond = await _top_of_period(
         db, _period_parameters(since, until), limit, max(_MIN_CANDIDATES, limit)
     )
-    if beyond is None or (len(found) == limit and found[-1].downloads > beyond):
+    if beyond is None or (len(found) == limit and found[-1].count > beyond):
         return found
     return (await _top_of_period(db, _period_parameters(since, until), limit, _ALL_PROJECTS))[0]
 
@@ -417,10 +393,10 @@ async def _top_of_day(db: Database, day: date, limit: int) -> list[NamedCount]:
     rows = await _rows_by_month(
         db,
         """
-        SELECT project AS name, days[%(place)s] AS downloads
+        SELECT project AS name, days[%(place)s] AS count
           FROM downloads_monthly_by_project
          WHERE month = %(month)s AND days[%(place)s] > 0
-         ORDER BY downloads DESC, project
+         ORDER BY count DESC, project
          LIMIT %(limit)s
         """,
         {"month": day.replace(day=1), "place": day.day, "limit": limit},
@@ -478,4 +454,4 @@ async def _top_of_period(
     )
     beyond = rows[0]["beyond"] if rows else None
     found = [row for row in rows if row["name"] is not None]
-    return [NamedCount(name=row["name"], downloads=row["downloads"]) for row in found], beyond
+    return [NamedCount(name=row["name"], count=row["downloads"]) for row in found], beyond

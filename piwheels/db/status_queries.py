@@ -7,23 +7,16 @@ from packaging.version import Version
 
 from piwheels.db.database import Database
 from piwheels.db.upstream_pages import last_upstream_page
-from piwheels.model import LastCheck, ProjectStatusRow, ReleaseStatusRow, Struct, TargetStatusRow
+from piwheels.model import (
+    LastCheck,
+    ProjectStatusRow,
+    QueueStatus,
+    ReleaseStatusRow,
+    Struct,
+    TargetStatusRow,
+)
 
 # --- the farm at a glance ----------------------------------------------------------------
-
-
-class QueueStatus(Struct, frozen=True, kw_only=True):
-    """What waits for an active target."""
-
-    target: str
-    abi: str
-    os: str
-    arch: str
-    pending: int
-    claimed: int
-    deferred: int
-    built_last_hour: int
-    oldest_s: float | None  # how long the oldest pending job has waited
 
 
 class FarmTotals(Struct, frozen=True, kw_only=True):
@@ -41,7 +34,7 @@ async def queue_statuses(db: Database) -> list[QueueStatus]:
     """What waits for each active target, in numeric order."""
     rows = await db.rows(
         """
-        SELECT t.target, t.abi, t.os, t.arch,
+        SELECT t.target, t.abi, t.os || ' ' || t.arch AS platform,
                coalesce((
                    SELECT count(*) FROM builds b
                     WHERE b.ended_at > now() - interval '1 hour'

@@ -7,13 +7,8 @@ when they do not simply go on: a reader lets them run from when they were told.
 
 from msgspec.structs import replace
 
-from piwheels.model import HostMetrics
-from piwheels.protocol.messages import (
-    STALE_COUNTS_S,
-    BuilderView,
-    QueueView,
-    StatusReply,
-)
+from piwheels.model import HostMetrics, QueueStatus
+from piwheels.protocol.messages import STALE_COUNTS_S, BuilderView, StatusReply
 
 _LOAD_TOLERANCE = 0.25
 _LOAD_TOLERANCE_SHARE = 0.1
@@ -110,7 +105,7 @@ def _status_without_clocks(status: StatusReply) -> StatusReply:
     )
 
 
-def _queue_without_clock(queue: QueueView) -> QueueView:
+def _queue_without_clock(queue: QueueStatus) -> QueueStatus:
     return replace(queue, oldest_s=None)
 
 

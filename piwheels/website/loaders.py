@@ -14,11 +14,10 @@ from piwheels.db.downloads import (
     YEAR_DAYS,
     DayTotals,
     Dimension,
-    NamedCount,
     PeriodTotals,
     first_day,
 )
-from piwheels.model import BuildSummary
+from piwheels.model import BuildSummary, NamedCount
 from piwheels.release_status import StatusContext
 from piwheels.website.charts import Chart, Series, Unit
 from piwheels.website.page_data import DayCount, HomeData, PackagesData, ProjectData, StatsData
@@ -90,7 +89,7 @@ async def load_packages(db: Database, listed: Sequence[site_db.ProjectListing]) 
     return PackagesData(
         projects=len(listed),
         with_wheels=sum(item.files > 0 for item in listed),
-        top=tuple((share.name, share.downloads) for share in top if share.name in known),
+        top=tuple((share.name, share.count) for share in top if share.name in known),
         newest=tuple(build for build in builds if build.outcome == "built")[:_TOP_PROJECTS],
     )
 
@@ -241,9 +240,9 @@ def _share_chart(
     *,
     max_shares: int = _MAX_SHARES,
 ) -> Chart:
-    shown, rest = shares[:max_shares], sum(share.downloads for share in shares[max_shares:])
+    shown, rest = shares[:max_shares], sum(share.count for share in shares[max_shares:])
     labels = [share.name or "unknown" for share in shown]
-    values = [share.downloads for share in shown]
+    values = [share.count for share in shown]
     if rest:
         labels.append("other")
         values.append(rest)

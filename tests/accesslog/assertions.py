@@ -32,13 +32,13 @@ async def assert_counts(db: Database, counts: ExpectedCounts) -> None:
         day: len(clients) for day, clients in counts.clients.items()
     }
     projects = await downloads.top_projects(db, limit=1_000_000)
-    assert {share.name: share.downloads for share in projects} == dict(counts.projects)
+    assert {share.name: share.count for share in projects} == dict(counts.projects)
     for dimension, expected in (
         (Dimension.INSTALLER, counts.installers),
         (Dimension.ARCH, counts.arches),
     ):
         found = await downloads.breakdown(db, dimension)
-        assert {share.name: share.downloads for share in found} == dict(expected)
+        assert {share.name: share.count for share in found} == dict(expected)
     broken = await db.row(
         "SELECT sum(lines) AS lines, sum(rejected_lines) AS rejected_lines FROM ingested_logs"
     )

@@ -70,7 +70,7 @@ async def test_an_installation_counts_as_a_download_of_each_wheel(
     assert day.index_hits >= 2 * len(_CLIENTS)
     assert day.clients == 1
     top = await downloads.top_projects(database)
-    assert {share.name: share.downloads for share in top} == {
+    assert {share.name: share.count for share in top} == {
         "left": len(_CLIENTS),
         "right": len(_CLIENTS),
     }

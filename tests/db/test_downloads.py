@@ -7,7 +7,8 @@ import pytest
 
 from piwheels.db import downloads
 from piwheels.db.database import Database
-from piwheels.db.downloads import Dimension, NamedCount
+from piwheels.db.downloads import Dimension
+from piwheels.model import NamedCount
 
 TODAY = date(2026, 3, 10)
 NOW = datetime(2026, 3, 10, 12, 30, 30, tzinfo=UTC)
@@ -113,7 +114,7 @@ async def test_the_most_downloaded_are_exact_though_few_are_looked_at(
             counts[project] = counts.get(project, 0) + count * inside
     expected = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:3]
     found = await downloads.top_projects(database, since, until, limit=3)
-    assert found == [NamedCount(name=name, downloads=count) for name, count in expected]
+    assert found == [NamedCount(name=name, count=count) for name, count in expected]
 
 
 async def test_a_breakdown_is_of_a_period(database: Database) -> None:
@@ -125,9 +126,9 @@ async def test_a_breakdown_is_of_a_period(database: Database) -> None:
         """
     )
     shares = await downloads.breakdown(database, Dimension.ARCH)
-    assert [(share.name, share.downloads) for share in shares] == [("armv7l", 9), ("aarch64", 7)]
+    assert [(share.name, share.count) for share in shares] == [("armv7l", 9), ("aarch64", 7)]
     shares = await downloads.breakdown(database, Dimension.ARCH, since=TODAY)
-    assert [(share.name, share.downloads) for share in shares] == [("aarch64", 3)]
+    assert [(share.name, share.count) for share in shares] == [("aarch64", 3)]
 
 
 async def test_now_is_told_by_the_second_and_the_minute(database: Database) -> None:

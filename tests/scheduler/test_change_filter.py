@@ -3,8 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
-from piwheels.model import HostMetrics
-from piwheels.protocol.messages import BuilderView, QueueView, StatusReply
+from piwheels.model import HostMetrics, QueueStatus
+from piwheels.protocol.messages import BuilderView, StatusReply
 from piwheels.scheduler.change_filter import builder_changed, status_changed
 
 GB = 1 << 30
@@ -15,7 +15,7 @@ HOST = HostMetrics(
 BUILDER = BuilderView(
     label="b", state="building", build=7, phase="building", phase_s=10.0, build_s=20.0, host=HOST
 )
-QUEUE = QueueView(target="t", pending=3, claimed=0, deferred=0, oldest_s=100.0)
+QUEUE = QueueStatus(target="t", pending=3, claimed=0, deferred=0, oldest_s=100.0)
 STATUS = StatusReply(
     version="1", instance="a", uptime_s=5.0, paused=False, builders=(), queues=(QUEUE,),
     last_hour={"built": 1}, projects=1, releases=1, files=1, files_bytes=1, builds=1,

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from piwheels.model import HostMetrics
+from piwheels.model import HostMetrics, LiveDownloads, NamedCount, QueueStatus
 from piwheels.protocol.messages import (
     AuditEventRecorded,
     BuilderChanged,
@@ -13,10 +13,7 @@ from piwheels.protocol.messages import (
     BuilderState,
     BuildRecorded,
     BuildStarted,
-    DownloadCount,
-    Downloads,
     Event,
-    QueueView,
     Snapshot,
     StatusChanged,
     StatusReply,
@@ -174,11 +171,11 @@ class FarmModel:
         """The builders that are connected."""
         return [machine for machine in self.machines.values() if machine.away_s is None]
 
-    def _queue(self, stage: scenario_builders.SimTarget) -> QueueView:
+    def _queue(self, stage: scenario_builders.SimTarget) -> QueueStatus:
         target = stage.target
         there = self.present()
         tasks = [machine.build for machine in there if machine.build]
-        return QueueView(
+        return QueueStatus(
             target=target,
             abi=stage.abi,
             platform=stage.platform,
@@ -190,11 +187,11 @@ class FarmModel:
             has_builder=any(stage in machine.targets for machine in there),
         )
 
-    def _downloads(self) -> Downloads:
+    def _downloads(self) -> LiveDownloads:
         if not self.downloads:
-            return Downloads()
+            return LiveDownloads()
         dice = random.Random(int(self.uptime_s))
-        return Downloads(
+        return LiveDownloads(
             connected=True,
             total=512_000_000 + self._served_today,
             today=self._served_today,
@@ -404,7 +401,7 @@ class FarmModel:
         return BuilderChanged(builder=machine.view(self.paused))
 
 
-def _counts(names: Iterable[str], first: int) -> tuple[DownloadCount, ...]:
+def _counts(names: Iterable[str], first: int) -> tuple[NamedCount, ...]:
     return tuple(
-        DownloadCount(name=name, count=first // (place + 1)) for place, name in enumerate(names)
+        NamedCount(name=name, count=first // (place + 1)) for place, name in enumerate(names)
     )

@@ -2,13 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
-from piwheels.model import HostMetrics
+from piwheels.model import HostMetrics, LiveDownloads, QueueStatus
 from piwheels.protocol.messages import (
     AuditEventRecorded,
     BuilderView,
     BuildRecorded,
-    Downloads,
-    QueueView,
     Snapshot,
     StatusReply,
 )
@@ -58,10 +56,10 @@ def building(label: str, state: str, project: str, build: int, **facts: object) 
     return builder(label, state, **(known | facts))
 
 
-def queue(target: str, **facts: object) -> QueueView:
+def queue(target: str, **facts: object) -> QueueStatus:
     abi, _, platform = target.partition("-")
     known = {"platform": platform.replace("-", " "), "claimed": 0, "deferred": 0}
-    return QueueView(target=target, abi=abi, **(known | facts))  # type: ignore[arg-type]
+    return QueueStatus(target=target, abi=abi, **(known | facts))  # type: ignore[arg-type]
 
 
 def build_finished(
@@ -157,7 +155,7 @@ def status(**facts: object) -> StatusReply:
         "host": _HOST,
         "upstream_status_text": "read to serial 24110232",
         "upstream_lag_s": 42.0,
-        "downloads": Downloads(),
+        "downloads": LiveDownloads(),
     }
     return StatusReply(**(known | facts))  # type: ignore[arg-type]
 

@@ -11,15 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piwheels.model import HostMetrics, Outcome
+from piwheels.model import HostMetrics, LiveDownloads, NamedCount, Outcome, QueueStatus
 from piwheels.protocol.messages import (
     AuditEventRecorded,
     BuilderState,
     BuilderView,
     BuildRecorded,
-    DownloadCount,
-    Downloads,
-    QueueView,
     Snapshot,
 )
 from piwheels.tui.model import glyphs
@@ -223,7 +220,7 @@ def test_a_filter_looks_in_label_targets_project_and_state(words: str, expected:
 def test_targets_are_called_by_their_abi_where_all_share_a_platform(
     names: list[str], called: str
 ) -> None:
-    queues = tuple(QueueView(target=name, pending=0, claimed=0, deferred=0) for name in names)
+    queues = tuple(QueueStatus(target=name, pending=0, claimed=0, deferred=0) for name in names)
     builder = BuilderView(
         label="pi1", state="building", targets=(names[1],), build=2, project="numpy",
         release_version="2", target=names[1],
@@ -282,8 +279,8 @@ def test_numbers_in_names_count() -> None:
 # --- queues ---
 
 
-def queue(target: str, pending: int, *, served: bool = True, **changes: object) -> QueueView:
-    bare = QueueView(target=target, pending=pending, claimed=0, deferred=0, has_builder=served)
+def queue(target: str, pending: int, *, served: bool = True, **changes: object) -> QueueStatus:
+    bare = QueueStatus(target=target, pending=pending, claimed=0, deferred=0, has_builder=served)
     return msgspec.structs.replace(bare, **changes)
 
 
@@ -385,8 +382,8 @@ def test_no_text_of_a_stranger_gets_through_to_a_cell(text: str, ascii_only: boo
     state.status = status(
         queues=(queue(text, 1, abi=text, platform=text, has_builder=False),), upstream_status_text=text,
         instance=text, version=text, last_hour={text: 1},
-        downloads=Downloads(
-            connected=True, top=(DownloadCount(name=text, count=1),), record_day=9,
+        downloads=LiveDownloads(
+            connected=True, top=(NamedCount(name=text, count=1),), record_day=9,
             record_date=text,
         ),
     )  # fmt: skip
@@ -436,8 +433,8 @@ def test_the_host_s_facts_name_what_is_short() -> None:
 
 def test_downloads_say_when_no_access_log_is_connected() -> None:
     assert [fact.text for fact in download_metrics(farm())] == [NO_ACCESS_LOG]
-    counts = tuple(DownloadCount(name=name, count=n) for name, n in (("a", 200), ("b", 50)))
-    downloads = Downloads(
+    counts = tuple(NamedCount(name=name, count=n) for name, n in (("a", 200), ("b", 50)))
+    downloads = LiveDownloads(
         connected=True, today=500, record_day=1000, record_date="2026-01-01", rate_per_s=2.5,
         per_minute=(1, 2, 3), top=counts,
     )  # fmt: skip

@@ -12,12 +12,8 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from piwheels.protocol.messages import (
-    DownloadCount,
-    Downloads,
-    ExplainReply,
-    Explanation,
-)
+from piwheels.model import LiveDownloads, NamedCount
+from piwheels.protocol.messages import ExplainReply, Explanation
 from piwheels.tui.model.actions import SCREEN_ACTIONS
 from piwheels.tui.model.navigation import ScreenName
 from tests.tui.app_harness import AppHarness, run_console
@@ -42,7 +38,7 @@ TOUR = {
     ScreenName.LOG: ("3", "enter"),
     ScreenName.EXPLAIN: ("3", "e"),
 }
-DOWNLOADS = Downloads(
+DOWNLOADS = LiveDownloads(
     connected=True,
     total=612_004_113,
     today=401_233,
@@ -51,10 +47,10 @@ DOWNLOADS = Downloads(
     record_date="2026-10-04",
     rate_per_s=11.4,
     per_minute=tuple(range(40, 100)),
-    top=(DownloadCount(name="numpy", count=9_001), DownloadCount(name="cffi", count=4_410)),
-    architectures=(DownloadCount(name="armv7l", count=301_000),),
-    pythons=(DownloadCount(name="3.13", count=150_200),),
-    installers=(DownloadCount(name="pip", count=390_100), DownloadCount(name="uv", count=11_133)),
+    top=(NamedCount(name="numpy", count=9_001), NamedCount(name="cffi", count=4_410)),
+    architectures=(NamedCount(name="armv7l", count=301_000),),
+    pythons=(NamedCount(name="3.13", count=150_200),),
+    installers=(NamedCount(name="pip", count=390_100), NamedCount(name="uv", count=11_133)),
 )
 
 

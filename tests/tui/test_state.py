@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from piwheels.model import HostMetrics
+from piwheels.model import HostMetrics, QueueStatus
 from piwheels.protocol.messages import (
     AuditEventRecorded,
     BuilderChanged,
@@ -18,7 +18,6 @@ from piwheels.protocol.messages import (
     BuildStarted,
     Event,
     EventBatch,
-    QueueView,
     Snapshot,
     StatusChanged,
     StatusReply,
@@ -41,8 +40,8 @@ def status(**changes: object) -> StatusReply:
     return msgspec.structs.replace(bare, **changes)
 
 
-def queue(pending: int) -> QueueView:
-    return QueueView(target="t", pending=pending, claimed=0, deferred=0)
+def queue(pending: int) -> QueueStatus:
+    return QueueStatus(target="t", pending=pending, claimed=0, deferred=0)
 
 
 def ended(build: int) -> BuildRecorded:

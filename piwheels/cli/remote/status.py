@@ -7,14 +7,12 @@ import msgspec
 from piwheels.cli.remote.client import connect, format_size, print_json
 from piwheels.config import Config
 from piwheels.errors import PiwheelsError
-from piwheels.model import short_target_name
+from piwheels.model import LiveDownloads, QueueStatus, short_target_name
 from piwheels.output import print_table
 from piwheels.protocol.messages import (
     STALE_COUNTS_S,
     BuilderState,
     BuilderView,
-    Downloads,
-    QueueView,
     Snapshot,
     Status,
     StatusReply,
@@ -172,7 +170,7 @@ def _print_queues(reply: StatusReply) -> None:
     )
 
 
-def _drain_time(queue: QueueView) -> str:
+def _drain_time(queue: QueueStatus) -> str:
     """When the queue is empty at the rate of the last hour."""
     if not queue.pending or not queue.built_last_hour:
         return "-"
@@ -198,7 +196,7 @@ def _print_totals(reply: StatusReply) -> None:
     )
 
 
-def _download_text(downloads: Downloads) -> str:
+def _download_text(downloads: LiveDownloads) -> str:
     record = (
         f", record {downloads.record_day:,} on {downloads.record_date}"
         if downloads.record_day

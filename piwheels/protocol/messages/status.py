@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from piwheels.model import HostMetrics
+from piwheels.model import HostMetrics, LiveDownloads, QueueStatus
 from piwheels.protocol.message_base import BoundedFloat, Message
 
 #: Counts older than this are shown with their age; on a large farm they take seconds to refresh.
@@ -62,44 +62,6 @@ class BuilderView(Message, frozen=True, kw_only=True):
     ] = ()  # of the last minutes, oldest first; in a Snapshot only
 
 
-class QueueView(Message, frozen=True, kw_only=True):
-    """What waits for a target."""
-
-    target: str
-    abi: str = ""
-    platform: str = ""  # "trixie aarch64"
-    pending: int
-    claimed: int
-    deferred: int
-    built_last_hour: int = 0
-    oldest_s: BoundedFloat | None = None  # how long the oldest pending job has waited
-    has_builder: bool = False  # a builder that serves it is there
-
-
-class DownloadCount(Message, frozen=True, kw_only=True):
-    """How often something (a project, an architecture, ...) was downloaded."""
-
-    name: str
-    count: int
-
-
-class Downloads(Message, frozen=True, kw_only=True):
-    """What the access log tells; days are those of UTC."""
-
-    connected: bool = False  # an access log is being read
-    total: int = 0
-    today: int = 0
-    last_30_days: int = 0
-    record_day: int = 0  # the most downloads of one day
-    record_date: str = ""  # that day, "2026-11-23"
-    rate_per_s: BoundedFloat = 0.0  # over the last seconds
-    per_minute: tuple[int, ...] = ()  # of the last 60 whole minutes, oldest first
-    top: tuple[DownloadCount, ...] = ()  # projects, today
-    architectures: tuple[DownloadCount, ...] = ()  # today, as are the next two
-    pythons: tuple[DownloadCount, ...] = ()
-    installers: tuple[DownloadCount, ...] = ()
-
-
 class StatusReply(Message, frozen=True, kw_only=True):
     """The farm at a glance."""
 
@@ -109,7 +71,7 @@ class StatusReply(Message, frozen=True, kw_only=True):
     paused: bool
     waits: str = ""  # why no builder gets a job, beside a pause; "" when they do
     builders: tuple[BuilderView, ...]
-    queues: tuple[QueueView, ...]
+    queues: tuple[QueueStatus, ...]
     last_hour: dict[str, int]  # builds by outcome
     projects: int
     releases: int
@@ -123,7 +85,7 @@ class StatusReply(Message, frozen=True, kw_only=True):
     host: HostMetrics
     upstream_status_text: str = ""  # what the follower last said
     upstream_lag_s: BoundedFloat | None = None  # since the upstream was last read to its end
-    downloads: Downloads = Downloads()
+    downloads: LiveDownloads = LiveDownloads()
     totals_age_s: BoundedFloat = (
         0.0  # how old projects, releases, files, builds and database_bytes are
     )

@@ -3,8 +3,7 @@
 from typing import NamedTuple
 
 from piwheels.formatting import format_count, format_duration, format_percent, format_size
-from piwheels.model import HostMetrics
-from piwheels.protocol.messages import DownloadCount, Downloads
+from piwheels.model import HostMetrics, LiveDownloads, NamedCount
 from piwheels.tui.model.alerts import UPSTREAM_LAG_ALERT_S
 from piwheels.tui.model.glyphs import glyph as glyph_of
 from piwheels.tui.model.glyphs import sparkline
@@ -121,7 +120,7 @@ def _upstream_metric(lag_s: float | None, ascii_only: bool) -> Metric:
 
 def download_metrics(state: FarmState, *, ascii_only: bool = False) -> list[Metric]:
     """Download metrics; a single one says so while no access log is connected."""
-    downloads = state.status.downloads if state.status else Downloads()
+    downloads = state.status.downloads if state.status else LiveDownloads()
     if not downloads.connected:
         return [Metric("connected", "downloads", NO_ACCESS_LOG, "muted")]
     return [
@@ -140,7 +139,7 @@ def _last_hour_text(counts: tuple[int, ...], ascii_only: bool) -> str:
     return f"{format_count(sum(counts))}, peak {format_count(max(counts))} per minute {bars}"
 
 
-def _today_metric(downloads: Downloads, ascii_only: bool) -> Metric:
+def _today_metric(downloads: LiveDownloads, ascii_only: bool) -> Metric:
     today, record = downloads.today, downloads.record_day
     if not record:
         return Metric("today", "today", format_count(today))
@@ -165,7 +164,7 @@ def breakdowns(state: FarmState) -> dict[str, list[Metric]]:
     }
 
 
-def _breakdown(counts: tuple[DownloadCount, ...]) -> list[Metric]:
+def _breakdown(counts: tuple[NamedCount, ...]) -> list[Metric]:
     most = max((entry.count for entry in counts), default=0)
     return [
         Metric(

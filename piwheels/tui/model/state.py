@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from piwheels.model import short_target_name
+from piwheels.model import QueueStatus, short_target_name
 from piwheels.protocol.messages import (
     AuditEventRecorded,
     BuilderChanged,
@@ -17,7 +17,6 @@ from piwheels.protocol.messages import (
     BuildRecorded,
     BuildStarted,
     EventBatch,
-    QueueView,
     Snapshot,
     StatusChanged,
     StatusReply,
@@ -159,7 +158,7 @@ class FarmState:
         return self.status is not None and self.status.paused
 
     @property
-    def queues(self) -> tuple[QueueView, ...]:
+    def queues(self) -> tuple[QueueStatus, ...]:
         """The queues, in the farm's order of targets."""
         return self.status.queues if self.status else ()
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from piwheels.formatting import format_count, format_duration
-from piwheels.protocol.messages import QueueView
+from piwheels.model import QueueStatus
 from piwheels.tui.model.glyphs import glyph as glyph_of
 from piwheels.tui.model.state import FarmState
 from piwheels.tui.model.tables.model import Cell, Column, Row, natural_sort_key
@@ -33,12 +33,12 @@ def queue_rows(state: FarmState, *, ascii_only: bool = False) -> list[Row]:
     return [queue_row(queue, place, ascii_only, names) for place, queue in enumerate(state.queues)]
 
 
-def is_unserved(queue: QueueView) -> bool:
+def is_unserved(queue: QueueStatus) -> bool:
     """Whether jobs are queued for a target that no builder serves."""
     return queue.pending > 0 and not queue.has_builder
 
 
-def drain_s(queue: QueueView) -> float | None:
+def drain_s(queue: QueueStatus) -> float | None:
     """How long the queued jobs take at the rate of the last hour; None when it is zero."""
     if not queue.pending:
         return 0.0
@@ -46,7 +46,7 @@ def drain_s(queue: QueueView) -> float | None:
 
 
 def queue_row(
-    queue: QueueView, position: int, ascii_only: bool, target_names: Mapping[str, str]
+    queue: QueueStatus, position: int, ascii_only: bool, target_names: Mapping[str, str]
 ) -> Row:
     """The row of one target; `target_names` are the short names of all targets."""
     unserved = is_unserved(queue)
@@ -77,7 +77,7 @@ def queue_row(
     return Row(queue.target, cells, unserved, filter_text, (0 if unserved else 1, position))
 
 
-def _queue_state(queue: QueueView) -> tuple[str, str, str]:
+def _queue_state(queue: QueueStatus) -> tuple[str, str, str]:
     if is_unserved(queue):
         return "unserved", "lost", "error"
     if queue.claimed:

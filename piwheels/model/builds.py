@@ -1,0 +1,211 @@
+"""Jobs, builds, their failures, and the wheels that they make."""
+
+import re
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from piwheels.model.base import Struct
+from piwheels.model.releases import Sdist
+from piwheels.model.targets import WheelCompatibility
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """A release to build for a target, as handed to the builder that claimed it.
+
+    `build` is the number that the attempt will have: its log and its files go by it.
+    """
+
+    build_id: int
+    project: str
+    version: str
+    target: str
+    sdist: Sdist
+    released_at: datetime
+    attempt: int = 1  # 1 for the first try
+    min_timeout_s: float = 0.0  # the builder's time limit is at least this; 0: its own limit
+
+
+class Outcome(StrEnum):
+    """How a build ended."""
+
+    BUILT = "built"
+    FAILED = "failed"  # the build itself: another try gives the same
+    REFUSED = "refused"  # the master did not accept what came out
+    TIMED_OUT = "timed-out"
+    OUT_OF_MEMORY = "out-of-memory"
+    DISK_FULL = "disk-full"
+    FETCH_FAILED = "fetch-failed"  # the sdist or a build dependency did not arrive
+    BAD_SDIST = "bad-sdist"  # the sdist is corrupt or is not what its hash says
+    LOST = "lost"  # the builder fell silent
+    CANCELED = "canceled"  # by an operator
+    BUILDER_FAILED = "builder-failed"  # the builder itself went wrong (sandbox, interpreter)
+
+
+#: Outcomes that another try can mend: the job stays in the queue, for later.
+RETRYABLE = frozenset(
+    {
+        Outcome.LOST,
+        Outcome.CANCELED,
+        Outcome.DISK_FULL,
+        Outcome.FETCH_FAILED,
+        Outcome.BUILDER_FAILED,
+        Outcome.OUT_OF_MEMORY,
+    }
+)
+
+
+class FailureClass(StrEnum):
+    """What made a build fail: the table of retry policies has one entry for each."""
+
+    UNKNOWN = "unknown"  # the build itself failed, and nothing says more precisely why
+    REFUSED = "refused"  # the master did not accept the wheel
+    BAD_SDIST = "bad-sdist"  # the archive cannot be read
+    LIMIT = "limit"  # of processes, or of the size of a file
+    TIMED_OUT = "timed-out"
+    OUT_OF_MEMORY = "out-of-memory"
+    DISK_FULL = "disk-full"
+    INDEX_FAULT = "index-fault"  # the index did not answer, or not with what was asked for
+    FILE_GONE = "file-gone"  # the index lists a file and answers 404 for it
+    DAMAGED_DOWNLOAD = "damaged-download"  # bytes that do not have the promised digest
+    BUILDER_FAULT = "builder-fault"  # sandbox, interpreter, environment
+    LOST = "lost"  # the builder was silent for too long
+    CANCELED = "canceled"  # by an operator
+
+
+_Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+_Bytes = Annotated[int, Meta(ge=0, le=2**62)]
+_ShortText = Annotated[str, Meta(max_length=200)]
+
+
+class FailureEvidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured around a build that failed. 0 and "" mean that it is not known."""
+
+    stop: _ShortText = ""  # the limit that ended it: time, memory, processes, disk
+    cpu_s: _Seconds = 0.0  # processor time of all its processes
+    limit_s: _Seconds = 0.0  # the time limit that it ran under
+    speed: _Seconds = 0.0  # of the builder (see `Fitness`)
+    peak_memory_bytes: _Bytes = 0
+    memory_limit_bytes: _Bytes = 0
+    disk_reserve_bytes: _Bytes = 0  # the builder keeps so much of its disk free
+    disk_free_bytes: _Bytes | None = None  # when the build was over and cleared away
+    retry_after_s: _Seconds = 0.0  # the index asked for so long a pause (RFC 9110, 10.2.3)
+    digest: _ShortText = ""  # of the bytes that came instead of the promised ones
+
+
+class PastFailure(Struct, frozen=True, kw_only=True):
+    """An earlier failed build of the same release for the same target."""
+
+    builder: str
+    failure_class: FailureClass
+    evidence: FailureEvidence
+
+
+class RetryDecision(Struct, frozen=True, kw_only=True):
+    """What happens to a job after a failed build.
+
+    `avoid` is a builder that does not get the job while another builder could; the last three
+    say what the next builder must have (see `Fitness`), 0 for nothing special.
+    """
+
+    is_final: bool = False
+    counts_as_attempt: bool = True  # as one of the attempts that a release has
+    delay_s: float = 0.0  # before the job can be claimed again
+    hold_reason: str = ""  # why a person has to decide whether it is tried again
+    avoid_builder: str = ""
+    memory_over_bytes: int = 0  # more bytes of memory than this
+    min_timeout_s: float = 0.0  # at least this time limit
+    min_speed: float = 0.0
+
+
+class BuilderCapability(Struct, frozen=True, kw_only=True):
+    """What a builder can do, compared with the other builders that are there.
+
+    `speed` is how many times a second it does a fixed piece of work. `alone` are the targets
+    that no other builder serves; None is all. 0 means that a figure is not known.
+    """
+
+    memory_bytes: int = 0  # what a build may use
+    speed: float = 0.0
+    exclusive_targets: tuple[str, ...] | None = None
+    largest_memory_bytes: int = 0  # of all builders
+    best_speed: float = 0.0  # of all builders
+
+
+def build_tag_number(filename: str) -> int:
+    """The number of a wheel's build tag (PEP 427); 0 without one, or with one beyond 32 bits."""
+    parts = filename.split("-")
+    digits = re.match(r"\d+", parts[2]) if len(parts) == 6 else None
+    return int(digits[0]) if digits and len(digits[0]) < 10 else 0
+
+
+class WheelFile(Struct, frozen=True, kw_only=True):
+    """A wheel that the farm publishes; it lies at packages/<sha256[:2]>/<sha256>/<filename>."""
+
+    filename: str
+    sha256: str
+    size_bytes: int
+    metadata_sha256: str  # of <filename>.metadata (PEP 658)
+    compatibility: WheelCompatibility
+    requires_python: str = ""
+    debian_packages: tuple[str, ...] = ()  # Debian packages that its ELF files need
+
+    @property
+    def build_tag(self) -> int:
+        """The number of its build tag (PEP 427), by which installers choose; 0 without one."""
+        return build_tag_number(self.filename)
+
+
+class Build(Struct, frozen=True, kw_only=True):
+    """One attempt at a job, with its outcome."""
+
+    build_id: int
+    project: str
+    version: str
+    target: str
+    builder: str  # the builder's label
+    outcome: Outcome
+    reason: str = ""  # one line: the failing line of the log, or why a file was refused
+    started_at: datetime
+    duration_s: float
+    attempt: int = 1
+    build_inputs: tuple[str, ...] = ()  # "<sha256> <filename>" of its pip and of what it fetched
+    without_compiler: bool = (
+        False  # its builder has no C compiler, and the sdist has sources for one
+    )
+    failure_class: FailureClass | None = None  # None if it was built
+    evidence: FailureEvidence = FailureEvidence()
+
+
+class BuildSummary(Struct, frozen=True, kw_only=True):
+    """A build that was settled."""
+
+    build_id: int
+    ended_at: datetime
+    builder: str
+    project: str
+    version: str
+    target: str
+    outcome: str
+    duration_s: float
+    reason: str
+    files: tuple[str, ...]  # the names of its wheels
+
+
+class FileSummary(Struct, frozen=True, kw_only=True):
+    """A published wheel as its project's page shows it."""
+
+    filename: str
+    sha256: str
+    size_bytes: int
+    metadata_sha256: str
+    tags: str  # the tag part of its kind
+    requires_python: str
+    debian_packages: tuple[str, ...]  # Debian packages
+    version: str
+    build_id: int
+    rebuild_requested: bool
+    published_at: datetime

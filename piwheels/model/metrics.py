@@ -1,0 +1,62 @@
+"""Measurements: hosts, queues and downloads."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from piwheels.model.base import Struct
+from piwheels.model.builds import _Bytes
+
+_Figure = Annotated[float, Meta(ge=-1e12, le=1e12)]  # NaN and infinity are malformed
+
+
+class HostMetrics(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a machine: sizes in bytes, temperature in degrees Celsius."""
+
+    load: _Figure = 0.0  # one minute's average
+    memory_total: _Bytes = 0
+    memory_free: _Bytes = 0  # available without swapping
+    swap_total: _Bytes = 0
+    swap_free: _Bytes = 0
+    disk_total: _Bytes = 0
+    disk_free: _Bytes = 0  # for an ordinary user
+    temperature: _Figure | None = None  # None without a sensor
+
+
+class QueueStatus(Struct, frozen=True, kw_only=True):
+    """How many jobs an active target has."""
+
+    target: str
+    abi: str = ""
+    platform: str = ""  # "trixie aarch64"
+    pending: int
+    claimed: int
+    deferred: int
+    built_last_hour: int = 0
+    oldest_s: _Figure | None = None  # how long the oldest pending job has waited
+    has_builder: bool = False  # one that serves it is connected
+
+
+class NamedCount(Struct, frozen=True, kw_only=True):
+    """How often something (a project, an architecture, ...) was downloaded."""
+
+    name: str  # "" is unknown
+    count: int
+
+
+class LiveDownloads(Struct, frozen=True, kw_only=True):
+    """Downloads as of now; days are in UTC."""
+
+    connected: bool = False  # an access log is being read
+    total: int = 0
+    today: int = 0
+    last_30_days: int = 0
+    record_day: int = 0  # the most downloads of one day
+    record_date: str = ""  # that day, "2026-11-23"
+    rate_per_s: _Figure = 0.0  # over the last ten seconds
+    per_minute: tuple[int, ...] = ()  # of the last 60 whole minutes, oldest first
+    top: tuple[NamedCount, ...] = ()  # projects, today
+    architectures: tuple[NamedCount, ...] = ()  # today, as are the next two
+    pythons: tuple[NamedCount, ...] = ()
+    installers: tuple[NamedCount, ...] = ()

@@ -1,0 +1,107 @@
+"""Projects and releases as the upstream index describes them, and the pages of this index."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+from piwheels.model.base import Struct
+
+
+class Sdist(Struct, frozen=True, kw_only=True):
+    """A source distribution as the upstream index lists it."""
+
+    filename: str
+    url: str
+    sha256: str  # "" if the index gives none
+    size_bytes: int | None = None
+    digest: str = ""  # "md5=<hex>": the strongest hash that the index gives, if that is no sha256
+
+
+class Release(Struct, frozen=True, kw_only=True):
+    """A version of a project, as the upstream index tells it."""
+
+    project: str
+    version: str
+    released_at: datetime  # PEP 700 upload-time of its first file
+    requires_python: str = ""  # PEP 345 specifier; "" allows every Python
+    sdist: Sdist | None = None
+    yanked: str | None = None  # PEP 592: None is not yanked, "" is yanked without a reason
+
+
+class ProjectStatus(StrEnum):
+    """PEP 792's project status markers."""
+
+    ACTIVE = "active"
+    ARCHIVED = "archived"
+    QUARANTINED = "quarantined"
+    DEPRECATED = "deprecated"
+
+
+class PageCheckResult(StrEnum):
+    """What a look at a project's page of the upstream index found."""
+
+    UP_TO_DATE = "current"  # a page that counts, or the index says that it did not change
+    OUTDATED = "older"  # its serial is lower than one that was seen before
+    NOT_FOUND = "absent"  # the index knows no such project (404, 410)
+    EMPTY = "empty"  # the page lists no release, and nothing proves that it is right
+    UNUSABLE = "unusable"  # no page of a project: without links, a login page
+    UNAVAILABLE = "fault"  # no answer, or one that says no
+
+
+class BuildRequest(Struct, frozen=True, kw_only=True):
+    """A project that somebody wants wheels of.
+
+    `requirement` is a PEP 508 name with an optional version specifier; `latest` is how many
+    of the newest final releases that it allows, 0 for all of them.
+    """
+
+    requirement: Annotated[str, msgspec.Meta(max_length=100_000)]
+    release_count: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 1
+
+
+class UpstreamPage(Struct, frozen=True, kw_only=True):
+    """What a project's page of the upstream index said when it was last read.
+
+    The newest release is the newest final one that is not yanked; a pre-release where there is
+    no other.
+    """
+
+    newest_version: str | None  # None: the index has no release that is not yanked
+    newest_at: datetime | None  # when it was uploaded; None: the index does not tell
+    newest_has_sdist: bool
+    newest_known: bool = False  # this farm has the release
+    newest_has_wheel: bool = False  # and a wheel of it
+    problem_count: int = 0  # odd entries
+    problems: tuple[str, ...] = ()  # the first of them, a line each
+
+
+class LastCheck(Struct, frozen=True, kw_only=True):
+    """What the last look at a project's page of the upstream index found."""
+
+    checked_at: datetime | None
+    problem: str  # why the page did not count; "" if it did
+    pending_change: str  # a reported change that is not visible yet, and why; "" for none
+
+
+class IndexEntry(Struct, frozen=True, kw_only=True):
+    """A file as its project's index page lists it."""
+
+    filename: str
+    sha256: str
+    size_bytes: int
+    metadata_sha256: str
+    requires_python: str
+    version: str
+    released_at: datetime  # of the upstream release (PEP 700 upload-time)
+    yanked: str | None  # PEP 592
+
+
+class IndexPage(Struct, frozen=True, kw_only=True):
+    """All that a project's index page says."""
+
+    project: str
+    status: ProjectStatus
+    status_reason: str
+    files: tuple[IndexEntry, ...]  # by version, then name

@@ -1,0 +1,71 @@
+"""The facts from which the status of a release is computed: rows that one query returns."""
+
+from datetime import datetime
+
+from piwheels.model.base import Struct
+from piwheels.model.releases import LastCheck, UpstreamPage
+
+
+class TargetStatusRow(Struct, frozen=True, kw_only=True):
+    """All that is known of one release for one target."""
+
+    target: str
+    target_skip_reason: str | None
+    jobs_outdated: bool
+    python_allowed: bool  # by the release's Requires-Python
+    covered_by: str | None  # a file that installers take there, and that loads
+    to_be_rebuilt: str | None  # one that does, and is to be built again
+    queued: bool
+    jobs_ahead: int  # jobs for this target that are due earlier
+    claimed_by: str | None
+    claimed_at: datetime | None
+    current_build_id: int | None
+    retry_at: datetime | None
+    hold_reason: str | None = None  # why it waits for a person
+    attempts: int
+    last_build_id: int | None
+    last_outcome: str | None
+    last_reason: str | None
+    last_final: bool  # the last build failed for good
+    last_duration_s: float | None
+    sdist_replaced: bool = False  # the wheel in `superseded` was built from an earlier sdist
+    debian_packages: tuple[str, ...] = ()  # what the wheel in covered_by needs, by names of ...
+    built_for: str = ""  # ... the target that it was built for
+    build_note: str = ""  # what the wheel in covered_by lacks, as its build noted it
+    skip_reason: str | None = None  # why the release is not to be built for this target
+    skips_whole_project: bool = False  # that goes for every release of the project
+    built_for_other_target: bool = False  # covered_by did not come of the last build of this target
+    without_compiler: bool = False  # covered_by, or superseded, was made without a C compiler
+    unloadable_file: str | None = (
+        None  # a file that installers prefer there, and that does not load
+    )
+    needs_compiler: bool = False  # only a builder with a C compiler gets the queued job
+
+
+class ReleaseStatusRow(Struct, frozen=True, kw_only=True):
+    """All that is known of one release."""
+
+    version: str
+    has_sdist: bool
+    yanked: str | None
+    skip_reason: str | None
+    requires_python: str
+    released_at: datetime
+    missing_since: datetime | None = None  # the upstream lists it no more, and it is hidden
+    removed_at: datetime | None = None  # when the upstream's removal of it was confirmed
+    sdist_replaced_at: datetime | None = None  # when its sdist was found to be another one
+    sdist_verified_by: str = "sha256"  # the algorithm of the index's hash; "" if it gives none
+    targets: tuple[TargetStatusRow, ...]  # in numeric order
+
+
+class ProjectStatusRow(Struct, frozen=True, kw_only=True):
+    """All that is known of a project."""
+
+    project: str
+    display_name: str
+    skip_reason: str | None
+    status: str
+    status_reason: str
+    releases: tuple[ReleaseStatusRow, ...]  # the newest first
+    upstream: UpstreamPage | None = None  # None: its page was not read yet
+    last_check: LastCheck | None = None
