@@ -1,8 +1,8 @@
-"""What an operator chose, kept in the user's configuration directory: theme and keys.
+"""The operator's settings, kept in the user's configuration directory: theme and keys.
 
     $XDG_CONFIG_HOME/piwheels/console.toml      (~/.config without that variable)
 
-A file that cannot be used is put aside and reported in one line; it never stops the console.
+An invalid file is renamed and reported in one line; it never stops the console.
 """
 
 import json
@@ -20,21 +20,21 @@ FILE_NAME = "console.toml"
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """theme: its name, "" for the usual one; keys: for an action's name, keys with commas."""
+    """theme: its name, "" for the default; keys: by action name, separated by commas."""
 
     theme: str = ""
     keys: dict[str, str] = {}
 
 
 class LoadedSettings(msgspec.Struct, frozen=True):
-    """Settings, and one line on what was wrong with their file ("" for nothing)."""
+    """Settings, and one line about a problem with their file, or ""."""
 
     settings: Settings
     problem: str = ""
 
 
 def settings_path(environ: Mapping[str, str] | None = None) -> Path:
-    """Where the settings are kept. A relative $XDG_CONFIG_HOME does not count (XDG 0.8)."""
+    """The path of the settings. A relative $XDG_CONFIG_HOME is ignored (XDG 0.8)."""
     environ = os.environ if environ is None else environ
     base = Path(environ.get("XDG_CONFIG_HOME", ""))
     if not base.is_absolute():
@@ -43,20 +43,18 @@ def settings_path(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def load_settings(file: Path) -> LoadedSettings:
-    """Read the settings; what is not there has its usual value."""
+    """Read the settings; missing ones have their defaults."""
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
         settings = msgspec.convert(values, Settings)
     except FileNotFoundError:
         return LoadedSettings(Settings())
     except OSError as error:
-        return LoadedSettings(
-            Settings(), f"{file} cannot be read: {error.strerror}; it is left as it is"
-        )
+        return LoadedSettings(Settings(), f"{file} cannot be read: {error.strerror}")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         reason = str(error).partition("\n")[0]
         return LoadedSettings(
-            Settings(), f"{file} makes no sense ({reason}); {_quarantine_file(file)}"
+            Settings(), f"{file} is not valid ({reason}); {_quarantine_file(file)}"
         )
     unknown = sorted(set(values) - {field.name for field in msgspec.structs.fields(Settings)})
     if unknown:
@@ -67,14 +65,14 @@ def load_settings(file: Path) -> LoadedSettings:
 
 
 def save_settings(file: Path, settings: Settings) -> str:
-    """Write the settings, whole or not at all; returns one line on what went wrong, else ""."""
-    file = file.resolve()  # a link to a file that is kept elsewhere stays a link
+    """Write the settings atomically; returns one line about a problem, or ""."""
+    file = file.resolve()  # a symbolic link stays one
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _write_atomically(file, _to_toml(settings))
     except (OSError, UnicodeEncodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        return f"{file} cannot be written: {reason}; the settings hold until the console ends"
+        return f"{file} cannot be written: {reason}; the settings apply until the console quits"
     return ""
 
 
@@ -87,8 +85,8 @@ def _quarantine_file(file: Path) -> str:
     try:
         file.rename(aside)
     except OSError as error:
-        return f"it could not be put aside: {error.strerror}"
-    return f"it was put aside as {aside.name}"
+        return f"it could not be renamed: {error.strerror}"
+    return f"it was renamed to {aside.name}"
 
 
 def _write_atomically(file: Path, text: str) -> None:
@@ -106,7 +104,7 @@ def _write_atomically(file: Path, text: str) -> None:
 
 
 def _to_toml(settings: Settings) -> str:
-    lines = ["# Written by `piw tui`; a change made by hand is kept."]
+    lines = ["# Written by `piw tui`; manual changes are kept."]
     if settings.theme:
         lines.append(f"theme = {_quoted(settings.theme)}")
     if settings.keys:
@@ -116,5 +114,5 @@ def _to_toml(settings: Settings) -> str:
 
 
 def _quoted(value: Any) -> str:
-    # JSON's strings are TOML's basic ones, but for DEL, which TOML wants escaped.
+    # JSON strings are TOML basic strings, except DEL, which TOML requires to be escaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,7 +1,7 @@
-"""The console's own colours; textual's themes can be chosen too.
+"""The console's own themes; those of Textual can be chosen, too.
 
-Every state has a glyph and a word besides, so no theme has to be told apart by eye alone. Blue
-and orange carry the most, which all kinds of colour blindness keep apart.
+Every state also has a glyph and a word, so that no theme relies on color alone. Blue and orange are
+used most, which all kinds of color blindness can distinguish.
 """
 
 from typing import ClassVar
@@ -48,12 +48,12 @@ THEMES = (
     ),
 )
 
-#: For terminals of 16 colours, for links that are slow, and with NO_COLOR.
+#: For terminals with 16 colors, slow links, and NO_COLOR.
 PLAIN_THEME = "ansi-dark"
 
 
 class WholeCellScrollBar(ScrollBarRender):
-    """Scrollbars without parts of cells: they need no Unicode, and change less often."""
+    """Scrollbars of whole cells: they need no Unicode, and change less often."""
 
     VERTICAL_BARS: ClassVar[list[str]] = [" "] * 8
     HORIZONTAL_BARS: ClassVar[list[str]] = [" "] * 8

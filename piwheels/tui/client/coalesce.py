@@ -1,7 +1,7 @@
-"""News that waits to be taken in, melted: a console that is slower than its master shows the last.
+"""Queued messages are merged, so that a console slower than its master shows the latest state.
 
-No I/O. Without it a console that was stopped for a while, or starved of its processor, would keep
-every state that every builder had meanwhile.
+Without it, a console that was stopped for a while would process every state that every builder
+had meanwhile.
 """
 
 from collections.abc import Hashable
@@ -18,22 +18,22 @@ from piwheels.protocol.messages import (
 )
 from piwheels.tui.model.state import MAX_BUILDS, MAX_EVENTS
 
-#: Of what a state keeps by number, as many as it keeps.
+#: The limits of FarmState for what it keeps by number.
 _MAX_KEPT = {BuildRecorded: MAX_BUILDS, AuditEventRecorded: MAX_EVENTS}
 
 
 def coalesce(before: ReplyBody, after: ReplyBody) -> EventBatch | None:
-    """One answer that says what two say, one after the other; None when they have to stay two.
+    """One message with the effect of two in sequence; None when they cannot be merged.
 
-    Of a builder, and of the farm as a whole, the last counts; builds and events are all kept, but
-    for those that a console forgets anyway.
+    The latest state of a builder and of the farm replaces earlier ones; builds and events are kept,
+    up to the limits of FarmState.
     """
     if not (isinstance(before, EventBatch | Event) and isinstance(after, EventBatch | Event)):
         return None
     kept: dict[Hashable, Event] = {}
     for event in (*_events(before), *_events(after)):
         about = _subject_of(event)
-        kept.pop(about, None)  # so that it stands where it came last
+        kept.pop(about, None)  # it moves to its latest position
         kept[about] = event
     for kind, most in _MAX_KEPT.items():
         for oldest in [about for about, event in kept.items() if type(event) is kind][:-most]:
@@ -46,7 +46,7 @@ def _events(body: EventBatch | Event) -> tuple[Event, ...]:
 
 
 def _subject_of(event: Event) -> Hashable:
-    """What a later event of the same makes this one needless for."""
+    """A key: a later event with the same key replaces this one."""
     match event:
         case BuilderChanged(builder=view):
             return "builder", view.label

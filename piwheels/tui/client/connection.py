@@ -1,7 +1,7 @@
-"""The live link to a master: watches for ever, tells of losses, and carries commands.
+"""The connection to a master: subscribes to its events, reconnects, and sends commands.
 
-The link is lost when the connection ends, when the master says nothing (not even to a
-renewal) for SILENT_S, or when it ends the watch. It is tried again with growing delay.
+The connection is lost when the socket closes, when the master is silent (even to a renewal) for
+SILENCE_LIMIT_S, or when it ends the subscription. Reconnecting is tried with growing delay.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ from piwheels.tui.model.source_events import (
 
 RENEWAL_INTERVAL_S = 2.0
 SILENCE_LIMIT_S = 7.0
-#: A master that has just started may be long in counting its files.
+#: A master that has just started may need long to count its files.
 SNAPSHOT_TIMEOUT_S = 20.0
 MIN_RETRY_DELAY_S = 0.25
 MAX_RETRY_DELAY_S = 10.0
@@ -58,7 +58,7 @@ _Reply = TypeVar("_Reply")
 
 
 class ConnectionLostError(PiwheelsError):
-    """No master is connected, or it went away in the middle."""
+    """No master is connected, or the connection was lost meanwhile."""
 
 
 class _Session:
@@ -80,7 +80,7 @@ class _Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.end(str(error) if isinstance(error, PiwheelsError) else "the link was closed")
+        self.end(str(error) if isinstance(error, PiwheelsError) else "the connection was closed")
         try:
             if self._close_watcher:
                 await end_tasks(self._close_watcher)
@@ -88,7 +88,7 @@ class _Session:
             await self.client.__aexit__(kind, error, trace)
 
     def end(self, reason: str) -> None:
-        """Let all that wait for an answer know that none will come."""
+        """Tell everything that waits for a reply that none will come."""
         if not self.closed.done():
             self.closed.set_result(reason)
 
@@ -96,26 +96,26 @@ class _Session:
         self.end(await self.client.disconnected())
 
     async def next(self, stream: ReplyStream, timeout_s: float | None) -> ReplyBody:
-        """The next answer.
+        """The next reply.
 
         Raises:
-            LinkLostError: the link was lost before.
-            NoMasterError: none came within the time.
-            RefusedError: the master would not, and its reason.
+            ConnectionLostError: the connection was lost before.
+            MasterUnreachableError: none came in time.
+            RejectedError: the master rejected the request, and why.
         """
-        answer = asyncio.create_task(stream.next(timeout_s))
+        reply = asyncio.create_task(stream.next(timeout_s))
         try:
-            waited: set[asyncio.Future[Any]] = {answer, self.closed}
+            waited: set[asyncio.Future[Any]] = {reply, self.closed}
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            if answer.done():
-                return answer.result()
+            if reply.done():
+                return reply.result()
             raise ConnectionLostError(self.closed.result())
         finally:
-            await end_tasks(answer)
+            await end_tasks(reply)
 
 
 class MasterConnection:
-    """A link to the master at an address; one run of `events()` at a time keeps it up."""
+    """A connection to the master at an address; one run of `events()` at a time maintains it."""
 
     def __init__(
         self,
@@ -126,59 +126,59 @@ class MasterConnection:
         read_only: bool = False,
         operator_name: str = "",
     ) -> None:
-        """key, server_key: for tcp:// addresses; who: the operator's login and host.
+        """key, server_key: for tcp:// addresses; operator_name: login and host.
 
         Raises:
-            UsageError: the address is none, or one of TCP without keys.
+            UsageError: the address is not valid, or one of TCP without keys.
         """
         if address.startswith("tcp://") and (key is None or not server_key):
-            raise UsageError(f"{address}: over TCP an operator's key and the master's are needed")
+            raise UsageError(f"{address}: TCP requires the operator's key and the master's")
         self.address = address
         self._route = route_to(address)
         self.read_only = read_only
         self._key = key
         self._server_key = server_key
         self._operator_name = operator_name or current_user()
-        self._session: _Session | None = None  # once its Snapshot has come
+        self._session: _Session | None = None  # set when its Snapshot has arrived
         self._connected_event = asyncio.Event()
         self._instance = ""
         self._delay_s = MIN_RETRY_DELAY_S
         self._retry_at = 0.0  # by the event loop's clock
 
     def now(self) -> float:
-        """UNIX seconds of this machine."""
+        """The time of this machine, in UNIX seconds."""
         return time.time()
 
-    # --- watching ---
+    # --- events ---
 
     async def events(self) -> AsyncGenerator[SourceEvent]:
-        """All that is heard, for ever."""
+        """All events, without end."""
         try:
             while True:
-                async with aclosing(self._run_connection()) as heard:
-                    async for event in heard:
+                async with aclosing(self._run_connection()) as events:
+                    async for event in events:
                         yield event
-                # A consumer may have been slow with the news of the loss.
+                # The consumer may have been slow to take the Disconnected.
                 await asyncio.sleep(self._retry_at - asyncio.get_running_loop().time())
         finally:
             await self._route.close()
 
     async def _run_connection(self) -> AsyncGenerator[SourceEvent]:
-        """All that is heard over one connection, and at last how it was lost."""
-        reason = near_end = ""
+        """The events of one connection; the last says why it ended."""
+        reason = local_socket = ""
         try:
-            near_end = await self._route.open()
+            local_socket = await self._route.open()
             async with (
-                _Session(self._make_client(near_end)) as session,
-                aclosing(self._watch(session)) as heard,
+                _Session(self._make_client(local_socket)) as session,
+                aclosing(self._watch(session)) as events,
             ):
-                async for event in heard:
+                async for event in events:
                     yield event
         except TunnelError as error:
             reason = str(error)
         except PiwheelsError as error:
             reason = self._route.describe_failure(
-                str(error).replace(near_end or "\0", self.address)
+                str(error).replace(local_socket or "\0", self.address)
             )
         finally:
             self._session = None
@@ -202,7 +202,7 @@ class MasterConnection:
                     session.client.stream(Subscribe(), coalesce=coalesce)
                 )
             except MasterUnreachableError:
-                if session.closed.done():  # there is somebody, who would not
+                if session.closed.done():  # a master answered and rejected us
                     raise ConnectionLostError(session.closed.result()) from None
                 raise
             snapshot = await session.next(talk, SNAPSHOT_TIMEOUT_S)
@@ -235,13 +235,13 @@ class MasterConnection:
         return Heartbeat(self.now() - silent_s)
 
     def _next_delay(self) -> float:
-        # Many consoles must not come back to a master that was restarted all at once.
-        delay_s = self._delay_s * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+        # Many consoles must not reconnect to a restarted master all at the same time.
+        delay_s = self._delay_s * random.uniform(0.8, 1.2)  # noqa: S311 - not a secret
         self._delay_s = min(MAX_RETRY_DELAY_S, self._delay_s * 2)
         self._retry_at = asyncio.get_running_loop().time() + delay_s
         return delay_s
 
-    # --- asking ---
+    # --- requests ---
 
     async def command(
         self,
@@ -250,7 +250,7 @@ class MasterConnection:
         description: str,
         on_update: Callable[[CommandStatus], None] | None = None,
     ) -> CommandStatus:
-        """Send a command that changes something, and see it through; see Source.command."""
+        """Send a command and report its states; see EventSource.command."""
         course = CommandTracker(
             new_command(uuid.uuid4().hex, description, self.now()), self.now, on_update
         )
@@ -258,7 +258,7 @@ class MasterConnection:
         if session is None:
             return course.advance(CommandState.NOT_SENT, "no master is connected")
         async with AsyncExitStack() as stack:
-            # Waiting for a connection would be queueing it for the next master.
+            # A timeout above 0 would queue it for the next master.
             stream = session.client.stream(
                 body, idempotency_key=course.status.command_id, connect_timeout_s=0
             )
@@ -269,12 +269,12 @@ class MasterConnection:
             try:
                 return await _await_replies(session, talk, body, course)
             except ConnectionLostError as error:
-                return course.advance(CommandState.UNKNOWN, f"{error} while it was under way")
+                return course.advance(CommandState.UNKNOWN, f"{error} before the result arrived")
             except PiwheelsError as error:
                 return course.advance(CommandState.REJECTED, str(error))
 
     async def request(self, body: RequestBody, reply_type: type[_Reply]) -> _Reply:
-        """Send a question and return its one answer; see Source.ask."""
+        """Send a query and return its one reply; see EventSource.request."""
         session = self._session
         if session is None:
             raise ConnectionLostError("no master is connected")
@@ -287,7 +287,7 @@ class MasterConnection:
     async def follow_log(
         self, build_number: int, *, offset: int = 0, follow: bool = True
     ) -> AsyncGenerator[LogChunk]:
-        """The pieces of a log; a lost link is waited for, and the log goes on where it was."""
+        """The chunks of a log; after a reconnect, it continues where it was."""
         while True:
             await self._connected_event.wait()
             request = FollowLog(build=build_number, offset=offset, follow=follow)
@@ -296,15 +296,15 @@ class MasterConnection:
                 async with aclosing(self._stream_log(request)) as pieces:
                     async for piece in pieces:
                         if piece.offset > offset:
-                            break  # what was in between got lost on a link that was too slow
+                            break  # chunks were dropped because the client was too slow
                         begun = True
                         yield piece
                         offset = max(offset, piece.offset + len(piece.data))
                         if piece.finished:
                             return
             except RejectedError:
-                # A stream that had begun is ended by the master when nobody renewed it: this
-                # process was stopped for a while.
+                # The master ends a stream that is not renewed, as after this process was stopped
+                # for a while.
                 if not begun:
                     raise
             except (ConnectionLostError, MasterUnreachableError):
@@ -323,7 +323,7 @@ class MasterConnection:
 
 
 class CommandTracker:
-    """A command under way: its fate, and who is told of each turn."""
+    """A pending command: its status, and the callback for each change."""
 
     def __init__(
         self,
@@ -337,7 +337,7 @@ class CommandTracker:
         self._notify()
 
     def advance(self, turn: CommandState, text: str = "") -> CommandStatus:
-        """Take a turn, and tell."""
+        """Set the next state, and report it."""
         self.status = self.status.advance(turn, self._now(), text)
         self._notify()
         return self.status
@@ -350,7 +350,7 @@ class CommandTracker:
 async def _await_replies(
     session: _Session, stream: ReplyStream, body: RequestBody, tracker: CommandTracker
 ) -> CommandStatus:
-    # A rolling drain goes on for as long as the builds in hand.
+    # A rolling restart takes as long as the running builds.
     rolling = isinstance(body, CommandBuilders) and bool(body.max_parallel)
     patience_s = None if rolling else REPLY_TIMEOUT_S
     while True:
@@ -359,7 +359,7 @@ async def _await_replies(
         except MasterUnreachableError:
             tracker.advance(
                 CommandState.TIMED_OUT,
-                f"no answer within {REPLY_TIMEOUT_S:.0f} s; it may still come",
+                f"no reply within {REPLY_TIMEOUT_S:.0f} s; it may still come",
             )
             patience_s = None
             continue

@@ -1,13 +1,13 @@
-"""Recordings of what a console heard: written as it comes, readable after any kind of end.
+"""Recordings of a console's events: written as they arrive, readable after any kind of end.
 
-A recording is one line that names its format, then blocks of at most a second each:
+A recording is a line that names its format, then blocks of at most a second each:
 
     4 bytes "PWRB", size of the rest (u32), CRC-32 of the rest (u32), flags (u8),
-    time of its first entry (f64, UNIX seconds), Contents (MessagePack, zlib)
+    time of its first entry (f64, UNIX seconds), BlockContents (MessagePack, zlib)
 
-Flag 1 marks a block that tells also what was known before it, so that a reader can start there;
-there is one every SNAPSHOT_EVERY_S. Flag 2 marks a block with pieces of logs: what was read of them
-while it was recorded. A block that is cut short or damaged ends the recording for its readers.
+Flag 1 marks a block that also has the state before it, so that a reader can start there; there is
+one every SNAPSHOT_INTERVAL_S. Flag 2 marks a block with log chunks: those that were read while
+recording. A truncated or damaged block ends the recording for its readers.
 """
 
 import asyncio
@@ -35,63 +35,61 @@ from piwheels.tui.model.source_events import (
 )
 from piwheels.tui.model.state import FarmState, to_snapshot
 
-#: What is older than this is on its way to the disk.
+#: Entries are written to the file within this time.
 MAX_BLOCK_AGE_S = 1.0
 SNAPSHOT_INTERVAL_S = 30.0
 
 _FILE_HEADER = b"piwheels recording 1, protocol %d\n" % PROTOCOL
 _BLOCK_MAGIC = b"PWRB"
-_BLOCK_FRAME = struct.Struct("<4sII")  # the mark, and size and CRC-32 of what follows
-_BLOCK_HEADER = struct.Struct("<Bd")  # flags, and the time of the first entry
+_BLOCK_FRAME = struct.Struct("<4sII")  # magic, then size and CRC-32 of the rest
+_BLOCK_HEADER = struct.Struct("<Bd")  # flags, time of the first entry
 _STARTS, _LOGS = 1, 2
-#: A whole log comes at once; a block of it is not left to grow for a second.
+#: A whole log arrives at once; its block is written before a second is over.
 _MAX_BLOCK_LOG_BYTES = 1024 * 1024
-#: A second of a farm has far less, packed or not; more is not a block but damage.
+#: A second of a farm has far less; a larger block is damage.
 _MAX_BLOCK_BYTES = 256 * 1024 * 1024
 
 _Reply = TypeVar("_Reply")
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """What was heard, and when."""
+    """An event or a log chunk, and when it was received."""
 
     received_at: UnixSeconds
     event: Connected | Disconnected | MessageReceived | LogChunk
 
 
 class BlockContents(msgspec.Struct, frozen=True, array_like=True):
-    """A block: events that bring any state to the one before it, or none, and what was heard."""
+    """A block: optionally the events that lead to the state before it, and its entries."""
 
     preamble: tuple[Connected | Disconnected | MessageReceived, ...]
     entries: tuple[Entry, ...]
 
 
 class Block(NamedTuple):
-    """Where a block lies in its file, when it begins, and what it is good for."""
+    """Where a block is in its file, when it begins, and what it has."""
 
     offset: int
     size: int
     crc: int
     begins_at: float
     is_seek_point: bool  # a reader can start here
-    has_logs: bool  # it has pieces of logs
+    has_logs: bool  # it has log chunks
 
 
 class Recorder:
-    """Writes a recording. A disk that is full ends it, with one line in `problem`."""
+    """Writes a recording. A full disk ends it, with one line in `problem`."""
 
     def __init__(self, file: Path, *, now: Callable[[], float]) -> None:
-        """Raises ConfigError when the file is there already, or cannot be written."""
+        """Raises ConfigError when the file exists, or cannot be written."""
         self.file = file
         self.problem = ""
-        self.on_failure: Callable[[str], None] = lambda _: None  # told of the problem
+        self.on_failure: Callable[[str], None] = lambda _: None  # called with the problem
         self._now = now
         self._farm = FarmState()
         self._entries: list[Entry] = []
         self._log_bytes = 0  # of the entries
-        self._recorded_log_bytes: dict[
-            int, int
-        ] = {}  # how far each build's log is in the recording
+        self._recorded_log_bytes: dict[int, int] = {}  # by build: how much of its log is recorded
         self._preamble: tuple[Connected | Disconnected | MessageReceived, ...] = ()
         self._snapshot_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -102,13 +100,13 @@ class Recorder:
             self._stream.write(_FILE_HEADER)
             self._stream.flush()
         except FileExistsError:
-            raise ConfigError(f"{file} exists; a recording wants a file of its own") from None
+            raise ConfigError(f"{file} exists; record to a new file") from None
         except OSError as error:
             self._close_stream()
             raise ConfigError(f"{file}: {error.strerror}") from None
 
     def record(self, event: SourceEvent) -> None:
-        """Write what was heard, within a second."""
+        """Write an event, within a second."""
         if self._stream is None or isinstance(event, Heartbeat):
             return
         now = event.received_at if isinstance(event, MessageReceived) else self._now()
@@ -117,7 +115,7 @@ class Recorder:
         self._entries.append(Entry(now, event))
 
     def record_log(self, piece: LogChunk) -> None:
-        """Write what was read of a log, each part of it once."""
+        """Write a chunk of a log, each part of it once."""
         known = self._recorded_log_bytes.get(piece.build, 0)
         data = piece.data[max(0, known - piece.offset) :]
         if self._stream is None or not (data or piece.finished):
@@ -144,7 +142,7 @@ class Recorder:
         self._timer = asyncio.get_running_loop().call_later(MAX_BLOCK_AGE_S, self.flush)
 
     def flush(self) -> None:
-        """Hand what was heard to the system; from then on it survives this process."""
+        """Write the block to the file; it then survives this process."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -173,7 +171,7 @@ class Recorder:
             return
 
     def close(self) -> None:
-        """Write the rest."""
+        """Write the rest, and close the file."""
         self.flush()
         self._close_stream()
 
@@ -186,17 +184,17 @@ def _flags(contents: BlockContents) -> int:
 def state_events(
     farm: FarmState, now: float
 ) -> Iterator[Connected | Disconnected | MessageReceived]:
-    """Events that bring another state to this one."""
+    """Events that lead from any state to this one."""
     yield Connected(farm.instance, farm.same_master)
     if farm.has_snapshot:
-        heard = now if farm.connected or farm.last_heard_at is None else farm.last_heard_at
-        yield MessageReceived(to_snapshot(farm, heard), heard)
+        time = now if farm.connected or farm.last_heard_at is None else farm.last_heard_at
+        yield MessageReceived(to_snapshot(farm, time), time)
     if not farm.connected:
         yield Disconnected(farm.lost_reason, farm.retry_at)
 
 
 class RecordingSource:
-    """A source that records what another one tells."""
+    """A source that records the events of another one."""
 
     def __init__(self, source: EventSource, recorder: Recorder) -> None:
         self.recorder = recorder
@@ -205,7 +203,7 @@ class RecordingSource:
         self.read_only = source.read_only
 
     async def events(self) -> AsyncGenerator[SourceEvent]:
-        """All that the other source tells."""
+        """The events of the other source."""
         try:
             async with aclosing(self._source.events()) as events:
                 async for event in events:
@@ -215,7 +213,7 @@ class RecordingSource:
             self.recorder.close()
 
     def now(self) -> float:
-        """As the other source has it."""
+        """The time of the other source."""
         return self._source.now()
 
     async def command(
@@ -225,17 +223,17 @@ class RecordingSource:
         description: str,
         on_update: Callable[[CommandStatus], None] | None = None,
     ) -> CommandStatus:
-        """Hand a command on."""
+        """Send a command through the other source."""
         return await self._source.command(body, description=description, on_update=on_update)
 
     async def request(self, body: RequestBody, reply_type: type[_Reply]) -> _Reply:
-        """Hand a question on."""
+        """Send a query through the other source."""
         return await self._source.request(body, reply_type)
 
     async def follow_log(
         self, build: int, *, offset: int = 0, follow: bool = True
     ) -> AsyncGenerator[LogChunk]:
-        """What the other source tells of a log."""
+        """The chunks of a log from the other source."""
         async with aclosing(self._source.follow_log(build, offset=offset, follow=follow)) as pieces:
             async for piece in pieces:
                 self.recorder.record_log(piece)
@@ -243,12 +241,12 @@ class RecordingSource:
 
 
 class Reader:
-    """Reads a recording: the places of its blocks at once, their entries when asked."""
+    """Reads a recording: the positions of its blocks at once, their entries on demand."""
 
     def __init__(self, file: Path) -> None:
-        """Raises ConfigError when it cannot be read, or is no recording that can be used here."""
+        """Raises ConfigError when it cannot be read, or is not a recording of this version."""
         self.file = file
-        self.problem = ""  # one line when its tail is broken
+        self.problem = ""  # one line when it is damaged
         self._decoder = msgspec.msgpack.Decoder(BlockContents)
         try:
             with file.open("rb") as stream:
@@ -260,12 +258,12 @@ class Reader:
         while self.blocks and not last:
             last = self.read_block(len(self.blocks) - 1)
         if not last or not last.entries:
-            raise ConfigError(f"{file} holds nothing that could be played")
+            raise ConfigError(f"{file} has nothing to play")
         self.begin, self.end = self.blocks[0].begins_at, last.entries[-1].received_at
 
     def _check_file_header(self, title: bytes) -> None:
         if not title.startswith(b"piwheels recording "):
-            raise ConfigError(f"{self.file} is no recording of `piw tui --record`")
+            raise ConfigError(f"{self.file} is not a recording of `piw tui --record`")
         if title != _FILE_HEADER:
             found, ours = (text.decode(errors="replace").strip() for text in (title, _FILE_HEADER))
             raise ConfigError(f"{self.file} is a {found!r}; this piwheels plays {ours!r}")
@@ -295,10 +293,10 @@ class Reader:
 
     def _report_damage(self, offset: int) -> None:
         if not self.problem:
-            self.problem = f"{self.file} is broken at byte {offset:,}; it is played up to there"
+            self.problem = f"{self.file} is damaged at byte {offset:,}; it plays up to there"
 
     def read_block(self, number: int) -> BlockContents | None:
-        """What a block holds; None for a damaged one, with which the recording ends."""
+        """The contents of a block; None for a damaged one, where the recording ends."""
         if number >= len(self.blocks):
             return None
         place = self.blocks[number]
@@ -319,5 +317,5 @@ def _decompress(packed: bytes) -> bytes:
     unpacker = zlib.decompressobj()
     content = unpacker.decompress(packed, _MAX_BLOCK_BYTES)
     if not unpacker.eof:
-        raise ValueError("a block that is cut, or has no end")
+        raise ValueError("truncated block")
     return content

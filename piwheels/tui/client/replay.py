@@ -1,4 +1,4 @@
-"""A recording played back as if it came from a master: pause, step, seek, speed."""
+"""Playback of a recording: pause, step, seek, speed."""
 
 import asyncio
 import time
@@ -14,27 +14,27 @@ from piwheels.tui.model.command_status import CommandState, CommandStatus, new_c
 from piwheels.tui.model.source_events import Connected, Disconnected, MessageReceived, SourceEvent
 
 MIN_SPEED, MAX_SPEED = 1 / 16, 256.0
-#: While the recording has nothing to tell, its clock goes on in steps of this, in real seconds.
+#: The longest wait for the next entry, in real seconds.
 _MAX_WAIT_S = 1.0
 
-_NO_MASTER_MESSAGE = "this is a recording; there is no master to ask"
+_NO_MASTER_MESSAGE = "this is a recording, without a master"
 
 _Reply = TypeVar("_Reply")
 
 
 class ReplayError(PiwheelsError):
-    """Something was asked for that a recording does not hold."""
+    """A request that a recording cannot answer."""
 
 
 class _ReplayEntry(NamedTuple):
-    """An entry of a recording that tells something of the farm."""
+    """An entry of a recording that changes the state of the farm."""
 
     received_at: float
     event: Connected | Disconnected | MessageReceived
 
 
 class Replay:
-    """A source that plays a recording. At its end it waits, and can be sought back."""
+    """A source that plays a recording. At the end it waits for a seek."""
 
     read_only = True
 
@@ -45,21 +45,21 @@ class Replay:
         self.begin, self.end = self._reader.begin, self._reader.end
         self.paused = False
         self.speed = 1.0
-        self._position = self.begin  # the recording's time when `_since` was
+        self._position = self.begin  # the recording's time at `_position_set_at`
         self._position_set_at = time.monotonic()
-        self._block = 0  # where the next entry is
+        self._block = 0  # the block of the next entry
         self._entry_index = 0
         self._entries: Sequence[_ReplayEntry] = ()
-        self._last_link_event: SourceEvent | None = None  # the last loss or return that was told
+        self._last_link_event: SourceEvent | None = None  # the last Connected or Disconnected
         self._seek_target: float | None = self.begin
         self._pending_steps = 0
         self._controls_changed = asyncio.Event()
 
-    # --- how it goes ---
+    # --- controls ---
 
     @property
     def problem(self) -> str:
-        """One line when the recording is broken somewhere, else ""."""
+        """One line when the recording is damaged, else ""."""
         return self._reader.problem
 
     @property
@@ -76,11 +76,11 @@ class Replay:
         )
 
     def pause(self) -> None:
-        """Stay where it is."""
+        """Pause playback."""
         self._set_clock(self.now(), paused=True)
 
     def play(self) -> None:
-        """Go on; from the beginning when it was at the end."""
+        """Resume playback, at the end from the beginning."""
         if self.now() >= self.end:
             self._seek_target = self.begin
             self._set_clock(self.begin, paused=False)
@@ -88,30 +88,30 @@ class Replay:
             self._set_clock(self.now(), paused=False)
 
     def toggle(self) -> None:
-        """Pause, or go on."""
+        """Pause or resume playback."""
         if self.paused or self.now() >= self.end:
             self.play()
         else:
             self.pause()
 
     def step(self) -> None:
-        """Pause, and tell the next thing that was heard."""
+        """Play the next entry, and pause."""
         self._pending_steps += 1
         self._set_clock(self.now(), paused=True)
 
     def seek(self, at: float) -> None:
-        """Go to a time (UNIX seconds), cut to what the recording has."""
+        """Go to a time (UNIX seconds) within the recording."""
         at = max(self.begin, min(self.end, at))
         self._seek_target = at
         self._pending_steps = 0
         self._set_clock(at, paused=self.paused)
 
     def seek_by(self, seconds: float) -> None:
-        """Go so far back or on."""
+        """Go back (negative) or forward."""
         self.seek((self._seek_target if self._seek_target is not None else self.now()) + seconds)
 
     def set_speed(self, speed: float) -> None:
-        """Play so many times as fast as it was."""
+        """Set the speed, relative to the recording."""
         at = self.now()
         self.speed = max(MIN_SPEED, min(MAX_SPEED, speed))
         self._set_clock(at, paused=self.paused)
@@ -120,10 +120,10 @@ class Replay:
         self._position, self._position_set_at, self.paused = at, time.monotonic(), paused
         self._controls_changed.set()
 
-    # --- what it tells ---
+    # --- events ---
 
     async def events(self) -> AsyncGenerator[SourceEvent]:
-        """All that the recording tells, for ever: at its end it waits to be sought back."""
+        """All events of the recording; at the end it waits for a seek."""
         while True:
             if self._seek_target is not None:
                 at, self._seek_target = self._seek_target, None
@@ -156,7 +156,7 @@ class Replay:
                 await self._controls_changed.wait()
 
     def _next_entry(self) -> _ReplayEntry | None:
-        """What comes next; a new block is read when the last one is used up."""
+        """The next entry; reads the next block when needed."""
         while self._entry_index >= len(self._entries):
             if self._block >= len(self._reader.blocks):
                 return None
@@ -164,38 +164,40 @@ class Replay:
         return self._entries[self._entry_index]
 
     def _read_block(self) -> Sequence[SourceEvent]:
-        """Read the next block; returns what was known before it, if it says so."""
+        """Read the next block; returns its preamble."""
         contents = self._reader.read_block(self._block) or BlockContents((), ())
         self._entries, self._entry_index = tuple(_farm_entries(contents.entries)), 0
         self._block += 1
         return contents.preamble
 
     def _seek_events(self, at: float) -> list[SourceEvent]:
-        """Events that bring a state to this time, from wherever it was."""
-        if not self._reader.blocks:  # the first of them is damaged, as has turned out
+        """Events that lead from any state to the one at this time."""
+        if not self._reader.blocks:  # the first block is damaged
             return []
         starts = [0, *(n for n, block in enumerate(self._reader.blocks) if block.is_seek_point)]
         self._block = [n for n in starts if self._reader.blocks[n].begins_at <= at or n == 0][-1]
         events = list(self._read_block())
-        known = bool(events)  # without a snapshot the state of another time would stay
-        while (entry := self._next_entry()) is not None and (entry.received_at <= at or not known):
+        has_snapshot = bool(events)  # without one, the state of another time would stay
+        while (entry := self._next_entry()) is not None and (
+            entry.received_at <= at or not has_snapshot
+        ):
             events.append(entry.event)
-            known = known or _is_snapshot(entry.event)
+            has_snapshot = has_snapshot or _is_snapshot(entry.event)
             self._entry_index += 1
         return self._collapse(events)
 
     def _collapse(self, events: list[SourceEvent]) -> list[SourceEvent]:
-        """Only the last of all losses and returns, and not even that if nothing changed by it."""
-        heard = [event for event in events if isinstance(event, MessageReceived)]
-        turn = next(
+        """Keep only the last Connected or Disconnected, if it changes anything."""
+        messages = [event for event in events if isinstance(event, MessageReceived)]
+        link_event = next(
             (event for event in reversed(events) if not isinstance(event, MessageReceived)), None
         )
-        if turn is None or turn == self._last_link_event:
-            return [*heard]
-        self._last_link_event = turn
-        return [turn, *heard]
+        if link_event is None or link_event == self._last_link_event:
+            return [*messages]
+        self._last_link_event = link_event
+        return [link_event, *messages]
 
-    # --- what it cannot do ---
+    # --- requests ---
 
     async def command(
         self,
@@ -213,7 +215,7 @@ class Replay:
         return fate
 
     async def request(self, body: RequestBody, reply_type: type[_Reply]) -> _Reply:  # noqa: ARG002
-        """Nobody answers; raises ReplayError."""
+        """Raises ReplayError: there is no master."""
         raise ReplayError(_NO_MASTER_MESSAGE)
 
     async def follow_log(
@@ -223,32 +225,32 @@ class Replay:
         offset: int = 0,
         follow: bool = True,  # noqa: ARG002
     ) -> AsyncGenerator[LogChunk]:
-        """What was read of a log while it was recorded, at whatever time that was.
+        """The chunks of a log that were read while recording, at whatever time.
 
-        Raises ReplayError where there is no more of it.
+        Raises ReplayError where the recording has no more of it.
         """
         found = False
         for number in [n for n, block in enumerate(self._reader.blocks) if block.has_logs]:
             contents = self._reader.read_block(number) or BlockContents((), ())
-            for piece in (entry.event for entry in contents.entries):
-                if not isinstance(piece, LogChunk) or piece.build != build:
+            for chunk in (entry.event for entry in contents.entries):
+                if not isinstance(chunk, LogChunk) or chunk.build != build:
                     continue
                 found = True
-                if piece.finished or piece.offset + len(piece.data) > offset:
-                    yield piece
-                if piece.finished:
+                if chunk.finished or chunk.offset + len(chunk.data) > offset:
+                    yield chunk
+                if chunk.finished:
                     return
-            await asyncio.sleep(0)  # between two blocks of a long recording others have a turn
+            await asyncio.sleep(0)  # let other tasks run between the blocks of a long recording
         if found:
-            raise ReplayError("no more of this log was read while it was recorded")
+            raise ReplayError("the recording has only this part of the log")
         raise ReplayError(
             f"the log of build {build} is not in the recording, which has only logs that were "
-            "read while it was made"
+            "read while recording"
         )
 
 
 def _farm_entries(entries: Iterable[Entry]) -> Iterator[_ReplayEntry]:
-    """The entries without pieces of logs, which are had when they are asked for."""
+    """The entries without log chunks, which follow_log reads."""
     for entry in entries:
         if not isinstance(entry.event, LogChunk):
             yield _ReplayEntry(entry.received_at, entry.event)

@@ -1,7 +1,7 @@
-"""How a master's control socket is reached: straight, or through ssh as ssh://user@host/socket.
+"""Routes to a master's control socket: direct, or through ssh as ssh://user@host/socket.
 
-The tunnel is a child `ssh -N -L`, with a socket in a private folder for its near end. It never
-asks for a password (the terminal is the console's) and ends with this process.
+The tunnel is a child `ssh -N -L` with a local socket in a private directory. It never asks for a
+password (the terminal is the console's) and ends with this process.
 """
 
 import asyncio
@@ -26,26 +26,26 @@ _POLL_S = 0.02
 
 
 class TunnelError(PiwheelsError):
-    """ssh could not; its own last word in one line."""
+    """ssh failed; one line with its last message."""
 
 
 class Route(Protocol):
-    """A way to a master's socket."""
+    """A route to a master's socket."""
 
     async def open(self) -> str:
-        """Make sure that the way is there; returns the address to connect to.
+        """Open the route unless it is open; returns the address to connect to.
 
         Raises:
-            PiwheelsError: it cannot be, and why.
+            PiwheelsError: it cannot be opened, and why.
         """
         ...
 
     def describe_failure(self, reason: str) -> str:
-        """A reason for a loss, with what this way knows of it."""
+        """The reason for a failure, with what the route knows about it."""
         ...
 
     async def close(self) -> None:
-        """Give the way up."""
+        """Close the route."""
         ...
 
 
@@ -64,11 +64,11 @@ class DirectRoute:
         return reason
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Nothing to close."""
 
 
 class SshAddress(NamedTuple):
-    """What ssh is told: `host` as in its own configuration, with the user before it."""
+    """The remote end; `host` as ssh takes it, with the user before it."""
 
     host: str
     port: int | None
@@ -79,7 +79,7 @@ def parse_ssh_url(address: str) -> SshAddress:
     """Read ssh://[user@]host[:port][/path/of/the/socket].
 
     Raises:
-        UsageError: it is none; one line says why.
+        UsageError: it is not valid; one line says why.
     """
     try:
         parts = urlsplit(address)
@@ -92,20 +92,20 @@ def parse_ssh_url(address: str) -> SshAddress:
     if parts.scheme != "ssh" or not parts.hostname:
         raise UsageError(f"{address!r} is not ssh://user@host or ssh://user@host/path/of/socket")
     if parts.password is not None or parts.query or parts.fragment:
-        raise UsageError(f"{address}: no password and no ? or # can stand in an ssh address")
+        raise UsageError(f"{address}: an ssh address cannot have a password, ? or #")
     if host.startswith("-") or not host.isprintable() or " " in host:
-        raise UsageError(f"{address}: {host!r} is no host")
+        raise UsageError(f"{address}: {host!r} is not a host")
     socket = unquote(parts.path) if parts.path not in {"", "/"} else DEFAULT_SOCKET
     if ":" in socket or not socket.isprintable():
-        raise UsageError(f"{address}: ssh cannot forward a socket of that name")
+        raise UsageError(f"{address}: ssh cannot forward a socket with that name")
     return SshAddress(host, port, socket)
 
 
 class SshTunnel:
-    """A tunnel to a socket on another machine; opened again when ssh has ended."""
+    """A tunnel to a socket on another machine; reopened when ssh has ended."""
 
     def __init__(self, address: str, *, program: str = "ssh") -> None:
-        """Raises UsageError for an address that is none."""
+        """Raises UsageError for an invalid address."""
         self._remote = parse_ssh_url(address)
         self._program = program
         self._process: asyncio.subprocess.Process | None = None
@@ -114,10 +114,10 @@ class SshTunnel:
         self._last_line = ""  # ssh's last line
 
     async def open(self) -> str:
-        """Start ssh unless it runs; returns the near end's address.
+        """Start ssh unless it runs; returns the local address.
 
         Raises:
-            TunnelError: ssh is missing, was refused, or does not come up.
+            TunnelError: ssh is missing, was rejected, or does not become ready.
         """
         if self._process is None or self._process.returncode is not None:
             await self.close()
@@ -130,19 +130,19 @@ class SshTunnel:
         return f"ipc://{self._socket}"
 
     def describe_failure(self, reason: str) -> str:
-        """The reason, with what ssh said of it."""
+        """The reason, with the last message of ssh."""
         if not self._last_line:
             return reason
         if "open failed" in self._last_line:
-            # sshd does not tell which of the two it was.
+            # sshd does not say which of the two it was.
             return (
-                f"no master listens at {self._remote.socket} on {self._remote.host}, or it is not for "
-                f"this account (ssh: {self._last_line})"
+                f"no master listens at {self._remote.socket} on {self._remote.host}, or this account "
+                f"has no permission (ssh: {self._last_line})"
             )
         return f"{reason} (ssh: {self._last_line})"
 
     async def close(self) -> None:
-        """End ssh, and remove the near end."""
+        """Stop ssh, and delete the local socket."""
         process, self._process = self._process, None
         if process is not None and process.returncode is None:
             await _stop_process(process)
@@ -159,17 +159,17 @@ class SshTunnel:
         try:
             self._local_dir = TunnelDir()
         except OSError as error:
-            raise TunnelError(f"there is no place for the tunnel's near end: {error}") from None
+            raise TunnelError(f"no directory for the tunnel's local socket: {error}") from None
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command(),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,  # without a terminal it cannot ask, nor be interrupted
+                start_new_session=True,  # no terminal: it cannot prompt, nor be interrupted
             )
         except OSError as error:
-            raise TunnelError(f"{self._program} does not run: {error.strerror}") from None
+            raise TunnelError(f"cannot run {self._program}: {error.strerror}") from None
         self._stderr_reader = asyncio.create_task(self._read_stderr(self._process))
         try:
             async with asyncio.timeout(_READY_TIMEOUT_S):
@@ -177,7 +177,7 @@ class SshTunnel:
         except TimeoutError:
             await self.close()
             raise TunnelError(
-                f"ssh to {self._remote.host} did not come up in {_READY_TIMEOUT_S:.0f} s"
+                f"ssh to {self._remote.host} was not ready in {_READY_TIMEOUT_S:.0f} s"
             ) from None
 
     async def _wait_until_ready(self, process: asyncio.subprocess.Process) -> None:
@@ -185,8 +185,8 @@ class SshTunnel:
             if process.returncode is not None:
                 if self._stderr_reader:
                     await self._stderr_reader
-                said = self._last_line or f"it ended with {process.returncode}"
-                raise TunnelError(f"ssh to {self._remote.host}: {said}")
+                message = self._last_line or f"it ended with {process.returncode}"
+                raise TunnelError(f"ssh to {self._remote.host}: {message}")
             await asyncio.sleep(_POLL_S)
 
     @property
@@ -200,7 +200,7 @@ class SshTunnel:
             "ServerAliveInterval=5",
             "ServerAliveCountMax=3",
             f"ConnectTimeout={_CONNECT_TIMEOUT_S}",
-            "ControlPath=none",  # a shared connection would keep the tunnel after us
+            "ControlPath=none",  # a shared connection would outlive this process
             "RemoteCommand=none",
             "PermitLocalCommand=no",
             "ForwardAgent=no",
@@ -215,7 +215,7 @@ class SshTunnel:
         return [*_die_with_parent_prefix(), *command, "--", self._remote.host]
 
     async def _read_stderr(self, process: asyncio.subprocess.Process) -> None:
-        """Keep the last line that ssh says; it must not block on a full pipe either."""
+        """Keep the last line of ssh, which must not block on a full pipe either."""
         if process.stderr is None:
             return
         while line := await _read_line(process.stderr):
@@ -225,16 +225,16 @@ class SshTunnel:
 
 
 def route_to(address: str) -> Route:
-    """The way to an address.
+    """The route to an address.
 
     Raises:
-        UsageError: it is none that is known here.
+        UsageError: the address is not valid.
     """
     if address.startswith("ssh://"):
         return SshTunnel(address)
     if not address.startswith(("ipc://", "tcp://")):
         raise UsageError(
-            f"{address!r} is no address of a master: ipc://SOCKET, tcp://HOST:PORT or "
+            f"{address!r} is not an address of a master: use ipc://SOCKET, tcp://HOST:PORT or "
             "ssh://USER@HOST"
         )
     return DirectRoute(address)
@@ -243,7 +243,7 @@ def route_to(address: str) -> Route:
 async def _read_line(stream: asyncio.StreamReader) -> bytes:
     try:
         return await stream.readline()
-    except ValueError:  # longer than the reader holds; the rest follows
+    except ValueError:  # longer than the reader's limit; the rest follows
         return b"\n"
 
 

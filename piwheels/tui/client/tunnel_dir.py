@@ -1,6 +1,7 @@
-"""The private folder for a tunnel's near end, and what consoles that were killed left of theirs.
+"""The private directory for the local socket of an ssh tunnel.
 
-A lock says that a folder's console lives: it goes with the process, however that ends.
+A lock marks a directory as in use; it is released when its process ends, however that ends.
+Directories of consoles that were killed are deleted.
 """
 
 import fcntl
@@ -15,19 +16,19 @@ from pathlib import Path
 _PREFIX = "piw-tunnel-"
 _LOCK = "lock"
 _SOCKET = "control"
-#: A folder that is not locked yet may be in the making; after so long it is not.
+#: A directory without a lock file may be new; after so long it is stale.
 _UNLOCKED_GRACE_S = 60.0
 _MAX_SOCKET_BYTES = 100  # bytes, of the 107 that Linux allows
 
 
 class TunnelDir:
-    """A folder with room for one socket, of this process alone."""
+    """A directory for one socket, private to this process."""
 
     def __init__(self) -> None:
-        """Also removes what others left where this one is made.
+        """Also deletes stale directories beside it.
 
         Raises:
-            OSError: there is no place for it; its text says why.
+            OSError: no suitable place was found; its text says why.
         """
         base = _base_dir()
         remove_stale_dirs(base)
@@ -35,21 +36,21 @@ class TunnelDir:
         making = self._path / f"{_LOCK}.new"
         self._lock = os.open(making, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
-        making.rename(self._path / _LOCK)  # nobody finds it before it is locked
+        making.rename(self._path / _LOCK)  # it is visible only once it is locked
 
     @property
     def socket(self) -> Path:
-        """Where the socket is to be."""
+        """The path of the socket."""
         return self._path / _SOCKET
 
     def delete(self) -> None:
-        """Nothing is left of it."""
+        """Delete the directory."""
         shutil.rmtree(self._path, ignore_errors=True)
         os.close(self._lock)
 
 
 def remove_stale_dirs(base: Path) -> None:
-    """Remove this account's folders whose consoles are gone."""
+    """Delete this account's directories whose consoles have ended."""
     for folder in base.glob(f"{_PREFIX}*"):
         if _is_ours(folder) and _is_stale(folder):
             shutil.rmtree(folder, ignore_errors=True)
@@ -81,25 +82,25 @@ def _is_stale(folder: Path) -> bool:
 
 def _age_s(folder: Path) -> float:
     try:
-        return abs(time.time() - folder.lstat().st_mtime)  # the clock may have been ahead
-    except OSError:  # somebody else has removed it
+        return abs(time.time() - folder.lstat().st_mtime)  # the clock may have been set back
+    except OSError:  # deleted by another process
         return 0.0
 
 
 def _base_dir() -> Path:
-    """Where folders go: what the system reclaims at logout, else what it does at its start."""
+    """A directory that the system cleans at logout, else one that it cleans at boot."""
     for base in _base_candidates():
         longest = base / f"{_PREFIX}{'x' * 8}" / _SOCKET
         if len(bytes(longest)) <= _MAX_SOCKET_BYTES and os.access(base, os.W_OK | os.X_OK):
             return base
     raise OSError(
-        f"{tempfile.gettempdir()} is too long for a socket, or closed; set TMPDIR to another"
+        f"the path {tempfile.gettempdir()} is too long for a socket, or not writable; set TMPDIR"
     )
 
 
 def _base_candidates() -> Iterator[Path]:
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
-    if runtime.is_absolute():  # others do not count (XDG 0.8)
+    if runtime.is_absolute():  # a relative path is ignored (XDG 0.8)
         yield runtime
     yield Path(tempfile.gettempdir())
-    yield Path("/tmp")  # noqa: S108 - mkdtemp's own folder in it is private
+    yield Path("/tmp")  # noqa: S108 - mkdtemp makes a private directory in it

@@ -1,7 +1,7 @@
-"""Glyphs, words and styles of states: beside every colour stand a glyph and a word.
+"""Glyphs and styles of states and results; a glyph and a word accompany every color.
 
-Every glyph is one cell wide in Unicode terminals, and has an ASCII twin that no other glyph
-of the same column has. A style is the name of a theme's colour: success, warning, error,
+Every glyph is one cell wide in Unicode terminals, and has an ASCII form that is unique in its
+column. A style is the name of a theme's color: success, warning, error,
 accent, muted, or "" for plain text.
 """
 
@@ -23,7 +23,7 @@ _GLYPHS: dict[str, tuple[str, str]] = {
     "building": ("●", "*"),
     "idle": ("○", "."),
     "unknown": ("·", "-"),
-    # how something went
+    # results
     "good": ("✓", "+"),
     "bad": ("✗", "x"),
     "warning": ("▲", "!"),
@@ -34,7 +34,7 @@ _GLYPHS: dict[str, tuple[str, str]] = {
 }
 _BARS = (" ▁▂▃▄▅▆▇█", " .:-=+*%#")
 
-#: Problems first, then what is about to change, then what works.
+#: Alerts first, then states about to change, then normal ones.
 STATE_ORDER: dict[str, int] = {
     BuilderState.LOST: 0,
     BuilderState.QUARANTINED: 1,
@@ -50,10 +50,10 @@ STATE_ORDER: dict[str, int] = {
     BuilderState.IDLE: 11,
 }
 UNKNOWN_STATE_ORDER = 12
-#: The states that a builder goes through with every build. Rows that are not sorted by state keep
-#: their places in them: a table whose rows go up and down with each build cannot be read.
+#: The states of every build. They share one position in the default order: a table whose rows move
+#: with each build cannot be read.
 WORKING_STATES = frozenset({BuilderState.UPLOADING, BuilderState.BUILDING, BuilderState.FINISHING})
-#: The states that an operator has to look at.
+#: The states that are alerts.
 ALERT_STATES = frozenset(
     {BuilderState.LOST, BuilderState.QUARANTINED, BuilderState.OVERDUE, BuilderState.SILENT}
 )
@@ -85,12 +85,12 @@ COMMAND_STYLE: dict[CommandState, tuple[str, str]] = {
 
 
 def glyph(name: str, *, ascii_only: bool = False) -> str:
-    """The glyph of this name; the one for "unknown" when there is none."""
+    """The glyph of this name, or the one for "unknown"."""
     return _GLYPHS.get(name, _GLYPHS["unknown"])[ascii_only]
 
 
 def sparkline(values: tuple[float, ...], width: int, top: float, *, ascii_only: bool) -> str:
-    """The last values as bars; `top` (or more) is a full one. Shorter when there are fewer."""
+    """The last values as bars, `top` or more as a full one; at most `width` cells."""
     bars = _BARS[ascii_only]
     steps = len(bars) - 1
     scale = steps / top if top > 0 else 0.0

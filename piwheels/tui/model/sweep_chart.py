@@ -1,8 +1,8 @@
-"""A strip of load over time of which one tick changes two cells.
+"""A chart of load over time of which one sample changes two cells.
 
-A sparkline moves all its cells at each tick, and a bad link has to carry them all. This strip
-is drawn as a heart monitor draws: each value stays where it was put, and the newest replaces
-the oldest, behind a gap that wanders from left to right and round.
+A sparkline moves all its cells with each sample, and a slow link has to carry them all. This chart
+is drawn like a heart monitor: values stay in place, and the newest replaces the oldest, behind a
+gap that moves from left to right and starts over.
 """
 
 from collections import deque
@@ -21,15 +21,15 @@ def sweep_chart(
     ceiling: float = 0.0,
     ascii_only: bool = False,
 ) -> str:
-    """The strip of so many cells.
+    """A chart of `width` cells.
 
     Args:
-        values: The latest values, the newest last; older than `width - 1` are not drawn.
-        total: How many values there ever were: it says where the newest stands.
+        values: The latest values, the newest last; at most `width - 1` are drawn.
+        total: How many values there ever were; it determines the position of the newest.
         width: In terminal cells.
-        ceiling: What fills a cell; 0 takes the highest value in view, which is worse for a
-            bad link, as every new highest value moves all the others.
-        ascii_only: Draw with ASCII alone.
+        ceiling: The value that fills a cell; 0 takes the highest in view, with more changes, as
+            each new highest value changes all cells.
+        ascii_only: Draw with ASCII only.
     """
     if width < 2:
         return _GAP * width
@@ -43,14 +43,14 @@ def sweep_chart(
 
 
 def _level(value: float, top: float, levels: str) -> str:
-    # Also for NaN, which compares to nothing.
+    # Also for NaN, which no comparison matches.
     if not 0 < value < top:
         return levels[-1] if top and value >= top else levels[0]
     return levels[int(value / top * len(levels))]
 
 
 def nice_ceiling(highest: float) -> float:
-    """The next of 1, 2, 5, 10, 20, 50 ... above a value: a scale that seldom changes."""
+    """The next of 1, 2, 5, 10, 20, 50 ... above a value: a scale that rarely changes."""
     ceiling = 1.0
     while ceiling < highest:
         for step in (2.0, 2.5, 2.0):
@@ -61,14 +61,14 @@ def nice_ceiling(highest: float) -> float:
 
 
 class RollingSeries:
-    """The latest values of something that is measured each tick, for a strip of it."""
+    """The latest values of something that is sampled regularly, for a chart."""
 
     def __init__(self, length: int = 240) -> None:
         self._values: deque[float] = deque(maxlen=length)
         self._total = 0
 
     def add(self, value: float) -> None:
-        """The next tick's value."""
+        """Add a value."""
         self._values.append(value)
         self._total += 1
 
@@ -78,7 +78,7 @@ class RollingSeries:
         return max(self._values, default=0.0)
 
     def strip(self, width: int, *, ceiling: float = 0.0, ascii_only: bool = False) -> str:
-        """Drawn in so many cells; without a ceiling the scale is a round one above them all."""
+        """The chart in `width` cells; without a ceiling, it has a round one above all values."""
         top = ceiling or nice_ceiling(self.highest)
         values = list(self._values)
         return sweep_chart(values, self._total, width, ceiling=top, ascii_only=ascii_only)

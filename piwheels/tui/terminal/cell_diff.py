@@ -1,9 +1,8 @@
-"""What differs between the screen that is wanted and the one that a terminal shows, in few bytes.
+"""The difference between the wanted screen and the one that a terminal shows, in few bytes.
 
-Textual sends whole stretches of lines again when one cell in them changed, each with its
-styles. Here every update only says what is wanted; what differs from what the terminal shows
-already is worked out cell by cell when the terminal is ready for it. So updates that come
-faster than a link takes them melt into one.
+Textual sends whole parts of lines again when one cell in them changed, each with its styles. Here
+an update only changes the wanted screen; the difference to the shown screen is computed cell by
+cell when the terminal is ready. Updates that are faster than the link are merged.
 """
 
 from collections.abc import Iterator
@@ -17,9 +16,9 @@ from textual.strip import Strip
 
 from piwheels.tui.terminal.sgr import DEFAULT_SGR, SgrState, sgr_state, transition
 
-#: Unchanged cells that are cheaper to write again than to jump over.
+#: Gaps of so many unchanged cells are cheaper to write again than to skip.
 _MAX_GAP_CELLS = 2
-#: Pieces up to this long are reached with fewer bytes from the one above than from the left.
+#: Runs up to this length are reached with fewer bytes from above than from the left.
 _SHORT_RUN_CELLS = 4
 
 
@@ -29,10 +28,10 @@ class _Position(NamedTuple):
 
 
 class CellDiff:
-    """Two grids of cells: what is wanted, and what the terminal shows.
+    """Two grids of cells: the wanted screen, and what the terminal shows.
 
-    A cell is a text and a pen; the right half of a letter of two cells is an empty text, and a
-    cell of which the terminal's state is unknown has the text None.
+    A cell is a text and an SGR state. The right half of a wide character is an empty text; a cell
+    whose state in the terminal is unknown has the text None.
     """
 
     def __init__(self) -> None:
@@ -46,7 +45,7 @@ class CellDiff:
         self.invalidate()
 
     def invalidate(self) -> None:
-        """Nothing is known of the terminal: it was resized, or others wrote to it."""
+        """The terminal's state is unknown: it was resized, or others wrote to it."""
         self._shown_texts: list[list[str | None]] = [[None] * self.width for _ in self._texts]
         self._shown_pens = [[DEFAULT_SGR] * self.width for _ in self._texts]
         self._dirty: dict[int, tuple[int, int]] = {
@@ -55,13 +54,13 @@ class CellDiff:
 
     @staticmethod
     def supports(renderable: object) -> TypeGuard[LayoutUpdate | ChopsUpdate]:
-        """Whether something that Textual would draw is an update of the screen."""
+        """Whether a renderable of Textual is an update of the screen."""
         return isinstance(renderable, LayoutUpdate | ChopsUpdate)
 
     def apply(
         self, update: LayoutUpdate | ChopsUpdate, system: ColorSystem, size: tuple[int, int]
     ) -> None:
-        """What an update draws is wanted from now on. The size counts where none is known yet."""
+        """Apply an update to the wanted screen. The size is used where none is known yet."""
         if isinstance(update, LayoutUpdate):
             size = update.region.size
         elif self.width:
@@ -105,7 +104,7 @@ class CellDiff:
             )
 
     def _blank_split_wide_cells(self, y: int, start: int, end: int) -> tuple[int, int]:
-        """Blank the halves of wide letters whose other half was overwritten, as terminals do."""
+        """Blank halves of wide characters whose other half was overwritten, as terminals do."""
         texts = self._texts[y]
         if texts[start] == "" or (start and _is_wide(texts[start - 1])):
             start = max(0, start - 1)
@@ -124,15 +123,15 @@ class CellDiff:
 
     @property
     def has_pending(self) -> bool:
-        """Whether anything was asked for that the terminal may not show yet."""
+        """Whether anything changed that the terminal may not show yet."""
         return bool(self._dirty)
 
     def diff_bytes(self) -> str:
-        """The bytes that make the terminal show what is wanted; "" when it does already.
+        """The bytes that make the terminal show the wanted screen; "" when it does already.
 
-        They count on a line feed to keep the column. What is of one style goes out together, and
-        of that the short pieces that end in the same column, as a table's figures do: from one to
-        the one below it is a line feed and a few backspaces.
+        They rely on a line feed keeping the column. Runs of one style are sent together, and short
+        ones sorted by the column where they end, as numbers in a table do: from one to the next
+        below takes a line feed and a few backspaces.
         """
         out: list[str] = []
         pen, at = DEFAULT_SGR, None
@@ -146,7 +145,7 @@ class CellDiff:
         return "".join(out)
 
     def _runs(self) -> Iterator[tuple[int, int, int]]:
-        """Where cells differ from what is shown: end, line, start."""
+        """The runs of cells that differ from what is shown: end, line, start."""
         for y, (x_from, limit) in self._dirty.items():
             x = x_from
             texts, pens = self._texts[y], self._pens[y]
@@ -172,7 +171,7 @@ class CellDiff:
         return (self._pens[y][start], long, *((y, start) if long else (end, y)))
 
     def _next_cell(self, y: int, x: int) -> int:
-        """The cell after the letter that begins here."""
+        """The cell after the character that begins here."""
         return x + 2 if x + 1 < self.width and self._texts[y][x + 1] == "" else x + 1
 
     def _emit_run(
@@ -188,20 +187,20 @@ class CellDiff:
                 out.append(transition(pen, pens[x]))
                 pen = pens[x]
             out.append(texts[x])
-            # Terminals measure what is made of several code points each in their own way.
+            # Terminals disagree about the width of several code points in one cell.
             known = len(texts[x]) == 1
             x = self._next_cell(y, x)
         self._shown_texts[y][start:end] = texts[start:end]
         self._shown_pens[y][start:end] = pens[start:end]
-        # Past the edge nobody knows where the cursor is.
+        # Past the edge, the cursor's position depends on the terminal.
         return pen, _Position(end, y) if known and end < self.width else None
 
 
 def _updated_strips(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, Strip]]:
     """The strips that an update draws: line, column, strip.
 
-    Where Textual cuts a strip at the edge of what changed, the whole strip is taken: what is
-    in it is right, and a wide letter at the edge stays whole.
+    Where Textual cuts a strip at the edge of a change, the whole strip is used: its content is
+    right, and a wide character at the edge stays whole.
     """
     if isinstance(update, LayoutUpdate):
         for y, line in enumerate(update.strips, update.region.y):
@@ -227,7 +226,7 @@ def _grapheme_cells(text: str) -> list[str]:
 
 
 def _cells(text: str) -> list[str] | str:
-    """A text by terminal cells: a letter of two cells is followed by an empty text."""
+    """A text by terminal cells: a wide character is followed by an empty text."""
     return text if text.isascii() and text.isprintable() else _grapheme_cells(text)
 
 
@@ -236,7 +235,7 @@ def _is_wide(text: str) -> bool:
 
 
 def cursor_move(at: _Position | None, x: int, y: int) -> str:
-    """The shortest way of the cursor from a known or unknown place to a cell."""
+    """The shortest sequence that moves the cursor from a position, or None, to a cell."""
     ways = [f"\x1b[{y + 1}H" if x == 0 else f"\x1b[{y + 1};{x + 1}H"]
     if at is not None:
         down = y - at.y

@@ -1,8 +1,8 @@
-"""An app that sends a terminal only the cells that changed, and no more than it takes.
+"""A driver and an app that send only changed cells, with flow control.
 
-Textual queues frames for a terminal that is slow to take them, and a key's echo waits behind
-them all. Here a frame ends with the question where the cursor is; until the terminal has
-answered, updates only say what is wanted, and the next frame is made of all of them.
+Textual queues frames for a slow terminal, and the echo of a key waits behind all of them. Here a
+frame ends with a request for the cursor position; until the terminal has replied, updates only
+change the wanted screen, and the next frame has them all.
 """
 
 import asyncio
@@ -29,17 +29,17 @@ from piwheels.tui.terminal.cell_diff import CellDiff
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
-#: Asks where the cursor is. Every terminal knows it, and Textual's parser knows the answer.
+#: Requests the cursor position. All terminals support it, and Textual parses the reply.
 _CURSOR_POSITION_REQUEST = "\x1b[6n"
-#: A terminal that has answered before is waited for so long; then the next frame goes out.
+#: How long to wait for a terminal that has replied before; then the next frame is sent.
 _REPLY_TIMEOUT_S = 5.0
-#: One that has never answered gets frames as fast as the output's buffers take them.
+#: A terminal that has never replied gets frames as fast as the output buffers take them.
 _FIRST_REPLY_TIMEOUT_S = 1.0
 _POLL_S = 0.02
-#: A terminal shows a frame of more bytes than this at once, if it can.
+#: Frames of more bytes are sent as synchronized updates, where supported.
 _SYNC_MIN_BYTES = 512
 _SYNC_START, _SYNC_END = "\x1b[?2026h", "\x1b[?2026l"
-#: After a key or a click frames are not held back for so long.
+#: After a key or a click, frames are not delayed for this long.
 _INTERACTIVE_S = 1.0
 _INPUT_EVENTS = (
     events.Key,
@@ -61,7 +61,7 @@ _REQUIRED_PRIVATE_ATTRIBUTES = (
 
 
 class FlowControlledDriver(LinuxDriver):
-    """Textual's driver, which also tells when the terminal has taken a frame."""
+    """Textual's driver, which also knows whether the terminal has processed a frame."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -73,7 +73,7 @@ class FlowControlledDriver(LinuxDriver):
 
     @property
     def ready(self) -> bool:
-        """Whether the terminal has taken what was sent, as far as can be told."""
+        """Whether the terminal has processed what was sent, as far as known."""
         if not self._awaiting_reply:
             return True
         waited_s = time.monotonic() - self._sent_at
@@ -87,14 +87,14 @@ class FlowControlledDriver(LinuxDriver):
         return queue is None or bool(queue.empty())
 
     def send_frame(self, data: str) -> None:
-        """Write a frame, and ask to be told when it has arrived."""
+        """Write a frame, and request a reply when it is processed."""
         self._awaiting_reply = True
         self._sent_at = time.monotonic()
         self._reply_received.clear()
         self.write(data + _CURSOR_POSITION_REQUEST)
 
     def process_message(self, message: Message) -> None:
-        """In the input's thread: an answer is for us, all else for the app."""
+        """Handle replies here, in the input thread; everything else is for the app."""
         if isinstance(message, events.CursorPosition):
             self._has_replied, self._awaiting_reply = True, False
             self._reply_received.set()
@@ -104,7 +104,7 @@ class FlowControlledDriver(LinuxDriver):
         super().process_message(message)
 
     def start_application_mode(self) -> None:
-        """Also after a suspension, when others have used the terminal."""
+        """Start, also after a suspension, when others have used the terminal."""
         super().start_application_mode()  # type: ignore[no-untyped-call]
         self._awaiting_reply = False
         self._disable_newline_translation()
@@ -112,27 +112,26 @@ class FlowControlledDriver(LinuxDriver):
             self._loop.call_soon(self._app.repaint)
 
     def _disable_newline_translation(self) -> None:
-        """Have a line feed move the cursor down and nothing else, until Textual restores it all."""
+        """Let a line feed only move the cursor down, until Textual restores the modes."""
         with suppress(termios.error):
             modes = termios.tcgetattr(self.fileno)
             modes[tty.OFLAG] &= ~termios.ONLCR
             termios.tcsetattr(self.fileno, termios.TCSANOW, modes)
 
     def stop_application_mode(self) -> None:
-        """An answer that comes later would be typed into the operator's shell."""
+        """Stop; wait for a pending reply, which else would go to the operator's shell."""
         if self._awaiting_reply and self._has_replied:
             self._reply_received.wait(_FIRST_REPLY_TIMEOUT_S)
         super().stop_application_mode()
 
 
 class DiffApp(App[_Result]):
-    """A Textual app whose frames hold only what changed.
+    """A Textual app whose frames have only what changed.
 
-    Where Textual is another than this was written for, it draws as it always does, and the
-    log says so.
+    With another version of Textual than expected, Textual's own drawing is used, and the log says so.
     """
 
-    #: At least so long between two frames that no key asked for.
+    #: The least time between two frames that no key caused.
     min_frame_s: ClassVar[float] = 0.0
 
     def __init__(self, **options: Any) -> None:
@@ -143,7 +142,7 @@ class DiffApp(App[_Result]):
         self._frame_at = 0.0
         self._interactive_until = 0.0
         if self._diff is None:
-            _log.warning("this Textual draws otherwise than 8.2: whole lines are sent")
+            _log.warning("unexpected Textual version (not 8.2): whole lines are sent")
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         if (
@@ -165,12 +164,12 @@ class DiffApp(App[_Result]):
             self.post_display_hook()
 
     def _disable_diff(self, error: Exception) -> None:
-        _log.warning("cells cannot be compared, whole lines are sent: %r", error)
+        _log.warning("comparing cells failed, whole lines are sent: %r", error)
         self._diff = None
         self.refresh()
 
     def flush(self) -> None:
-        """Send what the terminal does not show yet, if it is ready for it; else soon."""
+        """Send what the terminal does not show yet, now or when it is ready."""
         driver = self._driver
         if (
             self._diff is None
@@ -215,7 +214,7 @@ class DiffApp(App[_Result]):
         self.flush()
 
     def repaint(self) -> None:
-        """Draw everything again: others may have written to the terminal."""
+        """Redraw everything: others may have written to the terminal."""
         if self._diff is not None:
             self._diff.invalidate()
             self.flush()
@@ -223,7 +222,7 @@ class DiffApp(App[_Result]):
             self.refresh()
 
     async def on_event(self, event: events.Event) -> None:
-        """A key's echo is not held back; a resized terminal shows nobody knows what."""
+        """Do not delay the echo of a key; after a resize, redraw everything."""
         if isinstance(event, _INPUT_EVENTS):
             self._interactive_until = time.monotonic() + _INTERACTIVE_S
         elif isinstance(event, events.Resize) and self._diff is not None:

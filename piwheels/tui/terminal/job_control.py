@@ -1,4 +1,4 @@
-"""Going to the shell and coming back, as a terminal's own ctrl+z does it for others."""
+"""Job control: suspending to the shell, as ctrl+z does in other programs."""
 
 import os
 import signal
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def can_suspend() -> bool:
-    """Whether somebody is there who would bring this process back.
+    """Whether a shell could resume this process.
 
-    Without a shell of the same session over it (as under `ssh -t HOST piw tui`), a process that
-    stops holds its terminal for ever; the kernel calls its group orphaned (setpgid(2)).
+    Without a parent in the same session (as under `ssh -t HOST piw tui`), a stopped process would
+    keep its terminal for ever: its process group is orphaned (setpgid(2)).
     """
     try:
         stat = Path(f"/proc/{os.getpgrp()}/stat").read_text(encoding="utf-8", errors="replace")
@@ -20,8 +20,8 @@ def can_suspend() -> bool:
 
 
 def suspend_job() -> None:
-    """Stop all that runs in the terminal's foreground, until the shell lets it go on.
+    """Stop the terminal's foreground process group, until the shell resumes it.
 
-    That is more than this process: `piw up` waits for the console that it has begun.
+    The group may have more processes than this one: `piw up` waits for its console.
     """
     os.killpg(os.getpgrp(), signal.SIGSTOP)

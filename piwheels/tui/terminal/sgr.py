@@ -1,4 +1,4 @@
-"""How a terminal is told to write in another style, in as few bytes as it takes."""
+"""SGR escape sequences (ECMA-48) between styles, in as few bytes as possible."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -6,13 +6,13 @@ from typing import NamedTuple
 from rich.color import Color, ColorSystem
 from rich.style import Style
 
-#: ECMA-48's codes for a style's attributes by Rich's bit, and what ends each.
+#: The codes of attributes by Rich's bit, and the codes that end them.
 _CODES = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "21", "51", "52", "53")
 _END_CODES = ("22", "22", "23", "24", "25", "25", "27", "28", "29", "24", "54", "54", "55")
 
 
 class SgrState(NamedTuple):
-    """What a cell is written with: attributes by Rich's bits, colours as SGR codes, a link."""
+    """The style of a cell: attributes as Rich's bits, colors as SGR codes, a link."""
 
     attributes: int = 0
     foreground: str = ""
@@ -20,17 +20,17 @@ class SgrState(NamedTuple):
     link: str = ""
 
 
-#: What a terminal writes with after a reset.
+#: The style after a reset.
 DEFAULT_SGR = SgrState()
 
-# One object for every pen that is equal, so that cells can be compared by identity.
+# Equal states are one object, so that cells can be compared by identity.
 _POOL: dict[SgrState, SgrState] = {DEFAULT_SGR: DEFAULT_SGR}
 _MAX_POOL_SIZE = 50_000
 
 
 @lru_cache(maxsize=8192)
 def sgr_state(style: Style, system: ColorSystem) -> SgrState:
-    """The pen that draws a style."""
+    """The SGR state of a style."""
     pen = SgrState(
         style._attributes & style._set_attributes,  # noqa: SLF001 no other way to all bits
         _color_codes(style.color, system, foreground=True),
@@ -52,7 +52,7 @@ def _color_codes(color: Color | None, system: ColorSystem, *, foreground: bool) 
 
 @lru_cache(maxsize=8192)
 def transition(old: SgrState, new: SgrState) -> str:
-    """The bytes after which a terminal that wrote with one pen writes with another."""
+    """The shortest sequence from one style to another."""
     ways = [_reset_sequence(new), _delta_sequence(old, new)]
     style = min(ways, key=len)
     link = "" if old.link == new.link else f"\x1b]8;;{new.link}\x1b\\"
@@ -71,7 +71,7 @@ def _delta_sequence(old: SgrState, new: SgrState) -> str:
     for code, bit in _end_codes(old.attributes & ~new.attributes):
         if code not in codes:
             codes.append(code)
-        # What ends one attribute may end another of its kind, which then has to be set anew.
+        # A code that ends one attribute may end another one, which then has to be set again.
         kept &= ~sum(1 << n for n, end in enumerate(_END_CODES) if end == code and n != bit)
     codes += _attribute_codes(new.attributes & ~kept)
     if old.foreground != new.foreground:

@@ -1,7 +1,7 @@
-"""A terminal that goes away ends the process, even where SIGHUP is ignored.
+"""Ends the process when its terminal hangs up, even where SIGHUP is ignored.
 
-Without it the input thread would spin on a descriptor that is always readable, and the
-output thread would block the loop: so the watch is a thread of its own that needs neither.
+Otherwise the input thread would spin on a descriptor that is always readable, and the output thread
+would block the event loop. A separate thread watches, which needs neither.
 """
 
 import os
@@ -9,10 +9,10 @@ import select
 import threading
 from collections.abc import Callable
 
-#: What a shell reports for a process that SIGHUP ended.
+#: The exit status that a shell reports for SIGHUP.
 EXIT_CODE = 129
 
-# Poll reports these whether asked for or not.
+# Poll always reports these.
 _HANGUP_EVENTS = select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
@@ -22,9 +22,9 @@ def exit_on_hangup(
     before_exit: Callable[[], None] = lambda: None,
     exit_process: Callable[[int], None] = os._exit,
 ) -> threading.Thread:
-    """End the process when the terminal of a descriptor is hung up.
+    """End the process when the terminal of a descriptor hangs up.
 
-    `before_exit` is called before that, in the watching thread; it must not touch the terminal.
+    `before_exit` is called first, in the watching thread; it must not use the terminal.
     """
     thread = threading.Thread(
         target=_watch, args=(descriptor, before_exit, exit_process), name="hang-up", daemon=True

@@ -1,4 +1,4 @@
-"""What a table's line is made of: columns, rows of plain cells, and where they go at a width."""
+"""The layout of a table's line: columns, cells, and their positions at a width."""
 
 import re
 import unicodedata
@@ -16,8 +16,8 @@ GUTTER_CELLS = 2
 #: Cells between two columns.
 GAP_CELLS = 1
 
-# Controls would move the terminal's cursor, and the directional marks reorder a line: a label
-# that a builder chose must do neither.
+# Controls move the terminal's cursor, and directional marks reorder a line: text from a builder must
+# do neither.
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     "\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
@@ -28,12 +28,12 @@ class Column(NamedTuple):
     """A column of a table.
 
     Attributes:
-        key: What it is called in messages.
-        title: What its header says.
+        key: Its name in messages.
+        title: The text of its header.
         width: How many terminal cells it needs.
-        align: Which side its texts lean to.
-        priority: The lowest are left out first where there is no room for all.
-        stretch: Takes the room that is left over.
+        align: The alignment of its texts.
+        priority: The lowest are left out first where not all fit.
+        stretch: Takes the remaining width.
     """
 
     key: str
@@ -45,14 +45,14 @@ class Column(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row: its identity, and a cell for every column in the order of the columns."""
+    """A row: its key, and a cell for each column."""
 
     key: str
     cells: tuple[Cell, ...]
 
 
 class ColumnSlot(NamedTuple):
-    """Where a column lies on the line: which cell of the row, from where, how wide."""
+    """The position of a column on the line: index of its cell, start and width."""
 
     cell_index: int
     column: Column
@@ -68,7 +68,7 @@ class ColumnSlot(NamedTuple):
 def layout_columns(columns: Sequence[Column], width: int) -> tuple[ColumnSlot, ...]:
     """The columns that fit into so many terminal cells, in their order.
 
-    At least one is kept, cut to what there is.
+    At least one is kept, cut to the width.
     """
     room = max(0, width - GUTTER_CELLS)
     kept = list(enumerate(columns))
@@ -100,8 +100,8 @@ def spans(
 ) -> list[tuple[ColumnSlot, int]]:
     """The slots of a row that are drawn, and how many terminal cells each takes.
 
-    A text that is too long for its column goes on over the empty cells behind it, at most to the
-    line's end: most of all it is the reason for which a row has nothing else to show.
+    A text that is too long for its column continues over empty cells after it, at most to the end
+    of the line, such as the reason why a row has nothing else to show.
     """
     drawn: list[tuple[ColumnSlot, int]] = []
     place = 0
@@ -119,7 +119,7 @@ def spans(
 
 
 def printable_text(text: str, *, ascii_only: bool = False) -> str:
-    """The text without what moves a terminal's cursor; also without what ASCII lacks, if asked."""
+    """The text without control characters, and in ASCII if required."""
     if text.isascii():
         return text if text.isprintable() else _UNSAFE.sub("?", text)
     text = _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", text)
@@ -132,7 +132,7 @@ def printable_text(text: str, *, ascii_only: bool = False) -> str:
 
 @lru_cache(maxsize=16_384)
 def pad_or_truncate(text: str, width: int, align: str = "left", *, ascii_only: bool = False) -> str:
-    """The text in exactly so many terminal cells: padded, or cut with a mark that it was."""
+    """The text in exactly so many terminal cells: padded, or truncated with a mark."""
     text = printable_text(text, ascii_only=ascii_only)
     cells = cell_len(text)
     if cells > width:

@@ -1,4 +1,4 @@
-"""Rows of the console's tables as plain data: identity, cells, and what to sort by."""
+"""Rows and columns of tables as data, with filtering and sorting."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ SortValue = float | str | tuple[float | str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: `importance` 0 stays on the narrowest screen, 9 needs the widest.
+    """A column. On narrow screens the highest `drop_order` is left out first; 0 always stays.
 
-    `width` is what its cells usually need, glyph included.
+    `width` is what its cells usually need, with the glyph.
     """
 
     key: str
@@ -26,7 +26,7 @@ class Column:
 class Cell(NamedTuple):
     """Plain text (never markup), its glyph ("" for none), and the name of its style.
 
-    `order` is what the column sorts by; None sorts last in both directions.
+    A column sorts by `sort_value`; None is last in both directions.
     """
 
     text: str
@@ -36,13 +36,13 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row: `key` is its identity for as long as it exists; `problem` says it needs a look."""
+    """A row; `key` identifies it for as long as it exists."""
 
     key: str
-    cells: tuple[Cell, ...]  # one for each column, in their order
+    cells: tuple[Cell, ...]  # one for each column
     has_alert: bool = False
-    filter_text: str = ""  # what the filter looks in, in lower case
-    default_sort_key: tuple[Hashable, ...] = ()  # the order without a chosen column
+    filter_text: str = ""  # what the filter searches, in lower case
+    default_sort_key: tuple[Hashable, ...] = ()  # the order without a sort column
 
 
 def filter_and_sort(
@@ -53,10 +53,10 @@ def filter_and_sort(
     reverse: bool = False,
     text_filter: str = "",
 ) -> list[Row]:
-    """The rows that hold every word of the filter and no `-word`, sorted.
+    """The rows that contain every word of the filter and no `-word`, sorted.
 
-    Without a column they stand in their own order (problems first). With one, rows that are
-    equal in it keep that order in both directions, and rows without a value come last.
+    Without a sort column, by their default order (alerts first). With one, rows with equal values
+    keep that order in both directions, and rows without a value are last.
     """
     words = text_filter.lower().split()
     wanted = [word for word in words if not word.startswith("-")]
@@ -91,7 +91,7 @@ def _sort_value_at(place: int) -> Callable[[Row], SortValue]:
 
 @lru_cache(8192)
 def natural_sort_key(text: str) -> tuple[float | str, ...]:
-    """A key by which pi2 stands before pi10; equal only for equal texts."""
+    """A key that sorts pi2 before pi10; equal only for equal texts."""
     parts: list[float | str] = []
     digits = letters = ""
     for char in text.lower():
