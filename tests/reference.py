@@ -26,7 +26,7 @@ from piwheels.cli import cli
 from piwheels.cli.aliases import ALIASES
 from piwheels.protocol import messages
 from piwheels.tui.model.action_types import Group
-from piwheels.tui.model.actions import ACTIONS
+from piwheels.tui.model.actions import all_actions
 from piwheels.tui.model.keys import key_labels
 
 _PLAIN_TYPES = {
@@ -336,7 +336,7 @@ def _console_keys() -> str:
         lines.append(f"| | **{group.value}** |")
         lines += [
             f"| {', '.join(f'`{label}`' for label in key_labels(action.keys))} | {action.help} |"
-            for action in ACTIONS
+            for action in all_actions()
             if action.group is group
         ]
     return "\n".join(lines)

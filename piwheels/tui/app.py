@@ -14,12 +14,13 @@ from textual.color import Color
 from textual.scrollbar import ScrollBar
 from textual.timer import Timer
 
+from piwheels.protocol.commands.definition import Requirement
 from piwheels.protocol.messages import RequestBody
 from piwheels.tui.client.replay import Replay
 from piwheels.tui.client.source import EventSource
 from piwheels.tui.model import actions, commands, glyphs
 from piwheels.tui.model.action_targets import log_filter, release_filter
-from piwheels.tui.model.action_types import Action, ActionTarget, Requirement
+from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.command_status import CommandHistory, CommandStatus
 from piwheels.tui.model.keys import key_labels
 from piwheels.tui.model.navigation import NO_FILTER, HistoryEntry, ScreenFilter, ScreenName
@@ -359,11 +360,11 @@ class Console(PreferencesApp):
         """Textual's check before a key does anything."""
         if action != "perform":
             return True
-        return self.is_available(actions.ACTIONS_BY_NAME[str(parameters[0])])
+        return self.is_available(actions.action_named(str(parameters[0])))
 
     def action_perform(self, name: str) -> None:
         """Perform the action that a key is bound to."""
-        self.perform(actions.ACTIONS_BY_NAME[name])
+        self.perform(actions.action_named(name))
 
     def perform(self, action: Action) -> None:
         """Do what a key, a click or the palette asks for."""

@@ -7,7 +7,7 @@ import msgspec
 from textual import work
 
 from piwheels.tui.model.action_types import Action
-from piwheels.tui.model.actions import ACTIONS, ACTIONS_BY_NAME
+from piwheels.tui.model.actions import action_named, all_actions
 from piwheels.tui.model.keys import RESERVED_KEYS, conflicting_action
 from piwheels.tui.screens.dialogs import ChoiceDialog, KeyDialog
 from piwheels.tui.settings import Settings
@@ -37,11 +37,11 @@ class PreferencesApp(DiffApp[None]):
     @work
     async def change_key(self) -> None:
         """Give an action another key, and keep it."""
-        names = tuple(action.name for action in ACTIONS)
+        names = tuple(action.name for action in all_actions())
         name = await self.push_screen_wait(ChoiceDialog("Change the key of which action?", names))
         if name is None:
             return
-        action = ACTIONS_BY_NAME[name]
+        action = action_named(name)
         key = await self.push_screen_wait(KeyDialog(action.label))
         if key is None:
             return

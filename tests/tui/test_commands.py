@@ -18,7 +18,7 @@ from piwheels.protocol.messages import (
 )
 from piwheels.tui.app import Console
 from piwheels.tui.client.connection import MasterConnection
-from piwheels.tui.model.actions import ACTIONS, ACTIONS_BY_NAME
+from piwheels.tui.model.actions import action_named, all_actions
 from piwheels.tui.model.command_status import CommandState
 from piwheels.tui.screens.dialogs import ConfirmDialog
 from tests.simfarm import FarmModel, SimFarm
@@ -86,7 +86,7 @@ async def test_keys_command_the_farm_and_its_builders(
     farm: SimFarm, stage: AppHarness, name: str, keys: tuple[str, ...], body: RequestBody
 ) -> None:
     await move_to(stage, "pi007")
-    await stage.press(ACTIONS_BY_NAME[name].keys)
+    await stage.press(action_named(name).keys)
     if keys:
         await stage.wait_until(lambda: isinstance(stage.console.screen, ConfirmDialog), "it asks")
         assert sent_messages(farm) == [], "nothing is sent before the answer"
@@ -128,7 +128,7 @@ async def test_keys_command_projects(
         "reset_priority": Prioritize(project=project, version=version, advance_s=0.0),
     }
     await move_to(stage, "pi007")
-    await stage.press(ACTIONS_BY_NAME[name].keys)
+    await stage.press(action_named(name).keys)
     if keys:
         await stage.wait_until(lambda: isinstance(stage.console.screen, ConfirmDialog), "it asks")
         await stage.press(*keys)
@@ -142,7 +142,7 @@ def test_every_action_that_changes_something_is_tried_above() -> None:
         *("rolling_restart", "kill", "retry", "skip_project", "unskip_project", "raise_priority"),
         "reset_priority",
     }
-    assert {action.name for action in ACTIONS if action.changes_farm} == tried
+    assert {action.name for action in all_actions() if action.changes_farm} == tried
 
 
 async def test_escape_and_cancel_send_nothing(farm: SimFarm, stage: AppHarness) -> None:
@@ -246,7 +246,7 @@ async def test_read_only_keys_are_dead_and_the_master_would_refuse_too(farm: Sim
     async with run_console(MasterConnection(farm.address, read_only=True)) as stage:
         await stage.wait_for_text("read-only")
         await move_to(stage, "pi007")
-        for action in ACTIONS:
+        for action in all_actions():
             if action.changes_farm:
                 assert stage.console.is_available(action) in {None, False}
                 await stage.press(action.keys)
@@ -289,7 +289,7 @@ async def test_what_is_typed_into_a_dialog_is_what_is_sent(
     farm: SimFarm, stage: AppHarness
 ) -> None:
     await move_to(stage, "pi007")
-    await stage.press(ACTIONS_BY_NAME["skip_project"].keys)
+    await stage.press(action_named("skip_project").keys)
     await stage.wait_until(lambda: isinstance(stage.console.screen, ConfirmDialog), "it asks")
     await stage.press("ctrl+u", *"broken", "enter")
     await stage.wait_until(lambda: farm.received_commands, "the master was asked")

@@ -6,6 +6,13 @@ from dataclasses import replace
 import pytest
 from textual.theme import BUILTIN_THEMES
 
+from piwheels.protocol.commands import registered
+from piwheels.protocol.commands.definition import (
+    CommandDefinition,
+    Confirm,
+    ConsoleAction,
+    Requirement,
+)
 from piwheels.protocol.messages import (
     BuilderCommand,
     CommandBuilders,
@@ -17,9 +24,9 @@ from piwheels.protocol.messages import (
     Skip,
     StopMaster,
 )
-from piwheels.tui.model import actions, farm_actions
-from piwheels.tui.model.action_types import ActionTarget, Confirm, Requirement
-from piwheels.tui.model.actions import ACTIONS, ACTIONS_BY_NAME, actions_of
+from piwheels.tui.model import actions
+from piwheels.tui.model.action_types import ActionTarget
+from piwheels.tui.model.actions import action_named, actions_of, all_actions
 from piwheels.tui.model.commands import (
     build_messages,
     confirmation_for,
@@ -64,18 +71,18 @@ SENT: dict[str, RequestBody] = {
     "raise_priority": Prioritize(project="numpy", version="2.1", advance_s=7200.0),
     "reset_priority": Prioritize(project="numpy", version="2.1", advance_s=0.0),
 }
-CHANGING = [action.name for action in ACTIONS if action.changes_farm]
+CHANGING = [action.name for action in all_actions() if action.changes_farm]
 
 
 @pytest.mark.parametrize("name", CHANGING)
 def test_an_action_sends_what_it_is_for(name: str) -> None:
-    ((body, what),) = build_messages(ACTIONS_BY_NAME[name], [BUSY], "2")
+    ((body, what),) = build_messages(action_named(name), [BUSY], "2")
     assert body == SENT[name]
-    assert what.startswith(ACTIONS_BY_NAME[name].label.lower())
+    assert what.startswith(action_named(name).label.lower())
 
 
 def test_an_order_to_several_builders_is_one_command() -> None:
-    ((body, what),) = build_messages(ACTIONS_BY_NAME["drain"], [BUSY, IDLE])
+    ((body, what),) = build_messages(action_named("drain"), [BUSY, IDLE])
     assert body == CommandBuilders(command=BuilderCommand.DRAIN, builders=("pi1", "pi2"))
     assert what == "drain pi1, pi2"
 
@@ -84,8 +91,8 @@ def test_rows_of_one_release_give_one_command_for_each_target() -> None:
     other = ActionTarget(
         key="8", name="", project="numpy", version="2.1", target="cp311-trixie-aarch64"
     )
-    assert len(build_messages(ACTIONS_BY_NAME["retry"], [BUSY, other, BUSY])) == 2
-    assert len(build_messages(ACTIONS_BY_NAME["skip_project"], [BUSY, other], "broken")) == 1
+    assert len(build_messages(action_named("retry"), [BUSY, other, BUSY])) == 2
+    assert len(build_messages(action_named("skip_project"), [BUSY, other], "broken")) == 1
 
 
 # --- what is asked first ---
@@ -93,7 +100,7 @@ def test_rows_of_one_release_give_one_command_for_each_target() -> None:
 
 def confirmation(name: str, *subjects: ActionTarget, hidden: int = 0) -> bool:
     found = confirmation_for(
-        ACTIONS_BY_NAME[name], subjects, hidden_count=hidden, all_builders=ALL_BUILDERS
+        action_named(name), subjects, hidden_count=hidden, all_builders=ALL_BUILDERS
     )
     return found is not None
 
@@ -111,19 +118,19 @@ def test_only_what_loses_work_or_is_done_to_many_asks() -> None:
 
 
 def test_what_loses_something_says_what_and_asks() -> None:
-    losing = [action for action in ACTIONS if action.consequence]
+    losing = [action for action in all_actions() if action.console and action.console.consequence]
     assert {action.name for action in losing} == {
         "kill",
         "cancel_build",
         "sleep_now",
         "stop_master",
     }
-    assert all(action.confirm is not Confirm.NEVER and action.changes_farm for action in losing)
+    assert all(action.console and action.console.confirm is not Confirm.NEVER for action in losing)
 
 
 def test_a_question_keeps_its_subjects_and_names_what_would_be_lost() -> None:
     asked = confirmation_for(
-        ACTIONS_BY_NAME["kill"], [BUSY, IDLE], hidden_count=1, all_builders=ALL_BUILDERS
+        action_named("kill"), [BUSY, IDLE], hidden_count=1, all_builders=ALL_BUILDERS
     )
     assert asked is not None
     assert asked.targets == (BUSY, IDLE)
@@ -141,7 +148,7 @@ def test_a_question_keeps_its_subjects_and_names_what_would_be_lost() -> None:
     ],
 )
 def test_a_question_names_what_it_is_done_to(name: str, title: str) -> None:
-    asked = confirmation_for(ACTIONS_BY_NAME[name], [BUSY], all_builders=ALL_BUILDERS)
+    asked = confirmation_for(action_named(name), [BUSY], all_builders=ALL_BUILDERS)
     assert asked is not None
     assert asked.title == title
     assert len(asked.target_lines) == 1
@@ -149,19 +156,17 @@ def test_a_question_names_what_it_is_done_to(name: str, title: str) -> None:
 
 def test_a_project_is_named_once_however_many_of_its_rows_are_marked() -> None:
     other = ActionTarget(key="8", name="", project="numpy", version="2.2", target="cp311")
-    asked = confirmation_for(
-        ACTIONS_BY_NAME["skip_project"], [BUSY, other], all_builders=ALL_BUILDERS
-    )
+    asked = confirmation_for(action_named("skip_project"), [BUSY, other], all_builders=ALL_BUILDERS)
     assert asked is not None
     assert (asked.title, asked.target_lines) == ("Skip project numpy?", ("numpy",))
-    again = confirmation_for(ACTIONS_BY_NAME["retry"], [BUSY, other], all_builders=ALL_BUILDERS)
+    again = confirmation_for(action_named("retry"), [BUSY, other], all_builders=ALL_BUILDERS)
     assert again is not None
     assert again.title == "Retry 2 releases?"
 
 
 def test_the_word_is_wanted_for_all_builders_and_for_the_master_alone() -> None:
     def word(name: str, *subjects: ActionTarget) -> str:
-        asked = confirmation_for(ACTIONS_BY_NAME[name], subjects, all_builders=ALL_BUILDERS)
+        asked = confirmation_for(action_named(name), subjects, all_builders=ALL_BUILDERS)
         return asked.confirm_word if asked else "not asked"
 
     third = ActionTarget(key="pi3", name="pi3", builder="pi3")
@@ -180,8 +185,8 @@ def test_the_word_is_wanted_for_all_builders_and_for_the_master_alone() -> None:
     ],
 )
 def test_what_makes_no_sense_is_objected_to(name: str, wrong: list[str], right: str) -> None:
-    assert all(validation_error(ACTIONS_BY_NAME[name], answer) for answer in wrong)
-    assert validation_error(ACTIONS_BY_NAME[name], right) == ""
+    assert all(validation_error(action_named(name), answer) for answer in wrong)
+    assert validation_error(action_named(name), right) == ""
 
 
 # --- keys ---
@@ -193,14 +198,14 @@ def test_no_screen_has_two_actions_on_one_key() -> None:
             key for action in actions_of(place) if action.screens for key in action.keys.split(",")
         )
         anywhere = Counter(
-            key for action in ACTIONS if not action.screens for key in action.keys.split(",")
+            key for action in all_actions() if not action.screens for key in action.keys.split(",")
         )
         assert max(here.values(), default=0) <= 1, (place, here)
         assert max(anywhere.values()) == 1, anywhere
 
 
 def test_every_action_says_what_it_does_in_a_sentence() -> None:
-    for action in ACTIONS:
+    for action in all_actions():
         assert action.help.endswith("."), action.name
         assert action.label
         assert key_labels(action.keys)[0]
@@ -208,7 +213,7 @@ def test_every_action_says_what_it_does_in_a_sentence() -> None:
 
 def test_every_action_that_changes_something_is_tried_here() -> None:
     assert set(CHANGING) == set(SENT)
-    assert all(ACTIONS_BY_NAME[name].requires is not Requirement.TABLE for name in CHANGING)
+    assert all(action_named(name).requires is not Requirement.TABLE for name in CHANGING)
 
 
 def test_a_build_that_has_ended_meanwhile_is_not_dropped_in_another_s_stead() -> None:
@@ -217,7 +222,7 @@ def test_a_build_that_has_ended_meanwhile_is_not_dropped_in_another_s_stead() ->
         for label, build in (("pi1", 1), ("pi2", 2), ("pi3", 3))
     )
     in_hand = {"pi1": 1, "pi2": 7, "pi3": None}
-    skip, kill = ACTIONS_BY_NAME["cancel_build"], ACTIONS_BY_NAME["kill"]
+    skip, kill = action_named("cancel_build"), action_named("kill")
     left = still_applicable(skip, asked_of, in_hand)
     assert left == asked_of[:1]
     assert skipped_message(asked_of, left).startswith("Not applied to pi2, pi3: ")
@@ -225,12 +230,12 @@ def test_a_build_that_has_ended_meanwhile_is_not_dropped_in_another_s_stead() ->
 
 
 def test_a_key_that_is_taken_is_told() -> None:
-    taken = conflicting_action(farm_actions.DRAIN, "p", {})
+    taken = conflicting_action(action_named("drain"), "p", {})
     assert taken is not None
     assert taken.name == "pause"
-    assert conflicting_action(farm_actions.DRAIN, "f12", {}) is None
-    assert conflicting_action(farm_actions.DRAIN, "p", {"pause": "f1"}) is None
-    assert conflicting_action(actions.SEARCH, "f", {}) is ACTIONS_BY_NAME["follow"]
+    assert conflicting_action(action_named("drain"), "f12", {}) is None
+    assert conflicting_action(action_named("drain"), "p", {"pause": "f1"}) is None
+    assert conflicting_action(actions.SEARCH, "f", {}) is action_named("follow")
     assert conflicting_action(actions.SEARCH, "p", {}) is None, (
         "the log's own keys hide those of everywhere"
     )
@@ -246,3 +251,24 @@ def test_settings_with_wrong_keys_are_told() -> None:
 
 def test_themes_have_names_of_their_own() -> None:
     assert not {theme.name for theme in THEMES} & set(BUILTIN_THEMES)
+
+
+def test_a_defined_command_is_an_action_with_its_message() -> None:
+    definition = CommandDefinition(
+        name="hibernate",
+        message=Pause,
+        summary="Hibernate the farm.",
+        build=lambda _: Pause(),
+        audit=lambda _: "hibernate the farm",
+        console=(
+            ConsoleAction(
+                name="hibernate", key="f8", label="Hibernate", help="Hibernate the farm."
+            ),
+        ),
+    )
+    with registered(definition):
+        action = action_named("hibernate")
+        assert action in actions_of(ScreenName.BUILDERS)
+        assert build_messages(action, ()) == [(Pause(), "hibernate")]
+        assert conflicting_action(action, "f8", {}) is None
+    assert "hibernate" not in {action.name for action in all_actions()}

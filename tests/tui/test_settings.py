@@ -60,7 +60,7 @@ def test_a_broken_file_is_put_aside_and_told_in_one_line(tmp_path: Path, content
         file.write_bytes(content)
         loaded = load_settings(file)
         assert loaded.settings == Settings()
-        assert loaded.problem.startswith(f"{file} makes no sense (")
+        assert loaded.problem.startswith(f"{file} is not valid (")
         assert loaded.problem.endswith(f"it was put aside as {aside}")
         assert "\n" not in loaded.problem
         assert not file.exists()

@@ -56,7 +56,7 @@ def test_every_odd_state_is_there() -> None:
 def test_builds_end_and_others_begin() -> None:
     world = FarmModel(builders=10, build_s=5)
     names = [type(event).__name__ for _ in range(200) for event in world.step(0.5)]
-    assert names.count("JobEnded") > 20
+    assert names.count("BuildRecorded") > 20
     assert names.count("JobStarted") > 20
     assert {build.outcome for build in world.builds} > {"built", "failed"}
 
@@ -141,6 +141,6 @@ async def test_in_a_process_of_its_own_it_goes_and_comes_as_it_is_told(tmp_path:
             assert listener.events_of(Connected)[-1].same_master is same
         assert (await link.command(Pause(), description="pause")).state is CommandState.APPLIED
         assert await said() == "ada@here: Pause()"
-        assert (await link.command(StopMaster(), description="quit")).state is CommandState.APPLIED
-        assert await said() == "ada@here: Quit()"
+        assert (await link.command(StopMaster(), description="stop master")).state is CommandState.APPLIED
+        assert await said() == "ada@here: StopMaster()"
         assert await asyncio.wait_for(child.wait(), WAIT_S) == 0

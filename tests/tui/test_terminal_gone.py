@@ -93,7 +93,7 @@ def test_settings_that_make_no_sense_are_told_and_put_aside(address: str, tmp_pa
     file.parent.mkdir()
     file.write_text("theme = [")
     with start_console(address, tmp_path) as terminal:
-        terminal.wait_for_text("sense")  # what comes before it may stand on another line
+        terminal.wait_for_text("is not valid")
         terminal.wait_for_text("pi005")
     assert not file.exists()
     assert file.with_name("console.toml.broken").read_text() == "theme = ["
@@ -104,7 +104,7 @@ def test_keys_that_are_no_actions_are_told(address: str, tmp_path: Path) -> None
     file.parent.mkdir()
     file.write_text('[keys]\nfly = "f1"\n')
     with start_console(address, tmp_path) as terminal:
-        terminal.wait_for_text("unknown action fly")
+        terminal.wait_for_text("unknown action")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_where_there_is_no_shell_to_go_to_it_stays(address: str, tmp_path: Path)
     with start_console(address, tmp_path) as terminal:
         terminal.wait_for_text("pi005")
         terminal.press("\x1a")
-        terminal.wait_for_text("not started from a shell")
+        terminal.wait_for_text("Cannot suspend")
 
 
 @pytest.mark.parametrize("over", ["", "K"])
@@ -170,7 +170,7 @@ def test_ctrl_c_tells_how_to_leave(address: str, tmp_path: Path) -> None:
     with start_console(address, tmp_path) as terminal:
         terminal.wait_for_text("pi005")
         terminal.press("\x03")
-        terminal.wait_for_text("q: Quit the console")
+        terminal.wait_for_text("q: Quit the")
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_ctrl_c_tells_how_to_leave(address: str, tmp_path: Path) -> None:
 def test_where_glyphs_are_lacking_ascii_stands_for_them(
     environ: dict[str, str], ascii_only: bool
 ) -> None:
-    asked = "from piwheels.tui.run import ascii_terminal; print(ascii_terminal())"
+    asked = "from piwheels.tui.run import is_ascii_terminal; print(is_ascii_terminal())"
     clean = {name: it for name, it in os.environ.items() if not name.startswith(("LC_", "LANG"))}
     said = subprocess.check_output(
         [sys.executable, "-c", asked], env={**clean, "TERM": "xterm", **environ}, text=True

@@ -96,7 +96,7 @@ async def test_the_last_word_of_ssh_is_the_reason(stand_in: Path) -> None:
 async def test_no_ssh_at_all_is_told(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("piwheels.tui.client.ssh_tunnel._die_with_parent_prefix", list)
     stand_in.unlink()
-    with pytest.raises(TunnelError, match="nossh does not run: No such file"):
+    with pytest.raises(TunnelError, match="cannot run nossh: No such file"):
         await SshTunnel("ssh://ada@pi", program="nossh").open()
 
 
@@ -106,7 +106,7 @@ async def test_an_ssh_that_hangs_is_given_up(
     monkeypatch.setattr("piwheels.tui.client.ssh_tunnel._READY_TIMEOUT_S", 0.3)
     monkeypatch.setattr("piwheels.tui.client.ssh_tunnel._STOP_TIMEOUT_S", 0.2)
     stand_in.write_text("#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.1; done\n")
-    with pytest.raises(TunnelError, match=r"did not come up in 0 s"):
+    with pytest.raises(TunnelError, match=r"was not ready in 0 s"):
         await SshTunnel("ssh://ada@pi").open()
 
 
@@ -116,8 +116,8 @@ def test_what_a_killed_console_left_is_swept_and_what_a_living_one_has_is_not(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     living = TunnelDir()
     code = (
-        "import os; from piwheels.tui.client.tunnel_dir import NearEnd;"
-        "print(NearEnd().socket.parent, flush=True); os.kill(os.getpid(), 9)"
+        "import os; from piwheels.tui.client.tunnel_dir import TunnelDir;"
+        "print(TunnelDir().socket.parent, flush=True); os.kill(os.getpid(), 9)"
     )
     other = subprocess.run([sys.executable, "-c", code], check=False, stdout=-1, text=True)
     killed = Path(other.stdout.strip())
@@ -307,9 +307,9 @@ async def test_a_key_that_is_not_known_is_refused_in_one_line(sshd: Sshd, farm: 
 async def test_ssh_ends_with_a_console_that_is_killed(sshd: Sshd, farm: SimFarm) -> None:
     code = (
         "import asyncio, sys\n"
-        "from piwheels.tui.client.connection import Link\n"
+        "from piwheels.tui.client.connection import MasterConnection\n"
         "async def main():\n"
-        "    async for event in Link(sys.argv[1]).events():\n"
+        "    async for event in MasterConnection(sys.argv[1]).events():\n"
         "        print(type(event).__name__, flush=True)\n"
         "asyncio.run(main())\n"
     )

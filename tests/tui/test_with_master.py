@@ -7,7 +7,7 @@ import pytest
 from piwheels.model import Outcome
 from piwheels.protocol import messages as m
 from piwheels.tui.client.connection import MasterConnection
-from piwheels.tui.model.actions import ACTIONS_BY_NAME
+from piwheels.tui.model.actions import action_named
 from piwheels.tui.screens.dialogs import ConfirmDialog
 from tests.control.conftest import Builder, Master, idle_master, master, nothing_upstream
 from tests.tui.app_harness import AppHarness, run_console
@@ -29,7 +29,7 @@ async def stage(master: Master) -> AsyncIterator[AppHarness]:
 async def perform(stage: AppHarness, name: str, *keys: str) -> None:
     """Press an action's key, and answer what it asks."""
     known = len(stage.console.command_history)
-    await stage.press(ACTIONS_BY_NAME[name].keys)
+    await stage.press(action_named(name).keys)
     if keys:
         await stage.wait_until(lambda: isinstance(stage.console.screen, ConfirmDialog), "it asks")
         await stage.press(*keys)
@@ -84,7 +84,7 @@ async def test_pause_holds_jobs_back_until_resume(master: Master, stage: AppHarn
 async def test_quit_ends_the_master_and_the_console_waits(
     master: Master, stage: AppHarness
 ) -> None:
-    await perform(stage, "stop_master", *"quit", "enter")
+    await perform(stage, "stop_master", *"stop", "enter")
     assert master.process is not None
     await stage.wait_until(lambda: master.process and master.process.poll() == 0, "it has ended")
     await stage.wait_for_text("DISCONNECTED")
@@ -125,7 +125,7 @@ async def test_skip_build_drops_the_build_and_keeps_the_job(
     async with master.builder() as pi1:
         await build_on(stage, master, pi1)
         await perform(stage, "cancel_build", *CONFIRM_KEYS)
-        assert (await pi1.receive_type(m.CancelBuild)).reason == "skipped by ada@here"
+        assert (await pi1.receive_type(m.CancelBuild)).reason == "canceled by ada@here"
         await master.wait_for_query("SELECT count(*) = 1 FROM builds")
     assert "demo" in await master.jobs()
 
@@ -146,7 +146,7 @@ async def test_drain_in_turn_takes_the_second_when_the_first_is_back(
         await pi2.send_idle()
         await wait_for_state(stage, "pi1", "idle")
         await wait_for_state(stage, "pi2", "idle")
-        await stage.press(ACTIONS_BY_NAME["mark_all"].keys)
+        await stage.press(action_named("mark_all").keys)
         await perform(stage, "rolling_restart", *CONFIRM_KEYS)
         await pi1.receive_type(m.Shutdown)
         await pi2.send_idle()

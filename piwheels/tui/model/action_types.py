@@ -1,8 +1,10 @@
-"""What an action of the console is: its keys, texts, what it requires, and when it asks first."""
+"""What an action of the console is: its keys, its texts, and what it requires."""
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
+from piwheels.protocol.commands.definition import CommandDefinition, ConsoleAction, Requirement
 from piwheels.tui.model.navigation import ScreenName
 
 
@@ -18,26 +20,6 @@ class Group(StrEnum):
     REPLAY = "Recording"
 
 
-class Requirement(StrEnum):
-    """What has to be selected for an action to be available."""
-
-    NOTHING = ""
-    TABLE = "a table"
-    BUILDER = "a builder"
-    RUNNING_BUILD = "a builder with a running build"
-    BUILD = "a build"
-    PROJECT = "a project"
-    RECORDING = "a recording"
-
-
-class Confirm(StrEnum):
-    """When an action asks for confirmation; acting on several rows always asks."""
-
-    NEVER = "never"
-    IF_WORK_LOST = "when work is lost"
-    ALWAYS = "always"
-
-
 @dataclass(frozen=True, slots=True)
 class Action:
     """One thing that an operator can do. Its name is also what settings bind keys to."""
@@ -50,12 +32,15 @@ class Action:
     requires: Requirement = Requirement.NOTHING
     screens: tuple[ScreenName, ...] = ()  # where it is available; () is everywhere
     opens: ScreenName | None = None  # the screen that it leads to
-    changes_farm: bool = False  # unavailable in read-only mode
-    confirm: Confirm = Confirm.NEVER
-    consequence: str = ""  # what is lost, in one sentence
-    confirm_word: str = ""  # to be typed: always for the master, for builders when all are chosen
     drop_order: int = 9  # the key bar drops the highest first
     works_in_dialogs: bool = False
+    command: CommandDefinition[Any] | None = None  # the command that it sends
+    console: ConsoleAction | None = None  # how it sends that: confirmation, prompt, inputs
+
+    @property
+    def changes_farm(self) -> bool:
+        """Whether it sends a command; those are unavailable in read-only mode."""
+        return self.command is not None
 
 
 @dataclass(frozen=True, slots=True)

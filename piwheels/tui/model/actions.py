@@ -1,13 +1,14 @@
 """All actions of the console: keys, palette, help and docs/console.md derive from this list.
 
-What an action does is with the screen or the console that handles it; those that change the farm
-send the command of the same name.
+The console or a screen handles an action. Those that change the farm are made from the definitions of
+operator commands.
 """
 
 from collections.abc import Iterator
 
-from piwheels.tui.model.action_types import Action, Group, Requirement
-from piwheels.tui.model.farm_actions import BUILDER_ACTIONS, FARM_ACTIONS, PROJECT_ACTIONS
+from piwheels.protocol.commands.definition import Requirement
+from piwheels.tui.model.action_types import Action, Group
+from piwheels.tui.model.farm_actions import farm_actions
 from piwheels.tui.model.navigation import ScreenName
 
 _TABLES = (
@@ -19,8 +20,8 @@ _TABLES = (
     ScreenName.EVENTS,
     ScreenName.COMMANDS,
 )
-_LOG = (ScreenName.LOG,)
-_BUILDS = (ScreenName.BUILDS,)
+_ON_LOG = (ScreenName.LOG,)
+_ON_BUILDS = (ScreenName.BUILDS,)
 _WITH_MARKS = (ScreenName.BUILDERS, ScreenName.BUILDS, ScreenName.DOWNLOADS)
 
 # --- navigation ---
@@ -141,7 +142,7 @@ FAILED = Action(
     "Failed",
     "Show only builds without a wheel, or all again.",
     Group.ROWS,
-    screens=_BUILDS,
+    screens=_ON_BUILDS,
     drop_order=4,
 )
 SLOW = Action(
@@ -150,7 +151,7 @@ SLOW = Action(
     "Slow",
     "Show only builds of over ten minutes or longer than expected, or all again.",
     Group.ROWS,
-    screens=_BUILDS,
+    screens=_ON_BUILDS,
     drop_order=5,
 )
 NEXT_ALERT = Action(
@@ -182,9 +183,11 @@ REVERSE_SORT = Action(
 
 # --- the log ---
 
-SEARCH = Action("search", "slash", "Search", "Search the log for a text.", Group.LOG, screens=_LOG)
+SEARCH = Action(
+    "search", "slash", "Search", "Search the log for a text.", Group.LOG, screens=_ON_LOG
+)
 NEXT_MATCH = Action(
-    "next_match", "n", "Next match", "Go to the next matching line.", Group.LOG, screens=_LOG
+    "next_match", "n", "Next match", "Go to the next matching line.", Group.LOG, screens=_ON_LOG
 )
 PREVIOUS_MATCH = Action(
     "previous_match",
@@ -192,7 +195,7 @@ PREVIOUS_MATCH = Action(
     "Previous match",
     "Go to the previous matching line.",
     Group.LOG,
-    screens=_LOG,
+    screens=_ON_LOG,
 )
 FIRST_ERROR = Action(
     "first_error",
@@ -200,16 +203,24 @@ FIRST_ERROR = Action(
     "First error",
     "Go to the first line that reports an error.",
     Group.LOG,
-    screens=_LOG,
+    screens=_ON_LOG,
     drop_order=4,
 )
 FOLLOW = Action(
-    "follow", "f", "Follow", "Go to the end and follow it.", Group.LOG, screens=_LOG, drop_order=4
+    "follow",
+    "f",
+    "Follow",
+    "Go to the end and follow it.",
+    Group.LOG,
+    screens=_ON_LOG,
+    drop_order=4,
 )
 WRAP = Action(
-    "wrap", "w", "Wrap", "Wrap long lines, or cut them.", Group.LOG, screens=_LOG, drop_order=5
+    "wrap", "w", "Wrap", "Wrap long lines, or cut them.", Group.LOG, screens=_ON_LOG, drop_order=5
 )
-SAVE = Action("save", "s", "Save", "Save the log to a file.", Group.LOG, screens=_LOG, drop_order=5)
+SAVE = Action(
+    "save", "s", "Save", "Save the log to a file.", Group.LOG, screens=_ON_LOG, drop_order=5
+)
 
 # --- a recording ---
 
@@ -259,18 +270,36 @@ FASTER = Action(
     Requirement.RECORDING,
 )
 
-ACTIONS: tuple[Action, ...] = (
+_NAVIGATION = (
     *SCREEN_ACTIONS,
     *(HELP, PALETTE, BACK, THEME, CHANGE_KEY, SUSPEND, REDRAW, QUIT),
-    *(OPEN, SHOW_BUILDERS, FILTER, FAILED, SLOW, NEXT_ALERT, MARK, MARK_ALL, SORT, REVERSE_SORT),
-    *FARM_ACTIONS,
-    *BUILDER_ACTIONS,
-    *PROJECT_ACTIONS,
-    *(SEARCH, NEXT_MATCH, PREVIOUS_MATCH, FIRST_ERROR, FOLLOW, WRAP, SAVE),
-    *(TOGGLE_PLAYBACK, STEP, SEEK_BACK, SEEK_FORWARD, SLOWER, FASTER),
 )
+_ROWS = (OPEN, SHOW_BUILDERS, FILTER, FAILED, SLOW, NEXT_ALERT, MARK, MARK_ALL, SORT, REVERSE_SORT)
+_LOG = (SEARCH, NEXT_MATCH, PREVIOUS_MATCH, FIRST_ERROR, FOLLOW, WRAP, SAVE)
+_REPLAY = (TOGGLE_PLAYBACK, STEP, SEEK_BACK, SEEK_FORWARD, SLOWER, FASTER)
 
-ACTIONS_BY_NAME = {action.name: action for action in ACTIONS}
+
+def all_actions() -> tuple[Action, ...]:
+    """All actions, in the order of the help."""
+    return (
+        *_NAVIGATION,
+        *_ROWS,
+        *farm_actions(Group.FARM),
+        *farm_actions(Group.BUILDERS),
+        *farm_actions(Group.PROJECTS),
+        *_LOG,
+        *_REPLAY,
+    )
+
+
+def action_named(name: str) -> Action:
+    """The action with this name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return {action.name: action for action in all_actions()}[name]
+
 
 #: The screens that can have what an action requires.
 SCREENS_WITH: dict[Requirement, tuple[ScreenName, ...]] = {
@@ -296,7 +325,7 @@ SCREENS_WITH: dict[Requirement, tuple[ScreenName, ...]] = {
 def actions_of(screen_name: ScreenName) -> Iterator[Action]:
     """The actions of a screen, its own before the global ones, each key once."""
     taken: set[str] = set()
-    for action in sorted(ACTIONS, key=lambda action: not action.screens):
+    for action in sorted(all_actions(), key=lambda action: not action.screens):
         keys = set(action.keys.split(","))
         if (action.screens and screen_name not in action.screens) or keys <= taken:
             continue

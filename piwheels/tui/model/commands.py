@@ -3,40 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from piwheels.protocol.messages import (
-    BuilderCommand,
-    CommandBuilders,
-    Pause,
-    Prioritize,
-    RequestBody,
-    Resume,
-    Retry,
-    Skip,
-    StopMaster,
+from piwheels.protocol.commands.definition import (
+    Confirm,
+    Inputs,
+    Kind,
+    Prompt,
+    Requirement,
+    Scope,
+    release_text,
 )
-from piwheels.tui.model import farm_actions
-from piwheels.tui.model.action_types import Action, ActionTarget, Confirm, Requirement
+from piwheels.protocol.messages import RequestBody
+from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.terminal_text import terminal_safe
 
-_HOUR_S = 3600.0
-#: The command of each action on builders, and whether it takes effect immediately.
-_BUILDER_COMMANDS = {
-    farm_actions.SLEEP: (BuilderCommand.SLEEP, False),
-    farm_actions.SLEEP_NOW: (BuilderCommand.SLEEP, True),
-    farm_actions.WAKE: (BuilderCommand.WAKE, False),
-    farm_actions.CANCEL_BUILD: (BuilderCommand.CANCEL_BUILD, False),
-    farm_actions.DRAIN: (BuilderCommand.DRAIN, False),
-    farm_actions.ROLLING_RESTART: (BuilderCommand.RESTART, False),
-    farm_actions.KILL: (BuilderCommand.KILL, False),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class PromptField:
-    """A field of a confirmation: its label and its default value."""
-
-    label: str
-    default: str
+#: With more builders, a command's description only counts them.
+_MAX_NAMES_SHOWN = 4
+_OF_BUILDERS = frozenset({Requirement.BUILDER, Requirement.RUNNING_BUILD})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,40 +32,29 @@ class Confirmation:
     targets: tuple[ActionTarget, ...]
     hidden_count: int = 0
     confirm_word: str = ""  # to be typed
-    prompt: PromptField | None = None
 
     @property
     def title(self) -> str:
         """The question itself."""
-        return (
-            " ".join(filter(None, (self.action.label, _targets_summary(self.action, self.targets))))
-            + "?"
-        )
+        summary = _targets_summary(self.action, self.targets)
+        return " ".join(filter(None, (self.action.label, summary))) + "?"
 
     @property
     def target_lines(self) -> tuple[str, ...]:
         """The targets, a line each, with the work that would be lost."""
-        named = dict.fromkeys(_target_name(self.action, target) for target in self.targets)
+        names = dict.fromkeys(_target_name(self.action, target) for target in self.targets)
         work = {target.name: target.work_at_risk for target in self.targets if target.work_at_risk}
-        return tuple(f"{name}: {work[name]}" if name in work else name for name in named)
+        return tuple(f"{name}: {work[name]}" if name in work else name for name in names)
 
+    @property
+    def consequence(self) -> str:
+        """What is lost, in one sentence; "" for nothing."""
+        return self.action.console.consequence if self.action.console else ""
 
-_FARM_COMMANDS: dict[Action, RequestBody] = {
-    farm_actions.PAUSE: Pause(),
-    farm_actions.RESUME: Resume(),
-    farm_actions.STOP_MASTER: StopMaster(),
-}
-#: They apply to the whole project, whatever release is selected.
-_PROJECT_ACTIONS = frozenset({farm_actions.SKIP_PROJECT, farm_actions.UNSKIP_PROJECT})
-_MAX_PARALLEL = 1000
-#: With more builders, a command's description only counts them.
-_MAX_NAMES_SHOWN = 4
-
-_PROMPTS = {
-    farm_actions.ROLLING_RESTART: PromptField("Builders at a time", "1"),
-    farm_actions.SKIP_PROJECT: PromptField("Reason (public)", "by an operator"),
-    farm_actions.RAISE_PRIORITY: PromptField("Hours ahead", "24"),
-}
+    @property
+    def prompt(self) -> Prompt | None:
+        """A value to enter, too."""
+        return self.action.console.prompt if self.action.console else None
 
 
 def confirmation_for(
@@ -97,30 +68,26 @@ def confirmation_for(
 
     `all_builders` are the labels of all builders.
     """
-    work_at_risk = any(target.work_at_risk for target in targets)
+    confirm = action.console.confirm if action.console else Confirm.NEVER
     required = (
-        action.confirm is Confirm.ALWAYS
-        or (action.confirm is Confirm.IF_WORK_LOST and work_at_risk)
+        confirm is Confirm.ALWAYS
+        or (confirm is Confirm.IF_WORK_LOST and any(target.work_at_risk for target in targets))
         or len(targets) > 1
         or hidden_count > 0
     )
     if not required:
         return None
-    return Confirmation(
-        action=action,
-        targets=tuple(targets),
-        hidden_count=hidden_count,
-        confirm_word=_confirm_word(action, targets, all_builders),
-        prompt=_PROMPTS.get(action),
-    )
+    word = _confirm_word(action, targets, all_builders)
+    return Confirmation(action, tuple(targets), hidden_count, word)
 
 
 def _confirm_word(
     action: Action, targets: Sequence[ActionTarget], all_builders: frozenset[str]
 ) -> str:
+    word = action.console.confirm_word if action.console else ""
     if action.requires is not Requirement.BUILDER:
-        return action.confirm_word
-    return action.confirm_word if all_builders <= {target.builder for target in targets} else ""
+        return word
+    return word if all_builders <= {target.builder for target in targets} else ""
 
 
 def still_applicable(
@@ -138,63 +105,70 @@ def still_applicable(
 
 def skipped_message(confirmed: Sequence[ActionTarget], applicable: Sequence[ActionTarget]) -> str:
     """One line about the targets to which a confirmed action no longer applies."""
-    gone = [target for target in confirmed if target not in applicable]
-    names = _join_names(tuple(target.builder for target in gone))
+    names = _join_names([target.builder for target in confirmed if target not in applicable])
     return f"Not applied to {names}: the build has ended meanwhile."
 
 
-def validation_error(action: Action, answer: str) -> str:
+def validation_error(action: Action, entered: str) -> str:
     """Why a prompt's value is not valid, in one line; "" when it is."""
-    if action is farm_actions.ROLLING_RESTART and not _parse_count(answer):
-        return f"Enter a number from 1 to {_MAX_PARALLEL:,}."
-    if action is farm_actions.RAISE_PRIORITY and _parse_hours(answer) <= 0:
-        return "Enter a number of hours above 0."
-    if action is farm_actions.SKIP_PROJECT and not answer.strip():
-        return "Enter a reason."
-    return ""
+    prompt = action.console.prompt if action.console else None
+    error = prompt.error(entered) if prompt else ""
+    return f"Enter {error}." if error else ""
 
 
 def build_messages(
-    action: Action, targets: Sequence[ActionTarget], answer: str = ""
+    action: Action, targets: Sequence[ActionTarget], entered: str = ""
 ) -> list[tuple[RequestBody, str]]:
     """The commands to send, each with its description; one for each project.
 
     Raises:
-        KeyError: the action sends no command.
+        ValueError: the action sends no command.
     """
-    if action.requires in {Requirement.BUILDER, Requirement.RUNNING_BUILD}:
-        body = _builder_message(action, targets, answer)
-        return [(body, f"{action.label.lower()} {_join_names(body.builders)}")]
-    if action.requires is Requirement.PROJECT:
-        bodies = dict.fromkeys(_project_message(action, target, answer) for target in targets)
-        return [(body, f"{action.label.lower()} {_release_name(body)}") for body in bodies]
-    return [(_FARM_COMMANDS[action], action.label.lower())]
+    if action.command is None or action.command.build is None:
+        raise ValueError(f"{action.name} sends no command")
+    label = action.label.lower()
+    if action.requires in _OF_BUILDERS:
+        labels = tuple(dict.fromkeys(target.builder for target in targets))
+        body = action.command.build(_inputs(action, entered, builders=labels))
+        return [(body, f"{label} {_join_names(labels)}")]
+    if action.requires is not Requirement.PROJECT:
+        return [(action.command.build(_inputs(action, entered)), label)]
+    bodies = {}
+    for target in targets:
+        scope = _scope(action, target)
+        body = action.command.build(_inputs(action, entered, *scope))
+        bodies[body] = f"{label} {terminal_safe(release_text(*scope[:2]))}"
+    return list(bodies.items())
 
 
-def _project_message(
-    action: Action, target: ActionTarget, answer: str
-) -> Retry | Skip | Prioritize:
-    project, release = target.project, target.version or None
-    if action is farm_actions.RETRY:
-        return Retry(project=project, version=release, target=target.target or None)
-    if action is farm_actions.SKIP_PROJECT:
-        return Skip(project=project, reason=answer.strip())
-    if action is farm_actions.UNSKIP_PROJECT:
-        return Skip(project=project, reason=None)
-    hours = _parse_hours(answer) if action is farm_actions.RAISE_PRIORITY else 0.0
-    return Prioritize(project=project, version=release, advance_s=hours * _HOUR_S)
-
-
-def _builder_message(
-    action: Action, targets: Sequence[ActionTarget], answer: str
-) -> CommandBuilders:
-    command, immediately = _BUILDER_COMMANDS[action]
-    return CommandBuilders(
-        command=command,
-        builders=tuple(dict.fromkeys(target.builder for target in targets)),
-        immediately=immediately,
-        max_parallel=_parse_count(answer) if action is farm_actions.ROLLING_RESTART else 0,
+def _inputs(
+    action: Action,
+    entered: str,
+    project: str = "",
+    version: str | None = None,
+    target: str | None = None,
+    *,
+    builders: tuple[str, ...] = (),
+) -> Inputs:
+    console = action.console
+    prompt = console.prompt if console else None
+    return Inputs(
+        builders=builders,
+        project=project,
+        version=version,
+        target=target,
+        text=entered.strip() if prompt and prompt.kind is Kind.TEXT else None,
+        number=prompt.number(entered) if prompt else console.number if console else 0.0,
+        flag=console.flag if console else False,
     )
+
+
+def _scope(action: Action, target: ActionTarget) -> tuple[str, str | None, str | None]:
+    """How much of a row's release an action affects: project, version, target."""
+    scope = action.console.scope if action.console else Scope.ROW
+    version = target.version if scope is not Scope.PROJECT else ""
+    build_target = target.target if scope is Scope.RELEASE_FOR_TARGET else ""
+    return target.project, version or None, build_target or None
 
 
 def _join_names(labels: Sequence[str]) -> str:
@@ -203,46 +177,18 @@ def _join_names(labels: Sequence[str]) -> str:
     return ", ".join(map(terminal_safe, labels))
 
 
-def _release_name(body: Retry | Skip | Prioritize) -> str:
-    version = body.version or ""
-    return terminal_safe(" ".join(filter(None, (body.project, version))))
-
-
-def _parse_count(text: str) -> int:
-    """A number of builders; 0 for an invalid one."""
-    text = text.strip()
-    if not text.isdecimal() or len(text) > len(str(_MAX_PARALLEL)):
-        return 0
-    number = int(text)
-    return number if number <= _MAX_PARALLEL else 0
-
-
-def _parse_hours(text: str) -> float:
-    try:
-        hours = float(text.replace(",", "."))
-    except ValueError:
-        return 0.0
-    return hours if hours < 1e6 else 0.0
-
-
 def _targets_summary(action: Action, targets: Sequence[ActionTarget]) -> str:
-    if not targets:
-        return ""
-    named = list(dict.fromkeys(_target_name(action, target) for target in targets))
-    if len(named) == 1:
-        return named[0]
-    if action.requires in {Requirement.BUILDER, Requirement.RUNNING_BUILD}:
-        return f"{len(named)} builders"
-    return f"{len(named)} releases" if action not in _PROJECT_ACTIONS else f"{len(named)} projects"
+    names = list(dict.fromkeys(_target_name(action, target) for target in targets))
+    if len(names) <= 1:
+        return "".join(names)
+    if action.requires in _OF_BUILDERS:
+        return f"{len(names)} builders"
+    of_projects = action.console is not None and action.console.scope is Scope.PROJECT
+    return f"{len(names)} {'projects' if of_projects else 'releases'}"
 
 
 def _target_name(action: Action, target: ActionTarget) -> str:
     """What an action on a row affects: its builder, its project or its release."""
     if action.requires is not Requirement.PROJECT:
         return target.name
-    parts = [target.project]
-    if action not in _PROJECT_ACTIONS:
-        parts += [target.version]
-    if action is farm_actions.RETRY and target.target:
-        parts += ["for", target.target]
-    return terminal_safe(" ".join(filter(None, parts)))
+    return terminal_safe(release_text(*_scope(action, target)))

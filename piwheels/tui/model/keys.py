@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from piwheels.tui.model.action_types import Action
-from piwheels.tui.model.actions import ACTIONS, ACTIONS_BY_NAME
+from piwheels.tui.model.actions import action_named, all_actions
 
 _KEY_LABELS = {
     "question_mark": "?",
@@ -69,7 +69,7 @@ def conflicting_action(action: Action, key: str, keys: Mapping[str, str]) -> Act
 
     `keys` are the operator's own keys by action name.
     """
-    for other in ACTIONS:
+    for other in all_actions():
         if other is action or not _share_screen(action, other):
             continue
         if key in keys.get(other.name, other.keys).split(","):
@@ -86,14 +86,14 @@ def _share_screen(one: Action, other: Action) -> bool:
 
 def validate_keys(keys: Mapping[str, str]) -> str:
     """What is wrong with an operator's own keys, in one line; "" when nothing is."""
-    unknown = sorted(set(keys) - set(ACTIONS_BY_NAME))
+    unknown = sorted(set(keys) - {action.name for action in all_actions()})
     if unknown:
         return f"[keys]: unknown action {unknown[0]}; its key is ignored"
     for name, chosen in keys.items():
         for key in chosen.split(","):
             if key in RESERVED_KEYS:
                 return f"{_key_label(key)} moves the cursor and cannot be the key of {name}"
-            other = conflicting_action(ACTIONS_BY_NAME[name], key, keys)
+            other = conflicting_action(action_named(name), key, keys)
             if other is not None:
                 return f"{_key_label(key)} is the key of both {name} and {other.name}"
     return ""

@@ -2,7 +2,7 @@
 
 from textual.binding import Binding
 
-from piwheels.tui.model.actions import ACTIONS
+from piwheels.tui.model.actions import all_actions
 from piwheels.tui.model.navigation import ScreenName
 
 
@@ -16,6 +16,6 @@ def bindings_for(screen_name: ScreenName | None = None) -> list[Binding]:
             id=action.name,
             priority=action.works_in_dialogs,
         )
-        for action in ACTIONS
+        for action in all_actions()
         if (screen_name in action.screens if screen_name else not action.screens)
     ]

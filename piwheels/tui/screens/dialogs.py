@@ -40,8 +40,8 @@ class ConfirmDialog(ModalScreen[str | None]):
                 yield Static("\n".join(confirmation.target_lines), markup=False)
             if confirmation.hidden_count:
                 yield Static(_hidden_note(confirmation), id="hidden", markup=False)
-            if confirmation.action.consequence:
-                yield Static(confirmation.action.consequence, id="consequence", markup=False)
+            if confirmation.consequence:
+                yield Static(confirmation.consequence, id="consequence", markup=False)
             if confirmation.prompt:
                 yield Static(f"{confirmation.prompt.label}:", markup=False)
                 yield Input(confirmation.prompt.default, id="prompt", compact=True)

@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from piwheels.tui.model.action_types import Action, Group
-from piwheels.tui.model.actions import ACTIONS, actions_of
+from piwheels.tui.model.actions import actions_of, all_actions
 from piwheels.tui.model.keys import key_labels
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.screens.context import ConsoleContext
@@ -52,8 +52,8 @@ class HelpScreen(ModalScreen[None]):
             for action in actions_of(self._screen_name)
             if self._app_context.is_available(action) is not False
         ]
-        groups = list(Group)
-        available.sort(key=lambda action: (groups.index(action.group), ACTIONS.index(action)))
+        groups, order = list(Group), all_actions()
+        available.sort(key=lambda action: (groups.index(action.group), order.index(action)))
         parts = []
         for group, actions in groupby(available, key=lambda action: action.group):
             parts.append(Content.styled(f"{group.value}\n", "bold $text-accent"))

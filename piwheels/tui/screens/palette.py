@@ -7,7 +7,7 @@ from functools import partial
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 
 from piwheels.tui.model.action_types import Action
-from piwheels.tui.model.actions import ACTIONS, PALETTE
+from piwheels.tui.model.actions import PALETTE, all_actions
 from piwheels.tui.model.keys import key_labels
 from piwheels.tui.screens.context import ConsoleContext
 
@@ -38,7 +38,7 @@ class ActionProvider(Provider):
     def _available_actions(self) -> list[Action]:
         available = [
             action
-            for action in ACTIONS
+            for action in all_actions()
             if action is not PALETTE and self.console.is_available(action) is not False
         ]
         # Enter before anything was typed takes the first one: it must not change the farm.
