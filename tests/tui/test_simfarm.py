@@ -57,7 +57,7 @@ def test_builds_end_and_others_begin() -> None:
     world = FarmModel(builders=10, build_s=5)
     names = [type(event).__name__ for _ in range(200) for event in world.step(0.5)]
     assert names.count("BuildRecorded") > 20
-    assert names.count("JobStarted") > 20
+    assert names.count("BuildStarted") > 20
     assert {build.outcome for build in world.builds} > {"built", "failed"}
 
 
