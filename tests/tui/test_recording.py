@@ -311,8 +311,8 @@ def test_a_block_that_unpacks_without_end_is_damage(
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "is no recording"),
-        (b"\x7fELF" + bytes(500), "is no recording"),
+        (b"", "is not a recording"),
+        (b"\x7fELF" + bytes(500), "is not a recording"),
         (b"piwheels recording 9, protocol 4\n", "this piwheels plays"),
         (recording._FILE_HEADER, "has nothing to play"),
         (

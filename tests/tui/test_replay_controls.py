@@ -82,7 +82,7 @@ def test_a_start_that_makes_no_sense_is_refused_in_one_line(tmp_path: Path) -> N
     assert "No such file" in missing
     assert "--replay plays a file" in piw_tui("--replay", "x", "--record", "y", *picture)
     (tmp_path / "text").write_text("hello\n")
-    assert "is no recording" in piw_tui("--replay", str(tmp_path / "text"), *picture)
+    assert "is not a recording" in piw_tui("--replay", str(tmp_path / "text"), *picture)
     taken = piw_tui("--connect", "ipc:///none", "--record", str(tmp_path / "text"), *picture)
     assert "exists" in taken
 

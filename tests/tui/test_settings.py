@@ -61,7 +61,7 @@ def test_a_broken_file_is_put_aside_and_told_in_one_line(tmp_path: Path, content
         loaded = load_settings(file)
         assert loaded.settings == Settings()
         assert loaded.problem.startswith(f"{file} is not valid (")
-        assert loaded.problem.endswith(f"it was put aside as {aside}")
+        assert loaded.problem.endswith(f"it was renamed to {aside}")
         assert "\n" not in loaded.problem
         assert not file.exists()
         assert (tmp_path / aside).read_bytes() == content
