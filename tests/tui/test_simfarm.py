@@ -141,6 +141,8 @@ async def test_in_a_process_of_its_own_it_goes_and_comes_as_it_is_told(tmp_path:
             assert listener.events_of(Connected)[-1].same_master is same
         assert (await link.command(Pause(), description="pause")).state is CommandState.APPLIED
         assert await said() == "ada@here: Pause()"
-        assert (await link.command(StopMaster(), description="stop master")).state is CommandState.APPLIED
+        assert (
+            await link.command(StopMaster(), description="stop master")
+        ).state is CommandState.APPLIED
         assert await said() == "ada@here: StopMaster()"
         assert await asyncio.wait_for(child.wait(), WAIT_S) == 0

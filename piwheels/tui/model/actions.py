@@ -1,7 +1,7 @@
 """All actions of the console: keys, palette, help and docs/console.md derive from this list.
 
-The console or a screen handles an action. Those that change the farm are made from the definitions of
-operator commands.
+The console or a screen handles an action. Those that change the farm are made from the definitions
+of operator commands.
 """
 
 from collections.abc import Iterator
