@@ -317,7 +317,7 @@ def test_a_block_that_unpacks_without_end_is_damage(
         (recording._FILE_HEADER, "has nothing to play"),
         (
             recording._FILE_HEADER + b"PWRB" + struct.pack("<II", 2**31, 0) + bytes(99),
-            "holds nothing",
+            "nothing to play",
         ),
     ],
 )
