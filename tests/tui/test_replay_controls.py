@@ -80,7 +80,7 @@ def test_a_start_that_makes_no_sense_is_refused_in_one_line(tmp_path: Path) -> N
     picture = ("--snapshot", str(tmp_path / "x.svg"))
     missing = piw_tui("--replay", str(tmp_path / "none"), *picture)
     assert "No such file" in missing
-    assert "--replay plays a file" in piw_tui("--replay", "x", "--record", "y", *picture)
+    assert "--replay cannot be combined" in piw_tui("--replay", "x", "--record", "y", *picture)
     (tmp_path / "text").write_text("hello\n")
     assert "is not a recording" in piw_tui("--replay", str(tmp_path / "text"), *picture)
     taken = piw_tui("--connect", "ipc:///none", "--record", str(tmp_path / "text"), *picture)
