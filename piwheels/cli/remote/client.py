@@ -7,7 +7,6 @@ the answer is no. Errors are raised as PiwheelsError with one line, which the co
 import re
 
 import click
-import humanize
 import msgspec
 
 from piwheels import names
@@ -76,11 +75,6 @@ async def send_command(config: Config, body: RequestBody, *, as_json: bool) -> i
     else:
         click.echo(strip_controls(applied.text))
     return 0
-
-
-def format_size(size_bytes: int) -> str:
-    """A size with a binary unit: "1.5 GiB"."""
-    return humanize.naturalsize(size_bytes, binary=True)
 
 
 def print_json(reply: object) -> None:

@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import click
-import humanize
 
 from piwheels.cli.remote.client import connect, parse_duration, parse_release, print_json
 from piwheels.config import Config
 from piwheels.errors import RejectedError, UsageError
+from piwheels.formatting import format_duration
 from piwheels.protocol.commands.definition import CommandDefinition, Inputs, Kind, release_text
 from piwheels.protocol.messages import (
     BuilderState,
@@ -103,7 +103,7 @@ def _confirm(
 ) -> None:
     for view in views:
         if view.label in entered.builders and view.build is not None:
-            spent = humanize.naturaldelta(view.build_s)
+            spent = format_duration(view.build_s)
             release = f"{view.project} {view.release_version} for {view.target}"
             line = f"{view.label} is building {strip_controls(release)} (for {spent})"
             click.echo(line, err=True)

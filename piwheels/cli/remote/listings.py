@@ -6,10 +6,10 @@ import sys
 from datetime import datetime
 
 import click
-import humanize
 
 from piwheels.cli.remote.client import connect, parse_duration, parse_release, print_json
 from piwheels.config import Config
+from piwheels.formatting import format_duration
 from piwheels.model import short_target_name
 from piwheels.output import print_table
 from piwheels.protocol.client import REPLY_TIMEOUT_S
@@ -55,7 +55,7 @@ async def builds(
             short_target_name(build.target, reply.targets),
             build.builder,
             click.style(build.outcome, fg="green" if build.outcome == "built" else "red"),
-            humanize.naturaldelta(build.duration_s),
+            format_duration(build.duration_s),
             strip_controls(build.detail),
         )
         for build in reversed(reply.builds)

@@ -1,12 +1,12 @@
 """`piw status` and `piw builder list`. `status --json` is all that the console shows."""
 
 import click
-import humanize
 import msgspec
 
-from piwheels.cli.remote.client import connect, format_size, print_json
+from piwheels.cli.remote.client import connect, print_json
 from piwheels.config import Config
 from piwheels.errors import PiwheelsError
+from piwheels.formatting import format_duration, format_size
 from piwheels.model import LiveDownloads, QueueStatus, short_target_name
 from piwheels.output import print_table
 from piwheels.protocol.messages import (
@@ -76,13 +76,13 @@ async def _print_snapshot(config: Config) -> int:
 
 
 def _print_header(reply: StatusReply) -> None:
-    up = humanize.naturaldelta(reply.uptime_s)
+    up = format_duration(reply.uptime_s)
     held = "  " + click.style("PAUSED: no jobs are assigned", fg="yellow") if reply.paused else ""
     click.echo(f"piwheels {reply.version}, master up {up}{held}")
     if reply.database:
         click.echo(click.style(f"database: {strip_controls(reply.database)}", fg="red"))
     if reply.counts_age_s > STALE_COUNTS_S:
-        age = humanize.naturaldelta(reply.counts_age_s)
+        age = format_duration(reply.counts_age_s)
         click.echo(click.style(f"counts are {age} old: the database is slow", fg="red"))
     if reply.waits:
         click.secho(f"no jobs are assigned: {strip_controls(reply.waits)}", fg="red")
@@ -95,7 +95,7 @@ def _print_header(reply: StatusReply) -> None:
 def _lag_text(lag_s: float | None) -> str:
     if lag_s is None or lag_s < _LAG_WARNING_S:
         return ""
-    late = f"last read completely {humanize.naturaldelta(lag_s)} ago"
+    late = f"last read completely {format_duration(lag_s)} ago"
     return "  " + click.style(late, fg="red")
 
 
@@ -139,8 +139,8 @@ def _targets(reply: StatusReply) -> list[str]:
 def _activity(view: BuilderView, farm: list[str]) -> str:
     if view.build is None:
         return strip_controls(view.reason)
-    limit = f" of {humanize.naturaldelta(view.limit_s)}" if view.limit_s else ""
-    spent = f"{humanize.naturaldelta(view.build_s)}{limit}"
+    limit = f" of {format_duration(view.limit_s)}" if view.limit_s else ""
+    spent = f"{format_duration(view.build_s)}{limit}"
     reason = f"; {view.reason}" if view.reason else ""
     what = f"{view.project} {view.release_version} for {short_target_name(view.target, farm)}"
     return strip_controls(f"{what}: {view.phase}, {spent}{reason}")
@@ -156,7 +156,7 @@ def _print_queues(reply: StatusReply) -> None:
             str(queue.deferred),
             str(queue.built_last_hour),
             _drain_time(queue),
-            humanize.naturaldelta(queue.oldest_s) if queue.oldest_s is not None else "-",
+            format_duration(queue.oldest_s) if queue.oldest_s is not None else "-",
             "" if queue.has_builder or not queue.pending else click.style("no builder", fg="red"),
         )
         for queue in reply.queues
@@ -174,7 +174,7 @@ def _drain_time(queue: QueueStatus) -> str:
     """When the queue is empty at the rate of the last hour."""
     if not queue.pending or not queue.built_last_hour:
         return "-"
-    return humanize.naturaldelta(queue.pending / queue.built_last_hour * 3600.0)
+    return format_duration(queue.pending / queue.built_last_hour * 3600.0)
 
 
 def _print_totals(reply: StatusReply) -> None:
@@ -182,7 +182,7 @@ def _print_totals(reply: StatusReply) -> None:
     click.echo(f"last hour: {ended or 'no builds'}")
     if reply.downloads.connected:
         click.echo(f"downloads: {_download_text(reply.downloads)}")
-    age = humanize.naturaldelta(reply.totals_age_s)
+    age = format_duration(reply.totals_age_s)
     counted = f"; counted {age} ago" if reply.totals_age_s > STALE_COUNTS_S else ""
     click.echo(
         f"total:     {reply.projects} projects, {reply.releases} releases, {reply.builds} builds, "
