@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import compress
 
+import msgspec
+
 from piwheels.accesslog import fingerprints
 from piwheels.accesslog.aggregate import AddressHasher, Aggregator
 from piwheels.accesslog.classify import RequestKind, Wheel
@@ -45,15 +47,14 @@ _MAX_SIZES = 100_000
 _MAX_CLOCK_SKEW_S = 86_400
 
 
-@dataclass(slots=True)
-class Counters:
-    """What a run has read; the JSON of `piw accesslog --json`."""
+class Counters(msgspec.Struct):
+    """What a run has read; also the JSON of `piw accesslog --json`, which has older names."""
 
     lines: int = 0
     downloads: int = 0
-    broken: int = 0
-    known_bytes: int = 0  # of logs, or parts of logs, that had been read
-    known_lines: int = 0  # that had been counted, as part of another log
+    rejected_lines: int = msgspec.field(default=0, name="broken")
+    already_read_bytes: int = msgspec.field(default=0, name="known_bytes")
+    already_counted_lines: int = msgspec.field(default=0, name="known_lines")
 
 
 class WheelSizes:
@@ -285,7 +286,7 @@ class LogReader:
         self._pending_match = None
         if not agrees:
             return None
-        self._context.counters.known_bytes += chain.position - before
+        self._context.counters.already_read_bytes += chain.position - before
         if chain.position < known.position:
             self._pending_match = known, chain
             self._stream.acknowledge(chain.position)
@@ -364,7 +365,7 @@ class LogReader:
     # --- committing ---
 
     async def _commit(self, block: _Block) -> None:
-        desk, chain = self._context, self._chain
+        context, chain = self._context, self._chain
         if chain is None:
             raise RuntimeError("a log must be identified before it is read")
         lines = self._fingerprints(block.aggregator)
@@ -374,7 +375,7 @@ class LogReader:
         began, known_lines = chain.position, sum(known)
         # Hashing releases the GIL, so the next block can be parsed meanwhile.
         checkpoints = await asyncio.to_thread(_hash_pieces, chain, block.pieces)
-        step = LogAdvance(
+        advance = LogAdvance(
             log_id=self._log_id,
             first_line=self._first_line,
             ordinal=self._ordinal,
@@ -386,13 +387,13 @@ class LogReader:
             name=self._stream.name,
             checkpoints=checkpoints,
         )
-        self._log_id = await desk.writer.commit(step, batch)
-        desk.rejected_sample.add(block.rejected)
+        self._log_id = await context.writer.commit(advance, batch)
+        context.rejected_sample.add(block.rejected)
         self._skipped_count += known_lines
-        desk.counters.known_lines += known_lines
-        desk.counters.lines += step.lines
-        desk.counters.broken += step.rejected_lines
-        desk.counters.downloads += sum(day.by_kind[RequestKind.DOWNLOAD] for day in batch.days)
+        context.counters.already_counted_lines += known_lines
+        context.counters.lines += advance.lines
+        context.counters.rejected_lines += advance.rejected_lines
+        context.counters.downloads += sum(day.by_kind[RequestKind.DOWNLOAD] for day in batch.days)
         self._stream.acknowledge(chain.position)
 
     def _fingerprints(self, found: Aggregator) -> Lines:
@@ -430,10 +431,10 @@ class LogReader:
 
     async def _batch(self, block: _Block, counted: Sequence[bool]) -> AccessBatch:
         """The batch of a block, without lines that were already counted."""
-        desk, found = self._context, block.aggregator
-        if await desk.wheel_sizes.look_up(found.smallest_downloads) or counted:
+        context, found = self._context, block.aggregator
+        if await context.wheel_sizes.look_up(found.smallest_downloads) or counted:
             found = await self._aggregate_again(block, counted)
-        return found.to_batch(await desk.address_keys.for_days(found.days), desk.rows_since())
+        return found.to_batch(await context.address_keys.for_days(found.days), context.rows_since())
 
     async def _aggregate_again(self, block: _Block, counted: Sequence[bool]) -> Aggregator:
         """Aggregate a block again, without counted lines and interrupted downloads."""

@@ -240,7 +240,7 @@ class _IngestService:
         desk = IngestContext.create(
             database,
             self._options.line_format,
-            RejectedLineSample(section.spool_dir / "broken-lines.log"),
+            RejectedLineSample(section.spool_dir / "rejected-lines.log"),
             lambda: self._rows_since,
             urlsplit(self._config.webroot.url).path.strip("/"),
         )
@@ -306,16 +306,17 @@ class _IngestService:
             log.info("%s", doubt)
 
     def _print_summary(self) -> None:
-        tally = self._counters
+        counters = self._counters
         if self._options.as_json:
-            sys.stdout.write(msgspec.json.encode(tally).decode() + "\n")
+            sys.stdout.write(msgspec.json.encode(counters).decode() + "\n")
             return
-        sys.stdout.write(
-            f"{tally.lines:,} lines, {tally.downloads:,} downloads, {tally.broken:,} broken"
-            + (f"; {tally.known_bytes:,} bytes were already read" if tally.known_bytes else "")
-            + (f"; {tally.known_lines:,} lines were already counted" if tally.known_lines else "")
-            + "\n"
-        )
+        parts = [f"{counters.lines:,} lines", f"{counters.downloads:,} downloads"]
+        parts = [", ".join([*parts, f"{counters.rejected_lines:,} rejected"])]
+        if counters.already_read_bytes:
+            parts.append(f"{counters.already_read_bytes:,} bytes were already read")
+        if counters.already_counted_lines:
+            parts.append(f"{counters.already_counted_lines:,} lines were already counted")
+        sys.stdout.write("; ".join(parts) + "\n")
 
 
 async def resume_stream(context: IngestContext, reader: LogReader, segments: Segments) -> None:

@@ -7,18 +7,18 @@ from tests.accesslog.log_generator import ExpectedCounts
 
 
 async def total_downloads(db: Database) -> int:
-    """All downloads, as four tables tell it; they have to agree."""
+    """The number of downloads, on which four tables must agree."""
     found = {
         table: await db.value(f"SELECT coalesce(sum({column}), 0)::bigint FROM {table}")
         for table, column in (
-            ("download_days", "counted"),
-            ("download_projects", "downloads"),
-            ("download_wheels", "downloads"),
-            ("download_totals", "downloads"),
+            ("downloads_daily", "counted"),
+            ("downloads_monthly_by_project", "downloads"),
+            ("downloads_monthly_by_wheel", "downloads"),
+            ("downloads_by_project", "downloads"),
         )
     }
     assert len(set(found.values())) == 1, found
-    return int(found["download_days"])
+    return int(found["downloads_daily"])
 
 
 async def assert_counts(db: Database, counts: ExpectedCounts) -> None:
@@ -39,8 +39,8 @@ async def assert_counts(db: Database, counts: ExpectedCounts) -> None:
     ):
         found = await downloads.breakdown(db, dimension)
         assert {share.name: share.count for share in found} == dict(expected)
-    broken = await db.row(
+    totals = await db.row(
         "SELECT sum(lines) AS lines, sum(rejected_lines) AS rejected_lines FROM ingested_logs"
     )
-    assert broken == {"lines": counts.lines, "broken": counts.broken}
-    assert await db.value("SELECT count(*) FROM access_records") == counts.lines - counts.broken
+    assert totals == {"lines": counts.lines, "rejected_lines": counts.rejected}
+    assert await db.value("SELECT count(*) FROM access_records") == counts.lines - counts.rejected

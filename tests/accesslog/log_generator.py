@@ -96,7 +96,7 @@ class ExpectedCounts:
     """What a generator knows of its own lines."""
 
     lines: int = 0
-    broken: int = 0
+    rejected: int = 0
     downloads: Counter[date] = field(default_factory=Counter)
     index_hits: Counter[date] = field(default_factory=Counter)
     bytes: Counter[date] = field(default_factory=Counter)
@@ -159,7 +159,7 @@ class LogGenerator:
         if choice < self._rubbish_share:
             line = self._random.choice(_INVALID_LINES)
             counts.lines += bool(line)
-            counts.broken += bool(line)
+            counts.rejected += bool(line)
             return line + b"\n"
         counts.lines += 1
         address = f"198.51.{self._random.randrange(100)}.{self._random.randrange(256)}"

@@ -52,7 +52,7 @@ async def test_an_invalid_line_is_named_and_nothing_is_imported(
     done = piw(dsn, file)
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
-    assert "line 3: '2022-13-01' is no day" in line
+    assert "line 3: '2022-13-01' is not a date" in line
     assert "line 4: downloads is 'five'" in line
     assert "nothing was imported" in line
     assert (await downloads.download_totals(database)).downloads == 0
@@ -65,14 +65,14 @@ async def test_an_invalid_line_is_named_and_nothing_is_imported(
         ("date,count\n", "first line"),
         ("day,downloads,extra\n", "first line"),
         ("day,day,downloads\n", "first line"),
-        ("day,downloads\n2022-10-01\n", "line 2: it has more or fewer"),
-        ("day,downloads\n2022-10-01,-1\n", "no whole number"),
-        ("day,downloads\n2022-10-01,1.5\n", "no whole number"),
-        ("day,downloads\n2022-10-01,\n", "no whole number"),
-        ("day,downloads\n2022-10-01,99999999999999999999\n", "no whole number"),
-        ("day,downloads,bytes\n2022-10-01,1,4611686018427387903\n", "no whole number"),
-        ("day,downloads,saved_s\n2022-10-01,1,nan\n", "no number of seconds"),
-        ("day,downloads\n2022-10-01,1\n2022-10-01,1\n", "line 3: 2022-10-01 stands there twice"),
+        ("day,downloads\n2022-10-01\n", "line 2: the number of columns differs"),
+        ("day,downloads\n2022-10-01,-1\n", "not a valid number"),
+        ("day,downloads\n2022-10-01,1.5\n", "not a valid number"),
+        ("day,downloads\n2022-10-01,\n", "not a valid number"),
+        ("day,downloads\n2022-10-01,99999999999999999999\n", "not a valid number"),
+        ("day,downloads,bytes\n2022-10-01,1,4611686018427387903\n", "not a valid number"),
+        ("day,downloads,saved_s\n2022-10-01,1,nan\n", "not a valid number of seconds"),
+        ("day,downloads\n2022-10-01,1\n2022-10-01,1\n", "line 3: 2022-10-01 is listed twice"),
         (f"day,downloads\n{today() + timedelta(days=1)},1\n", "is not in the past"),
         ('day,downloads\n"2022-10-01,1\n', "nothing was imported"),
         ("day,downloads\n" + "x,1\n" * 9, "and 4 more"),

@@ -1,4 +1,4 @@
-"""Lines of every format into accesses; hostile ones into broken lines, and never an error."""
+"""Lines of every format are parsed; hostile ones are rejected without errors."""
 
 import json
 from datetime import UTC, datetime
@@ -40,7 +40,7 @@ class Named(NamedTuple):
 
 
 def parse_one(line: bytes, line_format: LogFormat = LogFormat.AUTO) -> Named | None:
-    """The access of a line, or None for a broken one."""
+    """The access of a line, or None for a rejected one."""
     parsed = Parser(line_format).parse(line, LATER_S)
     assert len(parsed.accesses) + len(parsed.rejected) == 1
     for moment, address, content, answer, who in parsed.accesses:

@@ -136,7 +136,7 @@ async def test_an_endless_line_is_one_rejected_line(
     assert await total_downloads(database) == 2
     assert await database.row("SELECT lines, rejected_lines FROM ingested_logs") == {
         "lines": 3,
-        "broken": 1,
+        "rejected_lines": 1,
     }
 
 
@@ -224,7 +224,7 @@ async def test_rejected_lines_are_counted_and_sampled_without_addresses(
     await read(log)
     assert await database.row("SELECT lines, rejected_lines FROM ingested_logs") == {
         "lines": 4,
-        "broken": 2,
+        "rejected_lines": 2,
     }
     sample = (tmp_path / "broken.log").read_bytes()
     assert sample == b"ADDRESS what is this\nand ADDRESS this\n"

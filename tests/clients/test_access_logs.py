@@ -61,7 +61,7 @@ async def test_an_installation_counts_as_a_download_of_each_wheel(
         )
         with LogFile(log) as file:
             await LogReader(desk, file).read_to_end()
-        assert desk.counters.broken == 0, (tmp_path / "broken").read_text()
+        assert desk.counters.rejected_lines == 0, (tmp_path / "broken").read_text()
     assert desk.counters.lines == 0, "the second reading finds it read"
     (day,) = await downloads.per_day(database)
     # `left` needs `right`; each client takes a wheel of both.
