@@ -22,7 +22,7 @@ from piwheels.db import history, page_queue, status_queries
 from piwheels.db.database import Database
 from piwheels.db.downloads import live_downloads
 from piwheels.errors import NotNowError
-from piwheels.model import BuildSummary, LiveDownloads, QueueStatus
+from piwheels.model import BuildSummary, FarmTotals, LiveDownloads, QueueStatus
 from piwheels.protocol.messages import (
     AuditEventRecorded,
     BuildRecorded,
@@ -81,7 +81,7 @@ class StatusService:
     instance: str = field(default_factory=lambda: uuid.uuid4().hex)
     _started_at: float = field(default_factory=time.monotonic)
     _counts: AdaptiveCache[Counts] = field(init=False)
-    _totals: AdaptiveCache[status_queries.FarmTotals] = field(init=False)
+    _totals: AdaptiveCache[FarmTotals] = field(init=False)
     _downloads: AdaptiveCache[LiveDownloads] = field(init=False)
     _change_event: asyncio.Event = field(default_factory=asyncio.Event)
     _published: StatusReply | None = None

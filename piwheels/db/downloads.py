@@ -9,7 +9,14 @@ from enum import StrEnum
 from typing import Any
 
 from piwheels.db.database import Database, transactional
-from piwheels.model import LiveDownloads, NamedCount, Struct
+from piwheels.model import (
+    DownloadTotals,
+    LiveDownloads,
+    NamedCount,
+    ProjectDay,
+    ProjectDownloads,
+    Struct,
+)
 
 #: "The last 30 days" and "the last year" everywhere: today in UTC, and the days before it.
 RECENT_DAYS = 30
@@ -29,21 +36,6 @@ class Dimension(StrEnum):
     OS = "os"  # with its release: "Debian 12"
     PYTHON = "python"  # "3.13"
     INSTALLER = "installer"  # with its version: "pip 24.0"
-
-
-class DownloadTotals(Struct, frozen=True, kw_only=True):
-    """The figures that a farm is known for."""
-
-    downloads: int  # of all time
-    last_30_days: int  # today and the 29 days before it
-    today: int
-    record_day: int  # the most downloads of one day; 0 without any
-    record_date: date | None
-    bytes: int  # served in downloads
-    saved_s: float  # build time that users were spared
-    saved_30_days_s: float
-    saved_today_s: float
-    since: date | None  # the first day with downloads
 
 
 class DayTotals(Struct, frozen=True, kw_only=True):
@@ -70,22 +62,6 @@ class PeriodTotals(Struct, frozen=True, kw_only=True):
     saved_s: float
     record_day: int
     record_date: date | None
-
-
-class ProjectDownloads(Struct, frozen=True, kw_only=True):
-    """All downloads of a project."""
-
-    project: str
-    downloads: int
-    last_30_days: int
-    saved_s: float
-
-
-class ProjectDay(Struct, frozen=True, kw_only=True):
-    """Downloads of a project on a day."""
-
-    day: date
-    downloads: int
 
 
 class WheelDownloads(Struct, frozen=True, kw_only=True):

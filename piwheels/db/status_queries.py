@@ -8,26 +8,15 @@ from packaging.version import Version
 from piwheels.db.database import Database
 from piwheels.db.upstream_pages import last_upstream_page
 from piwheels.model import (
+    FarmTotals,
     LastCheck,
     ProjectStatusRow,
     QueueStatus,
     ReleaseStatusRow,
-    Struct,
     TargetStatusRow,
 )
 
 # --- the farm at a glance ----------------------------------------------------------------
-
-
-class FarmTotals(Struct, frozen=True, kw_only=True):
-    """How much there is. All of it is counted, which takes seconds on a large farm."""
-
-    projects: int
-    releases: int
-    builds: int
-    files: int
-    files_bytes: int
-    database_bytes: int
 
 
 async def queue_statuses(db: Database) -> list[QueueStatus]:

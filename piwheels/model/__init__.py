@@ -16,7 +16,16 @@ from piwheels.model.builds import (
     WheelFile,
     build_tag_number,
 )
-from piwheels.model.metrics import HostMetrics, LiveDownloads, NamedCount, QueueStatus
+from piwheels.model.metrics import (
+    DownloadTotals,
+    FarmTotals,
+    HostMetrics,
+    LiveDownloads,
+    NamedCount,
+    ProjectDay,
+    ProjectDownloads,
+    QueueStatus,
+)
 from piwheels.model.releases import (
     BuildRequest,
     IndexEntry,
@@ -46,8 +55,10 @@ __all__ = [
     "BuildSummary",
     "BuilderCapability",
     "CompatibilityRules",
+    "DownloadTotals",
     "FailureClass",
     "FailureEvidence",
+    "FarmTotals",
     "FileSummary",
     "HostMetrics",
     "IndexEntry",
@@ -60,6 +71,8 @@ __all__ = [
     "Outcome",
     "PageCheckResult",
     "PastFailure",
+    "ProjectDay",
+    "ProjectDownloads",
     "ProjectStatus",
     "ProjectStatusRow",
     "QueueStatus",

@@ -1,5 +1,6 @@
 """Measurements: hosts, queues and downloads."""
 
+from datetime import date
 from typing import Annotated
 
 import msgspec
@@ -60,3 +61,45 @@ class LiveDownloads(Struct, frozen=True, kw_only=True):
     architectures: tuple[NamedCount, ...] = ()  # today, as are the next two
     pythons: tuple[NamedCount, ...] = ()
     installers: tuple[NamedCount, ...] = ()
+
+
+class DownloadTotals(Struct, frozen=True, kw_only=True):
+    """Downloads of the whole farm; days are in UTC."""
+
+    downloads: int  # all time
+    last_30_days: int  # today and the 29 days before it
+    today: int
+    record_day: int  # the most downloads of one day; 0 without any
+    record_date: date | None
+    bytes: int  # served in downloads
+    saved_s: float  # build time saved
+    saved_30_days_s: float
+    saved_today_s: float
+    since: date | None  # the first day with downloads
+
+
+class ProjectDownloads(Struct, frozen=True, kw_only=True):
+    """The downloads of a project."""
+
+    project: str
+    downloads: int
+    last_30_days: int
+    saved_s: float
+
+
+class ProjectDay(Struct, frozen=True, kw_only=True):
+    """Downloads of a project on a day."""
+
+    day: date
+    downloads: int
+
+
+class FarmTotals(Struct, frozen=True, kw_only=True):
+    """Row counts; counting takes seconds on a large farm."""
+
+    projects: int
+    releases: int
+    builds: int
+    files: int
+    files_bytes: int
+    database_bytes: int

@@ -20,7 +20,7 @@ from piwheels.db.downloads import (
 from piwheels.model import BuildSummary, NamedCount
 from piwheels.release_status import StatusContext
 from piwheels.website.charts import Chart, Series, Unit
-from piwheels.website.page_data import DayCount, HomeData, PackagesData, ProjectData, StatsData
+from piwheels.website.page_data import HomeData, PackagesData, ProjectData, StatsData
 
 _RECENT_BUILDS = 12
 _FEED_BUILDS = 50
@@ -36,46 +36,31 @@ async def load_project(
     facts = await site_db.full_project_status(db, name)
     if facts is None:
         return None
-    total = await downloads.project_total(db, name)
-    days = await downloads.project_days(db, name, first_day(YEAR_DAYS))
     wheels = await downloads.project_wheels(db, name)
     return ProjectData(
         facts=facts,
         files=await site_db.project_files(db, name),
         builds=await site_db.project_builds(db, name, _FEED_BUILDS),
-        names=await site_db.aliases_of(db, name),
+        aliases=await site_db.aliases_of(db, name),
         status_context=status_context,
         builds_per_hour=builds_per_hour,
         written_at=datetime.now(UTC),
-        downloads=total.downloads,
-        downloads_30_days=total.last_30_days,
-        days=tuple(DayCount(day=item.day, downloads=item.downloads) for item in days),
+        downloads=await downloads.project_total(db, name),
+        days=tuple(await downloads.project_days(db, name, first_day(YEAR_DAYS))),
         wheel_downloads={item.filename: item.downloads for item in wheels},
     )
 
 
 async def load_home(db: Database, root: Path) -> HomeData:
-    """The figures of the home page."""
-    totals = await status_queries.farm_totals(db)
+    """The data of the home page."""
     queues = await status_queries.queue_statuses(db)
-    figures = await downloads.download_totals(db)
     disk = await asyncio.to_thread(shutil.disk_usage, root)
     return HomeData(
-        projects=totals.projects,
-        releases=totals.releases,
-        wheels=totals.files,
-        wheels_bytes=totals.files_bytes,
-        builds=totals.builds,
+        farm=await status_queries.farm_totals(db),
         queued=sum(queue.pending + queue.deferred for queue in queues),
         building=sum(queue.claimed for queue in queues),
-        disk_free=disk.free,
-        downloads=figures.downloads,
-        downloads_30_days=figures.last_30_days,
-        downloads_today=figures.today,
-        record_day=figures.record_day,
-        record_date=figures.record_date,
-        saved_s=figures.saved_s,
-        saved_today_s=figures.saved_today_s,
+        disk_free_bytes=disk.free,
+        downloads=await downloads.download_totals(db),
         targets=tuple(target.name for target in await catalog.targets(db)),
         recent=await site_db.latest_builds(db, _RECENT_BUILDS),
     )
@@ -89,7 +74,7 @@ async def load_packages(db: Database, listed: Sequence[site_db.ProjectListing]) 
     return PackagesData(
         projects=len(listed),
         with_wheels=sum(item.files > 0 for item in listed),
-        top=tuple((share.name, share.count) for share in top if share.name in known),
+        top=tuple(share for share in top if share.name in known),
         newest=tuple(build for build in builds if build.outcome == "built")[:_TOP_PROJECTS],
     )
 
@@ -103,20 +88,12 @@ async def load_failures(db: Database) -> tuple[BuildSummary, ...]:
 
 
 async def load_stats(db: Database) -> StatsData:
-    """The figures of the statistics page."""
-    figures = await downloads.download_totals(db)
+    """The data of the statistics page."""
     return StatsData(
-        downloads=figures.downloads,
-        downloads_30_days=figures.last_30_days,
-        downloads_today=figures.today,
-        record_day=figures.record_day,
-        record_date=figures.record_date,
-        bytes_served=figures.bytes,
-        saved_s=figures.saved_s,
-        since=figures.since,
-        upright=tuple(await _time_charts(db)),
-        curves=(await _queue_chart(db),),
-        shares=tuple(await _share_charts(db)),
+        downloads=await downloads.download_totals(db),
+        time_charts=tuple(await _time_charts(db)),
+        line_charts=(await _queue_chart(db),),
+        share_charts=tuple(await _share_charts(db)),
     )
 
 

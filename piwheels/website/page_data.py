@@ -1,8 +1,18 @@
 """The data of pages, loaded in the master and sent to the process that renders them."""
 
-from datetime import date, datetime
+from datetime import datetime
 
-from piwheels.model import BuildSummary, FileSummary, ProjectStatusRow, Struct
+from piwheels.model import (
+    BuildSummary,
+    DownloadTotals,
+    FarmTotals,
+    FileSummary,
+    NamedCount,
+    ProjectDay,
+    ProjectDownloads,
+    ProjectStatusRow,
+    Struct,
+)
 from piwheels.release_status import StatusContext
 from piwheels.website.charts import Chart
 
@@ -16,72 +26,40 @@ class Site(Struct, frozen=True, kw_only=True):
     url: str
 
 
-class DayCount(Struct, frozen=True, kw_only=True):
-    """Downloads of a day."""
-
-    day: date
-    downloads: int
-
-
 class ProjectData(Struct, frozen=True, kw_only=True):
     """The data of a project's pages."""
 
     facts: ProjectStatusRow
     files: tuple[FileSummary, ...]  # of the newest release first
     builds: tuple[BuildSummary, ...]  # newest first
-    names: tuple[str, ...]  # aliases
+    aliases: tuple[str, ...]
     status_context: StatusContext
     builds_per_hour: dict[str, float]  # by target
     written_at: datetime  # the base of expected times; not shown
-    downloads: int
-    downloads_30_days: int
-    days: tuple[DayCount, ...]  # days with downloads, oldest first
+    downloads: ProjectDownloads
+    days: tuple[ProjectDay, ...]  # days with downloads, oldest first
     wheel_downloads: dict[str, int]
 
 
-class Alias(Struct, frozen=True, kw_only=True):
-    """A name that redirects to a project."""
-
-    name: str
-    project: str
-
-
 class HomeData(Struct, frozen=True, kw_only=True):
-    """The figures of the home page."""
+    """The data of the home page."""
 
-    projects: int
-    releases: int
-    wheels: int
-    wheels_bytes: int
-    builds: int
+    farm: FarmTotals
     queued: int
     building: int
-    disk_free: int
-    downloads: int
-    downloads_30_days: int
-    downloads_today: int
-    record_day: int
-    record_date: date | None
-    saved_s: float
-    saved_today_s: float
+    disk_free_bytes: int
+    downloads: DownloadTotals
     targets: tuple[str, ...]
     recent: tuple[BuildSummary, ...]
 
 
 class StatsData(Struct, frozen=True, kw_only=True):
-    """The figures of the statistics page; each chart has its JSON beside it."""
+    """The data of the statistics page; each chart has a JSON file."""
 
-    downloads: int
-    downloads_30_days: int
-    downloads_today: int
-    record_day: int
-    record_date: date | None
-    bytes_served: int
-    saved_s: float
-    since: date | None
-    upright: tuple[Chart, ...]  # columns over time
-    curves: tuple[Chart, ...]  # lines over time
-    shares: tuple[Chart, ...]  # horizontal bars
+    downloads: DownloadTotals
+    time_charts: tuple[Chart, ...]  # columns over time
+    line_charts: tuple[Chart, ...]  # lines over time
+    share_charts: tuple[Chart, ...]  # horizontal bars
 
 
 class PackagesData(Struct, frozen=True, kw_only=True):
@@ -89,7 +67,5 @@ class PackagesData(Struct, frozen=True, kw_only=True):
 
     projects: int
     with_wheels: int
-    top: tuple[
-        tuple[str, int], ...
-    ]  # the most downloaded projects of the last 30 days, with counts
+    top: tuple[NamedCount, ...]  # the most downloaded projects of the last 30 days
     newest: tuple[BuildSummary, ...]

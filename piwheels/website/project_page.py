@@ -10,6 +10,7 @@ from typing import assert_never
 from piwheels import formatting
 from piwheels.model import (
     FileSummary,
+    ProjectDay,
     ProjectStatusRow,
     ReleaseStatusRow,
     Struct,
@@ -18,7 +19,7 @@ from piwheels.model import (
 )
 from piwheels.release_status import ReleaseStatus, State, platform_of, release_statuses
 from piwheels.website import charts, feeds, filters, html, json_pages
-from piwheels.website.page_data import DayCount, ProjectData, Site
+from piwheels.website.page_data import ProjectData, Site
 
 FIRST_PAGE_RELEASES, LATER_PAGE_RELEASES = 30, 100
 _STATES_WITHOUT_TEXT = (State.WAITING, State.EXCLUDED, State.COVERED, State.TARGET_SKIPPED)
@@ -329,7 +330,7 @@ def _debian_packages(release: ReleaseStatusRow | None) -> list[tuple[str, list[s
     return [(platform, sorted(names)) for platform, names in needs.items()]
 
 
-def downloads_chart(days: Sequence[DayCount]) -> charts.Chart:
+def downloads_chart(days: Sequence[ProjectDay]) -> charts.Chart:
     """Downloads per day, including days without downloads."""
     found = {item.day: item.downloads for item in days}
     every = _date_range(min(found), max(found)) if found else []

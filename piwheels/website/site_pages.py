@@ -41,9 +41,9 @@ def packages_pages(
 def stats_pages(site: Site, content: StatsData) -> dict[str, bytes]:
     """The statistics: a page, a JSON document, and a JSON file for each chart."""
     kinds = (
-        (charts.column_chart, content.upright),
-        (charts.line_chart, content.curves),
-        (charts.bar_chart, content.shares),
+        (charts.column_chart, content.time_charts),
+        (charts.line_chart, content.line_charts),
+        (charts.bar_chart, content.share_charts),
     )
     every = [chart for _, group in kinds for chart in group]
     pictures = {
@@ -51,16 +51,17 @@ def stats_pages(site: Site, content: StatsData) -> dict[str, bytes]:
         for draw, group in kinds
         for chart in group
     }
+    totals = content.downloads
     document = json_pages.StatsJson(
         format=json_pages.FORMAT_VERSION,
-        downloads=content.downloads,
-        downloads_30_days=content.downloads_30_days,
-        downloads_today=content.downloads_today,
-        record_day=content.record_day,
-        record_date=content.record_date,
-        since=content.since,
-        bytes_served=content.bytes_served,
-        saved_s=round(content.saved_s, 1),
+        downloads=totals.downloads,
+        downloads_30_days=totals.last_30_days,
+        downloads_today=totals.today,
+        record_day=totals.record_day,
+        record_date=totals.record_date,
+        since=totals.since,
+        bytes_served=totals.bytes,
+        saved_s=round(totals.saved_s, 1),
         charts={chart.title: f"{site.url}{_chart_file(chart)}" for chart in every},
     )
     return {

@@ -9,15 +9,19 @@ import msgspec
 
 from piwheels.model import (
     BuildSummary,
+    DownloadTotals,
+    FarmTotals,
     FileSummary,
+    ProjectDay,
+    ProjectDownloads,
     ProjectStatusRow,
     ReleaseStatusRow,
+    Struct,
     TargetStatusRow,
 )
 from piwheels.release_status import StatusContext
 from piwheels.website.charts import Chart, Series
 from piwheels.website.page_data import (
-    DayCount,
     HomeData,
     PackagesData,
     ProjectData,
@@ -125,12 +129,11 @@ def a_project(*releases: ReleaseStatusRow, **content: Any) -> ProjectData:
         "facts": facts,
         "files": (),
         "builds": (),
-        "names": (),
+        "aliases": (),
         "status_context": StatusContext(served_targets=frozenset({CP311, CP313})),
         "builds_per_hour": {},
         "written_at": NOW,
-        "downloads": 0,
-        "downloads_30_days": 0,
+        "downloads": project_downloads(),
         "days": (),
         "wheel_downloads": {},
     }
@@ -146,13 +149,12 @@ def built_project() -> ProjectData:
         a_release("1.0", built, a_target(CP313, queued=True, jobs_ahead=3)),
         files=(a_wheel(debian_packages=("libfoo1", "libbar2")),),
         builds=(an_ended_build(),),
-        names=("Demo",),
+        aliases=("Demo",),
         builds_per_hour={CP313: 2.0},
-        downloads=12,
-        downloads_30_days=5,
+        downloads=project_downloads(downloads=12, last_30_days=5),
         days=(
-            DayCount(day=date(2026, 11, 20), downloads=2),
-            DayCount(day=date(2026, 11, 23), downloads=3),
+            ProjectDay(day=date(2026, 11, 20), downloads=2),
+            ProjectDay(day=date(2026, 11, 23), downloads=3),
         ),
         wheel_downloads={a_wheel().filename: 12},
     )
@@ -188,7 +190,7 @@ def hostile_project() -> ProjectData:
             ),
         ),
         builds=(hostile_build(),),
-        names=(HOSTILE,),
+        aliases=(HOSTILE,),
         wheel_downloads={},
     )
 
@@ -200,35 +202,37 @@ def hostile_build() -> BuildSummary:
     )  # fmt: skip
 
 
-def a_home(**figures: Any) -> HomeData:
+def _zeros(struct: type[Struct], **figures: Any) -> dict[str, Any]:
+    return {field.name: 0 for field in msgspec.structs.fields(struct)} | figures
+
+
+def project_downloads(**figures: Any) -> ProjectDownloads:
+    return ProjectDownloads(**_zeros(ProjectDownloads, project="demo", **figures))
+
+
+def download_totals(**figures: Any) -> DownloadTotals:
+    known = {"record_date": None, "since": None}
+    return DownloadTotals(**_zeros(DownloadTotals, **(known | figures)))
+
+
+def a_home(**content: Any) -> HomeData:
     known: dict[str, Any] = {
-        "record_date": None,
+        "farm": farm_totals(),
+        "downloads": download_totals(),
         "targets": (),
         "recent": (),
-        "saved_s": 0.0,
-        "saved_today_s": 0.0,
     }
-    numbers = {
-        field.name: 0 for field in msgspec.structs.fields(HomeData) if field.name not in known
-    }
-    return HomeData(**(numbers | known | figures))
+    return HomeData(**_zeros(HomeData, **(known | content)))
+
+
+def farm_totals(**figures: Any) -> FarmTotals:
+    return FarmTotals(**_zeros(FarmTotals, **figures))
 
 
 def some_stats(*, charts: tuple[Chart, ...] = (), **figures: Any) -> StatsData:
-    known: dict[str, Any] = {
-        "downloads": 0,
-        "downloads_30_days": 0,
-        "downloads_today": 0,
-        "record_day": 0,
-        "record_date": None,
-        "bytes_served": 0,
-        "saved_s": 0.0,
-        "since": None,
-        "upright": charts,
-        "curves": (),
-        "shares": (),
-    }
-    return StatsData(**(known | figures))
+    return StatsData(
+        downloads=download_totals(**figures), time_charts=charts, line_charts=(), share_charts=()
+    )
 
 
 def a_chart(key: str = "years", label: str = "2026") -> Chart:

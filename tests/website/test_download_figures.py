@@ -8,6 +8,7 @@ import pytest
 from piwheels.db import catalog
 from piwheels.db import site_queries as site_db
 from piwheels.db.database import Database
+from piwheels.model import NamedCount
 from piwheels.website import loaders, site_publisher
 from tests.db.scenario import RULES, TARGETS, make_release
 from tests.website.harness import SiteHarness
@@ -73,18 +74,18 @@ async def test_the_last_30_days_are_the_same_days_on_every_page(site: SiteHarnes
         {"day": today - timedelta(days=30)},
     )
     stats = await loaders.load_stats(site.db)
-    shown = {chart.key: chart for chart in stats.shares}
-    assert stats.downloads_30_days == 3
+    shown = {chart.key: chart for chart in stats.share_charts}
+    assert stats.downloads.last_30_days == 3
     assert [sum(v for v in shown[key].series[0].values if v) for key in ("top", "arch")] == [3, 3]
     assert (await loaders.load_packages(site.db, await site_db.list_projects(site.db))).top == (
-        ("alpha", 3),
+        NamedCount(name="alpha", count=3),
     )
 
 
 async def test_months_and_days_without_downloads_stay_on_the_axis(site: SiteHarness) -> None:
     today = datetime.now(UTC).date()
     await download(site.db, today - timedelta(days=364), {"alpha": 3})
-    charts = {chart.key: chart for chart in (await loaders.load_stats(site.db)).upright}
+    charts = {chart.key: chart for chart in (await loaders.load_stats(site.db)).time_charts}
     assert len(charts["days"].labels) == 365
     assert charts["days"].labels[-1] == today.isoformat()
     months = charts["months"].labels

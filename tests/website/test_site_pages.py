@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 
 from piwheels import formatting
+from piwheels.model import NamedCount
 from piwheels.website import feeds, filters, json_pages, site_pages, sitemaps
 from piwheels.website.page_data import Site
 from tests.website.factories import (
@@ -19,6 +20,8 @@ from tests.website.factories import (
     a_home,
     an_ended_build,
     assert_harmless,
+    download_totals,
+    farm_totals,
     hostile_build,
     some_packages,
     some_stats,
@@ -39,10 +42,14 @@ def test_the_home_page_of_an_empty_farm() -> None:
 
 def test_the_home_page_has_every_figure() -> None:
     home = a_home(
-        projects=1_234, releases=5_678, wheels=91_011, wheels_bytes=5_000_000_000, builds=121_314,
-        queued=15, building=16, disk_free=7_000_000_000, downloads=1_000_000_001,
-        downloads_30_days=171_819, downloads_today=2_021, record_day=1_060_767,
-        record_date=date(2022, 10, 4), saved_s=344 * 86400.0, saved_today_s=3 * 3600.0,
+        farm=farm_totals(
+            projects=1_234, releases=5_678, files=91_011, files_bytes=5_000_000_000, builds=121_314
+        ),
+        downloads=download_totals(
+            downloads=1_000_000_001, last_30_days=171_819, today=2_021, record_day=1_060_767,
+            record_date=date(2022, 10, 4), saved_s=344 * 86400.0, saved_today_s=3 * 3600.0,
+        ),
+        queued=15, building=16, disk_free_bytes=7_000_000_000,
         targets=("cp313-trixie-aarch64",), recent=(an_ended_build(),),
     )  # fmt: skip
     said = " ".join(Reader(site_pages.home_pages(SITE, home)["index.html"]).text.split())
@@ -85,7 +92,9 @@ def test_hostile_text_stays_text_on_every_single_page() -> None:
     pages = {
         **site_pages.home_pages(SITE, a_home(recent=(build,), targets=(HOSTILE,))),
         **site_pages.packages_pages(
-            SITE, some_packages(top=((HOSTILE, 1),), newest=(build,)), [(HOSTILE, 1, 1)]
+            SITE,
+            some_packages(top=(NamedCount(name=HOSTILE, count=1),), newest=(build,)),
+            [(HOSTILE, 1, 1)],
         ),
         **site_pages.stats_pages(SITE, some_stats(charts=(a_chart(label=HOSTILE),))),
     }
@@ -227,7 +236,10 @@ def test_times_are_formatted_in_utc() -> None:
 
 
 def test_nouns_are_singular_or_plural() -> None:
-    home = a_home(projects=1, releases=1, wheels=1, builds=1, downloads=1)
+    home = a_home(
+        farm=farm_totals(projects=1, releases=1, files=1, builds=1),
+        downloads=download_totals(downloads=1),
+    )
     said = " ".join(Reader(site_pages.home_pages(SITE, home)["index.html"]).text.split())
     for words in ("project1", "wheel1", "build1", "download1", "1 release "):
         assert words in said
