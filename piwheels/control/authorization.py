@@ -1,13 +1,21 @@
 """Who sends requests to the control socket, and whether they may change anything."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
-from piwheels.protocol.keys import KeyStore, Role
+from piwheels.protocol.keys import Role
 from piwheels.protocol.messages import Request
 from piwheels.protocol.sockets import Peer
 from piwheels.sanitize import truncate_line
 
 _MAX_NAME_LENGTH = 80
+
+
+class KeyNames(Protocol):
+    """Which keys are authorized; a KeyStore."""
+
+    def name_of(self, role: Role, public: str, /) -> str | None:
+        """The name of a key's owner, or None when it is not authorized in this role."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +26,7 @@ class Caller:
     denial: str = ""
 
 
-def authorize(keys: KeyStore, peer: Peer, request: Request) -> Caller | None:
+def authorize(keys: KeyNames, peer: Peer, request: Request) -> Caller | None:
     """Who sent a request; None for a key that is not, or no longer, authorized.
 
     Whoever may write to the Unix socket is an operator. Over TCP the key decides, whatever user

@@ -11,21 +11,17 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from piwheels.control.audit_messages import describe_command, describe_outcome
 from piwheels.control.authorization import Caller
 from piwheels.control.database_watch import in_parentheses
-from piwheels.db import events
-from piwheels.db.database import Database
 from piwheels.errors import NotNowError, PiwheelsError
 from piwheels.protocol.commands import permission_for
 from piwheels.protocol.commands.definition import Permission
 from piwheels.protocol.messages import (
     CHUNK_BYTES,
     Accepted,
-    AuditEventRecorded,
     CommandFailed,
     ImportWheel,
     ReplyBody,
@@ -33,7 +29,6 @@ from piwheels.protocol.messages import (
     RequestBody,
 )
 from piwheels.protocol.transfer import MAX_WINDOW_BYTES
-from piwheels.scheduler.event_bus import EventBus
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +74,13 @@ class Call:
     caller: Caller
     send: SendReply
     chunks: ChunkQueue
+
+
+class EventRecorder(Protocol):
+    """The event list; an EventPublisher."""
+
+    def record(self, text: str, /, *, who: str, outcome: str) -> Coroutine[Any, Any, None]:
+        """Record and publish what somebody did."""
 
 
 #: Executes a command or query and returns the reply.
@@ -127,8 +129,7 @@ class CommandExecutor:
     """Executes requests; `on_executed` is called after each command."""
 
     handler: Handler
-    db: Database
-    event_bus: EventBus
+    events: EventRecorder
     on_executed: Callable[[], None]
     database_wait: Callable[[], str] = str
     _results: OrderedDict[str, asyncio.Task[ReplyBody]] = field(default_factory=OrderedDict)
@@ -174,15 +175,8 @@ class CommandExecutor:
     async def _record(self, body: RequestBody, caller: Caller, reply: ReplyBody) -> None:
         command, outcome = describe_command(body), describe_outcome(reply)
         log.info("%s: %s: %s", caller.name, command, outcome)
-        writing = self._track(self._write_event(caller.name, command, outcome))
-        await asyncio.wait({writing}, timeout=_RECORD_TIMEOUT_S)
-
-    async def _write_event(self, who: str, what: str, outcome: str) -> None:
-        at = datetime.now(UTC)
-        event = await events.record_event(self.db, who, what, outcome=outcome)
-        self.event_bus.publish(
-            AuditEventRecorded(event=event, at=at, who=who, what=what, outcome=outcome)
-        )
+        recording = self._track(self.events.record(command, who=caller.name, outcome=outcome))
+        await asyncio.wait({recording}, timeout=_RECORD_TIMEOUT_S)
 
     def _track(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         task = asyncio.create_task(work)

@@ -12,11 +12,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from piwheels.control.authorization import Caller, authorize
+from piwheels.control.authorization import Caller, KeyNames, authorize
 from piwheels.control.command_executor import Call, ChunkQueue, CommandExecutor, run_catching
 from piwheels.control.subscriptions import ReplyChannel, Subscriptions
 from piwheels.errors import PiwheelsError
-from piwheels.protocol.keys import KeyStore
 from piwheels.protocol.messages import (
     PROTOCOL,
     CommandFailed,
@@ -69,7 +68,7 @@ class ControlServer:
     """Serves the control sockets: one Unix socket, and perhaps one for TCP."""
 
     routers: list[Router[Request, Reply]]
-    keys: KeyStore
+    keys: KeyNames
     executor: CommandExecutor
     subscriptions: Subscriptions
     request_shutdown: Callable[[], None]

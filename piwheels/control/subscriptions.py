@@ -8,6 +8,7 @@ again.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from piwheels.control.command_executor import with_timeout
 from piwheels.protocol.messages import (
@@ -22,7 +23,6 @@ from piwheels.protocol.messages import (
     Snapshot,
 )
 from piwheels.protocol.sockets import Peer, Router, SendResult
-from piwheels.scheduler.build_logs import LogSpool
 from piwheels.scheduler.event_bus import EventBus
 
 #: Consoles wait for a little longer, and then reconnect.
@@ -34,6 +34,16 @@ _MAX_BATCH_EVENTS = 1000  # far below the largest message
 
 SLOW_CONSUMER = CommandFailed(reason="client too slow, events were dropped; resubscribe")
 CLIENT_GONE = CommandFailed(reason="the client is gone")
+
+
+class LogReader(Protocol):
+    """Where logs are read; a LogSpool."""
+
+    def read(self, build: int, offset: int, length: int, /) -> bytes | None:
+        """A part of the log of a running build; None when it does not run."""
+
+    def read_archived(self, build: int, /) -> bytes | None:
+        """The whole log of a build that has ended; None when there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +70,7 @@ class Subscriptions:
     """Serves streams; each method returns the reply that ends its stream."""
 
     snapshot: Callable[[], Awaitable[Snapshot]]
-    logs: LogSpool
+    logs: LogReader
     event_bus: EventBus
     database_wait: Callable[[], str] = str
 

@@ -244,8 +244,7 @@ class _Master:
             keys=self._keys,
             executor=CommandExecutor(
                 handlers.handle,
-                db,
-                self._event_bus,
+                EventPublisher(db, self._event_bus),
                 self._status.on_command_executed,
                 self._database_wait,
             ),

@@ -70,10 +70,18 @@ class EventPublisher:
             )
         )
 
-    async def record(self, text: str) -> None:
-        """Something happened that belongs into the event list."""
-        log.info("%s", text)
-        event = await events.record_event(self.db, "master", text)
+    async def record(self, text: str, *, who: str = "master", outcome: str = "") -> None:
+        """Add an event to the event list, and publish it.
+
+        Args:
+            text: what happened, in one line.
+            who: the operator, or the master for what the farm does automatically.
+            outcome: the result of an operator's command.
+        """
+        if who == "master":
+            log.info("%s", text)
+        at = datetime.now(UTC)
+        event = await events.record_event(self.db, who, text, outcome=outcome)
         self.bus.publish(
-            AuditEventRecorded(event=event, at=datetime.now(UTC), who="master", what=text)
+            AuditEventRecorded(event=event, at=at, who=who, what=text, outcome=outcome)
         )

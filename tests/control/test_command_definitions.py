@@ -32,6 +32,7 @@ from piwheels.protocol.commands.definition import (
 from piwheels.protocol.commands.reference import command_table
 from piwheels.protocol.message_base import CommandMessage
 from piwheels.scheduler.event_bus import EventBus
+from piwheels.scheduler.event_publisher import EventPublisher
 
 INPUTS = Inputs(builders=("pi1",), project="demo", version="1.0", text="home", number=2.0)
 
@@ -143,7 +144,7 @@ async def test_a_new_command_is_executed_and_in_the_audit_log(
 
     handlers.register(CountStars, count)
     bus = EventBus()
-    executor = CommandExecutor(handlers.handle, handlers.db, bus, lambda: None)
+    executor = CommandExecutor(handlers.handle, EventPublisher(handlers.db, bus), lambda: None)
     request = m.Request(request_id=1, body=CountStars(limit=3))
     call = Call(Caller("ann@desk"), discard, ChunkQueue(request.body))
     with bus.subscribe() as events:

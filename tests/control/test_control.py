@@ -24,6 +24,7 @@ from piwheels.protocol.keys import KeyStore
 from piwheels.protocol.sockets import Router
 from piwheels.scheduler.build_logs import LogSpool
 from piwheels.scheduler.event_bus import EventBus
+from piwheels.scheduler.event_publisher import EventPublisher
 from piwheels.webroot import Webroot
 
 WAIT_S = 30.0
@@ -62,7 +63,9 @@ class ControlHarness:
         self.control = ControlServer(
             routers=[router],
             keys=KeyStore(folder / "keys"),
-            executor=CommandExecutor(self._handle, db, self.bulletin, on_executed=lambda: None),
+            executor=CommandExecutor(
+                self._handle, EventPublisher(db, self.bulletin), on_executed=lambda: None
+            ),
             subscriptions=Subscriptions(self._snapshot, self.logs, self.bulletin),
             request_shutdown=lambda: None,
         )

@@ -57,7 +57,8 @@ class SimBuilder:
     fixed_state: BuilderState | None = None  # a state that it does not leave of itself
     idle_s: float = 0.0  # until it takes a job
     draining: bool = False
-    away_s: float | None = None  # has left; comes back after so long
+    restarts: bool = False  # after it was drained
+    away_s: float | None = None  # has left, and comes back after so long
     silent_s: float = 0.0
     load: float = 1.0
     loads: deque[float] = field(default_factory=lambda: deque(maxlen=LOADS))

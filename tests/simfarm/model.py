@@ -1,5 +1,6 @@
 """The truth of a simulated farm, and how it changes: time in, events out. No I/O."""
 
+import math
 import random
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -31,6 +32,8 @@ SPECIAL_STATES = (
     BuilderState.SILENT,
     BuilderState.ASLEEP,
 )
+#: A builder that is restarted is back after so long.
+RESTART_S = 5.0
 
 
 class FarmModel:
@@ -229,7 +232,7 @@ class FarmModel:
             machine.away_s -= by_s
             if machine.away_s > 0:
                 return
-            machine.away_s, machine.draining = None, False
+            machine.away_s, machine.draining, machine.restarts = None, False, False
         if machine.fixed_state in {BuilderState.LOST, BuilderState.SILENT}:
             machine.silent_s += by_s
         else:
@@ -257,7 +260,8 @@ class FarmModel:
                 yield started
 
     def _leave(self, machine: SimBuilder) -> Event:
-        machine.away_s, machine.build = 5.0, None
+        machine.away_s = RESTART_S if machine.restarts else math.inf
+        machine.build = None
         return BuilderRemoved(label=machine.label)
 
     def _start(self, machine: SimBuilder) -> BuildStarted | None:
@@ -339,11 +343,11 @@ class FarmModel:
         self.paused = paused
         return [self.pulse(), *(self._changed(machine) for machine in self.present())]
 
-    def sleep(self, labels: Iterable[str], *, at_once: bool) -> list[Event]:
+    def sleep(self, labels: Iterable[str], *, immediately: bool) -> list[Event]:
         """Send builders to sleep."""
         events: list[Event] = []
         for machine in self._named(labels):
-            if at_once:
+            if immediately:
                 events += self._drop(machine)
             machine.fixed_state = BuilderState.ASLEEP
             events.append(self._changed(machine))
@@ -357,31 +361,42 @@ class FarmModel:
             events.append(self._changed(machine))
         return events
 
-    def skip_build(self, labels: Iterable[str]) -> list[Event]:
-        """Drop the builds in hand."""
+    def cancel_builds(self, labels: Iterable[str]) -> list[Event]:
+        """Cancel the running builds."""
         events: list[Event] = []
         for machine in self._named(labels):
             machine.idle_s = 1.0
             events += [*self._drop(machine), self._changed(machine)]
         return events
 
-    def drain(self, labels: Iterable[str]) -> list[Event]:
-        """Let builders end after the build in hand."""
+    def drain(self, labels: Iterable[str], *, restart: bool) -> list[Event]:
+        """End builders after their running builds; they stay ended, or come back."""
         events: list[Event] = []
         for machine in self._named(labels):
-            machine.draining = True
+            machine.draining, machine.restarts = True, restart
             if machine.fixed_state is BuilderState.ASLEEP:
                 machine.fixed_state = None
             events.append(self._changed(machine))
         return events
 
     def kill(self, labels: Iterable[str]) -> list[Event]:
-        """End builders at once; they come back after a while."""
+        """End builders at once; they stay ended."""
         events: list[Event] = []
         for machine in self._named(labels):
+            machine.restarts = False
             events += [*self._drop(machine), self._leave(machine)]
             machine.fixed_state = None
         return events
+
+    def is_restarting(self, label: str) -> bool:
+        """Whether a builder is about to end, or away."""
+        machine = self.machines[label]
+        return machine.draining or machine.away_s is not None
+
+    def is_running(self, build: int) -> bool:
+        """Whether a builder has this build."""
+        running = (machine.build for machine in self.machines.values())
+        return any(task is not None and task.build == build for task in running)
 
     def missing(self, labels: Iterable[str]) -> list[str]:
         """Those of these labels that no builder has."""

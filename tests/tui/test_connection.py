@@ -30,7 +30,7 @@ from piwheels.protocol.messages import (
     ReplyBody,
     Resume,
 )
-from piwheels.protocol.sockets import CurveGate, Peer, generate_key_pair
+from piwheels.protocol.sockets import CurveGate, generate_key_pair
 from piwheels.tui.client import connection as link_module
 from piwheels.tui.client.connection import ConnectionLostError, MasterConnection
 from piwheels.tui.model.command_status import CommandState, CommandStatus
@@ -76,9 +76,9 @@ async def test_what_is_heard_makes_the_state_that_is_true(
 ) -> None:
     for _ in range(30):
         await farm.step(0.3)
-    await farm.publish(farm.model.pulse())
+    farm.publish(farm.model.pulse())
     last = farm.model.note("ada@console", "was here", "applied")
-    await farm.publish(last)
+    farm.publish(last)
     await wait_until(lambda: last in listener.state.events)
     shown = to_snapshot(listener.state, listener.state.last_heard_at or 0.0)
     true = farm.model.snapshot()
@@ -150,7 +150,8 @@ async def test_where_nobody_listens_the_reason_says_so(tmp_path: Path, brisk: No
 async def test_another_protocol_is_told(
     farm: SimFarm, link: MasterConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.simfarm.server.PROTOCOL", 7)
+    monkeypatch.setattr("piwheels.control.control_server.PROTOCOL", 7)
+    monkeypatch.setattr("piwheels.protocol.message_base.PROTOCOL", 7)
     async with SourceProbe(link) as listener:
         assert f"protocol 7, not {PROTOCOL}" in (await listener.next(Disconnected)).reason
 
@@ -350,7 +351,7 @@ async def test_a_rolling_drain_is_seen_through_however_long_it_takes(
     most = 0
     while not under_way.done():
         await farm.step(2.0)
-        most = max(most, sum(farm._drains(label) for label in labels))
+        most = max(most, sum(farm.model.is_restarting(label) for label in labels))
         await asyncio.sleep(0.01)
     assert (await under_way)[-1].state is CommandState.APPLIED
     assert most == 1
@@ -407,14 +408,12 @@ class FaultyServer(SimFarm):
     instead: ReplyBody | None = None
     sent = 0
 
-    async def _send(self, peer: Peer, number: int, body: ReplyBody) -> None:
+    def intercept(self, body: ReplyBody) -> ReplyBody | None:
         if isinstance(body, LogChunk):
             self.sent += 1
             if self.sent == 2:
-                if self.instead is not None:
-                    await SimFarm._send(self, peer, number, self.instead)
-                return
-        await SimFarm._send(self, peer, number, body)
+                return self.instead
+        return body
 
 
 @pytest.mark.parametrize(

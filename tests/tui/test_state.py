@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import msgspec
 from hypothesis import given, settings
@@ -163,7 +164,7 @@ def test_a_living_farm_is_followed_for_an_hour() -> None:
     dice = random.Random(2)
     for second in range(0, 3600, 6):
         label = f"pi{dice.randrange(1, 21):03}"
-        orders = (world.drain, world.kill, world.skip_build, world.wake)
+        orders = (partial(world.drain, restart=True), world.kill, world.cancel_builds, world.wake)
         if second % 60 == 0 and not world.missing([label]):
             state.apply_update(
                 EventBatch(events=tuple(dice.choice(orders)([label]))), BEGAN + second

@@ -1,0 +1,134 @@
+"""What the simulated farm does with requests, in place of the database and the scheduler."""
+
+import asyncio
+from collections.abc import Callable
+
+from piwheels.errors import RejectedError
+from piwheels.protocol.messages import (
+    BuilderCommand,
+    BuildsReply,
+    CommandBuilders,
+    CommandSucceeded,
+    Event,
+    EventsReply,
+    Explain,
+    ExplainReply,
+    Explanation,
+    ListBuilds,
+    ListEvents,
+    Pause,
+    Prioritize,
+    RegeneratePages,
+    Remove,
+    ReplyBody,
+    RequestBody,
+    Resume,
+    Retry,
+    Skip,
+    Status,
+    StopMaster,
+)
+from tests.simfarm.model import FarmModel
+
+_POLL_S = 0.1
+
+
+class SimHandlers:
+    """Changes the model and publishes what changed."""
+
+    def __init__(self, model: FarmModel, publish: Callable[..., None]) -> None:
+        self._model = model
+        self._publish = publish
+
+    async def handle(self, body: RequestBody) -> ReplyBody:
+        """Answer a query, or execute a command.
+
+        Raises:
+            RejectedError: it cannot be done.
+        """
+        match body:
+            case Pause() | Resume():
+                paused = isinstance(body, Pause)
+                self._publish(*self._model.pause(paused=paused))
+                return CommandSucceeded(text="paused" if paused else "resumed")
+            case CommandBuilders():
+                return await self._command_builders(body)
+            case StopMaster():
+                return CommandSucceeded(text="the master is stopping")
+            case Skip() | Retry() | Prioritize() | Remove() | RegeneratePages():
+                return CommandSucceeded(text="done", count=1)
+            case _:
+                return self._query(body)
+
+    def _query(self, body: RequestBody) -> ReplyBody:
+        match body:
+            case Status():
+                return self._model.status()
+            case Explain():
+                return _explain(body)
+            case ListBuilds():
+                builds = [
+                    build
+                    for build in reversed(self._model.builds)
+                    if body.project in {None, build.project}
+                    and not (body.failed and build.outcome == "built")
+                    and build.duration_s >= body.slower_than_s
+                ]
+                return BuildsReply(builds=tuple(builds[: body.limit]))
+            case ListEvents():
+                events = [
+                    event
+                    for event in reversed(self._model.events)
+                    if body.before is None or event.event < body.before
+                ]
+                return EventsReply(events=tuple(events[: body.limit]))
+            case _:
+                raise RejectedError(f"the simulated farm knows no {type(body).__name__}")
+
+    async def _command_builders(self, body: CommandBuilders) -> CommandSucceeded:
+        missing = self._model.missing(body.builders)
+        if missing:
+            raise RejectedError(f"there is no builder {', '.join(missing)}")
+        if body.command is BuilderCommand.RESTART and body.max_parallel:
+            await self._restart_in_turn(body)
+        else:
+            self._publish(*self._apply(body))
+        count = len(body.builders)
+        return CommandSucceeded(text=f"{body.command}: {count} builders", count=count)
+
+    def _apply(self, body: CommandBuilders) -> list[Event]:
+        model, labels = self._model, body.builders
+        match body.command:
+            case BuilderCommand.SLEEP:
+                return model.sleep(labels, immediately=body.immediately)
+            case BuilderCommand.WAKE:
+                return model.wake(labels)
+            case BuilderCommand.CANCEL_BUILD:
+                return model.cancel_builds(labels)
+            case BuilderCommand.DRAIN:
+                return model.drain(labels, restart=False)
+            case BuilderCommand.RESTART:
+                return model.drain(labels, restart=True)
+            case BuilderCommand.KILL:
+                return model.kill(labels)
+
+    async def _restart_in_turn(self, body: CommandBuilders) -> None:
+        waiting, away = list(body.builders), set[str]()
+        while waiting or away:
+            away = {label for label in away if self._model.is_restarting(label)}
+            while waiting and len(away) < body.max_parallel:
+                label = waiting.pop(0)
+                self._publish(*self._model.drain([label], restart=True))
+                away.add(label)
+            await asyncio.sleep(_POLL_S)
+
+
+def _explain(body: Explain) -> ReplyBody:
+    answer = Explanation(
+        project=body.project,
+        version=body.version or "1.0",
+        target=body.target or "cp313-trixie-aarch64",
+        state="queued",
+        text=f"{body.project} waits for a builder that serves this target, after 17 others.",
+    )
+    return ExplainReply(answers=(answer,))
