@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 
-from piwheels.builder.sandbox import find_bubblewrap
+from piwheels.builder.bubblewrap import find_bubblewrap
 from piwheels.errors import ConfigError
 
 PYTHON_VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13")

@@ -1,4 +1,4 @@
-"""The Debian packages that a wheel's programs need, beyond what every system has."""
+"""The Debian packages with the shared libraries that a wheel needs."""
 
 import re
 import shutil
@@ -10,25 +10,25 @@ _QUERY_TIMEOUT_S = 60.0
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
 
 _LIBRARY_NAME = re.compile(r"[A-Za-z0-9_.+-]{1,128}")
-_MAX_LIBRARIES = 1000  # they are arguments of a command
+_MAX_LIBRARIES = 1000  # their paths are arguments of one command
 _LDCONFIG_LINE = re.compile(r"\s+(?P<name>\S+) \(.*\) => (?P<path>/\S+)")
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _LIBPYTHON = re.compile(r"libpython[23]\.\d+.*")
 
-#: Where no ldconfig tells: the folders that Debian's loader looks into.
+#: The folders that Debian's loader searches, for systems without ldconfig.
 _FOLDERS = ("lib", "usr/lib", "usr/local/lib")
 
 _BASE_PRIORITIES = frozenset({"required", "important"})
-#: What compilers link everything to.
+#: Packages whose libraries compilers link to everything.
 _BASE_PACKAGES = frozenset({"libc6", "libgcc-s1", "libstdc++6"})
 
 
 def needed_packages(libraries: Iterable[str]) -> tuple[str, ...]:
     """The installed packages that own these shared libraries, sorted.
 
-    Those are left out that every system has: what is essential, required or important, all
-    that this depends on, the C and C++ runtime, and the interpreter's own library. Empty
-    where there is no dpkg; a library that no package owns is passed over.
+    Packages that every system has are left out: essential, required and important ones, all their
+    dependencies, the C and C++ runtime, and the interpreter's own library. Empty on systems
+    without dpkg; a library that no package owns is ignored.
     """
     named = {name for name in libraries if _LIBRARY_NAME.fullmatch(name)}
     wanted = set(sorted(named)[:_MAX_LIBRARIES])
@@ -41,7 +41,7 @@ def needed_packages(libraries: Iterable[str]) -> tuple[str, ...]:
 
 
 def _library_paths(names: set[str]) -> set[str]:
-    """Every path that dpkg may know a library by: /lib and /usr/lib are one folder now."""
+    """Every path under which dpkg may list a library: /lib is a link to /usr/lib today."""
     found: set[str] = set()
     for path in (*_paths_from_ldconfig(names), *_paths_in_library_dirs(names)):
         for place in (path, str(Path(path).resolve())):
@@ -68,7 +68,10 @@ def _paths_in_library_dirs(names: set[str]) -> Iterator[str]:
 
 
 def _owning_packages(paths: set[str]) -> set[str]:
-    """Lines are `libssl3:amd64, other: /usr/lib/...`, and some tell of diversions."""
+    """The packages that own these paths.
+
+    The lines to parse are `libssl3:amd64, other: /usr/lib/...`, and some describe diversions.
+    """
     owners: set[str] = set()
     for line in _output_lines("dpkg-query", "--search", *sorted(paths)):
         packages, separator, _ = line.partition(": /")
@@ -78,7 +81,7 @@ def _owning_packages(paths: set[str]) -> set[str]:
 
 
 def _base_system() -> set[str]:
-    """The packages that every Debian has, and what they depend on."""
+    """The packages that every Debian system has, and their dependencies."""
     depends: dict[str, set[str]] = {}
     base = set(_BASE_PACKAGES)
     form = r"${Package}\t${Essential}\t${Priority}\t${Pre-Depends}, ${Depends}\n"
@@ -95,7 +98,7 @@ def _base_system() -> set[str]:
 
 
 def _output_lines(*command: str) -> list[str]:
-    """The lines that a command prints; dpkg-query fails when it misses one of many."""
+    """The lines that a command prints; its status is ignored, as one missing file sets it."""
     try:
         done = subprocess.run(
             command,

@@ -1,4 +1,4 @@
-"""What a failed download says of why a build failed: decided by the error, never by its text."""
+"""The failure class of a failed download, by the type of its error."""
 
 from piwheels.errors import PiwheelsError, TransientError
 from piwheels.model import FailureClass
@@ -8,8 +8,8 @@ from piwheels.simple_index.client import DigestError, FileTooLargeError, Missing
 def classify_download_error(error: PiwheelsError) -> FailureClass:
     """The class of a failure to fetch a page or a file from an index.
 
-    An index that refuses (403, a malformed page) is in trouble, as one that does not answer is:
-    what it says of a release is said by its pages alone.
+    An index that answers 403 or with a malformed page is faulty, like one that does not answer:
+    only valid pages say something about a release.
     """
     match error:
         case DigestError():
@@ -22,5 +22,5 @@ def classify_download_error(error: PiwheelsError) -> FailureClass:
 
 
 def retry_after_s(error: PiwheelsError) -> float:
-    """The pause that the index asked for, in seconds; 0 without one."""
+    """The pause in seconds that the index requested (Retry-After); 0 for none."""
     return error.retry_after_s if isinstance(error, TransientError) else 0.0

@@ -1,13 +1,13 @@
-"""Gives up root before bubblewrap starts: run as a script, by root, in front of the sandbox.
+"""Drops root privileges before bubblewrap starts: a script that root runs.
 
-A build that bubblewrap runs as root is user 1000 only by name: to the kernel it is still
-root, may write /proc/sys (and so run anything as root), and has no limit of processes. So
-the sandbox is started by an unprivileged user. What that user cannot reach (an interpreter
-below /root) is first mounted where it can, in a mount namespace of our own.
+A build that root's bubblewrap runs as user 1000 is still root for the kernel outside its
+namespace: it could write to /proc/sys (and so run anything as root), and has no limit of
+processes. So an unprivileged user starts the sandbox. Paths that this user cannot reach, such as
+an interpreter below /root, are first mounted elsewhere in a new mount namespace.
 
-    stage.py UID SOURCE... -- COMMAND...
+    drop_root.py UID SOURCE... -- COMMAND...
 
-SOURCE number N is seen by COMMAND as /tmp/N.
+COMMAND sees SOURCE number N as /tmp/N.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
 
-MOUNT_DIR = "/tmp"  # noqa: S108 - it exists everywhere, and here it is a mount of our own
+MOUNT_DIR = "/tmp"  # noqa: S108 - it exists everywhere, and is a private mount here
 
 
 def _exit_on_failure(result: int, what: str) -> None:
@@ -43,7 +43,7 @@ def _mount_sources(sources: list[str]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     _exit_on_failure(libc.unshare(CLONE_NEWNS), "a mount namespace")
     _mount("", "/", "", MS_REC | MS_PRIVATE)
-    # Opened before the stage covers /tmp, where a source may lie.
+    # Opened before /tmp is mounted over, because a source may be there.
     opened = [(os.open(source, os.O_PATH), os.path.isdir(source)) for source in sources]  # noqa: PTH112
     _mount("tmpfs", MOUNT_DIR, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=256k")
     for number, (descriptor, is_folder) in enumerate(opened):
@@ -57,7 +57,7 @@ def _mount_sources(sources: list[str]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Mount the sources, become the user, and turn into the command."""
+    """Mount the sources, switch to the user, and execute the command."""
     end = arguments.index("--")
     uid = int(arguments[0])
     _mount_sources(arguments[1:end])
@@ -72,4 +72,4 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1:])
     except OSError as error:
-        sys.exit(f"cannot give up root: {error}")
+        sys.exit(f"cannot drop root privileges: {error}")

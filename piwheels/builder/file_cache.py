@@ -1,6 +1,6 @@
-"""The builder's store of index files: content-addressed, verified, bounded, oldest use first out.
+"""The builder's cache of index files: content-addressed, verified, of limited size (LRU).
 
-A file lies at <sha256[:2]>/<sha256>; its modification time says when it was last used.
+A file is stored at <sha256[:2]>/<sha256>; its modification time is that of its last use.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class FileCache:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def path(self, sha256: str) -> Path:
-        """Where a file lies, or would."""
+        """The path of a file, whether it is cached or not."""
         return self.root / sha256[:2] / sha256
 
     async def get(
@@ -56,7 +56,7 @@ class FileCache:
             bypass_caches: as `SimpleIndex.fetch` has it.
 
         Raises:
-            TransientError, RefusedError: as `SimpleIndex.fetch`.
+            TransientError, RejectedError: as `SimpleIndex.fetch`.
         """
         fetching = self._locks.setdefault(sha256 or url, asyncio.Lock())
         async with fetching:
@@ -97,9 +97,9 @@ class FileCache:
         return path
 
     def _evict(self, kept: Path) -> None:
-        """Remove what was used longest ago, but for the file that was just fetched.
+        """Delete the least recently used files, except the one that was just fetched.
 
-        A file that is being read stays readable: its bytes go with the last reader.
+        A file that is open stays readable until it is closed.
         """
         held = []
         for path in self.root.glob("??/*"):

@@ -1,8 +1,8 @@
-"""The index that a build sees: upstream's pages and the farm's, and files through the cache.
+"""The index that a build sees: merged pages of the farm and upstream, files through the cache.
 
-One proxy serves one build, on a Unix socket. It hands out only files that a page of this
-build named, verified by the hash that the page gives, and keeps a record of them. What the build
-asks is hostile input; what the indexes answer is checked by `simpleapi`.
+One proxy serves one build, on a Unix socket. It sends only files that one of its pages listed,
+verified by the hash on the page, and records them. Requests of the build are hostile input;
+answers of the indexes are checked by `simpleapi`.
 """
 
 import asyncio
@@ -38,15 +38,15 @@ _JSON = "application/vnd.pypi.simple.v1+json"
 _ACCEPTS_JSON = re.compile(
     r"application/vnd\.pypi\.simple\.(v1|latest)\+json(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE
 )
-_MOST_PAGES = 2000  # of one build: far above any real one, and an end to a runaway
-_MOST_FILES = 100_000  # that the pages may name in all: they are kept in memory
+_MOST_PAGES = 2000  # of one build; far more than any real one needs
+_MOST_FILES = 100_000  # on all pages together: they are kept in memory
 _MAX_CONCURRENT_PAGES = 4
 _MAX_CONNECTIONS = 128
 _METADATA_SUFFIX = ".metadata"
 
 
 class _ListedFile(Struct, frozen=True):
-    """A file that a page named."""
+    """A file that a page listed."""
 
     index: int
     file: IndexFile
@@ -72,17 +72,17 @@ class IndexProxy:
 
     @property
     def sent_files(self) -> tuple[str, ...]:
-        """What was handed out, as `<sha256> <filename>`, in the order of its first use."""
+        """The files that were sent, as `<sha256> <filename>`, in the order of their first use."""
         return tuple(self._sent_files)
 
     @property
     def last_error(self) -> PiwheelsError | None:
-        """The last fault of an index that no later try has mended."""
+        """The last error of an index that was not followed by a success."""
         return next(reversed(self._errors.values()), None)
 
     @contextlib.asynccontextmanager
     async def serving(self, path: Path) -> AsyncIterator[None]:
-        """Serve on a Unix socket, made at path, while the context lasts."""
+        """Serve on a Unix socket, created at path, within the context."""
         listener = _listen(path)
         config = uvicorn.Config(
             self.app,
@@ -114,7 +114,9 @@ class IndexProxy:
         try:
             async with self._page_slots:
                 if project not in self._pages and self._limit_reached():
-                    return PlainTextResponse("a build may not ask for so many projects\n", 404)
+                    return PlainTextResponse(
+                        "too many projects were requested by this build\n", 404
+                    )
                 offers = await self._list_files(project)
         except (TransientError, RejectedError) as error:
             return self._error_response(project, error)
@@ -130,7 +132,7 @@ class IndexProxy:
         return len(self._pages) >= _MOST_PAGES or len(self._files_by_key) >= _MOST_FILES
 
     async def _list_files(self, project: str) -> list[_ListedFile]:
-        """All files of a project that can be handed out; a name belongs to its first index."""
+        """All files of a project that can be served; a name is taken from its first index."""
         if project in self._pages:
             return self._pages[project]
         offers: dict[str, _ListedFile] = {}
@@ -142,7 +144,7 @@ class IndexProxy:
         return self._pages[project]
 
     async def _read_page(self, index: SimpleIndex, project: str) -> ProjectPage | None:
-        """A page of an index; only the last one, upstream, is one that no build can do without."""
+        """A page of an index; None if it is unreachable and not the last one, which is upstream."""
         try:
             return await index.project(project)
         except TransientError as error:
@@ -159,7 +161,7 @@ class IndexProxy:
         offer = self._files_by_key.get((key, filename.removesuffix(_METADATA_SUFFIX)))
         if offer is not None and offer.file.metadata_sha256:
             return await self._send_file(offer, _metadata_file(offer.file))
-        return PlainTextResponse("no page of this build named such a file\n", 404)
+        return PlainTextResponse("no page of this build listed such a file\n", 404)
 
     async def _send_file(self, offer: _ListedFile, file: IndexFile) -> Response:
         filename = file.filename
@@ -172,14 +174,14 @@ class IndexProxy:
                 size_bytes=file.size_bytes,
             )
         except MissingFileError as error:
-            if not filename.endswith(_METADATA_SUFFIX):  # installers do without
+            if not filename.endswith(_METADATA_SUFFIX):  # installers do not need it
                 self._errors[filename] = error
             return PlainTextResponse(f"{error}\n", 404)
         except (TransientError, RejectedError) as error:
             return self._error_response(filename, error)
         self._errors.pop(filename, None)
         self._sent_files[f"{path.name} {filename}"] = None
-        # A wheel's bytes are what its hash says: no media type may have them decoded.
+        # A media type that suggests an encoding would make clients change the hashed bytes.
         return FileResponse(path, media_type="application/octet-stream")
 
     def _error_response(self, what: str, error: PiwheelsError) -> Response:
@@ -189,7 +191,7 @@ class IndexProxy:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn as a guest: the process's signals are its owner's."""
+    """A uvicorn server that leaves the process's signal handlers alone."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -197,14 +199,14 @@ class _Server(uvicorn.Server):
 
 
 def _listen(path: Path) -> socket.socket:
-    """A listening Unix socket, however long its path is (sun_path holds 108 bytes)."""
+    """Listen on a Unix socket whose path may be longer than sun_path (108 bytes)."""
     listener = socket.socket(socket.AF_UNIX)
     folder = os.open(path.parent, os.O_PATH)
     try:
         listener.bind(f"/proc/self/fd/{folder}/{path.name}")
     finally:
         os.close(folder)
-    path.chmod(0o666)  # its folder is what guards it
+    path.chmod(0o666)  # access is restricted by its folder
     listener.listen()
     return listener
 
@@ -216,13 +218,13 @@ def _servable_files(page: ProjectPage | None) -> Iterator[IndexFile]:
 
 
 def _file_key(file: IndexFile) -> str:
-    """What stands for a file in its address here: its hash, or that of its address upstream."""
+    """The part of a file's URL here that identifies it: its hash, or that of its upstream URL."""
     hashed = file.sha256 or file.digest.replace("=", "-")
     return hashed or f"url-{hashlib.sha256(file.url.encode()).hexdigest()}"
 
 
 def _file_hash(file: IndexFile) -> tuple[str, str]:
-    """The algorithm and the value of the hash that the index gives; two "" if it gives none."""
+    """The algorithm and the value of the hash in the index; ("", "") if there is none."""
     algorithm, _, value = (f"sha256={file.sha256}" if file.sha256 else file.digest).partition("=")
     return algorithm, value
 
@@ -243,7 +245,7 @@ def _file_url(file: IndexFile) -> str:
 
 
 def _json_page(project: str, offers: Sequence[_ListedFile]) -> str:
-    """PEP 691, with what PEP 700 and 714 add where the index tells it."""
+    """The page by PEP 691, with the fields of PEP 700 and 714 that the index provides."""
     files = [_json_file(offer.file) for offer in offers]
     return json.dumps({"meta": {"api-version": "1.0"}, "name": project, "files": files})
 
@@ -268,7 +270,7 @@ def _json_file(file: IndexFile) -> dict[str, Any]:
 
 
 def _html_page(offers: Sequence[_ListedFile]) -> str:
-    """PEP 503."""
+    """The page by PEP 503."""
     links = "\n".join(f"{_html_link(offer.file)}<br>" for offer in offers)
     return f"<!DOCTYPE html>\n<html><body>\n{links}\n</body></html>\n"
 

@@ -1,9 +1,9 @@
-"""The work folder of the job in hand: its log, its wheels, its result, kept until Done.
+"""The directory of the current job, kept until the master acknowledges the build.
 
-job.msgpack       the job, written when it begins
+job.msgpack       the job, written when it starts
 log               the log as it grows
-wheels/           what the build made
-result.msgpack    what came of it, written last: with it the build survives a restart
+wheels/           the wheels that the build made
+result.msgpack    the result, written last: with it the build survives a restart
 """
 
 import contextlib
@@ -16,11 +16,11 @@ from piwheels.model import Job
 from piwheels.protocol.messages import MAX_LOG_BYTES, BuildFinished
 from piwheels.webroot import replace_file
 
-_TRUNCATION_NOTICE = b"\n*** the log is cut here: it is longer than 32 MiB ***\n"
+_TRUNCATION_NOTICE = b"\n*** the log was truncated here: it is longer than 32 MiB ***\n"
 
 
 class JobDir:
-    """One folder for one job at a time."""
+    """The directory of one job at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -28,11 +28,11 @@ class JobDir:
 
     @property
     def wheels(self) -> Path:
-        """Where a build leaves its wheels."""
+        """The directory for the wheels of the build."""
         return self.folder / "wheels"
 
     def restore(self) -> tuple[Job, BuildFinished] | None:
-        """The finished build that an earlier process left, or None; the rest is cleared."""
+        """The finished build of an earlier process, or None; an unfinished one is deleted."""
         try:
             job = msgspec.msgpack.decode(self._job.read_bytes(), type=Job)
             built = msgspec.msgpack.decode(self._result.read_bytes(), type=BuildFinished)
@@ -42,14 +42,14 @@ class JobDir:
         return job, built
 
     def start(self, job: Job) -> None:
-        """Make the folder ready for a job."""
+        """Prepare the directory for a job."""
         self.clear()
         self.wheels.mkdir(parents=True)
         replace_file(self._job, msgspec.msgpack.encode(job))
         self._log_bytes = 0
 
     def append_log(self, data: bytes) -> None:
-        """Add to the log, up to its largest length."""
+        """Append to the log, up to its maximum length."""
         if self._log_bytes >= MAX_LOG_BYTES:
             return
         self._log_bytes += len(data)
@@ -59,7 +59,7 @@ class JobDir:
             file.write(data)
 
     def read_log(self, offset: int, length: int) -> bytes:
-        """A piece of the log; b"" when there is no more."""
+        """Up to length bytes of the log from offset on; b"" at its end."""
         try:
             with self._log.open("rb") as file:
                 file.seek(offset)
@@ -68,15 +68,15 @@ class JobDir:
             return b""
 
     def save_result(self, built: BuildFinished) -> None:
-        """Record what came of the job, durably."""
+        """Store the result of the job durably."""
         replace_file(self._result, msgspec.msgpack.encode(built))
 
     def wheel_path(self, filename: str) -> Path:
-        """A wheel that the build made."""
+        """The path of a wheel that the build made."""
         return self.wheels / filename
 
     def clear(self) -> None:
-        """Empty the folder; the result goes first, so that a crash leaves no half of one."""
+        """Delete everything; the result first, so that a crash leaves no result without files."""
         with contextlib.suppress(FileNotFoundError):
             self._result.unlink()
         remove_tree(self.folder)

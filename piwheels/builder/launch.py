@@ -1,7 +1,7 @@
-"""Starts a build with a session keyring of its own, and hands its filter on: run as a script.
+"""Starts a build with a new session keyring and passes on its seccomp filter: run as a script.
 
-Processes of one login share a session keyring (session-keyring(7)): a build could read what
-another program of this account keeps there, and leave something for the next build.
+Processes of one login share a session keyring (session-keyring(7)): a build could read keys of
+other programs of this account, and leave keys for the next build.
 
     launch.py FILTER COMMAND...
 
@@ -19,7 +19,7 @@ _JOIN_SESSION_KEYRING = 1  # KEYCTL_JOIN_SESSION_KEYRING of <linux/keyctl.h>
 
 
 def _keyctl_syscall_number() -> "int | None":
-    """The number of keyctl(2) for this interpreter, or None where it is not known."""
+    """The system call number of keyctl(2) for this interpreter, or None if unknown."""
     machine, wide = os.uname().machine, sys.maxsize > 2**32
     if machine == "aarch64" or machine.startswith("arm"):
         return 219 if wide else 311
@@ -29,12 +29,13 @@ def _keyctl_syscall_number() -> "int | None":
 
 
 def join_new_session_keyring() -> None:
-    """Leave the session keyring of this login for a new and empty one.
+    """Replace the session keyring of this login by a new, empty one.
 
-    A kernel without keys, or a container that denies them, denies them to the build as well.
+    Without kernel support for keys, or in a container that denies them, nothing is done: the
+    build has no access to keys either.
 
     Raises:
-        OSError: there can be no new one.
+        OSError: no new keyring can be created.
     """
     number = _keyctl_syscall_number()
     if number is None:
@@ -47,7 +48,7 @@ def join_new_session_keyring() -> None:
 
 
 def _store_filter(program: bytes) -> None:
-    """Put a filter where the command finds it."""
+    """Store a filter in a memory file at FILTER_DESCRIPTOR."""
     descriptor = os.memfd_create("filter", 0)
     os.write(descriptor, program)
     os.lseek(descriptor, 0, os.SEEK_SET)
@@ -57,12 +58,12 @@ def _store_filter(program: bytes) -> None:
 
 
 def main(arguments: "list[str]") -> None:
-    """Join the keyring, keep the filter, and turn into the command."""
+    """Join a new keyring, store the filter, and execute the command."""
     program, *command = arguments
     try:
         join_new_session_keyring()
     except OSError as error:
-        sys.exit(f"a session keyring of the build's own: {error.strerror}")
+        sys.exit(f"cannot create a session keyring: {error.strerror}")
     if program != "-":
         _store_filter(base64.b64decode(program))
     os.execvp(command[0], command)  # noqa: S606

@@ -1,8 +1,8 @@
-"""What the end of a build's log says about why it failed.
+"""Analysis of the end of a build's log: the line that tells why it failed, signs of shortage.
 
-pip indents what a build prints, so no pattern here counts on the start of a line. The cost is
-linear in the length of the log: a line is judged by its first characters, and a pattern is tried
-only on lines that hold its literal text.
+pip indents the output of a build, so no pattern here relies on the start of a line. The cost is
+linear in the length of the log: only the first characters of a line are examined, and a pattern
+is matched only with lines that contain its literal text.
 """
 
 import re
@@ -13,14 +13,14 @@ from typing import NamedTuple
 from piwheels.model import Outcome
 
 _MAX_LINE_CHARS = 300
-#: A line is judged by so many of its characters.
+#: The number of characters of a line that are examined.
 _EXAMINED_CHARS = 1000
 _ESCAPES = re.compile(
     r"\x1b(?:\[[0-9;?]{0,64}[ -/]{0,8}[@-~]|\][^\x07\x1b\n]{0,300}(?:\x07|\x1b\\))?"
 )
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]+")
 
-#: What inside.py itself says of how far it is.
+#: The start of the phase lines that sandbox_entry.py prints.
 _PHASE_PREFIX = "--- piwheels: "
 
 #: Lines that come with any failure, and lines that only quote source or point into it.
@@ -38,10 +38,10 @@ _UNINFORMATIVE = re.compile(
     r"|^[\W_]*$|^\d*\s*\||^https?://\S*$",
     re.IGNORECASE,
 )
-#: Quoted source: gcc and rustc show it behind a bar, Python below the place of a frame.
+#: Quoted source: gcc and rustc print it after a bar, Python after the line of a frame.
 _QUOTED_WITH_BAR = re.compile(r"\d*\s*\|")
 _TRACEBACK_FRAME = re.compile(r'File "[^"]*", line \d')
-#: What a compiler says of a place in the source; only its fatal errors can be about the machine.
+#: A compiler's message about a place in the source; only fatal errors can be about the machine.
 _COMPILER_DIAGNOSTIC = re.compile(r"\S+:\d+(?::\d+)?: (?!fatal error)")
 #: A message of CMake whose text is in the indented lines that follow.
 _CMAKE_HEADER = re.compile(r"CMake Error (?:at|in) .*:$")
@@ -49,7 +49,7 @@ _CMAKE_HEADER = re.compile(r"CMake Error (?:at|in) .*:$")
 _EXCEPTION_HEADER = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*:$")
 _MAX_LINES_BETWEEN = 5  # a header and its message: empty ones, or rows of asterisks
 _CMAKE_NO_PACKAGE = ("A required package was not found", "The following required packages were not")
-#: What pkg-config, and its successor pkgconf, say of a package that they do not find.
+#: Messages of pkg-config, and its successor pkgconf, about a package that is not found.
 _PKG_CONFIG = ("No package '", "Package '")
 
 
@@ -57,8 +57,8 @@ _PKG_CONFIG = ("No package '", "Package '")
 class _Rule:
     """A kind of line that tells why a build failed.
 
-    `pattern` is matched at a line's first visible character, where the line holds one of
-    `words`. Of several lines the first tells most, or the last.
+    `pattern` is matched at a line's first visible character, if the line contains one of
+    `literals`. Of several matching lines the first is reported, or the last if `prefer_last`.
     """
 
     literals: tuple[str, ...]
@@ -77,7 +77,7 @@ _KILLED_RULE = _rule("Killed signal", r".*fatal error: Killed signal terminated 
 #: Packages whose exceptions have other names than *Error (InvalidVersion, DistributionNotFound).
 _PACKAGING_MODULES = ("pip._", "pkg_resources.", "packaging.", "setuptools.", "distutils.")
 
-#: The most telling kind first.
+#: The most informative kind first.
 _RULES = (
     _KILLED_RULE,
     _rule(
@@ -124,7 +124,7 @@ _RULES = (
         prefer_last=True,
     ),
 )
-#: Hollow after any other failure, and all that there is where a program failed silently.
+#: Uninformative beside any other failure, but the only line if a program failed silently.
 _FALLBACK_RULE = _rule(
     "CalledProcessError: Command ",
     r"(?:[A-Za-z_]\w*\.)*CalledProcessError: Command ",
@@ -162,10 +162,10 @@ _DISK_FULL_RULES = (
 
 
 def find_error_line(tail: bytes) -> str:
-    """The one line of a failed build's log that says most about why; "" if there is none.
+    """The line of a failed build's log that best tells why it failed; "" if there is none.
 
     Args:
-        tail: the end of the log, from which escape sequences are dropped.
+        tail: the end of the log; escape sequences are ignored.
     """
     log = _Log(_to_plain_text(tail))
     for rule in _RULES:
@@ -189,7 +189,7 @@ def last_line(tail: bytes) -> str:
 def resource_shortage(tail: bytes) -> Outcome | None:
     """OUT_OF_MEMORY or DISK_FULL, if the end of a failed build's log shows signs of it.
 
-    Quoted source shows none, nor does what a compiler says of a place in the source.
+    Quoted source and compilers' messages about the source do not count as signs.
     """
     log = _Log(_to_plain_text(tail))
     for outcome, rules in (
@@ -202,7 +202,7 @@ def resource_shortage(tail: bytes) -> Outcome | None:
 
 
 class _Line(NamedTuple):
-    """A line without the space around it; `start` is where it begins in the text."""
+    """A line without surrounding space; `start` is its offset in the text."""
 
     start: int
     end: int
@@ -211,14 +211,14 @@ class _Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Log:
-    """The text of a log, and the lines of it that rules ask for."""
+    """The text of a log, and its lines that match rules."""
 
     text: str
     _starts_by_literal: dict[str, list[int]] = field(default_factory=dict)
     _lines_by_start: dict[int, _Line] = field(default_factory=dict)
 
     def matches(self, rule: _Rule) -> Iterator[_Line]:
-        """The lines of a kind, the most telling first."""
+        """The lines that match a rule, the most informative first."""
         starts = self._line_starts(rule.literals[0])
         if len(rule.literals) > 1:
             starts = sorted({start for word in rule.literals for start in self._line_starts(word)})
@@ -228,18 +228,18 @@ class _Log:
                 yield line
 
     def line_at(self, start: int) -> _Line:
-        """The line that begins there."""
+        """The line that starts at an offset."""
         line = self._lines_by_start.get(start)
         if line is None:
             end = self.text.find("\n", start)
             end = len(self.text) if end < 0 else end
-            # Space before a line is bounded as well: pip and CMake indent by a few characters.
+            # Indentation counts as examined characters: pip and CMake indent by a few.
             line = _Line(start, end, self.text[start : min(end, start + _EXAMINED_CHARS)].strip())
             self._lines_by_start[start] = line
         return line
 
     def message(self, line: _Line) -> _Line:
-        """The line that says what a line is about: below a header, one of its message."""
+        """The line itself, or for a header the first informative line of its message."""
         if _CMAKE_HEADER.match(line.text):
             first = next((place for place in self._next_lines(line) if place.text), line)
             return (
@@ -255,7 +255,7 @@ class _Log:
         return line
 
     def _next_lines(self, line: _Line) -> Iterator[_Line]:
-        """The few lines that follow."""
+        """The next few lines."""
         for _ in range(_MAX_LINES_BETWEEN):
             if line.end >= len(self.text):
                 return
@@ -263,9 +263,9 @@ class _Log:
             yield line
 
     def _missing_package_line(self, line: _Line) -> _Line:
-        """For CMake's message that a package is missing, the line before it with pkg-config's own.
+        """For CMake's message that a package is missing, the earlier message of pkg-config.
 
-        FindPkgConfig.cmake prints which package it is as it looks for it, and fails at the end.
+        FindPkgConfig.cmake prints the missing package while it searches, and fails at the end.
         """
         if not line.text.startswith(_CMAKE_NO_PACKAGE):
             return line
@@ -274,7 +274,7 @@ class _Log:
         return self.line_at(before)
 
     def is_quoted(self, line: _Line) -> bool:
-        """Whether a line is source that was quoted, or is about such."""
+        """Whether a line is quoted source, or a message about it."""
         if _QUOTED_WITH_BAR.match(line.text) or _COMPILER_DIAGNOSTIC.match(line.text):
             return True
         return line.start > 0 and bool(_TRACEBACK_FRAME.match(self._line_before(line).text))
@@ -286,7 +286,7 @@ class _Log:
         return self.text.find(line.text[:1], line.start) - line.start
 
     def _line_starts(self, word: str) -> list[int]:
-        """Where the lines begin that hold a word."""
+        """The offsets of the lines that contain a word."""
         starts = self._starts_by_literal.get(word)
         if starts is None:
             starts = self._starts_by_literal[word] = list(_find_line_starts(self.text, word))

@@ -1,7 +1,7 @@
-"""The memory that a tree of processes takes from the machine, as far as it is no copy of a file.
+"""The memory that a tree of processes uses, without pages of files on disk.
 
-A page that processes share is counted once: proc(5) gives each its proportional part (PSS).
-Memory files (memfd_create(2)) are counted by what they hold, also where nobody maps them.
+A page that processes share is counted once: proc(5) gives each its proportional share (PSS).
+Memory files (memfd_create(2)) count with their size, whether they are mapped or not.
 """
 
 import os
@@ -17,10 +17,10 @@ _MEMFD_PREFIX = "/memfd:"
 
 
 def used_bytes(pids: Iterable[int], limit_bytes: int) -> int:
-    """What these processes use together, in bytes.
+    """The memory of these processes together, in bytes.
 
-    Proportional parts are looked up only when a sum that counts shared pages more than once is
-    beyond the limit: the kernel walks every page table for them.
+    Proportional shares are read only if a sum that counts shared pages repeatedly exceeds the
+    limit, because the kernel has to walk every page table for them.
     """
     pids = list(pids)
     files = _memfd_bytes(pids)
@@ -36,7 +36,7 @@ def _proportional_bytes(pid: int) -> int:
 
 
 def _sum_fields(pid: int, name: str, fields: tuple[bytes, ...]) -> int | None:
-    """The sum of these lines of a file of a process, in bytes; None when it tells none of them."""
+    """The sum of these fields of a file in /proc/PID, in bytes; None if it has none of them."""
     try:
         lines = Path(f"/proc/{pid}/{name}").read_bytes().splitlines()
     except OSError:
@@ -46,7 +46,7 @@ def _sum_fields(pid: int, name: str, fields: tuple[bytes, ...]) -> int | None:
 
 
 def _memfd_bytes(pids: Iterable[int]) -> int:
-    """What the memory files hold that these processes have open, each counted once."""
+    """The size of the memory files that these processes have open, each counted once."""
     files: dict[tuple[int, int], int] = {}
     for pid in pids:
         folder = f"/proc/{pid}/fd"

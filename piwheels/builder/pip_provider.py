@@ -1,8 +1,8 @@
-"""The pip that builds use: the newest that an interpreter supports, unpacked from the index.
+"""The pip that builds use: the newest one for an interpreter, unpacked from the index.
 
-The pip that comes with an old Python cannot build modern sdists, and a system's pip may be
-patched; so the farm brings its own, verified, and never installs it anywhere. Where the upstream
-has none, another index is asked, and then the pip that is installed beside piwheels is copied.
+The pip of an old Python cannot build modern sdists, and a system's pip may be patched, so a
+verified pip is unpacked and used without installing it. If upstream has none, other indexes
+are tried, and then the pip that is installed beside piwheels is copied.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from piwheels.wheel.isolated_read import unpack_wheel
 log = logging.getLogger(__name__)
 
 _FRESH_S = 6 * 3600.0
-_METADATA_HEADER_BYTES = 64 * 1024  # of METADATA; its long description follows them
+_METADATA_HEADER_BYTES = 64 * 1024  # the fields of METADATA; the long description follows them
 _REQUIRES_PYTHON = re.compile(r"^Requires-Python:(.*)$", re.IGNORECASE | re.MULTILINE)
 _RUNNER_SCRIPT = Path("pip") / "__pip-runner__.py"
 
@@ -38,16 +38,16 @@ class Pip(Struct, frozen=True):
     """An unpacked pip."""
 
     folder: Path
-    provenance: str  # "<sha256> <filename>", or what else tells where it comes from
+    provenance: str  # "<sha256> <filename>", or "installed pip-<version>"
 
     @property
     def script(self) -> Path:
-        """The script that runs it without installing it."""
+        """The script that runs this pip without installing it."""
         return self.folder / _RUNNER_SCRIPT
 
 
 class PipProvider:
-    """The pips of a builder, by the Python that they are for."""
+    """The pips of a builder, one for each version of Python."""
 
     def __init__(
         self,
@@ -79,8 +79,8 @@ class PipProvider:
             python: its full version, "3.9.18".
 
         Raises:
-            TransientError: the index cannot be reached, and there is no earlier choice.
-            RefusedError: no index has a pip for this Python, nor is one installed.
+            TransientError: the index cannot be reached, and no pip was selected before.
+            RejectedError: no index has a pip for this Python, nor is one installed.
         """
         looked, pip = self._selected.get(python, (0.0, None))
         if pip is not None and time.monotonic() - looked < _FRESH_S and pip.script.exists():
@@ -107,8 +107,8 @@ class PipProvider:
         if found is None:
             places = " and ".join(index.url for index in (self._index, *self._fallback_indexes))
             raise RejectedError(
-                f"{places} has no pip for Python {python}, nor is a fitting one installed beside "
-                "piwheels; set builder.pip_index_url to an index that has one"
+                f"{places} has no pip for Python {python}, and none is installed beside piwheels; "
+                "set builder.pip_index_url to an index that has one"
             )
         self._warn_of_fallback(python, f"the {found.provenance}")
         return found
@@ -117,9 +117,9 @@ class PipProvider:
         log.warning("%s has no pip for Python %s; %s is used", self._index.url, python, used)
 
     async def _find_in_index(self, index: SimpleIndex, python: str) -> Pip | None:
-        """The newest that an index has; None if it has none that fits.
+        """The newest pip of an index for a Python; None if it has none.
 
-        A page does not have to say which Pythons a file supports; the wheel itself does.
+        Pages may omit Requires-Python, so the wheel's own metadata decides.
         """
         try:
             page = await index.project("pip")
@@ -144,7 +144,7 @@ class PipProvider:
 
 
 def copy_installed_pip(folder: Path, python: str) -> Pip | None:
-    """A copy of the pip that is installed beside piwheels, in a folder of its own, if it fits."""
+    """Copy the pip that is installed beside piwheels; None if it does not support a Python."""
     try:
         pip = importlib.metadata.distribution("pip")
     except importlib.metadata.PackageNotFoundError:
@@ -162,7 +162,7 @@ def copy_installed_pip(folder: Path, python: str) -> Pip | None:
 
 
 def candidate_wheels(page: ProjectPage | None, python: str) -> list[IndexFile]:
-    """The final wheels of a page that it does not exclude for a Python, the newest first."""
+    """The universal wheels of final releases that a page offers for a Python, newest first."""
     wheels = [
         file
         for file in (page.files if page else ())
@@ -175,7 +175,7 @@ def candidate_wheels(page: ProjectPage | None, python: str) -> list[IndexFile]:
 
 
 def _requires_python(folder: Path) -> str:
-    """Requires-Python of an unpacked pip, "" if it does not say."""
+    """Requires-Python of an unpacked pip, "" if it has none."""
     for metadata in folder.glob("pip-*.dist-info/METADATA"):
         with metadata.open("rb") as file:
             fields = (
@@ -195,7 +195,7 @@ def _supports_python(requires_python: str, python: str) -> bool:
 
 @contextlib.contextmanager
 def _created_atomically(folder: Path) -> Iterator[Path]:
-    """A temporary folder that becomes this one when it is filled, readable by everybody."""
+    """A temporary folder that is renamed to this one when it is complete, readable by everyone."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".unpack-"))
     try:

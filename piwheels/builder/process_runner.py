@@ -1,7 +1,7 @@
-"""Running a program to its end or ours: its output streamed, its limits watched, its tree killed.
+"""Runs a program with limits on its process tree; streams its output, and kills the tree.
 
-Limits on one process are the kernel's (see `sandbox`); here are those on the whole tree and
-on its surroundings, which rlimits cannot express: wall clock, memory, processes, free disk.
+Limits of single processes are set as rlimits (see `sandbox`). The limits here are those that
+rlimits cannot express: wall clock, memory and number of processes of the tree, free disk space.
 """
 
 import asyncio
@@ -29,19 +29,19 @@ OnOutput = Callable[[bytes], None]
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What a build may use; the sizes are bytes."""
+    """The resources that a build may use; sizes are bytes."""
 
     timeout_s: float = 3 * 3600.0  # wall clock
-    memory_bytes: int = 1 << 30  # of each process's data, and of the whole tree's own pages
+    memory_bytes: int = 1 << 30  # of each process's data, and of the tree's private pages
     file_bytes: int = 4 << 30  # of each file
-    disk_reserve_bytes: int = 256 << 20  # must stay free where the build writes
-    inode_reserve: int = 5000  # room for so many files, too
+    disk_reserve_bytes: int = 256 << 20  # disk space that must stay free
+    inode_reserve: int = 5000  # inodes that must stay free
     processes: int = 1024
     open_files: int = 4096
 
 
 class LimitExceeded(StrEnum):
-    """Why a program was ended before its own end."""
+    """The limit for which a program was killed."""
 
     TIME = "time"
     MEMORY = "memory"
@@ -50,18 +50,18 @@ class LimitExceeded(StrEnum):
 
 
 class ProcessResult(Struct, frozen=True, kw_only=True):
-    """How a program ended; `status` is 128 and the signal's number if one ended it."""
+    """How a program ended; `status` is 128 + N if signal N ended it."""
 
     status: int
     limit_exceeded: LimitExceeded | None
     duration_s: float
-    cpu_s: float = 0.0  # processor time of the tree, as far as it was seen
+    cpu_s: float = 0.0  # processor time of the tree, as last measured
     peak_memory_bytes: int = 0
 
 
 @dataclass(slots=True)
 class _Usage:
-    """What a tree of processes has used so far."""
+    """The resources that a process tree has used so far."""
 
     cpu_s: float = 0.0
     peak_memory_bytes: int = 0
@@ -76,22 +76,22 @@ async def run_process(
     on_output: OnOutput,
     cwd: Path = Path("/"),
 ) -> ProcessResult:
-    """Run a program until it ends, breaks a limit, or this task is cancelled.
+    """Run a program until it ends, exceeds a limit, or this task is canceled.
 
-    None of its processes is left when this returns or raises, provided that what lies
-    between keeps them below the command: a process namespace, or `reaper`.
+    None of its processes is left when this returns or raises, provided that they all stay
+    descendants of the command, as a PID namespace or `reaper` ensures.
 
     Args:
         command: the program and its arguments.
-        environment: all of its environment.
-        limits: `file_bytes` and `open_files` are not looked at here.
-        folder: where it writes: free space is measured there.
-        on_output: gets what it writes to stdout and stderr, as it comes.
-        cwd: where it starts.
+        environment: its complete environment.
+        limits: `file_bytes` and `open_files` are not enforced here.
+        folder: where it writes; free disk space is measured there.
+        on_output: receives its stdout and stderr as they are written.
+        cwd: its working directory.
 
     Raises:
         OSError: the program could not be started.
-        Exception: whatever on_output raises; the program is killed then.
+        Exception: whatever on_output raises; the program is killed first.
     """
     began, usage = time.monotonic(), _Usage()
     async with _pipe() as (output, end):
@@ -118,7 +118,7 @@ async def run_process(
             await asyncio.wait({reading}, timeout=_DRAIN_TIMEOUT_S)
             reading.cancel()
     if reading.done() and not reading.cancelled():
-        reading.result()  # what on_output raised is the caller's
+        reading.result()  # raises what on_output raised
     status = -signal.SIGKILL if process.returncode is None else process.returncode
     return ProcessResult(
         status=status if status >= 0 else 128 - status,
@@ -131,9 +131,9 @@ async def run_process(
 
 @contextlib.asynccontextmanager
 async def _pipe() -> AsyncIterator[tuple[asyncio.StreamReader, int]]:
-    """A pipe: what comes out of it, and the descriptor to write to, which the caller closes.
+    """A pipe: its reader, and the descriptor to write to, which the caller closes.
 
-    Asyncio's own pipe of a process stays open for as long as anybody holds the other end.
+    asyncio's own pipe to a process stays open as long as any process has the other end open.
     """
     leaving, end = os.pipe()
     output = asyncio.StreamReader()
@@ -157,7 +157,7 @@ async def _read(
 async def _wait_for_limit(
     pid: int, limits: Limits, folder: Path, began: float, usage: _Usage
 ) -> LimitExceeded:
-    """Return the first limit that the tree breaks."""
+    """Wait until the tree exceeds a limit; returns which."""
     while True:
         left_s = limits.timeout_s - (time.monotonic() - began)
         if left_s <= 0:
@@ -165,7 +165,7 @@ async def _wait_for_limit(
         disk = os.statvfs(folder)
         if disk.f_bavail * disk.f_frsize < limits.disk_reserve_bytes:
             return LimitExceeded.DISK
-        # Some file systems (btrfs) make inodes as they are needed, and tell of none.
+        # Some file systems (btrfs) allocate inodes on demand and report none.
         if disk.f_files and disk.f_favail < limits.inode_reserve:
             return LimitExceeded.DISK
         tree = descendants(pid)
@@ -180,7 +180,7 @@ async def _wait_for_limit(
 
 
 async def _kill_tree(process: asyncio.subprocess.Process) -> None:
-    """Kill a process and all below it, the lowest too; the first strike does not yield."""
+    """Kill a process and all its descendants; the first signals are sent without awaiting."""
     until = time.monotonic() + _KILL_TIMEOUT_S
     while process.returncode is None:
         tree = descendants(process.pid)
@@ -189,8 +189,8 @@ async def _kill_tree(process: asyncio.subprocess.Process) -> None:
         if not tree:
             _kill(process.pid)
         if time.monotonic() > until:
-            # Only a process that waits for a broken disk or a device outlives this.
-            log.error("process %d and %d below it will not die", process.pid, len(tree))
+            # Only a process in uninterruptible sleep, on a broken disk or device, survives this.
+            log.error("process %d and %d descendants cannot be killed", process.pid, len(tree))
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.05):
@@ -203,7 +203,7 @@ def _kill(pid: int) -> None:
 
 
 def descendants(pid: int) -> list[int]:
-    """The living processes below one, without itself."""
+    """The live descendants of a process."""
     children: dict[int, list[int]] = {}
     for child, parent in _live_processes():
         children.setdefault(parent, []).append(child)
@@ -217,8 +217,8 @@ def descendants(pid: int) -> list[int]:
 
 
 def _live_processes() -> Iterator[tuple[int, int]]:
-    """Each process that is no zombie, with its parent (proc(5), /proc/pid/stat)."""
-    for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is wanted
+    """Each process that is not a zombie, with its parent (proc(5), /proc/PID/stat)."""
+    for name in os.listdir("/proc"):  # noqa: PTH208 - only names are needed
         if not name.isdecimal():
             continue
         with contextlib.suppress(OSError):
@@ -233,12 +233,12 @@ def _state_and_parent(pid: int) -> tuple[bytes, int]:
 
 
 def _stat_fields(pid: int) -> list[bytes]:
-    # The name in parentheses may hold spaces and parentheses of its own.
+    # The name in parentheses may contain spaces and parentheses.
     return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
 
 
 def _cpu_s(pid: int) -> float:
-    """Processor time of a process and of its children that have ended (proc(5): 14 to 17)."""
+    """Processor time of a process and of its ended children (proc(5), fields 14 to 17)."""
     try:
         return sum(map(int, _stat_fields(pid)[11:15])) / os.sysconf("SC_CLK_TCK")
     except OSError:

@@ -1,8 +1,7 @@
-"""Runs a command and leaves none of its processes behind: a script for builds without a sandbox.
+"""Runs a command and kills all its processes at the end: a script for builds without a sandbox.
 
-Processes that outlive their parents (double-forked daemons) become ours, because we are
-their subreaper; when the command ends, or we are told to, all of them are killed. It also
-ends with the builder that started it.
+As their subreaper, this process becomes the parent of orphaned processes (double-forked daemons).
+When the command ends, or on SIGTERM, all of them are killed. It ends when its builder does.
 
     reaper.py COMMAND...
 """
@@ -31,7 +30,7 @@ def _children() -> list[int]:
 
 
 def _kill_all() -> None:
-    """Kill our children until there are none: each death makes its own children ours."""
+    """Kill children until there are none: orphans of a killed child become children."""
     while True:
         for child in _children():
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -43,13 +42,13 @@ def _kill_all() -> None:
 
 
 def _on_sigterm(_number: int, _frame: FrameType | None) -> None:
-    # The kernel tells of a parent's death once for each of its threads.
+    # The kernel sends the parent-death signal once for each thread of the parent.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(128 + signal.SIGTERM)
 
 
 def main(command: list[str]) -> int:
-    """Run the command; its exit status, 128 and the signal's number if one ended it."""
+    """Run the command; returns its exit status, 128 + N if signal N ended it."""
     parent = os.getppid()
     libc = ctypes.CDLL(None, use_errno=True)
     signal.signal(signal.SIGTERM, _on_sigterm)

@@ -1,4 +1,4 @@
-"""Removing what a build left behind, however it left it."""
+"""Removal of a build's files, whatever their permissions and depth."""
 
 import os
 import subprocess
@@ -8,10 +8,10 @@ _PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder and all in it: what is unreadable too, and what is nested without an end.
+    """Remove a folder and its content, also unreadable and very deeply nested folders.
 
-    The tools of the system do that: Python's own rmtree keeps a descriptor and a call open for
-    each level, so that a build of a thousand nested folders would stay for ever.
+    This runs rm(1), because shutil.rmtree needs a file descriptor and a stack frame for each
+    level and cannot remove a thousand nested folders.
     """
     if not os.path.lexists(folder):
         return

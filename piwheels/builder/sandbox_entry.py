@@ -1,15 +1,16 @@
-"""Makes one wheel of one sdist inside the sandbox: a script that the target's Python runs.
+"""Builds one wheel from one sdist inside the sandbox: a script that the target's Python runs.
 
-Python 3.9 and its standard library, nothing of piwheels. It is given the path of a JSON file:
+It needs Python 3.9 and its standard library, and imports nothing of piwheels. Its argument is the
+path of a JSON file:
 
     pip        pip's runner script (pip/__pip-runner__.py of an unpacked pip wheel)
     sdist      the source distribution
-    venv       where to make a fresh environment
-    wheels     where pip leaves what it makes
+    venv       where to create a new virtual environment
+    wheels     where pip writes wheels
     socket     the Unix socket of the index proxy
 
-A loopback port is forwarded to that socket, because pip speaks HTTP over TCP only. Lines
-that begin with PHASE tell the builder how far this is; the exit status says what came of it.
+A loopback port is forwarded to that socket, because pip supports HTTP over TCP only. Lines that
+begin with PHASE_PREFIX report the phase to the builder; the exit status is the result.
 """
 
 import json
@@ -33,7 +34,7 @@ _READ_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, OSError, EOFEr
 
 
 def _connect(path: Path) -> socket.socket:
-    """A connection to a Unix socket, however long its path is (sun_path holds 108 bytes)."""
+    """Connect to a Unix socket whose path may be longer than sun_path (108 bytes)."""
     connection = socket.socket(socket.AF_UNIX)
     folder = os.open(path.parent, os.O_PATH)
     try:
@@ -81,7 +82,7 @@ def _print_phase(phase: str) -> None:
 
 
 def _is_readable_sdist(path: str) -> bool:
-    """Whether an sdist can be read from its beginning to its end; says so last, if not."""
+    """Whether an sdist can be read completely; prints the error as the last line if not."""
     try:
         if path.endswith(".zip"):
             with zipfile.ZipFile(path) as archive:
@@ -99,11 +100,11 @@ def _is_readable_sdist(path: str) -> bool:
 
 
 def _build_wheel(task: "dict[str, str]", port: int) -> int:
-    """The pip call.
+    """Run `pip wheel`.
 
-    The environment has no setuptools, so that pip builds an sdist without a pyproject.toml
-    by PEP 517 too, with the build dependencies from the index. Without --verbose it would
-    show nothing of the build until that has ended.
+    The environment has no setuptools, so that pip builds an sdist without a pyproject.toml by
+    PEP 517 too, with the build dependencies from the index. Without --verbose pip would print
+    the output of a build only at its end.
     """
     programs = Path(task["venv"]) / "bin"
     os.environ["PATH"] = f"{programs}:{os.environ['PATH']}"
@@ -118,7 +119,7 @@ def _build_wheel(task: "dict[str, str]", port: int) -> int:
 
 
 def main(task: "dict[str, str]") -> int:
-    """Make the environment, then the wheel; the exit status, 128 and its number for a signal."""
+    """Create the environment, then the wheel; returns the exit status, 128 + N for signal N."""
     _print_phase("preparing")
     port = _forward_port(Path(task["socket"]))
     if _run([sys.executable, "-I", "-m", "venv", "--without-pip", task["venv"]]) != 0:

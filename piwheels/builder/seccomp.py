@@ -1,9 +1,9 @@
 """The system call filter of a build: a seccomp program (seccomp(2)) for `bwrap --seccomp`.
 
-It denies what no build needs and what reaches parts of the kernel that strangers' code should
-not: keys, mounts, namespaces, io_uring, bpf, perf, userfaultfd, kexec, modules, System V shared
-memory (which no limit counts), and sockets of other families than those of the internet, Unix and
-netlink. Denied calls fail with an error, as on a kernel that lacks them; nothing is killed.
+It denies calls that no build needs and that expose much of the kernel to untrusted code: keys,
+mounts, namespaces, io_uring, bpf, perf, userfaultfd, kexec, modules, System V shared memory (which
+no limit counts), and sockets of families other than internet, Unix and netlink. Denied calls
+fail with an error, as on a kernel without them; no process is killed.
 
 The program is assembled here, for x86-64, aarch64 and 32-bit ARM. Calls of another architecture
 (x32, i386) are denied as a whole.
@@ -79,9 +79,9 @@ SYSCALL_NUMBERS: dict[Architecture, dict[str, int]] = {
     },
 }  # fmt: skip
 
-#: These look at an argument; all others of NUMBERS are denied whatever they ask for.
+#: Calls that are denied depending on an argument; all others of SYSCALL_NUMBERS always.
 _BY_ARGUMENT = ("clone", "unshare", "socket")
-#: Denied as on a kernel that lacks them: programs then do the same in another way.
+#: Denied with ENOSYS, as on a kernel without them: programs then use an alternative.
 _REPORTED_AS_MISSING = (
     "clone3",
     "io_uring_setup",
@@ -92,7 +92,7 @@ _REPORTED_AS_MISSING = (
 
 
 def supported_architectures(machine: str) -> tuple[Architecture, ...]:
-    """Those whose programs run on a machine of this name (uname(2)); none that is unknown here."""
+    """The architectures whose programs run on a machine (uname(2)); none for unknown machines."""
     if machine == "x86_64":
         return (Architecture.X86_64,)
     if machine == "aarch64" or machine.startswith("armv"):
@@ -101,7 +101,7 @@ def supported_architectures(machine: str) -> tuple[Architecture, ...]:
 
 
 def filter_program(machine: str) -> bytes | None:
-    """The filter for a machine as an array of `struct sock_filter`, or None: it is unknown here."""
+    """The filter for a machine as an array of `struct sock_filter`; None for unknown machines."""
     known = supported_architectures(machine)
     if not known:
         return None
@@ -113,7 +113,7 @@ def filter_program(machine: str) -> bytes | None:
 
 
 def _block(architecture: Architecture) -> Iterator[bytes]:
-    """The decision on a call of one architecture; it always returns."""
+    """The instructions for calls of one architecture; each path ends with a return."""
     numbers = SYSCALL_NUMBERS[architecture]
     yield _instruction(_LOAD, _NUMBER_AT)
     if architecture is Architecture.X86_64:
@@ -133,7 +133,7 @@ def _block(architecture: Architecture) -> Iterator[bytes]:
 
 
 def _if(test: int, value: int, *then: bytes) -> list[bytes]:
-    """Instructions that are skipped unless the value that was loaded last passes a test."""
+    """Instructions that run only if the value that was loaded last passes a test."""
     return [_instruction(test, value, 0, len(then)), *then]
 
 

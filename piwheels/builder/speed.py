@@ -1,4 +1,4 @@
-"""How fast this machine is, as one figure that builders can be compared by."""
+"""A benchmark of this machine, to compare builders by speed."""
 
 import hashlib
 import time
@@ -7,7 +7,7 @@ _ROUNDS = 3
 
 
 def measure_speed() -> float:
-    """How many times a second one processor does a fixed piece of work; the best of some tries."""
+    """How often per second one processor completes a fixed computation; the best of some runs."""
     return 1.0 / min(_benchmark_s() for _ in range(_ROUNDS))
 
 

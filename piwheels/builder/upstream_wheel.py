@@ -1,6 +1,6 @@
-"""The upstream's own wheel of a release, as far as its archive's directory: what it holds.
+"""The archive directory of the upstream wheel of a release, to compare a build with.
 
-Nothing depends on it: where the upstream has none, or does not answer, it is not known.
+It is optional: if upstream has no wheel, or does not answer, the comparison is skipped.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from piwheels.simple_index.page import FileKind
 
 log = logging.getLogger(__name__)
 
-#: The directory of an archive of 10,000 files is not larger.
+#: Enough for the directory of an archive with 10,000 files.
 _TAIL_BYTES = 1024**2
 _TIMEOUT_S = 60.0
 _LINUX = ("linux", "manylinux", "musllinux")
@@ -23,9 +23,9 @@ _LINUX = ("linux", "manylinux", "musllinux")
 async def upstream_wheel_tail(
     index: SimpleIndex, job: Job, interpreter: Interpreter
 ) -> tuple[str, bytes] | None:
-    """The file name and the last bytes of the upstream's wheel that is most like the one built.
+    """The file name and the last bytes of the upstream wheel that is most like the one built.
 
-    None if there is no wheel for Linux or for any machine, or if it cannot be had now.
+    None if there is no wheel for Linux or for any platform, or if it cannot be fetched now.
     """
     try:
         async with asyncio.timeout(_TIMEOUT_S):
@@ -48,7 +48,7 @@ async def upstream_wheel_tail(
 
 
 def _similarity_rank(filename: str, abi: str) -> int:
-    """How alike a wheel's modules are to those of one for a Linux machine; 0 for not at all."""
+    """How similar a wheel's modules are to those of a Linux wheel: 1 is best, 0 is not at all."""
     try:
         tags = names.parse_wheel_filename(filename).tags
     except RejectedError:

@@ -24,6 +24,14 @@ _MIN_EXPECTED_S = 600.0
 _OVERDUE_TIMEOUT_SHARE = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class PendingShutdown:
+    """An operator wants a builder to end: whether it is to start again, and why it ends."""
+
+    reason: str  # "drained by ann@pi"
+    restart: bool = False
+
+
 @dataclass(slots=True)
 class BuilderRecord:
     """What is kept of a builder across its sessions. Times are monotonic seconds."""
@@ -38,6 +46,8 @@ class BuilderRecord:
     backoff_until: float = 0.0  # it gets no job before
     backoff_reason: str = ""
     load_history: deque[float] = field(default_factory=lambda: deque(maxlen=_MAX_LOAD_SAMPLES))
+    #: A shutdown that the process with this instance may not have received.
+    unconfirmed_shutdown: tuple[str, PendingShutdown] | None = None
 
     def count_build(self, now: float, *, built: bool) -> None:
         """Count a build that ended."""
@@ -65,14 +75,6 @@ class BuilderRecord:
     def count_last_hour(self, *, built: bool) -> int:
         """How many builds of the last hour succeeded, or failed."""
         return sum(how is built for _, how in self.results)
-
-
-@dataclass(frozen=True, slots=True)
-class PendingShutdown:
-    """An operator wants a builder to end: whether it is to start again, and why it ends."""
-
-    reason: str  # "drained by ann@pi"
-    restart: bool = False
 
 
 @dataclass(slots=True)
@@ -143,6 +145,29 @@ class Session:
     def is_building(self, build: int) -> bool:
         """Whether this is its running build."""
         return self.job is not None and self.job.build_id == build
+
+    def confirm_restart(self, hello: Hello) -> None:
+        """Another process says Hello: a pending restart is done, even if no Goodbye arrived."""
+        restart = self.shutdown is not None and self.shutdown.restart
+        if restart and hello.instance != self.hello.instance:
+            self.shutdown = None
+
+    def remember_shutdown(self) -> None:
+        """Keep a pending shutdown for the return of this process, which did not confirm it."""
+        if self.shutdown is not None and self.hello.instance:
+            self.record.unconfirmed_shutdown = self.hello.instance, self.shutdown
+
+    def restore_shutdown(self) -> None:
+        """Resume the shutdown of this process that was not confirmed; another process has none."""
+        instance, shutdown = self.record.unconfirmed_shutdown or ("", None)
+        self.record.unconfirmed_shutdown = None
+        if instance and instance == self.hello.instance:
+            self.shutdown = shutdown
+
+    def has_job_on_its_way(self, hello: Hello) -> bool:
+        """Whether StartBuild was sent to the process of this Hello, which has not received it."""
+        same_process = hello.instance != "" and hello.instance == self.hello.instance
+        return same_process and self.job is not None and hello.last_build < self.job.build_id
 
     def state(self, now: float, *, paused: bool) -> BuilderState:
         """What it is doing."""

@@ -202,12 +202,15 @@ class BuilderStateMachine(FarmState):
         label, welcome = event.label, Welcome(label=event.label, log_offset=event.log_bytes)
         instructions: list[Instruction] = [SendMessage(label, welcome)]
         session = self.sessions.get(label)
+        on_its_way = session is not None and session.has_job_on_its_way(hello)
         if session is None:
             session, adopted = self._add_session(label, hello, now)
             instructions += adopted
+        session.confirm_restart(hello)
         session.hello, session.host, session.last_message_at = hello, hello.host, now
         session.finishing = False
-        if session.job is not None and hello.current_build != session.job.build_id:
+        has_job = session.job is not None and hello.current_build == session.job.build_id
+        if not has_job and not on_its_way:
             instructions += return_job(session)
         if event.reclaimed_job is not None:
             session.start_job(event.reclaimed_job, now, "building", now)
@@ -228,6 +231,7 @@ class BuilderStateMachine(FarmState):
         record = self.records.setdefault(label, BuilderRecord())
         session = Session(label, hello, last_message_at=now, host=hello.host, record=record)
         self.sessions[label] = session
+        session.restore_shutdown()
         for restart in self.rolling_restarts:
             restart.on_returned(label)
         orphan = self.orphans.pop(label, None)
@@ -335,6 +339,7 @@ class BuilderStateMachine(FarmState):
         silent_s = now - session.last_message_at
         shutdown = session.shutdown
         if shutdown is not None and session.job is None and silent_s > SILENT_AFTER_S:
+            session.remember_shutdown()
             return self._remove_session(session, shutdown.reason, now)
         if silent_s > self.builder_timeout_s:
             return self._mark_lost(session, now)
@@ -345,6 +350,7 @@ class BuilderStateMachine(FarmState):
         return [PublishBuilder(session.label)]
 
     def _mark_lost(self, session: Session, now: float) -> list[Instruction]:
+        session.remember_shutdown()
         label, job = session.label, session.clear_job()
         reason = reasons.lost(self.builder_timeout_s, job)
         del self.sessions[label]

@@ -1,1 +1,1 @@
-"""What a wheel says about itself, and where the packaging standards let it install."""
+"""Wheel files: validation, inspection, retagging, and the targets they install on."""

@@ -1,13 +1,13 @@
-"""Whether a wheel holds what its release is made of: the modules that it should have, and any.
+"""Whether a wheel contains the modules of its release.
 
-A build can succeed and leave the modules out: a build backend that no longer finds the packages,
-an optional extension that did not compile. The sdist's own metadata and the upstream's wheel of
-the same release say what should be there. The functions take paths of members, and do no I/O.
+A build can succeed and leave modules out, because the build backend no longer finds the packages
+or an optional extension did not compile. The sdist's own metadata and the upstream wheel of the
+same release tell what should be there. The functions take paths of members, and do no I/O.
 
-The rule: an empty wheel is refused where the release has code; where anything else is missing,
-that is said. A wheel is empty when it holds no module, script, header or data file beside its
-metadata. A release that has dependencies or entry points and nothing else is a meta-package: its
-empty wheel is refused only if its sdist or the upstream's wheel has modules.
+An empty wheel is rejected if the release has code; anything else that is missing is reported. A
+wheel is empty when it has no module, script, header or data file besides its metadata. A release
+with dependencies or entry points and nothing else is a meta-package: its empty wheel is rejected
+only if its sdist or the upstream wheel has modules.
 """
 
 import re
@@ -34,7 +34,7 @@ _SOURCE_SUFFIXES = (
     ".m",
     ".so",
 )
-#: What sdists carry beside what is installed.
+#: Directories of sdists that are not installed.
 _NOT_INSTALLED = frozenset(
     {"test", "tests", "testing", "doc", "docs", "example", "examples", "benchmark", "benchmarks",
      "tool", "tools", "build", "dist", "ci", "scripts"}
@@ -47,37 +47,37 @@ _MAX_REASON_CHARS = 400
 
 
 class WheelContents(msgspec.Struct, frozen=True, kw_only=True):
-    """What a wheel holds beside its metadata."""
+    """What a wheel contains besides its metadata."""
 
     modules: frozenset[str]  # dotted names
-    has_files: bool  # anything at all that would be installed
-    declares_dependencies: bool = False  # it has dependencies or entry points
+    has_files: bool  # any file that would be installed
+    declares_dependencies: bool = False  # or entry points
 
 
 class SdistContents(msgspec.Struct, frozen=True, kw_only=True):
-    """What an sdist says that a wheel of it should hold."""
+    """What a wheel of an sdist should contain, according to the sdist."""
 
-    top_level: frozenset[str] = frozenset()  # of its egg-info: what the upstream's own build had
+    top_level: frozenset[str] = frozenset()  # of its egg-info, from the maintainer's own build
     packages: frozenset[str] = frozenset()  # packages and modules where backends look for them
-    first_source: str = ""  # a file of code that is neither a test nor a tool
+    first_source: str = ""  # a source file that is neither a test nor a tool
 
 
 class UpstreamWheel(msgspec.Struct, frozen=True, kw_only=True):
-    """The upstream's wheel of the same release."""
+    """The upstream wheel of the same release."""
 
     filename: str
     modules: frozenset[str]
 
 
 class CompletenessResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a wheel is refused, or what it lacks; "" for neither."""
+    """Why a wheel is rejected, or what it lacks; "" for neither."""
 
     rejection: str = ""
     missing: str = ""
 
 
 def wheel_contents(members: Iterable[str], *, declares: bool = False) -> WheelContents:
-    """What the members of a wheel are."""
+    """What a wheel with these members contains."""
     modules: set[str] = set()
     has_files = False
     for name in members:
@@ -94,10 +94,10 @@ def wheel_contents(members: Iterable[str], *, declares: bool = False) -> WheelCo
 
 
 def sdist_contents(project: str, members: Iterable[str], top_level: Iterable[str]) -> SdistContents:
-    """What an sdist should become.
+    """What a wheel of an sdist should contain.
 
     Args:
-        project: its normalised name.
+        project: its normalized name.
         members: paths of files below the sdist's one folder.
         top_level: the lines of its top_level.txt, if it has one.
     """
@@ -126,7 +126,7 @@ def sdist_contents(project: str, members: Iterable[str], top_level: Iterable[str
 def check_completeness(
     wheel: WheelContents, source: SdistContents | None, upstream: UpstreamWheel | None
 ) -> CompletenessResult:
-    """Compare a wheel with what is known of its release; None is not known."""
+    """Compare a wheel with its sdist and the upstream wheel; None where there is none."""
     source = source or SdistContents()
     if not wheel.has_files:
         return CompletenessResult(
@@ -136,7 +136,7 @@ def check_completeness(
     lacks = []
     if upstream is not None and (missing := upstream.modules - wheel.modules):
         lacks.append(f"{_format_modules(missing)}, which the upstream's {upstream.filename} has")
-    # Some name a module of a package as if it were one beside it.
+    # Some projects list a package's submodule as a top-level module.
     elif missing := source.top_level - tops - {name.rpartition(".")[2] for name in wheel.modules}:
         lacks.append(f"{_format_modules(missing)}, which the sdist's own metadata names")
     return CompletenessResult(
@@ -147,8 +147,8 @@ def check_completeness(
 def _empty_wheel_reason(
     wheel: WheelContents, source: SdistContents, upstream: UpstreamWheel | None
 ) -> str:
-    """Why an empty wheel is not what the release should be, or ""."""
-    empty = "the wheel is empty: it holds no module, script or data file"
+    """Why an empty wheel is wrong for the release, or ""."""
+    empty = "the wheel is empty: it has no module, script or data file"
     if upstream is not None and upstream.modules:
         return f"{empty}, and the upstream's {upstream.filename} has {_format_modules(upstream.modules)}"
     if named := source.top_level | source.packages:
@@ -159,7 +159,7 @@ def _empty_wheel_reason(
 
 
 def _module_name(path: str) -> str:
-    """The dotted name of the module that a file is; "" if it is none that can be imported."""
+    """The dotted module name of a file; "" if it cannot be imported."""
     folder, _, base = path.rpartition("/")
     found = _MODULE.fullmatch(base)
     if found is None or "__mypyc" in base:
@@ -171,12 +171,12 @@ def _module_name(path: str) -> str:
 
 
 def _is_project_code(parts: list[str], beside: frozenset[str]) -> bool:
-    """Whether a file lies where code of the project itself does."""
+    """Whether a file is in a directory with the project's own code."""
     return beside.isdisjoint(parts[:-1]) and not any(part.startswith(".") for part in parts)
 
 
 def _format_modules(modules: Iterable[str]) -> str:
-    """Some modules by name; what is below a missing package is not listed with it."""
+    """The first modules by name, without those below a package that is listed itself."""
     names = set(modules)
     tops = sorted(name for name in names if not _parents(name) & names)
     more = f" and {len(tops) - _MAX_SHOWN} more" if len(tops) > _MAX_SHOWN else ""

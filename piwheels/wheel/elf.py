@@ -1,7 +1,7 @@
-"""What an ELF file says of itself: its machine, the libraries and the glibc that it needs.
+"""Headers of ELF files: the machine, the libraries and the glibc that a file needs.
 
-Only files that a Linux machine would run or load count. Object files, code for a GPU or for
-the kernel's BPF machine, and data that merely begins like ELF are left in peace.
+Only files that a Linux machine would execute or load are read. Object files, code for a GPU or
+for the kernel's BPF machine, and data that only begins like ELF are ignored.
 """
 
 import os
@@ -17,9 +17,8 @@ from elftools.elf.sections import ARMAttributesSection, Attribute
 
 MAGIC = b"\x7fELF"
 
-#: Headers, names and versions of a real file are read in some 20 kB. A hostile file can
-#: claim tables without end; it is given up when this much of it was read. A hostile wheel can
-#: hold thousands of those.
+#: Headers, names and versions of a real file take about 20 kB to read. A hostile file can claim
+#: endless tables, and a hostile wheel can have thousands of such files; both are limited.
 _MOST_READ_BYTES = 4 * 1024 * 1024
 _MOST_READ_OF_WHEEL_BYTES = 128 * 1024 * 1024
 
@@ -40,10 +39,10 @@ _VFPV2 = 2
 _THUMB_2 = 2
 
 _GLIBC_SYMBOLS = re.compile(r"GLIBC_(\d{1,3})\.(\d{1,3})(\.\d+)*")
-#: Asked for by files with packed relative relocations, which glibc 2.36 is the first to load.
+#: Required by files with packed relative relocations, which glibc loads since 2.36.
 _PACKED_RELOCATIONS = "GLIBC_ABI_DT_RELR"
 
-#: e_machine, bits and byte order, as the machine part of PEP 425 platform tags has them.
+#: e_machine, bits and byte order to the machine part of PEP 425 platform tags.
 _MACHINES = {
     ("EM_386", 32, "little"): "i686",
     ("EM_AARCH64", 64, "little"): "aarch64",
@@ -65,47 +64,45 @@ _FAMILIES = {"armv6l": "arm", "armv7l": "arm", "armv8l": "arm", "i386": "i686", 
 
 
 class ElfFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A program or shared library, as its headers describe it."""
+    """An executable or shared library, as its headers describe it."""
 
     machine: str  # "aarch64", "x86_64", "arm"; "EM_X86_64, 32-bit" where no tag names it
-    soft_float: bool = False  # Arm only: it says that it is not for the hard-float ABI
-    beyond_armv6: tuple[str, ...] = ()  # Arm only: what it uses that an ARMv6 has not: "NEON"
+    soft_float: bool = False  # Arm only: it is marked as not for the hard-float ABI
+    beyond_armv6: tuple[str, ...] = ()  # Arm only: features it uses that ARMv6 lacks: "NEON"
     soname: str = ""
     needed_libraries: tuple[str, ...] = ()  # DT_NEEDED
-    glibc: str = ""  # "2.17": the newest whose symbols it asks for
-    symbol_versions: tuple[
-        str, ...
-    ] = ()  # other versions of symbols that it asks for: "GLIBCXX_3.4.30"
+    glibc: str = ""  # "2.17": the newest whose symbols it needs
+    symbol_versions: tuple[str, ...] = ()  # other symbol versions that it needs: "GLIBCXX_3.4.30"
 
     def runs_on(self, arch: str) -> bool:
-        """Whether a machine loads it, named as in PEP 425 platform tags (hard float on Arm)."""
+        """Whether a machine can load it; arch is as in PEP 425 platform tags, hard float on Arm."""
         if arch == "armv6l" and self.beyond_armv6:
             return False
         return self.machine == _FAMILIES.get(arch, arch) and not self.soft_float
 
     @property
     def machine_description(self) -> str:
-        """The machine in words: "arm with ARMv7, NEON"."""
+        """The machine as text: "arm with ARMv7, NEON"."""
         beyond = f" with {', '.join(self.beyond_armv6)}" if self.beyond_armv6 else ""
         return f"{self.machine}{beyond}{' without hard float' if self.soft_float else ''}"
 
 
 class ReadBudget:
-    """What may be read of all programs of one wheel together."""
+    """The number of bytes that may still be read of all ELF files of one wheel."""
 
     def __init__(self) -> None:
         self.remaining_bytes = _MOST_READ_OF_WHEEL_BYTES
 
     def is_exhausted(self) -> bool:
-        """Whether it was used up."""
+        """Whether nothing more may be read."""
         return self.remaining_bytes <= 0
 
 
 def read(file: IO[bytes], budget: ReadBudget | None = None) -> ElfFacts | None:
-    """The facts of a seekable file, or None where no Linux machine would load it.
+    """The headers of a seekable file, or None if no Linux machine would load it.
 
-    None stands for corrupt files too: a test's sample must not spoil the project's wheel,
-    and what cannot be parsed cannot be loaded. What is read is taken from the wheel's patience.
+    Corrupt files give None too: a sample in a test suite must not fail the project's wheel, and
+    what cannot be parsed cannot be loaded. Bytes that are read are taken from the wheel's budget.
     """
     file.seek(0)
     if file.read(len(MAGIC)) != MAGIC:
@@ -152,16 +149,16 @@ def _is_soft_float(flags: int) -> bool:
 
 
 def _beyond_armv6(elf: ELFFile) -> tuple[str, ...]:
-    """What a file says that it uses beyond ARMv6 with VFPv2; nothing if it says nothing.
+    """The features beyond ARMv6 with VFPv2 that a file's attributes declare.
 
-    A linked file has the highest attributes of all that went into it, so code that is chosen
-    at run time counts, too.
+    A linked file has the highest attributes of all its object files, so code that is selected
+    at run time is included.
     """
     try:
         said = {attribute.tag: int(attribute.value) for attribute in _arm_attributes(elf)}
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - a loader does not look at them, and loads the file
+    except Exception:  # noqa: BLE001 - a loader ignores the attributes and loads the file
         return ("attributes that cannot be read",)
     beyond = []
     if said.get("TAG_CPU_ARCH", 0) not in _UP_TO_ARMV6:
@@ -201,7 +198,7 @@ def _dynamic(elf: ELFFile) -> tuple[tuple[str, ...], str]:
 
 
 def _symbol_versions(elf: ELFFile) -> Iterator[str]:
-    """The versions of symbols that it asks for (the Linux Standard Base's .gnu.version_r)."""
+    """The symbol versions that it needs (the Linux Standard Base's .gnu.version_r)."""
     for section in elf.iter_sections():
         if isinstance(section, GNUVerNeedSection):
             for _, symbols in section.iter_versions():
@@ -209,7 +206,7 @@ def _symbol_versions(elf: ELFFile) -> Iterator[str]:
 
 
 def _glibc_of(version: str) -> str:
-    """The glibc that has a version of symbols: `2.17` of GLIBC_2.17; "" of other libraries'."""
+    """The glibc version of a symbol version: `2.17` for GLIBC_2.17; "" for other libraries."""
     known = _GLIBC_SYMBOLS.fullmatch(version)
     if known:
         return f"{int(known[1])}.{int(known[2])}"
@@ -217,7 +214,7 @@ def _glibc_of(version: str) -> str:
 
 
 class _BudgetedFile:
-    """A file that can be read only so much in all."""
+    """A file of which only a limited number of bytes can be read."""
 
     def __init__(self, file: IO[bytes], budget: ReadBudget) -> None:
         self._file = file
@@ -225,7 +222,7 @@ class _BudgetedFile:
         self._remaining_bytes = _MOST_READ_BYTES
 
     def read(self, size: int = -1) -> bytes:
-        """Read, or fail when too much was read already."""
+        """Read up to size bytes; ValueError when the limit is reached."""
         data = self._file.read(
             self._remaining_bytes if size < 0 else min(size, self._remaining_bytes)
         )
@@ -233,7 +230,7 @@ class _BudgetedFile:
         self._remaining_bytes -= cost
         self._budget.remaining_bytes -= cost
         if self._remaining_bytes <= 0:
-            raise ValueError("the tables of this file have no end")
+            raise ValueError("the tables of this file are too large")
         return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -241,5 +238,5 @@ class _BudgetedFile:
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """Where in the file we are."""
+        """The current position."""
         return self._file.tell()

@@ -1,4 +1,4 @@
-"""A wheel file read as a stranger's: its facts, and whether they are what was asked for."""
+"""Inspection of untrusted wheel files, and retagging of those that passed it."""
 
 import hashlib
 import os
@@ -32,24 +32,22 @@ _RULES = PackagingRules()
 
 
 class WheelInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a sound wheel says about itself."""
+    """The properties of a valid wheel."""
 
     filename: str
     sha256: str
     size_bytes: int
-    project: str  # normalised
+    project: str  # normalized
     version: str  # canonical
     compatibility: WheelCompatibility
     requires_python: str
-    metadata: bytes  # METADATA as it lies in the wheel (PEP 658)
+    metadata: bytes  # the METADATA file (PEP 658)
     elf_members: tuple[ElfMember, ...]
-    needed_libraries: tuple[
-        str, ...
-    ]  # shared libraries that its programs want from outside, sorted
-    unreadable_elf: tuple[str, ...]  # members that begin like ELF and are nothing to load
+    needed_libraries: tuple[str, ...]  # shared libraries that are not in the wheel, sorted
+    unreadable_elf: tuple[str, ...]  # members that begin like ELF but cannot be loaded
 
     def to_wheel_file(self, dependencies: tuple[str, ...] = ()) -> WheelFile:
-        """The wheel as the farm publishes it, with the Debian packages that it needs."""
+        """The wheel as the farm publishes it; dependencies are the Debian packages it needs."""
         return WheelFile(
             filename=self.filename,
             sha256=self.sha256,
@@ -62,11 +60,11 @@ class WheelInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def inspect_wheel(path: Path) -> WheelInfo:
-    """Read a wheel and check it against itself.
+    """Read a wheel and check that it is consistent.
 
     Raises:
-        RefusedError: it is not a sound wheel, or not safe to unpack; says what is wrong.
-        OSError: it cannot be read, or there is no room beside it for its largest program.
+        RejectedError: it is not a valid wheel, or not safe to unpack.
+        OSError: it cannot be read, or its folder has no space for its largest ELF file.
     """
     try:
         return _inspect(path)
@@ -75,10 +73,10 @@ def inspect_wheel(path: Path) -> WheelInfo:
 
 
 def check_matches_job(info: WheelInfo, job: Job, target: Target) -> None:
-    """Check that a wheel is what a job asked for, and installs on the job's target.
+    """Check that a wheel is of the job's release, and installs on the job's target.
 
     Raises:
-        RefusedError: it is another release, or nothing for the target; says why.
+        RejectedError: it is of another release, or does not install on the target.
     """
     reason = _wrong_release_reason(info, job) or _incompatible_reason(info, target)
     if reason:
@@ -89,8 +87,8 @@ def manylinux_platform(info: WheelInfo, target: Target | None = None) -> str | N
     """The manylinux platform tag (PEP 600) that a `linux_<arch>` wheel can carry.
 
     Returns:
-        Such as `manylinux_2_34_aarch64`; None where the wheel keeps its tag, as it does where the
-        target that it was made for would not accept the other.
+        For example `manylinux_2_34_aarch64`; None if the wheel has to keep its tag, also because
+        the target that it was built for would not accept the other one.
     """
     platform = manylinux.manylinux_tag(info.compatibility, info.elf_members, info.needed_libraries)
     if platform is None or target is None:
@@ -101,24 +99,24 @@ def manylinux_platform(info: WheelInfo, target: Target | None = None) -> str | N
 
 
 def add_build_number(path: Path, number: int) -> Path:
-    """A copy of a sound wheel, beside it, that carries a build number (PEP 427).
+    """Copy a valid wheel, in the same folder, with a build number (PEP 427).
 
-    WHEEL, RECORD and the file name say the number; the same wheel gives the same bytes.
+    WHEEL, RECORD and the file name have the number; the same wheel gives the same bytes.
 
     Raises:
-        RefusedError: the `wheel` tool cannot rewrite it.
+        RejectedError: the `wheel` tool cannot rewrite it.
         OSError: the copy cannot be written.
     """
     return _run_retag(path, str(number), ("--build", str(number)), "a build number")
 
 
 def set_platform_tag(path: Path, platform: str) -> Path:
-    """A copy of a sound wheel, beside it, with another platform tag (PEP 425).
+    """Copy a valid wheel, in the same folder, with another platform tag (PEP 425).
 
-    WHEEL, RECORD and the file name say it; the same wheel gives the same bytes.
+    WHEEL, RECORD and the file name have the tag; the same wheel gives the same bytes.
 
     Raises:
-        RefusedError: the `wheel` tool cannot rewrite it.
+        RejectedError: the `wheel` tool cannot rewrite it.
         OSError: the copy cannot be written.
     """
     return _run_retag(
@@ -135,7 +133,7 @@ def _run_retag(path: Path, build: str, options: tuple[str, str], what: str) -> P
     folder = record.filename.partition(".dist-info/")[0]
     name, version, rest = path.name.split("-", 2)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".retag-") as scratch:
-        # The tool wants the file's name spelled as the folder within is.
+        # The tool requires the file name to be spelled like the folder in the wheel.
         alias = Path(scratch, f"{folder}-{rest}")
         alias.symlink_to(path.resolve())
         made = _run_wheel_tags(alias, options, what, _written_at(record))
@@ -175,7 +173,7 @@ def _inspect(path: Path) -> WheelInfo:
 
 
 def _check_machines(elf_members: Iterable[ElfMember], tags: Iterable[Tag]) -> None:
-    """Every program has to be for a machine that the file name's tags name."""
+    """Check that every ELF file is for a machine that the file name's tags name."""
     platforms = sorted({tag.platform for tag in tags})
     for program in elf_members:
         if not any(program.info.runs_on(_arch_of_platform(platform)) for platform in platforms):
@@ -225,7 +223,7 @@ def _incompatible_reason(info: WheelInfo, target: Target) -> str:
 
 
 def _printable_line(text: str) -> str:
-    """One line of bounded length that may go to a terminal, whatever the wheel put into it."""
+    """One line of bounded length that is safe to print on a terminal."""
     return "".join(char if char.isprintable() else "?" for char in text[:_MAX_LINE_CHARS])
 
 
@@ -235,7 +233,7 @@ def _is_record(name: str) -> bool:
 
 
 def _written_at(record: zipfile.ZipInfo) -> datetime:
-    """When a member says that it was written; some backends write a date of zeros."""
+    """A member's modification date; some backends write a date of zeros."""
     try:
         return datetime(*record.date_time, tzinfo=UTC)
     except ValueError:
@@ -243,7 +241,7 @@ def _written_at(record: zipfile.ZipInfo) -> datetime:
 
 
 def _run_wheel_tags(path: Path, options: tuple[str, str], what: str, date: datetime) -> Path:
-    """Run `wheel tags`; dates the RECORD that it writes like the one that it replaces."""
+    """Run `wheel tags`; the RECORD that it writes gets the date of the one it replaces."""
     command = [sys.executable, "-P", "-m", "wheel", "tags", *options, str(path)]
     try:
         done = subprocess.run(
@@ -256,7 +254,7 @@ def _run_wheel_tags(path: Path, options: tuple[str, str], what: str, date: datet
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise RejectedError(f"{path.name} took too long to get {what}") from error
+        raise RejectedError(f"{path.name} could not be given {what} in time") from error
     made = [found for found in path.parent.glob("*.whl") if found != path]
     if done.returncode or len(made) != 1:
         reason = done.stderr.strip().rpartition("\n")[2]

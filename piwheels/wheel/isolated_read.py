@@ -1,4 +1,4 @@
-"""Wheels read and rewritten in a child process with limits, by builders and by the master."""
+"""Wheels and sdists read and rewritten in a child process with resource limits."""
 
 import asyncio
 import hashlib
@@ -24,21 +24,21 @@ from piwheels.wheel.zip_reader import Archive
 
 Value = TypeVar("Value", int, str)
 
-#: Every wheel may take as much processor time as a small board needs to unpack and hash 500 MB,
-#: which an honest one rarely has; a larger one more.
+#: Every wheel may take the processor time that a small board needs to unpack and hash 500 MB;
+#: larger ones more.
 _BASE_CPU_S = 120
 _BYTES_PER_CPU_S = 2 * 1024**2
 _BYTES_COMPRESSED_PER_CPU_S = 256 * 1024
-#: An honest member is not packed to less than a sixth.
+#: Real members do not compress to less than a sixth.
 _MEMORY_PER_BYTE = 6
 
 
 async def read_wheel(path: Path) -> WheelInfo:
-    """Read a wheel and check it against itself, as `inspect` does.
+    """Read a wheel and check that it is consistent, as `inspect_wheel` does.
 
     Raises:
-        RefusedError: it is not a sound wheel, or takes too much to read; says what is wrong.
-        OSError: it cannot be read now, which says nothing of the wheel.
+        RejectedError: it is not a valid wheel, or takes too much time or memory to read.
+        OSError: it cannot be read now, which is not the wheel's fault.
     """
     try:
         facts = await run_isolated(_limits(path), inspect_wheel, path)
@@ -49,7 +49,7 @@ async def read_wheel(path: Path) -> WheelInfo:
 
 
 class WheelSurvey(msgspec.Struct, frozen=True, kw_only=True):
-    """A wheel that was just built: its facts, and whether it is what its release should be."""
+    """A wheel that was just built: its properties, and whether it is complete."""
 
     info: WheelInfo
     completeness: CompletenessResult
@@ -58,16 +58,16 @@ class WheelSurvey(msgspec.Struct, frozen=True, kw_only=True):
 async def survey_wheel(
     path: Path, sdist: Path, *, upstream: tuple[str, bytes] | None
 ) -> WheelSurvey:
-    """Read a wheel as `read_wheel` does, and compare it with its sdist and the upstream's wheel.
+    """Read a wheel as `read_wheel` does, and compare it with its sdist and the upstream wheel.
 
     Args:
         path: the wheel.
         sdist: what it was built from.
-        upstream: the file name of the upstream's wheel of this release and its last bytes, which
-            hold the archive's directory; None if there is none.
+        upstream: the file name of the upstream wheel of this release and its last bytes, which
+            contain the archive's directory; None if there is none.
 
     Raises:
-        RefusedError, OSError: as `read_wheel`.
+        RejectedError, OSError: as `read_wheel`.
     """
     try:
         survey = await run_isolated(_limits(path), _survey_in_child, path, sdist, upstream)
@@ -78,10 +78,10 @@ async def survey_wheel(
 
 
 async def needs_compiler(sdist: Path) -> bool:
-    """Whether an sdist holds sources that need a compiler; also where it takes too much to read.
+    """Whether an sdist has sources that need a compiler; True also if it takes too much to read.
 
     Raises:
-        OSError: it cannot be read now, which says nothing of it.
+        OSError: it cannot be read now, which is not the sdist's fault.
     """
     try:
         return await run_isolated(_limits(sdist), has_compiled_sources, sdist)
@@ -90,20 +90,20 @@ async def needs_compiler(sdist: Path) -> bool:
 
 
 async def number_wheel(path: Path, number: int) -> Path:
-    """A copy of a sound wheel with a build number, as `with_build_number` makes it.
+    """Copy a valid wheel with a build number, as `add_build_number` does.
 
     Raises:
-        RefusedError: the wheel cannot be rewritten.
+        RejectedError: the wheel cannot be rewritten.
         OSError: the copy cannot be written.
     """
     return await _rewrite(path, _number_in_child, number)
 
 
 async def retag_wheel(path: Path, platform: str) -> Path:
-    """A copy of a sound wheel with another platform tag, as `with_platform` makes it.
+    """Copy a valid wheel with another platform tag, as `set_platform_tag` does.
 
     Raises:
-        RefusedError: the wheel cannot be rewritten.
+        RejectedError: the wheel cannot be rewritten.
         OSError: the copy cannot be written.
     """
     return await _rewrite(path, _retag_in_child, platform)
@@ -118,11 +118,11 @@ async def _rewrite(path: Path, rewrite: Callable[[Path, Value], str], value: Val
 
 
 async def unpack_wheel(path: Path, folder: Path) -> None:
-    """Unpack a wheel that has to be safe to unpack into an empty folder.
+    """Unpack a wheel into an empty folder.
 
     Raises:
-        RefusedError: it is not sound.
-        OSError: the folder cannot take it.
+        RejectedError: it is damaged, or not safe to unpack.
+        OSError: the folder cannot be written to.
     """
     try:
         await run_isolated(_limits(path), _unpack_in_child, path, folder)
@@ -141,7 +141,7 @@ def _unpack_in_child(path: Path, folder: Path) -> None:
 
 
 async def _check_bytes(info: WheelInfo, path: Path) -> None:
-    """What was inspected has to be what lies there: the child that parsed it may be wrong."""
+    """Check the file's hash again: the child that parsed a hostile wheel may report anything."""
     if info.sha256 != await asyncio.to_thread(_sha256, path) or info.filename != path.name:
         raise RejectedError(f"{path.name} changed while it was read")
 
@@ -162,7 +162,7 @@ def _survey_in_child(path: Path, sdist: Path, upstream: tuple[str, bytes] | None
 
 
 def _upstream_wheel(end: tuple[str, bytes] | None) -> UpstreamWheel | None:
-    """What the upstream's wheel holds; None where the end of it does not tell."""
+    """The modules of the upstream wheel; None if its last bytes do not contain its directory."""
     if end is None:
         return None
     filename, content = end
@@ -187,7 +187,7 @@ def _limits(path: Path) -> Limits:
 
 
 def _rewriting_limits(path: Path) -> Limits:
-    """The `wheel` tool holds each member in memory as a whole, and compresses it again."""
+    """More than for reading: the `wheel` tool holds whole members in memory and recompresses them."""
     size_bytes = path.stat().st_size
     return Limits(
         cpu_s=_BASE_CPU_S + size_bytes // _BYTES_COMPRESSED_PER_CPU_S,
@@ -196,7 +196,7 @@ def _rewriting_limits(path: Path) -> Limits:
 
 
 def _with_wheel_name(error: RejectedError, path: Path) -> RejectedError:
-    """The error with the wheel's name before it; what ends the child knows none."""
+    """The error with the wheel's name in front, which errors of the child's end do not have."""
     said = str(error)
     return RejectedError(said if said.startswith(path.name) else f"{path.name}: {said}")
 

@@ -1,8 +1,8 @@
-"""Which manylinux tag a wheel can carry (PEP 600): installers compare its glibc with their own.
+"""The manylinux tag (PEP 600) that a wheel can have.
 
-On `linux_<arch>` tags installers compare nothing. The allowed libraries, and which versions of
-their symbols a system with some glibc has, are those of auditwheel's manylinux policy; where it
-has no answer for a wheel, the wheel keeps its tag.
+Installers compare the glibc version of manylinux tags with their system's; for `linux_<arch>` tags
+they do not. The allowed libraries, and the symbol versions that systems with a certain glibc have,
+are those of auditwheel's manylinux policy. Wheels outside that policy keep their tag.
 """
 
 import re
@@ -13,7 +13,7 @@ from piwheels.model import WheelCompatibility
 from piwheels.wheel.tags import OLDEST_MANYLINUX_GLIBC, glibc_version
 from piwheels.wheel.validate import ElfMember
 
-#: What every system of a manylinux tag has (auditwheel 6.8, manylinux-policy.json).
+#: Libraries that every manylinux system has (auditwheel 6.8, manylinux-policy.json).
 _ALLOWED_LIBRARIES = frozenset(
     {
         "libGL.so.1",
@@ -44,8 +44,8 @@ _ALLOWED_LIBRARIES = frozenset(
 )
 _LOADER = re.compile(r"ld-linux(-[a-z0-9-]+)?\.so\.[123]|ld64\.so\.[12]")
 
-#: By family of symbol versions: the highest that systems have from a glibc 2 on, in order. Where
-#: the policy differs by machine, the later glibc.
+#: For each family of symbol versions: the highest version that systems have from a minor version
+#: of glibc 2 on, in order. Where the policy differs by machine, the later glibc.
 _MAX_SYMBOL_VERSIONS: dict[str, tuple[tuple[tuple[int, ...], int], ...]] = {
     "GLIBCXX": (
         ((3, 4, 19), 17),
@@ -75,21 +75,21 @@ _VERSION = re.compile(r"([A-Z_]+)_(\d{1,3}(?:\.\d{1,3}){0,3})")
 def manylinux_tag(
     kind: WheelCompatibility, elf_members: Iterable[ElfMember], needed_libraries: Iterable[str]
 ) -> str | None:
-    """The platform tag that a wheel can carry instead of `linux_<arch>`.
+    """The platform tag that a wheel can have instead of `linux_<arch>`.
 
     Args:
         kind: its tags and what its ELF files need of glibc.
         elf_members: its ELF files.
-        needed_libraries: the shared libraries that they want from outside the wheel.
+        needed_libraries: the shared libraries that they need and the wheel does not have.
 
     Returns:
-        Such as `manylinux_2_34_aarch64`; None where the wheel keeps its tag: it has no compiled
+        For example `manylinux_2_34_aarch64`; None if the wheel keeps its tag: it has no compiled
         code, its machine has no manylinux tags (armv6l), it needs other libraries or unknown
-        versions of symbols, or it has such a tag already.
+        symbol versions, or it already has such a tag.
     """
     arch, elf_members = _arch(kind), tuple(elf_members)
     major, glibc = glibc_version(kind.glibc)
-    if arch is None or not elf_members or major not in {0, 2}:  # 0: it calls nothing of glibc
+    if arch is None or not elf_members or major not in {0, 2}:  # 0: it does not use glibc
         return None
     if not all(name in _ALLOWED_LIBRARIES or _LOADER.fullmatch(name) for name in needed_libraries):
         return None
@@ -102,7 +102,7 @@ def manylinux_tag(
 
 
 def _arch(kind: WheelCompatibility) -> str | None:
-    """The machine of a wheel whose only platform is `linux_<arch>`, if manylinux has it."""
+    """The machine of a wheel whose only platform is `linux_<arch>`, if manylinux tags exist for it."""
     platforms = {tag.platform for tag in names.parse_tags(kind.tags)}
     if len(platforms) != 1:
         return None
@@ -111,7 +111,7 @@ def _arch(kind: WheelCompatibility) -> str | None:
 
 
 def _min_glibc_minor(version: str) -> int | None:
-    """The minor version of glibc 2 from which systems have a symbol version; None: unknown."""
+    """The first minor version of glibc 2 whose systems have a symbol version; None if unknown."""
     known = _VERSION.fullmatch(version)
     if known is None:
         return None

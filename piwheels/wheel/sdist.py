@@ -1,4 +1,4 @@
-"""What an sdist holds, by the paths of its members; nothing of it is unpacked to the disk."""
+"""The contents of an sdist by its members' paths; nothing is unpacked to the disk."""
 
 import lzma
 import tarfile
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from piwheels.wheel.completeness import SdistContents, sdist_contents
 
-#: What the readers of archives raise at broken ones.
+#: Errors that the standard library's archive readers raise for broken archives.
 ARCHIVE_READ_ERRORS = (
     tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError,
     ValueError, LookupError, OverflowError, RecursionError, NotImplementedError, RuntimeError,
@@ -18,14 +18,14 @@ ARCHIVE_READ_ERRORS = (
 
 _MAX_MEMBERS = 200_000
 _MAX_TOP_LEVEL_BYTES = 64 * 1024
-#: Names of sources in C, C++, Cython, Rust and Fortran.
+#: Source files in C, C++, Cython, Rust and Fortran.
 _COMPILED_SUFFIXES = (".c", ".cc", ".cpp", ".cxx", ".c++", ".pyx", ".rs", ".f", ".f90", ".f95")
 
 
 def read_sdist(project: str, path: Path) -> SdistContents | None:
-    """What an sdist says that its wheel should hold; None if it cannot be read.
+    """What a wheel of an sdist should contain; None if the sdist cannot be read.
 
-    pip could read it, or there would be no wheel; so this is no judgement of the sdist.
+    That does not make the sdist invalid: pip was able to build it.
     """
     members: list[str] = []
     top_level: list[str] = []
@@ -44,9 +44,9 @@ def read_sdist(project: str, path: Path) -> SdistContents | None:
 
 
 def has_compiled_sources(path: Path) -> bool:
-    """Whether an sdist holds sources that a compiler makes an extension of, by their names.
+    """Whether an sdist has sources of compiled extensions, judged by file names.
 
-    True as well where it cannot be read: nothing says then that no compiler was needed.
+    True also if it cannot be read, because it may have some.
     """
     try:
         names = (name for name, text in _files(path) if text is None)
@@ -58,7 +58,7 @@ def has_compiled_sources(path: Path) -> bool:
 
 
 def _files(path: Path) -> Iterator[tuple[str, bytes | None]]:
-    """Every regular file by name; of a top_level.txt its content, too."""
+    """Every regular file as (name, None); a top_level.txt also as (name, content)."""
     if zipfile.is_zipfile(path):
         yield from _zip_files(path)
         return

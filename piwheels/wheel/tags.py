@@ -1,7 +1,7 @@
-"""Which targets a wheel installs on: PEP 425 tags, glibc and Requires-Python.
+"""The targets that a wheel installs on: PEP 425 tags, glibc and Requires-Python.
 
-Everything is computed for the target's interpreter, never for the one that runs this. The
-questions are few and come again and again, hence the caches.
+Everything is computed for the target's interpreter, never for the running one. The same few
+questions are asked often, hence the caches.
 """
 
 import re
@@ -30,14 +30,13 @@ OLDEST_MANYLINUX_GLIBC = {
 #: Older names of three manylinux tags (PEP 513, 571, 599), by glibc 2's minor version.
 _MANYLINUX_ALIASES = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
 
-#: Machines in the order of their targets, the smallest first.
+#: Machines in the sort order of their targets.
 _ARCH_ORDER = ("armv6l", "armv7l", "aarch64", "riscv64", "i686", "x86_64")
 
 _CPYTHON_ABI = re.compile(r"cp[23]\d+(?P<threading>t?)(?P<debug>d?)m?u?")
 _NAME_PART = re.compile(r"[a-z0-9][a-z0-9_.+]{0,63}")
 _GLIBC = re.compile(r"(\d{1,3})\.(\d{1,3})(\.\d{1,3}){0,2}")
-#: Major and minor version up to which an interpreter is believed: its tags are one for each
-#: minor version before its own.
+#: The highest accepted version: an interpreter has one tag for each minor version up to its own.
 _MAX_PYTHON_VERSION = (9, 255)
 
 
@@ -45,30 +44,30 @@ class PackagingRules:
     """The rules of the packaging standards, as pip and uv apply them (model.Rules)."""
 
     def is_loadable(self, compatibility: WheelCompatibility, target: Target) -> bool:
-        """Whether a wheel of this kind installs, and loads, on this target."""
+        """Whether a wheel with these tags and this glibc need installs and loads on a target."""
         return _is_loadable(compatibility, target)
 
     def tag_rank(self, compatibility: WheelCompatibility, target: Target) -> int | None:
-        """The place of the best of its tags in the target's list, 0 first; None if none fits."""
+        """The index of its best tag in the target's list, 0 is best; None if none is accepted."""
         return _tag_rank(compatibility.tags, target)
 
     def allows_python(self, requires_python: str, target: Target) -> bool:
         """Whether a Requires-Python specifier allows this target's interpreter.
 
-        An invalid specifier allows every interpreter: pip warns of it and goes on.
+        An invalid specifier allows every interpreter, as in pip, which only warns.
         """
         return _allows_python(requires_python, target.python_full)
 
     def sort_order(self, target: Target) -> int:
-        """Where a target stands in the numeric order of all."""
+        """The target's position in the order of all targets."""
         return position(target)
 
 
 def compatibility_of(filename: str, glibc: str = "") -> WheelCompatibility:
-    """The kind of a wheel by its file name, and by the glibc that its ELF files need.
+    """The compatibility of a wheel, from its file name and the glibc that its ELF files need.
 
     Raises:
-        RefusedError: this is not a wheel's file name.
+        RejectedError: this is not a wheel's file name.
     """
     return WheelCompatibility(tags=names.parse_wheel_filename(filename).tag_text, glibc=glibc)
 
@@ -77,7 +76,7 @@ def target_of(interpreter: Interpreter) -> Target:
     """The target that an interpreter builds for.
 
     Raises:
-        RefusedError: it says something of itself that no interpreter says.
+        RejectedError: one of its properties is not possible for an interpreter.
     """
     return make_target(
         python_full=interpreter.version,
@@ -92,17 +91,17 @@ def target_of(interpreter: Interpreter) -> Target:
 def make_target(
     *, python_full: str, implementation: str, abi: str, arch: str, os: str, glibc: str
 ) -> Target:
-    """The target that an interpreter on a platform is, named `<abi>-<os>-<arch>`.
+    """The target of an interpreter on a platform, named `<abi>-<os>-<arch>`.
 
     Raises:
-        RefusedError: one of the facts is not what an interpreter says of itself.
+        RejectedError: one of the properties is not possible for an interpreter.
     """
     words = {"implementation": implementation, "ABI": abi, "machine": arch, "system": os}
     for what, word in words.items():
         if not _NAME_PART.fullmatch(word):
             raise RejectedError(f"an interpreter cannot have the {what} {word!r}")
     if glibc and not _GLIBC.fullmatch(glibc):
-        raise RejectedError(f"{glibc!r} is no version of glibc; it looks like 2.36")
+        raise RejectedError(f"{glibc!r} is not a version of glibc, such as 2.36")
     major, minor = _python_version(python_full)
     return Target(
         name=f"{abi}-{os}-{arch}",
@@ -117,25 +116,25 @@ def make_target(
 
 
 def check_target(target: Target) -> None:
-    """See that a target that somebody names is one that an interpreter can be.
+    """Check that a target received from elsewhere is one that an interpreter can have.
 
     Raises:
-        RefusedError: it is none.
+        RejectedError: it is not.
     """
     facts = {name: getattr(target, name) for name in Target.__struct_fields__}
     if (
         make_target(**{name: facts[name] for name in facts if name not in {"name", "python"}})
         != target
     ):
-        raise RejectedError(f"{target.name!r} is not the name of the target that it is said to be")
+        raise RejectedError(f"{target.name!r} is not the name of a target with these properties")
 
 
 def position(target: Target) -> int:
-    """Where a target stands in the numeric order of all, as a number below 2**31.
+    """The target's position in the order of all targets, as a number below 2**31.
 
-    By Python version, then the plain build before the free-threaded, the debug build and
-    other implementations, then the older glibc (its wheels serve the newer), then machine.
-    Targets that differ in nothing of these share a position.
+    By Python version; then the regular build before the free-threaded, the debug build and
+    other implementations; then the older glibc, whose wheels work on newer ones; then machine.
+    Targets that are equal in all of these have the same position.
     """
     major, minor = _python_version(target.python_full)
     _, glibc = glibc_version(target.glibc)
@@ -173,7 +172,7 @@ def _allows_python(requires_python: str, python_full: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _supported_tags(target: Target) -> dict[Tag, int]:
-    """Every tag that the target's installers accept, with its place: the preferred first."""
+    """Every tag that the target's installers accept, with its rank; 0 is preferred."""
     version = _python_version(target.python_full)
     platforms = tuple(_platform_tags(target.arch, target.glibc))
     nodot = f"{version[0]}{version[1]}"
@@ -190,7 +189,7 @@ def _supported_tags(target: Target) -> dict[Tag, int]:
 
 
 def _cpython_abis(abi: str) -> tuple[str, ...]:
-    """The ABIs that a CPython loads: a debug build takes those of the plain one too."""
+    """The ABIs that a CPython loads: a debug build also loads those of the regular one."""
     known = _CPYTHON_ABI.fullmatch(abi)
     return (abi, abi.removesuffix("d")) if known and known["debug"] else (abi,)
 
@@ -215,7 +214,7 @@ def _variant(target: Target) -> int:
 
 
 def glibc_version(glibc: str) -> tuple[int, int]:
-    """`2.36` as numbers; (0, 0) where there is none."""
+    """`2.36` as numbers; (0, 0) without glibc."""
     version = _GLIBC.fullmatch(glibc)
     return (int(version[1]), int(version[2])) if version else (0, 0)
 
@@ -223,5 +222,5 @@ def glibc_version(glibc: str) -> tuple[int, int]:
 def _python_version(python_full: str) -> tuple[int, int]:
     version = names.parse_version(python_full)
     if version.major > _MAX_PYTHON_VERSION[0] or version.minor > _MAX_PYTHON_VERSION[1]:
-        raise RejectedError(f"{python_full!r} is no version of Python")
+        raise RejectedError(f"{python_full!r} is not a version of Python")
     return version.major, version.minor

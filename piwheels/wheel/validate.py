@@ -1,7 +1,7 @@
-"""The members of a wheel against what its own WHEEL, METADATA and RECORD say of them.
+"""Checks of a wheel's members against its own WHEEL, METADATA and RECORD.
 
 The rules are those of the PyPA's "Binary distribution format" and "Recording installed
-projects". Each function raises RefusedError with what is wrong.
+projects". Each function raises RejectedError with what is wrong.
 """
 
 import base64
@@ -34,14 +34,14 @@ _HASHES = frozenset({"sha256", "sha384", "sha512"})
 
 
 class ElfMember(msgspec.Struct, frozen=True):
-    """A program or shared library in a wheel."""
+    """An executable or shared library in a wheel."""
 
     name: str  # the member's path
     info: elf.ElfFacts
 
 
 class RecordEntry(msgspec.Struct, frozen=True):
-    """What RECORD says of one member."""
+    """RECORD's entry for one member."""
 
     algorithm: str
     digest: bytes
@@ -49,11 +49,11 @@ class RecordEntry(msgspec.Struct, frozen=True):
 
 
 def find_dist_info(archive: Archive, project: str, version: Version) -> str:
-    """The name of the one .dist-info folder, which has to be the release's."""
+    """The name of the only .dist-info folder, which has to be the release's."""
     tops = {name.partition("/")[0] for name in archive.members if "/" in name}
     folders = sorted(name for name in tops if name.endswith(".dist-info"))
     if len(folders) != 1:
-        raise RejectedError(f"a wheel has one .dist-info folder, and here are {len(folders)}")
+        raise RejectedError(f"a wheel has one .dist-info folder, and this one has {len(folders)}")
     folder = folders[0]
     name, _, number = folder.removesuffix(".dist-info").partition("-")
     if not _is_project(name, project) or not _is_version(number, version):
@@ -65,7 +65,7 @@ def find_dist_info(archive: Archive, project: str, version: Version) -> str:
 
 
 def check_wheel_file(content: bytes, name: names.WheelFilename) -> None:
-    """WHEEL has to say the build number and the tags of the file name."""
+    """Check that WHEEL has the build number and the tags of the file name."""
     fields = BytesParser().parsebytes(content, headersonly=True)
     wheel_version = _single_value(fields, "Wheel-Version")
     if wheel_version.partition(".")[0] != "1":
@@ -83,7 +83,7 @@ def check_wheel_file(content: bytes, name: names.WheelFilename) -> None:
 
 
 def check_metadata(content: bytes, project: str, version: Version) -> str:
-    """METADATA has to be the release's; returns its Requires-Python, "" for none."""
+    """Check that METADATA is the release's; returns its Requires-Python, "" for none."""
     fields = _parse_metadata(content)
     name, number, requires_python = fields["name"], fields["version"], fields["requires-python"]
     if not _is_project(name, project) or not _is_version(number, version):
@@ -94,10 +94,10 @@ def check_metadata(content: bytes, project: str, version: Version) -> str:
 
 
 def _parse_metadata(content: bytes) -> dict[str, str]:
-    """The fields of METADATA that the farm reads, "" for what it does not say.
+    """The fields of METADATA that the farm reads, "" for missing ones.
 
-    Only its headers are parsed, and no more of them than a wheel has: what looks for each of
-    many names among many lines takes their product of time.
+    Only the headers are parsed, and only a bounded number of them: the parser's time grows with
+    the square of their number.
     """
     head = re.split(rb"\r?\n\r?\n", content[: _MAX_HEADER_BYTES + 1], maxsplit=1)[0]
     if len(head) > _MAX_HEADER_BYTES or head.count(b"\n") > _MAX_HEADER_LINES:
@@ -108,7 +108,7 @@ def _parse_metadata(content: bytes) -> dict[str, str]:
     found: dict[str, list[str]] = {key: [] for key in ("name", "version", "requires-python")}
     for key, value in BytesParser().parsebytes(head, headersonly=True).items():
         if key.lower() in found:
-            # Bytes that are no ASCII come as a Header.
+            # Values with bytes that are not ASCII are parsed as a Header.
             found[key.lower()].append(value if isinstance(value, str) else "\0")
     for key, values in found.items():
         if len(values) > 1:
@@ -119,10 +119,10 @@ def _parse_metadata(content: bytes) -> dict[str, str]:
 def check_record(
     archive: Archive, folder: str, record: bytes, scratch: Path
 ) -> tuple[tuple[ElfMember, ...], tuple[str, ...]]:
-    """RECORD has to list just the members, with their hashes and sizes.
+    """Check that RECORD lists exactly the members, with their hashes and sizes.
 
-    Reads every member once, so it also finds the programs, and the members that begin like
-    one and are nothing that a machine loads. Large programs are unpacked below scratch.
+    Reads every member once, so it also returns the ELF files, and the names of members that
+    begin like ELF but cannot be loaded. Large ELF files are unpacked below scratch.
     """
     own = f"{folder}/RECORD"
     exempt = {own, f"{own}.jws", f"{own}.p7s"}
@@ -137,7 +137,7 @@ def check_record(
     for name in archive.members:
         facts, looks_like_elf = _read_member(archive, name, entries.get(name), scratch, patience)
         if patience.is_exhausted():
-            raise RejectedError("its programs have tables without an end")
+            raise RejectedError("the tables of its ELF files are too large to read")
         if facts is not None:
             programs.append(ElfMember(name, facts))
         elif looks_like_elf:
@@ -146,7 +146,7 @@ def check_record(
 
 
 def parse_record(record: bytes, exempt: set[str]) -> dict[str, RecordEntry]:
-    """RECORD's lines by path, without those of itself and its signatures."""
+    """RECORD's entries by path, without those of RECORD itself and its signatures."""
     entries: dict[str, RecordEntry] = {}
     try:
         for line in csv.reader(io.StringIO(record.decode("utf-8"), newline="")):
@@ -165,7 +165,7 @@ def parse_record(record: bytes, exempt: set[str]) -> dict[str, RecordEntry]:
 
 
 def _parse_tags(lines: list[str]) -> frozenset[Tag]:
-    """The tags that WHEEL lists, each of its own or a small set of them in a line."""
+    """The tags that WHEEL lists; one line can hold a compressed tag set."""
     named: frozenset[Tag] = frozenset()
     for line in lines[: names.MAX_TAGS + 1]:
         named |= names.parse_tags(line)
@@ -177,7 +177,7 @@ def _parse_tags(lines: list[str]) -> frozenset[Tag]:
 def _parse_entry(path: str, hashed: str, size: str) -> RecordEntry:
     algorithm, _, digest = hashed.partition("=")
     if algorithm not in _HASHES:
-        raise RejectedError(f"RECORD has no sha256 for {path}, but {hashed[:40]!r}")
+        raise RejectedError(f"RECORD has no sha256 hash of {path}, but {hashed[:40]!r}")
     try:
         raw = base64.b64decode(digest + "=" * (-len(digest) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:
@@ -188,7 +188,7 @@ def _parse_entry(path: str, hashed: str, size: str) -> RecordEntry:
 def _read_member(
     archive: Archive, name: str, entry: RecordEntry | None, scratch: Path, budget: elf.ReadBudget
 ) -> tuple[elf.ElfFacts | None, bool]:
-    """Read a member against its entry; its ELF facts, and whether it begins like ELF."""
+    """Check a member against its entry; its ELF information, and whether it begins like ELF."""
     digest = hashlib.new(entry.algorithm if entry else "sha256")
     pieces = archive.stream(name)
     head = next(pieces, b"")
@@ -207,7 +207,7 @@ def _read_member(
 
 def _check_elf_size(name: str, size_bytes: int) -> None:
     if size_bytes > _MAX_ELF_BYTES:
-        raise RejectedError(f"{name} is a program of more than {_MAX_ELF_BYTES} bytes")
+        raise RejectedError(f"{name} is an ELF file of more than {_MAX_ELF_BYTES} bytes")
 
 
 def _check_entry(entry: RecordEntry, name: str, digest: bytes, size_bytes: int) -> None:

@@ -1,8 +1,8 @@
-"""A zip archive from a stranger: opened only if every reader of zips sees the same in it.
+"""Reader of untrusted zip archives, which accepts only what all zip readers interpret alike.
 
-The members have to follow one another from the first byte to the directory, without gaps
-or overlaps, under names that stay below one folder, and unpack to what they claim. That is
-how every build backend writes a wheel; what differs is broken or a trick.
+The members have to follow one another from the first byte to the central directory, without gaps
+or overlaps, have names that stay below one folder, and unpack to their declared sizes. Every
+build backend writes wheels that way; anything else is broken or an attack.
 """
 
 import stat
@@ -19,7 +19,7 @@ from piwheels.errors import RejectedError
 MOST_MEMBERS = 65_000
 MAX_UNPACKED_BYTES = 8 * 1024**3
 
-#: An archive may unpack to so much without a question; beyond, only at the ratio below.
+#: An archive that unpacks to more than this may not exceed the compression ratio below.
 _HARMLESS_BYTES = 512 * 1024**2
 _MAX_RATIO = 100
 
@@ -49,10 +49,10 @@ class Archive:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open an archive after looking at everything but the packed bytes.
+        """Open an archive after checking everything but the compressed data.
 
         Raises:
-            RefusedError: it is no zip archive, or not one that is safe to unpack.
+            RejectedError: it is not a zip archive, or not safe to unpack.
         """
         file = path.open("rb")
         try:
@@ -73,21 +73,21 @@ class Archive:
         self._file.close()
 
     def read(self, name: str, max_bytes: int) -> bytes:
-        """A member as a whole.
+        """The whole content of a member.
 
         Raises:
-            RefusedError: it is larger than most_bytes, or not sound.
+            RejectedError: it is larger than max_bytes, or damaged.
         """
         size = self.members[name].file_size
         if size > max_bytes:
-            raise RejectedError(f"{name} is of {size} bytes; at most {max_bytes} are accepted")
+            raise RejectedError(f"{name} has {size} bytes; at most {max_bytes} are accepted")
         return b"".join(self.stream(name))
 
     def stream(self, name: str) -> Iterator[bytes]:
-        """The bytes of a member, piece by piece.
+        """The content of a member in chunks.
 
         Raises:
-            RefusedError: the packed bytes are not what the directory says of them.
+            RejectedError: the compressed data does not match the archive's directory.
         """
         info = self.members[name]
         pieces = self._compressed_chunks(info)
@@ -117,7 +117,7 @@ class Archive:
 
 
 def _inflate(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Unpack raw deflate data in pieces of bounded size."""
+    """Decompress raw deflate data in chunks of bounded size."""
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         for piece in pieces:
@@ -126,10 +126,10 @@ def _inflate(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
                 yield unpacker.decompress(rest, _CHUNK_BYTES)
                 rest = unpacker.unconsumed_tail
             if rest or unpacker.unused_data:
-                raise RejectedError(f"{name} has bytes after its packed data")
+                raise RejectedError(f"{name} has bytes after its compressed data")
         yield unpacker.flush()
     except zlib.error as error:
-        raise RejectedError(f"{name} is not sound deflate data: {error}") from error
+        raise RejectedError(f"{name} is not valid deflate data: {error}") from error
     if not unpacker.eof:
         raise RejectedError(f"{name} is cut off")
 
@@ -140,7 +140,7 @@ def _members(file: BinaryIO) -> dict[str, zipfile.ZipInfo]:
         with zipfile.ZipFile(file) as archive:
             infos = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
-        raise RejectedError(f"the archive's directory is not sound: {error}") from error
+        raise RejectedError(f"the archive's directory is damaged: {error}") from error
     _check_sizes(file, infos)
     for info in infos:
         _check_member(info)
@@ -150,16 +150,16 @@ def _members(file: BinaryIO) -> dict[str, zipfile.ZipInfo]:
 
 
 def _check_end(file: BinaryIO) -> int:
-    """Check the end record, before its directory is read; returns where that begins."""
+    """Check the end record before the directory is read; returns the directory's offset."""
     length = file.seek(0, 2)
     if length < _END.size:
-        raise RejectedError("this is no zip archive: it is too short")
+        raise RejectedError("this is not a zip archive: it is too short")
     file.seek(length - _END.size)
     signature, disk, first_disk, here, total, size, offset, comment = _END.unpack(
         file.read(_END.size)
     )
     if signature != _END_SIGNATURE or comment:
-        raise RejectedError("this is no zip archive that ends with its directory")
+        raise RejectedError("this is not a zip archive that ends with its directory")
     if disk or first_disk or here != total or total > MOST_MEMBERS:
         raise RejectedError(f"the archive has parts, or more than {MOST_MEMBERS} members")
     if size > _MAX_DIRECTORY_BYTES or offset + size != length - _END.size:
@@ -180,12 +180,14 @@ def _check_member(info: zipfile.ZipInfo) -> None:
     if info.flag_bits & _FLAG_ENCRYPTED:
         raise RejectedError(f"{name!r} is encrypted")
     if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-        raise RejectedError(f"{name!r} is packed by method {info.compress_type}, not by deflate")
+        raise RejectedError(
+            f"{name!r} is compressed by method {info.compress_type}, not by deflate"
+        )
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in {0, stat.S_IFDIR if info.is_dir() else stat.S_IFREG}:
         raise RejectedError(f"{name!r} is neither a file nor a folder")
     if info.is_dir() and info.file_size:
-        raise RejectedError(f"{name!r} is a folder with bytes of its own")
+        raise RejectedError(f"{name!r} is a folder with content")
 
 
 def _check_name(name: str) -> None:
@@ -198,7 +200,7 @@ def _check_name(name: str) -> None:
         or not all(parts)
         or not {".", ".."}.isdisjoint(parts)
     ):
-        raise RejectedError(f"{name[:200]!r} is no name for a file in a wheel")
+        raise RejectedError(f"{name[:200]!r} is not a valid file name in a wheel")
 
 
 def _check_names(infos: list[zipfile.ZipInfo]) -> None:
@@ -208,8 +210,8 @@ def _check_names(infos: list[zipfile.ZipInfo]) -> None:
         if name in seen:
             raise RejectedError(f"{name!r} is in the archive twice")
         seen[name] = info.is_dir()
-    # In this order what is below a name follows it at once, so one pass finds it at any depth.
-    file = "/"  # no name begins so
+    # In this order the paths below a name follow it directly, so one pass finds them at any depth.
+    file = "/"  # no name begins with it
     for path in sorted(f"{name}/" for name in seen):
         if path.startswith(file):
             raise RejectedError(f"{file.removesuffix('/')!r} is a file and a folder")
@@ -218,7 +220,7 @@ def _check_names(infos: list[zipfile.ZipInfo]) -> None:
 
 
 def _check_layout(file: BinaryIO, infos: list[zipfile.ZipInfo], end: int) -> None:
-    """Every byte before the directory belongs to one member."""
+    """Check that every byte before the directory belongs to exactly one member."""
     position = 0
     for info in sorted(infos, key=lambda info: info.header_offset):
         if info.header_offset != position:
@@ -231,7 +233,7 @@ def _check_layout(file: BinaryIO, infos: list[zipfile.ZipInfo], end: int) -> Non
 
 
 def _data_offset(file: BinaryIO, info: zipfile.ZipInfo) -> int:
-    """Where a member's packed bytes begin, by a local header that agrees with the directory."""
+    """The offset of a member's data, from a local header that agrees with the directory."""
     file.seek(info.header_offset)
     header = file.read(_LOCAL_HEADER.size)
     if len(header) < _LOCAL_HEADER.size or not header.startswith(_LOCAL_SIGNATURE):
@@ -242,12 +244,14 @@ def _data_offset(file: BinaryIO, info: zipfile.ZipInfo) -> int:
     name = file.read(name_length)
     agrees = (flags, method) == (info.flag_bits, info.compress_type)
     if not agrees or name != info.orig_filename.encode(encoding, "replace"):
-        raise RejectedError(f"{info.filename!r} is another member than the directory says")
+        raise RejectedError(
+            f"{info.filename!r} differs between its own header and the archive's directory"
+        )
     return info.header_offset + length
 
 
 def _descriptor_length(file: BinaryIO, info: zipfile.ZipInfo, position: int) -> int:
-    """The length of the data descriptor at position: its signature and its width vary."""
+    """The length of the data descriptor at position; its signature is optional, its width varies."""
     file.seek(position)
     data = file.read(24)
     for start in (_DESCRIPTOR_SIGNATURE, b""):
@@ -255,4 +259,4 @@ def _descriptor_length(file: BinaryIO, info: zipfile.ZipInfo, position: int) -> 
             sizes = struct.pack(width, info.CRC, info.compress_size, info.file_size)
             if data.startswith(start + sizes):
                 return len(start + sizes)
-    raise RejectedError(f"{info.filename!r} is followed by something else than its sizes")
+    raise RejectedError(f"{info.filename!r} is not followed by its data descriptor")

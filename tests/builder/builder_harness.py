@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from piwheels.builder.build import BuildOptions, BuildResult, build
+from piwheels.builder.build import BuildOptions, build
+from piwheels.builder.build_result import BuildResult
 from piwheels.builder.file_cache import FileCache
 from piwheels.builder.pip_provider import PipProvider
 from piwheels.builder.process_runner import Limits
@@ -41,7 +42,7 @@ class BuilderHarness:
             on_log=self.log.extend,
             on_phase=self.phases.append,
         )
-        assert not (workdir / "room").exists()
+        assert not (workdir / "scratch").exists()
         return result
 
     def set_limits(self, **limits: float) -> None:

@@ -14,8 +14,9 @@ import msgspec
 import pytest
 
 from piwheels.builder import build as module
-from piwheels.builder import sandbox_entry
-from piwheels.builder.sandbox import Bubblewrap, NoSandbox, find_bubblewrap
+from piwheels.builder import failure_classification, sandbox_entry
+from piwheels.builder.bubblewrap import Bubblewrap, find_bubblewrap
+from piwheels.builder.no_sandbox import NoSandbox
 from piwheels.model import FailureClass, Interpreter, Outcome
 from piwheels.simple_index.client import SimpleIndex
 from piwheels.system.interpreters import probe_interpreter
@@ -83,7 +84,7 @@ async def test_a_wheel_without_the_projects_modules_is_refused(
     result = await builder.build(sdists.make_job(upstream, "hollow", content), here)
     assert (result.outcome, result.wheels) == (Outcome.REFUSED, ())
     assert result.reason == (
-        "hollow-1.0-py3-none-any.whl: the wheel is empty: it holds no module, script or data "
+        "hollow-1.0-py3-none-any.whl: the wheel is empty: it has no module, script or data "
         "file, and the sdist has hollow"
     )
     assert result.reason.encode() in bytes(builder.log)
@@ -269,7 +270,7 @@ async def test_an_sdist_of_other_bytes_is_fetched_again_past_caches(
 async def test_a_web_page_in_place_of_an_sdist_is_a_fault_of_the_index(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_FETCH_DELAYS_S", ())
+    monkeypatch.setattr(module, "_FETCH_RETRY_DELAYS_S", ())
     job = sdists.make_job(upstream, "portal", sdists.sdist_running("portal"))
     portal = sdists.make_job(upstream, "portal", sdists.sdist_running("portal"))
     upstream.pages["login"] = ("text/html", b"<html>log in</html>")
@@ -327,7 +328,7 @@ async def test_a_job_can_have_more_time_than_the_builder_gives(
 
 @pytest.mark.parametrize(
     ("algorithm", "said"),
-    [("md5", "verified by the md5 of the index"), ("", "not verified: the index gives no hash")],
+    [("md5", "verified by the md5 of the index"), ("", "not verified: the index has no hash")],
 )
 async def test_an_sdist_without_a_sha256_is_built(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, algorithm: str, said: str
@@ -406,7 +407,7 @@ async def test_an_sdist_that_is_gone_can_be_tried_again(
 async def test_an_upstream_in_trouble_is_tried_again_before_the_build_gives_up(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_FETCH_DELAYS_S", (0.01, 0.01))
+    monkeypatch.setattr(module, "_FETCH_RETRY_DELAYS_S", (0.01, 0.01))
     upstream.faults[""] = 502
     job = sdists.make_job(upstream, "later", sdists.sdist_running("later"))
     result = await builder.build(job, here)
@@ -428,7 +429,7 @@ async def test_an_interpreter_that_went_away_is_the_builders_fault(
 
 @pytest.mark.parametrize(
     "filename",
-    ["../../evil.tar.gz", f"{'e' * 300}.tar.gz", "inside.py", "wheels", "e\0.zip", ""],
+    ["../../evil.tar.gz", f"{'e' * 300}.tar.gz", "sandbox_entry.py", "wheels", "e\0.zip", ""],
     ids=lambda text: text[:10],
 )
 async def test_a_hostile_file_name_goes_nowhere(
@@ -493,7 +494,7 @@ async def test_a_cancelled_build_is_dead(
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(building, WAIT_S)
     assert processes_with(marker) == []
-    assert not list(builder.folder.glob("*/room"))
+    assert not list(builder.folder.glob("*/scratch"))
 
 
 @pytest.mark.parametrize(
@@ -575,7 +576,7 @@ async def test_a_set_uid_program_that_a_build_makes_is_out_of_others_reach(
     opened: list[tuple[int, int]] = []
 
     def look(_: bytes) -> None:
-        for trap in builder.folder.glob("job-*/room/trap"):
+        for trap in builder.folder.glob("job-*/scratch/trap"):
             mode = trap.parents[1].stat().st_mode & 0o777
             opened.append((mode, trap.stat().st_mode & 0o7777))
 
@@ -621,7 +622,7 @@ async def test_nothing_of_a_build_stays_however_it_lies(
         sdists.make_job(upstream, "deep", sdists.sdist_running("deep", deed)), here
     )
     assert result.outcome is Outcome.BUILT
-    assert not list(builder.folder.glob("*/room"))
+    assert not list(builder.folder.glob("*/scratch"))
     assert Path("/etc/passwd").exists()
 
 
@@ -695,13 +696,13 @@ async def test_an_error_in_judging_a_build_is_the_releases_failure(
     def wrong(_: bytes) -> str:
         raise KeyError("odd")
 
-    monkeypatch.setattr(module, "find_error_line", wrong)
+    monkeypatch.setattr(failure_classification, "find_error_line", wrong)
     result = await builder.build(
         sdists.make_job(upstream, "bad", sdists.sdist_running("bad", "1 / 0")), here
     )
     assert (result.outcome, result.reason) == (
         Outcome.FAILED,
-        "what it left cannot be judged: KeyError: 'odd'",
+        "its output cannot be inspected: KeyError: 'odd'",
     )
 
 
@@ -722,7 +723,7 @@ async def test_without_a_sandbox_the_log_says_so_and_nothing_stays(
         sdists.make_job(upstream, "free", sdists.sdist_running("free", deed)), here
     )
     assert result.outcome is Outcome.BUILT, bare.log.decode()
-    assert bare.log.startswith(b"*** no sandbox: this build runs with all the rights")
+    assert bare.log.startswith(b"*** no sandbox: this build runs with all permissions")
     assert processes_with(marker) == []
 
 

@@ -9,8 +9,9 @@ from typing import cast
 import msgspec
 import pytest
 
-from piwheels.builder import daemon
+from piwheels.builder import build_runner, daemon
 from piwheels.builder.build import BuildOptions
+from piwheels.builder.build_runner import BuildRunner
 from piwheels.builder.job_dir import JobDir
 from piwheels.config import BuilderSection
 from piwheels.errors import ConfigError
@@ -56,8 +57,8 @@ async def test_systemd_is_told_what_is_built(
         assert systemd.get(timeout=WAIT_S) == f"STATUS=building a 1 for {JOB.target}"
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(daemon, "build", broken)
-    workshop = daemon.BuildRunner(
+    monkeypatch.setattr(build_runner, "build", broken)
+    runner = BuildRunner(
         options=cast("BuildOptions", None),
         interpreters={JOB.target: probe_interpreter(sys.executable)},
         targets=(),
@@ -65,7 +66,7 @@ async def test_systemd_is_told_what_is_built(
         sandboxed=False,
     )
     with pytest.raises(OSError, match="No space"):
-        await workshop.run(JOB, JobDir(tmp_path / "job"), lambda _: None)
+        await runner.run(JOB, JobDir(tmp_path / "job"), lambda _: None)
     assert systemd.get(timeout=WAIT_S) == "STATUS=waiting for a job"
 
 
@@ -73,28 +74,28 @@ def test_a_toolchain_that_is_installed_meanwhile_is_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = msgspec.structs.replace(probe_interpreter(sys.executable), headers=True)
-    monkeypatch.setattr(daemon, "probe_interpreter", lambda _: found)
-    monkeypatch.setattr(daemon, "BUILD_PATH", str(tmp_path))
-    workshop = daemon.BuildRunner(
+    monkeypatch.setattr(build_runner, "probe_interpreter", lambda _: found)
+    monkeypatch.setattr(build_runner, "BUILD_PATH", str(tmp_path))
+    runner = BuildRunner(
         options=cast("BuildOptions", None),
         interpreters={"here": msgspec.structs.replace(found, headers=False)},
         targets=(),
         work_dir=tmp_path,
         sandboxed=False,
     )
-    assert workshop.recheck_compilers() == ("here",), "there are headers, and no compiler"
+    assert runner.recheck_compilers() == ("here",), "there are headers, and no compiler"
     (tmp_path / "cc").touch(mode=0o755)
-    assert workshop.targets_without_compiler() == ()
+    assert runner.targets_without_compiler() == ()
 
 
 def test_a_32_bit_arm_system_builds_for_armv6_if_told_to() -> None:
     found = msgspec.structs.replace(probe_interpreter(sys.executable), arch="armv7l")
-    assert daemon._with_machine(found, "") == found
-    six = daemon._with_machine(found, "armv6l")
+    assert build_runner._with_machine(found, "") == found
+    six = build_runner._with_machine(found, "armv6l")
     assert target_of(six).name.endswith("-armv6l")
-    assert daemon._with_machine(six, "armv6l") == six
+    assert build_runner._with_machine(six, "armv6l") == six
     with pytest.raises(ConfigError, match="only an interpreter of a 32-bit ARM system"):
-        daemon._with_machine(msgspec.structs.replace(found, arch="aarch64"), "armv6l")
+        build_runner._with_machine(msgspec.structs.replace(found, arch="aarch64"), "armv6l")
 
 
 @pytest.mark.parametrize(

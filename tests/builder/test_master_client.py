@@ -11,14 +11,15 @@ from typing import TypeVar
 
 import pytest
 
-from piwheels.builder import master_client as room
+from piwheels.builder import connection_state_machine
+from piwheels.builder.build_log import OnPhase
 from piwheels.builder.job_dir import JobDir
 from piwheels.builder.master_client import (
     MasterAddresses,
     MasterClient,
-    OnPhase,
     RejectedByMasterError,
 )
+from piwheels.builder.state_machine_events import Exit
 from piwheels.model import HostMetrics, Job, Outcome, Sdist, Target
 from piwheels.protocol import messages as m
 from piwheels.protocol.keys import MASTER, KeyStore, Role
@@ -47,7 +48,7 @@ JOB = Job(
 WHEEL = "a-1-py3-none-any.whl"
 
 
-def hello(busy: int | None) -> m.Hello:
+def hello(current_build: int | None, last_build: int) -> m.Hello:
     return m.Hello(
         protocol=m.PROTOCOL,
         version="1",
@@ -56,7 +57,8 @@ def hello(busy: int | None) -> m.Hello:
         board="Pi",
         os="bookworm",
         host=HostMetrics(),
-        current_build=busy,
+        current_build=current_build,
+        last_build=last_build,
     )
 
 
@@ -149,7 +151,7 @@ class MasterAndBuilder:
             job_dir=JobDir(self.folder / "job"),
         )
 
-    async def with_running_build(self, build: FakeBuild) -> asyncio.Task[str]:
+    async def with_running_build(self, build: FakeBuild) -> asyncio.Task[Exit]:
         """A builder that was given the job."""
         task = asyncio.create_task(self.client(build).run())
         await self.master.welcome()
@@ -160,7 +162,7 @@ class MasterAndBuilder:
 
 @pytest.fixture
 async def farm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MasterAndBuilder]:
-    monkeypatch.setattr(room, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(connection_state_machine, "HEARTBEAT_S", 0.1)
     keys = KeyStore(tmp_path / "keys")
     pair, own = keys.generate(MASTER), keys.generate("builder")
     keys.authorize(Role.BUILDER, "pi", own.public)
@@ -183,7 +185,7 @@ async def farm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         files.close()
 
 
-async def stop(task: asyncio.Task[str]) -> None:
+async def stop(task: asyncio.Task[Exit]) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -272,7 +274,7 @@ async def test_stop_after_build_waits_for_done(farm: MasterAndBuilder) -> None:
     assert not task.done()
     await farm.master.send(m.BuildAcknowledged(build=7))
     async with asyncio.timeout(WAIT_S):
-        assert await task == "drained"
+        assert (await task).reason == "drained"
 
 
 async def test_stop_ends_an_idle_builder_at_once(farm: MasterAndBuilder) -> None:
@@ -280,7 +282,7 @@ async def test_stop_ends_an_idle_builder_at_once(farm: MasterAndBuilder) -> None
     await farm.master.welcome()
     await farm.master.send(m.Shutdown(reason="bye"))
     async with asyncio.timeout(WAIT_S):
-        assert await task == "bye"
+        assert (await task).reason == "bye"
 
 
 async def test_a_builder_that_was_told_to_stop_says_goodbye(farm: MasterAndBuilder) -> None:
@@ -329,8 +331,6 @@ async def test_a_wheel_that_is_gone_is_given_up(farm: MasterAndBuilder) -> None:
     await farm.master.expect(m.BuildFinished)
     (farm.folder / "job" / "wheels" / WHEEL).unlink()
     await farm.master.send(m.UploadFiles(build=7))
-    await farm.master.expect(m.IdleHeartbeat)
-    await farm.master.send(m.Ack())
     assert (await farm.master.welcome()).current_build is None
     await farm.master.expect(m.IdleHeartbeat)
     await farm.master.send(m.StartBuild(job=JOB))

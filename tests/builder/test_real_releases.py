@@ -6,7 +6,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from piwheels.builder.sandbox import Bubblewrap, find_bubblewrap
+from piwheels.builder.bubblewrap import Bubblewrap, find_bubblewrap
 from piwheels.model import Job, Outcome, Sdist
 from piwheels.simple_index.client import SimpleIndex
 from piwheels.simple_index.page import FileKind

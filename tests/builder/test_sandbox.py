@@ -15,17 +15,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from piwheels.builder import launch, seccomp
-from piwheels.builder import sandbox as module
+from piwheels.builder import bubblewrap as module
+from piwheels.builder import launch, no_sandbox, sandbox_check, seccomp
+from piwheels.builder.bubblewrap import Bubblewrap, find_bubblewrap
+from piwheels.builder.no_sandbox import NoSandbox
 from piwheels.builder.process_runner import LimitExceeded, Limits, ProcessResult, descendants
-from piwheels.builder.sandbox import (
-    Bubblewrap,
-    NoSandbox,
-    Sandbox,
-    SandboxCommand,
-    check_sandbox,
-    find_bubblewrap,
-)
+from piwheels.builder.sandbox import Sandbox, SandboxCommand
+from piwheels.builder.sandbox_check import check_sandbox
 from piwheels.errors import ConfigError
 from tests import requires
 from tests.timeouts import WAIT_S
@@ -255,7 +251,7 @@ async def test_a_sandbox_that_works_passes_the_check(tmp_path: Path) -> None:
 async def test_a_system_without_the_tools_is_told_which(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sandbox: Callable[[], Sandbox]
 ) -> None:
-    monkeypatch.setattr(module, "_OOM_FIRST", ("no-such-tool",))
+    monkeypatch.setattr(no_sandbox, "OOM_FIRST", ("no-such-tool",))
     with pytest.raises(ConfigError, match="the program no-such-tool, which is not installed"):
         await check_sandbox(sandbox(), tmp_path)
     assert not list(tmp_path.iterdir())
@@ -287,7 +283,7 @@ def test_a_system_that_forbids_sandboxes_is_told_by_its_setting(
 ) -> None:
     (tmp_path / setting).parent.mkdir()
     (tmp_path / setting).write_text(f"{value}\n")
-    found = module._remediation("", tmp_path)
+    found = sandbox_check._remediation("", tmp_path)
     assert f"{setting} is {value}" in found
     assert way_out in found
 
@@ -384,20 +380,23 @@ def test_lower_limits_that_the_builder_was_started_under_are_kept(
     """As limits.conf(5) and containers set them: nobody without privileges raises those again."""
     script = f"""
 import asyncio, pathlib
-from piwheels.builder.sandbox import Bubblewrap, Errand, NoSandbox, check, find_bubblewrap
+from piwheels.builder.bubblewrap import Bubblewrap, find_bubblewrap
+from piwheels.builder.no_sandbox import NoSandbox
 from piwheels.builder.process_runner import Limits
+from piwheels.builder.sandbox import SandboxCommand
+from piwheels.builder.sandbox_check import check_sandbox
 sandbox = {"Bubblewrap(find_bubblewrap())" if kind == "Bubblewrap" else "NoSandbox()"}
 work = pathlib.Path({str(tmp_path / "work")!r})
-asyncio.run(check(sandbox, work.parent))
+asyncio.run(check_sandbox(sandbox, work.parent))
 sandbox.prepare(work)
-errand = Errand(
+command = SandboxCommand(
     command=("sh", "-c", "ulimit -Hn; ulimit -Hd"),
     environment={{"PATH": "/bin"}},
-    work=work,
+    work_dir=work,
     limits=Limits(disk_reserve_bytes=0),
 )
-ended = asyncio.run(sandbox.run(errand, lambda data: print(data.decode(), end="")))
-assert ended.status == 0
+result = asyncio.run(sandbox.run(command, lambda data: print(data.decode(), end="")))
+assert result.status == 0
 """
     command = ["prlimit", "--nofile=512:512", f"--data={900 << 20}:{900 << 20}", sys.executable]
     ran = subprocess.run([*command, "-c", script], capture_output=True, text=True, check=False)
@@ -596,5 +595,7 @@ async def test_a_check_that_was_killed_says_nothing_of_the_sandbox(
 
 
 def test_a_proc_that_is_partly_hidden_has_its_own_way_out() -> None:
-    said = module._remediation("bwrap: Can't mount proc on /newroot/proc: Operation not permitted")
+    said = sandbox_check._remediation(
+        "bwrap: Can't mount proc on /newroot/proc: Operation not permitted"
+    )
     assert "systempaths=unconfined" in said

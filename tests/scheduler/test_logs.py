@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from piwheels.builder import master_client
+from piwheels.builder import connection_state_machine
 from piwheels.scheduler import dispatcher
 from piwheels.scheduler.build_logs import LogSpool
 from piwheels.webroot import Webroot
@@ -43,7 +43,7 @@ async def test_what_has_arrived_is_made_durable_once(
 
 def test_a_power_cut_costs_five_seconds_of_a_log_at_most() -> None:
     # A builder sends what was written since, then the master makes it durable.
-    assert master_client._LOG_INTERVAL_S + dispatcher._TICK_INTERVAL_S < 5
+    assert connection_state_machine.LOG_INTERVAL_S + dispatcher._TICK_INTERVAL_S < 5
 
 
 def test_a_finished_log_lies_packed_in_the_tree(logs: LogSpool, tmp_path: Path) -> None:

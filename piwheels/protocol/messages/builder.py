@@ -43,6 +43,7 @@ class Hello(Message, frozen=True, kw_only=True):
     disk_reserve_bytes: SizeBytes = 0  # it ends a build that leaves less of its disk free
     speed: BoundedFloat = 0.0  # as `model.Fitness` has it
     current_build: BigInt | None = None  # its running build
+    last_build: BigInt = 0  # the highest build number it was ever given; 0 for none
     instance: ShortText = ""  # another for each process; "" where it does not say
     #: Names of its targets for which it has no C compiler, or no headers of Python.
     targets_without_compiler: Annotated[tuple[ShortText, ...], Meta(max_length=MAX_TARGETS)] = ()

@@ -1,0 +1,53 @@
+"""The environment variables of a build."""
+
+from datetime import datetime
+
+#: The $PATH of builds.
+BUILD_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+_ZIP_EPOCH = 315532800  # 1980-01-01: zip files, and so wheels, have no earlier dates
+_ARMV6_FLAGS = "-march=armv6 -mfpu=vfp -mfloat-abi=hard -marm"
+#: Variables for a target whose machine can differ from the builder's: the platform that sysconfig,
+#: and so the wheel's tag, reports, and compiler flags.
+_ARCH_ENVIRONMENTS = {
+    "armv6l": {
+        "_PYTHON_HOST_PLATFORM": "linux-armv6l",
+        "CFLAGS": _ARMV6_FLAGS,
+        "CXXFLAGS": _ARMV6_FLAGS,
+        "FFLAGS": _ARMV6_FLAGS,
+        "GOARM": "6",
+    }
+}
+
+
+def build_environment(
+    *, home: str, temporary_dir: str, released_at: datetime, arch: str
+) -> dict[str, str]:
+    """All environment variables of a build; nothing of this machine's pip configuration.
+
+    Args:
+        home: its $HOME, as a path inside the sandbox.
+        temporary_dir: its $TMPDIR, likewise.
+        released_at: when the release was published upstream; the date of reproducible builds.
+        arch: the machine of the target.
+    """
+    return {
+        "PATH": BUILD_PATH,
+        "HOME": home,
+        "TMPDIR": temporary_dir,
+        "USER": "build",
+        "LOGNAME": "build",
+        "LANG": "C.UTF-8",
+        "TERM": "dumb",
+        "NO_COLOR": "1",
+        "PYTHONUNBUFFERED": "1",  # the log is followed while it grows
+        "SOURCE_DATE_EPOCH": str(max(_ZIP_EPOCH, int(released_at.timestamp()))),
+        "GIT_ALLOW_PROTOCOL": "file",
+        "PIP_CONFIG_FILE": "/dev/null",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+        "PIP_PROGRESS_BAR": "off",
+        "PIP_DEFAULT_TIMEOUT": "900",  # the proxy sends a large file only when it has all of it
+        "PIP_RETRIES": "3",
+        **_ARCH_ENVIRONMENTS.get(arch, {}),
+    }

@@ -1,0 +1,49 @@
+"""The log of a running build: forwarded as it grows, with its tail and its phase."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from piwheels.builder.sandbox_entry import PHASE_PREFIX
+
+OnLog = Callable[[bytes], None]
+OnPhase = Callable[[str], None]
+
+_TAIL_BYTES = 256 * 1024
+_MAX_MARKER_BYTES = 200
+_NEXT_PHASE = {"fetching": "preparing", "preparing": "building"}
+
+
+@dataclass(slots=True)
+class BuildLog:
+    """Forwards a log to `on_log` and phases to `on_phase`; keeps the log's tail."""
+
+    on_log: OnLog
+    on_phase: OnPhase
+    tail: bytearray = field(default_factory=bytearray)
+    phase: str = ""
+    _partial_line: bytes = b""
+
+    def write(self, data: bytes) -> None:
+        """Forward the output of the build."""
+        self.on_log(data)
+        self.tail += data
+        del self.tail[:-_TAIL_BYTES]
+        *lines, rest = (self._partial_line + data).split(b"\n")
+        self._partial_line = rest[-_MAX_MARKER_BYTES:]
+        for line in lines:
+            self._check_phase(line)
+
+    def _check_phase(self, line: bytes) -> None:
+        # The build may print such a line itself, so only the next phase is accepted.
+        following = _NEXT_PHASE.get(self.phase)
+        if following and line.strip() == f"{PHASE_PREFIX}{following} ---".encode():
+            self.enter_phase(following)
+
+    def enter_phase(self, phase: str) -> None:
+        """Report a new phase."""
+        self.phase = phase
+        self.on_phase(phase)
+
+    def write_marker(self, text: str) -> None:
+        """Add a line of the builder itself."""
+        self.on_log(f"{PHASE_PREFIX}{text} ---\n".encode(errors="replace"))

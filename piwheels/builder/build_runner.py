@@ -1,0 +1,227 @@
+"""Builds jobs on this machine: its interpreters, sandbox and limits, from the configuration."""
+
+import asyncio
+import contextlib
+import platform
+import sys
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from piwheels.builder.bubblewrap import Bubblewrap, find_bubblewrap
+from piwheels.builder.build import BuildOptions, build
+from piwheels.builder.build_environment import BUILD_PATH
+from piwheels.builder.build_log import OnPhase
+from piwheels.builder.debian_packages import needed_packages
+from piwheels.builder.file_cache import FileCache
+from piwheels.builder.job_dir import JobDir
+from piwheels.builder.no_sandbox import NoSandbox
+from piwheels.builder.pip_provider import PipProvider
+from piwheels.builder.process_runner import Limits
+from piwheels.builder.sandbox import Sandbox
+from piwheels.builder.sandbox_check import check_sandbox
+from piwheels.builder.speed import measure_speed
+from piwheels.config import BuilderSection
+from piwheels.errors import ConfigError
+from piwheels.model import HostMetrics, Interpreter, Job, Outcome, Target
+from piwheels.protocol.messages import (
+    MAX_INPUT_CHARS,
+    MAX_INPUTS,
+    MAX_PACKAGES,
+    PROTOCOL,
+    ArtifactInfo,
+    BuildFinished,
+    Hello,
+)
+from piwheels.simple_index.client import SimpleIndex
+from piwheels.system.board import board_model
+from piwheels.system.interpreters import missing_toolchain, probe_interpreter
+from piwheels.system.metrics import read_metrics
+from piwheels.system.os_release import os_name
+from piwheels.system.sdnotify import sd_notify
+from piwheels.wheel.inspect import WheelInfo
+from piwheels.wheel.tags import target_of
+
+IDLE_STATUS = "waiting for a job"
+
+_MB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRunner:
+    """What the master client needs of this machine: its description, its metrics, and builds."""
+
+    options: BuildOptions
+    interpreters: dict[str, Interpreter]  # by the name of the target
+    targets: tuple[Target, ...]
+    work_dir: Path
+    sandboxed: bool
+    instance: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def describe(self, current_build: int | None, last_build: int) -> Hello:
+        """The Hello of this builder."""
+        return Hello(
+            protocol=PROTOCOL,
+            version=version("piwheels"),
+            targets=self.targets,
+            platform=f"{platform.system().lower()} {platform.machine()}",
+            board=board_model(),
+            os=os_name(),
+            host=self.host_metrics(),
+            sandboxed=self.sandboxed,
+            build_timeout_s=self.options.limits.timeout_s,
+            memory_limit_bytes=self.options.limits.memory_bytes,
+            disk_reserve_bytes=self.options.limits.disk_reserve_bytes,
+            speed=self.options.speed,
+            current_build=current_build,
+            last_build=last_build,
+            instance=self.instance,
+            targets_without_compiler=self.targets_without_compiler(),
+        )
+
+    def targets_without_compiler(self) -> tuple[str, ...]:
+        """The targets for which this machine now lacks a C compiler or the headers of Python."""
+        return tuple(
+            name
+            for name, interpreter in self.interpreters.items()
+            if missing_toolchain(interpreter, BUILD_PATH)
+        )
+
+    def recheck_compilers(self) -> tuple[str, ...]:
+        """As `targets_without_compiler`, after probing interpreters without headers again."""
+        for name in self.targets_without_compiler():
+            known = self.interpreters[name]
+            with contextlib.suppress(ConfigError):
+                headers = probe_interpreter(str(known.path)).headers
+                self.interpreters[name] = msgspec.structs.replace(known, headers=headers)
+        return self.targets_without_compiler()
+
+    def host_metrics(self) -> HostMetrics:
+        """The machine's metrics now."""
+        return read_metrics(self.work_dir)
+
+    async def run(self, job: Job, job_dir: JobDir, on_phase: OnPhase) -> BuildFinished:
+        """Build a job; returns the message for the master."""
+        interpreter = self.interpreters.get(job.target)
+        if interpreter is None:
+            reason = f"this builder has no interpreter for {job.target}"
+            return BuildFinished(
+                build=job.build_id, outcome=Outcome.BUILDER_FAILED, reason=reason, duration_s=0.0
+            )
+        sd_notify(f"STATUS=building {job.project} {job.version} for {job.target}")
+        try:
+            result = await build(
+                job,
+                interpreter,
+                workdir=job_dir.folder,
+                options=self.options,
+                on_log=job_dir.append_log,
+                on_phase=on_phase,
+            )
+        finally:
+            sd_notify(f"STATUS={IDLE_STATUS}")
+        return BuildFinished(
+            build=job.build_id,
+            outcome=result.outcome,
+            reason=result.reason,
+            duration_s=result.duration_s,
+            files=(await _artifact_info(result.wheel_info),) if result.wheel_info else (),
+            build_inputs=tuple(text[:MAX_INPUT_CHARS] for text in result.build_inputs[:MAX_INPUTS]),
+            failure_class=result.failure_class,
+            evidence=result.evidence,
+            compiler_missing=result.compiler_missing,
+        )
+
+
+async def _artifact_info(info: WheelInfo) -> ArtifactInfo:
+    packages = await asyncio.to_thread(needed_packages, info.needed_libraries)
+    return ArtifactInfo(
+        filename=info.filename,
+        size_bytes=info.size_bytes,
+        sha256=info.sha256,
+        debian_packages=packages[:MAX_PACKAGES],
+    )
+
+
+async def create_build_runner(
+    config: BuilderSection,
+    upstream: SimpleIndex,
+    farm: SimpleIndex | None,
+    pip_indexes: Sequence[SimpleIndex],
+) -> BuildRunner:
+    """Check the interpreters, the sandbox and the work folder.
+
+    Args:
+        config: the builder's settings.
+        upstream: the upstream index.
+        farm: the farm's own index, or None.
+        pip_indexes: where pip comes from if upstream has none.
+
+    Raises:
+        ConfigError: an interpreter, the sandbox or the work folder cannot be used.
+    """
+    interpreters = [
+        _with_machine(probe_interpreter(path), config.machine)
+        for path in config.interpreters or (sys.executable,)
+    ]
+    served = {target_of(item): item for item in interpreters}
+    try:
+        config.work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(f"{config.work_dir} (builder.work_dir): {error.strerror}") from None
+    sandbox: Sandbox = NoSandbox()
+    if config.sandbox:
+        sandbox = Bubblewrap(find_bubblewrap(), readable_paths=config.extra_readonly_paths)
+    await check_sandbox(sandbox, config.work_dir)
+    cache = FileCache(
+        config.work_dir / "cache",
+        max_bytes=config.max_cache_mb * _MB,
+        max_file_bytes=config.max_file_mb * _MB,
+    )
+    options = BuildOptions(
+        sandbox=sandbox,
+        limits=_limits(config),
+        cache=cache,
+        pips=PipProvider(upstream, cache, config.work_dir / "pips", fallback_indexes=pip_indexes),
+        upstream=upstream,
+        farm=farm,
+        speed=measure_speed(),
+    )
+    return BuildRunner(
+        options=options,
+        interpreters={target.name: item for target, item in served.items()},
+        targets=tuple(served),
+        work_dir=config.work_dir,
+        sandboxed=config.sandbox,
+    )
+
+
+def _with_machine(found: Interpreter, machine: str) -> Interpreter:
+    """The interpreter with another machine to build for; "" is its own.
+
+    Raises:
+        ConfigError: it cannot run what it would build.
+    """
+    if machine in {"", found.arch}:
+        return found
+    if found.arch != "armv7l":
+        raise ConfigError(
+            f"builder.machine: {found.path} is for {found.arch}; only an interpreter of a 32-bit "
+            f"ARM system can build for {machine}"
+        )
+    return msgspec.structs.replace(found, arch=machine)
+
+
+def _limits(config: BuilderSection) -> Limits:
+    memory = config.max_memory_mb * _MB or read_metrics(config.work_dir).memory_total * 3 // 4
+    return Limits(
+        timeout_s=config.build_timeout_s,
+        memory_bytes=memory,
+        file_bytes=config.max_file_mb * _MB,
+        disk_reserve_bytes=config.min_free_disk_mb * _MB,
+        processes=config.max_processes,
+    )

@@ -1,0 +1,406 @@
+"""The builder's side of the protocol as a state machine: events in, instructions out.
+
+No I/O and no clock: `handle(event, now)` depends only on its arguments and on earlier events, so
+that every race with the master is a test without a socket. Times are seconds of one monotonic
+clock. A build is kept until the master acknowledges or cancels it, so a lost connection, a new
+master or a restart of the builder costs a repeated message and never a repeated build.
+"""
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from piwheels.backoff import Backoff
+from piwheels.builder.state_machine_events import (
+    BuildEnded,
+    BuildFilesLost,
+    BuildRemoved,
+    CloseConnection,
+    ConnectionLost,
+    DescriptionChanged,
+    Event,
+    Exit,
+    FailPermanently,
+    FinishedBuildRestored,
+    HelloSent,
+    Instruction,
+    LogSent,
+    MessageReceived,
+    OpenConnection,
+    PhaseEntered,
+    RemoveBuild,
+    RunBuild,
+    SendBuildHeartbeat,
+    SendBuildResult,
+    SendGoodbye,
+    SendHello,
+    SendIdleHeartbeat,
+    SendLog,
+    TerminationRequested,
+    TimerExpired,
+    UploadArtifacts,
+    UploadEnded,
+)
+from piwheels.model import Job, Struct
+from piwheels.protocol.messages import (
+    Ack,
+    BuildAcknowledged,
+    BuildFinished,
+    CancelBuild,
+    NoJobAvailable,
+    Rejected,
+    Shutdown,
+    StartBuild,
+    ToBuilder,
+    UploadFiles,
+    Welcome,
+)
+
+HEARTBEAT_S = 5.0
+LOG_INTERVAL_S = 1.0
+#: A connection on which the master sent nothing for so long is opened again.
+MASTER_TIMEOUT_S = 30.0
+_FIRST_DELAY_S, _MAX_DELAY_S = 0.5, 30.0
+#: After a connection that lasted this long, the next delay is the first one again.
+_STABLE_CONNECTION_S = 60.0
+_MAX_HISTORY = 200
+
+
+class ConnectionState(StrEnum):
+    """How far the connection to the master is."""
+
+    DISCONNECTED = "disconnected"
+    GREETING = "greeting"  # Hello was sent, Welcome was not received
+    WELCOMED = "welcomed"
+    ENDED = "ended"  # for good: this process ends
+
+
+class BuildStage(StrEnum):
+    """How far the current build is."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    UPLOADING = "uploading"
+    REMOVING = "removing"
+
+
+@dataclass(slots=True)
+class CurrentBuild:
+    """The one build that this builder has; `log_offset` is what was sent of its log."""
+
+    job: Job
+    stage: BuildStage
+    result: BuildFinished | None = None
+    phase: str = "starting"
+    phase_started_at: float = 0.0
+    log_offset: int = 0
+
+
+class Transition(Struct, frozen=True):
+    """One handled event: the state before and after it, and the instructions by name."""
+
+    at: float
+    event: str
+    before: str
+    after: str
+    instructions: tuple[str, ...]
+
+
+class InvariantError(AssertionError):
+    """The state machine is in a state that must not occur; the message says which."""
+
+
+@dataclass(slots=True)
+class ConnectionStateMachine:
+    """A builder as its connection knows it: at most one build, at most one connection.
+
+    `check_each_event` checks all invariants after each event, for tests and debugging.
+    """
+
+    check_each_event: bool = False
+    current: CurrentBuild | None = None
+    last_build: int = 0  # the highest number of a build that was started
+    connection: int = 0  # the number of the last connection
+    connection_state: ConnectionState = ConnectionState.DISCONNECTED
+    pending_exit: Exit | None = None  # after the current build
+    history: deque[Transition] = field(default_factory=lambda: deque(maxlen=_MAX_HISTORY))
+    _described: bool = True  # the master has an up-to-date Hello
+    _backoff: Backoff = field(default_factory=lambda: Backoff(_FIRST_DELAY_S, _MAX_DELAY_S))
+    _retry_at: float = -math.inf
+    _opened_at: float = 0.0
+    _last_message_at: float = 0.0
+    _log_at: float = 0.0
+    _heartbeat_at: float = 0.0
+
+    def handle(self, event: Event, now: float) -> list[Instruction]:
+        """Apply an event; returns what has to be done, in this order."""
+        before = self.describe()
+        instructions = self._handle(event, now)
+        names = tuple(type(instruction).__name__ for instruction in instructions)
+        self.history.append(Transition(now, _event_name(event), before, self.describe(), names))
+        if self.check_each_event:
+            self.check_invariants()
+        return instructions
+
+    def describe(self) -> str:
+        """The state in a few words, for the history."""
+        current = self.current
+        build = f"build {current.job.build_id} {current.stage}" if current else "no build"
+        ending = ", exit pending" if self.pending_exit else ""
+        return f"{self.connection_state}, {build}{ending}"
+
+    def next_timer(self) -> float:
+        """When TimerExpired is due next; infinity for never."""
+        match self.connection_state:
+            case ConnectionState.DISCONNECTED:
+                return self._retry_at
+            case ConnectionState.GREETING:
+                return self._last_message_at + MASTER_TIMEOUT_S
+            case ConnectionState.WELCOMED:
+                log_at = self._log_at + LOG_INTERVAL_S if self._has_log() else math.inf
+                timeout_at = self._last_message_at + MASTER_TIMEOUT_S
+                return min(self._heartbeat_at + HEARTBEAT_S, log_at, timeout_at)
+            case ConnectionState.ENDED:
+                return math.inf
+
+    def check_invariants(self) -> None:
+        """Check what always holds.
+
+        Raises:
+            InvariantError: something does not.
+        """
+        current = self.current
+        if self.pending_exit is not None and current is None:
+            raise InvariantError("an exit waits for the end of a build, and there is none")
+        if current is None:
+            return
+        result, build_id = current.result, current.job.build_id
+        if build_id > self.last_build:
+            raise InvariantError(f"build {build_id} is newer than the last, {self.last_build}")
+        if result is not None and result.build != build_id:
+            raise InvariantError(f"build {build_id} has the result of build {result.build}")
+        if current.stage is BuildStage.RUNNING and result is not None:
+            raise InvariantError(f"build {build_id} runs, and has a result")
+        if current.stage in {BuildStage.FINISHED, BuildStage.UPLOADING} and result is None:
+            raise InvariantError(f"build {build_id} is {current.stage}, and has no result")
+
+    def _handle(self, event: Event, now: float) -> list[Instruction]:  # noqa: C901 - one case an event
+        match event:
+            case FinishedBuildRestored(job, result):
+                self.current = CurrentBuild(job, BuildStage.FINISHED, result, "reporting", now)
+                self.last_build = job.build_id
+                return []
+            case MessageReceived(connection, message):
+                return self._on_message(message, now) if self._is_open(connection) else []
+            case ConnectionLost(connection):
+                return self._on_connection_lost(now) if self._is_open(connection) else []
+            case HelloSent():
+                if self.connection_state is ConnectionState.GREETING:
+                    self._last_message_at = now  # the master's time to answer begins here
+                return []
+            case TimerExpired():
+                return self._on_timer(now)
+            case PhaseEntered(build_id, phase):
+                return self._on_phase(build_id, phase, now)
+            case BuildEnded(result):
+                return self._on_build_ended(result, now)
+            case LogSent(build_id, offset):
+                if (current := self._build(build_id)) is not None:
+                    current.log_offset = offset
+                return []
+            case UploadEnded(build_id):
+                return self._on_upload_ended(build_id, now)
+            case BuildFilesLost(build_id):
+                self._described = False  # a new Hello returns the job to the queue
+                return self._remove(build_id)
+            case BuildRemoved(build_id):
+                return self._on_build_removed(build_id, now)
+            case DescriptionChanged():
+                self._described = False
+                return self._report(now) if self.current is None else []
+            case TerminationRequested(reason):
+                return self._end(reason)
+
+    # --- the connection ---
+
+    def _is_open(self, connection: int) -> bool:
+        """Whether an event of a connection still counts."""
+        is_open = self.connection_state in {ConnectionState.GREETING, ConnectionState.WELCOMED}
+        return is_open and connection == self.connection
+
+    def _on_timer(self, now: float) -> list[Instruction]:
+        match self.connection_state:
+            case ConnectionState.DISCONNECTED:
+                return self._connect(now) if now >= self._retry_at else []
+            case ConnectionState.GREETING:
+                too_late = now >= self._last_message_at + MASTER_TIMEOUT_S
+                return self._on_connection_lost(now) if too_late else []
+            case ConnectionState.WELCOMED:
+                if now >= self._last_message_at + MASTER_TIMEOUT_S:
+                    return self._on_connection_lost(now)
+                is_due = now >= self._heartbeat_at + HEARTBEAT_S
+                return self._report(now) if is_due else self._send_log(now)
+            case ConnectionState.ENDED:
+                return []
+
+    def _connect(self, now: float) -> list[Instruction]:
+        self.connection += 1
+        self.connection_state = ConnectionState.GREETING
+        self._opened_at = self._last_message_at = now
+        return [OpenConnection(self.connection), self._hello()]
+
+    def _hello(self) -> SendHello:
+        self._described = True
+        current = self.current
+        has_build = current is not None and current.stage is not BuildStage.REMOVING
+        current_build = current.job.build_id if current is not None and has_build else None
+        return SendHello(current_build, self.last_build)
+
+    def _on_connection_lost(self, now: float) -> list[Instruction]:
+        if now - self._opened_at > _STABLE_CONNECTION_S:
+            self._backoff.reset()
+        self.connection_state = ConnectionState.DISCONNECTED
+        self._retry_at = now + self._backoff.next_s()
+        return [CloseConnection()]
+
+    def _end(self, reason: str) -> list[Instruction]:
+        """Say goodbye where that is possible, and do nothing more."""
+        connected = self._is_open(self.connection)
+        self.connection_state = ConnectionState.ENDED
+        return [SendGoodbye(reason), CloseConnection()] if connected else []
+
+    # --- messages of the master ---
+
+    def _on_message(self, message: ToBuilder, now: float) -> list[Instruction]:
+        self._last_message_at = now
+        match message:
+            case Welcome(log_offset=offset):
+                return self._on_welcome(offset, now)
+            case StartBuild(job=job):
+                return self._start(job, now)
+            case CancelBuild(build=build_id) | BuildAcknowledged(build=build_id):
+                return self._remove(build_id)
+            case UploadFiles(build=build_id):
+                return self._upload(build_id, now)
+            case Shutdown():
+                return self._on_shutdown(message)
+            case Rejected(reason=reason, permanent=True):
+                self.connection_state = ConnectionState.ENDED
+                return [CloseConnection(), FailPermanently(reason)]
+            case Rejected():
+                return self._on_connection_lost(now)
+            case NoJobAvailable() | Ack():
+                return []
+
+    def _on_welcome(self, log_offset: int, now: float) -> list[Instruction]:
+        self.connection_state = ConnectionState.WELCOMED
+        if self.current is not None:
+            self.current.log_offset = log_offset
+        return self._report(now)
+
+    def _start(self, job: Job, now: float) -> list[Instruction]:
+        if self.current is not None:
+            return []  # the master sends a job again that its builder has not reported
+        self.current = CurrentBuild(job, BuildStage.RUNNING, phase_started_at=now)
+        self.last_build = max(self.last_build, job.build_id)
+        return [RunBuild(job), *self._report(now)]
+
+    def _upload(self, build_id: int, now: float) -> list[Instruction]:
+        current = self._build(build_id)
+        if current is None or current.stage is not BuildStage.FINISHED or current.result is None:
+            return []
+        current.stage = BuildStage.UPLOADING
+        self._enter_phase(current, "uploading", now)
+        return [UploadArtifacts(current.result), *self._report(now)]
+
+    def _on_shutdown(self, shutdown: Shutdown) -> list[Instruction]:
+        self.pending_exit = Exit(shutdown.reason or "the master requested it", shutdown.restart)
+        if self.current is None or not shutdown.after_build:
+            return self._exit()
+        return []
+
+    def _exit(self) -> list[Instruction]:
+        pending, self.pending_exit = self.pending_exit, None
+        return [*self._end(pending.reason), pending] if pending is not None else []
+
+    # --- the current build ---
+
+    def _build(self, build_id: int) -> CurrentBuild | None:
+        """The current build if it has this number and is not being removed."""
+        current = self.current
+        if current is None or current.job.build_id != build_id:
+            return None
+        return None if current.stage is BuildStage.REMOVING else current
+
+    def _on_phase(self, build_id: int, phase: str, now: float) -> list[Instruction]:
+        current = self._build(build_id)
+        if current is None or current.stage is not BuildStage.RUNNING:
+            return []
+        self._enter_phase(current, phase, now)
+        return self._report(now)
+
+    def _on_build_ended(self, result: BuildFinished, now: float) -> list[Instruction]:
+        current = self._build(result.build)
+        if current is None or current.stage is not BuildStage.RUNNING:
+            return []
+        current.stage, current.result = BuildStage.FINISHED, result
+        self._enter_phase(current, "reporting", now)
+        return self._report(now)
+
+    def _on_upload_ended(self, build_id: int, now: float) -> list[Instruction]:
+        """Report the build again if the master does not acknowledge it within a heartbeat."""
+        current = self._build(build_id)
+        if current is not None and current.stage is BuildStage.UPLOADING:
+            current.stage = BuildStage.FINISHED
+            self._heartbeat_at = now
+        return []
+
+    def _remove(self, build_id: int) -> list[Instruction]:
+        current = self._build(build_id)
+        if current is None:
+            return []
+        current.stage = BuildStage.REMOVING
+        return [RemoveBuild(build_id)]
+
+    def _on_build_removed(self, build_id: int, now: float) -> list[Instruction]:
+        if self.current is None or self.current.job.build_id != build_id:
+            return []
+        self.current = None
+        return self._exit() if self.pending_exit is not None else self._report(now)
+
+    @staticmethod
+    def _enter_phase(current: CurrentBuild, phase: str, now: float) -> None:
+        current.phase, current.phase_started_at = phase, now
+
+    # --- reports to the master ---
+
+    def _report(self, now: float) -> list[Instruction]:
+        """What the master is told at once: the log so far, then the state."""
+        if self.connection_state is not ConnectionState.WELCOMED:
+            return []
+        self._heartbeat_at = now
+        return [*self._send_log(now), self._state_report(now)]
+
+    def _state_report(self, now: float) -> Instruction:
+        current = self.current
+        if current is None:
+            return SendIdleHeartbeat(self.last_build) if self._described else self._hello()
+        if current.stage is BuildStage.FINISHED and current.result is not None:
+            return SendBuildResult(current.result)
+        phase_s = now - current.phase_started_at
+        return SendBuildHeartbeat(current.job.build_id, current.phase, phase_s)
+
+    def _send_log(self, now: float) -> list[Instruction]:
+        self._log_at = now
+        if self.current is None or not self._has_log():
+            return []
+        return [SendLog(self.current.job.build_id, self.current.log_offset)]
+
+    def _has_log(self) -> bool:
+        return self.current is not None and self.current.stage is not BuildStage.REMOVING
+
+
+def _event_name(event: Event) -> str:
+    inner = event.message if isinstance(event, MessageReceived) else event
+    return type(inner).__name__
