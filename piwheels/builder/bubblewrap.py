@@ -18,7 +18,6 @@ from pathlib import Path
 from piwheels.builder import drop_root, launch, seccomp
 from piwheels.builder.process_runner import OnOutput, ProcessResult, run_process
 from piwheels.builder.sandbox import (
-    OOM_FIRST,
     SandboxCommand,
     launcher_command,
     make_work_dir,
@@ -111,7 +110,7 @@ class Bubblewrap:
         bwrap = self.bwrap_command(
             command, via_drop_root=_can_drop_root(), with_seccomp=program is not None
         )
-        return [*OOM_FIRST, *launcher_command(encoded), *bwrap]
+        return [*launcher_command(encoded), *bwrap]
 
     def bwrap_command(
         self, command: SandboxCommand, *, via_drop_root: bool, with_seccomp: bool = False

@@ -6,7 +6,6 @@ from pathlib import Path
 from piwheels.builder import reaper
 from piwheels.builder.process_runner import OnOutput, ProcessResult, run_process
 from piwheels.builder.sandbox import (
-    OOM_FIRST,
     SandboxCommand,
     launcher_command,
     make_work_dir,
@@ -36,7 +35,6 @@ class NoSandbox:
         limited = prlimit_command(command.limits, processes=False)
         return await run_process(
             [
-                *OOM_FIRST,
                 *launcher_command("-"),
                 *(sys.executable, "-I", reaper.__file__),
                 *limited,

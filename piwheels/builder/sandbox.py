@@ -10,7 +10,7 @@ from piwheels.builder.process_runner import Limits, OnOutput, ProcessResult
 from piwheels.model import Struct
 
 #: When memory runs out, the kernel kills a build before anything else.
-OOM_FIRST = ("choom", "--adjust", "1000", "--")
+_OOM_FIRST = ("choom", "--adjust", "1000", "--")
 
 
 class SandboxCommand(Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ def make_work_dir(work_dir: Path) -> None:
 
 def launcher_command(seccomp_filter: str) -> list[str]:
     """The start of a command line that `launch` runs; the filter is in base64, or "-"."""
-    return [sys.executable, "-I", launch.__file__, seccomp_filter]
+    return [*_OOM_FIRST, sys.executable, "-I", launch.__file__, seccomp_filter]
 
 
 def prlimit_command(limits: Limits, *, processes: bool) -> list[str]:
