@@ -44,7 +44,7 @@ def _exceeded(limit: LimitExceeded, cpu_s: float, limits: Limits) -> BuildFailed
             return BuildFailedError(Outcome.FAILED, text, FailureClass.LIMIT)
         case LimitExceeded.DISK:
             text = (
-                f"less than {limits.disk_reserve_bytes >> 20} MiB of disk space or "
-                f"{limits.inode_reserve} inodes were left"
+                f"less than {limits.disk_reserve_bytes >> 20} MiB of disk were left, or inodes for "
+                f"less than {limits.inode_reserve} files"
             )
             return BuildFailedError(Outcome.DISK_FULL, text)

@@ -322,7 +322,7 @@ async def test_a_job_can_have_more_time_than_the_builder_gives(
     job = sdists.make_job(upstream, "slow", sdists.sdist_running("slow"))
     short = await builder.build(job, here)
     assert short.failure_class in {FailureClass.TIMED_OUT, FailureClass.INDEX_FAULT}
-    longer = await builder.build(msgspec.structs.replace(job, limit_s=600.0), here)
+    longer = await builder.build(msgspec.structs.replace(job, min_timeout_s=600.0), here)
     assert longer.outcome is Outcome.BUILT, longer.reason
 
 
