@@ -401,7 +401,7 @@ async def test_an_sdist_that_is_gone_can_be_tried_again(
     upstream.files = {path: data for path, data in upstream.files.items() if "gone" not in path}
     result = await builder.build(job, here)
     assert result.outcome is Outcome.FETCH_FAILED
-    assert "gone-1.0.tar.gz is gone" in result.reason
+    assert "gone-1.0.tar.gz is no longer on the index" in result.reason
 
 
 async def test_an_upstream_in_trouble_is_tried_again_before_the_build_gives_up(
