@@ -25,6 +25,8 @@ from piwheels import config
 from piwheels.cli import cli
 from piwheels.cli.aliases import ALIASES
 from piwheels.protocol import messages
+from piwheels.protocol.commands import definitions
+from piwheels.protocol.commands.definition import CommandDefinition
 from piwheels.tui.model.action_types import Group
 from piwheels.tui.model.actions import all_actions
 from piwheels.tui.model.keys import key_labels
@@ -221,9 +223,27 @@ Limits are part of the types: a message that exceeds one is malformed and is rej
         links = ", ".join(f"[{item.__name__}](#{item.__name__.lower()})" for item in members)
         parts.append(f"## {name}\n\n{text}\n\n{links}")
         structs |= dict.fromkeys(members)
+    parts.append(f"## Operator commands\n\n{command_table()}")
     parts.append("## Messages")
     parts += [_message(item) for item in sorted(structs, key=lambda item: item.__name__)]
     return "\n\n".join(parts) + "\n"
+
+
+def command_table() -> str:
+    """One row for each operator command, from its definition."""
+    header = ("command", "message", "permission", "console", "what it does")
+    return _table(header, map(_command_row, definitions()))
+
+
+def _command_row(definition: CommandDefinition[Any]) -> tuple[str, ...]:
+    name = definition.message.__name__
+    return (
+        f"`piw {definition.name}`" if definition.name else "",
+        f"[{name}](#{name.lower()})",
+        definition.permission,
+        ", ".join(action.label for action in definition.console),
+        f"{definition.summary} {definition.consequence}".rstrip(),
+    )
 
 
 def _members(union: Any) -> Iterator[type]:

@@ -29,10 +29,12 @@ from piwheels.protocol.commands.definition import (
     Parameter,
     Permission,
 )
-from piwheels.protocol.commands.reference import command_table
 from piwheels.protocol.message_base import CommandMessage
 from piwheels.scheduler.event_bus import EventBus
 from piwheels.scheduler.event_publisher import EventPublisher
+from piwheels.tui.model.actions import all_actions
+from piwheels.tui.model.commands import build_messages
+from tests.reference import command_table
 
 INPUTS = Inputs(builders=("pi1",), project="demo", version="1.0", text="home", number=2.0)
 
@@ -124,13 +126,17 @@ def test_a_new_command_is_in_the_help(count_stars: CommandDefinition[CountStars]
 def test_a_new_command_is_an_action_of_the_console(
     count_stars: CommandDefinition[CountStars],
 ) -> None:
-    assert (count_stars, count_stars.console[0]) in [*console_actions()]
+    (action,) = (action for action in all_actions() if action.name == "stars")
+    assert (action.label, action.keys, action.changes_farm) == ("Stars", "f9", True)
+    assert [body for body, _ in build_messages(action, ())] == [CountStars(limit=0)]
 
 
 def test_a_new_command_is_in_the_reference(count_stars: CommandDefinition[CountStars]) -> None:
-    assert (
-        "| `piw stars count` | CountStars | operate | Stars | Count the stars above the farm. |"
-    ) in command_table()
+    row = (
+        "| `piw stars count` | [CountStars](#countstars) | operate | Stars "
+        "| Count the stars above the farm. |"
+    )
+    assert row in command_table()
 
 
 async def test_a_new_command_is_executed_and_in_the_audit_log(

@@ -1,6 +1,8 @@
 """Requests on the control socket: queries, and what carries the commands of `protocol.commands`."""
 
-from typing import TYPE_CHECKING, Annotated, Union
+import functools
+import operator
+from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
@@ -97,7 +99,9 @@ Continuation = KeepAlive | ImportChunk
 if TYPE_CHECKING:
     RequestBody = Query | Continuation | CommandMessage
 else:  # what is decoded: every message that has a definition
-    RequestBody = Union[(Query, Continuation, *(item.message for item in definitions()))]
+    RequestBody = functools.reduce(
+        operator.or_, (item.message for item in definitions()), Query | Continuation
+    )
 
 
 class Request(Message, frozen=True, kw_only=True):
