@@ -16,6 +16,7 @@ from piwheels.protocol.messages import (
     EventsReply,
     Explain,
     ExplainReply,
+    Explanation,
     ListBuilds,
     ListEvents,
     ReleaseReport,
@@ -29,12 +30,12 @@ from piwheels.release_status import (
     ReleaseStatus,
     State,
     StatusContext,
+    explain_with_upstream,
     is_idle_until_soon,
     release_statuses,
     removed_release_status,
 )
 from piwheels.scheduler.dispatcher import Dispatcher
-from piwheels.scheduler.explain import explanations
 
 
 @dataclass(slots=True)
@@ -74,18 +75,15 @@ class QueryHandlers:
         target = await self.resolve_target(query.target) if query.target else None
         targets = [target] if target else None
         facts = await status_queries.project_status(self.db, query.project, versions, targets)
+        statuses = explain_with_upstream(
+            query.project,
+            facts,
+            self._status_context(),
+            asked_version=query.version,
+            asked_target=target,
+        )
         return ExplainReply(
-            answers=explanations(
-                query.project,
-                facts,
-                asked_version=query.version,
-                asked_target=target,
-                served=self.dispatcher.targets.served,
-                equipped=self.dispatcher.targets.with_compiler,
-                paused=self.dispatcher.paused,
-                now=datetime.now(UTC),
-            ),
-            targets=await self.targets(),
+            answers=tuple(map(_explanation, statuses)), targets=await self.targets()
         )
 
     async def targets(self) -> tuple[str, ...]:
@@ -136,6 +134,18 @@ class QueryHandlers:
             paused=self.dispatcher.paused,
             now=datetime.now(UTC),
         )
+
+
+def _explanation(status: ReleaseStatus) -> Explanation:
+    return Explanation(
+        project=status.project,
+        version=status.version,
+        target=status.target,
+        state=status.state,
+        text=status.as_text,
+        build=status.build,
+        file=status.file,
+    )
 
 
 def _report_rows(

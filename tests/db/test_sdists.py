@@ -8,7 +8,7 @@ from msgspec import structs
 from piwheels.db import catalog, queue, status_queries
 from piwheels.db.database import Database
 from piwheels.model import Outcome, Sdist
-from piwheels.scheduler.explain import explanations
+from piwheels.release_status import StatusContext, explain_with_upstream
 from tests.db.scenario import (
     RULES,
     TARGETS,
@@ -52,11 +52,9 @@ async def build_job(db: Database) -> None:
 
 async def explain_text(db: Database) -> str:
     facts = await status_queries.project_status(db, "alpha")
-    answers = explanations(
-        "alpha", facts, asked_version=None, asked_target=None, served=frozenset({CP39}),
-        paused=False, now=datetime.now(UTC),
-    )  # fmt: skip
-    return " ".join(answer.text for answer in answers)
+    context = StatusContext(served_targets=frozenset({CP39}), now=datetime.now(UTC))
+    answers = explain_with_upstream("alpha", facts, context, asked_version=None, asked_target=None)
+    return " ".join(answer.as_text for answer in answers)
 
 
 async def test_a_replaced_sdist_is_built_again_and_its_old_wheel_stays(farm: Database) -> None:

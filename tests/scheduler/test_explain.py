@@ -10,8 +10,7 @@ from piwheels.db import catalog, queue, status_queries
 from piwheels.db.database import Database
 from piwheels.db.upstream_pages import store_upstream_page
 from piwheels.model import Job, Outcome, ProjectStatus, UpstreamPage
-from piwheels.protocol.messages import Explanation
-from piwheels.scheduler.explain import explanations
+from piwheels.release_status import ReleaseStatus, StatusContext, explain_with_upstream
 from tests.db.scenario import (
     RULES,
     TARGETS,
@@ -50,26 +49,27 @@ class Farm:
 
     async def explain(
         self, target: str | None = CP39, version: str | None = None
-    ) -> tuple[Explanation, ...]:
+    ) -> tuple[ReleaseStatus, ...]:
         versions = None if version is None else [version]
         targets = None if target is None else [target]
-        return explanations(
+        context = StatusContext(
+            served_targets=frozenset(self.served), paused=self.paused, now=datetime.now(UTC)
+        )
+        return explain_with_upstream(
             "demo",
             await status_queries.project_status(self.db, "demo", versions, targets),
+            context,
             asked_version=version,
             asked_target=target,
-            served=frozenset(self.served),
-            paused=self.paused,
-            now=datetime.now(UTC),
         )
 
     async def assert_status(self, state: str, *words: str, target: str = CP39) -> None:
         """The one answer has this state, and these words in one line."""
         (answer,) = await self.explain(target)
         assert answer.state == state
-        assert "\n" not in answer.text
+        assert "\n" not in answer.as_text
         for word in words:
-            assert word in answer.text
+            assert word in answer.as_text
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ async def test_a_project_without_releases(farm: Farm) -> None:
     await catalog.add_project(farm.db, "demo", "Demo")
     await farm.assert_status("no-release", "as they appear upstream")
     (answer,) = await farm.explain(version="5.0")
-    assert (answer.state, "piw add demo==5.0" in answer.text) == ("unknown-release", True)
+    assert (answer.state, "piw add demo==5.0" in answer.as_text) == ("unknown-release", True)
 
 
 async def test_a_target_that_the_farm_has_not(farm: Farm) -> None:
@@ -176,7 +176,7 @@ async def test_a_skipped_release_project_and_target(farm: Farm) -> None:
     await catalog.skip_release(farm.db, "demo", "1.0", None)
     await catalog.skip_target(farm.db, CP39, "out of use")
     await catalog.recompute_jobs(farm.db)
-    await farm.assert_status("target-skipped", "out of use", f"--target {CP39} --lift")
+    await farm.assert_status("target-skipped", "out of use", f"piw unskip --target {CP39}")
 
 
 async def test_a_quarantined_project(farm: Farm) -> None:
@@ -230,7 +230,7 @@ async def test_a_target_that_was_changed_just_now_says_so(farm: Farm) -> None:
     await farm.assert_status("target-skipped", "still being worked out")
     await catalog.recompute_jobs(farm.db)
     (answer,) = await farm.explain()
-    assert "worked out" not in answer.text
+    assert "worked out" not in answer.as_text
 
 
 async def explain_last_check(farm: Farm, **seen: Any) -> str:
@@ -238,7 +238,7 @@ async def explain_last_check(farm: Farm, **seen: Any) -> str:
     page = {"newest_version": "1.0", "newest_at": None, "newest_has_sdist": True} | seen
     await store_upstream_page(farm.db, "demo", UpstreamPage(**page))
     answers = await farm.explain()
-    return " ".join(answer.text for answer in answers if answer.state == "upstream")
+    return " ".join(answer.as_text for answer in answers if answer.state == "upstream")
 
 
 async def test_a_newer_release_upstream_is_named(farm: Farm) -> None:
@@ -280,7 +280,7 @@ async def test_what_a_wheel_lacks_is_said(farm: Farm) -> None:
     )
     assert await queue.complete_job_with_retry_after(farm.db, built, [wheel], RULES, None)
     (answer,) = await farm.explain(job.target)
-    assert "(The wheel lacks _fast, which demo has.)" in answer.text
+    assert "(The wheel lacks _fast, which demo has.)" in answer.as_text
 
 
 async def test_debian_packages_are_named_where_the_wheel_was_built(farm: Farm) -> None:
@@ -289,4 +289,4 @@ async def test_debian_packages_are_named_where_the_wheel_was_built(farm: Farm) -
     wheel = structs.replace(make_wheel(job, "py3-none-linux_aarch64"), debian_packages=("libssl3",))
     assert await complete_as_built(farm.db, job, "pi4-kitchen", wheel)
     (answer,) = await farm.explain(job.target)
-    assert "It needs Debian packages: `sudo apt install libssl3`" in answer.text
+    assert "It needs Debian packages: `sudo apt install libssl3`" in answer.as_text
