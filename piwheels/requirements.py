@@ -148,12 +148,12 @@ def parse_requirements(requirements: Sequence[str], files: Sequence[Path]) -> Pa
         UsageError: a requirement is malformed.
         ConfigError: a file cannot be read, or files include each other in a cycle.
     """
-    asked = ParsedRequirements()
+    parsed = ParsedRequirements()
     for text in requirements:
-        _add_line(asked, text, text, constraint=False)
+        _add_line(parsed, text, text, constraint=False)
     for file in files:
-        _RequirementsFile(asked, file).read()
-    return asked
+        _RequirementsFile(parsed, file).read()
+    return parsed
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,33 +74,33 @@ class Aggregator:
         agents, wheels, fewest = self._clients, self._wheels, self._smallest
         marks: list[int] = []
         minute, before = -1, len(self.hashes)
-        for moment, address, content, answer, agent in accesses:
-            if moment.minute != minute:
-                minute = moment.minute
-                day = self._days.setdefault(moment.day, _DayData())
+        for timestamp, address, content, response, agent in accesses:
+            if timestamp.minute != minute:
+                minute = timestamp.minute
+                day = self._days.setdefault(timestamp.day, _DayData())
                 fields, kinds = day.fields, day.kinds
                 self.minutes.append((minute, before + len(marks)))
-            marks.append(moment.hash32 ^ content.hash32 ^ answer.size_bytes ^ agent.hash32)
+            marks.append(timestamp.hash32 ^ content.hash32 ^ response.size_bytes ^ agent.hash32)
             client = agent.key
             agents[client] = agent
             if (wheel := content.wheel) is not None:
-                key, sent_bytes = wheel.key, answer.size_bytes
+                key, sent_bytes = wheel.key, response.size_bytes
                 size = sizes.get(key)
-                if size is not None and sent_bytes < size and answer.is_sized:
+                if size is not None and sent_bytes < size and response.is_sized:
                     content = UNCOUNTED  # noqa: PLW2901 - an interrupted download
                 else:
                     wheels[key] = wheel
-                    day.seconds.append(moment.at_s)
+                    day.seconds.append(timestamp.at_s)
                     day.wheels.append(key)
                     day.clients.append(client)
                     day.sent_bytes.append(sent_bytes)
                     if (
                         size is None
-                        and answer.is_sized
+                        and response.is_sized
                         and sent_bytes < fewest.get(key, _UNLIMITED)
                     ):
                         fewest[key] = sent_bytes
-            fields += moment.packed, address, agent.packed_key, content.packed, answer.packed
+            fields += timestamp.packed, address, agent.packed_key, content.packed, response.packed
             kinds[content.kind] += 1
         self.hashes += fingerprints.hash_array(marks)
 

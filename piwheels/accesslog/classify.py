@@ -71,20 +71,20 @@ def classify(line: str, prefix: str = "") -> ClassifiedRequest:
     The HTTP version does not change the hash. `prefix` is a path that the web root may also be
     served under, without slashes at its ends.
     """
-    asked = line.rpartition(" ")[0] if " HTTP/" in line else line
-    method, _, target = asked.partition(" ")
+    request_line = line.rpartition(" ")[0] if " HTTP/" in line else line
+    method, _, target = request_line.partition(" ")
     path = _tree_path(target)
     path = path.removeprefix(f"{prefix}/") if prefix else path
     wheel = _wheel_in_path(path) if method == "GET" else None
     kind = _page_kind(path) if method == "GET" else RequestKind.OTHER
-    mark = hash32(asked.encode(errors="replace"))
-    uncounted = RequestClass(RequestKind.OTHER, None, _PACKED[RequestKind.OTHER], ~mark)
+    request_hash = hash32(request_line.encode(errors="replace"))
+    uncounted = RequestClass(RequestKind.OTHER, None, _PACKED[RequestKind.OTHER], ~request_hash)
     if wheel is not None:  # counted if it was sent completely; a page also if it was not modified
         field = binary_copy.pack_content(wheel.key, RequestKind.DOWNLOAD)
         return ClassifiedRequest(
             RequestClass(RequestKind.DOWNLOAD, wheel, field, wheel.key), uncounted, uncounted
         )
-    page = RequestClass(kind, None, _PACKED[kind], mark)
+    page = RequestClass(kind, None, _PACKED[kind], request_hash)
     return ClassifiedRequest(page, page, uncounted)
 
 

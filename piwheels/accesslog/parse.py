@@ -140,19 +140,19 @@ class Parser:
         others: list[bytes] = []
         if self._format not in _SIMPLE_FORMATS:
             return lines
-        moments, requests = self._timestamps, self._requests
-        answers, agents = self._responses, self._clients
+        timestamps, requests = self._timestamps, self._requests
+        responses, agents = self._responses, self._clients
         for line in lines:
             try:
-                head, asked, answered, referer, gap, tail = line.split(b'"', 5)
+                head, request, numbers, referer, gap, tail = line.split(b'"', 5)
                 address, ident, _ = head.split(b" ", 2)
                 # A quote after a backslash belongs to a field.
-                if gap == b" " and ident == b"-" and asked[-1:] != b"\\" != referer[-1:]:
-                    answer, client = answers[answered], agents[tail]
-                    content = requests[asked][
+                if gap == b" " and ident == b"-" and request[-1:] != b"\\" != referer[-1:]:
+                    answer, client = responses[numbers], agents[tail]
+                    content = requests[request][
                         _UNCOUNTED if client.is_builder else answer.status_class
                     ]
-                    accesses.append((moments[head[-29:]], address, content, answer, client))
+                    accesses.append((timestamps[head[-29:]], address, content, answer, client))
                     continue
             except ValueError:
                 pass
@@ -194,36 +194,36 @@ class Parser:
         )
 
     def _parse_nginx(self, line: bytes) -> AccessRecord:
-        said = _NGINX.decode(line)
-        asked = said.request or f"{said.request_method} {said.request_uri or said.uri}"
+        fields = _NGINX.decode(line)
+        request = fields.request or f"{fields.request_method} {fields.request_uri or fields.uri}"
         return self._make_record(
-            self._timestamp(said.timestamp()),
-            said.remote_addr.encode(),
-            self._requests[asked.encode(errors="replace")],
-            _make_response(said.status, said.size()),
-            self._json_clients[said.http_user_agent],
+            self._timestamp(fields.timestamp()),
+            fields.remote_addr.encode(),
+            self._requests[request.encode(errors="replace")],
+            _make_response(fields.status, fields.size()),
+            self._json_clients[fields.http_user_agent],
         )
 
     def _parse_caddy(self, line: bytes) -> AccessRecord:
-        said = _CADDY.decode(line)
-        asked = f"{said.request.method} {said.request.uri}"
+        fields = _CADDY.decode(line)
+        request = f"{fields.request.method} {fields.request.uri}"
         return self._make_record(
-            self._timestamp(said.ts),
-            (said.request.client_ip or said.request.remote_ip).encode(),
-            self._requests[asked.encode(errors="replace")],
-            _make_response(said.status, said.size),
-            self._json_clients[_header(said.request.headers, "user-agent")],
+            self._timestamp(fields.ts),
+            (fields.request.client_ip or fields.request.remote_ip).encode(),
+            self._requests[request.encode(errors="replace")],
+            _make_response(fields.status, fields.size),
+            self._json_clients[_header(fields.request.headers, "user-agent")],
         )
 
     @staticmethod
     def _make_record(
         moment: Timestamp,
         address: bytes,
-        asked: ClassifiedRequest,
+        request: ClassifiedRequest,
         answer: Response,
         client: Client,
     ) -> AccessRecord:
-        content = asked[_UNCOUNTED if client.is_builder else answer.status_class]
+        content = request[_UNCOUNTED if client.is_builder else answer.status_class]
         return moment, address, content, answer, client
 
     def _bracketed_timestamp(self, text: bytes) -> Timestamp:

@@ -186,13 +186,13 @@ class _IngestService:
 
     async def _read_spool(self, context: IngestContext, spool: Spool) -> None:
         reader = LogReader(context, spool.segments)
-        told = 0
+        reported = 0
         while True:
             ended = spool.ended.is_set() or self._stopped.is_set()
             if await self._watch_for_outage(spool, reader.read_new()):
                 continue
-            if spool.dropped_lines > told:
-                told = await self._report_drops(context.db, spool, told)
+            if spool.dropped_lines > reported:
+                reported = await self._report_drops(context.db, spool, reported)
             if ended:
                 break
             await self._pause()
@@ -290,8 +290,8 @@ class _IngestService:
         confirmed = await access_log_positions.confirmed_day(database)
         newest = min(confirmed or date.min, clock)
         self._fingerprints_since = _days_before(newest, RETENTION_DAYS)
-        believed = clock if months <= 0 else newest
-        self._rows_since = _months_before(believed, months)
+        trusted_day = clock if months <= 0 else newest
+        self._rows_since = _months_before(trusted_day, months)
         if confirmed and self._rows_since < _months_before(clock, months):
             self._report_clock_doubt(clock, confirmed)
 

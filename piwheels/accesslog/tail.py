@@ -93,12 +93,12 @@ class LogTailer:
         db = self._context.db
         folder = stored_name(self._path.parent)
         names = await access_log_positions.last_reads_in_dir(db, folder)
-        moments = [
-            moment.timestamp()
-            for name, moment in names.items()
+        times = [
+            read_at.timestamp()
+            for name, read_at in names.items()
             if is_log_or_rotated(Path(name), Path(stored_name(self._path)))
         ]
-        return max(moments) - _CLOCK_TOLERANCE_S if moments else None
+        return max(times) - _CLOCK_TOLERANCE_S if times else None
 
     def _is_open(self, path: Path) -> bool:
         tails = [*self._renamed, *([self._current] if self._current else [])]

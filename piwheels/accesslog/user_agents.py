@@ -124,16 +124,16 @@ def _client_type(text: str) -> ClientType:
 
 def _installer(name: str, version: str, rest: str) -> Client:
     brace = rest.find("{")
-    said = _parse_json(rest[brace:]) if brace >= 0 else {}
-    system, release = _os_and_release(said)
-    python = _match_prefix(_PYTHON, _nested_text(said, "python"))
+    reported = _parse_json(rest[brace:]) if brace >= 0 else {}
+    system, release = _os_and_release(reported)
+    python = _match_prefix(_PYTHON, _nested_text(reported, "python"))
     if not python and (match := _PYTHON_COMMENT.search(rest)):
         python = match[1]
     return _make_client(
         agent_class=ClientType.INSTALLER,
         installer=name,
         installer_version=version,
-        arch=_arch(_nested_text(said, "cpu")),
+        arch=_arch(_nested_text(reported, "cpu")),
         os=system,
         os_release=release,
         python=python,
@@ -142,29 +142,32 @@ def _installer(name: str, version: str, rest: str) -> Client:
 
 def _parse_json(text: str) -> dict[str, Any]:
     try:
-        said = msgspec.json.decode(text)
+        reported = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return reported if isinstance(reported, dict) else {}
 
 
-def _nested_text(said: Any, *keys: str) -> str:
+def _nested_text(reported: Any, *keys: str) -> str:
     for key in keys:
-        said = said.get(key) if isinstance(said, dict) else None
-    return said if isinstance(said, str) else ""
+        reported = reported.get(key) if isinstance(reported, dict) else None
+    return reported if isinstance(reported, str) else ""
 
 
 def _arch(text: str) -> str:
     return _ARCHES.get(text.lower(), OTHER) if text else ""
 
 
-def _os_and_release(said: dict[str, Any]) -> tuple[str, str]:
+def _os_and_release(reported: dict[str, Any]) -> tuple[str, str]:
     """Distribution and release, or the operating system if there is no distribution (Windows)."""
-    name, version = _nested_text(said, "distro", "name"), _nested_text(said, "distro", "version")
+    name, version = (
+        _nested_text(reported, "distro", "name"),
+        _nested_text(reported, "distro", "version"),
+    )
     if not name:
         name, version = (
-            _nested_text(said, "system", "name"),
-            _nested_text(said, "system", "release"),
+            _nested_text(reported, "system", "name"),
+            _nested_text(reported, "system", "release"),
         )
         if name == "Linux":
             return "Linux", ""

@@ -105,8 +105,8 @@ class IndexPublisher:
     async def _write_project_list(self) -> int:
         if time.monotonic() - self._list_written_at < self.project_list_interval_s:
             return 0
-        stale = await page_queue.single_page_to_write(self.db, PageKind.SIMPLE)
-        if stale is None:
+        queued = await page_queue.single_page_to_write(self.db, PageKind.SIMPLE)
+        if queued is None:
             return 0
         try:
             await self._in_render_process(refresh_project_list, self.webroot.root, self.db.dsn)
@@ -116,11 +116,11 @@ class IndexPublisher:
         except OSError as error:
             if not is_path_error(error):
                 raise
-            problems = {stale.key: write_errors.describe_error(error)}
-            await write_errors.postpone_failed(self.db, PageKind.SIMPLE, [stale], problems)
+            problems = {queued.key: write_errors.describe_error(error)}
+            await write_errors.postpone_failed(self.db, PageKind.SIMPLE, [queued], problems)
             return 0
         self._list_written_at = time.monotonic()
-        await page_queue.mark_written(self.db, PageKind.SIMPLE, [stale])
+        await page_queue.mark_written(self.db, PageKind.SIMPLE, [queued])
         return 1
 
     async def _in_render_process(self, work: Callable[..., _T], *arguments: object) -> _T:
@@ -144,19 +144,19 @@ class IndexPublisher:
         with self.webroot.packages_lock(wait=False) as ours:
             if not ours:
                 return False
-            gone = await file_deletions.files_to_delete(self.db, grace, _DELETE_BATCH_SIZE)
-            problems = await asyncio.to_thread(self._remove_files, gone)
-            done = [file for file in gone if file.filename not in problems]
+            deletions = await file_deletions.files_to_delete(self.db, grace, _DELETE_BATCH_SIZE)
+            problems = await asyncio.to_thread(self._remove_files, deletions)
+            done = [file for file in deletions if file.filename not in problems]
             await file_deletions.mark_deleted(self.db, done)
             for name, problem in problems.items():
                 log.error("%s cannot be deleted: %s; retrying later", name, problem)
             await file_deletions.postpone_deletions(self.db, list(problems))
         return bool(done)
 
-    def _remove_files(self, gone: Sequence[FileDeletion]) -> dict[str, str]:
+    def _remove_files(self, deletions: Sequence[FileDeletion]) -> dict[str, str]:
         """Delete wheels; returns the problems by file name."""
         problems: dict[str, str] = {}
-        for file in gone:
+        for file in deletions:
             # The metadata first: a client with an old page can install a wheel without metadata,
             # but fails on metadata without a wheel.
             places = (self.webroot.metadata_path, self.webroot.wheel_path)
@@ -187,8 +187,10 @@ def write_pages(root: Path, content: Sequence[tuple[str, IndexPage | None]]) -> 
             rendered = render_project(page)
             changed[project] = list(zip(paths, (rendered.json, rendered.html), strict=True))
     if changed:
-        torn = webroot.write_pages(changed)
-        problems |= {project: write_errors.describe_error(error) for project, error in torn.items()}
+        failed = webroot.write_pages(changed)
+        problems |= {
+            project: write_errors.describe_error(error) for project, error in failed.items()
+        }
     return problems
 
 

@@ -149,6 +149,6 @@ def _file_json(file: IndexEntry) -> _FileJson:
 
 
 @lru_cache(maxsize=1000)
-def _timestamp(moment: datetime) -> str:
+def _timestamp(time: datetime) -> str:
     """PEP 700: UTC, with `Z`; uv accepts no other format."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -27,10 +27,10 @@ async def postpone_failed(
     failed = [page for page in batch if page.key in problems]
     if not failed:
         return
-    anew = await page_queue.postpone(db, kind, failed)
+    newly_failed = await page_queue.postpone(db, kind, failed)
     log.error("%s", _error_line(kind, [page.key for page in failed], problems))
-    if anew:
-        event = _error_line(kind, anew, problems)
+    if newly_failed:
+        event = _error_line(kind, newly_failed, problems)
         await events.record_event(db, "master", event)
 
 

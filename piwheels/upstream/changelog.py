@@ -101,20 +101,20 @@ class Changelog:
 
     async def _call(self, method: str, *arguments: Any) -> Any:
         request = xmlrpc.client.dumps(arguments, method).encode()
-        answer = await self._index.post_raw(self._url, request, media_type="text/xml")
-        status = answer.status
+        response = await self._index.post_raw(self._url, request, media_type="text/xml")
+        status = response.status
         if status in _TRANSIENT or (status >= 500 and status != _NOT_IMPLEMENTED):
             raise TransientError(
-                f"{self._url} responded with status {status}", retry_after_s=answer.retry_after_s
+                f"{self._url} responded with status {status}", retry_after_s=response.retry_after_s
             )
         if status != 200:
             raise NoChangelogError(f"{self._url} responded with status {status}")
-        if not answer.media_type.endswith("xml"):
+        if not response.media_type.endswith("xml"):
             raise NoChangelogError(
-                f"{self._url} responded with content type {answer.media_type or 'none'}"
+                f"{self._url} responded with content type {response.media_type or 'none'}"
             )
         # In a thread: a response may have 64 MiB.
-        return await asyncio.to_thread(_parse_response, self._url, answer.content)
+        return await asyncio.to_thread(_parse_response, self._url, response.content)
 
 
 def _parse_response(url: str, content: bytes) -> Any:

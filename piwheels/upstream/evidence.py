@@ -134,8 +134,8 @@ def check_result(
         recheck_soon: check again soon, because the page lacks releases that were there.
     """
     change, count = due.change, repeats(due, assessment.finding)
-    looks = change.checks + 1 if change else 0
-    given_up = looks >= MAX_CHECKS and (
+    checks = change.checks + 1 if change else 0
+    given_up = checks >= MAX_CHECKS and (
         done_serial is None or change is None or done_serial < change.serial
     )
     without_serial = page is not None and page.serial is None
@@ -156,7 +156,7 @@ def check_result(
         given_up=given_up,
         checks_without_serial=change.checks_without_serial + without_serial if change else 0,
         change_problem=_change_problem(change, assessment, page) if change else "",
-        change_check_in=_seconds(change_wait_s(looks - 1, first_wait_s) * spread),
+        change_check_in=_seconds(change_wait_s(checks - 1, first_wait_s) * spread),
     )
 
 

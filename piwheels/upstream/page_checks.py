@@ -98,8 +98,8 @@ class PageChecker:
 
     async def _sync_project(self, due: ProjectToCheck) -> None:
         try:
-            look = await self._check(due)
-            await upstream.record_check(self.db, look)
+            result = await self._check(due)
+            await upstream.record_check(self.db, result)
         finally:
             self._busy.discard(due.project)
             self._wake.set()
@@ -208,7 +208,7 @@ class PageChecker:
         recheck_soon: bool = False,
     ) -> CheckResult:
         """The result of a check; a reported change that stays invisible is recorded."""
-        look = evidence.check_result(
+        result = evidence.check_result(
             due,
             assessment,
             page=page,
@@ -218,24 +218,24 @@ class PageChecker:
             spread=random.uniform(0.9, 1.1),  # noqa: S311
             recheck_soon=recheck_soon,
         )
-        await self._record_change(due, look)
-        return look
+        await self._record_change(due, result)
+        return result
 
-    async def _record_change(self, due: ProjectToCheck, look: CheckResult) -> None:
+    async def _record_change(self, due: ProjectToCheck, result: CheckResult) -> None:
         change = due.change
         if change is None or (
-            look.visible_serial is not None and look.visible_serial >= change.serial
+            result.visible_serial is not None and result.visible_serial >= change.serial
         ):
             self.invisible_changes.pop(due.project, None)
-            if look.given_up:
+            if result.given_up:
                 await self.reconciler.record_event(
-                    f"gave up waiting: {look.change_problem}", due.project
+                    f"gave up waiting: {result.change_problem}", due.project
                 )
-        elif look.change_problem:
-            self.invisible_changes[due.project] = look.change_problem
+        elif result.change_problem:
+            self.invisible_changes[due.project] = result.change_problem
             if change.checks + 1 == _REPORTED_CHECKS:
                 await self.reconciler.record_event(
-                    f"{look.change_problem}; still checking", due.project
+                    f"{result.change_problem}; still checking", due.project
                 )
 
 

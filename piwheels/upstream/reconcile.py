@@ -114,16 +114,18 @@ class Reconciler:
 
         Args:
             project: its normalized name.
-            removed: versions, "" for the whole project.
+            removed: versions, "" for the is_project project.
             now: the time by the upstream's clock.
         """
-        db, whole = self.db, "" in removed
-        versions = None if whole else removed
-        gone = await upstream.confirm_removal(db, project, versions, now)
-        if gone:
-            what = "was removed" if whole else "removed releases"
+        db, is_project = self.db, "" in removed
+        versions = None if is_project else removed
+        removed_releases = await upstream.confirm_removal(db, project, versions, now)
+        if removed_releases:
+            what = "was removed" if is_project else "removed releases"
             kept = f"hidden, and deleted in {self.retention_days} days"
-            await self.record_event(f"{what} upstream ({_name_versions(gone)} {kept})", project)
+            await self.record_event(
+                f"{what} upstream ({_name_versions(removed_releases)} {kept})", project
+            )
 
     async def forget_known_versions(self, project: str) -> None:
         """Count all releases of a removed project as new if it returns: it stays followed."""
@@ -132,8 +134,8 @@ class Reconciler:
     async def delete_removed(self, now: datetime) -> None:
         """Delete releases whose removal was confirmed longer ago than the retention."""
         db, before = self.db, now - timedelta(days=self.retention_days)
-        while gone := await upstream.delete_removed(db, before, _DELETE_BATCH_SIZE):
-            for project, version in gone:
+        while removed_releases := await upstream.delete_removed(db, before, _DELETE_BATCH_SIZE):
+            for project, version in removed_releases:
                 await self.record_event(
                     f"deleted {version}, which had been removed upstream", project
                 )

@@ -350,9 +350,9 @@ class UpstreamSync:
         return f"{len(hidden)} reported changes are not visible yet ({named})"
 
     def _log_status(self) -> None:
-        if (said := self.status_text) != self._logged_text:
-            log.info("%s", said)
-        self._logged_text = said
+        if (text := self.status_text) != self._logged_text:
+            log.info("%s", text)
+        self._logged_text = text
 
     # --- housekeeping ---
 

@@ -116,9 +116,9 @@ class Webroot:
             with pages[-1].open("rb", buffering=0) as file:
                 if file.read(len(marker)) != marker:
                     return False
-                moment = os.fstat(file.fileno()).st_mtime_ns
+                mtime_ns = os.fstat(file.fileno()).st_mtime_ns
             others = [*pages[:-1], *map(gz_path, pages)]
-            return all(os.stat(path).st_mtime_ns == moment for path in others)  # noqa: PTH116 - Path.stat is slower
+            return all(os.stat(path).st_mtime_ns == mtime_ns for path in others)  # noqa: PTH116 - Path.stat is slower
         except OSError as error:
             if is_path_error(error):
                 return False

@@ -108,10 +108,10 @@ def _stage(group: Sequence[tuple[Path, bytes]]) -> list[_Staged]:
     """Write a group of files next to their paths, with one mtime; returns what to rename."""
     staged: list[_Staged] = []
     try:
-        moment = _common_mtime_ns([path for path, _ in group])
+        mtime_ns = _common_mtime_ns([path for path, _ in group])
         for path, content in group:
             staged.append(_Staged(_temporary_path(path), path))
-            _write_new(staged[-1].new, content, moment)
+            _write_new(staged[-1].new, content, mtime_ns)
     except BaseException:
         _discard(staged)
         raise
@@ -126,12 +126,12 @@ def _discard(staged: Iterable[_Staged]) -> None:
 
 def _common_mtime_ns(paths: Sequence[Path]) -> int:
     """Now, or the second after the newest of these files: nginx's ETag is mtime and size."""
-    moment = time.time_ns()
+    mtime_ns = time.time_ns()
     for path in paths:
         with contextlib.suppress(FileNotFoundError):
             before_s = os.stat(path).st_mtime_ns // _SECOND_NS  # noqa: PTH116 - Path is slow here
-            moment = max(moment, (before_s + 1) * _SECOND_NS)
-    return moment
+            mtime_ns = max(mtime_ns, (before_s + 1) * _SECOND_NS)
+    return mtime_ns
 
 
 def _temporary_path(path: Path) -> Path:

@@ -184,19 +184,19 @@ def _data_table(chart: Chart, json_url: str) -> str:
 def _description(chart: Chart) -> str:
     if not chart.labels:
         return "No data yet."
-    said = [
+    sentences = [
         f"{len(chart.labels)} values, {_escaped(chart.labels[0])} to {_escaped(chart.labels[-1])}."
     ]
     for series in chart.series[:_COLORS]:
         known = [(_plotted(v), at) for at, v in enumerate(series.values) if _finite(v) is not None]
         if known:
             most, at = max(known, key=lambda pair: (pair[0], -pair[1]))
-            said.append(
+            sentences.append(
                 f"{_escaped(series.name)}: maximum {format_value(most, chart.unit)} "
                 f"({_escaped(chart.labels[at])}), "
                 f"last {format_value(series.values[-1], chart.unit)}."
             )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def _legend(chart: Chart) -> str:

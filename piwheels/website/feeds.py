@@ -68,9 +68,11 @@ def _entry(site: Site, feed: ET.Element, build: BuildSummary) -> None:
     _add_text(entry, "updated", formatting.format_rfc3339(build.ended_at))
     ET.SubElement(entry, "link", rel="alternate", type="text/plain", href=log)
     ET.SubElement(entry, "category", term=filters.mark_invisible(build.outcome))
-    took = f"Duration: {formatting.spell_duration(build.duration_s)}."
-    said = ", ".join(build.files) or build.reason
-    _add_text(entry, "summary", f"{said}. {took}" if said else took)
+    duration_text = f"Duration: {formatting.spell_duration(build.duration_s)}."
+    outcome_text = ", ".join(build.files) or build.reason
+    _add_text(
+        entry, "summary", f"{outcome_text}. {duration_text}" if outcome_text else duration_text
+    )
 
 
 def _add_text(parent: ET.Element, tag: str, content: str) -> None:

@@ -182,31 +182,30 @@ def _release_json(
     site: Site, content: ProjectData, release: ReleaseStatusRow, files: list[FileJson]
 ) -> ReleaseJson:
     found = release_statuses(content.facts, release, content.status_context)
-    whole, facts = found.release_blocker, {target.target: target for target in release.targets}
+    blocker, facts = found.release_blocker, {target.target: target for target in release.targets}
     return ReleaseJson(
         version=release.version,
         released=formatting.format_rfc3339(release.released_at),
         requires_python=release.requires_python,
         yanked=release.yanked is not None,
         yanked_reason=release.yanked or "",
-        state=whole.state if whole else "",
-        text=whole.text if whole else "",
+        state=blocker.state if blocker else "",
+        text=blocker.text if blocker else "",
         targets={
-            name: _target_json(site, standing, facts[name])
-            for name, standing in found.targets.items()
+            name: _target_json(site, status, facts[name]) for name, status in found.targets.items()
         },
         files=tuple(files),
     )
 
 
-def _target_json(site: Site, standing: ReleaseStatus, target: TargetStatusRow) -> TargetJson:
+def _target_json(site: Site, status: ReleaseStatus, target: TargetStatusRow) -> TargetJson:
     log = target.last_build_id
     waits = target.queued and target.claimed_by is None and target.retry_at is None
     return TargetJson(
-        state=standing.state,
-        text=standing.text,
-        file=standing.file or None,
-        build=standing.build,
+        state=status.state,
+        text=status.text,
+        file=status.file or None,
+        build=status.build,
         log_url=f"{site.url}{filters.log_path(log)}" if log else None,
         ahead=target.jobs_ahead if waits else None,
     )

@@ -241,16 +241,16 @@ async def _success_chart(db: Database) -> Chart:
 
 async def _queue_chart(db: Database) -> Chart:
     samples = await site_db.queue_history(db)
-    moments = sorted({sample.at for sample in samples})
+    times = sorted({sample.at for sample in samples})
     found = {(sample.target, sample.at): sample.pending for sample in samples}
     targets = list(dict.fromkeys(sample.target for sample in samples))
     return Chart(
         key="queue",
         title="Queue length, last 30 days",
         label_heading="Hour (UTC)",
-        labels=tuple(f"{at.astimezone(UTC):%Y-%m-%d %H:00}" for at in moments),
+        labels=tuple(f"{at.astimezone(UTC):%Y-%m-%d %H:00}" for at in times),
         series=tuple(
-            Series(name=target, values=tuple(found.get((target, at)) for at in moments))
+            Series(name=target, values=tuple(found.get((target, at)) for at in times))
             for target in targets
         ),
     )

@@ -85,8 +85,8 @@ def write_projects(
         except Exception as error:  # noqa: BLE001 - one project's page must not stop others'
             problems[name] = write_errors.describe_error(error)
     folders = {name: (webroot.project_dir(name), pages) for name, pages in rendered.items()}
-    torn = _write_folders(webroot, folders)
-    problems |= {name: write_errors.describe_error(problem) for name, problem in torn.items()}
+    failed = _write_folders(webroot, folders)
+    problems |= {name: write_errors.describe_error(problem) for name, problem in failed.items()}
     for name, (folder, pages) in folders.items():
         with write_errors.collecting_path_errors(problems, name):
             if pages:
@@ -112,8 +112,8 @@ def write_aliases(root: Path, _: Site, found: Sequence[tuple[str, str | None]]) 
 
 def _write_pages(webroot: Webroot, folder: Path, pages: Mapping[str, bytes]) -> None:
     """Write all pages that can be written, then raise the first problem."""
-    places = {name: (folder, {name: content}) for name, content in pages.items()}
-    for problem in _write_folders(webroot, places).values():
+    directories = {name: (folder, {name: content}) for name, content in pages.items()}
+    for problem in _write_folders(webroot, directories).values():
         raise problem
 
 

@@ -30,7 +30,7 @@ _ROOT = "../../"
 class TargetCell(Struct, frozen=True, kw_only=True):
     """A cell of the table: the status of a release for a target."""
 
-    word: str
+    label: str
     style: str  # a class of style.css
     note: str = ""
     file: str = ""  # the compatible wheel
@@ -43,10 +43,10 @@ class ReleaseRow(Struct, frozen=True, kw_only=True):
     version: str
     released: str
     yanked: str | None
-    whole: TargetCell | None  # what prevents all its builds
-    reason: str  # the same as a sentence
-    cells: tuple[TargetCell | None, ...]  # None is covered by `whole`
-    said: tuple[tuple[str, str], ...]  # target and sentence, for states that need one
+    release_cell: TargetCell | None  # what prevents all its builds
+    blocker_text: str  # the same as a sentence
+    cells: tuple[TargetCell | None, ...]  # None is covered by `release_cell`
+    target_texts: tuple[tuple[str, str], ...]  # target and sentence, for states that need one
     files: tuple[FileSummary, ...]
 
 
@@ -55,7 +55,7 @@ class PageLink(Struct, frozen=True, kw_only=True):
 
     number: int
     file: str  # its name in the project's directory
-    here: bool
+    is_current: bool
 
 
 def render_project(site: Site, content: ProjectData) -> dict[str, bytes]:
@@ -108,11 +108,12 @@ def _page(
         platform=_common_platform(targets),
         rows=[_row(content, release, targets, files) for release in releases],
         links=[
-            PageLink(number=n, file=_page_file(n), here=n == number) for n in range(1, last + 1)
+            PageLink(number=n, file=_page_file(n), is_current=n == number)
+            for n in range(1, last + 1)
         ],
         packages=_debian_packages(with_wheel),
         newest=with_wheel,
-        newest_said=_newest_text(facts, with_wheel),
+        newest_text=_newest_text(facts, with_wheel),
         chart=charts.column_chart(downloads_chart(content.days), json_url="json"),
         total_bytes=sum(file.size_bytes for file in content.files),
     )
@@ -143,23 +144,21 @@ def _row(
 ) -> ReleaseRow:
     facts, own = content.facts, files.get(release.version, [])
     found = release_statuses(facts, release, content.status_context)
-    whole = found.release_blocker
+    blocker = found.release_blocker
     targets = {target.target: target for target in release.targets}
-    standings = {name: found.targets[name] for name in columns if name in found.targets}
-    cells = {
-        name: _cell(content, standing, targets[name], own) for name, standing in standings.items()
-    }
+    statuses = {name: found.targets[name] for name in columns if name in found.targets}
+    cells = {name: _cell(content, status, targets[name], own) for name, status in statuses.items()}
     return ReleaseRow(
         version=release.version,
         released=f"{release.released_at:%Y-%m-%d}",
         yanked=release.yanked,
-        whole=_release_cell(whole) if whole else None,
-        reason=_sentence(whole) if whole else "",
+        release_cell=_release_cell(blocker) if blocker else None,
+        blocker_text=_sentence(blocker) if blocker else "",
         cells=tuple(cells.get(name) for name in columns),
-        said=tuple(
-            (short_target_name(name, columns), _sentence(standing))
-            for name, standing in standings.items()
-            if standing.state not in _STATES_WITHOUT_TEXT
+        target_texts=tuple(
+            (short_target_name(name, columns), _sentence(status))
+            for name, status in statuses.items()
+            if status.state not in _STATES_WITHOUT_TEXT
         ),
         files=tuple(own),
     )
@@ -201,29 +200,29 @@ def _state_label(state: State) -> tuple[str, str]:  # noqa: C901 - one case per 
             assert_never(state)
 
 
-def _release_cell(standing: ReleaseStatus) -> TargetCell:
-    word, style = _state_label(standing.state)
-    return TargetCell(word=word, style=style)
+def _release_cell(status: ReleaseStatus) -> TargetCell:
+    label, style = _state_label(status.state)
+    return TargetCell(label=label, style=style)
 
 
 def _cell(
     content: ProjectData,
-    standing: ReleaseStatus,
+    status: ReleaseStatus,
     target: TargetStatusRow,
     files: Sequence[FileSummary],
 ) -> TargetCell:
-    if standing.state is State.COVERED:
-        return _covered_cell(standing, target, files)
-    word, style = _state_label(standing.state)
-    log = target.last_build_id if standing.state in {State.FAILED, State.DEFERRED} else None
-    note = filters.truncate(_note(content, standing, target), _MAX_NOTE_LENGTH)
-    return TargetCell(word=word, style=style, note=note, log=log)
+    if status.state is State.COVERED:
+        return _covered_cell(status, target, files)
+    label, style = _state_label(status.state)
+    log = target.last_build_id if status.state in {State.FAILED, State.DEFERRED} else None
+    note = filters.truncate(_note(content, status, target), _MAX_NOTE_LENGTH)
+    return TargetCell(label=label, style=style, note=note, log=log)
 
 
 def _covered_cell(
-    standing: ReleaseStatus, target: TargetStatusRow, files: Sequence[FileSummary]
+    status: ReleaseStatus, target: TargetStatusRow, files: Sequence[FileSummary]
 ) -> TargetCell:
-    made_here, name = standing.built_for_target, standing.file
+    made_here, name = status.built_for_target, status.file
     log = target.last_build_id if made_here else None
     if target.without_compiler:
         note = "built without a C compiler"
@@ -232,12 +231,12 @@ def _covered_cell(
     else:
         tags = next((file.tags for file in files if file.filename == name), "")
         note = f"by {tags}" if tags and not made_here else ""
-    return TargetCell(word=standing.label, style=standing.label, note=note, file=name, log=log)
+    return TargetCell(label=status.label, style=status.label, note=note, file=name, log=log)
 
 
-def _note(content: ProjectData, standing: ReleaseStatus, target: TargetStatusRow) -> str:
+def _note(content: ProjectData, status: ReleaseStatus, target: TargetStatusRow) -> str:
     """The text below a cell's label."""
-    match standing.state:
+    match status.state:
         case State.FAILED | State.DEFERRED:
             return target.last_reason or target.last_outcome or ""
         case State.BUILDING:
@@ -253,7 +252,7 @@ def _note(content: ProjectData, standing: ReleaseStatus, target: TargetStatusRow
         case State.PAUSED:
             return f"{queue_position(target.jobs_ahead)}, farm paused"
         case State.TARGET_SKIPPED | State.HELD:
-            return standing.detail
+            return status.detail
         case State.WAITING:
             return "for an earlier target"
         case _:
@@ -277,11 +276,11 @@ def _expected_time(content: ProjectData, target: TargetStatusRow) -> str:
     return f", expected by {when + timedelta(hours=1):%Y-%m-%d %H}:00 UTC"
 
 
-def _sentence(standing: ReleaseStatus) -> str:
-    first, space, rest = standing.text.partition(" ")
+def _sentence(status: ReleaseStatus) -> str:
+    first, space, rest = status.text.partition(" ")
     # File names keep their spelling.
-    said = f"{first.capitalize() if first.isalpha() else first}{space}{rest}."
-    return " ".join([said, *standing.notes])
+    sentence = f"{first.capitalize() if first.isalpha() else first}{space}{rest}."
+    return " ".join([sentence, *status.notes])
 
 
 def _by_version(files: Sequence[FileSummary]) -> dict[str, list[FileSummary]]:
@@ -299,21 +298,21 @@ def _newest_with_files(
 
 def _newest_text(facts: ProjectStatusRow, with_wheel: ReleaseStatusRow | None) -> str:
     """The newest release upstream, and the newest with a wheel here."""
-    page, said, version = facts.upstream, [], ""
+    page, sentences, version = facts.upstream, [], ""
     if page is not None and page.newest_version is not None:
         version = page.newest_version
         day = f", {page.newest_at:%Y-%m-%d}" if page.newest_at else ""
         lacking = "" if page.newest_known else " (not in this farm)"
-        said.append(f"Newest release: {version}{day}{lacking}.")
+        sentences.append(f"Newest release: {version}{day}{lacking}.")
     elif page is not None:
-        said.append("All releases on the upstream index are yanked.")
+        sentences.append("All releases on the upstream index are yanked.")
     elif facts.releases:
         version = facts.releases[0].version
-        said.append(f"Newest release in this farm: {version}.")
+        sentences.append(f"Newest release in this farm: {version}.")
     if with_wheel is not None and with_wheel.version != version and facts.status != "quarantined":
         yanked = " (yanked)" if with_wheel.yanked is not None else ""
-        said.append(f"Newest with a wheel: {with_wheel.version}{yanked}.")
-    return " ".join(said)
+        sentences.append(f"Newest with a wheel: {with_wheel.version}{yanked}.")
+    return " ".join(sentences)
 
 
 def _debian_packages(release: ReleaseStatusRow | None) -> list[tuple[str, list[str]]]:

@@ -147,5 +147,7 @@ def _type_markup(schema: dict[str, Any]) -> Markup:
         return Markup("array of {}").format(_type_markup(schema.get("items", {})))
     if "additionalProperties" in schema and schema.get("type") == "object":
         return Markup("object of {}").format(_type_markup(schema["additionalProperties"]))
-    said = str(schema.get("type", "anything"))
-    return Markup("{} ({})").format(said, schema["format"]) if "format" in schema else Markup(said)  # noqa: S704 - a type name of JSON Schema
+    type_name = str(schema.get("type", "anything"))
+    if "format" in schema:
+        return Markup("{} ({})").format(type_name, schema["format"])
+    return Markup("{}").format(type_name)

@@ -134,24 +134,26 @@ class SitePublisher:
     # --- single pages ---
 
     async def _write_single_pages(self) -> None:
-        for part, clock in self._schedules.items():
-            asked = await page_queue.single_page_to_write(self.db, part)
-            if asked is None and time.monotonic() < clock.due_at:
+        for kind, schedule in self._schedules.items():
+            requested = await page_queue.single_page_to_write(self.db, kind)
+            if requested is None and time.monotonic() < schedule.due_at:
                 continue
             await self._wait_for_index()
-            problem = await self._attempt(part, clock)
-            if asked is None:
+            problem = await self._attempt(kind, schedule)
+            if requested is None:
                 continue
             if problem:
-                await write_errors.postpone_failed(self.db, part, [asked], {asked.key: problem})
+                await write_errors.postpone_failed(
+                    self.db, kind, [requested], {requested.key: problem}
+                )
             else:
-                await page_queue.mark_written(self.db, part, [asked])
+                await page_queue.mark_written(self.db, kind, [requested])
 
-    async def _attempt(self, what: str, clock: PageSchedule) -> str:
+    async def _attempt(self, what: str, schedule: PageSchedule) -> str:
         """Run a scheduled function; returns the problem, or "" on success."""
         began = time.monotonic()
         try:
-            await clock.write()
+            await schedule.write()
         except BrokenExecutor:
             raise
         except Exception as error:
@@ -161,9 +163,9 @@ class SitePublisher:
             problem = write_errors.describe_error(error)
             known = isinstance(error, OSError | PiwheelsError)
             log.error("%s: %s; retrying", what, problem, exc_info=not known)
-            clock.mark_failed()
+            schedule.mark_failed()
             return problem
-        clock.mark_written(time.monotonic() - began)
+        schedule.mark_written(time.monotonic() - began)
         return ""
 
     async def _write_static(self) -> None:
@@ -227,16 +229,16 @@ class SitePublisher:
         await self._finish_batch(PageKind.ALIAS, batch, problems)
         return len(batch)
 
-    async def _next_batch(self, part: PageKind) -> list[PageToWrite]:
+    async def _next_batch(self, kind: PageKind) -> list[PageToWrite]:
         pause = timedelta(seconds=self.min_project_interval_s)
-        return await page_queue.pages_to_write(self.db, part, _BATCH_SIZE, pause)
+        return await page_queue.pages_to_write(self.db, kind, _BATCH_SIZE, pause)
 
     async def _finish_batch(
-        self, part: PageKind, batch: Sequence[PageToWrite], problems: dict[str, str]
+        self, kind: PageKind, batch: Sequence[PageToWrite], problems: dict[str, str]
     ) -> None:
         done = [page for page in batch if page.key not in problems]
-        await page_queue.mark_written(self.db, part, done)
-        await write_errors.postpone_failed(self.db, part, batch, problems)
+        await page_queue.mark_written(self.db, kind, done)
+        await write_errors.postpone_failed(self.db, kind, batch, problems)
 
     # --- housekeeping ---
 
@@ -273,9 +275,9 @@ class SitePublisher:
         An earlier process may have recorded the last time, and a log may be read a day late.
         """
         text = await key_values.get_value(self.db, _DOWNLOADS_KEY)
-        heeded = date.fromisoformat(text) if text else today - timedelta(days=1)
-        if heeded < today:
-            first = max(heeded, today - _MAX_CATCH_UP) - timedelta(days=1)
+        shown_until = date.fromisoformat(text) if text else today - timedelta(days=1)
+        if shown_until < today:
+            first = max(shown_until, today - _MAX_CATCH_UP) - timedelta(days=1)
             await site_db.invalidate_downloaded(self.db, first, today)
         await key_values.set_value(self.db, _DOWNLOADS_KEY, today.isoformat())
 

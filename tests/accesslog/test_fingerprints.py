@@ -88,7 +88,7 @@ async def test_a_part_of_read_logs_is_counted_once(
     if b"".join(OLD) in make(old, new)[: len(old)]:
         return  # it begins as a log that is known by its chain
     assert f"{tmp_path / 'part'}: " in caplog.text
-    assert "lines were counted before" in caplog.text
+    assert "lines were already counted" in caplog.text
 
 
 async def test_new_lines_among_counted_ones_are_counted(
@@ -202,7 +202,7 @@ async def test_single_similar_lines_are_counted_and_reported(
     (tmp_path / "one").write_bytes(OLD[-1])
     await read(tmp_path / "one")
     assert f"{tmp_path / 'one'}: 1 lines are like" in caplog.text
-    assert "3 lines are like a few of another log; they are counted" in caplog.text
+    assert "3 lines resemble a few lines of another log; they are counted" in caplog.text
 
 
 def lines_of(found: list[tuple[int, int]]) -> Lines:

@@ -78,7 +78,7 @@ async def test_a_damaged_compressed_pipe_is_rejected(
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(b"piw: standard input cannot be read on: ")
+    assert done.stderr.splitlines()[-1].startswith(b"piw: standard input cannot be read further: ")
     assert await database.value("SELECT sum(rejected_lines)::int FROM ingested_logs") in {None, 0}
 
 
@@ -87,7 +87,7 @@ async def test_a_damaged_compressed_pipe_is_rejected(
 async def test_an_unsupported_compression_is_rejected_with_a_solution(
     dsn: str, database: Database, tmp_path: Path, magic: bytes, *, piped: bool
 ) -> None:
-    """Read as text it would be broken lines alone, with exit code 0."""
+    """Read as text, it would only give rejected lines, with exit status 0."""
     packed = tmp_path / "log"
     packed.write_bytes(magic + b"\n".join([bytes(range(256))] * 20))
     with packed.open("rb") as stdin:
@@ -305,7 +305,7 @@ def test_segments_return_what_was_written(
 def test_lines_are_dropped_on_a_full_disk_and_later_lines_are_stored(
     tmp_path: Path,
 ) -> None:
-    """A line that was cut by it becomes a broken line, and never a part of the next one."""
+    """A line that is cut becomes a rejected line, and never a part of the next one."""
     spool = Spool(tmp_path / "spool", 2**30)
     reading, writing = os.pipe()
 

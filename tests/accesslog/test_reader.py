@@ -197,7 +197,7 @@ async def test_totals_are_kept_longer_than_access_records(
     await read(log)
     assert await access_log_positions.drop_partitions(
         database, DAY.replace(month=DAY.month + 1)
-    ) == ["accesses_2026_03"]
+    ) == ["access_records_2026_03"]
     assert await database.value("SELECT count(*) FROM access_records") == 0
     assert await total_downloads(database) == sum(traffic.counts.downloads.values())
     await read(log)
