@@ -9,23 +9,23 @@ import random
 
 
 class Backoff:
-    """Delays in seconds: each is twice the one before, up to the longest.
+    """Delays in seconds: each is twice the one before, up to a maximum.
 
     `jitter` is the range of a random factor, so that many clients of one restarted server do
     not return at the same moment.
     """
 
     def __init__(
-        self, first_s: float, longest_s: float, *, jitter: tuple[float, float] = (1.0, 1.0)
+        self, first_s: float, max_s: float, *, jitter: tuple[float, float] = (1.0, 1.0)
     ) -> None:
         self._first_s = first_s
-        self._longest_s = longest_s
+        self._max_s = max_s
         self._jitter = jitter
         self._delay_s = first_s
 
     def next_s(self) -> float:
         """The delay before the next attempt; the one after it is longer."""
-        delay_s, self._delay_s = self._delay_s, min(self._delay_s * 2, self._longest_s)
+        delay_s, self._delay_s = self._delay_s, min(self._delay_s * 2, self._max_s)
         return delay_s * random.uniform(*self._jitter)  # noqa: S311 - no secret
 
     def reset(self) -> None:

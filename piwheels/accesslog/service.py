@@ -25,6 +25,7 @@ from piwheels.accesslog.reader import Counters, IngestContext, LogReader, today,
 from piwheels.accesslog.rejected_lines import RejectedLineSample
 from piwheels.accesslog.spool import Segments, Spool, orphaned_streams
 from piwheels.accesslog.tail import LogTailer
+from piwheels.backoff import Backoff
 from piwheels.config import Config
 from piwheels.db import access_log_positions
 from piwheels.db.database import Database, DatabaseUnavailableError
@@ -141,7 +142,7 @@ class _IngestService:
 
     async def _connect_with_retries(self, spool: Spool | None = None) -> Database | None:
         """A connection, with retries; None when stopped before."""
-        delay_s, since = _FIRST_DELAY_S, None
+        backoff, since = Backoff(_FIRST_DELAY_S, _MAX_DELAY_S), None
         while not self._stopped.is_set():
             try:
                 return await Database.connect(self._config.database.dsn, role="accesslog")
@@ -153,9 +154,8 @@ class _IngestService:
                 if since and time.monotonic() - since > _PIPE_END_TIMEOUT_S:
                     return None
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(delay_s):
+                async with asyncio.timeout(backoff.next_s()):
                     await self._stopped.wait()
-            delay_s = min(delay_s * 2, _MAX_DELAY_S)
         return None
 
     # --- a pipe ---

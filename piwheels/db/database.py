@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import logging
-import random
 import time
 from collections.abc import (
     AsyncGenerator,
@@ -23,6 +22,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import DictRow
 
+from piwheels.backoff import Backoff
 from piwheels.db.connection import (
     MIN_SERVER_VERSION,
     READ_ONLY_STATE,
@@ -122,7 +122,7 @@ class Database:
                 account has no rights there, it is not alone, the epoch is over, or a
                 connection pooler is in between that gives no session.
         """
-        delay_s, began = _MIN_RETRY_DELAY_S, time.monotonic()
+        backoff, began = Backoff(_MIN_RETRY_DELAY_S, _MAX_RETRY_DELAY_S), time.monotonic()
         while True:
             try:
                 connection, epoch = await _open_checked(dsn, role, exclusive=exclusive, epoch=epoch)
@@ -131,8 +131,7 @@ class Database:
                 if time.monotonic() - began >= connect_timeout_s:
                     raise
                 log.warning("%s: %s; trying again", role, error)
-            await asyncio.sleep(delay_s)
-            delay_s = min(delay_s * 2, _MAX_RETRY_DELAY_S)
+            await asyncio.sleep(backoff.next_s())
 
     @property
     def dsn(self) -> str:
@@ -231,7 +230,7 @@ class Database:
         """
         if self._owner is asyncio.current_task():
             return await attempt()
-        delay_s = _MIN_RETRY_DELAY_S
+        backoff = Backoff(_MIN_RETRY_DELAY_S, _MAX_RETRY_DELAY_S, jitter=(0.5, 1.0))
         while True:
             try:
                 result = await attempt()
@@ -244,8 +243,7 @@ class Database:
                 return result
             connected = False
             while not connected:
-                await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311
-                delay_s = min(delay_s * 2, _MAX_RETRY_DELAY_S)
+                await asyncio.sleep(backoff.next_s())
                 connected = await self._reconnect(force=is_read_only)
 
     async def _fetch(
@@ -266,7 +264,7 @@ class Database:
         After each connection, the first included, one notification without a channel says
         that something may have been missed.
         """
-        delay_s = _MIN_RETRY_DELAY_S
+        backoff = Backoff(_MIN_RETRY_DELAY_S, _MAX_RETRY_DELAY_S)
         while True:
             try:
                 connection = await open_connection(
@@ -277,7 +275,7 @@ class Database:
                         await connection.execute(
                             sql.SQL("LISTEN {}").format(sql.Identifier(channel))
                         )
-                    delay_s = _MIN_RETRY_DELAY_S
+                    backoff.reset()
                     yield Notification("", "")
                     async for notify in connection.notifies():
                         yield Notification(notify.channel, notify.payload)
@@ -285,8 +283,7 @@ class Database:
                 if isinstance(error, psycopg.Error):
                     _raise_unless_transient(error)
                 log.warning("%s listener: %s; trying again", self._role, error_text(error))
-            await asyncio.sleep(delay_s)
-            delay_s = min(delay_s * 2, _MAX_RETRY_DELAY_S)
+            await asyncio.sleep(backoff.next_s())
 
     @asynccontextmanager
     async def _cursor(

@@ -6,6 +6,8 @@ the upstream, not a fact about a project.
 
 from collections import OrderedDict
 
+from piwheels.backoff import Backoff
+
 #: Consecutive unusable responses before an outage is reported.
 _FAULTS_BEFORE_OUTAGE = 3
 #: Projects whose last response is remembered, to compare the numbers of missing and present ones.
@@ -17,9 +19,7 @@ class UpstreamHealth:
 
     def __init__(self, max_concurrency: int, first_delay_s: float, max_delay_s: float) -> None:
         self._max_concurrency = max_concurrency
-        self._first_delay_s = first_delay_s
-        self._max_delay_s = max_delay_s
-        self._delay_s = first_delay_s
+        self._backoff = Backoff(first_delay_s, max_delay_s)
         self._consecutive_faults = 0
         self._recent_presence: OrderedDict[str, bool] = OrderedDict()
         self.concurrency = 1  # grows by one with each usable response
@@ -30,7 +30,7 @@ class UpstreamHealth:
         """A usable page was received."""
         self._remember(project, present=True)
         self.concurrency = min(self.concurrency + 1, self._max_concurrency)
-        self._delay_s = self._first_delay_s
+        self._backoff.reset()
         self._consecutive_faults = 0
         self.outage = ""
 
@@ -56,8 +56,7 @@ class UpstreamHealth:
         self.concurrency = 1
         self._record_fault(problem)
         if retry_after_s or self._consecutive_faults > 1:
-            self.retry_at = max(self.retry_at, now + max(retry_after_s, self._delay_s))
-            self._delay_s = min(self._delay_s * 2, self._max_delay_s)
+            self.retry_at = max(self.retry_at, now + max(retry_after_s, self._backoff.next_s()))
 
     def trusts_absence(self) -> bool:
         """Whether a missing project really is missing: at least as many others are present."""

@@ -8,13 +8,13 @@ it. Transient errors delay the synchronization and do not end it.
 import asyncio
 import contextlib
 import logging
-import random
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from piwheels import names
+from piwheels.backoff import Backoff
 from piwheels.db import catalog, key_values, upstream
 from piwheels.db.database import Database
 from piwheels.db.upstream import ReportedChange
@@ -235,21 +235,19 @@ class UpstreamSync:
     async def _watch_changelog(self) -> None:
         """Read the changelog, or look for one, repeatedly."""
         changelog = Changelog(self._changelog_url(), self._index)
-        delay_s = self._options.first_delay_s
+        options = self._options
+        backoff = Backoff(options.first_delay_s, options.max_delay_s, jitter=(0.8, 1.2))
         while True:
             try:
                 wait_s, self._changelog_error = await self._read_changelog(changelog), ""
-                delay_s, self._changelog_answered_at = self._options.first_delay_s, time.monotonic()
+                self._changelog_answered_at = time.monotonic()
+                backoff.reset()
                 self._method_chosen.set()
             except (TransientError, RejectedError) as error:
                 asked_s = error.retry_after_s if isinstance(error, TransientError) else 0.0
-                wait_s = max(delay_s * random.uniform(0.8, 1.2), asked_s)  # noqa: S311
-                delay_s = min(delay_s * 2, self._options.max_delay_s)
+                wait_s = max(backoff.next_s(), asked_s)
                 self._changelog_error = f"{error}; retrying"
-                if (
-                    time.monotonic() - self._changelog_answered_at
-                    > self._options.changelog_timeout_s
-                ):
+                if time.monotonic() - self._changelog_answered_at > options.changelog_timeout_s:
                     self._fall_back_to_polling()
             self._log_status()
             await asyncio.sleep(wait_s)

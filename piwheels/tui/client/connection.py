@@ -5,7 +5,6 @@ SILENCE_LIMIT_S, or when it ends the subscription. Reconnecting is tried with gr
 """
 
 import asyncio
-import random
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
@@ -13,6 +12,7 @@ from contextlib import AsyncExitStack, aclosing
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from piwheels.backoff import Backoff
 from piwheels.errors import PiwheelsError, RejectedError, UsageError
 from piwheels.protocol.client import (
     REPLY_TIMEOUT_S,
@@ -142,7 +142,8 @@ class MasterConnection:
         self._session: _Session | None = None  # set when its Snapshot has arrived
         self._connected_event = asyncio.Event()
         self._instance = ""
-        self._delay_s = MIN_RETRY_DELAY_S
+        # Many consoles must not reconnect to a restarted master all at the same time.
+        self._backoff = Backoff(MIN_RETRY_DELAY_S, MAX_RETRY_DELAY_S, jitter=(0.8, 1.2))
         self._retry_at = 0.0  # by the event loop's clock
 
     def now(self) -> float:
@@ -223,7 +224,7 @@ class MasterConnection:
         instance = snapshot.status.instance
         same = (instance == self._instance) if self._instance and instance else None
         self._instance = instance
-        self._delay_s = MIN_RETRY_DELAY_S
+        self._backoff.reset()
         self._session = session
         self._connected_event.set()
         return Connected(instance, same)
@@ -235,9 +236,7 @@ class MasterConnection:
         return Heartbeat(self.now() - silent_s)
 
     def _next_delay(self) -> float:
-        # Many consoles must not reconnect to a restarted master all at the same time.
-        delay_s = self._delay_s * random.uniform(0.8, 1.2)  # noqa: S311 - not a secret
-        self._delay_s = min(MAX_RETRY_DELAY_S, self._delay_s * 2)
+        delay_s = self._backoff.next_s()
         self._retry_at = asyncio.get_running_loop().time() + delay_s
         return delay_s
 
