@@ -1,4 +1,4 @@
-"""A private PostgreSQL for the whole run, and a fresh database for each test."""
+"""Markers, a private PostgreSQL for the whole run, and a fresh database for each test."""
 
 import asyncio
 import itertools
@@ -33,18 +33,31 @@ settings.load_profile("steady")
 _TEMPLATE_DATABASE = "farm_template"
 _numbers = itertools.count(1)
 
+#: Tests of these directories, and those that use these fixtures, are marked `farm`.
+_FARM_DIRS = frozenset({"benchmarks", "browser", "clients", "endtoend"})
+_FARM_FIXTURES = frozenset({"postgres", "tools"})
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that start PostgreSQL, a sandbox, a browser, a web server or a farm."""
+    for item in items:
+        fixtures = _FARM_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+        if fixtures or item.path.parent.name in _FARM_DIRS:
+            item.add_marker(pytest.mark.farm)
+
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivatePostgres]:
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivatePostgres]:
     """A server that lives in a thread of its own, so that any test's loop can come and go."""
-    cluster = PrivatePostgres(tmp_path_factory.mktemp("pg"), durable=False)
+    postgres = PrivatePostgres(tmp_path_factory.mktemp("pg"), durable=False)
     ready, over = threading.Event(), threading.Event()
     failed: list[BaseException] = []
 
     async def live() -> None:
         try:
-            async with cluster:
-                await _create_template(cluster)
+            async with postgres:
+                await _create_template(postgres)
                 ready.set()
                 await asyncio.to_thread(over.wait)
         except BaseException as error:
@@ -58,7 +71,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivatePostgre
     ready.wait()
     if failed:
         raise failed[0]
-    yield cluster
+    yield postgres
     over.set()
     thread.join()
 
@@ -72,15 +85,15 @@ async def _create_template(postgres: PrivatePostgres) -> None:
 
 
 @pytest.fixture
-def empty_dsn(cluster: PrivatePostgres) -> Iterator[str]:
+def empty_dsn(postgres: PrivatePostgres) -> Iterator[str]:
     """A database without tables."""
-    yield from create_database(cluster, "template1")
+    yield from create_database(postgres, "template1")
 
 
 @pytest.fixture
-def dsn(cluster: PrivatePostgres) -> Iterator[str]:
+def dsn(postgres: PrivatePostgres) -> Iterator[str]:
     """A database with the schema and nothing in it."""
-    yield from create_database(cluster, _TEMPLATE_DATABASE)
+    yield from create_database(postgres, _TEMPLATE_DATABASE)
 
 
 def create_database(postgres: PrivatePostgres, template: str = _TEMPLATE_DATABASE) -> Iterator[str]:

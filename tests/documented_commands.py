@@ -19,15 +19,21 @@ def written_pages() -> list[Path]:
 
 
 def commands_in(page: Path) -> list[list[str]]:
-    """The words of each command line, indented or between backticks, after `piw`."""
-    text = re.sub(
-        r"^```.*?^```|<!-- generated: .*?<!-- end -->",
-        "",
-        page.read_text("utf-8"),
-        flags=re.MULTILINE | re.DOTALL,
-    )
-    lines = re.findall(r"^    .*|`[^`\n]*piw [^`\n]+`", text, re.MULTILINE)
-    return [words for line in lines for words in _commands(line.strip().strip("`"))]
+    """The words after `piw` of every command line, indented or between backticks."""
+    inline = re.findall(r"`[^`\n]*piw [^`\n]+`", _prose(page))
+    return typed_commands(page) + [words for line in inline for words in _commands(line.strip("`"))]
+
+
+def typed_commands(page: Path) -> list[list[str]]:
+    """The words after `piw` of the command lines that readers type, which are indented."""
+    lines = re.findall(r"^    .*", _prose(page), re.MULTILINE)
+    return [words for line in lines for words in _commands(line.strip())]
+
+
+def _prose(page: Path) -> str:
+    text = page.read_text("utf-8")
+    generated = r"^```.*?^```|<!-- generated: .*?<!-- end -->"
+    return re.sub(generated, "", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def _commands(line: str) -> list[list[str]]:

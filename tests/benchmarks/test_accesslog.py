@@ -32,9 +32,9 @@ _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 @asynccontextmanager
 async def durable(folder: Path) -> AsyncIterator[str]:
     """A PostgreSQL that waits for its disk, as one that serves a farm does."""
-    async with PrivatePostgres(folder) as cluster:
-        await upgrade(cluster.dsn)
-        yield cluster.dsn
+    async with PrivatePostgres(folder) as postgres:
+        await upgrade(postgres.dsn)
+        yield postgres.dsn
 
 
 def desk_of(database: Database, folder: Path) -> IngestContext:

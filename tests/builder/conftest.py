@@ -16,18 +16,18 @@ from piwheels.simple_index.pip_config import pip_index_url
 from piwheels.system.interpreters import probe_interpreter
 from tests import requires
 from tests.fake_index import FakeIndex, fake_index
-from tests.session_cache import session_cache
+from tests.session_cache import persistent_cache
 
 OLDEST, NEWEST = requires.PYTHON_VERSIONS[0], requires.PYTHON_VERSIONS[-1]
 _FILE_LIST = "files.json"
 
 
 @pytest.fixture(scope="session")
-def tools(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[IndexFile, bytes]]:
+def tools() -> list[tuple[IndexFile, bytes]]:
     """The pips and setuptools that every Python tested here needs, from the configured index."""
     try:
-        folder = session_cache(
-            tmp_path_factory, "tools", lambda folder: asyncio.run(_fetch_tools(folder))
+        folder = persistent_cache(
+            "tools", requires.PYTHON_VERSIONS, lambda folder: asyncio.run(_fetch_tools(folder))
         )
     except PiwheelsError as error:
         requires.skip_or_fail(f"the tools for building cannot be fetched: {error}")

@@ -18,7 +18,7 @@ from piwheels.model import IndexEntry, IndexPage, ProjectStatus
 from piwheels.webroot import Webroot
 from tests.clients.servers import NAMES, program, serving
 from tests.requires import requires_program
-from tests.session_cache import session_cache
+from tests.session_cache import persistent_cache
 
 _PIPS = {
     "pip22": "pip==22.0.4",
@@ -130,9 +130,9 @@ def server(request: pytest.FixtureRequest, tree: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def environments() -> dict[str, Path]:
     """Interpreters of environments with the pips to test."""
-    folder = session_cache(tmp_path_factory, "pips", _make_environments)
+    folder = persistent_cache("pips", (sys.executable, sys.version, _PIPS), _make_environments)
     return {name: folder / name / "bin" / "python" for name in _PIPS}
 
 

@@ -359,7 +359,7 @@ async def master(idle_master: Master) -> Master:
 
 @pytest.fixture(scope="module")
 def running(
-    tmp_path_factory: pytest.TempPathFactory, cluster: PrivatePostgres, nothing_upstream: FakeIndex
+    tmp_path_factory: pytest.TempPathFactory, postgres: PrivatePostgres, nothing_upstream: FakeIndex
 ) -> Iterator[Master]:
     """A master that runs as long as the tests of a module."""
 
@@ -369,7 +369,7 @@ def running(
         await master.db.close()
         return master
 
-    for dsn in create_database(cluster):
+    for dsn in create_database(postgres):
         master = asyncio.run(start(dsn))
         yield master
         master.stop()

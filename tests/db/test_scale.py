@@ -110,9 +110,9 @@ async def _plan(db: Database) -> str:
 
 @pytest.mark.slow
 async def test_a_million_releases_cost_a_claim_what_a_thousand_do(
-    database: Database, cluster: PrivatePostgres
+    database: Database, postgres: PrivatePostgres
 ) -> None:
-    for dsn in create_database(cluster):
+    for dsn in create_database(postgres):
         async with await Database.connect(dsn, role="test") as little:
             small, large = await _farm(little, 100), await _farm(database, 100_000)
             # In turn, so that what the machine does besides costs both the same.

@@ -76,9 +76,9 @@ async def test_a_machine_without_postgresql_is_told_what_to_install(
         find_postgres_bin_dirs()
 
 
-def test_the_servers_socket_and_password_are_its_owners_alone(cluster: PrivatePostgres) -> None:
+def test_the_servers_socket_and_password_are_its_owners_alone(postgres: PrivatePostgres) -> None:
     modes = {
         path.name: stat.S_IMODE(path.stat().st_mode)
-        for path in (cluster._socket_dir() / _SOCKET_NAME, cluster._password_file)
+        for path in (postgres._socket_dir() / _SOCKET_NAME, postgres._password_file)
     }
     assert set(modes.values()) <= {0o700, 0o600}, modes

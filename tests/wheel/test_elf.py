@@ -3,7 +3,6 @@
 import io
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import msgspec
@@ -148,9 +147,7 @@ def test_an_extension_module_is_read() -> None:
 
 
 def test_a_table_without_end_is_given_up() -> None:
-    began = time.process_time()
     assert read(io.BytesIO(elf(verneeds=2**32 - 1))) is None
-    assert time.process_time() - began < 20
 
 
 @settings(max_examples=300)
