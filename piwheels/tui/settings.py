@@ -7,14 +7,14 @@ An invalid file is renamed and reported in one line; it never stops the console.
 
 import json
 import os
-import tempfile
 import tomllib
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from piwheels.tui.atomic_file import write_atomically
 
 FILE_NAME = "console.toml"
 
@@ -69,7 +69,7 @@ def save_settings(file: Path, settings: Settings) -> str:
     file = file.resolve()  # a symbolic link stays one
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write_atomically(file, _to_toml(settings))
+        write_atomically(file, _to_toml(settings))
     except (OSError, UnicodeEncodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         return f"{file} cannot be written: {reason}; the settings apply until the console quits"
@@ -87,20 +87,6 @@ def _quarantine_file(file: Path) -> str:
     except OSError as error:
         return f"it could not be renamed: {error.strerror}"
     return f"it was renamed to {aside.name}"
-
-
-def _write_atomically(file: Path, text: str) -> None:
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{FILE_NAME}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).replace(file)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
 
 
 def _to_toml(settings: Settings) -> str:

@@ -176,7 +176,7 @@ async def test_saving_is_whole_or_says_why_not(tmp_path: Path) -> None:
         app.log_view.append(b"one\n\x1b[31mtwo\x1b[0m\nthr")
         app.log_view.save(tmp_path / "log.txt")
         assert (tmp_path / "log.txt").read_text() == "one\ntwo\nthr\n"
-        with pytest.raises(PiwheelsError, match=r"is there already"):
+        with pytest.raises(PiwheelsError, match=r"exists"):
             app.log_view.save(tmp_path / "log.txt")
         with pytest.raises(PiwheelsError, match=r"cannot save to .*No such file"):
             app.log_view.save(tmp_path / "nowhere" / "log.txt")

@@ -313,7 +313,7 @@ async def test_a_log_is_saved_and_never_over_another(
     monkeypatch.chdir(tmp_path)
     async with run_console(prepared_source(), size=(100, 30)) as stage:
         await open_log(stage)
-        for said in ("Saved as", "is there already"):
+        for said in ("Saved as", "a.log exists"):
             await stage.press("s")
             await stage.wait_for_text("Save the log")
             await stage.press("ctrl+u", *"a.log", "enter")

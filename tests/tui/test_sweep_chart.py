@@ -9,7 +9,7 @@ from piwheels.tui.model.sweep_chart import RollingSeries, nice_ceiling, sweep_ch
 
 
 @given(st.lists(st.floats(0, 5), min_size=1, max_size=60), st.integers(2, 30), st.booleans())
-def test_a_tick_changes_at_most_two_neighbouring_cells(
+def test_a_tick_changes_at_most_two_neighboring_cells(
     values: list[float], width: int, ascii_only: bool
 ) -> None:
     before = sweep_chart([], 0, width, ceiling=4, ascii_only=ascii_only)

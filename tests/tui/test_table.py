@@ -87,20 +87,20 @@ async def test_the_cursor_follows_its_row_through_a_new_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("left", "neighbour"), [("abde", "d"), ("ab", "b"), ("", None), ("xyz", "x")]
+    ("left", "neighbor"), [("abde", "d"), ("ab", "b"), ("", None), ("xyz", "x")]
 )
-async def test_when_the_row_goes_the_cursor_takes_a_neighbour_and_says_so(
-    left: str, neighbour: str | None
+async def test_when_the_row_goes_the_cursor_takes_a_neighbor_and_says_so(
+    left: str, neighbor: str | None
 ) -> None:
     app = TableApp()
     async with app.run_test(size=(80, 12)) as pilot:
         await show_rows(pilot, app.table, rows("abcde"))
         app.table.move_cursor("c")
         await show_rows(pilot, app.table, rows(left))
-        assert app.table.cursor == neighbour
+        assert app.table.cursor == neighbor
         [gone] = app.messages_of(RowTable.RowRemoved)
         assert isinstance(gone, RowTable.RowRemoved)
-        assert (gone.key, gone.neighbour) == ("c", neighbour)
+        assert (gone.key, gone.neighbor) == ("c", neighbor)
 
 
 async def test_a_row_that_moves_out_of_view_takes_the_view_along() -> None:

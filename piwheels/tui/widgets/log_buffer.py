@@ -1,4 +1,4 @@
-"""A log's text as lines that are safe to draw: decoded, without escape sequences, bounded."""
+"""A log as lines that are safe to draw: decoded, without escape sequences, limited in size."""
 
 import codecs
 import re
@@ -7,26 +7,26 @@ from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len, get_character_cell_size
 
-#: What is kept; the oldest goes first.
+#: The limits; the oldest lines are dropped first.
 MAX_LINES = 200_000
 MAX_CHARACTERS = 24_000_000
-#: A longer line goes on in the next, so that no line is slow to draw.
+#: A longer line is split, so that no line is slow to draw.
 MAX_LINE_CHARACTERS = 8_192
 
 _TAB_CELLS = 8
-# Controls but for the line's end, and what is not seen or turns the direction of reading.
+# Controls except the line feed, invisible characters, and directional marks.
 _UNSAFE = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     "\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
 )
 _ESCAPE_SEQUENCES = re.compile(
-    "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor movements
+    "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"  # colors, cursor movements
     "|(?:\x1b\\]|\x9d)[^\r\x07\x1b\x9c]*(?:\x07|\x1b\\\\|\x9c)"  # titles, links
     "|(?:\x1b[PX^_]|[\x90\x98\x9e\x9f])[^\r\x1b\x9c]*(?:\x1b\\\\|\x9c)"  # device control
     "|\x1b[ -/]*[0-~]"
 )
 
-#: A line that tells of a failure, as compilers, Python, make, CMake, Rust and pip write them.
+#: A line that reports an error, as compilers, Python, make, CMake, Rust and pip write them.
 ERROR_PATTERN = re.compile(
     r"(?:^|[\s:>*])(?:fatal |internal compiler )?error(?:\[E\d+\])?:"
     r"|^Traceback \(most recent call last\)"
@@ -39,11 +39,10 @@ ERROR_PATTERN = re.compile(
 
 
 def strip_terminal_codes(line: str) -> str:
-    """What is to be read of a line once a terminal has drawn it.
+    """The text of a line as a terminal would show it.
 
-    Escape sequences are dropped; of a progress bar that returns to the start of its line
-    again and again, the last state stays; a backspace takes a letter; other controls become
-    the replacement character.
+    Escape sequences are dropped; of a progress bar that returns to the start of its line, the last
+    state stays; a backspace removes a character; other controls become the replacement character.
     """
     line = _ESCAPE_SEQUENCES.sub("", line)
     if "\r" in line:
@@ -67,7 +66,7 @@ def _apply_backspaces(line: str) -> str:
 
 
 def _drop_overwritten(raw: str) -> str:
-    """An unended line less what the last whole state of a progress bar has overwritten."""
+    """An unfinished line without the states that a progress bar has overwritten."""
     *states, unended = raw.split("\r")
     for place in range(len(states) - 1, 0, -1):
         if strip_terminal_codes(states[place]).strip():
@@ -76,14 +75,14 @@ def _drop_overwritten(raw: str) -> str:
 
 
 def compile_search(text: str) -> re.Pattern[str]:
-    """What finds this text; small letters find capitals too, capitals find only themselves."""
+    """A pattern for a text; it is case-sensitive if the text has capitals."""
     return re.compile(re.escape(text), re.IGNORECASE if text == text.lower() else 0)
 
 
 class LogBuffer:
-    """The lines of a log, numbered from 0 for ever, of which the oldest may be gone.
+    """The lines of a log, numbered from 0; the oldest may have been dropped.
 
-    Bytes come in pieces that may end anywhere: in a line, in a letter, in an escape sequence.
+    Bytes arrive in chunks that may end anywhere: in a line, a character or an escape sequence.
     """
 
     def __init__(self, *, max_lines: int = MAX_LINES, max_characters: int = MAX_CHARACTERS) -> None:
@@ -92,22 +91,22 @@ class LogBuffer:
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all lines."""
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._lines: list[str] = []
         self._characters = 0
-        self._raw = ""  # of the last line, while it is not ended
+        self._raw = ""  # of the last line, while it is unfinished
         self._open = False
-        #: The number of the oldest line that is still there.
+        #: The number of the oldest line that is kept.
         self.first_line_number = 0
 
     def __len__(self) -> int:
-        """How many lines are there, with one that is not ended yet."""
+        """How many lines there are, with an unfinished one."""
         return len(self._lines)
 
     @property
     def next_line_number(self) -> int:
-        """The number that the next line will have."""
+        """The number of the next line."""
         return self.first_line_number + len(self._lines)
 
     def __getitem__(self, number: int) -> str:
@@ -119,7 +118,7 @@ class LogBuffer:
         return self._lines[max(0, number - self.first_line_number) :]
 
     def append(self, data: bytes) -> int:
-        """Take in the next piece; returns the number of the first line that is new or other."""
+        """Append a chunk; returns the number of the first line that is new or changed."""
         text = self._decoder.decode(data)
         if not text:
             return self.next_line_number
@@ -136,7 +135,7 @@ class LogBuffer:
         return max(changed, self.first_line_number)
 
     def find(self, pattern: re.Pattern[str], from_line: int = 0) -> list[int]:
-        """The numbers of the lines in which the pattern is found, from a number on."""
+        """The numbers of the lines that match, from a number on."""
         start = max(from_line, self.first_line_number)
         search = pattern.search
         return [n for n, line in enumerate(self.lines_from(start), start) if search(line)]
@@ -160,7 +159,7 @@ class LogBuffer:
     def _enforce_limits(self) -> None:
         if len(self) <= self._max_lines and self._characters <= self._max_characters:
             return
-        # An eighth more than needed, so that not every piece moves the whole list.
+        # An eighth more than needed, so that not every chunk moves the whole list.
         drop = max(0, len(self) - self._max_lines * 7 // 8)
         kept = self._characters - sum(map(len, self._lines[:drop]))
         while kept > self._max_characters * 7 // 8 and drop < len(self) - 1:
@@ -177,9 +176,9 @@ def _split_long_line(line: str) -> Iterator[str]:
 
 
 def wrap_offsets(line: str, width: int) -> list[int]:
-    """Where a line is cut to wrap at a width: terminal cells from its start, first 0, last its end.
+    """Where a line wraps at a width, in terminal cells from its start: first 0, last its end.
 
-    A letter of two cells is never cut in half.
+    A wide character is never split.
     """
     if line.isascii():
         return [*range(0, len(line), width), len(line)] if line else [0, 0]
@@ -194,11 +193,11 @@ def wrap_offsets(line: str, width: int) -> list[int]:
 
 
 class WrapIndex:
-    """Which row on the screen shows which part of which line, when lines are wrapped."""
+    """Maps rows on the screen to lines and their parts, when lines are wrapped."""
 
     def __init__(self, width: int) -> None:
         self.width = max(2, width)
-        self._row_starts = [0]  # of every line's first row; one more for the end
+        self._row_starts = [0]  # the first row of each line, and the end
         self._first = 0
 
     @property
@@ -207,7 +206,7 @@ class WrapIndex:
         return self._row_starts[-1]
 
     def update(self, text: LogBuffer, changed: int) -> int:
-        """Take in lines from the first that changed; returns the rows dropped at the top."""
+        """Update from the first changed line; returns the rows dropped at the top."""
         dropped_lines = min(text.first_line_number - self._first, len(self._row_starts) - 1)
         dropped = self._row_starts[dropped_lines]
         if dropped_lines:
@@ -230,7 +229,7 @@ class WrapIndex:
         return self._row_starts[max(0, min(number - self._first, len(self._row_starts) - 1))]
 
     def line_at(self, row: int) -> tuple[int, int]:
-        """The number of the line that a row shows, and which of its parts."""
+        """The number of the line that a row shows, and the index of its part."""
         place = bisect_right(self._row_starts, row) - 1
         return self._first + place, row - self._row_starts[place]
 

@@ -1,12 +1,10 @@
-"""A log to read while it grows: it follows until the reader scrolls up, and never jumps."""
+"""A view of a growing log: it follows the end until the reader scrolls up, and never jumps."""
 
 import os
 import re
-import tempfile
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -21,6 +19,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from piwheels.errors import PiwheelsError
+from piwheels.tui.atomic_file import write_atomically
 from piwheels.tui.widgets.log_buffer import (
     ERROR_PATTERN,
     LogBuffer,
@@ -32,13 +31,13 @@ from piwheels.tui.widgets.log_buffer import (
 from piwheels.tui.widgets.table_layout import pad_or_truncate
 
 _FOOTER_LINES = 1
-#: Between two frames of a log that grows fast.
+#: Between two frames of a fast log.
 _MIN_REFRESH_S = 0.05
 _HORIZONTAL_STEP = 16
 
 
 class LogView(ScrollView, can_focus=True):
-    """The lines of a log, and under them one line that says how it is being read."""
+    """The lines of a log, and a footer with the state of the view."""
 
     ALLOW_SELECT = False
 
@@ -79,14 +78,14 @@ class LogView(ScrollView, can_focus=True):
 
     @dataclass
     class FollowChanged(Message):
-        """The view began to follow the log's end, or stopped because the reader went elsewhere."""
+        """The view started or stopped following the log's end."""
 
         view: "LogView"
         following: bool
 
         @property
         def control(self) -> "LogView":
-            """The view that says so."""
+            """The view."""
             return self.view
 
     def __init__(
@@ -106,9 +105,9 @@ class LogView(ScrollView, can_focus=True):
         self._ended = False
         self._scroll_x = 0
         self._max_width = 0
-        self._first_unseen = 0  # the number of the first line that came after following stopped
+        self._first_unseen = 0  # the first line after following stopped
         self._pattern: re.Pattern[str] | None = None
-        self._search_label = ""  # what is searched, in words
+        self._search_label = ""  # the searched text
         self._matches: list[int] = []
         self._current: int | None = None
         self._footer_drawn = ""
@@ -117,7 +116,7 @@ class LogView(ScrollView, can_focus=True):
         self._refreshed_at = 0.0
         self._styles_by_name: dict[tuple[str, ...], Style] = {}
 
-    # -- what it holds -----------------------------------------------------------------
+    # -- contents -----------------------------------------------------------------
 
     @property
     def log_buffer(self) -> LogBuffer:
@@ -126,26 +125,26 @@ class LogView(ScrollView, can_focus=True):
 
     @property
     def following(self) -> bool:
-        """Whether the view keeps to the log's end."""
+        """Whether the view follows the log's end."""
         return self._following
 
     @property
     def wrap(self) -> bool:
-        """Whether long lines go on in the next row."""
+        """Whether long lines are wrapped."""
         return self._wrap_index is not None
 
     @property
     def match_count(self) -> int:
-        """How many lines the search found so far."""
+        """How many lines match so far."""
         return len(self._matches)
 
     @property
     def current_match(self) -> int | None:
-        """The number of the line that the search is at."""
+        """The number of the current match's line."""
         return self._current
 
     def append(self, data: bytes) -> None:
-        """Add a piece of the log; it may end anywhere."""
+        """Append a chunk of the log; it may end anywhere."""
         dropped_before = self._buffer.first_line_number
         changed = self._buffer.append(data)
         dropped = self._buffer.first_line_number - dropped_before
@@ -159,12 +158,12 @@ class LogView(ScrollView, can_focus=True):
         self._schedule_refresh()
 
     def end(self) -> None:
-        """No more will come."""
+        """The log is complete."""
         self._ended = True
         self._schedule_refresh()
 
     def clear(self) -> None:
-        """Forget the log, as before the first piece of another."""
+        """Remove the log, before the first chunk of another."""
         self._buffer.clear()
         self._ended, self._scroll_x, self._max_width, self._first_unseen = False, 0, 0, 0
         self._matches, self._current = [], None
@@ -173,43 +172,43 @@ class LogView(ScrollView, can_focus=True):
         self._refresh_view()
 
     def save(self, path: Path, *, overwrite: bool = False) -> None:
-        """Write the lines to a file: all of them or none.
+        """Write the lines to a file atomically.
 
         Raises:
-            PiwheelsError: One line that says why it was not possible.
+            PiwheelsError: it failed; one line says why.
         """
         lines: list[str] = list(self._buffer.lines_from(0))
         if self._buffer.first_line_number:
-            lines.insert(0, f"[the first {self._buffer.first_line_number:,} lines are not kept]")
+            lines.insert(0, f"[the first {self._buffer.first_line_number:,} lines were dropped]")
         try:
             if not overwrite and os.path.lexists(path):
-                raise PiwheelsError(f"{path} is there already; give the log another name")
-            _write_atomically(path, "\n".join(lines) + "\n")
-        except (OSError, ValueError) as error:  # the latter: a name that no file can have
+                raise PiwheelsError(f"{path} exists; enter another name")
+            write_atomically(path, "\n".join(lines) + "\n", errors="replace")
+        except (OSError, ValueError) as error:  # ValueError: an impossible name
             reason = getattr(error, "strerror", None) or str(error)
             raise PiwheelsError(f"cannot save to {path}: {reason}") from error
 
     # -- search ------------------------------------------------------------------------
 
     def search(self, text: str) -> bool:
-        """Look for a text from the top of the view on; False when it is nowhere. "" ends it."""
+        """Search from the top of the view; False without a match. "" ends the search."""
         if not text:
             self._start_search(None, "")
             return False
         return self._start_search(compile_search(text), text)
 
     def first_error(self) -> bool:
-        """Go to the first line that tells of a failure; next and previous go on from there."""
+        """Go to the first line that reports an error; next and previous continue from there."""
         self._start_search(ERROR_PATTERN, "errors", jump=False)
         return self._go_to_match(0)
 
     def search_next(self) -> bool:
-        """Go to the next match; after the last comes the first. False when there is none."""
+        """Go to the next match, after the last to the first; False when there is none."""
         at = self._top_line() - 1 if self._current is None else self._current
         return self._go_to_match(bisect_right(self._matches, at))
 
     def search_previous(self) -> bool:
-        """Go to the match before."""
+        """Go to the previous match."""
         at = self._top_line() if self._current is None else self._current
         return self._go_to_match(bisect_left(self._matches, at) - 1)
 
@@ -222,7 +221,7 @@ class LogView(ScrollView, can_focus=True):
         return jump and self.search_next()
 
     def _extend_matches(self, changed: int) -> None:
-        """Take new lines into the matches, and let go of dropped ones."""
+        """Add matches of new lines, and remove those of dropped ones."""
         if not self._pattern:
             return
         del self._matches[bisect_left(self._matches, changed) :]
@@ -239,15 +238,15 @@ class LogView(ScrollView, can_focus=True):
         top = self.scroll_offset.y
         if not top <= row < top + self._page_rows:
             self._scroll_to_row(row - self._page_rows // 3)
-        # Also where the match is on the last page: it must not run away under the reader.
+        # Also on the last page: the match must not scroll away.
         self.set_following(False)
         self.refresh()
         return True
 
-    # -- where the reader is -----------------------------------------------------------
+    # -- position -----------------------------------------------------------
 
     def set_following(self, following: bool) -> None:
-        """Keep to the end, or stay here."""
+        """Follow the end, or stay at the position."""
         if following:
             self._scroll_to_end()
         if following == self._following:
@@ -258,7 +257,7 @@ class LogView(ScrollView, can_focus=True):
         self.post_message(self.FollowChanged(self, following))
 
     def set_wrap(self, wrap: bool) -> None:
-        """Let long lines go on in the next row, or cut them at the edge."""
+        """Wrap long lines, or cut them at the edge."""
         top = self._top_line()
         self._wrap_index = WrapIndex(self._width) if wrap else None
         if self._wrap_index:
@@ -271,7 +270,7 @@ class LogView(ScrollView, can_focus=True):
         self.refresh()
 
     def set_ascii(self, ascii_only: bool) -> None:
-        """Draw with ASCII alone, or with what the terminal can."""
+        """Draw with ASCII only, or with Unicode."""
         self._ascii_only = ascii_only
         self.refresh()
 
@@ -292,7 +291,7 @@ class LogView(ScrollView, can_focus=True):
         self.set_following(True)
 
     def action_sideways(self, steps: int) -> None:
-        """Show what is further right, or further left."""
+        """Scroll right, or left."""
         limit = max(0, self._max_width - self._width)
         x = max(0, min(self._scroll_x + steps * _HORIZONTAL_STEP, limit))
         if x != self._scroll_x:
@@ -301,11 +300,11 @@ class LogView(ScrollView, can_focus=True):
 
     @property
     def _width(self) -> int:
-        """The cells of a row: those that the scrollbar leaves."""
+        """The cells of a row, without the scrollbar."""
         return self.scrollable_content_region.width
 
     def watch_show_vertical_scrollbar(self) -> None:
-        """A scrollbar takes a cell of every row, or gives it back."""
+        """Wrap for the changed width."""
         if self.wrap:
             self.set_wrap(True)
         self.refresh()
@@ -334,7 +333,7 @@ class LogView(ScrollView, can_focus=True):
         return self._line_at(self.scroll_offset.y)[0]
 
     def _shift_rows(self, rows: int) -> None:
-        """Keep the reader at the same lines when rows above them go."""
+        """Stay at the same lines when rows above them are dropped."""
         self._scroll_to_row(self.scroll_offset.y + rows)
 
     def _scroll_to_row(self, row: int, *, by_reader: bool = False) -> None:
@@ -347,7 +346,7 @@ class LogView(ScrollView, can_focus=True):
         self._scroll_to_row(max(0, self._rows - self._page_rows))
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Whoever scrolls up wants to read; whoever comes back to the end, to follow."""
+        """Scrolling up stops following; scrolling to the end starts it."""
         super().watch_scroll_y(old_value, new_value)
         if not self._scrolling_internally and round(old_value) != round(new_value):
             self.set_following(round(new_value) >= self._rows - self._page_rows)
@@ -355,7 +354,7 @@ class LogView(ScrollView, can_focus=True):
     # -- drawing -----------------------------------------------------------------------
 
     def _schedule_refresh(self) -> None:
-        """Draw what came; at once after a pause, with the next frame in a flood."""
+        """Refresh at once after a pause, else with the next frame."""
         if self._refresh_scheduled or not self.is_mounted:
             return
         rest_s = self._refreshed_at + _MIN_REFRESH_S - time.monotonic()
@@ -375,7 +374,7 @@ class LogView(ScrollView, can_focus=True):
         self._draw_footer()
 
     def _update_virtual_size(self) -> None:
-        """Tell Textual how many rows there are to scroll through."""
+        """Set how many rows there are to scroll through."""
         size = Size(self._width, self._rows + _FOOTER_LINES)
         if size != self.virtual_size:
             self._scrolling_internally = True
@@ -383,7 +382,7 @@ class LogView(ScrollView, can_focus=True):
             self._scrolling_internally = False
 
     def _refresh_end(self) -> None:
-        """The last rows in view: where lines were added, or the open one has changed."""
+        """Refresh the last rows in view, where lines were added or changed."""
         bottom = self._rows - self.scroll_offset.y
         if bottom <= self._page_rows or self._following:
             self.refresh(Region(0, 0, self._width, self._page_rows))
@@ -393,11 +392,11 @@ class LogView(ScrollView, can_focus=True):
             self.refresh(Region(0, self._page_rows, self._width, _FOOTER_LINES))
 
     def on_resize(self, _event: events.Resize) -> None:
-        """Wrap anew, and stay at the line or at the end."""
+        """Wrap for the new width, and stay at the line or at the end."""
         self.set_wrap(self.wrap)
 
     def notify_style_update(self) -> None:
-        """Textual calls it when the theme or the focus changed what styles mean."""
+        """Called by Textual when the theme or the focus has changed."""
         super().notify_style_update()
         self._styles_by_name.clear()
 
@@ -411,7 +410,7 @@ class LogView(ScrollView, can_focus=True):
         return look
 
     def render_line(self, y: int) -> Strip:
-        """The row at so many rows below the widget's upper edge."""
+        """The row at `y` rows below the widget's upper edge."""
         width = self._width
         if y >= self._page_rows:
             self._footer_drawn = self._footer()
@@ -467,7 +466,7 @@ class LogView(ScrollView, can_focus=True):
         if self._pattern:
             yield f"{self._search_label}: {self._position()}"
         if self._buffer.first_line_number:
-            yield f"the first {self._buffer.first_line_number:,} are not kept"
+            yield f"the first {self._buffer.first_line_number:,} were dropped"
 
     def _position(self) -> str:
         if not self._matches:
@@ -475,18 +474,3 @@ class LogView(ScrollView, can_focus=True):
         if self._current is None:
             return f"{len(self._matches):,} lines"
         return f"{bisect_right(self._matches, self._current):,} of {len(self._matches):,}"
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    """Write to a file beside it, and rename that."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise

@@ -1,4 +1,4 @@
-"""A table that redraws only what changed, and whose cursor keeps to a row, not to a position."""
+"""A table that redraws only what changed, and whose cursor follows a row, not a position."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ from piwheels.tui.widgets.table_layout import (
 
 __all__ = ["CELL_STYLES", "Column", "Row", "RowTable"]
 
-#: The style names that a cell may carry; any other is drawn without a style.
+#: The style names of cells; any other is drawn without a style.
 CELL_STYLES = ("muted", "strong", "good", "note", "warn", "bad")
 
 _HEADER_LINES = 1
@@ -36,9 +36,9 @@ _HEADER_LINES = 1
 class RowTable(ScrollView, can_focus=True):
     """Rows of plain text under a header.
 
-    The cursor belongs to a row's key: it follows the row through every new order. When the
-    row goes, the cursor moves to its neighbour and `RowGone` says so. Texts are drawn as they
-    are, without markup.
+    The cursor belongs to a row's key and follows the row through every new order. When the row is
+    removed, the cursor moves to its neighbor and `RowRemoved` is posted. Texts are drawn without
+    markup.
     """
 
     ALLOW_SELECT = False
@@ -99,13 +99,13 @@ class RowTable(ScrollView, can_focus=True):
 
     @dataclass
     class Highlighted(_TableMessage):
-        """The cursor is on another row now; None when there are no rows."""
+        """The cursor moved to another row; None when there are no rows."""
 
         key: str | None
 
     @dataclass
     class Selected(_TableMessage):
-        """Enter, or a click on the row that has the cursor."""
+        """Enter, or a click on the row under the cursor."""
 
         key: str
 
@@ -117,14 +117,14 @@ class RowTable(ScrollView, can_focus=True):
 
     @dataclass
     class RowRemoved(_TableMessage):
-        """The row under the cursor is no longer there; the cursor went to a neighbour."""
+        """The row under the cursor was removed; the cursor moved to a neighbor."""
 
         key: str
-        neighbour: str | None
+        neighbor: str | None
 
     @dataclass
     class MarksChanged(_TableMessage):
-        """The set of marked rows is another."""
+        """The set of marked rows has changed."""
 
         marks: frozenset[str]
 
@@ -149,11 +149,11 @@ class RowTable(ScrollView, can_focus=True):
         self._sort: tuple[str, bool] | None = None
         self._styles_by_name: dict[tuple[str, bool], Style] = {}
 
-    # -- what it holds -----------------------------------------------------------------
+    # -- contents -----------------------------------------------------------------
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """The rows in the order in which they are shown."""
+        """The rows, in the order shown."""
         return self._rows
 
     @property
@@ -163,21 +163,21 @@ class RowTable(ScrollView, can_focus=True):
 
     @property
     def marks(self) -> frozenset[str]:
-        """The marked keys. Rows that a filter hides stay marked."""
+        """The marked keys. Hidden rows stay marked."""
         return self._marks
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """All columns, those that have no room too."""
+        """All columns, also those that do not fit."""
         return self._columns
 
     @property
     def shown_columns(self) -> tuple[str, ...]:
-        """The keys of the columns that the width has room for."""
+        """The keys of the columns that fit."""
         return tuple(slot.column.key for slot in self._slots)
 
     def set_rows(self, rows: Iterable[Row]) -> None:
-        """Show these rows, in this order; only what differs is drawn again."""
+        """Show these rows, in this order; only what differs is redrawn."""
         before, rows = self._rows, tuple(rows)
         with self._refresh_changes():
             self._rows = rows
@@ -187,13 +187,13 @@ class RowTable(ScrollView, can_focus=True):
             self._restore_cursor(before)
 
     def set_columns(self, columns: Sequence[Column]) -> None:
-        """Other columns; the next `set_rows` brings cells for them."""
+        """Change the columns; the next `set_rows` has to match them."""
         self._columns = tuple(columns)
         self._slots = layout_columns(self._columns, self._width)
         self.refresh()
 
     def set_ascii(self, ascii_only: bool) -> None:
-        """Draw with ASCII alone, or with what the terminal can."""
+        """Draw with ASCII only, or with Unicode."""
         self._ascii_only = ascii_only
         self.refresh()
 
@@ -207,14 +207,14 @@ class RowTable(ScrollView, can_focus=True):
         self.post_message(self.MarksChanged(self, marks))
 
     def show_sort(self, column: str | None, *, descending: bool = False) -> None:
-        """Draw the arrow at this column's title. The rows come sorted from their owner."""
+        """Draw the arrow at this column's title. The rows are already sorted."""
         sort = None if column is None else (column, descending)
         if sort != self._sort:
             self._sort = sort
             self.refresh(Region(0, 0, self._width, _HEADER_LINES))
 
     def move_cursor(self, key: str) -> bool:
-        """Put the cursor on a row and bring it into view; False when there is no such row."""
+        """Move the cursor to a row and scroll it into view; False when there is no such row."""
         if key not in self._indexes:
             return False
         if key != self._cursor:
@@ -227,7 +227,7 @@ class RowTable(ScrollView, can_focus=True):
     # -- the cursor --------------------------------------------------------------------
 
     def _restore_cursor(self, before: Sequence[Row]) -> None:
-        """After new rows: the same row, else the next of the old ones that is left, else none."""
+        """After new rows: the same row, else the next old one that remains, else none."""
         lost = self._cursor
         if lost in self._indexes:
             if self._was_in_view(lost, before):
@@ -256,11 +256,11 @@ class RowTable(ScrollView, can_focus=True):
 
     @property
     def _width(self) -> int:
-        """The cells of a line: those that the scrollbar leaves."""
+        """The cells of a line, without the scrollbar."""
         return self.scrollable_content_region.width
 
     def watch_show_vertical_scrollbar(self) -> None:
-        """A scrollbar takes a cell of every line, or gives it back."""
+        """Lay out the columns for the changed width."""
         self._slots = layout_columns(self._columns, self._width)
         self.refresh()
 
@@ -302,18 +302,18 @@ class RowTable(ScrollView, can_focus=True):
         self._move_to_index(len(self._rows) - 1)
 
     def action_select(self) -> None:
-        """Tell that the row under the cursor was chosen."""
+        """Select the row under the cursor."""
         if self._cursor is not None:
             self.post_message(self.Selected(self, self._cursor))
 
     def action_mark(self) -> None:
-        """Mark the row under the cursor, or unmark it, and go to the next."""
+        """Mark or unmark the row under the cursor, and go to the next."""
         if self._cursor is not None and self._can_mark:
             self.set_marks(self._marks ^ {self._cursor})
             self.action_move(1)
 
     def on_click(self, event: events.Click) -> None:
-        """Sort by a title, mark by the gutter, else move the cursor or open its row."""
+        """Sort at a title, mark in the gutter, else move the cursor or select its row."""
         offset = event.get_content_offset(self)
         if offset is None:
             return
@@ -342,12 +342,12 @@ class RowTable(ScrollView, can_focus=True):
 
     @contextmanager
     def _refresh_changes(self) -> Iterator[None]:
-        """Refresh what the lines in view show otherwise after the block than before it."""
+        """Refresh the parts of visible lines that the block changes."""
         top = self.scroll_offset.y
         before = self._visible_lines()
         yield
         if self.scroll_offset.y != top:
-            return  # scrolling has refreshed everything
+            return  # scrolling refreshes everything
         regions: list[Region] = []
         for y, (old, new) in enumerate(
             zip(before, self._visible_lines(), strict=True), _HEADER_LINES
@@ -381,14 +381,14 @@ class RowTable(ScrollView, can_focus=True):
                 yield Region(slot.x, y, width, 1)
 
     def on_resize(self, _event: events.Resize) -> None:
-        """Give the columns the new width."""
+        """Lay out the columns for the new width."""
         self._slots = layout_columns(self._columns, self._width)
         self.virtual_size = Size(self._width, len(self._rows) + _HEADER_LINES)
         self._show_cursor()
         self.refresh()
 
     def notify_style_update(self) -> None:
-        """Textual calls it when the theme or the focus changed what styles mean."""
+        """Called by Textual when the theme or the focus has changed."""
         super().notify_style_update()
         self._styles_by_name.clear()
 
@@ -404,7 +404,7 @@ class RowTable(ScrollView, can_focus=True):
         return look
 
     def render_line(self, y: int) -> Strip:
-        """The line at so many lines below the widget's upper edge."""
+        """The line at `y` lines below the widget's upper edge."""
         if y < _HEADER_LINES:
             return self._render_header()
         place = self.scroll_offset.y + y - _HEADER_LINES
