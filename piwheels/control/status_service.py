@@ -22,16 +22,8 @@ from piwheels.db import history, page_queue, status_queries
 from piwheels.db.database import Database
 from piwheels.db.downloads import live_downloads
 from piwheels.errors import NotNowError
-from piwheels.model import BuildSummary, FarmTotals, LiveDownloads, QueueStatus
-from piwheels.protocol.messages import (
-    AuditEventRecorded,
-    BuildRecorded,
-    ListBuilds,
-    ListEvents,
-    Snapshot,
-    StatusChanged,
-    StatusReply,
-)
+from piwheels.model import AuditEvent, BuildSummary, FarmTotals, LiveDownloads, QueueStatus
+from piwheels.protocol.messages import ListBuilds, ListEvents, Snapshot, StatusChanged, StatusReply
 from piwheels.scheduler.change_filter import status_changed
 from piwheels.scheduler.dispatcher import Dispatcher
 from piwheels.scheduler.event_bus import EventBus
@@ -136,7 +128,7 @@ class StatusService:
         events = await self.list_events(ListEvents(limit=SNAPSHOT_ROWS))
         return Snapshot(status=status, builds=builds, events=events)
 
-    async def list_builds(self, query: ListBuilds) -> tuple[BuildRecorded, ...]:
+    async def list_builds(self, query: ListBuilds) -> tuple[BuildSummary, ...]:
         """Recent builds that match a query, the newest first."""
         ended = await history.recent_builds(
             self.db,
@@ -145,13 +137,13 @@ class StatusService:
             failed=query.failed,
             slower_than_s=query.slower_than_s,
         )
-        return tuple(map(_build_finished, ended))
+        return tuple(ended)
 
-    async def list_events(self, query: ListEvents) -> tuple[AuditEventRecorded, ...]:
+    async def list_events(self, query: ListEvents) -> tuple[AuditEvent, ...]:
         """Recent events, or those before an event, the newest first."""
         limit = min(max(query.limit, 1), MAX_ROWS)
         happened = await history.recent_events(self.db, limit=limit, before=query.before)
-        return tuple(map(_audit_event, happened))
+        return tuple(happened)
 
     async def status(self, *, loads: bool = False) -> StatusReply:
         """The state of the farm; with `loads`, each builder's load over the last minutes.
@@ -203,27 +195,3 @@ class StatusService:
                 "the database has not answered since the master started; still retrying"
                 + in_parentheses(self.database_wait())
             ) from None
-
-
-def _build_finished(build: BuildSummary) -> BuildRecorded:
-    return BuildRecorded(
-        at=build.ended_at,
-        builder=build.builder,
-        build=build.build_id,
-        project=build.project,
-        version=build.version,
-        target=build.target,
-        outcome=build.outcome,
-        duration_s=build.duration_s,
-        detail=", ".join(build.files) or build.reason,
-    )
-
-
-def _audit_event(event: history.AuditEvent) -> AuditEventRecorded:
-    return AuditEventRecorded(
-        event=event.event_id,
-        at=event.at,
-        who=event.who,
-        what=f"{event.subject}: {event.text}" if event.subject else event.text,
-        outcome=event.outcome,
-    )

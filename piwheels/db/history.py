@@ -1,20 +1,7 @@
 """What happened: events and builds that ended, the newest first, and counts of them."""
 
-from datetime import datetime
-
 from piwheels.db.database import Database
-from piwheels.model import BuildSummary, Struct
-
-
-class AuditEvent(Struct, frozen=True, kw_only=True):
-    """Somebody did something, or tried to, or the farm did of itself."""
-
-    event_id: int
-    at: datetime
-    who: str
-    text: str
-    subject: str
-    outcome: str
+from piwheels.model import AuditEvent, BuildSummary, Struct
 
 
 async def recent_events(db: Database, *, limit: int, before: int | None) -> list[AuditEvent]:

@@ -7,13 +7,11 @@ import humanize
 from rich.console import Console
 from rich.text import Text
 
-from piwheels.model import short_target_name
+from piwheels.model import AuditEvent, BuildSummary, short_target_name
 from piwheels.output import print_table
 from piwheels.protocol.messages import (
-    AuditEventRecorded,
     BuilderChanged,
     BuilderView,
-    BuildRecorded,
     BuildStarted,
     Event,
     ReleaseReportRow,
@@ -42,7 +40,7 @@ class ProgressPrinter:
                 self._print_timestamped(
                     f"{self._describe_job(event)}: started on {event.builder} (build {event.build})"
                 )
-            case BuildRecorded():
+            case BuildSummary():
                 spent = humanize.precisedelta(
                     event.duration_s, minimum_unit="seconds", format="%.1f"
                 )
@@ -51,7 +49,7 @@ class ProgressPrinter:
                     f"{self._describe_job(event)}: {event.outcome} in {spent}: {event.detail}",
                     style,
                 )
-            case AuditEventRecorded(who=who, what=what, outcome=outcome):
+            case AuditEvent(who=who, what=what, outcome=outcome):
                 why = f" ({outcome})" if outcome not in {"", "applied"} else ""
                 self._print_timestamped(f"{who}: {what}{why}", "dim")
 
@@ -65,7 +63,7 @@ class ProgressPrinter:
             f"{view.project} {view.release_version} for {target}: {view.phase}", "dim"
         )
 
-    def _describe_job(self, event: BuildStarted | BuildRecorded) -> str:
+    def _describe_job(self, event: BuildStarted | BuildSummary) -> str:
         return f"{event.project} {event.version} for {short_target_name(event.target, self.target_names)}"
 
     def _print_timestamped(self, text: str, style: str = "") -> None:

@@ -16,6 +16,7 @@ from piwheels.model.builds import (
     WheelFile,
     build_tag_number,
 )
+from piwheels.model.events import AuditEvent
 from piwheels.model.metrics import (
     DownloadTotals,
     FarmTotals,
@@ -50,6 +51,7 @@ from piwheels.model.targets import (
 
 __all__ = [
     "RETRYABLE",
+    "AuditEvent",
     "Build",
     "BuildRequest",
     "BuildSummary",

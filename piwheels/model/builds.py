@@ -78,6 +78,7 @@ class FailureClass(StrEnum):
 
 _Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 _Bytes = Annotated[int, Meta(ge=0, le=2**62)]
+_Figure = Annotated[float, Meta(ge=-1e12, le=1e12)]  # NaN and infinity are malformed
 _ShortText = Annotated[str, Meta(max_length=200)]
 
 
@@ -179,20 +180,40 @@ class Build(Struct, frozen=True, kw_only=True):
     failure_class: FailureClass | None = None  # None if it was built
     evidence: FailureEvidence = FailureEvidence()
 
+    def summary(self, ended_at: datetime, files: tuple[str, ...]) -> "BuildSummary":
+        """What consoles and pages show of it."""
+        return BuildSummary(
+            build_id=self.build_id,
+            ended_at=ended_at,
+            builder=self.builder,
+            project=self.project,
+            version=self.version,
+            target=self.target,
+            outcome=self.outcome,
+            duration_s=self.duration_s,
+            reason=self.reason,
+            files=files,
+        )
 
-class BuildSummary(Struct, frozen=True, kw_only=True):
-    """A build that was settled."""
 
-    build_id: int
-    ended_at: datetime
+class BuildSummary(Struct, frozen=True, kw_only=True, tag=True):
+    """A completed build: on pages and in feeds, and as an event and in replies to consoles."""
+
+    build_id: int = msgspec.field(name="build")  # its name in JSON
+    ended_at: datetime = msgspec.field(name="at")
     builder: str
     project: str
     version: str
     target: str
     outcome: str
-    duration_s: float
-    reason: str
-    files: tuple[str, ...]  # the names of its wheels
+    duration_s: _Figure
+    reason: str = ""  # the failing line, or why a file was rejected
+    files: tuple[str, ...] = ()  # the names of its wheels
+
+    @property
+    def detail(self) -> str:
+        """The wheels, or why there are none."""
+        return ", ".join(self.files) or self.reason
 
 
 class FileSummary(Struct, frozen=True, kw_only=True):

@@ -6,15 +6,8 @@ from datetime import UTC, datetime
 
 from piwheels.db import events
 from piwheels.db.database import Database
-from piwheels.model import Build, Job, WheelFile
-from piwheels.protocol.messages import (
-    AuditEventRecorded,
-    BuilderChanged,
-    BuilderRemoved,
-    BuilderView,
-    BuildRecorded,
-    BuildStarted,
-)
+from piwheels.model import AuditEvent, Build, Job, WheelFile
+from piwheels.protocol.messages import BuilderChanged, BuilderRemoved, BuilderView, BuildStarted
 from piwheels.scheduler.change_filter import builder_changed
 from piwheels.scheduler.event_bus import EventBus
 
@@ -56,19 +49,8 @@ class EventPublisher:
 
     def publish_build_recorded(self, build: Build, files: tuple[WheelFile, ...]) -> None:
         """A build was settled."""
-        self.bus.publish(
-            BuildRecorded(
-                at=datetime.now(UTC),
-                builder=build.builder,
-                build=build.build_id,
-                project=build.project,
-                version=build.version,
-                target=build.target,
-                outcome=build.outcome,
-                duration_s=build.duration_s,
-                detail=", ".join(file.filename for file in files) or build.reason,
-            )
-        )
+        names = tuple(file.filename for file in files)
+        self.bus.publish(build.summary(datetime.now(UTC), names))
 
     async def record(self, text: str, *, who: str = "master", outcome: str = "") -> None:
         """Add an event to the event list, and publish it.
@@ -81,7 +63,5 @@ class EventPublisher:
         if who == "master":
             log.info("%s", text)
         at = datetime.now(UTC)
-        event = await events.record_event(self.db, who, text, outcome=outcome)
-        self.bus.publish(
-            AuditEventRecorded(event=event, at=at, who=who, what=text, outcome=outcome)
-        )
+        event_id = await events.record_event(self.db, who, text, outcome=outcome)
+        self.bus.publish(AuditEvent(event_id=event_id, at=at, who=who, text=text, outcome=outcome))

@@ -3,7 +3,7 @@
 import pytest
 
 from piwheels.errors import RejectedError
-from piwheels.model import Outcome
+from piwheels.model import AuditEvent, Outcome
 from piwheels.protocol import messages as m
 from tests.control.conftest import TARGET, Master
 from tests.db.scenario import TARGETS
@@ -202,9 +202,7 @@ async def test_a_lost_builder_stays_in_view_and_its_job_goes_to_another(
             await pi1.take_job()
         view = await watcher.wait_for_state("pi1", S.LOST)
         assert (view.build, view.board) == (None, "Pi")
-        await watcher.wait_for_event(
-            m.AuditEventRecorded, lambda event: "pi1 is lost" in event.what
-        )
+        await watcher.wait_for_event(AuditEvent, lambda event: "pi1 is lost" in event.what)
         async with master.builder("pi2") as pi2, pi2.keep_alive():
             assert (await pi2.take_job()).attempt == 1, "the release had no part in the loss"
         async with pi1.keep_alive():

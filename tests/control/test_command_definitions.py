@@ -13,6 +13,7 @@ from piwheels.control.authorization import Caller
 from piwheels.control.command_executor import Call, ChunkQueue, CommandExecutor
 from piwheels.control.command_handlers import CommandHandlers
 from piwheels.db.database import Database
+from piwheels.model import AuditEvent
 from piwheels.protocol import messages as m
 from piwheels.protocol.commands import (
     console_actions,
@@ -157,5 +158,5 @@ async def test_a_new_command_is_executed_and_in_the_audit_log(
         reply = await executor.execute(request, call)
         assert reply == m.CommandSucceeded(text="3 stars", count=3)
         event = await events.get()
-    assert isinstance(event, m.AuditEventRecorded)
+    assert isinstance(event, AuditEvent)
     assert (event.who, event.what, event.outcome) == ("ann@desk", "count 3 stars", "applied")

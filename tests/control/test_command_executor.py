@@ -6,6 +6,7 @@ import pytest
 
 from piwheels.db import catalog
 from piwheels.errors import PiwheelsError, RejectedError
+from piwheels.model import AuditEvent
 from piwheels.protocol import messages as m
 from piwheels.protocol.client import ControlClient
 from piwheels.protocol.keys import MASTER, Role
@@ -86,18 +87,14 @@ async def test_every_command_is_told_to_all_who_watch_with_its_outcome(shared: M
         with pytest.raises(RejectedError, match="no project nobody"):
             await shared.ask(m.Remove(project="nobody"), m.CommandSucceeded, user="bob@sofa")
         for watcher in (ann, bob):
-            paused = await watcher.wait_for_event(
-                m.AuditEventRecorded, lambda event: bool(event.outcome)
-            )
-            refused = await watcher.wait_for_event(
-                m.AuditEventRecorded, lambda event: bool(event.outcome)
-            )
+            paused = await watcher.wait_for_event(AuditEvent, lambda event: bool(event.outcome))
+            refused = await watcher.wait_for_event(AuditEvent, lambda event: bool(event.outcome))
             assert (paused.who, paused.what, paused.outcome) == (
                 "ann@desk", "pause the farm", "applied",
             )  # fmt: skip
             assert (refused.who, refused.what) == ("bob@sofa", "remove nobody")
             assert refused.outcome.startswith("refused: this farm has no project")
-            assert 0 < paused.event < refused.event
+            assert 0 < paused.event_id < refused.event_id
 
 
 async def test_the_list_of_events_is_turned_page_by_page(shared: Master) -> None:
@@ -107,7 +104,7 @@ async def test_the_list_of_events_is_turned_page_by_page(shared: Master) -> None
         )
     newest = await shared.ask(m.ListEvents(limit=2), m.EventsReply)
     assert [event.who for event in newest.events] == ["op4", "op3"]
-    before = newest.events[-1].event
+    before = newest.events[-1].event_id
     older = await shared.ask(m.ListEvents(limit=2, before=before), m.EventsReply)
     assert [event.who for event in older.events] == ["op2", "op1"]
 

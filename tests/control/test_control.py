@@ -17,7 +17,7 @@ from piwheels.control.control_server import MAX_STREAMS, ControlServer
 from piwheels.control.subscriptions import Subscriptions
 from piwheels.db.database import Database
 from piwheels.errors import NotNowError, RejectedError
-from piwheels.model import HostMetrics
+from piwheels.model import AuditEvent, HostMetrics
 from piwheels.protocol import messages as m
 from piwheels.protocol.client import ControlClient
 from piwheels.protocol.keys import KeyStore
@@ -81,9 +81,7 @@ class ControlHarness:
     def publish_event(self, number: int) -> None:
         """Something large happens."""
         at = datetime.now(UTC)
-        self.bulletin.publish(
-            m.AuditEventRecorded(event=number, at=at, who="x", what="x" * 300_000)
-        )
+        self.bulletin.publish(AuditEvent(event_id=number, at=at, who="x", text="x" * 300_000))
 
 
 @pytest.fixture
@@ -137,7 +135,7 @@ async def test_a_watcher_that_reads_nothing_is_told_when_it_reads_on(
     assert isinstance(await receive(deaf), m.Snapshot)
     numbers: list[int] = []
     while isinstance(body := await receive(deaf), m.EventBatch):
-        numbers += [event.event for event in body.events if isinstance(event, m.AuditEventRecorded)]
+        numbers += [event.event_id for event in body.events if isinstance(event, AuditEvent)]
     assert numbers == list(range(1, len(numbers) + 1)), "nothing is missing from what did come"
     assert isinstance(body, m.CommandFailed)
     assert "client too slow" in body.reason

@@ -10,7 +10,7 @@ import pytest
 from piwheels.control import status_service
 from piwheels.control.status_service import StatusService
 from piwheels.db.database import Database
-from piwheels.model import Outcome
+from piwheels.model import AuditEvent, BuildSummary, Outcome
 from piwheels.protocol import messages as m
 from piwheels.scheduler.event_bus import EventBus
 from tests.control.conftest import Master
@@ -78,11 +78,9 @@ async def test_every_duty_goes_on_after_the_database_was_restarted(master: Maste
         await pi1.take_job()
         assert await terminate_connections(master)
         await pi1.finish_build(Outcome.FAILED)
-        await watcher.wait_for_event(m.BuildRecorded, lambda ended: ended.project == "demo")
+        await watcher.wait_for_event(BuildSummary, lambda ended: ended.project == "demo")
         await master.ask(m.Pause(), m.CommandSucceeded)
-        await watcher.wait_for_event(
-            m.AuditEventRecorded, lambda event: event.what == "pause the farm"
-        )
+        await watcher.wait_for_event(AuditEvent, lambda event: event.what == "pause the farm")
         await watcher.wait_for_event(m.StatusChanged, lambda pulse: pulse.status.paused)
         assert await terminate_connections(master)
         await master.ask(m.Resume(), m.CommandSucceeded)

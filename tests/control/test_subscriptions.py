@@ -2,7 +2,7 @@
 
 import asyncio
 
-from piwheels.model import HostMetrics, Outcome
+from piwheels.model import AuditEvent, BuildSummary, HostMetrics, Outcome
 from piwheels.protocol import messages as m
 from tests.control.conftest import TARGET, Master
 from tests.timeouts import WAIT_S
@@ -70,9 +70,9 @@ async def test_a_build_is_followed_from_its_start_to_its_failing_line(shared: Ma
     async with shared.watch() as watcher:
         await fail(shared, "demo", "frob.h: no such file")
         started = await watcher.wait_for_event(m.BuildStarted)
-        ended = await watcher.wait_for_event(m.BuildRecorded)
+        ended = await watcher.wait_for_event(BuildSummary)
     assert (started.project, started.builder) == ("demo", "pi1")
-    assert (ended.build, ended.detail) == (started.build, "frob.h: no such file")
+    assert (ended.build_id, ended.detail) == (started.build, "frob.h: no such file")
 
 
 async def test_the_farm_is_told_again_when_it_changed(shared: Master) -> None:
@@ -100,7 +100,7 @@ async def test_signs_of_life_without_news_are_not_passed_on(shared: Master) -> N
                 await pi1.receive_type(m.NoJobAvailable)
             await shared.ask(m.RegeneratePages(), m.CommandSucceeded)
             told = await watcher.events_until(
-                lambda event: isinstance(event, m.AuditEventRecorded) and event.who == "ann@desk"
+                lambda event: isinstance(event, AuditEvent) and event.who == "ann@desk"
             )
             assert not [event for event in told if isinstance(event, m.BuilderChanged)]
             await pi1.send_idle(HostMetrics(load=3.0, memory_total=1 << 30, memory_free=1 << 29))

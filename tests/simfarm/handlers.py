@@ -79,7 +79,7 @@ class SimHandlers:
                 events = [
                     event
                     for event in reversed(self._model.events)
-                    if body.before is None or event.event < body.before
+                    if body.before is None or event.event_id < body.before
                 ]
                 return EventsReply(events=tuple(events[: body.limit]))
             case _:

@@ -6,13 +6,18 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from piwheels.model import HostMetrics, LiveDownloads, NamedCount, QueueStatus
+from piwheels.model import (
+    AuditEvent,
+    BuildSummary,
+    HostMetrics,
+    LiveDownloads,
+    NamedCount,
+    QueueStatus,
+)
 from piwheels.protocol.messages import (
-    AuditEventRecorded,
     BuilderChanged,
     BuilderRemoved,
     BuilderState,
-    BuildRecorded,
     BuildStarted,
     Event,
     Snapshot,
@@ -59,8 +64,8 @@ class FarmModel:
         self.build_s = build_s
         self.fail_share = fail_share
         self.downloads = downloads
-        self.builds: deque[BuildRecorded] = deque(maxlen=_KEPT)
-        self.events: deque[AuditEventRecorded] = deque(maxlen=_KEPT)
+        self.builds: deque[BuildSummary] = deque(maxlen=_KEPT)
+        self.events: deque[AuditEvent] = deque(maxlen=_KEPT)
         self.failed_builds: dict[int, bool] = {}
         self.hour: dict[str, int] = {}
         self.built_of: dict[str, int] = {}
@@ -288,20 +293,20 @@ class FarmModel:
             target=target,
         )
 
-    def _record(self, machine: SimBuilder, task: SimBuild, outcome: str = "") -> BuildRecorded:
+    def _record(self, machine: SimBuilder, task: SimBuild, outcome: str = "") -> BuildSummary:
         detail = f"{task.project}-{task.version}-{task.target.partition('-')[0]}-linux.whl"
         if not outcome and task.fails:
             outcome, detail = machine.rng.choice(scenario_builders.FAILURES)
-        ended = BuildRecorded(
-            at=self.time,
+        ended = BuildSummary(
+            ended_at=self.time,
             builder=machine.label,
-            build=task.build,
+            build_id=task.build,
             project=task.project,
             version=task.version,
             target=task.target,
             outcome=outcome or "built",
             duration_s=task.spent_s,
-            detail="" if outcome == "canceled" else detail,
+            reason="" if outcome == "canceled" else detail,
         )
         self.builds.append(ended)
         self.failed_builds[task.build] = ended.outcome != "built"
@@ -321,10 +326,10 @@ class FarmModel:
         """The farm at a glance, without its builders."""
         return StatusChanged(status=self.status(builders=False))
 
-    def note(self, who: str, what: str, outcome: str = "") -> AuditEventRecorded:
+    def note(self, who: str, what: str, outcome: str = "") -> AuditEvent:
         """Somebody did something."""
-        event = AuditEventRecorded(
-            event=self._next_event, at=self.time, who=who, what=what, outcome=outcome
+        event = AuditEvent(
+            event_id=self._next_event, at=self.time, who=who, text=what, outcome=outcome
         )
         self._next_event += 1
         self.events.append(event)

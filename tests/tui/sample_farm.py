@@ -2,14 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from piwheels.model import HostMetrics, LiveDownloads, QueueStatus
-from piwheels.protocol.messages import (
-    AuditEventRecorded,
-    BuilderView,
-    BuildRecorded,
-    Snapshot,
-    StatusReply,
-)
+from piwheels.model import AuditEvent, BuildSummary, HostMetrics, LiveDownloads, QueueStatus
+from piwheels.protocol.messages import BuilderView, Snapshot, StatusReply
 from tests.tui.static_source import NOON
 
 GIB = 1024**3
@@ -64,23 +58,23 @@ def queue(target: str, **facts: object) -> QueueStatus:
 
 def build_finished(
     build: int, project: str, outcome: str, detail: str, minutes: int
-) -> BuildRecorded:
-    return BuildRecorded(
-        at=datetime.fromtimestamp(NOON, UTC) - timedelta(minutes=minutes),
+) -> BuildSummary:
+    return BuildSummary(
+        ended_at=datetime.fromtimestamp(NOON, UTC) - timedelta(minutes=minutes),
         builder="pi4-attic",
-        build=build,
+        build_id=build,
         project=project,
         version="1.4.2",
         target="cp311-trixie-aarch64",
         outcome=outcome,
         duration_s=95.0 * minutes,
-        detail=detail,
+        reason=detail,
     )
 
 
-def audit_event(event: int, who: str, what: str, outcome: str = "") -> AuditEventRecorded:
+def audit_event(event: int, who: str, what: str, outcome: str = "") -> AuditEvent:
     at = datetime.fromtimestamp(NOON, UTC) - timedelta(minutes=event)
-    return AuditEventRecorded(event=event, at=at, who=who, what=what, outcome=outcome)
+    return AuditEvent(event_id=event, at=at, who=who, text=what, outcome=outcome)
 
 
 BUILDERS = (

@@ -395,7 +395,7 @@ async def test_a_live_log_goes_on_where_it_was_after_a_loss(
 async def test_a_finished_log_ends_and_a_missing_one_says_so(
     farm: SimFarm, listener: SourceProbe, link: MasterConnection
 ) -> None:
-    build = farm.model.builds[-1].build
+    build = farm.model.builds[-1].build_id
     data = b"".join([piece.data async for piece in link.follow_log(build)])
     assert data == farm.log(build)[0]
     with pytest.raises(RejectedError, match="no log of build 7"):
@@ -430,7 +430,7 @@ async def test_a_log_is_whole_whatever_happens_on_its_way(
         link = MasterConnection(farm.address)
         async with SourceProbe(link) as listener:
             await wait_until(lambda: listener.state.has_snapshot)
-            build = farm.model.builds[-1].build
+            build = farm.model.builds[-1].build_id
             data = b"".join([piece.data async for piece in link.follow_log(build)])
     assert len(data) > 3 * CHUNK_BYTES
     assert data == farm.log(build)[0]

@@ -11,14 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piwheels.model import HostMetrics, LiveDownloads, NamedCount, Outcome, QueueStatus
-from piwheels.protocol.messages import (
-    AuditEventRecorded,
-    BuilderState,
-    BuilderView,
-    BuildRecorded,
-    Snapshot,
+from piwheels.model import (
+    AuditEvent,
+    BuildSummary,
+    HostMetrics,
+    LiveDownloads,
+    NamedCount,
+    Outcome,
+    QueueStatus,
 )
+from piwheels.protocol.messages import BuilderState, BuilderView, Snapshot
 from piwheels.tui.model import glyphs
 from piwheels.tui.model.alerts import find_alerts, next_alert
 from piwheels.tui.model.command_status import CommandState
@@ -70,15 +72,15 @@ def farm(*builders: BuilderView, **changes: object) -> FarmState:
     return from_snapshot(Snapshot(status=status(builders=builders, **changes)), NOW)
 
 
-def build_finished(build: int, outcome: str = "built", **changes: object) -> BuildRecorded:
-    bare = BuildRecorded(
-        at=datetime.fromtimestamp(NOW + build, UTC), builder="pi1", build=build, project="numpy",
+def build_finished(build: int, outcome: str = "built", **changes: object) -> BuildSummary:
+    bare = BuildSummary(
+        ended_at=datetime.fromtimestamp(NOW + build, UTC), builder="pi1", build_id=build, project="numpy",
         version="2.1", target="cp313-trixie-aarch64", outcome=outcome, duration_s=5.0,
     )  # fmt: skip
     return msgspec.structs.replace(bare, **changes)
 
 
-def builds(*of: BuildRecorded) -> FarmState:
+def builds(*of: BuildSummary) -> FarmState:
     return from_snapshot(Snapshot(status=status(), builds=of[::-1]), NOW)
 
 
@@ -314,7 +316,7 @@ def test_a_queue_drains_at_the_rate_of_the_last_hour() -> None:
 
 def test_builds_in_hand_come_first_then_the_newest() -> None:
     state = builds(
-        build_finished(1), build_finished(2, "failed", detail="boom"), build_finished(3, "lost")
+        build_finished(1), build_finished(2, "failed", reason="boom"), build_finished(3, "lost")
     )
     view = BuilderView(label="pi1", state="building", build=4, project="lxml", release_version="6")
     state.builders = farm(view).builders
@@ -357,8 +359,8 @@ def test_every_outcome_has_a_look() -> None:
 
 def test_events_tell_refused_from_applied() -> None:
     told = [
-        AuditEventRecorded(
-            event=n, at=datetime.fromtimestamp(NOW, UTC), who=who, what="w", outcome=outcome
+        AuditEvent(
+            event_id=n, at=datetime.fromtimestamp(NOW, UTC), who=who, text="w", outcome=outcome
         )
         for n, (who, outcome) in enumerate(
             [("master", ""), ("ada@here", "applied"), ("ada@here", "refused: no")], 1
@@ -388,11 +390,11 @@ def test_no_text_of_a_stranger_gets_through_to_a_cell(text: str, ascii_only: boo
         ),
     )  # fmt: skip
     told = build_finished(
-        7, text, project=text, version=text, target=text, builder=text, detail=text
+        7, text, project=text, version=text, target=text, builder=text, reason=text
     )
     state.apply_update(told, NOW)
     state.apply_update(
-        AuditEventRecorded(at=datetime.fromtimestamp(NOW, UTC), who=text, what=text, outcome=text),
+        AuditEvent(at=datetime.fromtimestamp(NOW, UTC), who=text, text=text, outcome=text),
         NOW,
     )
     tables = (

@@ -196,7 +196,7 @@ async def test_logs_that_were_read_are_played_whole(
     async with SimFarm(
         control_address(tmp_path), FarmModel(builders=2), hz=0, log_lines=30_000
     ) as farm:
-        builds = [build.build for build in list(farm.model.builds)[:2]]
+        builds = [build.build_id for build in list(farm.model.builds)[:2]]
         source = RecordingSource(
             MasterConnection(farm.address), Recorder(tmp_path / "r", now=lambda: BEGAN)
         )

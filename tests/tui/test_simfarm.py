@@ -57,7 +57,7 @@ def test_every_odd_state_is_there() -> None:
 def test_builds_end_and_others_begin() -> None:
     world = FarmModel(builders=10, build_s=5)
     names = [type(event).__name__ for _ in range(200) for event in world.step(0.5)]
-    assert names.count("BuildRecorded") > 20
+    assert names.count("BuildSummary") > 20
     assert names.count("BuildStarted") > 20
     assert {build.outcome for build in world.builds} > {"built", "failed"}
 
@@ -78,7 +78,7 @@ async def test_a_subscriber_gets_a_snapshot_and_then_every_builder_that_changed(
 
 async def test_a_log_of_a_hundred_thousand_lines_comes_whole(farm: SimFarm) -> None:
     farm.log_lines = 100_000
-    build = farm.model.builds[0].build
+    build = farm.model.builds[0].build_id
     data = b""
     async with (
         LongTimeoutClient(farm.address) as client,

@@ -9,13 +9,11 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from piwheels.model import HostMetrics, QueueStatus
+from piwheels.model import AuditEvent, BuildSummary, HostMetrics, QueueStatus
 from piwheels.protocol.messages import (
-    AuditEventRecorded,
     BuilderChanged,
     BuilderRemoved,
     BuilderView,
-    BuildRecorded,
     BuildStarted,
     Event,
     EventBatch,
@@ -45,17 +43,17 @@ def queue(pending: int) -> QueueStatus:
     return QueueStatus(target="t", pending=pending, claimed=0, deferred=0)
 
 
-def ended(build: int) -> BuildRecorded:
+def ended(build: int) -> BuildSummary:
     at = datetime.fromtimestamp(BEGAN + build, UTC)
-    return BuildRecorded(
-        at=at, builder="pi1", build=build, project="p", version="1", target="t",
+    return BuildSummary(
+        ended_at=at, builder="pi1", build_id=build, project="p", version="1", target="t",
         outcome="built", duration_s=1.0,
     )  # fmt: skip
 
 
-def happened(number: int) -> AuditEventRecorded:
+def happened(number: int) -> AuditEvent:
     at = datetime.fromtimestamp(BEGAN, UTC) + timedelta(seconds=number)
-    return AuditEventRecorded(event=number, at=at, who="ada@here", what=f"did {number}")
+    return AuditEvent(event_id=number, at=at, who="ada@here", text=f"did {number}")
 
 
 _CHANGES = st.one_of(
@@ -96,8 +94,8 @@ class ReferenceFarm:
 
     def __init__(self) -> None:
         self.builders: dict[str, BuilderView] = {}
-        self.builds: list[BuildRecorded] = []
-        self.events: list[AuditEventRecorded] = []
+        self.builds: list[BuildSummary] = []
+        self.events: list[AuditEvent] = []
         self.status = status()
 
     def change(self, change: object) -> Event:
@@ -106,8 +104,8 @@ class ReferenceFarm:
                 self.builders[view.label] = view
             case BuilderRemoved(label=label):
                 self.builders.pop(label, None)
-            case BuildRecorded():
-                self.builds = [build for build in self.builds if build.build != change.build]
+            case BuildSummary():
+                self.builds = [build for build in self.builds if build.build_id != change.build_id]
                 self.builds.append(change)
             case "happened":
                 change = happened(len(self.events) + 1)
@@ -155,7 +153,7 @@ def test_events_and_a_fresh_snapshot_make_the_same_state(
     assert views >= set(truth.builders) - {
         event.label for event in events if isinstance(event, BuilderRemoved)
     }
-    assert {build.build for build in state.builds.values()} == {b.build for b in truth.builds}
+    assert {build.build_id for build in state.builds.values()} == {b.build_id for b in truth.builds}
 
 
 def test_a_living_farm_is_followed_for_an_hour() -> None:
@@ -186,7 +184,7 @@ def test_lists_stay_bounded() -> None:
     state.apply_update(EventBatch(events=tuple(happened(n) for n in range(1, 3000))), BEGAN)
     assert list(state.builds) == list(range(2000, 3000))
     assert len(state.builds) == state_module.MAX_BUILDS
-    assert [event.event for event in state.events] == list(range(2000, 3000))
+    assert [event.event_id for event in state.events] == list(range(2000, 3000))
 
 
 def test_loads_are_sampled_and_bounded() -> None:

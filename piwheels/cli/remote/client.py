@@ -5,6 +5,7 @@ the answer is no. Errors are raised as PiwheelsError with one line, which the co
 """
 
 import re
+from collections.abc import Iterable
 
 import click
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from piwheels import names
 from piwheels.config import Config
 from piwheels.errors import RejectedError, UsageError
+from piwheels.model import AuditEvent, BuildSummary
 from piwheels.protocol.client import ControlClient
 from piwheels.protocol.messages import CommandSucceeded, RequestBody
 from piwheels.sanitize import strip_controls
@@ -75,6 +77,16 @@ async def send_command(config: Config, body: RequestBody, *, as_json: bool) -> i
     else:
         click.echo(strip_controls(applied.text))
     return 0
+
+
+def builds_json(builds: Iterable[BuildSummary]) -> list[dict[str, object]]:
+    """Builds for `--json`, each with its detail."""
+    return [msgspec.to_builtins(build) | {"detail": build.detail} for build in builds]
+
+
+def events_json(events: Iterable[AuditEvent]) -> list[dict[str, object]]:
+    """Events for `--json`, each with what happened in one line."""
+    return [msgspec.to_builtins(event) | {"what": event.what} for event in events]
 
 
 def print_json(reply: object) -> None:

@@ -6,8 +6,16 @@ import sys
 from datetime import datetime
 
 import click
+import msgspec
 
-from piwheels.cli.remote.client import connect, parse_duration, parse_release, print_json
+from piwheels.cli.remote.client import (
+    builds_json,
+    connect,
+    events_json,
+    parse_duration,
+    parse_release,
+    print_json,
+)
 from piwheels.config import Config
 from piwheels.formatting import format_duration
 from piwheels.model import short_target_name
@@ -45,12 +53,12 @@ async def builds(
     async with connect(config) as client:
         reply = await client.request(body, BuildsReply)
     if as_json:
-        print_json(reply)
+        print_json(msgspec.to_builtins(reply) | {"builds": builds_json(reply.builds)})
         return 0
     rows = [
         (
-            _format_time(build.at),
-            str(build.build),
+            _format_time(build.ended_at),
+            str(build.build_id),
             f"{build.project} {build.version}",
             short_target_name(build.target, reply.targets),
             build.builder,
@@ -72,12 +80,12 @@ async def events(config: Config, *, limit: int, before: int | None, as_json: boo
     async with connect(config) as client:
         reply = await client.request(ListEvents(limit=limit, before=before), EventsReply)
     if as_json:
-        print_json(reply)
+        print_json(msgspec.to_builtins(reply) | {"events": events_json(reply.events)})
         return 0
     rows = [
         (
             _format_time(event.at),
-            str(event.event),
+            str(event.event_id),
             strip_controls(event.who),
             strip_controls(event.what),
             click.style(strip_controls(event.outcome), fg="red")

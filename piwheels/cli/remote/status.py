@@ -3,7 +3,7 @@
 import click
 import msgspec
 
-from piwheels.cli.remote.client import connect, print_json
+from piwheels.cli.remote.client import builds_json, connect, events_json, print_json
 from piwheels.config import Config
 from piwheels.errors import PiwheelsError
 from piwheels.formatting import format_duration, format_size
@@ -70,8 +70,11 @@ async def _print_snapshot(config: Config) -> int:
             f"unexpected reply from the master: {type(snapshot).__name__} (version mismatch?)"
         )
     status: dict[str, object] = msgspec.to_builtins(snapshot.status)
-    recent = {"recent_builds": snapshot.builds, "recent_events": snapshot.events}
-    print_json(status | msgspec.to_builtins(recent))
+    recent = {
+        "recent_builds": builds_json(snapshot.builds),
+        "recent_events": events_json(snapshot.events),
+    }
+    print_json(status | recent)
     return 0
 
 

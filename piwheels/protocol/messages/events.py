@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from piwheels.protocol.message_base import BoundedFloat, Message
+from piwheels.model import AuditEvent, BuildSummary
+from piwheels.protocol.message_base import Message
 from piwheels.protocol.messages.status import BuilderView, StatusReply
 
 
@@ -29,30 +30,6 @@ class BuildStarted(Message, frozen=True, kw_only=True):
     target: str
 
 
-class BuildRecorded(Message, frozen=True, kw_only=True):
-    """A build was settled."""
-
-    at: datetime
-    builder: str
-    build: int
-    project: str
-    version: str
-    target: str
-    outcome: str
-    duration_s: BoundedFloat
-    detail: str = ""  # the wheel, or the failing line
-
-
-class AuditEventRecorded(Message, frozen=True, kw_only=True):
-    """Somebody did something, or tried to, or the farm did of itself."""
-
-    event: int = 0  # its number in the list; 0 for one that is not kept
-    at: datetime
-    who: str  # login and host, or "master"
-    what: str  # one line
-    outcome: str = ""  # "applied", or "refused: why"; "" for what the farm did of itself
-
-
 class StatusChanged(Message, frozen=True, kw_only=True):
     """The farm at a glance once more, without its builders; sent when something of it changed.
 
@@ -63,11 +40,4 @@ class StatusChanged(Message, frozen=True, kw_only=True):
     status: StatusReply
 
 
-Event = (
-    BuilderChanged
-    | BuilderRemoved
-    | BuildStarted
-    | BuildRecorded
-    | AuditEventRecorded
-    | StatusChanged
-)
+Event = BuilderChanged | BuilderRemoved | BuildStarted | BuildSummary | AuditEvent | StatusChanged

@@ -2,8 +2,9 @@
 
 from datetime import datetime
 
+from piwheels.model import AuditEvent, BuildSummary
 from piwheels.protocol.message_base import BoundedFloat, Message
-from piwheels.protocol.messages.events import AuditEventRecorded, BuildRecorded, Event
+from piwheels.protocol.messages.events import Event
 from piwheels.protocol.messages.logs import LogChunk
 from piwheels.protocol.messages.status import StatusReply
 
@@ -102,8 +103,8 @@ class Snapshot(Message, frozen=True, kw_only=True):
     """All that is true now; Events change it from here."""
 
     status: StatusReply
-    builds: tuple[BuildRecorded, ...] = ()  # that ended last, the newest first
-    events: tuple[AuditEventRecorded, ...] = ()  # the newest first
+    builds: tuple[BuildSummary, ...] = ()  # that ended last, the newest first
+    events: tuple[AuditEvent, ...] = ()  # the newest first
 
 
 class BuilderTransition(Message, frozen=True, kw_only=True):
@@ -126,14 +127,14 @@ class BuilderHistoryReply(Message, frozen=True, kw_only=True):
 class BuildsReply(Message, frozen=True, kw_only=True):
     """The answer to ListBuilds."""
 
-    builds: tuple[BuildRecorded, ...]
+    builds: tuple[BuildSummary, ...]
     targets: tuple[str, ...] = ()  # all that the farm builds for
 
 
 class EventsReply(Message, frozen=True, kw_only=True):
     """The answer to ListEvents."""
 
-    events: tuple[AuditEventRecorded, ...]
+    events: tuple[AuditEvent, ...]
 
 
 ReplyBody = (

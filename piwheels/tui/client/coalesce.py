@@ -6,11 +6,10 @@ had meanwhile.
 
 from collections.abc import Hashable
 
+from piwheels.model import AuditEvent, BuildSummary
 from piwheels.protocol.messages import (
-    AuditEventRecorded,
     BuilderChanged,
     BuilderRemoved,
-    BuildRecorded,
     BuildStarted,
     Event,
     EventBatch,
@@ -19,7 +18,7 @@ from piwheels.protocol.messages import (
 from piwheels.tui.model.state import MAX_BUILDS, MAX_EVENTS
 
 #: The limits of FarmState for what it keeps by number.
-_MAX_KEPT = {BuildRecorded: MAX_BUILDS, AuditEventRecorded: MAX_EVENTS}
+_MAX_KEPT = {BuildSummary: MAX_BUILDS, AuditEvent: MAX_EVENTS}
 
 
 def coalesce(before: ReplyBody, after: ReplyBody) -> EventBatch | None:
@@ -54,9 +53,9 @@ def _subject_of(event: Event) -> Hashable:
             return "builder", label
         case BuildStarted(builder=label):
             return "start", label
-        case BuildRecorded(build=number):
+        case BuildSummary(build_id=number):
             return "end", number
-        case AuditEventRecorded():
-            return "event", event.event or (event.at, event.who, event.what)
+        case AuditEvent():
+            return "event", event.event_id or (event.at, event.who, event.what)
         case _:
             return "pulse"

@@ -1,7 +1,8 @@
 """Targets of actions from builders and builds, and the screen filters that lead to them."""
 
 from piwheels.formatting import format_duration
-from piwheels.protocol.messages import BuilderView, BuildRecorded
+from piwheels.model import BuildSummary
+from piwheels.protocol.messages import BuilderView
 from piwheels.tui.model.action_types import ActionTarget
 from piwheels.tui.model.navigation import ScreenFilter
 from piwheels.tui.model.terminal_text import terminal_safe
@@ -39,12 +40,12 @@ def running_target(key: str, view: BuilderView) -> ActionTarget:
     )
 
 
-def ended_target(key: str, build: BuildRecorded) -> ActionTarget:
+def ended_target(key: str, build: BuildSummary) -> ActionTarget:
     """A build that has ended."""
     return ActionTarget(
         key=key,
         name=terminal_safe(f"{build.project} {build.version} for {build.target}"),
-        build=build.build,
+        build=build.build_id,
         project=build.project,
         version=build.version,
         target=build.target,

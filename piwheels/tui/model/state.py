@@ -8,13 +8,11 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from piwheels.model import QueueStatus, short_target_name
+from piwheels.model import AuditEvent, BuildSummary, QueueStatus, short_target_name
 from piwheels.protocol.messages import (
-    AuditEventRecorded,
     BuilderChanged,
     BuilderRemoved,
     BuilderView,
-    BuildRecorded,
     BuildStarted,
     EventBatch,
     Snapshot,
@@ -72,8 +70,8 @@ class FarmState:
 
     status: StatusReply | None = None  # its builders are left out: see `builders`
     builders: dict[str, Builder] = field(default_factory=dict)
-    builds: dict[int, BuildRecorded] = field(default_factory=dict)  # by number, oldest first
-    events: list[AuditEventRecorded] = field(default_factory=list)  # oldest first
+    builds: dict[int, BuildSummary] = field(default_factory=dict)  # by number, oldest first
+    events: list[AuditEvent] = field(default_factory=list)  # oldest first
     last_heard_at: float | None = None  # the last message or heartbeat
     connected: bool = False
     instance: str = ""
@@ -115,7 +113,7 @@ class FarmState:
         }
         self.status = msgspec.structs.replace(snapshot.status, builders=())
         self.instance = snapshot.status.instance or self.instance
-        self.builds = {build.build: build for build in reversed(snapshot.builds)}
+        self.builds = {build.build_id: build for build in reversed(snapshot.builds)}
         self.events = list(reversed(snapshot.events))
         self._drop_oldest()
 
@@ -127,22 +125,22 @@ class FarmState:
                 )
             case BuilderRemoved(label=label):
                 self.builders.pop(label, None)
-            case BuildRecorded(build=number):
+            case BuildSummary(build_id=number):
                 self.builds.pop(number, None)
                 self.builds[number] = event
                 self._drop_oldest()
-            case AuditEventRecorded():
+            case AuditEvent():
                 self._add_event(event)
             case StatusChanged(status=status):
                 self.status = msgspec.structs.replace(status, builders=())
             case BuildStarted() | _:  # a BuilderChanged reports it too
                 pass
 
-    def _add_event(self, event: AuditEventRecorded) -> None:
-        for known in reversed(self.events) if event.event else ():
-            if known.event == event.event:
+    def _add_event(self, event: AuditEvent) -> None:
+        for known in reversed(self.events) if event.event_id else ():
+            if known.event_id == event.event_id:
                 return
-            if 0 < known.event < event.event:  # numbers grow
+            if 0 < known.event_id < event.event_id:  # numbers grow
                 break
         self.events.append(event)
         self._drop_oldest()

@@ -8,7 +8,8 @@ from textual import work
 
 from piwheels.errors import PiwheelsError
 from piwheels.formatting import format_duration
-from piwheels.protocol.messages import BuildRecorded, BuildsReply, ListBuilds
+from piwheels.model import BuildSummary
+from piwheels.protocol.messages import BuildsReply, ListBuilds
 from piwheels.tui.model import actions
 from piwheels.tui.model.action_targets import ended_target, log_filter, running_target
 from piwheels.tui.model.action_types import Action, ActionTarget
@@ -47,7 +48,7 @@ class BuildsScreen(TableScreen):
         super().__init__(console)
         self.failed_only = False
         self.slow_only = False
-        self._older: dict[int, BuildRecorded] = {}
+        self._older: dict[int, BuildSummary] = {}
 
     def all_rows(self) -> list[Row]:
         """The builds that the toggles and the filter select."""
@@ -135,7 +136,7 @@ class BuildsScreen(TableScreen):
         except PiwheelsError as error:
             self.notify(str(error), severity="warning", markup=False)
             return
-        self._older = {build.build: build for build in reversed(reply.builds)}
+        self._older = {build.build_id: build for build in reversed(reply.builds)}
         self.refresh_all()
 
     def action_target(self, key: str) -> ActionTarget | None:

@@ -10,7 +10,8 @@ from textual.widgets import Input, Static
 
 from piwheels.errors import PiwheelsError
 from piwheels.formatting import format_duration
-from piwheels.protocol.messages import BuilderView, BuildRecorded
+from piwheels.model import BuildSummary
+from piwheels.protocol.messages import BuilderView
 from piwheels.tui.model import actions, glyphs
 from piwheels.tui.model.action_targets import ended_target, running_target
 from piwheels.tui.model.action_types import Action, ActionTarget
@@ -99,7 +100,7 @@ class LogScreen(FarmScreen):
         builder = self.console.farm.builder_of_build(self.screen_filter.build)
         return builder.view_at(self.console.now) if builder is not None else None
 
-    def _ended_build(self) -> BuildRecorded | None:
+    def _ended_build(self) -> BuildSummary | None:
         return self.console.farm.builds.get(self.screen_filter.build or 0)
 
     def action_targets(self) -> tuple[ActionTarget, ...]:

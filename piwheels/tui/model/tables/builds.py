@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import tzinfo
 
 from piwheels.formatting import format_datetime, format_duration
-from piwheels.model import RETRYABLE, Outcome
-from piwheels.protocol.messages import BuildRecorded
+from piwheels.model import RETRYABLE, BuildSummary, Outcome
 from piwheels.tui.model.glyphs import ALERT_STATES, STATE_STYLE
 from piwheels.tui.model.glyphs import glyph as glyph_of
 from piwheels.tui.model.state import Builder, FarmState
@@ -44,7 +43,7 @@ def build_rows(
     """
     keep, names = _build_filter(failed, slow, project, target), state.target_names
     ended = [
-        _ended_row(build, place, ascii_only, format_datetime(build.at, now, zone), names)
+        _ended_row(build, place, ascii_only, format_datetime(build.ended_at, now, zone), names)
         for place, build in enumerate(reversed(state.builds.values()))
         if keep(build.project, build.target, build.duration_s, 0.0, build.outcome)
     ]
@@ -126,7 +125,7 @@ def outcome_style(outcome: str) -> tuple[str, str]:
 
 
 def _ended_row(
-    build: BuildRecorded,
+    build: BuildSummary,
     position: int,
     ascii_only: bool,
     when: str,
@@ -150,12 +149,12 @@ def _ended_row(
         ),
         Cell(terminal_safe(build.builder), "", "", natural_sort_key(build.builder)),
         Cell(format_duration(build.duration_s), "", "", build.duration_s),
-        Cell(when, "", "", build.at.timestamp()),
-        Cell(str(build.build), "", "", build.build),
+        Cell(when, "", "", build.ended_at.timestamp()),
+        Cell(str(build.build_id), "", "", build.build_id),
         Cell(terminal_safe(build.detail), "", "", build.detail or None),
     )
     return Row(
-        str(build.build), cells, False, _build_filter_text(cells, build.target), (2, position)
+        str(build.build_id), cells, False, _build_filter_text(cells, build.target), (2, position)
     )
 
 

@@ -3,7 +3,7 @@
 from datetime import tzinfo
 
 from piwheels.formatting import format_datetime
-from piwheels.protocol.messages import AuditEventRecorded
+from piwheels.model import AuditEvent
 from piwheels.tui.model.glyphs import glyph as glyph_of
 from piwheels.tui.model.state import FarmState
 from piwheels.tui.model.tables.model import Cell, Column, Row
@@ -31,7 +31,7 @@ def event_rows(
     ]
 
 
-def _event_row(event: AuditEventRecorded, position: int, ascii_only: bool, when: str) -> Row:
+def _event_row(event: AuditEvent, position: int, ascii_only: bool, when: str) -> Row:
     who, what = terminal_safe(event.who), terminal_safe(event.what)
     outcome = terminal_safe(event.outcome)
     rejected = outcome.startswith(("rejected", "refused"))
@@ -47,5 +47,5 @@ def _event_row(event: AuditEventRecorded, position: int, ascii_only: bool, when:
             outcome or None,
         ),
     )
-    key = str(event.event) if event.event else f"{event.at.timestamp()} {who} {what}"
+    key = str(event.event_id) if event.event_id else f"{event.at.timestamp()} {who} {what}"
     return Row(key, cells, False, f"{who} {what} {outcome}".lower(), (position,))
