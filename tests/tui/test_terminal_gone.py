@@ -110,7 +110,7 @@ def test_keys_that_are_no_actions_are_told(address: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--connect", "frob://x"), "is no address of a master"),
+        (("--connect", "frob://x"), "is not an address of a master"),
         (("--connect", "ssh://"), "is not ssh://user@host"),
         (("--connect", "tcp://localhost:1"), "piw key generate console"),
     ],
