@@ -17,11 +17,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from piwheels.accesslog.context import Counters, IngestContext
 from piwheels.accesslog.fingerprints import RETENTION_DAYS
 from piwheels.accesslog.hash_chain import Checkpoint, HashChain
 from piwheels.accesslog.logfile import LogFile
 from piwheels.accesslog.parse import LogFormat
-from piwheels.accesslog.reader import Counters, IngestContext, LogReader, today, verify
+from piwheels.accesslog.reader import LogReader, today, verify
 from piwheels.accesslog.rejected_lines import RejectedLineSample
 from piwheels.accesslog.spool import Segments, Spool, orphaned_streams
 from piwheels.accesslog.tail import LogTailer

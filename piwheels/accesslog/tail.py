@@ -5,9 +5,10 @@ import time
 from enum import Enum, auto
 from pathlib import Path
 
+from piwheels.accesslog.context import IngestContext
 from piwheels.accesslog.hash_chain import first_line_digest
 from piwheels.accesslog.logfile import LogFile, is_log_or_rotated, rotated_logs, stored_name
-from piwheels.accesslog.reader import IngestContext, LogReader
+from piwheels.accesslog.reader import LogReader
 from piwheels.db import access_log_positions
 from piwheels.db.access_log_writer import ConcurrentReadError
 from piwheels.errors import ConfigError, RejectedError

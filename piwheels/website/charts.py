@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from html import escape
 from itertools import pairwise
-from typing import NamedTuple
 
 import humanize
 import msgspec
@@ -19,21 +18,18 @@ from markupsafe import Markup
 
 from piwheels.formatting import format_decimal_size
 from piwheels.model import Struct
-from piwheels.website.filters import mark_invisible
+from piwheels.website.chart_labels import CHART_HEIGHT_PX, x_labels
+from piwheels.website.filters import mark_invisible, truncate
 
 Value = int | float | None  # None is a gap: unknown
 
 _COLORS = 6
-_PLOT_TOP, _PLOT_BOTTOM, _HEIGHT = 22, 222, 248
+_PLOT_TOP, _PLOT_BOTTOM = 22, 222
 _MAX_COLUMNS = 240  # more would be narrower than a pixel on a phone
 _MAX_TOOLTIPS = 120
 _MIN_SLOTS = 12  # the only column of a chart is not as wide as the chart
 _MAX_TABLE_ROWS = 400
 _MAX_LABEL_LENGTH = 28
-#: The width of a digit, the gap between labels, and how far a label may overflow to the right.
-_DIGIT_PX, _GAP_PX, _EDGE_PX = 8.3, 6.0, 14.0
-#: The narrowest plot, on a phone; and the width from which style.css shows all labels.
-_MIN_PLOT_PX, _WIDE_PX = 225.0, 490.0
 _TOO_LARGE = 1e300
 _NEARLY_ZERO = 1e-9
 
@@ -88,9 +84,7 @@ def column_chart(chart: Chart, *, json_url: str = "") -> Markup:
     top, ticks = _axis_scale(totals, integers=_has_only_integers(chart))
     body = "".join(_stacked_column(binned, at, top) for at in range(len(binned.labels)))
     note = f" Each column shows the maximum of {step} values." if step > 1 else ""
-    picture = (
-        _grid_lines(ticks, top) + body + _x_labels(chart.labels, _column_centers(chart.labels))
-    )
+    picture = _grid_lines(ticks, top) + body + x_labels(chart.labels, _column_centers(chart.labels))
     return _figure_html(
         chart, picture, _y_labels(ticks, top, chart.unit), note=note, json_url=json_url
     )
@@ -102,7 +96,7 @@ def line_chart(chart: Chart, *, json_url: str = "") -> Markup:
     top, ticks = _axis_scale(known, integers=_has_only_integers(chart))
     body = "".join(_line_svg(series, at, top) for at, series in enumerate(chart.series))
     picture = (
-        _grid_lines(ticks, top) + body + _x_labels(chart.labels, _point_positions(chart.labels))
+        _grid_lines(ticks, top) + body + x_labels(chart.labels, _point_positions(chart.labels))
     )
     return _figure_html(chart, picture, _y_labels(ticks, top, chart.unit), json_url=json_url)
 
@@ -153,7 +147,7 @@ def _figure_html(
     picture: str,
     numbers: str = "",
     *,
-    height: int = _HEIGHT,
+    height: int = CHART_HEIGHT_PX,
     note: str = "",
     json_url: str = "",
 ) -> Markup:
@@ -325,7 +319,7 @@ def _downsampled(values: Sequence[Value]) -> Iterator[tuple[int, Value]]:
 def _bar_svg(label: str, value: Value, row: int, top: float, unit: Unit) -> str:
     y = row * 40
     share = 100 * _plotted(value) / top
-    shown = _escaped(_truncated(label))
+    shown = _escaped(truncate(label, _MAX_LABEL_LENGTH))
     return (
         f"<g><title>{_escaped(label)}: {format_value(value, unit)}</title>"
         f'<text x="0" y="{y + 15}">{shown}'
@@ -357,7 +351,7 @@ def _y_labels(ticks: Sequence[float], top: float, unit: Unit) -> str:
         f'<text x="0" y="{_y_px(tick, top) + 4:.1f}">{_format_tick(tick, unit)}</text>'
         for tick in ticks
     )
-    return f'<svg aria-hidden="true" width="54" height="{_HEIGHT}">{texts}</svg>'
+    return f'<svg aria-hidden="true" width="54" height="{CHART_HEIGHT_PX}">{texts}</svg>'
 
 
 def _grid_lines(ticks: Sequence[float], top: float) -> str:
@@ -383,65 +377,6 @@ def _point_positions(labels: Sequence[str]) -> list[float]:
     """The x positions of the points of a line, in percent."""
     last = len(labels) - 1
     return [100 * at / last for at in range(len(labels))] if last > 0 else [50.0] * len(labels)
-
-
-class _AxisLabel(NamedTuple):
-    """A label below the plot: centered at its position, or at the right edge."""
-
-    text: str
-    x_percent: float  # percent
-    at_edge: bool
-
-    def span(self, width_px: float) -> tuple[float, float]:
-        """Its start and end, in pixels, below a plot of this width."""
-        long = len(self.text) * _DIGIT_PX
-        start = width_px * self.x_percent / 100 - (long if self.at_edge else long / 2)
-        return start, start + long
-
-    def fits(self, width_px: float) -> bool:
-        """Whether it does not overflow to the right; to the left there is space."""
-        return self.span(width_px)[1] <= width_px + _EDGE_PX
-
-
-def _x_labels(labels: Sequence[str], places: Sequence[float]) -> str:
-    """Labels below the plot at even distances; a narrow plot shows some of them.
-
-    Only the last label may be moved to the right edge, because its position is there. Another
-    label that does not fit is left out.
-    """
-    texts = [_truncated(label, 20) for label in labels]
-    marks = [_AxisLabel(text, at, at_edge=False) for text, at in zip(texts, places, strict=True)]
-    if marks and not marks[-1].fits(_MIN_PLOT_PX):
-        marks[-1] = _AxisLabel(marks[-1].text, 100.0, at_edge=True)
-    step = _label_step(marks, _WIDE_PX, 1)
-    narrow_step = _label_step(marks, _MIN_PLOT_PX, step)
-    return "".join(
-        _label_svg(marks[at], wide_only=at % narrow_step > 0 or not marks[at].fits(_MIN_PLOT_PX))
-        for at in range(0, len(marks), step)
-        if marks[at].fits(_WIDE_PX)
-    )
-
-
-def _label_step(marks: Sequence[_AxisLabel], width_px: float, unit: int) -> int:
-    """The smallest multiple of a unit at which every nth label fits without overlaps."""
-    step = unit
-    while not _do_not_overlap(marks[::step], width_px):
-        step += unit
-    return step
-
-
-def _do_not_overlap(marks: Sequence[_AxisLabel], width_px: float) -> bool:
-    spans = [mark.span(width_px) for mark in marks if mark.fits(width_px)]
-    return all(end + _GAP_PX <= start for (_, end), (start, _) in pairwise(spans))
-
-
-def _label_svg(mark: _AxisLabel, *, wide_only: bool) -> str:
-    extra = ' class="wide-only"' if wide_only else ""
-    anchor = "end" if mark.at_edge else "middle"
-    return (
-        f'<text{extra} x="{mark.x_percent:.2f}%" y="{_HEIGHT - 8}" text-anchor="{anchor}">'
-        f"{_escaped(mark.text)}</text>"
-    )
 
 
 def _y_px(value: float, top: float) -> float:
@@ -495,10 +430,6 @@ def _format_tick(value: float, unit: Unit) -> str:
 
 def _color_class(index: int) -> str:
     return f"s{index % _COLORS + 1}"
-
-
-def _truncated(text: str, length: int = _MAX_LABEL_LENGTH) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def _escaped(text: str) -> str:

@@ -10,9 +10,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from piwheels.accesslog.context import IngestContext
 from piwheels.accesslog.logfile import LogFile
 from piwheels.accesslog.parse import LogFormat, Parser
-from piwheels.accesslog.reader import IngestContext, LogReader
+from piwheels.accesslog.reader import LogReader
 from piwheels.accesslog.rejected_lines import RejectedLineSample
 from piwheels.db import access_log_positions, downloads
 from piwheels.db.database import Database
