@@ -1,1 +1,1 @@
-"""The master daemon: the duties composed, and the control socket."""
+"""The master daemon, which composes all services in one process."""

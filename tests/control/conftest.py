@@ -37,7 +37,7 @@ TARGET = TARGETS[1]
 
 @dataclass
 class Builder:
-    """A builder's end of the protocol; the test says what it says, and it hears the rest."""
+    """A builder that speaks the protocol and builds nothing; tests send and receive by it."""
 
     label: str
     dealer: LongTimeoutDealer[m.ToBuilder, m.FromBuilder]
@@ -59,7 +59,7 @@ class Builder:
         self.dealer.close(linger_s=1.0)
 
     async def say_hello(self) -> None:
-        """Say Hello, and wait to be welcomed."""
+        """Send Hello, and wait for Welcome."""
         await self.dealer.send(
             m.Hello(
                 protocol=m.PROTOCOL,
@@ -82,7 +82,7 @@ class Builder:
         return await self.dealer.receive(WAIT_S)
 
     async def receive_type(self, kind: type[_M]) -> _M:
-        """The next message of a kind; others are passed over."""
+        """The next message of a type; others are skipped."""
         async with asyncio.timeout(WAIT_S):
             while True:
                 message = await self.receive()
@@ -90,13 +90,13 @@ class Builder:
                     return message
 
     async def send_idle(self, host: HostMetrics | None = None) -> None:
-        """Ask for work."""
+        """Ask for a job."""
         await self.dealer.send(
             m.IdleHeartbeat(last_build=self.last_build, host=host or HostMetrics())
         )
 
     async def take_job(self) -> Job:
-        """Ask for work, and begin it."""
+        """Ask for a job, and start its build."""
         await self.send_idle()
         self.job = (await self.receive_type(m.StartBuild)).job
         self.last_build = self.job.build_id
@@ -104,7 +104,7 @@ class Builder:
         return self.job
 
     async def send_progress(self, phase: str) -> None:
-        """A sign of life from the build in hand."""
+        """Send a heartbeat of the running build."""
         assert self.job is not None
         await self.dealer.send(
             m.BuildHeartbeat(build=self.job.build_id, phase=phase, phase_s=1.0, host=HostMetrics())
@@ -113,7 +113,7 @@ class Builder:
     async def finish_build(
         self, outcome: Outcome = Outcome.FAILED, reason: str = "it broke"
     ) -> None:
-        """Report how the build ended, and wait until it is settled."""
+        """Report the outcome of the build, and wait until it is recorded."""
         assert self.job is not None
         await self.dealer.send(
             m.BuildFinished(build=self.job.build_id, outcome=outcome, reason=reason, duration_s=1.0)
@@ -123,7 +123,7 @@ class Builder:
 
     @asynccontextmanager
     async def keep_alive(self) -> AsyncIterator[None]:
-        """Say something now and then that is not answered, so that it is not lost meanwhile."""
+        """Send messages that need no reply, so that the builder does not time out."""
 
         async def send_chunks() -> None:
             while True:
@@ -137,13 +137,13 @@ class Builder:
             await end_tasks(task)
 
     async def say_goodbye(self) -> None:
-        """Leave."""
+        """Disconnect."""
         await self.dealer.send(m.Goodbye(reason="it was stopped"))
 
 
 @dataclass
 class Watcher:
-    """What a Watch tells, one event at a time."""
+    """The events of a subscription, one at a time."""
 
     stream: ReplyStream
     snapshot: m.Snapshot
@@ -160,7 +160,7 @@ class Watcher:
     async def wait_for_event(
         self, kind: type[_E], test: Callable[[_E], bool] = lambda _: True
     ) -> _E:
-        """The next event of a kind that passes a test; earlier ones are gone by."""
+        """The next event of a type that passes a test; earlier ones are skipped."""
         async with asyncio.timeout(WAIT_S):
             while True:
                 event = await self.receive()
@@ -176,7 +176,7 @@ class Watcher:
         return events
 
     async def wait_for_state(self, label: str, state: m.BuilderState) -> m.BuilderView:
-        """Wait until a builder is told to be in a state."""
+        """Wait until an event shows a builder in a state."""
         changed = await self.wait_for_event(
             m.BuilderChanged,
             lambda event: (event.builder.label, event.builder.state) == (label, state),
@@ -236,7 +236,7 @@ class Master:
             )
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """End it, and wait until it is gone."""
+        """Stop it, and wait until it has exited."""
         if self.process is not None:
             self.process.send_signal(number)
             self.process.wait(WAIT_S)
@@ -250,28 +250,28 @@ class Master:
             yield client
 
     async def ask(self, body: m.RequestBody, wanted: type[_M], user: str = "ann@desk") -> _M:
-        """Give one command, and get its answer."""
+        """Send one request, and return its reply."""
         async with self.client(user) as client:
             return await client.request(body, wanted, timeout_s=WAIT_S)
 
     async def command_builders(
         self, order: m.BuilderCommand, *labels: str, **how: Any
     ) -> m.CommandSucceeded:
-        """Give an order to builders."""
+        """Send a command to builders."""
         return await self.ask(
             m.CommandBuilders(command=order, builders=labels, **how), m.CommandSucceeded
         )
 
     @asynccontextmanager
     async def watch(self, user: str = "ann@desk", **how: Any) -> AsyncIterator[Watcher]:
-        """Watch the farm."""
+        """Subscribe to events."""
         async with self.client(user, **how) as client, client.stream(m.Subscribe()) as talk:
             snapshot = await talk.next(WAIT_S)
             assert isinstance(snapshot, m.Snapshot)
             yield Watcher(talk, snapshot)
 
     def builder(self, label: str = "pi1", **facts: Any) -> Builder:
-        """A builder whose key is on the list."""
+        """A builder whose key is authorized."""
         pair = self.keys.load_or_generate(f"key-of-{label}")
         self.keys.authorize(Role.BUILDER, label, pair.public)
         return Builder(label, self._dealer(pair), says_goodbye=self.shared, **facts)
@@ -285,7 +285,7 @@ class Master:
         )
 
     async def release(self, project: str, version: str = "1.0", **facts: Any) -> None:
-        """Make a release known that is to be built."""
+        """Add a release that is to be built."""
         await catalog.add_project(self.db, project, project)
         await catalog.add_releases(self.db, [make_release(project, version, **facts)], RULES)
 
@@ -305,14 +305,14 @@ class Master:
                 await asyncio.sleep(0.02)
 
     async def wait_for_query(self, query: str) -> None:
-        """Wait until a query says true."""
+        """Wait until a query returns true."""
         async with asyncio.timeout(WAIT_S):
             while not await self.db.value(query):  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
-def nothing_upstream() -> Iterator[FakeIndex]:
+def empty_upstream() -> Iterator[FakeIndex]:
     """An upstream without a single project."""
     with fake_index() as index:
         yield index
@@ -340,11 +340,9 @@ async def prepare_master(folder: Path, dsn: str, upstream: FakeIndex) -> Master:
 
 
 @pytest.fixture
-async def idle_master(
-    tmp_path: Path, dsn: str, nothing_upstream: FakeIndex
-) -> AsyncIterator[Master]:
+async def idle_master(tmp_path: Path, dsn: str, empty_upstream: FakeIndex) -> AsyncIterator[Master]:
     """A master of the test's own, which is not started yet."""
-    master = await prepare_master(tmp_path, dsn, nothing_upstream)
+    master = await prepare_master(tmp_path, dsn, empty_upstream)
     yield master
     master.stop()
     await master.db.close()
@@ -352,19 +350,19 @@ async def idle_master(
 
 @pytest.fixture
 async def master(idle_master: Master) -> Master:
-    """A master of the test's own: for tests that end it, and those that want it untouched."""
+    """A master for one test: for tests that stop it or need it unused."""
     await idle_master.start()
     return idle_master
 
 
 @pytest.fixture(scope="module")
-def running(
-    tmp_path_factory: pytest.TempPathFactory, postgres: PrivatePostgres, nothing_upstream: FakeIndex
+def module_master(
+    tmp_path_factory: pytest.TempPathFactory, postgres: PrivatePostgres, empty_upstream: FakeIndex
 ) -> Iterator[Master]:
     """A master that runs as long as the tests of a module."""
 
     async def start(dsn: str) -> Master:
-        master = await prepare_master(tmp_path_factory.mktemp("master"), dsn, nothing_upstream)
+        master = await prepare_master(tmp_path_factory.mktemp("master"), dsn, empty_upstream)
         await master.start()
         await master.db.close()
         return master
@@ -376,11 +374,11 @@ def running(
 
 
 @pytest.fixture
-async def shared(running: Master) -> AsyncIterator[Master]:
+async def shared(module_master: Master) -> AsyncIterator[Master]:
     """The running master, without projects and events, and with all builders awake."""
-    dsn = str(running.settings["database.dsn"])
+    dsn = str(module_master.settings["database.dsn"])
     async with await Database.connect(dsn, role="test") as db:
-        master = replace(running, db=db, shared=True)
+        master = replace(module_master, db=db, shared=True)
         yield master
         await master.ask(m.Resume(), m.CommandSucceeded)
         async with asyncio.timeout(WAIT_S):

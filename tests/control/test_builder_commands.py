@@ -38,7 +38,7 @@ async def test_sleep_at_once_costs_the_job_neither_a_try_nor_a_failure(shared: M
     async with shared.builder() as pi1:
         job = await pi1.take_job()
         assert (await shared.jobs())["demo"]["attempts"] == 1
-        await shared.command_builders(O.SLEEP, "pi1", at_once=True)
+        await shared.command_builders(O.SLEEP, "pi1", immediately=True)
         abandoned = await pi1.receive_type(m.CancelBuild)
         assert (abandoned.build, abandoned.reason) == (job.build_id, "put to sleep by ann@desk")
         await shared.wait_for_query("SELECT claimed_by IS NULL FROM jobs")
@@ -78,7 +78,7 @@ async def test_skip_drops_the_build_and_keeps_the_job_for_later(shared: Master) 
         assert (await pi1.receive_type(m.CancelBuild)).build == job.build_id
         await shared.wait_for_query("SELECT count(*) = 1 FROM builds")
     (build,) = await shared.builds()
-    assert (build["outcome"], build["reason"]) == ("canceled", "skipped by ann@desk")
+    assert (build["outcome"], build["reason"]) == ("canceled", "canceled by ann@desk")
     row = (await shared.jobs())["demo"]
     assert (row["claimed_by"], row["attempts"]) == (None, 0), "a cancellation is no attempt"
     assert row["retry_at"] is not None
@@ -103,7 +103,7 @@ async def test_drain_ends_a_builder_after_its_build(shared: Master) -> None:
 
 async def test_a_rolling_drain_takes_the_next_when_one_is_back(shared: Master) -> None:
     async with shared.builder("pi1") as pi1, shared.builder("pi2") as pi2:
-        await shared.command_builders(O.RESTART, "pi1", "pi2", rolling=1)
+        await shared.command_builders(O.RESTART, "pi1", "pi2", max_parallel=1)
         await pi1.receive_type(m.Shutdown)
         await pi1.say_goodbye()
         assert len((await shared.ask(m.Status(), m.StatusReply)).builders) == 1
@@ -114,14 +114,14 @@ async def test_a_rolling_drain_takes_the_next_when_one_is_back(shared: Master) -
 
 
 async def test_a_rolling_drain_goes_on_without_one_that_stays_away(idle_master: Master) -> None:
-    await idle_master.start(lost_after_s=BUILDER_TIMEOUT_S)
+    await idle_master.start(builder_timeout_s=BUILDER_TIMEOUT_S)
     async with (
         idle_master.builder("pi1") as pi1,
         idle_master.builder("pi2") as pi2,
         pi2.keep_alive(),
     ):
         async with pi1.keep_alive():
-            await idle_master.command_builders(O.RESTART, "pi1", "pi2", rolling=1)
+            await idle_master.command_builders(O.RESTART, "pi1", "pi2", max_parallel=1)
             await pi1.receive_type(m.Shutdown)
         await pi1.say_goodbye()
         await pi2.receive_type(m.Shutdown)
@@ -155,7 +155,7 @@ async def test_orders_to_those_who_are_not_there_say_so_by_name(shared: Master) 
         )
         with pytest.raises(RejectedError, match=r"^pi8 is not connected; pi9 is not connected$"):
             await shared.command_builders(O.KILL, "pi8", "pi9")
-        with pytest.raises(RejectedError, match=r"^pi1 has no build in hand$"):
+        with pytest.raises(RejectedError, match=r"^pi1 has no running build$"):
             await shared.command_builders(O.CANCEL_BUILD, "pi1")
         with pytest.raises(RejectedError, match="name a builder"):
             await shared.command_builders(O.KILL)
@@ -195,7 +195,7 @@ async def test_a_lost_builder_stays_in_view_and_its_job_goes_to_another(
     idle_master: Master,
 ) -> None:
     master = idle_master
-    await master.start(lost_after_s=BUILDER_TIMEOUT_S)
+    await master.start(builder_timeout_s=BUILDER_TIMEOUT_S)
     await master.release("demo")
     async with master.watch() as watcher, master.builder("pi1") as pi1:
         async with pi1.keep_alive():
@@ -237,7 +237,7 @@ async def test_prioritised_jobs_are_built_first(shared: Master) -> None:
     await shared.ask(m.Prioritize(project="late", advance_s=3600.0), m.CommandSucceeded)
     async with shared.builder() as pi1:
         assert (await pi1.take_job()).project == "late"
-    with pytest.raises(RejectedError, match="nothing of nobody waits"):
+    with pytest.raises(RejectedError, match="nobody has no queued jobs"):
         await shared.ask(m.Prioritize(project="nobody", advance_s=1.0), m.CommandSucceeded)
     with pytest.raises(RejectedError, match="ten years"):
         await shared.ask(m.Prioritize(project="late", advance_s=1e9), m.CommandSucceeded)
@@ -320,7 +320,7 @@ async def test_what_failed_for_want_of_a_compiler_is_for_a_builder_that_has_one(
 
 async def test_jobs_of_one_target_can_be_prioritised(shared: Master) -> None:
     await shared.release("demo")
-    with pytest.raises(RejectedError, match="nothing of demo waits"):
+    with pytest.raises(RejectedError, match="demo has no queued jobs"):
         await shared.ask(
             m.Prioritize(project="demo", target="cp27", advance_s=1.0), m.CommandSucceeded
         )

@@ -75,7 +75,7 @@ async def test_sleep_and_wake_and_abandon(shared: Master) -> None:
         await piw(shared, "builder cancel", "pi1", "-y")
         await pi1.receive_type(m.CancelBuild)
         gone = await piw(shared, "builder cancel", "pi1", "-y", code=1)
-        assert gone.stderr == "piw: pi1 has no build in hand\n"
+        assert gone.stderr == "piw: pi1 has no running build\n"
 
 
 async def test_draining_those_of_whom_one_is_not_there_exits_1(shared: Master) -> None:

@@ -125,7 +125,7 @@ async def test_a_command_that_makes_the_database_choke_is_answered(shared: Maste
 async def test_over_tcp_the_key_tells_who_may_change_what(idle_master: Master) -> None:
     master = idle_master
     address = f"tcp://127.0.0.1:{free_port()}"
-    await master.start(control_tcp=address)
+    await master.start(control_tcp_bind=address)
     server_key = master.keys.require(MASTER).public
     keys = {
         role: master.keys.load_or_generate(f"of-{role}") for role in (Role.OPERATOR, Role.WATCHER)

@@ -21,7 +21,7 @@ from tests.tui.source_probe import SourceProbe, wait_until
 
 
 @pytest.fixture(autouse=True)
-def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+def fast_reconnect(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again at once; silence is for the test that is about it."""
     monkeypatch.setattr(link_module, "RENEWAL_INTERVAL_S", 0.1)
     monkeypatch.setattr(link_module, "SILENCE_LIMIT_S", 600.0)

@@ -85,22 +85,22 @@ class ControlHarness:
 
 
 @pytest.fixture
-async def served(tmp_path: Path, database: Database) -> AsyncIterator[ControlHarness]:
-    served = ControlHarness(tmp_path, database)
-    running = asyncio.create_task(served.control.run())
-    yield served
+async def harness(tmp_path: Path, database: Database) -> AsyncIterator[ControlHarness]:
+    harness = ControlHarness(tmp_path, database)
+    running = asyncio.create_task(harness.control.run())
+    yield harness
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
-    served.router.close()
+    harness.router.close()
 
 
 @pytest.fixture
-def deaf(served: ControlHarness) -> Iterator[zmq.asyncio.Socket]:
+def unread_socket(harness: ControlHarness) -> Iterator[zmq.asyncio.Socket]:
     """A console's socket that takes as little as it can from whoever reads nothing."""
     socket = zmq.asyncio.Context.instance().socket(zmq.DEALER)
     socket.rcvhwm = 1
-    socket.connect(served.address)
+    socket.connect(harness.address)
     yield socket
     socket.close(linger=0)
 
@@ -116,66 +116,68 @@ async def receive(socket: zmq.asyncio.Socket) -> m.ReplyBody:
         return _REPLIES.decode(await socket.recv()).body
 
 
-async def wait_for_no_subscribers(served: ControlHarness) -> None:
+async def wait_for_no_subscribers(harness: ControlHarness) -> None:
     """Let things happen until that is of no use to anybody."""
     async with asyncio.timeout(WAIT_S):
         number = 0
-        while served.bulletin.has_subscribers:
-            served.publish_event(number := number + 1)
+        while harness.bulletin.has_subscribers:
+            harness.publish_event(number := number + 1)
             await asyncio.sleep(0.01)
 
 
 async def test_a_watcher_that_reads_nothing_is_told_when_it_reads_on(
-    served: ControlHarness, deaf: zmq.asyncio.Socket, monkeypatch: pytest.MonkeyPatch
+    harness: ControlHarness, unread_socket: zmq.asyncio.Socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subscriptions, "_BATCH_INTERVAL_S", 0.0)
-    await send(deaf, 1, m.Subscribe())
-    await served.bulletin.wait_for_subscriber()
-    await wait_for_no_subscribers(served)
-    assert isinstance(await receive(deaf), m.Snapshot)
+    await send(unread_socket, 1, m.Subscribe())
+    await harness.bulletin.wait_for_subscriber()
+    await wait_for_no_subscribers(harness)
+    assert isinstance(await receive(unread_socket), m.Snapshot)
     numbers: list[int] = []
-    while isinstance(body := await receive(deaf), m.EventBatch):
+    while isinstance(body := await receive(unread_socket), m.EventBatch):
         numbers += [event.event_id for event in body.events if isinstance(event, AuditEvent)]
     assert numbers == list(range(1, len(numbers) + 1)), "nothing is missing from what did come"
     assert isinstance(body, m.CommandFailed)
     assert "client too slow" in body.reason
-    await send(deaf, 2, m.Subscribe())
-    assert isinstance(await receive(deaf), m.Snapshot), "it can watch anew"
+    await send(unread_socket, 2, m.Subscribe())
+    assert isinstance(await receive(unread_socket), m.Snapshot), "it can watch anew"
 
 
-async def test_a_watch_ends_with_its_console(served: ControlHarness) -> None:
-    async with ControlClient(served.address) as client, client.stream(m.Subscribe()) as talk:
+async def test_a_watch_ends_with_its_console(harness: ControlHarness) -> None:
+    async with ControlClient(harness.address) as client, client.stream(m.Subscribe()) as talk:
         assert isinstance(await talk.next(WAIT_S), m.Snapshot)
-        assert served.bulletin.has_subscribers
-    await wait_for_no_subscribers(served)
+        assert harness.bulletin.has_subscribers
+    await wait_for_no_subscribers(harness)
 
 
 @pytest.fixture
-def brief_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_server, "LEASE_S", 0.2)
 
 
-async def test_a_watch_that_is_not_renewed_ends(brief_leases: None, served: ControlHarness) -> None:
+async def test_a_watch_that_is_not_renewed_ends(
+    short_leases: None, harness: ControlHarness
+) -> None:
     async with (
-        ControlClient(served.address, keepalive_interval_s=3600.0) as client,
+        ControlClient(harness.address, keepalive_interval_s=3600.0) as client,
         client.stream(m.Subscribe()) as talk,
     ):
         assert isinstance(await talk.next(WAIT_S), m.Snapshot)
         async with asyncio.timeout(WAIT_S):
-            while served.control._leases:  # noqa: ASYNC110 - nothing tells of it
+            while harness.control._leases:  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0.01)
 
 
 async def test_a_log_waits_for_its_reader_and_arrives_whole(
-    served: ControlHarness, deaf: zmq.asyncio.Socket
+    harness: ControlHarness, unread_socket: zmq.asyncio.Socket
 ) -> None:
     text = b"".join(b"%09d\n" % number for number in range(600_000))
-    served.logs.append(7, 0, text)
-    await send(deaf, 1, m.FollowLog(build=7, follow=False))
+    harness.logs.append(7, 0, text)
+    await send(unread_socket, 1, m.FollowLog(build=7, follow=False))
     found = bytearray()
     finished = False
     while not finished:
-        piece = await receive(deaf)
+        piece = await receive(unread_socket)
         assert isinstance(piece, m.LogChunk)
         assert piece.offset == len(found)
         found += piece.data
@@ -184,10 +186,10 @@ async def test_a_log_waits_for_its_reader_and_arrives_whole(
 
 
 async def test_one_console_has_so_many_streams_and_others_have_theirs(
-    served: ControlHarness,
+    harness: ControlHarness,
 ) -> None:
-    served.logs.create(7)
-    async with ControlClient(served.address) as greedy, ControlClient(served.address) as modest:
+    harness.logs.create(7)
+    async with ControlClient(harness.address) as greedy, ControlClient(harness.address) as modest:
         await asyncio.gather(
             *(greedy.send(1000 + number, m.FollowLog(build=7)) for number in range(MAX_STREAMS))
         )
@@ -195,7 +197,7 @@ async def test_one_console_has_so_many_streams_and_others_have_theirs(
             await greedy.request(m.Subscribe(), m.Snapshot)
         assert await greedy.request(m.Status(), m.StatusReply) == STATUS
         assert await modest.request(m.Subscribe(), m.Snapshot)
-        served.logs.discard(7)  # all of them end
+        harness.logs.discard(7)  # all of them end
         async with asyncio.timeout(WAIT_S):
             while not await can_subscribe(greedy):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
@@ -211,14 +213,14 @@ async def can_subscribe(client: ControlClient) -> bool:
 
 
 async def test_who_asks_while_the_database_is_away_is_told_so(
-    served: ControlHarness, monkeypatch: pytest.MonkeyPatch
+    harness: ControlHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subscriptions, "SNAPSHOT_TIMEOUT_S", 0.1)
-    served.database_is_away = True
-    async with ControlClient(served.address) as client:
+    harness.database_is_away = True
+    async with ControlClient(harness.address) as client:
         with pytest.raises(NotNowError, match="database has not answered"):
             await client.request(m.Subscribe(), m.Snapshot)
-        served.database_is_away = False
+        harness.database_is_away = False
         assert await client.request(m.Subscribe(), m.Snapshot)
 
 

@@ -33,7 +33,7 @@ async def test_the_one_that_came_last_is_turned_away_and_the_first_works_on(
         talking.cancel()
         with suppress(asyncio.CancelledError):
             await talking
-        assert refused.reason.startswith("another builder speaks with the key of pi1; give this")
+        assert refused.reason.startswith("another builder uses the key of pi1; give this")
         assert "`piw key generate NAME`" in refused.reason
         second.dealer.close()
         third = master.builder("pi1")
@@ -55,7 +55,7 @@ async def test_a_second_process_waits_and_the_build_of_the_first_goes_on(master:
         second = master.builder("pi1", instance="second")
         refused = await receive_rejection(second)
         assert not refused.permanent
-        assert "waiting until it has been silent" in refused.reason
+        assert "waiting until that one has been silent" in refused.reason
         second.dealer.close()
         await first.finish_build(Outcome.FAILED)
     assert [row["outcome"] for row in await master.builds()] == ["failed"]

@@ -118,5 +118,5 @@ async def test_a_slow_database_holds_up_neither_claims_nor_signs_of_life(shared:
         await pi1.receive_type(m.Ack)
         view = await watcher.wait_for_state("pi1", m.BuilderState.BUILDING)
         assert view.build == job.build_id
-        await shared.command_builders(m.BuilderCommand.SLEEP, "pi1", at_once=True)
+        await shared.command_builders(m.BuilderCommand.SLEEP, "pi1", immediately=True)
         await pi1.receive_type(m.CancelBuild)

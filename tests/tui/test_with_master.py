@@ -9,10 +9,10 @@ from piwheels.protocol import messages as m
 from piwheels.tui.client.connection import MasterConnection
 from piwheels.tui.model.actions import action_named
 from piwheels.tui.screens.dialogs import ConfirmDialog
-from tests.control.conftest import Builder, Master, idle_master, master, nothing_upstream
+from tests.control.conftest import Builder, Master, empty_upstream, idle_master, master
 from tests.tui.app_harness import AppHarness, run_console
 
-__all__ = ["idle_master", "master", "nothing_upstream"]
+__all__ = ["empty_upstream", "idle_master", "master"]
 
 pytestmark = pytest.mark.slow
 
