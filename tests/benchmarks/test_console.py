@@ -275,7 +275,7 @@ def open_oldest_log(terminal: PtyTerminal) -> tuple[float, float]:
     """Open the log of the last of the builds, which has ended: seconds, and those of its own."""
     terminal.wait_for(shows_builders)
     terminal.press("3")
-    terminal.wait_for(lambda lines: any("Failing line" in line for line in lines))
+    terminal.wait_for(lambda lines: any("Error line" in line for line in lines))
     terminal.press("\x1b[F")
     time.sleep(0.5)
     began, cpu_s = time.monotonic(), terminal.cpu_s

@@ -34,7 +34,13 @@ from piwheels.tui.model.commands import (
     still_applicable,
     validation_error,
 )
-from piwheels.tui.model.keys import conflicting_action, key_labels, validate_keys
+from piwheels.tui.model.keys import (
+    _RENAMED_ACTIONS,
+    conflicting_action,
+    key_labels,
+    rename_actions,
+    validate_keys,
+)
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.themes import THEMES
 
@@ -272,3 +278,11 @@ def test_a_defined_command_is_an_action_with_its_message() -> None:
         assert build_messages(action, ()) == [(Pause(), "hibernate")]
         assert conflicting_action(action, "f8", {}) is None
     assert "hibernate" not in {action.name for action in all_actions()}
+
+
+def test_old_names_of_actions_are_renamed_and_reported() -> None:
+    keys, line = rename_actions({"drain_rolling": "f7", "sort": "f8"})
+    assert keys == {"rolling_restart": "f7", "sort": "f8"}
+    assert line == "[keys]: drain_rolling is called rolling_restart now"
+    assert rename_actions({"sort": "f8"}) == ({"sort": "f8"}, "")
+    assert set(_RENAMED_ACTIONS.values()) <= {action.name for action in all_actions()}

@@ -207,12 +207,12 @@ class Replay:
         on_update: Callable[[CommandStatus], None] | None = None,
     ) -> CommandStatus:
         """Nothing is sent: there is no master."""
-        fate = new_command("", description, self.now()).advance(
+        status = new_command("", description, self.now()).advance(
             CommandState.NOT_SENT, self.now(), _NO_MASTER_MESSAGE
         )
         if on_update:
-            on_update(fate)
-        return fate
+            on_update(status)
+        return status
 
     async def request(self, body: RequestBody, reply_type: type[_Reply]) -> _Reply:  # noqa: ARG002
         """Raises ReplayError: there is no master."""

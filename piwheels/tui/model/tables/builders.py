@@ -135,8 +135,8 @@ def _targets_cell(targets: tuple[str, ...]) -> Cell:
 def _filter_text(
     label: str, targets: tuple[str, ...], release: str, target: str, state: str
 ) -> str:
-    told = terminal_safe(" ".join((*targets, target, state)))
-    return f"{label} {told} {release}".lower()
+    names = terminal_safe(" ".join((*targets, target, state)))
+    return f"{label} {names} {release}".lower()
 
 
 def _time_cell(builder: Builder, now: float) -> Cell:
