@@ -1,5 +1,6 @@
-"""The builder as a service: what it tells systemd, and how it heeds it."""
+"""The builder as a service: its notifications to systemd, and how it ends."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -14,15 +15,16 @@ from piwheels.builder.build import BuildOptions
 from piwheels.builder.build_runner import BuildRunner
 from piwheels.builder.job_dir import JobDir
 from piwheels.config import BuilderSection
-from piwheels.errors import ConfigError
+from piwheels.errors import EXIT_STAYS_ENDED, ConfigError
+from piwheels.protocol import messages as m
 from piwheels.protocol.keys import MASTER, KeyStore
 from piwheels.system.interpreters import probe_interpreter
 from piwheels.wheel.tags import target_of
-from tests.builder.test_master_client import JOB
+from tests.builder.test_master_client import JOB, MasterAndBuilder, farm
 from tests.fake_systemd import Notifications, systemd, wait_for_notification
 from tests.timeouts import WAIT_S
 
-__all__ = ["systemd"]
+__all__ = ["farm", "systemd"]
 
 
 def test_systemd_is_told_of_a_builder_that_waits_and_stops_it_cleanly(
@@ -48,6 +50,31 @@ def test_systemd_is_told_of_a_builder_that_waits_and_stops_it_cleanly(
             process.kill()
     assert process.returncode == 0
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(("restart", "status"), [(False, EXIT_STAYS_ENDED), (True, 0)])
+async def test_the_exit_status_says_whether_a_builder_is_started_again(
+    farm: MasterAndBuilder, restart: bool, status: int
+) -> None:
+    port = farm.endpoints.builder_address.rpartition(":")[2]
+    config = farm.folder / "piwheels.toml"
+    config.write_text(
+        f'[builder]\nmaster = "127.0.0.1"\nmaster_port = {port}\nkey_dir = "keys"\n'
+        'work_dir = "work"\nsandbox = false\n'
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "piwheels", "builder", "--config", str(config)),
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        await farm.master.welcome()
+        await farm.master.send(m.Shutdown(reason="drained by ann", restart=restart))
+        assert (await farm.master.expect(m.Goodbye)).reason == "drained by ann"
+        async with asyncio.timeout(WAIT_S):
+            assert await process.wait() == status
+    finally:
+        if process.returncode is None:
+            process.kill()
 
 
 async def test_systemd_is_told_what_is_built(
