@@ -249,7 +249,9 @@ class SimulatedMaster:
     _work_done_at: float = 0.0
 
     def start(self) -> None:
-        self.machine = BuilderStateMachine(builder_timeout_s=BUILDER_TIMEOUT_S)
+        self.machine = BuilderStateMachine(
+            builder_timeout_s=BUILDER_TIMEOUT_S, check_invariants=True
+        )
         now, database = self.farm.clock.now, self.farm.database
         for label, job in database.claims().items():
             self.machine.orphans[label] = OrphanedClaim(job, since=now, claimed_at=now)

@@ -13,7 +13,8 @@ from piwheels.protocol.messages import BuilderCommand
 from tests.simulation.farm import Farm, Faults
 
 HOUR_S = 3600.0
-SEEDS = range(25)
+#: More schedules than these run with the slow tests.
+SEEDS = [*range(5), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(5, 40))]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
