@@ -258,7 +258,7 @@ def _message(item: type) -> str:
     comments = _field_comments(item)
     rows = [
         (
-            f"`{field.name}`",
+            f"`{field.encode_name}`",
             f"`{_type_name(field.type)}`",
             _default_of(field),
             comments.get(field.name, ""),
@@ -266,6 +266,9 @@ def _message(item: type) -> str:
         for field in msgspec.structs.fields(item)
     ]
     doc = inspect.getdoc(item)
+    tag = getattr(item, "__struct_config__").tag  # noqa: B009 - of every msgspec struct
+    if tag not in {None, item.__name__}:
+        doc = f"{doc}\n\nIts tag is `{tag}`."
     table = _table(("field", "type", "default", ""), iter(rows)) if rows else ""
     return f"### {item.__name__}\n\n{doc}" + (f"\n\n{table}" if table else "")
 

@@ -1,6 +1,6 @@
-"""The asking end of the control socket: commands out, answers and events in.
+"""The client of the control socket: sends requests, receives replies and events.
 
-A command is never queued for a master that is away: it fails at once, with one line.
+A request is never queued for a master that is not there: it fails at once, with one line.
 """
 
 import asyncio
@@ -33,13 +33,13 @@ _ReplyType = TypeVar("_ReplyType")
 
 CONNECT_TIMEOUT_S = 3.0
 REPLY_TIMEOUT_S = 60.0
-#: So many messages wait unread; what is more waits at the master, which knows what to do then.
+#: So many messages wait here unread; the others wait at the master, which limits them.
 _HWM = 32
-#: The master ends a stream that was not renewed for several times this.
+#: The master ends a stream without a KeepAlive for several times this.
 KEEPALIVE_INTERVAL_S = 15.0
 
 
-#: Makes one answer of an earlier and a later one; None when both have to be taken in.
+#: Merges an earlier and a later reply into one; None when both are needed.
 Coalesce = Callable[[ReplyBody, ReplyBody], ReplyBody | None]
 
 
@@ -48,7 +48,7 @@ def _never_coalesce(_before: ReplyBody, _after: ReplyBody) -> None:
 
 
 class MasterUnreachableError(PiwheelsError):
-    """Nobody answers on the control socket."""
+    """No master answers on the control socket."""
 
     def __init__(self, address: str) -> None:
         super().__init__(
@@ -58,7 +58,7 @@ class MasterUnreachableError(PiwheelsError):
 
 
 def current_user() -> str:
-    """Who is asking: login and host."""
+    """Who sends the requests: login and host."""
     try:
         login = getpass.getuser()
     except (KeyError, OSError):
@@ -89,11 +89,11 @@ class UnknownOutcomeError(MasterUnreachableError):
 
 
 class SocketPermissionError(PiwheelsError):
-    """The control socket is there, and is not for this account."""
+    """The control socket exists, and this account may not use it."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(
-            f"{path} is not for {getpass.getuser()}: its owner and group may write to it; "
+            f"{getpass.getuser()} may not use {path}: only its owner and group may write to it; "
             f"join the group {_group(path)}, or use sudo"
         )
 
@@ -106,10 +106,10 @@ def _group(path: Path) -> str:
 
 
 def check_socket(address: str) -> bool:
-    """Whether the socket of an `ipc://` address exists; of other addresses, True.
+    """Whether the socket of an `ipc://` address exists; True for other addresses.
 
     Raises:
-        NotAllowedError: it is not for this account, or lies in a folder that is not.
+        SocketPermissionError: this account may not use it, or not its folder.
     """
     if not address.startswith("ipc://"):
         return True
@@ -124,7 +124,7 @@ def check_socket(address: str) -> bool:
 
 
 class ReplyStream:
-    """A command and the answers that keep coming to it."""
+    """A request and the replies to it."""
 
     def __init__(self, client: "ControlClient", request_id: int, coalesce: Coalesce) -> None:
         self._client = client
@@ -134,7 +134,7 @@ class ReplyStream:
         self._has_reply = asyncio.Event()
 
     def on_reply(self, body: ReplyBody) -> None:
-        """Take in an answer; one that nobody took yet may melt with it."""
+        """Add a reply; one that was not read yet may be merged with it."""
         together = self._coalesce(self._replies[-1], body) if self._replies else None
         if together is None:
             self._replies.append(body)
@@ -143,11 +143,11 @@ class ReplyStream:
         self._has_reply.set()
 
     async def next(self, timeout_s: float | None = REPLY_TIMEOUT_S) -> ReplyBody:
-        """The next answer; None waits for ever.
+        """The next reply; with None it waits for ever.
 
         Raises:
-            NoMasterError: none came within the time.
-            RefusedError: the master would not, and its reason.
+            MasterUnreachableError: none came within the time.
+            RejectedError: the master rejected the request; its reason.
         """
         try:
             async with asyncio.timeout(timeout_s):
@@ -162,10 +162,10 @@ class ReplyStream:
         return answer
 
     async def send_part(self, body: RequestBody) -> None:
-        """Send a further part of the command.
+        """Send a further part of the request.
 
         Raises:
-            NoMasterError: nobody is there.
+            MasterUnreachableError: there is no master.
         """
         await self._client.send(self._request_id, body)
 
@@ -183,9 +183,9 @@ class ControlClient:
         read_only: bool = False,
         keepalive_interval_s: float = KEEPALIVE_INTERVAL_S,
     ) -> None:
-        """read_only: the master is to refuse what changes something; renew_s: a stream's pulse."""
+        """read_only: the master has to reject what would change something."""
         self.address = address
-        self.last_reply_at = time.monotonic()  # when the master last said anything
+        self.last_reply_at = time.monotonic()  # when the master last sent anything
         self._read_only = read_only
         self._keepalive_interval_s = keepalive_interval_s
         self._user = user or current_user()
@@ -222,20 +222,22 @@ class ControlClient:
     async def request(
         self, body: RequestBody, reply_type: type[_ReplyType], *, timeout_s: float = REPLY_TIMEOUT_S
     ) -> _ReplyType:
-        """Send a command and return its one answer.
+        """Send a request and return its one reply.
 
         Raises:
-            NoMasterError: nobody answers.
+            MasterUnreachableError: no master answers.
             UnknownOutcomeError: the command was accepted, and is not finished.
-            NotAllowedError: the socket is not for this account.
-            RefusedError: the master would not, and its reason.
+            SocketPermissionError: this account may not use the socket.
+            RejectedError: the master rejected the request; its reason.
         """
         async with self.stream(body) as talk:
             answer = await talk.next(timeout_s)
             if isinstance(answer, Accepted):
                 answer = await self._outcome(talk, timeout_s)
         if not isinstance(answer, reply_type):
-            raise RejectedError(f"the master answered with {type(answer).__name__}; odd")
+            raise RejectedError(
+                f"unexpected reply from the master: {type(answer).__name__} (version mismatch?)"
+            )
         return answer
 
     async def _outcome(self, talk: ReplyStream, timeout_s: float) -> ReplyBody:
@@ -257,13 +259,16 @@ class ControlClient:
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         coalesce: Coalesce = _never_coalesce,
     ) -> AsyncIterator[ReplyStream]:
-        """Send a command whose answers keep coming.
+        """Send a request that has several replies.
 
-        idempotency_key: names a command that changes something; patience_s: so long a connection is
-        waited for, 0 for one that has to be there; melt: makes one answer of two that wait.
+        Args:
+            body: the request.
+            idempotency_key: identifies a command: sent again with it, it is not executed again.
+            connect_timeout_s: how long to wait for a connection; 0: it has to be there.
+            coalesce: merges two replies that were not read yet.
 
         Raises:
-            NoMasterError: nobody is there.
+            MasterUnreachableError: there is no master.
         """
         number = next(self._request_ids)
         talk = ReplyStream(self, number, coalesce)
@@ -284,10 +289,10 @@ class ControlClient:
         idempotency_key: str = "",
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
     ) -> None:
-        """Send a command under a number.
+        """Send a part of a request.
 
         Raises:
-            NoMasterError: nobody is there.
+            MasterUnreachableError: there is no master.
         """
         command = Request(
             request_id=request_id,
@@ -303,11 +308,11 @@ class ControlClient:
             raise MasterUnreachableError(self.address) from None
 
     async def disconnected(self) -> str:
-        """Wait until the connection to the master ends, and say how."""
+        """Wait until the connection to the master ends; returns how."""
         return await self._dealer.disconnected()
 
     def _check_socket(self) -> None:
-        """Say at once what waiting for the socket would not change."""
+        """Fail at once where waiting would not help."""
         if not check_socket(self.address):
             raise MasterUnreachableError(self.address)
 

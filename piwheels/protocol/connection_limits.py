@@ -1,12 +1,11 @@
-"""Limits on the TCP connections to a socket of ours, kept by a thread of its own.
+"""Limits on the TCP connections to one of our sockets, enforced by a thread.
 
 libzmq limits the size of one frame and the number of whole messages that wait to be read. It
 limits neither the number of frames in a message, all of which it keeps until the last one has
 arrived, nor the number of connections. So the connections themselves are watched: the kernel
 counts the bytes that arrived on each (tcp(7), TCP_INFO), the reader counts those that it has
 read, and a connection with too many in between is shut down. So are connections beyond a
-number: first those on which no handshake (RFC 25) was completed, the oldest first, then the
-newest.
+number: first those without a completed handshake (RFC 25), the oldest first, then the newest.
 
 The thread opens no files, so it still works when the process has no descriptor left, and it
 does not depend on the event loop.
@@ -44,16 +43,16 @@ _HEARTBEAT_BYTES_PER_S = 200
 
 
 class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much the peers of one socket may take together, and each of them."""
+    """How much the peers of one socket may use, each and together."""
 
-    max_unread_bytes: int = 64 << 20  # of one connection: twice the largest window of a file
+    max_unread_bytes: int = 64 << 20  # of one connection: twice the largest upload window
     max_total_unread_bytes: int = 256 << 20  # of all connections together
     max_connections: int
     max_unauthenticated: int  # connections that have not completed their handshake
 
 
 def limits_for(descriptors: int) -> ConnectionLimits:
-    """The limits of one of a process's three TCP sockets, which may open so many files."""
+    """The limits of one of the three TCP sockets of a process that may open so many files."""
     return ConnectionLimits(
         max_connections=max(descriptors // 4, 16),
         max_unauthenticated=max(min(descriptors // 8, 1000), 8),
@@ -67,7 +66,7 @@ def descriptor_limit() -> int:
 
 @dataclass(slots=True)
 class _Connection:
-    """One of our connections; `inode` tells it from a later one with the same descriptor."""
+    """A connection; `inode` distinguishes it from a later one with the same descriptor."""
 
     inode: int
     opened_at: float
@@ -90,13 +89,13 @@ class ConnectionWatch:
     _checked_at: float = 0.0
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start the thread."""
         self._checked_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name=f"port {self.port}", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop the thread."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
@@ -112,8 +111,8 @@ class ConnectionWatch:
             self.check(time.monotonic())
 
     def check(self, now: float) -> None:
-        """Measure every connection, and shut those down that are too much."""
-        # Read counts are taken before the kernel's: what is read meanwhile counts next time.
+        """Measure every connection, and shut down those that exceed the limits."""
+        # Read counts are taken before the kernel's: what is read meanwhile counts the next time.
         with self._read_lock:
             read, self._read_bytes = self._read_bytes, {}
         seconds, self._checked_at = now - self._checked_at, now
@@ -130,7 +129,7 @@ class ConnectionWatch:
             self._close(descriptor, reason)
 
     def _find_connections(self, now: float) -> None:
-        """Bring the connections up to date with this process's descriptors."""
+        """Update the connections from this process's descriptors."""
         there = set(_open_descriptors())
         for gone in (self._connections.keys() | self._other_inodes.keys()) - there:
             self._connections.pop(gone, None)
@@ -154,7 +153,7 @@ class ConnectionWatch:
         limits = self.limits
         for descriptor, connection in self._connections.items():
             if connection.unread_bytes > limits.max_unread_bytes:
-                yield descriptor, f"{connection.unread_bytes:.0f} bytes of it are unread"
+                yield descriptor, f"{connection.unread_bytes:.0f} of its bytes are unread"
         yield from self._largest_unread()
         by_age = sorted(self._connections, key=lambda number: self._connections[number].opened_at)
         strangers = [
@@ -166,7 +165,7 @@ class ConnectionWatch:
             len(strangers) - limits.max_unauthenticated, len(by_age) - limits.max_connections, 0
         )
         for descriptor in strangers[:too_many]:
-            yield descriptor, "too many connections are without a key"
+            yield descriptor, "too many connections without a completed handshake"
         known = [number for number in by_age if number not in set(strangers[:too_many])]
         for descriptor in known[limits.max_connections :]:
             yield descriptor, f"there are more than {limits.max_connections} connections"
@@ -180,7 +179,7 @@ class ConnectionWatch:
             if left <= self.limits.max_total_unread_bytes:
                 return
             left -= self._connections[descriptor].unread_bytes
-            yield descriptor, "too much is unread of all connections together"
+            yield descriptor, "too many unread bytes in all connections together"
 
     def _close(self, descriptor: int, reason: str) -> None:
         connection = self._connections[descriptor]
@@ -221,7 +220,7 @@ def _as_socket(descriptor: int) -> Iterator[socket.socket]:
 
 
 def _accepted_at(descriptor: int, port: int) -> bool:
-    """Whether a descriptor is a connection that was accepted at a port of ours."""
+    """Whether a descriptor is a connection that was accepted at this port."""
     try:
         with _as_socket(descriptor) as ours:
             domain = ours.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN)

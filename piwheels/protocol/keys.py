@@ -1,12 +1,12 @@
-"""CURVE keys and the list of those who may speak to the master, as files in one folder.
+"""CURVE keys, and those that may connect to the master, as files in one folder.
 
-    keys/<name>.secret           a key pair of this machine's own, mode 0600
-    keys/builder/<name>          the public key of a builder that is allowed
-    keys/operator/<name>         the public key of a console that is allowed over TCP
-    keys/watcher/<name>          the same, of one that may look and change nothing
+    keys/<name>.secret           a key pair of this machine, mode 0600
+    keys/builder/<name>          the public key of an authorized builder
+    keys/operator/<name>         the public key of a console, over TCP
+    keys/watcher/<name>          the same, of a read-only console
 
-Keys are shown and stored as 64 hexadecimal digits: ZeroMQ's own spelling (Z85) has
-characters that a shell would interpret. The name in the list is what a builder is called.
+Keys are shown and stored as 64 hexadecimal digits: ZeroMQ's own format (Z85) has characters that
+a shell would interpret. The name of a builder's file is its label.
 """
 
 import errno
@@ -29,19 +29,19 @@ MASTER = "master"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _KEY_DIGITS = 64
 _KEY = re.compile(rf"[0-9a-f]{{{_KEY_DIGITS}}}")
-#: A folder that changed so lately can change again without another time of its change.
+#: A folder that changed so recently can change again within the same mtime.
 _MTIME_MARGIN_NS = 1_000_000_000
 
 
-#: No file can be opened now, which says nothing of who is allowed.
+#: No file can be opened now, which says nothing about who is authorized.
 _OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 def validate_public_key(text: str, setting: str) -> str:
-    """A public key as somebody wrote it into a setting, in the farm's own spelling.
+    """A public key from a setting, in normal form.
 
     Raises:
-        ConfigError: it is none; the message names the setting, and what the key looks like.
+        ConfigError: it is not a key; the message names the setting and the expected form.
     """
     public = text.strip().lower()
     if _KEY.fullmatch(public):
@@ -49,7 +49,7 @@ def validate_public_key(text: str, setting: str) -> str:
     if len(public) != _KEY_DIGITS:
         fault = f"has {len(public)} characters"
     else:
-        fault = "has characters that are no hexadecimal digits"
+        fault = "has characters that are not hexadecimal digits"
     raise ConfigError(
         f"{setting} {fault}: a public key is {_KEY_DIGITS} hexadecimal digits, as `piw key list` "
         "prints it"
@@ -57,15 +57,15 @@ def validate_public_key(text: str, setting: str) -> str:
 
 
 class Role(StrEnum):
-    """What a key lets its holder do."""
+    """What the owner of a key may do."""
 
     BUILDER = "builder"
-    OPERATOR = "operator"  # of the control socket over TCP: may do all
-    WATCHER = "watcher"  # of the control socket over TCP: may only look
+    OPERATOR = "operator"  # of the control socket over TCP: may do everything
+    WATCHER = "watcher"  # of the control socket over TCP: read-only
 
 
 class AuthorizedKey(msgspec.Struct, frozen=True):
-    """A public key on the list."""
+    """An authorized public key."""
 
     role: Role
     name: str
@@ -73,7 +73,7 @@ class AuthorizedKey(msgspec.Struct, frozen=True):
 
 
 class KeyStore:
-    """The keys below one folder. The list is read anew when a file in it changes."""
+    """The keys in one folder; read again when a file in it changes."""
 
     def __init__(self, key_dir: Path) -> None:
         self.key_dir = key_dir
@@ -81,7 +81,7 @@ class KeyStore:
         self._last_read: dict[Role, dict[str, str]] = {}
 
     def pair(self, name: str) -> KeyPair | None:
-        """A key pair of this machine, or None when it has not been made.
+        """A key pair of this machine, or None when it was not generated.
 
         Raises:
             ConfigError: the file cannot be read or does not hold a key pair.
@@ -99,10 +99,10 @@ class KeyStore:
             ) from None
 
     def require(self, name: str) -> KeyPair:
-        """A key pair of this machine that must be there.
+        """A key pair of this machine that must exist.
 
         Raises:
-            ConfigError: it is not.
+            ConfigError: it does not.
         """
         pair = self.pair(name)
         if pair is None:
@@ -112,7 +112,7 @@ class KeyStore:
         return pair
 
     def generate(self, name: str) -> KeyPair:
-        """Make and keep a key pair; one that exists is never overwritten.
+        """Generate and store a key pair; an existing one is never overwritten.
 
         Raises:
             ConfigError: it exists, or cannot be written.
@@ -133,19 +133,19 @@ class KeyStore:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            path.unlink()  # half a key would be taken for one, and could not be made again
+            path.unlink()  # half a key would be taken for one, and could not be generated again
             raise ConfigError(f"{path}: {error.strerror}") from None
         return pair
 
     def load_or_generate(self, name: str) -> KeyPair:
-        """The key pair of this name, made if need be."""
+        """The key pair of this name, generated if it does not exist."""
         return self.pair(name) or self.generate(name)
 
     def authorize(self, role: Role, name: str, public: str) -> None:
-        """Put a public key on the list under a name.
+        """Authorize a public key under a name.
 
         Raises:
-            ConfigError: the name or the key is malformed, or either is on the list already.
+            ConfigError: the name or the key is malformed, or either is in use already.
         """
         public = public.strip().lower()
         if not _KEY.fullmatch(public):
@@ -167,7 +167,7 @@ class KeyStore:
             raise ConfigError(f"{path}: {error.strerror}") from None
 
     def revoke(self, name: str) -> list[AuthorizedKey]:
-        """Take every key of this name off the list; returns what was taken off.
+        """Revoke every key of this name; returns them.
 
         Raises:
             ConfigError: there is none.
@@ -180,10 +180,10 @@ class KeyStore:
         return gone
 
     def authorized_keys(self) -> list[AuthorizedKey]:
-        """All that are on the list, builders first, by name.
+        """All authorized keys, builders first, by name.
 
         Raises:
-            ConfigError: the list cannot be read.
+            ConfigError: they cannot be read.
         """
         return [
             AuthorizedKey(role=role, name=name, public=public)
@@ -192,7 +192,7 @@ class KeyStore:
         ]
 
     def name_of(self, role: Role, public: str) -> str | None:
-        """What the holder of a key is called in this role, or None when it is not allowed."""
+        """The name of a key's owner in this role, or None when it is not authorized."""
         return self._names_by_key(role).get(public)
 
     def _names_by_key(self, role: Role) -> dict[str, str]:
@@ -213,10 +213,10 @@ class KeyStore:
             if error.errno in _OUT_OF_DESCRIPTORS and role in self._last_read:
                 return self._last_read[
                     role
-                ]  # no file can be opened now: the list as it was last read
+                ]  # no file can be opened now: the keys as they were last read
             raise ConfigError(f"{error.filename}: {error.strerror}") from None
         self._last_read[role] = names
-        if abs(time.time_ns() - changed) > _MTIME_MARGIN_NS:  # also of a clock that was ahead
+        if abs(time.time_ns() - changed) > _MTIME_MARGIN_NS:  # also when a clock was ahead
             self._cached[role] = (changed, names)
         return names
 
@@ -228,7 +228,7 @@ class KeyStore:
 
 
 def _read_public_key(path: Path) -> str:
-    """The key in a file of the list; "" where there is none, or it was removed just now."""
+    """The key in a file; "" where there is none, or the file was just removed."""
     try:
         text = path.read_text().strip()
     except FileNotFoundError:
@@ -236,12 +236,14 @@ def _read_public_key(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno in _OUT_OF_DESCRIPTORS:
             raise
-        log.warning("%s is no key: %s", path, error)
+        log.warning("%s is not a key: %s", path, error)
         return ""
     return text if _KEY.fullmatch(text) else ""
 
 
 def _validate_name(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"{name!r} is no name for a key: use letters, digits, '.', '_' and '-'")
+        raise ConfigError(
+            f"{name!r} is not a valid name for a key: use letters, digits, '.', '_' and '-'"
+        )
     return name

@@ -1,4 +1,4 @@
-"""Lines that peers can cause: at most so many in a time, and how many were left out."""
+"""Limits how often something happens, and how many log lines peers can cause."""
 
 import logging
 import time
@@ -10,7 +10,7 @@ _MINUTE_S = 60.0
 
 @dataclass(slots=True)
 class Allowance:
-    """Allows something so many times in each period, which begins with the first of them."""
+    """Allows something `limit` times in each period; a period begins with its first use."""
 
     limit: int
     period_s: float
@@ -27,9 +27,9 @@ class Allowance:
 
 @dataclass(slots=True)
 class RateLimitedLog:
-    """Passes the first lines of each minute on, and counts the others.
+    """Logs the first lines of each minute, and counts the others.
 
-    The number of those that were left out comes with the first line of a later minute.
+    The number of suppressed lines is logged with the first line of a later minute.
     """
 
     log: logging.Logger
@@ -58,4 +58,4 @@ class RateLimitedLog:
         left_out, self._suppressed = self._suppressed, 0
         self._minute_started_at, self._written = now, 0
         if left_out:
-            self.log.warning("%d more lines like the next were left out", left_out)
+            self.log.warning("%d more lines like the next were suppressed", left_out)

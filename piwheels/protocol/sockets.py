@@ -1,8 +1,8 @@
 """The sockets that carry the messages: typed ZeroMQ routers and dealers, CURVE on TCP.
 
-A Router yields only well-formed messages: what does not decode is answered with a refusal
-and logged with the peer's key, and never raises out of the loop. What peers over TCP may make
-it keep is limited (see `connections`). A Dealer never queues for a peer that is not there.
+A Router returns only well-formed messages: what does not decode is answered with a rejection and
+logged with the peer's key, and never raises. What peers over TCP can make it keep in memory is
+limited (see `connection_limits`). A Dealer never queues for a peer that is not there.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _Out = TypeVar("_Out", bound=msgspec.Struct)
 _rejection_log = RateLimitedLog(log)
 _unknown_key_log = RateLimitedLog(log)
 
-#: Of one frame. A message has at most so many behind its sender's route; others are refused.
+#: Of one frame. A message has at most so many after its route; others are rejected.
 _MAX_FRAME_BYTES = 4 * 1024 * 1024
 _MAX_FRAMES = 2
 _FRAMES_PER_TURN = 1000
@@ -51,11 +51,11 @@ class KeyPair(msgspec.Struct, frozen=True):
 
 
 class NotConnectedError(TransientError):
-    """Nobody is at the other end; the message was not sent and not kept."""
+    """There is no peer; the message was not sent and not kept."""
 
 
 def generate_key_pair() -> KeyPair:
-    """A fresh CURVE key pair."""
+    """A new CURVE key pair."""
     public, secret = zmq.curve_keypair()
     return KeyPair(public=z85.decode(public).hex(), secret=z85.decode(secret).hex())
 
@@ -68,28 +68,28 @@ class Peer(msgspec.Struct, frozen=True):
 
 
 class SendResult(Enum):
-    """What became of a message to a peer."""
+    """What happened to a message to a peer."""
 
     SENT = auto()
-    FULL = auto()  # so much waits for this peer to read that it was dropped
-    GONE = auto()  # there is no such peer any more
+    FULL = auto()  # the peer's queue is full: the message was dropped
+    GONE = auto()  # the peer has disconnected
 
 
 class Envelope(msgspec.Struct, Generic[_In], frozen=True):
-    """A message, its sender, and the raw frames that came behind it."""
+    """A message, its sender, and the raw frames that follow it."""
 
     peer: Peer
     message: _In
     frames: tuple[bytes, ...] = ()
 
 
-_ZAP = "inproc://zeromq.zap.01"  # ZeroMQ's RFC 27: one for all sockets of a process
+_ZAP = "inproc://zeromq.zap.01"  # ZeroMQ RFC 27: one for all sockets of a process
 
 
 class CurveGate:
     """Decides which CURVE keys may connect, for all the sockets of this process.
 
-    `admits` is asked with a domain (the sockets' own word) and a public key in hexadecimal.
+    `is_allowed` gets a domain (chosen by the sockets) and a public key in hexadecimal.
     """
 
     def __init__(self, is_allowed: Callable[[str, str], bool]) -> None:
@@ -109,15 +109,15 @@ class CurveGate:
         trace: TracebackType | None,
     ) -> None:
         if self._authenticator:
-            # Closing alone frees its address only when the library's own thread comes to it.
+            # Closing alone frees its address only later, in the library's own thread.
             self._authenticator.zap_socket.unbind(_ZAP)
             self._authenticator.stop()
             self._authenticator = None
 
     def protect(self, domain: str) -> None:
-        """Let the holders of keys that are admitted to a domain connect to its sockets."""
+        """Let only owners of keys that are allowed in a domain connect to its sockets."""
         if self._authenticator is None:
-            raise RuntimeError("the gate has to be entered before it guards anything")
+            raise RuntimeError("the gate has to be entered before it protects a domain")
         self._authenticator.configure_curve_callback(domain, self)
 
     def callback(self, domain: str, key: bytes) -> bool:
@@ -126,11 +126,11 @@ class CurveGate:
         try:
             admitted = self._is_allowed(domain, public)
         except PiwheelsError as error:
-            # Raised from here it would end the authenticator, and nobody could ever connect again.
+            # Raised from here it would end the authenticator, and no peer could connect any more.
             _unknown_key_log.warning("%s", error)
             return False
         if not admitted:
-            _unknown_key_log.warning("refused a %s with the unknown key %s", domain, public)
+            _unknown_key_log.warning("rejected a %s with the unknown key %s", domain, public)
         return admitted
 
 
@@ -142,22 +142,22 @@ class Router(Generic[_In, _Out]):
     ) -> None:
         """incoming: the union of messages to accept.
 
-        make_rejection: makes the answer to others, of the reason and of what came.
+        make_rejection: makes the answer to others, from the reason and the bytes received.
         """
         self._decoder: msgspec.msgpack.Decoder[_In] = msgspec.msgpack.Decoder(incoming)
         self._encoder = msgspec.msgpack.Encoder()
         self._make_rejection = make_rejection
         self._socket = _context().socket(zmq.ROUTER)
-        self._socket.router_mandatory = True  # else what cannot be sent is dropped unnoticed
+        self._socket.router_mandatory = True  # otherwise what cannot be sent is dropped silently
         _configure(self._socket, hwm)
-        # The same socket without asyncio: the further frames of a message are there already.
+        # The same socket without asyncio: further frames of a message have arrived already.
         self._sync_socket: zmq.Socket[bytes] = zmq.Socket.shadow(self._socket)
         self._socket_paths: list[Path] = []
         self._requires_key = False
         self._watch: ConnectionWatch | None = None
 
     def bind(self, address: str, *, key: KeyPair | None = None, domain: str = "") -> str:
-        """Listen at an address; with a key, for CURVE peers of a guarded domain only.
+        """Listen at an address; with a key, for CURVE peers of a protected domain only.
 
         Returns:
             The address with the port that the system chose, where `:*` or port 0 was given.
@@ -190,7 +190,7 @@ class Router(Generic[_In, _Out]):
             return
         path = Path(address.removeprefix("ipc://"))
         if len(bytes(path)) > zmq.IPC_PATH_MAX_LEN:
-            raise ConfigError(f"{path} is too long for a Unix socket; choose a shorter folder")
+            raise ConfigError(f"{path} is too long for a Unix socket; choose a shorter path")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -206,7 +206,7 @@ class Router(Generic[_In, _Out]):
             route = bytes(frames[0].buffer)
             peer = Peer(route=route, key=_key_of(frames[-1]))
             if self._requires_key and not peer.key:
-                # Nobody without a key gets here; one that did would pass for a local operator.
+                # Cannot happen; without a key it would be taken for a message of a local operator.
                 _rejection_log.warning("dropped a message that came over TCP without a key")
                 continue
             try:
@@ -220,12 +220,12 @@ class Router(Generic[_In, _Out]):
             return Envelope(peer=peer, message=message, frames=rest)
 
     async def _reject(self, peer: Peer, error: Exception, frames: list[zmq.Frame]) -> None:
-        _rejection_log.warning("refused a message of %s: %s", peer.key or "a local peer", error)
+        _rejection_log.warning("rejected a message of %s: %s", peer.key or "a local peer", error)
         came = bytes(frames[1].buffer) if len(frames) > 1 else b""
         await self.send(peer, self._make_rejection(f"malformed message: {error}", came))
 
     async def _receive_frames(self) -> list[zmq.Frame]:
-        """The next message: its route, and its frames; of one with too many, the first of them."""
+        """The next message: its route and frames; of one with too many, the first of them."""
         frames = [await self._socket.recv(copy=False)]
         while frames[-1].more:
             frames.append(self._sync_socket.recv(zmq.DONTWAIT, copy=False))
@@ -236,7 +236,7 @@ class Router(Generic[_In, _Out]):
         return frames
 
     async def _skip_rest(self, last: zmq.Frame) -> None:
-        """Read the further frames of a message, and keep none of them."""
+        """Read further frames of a message and drop them."""
         skipped = 0
         while last.more:
             last = self._sync_socket.recv(zmq.DONTWAIT, copy=False)
@@ -251,7 +251,7 @@ class Router(Generic[_In, _Out]):
             self._watch.count_read(descriptor, [len(frame.buffer) for frame in frames[1:]])
 
     async def send(self, peer: Peer, message: _Out) -> SendResult:
-        """Send to one peer, without waiting for it; dropped when it is gone or reads nothing."""
+        """Send to one peer without waiting; dropped when it is gone or its queue is full."""
         frames = [peer.route, self._encoder.encode(message)]
         try:
             await self._socket.send_multipart(frames, flags=zmq.DONTWAIT)
@@ -262,7 +262,7 @@ class Router(Generic[_In, _Out]):
         return SendResult.SENT
 
     def close(self) -> None:
-        """Stop listening; what was sent but not delivered is dropped."""
+        """Stop listening; what was not delivered is dropped."""
         if self._watch is not None:
             self._watch.stop()
         self._socket.close(linger=200)
@@ -283,7 +283,7 @@ class Dealer(Generic[_In, _Out]):
         hwm: int = 1000,
         monitored: bool = False,
     ) -> None:
-        """incoming: the union of messages to accept; monitored: `disconnected` will be asked."""
+        """incoming: the union of messages to accept; monitored: `disconnected` will be called."""
         self._decoder: msgspec.msgpack.Decoder[_In] = msgspec.msgpack.Decoder(incoming)
         self._encoder = msgspec.msgpack.Encoder()
         self.address = address
@@ -309,17 +309,17 @@ class Dealer(Generic[_In, _Out]):
             raise ConfigError(f"cannot connect to {address}: {error.strerror}") from None
 
     async def send(self, message: _Out, *frames: bytes, timeout_s: float = 5.0) -> None:
-        """Send a message and raw frames behind it.
+        """Send a message and raw frames after it.
 
         Raises:
-            NotConnectedError: nobody was there within the time; nothing stays queued.
+            NotConnectedError: there was no peer within the time; nothing stays queued.
         """
         parts = [self._encoder.encode(message), *frames]
         try:
             async with asyncio.timeout(timeout_s):
                 await self._socket.send_multipart(parts, copy=False)
         except (TimeoutError, zmq.ZMQError):
-            raise NotConnectedError(f"nobody answers at {self.address}") from None
+            raise NotConnectedError(f"no answer from {self.address}") from None
 
     async def receive(self, timeout_s: float | None = None) -> _In:
         """The next message.
@@ -332,14 +332,14 @@ class Dealer(Generic[_In, _Out]):
                 async with asyncio.timeout(timeout_s):
                     frames = await self._socket.recv_multipart()
             except TimeoutError:
-                raise NotConnectedError(f"nobody answers at {self.address}") from None
+                raise NotConnectedError(f"no answer from {self.address}") from None
             try:
                 return self._decoder.decode(frames[0])
             except MALFORMED as error:
-                _rejection_log.warning("%s sent something malformed: %s", self.address, error)
+                _rejection_log.warning("%s sent a malformed message: %s", self.address, error)
 
     async def disconnected(self) -> str:
-        """Wait until the connection ends or is refused, of a monitored one; says which."""
+        """Wait until the connection ends or is rejected; returns which. Only if monitored."""
         if self._monitor is None:
             raise RuntimeError("only a monitored dealer knows when its connection ends")
         event = parse_monitor_message(await self._monitor.recv_multipart())
@@ -348,7 +348,7 @@ class Dealer(Generic[_In, _Out]):
         return "the connection ended"
 
     def close(self, linger_s: float = 0.0) -> None:
-        """Disconnect; give what was sent so long to leave."""
+        """Disconnect; wait so long for queued messages to be sent."""
         if self._monitor is not None:
             self._socket.disable_monitor()
             self._monitor.close(linger=0)
@@ -360,7 +360,7 @@ def _context() -> zmq.asyncio.Context:
 
 
 def _is_ipv6(address: str) -> bool:
-    """Whether an address is written as one of IPv6; `tcp://[::]:5555` is all of both kinds."""
+    """Whether an address is an IPv6 one; `tcp://[::]:5555` accepts IPv4 as well."""
     return address.startswith("tcp://[")
 
 

@@ -1,10 +1,9 @@
-"""Which pieces of a file to ask for next: credit-based fetching with a window that grows.
+"""Which chunks of a file to request next: credit-based flow control with a growing window.
 
-The receiver drives: each piece asked for is one credit, so a sender never has more under
-way than the receiver can take. The window doubles while that makes the file come faster,
-as it does until the link's delay is filled, and then stays; one slow round does not end
-it. A window of W bytes on a link with a round trip of R seconds cannot carry more than W/R
-bytes a second.
+The receiver drives: each requested chunk is one credit, so a sender never has more in flight than
+the receiver can take. The window doubles while that makes the transfer faster, which it does until
+it exceeds the bandwidth-delay product, and then stays; one slow round does not end the growth. A
+window of W bytes on a link with a round trip of R seconds carries at most W/R bytes a second.
 """
 
 import msgspec
@@ -14,9 +13,9 @@ from piwheels.protocol.messages import CHUNK_BYTES
 INITIAL_WINDOW_BYTES = 8 * CHUNK_BYTES
 MAX_WINDOW_BYTES = 128 * CHUNK_BYTES
 
-#: A window that is twice as large has to bring this much more to be worth its memory.
+#: A doubled window has to be faster by this factor to be worth its memory.
 _MIN_SPEEDUP = 1.2
-#: After so many rounds without a gain the window stays.
+#: After so many rounds without a speedup the window stays.
 _GROWTH_ATTEMPTS = 3
 
 
@@ -31,7 +30,7 @@ class Transfer:
     """The receiver's side of one file: no I/O, times in seconds of any one clock."""
 
     def __init__(self, size_bytes: int, *, start: int = 0, chunk_bytes: int = CHUNK_BYTES) -> None:
-        """start: how much of the file is there already, from an earlier connection."""
+        """start: how many bytes of the file arrived over an earlier connection."""
         self.size_bytes = size_bytes
         self.received_bytes = start
         self.window_bytes = INITIAL_WINDOW_BYTES
@@ -48,7 +47,7 @@ class Transfer:
         return self.received_bytes >= self.size_bytes
 
     def next_requests(self, now: float) -> list[ByteRange]:
-        """What to ask for now; each piece is asked for once."""
+        """The chunks to request now; each is requested once."""
         if self._round_started_at is None:
             self._round_started_at = now
         pieces = []
@@ -62,10 +61,10 @@ class Transfer:
         return pieces
 
     def on_chunk(self, offset: int, length: int, now: float) -> bool:
-        """Note that a piece arrived; pieces come in the order asked for.
+        """Note that a chunk arrived; chunks arrive in the order of the requests.
 
         Returns:
-            Whether it is the one that was due; another one has to be refused.
+            Whether it is the expected one; another one has to be rejected.
         """
         due = min(self._chunk_bytes, self.size_bytes - self.received_bytes)
         if offset != self.received_bytes or length != due or offset >= self._requested_bytes:

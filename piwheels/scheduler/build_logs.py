@@ -1,6 +1,6 @@
-"""Build logs: spooled as they stream in, gzipped into the served tree when a build is settled.
+"""Build logs: spooled as they arrive, compressed into the web root when a build is complete.
 
-A disk that is full or broken costs parts of logs, which is told, and nothing else.
+A full or broken disk costs parts of logs, which is logged, and nothing else.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from piwheels.webroot import Webroot, replace_file
 
 log = logging.getLogger(__name__)
 
-_GZIP_LEVEL = 5  # logs are kept for ever, and packed once
+_GZIP_LEVEL = 5  # logs are kept for ever, and compressed once
 
 
 class LogSpool:
-    """The logs of builds in hand, as plain files, and their way into the tree."""
+    """The logs of running builds, as plain files, and their way into the web root."""
 
     def __init__(self, folder: Path, webroot: Webroot) -> None:
         self._folder = folder
@@ -30,21 +30,21 @@ class LogSpool:
         folder.mkdir(parents=True, exist_ok=True)
 
     def size(self, build: int) -> int:
-        """How much of a log has arrived, in bytes."""
+        """The size of what has arrived of a log, in bytes."""
         try:
             return self._path(build).stat().st_size
         except FileNotFoundError:
             return 0
 
     def create(self, build: int) -> None:
-        """Make an empty log, so that followers find it before its first line."""
+        """Create an empty log, so that it can be followed before its first line."""
         with self._ignoring_disk_errors(build):
             self._path(build).touch()
 
     def append(self, build: int, offset: int, data: bytes) -> None:
-        """Add a piece that begins at offset; what is there already is not added twice.
+        """Add data that begins at `offset`; what is there already is not added twice.
 
-        A piece that would leave a gap is dropped: the builder sends it again after a Welcome.
+        Data that would leave a gap is dropped: the builder sends it again after a Welcome.
         """
         there = self.size(build)
         if offset > there or there >= MAX_LOG_BYTES:
@@ -58,14 +58,14 @@ class LogSpool:
             self._unsynced.add(build)
 
     async def sync(self) -> None:
-        """Make what has arrived survive a power cut; a slow disk holds nobody up meanwhile."""
+        """Make what has arrived durable; the event loop does not wait for a slow disk."""
         builds, self._unsynced = self._unsynced, set()
         for build in builds:
             with self._ignoring_disk_errors(build):
                 await asyncio.to_thread(_sync, self._path(build))
 
     def archive(self, build: int) -> None:
-        """Move a log into the served tree; one that never began becomes an empty one."""
+        """Move a log into the web root; where there was none, an empty one."""
         path, kept = self._path(build), self._webroot.log_path(build)
         with self._ignoring_disk_errors(build):
             text = path.read_bytes() if path.exists() else b""
@@ -75,15 +75,16 @@ class LogSpool:
         self._failed_builds.discard(build)
 
     def discard(self, build: int) -> None:
-        """Drop the log of a build that did not happen."""
+        """Delete the log of a build that was requeued as if it had not begun."""
         with self._ignoring_disk_errors(build):
             self._path(build).unlink(missing_ok=True)
         self._failed_builds.discard(build)
 
     def archive_orphans(self, claimed: set[int]) -> None:
-        """Move what an earlier master left of builds that nobody has in hand to where it belongs.
+        """Archive the logs that an earlier master left of builds that are not running any more.
 
-        What lies in the tree already is whole. A log that stays here would be followed for ever.
+        One that is in the web root already is complete. A log that stayed in the spool would be
+        followed for ever.
         """
         for path in self._folder.glob("*.log"):
             build = int(path.stem) if path.stem.isdecimal() else None
@@ -96,7 +97,7 @@ class LogSpool:
                     path.unlink(missing_ok=True)
 
     def read(self, build: int, offset: int, length: int) -> bytes | None:
-        """A piece of the log of a build in hand; None when no such build is in hand."""
+        """A part of the log of a running build; None when no such build is running."""
         try:
             with self._path(build).open("rb") as file:
                 file.seek(offset)
@@ -105,7 +106,7 @@ class LogSpool:
             return None
 
     def read_archived(self, build: int) -> bytes | None:
-        """The whole log of a settled build; None when there is none."""
+        """The whole log of a completed build; None when there is none."""
         try:
             return gzip.decompress(self._webroot.log_path(build).read_bytes())
         except FileNotFoundError:
@@ -113,13 +114,13 @@ class LogSpool:
 
     @contextmanager
     def _ignoring_disk_errors(self, build: int | None) -> Iterator[None]:
-        """Do something for a log; when the disk does not let it, say so once and go on."""
+        """Log a disk error once for each build, and go on."""
         try:
             yield
         except OSError as error:
             if build not in self._failed_builds:
                 self._failed_builds.add(build)
-                log.error("the log of build %s cannot be kept: %s", build, error.strerror)
+                log.error("the log of build %s cannot be stored: %s", build, error.strerror)
 
     def _path(self, build: int) -> Path:
         return self._folder / f"{build}.log"

@@ -1,8 +1,8 @@
-"""Is it worth telling? What is true now against what was told, without the noise.
+"""Whether a change is large enough to publish.
 
-A console that is told only what changed costs nothing while nothing happens. So measurements
-count as changed when they moved by more than a tolerance from what was last told, and clocks
-when they do not simply go on: a reader lets them run from when they were told.
+A console that gets only changes costs nothing while nothing happens. So a measurement counts as
+changed when it differs by more than a tolerance from its published value, and a duration when it
+has not simply grown by the time that passed: consoles let durations grow by themselves.
 """
 
 from msgspec.structs import replace
@@ -17,14 +17,14 @@ _DISK_TOLERANCE_SHARE = 0.005
 _TEMPERATURE_TOLERANCE_C = 2.0
 _CLOCK_TOLERANCE_S = 3.0
 _DATABASE_TOLERANCE_SHARE = 0.01
-#: A follower reads its upstream every half minute or so; a reader's clock may be so far off.
+#: The upstream is read every half minute or so; the lag on a console may be wrong by as much.
 _LAG_TOLERANCE_S = 60.0
 _WAIT_DRIFT_S = 60.0
 _WAIT_DRIFT_SHARE = 0.05
 
 
 def host_changed(published: HostMetrics, now: HostMetrics) -> bool:
-    """Whether a machine is in another state than was told."""
+    """Whether a machine's metrics differ from the published ones."""
     return (
         _exceeds_tolerance(
             published.load, now.load, max(_LOAD_TOLERANCE, published.load * _LOAD_TOLERANCE_SHARE)
@@ -45,7 +45,7 @@ def host_changed(published: HostMetrics, now: HostMetrics) -> bool:
 
 
 def builder_changed(published: BuilderView, now: BuilderView, elapsed_s: float) -> bool:
-    """Whether a builder is another than was told so long ago."""
+    """Whether a builder differs from the view that was published `elapsed_s` ago."""
     return (
         _builder_without_clocks(published) != _builder_without_clocks(now)
         or host_changed(published.host, now.host)
@@ -60,7 +60,7 @@ def builder_changed(published: BuilderView, now: BuilderView, elapsed_s: float) 
 
 
 def status_changed(published: StatusReply, now: StatusReply, elapsed_s: float) -> bool:
-    """Whether the farm is another than was told so long ago; builders are told on their own."""
+    """Whether the farm, without its builders, differs from the status published `elapsed_s` ago."""
     return (
         _status_without_clocks(published) != _status_without_clocks(now)
         or host_changed(published.host, now.host)
@@ -114,14 +114,14 @@ def _exceeds_tolerance(published: float, now: float, tolerance: float) -> bool:
 
 
 def _drifted(published: float | None, now: float | None) -> bool:
-    """Whether a wait is told so wrong, to who lets no clock run, that it can be seen."""
+    """Whether a published wait is visibly wrong for a client that does not let it grow."""
     return (now or 0.0) - (published or 0.0) > max(
         _WAIT_DRIFT_S, (published or 0.0) * _WAIT_DRIFT_SHARE
     )
 
 
 def _staleness_changed(published: float, now: float) -> bool:
-    """Whether counts have become too old to be shown without their age, fresh again, or older."""
+    """Whether counts became stale, fresh again, or older while stale."""
     if max(published, now) <= STALE_COUNTS_S:
         return False
     return (published > STALE_COUNTS_S) != (

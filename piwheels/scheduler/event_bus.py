@@ -1,4 +1,4 @@
-"""What happens in the farm, told to whoever watches: a fan-out of events within the master."""
+"""Publishes events to all subscribers within the master."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,23 +10,23 @@ _MAX_QUEUED = 10_000
 
 
 class EventBus:
-    """Hands every event to every subscriber. A subscriber that falls far behind is dropped."""
+    """Gives every event to every subscriber. A subscriber that falls far behind is dropped."""
 
     def __init__(self) -> None:
         self._queues: set[asyncio.Queue[Event | None]] = set()
         self._has_subscriber = asyncio.Event()
 
     async def wait_for_subscriber(self) -> None:
-        """Wait until somebody is subscribed."""
+        """Wait until there is a subscriber."""
         await self._has_subscriber.wait()
 
     @property
     def has_subscribers(self) -> bool:
-        """Whether anybody is subscribed."""
+        """Whether there is a subscriber."""
         return bool(self._queues)
 
     def publish(self, event: Event) -> None:
-        """Tell all subscribers; never waits."""
+        """Give an event to all subscribers; never waits."""
         for queue in list(self._queues):
             if queue.qsize() >= _MAX_QUEUED:
                 self._queues.discard(queue)
@@ -36,7 +36,7 @@ class EventBus:
 
     @contextmanager
     def subscribe(self) -> Iterator[asyncio.Queue[Event | None]]:
-        """A queue of events from now on; None says that the subscriber fell behind."""
+        """A queue of events from now on; None means that the subscriber fell behind."""
         queue: asyncio.Queue[Event | None] = asyncio.Queue()
         self._queues.add(queue)
         self._has_subscriber.set()

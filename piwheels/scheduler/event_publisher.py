@@ -1,4 +1,4 @@
-"""What the farm does of itself, told to whoever watches, and kept in the event list."""
+"""Publishes what happens in the farm, and records it in the event list."""
 
 import logging
 from dataclasses import dataclass, field
@@ -16,26 +16,26 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class EventPublisher:
-    """Tells it; of builders only what is news."""
+    """Publishes events; builders only when they changed."""
 
     db: Database
     bus: EventBus
     _published: dict[str, tuple[BuilderView, float]] = field(default_factory=dict)
 
     def publish_builder(self, view: BuilderView, now: float) -> None:
-        """A builder looks like this now, which may be no other than before."""
+        """Publish a builder if it differs from what was last published."""
         told, at = self._published.get(view.label, (None, 0.0))
         if told is None or builder_changed(told, view, now - at):
             self._published[view.label] = (view, now)
             self.bus.publish(BuilderChanged(builder=view))
 
     def publish_builder_removed(self, label: str) -> None:
-        """A builder is out of view."""
+        """Publish that a builder is not shown any more."""
         self._published.pop(label, None)
         self.bus.publish(BuilderRemoved(label=label))
 
     def publish_build_started(self, label: str, job: Job) -> None:
-        """A job was handed out."""
+        """Publish that a builder got a job."""
         self.bus.publish(
             BuildStarted(
                 at=datetime.now(UTC),
@@ -48,7 +48,7 @@ class EventPublisher:
         )
 
     def publish_build_recorded(self, build: Build, files: tuple[WheelFile, ...]) -> None:
-        """A build was settled."""
+        """Publish a build that was recorded."""
         names = tuple(file.filename for file in files)
         self.bus.publish(build.summary(datetime.now(UTC), names))
 

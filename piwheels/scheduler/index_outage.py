@@ -1,7 +1,7 @@
-"""Whether the index itself is away: several builders agree on it. No I/O and no clock.
+"""Detects that the index itself is unreachable: several builders report it. No I/O and no clock.
 
-One builder that cannot reach the index waits on its own. When builders agree, at different
-releases, the whole queue waits, and one builder at a time finds out whether the index is back.
+A single builder that cannot reach the index backs off on its own. When several report it, for
+different releases, no builder gets a job but one at a time that probes whether the index is back.
 """
 
 from dataclasses import dataclass, field
@@ -11,17 +11,17 @@ _MIN_AGREEING = 2
 
 @dataclass(slots=True)
 class IndexOutage:
-    """What builders reported of the index. Times are monotonic seconds."""
+    """What builders reported about the index. Times are monotonic seconds."""
 
-    #: The release at which each builder saw a fault, since the index last worked for anybody.
+    #: By builder, the release at which it saw a fault since the index last worked for any builder.
     _failed_releases: dict[str, str] = field(default_factory=dict)
     _reason: str = ""
     _blocked_until: float = 0.0
-    probing_builder: str = ""  # the builder that finds out
+    probing_builder: str = ""  # the builder that finds out whether the index is back
 
     @property
     def reason(self) -> str:
-        """What the index did, if builders agree that it is away; else ""."""
+        """The fault of the index, if enough builders report one; else ""."""
         agreed = (
             len(self._failed_releases) >= _MIN_AGREEING
             and len(set(self._failed_releases.values())) >= _MIN_AGREEING
@@ -29,18 +29,18 @@ class IndexOutage:
         return self._reason if agreed else ""
 
     def record_failure(self, label: str, release: str, reason: str, until: float) -> None:
-        """A build failed by a fault of the index; its builder waits until then."""
+        """A build failed because of the index; its builder waits until `until`."""
         self._failed_releases[label] = release
         self._reason, self._blocked_until = reason, until
 
     def record_success(self) -> None:
-        """A build had all that it needed of the index."""
+        """A build got all that it needed from the index."""
         self._failed_releases.clear()
 
     def blocks_jobs(self, now: float, *, probing: bool) -> bool:
-        """Whether builders get no job, while one of them (`probing`) finds out, or none may yet."""
+        """Whether builders get no job: one of them is `probing`, or it is too early for a probe."""
         return bool(self.reason) and (now < self._blocked_until or probing)
 
     def on_job_started(self, label: str) -> None:
-        """A builder got a job: if the index is away, it finds out."""
+        """A builder got a job: if the index is unreachable, it is the probe."""
         self.probing_builder = label if self.reason else ""

@@ -1,19 +1,19 @@
-"""Where each builder is heard, and whether two of them speak with one key. No I/O and no clock.
+"""The socket route of each builder, and detection of two builders with one key. No I/O, no clock.
 
-A builder whose link was cut comes back on another route as the same process, and is answered
-there at once. Another process with its key is its successor, after a crash, or a second builder: a
-key that was copied together with a card, an array of jobs with one key. The two would take each
-other's jobs. So a process that is heard keeps the key, and another one waits: a successor does not
-have to wait for long, and a second builder is refused as soon as both were heard for a while.
+A builder whose connection was cut returns on another route as the same process, and is answered
+there at once. Another process with its key is its successor after a crash, or a second builder: an
+SD card that was copied with its key, say. Two such builders would take each other's jobs. So a
+process that sends messages keeps the key, and another one waits: a successor not for long, and a
+second builder is rejected as soon as both have sent messages for a while.
 """
 
 from dataclasses import dataclass, field
 
 from piwheels.protocol.sockets import Peer
 
-#: What was under way on a route that was left has come by then; a builder speaks more often.
+#: Late messages on a former route have arrived by then; a builder sends more often than that.
 SETTLE_S = 15.0
-#: For so long after two were heard, a newcomer is turned away while the first one is there.
+#: For so long after two builders were found, a newer one is rejected while the first is active.
 DUPLICATE_WATCH_S = 600.0
 _MAX_FORMER_ROUTES = 8
 
@@ -23,12 +23,12 @@ class _FormerRoute:
     peer: Peer
     instance: str
     left_at: float
-    late_since: float | None = None  # when it was first heard long after it was left
+    late_since: float | None = None  # the first message long after it was left
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedPeer:
-    """A peer that does not get through. It may try again, unless `fatal`."""
+    """A peer whose messages are not accepted. It may try again, unless `permanent`."""
 
     peer: Peer
     permanent: bool
@@ -38,10 +38,12 @@ class RejectedPeer:
 class _ActiveRoute:
     peer: Peer
     last_message_at: float
-    instance: str = ""  # of the process that speaks there; "" for one that does not say
-    waiting_since: dict[str, float] = field(default_factory=dict)  # processes, and since when
+    instance: str = ""  # of the process there; "" where it does not say
+    waiting_since: dict[str, float] = field(
+        default_factory=dict
+    )  # other processes, and since when each waits
     former_routes: dict[bytes, _FormerRoute] = field(default_factory=dict)
-    duplicate_seen_at: float | None = None  # when two were last found to speak
+    duplicate_seen_at: float | None = None  # when two builders were last found
 
 
 class Routes:
@@ -51,24 +53,24 @@ class Routes:
         self._active: dict[str, _ActiveRoute] = {}
 
     def route_of(self, label: str) -> Peer | None:
-        """Where a builder is to be answered."""
+        """Where a builder is answered."""
         line = self._active.get(label)
         return line.peer if line else None
 
     def labels_of_key(self, key: str) -> list[str]:
-        """The labels under which the holder of a key was heard."""
+        """The labels under which messages with a key were received."""
         return [label for label, line in self._active.items() if line.peer.key == key]
 
     def remove(self, label: str) -> None:
-        """Let go of a builder that will not be heard again."""
+        """Forget a builder that sends no more messages."""
         self._active.pop(label, None)
 
     def observe(
         self, label: str, peer: Peer, now: float, instance: str | None = ""
     ) -> RejectedPeer | None:
-        """Note where a builder was heard; gives the peer to refuse, when there are two.
+        """Note the route of a message; returns the peer to reject when there are two builders.
 
-        `instance` is what a Hello says of its process; None for another message.
+        `instance` identifies the process in a Hello; None for another message.
         """
         line = self._active.get(label)
         if line is None:
@@ -104,23 +106,23 @@ class Routes:
 def _reject_new_process(
     line: _ActiveRoute, peer: Peer, now: float, instance: str | None
 ) -> RejectedPeer:
-    """Another process comes while one is heard: the first may have died a moment ago."""
+    """Another process appears while one is active, which may have died a moment ago."""
     since = line.waiting_since.setdefault(instance or "", now)
     while len(line.waiting_since) > _MAX_FORMER_ROUTES:
         del line.waiting_since[next(iter(line.waiting_since))]
-    # Both were heard for so long: the first has not died.
+    # Both have sent messages for so long: the first has not died.
     return RejectedPeer(peer, permanent=line.last_message_at - since >= SETTLE_S)
 
 
 def _on_former_route(line: _ActiveRoute, former: _FormerRoute, now: float) -> RejectedPeer | None:
-    """A route that was left speaks: what was under way, or, again and again, another builder."""
+    """A message on a former route: one that was late, or, again and again, a second builder."""
     if now - former.left_at < SETTLE_S:
         return None
     if former.late_since is None:
         former.late_since = now
     if now - former.late_since < SETTLE_S:
         return None
-    # The one that came last goes: the other was there, and has work in hand.
+    # The newer one is rejected: the other was there first, and may have a running build.
     newcomer = line.peer
     line.peer, line.last_message_at, line.duplicate_seen_at = former.peer, now, now
     line.instance = former.instance

@@ -1,4 +1,4 @@
-"""What goes into the session machine, and what comes out: events, and instructions."""
+"""Events that the builders' state machine handles, and the instructions that it returns."""
 
 import msgspec
 
@@ -13,17 +13,17 @@ from piwheels.protocol.messages import (
 
 
 class StateMachineStruct(msgspec.Struct, frozen=True):
-    """Base of both."""
+    """Base of events and instructions."""
 
 
 # --- events ------------------------------------------------------------------------------
 
 
 class MessageReceived(StateMachineStruct, frozen=True):
-    """A builder said something.
+    """A message of a builder.
 
-    `log_bytes` is how much of its build's log is there; `reclaimed` is a job that it had lost
-    and that the queue gave back to it.
+    Of a Hello, `log_bytes` is the size of its build's log here, and `reclaimed_job` is a job that
+    it had lost and that the queue gave back to it.
     """
 
     label: str
@@ -33,14 +33,14 @@ class MessageReceived(StateMachineStruct, frozen=True):
 
 
 class JobClaimed(StateMachineStruct, frozen=True):
-    """The queue's answer to Claim: a job, or None when nothing waits for those targets."""
+    """The answer to ClaimJob: a job, or None when none is queued for those targets."""
 
     label: str
     job: Job | None
 
 
 class DurationEstimated(StateMachineStruct, frozen=True):
-    """The answer to Estimate: how long the project's longest successful build took, if any."""
+    """The answer to EstimateDuration: the project's longest successful build, if any."""
 
     label: str
     build: int
@@ -48,7 +48,7 @@ class DurationEstimated(StateMachineStruct, frozen=True):
 
 
 class BuildCompleted(StateMachineStruct, frozen=True):
-    """A build is in the database, or its claim had been lost (`stored` is False)."""
+    """A build was recorded, or its claim had been lost (`stored` is False)."""
 
     label: str
     build: int
@@ -57,7 +57,7 @@ class BuildCompleted(StateMachineStruct, frozen=True):
 
 
 class WheelNotStored(StateMachineStruct, frozen=True):
-    """The served tree could not take the wheel of a build; its builder still has it."""
+    """The wheel of a build could not be stored; its builder still has it."""
 
     label: str
     build: int
@@ -65,17 +65,17 @@ class WheelNotStored(StateMachineStruct, frozen=True):
 
 
 class WebRootFailed(StateMachineStruct, frozen=True):
-    """The served tree takes no files, for this reason."""
+    """The web root does not accept files."""
 
     reason: str
 
 
 class WebRootRecovered(StateMachineStruct, frozen=True):
-    """The served tree takes files again."""
+    """The web root accepts files again."""
 
 
 class JobsAvailable(StateMachineStruct, frozen=True):
-    """Something was queued."""
+    """Jobs were queued."""
 
 
 class Tick(StateMachineStruct, frozen=True):
@@ -83,11 +83,7 @@ class Tick(StateMachineStruct, frozen=True):
 
 
 class CommandIssued(StateMachineStruct, frozen=True):
-    """An operator gave an order to builders.
-
-    `at_once` is for SLEEP: the build in hand goes back. `rolling` is for DRAIN: only so many
-    at a time; 0 is all at once.
-    """
+    """An operator's command to builders; see CommandBuilders."""
 
     command: BuilderCommand
     labels: tuple[str, ...]
@@ -103,7 +99,7 @@ class PauseChanged(StateMachineStruct, frozen=True):
 
 
 class KeyRevoked(StateMachineStruct, frozen=True):
-    """A builder's key was taken off the list."""
+    """A builder's key was revoked."""
 
     label: str
 
@@ -127,14 +123,14 @@ Event = (
 
 
 class SendMessage(StateMachineStruct, frozen=True):
-    """Send this to a builder."""
+    """Send a message to a builder."""
 
     label: str
     message: ToBuilder
 
 
 class ClaimJob(StateMachineStruct, frozen=True):
-    """Ask the queue for a job for one of these targets; answer with Claimed."""
+    """Claim a job for one of these targets; answered by JobClaimed."""
 
     label: str
     targets: tuple[str, ...]
@@ -142,21 +138,21 @@ class ClaimJob(StateMachineStruct, frozen=True):
 
 
 class EstimateDuration(StateMachineStruct, frozen=True):
-    """Find out how long a job can be expected to take; answer with Estimated, some time."""
+    """Find out how long a job can take; answered by DurationEstimated, at some time."""
 
     label: str
     job: Job
 
 
 class UnclaimJob(StateMachineStruct, frozen=True):
-    """Put a job back as it was: its build did not happen."""
+    """Requeue a job as if its build had not begun."""
 
     label: str
     build: int
 
 
 class CompleteBuild(StateMachineStruct, frozen=True):
-    """Record how a build without files ended; answer with Settled."""
+    """Record how a build without files ended; answered by BuildCompleted."""
 
     label: str
     job: Job
@@ -164,13 +160,13 @@ class CompleteBuild(StateMachineStruct, frozen=True):
     reason: str
     duration_s: float
     build_inputs: tuple[str, ...] = ()
-    compiler_missing: bool = False  # Built.lacking
-    failure_class: FailureClass | None = None  # None: the one that goes with the outcome
+    compiler_missing: bool = False  # as in BuildFinished
+    failure_class: FailureClass | None = None  # None: the one of the outcome
     evidence: FailureEvidence = FailureEvidence()
 
 
 class StartUpload(StateMachineStruct, frozen=True):
-    """Fetch, check and publish a build's files; answer with Settled."""
+    """Fetch, check and publish a build's files; answered by BuildCompleted or WheelNotStored."""
 
     label: str
     job: Job
@@ -178,13 +174,13 @@ class StartUpload(StateMachineStruct, frozen=True):
 
 
 class CancelUpload(StateMachineStruct, frozen=True):
-    """Stop fetching the files of a build, whatever has arrived of them."""
+    """Stop fetching the files of a build, and delete what has arrived."""
 
     build: int
 
 
 class AppendLog(StateMachineStruct, frozen=True):
-    """Add a piece to a build's log."""
+    """Add data to a build's log."""
 
     build: int
     offset: int
@@ -192,7 +188,7 @@ class AppendLog(StateMachineStruct, frozen=True):
 
 
 class PersistSuspension(StateMachineStruct, frozen=True):
-    """Remember across restarts that a builder is asleep or quarantined; None: neither."""
+    """Keep across restarts that a builder is asleep or quarantined; None: neither."""
 
     label: str
     suspension: BuilderState | None
@@ -200,27 +196,27 @@ class PersistSuspension(StateMachineStruct, frozen=True):
 
 
 class PublishBuilder(StateMachineStruct, frozen=True):
-    """A builder is another than before."""
+    """Publish a builder if it changed."""
 
     label: str
 
 
 class PublishBuildStarted(StateMachineStruct, frozen=True):
-    """A job was handed out."""
+    """Publish that a builder got a job."""
 
     label: str
     job: Job
 
 
 class PublishBuilderLost(StateMachineStruct, frozen=True):
-    """A builder was not heard for too long; it stays in view for a while."""
+    """Publish that a builder is lost; it is shown for a while."""
 
     label: str
     reason: str
 
 
 class PublishBuilderRemoved(StateMachineStruct, frozen=True):
-    """A builder has left, or is out of view at last (without a reason: that is no news)."""
+    """Publish that a builder left; without a reason, one that was lost long ago."""
 
     label: str
     reason: str

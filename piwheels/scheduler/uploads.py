@@ -1,8 +1,8 @@
-"""Files taken in from builders: fetched, checked as hostile input, and only then published.
+"""Uploads of builders: fetched, checked as hostile input, and only then published.
 
-Nothing that a builder says of a file is believed: the hash is computed anew, the wheel is
-read, and it has to be the job's. A wheel lies in the served tree before the database names
-it, so that no page can name a missing file.
+Nothing that a builder reports about a file is trusted: the hash is computed again, the wheel is
+read, and it has to be the job's. A wheel is in the web root before the database names it, so that
+no page can name a missing file.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ MAX_WHEEL_BYTES = 4 * 1024**3
 
 @dataclass(frozen=True, slots=True)
 class UploadResult:
-    """What became of a build's files: the file that is in the tree, or why there is none."""
+    """The result of an upload: the published file, or why there is none."""
 
     label: str
     job: Job
@@ -58,7 +58,7 @@ class UploadResult:
 
 @dataclass(frozen=True, slots=True)
 class UploadNotStored:
-    """The spool or the tree could not take a build's files: the builder has them still."""
+    """The spool or the web root could not store an upload: the builder still has the file."""
 
     label: str
     job: Job
@@ -83,10 +83,10 @@ class PendingUpload:
 
 @dataclass(slots=True)
 class UploadServer:
-    """The duty on the file socket.
+    """The service on the upload socket.
 
-    `results` gets one entry for every build whose files were expected: their check, or
-    that they could not be kept, and are to be expected again later.
+    `results` gets one entry for every expected upload: the result of its check, or that it could
+    not be stored and has to be expected again later.
     """
 
     router: Router[FromUploader, ToUploader]
@@ -98,7 +98,7 @@ class UploadServer:
     _check_tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
 
     async def run(self) -> None:
-        """Serve the file socket until cancelled."""
+        """Serve the upload socket until cancelled."""
         self.spool_dir.mkdir(parents=True, exist_ok=True)
         async with self._check_tasks:
             while True:
@@ -119,7 +119,7 @@ class UploadServer:
     async def expect(
         self, label: str, job: Job, build_finished: BuildFinished, target: Target
     ) -> None:
-        """Take the files of this build when its builder offers them."""
+        """Accept the files of this build when its builder offers them."""
         reason = _rejection_reason(build_finished.files)
         if reason:
             self.results.put_nowait(
@@ -131,14 +131,14 @@ class UploadServer:
         self._pending[job.build_id] = PendingUpload(label, job, build_finished, target, offer, part)
 
     def cancel(self, build: int) -> None:
-        """Stop expecting a build's files, and forget what has arrived of them."""
+        """Stop expecting a build's files, and delete what has arrived."""
         expected = self._pending.pop(build, None)
         if expected is not None and not expected.checking:
             _close(expected)
             shutil.rmtree(expected.partial_path.parent, ignore_errors=True)
 
     def remove_orphans(self, claimed: set[int]) -> None:
-        """Remove parts of builds that nobody has in hand, left by an earlier master."""
+        """Delete partial uploads that an earlier master left of builds that are not running."""
         self.spool_dir.mkdir(parents=True, exist_ok=True)
         for folder in self.spool_dir.iterdir():
             if not folder.name.isdigit() or int(folder.name) not in claimed:
@@ -166,7 +166,7 @@ class UploadServer:
 
     async def _on_offer(self, expected: PendingUpload, offer: UploadOffer, peer: Peer) -> None:
         if offer.size_bytes != expected.artifact.size_bytes:
-            await self.router.send(peer, Rejected(reason="the size is not the one announced"))
+            await self.router.send(peer, Rejected(reason="the size differs from the announced one"))
             return
         _close(expected)
         expected.partial_path.parent.mkdir(parents=True, exist_ok=True)
@@ -183,7 +183,9 @@ class UploadServer:
             await self.router.send(peer, Rejected(reason="offer the file first"))
             return
         if not transfer.on_chunk(chunk.offset, len(frames[0]), time.monotonic()):
-            await self.router.send(peer, Rejected(reason="this is not the piece that was due"))
+            await self.router.send(
+                peer, Rejected(reason="this is not the chunk that was requested next")
+            )
             return
         file.write(frames[0])
         await self._request_or_check(expected, peer)
@@ -217,7 +219,7 @@ class UploadServer:
                 files=(wheel,),
             )
         except RejectedError as error:
-            log.warning("refused %s of %s: %s", expected.artifact.filename, expected.label, error)
+            log.warning("rejected %s of %s: %s", expected.artifact.filename, expected.label, error)
             result = UploadResult(
                 expected.label, expected.job, expected.build_finished, Outcome.REFUSED, str(error)
             )
@@ -249,16 +251,16 @@ class UploadServer:
         )
 
     async def _on_disk_error(self, expected: PendingUpload, error: OSError) -> None:
-        """Forget what has arrived: what the builder made is as good as before, and is with it."""
+        """Delete what has arrived: the builder still has its wheel."""
         label, job = expected.label, expected.job
         reason = f"{error.strerror} ({error.filename or expected.partial_path})"
-        log.error("the wheel of build %s cannot be kept: %s", job.build_id, reason)
+        log.error("the wheel of build %s cannot be stored: %s", job.build_id, reason)
         if error.errno not in FILE_CAUSED_ERRNOS:
             await self._finish(
                 expected, UploadNotStored(label, job, reason, expected.artifact.size_bytes)
             )
             return
-        reason = f"the master cannot keep such a file: {error.strerror}"
+        reason = f"the master cannot store such a file: {error.strerror}"
         await self._finish(
             expected, UploadResult(label, job, expected.build_finished, Outcome.REFUSED, reason)
         )
@@ -273,9 +275,9 @@ class UploadServer:
 
 
 def _rejection_reason(files: tuple[ArtifactInfo, ...]) -> str:
-    """Why these files are not even fetched; "" when they are."""
+    """Why these files are not fetched; "" when they are."""
     if len(files) != 1:
-        return f"a build makes one wheel, and this one offers {len(files)}"
+        return f"a build makes one wheel, not {len(files)}"
     offer = files[0]
     try:
         names.parse_wheel_filename(offer.filename)

@@ -1,19 +1,18 @@
-"""Whether the served tree and the spool beside it take files now."""
+"""Checks whether the web root and the spool accept files now."""
 
 import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-#: Room for so much is looked for where nothing says how large the next file is.
+#: So much room is required where the size of the next file is not known.
 MIN_FREE_BYTES = 1 << 20
 
 
 def find_fault(folders: Iterable[Path], size_bytes: int = MIN_FREE_BYTES) -> str:
-    """Why one of these folders cannot take a file of this size; "" if all can.
+    """Why one of these folders cannot store a file of this size; "" if all can.
 
-    The file has no name (O_TMPFILE, where the file system knows it), so that no reader of the
-    tree ever sees it.
+    The file has no name (O_TMPFILE, where the file system supports it), so no client sees it.
     """
     for folder in folders:
         try:

@@ -1,11 +1,11 @@
-"""A finished wheel's way into the served tree: inspected, named, and laid down in order.
+"""Publishes a finished wheel: inspects it, names it, and installs it into the web root.
 
-The wheel first, then its metadata; the database, and with it the page, follow. A name that
-once stood for other bytes is never used again: the new wheel gets a build number (PEP 427).
+The wheel first, then its metadata; the database, and with it the page, follow. A file name that
+was ever used for other bytes is never used again: the new wheel gets a build tag (PEP 427).
 
-Installers compare no glibc on `linux_<arch>` tags, and among equal tags they take the highest
-build number. So a wheel carries a manylinux tag where it can (PEP 600), and of two with the same
-tags the one that needs the older glibc has the higher number.
+Installers do not compare the glibc of `linux_<arch>` tags, and among equal tags they take the
+highest build tag. So a wheel gets a manylinux tag where it can (PEP 600), and of two with the
+same tags the one that needs the older glibc gets the higher build tag.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ from piwheels.wheel.tags import glibc_version
 
 _DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _MAX_BUILD_NUMBERS = 1000
-#: So many wheels are read at the same time: each takes a process.
+#: So many wheels are read at the same time, each in a process.
 _MAX_CONCURRENT_READS = max(2, os.cpu_count() or 1)
 
 
 @dataclass(slots=True)
 class WheelPublisher:
-    """Publishes wheels into one tree."""
+    """Publishes wheels into one web root."""
 
     db: Database
     webroot: Webroot
@@ -44,21 +44,21 @@ class WheelPublisher:
     async def publish(
         self, path: Path, job: Job, target: Target, dependencies: tuple[str, ...] = ()
     ) -> WheelFile:
-        """Check a wheel of a job against the target, and move it into the tree.
+        """Check a wheel against its job and target, and install it.
 
         Raises:
-            RefusedError: the wheel is not sound, or is not what the job asked for.
-            OSError: the tree cannot take it.
+            RejectedError: the wheel is invalid, or is not the job's.
+            OSError: it cannot be stored.
         """
         facts = await self.inspect(path)
         check_matches_job(facts, job, target)
         return await self.install(facts, path, dependencies, target)
 
     async def inspect(self, path: Path) -> WheelInfo:
-        """Read a wheel and check it against itself; a few at once.
+        """Read a wheel and check that it is consistent; a few at the same time.
 
         Raises:
-            RefusedError: it is not sound.
+            RejectedError: it is invalid.
             OSError: it cannot be read now.
         """
         async with self._read_slots:
@@ -71,22 +71,22 @@ class WheelPublisher:
         dependencies: tuple[str, ...] = (),
         target: Target | None = None,
     ) -> WheelFile:
-        """Give a sound wheel a name that is its own, and move it into the tree.
+        """Give a valid wheel a unique name, and move it into the web root.
 
         Args:
             facts: its name, tags and metadata.
-            path: where it lies, in a folder of its own.
-            dependencies: Debian packages that it needs.
-            target: one that it has to install on under whatever tags it gets.
+            path: where it is, in a folder of its own.
+            dependencies: the Debian packages that it needs.
+            target: a target that it must install on, whatever tags it gets.
 
         Raises:
-            RefusedError: no name is left for it.
-            OSError: the tree cannot take it, and is as it was.
+            RejectedError: no name is left for it.
+            OSError: it cannot be stored; the web root is unchanged.
         """
         path, facts = await self._retag_manylinux(path, facts, target)
         async with self._lock:
             path, facts = await self._pick_unique_name(path, facts)
-            # The same file may be waiting for its removal, since before.
+            # The same file may be waiting for its deletion.
             await file_deletions.reserve_install(
                 self.db, facts.filename, facts.sha256, facts.project
             )
@@ -110,7 +110,7 @@ class WheelPublisher:
     async def _retag_manylinux(
         self, path: Path, facts: WheelInfo, target: Target | None
     ) -> tuple[Path, WheelInfo]:
-        """The wheel with a manylinux tag, if it can carry one that its own target accepts."""
+        """The wheel with a manylinux tag, if there is one that its own target accepts."""
         platform = manylinux_platform(facts, target)
         if platform is None:
             return path, facts
@@ -126,7 +126,9 @@ class WheelPublisher:
                 return path, facts
             path = await number_wheel(plain, number)
             facts = await self.inspect(path)
-        raise RejectedError(f"{plain.name} was rebuilt {_MAX_BUILD_NUMBERS} times; enough")
+        raise RejectedError(
+            f"{plain.name} was rebuilt {_MAX_BUILD_NUMBERS} times; no build tag is left"
+        )
 
     async def _files_with_same_tags(self, facts: WheelInfo) -> list[catalog.FileWithTags]:
         return await catalog.files_with_tags(
@@ -144,10 +146,10 @@ def _is_hidden(facts: WheelInfo, tag: int, alike: Iterable[catalog.FileWithTags]
 
 
 def _reject_if_hiding(facts: WheelInfo, tag: int, alike: Iterable[catalog.FileWithTags]) -> None:
-    """See that no published wheel that needs an older glibc would be hidden by this one.
+    """Check that this wheel would hide no published one that needs an older glibc.
 
     Raises:
-        RefusedError: one would be, on systems where this one does not load.
+        RejectedError: it would hide one on systems where it does not load itself.
     """
     own = glibc_version(facts.compatibility.glibc)
     for other in alike:

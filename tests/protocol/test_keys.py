@@ -113,7 +113,7 @@ def test_what_is_no_key_is_refused(store: KeyStore, key: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "x" * 64])
 def test_what_is_no_name_is_refused(store: KeyStore, name: str) -> None:
-    with pytest.raises(ConfigError, match="no name for a key"):
+    with pytest.raises(ConfigError, match="not a valid name for a key"):
         store.authorize(Role.BUILDER, name, "ab" * 32)
 
 
@@ -166,7 +166,7 @@ def test_two_changes_at_the_same_moment_are_both_seen(store: KeyStore) -> None:
     [
         ("ab" * 31, "builder.master_key has 62 characters: a public key is 64 hexadecimal digits"),
         ("", "builder.master_key has 0 characters"),
-        ("xy" * 32, "builder.master_key has characters that are no hexadecimal digits"),
+        ("xy" * 32, "builder.master_key has characters that are not hexadecimal digits"),
     ],
     ids=["short", "none", "letters"],
 )

@@ -167,6 +167,6 @@ def test_lines_that_peers_provoke_are_counted_beyond_some(
     clock[0] += 60
     limited.warning("refused again")
     assert caplog.messages[3:] == [
-        "47 more lines like the next were left out",
+        "47 more lines like the next were suppressed",
         "refused again",
     ]

@@ -76,7 +76,7 @@ async def test_a_full_disk_costs_the_log_and_is_told_once(
     for _ in range(3):
         logs.append(7, 0, b"first\n")
     await logs.sync()
-    assert caplog.messages == ["the log of build 7 cannot be kept: No space left on device"]
+    assert caplog.messages == ["the log of build 7 cannot be stored: No space left on device"]
     logs.append(8, 0, b"first\n")
     assert logs.read(8, 0, 100) == b"first\n", "others go on"
 
@@ -88,7 +88,7 @@ async def test_a_log_that_cannot_be_removed_ends_nothing(
         (tmp_path / "logs" / f"{build}.log").mkdir()
         logs.discard(build)
     logs.archive_orphans(set())
-    assert caplog.messages[0] == "the log of build 7 cannot be kept: Is a directory"
+    assert caplog.messages[0] == "the log of build 7 cannot be stored: Is a directory"
 
 
 def test_a_log_that_the_tree_does_not_take_stays_until_it_does(
@@ -98,7 +98,7 @@ def test_a_log_that_the_tree_does_not_take_stays_until_it_does(
     (tmp_path / "www" / "logs").touch()  # where a folder has to be
     logs.append(7, 0, b"first\n")
     logs.archive(7)
-    assert "the log of build 7 cannot be kept" in caplog.text
+    assert "the log of build 7 cannot be stored" in caplog.text
     (tmp_path / "www" / "logs").unlink()
     logs.archive_orphans(set())
     assert logs.read_archived(7) == b"first\n"

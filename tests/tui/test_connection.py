@@ -365,7 +365,7 @@ async def test_questions_are_answered_or_fail_in_one_line(
 ) -> None:
     reply = await link.request(Explain(project="numpy"), ExplainReply)
     assert reply.answers[0].project == "numpy"
-    with pytest.raises(RejectedError, match="answered with ExplainReply"):
+    with pytest.raises(RejectedError, match="unexpected reply from the master: ExplainReply"):
         await link.request(Explain(project="numpy"), CommandSucceeded)
     await farm.stop()
     await listener.next(Disconnected)

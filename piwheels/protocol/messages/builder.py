@@ -1,8 +1,8 @@
-"""What builders and the master tell each other: FromBuilder and ToBuilder."""
+"""Messages between builders and the master: FromBuilder and ToBuilder."""
 
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from piwheels.model import FailureClass, FailureEvidence, HostMetrics, Job, Outcome, Target
 from piwheels.protocol.message_base import (
@@ -20,9 +20,9 @@ from piwheels.protocol.message_base import (
 )
 from piwheels.protocol.messages.logs import LogChunk
 
-#: A build makes one wheel; so many are still read, so that the refusal can say how many.
+#: A build makes one wheel; up to so many are read, so that the rejection can say how many.
 _MAX_FILES = 100
-#: Files that one build was given: its build dependencies, and their dependencies.
+#: Files that one build uses: its build dependencies, and their dependencies.
 MAX_INPUTS = 10_000
 MAX_PACKAGES = 1000
 
@@ -38,26 +38,26 @@ class Hello(Message, frozen=True, kw_only=True):
     os: ShortText
     host: HostMetrics
     sandboxed: bool = True
-    build_timeout_s: Seconds = 0.0  # it ends a build after so long
-    memory_limit_bytes: SizeBytes = 0  # it ends a build that uses more; 0 where it did not say
+    build_timeout_s: Seconds = 0.0  # it ends a build that takes longer
+    memory_limit_bytes: SizeBytes = 0  # it ends a build that uses more; 0: unknown
     disk_reserve_bytes: SizeBytes = 0  # it ends a build that leaves less of its disk free
-    speed: BoundedFloat = 0.0  # as `model.Fitness` has it
+    speed: BoundedFloat = 0.0  # as in `model.BuilderCapability`
     current_build: BigInt | None = None  # its running build
-    last_build: BigInt = 0  # the highest build number it was ever given; 0 for none
-    instance: ShortText = ""  # another for each process; "" where it does not say
-    #: Names of its targets for which it has no C compiler, or no headers of Python.
+    last_build: BigInt = 0  # the highest build number that it ever got; 0: none
+    instance: ShortText = ""  # differs for each process; "": unknown
+    #: Names of its targets for which it has no C compiler, or no Python headers.
     targets_without_compiler: Annotated[tuple[ShortText, ...], Meta(max_length=MAX_TARGETS)] = ()
 
 
 class IdleHeartbeat(Message, frozen=True, kw_only=True):
-    """The builder has nothing to do. Sent when so, and again as a sign of life."""
+    """The builder has no build. Sent when that begins, and again every few seconds."""
 
-    last_build: BigInt  # the highest build number it was ever given; 0 for none
+    last_build: BigInt  # the highest build number that it ever got; 0: none
     host: HostMetrics
 
 
 class BuildHeartbeat(Message, frozen=True, kw_only=True):
-    """A sign of life while a build is in hand."""
+    """Sent every few seconds while a build is running."""
 
     build: BigInt
     phase: ShortText
@@ -66,7 +66,7 @@ class BuildHeartbeat(Message, frozen=True, kw_only=True):
 
 
 class ArtifactInfo(Message, frozen=True, kw_only=True):
-    """A wheel that a build made, as its builder describes it; the master trusts none of it."""
+    """A wheel that a build made, as its builder describes it; the master verifies all of it."""
 
     filename: FileName
     size_bytes: SizeBytes
@@ -77,7 +77,7 @@ class ArtifactInfo(Message, frozen=True, kw_only=True):
 
 
 class BuildFinished(Message, frozen=True, kw_only=True):
-    """A build has ended, and how. Repeated after every Welcome until Done answers it."""
+    """A build has ended. Repeated after every Welcome until BuildAcknowledged answers it."""
 
     build: BigInt
     outcome: Outcome
@@ -88,12 +88,12 @@ class BuildFinished(Message, frozen=True, kw_only=True):
     compiler_missing: bool = (
         False  # the builder has no C compiler, and the sdist has sources for one
     )
-    failure_class: FailureClass | None = None  # None where it was built, or where nothing is known
+    failure_class: FailureClass | None = None  # None: it was built, or it is not known
     evidence: FailureEvidence = FailureEvidence()
 
 
 class Goodbye(Message, frozen=True, kw_only=True):
-    """The builder is going away on purpose; what it had in hand can go to another."""
+    """The builder disconnects on purpose; its job can be given to another builder."""
 
     reason: LongText = ""
 
@@ -102,50 +102,50 @@ FromBuilder = Hello | IdleHeartbeat | BuildHeartbeat | LogChunk | BuildFinished 
 
 
 class Welcome(Message, frozen=True, kw_only=True):
-    """The answer to Hello: you are known; this is how we talk."""
+    """The answer to Hello: the builder's key is authorized under this label."""
 
     label: str
-    log_offset: int = 0  # so much of the log of the build in hand has arrived
+    log_offset: int = 0  # so much of the running build's log has arrived
 
 
 class NoJobAvailable(Message, frozen=True, kw_only=True):
-    """Nothing to build now, for this reason; a Build may follow at any time."""
+    """There is no job now, for this reason; a StartBuild may follow at any time."""
 
     reason: str
 
 
 class StartBuild(Message, frozen=True, kw_only=True):
-    """Build this."""
+    """Start this build."""
 
     job: Job
 
 
 class Ack(Message, frozen=True, kw_only=True):
-    """The master heard you; go on."""
+    """The message has arrived."""
 
 
 class CancelBuild(Message, frozen=True, kw_only=True):
-    """Stop this build and forget it."""
+    """End this build; report nothing about it."""
 
     build: int
     reason: str
 
 
 class UploadFiles(Message, frozen=True, kw_only=True):
-    """Offer the files of this build on the file socket."""
+    """Offer the files of this build on the upload socket."""
 
     build: int
 
 
 class BuildAcknowledged(Message, frozen=True, kw_only=True):
-    """The build is settled; its folder can be emptied."""
+    """The build was recorded; its folder can be emptied."""
 
     build: int
     note: str = ""
 
 
 class Shutdown(Message, frozen=True, kw_only=True):
-    """End your process, after the running build if `after_build`.
+    """End the builder's process, after the running build if `after_build`.
 
     With `restart` the process is started again; without, it stays ended until a person starts it.
     """
@@ -155,11 +155,14 @@ class Shutdown(Message, frozen=True, kw_only=True):
     restart: bool = False
 
 
-class Rejected(Message, frozen=True, kw_only=True):
-    """A message that was not accepted, and why. `fatal` means that no retry will help."""
+class Rejected(Message, frozen=True, kw_only=True, tag="Refused"):
+    """A message that was not accepted, and why. `permanent`: trying again does not help.
+
+    Its tag and the name of `permanent` are those of protocol 1, so that every builder can read it.
+    """
 
     reason: str
-    permanent: bool = False
+    permanent: bool = field(default=False, name="fatal")
 
 
 ToBuilder = (

@@ -4,7 +4,7 @@ import functools
 import operator
 from typing import TYPE_CHECKING, Annotated
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from piwheels.protocol.commands import definitions
 from piwheels.protocol.message_base import (
@@ -111,7 +111,7 @@ class Request(Message, frozen=True, kw_only=True):
     executed again. A `read_only` client may send queries alone.
     """
 
-    request_id: BigInt
+    request_id: BigInt = field(name="number")
     protocol: BigInt = PROTOCOL
     user: ShortText = ""  # login and host, for the event list
     idempotency_key: ShortText = ""

@@ -1,4 +1,4 @@
-"""What happens on the farm, as those who watch it are told: Event."""
+"""Events that are sent to subscribers: Event."""
 
 from datetime import datetime
 
@@ -8,19 +8,19 @@ from piwheels.protocol.messages.status import BuilderView, StatusReply
 
 
 class BuilderChanged(Message, frozen=True, kw_only=True):
-    """A builder is another than before; clocks that simply go on are not told again."""
+    """A builder changed; durations that simply grow are not sent again."""
 
     builder: BuilderView
 
 
 class BuilderRemoved(Message, frozen=True, kw_only=True):
-    """A builder has left."""
+    """A builder is not shown any more."""
 
     label: str
 
 
 class BuildStarted(Message, frozen=True, kw_only=True):
-    """A job was handed to a builder."""
+    """A builder got a job."""
 
     at: datetime
     builder: str
@@ -31,10 +31,10 @@ class BuildStarted(Message, frozen=True, kw_only=True):
 
 
 class StatusChanged(Message, frozen=True, kw_only=True):
-    """The farm at a glance once more, without its builders; sent when something of it changed.
+    """The status of the farm changed; without its builders.
 
-    Clocks that simply go on (waits, the upstream's lag) are told again every minute or so, and
-    more seldom the longer they run; uptime is not.
+    Durations that simply grow (waits, the upstream's lag) are sent again every minute or so, and
+    less often the longer they are; the uptime is not.
     """
 
     status: StatusReply

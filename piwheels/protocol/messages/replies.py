@@ -1,6 +1,8 @@
-"""What the master answers on the control socket: Reply, and the bodies that it has."""
+"""Replies on the control socket: Reply, and its bodies."""
 
 from datetime import datetime
+
+from msgspec import field
 
 from piwheels.model import AuditEvent, BuildSummary
 from piwheels.protocol.message_base import BoundedFloat, Message
@@ -10,25 +12,25 @@ from piwheels.protocol.messages.status import StatusReply
 
 
 class Accepted(Message, frozen=True, kw_only=True):
-    """A command that changes something has arrived and is being carried out."""
+    """A command has arrived and is being executed."""
 
 
 class CommandSucceeded(Message, frozen=True, kw_only=True):
-    """The command was carried out; one line says how."""
+    """The command was executed; `text` is one line about the result."""
 
     text: str
     count: int = 0
 
 
-class CommandFailed(Message, frozen=True, kw_only=True):
-    """The command was not carried out, and why."""
+class CommandFailed(Message, frozen=True, kw_only=True, tag="Problem"):
+    """The request failed, and why."""
 
     reason: str
-    retryable: bool = False  # it was a question, and can be asked again
+    retryable: bool = False  # a query, which can be sent again
 
 
 class AddResult(Message, frozen=True, kw_only=True):
-    """What came of one Wanted: the releases, or why there are none."""
+    """The result of one BuildRequest: the releases, or why there are none."""
 
     requirement: str
     project: str = ""
@@ -37,13 +39,13 @@ class AddResult(Message, frozen=True, kw_only=True):
 
 
 class AddReply(Message, frozen=True, kw_only=True):
-    """What came of an Add."""
+    """The answer to Add."""
 
     added: tuple[AddResult, ...]
 
 
 class Explanation(Message, frozen=True, kw_only=True):
-    """The state of one release for one target (either "" when it says more)."""
+    """The state of a release for a target; either is "" where it holds for more."""
 
     project: str
     version: str = ""
@@ -67,7 +69,7 @@ class ReleaseReportRow(Message, frozen=True, kw_only=True):
     project: str
     version: str
     target: str
-    resting: bool  # nothing more happens within minutes unless somebody asks for it
+    resting: bool  # nothing happens within minutes without a command
     covered: bool
     outcome: str
     duration_s: BoundedFloat | None = None
@@ -76,31 +78,31 @@ class ReleaseReportRow(Message, frozen=True, kw_only=True):
 
 
 class ReleaseReportReply(Message, frozen=True, kw_only=True):
-    """The answer to Report."""
+    """The answer to ReleaseReport."""
 
     rows: tuple[ReleaseReportRow, ...]
     stale_pages: int  # pages of the index that are still to be written
 
 
 class ImportChunkRequest(Message, frozen=True, kw_only=True):
-    """Send this piece of the wheel."""
+    """Send this chunk of the wheel."""
 
     offset: int
     length: int
 
 
 class EventBatch(Message, frozen=True, kw_only=True):
-    """Events of a Watch in the order in which they happened, in one message."""
+    """Events for a Subscribe, in the order in which they happened."""
 
     events: tuple[Event, ...]
 
 
 class KeepAliveAck(Message, frozen=True, kw_only=True):
-    """The answer to a Renew, and the master's sign of life when it has nothing to tell."""
+    """The answer to KeepAlive; it shows that the master is there while nothing happens."""
 
 
 class Snapshot(Message, frozen=True, kw_only=True):
-    """All that is true now; Events change it from here."""
+    """The state of the farm; Events change it from here."""
 
     status: StatusReply
     builds: tuple[BuildSummary, ...] = ()  # that ended last, the newest first
@@ -158,7 +160,11 @@ ReplyBody = (
 
 
 class Reply(Message, frozen=True, kw_only=True):
-    """An answer, or an event of a Watch, to the command of this number."""
+    """A reply to the request of this number.
 
-    request_id: int
+    The name of its number, and the tag of CommandFailed, are those of protocol 1, so that every
+    client can read why it was rejected.
+    """
+
+    request_id: int = field(name="number")
     body: ReplyBody

@@ -1,36 +1,36 @@
-"""How builders, queues, downloads and the farm are, as operators are told."""
+"""The state of builders, queues, downloads and the farm, as shown to operators."""
 
 from enum import StrEnum
 
 from piwheels.model import HostMetrics, LiveDownloads, QueueStatus
 from piwheels.protocol.message_base import BoundedFloat, Message
 
-#: Counts older than this are shown with their age; on a large farm they take seconds to refresh.
+#: Counts older than this are shown with their age; on a large farm refreshing takes seconds.
 STALE_COUNTS_S = 30.0
 
 
 class BuilderState(StrEnum):
-    """What a builder is doing, as operators see it."""
+    """What a builder is doing."""
 
     IDLE = "idle"  # nothing is queued for its targets
     PAUSED = "paused"  # idle because the farm is paused
     BUILDING = "building"
     UPLOADING = "uploading"
-    FINISHING = "finishing"  # its build is settled, and it has not asked for another yet
-    DRAINING = "draining"  # ends after the build in hand
+    FINISHING = "finishing"  # its build ended, and it is not idle yet
+    DRAINING = "draining"  # ends or restarts after its running build
     TO_SLEEP = "to sleep"  # building, and gets no further job until woken
     ASLEEP = "asleep"
-    OVERDUE = "overdue"  # building for longer than such a build is expected to take
-    SILENT = "silent"  # not heard for half a minute
-    LOST = "lost"  # not heard for so long that its job went to another
-    QUARANTINED = "quarantined"  # failed of itself again and again; gets no jobs until woken
+    OVERDUE = "overdue"  # building for longer than expected
+    SILENT = "silent"  # no message for half a minute
+    LOST = "lost"  # no message for so long that its job was requeued
+    QUARANTINED = "quarantined"  # its builds fail because of it; gets no jobs until woken
 
 
 class BuilderView(Message, frozen=True, kw_only=True):
-    """A builder as the master sees it."""
+    """A builder as the master knows it."""
 
     label: str
-    state: str  # see BuilderState
+    state: str  # a BuilderState
     reason: str = ""
     targets: tuple[str, ...] = ()
     platform: str = ""
@@ -44,13 +44,11 @@ class BuilderView(Message, frozen=True, kw_only=True):
     target: str = ""
     phase: str = ""
     phase_s: BoundedFloat = 0.0
-    build_s: BoundedFloat = 0.0  # since the job was handed out
-    expected_s: BoundedFloat = (
-        0.0  # a build in hand for longer is stuck; 0 where nothing is expected
-    )
-    limit_s: BoundedFloat = 0.0  # the builder ends a build after so long; 0 where it did not say
+    build_s: BoundedFloat = 0.0  # since the builder got the job
+    expected_s: BoundedFloat = 0.0  # a longer build is overdue; 0: nothing is expected
+    limit_s: BoundedFloat = 0.0  # the builder ends a longer build; 0: unknown
     since_last_message_s: BoundedFloat = (
-        0.0  # when this was told; it grows only in the states silent and lost
+        0.0  # when this was sent; it grows only in the states silent and lost
     )
     built: int = 0  # since the master started
     failed: int = 0
@@ -63,13 +61,13 @@ class BuilderView(Message, frozen=True, kw_only=True):
 
 
 class StatusReply(Message, frozen=True, kw_only=True):
-    """The farm at a glance."""
+    """The status of the farm."""
 
     version: str
-    instance: str = ""  # another for each start of a master
+    instance: str = ""  # differs for each start of a master
     uptime_s: BoundedFloat
     paused: bool
-    waits: str = ""  # why no builder gets a job, beside a pause; "" when they do
+    waits: str = ""  # why no builder gets a job, apart from a pause; "" when they do
     builders: tuple[BuilderView, ...]
     queues: tuple[QueueStatus, ...]
     last_hour: dict[str, int]  # builds by outcome
@@ -83,10 +81,10 @@ class StatusReply(Message, frozen=True, kw_only=True):
     counts_age_s: BoundedFloat = 0.0
     database_bytes: int
     host: HostMetrics
-    upstream_status_text: str = ""  # what the follower last said
-    upstream_lag_s: BoundedFloat | None = None  # since the upstream was last read to its end
+    upstream_status_text: str = ""  # of the upstream sync, one line
+    upstream_lag_s: BoundedFloat | None = None  # since the upstream was last read completely
     downloads: LiveDownloads = LiveDownloads()
     totals_age_s: BoundedFloat = (
         0.0  # how old projects, releases, files, builds and database_bytes are
     )
-    database: str = ""  # what the master waits for its database for; "" when it does not
+    database: str = ""  # what the database keeps the master waiting for; "" when it does not

@@ -1,11 +1,11 @@
-"""How the files of a build are fetched from its builder: FromSender and ToSender."""
+"""Messages that fetch the files of a build from its builder: FromUploader and ToUploader."""
 
 from piwheels.protocol.message_base import BigInt, FileName, Message, SizeBytes
 from piwheels.protocol.messages.builder import Rejected
 
 
 class UploadOffer(Message, frozen=True, kw_only=True):
-    """Builder: this file of this build can be fetched from me."""
+    """From the builder: this file of this build can be fetched."""
 
     build: BigInt
     filename: FileName
@@ -13,7 +13,7 @@ class UploadOffer(Message, frozen=True, kw_only=True):
 
 
 class FileChunk(Message, frozen=True, kw_only=True):
-    """Builder: a piece of the offered file; its bytes are the frame that follows."""
+    """From the builder: a chunk of the offered file; its bytes are the frame that follows."""
 
     build: BigInt
     filename: FileName
@@ -24,7 +24,7 @@ FromUploader = UploadOffer | FileChunk
 
 
 class ChunkRequest(Message, frozen=True, kw_only=True):
-    """Master: send me this piece. Each is one credit; the sender keeps none unanswered."""
+    """From the master: send this chunk. Each request is one credit."""
 
     build: int
     filename: str
@@ -33,7 +33,7 @@ class ChunkRequest(Message, frozen=True, kw_only=True):
 
 
 class UploadComplete(Message, frozen=True, kw_only=True):
-    """Master: the file is complete, or is no longer wanted."""
+    """From the master: the file is complete, or no longer wanted."""
 
     build: int
     filename: str
