@@ -156,7 +156,7 @@ async def test_the_status_as_json_is_all_that_a_console_shows(shared: Master) ->
         "limit_s",
         "expected_s",
         "built_last_hour",
-        "loads",
+        "load_history",
     } <= builder.keys()
     assert json_output["recent_builds"][0]["detail"] == "it broke"
     assert "sleep pi7" in [event["what"] for event in json_output["recent_events"]]
@@ -178,7 +178,9 @@ async def test_markers_of_a_file_are_evaluated_for_the_targets_of_the_farm(
     )
     done = await piw(shared, "add", "-r", str(file), code=1)
     first, second, third = done.stderr.splitlines()
-    assert first.startswith(f"note: {file}, line 3: https://files.example/a.tar.gz is no release")
+    assert first.startswith(
+        f"note: {file}, line 3: https://files.example/a.tar.gz is not a release"
+    )
     assert second.startswith(f"note: {file}, line 2: nowhere is ignored; no target matches")
     assert third.startswith("here: "), "it was asked for, and the upstream does not know it"
     file.write_text('nowhere; python_version < "3"\n')

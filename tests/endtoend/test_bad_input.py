@@ -286,7 +286,7 @@ def test_a_wheel_that_does_not_fit_waits_and_leaves_nothing_half_written(
     _run_on_small_disk(farm, "1m", farm.folder / "www", "big")
     farm.wait_until_ready()
     wait_until(
-        lambda: "served tree takes no files" in farm.piw("status").stdout, "the tree is full"
+        lambda: "web root does not accept files" in farm.piw("status").stdout, "the tree is full"
     )
     assert "fail" not in farm.piw("explain", "big").stdout
     assert farm.process is not None

@@ -79,7 +79,7 @@ def test_a_tree_that_takes_no_files_for_a_while_loses_no_wheel(
                     os.write(file.fileno(), bytes(1 << 16))
         else:
             remount(tree, "ro")
-        wait_until(lambda: "served tree takes no files" in status(farm)["waits"], "it says so")
+        wait_until(lambda: "web root does not accept files" in status(farm)["waits"], "it says so")
         wait_until(
             lambda: only_builder(farm)["phase"] == "waiting for the served tree",
             "the wheel waits with its builder",
