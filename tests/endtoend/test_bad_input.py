@@ -236,7 +236,7 @@ def test_what_the_upstream_offers_wrong_is_told_release_by_release(
     assert _row(farm, "corrupt")[3] == "failed"
     assert "bad-sdist" in " ".join(_row(farm, "corrupt"))
     assert "wheelonly==1.0: the upstream index has no sdist of release 1.0" in farm.output
-    assert "knows no project unknown" in farm.output
+    assert "has no project unknown" in farm.output
     assert "older==2.0: no release matches ==2.0; the newest is 1.0" in farm.output
     assert farm.check_web_root() == []
     assert "Traceback" not in farm.output

@@ -103,7 +103,7 @@ def test_the_table_and_the_exit_code_say_what_came_out(farm: Farm, upstream: Fak
     assert bad[3] == "failed"
     assert "no such header: frob.h" in farm.output
     assert "wheelonly: the upstream index has no sdist of release 1.0" in farm.output
-    assert "knows no project nowhere" in farm.output
+    assert "has no project nowhere" in farm.output
     assert "Traceback" not in farm.output
 
 
