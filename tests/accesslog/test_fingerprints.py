@@ -201,7 +201,7 @@ async def test_single_similar_lines_are_counted_and_reported(
     assert await total_downloads(database) == 906
     (tmp_path / "one").write_bytes(OLD[-1])
     await read(tmp_path / "one")
-    assert f"{tmp_path / 'one'}: 1 lines are like" in caplog.text
+    assert f"{tmp_path / 'one'}: 1 lines resemble" in caplog.text
     assert "3 lines resemble a few lines of another log; they are counted" in caplog.text
 
 
