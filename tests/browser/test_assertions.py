@@ -60,7 +60,7 @@ async def test_an_invisible_focus_is_found(many: Visitors) -> None:
     async with many.visit() as visit:
         page = await visit.open()
         names = await assertions.check_tab_order(page)
-        assert names[:3] == ["Skip to the content", "piwheels", "Projects"]
+        assert names[:3] == ["Skip to content", "piwheels", "Projects"]
         await page.evaluate("document.querySelector('.brand').style.setProperty('outline', 'none')")
         with pytest.raises(AssertionError, match="'piwheels' does not show"):
             await assertions.check_tab_order(page)

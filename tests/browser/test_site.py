@@ -62,7 +62,7 @@ async def test_every_page_is_accessible(farmed: Visitors, path: str) -> None:
 async def test_everything_is_reachable_by_keyboard(farmed: Visitors, path: str) -> None:
     async with visiting(farmed, path) as visit:
         names = await assertions.check_tab_order(visit.page)
-        assert names[0] == "Skip to the content"
+        assert names[0] == "Skip to content"
         links = await visit.page.get_by_role("link").count()
         assert len(names) >= links
 
@@ -168,11 +168,11 @@ async def test_the_files_of_a_project_match_its_index_page(
 
 async def test_charts_have_tables_and_json(farmed: Visitors) -> None:
     async with visiting(farmed, "stats.html") as visit:
-        figure = visit.page.get_by_role("figure").filter(has_text="Builds that succeed")
-        await expect(figure.get_by_role("img", name="Builds that succeed")).to_be_visible()
+        figure = visit.page.get_by_role("figure").filter(has_text="Build success rate")
+        await expect(figure.get_by_role("img", name="Build success rate")).to_be_visible()
         await figure.get_by_text("Table").click()
         await expect(figure.get_by_role("table").get_by_role("row")).to_have_count(2)
-        link = figure.get_by_role("link", name="The figures as JSON")
+        link = figure.get_by_role("link", name="Data as JSON")
         response = await visit.page.request.get(await link.evaluate("a => a.href"))
         assert (await response.json())["unit"] == "percent"
 
