@@ -1,7 +1,7 @@
-"""How a release stands for a target, and what happens next: facts in, one answer for each out.
+"""Why a release has or lacks a wheel for a target, and what happens next.
 
-The only place that works this out: `piw explain`, the closing table of `piw up`, the console,
-a project's page and its JSON take what `release_standings` says.
+The only place that determines this: `piw explain`, the final table of `piw up`, the console, a
+project's page and its JSON use `release_statuses`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,8 +13,8 @@ import humanize
 
 from piwheels.model import ProjectStatusRow, ReleaseStatusRow, Struct, TargetStatusRow, UpstreamPage
 
-_MAX_PROBLEMS_SHOWN = 3  # of a page that an answer names
-#: `piw up --exit-when-idle` waits for a retry that comes within this, and for no later one.
+_MAX_PROBLEMS_SHOWN = 3
+#: `piw up --exit-when-idle` waits for retries that are due within this interval.
 SOON_INTERVAL = timedelta(minutes=10)
 
 
@@ -22,30 +22,30 @@ class State(StrEnum):
     """The state of a project, a release, or a release for a target, in one word."""
 
     UNKNOWN = "unknown"  # the farm does not know the project
-    NO_RELEASE = "no-release"  # nobody asked for a release of it
+    NO_RELEASE = "no-release"  # no release of it was requested
     UNKNOWN_RELEASE = "unknown-release"
     UNKNOWN_TARGET = "unknown-target"
-    UPSTREAM = "upstream"  # what the upstream index said last of the project
-    REMOVED = "removed"  # a release that was there when the question was first asked
+    UPSTREAM = "upstream"  # what the last check of the upstream index found
+    REMOVED = "removed"  # a release that existed when it was first queried
     SKIPPED = "skipped"  # the project or the release, by an operator
     QUARANTINED = "quarantined"  # the project, by the upstream index (PEP 792)
-    MISSING = "missing"  # the upstream index does not list the release any more
+    MISSING = "missing"  # the upstream index no longer lists the release
     NO_SDIST = "no-sdist"
     TARGET_SKIPPED = "target-skipped"  # the target, or the release for this target
     EXCLUDED = "excluded"  # by Requires-Python
-    COVERED = "covered"  # a wheel is published that installers take there, and it loads
+    COVERED = "covered"  # installers accept a published wheel there, and it loads
     BUILDING = "building"
-    DEFERRED = "deferred"  # it failed, and is tried again later
-    HELD = "held"  # it failed in a way that a person has to look at
+    DEFERRED = "deferred"  # it failed, and is retried later
+    HELD = "held"  # it failed, and an operator has to decide
     QUEUED = "queued"
     UNSERVED = "unserved"  # queued, and no connected builder can build it
     PAUSED = "paused"  # queued, and the farm hands out no jobs
-    FAILED = "failed"  # finally: it is not tried again
-    WAITING = "waiting"  # for the outcome of another target
+    FAILED = "failed"  # finally: it is not retried
+    WAITING = "waiting"  # for the result of another target
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing more happens unless somebody asks for it."""
+        """Whether nothing more happens without a command."""
         match self:
             case (
                 State.BUILDING
@@ -85,39 +85,39 @@ class ReleaseStatus(Struct, frozen=True, kw_only=True):
     version: str = ""
     target: str = ""
     state: State
-    text: str  # what is known, without a full stop
-    hint: str = ""  # what an operator can do or type now, without a full stop
-    notes: tuple[str, ...] = ()  # whole sentences that hold whatever the state is
+    text: str  # without a period
+    hint: str = ""  # what an operator can do now, without a period
+    notes: tuple[str, ...] = ()  # sentences that apply in any state
     build: int | None = None
     file: str = ""
-    built_for_target: bool = False  # the file is what the last build for this target made
-    detail: str = ""  # the wheel or the reason alone, for a table; "" is the text
+    built_for_target: bool = False  # the file was made by the last build for this target
+    detail: str = ""  # only the wheel or the reason, for a table; "": use the text
 
     @property
     def as_text(self) -> str:
-        """All of it, for somebody who can type the advice."""
-        said = f"{self.text}; {self.hint}" if self.hint else self.text
-        return " ".join([f"{said}.", *(f"({note})" for note in self.notes)])
+        """Text, hint and notes as sentences."""
+        first = f"{self.text}; {self.hint}" if self.hint else self.text
+        return " ".join([f"{first}.", *(f"({note})" for note in self.notes)])
 
     @property
     def label(self) -> str:
-        """The state for a table, which tells a target's own wheel from another's."""
+        """The state for a table; "built" for a wheel that was built for this target."""
         return "built" if self.built_for_target and self.state is State.COVERED else self.state
 
 
 class ReleaseStatuses(Struct, frozen=True, kw_only=True):
-    """How a release stands: what keeps all of it back, and each target."""
+    """The status of a release: what blocks all of it, and each target."""
 
     release_blocker: ReleaseStatus | None
-    targets: Mapping[str, ReleaseStatus]  # by target; only covered ones where `whole` is set
+    targets: Mapping[str, ReleaseStatus]  # by target; only covered ones if it is blocked
 
     def for_target(self, target: str) -> ReleaseStatus | None:
-        """What is to be said for one target."""
+        """The status for one target."""
         return self.targets.get(target) or self.release_blocker
 
 
 class StatusContext(Struct, frozen=True, kw_only=True):
-    """What the answers depend on beside the facts.
+    """What a status depends on besides the database.
 
     served: targets for which a builder is connected.
     equipped: targets for which a connected builder has a C compiler; None is not known.
@@ -140,7 +140,7 @@ def explain_project(
     asked_version: str | None = None,
     asked_target: str | None = None,
 ) -> tuple[ReleaseStatus, ...]:
-    """The whole answer.
+    """The status of a project: of each release for each target.
 
     Args:
         project: its normalised name.
@@ -154,8 +154,8 @@ def explain_project(
             ReleaseStatus(
                 project=project,
                 state=State.UNKNOWN,
-                text="this farm does not know it",
-                hint=f"`piw add {project}` has it built",
+                text="this farm does not have it",
+                hint=f"`piw add {project}` requests it",
             ),
         )
     if not facts.releases:
@@ -167,7 +167,7 @@ def explain_project(
             answers.append(found.release_blocker)
         answers += found.targets.values()
         if asked_target is not None and not release.targets:
-            text = f"this farm has no target {asked_target}; it comes with a builder that serves it"
+            text = f"this farm has no target {asked_target}; a builder that serves it adds it"
             answers.append(_status(facts, release, State.UNKNOWN_TARGET, text, target=asked_target))
     return tuple(answers)
 
@@ -180,7 +180,7 @@ def explain_with_upstream(
     asked_version: str | None,
     asked_target: str | None,
 ) -> tuple[ReleaseStatus, ...]:
-    """The answer of `piw explain`: as `standings`, and what the upstream index said last."""
+    """The reply to `piw explain`: `explain_project`, and what the last check of upstream found."""
     answers = explain_project(
         project, facts, context, asked_version=asked_version, asked_target=asked_target
     )
@@ -190,17 +190,17 @@ def explain_with_upstream(
 
 
 def _last_check_problems(facts: ProjectStatusRow) -> Iterator[ReleaseStatus]:
-    """What keeps the farm from knowing what the upstream has, where anything does."""
+    """Why the farm may not know what upstream has, if there is a reason."""
     look = facts.last_check
     if look is None or not (look.problem or look.pending_change):
         return
     when = f" ({_utc_text(look.checked_at)})" if look.checked_at else ""
-    text = f"the last look at the upstream's page{when}: {look.pending_change or look.problem}"
+    text = f"the last check of the upstream page{when}: {look.pending_change or look.problem}"
     yield ReleaseStatus(project=facts.project, state=State.UPSTREAM, text=text)
 
 
 def upstream_status(facts: ProjectStatusRow) -> ReleaseStatus | None:
-    """What the upstream index said last that the farm's releases do not show, or None."""
+    """What the last check of upstream found that the releases here do not show, or None."""
     page = facts.upstream
     if page is None:
         return None
@@ -209,7 +209,7 @@ def upstream_status(facts: ProjectStatusRow) -> ReleaseStatus | None:
         entries = "entry" if page.problem_count == 1 else "entries"
         shown = "; ".join(page.problems[:_MAX_PROBLEMS_SHOWN])
         more = " (and more)" if page.problem_count > _MAX_PROBLEMS_SHOWN else ""
-        odd = f"{page.problem_count} odd {entries} on its page there: {shown}{more}"
+        odd = f"{page.problem_count} invalid {entries} on its page there: {shown}{more}"
         text = f"{text}. {odd}" if text else odd
     return (
         ReleaseStatus(project=facts.project, state=State.UPSTREAM, text=text, hint=advice)
@@ -219,7 +219,7 @@ def upstream_status(facts: ProjectStatusRow) -> ReleaseStatus | None:
 
 
 def _newest_release_text(project: str, page: UpstreamPage) -> tuple[str, str]:
-    """The newest release upstream where this farm does not have it, and how to have it built."""
+    """The newest release upstream if this farm lacks it, and how to request it."""
     if page.newest_version is None:
         return "the upstream index lists no release of it that is not yanked", ""
     if page.newest_known:
@@ -234,7 +234,7 @@ def _newest_release_text(project: str, page: UpstreamPage) -> tuple[str, str]:
 def release_statuses(
     facts: ProjectStatusRow, release: ReleaseStatusRow, context: StatusContext
 ) -> ReleaseStatuses:
-    """How a release stands as a whole and for each target.
+    """The status of a release as a whole and for each target.
 
     Args:
         facts: of its project.
@@ -253,17 +253,17 @@ def release_statuses(
 
 
 def removed_release_status(project: str, version: str) -> ReleaseStatus:
-    """The answer for a release that the farm does not have any more."""
+    """The status of a release that the farm no longer has."""
     return ReleaseStatus(
         project=project,
         version=version,
         state=State.REMOVED,
-        text="the farm has no such release any more",
+        text="the farm no longer has this release",
     )
 
 
 def _has_own_status(target: TargetStatusRow, release_blocker: ReleaseStatus | None) -> bool:
-    """Whether a target has a standing of its own beside what keeps the whole release back.
+    """Whether a target has its own status although the whole release is blocked.
 
     Wheels made before still install, but those of a quarantined project, and of a release that
     is hidden, are not listed.
@@ -288,15 +288,15 @@ def _no_release_status(facts: ProjectStatusRow, asked_version: str | None) -> Re
             project=project,
             version=asked_version,
             state=State.UNKNOWN_RELEASE,
-            text="nobody asked for this release, or the upstream index has none such",
-            hint=f"`piw add {project}=={asked_version}` has it built",
+            text="this release was not requested, or does not exist upstream",
+            hint=f"`piw add {project}=={asked_version}` requests it",
         )
-    text = "no release of it was asked for yet; newer ones are built as they appear upstream"
+    text = "no release of it was requested yet; newer ones are built as they appear upstream"
     return ReleaseStatus(project=project, state=State.NO_RELEASE, text=text)
 
 
 def _release_blocker(facts: ProjectStatusRow, release: ReleaseStatusRow) -> ReleaseStatus | None:
-    """What keeps a release from being built for any target, or None.
+    """What blocks a release for all targets, or None.
 
     What hides its files comes first: then no wheel of it is said to install.
     """
@@ -305,7 +305,7 @@ def _release_blocker(facts: ProjectStatusRow, release: ReleaseStatusRow) -> Rele
         reason = facts.status_reason or "no reason was given"
         text = (
             f"the upstream index quarantined the project ({reason}): its files are not listed "
-            "and nothing is built until that ends"
+            "and nothing is built until the quarantine ends"
         )
         return _status(facts, release, State.QUARANTINED, text)
     if release.missing_since is not None:
@@ -328,8 +328,8 @@ def _release_blocker(facts: ProjectStatusRow, release: ReleaseStatusRow) -> Rele
         )
     if not release.has_sdist:
         text = (
-            "the upstream index has no sdist of it, so there is nothing to build from; "
-            "if one appears, it is built then"
+            "the upstream index has no sdist of it, so nothing can be built; "
+            "if one appears, it is built"
         )
         return _status(facts, release, State.NO_SDIST, text)
     return None
@@ -338,7 +338,7 @@ def _release_blocker(facts: ProjectStatusRow, release: ReleaseStatusRow) -> Rele
 def is_idle_until_soon(
     state: State, release: ReleaseStatusRow, target: TargetStatusRow, now: datetime | None
 ) -> bool:
-    """Whether nothing happens within SOON: settled, or waiting for a retry that is later."""
+    """Whether nothing happens soon: settled, or waiting for a later retry."""
     if state is State.DEFERRED:
         return _retries_later_than_soon(target, now)
     if state is State.WAITING:
@@ -370,7 +370,7 @@ def _target_status(
     target: TargetStatusRow,
     context: StatusContext,
 ) -> ReleaseStatus:
-    """How a release that nothing keeps from being built stands for one target."""
+    """The status of a release that is not blocked, for one target."""
     known = _classify(facts, release, target, context)
     covered = known.state is State.COVERED
     return _status(
@@ -408,27 +408,27 @@ def _notes_of(release: ReleaseStatusRow, target: TargetStatusRow, state: State) 
     if release.sdist_verified_by != "sha256":
         hashed = release.sdist_verified_by
         known = f"only a hash by {hashed}" if hashed else "no hash, so nothing can be verified"
-        yield f"The upstream index gives of its sdist {known}."
+        yield f"The upstream index gives {known} for its sdist."
     if target.debian_packages:
         yield f"{debian_packages_text(target)}."
     if target.jobs_outdated:
-        yield "The target was changed just now; its queue is still being worked out."
+        yield "The target was changed; its queue is being recomputed."
     if state is State.COVERED and target.without_compiler:
         yield (
-            "It was made by a builder without a C compiler and can lack compiled parts; it is "
+            "It was made by a builder without a C compiler and may lack compiled parts; it is "
             "built again when a builder with one serves the target."
         )
     if state is State.FAILED and target.to_be_rebuilt is not None:
         yield f"{target.to_be_rebuilt} is still published, and installs there."
     if target.unloadable_file is not None:
         yield (
-            f"Installers take {target.unloadable_file} there, which needs a newer glibc than the target "
+            f"Installers prefer {target.unloadable_file} there, which needs a newer glibc than the target "
             "has, and does not load."
         )
 
 
 def debian_packages_text(target: TargetStatusRow) -> str:
-    """Which Debian packages the published wheel needs, and where they are named so."""
+    """Which Debian packages the published wheel needs, and on which platform."""
     packages = " ".join(target.debian_packages)
     if platform_of(target.built_for) == platform_of(target.target):
         return f"It needs Debian packages: `sudo apt install {packages}`"
@@ -444,7 +444,7 @@ def platform_of(target: str) -> str:
 
 
 class _StateAndText(Struct, frozen=True, kw_only=True):
-    """A state, what is known, and what can be done."""
+    """A state, with its explanation and a hint."""
 
     state: State
     text: str
@@ -498,7 +498,7 @@ def _unpublished_state(
     target: TargetStatusRow,
     context: StatusContext,
 ) -> _StateAndText:
-    """Where nothing is published: in the queue, failed, or waiting for another target."""
+    """The state without a published wheel: queued, failed, or waiting for another target."""
     now = context.now
     if target.claimed_by is not None and target.claimed_at is not None:
         text = (
@@ -514,8 +514,8 @@ def _unpublished_state(
         name = f"{facts.project}=={release.version}"
         return _StateAndText(
             state=State.HELD,
-            text=f"it waits for a person: {target.hold_reason}",
-            hint=f"`piw log {target.last_build_id}` shows the last one, "
+            text=f"on hold, needs a decision: {target.hold_reason}",
+            hint=f"`piw log {target.last_build_id}` shows the last build, "
             f"`piw retry {name} --target {target.target}` tries again",
             detail=target.hold_reason,
         )
@@ -525,7 +525,7 @@ def _unpublished_state(
         name = f"{facts.project}=={release.version}"
         return _StateAndText(
             state=State.FAILED,
-            text=f"{_last_result_text(target)}, and will not be tried again by itself",
+            text=f"{_last_result_text(target)}, and is not retried automatically",
             hint=(
                 f"`piw log {target.last_build_id}` shows why, `piw retry {name} --target {target.target}` "
                 "tries again"
@@ -533,9 +533,9 @@ def _unpublished_state(
             detail=_failure_text(target),
         )
     text = (
-        "it is tried for an earlier target first (an older Python, or this one on an older "
-        "system): if the wheel made there installs here too, nothing is built; if not, or if it "
-        "fails, this one is next"
+        "waiting for an earlier target (an older Python, or this one on an older "
+        "system): if its wheel also fits this target, nothing is built here; otherwise this target "
+        "is built next"
     )
     return _StateAndText(state=State.WAITING, text=text)
 
@@ -544,11 +544,11 @@ def _queued_state(target: TargetStatusRow, context: StatusContext) -> _StateAndT
     place = f"it is queued, number {target.jobs_ahead + 1} for this target"
     if target.to_be_rebuilt is not None and target.without_compiler:
         place = (
-            f"{target.to_be_rebuilt} is published, made without a C compiler, and to be built "
-            f"again: {place}"
+            f"{target.to_be_rebuilt} is published, made without a C compiler, and is to be "
+            f"rebuilt: {place}"
         )
     elif target.to_be_rebuilt is not None and not target.sdist_replaced:
-        place = f"{target.to_be_rebuilt} is published, and a new one was asked for: {place}"
+        place = f"{target.to_be_rebuilt} is published, and a rebuild was requested: {place}"
     if target.last_build_id is not None and target.last_outcome != "built":
         place = f"{_last_result_text(target)}; {place}"
     if target.target not in context.served_targets:
@@ -557,10 +557,10 @@ def _queued_state(target: TargetStatusRow, context: StatusContext) -> _StateAndT
         )
     equipped = context.targets_with_compiler
     if target.needs_compiler and equipped is not None and target.target not in equipped:
-        text = f"{place}, but no connected builder has a C compiler for it, as one had"
+        text = f"{place}, but no connected builder that serves it has a C compiler"
         return _StateAndText(state=State.UNSERVED, text=text)
     if context.paused:
-        advice = "`piw resume` goes on"
+        advice = "`piw resume` continues"
         return _StateAndText(
             state=State.PAUSED, text=f"{place}, but the farm is paused", hint=advice
         )
@@ -573,7 +573,7 @@ def _last_result_text(target: TargetStatusRow) -> str:
 
 
 def _failure_text(target: TargetStatusRow) -> str:
-    """The last failure in few words; the state says already that it failed."""
+    """The last failure, without saying again that it failed."""
     outcome, reason = target.last_outcome or "", target.last_reason or ""
     if outcome in {"", "failed"}:
         return reason

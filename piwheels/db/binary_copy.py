@@ -1,4 +1,4 @@
-"""Rows of the table `accesses` in the binary format of COPY, made of fields that are packed once.
+"""Rows of the table access_records in the binary format of COPY, made of fields that are packed once.
 
 Most of what a line of a log says was said before, so its field is there already, and a row is
 five of them after one another: moment, client, agent, content, answer. Within a field each value
@@ -20,22 +20,22 @@ _pack_response_struct = struct.Struct(">iqih").pack
 
 
 def pack_time(at_s: int) -> bytes:
-    """The moment so many seconds after 1970, with the number of values that begins a row."""
+    """The start of a row: its number of values, and the time in seconds since 1970."""
     return _pack_time_struct(len(COLUMNS.split()), 8, (at_s - _POSTGRES_EPOCH_S) * 1_000_000)
 
 
 def pack_key(value: int) -> bytes:
-    """A client or an agent, by the first eight bytes of a hash."""
+    """A client or a user agent: the first eight bytes of a hash."""
     return _pack_key_struct(8, value)
 
 
 def pack_content(wheel: int | None, kind: int) -> bytes:
-    """What was given: a wheel, if it was one, and the kind of access."""
+    """What was served: the wheel, if any, and the kind of request."""
     return (NULL if wheel is None else pack_key(wheel)) + _pack_kind_struct(2, kind)
 
 
 def pack_response(size_bytes: int, status: int) -> bytes:
-    """How it was answered; it ends a row."""
+    """Size and status of the response; the end of a row."""
     return _pack_response_struct(8, size_bytes, 2, status)
 
 

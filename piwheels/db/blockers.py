@@ -1,11 +1,11 @@
-"""Who holds the locks that piwheels' connections wait for."""
+"""Which connections hold the locks that connections of piwheels wait for."""
 
 from piwheels.db.database import Database
 from piwheels.model import Struct
 
 
 class LockHolder(Struct, frozen=True, kw_only=True):
-    """A connection that holds a lock, waits for none itself, and keeps piwheels waiting."""
+    """A connection that holds a lock, waits for none itself, and blocks piwheels."""
 
     pid: int  # of the server's process; 0 for a prepared transaction
     client: str  # its application_name, "" where it is unknown
@@ -18,9 +18,9 @@ class LockHolder(Struct, frozen=True, kw_only=True):
 
 
 async def find_lock_holders(db: Database, *, after_s: float) -> list[LockHolder]:
-    """What keeps piwheels' connections waiting for longer than `after_s`; longest wait first.
+    """What blocks connections of piwheels for longer than `after_s`; longest wait first.
 
-    An account without rights on another's connections sees of it only the pid.
+    For connections of other accounts, an account without privileges sees only the pid.
     """
     rows = await db.rows(
         """

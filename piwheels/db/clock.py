@@ -1,7 +1,7 @@
-"""Moments of the database's clock that lie too far ahead: kept while that clock was wrong.
+"""Stored times that are too far in the future, written while the database's clock was wrong.
 
-A moment that something waits for is at most its longest delay ahead. One that is further ahead was
-kept by a clock that has been set back since, and would be waited for as long as it was wrong.
+A time that something waits for is at most its longest delay ahead. A later one was stored before
+the clock was set back, and would be waited for as long as the clock was wrong.
 """
 
 from datetime import datetime, timedelta
@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from piwheels.db.catalog import lock_projects
 from piwheels.db.database import Database, transactional
 
-#: What kept a moment may run beside what compares it.
+#: The clocks of the writer and of this comparison may differ a little.
 _TOLERANCE = {"tolerance": timedelta(minutes=1)}
 
-#: Each statement sets back what nothing waits for so long by right.
+#: Each statement resets times that are further ahead than any valid wait.
 _RESET_STATEMENTS = (
-    # Pages are in the order of `since`; they rest after they were written, or for an hour at
-    # most after they could not be written (pages.put_off).
+    # Pages are ordered by dirty_since; they are not rewritten for an interval, or for an hour at
+    # most after a failure (page_queue.postpone).
     """
     UPDATE page_queue
        SET dirty_since = least(dirty_since, now()),
@@ -25,12 +25,12 @@ _RESET_STATEMENTS = (
         OR written_at > now() + %(tolerance)s
         OR retry_at > now() + interval '1 hour' + %(tolerance)s
     """,
-    # The grace of a removed file begins now; one that is being published stays at infinity.
+    # The deletion delay of a removed file begins now.
     """
     UPDATE file_deletions SET removed_at = now()
      WHERE removed_at > now() + %(tolerance)s AND NOT installing
     """,
-    # A job that was queued in the future would be due after all that are queued until then.
+    # A job that was queued in the future would come after all that are queued until then.
     """
     UPDATE jobs SET priority_time = priority_time - (queued_at - now()), queued_at = now()
      WHERE queued_at > now() + %(tolerance)s AND claimed_by IS NULL
@@ -46,7 +46,7 @@ async def database_time(db: Database) -> datetime:
 
 
 async def reset_future_times(db: Database) -> int:
-    """Set back every kept moment that is further ahead than it can be; returns how many rows."""
+    """Reset every stored time that is too far in the future; returns how many rows."""
     count = 0
     for statement in _RESET_STATEMENTS:
         count += await db.execute(statement, _TOLERANCE)
@@ -55,7 +55,7 @@ async def reset_future_times(db: Database) -> int:
 
 @transactional
 async def _reset_future_builds(db: Database) -> int:
-    """Builds that ended in the future would count as the last hour's until then."""
+    """Builds that ended in the future would count for the last hour until then."""
     rows = await db.rows(
         "SELECT DISTINCT project FROM builds WHERE ended_at > now() + %(tolerance)s", _TOLERANCE
     )

@@ -1,4 +1,4 @@
-"""One connection to PostgreSQL: its parameters, and which errors another try can succeed with."""
+"""One connection to PostgreSQL: its parameters, and which errors a retry can fix."""
 
 import psycopg
 from psycopg import conninfo
@@ -10,8 +10,8 @@ Connection = psycopg.AsyncConnection[DictRow]
 
 MIN_SERVER_VERSION = 15
 
-#: Used where the DSN says nothing else. A server that lost its power, or a link that was cut,
-#: is noticed within half a minute instead of the kernel's two hours.
+#: Defaults of the DSN. A power failure of the server or a broken link is detected within half a
+#: minute instead of the kernel's two hours.
 _DEFAULT_PARAMETERS = {
     "connect_timeout": 10,
     "keepalives_idle": 15,
@@ -26,7 +26,7 @@ READ_ONLY_STATE = "25006"
 #: What libpq says of a server that accepts no writes, where its messages are not translated.
 _READ_ONLY_SESSION = "session is read-only"
 
-#: Classes of SQLSTATEs (PostgreSQL, appendix A) that the same work, done again, can succeed with.
+#: Classes of SQLSTATEs (PostgreSQL, appendix A) after which a retry can succeed.
 _TRANSIENT_CLASSES = (
     "08",  # connection exceptions
     "40",  # transaction rollback: serialization failure, deadlock
@@ -58,7 +58,7 @@ class DatabaseUnavailableError(TransientError):
 
 
 def is_transient(error: psycopg.Error) -> bool:
-    """Whether the same work, done again after a while, can succeed.
+    """Whether a retry can succeed.
 
     An error without SQLSTATE comes from the client's side: the connection broke.
     """
@@ -71,14 +71,14 @@ def is_transient(error: psycopg.Error) -> bool:
 
 
 def error_text(error: BaseException) -> str:
-    """The first line of an error; of a DSN with several hosts, what each of them said."""
+    """The first line of an error; of a DSN with several hosts, the error of each."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     hosts = [line.removeprefix("- ") for line in lines if line.startswith("- host: ")]
     return "; ".join(hosts) or lines[0]
 
 
 async def open_connection(dsn: str, application_name: str, *, autocommit: bool) -> Connection:
-    """Connect to the first host of the DSN that accepts writes: standbys are passed over.
+    """Connect to the first host of the DSN that accepts writes: standbys are skipped.
 
     Raises:
         DatabaseUnavailableError: no host answers, or none accepts writes.

@@ -1,4 +1,4 @@
-"""One connection of one duty: opened, checked, shared by its tasks, mended when it breaks."""
+"""A connection for one role: opened, checked, shared by tasks, and reopened when it breaks."""
 
 import asyncio
 import functools
@@ -57,15 +57,15 @@ _T = TypeVar("_T")
 _P = ParamSpec("_P")
 
 _MIN_RETRY_DELAY_S = 0.2
-#: A database that is back is used again within this time.
+#: A database that has returned is used again within this time.
 _MAX_RETRY_DELAY_S = 5.0
-#: A fault that lasts is logged again after so long.
+#: A persistent error is logged again at this interval.
 _LOG_INTERVAL_S = 60.0
 _FETCH_ROWS = 2000  # rows: a few milliseconds
 
 
 def is_database_error(error: BaseException) -> bool:
-    """Whether an error is a fault of the database or of a statement, not of a value in it."""
+    """Whether the database or the statement is the cause, and not a value in it."""
     at_fault = isinstance(error, psycopg.Error | DatabaseError | DatabaseUnavailableError)
     return at_fault and not isinstance(error, psycopg.DataError | psycopg.IntegrityError)
 
@@ -78,7 +78,7 @@ class Notification(msgspec.Struct, frozen=True):
 
 
 class Database:
-    """A connection in autocommit mode, whose statements and transactions take turns."""
+    """A connection in autocommit mode, whose statements and transactions run one at a time."""
 
     def __init__(
         self, dsn: str, role: str, connection: Connection, *, exclusive: bool, epoch: int | None
@@ -89,8 +89,8 @@ class Database:
         self._connection = connection
         self._pid = connection.info.backend_pid
         self._exclusive = exclusive
-        self.retry_count = 0  # that passed, or are to pass
-        self.last_error = ""  # the fault that work waits for now
+        self.retry_count = 0
+        self.last_error = ""  # the error that is being retried; "" for none
         self._last_logged = 0.0
         self._lock = asyncio.Lock()
         self._owner: asyncio.Task[Any] | None = None
@@ -105,22 +105,22 @@ class Database:
         epoch: int | None = None,
         connect_timeout_s: float = 0.0,
     ) -> Self:
-        """Connect, and check that the schema is this version's.
+        """Connect, and check that the schema has this version.
 
         Args:
             dsn: the connection string.
             role: what the connection is for; its application_name shows it.
-            exclusive: no other connection that was made so may work on this database, as long as
-                this one lives. It begins a new epoch.
+            exclusive: no other exclusive connection may use this database as long as this one
+                is open. It begins a new epoch.
             epoch: the one that this connection's master began; when it is over, nothing more
                 can be written.
-            connect_timeout_s: for how long a server that accepts no connection is tried again.
+            connect_timeout_s: for how long a server that accepts no connections is retried.
 
         Raises:
             DatabaseUnavailableError: no server that accepts writes answers at that DSN.
-            DatabaseError: the DSN is malformed, server or schema are of another version, this
-                account has no rights there, it is not alone, the epoch is over, or a
-                connection pooler is in between that gives no session.
+            DatabaseError: the DSN is malformed, the server or the schema has another version,
+                this account lacks privileges, another master is running, the epoch is over, or
+                a connection pooler in between does not provide sessions.
         """
         backoff, began = Backoff(_MIN_RETRY_DELAY_S, _MAX_RETRY_DELAY_S), time.monotonic()
         while True:
@@ -135,7 +135,7 @@ class Database:
 
     @property
     def dsn(self) -> str:
-        """Where it is connected to; holds the password."""
+        """The connection string, with its password."""
         return self._dsn
 
     async def __aenter__(self) -> Self:
@@ -259,7 +259,7 @@ class Database:
         return rows
 
     async def notifications(self, *channels: str) -> AsyncGenerator[Notification, None]:
-        """NOTIFYs on these channels, on a connection of its own.
+        """NOTIFYs on these channels, on a separate connection.
 
         After each connection, the first included, one notification without a channel says
         that something may have been missed.
@@ -296,18 +296,18 @@ class Database:
             yield await self._connection.execute(query.encode(), parameters)
 
     def _record_error(self, error: Exception) -> None:
-        """Remember a fault that passes; log it when it is a new one, or has lasted."""
+        """Store a transient error; log it if it is new, or persists."""
         self.retry_count += 1
         text, now = error_text(error), time.monotonic()
         if self.last_error and self._connection.closed and isinstance(error, psycopg.Error):
-            return  # another task's fault, whose cause is known
+            return  # another task has recorded the cause
         if text != self.last_error or now - self._last_logged > _LOG_INTERVAL_S:
             log.warning("%s: %s; trying again", self._role, text)
             self._last_logged = now
         self.last_error = text
 
     async def _reconnect(self, *, force: bool) -> bool:
-        """Replace a broken connection, or one that `force` says to leave.
+        """Replace a broken connection, or with `force` any.
 
         Returns:
             Whether there is a connection.
@@ -353,7 +353,7 @@ async def server_is_up(dsn: str, timeout_s: int = 2) -> bool:
 
 
 async def is_running(dsn: str) -> bool:
-    """Whether a server answers at this DSN, if only to say that it accepts no connection now."""
+    """Whether a server answers at this DSN, even if only to reject connections for now."""
     try:
         whole = with_default_timeouts(dsn)
     except psycopg.ProgrammingError:
@@ -363,7 +363,7 @@ async def is_running(dsn: str) -> bool:
 
 
 def make_dsn(**parts: str) -> str:
-    """A connection string of these parts (host, user, password, dbname), quoted as need be."""
+    """A connection string of these parts (host, user, password, dbname), quoted as needed."""
     return psycopg.conninfo.make_conninfo("", **parts)
 
 
@@ -412,7 +412,7 @@ async def _open_checked(
 
 
 def _raise_unless_transient(error: psycopg.Error) -> None:
-    """Raise what no further try mends, in words where an operator can mend it."""
+    """Raise an error that no retry can fix, with what an operator can do about it."""
     if is_transient(error):
         return
     if error.sqlstate == EPOCH_OVER_STATE:

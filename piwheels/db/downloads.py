@@ -421,7 +421,7 @@ _TOP_OF_PERIOD_SQL = """
 async def _top_of_period(
     db: Database, between: dict[str, Any], limit: int, candidates: int
 ) -> tuple[list[NamedCount], int | None]:
-    # Given as a date, and not worked out in SQL, the planner sees how few months it is.
+    # As a date, and not computed in SQL, so that the planner sees how few months match.
     first_month = between["since"].replace(day=1)
     rows = await _rows_by_month(
         db,

@@ -1,11 +1,12 @@
-"""The epoch of a master: what it writes is refused as soon as a newer master has started.
+"""The epoch of a master: its writes are rejected as soon as a newer master has started.
 
-sql/011 has the check, which covers every statement of a connection that has an epoch.
+The trigger function check_epoch() in sql/001_schema.sql checks every statement of a connection
+that has an epoch.
 """
 
 from piwheels.db.connection import Connection, DatabaseError, DatabaseUnavailableError
 
-#: SQLSTATE of a statement that was refused.
+#: SQLSTATE of a rejected statement.
 EPOCH_OVER_STATE = "PW001"
 
 _LOCK = "SELECT pg_advisory_xact_lock(7094)"
@@ -13,12 +14,12 @@ _EPOCH_OVER_TEXT = "another master has taken over this database, and this one en
 
 
 def epoch_over() -> DatabaseError:
-    """What a master ends with whose epoch is over."""
+    """The error with which a superseded master ends."""
     return DatabaseError(_EPOCH_OVER_TEXT)
 
 
 async def begin_epoch(connection: Connection) -> int:
-    """Begin a new epoch, after all that masters before have begun; returns it.
+    """Begin a new epoch, later than those of all masters before; returns it.
 
     Two masters that start on servers which know nothing of each other differ by chance.
     """
@@ -40,7 +41,7 @@ async def begin_epoch(connection: Connection) -> int:
 
 
 async def continue_epoch(connection: Connection, epoch: int, *, exclusive: bool) -> None:
-    """Go on with an epoch on a new connection, which may be to another server.
+    """Continue an epoch on a new connection, which may be to another server.
 
     Args:
         connection: it.
@@ -53,7 +54,7 @@ async def continue_epoch(connection: Connection, epoch: int, *, exclusive: bool)
     """
     async with connection.transaction():
         if exclusive:
-            # A standby took over that had not received the newest epoch: ours.
+            # A standby that had not received our epoch was promoted.
             await connection.execute(_LOCK)
             await connection.execute(
                 "UPDATE master_epoch SET epoch = %(epoch)s WHERE epoch < %(epoch)s",

@@ -1,13 +1,13 @@
-"""The list of who did what, and what the farm did of itself, written and shortened."""
+"""Writes and purges the audit log."""
 
 from datetime import timedelta
 
 from piwheels.db.database import Database
 
-#: So many events stay, however old they are.
+#: The newest events are kept regardless of their age.
 MIN_KEPT_EVENTS = 1000
 
-#: By number, for which there is an index, and which is as good as by age.
+#: By number, which has an index and has the same order as age.
 DELETE_OLD_EVENTS = """
     DELETE FROM events
      WHERE event_id IN (
@@ -20,9 +20,9 @@ DELETE_OLD_EVENTS = """
 
 
 async def delete_old_events(db: Database, *, older_than: timedelta, limit: int) -> int:
-    """Delete from the beginning of the event list what is so old; returns how many.
+    """Delete the oldest events above this age; returns how many.
 
-    Whatever their age, the last thousand stay: a clock that was wrong costs no more than the rest.
+    The newest thousand are kept in any case, so that a wrong clock cannot delete everything.
     """
     return await db.execute(
         DELETE_OLD_EVENTS, {"age": older_than, "at_most": limit, "kept": MIN_KEPT_EVENTS}
@@ -32,9 +32,9 @@ async def delete_old_events(db: Database, *, older_than: timedelta, limit: int) 
 async def record_event(
     db: Database, who: str, action: str, subject: str = "", outcome: str = ""
 ) -> int:
-    """Add to the list of who did what; returns the event's number.
+    """Append to the audit log; returns the event's number.
 
-    `outcome` is what came of a command: "applied", or "refused: why".
+    `outcome` is the result of a command: "applied", or "refused: why".
     """
     return int(
         await db.value(

@@ -1,11 +1,11 @@
-"""What happened: events and builds that ended, the newest first, and counts of them."""
+"""Recent events and completed builds, the newest first, and counts of them."""
 
 from piwheels.db.database import Database
 from piwheels.model import AuditEvent, BuildSummary, Struct
 
 
 async def recent_events(db: Database, *, limit: int, before: int | None) -> list[AuditEvent]:
-    """What happened last, or last before an event, the newest first."""
+    """The last events, or the last before an event, the newest first."""
     rows = await db.rows(
         """
         SELECT event_id, at, who, text, subject, outcome
@@ -39,8 +39,8 @@ async def recent_builds(
     failed: bool = False,
     slower_than_s: float = 0.0,
 ) -> list[BuildSummary]:
-    """The builds that ended last, the newest first: of all, or of those that are asked for."""
-    # Only the conditions that are asked for, so that each question has a plan of its own.
+    """The builds that ended last, the newest first, optionally filtered."""
+    # Only the conditions that apply, so that each combination gets its own plan.
     conditions = {
         "b.project = %(project)s": project is not None,
         "b.outcome <> 'built'": failed,
@@ -66,7 +66,7 @@ async def outcomes_last_hour(db: Database) -> dict[str, int]:
 
 
 class RecentResult(Struct, frozen=True, kw_only=True):
-    """A build of the last hour, as far as it speaks for or against its builder."""
+    """The result of a build of the last hour, for the history of its builder."""
 
     builder: str
     built: bool
@@ -74,7 +74,7 @@ class RecentResult(Struct, frozen=True, kw_only=True):
 
 
 async def recent_results(db: Database) -> list[RecentResult]:
-    """Who ended builds in the last hour, and how, oldest first; not those that were killed."""
+    """Results of the last hour by builder, oldest first, without canceled builds."""
     rows = await db.rows(
         """
         SELECT builder, outcome = 'built' AS built,

@@ -13,11 +13,11 @@ class ImportedDay(Struct, frozen=True, kw_only=True):
     day: date
     downloads: int
     bytes: int = 0
-    saved_s: float = 0.0  # build time that users were spared
+    saved_s: float = 0.0  # build time saved
 
 
 async def import_days(db: Database, days: Sequence[ImportedDay]) -> int:
-    """Note days' totals, over those imported before; gives how many are new or changed."""
+    """Store daily totals, replacing earlier imports; returns how many are new or changed."""
     if not days:
         return 0
     rows = [{name: getattr(day, name) for name in ImportedDay.__struct_fields__} for day in days]

@@ -1,16 +1,16 @@
-"""Values that outlive the process, by a key."""
+"""Key-value pairs that persist across restarts."""
 
 from piwheels.db.database import Database
 
 
 async def get_value(db: Database, key: str) -> str | None:
-    """A value that outlives the process, or None."""
+    """The value of a key, or None."""
     value = await db.value("SELECT value FROM key_values WHERE key = %(key)s", {"key": key})
     return None if value is None else str(value)
 
 
 async def get_values(db: Database, prefix: str) -> dict[str, str]:
-    """Every value whose key begins so, by the rest of its key."""
+    """All values whose keys have a prefix, by the rest of the key."""
     rows = await db.rows(
         "SELECT key, value FROM key_values WHERE starts_with(key, %(prefix)s)", {"prefix": prefix}
     )
@@ -18,7 +18,7 @@ async def get_values(db: Database, prefix: str) -> dict[str, str]:
 
 
 async def set_value(db: Database, key: str, value: str | None) -> None:
-    """Keep a value across restarts; None lets go of it."""
+    """Store a value; None deletes it."""
     if value is None:
         await db.execute("DELETE FROM key_values WHERE key = %(key)s", {"key": key})
         return

@@ -1,6 +1,6 @@
-"""Recognises a connection pooler that gives each transaction another session of the server.
+"""Detects a connection pooler that assigns each transaction to another session.
 
-The locks, settings and notifications that piwheels uses are a session's.
+The locks, settings and notifications that piwheels uses belong to a session.
 """
 
 from piwheels.db.connection import Connection, DatabaseError, open_connection

@@ -1,4 +1,4 @@
-"""One master for each database: a lock that a connection holds for as long as it lives."""
+"""One master per database: a lock that a connection holds while it is open."""
 
 import asyncio
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import psycopg
 
 _LOCK = 7093
-#: A process that has just ended still has its connection for a moment.
+#: The connection of a process that has just ended stays open for a moment.
 _WAIT_S = 10.0
 _POLL_S = 0.2
 
-#: Who has it; this very process's former connection is ended by asking.
+#: Who holds it; the query terminates the former connection of this process.
 _LOCK_OWNER = """
     SELECT coalesce('from ' || host(a.client_addr), 'on the database''s own machine') AS place,
            a.backend_start AT TIME ZONE 'UTC' AS since,
@@ -25,12 +25,12 @@ _LOCK_OWNER = """
 async def acquire_master_lock(
     connection: psycopg.AsyncConnection[dict[str, Any]], former_pid: int | None = None
 ) -> str:
-    """Take the lock, or say who has it; "" when it is taken.
+    """Take the lock, or return who holds it; "" if it was taken.
 
-    former_pid: the server's process of the connection that this one stands in for. Where a link was
-    cut, the server may believe for long that it is there, and holds the lock.
+    former_pid: the server process of the connection that this one replaces. After a broken link
+    the server may keep it, and its lock, for a long time.
     """
-    # A machine that lost its power says no goodbye: the server is to notice in two minutes.
+    # After a power failure of the client, the server should notice within two minutes.
     for name, value in (("idle", 60), ("interval", 10), ("count", 6)):
         await connection.execute(f"SET tcp_keepalives_{name} = {value}".encode())
     until = asyncio.get_running_loop().time() + _WAIT_S

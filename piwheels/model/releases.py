@@ -73,12 +73,12 @@ class UpstreamPage(Struct, frozen=True, kw_only=True):
     newest_has_sdist: bool
     newest_known: bool = False  # this farm has the release
     newest_has_wheel: bool = False  # and a wheel of it
-    problem_count: int = 0  # odd entries
+    problem_count: int = 0  # invalid entries
     problems: tuple[str, ...] = ()  # the first of them, a line each
 
 
 class LastCheck(Struct, frozen=True, kw_only=True):
-    """What the last look at a project's page of the upstream index found."""
+    """What the last check of a project's page of the upstream index found."""
 
     checked_at: datetime | None
     problem: str  # why the page did not count; "" if it did

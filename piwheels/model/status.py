@@ -21,7 +21,7 @@ class TargetStatusRow(Struct, frozen=True, kw_only=True):
     claimed_at: datetime | None
     current_build_id: int | None
     retry_at: datetime | None
-    hold_reason: str | None = None  # why it waits for a person
+    hold_reason: str | None = None  # why an operator has to decide
     attempts: int
     last_build_id: int | None
     last_outcome: str | None

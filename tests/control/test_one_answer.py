@@ -102,5 +102,5 @@ async def test_a_failure_says_what_it_was_beside_its_state(shared: Master) -> No
     rows = (await shared.ask(report, m.ReleaseReportReply)).rows
     assert [(row.outcome, row.detail) for row in rows] == [
         ("failed", "timed-out: it broke"),
-        ("removed", "the farm has no such release any more"),
+        ("removed", "the farm no longer has this release"),
     ]

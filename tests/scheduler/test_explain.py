@@ -115,7 +115,7 @@ async def test_a_paused_farm(farm: Farm) -> None:
 
 async def test_a_later_target_waits_for_the_first(farm: Farm) -> None:
     await farm.release()
-    await farm.assert_status("waiting", "earlier target first", target=CP311)
+    await farm.assert_status("waiting", "waiting for an earlier target", target=CP311)
 
 
 async def test_a_build_in_hand_says_who_has_it(farm: Farm) -> None:
@@ -153,7 +153,7 @@ async def test_a_wheel_that_is_to_be_built_again(farm: Farm) -> None:
     job = await farm.claim()
     await complete_as_built(farm.db, job, "pi4-kitchen", make_wheel(job, "py3-none-any"))
     await queue.retry(farm.db, "demo", rebuild_published=True)
-    await farm.assert_status("queued", "a new one was asked for")
+    await farm.assert_status("queued", "a rebuild was requested")
 
 
 async def test_a_python_that_the_release_excludes(farm: Farm) -> None:
@@ -227,10 +227,10 @@ async def test_the_wheels_of_a_quarantined_project_are_not_said_to_install(farm:
 async def test_a_target_that_was_changed_just_now_says_so(farm: Farm) -> None:
     await farm.release()
     await catalog.skip_target(farm.db, CP39, "out of use")
-    await farm.assert_status("target-skipped", "still being worked out")
+    await farm.assert_status("target-skipped", "is being recomputed")
     await catalog.recompute_jobs(farm.db)
     (answer,) = await farm.explain()
-    assert "worked out" not in answer.as_text
+    assert "recomputed" not in answer.as_text
 
 
 async def explain_last_check(farm: Farm, **seen: Any) -> str:
@@ -256,7 +256,7 @@ async def test_a_newer_release_upstream_is_named(farm: Farm) -> None:
 async def test_odd_entries_of_a_page_are_named(farm: Farm) -> None:
     await farm.release("1.0")
     said = await explain_last_check(farm, problem_count=7, problems=("entry 3 has no url",))
-    assert "7 odd entries on its page there: entry 3 has no url" in said
+    assert "7 invalid entries on its page there: entry 3 has no url" in said
 
 
 async def test_a_page_that_says_the_same_is_not_news(farm: Farm) -> None:
