@@ -1,7 +1,7 @@
-"""What there is: projects, releases, targets and kinds.
+"""Projects, releases, targets and compatibilities.
 
-Functions that change releases or files take the locks of a writer first (sql/001_farm.sql);
-the triggers there keep jobs and stale pages in step.
+Functions that change releases or files take the locks of a writer first (lock_projects() in
+sql/001_schema.sql); the triggers there update jobs and page invalidations.
 """
 
 from collections.abc import Collection, Sequence
@@ -18,10 +18,10 @@ from piwheels.model import (
     WheelCompatibility,
 )
 
-#: So long without a builder, and a target is taken to have none.
+#: After this time without a builder a target counts as having none.
 ABSENCE_THRESHOLD_S = 86400.0
 
-#: Targets whose `served` or `equipped` is not what the absences say, with what they say.
+#: Targets whose has_builder or has_compiler differs from what the absences imply, with that.
 _CHANGED_PRESENCE = """
     SELECT t.target, is_now.has_builder, is_now.has_compiler
       FROM targets t
@@ -39,17 +39,17 @@ _LOCK_TARGETS = "SELECT pg_advisory_xact_lock(7091)"
 
 
 class StoredRelease(Struct, frozen=True, kw_only=True):
-    """What the database has of a release, to compare with the upstream."""
+    """A stored release, to compare with upstream."""
 
     version: str
     has_sdist: bool
     yanked: str | None
     skip_reason: str | None
-    hidden: bool  # the upstream's page lacks it
+    hidden: bool  # the upstream page does not list it
 
 
 class FileWithTags(Struct, frozen=True, kw_only=True):
-    """A published file that installers choose from others with its tags by its build tag."""
+    """A published file that differs from others with the same tags by its build tag."""
 
     filename: str
     build_tag: int
@@ -57,7 +57,7 @@ class FileWithTags(Struct, frozen=True, kw_only=True):
 
 
 class ListingChanges(Struct, frozen=True, kw_only=True):
-    """Versions whose releases a page of the upstream hid, and showed again."""
+    """Versions that were hidden, and shown again, by an update from an upstream page."""
 
     hidden: tuple[str, ...]
     shown: tuple[str, ...]
@@ -68,7 +68,7 @@ class ListingChanges(Struct, frozen=True, kw_only=True):
 
 @transactional
 async def add_target(db: Database, target: Target, rules: CompatibilityRules) -> bool:
-    """Build for a target from now on; lifts its skip. The caller has to `converge` after.
+    """Build for a target from now on, also if it was skipped; `recompute_jobs` has to follow.
 
     Returns:
         Whether anything changed: the target is new, or was skipped.
@@ -79,7 +79,7 @@ async def add_target(db: Database, target: Target, rules: CompatibilityRules) ->
     )
     if known is not None and known["skip_reason"] is None:
         return False
-    # A target that is there and was skipped is made active again.
+    # A target that was skipped becomes active again.
     await db.execute(
         """
         INSERT INTO targets
@@ -101,7 +101,7 @@ async def add_target(db: Database, target: Target, rules: CompatibilityRules) ->
 async def _compute_compatibility_of_targets(
     db: Database, targets: Sequence[Target], rules: CompatibilityRules
 ) -> None:
-    """Work out what every known kind covers, and every specifier allows, of new targets."""
+    """Compute which compatibilities and specifiers accept new targets."""
     kinds = await db.rows("SELECT tags, glibc FROM wheel_compatibilities")
     specifiers = await db.rows("SELECT requires_python FROM requires_python_specifiers")
     await _store_compatible_targets(
@@ -124,7 +124,7 @@ async def _store_compatible_targets(
     targets: Sequence[Target],
     rules: CompatibilityRules,
 ) -> None:
-    """Store on which targets installers accept these kinds, how they rank them, what loads."""
+    """Store on which targets installers accept such wheels, their rank, and whether they load."""
     rows = [
         {
             "kind": kind.identifier,
@@ -183,11 +183,11 @@ async def record_presence(
     targets_with_compiler: Collection[str],
     elapsed_s: float,
 ) -> bool:
-    """Note for which targets builders were there, and for how long others had none.
+    """Record which targets have builders, and for how long others have had none.
 
-    A target without a builder for longer than ABSENCE_S holds no other back; without one that has
-    a compiler for so long, its wheels that were made without one serve again. Time counts only
-    while the master runs: a clock that jumps, or a master that was off, changes nothing.
+    A target without a builder for longer than ABSENCE_THRESHOLD_S delays no other target; without
+    one that has a compiler for that long, its wheels that were built without one count again. Only
+    time during which the master runs counts, whatever the clock does.
 
     Args:
         db: the connection.
@@ -244,7 +244,7 @@ async def _store_presence(db: Database, changed: Sequence[dict[str, Any]]) -> No
 
 @transactional
 async def skip_target(db: Database, target: str, reason: str | None) -> bool:
-    """Build for a target no more, or again when the reason is None; `converge` has to follow."""
+    """Stop building for a target, or resume if the reason is None; `recompute_jobs` has to follow."""
     await db.execute(_LOCK_TARGETS)
     changed = await db.execute(
         """
@@ -257,7 +257,7 @@ async def skip_target(db: Database, target: str, reason: str | None) -> bool:
 
 
 async def recompute_jobs(db: Database) -> bool:
-    """Make the jobs of all projects follow changed targets, in batches; False if none changed."""
+    """Recompute the jobs of all projects for changed targets; False if none changed."""
     if not await db.value("SELECT count(*) FROM targets WHERE jobs_outdated"):
         return False
     await db.execute("CALL recompute_all_jobs()")
@@ -267,7 +267,7 @@ async def recompute_jobs(db: Database) -> bool:
 async def add_compatibility(
     db: Database, compatibility: WheelCompatibility, rules: CompatibilityRules
 ) -> None:
-    """Make a kind known with the targets that it covers; needs the writer's locks."""
+    """Store a compatibility with its targets; needs the writer's locks."""
     added = await db.execute(
         """
         INSERT INTO wheel_compatibilities (compatibility_id, tags, glibc, targets_computed) VALUES (%(kind)s, %(tags)s, %(glibc)s, true)
@@ -287,10 +287,10 @@ async def add_compatibility(
 
 @transactional
 async def compute_missing_compatibility(db: Database, rules: CompatibilityRules) -> bool:
-    """Work out what an upgrade of the database left: kinds, and the specifiers of files.
+    """Compute what a database upgrade left out: targets of compatibilities, specifiers of files.
 
     Returns:
-        Whether there was anything; `converge` has to follow.
+        Whether there was anything; `recompute_jobs` has to follow.
     """
     await db.execute(_LOCK_TARGETS)
     kinds = await db.rows(
@@ -323,7 +323,7 @@ async def lock_projects(db: Database, projects: Sequence[str]) -> set[str]:
     """Take the locks of a writer that changes these projects; within a transaction.
 
     Returns:
-        Those that are there, and locked.
+        Those that exist, and are locked.
     """
     rows = await db.rows(
         "SELECT * FROM lock_projects(%(names)s::text[]) AS locked (project)",
@@ -340,14 +340,14 @@ async def add_project(
     follow_since: datetime | None = None,
     existing: Sequence[str] | None = None,
 ) -> bool:
-    """Make a project known, and follow its releases that are new: see upstream.choose.is_new().
+    """Add a project, and follow its new releases: see upstream.selection.is_new().
 
     Args:
         db: the connection.
-        project: its normalised name.
-        display_name: its name as the upstream spells it.
+        project: its normalized name.
+        display_name: its name as upstream spells it.
         follow_since: releases uploaded before are not new; None does not follow it.
-        existing: versions that the upstream has already, which are not new either.
+        existing: versions that upstream has already, which are not new either.
 
     Returns:
         Whether it is a new one. One that is followed keeps its earlier `follow_since` and `existing`;
@@ -384,7 +384,7 @@ async def existing_projects(db: Database, projects: Sequence[str]) -> set[str]:
 
 
 async def stored_releases(db: Database, project: str) -> list[StoredRelease]:
-    """What the farm has of a project's releases."""
+    """The stored releases of a project."""
     rows = await db.rows(
         """
         SELECT version, sdist_url IS NOT NULL AS has_sdist, yanked, skip_reason,
@@ -398,12 +398,11 @@ async def stored_releases(db: Database, project: str) -> list[StoredRelease]:
 
 @transactional
 async def add_releases(db: Database, releases: Sequence[Release], rules: CompatibilityRules) -> int:
-    """Make releases of known projects known, or bring what is known of them up to date.
+    """Add or update releases of existing projects.
 
-    A release that has its sdist already keeps that when the upstream lists none, and its hash
-    when the upstream gives none of the same file. Another sdist under the same name makes the
-    release's wheels outdated: they stay published until new ones are built. Releases of a project
-    that was removed meanwhile are left out.
+    A release keeps its sdist if upstream now lists none, and its hash if upstream now gives none
+    for the same file. Another sdist under the same name makes the release's wheels outdated: they
+    stay published until new ones are built. Releases of removed projects are skipped.
 
     Returns:
         How many were new or changed.
@@ -464,7 +463,7 @@ def _release_row(release: Release) -> dict[str, Any]:
 async def add_specifiers(
     db: Database, specifiers: Sequence[str], rules: CompatibilityRules
 ) -> None:
-    """Make specifiers known with the targets that they allow; needs the writer's locks."""
+    """Store specifiers with the targets that they allow; needs the writer's locks."""
     added = await db.rows(
         """
         INSERT INTO requires_python_specifiers (requires_python)
@@ -486,7 +485,7 @@ async def add_specifiers(
 
 
 async def mark_yanked(db: Database, project: str, version: str, reason: str | None) -> bool:
-    """Note that a release was yanked (PEP 592), or un-yanked when the reason is None."""
+    """Mark a release as yanked (PEP 592), or as not yanked if the reason is None."""
     return await _change_project(
         db,
         """
@@ -503,7 +502,7 @@ async def mark_yanked(db: Database, project: str, version: str, reason: str | No
 async def set_project_status(
     db: Database, project: str, status: ProjectStatus, reason: str = ""
 ) -> bool:
-    """Note a project's status (PEP 792); files of a quarantined one leave its page."""
+    """Store a project's status (PEP 792); files of a quarantined project leave its page."""
     return await _change_project(
         db,
         """
@@ -521,13 +520,13 @@ async def set_project_status(
 async def update_listed_releases(
     db: Database, project: str, listed: Sequence[str]
 ) -> ListingChanges:
-    """Hide the releases that the upstream's page lacks, and show those that it lists again.
+    """Hide the releases that the upstream page does not list, and show those that it lists again.
 
-    Nothing is deleted. A release without an sdist never was built from the upstream and stays.
+    Nothing is deleted. A release without an sdist was not built from upstream, and stays.
 
     Args:
         db: the connection.
-        project: its normalised name.
+        project: its normalized name.
         listed: the versions that the page lists.
     """
     await lock_projects(db, [project])
@@ -544,7 +543,7 @@ async def update_listed_releases(
         {"project": project, "listed": list(listed)},
     )
     if rows:
-        # The listing of all projects has only those with files to list.
+        # The list of all projects has only those with listed files.
         await db.execute("SELECT invalidate_pages('simple', ARRAY[''])")
     return ListingChanges(
         hidden=tuple(sorted(row["version"] for row in rows if row["hidden"])),
@@ -553,7 +552,7 @@ async def update_listed_releases(
 
 
 async def skip_project(db: Database, project: str, reason: str | None) -> bool:
-    """Build nothing of a project, or build again when the reason is None."""
+    """Do not build a project, or build it again if the reason is None."""
     return await _change_project(
         db,
         """
@@ -566,7 +565,7 @@ async def skip_project(db: Database, project: str, reason: str | None) -> bool:
 
 
 async def skip_release(db: Database, project: str, version: str, reason: str | None) -> bool:
-    """Do not build a release, or build it again when the reason is None."""
+    """Do not build a release, or build it again if the reason is None."""
     return await _change_project(
         db,
         """
@@ -583,17 +582,17 @@ async def skip_release(db: Database, project: str, version: str, reason: str | N
 async def skip_for_target(
     db: Database, project: str, version: str | None, target: str, reason: str | None
 ) -> bool:
-    """Do not build a release for one target, or build it again when the reason is None.
+    """Do not build a release for one target, or build it again if the reason is None.
 
     Args:
         db: the connection.
-        project: its normalised name.
+        project: its normalized name.
         version: the release; None is every release of the project.
         target: the target's name.
-        reason: why; None lifts the skip of just this version, or of just every version.
+        reason: why; None removes the skip of exactly this version, or of exactly all versions.
 
     Returns:
-        Whether anything changed; False too when there is no such release or target.
+        Whether anything changed; also False if there is no such release or target.
     """
     facts = {"version": version or "", "target": target, "reason": reason}
     if reason is None:
@@ -626,9 +625,9 @@ async def skip_for_target(
 
 
 async def remove_release(db: Database, project: str, version: str) -> bool:
-    """Delete a release with its builds and files; the files leave the page, then the tree.
+    """Delete a release with its builds and files; the files leave the page, then the web root.
 
-    The upstream's page still lists it, which does not make it a new one: nobody wants it.
+    The upstream page still lists it, but it does not become a new release by that.
     """
     return await _change_project(
         db,
@@ -646,7 +645,7 @@ async def remove_release(db: Database, project: str, version: str) -> bool:
 
 
 async def remove_project(db: Database, project: str) -> bool:
-    """Forget a project with its releases, builds and files."""
+    """Delete a project with its releases, builds and files."""
     return await _change_project(db, "DELETE FROM projects WHERE project = %(project)s", project)
 
 
@@ -654,7 +653,7 @@ async def remove_project(db: Database, project: str) -> bool:
 async def _change_project(
     db: Database, /, statement: str, project: str, **facts: str | None
 ) -> bool:
-    """Whether a statement changed anything of a project; it has a writer's locks."""
+    """Whether a statement changed anything; it runs with the locks of a writer."""
     await lock_projects(db, [project])
     return await db.execute(statement, {"project": project, **facts}) > 0
 
@@ -662,9 +661,9 @@ async def _change_project(
 async def files_with_tags(
     db: Database, project: str, version: str, tags: str
 ) -> list[FileWithTags]:
-    """The published files of a release with just these tags (PEP 425).
+    """The published files of a release with exactly these tags (PEP 425).
 
-    Without those that builders without a compiler made: they leave the index for better ones.
+    Without those from builders without a compiler: better ones replace them in the index.
     """
     rows = await db.rows(
         """
@@ -681,7 +680,7 @@ async def files_with_tags(
 
 
 async def reserve_filename(db: Database, filename: str, sha256: str) -> bool:
-    """Let a file name stand for this content, for ever; False if it stands for another."""
+    """Reserve a file name for this content permanently; False if it belongs to another."""
     held = await db.value(
         """
         INSERT INTO reserved_filenames (filename, sha256) VALUES (%(filename)s, %(sha256)s)

@@ -1,4 +1,4 @@
-"""The queue: jobs claimed, settled, given back, deferred and tried again."""
+"""The queue: jobs are claimed, completed, unclaimed, deferred and retried."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -23,10 +23,10 @@ from piwheels.model import (
     WheelFile,
 )
 
-#: Decides by the earlier failures of a job, the oldest first, what happens after another one.
+#: Decides from all failures of a job, the oldest first, what happens next.
 DecideRetry = Callable[[Sequence[PastFailure]], RetryDecision]
 
-#: Whether a builder suits what the last failure of a job showed that it needs.
+#: Whether a builder meets the requirements that the last failure of a job revealed.
 _BUILDER_SUITS = """(
     hold_reason IS NULL
     AND (avoid_builder <> %(builder)s OR %(exclusive_targets)s::text[] IS NULL OR jobs.target = ANY (%(exclusive_targets)s))
@@ -34,7 +34,7 @@ _BUILDER_SUITS = """(
          OR memory_over_bytes >= %(largest_memory_bytes)s)
     AND (min_speed <= %(speed)s OR min_speed > %(best_speed)s)
 )"""
-#: What a Job is made of, of the tables jobs and releases (r).
+#: The columns of a Job, from the tables jobs and releases (r).
 _JOB_COLUMNS = """
     jobs.build_id, jobs.project, jobs.version, jobs.target, jobs.attempts, jobs.min_timeout_s,
     r.released_at, r.sdist_filename, r.sdist_url, r.sdist_sha256, r.sdist_size, r.sdist_digest
@@ -42,7 +42,7 @@ _JOB_COLUMNS = """
 
 
 def _claim_sql(which: str) -> str:
-    """One probe for each target into the index of such jobs, and the job that is due first."""
+    """One index probe per target, and the job with the earliest priority time."""
     return f"""
     WITH candidate AS MATERIALIZED (
         SELECT first.project, first.version, first.target
@@ -75,12 +75,12 @@ def _claim_sql(which: str) -> str:
 
 
 CLAIM_SQL = _claim_sql("claimed_by IS NULL AND retry_at IS NULL")
-#: Of projects that are known to have no compiled code; the index is jobs_claimable_pure.
+#: Of projects without compiled code; the index is jobs_claimable_pure.
 _CLAIM_PURE_SQL = _claim_sql("claimed_by IS NULL AND retry_at IS NULL AND is_pure")
 
 
 class ClaimedJob(Struct, frozen=True, kw_only=True):
-    """A job that a builder has in hand."""
+    """A job that a builder has claimed."""
 
     builder: str
     job: Job
@@ -97,14 +97,14 @@ async def claim(
     targets_without_compiler: Sequence[str] = (),
     capability: BuilderCapability = _DEFAULT_CAPABILITY,
 ) -> Job | None:
-    """Take the job that is due first among those for these targets, or None.
+    """Claim the first job for these targets, or None.
 
-    The job belongs to the builder until it is settled or released.
+    The job belongs to the builder until it is completed or unclaimed.
 
     Args:
         db: the connection.
         builder: its label.
-        targets: what it serves.
+        targets: those that it serves.
         targets_without_compiler: those of them for which it has no C compiler. Where another builder has one, it
             gets only jobs of projects without compiled code.
         capability: what else it can do. A job that wants a fitter builder is left to one that is
@@ -137,7 +137,7 @@ async def _targets_with_compiler(db: Database, names: Sequence[str]) -> set[str]
 
 
 async def claimed_jobs(db: Database) -> list[ClaimedJob]:
-    """Every job that a builder has in hand."""
+    """Every claimed job."""
     rows = await db.rows(
         f"""
         SELECT {_JOB_COLUMNS}, jobs.claimed_by, jobs.claimed_at
@@ -198,17 +198,17 @@ async def complete_job(
     rules: CompatibilityRules,
     decide_retry: DecideRetry,
 ) -> bool:
-    """Record how a claimed job ended, with its files.
+    """Record the result of a claimed job, with its files.
 
     Args:
         db: the connection.
         build: the attempt; its builder has to be the one that claimed it.
-        files: what is published; they lie in the tree already.
-        rules: for kinds that are new.
+        files: what is published; they are in the web root already.
+        rules: for new compatibilities.
         decide_retry: what happens after a failure; called within the transaction, maybe repeatedly.
 
     Returns:
-        False if the claim was lost: the build is nobody's, and nothing was stored.
+        False if the claim was lost: nothing was stored.
     """
     await lock_projects(db, [build.project])
     disposition = RetryDecision(is_final=True)
@@ -246,7 +246,7 @@ async def complete_job(
 
 
 async def _earlier_failures(db: Database, build: Build) -> list[PastFailure]:
-    """The failures of the same job since it was last built, but for those that were forgiven."""
+    """The failures of the same job since its last success that count for the policy."""
     rows = await db.rows(
         """
         SELECT builder, failure_class, evidence FROM builds
@@ -271,7 +271,7 @@ async def _earlier_failures(db: Database, build: Build) -> list[PastFailure]:
 
 
 async def already_completed(db: Database, build: Build) -> bool:
-    """Whether it was settled so already: by an earlier try, whose answer was lost."""
+    """Whether an earlier attempt, whose answer was lost, stored it already."""
     there = await db.value(
         """
         SELECT true FROM builds
@@ -286,7 +286,7 @@ async def already_completed(db: Database, build: Build) -> bool:
 async def record_import(
     db: Database, build: Build, files: Sequence[WheelFile], rules: CompatibilityRules
 ) -> bool:
-    """Record a build that no job asked for, with its files: wheels from elsewhere.
+    """Record a build without a job, with its files: imported wheels.
 
     Returns:
         False if the release was removed meanwhile, and nothing was stored.
@@ -303,7 +303,7 @@ async def record_import(
 
 
 async def next_build_id(db: Database) -> int:
-    """A number for a build that no job asked for."""
+    """The number of a build without a job."""
     return int(await db.value("SELECT nextval('build_ids')"))
 
 
@@ -347,7 +347,7 @@ async def _store_build(
 
 
 async def _set_pure(db: Database, project: str, pure: bool) -> None:
-    """Note whether a project has compiled code, for the jobs of its other releases too."""
+    """Store whether a project has compiled code, also for the jobs of its other releases."""
     facts = {"project": project, "pure": pure}
     changed = await db.execute(
         "UPDATE projects SET is_pure = %(pure)s WHERE project = %(project)s AND is_pure <> %(pure)s",
@@ -358,9 +358,9 @@ async def _set_pure(db: Database, project: str, pure: bool) -> None:
 
 
 async def _remove_obsolete_files(db: Database, build: Build) -> None:
-    """Take those of a release's files off the index that a builder without a compiler made.
+    """Remove files of a release that were built without a compiler from the index.
 
-    Each stays while an active target that it serves has nothing better.
+    Each stays as long as it is the best one for an active target.
     """
     there = await db.value(
         """
@@ -393,7 +393,7 @@ async def _remove_obsolete_files(db: Database, build: Build) -> None:
 
 
 async def _store_file(db: Database, build: Build, file: WheelFile) -> None:
-    # The same content can come again, from another target or after a retry of what was built.
+    # The same content can come again, from another target or after a rebuild.
     await db.execute(
         """
         INSERT INTO files (filename, sha256, size_bytes, metadata_sha256, compatibility_id, build_tag,
@@ -421,7 +421,7 @@ async def _store_file(db: Database, build: Build, file: WheelFile) -> None:
 
 @transactional
 async def unclaim(db: Database, builder: str, build_id: int) -> bool:
-    """Put a claimed job back as it was before; False if the builder does not have it."""
+    """Return a claimed job to the queue unchanged; False if the builder does not have it."""
     job = await db.row(
         """
         SELECT project, version FROM jobs
@@ -447,7 +447,7 @@ async def unclaim(db: Database, builder: str, build_id: int) -> bool:
 
 
 async def unclaim_all(db: Database, builder: str) -> None:
-    """Put back every job that a builder is said to have; it has none."""
+    """Return all jobs of a builder that has none in fact."""
     rows = await db.rows(
         "SELECT build_id FROM jobs WHERE claimed_by = %(builder)s", {"builder": builder}
     )
@@ -457,10 +457,10 @@ async def unclaim_all(db: Database, builder: str) -> None:
 
 @transactional
 async def reclaim(db: Database, builder: str, build_id: int) -> Job | None:
-    """Give a job back to the builder that had it before, for the same build; None if it is gone.
+    """Let a builder continue with the build of a job that it had before; None if it is gone.
 
-    It is given back if nobody else has claimed it since it was released, or since its builder
-    was lost, and if it is still wanted.
+    That works if nobody else has claimed the job since it was unclaimed, or since its builder was
+    lost, and if it is still wanted.
     """
     job = await db.row(
         """
@@ -485,7 +485,7 @@ async def reclaim(db: Database, builder: str, build_id: int) -> Job | None:
         """,  # noqa: S608 - of constants alone
         {"build": build_id, "builder": builder},
     )
-    # It was not lost after all.
+    # The builder was not lost after all.
     await db.execute(
         "DELETE FROM builds WHERE build_id = %(build)s AND outcome = 'lost'",
         {"build": build_id},
@@ -494,9 +494,9 @@ async def reclaim(db: Database, builder: str, build_id: int) -> Job | None:
 
 
 async def requeue_due_jobs(db: Database) -> int:
-    """Make deferred jobs whose time has come claimable; returns how many.
+    """Make deferred jobs claimable that are due; returns how many.
 
-    A job never waits for longer than it was deferred for, however the clock was changed.
+    A job never waits longer than its delay, even if the clock was changed.
     """
     return await db.execute(
         """
@@ -516,12 +516,12 @@ async def retry(
     *,
     rebuild_published: bool = False,
 ) -> int:
-    """Make final failures open again, and deferred ones due at once.
+    """Retry final failures, and deferred jobs immediately.
 
-    With `rebuild_published`, files stay published but no longer count, so that new ones are built.
+    With `rebuild_published`, files stay published, and are rebuilt.
 
     Returns:
-        How many failures and files this concerns.
+        How many failures and files are affected.
     """
     which = {"project": project, "version": version, "target": target}
     await lock_projects(db, [project])
@@ -576,7 +576,7 @@ async def _request_rebuild(db: Database, which: dict[str, str | None]) -> int:
 async def prioritize(
     db: Database, project: str, version: str | None, advance: timedelta, target: str | None = None
 ) -> int:
-    """Let jobs be due earlier by so much than when they were queued; returns how many."""
+    """Advance the priority time of jobs relative to when they were queued; returns how many."""
     await lock_projects(db, [project])
     return await db.execute(
         """

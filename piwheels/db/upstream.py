@@ -1,7 +1,7 @@
-"""What is known of the upstream index: when to look at which page, and what its changelog reported.
+"""When to check which page of the upstream index, and what its changelog reported.
 
-Moments that a look waits for are set and compared by the database's clock, and none is waited
-for longer than the longest wait that can have been meant: a clock that was wrong delays nothing.
+Times of checks are set and compared by the database's clock, and no wait is longer than the longest
+one that can have been intended: a wrong clock delays nothing.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _STORED_AT_ONCE = 5000
 
 
 class PendingChange(Struct, frozen=True, kw_only=True):
-    """A change that the changelog reported and no page has shown yet."""
+    """A change that the changelog reported and that no page shows yet."""
 
     project: str
     serial: int
@@ -29,12 +29,12 @@ class PendingChange(Struct, frozen=True, kw_only=True):
     project_removed: bool  # the newest event is the removal of the project
     first_seen_at: datetime
     checks: int
-    checks_without_serial: int  # looks at pages that carry no serial
+    checks_without_serial: int  # checks of pages without a serial
     problem: str
 
 
 class ProjectToCheck(Struct, frozen=True, kw_only=True):
-    """A project to look at now, and what its last look found."""
+    """A project to check now, and the result of its last check."""
 
     project: str
     exists: bool  # the farm has it
@@ -42,12 +42,12 @@ class ProjectToCheck(Struct, frozen=True, kw_only=True):
     last_modified: str = ""  # Last-Modified
     page_serial: int | None = None
     last_result: str = ""
-    result_count: int = 0  # looks in a row with this finding
+    result_count: int = 0  # consecutive checks with this result
     change: PendingChange | None = None
 
 
 class CheckResult(Struct, frozen=True, kw_only=True):
-    """What a look found, and when to look again."""
+    """The result of a check, and when to check again."""
 
     project: str
     result: PageCheckResult
@@ -59,7 +59,7 @@ class CheckResult(Struct, frozen=True, kw_only=True):
     next_check_in: timedelta
     change: PendingChange | None = None  # the one that it was made for
     visible_serial: int | None = None  # changes up to this serial are visible
-    given_up: bool = False  # the change is done for want of a page that shows it
+    given_up: bool = False  # the change is dropped, because no page shows it
     checks_without_serial: int = 0
     change_problem: str = ""
     change_check_in: timedelta = timedelta(0)
@@ -76,7 +76,7 @@ class ReportedChange(Struct, frozen=True, kw_only=True):
 
 
 class FollowedReleases(Struct, frozen=True, kw_only=True):
-    """Which releases of a project are new: see upstream.choose.is_new()."""
+    """Which releases of a project are new: see upstream.selection.is_new()."""
 
     follow_since: datetime | None
     existing_versions: frozenset[str] | None
@@ -93,7 +93,7 @@ async def projects_due(
     max_delay: timedelta,
     max_change_delay: timedelta,
 ) -> list[ProjectToCheck]:
-    """Projects to look at now: first those with reported changes, then the longest due.
+    """Projects to check now: first those with reported changes, then those due for longest.
 
     Args:
         db: the connection.
@@ -167,7 +167,7 @@ def _project_of_row(row: dict[str, Any]) -> ProjectToCheck:
 
 @transactional
 async def record_check(db: Database, look: CheckResult) -> None:
-    """Note what a look found, and when to look again."""
+    """Store the result of a check, and when to check again."""
     facts = {name: getattr(look, name) for name in look.__struct_fields__ if name != "change"}
     await db.execute(
         """
@@ -188,7 +188,7 @@ async def record_check(db: Database, look: CheckResult) -> None:
             facts,
         )
     if look.change is not None:
-        # One that was reported meanwhile has another serial, and is due already.
+        # A change that was reported meanwhile has another serial, and is due already.
         await db.execute(
             """
             UPDATE upstream_changes
@@ -207,7 +207,7 @@ async def record_check(db: Database, look: CheckResult) -> None:
 async def store_reported_changes(
     db: Database, reported: Sequence[ReportedChange], serial: int, *, follow_all: bool
 ) -> None:
-    """Keep what was reported until a page shows it, and the serial up to which it was read.
+    """Store reported changes until a page shows them, and the serial that was read last.
 
     Args:
         db: the connection.
@@ -226,7 +226,7 @@ async def _store(db: Database, reported: Sequence[ReportedChange], *, follow_all
             "project": item.project,
             "serial": item.serial,
             "action": item.action,
-            # unnest() takes arrays of arrays apart; no version holds a line feed.
+            # unnest() flattens nested arrays; no version contains a line feed.
             "removed_versions": "\n".join(item.removed_versions) if item.removed_versions else None,
             "project_removed": item.project_removed,
         }
@@ -255,11 +255,11 @@ async def _store(db: Database, reported: Sequence[ReportedChange], *, follow_all
 
 @transactional
 async def recheck_all(db: Database, *, serial: int | None, address: str) -> int:
-    """Have everything that is followed compared with its page, whatever was known of those.
+    """Have every followed project compared with its page, regardless of earlier checks.
 
     Args:
         db: the connection.
-        serial: from which the changelog is read on; None: from its end.
+        serial: from where the changelog is read; None: from its end.
         address: the index that the serial belongs to.
 
     Returns:
@@ -283,7 +283,7 @@ async def recheck_all(db: Database, *, serial: int | None, address: str) -> int:
 
 
 async def followed_releases(db: Database, project: str) -> FollowedReleases:
-    """From when on a project's releases are new, and which are not."""
+    """Which releases of a project are new."""
     row = await db.row(
         "SELECT follow_since, existing_versions FROM projects WHERE project = %(project)s",
         {"project": project},
@@ -298,7 +298,7 @@ async def followed_releases(db: Database, project: str) -> FollowedReleases:
 
 
 async def set_existing_versions(db: Database, project: str, versions: Sequence[str]) -> None:
-    """Remember which versions of a project are not new."""
+    """Store which versions of a project are not new."""
     await db.execute(
         "UPDATE projects SET existing_versions = %(versions)s WHERE project = %(project)s",
         {"project": project, "versions": list(versions)},
@@ -309,7 +309,7 @@ async def set_existing_versions(db: Database, project: str, versions: Sequence[s
 async def confirm_removal(
     db: Database, project: str, versions: Sequence[str] | None, at: datetime
 ) -> list[str]:
-    """Note that hidden releases were removed upstream; returns which were not noted so yet.
+    """Mark hidden releases as removed upstream; returns those that were not marked yet.
 
     Args:
         db: the connection.
@@ -337,7 +337,7 @@ async def confirm_removal(
 
 @transactional
 async def delete_removed(db: Database, before: datetime, limit: int) -> list[tuple[str, str]]:
-    """Delete releases whose removal was confirmed before a moment; returns project and version."""
+    """Delete releases whose removal was confirmed before a time; returns project and version."""
     rows = await db.rows(
         """
         SELECT project, version FROM releases
@@ -348,7 +348,7 @@ async def delete_removed(db: Database, before: datetime, limit: int) -> list[tup
     )
     gone = [(row["project"], row["version"]) for row in rows]
     await lock_projects(db, [project for project, _ in gone])
-    # Looked at again under the lock: one may have been listed again meanwhile.
+    # Checked again under the lock: one may have been listed again meanwhile.
     for project, version in gone:
         await db.execute(
             """

@@ -1,4 +1,4 @@
-"""What projects' pages of the upstream index said when they were last read."""
+"""What the upstream pages of projects said when they were last read."""
 
 from msgspec import structs
 
@@ -8,7 +8,7 @@ from piwheels.model import UpstreamPage
 
 
 async def store_upstream_page(db: Database, project: str, page: UpstreamPage) -> bool:
-    """Keep what a page said, for `piw explain` and the project's page.
+    """Store what a page said, for `piw explain` and the project's page.
 
     Returns:
         Whether it has problems that it did not have before. False for an unknown project.
@@ -29,7 +29,7 @@ async def _replace(db: Database, project: str, page: UpstreamPage) -> bool:
 
 
 def _is_unchanged(known: UpstreamPage, page: UpstreamPage) -> bool:
-    """Whether a page says what is kept of it; what the farm has of that does not count."""
+    """Whether a page is unchanged, apart from what this farm has of it."""
     return known == structs.replace(
         page, newest_known=known.newest_known, newest_has_wheel=known.newest_has_wheel
     )
