@@ -1,8 +1,8 @@
-"""Files without a buffer, which closing cannot make fail.
+"""Unbuffered files, whose close() cannot fail.
 
-A buffered file keeps what a full disk did not take, and tries to write it again when it is
-closed: whoever closes it while handling the first error gets a second one. Here each write reaches
-the system or raises.
+A buffered file keeps data that a full disk did not accept, and tries to write it again when it is
+closed, so that closing it while handling the first error raises a second one. Here each write
+reaches the system or raises.
 """
 
 import contextlib
@@ -13,10 +13,10 @@ from typing import Self
 
 
 class AppendFile:
-    """A file that grows at its end, by whole pieces."""
+    """A file to which whole chunks are appended."""
 
     def __init__(self, path: Path) -> None:
-        """Open it, and make it if it is not there.
+        """Open the file, or create it.
 
         Raises:
             OSError: it cannot be opened.
@@ -49,7 +49,7 @@ class AppendFile:
         before = self.size_bytes
         rest = memoryview(data)
         try:
-            while rest:  # a disk that is nearly full takes a part
+            while rest:  # a disk that is nearly full accepts a part
                 rest = rest[os.write(self._open, rest) :]
         except OSError:
             if len(rest) < len(data):
@@ -61,12 +61,12 @@ class AppendFile:
         """Make what was written survive a power cut (fsync).
 
         Raises:
-            OSError: the disk did not take it.
+            OSError: the disk did not accept it.
         """
         os.fsync(self._open)
 
     def close(self) -> None:
-        """Close it; what the file system reports only now is nothing that a caller could act on."""
+        """Close it, ignoring errors, which a caller could not handle at this point."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             with contextlib.suppress(OSError):

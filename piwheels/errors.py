@@ -1,7 +1,7 @@
 """The errors that piwheels raises on purpose.
 
-Every message is one line, names the thing and says what to do next: the command line
-prints it as it stands, without a traceback.
+Every message is one line that names the subject and says what to do next: the command line
+prints it unchanged, without a traceback.
 """
 
 from typing import ClassVar
@@ -19,19 +19,19 @@ class PiwheelsError(Exception):
 
 
 class ConfigError(PiwheelsError):
-    """The configuration, an option or the environment holds something unusable."""
+    """The configuration, an option or the environment has an invalid value."""
 
 
 class UsageError(ConfigError):
-    """What was typed on the command line makes no sense."""
+    """The command line is invalid."""
 
     exit_code = 2
 
 
 class TransientError(PiwheelsError):
-    """Something outside failed in a way that another try can mend.
+    """An external failure that may be gone on a retry.
 
-    `wait_s`: for how long it asked to be left alone (Retry-After), 0 where it did not.
+    `wait_s`: how long it asked to wait (Retry-After); 0 if it did not.
     """
 
     def __init__(self, message: str, *, retry_after_s: float = 0.0) -> None:
@@ -40,11 +40,11 @@ class TransientError(PiwheelsError):
 
 
 class RejectedError(PiwheelsError):
-    """Input from outside (a wheel, a message, a page) that must not be accepted."""
+    """Invalid or hostile input: a wheel, a message, a page."""
 
 
 class NotNowError(RejectedError, TransientError):
-    """Refused for a reason that passes: the same question can be asked again."""
+    """Rejected for a temporary reason: the same request can be sent again."""
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -1,10 +1,9 @@
-"""Functions that read hostile files, run in a child process with limits.
+"""Runs functions that read untrusted files in a child process with limits.
 
-A file from outside can make any parser slow or large. So whoever reads one calls the function
-that reads it through `call`: a child of its own runs it, the kernel limits the child's
-processor time and memory, and the answer is of bounded size. What the file provokes is a
-RefusedError; what the machine could not do (no space, no memory, a process that somebody
-ended) is an OSError, and says nothing of the file.
+A hostile file can make any parser slow or use much memory. So such functions are called through
+`run_isolated`: a child process runs them, the kernel limits its processor time and memory, and the
+size of the result is limited. Errors that the file causes are RejectedErrors; failures of the
+machine (no disk space, no memory, a killed process) are OSErrors, and say nothing about the file.
 """
 
 import asyncio
@@ -23,12 +22,12 @@ import msgspec
 
 from piwheels.errors import RejectedError
 
-#: Signals that end a process for what its own code did.
+#: Signals that a process causes by its own code.
 _CRASH_SIGNALS = frozenset(
     {signal.SIGSEGV, signal.SIGABRT, signal.SIGILL, signal.SIGFPE, signal.SIGBUS, signal.SIGSYS}
 )
-#: Errors of the system that a file provokes: an offset or a name that is impossible, or its size.
-#: All others are failures of the machine, its disks or its network file systems.
+#: System errors that a file causes: an impossible offset or name, or its size. All others are
+#: failures of the machine, its disks or its network file systems.
 FILE_CAUSED_ERRNOS = frozenset({errno.EINVAL, errno.ENAMETOOLONG, errno.ELOOP, errno.EFBIG})
 _READ_BYTES = 256 * 1024
 _NICENESS = 5
@@ -43,8 +42,8 @@ Result = TypeVar("Result")
 def _default_memory_limit() -> int:
     """The memory limit of a parser: at most half of a small board's memory.
 
-    Otherwise the kernel could end it for want of memory, which says nothing of the file. A wheel
-    of 60,000 files takes 180 MB.
+    Otherwise the kernel could kill it for lack of memory, which says nothing about the file. A
+    wheel of 60,000 files takes 180 MB.
     """
     physical_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min(_MAX_MEMORY_BYTES, max(_MIN_MEMORY_BYTES, physical_bytes // 2))
@@ -53,8 +52,8 @@ def _default_memory_limit() -> int:
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What a call may use.
 
-    Processor time is what a hostile file is limited by; the time of the clock only ends a call
-    that waits for a disk that does not answer.
+    Processor time limits hostile files; elapsed time only ends a call that waits for a disk that
+    does not respond.
     """
 
     cpu_s: int = 120
@@ -72,7 +71,7 @@ class _RejectedReply(msgspec.Struct, tag=True):
 
 
 class _OSErrorReply(msgspec.Struct, tag=True):
-    """The surroundings failed: an OSError."""
+    """The machine failed: an OSError."""
 
     number: int
     text: str
@@ -96,8 +95,8 @@ async def run_isolated(
         options: its keyword arguments.
 
     Raises:
-        RefusedError: the function raised it, went wrong in another way, or broke a limit.
-        OSError: the function raised it, or the child was ended by somebody else.
+        RejectedError: the function raised it, failed in another way, or exceeded a limit.
+        OSError: the function raised it, or the child was killed from outside.
     """
     request = pickle.dumps((function, arguments, options))
     process = await asyncio.create_subprocess_exec(
@@ -117,7 +116,7 @@ async def run_isolated(
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
     value = _result_of(content, process.returncode or 0, limits)
-    # What decodes the answer is known to the caller; nothing of the child's is unpickled.
+    # The reply is decoded by the expected type; nothing from the child is unpickled.
     return msgspec.msgpack.decode(value, type=get_type_hints(function)["return"])  # type: ignore[no-any-return]
 
 
@@ -137,7 +136,7 @@ async def _exchange(process: asyncio.subprocess.Process, request: bytes, max_byt
 
 
 def _result_of(reply_bytes: bytes, status: int, limits: Limits) -> msgspec.Raw:
-    """What the function returned; raises what it raised, or what ended the child."""
+    """What the function returned; raises what it raised, or why the child ended."""
     if status == -signal.SIGXCPU:
         raise RejectedError(f"reading it took more than {limits.cpu_s} s of processor time")
     if status < 0:
@@ -173,9 +172,9 @@ def _apply_limits(cpu_s: int, memory_bytes: int) -> None:
 
 
 def _lower_limit(resource_id: int, limit: int) -> None:
-    """Set a limit, or keep the one that its daemon was started under, if that is lower.
+    """Set a limit, or keep an inherited one that is lower.
 
-    The hard limit of processor time is a little higher: at the soft one SIGXCPU says why it ends.
+    The hard limit of processor time is slightly higher: at the soft one SIGXCPU gives the reason.
     """
     _, hard = resource.getrlimit(resource_id)
     if hard != resource.RLIM_INFINITY:
@@ -206,7 +205,7 @@ def _run_request(request: bytes) -> _Reply:
 
 def _main(cpu_s: int, memory_bytes: int) -> None:
     _apply_limits(cpu_s, memory_bytes)
-    # The answer goes where nothing that prints does. A daemon that was killed waits for none.
+    # The reply uses a descriptor that print() does not. A killed daemon reads none.
     with contextlib.suppress(BrokenPipeError), os.fdopen(os.dup(1), "wb") as output:
         os.dup2(2, 1)
         output.write(msgspec.msgpack.encode(_run_request(sys.stdin.buffer.read())))

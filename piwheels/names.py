@@ -1,9 +1,8 @@
-"""Names, versions, tags and requirements from outside, parsed within limits.
+"""Parses untrusted names, versions, tags and requirements within limits.
 
-The `packaging` library parses what it is given however long it is: the tags of one file name
-of 2 kB are a product of millions, and int() raises a plain ValueError at 4,300 digits. So
-every such text goes through this module: its length and its parts are counted first, and
-RefusedError is all that is raised.
+The `packaging` library has no limits: one file name of 2 kB can expand to millions of tags, and
+int() raises a plain ValueError at 4,300 digits. So every such text goes through this module, which
+checks its length and parts first, and raises only RejectedError.
 """
 
 import math
@@ -19,14 +18,14 @@ from packaging.version import Version
 
 from piwheels.errors import RejectedError
 
-#: PyPI's own limits are not larger; a name with `.whl.metadata` behind it is still a file name.
+#: Not below PyPI's own limits; a name followed by `.whl.metadata` is still a valid file name.
 MAX_PROJECT_LENGTH = 200
 MAX_VERSION_LENGTH = 200
 MAX_FILENAME_BYTES = 240
 MAX_SPECIFIER_LENGTH = 500
 MAX_REQUIREMENT_LENGTH = 2000
 
-#: The largest compressed tag set (PEP 425) that is written out; real ones have up to about 20.
+#: The largest compressed tag set (PEP 425) that is expanded; real ones have up to about 20.
 MAX_TAGS = 500
 
 _MAX_SHOWN_LENGTH = 80
@@ -37,7 +36,7 @@ Parsed = TypeVar("Parsed")
 class WheelFilename(msgspec.Struct, frozen=True, kw_only=True):
     """What the file name of a wheel says (PEP 427)."""
 
-    project: str  # normalised
+    project: str  # normalized
     version: Version
     build_tag: str  # the build tag; "" for none
     tags: frozenset[Tag]
@@ -45,10 +44,10 @@ class WheelFilename(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def normalize_project(text: str) -> str:
-    """The normalised form of a project's name.
+    """The normalized form of a project's name.
 
     Raises:
-        RefusedError: it is no valid name, or longer than LONGEST_PROJECT.
+        RejectedError: it is no valid name, or longer than LONGEST_PROJECT.
     """
     parse = packaging.utils.canonicalize_name
     return _parse_limited(
@@ -60,7 +59,7 @@ def parse_version(text: str) -> Version:
     """A version (PEP 440).
 
     Raises:
-        RefusedError: it is none, or longer than LONGEST_VERSION.
+        RejectedError: it is none, or longer than LONGEST_VERSION.
     """
     return _parse_limited("version", text, MAX_VERSION_LENGTH, Version)
 
@@ -69,7 +68,7 @@ def parse_tags(text: str) -> frozenset[Tag]:
     """Every tag of a compressed tag set (PEP 425): `py2.py3-none-any`.
 
     Raises:
-        RefusedError: it is none, or stands for more than MOST_TAGS tags.
+        RejectedError: it is none, or stands for more than MOST_TAGS tags.
     """
     parts = text.split("-", 3)
     if math.prod(part.count(".") + 1 for part in parts) > MAX_TAGS:
@@ -83,7 +82,7 @@ def parse_wheel_filename(filename: str) -> WheelFilename:
     """What the file name of a wheel says (PEP 427).
 
     Raises:
-        RefusedError: it is none of a wheel, longer than LONGEST_FILENAME_BYTES, or has more than
+        RejectedError: it is none of a wheel, longer than LONGEST_FILENAME_BYTES, or has more than
             MOST_TAGS tags.
     """
     if len(filename.encode(errors="replace")) > MAX_FILENAME_BYTES:
@@ -109,7 +108,7 @@ def parse_specifier(text: str) -> SpecifierSet:
     """A set of version specifiers (PEP 440), such as a Requires-Python.
 
     Raises:
-        RefusedError: it is none, or longer than LONGEST_SPECIFIER.
+        RejectedError: it is none, or longer than LONGEST_SPECIFIER.
     """
     return _parse_limited("version specifier", text, MAX_SPECIFIER_LENGTH, SpecifierSet)
 
@@ -118,7 +117,7 @@ def parse_requirement(text: str) -> Requirement:
     """A requirement (PEP 508).
 
     Raises:
-        RefusedError: it is none, or longer than LONGEST_REQUIREMENT.
+        RejectedError: it is none, or longer than LONGEST_REQUIREMENT.
     """
     found = _parse_limited("requirement", text, MAX_REQUIREMENT_LENGTH, Requirement)
     normalize_project(found.name)
@@ -133,8 +132,8 @@ def _parse_limited(what: str, text: str, max_length: int, parse: Callable[[str],
         )
     try:
         return parse(text)
-    # Beside their own errors, all of which are ValueErrors, the library's parsers recurse, and
-    # trip over what they did not expect.
+    # Apart from their own errors, all of them ValueErrors, the library's parsers recurse, and fail
+    # in other ways on unexpected input.
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         first = str(error).partition("\n")[0] or type(error).__name__
         raise RejectedError(f"{_quote_shortened(text)} is not a {what}: {first[:200]}") from error

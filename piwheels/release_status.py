@@ -359,8 +359,8 @@ def _missing_text(release: ReleaseStatusRow, since: datetime) -> str:
             "its files are not listed, and are deleted later unless it returns"
         )
     return (
-        f"the upstream index has not listed it since {_utc_text(since)}: its files are kept and not "
-        "listed here, nothing is built, and it is shown again when the upstream lists it again"
+        f"the upstream index has not listed it since {_utc_text(since)}: its files are kept and "
+        "not listed here, nothing is built, and it is shown again when the upstream lists it again"
     )
 
 
@@ -422,8 +422,8 @@ def _notes_of(release: ReleaseStatusRow, target: TargetStatusRow, state: State) 
         yield f"{target.to_be_rebuilt} is still published, and installs there."
     if target.unloadable_file is not None:
         yield (
-            f"Installers prefer {target.unloadable_file} there, which needs a newer glibc than the target "
-            "has, and does not load."
+            f"Installers prefer {target.unloadable_file} there, which needs a newer glibc than the "
+            "target has, and does not load."
         )
 
 
@@ -508,7 +508,8 @@ def _unpublished_state(
         follow = f"`piw log {target.current_build_id} -f` follows"
         return _StateAndText(state=State.BUILDING, text=text, hint=follow)
     if target.retry_at is not None:
-        text = f"{_last_result_text(target)}; it is tried again {_time_until_text(target.retry_at, now)}"
+        when = _time_until_text(target.retry_at, now)
+        text = f"{_last_result_text(target)}; it is tried again {when}"
         return _StateAndText(state=State.DEFERRED, text=text)
     if target.hold_reason is not None:
         name = f"{facts.project}=={release.version}"
@@ -527,8 +528,8 @@ def _unpublished_state(
             state=State.FAILED,
             text=f"{_last_result_text(target)}, and is not retried automatically",
             hint=(
-                f"`piw log {target.last_build_id}` shows why, `piw retry {name} --target {target.target}` "
-                "tries again"
+                f"`piw log {target.last_build_id}` shows why, "
+                f"`piw retry {name} --target {target.target}` tries again"
             ),
             detail=_failure_text(target),
         )

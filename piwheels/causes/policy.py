@@ -1,7 +1,7 @@
 """The retry policies: what happens to a job after each class of failure.
 
-What is not the release's own fault is never final and costs the release none of its attempts.
-Every delay has a longest value, so that no fault and no clock keeps a job away for ever.
+A failure that the release did not cause is never final and does not count as an attempt. Every
+delay has a maximum, so that no failure and no clock delays a job forever.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,26 +12,26 @@ from piwheels.model import FailureClass, FailureEvidence, Outcome, PastFailure, 
 MINUTE_S, HOUR_S, DAY_S = 60.0, 3600.0, 86400.0
 #: No job is deferred for longer.
 MAX_DELAY_S = DAY_S
-#: A builder that saw an index fault waits for so long at first, and at most.
+#: The first and the longest wait of a builder after an index failure.
 _FIRST_BUILDER_DELAY_S, _MAX_BUILDER_DELAY_S = 30.0, 600.0
-#: A damaged file is fetched by so many builds before its release is given up: where two builders
+#: The number of builds that try a damaged file before its release fails finally: if two builders
 #: agree, and at most.
 _MIN_DAMAGED, _MAX_DAMAGED = 3, 5
 _MAX_BUILDER_FAULTS = 3
-_SLOWER_RATIO = 0.8  # a builder is slower than another below this part of its speed
+_SLOWER_RATIO = 0.8  # below this fraction of another builder's speed a builder is slower
 
 
 @dataclass(frozen=True, slots=True)
 class RetryOptions:
-    """What the configuration says."""
+    """The settings."""
 
     retry_delay_s: float = 600.0  # before the second attempt; doubled for each further one
-    max_attempts: int = 3  # of failures that count, and that another attempt may mend
+    max_attempts: int = 3  # of retryable failures that count
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A build that has just failed, and what the farm can still offer its job.
+    """A build that has just failed, and the alternatives for its job.
 
     `attempt` is its number among those that count, from 1. `past` are the earlier failures of
     the job, the oldest first. `others` is whether another builder serves the target.
@@ -80,16 +80,16 @@ def exponential_delay(first_s: float, doublings: int, max_s: float) -> float:
 
 
 def builder_delay_s(faults: int, retry_after_s: float) -> float:
-    """How long a builder gets no job after so many index faults in a row.
+    """How long a builder gets no job after consecutive index failures.
 
-    The index's own wish (Retry-After) counts, within the same bound.
+    The index's Retry-After counts, up to the same maximum.
     """
     own_s = exponential_delay(_FIRST_BUILDER_DELAY_S, faults - 1, _MAX_BUILDER_DELAY_S)
     return max(own_s, min(retry_after_s, _MAX_BUILDER_DELAY_S))
 
 
 def required_free_disk(reserve_bytes: int) -> int:
-    """So much of its disk must be free before a builder gets a job."""
+    """The free disk space that a builder needs before it gets a job."""
     return 2 * reserve_bytes
 
 
@@ -112,7 +112,7 @@ def _index_fault_policy(failure: Failure, _: RetryOptions) -> RetryDecision:
 
 
 def _file_gone_policy(failure: Failure, _: RetryOptions) -> RetryDecision:
-    """A file that is listed may be a minute behind its page in a CDN."""
+    """In a CDN a listed file may appear a minute after its page."""
     return RetryDecision(
         counts_as_attempt=False,
         delay_s=exponential_delay(MINUTE_S, failure.same_class_streak(), DAY_S),
@@ -120,10 +120,10 @@ def _file_gone_policy(failure: Failure, _: RetryOptions) -> RetryDecision:
 
 
 def _damaged_download_policy(failure: Failure, _: RetryOptions) -> RetryDecision:
-    """Final when two builders agree, or one got wrong bytes again and again.
+    """Final if two builders agree, or one repeatedly got wrong bytes.
 
-    They agree when both got the same wrong bytes, and minutes passed: a cache may give them to
-    everybody for a while.
+    They agree if both got the same wrong bytes, minutes apart: a cache may serve those to everyone
+    for a while.
     """
     digest = failure.evidence.digest
     agreed = any(
@@ -141,7 +141,7 @@ def _damaged_download_policy(failure: Failure, _: RetryOptions) -> RetryDecision
 
 
 def _disk_full_policy(failure: Failure, options: RetryOptions) -> RetryDecision:
-    """A builder without room is the builder's fault; a build that needs more than it has is not."""
+    """A full disk is the builder's problem; a build that needs more than a free disk is not."""
     free, reserve = failure.evidence.disk_free_bytes, failure.evidence.disk_reserve_bytes
     if free is None or free < required_free_disk(reserve):
         delay_s = (
@@ -165,7 +165,7 @@ def _out_of_memory_policy(failure: Failure, options: RetryOptions) -> RetryDecis
 
 
 def _timed_out_policy(failure: Failure, _: RetryOptions) -> RetryDecision:
-    """Once more, with twice the time on a builder that is not slower."""
+    """Retried once, with twice the time on a builder that is not slower."""
     before = [past for past in failure.earlier if past.failure_class is failure.failure_class]
     slow = before and failure.evidence.speed < before[0].evidence.speed * _SLOWER_RATIO
     if len(before) > 1 or (before and not slow) or not failure.evidence.limit_s:
@@ -175,7 +175,7 @@ def _timed_out_policy(failure: Failure, _: RetryOptions) -> RetryDecision:
 
 
 def _builder_fault_policy(failure: Failure, options: RetryOptions) -> RetryDecision:
-    """Never final; a release at which several builders break is left to a person."""
+    """Never final; a release on which several builders fail is put on hold."""
     builders = {
         past.builder for past in failure.earlier if past.failure_class is failure.failure_class
     }
@@ -189,7 +189,7 @@ def _builder_fault_policy(failure: Failure, options: RetryOptions) -> RetryDecis
 
 
 def _lost_policy(failure: Failure, _: RetryOptions) -> RetryDecision:
-    """Not an attempt; a release that takes builders down is left to a person."""
+    """Not an attempt; a release that repeatedly costs builders is put on hold."""
     lost = failure.same_class_count()
     if lost:
         held = f"{lost + 1} builders were lost while they built it"
@@ -204,7 +204,7 @@ def _canceled_policy(_: Failure, options: RetryOptions) -> RetryDecision:
 def _retry_with_backoff(
     failure: Failure, options: RetryOptions, *, max_attempts: int | None = None, avoid: str = ""
 ) -> RetryDecision:
-    """Another attempt as long as there are any, each later than the one before."""
+    """Another attempt while any are left, each with a longer delay."""
     if failure.attempt >= (max_attempts or options.max_attempts):
         return FINAL
     delay_s = exponential_delay(options.retry_delay_s, failure.attempt - 1, MAX_DELAY_S)

@@ -1,4 +1,4 @@
-"""What is known of logs beside their lines: how far each was read, by whom, and days' keys."""
+"""Positions of logs, their readers, line fingerprints, and the daily keys of address hashes."""
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -10,16 +10,16 @@ from piwheels.db.database import Database, transactional
 
 SECONDS_RETENTION = timedelta(minutes=62)
 _MAX_KEYS_KEPT = 3
-#: So many days with accesses confirm that time has passed.
+#: The number of days with requests that confirm the passage of time.
 CONFIRMING_DAYS = 3
 _KEY_BYTES = 32
 
 
 class IngestedLog(msgspec.Struct, frozen=True, kw_only=True):
-    """A log that was read before, and how far."""
+    """A log that was read before, with its position."""
 
     log_id: int
-    name: str  # that it was last read under
+    name: str  # of the file that it was last read from
     first_line: bytes  # its hash
     position: int
     digest: bytes
@@ -77,7 +77,7 @@ async def _load_logs(db: Database, logs: Sequence[int]) -> list[IngestedLog]:
 
 
 async def rename_log(db: Database, log_id: int, name: str) -> None:
-    """Note under which name a log is read now."""
+    """Store the name under which a log is read now."""
     await db.execute(
         "UPDATE ingested_logs SET name = %(name)s, read_at = now() WHERE log_id = %(log_id)s",
         {"log_id": log_id, "name": name},
@@ -85,7 +85,7 @@ async def rename_log(db: Database, log_id: int, name: str) -> None:
 
 
 async def last_reads_in_dir(db: Database, folder: str) -> dict[str, datetime]:
-    """The files of a folder that logs were last read from, and when."""
+    """The files of a directory that logs were last read from, and when."""
     rows = await db.rows(
         """
         SELECT name, max(read_at) AS read_at FROM ingested_logs
@@ -123,9 +123,9 @@ async def line_fingerprints(db: Database, minutes: Collection[int]) -> dict[int,
 
 
 async def days_without_fingerprints(db: Database, days: Collection[date]) -> list[date]:
-    """Those of these days that have accesses whose fingerprints are not kept.
+    """Those of these days that have requests without stored fingerprints.
 
-    They were counted before any were kept, or the fingerprints were too old and were deleted.
+    They were counted before fingerprints were stored, or their fingerprints have been deleted.
     """
     rows = await db.rows(
         """
@@ -146,7 +146,7 @@ async def days_without_fingerprints(db: Database, days: Collection[date]) -> lis
 
 @transactional
 async def compact_fingerprints(db: Database, before: int) -> None:
-    """Keep one row for each minute before this one."""
+    """Merge the fingerprints of each minute before this one into one row."""
     await db.execute("SELECT pg_advisory_xact_lock(7092)")
     await db.execute("SELECT compact_line_fingerprints(%(before)s)", {"before": before})
 
@@ -171,7 +171,7 @@ async def wheel_sizes(db: Database, filenames: Collection[str]) -> dict[str, int
 
 
 async def address_keys(db: Database, days: Sequence[date]) -> dict[date, bytes | None]:
-    """The keys that these days' addresses are hashed with; None where one was forgotten."""
+    """The keys that these days' addresses are hashed with; None for a deleted one."""
     await db.execute(
         """
         INSERT INTO daily_address_keys (day, key)
@@ -188,7 +188,7 @@ async def address_keys(db: Database, days: Sequence[date]) -> dict[date, bytes |
 
 @transactional
 async def delete_expired_keys(db: Database) -> None:
-    """Forget the keys and the addresses' hashes of days that are over.
+    """Delete the keys and the address hashes of days that are over.
 
     Yesterday and today are kept, and the three days whose keys were made last, since a log of
     the past is read day by day; nothing is kept for longer than two days.
@@ -219,7 +219,7 @@ async def delete_expired_keys(db: Database) -> None:
 
 
 async def confirmed_day(db: Database) -> date | None:
-    """The day that accesses confirm, whatever the clock says; None where there are too few.
+    """The day that requests confirm, whatever the clock says; None if there are too few.
 
     It is the third of the newest days on which anything was accessed: a clock that is wrong for
     two days, together with the web server's that writes the same machine's log, moves it by no day.
@@ -237,7 +237,7 @@ async def confirmed_day(db: Database) -> date | None:
 
 
 async def drop_partitions(db: Database, before: date) -> list[str]:
-    """Drop the raw rows of all months before this one; gives the partitions' names."""
+    """Drop the raw rows of all months before this one; returns the partitions' names."""
     rows = await db.rows(
         "SELECT drop_access_partitions(%(before)s) AS name", {"before": before.replace(day=1)}
     )
@@ -248,7 +248,7 @@ async def drop_partitions(db: Database, before: date) -> list[str]:
 
 
 async def heartbeat_reader(db: Database, reader: str) -> None:
-    """Say that a log is being read, and let go of seconds that nobody looks at any more."""
+    """Record that a log is being read, and delete per-second counts that have expired."""
     await db.execute(
         """
         INSERT INTO active_log_readers (reader) VALUES (%(reader)s)
@@ -264,5 +264,5 @@ async def heartbeat_reader(db: Database, reader: str) -> None:
 
 
 async def remove_reader(db: Database, reader: str) -> None:
-    """Say that a log is no longer being read."""
+    """Record that a log is no longer being read."""
     await db.execute("DELETE FROM active_log_readers WHERE reader = %(reader)s", {"reader": reader})

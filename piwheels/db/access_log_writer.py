@@ -1,7 +1,8 @@
-"""Writing what access logs tell: rows, roll-ups and how far each log was read, in one go.
+"""Writes access-log batches: raw rows, aggregates and the position of each log, together.
 
-A commit is one transaction, so a crash leaves all of a batch or nothing. A batch begins where
-the log stood; when it does not stand there any more, someone else read on, and nothing is written.
+A commit is one transaction, so a crash leaves all of a batch or nothing. A batch begins at the
+stored position of its log; if that has changed, another process has read the log, and nothing is
+written.
 """
 
 from collections.abc import Sequence
@@ -19,21 +20,21 @@ REQUEST_KIND_COUNT = 6  # kinds of accesses, numbered from 0
 _DOWNLOAD = 1
 _MAX_CACHED = 200_000
 _MAX_USER_AGENTS = 100_000
-_MAX_DIMENSION_VALUES = 500  # values of a day; strangers invent what they like
+_MAX_DIMENSION_VALUES = 500  # values per day, because clients can send anything
 _OTHER_VALUES = "other"
 _CACHED_DAYS = 3
 
 
 class ConcurrentReadError(PiwheelsError):
-    """Somebody else read this log on meanwhile."""
+    """Another process has read this log meanwhile."""
 
 
 class LogAdvance(msgspec.Struct, frozen=True, kw_only=True):
-    """A log read on, from one position to another."""
+    """A step through a log, from one position to another."""
 
-    log_id: int | None  # None for one that is new
+    log_id: int | None  # None for a new log
     first_line: bytes
-    ordinal: int  # how many logs with this first line were known, if it is new
+    ordinal: int  # for a new log: how many with the same first line exist
     start_position: int  # the position that it had
     position: int
     digest: bytes
@@ -93,7 +94,7 @@ class AccessBatch(msgspec.Struct, kw_only=True):
 
 
 class AccessLogWriter:
-    """Commits steps; remembers what it wrote, so as not to write it over and over."""
+    """Commits batches; caches what it has written, to avoid writing it again."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -102,12 +103,12 @@ class AccessLogWriter:
         self._clients: dict[date, set[bytes]] = {}
 
     async def commit(self, advance: LogAdvance, batch: AccessBatch) -> int:
-        """Write a batch and the step that it came from; gives the log's number.
+        """Write a batch and the log's new position; returns the log's number.
 
-        Done again after a lost connection, it finds its own work and does nothing.
+        If it is repeated after a lost connection, it finds its own data and does nothing.
 
         Raises:
-            LogMovedError: the log does not stand where the step began.
+            LogMovedError: the log is not at the position where the step began.
         """
         log_id = await self._db.in_transaction(lambda: self._write(advance, batch))
         self._cache(batch)
@@ -130,7 +131,7 @@ class AccessLogWriter:
         return log_id
 
     async def _advance(self, advance: LogAdvance) -> int | None:
-        """The log's number, or None when it does not stand where the step began."""
+        """The log's number, or None if it is not at the position where the step began."""
         values = msgspec.structs.asdict(advance)
         if advance.log_id is None:
             query = """
@@ -145,7 +146,8 @@ class AccessLogWriter:
             query = """
                 UPDATE ingested_logs
                    SET position = %(position)s, digest = %(digest)s, name = %(name)s,
-                       lines = lines + %(lines)s, rejected_lines = rejected_lines + %(rejected_lines)s,
+                       lines = lines + %(lines)s,
+                       rejected_lines = rejected_lines + %(rejected_lines)s,
                        read_at = now()
                  WHERE log_id = %(log_id)s AND position = %(start_position)s
              RETURNING log_id
@@ -185,7 +187,7 @@ class AccessLogWriter:
         )
 
     async def _add_wheels(self, batch: AccessBatch) -> None:
-        """Wheels that are new here, each with the build time that one download of it saves.
+        """New wheels, each with the build time that one download saves.
 
         The first generation's formula: the duration (times 6 on armv6) less 6.7 s, never below
         0; nothing for a build of over a week, or for a wheel without an ABI.
@@ -241,7 +243,7 @@ class AccessLogWriter:
             (binary_copy.HEADER, *batch.rows, binary_copy.TRAILER),
         )
 
-    # --- roll-ups ---
+    # --- aggregates ---
 
     async def _add_day(self, counts: DayCounts) -> None:
         clients = await self._add_clients(counts)
@@ -252,7 +254,8 @@ class AccessLogWriter:
                     project_pages, json_pages, log_pages)
             SELECT %(day)s, %(counted)s, %(bytes)s,
                    (SELECT coalesce(sum(n.count * w.saved_s), 0)
-                      FROM unnest(%(wheels)s::bigint[], %(counts)s::integer[]) AS n (wheel_id, count)
+                      FROM unnest(%(wheels)s::bigint[], %(counts)s::integer[])
+                           AS n (wheel_id, count)
                       JOIN downloaded_wheels w ON w.wheel_id = n.wheel_id),
                    %(clients)s, %(others)s, %(index)s, %(project)s, %(json)s, %(log)s
                 ON CONFLICT (day) DO UPDATE
@@ -286,7 +289,7 @@ class AccessLogWriter:
             await self._add_dimensions(counts)
 
     async def _add_clients(self, counts: DayCounts) -> int:
-        """How many of these clients are new on their day."""
+        """Store clients; returns how many are new on their day."""
         new = counts.clients - self._clients.get(counts.day, set())
         if not new:
             return 0

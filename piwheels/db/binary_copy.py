@@ -1,8 +1,7 @@
-"""Rows of the table access_records in the binary format of COPY, made of fields that are packed once.
+"""Rows of the table access_records in the binary format of COPY, from fields that are packed once.
 
-Most of what a line of a log says was said before, so its field is there already, and a row is
-five of them after one another: moment, client, agent, content, answer. Within a field each value
-stands behind its size.
+Most values of a log line have occurred before, so their packed fields are reused. A row is five
+fields: time, client, user agent, content, response. Within a field each value follows its size.
 """
 
 import struct

@@ -196,7 +196,7 @@ async def record_presence(
         elapsed_s: since the last such note.
 
     Returns:
-        Whether `served_targets` or `targets_with_compiler` of a target changed; `converge` has to follow.
+        Whether anything changed for a target; `recompute_jobs` has to follow.
     """
     facts = {
         "served": list(served_targets),
@@ -244,7 +244,10 @@ async def _store_presence(db: Database, changed: Sequence[dict[str, Any]]) -> No
 
 @transactional
 async def skip_target(db: Database, target: str, reason: str | None) -> bool:
-    """Stop building for a target, or resume if the reason is None; `recompute_jobs` has to follow."""
+    """Stop building for a target, or resume if the reason is None.
+
+    `recompute_jobs` has to follow.
+    """
     await db.execute(_LOCK_TARGETS)
     changed = await db.execute(
         """
@@ -270,11 +273,12 @@ async def add_compatibility(
     """Store a compatibility with its targets; needs the writer's locks."""
     added = await db.execute(
         """
-        INSERT INTO wheel_compatibilities (compatibility_id, tags, glibc, targets_computed) VALUES (%(kind)s, %(tags)s, %(glibc)s, true)
+        INSERT INTO wheel_compatibilities (compatibility_id, tags, glibc, targets_computed)
+        VALUES (%(compatibility_id)s, %(tags)s, %(glibc)s, true)
             ON CONFLICT DO NOTHING
         """,
         {
-            "kind": compatibility.identifier,
+            "compatibility_id": compatibility.identifier,
             "tags": compatibility.tags,
             "glibc": compatibility.glibc,
         },
@@ -350,8 +354,8 @@ async def add_project(
         existing: versions that upstream has already, which are not new either.
 
     Returns:
-        Whether it is a new one. One that is followed keeps its earlier `follow_since` and `existing`;
-        its page is looked at again.
+        Whether it is new. A project that is already followed keeps its `follow_since` and
+        `existing`; its page is checked again.
     """
     row = await db.row(
         """

@@ -1,7 +1,7 @@
-"""What the access logs told, as figures: totals, series, breakdowns, the most downloaded.
+"""Download figures from the access logs: totals, series, breakdowns, the most downloaded.
 
-Everything comes from the roll-ups, which stay when raw rows are dropped. Days are those of UTC;
-a period includes its first and its last day, and None leaves it open at that end.
+Everything comes from the aggregates, which are kept when raw rows are dropped. Days are in UTC; a
+period includes its first and its last day, and None leaves it open at that end.
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -21,7 +21,7 @@ from piwheels.model import (
 #: "The last 30 days" and "the last year" everywhere: today in UTC, and the days before it.
 RECENT_DAYS = 30
 YEAR_DAYS = 365
-_READER_TIMEOUT_S = 15  # a reader that was silent for so long reads no more
+_READER_TIMEOUT_S = 15  # a reader without a heartbeat for so long is gone
 _RATE_WINDOW_S = 10
 _LIVE_TOP_COUNT = 10
 _MIN_CANDIDATES = 1000
@@ -30,7 +30,7 @@ _ALL_TIME = (date(1970, 1, 1), date(9999, 12, 31))
 
 
 class Dimension(StrEnum):
-    """What downloads are broken down by."""
+    """What downloads are grouped by."""
 
     ARCH = "arch"  # aarch64, armv7l, ...
     OS = "os"  # with its release: "Debian 12"
@@ -104,7 +104,7 @@ async def download_totals(db: Database, today: date | None = None) -> DownloadTo
 async def per_day(
     db: Database, since: date | None = None, until: date | None = None
 ) -> list[DayTotals]:
-    """Every day of a period on which anything was asked for, oldest first."""
+    """Every day of a period with requests, oldest first."""
     rows = await db.rows(
         """
         SELECT day, downloads, bytes, saved_s, clients,
@@ -135,9 +135,9 @@ async def per_year(
 async def breakdown(
     db: Database, dimension: Dimension, since: date | None = None, until: date | None = None
 ) -> list[NamedCount]:
-    """Downloads of a period by what asked for them, the most frequent first.
+    """Downloads of a period by a property of the clients, the most frequent first.
 
-    Only what was counted from logs is broken down: imported days have totals alone.
+    Only downloads counted from logs are included: imported days have only totals.
     """
     rows = await db.rows(
         """
@@ -179,7 +179,7 @@ async def top_projects(
 
 
 async def project_total(db: Database, project: str, today: date | None = None) -> ProjectDownloads:
-    """All downloads of a project; zeros for one that nobody downloaded."""
+    """All downloads of a project; zeros for one without any."""
     today = today or _today()
     row = await db.row(
         "SELECT downloads, saved_s FROM downloads_by_project WHERE project = %(project)s",
@@ -238,7 +238,7 @@ async def project_wheels(db: Database, project: str) -> list[WheelDownloads]:
 
 
 async def live_downloads(db: Database, now: datetime | None = None) -> LiveDownloads:
-    """What the console shows of downloads, now."""
+    """The current downloads, for the console."""
     now = now or datetime.now(UTC)
     today = now.date()
     figures = await download_totals(db, today)
@@ -267,7 +267,8 @@ async def _is_reader_active(db: Database) -> bool:
         await db.value(
             """
             SELECT EXISTS (
-                SELECT FROM active_log_readers WHERE seen_at > now() - %(live)s * interval '1 second'
+                SELECT FROM active_log_readers
+                 WHERE seen_at > now() - %(live)s * interval '1 second'
             )
             """,
             {"live": _READER_TIMEOUT_S},
@@ -302,11 +303,11 @@ async def _per_minute(db: Database, now: datetime) -> tuple[int, ...]:
     return tuple(row["downloads"] for row in rows)
 
 
-# --- how ---------------------------------------------------------------------------------
+# --- helpers ---------------------------------------------------------------------------------
 
 
 def first_day(days: int, today: date | None = None) -> date:
-    """The first of so many days of which today is the last."""
+    """The first of so many days, of which today is the last."""
     return (today or _today()) - timedelta(days=days - 1)
 
 
@@ -319,7 +320,7 @@ def _period_parameters(since: date | None, until: date | None) -> dict[str, Any]
 
 
 async def _months(db: Database, since: date | None, until: date | None) -> list[date]:
-    """The months of a period, as far as there are downloads: their rows are found by key."""
+    """The months of a period that have downloads, to find their rows by key."""
     rows = await db.rows(
         """
         SELECT DISTINCT date_trunc('month', day)::date AS month
@@ -356,10 +357,10 @@ async def _periods(
 async def _rows_by_month(
     db: Database, query: str, parameters: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Rows of a question for some months of download_projects.
+    """Rows of a query for some months of downloads_monthly_by_project.
 
-    A month's rows lie together, but the planner takes fetching them for reading at random, and
-    would rather read all months, which is the slower the older a farm is.
+    The rows of a month are stored together, but the planner expects random reads, and prefers a
+    scan of all months, which gets slower with the age of the farm.
     """
     await db.execute("SET LOCAL enable_seqscan = off")
     return await db.rows(query, parameters)

@@ -29,7 +29,8 @@ DecideRetry = Callable[[Sequence[PastFailure]], RetryDecision]
 #: Whether a builder meets the requirements that the last failure of a job revealed.
 _BUILDER_SUITS = """(
     hold_reason IS NULL
-    AND (avoid_builder <> %(builder)s OR %(exclusive_targets)s::text[] IS NULL OR jobs.target = ANY (%(exclusive_targets)s))
+    AND (avoid_builder <> %(builder)s OR %(exclusive_targets)s::text[] IS NULL
+         OR jobs.target = ANY (%(exclusive_targets)s))
     AND (memory_over_bytes = 0 OR memory_over_bytes < %(memory_bytes)s
          OR memory_over_bytes >= %(largest_memory_bytes)s)
     AND (min_speed <= %(speed)s OR min_speed > %(best_speed)s)
@@ -105,8 +106,8 @@ async def claim(
         db: the connection.
         builder: its label.
         targets: those that it serves.
-        targets_without_compiler: those of them for which it has no C compiler. Where another builder has one, it
-            gets only jobs of projects without compiled code.
+        targets_without_compiler: those of them for which it has no C compiler. If another
+            builder has one, it gets only jobs of projects without compiled code.
         capability: what else it can do. A job that wants a fitter builder is left to one that is
             there.
     """
@@ -317,8 +318,9 @@ async def _store_build(
 ) -> None:
     await db.execute(
         """
-        INSERT INTO builds (build_id, project, version, target, builder, outcome, will_retry, reason,
-                            started_at, duration_s, attempt, build_inputs, without_compiler, failure_class, evidence)
+        INSERT INTO builds (build_id, project, version, target, builder, outcome, will_retry,
+                            reason, started_at, duration_s, attempt, build_inputs,
+                            without_compiler, failure_class, evidence)
         VALUES (%(build)s, %(project)s, %(version)s, %(target)s, %(builder)s, %(outcome)s,
                 %(retryable)s, %(reason)s, %(started_at)s, %(duration_s)s, %(attempt)s, %(inputs)s,
                 %(lacking)s, %(failure)s, %(evidence)s::jsonb)
@@ -350,7 +352,10 @@ async def _set_pure(db: Database, project: str, pure: bool) -> None:
     """Store whether a project has compiled code, also for the jobs of its other releases."""
     facts = {"project": project, "pure": pure}
     changed = await db.execute(
-        "UPDATE projects SET is_pure = %(pure)s WHERE project = %(project)s AND is_pure <> %(pure)s",
+        """
+        UPDATE projects SET is_pure = %(pure)s
+         WHERE project = %(project)s AND is_pure <> %(pure)s
+        """,
         facts,
     )
     if changed:
@@ -396,12 +401,13 @@ async def _store_file(db: Database, build: Build, file: WheelFile) -> None:
     # The same content can come again, from another target or after a rebuild.
     await db.execute(
         """
-        INSERT INTO files (filename, sha256, size_bytes, metadata_sha256, compatibility_id, build_tag,
-                           requires_python, debian_packages, project, version, build_id)
+        INSERT INTO files (filename, sha256, size_bytes, metadata_sha256, compatibility_id,
+                           build_tag, requires_python, debian_packages, project, version, build_id)
         VALUES (%(filename)s, %(sha256)s, %(size_bytes)s, %(metadata_sha256)s, %(kind)s,
                 %(build_tag)s, %(requires_python)s, %(dependencies)s, %(project)s, %(version)s,
                 %(build)s)
-            ON CONFLICT (filename) DO UPDATE SET rebuild_requested = false, build_id = excluded.build_id
+            ON CONFLICT (filename) DO UPDATE
+           SET rebuild_requested = false, build_id = excluded.build_id
         """,
         {
             "filename": file.filename,
@@ -546,8 +552,8 @@ async def retry(
     deferred = await db.execute(
         """
         UPDATE jobs
-           SET retry_at = NULL, retry_delay = NULL, attempts = 0, hold_reason = NULL, avoid_builder = '',
-               memory_over_bytes = 0, min_timeout_s = 0, min_speed = 0
+           SET retry_at = NULL, retry_delay = NULL, attempts = 0, hold_reason = NULL,
+               avoid_builder = '', memory_over_bytes = 0, min_timeout_s = 0, min_speed = 0
          WHERE project = %(project)s AND claimed_by IS NULL
            AND (retry_at IS NOT NULL OR attempts > 0 OR hold_reason IS NOT NULL)
            AND (%(version)s::text IS NULL OR version = %(version)s)
@@ -564,7 +570,8 @@ async def _request_rebuild(db: Database, which: dict[str, str | None]) -> int:
         """
         UPDATE files SET rebuild_requested = true
           FROM builds b
-         WHERE b.build_id = files.build_id AND files.project = %(project)s AND NOT files.rebuild_requested
+         WHERE b.build_id = files.build_id AND files.project = %(project)s
+           AND NOT files.rebuild_requested
            AND (%(version)s::text IS NULL OR files.version = %(version)s)
            AND (%(target)s::text IS NULL OR b.target = %(target)s)
         """,

@@ -1,4 +1,4 @@
-"""What the pages of the site say beside downloads: projects, builds, the queue over time."""
+"""Queries of the website apart from downloads: projects, builds, the queue over time."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -10,20 +10,20 @@ from piwheels.db.index_queries import version_sort_key
 from piwheels.db.status_queries import project_status
 from piwheels.model import BuildSummary, FileSummary, ProjectStatusRow, Struct
 
-#: Jobs before one are counted so far: a place further back says little, and costs.
+#: Jobs ahead of one are counted up to this number; counting further is slow and of little use.
 MAX_JOBS_AHEAD = 1000
 
 
 class SuccessRate(Struct, frozen=True, kw_only=True):
-    """How builds for a target ended lately."""
+    """Recent results of builds for a target."""
 
     target: str
     built: int
-    failed: int  # for good: what another try can mend tells nothing of the release
+    failed: int  # finally: retried failures say nothing about the release
 
 
 class QueueLengthSample(Struct, frozen=True, kw_only=True):
-    """What waited for a target at a moment."""
+    """How many jobs a target had at a time."""
 
     at: datetime
     target: str
@@ -31,7 +31,7 @@ class QueueLengthSample(Struct, frozen=True, kw_only=True):
 
 
 class ProjectListing(Struct, frozen=True, kw_only=True):
-    """A project as lists of all have it."""
+    """A project in the list of all projects."""
 
     name: str
     files: int
@@ -43,7 +43,7 @@ class ProjectListing(Struct, frozen=True, kw_only=True):
 
 
 async def full_project_status(db: Database, project: str) -> ProjectStatusRow | None:
-    """What is known of all releases of a project; None for an unknown one."""
+    """The status of all releases of a project; None for an unknown one."""
     rows = await db.rows(
         "SELECT version FROM releases WHERE project = %(project)s", {"project": project}
     )
@@ -76,7 +76,8 @@ async def project_builds(db: Database, project: str, limit: int) -> tuple[BuildS
     return await _build_summaries(
         db,
         """
-        SELECT build_id FROM builds WHERE project = %(project)s ORDER BY build_id DESC LIMIT %(limit)s
+        SELECT build_id FROM builds
+         WHERE project = %(project)s ORDER BY build_id DESC LIMIT %(limit)s
         """,
         {"project": project, "limit": limit},
     )
@@ -153,7 +154,7 @@ async def resolve_aliases(db: Database, aliases: Sequence[str]) -> dict[str, str
 
 
 async def set_alias(db: Database, name: str, project: str | None) -> bool:
-    """Let a name lead to a project, or no longer to any; False if nothing changed."""
+    """Make a name an alias of a project, or of none; False if nothing changed."""
     if project is None:
         return bool(
             await db.execute("DELETE FROM project_aliases WHERE alias = %(name)s", {"name": name})
@@ -233,7 +234,7 @@ async def success_rates(db: Database) -> list[SuccessRate]:
 
 
 async def builds_per_hour(db: Database) -> dict[str, float]:
-    """How many builds end in an hour, for each target, going by the last day."""
+    """Builds per hour for each target, over the last day."""
     rows = await db.rows(
         """
         SELECT target,
@@ -247,7 +248,7 @@ async def builds_per_hour(db: Database) -> dict[str, float]:
 
 
 async def record_queue_lengths(db: Database) -> None:
-    """Remember how long the queue is; older samples are thinned to one an hour, then a day."""
+    """Record the length of the queue; older samples are reduced to one per hour, then per day."""
     await db.execute(
         """
         INSERT INTO queue_length_samples (at, target, pending, claimed)
@@ -286,7 +287,7 @@ async def queue_history(db: Database) -> list[QueueLengthSample]:
 
 
 async def invalidate_queue_heads(db: Database, per_target: int) -> None:
-    """Have the pages of the projects written again that are next for each target."""
+    """Invalidate the pages of the projects that are next in the queue of each target."""
     await db.execute(
         """
         SELECT invalidate_pages('project', array_agg(DISTINCT j.project))
@@ -302,7 +303,7 @@ async def invalidate_queue_heads(db: Database, per_target: int) -> None:
 
 
 async def invalidate_downloaded(db: Database, since: date, before: date) -> int:
-    """Have the pages of the projects written again that were downloaded on days of a period."""
+    """Invalidate the pages of projects that were downloaded in a period."""
     return await db.execute(
         """
         INSERT INTO page_invalidations (page_kind, page_key)
@@ -319,7 +320,7 @@ async def invalidate_downloaded(db: Database, since: date, before: date) -> int:
 
 
 async def downloaded_today(db: Database, day: datetime, limit: int) -> dict[str, int]:
-    """How often projects were downloaded on a day, as far as the limit goes."""
+    """Downloads by project on a day, up to a limit."""
     rows = await db.rows(
         """
         SELECT project, days[extract(day FROM %(day)s::date)::integer] AS downloads

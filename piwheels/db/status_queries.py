@@ -1,4 +1,4 @@
-"""What readers ask: queues, totals, and the facts behind `piw explain`."""
+"""Queries for the status of the farm and of projects: queues, totals, `piw explain`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ from piwheels.model import (
 
 
 async def queue_statuses(db: Database) -> list[QueueStatus]:
-    """What waits for each active target, in numeric order."""
+    """The queue of each active target, in sort order."""
     rows = await db.rows(
         """
         SELECT t.target, t.abi, t.os || ' ' || t.arch AS platform,
@@ -73,7 +73,8 @@ _TARGET_STATUS_SQL = """
            good.filename AS covered_by,
            coalesce(good.build_id <> b.build_id, false) AS built_for_other_target,
            coalesce(good.without_compiler, taken.without_compiler, false) AS without_compiler,
-           CASE WHEN good.filename IS NULL AND taken.is_loadable THEN taken.filename END AS to_be_rebuilt,
+           CASE WHEN good.filename IS NULL AND taken.is_loadable
+                THEN taken.filename END AS to_be_rebuilt,
            CASE WHEN NOT taken.is_loadable THEN taken.filename END AS unloadable_file,
            skipped.reason AS skip_reason,
            coalesce(skipped.version = '', false) AS skips_whole_project,
@@ -130,14 +131,14 @@ async def project_status(
     *,
     max_jobs_ahead: int | None = None,
 ) -> ProjectStatusRow | None:
-    """What is known of a project's releases for targets; None for an unknown project.
+    """The status of a project's releases for targets; None for an unknown project.
 
     Args:
         db: the connection.
         project: its normalised name.
         versions: the releases of interest; None is the newest one.
         targets: the targets of interest; None is all, skipped ones included.
-        max_jobs_ahead: where to stop counting the jobs that are due before one; None is nowhere.
+        max_jobs_ahead: where to stop counting the jobs ahead of one; None counts all.
     """
     head = await db.row(
         """
@@ -217,7 +218,7 @@ async def _wheel_needs(db: Database, filenames: set[str | None]) -> dict[str, di
 
 
 async def _files_of_replaced_sdist(db: Database, project: str) -> set[str]:
-    """A project's wheels that were built from an sdist that the upstream has replaced since."""
+    """Wheels of a project that were built from an sdist that upstream has replaced since."""
     rows = await db.rows(
         """
         SELECT f.filename

@@ -127,8 +127,10 @@ async def projects_due(
         )
         SELECT chosen.project, p.project IS NOT NULL AS exists, coalesce(p.etag, '') AS etag,
                coalesce(p.last_modified, '') AS last_modified, p.page_serial,
-               coalesce(p.check_result, '') AS last_result, coalesce(p.check_result_count, 0) AS result_count,
-               c.serial, c.action, c.removed_versions, c.project_removed, c.first_seen_at, c.checks, c.checks_without_serial, c.problem
+               coalesce(p.check_result, '') AS last_result,
+               coalesce(p.check_result_count, 0) AS result_count,
+               c.serial, c.action, c.removed_versions, c.project_removed, c.first_seen_at, c.checks,
+               c.checks_without_serial, c.problem
           FROM chosen
           LEFT JOIN projects p ON p.project = chosen.project
           LEFT JOIN upstream_changes c ON c.project = chosen.project
@@ -172,7 +174,8 @@ async def record_check(db: Database, look: CheckResult) -> None:
     await db.execute(
         """
         UPDATE projects
-           SET check_result = %(result)s, check_result_count = %(result_count)s, check_problem = %(problem)s,
+           SET check_result = %(result)s, check_result_count = %(result_count)s,
+               check_problem = %(problem)s,
                etag = %(etag)s, last_modified = %(last_modified)s, page_serial = %(page_serial)s,
                checked_at = now(), next_poll_at = now() + %(next_check_in)s
          WHERE project = %(project)s
@@ -192,7 +195,8 @@ async def record_check(db: Database, look: CheckResult) -> None:
         await db.execute(
             """
             UPDATE upstream_changes
-               SET checks = checks + 1, checks_without_serial = %(checks_without_serial)s, problem = %(change_problem)s,
+               SET checks = checks + 1, checks_without_serial = %(checks_without_serial)s,
+                   problem = %(change_problem)s,
                    next_check_at = now() + %(change_check_in)s
              WHERE project = %(project)s AND serial = %(serial)s
             """,
@@ -243,7 +247,8 @@ async def _store(db: Database, reported: Sequence[ReportedChange], *, follow_all
                AS new (project, serial, action, removed_versions, project_removed)
          WHERE %(everything)s OR EXISTS (SELECT FROM projects p WHERE p.project = new.project)
             ON CONFLICT (project) DO UPDATE
-           SET serial = excluded.serial, action = excluded.action, project_removed = excluded.project_removed,
+           SET serial = excluded.serial, action = excluded.action,
+               project_removed = excluded.project_removed,
                removed_versions = ARRAY (SELECT unnest(upstream_changes.removed_versions)
                                  UNION SELECT unnest(excluded.removed_versions)),
                next_check_at = now(), checks = 0, checks_without_serial = 0, problem = ''

@@ -223,7 +223,8 @@ async def expected_jobs(db: Database) -> set[tuple[str, str, str]]:
     every.sort(key=lambda active: (RULES.sort_order(active.target), active.target.name))
     files = await db.rows(
         "SELECT f.*, k.tags, k.glibc, b.target AS built_for, b.without_compiler, b.ended_at "
-        "FROM files f JOIN wheel_compatibilities k USING (compatibility_id) JOIN builds b USING (build_id)"
+        "FROM files f JOIN wheel_compatibilities k USING (compatibility_id) "
+        "JOIN builds b USING (build_id)"
     )
     failed = await db.rows("SELECT * FROM builds WHERE outcome <> 'built'")
     skips = await db.rows("SELECT * FROM target_skips")
