@@ -141,16 +141,17 @@ async def test_a_cancelled_call_leaves_no_process(tmp_path: Path) -> None:
 async def test_a_daemon_with_limits_of_its_own_can_read_files(tmp_path: Path) -> None:
     script = (
         "import asyncio, resource\n"
-        "from tests.test_isolated import Limits, Path, call, returned\n"
+        "from tests.test_isolated import Limits, Path, return_compatibility, run_isolated\n"
         "resource.setrlimit(resource.RLIMIT_AS, (512 << 20, 512 << 20))\n"
         "resource.setrlimit(resource.RLIMIT_CPU, (60, 60))\n"
-        "print(asyncio.run(call(Limits(memory_bytes=1 << 30), returned, 'x', Path('y'))))\n"
+        "result = run_isolated(Limits(memory_bytes=1 << 30), return_compatibility, 'x', Path('y'))\n"
+        "print(asyncio.run(result))\n"
     )
     done = await asyncio.create_subprocess_exec(
         sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE
     )
     output, _ = await done.communicate()
-    assert output.decode() == "Kind(tags='x', glibc='y')\n"
+    assert output.decode() == "WheelCompatibility(tags='x', glibc='y')\n"
 
 
 @pytest.mark.parametrize(
