@@ -58,7 +58,7 @@ class BuilderConnections:
                 await self._reject_failed(envelope.peer, error)
 
     async def send(self, label: str, message: ToBuilder) -> None:
-        """Send to a builder where it was last heard; dropped when it is gone."""
+        """Send to a builder at its current route; dropped when it is gone."""
         if peer := self.routes.route_of(label):
             await self.router.send(peer, message)
 

@@ -24,8 +24,8 @@ class EventPublisher:
 
     def publish_builder(self, view: BuilderView, now: float) -> None:
         """Publish a builder if it differs from what was last published."""
-        told, at = self._published.get(view.label, (None, 0.0))
-        if told is None or builder_changed(told, view, now - at):
+        published, at = self._published.get(view.label, (None, 0.0))
+        if published is None or builder_changed(published, view, now - at):
             self._published[view.label] = (view, now)
             self.bus.publish(BuilderChanged(builder=view))
 

@@ -15,7 +15,7 @@ class RollingRestart:
 
     command: CommandIssued
     waiting: deque[str]
-    #: Since when each is away; None for one that was told to restart and is still connected.
+    #: Since when each is away; None for one that has to restart and is still connected.
     restarting: dict[str, float | None] = field(default_factory=dict)
 
     def on_left(self, label: str, now: float) -> None:

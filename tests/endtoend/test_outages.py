@@ -81,7 +81,7 @@ def test_a_tree_that_takes_no_files_for_a_while_loses_no_wheel(
             remount(tree, "ro")
         wait_until(lambda: "web root does not accept files" in status(farm)["waits"], "it says so")
         wait_until(
-            lambda: only_builder(farm)["phase"] == "waiting for the served tree",
+            lambda: only_builder(farm)["phase"] == "waiting for the web root",
             "the wheel waits with its builder",
         )
         assert status(farm)["builds"] == 0

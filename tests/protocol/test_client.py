@@ -1,4 +1,4 @@
-"""The asking end, where it finds nobody to ask."""
+"""The client of the control socket where there is no master."""
 
 import grp
 import tempfile

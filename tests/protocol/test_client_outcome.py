@@ -1,4 +1,4 @@
-"""A command that the master accepted and does not finish: nobody is said to be away."""
+"""A command that the master accepted and does not finish: it is not reported as unreachable."""
 
 import asyncio
 from pathlib import Path

@@ -37,15 +37,15 @@ def store(tmp_path: Path) -> KeyStore:
 
 
 @pytest.fixture
-def asked() -> list[str]:
-    """The keys that the gate was asked about."""
+def checked_keys() -> list[str]:
+    """The keys that the gate checked."""
     return []
 
 
 @pytest.fixture
-async def router(store: KeyStore, asked: list[str]) -> AsyncIterator[BuilderRouter]:
+async def router(store: KeyStore, checked_keys: list[str]) -> AsyncIterator[BuilderRouter]:
     def admits(role: str, key: str) -> bool:
-        asked.append(key)
+        checked_keys.append(key)
         return store.name_of(Role(role), key) is not None
 
     async with CurveGate(admits) as gate:
@@ -112,16 +112,16 @@ async def test_over_tcp_nobody_passes_for_somebody_on_the_unix_socket(
 
 
 async def test_a_key_that_is_not_allowed_gets_no_connection(
-    store: KeyStore, router: BuilderRouter, asked: list[str]
+    store: KeyStore, router: BuilderRouter, checked_keys: list[str]
 ) -> None:
     address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
-    peer = dealer(store, address, "stranger")
+    peer = dealer(store, address, "unknown")
     async with asyncio.timeout(WAIT_S):
-        while not asked:  # noqa: ASYNC110 - the gate tells nobody
+        while not checked_keys:  # noqa: ASYNC110 - nothing notifies of it
             await asyncio.sleep(0.01)
     with pytest.raises(NotConnectedError):
         await peer.send(m.Goodbye(), timeout_s=0.5)
-    assert set(asked) == {store.require("stranger").public}
+    assert set(checked_keys) == {store.require("unknown").public}
     peer.close()
 
 

@@ -243,7 +243,7 @@ def _failed_build(
 async def sim_farm(
     db: Database, folder: Path, monkeypatch: pytest.MonkeyPatch, labels: str = "abc"
 ) -> SimFarm:
-    """A farm with one target and some builders, whose clock stands still between steps."""
+    """A farm with one target and some builders, whose clock is stopped between steps."""
     await catalog.add_target(db, TARGET, RULES)
     await catalog.recompute_jobs(db)
     receiver = _SimUploadServer(db)

@@ -1,4 +1,4 @@
-"""What operators order, and what the session machine makes of it."""
+"""Operators' commands, and what the state machine does with them."""
 
 import pytest
 
@@ -144,8 +144,8 @@ def test_a_drained_builder_ends_after_its_build(farm: BuilderStateMachine) -> No
     assert (view.state, view.reason) == (S.DRAINING, "ends after this build: drained by ann")
     farm.handle(s.MessageReceived("b", build_finished(7, Outcome.FAILED)), 2.0)
     farm.handle(s.BuildCompleted("b", 7, Outcome.FAILED, stored=True), 2.0)
-    asked = farm.handle(s.MessageReceived("b", idle(7)), 3.0)
-    assert replies(asked) == [m.Shutdown(reason="drained by ann")]
+    instructions = farm.handle(s.MessageReceived("b", idle(7)), 3.0)
+    assert replies(instructions) == [m.Shutdown(reason="drained by ann")]
     farm.handle(s.MessageReceived("b", m.Goodbye(reason="drained by ann")), 3.0)
     assert farm.labels() == []
 

@@ -33,8 +33,8 @@ def test_a_builder_that_was_not_welcomed_is_told_to_say_hello(farm: BuilderState
 
 def test_an_idle_builder_gets_a_job_of_its_targets(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
-    asked = farm.handle(s.MessageReceived("b", idle()), 0.0)
-    assert without_publishing(asked) == [s.ClaimJob("b", (TARGET.name,))]
+    instructions = farm.handle(s.MessageReceived("b", idle()), 0.0)
+    assert without_publishing(instructions) == [s.ClaimJob("b", (TARGET.name,))]
     assert replies(farm.handle(s.JobClaimed("b", job(7)), 0.0)) == [m.StartBuild(job=job(7))]
     assert farm.view("b", 0.0).state == "building"
 

@@ -1,4 +1,4 @@
-"""What is told to consoles, and what is noise."""
+"""Which changes are published, and which are noise."""
 
 import pytest
 from msgspec.structs import replace
@@ -42,7 +42,7 @@ def test_clocks_that_simply_go_on_are_no_news(elapsed_s: float) -> None:
     assert not builder_changed(BUILDER, builder_after(elapsed_s), elapsed_s)
 
 
-def test_waits_that_go_on_are_told_again_every_minute_or_so() -> None:
+def test_waits_that_go_on_are_published_again_every_minute_or_so() -> None:
     assert not status_changed(STATUS, status_changed_after(59.0), 59.0)
     assert status_changed(STATUS, status_changed_after(61.0), 61.0)
     waiting = replace(QUEUE, oldest_s=86_400.0)
@@ -105,10 +105,10 @@ def test_a_farm_that_changed_is_news(change: dict[str, object]) -> None:
     assert status_changed(STATUS, status_changed_after(5.0, **change), 5.0)
 
 
-def test_slow_drift_is_told_when_it_adds_up() -> None:
+def test_slow_drift_is_published_when_it_adds_up() -> None:
     drift = [replace(BUILDER, host=replace(HOST, load=1.0 + step / 100)) for step in range(50)]
-    told = [BUILDER]
+    published = [BUILDER]
     for view in drift:
-        if builder_changed(told[-1], view, 0.0):
-            told.append(view)
-    assert len(told) == 2
+        if builder_changed(published[-1], view, 0.0):
+            published.append(view)
+    assert len(published) == 2

@@ -60,7 +60,7 @@ def test_logs_of_builds_that_nobody_has_in_hand_are_not_followed_for_ever(logs: 
     for build in (7, 8, 9):
         logs.append(build, 0, b"first\n")
     logs.archive(8)
-    logs.append(8, 0, b"fir")  # told anew after a cut, and never again
+    logs.append(8, 0, b"fir")  # sent again after a reconnect
     logs.archive_orphans({7})
     assert logs.read(7, 0, 100) == b"first\n"
     assert logs.read(8, 0, 100) is None

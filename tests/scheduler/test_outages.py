@@ -168,7 +168,7 @@ async def test_a_release_that_loses_two_builders_waits_for_a_person(sim: SimFarm
     held = await sim.db.value("SELECT hold_reason FROM jobs WHERE project = 'p3'")
     assert "2 builders were lost" in held
     await sim.run(HOUR_S)
-    assert await count(sim, "lost") == 2, "nobody gets it before a person says so"
+    assert await count(sim, "lost") == 2, "no builder gets it before an operator retries it"
     await queue.retry(sim.db, "p3")
     sim.builders = {"c": type(sim.builders["b"])("c")}
     await sim.run_until_built(HOUR_S)

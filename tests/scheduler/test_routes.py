@@ -1,4 +1,4 @@
-"""Where builders are heard: cut links and restarts are told from two that share a key."""
+"""Routes of builders: reconnects and restarts are distinguished from two with one key."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ def peers() -> Routes:
 
 
 def exchange(routes: Routes, who: tuple[Peer, ...], began: float, ended: float) -> Iterator[Peer]:
-    """Let builders speak every five seconds; gives those who were turned away, and end there."""
+    """Let builders send every five seconds; yields the rejected ones, which stop then."""
     for second in range(int(began), int(ended), 5):
         for peer in who:
             if away := routes.observe("pi1", peer, second):

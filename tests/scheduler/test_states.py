@@ -215,8 +215,8 @@ def test_a_builder_that_fails_of_itself_again_and_again_is_quarantined(
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     reason = reasons.quarantined(3, "no sandbox")
     assert s.PersistSuspension("b", S.QUARANTINED, reason) in fail_because_of_builder(farm, 3)
-    asked = farm.handle(s.MessageReceived("b", idle(9)), 2.0)
-    assert replies(asked) == [m.NoJobAvailable(reason="quarantined")]
+    instructions = farm.handle(s.MessageReceived("b", idle(9)), 2.0)
+    assert replies(instructions) == [m.NoJobAvailable(reason="quarantined")]
     view = farm.view("b", 2.0)
     assert (view.state, view.reason) == (S.QUARANTINED, reason)
 

@@ -398,8 +398,8 @@ async def test_nobody_sends_a_file_of_anothers_build(intake: UploadHarness, tmp_
     wheel = make_wheel(tmp_path)
     offer = artifact_of(wheel)
     await intake.expect(offer, label="pi1")
-    async with Uploader(intake, wheel, offer, name="pi2") as stranger:
-        assert await stranger.next() == m.UploadComplete(
+    async with Uploader(intake, wheel, offer, name="pi2") as other:
+        assert await other.next() == m.UploadComplete(
             build=7, filename=wheel.name, note="not expected"
         )
     assert intake.server.results.empty()

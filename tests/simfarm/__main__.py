@@ -110,11 +110,11 @@ async def _turn(farm: SimFarm, turns: asyncio.Queue[bool]) -> None:
 
 
 async def _tell(farm: SimFarm) -> None:
-    told = 0
+    printed = 0
     while True:
-        for asked in farm.received_commands[told:]:
-            print(f"{asked.operator}: {asked.body}", flush=True)
-        told = len(farm.received_commands)
+        for command in farm.received_commands[printed:]:
+            print(f"{command.operator}: {command.body}", flush=True)
+        printed = len(farm.received_commands)
         await asyncio.sleep(0.1)
 
 

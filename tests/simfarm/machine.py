@@ -1,4 +1,4 @@
-"""A builder of the simulated farm, and the build that it has in hand. No I/O."""
+"""A builder of the simulated farm, and its running build. No I/O."""
 
 import random
 from bisect import bisect
@@ -14,17 +14,17 @@ LOADS = 60
 _PHASES = ("fetching", "preparing", "building", "inspecting", "uploading")
 _ENDS = (0.03, 0.15, 0.85, 0.9, 1.0)  # as shares of the whole build
 _REASONS = {
-    BuilderState.LOST: "not heard for 6 minutes; its job went to another",
-    BuilderState.QUARANTINED: "failed of itself 3 times: bwrap: Operation not permitted",
+    BuilderState.LOST: "no message for 6 minutes; its job was requeued",
+    BuilderState.QUARANTINED: "3 consecutive builds failed because of the builder: bwrap: Operation not permitted",
     BuilderState.OVERDUE: "such a build took 4 minutes before",
-    BuilderState.SILENT: "not heard for 45 s",
-    BuilderState.ASLEEP: "sent to sleep by ada@console",
+    BuilderState.SILENT: "no message for 45 s",
+    BuilderState.ASLEEP: "put to sleep by ada@console",
 }
 
 
 @dataclass(slots=True)
 class SimBuild:
-    """A build in hand."""
+    """A running build."""
 
     build: int
     project: str
@@ -54,7 +54,7 @@ class SimBuilder:
     board: str
     rng: random.Random
     build: SimBuild | None = None
-    fixed_state: BuilderState | None = None  # a state that it does not leave of itself
+    fixed_state: BuilderState | None = None  # a state that it does not leave by itself
     idle_s: float = 0.0  # until it takes a job
     draining: bool = False
     restarts: bool = False  # after it was drained

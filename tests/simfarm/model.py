@@ -1,4 +1,4 @@
-"""The truth of a simulated farm, and how it changes: time in, events out. No I/O."""
+"""The state of a simulated farm, and how it changes: time in, events out. No I/O."""
 
 import math
 import random
@@ -42,7 +42,7 @@ RESTART_S = 5.0
 
 
 class FarmModel:
-    """A farm that lives by a seed: the same seed and the same steps give the same events."""
+    """A farm from a seed: the same seed and the same steps give the same events."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class FarmModel:
         for _ in range(40):
             self._settle_past()
 
-    # --- its making ---
+    # --- construction ---
 
     def _new_instance(self) -> str:
         return f"{self.dice.getrandbits(64):016x}"
@@ -138,10 +138,10 @@ class FarmModel:
         task.spent_s, task.fails = self.build_s, self.dice.random() < self.fail_share
         self._record(machine, task)
 
-    # --- what is true now ---
+    # --- state ---
 
     def snapshot(self) -> Snapshot:
-        """All of it."""
+        """The whole state."""
         return Snapshot(
             status=self.status(builders=True),
             builds=tuple(reversed(self.builds)),
@@ -149,7 +149,7 @@ class FarmModel:
         )
 
     def status(self, *, builders: bool = True) -> StatusReply:
-        """The farm at a glance."""
+        """The status of the farm."""
         there = self.present() if builders else ()
         return StatusReply(
             version="1.0 (simulated)",
@@ -216,7 +216,7 @@ class FarmModel:
             installers=_counts(scenario_builders.INSTALLERS, self._served_today // 2),
         )
 
-    # --- how it changes ---
+    # --- time ---
 
     def step(self, by_s: float) -> list[Event]:
         """Let so much time pass; every builder is another afterwards."""
@@ -323,7 +323,7 @@ class FarmModel:
         return self._next_build
 
     def pulse(self) -> StatusChanged:
-        """The farm at a glance, without its builders."""
+        """The status of the farm, without its builders."""
         return StatusChanged(status=self.status(builders=False))
 
     def note(self, who: str, what: str, outcome: str = "") -> AuditEvent:
@@ -336,15 +336,15 @@ class FarmModel:
         return event
 
     def restart(self) -> None:
-        """The master is another from now on; builders keep what they have in hand."""
+        """The master is another from now on; builders keep their builds."""
         self.instance = self._new_instance()
         self.uptime_s = 0.0
         self.paused = False
 
-    # --- what operators do to it ---
+    # --- commands ---
 
     def pause(self, *, paused: bool) -> list[Event]:
-        """Hand out no jobs, or hand them out again."""
+        """Stop assigning jobs, or start again."""
         self.paused = paused
         return [self.pulse(), *(self._changed(machine) for machine in self.present())]
 

@@ -1,4 +1,4 @@
-"""Who plays in the simulated farm: boards, targets, projects, and what their logs say."""
+"""What the simulated farm consists of: boards, targets, projects, failures."""
 
 from typing import NamedTuple
 
