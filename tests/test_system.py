@@ -1,4 +1,4 @@
-"""What the machine says of itself, its interpreters, and its service manager."""
+"""Metrics, names, interpreters and systemd notifications of this machine."""
 
 import contextlib
 import json

@@ -376,7 +376,7 @@ class ConnectionStateMachine:
     # --- reports to the master ---
 
     def _report(self, now: float) -> list[Instruction]:
-        """What the master is told at once: the log so far, then the state."""
+        """Report at once: the log so far, then the state."""
         if self.connection_state is not ConnectionState.WELCOMED:
             return []
         self._heartbeat_at = now

@@ -11,7 +11,7 @@ from piwheels.model import FailureClass, Outcome
 
 
 def classify_failure(result: ProcessResult, limits: Limits, log: BuildLog) -> BuildFailedError:
-    """The error that a failed run of the sandboxed build stands for."""
+    """The error for a build that failed in the sandbox."""
     if result.limit_exceeded is not None:
         return _exceeded(result.limit_exceeded, result.cpu_s, limits)
     tail = bytes(log.tail)

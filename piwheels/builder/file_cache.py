@@ -20,9 +20,9 @@ class FileCache:
         """Describe a cache.
 
         Args:
-            root: its folder; made when first needed.
-            max_bytes: above this, the files used longest ago go.
-            max_file_bytes: a longer file is refused.
+            root: its folder; created when first needed.
+            max_bytes: above this size, the least recently used files are deleted.
+            max_file_bytes: a larger file is rejected.
         """
         self.root = root
         self.max_bytes = max_bytes
@@ -43,17 +43,17 @@ class FileCache:
         size_bytes: int | None = None,
         bypass_caches: bool = False,
     ) -> Path:
-        """A file, fetched if it is not there; its path ends in its sha256.
+        """The path of a file, which is fetched if necessary; its last part is the sha256.
 
-        Without a sha256 of the index it is fetched each time, as nothing tells that it is the same.
+        A file without a sha256 in the index is fetched each time, because it may have changed.
 
         Args:
-            index: that names the file.
+            index: the index that lists the file.
             url: its address.
-            sha256: what the index says, or "".
-            digest: another hash that the index gives, as `algorithm=hex`, or "".
-            size_bytes: what the index says, or None.
-            bypass_caches: as `SimpleIndex.fetch` has it.
+            sha256: the hash in the index, or "".
+            digest: another hash in the index, as `algorithm=hex`, or "".
+            size_bytes: the size in the index, or None.
+            bypass_caches: as in `SimpleIndex.fetch`.
 
         Raises:
             TransientError, RejectedError: as `SimpleIndex.fetch`.

@@ -104,12 +104,12 @@ class IndexProxy:
             await serving
 
     async def _serve_page(self, request: Request) -> Response:
-        asked = request.path_params["project"]
+        requested = request.path_params["project"]
         try:
-            project = names.normalize_project(asked)
+            project = names.normalize_project(requested)
         except RejectedError:
             return PlainTextResponse("not a project name\n", 404)
-        if project != asked:
+        if project != requested:
             return RedirectResponse(f"/simple/{project}/")
         try:
             async with self._page_slots:

@@ -302,15 +302,15 @@ def _find_line_starts(text: str, word: str) -> Iterator[int]:
 
 
 def _last_informative_line(text: str, *, include_uninformative: bool) -> str:
-    """The last line that tells something, or with `include_uninformative` just the last one of the build's."""
+    """The last informative line, or the last line of any kind that the build printed."""
     for line in reversed(text.split("\n")):
-        said = line[:_EXAMINED_CHARS].strip()
+        candidate = line[:_EXAMINED_CHARS].strip()
         if (
-            said
-            and not said.startswith(_PHASE_PREFIX)
-            and (include_uninformative or not _is_uninformative(said))
+            candidate
+            and not candidate.startswith(_PHASE_PREFIX)
+            and (include_uninformative or not _is_uninformative(candidate))
         ):
-            return said[:_MAX_LINE_CHARS]
+            return candidate[:_MAX_LINE_CHARS]
     return ""
 
 

@@ -100,8 +100,8 @@ _Connection = Dealer[ToBuilder, FromBuilder]
 class MasterClient:
     """Carries out what the state machine instructs, and tells it what happened.
 
-    `describe` gives the `Hello` of this builder, for its current and last build; `host_metrics` gives the
-    machine's state for heartbeats.
+    `describe` gives the `Hello` of this builder, for its current and last build; `host_metrics`
+    gives the machine's state for heartbeats.
     """
 
     addresses: MasterAddresses

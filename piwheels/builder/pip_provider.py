@@ -60,11 +60,11 @@ class PipProvider:
         """Describe where pips come from.
 
         Args:
-            index: the upstream.
-            cache: for their wheels.
-            folder: they are unpacked here.
-            fallback_indexes: indexes to look at where the upstream has no pip; after them, the pip that is
-                installed beside piwheels is taken.
+            index: the upstream index.
+            cache: for the wheels.
+            folder: where they are unpacked.
+            fallback_indexes: indexes to use if upstream has no pip; after them, the pip that is
+                installed beside piwheels is used.
         """
         self._index = index
         self._fallback_indexes = fallback_indexes

@@ -1,4 +1,4 @@
-"""A check that the sandbox works, which runs before the master is asked for jobs."""
+"""A check that the sandbox works, before any job is requested."""
 
 import logging
 import platform

@@ -79,11 +79,11 @@ class BuildRemoved(Struct, frozen=True):
 
 
 class DescriptionChanged(Struct, frozen=True):
-    """What `Hello` says of this builder is out of date."""
+    """The last `Hello` is out of date."""
 
 
 class TerminationRequested(Struct, frozen=True):
-    """This process was told to end, for example by SIGTERM."""
+    """This process has to end, for example because of SIGTERM."""
 
     reason: str
 

@@ -150,7 +150,8 @@ def _empty_wheel_reason(
     """Why an empty wheel is wrong for the release, or ""."""
     empty = "the wheel is empty: it has no module, script or data file"
     if upstream is not None and upstream.modules:
-        return f"{empty}, and the upstream's {upstream.filename} has {_format_modules(upstream.modules)}"
+        modules = _format_modules(upstream.modules)
+        return f"{empty}, and the upstream's {upstream.filename} has {modules}"
     if named := source.top_level | source.packages:
         return f"{empty}, and the sdist has {_format_modules(named)}"
     if source.first_source and not wheel.declares_dependencies:

@@ -155,19 +155,19 @@ def _beyond_armv6(elf: ELFFile) -> tuple[str, ...]:
     at run time is included.
     """
     try:
-        said = {attribute.tag: int(attribute.value) for attribute in _arm_attributes(elf)}
+        values = {attribute.tag: int(attribute.value) for attribute in _arm_attributes(elf)}
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - a loader ignores the attributes and loads the file
         return ("attributes that cannot be read",)
     beyond = []
-    if said.get("TAG_CPU_ARCH", 0) not in _UP_TO_ARMV6:
-        beyond.append(_ARM_ARCHITECTURES.get(said["TAG_CPU_ARCH"], "another ARM architecture"))
-    if said.get("TAG_THUMB_ISA_USE", 0) >= _THUMB_2:
+    if values.get("TAG_CPU_ARCH", 0) not in _UP_TO_ARMV6:
+        beyond.append(_ARM_ARCHITECTURES.get(values["TAG_CPU_ARCH"], "another ARM architecture"))
+    if values.get("TAG_THUMB_ISA_USE", 0) >= _THUMB_2:
         beyond.append("Thumb-2")
-    if said.get("TAG_FP_ARCH", 0) > _VFPV2:
+    if values.get("TAG_FP_ARCH", 0) > _VFPV2:
         beyond.append("VFPv3 or later")
-    if said.get("TAG_ADVANCED_SIMD_ARCH", 0):
+    if values.get("TAG_ADVANCED_SIMD_ARCH", 0):
         beyond.append("NEON")
     return tuple(beyond)
 

@@ -213,12 +213,14 @@ def _incompatible_reason(info: WheelInfo, target: Target) -> str:
     if not _RULES.is_loadable(WheelCompatibility(tags=info.compatibility.tags), target):
         return f"its tags do not install on {target.name}"
     if not _RULES.is_loadable(info.compatibility, target):
-        return f"it needs glibc {info.compatibility.glibc}, and {target.name} has {target.glibc or 'none'}"
+        glibc = target.glibc or "none"
+        return f"it needs glibc {info.compatibility.glibc}, and {target.name} has {glibc}"
     if not _RULES.allows_python(info.requires_python, target):
         return f"it requires Python {info.requires_python}, and {target.name} is {target.python}"
     for program in info.elf_members:
         if not program.info.runs_on(target.arch):
-            return f"{program.name} is made for {program.info.machine_description}, not for {target.arch}"
+            made_for = program.info.machine_description
+            return f"{program.name} is made for {made_for}, not for {target.arch}"
     return ""
 
 

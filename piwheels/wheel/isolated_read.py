@@ -187,7 +187,7 @@ def _limits(path: Path) -> Limits:
 
 
 def _rewriting_limits(path: Path) -> Limits:
-    """More than for reading: the `wheel` tool holds whole members in memory and recompresses them."""
+    """Higher limits: the `wheel` tool holds whole members in memory and recompresses them."""
     size_bytes = path.stat().st_size
     return Limits(
         cpu_s=_BASE_CPU_S + size_bytes // _BYTES_COMPRESSED_PER_CPU_S,
@@ -197,8 +197,8 @@ def _rewriting_limits(path: Path) -> Limits:
 
 def _with_wheel_name(error: RejectedError, path: Path) -> RejectedError:
     """The error with the wheel's name in front, which errors of the child's end do not have."""
-    said = str(error)
-    return RejectedError(said if said.startswith(path.name) else f"{path.name}: {said}")
+    text = str(error)
+    return RejectedError(text if text.startswith(path.name) else f"{path.name}: {text}")
 
 
 def _sha256(path: Path) -> str:

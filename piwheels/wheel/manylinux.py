@@ -102,7 +102,7 @@ def manylinux_tag(
 
 
 def _arch(kind: WheelCompatibility) -> str | None:
-    """The machine of a wheel whose only platform is `linux_<arch>`, if manylinux tags exist for it."""
+    """The machine of a wheel whose only platform is `linux_<arch>`, if it has manylinux tags."""
     platforms = {tag.platform for tag in names.parse_tags(kind.tags)}
     if len(platforms) != 1:
         return None

@@ -251,7 +251,7 @@ def _data_offset(file: BinaryIO, info: zipfile.ZipInfo) -> int:
 
 
 def _descriptor_length(file: BinaryIO, info: zipfile.ZipInfo, position: int) -> int:
-    """The length of the data descriptor at position; its signature is optional, its width varies."""
+    """The length of the data descriptor at position, whose signature is optional."""
     file.seek(position)
     data = file.read(24)
     for start in (_DESCRIPTOR_SIGNATURE, b""):

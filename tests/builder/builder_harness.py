@@ -1,4 +1,4 @@
-"""A builder without a master, and what tests ask of the machine it builds on."""
+"""A builder without a master, and helpers to observe its processes."""
 
 import asyncio
 from collections.abc import Callable
@@ -75,7 +75,7 @@ def processes_with(argument: str) -> list[str]:
 
 
 def daemonizing_script(marker: str) -> str:
-    """A deed: start processes in sessions of their own; the parents of one are gone at once."""
+    """Python code that starts processes in new sessions; the parents of one end at once."""
     command = ["setsid", "sh", "-c", f"(setsid sleep {marker} &); touch begun; sleep {marker}"]
     return (
         f"subprocess.Popen({command}, stdout=-3, stderr=-3); "
@@ -84,7 +84,7 @@ def daemonizing_script(marker: str) -> str:
 
 
 async def wait_until(condition: Callable[[], object]) -> None:
-    """Wait for a condition of the outside."""
+    """Wait for a condition that nothing signals."""
     async with asyncio.timeout(WAIT_S):
         while not condition():  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""What the builder's tests share: an upstream with the tools that builds need, and interpreters."""
+"""Fixtures: an upstream with the tools that builds need, and interpreters."""
 
 import asyncio
 from collections.abc import Iterator

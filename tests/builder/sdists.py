@@ -1,4 +1,4 @@
-"""Source distributions that tests make, with a build backend of their own that obeys."""
+"""Source distributions for tests, with a build backend that runs given code."""
 
 import gzip
 import io
@@ -19,15 +19,15 @@ build-backend = "backend"
 backend-path = ["."]
 """
 
-#: A PEP 517 backend that makes a wheel after it has done `deed`; what that returns goes in.
+#: A PEP 517 backend that runs `body`, then makes a wheel that contains its return value.
 _BACKEND = """
 import base64, hashlib, os, sys, time, socket, subprocess, zipfile
 
-def deed():
-%(deed)s
+def body():
+%(body)s
 
 def build_wheel(folder, config_settings=None, metadata_directory=None):
-    note = deed()
+    note = body()
     tag = "%(tag)s".replace("cpXY", "cp%%d%%d" %% sys.version_info[:2])
     info = "%(name)s-%(version)s.dist-info/"
     members = {
@@ -99,12 +99,12 @@ def sdist_running(
     version: str = "1.0",
     tag: str = "py3-none-any",
 ) -> bytes:
-    """An sdist whose build does `script`, some lines of Python; cpXY in the tag is the builder's."""
+    """An sdist whose build runs `script`; cpXY in the tag becomes the builder's."""
     words = {
         "name": name,
         "version": version,
         "tag": tag,
-        "deed": textwrap.indent(textwrap.dedent(script), "    "),
+        "body": textwrap.indent(textwrap.dedent(script), "    "),
     }
     files = {"pyproject.toml": _IN_TREE % requires, "backend.py": _BACKEND % words}
     return archive(name, files, version)

@@ -1,4 +1,4 @@
-"""Builds from sdist to outcome, by the real pip in the real sandbox."""
+"""Builds from sdist to outcome, with the real pip in the real sandbox."""
 
 import asyncio
 import hashlib
@@ -138,13 +138,13 @@ async def test_a_build_knows_nothing_of_the_machine(
 ) -> None:
     monkeypatch.setenv("PIP_FIND_LINKS", "/opt/private-wheels")
     monkeypatch.setenv("FARM_SECRET", "hunter2")
-    deed = """
+    body = """
     print("ENVIRONMENT", sorted(os.environ.items()))
     print("HOME", os.listdir(os.path.expanduser("~")), os.getuid(), os.listdir("/etc"))
     print("GIT", os.environ["GIT_ALLOW_PROTOCOL"], os.environ["SOURCE_DATE_EPOCH"])
     """
     result = await builder.build(
-        sdists.make_job(upstream, "nosy", sdists.sdist_running("nosy", deed)), here
+        sdists.make_job(upstream, "nosy", sdists.sdist_running("nosy", body)), here
     )
     assert result.outcome is Outcome.BUILT
     log = builder.log.decode()
@@ -157,18 +157,18 @@ async def test_a_build_knows_nothing_of_the_machine(
 async def test_a_build_for_armv6_is_told_so(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
-    deed = """
+    body = """
     import sysconfig
     assert sysconfig.get_platform() == "linux-armv6l"
     assert "-march=armv6" in os.environ["CFLAGS"] and "-march=armv6" in os.environ["CXXFLAGS"]
     """
     zero = msgspec.structs.replace(here, arch="armv6l")
     result = await builder.build(
-        sdists.make_job(upstream, "pure", sdists.sdist_running("pure", deed)), zero
+        sdists.make_job(upstream, "pure", sdists.sdist_running("pure", body)), zero
     )
     assert (result.outcome, result.reason) == (Outcome.BUILT, "")
     failed = await builder.build(
-        sdists.make_job(upstream, "pure", sdists.sdist_running("pure", deed)), here
+        sdists.make_job(upstream, "pure", sdists.sdist_running("pure", body)), here
     )
     assert failed.outcome is Outcome.FAILED
 
@@ -176,7 +176,7 @@ async def test_a_build_for_armv6_is_told_so(
 async def test_what_writes_outside_cannot(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, tmp_path: Path
 ) -> None:
-    deed = f"""
+    body = f"""
     for path in ("/usr/x", "/etc/x", "/x", "/dev/x", "/proc/sys/kernel/core_pattern",
                  "/proc/sysrq-trigger", {str(here.base_prefix / "x")!r},
                  {str(tmp_path / "cache" / "x")!r}, os.path.dirname(sys.prefix) + "/etc/passwd"):
@@ -187,7 +187,7 @@ async def test_what_writes_outside_cannot(
         raise RuntimeError("could write " + path)
     """
     result = await builder.build(
-        sdists.make_job(upstream, "vandal", sdists.sdist_running("vandal", deed)), here
+        sdists.make_job(upstream, "vandal", sdists.sdist_running("vandal", body)), here
     )
     assert (result.outcome, result.reason) == (Outcome.BUILT, "")
 
@@ -209,9 +209,9 @@ async def test_a_failing_build_says_its_telling_line(
 async def test_an_exception_of_the_build_is_the_reason(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
-    deed = "import numpy_that_nobody_has"
+    body = "import numpy_that_nobody_has"
     result = await builder.build(
-        sdists.make_job(upstream, "raising", sdists.sdist_running("raising", deed)), here
+        sdists.make_job(upstream, "raising", sdists.sdist_running("raising", body)), here
     )
     assert result.outcome is Outcome.FAILED
     assert result.reason == "ModuleNotFoundError: No module named 'numpy_that_nobody_has'"
@@ -221,9 +221,9 @@ async def test_a_build_that_reaches_for_the_network_fails(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     port = int(upstream.url.rstrip("/").rpartition(":")[2])
-    deed = f"socket.create_connection(('127.0.0.1', {port}), 5)"
+    body = f"socket.create_connection(('127.0.0.1', {port}), 5)"
     result = await builder.build(
-        sdists.make_job(upstream, "caller", sdists.sdist_running("caller", deed)), here
+        sdists.make_job(upstream, "caller", sdists.sdist_running("caller", body)), here
     )
     assert result.outcome is Outcome.FAILED
     assert result.reason == "ConnectionRefusedError: [Errno 111] Connection refused"
@@ -447,8 +447,8 @@ async def test_a_hostile_file_name_goes_nowhere(
 async def test_a_build_that_forks_a_daemon_leaves_none(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, marker: str
 ) -> None:
-    deed = daemonizing_script(marker)
-    job = sdists.make_job(upstream, "forking", sdists.sdist_running("forking", deed))
+    body = daemonizing_script(marker)
+    job = sdists.make_job(upstream, "forking", sdists.sdist_running("forking", body))
     result = await builder.build(job, here)
     assert result.outcome is Outcome.BUILT
     assert processes_with(marker) == []
@@ -457,7 +457,7 @@ async def test_a_build_that_forks_a_daemon_leaves_none(
 async def test_a_build_that_runs_forever_is_killed_in_time(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, marker: str
 ) -> None:
-    deed = f"""
+    body = f"""
     {daemonizing_script(marker)}
     while True:
         try:
@@ -465,7 +465,7 @@ async def test_a_build_that_runs_forever_is_killed_in_time(
         except BaseException:
             pass
     """
-    job = sdists.make_job(upstream, "forever", sdists.sdist_running("forever", deed))
+    job = sdists.make_job(upstream, "forever", sdists.sdist_running("forever", body))
     limit_s, begun = 1.5, False
     while not begun:  # a busy machine may not come to it in so short a time
         limit_s *= 2
@@ -486,8 +486,8 @@ async def test_a_build_that_runs_forever_is_killed_in_time(
 async def test_a_cancelled_build_is_dead(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, marker: str
 ) -> None:
-    deed = f"subprocess.call(['sleep', '{marker}'])"
-    job = sdists.make_job(upstream, "unwanted", sdists.sdist_running("unwanted", deed))
+    body = f"subprocess.call(['sleep', '{marker}'])"
+    job = sdists.make_job(upstream, "unwanted", sdists.sdist_running("unwanted", body))
     building = asyncio.create_task(builder.build(job, here))
     await wait_until(lambda: processes_with(marker))
     building.cancel()
@@ -498,7 +498,7 @@ async def test_a_cancelled_build_is_dead(
 
 
 @pytest.mark.parametrize(
-    "deed",
+    "body",
     [
         "data = bytearray(2 << 30)",
         """
@@ -518,11 +518,11 @@ async def test_a_cancelled_build_is_dead(
     ids=["in one process", "in many", "in none of its own"],
 )
 async def test_a_build_that_eats_memory_is_out_of_it(
-    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, deed: str
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, body: str
 ) -> None:
     builder.set_limits(memory_bytes=400 << 20)
     result = await builder.build(
-        sdists.make_job(upstream, "greedy", sdists.sdist_running("greedy", deed)), here
+        sdists.make_job(upstream, "greedy", sdists.sdist_running("greedy", body)), here
     )
     assert result.outcome is Outcome.OUT_OF_MEMORY
     assert "emory" in result.reason
@@ -532,9 +532,9 @@ async def test_a_file_over_the_limit_fails_the_build(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     builder.set_limits(file_bytes=20 << 20)
-    deed = "open('big', 'wb').write(bytes(30 << 20))"
+    body = "open('big', 'wb').write(bytes(30 << 20))"
     result = await builder.build(
-        sdists.make_job(upstream, "big", sdists.sdist_running("big", deed)), here
+        sdists.make_job(upstream, "big", sdists.sdist_running("big", body)), here
     )
     assert (result.outcome, result.reason) == (
         Outcome.FAILED,
@@ -545,9 +545,9 @@ async def test_a_file_over_the_limit_fails_the_build(
 async def test_a_disk_that_is_full_inside_can_be_tried_again(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
-    deed = "open('/dev/shm/big', 'wb').write(bytes(65 << 20))"
+    body = "open('/dev/shm/big', 'wb').write(bytes(65 << 20))"
     result = await builder.build(
-        sdists.make_job(upstream, "full", sdists.sdist_running("full", deed)), here
+        sdists.make_job(upstream, "full", sdists.sdist_running("full", body)), here
     )
     assert (result.outcome, result.reason) == (
         Outcome.DISK_FULL,
@@ -580,12 +580,12 @@ async def test_a_set_uid_program_that_a_build_makes_is_out_of_others_reach(
             mode = trap.parents[1].stat().st_mode & 0o777
             opened.append((mode, trap.stat().st_mode & 0o7777))
 
-    deed = (
+    body = (
         "import shutil; os.chmod('/build', 0o777); shutil.copy('/bin/true', '/build/trap'); "
         "os.chmod('/build/trap', 0o4755); print('made', flush=True); time.sleep(1)"
     )
     builder.log = _Listening(look)
-    await builder.build(sdists.make_job(upstream, "pure", sdists.sdist_running("pure", deed)), here)
+    await builder.build(sdists.make_job(upstream, "pure", sdists.sdist_running("pure", body)), here)
     assert (0o700, 0o4755) in opened
     assert {mode for mode, _ in opened} == {0o700}
 
@@ -606,7 +606,7 @@ class _Listening(bytearray):
 async def test_nothing_of_a_build_stays_however_it_lies(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
-    deed = """
+    body = """
         here = os.open(".", os.O_RDONLY)
         os.chdir("/build/home")
         os.makedirs("closed/inner")
@@ -619,7 +619,7 @@ async def test_nothing_of_a_build_stays_however_it_lies(
         os.fchdir(here)
     """
     result = await builder.build(
-        sdists.make_job(upstream, "deep", sdists.sdist_running("deep", deed)), here
+        sdists.make_job(upstream, "deep", sdists.sdist_running("deep", body)), here
     )
     assert result.outcome is Outcome.BUILT
     assert not list(builder.folder.glob("*/scratch"))
@@ -630,7 +630,7 @@ async def test_nothing_of_a_build_stays_however_it_lies(
 
 
 @pytest.mark.parametrize(
-    ("deed", "reason"),
+    ("body", "reason"),
     [
         ("", "no wheel of it"),
         ("touch other-1.0-py3-none-any.whl", "no wheel of it"),
@@ -654,11 +654,11 @@ async def test_only_one_real_wheel_of_the_project_is_taken(  # noqa: PLR0917
     upstream: FakeIndex,
     here: Interpreter,
     monkeypatch: pytest.MonkeyPatch,
-    deed: str,
+    body: str,
     reason: str,
 ) -> None:
     script = 'print("--- piwheels: preparing ---", flush=True)\nimport os\n'
-    script += f"os.chdir('/build/wheels')\nraise SystemExit(os.system({deed!r}) if {deed!r} else 0)"
+    script += f"os.chdir('/build/wheels')\nraise SystemExit(os.system({body!r}) if {body!r} else 0)"
     hostile = builder.folder.parent / "hostile.py"
     hostile.write_text(script)
     monkeypatch.setattr(sandbox_entry, "__file__", str(hostile))
@@ -718,9 +718,9 @@ async def bare(upstream: FakeIndex, tmp_path: Path) -> AsyncIterator[BuilderHarn
 async def test_without_a_sandbox_the_log_says_so_and_nothing_stays(
     bare: BuilderHarness, upstream: FakeIndex, here: Interpreter, marker: str
 ) -> None:
-    deed = daemonizing_script(marker)
+    body = daemonizing_script(marker)
     result = await bare.build(
-        sdists.make_job(upstream, "free", sdists.sdist_running("free", deed)), here
+        sdists.make_job(upstream, "free", sdists.sdist_running("free", body)), here
     )
     assert result.outcome is Outcome.BUILT, bare.log.decode()
     assert bare.log.startswith(b"*** no sandbox: this build runs with all permissions")
@@ -730,8 +730,8 @@ async def test_without_a_sandbox_the_log_says_so_and_nothing_stays(
 async def test_without_a_sandbox_a_cancelled_build_is_dead_too(
     bare: BuilderHarness, upstream: FakeIndex, here: Interpreter, marker: str
 ) -> None:
-    deed = f"{daemonizing_script(marker)}; time.sleep(100)"
-    job = sdists.make_job(upstream, "free", sdists.sdist_running("free", deed))
+    body = f"{daemonizing_script(marker)}; time.sleep(100)"
+    job = sdists.make_job(upstream, "free", sdists.sdist_running("free", body))
     building = asyncio.create_task(bare.build(job, here))
     await wait_until(lambda: len(processes_with(marker)) > 1)
     building.cancel()

@@ -1,4 +1,4 @@
-"""What the end of a build's log says about why it failed."""
+"""The error line of a failed build's log, and signs of missing memory or disk space."""
 
 import time
 
@@ -265,7 +265,7 @@ def test_indentation_and_line_ends_change_nothing(
 
 
 @pytest.mark.parametrize(
-    "hollow",
+    "uninformative",
     [
         "  \N{MULTIPLICATION SIGN} Encountered error while generating package metadata.",
         "compilation terminated.",
@@ -279,8 +279,8 @@ def test_indentation_and_line_ends_change_nothing(
         "  -- Configuring incomplete, errors occurred!",
     ],
 )
-def test_a_line_that_comes_with_any_failure_loses(hollow: str) -> None:
-    for log in (f"{hollow}\nthe cause of it\n", f"the cause of it\n{hollow}\n"):
+def test_a_line_that_comes_with_any_failure_loses(uninformative: str) -> None:
+    for log in (f"{uninformative}\nthe cause of it\n", f"the cause of it\n{uninformative}\n"):
         assert find_error_line(log.encode()) == "the cause of it"
 
 

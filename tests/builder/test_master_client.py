@@ -64,24 +64,24 @@ def hello(current_build: int | None, last_build: int) -> m.Hello:
 
 @dataclass
 class FakeBuild:
-    """Writes a log and a wheel, when told to."""
+    """Writes a log; writes a wheel when `go` is set."""
 
     content: bytes = b"wheel"
     go: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: bool = False
     builds: int = 0
 
-    async def __call__(self, job: Job, outbox: JobDir, phase: OnPhase) -> m.BuildFinished:
+    async def __call__(self, job: Job, job_dir: JobDir, phase: OnPhase) -> m.BuildFinished:
         self.builds += 1
         phase("building")
-        outbox.append_log(b"first line\n")
+        job_dir.append_log(b"first line\n")
         try:
             await self.go.wait()
         except asyncio.CancelledError:
             self.cancelled = True
             raise
-        outbox.append_log(b"last line\n")
-        outbox.wheel_path(WHEEL).write_bytes(self.content)
+        job_dir.append_log(b"last line\n")
+        job_dir.wheel_path(WHEEL).write_bytes(self.content)
         offer = m.ArtifactInfo(
             filename=WHEEL,
             size_bytes=len(self.content),
@@ -312,7 +312,7 @@ async def test_a_final_refusal_ends_the_builder_with_the_reason(farm: MasterAndB
 
 async def test_a_fault_of_ours_ends_the_build_and_not_the_builder(farm: MasterAndBuilder) -> None:
     class Broken(FakeBuild):
-        async def __call__(self, job: Job, outbox: JobDir, phase: OnPhase) -> m.BuildFinished:
+        async def __call__(self, job: Job, job_dir: JobDir, phase: OnPhase) -> m.BuildFinished:
             raise ValueError("what\nis this")
 
     task = await farm.with_running_build(Broken())
@@ -340,7 +340,7 @@ async def test_a_wheel_that_is_gone_is_given_up(farm: MasterAndBuilder) -> None:
 
 async def test_a_builder_that_cannot_keep_its_build_says_so(farm: MasterAndBuilder) -> None:
     class FullDisk(FakeBuild):
-        async def __call__(self, job: Job, outbox: JobDir, phase: OnPhase) -> m.BuildFinished:
+        async def __call__(self, job: Job, job_dir: JobDir, phase: OnPhase) -> m.BuildFinished:
             raise OSError(28, "No space left on device")
 
     task = await farm.with_running_build(FullDisk())

@@ -46,21 +46,21 @@ async def run(
 ) -> tuple[ProcessResult, str]:
     output = bytearray()
     sandbox.prepare(work)
-    errand = SandboxCommand(
+    sandbox_command = SandboxCommand(
         command=("sh", "-c", script),
         environment={"PATH": "/usr/bin:/bin", "GREETING": "hello there"},
         work_dir=work,
         limits=limits,
         readable_paths=reads,
     )
-    ended = await sandbox.run(errand, output.extend)
-    return ended, output.decode()
+    result = await sandbox.run(sandbox_command, output.extend)
+    return result, output.decode()
 
 
 async def test_a_program_sees_its_work_folder_and_little_else(tmp_path: Path) -> None:
     script = 'id -u; pwd; ls -A / | xargs; env | cut -d= -f1 | sort | xargs; echo "$GREETING"'
-    ended, output = await run(bubblewrap(), tmp_path / "work", script)
-    assert ended.status == 0
+    result, output = await run(bubblewrap(), tmp_path / "work", script)
+    assert result.status == 0
     uid, folder, root, variables, greeting = output.splitlines()
     assert (uid, folder, greeting) == ("1000", "/build", "hello there")
     assert not {"home", "root", "opt", "srv", "var", "sys", "run"} & set(root.split())
@@ -69,8 +69,8 @@ async def test_a_program_sees_its_work_folder_and_little_else(tmp_path: Path) ->
 
 async def test_to_the_kernel_it_is_not_root(tmp_path: Path) -> None:
     work = tmp_path / "work"
-    ended, _ = await run(bubblewrap(), work, "touch /build/made /tmp/too")
-    assert ended.status == 0
+    result, _ = await run(bubblewrap(), work, "touch /build/made /tmp/too")
+    assert result.status == 0
     owner = (work / "made").stat().st_uid
     assert owner == (NOBODY if os.geteuid() == 0 else os.geteuid())
     assert (work / "tmp" / "too").exists()
@@ -78,10 +78,10 @@ async def test_to_the_kernel_it_is_not_root(tmp_path: Path) -> None:
 
 async def test_it_has_no_capability_and_makes_no_namespace(tmp_path: Path) -> None:
     script = "grep CapEff /proc/self/status; grep NoNewPrivs /proc/self/status; unshare -U true"
-    ended, output = await run(bubblewrap(), tmp_path / "work", script)
+    result, output = await run(bubblewrap(), tmp_path / "work", script)
     assert "CapEff:\t0000000000000000" in output
     assert "NoNewPrivs:\t1" in output
-    assert ended.status != 0
+    assert result.status != 0
 
 
 @pytest.mark.parametrize("sandbox", [bubblewrap, NoSandbox])
@@ -100,32 +100,32 @@ async def test_it_reads_what_it_is_given_and_cannot_write_there(tmp_path: Path) 
     link = tmp_path / "link"
     link.symlink_to(given)
     script = f"cat {given}/file {link}/file; touch {given}/new || ls {kept}"
-    ended, output = await run(bubblewrap(), tmp_path / "work", script, reads=(given, link))
+    result, output = await run(bubblewrap(), tmp_path / "work", script, reads=(given, link))
     assert output.startswith("contentcontent")
-    assert ended.status != 0
+    assert result.status != 0
     assert sorted(path.name for path in given.iterdir()) == ["file"]
 
 
 async def test_processes_are_counted_by_sandbox(tmp_path: Path) -> None:
     limits = msgspec.structs.replace(LIMITS, processes=8)
     script = "for i in 1 2 3 4 5 6 7 8 9; do sleep 60 & done; wait"
-    ended, output = await run(bubblewrap(), tmp_path / "work", script, limits=limits)
-    assert ended.status != 0
+    result, output = await run(bubblewrap(), tmp_path / "work", script, limits=limits)
+    assert result.status != 0
     assert "fork" in output
 
 
 async def test_a_tree_of_processes_has_its_limit_without_a_sandbox_too(tmp_path: Path) -> None:
     limits = msgspec.structs.replace(LIMITS, processes=8)
     script = "for i in 1 2 3 4 5 6 7 8 9; do sleep 60 & done; wait"
-    ended, _ = await run(NoSandbox(), tmp_path / "work", script, limits=limits)
-    assert ended.limit_exceeded is LimitExceeded.PROCESSES
+    result, _ = await run(NoSandbox(), tmp_path / "work", script, limits=limits)
+    assert result.limit_exceeded is LimitExceeded.PROCESSES
 
 
 @pytest.mark.parametrize("sandbox", [bubblewrap, NoSandbox])
 async def test_the_status_is_the_programs(tmp_path: Path, sandbox: type[NoSandbox]) -> None:
     for number, (script, status) in enumerate((("exit 7", 7), ("kill -9 $$", 137))):
-        ended, _ = await run(sandbox(), tmp_path / f"work{number}", script)
-        assert (ended.status, ended.limit_exceeded) == (status, None)
+        result, _ = await run(sandbox(), tmp_path / f"work{number}", script)
+        assert (result.status, result.limit_exceeded) == (status, None)
 
 
 @pytest.mark.parametrize("sandbox", [bubblewrap, NoSandbox])
@@ -135,13 +135,13 @@ async def test_output_comes_while_it_runs(tmp_path: Path, sandbox: type[NoSandbo
     made.prepare(work)
     others = set(descendants(os.getpid()))  # what other tests keep running
     first = asyncio.Event()
-    errand = SandboxCommand(
+    sandbox_command = SandboxCommand(
         command=("sh", "-c", "echo first; sleep 60"),
         environment={"PATH": "/usr/bin:/bin"},
         work_dir=work,
         limits=LIMITS,
     )
-    running = asyncio.create_task(made.run(errand, lambda _: first.set()))
+    running = asyncio.create_task(made.run(sandbox_command, lambda _: first.set()))
     async with asyncio.timeout(WAIT_S):
         await first.wait()
     running.cancel()
@@ -158,11 +158,11 @@ async def test_a_listener_that_fails_ends_the_program(tmp_path: Path) -> None:
     made = bubblewrap()
     made.prepare(work)
     command = ("sh", "-c", "echo; sleep 600")
-    errand = SandboxCommand(
+    sandbox_command = SandboxCommand(
         command=command, environment={"PATH": "/bin"}, work_dir=work, limits=LIMITS
     )
     with pytest.raises(OSError, match="No space left"):
-        await asyncio.wait_for(made.run(errand, full), WAIT_S)
+        await asyncio.wait_for(made.run(sandbox_command, full), WAIT_S)
 
 
 @pytest.mark.parametrize("sandbox", ["bubblewrap()", "NoSandbox()"])
@@ -221,11 +221,11 @@ def test_an_ordinary_user_needs_nothing_else(open_folder: Path) -> None:
         os.chown(path, NOBODY, NOBODY)
     limits = msgspec.structs.replace(LIMITS, processes=6)
     script = "touch /build/made; for i in 1 2 3 4 5 6 7; do sleep 60 & done"
-    errand = SandboxCommand(
+    sandbox_command = SandboxCommand(
         command=("sh", "-c", script), environment={"PATH": "/bin"}, work_dir=work, limits=limits
     )
     ran = subprocess.run(
-        made.bwrap_command(errand, via_drop_root=False),
+        made.bwrap_command(sandbox_command, via_drop_root=False),
         check=False,
         user=NOBODY,
         group=NOBODY,
@@ -341,11 +341,14 @@ def test_no_namespace_of_users_can_be_made_in_it_without_its_filter_either(tmp_p
     if staged:
         module._chown_to_nobody(work)
     command = ("sh", "-c", "unshare -U echo made; echo done")
-    errand = SandboxCommand(
+    sandbox_command = SandboxCommand(
         command=command, environment={"PATH": "/bin"}, work_dir=work, limits=LIMITS
     )
     ran = subprocess.run(
-        made.bwrap_command(errand, via_drop_root=staged), capture_output=True, text=True, check=True
+        made.bwrap_command(sandbox_command, via_drop_root=staged),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert ran.stdout == "done\n"
 
@@ -446,8 +449,8 @@ for family in (socket.AF_UNIX, socket.AF_INET):
 print("sockets ok")
 """
     reads = (Path(sys.base_prefix), Path(sys.executable))
-    ended, output = await run(bubblewrap(), tmp_path / "work", _python(script), reads=reads)
-    assert ended.status == 0, output
+    result, output = await run(bubblewrap(), tmp_path / "work", _python(script), reads=reads)
+    assert result.status == 0, output
     said = dict(line.split() for line in output.splitlines())
     assert said.pop("sockets") == "ok"
     assert said.pop("socket") == "EAFNOSUPPORT"
@@ -469,8 +472,8 @@ async def test_a_build_shares_no_keyring_with_its_builder(tmp_path: Path) -> Non
     script = f"{_CALL}\nprint(libc.syscall({number}, 0, -3, 0))"
     rings = set()
     for name in ("one", "two"):
-        ended, output = await run(NoSandbox(), tmp_path / name, _python(script))
-        assert ended.status == 0, output
+        result, output = await run(NoSandbox(), tmp_path / name, _python(script))
+        assert result.status == 0, output
         rings.add(int(output))
     if rings == {-1}:
         requires.skip_or_fail("this kernel has no keys")
@@ -482,10 +485,10 @@ def test_bubblewrap_is_started_in_a_keyring_of_its_own(tmp_path: Path) -> None:
     """Inside, the filter lets nobody look: so another program is started in its place."""
     made, work = bubblewrap(), tmp_path / "work"
     made.prepare(work)
-    errand = SandboxCommand(
+    sandbox_command = SandboxCommand(
         command=("true",), environment={"PATH": "/bin"}, work_dir=work, limits=LIMITS
     )
-    command = made._full_command(errand)
+    command = made._full_command(sandbox_command)
     launcher = command.index(launch.__file__)
     (architecture, *_) = seccomp.supported_architectures(platform.machine())
     number = seccomp.SYSCALL_NUMBERS[architecture]["keyctl"]
@@ -522,11 +525,11 @@ async def test_all_memory_counts(
 ) -> None:
     limits = msgspec.structs.replace(LIMITS, memory_bytes=200 << 20)
     reads = (Path(sys.base_prefix), Path(sys.executable))
-    ended, output = await run(
+    result, output = await run(
         sandbox(), tmp_path / "work", _python(f"{script}\ntime.sleep(600)"),
         limits=limits, reads=reads,
     )  # fmt: skip
-    assert ended.limit_exceeded is LimitExceeded.MEMORY, output
+    assert result.limit_exceeded is LimitExceeded.MEMORY, output
 
 
 async def test_pages_that_processes_share_count_once(tmp_path: Path) -> None:
@@ -546,10 +549,10 @@ if __name__ == "__main__":
 """
     reads = (Path(sys.base_prefix), Path(sys.executable))
     work = tmp_path / "work"
-    ended, output = await run(bubblewrap(), work, _python(script), limits=limits, reads=reads)
-    assert (ended.status, ended.limit_exceeded) == (0, None), output
+    result, output = await run(bubblewrap(), work, _python(script), limits=limits, reads=reads)
+    assert (result.status, result.limit_exceeded) == (0, None), output
     assert output.strip() == "[0, 0, 0, 0, 0, 0]"
-    assert 100 << 20 < ended.peak_memory_bytes < 300 << 20
+    assert 100 << 20 < result.peak_memory_bytes < 300 << 20
 
 
 async def test_a_system_where_bubblewrap_cannot_forbid_namespaces_is_built_on_all_the_same(
@@ -568,8 +571,8 @@ async def test_a_system_where_bubblewrap_cannot_forbid_namespaces_is_built_on_al
     await check_sandbox(made, tmp_path)
     assert "max_user_namespaces: Read-only file system" in caplog.text
     assert "only the seccomp filter forbids them" in caplog.text
-    ended, output = await run(made, tmp_path / "work", "unshare -U true")
-    assert ended.status != 0
+    result, output = await run(made, tmp_path / "work", "unshare -U true")
+    assert result.status != 0
     assert "Operation not permitted" in output
 
 

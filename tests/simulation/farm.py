@@ -1,4 +1,4 @@
-"""A master and builders without sockets: both state machines, and everything between them by chance.
+"""A master and builders without sockets: both state machines on an unreliable network.
 
 One seeded random source decides when messages arrive, which of them are lost, when connections
 break and processes restart, and how long builds take. Whatever it decides, the invariants of
@@ -420,7 +420,7 @@ class Farm:
         self.runs.append((label, job))
 
     def on_build_removed(self, builder: SimulatedBuilder, build_id: int) -> None:
-        """A finished build is dropped only when the farm has it, or no longer wants it from here."""
+        """A finished build is dropped only if it is stored, or is no longer this builder's."""
         current = builder.machine.current
         assert current is not None
         if current.result is None or builder.label in self.canceled:

@@ -1,4 +1,4 @@
-"""Wheels and ELF files made to order, sound unless told otherwise."""
+"""Wheels and ELF files for tests, valid by default."""
 
 import base64
 import hashlib
@@ -96,10 +96,10 @@ def elf(
     verneeds: int = 1,
     attributes: Mapping[int, int] | bytes | None = None,
 ) -> bytes:
-    """A shared library of headers alone, which says what is asked for and holds no code.
+    """A shared library that consists of headers with the given values, without code.
 
     `verneeds` is how many entries the table of needed versions claims to have; `attributes` are
-    the numeric ones of .ARM.attributes by tag, or what lies there instead.
+    the numeric ones of .ARM.attributes by tag, or the raw content of the section.
     """
     form = _ELF64 if bits == 64 else _ELF32
     strings = _Strings()

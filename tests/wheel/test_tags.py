@@ -1,4 +1,4 @@
-"""Coverage by tags: what the interpreters' own pip says, and the rules it follows."""
+"""Compatibility by tags, compared with the interpreters' own pip, and its rules."""
 
 import json
 import subprocess
