@@ -248,7 +248,7 @@ def test_links_devices_and_pipes_are_refused(path: Path, mode: int) -> None:
 
 
 def test_a_folder_with_bytes_is_refused(path: Path) -> None:
-    assert_rejected(path, zip_of((info("a/", mode=0o040755), b"hidden")), "folder with bytes")
+    assert_rejected(path, zip_of((info("a/", mode=0o040755), b"hidden")), "folder with content")
 
 
 @pytest.mark.parametrize("flag", [0x1, 0x40, 0x2000])
