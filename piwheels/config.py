@@ -283,7 +283,10 @@ class LoadedConfig(msgspec.Struct, frozen=True):
 
 
 def config_search_path(environ: Mapping[str, str]) -> Iterator[Path]:
-    """Where a configuration is looked for if none is named, in order."""
+    """Where a configuration is looked for if none is named, in order.
+
+    By hand, since platformdirs reads the process's environment instead of the one given.
+    """
     yield Path(CONFIG_FILE_NAME)
     home = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME", "/")) / ".config")
     yield Path(home) / "piwheels" / CONFIG_FILE_NAME

@@ -33,14 +33,15 @@ settings.load_profile("steady")
 _TEMPLATE_DATABASE = "farm_template"
 _numbers = itertools.count(1)
 
-#: Tests of these directories, and those that use these fixtures, are marked `farm`.
+#: Tests of these directories, and those that use these fixtures, are marked `farm`; single files mark
+#: themselves.
 _FARM_DIRS = frozenset({"benchmarks", "browser", "clients", "endtoend"})
-_FARM_FIXTURES = frozenset({"postgres", "tools"})
+_FARM_FIXTURES = frozenset({"piw", "postgres", "tools"})
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that start PostgreSQL, a sandbox, a browser, a web server or a farm."""
+    """Mark tests that start PostgreSQL, sandboxes, browsers, web servers, farms or `piw`."""
     for item in items:
         fixtures = _FARM_FIXTURES.intersection(getattr(item, "fixturenames", ()))
         if fixtures or item.path.parent.name in _FARM_DIRS:

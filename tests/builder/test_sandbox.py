@@ -26,7 +26,7 @@ from piwheels.errors import ConfigError
 from tests import requires
 from tests.timeouts import WAIT_S
 
-pytestmark = requires.requires_sandbox()
+pytestmark = [requires.requires_sandbox(), pytest.mark.farm]
 
 LIMITS = Limits(timeout_s=600.0, disk_reserve_bytes=0)
 NOBODY = 65534
