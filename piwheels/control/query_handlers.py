@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from piwheels.control.status_service import StatusService
-from piwheels.db import catalog, page_queue, status_queries
+from piwheels.db import page_queue, status_queries, target_queries
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
 from piwheels.model import ProjectStatusRow, TargetStatusRow, match_targets
@@ -105,7 +105,7 @@ class QueryHandlers:
         return matches[0] if matches else word
 
     async def _target_names(self, *, skipped: bool) -> tuple[str, ...]:
-        found = await catalog.targets(self.db, include_skipped=skipped)
+        found = await target_queries.targets(self.db, include_skipped=skipped)
         return tuple(target.name for target in found)
 
     async def release_report(self, query: ReleaseReport) -> ReleaseReportReply:

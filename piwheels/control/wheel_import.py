@@ -11,7 +11,7 @@ from pathlib import Path
 from piwheels import names
 from piwheels.append_file import AppendFile
 from piwheels.control.command_executor import Call
-from piwheels.db import catalog, queue
+from piwheels.db import catalog, queue, target_queries
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
 from piwheels.model import Build, CompatibilityRules, Outcome, Release, Target, WheelCompatibility
@@ -93,7 +93,7 @@ class WheelImporter:
         return CommandSucceeded(text=f"{wheel.filename} was published")
 
     async def _first_compatible_target(self, filename: str, kind: WheelCompatibility) -> Target:
-        for target in await catalog.targets(self.db):
+        for target in await target_queries.targets(self.db):
             if self.rules.is_loadable(kind, target):
                 return target
         raise RejectedError(f"{filename} installs on none of this farm's targets")

@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
-from piwheels.db.catalog import add_compatibility, add_specifiers, lock_projects
+from piwheels.db.catalog import lock_projects
 from piwheels.db.database import Database, transactional
+from piwheels.db.target_queries import add_compatibility, add_specifiers
 from piwheels.model import (
     Build,
     BuilderCapability,

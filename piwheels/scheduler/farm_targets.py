@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from piwheels.db import catalog
+from piwheels.db import target_queries
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
 from piwheels.model import CompatibilityRules, Target
@@ -38,8 +38,8 @@ class FarmTargets:
 
     async def restore(self) -> None:
         """Read the targets, skipped ones too."""
-        await catalog.compute_missing_compatibility(self.db, self.rules)
-        known = await catalog.targets(self.db, include_skipped=True)
+        await target_queries.compute_missing_compatibility(self.db, self.rules)
+        known = await target_queries.targets(self.db, include_skipped=True)
         self.by_name = {target.name: target for target in known}
 
     async def run(self) -> None:
@@ -72,7 +72,7 @@ class FarmTargets:
             RejectedError: no interpreter can be such a target.
         """
         check_target(target)
-        added = await catalog.add_target(self.db, target, self.rules)
+        added = await target_queries.add_target(self.db, target, self.rules)
         self.by_name[target.name] = target
         self._changed.set()  # also when an earlier attempt added it, and its answer was lost
         if added:
@@ -100,7 +100,7 @@ class FarmTargets:
 
     async def skip(self, target: str, reason: str | None) -> bool:
         """Stop building for a target, or start again when the reason is None."""
-        changed = await catalog.skip_target(self.db, target, reason)
+        changed = await target_queries.skip_target(self.db, target, reason)
         self._changed.set()
         return changed
 
@@ -115,7 +115,7 @@ class FarmTargets:
         )
         async with database as db:
             while True:
-                await catalog.recompute_jobs(db)
+                await target_queries.recompute_jobs(db)
                 await self._changed.wait()
                 self._changed.clear()
 
@@ -133,5 +133,5 @@ class FarmTargets:
         served = {name for session in there for name in session.targets}
         now = time.monotonic()
         elapsed_s, self._presence_stored_at = now - self._presence_stored_at, now
-        if await catalog.record_presence(self.db, served, self.with_compiler, elapsed_s):
+        if await target_queries.record_presence(self.db, served, self.with_compiler, elapsed_s):
             self._changed.set()

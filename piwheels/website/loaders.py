@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from piwheels.db import catalog, downloads, status_queries
+from piwheels.db import downloads, status_queries, target_queries
 from piwheels.db import site_queries as site_db
 from piwheels.db.database import Database
 from piwheels.db.downloads import (
@@ -61,7 +61,7 @@ async def load_home(db: Database, root: Path) -> HomeData:
         building=sum(queue.claimed for queue in queues),
         disk_free_bytes=disk.free,
         downloads=await downloads.download_totals(db),
-        targets=tuple(target.name for target in await catalog.targets(db)),
+        targets=tuple(target.name for target in await target_queries.targets(db)),
         recent=await site_db.latest_builds(db, _RECENT_BUILDS),
     )
 

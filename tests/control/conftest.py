@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 import pytest
 
 from piwheels.config import to_toml
-from piwheels.db import catalog
+from piwheels.db import catalog, target_queries
 from piwheels.db.database import Database
 from piwheels.errors import PiwheelsError
 from piwheels.local.postgres import PrivatePostgres
@@ -334,8 +334,8 @@ async def prepare_master(folder: Path, dsn: str, upstream: FakeIndex) -> Master:
         "upstream.method": "poll",
     }
     db = await Database.connect(dsn, role="test")
-    await catalog.add_target(db, TARGET, RULES)
-    await catalog.recompute_jobs(db)
+    await target_queries.add_target(db, TARGET, RULES)
+    await target_queries.recompute_jobs(db)
     return Master(folder, db, settings, keys)
 
 

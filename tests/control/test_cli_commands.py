@@ -14,7 +14,7 @@ import pytest
 
 from piwheels.cli.remote import commands, listings, projects
 from piwheels.config import Config, load
-from piwheels.db import catalog
+from piwheels.db import target_queries
 from piwheels.model import Outcome
 from piwheels.protocol import messages as m
 from piwheels.protocol.commands import definitions
@@ -169,7 +169,7 @@ async def test_the_status_as_json_is_all_that_a_console_shows(shared: Master) ->
 async def test_markers_of_a_file_are_evaluated_for_the_targets_of_the_farm(
     shared: Master, tmp_path: Path
 ) -> None:
-    targets = await catalog.targets(shared.db)
+    targets = await target_queries.targets(shared.db)
     file = tmp_path / "requirements.txt"
     file.write_text(
         f'here; python_version == "{targets[0].python}"\n'

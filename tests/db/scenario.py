@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from piwheels.db import catalog, queue
+from piwheels.db import catalog, queue, target_queries
 from piwheels.db.database import Database
 from piwheels.model import (
     Build,
@@ -342,18 +342,18 @@ class RandomWalk:
     async def target(self) -> None:
         target = self.random.choice(TARGETS + NEWER_OS_TARGETS)
         if self.random.random() < 0.6:
-            await catalog.add_target(self.db, target, RULES)
+            await target_queries.add_target(self.db, target, RULES)
         else:
-            await catalog.skip_target(self.db, target.name, "out of use")
-        await catalog.recompute_jobs(self.db)
+            await target_queries.skip_target(self.db, target.name, "out of use")
+        await target_queries.recompute_jobs(self.db)
 
     async def presence(self) -> None:
         names = [target.name for target in TARGETS + NEWER_OS_TARGETS]
         served = self.random.sample(names, self.random.randint(0, len(names)))
         equipped = self.random.sample(served, self.random.randint(0, len(served)))
-        elapsed_s = self.random.choice([60.0, catalog.ABSENCE_THRESHOLD_S])
-        await catalog.record_presence(self.db, served, equipped, elapsed_s)
-        await catalog.recompute_jobs(self.db)
+        elapsed_s = self.random.choice([60.0, target_queries.ABSENCE_THRESHOLD_S])
+        await target_queries.record_presence(self.db, served, equipped, elapsed_s)
+        await target_queries.recompute_jobs(self.db)
 
     async def skip_for_target(self) -> None:
         await catalog.skip_for_target(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from piwheels.db import catalog, file_deletions, history, page_queue, queue
+from piwheels.db import catalog, file_deletions, history, page_queue, queue, target_queries
 from piwheels.db.clock import reset_future_times
 from piwheels.db.database import Database
 from piwheels.db.page_queue import PageKind
@@ -24,8 +24,8 @@ DELETION_DELAY = timedelta(hours=1)
 
 async def set_up_farm(db: Database) -> None:
     """A target and two releases to build."""
-    await catalog.add_target(db, TARGETS[0], RULES)
-    await catalog.recompute_jobs(db)
+    await target_queries.add_target(db, TARGETS[0], RULES)
+    await target_queries.recompute_jobs(db)
     for project in ("early", "late"):
         await catalog.add_project(db, project, project)
         await catalog.add_releases(db, [make_release(project)], RULES)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from piwheels.db import catalog, index_queries, queue, site_queries
+from piwheels.db import catalog, index_queries, queue, site_queries, target_queries
 from piwheels.db.database import Database
 from piwheels.model import Job, Outcome
 from tests.db.scenario import (
@@ -29,9 +29,9 @@ CP39, CP311, CP313, CP313T = (target.name for target in TARGETS)
 async def farm(database: Database) -> Database:
     """Targets cp39 to cp313t, and a project without releases."""
     for target in reversed(TARGETS):
-        await catalog.add_target(database, target, RULES)
+        await target_queries.add_target(database, target, RULES)
     await catalog.add_project(database, "alpha", "Alpha")
-    await catalog.recompute_jobs(database)
+    await target_queries.recompute_jobs(database)
     return database
 
 
@@ -129,16 +129,16 @@ async def test_a_late_sdist_makes_its_release_buildable(farm: Database) -> None:
 
 
 async def test_a_new_target_gets_the_jobs_of_what_is_built(database: Database) -> None:
-    await catalog.add_target(database, TARGETS[0], RULES)
+    await target_queries.add_target(database, TARGETS[0], RULES)
     await catalog.add_project(database, "alpha", "Alpha")
     await catalog.add_releases(database, [make_release("alpha")], RULES)
     job = await claim_job(database, CP39)
     await complete_as_built(database, job, "builder", make_wheel(job, "cp39-cp39-linux_aarch64"))
-    await catalog.add_target(database, TARGETS[1], RULES)
+    await target_queries.add_target(database, TARGETS[1], RULES)
     assert await queued_targets(database) == []
-    assert await catalog.recompute_jobs(database)
+    assert await target_queries.recompute_jobs(database)
     assert await queued_targets(database) == [CP311]
-    assert not await catalog.recompute_jobs(database)
+    assert not await target_queries.recompute_jobs(database)
 
 
 async def test_a_target_that_comes_while_jobs_follow_another_gets_its_jobs_too(dsn: str) -> None:
@@ -147,7 +147,7 @@ async def test_a_target_that_comes_while_jobs_follow_another_gets_its_jobs_too(d
         await Database.connect(dsn, role="holder") as holder,
         await Database.connect(dsn, role="adder") as adder,
     ):
-        await catalog.add_target(holder, TARGETS[1], RULES)
+        await target_queries.add_target(holder, TARGETS[1], RULES)
         for project in ("alpha", "beta", "gamma"):
             await catalog.add_project(holder, project, project)
             await catalog.add_releases(holder, [make_release(project)], RULES)
@@ -155,12 +155,12 @@ async def test_a_target_that_comes_while_jobs_follow_another_gets_its_jobs_too(d
             await holder.execute("SELECT FROM projects WHERE project = 'beta' FOR UPDATE")
             following = asyncio.create_task(follower.execute("CALL recompute_all_jobs(1)"))
             await _wait_until_blocked(adder, "converge")  # alpha is done, and beta's turn has come
-            adding = asyncio.create_task(catalog.add_target(adder, TARGETS[0], RULES))
+            adding = asyncio.create_task(target_queries.add_target(adder, TARGETS[0], RULES))
             await _wait_until_blocked(holder, "adder")
         await asyncio.gather(following, adding)
-        assert await catalog.recompute_jobs(follower), "there is more to do"
+        assert await target_queries.recompute_jobs(follower), "there is more to do"
         assert await queued_targets(holder) == [CP39] * 3
-        assert not await catalog.recompute_jobs(follower)
+        assert not await target_queries.recompute_jobs(follower)
 
 
 async def _wait_until_blocked(db: Database, duty: str) -> None:

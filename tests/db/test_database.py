@@ -8,7 +8,15 @@ import pytest
 from psycopg import conninfo
 from psycopg.rows import dict_row
 
-from piwheels.db import catalog, connection, database, events, key_values, migrate, singleton_lock
+from piwheels.db import (
+    connection,
+    database,
+    events,
+    key_values,
+    migrate,
+    singleton_lock,
+    target_queries,
+)
 from piwheels.db.database import Database, DatabaseError, DatabaseUnavailableError, transactional
 from piwheels.db.migrate import SCHEMA_VERSION, Migration, MigrationError, upgrade
 from piwheels.errors import TransientError
@@ -31,7 +39,7 @@ async def test_upgrade_creates_once_and_then_finds_nothing_to_do(empty_dsn: str)
     assert [migration.version for migration in await upgrade(empty_dsn)] == [SCHEMA_VERSION]
     assert await upgrade(empty_dsn) == ()
     async with await Database.connect(empty_dsn, role="test") as db:
-        assert await catalog.targets(db) == []
+        assert await target_queries.targets(db) == []
 
 
 async def test_two_upgrades_at_once_do_not_disturb_each_other(empty_dsn: str) -> None:

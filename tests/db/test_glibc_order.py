@@ -2,7 +2,7 @@
 
 import pytest
 
-from piwheels.db import catalog, queue
+from piwheels.db import catalog, queue, target_queries
 from piwheels.db.database import Database
 from piwheels.model import Job, Outcome, Target
 from piwheels.wheel.tags import make_target
@@ -29,10 +29,10 @@ ALL_TARGETS = [target.name for target in (OTHER, BOOKWORM, TRIXIE)]
 async def farm(database: Database) -> Database:
     """Python 3.12 on trixie, 3.13 on bookworm and trixie, and a release that is to be built."""
     for target in (TRIXIE, BOOKWORM, OTHER):
-        await catalog.add_target(database, target, RULES)
+        await target_queries.add_target(database, target, RULES)
     await catalog.add_project(database, "alpha", "Alpha")
     await catalog.add_releases(database, [make_release("alpha")], RULES)
-    await catalog.recompute_jobs(database)
+    await target_queries.recompute_jobs(database)
     return database
 
 
@@ -62,8 +62,8 @@ async def fail_job(db: Database, target: Target, *, without_compiler: bool = Fal
 async def only_served(db: Database, *served: Target) -> None:
     """A day in which builders served only these targets."""
     names = [target.name for target in served]
-    await catalog.record_presence(db, names, [], catalog.ABSENCE_THRESHOLD_S)
-    await catalog.recompute_jobs(db)
+    await target_queries.record_presence(db, names, [], target_queries.ABSENCE_THRESHOLD_S)
+    await target_queries.recompute_jobs(db)
 
 
 async def test_of_one_abi_and_machine_the_oldest_glibc_is_built_first(farm: Database) -> None:
@@ -95,10 +95,14 @@ async def test_a_target_without_a_builder_for_a_day_holds_nobody_up(farm: Databa
 
 
 async def test_absence_counts_only_as_long_as_the_master_runs(farm: Database) -> None:
-    assert not await catalog.record_presence(farm, [], [], catalog.ABSENCE_THRESHOLD_S - 1)
-    assert not await catalog.record_presence(farm, ALL_TARGETS, [], 1.0)
-    assert not await catalog.record_presence(farm, [], [], catalog.ABSENCE_THRESHOLD_S - 1)
-    assert await catalog.record_presence(farm, [], [], 1.0)
+    assert not await target_queries.record_presence(
+        farm, [], [], target_queries.ABSENCE_THRESHOLD_S - 1
+    )
+    assert not await target_queries.record_presence(farm, ALL_TARGETS, [], 1.0)
+    assert not await target_queries.record_presence(
+        farm, [], [], target_queries.ABSENCE_THRESHOLD_S - 1
+    )
+    assert await target_queries.record_presence(farm, [], [], 1.0)
 
 
 async def test_a_target_whose_installers_take_a_wheel_that_does_not_load_is_built_again(
@@ -143,13 +147,13 @@ async def test_kinds_and_specifiers_of_an_older_database_are_worked_out_once(
     await farm.execute("UPDATE wheel_compatibilities SET targets_computed = false")
     await farm.execute("UPDATE compatible_targets SET tag_rank = NULL")
     await farm.execute("UPDATE targets SET jobs_outdated = true")
-    await catalog.recompute_jobs(farm)
+    await target_queries.recompute_jobs(farm)
     assert await queued_targets(farm) == [], "what is not known keeps nobody out"
-    assert await catalog.compute_missing_compatibility(farm, RULES)
-    await catalog.recompute_jobs(farm)
+    assert await target_queries.compute_missing_compatibility(farm, RULES)
+    await target_queries.recompute_jobs(farm)
     assert await queued_targets(farm) == [BOOKWORM.name]
     assert await farm.value("SELECT count(*) FROM compatible_targets WHERE tag_rank IS NULL") == 0
-    assert not await catalog.compute_missing_compatibility(farm, RULES)
+    assert not await target_queries.compute_missing_compatibility(farm, RULES)
 
 
 async def test_a_release_is_skipped_for_one_target_alone(farm: Database) -> None:
@@ -177,8 +181,8 @@ async def test_a_project_is_skipped_for_one_target_alone(farm: Database) -> None
 
 async def serve_with_compiler(db: Database, *targets: Target) -> None:
     """Builders with a compiler serve these targets."""
-    await catalog.record_presence(db, ALL_TARGETS, [target.name for target in targets], 1.0)
-    await catalog.recompute_jobs(db)
+    await target_queries.record_presence(db, ALL_TARGETS, [target.name for target in targets], 1.0)
+    await target_queries.recompute_jobs(db)
 
 
 async def build_without_compiler(db: Database) -> str:

@@ -9,11 +9,11 @@ import pytest
 from psycopg.rows import dict_row
 
 from piwheels.db import file_deletions, key_values, queue
-from piwheels.db.catalog import recompute_jobs
 from piwheels.db.database import Database
 from piwheels.db.downloads import Dimension
 from piwheels.db.migrate import SCHEMA_VERSION, MigrationError, upgrade
 from piwheels.db.page_queue import PageKind
+from piwheels.db.target_queries import recompute_jobs
 from piwheels.model import FailureClass, Outcome, PageCheckResult, ProjectStatus
 from tests.db.schema_dump import dump_schema
 

@@ -8,7 +8,7 @@ import time
 import msgspec
 import pytest
 
-from piwheels.db import catalog, queue
+from piwheels.db import catalog, queue, target_queries
 from piwheels.db.database import Database
 from piwheels.local.postgres import PrivatePostgres
 from piwheels.model import BuilderCapability, Job, Outcome
@@ -88,7 +88,7 @@ class _Farm:
 
 async def _farm(db: Database, projects: int) -> _Farm:
     for target in TARGETS:
-        await catalog.add_target(db, target, RULES)
+        await target_queries.add_target(db, target, RULES)
     await catalog.add_project(db, "alpha", "alpha")
     await catalog.add_releases(db, [make_release("alpha", requires_python=_REQUIRES_PYTHON)], RULES)
     await _grow(db, 1, projects)

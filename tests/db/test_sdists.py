@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from msgspec import structs
 
-from piwheels.db import catalog, queue, status_queries
+from piwheels.db import catalog, queue, status_queries, target_queries
 from piwheels.db.database import Database
 from piwheels.model import Outcome, Sdist
 from piwheels.release_status import StatusContext, explain_with_upstream
@@ -25,9 +25,9 @@ CP39 = TARGETS[0].name
 @pytest.fixture
 async def farm(database: Database) -> Database:
     """One target, and a release whose sdist has a sha256."""
-    await catalog.add_target(database, TARGETS[0], RULES)
+    await target_queries.add_target(database, TARGETS[0], RULES)
     await catalog.add_project(database, "alpha", "Alpha")
-    await catalog.recompute_jobs(database)
+    await target_queries.recompute_jobs(database)
     await add_release(database)
     return database
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from piwheels.db import catalog, queue
+from piwheels.db import catalog, queue, target_queries
 from piwheels.db.database import Database
 from piwheels.model import FailureClass, FailureEvidence, HostMetrics, Job, Outcome, Target
 from piwheels.protocol import messages as m
@@ -244,8 +244,8 @@ async def sim_farm(
     db: Database, folder: Path, monkeypatch: pytest.MonkeyPatch, labels: str = "abc"
 ) -> SimFarm:
     """A farm with one target and some builders, whose clock is stopped between steps."""
-    await catalog.add_target(db, TARGET, RULES)
-    await catalog.recompute_jobs(db)
+    await target_queries.add_target(db, TARGET, RULES)
+    await target_queries.recompute_jobs(db)
     receiver = _SimUploadServer(db)
     dispatch = Dispatcher(
         db=db,

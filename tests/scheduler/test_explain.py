@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from piwheels.db import catalog, queue, status_queries
+from piwheels.db import catalog, queue, status_queries, target_queries
 from piwheels.db.database import Database
 from piwheels.db.upstream_pages import store_upstream_page
 from piwheels.model import Job, Outcome, ProjectStatus, UpstreamPage
@@ -75,8 +75,8 @@ class Farm:
 @pytest.fixture
 async def farm(database: Database) -> Farm:
     for target in TARGETS[:2]:
-        await catalog.add_target(database, target, RULES)
-    await catalog.recompute_jobs(database)
+        await target_queries.add_target(database, target, RULES)
+    await target_queries.recompute_jobs(database)
     return Farm(database)
 
 
@@ -174,8 +174,8 @@ async def test_a_skipped_release_project_and_target(farm: Farm) -> None:
     await farm.assert_status("skipped", "opted out", "piw unskip demo")
     await catalog.skip_project(farm.db, "demo", None)
     await catalog.skip_release(farm.db, "demo", "1.0", None)
-    await catalog.skip_target(farm.db, CP39, "out of use")
-    await catalog.recompute_jobs(farm.db)
+    await target_queries.skip_target(farm.db, CP39, "out of use")
+    await target_queries.recompute_jobs(farm.db)
     await farm.assert_status("target-skipped", "out of use", f"piw unskip --target {CP39}")
 
 
@@ -226,9 +226,9 @@ async def test_the_wheels_of_a_quarantined_project_are_not_said_to_install(farm:
 
 async def test_a_target_that_was_changed_just_now_says_so(farm: Farm) -> None:
     await farm.release()
-    await catalog.skip_target(farm.db, CP39, "out of use")
+    await target_queries.skip_target(farm.db, CP39, "out of use")
     await farm.assert_status("target-skipped", "is being recomputed")
-    await catalog.recompute_jobs(farm.db)
+    await target_queries.recompute_jobs(farm.db)
     (answer,) = await farm.explain()
     assert "recomputed" not in answer.as_text
 

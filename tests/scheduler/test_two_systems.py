@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from piwheels.db import catalog, queue, status_queries
+from piwheels.db import catalog, queue, status_queries, target_queries
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
 from piwheels.model import Job, Target, TargetStatusRow
@@ -68,8 +68,8 @@ class Farm:
     async def serve_only(self, *served: Target) -> None:
         """Builders have served only these for a day."""
         names = [target.name for target in served]
-        await catalog.record_presence(self.db, names, [], catalog.ABSENCE_THRESHOLD_S)
-        await catalog.recompute_jobs(self.db)
+        await target_queries.record_presence(self.db, names, [], target_queries.ABSENCE_THRESHOLD_S)
+        await target_queries.recompute_jobs(self.db)
 
     async def facts(self, target: Target) -> TargetStatusRow:
         found = await status_queries.project_status(self.db, "demo", None, [target.name])
@@ -111,10 +111,10 @@ class Farm:
 @pytest.fixture
 async def farm(database: Database, tmp_path: Path) -> Farm:
     for target in (OLD, NEW):
-        await catalog.add_target(database, target, RULES)
+        await target_queries.add_target(database, target, RULES)
     await catalog.add_project(database, "demo", "Demo")
     await catalog.add_releases(database, [make_release("demo")], RULES)
-    await catalog.recompute_jobs(database)
+    await target_queries.recompute_jobs(database)
     return Farm(database, WheelPublisher(database, Webroot(tmp_path / "www")), tmp_path)
 
 

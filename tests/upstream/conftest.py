@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from piwheels.db import catalog, index_queries, queue
+from piwheels.db import catalog, index_queries, queue, target_queries
 from piwheels.db.database import Database
 from piwheels.model import BuildRequest, ProjectStatus
 from piwheels.simple_index.client import SimpleIndex
@@ -134,6 +134,6 @@ def upstream() -> Iterator[FakeIndex]:
 @pytest.fixture
 async def farm(database: Database, upstream: FakeIndex) -> SyncHarness:
     """A farm with one target."""
-    await catalog.add_target(database, TARGETS[1], RULES)
-    await catalog.recompute_jobs(database)
+    await target_queries.add_target(database, TARGETS[1], RULES)
+    await target_queries.recompute_jobs(database)
     return SyncHarness(database, upstream)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from piwheels.db import catalog, page_queue
+from piwheels.db import catalog, page_queue, target_queries
 from piwheels.db.page_queue import PageKind
 from tests.db.scenario import RULES, TARGETS, make_release
 from tests.website.harness import SiteHarness
@@ -28,7 +28,7 @@ async def test_another_target_invalidates_every_project(site: SiteHarness) -> No
     for name in ("alpha", "beta"):
         await site.publish(name)
     await site.write_all()
-    await catalog.add_target(site.db, TARGETS[1], RULES)
+    await target_queries.add_target(site.db, TARGETS[1], RULES)
     await page_queue.collect_changes(site.db, page_queue.WEBSITE_PAGE_KINDS)
     assert await page_queue.invalidate_all_projects(site.db) == 2
     assert await site.queued_pages() == ["alpha", "beta"]
