@@ -203,7 +203,7 @@ async def _share_charts(db: Database) -> list[Chart]:
             "top", "Top projects, last 30 days", "Project", lately, max_shares=_TOP_PROJECTS
         ),
         _share_chart(
-            "top-ever", "Top projects of all time", "Project", ever, max_shares=_TOP_PROJECTS
+            "top-ever", "Top projects, all time", "Project", ever, max_shares=_TOP_PROJECTS
         ),
         await _success_chart(db),
     ]

@@ -1,0 +1,5 @@
+"""The harness of the website's tests."""
+
+from tests.website.conftest import site
+
+__all__ = ["site"]
