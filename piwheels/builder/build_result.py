@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from piwheels.builder.download_errors import classify_download_error, retry_after_s
-from piwheels.causes.policy import failure_class_of
 from piwheels.errors import PiwheelsError
 from piwheels.model import FailureClass, FailureEvidence, Outcome, Struct
+from piwheels.retry_policy import failure_class_of
 from piwheels.simple_index.client import DigestError
 from piwheels.wheel.inspect import WheelInfo
 

@@ -1,6 +1,5 @@
 """What follows from the results of builds. No I/O and no clock."""
 
-from piwheels.causes.policy import failure_class_of, required_free_disk
 from piwheels.model import FailureClass, Job, Outcome
 from piwheels.protocol.messages import (
     Ack,
@@ -9,6 +8,7 @@ from piwheels.protocol.messages import (
     BuildFinished,
     UploadFiles,
 )
+from piwheels.retry_policy import failure_class_of, required_free_disk
 from piwheels.sanitize import truncate_line
 from piwheels.scheduler import reasons
 from piwheels.scheduler.builder_record import (

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from piwheels.causes.policy import builder_delay_s, required_free_disk
 from piwheels.model import HostMetrics, Job
 from piwheels.protocol.messages import BuilderState, BuilderView, Hello
+from piwheels.retry_policy import builder_delay_s, required_free_disk
 from piwheels.scheduler import reasons
 
 #: A builder that sent nothing for so long is shown as silent; it sends every few seconds.

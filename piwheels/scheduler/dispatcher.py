@@ -13,7 +13,6 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from piwheels.causes.policy import RetryOptions
 from piwheels.db import history, queue
 from piwheels.db.database import Database, is_database_error
 from piwheels.errors import PiwheelsError, RejectedError
@@ -30,6 +29,7 @@ from piwheels.protocol.messages import (
 )
 from piwheels.protocol.rate_limit import Allowance, RateLimitedLog
 from piwheels.protocol.sockets import Router
+from piwheels.retry_policy import RetryOptions
 from piwheels.scheduler import reasons
 from piwheels.scheduler.build_logs import LogSpool
 from piwheels.scheduler.builder_connections import BuilderConnections

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from piwheels.causes import policy
+from piwheels import retry_policy
 from piwheels.db import history, key_values, queue
 from piwheels.db.database import Database
 from piwheels.model import Build, CompatibilityRules, Job, PastFailure, RetryDecision, WheelFile
@@ -31,7 +31,7 @@ class JobStore:
     rules: CompatibilityRules
     logs: LogSpool
     farm: FarmState
-    retry_options: policy.RetryOptions = field(default_factory=policy.RetryOptions)
+    retry_options: retry_policy.RetryOptions = field(default_factory=retry_policy.RetryOptions)
 
     async def restore(self, now: float) -> set[int]:
         """Fill the farm's state from the database; returns the builds that are claimed.
@@ -115,8 +115,8 @@ class JobStore:
 
     def _decide_retry(self, build: Build, past: Sequence[PastFailure]) -> RetryDecision:
         if build.failure_class is None:
-            return policy.FINAL
-        failure = policy.Failure(
+            return retry_policy.FINAL
+        failure = retry_policy.Failure(
             failure_class=build.failure_class,
             builder=build.builder,
             evidence=build.evidence,
@@ -125,7 +125,7 @@ class JobStore:
             other_builders=self.farm.has_other_builder(build.builder, build.target),
             largest_memory_bytes=self.farm.max_memory_bytes(build.target),
         )
-        return policy.decide(failure, self.retry_options)
+        return retry_policy.decide(failure, self.retry_options)
 
 
 def _build_of(ended: CompleteBuild | UploadResult) -> Build:
@@ -144,6 +144,6 @@ def _build_of(ended: CompleteBuild | UploadResult) -> Build:
         attempt=job.attempt,
         build_inputs=reported.build_inputs,
         without_compiler=reported.compiler_missing,
-        failure_class=reported.failure_class or policy.failure_class_of(ended.outcome),
+        failure_class=reported.failure_class or retry_policy.failure_class_of(ended.outcome),
         evidence=reported.evidence,
     )

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piwheels.causes.policy import (
+from piwheels.model import FailureClass, FailureEvidence, Outcome, PastFailure, RetryDecision
+from piwheels.retry_policy import (
     FINAL,
     MAX_DELAY_S,
     POLICIES,
@@ -16,7 +17,6 @@ from piwheels.causes.policy import (
     decide,
     failure_class_of,
 )
-from piwheels.model import FailureClass, FailureEvidence, Outcome, PastFailure, RetryDecision
 
 F = FailureClass
 GIB = 1 << 30
