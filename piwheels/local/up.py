@@ -61,7 +61,7 @@ _SLOW_START_NOTICE_S = 60.0
 _READY_POLL_S = 0.05
 _RETRY_DELAY_S = 0.5
 _REPORT_POLL_S = 1.0
-_Wanted = TypeVar("_Wanted")
+_Reply = TypeVar("_Reply")
 _WILDCARD_ADDRESSES = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what --host may be
 
 
@@ -89,11 +89,11 @@ async def run_private_farm(options: UpOptions) -> int:
     Raises:
         PiwheelsError: the farm cannot start, or a part of it fails; everything is stopped.
     """
-    asked = parse_requirements(options.projects, options.requirement_files)
+    parsed = parse_requirements(options.projects, options.requirement_files)
     interpreters = _probe_interpreters(options.pythons)
     targets = [target_environments(target.name, target.python_full) for target in interpreters]
-    requests = asked.build_requests(targets, latest=options.latest)
-    print_notes(asked)
+    requests = parsed.build_requests(targets, latest=options.latest)
+    print_notes(parsed)
     options = dataclasses.replace(options, port=options.port or free_port())
     folder = FarmDir(options.farm_dir)
     validate_index_url(
@@ -105,13 +105,13 @@ async def run_private_farm(options: UpOptions) -> int:
         bind_listener(options.host, options.port).close()
         click.echo(f"farm:   starting in {shell_path(folder.root)}")
         try:
-            async with PrivatePostgres(folder.postgres_dir) as cluster:
-                config = _write_config(folder, options, cluster.dsn)
+            async with PrivatePostgres(folder.postgres_dir) as postgres:
+                config = _write_config(folder, options, postgres.dsn)
                 return await _PrivateFarm(
                     options,
                     folder,
                     config,
-                    postgres=cluster,
+                    postgres=postgres,
                     requests=requests,
                     interpreters=interpreters,
                 ).run()
@@ -176,7 +176,7 @@ class _PrivateFarm:
         self._keys = KeyStore(farm_dir.key_dir)
         self._releases: tuple[tuple[str, str], ...] = ()
         self._add_failures: tuple[AddResult, ...] = ()
-        self._master = self._process("master", notifies=True)
+        self._master = self._process("master", sends_ready=True)
 
     async def run(self) -> int:
         """Start all processes, build until done, and stop them."""
@@ -208,15 +208,15 @@ class _PrivateFarm:
     # --- processes ---
 
     def _process(
-        self, *verb: str | Path, name: str = "", notifies: bool = False, **environ: str
+        self, *words: str | Path, name: str = "", sends_ready: bool = False, **environ: str
     ) -> SupervisedProcess:
-        name = name or str(verb[0])
+        name = name or str(words[0])
         return SupervisedProcess(
             name=name,
-            argv=piw_command(*verb, "--config", self._farm_dir.config_file),
+            argv=piw_command(*words, "--config", self._farm_dir.config_file),
             log_file=self._farm_dir.log_dir / f"{name}.log",
             environ=environ,
-            sends_ready=notifies,
+            sends_ready=sends_ready,
         )
 
     @property
@@ -239,7 +239,7 @@ class _PrivateFarm:
             self._process(
                 "builder",
                 name=name,
-                notifies=True,
+                sends_ready=True,
                 PIWHEELS_BUILDER_KEY_NAME=name,
                 PIWHEELS_BUILDER_MASTER_KEY=master_key,
                 PIWHEELS_BUILDER_WORK_DIR=str(self._config.builder.work_dir / name),
@@ -317,11 +317,11 @@ class _PrivateFarm:
         self,
         client: ControlClient,
         body: RequestBody,
-        reply_type: type[_Wanted],
+        reply_type: type[_Reply],
         *,
         timeout_s: float = REPLY_TIMEOUT_S,
         retry_delay_s: float = _RETRY_DELAY_S,
-    ) -> _Wanted:
+    ) -> _Reply:
         """Send a request until the master answers it, across restarts of the master.
 
         It also waits for a database that does not answer.
