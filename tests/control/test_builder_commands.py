@@ -178,7 +178,7 @@ async def test_a_builder_that_fails_of_itself_is_quarantined_until_woken(
         assert view.failed_last_hour == 2
         await master.wait_for_query(
             "SELECT count(*) = 1 FROM events WHERE who = 'master'"
-            " AND text LIKE '%quarantined%no sandbox; `piw builder wake pi1` lets it go on'"
+            " AND text LIKE '%quarantined%no sandbox; `piw builder wake pi1` ends that'"
         )
         master.stop()
         await master.start(quarantine_after=2, retry_delay_s=0.0)
