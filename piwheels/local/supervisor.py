@@ -86,7 +86,10 @@ class SupervisedProcess:
             if self.is_stopping():
                 return
             if code == EXIT_STAYS_ENDED:
-                log.info("%s was ended by an operator; it is not started again", self.name)
+                # A warning, because it is shown without -v.
+                log.warning(
+                    "%s was ended by an operator and stays ended until the next `piw up`", self.name
+                )
                 return
             ready_at = self._ready_at if self.sends_ready else began
             started = started or ready_at is not None

@@ -72,10 +72,13 @@ async def test_one_that_does_not_notify_may_die_a_few_times(tmp_path: Path) -> N
     assert run_count(tmp_path) == 4
 
 
-async def test_a_builder_that_an_operator_ended_is_not_started_again(tmp_path: Path) -> None:
+async def test_a_builder_that_an_operator_ended_is_not_started_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     part = make_process(tmp_path, f"raise SystemExit({EXIT_STAYS_ENDED})", sends_ready=True)
     await asyncio.wait_for(part.supervise(), WAIT_S)
     assert run_count(tmp_path) == 1
+    assert "stays ended until the next `piw up`" in caplog.text
 
 
 async def test_no_part_speaks_to_the_systemd_of_its_parent(
