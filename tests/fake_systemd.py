@@ -11,25 +11,25 @@ import pytest
 
 from tests.timeouts import WAIT_S
 
-#: What was told and not looked at yet.
+#: Notifications that were received and not read yet.
 Notifications = queue.SimpleQueue[str]
 
 
 @contextmanager
 def notify_listener(address: Path) -> Iterator[Notifications]:
     """Listen at an address all the time, as systemd does; a full socket holds services up."""
-    told: Notifications = queue.SimpleQueue()
+    notifications: Notifications = queue.SimpleQueue()
 
     def listen() -> None:
         while message := listener.recv(4096):
-            told.put(message.decode())
+            notifications.put(message.decode())
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(address))
         thread = threading.Thread(target=listen)
         thread.start()
         try:
-            yield told
+            yield notifications
         finally:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
                 end.sendto(b"", str(address))
@@ -41,12 +41,12 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notific
     """What systemd hears, which wants to hear something every 0.2 s."""
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     monkeypatch.setenv("WATCHDOG_USEC", "200000")
-    with notify_listener(tmp_path / "notify") as told:
-        yield told
+    with notify_listener(tmp_path / "notify") as notifications:
+        yield notifications
 
 
 def wait_for_notification(notifications: Notifications, wanted: str) -> list[str]:
-    """Wait until something is told; gives everything up to it."""
+    """Wait for a notification; returns everything up to it."""
     heard = [""]
     while heard[-1] != wanted:
         heard.append(notifications.get(timeout=WAIT_S))

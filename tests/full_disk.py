@@ -1,4 +1,4 @@
-"""A disk that takes no more, without filling one: files may not grow past a size (EFBIG)."""
+"""A full disk, without filling one: files may not grow past a size (EFBIG)."""
 
 import contextlib
 import resource

@@ -288,8 +288,8 @@ class PrivatePostgres:
 def _error_line(text: str) -> str:
     """The line of a program's output that reports the error."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    told = [line for line in lines if re.search(r"\b(error|FATAL|PANIC)\b: ", line)]
-    return next(iter(told or lines[-1:]), "no output")
+    reported = [line for line in lines if re.search(r"\b(error|FATAL|PANIC)\b: ", line)]
+    return next(iter(reported or lines[-1:]), "no output")
 
 
 def find_postgres_bin_dirs() -> list[Path]:

@@ -28,8 +28,8 @@ def test_the_program_is_named_so_that_a_shell_finds_it(
 ) -> None:
     monkeypatch.chdir("/")
     monkeypatch.setenv("PATH", on_path)
-    told = program if program == "piw" else os.path.relpath(program)
-    assert piw_command_line("status", Path("/x/f.toml")) == f"{told} status --config x/f.toml"
+    expected = program if program == "piw" else os.path.relpath(program)
+    assert piw_command_line("status", Path("/x/f.toml")) == f"{expected} status --config x/f.toml"
 
 
 def test_another_piw_on_the_path_is_not_taken_for_this_one(
@@ -42,6 +42,8 @@ def test_another_piw_on_the_path_is_not_taken_for_this_one(
 
 
 def test_pip_is_told_to_trust_where_it_would_not() -> None:
-    told = "pip install --trusted-host 192.0.2.7 --index-url http://192.0.2.7:8080/simple/ PROJECT"
-    assert pip_command_line("http://192.0.2.7:8080/") == told
+    expected = (
+        "pip install --trusted-host 192.0.2.7 --index-url http://192.0.2.7:8080/simple/ PROJECT"
+    )
+    assert pip_command_line("http://192.0.2.7:8080/") == expected
     assert "trusted" not in pip_command_line("http://127.0.0.1:8080/")

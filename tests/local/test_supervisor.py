@@ -1,4 +1,4 @@
-"""Supervised processes: when a failure is told, and when the process is started again."""
+"""Supervised processes: when a failure is raised, and when the process is restarted."""
 
 import asyncio
 import signal

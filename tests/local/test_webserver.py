@@ -28,7 +28,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 async def get(root: Path, target: str) -> httpx.Response:
-    """Ask for a target as it stands."""
+    """Request a target, not normalized."""
     transport = httpx.ASGITransport(application_for(root))
     async with httpx.AsyncClient(transport=transport) as client:
         return await client.get(f"http://farm.test{target}")
