@@ -1,4 +1,4 @@
-"""The database against what a generator counted."""
+"""Assertions that the database matches the generator's counts."""
 
 from piwheels.db import downloads
 from piwheels.db.database import Database

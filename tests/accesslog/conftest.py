@@ -1,4 +1,4 @@
-"""Reading logs in the test's own process, and what came of it."""
+"""Readers in the test's process."""
 
 from collections.abc import Awaitable, Callable
 from datetime import date
@@ -18,7 +18,7 @@ LONG_AGO = date(2000, 1, 1)
 
 
 def new_context(database: Database, folder: Path) -> IngestContext:
-    """What a new run of `piw accesslog` starts with."""
+    """The context of a new run of `piw accesslog`."""
     return IngestContext.create(
         database, LogFormat.AUTO, RejectedLineSample(folder / "broken.log"), lambda: LONG_AGO
     )
@@ -32,7 +32,7 @@ async def read_with(desk: IngestContext, path: Path) -> None:
 
 @pytest.fixture
 def read(database: Database, tmp_path: Path) -> Read:
-    """Read a file as a run of its own does."""
+    """Read a file as a new run."""
 
     async def one_run(path: Path) -> None:
         await read_with(new_context(database, tmp_path), path)

@@ -1,4 +1,4 @@
-"""`piw accesslog` as a process of its own."""
+"""Runs `piw accesslog` as a process."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ from tests.timeouts import WAIT_S
 
 
 def environment(dsn: str, folder: Path, **more: str) -> dict[str, str]:
-    """Where the process finds its database and its spool."""
+    """The environment of the process."""
     return {
         "PIWHEELS_DATABASE_DSN": dsn,
         "PIWHEELS_ACCESSLOG_SPOOL_DIR": str(folder / "spool"),
@@ -32,7 +32,7 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 def read_files(dsn: str, folder: Path, *arguments: str | Path) -> dict[str, int]:
-    """Read files to their ends; gives what was said."""
+    """Read files; returns the JSON summary."""
     done = subprocess.run(
         command("--json", *arguments),
         env=environment(dsn, folder),
@@ -47,7 +47,7 @@ def read_files(dsn: str, folder: Path, *arguments: str | Path) -> dict[str, int]
 
 
 def read_pipe(dsn: str, folder: Path, content: bytes) -> str:
-    """Read what is piped in to its end; gives what was said."""
+    """Read a pipe; returns the summary."""
     done = subprocess.run(
         command(), env=environment(dsn, folder), input=content, capture_output=True, check=False
     )
@@ -63,7 +63,7 @@ def piw_process(
     stdin: int | IO[bytes] | None = None,
     **more: str,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that reads while the test goes on; what it says is in `folder`/said."""
+    """A running process; its output is in `folder`/said."""
     with (folder / "said").open("ab") as said:
         process = subprocess.Popen(
             command(*arguments),
@@ -84,7 +84,7 @@ def piw_process(
 
 
 def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 2 * WAIT_S) -> Any:
-    """Wait for a condition of the outside, and give what it gave."""
+    """Wait for a condition, and return its value."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if found := condition():

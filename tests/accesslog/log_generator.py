@@ -1,4 +1,4 @@
-"""Made-up traffic: lines of access logs, and the count of what is in them."""
+"""Generates access logs, and counts what is in them."""
 
 import json
 import random
@@ -15,7 +15,7 @@ MIRROR = "bandersnatch/6.5.0 (CPython 3.11.2-final0, Linux 6.1.0 aarch64)"
 
 
 def pip_agent(version: str = "24.0", python: str = "3.11.2", cpu: str = "aarch64") -> str:
-    """What pip sends."""
+    """The User-Agent of pip."""
     said = {
         "ci": None,
         "cpu": cpu,
@@ -36,7 +36,7 @@ def pip_agent(version: str = "24.0", python: str = "3.11.2", cpu: str = "aarch64
 
 
 def uv_agent(version: str = "0.5.1", python: str = "3.13.1", cpu: str = "x86_64") -> str:
-    """What uv sends."""
+    """The User-Agent of uv."""
     said = {
         "installer": {"name": "uv", "version": version, "subcommand": ["pip", "install"]},
         "python": python,
@@ -58,7 +58,7 @@ def uv_agent(version: str = "0.5.1", python: str = "3.13.1", cpu: str = "x86_64"
 
 
 def nginx_escape(text: str) -> str:
-    """As nginx writes it between quotes."""
+    """Text escaped as nginx does within quotes."""
     return text.replace("\\", "\\x5C").replace('"', "\\x22")
 
 
@@ -80,20 +80,20 @@ def combined(
 
 
 def wheel_path(project: str, number: int = 1, tags: str = "cp311-cp311-linux_aarch64") -> str:
-    """Where a wheel lies in the tree."""
+    """The URL path of a wheel."""
     name = f"{project.replace('-', '_')}-{number}.0-{tags}.whl"
     digest = sha256(name.encode()).hexdigest()
     return f"/packages/{digest[:2]}/{digest}/{name}"
 
 
 def download(project: str, number: int = 1, **facts: object) -> bytes:
-    """A line that counts."""
+    """The line of a download."""
     return combined(wheel_path(project, number), **facts)  # type: ignore[arg-type]
 
 
 @dataclass(slots=True)
 class ExpectedCounts:
-    """What a generator knows of its own lines."""
+    """The counts of a generator's lines."""
 
     lines: int = 0
     rejected: int = 0
@@ -124,7 +124,7 @@ _INVALID_LINES = [
 
 
 class LogGenerator:
-    """A day as a farm sees it: pip, uv, bots, browsers, mirrors, rubbish; the same for a seed."""
+    """Typical requests of pip, uv, bots, browsers and mirrors, and invalid lines; deterministic."""
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class LogGenerator:
         ]
 
     def lines(self, count: int) -> Iterator[bytes]:
-        """So many lines, counted as they are made."""
+        """Generate lines, and count them."""
         for _ in range(count):
             self._at += self._step
             yield self._line()

@@ -1,4 +1,4 @@
-"""A day of a million downloads, with all that can happen to a log, against its maker's count."""
+"""A million downloads, with rotations and crashes, compared with the generator's counts."""
 
 import contextlib
 import gzip
@@ -23,7 +23,7 @@ _PIECES_A_FILE = 8
 async def test_a_million_downloads_are_counted_exactly(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
-    """Followed through rotations and crashes, then all of it read again, from files and a pipe."""
+    """Followed across rotations and crashes, then read again from files and a pipe."""
     traffic = LogGenerator(31, per_s=25.0, download_share=0.5)
     log, chance = tmp_path / "access.log", random.Random(31)
     rotated: list[Path] = []
@@ -57,7 +57,7 @@ async def test_a_million_downloads_are_counted_exactly(
 
 
 def _rotate(log: Path, number: int) -> Path:
-    """Move a log away, by turns as a plain file and packed after a while, as logrotate does."""
+    """Rotate a log as logrotate does, with delayed compression."""
     old = log.with_name(f"{log.name}.{number}")
     log.rename(old)
     if number % 2:

@@ -1,4 +1,4 @@
-"""Blocks of one log, committed while the next is read: each line once, whatever happens."""
+"""Blocks are committed while the next is read, and each line is counted once."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ _LINES = 3000
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a short log has many."""
+    """Small blocks, so that a short log has many."""
     monkeypatch.setattr(reader, "PIECE_BYTES", 20_000)
     monkeypatch.setattr(reader, "BLOCK_BYTES", 100_000)
 
@@ -40,7 +40,7 @@ def traffic(tmp_path: Path) -> LogGenerator:
 
 
 class _Watched(LogFile):
-    """A log of which one can wait until it is read."""
+    """A log with a method to wait until it is read."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)

@@ -1,4 +1,4 @@
-"""Work behind its giver's back: in order, one at a time, and never left running."""
+"""Work is done in order, one at a time, and not left running."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from piwheels.accesslog.commit_pipeline import CommitPipeline
 
 
 class _Worker:
-    """Work that waits to be let go."""
+    """Work that waits until the test releases it."""
 
     def __init__(self) -> None:
         self.began: list[str] = []

@@ -1,4 +1,4 @@
-"""Daily totals from a CSV: all or nothing, again and again."""
+"""Import of daily totals from CSV: atomic and idempotent."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Parts of logs that were read before, however they come again: they count once, and it is said."""
+"""Parts of logs that were read before are counted once, and reported."""
 
 import gzip
 import logging
@@ -31,7 +31,7 @@ BEGAN = datetime(2026, 3, 10, 8, tzinfo=UTC)
 
 
 def lines(first: int, many: int, *, project: str = "a") -> list[bytes]:
-    """Downloads, one a second, each from an address of its own."""
+    """Downloads, one per second, each from another address."""
     return [
         download(
             project,
@@ -128,7 +128,7 @@ async def test_counted_lines_are_recognized_across_blocks(
 async def test_two_servers_with_the_same_requests_are_both_counted(
     read: Read, database: Database, tmp_path: Path
 ) -> None:
-    """Some of their lines are even the same but for the address, of which nothing is kept."""
+    """Some of their lines differ only in the address, which is not stored."""
     chance = random.Random(1)
     logs = [
         b"".join(
@@ -206,7 +206,7 @@ async def test_single_similar_lines_are_counted_and_reported(
 
 
 def lines_of(found: list[tuple[int, int]]) -> Lines:
-    """Lines of these minutes and marks, as a block has them."""
+    """Lines with these minutes and fingerprints."""
     starts = [
         (minute, number)
         for number, (minute, _) in enumerate(found)

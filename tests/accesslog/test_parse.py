@@ -29,7 +29,7 @@ BUILDER = "piwheels-builder/2.0"
 
 
 class Named(NamedTuple):
-    """An access, to be looked at."""
+    """The fields of an access."""
 
     at_s: int
     address: bytes
@@ -81,7 +81,7 @@ def caddy_json(**facts: object) -> bytes:
 
 
 def apache(line: bytes) -> bytes:
-    r"""As Apache writes it: \" and not \x22."""
+    r"""As Apache escapes it: \" and not \x22."""
     return line.replace(b"\\x22", b'\\"').replace(b"\\x5C", b"\\\\")
 
 
@@ -209,7 +209,7 @@ _FIELDS = st.text(st.characters(codec="utf-8"), max_size=60)
 
 @given(path=_FIELDS, who=_FIELDS, status=st.integers(100, 599), size=st.integers(0, 2**40))
 def test_untrusted_text_does_not_shift_fields(path: str, who: str, status: int, size: int) -> None:
-    """Whatever stands in the request and the user agent, each server's quoting holds it."""
+    """Any request and user agent survive each server's escaping."""
     for quoted in (_as_nginx, _as_apache):
         line = (
             f'192.0.2.1 - - [10/Mar/2026:12:00:00 +0000] "{quoted("GET /" + path + " HTTP/1.1")}" '
@@ -223,7 +223,7 @@ def test_untrusted_text_does_not_shift_fields(path: str, who: str, status: int, 
 
 
 def _printable(text: str) -> str:
-    """What comes back: both servers write bytes beyond ASCII one by one."""
+    """The parsed text: both servers escape bytes beyond ASCII one by one."""
     return "".join(chr(byte) for byte in text.encode())
 
 

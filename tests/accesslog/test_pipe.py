@@ -1,4 +1,4 @@
-"""What a web server pipes in: on disk first, counted once, dropped only beyond the set size."""
+"""Pipes: spooled to disk, counted once, dropped only beyond the maximum size."""
 
 import asyncio
 import bz2
@@ -57,7 +57,7 @@ async def test_a_pipe_is_counted_and_leaves_no_files(
 async def test_a_pipe_may_be_compressed(
     dsn: str, database: Database, tmp_path: Path, pack: Callable[[bytes], bytes]
 ) -> None:
-    """As `zcat` would give it, also of several packed files one after the other."""
+    """Also several compressed files one after the other, as for `zcat`."""
     traffic = LogGenerator(28)
     lines = list(traffic.lines(4000))
     content = pack(b"".join(lines[:3000])) + pack(b"".join(lines[3000:]))
@@ -107,7 +107,7 @@ async def test_an_unsupported_compression_is_rejected_with_a_solution(
 async def test_a_repeated_log_is_not_counted_again(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
-    """Also where the content is longer than the segments that a pipe is cut into."""
+    """Also if the content is longer than a segment."""
     traffic = LogGenerator(22)
     log = tmp_path / "log"
     log.write_bytes(b"".join(traffic.lines(52_000)))
@@ -255,7 +255,7 @@ async def test_a_stopped_reader_leaves_the_rest_to_the_next(
 async def test_the_rest_of_a_killed_reader_is_recognized_after_it_was_read_as_a_file(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:
-    """Not as far as it goes, and beyond; the first segments are committed and gone."""
+    """The first segments are committed and deleted."""
     monkeypatch.setattr(spool_module, "_SEGMENT_BYTES", CHECKPOINT_SPACING_BYTES)
     traffic, folder, log = LogGenerator(25), tmp_path / "spool", tmp_path / "log"
     content = b"".join(traffic.lines(6000))

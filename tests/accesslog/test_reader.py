@@ -1,4 +1,4 @@
-"""Files read into a real database: each line once, whatever the file is called or packed in."""
+"""Files read into a real database: each line once, under any name and compression."""
 
 import bz2
 import gzip
@@ -320,13 +320,13 @@ async def test_two_readers_count_a_log_once(database: Database, tmp_path: Path) 
 async def test_an_interrupted_download_is_not_counted(
     read: Read, database: Database, tmp_path: Path
 ) -> None:
-    """Where the size of the wheel is known, and the log has how much was sent."""
+    """If the size of the wheel is known, and the log has the bytes sent."""
     known = wheel_path("a").rpartition("/")[2]
     await database.execute("SET session_replication_role = replica")  # a file alone
     await database.execute(
         """
-        INSERT INTO files (filename, sha256, size_bytes, metadata_sha256, compatibility_id, requires_python,
-                           debian_packages, project, version, build_id)
+        INSERT INTO files (filename, sha256, size_bytes, metadata_sha256, compatibility_id,
+                           requires_python, debian_packages, project, version, build_id)
         VALUES (%(filename)s, '', 5000, '', '', '', '{}', 'a', '1', 1)
         """,
         {"filename": known},

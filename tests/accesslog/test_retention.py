@@ -1,4 +1,4 @@
-"""Which single accesses are dropped: those that accesses, and not the clock alone, say are old."""
+"""Access records are deleted by the time that accesses confirm, not by the clock alone."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ MONTHS = 3
 
 
 class Run:
-    """Runs of `piw accesslog FILE` by a clock that is set."""
+    """Runs of `piw accesslog FILE` with a given clock."""
 
     def __init__(self, dsn: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._folder = folder
@@ -74,7 +74,7 @@ async def test_a_clock_that_is_ahead_deletes_no_records(
 async def test_two_days_logged_with_a_wrong_clock_delete_no_records(
     run: Run, database: Database
 ) -> None:
-    """The web server of a machine has the same wrong clock."""
+    """The web server has the same wrong clock."""
     wrong = BEGAN + timedelta(days=365)
     await run.read(*days(BEGAN, 5), clock=BEGAN + timedelta(days=5))
     await run.read(*days(wrong, 2), clock=wrong)

@@ -1,4 +1,4 @@
-"""A log followed through rotation, pauses, deaths and an absent database."""
+"""Following logs across rotations, pauses, kills and database outages."""
 
 import gzip
 import itertools
@@ -60,7 +60,7 @@ async def test_a_renamed_and_recreated_log_loses_nothing(
             log.rename(old)
             append(log, download("b"))
             wait_until(lambda: counted_downloads(dsn) == 2, "the new file is read")
-            # The web server has not been told to open its log again yet.
+            # The web server has not reopened its log yet.
             still_open.write(download("c"))
         wait_until(lambda: counted_downloads(dsn) == 3, "the old file is still read")
         old.rename(tmp_path / "access.log.2")
@@ -140,7 +140,7 @@ async def test_a_killed_tailer_counts_each_line_once(
 
 
 def _chunks(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """Pieces that end anywhere."""
+    """Chunks that end anywhere."""
     while batch := list(itertools.islice(lines, 100)):
         data = b"".join(batch)
         yield data[: len(data) // 3]

@@ -1,4 +1,4 @@
-"""Build time that downloads save, by the first generation's formula."""
+"""Build time saved by downloads."""
 
 from pathlib import Path
 
@@ -31,15 +31,15 @@ _PUBLISHED = (
     "INSERT INTO wheel_compatibilities VALUES ('k', 'k', '')",
     "INSERT INTO reserved_filenames VALUES (%(filename)s, 'x')",
     """
-    INSERT INTO files (filename, sha256, size_bytes, metadata_sha256, compatibility_id, requires_python,
-                       debian_packages, project, version, build_id)
+    INSERT INTO files (filename, sha256, size_bytes, metadata_sha256, compatibility_id,
+                       requires_python, debian_packages, project, version, build_id)
     VALUES (%(filename)s, 'x', 1, 'x', 'k', '', '{}', 'numpy', '1.0', 1)
     """,
 )
 
 
 async def publish(db: Database, tags: str, duration_s: float) -> str:
-    """A wheel with a build of this duration; gives its path."""
+    """Add a wheel with a build of this duration; returns its path."""
     path = wheel_path("numpy", tags=tags)
     for statement in _PUBLISHED:
         await db.execute(statement, {"filename": path.rpartition("/")[2], "duration_s": duration_s})

@@ -19,16 +19,16 @@ async def structure(page: Page) -> list[str]:
 
 
 async def contrast(page: Page) -> list[str]:
-    """Texts that do not stand out enough from what is behind them."""
+    """Texts with too little contrast."""
     found: list[str] = await page.evaluate(f"{_CHECKS}.contrast()")
     return found
 
 
 async def check_tab_order(page: Page, most: int = 400) -> list[str]:
-    """Press Tab through the page; gives the names of what has the focus in turn.
+    """Press Tab through the page; returns the names of the focused elements in order.
 
     Raises:
-        AssertionError: something has the focus and does not show it, or is out of sight.
+        AssertionError: a focused element does not show its focus, or is outside the viewport.
     """
     names: list[str] = []
     for _ in range(most):

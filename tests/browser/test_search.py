@@ -92,7 +92,7 @@ async def test_anything_may_be_typed(visit: Visit, typed: str) -> None:
     assert await results(visit.page) == []
 
 
-# --- keys, and what a screen reader is told ---
+# --- keyboard and screen readers ---
 
 
 async def test_keys_select_and_open_results(visit: Visit) -> None:

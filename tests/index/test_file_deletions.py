@@ -1,4 +1,4 @@
-"""Removed files that come back: what is published again is never unlinked."""
+"""Removed files that return: what is published again is not deleted."""
 
 import asyncio
 import shutil
@@ -18,20 +18,20 @@ from tests.wheel.factories import make_wheel
 
 
 class WheelUpload:
-    """A wheel that the farm builds anew each time with the same bytes."""
+    """A wheel that is rebuilt with the same content."""
 
     def __init__(self, site: SiteHarness, folder: Path) -> None:
         self.site, self.made = site, make_wheel(folder)
         self.publisher = WheelPublisher(site.db, site.webroot)
 
     async def install(self) -> WheelFile:
-        """Have it in the tree; nothing names it yet."""
+        """Install it; no page lists it yet."""
         arrived = self.made.with_name(f"arrived-{self.made.name}")
         shutil.copy(self.made, arrived)
         return await self.publisher.install(inspect_wheel(self.made), arrived)
 
     async def publish(self) -> WheelFile:
-        """Have its release built, and the index name it."""
+        """Complete the build of its release, so that the index lists it."""
         job = await self.claimed()
         file = await self.install()
         assert await queue.complete_job_with_retry_after(
@@ -68,7 +68,7 @@ async def test_a_file_that_returns_before_its_deletion_is_kept(
     job = await wheel.claimed()
     file = await wheel.install()
     await site.publisher.write_pending()
-    assert wheel.is_installed(file), "it is due to be unlinked, and about to be published"
+    assert wheel.is_installed(file), "it is due to be deleted, and about to be published"
     assert await queue.complete_job_with_retry_after(
         site.db, make_build(job, "builder"), [file], RULES, None
     )

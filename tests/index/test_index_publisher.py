@@ -1,4 +1,4 @@
-"""Stale pages written and removed files unlinked, with a real database and a real tree."""
+"""The index publisher with a real database and web root."""
 
 import asyncio
 import errno

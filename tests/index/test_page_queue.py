@@ -1,4 +1,4 @@
-"""Which pages have to be written, and when."""
+"""The page queue: which pages are written, and when."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Index pages: every field of Simple API 1.4, and hostile text that stays text."""
+"""Index pages: every field of Simple API 1.4, and hostile text."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The process that renders: that it never outlives its parent."""
+"""The render process exits with its parent."""
 
 import os
 import signal

@@ -16,7 +16,7 @@ async def events(site: SiteHarness) -> list[str]:
 
 
 async def retry_delay_s(site: SiteHarness) -> float:
-    """How long the only page that failed is left alone."""
+    """The delay of the only failed page."""
     return float(
         await site.db.value(
             "SELECT extract(epoch FROM retry_at - now()) FROM page_queue WHERE retry_at > now()"

@@ -1,4 +1,4 @@
-"""Reading a Simple API index."""
+"""The client of a Simple API index."""
 
 import asyncio
 import contextlib

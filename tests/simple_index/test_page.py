@@ -1,4 +1,4 @@
-"""Parsing project pages: whatever pip finds on one is found, and what is odd is reported."""
+"""Parsing of project pages: pip's results are found, and problems are reported."""
 
 import contextlib
 import hashlib

@@ -1,4 +1,4 @@
-"""A follower on a fake upstream and a real database."""
+"""Synchronization with a fake upstream and a real database."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ class SyncHarness:
     upstream: FakeIndex
 
     async def add(self, *requirements: str) -> list[str]:
-        """Follow projects; gives what is wrong with each, "" for nothing."""
+        """Follow projects; returns the problem of each, "" for none."""
         wanted = [BuildRequest(requirement=requirement) for requirement in requirements]
         async with SimpleIndex(self.upstream.simple) as index:
             added = await add_projects(self.db, index, wanted, RULES)
@@ -40,13 +40,13 @@ class SyncHarness:
 
     @asynccontextmanager
     async def running(self, options: SyncOptions = QUICK) -> AsyncIterator[UpstreamSync]:
-        """The duty at work, as in a master."""
+        """Run the service, as in a master."""
         async with SimpleIndex(self.upstream.simple) as index:
             follower = UpstreamSync(self.db, index, RULES, options)
             task = asyncio.create_task(follower.run())
             try:
                 yield follower
-                assert not task.done(), "a fault of the upstream never ends the duty"
+                assert not task.done(), "a fault of the upstream does not end the service"
             finally:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -69,12 +69,12 @@ class SyncHarness:
         return {row["version"]: "removed" if row["removed_at"] else "missing" for row in rows}
 
     async def findings(self) -> dict[str, str]:
-        """What the last look at each project found."""
+        """The result of each project's last check."""
         rows = await self.db.rows("SELECT project, check_result FROM projects")
         return {row["project"]: row["check_result"] for row in rows}
 
     async def wait_for_checks(self, project: str = "demo", looks: int = 4) -> None:
-        """Wait until the page was asked for so often from now on."""
+        """Wait for this number of further requests of the page."""
         path = f"/simple/{project}/"
         enough = self._asked(path) + looks
 
@@ -109,7 +109,7 @@ class SyncHarness:
         }
 
     async def events(self) -> str:
-        """Everything in the event list."""
+        """All events."""
         rows = await self.db.rows("SELECT subject, text FROM events ORDER BY event_id")
         return "\n".join(f"{row['subject']}: {row['text']}" for row in rows)
 

@@ -1,4 +1,4 @@
-"""The changelog's client against what an upstream, or something in its place, may answer."""
+"""The changelog client with valid and invalid responses."""
 
 from collections.abc import AsyncIterator
 

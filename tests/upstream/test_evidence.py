@@ -1,4 +1,4 @@
-"""What the upstream says is evidence: nothing built is lost, nothing reported is missed."""
+"""Pages as evidence: nothing built is lost, and no reported change is missed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ NO_TIME = {"upload-time": None}
 
 @dataclass
 class EventSource:
-    """An upstream whose project demo has release 1.0, and how its changes are reported."""
+    """An upstream with demo 1.0, whose changes are reported by a changelog or not."""
 
     index: FakeIndex
     farm: SyncHarness
@@ -412,7 +412,8 @@ async def test_a_clock_that_was_ahead_delays_nothing(
     if told:
         upstream.add_event("demo", "new release", 2)
         await farm.db.execute(
-            "INSERT INTO upstream_changes (project, serial, action, removed_versions, project_removed, next_check_at) "
+            "INSERT INTO upstream_changes (project, serial, action, removed_versions, "
+            "project_removed, next_check_at) "
             "VALUES ('demo', 1, 'x', '{}', false, now() + '1 year')"
         )
     async with farm.running():
@@ -467,7 +468,7 @@ async def follow_many(farm: SyncHarness, count: int) -> None:
 
 
 async def rounds(farm: SyncHarness, count: int, status: int, timeout_s: float = WAIT_S) -> None:
-    """Wait until so many pages were answered so."""
+    """Wait for this number of responses with a status."""
 
     async def answered() -> bool:
         return farm.upstream.answered[status] >= count
@@ -497,7 +498,8 @@ async def test_the_longest_due_project_is_checked_first(
 ) -> None:
     await follow_many(farm, 50)
     await farm.db.execute(
-        "UPDATE projects SET next_poll_at = now() - interval '1 hour' WHERE project IN ('p7', 'p31')"
+        "UPDATE projects SET next_poll_at = now() - interval '1 hour' "
+        "WHERE project IN ('p7', 'p31')"
     )
     options = SyncOptions(method="poll", poll_interval_s=3600, first_delay_s=0.05)
     async with farm.running(options):

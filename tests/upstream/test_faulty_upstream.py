@@ -1,4 +1,4 @@
-"""An upstream whose changelog, pages or clock are wrong for a while: nothing is lost or missed."""
+"""Temporary faults of changelog, pages and clock: nothing is lost or missed."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The pure parts: how the upstream is asked, how long looks wait, what counts as a removal."""
+"""Pure parts: upstream health, delays of checks, removals."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""From a page to releases, and to those that are meant."""
+"""Releases of a page, and their selection."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 async def page_of(*files: tuple[str, dict[str, Any]]) -> ProjectPage:
-    """A page with these files, as the real client reads it."""
+    """A page with these files, read by the client."""
     with fake_index() as index:
         for filename, extra in files:
             index.add("demo", filename, b"x", **extra)

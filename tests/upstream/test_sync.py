@@ -1,4 +1,4 @@
-"""The upstream followed, by its changelog and by polling, through all that it does."""
+"""Synchronization by changelog and by polling."""
 
 import time
 from collections.abc import Callable
@@ -32,11 +32,11 @@ def yank(upstream: FakeIndex, yanked: bool | str) -> None:
 
 
 class Changes:
-    """What happens upstream, told by the changelog or only to be seen on the page."""
+    """Changes upstream, reported by the changelog or only visible on the page."""
 
-    def __init__(self, upstream: FakeIndex, *, told: bool) -> None:
-        self.upstream, self.told, self.serial = upstream, told, 100
-        if told:
+    def __init__(self, upstream: FakeIndex, *, has_changelog: bool) -> None:
+        self.upstream, self.has_changelog, self.serial = upstream, has_changelog, 100
+        if has_changelog:
             self.upstream.add_event("demo", "create", 100)
 
     def do(self, action: str, change: Callable[[], Any]) -> None:
@@ -45,7 +45,7 @@ class Changes:
         self.upstream.extras["demo"] = {
             "meta": {"api-version": "1.1", "_last-serial": str(self.serial)}
         }
-        if self.told:
+        if self.has_changelog:
             self.upstream.add_event("Demo", action, self.serial, "2.0")
 
 
@@ -53,11 +53,11 @@ class Changes:
 async def changes(
     request: pytest.FixtureRequest, farm: SyncHarness, upstream: FakeIndex
 ) -> Changes:
-    """A followed project with release 1.0, whose changes are told or have to be seen."""
-    changes = Changes(upstream, told=request.param)
+    """A followed project with release 1.0, with or without a changelog."""
+    changes = Changes(upstream, has_changelog=request.param)
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
     assert await farm.add("demo") == [""]
-    if changes.told:
+    if changes.has_changelog:
         await key_values.set_value(farm.db, SERIAL, "100")
     return changes
 
@@ -103,7 +103,9 @@ async def test_a_removed_release_is_hidden_and_its_reported_removal_stored(
         changes.do("add", lambda: upstream.add("demo", SDIST, b"y", **{"upload-time": LATER}))
         await farm.wait_until(lambda: farm.releases("demo"), {"1.0": None, "2.0": None})
         changes.do("remove release", lambda: remove_file(upstream, SDIST))
-        await farm.wait_until(farm.hidden, {"2.0": "removed" if changes.told else "missing"})
+        await farm.wait_until(
+            farm.hidden, {"2.0": "removed" if changes.has_changelog else "missing"}
+        )
         assert await farm.queue() == [("demo", "1.0")]
 
 
@@ -128,10 +130,10 @@ async def test_a_fault_delays_and_nothing_is_missed(
     async with farm.running() as follower:
         upstream.faults[""] = fault
 
-        async def told() -> bool:
+        async def is_reported() -> bool:
             return str(fault) in follower.status_text
 
-        await farm.wait_until(told, True)
+        await farm.wait_until(is_reported, True)
         changes.do("add", lambda: upstream.add("demo", SDIST, b"y", **{"upload-time": LATER}))
         upstream.faults.clear()
         await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
@@ -147,10 +149,10 @@ async def test_retry_after_is_honored(farm: SyncHarness, upstream: FakeIndex) ->
     upstream.headers["Retry-After"] = "17"
     async with farm.running(QUICK_POLL) as follower:
 
-        async def told() -> bool:
+        async def is_reported() -> bool:
             return await farm.findings() == {"demo": "fault", "other": "current"}
 
-        await farm.wait_until(told, True)
+        await farm.wait_until(is_reported, True)
         assert len(upstream.requests) == 1, "the next project would fare no better"
         assert 15 < follower._health.retry_at - time.monotonic() <= 17
 
@@ -167,17 +169,17 @@ async def test_retry_after_is_honored(farm: SyncHarness, upstream: FakeIndex) ->
 )
 async def test_garbage_in_place_of_the_changelog_delays(farm: SyncHarness, garbage: bytes) -> None:
     upstream = farm.upstream
-    changes = Changes(upstream, told=True)
+    changes = Changes(upstream, has_changelog=True)
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
     await farm.add("demo")
     await key_values.set_value(farm.db, SERIAL, "100")
     upstream.pages["/pypi"] = ("text/xml", garbage)
     async with farm.running() as follower:
 
-        async def told() -> bool:
+        async def is_reported() -> bool:
             return bool(follower.status_text)
 
-        await farm.wait_until(told, True)
+        await farm.wait_until(is_reported, True)
         del upstream.pages["/pypi"]
         changes.do("add", lambda: upstream.add("demo", SDIST, b"y", **{"upload-time": LATER}))
         await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])

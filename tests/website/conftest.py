@@ -1,4 +1,4 @@
-"""A small farm with a tree of its own."""
+"""The publishers with a database and a web root."""
 
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor

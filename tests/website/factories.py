@@ -1,4 +1,4 @@
-"""Contents of pages for tests: a farm with nothing, with one of each, and with hostile text."""
+"""Page data for tests: empty, with one of each, and with hostile text."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -32,12 +32,12 @@ from piwheels.website.page_data import (
 SITE = Site(url="https://wheels.example.org/")
 NOW = datetime(2026, 11, 25, 16, 40, tzinfo=UTC)
 CP311, CP313 = "cp311-trixie-aarch64", "cp313-trixie-aarch64"
-#: What a stranger may write where only text should stand.
+#: Untrusted text.
 HOSTILE = (
     "</title><script>alert(1)</script><a href=\"javascript:alert(1)\" onclick='x'>&amp;"
     "\N{RIGHT-TO-LEFT OVERRIDE}gpj\N{ZERO WIDTH SPACE}\x1b[31m\0\n{{ 7 * 7 }}{% raw %}"
 )
-#: What of it is left to see.
+#: How it is shown.
 SHOWN = HOSTILE.translate({ord(char): "\ufffd" for char in "\u202e\u200b\x1b\0\n"})
 
 
@@ -161,7 +161,7 @@ def built_project() -> ProjectData:
 
 
 def hostile_project() -> ProjectData:
-    """A project in which a stranger wrote all that a stranger can write."""
+    """A project with hostile text in every untrusted field."""
     failed = a_target(last_build_id=8, last_outcome="failed", last_reason=HOSTILE, last_final=True)
     release = a_release(
         "1.0",
@@ -275,7 +275,7 @@ class Reader(HTMLParser):
 
 
 def assert_harmless(page: bytes) -> Reader:
-    """A page that no text broke out in: only our scripts and handlers, nothing hidden."""
+    """Parse a page, and assert that it has only its own scripts and no event handlers."""
     reader = Reader(page)
     for attributes in reader.all("script"):
         assert (attributes["src"] or "").startswith(("static/", "../../static/", "/static/"))

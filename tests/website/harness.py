@@ -1,4 +1,4 @@
-"""A farm whose builds are settled by hand, with the duties that write its tree."""
+"""A farm without builders: the index and website publishers on a database."""
 
 import gzip
 import json
@@ -17,7 +17,7 @@ from tests.website.factories import SITE
 
 
 class SiteHarness:
-    """A farm whose builds are settled by hand."""
+    """The publishers of a farm whose builds are completed by the test."""
 
     def __init__(self, db: Database, root: Path, pool: ThreadPoolExecutor) -> None:
         self.db = db
@@ -43,7 +43,7 @@ class SiteHarness:
         return frozenset({TARGETS[0].name})
 
     async def publish(self, project: str, version: str = "1.0") -> WheelFile:
-        """Have a release built, and its wheel in the tree; the pages are stale then."""
+        """Complete a build and install its wheel; the pages are queued then."""
         await catalog.add_project(self.db, project, project)
         await catalog.add_releases(self.db, [make_release(project, version)], RULES)
         job = await queue.claim(self.db, "builder", [TARGETS[0].name])
@@ -67,18 +67,18 @@ class SiteHarness:
         return {str(path): path.stat().st_mtime_ns for path in pages}
 
     async def write_all(self) -> None:
-        """Write the index, and then all the rest."""
+        """Write the index, and then the website."""
         await self.publisher.write_pending()
         await self.showing.write_pending()
 
     def shown(self, name: str) -> str:
-        """A page of the tree, whose twin holds the same."""
+        """A page, whose .gz file has the same content."""
         path = self.webroot.root / name
         content = path.read_bytes()
         assert gzip.decompress(path.with_name(f"{path.name}.gz").read_bytes()) == content
         return content.decode()
 
     async def queued_pages(self, part: PageKind = PageKind.PROJECT) -> list[str]:
-        """The pages of a part of the site that are to be written now."""
+        """The queued pages of a kind."""
         await page_queue.collect_changes(self.db, page_queue.WEBSITE_PAGE_KINDS)
         return sorted(page.key for page in await page_queue.pages_to_write(self.db, part, 1000))

@@ -1,4 +1,4 @@
-"""Other names of projects, and where they lead."""
+"""Aliases of projects."""
 
 from piwheels.db import catalog
 from piwheels.db import site_queries as site_db

@@ -1,4 +1,4 @@
-"""The static files: their names, their writing, and colours that everybody can read."""
+"""Static files: names, writing, and the contrast of colors."""
 
 import gzip
 import os
@@ -20,7 +20,7 @@ SHAPES = ("edge", "berry", "c1", "c2", "c3", "c4", "c5", "c6")
 
 
 def palettes() -> dict[str, dict[str, str]]:
-    """The colours of both modes by name, as the style sheet has them."""
+    """The colors of both modes by name, from the style sheet."""
     style = assets.static_files()["style.css"].decode()
     light, dark = re.findall(r":root \{(.*?)\}", style, re.DOTALL)
     found = {
@@ -32,7 +32,7 @@ def palettes() -> dict[str, dict[str, str]]:
 
 
 def contrast(one: str, other: str) -> float:
-    """WCAG 2.2's contrast ratio of two colours, `#rrggbb`."""
+    """WCAG 2.2's contrast ratio of two colors, `#rrggbb`."""
     lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
 

@@ -1,4 +1,4 @@
-"""Pictures that hold for any figures and any names, read as the XML that they also are."""
+"""Charts of any values and names, parsed as XML."""
 
 import json
 import xml.etree.ElementTree as ET
@@ -39,12 +39,12 @@ def chart(*rows: tuple[Value, ...], labels: tuple[str, ...] = (), unit: Unit = U
 
 
 def parsed(figure: Markup) -> ET.Element:
-    """A figure as a tree; what a browser alone would mend is refused."""
+    """A figure parsed as XML, which is stricter than HTML."""
     return ET.fromstring(figure)
 
 
 def rects(figure: Markup) -> list[ET.Element]:
-    """The coloured shapes of a picture."""
+    """The colored shapes of a chart."""
     svg = parsed(figure).find(IMAGE)
     assert svg is not None
     return [rect for rect in svg.iter("rect") if rect.get("class", "").startswith("s")]
@@ -73,7 +73,7 @@ def test_bar_lengths_are_proportional_to_values() -> None:
 
 
 def labels_below(figure: Markup, width_px: float, *, narrow: bool) -> list[tuple[float, float]]:
-    """Where each label below a plot of that width begins and ends, as wide as digits get."""
+    """The start and end of each label below a plot of this width."""
     svg = parsed(figure).find(IMAGE)
     assert svg is not None
     places = []
@@ -145,7 +145,7 @@ def test_few_columns_do_not_fill_the_width() -> None:
 
 
 def ticks(figure: Markup) -> list[str | None]:
-    """The numbers of the rules, from the lowest."""
+    """The labels of the grid lines, from the lowest."""
     return [text.text for text in parsed(figure).findall("div/svg[@aria-hidden]/text")]
 
 

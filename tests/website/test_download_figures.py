@@ -1,4 +1,4 @@
-"""Downloads and the queue on the pages: when they show, and what is kept of them."""
+"""Downloads and the queue on the pages: updates and retention."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +17,7 @@ CP39 = TARGETS[0].name
 
 
 async def download(db: Database, day: date, counts: dict[str, int]) -> None:
-    """Have projects be downloaded on a day, as the roll-ups tell it."""
+    """Add downloads of projects on a day to the totals."""
     await db.execute(
         """
         INSERT INTO downloads_daily (day, counted) VALUES (%(day)s, 1)
@@ -62,7 +62,8 @@ async def test_the_last_30_days_are_the_same_days_on_every_page(site: SiteHarnes
     await download(site.db, today - timedelta(days=30), {"alpha": 50})
     for days, count in ((29, 3), (30, 50)):
         await site.db.execute(
-            "INSERT INTO downloads_daily_by_dimension VALUES (%(day)s, 'arch', 'aarch64', %(count)s)",
+            "INSERT INTO downloads_daily_by_dimension "
+            "VALUES (%(day)s, 'arch', 'aarch64', %(count)s)",
             {"day": today - timedelta(days=days), "count": count},
         )
     await site.db.execute(

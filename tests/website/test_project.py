@@ -1,4 +1,4 @@
-"""A project's pages: the state of everything, text that stays text, many releases."""
+"""Pages of projects: states, hostile text, many releases."""
 
 import json
 import re
@@ -47,7 +47,7 @@ def page(content: object = None) -> Reader:
 
 
 def cell(target: object, **circumstances: object) -> str:
-    """What the grid says of a release for a target, in one line."""
+    """A cell of the table as one line."""
     known: dict[str, object] = {"served_targets": frozenset({CP311, CP313})}
     content = a_project(
         a_release("1.0", target),  # type: ignore[arg-type]
@@ -92,7 +92,7 @@ def test_the_debian_packages_of_the_newest_wheels_are_shown() -> None:
 
 
 def test_debian_packages_are_shown_for_each_platform() -> None:
-    """A name that one release of Debian does not know makes a joined line fail there."""
+    """A name that one release of Debian does not have makes a common command fail there."""
     old, new = "cp311-bookworm-aarch64", "cp313-trixie-aarch64"
     lines = apt_lines(needing(old, "libssl3"), needing(new, "libssl3t64"))
     assert lines == ["sudo apt install libssl3", "sudo apt install libssl3t64"]

@@ -1,4 +1,4 @@
-"""The shards of the search: what is in them, how large they are, and which are written."""
+"""The search index: content, sizes and updates of its shards."""
 
 import gzip
 import json
@@ -32,7 +32,7 @@ def names(shard: bytes) -> list[str]:
 
 
 def path(files: Files, typed: str) -> Iterator[bytes]:
-    """The shards that a reader goes through."""
+    """The shards that the browser loads for a text."""
     file = search_index.ROOT
     for depth in range(len(typed) + 1):
         yield files[file]
@@ -44,7 +44,7 @@ def path(files: Files, typed: str) -> Iterator[bytes]:
 
 
 def found(files: Files, typed: str) -> list[str]:
-    """What a search gives, in the order of the alphabet."""
+    """The results of a search, sorted."""
     *_, deepest = path(files, typed)
     return [name for name in names(deepest) if f"-{name}".find(f"-{typed}") >= 0]
 

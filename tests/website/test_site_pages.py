@@ -1,4 +1,4 @@
-"""Home, projects, statistics and the rest: with nothing, with something, with hostile text."""
+"""Single pages: empty, with data, with hostile text."""
 
 import json
 from datetime import UTC, date, datetime

@@ -1,4 +1,4 @@
-"""The pages that people read, written from a real database into a real tree."""
+"""The website publisher with a real database and web root."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ SINGLE = [
 
 
 def times(root: Path) -> dict[str, int]:
-    """When each file of the tree was written."""
+    """The mtime of each file."""
     return {str(path): path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
 
 

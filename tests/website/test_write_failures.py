@@ -1,4 +1,4 @@
-"""The order among pages, and what happens when one of them or the process fails."""
+"""The order of writing pages, and failures of pages and of the process."""
 
 import asyncio
 import errno
