@@ -47,7 +47,7 @@ def normalize_project(text: str) -> str:
     """The normalized form of a project's name.
 
     Raises:
-        RejectedError: it is no valid name, or longer than LONGEST_PROJECT.
+        RejectedError: it is no valid name, or longer than MAX_PROJECT_LENGTH.
     """
     parse = packaging.utils.canonicalize_name
     return _parse_limited(
@@ -59,7 +59,7 @@ def parse_version(text: str) -> Version:
     """A version (PEP 440).
 
     Raises:
-        RejectedError: it is none, or longer than LONGEST_VERSION.
+        RejectedError: it is none, or longer than MAX_VERSION_LENGTH.
     """
     return _parse_limited("version", text, MAX_VERSION_LENGTH, Version)
 
@@ -68,7 +68,7 @@ def parse_tags(text: str) -> frozenset[Tag]:
     """Every tag of a compressed tag set (PEP 425): `py2.py3-none-any`.
 
     Raises:
-        RejectedError: it is none, or stands for more than MOST_TAGS tags.
+        RejectedError: it is invalid, or expands to more than MAX_TAGS tags.
     """
     parts = text.split("-", 3)
     if math.prod(part.count(".") + 1 for part in parts) > MAX_TAGS:
@@ -82,8 +82,8 @@ def parse_wheel_filename(filename: str) -> WheelFilename:
     """What the file name of a wheel says (PEP 427).
 
     Raises:
-        RejectedError: it is none of a wheel, longer than LONGEST_FILENAME_BYTES, or has more than
-            MOST_TAGS tags.
+        RejectedError: it is none of a wheel, longer than MAX_FILENAME_BYTES, or has more than
+            MAX_TAGS tags.
     """
     if len(filename.encode(errors="replace")) > MAX_FILENAME_BYTES:
         raise RejectedError(
@@ -108,7 +108,7 @@ def parse_specifier(text: str) -> SpecifierSet:
     """A set of version specifiers (PEP 440), such as a Requires-Python.
 
     Raises:
-        RejectedError: it is none, or longer than LONGEST_SPECIFIER.
+        RejectedError: it is none, or longer than MAX_SPECIFIER_LENGTH.
     """
     return _parse_limited("version specifier", text, MAX_SPECIFIER_LENGTH, SpecifierSet)
 
@@ -117,7 +117,7 @@ def parse_requirement(text: str) -> Requirement:
     """A requirement (PEP 508).
 
     Raises:
-        RejectedError: it is none, or longer than LONGEST_REQUIREMENT.
+        RejectedError: it is none, or longer than MAX_REQUIREMENT_LENGTH.
     """
     found = _parse_limited("requirement", text, MAX_REQUIREMENT_LENGTH, Requirement)
     normalize_project(found.name)

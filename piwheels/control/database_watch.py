@@ -69,7 +69,7 @@ def describe_blocker(blocker: LockHolder) -> str:
         else ""
     )
     return truncate_line(
-        f"{', '.join(blocker.duties)}: waiting for {blocker.waited_s:.0f} s for a lock held by "
+        f"{', '.join(blocker.roles)}: waiting for {blocker.waited_s:.0f} s for a lock held by "
         f"process {blocker.pid} ({blocker.client or 'a client'}{account}{origin}, in a transaction "
         f"for {blocker.held_s:.0f} s{query}); stop it, or run "
         f"SELECT pg_terminate_backend({blocker.pid})",

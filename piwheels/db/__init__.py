@@ -1,1 +1,1 @@
-"""The farm in PostgreSQL: one connection a duty, the queries of one concern in each file."""
+"""The database: one connection per role, and in each file the queries of one subject."""

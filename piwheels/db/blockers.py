@@ -13,8 +13,8 @@ class LockHolder(Struct, frozen=True, kw_only=True):
     address: str  # "" on the server's own machine
     query: str  # what it runs, or ran last
     held_s: float  # how long its transaction has lasted
-    duties: list[str]  # the piwheels connections that wait for it
-    waited_s: float  # the longest of them
+    roles: list[str]  # of the connections of piwheels that wait for it
+    waited_s: float  # the longest wait
 
 
 async def find_lock_holders(db: Database, *, after_s: float) -> list[LockHolder]:
@@ -25,7 +25,7 @@ async def find_lock_holders(db: Database, *, after_s: float) -> list[LockHolder]
     rows = await db.rows(
         """
         WITH waiting AS MATERIALIZED (
-            SELECT pid, substr(application_name, 10) AS duty, pg_blocking_pids(pid) AS blockers,
+            SELECT pid, substr(application_name, 10) AS role, pg_blocking_pids(pid) AS blockers,
                    extract(epoch FROM clock_timestamp() - query_start)::float8 AS waited_s
               FROM pg_stat_activity
              WHERE datname = current_database()
@@ -39,7 +39,7 @@ async def find_lock_holders(db: Database, *, after_s: float) -> list[LockHolder]
                coalesce(host(a.client_addr), '') AS address,
                coalesce(left(a.query, 200), '') AS query,
                coalesce(extract(epoch FROM clock_timestamp() - a.xact_start), 0)::float8 AS held_s,
-               array_agg(DISTINCT waiting.duty ORDER BY waiting.duty) AS duties,
+               array_agg(DISTINCT waiting.role ORDER BY waiting.role) AS roles,
                max(waiting.waited_s) AS waited_s
           FROM waiting
          CROSS JOIN LATERAL unnest(waiting.blockers) AS blocker (pid)

@@ -14,9 +14,9 @@ from piwheels.model.targets import WheelCompatibility
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """A release to build for a target, as handed to the builder that claimed it.
+    """A release to build for a target, as sent to the builder that claimed it.
 
-    `build` is the number that the attempt will have: its log and its files go by it.
+    `build_id` is the number of the attempt, which identifies its log and its files.
     """
 
     build_id: int
@@ -26,26 +26,26 @@ class Job(Struct, frozen=True, kw_only=True):
     sdist: Sdist
     released_at: datetime
     attempt: int = 1  # 1 for the first try
-    min_timeout_s: float = 0.0  # the builder's time limit is at least this; 0: its own limit
+    min_timeout_s: float = 0.0  # the lower bound of the builder's time limit; 0: none
 
 
 class Outcome(StrEnum):
     """How a build ended."""
 
     BUILT = "built"
-    FAILED = "failed"  # the build itself: another try gives the same
-    REFUSED = "refused"  # the master did not accept what came out
+    FAILED = "failed"  # the build itself: a retry gives the same result
+    REFUSED = "refused"  # the master rejected the wheel
     TIMED_OUT = "timed-out"
     OUT_OF_MEMORY = "out-of-memory"
     DISK_FULL = "disk-full"
-    FETCH_FAILED = "fetch-failed"  # the sdist or a build dependency did not arrive
-    BAD_SDIST = "bad-sdist"  # the sdist is corrupt or is not what its hash says
-    LOST = "lost"  # the builder fell silent
+    FETCH_FAILED = "fetch-failed"  # the sdist or a build dependency could not be downloaded
+    BAD_SDIST = "bad-sdist"  # the sdist is corrupt or does not match its hash
+    LOST = "lost"  # the builder sent no heartbeat
     CANCELED = "canceled"  # by an operator
-    BUILDER_FAILED = "builder-failed"  # the builder itself went wrong (sandbox, interpreter)
+    BUILDER_FAILED = "builder-failed"  # the builder itself failed (sandbox, interpreter)
 
 
-#: Outcomes that another try can mend: the job stays in the queue, for later.
+#: Outcomes that a retry can fix: the job stays in the queue, deferred.
 RETRYABLE = frozenset(
     {
         Outcome.LOST,
@@ -59,42 +59,42 @@ RETRYABLE = frozenset(
 
 
 class FailureClass(StrEnum):
-    """What made a build fail: the table of retry policies has one entry for each."""
+    """Why a build failed: each class has a retry policy."""
 
-    UNKNOWN = "unknown"  # the build itself failed, and nothing says more precisely why
-    REFUSED = "refused"  # the master did not accept the wheel
+    UNKNOWN = "unknown"  # the build itself failed, without a more precise reason
+    REFUSED = "refused"  # the master rejected the wheel
     BAD_SDIST = "bad-sdist"  # the archive cannot be read
     LIMIT = "limit"  # of processes, or of the size of a file
     TIMED_OUT = "timed-out"
     OUT_OF_MEMORY = "out-of-memory"
     DISK_FULL = "disk-full"
-    INDEX_FAULT = "index-fault"  # the index did not answer, or not with what was asked for
+    INDEX_FAULT = "index-fault"  # the index did not answer, or with an error
     FILE_GONE = "file-gone"  # the index lists a file and answers 404 for it
     DAMAGED_DOWNLOAD = "damaged-download"  # bytes that do not have the promised digest
     BUILDER_FAULT = "builder-fault"  # sandbox, interpreter, environment
-    LOST = "lost"  # the builder was silent for too long
+    LOST = "lost"  # the builder sent no heartbeat for too long
     CANCELED = "canceled"  # by an operator
 
 
 _Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 _Bytes = Annotated[int, Meta(ge=0, le=2**62)]
-_Figure = Annotated[float, Meta(ge=-1e12, le=1e12)]  # NaN and infinity are malformed
+_Figure = Annotated[float, Meta(ge=-1e12, le=1e12)]  # no NaN, no infinity
 _ShortText = Annotated[str, Meta(max_length=200)]
 
 
 class FailureEvidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured around a build that failed. 0 and "" mean that it is not known."""
+    """What was measured during a failed build; 0 and "" mean unknown."""
 
     stop: _ShortText = ""  # the limit that ended it: time, memory, processes, disk
     cpu_s: _Seconds = 0.0  # processor time of all its processes
     limit_s: _Seconds = 0.0  # the time limit that it ran under
-    speed: _Seconds = 0.0  # of the builder (see `Fitness`)
+    speed: _Seconds = 0.0  # of the builder (see `BuilderCapability`)
     peak_memory_bytes: _Bytes = 0
     memory_limit_bytes: _Bytes = 0
-    disk_reserve_bytes: _Bytes = 0  # the builder keeps so much of its disk free
-    disk_free_bytes: _Bytes | None = None  # when the build was over and cleared away
-    retry_after_s: _Seconds = 0.0  # the index asked for so long a pause (RFC 9110, 10.2.3)
-    digest: _ShortText = ""  # of the bytes that came instead of the promised ones
+    disk_reserve_bytes: _Bytes = 0  # the disk space that the builder keeps free
+    disk_free_bytes: _Bytes | None = None  # after the build was removed
+    retry_after_s: _Seconds = 0.0  # as the index requested (RFC 9110, 10.2.3)
+    digest: _ShortText = ""  # of the wrong bytes that were received
 
 
 class PastFailure(Struct, frozen=True, kw_only=True):
@@ -108,14 +108,14 @@ class PastFailure(Struct, frozen=True, kw_only=True):
 class RetryDecision(Struct, frozen=True, kw_only=True):
     """What happens to a job after a failed build.
 
-    `avoid` is a builder that does not get the job while another builder could; the last three
-    say what the next builder must have (see `Fitness`), 0 for nothing special.
+    `avoid_builder` does not get the job while another builder could; the last three are
+    requirements for the next builder (see `BuilderCapability`), 0 for none.
     """
 
     is_final: bool = False
-    counts_as_attempt: bool = True  # as one of the attempts that a release has
+    counts_as_attempt: bool = True  # toward the maximum number of attempts
     delay_s: float = 0.0  # before the job can be claimed again
-    hold_reason: str = ""  # why a person has to decide whether it is tried again
+    hold_reason: str = ""  # why an operator has to decide about a retry
     avoid_builder: str = ""
     memory_over_bytes: int = 0  # more bytes of memory than this
     min_timeout_s: float = 0.0  # at least this time limit
@@ -123,10 +123,10 @@ class RetryDecision(Struct, frozen=True, kw_only=True):
 
 
 class BuilderCapability(Struct, frozen=True, kw_only=True):
-    """What a builder can do, compared with the other builders that are there.
+    """What a builder can do, compared with the other connected builders.
 
-    `speed` is how many times a second it does a fixed piece of work. `alone` are the targets
-    that no other builder serves; None is all. 0 means that a figure is not known.
+    `speed` is how many times per second it does a fixed piece of work. `exclusive_targets` are those
+    that no other builder serves; None is all. 0 means unknown.
     """
 
     memory_bytes: int = 0  # what a build may use
@@ -144,7 +144,7 @@ def build_tag_number(filename: str) -> int:
 
 
 class WheelFile(Struct, frozen=True, kw_only=True):
-    """A wheel that the farm publishes; it lies at packages/<sha256[:2]>/<sha256>/<filename>."""
+    """A wheel that the farm publishes, at packages/<sha256[:2]>/<sha256>/<filename>."""
 
     filename: str
     sha256: str
@@ -169,11 +169,11 @@ class Build(Struct, frozen=True, kw_only=True):
     target: str
     builder: str  # the builder's label
     outcome: Outcome
-    reason: str = ""  # one line: the failing line of the log, or why a file was refused
+    reason: str = ""  # one line: the failing line of the log, or why a file was rejected
     started_at: datetime
     duration_s: float
     attempt: int = 1
-    build_inputs: tuple[str, ...] = ()  # "<sha256> <filename>" of its pip and of what it fetched
+    build_inputs: tuple[str, ...] = ()  # "<sha256> <filename>" of its pip and its downloads
     without_compiler: bool = (
         False  # its builder has no C compiler, and the sdist has sources for one
     )

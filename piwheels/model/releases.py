@@ -20,7 +20,7 @@ class Sdist(Struct, frozen=True, kw_only=True):
 
 
 class Release(Struct, frozen=True, kw_only=True):
-    """A version of a project, as the upstream index tells it."""
+    """A version of a project, as the upstream index describes it."""
 
     project: str
     version: str
@@ -40,18 +40,18 @@ class ProjectStatus(StrEnum):
 
 
 class PageCheckResult(StrEnum):
-    """What a look at a project's page of the upstream index found."""
+    """The result of a check of a project's page of the upstream index."""
 
-    UP_TO_DATE = "current"  # a page that counts, or the index says that it did not change
-    OUTDATED = "older"  # its serial is lower than one that was seen before
-    NOT_FOUND = "absent"  # the index knows no such project (404, 410)
-    EMPTY = "empty"  # the page lists no release, and nothing proves that it is right
-    UNUSABLE = "unusable"  # no page of a project: without links, a login page
-    UNAVAILABLE = "fault"  # no answer, or one that says no
+    UP_TO_DATE = "current"  # a valid page, or an unchanged one (304)
+    OUTDATED = "older"  # its serial is lower than an earlier one
+    NOT_FOUND = "absent"  # the index has no such project (404, 410)
+    EMPTY = "empty"  # the page lists no release, without proof that it is correct
+    UNUSABLE = "unusable"  # not a project page: without links, a login page
+    UNAVAILABLE = "fault"  # no answer, or an error
 
 
 class BuildRequest(Struct, frozen=True, kw_only=True):
-    """A project that somebody wants wheels of.
+    """A request for wheels of a project.
 
     `requirement` is a PEP 508 name with an optional version specifier; `latest` is how many
     of the newest final releases that it allows, 0 for all of them.
@@ -71,17 +71,17 @@ class UpstreamPage(Struct, frozen=True, kw_only=True):
     newest_version: str | None  # None: the index has no release that is not yanked
     newest_at: datetime | None  # when it was uploaded; None: the index does not tell
     newest_has_sdist: bool
-    newest_known: bool = False  # this farm has the release
+    newest_known: bool = False  # whether this farm has the release
     newest_has_wheel: bool = False  # and a wheel of it
     problem_count: int = 0  # invalid entries
-    problems: tuple[str, ...] = ()  # the first of them, a line each
+    problems: tuple[str, ...] = ()  # the first of them, one line each
 
 
 class LastCheck(Struct, frozen=True, kw_only=True):
     """What the last check of a project's page of the upstream index found."""
 
     checked_at: datetime | None
-    problem: str  # why the page did not count; "" if it did
+    problem: str  # why the page was ignored; "" if it was valid
     pending_change: str  # a reported change that is not visible yet, and why; "" for none
 
 
@@ -99,7 +99,7 @@ class IndexEntry(Struct, frozen=True, kw_only=True):
 
 
 class IndexPage(Struct, frozen=True, kw_only=True):
-    """All that a project's index page says."""
+    """The content of a project's index page."""
 
     project: str
     status: ProjectStatus

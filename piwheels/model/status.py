@@ -7,16 +7,16 @@ from piwheels.model.releases import LastCheck, UpstreamPage
 
 
 class TargetStatusRow(Struct, frozen=True, kw_only=True):
-    """All that is known of one release for one target."""
+    """One release for one target."""
 
     target: str
     target_skip_reason: str | None
     jobs_outdated: bool
     python_allowed: bool  # by the release's Requires-Python
-    covered_by: str | None  # a file that installers take there, and that loads
-    to_be_rebuilt: str | None  # one that does, and is to be built again
+    covered_by: str | None  # a file that installers accept there, and that loads
+    to_be_rebuilt: str | None  # such a file that is to be rebuilt
     queued: bool
-    jobs_ahead: int  # jobs for this target that are due earlier
+    jobs_ahead: int  # jobs for this target with an earlier priority time
     claimed_by: str | None
     claimed_at: datetime | None
     current_build_id: int | None
@@ -26,16 +26,16 @@ class TargetStatusRow(Struct, frozen=True, kw_only=True):
     last_build_id: int | None
     last_outcome: str | None
     last_reason: str | None
-    last_final: bool  # the last build failed for good
+    last_final: bool  # the last build failed finally
     last_duration_s: float | None
-    sdist_replaced: bool = False  # the wheel in `superseded` was built from an earlier sdist
-    debian_packages: tuple[str, ...] = ()  # what the wheel in covered_by needs, by names of ...
+    sdist_replaced: bool = False  # the wheel in `to_be_rebuilt` was built from an earlier sdist
+    debian_packages: tuple[str, ...] = ()  # what the wheel in covered_by needs, as named on ...
     built_for: str = ""  # ... the target that it was built for
-    build_note: str = ""  # what the wheel in covered_by lacks, as its build noted it
+    build_note: str = ""  # what the wheel in covered_by lacks, according to its build
     skip_reason: str | None = None  # why the release is not to be built for this target
-    skips_whole_project: bool = False  # that goes for every release of the project
-    built_for_other_target: bool = False  # covered_by did not come of the last build of this target
-    without_compiler: bool = False  # covered_by, or superseded, was made without a C compiler
+    skips_whole_project: bool = False  # the skip applies to every release
+    built_for_other_target: bool = False  # covered_by was not made by the last build of this target
+    without_compiler: bool = False  # covered_by, or to_be_rebuilt, was made without a C compiler
     unloadable_file: str | None = (
         None  # a file that installers prefer there, and that does not load
     )
@@ -43,7 +43,7 @@ class TargetStatusRow(Struct, frozen=True, kw_only=True):
 
 
 class ReleaseStatusRow(Struct, frozen=True, kw_only=True):
-    """All that is known of one release."""
+    """One release."""
 
     version: str
     has_sdist: bool
@@ -51,15 +51,15 @@ class ReleaseStatusRow(Struct, frozen=True, kw_only=True):
     skip_reason: str | None
     requires_python: str
     released_at: datetime
-    missing_since: datetime | None = None  # the upstream lists it no more, and it is hidden
-    removed_at: datetime | None = None  # when the upstream's removal of it was confirmed
-    sdist_replaced_at: datetime | None = None  # when its sdist was found to be another one
+    missing_since: datetime | None = None  # upstream no longer lists it, and it is hidden
+    removed_at: datetime | None = None  # when its removal upstream was confirmed
+    sdist_replaced_at: datetime | None = None  # when its sdist was found to be replaced
     sdist_verified_by: str = "sha256"  # the algorithm of the index's hash; "" if it gives none
     targets: tuple[TargetStatusRow, ...]  # in numeric order
 
 
 class ProjectStatusRow(Struct, frozen=True, kw_only=True):
-    """All that is known of a project."""
+    """A project with its releases."""
 
     project: str
     display_name: str

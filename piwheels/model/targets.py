@@ -16,7 +16,7 @@ class Target(Struct, frozen=True, kw_only=True):
     """An ABI on a platform: what a wheel is built for.
 
     `name` is the identity (`cp313-trixie-aarch64`); the rest is what an interpreter on
-    that platform says of itself.
+    that platform reports.
     """
 
     name: TargetPart
@@ -47,7 +47,7 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def short_target_name(target: str, all_targets: Collection[str]) -> str:
-    """What people call a target: just its ABI tag where all targets of the farm share its platform.
+    """The display name of a target: only its ABI tag if all targets of the farm have its platform.
 
     So `cp313` on a farm that builds for one platform, and `cp313-trixie-aarch64` on others.
     """
@@ -57,7 +57,7 @@ def short_target_name(target: str, all_targets: Collection[str]) -> str:
 
 
 def match_targets(word: str, all_targets: Collection[str]) -> list[str]:
-    """The targets of a farm that people can mean by a word: a whole name, or an ABI tag."""
+    """The targets that a word can refer to: a whole name, or an ABI tag."""
     return (
         [word]
         if word in all_targets
