@@ -1,6 +1,6 @@
 """Targets, and which wheels and specifiers are compatible with them.
 
-Functions that change targets take the exclusive lock of targets, which lock_projects() takes shared;
+Functions that change targets take their lock exclusively, which lock_projects() takes shared, and
 `recompute_jobs` has to follow them.
 """
 

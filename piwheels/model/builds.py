@@ -125,8 +125,8 @@ class RetryDecision(Struct, frozen=True, kw_only=True):
 class BuilderCapability(Struct, frozen=True, kw_only=True):
     """What a builder can do, compared with the other connected builders.
 
-    `speed` is how many times per second it does a fixed piece of work. `exclusive_targets` are those
-    that no other builder serves; None is all. 0 means unknown.
+    `speed` is how many times per second it does a fixed piece of work. `exclusive_targets` are
+    those that no other builder serves; None is all. 0 means unknown.
     """
 
     memory_bytes: int = 0  # what a build may use

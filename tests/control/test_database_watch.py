@@ -68,7 +68,7 @@ async def test_builders_are_answered_while_somebody_locks_the_queue(master: Mast
             await pi1.send_idle()  # asks for a claim, which waits for the lock
             for _ in range(3):
                 await pi1.send_idle()
-                assert "queue" in (await pi1.receive_type(m.NoJobAvailable)).reason
+                assert "database" in (await pi1.receive_type(m.NoJobAvailable)).reason
             await pi1.say_hello()
             said = ""
             async with asyncio.timeout(WAIT_S):
