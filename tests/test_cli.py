@@ -276,6 +276,12 @@ def test_orders_that_make_no_sense_are_one_line_and_exit_2(
     assert said in line
 
 
+def test_a_log_level_that_does_not_exist_is_one_line(piw: Piw) -> None:
+    done = piw("pause", PIWHEELS_LOG="loud")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "piw: PIWHEELS_LOG='loud': use debug, info, warning or error\n"
+
+
 # --- piw config ---
 
 

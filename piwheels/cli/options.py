@@ -78,9 +78,14 @@ def run_and_exit(coroutine: "Coroutine[Any, Any, int]") -> NoReturn:
     """Run a command that returns its exit code, and exit with that."""
     import asyncio
 
+    from piwheels.errors import ConfigError
     from piwheels.log_setup import configure_logging
 
-    configure_logging("warning")
+    try:
+        configure_logging("warning")
+    except ConfigError:
+        coroutine.close()
+        raise
     try:
         code = asyncio.run(coroutine)
     except asyncio.CancelledError:
