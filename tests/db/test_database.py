@@ -1,4 +1,4 @@
-"""Connections and migrations against a real server: faults that pass, and those that do not."""
+"""Connections and migrations against a real server: transient and permanent errors."""
 
 import asyncio
 from pathlib import Path
@@ -61,7 +61,7 @@ async def test_a_failing_migration_changes_nothing(
         assert await cursor.fetchone() == (None, None)
 
 
-async def test_a_database_without_the_schema_is_refused_with_the_way_out(empty_dsn: str) -> None:
+async def test_a_database_without_schema_is_rejected_with_a_hint(empty_dsn: str) -> None:
     with pytest.raises(DatabaseError, match=f"version 0, this piwheels needs {SCHEMA_VERSION}"):
         await Database.connect(empty_dsn, role="test")
 
@@ -95,7 +95,7 @@ async def test_a_wrong_dsn_is_named(wrong: str) -> None:
         await upgrade(wrong)
 
 
-async def test_an_account_without_rights_is_told_so_in_one_line(dsn: str, empty_dsn: str) -> None:
+async def test_an_account_without_privileges_gets_a_clear_error(dsn: str, empty_dsn: str) -> None:
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
         await admin.execute("DROP ROLE IF EXISTS stranger")
         await admin.execute("CREATE ROLE stranger LOGIN PASSWORD 'strange'")
@@ -118,7 +118,7 @@ async def test_an_account_without_rights_is_told_so_in_one_line(dsn: str, empty_
         await admin.execute("DROP ROLE stranger")
 
 
-async def test_one_master_works_on_a_database(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_database_has_one_master(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(singleton_lock, "_WAIT_S", 0.1)
     async with await Database.connect(dsn, role="dispatch", exclusive=True):
         with pytest.raises(DatabaseError, match=r"another master works on this database, .* UTC"):
@@ -129,7 +129,7 @@ async def test_one_master_works_on_a_database(dsn: str, monkeypatch: pytest.Monk
         pass
 
 
-async def test_tables_do_not_change_under_a_running_master(
+async def test_an_upgrade_is_rejected_while_a_master_runs(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(singleton_lock, "_WAIT_S", 0.1)
@@ -143,7 +143,7 @@ async def test_tables_do_not_change_under_a_running_master(
     assert await upgrade(dsn) == (newer,)
 
 
-async def test_a_question_that_is_given_up_leaves_the_connection_to_the_next(dsn: str) -> None:
+async def test_a_canceled_query_leaves_the_connection_usable(dsn: str) -> None:
     async with await Database.connect(dsn, role="test") as db:
         for _ in range(3):
             with pytest.raises(TimeoutError):
@@ -153,7 +153,7 @@ async def test_a_question_that_is_given_up_leaves_the_connection_to_the_next(dsn
                 assert await db.value("SELECT 7") == 7
 
 
-async def test_the_one_master_stays_so_over_a_cut_and_yields_to_who_came_between(
+async def test_the_lock_of_the_master_survives_a_broken_connection_unless_another_took_it(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(singleton_lock, "_WAIT_S", 0.1)
@@ -168,7 +168,7 @@ async def test_the_one_master_stays_so_over_a_cut_and_yields_to_who_came_between
                 await first.value("SELECT 1")
 
 
-async def test_a_former_connection_that_the_server_believes_in_is_ended(dsn: str) -> None:
+async def test_a_stale_connection_of_the_same_master_is_terminated(dsn: str) -> None:
     async with await Database.connect(dsn, role="dispatch", exclusive=True) as db:
         ghost = db._connection
         db._connection = await psycopg.AsyncConnection.connect(dsn, row_factory=dict_row)
@@ -179,7 +179,7 @@ async def test_a_former_connection_that_the_server_believes_in_is_ended(dsn: str
         await ghost.close()
 
 
-async def test_a_schema_that_changed_under_a_running_master_ends_it(dsn: str) -> None:
+async def test_a_changed_schema_ends_a_running_master(dsn: str) -> None:
     async with await Database.connect(dsn, role="cut") as db:
         await db.execute("INSERT INTO schema_migrations (version) VALUES (99)")
         await _terminate_connections(dsn, "cut")
@@ -187,7 +187,7 @@ async def test_a_schema_that_changed_under_a_running_master_ends_it(dsn: str) ->
             await db.value("SELECT 1")
 
 
-async def test_work_goes_on_after_the_connection_was_cut(dsn: str) -> None:
+async def test_queries_continue_after_the_connection_broke(dsn: str) -> None:
     async with await Database.connect(dsn, role="cut") as db:
         await key_values.set_value(db, "paused", "1")
         await _terminate_connections(dsn, "cut")
@@ -196,7 +196,7 @@ async def test_work_goes_on_after_the_connection_was_cut(dsn: str) -> None:
         assert db.retry_count > 0
 
 
-async def test_a_transaction_that_was_cut_is_done_again_whole(dsn: str) -> None:
+async def test_a_broken_transaction_is_repeated_as_a_whole(dsn: str) -> None:
     tries = 0
 
     async def work() -> None:
@@ -228,7 +228,7 @@ async def test_a_statement_within_a_transaction_is_not_repeated_alone(database: 
 
 
 @pytest.mark.parametrize("state", ["57P04", "XX001", "40002"])
-async def test_what_no_retry_mends_is_an_error_at_once(database: Database, state: str) -> None:
+async def test_a_permanent_error_is_raised_immediately(database: Database, state: str) -> None:
     with pytest.raises((DatabaseError, psycopg.Error), match="it is broken"):
         await database.execute(_raise_sql(state))
 
@@ -243,7 +243,7 @@ SERVER = ("08006", "25006", "57014", "57P01", "57P03")
 
 
 @pytest.mark.parametrize("state", RESOURCES + LOCKS + SERVER)
-async def test_a_fault_that_passes_is_waited_for(database: Database, state: str) -> None:
+async def test_a_transient_error_is_retried(database: Database, state: str) -> None:
     tries: list[str] = []
 
     async def work() -> None:
@@ -256,7 +256,7 @@ async def test_a_fault_that_passes_is_waited_for(database: Database, state: str)
     assert not database.last_error
 
 
-async def test_timeouts_that_an_administrator_set_are_waited_out(dsn: str) -> None:
+async def test_server_side_timeouts_are_retried(dsn: str) -> None:
     tries = 0
 
     async def work(db: Database, timeout: str, statement: str) -> None:
@@ -286,7 +286,7 @@ async def _set_read_only(dsn: str, value: str) -> None:
         )
 
 
-async def test_a_database_that_is_read_only_is_waited_for(dsn: str) -> None:
+async def test_a_read_only_database_is_retried(dsn: str) -> None:
     async with await Database.connect(dsn, role="test") as db:
         await _set_read_only(dsn, "on")
         await _terminate_connections(dsn, "test")
@@ -303,7 +303,7 @@ async def test_a_database_that_is_read_only_is_waited_for(dsn: str) -> None:
         assert not db.last_error
 
 
-async def test_a_server_without_a_free_connection_is_waited_for_at_start(dsn: str) -> None:
+async def test_a_server_without_free_connections_is_retried_at_start(dsn: str) -> None:
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
         await admin.execute("DROP ROLE IF EXISTS crowd")
         await admin.execute("CREATE ROLE crowd LOGIN PASSWORD 'crowd' CONNECTION LIMIT 1")
@@ -322,7 +322,7 @@ async def test_a_server_without_a_free_connection_is_waited_for_at_start(dsn: st
         await admin.execute("DROP ROLE crowd")
 
 
-async def test_a_listener_that_was_cut_says_that_it_may_have_missed_something(dsn: str) -> None:
+async def test_a_listener_reports_that_it_may_have_missed_notifications(dsn: str) -> None:
     async with await Database.connect(dsn, role="ears") as db:
         heard = db.notifications("jobs")
         assert (await anext(heard)).channel == ""
@@ -335,7 +335,7 @@ async def test_a_listener_that_was_cut_says_that_it_may_have_missed_something(ds
         await heard.aclose()
 
 
-async def test_tasks_of_a_duty_take_turns(database: Database) -> None:
+async def test_transactions_of_tasks_do_not_interleave(database: Database) -> None:
     async def note(name: str) -> None:
         async with database.transaction():
             await events.record_event(database, name, "first")
@@ -363,7 +363,7 @@ def test_timeouts_of_the_dsn_count_and_others_have_defaults() -> None:
     assert timeouts("postgresql://a,b/x?tcp_user_timeout=7")["tcp_user_timeout"] == "7"
 
 
-async def test_every_host_of_a_dsn_is_told_with_its_reason(tmp_path: Path) -> None:
+async def test_the_error_of_every_host_of_a_dsn_is_reported(tmp_path: Path) -> None:
     dsn = f"host={tmp_path}/a,{tmp_path}/b user=x dbname=x"
     with pytest.raises(DatabaseUnavailableError, match=r"/a'.*No such file.*/b'.*No such file"):
         await Database.connect(dsn, role="test")

@@ -131,7 +131,7 @@ async def test_a_breakdown_is_of_a_period(database: Database) -> None:
     assert [(share.name, share.count) for share in shares] == [("aarch64", 3)]
 
 
-async def test_now_is_told_by_the_second_and_the_minute(database: Database) -> None:
+async def test_live_downloads_count_seconds_and_minutes(database: Database) -> None:
     await database.execute(
         """
         INSERT INTO downloads_recent_seconds (second, downloads)
