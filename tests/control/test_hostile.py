@@ -89,7 +89,7 @@ async def test_who_speaks_of_what_the_master_does_not_know_is_answered_at_once(
     known = msgspec.to_builtins(m.Request(request_id=77, body=m.Pause()))
     async with shared.client() as client, client.stream(m.Status()) as talk:
         await talk.next(WAIT_S)
-        unknown = known | facts | {"request_id": talk._request_id, "body": {"type": "Dance"}}
+        unknown = known | facts | {"number": talk._request_id, "body": {"type": "Dance"}}
         await client._dealer._socket.send(msgspec.msgpack.encode(unknown))
         with pytest.raises(RejectedError, match=said):
             await talk.next(WAIT_S)
