@@ -309,6 +309,6 @@ async def test_malformed_entries_are_stored_and_logged_once(
     assert page is not None
     assert (page.newest_version, page.newest_known, page.problem_count) == ("1.0", True, 1)
     events = await farm.db.rows("SELECT text FROM events WHERE subject = 'demo'")
-    assert [event["text"] for event in events if "odd" in event["text"]] == [
+    assert [event["text"] for event in events if "malformed" in event["text"]] == [
         "1 malformed entry on its index page: entry 2 (demo-1.1.tar.gz) has no url; ignored"
     ]
