@@ -19,8 +19,9 @@ from msgspec.structs import replace
 from piwheels import names
 from piwheels.builder import sandbox_entry
 from piwheels.builder.build_environment import BUILD_PATH, build_environment
+from piwheels.builder.build_errors import BuildFailedError, DownloadFailedError
 from piwheels.builder.build_log import BuildLog, OnLog, OnPhase
-from piwheels.builder.build_result import BuildFailedError, BuildResult, DownloadFailedError
+from piwheels.builder.debian_packages import needed_packages
 from piwheels.builder.failure_classification import classify_failure
 from piwheels.builder.file_cache import FileCache
 from piwheels.builder.index_proxy import IndexProxy
@@ -32,6 +33,13 @@ from piwheels.builder.upstream_wheel import upstream_wheel_tail
 from piwheels.builder.wheel_collection import collect_wheel
 from piwheels.errors import RejectedError, TransientError
 from piwheels.model import FailureEvidence, Interpreter, Job, Outcome, Sdist
+from piwheels.protocol.messages import (
+    MAX_INPUT_CHARS,
+    MAX_INPUTS,
+    MAX_PACKAGES,
+    ArtifactInfo,
+    BuildFinished,
+)
 from piwheels.sanitize import truncate_line
 from piwheels.simple_index.client import DigestError, SimpleIndex
 from piwheels.system.interpreters import missing_toolchain
@@ -69,8 +77,8 @@ async def build(
     options: BuildOptions,
     on_log: OnLog,
     on_phase: OnPhase,
-) -> BuildResult:
-    """Build a job.
+) -> BuildFinished:
+    """Build a job; returns the message that reports how it ended.
 
     Args:
         job: what to build.
@@ -105,13 +113,14 @@ async def build(
     outcome = failed.outcome if failed else Outcome.BUILT
     reason = _single_line(str(failed)) if failed else reason
     task.log.write_marker(f"{outcome}{': ' if reason else ''}{reason}")
-    return BuildResult(
+    inputs = tuple(text[:MAX_INPUT_CHARS] for text in task.build_inputs[:MAX_INPUTS])
+    return BuildFinished(
+        build=job.build_id,
         outcome=outcome,
         reason=reason,
-        wheels=(task.wheels_dir / wheel_info.filename,) if wheel_info else (),
-        wheel_info=wheel_info,
-        build_inputs=task.build_inputs,
         duration_s=time.monotonic() - started_at,
+        files=(await _artifact_info(wheel_info),) if wheel_info else (),
+        build_inputs=inputs,
         failure_class=failed.failure_class if failed else None,
         evidence=task.evidence(failed) if failed else FailureEvidence(),
         compiler_missing=task.compiler_missing,
@@ -129,7 +138,7 @@ class _BuildTask:
     log: BuildLog
     build_inputs: tuple[str, ...] = ()
     process_result: ProcessResult | None = None
-    compiler_missing: bool = False  # as in BuildResult
+    compiler_missing: bool = False  # as in BuildFinished
 
     @property
     def limits(self) -> Limits:
@@ -311,6 +320,16 @@ class _BuildTask:
                 Outcome.REFUSED, f"{wheel.name}: {survey.completeness.rejection}"
             )
         return survey
+
+
+async def _artifact_info(info: WheelInfo) -> ArtifactInfo:
+    packages = await asyncio.to_thread(needed_packages, info.needed_libraries)
+    return ArtifactInfo(
+        filename=info.filename,
+        size_bytes=info.size_bytes,
+        sha256=info.sha256,
+        debian_packages=packages[:MAX_PACKAGES],
+    )
 
 
 def disk_free_bytes(folder: Path, limits: Limits) -> int:

@@ -1,6 +1,5 @@
 """Builds jobs on this machine: its interpreters, sandbox and limits, from the configuration."""
 
-import asyncio
 import contextlib
 import platform
 import sys
@@ -16,7 +15,6 @@ from piwheels.builder.bubblewrap import Bubblewrap, find_bubblewrap
 from piwheels.builder.build import BuildOptions, build
 from piwheels.builder.build_environment import BUILD_PATH
 from piwheels.builder.build_log import OnPhase
-from piwheels.builder.debian_packages import needed_packages
 from piwheels.builder.file_cache import FileCache
 from piwheels.builder.job_dir import JobDir
 from piwheels.builder.no_sandbox import NoSandbox
@@ -29,11 +27,7 @@ from piwheels.config import BuilderSection
 from piwheels.errors import ConfigError
 from piwheels.model import HostMetrics, Interpreter, Job, Outcome, Target
 from piwheels.protocol.messages import (
-    MAX_INPUT_CHARS,
-    MAX_INPUTS,
-    MAX_PACKAGES,
     PROTOCOL,
-    ArtifactInfo,
     BuildFinished,
     Hello,
 )
@@ -43,7 +37,6 @@ from piwheels.system.interpreters import missing_toolchain, probe_interpreter
 from piwheels.system.metrics import read_metrics
 from piwheels.system.os_release import os_name
 from piwheels.system.sdnotify import sd_notify
-from piwheels.wheel.inspect import WheelInfo
 from piwheels.wheel.tags import target_of
 
 IDLE_STATUS = "waiting for a job"
@@ -114,7 +107,7 @@ class BuildRunner:
             )
         sd_notify(f"STATUS=building {job.project} {job.version} for {job.target}")
         try:
-            result = await build(
+            return await build(
                 job,
                 interpreter,
                 workdir=job_dir.folder,
@@ -124,27 +117,6 @@ class BuildRunner:
             )
         finally:
             sd_notify(f"STATUS={IDLE_STATUS}")
-        return BuildFinished(
-            build=job.build_id,
-            outcome=result.outcome,
-            reason=result.reason,
-            duration_s=result.duration_s,
-            files=(await _artifact_info(result.wheel_info),) if result.wheel_info else (),
-            build_inputs=tuple(text[:MAX_INPUT_CHARS] for text in result.build_inputs[:MAX_INPUTS]),
-            failure_class=result.failure_class,
-            evidence=result.evidence,
-            compiler_missing=result.compiler_missing,
-        )
-
-
-async def _artifact_info(info: WheelInfo) -> ArtifactInfo:
-    packages = await asyncio.to_thread(needed_packages, info.needed_libraries)
-    return ArtifactInfo(
-        filename=info.filename,
-        size_bytes=info.size_bytes,
-        sha256=info.sha256,
-        debian_packages=packages[:MAX_PACKAGES],
-    )
 
 
 async def create_build_runner(

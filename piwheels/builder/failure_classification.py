@@ -3,8 +3,8 @@
 import signal
 
 from piwheels.builder import sandbox_entry
+from piwheels.builder.build_errors import BuildFailedError
 from piwheels.builder.build_log import BuildLog
-from piwheels.builder.build_result import BuildFailedError
 from piwheels.builder.log_analysis import find_error_line, last_line, resource_shortage
 from piwheels.builder.process_runner import LimitExceeded, Limits, ProcessResult
 from piwheels.model import FailureClass, Outcome

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from piwheels import names
-from piwheels.builder.build_result import BuildFailedError
+from piwheels.builder.build_errors import BuildFailedError
 from piwheels.errors import RejectedError
 from piwheels.model import Outcome
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 
 from piwheels.builder.build import BuildOptions, build
-from piwheels.builder.build_result import BuildResult
 from piwheels.builder.file_cache import FileCache
 from piwheels.builder.pip_provider import PipProvider
 from piwheels.builder.process_runner import Limits
 from piwheels.builder.sandbox import Sandbox
 from piwheels.model import Interpreter, Job
+from piwheels.protocol.messages import BuildFinished
 from piwheels.simple_index.client import SimpleIndex
 from tests.timeouts import WAIT_S
 
@@ -28,8 +28,9 @@ class BuilderHarness:
     options: BuildOptions
     log: bytearray = field(default_factory=bytearray)
     phases: list[str] = field(default_factory=list)
+    wheels: list[Path] = field(default_factory=list)  # of the last build
 
-    async def build(self, job: Job, interpreter: Interpreter) -> BuildResult:
+    async def build(self, job: Job, interpreter: Interpreter) -> BuildFinished:
         workdir = self.folder / f"job-{len(list(self.folder.iterdir()))}"
         workdir.mkdir()
         self.log.clear()
@@ -43,6 +44,7 @@ class BuilderHarness:
             on_phase=self.phases.append,
         )
         assert not (workdir / "scratch").exists()
+        self.wheels = [workdir / "wheels" / file.filename for file in result.files]
         return result
 
     def set_limits(self, **limits: float) -> None:

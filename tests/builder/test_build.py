@@ -68,7 +68,7 @@ async def test_a_pure_project_gives_its_wheel(
     for interpreter in (oldest, newest):
         result = await builder.build(job, interpreter)
         assert (result.outcome, result.reason) == (Outcome.BUILT, "")
-        (wheel,) = result.wheels
+        (wheel,) = builder.wheels
         assert wheel.name == "pure-1.0-py3-none-any.whl"
         assert zipfile.ZipFile(wheel).read("pure.py") == b"answer, note = 42, None\n"
         assert builder.phases == ["fetching", "preparing", "building", "inspecting"]
@@ -82,7 +82,7 @@ async def test_a_wheel_without_the_projects_modules_is_refused(
     setup = "from setuptools import setup\nsetup(name='hollow', version='1.0', packages=[])"
     content = sdists.archive("hollow", {"setup.py": setup, "hollow/__init__.py": ""})
     result = await builder.build(sdists.make_job(upstream, "hollow", content), here)
-    assert (result.outcome, result.wheels) == (Outcome.REFUSED, ())
+    assert (result.outcome, result.files) == (Outcome.REFUSED, ())
     assert result.reason == (
         "hollow-1.0-py3-none-any.whl: the wheel is empty: it has no module, script or data "
         "file, and the sdist has hollow"
@@ -110,7 +110,7 @@ async def test_a_c_extension_is_built_for_each_interpreter(
     for interpreter in (oldest, newest):
         result = await builder.build(job, interpreter)
         assert result.outcome is Outcome.BUILT, builder.log.decode()
-        assert f"-{interpreter.abi}-{interpreter.abi}-linux_" in result.wheels[0].name
+        assert f"-{interpreter.abi}-{interpreter.abi}-linux_" in result.files[0].filename
         projects = [text.split()[1].partition("-")[0] for text in result.build_inputs]
         assert projects == ["pip", "setuptools"]
         assert all(len(text.split()[0]) == 64 for text in result.build_inputs)
@@ -203,7 +203,7 @@ async def test_a_failing_build_says_its_telling_line(
     result = await builder.build(job, newest)
     assert result.outcome is Outcome.FAILED
     assert "fatal error: no/such/header.h: No such file or directory" in result.reason
-    assert result.wheels == ()
+    assert result.files == ()
 
 
 async def test_an_exception_of_the_build_is_the_reason(
@@ -667,7 +667,7 @@ async def test_only_one_real_wheel_of_the_project_is_taken(  # noqa: PLR0917
     )
     assert result.outcome is Outcome.FAILED
     assert re.search(reason, result.reason)
-    assert result.wheels == ()
+    assert result.files == ()
 
 
 @pytest.mark.parametrize("status", [sandbox_entry.VENV_FAILED, sandbox_entry.BAD_SDIST, 137, 255])

@@ -32,7 +32,7 @@ async def test_real_releases_are_built_for_all_interpreters(tmp_path: Path, proj
         for interpreter in interpreters:
             result = await builder.build(job, interpreter)
             assert result.outcome is Outcome.BUILT, builder.log.decode()
-            names.add(result.wheels[0].name)
+            names.add(result.files[0].filename)
         assert len(names) == (len(requires.PYTHON_VERSIONS) if project == "markupsafe" else 1)
 
 
