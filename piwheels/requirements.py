@@ -17,7 +17,7 @@ from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from piwheels import names
+from piwheels import untrusted_names
 from piwheels.errors import ConfigError, RejectedError, UsageError
 from piwheels.model import BuildRequest
 
@@ -203,7 +203,7 @@ def _add_line(parsed: ParsedRequirements, text: str, source: str, *, constraint:
         parsed.notes.append(f"{source}: {text} is not a release on the index; ignored")
         return
     try:
-        requirement = names.parse_requirement(text)
+        requirement = untrusted_names.parse_requirement(text)
     except RejectedError as error:
         raise UsageError(f"{source}: {error}") from None
     if requirement.url:

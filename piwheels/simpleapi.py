@@ -1,5 +1,5 @@
-"""Old import path of `piwheels.simple_index.client`, kept for one release."""
+"""Old import path of `piwheels.index_client.client`, kept for one release."""
 
-from piwheels.simple_index.client import SimpleIndex
+from piwheels.index_client.client import SimpleIndex
 
 __all__ = ["SimpleIndex"]

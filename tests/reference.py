@@ -29,7 +29,7 @@ from piwheels.protocol.commands import definitions
 from piwheels.protocol.commands.definition import CommandDefinition
 from piwheels.tui.model.action_types import Group
 from piwheels.tui.model.actions import all_actions
-from piwheels.tui.model.keys import key_labels
+from piwheels.tui.model.key_names import key_labels
 
 _PLAIN_TYPES = {
     str: "text",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from hashlib import blake2b
 
-from piwheels.accesslog import fingerprints
+from piwheels.accesslog import line_fingerprints
 from piwheels.accesslog.classify import UNCOUNTED, RequestKind, Wheel
 from piwheels.accesslog.parse import AccessRecord
 from piwheels.accesslog.user_agents import Client, ClientType
@@ -61,7 +61,7 @@ class Aggregator:
         #: By wheel key, the smallest download of each wheel whose size is not known yet.
         self._smallest: dict[int, int] = {}
         self.minutes: list[tuple[int, int]] = []  # as in fingerprints.Lines
-        self.hashes = fingerprints.hash_array()  # of the content of each access
+        self.hashes = line_fingerprints.hash_array()  # of the content of each access
 
     def add(self, accesses: Iterable[AccessRecord], sizes: Mapping[int, int]) -> None:
         """Add accesses, in any order.
@@ -102,7 +102,7 @@ class Aggregator:
                         fewest[key] = sent_bytes
             fields += timestamp.packed, address, agent.packed_key, content.packed, response.packed
             kinds[content.kind] += 1
-        self.hashes += fingerprints.hash_array(marks)
+        self.hashes += line_fingerprints.hash_array(marks)
 
     @property
     def smallest_downloads(self) -> dict[Wheel, int]:

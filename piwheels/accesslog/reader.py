@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import compress
 
-from piwheels.accesslog import fingerprints
+from piwheels.accesslog import line_fingerprints
 from piwheels.accesslog.aggregate import Aggregator
 from piwheels.accesslog.classify import RequestKind
 from piwheels.accesslog.commit_pipeline import CommitPipeline
 from piwheels.accesslog.context import IngestContext
-from piwheels.accesslog.fingerprints import Lines
 from piwheels.accesslog.hash_chain import Checkpoint, HashChain, first_line_digest
+from piwheels.accesslog.line_fingerprints import Lines
 from piwheels.accesslog.logfile import LogStream
 from piwheels.accesslog.parse import Parsed
 from piwheels.accesslog.rejected_lines import MAX_PER_BLOCK
@@ -135,7 +135,7 @@ class LogReader:
                 name,
                 ", ".join(map(str, sorted(self._uncomparable_days)[:3]))
                 + (" and later days" if len(self._uncomparable_days) > 3 else ""),
-                fingerprints.RETENTION_DAYS,
+                line_fingerprints.RETENTION_DAYS,
             )
         self._skipped_count = self._similar_count = 0
         self._uncomparable_days = set()
@@ -275,7 +275,7 @@ class LogReader:
         lines = self._fingerprints(block.aggregator)
         known = await self._counted_lines(lines, whole=block.ends and self._log_id is None)
         batch = await self._batch(block, known)
-        batch.lines = fingerprints.by_minute(lines, known)
+        batch.lines = line_fingerprints.by_minute(lines, known)
         began, known_lines = chain.position, sum(known)
         # Hashing releases the GIL, so the next block can be parsed meanwhile.
         checkpoints = await asyncio.to_thread(_hash_pieces, chain, block.pieces)
@@ -305,19 +305,21 @@ class LogReader:
         before = self._last_hash
         if found.hashes:
             self._last_hash = found.hashes[-1]
-        return Lines(found.minutes, fingerprints.chain_fingerprints(found.hashes, before))
+        return Lines(found.minutes, line_fingerprints.chain_fingerprints(found.hashes, before))
 
     async def _counted_lines(self, lines: Lines, *, whole: bool) -> list[bool]:
         """Whether each line of a block was already counted; empty if none was."""
-        few = len(lines.fingerprints) < fingerprints.MIN_RUN
+        few = len(lines.fingerprints) < line_fingerprints.MIN_RUN
         if not lines.fingerprints or (few and not whole and not self._last_was_counted):
             return []
         db, minutes = self._context.db, {minute for minute, _ in lines.minutes}
         found = await access_log_positions.line_fingerprints(db, minutes)
-        seen = {minute: fingerprints.unpack(b"".join(marks)) for minute, marks in found.items()}
+        seen = {
+            minute: line_fingerprints.unpack(b"".join(marks)) for minute, marks in found.items()
+        }
         if self._is_new:
             await self._find_uncomparable_days({_day(minute) for minute in minutes})
-        known, alike = fingerprints.find_counted(
+        known, alike = line_fingerprints.find_counted(
             lines, seen, is_whole_log=whole, continues=self._last_was_counted
         )
         self._last_was_counted = bool(known) and known[-1]

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from piwheels.accesslog.context import Counters, IngestContext
-from piwheels.accesslog.fingerprints import RETENTION_DAYS
 from piwheels.accesslog.hash_chain import Checkpoint, HashChain
+from piwheels.accesslog.line_fingerprints import RETENTION_DAYS
 from piwheels.accesslog.logfile import LogFile
 from piwheels.accesslog.parse import LogFormat
 from piwheels.accesslog.reader import LogReader, today, verify
@@ -29,8 +29,8 @@ from piwheels.accesslog.tail import LogTailer
 from piwheels.backoff import Backoff
 from piwheels.config import Config
 from piwheels.db import access_log_positions
+from piwheels.db.audit_log import record_event
 from piwheels.db.database import Database, DatabaseUnavailableError
-from piwheels.db.events import record_event
 from piwheels.errors import ConfigError, RejectedError
 from piwheels.log_setup import configure_logging
 

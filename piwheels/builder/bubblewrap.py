@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from piwheels.builder import drop_root, launch, seccomp
+from piwheels.builder import drop_root, sandbox_launch, seccomp
 from piwheels.builder.process_runner import OnOutput, ProcessResult, run_process
 from piwheels.builder.sandbox import (
     SandboxCommand,
@@ -57,7 +57,7 @@ _NAMESPACE_OPTIONS = (
 _DISABLE_USERNS_OPTIONS = ("--disable-userns",)
 
 #: bubblewrap reads the seccomp filter from this descriptor.
-_SECCOMP_OPTIONS = ("--seccomp", str(launch.FILTER_DESCRIPTOR))
+_SECCOMP_OPTIONS = ("--seccomp", str(sandbox_launch.FILTER_DESCRIPTOR))
 
 #: The folders that bubblewrap creates are in memory; read-only, so that a build cannot fill it.
 _READ_ONLY_OPTIONS = ("--remount-ro", "/dev", "--remount-ro", "/")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from piwheels import names
+from piwheels import untrusted_names
 from piwheels.builder import sandbox_entry
 from piwheels.builder.build_environment import BUILD_PATH, build_environment
 from piwheels.builder.build_errors import BuildFailedError, DownloadFailedError
@@ -32,6 +32,7 @@ from piwheels.builder.sandbox import Sandbox, SandboxCommand
 from piwheels.builder.upstream_wheel import upstream_wheel_tail
 from piwheels.builder.wheel_collection import collect_wheel
 from piwheels.errors import RejectedError, TransientError
+from piwheels.index_client.client import DigestError, SimpleIndex
 from piwheels.model import FailureEvidence, Interpreter, Job, Outcome, Sdist
 from piwheels.protocol.messages import (
     MAX_INPUT_CHARS,
@@ -41,7 +42,6 @@ from piwheels.protocol.messages import (
     BuildFinished,
 )
 from piwheels.sanitize import truncate_line
-from piwheels.simple_index.client import DigestError, SimpleIndex
 from piwheels.system.interpreters import missing_toolchain
 from piwheels.wheel.inspect import WheelInfo
 from piwheels.wheel.isolated_read import WheelSurvey, needs_compiler, survey_wheel
@@ -355,7 +355,7 @@ def _is_sdist_filename(text: str) -> bool:
     return (
         Path(text).name == text
         and text.isprintable()
-        and len(os.fsencode(text)) <= names.MAX_FILENAME_BYTES
+        and len(os.fsencode(text)) <= untrusted_names.MAX_FILENAME_BYTES
         and text.lower().endswith(_SDIST_SUFFIXES)
     )
 

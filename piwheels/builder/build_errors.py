@@ -2,9 +2,9 @@
 
 from piwheels.builder.download_errors import classify_download_error, retry_after_s
 from piwheels.errors import PiwheelsError
+from piwheels.index_client.client import DigestError
 from piwheels.model import FailureClass, Outcome
 from piwheels.retry_policy import failure_class_of
-from piwheels.simple_index.client import DigestError
 
 
 class BuildFailedError(PiwheelsError):

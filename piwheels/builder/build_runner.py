@@ -15,6 +15,7 @@ from piwheels.builder.bubblewrap import Bubblewrap, find_bubblewrap
 from piwheels.builder.build import BuildOptions, build
 from piwheels.builder.build_environment import BUILD_PATH
 from piwheels.builder.build_log import OnPhase
+from piwheels.builder.cpu_benchmark import measure_speed
 from piwheels.builder.file_cache import FileCache
 from piwheels.builder.job_dir import JobDir
 from piwheels.builder.no_sandbox import NoSandbox
@@ -22,16 +23,15 @@ from piwheels.builder.pip_provider import PipProvider
 from piwheels.builder.process_runner import Limits
 from piwheels.builder.sandbox import Sandbox
 from piwheels.builder.sandbox_check import check_sandbox
-from piwheels.builder.speed import measure_speed
 from piwheels.config import BuilderSection
 from piwheels.errors import ConfigError
+from piwheels.index_client.client import SimpleIndex
 from piwheels.model import HostMetrics, Interpreter, Job, Outcome, Target
 from piwheels.protocol.messages import (
     PROTOCOL,
     BuildFinished,
     Hello,
 )
-from piwheels.simple_index.client import SimpleIndex
 from piwheels.system.board import board_model
 from piwheels.system.interpreters import missing_toolchain, probe_interpreter
 from piwheels.system.metrics import read_metrics

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from piwheels.backoff import Backoff
-from piwheels.builder.state_machine_events import (
+from piwheels.builder.connection_events import (
     BuildEnded,
     BuildFilesLost,
     BuildRemoved,

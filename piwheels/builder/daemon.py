@@ -11,10 +11,10 @@ from piwheels.builder.job_dir import JobDir
 from piwheels.builder.master_client import MasterAddresses, MasterClient
 from piwheels.config import BuilderSection, Config
 from piwheels.errors import EXIT_STAYS_ENDED, ConfigError, first_error
+from piwheels.index_client.client import SimpleIndex
+from piwheels.index_client.pip_config import pip_index_url
 from piwheels.log_setup import configure_logging
 from piwheels.protocol.keys import MASTER, KeyStore, validate_public_key
-from piwheels.simple_index.client import SimpleIndex
-from piwheels.simple_index.pip_config import pip_index_url
 from piwheels.system.interpreters import missing_toolchain
 from piwheels.system.sdnotify import sd_notify, watchdog_interval_s
 

@@ -1,8 +1,8 @@
 """The failure class of a failed download, by the type of its error."""
 
 from piwheels.errors import PiwheelsError, TransientError
+from piwheels.index_client.client import DigestError, FileTooLargeError, MissingFileError
 from piwheels.model import FailureClass
-from piwheels.simple_index.client import DigestError, FileTooLargeError, MissingFileError
 
 
 def classify_download_error(error: PiwheelsError) -> FailureClass:

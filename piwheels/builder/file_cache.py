@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from piwheels.simple_index.client import SimpleIndex
+from piwheels.index_client.client import SimpleIndex
 
 
 class FileCache:

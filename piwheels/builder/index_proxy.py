@@ -25,12 +25,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from piwheels import names
+from piwheels import untrusted_names
 from piwheels.builder.file_cache import FileCache
 from piwheels.errors import PiwheelsError, RejectedError, TransientError
+from piwheels.index_client.client import MissingFileError, SimpleIndex
+from piwheels.index_client.page import FileKind, IndexFile, ProjectPage
 from piwheels.model import Struct
-from piwheels.simple_index.client import MissingFileError, SimpleIndex
-from piwheels.simple_index.page import FileKind, IndexFile, ProjectPage
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class IndexProxy:
     async def _serve_page(self, request: Request) -> Response:
         requested = request.path_params["project"]
         try:
-            project = names.normalize_project(requested)
+            project = untrusted_names.normalize_project(requested)
         except RejectedError:
             return PlainTextResponse("not a project name\n", 404)
         if project != requested:

@@ -10,9 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from piwheels.builder.build_log import OnPhase
-from piwheels.builder.connection_state_machine import MASTER_TIMEOUT_S, ConnectionStateMachine
-from piwheels.builder.job_dir import JobDir
-from piwheels.builder.state_machine_events import (
+from piwheels.builder.connection_events import (
     BuildEnded,
     BuildFilesLost,
     BuildRemoved,
@@ -42,6 +40,8 @@ from piwheels.builder.state_machine_events import (
     UploadArtifacts,
     UploadEnded,
 )
+from piwheels.builder.connection_state_machine import MASTER_TIMEOUT_S, ConnectionStateMachine
+from piwheels.builder.job_dir import JobDir
 from piwheels.errors import ConfigError
 from piwheels.model import HostMetrics, Job, Outcome
 from piwheels.protocol.messages import (

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from piwheels.builder import reaper
+from piwheels.builder import process_reaper
 from piwheels.builder.process_runner import OnOutput, ProcessResult, run_process
 from piwheels.builder.sandbox import (
     SandboxCommand,
@@ -36,7 +36,7 @@ class NoSandbox:
         return await run_process(
             [
                 *launcher_command("-"),
-                *(sys.executable, "-I", reaper.__file__),
+                *(sys.executable, "-I", process_reaper.__file__),
                 *limited,
                 *command.command,
             ],

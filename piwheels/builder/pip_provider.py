@@ -18,12 +18,12 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from piwheels import names
+from piwheels import untrusted_names
 from piwheels.builder.file_cache import FileCache
 from piwheels.errors import RejectedError, TransientError
+from piwheels.index_client.client import SimpleIndex
+from piwheels.index_client.page import FileKind, IndexFile, ProjectPage
 from piwheels.model import Struct
-from piwheels.simple_index.client import SimpleIndex
-from piwheels.simple_index.page import FileKind, IndexFile, ProjectPage
 from piwheels.wheel.isolated_read import unpack_wheel
 
 log = logging.getLogger(__name__)
@@ -188,7 +188,7 @@ def _requires_python(folder: Path) -> str:
 
 def _supports_python(requires_python: str, python: str) -> bool:
     try:
-        return names.parse_specifier(requires_python).contains(python, prereleases=True)
+        return untrusted_names.parse_specifier(requires_python).contains(python, prereleases=True)
     except RejectedError:
         return False
 

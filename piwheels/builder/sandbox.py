@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
-from piwheels.builder import launch
+from piwheels.builder import sandbox_launch
 from piwheels.builder.process_runner import Limits, OnOutput, ProcessResult
 from piwheels.model import Struct
 
@@ -57,7 +57,7 @@ def make_work_dir(work_dir: Path) -> None:
 
 def launcher_command(seccomp_filter: str) -> list[str]:
     """The start of a command line that `launch` runs; the filter is in base64, or "-"."""
-    return [*_OOM_FIRST, sys.executable, "-I", launch.__file__, seccomp_filter]
+    return [*_OOM_FIRST, sys.executable, "-I", sandbox_launch.__file__, seccomp_filter]
 
 
 def prlimit_command(limits: Limits, *, processes: bool) -> list[str]:

@@ -6,11 +6,11 @@ It is optional: if upstream has no wheel, or does not answer, the comparison is 
 import asyncio
 import logging
 
-from piwheels import names
+from piwheels import untrusted_names
 from piwheels.errors import RejectedError, TransientError
+from piwheels.index_client.client import SimpleIndex
+from piwheels.index_client.page import FileKind
 from piwheels.model import Interpreter, Job
-from piwheels.simple_index.client import SimpleIndex
-from piwheels.simple_index.page import FileKind
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ async def upstream_wheel_tail(
 def _similarity_rank(filename: str, abi: str) -> int:
     """How similar a wheel's modules are to those of a Linux wheel: 1 is best, 0 is not at all."""
     try:
-        tags = names.parse_wheel_filename(filename).tags
+        tags = untrusted_names.parse_wheel_filename(filename).tags
     except RejectedError:
         return 0
     linux = [tag for tag in tags if tag.platform.startswith(_LINUX)]

@@ -6,7 +6,7 @@ import shutil
 import stat
 from pathlib import Path
 
-from piwheels import names
+from piwheels import untrusted_names
 from piwheels.builder.build_errors import BuildFailedError
 from piwheels.errors import RejectedError
 from piwheels.model import Outcome
@@ -45,7 +45,7 @@ def _select_wheel(found: list[str], project: str) -> str:
 
 def _project_of(filename: str) -> str:
     try:
-        return names.parse_wheel_filename(filename).project
+        return untrusted_names.parse_wheel_filename(filename).project
     except RejectedError:
         return ""
 

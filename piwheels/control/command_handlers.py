@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 from piwheels.control.command_executor import Call
 from piwheels.control.query_handlers import QueryHandlers
 from piwheels.control.wheel_import import WheelImporter
-from piwheels.db import catalog, page_queue, queue, site_queries
+from piwheels.db import catalog, job_queue, page_queue, site_queries
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
+from piwheels.index_client.client import SimpleIndex
 from piwheels.model import CompatibilityRules
 from piwheels.protocol.commands.definition import release_text
 from piwheels.protocol.messages import (
@@ -35,7 +36,6 @@ from piwheels.protocol.messages import (
     StopMaster,
 )
 from piwheels.scheduler.dispatcher import Dispatcher
-from piwheels.simple_index.client import SimpleIndex
 from piwheels.upstream.sync import add_projects
 
 _M = TypeVar("_M", bound=Message)
@@ -173,7 +173,7 @@ class CommandHandlers:
 
     async def _retry(self, command: Retry, _: Call) -> CommandSucceeded:
         project, target = command.project, await self._resolve(command.target)
-        count = await queue.retry(
+        count = await job_queue.retry(
             self.db, project, command.version, target, rebuild_published=command.built
         )
         if not count:
@@ -201,7 +201,7 @@ class CommandHandlers:
             raise RejectedError("jobs can be moved by ten years at most")
         target = await self._resolve(command.target)
         advance = timedelta(seconds=advance_s)
-        count = await queue.prioritize(self.db, project, command.version, advance, target)
+        count = await job_queue.prioritize(self.db, project, command.version, advance, target)
         if not count:
             raise RejectedError(f"{project} has no queued jobs; see `piw explain {project}`")
         jobs = f"{_count(count, 'job')} of {project}"

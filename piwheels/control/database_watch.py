@@ -8,8 +8,8 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 
-from piwheels.db.blockers import LockHolder, find_lock_holders
 from piwheels.db.database import Database
+from piwheels.db.lock_holders import LockHolder, find_lock_holders
 from piwheels.sanitize import truncate_line
 
 log = logging.getLogger(__name__)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from piwheels import names
+from piwheels import untrusted_names
 from piwheels.append_file import AppendFile
 from piwheels.control.command_executor import Call
-from piwheels.db import catalog, queue, target_queries
+from piwheels.db import catalog, job_queue, target_queries
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
 from piwheels.model import Build, CompatibilityRules, Outcome, Release, Target, WheelCompatibility
@@ -48,10 +48,10 @@ class WheelImporter:
         Raises:
             RejectedError: it is not what was announced, or installs on no target of this farm.
         """
-        name = names.parse_wheel_filename(command.filename)
+        name = untrusted_names.parse_wheel_filename(command.filename)
         if not 0 < command.size_bytes <= MAX_WHEEL_BYTES:
             raise RejectedError(f"a wheel of {command.size_bytes} bytes is not accepted")
-        number = await queue.next_build_id(self.db)
+        number = await job_queue.next_build_id(self.db)
         folder = self.spool / str(number)
         folder.mkdir(parents=True)
         try:
@@ -88,7 +88,7 @@ class WheelImporter:
             started_at=now,
             duration_s=0.0,
         )
-        if not await queue.record_import(db, build, [wheel], self.rules):
+        if not await job_queue.record_import(db, build, [wheel], self.rules):
             raise RejectedError(f"{project} {wheel_version} was removed while it was imported")
         return CommandSucceeded(text=f"{wheel.filename} was published")
 

@@ -34,9 +34,9 @@ from piwheels.db.connection import (
     open_connection,
     with_default_timeouts,
 )
-from piwheels.db.epoch import EPOCH_OVER_STATE, begin_epoch, continue_epoch, epoch_over
+from piwheels.db.master_epoch import EPOCH_OVER_STATE, begin_epoch, continue_epoch, epoch_over
 from piwheels.db.migrate import SCHEMA_VERSION, schema_version
-from piwheels.db.pooler import refuse_transaction_pooling
+from piwheels.db.pooler_check import refuse_transaction_pooling
 from piwheels.db.singleton_lock import acquire_master_lock
 
 __all__ = [

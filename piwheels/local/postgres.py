@@ -131,8 +131,9 @@ class PrivatePostgres:
         if major in found:
             return found[major]
         raise PrivatePostgresError(
-            f"{self._data} was created by PostgreSQL {major}, and only {', '.join(sorted(found))} is "
-            f"installed: install the Debian package postgresql-{major}, or choose another directory "
+            f"{self._data} was created by PostgreSQL {major}, and only "
+            f"{', '.join(sorted(found))} is installed: install the Debian package "
+            f"postgresql-{major}, or choose another directory "
             "with --dir"
         )
 

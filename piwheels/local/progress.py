@@ -64,7 +64,8 @@ class ProgressPrinter:
         )
 
     def _describe_job(self, event: BuildStarted | BuildSummary) -> str:
-        return f"{event.project} {event.version} for {short_target_name(event.target, self.target_names)}"
+        target = short_target_name(event.target, self.target_names)
+        return f"{event.project} {event.version} for {target}"
 
     def _print_timestamped(self, text: str, style: str = "") -> None:
         self.print_line(f"{time.strftime('%H:%M:%S')}  {text}", style)

@@ -15,6 +15,8 @@ import click
 
 from piwheels.config import Config, load
 from piwheels.errors import NotNowError, RejectedError, first_error
+from piwheels.index_client.pip_config import pip_index_url
+from piwheels.index_client.urls import validate_index_url
 from piwheels.local.command_hints import (
     pip_command_line,
     piw_command_line,
@@ -52,8 +54,6 @@ from piwheels.protocol.messages import (
     Subscribe,
 )
 from piwheels.requirements import parse_requirements, target_environments
-from piwheels.simple_index.pip_config import pip_index_url
-from piwheels.simple_index.urls import validate_index_url
 from piwheels.system.interpreters import missing_toolchain, probe_interpreter
 from piwheels.wheel.tags import target_of
 
@@ -397,7 +397,7 @@ class _PrivateFarm:
         return ReleaseReport(releases=self._releases, targets=targets)
 
     async def _until_idle(self, client: ControlClient) -> ReleaseReportReply:
-        """Wait until nothing more happens for the requested releases; without the option, forever."""
+        """Wait until the requested releases are settled; without the option, forever."""
         report = self._report_query()
         while True:
             if self._options.exit_when_idle:

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from piwheels.local.connection_limits import BoundedProtocol
 from piwheels.local.ports import bind_listener
 from piwheels.local.request_log import AccessLog
-from piwheels.local.web_root_files import WebRootFiles
+from piwheels.local.webroot_files import WebRootFiles
 from piwheels.webroot import SECURITY_HEADERS
 
 

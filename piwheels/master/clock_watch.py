@@ -10,8 +10,8 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from piwheels.db.clock import database_time, reset_future_times
 from piwheels.db.database import Database
+from piwheels.db.database_clock import database_time, reset_future_times
 
 log = logging.getLogger(__name__)
 

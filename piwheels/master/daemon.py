@@ -21,6 +21,8 @@ from piwheels.control.wheel_import import WheelImporter
 from piwheels.db.database import Database, is_running
 from piwheels.errors import ConfigError, first_error
 from piwheels.index.index_publisher import IndexPublisher as PagePublisher
+from piwheels.index_client.client import SimpleIndex
+from piwheels.index_client.pip_config import pip_index_url
 from piwheels.log_setup import configure_logging
 from piwheels.master.clock_watch import ClockWatch
 from piwheels.master.retention import EventRetention
@@ -48,8 +50,6 @@ from piwheels.scheduler.event_bus import EventBus
 from piwheels.scheduler.event_publisher import EventPublisher
 from piwheels.scheduler.uploads import UploadServer
 from piwheels.scheduler.wheel_publisher import WheelPublisher
-from piwheels.simple_index.client import SimpleIndex
-from piwheels.simple_index.pip_config import pip_index_url
 from piwheels.system.open_files import raise_open_file_limit
 from piwheels.system.sdnotify import sd_notify, watchdog_interval_s
 from piwheels.upstream.sync import SyncOptions, UpstreamSync

@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
-from piwheels.db import events
+from piwheels.db import audit_log
 from piwheels.db.database import Database
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,9 @@ class EventRetention:
             return 0
         age = timedelta(days=self.retention_days)
         deleted = 0
-        while count := await events.delete_old_events(self.db, older_than=age, limit=_BATCH_ROWS):
+        while count := await audit_log.delete_old_events(
+            self.db, older_than=age, limit=_BATCH_ROWS
+        ):
             deleted += count
         if deleted:
             log.info("deleted %s events older than %s days", deleted, self.retention_days)

@@ -39,7 +39,7 @@ class RateLimitedLog:
     _suppressed: int = 0
 
     def warning(self, text: str, *values: object, with_traceback: bool = False) -> None:
-        """Log a warning; with `with_traceback`, an error with the traceback of the exception at hand."""
+        """Log a warning; with `with_traceback`, an error with the current exception's traceback."""
         now = time.monotonic()
         if now - self._minute_started_at >= _MINUTE_S:
             self._start_minute(now)

@@ -4,7 +4,7 @@ import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 
-from piwheels.db import events, page_queue
+from piwheels.db import audit_log, page_queue
 from piwheels.db.database import Database
 from piwheels.db.page_queue import PageKind, PageToWrite
 from piwheels.sanitize import truncate_line
@@ -31,7 +31,7 @@ async def postpone_failed(
     log.error("%s", _error_line(kind, [page.key for page in failed], problems))
     if newly_failed:
         event = _error_line(kind, newly_failed, problems)
-        await events.record_event(db, "master", event)
+        await audit_log.record_event(db, "master", event)
 
 
 def _error_line(kind: PageKind, names: Sequence[str], problems: Mapping[str, str]) -> str:

@@ -20,7 +20,7 @@ from piwheels.protocol.messages import (
 from piwheels.protocol.rate_limit import RateLimitedLog
 from piwheels.protocol.sockets import Envelope, Peer, Router
 from piwheels.scheduler import reasons
-from piwheels.scheduler.routes import RejectedPeer, Routes
+from piwheels.scheduler.builder_routes import RejectedPeer, Routes
 
 log = logging.getLogger(__name__)
 _error_log = RateLimitedLog(log)

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from piwheels.db import history, queue
+from piwheels.db import history, job_queue
 from piwheels.db.database import Database, is_database_error
 from piwheels.errors import PiwheelsError, RejectedError
 from piwheels.model import CompatibilityRules, Job, Outcome, WheelFile
@@ -68,7 +68,7 @@ from piwheels.scheduler.state_machine_events import (
     WheelNotStored,
 )
 from piwheels.scheduler.uploads import UploadNotStored, UploadResult, UploadServer
-from piwheels.scheduler.web_root_check import MIN_FREE_BYTES, find_fault
+from piwheels.scheduler.webroot_check import MIN_FREE_BYTES, find_fault
 
 log = logging.getLogger(__name__)
 _error_log = RateLimitedLog(log)
@@ -268,7 +268,7 @@ class Dispatcher:
         """Queue deferred jobs that are due; apart from the ticks, which wait for no database."""
         while True:
             await asyncio.sleep(_REQUEUE_INTERVAL_S)
-            if await queue.requeue_due_jobs(self.db):
+            if await job_queue.requeue_due_jobs(self.db):
                 await self._apply(JobsAvailable())
 
     async def _watch_web_root(self) -> None:

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from piwheels.db import events
+from piwheels.db import audit_log
 from piwheels.db.database import Database
 from piwheels.model import AuditEvent, Build, Job, WheelFile
 from piwheels.protocol.messages import BuilderChanged, BuilderRemoved, BuilderView, BuildStarted
@@ -63,5 +63,5 @@ class EventPublisher:
         if who == "master":
             log.info("%s", text)
         at = datetime.now(UTC)
-        event_id = await events.record_event(self.db, who, text, outcome=outcome)
+        event_id = await audit_log.record_event(self.db, who, text, outcome=outcome)
         self.bus.publish(AuditEvent(event_id=event_id, at=at, who=who, text=text, outcome=outcome))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from piwheels import retry_policy
-from piwheels.db import history, key_values, queue
+from piwheels.db import history, job_queue, key_values
 from piwheels.db.database import Database
 from piwheels.model import Build, CompatibilityRules, Job, PastFailure, RetryDecision, WheelFile
 from piwheels.protocol.messages import BuilderState
@@ -39,7 +39,7 @@ class JobStore:
         `now` is the time of the farm's monotonic clock, in seconds.
         """
         self.farm.paused = await self._paused()
-        claims = await queue.claimed_jobs(self.db)
+        claims = await job_queue.claimed_jobs(self.db)
         clock = datetime.now(UTC)
         self.farm.orphans = {
             claim.builder: OrphanedClaim(
@@ -84,8 +84,8 @@ class JobStore:
         return await self.db.in_transaction(lambda: self._claim_once(claim))
 
     async def _claim_once(self, claim: ClaimJob) -> Job | None:
-        await queue.unclaim_all(self.db, claim.label)
-        return await queue.claim(
+        await job_queue.unclaim_all(self.db, claim.label)
+        return await job_queue.claim(
             self.db,
             claim.label,
             claim.targets,
@@ -95,11 +95,11 @@ class JobStore:
 
     async def reclaim(self, label: str, build: int) -> Job | None:
         """The job of a build that was requeued, if nobody else has taken it."""
-        return await queue.reclaim(self.db, label, build)
+        return await job_queue.reclaim(self.db, label, build)
 
     async def unclaim(self, label: str, build: int) -> None:
         """Requeue a job as if its build had not begun."""
-        if await queue.unclaim(self.db, label, build):
+        if await job_queue.unclaim(self.db, label, build):
             self.logs.discard(build)
 
     async def complete(
@@ -108,7 +108,7 @@ class JobStore:
         """Record how a build ended; returns it, and whether its claim still held."""
         build = _build_of(ended)
         await asyncio.to_thread(self.logs.archive, build.build_id)
-        stored = await queue.complete_job(
+        stored = await job_queue.complete_job(
             self.db, build, files, self.rules, lambda past: self._decide_retry(build, past)
         )
         return build, stored

@@ -13,11 +13,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from piwheels import names
+from piwheels import untrusted_names
 from piwheels.append_file import AppendFile
 from piwheels.db.database import is_database_error
 from piwheels.errors import PiwheelsError, RejectedError
-from piwheels.isolated import FILE_CAUSED_ERRNOS
+from piwheels.isolated_process import FILE_CAUSED_ERRNOS
 from piwheels.model import Job, Outcome, Target, WheelFile
 from piwheels.protocol.keys import KeyStore, Role
 from piwheels.protocol.messages import (
@@ -280,7 +280,7 @@ def _rejection_reason(files: tuple[ArtifactInfo, ...]) -> str:
         return f"a build makes one wheel, not {len(files)}"
     offer = files[0]
     try:
-        names.parse_wheel_filename(offer.filename)
+        untrusted_names.parse_wheel_filename(offer.filename)
     except RejectedError as error:
         return str(error)
     if not 0 < offer.size_bytes <= MAX_WHEEL_BYTES:

@@ -155,7 +155,8 @@ def _reject_if_hiding(facts: WheelInfo, tag: int, alike: Iterable[catalog.FileWi
     for other in alike:
         if tag > other.build_tag and (0, 0) < glibc_version(other.glibc) < own:
             raise RejectedError(
-                f"it needs glibc {facts.compatibility.glibc}, and installers on older systems would take "
+                f"it needs glibc {facts.compatibility.glibc}, and installers on older systems "
+                "would take "
                 f"it instead of {other.filename}, which needs {other.glibc} and serves all that "
                 "this one does"
             )

@@ -22,11 +22,11 @@ from piwheels.tui.model import actions, commands, glyphs
 from piwheels.tui.model.action_targets import log_filter, release_filter
 from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.command_status import CommandHistory, CommandStatus
-from piwheels.tui.model.keys import key_labels
+from piwheels.tui.model.key_names import key_labels
 from piwheels.tui.model.navigation import NO_FILTER, HistoryEntry, ScreenFilter, ScreenName
 from piwheels.tui.model.source_events import Connected, Disconnected, MessageReceived, SourceEvent
 from piwheels.tui.model.state import FarmState
-from piwheels.tui.preferences import PreferencesApp
+from piwheels.tui.preference_dialogs import PreferencesApp
 from piwheels.tui.replay_controls import replay_handlers
 from piwheels.tui.screens.base import FarmScreen, Handler
 from piwheels.tui.screens.bindings import bindings_for

@@ -22,7 +22,7 @@ from piwheels.tui.client.connection import MasterConnection
 from piwheels.tui.client.recording import Recorder, RecordingSource
 from piwheels.tui.client.replay import Replay
 from piwheels.tui.client.source import EventSource
-from piwheels.tui.model.keys import rename_actions, validate_keys
+from piwheels.tui.model.key_names import rename_actions, validate_keys
 from piwheels.tui.settings import load_settings, save_settings, settings_path
 from piwheels.tui.terminal.terminal_hangup import exit_on_hangup
 from piwheels.tui.themes import PLAIN_THEME

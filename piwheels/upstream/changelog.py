@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Any, TypeGuard
 from xml.parsers.expat import ExpatError
 
-from piwheels import names
+from piwheels import untrusted_names
 from piwheels.errors import RejectedError, TransientError
+from piwheels.index_client.client import SimpleIndex
 from piwheels.model import Struct
 from piwheels.sanitize import truncate_line
-from piwheels.simple_index.client import SimpleIndex
 
 _TRANSIENT = {408, 425, 429}
 _NOT_IMPLEMENTED = 501
@@ -146,7 +146,7 @@ def _parse_event(event: Any) -> ChangelogEvent | None:
     if not (isinstance(name, str) and isinstance(action, str) and _is_serial(serial)):
         return None
     try:
-        project = names.normalize_project(name)
+        project = untrusted_names.normalize_project(name)
     except RejectedError:
         return None
     return ChangelogEvent(
@@ -161,6 +161,6 @@ def _canonical_version(text: Any) -> str | None:
     if not isinstance(text, str):
         return None
     try:
-        return str(names.parse_version(text))
+        return str(untrusted_names.parse_version(text))
     except RejectedError:
         return ""

@@ -5,12 +5,12 @@ import logging
 
 from msgspec import structs
 
-from piwheels.db import events
+from piwheels.db import audit_log
 from piwheels.db.database import Database
 from piwheels.db.upstream_pages import last_upstream_page, store_upstream_page
 from piwheels.errors import PiwheelsError
+from piwheels.index_client.page import ProjectPage
 from piwheels.model import Release, UpstreamPage
-from piwheels.simple_index.page import ProjectPage
 from piwheels.upstream.selection import newest_release
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ async def record_page(db: Database, page: ProjectPage, releases: list[Release]) 
         text = f"{page.problem_count} malformed {entries} on its index page: {page.problems[0]}"
         log.warning("%s: %s", page.project, text)
         with contextlib.suppress(PiwheelsError):
-            await events.record_event(db, "upstream", text, page.project)
+            await audit_log.record_event(db, "upstream", text, page.project)
 
 
 def _newest(page: ProjectPage, releases: list[Release]) -> UpstreamPage:

@@ -15,13 +15,13 @@ from piwheels.db import upstream
 from piwheels.db.database import Database
 from piwheels.db.upstream import CheckResult, ProjectToCheck
 from piwheels.errors import RejectedError, TransientError
+from piwheels.index_client.client import SimpleIndex
+from piwheels.index_client.page import ProjectPage
 from piwheels.model import PageCheckResult
-from piwheels.simple_index.client import SimpleIndex
-from piwheels.simple_index.page import ProjectPage
-from piwheels.upstream import evidence
+from piwheels.upstream import page_evidence
 from piwheels.upstream.clock import UpstreamClock
-from piwheels.upstream.evidence import Assessment
 from piwheels.upstream.health import UpstreamHealth
+from piwheels.upstream.page_evidence import Assessment
 from piwheels.upstream.reconcile import Reconciler
 from piwheels.upstream.selection import releases_of
 
@@ -93,7 +93,7 @@ class PageChecker:
             limit=limit,
             exclude=sorted(self._busy),
             max_delay=timedelta(seconds=self.interval_s * _MAX_INTERVAL_FACTOR),
-            max_change_delay=timedelta(seconds=evidence.MAX_WAIT_S * _MAX_INTERVAL_FACTOR),
+            max_change_delay=timedelta(seconds=page_evidence.MAX_WAIT_S * _MAX_INTERVAL_FACTOR),
         )
 
     async def _sync_project(self, due: ProjectToCheck) -> None:
@@ -139,7 +139,7 @@ class PageChecker:
 
     async def _handle_page(self, due: ProjectToCheck, page: ProjectPage) -> CheckResult:
         releases = releases_of(page, seen_at=page.answered_at or self.clock.now())
-        judgment = evidence.assess(due, page, len(releases))
+        judgment = page_evidence.assess(due, page, len(releases))
         if judgment.finding is PageCheckResult.EMPTY:
             return await self._handle_empty(due, page, judgment)
         if judgment.finding is not PageCheckResult.UP_TO_DATE:
@@ -147,7 +147,7 @@ class PageChecker:
             return await self._result(due, judgment)
         self.clock.update(page.answered_at, page.age_s)
         self.health.record_success(due.project)
-        if due.change is not None and evidence.proves_recreation(due.change, page.serial):
+        if due.change is not None and page_evidence.proves_recreation(due.change, page.serial):
             await self.reconciler.forget_known_versions(due.project)
         hid = False
         if due.exists or self.follow_all:
@@ -161,7 +161,7 @@ class PageChecker:
     ) -> CheckResult:
         """A page without releases: accepted like a missing project."""
         self.health.record_absent(due.project, judgment.problem)
-        if evidence.is_confirmed(due, PageCheckResult.EMPTY) and self.health.trusts_absence():
+        if page_evidence.is_confirmed(due, PageCheckResult.EMPTY) and self.health.trusts_absence():
             await self.reconciler.reconcile(page, [], self.clock.now())
         return await self._result(due, judgment)
 
@@ -170,7 +170,7 @@ class PageChecker:
     ) -> CheckResult:
         """A usable page completes the changes that it shows."""
         change, done = due.change, page.serial
-        if change is not None and evidence.shows_change(change, page.serial):
+        if change is not None and page_evidence.shows_change(change, page.serial):
             done = change.serial
             if change.removed_versions:
                 await self.reconciler.confirm_removed(
@@ -185,16 +185,19 @@ class PageChecker:
         )
 
     async def _handle_absent(self, due: ProjectToCheck) -> CheckResult:
-        judgment, change, done = evidence.assess(due, None, 0), due.change, None
+        judgment, change, done = page_evidence.assess(due, None, 0), due.change, None
         self.health.record_absent(due.project, judgment.problem)
-        if change is not None and evidence.confirms_absence(change):
+        if change is not None and page_evidence.confirms_absence(change):
             await self.reconciler.hide_all(due.project)
             await self.reconciler.confirm_removed(
                 due.project, change.removed_versions, self.clock.now()
             )
             await self.reconciler.forget_known_versions(due.project)
             done = change.serial
-        elif evidence.is_confirmed(due, PageCheckResult.NOT_FOUND) and self.health.trusts_absence():
+        elif (
+            page_evidence.is_confirmed(due, PageCheckResult.NOT_FOUND)
+            and self.health.trusts_absence()
+        ):
             await self.reconciler.hide_all(due.project)
         return await self._result(due, judgment, done_serial=done)
 
@@ -208,7 +211,7 @@ class PageChecker:
         recheck_soon: bool = False,
     ) -> CheckResult:
         """The result of a check; a reported change that stays invisible is recorded."""
-        result = evidence.check_result(
+        result = page_evidence.check_result(
             due,
             assessment,
             page=page,

@@ -10,11 +10,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from piwheels.db import catalog, events, upstream
+from piwheels.db import audit_log, catalog, upstream
 from piwheels.db.database import Database
 from piwheels.errors import PiwheelsError
+from piwheels.index_client.page import ProjectPage
 from piwheels.model import CompatibilityRules, ProjectStatus, Release
-from piwheels.simple_index.page import ProjectPage
 from piwheels.upstream.last_check import record_page
 from piwheels.upstream.selection import is_new, upload_times
 
@@ -144,7 +144,7 @@ class Reconciler:
         """Record an event."""
         log.info("%s%s", f"{project}: " if project else "", text)
         with contextlib.suppress(PiwheelsError):
-            await events.record_event(self.db, "upstream", text, project)
+            await audit_log.record_event(self.db, "upstream", text, project)
 
 
 def _name_versions(versions: Sequence[str]) -> str:

@@ -7,8 +7,8 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from piwheels.errors import RejectedError
+from piwheels.index_client.page import FileKind, IndexFile, ProjectPage
 from piwheels.model import Release, Sdist
-from piwheels.simple_index.page import FileKind, IndexFile, ProjectPage
 
 _PREFERRED_EXTENSION = ".tar.gz"
 

@@ -13,15 +13,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from piwheels import names
+from piwheels import untrusted_names
 from piwheels.backoff import Backoff
 from piwheels.db import catalog, key_values, upstream
 from piwheels.db.database import Database
 from piwheels.db.upstream import ReportedChange
 from piwheels.errors import PiwheelsError, RejectedError, TransientError
+from piwheels.index_client.client import SimpleIndex
 from piwheels.model import BuildRequest, CompatibilityRules, ProjectStatus
 from piwheels.protocol.messages import AddResult
-from piwheels.simple_index.client import SimpleIndex
 from piwheels.upstream.changelog import Changelog, ChangelogEvent, NoChangelogError
 from piwheels.upstream.clock import UpstreamClock
 from piwheels.upstream.health import UpstreamHealth
@@ -106,8 +106,8 @@ async def add_projects(
 async def _add_project(
     db: Database, index: SimpleIndex, item: BuildRequest, rules: CompatibilityRules
 ) -> AddResult:
-    requirement = names.parse_requirement(item.requirement)
-    project = names.normalize_project(requirement.name)
+    requirement = untrusted_names.parse_requirement(item.requirement)
+    project = untrusted_names.normalize_project(requirement.name)
     page = await index.project(project)
     if page is None:
         raise RejectedError(f"{index.url} has no project {project}")

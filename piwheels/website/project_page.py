@@ -18,7 +18,7 @@ from piwheels.model import (
     short_target_name,
 )
 from piwheels.release_status import ReleaseStatus, State, platform_of, release_statuses
-from piwheels.website import charts, feeds, filters, html, json_pages
+from piwheels.website import charts, feeds, filters, html, json_documents
 from piwheels.website.page_data import ProjectData, Site
 
 FIRST_PAGE_RELEASES, LATER_PAGE_RELEASES = 30, 100
@@ -68,7 +68,7 @@ def render_project(site: Site, content: ProjectData) -> dict[str, bytes]:
     }
     first = pages.pop(_page_file(1))
     return {
-        "json": json_pages.project_json(site, content),
+        "json": json_documents.project_json(site, content),
         "feed.xml": feeds.project_feed(site, facts, content.builds),
         **pages,
         "index.html": first,

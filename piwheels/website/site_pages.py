@@ -7,14 +7,14 @@ from urllib.parse import urlsplit
 import msgspec
 from markupsafe import Markup
 
-from piwheels.website import charts, html, json_pages
+from piwheels.website import charts, html, json_documents
 from piwheels.website.page_data import HomeData, PackagesData, Site, StatsData
 from piwheels.website.sitemaps import robots_txt
 
 _DOCUMENTS = (
-    ("project/<name>/json", json_pages.ProjectJson),
-    ("stats.json", json_pages.StatsJson),
-    ("packages.json", json_pages.PackagesJson),
+    ("project/<name>/json", json_documents.ProjectJson),
+    ("stats.json", json_documents.StatsJson),
+    ("packages.json", json_documents.PackagesJson),
 )
 
 
@@ -27,13 +27,13 @@ def packages_pages(
     site: Site, content: PackagesData, listed: Sequence[tuple[str, int, int]]
 ) -> dict[str, bytes]:
     """The page of all projects, and the list of them as JSON (name, wheels, downloads)."""
-    document = json_pages.PackagesJson(
-        format=json_pages.FORMAT_VERSION,
+    document = json_documents.PackagesJson(
+        format=json_documents.FORMAT_VERSION,
         columns=("name", "wheels", "downloads"),
         projects=list(listed),
     )
     return {
-        "packages.json": json_pages.encode(document),
+        "packages.json": json_documents.encode(document),
         "packages.html": html.render("packages.html", root="", site=site, content=content),
     }
 
@@ -52,8 +52,8 @@ def stats_pages(site: Site, content: StatsData) -> dict[str, bytes]:
         for chart in group
     }
     totals = content.downloads
-    document = json_pages.StatsJson(
-        format=json_pages.FORMAT_VERSION,
+    document = json_documents.StatsJson(
+        format=json_documents.FORMAT_VERSION,
         downloads=totals.downloads,
         downloads_30_days=totals.last_30_days,
         downloads_today=totals.today,
@@ -66,7 +66,7 @@ def stats_pages(site: Site, content: StatsData) -> dict[str, bytes]:
     )
     return {
         **{_chart_file(chart): charts.to_json(chart) + b"\n" for chart in every},
-        "stats.json": json_pages.encode(document),
+        "stats.json": json_documents.encode(document),
         "stats.html": html.render(
             "stats.html", root="", site=site, content=content, pictures=pictures
         ),
@@ -84,7 +84,7 @@ def _home_path(site: Site) -> str:
 
 def static_pages(site: Site) -> dict[str, bytes]:
     """The pages that change only with the version of piwheels."""
-    schemas = {name: json_pages.schema(kind) for name, kind in _DOCUMENTS}
+    schemas = {name: json_documents.schema(kind) for name, kind in _DOCUMENTS}
     return {
         "robots.txt": robots_txt(site),
         "404.html": html.render("404.html", root=_home_path(site), site=site),

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from packaging.tags import Tag
 
-from piwheels import names
+from piwheels import untrusted_names
 from piwheels.errors import RejectedError
 from piwheels.model import Job, Target, WheelCompatibility, WheelFile
 from piwheels.wheel import manylinux, validate
@@ -121,7 +121,7 @@ def set_platform_tag(path: Path, platform: str) -> Path:
     """
     return _run_retag(
         path,
-        names.parse_wheel_filename(path.name).build_tag,
+        untrusted_names.parse_wheel_filename(path.name).build_tag,
         ("--platform-tag", platform),
         platform,
     )
@@ -142,7 +142,7 @@ def _run_retag(path: Path, build: str, options: tuple[str, str], what: str) -> P
 
 
 def _inspect(path: Path) -> WheelInfo:
-    name = names.parse_wheel_filename(path.name)
+    name = untrusted_names.parse_wheel_filename(path.name)
     project, version = name.project, name.version
     with Archive.open(path) as archive:
         folder = validate.find_dist_info(archive, project, version)
@@ -203,8 +203,10 @@ def _external_libraries(
 
 
 def _wrong_release_reason(info: WheelInfo, job: Job) -> str:
-    same = info.project == names.normalize_project(job.project)
-    if same and names.parse_version(info.version) == names.parse_version(job.version):
+    same = info.project == untrusted_names.normalize_project(job.project)
+    if same and untrusted_names.parse_version(info.version) == untrusted_names.parse_version(
+        job.version
+    ):
         return ""
     return f"the job was {job.project} {job.version}"
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from piwheels.errors import RejectedError
-from piwheels.isolated import Limits, run_isolated
+from piwheels.isolated_process import Limits, run_isolated
 from piwheels.wheel.completeness import (
     CompletenessResult,
     UpstreamWheel,

@@ -8,7 +8,7 @@ are those of auditwheel's manylinux policy. Wheels outside that policy keep thei
 import re
 from collections.abc import Iterable
 
-from piwheels import names
+from piwheels import untrusted_names
 from piwheels.model import WheelCompatibility
 from piwheels.wheel.tags import OLDEST_MANYLINUX_GLIBC, glibc_version
 from piwheels.wheel.validate import ElfMember
@@ -103,7 +103,7 @@ def manylinux_tag(
 
 def _arch(kind: WheelCompatibility) -> str | None:
     """The machine of a wheel whose only platform is `linux_<arch>`, if it has manylinux tags."""
-    platforms = {tag.platform for tag in names.parse_tags(kind.tags)}
+    platforms = {tag.platform for tag in untrusted_names.parse_tags(kind.tags)}
     if len(platforms) != 1:
         return None
     arch = platforms.pop().removeprefix("linux_")

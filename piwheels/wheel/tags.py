@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from packaging.tags import Tag, compatible_tags, cpython_tags, generic_tags
 
-from piwheels import names
+from piwheels import untrusted_names
 from piwheels.errors import RejectedError
 from piwheels.model import Interpreter, Target, WheelCompatibility
 
@@ -69,7 +69,9 @@ def compatibility_of(filename: str, glibc: str = "") -> WheelCompatibility:
     Raises:
         RejectedError: this is not a wheel's file name.
     """
-    return WheelCompatibility(tags=names.parse_wheel_filename(filename).tag_text, glibc=glibc)
+    return WheelCompatibility(
+        tags=untrusted_names.parse_wheel_filename(filename).tag_text, glibc=glibc
+    )
 
 
 def target_of(interpreter: Interpreter) -> Target:
@@ -155,7 +157,7 @@ def _is_loadable(compatibility: WheelCompatibility, target: Target) -> bool:
 @lru_cache(maxsize=8192)
 def _tag_rank(tag_text: str, target: Target) -> int | None:
     try:
-        tags = names.parse_tags(tag_text)
+        tags = untrusted_names.parse_tags(tag_text)
     except RejectedError:
         return None
     supported = _supported_tags(target)
@@ -165,7 +167,9 @@ def _tag_rank(tag_text: str, target: Target) -> int | None:
 @lru_cache(maxsize=8192)
 def _allows_python(requires_python: str, python_full: str) -> bool:
     try:
-        return names.parse_specifier(requires_python).contains(python_full, prereleases=True)
+        return untrusted_names.parse_specifier(requires_python).contains(
+            python_full, prereleases=True
+        )
     except RejectedError:
         return True
 
@@ -220,7 +224,7 @@ def glibc_version(glibc: str) -> tuple[int, int]:
 
 
 def _python_version(python_full: str) -> tuple[int, int]:
-    version = names.parse_version(python_full)
+    version = untrusted_names.parse_version(python_full)
     if version.major > _MAX_PYTHON_VERSION[0] or version.minor > _MAX_PYTHON_VERSION[1]:
         raise RejectedError(f"{python_full!r} is not a version of Python")
     return version.major, version.minor

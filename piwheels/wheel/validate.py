@@ -20,7 +20,7 @@ import msgspec
 from packaging.tags import Tag
 from packaging.version import Version
 
-from piwheels import names
+from piwheels import untrusted_names
 from piwheels.errors import RejectedError
 from piwheels.wheel import elf
 from piwheels.wheel.zip_reader import MOST_MEMBERS, Archive
@@ -64,7 +64,7 @@ def find_dist_info(archive: Archive, project: str, version: Version) -> str:
     return folder
 
 
-def check_wheel_file(content: bytes, name: names.WheelFilename) -> None:
+def check_wheel_file(content: bytes, name: untrusted_names.WheelFilename) -> None:
     """Check that WHEEL has the build number and the tags of the file name."""
     fields = BytesParser().parsebytes(content, headersonly=True)
     wheel_version = _single_value(fields, "Wheel-Version")
@@ -88,7 +88,10 @@ def check_metadata(content: bytes, project: str, version: Version) -> str:
     name, number, requires_python = fields["name"], fields["version"], fields["requires-python"]
     if not _is_project(name, project) or not _is_version(number, version):
         raise RejectedError(f"METADATA is that of {name} {number}, not of {project} {version}")
-    if len(requires_python) > names.MAX_SPECIFIER_LENGTH or not requires_python.isprintable():
+    if (
+        len(requires_python) > untrusted_names.MAX_SPECIFIER_LENGTH
+        or not requires_python.isprintable()
+    ):
         raise RejectedError(f"METADATA has no readable Requires-Python: {requires_python[:80]!r}")
     return requires_python
 
@@ -167,10 +170,10 @@ def parse_record(record: bytes, exempt: set[str]) -> dict[str, RecordEntry]:
 def _parse_tags(lines: list[str]) -> frozenset[Tag]:
     """The tags that WHEEL lists; one line can hold a compressed tag set."""
     named: frozenset[Tag] = frozenset()
-    for line in lines[: names.MAX_TAGS + 1]:
-        named |= names.parse_tags(line)
-        if len(named) > names.MAX_TAGS:
-            raise RejectedError(f"WHEEL lists more than {names.MAX_TAGS} tags")
+    for line in lines[: untrusted_names.MAX_TAGS + 1]:
+        named |= untrusted_names.parse_tags(line)
+        if len(named) > untrusted_names.MAX_TAGS:
+            raise RejectedError(f"WHEEL lists more than {untrusted_names.MAX_TAGS} tags")
     return named
 
 
@@ -231,13 +234,13 @@ def _single_value(fields: Message, key: str) -> str:
 
 def _is_project(text: str, project: str) -> bool:
     try:
-        return names.normalize_project(text) == project
+        return untrusted_names.normalize_project(text) == project
     except RejectedError:
         return False
 
 
 def _is_version(text: str, version: Version) -> bool:
     try:
-        return names.parse_version(text) == version
+        return untrusted_names.parse_version(text) == version
     except RejectedError:
         return False

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from piwheels.accesslog import service
-from piwheels.accesslog.fingerprints import RETENTION_DAYS
+from piwheels.accesslog.line_fingerprints import RETENTION_DAYS
 from piwheels.accesslog.parse import LogFormat
 from piwheels.config import Config
 from piwheels.db.database import Database

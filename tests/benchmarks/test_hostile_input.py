@@ -10,7 +10,7 @@ import pytest
 from piwheels.wheel.elf import read
 from piwheels.wheel.inspect import inspect_wheel
 from tests.benchmarks.cpu_calibration import piece_of_work
-from tests.test_names import HOSTILE_INPUTS, PARSERS, rejection
+from tests.test_untrusted_names import HOSTILE_INPUTS, PARSERS, rejection
 from tests.wheel.factories import elf, make_wheel, wheel_members, with_record, write_zip
 from tests.wheel.test_inspect import PURE, in_info
 

@@ -21,7 +21,7 @@ from playwright.async_api import (
     expect,
 )
 
-from piwheels.simple_index.page import IndexFile
+from piwheels.index_client.page import IndexFile
 from tests.browser.factories import make_search_tree
 from tests.browser.farm import farm_tree, tree_in
 from tests.builder.conftest import tools

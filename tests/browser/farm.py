@@ -4,7 +4,7 @@ from pathlib import Path
 
 import httpx
 
-from piwheels.simple_index.page import IndexFile
+from piwheels.index_client.page import IndexFile
 from tests.endtoend.conftest import Farm, add_release, wait_until
 from tests.fake_index import fake_index
 

@@ -12,9 +12,9 @@ from piwheels.builder.file_cache import FileCache
 from piwheels.builder.pip_provider import PipProvider
 from piwheels.builder.process_runner import Limits
 from piwheels.builder.sandbox import Sandbox
+from piwheels.index_client.client import SimpleIndex
 from piwheels.model import Interpreter, Job
 from piwheels.protocol.messages import BuildFinished
-from piwheels.simple_index.client import SimpleIndex
 from tests.timeouts import WAIT_S
 
 LIMITS = Limits(timeout_s=600.0, memory_bytes=1 << 30, disk_reserve_bytes=1 << 20)

@@ -9,10 +9,10 @@ import pytest
 
 from piwheels.builder.pip_provider import candidate_wheels
 from piwheels.errors import PiwheelsError
+from piwheels.index_client.client import SimpleIndex
+from piwheels.index_client.page import IndexFile
+from piwheels.index_client.pip_config import pip_index_url
 from piwheels.model import Interpreter
-from piwheels.simple_index.client import SimpleIndex
-from piwheels.simple_index.page import IndexFile
-from piwheels.simple_index.pip_config import pip_index_url
 from piwheels.system.interpreters import probe_interpreter
 from tests import requires
 from tests.fake_index import FakeIndex, fake_index

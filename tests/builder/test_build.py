@@ -17,8 +17,8 @@ from piwheels.builder import build as module
 from piwheels.builder import failure_classification, sandbox_entry
 from piwheels.builder.bubblewrap import Bubblewrap, find_bubblewrap
 from piwheels.builder.no_sandbox import NoSandbox
+from piwheels.index_client.client import SimpleIndex
 from piwheels.model import FailureClass, Interpreter, Outcome
-from piwheels.simple_index.client import SimpleIndex
 from piwheels.system.interpreters import probe_interpreter
 from tests import requires
 from tests.builder import sdists

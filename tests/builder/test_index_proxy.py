@@ -12,8 +12,8 @@ import pytest
 
 from piwheels.builder.file_cache import FileCache
 from piwheels.builder.index_proxy import IndexProxy
-from piwheels.simple_index.client import SimpleIndex
-from piwheels.simple_index.page import FileKind
+from piwheels.index_client.client import SimpleIndex
+from piwheels.index_client.page import FileKind
 from tests.fake_index import JSON, FakeIndex, fake_index
 
 WHEEL = "foo-1.0-py3-none-any.whl"

@@ -13,13 +13,13 @@ import pytest
 
 from piwheels.builder import connection_state_machine
 from piwheels.builder.build_log import OnPhase
+from piwheels.builder.connection_events import Exit
 from piwheels.builder.job_dir import JobDir
 from piwheels.builder.master_client import (
     MasterAddresses,
     MasterClient,
     RejectedByMasterError,
 )
-from piwheels.builder.state_machine_events import Exit
 from piwheels.model import HostMetrics, Job, Outcome, Sdist, Target
 from piwheels.protocol import messages as m
 from piwheels.protocol.keys import MASTER, KeyStore, Role

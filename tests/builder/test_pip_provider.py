@@ -16,7 +16,7 @@ import pytest
 from piwheels.builder.file_cache import FileCache
 from piwheels.builder.pip_provider import PipProvider
 from piwheels.errors import RejectedError, TransientError
-from piwheels.simple_index.client import SimpleIndex
+from piwheels.index_client.client import SimpleIndex
 from tests.fake_index import FakeIndex, fake_index
 
 

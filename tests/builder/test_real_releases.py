@@ -7,10 +7,10 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from piwheels.builder.bubblewrap import Bubblewrap, find_bubblewrap
+from piwheels.index_client.client import SimpleIndex
+from piwheels.index_client.page import FileKind
+from piwheels.index_client.pip_config import pip_index_url
 from piwheels.model import Job, Outcome, Sdist
-from piwheels.simple_index.client import SimpleIndex
-from piwheels.simple_index.page import FileKind
-from piwheels.simple_index.pip_config import pip_index_url
 from piwheels.system.interpreters import probe_interpreter
 from tests import requires
 from tests.builder import sdists

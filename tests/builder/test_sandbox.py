@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from piwheels.builder import bubblewrap as module
-from piwheels.builder import launch, sandbox_check, seccomp
+from piwheels.builder import sandbox_check, sandbox_launch, seccomp
 from piwheels.builder.bubblewrap import Bubblewrap, find_bubblewrap
 from piwheels.builder.no_sandbox import NoSandbox
 from piwheels.builder.process_runner import LimitExceeded, Limits, ProcessResult, descendants
@@ -489,7 +489,7 @@ def test_bubblewrap_is_started_in_a_keyring_of_its_own(tmp_path: Path) -> None:
         command=("true",), environment={"PATH": "/bin"}, work_dir=work, limits=LIMITS
     )
     command = made._full_command(sandbox_command)
-    launcher = command.index(launch.__file__)
+    launcher = command.index(sandbox_launch.__file__)
     (architecture, *_) = seccomp.supported_architectures(platform.machine())
     number = seccomp.SYSCALL_NUMBERS[architecture]["keyctl"]
     script = f"{_CALL}\nprint(libc.syscall({number}, 0, -3, 0))"

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from piwheels.db import catalog, queue
+from piwheels.db import catalog, job_queue
 from piwheels.model import Outcome, ProjectStatus
 from piwheels.protocol import messages as m
 from tests.control.conftest import TARGET, Master
@@ -15,15 +15,15 @@ Deed = Callable[[Master], Awaitable[object]]
 
 
 async def built(master: Master) -> None:
-    job = await queue.claim(master.db, "test", [TARGET.name])
+    job = await job_queue.claim(master.db, "test", [TARGET.name])
     assert job is not None
     await complete_as_built(master.db, job, "test", make_wheel(job, "py3-none-any"))
 
 
 async def failed(master: Master, retry_after: timedelta | None = None) -> None:
-    job = await queue.claim(master.db, "test", [TARGET.name])
+    job = await job_queue.claim(master.db, "test", [TARGET.name])
     assert job is not None
-    await queue.complete_job_with_retry_after(
+    await job_queue.complete_job_with_retry_after(
         master.db, make_build(job, "test", Outcome.TIMED_OUT), [], RULES, retry_after
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from piwheels.db import catalog, queue, target_queries
+from piwheels.db import catalog, job_queue, target_queries
 from piwheels.db.database import Database
 from piwheels.model import (
     Build,
@@ -123,7 +123,7 @@ async def complete_as_built(
     """Settle a job as built."""
     for file in files:
         assert await catalog.reserve_filename(db, file.filename, file.sha256)
-    return await queue.complete_job_with_retry_after(
+    return await job_queue.complete_job_with_retry_after(
         db, make_build(job, builder, without_compiler=without_compiler), files, RULES, None
     )
 
@@ -368,7 +368,7 @@ class RandomWalk:
         names = [target.name for target in TARGETS + NEWER_OS_TARGETS if self.random.random() < 0.7]
         before = self.removals.ended.copy()
         without_compiler = [name for name in names if self.random.random() < 0.3]
-        job = await queue.claim(self.db, self.label, names, without_compiler)
+        job = await job_queue.claim(self.db, self.label, names, without_compiler)
         if job is not None:
             self.claimed.append((job, before[job.project]))
 
@@ -386,7 +386,7 @@ class RandomWalk:
             outcome = self.random.choice([Outcome.FAILED, Outcome.LOST, Outcome.FETCH_FAILED])
             later = self.random.choice([None, timedelta(0), timedelta(hours=1)])
             failed = make_build(job, self.label, outcome, without_compiler=without_compiler)
-            done = await queue.complete_job_with_retry_after(self.db, failed, [], RULES, later)
+            done = await job_queue.complete_job_with_retry_after(self.db, failed, [], RULES, later)
         assert done or self.removals.begun[job.project] > removals, "a claim was lost"
 
     def _file(self, job: Job) -> WheelFile:
@@ -403,15 +403,15 @@ class RandomWalk:
         if not self.claimed:
             return
         job, removals = self.claimed.pop(self.random.randrange(len(self.claimed)))
-        done = await queue.unclaim(self.db, self.label, job.build_id)
+        done = await job_queue.unclaim(self.db, self.label, job.build_id)
         assert done or self.removals.begun[job.project] > removals, "a claim was lost"
 
     async def retry(self) -> None:
         built = self.random.random() < 0.3
-        await queue.retry(self.db, self.random.choice(PROJECTS), rebuild_published=built)
+        await job_queue.retry(self.db, self.random.choice(PROJECTS), rebuild_published=built)
 
     async def requeue_due_jobs(self) -> None:
-        await queue.requeue_due_jobs(self.db)
+        await job_queue.requeue_due_jobs(self.db)
 
     async def skip_project(self) -> None:
         reason = self.random.choice([None, "opted out"])

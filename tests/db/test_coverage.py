@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from piwheels.db import catalog, index_queries, queue, site_queries, target_queries
+from piwheels.db import catalog, index_queries, job_queue, site_queries, target_queries
 from piwheels.db.database import Database
 from piwheels.model import Job, Outcome
 from tests.db.scenario import (
@@ -43,7 +43,7 @@ async def queued_targets(db: Database) -> list[str]:
 
 
 async def claim_job(db: Database, target: str) -> Job:
-    job = await queue.claim(db, "builder", [target])
+    job = await job_queue.claim(db, "builder", [target])
     assert job is not None
     return job
 
@@ -51,7 +51,7 @@ async def claim_job(db: Database, target: str) -> Job:
 async def fail_job(db: Database, target: str, later: timedelta | None = None) -> None:
     job = await claim_job(db, target)
     outcome = Outcome.FAILED if later is None else Outcome.LOST
-    assert await queue.complete_job_with_retry_after(
+    assert await job_queue.complete_job_with_retry_after(
         db, make_build(job, "builder", outcome), [], RULES, later
     )
 
@@ -103,16 +103,16 @@ async def test_a_passing_failure_unlocks_the_next_and_leaves_its_own_open(farm: 
     await catalog.add_releases(farm, [make_release("alpha")], RULES)
     await fail_job(farm, CP39, timedelta(hours=1))
     assert await queued_targets(farm) == [CP39, CP311]
-    assert await queue.claim(farm, "builder", [CP39]) is None
-    await queue.retry(farm, "alpha")
-    assert await queue.claim(farm, "builder", [CP39]) is not None
+    assert await job_queue.claim(farm, "builder", [CP39]) is None
+    await job_queue.retry(farm, "alpha")
+    assert await job_queue.claim(farm, "builder", [CP39]) is not None
 
 
 async def test_a_retry_opens_a_final_failure_again(farm: Database) -> None:
     await catalog.add_releases(farm, [make_release("alpha", requires_python="<3.10")], RULES)
     await fail_job(farm, CP39)
     assert await queued_targets(farm) == []
-    assert await queue.retry(farm, "alpha") == 1
+    assert await job_queue.retry(farm, "alpha") == 1
     assert await queued_targets(farm) == [CP39]
 
 
@@ -180,12 +180,12 @@ async def test_settling_again_what_is_settled_so_is_no_loss(farm: Database) -> N
     await catalog.add_releases(farm, [make_release("alpha")], RULES)
     job = await claim_job(farm, CP39)
     failed = make_build(job, "builder", Outcome.FAILED)
-    assert await queue.complete_job_with_retry_after(farm, failed, [], RULES, None)
-    assert await queue.complete_job_with_retry_after(farm, failed, [], RULES, None), (
+    assert await job_queue.complete_job_with_retry_after(farm, failed, [], RULES, None)
+    assert await job_queue.complete_job_with_retry_after(farm, failed, [], RULES, None), (
         "the first answer can have been lost"
     )
     lost = make_build(job, "builder", Outcome.LOST)
-    assert not await queue.complete_job_with_retry_after(farm, lost, [], RULES, None)
+    assert not await job_queue.complete_job_with_retry_after(farm, lost, [], RULES, None)
     assert await farm.rows("SELECT outcome FROM builds") == [{"outcome": "failed"}]
 
 
@@ -204,12 +204,12 @@ async def test_a_claimed_job_that_nobody_wants_any_more_is_settled_all_the_same(
 
 async def test_a_builder_cannot_settle_what_another_has_in_hand(farm: Database) -> None:
     await catalog.add_releases(farm, [make_release("alpha")], RULES)
-    job = await queue.claim(farm, "builder", [target.name for target in TARGETS])
+    job = await job_queue.claim(farm, "builder", [target.name for target in TARGETS])
     assert job is not None
-    assert not await queue.complete_job_with_retry_after(
+    assert not await job_queue.complete_job_with_retry_after(
         farm, make_build(job, "another"), [], RULES, None
     )
-    assert await queue.complete_job_with_retry_after(
+    assert await job_queue.complete_job_with_retry_after(
         farm, make_build(job, "builder", Outcome.FAILED), [], RULES, None
     )
 
@@ -217,12 +217,12 @@ async def test_a_builder_cannot_settle_what_another_has_in_hand(farm: Database) 
 async def test_what_a_builder_lost_it_cannot_settle(farm: Database) -> None:
     await catalog.add_releases(farm, [make_release("alpha")], RULES)
     job = await claim_job(farm, CP39)
-    assert await queue.unclaim(farm, "builder", job.build_id)
+    assert await job_queue.unclaim(farm, "builder", job.build_id)
     again = await claim_job(farm, CP39)
     assert (again.attempt, again.build_id > job.build_id) == (job.attempt, True)
     assert not await complete_as_built(farm, job, "builder", make_wheel(job, "py3-none-any"))
     assert await farm.value("SELECT count(*) FROM files") == 0
-    assert [claim.job.build_id for claim in await queue.claimed_jobs(farm)] == [again.build_id]
+    assert [claim.job.build_id for claim in await job_queue.claimed_jobs(farm)] == [again.build_id]
 
 
 async def test_a_hidden_release_is_not_built_and_keeps_its_files(farm: Database) -> None:

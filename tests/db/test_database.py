@@ -9,9 +9,9 @@ from psycopg import conninfo
 from psycopg.rows import dict_row
 
 from piwheels.db import (
+    audit_log,
     connection,
     database,
-    events,
     key_values,
     migrate,
     singleton_lock,
@@ -112,7 +112,7 @@ async def test_an_account_without_privileges_gets_a_clear_error(dsn: str, empty_
         await admin.execute("GRANT SELECT ON schema_migrations TO stranger")
     async with await Database.connect(there, role="test") as db:
         with pytest.raises(DatabaseError, match="permission denied for table events"):
-            await events.record_event(db, "me", "tried")
+            await audit_log.record_event(db, "me", "tried")
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
         await admin.execute("DROP OWNED BY stranger")
         await admin.execute("DROP ROLE stranger")
@@ -202,10 +202,10 @@ async def test_a_broken_transaction_is_repeated_as_a_whole(dsn: str) -> None:
     async def work() -> None:
         nonlocal tries
         tries += 1
-        await events.record_event(db, "me", "tried")
+        await audit_log.record_event(db, "me", "tried")
         if tries == 1:
             await _terminate_connections(dsn, "cut")
-        await events.record_event(db, "me", "done")
+        await audit_log.record_event(db, "me", "done")
 
     async with await Database.connect(dsn, role="cut") as db:
         await db.in_transaction(work)
@@ -218,7 +218,7 @@ async def test_a_statement_within_a_transaction_is_not_repeated_alone(database: 
 
     @transactional
     async def work(db: Database) -> None:
-        attempts.append(await events.record_event(db, "me", "tried"))
+        attempts.append(await audit_log.record_event(db, "me", "tried"))
         if len(attempts) < 3:
             await db.execute(_raise_sql("40001"))
 
@@ -338,8 +338,8 @@ async def test_a_listener_reports_that_it_may_have_missed_notifications(dsn: str
 async def test_transactions_of_tasks_do_not_interleave(database: Database) -> None:
     async def note(name: str) -> None:
         async with database.transaction():
-            await events.record_event(database, name, "first")
-            await events.record_event(database, name, "second")
+            await audit_log.record_event(database, name, "first")
+            await audit_log.record_event(database, name, "second")
 
     await asyncio.gather(*(note(f"task {number}") for number in range(5)))
     rows = await database.rows("SELECT who FROM events ORDER BY event_id")

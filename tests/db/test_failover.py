@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
-from piwheels.db import key_values, queue
+from piwheels.db import job_queue, key_values
 from piwheels.db.database import Database, DatabaseError, DatabaseUnavailableError
 from piwheels.db.migrate import upgrade
 from piwheels.local.postgres import PrivatePostgres
@@ -20,7 +20,7 @@ from tests.timeouts import WAIT_S
 
 WRITES = (
     lambda db: key_values.set_value(db, "key", "value"),
-    lambda db: queue.claim(db, "pi", ["cp311-bookworm-aarch64"]),
+    lambda db: job_queue.claim(db, "pi", ["cp311-bookworm-aarch64"]),
     lambda db: db.execute("DELETE FROM file_deletions"),
 )
 

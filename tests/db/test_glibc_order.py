@@ -2,7 +2,7 @@
 
 import pytest
 
-from piwheels.db import catalog, queue, target_queries
+from piwheels.db import catalog, job_queue, target_queries
 from piwheels.db.database import Database
 from piwheels.model import Job, Outcome, Target
 from piwheels.wheel.tags import make_target
@@ -42,7 +42,7 @@ async def queued_targets(db: Database) -> list[str]:
 
 
 async def claim_job(db: Database, target: Target) -> Job:
-    job = await queue.claim(db, "builder", [target.name])
+    job = await job_queue.claim(db, "builder", [target.name])
     assert job is not None
     return job
 
@@ -56,7 +56,7 @@ async def build_job(db: Database, target: Target, glibc: str, number: int = 0) -
 async def fail_job(db: Database, target: Target, *, without_compiler: bool = False) -> None:
     job = await claim_job(db, target)
     ended = make_build(job, "builder", Outcome.FAILED, without_compiler=without_compiler)
-    assert await queue.complete_job_with_retry_after(db, ended, [], RULES, None)
+    assert await job_queue.complete_job_with_retry_after(db, ended, [], RULES, None)
 
 
 async def only_served(db: Database, *served: Target) -> None:
@@ -240,15 +240,17 @@ async def test_a_day_without_a_compiler_and_such_wheels_serve_again(farm: Databa
 async def test_a_builder_without_a_compiler_leaves_what_needs_one_to_another(
     farm: Database,
 ) -> None:
-    assert await queue.claim(farm, "pi", ALL_TARGETS, ALL_TARGETS) is not None, "there is no other"
-    await queue.unclaim_all(farm, "pi")
+    assert await job_queue.claim(farm, "pi", ALL_TARGETS, ALL_TARGETS) is not None, (
+        "there is no other"
+    )
+    await job_queue.unclaim_all(farm, "pi")
     await serve_with_compiler(farm, OTHER)
-    assert await queue.claim(farm, "pi", ALL_TARGETS, ALL_TARGETS) is None
-    job = await queue.claim(farm, "pi4", ALL_TARGETS)
+    assert await job_queue.claim(farm, "pi", ALL_TARGETS, ALL_TARGETS) is None
+    job = await job_queue.claim(farm, "pi4", ALL_TARGETS)
     assert job is not None
     assert await complete_as_built(farm, job, "pi4", make_wheel(job, "py3-none-any"))
     await catalog.add_releases(farm, [make_release("alpha", "2.0")], RULES)
-    pure = await queue.claim(farm, "pi", ALL_TARGETS, ALL_TARGETS)
+    pure = await job_queue.claim(farm, "pi", ALL_TARGETS, ALL_TARGETS)
     assert pure is not None, "the project is known to have no compiled code"
     assert pure.version == "2.0"
 
@@ -265,4 +267,4 @@ async def test_a_project_that_has_compiled_code_after_all_is_left_to_others(
     second = await claim_job(farm, OTHER)
     tags = "cp312-cp312-linux_aarch64"
     assert await complete_as_built(farm, second, "builder", make_wheel(second, tags, "2.34"))
-    assert await queue.claim(farm, "pi", [OTHER.name], [OTHER.name]) is None
+    assert await job_queue.claim(farm, "pi", [OTHER.name], [OTHER.name]) is None

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from piwheels.db import file_deletions, key_values, queue
+from piwheels.db import file_deletions, job_queue, key_values
 from piwheels.db.database import Database
 from piwheels.db.downloads import Dimension
 from piwheels.db.migrate import SCHEMA_VERSION, MigrationError, upgrade
@@ -118,7 +118,7 @@ async def test_a_converted_database_keeps_its_rows(empty_dsn: str) -> None:
         assert [row["outcome"] for row in outcomes] == ["canceled", "built"]
         assert await db.value("SELECT count(*) FROM access_records_2026_01") == 1
         await recompute_jobs(db)
-        job = await queue.claim(db, "pi1", ["cp311-bookworm-aarch64"])
+        job = await job_queue.claim(db, "pi1", ["cp311-bookworm-aarch64"])
         assert job is not None
         assert (job.version, job.build_id) == ("2.0", 3)
         await file_deletions.abandon_installs(db)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from piwheels.db import events
+from piwheels.db import audit_log
 from piwheels.db.database import Database
 from piwheels.master.retention import EventRetention
 
@@ -30,21 +30,21 @@ async def event_count(db: Database) -> int:
 
 async def test_events_that_are_too_old_go_whatever_batches_they_fill(database: Database) -> None:
     await add_events(database, 2500, days_ago=401)
-    await add_events(database, events.MIN_KEPT_EVENTS + 300, days_ago=399)
+    await add_events(database, audit_log.MIN_KEPT_EVENTS + 300, days_ago=399)
     assert await EventRetention(database, 400).delete_old() == 2500
-    assert await event_count(database) == events.MIN_KEPT_EVENTS + 300
+    assert await event_count(database) == audit_log.MIN_KEPT_EVENTS + 300
     assert await EventRetention(database, 400).delete_old() == 0
 
 
 async def test_the_last_events_stay_however_old_they_are(database: Database) -> None:
-    await add_events(database, events.MIN_KEPT_EVENTS + 5, days_ago=5000)
+    await add_events(database, audit_log.MIN_KEPT_EVENTS + 5, days_ago=5000)
     assert await EventRetention(database, 1).delete_old() == 5
-    assert await event_count(database) == events.MIN_KEPT_EVENTS
+    assert await event_count(database) == audit_log.MIN_KEPT_EVENTS
 
 
 @pytest.mark.parametrize("days", [0, -1])
 async def test_events_can_be_kept_for_ever(database: Database, days: int) -> None:
-    await add_events(database, events.MIN_KEPT_EVENTS + 5, days_ago=5000)
+    await add_events(database, audit_log.MIN_KEPT_EVENTS + 5, days_ago=5000)
     assert await EventRetention(database, days).delete_old() == 0
 
 
@@ -52,8 +52,8 @@ async def test_looking_for_old_events_reads_no_more_than_a_batch(database: Datab
     await add_events(database, 20_000, days_ago=1)
     await database.execute("ANALYZE events")
     rows = await database.rows(
-        f"EXPLAIN (ANALYZE, FORMAT JSON) {events.DELETE_OLD_EVENTS}",
-        {"age": timedelta(days=400), "at_most": 1000, "kept": events.MIN_KEPT_EVENTS},
+        f"EXPLAIN (ANALYZE, FORMAT JSON) {audit_log.DELETE_OLD_EVENTS}",
+        {"age": timedelta(days=400), "at_most": 1000, "kept": audit_log.MIN_KEPT_EVENTS},
     )
     read = sum(rows_scanned(rows[0]["QUERY PLAN"][0]["Plan"]))
     assert 1000 <= read <= 1100

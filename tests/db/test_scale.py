@@ -8,7 +8,7 @@ import time
 import msgspec
 import pytest
 
-from piwheels.db import catalog, queue, target_queries
+from piwheels.db import catalog, job_queue, target_queries
 from piwheels.db.database import Database
 from piwheels.local.postgres import PrivatePostgres
 from piwheels.model import BuilderCapability, Job, Outcome
@@ -62,7 +62,7 @@ class _Farm:
         self._claimed: list[Job] = []
 
     async def claim(self) -> None:
-        job = await queue.claim(self.db, "builder", [target.name for target in TARGETS])
+        job = await job_queue.claim(self.db, "builder", [target.name for target in TARGETS])
         assert job is not None
         self._claimed.append(job)
 
@@ -71,7 +71,7 @@ class _Farm:
         if self._chance.random() < 0.7:
             await complete_as_built(self.db, job, "builder", make_wheel(job, "py3-none-any"))
         else:
-            await queue.complete_job_with_retry_after(
+            await job_queue.complete_job_with_retry_after(
                 self.db, make_build(job, "builder", Outcome.FAILED), [], RULES, None
             )
 
@@ -98,7 +98,7 @@ async def _farm(db: Database, projects: int) -> _Farm:
 async def _plan(db: Database) -> str:
     await db.execute("SET plan_cache_mode = force_custom_plan")
     rows = await db.rows(
-        "EXPLAIN " + queue.CLAIM_SQL,
+        "EXPLAIN " + job_queue.CLAIM_SQL,
         {
             "builder": "builder",
             "targets": [target.name for target in TARGETS],

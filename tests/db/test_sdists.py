@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from msgspec import structs
 
-from piwheels.db import catalog, queue, status_queries, target_queries
+from piwheels.db import catalog, job_queue, status_queries, target_queries
 from piwheels.db.database import Database
 from piwheels.model import Outcome, Sdist
 from piwheels.release_status import StatusContext, explain_with_upstream
@@ -45,7 +45,7 @@ async def is_queued(db: Database) -> bool:
 
 
 async def build_job(db: Database) -> None:
-    job = await queue.claim(db, "pi4", [CP39])
+    job = await job_queue.claim(db, "pi4", [CP39])
     assert job is not None
     assert await complete_as_built(db, job, "pi4", make_wheel(job, "py3-none-any"))
 
@@ -74,24 +74,24 @@ async def test_a_replaced_sdist_is_built_again_and_its_old_wheel_stays(farm: Dat
 
 
 async def test_a_build_of_the_earlier_sdist_that_ends_late_does_not_count(farm: Database) -> None:
-    job = await queue.claim(farm, "pi4", [CP39])
+    job = await job_queue.claim(farm, "pi4", [CP39])
     assert job is not None
     await add_release(farm, sha256="1" * 64)
     assert await complete_as_built(farm, job, "pi4", make_wheel(job, "py3-none-any"))
     assert await is_queued(farm)
     assert "earlier sdist" in await explain_text(farm)
-    again = await queue.claim(farm, "pi4", [CP39])
+    again = await job_queue.claim(farm, "pi4", [CP39])
     assert again is not None
     assert again.sdist.sha256 == "1" * 64
 
 
 @pytest.mark.parametrize("late", [True, False], ids=["ends late", "ended before"])
 async def test_a_failure_of_the_earlier_sdist_is_tried_again(farm: Database, late: bool) -> None:
-    job = await queue.claim(farm, "pi4", [CP39])
+    job = await job_queue.claim(farm, "pi4", [CP39])
     assert job is not None
     if late:
         await add_release(farm, sha256="1" * 64)
-    await queue.complete_job_with_retry_after(
+    await job_queue.complete_job_with_retry_after(
         farm, make_build(job, "pi4", Outcome.FAILED), [], RULES, None
     )
     if not late:
@@ -126,14 +126,14 @@ async def test_what_cannot_be_compared_counts_as_the_same(
 
 async def test_a_hash_that_is_no_longer_given_is_still_verified(farm: Database) -> None:
     await add_release(farm, sha256="")
-    job = await queue.claim(farm, "pi4", [CP39])
+    job = await job_queue.claim(farm, "pi4", [CP39])
     assert job is not None
     assert job.sdist == make_sdist("alpha", "1.0")
 
 
 async def test_another_hash_reaches_the_builder(farm: Database) -> None:
     await add_release(farm, sha256="", digest="md5=" + "1" * 32, url="http://elsewhere/a")
-    job = await queue.claim(farm, "pi4", [CP39])
+    job = await job_queue.claim(farm, "pi4", [CP39])
     assert job is not None
     assert job.sdist == Sdist(
         filename="alpha-1.0.tar.gz", url="http://elsewhere/a", sha256="", digest="md5=" + "1" * 32

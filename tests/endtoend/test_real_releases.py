@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from piwheels.errors import PiwheelsError
-from piwheels.simple_index.pip_config import pip_index_url
+from piwheels.index_client.pip_config import pip_index_url
 from tests import requires
 from tests.endtoend.conftest import Farm, wait_until
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from piwheels.db import catalog, file_deletions, queue
+from piwheels.db import catalog, file_deletions, job_queue
 from piwheels.model import Job, WheelFile
 from piwheels.scheduler.wheel_publisher import WheelPublisher
 from piwheels.wheel.inspect import inspect_wheel
@@ -34,7 +34,7 @@ class WheelUpload:
         """Complete the build of its release, so that the index lists it."""
         job = await self.claimed()
         file = await self.install()
-        assert await queue.complete_job_with_retry_after(
+        assert await job_queue.complete_job_with_retry_after(
             self.site.db, make_build(job, "builder"), [file], RULES, None
         )
         return file
@@ -42,7 +42,7 @@ class WheelUpload:
     async def claimed(self) -> Job:
         await catalog.add_project(self.site.db, "demo", "demo")
         await catalog.add_releases(self.site.db, [make_release("demo")], RULES)
-        job = await queue.claim(self.site.db, "builder", [TARGETS[0].name])
+        job = await job_queue.claim(self.site.db, "builder", [TARGETS[0].name])
         assert job is not None
         return job
 
@@ -69,7 +69,7 @@ async def test_a_file_that_returns_before_its_deletion_is_kept(
     file = await wheel.install()
     await site.publisher.write_pending()
     assert wheel.is_installed(file), "it is due to be deleted, and about to be published"
-    assert await queue.complete_job_with_retry_after(
+    assert await job_queue.complete_job_with_retry_after(
         site.db, make_build(job, "builder"), [file], RULES, None
     )
     await site.publisher.write_pending()

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from piwheels.db import catalog, queue, target_queries
+from piwheels.db import catalog, job_queue, target_queries
 from piwheels.db.database import Database
 from piwheels.model import FailureClass, FailureEvidence, HostMetrics, Job, Outcome, Target
 from piwheels.protocol import messages as m
@@ -182,7 +182,7 @@ class SimFarm:
             "UPDATE jobs SET retry_at = retry_at - make_interval(secs => %(s)s)",
             {"s": self.step_s},
         )
-        if await queue.requeue_due_jobs(self.db):
+        if await job_queue.requeue_due_jobs(self.db):
             await self._apply(state_machine_events.JobsAvailable())
 
     async def _apply(self, event: state_machine_events.Event) -> None:

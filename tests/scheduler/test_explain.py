@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from piwheels.db import catalog, queue, status_queries, target_queries
+from piwheels.db import catalog, job_queue, status_queries, target_queries
 from piwheels.db.database import Database
 from piwheels.db.upstream_pages import store_upstream_page
 from piwheels.model import Job, Outcome, ProjectStatus, UpstreamPage
@@ -38,14 +38,14 @@ class Farm:
         await catalog.add_releases(self.db, [release], RULES)
 
     async def claim(self, target: str = CP39) -> Job:
-        job = await queue.claim(self.db, "pi4-kitchen", [target])
+        job = await job_queue.claim(self.db, "pi4-kitchen", [target])
         assert job is not None
         return job
 
     async def fail(self, later: timedelta | None = None) -> None:
         outcome = Outcome.FAILED if later is None else Outcome.FETCH_FAILED
         ended = make_build(await self.claim(), "pi4-kitchen", outcome)
-        assert await queue.complete_job_with_retry_after(self.db, ended, [], RULES, later)
+        assert await job_queue.complete_job_with_retry_after(self.db, ended, [], RULES, later)
 
     async def explain(
         self, target: str | None = CP39, version: str | None = None
@@ -136,7 +136,7 @@ async def test_a_final_failure_says_its_reason_and_the_way_out(farm: Farm) -> No
     await farm.assert_status(
         "failed", "it broke", "piw log", f"piw retry demo==1.0 --target {CP39}"
     )
-    await queue.retry(farm.db, "demo")
+    await job_queue.retry(farm.db, "demo")
     await farm.assert_status("queued", "it broke")
 
 
@@ -152,7 +152,7 @@ async def test_a_wheel_that_is_to_be_built_again(farm: Farm) -> None:
     await farm.release()
     job = await farm.claim()
     await complete_as_built(farm.db, job, "pi4-kitchen", make_wheel(job, "py3-none-any"))
-    await queue.retry(farm.db, "demo", rebuild_published=True)
+    await job_queue.retry(farm.db, "demo", rebuild_published=True)
     await farm.assert_status("queued", "a rebuild was requested")
 
 
@@ -278,7 +278,7 @@ async def test_what_a_wheel_lacks_is_said(farm: Farm) -> None:
     built = structs.replace(
         make_build(job, "pi4-kitchen"), reason="the wheel lacks _fast, which demo has"
     )
-    assert await queue.complete_job_with_retry_after(farm.db, built, [wheel], RULES, None)
+    assert await job_queue.complete_job_with_retry_after(farm.db, built, [wheel], RULES, None)
     (answer,) = await farm.explain(job.target)
     assert "(The wheel lacks _fast, which demo has.)" in answer.as_text
 

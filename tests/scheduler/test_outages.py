@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from piwheels.db import queue
+from piwheels.db import job_queue
 from piwheels.db.database import Database
 from tests.scheduler.simulation import PLENTY_BYTES, RESERVE_BYTES, SimFarm, add_releases, sim_farm
 
@@ -169,7 +169,7 @@ async def test_a_release_that_loses_two_builders_waits_for_a_person(sim: SimFarm
     assert "2 builders were lost" in held
     await sim.run(HOUR_S)
     assert await count(sim, "lost") == 2, "no builder gets it before an operator retries it"
-    await queue.retry(sim.db, "p3")
+    await job_queue.retry(sim.db, "p3")
     sim.builders = {"c": type(sim.builders["b"])("c")}
     await sim.run_until_built(HOUR_S)
     await sim.assert_no_release_blamed()

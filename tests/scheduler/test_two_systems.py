@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from piwheels.db import catalog, queue, status_queries, target_queries
+from piwheels.db import catalog, job_queue, status_queries, target_queries
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
 from piwheels.model import Job, Target, TargetStatusRow
@@ -50,7 +50,7 @@ class Farm:
 
     async def build(self, target: Target, glibc: str, *, needs: str = "libc.so.6") -> str:
         """Build for a target, and publish; returns the wheel's name."""
-        job = await queue.claim(self.db, "builder", [target.name])
+        job = await job_queue.claim(self.db, "builder", [target.name])
         assert job is not None
         arrived = self.folder / str(job.build_id)
         arrived.mkdir()
@@ -60,7 +60,7 @@ class Farm:
         wheel = await self.publisher.publish(
             make_wheel(arrived, tags=tags, files=files), job, target
         )
-        assert await queue.complete_job_with_retry_after(
+        assert await job_queue.complete_job_with_retry_after(
             self.db, make_build(job, "builder"), [wheel], RULES, None
         )
         return wheel.filename
@@ -158,7 +158,7 @@ async def test_what_cannot_be_manylinux_is_told_to_break_until_the_older_system_
 async def late_wheel(farm: Farm) -> tuple[Job, Path]:
     """A build for the newer system that ends after the older system's wheel is published."""
     await farm.serve_only(NEW)
-    job = await queue.claim(farm.db, "slow", [NEW.name])
+    job = await job_queue.claim(farm.db, "slow", [NEW.name])
     assert job is not None
     await farm.build(OLD, "2.34", needs="libopenblas.so.0")
     code = elf(EM_X86_64, needed=("libc.so.6", "libopenblas.so.0"), versions=("GLIBC_2.38",))
@@ -181,7 +181,7 @@ async def test_an_index_in_which_the_newer_hides_the_older_mends_itself(
     with monkeypatch.context() as earlier:
         earlier.setattr(wheel_publisher, "_reject_if_hiding", lambda *_: None)
         newer = await farm.publisher.publish(wheel, job, NEW)
-    assert await queue.complete_job_with_retry_after(
+    assert await job_queue.complete_job_with_retry_after(
         farm.db, make_build(job, "slow"), [newer], RULES, None
     )
     assert (

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from piwheels.builder import state_machine_events as b
+from piwheels.builder import connection_events as b
 from piwheels.builder.connection_state_machine import BuildStage, ConnectionStateMachine
 from piwheels.model import HostMetrics, Job, Outcome
 from piwheels.protocol import messages as m

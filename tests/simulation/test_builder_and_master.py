@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from piwheels.builder.state_machine_events import DescriptionChanged
+from piwheels.builder.connection_events import DescriptionChanged
 from piwheels.protocol.messages import BuilderCommand
 from tests.simulation.farm import Farm, Faults
 

@@ -34,7 +34,7 @@ from piwheels.tui.model.commands import (
     still_applicable,
     validation_error,
 )
-from piwheels.tui.model.keys import (
+from piwheels.tui.model.key_names import (
     _RENAMED_ACTIONS,
     conflicting_action,
     key_labels,

@@ -39,8 +39,14 @@ from piwheels.tui.model.tables import queues as queues_table
 from piwheels.tui.model.tables.builders import BUILDER_COLUMNS
 from piwheels.tui.model.tables.builds import BUILD_COLUMNS
 from piwheels.tui.model.tables.events import EVENT_COLUMNS
-from piwheels.tui.model.tables.model import Cell, Column, Row, filter_and_sort, natural_sort_key
 from piwheels.tui.model.tables.queues import QUEUE_COLUMNS, drain_s
+from piwheels.tui.model.tables.table_model import (
+    Cell,
+    Column,
+    Row,
+    filter_and_sort,
+    natural_sort_key,
+)
 from tests.simfarm import FarmModel
 from tests.tui.test_state import status
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from piwheels.db import catalog, index_queries, queue, target_queries
+from piwheels.db import catalog, index_queries, job_queue, target_queries
 from piwheels.db.database import Database
+from piwheels.index_client.client import SimpleIndex
 from piwheels.model import BuildRequest, ProjectStatus
-from piwheels.simple_index.client import SimpleIndex
 from piwheels.upstream.sync import SyncOptions, UpstreamSync, add_projects
 from tests.db.scenario import RULES, TARGETS, complete_as_built, make_wheel
 from tests.fake_index import FakeIndex, fake_index
@@ -88,7 +88,7 @@ class SyncHarness:
 
     async def build(self, project: str = "demo", version: str = "1.0") -> None:
         """Build a release that is queued."""
-        job = await queue.claim(self.db, "builder", [TARGETS[1].name])
+        job = await job_queue.claim(self.db, "builder", [TARGETS[1].name])
         assert job is not None
         assert (job.project, job.version) == (project, version)
         assert await complete_as_built(self.db, job, "builder", make_wheel(job, "py3-none-any"))

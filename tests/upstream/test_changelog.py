@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from piwheels.errors import RejectedError, TransientError
-from piwheels.simple_index.client import SimpleIndex
+from piwheels.index_client.client import SimpleIndex
 from piwheels.upstream.changelog import Changelog, ChangelogEvent, NoChangelogError
 from tests.fake_index import FakeIndex
 
@@ -78,7 +78,7 @@ async def test_a_web_page_is_not_a_changelog(upstream: FakeIndex, changelog: Cha
 async def test_an_endless_response_is_rejected(
     upstream: FakeIndex, changelog: Changelog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("piwheels.simple_index.client.PAGE_LIMIT_BYTES", 1000)
+    monkeypatch.setattr("piwheels.index_client.client.PAGE_LIMIT_BYTES", 1000)
     upstream.pages["/pypi"] = ("text/xml", b" " * 2000)
     with pytest.raises(RejectedError, match="larger than 1000 bytes"):
         await changelog.last_serial()

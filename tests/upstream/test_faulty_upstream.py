@@ -10,12 +10,12 @@ from msgspec.structs import replace as replace_fields
 from piwheels.db import catalog, key_values
 from piwheels.db import upstream as db_upstream
 from piwheels.db.upstream import PendingChange, ProjectToCheck
+from piwheels.index_client.page import ProjectPage
 from piwheels.model import PageCheckResult, ProjectStatus
-from piwheels.simple_index.page import ProjectPage
-from piwheels.upstream import evidence
+from piwheels.upstream import page_evidence
 from piwheels.upstream.clock import UpstreamClock
-from piwheels.upstream.evidence import Assessment
 from piwheels.upstream.health import UpstreamHealth
+from piwheels.upstream.page_evidence import Assessment
 from piwheels.upstream.sync import SERIAL, SyncOptions, UpstreamSync
 from tests.fake_index import FakeIndex
 from tests.upstream.conftest import QUICK_POLL, SyncHarness
@@ -170,7 +170,7 @@ DUE = ProjectToCheck(
 
 
 def look(finding: PageCheckResult, *, soon: bool = False) -> db_upstream.CheckResult:
-    return evidence.check_result(
+    return page_evidence.check_result(
         DUE,
         Assessment(finding=finding),
         page=None,
@@ -190,11 +190,11 @@ def test_a_page_that_lacks_a_release_is_checked_again_soon() -> None:
 def test_an_older_page_without_files_is_an_empty_page_and_one_in_quarantine_an_older_one() -> None:
     seen = ProjectToCheck(project="demo", exists=True, page_serial=50)
     page = ProjectPage(project="demo", display_name="demo", files=(), serial=9)
-    assert evidence.assess(seen, page, 0).finding is PageCheckResult.EMPTY
+    assert page_evidence.assess(seen, page, 0).finding is PageCheckResult.EMPTY
     newer = replace_fields(page, serial=51)
-    assert evidence.assess(seen, newer, 0).finding is PageCheckResult.UP_TO_DATE
+    assert page_evidence.assess(seen, newer, 0).finding is PageCheckResult.UP_TO_DATE
     quarantined = replace_fields(page, status=ProjectStatus.QUARANTINED)
-    assert evidence.assess(seen, quarantined, 0).finding is PageCheckResult.OUTDATED
+    assert page_evidence.assess(seen, quarantined, 0).finding is PageCheckResult.OUTDATED
 
 
 def test_a_persistent_older_page_is_accepted_unless_it_lacks_a_change() -> None:
@@ -205,7 +205,7 @@ def test_a_persistent_older_page_is_accepted_unless_it_lacks_a_change() -> None:
         removed_versions=(),
         project_removed=False,
         first_seen_at=datetime.now(UTC),
-        checks=evidence.CHECKS_TO_ACCEPT_OLDER,
+        checks=page_evidence.CHECKS_TO_ACCEPT_OLDER,
         checks_without_serial=0,
         problem="",
     )
@@ -214,13 +214,14 @@ def test_a_persistent_older_page_is_accepted_unless_it_lacks_a_change() -> None:
         exists=True,
         page_serial=42,
         last_result=PageCheckResult.OUTDATED,
-        result_count=evidence.CHECKS_TO_ACCEPT_OLDER,
+        result_count=page_evidence.CHECKS_TO_ACCEPT_OLDER,
         change=change,
     )
     page = ProjectPage(project="demo", display_name="demo", files=(), serial=6)
-    assert evidence.assess(seen, page, 1).finding is PageCheckResult.UP_TO_DATE
+    assert page_evidence.assess(seen, page, 1).finding is PageCheckResult.UP_TO_DATE
     assert (
-        evidence.assess(seen, replace_fields(page, serial=5), 1).finding is PageCheckResult.OUTDATED
+        page_evidence.assess(seen, replace_fields(page, serial=5), 1).finding
+        is PageCheckResult.OUTDATED
     )
 
 

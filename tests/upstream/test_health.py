@@ -6,8 +6,8 @@ import pytest
 
 from piwheels.model import PageCheckResult
 from piwheels.upstream.changelog import ChangelogEvent
-from piwheels.upstream.evidence import MAX_WAIT_S, change_wait_s, page_wait_s
 from piwheels.upstream.health import UpstreamHealth
+from piwheels.upstream.page_evidence import MAX_WAIT_S, change_wait_s, page_wait_s
 from piwheels.upstream.selection import is_new
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

@@ -7,9 +7,9 @@ import pytest
 from packaging.requirements import Requirement
 
 from piwheels.errors import RejectedError
+from piwheels.index_client.client import SimpleIndex
+from piwheels.index_client.page import FileKind, IndexFile, ProjectPage
 from piwheels.model import Release
-from piwheels.simple_index.client import SimpleIndex
-from piwheels.simple_index.page import FileKind, IndexFile, ProjectPage
 from piwheels.upstream.selection import is_new, releases_of, select_releases
 from tests.fake_index import fake_index
 

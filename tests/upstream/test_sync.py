@@ -9,7 +9,7 @@ from msgspec import structs
 
 from piwheels.db import key_values
 from piwheels.db.upstream_pages import last_upstream_page
-from piwheels.simple_index.client import SimpleIndex
+from piwheels.index_client.client import SimpleIndex
 from piwheels.upstream.last_check import record_page
 from piwheels.upstream.sync import SERIAL, SyncOptions
 from tests.fake_index import FakeIndex

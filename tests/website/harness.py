@@ -5,7 +5,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from piwheels.db import catalog, page_queue, queue
+from piwheels.db import catalog, job_queue, page_queue
 from piwheels.db.database import Database
 from piwheels.db.page_queue import PageKind
 from piwheels.index.index_publisher import IndexPublisher
@@ -46,7 +46,7 @@ class SiteHarness:
         """Complete a build and install its wheel; the pages are queued then."""
         await catalog.add_project(self.db, project, project)
         await catalog.add_releases(self.db, [make_release(project, version)], RULES)
-        job = await queue.claim(self.db, "builder", [TARGETS[0].name])
+        job = await job_queue.claim(self.db, "builder", [TARGETS[0].name])
         assert job is not None
         wheel = make_wheel(job, "py3-none-any")
         self.webroot.write(self.webroot.wheel_path(wheel.sha256, wheel.filename), b"wheel")

@@ -12,7 +12,7 @@ import pytest
 
 from piwheels.model import TargetStatusRow, UpstreamPage
 from piwheels.release_status import StatusContext
-from piwheels.website import json_pages
+from piwheels.website import json_documents
 from piwheels.website.project_page import (
     FIRST_PAGE_RELEASES,
     LATER_PAGE_RELEASES,
@@ -209,7 +209,7 @@ def test_a_quarantined_project_has_no_install_commands() -> None:
     assert "cannot be installed" in text
     assert "pip install" not in text
     assert "covered" not in text
-    assert b'"targets":{}' in json_pages.project_json(SITE, content)
+    assert b'"targets":{}' in json_documents.project_json(SITE, content)
 
 
 def test_hints_for_operators_are_not_public() -> None:
@@ -333,7 +333,7 @@ def test_an_alias_with_any_name_redirects_to_its_project() -> None:
 
 @pytest.mark.parametrize("content", CONTENTS)
 def test_the_json_matches_its_schema(content: object) -> None:
-    schema = json_pages.schema(json_pages.ProjectJson)
+    schema = json_documents.schema(json_documents.ProjectJson)
     document = json.loads(render_project(SITE, content)["json"])  # type: ignore[arg-type]
     validator = jsonschema.Draft202012Validator
     validator.check_schema(schema)

@@ -9,7 +9,7 @@ import pytest
 
 from piwheels import formatting
 from piwheels.model import NamedCount
-from piwheels.website import feeds, filters, json_pages, site_pages, sitemaps
+from piwheels.website import feeds, filters, json_documents, site_pages, sitemaps
 from piwheels.website.page_data import Site
 from tests.website.factories import (
     HOSTILE,
@@ -129,14 +129,14 @@ def test_the_pages_of_statistics_and_projects_render_without_data() -> None:
 
 ONE_CHART = some_stats(charts=(a_chart(),), record_date=date(2026, 1, 2))
 DOCUMENTS = [
-    (json_pages.StatsJson, site_pages.stats_pages(SITE, some_stats())["stats.json"]),
-    (json_pages.StatsJson, site_pages.stats_pages(SITE, ONE_CHART)["stats.json"]),
+    (json_documents.StatsJson, site_pages.stats_pages(SITE, some_stats())["stats.json"]),
+    (json_documents.StatsJson, site_pages.stats_pages(SITE, ONE_CHART)["stats.json"]),
     (
-        json_pages.PackagesJson,
+        json_documents.PackagesJson,
         site_pages.packages_pages(SITE, some_packages(), [])["packages.json"],
     ),
     (
-        json_pages.PackagesJson,
+        json_documents.PackagesJson,
         site_pages.packages_pages(SITE, some_packages(), [("a", 1, 2)])["packages.json"],
     ),
 ]
@@ -144,7 +144,7 @@ DOCUMENTS = [
 
 @pytest.mark.parametrize(("kind", "document"), DOCUMENTS)
 def test_json_matches_its_schema(kind: type, document: bytes) -> None:
-    schema = json_pages.schema(kind)
+    schema = json_documents.schema(kind)
     jsonschema.validate(json.loads(document), schema, cls=jsonschema.Draft202012Validator)
 
 

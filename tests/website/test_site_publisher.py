@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from piwheels.db import catalog, page_queue, queue
+from piwheels.db import catalog, job_queue, page_queue
 from piwheels.model import Outcome
 from tests.db.scenario import RULES, TARGETS, make_build, make_release
 from tests.website.factories import assert_harmless
@@ -79,14 +79,14 @@ async def test_a_page_follows_a_job_from_the_queue_to_its_failure(site: SiteHarn
     await shows("No releases are known yet")
     await catalog.add_releases(site.db, [make_release("alpha")], RULES)
     await shows("queued", "position 1")
-    job = await queue.claim(site.db, "pi4-kitchen", [CP39])
+    job = await job_queue.claim(site.db, "pi4-kitchen", [CP39])
     assert job is not None
     await shows("building", "It has been building on pi4-kitchen since")
-    await queue.complete_job_with_retry_after(
+    await job_queue.complete_job_with_retry_after(
         site.db, make_build(job, "pi4-kitchen", Outcome.FAILED), [], RULES, None
     )
     await shows("failed", "it broke", f"Build {job.build_id} ended as failed (it broke)")
-    await queue.retry(site.db, "alpha")
+    await job_queue.retry(site.db, "alpha")
     await shows("queued")
     await catalog.skip_project(site.db, "alpha", "opted out")
     await shows("skipped", "Nothing of this project is built: opted out")
@@ -124,9 +124,9 @@ async def test_a_new_failure_is_in_the_feed(site: SiteHarness) -> None:
     await site.publish("alpha", "1.0")
     for name, version in (("alpha", "2.0"), ("fresh", "1.0")):
         await catalog.add_releases(site.db, [make_release(name, version)], RULES)
-        job = await queue.claim(site.db, "builder", [CP39])
+        job = await job_queue.claim(site.db, "builder", [CP39])
         assert job is not None
-        await queue.complete_job_with_retry_after(
+        await job_queue.complete_job_with_retry_after(
             site.db, make_build(job, "builder", Outcome.FAILED), [], RULES, None
         )
     await site.write_all()

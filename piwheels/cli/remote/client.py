@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import click
 import msgspec
 
-from piwheels import names
+from piwheels import untrusted_names
 from piwheels.config import Config
 from piwheels.errors import RejectedError, UsageError
 from piwheels.model import AuditEvent, BuildSummary
@@ -36,18 +36,18 @@ def parse_release(text: str) -> ReleaseSpec:
         UsageError: it is neither.
     """
     try:
-        requirement = names.parse_requirement(text)
+        requirement = untrusted_names.parse_requirement(text)
     except RejectedError:
         raise UsageError(f"{text!r} is neither PROJECT nor PROJECT==VERSION") from None
     if requirement.url or requirement.extras or requirement.marker:
         raise UsageError(f"{text!r} has more than PROJECT or PROJECT==VERSION")
-    project = names.normalize_project(requirement.name)
+    project = untrusted_names.normalize_project(requirement.name)
     specifiers = list(requirement.specifier)
     if not specifiers:
         return ReleaseSpec(project, None)
     if len(specifiers) > 1 or specifiers[0].operator != "==" or "*" in specifiers[0].version:
         raise UsageError(f"{text!r}: name one version, as in {requirement.name}==1.0")
-    return ReleaseSpec(project, str(names.parse_version(specifiers[0].version)))
+    return ReleaseSpec(project, str(untrusted_names.parse_version(specifiers[0].version)))
 
 
 def connect(config: Config) -> ControlClient:

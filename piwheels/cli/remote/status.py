@@ -91,7 +91,8 @@ def _print_header(reply: StatusReply) -> None:
         click.secho(f"no jobs are assigned: {strip_controls(reply.waits)}", fg="red")
     if reply.upstream_status_text:
         click.echo(
-            f"upstream: {strip_controls(reply.upstream_status_text)}{_lag_text(reply.upstream_lag_s)}"
+            f"upstream: {strip_controls(reply.upstream_status_text)}"
+            f"{_lag_text(reply.upstream_lag_s)}"
         )
 
 

@@ -59,5 +59,6 @@ async def _send_wheel(client: ControlClient, body: ImportWheel, file: BinaryIO) 
                     return applied
                 case other:
                     raise PiwheelsError(
-                        f"unexpected reply from the master: {type(other).__name__} (version mismatch?)"
+                        f"unexpected reply from the master: {type(other).__name__} "
+                        "(version mismatch?)"
                     )

@@ -29,7 +29,7 @@ class Subscribe(Message, frozen=True, kw_only=True):
 
 
 class FollowLog(Message, frozen=True, kw_only=True):
-    """Send the log of a build from an offset on; with `follow`, also what is added until it ends."""
+    """Send the log of a build from an offset; with `follow`, also what is added until it ends."""
 
     build: BigInt
     offset: BigInt = 0

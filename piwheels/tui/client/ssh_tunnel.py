@@ -136,7 +136,8 @@ class SshTunnel:
         if "open failed" in self._last_line:
             # sshd does not say which of the two it was.
             return (
-                f"no master listens at {self._remote.socket} on {self._remote.host}, or this account "
+                f"no master listens at {self._remote.socket} on {self._remote.host}, "
+                "or this account "
                 f"has no permission (ssh: {self._last_line})"
             )
         return f"{reason} (ssh: {self._last_line})"

@@ -9,8 +9,8 @@ from piwheels.protocol.messages import BuilderState
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.state import Builder, FarmState
 from piwheels.tui.model.tables.builders import DISK_CRITICAL, TEMPERATURE_CRITICAL
-from piwheels.tui.model.tables.model import natural_sort_key
 from piwheels.tui.model.tables.queues import is_unserved
+from piwheels.tui.model.tables.table_model import natural_sort_key
 from piwheels.tui.model.terminal_text import terminal_safe
 
 UPSTREAM_LAG_ALERT_S = 6 * 3600.0
@@ -19,7 +19,7 @@ FAILURES_ALERT_COUNT = 5
 
 
 class Alert(NamedTuple):
-    """One alert: its screen and the key of its row, and one line about it. Severity 0 is the worst."""
+    """One alert: its screen, the key of its row, and one line about it. Severity 0 is the worst."""
 
     severity: int
     screen: ScreenName
@@ -94,7 +94,8 @@ def _failures_alert(built: int, failed: int) -> tuple[int, str, str] | None:
 def _queue_alerts(state: FarmState) -> Iterator[Alert]:
     for queue in state.queues:
         if is_unserved(queue):
-            text = f"{terminal_safe(queue.target)}: {format_count(queue.pending)} jobs queued, no builder serves it"
+            pending = format_count(queue.pending)
+            text = f"{terminal_safe(queue.target)}: {pending} jobs queued, no builder serves it"
             yield Alert(5, ScreenName.QUEUES, queue.target, "unserved", text)
 
 
@@ -103,7 +104,8 @@ def _host_alerts(state: FarmState) -> Iterator[Alert]:
         return
     host = state.status.host
     if host.disk_total and host.disk_free / host.disk_total < DISK_CRITICAL:
-        free = f"{format_size(host.disk_free)} ({format_percent(host.disk_free, host.disk_total)}) free"
+        percent = format_percent(host.disk_free, host.disk_total)
+        free = f"{format_size(host.disk_free)} ({percent}) free"
         yield Alert(4, ScreenName.HOST, "disk", "disk nearly full", f"the web root's disk: {free}")
     if host.temperature is not None and host.temperature >= TEMPERATURE_CRITICAL:
         text = f"the master is at {host.temperature:.0f} C, too hot"

@@ -147,7 +147,8 @@ def _today_metric(downloads: LiveDownloads, ascii_only: bool) -> Metric:
         mark = glyph_of("good", ascii_only=ascii_only)
         return Metric("today", "today", f"{format_count(today)}, a record", "success", mark, 1.0)
     on = f" ({terminal_safe(downloads.record_date)})" if downloads.record_date else ""
-    text = f"{format_count(today)}, {format_percent(today, record)} of the record {format_count(record)}{on}"
+    percent = format_percent(today, record)
+    text = f"{format_count(today)}, {percent} of the record {format_count(record)}{on}"
     return Metric("today", "today", text, "", "", today / record)
 
 

@@ -7,7 +7,7 @@ from piwheels.tui.model.action_targets import log_filter, running_target
 from piwheels.tui.model.action_types import ActionTarget
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.tables import builders
-from piwheels.tui.model.tables.model import Row
+from piwheels.tui.model.tables.table_model import Row
 from piwheels.tui.model.terminal_text import terminal_safe
 from piwheels.tui.screens.table import TableScreen
 

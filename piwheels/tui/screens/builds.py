@@ -16,7 +16,7 @@ from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.state import FarmState
 from piwheels.tui.model.tables import builds
-from piwheels.tui.model.tables.model import Row
+from piwheels.tui.model.tables.table_model import Row
 from piwheels.tui.model.terminal_text import terminal_safe
 from piwheels.tui.screens.base import Handler
 from piwheels.tui.screens.context import ConsoleContext

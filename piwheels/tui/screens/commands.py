@@ -8,7 +8,7 @@ from piwheels.tui.model.action_types import ActionTarget
 from piwheels.tui.model.command_status import CommandStatus
 from piwheels.tui.model.glyphs import COMMAND_STYLE
 from piwheels.tui.model.navigation import ScreenName
-from piwheels.tui.model.tables.model import Cell, Column, Row
+from piwheels.tui.model.tables.table_model import Cell, Column, Row
 from piwheels.tui.model.terminal_text import terminal_safe
 from piwheels.tui.screens.table import TableScreen
 

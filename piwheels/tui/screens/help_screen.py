@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from piwheels.tui.model.action_types import Action, Group
 from piwheels.tui.model.actions import actions_of, all_actions
-from piwheels.tui.model.keys import key_labels
+from piwheels.tui.model.key_names import key_labels
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.screens.context import ConsoleContext
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 from piwheels.tui.model import metrics
 from piwheels.tui.model.action_types import ActionTarget
 from piwheels.tui.model.navigation import ScreenName
-from piwheels.tui.model.tables.model import Cell, Column, Row
+from piwheels.tui.model.tables.table_model import Cell, Column, Row
 from piwheels.tui.screens.table import TableScreen
 from piwheels.tui.widgets.gauge import gauge
 

@@ -8,7 +8,7 @@ from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 
 from piwheels.tui.model.action_types import Action
 from piwheels.tui.model.actions import PALETTE, all_actions
-from piwheels.tui.model.keys import key_labels
+from piwheels.tui.model.key_names import key_labels
 from piwheels.tui.screens.context import ConsoleContext
 
 _HELP_MATCH_SCORE = 0.01

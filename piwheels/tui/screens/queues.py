@@ -7,7 +7,7 @@ from piwheels.tui.model import actions
 from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.navigation import ScreenFilter, ScreenName
 from piwheels.tui.model.tables import queues
-from piwheels.tui.model.tables.model import Row
+from piwheels.tui.model.tables.table_model import Row
 from piwheels.tui.model.terminal_text import terminal_safe
 from piwheels.tui.screens.base import Handler
 from piwheels.tui.screens.table import TableScreen

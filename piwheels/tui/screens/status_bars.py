@@ -7,7 +7,7 @@ from piwheels.protocol.messages import STALE_COUNTS_S, BuilderState
 from piwheels.tui.client.replay import MAX_SPEED, MIN_SPEED, Replay
 from piwheels.tui.model import actions, glyphs
 from piwheels.tui.model.alerts import find_alerts
-from piwheels.tui.model.keys import key_labels
+from piwheels.tui.model.key_names import key_labels
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.state import FarmState
 from piwheels.tui.screens.context import ConsoleContext

@@ -12,7 +12,7 @@ from piwheels.tui.model import actions
 from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.alerts import find_alerts, next_alert
 from piwheels.tui.model.navigation import NO_FILTER, ScreenFilter
-from piwheels.tui.model.tables import model
+from piwheels.tui.model.tables import table_model
 from piwheels.tui.screens import status_bars
 from piwheels.tui.screens.base import FarmScreen, Handler
 from piwheels.tui.screens.context import ConsoleContext
@@ -26,7 +26,7 @@ _MAX_GROWN_WIDTH = 28
 class TableScreen(FarmScreen):
     """A table of the farm; a subclass provides columns and rows."""
 
-    COLUMNS: ClassVar[Sequence[model.Column]] = ()
+    COLUMNS: ClassVar[Sequence[table_model.Column]] = ()
     #: Widths of columns that can be narrower than their usual width.
     MIN_WIDTHS: ClassVar[dict[str, int]] = {}
     #: Least widths of columns where the screen is not narrow.
@@ -49,7 +49,7 @@ class TableScreen(FarmScreen):
 
     # --- provided by subclasses ---
 
-    def all_rows(self) -> list[model.Row]:
+    def all_rows(self) -> list[table_model.Row]:
         """All rows that the screen filter selects, in any order."""
         raise NotImplementedError
 
@@ -68,9 +68,9 @@ class TableScreen(FarmScreen):
 
     # --- the screen ---
 
-    def visible_rows(self, filter_text: str) -> list[model.Row]:
+    def visible_rows(self, filter_text: str) -> list[table_model.Row]:
         """The rows that match the filter text, sorted."""
-        return model.filter_and_sort(
+        return table_model.filter_and_sort(
             self.all_rows(),
             self.COLUMNS,
             sort=self.sort_column,
@@ -111,13 +111,13 @@ class TableScreen(FarmScreen):
             for column in self.COLUMNS
         ]
 
-    def _width(self, column: model.Column) -> int:
+    def _width(self, column: table_model.Column) -> int:
         minimum = self.MIN_WIDTHS.get(column.key, column.width)
         if self.console.size.width < _NARROW_WIDTH:
             return minimum
         return max(minimum, self.WIDE_WIDTHS.get(column.key, 0), self._widths.get(column.key, 0))
 
-    def _grow_columns(self, shown: Sequence[model.Row]) -> None:
+    def _grow_columns(self, shown: Sequence[table_model.Row]) -> None:
         """Widen columns for their content; they never shrink, so that columns do not jump."""
         grown = dict(self._widths)
         for place, column in enumerate(self.COLUMNS):
@@ -328,7 +328,7 @@ class TableScreen(FarmScreen):
         self.refresh_all()
 
 
-def _cells(row: model.Row) -> tuple[tuple[str, str], ...]:
+def _cells(row: table_model.Row) -> tuple[tuple[str, str], ...]:
     return tuple(
         (
             f"{cell.glyph} {cell.text}" if cell.glyph else cell.text,

@@ -128,7 +128,7 @@ class FlowControlledDriver(LinuxDriver):
 class DiffApp(App[_Result]):
     """A Textual app whose frames have only what changed.
 
-    With another version of Textual than expected, Textual's own drawing is used, and the log says so.
+    With an unexpected version of Textual, Textual's own drawing is used, and the log says so.
     """
 
     #: The least time between two frames that no key caused.

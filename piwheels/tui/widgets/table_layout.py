@@ -16,7 +16,7 @@ GUTTER_CELLS = 2
 #: Cells between two columns.
 GAP_CELLS = 1
 
-# Controls move the terminal's cursor, and directional marks reorder a line: text from a builder must
+# Controls move the terminal's cursor, and directional marks reorder a line: a builder's text must
 # do neither.
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"

@@ -15,7 +15,7 @@ from piwheels.tui.model.glyphs import (
 from piwheels.tui.model.glyphs import glyph as glyph_of
 from piwheels.tui.model.state import Builder, FarmState
 from piwheels.tui.model.sweep_chart import nice_ceiling, sweep_chart
-from piwheels.tui.model.tables.model import Cell, Column, Row, natural_sort_key
+from piwheels.tui.model.tables.table_model import Cell, Column, Row, natural_sort_key
 from piwheels.tui.model.terminal_text import terminal_safe
 
 BUILDER_COLUMNS = (

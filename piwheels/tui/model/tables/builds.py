@@ -8,7 +8,7 @@ from piwheels.model import RETRYABLE, BuildSummary, Outcome
 from piwheels.tui.model.glyphs import ALERT_STATES, STATE_STYLE
 from piwheels.tui.model.glyphs import glyph as glyph_of
 from piwheels.tui.model.state import Builder, FarmState
-from piwheels.tui.model.tables.model import Cell, Column, Row, natural_sort_key
+from piwheels.tui.model.tables.table_model import Cell, Column, Row, natural_sort_key
 from piwheels.tui.model.terminal_text import terminal_safe
 
 BUILD_COLUMNS = (

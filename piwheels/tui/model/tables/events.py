@@ -6,7 +6,7 @@ from piwheels.formatting import format_datetime
 from piwheels.model import AuditEvent
 from piwheels.tui.model.glyphs import glyph as glyph_of
 from piwheels.tui.model.state import FarmState
-from piwheels.tui.model.tables.model import Cell, Column, Row
+from piwheels.tui.model.tables.table_model import Cell, Column, Row
 from piwheels.tui.model.terminal_text import terminal_safe
 
 EVENT_COLUMNS = (

@@ -6,7 +6,7 @@ from piwheels.formatting import format_count, format_duration
 from piwheels.model import QueueStatus
 from piwheels.tui.model.glyphs import glyph as glyph_of
 from piwheels.tui.model.state import FarmState
-from piwheels.tui.model.tables.model import Cell, Column, Row, natural_sort_key
+from piwheels.tui.model.tables.table_model import Cell, Column, Row, natural_sort_key
 from piwheels.tui.model.terminal_text import terminal_safe
 
 QUEUE_COLUMNS = (

@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 from urllib.parse import urljoin
 
 from piwheels.errors import RejectedError
+from piwheels.index_client.filenames import may_be_file
+from piwheels.index_client.raw_page import RawEntry, RawPage, first_present
 from piwheels.sanitize import truncate_line
-from piwheels.simple_index.filenames import may_be_file
-from piwheels.simple_index.raw_page import RawEntry, RawPage, first_present
 
 HTML_TYPES = (
     "text/html",

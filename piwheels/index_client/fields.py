@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
 
-from piwheels import names
+from piwheels import untrusted_names
 from piwheels.model import ProjectStatus
 from piwheels.sanitize import truncate_line
 
@@ -73,7 +73,11 @@ def parse_specifier(text: object) -> str:
     """A Requires-Python; whether it is valid (PEP 440) is decided where it is used."""
     if text is None or text == "":
         return ""
-    if isinstance(text, str) and text.isprintable() and len(text) <= names.MAX_SPECIFIER_LENGTH:
+    if (
+        isinstance(text, str)
+        and text.isprintable()
+        and len(text) <= untrusted_names.MAX_SPECIFIER_LENGTH
+    ):
         return text.strip()
     raise InvalidFieldError("its requires-python is not a version specifier")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from piwheels.errors import RejectedError
-from piwheels.isolated import Limits, run_isolated
+from piwheels.isolated_process import Limits, run_isolated
 from piwheels.model import WheelCompatibility
 from tests.timeouts import WAIT_S
 
@@ -141,7 +141,7 @@ async def test_a_cancelled_call_leaves_no_process(tmp_path: Path) -> None:
 async def test_a_daemon_with_limits_of_its_own_can_read_files(tmp_path: Path) -> None:
     script = (
         "import asyncio, resource\n"
-        "from tests.test_isolated import Limits, Path, return_compatibility, run_isolated\n"
+        "from tests.test_isolated_process import Limits, Path, return_compatibility, run_isolated\n"
         "resource.setrlimit(resource.RLIMIT_AS, (512 << 20, 512 << 20))\n"
         "resource.setrlimit(resource.RLIMIT_CPU, (60, 60))\n"
         "result = run_isolated(Limits(memory_bytes=1 << 30), return_compatibility, 'x', Path('y'))\n"
@@ -178,7 +178,7 @@ def test_a_child_whose_daemon_was_killed_prints_nothing() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "piwheels.isolated", "10", str(1 << 30)],
+        [sys.executable, "-P", "-m", "piwheels.isolated_process", "10", str(1 << 30)],
         input=pickle.dumps((len, ("answer",), {})),
         stdout=writer,
         stderr=subprocess.PIPE,

@@ -20,11 +20,11 @@ from pip._internal.models.target_python import TargetPython
 from pip._internal.utils.unpacking import SUPPORTED_EXTENSIONS
 
 from piwheels.errors import RejectedError
+from piwheels.index_client.fields import HASH_ALGORITHMS
+from piwheels.index_client.filenames import canonical_version
+from piwheels.index_client.page import FileKind, ProjectPage
+from piwheels.index_client.page_parser import MAX_PROBLEMS, parse_page
 from piwheels.model import ProjectStatus
-from piwheels.simple_index.fields import HASH_ALGORITHMS
-from piwheels.simple_index.filenames import canonical_version
-from piwheels.simple_index.page import FileKind, ProjectPage
-from piwheels.simple_index.parse import MAX_PROBLEMS, parse_page
 from tests.fake_index import HTML, JSON
 
 URL = "https://index.example/simple/demo/"

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piwheels.accesslog import fingerprints, reader
-from piwheels.accesslog.fingerprints import (
+from piwheels.accesslog import line_fingerprints, reader
+from piwheels.accesslog.line_fingerprints import (
     MIN_RUN,
     Comparison,
     Lines,
@@ -250,13 +250,13 @@ def test_fingerprints_of_new_lines_are_stored_by_minute(
 ) -> None:
     lines = lines_of([(minute, mark) for minute, mark, _ in found])
     known = [is_known for *_, is_known in found] if some_known else []
-    kept = fingerprints.by_minute(lines, known)
+    kept = line_fingerprints.by_minute(lines, known)
     new = [
         (minute, mark)
         for (minute, _, is_known), mark in zip(found, lines.fingerprints, strict=True)
         if not (some_known and is_known)
     ]
-    assert {minute: fingerprints.unpack(found) for minute, found in kept.items()} == {
+    assert {minute: line_fingerprints.unpack(found) for minute, found in kept.items()} == {
         minute: {mark for other, mark in new if other == minute} for minute, _ in new
     }
     assert sum(map(len, kept.values())) == 4 * len(new)

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from piwheels.errors import ConfigError, RejectedError, TransientError, UsageError
-from piwheels.isolated import Limits
+from piwheels.index_client import client
+from piwheels.index_client.client import DigestError, FetchedFile, MissingFileError, SimpleIndex
+from piwheels.index_client.page import FileKind
+from piwheels.index_client.urls import validate_index_url
+from piwheels.isolated_process import Limits
 from piwheels.model import ProjectStatus
-from piwheels.simple_index import client
-from piwheels.simple_index.client import DigestError, FetchedFile, MissingFileError, SimpleIndex
-from piwheels.simple_index.page import FileKind
-from piwheels.simple_index.urls import validate_index_url
 from tests.fake_index import JSON, FakeIndex, fake_index
 
 SDIST = b"an sdist, or so it says"

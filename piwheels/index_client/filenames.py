@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from packaging.utils import canonicalize_name
 
-from piwheels import names
+from piwheels import untrusted_names
 from piwheels.errors import RejectedError
 from piwheels.model import Struct
 
@@ -71,7 +71,7 @@ def _version_after(project: str, stem: str) -> str:
 
 
 def _hyphens(stem: str) -> Iterator[re.Match[str]]:
-    return re.finditer("-", stem[: names.MAX_FILENAME_BYTES])
+    return re.finditer("-", stem[: untrusted_names.MAX_FILENAME_BYTES])
 
 
 def canonical_version(text: str) -> str:
@@ -81,7 +81,7 @@ def canonical_version(text: str) -> str:
     """
     for spelling in (text, text.replace("_", "-")):
         with contextlib.suppress(RejectedError):
-            return str(names.parse_version(spelling))
+            return str(untrusted_names.parse_version(spelling))
     return ""
 
 
@@ -118,7 +118,7 @@ def is_malformed(filename: str, project: str) -> bool:
 def is_storable(filename: str) -> bool:
     """Whether a name can be that of a file on disk, and can be shown."""
     return (
-        0 < len(filename.encode(errors="replace")) <= names.MAX_FILENAME_BYTES
+        0 < len(filename.encode(errors="replace")) <= untrusted_names.MAX_FILENAME_BYTES
         and filename.isprintable()
         and "/" not in filename
         and filename not in {".", ".."}

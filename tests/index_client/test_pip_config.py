@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from piwheels.simple_index import pip_config
+from piwheels.index_client import pip_config
 
 
 @pytest.fixture

@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piwheels import names
+from piwheels import untrusted_names
 from piwheels.errors import RejectedError
 from piwheels.wheel.tags import PackagingRules, compatibility_of, make_target
 
 PARSERS: tuple[Callable[[str], object], ...] = (
-    names.normalize_project,
-    names.parse_version,
-    names.parse_tags,
-    names.parse_wheel_filename,
-    names.parse_specifier,
-    names.parse_requirement,
+    untrusted_names.normalize_project,
+    untrusted_names.parse_version,
+    untrusted_names.parse_tags,
+    untrusted_names.parse_wheel_filename,
+    untrusted_names.parse_specifier,
+    untrusted_names.parse_requirement,
 )
 DIGITS = "9" * 5000
 MANY_TAGS = ".".join(f"a{number}" for number in range(220))
@@ -67,7 +67,7 @@ def test_no_text_at_all_raises_anything_else(parse: Callable[[str], object], tex
 
 
 def test_the_parts_of_a_wheels_name() -> None:
-    name = names.parse_wheel_filename("De_mo.x-1.0.post1-2b-py2.py3-none-any.whl")
+    name = untrusted_names.parse_wheel_filename("De_mo.x-1.0.post1-2b-py2.py3-none-any.whl")
     assert (name.project, str(name.version), name.build_tag) == ("de-mo-x", "1.0.post1", "2b")
     assert name.tag_text == "py2.py3-none-any"
     assert sorted(map(str, name.tags)) == ["py2-none-any", "py3-none-any"]
@@ -75,10 +75,11 @@ def test_the_parts_of_a_wheels_name() -> None:
 
 def test_names_that_the_index_really_has_are_within_the_limits() -> None:
     assert (
-        str(names.parse_version("0.0.0.dev20221010101010123456")) == "0.0.0.dev20221010101010123456"
+        str(untrusted_names.parse_version("0.0.0.dev20221010101010123456"))
+        == "0.0.0.dev20221010101010123456"
     )
     many = ".".join(f"manylinux_2_{minor}_x86_64" for minor in range(5, 12))
-    assert len(names.parse_wheel_filename(f"demo-1.0-cp39-abi3-{many}.whl").tags) == 7
+    assert len(untrusted_names.parse_wheel_filename(f"demo-1.0-cp39-abi3-{many}.whl").tags) == 7
     assert compatibility_of("demo-1.0-py2.py3-none-any.whl").tags == "py2.py3-none-any"
 
 

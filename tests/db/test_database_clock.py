@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from piwheels.db import catalog, file_deletions, history, page_queue, queue, target_queries
-from piwheels.db.clock import reset_future_times
+from piwheels.db import catalog, file_deletions, history, job_queue, page_queue, target_queries
 from piwheels.db.database import Database
+from piwheels.db.database_clock import reset_future_times
 from piwheels.db.page_queue import PageKind
 from piwheels.master import clock_watch
 from piwheels.master.clock_watch import ClockWatch, JumpDetector
@@ -85,14 +85,14 @@ async def test_a_job_queued_in_the_future_keeps_its_turn(database: Database) -> 
         """
     )
     assert await reset_future_times(database) == 1
-    claimed = await queue.claim(database, "pi", [TARGETS[0].name])
+    claimed = await job_queue.claim(database, "pi", [TARGETS[0].name])
     assert claimed is not None
     assert claimed.project == "late", "its priority is worth two days"
 
 
 async def test_builds_of_the_future_are_of_this_hour(database: Database) -> None:
     await set_up_farm(database)
-    job = await queue.claim(database, "pi", [TARGETS[0].name])
+    job = await job_queue.claim(database, "pi", [TARGETS[0].name])
     assert job is not None
     assert await complete_as_built(database, job, "pi", make_wheel(job, "py3-none-any"))
     await database.execute("UPDATE builds SET ended_at = ended_at + interval '1 year'")

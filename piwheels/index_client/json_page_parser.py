@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from piwheels.errors import RejectedError
+from piwheels.index_client.raw_page import RawEntry, RawPage, first_present
 from piwheels.sanitize import truncate_line
-from piwheels.simple_index.raw_page import RawEntry, RawPage, first_present
 
 JSON_TYPES = (
     "application/vnd.pypi.simple.v1+json",

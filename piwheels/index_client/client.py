@@ -19,15 +19,15 @@ from typing import Self
 
 import httpx
 
-from piwheels import names
+from piwheels import untrusted_names
 from piwheels.append_file import AppendFile
 from piwheels.errors import ConfigError, RejectedError, TransientError
-from piwheels.isolated import Limits, run_isolated
+from piwheels.index_client.page import ProjectPage
+from piwheels.index_client.page_parser import ACCEPT, parse_page
+from piwheels.index_client.pip_config import pip_ca_bundle
+from piwheels.index_client.urls import origin_of, parse_url, redact_url
+from piwheels.isolated_process import Limits, run_isolated
 from piwheels.model import Struct
-from piwheels.simple_index.page import ProjectPage
-from piwheels.simple_index.parse import ACCEPT, parse_page
-from piwheels.simple_index.pip_config import pip_ca_bundle
-from piwheels.simple_index.urls import origin_of, parse_url, redact_url
 
 PAGE_LIMIT_BYTES = 64 * 1024 * 1024
 #: A larger page is parsed in a child process: in a thread it would slow down the event loop.
@@ -129,7 +129,7 @@ class SimpleIndex:
             RejectedError: the project name is invalid, or the page is malformed.
         """
         try:
-            project = names.normalize_project(name)
+            project = untrusted_names.normalize_project(name)
         except RejectedError:
             raise RejectedError(f"{name[:200]!r} is not a valid project name") from None
         url = f"{self.url}{project}/"

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
+from piwheels.index_client.filenames import FileKind
 from piwheels.model import ProjectStatus, Struct
-from piwheels.simple_index.filenames import FileKind
 
 __all__ = ["FileKind", "IndexFile", "ProjectPage"]
 

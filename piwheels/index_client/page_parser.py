@@ -14,10 +14,9 @@ from urllib.parse import SplitResult, unquote
 from packaging.utils import canonicalize_name
 
 from piwheels.errors import RejectedError
-from piwheels.sanitize import truncate_line
-from piwheels.simple_index import fields
-from piwheels.simple_index.fields import InvalidFieldError
-from piwheels.simple_index.filenames import (
+from piwheels.index_client import fields
+from piwheels.index_client.fields import InvalidFieldError
+from piwheels.index_client.filenames import (
     EGG,
     FileIdentity,
     FileKind,
@@ -27,10 +26,11 @@ from piwheels.simple_index.filenames import (
     is_storable,
     parse_filename,
 )
-from piwheels.simple_index.html_page import HTML_TYPES, read_html_page
-from piwheels.simple_index.json_page import JSON_TYPES, read_json_page
-from piwheels.simple_index.page import IndexFile, ProjectPage
-from piwheels.simple_index.raw_page import SERIAL_HEADER, RawEntry, RawPage, first_present
+from piwheels.index_client.html_page_parser import HTML_TYPES, read_html_page
+from piwheels.index_client.json_page_parser import JSON_TYPES, read_json_page
+from piwheels.index_client.page import IndexFile, ProjectPage
+from piwheels.index_client.raw_page import SERIAL_HEADER, RawEntry, RawPage, first_present
+from piwheels.sanitize import truncate_line
 
 _V = TypeVar("_V")
 _D = TypeVar("_D")

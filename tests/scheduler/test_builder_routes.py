@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from piwheels.protocol.sockets import Peer
-from piwheels.scheduler.routes import DUPLICATE_WATCH_S, SETTLE_S, RejectedPeer, Routes
+from piwheels.scheduler.builder_routes import DUPLICATE_WATCH_S, SETTLE_S, RejectedPeer, Routes
 
 A, B, C = (Peer(route=name.encode(), key="k") for name in "abc")
 

@@ -8,8 +8,8 @@ the serial of the event was read.
 from datetime import timedelta
 
 from piwheels.db.upstream import CheckResult, PendingChange, ProjectToCheck
+from piwheels.index_client.page import ProjectPage
 from piwheels.model import PageCheckResult, ProjectStatus, Struct
-from piwheels.simple_index.page import ProjectPage
 
 #: A change is complete after so many checks of a page without serials, in about five minutes.
 CHECKS_WITHOUT_SERIAL = 8

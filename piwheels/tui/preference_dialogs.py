@@ -8,7 +8,7 @@ from textual import work
 
 from piwheels.tui.model.action_types import Action
 from piwheels.tui.model.actions import action_named, all_actions
-from piwheels.tui.model.keys import RESERVED_KEYS, conflicting_action
+from piwheels.tui.model.key_names import RESERVED_KEYS, conflicting_action
 from piwheels.tui.screens.dialogs import ChoiceDialog, KeyDialog
 from piwheels.tui.settings import Settings
 from piwheels.tui.terminal.diff_driver import DiffApp

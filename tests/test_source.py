@@ -1,0 +1,116 @@
+"""Rules for the source: standard names, plain words, short functions, nothing written twice."""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+MAX_FUNCTION_LINES = 58
+DUPLICATE_LINES = 10
+
+#: Words of earlier versions for which there is a standard term, and those that are only literary.
+PHRASES = (
+    r"in hand",
+    r"\banew\b",
+    r"of itself\b",
+    r"\bcame of\b",
+    r"turn(s|ed)? away",
+    r"\bheed",
+    r"\bduty\b|\bduties\b",
+    r"\bstrangers?\b",
+    r"\bthe outside\b",
+    r"went wrong over",
+    r"\blaid down\b|\blays? down\b|laying.down",
+    r"\brooms?\b",
+    r"\bthe house\b",
+    r"\bhand(s|ed)? out\b",
+    r"no more jobs",
+    r"for ever\b",
+    r"\bodd;",
+    r"\bnaught\b|\bthereby\b|\bhither\b|\bwhosoever\b",
+    # British spelling
+    r"colour",
+    r"(?<!_)\bnormalis",
+    r"recognis",
+    r"prioritis",
+    r"behaviour",
+    r"\bcancelled by\b",
+)
+
+
+def source_files(repository: Path) -> list[Path]:
+    """Every text of the project that people read, other than the glossary."""
+    patterns = ("piwheels/**/*.py", "piwheels/**/*.html", "sql/*.sql", "tests/**/*.py", "*.md")
+    found = [path for pattern in patterns for path in repository.glob(pattern)]
+    found += [path for path in repository.glob("docs/*.md") if path.name != "glossary.md"]
+    return sorted(path for path in found if path != Path(__file__))
+
+
+def product_files(repository: Path) -> list[Path]:
+    return sorted((repository / "piwheels").glob("**/*.py"))
+
+
+@pytest.mark.parametrize("phrase", PHRASES)
+def test_texts_use_plain_words(repository: Path, phrase: str) -> None:
+    pattern = re.compile(phrase, re.IGNORECASE)
+    found = [
+        f"{path.relative_to(repository)}:{number}: {line.strip()}"
+        for path in source_files(repository)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if pattern.search(line)
+    ]
+    assert not found, "\n".join(found[:20])
+
+
+def test_names_of_earlier_versions_do_not_return(repository: Path) -> None:
+    """`tests/old_names.txt` has the names that docs/glossary.md replaced."""
+    text = (repository / "tests" / "old_names.txt").read_text(encoding="utf-8")
+    old = {line for line in text.splitlines() if line and not line.startswith("#")}
+    paths = product_files(repository) + sorted((repository / "tests").glob("**/*.py"))
+    found = [
+        f"{path.relative_to(repository)}:{line}: {name}"
+        for path in paths
+        for name, line in defined_names(ast.parse(path.read_text(encoding="utf-8")))
+        if name in old
+    ]
+    assert not found, "\n".join(found)
+
+
+def defined_names(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Every name that a module defines, with its line."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name, node.lineno
+            case ast.ClassDef(name=name):
+                yield name, node.lineno
+            case ast.arg(arg=name):
+                yield name, node.lineno
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                yield name, node.lineno
+
+
+def test_functions_are_short(repository: Path) -> None:
+    found = [
+        f"{path.relative_to(repository)}:{node.lineno}: {node.name}"
+        for path in product_files(repository)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno >= MAX_FUNCTION_LINES
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_no_run_of_lines_is_written_twice(repository: Path) -> None:
+    places: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+    for path in product_files(repository):
+        text = path.read_text(encoding="utf-8")
+        lines = [(n, line.strip()) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+        for start in range(len(lines) - DUPLICATE_LINES + 1):
+            run = tuple(line for _, line in lines[start : start + DUPLICATE_LINES])
+            places[run].append(f"{path.relative_to(repository)}:{lines[start][0]}")
+    found = [" and ".join(where) for where in places.values() if len(where) > 1]
+    assert not found, "\n".join(found)
