@@ -199,8 +199,8 @@ def _run_request(request: bytes) -> _Reply:
             error.errno or errno.EIO, error.strerror or str(error)[:_MAX_REASON_LENGTH]
         )
     except Exception as error:  # noqa: BLE001 - a library's parser raises anything
-        said = f"{type(error).__name__}: {error}"
-        return _RejectedReply(f"it cannot be read: {said[:_MAX_REASON_LENGTH]}")
+        message = f"{type(error).__name__}: {error}"
+        return _RejectedReply(f"it cannot be read: {message[:_MAX_REASON_LENGTH]}")
 
 
 def _main(cpu_s: int, memory_bytes: int) -> None:

@@ -39,7 +39,7 @@ class State(StrEnum):
     HELD = "held"  # it failed, and an operator has to decide
     QUEUED = "queued"
     UNSERVED = "unserved"  # queued, and no connected builder can build it
-    PAUSED = "paused"  # queued, and the farm hands out no jobs
+    PAUSED = "paused"  # queued, and the farm assigns no jobs
     FAILED = "failed"  # finally: it is not retried
     WAITING = "waiting"  # for the result of another target
 
@@ -121,7 +121,7 @@ class StatusContext(Struct, frozen=True, kw_only=True):
 
     served: targets for which a builder is connected.
     equipped: targets for which a connected builder has a C compiler; None is not known.
-    paused: whether the farm hands out no jobs.
+    paused: whether the farm assigns no jobs.
     now: the time that waiting is counted from; without it times are told as they are, for a
         text that is read later.
     """
@@ -143,7 +143,7 @@ def explain_project(
     """The status of a project: of each release for each target.
 
     Args:
-        project: its normalised name.
+        project: its normalized name.
         facts: what the database knows of it.
         context: what else counts.
         asked_version: the version that the question named.

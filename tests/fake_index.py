@@ -96,8 +96,8 @@ class FakeIndex:
         validators = {"Last-Modified": self.modified} if self.modified else {}
         if self.etags:
             validators["ETag"] = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
-        asked = headers.get("If-None-Match"), headers.get("If-Modified-Since")
-        if set(asked) & set(validators.values()):
+        requested = headers.get("If-None-Match"), headers.get("If-Modified-Since")
+        if set(requested) & set(validators.values()):
             status, content = 304, b""
         with self.lock:
             self.busy -= 1

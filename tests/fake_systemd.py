@@ -47,7 +47,7 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notific
 
 def wait_for_notification(notifications: Notifications, wanted: str) -> list[str]:
     """Wait for a notification; returns everything up to it."""
-    heard = [""]
-    while heard[-1] != wanted:
-        heard.append(notifications.get(timeout=WAIT_S))
-    return heard[1:]
+    received = [""]
+    while received[-1] != wanted:
+        received.append(notifications.get(timeout=WAIT_S))
+    return received[1:]

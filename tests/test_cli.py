@@ -106,8 +106,8 @@ def test_every_verb_says_what_it_does_and_every_option_what_it_is_for() -> None:
             if isinstance(parameter, click.Option) and not parameter.help and not parameter.hidden
         ]
     # What these mean is in their names.
-    told = {"host", "port", "server_name", "access_log"}
-    assert [path for path in silent if path[-1] not in told] == []
+    message = {"host", "port", "server_name", "access_log"}
+    assert [path for path in silent if path[-1] not in message] == []
 
 
 def test_every_verb_that_answers_takes_json_and_those_that_lose_something_ask() -> None:
@@ -170,12 +170,12 @@ def test_the_version_is_told(piw: Piw) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_makes_no_sense_is_told_below_the_usage_and_exits_2(
-    piw: Piw, arguments: list[str], said: str
+    piw: Piw, arguments: list[str], message: str
 ) -> None:
     done = piw(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("Usage: piw ")
-    assert said in done.stderr.splitlines()[-1]
+    assert message in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_an_interrupt_while_it_is_loading_ends_it_quietly(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("no_color", [True, False])
 @pytest.mark.parametrize("arguments", [["config", "show"], ["status", "--config", "/no/such.toml"]])
-def test_colour_is_for_terminals_that_want_it(arguments: list[str], no_color: bool) -> None:
+def test_color_is_for_terminals_that_want_it(arguments: list[str], no_color: bool) -> None:
     reading, writing = pty.openpty()
     environ = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     environ["TERM"] = "xterm"
@@ -234,11 +234,11 @@ def test_colour_is_for_terminals_that_want_it(arguments: list[str], no_color: bo
         stderr=writing,
         check=False,
     )
-    said = os.read(reading, 4096)
+    message = os.read(reading, 4096)
     os.close(reading)
     os.close(writing)
-    assert said
-    assert (b"\x1b[" in said) is not no_color
+    assert message
+    assert (b"\x1b[" in message) is not no_color
 
 
 def test_nobody_who_reads_the_output_is_no_error_to_report(tmp_path: Path) -> None:
@@ -268,12 +268,12 @@ def test_nobody_who_reads_the_output_is_no_error_to_report(tmp_path: Path) -> No
     ids=" ".join,
 )
 def test_orders_that_make_no_sense_are_one_line_and_exit_2(
-    piw: Piw, arguments: list[str], said: str
+    piw: Piw, arguments: list[str], message: str
 ) -> None:
     done = piw(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert said in line
+    assert message in line
 
 
 def test_a_log_level_that_does_not_exist_is_one_line(piw: Piw) -> None:
@@ -441,14 +441,14 @@ def test_on_request_an_error_says_where_it_was_raised(tmp_path: Path) -> None:
     config.write_text("[master\n")
     piw = Path(sys.executable).with_name("piw")
     command = [str(piw), "config", "show", "--config", str(config)]
-    quiet, told = (
+    quiet, message = (
         subprocess.run(
             command, env={"PATH": "/bin", **more}, capture_output=True, text=True, check=False
         )
         for more in ({}, {"PIWHEELS_DEBUG": "1"})
     )
-    assert (quiet.returncode, told.returncode) == (1, 1)
+    assert (quiet.returncode, message.returncode) == (1, 1)
     assert quiet.stderr.count("\n") == 1
-    assert "in _parse" in told.stderr or "tomllib" in told.stderr
-    assert "TOMLDecodeError" in told.stderr
-    assert told.stderr.splitlines()[-1] == quiet.stderr.strip()
+    assert "in _parse" in message.stderr or "tomllib" in message.stderr
+    assert "TOMLDecodeError" in message.stderr
+    assert message.stderr.splitlines()[-1] == quiet.stderr.strip()

@@ -72,8 +72,8 @@ def test_systemd_accepts_a_unit_without_a_word(tmp_path: Path, role: str, folder
         check=False,
     )
     # It also tells of the machine's own units.
-    said = [line for line in (done.stdout + done.stderr).splitlines() if unit.name in line]
-    assert (done.returncode, said) == (0, [])
+    message = [line for line in (done.stdout + done.stderr).splitlines() if unit.name in line]
+    assert (done.returncode, message) == (0, [])
 
 
 def test_a_unit_starts_this_piw_with_the_configuration_at_hand(tmp_path: Path) -> None:

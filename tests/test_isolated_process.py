@@ -98,9 +98,9 @@ async def test_what_a_function_refuses_is_refused() -> None:
     ids=["exception", "name", "recursion", "time", "memory", "answer"],
 )
 async def test_what_a_file_provokes_is_a_refusal(
-    function: Callable[[], int | bytes], limits: Limits, said: str
+    function: Callable[[], int | bytes], limits: Limits, message: str
 ) -> None:
-    with pytest.raises(RejectedError, match=said):
+    with pytest.raises(RejectedError, match=message):
         await run_isolated(limits, function)
 
 

@@ -25,8 +25,8 @@ def names(*requirements: str, files: tuple[Path, ...] = ()) -> list[str]:
     return wanted(parse_requirements(requirements, files))
 
 
-def wanted(asked: ParsedRequirements) -> list[str]:
-    return [item.requirement for item in asked.build_requests([CP311, CP313], latest=1)]
+def wanted(requested: ParsedRequirements) -> list[str]:
+    return [item.requirement for item in requested.build_requests([CP311, CP313], latest=1)]
 
 
 def written(folder: Path, text: str, name: str = "requirements.txt") -> Path:
@@ -119,7 +119,7 @@ def test_a_file_may_be_included_twice(tmp_path: Path) -> None:
 
 
 def test_markers_are_evaluated_for_each_target() -> None:
-    asked = parse_requirements(
+    requested = parse_requirements(
         [
             'old==1; python_version < "3.12"',
             'new==2; python_version >= "3.12"',
@@ -132,23 +132,23 @@ def test_markers_are_evaluated_for_each_target() -> None:
         ],
         [],
     )
-    assert wanted(asked) == ["old==1", "new==2", "both", "arm", "late"]
-    assert len(asked.notes) == 3
-    assert "windows is ignored; no target matches its marker" in asked.notes[0]
+    assert wanted(requested) == ["old==1", "new==2", "both", "arm", "late"]
+    assert len(requested.notes) == 3
+    assert "windows is ignored; no target matches its marker" in requested.notes[0]
 
 
 def test_a_known_interpreter_decides_exactly() -> None:
     target = target_environments("cp311-bookworm-aarch64", "3.11.2")
-    asked = parse_requirements(
+    requested = parse_requirements(
         ['a; python_full_version < "3.11.3"', 'b; python_full_version > "3.11.3"'], []
     )
-    assert [item.requirement for item in asked.build_requests([target], latest=1)] == ["a"]
+    assert [item.requirement for item in requested.build_requests([target], latest=1)] == ["a"]
 
 
 def test_without_a_target_nothing_is_left_out() -> None:
-    asked = parse_requirements(['a; python_version < "3"'], [])
-    assert [item.requirement for item in asked.build_requests([], latest=1)] == ["a"]
-    assert asked.notes == []
+    requested = parse_requirements(['a; python_version < "3"'], [])
+    assert [item.requirement for item in requested.build_requests([], latest=1)] == ["a"]
+    assert requested.notes == []
 
 
 def test_constraints_restrict_requirements(tmp_path: Path) -> None:
@@ -192,18 +192,18 @@ def test_markers_of_constraints_need_the_targets_too(tmp_path: Path) -> None:
         ("-c https://x.example/limits.txt", "only local files are read"),
     ],
 )
-def test_unsupported_lines_are_ignored_with_a_note(tmp_path: Path, line: str, said: str) -> None:
-    asked = parse_requirements([], [written(tmp_path, f"first\n{line}\nlast\n")])
-    assert {"first", "last"} <= set(wanted(asked))
-    (note,) = asked.notes
+def test_unsupported_lines_are_ignored_with_a_note(tmp_path: Path, line: str, message: str) -> None:
+    requested = parse_requirements([], [written(tmp_path, f"first\n{line}\nlast\n")])
+    assert {"first", "last"} <= set(wanted(requested))
+    (note,) = requested.notes
     assert note.startswith(f"{tmp_path}/requirements.txt, line 2: ")
-    assert said in note
+    assert message in note
 
 
 def test_an_unused_constraint_is_ignored(tmp_path: Path) -> None:
     written(tmp_path, "a @ https://x.example/a.tar.gz\n./b\n", "limits.txt")
-    asked = parse_requirements([], [written(tmp_path, "-c limits.txt\na\n")])
-    assert (wanted(asked), len(asked.notes)) == (["a"], 2)
+    requested = parse_requirements([], [written(tmp_path, "-c limits.txt\na\n")])
+    assert (wanted(requested), len(requested.notes)) == (["a"], 2)
 
 
 @pytest.mark.parametrize(
@@ -215,8 +215,8 @@ def test_an_unused_constraint_is_ignored(tmp_path: Path) -> None:
         ("-c requirements.txt\n", "include each other in a cycle"),
     ],
 )
-def test_errors_name_file_and_line(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_errors_name_file_and_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         parse_requirements([], [written(tmp_path, text)])
 
 

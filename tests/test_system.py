@@ -278,9 +278,9 @@ def test_a_missing_compiler_and_missing_headers_are_named_with_the_way_out(tmp_p
     assert missing_toolchain(whole, str(tmp_path)) == ""
     assert "this machine has no C compiler:" in missing_toolchain(whole, "/nowhere")
     bare = msgspec.structs.replace(found, headers=False)
-    said = missing_toolchain(bare, "/nowhere")
-    assert f"no C compiler and no C headers of {found.executable}" in said
-    assert "apt install build-essential python3-dev" in said
+    message = missing_toolchain(bare, "/nowhere")
+    assert f"no C compiler and no C headers of {found.executable}" in message
+    assert "apt install build-essential python3-dev" in message
 
 
 def test_an_unknown_abi_is_named(tmp_path: Path) -> None:

@@ -55,9 +55,9 @@ def rejection(parse: Callable[[str], object], text: str) -> str:
 def test_whatever_the_text_nothing_but_a_rejection_is_raised(
     parse: Callable[[str], object], text: str
 ) -> None:
-    said = rejection(parse, text)
-    assert len(said) < 500
-    assert "\n" not in said
+    message = rejection(parse, text)
+    assert len(message) < 500
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize("parse", PARSERS, ids=lambda parse: parse.__name__)

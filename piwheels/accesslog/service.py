@@ -110,11 +110,11 @@ class _IngestService:
     async def _read_files(self) -> int:
         database = await Database.connect(self._config.database.dsn, role="accesslog")
         code = 0
-        async with self._open_context(database) as desk:
+        async with self._open_context(database) as context:
             for path in self._options.files:
                 try:
                     with LogFile(path) as file:
-                        await LogReader(desk, file).read_to_end()
+                        await LogReader(context, file).read_to_end()
                 except (RejectedError, ConfigError) as error:
                     log.error("%s", error)
                     code = 1
@@ -126,8 +126,8 @@ class _IngestService:
         database = await self._connect_with_retries()
         if database is None:
             return 0
-        async with self._open_context(database, with_heartbeat=True) as desk:
-            followers = [LogTailer(desk, path) for path in self._options.follow]
+        async with self._open_context(database, with_heartbeat=True) as context:
+            followers = [LogTailer(context, path) for path in self._options.follow]
             for follower in followers:
                 await follower.start()
             while not self._stopped.is_set():
@@ -168,9 +168,9 @@ class _IngestService:
         try:
             database = await self._connect_with_retries(spool)
             if database is not None:
-                async with self._open_context(database, with_heartbeat=True) as desk:
-                    await self._read_orphaned_streams(desk)
-                    await self._read_spool(desk, spool)
+                async with self._open_context(database, with_heartbeat=True) as context:
+                    await self._read_orphaned_streams(context)
+                    await self._read_spool(context, spool)
         finally:
             left = spool.segments.size_bytes if not self._stopped.is_set() else 0
             spool.close()
@@ -238,19 +238,19 @@ class _IngestService:
         self, database: Database, *, with_heartbeat: bool = False
     ) -> AsyncIterator[IngestContext]:
         section = self._config.accesslog
-        desk = IngestContext.create(
+        context = IngestContext.create(
             database,
             self._options.line_format,
             RejectedLineSample(section.spool_dir / "rejected-lines.log"),
             lambda: self._rows_since,
             urlsplit(self._config.webroot.url).path.strip("/"),
         )
-        desk.counters = self._counters
+        context.counters = self._counters
         async with database:
             await self._delete_expired(database)
             keeping = asyncio.create_task(self._heartbeat(database)) if with_heartbeat else None
             try:
-                yield desk
+                yield context
             finally:
                 if keeping is not None:
                     keeping.cancel()

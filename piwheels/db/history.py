@@ -46,9 +46,9 @@ async def recent_builds(
         "b.outcome <> 'built'": failed,
         "b.duration_s >= %(slower_than_s)s": slower_than_s > 0,
     }
-    asked = [condition for condition, is_asked in conditions.items() if is_asked]
+    requested = [condition for condition, is_asked in conditions.items() if is_asked]
     rows = await db.rows(
-        _RECENT_BUILDS_SQL.format(conditions=" AND ".join(asked) or "true"),
+        _RECENT_BUILDS_SQL.format(conditions=" AND ".join(requested) or "true"),
         {"limit": limit, "project": project, "slower_than_s": slower_than_s},
     )
     return [BuildSummary(**{**row, "files": tuple(row["files"])}) for row in rows]

@@ -135,7 +135,7 @@ async def project_status(
 
     Args:
         db: the connection.
-        project: its normalised name.
+        project: its normalized name.
         versions: the releases of interest; None is the newest one.
         targets: the targets of interest; None is all, skipped ones included.
         max_jobs_ahead: where to stop counting the jobs ahead of one; None counts all.

@@ -318,7 +318,7 @@ async def confirm_removal(
 
     Args:
         db: the connection.
-        project: its normalised name.
+        project: its normalized name.
         versions: the releases; None for all that are hidden.
         at: when.
     """

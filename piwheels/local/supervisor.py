@@ -152,9 +152,9 @@ class SupervisedProcess:
             lines = self.log_file.read_text(errors="replace").splitlines()
         except OSError:
             lines = []
-        said = next((line for line in reversed(lines) if line.strip()), "")
-        said = said.removeprefix("piw: ")
-        return said or f"{self.name} exited ({_describe_exit(code)}); see {self.log_file}"
+        message = next((line for line in reversed(lines) if line.strip()), "")
+        message = message.removeprefix("piw: ")
+        return message or f"{self.name} exited ({_describe_exit(code)}); see {self.log_file}"
 
     async def _run_once(self, environ: Mapping[str, str]) -> int:
         self._exited.clear()

@@ -143,7 +143,7 @@ class ReplyStream:
         self._has_reply.set()
 
     async def next(self, timeout_s: float | None = REPLY_TIMEOUT_S) -> ReplyBody:
-        """The next reply; with None it waits for ever.
+        """The next reply; with None it waits forever.
 
         Raises:
             MasterUnreachableError: none came within the time.

@@ -156,17 +156,19 @@ class ConnectionWatch:
                 yield descriptor, f"{connection.unread_bytes:.0f} of its bytes are unread"
         yield from self._largest_unread()
         by_age = sorted(self._connections, key=lambda number: self._connections[number].opened_at)
-        strangers = [
+        unauthenticated = [
             number
             for number in by_age
             if self._connections[number].received_bytes < _HANDSHAKE_BYTES
         ]
         too_many = max(
-            len(strangers) - limits.max_unauthenticated, len(by_age) - limits.max_connections, 0
+            len(unauthenticated) - limits.max_unauthenticated,
+            len(by_age) - limits.max_connections,
+            0,
         )
-        for descriptor in strangers[:too_many]:
+        for descriptor in unauthenticated[:too_many]:
             yield descriptor, "too many connections without a completed handshake"
-        known = [number for number in by_age if number not in set(strangers[:too_many])]
+        known = [number for number in by_age if number not in set(unauthenticated[:too_many])]
         for descriptor in known[limits.max_connections :]:
             yield descriptor, f"there are more than {limits.max_connections} connections"
 

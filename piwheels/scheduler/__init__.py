@@ -1,1 +1,1 @@
-"""Who builds what: sessions with builders, jobs handed out, files taken in."""
+"""Scheduling: builders' sessions, assignment of jobs, uploads, publication of wheels."""

@@ -16,7 +16,7 @@ from piwheels.webroot import Webroot, replace_file
 
 log = logging.getLogger(__name__)
 
-_GZIP_LEVEL = 5  # logs are kept for ever, and compressed once
+_GZIP_LEVEL = 5  # logs are kept forever, and compressed once
 
 
 class LogSpool:
@@ -84,7 +84,7 @@ class LogSpool:
         """Archive the logs that an earlier master left of builds that are not running any more.
 
         One that is in the web root already is complete. A log that stayed in the spool would be
-        followed for ever.
+        followed forever.
         """
         for path in self._folder.glob("*.log"):
             build = int(path.stem) if path.stem.isdecimal() else None

@@ -24,10 +24,10 @@ def new_context(database: Database, folder: Path) -> IngestContext:
     )
 
 
-async def read_with(desk: IngestContext, path: Path) -> None:
+async def read_with(context: IngestContext, path: Path) -> None:
     """Read a file to its end."""
     with LogFile(path) as file:
-        await LogReader(desk, file).read_to_end()
+        await LogReader(context, file).read_to_end()
 
 
 @pytest.fixture

@@ -42,8 +42,8 @@ def read_files(dsn: str, folder: Path, *arguments: str | Path) -> dict[str, int]
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    said: dict[str, int] = json.loads(done.stdout)
-    return said
+    message: dict[str, int] = json.loads(done.stdout)
+    return message
 
 
 def read_pipe(dsn: str, folder: Path, content: bytes) -> str:
@@ -64,13 +64,13 @@ def piw_process(
     **more: str,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A running process; its output is in `folder`/said."""
-    with (folder / "said").open("ab") as said:
+    with (folder / "said").open("ab") as message:
         process = subprocess.Popen(
             command(*arguments),
             env=environment(dsn, folder, **more),
             stdin=stdin if stdin is not None else subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
+            stdout=message,
+            stderr=message,
         )
     try:
         yield process

@@ -16,7 +16,7 @@ MIRROR = "bandersnatch/6.5.0 (CPython 3.11.2-final0, Linux 6.1.0 aarch64)"
 
 def pip_agent(version: str = "24.0", python: str = "3.11.2", cpu: str = "aarch64") -> str:
     """The User-Agent of pip."""
-    said = {
+    message = {
         "ci": None,
         "cpu": cpu,
         "distro": {
@@ -32,12 +32,12 @@ def pip_agent(version: str = "24.0", python: str = "3.11.2", cpu: str = "aarch64
         "setuptools_version": "66.1.1",
         "system": {"name": "Linux", "release": "6.1.0-rpi7-rpi-v8"},
     }
-    return f"pip/{version} {json.dumps(said, separators=(',', ':'), sort_keys=True)}"
+    return f"pip/{version} {json.dumps(message, separators=(',', ':'), sort_keys=True)}"
 
 
 def uv_agent(version: str = "0.5.1", python: str = "3.13.1", cpu: str = "x86_64") -> str:
     """The User-Agent of uv."""
-    said = {
+    message = {
         "installer": {"name": "uv", "version": version, "subcommand": ["pip", "install"]},
         "python": python,
         "implementation": {"name": "CPython", "version": python},
@@ -54,7 +54,7 @@ def uv_agent(version: str = "0.5.1", python: str = "3.13.1", cpu: str = "x86_64"
         "rustc_version": None,
         "ci": None,
     }
-    return f"uv/{version} {json.dumps(said, separators=(',', ':'))}"
+    return f"uv/{version} {json.dumps(message, separators=(',', ':'))}"
 
 
 def nginx_escape(text: str) -> str:

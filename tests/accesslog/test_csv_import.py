@@ -78,10 +78,10 @@ async def test_an_invalid_line_is_named_and_nothing_is_imported(
         ("day,downloads\n" + "x,1\n" * 9, "and 4 more"),
     ],
 )
-def test_an_invalid_file_is_rejected(tmp_path: Path, text: str, said: str) -> None:
+def test_an_invalid_file_is_rejected(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "history.csv"
     file.write_text(text)
-    with pytest.raises(RejectedError, match=said) as error:
+    with pytest.raises(RejectedError, match=message) as error:
         read_days(file)
     assert str(error.value).endswith("nothing was imported")
 

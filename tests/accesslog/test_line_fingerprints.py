@@ -151,8 +151,8 @@ async def test_a_part_in_another_format_is_recognized(
     (tmp_path / "log").write_bytes(b"".join(whole))
     (tmp_path / "end").write_bytes(b"".join(whole[1000:]))
     assert read_files(dsn, tmp_path, tmp_path / "log")["known_lines"] == 0
-    said = read_files(dsn, tmp_path, tmp_path / "end")
-    assert said["lines"] - said["broken"] == 0
+    message = read_files(dsn, tmp_path, tmp_path / "end")
+    assert message["lines"] - message["broken"] == 0
     await total_downloads(database)
 
 
@@ -263,10 +263,12 @@ def test_fingerprints_of_new_lines_are_stored_by_minute(
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1), st.integers(0, 2**32 - 1))
-def test_a_fingerprint_combines_a_line_and_the_previous_one(said: list[int], before: int) -> None:
-    own = [number % 2**32 for number in said]
+def test_a_fingerprint_combines_a_line_and_the_previous_one(
+    message: list[int], before: int
+) -> None:
+    own = [number % 2**32 for number in message]
     rotated = [(mark << 1 | mark >> 31) % 2**32 for mark in [before, *own]]
-    assert [*hash_array(said)] == own
-    assert [*chain_fingerprints(hash_array(said), before)] == [
+    assert [*hash_array(message)] == own
+    assert [*chain_fingerprints(hash_array(message), before)] == [
         mark ^ earlier for mark, earlier in zip(own, rotated, strict=False)
     ]

@@ -49,7 +49,7 @@ def parse_one(line: bytes, line_format: LogFormat = LogFormat.AUTO) -> Named | N
 
 
 def nginx_json(**facts: object) -> bytes:
-    said = {
+    message = {
         "time_iso8601": "2026-03-10T12:00:00+00:00",
         "remote_addr": "192.0.2.1",
         "request": f"GET {WHEEL} HTTP/1.1",
@@ -57,11 +57,11 @@ def nginx_json(**facts: object) -> bytes:
         "body_bytes_sent": 1000,
         "http_user_agent": pip_agent(),
     }
-    return json.dumps({**said, **facts}).encode()
+    return json.dumps({**message, **facts}).encode()
 
 
 def caddy_json(**facts: object) -> bytes:
-    said = {
+    message = {
         "level": "info",
         "ts": AT_S + 0.25,
         "logger": "http.log.access.log0",
@@ -77,7 +77,7 @@ def caddy_json(**facts: object) -> bytes:
         "size": 1000,
         "status": 200,
     }
-    return json.dumps({**said, **facts}, separators=(",", ":")).encode()
+    return json.dumps({**message, **facts}, separators=(",", ":")).encode()
 
 
 def apache(line: bytes) -> bytes:

@@ -47,8 +47,8 @@ async def test_a_pipe_is_counted_and_leaves_no_files(
     dsn: str, database: Database, tmp_path: Path
 ) -> None:
     traffic = LogGenerator(21)
-    said = read_pipe(dsn, tmp_path, b"".join(traffic.lines(20_000)))
-    assert f"{traffic.counts.lines:,} lines" in said
+    message = read_pipe(dsn, tmp_path, b"".join(traffic.lines(20_000)))
+    assert f"{traffic.counts.lines:,} lines" in message
     assert left(tmp_path) == []
     await assert_counts(database, traffic.counts)
 
@@ -268,10 +268,10 @@ async def test_the_rest_of_a_killed_reader_is_recognized_after_it_was_read_as_a_
     killed.append(content[half : content.index(b"\n", int(len(content) * 0.8)) + 1])
     log.write_bytes(content[: int(len(content) * share)])
     await read_with(new_context(database, tmp_path), log)
-    desk = new_context(database, tmp_path)
+    context = new_context(database, tmp_path)
     with spool_module.orphaned_streams(folder) as (left,):
-        reader = LogReader(desk, left)
-        await resume_stream(desk, reader, left)
+        reader = LogReader(context, left)
+        await resume_stream(context, reader, left)
         await reader.read_new(last=True)
     log.write_bytes(content)
     await read_with(new_context(database, tmp_path), log)

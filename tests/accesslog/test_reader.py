@@ -207,9 +207,9 @@ async def test_totals_are_kept_longer_than_access_records(
 async def test_expired_days_get_no_access_records(database: Database, tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(download("a", at=datetime(2020, 1, 1, tzinfo=UTC)) + download("a"))
-    desk = new_context(database, tmp_path)
-    desk.rows_since = lambda: DAY.replace(day=1)
-    await read_with(desk, log)
+    context = new_context(database, tmp_path)
+    context.rows_since = lambda: DAY.replace(day=1)
+    await read_with(context, log)
     assert await total_downloads(database) == 2
     assert await database.value("SELECT count(*) FROM access_records") == 1
 
@@ -306,10 +306,10 @@ async def test_two_readers_count_a_log_once(database: Database, tmp_path: Path) 
     traffic, log = LogGenerator(7), tmp_path / "log"
     log.write_bytes(b"".join(traffic.lines(1000)))
     shutil.copy(log, tmp_path / "copy")
-    desk = new_context(database, tmp_path)
+    context = new_context(database, tmp_path)
     with LogFile(log) as one, LogFile(tmp_path / "copy") as other:
-        first, second = reader.LogReader(desk, one), reader.LogReader(desk, other)
-        # Both recognise the log before either has written of it.
+        first, second = reader.LogReader(context, one), reader.LogReader(context, other)
+        # Both recognize the log before either has written of it.
         assert await first._identify(last=False)
         assert await second._identify(last=False)
         await first.read_to_end()

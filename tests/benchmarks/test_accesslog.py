@@ -83,16 +83,16 @@ async def test_lines_from_a_file_to_committed_rows(tmp_path: Path) -> None:
     ):
         single = await inserted_a_second(dsn, log)
         backend = int(await database.value("SELECT pg_backend_pid()"))
-        desk = desk_of(database, tmp_path)
+        context = desk_of(database, tmp_path)
         works = [piece_of_work()]
         began, own, theirs = time.perf_counter(), time.process_time(), cpu_s(backend)
         with LogFile(log) as file:
-            await LogReader(desk, file).read_to_end()
+            await LogReader(context, file).read_to_end()
         took, own_s = time.perf_counter() - began, time.process_time() - own
         database_s = cpu_s(backend) - theirs
         works.append(piece_of_work())
-        assert desk.counters.lines == traffic.counts.lines
-        assert desk.counters.downloads == sum(traffic.counts.downloads.values())
+        assert context.counters.lines == traffic.counts.lines
+        assert context.counters.downloads == sum(traffic.counts.downloads.values())
     rate = _LINES / took
     print(
         f"\n{_LINES:,} lines of {log.stat().st_size / _LINES:.0f} bytes at a load of "

@@ -33,12 +33,12 @@ def project_names(count: int) -> Iterator[tuple[str, int]]:
 def syllables(number: int) -> str:
     """A number as something that can be said."""
     consonants, vowels = "bdfgklmnprstvz", "aeiou"
-    said = ""
+    message = ""
     number += 1
     while number:
         number, at = divmod(number, len(consonants) * len(vowels))
-        said += consonants[at // len(vowels)] + vowels[at % len(vowels)]
-    return said
+        message += consonants[at // len(vowels)] + vowels[at % len(vowels)]
+    return message
 
 
 def make_search_tree(root: Path, count: int = 20_000) -> Path:

@@ -263,8 +263,10 @@ async def test_an_sdist_of_other_bytes_is_fetched_again_past_caches(
     )
     assert "swapped-1.0.tar.gz has sha256" in result.reason
     assert result.evidence.digest in result.reason
-    asked = [headers.get("Cache-Control") for where, headers in upstream.requests if where == path]
-    assert asked == [None, "no-cache"]
+    requested = [
+        headers.get("Cache-Control") for where, headers in upstream.requests if where == path
+    ]
+    assert requested == [None, "no-cache"]
 
 
 async def test_a_web_page_in_place_of_an_sdist_is_a_fault_of_the_index(
@@ -331,7 +333,7 @@ async def test_a_job_can_have_more_time_than_the_builder_gives(
     [("md5", "verified by the md5 of the index"), ("", "not verified: the index has no hash")],
 )
 async def test_an_sdist_without_a_sha256_is_built(
-    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, algorithm: str, said: str
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, algorithm: str, message: str
 ) -> None:
     content = sdists.sdist_running("pure")
     job = sdists.make_job(upstream, "pure", content)
@@ -339,7 +341,7 @@ async def test_an_sdist_without_a_sha256_is_built(
     sdist = msgspec.structs.replace(job.sdist, sha256="", digest=digest)
     result = await builder.build(msgspec.structs.replace(job, sdist=sdist), here)
     assert result.outcome is Outcome.BUILT
-    line = f"pure-1.0.tar.gz sha256 {hashlib.sha256(content).hexdigest()}, {said}"
+    line = f"pure-1.0.tar.gz sha256 {hashlib.sha256(content).hexdigest()}, {message}"
     assert line.encode() in builder.log
 
 
@@ -559,14 +561,14 @@ async def test_a_disk_that_is_full_inside_can_be_tried_again(
     ("limit", "said"), [("disk_reserve_bytes", "MiB of disk were left"), ("inode_reserve", "files")]
 )
 async def test_a_disk_that_runs_low_ends_the_build(
-    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, limit: str, said: str
+    builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, limit: str, message: str
 ) -> None:
     builder.set_limits(**{limit: 1 << 60})
     result = await builder.build(
         sdists.make_job(upstream, "pure", sdists.sdist_running("pure")), here
     )
     assert result.outcome is Outcome.DISK_FULL
-    assert said in result.reason
+    assert message in result.reason
 
 
 async def test_a_set_uid_program_that_a_build_makes_is_out_of_others_reach(

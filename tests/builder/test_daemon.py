@@ -45,11 +45,11 @@ def test_systemd_is_told_of_a_builder_that_waits_and_stops_it_cleanly(
             wait_for_notification(systemd, "WATCHDOG=1")
             process.send_signal(signal.SIGTERM)
             wait_for_notification(systemd, "STOPPING=1")
-            _, said = process.communicate(timeout=WAIT_S)
+            _, message = process.communicate(timeout=WAIT_S)
         finally:
             process.kill()
     assert process.returncode == 0
-    assert "Traceback" not in said
+    assert "Traceback" not in message
 
 
 @pytest.mark.parametrize(("restart", "status"), [(False, EXIT_STAYS_ENDED), (True, 0)])

@@ -77,7 +77,7 @@ LINKER = """\
   error: command '/usr/bin/gcc' failed with exit code 1
 """
 
-COLOURED = (
+COLORED = (
     "\x1b[31mERROR:\x1b[0m \x1b[1mthe configuration is wrong\x1b[0m\r\n"
     "\x1b[31mERROR: Failed building wheel for foo\x1b[0m\n"
 )
@@ -95,7 +95,7 @@ COLOURED = (
         ),
         (UNRESOLVED, "ERROR: No matching distribution found for setuptools<40"),
         (LINKER, "/usr/bin/ld: cannot find -lxml2: No such file or directory"),
-        (COLOURED, "ERROR: the configuration is wrong"),
+        (COLORED, "ERROR: the configuration is wrong"),
         ("a.c:3:5: error: expected ';'\nb.c:1:1: error: later\n", "a.c:3:5: error: expected ';'"),
         ("configure: error: no acceptable C compiler\nmake: ***\n", "configure: error: no "),
         (

@@ -145,8 +145,8 @@ async def test_where_no_index_has_a_pip_the_installed_one_is_copied(
     assert [path.name for path in pip.folder.iterdir()] == ["pip"]
     command = [sys.executable, "-I", str(pip.script), "--version"]
     ran = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    said, _ = await ran.communicate()
-    assert str(pip.folder).encode() in said
+    message, _ = await ran.communicate()
+    assert str(pip.folder).encode() in message
 
 
 async def test_a_python_that_no_pip_is_for_says_so(pips: PipProvider, upstream: FakeIndex) -> None:

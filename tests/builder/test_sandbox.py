@@ -451,11 +451,11 @@ print("sockets ok")
     reads = (Path(sys.base_prefix), Path(sys.executable))
     result, output = await run(bubblewrap(), tmp_path / "work", _python(script), reads=reads)
     assert result.status == 0, output
-    said = dict(line.split() for line in output.splitlines())
-    assert said.pop("sockets") == "ok"
-    assert said.pop("socket") == "EAFNOSUPPORT"
-    assert set(said) == numbers.keys() - {"socket"}
-    assert set(said.values()) == {"EPERM", "ENOSYS"}
+    message = dict(line.split() for line in output.splitlines())
+    assert message.pop("sockets") == "ok"
+    assert message.pop("socket") == "EAFNOSUPPORT"
+    assert set(message) == numbers.keys() - {"socket"}
+    assert set(message.values()) == {"EPERM", "ENOSYS"}
 
 
 def _session_keyring() -> int:
@@ -598,7 +598,7 @@ async def test_a_check_that_was_killed_says_nothing_of_the_sandbox(
 
 
 def test_a_proc_that_is_partly_hidden_has_its_own_way_out() -> None:
-    said = sandbox_check._remediation(
+    message = sandbox_check._remediation(
         "bwrap: Can't mount proc on /newroot/proc: Operation not permitted"
     )
-    assert "systempaths=unconfined" in said
+    assert "systempaths=unconfined" in message

@@ -54,16 +54,16 @@ async def test_an_installation_counts_as_a_download_of_each_wheel(
             assert done.returncode == 0, done.stdout + done.stderr
     log = work / f"{server}.log"
     for accepted in _FORMATS[server]:
-        desk = IngestContext.create(
+        context = IngestContext.create(
             database,
             accepted,
             RejectedLineSample(tmp_path / "broken"),
             lambda: downloads._ALL_TIME[0],
         )
         with LogFile(log) as file:
-            await LogReader(desk, file).read_to_end()
-        assert desk.counters.rejected_lines == 0, (tmp_path / "broken").read_text()
-    assert desk.counters.lines == 0, "the second reading finds it read"
+            await LogReader(context, file).read_to_end()
+        assert context.counters.rejected_lines == 0, (tmp_path / "broken").read_text()
+    assert context.counters.lines == 0, "the second reading finds it read"
     (day,) = await downloads.per_day(database)
     # `left` needs `right`; each client takes a wheel of both.
     assert day.downloads == 2 * len(_CLIENTS)

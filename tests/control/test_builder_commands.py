@@ -98,7 +98,7 @@ async def test_drain_ends_a_builder_after_its_build(shared: Master) -> None:
         await pi1.say_goodbye()
         await watcher.wait_for_event(m.BuilderRemoved, lambda event: event.label == "pi1")
     (build,) = await shared.builds()
-    assert build["outcome"] == "failed", "the build in hand was not lost"
+    assert build["outcome"] == "failed", "the running build was not lost"
 
 
 async def test_a_rolling_drain_takes_the_next_when_one_is_back(shared: Master) -> None:
@@ -222,16 +222,16 @@ async def test_what_a_build_may_take_is_known_from_earlier_ones(shared: Master) 
         await shared.db.execute("UPDATE builds SET outcome = 'built', duration_s = 1000")
         # Without a wheel it is wanted once more.
         await pi1.take_job()
-        told = await watcher.wait_for_event(
+        message = await watcher.wait_for_event(
             m.BuilderChanged, lambda event: event.builder.expected_s == 3000.0
         )
-        assert told.builder.state == S.BUILDING
+        assert message.builder.state == S.BUILDING
 
 
 # --- the queue ---
 
 
-async def test_prioritised_jobs_are_built_first(shared: Master) -> None:
+async def test_prioritized_jobs_are_built_first(shared: Master) -> None:
     for name in ("early", "late"):
         await shared.release(name)
     await shared.ask(m.Prioritize(project="late", advance_s=3600.0), m.CommandSucceeded)
@@ -318,7 +318,7 @@ async def test_what_failed_for_want_of_a_compiler_is_for_a_builder_that_has_one(
             )
 
 
-async def test_jobs_of_one_target_can_be_prioritised(shared: Master) -> None:
+async def test_jobs_of_one_target_can_be_prioritized(shared: Master) -> None:
     await shared.release("demo")
     with pytest.raises(RejectedError, match="demo has no queued jobs"):
         await shared.ask(

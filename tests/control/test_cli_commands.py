@@ -91,7 +91,7 @@ async def test_draining_those_of_whom_one_is_not_there_exits_1(shared: Master) -
         assert none.stderr == "piw: no builder is connected\n"
 
 
-async def test_prioritise_moves_a_job_and_says_so(shared: Master) -> None:
+async def test_prioritize_moves_a_job_and_says_so(shared: Master) -> None:
     await shared.release("demo")
     done = await piw(shared, "prioritize", "Demo==1.0", "--by", "2h")
     assert done.stdout == "1 job of demo was moved ahead by 7200 s\n"
@@ -101,11 +101,11 @@ async def test_prioritise_moves_a_job_and_says_so(shared: Master) -> None:
 
 
 async def test_a_log_garbles_no_terminal_and_is_whole_in_a_file(shared: Master) -> None:
-    said = "caf\u00e9\t\x1b]52;c;ZXZpbA==\x07 \u202eend\r\n"
+    message = "caf\u00e9\t\x1b]52;c;ZXZpbA==\x07 \u202eend\r\n"
     await shared.release("demo")
     async with shared.builder() as pi1:
         job = await pi1.take_job()
-        data = said.encode()
+        data = message.encode()
         await pi1.dealer.send(m.LogChunk(build=job.build_id, offset=0, data=data))
         await pi1.finish_build()
     assert (await piw(shared, "log", str(job.build_id))).stdout.encode() == data.replace(b"\r", b"")
@@ -210,12 +210,12 @@ async def test_a_wheel_built_elsewhere_is_published_after_the_checks_of_any(
     await shared.wait_for_file(page)
     (file,) = json.loads(page.read_bytes())["files"]
     assert (page.parent / file["url"]).read_bytes() == wheel.read_bytes()
-    for made, said in (
+    for made, message in (
         (make_wheel(tmp_path, tags="cp39-cp39-win32"), "installs on none of this farm's targets"),
         (write_zip(tmp_path / "other-1.0-py3-none-any.whl", wheel_members()), "is not that of"),
     ):
         refused = await piw(shared, "import", str(made), code=1)
-        assert said in refused.stderr
+        assert message in refused.stderr
         assert len(refused.stderr.splitlines()) == 1
     assert await shared.db.value("SELECT count(*) = 1 FROM files")
 
@@ -235,8 +235,8 @@ async def test_every_answer_can_be_json(shared: Master, capsys: pytest.CaptureFi
         return json.loads(capsys.readouterr().out)
 
     await shared.release("demo")
-    asked = parse_requirements(["nobody"], [])
-    added = await json_output(projects.add(config, asked, latest=1, as_json=True), code=1)
+    requested = parse_requirements(["nobody"], [])
+    added = await json_output(projects.add(config, requested, latest=1, as_json=True), code=1)
     assert "has no project nobody" in added["added"][0]["problem"]
     for name, values in (
         ("pause", {}),

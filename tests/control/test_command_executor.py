@@ -45,8 +45,8 @@ async def test_a_command_that_comes_twice_is_carried_out_once(shared: Master) ->
         status = await client.request(m.Status(), m.StatusReply)
         assert not status.paused, "the repeat changed nothing"
         events = await client.request(m.ListEvents(), m.EventsReply)
-    asked = [event.what for event in events.events if event.who == "ann@desk"]
-    assert asked == ["resume the farm", "pause the farm"]
+    requested = [event.what for event in events.events if event.who == "ann@desk"]
+    assert requested == ["resume the farm", "pause the farm"]
 
 
 async def test_two_at_once_under_one_identity_are_one(shared: Master) -> None:
@@ -76,9 +76,9 @@ async def test_a_read_only_console_changes_nothing(shared: Master) -> None:
         events = await client.request(m.ListEvents(), m.EventsReply)
     assert not status.paused
     assert await catalog.existing_projects(shared.db, ["demo"]) == {"demo"}
-    told = [(event.what, event.outcome[:18]) for event in events.events if event.outcome]
-    assert ("stop the master", "refused: this cons") in told
-    assert len(told) == len(commands)
+    message = [(event.what, event.outcome[:18]) for event in events.events if event.outcome]
+    assert ("stop the master", "refused: this cons") in message
+    assert len(message) == len(commands)
 
 
 async def test_every_command_is_told_to_all_who_watch_with_its_outcome(shared: Master) -> None:
@@ -140,16 +140,16 @@ async def test_over_tcp_the_key_tells_who_may_change_what(idle_master: Master) -
             await wall.request(m.Pause(), m.CommandSucceeded)
     async with master.client(
         "ann@desk", address=address, key=keys[Role.OPERATOR], server_key=server_key
-    ) as desk:
-        await desk.request(m.Pause(), m.CommandSucceeded)
-        events = await desk.request(m.ListEvents(limit=2), m.EventsReply)
+    ) as context:
+        await context.request(m.Pause(), m.CommandSucceeded)
+        events = await context.request(m.ListEvents(limit=2), m.EventsReply)
         assert [(event.who, event.outcome[:8]) for event in events.events] == [
             ("ann@desk (key desk)", "applied"),
             ("ann@desk (key wall)", "refused:"),
         ]
         master.keys.revoke("desk")
         with pytest.raises(PiwheelsError, match="not authorized by the master"):
-            await desk.request(m.Resume(), m.CommandSucceeded)
+            await context.request(m.Resume(), m.CommandSucceeded)
     assert (await master.ask(m.Status(), m.StatusReply)).paused
 
 

@@ -77,8 +77,8 @@ async def test_a_read_only_console_is_refused_by_the_master(master: Master) -> N
     link = connect_to(master, read_only=True)
     async with SourceProbe(link) as listener:
         await wait_until(lambda: listener.state.connected)
-        fate = await link.command(m.Pause(), description="pause")
-    assert fate.state is CommandState.REJECTED
+        status = await link.command(m.Pause(), description="pause")
+    assert status.state is CommandState.REJECTED
     assert not (await current_status(master)).paused
 
 
@@ -91,8 +91,8 @@ async def test_a_master_that_is_killed_is_lost_at_once_and_the_next_is_a_new_one
         await asyncio.to_thread(master.stop, signal.SIGKILL)
         await wait_until(lambda: not listener.state.connected)
         assert "connection ended" in listener.events_of(Disconnected)[0].reason
-        fate = await link.command(m.Pause(), description="pause")
-        assert fate.state is CommandState.NOT_SENT
+        status = await link.command(m.Pause(), description="pause")
+        assert status.state is CommandState.NOT_SENT
         await master.start()
         await wait_until(lambda: listener.state.connected)
         assert listener.events_of(Connected)[-1].same_master is False
@@ -122,22 +122,22 @@ async def test_a_running_log_is_followed_to_its_end(master: Master) -> None:
         await wait_until(lambda: listener.state.connected)
         job = await builder.take_job()
         log = b"".join(b"line %d\n" % number for number in range(20_000))
-        heard = bytearray()
+        received = bytearray()
 
         async def follow() -> None:
             async for piece in link.follow_log(job.build_id):
-                assert piece.offset == len(heard)
-                heard.extend(piece.data)
+                assert piece.offset == len(received)
+                received.extend(piece.data)
 
         following = asyncio.create_task(follow())
         for start in range(0, len(log), 50_000):
             data = log[start : start + 50_000]
             await builder.dealer.send(m.LogChunk(build=job.build_id, offset=start, data=data))
-        await wait_until(lambda: len(heard) == len(log))
+        await wait_until(lambda: len(received) == len(log))
         await builder.finish_build()
         await asyncio.wait_for(following, WAIT_S)
-        assert bytes(heard) == log
+        assert bytes(received) == log
         with pytest.raises(RejectedError, match="no log of build"):
             [piece async for piece in link.follow_log(10**6)]
-        told = await link.request(m.Explain(project="numpy"), m.ExplainReply)
-        assert {answer.project for answer in told.answers} == {"numpy"}
+        message = await link.request(m.Explain(project="numpy"), m.ExplainReply)
+        assert {answer.project for answer in message.answers} == {"numpy"}

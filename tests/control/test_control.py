@@ -48,7 +48,7 @@ STATUS = m.StatusReply(
 
 
 class ControlHarness:
-    """The duty on the control socket, with little behind it."""
+    """The control server, with a minimal farm behind it."""
 
     def __init__(self, folder: Path, db: Database) -> None:
         self.address = f"ipc://{folder}/c.sock"
@@ -140,7 +140,7 @@ async def test_a_watcher_that_reads_nothing_is_told_when_it_reads_on(
     assert isinstance(body, m.CommandFailed)
     assert "client too slow" in body.reason
     await send(unread_socket, 2, m.Subscribe())
-    assert isinstance(await receive(unread_socket), m.Snapshot), "it can watch anew"
+    assert isinstance(await receive(unread_socket), m.Snapshot), "it can subscribe again"
 
 
 async def test_a_watch_ends_with_its_console(harness: ControlHarness) -> None:

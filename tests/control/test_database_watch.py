@@ -43,10 +43,10 @@ async def test_who_holds_a_lock_is_named_until_it_is_released(
         running = asyncio.create_task(watch.run())
         async with hold_lock(dsn) as pid:
             waiting = asyncio.create_task(database.execute("DELETE FROM jobs"))
-            said = await wait_for_reason(watch, f"held by process {pid} (psql of ")
-            assert said.startswith("test: waiting for ")
-            assert "LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE" in said
-            assert said.endswith(f"run SELECT pg_terminate_backend({pid})")
+            message = await wait_for_reason(watch, f"held by process {pid} (psql of ")
+            assert message.startswith("test: waiting for ")
+            assert "LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE" in message
+            assert message.endswith(f"run SELECT pg_terminate_backend({pid})")
         await waiting
         async with asyncio.timeout(WAIT_S):
             while watch.wait_reason:  # noqa: ASYNC110 - nothing tells of it
@@ -70,11 +70,11 @@ async def test_builders_are_answered_while_somebody_locks_the_queue(master: Mast
                 await pi1.send_idle()
                 assert "database" in (await pi1.receive_type(m.NoJobAvailable)).reason
             await pi1.say_hello()
-            said = ""
+            message = ""
             async with asyncio.timeout(WAIT_S):
-                while f"held by process {pid}" not in said:
+                while f"held by process {pid}" not in message:
                     status = await master.ask(m.Status(), m.StatusReply)
-                    said = status.database
+                    message = status.database
             assert [view.state for view in status.builders] == [m.BuilderState.IDLE]
             async with master.watch() as watcher:
                 assert watcher.snapshot.status.database

@@ -84,20 +84,20 @@ async def test_a_builder_that_says_too_much_of_itself_is_malformed(
     ids=str,
 )
 async def test_who_speaks_of_what_the_master_does_not_know_is_answered_at_once(
-    shared: Master, facts: dict[str, object], said: str
+    shared: Master, facts: dict[str, object], message: str
 ) -> None:
     known = msgspec.to_builtins(m.Request(request_id=77, body=m.Pause()))
     async with shared.client() as client, client.stream(m.Status()) as talk:
         await talk.next(WAIT_S)
         unknown = known | facts | {"number": talk._request_id, "body": {"type": "Dance"}}
         await client._dealer._socket.send(msgspec.msgpack.encode(unknown))
-        with pytest.raises(RejectedError, match=said):
+        with pytest.raises(RejectedError, match=message):
             await talk.next(WAIT_S)
     newer = msgspec.to_builtins(m.Goodbye()) | {"type": "Dance", **facts}
     async with shared.builder() as builder:
         await builder.dealer._socket.send(msgspec.msgpack.encode(newer))
         refused = await builder.receive_type(m.Rejected)
-    assert said in refused.reason
+    assert message in refused.reason
     assert refused.permanent is bool(facts)
 
 

@@ -1,4 +1,4 @@
-"""A database that is restarted under a running master: every duty goes on by itself."""
+"""A database that is restarted under a running master: every service resumes by itself."""
 
 import asyncio
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class UnavailableDatabase:
 async def test_after_an_outage_consoles_are_told_as_often_as_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    away, told = UnavailableDatabase(), asyncio.Event()
+    away, message = UnavailableDatabase(), asyncio.Event()
 
     class CountingStatus(StatusService):
         async def status(self, *, loads: bool = False) -> m.StatusReply:
@@ -49,7 +49,7 @@ async def test_after_an_outage_consoles_are_told_as_often_as_before(
                 away.faults += 1
                 await asyncio.sleep(2)
             else:
-                told.set()
+                message.set()
             return STATUS
 
     monkeypatch.setattr(status_service, "STATUS_INTERVAL_S", 0.01)
@@ -65,14 +65,14 @@ async def test_after_an_outage_consoles_are_told_as_often_as_before(
     with bulletin.subscribe():
         running = asyncio.create_task(looking.run())
         async with asyncio.timeout(30):  # not twenty times as long as it was away
-            await told.wait()
+            await message.wait()
         running.cancel()
 
 
 async def test_every_duty_goes_on_after_the_database_was_restarted(master: Master) -> None:
     async with master.builder() as pi1, master.watch() as watcher:
         assert await terminate_connections(master) >= 8, (
-            "each duty has a connection, and some listen on another"
+            "each service has a connection, and some listen on another"
         )
         await master.release("demo")
         await pi1.take_job()

@@ -11,7 +11,7 @@ from tests.control.conftest import Builder, Master
 
 
 async def send_alternately(first: Builder, second: Builder) -> None:
-    """Speak by turns, for ever: one builds, the other waits for work."""
+    """Speak by turns, forever: one builds, the other waits for work."""
     while True:
         await first.send_progress("building")
         await second.send_idle()
@@ -44,8 +44,8 @@ async def test_the_one_that_came_last_is_turned_away_and_the_first_works_on(
         first.job = None
         assert (await first.take_job()).project == "demo"
         await first.finish_build()
-    told = await master.ask(m.ListEvents(), m.EventsReply)
-    assert [event.what for event in told.events if "two builders" in event.what]
+    message = await master.ask(m.ListEvents(), m.EventsReply)
+    assert [event.what for event in message.events if "two builders" in event.what]
 
 
 async def test_a_second_process_waits_and_the_build_of_the_first_goes_on(master: Master) -> None:

@@ -99,10 +99,10 @@ async def test_signs_of_life_without_news_are_not_passed_on(shared: Master) -> N
                 await pi1.send_idle(noisy)
                 await pi1.receive_type(m.NoJobAvailable)
             await shared.ask(m.RegeneratePages(), m.CommandSucceeded)
-            told = await watcher.events_until(
+            message = await watcher.events_until(
                 lambda event: isinstance(event, AuditEvent) and event.who == "ann@desk"
             )
-            assert not [event for event in told if isinstance(event, m.BuilderChanged)]
+            assert not [event for event in message if isinstance(event, m.BuilderChanged)]
             await pi1.send_idle(HostMetrics(load=3.0, memory_total=1 << 30, memory_free=1 << 29))
             changed = await watcher.wait_for_event(m.BuilderChanged)
             assert changed.builder.host.load == 3.0

@@ -1,4 +1,4 @@
-"""What the master tells systemd, and how it heeds it."""
+"""What the master reports to systemd, and how it handles its signals."""
 
 import asyncio
 import signal
@@ -43,5 +43,5 @@ async def test_a_master_that_systemd_stops_finishes_cleanly(
         assert await asyncio.to_thread(idle_master.process.wait, WAIT_S) == 0
     assert "Traceback" not in idle_master.log
     queue = await idle_master.jobs()
-    assert queue["demo"]["build_id"] == job.build_id, "the build in hand is still its builder's"
+    assert queue["demo"]["build_id"] == job.build_id, "the running build is still its builder's"
     assert await idle_master.builds() == []

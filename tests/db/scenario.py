@@ -264,7 +264,7 @@ async def expected_jobs(db: Database) -> set[tuple[str, str, str]]:
 
 
 async def check_jobs(db: Database) -> None:
-    """The view is the oracle; the jobs are the view, but for what builders have in hand."""
+    """The view is the oracle; the jobs are the view, except those that builders have claimed."""
     view = {tuple(row.values()) for row in await db.rows("SELECT * FROM wanted_jobs")}
     assert view == await expected_jobs(db)
     queue = {
@@ -290,7 +290,7 @@ class RandomWalk:
     db: Database
     random: random.Random
     label: str = "walker"
-    #: Jobs in hand, each with how many removals of its project had ended when it was claimed.
+    #: Claimed jobs, each with how many removals of its project had ended when it was claimed.
     claimed: list[tuple[Job, int]] = field(default_factory=list)
     #: Of all walkers together: only a removal takes a claimed job away from its builder.
     removals: RemovalCounts = field(default_factory=RemovalCounts)

@@ -163,15 +163,15 @@ async def test_a_target_that_comes_while_jobs_follow_another_gets_its_jobs_too(d
         assert not await target_queries.recompute_jobs(follower)
 
 
-async def _wait_until_blocked(db: Database, duty: str) -> None:
-    """Wait until a duty waits for a lock."""
+async def _wait_until_blocked(db: Database, role: str) -> None:
+    """Wait until a service waits for a lock."""
     async with asyncio.timeout(WAIT_S):
         while not await db.value(  # noqa: ASYNC110 - nothing tells of it
             """
             SELECT true FROM pg_stat_activity
              WHERE application_name = %(name)s AND wait_event_type = 'Lock'
             """,
-            {"name": f"piwheels {duty}"},
+            {"name": f"piwheels {role}"},
         ):
             await asyncio.sleep(0.02)
 

@@ -23,7 +23,7 @@ from piwheels.errors import TransientError
 from tests.timeouts import WAIT_S
 
 
-async def _terminate_connections(dsn: str, duty: str) -> None:
+async def _terminate_connections(dsn: str, role: str) -> None:
     """End a connection from the server's side, as a restart of the server does."""
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
         await admin.execute(
@@ -31,7 +31,7 @@ async def _terminate_connections(dsn: str, duty: str) -> None:
             SELECT pg_terminate_backend(pid, 60000)  -- waits until it is gone
               FROM pg_stat_activity WHERE application_name = %s
             """,
-            [f"piwheels {duty}"],
+            [f"piwheels {role}"],
         )
 
 
@@ -97,10 +97,10 @@ async def test_a_wrong_dsn_is_named(wrong: str) -> None:
 
 async def test_an_account_without_privileges_gets_a_clear_error(dsn: str, empty_dsn: str) -> None:
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
-        await admin.execute("DROP ROLE IF EXISTS stranger")
-        await admin.execute("CREATE ROLE stranger LOGIN PASSWORD 'strange'")
+        await admin.execute("DROP ROLE IF EXISTS outsider")
+        await admin.execute("CREATE ROLE outsider LOGIN PASSWORD 'strange'")
     there, empty = (
-        conninfo.make_conninfo(x, user="stranger", password="strange") for x in (dsn, empty_dsn)
+        conninfo.make_conninfo(x, user="outsider", password="strange") for x in (dsn, empty_dsn)
     )
     with pytest.raises(DatabaseError, match=r"does not let this account.*permission denied"):
         await Database.connect(there, role="test")
@@ -109,13 +109,13 @@ async def test_an_account_without_privileges_gets_a_clear_error(dsn: str, empty_
     with pytest.raises(MigrationError, match="permission denied"):
         await upgrade(there)
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
-        await admin.execute("GRANT SELECT ON schema_migrations TO stranger")
+        await admin.execute("GRANT SELECT ON schema_migrations TO outsider")
     async with await Database.connect(there, role="test") as db:
         with pytest.raises(DatabaseError, match="permission denied for table events"):
             await audit_log.record_event(db, "me", "tried")
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
-        await admin.execute("DROP OWNED BY stranger")
-        await admin.execute("DROP ROLE stranger")
+        await admin.execute("DROP OWNED BY outsider")
+        await admin.execute("DROP ROLE outsider")
 
 
 async def test_a_database_has_one_master(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,15 +324,15 @@ async def test_a_server_without_free_connections_is_retried_at_start(dsn: str) -
 
 async def test_a_listener_reports_that_it_may_have_missed_notifications(dsn: str) -> None:
     async with await Database.connect(dsn, role="ears") as db:
-        heard = db.notifications("jobs")
-        assert (await anext(heard)).channel == ""
+        received = db.notifications("jobs")
+        assert (await anext(received)).channel == ""
         await db.execute("NOTIFY jobs, 'one'")
-        assert (await anext(heard)).payload == "one"
+        assert (await anext(received)).payload == "one"
         await _terminate_connections(dsn, "ears listener")
-        assert (await anext(heard)).channel == ""
+        assert (await anext(received)).channel == ""
         await db.execute("NOTIFY jobs, 'two'")
-        assert (await anext(heard)).payload == "two"
-        await heard.aclose()
+        assert (await anext(received)).payload == "two"
+        await received.aclose()
 
 
 async def test_transactions_of_tasks_do_not_interleave(database: Database) -> None:

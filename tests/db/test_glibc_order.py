@@ -126,7 +126,7 @@ async def test_a_wheel_that_installers_do_not_prefer_ends_it_all_the_same(farm: 
     await build_job(farm, TRIXIE, "2.38")
     job = await claim_job(farm, BOOKWORM)
     assert await complete_as_built(farm, job, "builder", make_wheel(job, "py3-none-any"))
-    assert await queued_targets(farm) == [], "or it would be built for ever"
+    assert await queued_targets(farm) == [], "or it would be built forever"
 
 
 async def test_a_wheels_own_requires_python_counts(farm: Database) -> None:

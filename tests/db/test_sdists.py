@@ -62,9 +62,9 @@ async def test_a_replaced_sdist_is_built_again_and_its_old_wheel_stays(farm: Dat
     assert not await is_queued(farm)
     assert await add_release(farm, sha256="1" * 64) == 1
     assert await is_queued(farm)
-    said = await explain_text(farm)
-    assert "was built from an earlier sdist, which the upstream index replaced" in said
-    assert "asked for" not in said
+    message = await explain_text(farm)
+    assert "was built from an earlier sdist, which the upstream index replaced" in message
+    assert "asked for" not in message
     await build_job(farm)
     assert not await is_queued(farm)
     assert await farm.value("SELECT count(*) FROM files") == 2

@@ -29,7 +29,7 @@ def add_release(index: FakeIndex, name: str, body: str = "pass", **how: str) -> 
 
 
 def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 300.0) -> Any:
-    """Wait for a condition of the outside, and give what it gave."""
+    """Wait for a condition, and return its value."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if found := condition():

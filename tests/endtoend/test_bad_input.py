@@ -67,13 +67,13 @@ def taken_port() -> Iterator[int]:
     ],
 )
 def test_what_is_typed_wrong_is_named(
-    arguments: list[str], code: int, said: str, tmp_path: Path
+    arguments: list[str], code: int, message: str, tmp_path: Path
 ) -> None:
     extra = [] if "--dir" in arguments or arguments[0] != "up" else ["--dir", str(tmp_path / "f")]
     port = ["--port", "0"] if arguments[0] == "up" else []
     found, line = piw(*arguments, *extra, *port)
     assert found == code
-    assert said in line
+    assert message in line
     assert not (tmp_path / "f").exists(), "nothing half-written"
 
 
@@ -94,11 +94,11 @@ def test_an_index_of_pips_that_is_none_is_named(tmp_path: Path) -> None:
     [(b"master = 3\n", "[master]"), (b"\xa3\x00\xff", "not valid TOML"), (b"[master]\nx=1\n", "x")],
 )
 def test_a_farm_whose_configuration_was_broken_does_not_start(
-    content: bytes, said: str, tmp_path: Path
+    content: bytes, message: str, tmp_path: Path
 ) -> None:
     (tmp_path / "piwheels.toml").write_bytes(content)
     _, line = piw("up", "alpha", "--dir", tmp_path, "--port", "0")
-    assert said in line
+    assert message in line
     assert str(tmp_path / "piwheels.toml") in line
     assert [path.name for path in tmp_path.iterdir()] == ["piwheels.toml"]
 
@@ -113,13 +113,13 @@ def test_a_farm_whose_configuration_was_broken_does_not_start(
     ],
 )
 def test_a_wrong_configuration_is_named_by_file_and_key(
-    text: str, said: str, tmp_path: Path
+    text: str, message: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "piwheels.toml"
     path.write_text(text)
     for verb in ("status", "master", "builder", "db upgrade", "config show"):
         _, line = piw(*verb.split(), "--config", path)
-        assert said in line, verb
+        assert message in line, verb
         assert str(path) in line, verb
 
 
@@ -231,8 +231,8 @@ def test_what_the_upstream_offers_wrong_is_told_release_by_release(
     upstream.add("corrupt", "corrupt-1.0.tar.gz", b"\x1f\x8bthis is no archive")
     upstream.add("wheelonly", "wheelonly-1.0-py3-none-any.whl", b"x")
     upstream.add("older", "older-1.0.tar.gz", sdist_running("older"))
-    asked = ["corrupt", "wheelonly==1.0", "unknown", "older==2.0"]
-    assert farm.run(*asked, "--exit-when-idle") == 1
+    requested = ["corrupt", "wheelonly==1.0", "unknown", "older==2.0"]
+    assert farm.run(*requested, "--exit-when-idle") == 1
     assert _row(farm, "corrupt")[3] == "failed"
     assert "bad-sdist" in " ".join(_row(farm, "corrupt"))
     assert "wheelonly==1.0: the upstream index has no sdist of release 1.0" in farm.output

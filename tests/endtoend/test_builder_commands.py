@@ -20,7 +20,7 @@ def _builder(farm: Farm) -> dict[str, Any]:
 
 
 def _building(farm: Farm) -> list[int]:
-    """The processes of the build in hand."""
+    """The processes of the running build."""
     assert farm.process is not None
     return [pid for pid in descendants(farm.process.pid) if "bwrap" in cmdline(pid)]
 
@@ -46,8 +46,8 @@ def test_a_build_dies_with_the_order_and_starts_again(farm: Farm, upstream: Fake
     (killed,) = json.loads(farm.piw("builds", "--json").stdout)["builds"]
     assert (killed["build"], killed["outcome"]) == (build, "canceled")
     assert killed["detail"].startswith("killed by ")
-    told = [event["what"] for event in _status(farm)["recent_events"]]
-    assert any(what.startswith("builder builder-1 left: killed by ") for what in told)
+    message = [event["what"] for event in _status(farm)["recent_events"]]
+    assert any(what.startswith("builder builder-1 left: killed by ") for what in message)
 
 
 @pytest.mark.slow

@@ -60,8 +60,8 @@ def _restart(farm: Farm, process: "subprocess.Popen[bytes]", chance: random.Rand
 
 def _reported_wheels(farm: Farm) -> set[str]:
     """The projects that any run said were built."""
-    said = [path.read_text() for path in farm.folder.parent.glob("out-*")]
-    lines = "\n".join(said).splitlines()
+    message = [path.read_text() for path in farm.folder.parent.glob("out-*")]
+    lines = "\n".join(message).splitlines()
     return {line.split()[1] for line in lines if ": built in" in line}
 
 

@@ -27,19 +27,21 @@ def farm(tmp_path: Path) -> Farm:
 @requires.requires_sandbox()
 def test_five_interpreters_get_what_they_can_have(farm: Farm) -> None:
     pythons = [str(requires.find_python(version)) for version in requires.PYTHON_VERSIONS]
-    asked = ["iniconfig", "markupsafe", "psutil", _FAILING, _WITHOUT_SDIST]
+    requested = ["iniconfig", "markupsafe", "psutil", _FAILING, _WITHOUT_SDIST]
     code = farm.run(
-        *(*asked, "--builders", "2", "--exit-when-idle"),
+        *(*requested, "--builders", "2", "--exit-when-idle"),
         *(word for python in pythons for word in ("--python", python)),
         timeout_s=3600,
     )
     assert code == 1, farm.output
     table = [line.split(maxsplit=5) for line in farm.output.splitlines()]
-    rows = [row for row in table if row[:1] and row[0] in asked and len(row) == 6]
-    outcomes = {project: sorted(row[3] for row in rows if row[0] == project) for project in asked}
+    rows = [row for row in table if row[:1] and row[0] in requested and len(row) == 6]
+    outcomes = {
+        project: sorted(row[3] for row in rows if row[0] == project) for project in requested
+    }
     wheels = {
         project: {row[5] for row in rows if row[0] == project and row[5].endswith(".whl")}
-        for project in asked
+        for project in requested
     }
     assert len(wheels["markupsafe"]) == 5, "a C extension: one each"
     assert outcomes["markupsafe"] == ["built"] * 5
@@ -59,9 +61,9 @@ def test_why_there_is_no_wheel_is_explained(farm: Farm) -> None:
         farm.wait_until_ready()
         wait_until(lambda: " failed in " in farm.output, "it failed", 300)
         assert f"{_WITHOUT_SDIST}: the upstream index has no sdist" in farm.output
-        told = json.loads(farm.piw("explain", _FAILING, "--json").stdout)["answers"][0]
-        assert told["state"] == "failed"
-        assert "pkg-config" in told["text"]
-        assert "pkg-config" in farm.piw("log", str(told["build"])).stdout
+        message = json.loads(farm.piw("explain", _FAILING, "--json").stdout)["answers"][0]
+        assert message["state"] == "failed"
+        assert "pkg-config" in message["text"]
+        assert "pkg-config" in farm.piw("log", str(message["build"])).stdout
     finally:
         farm.stop()

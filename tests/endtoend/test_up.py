@@ -62,12 +62,12 @@ def test_the_lines_that_it_prints_hold_as_they_stand(tmp_path: Path, upstream: F
     try:
         farm.wait_until_ready()
         wait_until(farm.pages, "the project has a page")
-        said = dict(line.split(":", 1) for line in farm.output.splitlines() if ": " in line)
-        assert local_ip() in said["index"]
-        _run_typed(said["status"])
+        message = dict(line.split(":", 1) for line in farm.output.splitlines() if ": " in line)
+        assert local_ip() in message["index"]
+        _run_typed(message["status"])
         target = tmp_path / "target"
         install = f"--isolated install --no-cache-dir --target {target}"
-        _run_typed(said["pip"].replace("install", install, 1).replace("PROJECT", "alpha"))
+        _run_typed(message["pip"].replace("install", install, 1).replace("PROJECT", "alpha"))
         assert (target / "alpha.py").exists()
     finally:
         farm.stop()

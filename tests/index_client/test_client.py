@@ -173,10 +173,10 @@ async def test_a_page_that_never_ends_times_out(monkeypatch: pytest.MonkeyPatch)
     ],
 )
 async def test_retry_after_is_read(
-    upstream: FakeIndex, index: SimpleIndex, asked: str, wait_s: float
+    upstream: FakeIndex, index: SimpleIndex, requested: str, wait_s: float
 ) -> None:
     upstream.faults[""] = 429
-    upstream.headers["Retry-After"] = asked
+    upstream.headers["Retry-After"] = requested
     with pytest.raises(TransientError) as caught:
         await index.project("demo")
     assert caught.value.retry_after_s == wait_s

@@ -313,9 +313,9 @@ def test_a_file_is_kept_with_any_invalid_field(key: str, value: object) -> None:
 def test_a_malformed_entry_is_reported_with_its_number(odd: object, problem: str) -> None:
     page = json_page(entry("demo-2.0.tar.gz"), odd)
     assert "2.0" in sdists(page)
-    (said,) = page.problems
-    assert said.startswith("entry 2")
-    assert problem in said
+    (message,) = page.problems
+    assert message.startswith("entry 2")
+    assert problem in message
 
 
 def test_a_valid_page_has_no_problems() -> None:

@@ -112,15 +112,15 @@ async def serving(root: Path) -> AsyncIterator[int]:
     ["", "GET / HT", "GET / HTTP/1.1\r\nHost: x\r\n", "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET"],
 )
 async def test_a_client_with_an_incomplete_request_is_disconnected(
-    tree: Path, said: str, monkeypatch: pytest.MonkeyPatch
+    tree: Path, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection_limits, "REQUEST_TIMEOUT_S", 0.3)
     async with serving(tree) as port, asyncio.timeout(WAIT_S):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(said.encode())
+        writer.write(message.encode())
         with contextlib.suppress(ConnectionError):
             answer = await reader.read()
-            assert b"the page" in answer or "\r\n\r\n" not in said
+            assert b"the page" in answer or "\r\n\r\n" not in message
         writer.close()
 
 

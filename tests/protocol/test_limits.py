@@ -160,7 +160,7 @@ def test_lines_that_peers_provoke_are_counted_beyond_some(
 ) -> None:
     clock = [1000.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    limited = RateLimitedLog(logging.getLogger("strangers"), per_minute=3)
+    limited = RateLimitedLog(logging.getLogger("unauthenticated"), per_minute=3)
     for number in range(50):
         limited.warning("refused %d", number)
     assert caplog.messages == ["refused 0", "refused 1", "refused 2"]

@@ -112,7 +112,7 @@ class _SimRouter:
 
 @dataclass
 class SimFarm:
-    """Builders, and the part of the master that hands out jobs."""
+    """Builders, and the part of the master that assigns jobs."""
 
     db: Database
     dispatcher: Dispatcher

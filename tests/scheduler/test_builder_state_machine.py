@@ -242,7 +242,7 @@ class Simulation:
     completed: set[int] = field(default_factory=set)
     running_build: dict[str, int] = field(default_factory=dict)  # label -> build
     last: dict[str, int] = field(default_factory=dict)
-    shutting_down: set[str] = field(default_factory=set)  # those that end after the build in hand
+    shutting_down: set[str] = field(default_factory=set)  # those that stop after the running build
     pending: list[s.Event] = field(default_factory=list)
 
     def execute(self, instructions: list[s.Instruction], *, lossy: bool) -> None:

@@ -244,8 +244,8 @@ async def explain_last_check(farm: Farm, **seen: Any) -> str:
 async def test_a_newer_release_upstream_is_named(farm: Farm) -> None:
     await farm.release("1.0")
     assert await explain_last_check(farm) == "", "the farm has it"
-    said = await explain_last_check(farm, newest_version="2.0")
-    assert "2.0, which this farm does not have; `piw add demo==2.0` adds it" in said
+    message = await explain_last_check(farm, newest_version="2.0")
+    assert "2.0, which this farm does not have; `piw add demo==2.0` adds it" in message
     assert "no sdist" in await explain_last_check(
         farm, newest_version="2.0", newest_has_sdist=False
     )
@@ -255,8 +255,8 @@ async def test_a_newer_release_upstream_is_named(farm: Farm) -> None:
 
 async def test_odd_entries_of_a_page_are_named(farm: Farm) -> None:
     await farm.release("1.0")
-    said = await explain_last_check(farm, problem_count=7, problems=("entry 3 has no url",))
-    assert "7 invalid entries on its page there: entry 3 has no url" in said
+    message = await explain_last_check(farm, problem_count=7, problems=("entry 3 has no url",))
+    assert "7 invalid entries on its page there: entry 3 has no url" in message
 
 
 async def test_a_page_that_says_the_same_is_not_news(farm: Farm) -> None:

@@ -83,9 +83,9 @@ class Farm:
     async def installed_by_pip(self, target: Target) -> str | None:
         """What pip takes on a target, which has to be what the farm says."""
         facts = await self.facts(target)
-        said = facts.unloadable_file or facts.covered_by or facts.to_be_rebuilt
+        message = facts.unloadable_file or facts.covered_by or facts.to_be_rebuilt
         took = self._pip(target)
-        assert took == said
+        assert took == message
         return took
 
     def _pip(self, target: Target) -> str | None:

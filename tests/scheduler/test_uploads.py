@@ -296,11 +296,11 @@ async def test_an_upload_is_dropped_while_the_spool_is_full(
     ],
 )
 async def test_another_wheel_than_the_jobs_is_refused(
-    intake: UploadHarness, tmp_path: Path, made: dict[str, Any], said: str
+    intake: UploadHarness, tmp_path: Path, made: dict[str, Any], message: str
 ) -> None:
     received = await intake.upload(make_wheel(tmp_path, **made))
     assert received.outcome is Outcome.REFUSED
-    assert said in received.reason
+    assert message in received.reason
     assert "\n" not in received.reason
     assert intake.published_files == set()
     assert not list(intake.server.spool_dir.iterdir())
@@ -413,13 +413,13 @@ async def test_nobody_sends_a_file_of_anothers_build(intake: UploadHarness, tmp_
     ],
 )
 async def test_another_file_than_the_one_announced_is_not_fetched(
-    intake: UploadHarness, tmp_path: Path, other: dict[str, Any], said: str
+    intake: UploadHarness, tmp_path: Path, other: dict[str, Any], message: str
 ) -> None:
     wheel = make_wheel(tmp_path)
     offer = artifact_of(wheel)
     await intake.expect(offer)
     async with Uploader(intake, wheel, msgspec.structs.replace(offer, **other)) as sender:
-        assert await sender.next() == m.Rejected(reason=said)
+        assert await sender.next() == m.Rejected(reason=message)
     async with Uploader(intake, wheel, offer) as sender:
         await sender.send_all()
     assert (await intake.result()).outcome is Outcome.BUILT

@@ -22,7 +22,7 @@ class Terminal:
         self.screen.resize(height, width)
 
     def cells(self) -> list[list[Any]]:
-        """All cells, with their colours and attributes, line by line."""
+        """All cells, with their colors and attributes, line by line."""
         buffer = self.screen.buffer
         return [
             [buffer[y][x] for x in range(self.screen.columns)] for y in range(self.screen.lines)

@@ -87,7 +87,7 @@ BUILDERS = (
     builder("pi3-shed", "asleep", reason="put to sleep by ben@laptop"),
     building("pi5-roof", "draining", "lxml", 4709, phase_s=33.0),
     builder("pi4-hall", "silent", since_last_message_s=48.0),
-    builder("pi4-loft", "quarantined", reason="failed of itself 5 times: no space left on device"),
+    builder("pi4-loft", "quarantined", reason="its last 5 builds failed: no space left on device"),
     builder("pi5-desk", "finishing"),
 )
 
@@ -125,7 +125,7 @@ BUILDS = (
 
 EVENTS = (
     audit_event(9, "ann@desk", "sleep: pi3-shed", "applied"),
-    audit_event(8, "master", "pi4-loft failed of itself 5 times and gets no more jobs"),
+    audit_event(8, "master", "pi4-loft its last 5 builds failed and gets no more jobs"),
     audit_event(7, "ben@laptop", "kill: pi9", "refused: no such builder is connected"),
 )
 

@@ -58,12 +58,12 @@ class StaticSource:
         on_update: Callable[[CommandStatus], None] | None = None,
     ) -> CommandStatus:
         self.sent.append(body)
-        fate = new_command(str(len(self.sent)), description, self.time)
+        status = new_command(str(len(self.sent)), description, self.time)
         for turn, text in ((CommandState.SENT, ""), (CommandState.APPLIED, "done")):
-            fate = fate.advance(turn, self.time, text)
+            status = status.advance(turn, self.time, text)
             if on_update:
-                on_update(fate)
-        return fate
+                on_update(status)
+        return status
 
     async def request(self, body: RequestBody, reply_type: type[_Reply]) -> _Reply:
         self.sent.append(body)

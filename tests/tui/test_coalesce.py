@@ -17,7 +17,7 @@ NOW = 1_700_000_000.0
 
 def random_history(world: FarmModel, steps: int, dice: random.Random) -> list[list[Event]]:
     """What happens in a farm whose builders also come and go, step by step."""
-    told = []
+    message = []
     for _ in range(steps):
         events = world.step(dice.choice((1.0, 20.0)))
         labels = list(world.machines)
@@ -25,8 +25,8 @@ def random_history(world: FarmModel, steps: int, dice: random.Random) -> list[li
             events += world.kill([dice.choice(labels)])
         if dice.random() < 0.3:
             events.append(world.note("ada@desk", "looked at it"))
-        told.append(events)
-    return told
+        message.append(events)
+    return message
 
 
 def observable_state(state: FarmState) -> Snapshot:

@@ -15,16 +15,16 @@ _FINAL = {CommandState.APPLIED, CommandState.REJECTED, CommandState.UNKNOWN, Com
 
 @given(st.lists(st.sampled_from(CommandState)))
 def test_a_final_turn_is_the_last(turns: list[CommandState]) -> None:
-    fate = new_command("one", "pause", 1.0)
+    status = new_command("one", "pause", 1.0)
     for at, turn in enumerate(turns, 2):
-        before, fate = fate, fate.advance(turn, float(at), str(at))
+        before, status = status, status.advance(turn, float(at), str(at))
         if before.state in _FINAL:
-            assert fate is before
-        if fate is not before:
-            assert (fate.state, fate.changed_at, fate.text) == (turn, float(at), str(at))
+            assert status is before
+        if status is not before:
+            assert (status.state, status.changed_at, status.text) == (turn, float(at), str(at))
             assert turn is not CommandState.SENT
-        assert (fate.command_id, fate.description, fate.sent_at) == ("one", "pause", 1.0)
-        assert fate.is_final == (fate.state not in {CommandState.SENT, CommandState.ACCEPTED})
+        assert (status.command_id, status.description, status.sent_at) == ("one", "pause", 1.0)
+        assert status.is_final == (status.state not in {CommandState.SENT, CommandState.ACCEPTED})
 
 
 def test_a_late_answer_says_more_than_a_time_out() -> None:
@@ -34,26 +34,26 @@ def test_a_late_answer_says_more_than_a_time_out() -> None:
 
 
 def test_a_fate_in_one_line() -> None:
-    fate = new_command("one", "drain pi3", 1.0)
-    assert fate.line == "drain pi3: sent"
-    assert fate.advance(CommandState.APPLIED, 2.0, "drains after numpy").line == (
+    status = new_command("one", "drain pi3", 1.0)
+    assert status.line == "drain pi3: sent"
+    assert status.advance(CommandState.APPLIED, 2.0, "drains after numpy").line == (
         "drain pi3: drains after numpy"
     )
-    assert fate.advance(CommandState.REJECTED, 2.0, "no such builder").line == (
+    assert status.advance(CommandState.REJECTED, 2.0, "no such builder").line == (
         "drain pi3: rejected (no such builder)"
     )
-    assert [fate.advance(turn, 2.0).succeeded_or_pending for turn in CommandState] == [
+    assert [status.advance(turn, 2.0).succeeded_or_pending for turn in CommandState] == [
         True, True, True, False, False, False, False,
     ]  # fmt: skip
 
 
 def test_commands_under_way_are_never_forgotten() -> None:
-    fates = CommandHistory()
+    statuses = CommandHistory()
     for number in range(3 * MAX_FINISHED):
-        fate = new_command(str(number), "x", float(number))
-        fates.update(fate)
+        status = new_command(str(number), "x", float(number))
+        statuses.update(status)
         if number % 2:
-            fates.update(fate.advance(CommandState.APPLIED, number + 0.5))
-    assert [fate.command_id for fate in fates][:3] == ["599", "598", "597"]
-    assert len(fates.pending) == 3 * MAX_FINISHED / 2
-    assert len([fate for fate in fates if fate.is_final]) == MAX_FINISHED
+            statuses.update(status.advance(CommandState.APPLIED, number + 0.5))
+    assert [status.command_id for status in statuses][:3] == ["599", "598", "597"]
+    assert len(statuses.pending) == 3 * MAX_FINISHED / 2
+    assert len([status for status in statuses if status.is_final]) == MAX_FINISHED

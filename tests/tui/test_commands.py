@@ -30,7 +30,7 @@ CONFIRM_KEYS = ("right", "enter")
 
 @pytest.fixture
 async def farm(tmp_path: Path) -> AsyncIterator[SimFarm]:
-    """Eight builders that stand still, pi006 to pi008 with a build in hand."""
+    """Eight builders that do not change; pi006 to pi008 are building."""
     async with SimFarm(control_address(tmp_path), FarmModel(builders=8), hz=0) as farm:
         yield farm
 
@@ -43,7 +43,7 @@ async def stage(farm: SimFarm) -> AsyncIterator[AppHarness]:
 
 
 def sent_messages(farm: SimFarm) -> list[RequestBody]:
-    return [asked.body for asked in farm.received_commands]
+    return [requested.body for requested in farm.received_commands]
 
 
 async def move_to(stage: AppHarness, label: str) -> None:
@@ -96,13 +96,13 @@ async def test_keys_command_the_farm_and_its_builders(
     assert farm.received_commands[0].operator == "ada@here"
     assert farm.received_commands[0].identity
     # A rolling drain is under way until the builder has gone and come.
-    told = (
+    message = (
         {CommandState.ACCEPTED, CommandState.APPLIED}
         if name == "rolling_restart"
         else {CommandState.APPLIED}
     )
     await stage.wait_until(
-        lambda: next(iter(stage.console.command_history)).state in told, "its result is known"
+        lambda: next(iter(stage.console.command_history)).state in message, "its result is known"
     )
 
 
@@ -163,9 +163,9 @@ async def test_marked_rows_are_commanded_together_and_the_marks_come_off(
     await stage.wait_for_text("Drain 2 builders?")
     await stage.press(*CONFIRM_KEYS)
     await stage.wait_until(lambda: farm.received_commands, "the master was asked")
-    (asked,) = sent_messages(farm)
-    assert isinstance(asked, CommandBuilders)
-    assert set(asked.builders) == {"pi006", "pi008"}
+    (requested,) = sent_messages(farm)
+    assert isinstance(requested, CommandBuilders)
+    assert set(requested.builders) == {"pi006", "pi008"}
     assert stage.table.table.marks == frozenset()
 
 
@@ -208,9 +208,9 @@ async def test_killing_all_wants_the_word(farm: SimFarm, stage: AppHarness) -> N
     await stage.wait_for_text("Type kill to confirm")
     await stage.press(*"kill", "enter")
     await stage.wait_until(lambda: farm.received_commands, "the master was asked")
-    (asked,) = sent_messages(farm)
-    assert isinstance(asked, CommandBuilders)
-    assert len(asked.builders) == 8
+    (requested,) = sent_messages(farm)
+    assert isinstance(requested, CommandBuilders)
+    assert len(requested.builders) == 8
 
 
 async def test_a_refusal_is_shown_with_its_reason(farm: SimFarm, stage: AppHarness) -> None:
@@ -253,8 +253,8 @@ async def test_read_only_keys_are_dead_and_the_master_would_refuse_too(farm: Sim
         assert stage.console.screen is stage.table
         assert len(stage.console.command_history) == 0
         assert sent_messages(farm) == []
-        fate = await stage.console.source.command(Pause(), description="pause")
-    assert fate.state == "rejected"
+        status = await stage.console.source.command(Pause(), description="pause")
+    assert status.state == "rejected"
     assert not farm.model.paused
 
 

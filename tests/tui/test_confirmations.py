@@ -135,14 +135,14 @@ def test_what_loses_something_says_what_and_asks() -> None:
 
 
 def test_a_question_keeps_its_subjects_and_names_what_would_be_lost() -> None:
-    asked = confirmation_for(
+    requested = confirmation_for(
         action_named("kill"), [BUSY, IDLE], hidden_count=1, all_builders=ALL_BUILDERS
     )
-    assert asked is not None
-    assert asked.targets == (BUSY, IDLE)
-    assert asked.target_lines == ("pi1: 14m 00s of numpy 2.1", "pi2")
-    assert asked.title == "Kill 2 builders?"
-    assert asked.hidden_count == 1
+    assert requested is not None
+    assert requested.targets == (BUSY, IDLE)
+    assert requested.target_lines == ("pi1: 14m 00s of numpy 2.1", "pi2")
+    assert requested.title == "Kill 2 builders?"
+    assert requested.hidden_count == 1
 
 
 @pytest.mark.parametrize(
@@ -154,17 +154,19 @@ def test_a_question_keeps_its_subjects_and_names_what_would_be_lost() -> None:
     ],
 )
 def test_a_question_names_what_it_is_done_to(name: str, title: str) -> None:
-    asked = confirmation_for(action_named(name), [BUSY], all_builders=ALL_BUILDERS)
-    assert asked is not None
-    assert asked.title == title
-    assert len(asked.target_lines) == 1
+    requested = confirmation_for(action_named(name), [BUSY], all_builders=ALL_BUILDERS)
+    assert requested is not None
+    assert requested.title == title
+    assert len(requested.target_lines) == 1
 
 
 def test_a_project_is_named_once_however_many_of_its_rows_are_marked() -> None:
     other = ActionTarget(key="8", name="", project="numpy", version="2.2", target="cp311")
-    asked = confirmation_for(action_named("skip_project"), [BUSY, other], all_builders=ALL_BUILDERS)
-    assert asked is not None
-    assert (asked.title, asked.target_lines) == ("Skip project numpy?", ("numpy",))
+    requested = confirmation_for(
+        action_named("skip_project"), [BUSY, other], all_builders=ALL_BUILDERS
+    )
+    assert requested is not None
+    assert (requested.title, requested.target_lines) == ("Skip project numpy?", ("numpy",))
     again = confirmation_for(action_named("retry"), [BUSY, other], all_builders=ALL_BUILDERS)
     assert again is not None
     assert again.title == "Retry 2 releases?"
@@ -172,8 +174,8 @@ def test_a_project_is_named_once_however_many_of_its_rows_are_marked() -> None:
 
 def test_the_word_is_wanted_for_all_builders_and_for_the_master_alone() -> None:
     def word(name: str, *subjects: ActionTarget) -> str:
-        asked = confirmation_for(action_named(name), subjects, all_builders=ALL_BUILDERS)
-        return asked.confirm_word if asked else "not asked"
+        requested = confirmation_for(action_named(name), subjects, all_builders=ALL_BUILDERS)
+        return requested.confirm_word if requested else "not asked"
 
     third = ActionTarget(key="pi3", name="pi3", builder="pi3")
     assert word("kill", BUSY, IDLE) == ""

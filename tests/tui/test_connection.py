@@ -170,9 +170,9 @@ async def test_a_hundred_restarts_leave_a_state_that_is_true(
     await wait_until(lambda: listener.state.instance == farm.model.instance)
     await wait_until(lambda: listener.state.connected)
     assert set(listener.state.builders) == {view.label for view in farm.model.status().builders}
-    said = [event.same_master for event in listener.events_of(Connected)]
-    assert said.count(True) > 3
-    assert said.count(False) > 3
+    message = [event.same_master for event in listener.events_of(Connected)]
+    assert message.count(True) > 3
+    assert message.count(False) > 3
 
 
 async def test_a_console_that_is_left_at_any_moment_of_a_loss_ends(farm: SimFarm) -> None:
@@ -198,7 +198,7 @@ async def states_of(
     turns: list[CommandStatus] = []
     last = await link.command(body, description="try it", on_update=turns.append)
     assert turns[-1] == last
-    assert len({fate.command_id for fate in turns}) == 1
+    assert len({status.command_id for status in turns}) == 1
     return turns
 
 
@@ -207,14 +207,14 @@ async def test_a_command_is_sent_accepted_and_applied(
 ) -> None:
     body = CommandBuilders(command=BuilderCommand.DRAIN, builders=("pi006", "pi007"))
     turns = await states_of(link, body)
-    assert [fate.state for fate in turns] == [
+    assert [status.state for status in turns] == [
         CommandState.SENT,
         CommandState.ACCEPTED,
         CommandState.APPLIED,
     ]
-    [asked] = farm.received_commands
-    assert (asked.body, asked.operator) == (body, "ada@console")
-    assert asked.identity == turns[0].command_id
+    [requested] = farm.received_commands
+    assert (requested.body, requested.operator) == (body, "ada@console")
+    assert requested.identity == turns[0].command_id
     await wait_until(lambda: listener.state.builders["pi007"].view.state == "draining")
     await wait_until(lambda: listener.state.events)
     assert listener.state.events[-1].outcome == "applied"
@@ -313,7 +313,7 @@ async def test_a_master_that_dies_under_a_command_leaves_its_fate_unknown(
     farm.start(new=True)
     await listener.next(Connected)
     await farm.step(1)
-    assert len(farm.received_commands) == 1  # never again of itself
+    assert len(farm.received_commands) == 1  # never repeated automatically
 
 
 async def test_a_master_that_does_not_answer_times_out_and_a_late_answer_is_told(
@@ -321,22 +321,26 @@ async def test_a_master_that_does_not_answer_times_out_and_a_late_answer_is_told
 ) -> None:
     monkeypatch.setattr(link_module, "REPLY_TIMEOUT_S", 0.3)
     farm.replies_allowed.clear()
-    told: list[CommandState] = []
+    message: list[CommandState] = []
     answered = asyncio.create_task(
-        link.command(Pause(), description="pause", on_update=lambda fate: told.append(fate.state))
+        link.command(
+            Pause(), description="pause", on_update=lambda status: message.append(status.state)
+        )
     )
-    await wait_until(lambda: CommandState.TIMED_OUT in told)
+    await wait_until(lambda: CommandState.TIMED_OUT in message)
     farm.replies_allowed.set()
     assert (await answered).state is CommandState.APPLIED
-    assert [turn for turn in dict.fromkeys(told) if turn is not CommandState.ACCEPTED] == [
+    assert [turn for turn in dict.fromkeys(message) if turn is not CommandState.ACCEPTED] == [
         CommandState.SENT, CommandState.TIMED_OUT, CommandState.APPLIED,
     ]  # fmt: skip
-    told.clear()
+    message.clear()
     farm.replies_allowed.clear()
     late = asyncio.create_task(
-        link.command(Resume(), description="resume", on_update=lambda fate: told.append(fate.state))
+        link.command(
+            Resume(), description="resume", on_update=lambda status: message.append(status.state)
+        )
     )
-    await wait_until(lambda: CommandState.TIMED_OUT in told)
+    await wait_until(lambda: CommandState.TIMED_OUT in message)
     await farm.stop()
     assert (await late).state is CommandState.TIMED_OUT
 

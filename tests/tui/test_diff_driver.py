@@ -1,4 +1,4 @@
-"""What a real terminal gets: frames do not queue, and it is drawn anew when others drew on it."""
+"""What a real terminal gets: frames do not queue, and it is redrawn when others wrote to it."""
 
 import os
 import signal
@@ -128,7 +128,7 @@ def test_a_resized_terminal_is_drawn_anew() -> None:
     [("broken", "comparing cells failed"), ("unknown", "unexpected Textual version")],
 )
 def test_where_textual_is_another_it_draws_as_ever_and_the_log_says_so(
-    kind: str, said: str, tmp_path: Path
+    kind: str, message: str, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
     with started_app(kind, environment={"FLOOD_LOG": str(log)}) as terminal:
@@ -137,7 +137,7 @@ def test_where_textual_is_another_it_draws_as_ever_and_the_log_says_so(
         assert "Column 7" in "".join(terminal.text())
         terminal.press("q")
         assert terminal.process.wait(WAIT_S) == 0
-    assert said in log.read_text()
+    assert message in log.read_text()
     assert len(log.read_text().splitlines()) == 1
 
 

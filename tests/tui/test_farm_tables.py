@@ -176,7 +176,7 @@ def test_time_goes_on_against_its_limit_and_is_marked_beyond_what_is_expected() 
     assert (late.text, late.style) == ("2m 10s/1h 00m", "warning")
 
 
-def test_full_disks_little_memory_and_heat_are_marked_with_more_than_colour() -> None:
+def test_full_disks_little_memory_and_heat_are_marked_with_more_than_color() -> None:
     def row(disk: int, memory: int, degrees: float | None) -> Row:
         host = HostMetrics(
             disk_total=100 * GIB, disk_free=disk * GIB, memory_total=100, memory_free=memory,
@@ -364,7 +364,7 @@ def test_every_outcome_has_a_look() -> None:
 
 
 def test_events_tell_refused_from_applied() -> None:
-    told = [
+    message = [
         AuditEvent(
             event_id=n, at=datetime.fromtimestamp(NOW, UTC), who=who, text="w", outcome=outcome
         )
@@ -372,7 +372,7 @@ def test_events_tell_refused_from_applied() -> None:
             [("master", ""), ("ada@here", "applied"), ("ada@here", "refused: no")], 1
         )
     ]
-    state = from_snapshot(Snapshot(status=status(), events=tuple(reversed(told))), NOW)
+    state = from_snapshot(Snapshot(status=status(), events=tuple(reversed(message))), NOW)
     rows = event_rows(state, NOW, zone=UTC)
     assert keys(rows) == ["3", "2", "1"]
     assert [cell(row, EVENT_COLUMNS, "outcome")[1:3] for row in rows] == [
@@ -395,10 +395,10 @@ def test_no_text_of_a_stranger_gets_through_to_a_cell(text: str, ascii_only: boo
             record_date=text,
         ),
     )  # fmt: skip
-    told = build_finished(
+    message = build_finished(
         7, text, project=text, version=text, target=text, builder=text, reason=text
     )
-    state.apply_update(told, NOW)
+    state.apply_update(message, NOW)
     state.apply_update(
         AuditEvent(at=datetime.fromtimestamp(NOW, UTC), who=text, text=text, outcome=text),
         NOW,

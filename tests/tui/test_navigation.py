@@ -313,11 +313,11 @@ async def test_a_log_is_saved_and_never_over_another(
     monkeypatch.chdir(tmp_path)
     async with run_console(prepared_source(), size=(100, 30)) as stage:
         await open_log(stage)
-        for said in ("Saved as", "a.log exists"):
+        for message in ("Saved as", "a.log exists"):
             await stage.press("s")
             await stage.wait_for_text("Save the log")
             await stage.press("ctrl+u", *"a.log", "enter")
-            await stage.wait_for_text(said)
+            await stage.wait_for_text(message)
     assert (tmp_path / "a.log").read_bytes() == LOG
 
 
@@ -330,7 +330,7 @@ async def test_a_log_is_saved_and_never_over_another(
     ],
 )
 async def test_a_log_that_cannot_be_saved_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     async with run_console(prepared_source(), size=(120, 30)) as stage:
@@ -339,7 +339,7 @@ async def test_a_log_that_cannot_be_saved_is_told(
         await stage.wait_for_text("Save the log")
         stage.console.screen.query_one(Input).value = name
         await stage.press("enter")
-        await stage.wait_for_text(said)
+        await stage.wait_for_text(message)
         assert "82 lines" in stage.text
 
 

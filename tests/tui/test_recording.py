@@ -131,9 +131,11 @@ async def test_sought_to_any_time_the_state_is_the_one_of_then(
     async with SourceProbe(replay) as listener:
         await wait_until(lambda: listener.state.has_snapshot)
         for at in (100, 3, 49, 50, 51, 77, 30, 31, 99, 0, 64):
-            told = len(listener.received)
+            count_before = len(listener.received)
             replay.seek(BEGAN + at)
-            await wait_until(lambda: len(listener.received) > told and replay._seek_target is None)  # noqa: B023
+            await wait_until(
+                lambda: len(listener.received) > count_before and replay._seek_target is None  # noqa: B023
+            )
             now = BEGAN + at
             assert replay.now() == now
             assert is_same_state(listener.state, states[now], now), at
@@ -180,7 +182,7 @@ async def test_a_recording_takes_no_commands_and_knows_no_logs(file: Path) -> No
     replay = Replay(file)
     turns: list[CommandState] = []
     last = await replay.command(
-        Pause(), description="pause", on_update=lambda fate: turns.append(fate.state)
+        Pause(), description="pause", on_update=lambda status: turns.append(status.state)
     )
     assert (last.state, turns) == (CommandState.NOT_SENT, [CommandState.NOT_SENT])
     assert "this is a recording" in last.text
@@ -347,10 +349,10 @@ async def test_a_full_disk_ends_the_recording_and_nothing_else(
     recorder._stream.close()
     with Path("/dev/full").open("wb", buffering=0) as full:  # noqa: ASYNC230
         recorder._stream = full
-        heard = [
+        received = [
             event async for event in RecordingSource(ScriptedSource(events), recorder).events()
         ]
-    assert heard == events
+    assert received == events
     assert "No space left on device; the recording ends here" in recorder.problem
 
 

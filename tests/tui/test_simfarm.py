@@ -105,7 +105,7 @@ async def test_commands_are_carried_out_and_remembered(farm: SimFarm) -> None:
                 CommandBuilders(command=BuilderCommand.KILL, builders=("pi999",)), CommandSucceeded
             )
     assert farm.model.paused
-    assert [(asked.body, asked.operator) for asked in farm.received_commands] == [
+    assert [(requested.body, requested.operator) for requested in farm.received_commands] == [
         (Pause(), "ada@here"),
         (CommandBuilders(command=BuilderCommand.KILL, builders=("pi999",)), "ada@here"),
     ]

@@ -195,8 +195,8 @@ def test_loads_are_sampled_and_bounded() -> None:
     loads = state.builders["pi1"].load_samples
     assert len(loads) == state_module.MAX_LOAD_SAMPLES
     assert loads[-3:] == (985.0, 990.0, 995.0)
-    told = BuilderView(label="pi1", state="idle", load_history=(1.0, 2.0))
-    state.apply_update(Snapshot(status=status(builders=(told,))), BEGAN)
+    message = BuilderView(label="pi1", state="idle", load_history=(1.0, 2.0))
+    state.apply_update(Snapshot(status=status(builders=(message,))), BEGAN)
     assert state.builders["pi1"].load_samples == (1.0, 2.0)
 
 

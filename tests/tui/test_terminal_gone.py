@@ -116,13 +116,13 @@ def test_keys_that_are_no_actions_are_told(address: str, tmp_path: Path) -> None
     ],
 )
 def test_an_address_that_cannot_be_is_one_line_and_no_screen(
-    tmp_path: Path, options: tuple[str, ...], said: str
+    tmp_path: Path, options: tuple[str, ...], message: str
 ) -> None:
     toml = tmp_path / "piwheels.toml"
     toml.write_text('[builder]\nkey_dir = "keys"\n')
     with PtySession([*PIW, *options, "--config", str(toml)], width=200) as terminal:
         assert terminal.end() in {1, 2}
-        terminal.wait_for_text(said)
+        terminal.wait_for_text(message)
         assert b"\x1b[?1049h" not in b"".join(terminal.data)
 
 
@@ -185,12 +185,12 @@ def test_ctrl_c_tells_how_to_leave(address: str, tmp_path: Path) -> None:
 def test_where_glyphs_are_lacking_ascii_stands_for_them(
     environ: dict[str, str], ascii_only: bool
 ) -> None:
-    asked = "from piwheels.tui.run import is_ascii_terminal; print(is_ascii_terminal())"
+    requested = "from piwheels.tui.run import is_ascii_terminal; print(is_ascii_terminal())"
     clean = {name: it for name, it in os.environ.items() if not name.startswith(("LC_", "LANG"))}
-    said = subprocess.check_output(
-        [sys.executable, "-c", asked], env={**clean, "TERM": "xterm", **environ}, text=True
+    message = subprocess.check_output(
+        [sys.executable, "-c", requested], env={**clean, "TERM": "xterm", **environ}, text=True
     )
-    assert said.strip() == str(ascii_only)
+    assert message.strip() == str(ascii_only)
 
 
 @pytest.mark.slow
@@ -213,17 +213,17 @@ def test_without_unicode_nothing_but_ascii_is_sent(
 
 
 @pytest.mark.slow
-def test_no_colour_is_sent_where_none_is_wanted(address: str, tmp_path: Path) -> None:
+def test_no_color_is_sent_where_none_is_wanted(address: str, tmp_path: Path) -> None:
     with start_console(address, tmp_path, NO_COLOR="1") as terminal:
         terminal.wait_for_text("pi005")
         terminal.press("K")
         terminal.wait_for_text("Cancel")
-        colours = {
+        colors = {
             (char.fg, char.bg)
             for line in terminal._screen.buffer.values()
             for char in line.values()
         }
-        assert colours == {("default", "default")}
+        assert colors == {("default", "default")}
 
 
 def test_a_picture_is_drawn_without_a_terminal(address: str, tmp_path: Path) -> None:

@@ -171,11 +171,11 @@ class Sshd:
             stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         assert self.process.stderr is not None
-        said = b""
-        while b"listening on" not in said:
+        message = b""
+        while b"listening on" not in message:
             line = await self.process.stderr.readline()
-            assert line, said.decode()
-            said += line
+            assert line, message.decode()
+            message += line
 
     async def stop(self) -> None:
         """End it with all its sessions."""

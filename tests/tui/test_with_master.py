@@ -43,9 +43,9 @@ async def wait_until_applied(stage: AppHarness) -> str:
     await stage.wait_until(
         lambda: next(iter(stage.console.command_history)).is_final, "its fate is known"
     )
-    fate = next(iter(stage.console.command_history))
-    assert fate.state == "applied", fate.line
-    return fate.text
+    status = next(iter(stage.console.command_history))
+    assert status.state == "applied", status.line
+    return status.text
 
 
 async def wait_for_state(stage: AppHarness, label: str, state: str) -> None:

@@ -147,8 +147,10 @@ async def test_a_change_waits_until_a_page_shows_it_also_across_a_restart(
     assert await farm.queue() == [("demo", "1.0")]
     facts = await status_queries.project_status(farm.db, "demo")
     now_served = StatusContext(served_targets=frozenset())
-    told = explain_with_upstream("demo", facts, now_served, asked_version=None, asked_target=None)
-    assert any("'new release' (serial 101)" in item.text for item in told)
+    message = explain_with_upstream(
+        "demo", facts, now_served, asked_version=None, asked_target=None
+    )
+    assert any("'new release' (serial 101)" in item.text for item in message)
     async with farm.running():
         await farm.wait_for_checks(looks=1)
         upstream.extras.clear()
@@ -402,14 +404,14 @@ async def test_an_unavailable_changelog_is_resumed_at_its_serial(
 
 @pytest.mark.parametrize("told", [True, False])
 async def test_a_clock_that_was_ahead_delays_nothing(
-    farm: SyncHarness, upstream: FakeIndex, told: bool
+    farm: SyncHarness, upstream: FakeIndex, message: bool
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
     await key_values.set_value(farm.db, SERIAL, "1")
     await farm.add("demo")
     upstream.add("demo", "demo-2.0.tar.gz", b"y", **LATER)
     await farm.db.execute("UPDATE projects SET next_poll_at = now() + '1 year'")
-    if told:
+    if message:
         upstream.add_event("demo", "new release", 2)
         await farm.db.execute(
             "INSERT INTO upstream_changes (project, serial, action, removed_versions, "
@@ -504,9 +506,9 @@ async def test_the_longest_due_project_is_checked_first(
     options = SyncOptions(method="poll", poll_interval_s=3600, first_delay_s=0.05)
     async with farm.running(options):
         await rounds(farm, 50, 200)
-    asked = [path.split("/")[2] for path, _ in upstream.requests]
-    assert set(asked[:2]) == {"p7", "p31"}
-    assert len(asked) == len(set(asked)) == 50
+    requested = [path.split("/")[2] for path, _ in upstream.requests]
+    assert set(requested[:2]) == {"p7", "p31"}
+    assert len(requested) == len(set(requested)) == 50
 
 
 async def test_an_overloaded_upstream_gets_one_request_at_a_time(

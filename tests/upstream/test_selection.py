@@ -132,9 +132,9 @@ async def test_a_yanked_release_is_selected_only_if_pinned() -> None:
         (["demo-1.0-py3-none-any.whl", "demo-2.0-py3-none-any.whl"], "demo", "no sdist of any"),
     ],
 )
-async def test_why_nothing_is_selected(files: list[str], requirement: str, said: str) -> None:
+async def test_why_nothing_is_selected(files: list[str], requirement: str, message: str) -> None:
     found = await releases(*files) if files else []
-    with pytest.raises(RejectedError, match=said):
+    with pytest.raises(RejectedError, match=message):
         select_releases(found, Requirement(requirement), 1)
 
 

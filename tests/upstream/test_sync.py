@@ -271,14 +271,14 @@ async def test_older_releases_than_requested_are_not_built(
     ],
 )
 async def test_why_nothing_is_added(
-    farm: SyncHarness, upstream: FakeIndex, requirement: str, said: str
+    farm: SyncHarness, upstream: FakeIndex, requirement: str, message: str
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
     upstream.add("bad", "bad-1.0.tar.gz", b"x")
     status = {"status": "quarantined", "reason": "malware"}
     upstream.extras["bad"] = {"files": [], "project-status": status}
     problems = await farm.add(requirement, "demo")
-    assert said in problems[0]
+    assert message in problems[0]
     assert "\n" not in problems[0]
     assert problems[1] == "", "the others are added all the same"
     assert await farm.queue() == [("demo", "1.0")]

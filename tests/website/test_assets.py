@@ -37,8 +37,8 @@ def contrast(one: str, other: str) -> float:
     return (lighter + 0.05) / (darker + 0.05)
 
 
-def _luminance(colour: str) -> float:
-    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+def _luminance(color: str) -> float:
+    channels = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
@@ -50,22 +50,22 @@ def test_contrast_is_computed_by_wcag() -> None:
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_every_text_color_contrasts_with_every_background(mode: str) -> None:
-    colours = palettes()[mode]
+    colors = palettes()[mode]
     weak = {
-        (text, ground): contrast(colours[text], colours[ground])
+        (text, ground): contrast(colors[text], colors[ground])
         for text, ground in product(TEXTS, GROUNDS)
-        if contrast(colours[text], colours[ground]) < 4.5
+        if contrast(colors[text], colors[ground]) < 4.5
     }
     assert weak == {}
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_every_shape_color_contrasts_with_every_background(mode: str) -> None:
-    colours = palettes()[mode]
+    colors = palettes()[mode]
     weak = {
-        (shape, ground): contrast(colours[shape], colours[ground])
+        (shape, ground): contrast(colors[shape], colors[ground])
         for shape, ground in product(SHAPES, ("ground", "surface"))
-        if contrast(colours[shape], colours[ground]) < 3
+        if contrast(colors[shape], colors[ground]) < 3
     }
     assert weak == {}
 

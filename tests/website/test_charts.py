@@ -193,9 +193,9 @@ def test_a_chart_has_a_title_a_description_and_a_table(
     assert svg is not None
     assert svg.get("role") == "img"
     ids = svg.get("aria-labelledby", "").split()
-    said = [next(e for e in svg.iter() if e.get("id") == i).text or "" for i in ids]
-    assert said[0] == "Downloads"
-    assert "maximum 30 (2024-02), last 20" in said[1]
+    message = [next(e for e in svg.iter() if e.get("id") == i).text or "" for i in ids]
+    assert message[0] == "Downloads"
+    assert "maximum 30 (2024-02), last 20" in message[1]
     table = figure.find(".//table")
     assert table is not None
     cells = ["".join(cell.itertext()) for cell in table.iter("td")]

@@ -122,12 +122,12 @@ def test_what_a_wheel_lacks_is_shown() -> None:
     ],
 )
 def test_the_newest_release_is_that_of_the_upstream_index(
-    upstream: dict[str, Any] | None, said: str
+    upstream: dict[str, Any] | None, message: str
 ) -> None:
     known: dict[str, Any] = {"newest_at": NOW, "newest_has_sdist": True}
     seen = upstream and UpstreamPage(**(known | upstream))
     content = a_project(facts=project_facts(a_release("1.0", yanked="bad"), upstream=seen))
-    assert said in page(content).text
+    assert message in page(content).text
     document = json.loads(render_project(SITE, content)["json"])
     assert document["upstream_newest"] == (upstream or {}).get("newest_version")
     assert document["upstream_newest_known"] is bool((upstream or {}).get("newest_known"))

@@ -52,13 +52,13 @@ def test_the_home_page_has_every_figure() -> None:
         queued=15, building=16, disk_free_bytes=7_000_000_000,
         targets=("cp313-trixie-aarch64",), recent=(an_ended_build(),),
     )  # fmt: skip
-    said = " ".join(Reader(site_pages.home_pages(SITE, home)["index.html"]).text.split())
+    message = " ".join(Reader(site_pages.home_pages(SITE, home)["index.html"]).text.split())
     for words in (
         "1,234", "5,678 releases", "91,011", "5.0 GB", "121,314", "16 running, 15 queued",
         "1,000,000,001", "171,819", "2,021", "1,060,767", "4 October 2022", "344 days",
         "3 hours today", "7.0 GB", "cp313-trixie-aarch64", "1 minute 15 seconds",
     ):  # fmt: skip
-        assert words in said
+        assert words in message
 
 
 @pytest.mark.parametrize(
@@ -210,8 +210,8 @@ def test_sitemaps_list_every_page_once(count: int) -> None:
         (5000 * 365 * 86400, "5,000 years"),
     ],
 )  # fmt: skip
-def test_durations_use_the_largest_units(seconds: float, said: str) -> None:
-    assert formatting.spell_duration(seconds) == said
+def test_durations_use_the_largest_units(seconds: float, message: str) -> None:
+    assert formatting.spell_duration(seconds) == message
 
 
 def test_invisible_characters_are_marked() -> None:
@@ -240,7 +240,7 @@ def test_nouns_are_singular_or_plural() -> None:
         farm=farm_totals(projects=1, releases=1, files=1, builds=1),
         downloads=download_totals(downloads=1),
     )
-    said = " ".join(Reader(site_pages.home_pages(SITE, home)["index.html"]).text.split())
+    message = " ".join(Reader(site_pages.home_pages(SITE, home)["index.html"]).text.split())
     for words in ("project1", "wheel1", "build1", "download1", "1 release "):
-        assert words in said
+        assert words in message
     assert formatting.noun(2, "release") == "releases"

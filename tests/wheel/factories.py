@@ -109,7 +109,7 @@ def elf(
     names = [
         strings.add(name) for name in (".dynstr", ".dynamic", ".gnu.version_r", ".ARM.attributes")
     ]
-    said = attributes if isinstance(attributes, bytes) else _arm_attributes(attributes or {})
+    message = attributes if isinstance(attributes, bytes) else _arm_attributes(attributes or {})
     count = 4 if attributes is None else 5
 
     strings_at = form.header_size + 2 * form.segment_size
@@ -117,7 +117,7 @@ def elf(
     dynamic = form.dynamic([*entries, (5, strings_at), (0, 0)])
     verneed_at = dynamic_at + len(dynamic)
     attributes_at = verneed_at + len(verneed)
-    sections_at = attributes_at + len(said)
+    sections_at = attributes_at + len(message)
     return b"".join(
         (
             form.header(kind, machine, flags, sections_at, count),
@@ -126,12 +126,12 @@ def elf(
             strings.data,
             dynamic,
             verneed,
-            said,
+            message,
             form.section(0, 0, 0, 0),
             form.section(names[0], 3, strings_at, len(strings.data)),
             form.section(names[1], 6, dynamic_at, len(dynamic), link=1),
             form.section(names[2], 0x6FFFFFFE, verneed_at, len(verneed), link=1, info=verneeds),
-            form.section(names[3], 0x70000003, attributes_at, len(said)) if count == 5 else b"",
+            form.section(names[3], 0x70000003, attributes_at, len(message)) if count == 5 else b"",
         )
     )
 

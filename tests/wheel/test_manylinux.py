@@ -110,7 +110,7 @@ def test_the_name_wheel_and_record_agree_and_the_bytes_are_the_same_each_time(
     facts = inspect_wheel(made)  # WHEEL against the name, RECORD against the members
     assert (facts.compatibility.glibc, facts.metadata) == ("2.17", inspect_wheel(path).metadata)
     with zipfile.ZipFile(made) as archive:
-        said = archive.read("demo-1.0.dist-info/WHEEL").decode()
-    assert "linux_aarch64" not in said.replace("manylinux_2_17_aarch64", "")
+        message = archive.read("demo-1.0.dist-info/WHEEL").decode()
+    assert "linux_aarch64" not in message.replace("manylinux_2_17_aarch64", "")
     assert set_platform_tag(path, "manylinux_2_17_aarch64").read_bytes() == made.read_bytes()
     assert inspect_wheel(add_build_number(made, 4)).compatibility == facts.compatibility

@@ -1,4 +1,4 @@
-"""Zip archives from strangers: every known trick is refused, what backends write is not."""
+"""Untrusted zip archives: every known trick is rejected, what build backends write is not."""
 
 import io
 import re

@@ -210,5 +210,5 @@ def _download_text(downloads: LiveDownloads) -> str:
 
 
 def _colored_state(state: str) -> str:
-    colours = {str(name): colour for name, colour in _COLORS.items()}
-    return click.style(state, fg=colours[state]) if state in colours else state
+    colors = {str(name): color for name, color in _COLORS.items()}
+    return click.style(state, fg=colors[state]) if state in colors else state

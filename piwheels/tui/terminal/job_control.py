@@ -9,7 +9,7 @@ def can_suspend() -> bool:
     """Whether a shell could resume this process.
 
     Without a parent in the same session (as under `ssh -t HOST piw tui`), a stopped process would
-    keep its terminal for ever: its process group is orphaned (setpgid(2)).
+    keep its terminal forever: its process group is orphaned (setpgid(2)).
     """
     try:
         stat = Path(f"/proc/{os.getpgrp()}/stat").read_text(encoding="utf-8", errors="replace")

@@ -95,7 +95,7 @@ def builder_row(
 
 @_cached
 def state_cell(state: str, ascii_only: bool) -> Cell:
-    """A builder's state: a glyph, a word and a colour."""
+    """A builder's state: a glyph, a word and a color."""
     return Cell(
         terminal_safe(state),
         STATE_STYLE.get(state, ""),
