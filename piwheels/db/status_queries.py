@@ -123,6 +123,28 @@ _TARGET_STATUS_SQL = """
 """
 
 
+# A project, with the result of the last check of its page.
+_PROJECT_STATUS_SQL = """
+    SELECT p.project, p.display_name, p.skip_reason, p.status, p.status_reason,
+           p.checked_at, p.check_problem AS problem, coalesce(c.problem, '') AS pending_change
+      FROM projects p
+      LEFT JOIN upstream_changes c ON c.project = p.project
+     WHERE p.project = %(project)s
+"""
+
+# Its releases, all or those of some versions.
+_RELEASE_STATUS_SQL = """
+    SELECT version, sdist_url IS NOT NULL AS has_sdist, yanked, skip_reason, requires_python,
+           sdist_replaced_at,
+           CASE WHEN sdist_url IS NULL OR sdist_sha256 IS NOT NULL THEN 'sha256'
+                ELSE split_part(coalesce(sdist_digest, ''), '=', 1) END AS sdist_verified_by,
+           released_at, missing_since, removed_at
+      FROM releases
+     WHERE project = %(project)s
+       AND (%(versions)s::text[] IS NULL OR version = ANY (%(versions)s))
+"""
+
+
 async def project_status(
     db: Database,
     project: str,
@@ -140,30 +162,12 @@ async def project_status(
         targets: the targets of interest; None is all, skipped ones included.
         max_jobs_ahead: where to stop counting the jobs ahead of one; None counts all.
     """
-    head = await db.row(
-        """
-        SELECT p.project, p.display_name, p.skip_reason, p.status, p.status_reason,
-               p.checked_at, p.check_problem AS problem, coalesce(c.problem, '') AS pending_change
-          FROM projects p
-          LEFT JOIN upstream_changes c ON c.project = p.project
-         WHERE p.project = %(project)s
-        """,
-        {"project": project},
-    )
+    head = await db.row(_PROJECT_STATUS_SQL, {"project": project})
     if head is None:
         return None
     look = LastCheck(**{name: head.pop(name) for name in LastCheck.__struct_fields__})
     releases = await db.rows(
-        """
-        SELECT version, sdist_url IS NOT NULL AS has_sdist, yanked, skip_reason, requires_python,
-               sdist_replaced_at,
-               CASE WHEN sdist_url IS NULL OR sdist_sha256 IS NOT NULL THEN 'sha256'
-                    ELSE split_part(coalesce(sdist_digest, ''), '=', 1) END AS sdist_verified_by,
-               released_at, missing_since, removed_at
-          FROM releases
-         WHERE project = %(project)s
-           AND (%(versions)s::text[] IS NULL OR version = ANY (%(versions)s))
-        """,
+        _RELEASE_STATUS_SQL,
         {"project": project, "versions": list(versions) if versions is not None else None},
     )
     releases.sort(key=lambda row: Version(row["version"]), reverse=True)

@@ -85,6 +85,42 @@ class FollowedReleases(Struct, frozen=True, kw_only=True):
 # --- looks -------------------------------------------------------------------------------
 
 
+# Projects with reported changes, then those whose page is due, each of a wrong clock included.
+_PROJECTS_DUE_SQL = """
+    WITH candidates AS (
+        (SELECT project, 0 AS rank, next_check_at AS at FROM upstream_changes
+          WHERE next_check_at <= now() AND project <> ALL (%(busy)s)
+          ORDER BY next_check_at LIMIT %(limit)s)
+        UNION ALL
+        (SELECT project, 0, next_check_at FROM upstream_changes
+          WHERE next_check_at > now() + %(longest_change)s AND project <> ALL (%(busy)s)
+          ORDER BY next_check_at LIMIT %(limit)s)
+        UNION ALL
+        (SELECT project, 1, next_poll_at FROM projects
+          WHERE follow_since IS NOT NULL AND next_poll_at <= now() AND project <> ALL (%(busy)s)
+          ORDER BY next_poll_at LIMIT %(limit)s)
+        UNION ALL
+        (SELECT project, 1, next_poll_at FROM projects
+          WHERE follow_since IS NOT NULL AND next_poll_at > now() + %(longest)s
+            AND project <> ALL (%(busy)s)
+          ORDER BY next_poll_at LIMIT %(limit)s)
+    ), chosen AS (
+        SELECT project, min(rank) AS rank, min(at) AS at
+          FROM candidates GROUP BY project ORDER BY 2, 3 LIMIT %(limit)s
+    )
+    SELECT chosen.project, p.project IS NOT NULL AS exists, coalesce(p.etag, '') AS etag,
+           coalesce(p.last_modified, '') AS last_modified, p.page_serial,
+           coalesce(p.check_result, '') AS last_result,
+           coalesce(p.check_result_count, 0) AS result_count,
+           c.serial, c.action, c.removed_versions, c.project_removed, c.first_seen_at, c.checks,
+           c.checks_without_serial, c.problem
+      FROM chosen
+      LEFT JOIN projects p ON p.project = chosen.project
+      LEFT JOIN upstream_changes c ON c.project = chosen.project
+     ORDER BY chosen.rank, chosen.at
+"""
+
+
 async def projects_due(
     db: Database,
     *,
@@ -103,39 +139,7 @@ async def projects_due(
         max_change_delay: the same for reported changes.
     """
     rows = await db.rows(
-        """
-        WITH candidates AS (
-            (SELECT project, 0 AS rank, next_check_at AS at FROM upstream_changes
-              WHERE next_check_at <= now() AND project <> ALL (%(busy)s)
-              ORDER BY next_check_at LIMIT %(limit)s)
-            UNION ALL
-            (SELECT project, 0, next_check_at FROM upstream_changes
-              WHERE next_check_at > now() + %(longest_change)s AND project <> ALL (%(busy)s)
-              ORDER BY next_check_at LIMIT %(limit)s)
-            UNION ALL
-            (SELECT project, 1, next_poll_at FROM projects
-              WHERE follow_since IS NOT NULL AND next_poll_at <= now() AND project <> ALL (%(busy)s)
-              ORDER BY next_poll_at LIMIT %(limit)s)
-            UNION ALL
-            (SELECT project, 1, next_poll_at FROM projects
-              WHERE follow_since IS NOT NULL AND next_poll_at > now() + %(longest)s
-                AND project <> ALL (%(busy)s)
-              ORDER BY next_poll_at LIMIT %(limit)s)
-        ), chosen AS (
-            SELECT project, min(rank) AS rank, min(at) AS at
-              FROM candidates GROUP BY project ORDER BY 2, 3 LIMIT %(limit)s
-        )
-        SELECT chosen.project, p.project IS NOT NULL AS exists, coalesce(p.etag, '') AS etag,
-               coalesce(p.last_modified, '') AS last_modified, p.page_serial,
-               coalesce(p.check_result, '') AS last_result,
-               coalesce(p.check_result_count, 0) AS result_count,
-               c.serial, c.action, c.removed_versions, c.project_removed, c.first_seen_at, c.checks,
-               c.checks_without_serial, c.problem
-          FROM chosen
-          LEFT JOIN projects p ON p.project = chosen.project
-          LEFT JOIN upstream_changes c ON c.project = chosen.project
-         ORDER BY chosen.rank, chosen.at
-        """,
+        _PROJECTS_DUE_SQL,
         {
             "limit": limit,
             "busy": list(exclude),
