@@ -7,7 +7,6 @@ descriptions here.
 """
 
 import difflib
-import json
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
+import tomli_w
 from msgspec import Meta
 
 from piwheels.errors import ConfigError
@@ -377,17 +377,12 @@ def env_var_name(key: str) -> str:
 
 def to_toml(values: Mapping[str, Any]) -> str:
     """A piwheels.toml that sets these keys (`"database.dsn"`), for a farm that writes its own."""
-    lines: list[str] = []
-    section = ""
+    tables: dict[str, dict[str, Any]] = {}
     for key, value in values.items():
-        part, _, name = key.partition(".")
-        if part != section:
-            lines += ["", f"[{part}]"] if lines else [f"[{part}]"]
-            section = part
+        section, _, name = key.partition(".")
         plain = list(map(str, value)) if isinstance(value, (list, tuple)) else value
-        plain = str(plain) if isinstance(plain, Path) else plain
-        lines.append(f"{name} = {json.dumps(plain, ensure_ascii=False)}")
-    return "\n".join(lines) + "\n"
+        tables.setdefault(section, {})[name] = str(plain) if isinstance(plain, Path) else plain
+    return tomli_w.dumps(tables)
 
 
 def _resolve_setting(

@@ -5,7 +5,6 @@
 An invalid file is renamed and reported in one line; it never stops the console.
 """
 
-import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import tomli_w
 
 from piwheels.tui.atomic_file import write_atomically
 
@@ -90,15 +90,9 @@ def _quarantine_file(file: Path) -> str:
 
 
 def _to_toml(settings: Settings) -> str:
-    lines = ["# Written by `piw tui`; manual changes are kept."]
+    values: dict[str, Any] = {}
     if settings.theme:
-        lines.append(f"theme = {_quoted(settings.theme)}")
+        values["theme"] = settings.theme
     if settings.keys:
-        lines += ["", "[keys]"]
-        lines += [f"{_quoted(name)} = {_quoted(keys)}" for name, keys in settings.keys.items()]
-    return "\n".join(lines) + "\n"
-
-
-def _quoted(value: Any) -> str:
-    # JSON strings are TOML basic strings, except DEL, which TOML requires to be escaped.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        values["keys"] = settings.keys
+    return "# Written by `piw tui`; manual changes are kept.\n" + tomli_w.dumps(values)
