@@ -123,6 +123,12 @@ def check_socket(address: str) -> bool:
     return there
 
 
+def unexpected_reply(reply: object) -> RejectedError:
+    """The error for a reply of another type than the request asks for."""
+    name = type(reply).__name__
+    return RejectedError(f"unexpected reply from the master: {name} (version mismatch?)")
+
+
 class ReplyStream:
     """A request and the replies to it."""
 
@@ -235,9 +241,7 @@ class ControlClient:
             if isinstance(answer, Accepted):
                 answer = await self._outcome(talk, timeout_s)
         if not isinstance(answer, reply_type):
-            raise RejectedError(
-                f"unexpected reply from the master: {type(answer).__name__} (version mismatch?)"
-            )
+            raise unexpected_reply(answer)
         return answer
 
     async def _outcome(self, talk: ReplyStream, timeout_s: float) -> ReplyBody:

@@ -84,7 +84,7 @@ def reader(tree: Path, tmp_path: Path) -> Iterator[PageReader]:
         write_home(root, site, a_home())
         write_static(root, site)
         project = built_project()
-        facts = msgspec.structs.replace(project.facts, project="left", display="left")
+        facts = msgspec.structs.replace(project.facts, project="left", display_name="left")
         pages = render_project(site, msgspec.structs.replace(project, facts=facts))
         Webroot(root).write_page(root / "project/left/index.html", pages["index.html"])
         yield PageReader(

@@ -214,7 +214,7 @@ async def test_a_lost_builder_stays_in_view_and_its_job_goes_to_another(
 
 async def test_what_a_build_may_take_is_known_from_earlier_ones(shared: Master) -> None:
     await shared.release("demo", "1.0")
-    async with shared.watch() as watcher, shared.builder(limit_s=7200.0) as pi1:
+    async with shared.watch() as watcher, shared.builder(build_timeout_s=7200.0) as pi1:
         await pi1.take_job()
         view = await watcher.wait_for_state("pi1", S.BUILDING)
         assert (view.expected_s, view.limit_s) == (3600.0, 7200.0)

@@ -37,7 +37,7 @@ async def assert_responsive(master: Master) -> None:
         {"duration_s": NAN},
         {"duration_s": 1e300},
         {"duration_s": -1.0},
-        {"inputs": ("https://index.test/a\0b",)},
+        {"build_inputs": ("https://index.test/a\0b",)},
     ],
     ids=str,
 )
@@ -324,7 +324,7 @@ async def test_a_host_without_a_key_cannot_use_up_the_masters_open_files(
             connection.close()
     assert idle_master.process is not None
     assert idle_master.process.poll() is None
-    assert "too many connections are without a key" in idle_master.log
+    assert "too many connections without a completed handshake" in idle_master.log
 
 
 async def test_the_master_may_open_as_many_files_as_its_account(

@@ -116,7 +116,7 @@ async def test_a_console_may_ask_anything(shared: Master, seed: int) -> None:
 
     def command() -> list[bytes]:
         data = maker.encoded(m.Request)
-        return [data if b"Quit" not in data else b""]
+        return [data if b"StopMaster" not in data else b""]
 
     async with raw_socket(shared, shared.control) as socket:
         await flood(socket, command)

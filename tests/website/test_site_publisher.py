@@ -89,7 +89,7 @@ async def test_a_page_follows_a_job_from_the_queue_to_its_failure(site: SiteHarn
     await job_queue.retry(site.db, "alpha")
     await shows("queued")
     await catalog.skip_project(site.db, "alpha", "opted out")
-    await shows("skipped", "Nothing of this project is built: opted out")
+    await shows("skipped", "This project is not built: opted out")
     await catalog.skip_project(site.db, "alpha", None)
     await catalog.mark_yanked(site.db, "alpha", "1.0", "too slow")
     await shows("yanked", "too slow")

@@ -5,10 +5,10 @@ import msgspec
 
 from piwheels.cli.remote.client import builds_json, connect, events_json, print_json
 from piwheels.config import Config
-from piwheels.errors import PiwheelsError
 from piwheels.formatting import format_duration, format_size
 from piwheels.model import LiveDownloads, QueueStatus, short_target_name
 from piwheels.output import print_table
+from piwheels.protocol.client import unexpected_reply
 from piwheels.protocol.messages import (
     STALE_COUNTS_S,
     BuilderState,
@@ -66,9 +66,7 @@ async def _print_snapshot(config: Config) -> int:
     async with connect(config) as client, client.stream(Subscribe()) as stream:
         snapshot = await stream.next()
     if not isinstance(snapshot, Snapshot):
-        raise PiwheelsError(
-            f"unexpected reply from the master: {type(snapshot).__name__} (version mismatch?)"
-        )
+        raise unexpected_reply(snapshot)
     status: dict[str, object] = msgspec.to_builtins(snapshot.status)
     recent = {
         "recent_builds": builds_json(snapshot.builds),

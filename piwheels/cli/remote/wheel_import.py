@@ -9,8 +9,8 @@ import click
 
 from piwheels.cli.remote.client import connect, print_json
 from piwheels.config import Config
-from piwheels.errors import ConfigError, PiwheelsError
-from piwheels.protocol.client import ControlClient
+from piwheels.errors import ConfigError
+from piwheels.protocol.client import ControlClient, unexpected_reply
 from piwheels.protocol.messages import (
     Accepted,
     CommandSucceeded,
@@ -58,7 +58,4 @@ async def _send_wheel(client: ControlClient, body: ImportWheel, file: BinaryIO) 
                 case CommandSucceeded() as applied:
                     return applied
                 case other:
-                    raise PiwheelsError(
-                        f"unexpected reply from the master: {type(other).__name__} "
-                        "(version mismatch?)"
-                    )
+                    raise unexpected_reply(other)

@@ -21,6 +21,7 @@ from piwheels.protocol.client import (
     ReplyStream,
     current_user,
     end_tasks,
+    unexpected_reply,
 )
 from piwheels.protocol.messages import (
     Accepted,
@@ -208,7 +209,7 @@ class MasterConnection:
                 raise
             snapshot = await session.next(talk, SNAPSHOT_TIMEOUT_S)
             if not isinstance(snapshot, Snapshot):
-                raise RejectedError(f"the master answered with {type(snapshot).__name__}; odd")
+                raise unexpected_reply(snapshot)
             yield self._on_connected(session, snapshot)
             yield MessageReceived(snapshot, self.now())
             while True:
@@ -280,7 +281,7 @@ class MasterConnection:
         async with session.client.stream(body) as talk:
             answer = await session.next(talk, REPLY_TIMEOUT_S)
         if not isinstance(answer, reply_type):
-            raise RejectedError(f"the master answered with {type(answer).__name__}; odd")
+            raise unexpected_reply(answer)
         return answer
 
     async def follow_log(

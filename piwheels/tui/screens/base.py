@@ -102,8 +102,8 @@ class FarmScreen(Screen[None]):
         self.refresh_all()
 
     def refresh_all(self) -> None:
-        """Refresh the content and the bars."""
-        if self.is_mounted:
+        """Refresh the content and the bars, unless the app is closing and its widgets are gone."""
+        if self.is_mounted and self.app.is_running:
             self.refresh_content()
             self.refresh_bars()
 
