@@ -142,7 +142,7 @@ def test_the_version_is_told(piw: Piw) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["frobnicate"], "No such command 'frobnicate'"),
         (["status", "--frobnicate"], "No such option '--frobnicate'"),
@@ -255,7 +255,7 @@ def test_nobody_who_reads_the_output_is_no_error_to_report(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["builder", "kill"], "name builders, or use --all"),
         (["builder", "drain", "pi1", "--all"], "name builders, or use --all"),
