@@ -86,7 +86,7 @@ async def test_what_a_function_refuses_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "limits", "said"),
+    ("function", "limits", "message"),
     [
         (raise_unexpected, Limits(), "it cannot be read: KeyError: 'odd'"),
         (raise_name_too_long, Limits(), "it cannot be read: File name too long"),

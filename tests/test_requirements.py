@@ -170,7 +170,7 @@ def test_markers_of_constraints_need_the_targets_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("requests[socks,x]", "requests is built without its extras [socks,x]"),
         ("a==1 --hash=sha256:00 --hash=md5:00", "--hash of a==1 is ignored"),
@@ -207,7 +207,7 @@ def test_an_unused_constraint_is_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("fine\n!!!\n", "requirements.txt, line 2: '!!!' is not a requirement"),
         ("-r gone.txt\n", "gone.txt: No such file"),

@@ -59,7 +59,7 @@ async def test_an_invalid_line_is_named_and_nothing_is_imported(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "first line"),
         ("date,count\n", "first line"),

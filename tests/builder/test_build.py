@@ -329,7 +329,7 @@ async def test_a_job_can_have_more_time_than_the_builder_gives(
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "said"),
+    ("algorithm", "message"),
     [("md5", "verified by the md5 of the index"), ("", "not verified: the index has no hash")],
 )
 async def test_an_sdist_without_a_sha256_is_built(
@@ -558,7 +558,8 @@ async def test_a_disk_that_is_full_inside_can_be_tried_again(
 
 
 @pytest.mark.parametrize(
-    ("limit", "said"), [("disk_reserve_bytes", "MiB of disk were left"), ("inode_reserve", "files")]
+    ("limit", "message"),
+    [("disk_reserve_bytes", "MiB of disk were left"), ("inode_reserve", "files")],
 )
 async def test_a_disk_that_runs_low_ends_the_build(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, limit: str, message: str

@@ -73,7 +73,7 @@ async def test_a_builder_that_says_too_much_of_itself_is_malformed(
 
 
 @pytest.mark.parametrize(
-    ("facts", "said"),
+    ("facts", "message"),
     [
         (
             {"protocol": 99},

@@ -56,7 +56,7 @@ def taken_port() -> Iterator[int]:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["up", "not a requirement!"], 2, "not a requirement!"),
         (["up", "alpha", "--python", "/no/such/python"], 1, "/no/such/python"),
@@ -90,7 +90,7 @@ def test_an_index_of_pips_that_is_none_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [(b"master = 3\n", "[master]"), (b"\xa3\x00\xff", "not valid TOML"), (b"[master]\nx=1\n", "x")],
 )
 def test_a_farm_whose_configuration_was_broken_does_not_start(
@@ -104,7 +104,7 @@ def test_a_farm_whose_configuration_was_broken_does_not_start(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[master\n", "not valid TOML"),
         ("[master]\ncontrl = 'x'\n", "master.contrl"),

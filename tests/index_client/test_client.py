@@ -161,7 +161,7 @@ async def test_a_page_that_never_ends_times_out(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("asked", "wait_s"),
+    ("requested", "wait_s"),
     [
         ("17", 17.0),
         ("99999999999", 3600.0),

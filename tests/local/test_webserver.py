@@ -108,7 +108,7 @@ async def serving(root: Path) -> AsyncIterator[int]:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     ["", "GET / HT", "GET / HTTP/1.1\r\nHost: x\r\n", "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET"],
 )
 async def test_a_client_with_an_incomplete_request_is_disconnected(

@@ -282,7 +282,7 @@ async def test_an_upload_is_dropped_while_the_spool_is_full(
 
 
 @pytest.mark.parametrize(
-    ("made", "said"),
+    ("made", "message"),
     [
         ({"name": "other"}, "other"),
         ({"version": "2.0"}, "2.0"),
@@ -406,7 +406,7 @@ async def test_nobody_sends_a_file_of_anothers_build(intake: UploadHarness, tmp_
 
 
 @pytest.mark.parametrize(
-    ("other", "said"),
+    ("other", "message"),
     [
         ({"size_bytes": 7}, "the size differs from the announced one"),
         ({"filename": "demo-2.0-py3-none-any.whl"}, "demo-2.0-py3-none-any.whl was not announced"),

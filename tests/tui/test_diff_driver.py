@@ -124,7 +124,7 @@ def test_a_resized_terminal_is_drawn_anew() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "message"),
     [("broken", "comparing cells failed"), ("unknown", "unexpected Textual version")],
 )
 def test_where_textual_is_another_it_draws_as_ever_and_the_log_says_so(

@@ -322,7 +322,7 @@ async def test_a_log_is_saved_and_never_over_another(
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("~nobody-of-this-name/a.log", "home directory"),
         ("x" * 300, "File name too long"),

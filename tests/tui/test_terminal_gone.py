@@ -108,7 +108,7 @@ def test_keys_that_are_no_actions_are_told(address: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--connect", "frob://x"), "is not an address of a master"),
         (("--connect", "ssh://"), "is not ssh://user@host"),

@@ -402,7 +402,7 @@ async def test_an_unavailable_changelog_is_resumed_at_its_serial(
 # --- clocks ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("message", [True, False])
 async def test_a_clock_that_was_ahead_delays_nothing(
     farm: SyncHarness, upstream: FakeIndex, message: bool
 ) -> None:

@@ -124,7 +124,7 @@ async def test_a_yanked_release_is_selected_only_if_pinned() -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "requirement", "said"),
+    ("files", "requirement", "message"),
     [
         ([], "demo", "has no release"),
         (["demo-1.0.tar.gz"], "demo>5", "the newest is 1.0"),

@@ -262,7 +262,7 @@ async def test_older_releases_than_requested_are_not_built(
 
 
 @pytest.mark.parametrize(
-    ("requirement", "said"),
+    ("requirement", "message"),
     [
         ("nowhere", "has no project nowhere"),
         ("demo>5", "the newest is 1.0"),

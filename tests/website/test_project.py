@@ -113,7 +113,7 @@ def test_what_a_wheel_lacks_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("upstream", "said"),
+    ("upstream", "message"),
     [
         ({"newest_version": "1.0", "newest_known": True}, "Newest release: 1.0, 2026-11-25."),
         ({"newest_version": "2.0"}, "Newest release: 2.0, 2026-11-25 (not in this farm)."),

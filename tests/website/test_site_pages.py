@@ -202,7 +202,7 @@ def test_sitemaps_list_every_page_once(count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "message"),
     [
         (-3, "0 seconds"), (0.4, "0 seconds"), (1, "1 second"), (59, "59 seconds"),
         (61, "1 minute 1 second"), (3600, "1 hour"), (12 * 3600 + 59, "12 hours"),
