@@ -49,11 +49,11 @@ def test_leaving_the_console_can_leave_the_farm_running(up: Up, upstream: FakeIn
         terminal.press("q")
         terminal.wait_for_text("Stop the farm?")
         terminal.press("n\r")
-        terminal.wait_for_text("Ctrl-C stops it")
+        terminal.wait_for_text("press Ctrl-C to stop it")
         terminal.wait_for_text("alpha 1.0 for", 300)
         terminal.wait_for_text(": built in", 300)
         terminal.press("\x03")
-        terminal.wait_for_text("the same command goes on.")
+        terminal.wait_for_text("run the same command again to resume")
         assert terminal.end() == 130
 
 
