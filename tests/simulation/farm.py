@@ -373,8 +373,10 @@ class Farm:
             builder.start()
 
     def command(self, command: m.BuilderCommand, *labels: str, immediately: bool = False) -> None:
-        """Issue an operator's command to builders."""
-        assert self.master is not None
+        """Issue an operator's command, as soon as the master knows the builders."""
+        # The master rejects a command to a builder that it does not know; an operator repeats it.
+        while self.master is None or not all(map(self.master.machine.is_known, labels)):
+            self.run(1.0)
         if command in {m.BuilderCommand.CANCEL_BUILD, m.BuilderCommand.KILL} or immediately:
             self.canceled.update(labels)
         self.master.handle(s.CommandIssued(command, labels, "ann", immediately=immediately))
