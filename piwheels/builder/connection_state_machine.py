@@ -73,7 +73,7 @@ class ConnectionState(StrEnum):
     DISCONNECTED = "disconnected"
     GREETING = "greeting"  # Hello was sent, Welcome was not received
     WELCOMED = "welcomed"
-    ENDED = "ended"  # for good: this process ends
+    ENDED = "ended"  # final: this process ends
 
 
 class BuildStage(StrEnum):

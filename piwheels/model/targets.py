@@ -102,5 +102,5 @@ class CompatibilityRules(Protocol):
         ...
 
     def sort_order(self, target: Target) -> int:
-        """Where a target stands in the numeric order of all, as a number below 2**31."""
+        """The position of a target in numeric order, below 2**31."""
         ...

@@ -147,7 +147,7 @@ def on_build_completed(
 def _quarantine_if_failing(
     farm: FarmState, session: Session, outcome: Outcome
 ) -> list[Instruction]:
-    """Give a builder no more jobs when its builds fail because of the builder."""
+    """Stop assigning jobs to a builder whose builds fail because of the builder."""
     record = session.record
     failed = outcome is Outcome.BUILDER_FAILED
     failures = record.consecutive_failures = record.consecutive_failures + 1 if failed else 0

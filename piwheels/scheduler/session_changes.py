@@ -42,7 +42,7 @@ def apply_command(session: Session, issued: CommandIssued, now: float) -> list[I
 
 
 def suspend(session: Session, suspension: BuilderState | None, reason: str) -> list[Instruction]:
-    """Give a builder no more jobs, asleep or quarantined; with None, give it jobs again."""
+    """Suspend a builder, asleep or quarantined; with None, assign it jobs again."""
     record = session.record
     if record.suspension is suspension:
         return []
