@@ -1,5 +1,6 @@
 """The commands of the README and of the operations page, run on a private farm."""
 
+import json
 import os
 import re
 import subprocess
@@ -64,6 +65,8 @@ def _run(farm: Farm, words: list[str]) -> list[str]:
     name = next(name for name in (" ".join(words[:2]), words[0]) if _is_command(name))
     if "yes" in _parameters(name):
         command.append("--yes")
+    if words[0] == "builder":  # an earlier command may have restarted it
+        wait_until(lambda: _is_connected(farm), "the builder is connected")
     done = subprocess.run(
         [sys.executable, "-m", "piwheels", *command],
         cwd=farm.folder.parent,
@@ -86,6 +89,10 @@ def _as_here(farm: Farm, word: str) -> str:
     word = re.sub(r"^(/var/lib/piwheels|/backup)(?=/)", str(farm.folder.parent), word)
     here = {"17": "1", "cp39-bullseye-armv7l": _target(farm)}
     return os.urandom(32).hex() if word == "KEY" else here.get(word, word)
+
+
+def _is_connected(farm: Farm) -> bool:
+    return bool(json.loads(farm.piw("status", "--json").stdout)["builders"])
 
 
 def _target(farm: Farm) -> str:

@@ -81,7 +81,7 @@ class ComparedApp(App[None]):
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         if self.cell_diff.supports(renderable):
-            if self.stock.screen.columns != self.size.width:
+            if (self.stock.screen.columns, self.stock.screen.lines) != tuple(self.size):
                 self.stock.resize(*self.size)
                 self.diffed.resize(*self.size)
             stock = renderable.render_segments(self.console)
