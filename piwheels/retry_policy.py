@@ -105,6 +105,21 @@ def _final_policy(_: Failure, __: RetryOptions) -> RetryDecision:
     return FINAL
 
 
+def _elsewhere_once_policy(failure: Failure, options: RetryOptions) -> RetryDecision:
+    """Retried once, on another builder if there is one; twice the same is final."""
+    if failure.same_class_count():
+        return FINAL
+    return RetryDecision(
+        delay_s=min(options.retry_delay_s, MAX_DELAY_S), avoid_builder=failure.builder_to_avoid
+    )
+
+
+def _master_fault_policy(failure: Failure, _: RetryOptions) -> RetryDecision:
+    """The release and the builder have no part in it."""
+    delay_s = exponential_delay(MINUTE_S, failure.same_class_streak(), HOUR_S)
+    return RetryDecision(counts_as_attempt=False, delay_s=delay_s)
+
+
 def _index_fault_policy(failure: Failure, _: RetryOptions) -> RetryDecision:
     own_s = exponential_delay(MINUTE_S, failure.same_class_streak(), HOUR_S)
     delay_s = max(own_s, min(failure.evidence.retry_after_s, HOUR_S))
@@ -213,9 +228,28 @@ def _retry_with_backoff(
 
 POLICIES: Mapping[FailureClass, Policy] = {
     FailureClass.UNKNOWN: _final_policy,
+    FailureClass.MISSING_PACKAGE: _final_policy,
+    FailureClass.MISSING_TOOLCHAIN: _elsewhere_once_policy,
+    FailureClass.COMPILER_ERROR: _final_policy,
+    FailureClass.PYTHON_TOO_NEW: _final_policy,
+    FailureClass.TOOLS_TOO_NEW: _final_policy,
+    FailureClass.BUILD_REQUIREMENT: _final_policy,
+    FailureClass.UNDECLARED_REQUIREMENT: _final_policy,
+    FailureClass.NEEDS_NETWORK: _final_policy,
+    FailureClass.TESTS_IN_BUILD: _final_policy,
     FailureClass.REFUSED: _final_policy,
+    FailureClass.METADATA: _final_policy,
     FailureClass.BAD_SDIST: _final_policy,
+    FailureClass.WRONG_NAME: _final_policy,
+    FailureClass.WRONG_VERSION: _final_policy,
+    FailureClass.NO_WHEEL: _final_policy,
+    FailureClass.SEVERAL_WHEELS: _final_policy,
+    FailureClass.EMPTY_WHEEL: _final_policy,
+    FailureClass.REJECTED: _final_policy,
     FailureClass.LIMIT: _final_policy,
+    FailureClass.KILLED: _elsewhere_once_policy,
+    FailureClass.CRASHED: _elsewhere_once_policy,
+    FailureClass.MASTER_FAULT: _master_fault_policy,
     FailureClass.TIMED_OUT: _timed_out_policy,
     FailureClass.OUT_OF_MEMORY: _out_of_memory_policy,
     FailureClass.DISK_FULL: _disk_full_policy,
@@ -230,7 +264,7 @@ POLICIES: Mapping[FailureClass, Policy] = {
 _CLASS_OF_OUTCOME: Mapping[Outcome, FailureClass | None] = {
     Outcome.BUILT: None,
     Outcome.FAILED: FailureClass.UNKNOWN,
-    Outcome.REFUSED: FailureClass.REFUSED,
+    Outcome.REFUSED: FailureClass.REJECTED,
     Outcome.TIMED_OUT: FailureClass.TIMED_OUT,
     Outcome.OUT_OF_MEMORY: FailureClass.OUT_OF_MEMORY,
     Outcome.DISK_FULL: FailureClass.DISK_FULL,

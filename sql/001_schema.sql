@@ -217,9 +217,14 @@ CREATE TABLE builds (
     build_inputs     text[] NOT NULL,  -- what the index proxy served
     without_compiler boolean NOT NULL DEFAULT false,
     failure_class    text NOT NULL DEFAULT '' CHECK (failure_class IN (
-                         '', 'unknown', 'refused', 'bad-sdist', 'limit', 'timed-out',
-                         'out-of-memory', 'disk-full', 'index-fault', 'file-gone',
-                         'damaged-download', 'builder-fault', 'lost', 'canceled')),
+                         '', 'unknown', 'missing-package', 'missing-toolchain', 'compiler-error',
+                         'python-too-new', 'tools-too-new', 'build-requirement',
+                         'undeclared-requirement', 'needs-network', 'tests-in-build', 'refused',
+                         'metadata', 'bad-sdist', 'wrong-name', 'wrong-version', 'no-wheel',
+                         'several-wheels', 'empty-wheel', 'rejected', 'limit', 'timed-out',
+                         'out-of-memory', 'disk-full', 'killed', 'crashed', 'index-fault',
+                         'file-gone', 'damaged-download', 'builder-fault', 'master-fault',
+                         'lost', 'canceled')),
     evidence         jsonb NOT NULL DEFAULT '{}',
     ignored_by_policy    boolean NOT NULL DEFAULT false,
     FOREIGN KEY (project, version) REFERENCES releases ON DELETE CASCADE

@@ -41,7 +41,7 @@ CREATE TABLE builds (
     failure_class text NOT NULL DEFAULT ''::text,
     evidence jsonb NOT NULL DEFAULT '{}'::jsonb,
     ignored_by_policy boolean NOT NULL DEFAULT false,
-    CONSTRAINT builds_failure_class_check CHECK ((failure_class = ANY (ARRAY[''::text, 'unknown'::text, 'refused'::text, 'bad-sdist'::text, 'limit'::text, 'timed-out'::text, 'out-of-memory'::text, 'disk-full'::text, 'index-fault'::text, 'file-gone'::text, 'damaged-download'::text, 'builder-fault'::text, 'lost'::text, 'canceled'::text]))),
+    CONSTRAINT builds_failure_class_check CHECK ((failure_class = ANY (ARRAY[''::text, 'unknown'::text, 'missing-package'::text, 'missing-toolchain'::text, 'compiler-error'::text, 'python-too-new'::text, 'tools-too-new'::text, 'build-requirement'::text, 'undeclared-requirement'::text, 'needs-network'::text, 'tests-in-build'::text, 'refused'::text, 'metadata'::text, 'bad-sdist'::text, 'wrong-name'::text, 'wrong-version'::text, 'no-wheel'::text, 'several-wheels'::text, 'empty-wheel'::text, 'rejected'::text, 'limit'::text, 'timed-out'::text, 'out-of-memory'::text, 'disk-full'::text, 'killed'::text, 'crashed'::text, 'index-fault'::text, 'file-gone'::text, 'damaged-download'::text, 'builder-fault'::text, 'master-fault'::text, 'lost'::text, 'canceled'::text]))),
     CONSTRAINT builds_outcome_check CHECK ((outcome = ANY (ARRAY['built'::text, 'failed'::text, 'refused'::text, 'timed-out'::text, 'out-of-memory'::text, 'disk-full'::text, 'fetch-failed'::text, 'bad-sdist'::text, 'lost'::text, 'canceled'::text, 'builder-failed'::text]))),
     CONSTRAINT builds_pkey PRIMARY KEY (build_id),
     CONSTRAINT builds_project_version_fkey FOREIGN KEY (project, version) REFERENCES releases(project, version) ON DELETE CASCADE,

@@ -23,7 +23,9 @@ GIB = 1 << 30
 OPTIONS = RetryOptions(retry_delay_s=600.0, max_attempts=3)
 
 #: Failures that are the surroundings' fault: no release may pay for them.
-EXTERNAL_FAILURES = [F.INDEX_FAULT, F.FILE_GONE, F.BUILDER_FAULT, F.LOST, F.CANCELED]
+EXTERNAL_FAILURES = [
+    F.INDEX_FAULT, F.FILE_GONE, F.BUILDER_FAULT, F.LOST, F.CANCELED, F.MASTER_FAULT,
+]  # fmt: skip
 
 
 def decide_failure(
@@ -56,9 +58,22 @@ def test_every_class_has_a_policy_and_every_outcome_a_class() -> None:
     assert [outcome for outcome in Outcome if failure_class_of(outcome) is None] == [Outcome.BUILT]
 
 
-@pytest.mark.parametrize("kind", [F.UNKNOWN, F.REFUSED, F.BAD_SDIST, F.LIMIT])
+@pytest.mark.parametrize(
+    "kind",
+    [F.UNKNOWN, F.REFUSED, F.REJECTED, F.BAD_SDIST, F.LIMIT, F.COMPILER_ERROR, F.METADATA,
+     F.NEEDS_NETWORK, F.TESTS_IN_BUILD, F.WRONG_NAME, F.WRONG_VERSION, F.NO_WHEEL,
+     F.SEVERAL_WHEELS, F.EMPTY_WHEEL],
+)  # fmt: skip
 def test_what_the_release_does_itself_is_final(kind: FailureClass) -> None:
     assert decide_failure(kind) == FINAL
+
+
+@pytest.mark.parametrize("kind", [F.KILLED, F.CRASHED, F.MISSING_TOOLCHAIN])
+def test_what_another_builder_may_do_better_is_retried_there_once(kind: FailureClass) -> None:
+    first = decide_failure(kind)
+    assert (first.is_final, first.avoid_builder) == (False, "a")
+    assert not decide_failure(kind, others=False).avoid_builder
+    assert decide_failure(kind, past_failure(kind), builder="b", attempt=2) == FINAL
 
 
 @pytest.mark.parametrize(

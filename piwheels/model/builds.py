@@ -62,16 +62,40 @@ class FailureClass(StrEnum):
     """Why a build failed: each class has a retry policy."""
 
     UNKNOWN = "unknown"  # the build itself failed, without a more precise reason
-    REFUSED = "refused"  # the master rejected the wheel
-    BAD_SDIST = "bad-sdist"  # the archive cannot be read
-    LIMIT = "limit"  # of processes, or of the size of a file
+    # What the builder lacks
+    MISSING_PACKAGE = "missing-package"  # a header, a library, a pkg-config file, a program
+    MISSING_TOOLCHAIN = "missing-toolchain"  # no compiler, or one that is too old
+    # What the release needs and does not get
+    COMPILER_ERROR = "compiler-error"
+    PYTHON_TOO_NEW = "python-too-new"  # a module or a part of the C API was removed
+    TOOLS_TOO_NEW = "tools-too-new"  # setuptools, Cython, CMake or a backend removed what it uses
+    BUILD_REQUIREMENT = "build-requirement"  # absent, not for this Python, or in conflict
+    UNDECLARED_REQUIREMENT = "undeclared-requirement"  # imports what nothing declares
+    NEEDS_NETWORK = "needs-network"  # the build downloads or clones
+    TESTS_IN_BUILD = "tests-in-build"  # the build runs tests, and they fail
+    REFUSED = "refused"  # by its author: "use X instead"
+    # What the release is
+    METADATA = "metadata"  # invalid
+    BAD_SDIST = "bad-sdist"  # the archive cannot be read, or lacks files
+    WRONG_NAME = "wrong-name"
+    WRONG_VERSION = "wrong-version"
+    NO_WHEEL = "no-wheel"
+    SEVERAL_WHEELS = "several-wheels"
+    EMPTY_WHEEL = "empty-wheel"  # without code
+    REJECTED = "rejected"  # the master rejected the wheel
+    # What the build used
+    LIMIT = "limit"  # of processes, of open files, or of the size of a file
     TIMED_OUT = "timed-out"
     OUT_OF_MEMORY = "out-of-memory"
     DISK_FULL = "disk-full"
+    KILLED = "killed"  # by a signal from outside
+    CRASHED = "crashed"  # a program crashed, or a compiler had an internal error
+    # What surrounds it
     INDEX_FAULT = "index-fault"  # the index did not answer, or with an error
     FILE_GONE = "file-gone"  # the index lists a file and answers 404 for it
     DAMAGED_DOWNLOAD = "damaged-download"  # bytes that do not have the promised digest
     BUILDER_FAULT = "builder-fault"  # sandbox, interpreter, environment
+    MASTER_FAULT = "master-fault"  # web root read-only or full, no database
     LOST = "lost"  # the builder sent no heartbeat for too long
     CANCELED = "canceled"  # by an operator
 

@@ -96,6 +96,7 @@ ALTER TABLE builds RENAME COLUMN lacking TO without_compiler;
 ALTER TABLE builds RENAME COLUMN failure TO failure_class;
 ALTER TABLE builds RENAME COLUMN forgiven TO ignored_by_policy;
 UPDATE builds SET outcome = 'canceled' WHERE outcome = 'killed';
+UPDATE builds SET failure_class = 'rejected' WHERE failure_class = 'refused';
 
 ALTER TABLE filenames RENAME TO reserved_filenames;
 ALTER TABLE files RENAME COLUMN kind TO compatibility_id;
@@ -177,9 +178,12 @@ ALTER TABLE builds
         'built', 'failed', 'refused', 'timed-out', 'out-of-memory', 'disk-full',
         'fetch-failed', 'bad-sdist', 'lost', 'canceled', 'builder-failed')),
     ADD CONSTRAINT builds_failure_class_check CHECK (failure_class IN (
-        '', 'unknown', 'refused', 'bad-sdist', 'limit', 'timed-out',
-        'out-of-memory', 'disk-full', 'index-fault', 'file-gone',
-        'damaged-download', 'builder-fault', 'lost', 'canceled'));
+        '', 'unknown', 'missing-package', 'missing-toolchain', 'compiler-error',
+        'python-too-new', 'tools-too-new', 'build-requirement', 'undeclared-requirement',
+        'needs-network', 'tests-in-build', 'refused', 'metadata', 'bad-sdist', 'wrong-name',
+        'wrong-version', 'no-wheel', 'several-wheels', 'empty-wheel', 'rejected', 'limit',
+        'timed-out', 'out-of-memory', 'disk-full', 'killed', 'crashed', 'index-fault',
+        'file-gone', 'damaged-download', 'builder-fault', 'master-fault', 'lost', 'canceled'));
 ALTER TABLE projects
     ADD CONSTRAINT projects_status_check
     CHECK (status IN ('active', 'archived', 'quarantined', 'deprecated')),

@@ -1,0 +1,16 @@
+"""Why a build failed: its class, what was missing, and the line of the log that tells."""
+
+from piwheels.causes.cause import Cause, Evidence, IndexRecord, Limit
+from piwheels.causes.missing import Missing, MissingKind, PackageLookup
+from piwheels.model import FailureClass
+
+__all__ = [
+    "Cause",
+    "Evidence",
+    "FailureClass",
+    "IndexRecord",
+    "Limit",
+    "Missing",
+    "MissingKind",
+    "PackageLookup",
+]
