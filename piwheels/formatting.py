@@ -4,7 +4,7 @@ Pure functions. Durations are in seconds, sizes in bytes; a time zone of None is
 """
 
 import math
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 
 import humanize
@@ -32,8 +32,22 @@ def format_decimal_size(size_bytes: float) -> str:
     return humanize.naturalsize(size_bytes)
 
 
+def format_short_count(number: float) -> str:
+    """A number for the axis of a chart: `2.5M`."""
+    for power, suffix in ((12, "T"), (9, "B"), (6, "M"), (3, "k")):
+        if number >= 10**power:
+            return f"{number / 10**power:.4g}{suffix}"
+    return f"{number:.4g}"
+
+
+@lru_cache(4096)
+def format_short_size(size_bytes: float) -> str:
+    """A size in decimal units for the axis of a chart: `250 MB`."""
+    return humanize.naturalsize(size_bytes, format="%.3g")
+
+
 def format_duration(seconds: float) -> str:
-    """A duration in at most two units, never longer than seven characters: `2h 05m`."""
+    """A duration in at most two units, never longer than seven characters: `5m`, `1h 20m`."""
     if not math.isfinite(seconds):
         return "-"
     return _format_duration(max(0, int(seconds)))
@@ -41,16 +55,25 @@ def format_duration(seconds: float) -> str:
 
 @lru_cache(8192)
 def _format_duration(seconds: int) -> str:
-    if seconds < 60:
-        return f"{seconds}s"
     minutes, seconds = divmod(seconds, 60)
-    if minutes < 60:
-        return f"{minutes}m {seconds:02}s"
     hours, minutes = divmod(minutes, 60)
-    if hours < 24:
-        return f"{hours}h {minutes:02}m"
     days, hours = divmod(hours, 24)
-    return f"{days}d {hours:02}h" if days < 1000 else f"{days}d"
+    if days >= 1000:
+        return f"{days}d"
+    if days:
+        return _join_units((days, "d"), (hours, "h"))
+    if hours:
+        return _join_units((hours, "h"), (minutes, "m"))
+    return _join_units((minutes, "m"), (seconds, "s")) or "0s"
+
+
+def _join_units(*parts: tuple[int, str]) -> str:
+    return " ".join(f"{number}{unit}" for number, unit in parts if number)
+
+
+def approximate_duration(seconds: float) -> str:
+    """A duration in words, in its largest unit: `3 hours`, `a minute`."""
+    return humanize.naturaldelta(timedelta(seconds=max(0.0, seconds)))
 
 
 _UNITS = (

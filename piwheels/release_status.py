@@ -9,8 +9,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
 
-import humanize
-
+from piwheels.formatting import approximate_duration
 from piwheels.model import ProjectStatusRow, ReleaseStatusRow, Struct, TargetStatusRow, UpstreamPage
 
 _MAX_PROBLEMS_SHOWN = 3
@@ -584,13 +583,13 @@ def _failure_text(target: TargetStatusRow) -> str:
 def _elapsed_text(moment: datetime, now: datetime | None) -> str:
     if now is None:
         return f"since {_utc_text(moment)}"
-    return f"for {humanize.naturaldelta(now - moment)}"
+    return f"for {approximate_duration((now - moment).total_seconds())}"
 
 
 def _time_until_text(moment: datetime, now: datetime | None) -> str:
     if now is None:
         return f"after {_utc_text(moment)}"
-    return f"in {humanize.naturaldelta(max(moment - now, now - now))}"
+    return f"in {approximate_duration((moment - now).total_seconds())}"
 
 
 def _utc_text(moment: datetime) -> str:

@@ -12,6 +12,7 @@ from piwheels.control.wheel_import import WheelImporter
 from piwheels.db import catalog, job_queue, page_queue, site_queries
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
+from piwheels.formatting import format_duration, pluralize
 from piwheels.index_client.client import SimpleIndex
 from piwheels.model import CompatibilityRules
 from piwheels.protocol.commands.definition import release_text
@@ -103,7 +104,7 @@ class CommandHandlers:
         count = 0
         for target in command.targets:
             count += await self.dispatcher.targets.add(target)
-        return CommandSucceeded(text=f"{_count(count, 'target')} added", count=count)
+        return CommandSucceeded(text=f"{pluralize(count, 'target')} added", count=count)
 
     async def _remove(self, command: Remove, _: Call) -> CommandSucceeded:
         project, version = command.project, command.version
@@ -157,7 +158,9 @@ class CommandHandlers:
         if command.project is not None:
             await self._require_project(command.project)
         count = await page_queue.request_rewrite(self.db, kind, command.project)
-        return CommandSucceeded(text=f"{_count(count, 'page')} will be written again", count=count)
+        return CommandSucceeded(
+            text=f"{pluralize(count, 'page')} will be written again", count=count
+        )
 
     async def _alias(self, command: Alias, _: Call) -> CommandSucceeded:
         name, project = command.name, command.project
@@ -180,7 +183,7 @@ class CommandHandlers:
             raise RejectedError(
                 f"{project} has no failed or deferred builds; see `piw explain {project}`"
             )
-        done = f"{_count(count, 'build')} of {project} {_was(count)} queued again"
+        done = f"{pluralize(count, 'build')} of {project} {_was(count)} queued again"
         return CommandSucceeded(text=done, count=count)
 
     async def _pause(self, _: Pause, __: Call) -> CommandSucceeded:
@@ -204,7 +207,7 @@ class CommandHandlers:
         count = await job_queue.prioritize(self.db, project, command.version, advance, target)
         if not count:
             raise RejectedError(f"{project} has no queued jobs; see `piw explain {project}`")
-        jobs = f"{_count(count, 'job')} of {project}"
+        jobs = f"{pluralize(count, 'job')} of {project}"
         return CommandSucceeded(
             text=f"{jobs} {_was(count)} {_describe_shift(advance_s)}", count=count
         )
@@ -224,10 +227,6 @@ async def _stop_master(_: StopMaster, __: Call) -> CommandSucceeded:
     return CommandSucceeded(text="the master is stopping; builders wait for the next one")
 
 
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def _was(count: int) -> str:
     return "was" if count == 1 else "were"
 
@@ -235,7 +234,7 @@ def _was(count: int) -> str:
 def _describe_shift(advance_s: float) -> str:
     if not advance_s:
         return "put back into the order of queuing"
-    return f"moved {'ahead' if advance_s > 0 else 'back'} by {abs(advance_s):.0f} s"
+    return f"moved {'ahead' if advance_s > 0 else 'back'} by {format_duration(abs(advance_s))}"
 
 
 def _page_kind(text: str) -> page_queue.PageKind | None:

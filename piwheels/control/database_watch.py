@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from piwheels.db.database import Database
 from piwheels.db.lock_holders import LockHolder, find_lock_holders
+from piwheels.formatting import format_duration
 from piwheels.sanitize import truncate_line
 
 log = logging.getLogger(__name__)
@@ -69,9 +70,9 @@ def describe_blocker(blocker: LockHolder) -> str:
         else ""
     )
     return truncate_line(
-        f"{', '.join(blocker.roles)}: waiting for {blocker.waited_s:.0f} s for a lock held by "
+        f"{', '.join(blocker.roles)}: waiting for {format_duration(blocker.waited_s)} for a lock held by "
         f"process {blocker.pid} ({blocker.client or 'a client'}{account}{origin}, in a transaction "
-        f"for {blocker.held_s:.0f} s{query}); stop it, or run "
+        f"for {format_duration(blocker.held_s)}{query}); stop it, or run "
         f"SELECT pg_terminate_backend({blocker.pid})",
         _MAX_LINE_LENGTH,
     )

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Collection, Sequence
 
-import humanize
 from rich.console import Console
 from rich.text import Text
 
+from piwheels.formatting import format_duration
 from piwheels.model import AuditEvent, BuildSummary, short_target_name
 from piwheels.output import print_table
 from piwheels.protocol.messages import (
@@ -41,9 +41,7 @@ class ProgressPrinter:
                     f"{self._describe_job(event)}: started on {event.builder} (build {event.build})"
                 )
             case BuildSummary():
-                spent = humanize.precisedelta(
-                    event.duration_s, minimum_unit="seconds", format="%.1f"
-                )
+                spent = format_duration(event.duration_s)
                 style = "green" if event.outcome == "built" else "red"
                 self._print_timestamped(
                     f"{self._describe_job(event)}: {event.outcome} in {spent}: {event.detail}",

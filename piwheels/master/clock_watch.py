@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from piwheels.db.database import Database
 from piwheels.db.database_clock import database_time, reset_future_times
+from piwheels.formatting import format_duration
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,9 @@ class ClockWatch:
         jump_s = self._detector.clock_jump_s(wall_clock.timestamp(), monotonic_s)
         if jump_s:
             way = "ahead" if jump_s > 0 else "back"
-            await self.record_event(f"the database's clock was set {way} by {abs(jump_s):.0f} s")
+            await self.record_event(
+                f"the database's clock was set {way} by {format_duration(abs(jump_s))}"
+            )
         if jump_s < 0:
             await self._clamp_future_times()
 

@@ -12,11 +12,10 @@ from enum import StrEnum
 from html import escape
 from itertools import pairwise
 
-import humanize
 import msgspec
 from markupsafe import Markup
 
-from piwheels.formatting import format_decimal_size
+from piwheels.formatting import format_decimal_size, format_short_count, format_short_size
 from piwheels.model import Struct
 from piwheels.website.chart_labels import CHART_HEIGHT_PX, x_labels
 from piwheels.website.filters import mark_invisible, truncate
@@ -419,13 +418,8 @@ def _has_only_integers(chart: Chart) -> bool:
 def _format_tick(value: float, unit: Unit) -> str:
     """A round number for an axis: `2.5M`."""
     if unit is Unit.BYTES:
-        return humanize.naturalsize(value, format="%.3g")
-    if unit is Unit.PERCENT:
-        return f"{value:g} %"
-    for power, suffix in ((12, "T"), (9, "B"), (6, "M"), (3, "k")):
-        if value >= 10**power:
-            return f"{value / 10**power:.4g}{suffix}"
-    return f"{value:.4g}"
+        return format_short_size(value)
+    return f"{value:g} %" if unit is Unit.PERCENT else format_short_count(value)
 
 
 def _color_class(index: int) -> str:

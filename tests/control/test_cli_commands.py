@@ -94,7 +94,7 @@ async def test_draining_those_of_whom_one_is_not_there_exits_1(shared: Master) -
 async def test_prioritize_moves_a_job_and_says_so(shared: Master) -> None:
     await shared.release("demo")
     done = await piw(shared, "prioritize", "Demo==1.0", "--by", "2h")
-    assert done.stdout == "1 job of demo was moved ahead by 7200 s\n"
+    assert done.stdout == "1 job of demo was moved ahead by 2h\n"
     assert await shared.db.value("SELECT queued_at - priority_time = '2 hours' FROM jobs")
     await piw(shared, "prioritize", "demo", "--by", "-30m")
     assert await shared.db.value("SELECT priority_time - queued_at = '30 minutes' FROM jobs")

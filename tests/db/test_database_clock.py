@@ -139,8 +139,8 @@ async def test_a_clock_that_is_set_is_noted_once_and_what_it_left_is_set_back(
     await watch.check()
     await watch.check()
     assert notes == [
-        "the database's clock was set ahead by 86400 s",
-        "the database's clock was set back by 86400 s",
+        "the database's clock was set ahead by 1d",
+        "the database's clock was set back by 1d",
         "times ahead of the database's clock were set to now, in 1 rows",
     ]
     assert await file_deletions.files_to_delete(database, timedelta(0), 10)

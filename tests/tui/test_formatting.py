@@ -63,7 +63,7 @@ def test_a_duration_is_short(seconds: float) -> None:
 
 def test_durations_sizes_counts_and_shares_as_people_read_them() -> None:
     assert [format_duration(s) for s in (0, 59.9, 61, 3600, 90061, -5, float("inf"))] == [
-        "0s", "59s", "1m 01s", "1h 00m", "1d 01h", "0s", "-",
+        "0s", "59s", "1m 1s", "1h", "1d 1h", "0s", "-",
     ]  # fmt: skip
     assert (format_size(1536), format_count(1234567)) == ("1.5 KiB", "1,234,567")
     assert (format_percent(1, 3), format_percent(1, 0)) == ("33%", "-")

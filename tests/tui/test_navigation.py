@@ -214,7 +214,7 @@ async def test_a_lost_link_keeps_the_frame_dims_it_and_tells_its_age() -> None:
         assert not is_dimmed(stage)
         source.disconnect("the connection ended")
         source.time += 185
-        await stage.wait_for_text("DISCONNECTED, data is 3m 00s old")
+        await stage.wait_for_text("DISCONNECTED, data is 3m old")
         assert "pi5-roof" in stage.text
         assert is_dimmed(stage)
         source.emit(Connected("one", same_master=True))
@@ -260,7 +260,7 @@ async def test_counts_that_a_slow_database_made_old_show_their_age() -> None:
         await stage.wait_for_text("running")
         assert " ago)" not in stage.text
         source.emit_update(StatusChanged(status=status(counts_age_s=134.0)))
-        await stage.wait_for_text("queued (2m 00s ago)")
+        await stage.wait_for_text("queued (2m ago)")
 
 
 async def test_nothing_is_drawn_when_nothing_changes() -> None:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from piwheels.formatting import format_duration
 from piwheels.model import BuildRequest
 from piwheels.protocol.commands.definition import (
     CommandDefinition,
@@ -280,7 +281,8 @@ def _prioritize(inputs: Inputs) -> Prioritize:
 
 def _prioritize_audit(body: Prioritize) -> str:
     what = release_text(body.project, body.version, body.target)
-    return f"prioritize {what} by {body.advance_s:.0f} s"
+    back = "-" if body.advance_s < 0 else ""
+    return f"prioritize {what} by {back}{format_duration(abs(body.advance_s))}"
 
 
 PRIORITIZE = CommandDefinition(
