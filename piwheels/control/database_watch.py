@@ -69,10 +69,11 @@ def describe_blocker(blocker: LockHolder) -> str:
         if blocker.query
         else ""
     )
+    waited, held = format_duration(blocker.waited_s), format_duration(blocker.held_s)
     return truncate_line(
-        f"{', '.join(blocker.roles)}: waiting for {format_duration(blocker.waited_s)} for a lock held by "
-        f"process {blocker.pid} ({blocker.client or 'a client'}{account}{origin}, in a transaction "
-        f"for {format_duration(blocker.held_s)}{query}); stop it, or run "
+        f"{', '.join(blocker.roles)}: waiting for {waited} for a lock held by process "
+        f"{blocker.pid} ({blocker.client or 'a client'}{account}{origin}, in a transaction "
+        f"for {held}{query}); stop it, or run "
         f"SELECT pg_terminate_backend({blocker.pid})",
         _MAX_LINE_LENGTH,
     )
