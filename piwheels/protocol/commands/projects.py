@@ -4,7 +4,6 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from piwheels.formatting import format_duration
 from piwheels.model import BuildRequest
 from piwheels.protocol.commands.definition import (
     CommandDefinition,
@@ -280,6 +279,8 @@ def _prioritize(inputs: Inputs) -> Prioritize:
 
 
 def _prioritize_audit(body: Prioritize) -> str:
+    from piwheels.formatting import format_duration  # not above: it would delay `piw --help`
+
     what = release_text(body.project, body.version, body.target)
     back = "-" if body.advance_s < 0 else ""
     return f"prioritize {what} by {back}{format_duration(abs(body.advance_s))}"
