@@ -279,7 +279,7 @@ def _prioritize(inputs: Inputs) -> Prioritize:
 
 
 def _prioritize_audit(body: Prioritize) -> str:
-    from piwheels.formatting import format_duration  # not above: it would delay `piw --help`
+    from piwheels.formatting import format_duration  # noqa: PLC0415 - `piw --help` stays fast
 
     what = release_text(body.project, body.version, body.target)
     back = "-" if body.advance_s < 0 else ""
