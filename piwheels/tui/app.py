@@ -5,11 +5,10 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import ClassVar
 
 from textual import work
 from textual.app import SuspendNotSupported
-from textual.binding import BindingType
+from textual.binding import BindingsMap
 from textual.color import Color
 from textual.scrollbar import ScrollBar
 from textual.timer import Timer
@@ -73,7 +72,6 @@ class Console(PreferencesApp):
     ENABLE_COMMAND_PALETTE = False
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-normal"), (110, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (24, "-tall")]  # noqa: RUF012
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for()]
 
     def __init__(
         self,
@@ -87,6 +85,7 @@ class Console(PreferencesApp):
         # With NO_COLOR, textual's grays are colors too: only its native mode has none.
         ansi_color = True if display_options.no_color else None
         super().__init__(settings, save_settings, ansi_color=ansi_color)
+        self._bind_global_actions()
         self.source = source
         self.display_options = display_options
         self.farm = FarmState()
@@ -109,6 +108,11 @@ class Console(PreferencesApp):
             actions.CHANGE_KEY: self.change_key,
             **(replay_handlers(self.replay, self.schedule_refresh) if self.replay else {}),
         }
+
+    def _bind_global_actions(self) -> None:
+        # Not as BINDINGS: a command may be defined after this class.
+        bindings = BindingsMap(bindings_for()).key_to_bindings
+        self._bindings = BindingsMap.from_keys({**self._bindings.key_to_bindings, **bindings})
 
     # --- the context of screens ---
 

@@ -36,6 +36,9 @@ from piwheels.scheduler.event_publisher import EventPublisher
 from piwheels.tui.model.actions import all_actions
 from piwheels.tui.model.commands import build_messages
 from tests.reference import command_table
+from tests.tui.app_harness import run_console
+from tests.tui.sample_farm import snapshot
+from tests.tui.static_source import StaticSource
 
 INPUTS = Inputs(builders=("pi1",), project="demo", version="1.0", text="home", number=2.0)
 
@@ -130,6 +133,17 @@ def test_a_new_command_is_an_action_of_the_console(
     (action,) = (action for action in all_actions() if action.name == "stars")
     assert (action.label, action.keys, action.changes_farm) == ("Stars", "f9", True)
     assert [body for body, _ in build_messages(action, ())] == [CountStars(limit=0)]
+
+
+async def test_a_new_command_has_its_key_in_the_console(
+    count_stars: CommandDefinition[CountStars],
+) -> None:
+    source = StaticSource(snapshot())
+    async with run_console(source) as stage:
+        await stage.wait_for_text("running")
+        await stage.press("f9")
+        await stage.wait_until(lambda: source.sent, "the command was sent")
+    assert source.sent == [CountStars(limit=0)]
 
 
 def test_a_new_command_is_in_the_reference(count_stars: CommandDefinition[CountStars]) -> None:

@@ -16,10 +16,10 @@ from textual.app import ComposeResult
 from textual.drivers.linux_driver import LinuxDriver
 from textual.widgets import Static
 
+from piwheels.tui.model.tables.table_model import Cell, Column, Row
 from piwheels.tui.terminal import diff_driver
 from piwheels.tui.terminal.cell_diff import CellDiff
 from piwheels.tui.widgets.table import RowTable
-from piwheels.tui.widgets.table_layout import Column, Row
 
 COLUMNS = tuple(Column(f"c{n}", f"Column {n}", 12) for n in range(8))
 
@@ -44,7 +44,7 @@ class HighRateApp(diff_driver.DiffApp[None]):
     def change(self) -> None:
         """Every cell is another."""
         self.query_one(RowTable).set_rows(
-            Row(f"{n}", tuple((f"{self._dice.random():.9f}", "good") for _ in COLUMNS))
+            Row(f"{n}", tuple(Cell(f"{self._dice.random():.9f}", "success") for _ in COLUMNS))
             for n in range(50)
         )
 

@@ -21,11 +21,11 @@ from textual.screen import ModalScreen, Screen
 from textual.strip import Strip
 from textual.widgets import Button, Input, Label, Static
 
+from piwheels.tui.model.tables.table_model import Cell, Column, Row
 from piwheels.tui.terminal.cell_diff import CellDiff, _Position, cursor_move
 from piwheels.tui.terminal.sgr import DEFAULT_SGR, SgrState, sgr_state, transition
 from piwheels.tui.widgets.log_view import LogView
 from piwheels.tui.widgets.table import CELL_STYLES, RowTable
-from piwheels.tui.widgets.table_layout import Column, Row
 from tests.tui.pyte_terminal import Terminal
 
 WORDS = (
@@ -132,7 +132,10 @@ def steps(draw: st.DrawFn) -> Step:
         if kind == "rows":
             styles = (*CELL_STYLES, "")
             rows = [
-                Row(f"{n}", ((word, styles[(n + number) % 7]), (f"{word}{n % 3}", ""), ("1", "")))
+                Row(
+                    f"{n}",
+                    (Cell(word, styles[(n + number) % 7]), Cell(f"{word}{n % 3}"), Cell("1")),
+                )
                 for n, word in enumerate(words * 4)
             ]
             base.query_one(RowTable).set_rows(rows[number % 5 :])
@@ -206,11 +209,14 @@ async def test_a_changed_cell_costs_a_few_bytes_and_an_unchanged_one_none() -> N
     app = ComparedApp()
     async with app.run_test(size=(120, 30)) as pilot:
         table = app.query_one(RowTable)
-        rows = [Row(str(n), (("building", "good"), (f"pi{n}", ""), ("0.50", ""))) for n in range(9)]
+        rows = [
+            Row(str(n), (Cell("building", "success"), Cell(f"pi{n}"), Cell("0.50")))
+            for n in range(9)
+        ]
         table.set_rows(rows)
         await app.settled(pilot)
         app.stock_bytes = app.diffed_bytes = 0
-        table.set_rows([Row(row.key, (*row.cells[:2], ("0.51", ""))) for row in rows])
+        table.set_rows([Row(row.key, (*row.cells[:2], Cell("0.51"))) for row in rows])
         await app.settled(pilot)
         assert 0 < app.diffed_bytes < 9 * 35
         assert app.stock_bytes > 5 * app.diffed_bytes

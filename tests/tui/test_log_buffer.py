@@ -12,10 +12,10 @@ from piwheels.tui.widgets.log_buffer import (
     MAX_LINE_CHARACTERS,
     LogBuffer,
     WrapIndex,
-    compile_search,
     strip_terminal_codes,
     wrap_offsets,
 )
+from piwheels.tui.widgets.log_search import compile_search
 
 PIECES = st.lists(
     st.one_of(

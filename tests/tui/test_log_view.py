@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 
 from piwheels.errors import PiwheelsError
 from piwheels.tui.widgets.log_buffer import LogBuffer
+from piwheels.tui.widgets.log_file import save_log
 from piwheels.tui.widgets.log_view import LogView
 
 
@@ -174,14 +175,12 @@ async def test_saving_is_whole_or_says_why_not(tmp_path: Path) -> None:
     app = LogViewApp()
     async with app.run_test(size=(40, 11)):
         app.log_view.append(b"one\n\x1b[31mtwo\x1b[0m\nthr")
-        app.log_view.save(tmp_path / "log.txt")
+        save_log(app.log_view.log_buffer, tmp_path / "log.txt")
         assert (tmp_path / "log.txt").read_text() == "one\ntwo\nthr\n"
         with pytest.raises(PiwheelsError, match=r"exists"):
-            app.log_view.save(tmp_path / "log.txt")
+            save_log(app.log_view.log_buffer, tmp_path / "log.txt")
         with pytest.raises(PiwheelsError, match=r"cannot save to .*No such file"):
-            app.log_view.save(tmp_path / "nowhere" / "log.txt")
-        with pytest.raises(PiwheelsError, match=r"cannot save to .*Is a directory"):
-            app.log_view.save(tmp_path, overwrite=True)
+            save_log(app.log_view.log_buffer, tmp_path / "nowhere" / "log.txt")
         assert [path.name for path in tmp_path.iterdir()] == ["log.txt"]
 
 

@@ -8,25 +8,21 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.pilot import Pilot
 
+from piwheels.tui.model.tables.table_model import Cell, Column, Row
+from piwheels.tui.widgets.cell_text import pad_or_truncate, printable_text
 from piwheels.tui.widgets.table import RowTable
-from piwheels.tui.widgets.table_layout import (
-    Column,
-    Row,
-    layout_columns,
-    pad_or_truncate,
-    printable_text,
-)
+from piwheels.tui.widgets.table_layout import layout_columns
 
 COLUMNS = (
-    Column("state", "State", 10, priority=9),
-    Column("label", "Label", 12, priority=10, stretch=True),
-    Column("load", "Load", 6, align="right", priority=3),
-    Column("disk", "Disk", 6, align="right", priority=1),
+    Column("state", "State", 10, drop_order=1),
+    Column("label", "Label", 12, drop_order=0, stretch=True),
+    Column("load", "Load", 6, align="right", drop_order=7),
+    Column("disk", "Disk", 6, align="right", drop_order=9),
 )
 
 
 def row(key: str, load: str = "0.5", style: str = "") -> Row:
-    return Row(key, (("building", style), (key, ""), (load, ""), ("9 GB", "")))
+    return Row(key, (Cell("building", style), Cell(key), Cell(load), Cell("9 GB")))
 
 
 def rows(keys: str) -> list[Row]:
@@ -224,7 +220,7 @@ async def test_texts_are_never_markup_and_never_outside_ascii_where_that_is_aske
         assert "".join(app.lines()).isascii()
 
 
-def test_columns_of_low_priority_give_way_first() -> None:
+def test_columns_of_the_highest_drop_order_give_way_first() -> None:
     def kept(width: int) -> list[str]:
         return [slot.column.key for slot in layout_columns(COLUMNS, width)]
 
@@ -254,13 +250,13 @@ async def test_a_text_goes_on_over_empty_cells_and_is_cut_when_they_fill() -> No
     bench = TableApp()
     async with bench.run_test(size=(40, 6)) as pilot:
         reason = "quarantined for 5 failures, no space left"
-        bare = Row("a", (("lost", ""), (reason, "bad"), ("", ""), ("", "")))
+        bare = Row("a", (Cell("lost"), Cell(reason, "error"), Cell(""), Cell("")))
         bench.table.set_rows([bare, row("b")])
         await pilot.pause()
         assert reason[:26] in bench.lines()[1]
         assert bench.lines()[1].endswith("…")
         assert len(bench.lines()[1]) == 40
-        loaded = bare._replace(cells=(*bare.cells[:2], ("0.5", ""), ("", "")))
+        loaded = bare._replace(cells=(*bare.cells[:2], Cell("0.5"), Cell("")))
         bench.table.set_rows([loaded, row("b")])
         await pilot.pause()
         assert bench.lines()[1].rstrip().endswith("…    0.5")

@@ -80,9 +80,9 @@ class BuildsScreen(TableScreen):
         """The toggles that are on, too."""
         words = super().active_filters()
         if self.failed_only:
-            words.append(Word("failed only", "note", actions.FAILED))
+            words.append(Word("failed only", "accent", actions.FAILED))
         if self.slow_only:
-            words.append(Word("slow only", "note", actions.SLOW))
+            words.append(Word("slow only", "accent", actions.SLOW))
         return words
 
     def clear_last_filter(self) -> bool:

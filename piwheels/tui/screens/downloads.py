@@ -65,7 +65,7 @@ class DownloadsScreen(TableScreen):
             Cell(title, "muted", "", title),
             Cell(metric.label, "", "", metric.label),
             Cell(metric.text, "", "", metric.share),
-            Cell(self._gauge(metric), "note", "", metric.share),
+            Cell(self._gauge(metric), "accent", "", metric.share),
         )
         return Row(f"{name} {metric.key}", cells, False, f"{title} {metric.label}".lower())
 

@@ -18,11 +18,11 @@ from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.navigation import ScreenFilter, ScreenName
 from piwheels.tui.model.tables.builds import outcome_style
 from piwheels.tui.model.terminal_text import terminal_safe
-from piwheels.tui.screens import status_bars
 from piwheels.tui.screens.base import FarmScreen, Handler
 from piwheels.tui.screens.context import ConsoleContext
 from piwheels.tui.screens.dialogs import TextInputDialog
 from piwheels.tui.widgets.bar import Bar, Word
+from piwheels.tui.widgets.log_file import save_log
 from piwheels.tui.widgets.log_view import LogView
 
 _NO_MATCH = "No match. Press / to search."
@@ -88,12 +88,11 @@ class LogScreen(FarmScreen):
             words += _build_words(scope.project, scope.version, scope.target)
         if self._error:
             text = f"{self.console.glyph('warning')} {terminal_safe(self._error)}"
-            words.append(Word(text, "warn", gap_before=2))
+            words.append(Word(text, "warning", gap_before=2))
         return words
 
     def _state_word(self, glyph: str, text: str, style: str) -> Word:
         text = terminal_safe(f"{self.console.glyph(glyph)} {text}")
-        style = status_bars.STYLES.get(style, style)
         return Word(text, style, drop_order=1, gap_before=2)
 
     def _running_view(self) -> BuilderView | None:
@@ -224,7 +223,7 @@ class LogScreen(FarmScreen):
             return
         try:
             path = Path(name.strip()).expanduser()
-            self.log_view.save(path)
+            save_log(self.log_view.log_buffer, path)
         except (PiwheelsError, RuntimeError) as error:  # RuntimeError: no home directory
             self.notify(str(error), severity="error", markup=False)
         else:

@@ -13,9 +13,6 @@ from piwheels.tui.model.state import FarmState
 from piwheels.tui.screens.context import ConsoleContext
 from piwheels.tui.widgets.bar import Word
 
-#: Bars' and tables' names for the styles of glyphs.
-STYLES = {"success": "good", "warning": "warn", "error": "bad", "accent": "note"}
-
 #: Below this width the other tabs are digits only.
 _NARROW_WIDTH = 72
 _BUSY_STATES = frozenset(
@@ -34,19 +31,19 @@ def header(console: ConsoleContext, here: ScreenName) -> tuple[list[Word], list[
 def _state_words(console: ConsoleContext) -> Iterator[Word]:
     farm, glyph = console.farm, console.glyph
     if console.replay:
-        yield Word(f"{glyph('operator')} RECORDING {replay_position(console.replay)}", "note")
+        yield Word(f"{glyph('operator')} RECORDING {replay_position(console.replay)}", "accent")
     if not farm.has_snapshot:
-        yield Word(f"{glyph('pending')} waiting for a master", "warn")
+        yield Word(f"{glyph('pending')} waiting for a master", "warning")
         if farm.lost_reason:
             yield Word(farm.lost_reason, "muted", drop_order=5)
     elif not farm.connected:
         age = _coarse_duration(console.stale_s)
-        yield Word(f"{glyph('bad')} DISCONNECTED, data is {age} old", "bad")
+        yield Word(f"{glyph('bad')} DISCONNECTED, data is {age} old", "error")
         yield Word(farm.lost_reason, "muted", drop_order=7)
     elif farm.paused:
-        yield Word(f"{glyph('paused')} PAUSED", "warn")
+        yield Word(f"{glyph('paused')} PAUSED", "warning")
     else:
-        yield Word(f"{glyph('building')} running", "good")
+        yield Word(f"{glyph('building')} running", "success")
 
 
 def _summary_words(console: ConsoleContext, here: ScreenName) -> Iterator[Word]:
@@ -58,7 +55,7 @@ def _summary_words(console: ConsoleContext, here: ScreenName) -> Iterator[Word]:
     if alerts:
         noun = "alert" if alerts == 1 else "alerts"
         text = f"{console.glyph('warning')} {alerts} {noun}{_next_alert_key(console, here)}"
-        yield Word(text, "bad", actions.NEXT_ALERT, drop_order=1, gap_before=2)
+        yield Word(text, "error", actions.NEXT_ALERT, drop_order=1, gap_before=2)
     yield Word(f"{busy} of {len(states)} building", drop_order=2, gap_before=2)
     yield Word(f"{format_count(pending)} queued{_count_age(farm)}", drop_order=3, gap_before=2)
 
@@ -79,7 +76,7 @@ def _next_alert_key(console: ConsoleContext, here: ScreenName) -> str:
 
 def _connection_words(console: ConsoleContext) -> Iterator[Word]:
     if console.source.read_only:
-        yield Word("read-only", "note", drop_order=1, gap_before=2)
+        yield Word("read-only", "accent", drop_order=1, gap_before=2)
     yield Word(console.source.address, "muted", drop_order=8, gap_before=2)
 
 
@@ -102,10 +99,10 @@ def last_command(console: ConsoleContext) -> list[Word]:
         return []
     glyph, style = glyphs.COMMAND_STYLE[status.state]
     text = f"{console.glyph(glyph)} {status.line}"
-    words = [Word(text, STYLES.get(style, style), actions.SHOW_COMMANDS)]
+    words = [Word(text, style, actions.SHOW_COMMANDS)]
     pending = len(console.command_history.pending)
     if pending > 1:
-        words.insert(0, Word(f"{pending} pending", "note", actions.SHOW_COMMANDS))
+        words.insert(0, Word(f"{pending} pending", "accent", actions.SHOW_COMMANDS))
     return words
 
 

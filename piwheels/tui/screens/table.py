@@ -1,6 +1,7 @@
 """A screen that is one table: filter, sorting, marks, and jumps to the next alert."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import on
@@ -12,12 +13,11 @@ from piwheels.tui.model import actions
 from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.alerts import find_alerts, next_alert
 from piwheels.tui.model.navigation import NO_FILTER, ScreenFilter
-from piwheels.tui.model.tables import table_model
-from piwheels.tui.screens import status_bars
+from piwheels.tui.model.tables.table_model import Column, Row, filter_and_sort
 from piwheels.tui.screens.base import FarmScreen, Handler
 from piwheels.tui.screens.context import ConsoleContext
 from piwheels.tui.widgets.bar import Bar, Word
-from piwheels.tui.widgets.table import Column, Row, RowTable
+from piwheels.tui.widgets.table import RowTable
 
 _NARROW_WIDTH = 60
 _MAX_GROWN_WIDTH = 28
@@ -26,7 +26,7 @@ _MAX_GROWN_WIDTH = 28
 class TableScreen(FarmScreen):
     """A table of the farm; a subclass provides columns and rows."""
 
-    COLUMNS: ClassVar[Sequence[table_model.Column]] = ()
+    COLUMNS: ClassVar[Sequence[Column]] = ()
     #: Widths of columns that can be narrower than their usual width.
     MIN_WIDTHS: ClassVar[dict[str, int]] = {}
     #: Least widths of columns where the screen is not narrow.
@@ -49,7 +49,7 @@ class TableScreen(FarmScreen):
 
     # --- provided by subclasses ---
 
-    def all_rows(self) -> list[table_model.Row]:
+    def all_rows(self) -> list[Row]:
         """All rows that the screen filter selects, in any order."""
         raise NotImplementedError
 
@@ -63,14 +63,14 @@ class TableScreen(FarmScreen):
     def active_filters(self) -> list[Word]:
         """What else filters the rows, for the filter bar."""
         return (
-            [Word(f"{self.screen_filter.title} only", "note")] if self.screen_filter.title else []
+            [Word(f"{self.screen_filter.title} only", "accent")] if self.screen_filter.title else []
         )
 
     # --- the screen ---
 
-    def visible_rows(self, filter_text: str) -> list[table_model.Row]:
+    def visible_rows(self, filter_text: str) -> list[Row]:
         """The rows that match the filter text, sorted."""
-        return table_model.filter_and_sort(
+        return filter_and_sort(
             self.all_rows(),
             self.COLUMNS,
             sort=self.sort_column,
@@ -100,24 +100,17 @@ class TableScreen(FarmScreen):
 
     def _columns(self) -> list[Column]:
         return [
-            Column(
-                key=column.key,
-                title=column.title,
-                width=self._width(column),
-                align=column.align,
-                priority=-column.drop_order,
-                stretch=column.key == self.STRETCH,
-            )
+            replace(column, width=self._width(column), stretch=column.key == self.STRETCH)
             for column in self.COLUMNS
         ]
 
-    def _width(self, column: table_model.Column) -> int:
+    def _width(self, column: Column) -> int:
         minimum = self.MIN_WIDTHS.get(column.key, column.width)
         if self.console.size.width < _NARROW_WIDTH:
             return minimum
         return max(minimum, self.WIDE_WIDTHS.get(column.key, 0), self._widths.get(column.key, 0))
 
-    def _grow_columns(self, shown: Sequence[table_model.Row]) -> None:
+    def _grow_columns(self, shown: Sequence[Row]) -> None:
         """Widen columns for their content; they never shrink, so that columns do not jump."""
         grown = dict(self._widths)
         for place, column in enumerate(self.COLUMNS):
@@ -139,7 +132,7 @@ class TableScreen(FarmScreen):
         table = self.table
         self._grow_columns(shown)
         table.set_marks(key for key in table.marks if self.action_target(key))
-        table.set_rows(Row(row.key, _cells(row)) for row in shown)
+        table.set_rows(shown)
         if self.pending_cursor and self._move_cursor_to(self.pending_cursor):
             shown = self.visible_rows(self.filter_text)
         table.show_sort(self.sort_column or None, descending=self.sort_reversed)
@@ -165,14 +158,14 @@ class TableScreen(FarmScreen):
     def _refresh_filter_bar(self, shown: int) -> None:
         words = self.active_filters()
         if self.filter_text:
-            words.append(Word(f"filter: {self.filter_text}", "note", actions.FILTER))
+            words.append(Word(f"filter: {self.filter_text}", "accent", actions.FILTER))
         if words:
             words.append(Word(f"{format_count(shown)} shown", "muted", drop_order=1))
         if marks := self.table.marks:
             hidden = self.hidden_mark_count()
             of_them = f", {hidden} hidden by the filter" if hidden else ""
             words.append(
-                Word(f"{format_count(len(marks))} marked{of_them}", "warn", actions.MARK_ALL)
+                Word(f"{format_count(len(marks))} marked{of_them}", "warning", actions.MARK_ALL)
             )
         if self.sort_column:
             text = f"sorted by {self._title(self.sort_column)}"
@@ -282,7 +275,7 @@ class TableScreen(FarmScreen):
         if self.table.move_cursor(key):
             return False
         self.filter_text, self.screen_filter = "", NO_FILTER
-        self.table.set_rows(Row(row.key, _cells(row)) for row in self.visible_rows(""))
+        self.table.set_rows(self.visible_rows(""))
         self.table.move_cursor(key)
         return True
 
@@ -326,13 +319,3 @@ class TableScreen(FarmScreen):
         self.query_one(Input).display = False
         self.table.focus()
         self.refresh_all()
-
-
-def _cells(row: table_model.Row) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (
-            f"{cell.glyph} {cell.text}" if cell.glyph else cell.text,
-            status_bars.STYLES.get(cell.style, cell.style),
-        )
-        for cell in row.cells
-    )

@@ -13,10 +13,10 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from piwheels.tui.model.action_types import Action
-from piwheels.tui.widgets.table_layout import pad_or_truncate, printable_text
+from piwheels.tui.widgets.cell_text import pad_or_truncate, printable_text
 
 #: The names of styles that a word may have.
-BAR_STYLES = ("muted", "strong", "good", "note", "warn", "bad", "here", "key", "dead")
+BAR_STYLES = ("muted", "strong", "success", "accent", "warning", "error", "here", "key", "dead")
 
 
 class Word(NamedTuple):
@@ -57,10 +57,10 @@ class Bar(Widget):
         color: $foreground;
         & > .bar--muted { color: $text-muted; }
         & > .bar--strong { text-style: bold; }
-        & > .bar--good { color: $text-success; }
-        & > .bar--note { color: $text-accent; }
-        & > .bar--warn { color: $text-warning; text-style: bold; }
-        & > .bar--bad { color: $text-error; text-style: bold; }
+        & > .bar--success { color: $text-success; }
+        & > .bar--accent { color: $text-accent; }
+        & > .bar--warning { color: $text-warning; text-style: bold; }
+        & > .bar--error { color: $text-error; text-style: bold; }
         & > .bar--here { text-style: bold reverse; }
         & > .bar--key { text-style: bold; color: $text-accent; }
         & > .bar--dead { color: $text-disabled; text-style: dim; }

@@ -74,11 +74,6 @@ def _drop_overwritten(raw: str) -> str:
     return raw
 
 
-def compile_search(text: str) -> re.Pattern[str]:
-    """A pattern for a text; it is case-sensitive if the text has capitals."""
-    return re.compile(re.escape(text), re.IGNORECASE if text == text.lower() else 0)
-
-
 class LogBuffer:
     """The lines of a log, numbered from 0; the oldest may have been dropped.
 

@@ -1,12 +1,8 @@
 """A view of a growing log: it follows the end until the reader scrolls up, and never jumps."""
 
-import os
-import re
 import time
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -18,17 +14,16 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from piwheels.errors import PiwheelsError
-from piwheels.tui.atomic_file import write_atomically
+from piwheels.formatting import format_count, pluralize
+from piwheels.tui.widgets.cell_text import pad_or_truncate
 from piwheels.tui.widgets.log_buffer import (
     ERROR_PATTERN,
     LogBuffer,
     WrapIndex,
-    compile_search,
     max_width,
     wrap_offsets,
 )
-from piwheels.tui.widgets.table_layout import pad_or_truncate
+from piwheels.tui.widgets.log_search import LogSearch, compile_search
 
 _FOOTER_LINES = 1
 #: Between two frames of a fast log.
@@ -106,10 +101,7 @@ class LogView(ScrollView, can_focus=True):
         self._scroll_x = 0
         self._max_width = 0
         self._first_unseen = 0  # the first line after following stopped
-        self._pattern: re.Pattern[str] | None = None
-        self._search_label = ""  # the searched text
-        self._matches: list[int] = []
-        self._current: int | None = None
+        self._search = LogSearch(self._buffer)
         self._footer_drawn = ""
         self._scrolling_internally = False
         self._refresh_scheduled = False
@@ -136,12 +128,12 @@ class LogView(ScrollView, can_focus=True):
     @property
     def match_count(self) -> int:
         """How many lines match so far."""
-        return len(self._matches)
+        return self._search.match_count
 
     @property
     def current_match(self) -> int | None:
         """The number of the current match's line."""
-        return self._current
+        return self._search.current
 
     def append(self, data: bytes) -> None:
         """Append a chunk of the log; it may end anywhere."""
@@ -152,7 +144,7 @@ class LogView(ScrollView, can_focus=True):
             dropped = self._wrap_index.update(self._buffer, changed)
         else:
             self._max_width = max(self._max_width, max_width(self._buffer.lines_from(changed)))
-        self._extend_matches(changed)
+        self._search.extend(changed)
         if dropped and not self._following:
             self._shift_rows(-dropped)
         self._schedule_refresh()
@@ -166,81 +158,45 @@ class LogView(ScrollView, can_focus=True):
         """Remove the log, before the first chunk of another."""
         self._buffer.clear()
         self._ended, self._scroll_x, self._max_width, self._first_unseen = False, 0, 0, 0
-        self._matches, self._current = [], None
+        self._search.end()
         self.set_wrap(self.wrap)
         self.set_following(True)
         self._refresh_view()
-
-    def save(self, path: Path, *, overwrite: bool = False) -> None:
-        """Write the lines to a file atomically.
-
-        Raises:
-            PiwheelsError: it failed; one line says why.
-        """
-        lines: list[str] = list(self._buffer.lines_from(0))
-        if self._buffer.first_line_number:
-            lines.insert(0, f"[the first {self._buffer.first_line_number:,} lines were dropped]")
-        try:
-            if not overwrite and os.path.lexists(path):
-                raise PiwheelsError(f"{path} exists; enter another name")
-            write_atomically(path, "\n".join(lines) + "\n", errors="replace")
-        except (OSError, ValueError) as error:  # ValueError: an impossible name
-            reason = getattr(error, "strerror", None) or str(error)
-            raise PiwheelsError(f"cannot save to {path}: {reason}") from error
 
     # -- search ------------------------------------------------------------------------
 
     def search(self, text: str) -> bool:
         """Search from the top of the view; False without a match. "" ends the search."""
+        self._search.end()
+        self.refresh()
         if not text:
-            self._start_search(None, "")
             return False
-        return self._start_search(compile_search(text), text)
+        self._search.start(compile_search(text), text)
+        return self.search_next()
 
     def first_error(self) -> bool:
         """Go to the first line that reports an error; next and previous continue from there."""
-        self._start_search(ERROR_PATTERN, "errors", jump=False)
-        return self._go_to_match(0)
+        self._search.start(ERROR_PATTERN, "errors")
+        return self._show_match(self._search.first())
 
     def search_next(self) -> bool:
         """Go to the next match, after the last to the first; False when there is none."""
-        at = self._top_line() - 1 if self._current is None else self._current
-        return self._go_to_match(bisect_right(self._matches, at))
+        return self._show_match(self._search.next(self._top_line()))
 
     def search_previous(self) -> bool:
         """Go to the previous match."""
-        at = self._top_line() if self._current is None else self._current
-        return self._go_to_match(bisect_left(self._matches, at) - 1)
+        return self._show_match(self._search.previous(self._top_line()))
 
-    def _start_search(
-        self, pattern: re.Pattern[str] | None, label: str, *, jump: bool = True
-    ) -> bool:
-        self._pattern, self._search_label, self._current = pattern, label, None
-        self._matches = self._buffer.find(pattern) if pattern else []
+    def _show_match(self, number: int | None) -> bool:
         self.refresh()
-        return jump and self.search_next()
-
-    def _extend_matches(self, changed: int) -> None:
-        """Add matches of new lines, and remove those of dropped ones."""
-        if not self._pattern:
-            return
-        del self._matches[bisect_left(self._matches, changed) :]
-        self._matches += self._buffer.find(self._pattern, changed)
-        if self._matches and self._matches[0] < self._buffer.first_line_number:
-            del self._matches[: bisect_left(self._matches, self._buffer.first_line_number)]
-
-    def _go_to_match(self, index: int) -> bool:
-        if not self._matches:
-            self.refresh()
+        if number is None:
             return False
-        self._current = self._matches[index % len(self._matches)]
-        row = self._row_of(self._current)
+        row = self._row_of(number)
         top = self.scroll_offset.y
         if not top <= row < top + self._page_rows:
             self._scroll_to_row(row - self._page_rows // 3)
         # Also on the last page: the match must not scroll away.
         self.set_following(False)
-        self.refresh()
         return True
 
     # -- position -----------------------------------------------------------
@@ -433,17 +389,14 @@ class LogView(ScrollView, can_focus=True):
 
     def _segments(self, line: str, number: int) -> Iterator[Segment]:
         base = self._style_for("error") if ERROR_PATTERN.search(line) else self._style_for()
-        if not self._pattern or self._pattern is ERROR_PATTERN:
-            names = ("error", "current") if number == self._current else ()
+        pattern, is_current = self._search.pattern, number == self._search.current
+        if not pattern or self._search.for_errors:
+            names = ("error", "current") if is_current else ()
             yield Segment(line, self._style_for(*names) if names else base)
             return
-        found = (
-            self._style_for("match", "current")
-            if number == self._current
-            else self._style_for("match")
-        )
+        found = self._style_for("match", "current") if is_current else self._style_for("match")
         at = 0
-        for match in self._pattern.finditer(line):
+        for match in pattern.finditer(line):
             if match.start() > at:
                 yield Segment(line[at : match.start()], base)
             yield Segment(match.group(), found)
@@ -459,18 +412,11 @@ class LogView(ScrollView, can_focus=True):
         if self._following:
             yield "ended" if self._ended else "following"
         elif (new := self._buffer.next_line_number - self._first_unseen) > 0:
-            yield f"PAUSED: {new:,} new lines below, End to follow"
+            yield f"PAUSED: {pluralize(new, 'new line')} below, End to follow"
         else:
             yield "paused, End to follow"
-        yield f"{self._buffer.next_line_number:,} lines"
-        if self._pattern:
-            yield f"{self._search_label}: {self._position()}"
+        yield pluralize(self._buffer.next_line_number, "line")
+        if self._search.pattern:
+            yield self._search.summary
         if self._buffer.first_line_number:
-            yield f"the first {self._buffer.first_line_number:,} were dropped"
-
-    def _position(self) -> str:
-        if not self._matches:
-            return "not found"
-        if self._current is None:
-            return f"{len(self._matches):,} lines"
-        return f"{bisect_right(self._matches, self._current):,} of {len(self._matches):,}"
+            yield f"the first {format_count(self._buffer.first_line_number)} were dropped"

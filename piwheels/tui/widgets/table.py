@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
@@ -14,21 +13,18 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from piwheels.tui.model.tables.table_model import Column, Row
 from piwheels.tui.widgets.table_layout import (
     GUTTER_CELLS,
-    Column,
     ColumnSlot,
-    Row,
     cell_at,
     layout_columns,
-    pad_or_truncate,
     spans,
 )
-
-__all__ = ["CELL_STYLES", "Column", "Row", "RowTable"]
+from piwheels.tui.widgets.table_lines import Sort, header_line, row_line
 
 #: The style names of cells; any other is drawn without a style.
-CELL_STYLES = ("muted", "strong", "good", "note", "warn", "bad")
+CELL_STYLES = ("muted", "strong", "success", "accent", "warning", "error")
 
 _HEADER_LINES = 1
 
@@ -67,10 +63,10 @@ class RowTable(ScrollView, can_focus=True):
         & > .rowtable--marked { color: $accent; }
         & > .cell--muted { color: $text-muted; }
         & > .cell--strong { text-style: bold; }
-        & > .cell--good { color: $text-success; }
-        & > .cell--note { color: $text-accent; }
-        & > .cell--warn { color: $text-warning; }
-        & > .cell--bad { color: $text-error; text-style: bold; }
+        & > .cell--success { color: $text-success; }
+        & > .cell--accent { color: $text-accent; }
+        & > .cell--warning { color: $text-warning; }
+        & > .cell--error { color: $text-error; text-style: bold; }
         &:focus > .rowtable--cursor {
             background: $block-cursor-background;
             color: $block-cursor-foreground;
@@ -146,7 +142,7 @@ class RowTable(ScrollView, can_focus=True):
         self._indexes: dict[str, int] = {}
         self._cursor: str | None = None
         self._marks: frozenset[str] = frozenset()
-        self._sort: tuple[str, bool] | None = None
+        self._sort: Sort | None = None
         self._styles_by_name: dict[tuple[str, bool], Style] = {}
 
     # -- contents -----------------------------------------------------------------
@@ -208,7 +204,7 @@ class RowTable(ScrollView, can_focus=True):
 
     def show_sort(self, column: str | None, *, descending: bool = False) -> None:
         """Draw the arrow at this column's title. The rows are already sorted."""
-        sort = None if column is None else (column, descending)
+        sort = None if column is None else Sort(column, descending)
         if sort != self._sort:
             self._sort = sort
             self.refresh(Region(0, 0, self._width, _HEADER_LINES))
@@ -377,7 +373,9 @@ class RowTable(ScrollView, can_focus=True):
             yield Region(0, y, self._width, 1)
             return
         for slot, width in drawn:
-            if cell_at(before, slot.cell_index) != cell_at(after, slot.cell_index):
+            old_cell, new_cell = cell_at(before, slot.cell_index), cell_at(after, slot.cell_index)
+            # Not by the value that it sorts by, which changes more often than what it shows.
+            if (old_cell.shown, old_cell.style) != (new_cell.shown, new_cell.style):
                 yield Region(slot.x, y, width, 1)
 
     def on_resize(self, _event: events.Resize) -> None:
@@ -406,54 +404,23 @@ class RowTable(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """The line at `y` lines below the widget's upper edge."""
         if y < _HEADER_LINES:
-            return self._render_header()
+            return header_line(
+                self._slots,
+                self._width,
+                self._style_for,
+                sort=self._sort,
+                ascii_only=self._ascii_only,
+            )
         place = self.scroll_offset.y + y - _HEADER_LINES
         if place >= len(self._rows):
             return Strip.blank(self._width, self.rich_style)
-        return self._render_row(self._rows[place])
-
-    def _render_header(self) -> Strip:
-        plain, at_sort = (
-            self._style_for("rowtable--header", False),
-            self._style_for("rowtable--sorted", False),
+        row = self._rows[place]
+        return row_line(
+            row,
+            self._slots,
+            self._width,
+            self._style_for,
+            under_cursor=row.key == self._cursor,
+            marked=row.key in self._marks,
+            ascii_only=self._ascii_only,
         )
-        segments = []
-        x = 0
-        for slot in self._slots:
-            segments.append(Segment(" " * (slot.x - x), plain))
-            title = self._title(slot)
-            style = at_sort if self._sort and self._sort[0] == slot.column.key else plain
-            segments.append(Segment(title, style))
-            x = slot.end
-        segments.append(Segment(" " * (self._width - x), plain))
-        return Strip([segment for segment in segments if segment.text], self._width)
-
-    def _title(self, slot: ColumnSlot) -> str:
-        title = slot.column.title
-        if self._sort and self._sort[0] == slot.column.key:
-            arrows = "v^" if self._ascii_only else "▼▲"
-            title = (
-                pad_or_truncate(title, min(len(title), slot.width - 1)) + arrows[not self._sort[1]]
-            )
-        return pad_or_truncate(title, slot.width, slot.column.align, ascii_only=self._ascii_only)
-
-    def _render_row(self, row: Row) -> Strip:
-        here, marked = row.key == self._cursor, row.key in self._marks
-        blank = self._style_for("", here)
-        segments = list(self._gutter(here=here, marked=marked))
-        x = GUTTER_CELLS
-        for slot, width in spans(row.cells, self._slots, self._width):
-            text, style = cell_at(row.cells, slot.cell_index)
-            if slot.x > x:
-                segments.append(Segment(" " * (slot.x - x), blank))
-            text = pad_or_truncate(text, width, slot.column.align, ascii_only=self._ascii_only)
-            segments.append(Segment(text, self._style_for(f"cell--{style}", here)))
-            x = slot.x + width
-        if x < self._width:
-            segments.append(Segment(" " * (self._width - x), blank))
-        return Strip(segments).adjust_cell_length(self._width, blank)
-
-    def _gutter(self, *, here: bool, marked: bool) -> Iterator[Segment]:
-        cursor, mark = (">", "*") if self._ascii_only else ("▸", "●")
-        yield Segment(cursor if here else " ", self._style_for("", here))
-        yield Segment(mark if marked else " ", self._style_for("rowtable--marked", here))

@@ -11,9 +11,15 @@ SortValue = float | str | tuple[float | str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column. On narrow screens the highest `drop_order` is left out first; 0 always stays.
+    """A column of a table.
 
-    `width` is what its cells usually need, with the glyph.
+    Attributes:
+        key: Its name in messages and settings.
+        title: The text of its header.
+        width: How many terminal cells its cells usually need, with the glyph.
+        drop_order: The highest are left out first where not all fit; 0 are the last.
+        align: The alignment of its texts.
+        stretch: Takes the remaining width.
     """
 
     key: str
@@ -21,6 +27,7 @@ class Column:
     width: int
     drop_order: int = 0
     align: Align = "left"
+    stretch: bool = False
 
 
 class Cell(NamedTuple):
@@ -33,6 +40,11 @@ class Cell(NamedTuple):
     style: str = ""
     glyph: str = ""
     sort_value: SortValue | None = None
+
+    @property
+    def shown(self) -> str:
+        """The glyph and the text."""
+        return f"{self.glyph} {self.text}" if self.glyph else self.text
 
 
 class Row(NamedTuple):
