@@ -76,6 +76,58 @@ def approximate_duration(seconds: float) -> str:
     return humanize.naturaldelta(timedelta(seconds=max(0.0, seconds)))
 
 
+#: A shorter duration is shown with its seconds by `format_short_duration`.
+SECONDS_SHOWN_S = 600.0
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+def format_short_duration(seconds: float) -> str:
+    """A duration in five characters, as kubectl prints ages: `45s`, `4m26s`, `16m`, `3h15m`."""
+    if not math.isfinite(seconds):
+        return "-"
+    return _format_short_duration(max(0, int(seconds)))
+
+
+@lru_cache(8192)
+def _format_short_duration(seconds: int) -> str:
+    minutes, hours, days = seconds // _MINUTE, seconds // _HOUR, seconds // _DAY
+    if seconds < SECONDS_SHOWN_S:
+        text = _join_units((minutes, "m"), (seconds % _MINUTE, "s")) or "0s"
+    elif hours < 1:
+        text = f"{minutes}m"
+    elif hours < 10:
+        text = _join_units((hours, "h"), (minutes % 60, "m"))
+    elif days < 2:
+        text = f"{hours}h"
+    elif days < 10:
+        text = _join_units((days, "d"), (hours % 24, "h"))
+    else:
+        text = f"{days}d"
+    return text.replace(" ", "")
+
+
+def format_coarse_duration(seconds: float) -> str:
+    """A duration whose text changes each ten seconds, and each minute beyond the first."""
+    if seconds < _MINUTE:
+        return f"{int(seconds // 10) * 10}s" if seconds >= 10 else "a few seconds"
+    return format_short_duration(seconds - seconds % _MINUTE)
+
+
+def format_load(load: float) -> str:
+    """A load average: `2.31`."""
+    return f"{load:.2f}"
+
+
+def format_temperature(degrees: float) -> str:
+    """Degrees Celsius: `83C`."""
+    return f"{degrees:.0f}C"
+
+
+def format_rate(per_unit: float) -> str:
+    """A rate: `14.2`; a whole number from 100 up."""
+    return f"{per_unit:.1f}" if per_unit < 99.95 else format_count(round(per_unit))
+
+
 _UNITS = (
     ("year", 365 * 86400, "day", 86400),
     ("day", 86400, "hour", 3600),

@@ -13,6 +13,7 @@ from textual.color import Color
 from textual.scrollbar import ScrollBar
 from textual.timer import Timer
 
+from piwheels.formatting import SECONDS_SHOWN_S
 from piwheels.protocol.commands.definition import Requirement
 from piwheels.protocol.messages import RequestBody
 from piwheels.tui.client.replay import Replay
@@ -45,7 +46,6 @@ LOW_REFRESH_S = 2.0
 CLOCK_S = 1.0
 LOW_CLOCK_S = 5.0
 LONG_BUILD_CLOCK_S = 60.0
-_SECONDS_SHOWN_S = 3600.0
 #: How often the age of a stale screen is updated.
 _STALENESS_UPDATE_S = 5.0
 _HISTORY_LIMIT = 50
@@ -141,7 +141,7 @@ class Console(PreferencesApp):
     @property
     def waiting_message(self) -> str:
         """What to show before the first connection to a master."""
-        reason = f"\n{self.farm.lost_reason}" if self.farm.lost_reason else ""
+        reason = f"\nLast attempt: {self.farm.lost_reason}." if self.farm.lost_reason else ""
         return (
             f"Waiting for a master at {self.source.address}.{reason}\n"
             f"Retrying; press {key_labels(self.keys_for(actions.QUIT))[0]} to quit."
@@ -254,9 +254,9 @@ class Console(PreferencesApp):
             self._was_connected = True
             return
         if connected.same_master:
-            self.notify("Reconnected to the same master.")
+            self.notify("Reconnected; the master did not restart.")
         elif connected.same_master is False:
-            self.notify("Connected to a new master; the old one has ended.", severity="warning")
+            self.notify("Reconnected; the master has restarted.", severity="warning")
         else:
             self.notify("Reconnected.")
 
@@ -302,7 +302,7 @@ class Console(PreferencesApp):
         if not running or not self.farm.connected or not self.is_running:
             return
         newest_s = min(builder.phase_s(self.now) for builder in running)
-        if newest_s >= _SECONDS_SHOWN_S:
+        if newest_s >= SECONDS_SHOWN_S:
             interval_s = LONG_BUILD_CLOCK_S
         else:
             interval_s = LOW_CLOCK_S if self.display_options.low_bandwidth else CLOCK_S

@@ -8,10 +8,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from piwheels.formatting import (
+    format_coarse_duration,
     format_count,
     format_datetime,
     format_duration,
     format_percent,
+    format_short_duration,
     format_size,
     format_time,
 )
@@ -58,12 +60,20 @@ def test_line_ends_become_spaces_and_escapes_are_seen() -> None:
 @given(st.floats(min_value=0, max_value=1e12))
 def test_a_duration_is_short(seconds: float) -> None:
     assert len(format_duration(seconds)) <= 9
-    assert format_duration(seconds)[-1] in "smhd"
+    assert len(format_short_duration(seconds)) <= (5 if seconds < 9999 * 86400 else 9)
+    assert format_short_duration(seconds)[-1] in "smhd"
 
 
 def test_durations_sizes_counts_and_shares_as_people_read_them() -> None:
     assert [format_duration(s) for s in (0, 59.9, 61, 3600, 90061, -5, float("inf"))] == [
         "0s", "59s", "1m 1s", "1h", "1d 1h", "0s", "-",
+    ]  # fmt: skip
+    seconds = (0, 59.9, 61, 300, 599, 600, 3600, 11_700, 90_061, 190_800, 1e6, -5, float("inf"))
+    assert [format_short_duration(s) for s in seconds] == [
+        "0s", "59s", "1m1s", "5m", "9m59s", "10m", "1h", "3h15m", "25h", "2d5h", "11d", "0s", "-",
+    ]  # fmt: skip
+    assert [format_coarse_duration(s) for s in (3, 47, 119, 700)] == [
+        "a few seconds", "40s", "1m", "11m",
     ]  # fmt: skip
     assert (format_size(1536), format_count(1234567)) == ("1.5 KiB", "1,234,567")
     assert (format_percent(1, 3), format_percent(1, 0)) == ("33%", "-")

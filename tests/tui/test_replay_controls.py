@@ -53,17 +53,17 @@ async def test_where_a_recording_is_in_words(
     )
     replay.pause()
     replay.seek(BEGAN + 50)
-    assert replay_position(replay) == "50 of 0 to 300, paused"
+    assert replay_position(replay) == "50 (0 to 300), paused"
     replay.set_speed(0.25)
     replay.play()
-    assert replay_position(replay) == "50 of 0 to 300, 1/4x speed"
+    assert replay_position(replay) == "50 (0 to 300), 1/4x speed"
     replay.set_speed(1e9)
     assert replay_position(replay).endswith("256x speed (maximum)")
     replay.seek(replay.end)
     async for _ in replay.events():
         if replay.at_end:
             break
-    assert replay_position(replay) == "300 of 0 to 300, at its end"
+    assert replay_position(replay) == "300 (0 to 300), at its end"
 
 
 def piw_tui(*arguments: str) -> str:

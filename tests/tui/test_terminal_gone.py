@@ -22,7 +22,7 @@ _TOUR = (
     ("7", "Who"),
     ("6", "No build is selected"),
     ("8", "No release is selected"),
-    ("?", "Keys of explain"),
+    ("?", "Keys of the Explain screen"),
     ("q", "No release is selected"),
     ("1", "pi005"),
     ("K", "Cancel"),

@@ -21,6 +21,7 @@ from typing import BinaryIO, NamedTuple, TypeVar
 import msgspec
 
 from piwheels.errors import ConfigError
+from piwheels.formatting import format_count
 from piwheels.protocol.messages import PROTOCOL, LogChunk, RequestBody
 from piwheels.tui.client.source import EventSource
 from piwheels.tui.model.command_status import CommandStatus
@@ -293,7 +294,9 @@ class Reader:
 
     def _report_damage(self, offset: int) -> None:
         if not self.problem:
-            self.problem = f"{self.file} is damaged at byte {offset:,}; it plays up to there"
+            self.problem = (
+                f"{self.file} is damaged at byte {format_count(offset)}; it plays up to there"
+            )
 
     def read_block(self, number: int) -> BlockContents | None:
         """The contents of a block; None for a damaged one, where the recording ends."""

@@ -1,6 +1,6 @@
 """Targets of actions from builders and builds, and the screen filters that lead to them."""
 
-from piwheels.formatting import format_duration
+from piwheels.formatting import format_short_duration
 from piwheels.model import BuildSummary
 from piwheels.protocol.messages import BuilderView
 from piwheels.tui.model.action_types import ActionTarget
@@ -26,7 +26,7 @@ def release_filter(target: ActionTarget) -> ScreenFilter:
 def running_target(key: str, view: BuilderView) -> ActionTarget:
     """A builder with a running build."""
     release = terminal_safe(f"{view.project} {view.release_version}")
-    duration = format_duration(view.build_s)
+    duration = format_short_duration(view.build_s)
     return ActionTarget(
         key=key,
         name=terminal_safe(view.label),

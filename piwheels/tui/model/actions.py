@@ -66,7 +66,12 @@ HELP = Action(
     "help", "question_mark", "Keys", "Show the keys of this screen.", Group.NAVIGATION, drop_order=0
 )
 PALETTE = Action(
-    "palette", "colon,ctrl+p", "Commands", "Find an action by name.", Group.NAVIGATION, drop_order=1
+    "palette",
+    "colon,ctrl+p",
+    "Commands",
+    "Find an action by its name or its help.",
+    Group.NAVIGATION,
+    drop_order=1,
 )
 BACK = Action(
     "back",
@@ -76,12 +81,14 @@ BACK = Action(
     Group.NAVIGATION,
     drop_order=7,
 )
-THEME = Action("theme", "T", "Theme", "Choose the colors; they are kept.", Group.NAVIGATION)
+THEME = Action(
+    "theme", "T", "Theme", "Choose a color theme, and save the choice.", Group.NAVIGATION
+)
 CHANGE_KEY = Action(
     "change_key",
     "k",
     "Change a key",
-    "Give an action another key; it is kept.",
+    "Change the key of an action, and save the change.",
     Group.NAVIGATION,
 )
 SUSPEND = Action(
@@ -131,7 +138,7 @@ FILTER = Action(
     "filter",
     "slash",
     "Filter",
-    "Show only rows that contain all of these words, and no -word.",
+    "Show only rows that contain all words; -word excludes rows with that word.",
     Group.ROWS,
     Requirement.TABLE,
     drop_order=2,
@@ -140,7 +147,7 @@ FAILED = Action(
     "failed",
     "f",
     "Failed",
-    "Show only builds without a wheel, or all again.",
+    "Show only builds that produced no wheel, or all builds again.",
     Group.ROWS,
     screens=_ON_BUILDS,
     drop_order=4,
@@ -149,7 +156,7 @@ SLOW = Action(
     "slow",
     "o",
     "Slow",
-    "Show only builds of over ten minutes or longer than expected, or all again.",
+    "Show only builds that took over 10 minutes or longer than expected, or all builds again.",
     Group.ROWS,
     screens=_ON_BUILDS,
     drop_order=5,
@@ -216,7 +223,13 @@ FOLLOW = Action(
     drop_order=4,
 )
 WRAP = Action(
-    "wrap", "w", "Wrap", "Wrap long lines, or cut them.", Group.LOG, screens=_ON_LOG, drop_order=5
+    "wrap",
+    "w",
+    "Wrap",
+    "Wrap long lines, or cut them off.",
+    Group.LOG,
+    screens=_ON_LOG,
+    drop_order=5,
 )
 SAVE = Action(
     "save", "s", "Save", "Save the log to a file.", Group.LOG, screens=_ON_LOG, drop_order=5

@@ -3,7 +3,13 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from piwheels.formatting import format_count, format_duration, format_percent, format_size
+from piwheels.formatting import (
+    format_count,
+    format_percent,
+    format_short_duration,
+    format_size,
+    format_temperature,
+)
 from piwheels.model import HostMetrics
 from piwheels.protocol.messages import BuilderState
 from piwheels.tui.model.navigation import ScreenName
@@ -61,15 +67,15 @@ def _builder_alerts(state: FarmState, now: float) -> Iterator[Alert]:
 
 def _builder_alert(builder: Builder, now: float) -> tuple[int, str, str] | None:
     view = builder.view
-    silent = format_duration(view.since_last_message_s + max(0.0, now - builder.received_at))
+    silent = format_short_duration(view.since_last_message_s + max(0.0, now - builder.received_at))
     match view.state:
         case BuilderState.LOST:
             return 0, "lost", f"lost, no message for {silent}"
         case BuilderState.QUARANTINED:
             return 1, "quarantined", view.reason or "quarantined"
         case BuilderState.OVERDUE:
-            spent = format_duration(builder.build_s(now))
-            expected = format_duration(view.expected_s)
+            spent = format_short_duration(builder.build_s(now))
+            expected = format_short_duration(view.expected_s)
             what = f"{view.project} {view.release_version}"
             return 2, "overdue", f"{what} takes {spent}, expected {expected}"
         case BuilderState.SILENT:
@@ -81,7 +87,7 @@ def _machine_alert(host: HostMetrics) -> tuple[int, str, str] | None:
     if host.disk_total and host.disk_free / host.disk_total < DISK_CRITICAL:
         return 6, "disk nearly full", f"disk nearly full: {format_size(host.disk_free)} free"
     if host.temperature is not None and host.temperature >= TEMPERATURE_CRITICAL:
-        return 7, "hot", f"{host.temperature:.0f} C, too hot"
+        return 7, "hot", f"{format_temperature(host.temperature)}, too hot"
     return None
 
 
@@ -108,7 +114,7 @@ def _host_alerts(state: FarmState) -> Iterator[Alert]:
         free = f"{format_size(host.disk_free)} ({percent}) free"
         yield Alert(4, ScreenName.HOST, "disk", "disk nearly full", f"the web root's disk: {free}")
     if host.temperature is not None and host.temperature >= TEMPERATURE_CRITICAL:
-        text = f"the master is at {host.temperature:.0f} C, too hot"
+        text = f"the master is at {format_temperature(host.temperature)}, too hot"
         yield Alert(7, ScreenName.HOST, "temperature", "hot", text)
     if state.status.database:
         text = terminal_safe(f"the database: {state.status.database}")
@@ -118,5 +124,5 @@ def _host_alerts(state: FarmState) -> Iterator[Alert]:
         yield Alert(1, ScreenName.HOST, "queue", "queue", text)
     lag = state.status.upstream_lag_s
     if lag is not None and lag > UPSTREAM_LAG_ALERT_S:
-        text = f"the upstream index was last read {format_duration(lag)} ago"
+        text = f"the upstream index was last read {format_short_duration(lag)} ago"
         yield Alert(9, ScreenName.HOST, "upstream", "upstream late", text)

@@ -2,7 +2,15 @@
 
 from typing import NamedTuple
 
-from piwheels.formatting import format_count, format_duration, format_percent, format_size
+from piwheels.formatting import (
+    format_count,
+    format_load,
+    format_percent,
+    format_rate,
+    format_short_duration,
+    format_size,
+    format_temperature,
+)
 from piwheels.model import HostMetrics, LiveDownloads, NamedCount
 from piwheels.tui.model.alerts import UPSTREAM_LAG_ALERT_S
 from piwheels.tui.model.glyphs import glyph as glyph_of
@@ -44,8 +52,8 @@ def host_metrics(state: FarmState, now: float, *, ascii_only: bool = False) -> l
     metrics = [
         Metric("version", "piwheels", terminal_safe(status.version)),
         Metric("instance", "instance", terminal_safe(status.instance)),
-        Metric("uptime", "uptime", format_duration(status.uptime_s + since)),
-        Metric("load", "load", f"{host.load:.2f}"),
+        Metric("uptime", "uptime", format_short_duration(status.uptime_s + since)),
+        Metric("load", "load", format_load(host.load)),
         *_memory_metrics(host),
         _disk_metric(host, ascii_only),
         _temperature_metric(host, ascii_only),
@@ -103,9 +111,9 @@ def _temperature_metric(host: HostMetrics, ascii_only: bool) -> Metric:
         return Metric("temperature", "temperature", "no sensor", "muted")
     style = temperature_style(degrees)
     if not style:
-        return Metric("temperature", "temperature", f"{degrees:.0f} C")
+        return Metric("temperature", "temperature", format_temperature(degrees))
     mark = glyph_of("warning", ascii_only=ascii_only)
-    text = f"{degrees:.0f} C, {'too hot' if style == 'error' else 'warm'}"
+    text = f"{format_temperature(degrees)}, {'too hot' if style == 'error' else 'warm'}"
     return Metric("temperature", "temperature", text, style, mark)
 
 
@@ -114,7 +122,7 @@ def _upstream_metric(lag_s: float | None, ascii_only: bool) -> Metric:
         return Metric("lag", "upstream read", "not yet", "muted")
     late = lag_s > UPSTREAM_LAG_ALERT_S
     mark = glyph_of("warning", ascii_only=ascii_only) if late else ""
-    text = f"{format_duration(lag_s)} ago{', late' if late else ''}"
+    text = f"{format_short_duration(lag_s)} ago{', late' if late else ''}"
     return Metric("lag", "upstream read", text, "warning" if late else "", mark)
 
 
@@ -124,7 +132,7 @@ def download_metrics(state: FarmState, *, ascii_only: bool = False) -> list[Metr
     if not downloads.connected:
         return [Metric("connected", "downloads", NO_ACCESS_LOG, "muted")]
     return [
-        Metric("rate", "now", f"{downloads.rate_per_s:.1f} per second"),
+        Metric("rate", "now", f"{format_rate(downloads.rate_per_s)} per second"),
         Metric("hour", "last hour", _last_hour_text(downloads.per_minute, ascii_only)),
         _today_metric(downloads, ascii_only),
         Metric("month", "last 30 days", format_count(downloads.last_30_days)),

@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual import work
 
 from piwheels.errors import PiwheelsError
-from piwheels.formatting import format_duration
+from piwheels.formatting import format_short_duration
 from piwheels.model import BuildSummary
 from piwheels.protocol.messages import BuildsReply, ListBuilds
 from piwheels.tui.model import actions
@@ -153,7 +153,7 @@ class BuildsScreen(TableScreen):
         return dataclasses.replace(
             running_target(key, view),
             name=f"{release} for {terminal_safe(view.target)}",
-            work_at_risk=f"{format_duration(view.build_s)} on {terminal_safe(view.label)}",
+            work_at_risk=f"{format_short_duration(view.build_s)} on {terminal_safe(view.label)}",
         )
 
     def open_row(self, key: str) -> None:

@@ -38,7 +38,7 @@ class HelpScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """One page of text."""
         with Vertical(id="dialog"):
-            yield Static(f"Keys of {self._screen_name}", id="title")
+            yield Static(f"Keys of the {self._screen_name.capitalize()} screen", id="title")
             with VerticalScroll(id="keyhelp"):
                 yield Static(self._content(), markup=False)
 

@@ -9,7 +9,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from piwheels.errors import PiwheelsError
-from piwheels.formatting import format_duration
+from piwheels.formatting import format_short_duration
 from piwheels.model import BuildSummary
 from piwheels.protocol.messages import BuilderView
 from piwheels.tui.model import actions, glyphs
@@ -82,7 +82,7 @@ class LogScreen(FarmScreen):
         elif ended is not None:
             words += _build_words(ended.project, ended.version, ended.target, ended.builder)
             glyph, style = outcome_style(ended.outcome)
-            text = f"{ended.outcome} in {format_duration(ended.duration_s)}"
+            text = f"{ended.outcome} in {format_short_duration(ended.duration_s)}"
             words.append(self._state_word(glyph, text, style))
         elif scope.project:
             words += _build_words(scope.project, scope.version, scope.target)

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from piwheels.formatting import format_count, format_duration, format_unix_time
-from piwheels.protocol.messages import STALE_COUNTS_S, BuilderState
+from piwheels.formatting import format_coarse_duration, format_count, format_unix_time
+from piwheels.protocol.messages import STALE_COUNTS_S
 from piwheels.tui.client.replay import MAX_SPEED, MIN_SPEED, Replay
 from piwheels.tui.model import actions, glyphs
 from piwheels.tui.model.alerts import find_alerts
@@ -15,9 +15,6 @@ from piwheels.tui.widgets.bar import Word
 
 #: Below this width the other tabs are digits only.
 _NARROW_WIDTH = 72
-_BUSY_STATES = frozenset(
-    {BuilderState.BUILDING, BuilderState.UPLOADING, BuilderState.OVERDUE, BuilderState.TO_SLEEP}
-)
 
 
 def header(console: ConsoleContext, here: ScreenName) -> tuple[list[Word], list[Word]]:
@@ -35,9 +32,9 @@ def _state_words(console: ConsoleContext) -> Iterator[Word]:
     if not farm.has_snapshot:
         yield Word(f"{glyph('pending')} waiting for a master", "warning")
         if farm.lost_reason:
-            yield Word(farm.lost_reason, "muted", drop_order=5)
+            yield Word(farm.lost_reason, "muted", drop_order=5, gap_before=2)
     elif not farm.connected:
-        age = _coarse_duration(console.stale_s)
+        age = format_coarse_duration(console.stale_s)
         yield Word(f"{glyph('bad')} DISCONNECTED, data is {age} old", "error")
         yield Word(farm.lost_reason, "muted", drop_order=7)
     elif farm.paused:
@@ -48,22 +45,21 @@ def _state_words(console: ConsoleContext) -> Iterator[Word]:
 
 def _summary_words(console: ConsoleContext, here: ScreenName) -> Iterator[Word]:
     farm = console.farm
-    states = [builder.view.state for builder in farm.builders.values()]
     alerts = len(find_alerts(farm, console.now))
-    busy = sum(state in _BUSY_STATES for state in states)
+    busy = sum(builder.view.build is not None for builder in farm.builders.values())
     pending = sum(queue.pending for queue in farm.queues)
     if alerts:
         noun = "alert" if alerts == 1 else "alerts"
         text = f"{console.glyph('warning')} {alerts} {noun}{_next_alert_key(console, here)}"
         yield Word(text, "error", actions.NEXT_ALERT, drop_order=1, gap_before=2)
-    yield Word(f"{busy} of {len(states)} building", drop_order=2, gap_before=2)
+    yield Word(f"{busy} of {len(farm.builders)} busy", drop_order=2, gap_before=2)
     yield Word(f"{format_count(pending)} queued{_count_age(farm)}", drop_order=3, gap_before=2)
 
 
 def _count_age(farm: FarmState) -> str:
     """How old the master's counts are, where a slow database makes that worth saying."""
     age_s = farm.status.counts_age_s if farm.status else 0.0
-    return f" ({_coarse_duration(age_s)} ago)" if age_s > STALE_COUNTS_S else ""
+    return f" ({format_coarse_duration(age_s)} ago)" if age_s > STALE_COUNTS_S else ""
 
 
 def _next_alert_key(console: ConsoleContext, here: ScreenName) -> str:
@@ -120,9 +116,10 @@ def key_hints(console: ConsoleContext, screen_name: ScreenName) -> list[Word]:
 
 
 def replay_position(replay: Replay) -> str:
-    """Where a recording is, in words: `12:03:44 of 12:00:00 to 13:00:00, paused`."""
+    """Where a recording is, in words: `12:03:44 (12:00:00 to 13:00:00), paused`."""
     position = format_unix_time(replay.now())
-    text = f"{position} of {format_unix_time(replay.begin)} to {format_unix_time(replay.end)}"
+    span = f"{format_unix_time(replay.begin)} to {format_unix_time(replay.end)}"
+    text = f"{position} ({span})"
     if replay.paused:
         return f"{text}, paused"
     if replay.at_end:
@@ -136,10 +133,3 @@ def _speed_text(speed: float) -> str:
     factor = f"{speed:g}" if speed >= 1 else f"1/{1 / speed:g}"
     limit = {MIN_SPEED: " (minimum)", MAX_SPEED: " (maximum)"}.get(speed, "")
     return f", {factor}x speed{limit}"
-
-
-def _coarse_duration(seconds: float) -> str:
-    """A duration whose text changes rarely."""
-    if seconds < 60:
-        return f"{int(seconds // 10) * 10}s" if seconds >= 10 else "a few seconds"
-    return format_duration(seconds - seconds % 60)

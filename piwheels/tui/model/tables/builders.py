@@ -3,7 +3,13 @@
 from collections.abc import Mapping
 from functools import lru_cache
 
-from piwheels.formatting import format_count, format_duration, format_percent
+from piwheels.formatting import (
+    format_count,
+    format_load,
+    format_percent,
+    format_short_duration,
+    format_temperature,
+)
 from piwheels.protocol.messages import BuilderState
 from piwheels.tui.model.glyphs import (
     ALERT_STATES,
@@ -23,7 +29,7 @@ BUILDER_COLUMNS = (
     Column("label", "Builder", 14, 0),
     Column("release", "Building", 24, 0),
     Column("phase", "Phase", 10, 1),
-    Column("time", "Time", 14, 1, "right"),
+    Column("time", "Elapsed", 12, 1, "right"),
     Column("load", "Load", 6, 2, "right"),
     Column("loads", "Load history", 20, 5),
     Column("memory", "Mem", 5, 3, "right"),
@@ -148,16 +154,16 @@ def _time_cell(builder: Builder, now: float) -> Cell:
 @_cached
 def _elapsed_cell(spent_s: int, limit_s: float, over: bool) -> Cell:
     text = (
-        f"{format_duration(spent_s)}/{format_duration(limit_s)}"
+        f"{format_short_duration(spent_s)}/{format_short_duration(limit_s)}"
         if limit_s
-        else format_duration(spent_s)
+        else format_short_duration(spent_s)
     )
     return Cell(text, "warning" if over else "", "", spent_s)
 
 
 @_cached
 def _load_cell(load: float) -> Cell:
-    return Cell(f"{load:.2f}", "", "", load)
+    return Cell(format_load(load), "", "", load)
 
 
 @lru_cache(1024)  # of many numbers each
@@ -196,7 +202,7 @@ def temperature_cell(degrees: float | None, ascii_only: bool) -> Cell:
         return _UNKNOWN
     style = temperature_style(degrees)
     mark = glyph_of("warning", ascii_only=ascii_only) if style else ""
-    return Cell(f"{degrees:.0f}C", style, mark, degrees)
+    return Cell(format_temperature(degrees), style, mark, degrees)
 
 
 def temperature_style(degrees: float) -> str:

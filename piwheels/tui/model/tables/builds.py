@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
 
-from piwheels.formatting import format_datetime, format_duration
+from piwheels.formatting import format_datetime, format_short_duration
 from piwheels.model import RETRYABLE, BuildSummary, Outcome
 from piwheels.tui.model.glyphs import ALERT_STATES, STATE_STYLE
 from piwheels.tui.model.glyphs import glyph as glyph_of
@@ -84,6 +84,7 @@ def _running_row(
     view = builder.view
     release = terminal_safe(f"{view.project} {view.release_version}")
     spent = builder.build_s(now)
+    late = 0 < view.expected_s < spent
     alert = view.state in ALERT_STATES
     state = view.state if alert else "building"
     cells = (
@@ -101,7 +102,7 @@ def _running_row(
             natural_sort_key(view.target),
         ),
         Cell(terminal_safe(view.label), "", "", natural_sort_key(view.label)),
-        Cell(format_duration(spent), "warning" if 0 < view.expected_s < spent else "", "", spent),
+        Cell(format_short_duration(spent), "warning" if late else "", "", spent),
         Cell("running", "", "", None),
         Cell(str(view.build), "", "", view.build),
         Cell(terminal_safe(view.reason)),
@@ -148,7 +149,7 @@ def _ended_row(
             natural_sort_key(build.target),
         ),
         Cell(terminal_safe(build.builder), "", "", natural_sort_key(build.builder)),
-        Cell(format_duration(build.duration_s), "", "", build.duration_s),
+        Cell(format_short_duration(build.duration_s), "", "", build.duration_s),
         Cell(when, "", "", build.ended_at.timestamp()),
         Cell(str(build.build_id), "", "", build.build_id),
         Cell(terminal_safe(build.detail), "", "", build.detail or None),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from piwheels.formatting import format_count, format_duration
+from piwheels.formatting import format_count, format_rate, format_short_duration
 from piwheels.model import QueueStatus
 from piwheels.tui.model.glyphs import glyph as glyph_of
 from piwheels.tui.model.state import FarmState
@@ -14,7 +14,7 @@ QUEUE_COLUMNS = (
     Column("target", "Target", 24, 0),
     Column("pending", "Queued", 9, 0, "right"),
     Column("claimed", "Running", 8, 2, "right"),
-    Column("deferred", "Retry", 7, 2, "right"),
+    Column("deferred", "Deferred", 8, 2, "right"),
     Column("built", "Built/h", 8, 3, "right"),
     Column("rate", "Per min", 8, 4, "right"),
     Column("drain", "Drains in", 10, 1, "right"),
@@ -60,10 +60,10 @@ def queue_row(
         Cell(format_count(queue.claimed), "", "", queue.claimed),
         Cell(format_count(queue.deferred), "", "", queue.deferred),
         Cell(format_count(queue.built_last_hour), "", "", queue.built_last_hour),
-        Cell(f"{queue.built_last_hour / 60:.1f}", "", "", queue.built_last_hour),
-        Cell(format_duration(drain) if drain is not None else "never", "", "", drain),
+        Cell(format_rate(queue.built_last_hour / 60), "", "", queue.built_last_hour),
+        Cell(format_short_duration(drain) if drain is not None else "never", "", "", drain),
         Cell(
-            "" if queue.oldest_s is None else format_duration(queue.oldest_s),
+            "" if queue.oldest_s is None else format_short_duration(queue.oldest_s),
             "",
             "",
             queue.oldest_s,
