@@ -329,7 +329,7 @@ _OLD_KEYS = Situation(
                     "sample.py": '"""A module."""\n__version__ = "1.0"\n',
                 }
             ),
-            expected=_old_metadata("Unrecognised metadata key: unknown", "Unrecognised metadata"),
+            expected=_old_metadata("metadata key: unknown"),
         ),
     ),
 )
