@@ -68,7 +68,7 @@ def _html_file(project: str) -> Change:
     return change
 
 
-def _elsewhere(project: str, behave: Callable[[socket.socket], None] | None) -> Change:
+def _other_server(project: str, behave: Callable[[socket.socket], None] | None) -> Change:
     """The files of a project are on another server: one that is down, or that breaks off."""
 
     def change(index: FakeIndex) -> None:
@@ -125,9 +125,9 @@ _INDEX = Situation(
         _fault("file-503", "index-fault", _file_status("setuptools", 503)),
         _fault("file-gone", "file-gone", _file_status("setuptools", 404)),
         _fault("file-damaged", "damaged-download", _damaged("setuptools")),
-        _fault("file-refused", "index-fault", _elsewhere("setuptools", None)),
-        _fault("file-reset", "index-fault", _elsewhere("setuptools", _reset)),
-        _fault("file-truncated", "index-fault", _elsewhere("setuptools", _truncate)),
+        _fault("file-refused", "index-fault", _other_server("setuptools", None)),
+        _fault("file-reset", "index-fault", _other_server("setuptools", _reset)),
+        _fault("file-truncated", "index-fault", _other_server("setuptools", _truncate)),
         Variant(
             name="requirement-503",
             sdist=setup_py("", requires='"helper"'),
