@@ -18,6 +18,7 @@ class Alias:
     new: tuple[str, ...]
     option: str = ""  # the alias applies only where this option is given
     new_option: str = ""  # "" removes the option
+    dropped_option: str = ""  # an option with a value that the new form does not have
 
     @property
     def notice(self) -> str:
@@ -30,7 +31,7 @@ class Alias:
 #: The first that matches applies; those with an option come before those without.
 ALIASES = (
     Alias(("drain",), ("builder", "restart"), "--rolling", "--max-parallel"),
-    Alias(("skip",), ("unskip",), "--lift"),
+    Alias(("skip",), ("unskip",), "--lift", dropped_option="--reason"),
     Alias(("retry",), ("rebuild",), "--built"),
     Alias(("rebuild",), ("pages", "rebuild"), "--part", "--kind"),
     Alias(("add",), ("add",), "--all", "--all-releases"),
@@ -68,6 +69,8 @@ def rewrite(arguments: Sequence[str]) -> tuple[list[str], str]:
     if alias is None:
         return [*leading, *rest], ""
     following = rest[len(alias.old) :]
+    if alias.dropped_option:
+        following = _without_dropped_option(alias, following)
     if alias.option:
         following = _without_option(alias, following)
     return [*leading, *alias.new, *following], alias.notice
@@ -110,3 +113,14 @@ def _without_option(alias: Alias, words: Sequence[str]) -> list[str]:
         for word in words
     )
     return [word for word in renamed if word]
+
+
+def _without_dropped_option(alias: Alias, words: Sequence[str]) -> list[str]:
+    kept: list[str] = []
+    following = iter(words)
+    for word in following:
+        if word == alias.dropped_option:
+            next(following, None)
+        elif not _is_option(word, alias.dropped_option):
+            kept.append(word)
+    return kept

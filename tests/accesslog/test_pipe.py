@@ -114,7 +114,7 @@ async def test_a_repeated_log_is_not_counted_again(
     assert log.stat().st_size > 2 * spool_module._SEGMENT_BYTES
     for _ in range(2):
         with log.open("rb") as stdin, piw_process(dsn, tmp_path, stdin=stdin) as process:
-            assert process.wait(120) == 0
+            assert process.wait(WAIT_S) == 0
     assert read_files(dsn, tmp_path, log)["lines"] == 0
     assert left(tmp_path) == []
     await assert_counts(database, traffic.counts)
@@ -133,7 +133,7 @@ async def test_a_repeated_log_may_exceed_the_spool_size(
         log.open("rb") as stdin,
         piw_process(dsn, tmp_path, stdin=stdin, PIWHEELS_ACCESSLOG_SPOOL_MAX_MB="1") as process,
     ):
-        assert process.wait(120) == 0
+        assert process.wait(WAIT_S) == 0
     assert left(tmp_path) == []
     await assert_counts(database, traffic.counts)
 

@@ -27,6 +27,7 @@ from tests.timeouts import WAIT_S
 __all__ = ["farm", "systemd"]
 
 
+@pytest.mark.farm  # starts `piw builder`
 def test_systemd_is_told_of_a_builder_that_waits_and_stops_it_cleanly(
     systemd: Notifications, tmp_path: Path
 ) -> None:
@@ -52,6 +53,7 @@ def test_systemd_is_told_of_a_builder_that_waits_and_stops_it_cleanly(
     assert "Traceback" not in message
 
 
+@pytest.mark.farm  # starts `piw builder`
 @pytest.mark.parametrize(("restart", "status"), [(False, EXIT_STAYS_ENDED), (True, 0)])
 async def test_the_exit_status_says_whether_a_builder_is_started_again(
     farm: MasterAndBuilder, restart: bool, status: int

@@ -44,6 +44,8 @@ def test_an_old_form_is_in_no_help(alias: Alias) -> None:
         ("-v drain pi1", "-v builder drain pi1"),
         ("--log-level debug abandon pi1", "--log-level debug builder cancel pi1"),
         ("skip demo --lift", "unskip demo"),
+        ("skip demo --lift --reason fixed", "unskip demo"),
+        ("skip --reason=fixed --target cp27 --lift", "unskip --target cp27"),
         ("retry demo --built", "rebuild demo"),
         ("rebuild --part home", "pages rebuild --kind home"),
         ("rebuild", "pages rebuild"),

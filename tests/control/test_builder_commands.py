@@ -102,11 +102,15 @@ async def test_drain_ends_a_builder_after_its_build(shared: Master) -> None:
 
 
 async def test_a_rolling_drain_takes_the_next_when_one_is_back(shared: Master) -> None:
-    async with shared.builder("pi1") as pi1, shared.builder("pi2") as pi2:
+    async with (
+        shared.watch() as watcher,
+        shared.builder("pi1") as pi1,
+        shared.builder("pi2") as pi2,
+    ):
         await shared.command_builders(O.RESTART, "pi1", "pi2", max_parallel=1)
         await pi1.receive_type(m.Shutdown)
         await pi1.say_goodbye()
-        assert len((await shared.ask(m.Status(), m.StatusReply)).builders) == 1
+        await watcher.wait_for_event(m.BuilderRemoved, lambda event: event.label == "pi1")
         await pi2.send_idle()
         assert isinstance(await pi2.receive(), m.NoJobAvailable), "it is not its turn yet"
         await pi1.say_hello()

@@ -221,6 +221,7 @@ async def test_who_asks_while_the_database_is_away_is_told_so(
         with pytest.raises(NotNowError, match="database has not answered"):
             await client.request(m.Subscribe(), m.Snapshot)
         harness.database_is_away = False
+        monkeypatch.setattr(subscriptions, "SNAPSHOT_TIMEOUT_S", WAIT_S)
         assert await client.request(m.Subscribe(), m.Snapshot)
 
 

@@ -271,7 +271,7 @@ def _run_on_small_disk(farm: Farm, size: str, folder: Path, *arguments: str) -> 
 def test_a_disk_that_is_full_from_the_start(farm: Farm) -> None:
     _run_on_small_disk(farm, "8m", farm.folder, "alpha")
     assert farm.process is not None
-    assert farm.process.wait(60) == 1
+    assert farm.process.wait(WAIT_S) == 1
     begins, *lines = farm.output.splitlines()
     assert begins.startswith("farm: ")
     assert len(lines) == 1, farm.output

@@ -19,6 +19,14 @@ def _builder(farm: Farm) -> dict[str, Any]:
     return builders[0] if builders else {}
 
 
+def _builds(farm: Farm) -> list[dict[str, Any]]:
+    return json.loads(farm.piw("builds", "--json").stdout)["builds"]  # type: ignore[no-any-return]
+
+
+def _has_event(farm: Farm, start: str) -> bool:
+    return any(event["what"].startswith(start) for event in _status(farm)["recent_events"])
+
+
 def _building(farm: Farm) -> list[int]:
     """The processes of the running build."""
     assert farm.process is not None
@@ -34,35 +42,30 @@ def test_a_build_dies_with_the_order_and_starts_again(farm: Farm, upstream: Fake
     first = _building(farm)
     assert farm.piw("builder sleep", "--now", "--yes", "builder-1").stdout == "sleep: builder-1\n"
     wait_until(lambda: not any(map(is_alive, first)), "its processes are gone")
-    wait_until(lambda: _builder(farm)["state"] == "asleep", "the builder sleeps")
+    wait_until(lambda: _builder(farm).get("state") == "asleep", "the builder sleeps")
     assert _status(farm)["builds"] == 0, "nothing was recorded"
     farm.piw("builder wake", "builder-1")
     wait_until(lambda: _building(farm), "it builds again")
     # Now the builder itself: its process ends, and stays ended.
-    second, build = _building(farm), _builder(farm)["build"]
+    second = _building(farm)
+    build = wait_until(lambda: _builder(farm).get("build"), "the status names the build")
     farm.piw("builder kill", "--all", "--yes")
     wait_until(lambda: not any(map(is_alive, second)), "its processes are gone")
     wait_until(lambda: not _status(farm)["builders"], "it left")
-    (killed,) = json.loads(farm.piw("builds", "--json").stdout)["builds"]
+    (killed,) = wait_until(lambda: _builds(farm), "the build is recorded")
     assert (killed["build"], killed["outcome"]) == (build, "canceled")
     assert killed["detail"].startswith("killed by ")
-    message = [event["what"] for event in _status(farm)["recent_events"]]
-    assert any(what.startswith("builder builder-1 left: killed by ") for what in message)
+    wait_until(lambda: _has_event(farm, "builder builder-1 left: killed by "), "an event says why")
 
 
 @pytest.mark.slow
 def test_a_restarted_builder_finishes_and_comes_back(farm: Farm, upstream: FakeIndex) -> None:
-    add_release(upstream, "brief", "time.sleep(20)")
+    add_release(upstream, "brief", "time.sleep(30)")
     farm.start("brief")
     wait_until(lambda: ": building" in farm.output, "the build has begun")
     farm.piw("builder restart", "--all", "--max-parallel", "1")
-    assert _builder(farm)["state"] == "draining"
+    wait_until(lambda: _builder(farm).get("state") == "draining", "it accepts no further job")
     wait_until(lambda: "brief" in farm.pages(), "its build was finished")
-
-    def left() -> bool:
-        events = _status(farm)["recent_events"]
-        return any("builder-1 left: restarted by" in event["what"] for event in events)
-
-    wait_until(left, "it left")
+    wait_until(lambda: _has_event(farm, "builder builder-1 left: restarted by "), "it left")
     wait_until(lambda: _builder(farm).get("state") == "idle", "it is back")
-    assert _builder(farm)["limit_s"] > 0
+    wait_until(lambda: _builder(farm).get("limit_s", 0) > 0, "its time limit is known")

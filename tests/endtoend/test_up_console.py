@@ -43,7 +43,7 @@ def test_the_console_opens_and_leaving_it_can_stop_the_farm(up: Up, upstream: Fa
 
 
 def test_leaving_the_console_can_leave_the_farm_running(up: Up, upstream: FakeIndex) -> None:
-    add_release(upstream, "alpha", "time.sleep(20)")
+    add_release(upstream, "alpha", "time.sleep(40)")
     with up("alpha") as terminal:
         terminal.wait_for_text("alpha 1.0", 300)
         terminal.press("q")

@@ -17,6 +17,7 @@ from piwheels.scheduler.wheel_publisher import WheelPublisher
 from piwheels.webroot import Webroot
 from piwheels.wheel.tags import make_target
 from tests.db.scenario import RULES, make_build, make_release
+from tests.timeouts import WAIT_S
 from tests.wheel.factories import EM_X86_64, elf, make_wheel
 
 #: pip itself, on a system that says to have another glibc.
@@ -100,7 +101,7 @@ class Farm:
             env={**os.environ, "PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": ""},
             capture_output=True,
             check=False,
-            timeout=120,
+            timeout=WAIT_S,
         )
         found = list(got.glob("*.whl"))
         for path in found:

@@ -40,6 +40,7 @@ Commands of operators are carried out in the simulation and printed here.
 @click.option("--answer-after-s", default=0.0, help="Take so long over each command.")
 @click.option("--refuse", default="", metavar="REASON", help="Refuse every command.")
 @click.option("--well", is_flag=True, help="No builder is lost, overdue, silent, asleep ...")
+@click.option("--idle", is_flag=True, help="The farm is paused, and no build is running.")
 @click.option("--no-downloads", is_flag=True, help="No access log is connected.")
 def main(
     *,
@@ -54,6 +55,7 @@ def main(
     answer_after_s: float,
     refuse: str,
     well: bool,
+    idle: bool,
     no_downloads: bool,
 ) -> None:
     """A simulated farm that speaks the real control protocol, to work on the console with."""
@@ -64,6 +66,7 @@ def main(
         fail_share=fail_share,
         downloads=not no_downloads,
         odd=not well,
+        idle=idle,
     )
     farm = SimFarm(
         address=f"ipc://{path.absolute()}",

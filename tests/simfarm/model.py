@@ -53,14 +53,21 @@ class FarmModel:
         fail_share: float = 0.2,
         downloads: bool = True,
         odd: bool = True,
+        idle: bool = False,
         began: datetime | None = None,
     ) -> None:
-        """build_s: how long a build takes on average; odd: some builders are lost, overdue, ..."""
+        """A farm at its start.
+
+        Args:
+            build_s: how long a build takes on average.
+            odd: some builders are lost, overdue, ...
+            idle: the farm is paused, and no build is running.
+        """
         self.dice = random.Random(seed)
         self.time = began or datetime.now(UTC)
         self.instance = self._new_instance()
         self.uptime_s = 0.0
-        self.paused = False
+        self.paused = idle
         self.build_s = build_s
         self.fail_share = fail_share
         self.downloads = downloads
@@ -108,7 +115,7 @@ class FarmModel:
             role = place % max(12, min(number, 100))
             if odd and role < len(SPECIAL_STATES):
                 self._make_odd(machine, SPECIAL_STATES[role])
-            else:
+            elif not self.paused:
                 self._start(machine)
                 if machine.build:
                     machine.build.advance(dice.uniform(0, machine.build.total_s * 0.9))

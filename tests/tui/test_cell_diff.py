@@ -192,14 +192,14 @@ async def _check(many: list[Step]) -> None:
 MANY = st.lists(steps(), min_size=3, max_size=14)
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(MANY)
 def test_random_updates_leave_the_screen_that_textual_means(many: list[Step]) -> None:
     asyncio.run(_check(many))
 
 
 @pytest.mark.slow
-@settings(max_examples=150)
+@settings(max_examples=40)
 @given(MANY)
 def test_many_more_random_updates_do_too(many: list[Step]) -> None:
     asyncio.run(_check(many))

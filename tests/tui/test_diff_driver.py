@@ -11,6 +11,8 @@ import pytest
 from tests.timeouts import WAIT_S
 from tests.tui.pty_terminal import PtyTerminal
 
+pytestmark = pytest.mark.farm  # each starts a program on a terminal
+
 _WIDTH, _HEIGHT = 110, 40
 #: A frame in which every cell is another, with what leads to each.
 _FRAME_BYTES = 12_000
@@ -70,7 +72,7 @@ def displayed(terminal: PtyTerminal) -> list[str]:
 
 @pytest.mark.parametrize("answers", [True, False])
 def test_frames_do_not_queue_for_a_slow_terminal(answers: bool) -> None:
-    with started_app(every_s=0.02, bytes_per_s=100_000, answers=answers) as terminal:
+    with started_app(every_s=0.05, bytes_per_s=100_000, answers=answers) as terminal:
         wait_until_started(terminal)
         waited = sorted(bytes_until_echo(terminal, key) for key in "abcdefg")
     # The frame under way, and the one with the echo; a terminal that cannot tell what it has
@@ -78,9 +80,10 @@ def test_frames_do_not_queue_for_a_slow_terminal(answers: bool) -> None:
     assert waited[3] < (2 if answers else 5) * _FRAME_BYTES
 
 
+@pytest.mark.slow
 def test_stock_frames_queue() -> None:
-    """Against this the test above is held: were it not so, there would be nothing to mend."""
-    with started_app("stock", every_s=0.02, bytes_per_s=100_000) as terminal:
+    """Without the driver that the test above is about, frames do queue."""
+    with started_app("stock", every_s=0.05, bytes_per_s=25_000) as terminal:
         wait_until_started(terminal)
         assert bytes_until_echo(terminal, "a") > 5 * _FRAME_BYTES
 

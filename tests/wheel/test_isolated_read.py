@@ -41,15 +41,14 @@ async def test_a_wheel_that_takes_long_is_refused_while_others_are_read(
 ) -> None:
     endless = elf(EM_AARCH64, verneeds=2**32 - 1)
     (tmp_path / "slow").mkdir()
-    files = {f"demo/{number}.so": endless for number in range(400)}
+    files = {f"demo/{number}.so": endless for number in range(200)}
     slow = make_wheel(tmp_path / "slow", tags=NATIVE, files=files)
     monkeypatch.setattr(isolated_read, "_BASE_CPU_S", 2)
-    reading_slow = [asyncio.create_task(read_wheel(slow)) for _ in range(3)]
+    reading_slow = asyncio.create_task(read_wheel(slow))
     facts = await read_wheel(make_wheel(tmp_path))
     assert facts.project == "demo"
-    for task in reading_slow:
-        with pytest.raises(RejectedError, match=r"demo-1\.0-.*more than 2 s of processor time"):
-            await task
+    with pytest.raises(RejectedError, match=r"demo-1\.0-.*more than 2 s of processor time"):
+        await reading_slow
 
 
 async def test_a_wheel_that_changes_while_it_is_read_is_refused(
