@@ -21,7 +21,7 @@ from piwheels.errors import ConfigError
 
 CONFIG_FILE_NAME = "piwheels.toml"
 _ENV_PREFIX = "PIWHEELS_"
-#: Variables that are no settings.
+#: Environment variables that are not settings.
 NON_SETTING_VARIABLES = {
     "PIWHEELS_CONFIG": "The configuration file to read, unless `--config` names one.",
     "PIWHEELS_DEBUG": "If set, errors are printed with a traceback, and the state machines check "
@@ -98,7 +98,7 @@ class WebrootSection(msgspec.Struct, frozen=True):
         _doc("How long a removed wheel stays on disk, for clients that read an older page."),
     ] = 300.0
     project_list_interval_s: Annotated[
-        NonNegativeSeconds, _doc("The list of all projects is written at most this often.")
+        NonNegativeSeconds, _doc("Minimum interval between writes of the list of all projects.")
     ] = 60.0
 
 
@@ -125,11 +125,11 @@ class MasterSection(msgspec.Struct, frozen=True):
     ] = Path("/var/lib/piwheels/spool")
     builder_timeout_s: Annotated[
         PositiveSeconds,
-        _doc("A builder that sends nothing for this long is lost; its build is queued again."),
+        _doc("A builder that sends nothing for this long is lost; its build is requeued."),
     ] = 300.0
     retry_delay_s: Annotated[
         NonNegativeSeconds,
-        _doc("Delay before a failed build is tried again; doubled for each further attempt."),
+        _doc("Delay before a failed build is retried; doubled for each further attempt."),
     ] = 600.0
     max_attempts: Annotated[
         PositiveInt, _doc("Attempts after which a retryable failure becomes final.")
@@ -165,7 +165,9 @@ class UpstreamSection(msgspec.Struct, frozen=True):
     follow_all: Annotated[
         bool, _doc("Follow every project of the changelog, not only those added with `piw add`.")
     ] = False
-    max_requests: Annotated[PositiveInt, _doc("Most pages that are requested at once.")] = 20
+    max_requests: Annotated[
+        PositiveInt, _doc("Maximum number of pages requested at the same time.")
+    ] = 20
     removal_retention_days: Annotated[
         NonNegativeInt,
         _doc("How long a release that was removed upstream is kept here, hidden."),
@@ -188,7 +190,7 @@ class BuilderSection(msgspec.Struct, frozen=True):
     interpreters: Annotated[
         tuple[str, ...],
         _doc(
-            "Python interpreters to build for, by name or path. None: the one that runs `piw`. In "
+            "Python interpreters to build for, by name or path. Empty: the one that runs `piw`. In "
             "the environment variable they are separated by commas."
         ),
     ] = ()
@@ -220,9 +222,9 @@ class BuilderSection(msgspec.Struct, frozen=True):
     max_file_mb: Annotated[
         PositiveInt, _doc("Largest file that a build may write, or that is downloaded for it.")
     ] = 4096
-    max_processes: Annotated[PositiveInt, _doc("Most processes of a build.")] = 1024
+    max_processes: Annotated[PositiveInt, _doc("Maximum number of processes of a build.")] = 1024
     min_free_disk_mb: Annotated[
-        NonNegativeInt, _doc("A build that leaves less of the disk free is canceled.")
+        NonNegativeInt, _doc("A build that leaves less free disk space than this is canceled.")
     ] = 256
     max_cache_mb: Annotated[NonNegativeInt, _doc("Size limit of the download cache.")] = 1024
     sandbox: Annotated[
@@ -231,7 +233,10 @@ class BuilderSection(msgspec.Struct, frozen=True):
     ] = True
     extra_readonly_paths: Annotated[
         tuple[Path, ...],
-        _doc("Further paths that a build may read. In the environment, separated by commas."),
+        _doc(
+            "Further paths that a build may read. In the environment variable, separate them "
+            "with commas."
+        ),
     ] = ()
 
 
@@ -246,11 +251,14 @@ class AccessLogSection(msgspec.Struct, frozen=True):
         ),
     ] = 13
     spool_dir: Annotated[
-        Path, _doc("Directory of lines that came through a pipe and are not stored yet.")
+        Path, _doc("Directory for lines read from a pipe that are not in the database yet.")
     ] = Path("/var/lib/piwheels/accesslog")
     spool_max_mb: Annotated[
         NonNegativeInt,
-        _doc("Size limit of `spool_dir`; while the database is away, further lines are dropped."),
+        _doc(
+            "Size limit of `spool_dir`; while the database is unavailable, lines beyond it are "
+            "dropped."
+        ),
     ] = 1024
 
 
@@ -316,7 +324,7 @@ def find_config_file(explicit_path: Path | None, environ: Mapping[str, str]) -> 
 def _is_accessible_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # its directory is closed to this account
+    except OSError:  # this account cannot read its directory
         return False
 
 

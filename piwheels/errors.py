@@ -29,9 +29,9 @@ class UsageError(ConfigError):
 
 
 class TransientError(PiwheelsError):
-    """An external failure that may be gone on a retry.
+    """An external failure that a retry may fix.
 
-    `wait_s`: how long it asked to wait (Retry-After); 0 if it did not.
+    `retry_after_s`: the requested delay (Retry-After); 0 for none.
     """
 
     def __init__(self, message: str, *, retry_after_s: float = 0.0) -> None:
@@ -44,7 +44,7 @@ class RejectedError(PiwheelsError):
 
 
 class NotNowError(RejectedError, TransientError):
-    """Rejected for a temporary reason: the same request can be sent again."""
+    """Rejected for a temporary reason: the same request can be repeated."""
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -158,6 +158,11 @@ def pluralize(number: int, word: str) -> str:
     return f"{number:,} {noun(number, word)}"
 
 
+def exit_status_text(status: int) -> str:
+    """How a program ended that printed nothing."""
+    return f"it ended with status {status}"
+
+
 def format_time(when: datetime, zone: tzinfo | None = None) -> str:
     """The time of day, `16:40:05`; "-" for a time that cannot be shown."""
     try:

@@ -142,7 +142,7 @@ def _result_of(reply_bytes: bytes, status: int, limits: Limits) -> msgspec.Raw:
     if status < 0:
         name = signal.Signals(-status).name
         if -status in _CRASH_SIGNALS:
-            raise RejectedError(f"reading it ended the process that did ({name})")
+            raise RejectedError(f"reading it crashed the process that read it ({name})")
         raise OSError(errno.ECANCELED, f"the process that read it was ended ({name})")
     try:
         answer = msgspec.msgpack.decode(reply_bytes, type=_Reply)
@@ -191,16 +191,20 @@ def _run_request(request: bytes) -> _Reply:
     except RejectedError as error:
         return _RejectedReply(str(error)[:_MAX_REASON_LENGTH])
     except MemoryError:
-        return _RejectedReply("reading it takes more memory than a file may cost")
+        return _RejectedReply("reading it takes more memory than allowed")
     except OSError as error:
         if error.errno in FILE_CAUSED_ERRNOS:
-            return _RejectedReply(f"it cannot be read: {error.strerror}")
+            return _unreadable(str(error.strerror))
         return _OSErrorReply(
             error.errno or errno.EIO, error.strerror or str(error)[:_MAX_REASON_LENGTH]
         )
     except Exception as error:  # noqa: BLE001 - a library's parser raises anything
         message = f"{type(error).__name__}: {error}"
-        return _RejectedReply(f"it cannot be read: {message[:_MAX_REASON_LENGTH]}")
+        return _unreadable(message[:_MAX_REASON_LENGTH])
+
+
+def _unreadable(reason: str) -> _RejectedReply:
+    return _RejectedReply(f"it cannot be read: {reason}")
 
 
 def _main(cpu_s: int, memory_bytes: int) -> None:

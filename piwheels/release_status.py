@@ -118,11 +118,11 @@ class ReleaseStatuses(Struct, frozen=True, kw_only=True):
 class StatusContext(Struct, frozen=True, kw_only=True):
     """What a status depends on besides the database.
 
-    served: targets for which a builder is connected.
-    equipped: targets for which a connected builder has a C compiler; None is not known.
+    served_targets: targets for which a builder is connected.
+    targets_with_compiler: targets for which a connected builder has a C compiler; None is unknown.
     paused: whether the farm assigns no jobs.
-    now: the time that waiting is counted from; without it times are told as they are, for a
-        text that is read later.
+    now: the time that durations are counted from; without it, times are absolute, for a text
+        that is read later.
     """
 
     served_targets: frozenset[str]
@@ -280,7 +280,7 @@ def _no_release_status(facts: ProjectStatusRow, asked_version: str | None) -> Re
             project=project,
             state=State.SKIPPED,
             text=f"it is skipped: {facts.skip_reason}",
-            hint=f"`piw unskip {project}` builds it again",
+            hint=_unskip_hint(project),
         )
     if asked_version is not None:
         return ReleaseStatus(
@@ -315,7 +315,7 @@ def _release_blocker(facts: ProjectStatusRow, release: ReleaseStatusRow) -> Rele
             release,
             State.SKIPPED,
             f"the project is skipped: {facts.skip_reason}",
-            hint=f"`piw unskip {facts.project}` builds it again",
+            hint=_unskip_hint(facts.project),
         )
     if release.skip_reason is not None:
         return _status(
@@ -323,7 +323,7 @@ def _release_blocker(facts: ProjectStatusRow, release: ReleaseStatusRow) -> Rele
             release,
             State.SKIPPED,
             f"the release is skipped: {release.skip_reason}",
-            hint=f"`piw unskip {name}` builds it again",
+            hint=_unskip_hint(name),
         )
     if not release.has_sdist:
         text = (
@@ -476,7 +476,7 @@ def _skip_state(
         return _StateAndText(
             state=State.TARGET_SKIPPED,
             text=f"nothing is built for this target: {target.target_skip_reason}",
-            hint=f"`piw unskip --target {target.target}` changes that",
+            hint=_unskip_hint(f"--target {target.target}"),
             detail=target.target_skip_reason,
         )
     if target.skip_reason is None:
@@ -486,7 +486,7 @@ def _skip_state(
     return _StateAndText(
         state=State.TARGET_SKIPPED,
         text=f"the {whole} is skipped for this target: {target.skip_reason}",
-        hint=f"`piw unskip {name} --target {target.target}` builds it again",
+        hint=_unskip_hint(f"{name} --target {target.target}"),
         detail=target.skip_reason,
     )
 
@@ -502,19 +502,19 @@ def _unpublished_state(
     if target.claimed_by is not None and target.claimed_at is not None:
         text = (
             f"it has been building on {target.claimed_by} {_elapsed_text(target.claimed_at, now)} "
-            f"(build {target.current_build_id}, try {target.attempts})"
+            f"(build {target.current_build_id}, attempt {target.attempts})"
         )
         follow = f"`piw log {target.current_build_id} -f` follows"
         return _StateAndText(state=State.BUILDING, text=text, hint=follow)
     if target.retry_at is not None:
         when = _time_until_text(target.retry_at, now)
-        text = f"{_last_result_text(target)}; it is tried again {when}"
+        text = f"{_last_result_text(target)}; it is retried {when}"
         return _StateAndText(state=State.DEFERRED, text=text)
     if target.hold_reason is not None:
         name = f"{facts.project}=={release.version}"
         return _StateAndText(
             state=State.HELD,
-            text=f"on hold, needs a decision: {target.hold_reason}",
+            text=f"on hold until an operator decides: {target.hold_reason}",
             hint=f"`piw log {target.last_build_id}` shows the last build, "
             f"`piw retry {name} --target {target.target}` tries again",
             detail=target.hold_reason,
@@ -565,6 +565,10 @@ def _queued_state(target: TargetStatusRow, context: StatusContext) -> _StateAndT
             state=State.PAUSED, text=f"{place}, but the farm is paused", hint=advice
         )
     return _StateAndText(state=State.QUEUED, text=place)
+
+
+def _unskip_hint(what: str) -> str:
+    return f"`piw unskip {what}` builds it again"
 
 
 def _last_result_text(target: TargetStatusRow) -> str:

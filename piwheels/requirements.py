@@ -182,7 +182,7 @@ class _RequirementsFile:
         """A line of options only: an included file, or options that are ignored."""
         option, value = _first_option(options)
         if option in _EDITABLE:
-            self.parsed.notes.append(f"{where}: {value} is not a release on the index; ignored")
+            self.parsed.notes.append(_not_on_index(where, value))
         elif option not in _INCLUDES:
             self.parsed.notes.append(f"{where}: {option} is ignored; it controls how pip installs")
         elif not value or not value.isprintable():
@@ -198,9 +198,13 @@ class _RequirementsFile:
             ).read()
 
 
+def _not_on_index(where: str, text: str) -> str:
+    return f"{where}: {text} is not a release on the index; ignored"
+
+
 def _add_line(parsed: ParsedRequirements, text: str, source: str, *, constraint: bool) -> None:
     if _is_path_or_url(text):
-        parsed.notes.append(f"{source}: {text} is not a release on the index; ignored")
+        parsed.notes.append(_not_on_index(source, text))
         return
     try:
         requirement = untrusted_names.parse_requirement(text)

@@ -33,8 +33,8 @@ class RetryOptions:
 class Failure:
     """A build that has just failed, and the alternatives for its job.
 
-    `attempt` is its number among those that count, from 1. `past` are the earlier failures of
-    the job, the oldest first. `others` is whether another builder serves the target.
+    `attempt` is its number among those that count, from 1. `earlier` are the previous failures of
+    the job, the oldest first. `other_builders`: whether another builder serves the target.
     """
 
     failure_class: FailureClass

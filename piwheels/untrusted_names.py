@@ -91,7 +91,7 @@ def parse_wheel_filename(filename: str) -> WheelFilename:
         )
     parts = filename.removesuffix(".whl").split("-")
     if len(parts) not in {5, 6} or "/" in filename or not filename.isprintable():
-        raise RejectedError(f"{_quote_shortened(filename)} is no file name of a wheel")
+        raise RejectedError(f"{_quote_shortened(filename)} is not the file name of a wheel")
     parse_tags("-".join(parts[-3:]))
     parse = packaging.utils.parse_wheel_filename
     name, number, _, found = _parse_limited("wheel", filename, MAX_FILENAME_BYTES, parse)

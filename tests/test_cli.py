@@ -213,7 +213,7 @@ def test_what_is_no_release_is_never_taken_for_one(piw: Piw, text: str) -> None:
 def test_no_verb_takes_an_address_for_the_name_before_it(piw: Piw, verb: list[str]) -> None:
     done = piw(*verb, "a @ http://example.org/a.tar.gz")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "has more than PROJECT" in done.stderr
+    assert "is more than PROJECT" in done.stderr
 
 
 def test_an_interrupt_while_it_is_loading_ends_it_quietly(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ async def test_what_a_function_refuses_is_refused() -> None:
         (raise_name_too_long, Limits(), "it cannot be read: File name too long"),
         (recurse, Limits(), "it cannot be read: RecursionError"),
         (run_forever, Limits(cpu_s=1), "more than 1 s of processor time"),
-        (allocate_too_much, Limits(memory_bytes=256 << 20), "more memory than a file may cost"),
+        (allocate_too_much, Limits(memory_bytes=256 << 20), "more memory than allowed"),
         (return_too_much, Limits(max_result_bytes=1 << 20), "longer than 1 MiB"),
     ],
     ids=["exception", "name", "recursion", "time", "memory", "answer"],

@@ -1,6 +1,7 @@
 """Rules for the source: standard names, plain words, short functions, nothing written twice."""
 
 import ast
+import builtins
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 
 MAX_FUNCTION_LINES = 50  # without its docstring
 DUPLICATE_LINES = 10
+MIN_SENTENCE_WORDS = 4
 
 #: Words of earlier versions for which there is a standard term, and those that are only literary.
 PHRASES = (
@@ -126,6 +128,73 @@ def test_no_run_of_lines_is_written_twice(repository: Path) -> None:
             places[run].append(f"{path.relative_to(repository)}:{lines[start][0]}")
     found = [" and ".join(where) for where in places.values() if len(where) > 1]
     assert not found, "\n".join(found)
+
+
+def test_no_sentence_is_written_twice(repository: Path) -> None:
+    """What people read (errors, help, events) has one place in the product."""
+    places: defaultdict[str, list[str]] = defaultdict(list)
+    for path in product_files(repository):
+        for sentence, line in sentences(ast.parse(path.read_text(encoding="utf-8"))):
+            places[sentence].append(f"{path.relative_to(repository)}:{line}")
+    found = [f"{text!r}: {' and '.join(at)}" for text, at in places.items() if len(at) > 1]
+    assert not found, "\n".join(found)
+
+
+def sentences(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Every text of four or more words, with {} for what is inserted; no docstrings."""
+    parts = {
+        id(part)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.JoinedStr)
+        for part in node.values
+    }
+    docstrings = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        match node:
+            case ast.JoinedStr(values=values):
+                text = "".join(
+                    str(part.value) if isinstance(part, ast.Constant) else "{}" for part in values
+                )
+            case ast.Constant(value=str(text)) if id(node) not in parts | docstrings:
+                pass
+            case _:
+                continue
+        if len(re.sub(r"\{\}|%s", "", text).split()) >= MIN_SENTENCE_WORDS:
+            yield text, node.lineno
+
+
+def test_docstrings_name_errors_that_exist(repository: Path) -> None:
+    trees = {
+        path: ast.parse(path.read_text(encoding="utf-8")) for path in product_files(repository)
+    }
+    known = set(vars(builtins)) | {
+        name for tree in trees.values() for node in ast.walk(tree) for name in available_names(node)
+    }
+    found = [
+        f"{path.relative_to(repository)}: {name}"
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for block in re.findall(r"Raises:\n((?: {4,}.*\n?)+)", ast.get_docstring(node) or "")
+        for names in re.findall(r"^ {4}([A-Z][\w.]*(?:, [A-Z][\w.]*)*):", block, re.MULTILINE)
+        for name in names.split(", ")
+        if name.rpartition(".")[2] not in known
+    ]
+    assert not found, "\n".join(found)
+
+
+def available_names(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.ClassDef(name=name):
+            yield name
+        case ast.Import(names=names) | ast.ImportFrom(names=names):
+            yield from (alias.asname or alias.name for alias in names)
+        case ast.Attribute(attr=name):
+            yield name
 
 
 def import_lines(tree: ast.AST) -> set[int]:

@@ -60,7 +60,7 @@ class Aggregator:
         self._wheels: dict[int, Wheel] = {}
         #: By wheel key, the smallest download of each wheel whose size is not known yet.
         self._smallest: dict[int, int] = {}
-        self.minutes: list[tuple[int, int]] = []  # as in fingerprints.Lines
+        self.minutes: list[tuple[int, int]] = []  # as in line_fingerprints.Lines
         self.hashes = line_fingerprints.hash_array()  # of the content of each access
 
     def add(self, accesses: Iterable[AccessRecord], sizes: Mapping[int, int]) -> None:

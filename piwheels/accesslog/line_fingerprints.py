@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 #: Fewer consecutive lines may match by chance.
 MIN_RUN = 8
-#: Fingerprints are kept for so many days before the newest access. Debian's nginx and Apache keep
+#: Fingerprints are kept for this many days before the newest access. Debian's nginx and Apache keep
 #: rotated logs for 14 days, Fedora's for 4 weeks.
 RETENTION_DAYS = 60
 _TYPECODE = "I"

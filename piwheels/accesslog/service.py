@@ -148,7 +148,7 @@ class _IngestService:
             try:
                 return await Database.connect(self._config.database.dsn, role="accesslog")
             except DatabaseUnavailableError as error:
-                log.warning("%s; trying again", error)
+                log.warning("%s; retrying", error)
             if spool is not None:
                 spool.database_away.set()
                 since = since or (time.monotonic() if spool.ended.is_set() else None)
@@ -342,12 +342,12 @@ async def resume_stream(context: IngestContext, reader: LogReader, segments: Seg
 
 
 def _days_before(day: date, days: int) -> date | None:
-    """The day so many days earlier; None if a date cannot represent it."""
+    """The day this many days earlier; None if a date cannot represent it."""
     return day - timedelta(days) if day - date.min >= timedelta(days) else None
 
 
 def _months_before(day: date, months: int) -> date:
-    """The first day of the month so many months earlier; date.max if months is 0."""
+    """The first day of the month this many months earlier; date.max if months is 0."""
     if months <= 0:
         return date.max
     number = day.year * 12 + day.month - 1 - months

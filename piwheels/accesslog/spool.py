@@ -129,6 +129,10 @@ class Segments:
         return self._folder / f"{self.stream}.{start:020d}"
 
 
+def _disk_error(folder: Path, error: OSError) -> str:
+    return f"{folder} (accesslog.spool_dir): {error.strerror}"
+
+
 class Spool:
     """Reads a pipe in a thread."""
 
@@ -145,7 +149,7 @@ class Spool:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = _lock_stream(folder, stream)
         except OSError as error:
-            raise ConfigError(f"{folder} (accesslog.spool_dir): {error.strerror}") from None
+            raise ConfigError(_disk_error(folder, error)) from None
         self.segments = Segments(folder, stream)
         self.database_away = threading.Event()
         self.ended = threading.Event()
@@ -211,7 +215,7 @@ class Spool:
         return data.endswith(b"\n") if data else at_line_start
 
     def _report_disk_error(self, error: OSError) -> None:
-        problem = f"{self._folder} (accesslog.spool_dir): {error.strerror}"
+        problem = _disk_error(self._folder, error)
         if problem != self.problem:
             self.problem = problem
             log.error("%s: lines are dropped", problem)

@@ -199,7 +199,7 @@ def _make_client(**fields: Any) -> Client:
 
 
 def hash32(content: bytes) -> int:
-    """A 32-bit hash, a part of the fingerprint of a line (see fingerprints)."""
+    """A 32-bit hash, a part of the fingerprint of a line (see line_fingerprints)."""
     return crc32(content) * _HASH_MULTIPLIER & 0xFFFFFFFF
 
 

@@ -120,7 +120,7 @@ class Bubblewrap:
         Args:
             command: what to run.
             via_drop_root: through the script that drops root privileges.
-            with_seccomp: with the filter that `launch` left at its descriptor.
+            with_seccomp: with the filter that `sandbox_launch` left at its descriptor.
         """
         mounts = list(_readonly_mounts((*self.readable_paths, *command.readable_paths)))
         program_dir = _program_dir(self.program)

@@ -226,7 +226,7 @@ class _BuildTask:
             except DigestError as error:
                 if bypass_caches:
                     raise DownloadFailedError(error) from None
-                self.log.write_marker(f"{error}; trying again without caches")
+                self.log.write_marker(f"{error}; retrying without caches")
                 bypass_caches = True
             except RejectedError as error:
                 raise DownloadFailedError(error) from None
@@ -234,7 +234,7 @@ class _BuildTask:
                 delay_s = next(delays, None)
                 if delay_s is None or error.retry_after_s > _MAX_RETRY_AFTER_S:
                     raise DownloadFailedError(error) from None
-                self.log.write_marker(f"{error}; trying again")
+                self.log.write_marker(f"{error}; retrying")
                 await asyncio.sleep(max(delay_s, error.retry_after_s))
 
     async def _fetch_once(self, *, bypass_caches: bool) -> tuple[Pip, Path]:

@@ -59,7 +59,7 @@ from piwheels.protocol.messages import (
 
 HEARTBEAT_S = 5.0
 LOG_INTERVAL_S = 1.0
-#: A connection on which the master sent nothing for so long is opened again.
+#: A connection on which the master sent nothing for this long is opened again.
 MASTER_TIMEOUT_S = 30.0
 _FIRST_DELAY_S, _MAX_DELAY_S = 0.5, 30.0
 #: After a connection that lasted this long, the next delay is the first one again.

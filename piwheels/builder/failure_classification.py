@@ -7,6 +7,7 @@ from piwheels.builder.build_errors import BuildFailedError
 from piwheels.builder.build_log import BuildLog
 from piwheels.builder.log_analysis import find_error_line, last_line, resource_shortage
 from piwheels.builder.process_runner import LimitExceeded, Limits, ProcessResult
+from piwheels.formatting import exit_status_text, format_duration
 from piwheels.model import FailureClass, Outcome
 
 
@@ -28,13 +29,16 @@ def classify_failure(result: ProcessResult, limits: Limits, log: BuildLog) -> Bu
         text = "one of its processes was killed (SIGKILL), as happens when memory runs out"
         return BuildFailedError(resource_shortage(tail) or Outcome.OUT_OF_MEMORY, text)
     outcome = resource_shortage(tail) or Outcome.FAILED
-    return BuildFailedError(outcome, line or f"it ended with status {result.status}")
+    return BuildFailedError(outcome, line or exit_status_text(result.status))
 
 
 def _exceeded(limit: LimitExceeded, cpu_s: float, limits: Limits) -> BuildFailedError:
     match limit:
         case LimitExceeded.TIME:
-            text = f"not done after {limits.timeout_s:.0f} s ({cpu_s:.0f} s of processor time)"
+            text = (
+                f"not done after {format_duration(limits.timeout_s)} "
+                f"({format_duration(cpu_s)} of processor time)"
+            )
             return BuildFailedError(Outcome.TIMED_OUT, text)
         case LimitExceeded.MEMORY:
             text = f"it used more than {limits.memory_bytes >> 20} MiB of memory"

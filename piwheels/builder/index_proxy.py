@@ -2,7 +2,7 @@
 
 One proxy serves one build, on a Unix socket. It sends only files that one of its pages listed,
 verified by the hash on the page, and records them. Requests of the build are hostile input;
-answers of the indexes are checked by `simpleapi`.
+responses of the indexes are checked by `index_client`.
 """
 
 import asyncio

@@ -338,9 +338,9 @@ def _log_event(event: Event) -> None:
         case MessageReceived(message=CancelBuild(build=build, reason=reason)):
             log.info("build %s was canceled: %s", build, reason)
         case MessageReceived(message=Rejected(reason=reason, permanent=False)):
-            log.warning("the master rejected a message: %s; connecting again", reason)
+            log.warning("the master rejected a message: %s; reconnecting", reason)
         case ConnectionLost(reason=reason):
-            log.warning("%s; trying again", reason)
+            log.warning("%s; retrying", reason)
         case BuildEnded(result):
             log.info("build %s: %s %s", result.build, result.outcome, result.reason)
         case _:

@@ -3,7 +3,7 @@
 As their subreaper, this process becomes the parent of orphaned processes (double-forked daemons).
 When the command ends, or on SIGTERM, all of them are killed. It ends when its builder does.
 
-    reaper.py COMMAND...
+    process_reaper.py COMMAND...
 """
 
 import contextlib

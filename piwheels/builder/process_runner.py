@@ -79,7 +79,7 @@ async def run_process(
     """Run a program until it ends, exceeds a limit, or this task is canceled.
 
     None of its processes is left when this returns or raises, provided that they all stay
-    descendants of the command, as a PID namespace or `reaper` ensures.
+    descendants of the command, as a PID namespace or `process_reaper` ensures.
 
     Args:
         command: the program and its arguments.

@@ -56,7 +56,7 @@ def make_work_dir(work_dir: Path) -> None:
 
 
 def launcher_command(seccomp_filter: str) -> list[str]:
-    """The start of a command line that `launch` runs; the filter is in base64, or "-"."""
+    """The start of a command line that `sandbox_launch` runs; the filter is in base64, or "-"."""
     return [*_OOM_FIRST, sys.executable, "-I", sandbox_launch.__file__, seccomp_filter]
 
 

@@ -11,6 +11,7 @@ from piwheels.builder.bubblewrap import Bubblewrap
 from piwheels.builder.process_runner import Limits
 from piwheels.builder.sandbox import Sandbox, SandboxCommand
 from piwheels.errors import ConfigError
+from piwheels.formatting import exit_status_text
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ async def _check_error(sandbox: Sandbox, folder: Path) -> str:
             break
     if status == 0:
         return ""
-    return lines[-1] if lines else f"it ended with status {status}"
+    return lines[-1] if lines else exit_status_text(status)
 
 
 async def _run_check(sandbox: Sandbox, folder: Path) -> tuple[int, list[str]]:

@@ -3,7 +3,7 @@
 Processes of one login share a session keyring (session-keyring(7)): a build could read keys of
 other programs of this account, and leave keys for the next build.
 
-    launch.py FILTER COMMAND...
+    sandbox_launch.py FILTER COMMAND...
 
 FILTER is a seccomp program in base64, or "-" for none. COMMAND can read it from descriptor 9.
 """

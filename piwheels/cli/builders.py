@@ -6,7 +6,14 @@ from pathlib import Path
 import click
 
 from piwheels.cli.main import cli
-from piwheels.cli.options import config_option, json_option, load_config, run_and_exit
+from piwheels.cli.options import (
+    config_option,
+    json_option,
+    load_config,
+    no_sandbox_option,
+    python_option,
+    run_and_exit,
+)
 
 
 @cli.group("builder", invoke_without_command=True)
@@ -39,18 +46,8 @@ def builder(ctx: click.Context, /, **options: object) -> None:
 @click.option(
     "--master-key", metavar="KEY", help="The master's public key, shown by `piw key list` there."
 )
-@click.option(
-    "--python",
-    "pythons",
-    multiple=True,
-    metavar="PATH",
-    help="An interpreter to build for; repeatable (default: this one).",
-)
-@click.option(
-    "--no-sandbox",
-    is_flag=True,
-    help="Build without a sandbox: only for code that you trust with this account.",
-)
+@python_option
+@no_sandbox_option
 def builder_run(
     config_file: Path | None,
     master_host: str | None,
@@ -58,7 +55,7 @@ def builder_run(
     pythons: tuple[str, ...],
     no_sandbox: bool,
 ) -> None:
-    """Run a builder: it takes one job at a time from the master and builds it in a sandbox.
+    """Run a builder: it builds one job at a time in a sandbox.
 
     \b
     Examples:
@@ -82,7 +79,7 @@ def builder_run(
 @config_option
 @json_option
 def builder_history(label: str, config_file: Path | None, as_json: bool) -> None:
-    """Show the last state transitions of a builder, and the events that caused them.
+    """Show a builder's last state transitions and their causes.
 
     \b
     Example:

@@ -109,7 +109,7 @@ def _parameter_decorators(parameter: Parameter) -> Iterator[Callable[..., Any]]:
             yield click.option(
                 "--all", "all_builders", is_flag=True, help="All connected builders."
             )
-        case Kind.RELEASE | Kind.PROJECT:
+        case _ if not parameter.name.startswith("-"):
             metavar = parameter.metavar or None
             yield click.argument(parameter.name, required=parameter.required, metavar=metavar)
         case Kind.FLAG:

@@ -51,7 +51,7 @@ def upgrade(config_file: Path | None, dsn: str | None, dry_run: bool) -> None:
 @config_option
 @_dsn_option
 def backup(file: Path, config_file: Path | None, dsn: str | None) -> None:
-    """Write the database into a new FILE, with pg_dump (custom format).
+    """Write the database to a new FILE, with pg_dump (custom format).
 
     The farm may keep running. Wheels, logs and keys are files: copy webroot.root, master.spool_dir
     and master.key_dir as well.
@@ -63,7 +63,7 @@ def backup(file: Path, config_file: Path | None, dsn: str | None) -> None:
     from piwheels.local.dump import backup_database
 
     backup_database(load_config(config_file, database__dsn=dsn).database.dsn, file)
-    click.echo(f"the database was written to {file}")
+    click.echo(f"the database was backed up to {file}")
 
 
 @database.command("restore")
@@ -71,7 +71,9 @@ def backup(file: Path, config_file: Path | None, dsn: str | None) -> None:
 @config_option
 @_dsn_option
 def restore(file: Path, config_file: Path | None, dsn: str | None) -> None:
-    """Load a FILE of `piw db backup` into an empty database, with pg_restore.
+    """Restore a backup into an empty database, with pg_restore.
+
+    FILE was written by `piw db backup`. Either all of it is restored, or nothing.
 
     \b
     Examples:

@@ -20,10 +20,10 @@ def set_value(config_file: Path | None, key: str, text: str) -> Path:
     """
     file = find_config_file(config_file, os.environ)
     if file is None:
-        raise ConfigError("there is no piwheels.toml; name one with --config")
+        raise ConfigError("no piwheels.toml was found; name one with --config")
     current = next((item for item in load(file).settings if item.key == key), None)
     if current is None:
-        raise UsageError(f"there is no setting {key}; `piw config show` prints them all")
+        raise unknown_setting(key)
     value = _parse(current.value, text)
     load(file, options={key: value})  # refuses a value that is not valid
     section, _, name = key.partition(".")
@@ -32,9 +32,14 @@ def set_value(config_file: Path | None, key: str, text: str) -> Path:
     expected = tomllib.loads(before)
     expected.setdefault(section, {})[name] = value
     if not _contains(after, expected):
-        raise ConfigError(f"{file}: {key} is written over several lines; change it by hand")
+        raise ConfigError(f"{file}: {key} spans several lines; edit the file by hand")
     _replace(file, after)
     return file
+
+
+def unknown_setting(key: str) -> UsageError:
+    """The error for a key that is not a setting."""
+    return UsageError(f"there is no setting {key}; `piw config show` prints all settings")
 
 
 def _contains(text: str, expected: dict[str, Any]) -> bool:

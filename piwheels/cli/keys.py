@@ -14,8 +14,8 @@ def key() -> None:
 
     \b
     On the builder:  piw key generate builder       prints the builder's public key
-    On the master:   piw key authorize NAME KEY     accepts it under that name, and prints
-                                                    the master's key for the builder
+    On the master:   piw key authorize NAME KEY     authorizes it under that name, and
+                                                    prints the master's key for the builder
     """  # noqa: D301 - \b is click's mark for lines to keep
 
 
@@ -38,14 +38,14 @@ def key_generate(name: str, config_file: Path | None) -> None:
 
 @key.command("authorize")
 @click.argument("name")
-@click.argument("public")
+@click.argument("public", metavar="KEY")
 @click.option("--operator", is_flag=True, help="A console's key, for the control socket over TCP.")
 @click.option("--watcher", is_flag=True, help="Like --operator, but read-only.")
 @config_option
 def key_authorize(
     name: str, public: str, operator: bool, watcher: bool, config_file: Path | None
 ) -> None:
-    """Accept a public key under a name.
+    """Authorize a public key under a name.
 
     \b
     Examples:

@@ -41,6 +41,19 @@ all_releases_option = click.option(
     "--all-releases", is_flag=True, help="Build every final release of each project."
 )
 
+python_option = click.option(
+    "--python",
+    "pythons",
+    multiple=True,
+    metavar="PATH",
+    help="An interpreter to build for; repeatable (default: this one).",
+)
+no_sandbox_option = click.option(
+    "--no-sandbox",
+    is_flag=True,
+    help="Build without a sandbox: only for code that you trust with this account.",
+)
+
 
 def release_count(latest: int | None, *, all_releases: bool) -> int:
     """How many releases of each project to build; 0 is all of them.

@@ -1,4 +1,8 @@
-"""Commands about projects, builds and events that are not sent as they are typed."""
+"""Queries about projects, builds and events, and the commands that read files.
+
+`piw add` and `piw import` take their help from their definitions. Their options are written here,
+because they name files that are read, and `piw up` shares those of `piw add`: no message has them.
+"""
 
 from pathlib import Path
 
@@ -16,10 +20,16 @@ from piwheels.cli.options import (
     release_count,
     run_and_exit,
 )
-from piwheels.protocol.commands.projects import ADD, ALIAS, IMPORT
+from piwheels.protocol.commands.projects import ADD, IMPORT
 
 _limit_option = click.option(
-    "-n", "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many."
+    "-n",
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="Show at most N, the newest.",
 )
 
 
@@ -62,23 +72,6 @@ def add(
     parsed = parse_requirements(requirements, requirement_files)
     count = release_count(latest, all_releases=all_releases)
     run_and_exit(projects.add(load_config(config_file), parsed, latest=count, as_json=as_json))
-
-
-@cli.command(help=help_text(ALIAS), short_help=ALIAS.summary)
-@click.argument("name")
-@click.argument("project", required=False)
-@click.option("--remove", is_flag=True, help="Remove the alias.")
-@config_option
-@json_option
-def alias(
-    name: str, project: str | None, remove: bool, config_file: Path | None, as_json: bool
-) -> None:
-    """Add or remove an alias; the help is in the definition."""
-    from piwheels.cli.remote import projects
-
-    if remove == (project is not None):
-        raise click.UsageError("name a PROJECT, or --remove")
-    run_and_exit(projects.alias(load_config(config_file), name, project, as_json=as_json))
 
 
 @cli.command("import", help=help_text(IMPORT), short_help=IMPORT.summary)
@@ -135,8 +128,12 @@ def log(build: int, follow: bool, config_file: Path | None, as_json: bool) -> No
 
 @cli.command()
 @click.argument("project", required=False)
-@click.option("--failed", is_flag=True, help="Only builds without a wheel.")
-@click.option("--slower-than", metavar="DURATION", help="Only longer ones: 90s, 15m, 2h, 1d.")
+@click.option("--failed", is_flag=True, help="Show only builds without a wheel.")
+@click.option(
+    "--slower-than",
+    metavar="DURATION",
+    help="Show only longer builds (90s, 15m, 2h, 1d).",
+)
 @_limit_option
 @config_option
 @json_option
@@ -180,7 +177,7 @@ def builds(
 @config_option
 @json_option
 def events(limit: int, before: int | None, config_file: Path | None, as_json: bool) -> None:
-    """Show the audit log: operators' commands with their results, and automatic events.
+    """Show the audit log: commands with their results, and automatic events.
 
     \b
     Example:

@@ -13,6 +13,8 @@ from piwheels.cli.options import (
     files_option,
     latest_option,
     load_config,
+    no_sandbox_option,
+    python_option,
     release_count,
     run_and_exit,
 )
@@ -30,22 +32,16 @@ from piwheels.cli.options import (
     default=Path("piwheels-farm"),
     show_default=True,
     metavar="DIR",
-    help="Holds the whole farm; removing it removes the farm.",
+    help="The directory of the whole farm; delete it to delete the farm.",
 )
-@click.option(
-    "--python",
-    "pythons",
-    multiple=True,
-    metavar="PATH",
-    help="An interpreter to build for; repeatable (default: this one).",
-)
+@python_option
 @click.option(
     "--builders",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
     metavar="N",
-    help="How many builds run at the same time.",
+    help="How many builders to start; each runs one build at a time.",
 )
 @click.option(
     "--host",
@@ -58,20 +54,16 @@ from piwheels.cli.options import (
     type=click.IntRange(0, 65535),
     default=8080,
     show_default=True,
-    help="Port of the index; 0 takes a free one.",
+    help="The port to serve the index on; 0 chooses a free one.",
 )
 @click.option(
     "--upstream",
     "upstream_url",
     metavar="URL",
-    help="The Simple index to take releases from (default: the one that pip uses here).",
+    help="The Simple API index to take releases from (default: the one that pip uses here).",
 )
 @click.option("--no-tui", is_flag=True, help="Print progress instead of opening the console.")
-@click.option(
-    "--no-sandbox",
-    is_flag=True,
-    help="Build without a sandbox: only for code that you trust with this account.",
-)
+@no_sandbox_option
 @click.option(
     "--exit-when-idle",
     is_flag=True,
@@ -101,8 +93,14 @@ def up(**options: Any) -> None:
 
 @cli.command()
 @click.argument("root", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to serve on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="The port to serve on; 0 chooses a free one.",
+)
 @click.option(
     "--access-log",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -110,7 +108,9 @@ def up(**options: Any) -> None:
     help="Log requests to this file, in the combined format.",
 )
 def serve(root: Path, host: str, port: int, access_log: Path | None) -> None:
-    """Serve a web root for a trial; a real farm uses nginx, Apache or Caddy (`piw config`).
+    """Serve a web root for a trial; a real farm uses nginx, Apache or Caddy.
+
+    `piw config nginx`, `apache` and `caddy` print their configurations.
 
     \b
     Example:
@@ -143,7 +143,7 @@ def master(ctx: click.Context, config_file: Path | None) -> None:
 @master.command("run")
 @config_option
 def master_run(config_file: Path | None) -> None:
-    """Run the master: it schedules builds, receives wheels and writes the index.
+    """Run the master: schedule builds, receive wheels, write the index.
 
     \b
     Example:

@@ -71,13 +71,13 @@ def config_get(key: str, config_file: Path | None) -> None:
     Example:
       piw config get database.dsn
     """  # noqa: D301 - \b is click's mark for lines to keep
-    from piwheels.errors import UsageError
+    from piwheels.cli.edit_config import unknown_setting
 
     for item in load_config_with_origins(config_file).settings:
         if item.key == key:
             click.echo(_plain_value(item.value))
             return
-    raise UsageError(f"there is no setting {key}; `piw config show` prints them all")
+    raise unknown_setting(key)
 
 
 def _plain_value(value: object) -> str:
@@ -92,9 +92,9 @@ def _plain_value(value: object) -> str:
 @click.argument("value")
 @config_option
 def config_set(key: str, value: str, config_file: Path | None) -> None:
-    """Change one setting in the piwheels.toml in use; a list has commas.
+    """Change one setting in the piwheels.toml in use.
 
-    Restart the daemons for it to take effect.
+    Separate the items of a list with commas. The change takes effect when the daemons restart.
 
     \b
     Examples:
@@ -109,11 +109,13 @@ def config_set(key: str, value: str, config_file: Path | None) -> None:
 
 @config.command("systemd")
 @config_option
-@click.option("--user", default="piwheels", show_default=True, help="The account to run under.")
+@click.option(
+    "--user", default="piwheels", show_default=True, help="The account that the daemons run as."
+)
 @click.option(
     "--role",
     type=click.Choice(["master", "accesslog", "builder"]),
-    help="Only this daemon's unit.",
+    help="Print only this daemon's unit.",
 )
 @click.option(
     "--access-log",
@@ -124,7 +126,7 @@ def config_set(key: str, value: str, config_file: Path | None) -> None:
     help="The web server's log, for the unit that reads it.",
 )
 def config_systemd(config_file: Path | None, user: str, role: str | None, access_log: Path) -> None:
-    """Print hardened units for `piw master`, `piw accesslog` and `piw builder`.
+    """Print hardened systemd units for the daemons.
 
     \b
     Example:
@@ -138,20 +140,29 @@ def config_systemd(config_file: Path | None, user: str, role: str | None, access
 
 def _web_server(name: str, title: str, directory: str) -> None:
     help_text = (
-        f"Print a {title} configuration that serves the web root.\n\n\b\nExample:\n"
+        f"Print a configuration for {title} that serves the web root.\n\n\b\nExample:\n"
         f"  piw config {name} --server-name wheels.example.org"
     )
 
     @config.command(name, help=help_text)
     @config_option
-    @click.option("--server-name", default="_", show_default=True, help="The host name served.")
-    @click.option("--port", type=click.IntRange(1, 65535), default=80, show_default=True)
+    @click.option(
+        "--server-name", default="_", show_default=True, help="The host name to serve; _ is any."
+    )
+    @click.option(
+        "--port",
+        type=click.IntRange(1, 65535),
+        default=80,
+        show_default=True,
+        help="The port to serve on.",
+    )
     @click.option(
         "--access-log",
         type=click.Path(path_type=Path),
         metavar="FILE",
         default=Path(f"/var/log/{directory}/piwheels.log"),
         show_default=True,
+        help="The access log to write.",
     )
     def show(config_file: Path | None, server_name: str, port: int, access_log: Path) -> None:
         from piwheels.config_templates import render_web_server_config

@@ -50,7 +50,7 @@ def accesslog(
       piw accesslog --follow /var/log/nginx/piwheels.log
     """  # noqa: D301 - \b is click's mark for lines to keep
     if not files and not follow and sys.stdin.isatty():
-        raise click.UsageError("name a FILE or --follow one, or pipe a log in")
+        raise click.UsageError("name a FILE, use --follow FILE, or pipe a log in")
     from piwheels.accesslog.parse import LogFormat
     from piwheels.accesslog.service import IngestOptions, run
 

@@ -67,7 +67,7 @@ def tui(
     run_by_up: bool,
     config_file: Path | None,
 ) -> None:
-    """Open the operator's console: builders, queues, builds and logs, live, in this terminal.
+    """Open the operator's console: builders, queues, builds and logs, live.
 
     It connects to the master's control socket and needs nothing else of the farm. Press ? for its
     keys, and : to search its commands.

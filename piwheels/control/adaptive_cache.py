@@ -26,7 +26,7 @@ class CachedValue(Generic[_T]):
 
 
 class AdaptiveCache(Generic[_T]):
-    """Loads a value for all callers, and then keeps it many times as long as that took.
+    """Loads a value for all callers, and keeps it for a multiple of the time that loading took.
 
     Loading has to fail rather than wait for an unavailable database: waiting would count as its
     cost. All callers during a load wait for the same one; a caller that stops waiting does not
@@ -44,7 +44,7 @@ class AdaptiveCache(Generic[_T]):
 
         Args:
             load: loads the value.
-            cost_factor: the value is kept for so many times the duration of its load.
+            cost_factor: the value is kept for this multiple of the duration of its load.
             max_age_s: the value is kept no longer than this.
         """
         self._load = load

@@ -1,4 +1,4 @@
-"""What the event list says about a command, in one line each: what it does, and its outcome."""
+"""What the audit log says about a command, in one line each: what it does, and its outcome."""
 
 from piwheels.protocol.commands import definition_of
 from piwheels.protocol.messages import AddReply, CommandFailed, Message, ReplyBody

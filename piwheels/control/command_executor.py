@@ -1,6 +1,6 @@
 """Executes requests of the control socket: a query at once, a command exactly once.
 
-Every command that changes something is written into the event list with its operator and its
+Every command that changes something is written into the audit log with its operator and its
 outcome, and published to all subscribers. One that arrives again with the same idempotency key
 gets the first one's reply.
 """
@@ -29,6 +29,7 @@ from piwheels.protocol.messages import (
     RequestBody,
 )
 from piwheels.protocol.transfer import MAX_WINDOW_BYTES
+from piwheels.scheduler import reasons
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class Call:
 
 
 class EventRecorder(Protocol):
-    """The event list; an EventPublisher."""
+    """The audit log; an EventPublisher."""
 
     def record(self, text: str, /, *, who: str, outcome: str) -> Coroutine[Any, Any, None]:
         """Record and publish what somebody did."""
@@ -98,7 +99,7 @@ async def run_catching(body: RequestBody, caller: Caller, work: Awaitable[ReplyB
         return CommandFailed(reason=f"command failed: {error}")
     except Exception as error:
         log.exception("%s from %s failed", type(body).__name__, caller.name)
-        return CommandFailed(reason=f"internal error: {type(error).__name__}; see the master's log")
+        return CommandFailed(reason=reasons.internal_error(error))
 
 
 async def with_timeout(

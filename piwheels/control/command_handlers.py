@@ -224,7 +224,7 @@ class CommandHandlers:
 
 
 async def _stop_master(_: StopMaster, __: Call) -> CommandSucceeded:
-    return CommandSucceeded(text="the master is stopping; builders wait for the next one")
+    return CommandSucceeded(text="the master is stopping; builders reconnect to the next one")
 
 
 def _was(count: int) -> str:
@@ -233,7 +233,7 @@ def _was(count: int) -> str:
 
 def _describe_shift(advance_s: float) -> str:
     if not advance_s:
-        return "put back into the order of queuing"
+        return "restored to the original order"
     return f"moved {'ahead' if advance_s > 0 else 'back'} by {format_duration(abs(advance_s))}"
 
 

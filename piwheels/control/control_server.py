@@ -33,10 +33,11 @@ from piwheels.protocol.messages import (
 )
 from piwheels.protocol.rate_limit import RateLimitedLog
 from piwheels.protocol.sockets import Envelope, Router
+from piwheels.scheduler import reasons
 
 _fault_log = RateLimitedLog(logging.getLogger(__name__))
 
-#: A stream without KeepAlive for so long has lost its client.
+#: A stream without a KeepAlive for this long has lost its client.
 LEASE_S = 60.0
 #: Concurrent streams of one client; over TCP, all clients with the same key count together.
 MAX_STREAMS = 64
@@ -76,7 +77,7 @@ class ControlServer:
     _quota_use: Counter[_QuotaKey] = field(default_factory=Counter)
 
     async def run(self) -> None:
-        """Serve operators until cancelled."""
+        """Serve operators until canceled."""
         try:
             async with asyncio.TaskGroup() as group:
                 for number, router in enumerate(self.routers):
@@ -98,8 +99,7 @@ class ControlServer:
             except Exception as error:  # noqa: BLE001 - it is logged, at a limited rate
                 # No message of a client may end the master.
                 _fault_log.warning("a request could not be handled", with_traceback=True)
-                reason = f"internal error: {type(error).__name__}; see the master's log"
-                await channel.try_send(CommandFailed(reason=reason))
+                await channel.try_send(CommandFailed(reason=reasons.internal_error(error)))
 
     async def _handle(
         self, number: int, channel: ReplyChannel, envelope: Envelope[Request]
@@ -120,7 +120,7 @@ class ControlServer:
         if lease is not None:
             lease.task.cancel()
         await channel.try_send(
-            CommandFailed(reason="this console's key is not authorized by the master")
+            CommandFailed(reason="this console's key is not authorized on the master")
         )
 
     async def _continue(self, channel: ReplyChannel, lease: _Lease, body: RequestBody) -> None:
@@ -194,5 +194,5 @@ def _quota_exceeded(quota: _QuotaKey, in_use: int) -> str:
     if quota.is_stream and in_use >= MAX_STREAMS:
         return f"too many open subscriptions ({in_use}); close some"
     if not quota.is_stream and in_use >= _MAX_COMMANDS:
-        return f"too many unfinished commands ({in_use}); wait for some of them"
+        return f"too many unfinished commands ({in_use}); wait until some finish"
     return ""

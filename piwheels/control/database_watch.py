@@ -31,7 +31,7 @@ class DatabaseWatch:
     _blockers: list[LockHolder] = field(default_factory=list)
 
     async def run(self) -> None:
-        """Check every few seconds, until cancelled."""
+        """Check every few seconds, until canceled."""
         while True:
             found = await find_lock_holders(self.db, after_s=_MIN_WAIT_S)
             self._log_changes(found)

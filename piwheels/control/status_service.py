@@ -36,7 +36,7 @@ LOAD_FACTOR = 20.0
 #: Totals take seconds on a large farm, and are counted less often.
 TOTALS_LOAD_FACTOR = 100.0
 TOTALS_MAX_AGE_S = 600.0
-#: A reply waits so long for a refreshed count before it takes the cached one.
+#: How long a reply waits for a refreshed count before it uses the cached one.
 COUNTS_TIMEOUT_S = 1.0
 #: The first count of a large farm takes seconds; consoles wait for 15.
 FIRST_COUNTS_TIMEOUT_S = 10.0
@@ -95,7 +95,7 @@ class StatusService:
         self._change_event.set()
 
     async def run(self) -> None:
-        """Publish StatusChanged whenever the farm has changed, until cancelled."""
+        """Publish StatusChanged whenever the farm has changed, until canceled."""
         with contextlib.suppress(NotNowError):
             await self.status()  # so that counts are cached before the first request
         while True:

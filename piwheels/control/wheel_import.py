@@ -22,6 +22,7 @@ from piwheels.protocol.messages import (
     ImportWheel,
 )
 from piwheels.protocol.transfer import Transfer
+from piwheels.scheduler import reasons
 from piwheels.scheduler.uploads import MAX_WHEEL_BYTES
 from piwheels.scheduler.wheel_publisher import WheelPublisher
 
@@ -50,7 +51,7 @@ class WheelImporter:
         """
         name = untrusted_names.parse_wheel_filename(command.filename)
         if not 0 < command.size_bytes <= MAX_WHEEL_BYTES:
-            raise RejectedError(f"a wheel of {command.size_bytes} bytes is not accepted")
+            raise RejectedError(reasons.wheel_size(command.size_bytes, MAX_WHEEL_BYTES))
         number = await job_queue.next_build_id(self.db)
         folder = self.spool / str(number)
         folder.mkdir(parents=True)
@@ -125,4 +126,4 @@ async def _receive(command: ImportWheel, path: Path, call: Call) -> None:
             digest.update(chunk.data)
             file.write(chunk.data)
     if digest.hexdigest() != command.sha256:
-        raise RejectedError(f"{command.filename} changed while it was read")
+        raise RejectedError(f"{command.filename} changed while it was sent")

@@ -13,6 +13,8 @@ _MAX_KEYS_KEPT = 3
 #: The number of days with requests that confirm the passage of time.
 CONFIRMING_DAYS = 3
 _KEY_BYTES = 32
+#: Taken by every transaction that changes totals, fingerprints or keys.
+LOCK_TOTALS = "SELECT pg_advisory_xact_lock(7092)"
 
 
 class IngestedLog(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,14 +149,14 @@ async def days_without_fingerprints(db: Database, days: Collection[date]) -> lis
 @transactional
 async def compact_fingerprints(db: Database, before: int) -> None:
     """Merge the fingerprints of each minute before this one into one row."""
-    await db.execute("SELECT pg_advisory_xact_lock(7092)")
+    await db.execute(LOCK_TOTALS)
     await db.execute("SELECT compact_line_fingerprints(%(before)s)", {"before": before})
 
 
 @transactional
 async def prune_fingerprints(db: Database, before: date) -> None:
     """Delete the fingerprints of lines that were logged on days before this one."""
-    await db.execute("SELECT pg_advisory_xact_lock(7092)")
+    await db.execute(LOCK_TOTALS)
     await db.execute("SELECT prune_line_fingerprints(%(before)s)", {"before": before})
 
 
@@ -193,7 +195,7 @@ async def delete_expired_keys(db: Database) -> None:
     Yesterday and today are kept, and the three days whose keys were made last, since a log of
     the past is read day by day; nothing is kept for longer than two days.
     """
-    await db.execute("SELECT pg_advisory_xact_lock(7092)")
+    await db.execute(LOCK_TOTALS)
     await db.execute(
         """
         WITH past AS (

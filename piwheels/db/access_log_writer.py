@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from piwheels.db import binary_copy
-from piwheels.db.access_log_positions import SECONDS_RETENTION
+from piwheels.db.access_log_positions import LOCK_TOTALS, SECONDS_RETENTION
 from piwheels.db.database import Database, transpose_rows
 from piwheels.errors import PiwheelsError
 
@@ -38,14 +38,14 @@ class LogAdvance(msgspec.Struct, frozen=True, kw_only=True):
     start_position: int  # the position that it had
     position: int
     digest: bytes
-    lines: int  # in this step, as is broken
+    lines: int  # in this step, as are the rejected ones
     rejected_lines: int
     name: str
     checkpoints: Sequence[tuple[int, bytes]]
 
 
 class DownloadedWheelRow(NamedTuple):
-    """A wheel for the table `wheels`."""
+    """A wheel for the table `downloaded_wheels`."""
 
     wheel_id: int
     filename: str
@@ -54,7 +54,7 @@ class DownloadedWheelRow(NamedTuple):
 
 
 class UserAgentRow(NamedTuple):
-    """An agent for the table `agents`, in its columns' order."""
+    """A user agent for the table `user_agents`, in the order of its columns."""
 
     agent_id: int
     client_type: str
@@ -108,7 +108,7 @@ class AccessLogWriter:
         If it is repeated after a lost connection, it finds its own data and does nothing.
 
         Raises:
-            LogMovedError: the log is not at the position where the step began.
+            ConcurrentReadError: the log is not at the position where the step began.
         """
         log_id = await self._db.in_transaction(lambda: self._write(advance, batch))
         self._cache(batch)
@@ -116,7 +116,7 @@ class AccessLogWriter:
 
     async def _write(self, advance: LogAdvance, batch: AccessBatch) -> int:
         # One at a time: totals of two readers update the same rows in any order.
-        await self._db.execute("SELECT pg_advisory_xact_lock(7092)")
+        await self._db.execute(LOCK_TOTALS)
         log_id = await self._advance(advance)
         if log_id is None:
             return await self._already_committed(advance)

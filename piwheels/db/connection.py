@@ -1,5 +1,7 @@
 """One connection to PostgreSQL: its parameters, and which errors a retry can fix."""
 
+from typing import Any
+
 import psycopg
 from psycopg import conninfo
 from psycopg.rows import DictRow, dict_row
@@ -103,6 +105,14 @@ async def open_connection(dsn: str, application_name: str, *, autocommit: bool) 
         raise DatabaseUnavailableError(
             f"the database cannot be reached ({why}); check database.dsn"
         ) from None
+
+
+def server_too_old(connection: psycopg.AsyncConnection[Any]) -> str:
+    """Why the server's version is not supported; "" if it is."""
+    server = connection.info.server_version // 10000
+    if server >= MIN_SERVER_VERSION:
+        return ""
+    return f"PostgreSQL {server} is too old: piwheels needs {MIN_SERVER_VERSION} or later"
 
 
 def with_default_timeouts(dsn: str) -> str:

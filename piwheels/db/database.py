@@ -24,7 +24,6 @@ from psycopg.rows import DictRow
 
 from piwheels.backoff import Backoff
 from piwheels.db.connection import (
-    MIN_SERVER_VERSION,
     READ_ONLY_STATE,
     Connection,
     DatabaseError,
@@ -32,6 +31,7 @@ from piwheels.db.connection import (
     error_text,
     is_transient,
     open_connection,
+    server_too_old,
     with_default_timeouts,
 )
 from piwheels.db.master_epoch import EPOCH_OVER_STATE, begin_epoch, continue_epoch, epoch_over
@@ -52,6 +52,8 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
+
+_RETRYING = "%s: %s; retrying"
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
@@ -130,7 +132,7 @@ class Database:
             except DatabaseUnavailableError as error:
                 if time.monotonic() - began >= connect_timeout_s:
                     raise
-                log.warning("%s: %s; trying again", role, error)
+                log.warning(_RETRYING, role, error)
             await asyncio.sleep(backoff.next_s())
 
     @property
@@ -282,7 +284,7 @@ class Database:
             except (psycopg.Error, DatabaseUnavailableError) as error:
                 if isinstance(error, psycopg.Error):
                     _raise_unless_transient(error)
-                log.warning("%s listener: %s; trying again", self._role, error_text(error))
+                log.warning("%s listener: %s; retrying", self._role, error_text(error))
             await asyncio.sleep(backoff.next_s())
 
     @asynccontextmanager
@@ -302,7 +304,7 @@ class Database:
         if self.last_error and self._connection.closed and isinstance(error, psycopg.Error):
             return  # another task has recorded the cause
         if text != self.last_error or now - self._last_logged > _LOG_INTERVAL_S:
-            log.warning("%s: %s; trying again", self._role, text)
+            log.warning(_RETRYING, self._role, text)
             self._last_logged = now
         self.last_error = text
 
@@ -394,8 +396,8 @@ async def _open_checked(
         await refuse_transaction_pooling(connection, dsn)
         if exclusive and (other := await acquire_master_lock(connection, former_pid)):
             raise DatabaseError(
-                f"another master works on this database, {other}: end it first, or give this "
-                "one a database of its own (database.dsn)"
+                f"another master is using this database ({other}); stop it first, or set "
+                "database.dsn to another database"
             )
         if epoch is not None:
             await continue_epoch(connection, epoch, exclusive=exclusive)
@@ -419,8 +421,8 @@ def _raise_unless_transient(error: psycopg.Error) -> None:
         raise epoch_over() from error
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         raise DatabaseError(
-            f"the database does not let this account work in it ({error_text(error)}); "
-            "database.dsn has to be that of its owner"
+            f"the database denied permission ({error_text(error)}); database.dsn must connect as "
+            "the owner of its tables"
         ) from error
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         raise DatabaseError(error_text(error)) from error
@@ -428,11 +430,8 @@ def _raise_unless_transient(error: psycopg.Error) -> None:
 
 
 async def _check_version(connection: Connection) -> None:
-    server = connection.info.server_version // 10000
-    if server < MIN_SERVER_VERSION:
-        raise DatabaseError(
-            f"PostgreSQL {server} is too old: piwheels needs {MIN_SERVER_VERSION} or later"
-        )
+    if too_old := server_too_old(connection):
+        raise DatabaseError(too_old)
     found = await schema_version(connection)
     if found != SCHEMA_VERSION:
         raise DatabaseError(

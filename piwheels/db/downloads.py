@@ -21,7 +21,7 @@ from piwheels.model import (
 #: "The last 30 days" and "the last year" everywhere: today in UTC, and the days before it.
 RECENT_DAYS = 30
 YEAR_DAYS = 365
-_READER_TIMEOUT_S = 15  # a reader without a heartbeat for so long is gone
+_READER_TIMEOUT_S = 15  # a reader without a heartbeat for this long is gone
 _RATE_WINDOW_S = 10
 _LIVE_TOP_COUNT = 10
 _MIN_CANDIDATES = 1000
@@ -307,7 +307,7 @@ async def _per_minute(db: Database, now: datetime) -> tuple[int, ...]:
 
 
 def first_day(days: int, today: date | None = None) -> date:
-    """The first of so many days, of which today is the last."""
+    """The first of this many days, of which today is the last."""
     return (today or _today()) - timedelta(days=days - 1)
 
 

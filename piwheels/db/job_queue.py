@@ -181,7 +181,7 @@ async def complete_job_with_retry_after(
     rules: CompatibilityRules,
     retry_after: timedelta | None,
 ) -> bool:
-    """Record how a claimed job ended, with its files, as `settle_by` does.
+    """Record how a claimed job ended, with its files, as `complete_job` does.
 
     `retry_after` is when a failure is tried again; None makes it final.
     """

@@ -46,7 +46,7 @@ async def continue_epoch(connection: Connection, epoch: int, *, exclusive: bool)
     Args:
         connection: it.
         epoch: the one that the master began.
-        exclusive: whether this connection holds the lock of the one master (db.alone).
+        exclusive: whether this connection holds the master's lock (db.singleton_lock).
 
     Raises:
         DatabaseError: the epoch is over.

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 
-from piwheels.db.connection import MIN_SERVER_VERSION, DatabaseError, error_text, open_connection
+from piwheels.db.connection import DatabaseError, error_text, open_connection, server_too_old
 from piwheels.db.singleton_lock import acquire_master_lock
 from piwheels.errors import PiwheelsError
 
@@ -81,11 +81,8 @@ async def _newest(connection: psycopg.AsyncConnection[Any], table: str) -> int:
 async def _migrate(
     connection: psycopg.AsyncConnection[Any], *, dry_run: bool
 ) -> tuple[Migration, ...]:
-    server = connection.info.server_version // 10000
-    if server < MIN_SERVER_VERSION:
-        raise MigrationError(
-            f"PostgreSQL {server} is too old: piwheels needs {MIN_SERVER_VERSION} or later"
-        )
+    if too_old := server_too_old(connection):
+        raise MigrationError(too_old)
     # Two of them at once would both see an empty database.
     await connection.execute("SELECT pg_advisory_xact_lock(7090)")
     pending = await _pending(connection)
@@ -94,7 +91,7 @@ async def _migrate(
     is_new = pending[0].version == 1 and not pending[0].name.startswith("convert/")
     if not is_new and (master := await acquire_master_lock(connection)):
         raise MigrationError(
-            f"a master works on this database, {master}: stop it before its tables change"
+            f"a master is using this database ({master}); stop it before the upgrade"
         )
     await connection.execute(
         "CREATE TABLE IF NOT EXISTS schema_migrations ("
@@ -117,8 +114,8 @@ async def _pending(connection: psycopg.AsyncConnection[Any]) -> tuple[Migration,
     before = await schema_version(connection)
     if before > SCHEMA_VERSION:
         raise MigrationError(
-            f"the database has schema version {before}, newer than this piwheels' "
-            f"{SCHEMA_VERSION}: install a newer piwheels"
+            f"the database has schema version {before}, and this piwheels supports versions up "
+            f"to {SCHEMA_VERSION}: install a newer piwheels"
         )
     conversion: list[Migration] = []
     if before == 0 and (old := await _newest(connection, "schema_versions")):
@@ -130,9 +127,9 @@ def _conversion(old: int) -> Migration:
     """How a database of the development series becomes one of version 1."""
     if old != _CONVERTIBLE_VERSION:
         raise MigrationError(
-            f"the database has version {old} of the development series, of which only "
-            f"{_CONVERTIBLE_VERSION} can be converted: run `piw initdb` of the last piwheels of "
-            "that series first, or start with an empty database"
+            f"the database has version {old} of the development series, and only version "
+            f"{_CONVERTIBLE_VERSION} can be converted: run `piw initdb` of the last development "
+            "version first, or start with an empty database"
         )
     name = f"convert/from_{old}.sql"
     _, heading, rules = _migration(1).sql.partition(_RULES_HEADING)
@@ -144,7 +141,7 @@ def _migration(number: int) -> Migration:
     for entry in _sql_dir().iterdir():
         if entry.name.startswith(f"{number:03}_") and entry.name.endswith(".sql"):
             return Migration(number, entry.name, entry.read_text())
-    raise MigrationError(f"this installation lacks sql/{number:03}; install piwheels again")
+    raise MigrationError(f"this installation lacks sql/{number:03}; reinstall piwheels")
 
 
 def _sql_dir() -> Traversable:

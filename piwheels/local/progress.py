@@ -20,7 +20,7 @@ from piwheels.sanitize import strip_controls
 
 
 class ProgressPrinter:
-    """Prints a line for every event. `farm` are the names of the farm's targets."""
+    """Prints a line for every event; `target_names` are those of the whole farm."""
 
     def __init__(self, target_names: frozenset[str]) -> None:
         self.target_names = target_names

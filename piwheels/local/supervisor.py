@@ -131,7 +131,7 @@ class SupervisedProcess:
         """Run the process once, until it exits.
 
         Raises:
-            ChildFailedError: it failed.
+            ProcessFailedError: it failed.
         """
         code = await self._run_once({})
         if code:

@@ -38,7 +38,7 @@ class TuiProcess:
 
 
 def _with_pdeathsig_term(argv: Sequence[str]) -> list[str]:
-    """Like `children.dying_with_parent`, but so that the terminal is given back."""
+    """Like `supervisor.with_pdeathsig`, but with SIGTERM, so that the terminal is restored."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "TERM", *argv] if setpriv else list(argv)
 

@@ -327,7 +327,7 @@ class _PrivateFarm:
         It also waits for a database that does not answer.
 
         Raises:
-            RefusedError: the master refuses.
+            RejectedError: the master rejects it.
         """
         while True:
             asking = asyncio.create_task(client.request(body, reply_type, timeout_s=timeout_s))

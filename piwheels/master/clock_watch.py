@@ -37,7 +37,7 @@ class JumpDetector:
 
 @dataclass(slots=True)
 class ClockWatch:
-    """Checks periodically; `record_event` writes into the event list."""
+    """Checks periodically; `record_event` writes into the audit log."""
 
     db: Database
     record_event: Callable[[str], Awaitable[None]]

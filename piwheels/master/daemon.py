@@ -69,7 +69,7 @@ _WEBSITE_NICENESS = 10
 _UPLOAD_HWM = MAX_WINDOW_BYTES // CHUNK_BYTES + 32
 #: Messages of builders are handled at once; this many are queued per builder.
 _BUILDER_HWM = 100
-#: Chunks of logs are as large; a console with so many unread ones is many seconds behind.
+#: Chunks of logs are as large; a console with this many unread ones is many seconds behind.
 _CONTROL_HWM = 200
 
 
@@ -101,7 +101,7 @@ async def _until_stopped(config: Config) -> int:
 
 
 async def serve(config: Config, shutdown: asyncio.Event) -> None:
-    """Compose the services and run them until cancelled; `piw master stop` sets `shutdown`.
+    """Compose the services and run them until canceled; `piw master stop` sets `shutdown`.
 
     Raises:
         PiwheelsError: a service failed.

@@ -23,7 +23,7 @@ class EventRetention:
     retention_days: int
 
     async def run(self) -> None:
-        """Delete now and every hour, until cancelled."""
+        """Delete now and every hour, until canceled."""
         while True:
             await self.delete_old()
             await asyncio.sleep(_INTERVAL_S)

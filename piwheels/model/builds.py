@@ -247,7 +247,7 @@ class FileSummary(Struct, frozen=True, kw_only=True):
     sha256: str
     size_bytes: int
     metadata_sha256: str
-    tags: str  # the tag part of its kind
+    tags: str  # the tag part of its file name
     requires_python: str
     debian_packages: tuple[str, ...]  # Debian packages
     version: str

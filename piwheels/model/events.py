@@ -10,7 +10,7 @@ from piwheels.model.base import Struct
 class AuditEvent(Struct, frozen=True, kw_only=True, tag=True):
     """Something an operator did, or that the farm did by itself."""
 
-    event_id: int = msgspec.field(default=0, name="event")  # its name in JSON; 0: not stored
+    event_id: int = msgspec.field(default=0, name="event")  # 0: not stored
     at: datetime
     who: str  # login and host, or a part of the master
     text: str  # one line: what happened

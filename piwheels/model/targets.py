@@ -77,7 +77,7 @@ class WheelCompatibility(Struct, frozen=True, kw_only=True):
 
     @property
     def identifier(self) -> str:
-        """The identity of the kind, e.g. `cp39-abi3-linux_aarch64 glibc2.17`."""
+        """The identity of the compatibility, e.g. `cp39-abi3-linux_aarch64 glibc2.17`."""
         return f"{self.tags} glibc{self.glibc}" if self.glibc else self.tags
 
     @property
@@ -90,7 +90,7 @@ class CompatibilityRules(Protocol):
     """What packaging standards say about wheels and targets; the database only stores it."""
 
     def is_loadable(self, compatibility: WheelCompatibility, target: Target) -> bool:
-        """Whether a wheel of this kind installs on this target, and loads there."""
+        """Whether a wheel with this compatibility installs on this target, and loads there."""
         ...
 
     def tag_rank(self, compatibility: WheelCompatibility, target: Target) -> int | None:

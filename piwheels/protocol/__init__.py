@@ -1,1 +1,1 @@
-"""What the processes of a farm say to each other, and the sockets that carry it."""
+"""The messages between the processes of a farm, and the sockets that carry them."""

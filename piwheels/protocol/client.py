@@ -33,7 +33,7 @@ _ReplyType = TypeVar("_ReplyType")
 
 CONNECT_TIMEOUT_S = 3.0
 REPLY_TIMEOUT_S = 60.0
-#: So many messages wait here unread; the others wait at the master, which limits them.
+#: How many messages wait here unread; the others wait at the master, which limits them.
 _HWM = 32
 #: The master ends a stream without a KeepAlive for several times this.
 KEEPALIVE_INTERVAL_S = 15.0

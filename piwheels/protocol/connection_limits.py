@@ -52,7 +52,7 @@ class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def limits_for(descriptors: int) -> ConnectionLimits:
-    """The limits of one of the three TCP sockets of a process that may open so many files."""
+    """The limits of one of the three TCP sockets of a process that may open this many files."""
     return ConnectionLimits(
         max_connections=max(descriptors // 4, 16),
         max_unauthenticated=max(min(descriptors // 8, 1000), 8),

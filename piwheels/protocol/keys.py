@@ -81,7 +81,7 @@ class KeyStore:
         self._last_read: dict[Role, dict[str, str]] = {}
 
     def pair(self, name: str) -> KeyPair | None:
-        """A key pair of this machine, or None when it was not generated.
+        """A key pair of this machine, or None if it was not generated.
 
         Raises:
             ConfigError: the file cannot be read or does not hold a key pair.
@@ -95,7 +95,7 @@ class KeyStore:
             raise ConfigError(f"{path}: {error.strerror}") from None
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise ConfigError(
-                f"{path} holds no key pair; make one with `piw key generate`"
+                f"{path} holds no key pair; generate one with `piw key generate`"
             ) from None
 
     def require(self, name: str) -> KeyPair:
@@ -107,7 +107,7 @@ class KeyStore:
         pair = self.pair(name)
         if pair is None:
             raise ConfigError(
-                f"no key in {self._secret_path(name)}: make it with `piw key generate {name}`"
+                f"no key in {self._secret_path(name)}: generate it with `piw key generate {name}`"
             )
         return pair
 
@@ -124,7 +124,7 @@ class KeyStore:
             self.key_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            raise ConfigError(f"{path} exists; remove it first to make another key") from None
+            raise ConfigError(f"{path} exists; remove it first to generate another key") from None
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from None
         try:
@@ -156,7 +156,7 @@ class KeyStore:
             if known.role is role and known.name == name and known.public != public:
                 raise ConfigError(f"{role} {name} has another key; `piw key revoke {name}` first")
             if known.public == public and (known.role, known.name) != (role, name):
-                raise ConfigError(f"this is the key of {known.role} {known.name} already")
+                raise ConfigError(f"this key is already authorized for {known.role} {known.name}")
         path = self._entry_path(role, name)
         try:
             self.key_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -174,7 +174,7 @@ class KeyStore:
         """
         gone = [known for known in self.authorized_keys() if known.name == name]
         if not gone:
-            raise ConfigError(f"no key is allowed under the name {name}; see `piw key list`")
+            raise ConfigError(f"no key is authorized under the name {name}; see `piw key list`")
         for known in gone:
             self._entry_path(known.role, known.name).unlink(missing_ok=True)
         return gone

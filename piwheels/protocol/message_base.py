@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-#: Raised by one with every change that a peer of the version before would not understand.
+#: Increased with every change that a peer of the previous version would not understand.
 PROTOCOL = 3
 
 #: The largest chunk of a file in one message, in bytes.
@@ -23,16 +23,16 @@ SizeBytes = Annotated[int, Meta(ge=0, le=2**62)]
 #: A number of a peer; the database can store it (PostgreSQL's bigint).
 BigInt = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 MAX_INPUT_CHARS = 1000
-#: So many builders, projects or releases one command names.
+#: The most builders, projects or releases that one command names.
 MAX_NAMES = 100_000
-#: A builder serves at most so many targets; each is a row of every operator's table.
+#: A builder serves at most this many targets; each is a row of every operator's table.
 MAX_TARGETS = 64
 NulFreeText = Annotated[str, Meta(max_length=MAX_INPUT_CHARS, pattern=r"\A[^\0]*\Z")]
 #: A word or two that every console shows.
 ShortText = Annotated[str, Meta(max_length=200)]
 #: A sentence: why something happened, or a specifier.
 LongText = Annotated[str, Meta(max_length=10_000)]
-#: The name of a file. `names` limits its length further, with a reason.
+#: The name of a file. `untrusted_names` limits its length further, and gives a reason.
 FileName = Annotated[str, Meta(max_length=10_000)]
 #: A SHA-256 in hexadecimal; its form is checked where it is compared.
 Sha256Hex = Annotated[str, Meta(max_length=64)]

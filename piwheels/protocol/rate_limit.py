@@ -18,7 +18,7 @@ class Allowance:
     _used: int = 0
 
     def allows(self, now: float) -> bool:
-        """Whether it is allowed once more; `now` is monotonic, in seconds."""
+        """Whether it is allowed again; `now` is monotonic, in seconds."""
         if now - self._period_started_at >= self.period_s:
             self._period_started_at, self._used = now, 0
         self._used += 1

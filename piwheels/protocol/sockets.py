@@ -33,7 +33,7 @@ _Out = TypeVar("_Out", bound=msgspec.Struct)
 _rejection_log = RateLimitedLog(log)
 _unknown_key_log = RateLimitedLog(log)
 
-#: Of one frame. A message has at most so many after its route; others are rejected.
+#: Of one frame. A message has at most this many after its route; others are rejected.
 _MAX_FRAME_BYTES = 4 * 1024 * 1024
 _MAX_FRAMES = 2
 _FRAMES_PER_TURN = 1000
@@ -348,7 +348,7 @@ class Dealer(Generic[_In, _Out]):
         return "the connection ended"
 
     def close(self, linger_s: float = 0.0) -> None:
-        """Disconnect; wait so long for queued messages to be sent."""
+        """Disconnect; wait this long for queued messages to be sent."""
         if self._monitor is not None:
             self._socket.disable_monitor()
             self._monitor.close(linger=0)

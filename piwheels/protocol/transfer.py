@@ -15,7 +15,7 @@ MAX_WINDOW_BYTES = 128 * CHUNK_BYTES
 
 #: A doubled window has to be faster by this factor to be worth its memory.
 _MIN_SPEEDUP = 1.2
-#: After so many rounds without a speedup the window stays.
+#: After this many rounds without a speedup the window keeps its size.
 _GROWTH_ATTEMPTS = 3
 
 

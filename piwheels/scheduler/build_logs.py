@@ -1,6 +1,6 @@
 """Build logs: spooled as they arrive, compressed into the web root when a build is complete.
 
-A full or broken disk costs parts of logs, which is logged, and nothing else.
+With a full or broken disk, parts of logs are lost (which is logged), and nothing else.
 """
 
 import asyncio
@@ -114,7 +114,7 @@ class LogSpool:
 
     @contextmanager
     def _ignoring_disk_errors(self, build: int | None) -> Iterator[None]:
-        """Log a disk error once for each build, and go on."""
+        """Log a disk error once for each build, and continue."""
         try:
             yield
         except OSError as error:

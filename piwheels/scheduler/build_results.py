@@ -29,7 +29,7 @@ from piwheels.scheduler.state_machine_events import (
 
 #: The longest reason that is kept of a build.
 MAX_REASON_CHARS = 500
-#: Classes of failure of a build that had all that it needed of the index.
+#: Failure classes of builds that got everything they needed from the index.
 _INDEX_WORKED_CLASSES = frozenset(
     {
         FailureClass.UNKNOWN,

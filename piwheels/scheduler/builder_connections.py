@@ -31,7 +31,7 @@ class BuilderConnections:
     """The builders' socket.
 
     `on_message` gets each message of an authorized builder with its label, `on_key_revoked` the
-    label of one whose key is no longer authorized, `note` a text for the event list.
+    label of one whose key is no longer authorized, `note` a text for the audit log.
     """
 
     router: Router[FromBuilder, ToBuilder]
@@ -42,7 +42,7 @@ class BuilderConnections:
     routes: Routes = field(default_factory=Routes)
 
     async def run(self) -> None:
-        """Receive messages until cancelled.
+        """Receive messages until canceled.
 
         Raises:
             PiwheelsError: the master cannot go on; no message of a builder causes that.
@@ -94,7 +94,7 @@ class BuilderConnections:
             self.routes.remove(label)  # the next process with its key does not have to wait
 
     async def _reject_failed(self, peer: Peer, error: Exception) -> None:
-        _error_log.warning("a message of %s could not be handled", peer.key, with_traceback=True)
+        _error_log.warning(reasons.UNHANDLED_MESSAGE, peer.key, with_traceback=True)
         await self.router.send(peer, Rejected(reason=reasons.internal_error(error)))
 
     async def _reject_unknown_key(self, peer: Peer) -> None:

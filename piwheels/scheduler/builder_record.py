@@ -1,4 +1,4 @@
-"""What is known of one builder, and how it is shown to operators. No I/O and no clock."""
+"""What is known about one builder, and how it is shown to operators. No I/O and no clock."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -10,14 +10,14 @@ from piwheels.protocol.messages import BuilderState, BuilderView, Hello
 from piwheels.retry_policy import builder_delay_s, required_free_disk
 from piwheels.scheduler import reasons
 
-#: A builder that sent nothing for so long is shown as silent; it sends every few seconds.
+#: A builder is shown as silent after this long without a message; it sends one every few seconds.
 SILENT_AFTER_S = 30.0
 UPLOADING = "uploading"
 #: The phase of a build whose wheel waits at its builder until it can be published.
 WAITING_FOR_WEB_ROOT = "waiting for the web root"
 _HOUR_S = 3600.0
 _MAX_LOAD_SAMPLES = 60
-#: A build is overdue when it takes so many times as long as the longest successful one of its
+#: A build is overdue when it takes this many times as long as the longest successful one of its
 #: project, but never before this; where there was none, after half of its builder's time limit.
 _OVERDUE_FACTOR = 3.0
 _MIN_EXPECTED_S = 600.0
@@ -56,13 +56,13 @@ class BuilderRecord:
         self.results.append((now, built))
 
     def back_off(self, now: float, reason: str, retry_after_s: float = 0.0) -> None:
-        """Give it no job for a while, longer with each consecutive fault."""
+        """Assign it no job for a while, longer with each consecutive fault."""
         self.consecutive_faults += 1
         self.backoff_until = now + builder_delay_s(self.consecutive_faults, retry_after_s)
         self.backoff_reason = reason
 
     def end_backoff(self) -> None:
-        """Give it jobs again."""
+        """Assign it jobs again."""
         self.consecutive_faults, self.backoff_until, self.backoff_reason = 0, 0.0, ""
 
     def drop_old_results(self, now: float) -> bool:
@@ -136,7 +136,7 @@ class Session:
             self.expected_s = self.hello.build_timeout_s * _OVERDUE_TIMEOUT_SHARE
 
     def disk_full_reason(self) -> str:
-        """Why its disk has no room for a build; "" if it has room, or that is not known."""
+        """Why its disk cannot hold a build; "" if it can, or if that is unknown."""
         wanted = required_free_disk(self.hello.disk_reserve_bytes)
         if not self.host.disk_total or self.host.disk_free >= wanted:
             return ""

@@ -13,7 +13,7 @@ from piwheels.protocol.sockets import Peer
 
 #: Late messages on a former route have arrived by then; a builder sends more often than that.
 SETTLE_S = 15.0
-#: For so long after two builders were found, a newer one is rejected while the first is active.
+#: For this long after two builders were found, a newer one is rejected while the first is active.
 DUPLICATE_WATCH_S = 600.0
 _MAX_FORMER_ROUTES = 8
 
@@ -110,7 +110,7 @@ def _reject_new_process(
     since = line.waiting_since.setdefault(instance or "", now)
     while len(line.waiting_since) > _MAX_FORMER_ROUTES:
         del line.waiting_since[next(iter(line.waiting_since))]
-    # Both have sent messages for so long: the first has not died.
+    # Both have sent messages for this long, so the first process is alive.
     return RejectedPeer(peer, permanent=line.last_message_at - since >= SETTLE_S)
 
 

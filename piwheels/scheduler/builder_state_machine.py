@@ -74,9 +74,9 @@ from piwheels.scheduler.state_machine_events import (
 )
 from piwheels.scheduler.transition_log import DISCONNECTED, Transition, TransitionLog
 
-#: A StartBuild that was not confirmed after so long is sent again.
+#: A StartBuild that is not confirmed within this time is sent again.
 RESEND_AFTER_S = 5.0
-#: A lost builder is shown for so long.
+#: How long a lost builder is shown.
 LOST_BUILDER_RETENTION_S = 3600.0
 _SAMPLE_INTERVAL_S = 10.0
 
@@ -413,7 +413,7 @@ class BuilderStateMachine(FarmState):
         if session is None:
             return []
         canceled = cancel_build(session, reasons.KEY_REVOKED, now)
-        rejected = Rejected(reason="this builder's key was revoked", permanent=True)
+        rejected = Rejected(reason=reasons.YOUR_KEY_REVOKED, permanent=True)
         removed = self._remove_session(session, reasons.KEY_REVOKED, now)
         return [*canceled, SendMessage(label, rejected), *removed]
 

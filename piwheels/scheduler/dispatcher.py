@@ -26,6 +26,7 @@ from piwheels.protocol.messages import (
     FromBuilder,
     Hello,
     ToBuilder,
+    no_jobs_text,
 )
 from piwheels.protocol.rate_limit import Allowance, RateLimitedLog
 from piwheels.protocol.sockets import Router
@@ -73,7 +74,7 @@ from piwheels.scheduler.webroot_check import MIN_FREE_BYTES, find_fault
 log = logging.getLogger(__name__)
 _error_log = RateLimitedLog(log)
 
-#: Events of one builder's coming and going that are recorded in an hour.
+#: How many joins and leaves of one builder are recorded per hour.
 _MAX_PRESENCE_EVENTS_PER_HOUR = 300
 _HOUR_S = 3600.0
 _TICK_INTERVAL_S = 1.0
@@ -111,7 +112,7 @@ class PendingHello:
 
 @dataclass(frozen=True, slots=True)
 class AuditNote:
-    """A text to record in the event list."""
+    """A text to record in the audit log."""
 
     text: str
 
@@ -170,7 +171,7 @@ class Dispatcher:
         self._database_work = KeyedQueue(self._do_database_work)
 
     async def run(self) -> None:
-        """Serve builders until cancelled."""
+        """Serve builders until canceled."""
         await self.targets.restore()
         claimed = await self.jobs.restore(time.monotonic())
         self.upload_server.remove_orphans(claimed)
@@ -284,7 +285,7 @@ class Dispatcher:
         known = self.state_machine.web_root_fault
         if fault and not known:
             await self._apply(WebRootFailed(fault))
-            self._note(f"no jobs are assigned: {self.state_machine.no_jobs_reason}")
+            self._note(no_jobs_text(self.state_machine.no_jobs_reason))
         elif known and not fault:
             self._required_bytes = MIN_FREE_BYTES
             await self._apply(WebRootRecovered())
@@ -300,7 +301,7 @@ class Dispatcher:
             self._database_work.put(result.label, result)
 
     async def _estimate_durations(self) -> None:
-        """Estimate how long builds can take: on a connection of its own, for claims go first."""
+        """Estimate how long builds can take; on a separate connection, so claims do not wait."""
         database = await Database.connect(
             self.dsn, role="estimate", epoch=self.db.epoch, connect_timeout_s=math.inf
         )
@@ -413,14 +414,14 @@ class Dispatcher:
             await self.event_publisher.record(f"builder {label} joined: {targets}")
 
     def _may_record_presence(self, label: str) -> bool:
-        """Whether one more coming or going of a builder is recorded as an event."""
+        """Whether another join or leave of a builder is recorded as an event."""
         allowance = self._presence_allowances.setdefault(
             label, Allowance(_MAX_PRESENCE_EVENTS_PER_HOUR, _HOUR_S)
         )
         return allowance.allows(time.monotonic())
 
     def _needs_no_database(self, label: str, hello: Hello) -> bool:
-        """Whether nothing that a builder reports has to be looked up."""
+        """Whether a builder's message needs no database query."""
         known = all(target.name in self.targets.by_name for target in hello.targets)
         return known and not (
             hello.current_build and self.state_machine.can_reclaim(label, hello.current_build)

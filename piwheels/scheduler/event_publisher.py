@@ -1,4 +1,4 @@
-"""Publishes what happens in the farm, and records it in the event list."""
+"""Publishes what happens in the farm, and records it in the audit log."""
 
 import logging
 from dataclasses import dataclass, field
@@ -53,7 +53,7 @@ class EventPublisher:
         self.bus.publish(build.summary(datetime.now(UTC), names))
 
     async def record(self, text: str, *, who: str = "master", outcome: str = "") -> None:
-        """Add an event to the event list, and publish it.
+        """Add an event to the audit log, and publish it.
 
         Args:
             text: what happened, in one line.

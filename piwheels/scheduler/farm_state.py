@@ -1,4 +1,4 @@
-"""What is known of all builders, and what follows from it. No I/O and no clock."""
+"""What is known about all builders, and what follows from it. No I/O and no clock."""
 
 from dataclasses import dataclass, field
 

@@ -16,14 +16,14 @@ from piwheels.scheduler.event_publisher import EventPublisher
 from piwheels.scheduler.farm_state import FarmState
 from piwheels.wheel.tags import check_target
 
-#: Builders add no more targets to a farm that has so many; operators may.
+#: Builders add no targets to a farm that has this many; operators may.
 _MAX_FARM_TARGETS = 256
 _PRESENCE_INTERVAL_S = 60.0
 
 
 @dataclass(slots=True)
 class FarmTargets:
-    """The targets by name; jobs follow when they change, or when their builders do."""
+    """The targets by name; jobs are recomputed when they or their builders change."""
 
     db: Database
     dsn: str
@@ -43,7 +43,7 @@ class FarmTargets:
         self.by_name = {target.name: target for target in known}
 
     async def run(self) -> None:
-        """Let jobs follow the targets and their builders until cancelled."""
+        """Recompute jobs when targets or their builders change, until canceled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._recompute_jobs())
             group.create_task(self._watch_presence())
@@ -74,7 +74,7 @@ class FarmTargets:
         check_target(target)
         added = await target_queries.add_target(self.db, target, self.rules)
         self.by_name[target.name] = target
-        self._changed.set()  # also when an earlier attempt added it, and its answer was lost
+        self._changed.set()  # also when an earlier attempt added it, and the reply was lost
         if added:
             await self.event_publisher.record(f"target {target.name} was added")
         return added
@@ -91,7 +91,7 @@ class FarmTargets:
                 continue
             if len(added) >= MAX_TARGETS or len(self.by_name) >= _MAX_FARM_TARGETS:
                 raise RejectedError(
-                    f"{target.name} is one target too many: a builder adds at most {MAX_TARGETS}, "
+                    f"too many targets ({target.name}): a builder adds at most {MAX_TARGETS}, "
                     f"and a farm has at most {_MAX_FARM_TARGETS}; name fewer interpreters in "
                     "builder.interpreters"
                 )
@@ -109,7 +109,7 @@ class FarmTargets:
         self._presence_changed.set()
 
     async def _recompute_jobs(self) -> None:
-        """Let jobs follow changed targets; what an earlier master left half-way is finished."""
+        """Recompute the jobs of changed targets, also what an earlier master left incomplete."""
         database = await Database.connect(
             self.dsn, role="converge", epoch=self.db.epoch, connect_timeout_s=math.inf
         )
@@ -128,7 +128,7 @@ class FarmTargets:
             await self._store_presence()
 
     async def _store_presence(self) -> None:
-        """Store which targets have builders, and let jobs follow when that changed."""
+        """Store which targets have builders, and recompute jobs when that changed."""
         there = [session for session in self.farm.sessions.values() if session.accepts_jobs]
         served = {name for session in there for name in session.targets}
         now = time.monotonic()

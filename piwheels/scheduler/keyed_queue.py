@@ -1,4 +1,4 @@
-"""Work in order for each key, and side by side for different keys."""
+"""Work in order for each key, and concurrently for different keys."""
 
 import asyncio
 from collections import deque
@@ -27,7 +27,7 @@ class KeyedQueue(Generic[_Item]):
         self._items[key].append(item)
 
     async def run(self) -> None:
-        """Work until cancelled; an error of the handler ends all work and is raised."""
+        """Work until canceled; an error of the handler ends all work and is raised."""
         async with asyncio.TaskGroup() as group:
             while True:
                 group.create_task(self._work_off(await self._new_keys.get()))

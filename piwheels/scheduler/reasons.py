@@ -8,8 +8,12 @@ CLAIM_LOST = "the claim on the job was lost"
 WAITING_FOR_DATABASE = "waiting for the database"
 FARM_PAUSED = "the farm is paused"
 KEY_REVOKED = "its key was revoked"
+YOUR_KEY_REVOKED = "this builder's key was revoked"  # for the builder itself
 DISCONNECTED = "disconnected"
 UNKNOWN_KEY = "this builder's key is not authorized on the master"
+
+# For the log, with the sender's key.
+UNHANDLED_MESSAGE = "a message of %s could not be handled"
 
 # Why a command does not apply to a builder.
 IS_LOST = "is lost"
@@ -24,17 +28,17 @@ def nothing_queued(*, needs_no_compiler: bool) -> str:
 
 
 def web_root_fault(fault: str) -> str:
-    """No builder gets a job, for wheels could not be published."""
+    """No builder gets a job, because wheels could not be published."""
     return f"the web root does not accept files: {fault}"
 
 
 def index_unreachable(reason: str) -> str:
-    """No builder gets a job, for several of them saw the index fail."""
+    """No builder gets a job, because the index failed for several of them."""
     return f"several builders cannot reach the index: {reason}"
 
 
 def index_fault(reason: str) -> str:
-    """A builder gets no job for a while after its last build failed by the index."""
+    """A builder gets no job for a while after the index made its last build fail."""
     return f"index fault: {reason}"
 
 
@@ -44,12 +48,12 @@ def disk_was_full(reason: str) -> str:
 
 
 def disk_full(required_bytes: int) -> str:
-    """A builder gets no job before there is room on its disk."""
+    """A builder gets no job until its disk has space."""
     return f"its disk has less than {required_bytes >> 20} MiB free"
 
 
 def quarantined(failures: int, last: str) -> str:
-    """A builder was quarantined for its failures."""
+    """A builder was quarantined because of its failures."""
     return f"{failures} consecutive builds failed because of the builder: {last}"
 
 
@@ -69,6 +73,11 @@ def stopped_responding(label: str) -> str:
 def internal_error(error: BaseException) -> str:
     """A message or a file that the master could not handle."""
     return f"internal error of the master ({type(error).__name__}); see its log"
+
+
+def wheel_size(size_bytes: int, max_bytes: int) -> str:
+    """A wheel is empty or too large."""
+    return f"the wheel has {size_bytes} bytes; it must have 1 to {max_bytes}"
 
 
 def duplicate_key(label: str, *, permanent: bool) -> str:

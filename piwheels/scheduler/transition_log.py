@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-#: So many transitions of each builder are kept.
+#: How many transitions of each builder are kept.
 MAX_TRANSITIONS = 100
 #: The state of a builder that is not connected.
 DISCONNECTED = "disconnected"

@@ -98,7 +98,7 @@ class UploadServer:
     _check_tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
 
     async def run(self) -> None:
-        """Serve the upload socket until cancelled."""
+        """Serve the upload socket until canceled."""
         self.spool_dir.mkdir(parents=True, exist_ok=True)
         async with self._check_tasks:
             while True:
@@ -111,9 +111,7 @@ class UploadServer:
                     # No message of a builder may end the master.
                     reason = reasons.internal_error(error)
                     key = envelope.peer.key
-                    _error_log.warning(
-                        "a message of %s could not be handled", key, with_traceback=True
-                    )
+                    _error_log.warning(reasons.UNHANDLED_MESSAGE, key, with_traceback=True)
                     await self.router.send(envelope.peer, Rejected(reason=reason))
 
     async def expect(
@@ -166,7 +164,7 @@ class UploadServer:
 
     async def _on_offer(self, expected: PendingUpload, offer: UploadOffer, peer: Peer) -> None:
         if offer.size_bytes != expected.artifact.size_bytes:
-            await self.router.send(peer, Rejected(reason="the size differs from the announced one"))
+            await self.router.send(peer, Rejected(reason="the size is not the announced one"))
             return
         _close(expected)
         expected.partial_path.parent.mkdir(parents=True, exist_ok=True)
@@ -241,7 +239,7 @@ class UploadServer:
         digest = await asyncio.to_thread(_sha256, expected.partial_path)
         if digest != expected.artifact.sha256:
             raise RejectedError(
-                f"{expected.artifact.filename} arrived with the sha256 {digest}, "
+                f"the sha256 of {expected.artifact.filename} is {digest}, "
                 f"not {expected.artifact.sha256} as announced"
             )
         named = expected.partial_path.with_name(expected.artifact.filename)
@@ -284,7 +282,7 @@ def _rejection_reason(files: tuple[ArtifactInfo, ...]) -> str:
     except RejectedError as error:
         return str(error)
     if not 0 < offer.size_bytes <= MAX_WHEEL_BYTES:
-        return f"a wheel of {offer.size_bytes} bytes is not accepted"
+        return reasons.wheel_size(offer.size_bytes, MAX_WHEEL_BYTES)
     return ""
 
 

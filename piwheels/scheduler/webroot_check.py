@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-#: So much room is required where the size of the next file is not known.
+#: The free space that is required when the size of the next file is unknown.
 MIN_FREE_BYTES = 1 << 20
 
 

@@ -26,7 +26,7 @@ from piwheels.wheel.tags import glibc_version
 
 _DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _MAX_BUILD_NUMBERS = 1000
-#: So many wheels are read at the same time, each in a process.
+#: How many wheels are read at the same time, each in its own process.
 _MAX_CONCURRENT_READS = max(2, os.cpu_count() or 1)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from piwheels.errors import ConfigError
+from piwheels.formatting import exit_status_text
 from piwheels.model import Interpreter
 from piwheels.system.os_release import os_codename
 
@@ -126,7 +127,7 @@ def _run_probe(executable: Path) -> _ProbeOutput:
         return msgspec.json.decode(done.stdout, type=_ProbeOutput)
     except msgspec.DecodeError as error:
         text = (done.stderr or done.stdout).decode(errors="replace").strip().rpartition("\n")[2]
-        reason = text[:200] or f"it ended with status {done.returncode}"
+        reason = text[:200] or exit_status_text(done.returncode)
         raise ConfigError(
             f"{executable} does not run as a Python 3 interpreter: {reason}"
         ) from error

@@ -103,12 +103,11 @@ class Changelog:
         request = xmlrpc.client.dumps(arguments, method).encode()
         response = await self._index.post_raw(self._url, request, media_type="text/xml")
         status = response.status
+        text = f"{self._url} responded with status {status}"
         if status in _TRANSIENT or (status >= 500 and status != _NOT_IMPLEMENTED):
-            raise TransientError(
-                f"{self._url} responded with status {status}", retry_after_s=response.retry_after_s
-            )
+            raise TransientError(text, retry_after_s=response.retry_after_s)
         if status != 200:
-            raise NoChangelogError(f"{self._url} responded with status {status}")
+            raise NoChangelogError(text)
         if not response.media_type.endswith("xml"):
             raise NoChangelogError(
                 f"{self._url} responded with content type {response.media_type or 'none'}"

@@ -29,7 +29,7 @@ _IDLE_S = 5.0
 #: Delays vary by a tenth; a check that is scheduled later than this many times the interval was
 #: scheduled with a wrong clock.
 _MAX_INTERVAL_FACTOR = 1.2
-#: An event is recorded for a change that so many checks have not shown.
+#: An event is recorded for a change that this many checks have not shown.
 _REPORTED_CHECKS = 3
 
 

@@ -11,12 +11,12 @@ from piwheels.db.upstream import CheckResult, PendingChange, ProjectToCheck
 from piwheels.index_client.page import ProjectPage
 from piwheels.model import PageCheckResult, ProjectStatus, Struct
 
-#: A change is complete after so many checks of a page without serials, in about five minutes.
+#: A change is complete after this many checks of a page without serials, in about five minutes.
 CHECKS_WITHOUT_SERIAL = 8
-#: A missing or older page is accepted after so many consecutive checks with the same result.
+#: A missing or older page is accepted after this many consecutive checks with the same result.
 CHECKS_TO_BELIEVE = 3
 CHECKS_TO_ACCEPT_OLDER = 6
-#: A change that no page shows is given up after so many checks, in about a week.
+#: A change that no page shows is given up after this many checks, in about a week.
 MAX_CHECKS = 200
 
 _FREQUENT_CHECKS = 30
@@ -183,7 +183,7 @@ def _change_problem(change: PendingChange, judgment: Assessment, page: ProjectPa
 
 
 def change_wait_s(checks: int, first_s: float) -> float:
-    """The delay of the next check for a change that so many repeated checks did not show."""
+    """The delay of the next check for a change that this many repeated checks did not show."""
     if checks < _FREQUENT_CHECKS:
         return float(min(first_s * 2 ** min(checks, 10), _LONG_WAIT_S))
     return float(min(_LONG_WAIT_S * 2 ** min(checks - _FREQUENT_CHECKS, 10), MAX_WAIT_S))

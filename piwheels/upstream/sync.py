@@ -38,7 +38,7 @@ _MAX_CONCURRENT_ADDS = 4
 _FIRST_DELAY_S = 5.0
 _MAX_DELAY_S = 60.0
 _CHANGELOG_INTERVAL_S = 30.0
-#: If the changelog does not respond for so long, pages are polled until it does.
+#: If the changelog does not respond for this long, pages are polled until it does.
 _CHANGELOG_TIMEOUT_S = 60.0
 #: How often to look for a changelog where there was none.
 _PROBE_INTERVAL_S = 600.0
@@ -48,9 +48,9 @@ _COMPARE_ALL_INTERVAL_S = 7 * 86400.0
 _HOUSEKEEPING_INTERVAL_S = 30.0
 _DELETE_INTERVAL_S = 3600.0
 _NOTICE_DURATION_S = 86400.0
-#: The serial must be lower in so many consecutive readings: a mirror can be briefly behind.
+#: The serial must be lower in this many consecutive readings: a mirror can be briefly behind.
 _BACKWARDS_READINGS = 2
-#: A changelog that disappeared is a fault of the upstream for so many readings, in about eight
+#: A changelog that disappeared is a fault of the upstream for this many readings, in about eight
 #: minutes; then pages are polled.
 _MISSING_READINGS = 12
 #: A larger difference of the clocks is reported.

@@ -14,6 +14,11 @@ from piwheels.website.page_data import ProjectData, Site
 
 FORMAT_VERSION = 1
 
+_FORMAT = Meta(description="increased when a field changes or is removed")
+_REQUIRES_PYTHON = Meta(description="'' allows every Python")
+_STATE_TEXT = Meta(description="the state as a sentence")
+_LAST_30_DAYS = Meta(description="of the last 30 days, including today")
+
 
 class FileJson(msgspec.Struct, frozen=True, kw_only=True):
     """A published wheel."""
@@ -25,7 +30,7 @@ class FileJson(msgspec.Struct, frozen=True, kw_only=True):
     sha256: Annotated[str, Meta(description="of its content, in hex")]
     size: Annotated[int, Meta(description="bytes")]
     tags: Annotated[str, Meta(description="PEP 425")]
-    requires_python: Annotated[str, Meta(description="'' allows every Python")]
+    requires_python: Annotated[str, _REQUIRES_PYTHON]
     debian_packages: Annotated[tuple[str, ...], Meta(description="packages needed to import it")]
     metadata_url: Annotated[str, Meta(description="PEP 658")]
     build: Annotated[int, Meta(description="the build that produced it")]
@@ -40,7 +45,7 @@ class TargetJson(msgspec.Struct, frozen=True, kw_only=True):
     state: Annotated[
         str, Meta(description="covered, queued, building, deferred, failed, excluded, waiting, ...")
     ]
-    text: Annotated[str, Meta(description="the same as a sentence")]
+    text: Annotated[str, _STATE_TEXT]
     file: Annotated[str | None, Meta(description="the compatible wheel")]
     build: Annotated[int | None, Meta(description="the running build, or the last one")]
     log_url: Annotated[str | None, Meta(description="of the last completed build")]
@@ -54,13 +59,13 @@ class ReleaseJson(msgspec.Struct, frozen=True, kw_only=True):
 
     version: Annotated[str, Meta(description="canonical (PEP 440)")]
     released: Annotated[str, Meta(description="upload time upstream; RFC 3339, UTC")]
-    requires_python: Annotated[str, Meta(description="'' allows every Python")]
+    requires_python: Annotated[str, _REQUIRES_PYTHON]
     yanked: Annotated[bool, Meta(description="PEP 592")]
     yanked_reason: Annotated[str, Meta(description="'' if there is none")]
     state: Annotated[
         str, Meta(description="'' if it can be built; skipped, quarantined, missing, no-sdist")
     ]
-    text: Annotated[str, Meta(description="the same as a sentence")]
+    text: Annotated[str, _STATE_TEXT]
     targets: Annotated[dict[str, TargetJson], Meta(description="by target")]
     files: Annotated[tuple[FileJson, ...], Meta(description="its wheels")]
 
@@ -68,7 +73,7 @@ class ReleaseJson(msgspec.Struct, frozen=True, kw_only=True):
 class ProjectJson(msgspec.Struct, frozen=True, kw_only=True):
     """A project: `project/<name>/json`."""
 
-    format: Annotated[int, Meta(description="increased when a field changes or is removed")]
+    format: Annotated[int, _FORMAT]
     project: Annotated[str, Meta(description="normalized name (PEP 503)")]
     display: Annotated[str, Meta(description="name as its authors spell it")]
     url: Annotated[str, Meta(description="page of the project")]
@@ -81,7 +86,7 @@ class ProjectJson(msgspec.Struct, frozen=True, kw_only=True):
     ]
     names: Annotated[tuple[str, ...], Meta(description="aliases")]
     downloads: Annotated[int, Meta(description="of all its wheels, all time")]
-    downloads_30_days: Annotated[int, Meta(description="of the last 30 days, including today")]
+    downloads_30_days: Annotated[int, _LAST_30_DAYS]
     downloads_by_day: Annotated[
         dict[str, int],
         Meta(description="by date (UTC), last year; days without downloads are omitted"),
@@ -99,9 +104,9 @@ class ProjectJson(msgspec.Struct, frozen=True, kw_only=True):
 class StatsJson(msgspec.Struct, frozen=True, kw_only=True):
     """Download statistics: `stats.json`. Each chart has its own file in `stats/`."""
 
-    format: Annotated[int, Meta(description="increased when a field changes or is removed")]
+    format: Annotated[int, _FORMAT]
     downloads: Annotated[int, Meta(description="all time")]
-    downloads_30_days: Annotated[int, Meta(description="of the last 30 days, including today")]
+    downloads_30_days: Annotated[int, _LAST_30_DAYS]
     downloads_today: Annotated[int, Meta(description="since midnight UTC")]
     record_day: Annotated[int, Meta(description="most downloads on one day")]
     record_date: Annotated[date | None, Meta(description="the day with the most downloads")]
@@ -116,7 +121,7 @@ class StatsJson(msgspec.Struct, frozen=True, kw_only=True):
 class PackagesJson(msgspec.Struct, frozen=True, kw_only=True):
     """Every project: `packages.json`."""
 
-    format: Annotated[int, Meta(description="increased when a field changes or is removed")]
+    format: Annotated[int, _FORMAT]
     columns: Annotated[tuple[str, ...], Meta(description="the fields of each entry")]
     projects: Annotated[list[tuple[str, int, int]], Meta(description="sorted by name")]
 

@@ -35,11 +35,11 @@ _BATCH_SIZE = 20
 _POLL_S = 1.0
 _BUSY_POLL_S = 0.05
 _RETRY_S = 60.0
-#: A single page is rewritten at the earliest after so many times the duration of writing it.
+#: A single page is rewritten at the earliest after this multiple of the time that writing it takes.
 _COST_FACTOR = 50.0
 #: Jobs at the head of each target's queue whose projects' pages show their position.
 _QUEUE_HEAD = 100
-#: If at most so many projects are downloaded in a day, their pages are updated soon; otherwise
+#: If at most this many projects are downloaded in a day, their pages are updated soon; otherwise
 #: once a day.
 _MAX_LIVE_PROJECTS = 100
 #: The key of the day until which pages were invalidated for downloads.

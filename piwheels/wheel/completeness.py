@@ -153,10 +153,10 @@ def _empty_wheel_reason(
         modules = _format_modules(upstream.modules)
         return f"{empty}, and the upstream's {upstream.filename} has {modules}"
     if named := source.top_level | source.packages:
-        return f"{empty}, and the sdist has {_format_modules(named)}"
-    if source.first_source and not wheel.declares_dependencies:
-        return f"{empty}, and the sdist has {source.first_source}"
-    return ""
+        found = _format_modules(named)
+    else:
+        found = "" if wheel.declares_dependencies else source.first_source
+    return f"{empty}, and the sdist has {found}" if found else ""
 
 
 def _module_name(path: str) -> str:

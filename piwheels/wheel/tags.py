@@ -41,7 +41,7 @@ _MAX_PYTHON_VERSION = (9, 255)
 
 
 class PackagingRules:
-    """The rules of the packaging standards, as pip and uv apply them (model.Rules)."""
+    """The rules of the packaging standards, as pip and uv apply them (model.CompatibilityRules)."""
 
     def is_loadable(self, compatibility: WheelCompatibility, target: Target) -> bool:
         """Whether a wheel with these tags and this glibc need installs and loads on a target."""

@@ -165,7 +165,7 @@ async def test_a_database_outage_loses_nothing(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
         )
         append(log, download("b"))
-        wait_until(lambda: b"trying again" in (tmp_path / "said").read_bytes(), "it says so")
+        wait_until(lambda: b"retrying" in (tmp_path / "said").read_bytes(), "it says so")
         append(log, download("c"))
         admin.execute(allow.format(sql.Identifier(str(name)), sql.SQL("true")))
         wait_until(lambda: counted_downloads(dsn) == 3, "everything is counted")

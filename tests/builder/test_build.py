@@ -17,6 +17,7 @@ from piwheels.builder import build as module
 from piwheels.builder import failure_classification, sandbox_entry
 from piwheels.builder.bubblewrap import Bubblewrap, find_bubblewrap
 from piwheels.builder.no_sandbox import NoSandbox
+from piwheels.formatting import format_duration
 from piwheels.index_client.client import SimpleIndex
 from piwheels.model import FailureClass, Interpreter, Outcome
 from piwheels.system.interpreters import probe_interpreter
@@ -479,7 +480,7 @@ async def test_a_build_that_runs_forever_is_killed_in_time(
         result = await building
         assert processes_with(marker) == []
     assert result.outcome is Outcome.TIMED_OUT
-    assert result.reason.startswith(f"not done after {limit_s:.0f} s (")
+    assert result.reason.startswith(f"not done after {format_duration(limit_s)} (")
     assert 0 < result.evidence.cpu_s < WAIT_S, "it was busy for a moment, and idle after that"
     assert result.evidence.limit_s == limit_s
     assert result.duration_s < limit_s + WAIT_S

@@ -244,9 +244,9 @@ async def test_every_answer_can_be_json(shared: Master, capsys: pytest.CaptureFi
         ("prioritize", {"release": "demo", "by": "1h"}),
         ("skip", {"release": "demo", "reason": "enough"}),
         ("unskip", {"release": "demo"}),
+        ("alias", {"name": "dem.o", "project": "demo"}),
     ):
         assert (await json_output(command(config, name, **values)))["text"]
-    assert (await json_output(projects.alias(config, "dem.o", "demo", as_json=True)))["text"]
     async with shared.builder("pi8") as pi8:
         for name in ("builder sleep", "builder wake"):
             given = await json_output(command(config, name, labels=("pi8",)))

@@ -250,7 +250,7 @@ def test_an_sdist_with_other_bytes_than_announced_is_downloaded_again_later(
     farm.start("changed", "--no-tui")
     farm.wait_until_ready()
     wait_until(
-        lambda: "tried again" in farm.piw("explain", "changed").stdout, "it waits for a retry"
+        lambda: "is retried" in farm.piw("explain", "changed").stdout, "it waits for a retry"
     )
     assert "sha256" in farm.piw("explain", "changed").stdout
     assert farm.check_web_root() == []

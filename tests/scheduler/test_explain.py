@@ -127,7 +127,7 @@ async def test_a_build_in_hand_says_who_has_it(farm: Farm) -> None:
 async def test_a_failure_that_passes_says_when_it_is_tried_again(farm: Farm) -> None:
     await farm.release()
     await farm.fail(timedelta(minutes=30, seconds=30))
-    await farm.assert_status("deferred", "fetch-failed (it broke)", "tried again in 30 minutes")
+    await farm.assert_status("deferred", "fetch-failed (it broke)", "retried in 30 minutes")
 
 
 async def test_a_final_failure_says_its_reason_and_the_way_out(farm: Farm) -> None:

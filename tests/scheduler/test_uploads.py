@@ -408,7 +408,7 @@ async def test_nobody_sends_a_file_of_anothers_build(intake: UploadHarness, tmp_
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"size_bytes": 7}, "the size differs from the announced one"),
+        ({"size_bytes": 7}, "the size is not the announced one"),
         ({"filename": "demo-2.0-py3-none-any.whl"}, "demo-2.0-py3-none-any.whl was not announced"),
     ],
 )

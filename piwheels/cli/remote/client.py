@@ -15,8 +15,6 @@ from piwheels.config import Config
 from piwheels.errors import RejectedError, UsageError
 from piwheels.model import AuditEvent, BuildSummary
 from piwheels.protocol.client import ControlClient
-from piwheels.protocol.messages import CommandSucceeded, RequestBody
-from piwheels.sanitize import strip_controls
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"([+-]?)(\d+(?:\.\d+)?)([smhd]?)")
@@ -38,9 +36,9 @@ def parse_release(text: str) -> ReleaseSpec:
     try:
         requirement = untrusted_names.parse_requirement(text)
     except RejectedError:
-        raise UsageError(f"{text!r} is neither PROJECT nor PROJECT==VERSION") from None
+        raise UsageError(f"{text!r} is not a PROJECT or PROJECT==VERSION") from None
     if requirement.url or requirement.extras or requirement.marker:
-        raise UsageError(f"{text!r} has more than PROJECT or PROJECT==VERSION")
+        raise UsageError(f"{text!r} is more than PROJECT or PROJECT==VERSION")
     project = untrusted_names.normalize_project(requirement.name)
     specifiers = list(requirement.specifier)
     if not specifiers:
@@ -66,17 +64,6 @@ def parse_duration(text: str) -> float:
         raise UsageError(f"{text!r} is not a duration; write 90s, 15m, 2h or 1d")
     sign, number, unit = found.groups()
     return float(f"{sign}{number}") * _UNITS[unit or "s"]
-
-
-async def send_command(config: Config, body: RequestBody, *, as_json: bool) -> int:
-    """Send a command, and print its result."""
-    async with connect(config) as client:
-        applied = await client.request(body, CommandSucceeded)
-    if as_json:
-        print_json(applied)
-    else:
-        click.echo(strip_controls(applied.text))
-    return 0
 
 
 def builds_json(builds: Iterable[BuildSummary]) -> list[dict[str, object]]:

@@ -1,17 +1,16 @@
-"""`piw add`, `alias` and `explain`: commands that do more than send one message."""
+"""`piw add` and `piw explain`."""
 
 from collections.abc import Sequence
 
 import click
 
-from piwheels.cli.remote.client import connect, parse_release, print_json, send_command
+from piwheels.cli.remote.client import connect, parse_release, print_json
 from piwheels.config import Config
 from piwheels.model import short_target_name
 from piwheels.output import print_added, print_notes
 from piwheels.protocol.messages import (
     Add,
     AddReply,
-    Alias,
     Explain,
     ExplainReply,
     Status,
@@ -42,12 +41,6 @@ async def add(
     else:
         print_added(reply)
     return 1 if any(added.problem for added in reply.added) else 0
-
-
-async def alias(config: Config, name: str, project: str | None, *, as_json: bool) -> int:
-    """Redirect a name to a project's page, or remove the alias."""
-    target = parse_release(project).project if project else None
-    return await send_command(config, Alias(name=name, project=target), as_json=as_json)
 
 
 async def explain(config: Config, text: str, target: str | None, *, as_json: bool) -> int:

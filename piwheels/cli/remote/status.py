@@ -17,6 +17,7 @@ from piwheels.protocol.messages import (
     Status,
     StatusReply,
     Subscribe,
+    no_jobs_text,
 )
 from piwheels.sanitize import strip_controls
 
@@ -86,7 +87,7 @@ def _print_header(reply: StatusReply) -> None:
         age = format_duration(reply.counts_age_s)
         click.echo(click.style(f"counts are {age} old: the database is slow", fg="red"))
     if reply.waits:
-        click.secho(f"no jobs are assigned: {strip_controls(reply.waits)}", fg="red")
+        click.secho(strip_controls(no_jobs_text(reply.waits)), fg="red")
     if reply.upstream_status_text:
         click.echo(
             f"upstream: {strip_controls(reply.upstream_status_text)}"

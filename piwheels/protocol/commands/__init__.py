@@ -1,7 +1,7 @@
 """Every operator command that changes something, each defined once.
 
 The message, the permission, the command line, the console's action, the confirmation and the
-event list's text all come from a definition; a handler in `piwheels.control` executes it.
+audit log's text all come from a definition; a handler in `piwheels.control` executes it.
 A new command is a definition in a file of this package and its handler.
 """
 

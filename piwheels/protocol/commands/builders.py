@@ -39,7 +39,7 @@ class CommandBuilders(CommandMessage, frozen=True, kw_only=True):
     """Apply a command to the builders with these labels.
 
     With `immediately` (SLEEP and RESTART), a running build is stopped and its job requeued as if
-    it had not begun. With `max_parallel` (RESTART; 0 is all at once), only so many are away at
+    it had not begun. With `max_parallel` (RESTART; 0 is all at once), at most this many are away at
     the same time: the next one follows when one is back, or has not come back within
     `master.builder_timeout_s`. A master that is restarted forgets those still to come.
     """
@@ -51,6 +51,7 @@ class CommandBuilders(CommandMessage, frozen=True, kw_only=True):
 
 
 _REQUEUED = "The running build is canceled and requeued."
+_KILLED = "The builder stops and stays stopped; its running build is retried later."
 _BUILDERS = Parameter("labels", Kind.BUILDERS)
 
 
@@ -164,8 +165,8 @@ DRAIN = CommandDefinition(
     name="builder drain",
     message=CommandBuilders,
     summary="Stop builder processes after their running builds; they stay stopped.",
-    details="A drained builder runs again when a person starts it (systemctl start). To upgrade "
-    "or restart builders, use `piw builder restart`.",
+    details="Start a drained builder again with `systemctl start`. To upgrade or restart "
+    "builders, use `piw builder restart`.",
     examples=("piw builder drain pi1", "piw builder drain --all"),
     parameters=(_BUILDERS,),
     build=_build(BuilderCommand.DRAIN),
@@ -227,8 +228,8 @@ KILL = CommandDefinition(
     name="builder kill",
     message=CommandBuilders,
     summary="Stop builder processes immediately; they stay stopped.",
-    details="Running builds are retried later. A killed builder runs again when a person starts "
-    "it (systemctl start).",
+    details="Running builds are retried later. Start a killed builder again with "
+    "`systemctl start`.",
     examples=("piw builder kill pi1",),
     parameters=(_BUILDERS,),
     build=_build(BuilderCommand.KILL),
@@ -236,7 +237,7 @@ KILL = CommandDefinition(
     applies_to=_is(BuilderCommand.KILL),
     discards_work=lambda _: True,
     question="Kill {what}?",
-    consequence="The builder stops and stays stopped; its running build is retried later.",
+    consequence=_KILLED,
     console=(
         ConsoleAction(
             name="kill",
@@ -245,7 +246,7 @@ KILL = CommandDefinition(
             help="Stop the builder's process now; it stays stopped.",
             requires=Requirement.BUILDER,
             confirm=Confirm.ALWAYS,
-            consequence="The builder stops and stays stopped; its running build is retried later.",
+            consequence=_KILLED,
             confirm_word="kill",
             rank=7,
         ),

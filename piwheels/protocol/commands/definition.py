@@ -9,7 +9,7 @@ from piwheels.protocol.message_base import Message
 
 M = TypeVar("M", bound=Message)
 
-#: So many builders may be restarted at the same time.
+#: The most builders that may be restarted at the same time.
 MAX_PARALLEL = 1000
 MAX_HOURS = 1_000_000.0
 
@@ -158,7 +158,7 @@ class CommandDefinition(Generic[M]):
     examples: tuple[str, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     build: Callable[[Inputs], M] | None = None  # None: the command line has code of its own
-    audit: Callable[[M], str]  # the event list's text
+    audit: Callable[[M], str]  # the audit log's text
     applies_to: Callable[[M], bool] = _always  # where one message has several commands
     permission: Permission = Permission.OPERATE
     discards_work: Callable[[M], bool] = _never  # the command line asks first

@@ -33,7 +33,7 @@ class Resume(CommandMessage, frozen=True, kw_only=True):
 
 
 class StopMaster(CommandMessage, frozen=True, kw_only=True):
-    """Stop the master; builders finish their builds and wait for the next one."""
+    """Stop the master; builders finish their builds and reconnect to the next one."""
 
 
 class AddTargets(CommandMessage, frozen=True, kw_only=True):
@@ -49,10 +49,16 @@ class RegeneratePages(CommandMessage, frozen=True, kw_only=True):
     kind: ShortText = ""
 
 
+_PAUSE_HELP = "Stop assigning jobs; running builds continue."
+_STOP_CONSEQUENCE = (
+    "No jobs are assigned and no pages are written until a master runs again; running builds "
+    "continue."
+)
+
 PAUSE = CommandDefinition(
     name="pause",
     message=Pause,
-    summary="Stop assigning jobs; running builds continue.",
+    summary=_PAUSE_HELP,
     examples=("piw pause",),
     build=lambda _: Pause(),
     audit=lambda _: "pause the farm",
@@ -61,7 +67,7 @@ PAUSE = CommandDefinition(
             name="pause",
             key="p",
             label="Pause",
-            help="Stop assigning jobs; running builds continue.",
+            help=_PAUSE_HELP,
         ),
     ),
 )
@@ -85,8 +91,7 @@ STOP_MASTER = CommandDefinition(
     audit=lambda _: "stop the master",
     discards_work=lambda _: True,
     question="Stop the master?",
-    consequence="No jobs are assigned and no pages written until a master runs again; running "
-    "builds continue.",
+    consequence=_STOP_CONSEQUENCE,
     console=(
         ConsoleAction(
             name="stop_master",
@@ -94,8 +99,7 @@ STOP_MASTER = CommandDefinition(
             label="Stop master",
             help="Stop the master.",
             confirm=Confirm.ALWAYS,
-            consequence="No jobs are assigned and no pages written until a master runs again; "
-            "running builds continue.",
+            consequence=_STOP_CONSEQUENCE,
             confirm_word="stop",
         ),
     ),

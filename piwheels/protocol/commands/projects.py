@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from piwheels.errors import UsageError
 from piwheels.model import BuildRequest
 from piwheels.protocol.commands.definition import (
     CommandDefinition,
@@ -84,7 +85,7 @@ class Retry(CommandMessage, frozen=True, kw_only=True):
 
 
 class Prioritize(CommandMessage, frozen=True, kw_only=True):
-    """Move queued jobs of a project or release (for one target) ahead by so many seconds.
+    """Move queued jobs of a project or release (for one target) ahead by this many seconds.
 
     A negative `advance_s` moves them back; 0 restores the order in which they were queued.
     """
@@ -160,7 +161,7 @@ _SKIPPED = (
     Parameter(
         "--target",
         Kind.TARGET,
-        "This target alone; with a project or release, that is skipped for this target only.",
+        "The target; with a project or release, only that is meant, for this target.",
     ),
 )
 
@@ -216,6 +217,13 @@ UNSKIP = CommandDefinition(
     ),
 )
 
+
+def _alias(inputs: Inputs) -> Alias:
+    if inputs.flag == bool(inputs.project):
+        raise UsageError("name a PROJECT, or use --remove")
+    return Alias(name=inputs.text or "", project=inputs.project or None)
+
+
 ALIAS = CommandDefinition(
     name="alias",
     message=Alias,
@@ -223,6 +231,12 @@ ALIAS = CommandDefinition(
     details="It does not work for installs: pip and uv reject a wheel whose project name differs "
     "from the one requested.",
     examples=("piw alias PIL pillow", "piw alias PIL --remove"),
+    parameters=(
+        Parameter("name", Kind.TEXT),
+        Parameter("project", Kind.PROJECT, required=False),
+        Parameter("--remove", Kind.FLAG, "Remove the alias."),
+    ),
+    build=_alias,
     audit=lambda body: (
         f"redirect {body.name} to {body.project}" if body.project else f"remove alias {body.name}"
     ),

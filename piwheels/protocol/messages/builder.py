@@ -20,7 +20,7 @@ from piwheels.protocol.message_base import (
 )
 from piwheels.protocol.messages.logs import LogChunk
 
-#: A build makes one wheel; up to so many are read, so that the rejection can say how many.
+#: A build makes one wheel; up to this many are read, so that the rejection can say how many.
 _MAX_FILES = 100
 #: Files that one build uses: its build dependencies, and their dependencies.
 MAX_INPUTS = 10_000
@@ -105,7 +105,7 @@ class Welcome(Message, frozen=True, kw_only=True):
     """The answer to Hello: the builder's key is authorized under this label."""
 
     label: str
-    log_offset: int = 0  # so much of the running build's log has arrived
+    log_offset: int = 0  # how much of the running build's log has arrived, in bytes
 
 
 class NoJobAvailable(Message, frozen=True, kw_only=True):

@@ -113,7 +113,7 @@ class Request(Message, frozen=True, kw_only=True):
 
     request_id: BigInt = field(name="number")
     protocol: BigInt = PROTOCOL
-    user: ShortText = ""  # login and host, for the event list
+    user: ShortText = ""  # login and host, for the audit log
     idempotency_key: ShortText = ""
     read_only: bool = False
     body: RequestBody

@@ -9,6 +9,11 @@ from piwheels.protocol.message_base import BoundedFloat, Message
 STALE_COUNTS_S = 30.0
 
 
+def no_jobs_text(reason: str) -> str:
+    """What operators read while no builder gets a job (StatusReply.waits)."""
+    return f"no jobs are assigned: {reason}"
+
+
 class BuilderState(StrEnum):
     """What a builder is doing."""
 

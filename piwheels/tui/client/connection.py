@@ -48,6 +48,7 @@ from piwheels.tui.model.source_events import (
     SourceEvent,
 )
 
+_NOT_CONNECTED = "no master is connected"
 RENEWAL_INTERVAL_S = 2.0
 SILENCE_LIMIT_S = 7.0
 #: A master that has just started may need long to count its files.
@@ -256,7 +257,7 @@ class MasterConnection:
         )
         session = self._session
         if session is None:
-            return course.advance(CommandState.NOT_SENT, "no master is connected")
+            return course.advance(CommandState.NOT_SENT, _NOT_CONNECTED)
         async with AsyncExitStack() as stack:
             # A timeout above 0 would queue it for the next master.
             stream = session.client.stream(
@@ -277,7 +278,7 @@ class MasterConnection:
         """Send a query and return its one reply; see EventSource.request."""
         session = self._session
         if session is None:
-            raise ConnectionLostError("no master is connected")
+            raise ConnectionLostError(_NOT_CONNECTED)
         async with session.client.stream(body) as talk:
             answer = await session.next(talk, REPLY_TIMEOUT_S)
         if not isinstance(answer, reply_type):
@@ -314,7 +315,7 @@ class MasterConnection:
     async def _stream_log(self, request: FollowLog) -> AsyncGenerator[LogChunk]:
         session = self._session
         if session is None:
-            raise ConnectionLostError("no master is connected")
+            raise ConnectionLostError(_NOT_CONNECTED)
         async with session.client.stream(request) as talk:
             while True:
                 piece = await session.next(talk, None)

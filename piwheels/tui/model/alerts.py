@@ -11,7 +11,7 @@ from piwheels.formatting import (
     format_temperature,
 )
 from piwheels.model import HostMetrics
-from piwheels.protocol.messages import BuilderState
+from piwheels.protocol.messages import BuilderState, no_jobs_text
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.state import Builder, FarmState
 from piwheels.tui.model.tables.builders import DISK_CRITICAL, TEMPERATURE_CRITICAL
@@ -120,7 +120,7 @@ def _host_alerts(state: FarmState) -> Iterator[Alert]:
         text = terminal_safe(f"the database: {state.status.database}")
         yield Alert(1, ScreenName.HOST, "database", "database", text)
     if state.status.waits:
-        text = terminal_safe(f"no jobs are assigned: {state.status.waits}")
+        text = terminal_safe(no_jobs_text(state.status.waits))
         yield Alert(1, ScreenName.HOST, "queue", "queue", text)
     lag = state.status.upstream_lag_s
     if lag is not None and lag > UPSTREAM_LAG_ALERT_S:
