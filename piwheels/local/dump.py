@@ -53,6 +53,8 @@ def _run(name: str, dsn: str, *arguments: str) -> None:
         reasons.append(lines[0] if lines else f"{name}: exit status {done.returncode}")
     if not reasons:
         raise DumpError(f"{name} is not installed; install PostgreSQL's client (postgresql-client)")
+    if "already exists" in reasons[0]:
+        raise DumpError(f"the database is not empty ({reasons[0]}); restore into an empty one")
     raise DumpError(reasons[0])
 
 

@@ -148,7 +148,7 @@ async def test_over_tcp_the_key_tells_who_may_change_what(idle_master: Master) -
             ("ann@desk (key wall)", "refused:"),
         ]
         master.keys.revoke("desk")
-        with pytest.raises(PiwheelsError, match="not authorized by the master"):
+        with pytest.raises(PiwheelsError, match="not authorized on the master"):
             await context.request(m.Resume(), m.CommandSucceeded)
     assert (await master.ask(m.Status(), m.StatusReply)).paused
 
