@@ -13,19 +13,29 @@ from piwheels.protocol.transfer import Transfer
 from tests.benchmarks.slow_link import delayed_port
 from tests.timeouts import LongTimeoutDealer
 
-_SIZE_BYTES = 96 * 1024 * 1024
+_SIZE_BYTES = 64 * 1024 * 1024
 _ONE_WAY_S = 0.05
-#: The first generation's: it gave 5.7 MB/s at 100 ms.
+#: At 100 ms it carries at most 6.6 MB/s.
 _FIXED_WINDOW_BYTES = 640 * 1024
 
 
-class FixedWindow(Transfer):
-    """The transfer of old: ten pieces of 64 KiB under way, whatever the link."""
+class CountedTransfer(Transfer):
+    """Counts its rounds, each of which takes at least a round trip of the link."""
+
+    rounds = 0
+
+    def _end_round(self, now: float) -> None:
+        self.rounds += 1
+        super()._end_round(now)
+
+
+class FixedWindow(CountedTransfer):
+    """Ten chunks of 64 KiB in flight, whatever the link."""
 
     def __init__(self, size_bytes: int) -> None:
         super().__init__(size_bytes, chunk_bytes=64 * 1024)
         self.window_bytes = _FIXED_WINDOW_BYTES
-        self._vain_rounds = 99
+        self._rounds_without_gain = 99
 
 
 async def _answer(
@@ -40,7 +50,7 @@ async def _answer(
 
 
 async def _receive(router: "Router[m.FromUploader, m.ToUploader]", transfer: Transfer) -> float:
-    """Take in a file as farm.receive does; bytes a second."""
+    """Receive a file as `scheduler.uploads` does; bytes a second."""
     offer = await router.receive()
     began = time.perf_counter()
     while not transfer.complete:
@@ -80,18 +90,18 @@ async def _rate(store: KeyStore, transfer: Transfer, one_way_s: float) -> float:
 
 
 @pytest.mark.slow
-async def test_a_growing_window_fills_a_link_that_a_fixed_one_cannot(tmp_path: Path) -> None:
+async def test_a_growing_window_needs_fewer_round_trips_than_a_fixed_one(tmp_path: Path) -> None:
     store = KeyStore(tmp_path)
     store.generate("master")
     store.authorize(Role.BUILDER, "builder", store.load_or_generate("builder").public)
     async with CurveGate(lambda role, key: store.name_of(Role(role), key) is not None) as gate:
         gate.protect(Role.BUILDER)
-        fixed = await _rate(store, FixedWindow(_SIZE_BYTES // 4), _ONE_WAY_S)
-        # The fixed one waits for the link, the growing one at last for the processor, which may
-        # have other work for a while.
-        growing = [await _rate(store, Transfer(_SIZE_BYTES), _ONE_WAY_S) for _ in range(3)]
+        fixed, growing = FixedWindow(_SIZE_BYTES // 4), CountedTransfer(_SIZE_BYTES)
+        rates = [await _rate(store, transfer, _ONE_WAY_S) for transfer in (fixed, growing)]
     print(
-        f"at 100 ms: fixed {fixed / 1e6:.1f} MB/s, "
-        f"growing {', '.join(f'{rate / 1e6:.1f}' for rate in growing)} MB/s"
+        f"\nat 100 ms: fixed {rates[0] / 1e6:.1f} MB/s in {4 * fixed.rounds} rounds, "
+        f"growing {rates[1] / 1e6:.1f} MB/s in {growing.rounds} rounds"
     )
-    assert max(growing) > 4 * fixed
+    # A link that is not the limit leaves the processor, so rates depend on the machine's other work.
+    assert 4 * growing.rounds < 4 * fixed.rounds  # fixed transferred a quarter of the bytes
+    assert growing.window_bytes > 4 * fixed.window_bytes

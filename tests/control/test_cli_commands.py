@@ -1,6 +1,7 @@
 """Operator commands at a shell, against a real master: what they do, ask and print."""
 
 import asyncio
+import itertools
 import json
 import os
 import pty
@@ -313,3 +314,41 @@ async def test_quit_asks_first(master: Master) -> None:
     assert master.process is not None
     assert await asyncio.to_thread(master.process.wait, WAIT_S) == 0
     master.process = None
+
+
+async def test_builder_list_shows_the_connected_builders(shared: Master) -> None:
+    await shared.release("demo")
+    async with shared.builder("pi1") as pi1, shared.builder("pi2"):
+        await pi1.take_job()
+        lines = (await piw(shared, "builder list")).stdout.splitlines()
+        listed = json.loads((await piw(shared, "builder list", "--json")).stdout)
+    assert [line.split()[0] for line in lines if line.startswith("pi")] == ["pi1", "pi2"]
+    assert "demo 1.0" in next(line for line in lines if line.startswith("pi1"))
+    assert [(builder["label"], builder["state"]) for builder in listed] == [
+        ("pi1", "building"),
+        ("pi2", "idle"),
+    ]
+
+
+async def test_builder_history_shows_each_transition_and_its_cause(shared: Master) -> None:
+    await shared.release("demo")
+    async with shared.builder("pi4") as pi4:
+        job = await pi4.take_job()
+        await shared.command_builders(m.BuilderCommand.SLEEP, "pi4")
+        await pi4.finish_build()
+        lines = (await piw(shared, "builder history", "pi4")).stdout.splitlines()
+        history = json.loads((await piw(shared, "builder history", "pi4", "--json")).stdout)
+        await shared.command_builders(m.BuilderCommand.WAKE, "pi4")
+    assert lines[0].split() == ["time", "event", "before", "after", "build", "reason"]
+    transitions = history["transitions"]
+    assert len(lines) == 1 + len(transitions)
+    assert transitions[0]["before"] == "disconnected"
+    assert any(step["event"] == "sleep by ann@desk" for step in transitions)
+    assert any((step["build"], step["after"]) == (job.build_id, "building") for step in transitions)
+    for step, following in itertools.pairwise(transitions):
+        assert step["after"] == following["before"]
+
+
+async def test_builder_history_of_an_unknown_builder_is_one_line(shared: Master) -> None:
+    unknown = await piw(shared, "builder history", "pi99", code=1)
+    assert unknown.stdout == "pi99 has not connected since the master was started\n"
