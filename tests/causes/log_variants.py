@@ -12,7 +12,10 @@ _DECOYS = b"""\
   checking for strlcpy... no
   checking for pkg-config... no
   Package libsystemd was not found in the pkg-config search path.
-  conftest.c:9:10: fatal error: minix/config.h: No such file or directory
+  _configtest.c:1:10: fatal error: minix/config.h: No such file or directory
+  compilation terminated.
+  failure.
+  removing: _configtest.c _configtest.o
   Run-time dependency libunwind found: NO (tried pkgconfig)
   -- Could NOT find Doxygen (missing: DOXYGEN_EXECUTABLE)
   -- Performing Test HAVE_BACKTRACE - Failed
@@ -36,8 +39,11 @@ def _indented(lines: list[bytes], _: int) -> list[bytes]:
 def _colored(lines: list[bytes], _: int) -> list[bytes]:
     """As compilers, pip and ninja color what they print."""
     pattern = re.compile(rb"(fatal error:|error:|ERROR:|warning:|\w+Error:)")
-    colored = [pattern.sub(rb"\x1b[01;31m\x1b[K\1\x1b[m\x1b[K", line) for line in lines]
-    return [b"\x1b[0m" + line for line in colored]
+    return [
+        b"\x1b[0m"
+        + pattern.sub(lambda found: b"\x1b[01;31m\x1b[K" + found[0] + b"\x1b[m\x1b[K", line)
+        for line in lines
+    ]
 
 
 def _crlf(lines: list[bytes], _: int) -> list[bytes]:

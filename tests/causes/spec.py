@@ -20,7 +20,7 @@ class Expected:
     failure_class: str
     #: The deciding line has one of these texts. Empty: the facts decide, not a line.
     lines: tuple[str, ...] = ()
-    #: "kind:name" of what is missing.
+    #: "kind:name" of what is missing; alternatives are separated by "|".
     missing: tuple[str, ...] = ()
     #: Debian 12 packages that are needed; one of several alternatives, separated by "|", is enough.
     packages: tuple[str, ...] = ()

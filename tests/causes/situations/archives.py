@@ -176,7 +176,7 @@ _DECISIONS = (
             raise Exception("The 'sample' package on PyPI is deprecated, use 'better-sample' instead.")
             """
         ),
-        expected=_expect("refused-by-author", "is deprecated, use 'better-sample' instead"),
+        expected=_expect("refused", "is deprecated, use 'better-sample' instead"),
     ),
     Variant(
         name="placeholder",
@@ -186,7 +186,7 @@ _DECISIONS = (
             sys.exit("This package is a placeholder. Please install it with: pip install better-sample")
             """
         ),
-        expected=_expect("refused-by-author", "This package is a placeholder"),
+        expected=_expect("refused", "This package is a placeholder"),
     ),
     Variant(
         name="windows-only",
@@ -197,7 +197,7 @@ _DECISIONS = (
                 raise RuntimeError("sample is only supported on Windows")
             """
         ),
-        expected=_expect("refused-by-author", "sample is only supported on Windows"),
+        expected=_expect("refused", "sample is only supported on Windows"),
     ),
     Variant(
         name="wheels-only",
@@ -206,7 +206,7 @@ _DECISIONS = (
             raise RuntimeError("Building sample from source is not supported: install one of its wheels.")
             """
         ),
-        expected=_expect("refused-by-author", "Building sample from source is not supported"),
+        expected=_expect("refused", "Building sample from source is not supported"),
     ),
     Variant(
         name="project-exception",
@@ -236,6 +236,19 @@ _SUCCESS = Situation(
         Variant(
             name="optional-extension",
             sdist=extension("#include <pcap.h>", optional=True),
+            expected=None,
+        ),
+        Variant(
+            name="deprecated-key",
+            sdist=project(
+                {
+                    "setup.py": "from setuptools import setup\nsetup()\n",
+                    "setup.cfg": "[metadata]\nname = sample\nversion = 1.0\ndescription-file = README\n"
+                    "[options]\npy_modules = sample\n",
+                    "README": "",
+                    "sample.py": "",
+                }
+            ),
             expected=None,
         ),
         Variant(name="warnings", sdist=extension("#warning nothing is wrong"), expected=None),

@@ -100,8 +100,10 @@ _OWN_FILES = Situation(
         Variant(
             name="header",
             sdist=extension('#include "sample_internal.h"'),
-            expected=_own_file(
-                "sample_internal.h", "fatal error: sample_internal.h: No such file or directory"
+            expected=Expected(
+                failure_class="bad-sdist",
+                missing=("file:sample_internal.h|header:sample_internal.h",),
+                lines=("fatal error: sample_internal.h: No such file or directory",),
             ),
         ),
         Variant(

