@@ -3,12 +3,12 @@
 from piwheels.backoff import Backoff
 
 
-def test_each_delay_is_twice_the_one_before_up_to_the_maximum() -> None:
+def test_each_delay_is_twice_the_previous_one_up_to_the_maximum() -> None:
     backoff = Backoff(0.5, 3.0)
     assert [backoff.next_s() for _ in range(5)] == [0.5, 1.0, 2.0, 3.0, 3.0]
 
 
-def test_a_success_starts_again_with_the_first_delay() -> None:
+def test_a_success_resets_the_delay() -> None:
     backoff = Backoff(0.5, 3.0)
     backoff.next_s()
     backoff.next_s()

@@ -99,7 +99,7 @@ def test_help_of_every_command_imports_no_heavy_library() -> None:
         assert not set(HEAVY_MODULES) & set(modules), path
 
 
-def test_every_verb_says_what_it_does_and_every_option_what_it_is_for() -> None:
+def test_every_command_and_option_has_help() -> None:
     silent = []
     for path in command_paths():
         command: click.Command = cli
@@ -117,7 +117,7 @@ def test_every_verb_says_what_it_does_and_every_option_what_it_is_for() -> None:
     assert [path for path in silent if path[-1] not in message] == []
 
 
-def test_every_verb_that_answers_takes_json_and_those_that_lose_something_ask() -> None:
+def test_every_command_with_output_has_json_and_destructive_ones_ask_for_confirmation() -> None:
     options = {}
     for path in command_paths():
         command: click.Command = cli
@@ -140,7 +140,7 @@ def test_every_verb_that_answers_takes_json_and_those_that_lose_something_ask() 
     }
 
 
-def test_the_version_is_told(piw: Piw) -> None:
+def test_version_is_printed(piw: Piw) -> None:
     done = piw("--version")
     assert (done.returncode, done.stdout.split()[0]) == (0, "piw,")
 
@@ -176,7 +176,7 @@ def test_the_version_is_told(piw: Piw) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_makes_no_sense_is_told_below_the_usage_and_exits_2(
+def test_usage_errors_are_printed_below_the_usage_and_exit_2(
     piw: Piw, arguments: list[str], message: str
 ) -> None:
     done = piw(*arguments)
@@ -202,7 +202,7 @@ def test_what_makes_no_sense_is_told_below_the_usage_and_exits_2(
         "\udcff",
     ],
 )
-def test_what_is_no_release_is_never_taken_for_one(piw: Piw, text: str) -> None:
+def test_an_invalid_release_is_rejected(piw: Piw, text: str) -> None:
     done = piw("explain", text)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
@@ -210,13 +210,13 @@ def test_what_is_no_release_is_never_taken_for_one(piw: Piw, text: str) -> None:
 
 
 @pytest.mark.parametrize("verb", [["remove", "--yes"], ["unskip"], ["retry"]])
-def test_no_verb_takes_an_address_for_the_name_before_it(piw: Piw, verb: list[str]) -> None:
+def test_urls_in_requirements_are_rejected_by_commands(piw: Piw, verb: list[str]) -> None:
     done = piw(*verb, "a @ http://example.org/a.tar.gz")
     assert (done.returncode, done.stdout) == (2, "")
     assert "is more than PROJECT" in done.stderr
 
 
-def test_an_interrupt_while_it_is_loading_ends_it_quietly(tmp_path: Path) -> None:
+def test_an_interrupt_during_imports_ends_quietly(tmp_path: Path) -> None:
     (tmp_path / "click.py").write_text("raise KeyboardInterrupt\n")
     done = subprocess.run(
         [sys.executable, "-m", "piwheels", "status"],
@@ -230,7 +230,9 @@ def test_an_interrupt_while_it_is_loading_ends_it_quietly(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("no_color", [True, False])
 @pytest.mark.parametrize("arguments", [["config", "show"], ["status", "--config", "/no/such.toml"]])
-def test_color_is_for_terminals_that_want_it(arguments: list[str], no_color: bool) -> None:
+def test_color_is_used_on_terminals_unless_no_color_is_set(
+    arguments: list[str], no_color: bool
+) -> None:
     reading, writing = pty.openpty()
     environ = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     environ["TERM"] = "xterm"
@@ -248,7 +250,7 @@ def test_color_is_for_terminals_that_want_it(arguments: list[str], no_color: boo
     assert (b"\x1b[" in message) is not no_color
 
 
-def test_nobody_who_reads_the_output_is_no_error_to_report(tmp_path: Path) -> None:
+def test_a_closed_output_is_not_reported_as_an_error(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
@@ -274,7 +276,7 @@ def test_nobody_who_reads_the_output_is_no_error_to_report(tmp_path: Path) -> No
     ],
     ids=" ".join,
 )
-def test_orders_that_make_no_sense_are_one_line_and_exit_2(
+def test_invalid_values_are_one_line_and_exit_2(
     piw: Piw, arguments: list[str], message: str
 ) -> None:
     done = piw(*arguments)
@@ -283,7 +285,7 @@ def test_orders_that_make_no_sense_are_one_line_and_exit_2(
     assert message in line
 
 
-def test_a_log_level_that_does_not_exist_is_one_line(piw: Piw) -> None:
+def test_an_unknown_log_level_is_one_line(piw: Piw) -> None:
     done = piw("pause", PIWHEELS_LOG="loud")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "piw: PIWHEELS_LOG='loud': use debug, info, warning or error\n"
@@ -292,7 +294,7 @@ def test_a_log_level_that_does_not_exist_is_one_line(piw: Piw) -> None:
 # --- piw config ---
 
 
-def test_each_setting_has_its_value_and_where_that_came_from(piw: Piw, tmp_path: Path) -> None:
+def test_each_setting_has_its_value_and_its_origin(piw: Piw, tmp_path: Path) -> None:
     done = piw(
         "config",
         "show",
@@ -310,14 +312,14 @@ def test_each_setting_has_its_value_and_where_that_came_from(piw: Piw, tmp_path:
     assert settings["master.max_attempts"]["origin"] == "default"
 
 
-def test_the_configuration_is_printed_for_readers_with_the_same_keys(piw: Piw) -> None:
+def test_config_show_has_the_same_keys_as_its_json(piw: Piw) -> None:
     lines = piw("config", "show").stdout.splitlines()
     keys = [line.partition(" ")[0] for line in lines]
     assert keys == list(json.loads(piw("config", "show", "--json").stdout))
     assert all(line.isprintable() and "  # " in line for line in lines)
 
 
-def test_a_file_that_is_named_is_taken_instead_of_the_nearest(piw: Piw, tmp_path: Path) -> None:
+def test_a_given_file_is_used_instead_of_the_nearest(piw: Piw, tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text("[master]\nmax_attempts = 7\n")
     for done in (
         piw("config", "show", "--json", "--config", "other.toml"),
@@ -330,7 +332,7 @@ def test_a_file_that_is_named_is_taken_instead_of_the_nearest(piw: Piw, tmp_path
 # --- piw key ---
 
 
-def test_a_builder_is_let_in_and_turned_away(piw: Piw, tmp_path: Path) -> None:
+def test_a_builder_is_authorized_and_revoked(piw: Piw, tmp_path: Path) -> None:
     public = piw("key", "generate").stdout.strip()
     assert len(bytes.fromhex(public)) == 32
     allowed = piw("key", "authorize", "pi1", public)
@@ -347,13 +349,13 @@ def test_a_builder_is_let_in_and_turned_away(piw: Piw, tmp_path: Path) -> None:
     assert public not in piw("key", "list").stdout
 
 
-def test_a_console_is_let_in_as_an_operator(piw: Piw) -> None:
+def test_a_console_is_authorized_as_an_operator(piw: Piw) -> None:
     assert piw("key", "authorize", "desk", "ab" * 32, "--operator").returncode == 0
     listed = json.loads(piw("key", "list", "--json").stdout)
     assert {"role": "operator", "name": "desk", "public": "ab" * 32} in listed
 
 
-def test_secrets_are_their_owners_alone_and_are_never_printed(piw: Piw, tmp_path: Path) -> None:
+def test_secret_keys_are_private_and_never_printed(piw: Piw, tmp_path: Path) -> None:
     printed = piw("key", "generate").stdout + piw("key", "authorize", "pi1", "ab" * 32).stdout
     printed += piw("key", "list").stdout + piw("key", "list", "--json").stdout
     secrets = list(tmp_path.rglob("*.secret"))
@@ -377,7 +379,7 @@ def test_a_key_is_never_overwritten(piw: Piw, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("answer", "code", "left"), [("y\n", 0, 0), ("n\n", 130, 1), ("", 130, 1)])
-def test_revoking_asks_first(piw: Piw, answer: str, code: int, left: int) -> None:
+def test_revoke_asks_for_confirmation(piw: Piw, answer: str, code: int, left: int) -> None:
     piw("key", "authorize", "pi1", "ab" * 32)
     assert piw("key", "revoke", "pi1", stdin=answer).returncode == code
     assert piw("key", "list").stdout.count("ab" * 32) == left
@@ -393,7 +395,7 @@ def test_revoking_asks_first(piw: Piw, answer: str, code: int, left: int) -> Non
     ],
     ids=" ".join,
 )
-def test_a_bad_name_or_key_is_one_line_and_leaves_nothing(
+def test_an_invalid_name_or_key_is_one_line_and_leaves_no_files(
     piw: Piw, tmp_path: Path, arguments: list[str]
 ) -> None:
     done = piw("key", *arguments)
@@ -423,7 +425,7 @@ def test_a_completion_script_is_printed(piw: Piw, shell: str) -> None:
         ("remove --s", ["--skip"]),
     ],
 )
-def test_bash_completes_verbs_and_options(typed: str, offered: list[str]) -> None:
+def test_bash_completes_commands_and_options(typed: str, offered: list[str]) -> None:
     script = f"""
         eval "$(piw completion bash)"
         COMP_WORDS=(piw {typed}{"''" if typed.endswith(" ") else ""})
@@ -442,7 +444,7 @@ def test_bash_completes_verbs_and_options(typed: str, offered: list[str]) -> Non
     assert sorted(done.stdout.split()) == offered
 
 
-def test_on_request_an_error_says_where_it_was_raised(tmp_path: Path) -> None:
+def test_debug_mode_shows_where_an_error_was_raised(tmp_path: Path) -> None:
     """Also where it replaced another one, which users are not shown."""
     config = tmp_path / "broken.toml"
     config.write_text("[master\n")

@@ -27,7 +27,7 @@ def setting(settings: tuple[Setting, ...], key: str) -> Setting:
     return next(item for item in settings if item.key == key)
 
 
-def test_without_a_file_everything_has_a_default(
+def test_without_a_file_every_setting_has_its_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -36,7 +36,7 @@ def test_without_a_file_everything_has_a_default(
     assert {item.origin for item in loaded.settings} == {"default"}
 
 
-def test_options_beat_variables_beat_the_file_beat_defaults(tmp_path: Path) -> None:
+def test_options_override_variables_which_override_the_file(tmp_path: Path) -> None:
     file = write(
         tmp_path / "piwheels.toml",
         '[database]\ndsn = "file"\n[builder]\nmaster = "file"\nbuild_timeout_s = 5\n',
@@ -58,7 +58,7 @@ def test_options_beat_variables_beat_the_file_beat_defaults(tmp_path: Path) -> N
     assert loaded.config.builder.master == "option"
 
 
-def test_files_are_looked_for_where_people_look(
+def test_standard_paths_are_searched_for_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, home = tmp_path / "here", tmp_path / "home"
@@ -73,7 +73,7 @@ def test_files_are_looked_for_where_people_look(
     assert load(environ=environ).file == named
 
 
-def test_places_that_are_closed_to_this_account_are_passed_over(
+def test_inaccessible_directories_are_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / "piwheels.toml", "")
@@ -82,7 +82,7 @@ def test_places_that_are_closed_to_this_account_are_passed_over(
         assert load(environ={"HOME": str(tmp_path)}).file is None
 
 
-def test_a_file_that_is_named_and_out_of_reach_is_told(tmp_path: Path) -> None:
+def test_an_inaccessible_given_file_is_reported(tmp_path: Path) -> None:
     named = write(tmp_path / "piwheels.toml", "")
     with (
         inaccessible(tmp_path),
@@ -120,7 +120,7 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ('[builder]\nwork_dir = "~nobody-at-all/x"\n', "home directory in '~nobody-at-all/x'"),
     ],
 )
-def test_a_broken_file_is_refused_naming_file_and_key(
+def test_an_invalid_file_is_rejected_with_its_name_and_key(
     tmp_path: Path, text: str, complaint: str
 ) -> None:
     file = write(tmp_path / "piwheels.toml", text)
@@ -129,7 +129,7 @@ def test_a_broken_file_is_refused_naming_file_and_key(
     assert str(file) in str(error.value)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--config names"):
         load(tmp_path / "none.toml", environ={})
     with pytest.raises(ConfigError, match=r"\$PIWHEELS_CONFIG names"):
@@ -149,12 +149,12 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_wrong_variable_is_named(name: str, value: str, complaint: str) -> None:
+def test_an_invalid_variable_is_named(name: str, value: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         load(environ={name: value})
 
 
-def test_a_mark_at_the_beginning_of_a_file_is_passed_over(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     file = tmp_path / "piwheels.toml"
     file.write_bytes(b"\xef\xbb\xbf[builder]\nmaster = 'pi'\n")
     assert load(file, environ={}).config.builder.master == "pi"
@@ -176,7 +176,7 @@ def test_variables_can_hold_lists_and_switches() -> None:
     timeout=st.floats(1, 1e6),
     sandbox=st.booleans(),
 )
-def test_what_is_written_is_read_back(
+def test_written_settings_are_read_back(
     tmp_path_factory: pytest.TempPathFactory,
     dsn: str,
     pythons: list[str],
@@ -233,7 +233,7 @@ def test_a_former_key_and_variable_still_work_and_name_the_new_one(
     assert loaded.deprecations == (f"{env_var_name(old)} is now called {env_var_name(new)}",)
 
 
-def test_a_current_name_is_no_former_one(tmp_path: Path) -> None:
+def test_a_current_name_is_not_a_former_one(tmp_path: Path) -> None:
     file = write(tmp_path / "piwheels.toml", '[builder]\ninterpreters = ["python3"]\n')
     assert load(file, environ={"PIWHEELS_BUILDER_WORK_DIR": "/w"}).deprecations == ()
 
@@ -253,7 +253,7 @@ def test_a_current_name_is_no_former_one(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_setting_under_both_of_its_names_is_refused(
+def test_a_setting_under_both_of_its_names_is_rejected(
     tmp_path: Path, text: str, environ: dict[str, str], complaint: str
 ) -> None:
     with pytest.raises(ConfigError, match=complaint):

@@ -61,7 +61,7 @@ def render_site(server: str, root: Path, access_log: Path, **options: str) -> st
 @requires_program("systemd-analyze")
 @pytest.mark.parametrize("folder", ["farm", "a farm of mine", "hof-für-räder"])
 @pytest.mark.parametrize("role", ROLES)
-def test_systemd_accepts_a_unit_without_a_word(tmp_path: Path, role: str, folder: str) -> None:
+def test_systemd_accepts_a_unit_without_warnings(tmp_path: Path, role: str, folder: str) -> None:
     unit = tmp_path / f"piwheels-{role}.service"
     loaded = load_test_config(tmp_path / folder)
     unit.write_text(render_units(loaded, user="root", roles=[role]))
@@ -76,7 +76,7 @@ def test_systemd_accepts_a_unit_without_a_word(tmp_path: Path, role: str, folder
     assert (done.returncode, message) == (0, [])
 
 
-def test_a_unit_starts_this_piw_with_the_configuration_at_hand(tmp_path: Path) -> None:
+def test_a_unit_starts_this_piw_with_the_current_configuration(tmp_path: Path) -> None:
     loaded = load_test_config(tmp_path)
     for role in ROLES:
         unit = render_units(loaded, user="farmer", roles=[role])
@@ -88,13 +88,15 @@ def test_a_unit_starts_this_piw_with_the_configuration_at_hand(tmp_path: Path) -
         assert unit_values(unit, "User") == ["farmer"]
 
 
-def test_the_master_may_write_all_of_its_folders_and_no_others(tmp_path: Path) -> None:
+def test_the_master_can_write_to_its_directories_and_no_others(tmp_path: Path) -> None:
     unit = render_units(load_test_config(tmp_path), user="farmer", roles=["master"])
     writable = {path.removeprefix("-") for path in unit_values(unit, "ReadWritePaths")}
     assert writable == {f"{tmp_path}/{name}" for name in ("www", "spool", "keys", "run")}
 
 
-def test_the_masters_folder_of_keys_is_made_before_it_is_made_writable(tmp_path: Path) -> None:
+def test_the_key_directory_of_the_master_is_created_before_it_is_made_writable(
+    tmp_path: Path,
+) -> None:
     unit = render_units(load_test_config(tmp_path), user="farmer", roles=["master"])
     (command,) = unit_values(unit, "ExecStartPre")
     assert command.startswith("+/usr/bin/install -d -m 0700 "), "as root, outside the confinement"
@@ -102,18 +104,18 @@ def test_the_masters_folder_of_keys_is_made_before_it_is_made_writable(tmp_path:
 
 
 @pytest.mark.parametrize("role", ["master", "builder"])
-def test_a_daemon_with_many_connections_may_open_many_files(tmp_path: Path, role: str) -> None:
+def test_a_service_with_many_connections_can_open_many_files(tmp_path: Path, role: str) -> None:
     assert unit_values(
         render_units(load_test_config(tmp_path), user="farmer", roles=[role]), "LimitNOFILE"
     ) == [str(MAX_OPEN_FILES)]
 
 
-def test_a_builder_may_write_its_work_folder_alone(tmp_path: Path) -> None:
+def test_a_builder_can_write_only_to_its_work_directory(tmp_path: Path) -> None:
     unit = render_units(load_test_config(tmp_path), user="farmer", roles=["builder"])
     assert unit_values(unit, "ReadWritePaths") == [f"-{tmp_path}/work"]
 
 
-def test_the_log_reader_follows_the_log_asked_for_and_writes_its_spool_alone(
+def test_the_log_reader_follows_the_given_log_and_writes_only_to_its_spool(
     tmp_path: Path,
 ) -> None:
     loaded = load_test_config(tmp_path)
@@ -125,19 +127,19 @@ def test_the_log_reader_follows_the_log_asked_for_and_writes_its_spool_alone(
     assert unit_values(unit, "ReadWritePaths") == [f"-{loaded.config.accesslog.spool_dir}"]
 
 
-def test_a_builders_unit_leaves_bubblewrap_what_it_needs(tmp_path: Path) -> None:
+def test_the_unit_of_a_builder_allows_what_bubblewrap_needs(tmp_path: Path) -> None:
     unit = render_units(load_test_config(tmp_path), user="farmer", roles=["builder"])
     assert unit_values(unit, "ProtectKernelTunables") == []
     assert unit_values(unit, "RestrictNamespaces") == []
 
 
-def test_a_builder_that_an_operator_ended_is_not_started_again(tmp_path: Path) -> None:
+def test_a_builder_ended_by_an_operator_is_not_restarted(tmp_path: Path) -> None:
     unit = render_units(load_test_config(tmp_path), user="farmer", roles=["builder"])
     assert unit_values(unit, "Restart") == ["always"]
     assert unit_values(unit, "RestartPreventExitStatus") == [str(EXIT_STAYS_ENDED)]
 
 
-def test_all_units_are_printed_and_each_says_where_it_belongs(tmp_path: Path) -> None:
+def test_all_units_are_printed_with_their_paths(tmp_path: Path) -> None:
     lines = render_units(load_test_config(tmp_path), user="farmer").splitlines()
     titles = [line for line in lines if line.startswith("# /etc/systemd/system/")]
     assert [Path(title).name for title in titles] == [
@@ -188,7 +190,7 @@ def tree(request: pytest.FixtureRequest) -> Iterator[Path]:
 
 
 @each_server
-def test_a_tree_is_served_whatever_its_folder_is_called(server: str, tree: Path) -> None:
+def test_a_web_root_with_any_name_is_served(server: str, tree: Path) -> None:
     work = tree.parent / server
     work.mkdir(exist_ok=True)
     work.chmod(0o777)
@@ -201,7 +203,7 @@ def test_a_tree_is_served_whatever_its_folder_is_called(server: str, tree: Path)
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_the_tree_the_log_and_the_name_are_those_asked_for(server: str, tmp_path: Path) -> None:
+def test_web_root_log_and_server_name_are_as_given(server: str, tmp_path: Path) -> None:
     text = render_site(server, tmp_path / "www", tmp_path / "log", server_name="wheels.example")
     for wanted in (f'"{tmp_path}/www"', f'"{tmp_path}/log"', "wheels.example", "8088"):
         assert wanted in text
@@ -223,7 +225,7 @@ UNWRITABLE = ['a"b', "a\\b", "a$b", "a%b", "a{b}", "a\nb", "a\0b"]
 
 
 @pytest.mark.parametrize("name", UNWRITABLE)
-def test_a_path_that_a_format_would_read_otherwise_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_path_that_the_format_would_change_is_rejected(tmp_path: Path, name: str) -> None:
     for server in SERVERS:
         with pytest.raises(ConfigError, match=r"webroot\.root"):
             render_site(server, tmp_path / name, tmp_path / "log")
@@ -237,7 +239,7 @@ def test_a_path_that_a_format_would_read_otherwise_is_refused(tmp_path: Path, na
 
 
 @pytest.mark.parametrize("name", ["a\nRoot=b", "a;b", "a{", 'a"'])
-def test_no_name_adds_a_line_of_its_own(tmp_path: Path, name: str) -> None:
+def test_no_name_can_add_a_line(tmp_path: Path, name: str) -> None:
     for server in SERVERS:
         with pytest.raises(ConfigError, match="server name"):
             render_site(server, tmp_path, tmp_path / "log", server_name=name)

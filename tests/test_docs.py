@@ -37,7 +37,7 @@ def test_the_readme_is_short(repository: Path) -> None:
     assert len((repository / "README.md").read_text(encoding="utf-8").splitlines()) < 150
 
 
-def test_the_readme_opens_with_a_picture_that_needs_nothing_else(repository: Path) -> None:
+def test_the_readme_starts_with_a_picture_without_external_files(repository: Path) -> None:
     assert "(docs/console.svg)" in (repository / "README.md").read_text("utf-8")[:1000]
     picture = (repository / "docs" / "console.svg").read_text("utf-8")
     assert picture.startswith("<svg")
@@ -45,7 +45,7 @@ def test_the_readme_opens_with_a_picture_that_needs_nothing_else(repository: Pat
 
 
 @each_page
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_have_targets(page: Path) -> None:
     targets = re.findall(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"", page.read_text("utf-8"))
     for target in filter(None, (link or source for link, source in targets)):
         if "://" in target:
@@ -64,7 +64,7 @@ def _anchors(page: Path) -> set[str]:
 
 
 @each_page
-def test_commands_and_options_exist(page: Path) -> None:
+def test_documented_commands_and_options_exist(page: Path) -> None:
     for words in commands_in(page):
         _check_command(words)
 
@@ -83,7 +83,7 @@ def _check_command(words: list[str]) -> None:
 
 
 @each_page
-def test_settings_and_variables_exist(page: Path) -> None:
+def test_documented_settings_and_variables_exist(page: Path) -> None:
     text = _without_generated(page.read_text("utf-8"))
     for name in re.findall(rf"`((?:{SECTIONS})\.(?!secret)[a-z_]+)", text):
         assert name in SETTINGS or find_spec(f"piwheels.{name}"), name
@@ -96,7 +96,7 @@ def _without_generated(text: str) -> str:
     return re.sub(r"<!-- generated: .*?<!-- end -->", "", text, flags=re.DOTALL)
 
 
-def test_modules_that_the_architecture_names_exist(repository: Path) -> None:
+def test_documented_modules_exist(repository: Path) -> None:
     text = (repository / "docs" / "architecture.md").read_text("utf-8")
     named = set(re.findall(r"`((?:[a-z_]+\.)+[a-z_]+)`", text))
     roots = {path.stem for path in (repository / "piwheels").iterdir()}
@@ -105,7 +105,7 @@ def test_modules_that_the_architecture_names_exist(repository: Path) -> None:
             assert find_spec(f"piwheels.{name}"), name
 
 
-def test_events_that_operators_are_told_of_exist(repository: Path) -> None:
+def test_documented_events_exist(repository: Path) -> None:
     """Each event is a text in the code, whose placeholders are written in capitals."""
     texts = "\n".join(
         node.value

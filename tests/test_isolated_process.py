@@ -38,14 +38,14 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
-async def test_the_answer_is_what_the_function_returned(tmp_path: Path) -> None:
+async def test_the_result_of_the_function_is_returned(tmp_path: Path) -> None:
     kind = await run_isolated(
         Limits(), return_compatibility, "py3-none-any", path=tmp_path / "2.36"
     )
     assert kind == WheelCompatibility(tags="py3-none-any", glibc="2.36")
 
 
-async def test_what_a_function_refuses_is_refused() -> None:
+async def test_a_rejection_of_the_function_is_raised() -> None:
     with pytest.raises(RejectedError, match="not this"):
         await run_isolated(Limits(), raise_rejected)
 
@@ -62,35 +62,35 @@ async def test_what_a_function_refuses_is_refused() -> None:
     ],
     ids=["exception", "name", "recursion", "time", "memory", "answer"],
 )
-async def test_what_a_file_provokes_is_a_refusal(
+async def test_errors_caused_by_a_file_are_rejections(
     function: Callable[[], int | bytes], limits: Limits, message: str
 ) -> None:
     with pytest.raises(RejectedError, match=message):
         await run_isolated(limits, function)
 
 
-async def test_a_crash_of_the_parser_is_the_files_fault() -> None:
+async def test_a_crash_of_the_parser_is_a_rejection() -> None:
     with pytest.raises(RejectedError, match="SIGSEGV"):
         await run_isolated(Limits(), kill_self, signal.SIGSEGV)
 
 
-async def test_a_process_that_somebody_ended_says_nothing_of_the_file() -> None:
+async def test_a_killed_process_is_not_a_rejection() -> None:
     with pytest.raises(OSError, match="SIGKILL"):
         await run_isolated(Limits(), kill_self, signal.SIGKILL)
 
 
-async def test_a_full_disk_says_nothing_of_the_file(tmp_path: Path) -> None:
+async def test_a_full_disk_is_not_a_rejection(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left") as raised:
         await run_isolated(Limits(), raise_disk_full, tmp_path)
     assert raised.value.errno == errno.ENOSPC
 
 
-async def test_a_call_that_waits_without_end_says_nothing_of_the_file() -> None:
+async def test_a_timeout_is_not_a_rejection() -> None:
     with pytest.raises(TimeoutError, match="no answer after"):
         await run_isolated(Limits(wall_s=0.5), run_forever)
 
 
-async def test_a_cancelled_call_leaves_no_process(tmp_path: Path) -> None:
+async def test_a_canceled_call_leaves_no_process(tmp_path: Path) -> None:
     note = tmp_path / "pid"
     task = asyncio.create_task(run_isolated(Limits(), run_forever, note))
     async with asyncio.timeout(WAIT_S):
@@ -103,7 +103,7 @@ async def test_a_cancelled_call_leaves_no_process(tmp_path: Path) -> None:
         os.kill(int(note.read_text()), 0)
 
 
-async def test_a_daemon_with_limits_of_its_own_can_read_files(tmp_path: Path) -> None:
+async def test_a_process_with_limits_can_run_isolated_functions(tmp_path: Path) -> None:
     script = (
         "import asyncio, resource\n"
         "from piwheels.isolated_process import Limits, run_isolated\n"
@@ -131,14 +131,14 @@ def test_a_small_board_keeps_half_of_its_memory(
     assert Limits().memory_bytes == share_mb << 20
 
 
-async def test_the_limits_are_the_childs_alone() -> None:
+async def test_limits_apply_only_to_the_child() -> None:
     before = [resource.getrlimit(kind) for kind in (resource.RLIMIT_AS, resource.RLIMIT_CPU)]
     with pytest.raises(RejectedError):
         await run_isolated(Limits(cpu_s=1), raise_rejected)
     assert before == [resource.getrlimit(k) for k in (resource.RLIMIT_AS, resource.RLIMIT_CPU)]
 
 
-def test_a_child_whose_daemon_was_killed_prints_nothing() -> None:
+def test_a_child_of_a_killed_process_prints_nothing() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(

@@ -21,7 +21,7 @@ TWO_PLATFORMS = [*ONE_PLATFORM, "cp311-trixie-aarch64", "cp313-trixie-aarch64"]
         ("", ONE_PLATFORM, ""),
     ],
 )
-def test_a_target_is_called_by_its_abi_where_all_share_a_platform(
+def test_a_target_is_named_by_its_abi_if_all_share_a_platform(
     target: str, farm: list[str], word: str
 ) -> None:
     assert short_target_name(target, farm) == word
@@ -38,5 +38,5 @@ def test_a_target_is_called_by_its_abi_where_all_share_a_platform(
         ("", TWO_PLATFORMS, []),
     ],
 )
-def test_a_target_can_be_meant_by_its_abi(word: str, farm: list[str], meant: list[str]) -> None:
+def test_a_target_can_be_given_by_its_abi(word: str, farm: list[str], meant: list[str]) -> None:
     assert match_targets(word, farm) == meant

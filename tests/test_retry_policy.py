@@ -64,12 +64,12 @@ def test_every_class_has_a_policy_and_every_outcome_a_class() -> None:
      F.NEEDS_NETWORK, F.TESTS_IN_BUILD, F.WRONG_NAME, F.WRONG_VERSION, F.NO_WHEEL,
      F.SEVERAL_WHEELS, F.EMPTY_WHEEL],
 )  # fmt: skip
-def test_what_the_release_does_itself_is_final(kind: FailureClass) -> None:
+def test_failures_of_the_release_itself_are_final(kind: FailureClass) -> None:
     assert decide_failure(kind) == FINAL
 
 
 @pytest.mark.parametrize("kind", [F.KILLED, F.CRASHED, F.MISSING_TOOLCHAIN])
-def test_what_another_builder_may_do_better_is_retried_there_once(kind: FailureClass) -> None:
+def test_failures_that_another_builder_may_avoid_are_retried_there_once(kind: FailureClass) -> None:
     first = decide_failure(kind)
     assert (first.is_final, first.avoid_builder) == (False, "a")
     assert not decide_failure(kind, others=False).avoid_builder
@@ -79,21 +79,19 @@ def test_what_another_builder_may_do_better_is_retried_there_once(kind: FailureC
 @pytest.mark.parametrize(
     ("times", "delay_s"), [(0, 60), (1, 120), (2, 240), (5, 1920), (6, 3600), (500, 3600)]
 )
-def test_an_index_fault_is_never_final_and_waits_longer_each_time(
-    times: int, delay_s: float
-) -> None:
+def test_an_index_fault_is_never_final_and_its_delays_grow(times: int, delay_s: float) -> None:
     faults = [past_failure(F.INDEX_FAULT)] * times
     assert decide_failure(F.INDEX_FAULT, *faults) == RetryDecision(
         counts_as_attempt=False, delay_s=delay_s
     )
 
 
-def test_an_index_fault_waits_as_the_index_asks_within_an_hour() -> None:
+def test_a_retry_after_of_the_index_is_respected_up_to_an_hour() -> None:
     assert decide_failure(F.INDEX_FAULT, retry_after_s=900.0).delay_s == 900
     assert decide_failure(F.INDEX_FAULT, retry_after_s=1e8).delay_s == 3600
 
 
-def test_another_failure_between_begins_the_delays_again() -> None:
+def test_another_failure_resets_the_delays() -> None:
     faults = [past_failure(F.INDEX_FAULT)] * 5
     assert decide_failure(F.INDEX_FAULT, *faults, past_failure(F.DISK_FULL)).delay_s == 60
 
@@ -110,7 +108,7 @@ def test_another_failure_between_begins_the_delays_again() -> None:
         ([("a", "v"), ("a", "w"), ("a", "y"), ("a", "z")], "x", True),
     ],
 )
-def test_a_damaged_download_is_final_when_two_builders_agree_for_minutes(
+def test_a_corrupt_download_is_final_after_two_builders_agree_for_minutes(
     before: list[tuple[str, str]], digest: str, final: bool
 ) -> None:
     faults = [past_failure(F.DAMAGED_DOWNLOAD, builder, digest=seen) for builder, seen in before]
@@ -120,7 +118,7 @@ def test_a_damaged_download_is_final_when_two_builders_agree_for_minutes(
 
 
 @pytest.mark.parametrize("kind", [F.FILE_GONE, F.DAMAGED_DOWNLOAD, F.INDEX_FAULT])
-def test_what_the_index_may_mend_is_tried_again_after_a_minute_and_ever_later(
+def test_failures_that_the_index_may_fix_are_retried_with_growing_delays(
     kind: FailureClass,
 ) -> None:
     delays = [decide_failure(kind, *[past_failure(kind)] * times).delay_s for times in range(4)]
@@ -138,7 +136,7 @@ def test_what_the_index_may_mend_is_tried_again_after_a_minute_and_ever_later(
         (5 * GIB, False, RetryDecision(delay_s=600)),
     ],
 )
-def test_a_full_disk_is_its_builders_fault_unless_the_build_alone_fills_it(
+def test_a_full_disk_is_a_fault_of_its_builder_unless_the_build_fills_it(
     free: int | None, others: bool, expected: RetryDecision
 ) -> None:
     found = decide_failure(
@@ -147,7 +145,7 @@ def test_a_full_disk_is_its_builders_fault_unless_the_build_alone_fills_it(
     assert found == expected
 
 
-def test_a_build_that_fills_every_disk_is_given_up() -> None:
+def test_a_build_that_fills_every_disk_is_final() -> None:
     found = decide_failure(
         F.DISK_FULL, attempt=3, disk_free_bytes=5 * GIB, disk_reserve_bytes=GIB // 4
     )
@@ -164,7 +162,7 @@ def test_a_build_that_fills_every_disk_is_given_up() -> None:
         (GIB, "", 2, FINAL),
     ],
 )
-def test_out_of_memory_goes_to_a_larger_memory_and_ends_with_the_largest(
+def test_out_of_memory_is_retried_with_more_memory_and_final_with_the_most(
     largest: int, stop: str, attempt: int, expected: RetryDecision
 ) -> None:
     found = decide_failure(
@@ -173,7 +171,7 @@ def test_out_of_memory_goes_to_a_larger_memory_and_ends_with_the_largest(
     assert found == expected
 
 
-def test_a_timeout_is_tried_once_more_with_twice_the_time_where_it_is_no_slower() -> None:
+def test_a_timeout_is_retried_once_with_twice_the_time_on_a_builder_as_fast() -> None:
     facts: dict[str, Any] = {"limit_s": 3600.0, "speed": 10.0}
     assert decide_failure(F.TIMED_OUT, **facts) == RetryDecision(min_timeout_s=7200, min_speed=8)
     first = past_failure(F.TIMED_OUT, **facts)
@@ -185,7 +183,7 @@ def test_a_timeout_is_tried_once_more_with_twice_the_time_where_it_is_no_slower(
     assert decide_failure(F.TIMED_OUT, first, first, limit_s=7200.0, speed=2.0) == FINAL
 
 
-def test_a_release_that_loses_two_builders_waits_for_a_person() -> None:
+def test_a_release_that_loses_two_builders_is_blocked() -> None:
     assert decide_failure(F.LOST) == RetryDecision(counts_as_attempt=False, avoid_builder="a")
     assert "2 builders were lost" in decide_failure(F.LOST, past_failure(F.LOST, "b")).hold_reason
     assert (
@@ -196,7 +194,7 @@ def test_a_release_that_loses_two_builders_waits_for_a_person() -> None:
     )
 
 
-def test_a_release_at_which_several_builders_break_waits_for_a_person() -> None:
+def test_a_release_on_which_several_builders_fail_is_blocked() -> None:
     mine, other = past_failure(F.BUILDER_FAULT), past_failure(F.BUILDER_FAULT, "b")
     assert decide_failure(F.BUILDER_FAULT) == RetryDecision(
         counts_as_attempt=False, delay_s=600, avoid_builder="a"
@@ -214,7 +212,7 @@ def test_a_release_at_which_several_builders_break_waits_for_a_person() -> None:
     st.booleans(),
     st.floats(0, 1e9),
 )
-def test_the_surroundings_never_make_a_failure_final_and_no_delay_is_without_a_bound(
+def test_environment_faults_are_never_final_and_all_delays_are_limited(
     kind: FailureClass,
     before: list[tuple[FailureClass, str]],
     attempt: int,
@@ -234,5 +232,5 @@ def test_the_surroundings_never_make_a_failure_final_and_no_delay_is_without_a_b
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1e9))
-def test_a_builder_waits_for_ten_minutes_at_most(faults: int, retry_after_s: float) -> None:
+def test_a_builder_waits_at_most_ten_minutes(faults: int, retry_after_s: float) -> None:
     assert 30 <= builder_delay_s(faults, retry_after_s) <= 600

@@ -53,7 +53,7 @@ def pretending(folder: Path, **facts: object) -> Interpreter:
 # --- its state ---
 
 
-def test_memory_and_disk_are_this_machines(tmp_path: Path) -> None:
+def test_memory_and_disk_match_the_system(tmp_path: Path) -> None:
     stats = read_metrics(tmp_path)
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert stats.memory_total == pytest.approx(memory, rel=0.05)
@@ -65,7 +65,7 @@ def test_memory_and_disk_are_this_machines(tmp_path: Path) -> None:
     assert stats.load >= 0
 
 
-def test_the_disk_of_a_folder_still_to_come_is_known(tmp_path: Path) -> None:
+def test_the_disk_of_a_missing_directory_is_that_of_its_parent(tmp_path: Path) -> None:
     assert read_metrics(tmp_path / "a" / "b").disk_total == read_metrics(tmp_path).disk_total
 
 
@@ -76,7 +76,9 @@ def zone(folder: Path, number: int, kind: str, temperature: str) -> None:
     (place / "temp").write_text(temperature)
 
 
-def test_the_temperature_is_the_processors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_temperature_is_that_of_the_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     zone(tmp_path, 0, "iwlwifi_1", "31000\n")
     zone(tmp_path, 1, "broken", "warm\n")
     zone(tmp_path, 2, "cpu-thermal", "48312\n")
@@ -94,7 +96,7 @@ def test_without_a_sensor_there_is_no_temperature(
 # --- its name and system ---
 
 
-def test_the_board_is_what_the_firmware_says(
+def test_the_board_is_read_from_the_firmware(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = tmp_path / "model"
@@ -125,7 +127,7 @@ def test_the_system_has_a_code_name_and_a_name(
     assert os_name() == name
 
 
-def test_a_system_that_does_not_say_what_it_is_is_linux(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_without_os_release_is_linux(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> dict[str, str]:
         raise OSError("no os-release")
 
@@ -148,7 +150,7 @@ def test_the_running_interpreter_is_described() -> None:
 
 
 @pytest.mark.parametrize("version", PYTHON_VERSIONS)
-def test_other_interpreters_are_asked_themselves(version: str) -> None:
+def test_other_interpreters_are_probed(version: str) -> None:
     found = probe_interpreter(find_python(version))
     assert found.version.startswith(f"{version}.")
     assert found.implementation == "cp"
@@ -156,7 +158,7 @@ def test_other_interpreters_are_asked_themselves(version: str) -> None:
     assert found.arch in {"x86_64", "aarch64", "armv7l", "armv6l", "i686", "riscv64"}
 
 
-def test_a_virtual_environment_tells_what_it_stands_on(tmp_path: Path) -> None:
+def test_a_virtual_environment_has_its_base_prefix(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)
     found = probe_interpreter(tmp_path / "env" / "bin" / "python")
     assert found.prefix == tmp_path / "env"
@@ -164,7 +166,7 @@ def test_a_virtual_environment_tells_what_it_stands_on(tmp_path: Path) -> None:
     assert found.path == tmp_path / "env" / "bin" / "python"
 
 
-def test_a_name_is_looked_for_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_is_searched_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "python3.77").symlink_to(sys.executable)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert probe_interpreter("python3.77").path == tmp_path / "python3.77"
@@ -176,7 +178,7 @@ def test_a_relative_path_becomes_absolute(tmp_path: Path, monkeypatch: pytest.Mo
     assert probe_interpreter("./mine").path == tmp_path / "mine"
 
 
-def test_the_environment_does_not_change_the_answer(
+def test_the_environment_does_not_change_the_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "json.py").write_text("raise SystemExit('shadowed')")
@@ -201,7 +203,7 @@ def test_the_environment_does_not_change_the_answer(
         ("linux-riscv64", 64, "riscv64"),
     ],
 )
-def test_the_machine_is_that_of_the_interpreter_not_of_the_kernel(
+def test_the_architecture_is_that_of_the_interpreter_and_not_of_the_kernel(
     tmp_path: Path, platform_name: str, bits: int, arch: str
 ) -> None:
     assert pretending(tmp_path, platform=platform_name, bits=bits).arch == arch
@@ -216,14 +218,14 @@ def test_the_machine_is_that_of_the_interpreter_not_of_the_kernel(
         ("pypy310-pp73-x86_64-linux-gnu", "pypy", "pypy310_pp73", "pp"),
     ],
 )
-def test_the_abi_is_read_of_the_extension_suffix(
+def test_the_abi_is_read_from_the_extension_suffix(
     tmp_path: Path, soabi: str, implementation: str, abi: str, short: str
 ) -> None:
     found = pretending(tmp_path, soabi=soabi, implementation=implementation)
     assert (found.abi, found.implementation) == (abi, short)
 
 
-def test_another_c_library_is_no_glibc(tmp_path: Path) -> None:
+def test_another_c_library_has_no_glibc_version(tmp_path: Path) -> None:
     assert pretending(tmp_path, libc="").glibc == ""
 
 
@@ -243,7 +245,7 @@ def test_a_missing_interpreter_is_named(name: str) -> None:
         ("kill -9 $$", "ended with status -9"),
     ],
 )
-def test_what_does_not_answer_as_an_interpreter_is_named(
+def test_an_invalid_answer_of_an_interpreter_is_reported(
     tmp_path: Path, body: str, reason: str
 ) -> None:
     path = script(tmp_path / "python", body)
@@ -254,7 +256,7 @@ def test_what_does_not_answer_as_an_interpreter_is_named(
     assert "\n" not in str(error.value)
 
 
-def test_a_file_that_cannot_run_here_is_named(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_executed_is_named(tmp_path: Path) -> None:
     path = tmp_path / "python"
     path.write_bytes(b"\x7fELF for another machine")
     path.chmod(0o755)
@@ -262,16 +264,16 @@ def test_a_file_that_cannot_run_here_is_named(tmp_path: Path) -> None:
         probe_interpreter(path)
 
 
-def test_an_interpreter_that_hangs_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hanging_interpreter_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("piwheels.system.interpreters._PROBE_TIMEOUT_S", 0.2)
     path = script(tmp_path / "python", "exec sleep 60")
     with pytest.raises(ConfigError, match="did not answer"):
         probe_interpreter(path)
 
 
-def test_a_missing_compiler_and_missing_headers_are_named_with_the_way_out(tmp_path: Path) -> None:
+def test_a_missing_compiler_and_missing_headers_are_reported_with_a_solution(
+    tmp_path: Path,
+) -> None:
     found = probe_interpreter(sys.executable)
     whole = msgspec.structs.replace(found, headers=True)
     script(tmp_path / "cc", "")
@@ -292,7 +294,7 @@ def test_an_unknown_abi_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("abstract", [False, True])
-def test_systemd_is_told(
+def test_systemd_is_notified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, abstract: bool
 ) -> None:
     name = f"piwheels-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
@@ -342,7 +344,7 @@ def test_without_systemd_nothing_happens(
         ("soon", None, None),
     ],
 )
-def test_the_watchdog_is_fed_at_half_its_limit(
+def test_the_watchdog_interval_is_half_of_its_limit(
     monkeypatch: pytest.MonkeyPatch,
     limit: str | None,
     process: str | None,

@@ -52,9 +52,7 @@ def rejection(parse: Callable[[str], object], text: str) -> str:
 
 @pytest.mark.parametrize("parse", PARSERS, ids=lambda parse: parse.__name__)
 @pytest.mark.parametrize("text", HOSTILE_INPUTS, ids=range(len(HOSTILE_INPUTS)))
-def test_whatever_the_text_nothing_but_a_rejection_is_raised(
-    parse: Callable[[str], object], text: str
-) -> None:
+def test_any_text_is_parsed_or_rejected(parse: Callable[[str], object], text: str) -> None:
     message = rejection(parse, text)
     assert len(message) < 500
     assert "\n" not in message
@@ -62,18 +60,18 @@ def test_whatever_the_text_nothing_but_a_rejection_is_raised(
 
 @pytest.mark.parametrize("parse", PARSERS, ids=lambda parse: parse.__name__)
 @given(text=st.text(max_size=300) | st.text("demo-1.0py3nay whl.;=<>()[]'_!+*~", max_size=100))
-def test_no_text_at_all_raises_anything_else(parse: Callable[[str], object], text: str) -> None:
+def test_parsers_raise_nothing_but_a_rejection(parse: Callable[[str], object], text: str) -> None:
     assert len(rejection(parse, text)) < 1000
 
 
-def test_the_parts_of_a_wheels_name() -> None:
+def test_the_parts_of_a_wheel_name() -> None:
     name = untrusted_names.parse_wheel_filename("De_mo.x-1.0.post1-2b-py2.py3-none-any.whl")
     assert (name.project, str(name.version), name.build_tag) == ("de-mo-x", "1.0.post1", "2b")
     assert name.tag_text == "py2.py3-none-any"
     assert sorted(map(str, name.tags)) == ["py2-none-any", "py3-none-any"]
 
 
-def test_names_that_the_index_really_has_are_within_the_limits() -> None:
+def test_real_names_of_the_index_are_within_the_limits() -> None:
     assert (
         str(untrusted_names.parse_version("0.0.0.dev20221010101010123456"))
         == "0.0.0.dev20221010101010123456"
@@ -84,7 +82,7 @@ def test_names_that_the_index_really_has_are_within_the_limits() -> None:
 
 
 @pytest.mark.parametrize("python_full", [DIGITS, f"3.{DIGITS}", "3.99999999", "10.1", "3.x"])
-def test_no_interpreter_has_a_version_that_its_tags_could_not_be_counted_of(
+def test_no_interpreter_version_exceeds_the_limit_of_tags(
     python_full: str,
 ) -> None:
     facts = {"implementation": "cp", "abi": "cp313", "arch": "aarch64", "os": "trixie"}
@@ -92,7 +90,7 @@ def test_no_interpreter_has_a_version_that_its_tags_could_not_be_counted_of(
         make_target(python_full=python_full, glibc="2.41", **facts)
 
 
-def test_a_requires_python_without_end_allows_as_an_invalid_one_does() -> None:
+def test_an_endless_requires_python_is_treated_as_an_invalid_one() -> None:
     rules = PackagingRules()
     facts = {"implementation": "cp", "abi": "cp313", "arch": "aarch64", "os": "trixie"}
     python = make_target(python_full="3.13.0", glibc="2.41", **facts)

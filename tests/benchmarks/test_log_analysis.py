@@ -38,7 +38,7 @@ def test_the_cost_is_linear_in_the_length_of_the_log(text: str) -> None:
     assert large < 64 * max(small, 0.002)
 
 
-def test_a_long_log_of_a_build_is_judged_in_a_tenth_of_a_second() -> None:
+def test_a_long_build_log_is_analyzed_in_a_tenth_of_a_second() -> None:
     lines = [
         f"  gcc -Wall -fPIC -I/usr/include/python3.11 -DNAME=x{number} -c src/part{number}.c -o "
         f"build/temp/src/part{number}.o\n"

@@ -63,18 +63,18 @@ async def test_results_appear_while_typing(visit: Visit) -> None:
     await expect(visit.page.get_by_role("status")).to_have_text("One project.")
 
 
-async def test_a_word_inside_a_name_finds_it(visit: Visit) -> None:
+async def test_a_word_within_a_name_finds_the_project(visit: Visit) -> None:
     await type_in(visit.page, "dateu")
     await expect(visit.page.get_by_role("option")).to_have_text(["python-dateutil"])
 
 
 @pytest.mark.parametrize("typed", ["Python_DateUtil", "python.dateutil", " python dateutil"])
-async def test_any_spelling_of_a_name_finds_it(visit: Visit, typed: str) -> None:
+async def test_any_spelling_of_a_name_finds_the_project(visit: Visit, typed: str) -> None:
     await type_in(visit.page, typed)
     await expect(visit.page.get_by_role("option")).to_have_text(["python-dateutil"])
 
 
-async def test_a_name_that_is_pasted_is_found(visit: Visit) -> None:
+async def test_a_pasted_name_finds_the_project(visit: Visit) -> None:
     await visit.page.get_by_role("combobox").fill("opencv-python")
     await expect(visit.page.get_by_role("option")).to_have_text(["opencv-python"])
 
@@ -86,7 +86,7 @@ async def test_no_results_are_reported(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("typed", ["<script>alert(1)</script>", "../../etc", "a" * 200, "é"])
-async def test_anything_may_be_typed(visit: Visit, typed: str) -> None:
+async def test_any_text_can_be_typed(visit: Visit, typed: str) -> None:
     await visit.page.get_by_role("combobox").fill(typed)
     await expect(visit.page.get_by_role("status")).not_to_be_empty()
     assert await results(visit.page) == []
@@ -127,7 +127,7 @@ async def test_escape_closes_and_then_clears(visit: Visit) -> None:
     await expect(box).to_have_attribute("aria-expanded", "false")
 
 
-async def test_enter_right_after_a_name_opens_it(visit: Visit) -> None:
+async def test_enter_immediately_after_a_name_opens_the_project(visit: Visit) -> None:
     """Nobody who knows the name waits for the list."""
     await visit.page.get_by_role("combobox").fill("scipy")
     await visit.page.keyboard.press("Enter")

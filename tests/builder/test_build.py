@@ -62,7 +62,7 @@ def marker() -> str:
 # --- what is built ---
 
 
-async def test_a_pure_project_gives_its_wheel(
+async def test_a_pure_project_is_built(
     builder: BuilderHarness, upstream: FakeIndex, oldest: Interpreter, newest: Interpreter
 ) -> None:
     job = sdists.make_job(upstream, "pure", sdists.sdist_running("pure"))
@@ -77,7 +77,7 @@ async def test_a_pure_project_gives_its_wheel(
         assert builder.log.endswith(b"--- piwheels: built ---\n")
 
 
-async def test_a_wheel_without_the_projects_modules_is_refused(
+async def test_a_wheel_without_the_projects_modules_is_rejected(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     setup = "from setuptools import setup\nsetup(name='hollow', version='1.0', packages=[])"
@@ -91,7 +91,7 @@ async def test_a_wheel_without_the_projects_modules_is_refused(
     assert result.reason.encode() in bytes(builder.log)
 
 
-async def test_what_a_wheel_lacks_beside_the_upstreams_is_noted(
+async def test_files_that_the_upstream_wheel_has_and_ours_lacks_are_reported(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, tmp_path: Path
 ) -> None:
     job = sdists.make_job(upstream, "pure", sdists.sdist_running("pure"))
@@ -118,7 +118,7 @@ async def test_a_c_extension_is_built_for_each_interpreter(
 
 
 @pytest.mark.parametrize(("compiled", "lacking"), [(True, True), (False, False)])
-async def test_a_build_without_a_toolchain_says_so_where_the_sdist_has_sources_for_one(
+async def test_a_build_without_a_compiler_is_reported_if_the_sdist_has_sources_to_compile(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, compiled: bool, lacking: bool
 ) -> None:
     content = (
@@ -134,7 +134,7 @@ async def test_a_build_without_a_toolchain_says_so_where_the_sdist_has_sources_f
     )
 
 
-async def test_a_build_knows_nothing_of_the_machine(
+async def test_a_build_does_not_see_the_environment_of_the_builder(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_FIND_LINKS", "/opt/private-wheels")
@@ -155,7 +155,7 @@ async def test_a_build_knows_nothing_of_the_machine(
         assert secret not in log
 
 
-async def test_a_build_for_armv6_is_told_so(
+async def test_a_build_for_armv6_gets_armv6_compiler_flags(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     body = """
@@ -174,7 +174,7 @@ async def test_a_build_for_armv6_is_told_so(
     assert failed.outcome is Outcome.FAILED
 
 
-async def test_what_writes_outside_cannot(
+async def test_a_build_cannot_write_outside_its_directories(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, tmp_path: Path
 ) -> None:
     body = f"""
@@ -196,7 +196,7 @@ async def test_what_writes_outside_cannot(
 # --- what fails, and what it is said to have failed of ---
 
 
-async def test_a_failing_build_says_its_telling_line(
+async def test_a_failed_build_reports_the_error_line_of_its_log(
     builder: BuilderHarness, upstream: FakeIndex, newest: Interpreter
 ) -> None:
     head = "#include <no/such/header.h>"
@@ -207,7 +207,7 @@ async def test_a_failing_build_says_its_telling_line(
     assert result.files == ()
 
 
-async def test_an_exception_of_the_build_is_the_reason(
+async def test_an_exception_in_a_build_is_its_reason(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     body = "import numpy_that_nobody_has"
@@ -218,7 +218,7 @@ async def test_an_exception_of_the_build_is_the_reason(
     assert result.reason == "ModuleNotFoundError: No module named 'numpy_that_nobody_has'"
 
 
-async def test_a_build_that_reaches_for_the_network_fails(
+async def test_a_build_that_uses_the_network_fails(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     port = int(upstream.url.rstrip("/").rpartition(":")[2])
@@ -230,7 +230,7 @@ async def test_a_build_that_reaches_for_the_network_fails(
     assert result.reason == "ConnectionRefusedError: [Errno 111] Connection refused"
 
 
-async def test_a_dependency_that_nobody_has_fails_the_build(
+async def test_a_missing_dependency_fails_the_build(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     job = sdists.make_job(
@@ -241,7 +241,7 @@ async def test_a_dependency_that_nobody_has_fails_the_build(
     assert "No matching distribution found for no-such-thing>=3" in result.reason
 
 
-async def test_an_upstream_that_fails_a_dependency_can_be_tried_again(
+async def test_a_dependency_that_the_upstream_cannot_serve_is_a_transient_failure(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     upstream.faults["/simple/slowpoke/"] = 503
@@ -251,7 +251,7 @@ async def test_an_upstream_that_fails_a_dependency_can_be_tried_again(
     assert "/simple/slowpoke/ answered 503" in result.reason
 
 
-async def test_an_sdist_of_other_bytes_is_fetched_again_past_caches(
+async def test_an_sdist_with_a_wrong_hash_is_downloaded_again_without_caches(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     job = sdists.make_job(upstream, "swapped", sdists.sdist_running("swapped"))
@@ -270,7 +270,7 @@ async def test_an_sdist_of_other_bytes_is_fetched_again_past_caches(
     assert requested == [None, "no-cache"]
 
 
-async def test_a_web_page_in_place_of_an_sdist_is_a_fault_of_the_index(
+async def test_a_web_page_instead_of_an_sdist_is_an_index_fault(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_FETCH_RETRY_DELAYS_S", ())
@@ -292,7 +292,7 @@ _SLOWPOKE = sdists.sdist_running("needy", requires='"slowpoke"')
     "content", [sdists.sdist_running("away"), _SLOWPOKE], ids=["sdist", "dependency"]
 )
 @pytest.mark.parametrize("status", [503, 403, 429, 404])
-async def test_what_an_index_does_is_no_failure_of_the_release(
+async def test_index_faults_are_not_failures_of_the_release(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, status: int, content: bytes
 ) -> None:
     name = "needy" if content == _SLOWPOKE else "away"
@@ -308,7 +308,7 @@ async def test_what_an_index_does_is_no_failure_of_the_release(
     assert result.evidence.disk_free_bytes
 
 
-async def test_a_long_pause_that_an_index_asks_for_is_left_to_the_farm(
+async def test_a_long_retry_after_is_passed_to_the_master(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     job = sdists.make_job(upstream, "away", sdists.sdist_running("away"))
@@ -318,7 +318,7 @@ async def test_a_long_pause_that_an_index_asks_for_is_left_to_the_farm(
     assert (result.failure_class, result.evidence.retry_after_s) == (FailureClass.INDEX_FAULT, 900)
 
 
-async def test_a_job_can_have_more_time_than_the_builder_gives(
+async def test_a_job_can_have_a_longer_timeout_than_the_builder(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     builder.set_limits(timeout_s=0.01)
@@ -347,7 +347,7 @@ async def test_an_sdist_without_a_sha256_is_built(
 
 
 @pytest.mark.parametrize("whole", [b"this is no archive", None])
-async def test_an_sdist_that_cannot_be_read_is_bad(
+async def test_an_unreadable_sdist_is_a_bad_sdist(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, whole: bytes | None
 ) -> None:
     content = whole or sdists.sdist_running("cut")[:200]
@@ -388,7 +388,7 @@ def _hostile_sdists() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", sorted(_hostile_sdists()))
-async def test_no_archive_is_the_builders_fault(
+async def test_no_invalid_archive_is_a_builder_failure(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, kind: str
 ) -> None:
     result = await builder.build(sdists.make_job(upstream, "pure", _hostile_sdists()[kind]), here)
@@ -397,7 +397,7 @@ async def test_no_archive_is_the_builders_fault(
     assert result.reason.isprintable()
 
 
-async def test_an_sdist_that_is_gone_can_be_tried_again(
+async def test_a_missing_sdist_is_a_transient_failure(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     job = sdists.make_job(upstream, "gone", sdists.sdist_running("gone"))
@@ -407,7 +407,7 @@ async def test_an_sdist_that_is_gone_can_be_tried_again(
     assert "gone-1.0.tar.gz is no longer on the index" in result.reason
 
 
-async def test_an_upstream_in_trouble_is_tried_again_before_the_build_gives_up(
+async def test_requests_to_a_failing_upstream_are_retried_before_the_build_fails(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_FETCH_RETRY_DELAYS_S", (0.01, 0.01))
@@ -419,7 +419,7 @@ async def test_an_upstream_in_trouble_is_tried_again_before_the_build_gives_up(
     assert builder.phases == ["fetching"]
 
 
-async def test_an_interpreter_that_went_away_is_the_builders_fault(
+async def test_a_missing_interpreter_is_a_builder_failure(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, tmp_path: Path
 ) -> None:
     gone = msgspec.structs.replace(here, executable=tmp_path / "python3.99")
@@ -435,7 +435,7 @@ async def test_an_interpreter_that_went_away_is_the_builders_fault(
     ["../../evil.tar.gz", f"{'e' * 300}.tar.gz", "sandbox_entry.py", "wheels", "e\0.zip", ""],
     ids=lambda text: text[:10],
 )
-async def test_a_hostile_file_name_goes_nowhere(
+async def test_a_hostile_file_name_does_not_escape_its_directory(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, filename: str
 ) -> None:
     job = sdists.make_job(upstream, "pure", sdists.sdist_running("pure"))
@@ -447,7 +447,7 @@ async def test_a_hostile_file_name_goes_nowhere(
 # --- limits ---
 
 
-async def test_a_build_that_forks_a_daemon_leaves_none(
+async def test_daemons_that_a_build_starts_are_killed(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, marker: str
 ) -> None:
     body = daemonizing_script(marker)
@@ -457,7 +457,7 @@ async def test_a_build_that_forks_a_daemon_leaves_none(
     assert processes_with(marker) == []
 
 
-async def test_a_build_that_runs_forever_is_killed_in_time(
+async def test_a_build_that_never_ends_is_killed_at_its_timeout(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, marker: str
 ) -> None:
     body = f"""
@@ -486,7 +486,7 @@ async def test_a_build_that_runs_forever_is_killed_in_time(
     assert result.duration_s < limit_s + WAIT_S
 
 
-async def test_a_cancelled_build_is_dead(
+async def test_a_canceled_build_has_no_processes(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, marker: str
 ) -> None:
     body = f"subprocess.call(['sleep', '{marker}'])"
@@ -520,7 +520,7 @@ async def test_a_cancelled_build_is_dead(
     ],
     ids=["in one process", "in many", "in none of its own"],
 )
-async def test_a_build_that_eats_memory_is_out_of_it(
+async def test_a_build_that_uses_too_much_memory_is_out_of_memory(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, body: str
 ) -> None:
     builder.set_limits(memory_bytes=400 << 20)
@@ -531,7 +531,7 @@ async def test_a_build_that_eats_memory_is_out_of_it(
     assert "emory" in result.reason
 
 
-async def test_a_file_over_the_limit_fails_the_build(
+async def test_a_file_larger_than_the_limit_fails_the_build(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     builder.set_limits(file_bytes=20 << 20)
@@ -545,7 +545,7 @@ async def test_a_file_over_the_limit_fails_the_build(
     )
 
 
-async def test_a_disk_that_is_full_inside_can_be_tried_again(
+async def test_a_full_disk_in_the_sandbox_is_a_transient_failure(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     body = "open('/dev/shm/big', 'wb').write(bytes(65 << 20))"
@@ -562,7 +562,7 @@ async def test_a_disk_that_is_full_inside_can_be_tried_again(
     ("limit", "message"),
     [("disk_reserve_bytes", "MiB of disk were left"), ("inode_reserve", "files")],
 )
-async def test_a_disk_that_runs_low_ends_the_build(
+async def test_a_build_is_ended_when_the_disk_is_nearly_full(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, limit: str, message: str
 ) -> None:
     builder.set_limits(**{limit: 1 << 60})
@@ -573,7 +573,7 @@ async def test_a_disk_that_runs_low_ends_the_build(
     assert message in result.reason
 
 
-async def test_a_set_uid_program_that_a_build_makes_is_out_of_others_reach(
+async def test_a_set_uid_program_of_a_build_is_inaccessible_to_others(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     """It opens the one folder that it owns; the one above is the builder's."""
@@ -607,7 +607,7 @@ class _Listening(bytearray):
         self._listener(data)
 
 
-async def test_nothing_of_a_build_stays_however_it_lies(
+async def test_the_directories_of_a_build_are_always_removed(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter
 ) -> None:
     body = """
@@ -653,7 +653,7 @@ async def test_nothing_of_a_build_stays_however_it_lies(
     ],
     ids=lambda text: text[:30],
 )
-async def test_only_one_real_wheel_of_the_project_is_taken(  # noqa: PLR0917
+async def test_exactly_one_wheel_of_the_project_is_accepted(  # noqa: PLR0917
     builder: BuilderHarness,
     upstream: FakeIndex,
     here: Interpreter,
@@ -675,7 +675,7 @@ async def test_only_one_real_wheel_of_the_project_is_taken(  # noqa: PLR0917
 
 
 @pytest.mark.parametrize("status", [sandbox_entry.VENV_FAILED, sandbox_entry.BAD_SDIST, 137, 255])
-async def test_no_status_that_a_build_makes_is_the_builders_fault(
+async def test_an_exit_status_of_a_build_is_never_a_builder_failure(
     builder: BuilderHarness,
     upstream: FakeIndex,
     here: Interpreter,
@@ -694,7 +694,7 @@ async def test_no_status_that_a_build_makes_is_the_builders_fault(
     assert result.outcome in {Outcome.FAILED, Outcome.BAD_SDIST, Outcome.OUT_OF_MEMORY}
 
 
-async def test_an_error_in_judging_a_build_is_the_releases_failure(
+async def test_an_error_while_the_result_is_checked_is_a_failure_of_the_release(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def wrong(_: bytes) -> str:
@@ -719,7 +719,7 @@ async def bare(upstream: FakeIndex, tmp_path: Path) -> AsyncIterator[BuilderHarn
         yield builder_for(index, tmp_path, NoSandbox())
 
 
-async def test_without_a_sandbox_the_log_says_so_and_nothing_stays(
+async def test_the_log_says_that_there_is_no_sandbox_and_directories_are_removed(
     bare: BuilderHarness, upstream: FakeIndex, here: Interpreter, marker: str
 ) -> None:
     body = daemonizing_script(marker)
@@ -731,7 +731,7 @@ async def test_without_a_sandbox_the_log_says_so_and_nothing_stays(
     assert processes_with(marker) == []
 
 
-async def test_without_a_sandbox_a_cancelled_build_is_dead_too(
+async def test_a_canceled_build_without_a_sandbox_has_no_processes(
     bare: BuilderHarness, upstream: FakeIndex, here: Interpreter, marker: str
 ) -> None:
     body = f"{daemonizing_script(marker)}; time.sleep(100)"

@@ -28,7 +28,7 @@ __all__ = ["farm", "systemd"]
 
 
 @pytest.mark.farm  # starts `piw builder`
-def test_systemd_is_told_of_a_builder_that_waits_and_stops_it_cleanly(
+def test_systemd_is_notified_by_an_idle_builder_and_stops_it_cleanly(
     systemd: Notifications, tmp_path: Path
 ) -> None:
     keys = KeyStore(tmp_path / "keys")
@@ -55,7 +55,7 @@ def test_systemd_is_told_of_a_builder_that_waits_and_stops_it_cleanly(
 
 @pytest.mark.farm  # starts `piw builder`
 @pytest.mark.parametrize(("restart", "status"), [(False, EXIT_STAYS_ENDED), (True, 0)])
-async def test_the_exit_status_says_whether_a_builder_is_started_again(
+async def test_the_exit_status_tells_systemd_whether_to_restart_a_builder(
     farm: MasterAndBuilder, restart: bool, status: int
 ) -> None:
     port = farm.endpoints.builder_address.rpartition(":")[2]
@@ -79,7 +79,7 @@ async def test_the_exit_status_says_whether_a_builder_is_started_again(
             process.kill()
 
 
-async def test_systemd_is_told_what_is_built(
+async def test_systemd_is_notified_of_the_running_build(
     systemd: Notifications, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: object, **__: object) -> None:
@@ -99,7 +99,7 @@ async def test_systemd_is_told_what_is_built(
     assert systemd.get(timeout=WAIT_S) == "STATUS=waiting for a job"
 
 
-def test_a_toolchain_that_is_installed_meanwhile_is_seen(
+def test_a_compiler_that_is_installed_later_is_detected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = msgspec.structs.replace(probe_interpreter(sys.executable), headers=True)
@@ -117,7 +117,7 @@ def test_a_toolchain_that_is_installed_meanwhile_is_seen(
     assert runner.targets_without_compiler() == ()
 
 
-def test_a_32_bit_arm_system_builds_for_armv6_if_told_to() -> None:
+def test_a_32_bit_arm_system_can_be_set_to_build_for_armv6() -> None:
     found = msgspec.structs.replace(probe_interpreter(sys.executable), arch="armv7l")
     assert build_runner._with_machine(found, "") == found
     six = build_runner._with_machine(found, "armv6l")
@@ -135,7 +135,7 @@ def test_a_32_bit_arm_system_builds_for_armv6_if_told_to() -> None:
         ("2001:db8::7", "tcp://[2001:db8::7]:5555"),
     ],
 )
-def test_the_master_may_be_a_name_or_an_address_of_either_kind(
+def test_the_master_can_be_a_host_name_or_an_ipv4_or_ipv6_address(
     tmp_path: Path, master: str, address: str
 ) -> None:
     keys = KeyStore(tmp_path)
@@ -144,7 +144,7 @@ def test_the_master_may_be_a_name_or_an_address_of_either_kind(
     assert daemon._master_addresses(section).builder_address == address
 
 
-def test_a_masters_key_that_is_cut_short_is_named_with_its_length(tmp_path: Path) -> None:
+def test_a_truncated_key_of_the_master_is_reported_with_its_length(tmp_path: Path) -> None:
     KeyStore(tmp_path).generate("builder")
     config = BuilderSection(key_dir=tmp_path, master_key="ab" * 20)
     with pytest.raises(

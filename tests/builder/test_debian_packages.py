@@ -61,23 +61,23 @@ def test_a_library_becomes_the_package_that_owns_it() -> None:
 
 
 @pytest.mark.usefixtures("debian")
-def test_what_every_system_has_is_left_out() -> None:
+def test_libraries_of_every_system_are_left_out() -> None:
     assert needed_packages(["libc.so.6", "libz.so.1", "libpython3.11.so.1.0"]) == ()
     assert needed_packages(["libtwo.so.1", "libssl.so.3"]) == ("libssl3", "two-a")
 
 
 @pytest.mark.usefixtures("debian")
-def test_a_library_of_no_package_is_passed_over() -> None:
+def test_a_library_without_a_package_is_skipped() -> None:
     assert needed_packages(["liblocal.so.1", "libnowhere.so.9", "libssl.so.3"]) == ("libssl3",)
 
 
 @pytest.mark.usefixtures("debian")
-def test_hostile_names_are_never_asked_for() -> None:
+def test_hostile_library_names_are_not_looked_up() -> None:
     names = ["*", "../../etc/passwd", "lib[a-z]*.so", "--help", "a b", "", "lib\nssl.so"]
     assert needed_packages(names) == ()
 
 
-def test_without_ldconfig_the_loaders_folders_are_searched(
+def test_without_ldconfig_the_directories_of_the_loader_are_searched(
     debian: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (debian / "ldconfig").unlink()
@@ -90,7 +90,7 @@ def test_without_ldconfig_the_loaders_folders_are_searched(
     assert needed_packages(["libssl.so.3"]) == ("libssl3",)
 
 
-def test_without_dpkg_nothing_is_needed(debian: Path) -> None:
+def test_without_dpkg_no_packages_are_reported(debian: Path) -> None:
     (debian / "dpkg-query").unlink()
     assert needed_packages(["libssl.so.3"]) == ()
 
@@ -100,7 +100,7 @@ def test_no_libraries_need_no_packages() -> None:
 
 
 @requires_program("dpkg-query")
-def test_on_a_real_system_only_installed_packages_are_named() -> None:
+def test_only_installed_packages_are_reported_on_a_real_system() -> None:
     cache = subprocess.run(
         [find_program("ldconfig"), "-p"], capture_output=True, text=True, check=True
     ).stdout

@@ -70,7 +70,7 @@ async def get_file(
     return await client.get(httpx.URL(f"http://index/simple/{project}/").join(str(file["url"])))
 
 
-async def test_a_file_goes_through_and_is_recorded(
+async def test_a_file_is_proxied_and_recorded(
     client: httpx.AsyncClient, proxy: IndexProxy, upstream: FakeIndex
 ) -> None:
     extra = {"requires-python": ">=3.9", "yanked": "bad"}
@@ -87,7 +87,7 @@ async def test_a_file_goes_through_and_is_recorded(
     assert proxy.last_error is None
 
 
-async def test_both_indexes_are_merged_and_the_farm_goes_first(
+async def test_both_indexes_are_merged_with_the_farm_first(
     client: httpx.AsyncClient, upstream: FakeIndex, farm: FakeIndex
 ) -> None:
     ours = farm.add("foo", WHEEL, b"the farm's")
@@ -101,7 +101,7 @@ async def test_both_indexes_are_merged_and_the_farm_goes_first(
     assert (await get_file(client, "foo", files["foo-2.0.tar.gz"])).content == b"newer"
 
 
-async def test_a_farm_that_is_down_is_done_without(
+async def test_an_unavailable_farm_index_is_ignored(
     client: httpx.AsyncClient, proxy: IndexProxy, upstream: FakeIndex, farm: FakeIndex
 ) -> None:
     farm.faults[""] = 503
@@ -110,7 +110,7 @@ async def test_a_farm_that_is_down_is_done_without(
     assert proxy.last_error is None
 
 
-async def test_an_upstream_that_is_down_is_502_and_remembered_until_it_is_back(
+async def test_an_unavailable_upstream_gives_502_and_is_remembered_until_it_returns(
     client: httpx.AsyncClient, proxy: IndexProxy, upstream: FakeIndex
 ) -> None:
     upstream.add("foo", WHEEL, b"bytes")
@@ -130,7 +130,7 @@ async def test_an_upstream_that_is_down_is_502_and_remembered_until_it_is_back(
     assert proxy.last_error is None
 
 
-async def test_bytes_that_differ_are_never_handed_out(
+async def test_content_with_a_wrong_hash_is_never_served(
     client: httpx.AsyncClient, proxy: IndexProxy, upstream: FakeIndex
 ) -> None:
     upstream.add("foo", WHEEL, b"bytes")
@@ -140,7 +140,7 @@ async def test_bytes_that_differ_are_never_handed_out(
     assert proxy.sent_files == ()
 
 
-async def test_metadata_is_offered_where_its_hash_is_known(
+async def test_metadata_is_listed_if_its_hash_is_known(
     client: httpx.AsyncClient, proxy: IndexProxy, upstream: FakeIndex
 ) -> None:
     metadata = b"Metadata-Version: 2.1\n"
@@ -157,7 +157,7 @@ async def test_metadata_is_offered_where_its_hash_is_known(
     assert proxy.sent_files == (f"{sha256} {WHEEL}.metadata",)
 
 
-async def test_a_page_is_html_for_those_who_want_that(
+async def test_a_page_is_html_for_clients_that_request_html(
     client: httpx.AsyncClient, upstream: FakeIndex, proxy: IndexProxy, tmp_path: Path
 ) -> None:
     hostile = 'foo-1.0+"><script>-py3-none-any.whl'
@@ -168,7 +168,7 @@ async def test_a_page_is_html_for_those_who_want_that(
     assert 'data-requires-python="&gt;=3.9" data-yanked=""' in answer.text
 
 
-async def test_our_pages_are_read_by_our_own_reader(
+async def test_pages_of_the_proxy_are_read_by_the_index_client(
     proxy: IndexProxy, upstream: FakeIndex, tmp_path: Path
 ) -> None:
     upstream.add("foo", WHEEL, b"bytes", **{"requires-python": ">=3.9", "yanked": "no"})
@@ -181,7 +181,7 @@ async def test_our_pages_are_read_by_our_own_reader(
     assert (file.kind, file.requires_python, file.yanked) == (FileKind.WHEEL, ">=3.9", "no")
 
 
-async def test_names_that_are_no_file_names_are_not_offered(
+async def test_invalid_file_names_are_not_listed(
     client: httpx.AsyncClient, upstream: FakeIndex
 ) -> None:
     entry = upstream.add("foo", WHEEL, b"bytes")
@@ -205,7 +205,7 @@ async def test_names_that_are_no_file_names_are_not_offered(
         "/simple/-/",
     ],
 )
-async def test_what_no_page_named_is_not_found(
+async def test_files_that_no_page_listed_are_not_found(
     client: httpx.AsyncClient, proxy: IndexProxy, path: str
 ) -> None:
     answer = await client.get(path, follow_redirects=True)
@@ -213,7 +213,7 @@ async def test_what_no_page_named_is_not_found(
     assert proxy.last_error is None
 
 
-async def test_a_build_that_asks_for_everything_is_stopped(
+async def test_a_build_that_requests_too_many_pages_is_stopped(
     client: httpx.AsyncClient, upstream: FakeIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("piwheels.builder.index_proxy._MOST_PAGES", 3)
@@ -225,7 +225,7 @@ async def test_a_build_that_asks_for_everything_is_stopped(
     await get_page(client, "foo")
 
 
-async def test_a_build_that_asks_for_all_files_is_stopped(
+async def test_a_build_that_requests_too_many_files_is_stopped(
     client: httpx.AsyncClient, upstream: FakeIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("piwheels.builder.index_proxy._MOST_FILES", 3)
@@ -239,13 +239,15 @@ async def test_a_build_that_asks_for_all_files_is_stopped(
     assert statuses == [200, 200, 404, 200]
 
 
-async def test_other_methods_are_refused(client: httpx.AsyncClient, upstream: FakeIndex) -> None:
+async def test_other_http_methods_are_rejected(
+    client: httpx.AsyncClient, upstream: FakeIndex
+) -> None:
     upstream.add("foo", WHEEL, b"bytes")
     assert (await client.post("/simple/foo/", content=b"x" * 100_000)).status_code == 405
     assert (await client.head("/simple/foo/")).status_code == 200
 
 
-async def test_a_name_in_another_spelling_leads_to_the_normalised_one(
+async def test_another_spelling_of_a_name_redirects_to_the_normalized_one(
     client: httpx.AsyncClient, upstream: FakeIndex
 ) -> None:
     upstream.add("foo-bar", "foo_bar-1.0.tar.gz", b"x")
@@ -253,7 +255,7 @@ async def test_a_name_in_another_spelling_leads_to_the_normalised_one(
     assert (answer.status_code, answer.url.path) == (200, "/simple/foo-bar/")
 
 
-async def test_garbage_on_the_socket_disturbs_nobody(
+async def test_garbage_on_the_socket_does_not_affect_other_clients(
     proxy: IndexProxy, upstream: FakeIndex, tmp_path: Path
 ) -> None:
     upstream.add("foo", WHEEL, b"bytes")
@@ -267,7 +269,7 @@ async def test_garbage_on_the_socket_disturbs_nobody(
         assert list(await get_page(client, "foo")) == [WHEEL]
 
 
-async def test_a_socket_may_lie_deeper_than_a_socket_address_reaches(
+async def test_a_socket_can_have_a_path_longer_than_a_socket_address(
     proxy: IndexProxy, tmp_path: Path
 ) -> None:
     folder = tmp_path / ("deep" * 50)
@@ -279,7 +281,7 @@ async def test_a_socket_may_lie_deeper_than_a_socket_address_reaches(
 # --- the cache ---
 
 
-async def test_what_was_used_longest_ago_makes_room(upstream: FakeIndex, tmp_path: Path) -> None:
+async def test_the_least_recently_used_file_is_evicted(upstream: FakeIndex, tmp_path: Path) -> None:
     cache = FileCache(tmp_path / "cache", max_bytes=2500, max_file_bytes=2000)
     async with SimpleIndex(upstream.simple) as index:
         paths: list[Path] = []
@@ -295,7 +297,7 @@ async def test_what_was_used_longest_ago_makes_room(upstream: FakeIndex, tmp_pat
 
 
 @pytest.mark.parametrize("hashes", [{}, {"md5": hashlib.md5(b"a wheel").hexdigest()}])
-async def test_a_file_without_a_sha256_goes_through(
+async def test_a_file_without_a_sha256_is_proxied(
     client: httpx.AsyncClient, proxy: IndexProxy, upstream: FakeIndex, hashes: dict[str, str]
 ) -> None:
     upstream.add("foo", WHEEL, b"a wheel", hashes=hashes)
@@ -307,7 +309,7 @@ async def test_a_file_without_a_sha256_goes_through(
     assert ("#md5=" in links) == bool(hashes)
 
 
-async def test_a_file_that_is_not_what_its_md5_says_does_not_go_through(
+async def test_a_file_with_a_wrong_md5_is_not_served(
     client: httpx.AsyncClient, proxy: IndexProxy, upstream: FakeIndex
 ) -> None:
     upstream.add("foo", WHEEL, b"a wheel", hashes={"md5": "0" * 32})

@@ -109,7 +109,7 @@ COLORED = (
         ("", ""),
     ],
 )
-def test_the_most_telling_line_is_found(log: str, line: str) -> None:
+def test_the_line_that_explains_a_failure_is_found(log: str, line: str) -> None:
     found = find_error_line(log.encode())
     assert found.startswith(line)
 
@@ -128,7 +128,7 @@ def test_the_most_telling_line_is_found(log: str, line: str) -> None:
         (HEADER, None),
     ],
 )
-def test_a_shortage_of_the_machine_is_told_from_a_fault_of_the_release(
+def test_a_resource_shortage_is_distinguished_from_a_fault_of_the_release(
     log: str, outcome: Outcome | None
 ) -> None:
     assert resource_shortage(log.encode()) is outcome
@@ -142,17 +142,17 @@ def test_any_bytes_give_one_short_line(tail: bytes) -> None:
     resource_shortage(tail)
 
 
-def test_what_the_builder_itself_said_is_no_reason() -> None:
+def test_messages_of_the_builder_are_not_the_reason() -> None:
     assert find_error_line(f"{PHASE_PREFIX}building ---\n".encode()) == ""
     assert find_error_line(f"it broke\n{PHASE_PREFIX}building ---\n".encode()) == "it broke"
 
 
-def test_a_step_of_pip_that_was_killed_was_short_of_memory() -> None:
+def test_a_killed_pip_subprocess_is_out_of_memory() -> None:
     tail = "  error: subprocess-exited-with-error\n  │ exit code: -9\n".encode()
     assert resource_shortage(tail) is Outcome.OUT_OF_MEMORY
 
 
-def test_a_plain_exception_says_more_than_what_pip_says_after_it() -> None:
+def test_an_exception_is_preferred_to_the_message_of_pip_after_it() -> None:
     tail = b"""\
   Exception: Can not find valid pkg-config name.
   Specify MYSQLCLIENT_CFLAGS and MYSQLCLIENT_LDFLAGS env vars manually
@@ -254,7 +254,7 @@ MAKE = """\
         (TRACEBACK, "ModuleNotFoundError: No module named 'numpy'"),
     ],
 )
-def test_indentation_and_line_ends_change_nothing(
+def test_indentation_and_line_endings_are_ignored(
     log: str, line: str, indent: str, ending: str
 ) -> None:
     shown = "".join(f"{indent}{each}{ending}" for each in log.splitlines())
@@ -276,12 +276,12 @@ def test_indentation_and_line_ends_change_nothing(
         "  -- Configuring incomplete, errors occurred!",
     ],
 )
-def test_a_line_that_comes_with_any_failure_loses(uninformative: str) -> None:
+def test_a_generic_line_has_the_lowest_priority(uninformative: str) -> None:
     for log in (f"{uninformative}\nthe cause of it\n", f"the cause of it\n{uninformative}\n"):
         assert find_error_line(log.encode()) == "the cause of it"
 
 
-def test_the_command_is_told_where_nothing_else_is() -> None:
+def test_without_an_error_line_the_command_is_reported() -> None:
     command = "subprocess.CalledProcessError: Command '['make']' returned non-zero exit status 2."
     assert find_error_line(f"  {command}\nERROR: Failed building wheel for x\n".encode()) == command
     assert (
@@ -306,7 +306,7 @@ def test_the_command_is_told_where_nothing_else_is() -> None:
         "#define ENOMEM 12  /* Out of memory */",
     ],
 )
-def test_quoted_source_is_no_sign_of_a_shortage(quoted: str) -> None:
+def test_quoted_source_code_is_not_a_shortage(quoted: str) -> None:
     assert resource_shortage(f"{quoted}\nerror: it failed\n".encode()) is None
 
 
@@ -326,7 +326,7 @@ def test_quoted_source_is_no_sign_of_a_shortage(quoted: str) -> None:
         ("  cp: error writing 'x': Disk quota exceeded", Outcome.DISK_FULL),
     ],
 )
-def test_a_shortage_is_seen_in_indented_output(line: str, outcome: Outcome) -> None:
+def test_a_shortage_is_found_in_indented_output(line: str, outcome: Outcome) -> None:
     assert resource_shortage(f"before\n{line}\nafter\n".encode()) is outcome
 
 
@@ -342,7 +342,7 @@ _PIECES = st.sampled_from(
 
 
 @given(st.lists(_PIECES, max_size=60))
-def test_the_line_is_a_line_of_the_log(pieces: list[str]) -> None:
+def test_the_result_is_a_line_of_the_log(pieces: list[str]) -> None:
     log = "".join(pieces)
     found = find_error_line(log.encode())
     plain = _to_plain_text(log.encode())

@@ -191,7 +191,7 @@ async def stop(task: asyncio.Task[Exit]) -> None:
         await task
 
 
-async def test_a_job_is_built_its_log_streamed_and_its_wheel_uploaded(
+async def test_a_build_streams_its_log_and_uploads_its_wheel(
     farm: MasterAndBuilder,
 ) -> None:
     build = FakeBuild(content=os.urandom(600_000))
@@ -215,7 +215,9 @@ async def test_a_job_is_built_its_log_streamed_and_its_wheel_uploaded(
     await stop(task)
 
 
-async def test_a_finished_build_survives_a_restart_of_the_builder(farm: MasterAndBuilder) -> None:
+async def test_a_finished_build_is_kept_across_a_restart_of_the_builder(
+    farm: MasterAndBuilder,
+) -> None:
     build = FakeBuild()
     build.go.set()
     task = await farm.with_running_build(build)
@@ -233,7 +235,7 @@ async def test_a_finished_build_survives_a_restart_of_the_builder(farm: MasterAn
     await stop(task)
 
 
-async def test_an_unfinished_build_is_forgotten_by_a_restart(farm: MasterAndBuilder) -> None:
+async def test_an_unfinished_build_is_dropped_by_a_restart(farm: MasterAndBuilder) -> None:
     task = await farm.with_running_build(FakeBuild())
     await farm.master.expect(m.LogChunk)
     await stop(task)
@@ -242,7 +244,7 @@ async def test_an_unfinished_build_is_forgotten_by_a_restart(farm: MasterAndBuil
     await stop(task)
 
 
-async def test_the_log_goes_on_where_the_master_has_it(farm: MasterAndBuilder) -> None:
+async def test_the_log_is_resumed_at_the_offset_of_the_master(farm: MasterAndBuilder) -> None:
     build = FakeBuild()
     task = await farm.with_running_build(build)
     await farm.master.expect(m.LogChunk)
@@ -254,7 +256,7 @@ async def test_the_log_goes_on_where_the_master_has_it(farm: MasterAndBuilder) -
     await stop(task)
 
 
-async def test_abandon_ends_the_build_and_frees_the_builder(farm: MasterAndBuilder) -> None:
+async def test_cancel_ends_the_build_and_the_builder_is_idle(farm: MasterAndBuilder) -> None:
     build = FakeBuild()
     task = await farm.with_running_build(build)
     await farm.master.expect(m.BuildHeartbeat)
@@ -264,7 +266,9 @@ async def test_abandon_ends_the_build_and_frees_the_builder(farm: MasterAndBuild
     await stop(task)
 
 
-async def test_stop_after_build_waits_for_done(farm: MasterAndBuilder) -> None:
+async def test_a_shutdown_after_the_build_waits_for_its_acknowledgment(
+    farm: MasterAndBuilder,
+) -> None:
     build = FakeBuild()
     task = await farm.with_running_build(build)
     await farm.master.expect(m.BuildHeartbeat)
@@ -277,7 +281,7 @@ async def test_stop_after_build_waits_for_done(farm: MasterAndBuilder) -> None:
         assert (await task).reason == "drained"
 
 
-async def test_stop_ends_an_idle_builder_at_once(farm: MasterAndBuilder) -> None:
+async def test_a_shutdown_ends_an_idle_builder_immediately(farm: MasterAndBuilder) -> None:
     task = asyncio.create_task(farm.client(FakeBuild()).run())
     await farm.master.welcome()
     await farm.master.send(m.Shutdown(reason="bye"))
@@ -285,7 +289,7 @@ async def test_stop_ends_an_idle_builder_at_once(farm: MasterAndBuilder) -> None
         assert (await task).reason == "bye"
 
 
-async def test_a_builder_that_was_told_to_stop_says_goodbye(farm: MasterAndBuilder) -> None:
+async def test_a_builder_sends_goodbye_after_a_shutdown(farm: MasterAndBuilder) -> None:
     task = asyncio.create_task(farm.client(FakeBuild()).run())
     await farm.master.welcome()
     await farm.master.send(m.Shutdown(reason="drained by ann"))
@@ -294,14 +298,16 @@ async def test_a_builder_that_was_told_to_stop_says_goodbye(farm: MasterAndBuild
         await task
 
 
-async def test_a_builder_says_goodbye_when_it_is_stopped(farm: MasterAndBuilder) -> None:
+async def test_a_builder_sends_goodbye_when_it_is_stopped(farm: MasterAndBuilder) -> None:
     task = asyncio.create_task(farm.client(FakeBuild()).run())
     await farm.master.welcome()
     await stop(task)
     await farm.master.expect(m.Goodbye)
 
 
-async def test_a_final_refusal_ends_the_builder_with_the_reason(farm: MasterAndBuilder) -> None:
+async def test_a_permanent_rejection_ends_the_builder_with_its_reason(
+    farm: MasterAndBuilder,
+) -> None:
     task = asyncio.create_task(farm.client(FakeBuild()).run())
     await farm.master.expect(m.Hello)
     await farm.master.send(m.Rejected(reason="protocol 2, please", permanent=True))
@@ -310,7 +316,7 @@ async def test_a_final_refusal_ends_the_builder_with_the_reason(farm: MasterAndB
             await task
 
 
-async def test_a_fault_of_ours_ends_the_build_and_not_the_builder(farm: MasterAndBuilder) -> None:
+async def test_an_internal_error_ends_the_build_and_not_the_builder(farm: MasterAndBuilder) -> None:
     class Broken(FakeBuild):
         async def __call__(self, job: Job, job_dir: JobDir, phase: OnPhase) -> m.BuildFinished:
             raise ValueError("what\nis this")
@@ -324,7 +330,7 @@ async def test_a_fault_of_ours_ends_the_build_and_not_the_builder(farm: MasterAn
     await stop(task)
 
 
-async def test_a_wheel_that_is_gone_is_given_up(farm: MasterAndBuilder) -> None:
+async def test_a_missing_wheel_is_not_uploaded(farm: MasterAndBuilder) -> None:
     build = FakeBuild()
     build.go.set()
     task = await farm.with_running_build(build)
@@ -338,7 +344,7 @@ async def test_a_wheel_that_is_gone_is_given_up(farm: MasterAndBuilder) -> None:
     await stop(task)
 
 
-async def test_a_builder_that_cannot_keep_its_build_says_so(farm: MasterAndBuilder) -> None:
+async def test_a_builder_that_cannot_store_its_build_reports_it(farm: MasterAndBuilder) -> None:
     class FullDisk(FakeBuild):
         async def __call__(self, job: Job, job_dir: JobDir, phase: OnPhase) -> m.BuildFinished:
             raise OSError(28, "No space left on device")
@@ -348,7 +354,7 @@ async def test_a_builder_that_cannot_keep_its_build_says_so(farm: MasterAndBuild
     await stop(task)
 
 
-async def test_a_builder_that_has_changed_introduces_itself_again_between_builds(
+async def test_a_builder_with_changed_facts_sends_hello_between_builds(
     farm: MasterAndBuilder,
 ) -> None:
     session = farm.client(FakeBuild())

@@ -60,7 +60,7 @@ async def pips(upstream: FakeIndex, tmp_path: Path) -> AsyncIterator[PipProvider
     ("python", "version"),
     [("3.9.18", "26.0"), ("3.10.0", "26.10"), ("3.13.0", "26.10"), ("3.15.0a1", "26.10")],
 )
-async def test_each_python_gets_the_newest_that_supports_it(
+async def test_each_python_gets_the_newest_pip_that_supports_it(
     pips: PipProvider, python: str, version: str
 ) -> None:
     pip = await pips.get(python)
@@ -68,7 +68,7 @@ async def test_each_python_gets_the_newest_that_supports_it(
     assert pip.script.read_text() == version
 
 
-async def test_a_page_that_names_no_pythons_gives_a_pip_that_supports_this_one(
+async def test_metadata_is_used_if_a_page_has_no_requires_python(
     tmp_path: Path,
 ) -> None:
     cache = FileCache(tmp_path / "cache", max_bytes=1 << 20, max_file_bytes=1 << 20)
@@ -87,7 +87,7 @@ async def test_a_page_that_names_no_pythons_gives_a_pip_that_supports_this_one(
 @pytest.mark.parametrize(
     "content", [b"", b"PK is no wheel", wheel("x")[:-30], wheel("x").replace(b"pip/", b"../x")]
 )
-async def test_a_pip_that_cannot_be_unpacked_is_refused_and_leaves_nothing(
+async def test_an_invalid_pip_wheel_is_rejected_and_leaves_no_files(
     tmp_path: Path, content: bytes
 ) -> None:
     cache = FileCache(tmp_path / "cache", max_bytes=1 << 20, max_file_bytes=1 << 20)
@@ -100,7 +100,7 @@ async def test_a_pip_that_cannot_be_unpacked_is_refused_and_leaves_nothing(
     assert list((tmp_path / "pip").iterdir()) == []
 
 
-async def test_an_upstream_in_trouble_leaves_the_pip_that_we_have(
+async def test_the_cached_pip_is_used_while_the_upstream_is_unavailable(
     pips: PipProvider, upstream: FakeIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = await pips.get("3.13.0")
@@ -111,7 +111,7 @@ async def test_an_upstream_in_trouble_leaves_the_pip_that_we_have(
         await pips.get("3.9.18")
 
 
-async def test_a_pip_without_a_sha256_is_verified_by_what_there_is(
+async def test_a_pip_without_a_sha256_is_verified_by_other_hashes(
     pips: PipProvider, upstream: FakeIndex, tmp_path: Path
 ) -> None:
     for entry in upstream.projects["pip"]:
@@ -120,7 +120,7 @@ async def test_a_pip_without_a_sha256_is_verified_by_what_there_is(
     assert (await pips.get("3.13.0")).script.read_text() == "26.10"
 
 
-async def test_an_upstream_without_a_pip_takes_it_from_another_index(
+async def test_an_upstream_without_pip_uses_another_index(
     upstream: FakeIndex, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     cache = FileCache(tmp_path / "cache", max_bytes=1 << 20, max_file_bytes=1 << 20)
@@ -135,7 +135,7 @@ async def test_an_upstream_without_a_pip_takes_it_from_another_index(
     assert f"of {upstream.simple} is used" in line
 
 
-async def test_where_no_index_has_a_pip_the_installed_one_is_copied(
+async def test_without_pip_in_any_index_the_installed_pip_is_copied(
     pips: PipProvider, upstream: FakeIndex, tmp_path: Path
 ) -> None:
     upstream.projects.clear()
@@ -149,13 +149,15 @@ async def test_where_no_index_has_a_pip_the_installed_one_is_copied(
     assert str(pip.folder).encode() in message
 
 
-async def test_a_python_that_no_pip_is_for_says_so(pips: PipProvider, upstream: FakeIndex) -> None:
+async def test_a_python_without_a_supporting_pip_is_reported(
+    pips: PipProvider, upstream: FakeIndex
+) -> None:
     upstream.projects.clear()
     with pytest.raises(RejectedError, match=r"no pip for Python 3\.3\.0, .*builder\.pip_index"):
         await pips.get("3.3.0")
 
 
-async def test_an_unpacked_pip_is_readable_by_everybody(pips: PipProvider, tmp_path: Path) -> None:
+async def test_an_unpacked_pip_is_world_readable(pips: PipProvider, tmp_path: Path) -> None:
     pip = await pips.get("3.13.0")
     assert all(path.stat().st_mode & 0o044 == 0o044 for path in pip.folder.rglob("*"))
     assert [path.name for path in (tmp_path / "pip").iterdir()] == [pip.provenance.split()[0]]

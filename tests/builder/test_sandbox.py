@@ -57,7 +57,7 @@ async def run(
     return result, output.decode()
 
 
-async def test_a_program_sees_its_work_folder_and_little_else(tmp_path: Path) -> None:
+async def test_a_sandboxed_program_sees_its_work_directory_and_little_else(tmp_path: Path) -> None:
     script = 'id -u; pwd; ls -A / | xargs; env | cut -d= -f1 | sort | xargs; echo "$GREETING"'
     result, output = await run(bubblewrap(), tmp_path / "work", script)
     assert result.status == 0
@@ -67,7 +67,7 @@ async def test_a_program_sees_its_work_folder_and_little_else(tmp_path: Path) ->
     assert variables == "GREETING PATH PWD"
 
 
-async def test_to_the_kernel_it_is_not_root(tmp_path: Path) -> None:
+async def test_a_sandboxed_program_is_not_root_to_the_kernel(tmp_path: Path) -> None:
     work = tmp_path / "work"
     result, _ = await run(bubblewrap(), work, "touch /build/made /tmp/too")
     assert result.status == 0
@@ -76,7 +76,9 @@ async def test_to_the_kernel_it_is_not_root(tmp_path: Path) -> None:
     assert (work / "tmp" / "too").exists()
 
 
-async def test_it_has_no_capability_and_makes_no_namespace(tmp_path: Path) -> None:
+async def test_a_sandboxed_program_has_no_capability_and_creates_no_namespace(
+    tmp_path: Path,
+) -> None:
     script = "grep CapEff /proc/self/status; grep NoNewPrivs /proc/self/status; unshare -U true"
     result, output = await run(bubblewrap(), tmp_path / "work", script)
     assert "CapEff:\t0000000000000000" in output
@@ -85,14 +87,14 @@ async def test_it_has_no_capability_and_makes_no_namespace(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("sandbox", [bubblewrap, NoSandbox])
-async def test_it_is_the_first_to_go_when_memory_runs_out(
+async def test_a_sandboxed_program_is_the_first_to_be_killed_when_memory_runs_out(
     tmp_path: Path, sandbox: Callable[[], Sandbox]
 ) -> None:
     _, output = await run(sandbox(), tmp_path / "work", "cat /proc/self/oom_score_adj")
     assert output == "1000\n"
 
 
-async def test_it_reads_what_it_is_given_and_cannot_write_there(tmp_path: Path) -> None:
+async def test_a_sandboxed_program_reads_its_inputs_and_cannot_write_them(tmp_path: Path) -> None:
     given, kept = tmp_path / "given", tmp_path / "kept"
     for folder in (given, kept):
         folder.mkdir()
@@ -106,7 +108,7 @@ async def test_it_reads_what_it_is_given_and_cannot_write_there(tmp_path: Path) 
     assert sorted(path.name for path in given.iterdir()) == ["file"]
 
 
-async def test_processes_are_counted_by_sandbox(tmp_path: Path) -> None:
+async def test_processes_are_counted_for_each_sandbox(tmp_path: Path) -> None:
     limits = msgspec.structs.replace(LIMITS, processes=8)
     script = "for i in 1 2 3 4 5 6 7 8 9; do sleep 60 & done; wait"
     result, output = await run(bubblewrap(), tmp_path / "work", script, limits=limits)
@@ -114,7 +116,7 @@ async def test_processes_are_counted_by_sandbox(tmp_path: Path) -> None:
     assert "fork" in output
 
 
-async def test_a_tree_of_processes_has_its_limit_without_a_sandbox_too(tmp_path: Path) -> None:
+async def test_a_process_limit_also_applies_without_a_sandbox(tmp_path: Path) -> None:
     limits = msgspec.structs.replace(LIMITS, processes=8)
     script = "for i in 1 2 3 4 5 6 7 8 9; do sleep 60 & done; wait"
     result, _ = await run(NoSandbox(), tmp_path / "work", script, limits=limits)
@@ -122,14 +124,18 @@ async def test_a_tree_of_processes_has_its_limit_without_a_sandbox_too(tmp_path:
 
 
 @pytest.mark.parametrize("sandbox", [bubblewrap, NoSandbox])
-async def test_the_status_is_the_programs(tmp_path: Path, sandbox: type[NoSandbox]) -> None:
+async def test_the_exit_status_is_that_of_the_program(
+    tmp_path: Path, sandbox: type[NoSandbox]
+) -> None:
     for number, (script, status) in enumerate((("exit 7", 7), ("kill -9 $$", 137))):
         result, _ = await run(sandbox(), tmp_path / f"work{number}", script)
         assert (result.status, result.limit_exceeded) == (status, None)
 
 
 @pytest.mark.parametrize("sandbox", [bubblewrap, NoSandbox])
-async def test_output_comes_while_it_runs(tmp_path: Path, sandbox: type[NoSandbox]) -> None:
+async def test_output_arrives_while_the_program_runs(
+    tmp_path: Path, sandbox: type[NoSandbox]
+) -> None:
     work = tmp_path / "work"
     made = sandbox()
     made.prepare(work)
@@ -150,7 +156,7 @@ async def test_output_comes_while_it_runs(tmp_path: Path, sandbox: type[NoSandbo
     assert set(descendants(os.getpid())) <= others
 
 
-async def test_a_listener_that_fails_ends_the_program(tmp_path: Path) -> None:
+async def test_an_exception_of_the_output_handler_ends_the_program(tmp_path: Path) -> None:
     def full(_: bytes) -> None:
         raise OSError(28, "No space left on device")
 
@@ -166,7 +172,7 @@ async def test_a_listener_that_fails_ends_the_program(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sandbox", ["bubblewrap()", "NoSandbox()"])
-def test_a_builder_that_is_killed_takes_the_program_with_it(tmp_path: Path, sandbox: str) -> None:
+def test_a_killed_builder_kills_the_program(tmp_path: Path, sandbox: str) -> None:
     marker = f"{time.time_ns() % 10**9 + 10**6}"
     script = f"""
 import asyncio, sys
@@ -214,7 +220,7 @@ def open_folder() -> Iterator[Path]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="these tests run as an ordinary user already")
-def test_an_ordinary_user_needs_nothing_else(open_folder: Path) -> None:
+def test_an_unprivileged_user_can_use_the_sandbox(open_folder: Path) -> None:
     made, work = bubblewrap(), open_folder / "work"
     made.prepare(work)
     for path in (work, *work.rglob("*")):
@@ -241,14 +247,14 @@ def test_an_ordinary_user_needs_nothing_else(open_folder: Path) -> None:
 # --- finding and checking ---
 
 
-async def test_a_sandbox_that_works_passes_the_check(tmp_path: Path) -> None:
+async def test_a_working_sandbox_passes_the_check(tmp_path: Path) -> None:
     await check_sandbox(bubblewrap(), tmp_path)
     await check_sandbox(NoSandbox(), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("sandbox", [bubblewrap, NoSandbox])
-async def test_a_system_without_the_tools_is_told_which(
+async def test_missing_sandbox_programs_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sandbox: Callable[[], Sandbox]
 ) -> None:
     monkeypatch.setattr("piwheels.builder.sandbox._OOM_FIRST", ("no-such-tool",))
@@ -257,7 +263,7 @@ async def test_a_system_without_the_tools_is_told_which(
     assert not list(tmp_path.iterdir())
 
 
-async def test_a_sandbox_that_does_not_work_says_why_and_what_to_do(
+async def test_a_failing_sandbox_is_reported_with_a_solution(
     tmp_path: Path, open_folder: Path
 ) -> None:
     program = open_folder / "a" / "b" / "bwrap"
@@ -278,7 +284,7 @@ async def test_a_sandbox_that_does_not_work_says_why_and_what_to_do(
         ("kernel/apparmor_restrict_unprivileged_userns", "1", "AppArmor profile"),
     ],
 )
-def test_a_system_that_forbids_sandboxes_is_told_by_its_setting(
+def test_a_system_that_forbids_sandboxes_is_reported_with_its_setting(
     tmp_path: Path, setting: str, value: str, way_out: str
 ) -> None:
     (tmp_path / setting).parent.mkdir()
@@ -295,7 +301,7 @@ def test_bubblewrap_is_found_in_its_package(monkeypatch: pytest.MonkeyPatch) -> 
         find_bubblewrap({"PATH": "/nowhere"})
 
 
-async def test_the_packages_bubblewrap_works(tmp_path: Path) -> None:
+async def test_bubblewrap_of_the_package_works(tmp_path: Path) -> None:
     await check_sandbox(Bubblewrap(find_bubblewrap({"PATH": "/nowhere"})), tmp_path)
 
 
@@ -304,7 +310,9 @@ async def test_the_packages_bubblewrap_works(tmp_path: Path) -> None:
 _WRITABLE = {"/build", "/tmp", "/dev/shm", "/dev/mqueue", "/dev/pts"}
 
 
-async def test_all_is_read_only_but_its_own_folders_and_no_set_uid_counts(tmp_path: Path) -> None:
+async def test_everything_except_its_own_directories_is_read_only_and_no_set_uid(
+    tmp_path: Path,
+) -> None:
     given = tmp_path / "given"
     given.mkdir()
     script = "cat /proc/self/mountinfo"
@@ -319,7 +327,7 @@ async def test_all_is_read_only_but_its_own_folders_and_no_set_uid_counts(tmp_pa
     assert "ro" in mounts["/dev"]
 
 
-async def test_it_is_alone_in_each_kind_of_namespace(tmp_path: Path) -> None:
+async def test_a_sandbox_has_each_kind_of_namespace_for_itself(tmp_path: Path) -> None:
     kinds = ["ipc", "mnt", "net", "pid", "user", "uts", "cgroup"]
     script = "; ".join(f"readlink /proc/self/ns/{kind}" for kind in kinds)
     _, output = await run(bubblewrap(), tmp_path / "work", f"{script}; uname -n; id -g")
@@ -329,13 +337,13 @@ async def test_it_is_alone_in_each_kind_of_namespace(tmp_path: Path) -> None:
     assert (host, group) == ("build", "1000")
 
 
-async def test_its_session_is_its_own(tmp_path: Path) -> None:
+async def test_a_sandbox_has_its_own_session(tmp_path: Path) -> None:
     """A session that began outside is number 0 inside; its terminal could be typed into."""
     _, output = await run(bubblewrap(), tmp_path / "work", "cut -d' ' -f6 /proc/self/stat")
     assert int(output) > 0
 
 
-def test_no_namespace_of_users_can_be_made_in_it_without_its_filter_either(tmp_path: Path) -> None:
+def test_no_user_namespace_can_be_created_even_without_the_filter(tmp_path: Path) -> None:
     made, work, staged = bubblewrap(), tmp_path / "work", module._can_drop_root()
     made.prepare(work)
     if staged:
@@ -353,14 +361,14 @@ def test_no_namespace_of_users_can_be_made_in_it_without_its_filter_either(tmp_p
     assert ran.stdout == "done\n"
 
 
-async def test_its_capabilities_are_gone_for_good(tmp_path: Path) -> None:
+async def test_capabilities_cannot_be_regained(tmp_path: Path) -> None:
     _, output = await run(bubblewrap(), tmp_path / "work", "grep ^Cap /proc/self/status")
     sets = dict(line.split(":\t") for line in output.splitlines())
     assert set(sets) == {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"}
     assert {int(value, 16) for value in sets.values()} == {0}
 
 
-async def test_each_of_its_processes_has_the_limits_asked_for(tmp_path: Path) -> None:
+async def test_each_process_has_the_requested_limits(tmp_path: Path) -> None:
     limits = msgspec.structs.replace(
         LIMITS, memory_bytes=512 << 20, file_bytes=1 << 20, open_files=321, processes=54
     )
@@ -377,9 +385,7 @@ async def test_each_of_its_processes_has_the_limits_asked_for(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("kind", ["Bubblewrap", "NoSandbox"])
-def test_lower_limits_that_the_builder_was_started_under_are_kept(
-    tmp_path: Path, kind: str
-) -> None:
+def test_lower_limits_of_the_builder_are_kept(tmp_path: Path, kind: str) -> None:
     """As limits.conf(5) and containers set them: nobody without privileges raises those again."""
     script = f"""
 import asyncio, pathlib
@@ -407,7 +413,7 @@ assert result.status == 0
     assert ran.stdout.split() == ["512", str(900 << 10)]
 
 
-async def test_its_shared_memory_has_an_end(tmp_path: Path) -> None:
+async def test_shared_memory_is_limited(tmp_path: Path) -> None:
     script = "df --output=size -B1 /dev/shm | tail -1; ls -A /etc | sort | xargs"
     _, output = await run(bubblewrap(), tmp_path / "work", script)
     size, etc = output.splitlines()
@@ -433,7 +439,7 @@ def _python(script: str) -> str:
 
 
 @pytest.mark.skipif(platform.machine() not in {"x86_64", "aarch64"}, reason="its own numbers")
-async def test_system_calls_that_no_build_needs_are_denied(tmp_path: Path) -> None:
+async def test_unneeded_system_calls_are_denied(tmp_path: Path) -> None:
     (architecture, *_) = seccomp.supported_architectures(platform.machine())
     numbers = {
         name: number
@@ -465,7 +471,7 @@ def _session_keyring() -> int:
 
 
 @pytest.mark.skipif(platform.machine() not in {"x86_64", "aarch64"}, reason="its own numbers")
-async def test_a_build_shares_no_keyring_with_its_builder(tmp_path: Path) -> None:
+async def test_a_build_does_not_share_the_keyring_of_its_builder(tmp_path: Path) -> None:
     """Nor with the next build: without a sandbox, where no filter keeps it from looking."""
     (architecture, *_) = seccomp.supported_architectures(platform.machine())
     number = seccomp.SYSCALL_NUMBERS[architecture]["keyctl"]
@@ -481,7 +487,7 @@ async def test_a_build_shares_no_keyring_with_its_builder(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(platform.machine() not in {"x86_64", "aarch64"}, reason="its own numbers")
-def test_bubblewrap_is_started_in_a_keyring_of_its_own(tmp_path: Path) -> None:
+def test_bubblewrap_starts_in_a_new_keyring(tmp_path: Path) -> None:
     """Inside, the filter lets nobody look: so another program is started in its place."""
     made, work = bubblewrap(), tmp_path / "work"
     made.prepare(work)
@@ -520,7 +526,7 @@ for place in range(0, 300 << 20, 4096):
 
 @pytest.mark.parametrize("script", _MEMORY.values(), ids=_MEMORY)
 @pytest.mark.parametrize("sandbox", [bubblewrap, NoSandbox])
-async def test_all_memory_counts(
+async def test_memory_of_every_process_is_counted(
     tmp_path: Path, sandbox: Callable[[], Sandbox], script: str
 ) -> None:
     limits = msgspec.structs.replace(LIMITS, memory_bytes=200 << 20)
@@ -532,7 +538,7 @@ async def test_all_memory_counts(
     assert result.limit_exceeded is LimitExceeded.MEMORY, output
 
 
-async def test_pages_that_processes_share_count_once(tmp_path: Path) -> None:
+async def test_shared_pages_are_counted_once(tmp_path: Path) -> None:
     limits = msgspec.structs.replace(LIMITS, memory_bytes=300 << 20)
     script = """
 import multiprocessing, os, time
@@ -555,7 +561,7 @@ if __name__ == "__main__":
     assert 100 << 20 < result.peak_memory_bytes < 300 << 20
 
 
-async def test_a_system_where_bubblewrap_cannot_forbid_namespaces_is_built_on_all_the_same(
+async def test_builds_run_where_bubblewrap_cannot_forbid_namespaces(
     tmp_path: Path, open_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     program = open_folder / "a" / "b" / "bwrap"
@@ -576,7 +582,7 @@ async def test_a_system_where_bubblewrap_cannot_forbid_namespaces_is_built_on_al
     assert "Operation not permitted" in output
 
 
-async def test_a_check_that_was_killed_says_nothing_of_the_sandbox(
+async def test_a_killed_check_does_not_reject_the_sandbox(
     tmp_path: Path, open_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     program = open_folder / "a" / "b" / "bwrap"
@@ -597,7 +603,7 @@ async def test_a_check_that_was_killed_says_nothing_of_the_sandbox(
     assert "cannot forbid" not in caplog.text
 
 
-def test_a_proc_that_is_partly_hidden_has_its_own_way_out() -> None:
+def test_a_partly_hidden_proc_is_reported_with_its_solution() -> None:
     message = sandbox_check._remediation(
         "bwrap: Can't mount proc on /newroot/proc: Operation not permitted"
     )

@@ -53,7 +53,7 @@ def filter_of(machine: str) -> bytes:
 
 
 @pytest.mark.parametrize(("machine", "architecture"), MACHINES)
-def test_what_no_build_needs_is_denied_and_all_else_allowed(
+def test_unneeded_calls_are_denied_and_others_allowed(
     machine: str, architecture: Architecture
 ) -> None:
     code = filter_of(machine)
@@ -68,7 +68,7 @@ def test_what_no_build_needs_is_denied_and_all_else_allowed(
 
 
 @pytest.mark.parametrize(("machine", "architecture"), MACHINES)
-def test_processes_and_threads_are_made_and_namespaces_are_not(
+def test_processes_and_threads_are_allowed_and_namespaces_are_not(
     machine: str, architecture: Architecture
 ) -> None:
     code, numbers = filter_of(machine), SYSCALL_NUMBERS[architecture]
@@ -82,7 +82,7 @@ def test_processes_and_threads_are_made_and_namespaces_are_not(
 
 
 @pytest.mark.parametrize(("machine", "architecture"), MACHINES)
-def test_sockets_are_of_few_families(machine: str, architecture: Architecture) -> None:
+def test_only_some_socket_families_are_allowed(machine: str, architecture: Architecture) -> None:
     code, number = filter_of(machine), SYSCALL_NUMBERS[architecture]["socket"]
     for family in (1, 2, 10, 16):
         assert decided(code, architecture, number, family) == ALLOWED
@@ -103,7 +103,7 @@ def test_an_unknown_machine_has_no_filter() -> None:
 
 
 @pytest.mark.parametrize("architecture", list(Architecture))
-def test_the_numbers_are_those_of_libseccomp(architecture: Architecture) -> None:
+def test_syscall_numbers_match_libseccomp(architecture: Architecture) -> None:
     try:
         library = ctypes.CDLL("libseccomp.so.2")
     except OSError:

@@ -16,7 +16,7 @@ def command_at(path: tuple[str, ...]) -> click.Command:
 
 
 @pytest.mark.parametrize("alias", ALIASES, ids=lambda alias: " ".join((*alias.old, alias.option)))
-def test_an_old_form_becomes_a_command_that_exists(alias: Alias) -> None:
+def test_an_old_form_becomes_an_existing_command(alias: Alias) -> None:
     words, notice = rewrite([*alias.old, *filter(None, [alias.option])])
     assert tuple(words[: len(alias.new)]) == alias.new
     command = command_at(alias.new)
@@ -29,7 +29,7 @@ def test_an_old_form_becomes_a_command_that_exists(alias: Alias) -> None:
 
 
 @pytest.mark.parametrize("alias", ALIASES, ids=lambda alias: " ".join((*alias.old, alias.option)))
-def test_an_old_form_is_in_no_help(alias: Alias) -> None:
+def test_old_forms_are_not_in_the_help(alias: Alias) -> None:
     context = click.Context(cli, info_name="piw")
     if len(alias.old) == 1 and alias.old != alias.new and not alias.option:
         assert f"  {alias.old[0]} " not in cli.get_help(context)
@@ -56,7 +56,7 @@ def test_an_old_form_is_in_no_help(alias: Alias) -> None:
         ("key new builder", "key generate builder"),
     ],
 )
-def test_a_command_line_is_rewritten_as_a_whole(typed: str, meant: str) -> None:
+def test_an_old_command_line_is_rewritten(typed: str, meant: str) -> None:
     words, notice = rewrite(typed.split())
     assert words == meant.split()
     assert notice
@@ -76,5 +76,5 @@ def test_a_command_line_is_rewritten_as_a_whole(typed: str, meant: str) -> None:
         "--version",
     ],
 )
-def test_a_current_command_line_is_left_as_it_is(typed: str) -> None:
+def test_a_current_command_line_is_unchanged(typed: str) -> None:
     assert rewrite(typed.split()) == (typed.split(), "")

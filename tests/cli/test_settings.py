@@ -33,7 +33,7 @@ def piw(*arguments: str) -> str:
     return result.output
 
 
-def test_a_value_is_printed_alone(file: Path) -> None:
+def test_get_prints_only_the_value(file: Path) -> None:
     assert piw("get", "master.max_attempts", "--config", str(file)) == "3\n"
     assert piw("get", "builder.interpreters", "--config", str(file)) == "python3.11\n"
 
@@ -48,9 +48,7 @@ def test_a_value_is_printed_alone(file: Path) -> None:
         ("webroot.url", "http://wheels.example/", 'url = "http://wheels.example/"'),
     ],
 )
-def test_one_line_is_changed_and_the_others_stay(
-    file: Path, key: str, value: str, line: str
-) -> None:
+def test_set_changes_one_line(file: Path, key: str, value: str, line: str) -> None:
     piw("set", key, value, "--config", str(file))
     lines = file.read_text().splitlines()
     assert line in lines
@@ -64,19 +62,19 @@ def test_one_line_is_changed_and_the_others_stay(
 @pytest.mark.parametrize(
     ("key", "value"), [("master.max_attempts", "many"), ("master.max_attempts", "0")]
 )
-def test_a_value_that_is_not_valid_changes_nothing(file: Path, key: str, value: str) -> None:
+def test_an_invalid_value_changes_nothing(file: Path, key: str, value: str) -> None:
     with pytest.raises(ConfigError, match=key):
         piw("set", key, value, "--config", str(file))
     assert file.read_text() == _TOML
 
 
-def test_a_setting_that_does_not_exist_is_named(file: Path) -> None:
+def test_an_unknown_setting_is_named(file: Path) -> None:
     for command in (["get", "master.frob"], ["set", "master.frob", "1"]):
         with pytest.raises(UsageError, match=r"there is no setting master\.frob"):
             piw(*command, "--config", str(file))
 
 
-def test_a_value_over_several_lines_is_left_to_an_editor(file: Path) -> None:
+def test_a_multi_line_value_is_not_edited(file: Path) -> None:
     text = _TOML.replace('["python3.11"]', '[\n    "python3.11",\n]')
     file.write_text(text)
     with pytest.raises(ConfigError, match="several lines"):

@@ -141,7 +141,7 @@ def test_a_compressed_log_redirects_to_the_log(farm: Farm) -> None:
     assert location == f"{farm.prefix}/logs/0000/0001/1.txt"
 
 
-def test_the_path_of_the_farms_url_is_served(farm: Farm) -> None:
+def test_a_farm_url_with_a_path_is_served(farm: Farm) -> None:
     if farm.prefix:
         assert farm.get("").location == f"{farm.prefix}/"
     assert farm.get("/").text == "home"

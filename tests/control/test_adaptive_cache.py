@@ -20,7 +20,7 @@ class Counter:
         return self.asked
 
 
-async def test_all_who_ask_at_once_get_the_one_answer() -> None:
+async def test_concurrent_calls_share_one_load() -> None:
     count = Counter()
     seldom = AdaptiveCache(count, cost_factor=1e6)
     async with asyncio.TaskGroup() as group:
@@ -31,7 +31,7 @@ async def test_all_who_ask_at_once_get_the_one_answer() -> None:
     assert await seldom.get() == 1
 
 
-async def test_one_who_gives_up_waiting_does_not_end_it_for_the_next() -> None:
+async def test_a_canceled_caller_does_not_cancel_the_load() -> None:
     count = Counter()
     seldom = AdaptiveCache(count, cost_factor=1e6)
     with suppress(TimeoutError):
@@ -41,14 +41,14 @@ async def test_one_who_gives_up_waiting_does_not_end_it_for_the_next() -> None:
     assert await seldom.get() == 1
 
 
-async def test_without_a_rest_it_is_looked_up_each_time() -> None:
+async def test_without_a_cost_factor_each_call_loads() -> None:
     count = Counter()
     count.answers.set()
     seldom = AdaptiveCache(count, cost_factor=0.0)
     assert [await seldom.get() for _ in range(3)] == [1, 2, 3]
 
 
-async def test_the_answer_in_memory_is_given_where_refreshing_takes_too_long() -> None:
+async def test_a_slow_refresh_returns_the_cached_value() -> None:
     count = Counter()
     count.answers.set()
     seldom = AdaptiveCache(count, cost_factor=0.0)
@@ -61,7 +61,7 @@ async def test_the_answer_in_memory_is_given_where_refreshing_takes_too_long() -
         pass
 
 
-async def test_the_first_answer_is_waited_for() -> None:
+async def test_the_first_value_is_waited_for() -> None:
     count = Counter()
     seldom = AdaptiveCache(count, cost_factor=0.0)
     asking = asyncio.create_task(seldom.get_within(0.0))
@@ -71,14 +71,14 @@ async def test_the_first_answer_is_waited_for() -> None:
     assert (await asking).value == 1
 
 
-async def test_an_expensive_answer_is_refreshed_after_the_longest_rest() -> None:
+async def test_an_expensive_value_is_refreshed_after_the_maximum_age() -> None:
     count = Counter()
     count.answers.set()
     seldom = AdaptiveCache(count, cost_factor=1e9, max_age_s=0.0)
     assert [await seldom.get() for _ in range(2)] == [1, 2]
 
 
-async def test_an_answer_that_expires_during_its_refresh_is_refreshed_again() -> None:
+async def test_a_value_invalidated_during_its_refresh_is_loaded_again() -> None:
     count = Counter()
     seldom = AdaptiveCache(count, cost_factor=1e9)
     asking = asyncio.create_task(seldom.get())
@@ -90,7 +90,7 @@ async def test_an_answer_that_expires_during_its_refresh_is_refreshed_again() ->
         await asyncio.sleep(0)
 
 
-async def test_after_a_failure_the_next_one_looks_again() -> None:
+async def test_after_a_failure_the_next_call_loads_again() -> None:
     outcomes: Iterator[int | Exception] = iter([ZeroDivisionError(), 7])
 
     async def load() -> int:

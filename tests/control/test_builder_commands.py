@@ -14,7 +14,7 @@ S, O = m.BuilderState, m.BuilderCommand  # noqa: E741 - as short as they are fre
 BUILDER_TIMEOUT_S = 5.0
 
 
-async def test_sleep_ends_after_the_build_in_hand(shared: Master) -> None:
+async def test_sleep_takes_effect_after_the_running_build(shared: Master) -> None:
     await shared.release("demo")
     async with shared.watch() as watcher, shared.builder() as pi1:
         await pi1.take_job()
@@ -33,7 +33,7 @@ async def test_sleep_ends_after_the_build_in_hand(shared: Master) -> None:
     ]
 
 
-async def test_sleep_at_once_costs_the_job_neither_a_try_nor_a_failure(shared: Master) -> None:
+async def test_an_immediate_sleep_does_not_count_as_an_attempt(shared: Master) -> None:
     await shared.release("demo")
     async with shared.builder() as pi1:
         job = await pi1.take_job()
@@ -51,7 +51,7 @@ async def test_sleep_at_once_costs_the_job_neither_a_try_nor_a_failure(shared: M
         assert (await pi1.receive_type(m.StartBuild)).job.project == "demo"
 
 
-async def test_a_builder_that_sleeps_still_does_after_the_masters_restart(master: Master) -> None:
+async def test_sleep_is_kept_across_a_restart_of_the_master(master: Master) -> None:
     await master.release("demo")
     async with master.builder() as pi1:
         await master.command_builders(O.SLEEP, "pi1")
@@ -70,7 +70,7 @@ async def test_a_builder_that_sleeps_still_does_after_the_masters_restart(master
         )
 
 
-async def test_skip_drops_the_build_and_keeps_the_job_for_later(shared: Master) -> None:
+async def test_cancel_keeps_the_job_for_a_retry(shared: Master) -> None:
     await shared.release("demo")
     async with shared.builder() as pi1:
         job = await pi1.take_job()
@@ -84,7 +84,7 @@ async def test_skip_drops_the_build_and_keeps_the_job_for_later(shared: Master) 
     assert row["retry_at"] is not None
 
 
-async def test_drain_ends_a_builder_after_its_build(shared: Master) -> None:
+async def test_a_drained_builder_ends_after_its_build(shared: Master) -> None:
     await shared.release("demo")
     async with shared.watch() as watcher, shared.builder() as pi1, shared.builder("pi2") as pi2:
         await pi1.take_job()
@@ -101,7 +101,7 @@ async def test_drain_ends_a_builder_after_its_build(shared: Master) -> None:
     assert build["outcome"] == "failed", "the running build was not lost"
 
 
-async def test_a_rolling_drain_takes_the_next_when_one_is_back(shared: Master) -> None:
+async def test_a_rolling_restart_continues_when_a_builder_reconnects(shared: Master) -> None:
     async with (
         shared.watch() as watcher,
         shared.builder("pi1") as pi1,
@@ -117,7 +117,7 @@ async def test_a_rolling_drain_takes_the_next_when_one_is_back(shared: Master) -
         assert (await pi2.receive_type(m.Shutdown)).reason == "restarted by ann@desk"
 
 
-async def test_a_rolling_drain_goes_on_without_one_that_stays_away(idle_master: Master) -> None:
+async def test_a_rolling_restart_continues_when_a_builder_times_out(idle_master: Master) -> None:
     await idle_master.start(builder_timeout_s=BUILDER_TIMEOUT_S)
     async with (
         idle_master.builder("pi1") as pi1,
@@ -131,7 +131,7 @@ async def test_a_rolling_drain_goes_on_without_one_that_stays_away(idle_master: 
         await pi2.receive_type(m.Shutdown)
 
 
-async def test_kill_ends_builder_and_build_at_once(shared: Master) -> None:
+async def test_kill_ends_builder_and_build_immediately(shared: Master) -> None:
     await shared.release("one")
     await shared.release("two")
     async with shared.builder("pi1") as pi1, shared.builder("pi2") as pi2:
@@ -150,7 +150,7 @@ async def test_kill_ends_builder_and_build_at_once(shared: Master) -> None:
     assert {row["claimed_by"] for row in (await shared.jobs()).values()} == {None}
 
 
-async def test_orders_to_those_who_are_not_there_say_so_by_name(shared: Master) -> None:
+async def test_commands_to_disconnected_builders_name_them(shared: Master) -> None:
     async with shared.builder("pi1"):
         some = await shared.command_builders(O.WAKE, "pi1", "pi8", "pi9")
         assert (some.text, some.count) == (
@@ -165,7 +165,7 @@ async def test_orders_to_those_who_are_not_there_say_so_by_name(shared: Master) 
             await shared.command_builders(O.KILL)
 
 
-async def test_a_builder_that_fails_of_itself_is_quarantined_until_woken(
+async def test_repeated_builder_failures_quarantine_a_builder_until_it_is_woken(
     idle_master: Master,
 ) -> None:
     master = idle_master
@@ -195,7 +195,7 @@ async def test_a_builder_that_fails_of_itself_is_quarantined_until_woken(
         await pi1.receive_type(m.StartBuild)
 
 
-async def test_a_lost_builder_stays_in_view_and_its_job_goes_to_another(
+async def test_a_lost_builder_is_still_listed_and_its_job_is_reassigned(
     idle_master: Master,
 ) -> None:
     master = idle_master
@@ -216,7 +216,7 @@ async def test_a_lost_builder_stays_in_view_and_its_job_goes_to_another(
     assert [row["outcome"] for row in await master.builds()][:1] == ["lost"]
 
 
-async def test_what_a_build_may_take_is_known_from_earlier_ones(shared: Master) -> None:
+async def test_the_expected_duration_is_taken_from_earlier_builds(shared: Master) -> None:
     await shared.release("demo", "1.0")
     async with shared.watch() as watcher, shared.builder(build_timeout_s=7200.0) as pi1:
         await pi1.take_job()
@@ -247,7 +247,7 @@ async def test_prioritized_jobs_are_built_first(shared: Master) -> None:
         await shared.ask(m.Prioritize(project="late", advance_s=1e9), m.CommandSucceeded)
 
 
-async def test_retry_opens_what_failed_for_good(shared: Master) -> None:
+async def test_retry_queues_a_final_failure_again(shared: Master) -> None:
     await shared.release("demo")
     async with shared.builder() as pi1:
         await pi1.take_job()
@@ -257,7 +257,7 @@ async def test_retry_opens_what_failed_for_good(shared: Master) -> None:
         assert (await pi1.take_job()).attempt == 1
 
 
-async def test_a_skipped_project_leaves_the_queue_and_comes_back(shared: Master) -> None:
+async def test_a_skipped_project_leaves_the_queue_until_it_is_unskipped(shared: Master) -> None:
     await shared.release("demo")
     await shared.ask(m.Skip(project="demo", reason="opted out"), m.CommandSucceeded)
     assert await shared.jobs() == {}
@@ -298,7 +298,7 @@ async def test_a_project_can_be_skipped_for_one_target(shared: Master) -> None:
     assert list(await shared.jobs()) == ["demo"]
 
 
-async def test_what_failed_for_want_of_a_compiler_is_for_a_builder_that_has_one(
+async def test_a_failure_without_a_compiler_is_retried_on_a_builder_with_one(
     master: Master,
 ) -> None:
     await master.release("demo")
@@ -332,7 +332,7 @@ async def test_jobs_of_one_target_can_be_prioritized(shared: Master) -> None:
     assert (await shared.ask(only, m.CommandSucceeded)).count == 1
 
 
-async def test_a_paused_farm_hands_out_nothing_until_it_is_resumed(shared: Master) -> None:
+async def test_a_paused_farm_assigns_no_jobs_until_it_is_resumed(shared: Master) -> None:
     await shared.ask(m.Pause(), m.CommandSucceeded)
     await shared.release("demo")
     async with shared.builder() as pi1:
@@ -343,7 +343,7 @@ async def test_a_paused_farm_hands_out_nothing_until_it_is_resumed(shared: Maste
         assert (await pi1.receive_type(m.StartBuild)).job.project == "demo"
 
 
-async def test_a_builder_whose_key_is_revoked_is_turned_away_and_its_job_goes_back(
+async def test_a_revoked_builder_is_disconnected_and_its_job_requeued(
     shared: Master,
 ) -> None:
     await shared.release("demo")
@@ -357,7 +357,7 @@ async def test_a_builder_whose_key_is_revoked_is_turned_away_and_its_job_goes_ba
     assert (await shared.jobs())["demo"]["claimed_by"] is None
 
 
-async def test_a_file_that_is_refused_is_a_failed_build_with_its_reason(shared: Master) -> None:
+async def test_a_rejected_file_is_a_failed_build_with_its_reason(shared: Master) -> None:
     await shared.release("demo")
     async with shared.builder() as pi1:
         job = await pi1.take_job()

@@ -48,7 +48,7 @@ async def piw(master: Master, verb: str, *arguments: str, answer: str = "", code
     return done
 
 
-async def test_killing_asks_first_and_names_what_would_be_lost(shared: Master) -> None:
+async def test_kill_asks_for_confirmation_and_names_running_builds(shared: Master) -> None:
     await shared.release("demo")
     async with shared.builder("pi1") as pi1, shared.builder("pi2"):
         await pi1.take_job()
@@ -62,7 +62,7 @@ async def test_killing_asks_first_and_names_what_would_be_lost(shared: Master) -
         await shared.wait_for_query("SELECT count(*) = 1 FROM builds WHERE outcome = 'canceled'")
 
 
-async def test_sleep_and_wake_and_abandon(shared: Master) -> None:
+async def test_sleep_wake_and_cancel(shared: Master) -> None:
     await shared.release("demo")
     async with shared.builder() as pi1:
         await pi1.take_job()
@@ -79,7 +79,7 @@ async def test_sleep_and_wake_and_abandon(shared: Master) -> None:
         assert gone.stderr == "piw: pi1 has no running build\n"
 
 
-async def test_draining_those_of_whom_one_is_not_there_exits_1(shared: Master) -> None:
+async def test_a_restart_that_includes_a_disconnected_builder_exits_1(shared: Master) -> None:
     async with shared.builder("pi5") as pi5:
         done = await piw(shared, "builder restart", "pi5", "pi9", "--max-parallel", "1", code=1)
         assert done.stdout == "restart: pi5; pi9 is not connected\n"
@@ -92,7 +92,7 @@ async def test_draining_those_of_whom_one_is_not_there_exits_1(shared: Master) -
         assert none.stderr == "piw: no builder is connected\n"
 
 
-async def test_prioritize_moves_a_job_and_says_so(shared: Master) -> None:
+async def test_prioritize_moves_a_job_and_prints_the_result(shared: Master) -> None:
     await shared.release("demo")
     done = await piw(shared, "prioritize", "Demo==1.0", "--by", "2h")
     assert done.stdout == "1 job of demo was moved ahead by 2h\n"
@@ -101,7 +101,9 @@ async def test_prioritize_moves_a_job_and_says_so(shared: Master) -> None:
     assert await shared.db.value("SELECT priority_time - queued_at = '30 minutes' FROM jobs")
 
 
-async def test_a_log_garbles_no_terminal_and_is_whole_in_a_file(shared: Master) -> None:
+async def test_a_log_has_no_control_characters_on_a_terminal_and_all_bytes_in_a_file(
+    shared: Master,
+) -> None:
     message = "caf\u00e9\t\x1b]52;c;ZXZpbA==\x07 \u202eend\r\n"
     await shared.release("demo")
     async with shared.builder() as pi1:
@@ -122,7 +124,7 @@ async def test_a_log_garbles_no_terminal_and_is_whole_in_a_file(shared: Master) 
     assert shown.split() == ["caf\u00e9", "?]52;c;ZXZpbA==?", "?end"]
 
 
-async def test_builds_and_events_are_listed_without_what_garbles_a_terminal(shared: Master) -> None:
+async def test_lists_of_builds_and_events_have_no_control_characters(shared: Master) -> None:
     await shared.release("demo")
     async with shared.builder() as pi1:
         await pi1.take_job()
@@ -140,7 +142,7 @@ async def test_builds_and_events_are_listed_without_what_garbles_a_terminal(shar
     assert [build["outcome"] for build in listed] == ["failed"]
 
 
-async def test_the_status_as_json_is_all_that_a_console_shows(shared: Master) -> None:
+async def test_the_json_status_has_everything_that_the_console_shows(shared: Master) -> None:
     await shared.release("demo")
     async with shared.builder("pi7") as pi7:
         await pi7.take_job()
@@ -167,7 +169,7 @@ async def test_the_status_as_json_is_all_that_a_console_shows(shared: Master) ->
     assert line.endswith("0/1")
 
 
-async def test_markers_of_a_file_are_evaluated_for_the_targets_of_the_farm(
+async def test_markers_in_a_requirements_file_are_evaluated_for_the_targets_of_the_farm(
     shared: Master, tmp_path: Path
 ) -> None:
     targets = await target_queries.targets(shared.db)
@@ -189,7 +191,7 @@ async def test_markers_of_a_file_are_evaluated_for_the_targets_of_the_farm(
     assert done.stderr.splitlines()[-1] == "Nothing to build."
 
 
-async def test_removing_asks_first(shared: Master) -> None:
+async def test_remove_asks_for_confirmation(shared: Master) -> None:
     await shared.release("demo")
     no = await piw(shared, "remove", "demo==1.0", "--json", answer="n\n", code=130)
     assert (no.stdout, "Remove demo 1.0 and its wheels" in no.stderr) == ("", True)
@@ -201,9 +203,7 @@ async def test_removing_asks_first(shared: Master) -> None:
     assert gone.stderr == "piw: this farm has no release 1.0 of demo\n"
 
 
-async def test_a_wheel_built_elsewhere_is_published_after_the_checks_of_any(
-    shared: Master, tmp_path: Path
-) -> None:
+async def test_an_imported_wheel_is_checked_and_published(shared: Master, tmp_path: Path) -> None:
     wheel = make_wheel(tmp_path)
     done = await piw(shared, "import", str(wheel), "--json")
     assert json.loads(done.stdout)["text"] == f"{wheel.name} was published"
@@ -227,7 +227,9 @@ def command(config: Config, name: str, **values: object) -> Awaitable[int]:
     return commands.run_command(config, definition, values | {"as_json": True})
 
 
-async def test_every_answer_can_be_json(shared: Master, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_every_command_can_print_json(
+    shared: Master, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = load(shared.config).config
 
     async def json_output(verb: Awaitable[int], code: int = 0) -> Any:
@@ -266,7 +268,7 @@ async def test_every_answer_can_be_json(shared: Master, capsys: pytest.CaptureFi
     assert (await json_output(removed))["text"].startswith("demo was removed")
 
 
-async def test_a_target_is_its_abi_where_there_is_one_platform(master: Master) -> None:
+async def test_a_target_is_named_by_its_abi_if_there_is_one_platform(master: Master) -> None:
     await master.release("demo")
     async with master.builder() as pi1:
         await pi1.take_job()
@@ -307,7 +309,7 @@ async def test_a_target_is_its_abi_where_there_is_one_platform(master: Master) -
     assert refused.stderr == f"piw: cp311 matches {both}; name one of them\n"
 
 
-async def test_quit_asks_first(master: Master) -> None:
+async def test_master_stop_asks_for_confirmation(master: Master) -> None:
     await piw(master, "master stop", answer="n\n", code=130)
     assert (await master.ask(m.Status(), m.StatusReply)).instance
     await piw(master, "master stop", "--yes")

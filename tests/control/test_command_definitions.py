@@ -44,7 +44,7 @@ INPUTS = Inputs(builders=("pi1",), project="demo", version="1.0", text="home", n
 
 
 @pytest.mark.parametrize("definition", definitions(), ids=lambda it: it.name or it.message.__name__)
-def test_a_definition_says_everything_about_its_command(definition: CommandDefinition[Any]) -> None:
+def test_a_definition_is_complete(definition: CommandDefinition[Any]) -> None:
     assert issubclass(definition.message, CommandMessage)
     assert definition.summary.endswith((".", ")."))
     assert bool(definition.examples) == bool(definition.name)
@@ -56,7 +56,7 @@ def test_a_definition_says_everything_about_its_command(definition: CommandDefin
         assert permission_for(body) is Permission.OPERATE
 
 
-def test_every_message_that_changes_something_has_a_definition_and_a_handler(
+def test_every_command_message_has_a_definition_and_a_handler(
     handlers: CommandHandlers,
 ) -> None:
     defined = {definition.message for definition in definitions()}
@@ -69,7 +69,7 @@ def test_every_message_that_changes_something_has_a_definition_and_a_handler(
     assert messages - {CommandMessage} == defined
 
 
-def test_queries_need_no_permission_to_operate() -> None:
+def test_queries_need_no_operator_permission() -> None:
     assert definition_of(m.Status()) is None
     assert permission_for(m.Status()) is Permission.VIEW
 
@@ -127,7 +127,7 @@ def test_a_new_command_is_in_the_help(count_stars: CommandDefinition[CountStars]
     assert "--limit N" in shown
 
 
-def test_a_new_command_is_an_action_of_the_console(
+def test_a_new_command_is_an_action_in_the_console(
     count_stars: CommandDefinition[CountStars],
 ) -> None:
     (action,) = (action for action in all_actions() if action.name == "stars")
@@ -135,7 +135,7 @@ def test_a_new_command_is_an_action_of_the_console(
     assert [body for body, _ in build_messages(action, ())] == [CountStars(limit=0)]
 
 
-async def test_a_new_command_has_its_key_in_the_console(
+async def test_a_new_command_has_its_key_binding_in_the_console(
     count_stars: CommandDefinition[CountStars],
 ) -> None:
     source = StaticSource(snapshot())

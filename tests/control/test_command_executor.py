@@ -36,7 +36,7 @@ async def test_a_command_is_accepted_and_then_applied(shared: Master) -> None:
     assert status.paused
 
 
-async def test_a_command_that_comes_twice_is_carried_out_once(shared: Master) -> None:
+async def test_a_repeated_command_is_executed_once(shared: Master) -> None:
     async with shared.client() as client:
         first = await replies(client, m.Pause(), idempotency_key="one")
         await replies(client, m.Resume(), idempotency_key="two")
@@ -49,7 +49,9 @@ async def test_a_command_that_comes_twice_is_carried_out_once(shared: Master) ->
     assert requested == ["resume the farm", "pause the farm"]
 
 
-async def test_two_at_once_under_one_identity_are_one(shared: Master) -> None:
+async def test_concurrent_commands_with_one_idempotency_key_are_executed_once(
+    shared: Master,
+) -> None:
     await shared.release("demo")
     async with shared.client() as client:
         body = m.Remove(project="demo")
@@ -81,7 +83,7 @@ async def test_a_read_only_console_changes_nothing(shared: Master) -> None:
     assert len(message) == len(commands)
 
 
-async def test_every_command_is_told_to_all_who_watch_with_its_outcome(shared: Master) -> None:
+async def test_every_command_and_its_outcome_is_published_to_subscribers(shared: Master) -> None:
     async with shared.watch("ann@desk") as ann, shared.watch("bob@sofa") as bob:
         await shared.ask(m.Pause(), m.CommandSucceeded, user="ann@desk")
         with pytest.raises(RejectedError, match="no project nobody"):
@@ -97,7 +99,7 @@ async def test_every_command_is_told_to_all_who_watch_with_its_outcome(shared: M
             assert 0 < paused.event_id < refused.event_id
 
 
-async def test_the_list_of_events_is_turned_page_by_page(shared: Master) -> None:
+async def test_the_event_list_is_paginated(shared: Master) -> None:
     for number in range(5):
         await shared.ask(
             m.Pause() if number % 2 else m.Resume(), m.CommandSucceeded, user=f"op{number}"
@@ -109,20 +111,20 @@ async def test_the_list_of_events_is_turned_page_by_page(shared: Master) -> None
     assert [event.who for event in older.events] == ["op2", "op1"]
 
 
-async def test_what_operators_call_themselves_cannot_garble_the_list(shared: Master) -> None:
+async def test_operator_names_are_sanitized_in_the_event_list(shared: Master) -> None:
     await shared.ask(m.Pause(), m.CommandSucceeded, user="ann\x1b[2J\n" + "x" * 150)
     (event,) = (await shared.ask(m.ListEvents(limit=1), m.EventsReply)).events
     assert event.who.startswith("ann?[2J?x")
     assert len(event.who) == 80
 
 
-async def test_a_command_that_makes_the_database_choke_is_answered(shared: Master) -> None:
+async def test_a_command_with_values_that_the_database_rejects_is_answered(shared: Master) -> None:
     with pytest.raises(RejectedError):
         await shared.ask(m.Skip(project="a\0b", reason="x"), m.CommandSucceeded)
     assert (await shared.ask(m.Status(), m.StatusReply)).instance
 
 
-async def test_over_tcp_the_key_tells_who_may_change_what(idle_master: Master) -> None:
+async def test_over_tcp_the_role_of_the_key_is_enforced(idle_master: Master) -> None:
     master = idle_master
     address = f"tcp://127.0.0.1:{free_port()}"
     await master.start(control_tcp_bind=address)
@@ -153,7 +155,7 @@ async def test_over_tcp_the_key_tells_who_may_change_what(idle_master: Master) -
     assert (await master.ask(m.Status(), m.StatusReply)).paused
 
 
-async def test_quit_is_answered_before_the_master_ends(master: Master) -> None:
+async def test_stop_is_answered_before_the_master_ends(master: Master) -> None:
     applied = await master.ask(m.StopMaster(), m.CommandSucceeded)
     assert "stopping" in applied.text
     assert master.process is not None
@@ -162,7 +164,7 @@ async def test_quit_is_answered_before_the_master_ends(master: Master) -> None:
     assert "ann@desk: stop the master: applied" in master.log
 
 
-async def test_a_restarted_master_is_another_instance(master: Master) -> None:
+async def test_a_restarted_master_has_another_instance_id(master: Master) -> None:
     first = (await master.ask(m.Status(), m.StatusReply)).instance
     assert first == (await master.ask(m.Status(), m.StatusReply)).instance
     master.stop()

@@ -36,7 +36,7 @@ async def current_status(master: Master) -> m.StatusReply:
     return await master.ask(m.Status(), m.StatusReply)
 
 
-async def test_a_build_is_shown_from_its_start_to_its_end(master: Master) -> None:
+async def test_a_build_is_shown_from_start_to_end(master: Master) -> None:
     await master.release("numpy")
     async with SourceProbe(connect_to(master)) as listener, master.builder("pi1") as builder:
         state = listener.state
@@ -56,7 +56,7 @@ async def test_a_build_is_shown_from_its_start_to_its_end(master: Master) -> Non
         assert len(queue_rows(state)) == len(true.queues)
 
 
-async def test_commands_have_their_fates_and_are_in_the_event_list(master: Master) -> None:
+async def test_results_of_commands_are_in_the_event_list(master: Master) -> None:
     link = connect_to(master)
     async with SourceProbe(link) as listener:
         await wait_until(lambda: listener.state.connected)
@@ -73,7 +73,7 @@ async def test_commands_have_their_fates_and_are_in_the_event_list(master: Maste
     assert (await current_status(master)).paused
 
 
-async def test_a_read_only_console_is_refused_by_the_master(master: Master) -> None:
+async def test_a_read_only_console_is_rejected_by_the_master(master: Master) -> None:
     link = connect_to(master, read_only=True)
     async with SourceProbe(link) as listener:
         await wait_until(lambda: listener.state.connected)
@@ -82,7 +82,7 @@ async def test_a_read_only_console_is_refused_by_the_master(master: Master) -> N
     assert not (await current_status(master)).paused
 
 
-async def test_a_master_that_is_killed_is_lost_at_once_and_the_next_is_a_new_one(
+async def test_a_killed_master_is_noticed_immediately_and_its_successor_is_a_new_instance(
     master: Master,
 ) -> None:
     link = connect_to(master)
@@ -99,7 +99,7 @@ async def test_a_master_that_is_killed_is_lost_at_once_and_the_next_is_a_new_one
         assert not listener.state.paused
 
 
-async def test_a_master_that_hangs_is_noticed_and_is_the_same_afterwards(
+async def test_a_hanging_master_is_noticed_and_is_the_same_instance_afterwards(
     master: Master, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert master.process is not None

@@ -125,7 +125,7 @@ async def wait_for_no_subscribers(harness: ControlHarness) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_watcher_that_reads_nothing_is_told_when_it_reads_on(
+async def test_a_slow_subscriber_is_told_that_events_were_dropped(
     harness: ControlHarness, unread_socket: zmq.asyncio.Socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subscriptions, "_BATCH_INTERVAL_S", 0.0)
@@ -143,7 +143,7 @@ async def test_a_watcher_that_reads_nothing_is_told_when_it_reads_on(
     assert isinstance(await receive(unread_socket), m.Snapshot), "it can subscribe again"
 
 
-async def test_a_watch_ends_with_its_console(harness: ControlHarness) -> None:
+async def test_a_subscription_ends_with_its_client(harness: ControlHarness) -> None:
     async with ControlClient(harness.address) as client, client.stream(m.Subscribe()) as talk:
         assert isinstance(await talk.next(WAIT_S), m.Snapshot)
         assert harness.bulletin.has_subscribers
@@ -155,7 +155,7 @@ def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_server, "LEASE_S", 0.2)
 
 
-async def test_a_watch_that_is_not_renewed_ends(
+async def test_a_subscription_without_keepalives_ends(
     short_leases: None, harness: ControlHarness
 ) -> None:
     async with (
@@ -168,7 +168,7 @@ async def test_a_watch_that_is_not_renewed_ends(
                 await asyncio.sleep(0.01)
 
 
-async def test_a_log_waits_for_its_reader_and_arrives_whole(
+async def test_a_log_waits_for_its_reader_and_is_complete(
     harness: ControlHarness, unread_socket: zmq.asyncio.Socket
 ) -> None:
     text = b"".join(b"%09d\n" % number for number in range(600_000))
@@ -185,7 +185,7 @@ async def test_a_log_waits_for_its_reader_and_arrives_whole(
     assert found == text
 
 
-async def test_one_console_has_so_many_streams_and_others_have_theirs(
+async def test_the_number_of_streams_is_limited_for_each_client(
     harness: ControlHarness,
 ) -> None:
     harness.logs.create(7)
@@ -212,7 +212,7 @@ async def can_subscribe(client: ControlClient) -> bool:
     return True
 
 
-async def test_who_asks_while_the_database_is_away_is_told_so(
+async def test_a_subscription_fails_with_a_reason_while_the_database_is_unavailable(
     harness: ControlHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subscriptions, "SNAPSHOT_TIMEOUT_S", 0.1)
@@ -225,7 +225,7 @@ async def test_who_asks_while_the_database_is_away_is_told_so(
         assert await client.request(m.Subscribe(), m.Snapshot)
 
 
-async def test_a_question_is_given_up_before_its_asker_gives_up() -> None:
+async def test_a_query_times_out_before_its_client_does() -> None:
     with pytest.raises(NotNowError, match=r"database has not answered.*retrying \(disk full\)"):
         await with_timeout(asyncio.Event().wait(), 0.01, lambda: "disk full")
     assert await with_timeout(asyncio.sleep(0, "an answer"), 1.0) == "an answer"

@@ -33,7 +33,7 @@ async def wait_for_reason(watch: DatabaseWatch, word: str) -> str:
     return watch.wait_reason
 
 
-async def test_who_holds_a_lock_is_named_until_it_is_released(
+async def test_the_holder_of_a_lock_is_named_until_it_is_released(
     dsn: str, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_watch, "_INTERVAL_S", 0.05)
@@ -54,13 +54,13 @@ async def test_who_holds_a_lock_is_named_until_it_is_released(
         running.cancel()
 
 
-async def test_a_fault_that_work_waits_for_is_said(database: Database) -> None:
+async def test_the_last_database_error_is_the_wait_reason(database: Database) -> None:
     watch = DatabaseWatch(database, [database])
     database.last_error = "could not extend file: No space left on device"
     assert watch.wait_reason == "could not extend file: No space left on device"
 
 
-async def test_builders_are_answered_while_somebody_locks_the_queue(master: Master) -> None:
+async def test_builders_are_answered_while_the_queue_is_locked(master: Master) -> None:
     async with master.builder() as pi1:
         await pi1.send_idle()
         await pi1.receive_type(m.NoJobAvailable)
@@ -88,7 +88,7 @@ async def test_builders_are_answered_while_somebody_locks_the_queue(master: Mast
     assert "Traceback" not in master.log
 
 
-async def test_a_master_that_could_not_count_yet_says_what_it_waits_for(
+async def test_a_master_without_counts_says_what_it_waits_for(
     idle_master: Master,
 ) -> None:
     """The lock was there before it started: nothing is in memory, and nothing is mute."""

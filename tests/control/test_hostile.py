@@ -41,7 +41,7 @@ async def assert_responsive(master: Master) -> None:
     ],
     ids=str,
 )
-async def test_a_build_that_ended_in_no_sane_way_is_malformed(
+async def test_an_invalid_build_result_is_a_malformed_message(
     shared: Master, facts: dict[str, object]
 ) -> None:
     await shared.release("demo")
@@ -57,7 +57,7 @@ async def test_a_build_that_ended_in_no_sane_way_is_malformed(
 @pytest.mark.parametrize(
     "facts", [{"os": "x" * 201}, {"board": "x" * 10**6}, {"targets": (TARGET,) * 65}], ids=len
 )
-async def test_a_builder_that_says_too_much_of_itself_is_malformed(
+async def test_an_oversized_hello_is_a_malformed_message(
     shared: Master, facts: dict[str, object]
 ) -> None:
     sane = m.Hello(
@@ -83,7 +83,7 @@ async def test_a_builder_that_says_too_much_of_itself_is_malformed(
     ],
     ids=str,
 )
-async def test_who_speaks_of_what_the_master_does_not_know_is_answered_at_once(
+async def test_messages_about_unknown_builds_are_answered_immediately(
     shared: Master, facts: dict[str, object], message: str
 ) -> None:
     known = msgspec.to_builtins(m.Request(request_id=77, body=m.Pause()))
@@ -101,7 +101,7 @@ async def test_who_speaks_of_what_the_master_does_not_know_is_answered_at_once(
     assert refused.permanent is bool(facts)
 
 
-async def test_bytes_that_are_no_text_end_neither_the_master_nor_a_console(shared: Master) -> None:
+async def test_invalid_utf_8_ends_neither_the_master_nor_a_console(shared: Master) -> None:
     frame = msgspec.msgpack.encode(m.Request(request_id=99, body=m.Alias(name="XX")))
     async with shared.client() as client:
         await client._dealer._socket.send(frame.replace(b"XX", b"\xff\xfe"))
@@ -110,7 +110,7 @@ async def test_bytes_that_are_no_text_end_neither_the_master_nor_a_console(share
 
 
 @pytest.mark.parametrize("host", [HostMetrics(load=NAN), HostMetrics(disk_free=-(2**63))], ids=str)
-async def test_figures_that_are_none_reach_nobody(shared: Master, host: HostMetrics) -> None:
+async def test_non_finite_numbers_are_not_forwarded(shared: Master, host: HostMetrics) -> None:
     async with shared.builder() as builder:
         await builder.send_idle(host)
         assert "malformed" in (await builder.receive_type(m.Rejected)).reason
@@ -131,7 +131,7 @@ async def test_figures_that_are_none_reach_nobody(shared: Master, host: HostMetr
     ],
     ids=lambda facts: str(facts)[:60],
 )
-async def test_a_builder_of_no_possible_target_is_turned_away(
+async def test_a_builder_with_an_impossible_target_is_rejected(
     shared: Master, facts: dict[str, str]
 ) -> None:
     target = msgspec.structs.replace(TARGET, **{"name": "cp311-odd-aarch64", **facts})
@@ -162,7 +162,7 @@ async def test_a_builder_of_no_possible_target_is_turned_away(
     ],
     ids=["version", "build tag", "tags", "NUL"],
 )
-async def test_no_name_of_a_wheel_ends_or_holds_the_master(shared: Master, filename: str) -> None:
+async def test_no_wheel_name_ends_or_blocks_the_master(shared: Master, filename: str) -> None:
     await shared.release("demo")
     offer = m.ArtifactInfo(filename=filename, size_bytes=1, sha256="0" * 64)
     async with shared.builder() as builder:
@@ -197,7 +197,7 @@ async def test_no_requirement_ends_the_master(shared: Master, requirement: str) 
     await assert_responsive(shared)
 
 
-async def test_what_a_builder_says_at_last_is_one_line(shared: Master) -> None:
+async def test_the_goodbye_reason_of_a_builder_is_one_line(shared: Master) -> None:
     async with shared.builder() as builder:
         await builder.dealer.send(m.Goodbye(reason="tired\0 of\x1b[2J it"))
         await shared.wait_for_query(
@@ -206,7 +206,7 @@ async def test_what_a_builder_says_at_last_is_one_line(shared: Master) -> None:
     await assert_responsive(shared)
 
 
-async def test_a_log_is_followed_from_nowhere_before_its_beginning(shared: Master) -> None:
+async def test_a_negative_log_offset_starts_at_the_beginning(shared: Master) -> None:
     await shared.release("demo")
     async with shared.builder() as builder:
         job = await builder.take_job()
@@ -221,7 +221,7 @@ async def test_a_log_is_followed_from_nowhere_before_its_beginning(shared: Maste
 
 
 @pytest.mark.parametrize("command", [m.Subscribe(), m.Pause(), m.FollowLog(build=1)], ids=str)
-async def test_parts_that_nobody_asked_for_are_not_kept(command: m.RequestBody) -> None:
+async def test_unrequested_chunks_are_discarded(command: m.RequestBody) -> None:
     inbox = ChunkQueue(command)
     inbox.put(m.ImportChunk(offset=0, data=b"x"))
     with pytest.raises(TimeoutError):
@@ -229,7 +229,7 @@ async def test_parts_that_nobody_asked_for_are_not_kept(command: m.RequestBody) 
             await inbox.next()
 
 
-async def test_no_more_parts_are_kept_than_were_asked_for() -> None:
+async def test_the_number_of_queued_chunks_is_limited() -> None:
     inbox = ChunkQueue(m.ImportWheel(filename="demo-1.0-py3-none-any.whl", size_bytes=1, sha256=""))
     for number in range(10_000):
         inbox.put(m.ImportChunk(offset=number, data=b""))
@@ -255,7 +255,7 @@ def _targets(first: int, count: int) -> tuple[Target, ...]:
     )
 
 
-async def test_builders_add_a_limited_number_of_targets(master: Master) -> None:
+async def test_builders_can_add_a_limited_number_of_targets(master: Master) -> None:
     """Each Hello names as many as it may, and the next one names others."""
     hello = m.Hello(
         protocol=m.PROTOCOL, version="1", targets=_targets(100, 60), platform="linux aarch64",
@@ -274,7 +274,7 @@ async def test_builders_add_a_limited_number_of_targets(master: Master) -> None:
     await assert_responsive(master)
 
 
-async def test_a_builder_that_comes_and_goes_without_end_fills_no_event_list(
+async def test_reconnecting_builders_do_not_fill_the_event_list(
     master: Master,
 ) -> None:
     builder = master.builder("restless")
@@ -305,7 +305,7 @@ def _connections(address: str, count: int) -> list[socket.socket]:
     return made
 
 
-async def test_a_host_without_a_key_cannot_use_up_the_masters_open_files(
+async def test_clients_without_a_key_cannot_exhaust_open_files(
     idle_master: Master, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start = functools.partial(subprocess.Popen, preexec_fn=_limit_open_files)
@@ -327,7 +327,7 @@ async def test_a_host_without_a_key_cannot_use_up_the_masters_open_files(
     assert "too many connections without a completed handshake" in idle_master.log
 
 
-async def test_the_master_may_open_as_many_files_as_its_account(
+async def test_the_master_raises_its_limit_of_open_files_to_the_maximum(
     idle_master: Master, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def usual() -> None:

@@ -80,7 +80,7 @@ async def hidden(master: Master) -> None:
         ((excluded, skipped), ["skipped"], "skipped", True),
     ],
 )
-async def test_both_say_the_same(
+async def test_sql_and_python_give_the_same_status(
     shared: Master, deeds: tuple[Deed, ...], states: list[str], outcome: str, resting: bool
 ) -> None:
     await shared.release("demo")
@@ -95,7 +95,7 @@ async def test_both_say_the_same(
     assert row.covered == ("covered" in states)
 
 
-async def test_a_failure_says_what_it_was_beside_its_state(shared: Master) -> None:
+async def test_a_failure_has_a_reason_beside_its_state(shared: Master) -> None:
     await shared.release("demo")
     await failed(shared)
     report = m.ReleaseReport(releases=(("demo", "1.0"), ("demo", "2.0")), targets=(TARGET.name,))

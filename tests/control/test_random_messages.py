@@ -80,7 +80,9 @@ async def builder_systems(master: Master) -> list[str]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_a_builder_may_say_anything(shared: Master, seed: int) -> None:
+async def test_random_messages_of_a_builder_do_not_end_the_master(
+    shared: Master, seed: int
+) -> None:
     maker = MessageGenerator(seed)
     hello = m.Hello(
         protocol=m.PROTOCOL, version="1", targets=(TARGET,), platform="linux aarch64",
@@ -100,7 +102,9 @@ async def test_a_builder_may_say_anything(shared: Master, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(2))
-async def test_a_sender_of_files_may_send_anything(shared: Master, seed: int) -> None:
+async def test_random_messages_of_an_uploader_do_not_end_the_master(
+    shared: Master, seed: int
+) -> None:
     maker = MessageGenerator(seed)
     before = resident_bytes(shared)
     async with raw_socket(shared, str(shared.settings["master.upload_bind"]), "odd") as socket:
@@ -110,7 +114,9 @@ async def test_a_sender_of_files_may_send_anything(shared: Master, seed: int) ->
 
 
 @pytest.mark.parametrize("seed", range(2))
-async def test_a_console_may_ask_anything(shared: Master, seed: int) -> None:
+async def test_random_messages_of_a_console_do_not_end_the_master(
+    shared: Master, seed: int
+) -> None:
     maker = MessageGenerator(seed)
     before = resident_bytes(shared)
 

@@ -37,7 +37,7 @@ class UnavailableDatabase:
     looks: int = 0
 
 
-async def test_after_an_outage_consoles_are_told_as_often_as_before(
+async def test_status_updates_are_as_frequent_after_an_outage_as_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     away, message = UnavailableDatabase(), asyncio.Event()
@@ -69,7 +69,7 @@ async def test_after_an_outage_consoles_are_told_as_often_as_before(
         running.cancel()
 
 
-async def test_every_duty_goes_on_after_the_database_was_restarted(master: Master) -> None:
+async def test_every_service_continues_after_a_database_restart(master: Master) -> None:
     async with master.builder() as pi1, master.watch() as watcher:
         assert await terminate_connections(master) >= 8, (
             "each service has a connection, and some listen on another"

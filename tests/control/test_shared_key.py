@@ -19,7 +19,7 @@ async def send_alternately(first: Builder, second: Builder) -> None:
 
 
 @pytest.mark.slow  # what was under way on a cut link may take half a minute
-async def test_the_one_that_came_last_is_turned_away_and_the_first_works_on(
+async def test_the_second_builder_with_a_key_is_rejected_and_the_first_continues(
     master: Master,
 ) -> None:
     await master.release("demo")
@@ -48,7 +48,9 @@ async def test_the_one_that_came_last_is_turned_away_and_the_first_works_on(
     assert [event.what for event in message.events if "two builders" in event.what]
 
 
-async def test_a_second_process_waits_and_the_build_of_the_first_goes_on(master: Master) -> None:
+async def test_a_second_process_waits_while_the_build_of_the_first_continues(
+    master: Master,
+) -> None:
     await master.release("demo")
     async with master.builder("pi1", instance="first") as first:
         await first.take_job()
@@ -61,7 +63,9 @@ async def test_a_second_process_waits_and_the_build_of_the_first_goes_on(master:
     assert [row["outcome"] for row in await master.builds()] == ["failed"]
 
 
-async def test_a_process_that_said_goodbye_is_followed_at_once(master: Master) -> None:
+async def test_a_process_is_accepted_immediately_after_the_previous_one_said_goodbye(
+    master: Master,
+) -> None:
     async with master.builder("pi1", instance="first") as first:
         await first.say_goodbye()
         await master.wait_for_query("SELECT count(*) > 0 FROM events WHERE text LIKE '%pi1 left%'")

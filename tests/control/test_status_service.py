@@ -11,7 +11,7 @@ from tests.control.conftest import Master
 from tests.timeouts import WAIT_S
 
 
-async def test_a_pause_is_published_at_once_while_the_queue_cannot_be_counted(
+async def test_a_pause_is_published_immediately_while_counts_are_unavailable(
     master: Master,
 ) -> None:
     await master.release("demo")
@@ -35,7 +35,7 @@ async def test_a_pause_is_published_at_once_while_the_queue_cannot_be_counted(
         )
 
 
-async def test_what_a_command_changed_is_counted_at_once(master: Master) -> None:
+async def test_changes_by_commands_are_counted_immediately(master: Master) -> None:
     await master.release("demo")
     async with master.watch() as watcher:
         await master.ask(m.Skip(project="demo", reason="broken"), m.CommandSucceeded)
@@ -45,7 +45,7 @@ async def test_what_a_command_changed_is_counted_at_once(master: Master) -> None
         assert gone.status.counts_age_s < m.STALE_COUNTS_S
 
 
-async def test_totals_that_are_counted_seldom_are_shown_with_their_age(
+async def test_rarely_counted_totals_are_shown_with_their_age(
     master: Master, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status = await master.ask(m.Status(), m.StatusReply)

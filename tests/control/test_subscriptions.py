@@ -15,7 +15,7 @@ async def fail(master: Master, project: str, reason: str) -> None:
         await pi1.finish_build(Outcome.FAILED, reason)
 
 
-async def test_a_console_is_shown_what_was_before_it_came(shared: Master) -> None:
+async def test_a_subscription_starts_with_recent_builds_and_events(shared: Master) -> None:
     await fail(shared, "demo", "frob.h: no such file")
     await shared.ask(m.Pause(), m.CommandSucceeded)
     async with shared.watch() as watcher:
@@ -33,7 +33,7 @@ async def test_a_console_is_shown_what_was_before_it_came(shared: Master) -> Non
     assert snapshot.status.last_hour == {"failed": 1}
 
 
-async def test_queues_tell_their_platform_and_whether_they_are_served(shared: Master) -> None:
+async def test_queues_have_a_platform_and_whether_a_builder_serves_them(shared: Master) -> None:
     await shared.release("demo")
     async with asyncio.timeout(WAIT_S):  # counts are kept in memory for some seconds
         while True:
@@ -47,7 +47,7 @@ async def test_queues_tell_their_platform_and_whether_they_are_served(shared: Ma
     assert queue.has_builder
 
 
-async def test_builds_are_filtered_by_project_by_failure_and_by_duration(shared: Master) -> None:
+async def test_builds_can_be_filtered_by_project_failure_and_duration(shared: Master) -> None:
     await fail(shared, "one", "it broke")
     await fail(shared, "two", "it broke")
     await shared.db.execute(
@@ -66,7 +66,7 @@ async def test_builds_are_filtered_by_project_by_failure_and_by_duration(shared:
     assert await projects(project="two", failed=True) == []
 
 
-async def test_a_build_is_followed_from_its_start_to_its_failing_line(shared: Master) -> None:
+async def test_a_log_can_be_followed_from_start_to_failure(shared: Master) -> None:
     async with shared.watch() as watcher:
         await fail(shared, "demo", "frob.h: no such file")
         started = await watcher.wait_for_event(m.BuildStarted)
@@ -75,7 +75,7 @@ async def test_a_build_is_followed_from_its_start_to_its_failing_line(shared: Ma
     assert (ended.build_id, ended.detail) == (started.build, "frob.h: no such file")
 
 
-async def test_the_farm_is_told_again_when_it_changed(shared: Master) -> None:
+async def test_a_changed_farm_is_published(shared: Master) -> None:
     async with shared.watch() as watcher:
         await shared.release("demo")
         await watcher.wait_for_event(
@@ -86,7 +86,7 @@ async def test_the_farm_is_told_again_when_it_changed(shared: Master) -> None:
         assert pulse.status.builders == ()
 
 
-async def test_signs_of_life_without_news_are_not_passed_on(shared: Master) -> None:
+async def test_heartbeats_without_changes_are_not_published(shared: Master) -> None:
     host = HostMetrics(load=1.0, memory_total=1 << 30, memory_free=1 << 29)
     async with shared.builder() as pi1:
         await pi1.send_idle(host)
@@ -108,7 +108,7 @@ async def test_signs_of_life_without_news_are_not_passed_on(shared: Master) -> N
             assert changed.builder.host.load == 3.0
 
 
-async def test_a_slow_database_holds_up_neither_claims_nor_signs_of_life(shared: Master) -> None:
+async def test_a_slow_database_delays_neither_claims_nor_heartbeats(shared: Master) -> None:
     await shared.release("demo")
     async with shared.builder() as pi1, shared.watch() as watcher, shared.db.transaction():
         # Whatever counts builds waits from here on: estimates, pulses, lists.

@@ -16,7 +16,7 @@ async def wait_for_notification(systemd: Notifications, wanted: str) -> list[str
     return await asyncio.to_thread(heard_until, systemd, wanted)
 
 
-async def test_systemd_is_told_how_the_master_is(
+async def test_systemd_is_notified_of_the_status_of_the_master(
     systemd: Notifications, idle_master: Master
 ) -> None:
     await idle_master.start()
@@ -29,7 +29,7 @@ async def test_systemd_is_told_how_the_master_is(
         await wait_for_notification(systemd, "WATCHDOG=1\nSTATUS=1 builders, 1 building")
 
 
-async def test_a_master_that_systemd_stops_finishes_cleanly(
+async def test_a_master_stopped_by_systemd_exits_cleanly(
     systemd: Notifications, idle_master: Master
 ) -> None:
     await idle_master.start()

@@ -37,7 +37,7 @@ async def run_import(importer: WheelImporter, **facts: object) -> None:
     await importer.run(command, Call(Caller("ann@desk"), send, ChunkQueue(command)))
 
 
-async def test_an_asker_that_went_away_leaves_nothing(
+async def test_an_import_by_a_disconnected_client_leaves_no_files(
     importer: WheelImporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wheel_import, "_CHUNK_TIMEOUT_S", 0.01)
@@ -47,14 +47,14 @@ async def test_an_asker_that_went_away_leaves_nothing(
 
 
 @pytest.mark.parametrize("size_bytes", [0, -1, 2**63])
-async def test_a_wheel_of_no_sane_size_is_not_fetched(
+async def test_a_wheel_with_an_invalid_size_is_not_requested(
     importer: WheelImporter, size_bytes: int
 ) -> None:
     with pytest.raises(RejectedError, match="is not accepted"):
         await run_import(importer, size_bytes=size_bytes)
 
 
-async def test_what_an_earlier_master_was_importing_is_removed(importer: WheelImporter) -> None:
+async def test_incomplete_imports_of_an_earlier_master_are_removed(importer: WheelImporter) -> None:
     (importer.spool / "7").mkdir(parents=True)
     (importer.spool / "7" / NAME).touch()
     importer.remove_leftovers()

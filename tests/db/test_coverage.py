@@ -56,35 +56,35 @@ async def fail_job(db: Database, target: str, later: timedelta | None = None) ->
     )
 
 
-async def test_a_new_release_is_wanted_for_the_first_target_in_numeric_order(
+async def test_a_new_release_is_wanted_for_its_first_target_in_numeric_order(
     farm: Database,
 ) -> None:
     await catalog.add_releases(farm, [make_release("alpha")], RULES)
     assert await queued_targets(farm) == [CP39]
 
 
-async def test_a_wheel_that_serves_all_leaves_nothing_to_do(farm: Database) -> None:
+async def test_a_wheel_that_covers_all_targets_leaves_no_jobs(farm: Database) -> None:
     await catalog.add_releases(farm, [make_release("alpha")], RULES)
     job = await claim_job(farm, CP39)
     assert await complete_as_built(farm, job, "builder", make_wheel(job, "py3-none-any"))
     assert await queued_targets(farm) == []
 
 
-async def test_a_wheel_that_serves_one_unlocks_all_the_others(farm: Database) -> None:
+async def test_a_wheel_that_covers_one_target_unlocks_all_others(farm: Database) -> None:
     await catalog.add_releases(farm, [make_release("alpha")], RULES)
     job = await claim_job(farm, CP39)
     assert await complete_as_built(farm, job, "builder", make_wheel(job, "cp39-cp39-linux_aarch64"))
     assert await queued_targets(farm) == [CP311, CP313, CP313T]
 
 
-async def test_abi3_serves_its_interpreters_and_not_the_free_threaded(farm: Database) -> None:
+async def test_abi3_covers_its_interpreters_and_not_the_free_threaded_one(farm: Database) -> None:
     await catalog.add_releases(farm, [make_release("alpha")], RULES)
     job = await claim_job(farm, CP39)
     assert await complete_as_built(farm, job, "builder", make_wheel(job, "cp39-abi3-linux_aarch64"))
     assert await queued_targets(farm) == [CP313T]
 
 
-async def test_a_wheel_that_needs_a_newer_glibc_does_not_serve(farm: Database) -> None:
+async def test_a_wheel_that_needs_a_newer_glibc_does_not_cover(farm: Database) -> None:
     await catalog.add_releases(farm, [make_release("alpha")], RULES)
     job = await claim_job(farm, CP39)
     assert await complete_as_built(
@@ -99,7 +99,9 @@ async def test_a_final_failure_unlocks_the_next_target(farm: Database) -> None:
     assert await queued_targets(farm) == [CP311]
 
 
-async def test_a_passing_failure_unlocks_the_next_and_leaves_its_own_open(farm: Database) -> None:
+async def test_a_transient_failure_unlocks_the_next_target_and_keeps_its_own_job(
+    farm: Database,
+) -> None:
     await catalog.add_releases(farm, [make_release("alpha")], RULES)
     await fail_job(farm, CP39, timedelta(hours=1))
     assert await queued_targets(farm) == [CP39, CP311]
@@ -108,7 +110,7 @@ async def test_a_passing_failure_unlocks_the_next_and_leaves_its_own_open(farm: 
     assert await job_queue.claim(farm, "builder", [CP39]) is not None
 
 
-async def test_a_retry_opens_a_final_failure_again(farm: Database) -> None:
+async def test_a_retry_removes_a_final_failure(farm: Database) -> None:
     await catalog.add_releases(farm, [make_release("alpha", requires_python="<3.10")], RULES)
     await fail_job(farm, CP39)
     assert await queued_targets(farm) == []
@@ -116,7 +118,7 @@ async def test_a_retry_opens_a_final_failure_again(farm: Database) -> None:
     assert await queued_targets(farm) == [CP39]
 
 
-async def test_requires_python_keeps_targets_out(farm: Database) -> None:
+async def test_requires_python_excludes_targets(farm: Database) -> None:
     await catalog.add_releases(farm, [make_release("alpha", requires_python=">=3.12")], RULES)
     assert await queued_targets(farm) == [CP313]
 
@@ -128,7 +130,7 @@ async def test_a_late_sdist_makes_its_release_buildable(farm: Database) -> None:
     assert await queued_targets(farm) == [CP39]
 
 
-async def test_a_new_target_gets_the_jobs_of_what_is_built(database: Database) -> None:
+async def test_a_new_target_gets_jobs_for_built_releases(database: Database) -> None:
     await target_queries.add_target(database, TARGETS[0], RULES)
     await catalog.add_project(database, "alpha", "Alpha")
     await catalog.add_releases(database, [make_release("alpha")], RULES)
@@ -141,7 +143,7 @@ async def test_a_new_target_gets_the_jobs_of_what_is_built(database: Database) -
     assert not await target_queries.recompute_jobs(database)
 
 
-async def test_a_target_that_comes_while_jobs_follow_another_gets_its_jobs_too(dsn: str) -> None:
+async def test_a_target_added_while_others_wait_gets_its_jobs(dsn: str) -> None:
     async with (
         await Database.connect(dsn, role="converge") as follower,
         await Database.connect(dsn, role="holder") as holder,
@@ -176,7 +178,7 @@ async def _wait_until_blocked(db: Database, role: str) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_settling_again_what_is_settled_so_is_no_loss(farm: Database) -> None:
+async def test_recording_the_same_result_again_loses_nothing(farm: Database) -> None:
     await catalog.add_releases(farm, [make_release("alpha")], RULES)
     job = await claim_job(farm, CP39)
     failed = make_build(job, "builder", Outcome.FAILED)
@@ -189,7 +191,7 @@ async def test_settling_again_what_is_settled_so_is_no_loss(farm: Database) -> N
     assert await farm.rows("SELECT outcome FROM builds") == [{"outcome": "failed"}]
 
 
-async def test_a_claimed_job_that_nobody_wants_any_more_is_settled_all_the_same(
+async def test_a_claimed_job_that_is_no_longer_wanted_is_recorded(
     farm: Database,
 ) -> None:
     await catalog.add_releases(farm, [make_release("alpha")], RULES)
@@ -202,7 +204,7 @@ async def test_a_claimed_job_that_nobody_wants_any_more_is_settled_all_the_same(
     assert await queued_targets(farm) == [CP311, CP313, CP313T]
 
 
-async def test_a_builder_cannot_settle_what_another_has_in_hand(farm: Database) -> None:
+async def test_a_builder_cannot_record_a_result_for_the_job_of_another(farm: Database) -> None:
     await catalog.add_releases(farm, [make_release("alpha")], RULES)
     job = await job_queue.claim(farm, "builder", [target.name for target in TARGETS])
     assert job is not None
@@ -214,7 +216,7 @@ async def test_a_builder_cannot_settle_what_another_has_in_hand(farm: Database) 
     )
 
 
-async def test_what_a_builder_lost_it_cannot_settle(farm: Database) -> None:
+async def test_a_builder_cannot_record_a_result_for_a_job_that_it_lost(farm: Database) -> None:
     await catalog.add_releases(farm, [make_release("alpha")], RULES)
     job = await claim_job(farm, CP39)
     assert await job_queue.unclaim(farm, "builder", job.build_id)
@@ -239,7 +241,7 @@ async def test_a_hidden_release_is_not_built_and_keeps_its_files(farm: Database)
     assert await farm.value("SELECT count(*) FROM file_deletions") == 0
 
 
-async def test_a_release_that_is_shown_again_is_not_built_again(farm: Database) -> None:
+async def test_a_release_that_is_shown_again_is_not_rebuilt(farm: Database) -> None:
     await catalog.add_releases(farm, [make_release("alpha")], RULES)
     job = await claim_job(farm, CP39)
     assert await complete_as_built(farm, job, "builder", make_wheel(job, "py3-none-any"))
@@ -264,7 +266,7 @@ async def index_content(db: Database) -> tuple[list[str], set[str]]:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_jobs_follow_the_rules_whatever_happens(database: Database, seed: int) -> None:
+async def test_jobs_match_the_rules_after_random_steps(database: Database, seed: int) -> None:
     walker = RandomWalk(database, random.Random(seed))
     done = set()
     for _ in range(400):
@@ -290,10 +292,10 @@ async def _walk_concurrently(dsn: str, walkers: int, steps: int) -> None:
         await check_jobs(db)
 
 
-async def test_writers_at_once_leave_no_stale_job_and_never_deadlock(dsn: str) -> None:
+async def test_concurrent_writers_leave_no_stale_job_and_do_not_deadlock(dsn: str) -> None:
     await _walk_concurrently(dsn, 6, 150)
 
 
 @pytest.mark.slow
-async def test_sixteen_thousand_steps_at_once_leave_no_stale_job(dsn: str) -> None:
+async def test_sixteen_thousand_concurrent_steps_leave_no_stale_job(dsn: str) -> None:
     await _walk_concurrently(dsn, 8, 2000)

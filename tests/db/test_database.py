@@ -35,14 +35,14 @@ async def _terminate_connections(dsn: str, role: str) -> None:
         )
 
 
-async def test_upgrade_creates_once_and_then_finds_nothing_to_do(empty_dsn: str) -> None:
+async def test_upgrade_creates_the_schema_once(empty_dsn: str) -> None:
     assert [migration.version for migration in await upgrade(empty_dsn)] == [SCHEMA_VERSION]
     assert await upgrade(empty_dsn) == ()
     async with await Database.connect(empty_dsn, role="test") as db:
         assert await target_queries.targets(db) == []
 
 
-async def test_two_upgrades_at_once_do_not_disturb_each_other(empty_dsn: str) -> None:
+async def test_concurrent_upgrades_do_not_conflict(empty_dsn: str) -> None:
     found = await asyncio.gather(upgrade(empty_dsn), upgrade(empty_dsn))
     assert sorted(map(len, found)) == [0, SCHEMA_VERSION]
 
@@ -66,7 +66,7 @@ async def test_a_database_without_schema_is_rejected_with_a_hint(empty_dsn: str)
         await Database.connect(empty_dsn, role="test")
 
 
-async def test_a_database_of_a_newer_piwheels_is_refused(dsn: str) -> None:
+async def test_a_database_of_a_newer_version_is_rejected(dsn: str) -> None:
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
         await admin.execute("INSERT INTO schema_migrations (version) VALUES (99)")
     with pytest.raises(DatabaseError, match=r"version 99.*install a newer piwheels"):
@@ -75,7 +75,7 @@ async def test_a_database_of_a_newer_piwheels_is_refused(dsn: str) -> None:
         await upgrade(dsn)
 
 
-async def test_an_old_server_is_refused_by_its_version(
+async def test_an_old_server_is_rejected_with_its_version(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The server at hand is as old as any that can be had here: the floor moves instead.
@@ -88,7 +88,7 @@ async def test_an_old_server_is_refused_by_its_version(
 
 
 @pytest.mark.parametrize("wrong", ["gibberish", "host=/nowhere dbname=x"])
-async def test_a_wrong_dsn_is_named(wrong: str) -> None:
+async def test_an_invalid_dsn_is_named(wrong: str) -> None:
     with pytest.raises((DatabaseError, DatabaseUnavailableError), match=r"database\.dsn"):
         await Database.connect(wrong, role="test")
     with pytest.raises((MigrationError, TransientError), match=r"database\.dsn"):

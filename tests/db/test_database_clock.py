@@ -31,7 +31,7 @@ async def set_up_farm(db: Database) -> None:
         await catalog.add_releases(db, [make_release(project)], RULES)
 
 
-async def test_pages_written_or_put_off_in_the_future_are_written_now(database: Database) -> None:
+async def test_pages_with_a_future_time_are_written_now(database: Database) -> None:
     await page_queue.invalidate(database, PageKind.PROJECT, ["rested", "failed"])
     await page_queue.collect_changes(database, [PageKind.PROJECT])
     await database.execute(
@@ -48,7 +48,7 @@ async def test_pages_written_or_put_off_in_the_future_are_written_now(database: 
     assert {page.key for page in stale} == {"rested", "failed"}
 
 
-async def test_a_wait_that_is_no_longer_than_it_may_be_is_left_alone(database: Database) -> None:
+async def test_a_delay_within_its_maximum_is_unchanged(database: Database) -> None:
     await page_queue.invalidate(database, PageKind.PROJECT, ["failed"])
     await page_queue.collect_changes(database, [PageKind.PROJECT])
     for _ in range(20):  # as long as it gets
@@ -59,7 +59,7 @@ async def test_a_wait_that_is_no_longer_than_it_may_be_is_left_alone(database: D
     assert not await page_queue.pages_to_write(database, PageKind.PROJECT, 10)
 
 
-async def test_a_file_removed_in_the_future_is_kept_for_its_grace_and_no_longer(
+async def test_a_file_removed_in_the_future_is_kept_for_the_deletion_delay(
     database: Database,
 ) -> None:
     await database.execute(
@@ -75,7 +75,7 @@ async def test_a_file_removed_in_the_future_is_kept_for_its_grace_and_no_longer(
     assert [removal.filename for removal in due] == ["a.whl"]
 
 
-async def test_a_job_queued_in_the_future_keeps_its_turn(database: Database) -> None:
+async def test_a_job_queued_in_the_future_keeps_its_order(database: Database) -> None:
     await set_up_farm(database)
     await database.execute(
         """
@@ -90,7 +90,7 @@ async def test_a_job_queued_in_the_future_keeps_its_turn(database: Database) -> 
     assert claimed.project == "late", "its priority is worth two days"
 
 
-async def test_builds_of_the_future_are_of_this_hour(database: Database) -> None:
+async def test_builds_in_the_future_count_as_the_last_hour(database: Database) -> None:
     await set_up_farm(database)
     job = await job_queue.claim(database, "pi", [TARGETS[0].name])
     assert job is not None
@@ -104,7 +104,7 @@ async def test_builds_of_the_future_are_of_this_hour(database: Database) -> None
     assert not await reset_future_times(database)
 
 
-def test_a_jump_is_what_the_steady_clock_did_not_do() -> None:
+def test_a_clock_jump_is_a_difference_from_the_monotonic_clock() -> None:
     clocks = JumpDetector()
     assert clocks.clock_jump_s(1000.0, 5.0) == 0.0
     assert clocks.clock_jump_s(1010.0, 15.0) == 0.0
@@ -114,7 +114,7 @@ def test_a_jump_is_what_the_steady_clock_did_not_do() -> None:
     assert clocks.clock_jump_s(1051.0, 55.0) == -4000.0
 
 
-async def test_a_clock_that_is_set_is_noted_once_and_what_it_left_is_set_back(
+async def test_a_clock_jump_is_reported_once_and_stored_times_are_corrected(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ahead, notes = timedelta(0), list[str]()

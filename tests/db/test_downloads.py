@@ -48,7 +48,7 @@ async def test_a_farm_without_downloads_has_zeros(database: Database) -> None:
     assert now.per_minute == (0,) * 60
 
 
-async def test_totals_count_today_thirty_days_and_the_record(database: Database) -> None:
+async def test_totals_include_today_thirty_days_and_the_record_day(database: Database) -> None:
     await add_day(database, TODAY, 5, counted_bytes=50, counted_saved_s=1.5)
     await add_day(database, TODAY - timedelta(days=29), 70)
     await add_day(database, TODAY - timedelta(days=30), 900, counted_saved_s=2.0)
@@ -59,7 +59,7 @@ async def test_totals_count_today_thirty_days_and_the_record(database: Database)
     assert figures.since == TODAY - timedelta(days=30)
 
 
-async def test_a_day_both_counted_and_imported_counts_the_larger(database: Database) -> None:
+async def test_the_larger_figure_of_a_counted_and_imported_day_is_used(database: Database) -> None:
     await add_day(database, TODAY, 5, imported=8)
     await add_day(database, TODAY - timedelta(days=1), 9, imported=2)
     assert (await downloads.download_totals(database, TODAY)).downloads == 17
@@ -78,7 +78,7 @@ async def test_years_and_months_have_their_record_day(database: Database) -> Non
     assert [day.downloads for day in days] == [3, 7]
 
 
-async def test_a_projects_days_are_those_with_downloads(database: Database) -> None:
+async def test_only_days_with_downloads_are_returned_for_a_project(database: Database) -> None:
     wanted = [(date(2026, 1, 31), 2), (date(2026, 2, 3), 5), (date(2026, 3, 10), 1)]
     for day, count in wanted:
         await add_day(database, day, count)
@@ -100,7 +100,7 @@ async def test_a_projects_days_are_those_with_downloads(database: Database) -> N
         (date(2026, 3, 1), None),
     ],
 )
-async def test_the_most_downloaded_are_exact_though_few_are_looked_at(
+async def test_the_most_downloaded_projects_are_exact_though_few_rows_are_read(
     database: Database, monkeypatch: pytest.MonkeyPatch, since: date | None, until: date | None
 ) -> None:
     monkeypatch.setattr(downloads, "_MIN_CANDIDATES", 1)
@@ -117,7 +117,7 @@ async def test_the_most_downloaded_are_exact_though_few_are_looked_at(
     assert found == [NamedCount(name=name, count=count) for name, count in expected]
 
 
-async def test_a_breakdown_is_of_a_period(database: Database) -> None:
+async def test_a_breakdown_covers_a_period(database: Database) -> None:
     await database.execute(
         """
         INSERT INTO downloads_daily_by_dimension (day, dimension, value, downloads)
@@ -131,7 +131,7 @@ async def test_a_breakdown_is_of_a_period(database: Database) -> None:
     assert [(share.name, share.count) for share in shares] == [("aarch64", 3)]
 
 
-async def test_live_downloads_count_seconds_and_minutes(database: Database) -> None:
+async def test_live_downloads_have_rates_by_second_and_minute(database: Database) -> None:
     await database.execute(
         """
         INSERT INTO downloads_recent_seconds (second, downloads)

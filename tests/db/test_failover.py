@@ -49,7 +49,7 @@ async def test_every_table_is_checked(database: Database) -> None:
 
 
 @pytest.mark.parametrize("write", WRITES)
-async def test_what_a_former_master_writes_is_refused(dsn: str, write: object) -> None:
+async def test_writes_of_a_former_master_are_rejected(dsn: str, write: object) -> None:
     first = await Database.connect(dsn, role="dispatch", exclusive=True)
     async with await Database.connect(dsn, role="receive", epoch=first.epoch) as receive:
         await write(receive)  # type: ignore[operator]
@@ -65,7 +65,7 @@ async def test_what_a_former_master_writes_is_refused(dsn: str, write: object) -
         await Database.connect(dsn, role="publish", epoch=first.epoch)
 
 
-async def test_a_new_epoch_waits_for_what_was_begun(dsn: str) -> None:
+async def test_a_new_epoch_waits_for_running_transactions(dsn: str) -> None:
     first = await Database.connect(dsn, role="dispatch", exclusive=True)
     async with await Database.connect(dsn, role="receive", epoch=first.epoch) as receive:
         await first.close()
@@ -87,7 +87,7 @@ async def test_a_new_epoch_waits_for_what_was_begun(dsn: str) -> None:
         assert await key_values.get_value(receive, "other") == "value"
 
 
-async def test_a_server_that_lacks_the_newest_epoch_is_brought_to_it_by_the_one_master(
+async def test_a_server_without_the_newest_epoch_is_updated_by_the_current_master(
     dsn: str,
 ) -> None:
     async with await Database.connect(dsn, role="dispatch", exclusive=True) as first:
@@ -100,7 +100,7 @@ async def test_a_server_that_lacks_the_newest_epoch_is_brought_to_it_by_the_one_
             await key_values.set_value(receive, "key", "value")
 
 
-async def test_connections_of_no_master_are_not_checked(database: Database) -> None:
+async def test_connections_without_an_epoch_are_not_checked(database: Database) -> None:
     await start_other_master(database.dsn)
     await key_values.set_value(database, "key", "value")
 
@@ -128,7 +128,7 @@ async def run_standby(primary: PrivatePostgres, folder: Path) -> AsyncIterator[P
         yield standby
 
 
-async def test_a_standby_is_passed_over_until_it_is_promoted(tmp_path: Path) -> None:
+async def test_a_standby_is_skipped_until_it_is_promoted(tmp_path: Path) -> None:
     """With it named first; after the promotion its DSN is used within a few seconds."""
     async with PrivatePostgres(tmp_path / "a", durable=False) as primary:
         await upgrade(primary.dsn)
@@ -204,7 +204,7 @@ async def run_pooler(dsn: str, folder: Path, mode: str) -> AsyncIterator[str]:
 
 
 @requires_program("pgbouncer")
-async def test_a_pooler_of_transactions_is_refused_with_a_word(dsn: str, tmp_path: Path) -> None:
+async def test_a_transaction_pooler_is_rejected(dsn: str, tmp_path: Path) -> None:
     async with run_pooler(dsn, tmp_path, "transaction") as through:
         for _ in range(3):
             with pytest.raises(DatabaseError, match="pool_mode = session, or name PostgreSQL"):
@@ -212,7 +212,7 @@ async def test_a_pooler_of_transactions_is_refused_with_a_word(dsn: str, tmp_pat
 
 
 @requires_program("pgbouncer")
-async def test_a_pooler_of_sessions_is_as_good_as_none(dsn: str, tmp_path: Path) -> None:
+async def test_a_session_pooler_is_accepted(dsn: str, tmp_path: Path) -> None:
     async with (
         run_pooler(dsn, tmp_path, "session") as through,
         await Database.connect(through, role="dispatch", exclusive=True) as master,

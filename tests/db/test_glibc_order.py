@@ -66,25 +66,25 @@ async def only_served(db: Database, *served: Target) -> None:
     await target_queries.recompute_jobs(db)
 
 
-async def test_of_one_abi_and_machine_the_oldest_glibc_is_built_first(farm: Database) -> None:
+async def test_the_oldest_glibc_of_an_abi_and_architecture_is_built_first(farm: Database) -> None:
     assert await queued_targets(farm) == [OTHER.name]
     await build_job(farm, OTHER, "2.34")
     assert await queued_targets(farm) == [BOOKWORM.name]
 
 
-async def test_the_wheel_of_the_oldest_serves_the_newer(farm: Database) -> None:
+async def test_a_wheel_for_the_oldest_glibc_covers_newer_ones(farm: Database) -> None:
     await build_job(farm, OTHER, "2.34")
     await build_job(farm, BOOKWORM, "2.34")
     assert await queued_targets(farm) == []
 
 
-async def test_a_failure_of_the_oldest_unlocks_the_next(farm: Database) -> None:
+async def test_a_failure_for_the_oldest_glibc_unlocks_the_next(farm: Database) -> None:
     await build_job(farm, OTHER, "2.34")
     await fail_job(farm, BOOKWORM)
     assert await queued_targets(farm) == [TRIXIE.name]
 
 
-async def test_a_target_without_a_builder_for_a_day_holds_nobody_up(farm: Database) -> None:
+async def test_a_target_without_a_builder_for_a_day_blocks_nothing(farm: Database) -> None:
     await only_served(farm, BOOKWORM, TRIXIE)
     assert await queued_targets(farm) == [OTHER.name, BOOKWORM.name], "as first target"
     await only_served(farm, OTHER, TRIXIE)
@@ -94,7 +94,7 @@ async def test_a_target_without_a_builder_for_a_day_holds_nobody_up(farm: Databa
     assert await queued_targets(farm) == [BOOKWORM.name]
 
 
-async def test_absence_counts_only_as_long_as_the_master_runs(farm: Database) -> None:
+async def test_absence_of_builders_counts_only_while_the_master_runs(farm: Database) -> None:
     assert not await target_queries.record_presence(
         farm, [], [], target_queries.ABSENCE_THRESHOLD_S - 1
     )
@@ -105,7 +105,7 @@ async def test_absence_counts_only_as_long_as_the_master_runs(farm: Database) ->
     assert await target_queries.record_presence(farm, [], [], 1.0)
 
 
-async def test_a_target_whose_installers_take_a_wheel_that_does_not_load_is_built_again(
+async def test_a_target_for_which_installers_choose_an_unloadable_wheel_is_rebuilt(
     farm: Database,
 ) -> None:
     await only_served(farm, OTHER, TRIXIE)
@@ -120,7 +120,9 @@ async def test_a_target_whose_installers_take_a_wheel_that_does_not_load_is_buil
     assert await queued_targets(farm) == []
 
 
-async def test_a_wheel_that_installers_do_not_prefer_ends_it_all_the_same(farm: Database) -> None:
+async def test_a_wheel_that_installers_do_not_prefer_still_completes_the_job(
+    farm: Database,
+) -> None:
     await only_served(farm, OTHER, TRIXIE)
     await build_job(farm, OTHER, "2.34")
     await build_job(farm, TRIXIE, "2.38")
@@ -129,14 +131,14 @@ async def test_a_wheel_that_installers_do_not_prefer_ends_it_all_the_same(farm: 
     assert await queued_targets(farm) == [], "or it would be built forever"
 
 
-async def test_a_wheels_own_requires_python_counts(farm: Database) -> None:
+async def test_the_requires_python_of_a_wheel_is_applied(farm: Database) -> None:
     job = await claim_job(farm, OTHER)
     wheel = make_wheel(job, "py3-none-any", requires_python="<3.13")
     assert await complete_as_built(farm, job, "builder", wheel)
     assert await queued_targets(farm) == [BOOKWORM.name]
 
 
-async def test_kinds_and_specifiers_of_an_older_database_are_worked_out_once(
+async def test_compatibility_of_wheels_in_an_older_database_is_computed_once(
     farm: Database,
 ) -> None:
     job = await claim_job(farm, OTHER)
@@ -156,7 +158,7 @@ async def test_kinds_and_specifiers_of_an_older_database_are_worked_out_once(
     assert not await target_queries.compute_missing_compatibility(farm, RULES)
 
 
-async def test_a_release_is_skipped_for_one_target_alone(farm: Database) -> None:
+async def test_a_release_can_be_skipped_for_one_target(farm: Database) -> None:
     await build_job(farm, OTHER, "2.34")
     assert await catalog.skip_for_target(farm, "alpha", "1.0", BOOKWORM.name, "too slow")
     assert await queued_targets(farm) == [TRIXIE.name]
@@ -166,7 +168,7 @@ async def test_a_release_is_skipped_for_one_target_alone(farm: Database) -> None
     assert await queued_targets(farm) == [BOOKWORM.name]
 
 
-async def test_a_project_is_skipped_for_one_target_alone(farm: Database) -> None:
+async def test_a_project_can_be_skipped_for_one_target(farm: Database) -> None:
     await catalog.add_releases(farm, [make_release("alpha", "2.0")], RULES)
     assert await catalog.skip_for_target(farm, "alpha", None, OTHER.name, "too slow")
     assert await queued_targets(farm) == [BOOKWORM.name] * 2
@@ -197,7 +199,9 @@ async def published_files(db: Database) -> set[str]:
     return {row["filename"] for row in await db.rows("SELECT filename FROM files")}
 
 
-async def test_a_wheel_made_without_a_compiler_serves_until_there_is_one(farm: Database) -> None:
+async def test_a_wheel_built_without_a_compiler_is_used_until_a_builder_has_one(
+    farm: Database,
+) -> None:
     wheel = await build_without_compiler(farm)
     assert await queued_targets(farm) == []
     await serve_with_compiler(farm, OTHER)
@@ -211,7 +215,7 @@ async def test_a_wheel_made_without_a_compiler_serves_until_there_is_one(farm: D
     assert await farm.value("SELECT count(*) FROM file_deletions") == 1
 
 
-async def test_the_same_bytes_from_a_builder_that_lacks_nothing_are_final(farm: Database) -> None:
+async def test_identical_bytes_from_a_builder_with_a_compiler_are_final(farm: Database) -> None:
     job = await claim_job(farm, OTHER)
     wheel = make_wheel(job, "py3-none-any")
     assert await complete_as_built(farm, job, "builder", wheel, without_compiler=True)
@@ -220,7 +224,7 @@ async def test_the_same_bytes_from_a_builder_that_lacks_nothing_are_final(farm: 
     assert (await queued_targets(farm), await published_files(farm)) == ([], {wheel.filename})
 
 
-async def test_a_failure_without_a_compiler_is_final_only_until_there_is_one(
+async def test_a_failure_without_a_compiler_is_final_until_a_builder_has_one(
     farm: Database,
 ) -> None:
     await fail_job(farm, OTHER, without_compiler=True)
@@ -229,7 +233,9 @@ async def test_a_failure_without_a_compiler_is_final_only_until_there_is_one(
     assert await queued_targets(farm) == [OTHER.name]
 
 
-async def test_a_day_without_a_compiler_and_such_wheels_serve_again(farm: Database) -> None:
+async def test_after_a_day_without_a_compiler_wheels_built_without_one_count_again(
+    farm: Database,
+) -> None:
     await build_without_compiler(farm)
     await serve_with_compiler(farm, OTHER, BOOKWORM, TRIXIE)
     assert await queued_targets(farm) == [OTHER.name]
@@ -237,7 +243,7 @@ async def test_a_day_without_a_compiler_and_such_wheels_serve_again(farm: Databa
     assert await queued_targets(farm) == []
 
 
-async def test_a_builder_without_a_compiler_leaves_what_needs_one_to_another(
+async def test_a_builder_without_a_compiler_leaves_compiled_projects_to_others(
     farm: Database,
 ) -> None:
     assert await job_queue.claim(farm, "pi", ALL_TARGETS, ALL_TARGETS) is not None, (
@@ -255,7 +261,7 @@ async def test_a_builder_without_a_compiler_leaves_what_needs_one_to_another(
     assert pure.version == "2.0"
 
 
-async def test_a_project_that_has_compiled_code_after_all_is_left_to_others(
+async def test_a_project_that_turns_out_to_be_compiled_is_left_to_others(
     farm: Database,
 ) -> None:
     await catalog.add_releases(

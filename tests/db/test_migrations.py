@@ -60,7 +60,7 @@ async def _make_old_database(dsn: str) -> None:
         await connection.execute(OLD_ROWS.encode())
 
 
-def test_the_schema_file_is_what_the_migrations_create(dsn: str) -> None:
+def test_the_schema_file_matches_the_migrations(dsn: str) -> None:
     assert dump_schema(dsn) == (SQL / "schema.sql").read_text()
 
 
@@ -76,7 +76,7 @@ def test_the_schema_file_is_what_the_migrations_create(dsn: str) -> None:
         ("downloads_daily_by_dimension.dimension", Dimension, set()),
     ],
 )
-async def test_the_values_that_a_column_allows_are_those_of_its_enum(
+async def test_the_values_of_a_column_match_its_enum(
     database: Database, column: str, values: type[StrEnum], none: set[str]
 ) -> None:
     table, _, name = column.partition(".")
@@ -87,7 +87,7 @@ async def test_the_values_that_a_column_allows_are_those_of_its_enum(
     assert set(re.findall(r"'([^']*)'", check)) == {str(value) for value in values} | none
 
 
-async def test_a_dry_run_says_what_it_would_run_and_changes_nothing(empty_dsn: str) -> None:
+async def test_a_dry_run_prints_what_it_would_run_and_changes_nothing(empty_dsn: str) -> None:
     pending = await upgrade(empty_dsn, dry_run=True)
     assert [migration.name for migration in pending] == ["001_schema.sql"]
     assert "CREATE TABLE projects" in pending[0].sql
@@ -95,7 +95,7 @@ async def test_a_dry_run_says_what_it_would_run_and_changes_nothing(empty_dsn: s
     assert await upgrade(empty_dsn, dry_run=True) == ()
 
 
-async def test_a_database_of_the_development_series_is_converted_once(
+async def test_a_database_of_the_development_version_is_converted_once(
     empty_dsn: str, dsn: str
 ) -> None:
     await _make_old_database(empty_dsn)
@@ -125,7 +125,7 @@ async def test_a_converted_database_keeps_its_rows(empty_dsn: str) -> None:
         assert await db.value("SELECT installing FROM file_deletions") is False
 
 
-async def test_an_older_development_version_is_refused_with_the_way_out(empty_dsn: str) -> None:
+async def test_an_older_development_version_is_rejected_with_a_solution(empty_dsn: str) -> None:
     await _make_old_database(empty_dsn)
     async with await psycopg.AsyncConnection.connect(empty_dsn, row_factory=dict_row) as admin:
         await admin.execute("DELETE FROM schema_versions WHERE version > 9")
@@ -133,6 +133,6 @@ async def test_an_older_development_version_is_refused_with_the_way_out(empty_ds
         await upgrade(empty_dsn)
 
 
-def test_every_migration_has_a_number_of_its_own() -> None:
+def test_every_migration_has_a_unique_number() -> None:
     numbers = sorted(int(path.name[:3]) for path in SQL.glob("[0-9]*.sql"))
     assert numbers == list(range(1, SCHEMA_VERSION + 1))

@@ -28,7 +28,7 @@ async def event_count(db: Database) -> int:
     return int(await db.value("SELECT count(*) FROM events"))
 
 
-async def test_events_that_are_too_old_go_whatever_batches_they_fill(database: Database) -> None:
+async def test_old_events_are_deleted_in_batches(database: Database) -> None:
     await add_events(database, 2500, days_ago=401)
     await add_events(database, audit_log.MIN_KEPT_EVENTS + 300, days_ago=399)
     assert await EventRetention(database, 400).delete_old() == 2500
@@ -36,19 +36,19 @@ async def test_events_that_are_too_old_go_whatever_batches_they_fill(database: D
     assert await EventRetention(database, 400).delete_old() == 0
 
 
-async def test_the_last_events_stay_however_old_they_are(database: Database) -> None:
+async def test_the_last_events_are_kept_regardless_of_age(database: Database) -> None:
     await add_events(database, audit_log.MIN_KEPT_EVENTS + 5, days_ago=5000)
     assert await EventRetention(database, 1).delete_old() == 5
     assert await event_count(database) == audit_log.MIN_KEPT_EVENTS
 
 
 @pytest.mark.parametrize("days", [0, -1])
-async def test_events_can_be_kept_for_ever(database: Database, days: int) -> None:
+async def test_events_can_be_kept_forever(database: Database, days: int) -> None:
     await add_events(database, audit_log.MIN_KEPT_EVENTS + 5, days_ago=5000)
     assert await EventRetention(database, days).delete_old() == 0
 
 
-async def test_looking_for_old_events_reads_no_more_than_a_batch(database: Database) -> None:
+async def test_a_search_for_old_events_reads_one_batch(database: Database) -> None:
     await add_events(database, 20_000, days_ago=1)
     await database.execute("ANALYZE events")
     rows = await database.rows(

@@ -109,7 +109,7 @@ async def _plan(db: Database) -> str:
 
 
 @pytest.mark.slow
-async def test_a_million_releases_cost_a_claim_what_a_thousand_do(
+async def test_a_claim_among_a_million_releases_costs_as_much_as_among_a_thousand(
     database: Database, postgres: PrivatePostgres
 ) -> None:
     for dsn in create_database(postgres):

@@ -57,7 +57,7 @@ async def explain_text(db: Database) -> str:
     return " ".join(answer.as_text for answer in answers)
 
 
-async def test_a_replaced_sdist_is_built_again_and_its_old_wheel_stays(farm: Database) -> None:
+async def test_a_replaced_sdist_is_built_again_and_its_old_wheel_is_kept(farm: Database) -> None:
     await build_job(farm)
     assert not await is_queued(farm)
     assert await add_release(farm, sha256="1" * 64) == 1
@@ -73,7 +73,7 @@ async def test_a_replaced_sdist_is_built_again_and_its_old_wheel_stays(farm: Dat
     assert not await is_queued(farm)
 
 
-async def test_a_build_of_the_earlier_sdist_that_ends_late_does_not_count(farm: Database) -> None:
+async def test_a_late_result_for_an_earlier_sdist_is_ignored(farm: Database) -> None:
     job = await job_queue.claim(farm, "pi4", [CP39])
     assert job is not None
     await add_release(farm, sha256="1" * 64)
@@ -86,7 +86,7 @@ async def test_a_build_of_the_earlier_sdist_that_ends_late_does_not_count(farm: 
 
 
 @pytest.mark.parametrize("late", [True, False], ids=["ends late", "ended before"])
-async def test_a_failure_of_the_earlier_sdist_is_tried_again(farm: Database, late: bool) -> None:
+async def test_a_failure_of_an_earlier_sdist_is_retried(farm: Database, late: bool) -> None:
     job = await job_queue.claim(farm, "pi4", [CP39])
     assert job is not None
     if late:
@@ -114,7 +114,7 @@ async def test_a_failure_of_the_earlier_sdist_is_tried_again(farm: Database, lat
         ({"sha256": ""}, {"sha256": "1" * 64}, False),
     ],
 )  # fmt: skip
-async def test_what_cannot_be_compared_counts_as_the_same(
+async def test_sdists_without_a_common_hash_count_as_identical(
     farm: Database, before: dict[str, object], after: dict[str, object], replaced: bool
 ) -> None:
     await farm.execute("DELETE FROM releases")
@@ -124,14 +124,14 @@ async def test_what_cannot_be_compared_counts_as_the_same(
     assert await is_queued(farm) == replaced
 
 
-async def test_a_hash_that_is_no_longer_given_is_still_verified(farm: Database) -> None:
+async def test_a_hash_that_is_no_longer_listed_is_still_verified(farm: Database) -> None:
     await add_release(farm, sha256="")
     job = await job_queue.claim(farm, "pi4", [CP39])
     assert job is not None
     assert job.sdist == make_sdist("alpha", "1.0")
 
 
-async def test_another_hash_reaches_the_builder(farm: Database) -> None:
+async def test_a_changed_hash_is_sent_to_the_builder(farm: Database) -> None:
     await add_release(farm, sha256="", digest="md5=" + "1" * 32, url="http://elsewhere/a")
     job = await job_queue.claim(farm, "pi4", [CP39])
     assert job is not None

@@ -66,7 +66,7 @@ def taken_port() -> Iterator[int]:
         (["status", "--config", "/no/such/piwheels.toml"], 1, "/no/such/piwheels.toml"),
     ],
 )
-def test_what_is_typed_wrong_is_named(
+def test_invalid_arguments_are_named(
     arguments: list[str], code: int, message: str, tmp_path: Path
 ) -> None:
     extra = [] if "--dir" in arguments or arguments[0] != "up" else ["--dir", str(tmp_path / "f")]
@@ -77,7 +77,7 @@ def test_what_is_typed_wrong_is_named(
     assert not (tmp_path / "f").exists(), "nothing half-written"
 
 
-def test_an_index_of_pips_that_is_none_is_named(tmp_path: Path) -> None:
+def test_an_invalid_pip_index_url_is_named(tmp_path: Path) -> None:
     code, line = piw(
         "up", "alpha", "--dir", tmp_path / "f", "--port", "0", PIP_INDEX_URL="ftp://there/simple"
     )
@@ -93,7 +93,7 @@ def test_an_index_of_pips_that_is_none_is_named(tmp_path: Path) -> None:
     ("content", "message"),
     [(b"master = 3\n", "[master]"), (b"\xa3\x00\xff", "not valid TOML"), (b"[master]\nx=1\n", "x")],
 )
-def test_a_farm_whose_configuration_was_broken_does_not_start(
+def test_a_farm_with_an_invalid_configuration_does_not_start(
     content: bytes, message: str, tmp_path: Path
 ) -> None:
     (tmp_path / "piwheels.toml").write_bytes(content)
@@ -112,7 +112,7 @@ def test_a_farm_whose_configuration_was_broken_does_not_start(
         ("[mastr]\n", "mastr"),
     ],
 )
-def test_a_wrong_configuration_is_named_by_file_and_key(
+def test_an_invalid_configuration_is_named_by_file_and_key(
     text: str, message: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "piwheels.toml"
@@ -126,7 +126,7 @@ def test_a_wrong_configuration_is_named_by_file_and_key(
 # --- what a daemon needs ---
 
 
-def test_no_master_to_connect_to(toml: Path) -> None:
+def test_a_missing_master_is_reported(toml: Path) -> None:
     _, line = piw("status", "--config", toml)
     assert "no master answers at ipc://" in line
     assert "--config" in line
@@ -134,18 +134,20 @@ def test_no_master_to_connect_to(toml: Path) -> None:
 
 @pytest.mark.parametrize("wrong", ["gibberish", "host=/nowhere user=nobody dbname=nothing"])
 @pytest.mark.parametrize("verb", ["db upgrade", "master"])
-def test_a_wrong_dsn(toml: Path, verb: str, wrong: str) -> None:
+def test_an_invalid_dsn_is_reported(toml: Path, verb: str, wrong: str) -> None:
     _, line = piw(*verb.split(), "--config", toml, PIWHEELS_DATABASE_DSN=wrong)
     assert "database.dsn" in line
 
 
-def test_a_database_without_tables(toml: Path, empty_dsn: str) -> None:
+def test_a_database_without_tables_is_reported(toml: Path, empty_dsn: str) -> None:
     _, line = piw("master", "--config", toml, PIWHEELS_DATABASE_DSN=empty_dsn)
     assert "run `piw db upgrade`" in line
 
 
 @pytest.mark.parametrize("what", ["BUILDER_BIND", "UPLOAD_BIND"])
-def test_a_port_of_the_master_in_use(toml: Path, dsn: str, taken_port: int, what: str) -> None:
+def test_a_used_port_of_the_master_is_reported(
+    toml: Path, dsn: str, taken_port: int, what: str
+) -> None:
     environ = {
         "PIWHEELS_DATABASE_DSN": dsn,
         "PIWHEELS_MASTER_BUILDER_BIND": "tcp://127.0.0.1:0",
@@ -158,7 +160,9 @@ def test_a_port_of_the_master_in_use(toml: Path, dsn: str, taken_port: int, what
 
 
 @pytest.mark.parametrize("verb", ["up", "serve"])
-def test_a_port_of_the_web_server_in_use(verb: str, taken_port: int, tmp_path: Path) -> None:
+def test_a_used_port_of_the_web_server_is_reported(
+    verb: str, taken_port: int, tmp_path: Path
+) -> None:
     where = ["--dir", tmp_path / "f"] if verb == "up" else [tmp_path]
     _, line = piw(verb, *where, "--port", str(taken_port))
     assert f"port {taken_port} of 127.0.0.1: Address already in use" in line
@@ -166,13 +170,13 @@ def test_a_port_of_the_web_server_in_use(verb: str, taken_port: int, tmp_path: P
     assert not (tmp_path / "f").exists(), "nothing half-written"
 
 
-def test_a_host_that_is_not_this_machines(tmp_path: Path) -> None:
+def test_a_host_of_another_machine_is_reported(tmp_path: Path) -> None:
     _, line = piw("up", "--dir", tmp_path / "f", "--host", "203.0.113.7", "--port", "0")
     assert "of 203.0.113.7: Cannot assign" in line
     assert "--host" in line
 
 
-def test_a_builder_without_a_key(toml: Path) -> None:
+def test_a_builder_without_a_key_is_reported(toml: Path) -> None:
     _, line = piw("builder", "--config", toml)
     assert "piw key" in line
 
@@ -186,7 +190,7 @@ importlib.util.find_spec = find_spec
 """
 
 
-def test_a_builder_without_bubblewrap(toml: Path, tmp_path: Path) -> None:
+def test_a_missing_bubblewrap_is_reported(toml: Path, tmp_path: Path) -> None:
     # An interpreter that finds neither Debian's bwrap nor the one from PyPI.
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -200,7 +204,7 @@ def test_a_builder_without_bubblewrap(toml: Path, tmp_path: Path) -> None:
     assert "--no-sandbox" in line
 
 
-def test_the_data_of_another_postgresql(tmp_path: Path) -> None:
+def test_data_of_another_postgresql_version_is_reported(tmp_path: Path) -> None:
     data = tmp_path / "f" / "postgresql" / "data"
     data.mkdir(parents=True)
     (data / "PG_VERSION").write_text("9\n")
@@ -208,7 +212,7 @@ def test_the_data_of_another_postgresql(tmp_path: Path) -> None:
     assert "was created by PostgreSQL 9" in line
 
 
-def test_an_upstream_that_does_not_answer(tmp_path: Path, taken_port: int) -> None:
+def test_an_unreachable_upstream_is_reported(tmp_path: Path, taken_port: int) -> None:
     closed = free_port()
     farm = Farm(tmp_path / "f", f"http://127.0.0.1:{closed}/simple/")
     assert farm.run("alpha", "--exit-when-idle") == 1
@@ -225,7 +229,7 @@ def _row(farm: Farm, project: str) -> list[str]:
     return next(row for row in rows if row[:1] == [project] and len(row) > 4)
 
 
-def test_what_the_upstream_offers_wrong_is_told_release_by_release(
+def test_problems_of_the_upstream_are_reported_for_each_release(
     farm: Farm, upstream: FakeIndex
 ) -> None:
     upstream.add("corrupt", "corrupt-1.0.tar.gz", b"\x1f\x8bthis is no archive")
@@ -242,9 +246,7 @@ def test_what_the_upstream_offers_wrong_is_told_release_by_release(
     assert "Traceback" not in farm.output
 
 
-def test_an_sdist_with_other_bytes_than_announced_is_downloaded_again_later(
-    farm: Farm, upstream: FakeIndex
-) -> None:
+def test_an_sdist_with_a_wrong_hash_is_retried_later(farm: Farm, upstream: FakeIndex) -> None:
     entry = upstream.add("changed", "changed-1.0.tar.gz", sdist_running("changed"))
     entry["hashes"] = {"sha256": "0" * 64}
     farm.start("changed", "--no-tui")
@@ -268,7 +270,7 @@ def _run_on_small_disk(farm: Farm, size: str, folder: Path, *arguments: str) -> 
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="mounting a small disk takes root")
-def test_a_disk_that_is_full_from_the_start(farm: Farm) -> None:
+def test_a_full_disk_at_the_start_is_reported(farm: Farm) -> None:
     _run_on_small_disk(farm, "8m", farm.folder, "alpha")
     assert farm.process is not None
     assert farm.process.wait(WAIT_S) == 1
@@ -279,7 +281,7 @@ def test_a_disk_that_is_full_from_the_start(farm: Farm) -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="mounting a small disk takes root")
-def test_a_wheel_that_does_not_fit_waits_and_leaves_nothing_half_written(
+def test_a_wheel_that_does_not_fit_on_the_disk_leaves_no_files(
     farm: Farm, upstream: FakeIndex
 ) -> None:
     add_release(upstream, "big", "return os.urandom(3_000_000).hex()")

@@ -34,7 +34,7 @@ def _building(farm: Farm) -> list[int]:
 
 
 @pytest.mark.slow
-def test_a_build_dies_with_the_order_and_starts_again(farm: Farm, upstream: FakeIndex) -> None:
+def test_a_canceled_build_ends_and_starts_again(farm: Farm, upstream: FakeIndex) -> None:
     add_release(upstream, "slow", "time.sleep(600)")
     farm.environ |= {"PIWHEELS_MASTER_RETRY_DELAY_S": "0"}
     farm.start("slow")
@@ -59,7 +59,9 @@ def test_a_build_dies_with_the_order_and_starts_again(farm: Farm, upstream: Fake
 
 
 @pytest.mark.slow
-def test_a_restarted_builder_finishes_and_comes_back(farm: Farm, upstream: FakeIndex) -> None:
+def test_a_restarted_builder_finishes_its_build_and_reconnects(
+    farm: Farm, upstream: FakeIndex
+) -> None:
     add_release(upstream, "brief", "time.sleep(30)")
     farm.start("brief")
     wait_until(lambda: ": building" in farm.output, "the build has begun")

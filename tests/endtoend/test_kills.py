@@ -104,7 +104,7 @@ def test_killed_processes_lose_no_wheel_and_build_none_twice(
 
 
 @pytest.mark.slow
-def test_every_process_dies_with_the_farm_that_is_killed(farm: Farm, upstream: FakeIndex) -> None:
+def test_every_process_ends_with_a_killed_farm(farm: Farm, upstream: FakeIndex) -> None:
     add_release(upstream, "slow", "time.sleep(600)")
     for _ in range(2):
         process = farm.start("slow", "--builders", "2")

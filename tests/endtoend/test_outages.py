@@ -65,7 +65,7 @@ def check_only_the_last_build_succeeded(farm: Farm, builds: int) -> None:
 
 
 @pytest.mark.parametrize("fault", ["full", "read-only"])
-def test_a_tree_that_takes_no_files_for_a_while_loses_no_wheel(
+def test_a_web_root_that_rejects_files_for_a_while_loses_no_wheel(
     farm: Farm, upstream: FakeIndex, fault: str
 ) -> None:
     tree = farm.folder / "www"
@@ -97,9 +97,7 @@ def test_a_tree_that_takes_no_files_for_a_while_loses_no_wheel(
         farm.stop()
 
 
-def test_a_builder_without_room_gets_no_job_until_it_has_some(
-    farm: Farm, upstream: FakeIndex
-) -> None:
+def test_a_builder_with_a_full_disk_gets_no_job(farm: Farm, upstream: FakeIndex) -> None:
     work = farm.folder / "builders" / "builder-1"
     farm.environ["PIWHEELS_BUILDER_WORK_DIR"] = str(farm.folder / "builders")
     add_release(upstream, "alpha")
@@ -117,7 +115,7 @@ def test_a_builder_without_room_gets_no_job_until_it_has_some(
         farm.stop()
 
 
-def test_an_index_that_is_away_for_a_minute_fails_nothing(farm: Farm, upstream: FakeIndex) -> None:
+def test_an_index_outage_of_a_minute_fails_nothing(farm: Farm, upstream: FakeIndex) -> None:
     add_release(upstream, "alpha")
     (path,) = (path for path in upstream.files if "alpha" in path)
     upstream.faults[path] = 503

@@ -25,7 +25,7 @@ def farm(tmp_path: Path) -> Farm:
 
 @pytest.mark.slow
 @requires.requires_sandbox()
-def test_five_interpreters_get_what_they_can_have(farm: Farm) -> None:
+def test_five_interpreters_get_every_possible_wheel(farm: Farm) -> None:
     pythons = [str(requires.find_python(version)) for version in requires.PYTHON_VERSIONS]
     requested = ["iniconfig", "markupsafe", "psutil", _FAILING, _WITHOUT_SDIST]
     code = farm.run(
@@ -55,7 +55,7 @@ def test_five_interpreters_get_what_they_can_have(farm: Farm) -> None:
 
 @pytest.mark.slow
 @requires.requires_sandbox()
-def test_why_there_is_no_wheel_is_explained(farm: Farm) -> None:
+def test_explain_names_the_reason_for_a_missing_wheel(farm: Farm) -> None:
     farm.start(_FAILING, _WITHOUT_SDIST)
     try:
         farm.wait_until_ready()

@@ -20,7 +20,7 @@ from tests.local.processes import cmdline, descendants, is_alive
 from tests.timeouts import WAIT_S
 
 
-def test_what_is_asked_for_is_built_and_can_be_installed(
+def test_requested_projects_are_built_and_can_be_installed(
     farm: Farm, upstream: FakeIndex, tmp_path: Path
 ) -> None:
     add_release(upstream, "alpha")
@@ -54,7 +54,7 @@ def test_what_is_asked_for_is_built_and_can_be_installed(
     assert [share["name"].split()[0] for share in counted["installers"]] == ["pip"]
 
 
-def test_the_lines_that_it_prints_hold_as_they_stand(tmp_path: Path, upstream: FakeIndex) -> None:
+def test_printed_command_lines_work(tmp_path: Path, upstream: FakeIndex) -> None:
     farm = Farm(tmp_path / "a farm's \u00fc", upstream.simple)
     add_release(upstream, "alpha")
     farm.start("alpha", "--host", "0.0.0.0")
@@ -86,7 +86,7 @@ def _run_typed(line: str) -> None:
     assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
 
 
-def test_the_table_and_the_exit_code_say_what_came_out(farm: Farm, upstream: FakeIndex) -> None:
+def test_the_table_and_the_exit_code_report_the_results(farm: Farm, upstream: FakeIndex) -> None:
     add_release(upstream, "good")
     add_release(upstream, "bad", "raise SystemExit('error: no such header: frob.h')")
     upstream.add("wheelonly", "wheelonly-1.0-py3-none-any.whl", b"x")
@@ -106,7 +106,7 @@ def test_the_table_and_the_exit_code_say_what_came_out(farm: Farm, upstream: Fak
     assert "Traceback" not in farm.output
 
 
-def test_what_is_skipped_is_settled_and_no_wheel(farm: Farm, upstream: FakeIndex) -> None:
+def test_a_skipped_release_is_final_and_has_no_wheel(farm: Farm, upstream: FakeIndex) -> None:
     for name in ("kept", "out", "half"):
         add_release(upstream, name)
     farm.start()
@@ -134,7 +134,7 @@ def test_what_is_skipped_is_settled_and_no_wheel(farm: Farm, upstream: FakeIndex
     assert "this one is known to hang" in rows["half"]
 
 
-def test_a_release_that_is_removed_meanwhile_is_told_and_exits_1(
+def test_a_release_removed_during_its_build_is_reported_and_exits_1(
     farm: Farm, upstream: FakeIndex
 ) -> None:
     add_release(upstream, "slow", "time.sleep(600)")
@@ -146,7 +146,7 @@ def test_a_release_that_is_removed_meanwhile_is_told_and_exits_1(
     assert row[:4] == ["slow", "1.0", "-", "removed"]
 
 
-def test_a_second_run_goes_on_and_builds_nothing_twice(farm: Farm, upstream: FakeIndex) -> None:
+def test_a_second_run_resumes_and_builds_nothing_twice(farm: Farm, upstream: FakeIndex) -> None:
     add_release(upstream, "alpha")
     assert farm.run("alpha", "--exit-when-idle") == 0
     add_release(upstream, "beta")
@@ -176,7 +176,7 @@ def test_pure_wheels_are_built_once_and_others_for_each_interpreter(
     ]
 
 
-def test_a_folder_in_use_is_named(farm: Farm) -> None:
+def test_a_directory_in_use_is_named(farm: Farm) -> None:
     farm.start()
     farm.wait_until_ready()
     second = subprocess.run(
@@ -205,7 +205,7 @@ def test_an_interrupt_stops_every_process(
     assert "Traceback" not in farm.output
 
 
-def test_a_killed_farm_leaves_nothing_running_and_goes_on_later(
+def test_a_killed_farm_leaves_no_processes_and_can_be_resumed(
     farm: Farm, upstream: FakeIndex
 ) -> None:
     add_release(upstream, "slow", "time.sleep(3)")
@@ -218,7 +218,7 @@ def test_a_killed_farm_leaves_nothing_running_and_goes_on_later(
     assert farm.run("slow", "--exit-when-idle") == 0
 
 
-def test_operators_commands_work_on_it(farm: Farm, upstream: FakeIndex) -> None:
+def test_operator_commands_work_on_a_farm_of_piw_up(farm: Farm, upstream: FakeIndex) -> None:
     add_release(upstream, "alpha")
     add_release(upstream, "bad", "raise SystemExit('error: it is broken')")
     farm.start()
@@ -264,7 +264,7 @@ def test_a_rebuilt_wheel_gets_a_build_number(farm: Farm, upstream: FakeIndex) ->
     wait_until(lambda: farm.check_web_root() == both, "it is built again under another name")
 
 
-def test_the_renderer_of_pages_can_be_killed(farm: Farm, upstream: FakeIndex) -> None:
+def test_a_killed_page_renderer_is_restarted(farm: Farm, upstream: FakeIndex) -> None:
     add_release(upstream, "alpha")
     add_release(upstream, "beta")
     process = farm.start("alpha")
@@ -293,7 +293,7 @@ class StallingDict(dict[str, Any]):
         return super().__contains__(key)
 
 
-def test_a_master_that_is_killed_during_the_first_request_ends_nothing(
+def test_a_master_killed_during_the_first_request_is_restarted(
     farm: Farm, upstream: FakeIndex
 ) -> None:
     add_release(upstream, "alpha")
@@ -311,7 +311,9 @@ def test_a_master_that_is_killed_during_the_first_request_ends_nothing(
     assert "alpha" in farm.pages()
 
 
-def test_a_builder_that_cannot_start_is_told_at_once(farm: Farm, upstream: FakeIndex) -> None:
+def test_a_builder_that_cannot_start_is_reported_immediately(
+    farm: Farm, upstream: FakeIndex
+) -> None:
     add_release(upstream, "alpha")
     farm.environ["PIWHEELS_BUILDER_EXTRA_READONLY_PATHS"] = "/no/such/folder"
     assert farm.run("alpha", "--no-tui") == 1

@@ -28,7 +28,7 @@ def up(tmp_path: Path, upstream: FakeIndex) -> Up:
     return start
 
 
-def test_the_console_opens_and_leaving_it_can_stop_the_farm(up: Up, upstream: FakeIndex) -> None:
+def test_quitting_the_console_can_stop_the_farm(up: Up, upstream: FakeIndex) -> None:
     add_release(upstream, "alpha")
     with up("alpha") as terminal:
         terminal.wait_for_text("1 Builders", 300)
@@ -42,7 +42,7 @@ def test_the_console_opens_and_leaving_it_can_stop_the_farm(up: Up, upstream: Fa
         assert terminal.responds
 
 
-def test_leaving_the_console_can_leave_the_farm_running(up: Up, upstream: FakeIndex) -> None:
+def test_quitting_the_console_can_keep_the_farm_running(up: Up, upstream: FakeIndex) -> None:
     add_release(upstream, "alpha", "time.sleep(40)")
     with up("alpha") as terminal:
         terminal.wait_for_text("alpha 1.0", 300)
@@ -57,7 +57,7 @@ def test_leaving_the_console_can_leave_the_farm_running(up: Up, upstream: FakeIn
         assert terminal.end() == 130
 
 
-def test_the_console_closes_when_all_is_built_and_the_table_follows(
+def test_the_console_closes_when_everything_is_built_and_the_table_is_printed(
     up: Up, upstream: FakeIndex
 ) -> None:
     add_release(upstream, "alpha", "time.sleep(20)")
@@ -69,7 +69,7 @@ def test_the_console_closes_when_all_is_built_and_the_table_follows(
         assert terminal.responds
 
 
-def test_lines_are_printed_where_no_console_is_wanted(up: Up, upstream: FakeIndex) -> None:
+def test_without_a_console_lines_are_printed(up: Up, upstream: FakeIndex) -> None:
     add_release(upstream, "alpha")
     with up("alpha", "--no-tui", "--exit-when-idle") as terminal:
         assert terminal.end(300) == 0

@@ -11,7 +11,7 @@ from piwheels.local.command_hints import pip_command_line, piw_command_line, she
 OWN = Path(sys.executable).with_name("piw")
 
 
-def test_a_path_is_told_from_here_and_as_a_shell_takes_it(
+def test_a_path_is_relative_and_quoted_for_a_shell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -32,7 +32,7 @@ def test_the_program_is_named_so_that_a_shell_finds_it(
     assert piw_command_line("status", Path("/x/f.toml")) == f"{expected} status --config x/f.toml"
 
 
-def test_another_piw_on_the_path_is_not_taken_for_this_one(
+def test_another_piw_on_the_path_is_not_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "piw").touch(mode=0o755)
@@ -41,7 +41,7 @@ def test_another_piw_on_the_path_is_not_taken_for_this_one(
     assert piw_command_line("tui", tmp_path / "f").startswith(f"{OWN.parent.name}/piw tui ")
 
 
-def test_pip_is_told_to_trust_where_it_would_not() -> None:
+def test_trusted_host_is_added_where_pip_needs_it() -> None:
     expected = (
         "pip install --trusted-host 192.0.2.7 --index-url http://192.0.2.7:8080/simple/ PROJECT"
     )

@@ -30,7 +30,7 @@ def test_a_backup_overwrites_no_file(dsn: str, tmp_path: Path) -> None:
     assert file.read_text() == "kept"
 
 
-def test_a_restore_into_a_database_with_tables_changes_nothing(dsn: str, tmp_path: Path) -> None:
+def test_a_restore_into_a_database_with_tables_is_rejected(dsn: str, tmp_path: Path) -> None:
     file = tmp_path / "farm.dump"
     backup_database(dsn, file)
     with pytest.raises(DumpError, match="already exists"):

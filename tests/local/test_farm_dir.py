@@ -13,7 +13,7 @@ from piwheels.local.socket_paths import socket_dir
 from tests.unprivileged import inaccessible
 
 
-def test_a_folder_in_a_place_that_is_closed_to_this_account_is_named(tmp_path: Path) -> None:
+def test_an_inaccessible_directory_is_named(tmp_path: Path) -> None:
     folder = FarmDir(tmp_path / "farm")
     with inaccessible(tmp_path):
         with pytest.raises(ConfigError, match=f"{folder.root}: Permission denied"):
@@ -23,7 +23,7 @@ def test_a_folder_in_a_place_that_is_closed_to_this_account_is_named(tmp_path: P
     assert not folder.root.exists()
 
 
-def test_a_folder_that_this_account_may_not_write_to_is_named(tmp_path: Path) -> None:
+def test_a_directory_without_write_permission_is_named(tmp_path: Path) -> None:
     folder = FarmDir(tmp_path)
     with (
         inaccessible(tmp_path),
@@ -42,7 +42,7 @@ def deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / ("d" * 100)
 
 
-def test_the_sockets_of_a_deep_folder_lie_in_a_private_one_nearby(deep: Path) -> None:
+def test_sockets_of_a_directory_with_a_long_path_are_in_a_private_directory(deep: Path) -> None:
     place, other = (socket_dir(root, "control.sock") for root in (deep, deep / "other"))
     try:
         assert len(bytes(place)) < 80
@@ -53,7 +53,7 @@ def test_the_sockets_of_a_deep_folder_lie_in_a_private_one_nearby(deep: Path) ->
         other.rmdir()
 
 
-def test_a_private_folder_that_was_opened_is_closed_again(deep: Path) -> None:
+def test_a_private_directory_with_wrong_permissions_is_corrected(deep: Path) -> None:
     place = socket_dir(deep, "control.sock")
     place.chmod(0o777)
     try:
@@ -62,7 +62,7 @@ def test_a_private_folder_that_was_opened_is_closed_again(deep: Path) -> None:
         place.rmdir()
 
 
-def test_a_private_folder_that_somebody_put_there_is_not_trusted(deep: Path) -> None:
+def test_a_private_directory_of_another_user_is_rejected(deep: Path) -> None:
     place = socket_dir(deep, "control.sock")
     place.rmdir()
     place.symlink_to(deep.parent)
@@ -73,7 +73,7 @@ def test_a_private_folder_that_somebody_put_there_is_not_trusted(deep: Path) -> 
         place.unlink()
 
 
-def test_a_deep_farm_has_a_control_socket_again_after_a_reboot(deep: Path) -> None:
+def test_a_farm_with_a_long_path_gets_its_control_socket_again_after_a_reboot(deep: Path) -> None:
     folder = FarmDir(deep)
     with folder.lock():
         folder.write_config({})
@@ -92,7 +92,7 @@ def test_a_deep_farm_has_a_control_socket_again_after_a_reboot(deep: Path) -> No
         again.parent.rmdir()
 
 
-def test_a_control_socket_that_was_chosen_stays(tmp_path: Path) -> None:
+def test_a_configured_control_socket_is_kept(tmp_path: Path) -> None:
     folder = FarmDir(tmp_path / "farm")
     with folder.lock():
         folder.config_file.write_text('[master]\ncontrol_bind = "tcp://127.0.0.1:5999"\n')
@@ -100,7 +100,7 @@ def test_a_control_socket_that_was_chosen_stays(tmp_path: Path) -> None:
     assert load(folder.config_file, environ={}).config.master.control_bind == "tcp://127.0.0.1:5999"
 
 
-def test_a_farm_of_the_version_before_keeps_its_settings_under_their_new_names(
+def test_settings_of_the_previous_version_are_kept_under_their_new_names(
     tmp_path: Path,
 ) -> None:
     folder = FarmDir(tmp_path / "farm")

@@ -34,7 +34,7 @@ async def _bin_dirs_by_major() -> dict[int, Path]:
     return found
 
 
-async def test_data_of_another_version_is_used_by_the_programs_that_made_it(
+async def test_data_of_another_version_is_used_by_matching_programs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     majors = await _bin_dirs_by_major()
@@ -54,7 +54,7 @@ def majors_first() -> Path:
     return find_postgres_bin_dirs()[0]
 
 
-async def test_data_whose_programs_are_not_installed_is_refused_with_the_way_out(
+async def test_data_without_matching_programs_is_rejected_with_a_solution(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "data").mkdir()
@@ -67,7 +67,7 @@ async def test_data_whose_programs_are_not_installed_is_refused_with_the_way_out
     assert (tmp_path / "data" / "PG_VERSION").exists()
 
 
-async def test_a_machine_without_postgresql_is_told_what_to_install(
+async def test_a_machine_without_postgresql_is_reported_with_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgres, "_DEBIAN_POSTGRES_DIR", tmp_path)
@@ -76,7 +76,7 @@ async def test_a_machine_without_postgresql_is_told_what_to_install(
         find_postgres_bin_dirs()
 
 
-def test_the_servers_socket_and_password_are_its_owners_alone(postgres: PrivatePostgres) -> None:
+def test_the_socket_and_password_of_the_server_are_private(postgres: PrivatePostgres) -> None:
     modes = {
         path.name: stat.S_IMODE(path.stat().st_mode)
         for path in (postgres._socket_dir() / _SOCKET_NAME, postgres._password_file)

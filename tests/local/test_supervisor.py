@@ -34,7 +34,7 @@ def run_count(folder: Path) -> int:
     return len((folder / "runs").read_text())
 
 
-async def test_one_that_cannot_start_says_so_at_its_first_death(
+async def test_a_process_that_cannot_start_is_reported_at_its_first_exit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor, "_MIN_UPTIME_S", 0.0)  # it took its time, as on a slow board
@@ -44,7 +44,9 @@ async def test_one_that_cannot_start_says_so_at_its_first_death(
     assert run_count(tmp_path) == 1
 
 
-async def test_one_that_was_ready_is_started_again_until_it_dies_too_often(tmp_path: Path) -> None:
+async def test_a_process_that_was_ready_is_restarted_until_it_fails_too_often(
+    tmp_path: Path,
+) -> None:
     script = f"{READY}\nraise SystemExit('the master refuses')"
     part = make_process(tmp_path, script, sends_ready=True)
     with pytest.raises(ProcessFailedError, match="the master refuses"):
@@ -52,7 +54,7 @@ async def test_one_that_was_ready_is_started_again_until_it_dies_too_often(tmp_p
     assert run_count(tmp_path) == 4
 
 
-async def test_one_that_was_ready_for_long_is_started_again_for_ever(
+async def test_a_process_that_was_ready_for_long_is_always_restarted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor, "_MIN_UPTIME_S", 0.0)
@@ -60,19 +62,19 @@ async def test_one_that_was_ready_for_long_is_started_again_for_ever(
     await supervise_until_runs(part, tmp_path, 6)
 
 
-async def test_one_that_is_killed_before_it_is_ready_is_started_again(tmp_path: Path) -> None:
+async def test_a_process_killed_before_it_is_ready_is_restarted(tmp_path: Path) -> None:
     script = f"import os, signal\nos.kill(os.getpid(), {signal.SIGKILL.value})"
     await supervise_until_runs(make_process(tmp_path, script, sends_ready=True), tmp_path, 6)
 
 
-async def test_one_that_does_not_notify_may_die_a_few_times(tmp_path: Path) -> None:
+async def test_a_process_without_notifications_may_fail_a_few_times(tmp_path: Path) -> None:
     part = make_process(tmp_path, "raise SystemExit('the port is taken')")
     with pytest.raises(ProcessFailedError, match="the port is taken"):
         await asyncio.wait_for(part.supervise(), WAIT_S)
     assert run_count(tmp_path) == 4
 
 
-async def test_a_builder_that_an_operator_ended_is_not_started_again(
+async def test_a_builder_ended_by_an_operator_is_not_restarted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     part = make_process(tmp_path, f"raise SystemExit({EXIT_STAYS_ENDED})", sends_ready=True)
@@ -81,7 +83,7 @@ async def test_a_builder_that_an_operator_ended_is_not_started_again(
     assert "stays ended until the next `piw up`" in caplog.text
 
 
-async def test_no_part_speaks_to_the_systemd_of_its_parent(
+async def test_processes_do_not_notify_the_systemd_of_their_parent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")

@@ -54,7 +54,7 @@ async def test_the_web_root_is_served(tree: Path) -> None:
         f"/logs/{'x' * 300}.txt",
     ],
 )
-async def test_nothing_else_is_served_and_nothing_fails(tree: Path, target: str) -> None:
+async def test_files_outside_the_web_root_are_not_served(tree: Path, target: str) -> None:
     response = await get(tree, target.format(folder=str(tree.parent).removeprefix("/")))
     assert response.status_code == 404
     assert "secret" not in response.text

@@ -16,7 +16,7 @@ from piwheels.protocol.messages import Status, StatusReply
 from tests.unprivileged import inaccessible
 
 
-async def test_a_socket_that_is_not_there_is_no_master(tmp_path: Path) -> None:
+async def test_a_missing_socket_is_a_missing_master(tmp_path: Path) -> None:
     async with ControlClient(f"ipc://{tmp_path}/control.sock") as client:
         with pytest.raises(
             MasterUnreachableError, match=r"no master answers at ipc://.*/control\.sock"
@@ -24,7 +24,7 @@ async def test_a_socket_that_is_not_there_is_no_master(tmp_path: Path) -> None:
             await client.request(Status(), StatusReply)
 
 
-def test_a_socket_in_a_folder_that_is_closed_to_this_account_is_not_allowed() -> None:
+def test_a_socket_in_an_inaccessible_directory_is_a_permission_error() -> None:
     with tempfile.TemporaryDirectory() as name:  # pytest's own lie in closed folders
         group = grp.getgrgid(Path(name).stat().st_gid).gr_name
         with (

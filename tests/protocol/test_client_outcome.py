@@ -12,7 +12,7 @@ from piwheels.protocol.sockets import Router
 from tests.timeouts import LongTimeoutClient
 
 
-async def test_an_accepted_command_without_outcome_is_not_a_master_that_is_away(
+async def test_an_accepted_command_without_a_result_is_not_a_missing_master(
     tmp_path: Path,
 ) -> None:
     address = f"ipc://{tmp_path}/c.sock"

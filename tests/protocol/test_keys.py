@@ -17,7 +17,7 @@ def store(tmp_path: Path) -> KeyStore:
     return KeyStore(tmp_path / "keys")
 
 
-def test_a_key_pair_is_kept_for_its_owner_alone(store: KeyStore) -> None:
+def test_a_key_pair_is_readable_only_by_its_owner(store: KeyStore) -> None:
     pair = store.generate("builder")
     path = store.key_dir / "builder.secret"
     assert path.stat().st_mode & 0o777 == 0o600
@@ -25,7 +25,7 @@ def test_a_key_pair_is_kept_for_its_owner_alone(store: KeyStore) -> None:
     assert pair.secret not in repr(pair.public)
 
 
-def test_a_disk_that_is_full_leaves_no_half_of_a_key(store: KeyStore) -> None:
+def test_a_full_disk_leaves_no_partial_key(store: KeyStore) -> None:
     pair = store.generate("builder")
     store.authorize(Role.BUILDER, "pi1", pair.public)
     with file_size_limit(10):
@@ -37,14 +37,14 @@ def test_a_disk_that_is_full_leaves_no_half_of_a_key(store: KeyStore) -> None:
     assert store.generate("other") == store.pair("other")
 
 
-def test_the_folder_of_keys_is_its_owners_alone(tmp_path: Path) -> None:
+def test_the_key_directory_is_readable_only_by_its_owner(tmp_path: Path) -> None:
     KeyStore(tmp_path / "made").generate("builder")
     KeyStore(tmp_path / "allowed").authorize(Role.BUILDER, "pi1", "ab" * 32)
     for name in ("made", "allowed"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o700
 
 
-def test_who_is_allowed_is_known_also_when_no_file_can_be_opened(
+def test_authorized_keys_are_known_while_no_file_can_be_opened(
     store: KeyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none_left(*_: object) -> None:
@@ -66,19 +66,19 @@ def test_an_existing_key_is_never_overwritten(store: KeyStore) -> None:
     assert store.pair("builder") == pair
 
 
-def test_a_missing_key_says_how_to_make_it(store: KeyStore) -> None:
+def test_a_missing_key_is_reported_with_its_command(store: KeyStore) -> None:
     with pytest.raises(ConfigError, match="piw key generate builder"):
         store.require("builder")
 
 
-def test_a_broken_key_file_is_named(store: KeyStore) -> None:
+def test_an_invalid_key_file_is_named(store: KeyStore) -> None:
     store.generate("builder")
     (store.key_dir / "builder.secret").write_text("nonsense")
     with pytest.raises(ConfigError, match="holds no key pair"):
         store.pair("builder")
 
 
-def test_allowing_and_revoking_is_seen_by_a_running_process(store: KeyStore) -> None:
+def test_a_running_process_sees_authorized_and_revoked_keys(store: KeyStore) -> None:
     public = store.generate("b").public
     running = KeyStore(store.key_dir)
     assert running.name_of(Role.BUILDER, public) is None
@@ -89,14 +89,14 @@ def test_allowing_and_revoking_is_seen_by_a_running_process(store: KeyStore) -> 
     assert running.name_of(Role.BUILDER, public) is None
 
 
-def test_allowing_twice_is_the_same_as_once(store: KeyStore) -> None:
+def test_authorizing_a_key_twice_changes_nothing(store: KeyStore) -> None:
     public = store.generate("b").public
     store.authorize(Role.BUILDER, "pi1", public)
     store.authorize(Role.BUILDER, "pi1", public.upper())
     assert [(item.name, item.public) for item in store.authorized_keys()] == [("pi1", public)]
 
 
-def test_a_name_stands_for_one_key_and_a_key_for_one_name(store: KeyStore) -> None:
+def test_names_and_keys_are_unique(store: KeyStore) -> None:
     first, second = store.generate("a").public, store.generate("b").public
     store.authorize(Role.BUILDER, "pi1", first)
     with pytest.raises(ConfigError, match="has another key"):
@@ -106,18 +106,18 @@ def test_a_name_stands_for_one_key_and_a_key_for_one_name(store: KeyStore) -> No
 
 
 @pytest.mark.parametrize("key", ["", "zz" * 32, "ab" * 31, "../etc/passwd"])
-def test_what_is_no_key_is_refused(store: KeyStore, key: str) -> None:
+def test_an_invalid_key_is_rejected(store: KeyStore, key: str) -> None:
     with pytest.raises(ConfigError, match="64 hexadecimal digits"):
         store.authorize(Role.BUILDER, "pi1", key)
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "x" * 64])
-def test_what_is_no_name_is_refused(store: KeyStore, name: str) -> None:
+def test_an_invalid_name_is_rejected(store: KeyStore, name: str) -> None:
     with pytest.raises(ConfigError, match="not a valid name for a key"):
         store.authorize(Role.BUILDER, name, "ab" * 32)
 
 
-def test_keys_that_are_anothers_alone_are_named(store: KeyStore) -> None:
+def test_keys_owned_by_another_user_are_named(store: KeyStore) -> None:
     store.authorize(Role.BUILDER, "pi1", "ab" * 32)
     with inaccessible(store.key_dir):
         for change in (
@@ -130,12 +130,12 @@ def test_keys_that_are_anothers_alone_are_named(store: KeyStore) -> None:
     assert [item.name for item in store.authorized_keys()] == ["pi1"]
 
 
-def test_revoking_an_unknown_name_says_so(store: KeyStore) -> None:
+def test_revoking_an_unknown_name_is_reported(store: KeyStore) -> None:
     with pytest.raises(ConfigError, match="piw key list"):
         store.revoke("nobody")
 
 
-def test_what_else_lies_in_the_folder_lets_nobody_in_and_stops_nobody(store: KeyStore) -> None:
+def test_other_files_in_the_key_directory_are_ignored(store: KeyStore) -> None:
     store.authorize(Role.BUILDER, "pi1", "ab" * 32)
     folder = store.key_dir / Role.BUILDER
     (folder / "old").mkdir()
@@ -147,7 +147,7 @@ def test_what_else_lies_in_the_folder_lets_nobody_in_and_stops_nobody(store: Key
     assert store.name_of(Role.BUILDER, "") is None
 
 
-def test_two_changes_at_the_same_moment_are_both_seen(store: KeyStore) -> None:
+def test_concurrent_changes_are_both_stored(store: KeyStore) -> None:
     keys = {name: store.generate(name).public for name in ("pi1", "pi2")}
     for name, public in keys.items():
         store.authorize(Role.BUILDER, name, public)
@@ -170,7 +170,7 @@ def test_two_changes_at_the_same_moment_are_both_seen(store: KeyStore) -> None:
     ],
     ids=["short", "none", "letters"],
 )
-def test_a_setting_that_is_no_key_is_named(text: str, fault: str) -> None:
+def test_a_setting_with_an_invalid_key_is_named(text: str, fault: str) -> None:
     with pytest.raises(ConfigError, match=fault):
         validate_public_key(text, "builder.master_key")
     assert validate_public_key(" " + "AB" * 32, "x") == "ab" * 32

@@ -81,7 +81,7 @@ def honest(
     )
 
 
-async def test_a_message_of_frames_without_end_costs_bounded_memory(
+async def test_a_message_with_endless_frames_uses_bounded_memory(
     store: KeyStore, router: BuilderRouter, caplog: pytest.LogCaptureFixture
 ) -> None:
     address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
@@ -103,7 +103,7 @@ async def test_a_message_of_frames_without_end_costs_bounded_memory(
     assert most < 600 * MIB
 
 
-async def test_a_message_of_many_small_frames_is_refused_and_the_next_one_read(
+async def test_a_message_of_many_small_frames_is_rejected_and_the_next_one_read(
     store: KeyStore, router: BuilderRouter, caplog: pytest.LogCaptureFixture
 ) -> None:
     address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
@@ -121,7 +121,7 @@ async def test_a_message_of_many_small_frames_is_refused_and_the_next_one_read(
     peer.close()
 
 
-async def test_a_frame_that_is_too_large_is_never_read(
+async def test_a_frame_that_is_too_large_is_not_read(
     store: KeyStore, router: BuilderRouter
 ) -> None:
     address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
@@ -136,7 +136,7 @@ async def test_a_frame_that_is_too_large_is_never_read(
     peer.close()
 
 
-async def test_much_that_is_read_in_time_closes_no_connection(
+async def test_a_high_rate_that_is_read_in_time_closes_no_connection(
     store: KeyStore, router: BuilderRouter, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -155,7 +155,7 @@ async def test_much_that_is_read_in_time_closes_no_connection(
     peer.close()
 
 
-def test_lines_that_peers_provoke_are_counted_beyond_some(
+def test_log_lines_caused_by_peers_are_limited_and_counted(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [1000.0]

@@ -81,7 +81,7 @@ def _has_ipv6() -> bool:
         ),
     ],
 )
-async def test_an_allowed_builder_is_heard_and_known_by_its_key(
+async def test_an_authorized_builder_is_identified_by_its_key(
     store: KeyStore, router: BuilderRouter, place: str
 ) -> None:
     address = router.bind(place, key=store.require("master"), domain=Role.BUILDER)
@@ -97,7 +97,7 @@ async def test_an_allowed_builder_is_heard_and_known_by_its_key(
     peer.close()
 
 
-async def test_over_tcp_nobody_passes_for_somebody_on_the_unix_socket(
+async def test_a_tcp_client_cannot_pass_as_a_client_of_the_unix_socket(
     store: KeyStore, router: BuilderRouter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = iter(["", "known"])
@@ -111,7 +111,7 @@ async def test_over_tcp_nobody_passes_for_somebody_on_the_unix_socket(
     peer.close()
 
 
-async def test_a_key_that_is_not_allowed_gets_no_connection(
+async def test_an_unauthorized_key_gets_no_connection(
     store: KeyStore, router: BuilderRouter, checked_keys: list[str]
 ) -> None:
     address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
@@ -125,9 +125,7 @@ async def test_a_key_that_is_not_allowed_gets_no_connection(
     peer.close()
 
 
-async def test_a_server_that_is_not_the_one_expected_gets_no_message(
-    store: KeyStore, router: BuilderRouter
-) -> None:
+async def test_an_unexpected_server_gets_no_message(store: KeyStore, router: BuilderRouter) -> None:
     address = router.bind("tcp://127.0.0.1:*", key=store.require("master"), domain=Role.BUILDER)
     store.authorize(Role.BUILDER, "pi1", store.load_or_generate("one").public)
     peer: BuilderDealer = LongTimeoutDealer(
@@ -147,7 +145,7 @@ _NO_UTF_8 = b"\x82\xa4type\xa3Bye\xa6reason\xa2\xff\xff"
     [b"junk", b"", b"\x81\xa4type\xa6Nobody", b"\xff" * 1000, _NESTED, _NO_UTF_8],
     ids=["junk", "nothing", "nobody", "ff", "nested", "no UTF-8"],
 )
-async def test_a_malformed_message_is_refused_and_the_next_one_heard(
+async def test_a_malformed_message_is_rejected_and_the_next_one_read(
     store: KeyStore, router: BuilderRouter, tmp_path: Path, junk: bytes
 ) -> None:
     address = f"ipc://{tmp_path}/s"
@@ -165,7 +163,7 @@ async def test_a_malformed_message_is_refused_and_the_next_one_heard(
     socket.close(linger=0)
 
 
-async def test_a_list_that_cannot_be_read_admits_nobody_until_it_can(store: KeyStore) -> None:
+async def test_an_unreadable_key_list_authorizes_nobody(store: KeyStore) -> None:
     answers = iter([ConfigError("keys/builder: Permission denied"), None])
 
     def admits(_domain: str, _key: str) -> bool:
@@ -189,7 +187,7 @@ async def test_a_list_that_cannot_be_read_admits_nobody_until_it_can(store: KeyS
         router.close()
 
 
-async def test_what_a_peer_does_not_read_is_noticed_and_so_is_its_end(tmp_path: Path) -> None:
+async def test_a_peer_that_does_not_read_and_its_disconnection_are_noticed(tmp_path: Path) -> None:
     router: BuilderRouter = Router(
         m.FromBuilder, lambda reason, _: m.Rejected(reason=reason), hwm=2
     )
@@ -223,7 +221,7 @@ async def drain(socket: zmq.asyncio.Socket) -> None:
         await socket.recv()
 
 
-async def test_a_message_without_a_peer_is_not_kept_for_one(tmp_path: Path) -> None:
+async def test_a_message_without_a_connected_peer_is_not_queued(tmp_path: Path) -> None:
     address = f"ipc://{tmp_path}/s"
     peer: BuilderDealer = LongTimeoutDealer(m.ToBuilder, address)
     with pytest.raises(NotConnectedError, match="no answer from"):
@@ -237,19 +235,19 @@ async def test_a_message_without_a_peer_is_not_kept_for_one(tmp_path: Path) -> N
     router.close()
 
 
-async def test_a_unix_socket_is_for_its_owner_and_group(
+async def test_a_unix_socket_is_accessible_to_its_owner_and_group(
     router: BuilderRouter, tmp_path: Path
 ) -> None:
     router.bind(f"ipc://{tmp_path}/s")
     assert (tmp_path / "s").stat().st_mode & 0o777 == 0o660
 
 
-async def test_tcp_without_keys_is_refused(router: BuilderRouter) -> None:
+async def test_tcp_without_keys_is_rejected(router: BuilderRouter) -> None:
     with pytest.raises(ConfigError, match="only ipc"):
         router.bind("tcp://127.0.0.1:*")
 
 
-async def test_a_port_in_use_is_named(store: KeyStore, router: BuilderRouter) -> None:
+async def test_a_used_port_is_named(store: KeyStore, router: BuilderRouter) -> None:
     key = store.require("master")
     address = router.bind("tcp://127.0.0.1:*", key=key, domain=Role.BUILDER)
     second: BuilderRouter = Router(m.FromBuilder, lambda reason, _: m.Rejected(reason=reason))
@@ -265,7 +263,7 @@ async def test_a_socket_path_that_is_too_long_is_named(
         router.bind(f"ipc://{tmp_path}/{'x' * 120}/s")
 
 
-async def test_a_gate_that_was_left_makes_room_for_the_next_at_once() -> None:
+async def test_a_closed_gate_can_be_replaced_immediately() -> None:
     for _ in range(100):
         async with CurveGate(lambda _role, _key: False):
             pass

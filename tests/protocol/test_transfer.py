@@ -29,7 +29,7 @@ def simulate(size: int, *, delay_s: float, bytes_per_s: float, start: int = 0) -
     start=st.integers(0, 40 * CHUNK_BYTES),
     chunk=st.integers(1000, CHUNK_BYTES),
 )
-def test_every_byte_is_asked_for_once_and_in_order(size: int, start: int, chunk: int) -> None:
+def test_every_byte_is_requested_once_and_in_order(size: int, start: int, chunk: int) -> None:
     start = min(start, size)
     transfer = Transfer(size, start=start, chunk_bytes=chunk)
     expected = start
@@ -42,7 +42,7 @@ def test_every_byte_is_asked_for_once_and_in_order(size: int, start: int, chunk:
     assert transfer.next_requests(1.0) == []
 
 
-def test_a_long_link_is_filled() -> None:
+def test_a_long_link_is_used_completely() -> None:
     size = 256 * 1024 * 1024
     took, window = simulate(size, delay_s=0.1, bytes_per_s=100e6)
     assert took < 1.5 * size / 100e6
@@ -54,17 +54,17 @@ def test_a_short_link_needs_no_large_window() -> None:
     assert window <= 4 * INITIAL_WINDOW_BYTES
 
 
-def test_the_window_has_an_end() -> None:
+def test_the_window_is_limited() -> None:
     _, window = simulate(512 * 1024 * 1024, delay_s=1.0, bytes_per_s=1e9)
     assert window == MAX_WINDOW_BYTES
 
 
 @pytest.mark.parametrize(("offset", "length"), [(1, CHUNK_BYTES), (0, 5), (CHUNK_BYTES, 5)])
-def test_a_piece_that_was_not_due_is_not_accepted(offset: int, length: int) -> None:
+def test_a_chunk_that_is_not_the_next_one_is_rejected(offset: int, length: int) -> None:
     transfer = Transfer(CHUNK_BYTES + 5)
     transfer.next_requests(0.0)
     assert not transfer.on_chunk(offset, length, 0.0)
 
 
-def test_a_piece_that_was_never_asked_for_is_not_accepted() -> None:
+def test_an_unrequested_chunk_is_rejected() -> None:
     assert not Transfer(10).on_chunk(0, 10, 0.0)

@@ -33,7 +33,7 @@ def test_the_header_of_an_earlier_protocol_is_read() -> None:
     assert as_sent(m.Request(request_id=7, body=m.Status()))["number"] == 7
 
 
-def test_the_greeting_of_an_earlier_builder_is_read_as_far_as_its_protocol() -> None:
+def test_the_hello_of_an_earlier_protocol_is_read_as_far_as_its_version() -> None:
     greeting = {
         "type": "Hello", "protocol": 2, "version": "1", "targets": [], "platform": "", "board": "",
         "os": "", "host": {"type": "HostState", "load": 1.0}, "busy": 7, "limit_s": 1.0,

@@ -36,7 +36,7 @@ C = m.BuilderCommand
         (C.SLEEP, []),
     ],
 )
-def test_commands_to_a_builder_that_builds(
+def test_commands_to_a_building_builder(
     farm: BuilderStateMachine, command: m.BuilderCommand, expected: list[m.ToBuilder]
 ) -> None:
     start_build(farm)
@@ -48,7 +48,7 @@ def test_commands_to_a_builder_that_builds(
     )
 
 
-def test_an_immediate_restart_requeues_the_build_as_if_it_had_not_begun(
+def test_an_immediate_restart_requeues_the_build_without_an_attempt(
     farm: BuilderStateMachine,
 ) -> None:
     start_build(farm)
@@ -64,7 +64,7 @@ def test_an_immediate_restart_requeues_the_build_as_if_it_had_not_begun(
 @pytest.mark.parametrize(
     ("command", "restart"), [(C.KILL, False), (C.DRAIN, False), (C.RESTART, True)]
 )
-def test_a_shutdown_that_was_lost_on_the_way_is_repeated_as_it_was(
+def test_a_lost_shutdown_is_repeated_unchanged(
     farm: BuilderStateMachine, command: m.BuilderCommand, restart: bool
 ) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
@@ -74,14 +74,14 @@ def test_a_shutdown_that_was_lost_on_the_way_is_repeated_as_it_was(
     assert shutdown.restart is restart
 
 
-def test_the_last_of_several_shutdown_commands_counts(farm: BuilderStateMachine) -> None:
+def test_the_last_of_several_shutdown_commands_applies(farm: BuilderStateMachine) -> None:
     start_build(farm)
     farm.handle(s.CommandIssued(C.DRAIN, ("b",), "ann"), 1.0)
     farm.handle(s.CommandIssued(C.RESTART, ("b",), "bob"), 2.0)
     assert farm.view("b", 2.0).reason == "restarts after this build: restarted by bob"
 
 
-def test_a_sleeping_builder_takes_nothing_until_woken(farm: BuilderStateMachine) -> None:
+def test_a_sleeping_builder_gets_no_jobs_until_it_is_woken(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     farm.handle(s.CommandIssued(C.SLEEP, ("b",), "ann"), 0.0)
     assert s.ClaimJob not in types_of(farm.handle(s.MessageReceived("b", idle()), 0.0))
@@ -89,7 +89,7 @@ def test_a_sleeping_builder_takes_nothing_until_woken(farm: BuilderStateMachine)
     assert s.ClaimJob in types_of(farm.handle(s.CommandIssued(C.WAKE, ("b",), "ann"), 1.0))
 
 
-def test_sleep_lets_the_build_in_hand_end(farm: BuilderStateMachine) -> None:
+def test_sleep_lets_the_running_build_finish(farm: BuilderStateMachine) -> None:
     start_build(farm)
     slept = farm.handle(s.CommandIssued(C.SLEEP, ("b",), "ann"), 1.0)
     assert without_publishing(slept) == [s.PersistSuspension("b", S.ASLEEP, "put to sleep by ann")]
@@ -104,7 +104,7 @@ def test_sleep_lets_the_build_in_hand_end(farm: BuilderStateMachine) -> None:
 
 
 @pytest.mark.parametrize("uploading", [False, True])
-def test_sleep_at_once_gives_the_job_back_untried(
+def test_an_immediate_sleep_requeues_the_job_without_an_attempt(
     farm: BuilderStateMachine, uploading: bool
 ) -> None:
     start_build(farm)
@@ -121,7 +121,7 @@ def test_sleep_at_once_gives_the_job_back_untried(
     assert farm.view("b", 2.0).state == S.ASLEEP
 
 
-def test_sleep_outlives_the_builders_restart(farm: BuilderStateMachine) -> None:
+def test_sleep_is_kept_across_a_restart_of_the_builder(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     farm.handle(s.CommandIssued(C.SLEEP, ("b",), "ann"), 0.0)
     farm.handle(s.MessageReceived("b", m.Goodbye()), 1.0)
@@ -129,7 +129,7 @@ def test_sleep_outlives_the_builders_restart(farm: BuilderStateMachine) -> None:
     assert farm.view("b", 2.0).state == S.ASLEEP
 
 
-def test_a_second_sleep_and_a_second_wake_change_nothing(farm: BuilderStateMachine) -> None:
+def test_repeated_sleep_and_wake_change_nothing(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     farm.handle(s.CommandIssued(C.SLEEP, ("b",), "ann"), 0.0)
     assert without_publishing(farm.handle(s.CommandIssued(C.SLEEP, ("b",), "bob"), 1.0)) == []
@@ -150,7 +150,7 @@ def test_a_drained_builder_ends_after_its_build(farm: BuilderStateMachine) -> No
     assert farm.labels() == []
 
 
-def test_a_drained_builder_that_ends_without_a_word_is_gone_and_not_lost(
+def test_a_drained_builder_that_disconnects_without_goodbye_is_removed_and_not_lost(
     farm: BuilderStateMachine,
 ) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
@@ -160,7 +160,7 @@ def test_a_drained_builder_that_ends_without_a_word_is_gone_and_not_lost(
     assert farm.labels() == []
 
 
-def test_a_job_claimed_for_a_builder_that_was_drained_meanwhile_goes_back(
+def test_a_job_claimed_for_a_builder_that_is_being_drained_is_requeued(
     farm: BuilderStateMachine,
 ) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
@@ -169,7 +169,7 @@ def test_a_job_claimed_for_a_builder_that_was_drained_meanwhile_goes_back(
     assert s.UnclaimJob("b", 7) in farm.handle(s.JobClaimed("b", job(7)), 0.0)
 
 
-def test_orders_say_who_cannot_heed_them(farm: BuilderStateMachine) -> None:
+def test_a_command_names_the_builders_that_cannot_execute_it(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     assert farm.rejection_reason(C.CANCEL_BUILD, "b") == reasons.NO_RUNNING_BUILD
     assert farm.rejection_reason(C.KILL, "c") == reasons.NOT_CONNECTED
@@ -211,7 +211,7 @@ class RollingRestartScenario:
             self.apply(s.Tick())
 
 
-def test_a_rolling_restart_goes_on_when_one_is_back(farm: BuilderStateMachine) -> None:
+def test_a_rolling_restart_continues_when_a_builder_reconnects(farm: BuilderStateMachine) -> None:
     rolling = RollingRestartScenario(farm, 1)
     assert rolling.stopped == ["a"]
     rolling.leave("a")
@@ -227,7 +227,7 @@ def test_a_rolling_restart_goes_on_when_one_is_back(farm: BuilderStateMachine) -
     assert {farm.view(label, rolling.now).state for label in "abcd"} == {S.IDLE}
 
 
-def test_a_rolling_restart_goes_on_when_one_is_gone_for_good(farm: BuilderStateMachine) -> None:
+def test_a_rolling_restart_continues_when_a_builder_is_removed(farm: BuilderStateMachine) -> None:
     rolling = RollingRestartScenario(farm, 2)
     assert rolling.stopped == ["a", "b"]
     rolling.leave("a")
@@ -254,7 +254,7 @@ def test_a_rolling_restart_waits_for_a_long_build(farm: BuilderStateMachine) -> 
         assert s.SendMessage not in types_of(farm.handle(s.Tick(), minute * 60.0))
 
 
-def test_a_rolling_restart_passes_over_those_that_left_by_themselves(
+def test_a_rolling_restart_skips_builders_that_disconnected(
     farm: BuilderStateMachine,
 ) -> None:
     rolling = RollingRestartScenario(farm, 1)
@@ -264,7 +264,7 @@ def test_a_rolling_restart_passes_over_those_that_left_by_themselves(
     assert rolling.stopped == ["a", "c"]
 
 
-def test_a_lost_builder_holds_a_rolling_restart_up_no_longer(farm: BuilderStateMachine) -> None:
+def test_a_lost_builder_does_not_delay_a_rolling_restart(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("a", hello()), 0.0)
     farm.handle(s.MessageReceived("a", idle()), 0.0)
     farm.handle(s.JobClaimed("a", job(7)), 0.0)

@@ -24,14 +24,14 @@ def exchange(routes: Routes, who: tuple[Peer, ...], began: float, ended: float) 
                 return
 
 
-def test_a_builder_that_comes_back_elsewhere_is_answered_there(peers: Routes) -> None:
+def test_a_builder_with_a_new_connection_is_answered_there(peers: Routes) -> None:
     assert peers.observe("pi1", A, 0) is None
     assert peers.observe("pi1", B, 70) is None
     assert peers.route_of("pi1") == B
     assert list(exchange(peers, (B,), 75, 2000)) == []
 
 
-def test_what_was_under_way_on_a_former_route_is_no_second_builder(peers: Routes) -> None:
+def test_messages_of_a_former_connection_are_not_a_second_builder(peers: Routes) -> None:
     peers.observe("pi1", A, 0)
     peers.observe("pi1", B, 30)
     for late in (30.1, 31.0, 90.0, 90.1, 90.2):  # some of it held up for a minute by the network
@@ -39,14 +39,14 @@ def test_what_was_under_way_on_a_former_route_is_no_second_builder(peers: Routes
     assert peers.route_of("pi1") == B
 
 
-def test_of_two_that_share_a_key_the_one_that_came_last_is_turned_away(peers: Routes) -> None:
+def test_the_second_of_two_builders_with_one_key_is_rejected(peers: Routes) -> None:
     peers.observe("pi1", A, 0)
     assert list(exchange(peers, (B, A), 10, 60)) == [B]
     assert peers.route_of("pi1") == A
     assert list(exchange(peers, (A,), 60, 200)) == []
 
 
-def test_one_that_tries_again_disturbs_the_other_no_more(peers: Routes) -> None:
+def test_a_rejected_builder_that_retries_does_not_disturb_the_other(peers: Routes) -> None:
     peers.observe("pi1", A, 0)
     assert list(exchange(peers, (B, A), 10, 60)) == [B]
     peers.observe("pi1", A, 60)
@@ -54,7 +54,7 @@ def test_one_that_tries_again_disturbs_the_other_no_more(peers: Routes) -> None:
     assert peers.route_of("pi1") == A
 
 
-def test_the_first_can_be_restarted_all_the_same(peers: Routes) -> None:
+def test_the_first_builder_can_be_restarted(peers: Routes) -> None:
     peers.observe("pi1", A, 0)
     assert list(exchange(peers, (B, A), 10, 60)) == [B]
     peers.observe("pi1", A, 60)
@@ -62,20 +62,20 @@ def test_the_first_can_be_restarted_all_the_same(peers: Routes) -> None:
     assert peers.route_of("pi1") == C
 
 
-def test_after_a_while_all_is_forgiven(peers: Routes) -> None:
+def test_a_duplicate_is_forgotten_after_a_while(peers: Routes) -> None:
     peers.observe("pi1", A, 0)
     assert list(exchange(peers, (B, A), 10, 60)) == [B]
     peers.observe("pi1", A, 60 + DUPLICATE_WATCH_S)
     assert peers.observe("pi1", C, 61 + DUPLICATE_WATCH_S) is None
 
 
-def test_many_restarts_are_not_all_remembered(peers: Routes) -> None:
+def test_only_recent_restarts_are_remembered(peers: Routes) -> None:
     for number in range(100):
         peers.observe("pi1", Peer(route=str(number).encode(), key="k"), number)
     assert len(peers._active["pi1"].former_routes) < 10
 
 
-def test_the_holder_of_a_key_is_known_until_it_is_forgotten(peers: Routes) -> None:
+def test_the_holder_of_a_key_is_known_until_it_is_removed(peers: Routes) -> None:
     peers.observe("pi1", A, 0)
     peers.observe("pi2", Peer(route=b"x", key="other"), 0)
     assert peers.labels_of_key("k") == ["pi1"]
@@ -87,7 +87,7 @@ def test_the_holder_of_a_key_is_known_until_it_is_forgotten(peers: Routes) -> No
 # --- processes that say which they are ---
 
 
-def test_the_same_process_is_answered_at_once_where_it_comes_back(peers: Routes) -> None:
+def test_the_same_process_is_accepted_immediately_on_a_new_connection(peers: Routes) -> None:
     assert peers.observe("pi1", A, 0, "first") is None
     assert peers.observe("pi1", B, 1, "first") is None
     assert peers.route_of("pi1") == B
@@ -95,7 +95,7 @@ def test_the_same_process_is_answered_at_once_where_it_comes_back(peers: Routes)
     assert peers.route_of("pi1") == B
 
 
-def test_a_successor_waits_until_the_first_has_been_silent_for_a_moment(peers: Routes) -> None:
+def test_a_new_process_waits_until_the_first_has_been_silent_for_a_while(peers: Routes) -> None:
     peers.observe("pi1", A, 0, "first")
     for second in (1.0, 2.0, 4.0, 8.0):
         assert peers.observe("pi1", B, second, "second") == RejectedPeer(B, permanent=False)
@@ -104,7 +104,7 @@ def test_a_successor_waits_until_the_first_has_been_silent_for_a_moment(peers: R
     assert peers.route_of("pi1") == B
 
 
-def test_a_second_builder_never_gets_through_and_is_refused_for_good(peers: Routes) -> None:
+def test_a_second_builder_is_never_accepted_and_rejected_permanently(peers: Routes) -> None:
     peers.observe("pi1", A, 0, "first")
     answers = []
     for second in range(1, 40):
@@ -119,7 +119,7 @@ def test_a_second_builder_never_gets_through_and_is_refused_for_good(peers: Rout
     )
 
 
-def test_a_second_builder_that_is_started_again_and_again_disturbs_nobody(peers: Routes) -> None:
+def test_a_second_builder_that_restarts_repeatedly_disturbs_nobody(peers: Routes) -> None:
     peers.observe("pi1", A, 0, "first")
     for second in range(1, 600):
         if second % 5 == 0:
@@ -130,7 +130,7 @@ def test_a_second_builder_that_is_started_again_and_again_disturbs_nobody(peers:
     assert len(peers._active["pi1"].waiting_since) < 10
 
 
-def test_a_first_builder_that_was_silent_for_a_moment_wins_its_key_back(peers: Routes) -> None:
+def test_a_first_builder_that_was_briefly_silent_keeps_its_key(peers: Routes) -> None:
     peers.observe("pi1", A, 0, "first")
     assert peers.observe("pi1", B, 20, "second") is None
     answers = []

@@ -25,13 +25,13 @@ from tests.scheduler.message_factories import (
 )
 
 
-def test_a_builder_that_was_not_welcomed_is_told_to_say_hello(farm: BuilderStateMachine) -> None:
+def test_a_builder_without_welcome_is_told_to_send_hello(farm: BuilderStateMachine) -> None:
     assert replies(farm.handle(s.MessageReceived("b", idle()), 0.0)) == [
         m.Rejected(reason=reasons.HELLO_FIRST)
     ]
 
 
-def test_an_idle_builder_gets_a_job_of_its_targets(farm: BuilderStateMachine) -> None:
+def test_an_idle_builder_gets_a_job_for_its_targets(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     instructions = farm.handle(s.MessageReceived("b", idle()), 0.0)
     assert without_publishing(instructions) == [s.ClaimJob("b", (TARGET.name,))]
@@ -39,7 +39,7 @@ def test_an_idle_builder_gets_a_job_of_its_targets(farm: BuilderStateMachine) ->
     assert farm.view("b", 0.0).state == "building"
 
 
-def test_a_second_sign_of_life_does_not_claim_a_second_job(farm: BuilderStateMachine) -> None:
+def test_a_second_heartbeat_does_not_claim_a_second_job(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     farm.handle(s.MessageReceived("b", idle()), 0.0)
     # It is answered all the same: a slow database must not look like a dead master.
@@ -48,7 +48,9 @@ def test_a_second_sign_of_life_does_not_claim_a_second_job(farm: BuilderStateMac
     ]
 
 
-def test_an_idle_sent_before_the_job_arrived_changes_nothing(farm: BuilderStateMachine) -> None:
+def test_an_idle_heartbeat_sent_before_the_job_arrived_changes_nothing(
+    farm: BuilderStateMachine,
+) -> None:
     start_build(farm)
     assert without_publishing(farm.handle(s.MessageReceived("b", idle(last_build=3)), 1.0)) == []
 
@@ -61,7 +63,7 @@ def test_a_job_that_did_not_arrive_is_sent_again(farm: BuilderStateMachine) -> N
     ]
 
 
-def test_a_builder_that_forgot_its_job_gives_it_back_and_gets_another(
+def test_a_builder_that_lost_its_job_requeues_it_and_gets_another(
     farm: BuilderStateMachine,
 ) -> None:
     start_build(farm)
@@ -70,7 +72,7 @@ def test_a_builder_that_forgot_its_job_gives_it_back_and_gets_another(
     assert without_publishing(instructions)[-1] == s.ClaimJob("b", (TARGET.name,))
 
 
-def test_files_are_taken_once_however_often_they_are_reported(farm: BuilderStateMachine) -> None:
+def test_files_are_received_once_if_they_are_reported_repeatedly(farm: BuilderStateMachine) -> None:
     start_build(farm)
     first = farm.handle(s.MessageReceived("b", build_finished(7)), 1.0)
     again = farm.handle(s.MessageReceived("b", build_finished(7)), 2.0)
@@ -80,7 +82,7 @@ def test_files_are_taken_once_however_often_they_are_reported(farm: BuilderState
     assert farm.view("b", 2.0).state == "uploading"
 
 
-def test_a_failure_is_settled_once_however_often_it_is_reported(farm: BuilderStateMachine) -> None:
+def test_a_failure_is_recorded_once_if_it_is_reported_repeatedly(farm: BuilderStateMachine) -> None:
     start_build(farm)
     first = farm.handle(s.MessageReceived("b", build_finished(7, Outcome.FAILED)), 1.0)
     again = farm.handle(s.MessageReceived("b", build_finished(7, Outcome.FAILED)), 2.0)
@@ -88,7 +90,7 @@ def test_a_failure_is_settled_once_however_often_it_is_reported(farm: BuilderSta
     assert s.CompleteBuild not in types_of(again)
 
 
-def test_a_builders_reason_is_one_line_of_bounded_length(farm: BuilderStateMachine) -> None:
+def test_the_reason_of_a_builder_is_one_line_of_limited_length(farm: BuilderStateMachine) -> None:
     start_build(farm)
     reason = "error:\x1b[2J\nbuilt." + "x" * 1_000_000
     (settle,) = farm.handle(s.MessageReceived("b", build_finished(7, Outcome.FAILED, reason)), 1.0)
@@ -97,7 +99,7 @@ def test_a_builders_reason_is_one_line_of_bounded_length(farm: BuilderStateMachi
     assert len(settle.reason) == 500
 
 
-def test_a_settled_build_frees_the_builder_and_counts(farm: BuilderStateMachine) -> None:
+def test_a_recorded_build_frees_the_builder_and_is_counted(farm: BuilderStateMachine) -> None:
     start_build(farm)
     farm.handle(s.MessageReceived("b", build_finished(7)), 1.0)
     done = farm.handle(s.BuildCompleted("b", 7, Outcome.BUILT, stored=True), 2.0)
@@ -106,20 +108,20 @@ def test_a_settled_build_frees_the_builder_and_counts(farm: BuilderStateMachine)
     assert (view.state, view.built, view.failed) == ("finishing", 1, 0)
 
 
-def test_a_result_that_nobody_waits_for_is_let_go(farm: BuilderStateMachine) -> None:
+def test_a_result_that_nobody_waits_for_is_acknowledged(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     (reply,) = replies(farm.handle(s.MessageReceived("b", build_finished(3)), 0.0))
     assert isinstance(reply, m.BuildAcknowledged)
 
 
-def test_a_builder_back_from_a_cut_link_keeps_its_build(farm: BuilderStateMachine) -> None:
+def test_a_reconnected_builder_keeps_its_build(farm: BuilderStateMachine) -> None:
     start_build(farm)
     instructions = farm.handle(s.MessageReceived("b", hello(current_build=7), log_bytes=42), 60.0)
     assert replies(instructions) == [m.Welcome(label="b", log_offset=42)]
     assert farm.view("b", 60.0).build == 7
 
 
-def test_a_new_master_adopts_the_build_of_a_builder_that_has_it(farm: BuilderStateMachine) -> None:
+def test_a_new_master_adopts_the_build_of_a_builder(farm: BuilderStateMachine) -> None:
     farm.orphans["b"] = OrphanedClaim(job(7), 0.0)
     instructions = farm.handle(s.MessageReceived("b", hello(current_build=7)), 1.0)
     assert s.UnclaimJob not in types_of(instructions)
@@ -127,14 +129,14 @@ def test_a_new_master_adopts_the_build_of_a_builder_that_has_it(farm: BuilderSta
     assert s.StartUpload in types_of(farm.handle(s.MessageReceived("b", build_finished(7)), 2.0))
 
 
-def test_a_new_master_takes_back_the_job_of_a_builder_that_lost_it(
+def test_a_new_master_requeues_the_job_of_a_builder_that_lost_it(
     farm: BuilderStateMachine,
 ) -> None:
     farm.orphans["b"] = OrphanedClaim(job(7), 0.0)
     assert s.UnclaimJob("b", 7) in farm.handle(s.MessageReceived("b", hello()), 1.0)
 
 
-def test_a_build_that_went_to_another_is_abandoned(farm: BuilderStateMachine) -> None:
+def test_a_build_that_was_reassigned_is_canceled(farm: BuilderStateMachine) -> None:
     instructions = farm.handle(s.MessageReceived("b", hello(current_build=3)), 1.0)
     assert m.CancelBuild(build=3, reason=reasons.NOT_ITS_BUILD) in replies(instructions)
     assert isinstance(
@@ -142,7 +144,7 @@ def test_a_build_that_went_to_another_is_abandoned(farm: BuilderStateMachine) ->
     )
 
 
-def test_a_silent_builder_is_lost_and_its_build_settled_so(farm: BuilderStateMachine) -> None:
+def test_a_silent_builder_is_lost_and_its_build_recorded_as_lost(farm: BuilderStateMachine) -> None:
     start_build(farm)
     assert without_publishing(farm.handle(s.Tick(), 299.0)) == []
     assert farm.view("b", 299.0).state == "silent"
@@ -155,28 +157,28 @@ def test_a_silent_builder_is_lost_and_its_build_settled_so(farm: BuilderStateMac
     assert farm.view("b", 310.0).failed == 0, "it has the build still, and may finish it"
 
 
-def test_a_claim_of_a_builder_that_never_comes_back_is_lost(farm: BuilderStateMachine) -> None:
+def test_a_claim_of_a_builder_that_never_returns_is_lost(farm: BuilderStateMachine) -> None:
     farm.orphans["b"] = OrphanedClaim(job(7), 0.0)
     assert farm.handle(s.Tick(), 10.0) == []
     assert types_of(farm.handle(s.Tick(), 301.0)) == [s.CompleteBuild]
     assert farm.handle(s.Tick(), 302.0) == []
 
 
-def test_goodbye_gives_the_job_back_at_once(farm: BuilderStateMachine) -> None:
+def test_goodbye_requeues_the_job_immediately(farm: BuilderStateMachine) -> None:
     start_build(farm)
     instructions = farm.handle(s.MessageReceived("b", m.Goodbye(reason="off")), 1.0)
     assert s.UnclaimJob("b", 7) in instructions
     assert farm.sessions == {}
 
 
-def test_a_job_claimed_for_a_builder_that_left_goes_back(farm: BuilderStateMachine) -> None:
+def test_a_job_claimed_for_a_disconnected_builder_is_requeued(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     farm.handle(s.MessageReceived("b", idle()), 0.0)
     farm.handle(s.MessageReceived("b", m.Goodbye()), 0.0)
     assert farm.handle(s.JobClaimed("b", job(7)), 0.0) == [s.UnclaimJob("b", 7)]
 
 
-def test_a_paused_farm_hands_out_nothing_and_resumes(farm: BuilderStateMachine) -> None:
+def test_a_paused_farm_assigns_no_jobs_until_it_is_resumed(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     farm.handle(s.PauseChanged(paused=True), 0.0)
     assert isinstance(
@@ -186,7 +188,7 @@ def test_a_paused_farm_hands_out_nothing_and_resumes(farm: BuilderStateMachine) 
     assert s.ClaimJob in types_of(farm.handle(s.PauseChanged(paused=False), 1.0))
 
 
-def test_a_job_claimed_while_pausing_goes_back(farm: BuilderStateMachine) -> None:
+def test_a_job_claimed_during_a_pause_is_requeued(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     farm.handle(s.MessageReceived("b", idle()), 0.0)
     farm.handle(s.PauseChanged(paused=True), 0.0)
@@ -194,7 +196,7 @@ def test_a_job_claimed_while_pausing_goes_back(farm: BuilderStateMachine) -> Non
     assert farm.view("b", 0.0).state == "paused"
 
 
-def test_waiting_jobs_wake_every_idle_builder(farm: BuilderStateMachine) -> None:
+def test_queued_jobs_wake_every_idle_builder(farm: BuilderStateMachine) -> None:
     for label in ("a", "b"):
         farm.handle(s.MessageReceived(label, hello()), 0.0)
         farm.handle(s.MessageReceived(label, idle()), 0.0)
@@ -202,7 +204,7 @@ def test_waiting_jobs_wake_every_idle_builder(farm: BuilderStateMachine) -> None
     assert types_of(farm.handle(s.JobsAvailable(), 1.0)) == [s.ClaimJob, s.ClaimJob]
 
 
-def test_a_revoked_builder_is_turned_away_and_its_build_ended(farm: BuilderStateMachine) -> None:
+def test_a_revoked_builder_is_disconnected_and_its_build_ended(farm: BuilderStateMachine) -> None:
     start_build(farm)
     instructions = farm.handle(s.KeyRevoked("b"), 1.0)
     assert s.CompleteBuild in types_of(instructions)
@@ -210,7 +212,7 @@ def test_a_revoked_builder_is_turned_away_and_its_build_ended(farm: BuilderState
     assert farm.sessions == {}
 
 
-def test_log_lines_that_are_told_anew_after_the_end_are_not_kept(farm: BuilderStateMachine) -> None:
+def test_log_chunks_repeated_after_the_end_are_discarded(farm: BuilderStateMachine) -> None:
     start_build(farm, 7)
     lines = s.MessageReceived("b", m.LogChunk(build=7, offset=0, data=b"x"))
     assert types_of(farm.handle(lines, 1)) == [s.AppendLog]
@@ -219,7 +221,7 @@ def test_log_lines_that_are_told_anew_after_the_end_are_not_kept(farm: BuilderSt
     assert farm.handle(lines, 4) == []
 
 
-def test_log_lines_of_another_build_are_not_kept(farm: BuilderStateMachine) -> None:
+def test_log_chunks_of_another_build_are_discarded(farm: BuilderStateMachine) -> None:
     start_build(farm)
     kept = farm.handle(s.MessageReceived("b", m.LogChunk(build=7, offset=0, data=b"x")), 1.0)
     other = farm.handle(s.MessageReceived("b", m.LogChunk(build=8, offset=0, data=b"x")), 1.0)
@@ -350,7 +352,7 @@ class Simulation:
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_whatever_is_lost_or_repeated_or_ordered_every_job_is_settled_exactly_once(
+def test_every_job_is_recorded_exactly_once_after_random_losses_repetitions_and_commands(
     seed: int,
 ) -> None:
     simulation = Simulation(random.Random(seed))

@@ -38,11 +38,11 @@ def status_changed_after(elapsed_s: float, **changes: object) -> StatusReply:
 
 
 @pytest.mark.parametrize("elapsed_s", [0.0, 5.0, 3600.0])
-def test_clocks_that_simply_go_on_are_no_news(elapsed_s: float) -> None:
+def test_advancing_clocks_are_no_change(elapsed_s: float) -> None:
     assert not builder_changed(BUILDER, builder_after(elapsed_s), elapsed_s)
 
 
-def test_waits_that_go_on_are_published_again_every_minute_or_so() -> None:
+def test_ongoing_waits_are_published_again_about_every_minute() -> None:
     assert not status_changed(STATUS, status_changed_after(59.0), 59.0)
     assert status_changed(STATUS, status_changed_after(61.0), 61.0)
     waiting = replace(QUEUE, oldest_s=86_400.0)
@@ -60,7 +60,7 @@ def test_waits_that_go_on_are_published_again_every_minute_or_so() -> None:
         replace(HOST, temperature=51.5),
     ],
 )
-def test_measurements_that_waver_are_no_news(host: HostMetrics) -> None:
+def test_fluctuating_metrics_are_no_change(host: HostMetrics) -> None:
     assert not builder_changed(BUILDER, builder_after(5.0, host=host), 5.0)
     assert not status_changed(STATUS, status_changed_after(5.0, host=host), 5.0)
 
@@ -76,7 +76,7 @@ def test_measurements_that_waver_are_no_news(host: HostMetrics) -> None:
         replace(HOST, temperature=None),
     ],
 )
-def test_a_machine_in_another_state_is_news(host: HostMetrics) -> None:
+def test_a_changed_state_of_a_machine_is_published(host: HostMetrics) -> None:
     assert builder_changed(BUILDER, builder_after(5.0, host=host), 5.0)
     assert status_changed(STATUS, status_changed_after(5.0, host=host), 5.0)
 
@@ -84,7 +84,7 @@ def test_a_machine_in_another_state_is_news(host: HostMetrics) -> None:
 @pytest.mark.parametrize(
     "change", [{"state": "overdue"}, {"phase": "uploading"}, {"phase_s": 0.0}, {"built": 1}]
 )
-def test_a_builder_that_does_something_else_is_news(change: dict[str, object]) -> None:
+def test_a_changed_activity_of_a_builder_is_published(change: dict[str, object]) -> None:
     assert builder_changed(BUILDER, builder_after(15.0, **change), 15.0)
 
 
@@ -101,11 +101,11 @@ def test_a_builder_that_does_something_else_is_news(change: dict[str, object]) -
         {"database_bytes": 2 * GB},
     ],
 )
-def test_a_farm_that_changed_is_news(change: dict[str, object]) -> None:
+def test_a_changed_farm_is_published(change: dict[str, object]) -> None:
     assert status_changed(STATUS, status_changed_after(5.0, **change), 5.0)
 
 
-def test_slow_drift_is_published_when_it_adds_up() -> None:
+def test_slow_drift_is_published_when_it_is_large_enough() -> None:
     drift = [replace(BUILDER, host=replace(HOST, load=1.0 + step / 100)) for step in range(50)]
     published = [BUILDER]
     for view in drift:

@@ -23,7 +23,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_items_of_one_key_are_done_in_order_and_those_of_others_do_not_wait() -> None:
+async def test_items_of_one_key_are_ordered_and_do_not_delay_other_keys() -> None:
     done: list[str] = []
     slow = asyncio.Event()
     finished = asyncio.Event()
@@ -48,7 +48,7 @@ async def test_items_of_one_key_are_done_in_order_and_those_of_others_do_not_wai
     running.cancel()
 
 
-async def test_an_error_of_the_handler_ends_the_work() -> None:
+async def test_an_exception_of_the_handler_ends_the_work() -> None:
     async def handle(_: str) -> None:
         raise ValueError("no")
 

@@ -80,7 +80,7 @@ async def farm(database: Database) -> Farm:
     return Farm(database)
 
 
-async def test_a_project_that_nobody_added(farm: Farm) -> None:
+async def test_a_project_that_was_not_added(farm: Farm) -> None:
     await farm.assert_status("unknown", "piw add demo")
 
 
@@ -91,17 +91,17 @@ async def test_a_project_without_releases(farm: Farm) -> None:
     assert (answer.state, "piw add demo==5.0" in answer.as_text) == ("unknown-release", True)
 
 
-async def test_a_target_that_the_farm_has_not(farm: Farm) -> None:
+async def test_an_unknown_target(farm: Farm) -> None:
     await farm.release()
     await farm.assert_status("unknown-target", "no target cp27", target="cp27")
 
 
-async def test_a_queued_job_says_its_place(farm: Farm) -> None:
+async def test_a_queued_job_has_its_position(farm: Farm) -> None:
     await farm.release()
     await farm.assert_status("queued", "number 1")
 
 
-async def test_a_job_that_no_builder_serves(farm: Farm) -> None:
+async def test_a_job_without_a_builder(farm: Farm) -> None:
     await farm.release()
     farm.served.clear()
     await farm.assert_status("unserved", "no connected builder")
@@ -118,19 +118,19 @@ async def test_a_later_target_waits_for_the_first(farm: Farm) -> None:
     await farm.assert_status("waiting", "waiting for an earlier target", target=CP311)
 
 
-async def test_a_build_in_hand_says_who_has_it(farm: Farm) -> None:
+async def test_a_running_build_names_its_builder(farm: Farm) -> None:
     await farm.release()
     job = await farm.claim()
     await farm.assert_status("building", "pi4-kitchen", f"piw log {job.build_id} -f")
 
 
-async def test_a_failure_that_passes_says_when_it_is_tried_again(farm: Farm) -> None:
+async def test_a_transient_failure_has_the_time_of_its_retry(farm: Farm) -> None:
     await farm.release()
     await farm.fail(timedelta(minutes=30, seconds=30))
     await farm.assert_status("deferred", "fetch-failed (it broke)", "retried in 30 minutes")
 
 
-async def test_a_final_failure_says_its_reason_and_the_way_out(farm: Farm) -> None:
+async def test_a_final_failure_has_its_reason_and_a_solution(farm: Farm) -> None:
     await farm.release()
     await farm.fail()
     await farm.assert_status(
@@ -140,7 +140,7 @@ async def test_a_final_failure_says_its_reason_and_the_way_out(farm: Farm) -> No
     await farm.assert_status("queued", "it broke")
 
 
-async def test_a_wheel_that_is_there(farm: Farm) -> None:
+async def test_a_published_wheel(farm: Farm) -> None:
     await farm.release()
     job = await farm.claim()
     await complete_as_built(farm.db, job, "pi4-kitchen", make_wheel(job, "py3-none-any"))
@@ -148,7 +148,7 @@ async def test_a_wheel_that_is_there(farm: Farm) -> None:
     await farm.assert_status("covered", "py3-none-any.whl is published", target=CP311)
 
 
-async def test_a_wheel_that_is_to_be_built_again(farm: Farm) -> None:
+async def test_a_wheel_that_is_to_be_rebuilt(farm: Farm) -> None:
     await farm.release()
     job = await farm.claim()
     await complete_as_built(farm.db, job, "pi4-kitchen", make_wheel(job, "py3-none-any"))
@@ -156,7 +156,7 @@ async def test_a_wheel_that_is_to_be_built_again(farm: Farm) -> None:
     await farm.assert_status("queued", "a rebuild was requested")
 
 
-async def test_a_python_that_the_release_excludes(farm: Farm) -> None:
+async def test_a_python_excluded_by_the_release(farm: Farm) -> None:
     await farm.release(requires_python=">=3.10")
     await farm.assert_status("excluded", ">=3.10")
 
@@ -185,12 +185,12 @@ async def test_a_quarantined_project(farm: Farm) -> None:
     await farm.assert_status("quarantined", "malware")
 
 
-async def test_a_yank_is_told_beside_the_state(farm: Farm) -> None:
+async def test_a_yank_is_reported_beside_the_state(farm: Farm) -> None:
     await farm.release(yanked="too slow")
     await farm.assert_status("queued", "yanked upstream: too slow")
 
 
-async def test_without_a_version_the_newest_is_meant_and_every_target_answered(
+async def test_without_a_version_the_newest_is_explained_for_every_target(
     farm: Farm,
 ) -> None:
     await farm.release("1.9")
@@ -202,13 +202,13 @@ async def test_without_a_version_the_newest_is_meant_and_every_target_answered(
     ]
 
 
-async def test_a_skipped_project_of_which_nothing_was_built(farm: Farm) -> None:
+async def test_a_skipped_project_without_builds(farm: Farm) -> None:
     await catalog.add_project(farm.db, "demo", "Demo")
     await catalog.skip_project(farm.db, "demo", "opted out")
     await farm.assert_status("skipped", "opted out", "piw unskip demo")
 
 
-async def test_the_wheels_of_a_skipped_project_stay(farm: Farm) -> None:
+async def test_wheels_of_a_skipped_project_are_kept(farm: Farm) -> None:
     await farm.release()
     job = await farm.claim()
     await complete_as_built(farm.db, job, "pi4-kitchen", make_wheel(job, "py3-none-any"))
@@ -216,7 +216,7 @@ async def test_the_wheels_of_a_skipped_project_stay(farm: Farm) -> None:
     assert [answer.state for answer in await farm.explain()] == ["skipped", "covered"]
 
 
-async def test_the_wheels_of_a_quarantined_project_are_not_said_to_install(farm: Farm) -> None:
+async def test_wheels_of_a_quarantined_project_are_not_installable(farm: Farm) -> None:
     await farm.release()
     job = await farm.claim()
     await complete_as_built(farm.db, job, "pi4-kitchen", make_wheel(job, "py3-none-any"))
@@ -224,7 +224,7 @@ async def test_the_wheels_of_a_quarantined_project_are_not_said_to_install(farm:
     await farm.assert_status("quarantined", "its files are not listed")
 
 
-async def test_a_target_that_was_changed_just_now_says_so(farm: Farm) -> None:
+async def test_a_changed_target_is_reported(farm: Farm) -> None:
     await farm.release()
     await target_queries.skip_target(farm.db, CP39, "out of use")
     await farm.assert_status("target-skipped", "is being recomputed")
@@ -253,13 +253,13 @@ async def test_a_newer_release_upstream_is_named(farm: Farm) -> None:
     assert len(await farm.explain(version="1.0")) == 1, "it is about the project as a whole"
 
 
-async def test_odd_entries_of_a_page_are_named(farm: Farm) -> None:
+async def test_malformed_entries_of_a_page_are_reported(farm: Farm) -> None:
     await farm.release("1.0")
     message = await explain_last_check(farm, problem_count=7, problems=("entry 3 has no url",))
     assert "7 invalid entries on its page there: entry 3 has no url" in message
 
 
-async def test_a_page_that_says_the_same_is_not_news(farm: Farm) -> None:
+async def test_an_unchanged_page_is_not_reported(farm: Farm) -> None:
     await farm.release("1.0")
     page = UpstreamPage(
         newest_version="1.0", newest_at=None, newest_has_sdist=True, problem_count=1,
@@ -270,7 +270,7 @@ async def test_a_page_that_says_the_same_is_not_news(farm: Farm) -> None:
     assert not await store_upstream_page(farm.db, "nobody", page)
 
 
-async def test_what_a_wheel_lacks_is_said(farm: Farm) -> None:
+async def test_files_that_a_wheel_lacks_are_reported(farm: Farm) -> None:
     await farm.release("1.0")
     job = await farm.claim()
     wheel = make_wheel(job, "py3-none-any")
@@ -283,7 +283,7 @@ async def test_what_a_wheel_lacks_is_said(farm: Farm) -> None:
     assert "(The wheel lacks _fast, which demo has.)" in answer.as_text
 
 
-async def test_debian_packages_are_named_where_the_wheel_was_built(farm: Farm) -> None:
+async def test_debian_packages_are_named_for_the_platform_of_the_build(farm: Farm) -> None:
     await farm.release("1.0")
     job = await farm.claim()
     wheel = structs.replace(make_wheel(job, "py3-none-linux_aarch64"), debian_packages=("libssl3",))

@@ -58,7 +58,7 @@ def dispatcher_of(router: Router[Any, Any], store: KeyStore) -> Dispatcher:
 
 
 @pytest.mark.usefixtures("gate")
-async def test_a_builders_message_ends_no_master(
+async def test_an_invalid_builder_message_does_not_end_the_master(
     store: KeyStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def handle(_: BuilderStateMachine, event: s.Event, _now: float) -> list[s.Instruction]:
@@ -86,7 +86,7 @@ async def test_a_builders_message_ends_no_master(
 
 @pytest.mark.usefixtures("gate")
 @pytest.mark.parametrize("fault", [psycopg.OperationalError("gone"), PiwheelsError("no")], ids=str)
-async def test_a_fault_of_the_master_is_nobodys_message(
+async def test_an_internal_error_is_not_a_malformed_message(
     store: KeyStore, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     def handle(_: BuilderStateMachine, _event: s.Event, _now: float) -> list[s.Instruction]:
@@ -103,7 +103,7 @@ async def test_a_fault_of_the_master_is_nobodys_message(
 
 
 @pytest.mark.usefixtures("gate")
-async def test_a_senders_message_ends_no_master(
+async def test_an_invalid_uploader_message_does_not_end_the_master(
     store: KeyStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     router = rejecting_router(m.FromUploader)

@@ -17,7 +17,7 @@ def logs(tmp_path: Path) -> LogSpool:
     return LogSpool(tmp_path / "logs", Webroot(tmp_path / "www"))
 
 
-def test_a_piece_that_comes_twice_is_kept_once_and_a_gap_is_not_kept(logs: LogSpool) -> None:
+def test_a_repeated_chunk_is_kept_once_and_a_gap_is_rejected(logs: LogSpool) -> None:
     logs.append(7, 0, b"first\n")
     logs.append(7, 0, b"first\nsecond\n")
     logs.append(7, 99, b"later\n")
@@ -25,7 +25,7 @@ def test_a_piece_that_comes_twice_is_kept_once_and_a_gap_is_not_kept(logs: LogSp
     assert logs.size(7) == 13
 
 
-async def test_what_has_arrived_is_made_durable_once(
+async def test_received_chunks_are_synced_once(
     logs: LogSpool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     durable: list[Path] = []
@@ -41,12 +41,12 @@ async def test_what_has_arrived_is_made_durable_once(
     assert len(durable) == 1
 
 
-def test_a_power_cut_costs_five_seconds_of_a_log_at_most() -> None:
+def test_a_power_failure_loses_at_most_five_seconds_of_a_log() -> None:
     # A builder sends what was written since, then the master makes it durable.
     assert connection_state_machine.LOG_INTERVAL_S + dispatcher._TICK_INTERVAL_S < 5
 
 
-def test_a_finished_log_lies_packed_in_the_tree(logs: LogSpool, tmp_path: Path) -> None:
+def test_a_finished_log_is_compressed_in_the_web_root(logs: LogSpool, tmp_path: Path) -> None:
     logs.append(7, 0, b"first\n")
     logs.archive(7)
     logs.archive(7)
@@ -56,7 +56,7 @@ def test_a_finished_log_lies_packed_in_the_tree(logs: LogSpool, tmp_path: Path) 
     assert gzip.decompress(kept.read_bytes()) == b"first\n"
 
 
-def test_logs_of_builds_that_nobody_has_in_hand_are_not_followed_for_ever(logs: LogSpool) -> None:
+def test_logs_of_unknown_builds_are_not_followed_forever(logs: LogSpool) -> None:
     for build in (7, 8, 9):
         logs.append(build, 0, b"first\n")
     logs.archive(8)
@@ -69,7 +69,7 @@ def test_logs_of_builds_that_nobody_has_in_hand_are_not_followed_for_ever(logs: 
     assert logs.read_archived(9) == b"first\n"
 
 
-async def test_a_full_disk_costs_the_log_and_is_told_once(
+async def test_a_full_disk_loses_the_log_and_is_reported_once(
     logs: LogSpool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "logs" / "7.log").symlink_to("/dev/full")
@@ -91,7 +91,7 @@ async def test_a_log_that_cannot_be_removed_ends_nothing(
     assert caplog.messages[0] == "the log of build 7 cannot be stored: Is a directory"
 
 
-def test_a_log_that_the_tree_does_not_take_stays_until_it_does(
+def test_a_log_that_the_web_root_rejects_is_kept_until_it_is_accepted(
     logs: LogSpool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "www").mkdir()

@@ -25,13 +25,13 @@ async def count(farm: SimFarm, outcome: str) -> int:
     return int(await farm.db.value(query, {"outcome": outcome}))
 
 
-async def test_without_a_fault_everything_is_built_at_once(sim: SimFarm) -> None:
+async def test_without_faults_everything_is_built_immediately(sim: SimFarm) -> None:
     await sim.run_until_built(600.0)
     await sim.assert_no_release_blamed()
     assert await count(sim, "built") == len(NAMES)
 
 
-async def test_an_hour_without_the_index(sim: SimFarm) -> None:
+async def test_an_index_outage_of_an_hour(sim: SimFarm) -> None:
     sim.index_works = False
     await sim.run(HOUR_S)
     assert "several builders cannot reach the index" in sim.dispatcher.no_jobs_reason
@@ -44,7 +44,7 @@ async def test_an_hour_without_the_index(sim: SimFarm) -> None:
     assert await count(sim, "built") == len(NAMES)
 
 
-async def test_a_builder_that_cannot_reach_the_index_holds_nobody_up(sim: SimFarm) -> None:
+async def test_a_builder_that_cannot_reach_the_index_delays_no_other(sim: SimFarm) -> None:
     sim.builders["a"].index_works = False
     await sim.run_until_built(HOUR_S)
     await sim.assert_no_release_blamed()
@@ -63,7 +63,7 @@ async def test_a_full_disk_on_one_builder(sim: SimFarm) -> None:
     assert sim.builders["a"].jobs_started == 1, "it has room again"
 
 
-async def test_a_disk_that_fills_while_a_builder_builds(sim: SimFarm) -> None:
+async def test_a_disk_that_fills_during_a_build(sim: SimFarm) -> None:
     await sim.run(10.0)
     sim.builders["a"].disk_free = RESERVE_BYTES // 2
     await sim.run_until_built(HOUR_S)
@@ -84,7 +84,7 @@ async def test_the_only_builder_with_a_full_disk_loses_nothing(sim: SimFarm) -> 
 
 
 @pytest.mark.parametrize("fault", ["No space left on device", "Read-only file system"])
-async def test_a_tree_that_takes_no_files(sim: SimFarm, fault: str) -> None:
+async def test_a_web_root_that_rejects_files(sim: SimFarm, fault: str) -> None:
     await sim.run(10.0)
     sim.upload_server.disk_error = fault
     await sim.run(HOUR_S)
@@ -110,7 +110,7 @@ async def test_memory_that_only_one_builder_has(sim: SimFarm) -> None:
     assert await count(sim, "out-of-memory") <= len(NAMES)
 
 
-async def test_memory_that_no_builder_has_ends_with_the_largest(sim: SimFarm) -> None:
+async def test_memory_that_no_builder_has_fails_on_the_largest(sim: SimFarm) -> None:
     sim.required_memory_bytes = 8 << 30
     sim.builders["c"].memory_limit = 4 << 30
     await sim.run_until_built(HOUR_S)
@@ -119,14 +119,14 @@ async def test_memory_that_no_builder_has_ends_with_the_largest(sim: SimFarm) ->
     assert [row["builder"] for row in rows] == ["c"]
 
 
-async def test_a_build_that_needs_more_time_gets_twice_as_much_once(sim: SimFarm) -> None:
+async def test_a_timed_out_build_gets_twice_the_time_once(sim: SimFarm) -> None:
     sim.build_duration_s, sim.step_s = 1.5 * HOUR_S, 60.0
     await sim.run_until_built(30 * HOUR_S)
     await sim.assert_no_release_blamed()
     assert await count(sim, "timed-out") == len(NAMES)
 
 
-async def test_a_link_away_for_hours_costs_no_build(sim: SimFarm) -> None:
+async def test_a_network_outage_of_hours_loses_no_build(sim: SimFarm) -> None:
     sim.builders = {"a": sim.builders["a"]}
     await sim.run(10.0)
     sim.builders["a"].disconnected = True
@@ -140,7 +140,7 @@ async def test_a_link_away_for_hours_costs_no_build(sim: SimFarm) -> None:
     assert sim.builders["a"].jobs_started == len(NAMES)
 
 
-async def test_a_builder_that_is_back_does_not_take_what_another_has(sim: SimFarm) -> None:
+async def test_a_reconnected_builder_does_not_take_the_job_of_another(sim: SimFarm) -> None:
     await sim.run(10.0)
     job = sim.builders["a"].job
     assert job is not None
@@ -153,7 +153,7 @@ async def test_a_builder_that_is_back_does_not_take_what_another_has(sim: SimFar
     assert await sim.db.value(query, {"name": job.project}) != "a"
 
 
-async def test_a_release_that_loses_two_builders_waits_for_a_person(sim: SimFarm) -> None:
+async def test_a_release_that_loses_two_builders_is_blocked(sim: SimFarm) -> None:
     for label in "ab":
         sim.builders = {label: sim.builders.get(label) or type(sim.builders["a"])(label)}
         await sim.db.execute(
@@ -175,7 +175,7 @@ async def test_a_release_that_loses_two_builders_waits_for_a_person(sim: SimFarm
     await sim.assert_no_release_blamed()
 
 
-async def test_a_clock_that_was_ahead_defers_no_job_for_longer_than_its_delay(
+async def test_a_clock_that_was_ahead_delays_no_job_longer_than_its_delay(
     sim: SimFarm,
 ) -> None:
     sim.builders = {"a": sim.builders["a"]}

@@ -37,7 +37,7 @@ def finish(
 # --- finishing ---
 
 
-def test_a_builder_cleans_up_between_its_build_and_its_next_question(
+def test_a_builder_cleans_up_between_its_build_and_its_next_request(
     farm: BuilderStateMachine,
 ) -> None:
     start_build(farm)
@@ -47,7 +47,7 @@ def test_a_builder_cleans_up_between_its_build_and_its_next_question(
     assert state(farm, 2.0) == S.IDLE
 
 
-def test_an_abandoned_build_is_cleaned_up_too(farm: BuilderStateMachine) -> None:
+def test_a_canceled_build_is_cleaned_up(farm: BuilderStateMachine) -> None:
     start_build(farm)
     farm.handle(s.CommandIssued(m.BuilderCommand.CANCEL_BUILD, ("b",), "ann"), 1.0)
     assert state(farm, 1.0) == S.FINISHING
@@ -58,7 +58,7 @@ def test_an_abandoned_build_is_cleaned_up_too(farm: BuilderStateMachine) -> None
 # --- to sleep ---
 
 
-def test_a_builder_that_is_to_sleep_says_so_while_it_builds(farm: BuilderStateMachine) -> None:
+def test_a_builder_that_will_sleep_shows_it_during_its_build(farm: BuilderStateMachine) -> None:
     start_build(farm)
     farm.handle(s.CommandIssued(m.BuilderCommand.SLEEP, ("b",), "ann"), 1.0)
     assert state(farm, 1.0) == S.TO_SLEEP
@@ -70,7 +70,7 @@ def test_a_builder_that_is_to_sleep_says_so_while_it_builds(farm: BuilderStateMa
 # --- overdue ---
 
 
-def test_a_build_far_over_the_longest_of_its_project_is_stuck(farm: BuilderStateMachine) -> None:
+def test_a_build_much_longer_than_earlier_ones_is_overdue(farm: BuilderStateMachine) -> None:
     start_build(farm)
     farm.handle(s.DurationEstimated("b", 7, longest_s=1000.0), 0.0)
     farm.handle(s.MessageReceived("b", building(7)), 2999.0)
@@ -80,7 +80,7 @@ def test_a_build_far_over_the_longest_of_its_project_is_stuck(farm: BuilderState
     assert state(farm, 3002.0) == S.UPLOADING
 
 
-def test_a_build_is_never_stuck_within_ten_minutes(farm: BuilderStateMachine) -> None:
+def test_a_build_is_never_overdue_within_ten_minutes(farm: BuilderStateMachine) -> None:
     start_build(farm)
     farm.handle(s.DurationEstimated("b", 7, longest_s=1.0), 0.0)
     farm.handle(s.MessageReceived("b", building(7)), 599.0)
@@ -88,7 +88,7 @@ def test_a_build_is_never_stuck_within_ten_minutes(farm: BuilderStateMachine) ->
     assert state(farm, 601.0) == S.OVERDUE
 
 
-def test_without_an_earlier_build_half_the_limit_is_expected(farm: BuilderStateMachine) -> None:
+def test_without_an_earlier_build_half_of_the_limit_is_expected(farm: BuilderStateMachine) -> None:
     start_build(farm, build_timeout_s=7200.0)
     assert farm.view("b", 0.0).expected_s == 3600.0
     farm.handle(s.DurationEstimated("b", 7, longest_s=None), 0.0)
@@ -99,13 +99,13 @@ def test_without_an_earlier_build_half_the_limit_is_expected(farm: BuilderStateM
     )  # fmt: skip
 
 
-def test_of_a_builder_without_a_limit_nothing_is_expected(farm: BuilderStateMachine) -> None:
+def test_without_a_limit_no_duration_is_expected(farm: BuilderStateMachine) -> None:
     start_build(farm)
     farm.handle(s.MessageReceived("b", building(7)), 90_000.0)
     assert state(farm, 90_000.0) == S.BUILDING
 
 
-def test_what_was_expected_of_an_earlier_build_says_nothing_of_the_next(
+def test_the_expected_duration_of_a_build_is_not_used_for_the_next(
     farm: BuilderStateMachine,
 ) -> None:
     start_build(farm)
@@ -113,7 +113,7 @@ def test_what_was_expected_of_an_earlier_build_says_nothing_of_the_next(
     assert farm.view("b", 1.0).expected_s == 0.0
 
 
-def test_every_job_is_estimated_after_it_was_handed_out(farm: BuilderStateMachine) -> None:
+def test_every_job_is_estimated_after_it_was_assigned(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     farm.handle(s.MessageReceived("b", idle()), 0.0)
     handed = farm.handle(s.JobClaimed("b", job(7)), 0.0)
@@ -122,7 +122,7 @@ def test_every_job_is_estimated_after_it_was_handed_out(farm: BuilderStateMachin
     )
 
 
-def test_a_build_adopted_by_a_new_master_is_as_old_as_its_claim(farm: BuilderStateMachine) -> None:
+def test_the_age_of_an_adopted_build_is_that_of_its_claim(farm: BuilderStateMachine) -> None:
     farm.orphans["b"] = OrphanedClaim(job(7), since=0.0, claimed_at=-5000.0)
     adopted = farm.handle(s.MessageReceived("b", hello(current_build=7)), 1.0)
     assert s.EstimateDuration("b", job(7)) in adopted
@@ -132,7 +132,7 @@ def test_a_build_adopted_by_a_new_master_is_as_old_as_its_claim(farm: BuilderSta
 # --- silent, lost ---
 
 
-def test_silence_is_told_when_it_begins_and_when_it_ends(farm: BuilderStateMachine) -> None:
+def test_the_start_and_end_of_a_silence_are_reported(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     farm.handle(s.Tick(), 1.0)
     assert farm.handle(s.Tick(), SILENT_AFTER_S - 1) == []
@@ -142,7 +142,7 @@ def test_silence_is_told_when_it_begins_and_when_it_ends(farm: BuilderStateMachi
     assert state(farm, SILENT_AFTER_S + 2) == S.IDLE
 
 
-def test_a_lost_builder_stays_in_view_with_its_last_facts(farm: BuilderStateMachine) -> None:
+def test_a_lost_builder_is_listed_with_its_last_facts(farm: BuilderStateMachine) -> None:
     start_build(farm)
     farm.handle(s.MessageReceived("b", building(7)), 5.0)
     lost = farm.handle(s.Tick(), 306.0)
@@ -158,7 +158,7 @@ def test_a_lost_builder_stays_in_view_with_its_last_facts(farm: BuilderStateMach
     assert farm.labels() == ["b"]
 
 
-def test_a_lost_builder_gets_no_jobs_and_no_orders(farm: BuilderStateMachine) -> None:
+def test_a_lost_builder_gets_no_jobs_and_no_commands(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     farm.handle(s.Tick(), 301.0)
     assert without_publishing(farm.handle(s.JobsAvailable(), 302.0)) == []
@@ -168,7 +168,7 @@ def test_a_lost_builder_gets_no_jobs_and_no_orders(farm: BuilderStateMachine) ->
     ]
 
 
-def test_a_lost_builder_that_returns_is_there_again(farm: BuilderStateMachine) -> None:
+def test_a_lost_builder_that_returns_is_connected(farm: BuilderStateMachine) -> None:
     start_build(farm)
     farm.handle(s.Tick(), 301.0)
     back = replies(farm.handle(s.MessageReceived("b", hello(current_build=7)), 400.0))
@@ -176,7 +176,7 @@ def test_a_lost_builder_that_returns_is_there_again(farm: BuilderStateMachine) -
     assert state(farm, 400.0) == S.IDLE
 
 
-def test_a_lost_builder_is_out_of_view_after_an_hour(farm: BuilderStateMachine) -> None:
+def test_a_lost_builder_is_removed_after_an_hour(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     farm.handle(s.Tick(), 301.0)
     assert s.PublishBuilderRemoved not in types_of(
@@ -188,7 +188,7 @@ def test_a_lost_builder_is_out_of_view_after_an_hour(farm: BuilderStateMachine) 
     assert farm.labels() == []
 
 
-def test_a_lost_builder_whose_key_is_revoked_is_out_of_view(farm: BuilderStateMachine) -> None:
+def test_a_lost_builder_with_a_revoked_key_is_removed(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     farm.handle(s.Tick(), 301.0)
     assert types_of(farm.handle(s.KeyRevoked("b"), 302.0)) == [s.PublishBuilderRemoved]
@@ -209,7 +209,7 @@ def fail_because_of_builder(
     return done
 
 
-def test_a_builder_that_fails_of_itself_again_and_again_is_quarantined(
+def test_a_builder_with_repeated_builder_failures_is_quarantined(
     farm: BuilderStateMachine,
 ) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
@@ -221,7 +221,7 @@ def test_a_builder_that_fails_of_itself_again_and_again_is_quarantined(
     assert (view.state, view.reason) == (S.QUARANTINED, reason)
 
 
-def test_another_outcome_in_between_starts_the_count_anew(farm: BuilderStateMachine) -> None:
+def test_another_outcome_resets_the_count_of_failures(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     fail_because_of_builder(farm, 2)
     farm.handle(s.MessageReceived("b", idle(8)), 1.0)
@@ -232,7 +232,7 @@ def test_another_outcome_in_between_starts_the_count_anew(farm: BuilderStateMach
     assert state(farm, 2.0) == S.IDLE
 
 
-def test_waking_lifts_a_quarantine_and_starts_the_count_anew(farm: BuilderStateMachine) -> None:
+def test_wake_ends_a_quarantine_and_resets_the_count(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     fail_because_of_builder(farm, 3)
     farm.handle(s.MessageReceived("b", idle(9)), 2.0)
@@ -245,7 +245,7 @@ def test_waking_lifts_a_quarantine_and_starts_the_count_anew(farm: BuilderStateM
     assert state(farm, 4.0) == S.IDLE
 
 
-def test_a_quarantine_outlives_the_builders_restart(farm: BuilderStateMachine) -> None:
+def test_a_quarantine_is_kept_across_a_restart_of_the_builder(farm: BuilderStateMachine) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     fail_because_of_builder(farm, 3)
     farm.handle(s.MessageReceived("b", m.Goodbye()), 2.0)
@@ -255,7 +255,7 @@ def test_a_quarantine_outlives_the_builders_restart(farm: BuilderStateMachine) -
     ]
 
 
-def test_a_farm_can_do_without_quarantine() -> None:
+def test_quarantine_can_be_disabled() -> None:
     farm = BuilderStateMachine(builder_timeout_s=300.0, quarantine_after=0)
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     fail_because_of_builder(farm, 9)
@@ -279,7 +279,7 @@ def test_builds_of_the_last_hour_are_counted_and_forgotten(farm: BuilderStateMac
     assert (view.built_last_hour, view.failed_last_hour, view.failed) == (0, 2, 1)
 
 
-def test_a_killed_build_speaks_neither_for_nor_against_its_builder(
+def test_a_killed_build_does_not_count_as_a_success_or_failure_of_its_builder(
     farm: BuilderStateMachine,
 ) -> None:
     start_build(farm)
@@ -288,7 +288,7 @@ def test_a_killed_build_speaks_neither_for_nor_against_its_builder(
     assert farm.view("b", 1.0).failed_last_hour == 0
 
 
-def test_loads_are_sampled_and_bounded_and_shown_on_demand(farm: BuilderStateMachine) -> None:
+def test_load_samples_are_limited_and_shown_on_demand(farm: BuilderStateMachine) -> None:
     for second in range(1000):
         load = float(second // 10)
         farm.handle(s.MessageReceived("b", hello(load=load)), float(second))
@@ -299,7 +299,9 @@ def test_loads_are_sampled_and_bounded_and_shown_on_demand(farm: BuilderStateMac
 
 
 @pytest.mark.parametrize("paused", [False, True])
-def test_idle_says_whether_it_is_for_a_pause(farm: BuilderStateMachine, paused: bool) -> None:
+def test_an_idle_builder_shows_whether_the_farm_is_paused(
+    farm: BuilderStateMachine, paused: bool
+) -> None:
     farm.handle(s.PauseChanged(paused=paused), 0.0)
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     assert state(farm, 0.0) == (S.PAUSED if paused else S.IDLE)

@@ -23,7 +23,7 @@ def steps(farm: BuilderStateMachine, label: str = "b") -> list[tuple[str, str, s
     ]
 
 
-def test_the_transitions_of_a_build_are_kept_in_order(farm: BuilderStateMachine) -> None:
+def test_the_transitions_of_a_build_are_recorded_in_order(farm: BuilderStateMachine) -> None:
     start_build(farm, 7)
     for second in range(3):
         farm.handle(s.MessageReceived("b", building(7)), float(second))
@@ -40,7 +40,7 @@ def test_the_transitions_of_a_build_are_kept_in_order(farm: BuilderStateMachine)
     assert [item.at for item in farm.transitions.of("b")] == [0.0, 0.0, 3.0, 4.0, 5.0]
 
 
-def test_commands_are_kept_with_their_operator_even_when_they_change_nothing(
+def test_commands_are_recorded_with_their_operator_even_if_they_change_nothing(
     farm: BuilderStateMachine,
 ) -> None:
     farm.handle(s.MessageReceived("b", hello()), 0.0)
@@ -54,7 +54,7 @@ def test_commands_are_kept_with_their_operator_even_when_they_change_nothing(
     ]
 
 
-def test_silence_and_loss_are_kept_with_their_reason(farm: BuilderStateMachine) -> None:
+def test_silence_and_loss_are_recorded_with_their_reason(farm: BuilderStateMachine) -> None:
     start_build(farm, 7)
     farm.handle(s.Tick(), 31.0)
     farm.handle(s.Tick(), 301.0)
@@ -64,7 +64,7 @@ def test_silence_and_loss_are_kept_with_their_reason(farm: BuilderStateMachine) 
     assert lost.reason == farm.lost["b"].reason
 
 
-def test_a_rolling_restart_is_kept_where_it_comes(farm: BuilderStateMachine) -> None:
+def test_a_rolling_restart_is_recorded_for_each_builder(farm: BuilderStateMachine) -> None:
     for label in "ab":
         farm.handle(s.MessageReceived(label, hello()), 0.0)
     restart = s.CommandIssued(m.BuilderCommand.RESTART, ("a", "b"), "ann", max_parallel=1)
@@ -83,7 +83,7 @@ def test_only_the_last_transitions_are_kept(farm: BuilderStateMachine) -> None:
     assert farm.transitions.of("nobody") == ()
 
 
-def test_an_event_that_breaks_an_invariant_is_named(farm: BuilderStateMachine) -> None:
+def test_an_event_that_violates_an_invariant_is_named(farm: BuilderStateMachine) -> None:
     start_build(farm, 7, label="a")
     farm.handle(s.MessageReceived("b", hello()), 0.0)
     farm.sessions["b"].job = job(7)

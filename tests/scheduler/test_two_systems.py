@@ -119,14 +119,14 @@ async def farm(database: Database, tmp_path: Path) -> Farm:
     return Farm(database, WheelPublisher(database, Webroot(tmp_path / "www")), tmp_path)
 
 
-async def test_the_older_systems_wheel_is_taken_on_both(farm: Farm) -> None:
+async def test_a_wheel_of_the_older_system_is_installed_on_both(farm: Farm) -> None:
     wheel = await farm.build(OLD, "2.34", needs="libopenblas.so.0")
     assert wheel.endswith("-linux_x86_64.whl")
     assert (await farm.installed_by_pip(OLD), await farm.installed_by_pip(NEW)) == (wheel, wheel)
     assert await farm.wanted() == []
 
 
-async def test_a_newer_systems_wheel_that_came_first_is_not_taken_on_the_older(
+async def test_a_wheel_of_the_newer_system_is_not_installed_on_the_older(
     farm: Farm,
 ) -> None:
     await farm.serve_only(NEW)
@@ -139,7 +139,7 @@ async def test_a_newer_systems_wheel_that_came_first_is_not_taken_on_the_older(
     assert await farm.wanted() == []
 
 
-async def test_what_cannot_be_manylinux_is_told_to_break_until_the_older_system_has_its_own(
+async def test_a_wheel_that_cannot_be_manylinux_is_reported_until_the_older_system_has_its_own(
     farm: Farm,
 ) -> None:
     await farm.serve_only(NEW)
@@ -175,7 +175,7 @@ async def test_a_wheel_never_hides_one_that_needs_an_older_glibc(farm: Farm) -> 
     assert (await farm.installed_by_pip(OLD), await farm.installed_by_pip(NEW)) == (older, older)
 
 
-async def test_an_index_in_which_the_newer_hides_the_older_mends_itself(
+async def test_an_index_with_a_hidden_older_wheel_is_repaired(
     farm: Farm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job, wheel = await late_wheel(farm)

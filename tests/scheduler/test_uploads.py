@@ -154,7 +154,7 @@ async def intake(database: Database, tmp_path: Path) -> AsyncIterator[UploadHarn
         router.close()
 
 
-async def test_a_sound_wheel_is_in_the_tree_with_its_metadata(
+async def test_a_valid_wheel_is_installed_with_its_metadata(
     intake: UploadHarness, tmp_path: Path
 ) -> None:
     wheel = make_wheel(tmp_path, files={"demo.py": b"x" * 2_000_000})
@@ -167,7 +167,7 @@ async def test_a_sound_wheel_is_in_the_tree_with_its_metadata(
     assert not list(intake.server.spool_dir.iterdir())
 
 
-async def test_a_wheel_is_in_the_tree_before_its_metadata(
+async def test_a_wheel_is_installed_before_its_metadata(
     intake: UploadHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write, there = Webroot.write, []
@@ -193,7 +193,7 @@ async def test_a_wheel_is_in_the_tree_before_its_metadata(
         errno.ENOENT,
     ],
 )
-async def test_a_tree_that_takes_nothing_is_as_it_was_and_the_builder_keeps_its_wheel(
+async def test_a_web_root_that_rejects_a_wheel_is_unchanged_and_the_builder_keeps_its_wheel(
     intake: UploadHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def full(*_: object) -> bool:
@@ -211,7 +211,7 @@ async def test_a_tree_that_takes_nothing_is_as_it_was_and_the_builder_keeps_its_
     assert (await intake.upload(wheel)).outcome is Outcome.BUILT, "offered again, it is taken"
 
 
-async def test_a_file_that_no_disk_would_take_is_the_releases_failure(
+async def test_a_file_too_large_for_any_disk_is_a_failure_of_the_release(
     intake: UploadHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuses(*_: object) -> bool:
@@ -222,7 +222,7 @@ async def test_a_file_that_no_disk_would_take_is_the_releases_failure(
 
 
 @pytest.mark.parametrize("size_bytes", [100, 100_000])
-async def test_a_spool_that_is_full_ends_an_upload_and_not_the_master(
+async def test_a_full_spool_ends_an_upload_and_not_the_master(
     intake: UploadHarness, tmp_path: Path, size_bytes: int
 ) -> None:
     """Also where a buffer would have taken the whole wheel, and failed when it was closed."""
@@ -242,7 +242,7 @@ async def test_a_spool_that_is_full_ends_an_upload_and_not_the_master(
     assert (await intake.upload(make_wheel(tmp_path))).outcome is Outcome.BUILT, "it goes on"
 
 
-async def test_a_disk_that_fills_up_within_a_piece_ends_an_upload_and_not_the_master(
+async def test_a_disk_that_fills_during_a_chunk_ends_an_upload_and_not_the_master(
     intake: UploadHarness, tmp_path: Path
 ) -> None:
     """The few bytes that do not fit would wait in a buffer, and fail a second time on closing."""
@@ -295,7 +295,7 @@ async def test_an_upload_is_dropped_while_the_spool_is_full(
         ),
     ],
 )
-async def test_another_wheel_than_the_jobs_is_refused(
+async def test_a_wheel_of_another_job_is_rejected(
     intake: UploadHarness, tmp_path: Path, made: dict[str, Any], message: str
 ) -> None:
     received = await intake.upload(make_wheel(tmp_path, **made))
@@ -306,7 +306,7 @@ async def test_another_wheel_than_the_jobs_is_refused(
     assert not list(intake.server.spool_dir.iterdir())
 
 
-async def test_other_bytes_than_announced_are_refused(
+async def test_content_other_than_announced_is_rejected(
     intake: UploadHarness, tmp_path: Path
 ) -> None:
     received = await intake.upload(make_wheel(tmp_path), sha256="0" * 64)
@@ -314,23 +314,23 @@ async def test_other_bytes_than_announced_are_refused(
     assert intake.published_files == set()
 
 
-async def test_a_member_that_leaves_the_tree_is_refused(
-    intake: UploadHarness, tmp_path: Path
-) -> None:
+async def test_a_member_outside_the_tree_is_rejected(intake: UploadHarness, tmp_path: Path) -> None:
     members = with_record({"../../etc/cron.d/evil": b"x", **wheel_members()})
     wheel = write_zip(tmp_path / "demo-1.0-py3-none-any.whl", members)
     received = await intake.upload(wheel)
     assert (received.outcome, "evil" in received.reason) == (Outcome.REFUSED, True)
 
 
-async def test_a_record_of_other_contents_is_refused(intake: UploadHarness, tmp_path: Path) -> None:
+async def test_a_record_with_other_content_is_rejected(
+    intake: UploadHarness, tmp_path: Path
+) -> None:
     members = {**wheel_members(), "demo/__init__.py": b"something else"}
     wheel = write_zip(tmp_path / "demo-1.0-py3-none-any.whl", members)
     received = await intake.upload(wheel)
     assert (received.outcome, "RECORD" in received.reason) == (Outcome.REFUSED, True)
 
 
-async def test_a_reason_is_one_line_whatever_the_wheel_is_called_within(
+async def test_a_reason_is_one_line_for_any_member_name(
     intake: UploadHarness, tmp_path: Path
 ) -> None:
     name = "demo/\x1b[2J\nBuilt.\N{RIGHT-TO-LEFT OVERRIDE}py"
@@ -354,14 +354,14 @@ async def test_a_reason_is_one_line_whatever_the_wheel_is_called_within(
         (m.ArtifactInfo(filename="demo-1.0-py3-none-any.whl", size_bytes=0, sha256=""),),
     ],
 )  # fmt: skip
-async def test_what_is_not_one_wheel_is_not_even_fetched(
+async def test_more_or_less_than_one_wheel_is_not_requested(
     intake: UploadHarness, offers: tuple[m.ArtifactInfo, ...]
 ) -> None:
     await intake.expect(*offers)
     assert (await intake.result()).outcome is Outcome.REFUSED
 
 
-async def test_a_cut_upload_goes_on_where_it_stopped(intake: UploadHarness, tmp_path: Path) -> None:
+async def test_an_interrupted_upload_is_resumed(intake: UploadHarness, tmp_path: Path) -> None:
     wheel = make_wheel(tmp_path, files={"demo.bin": bytes(range(256)) * 20_000})
     wheel = write_stored(wheel)
     offer = artifact_of(wheel)
@@ -394,7 +394,9 @@ def write_stored(wheel: Path) -> Path:
     return wheel
 
 
-async def test_nobody_sends_a_file_of_anothers_build(intake: UploadHarness, tmp_path: Path) -> None:
+async def test_a_file_of_the_build_of_another_builder_is_rejected(
+    intake: UploadHarness, tmp_path: Path
+) -> None:
     wheel = make_wheel(tmp_path)
     offer = artifact_of(wheel)
     await intake.expect(offer, label="pi1")
@@ -412,7 +414,7 @@ async def test_nobody_sends_a_file_of_anothers_build(intake: UploadHarness, tmp_
         ({"filename": "demo-2.0-py3-none-any.whl"}, "demo-2.0-py3-none-any.whl was not announced"),
     ],
 )
-async def test_another_file_than_the_one_announced_is_not_fetched(
+async def test_a_file_other_than_announced_is_not_requested(
     intake: UploadHarness, tmp_path: Path, other: dict[str, Any], message: str
 ) -> None:
     wheel = make_wheel(tmp_path)
@@ -425,9 +427,7 @@ async def test_another_file_than_the_one_announced_is_not_fetched(
     assert (await intake.result()).outcome is Outcome.BUILT
 
 
-async def test_a_piece_that_was_not_asked_for_is_refused(
-    intake: UploadHarness, tmp_path: Path
-) -> None:
+async def test_an_unrequested_chunk_is_rejected(intake: UploadHarness, tmp_path: Path) -> None:
     wheel = make_wheel(tmp_path)
     offer = artifact_of(wheel)
     await intake.expect(offer)
@@ -442,7 +442,7 @@ async def test_a_piece_that_was_not_asked_for_is_refused(
     assert (await intake.result()).outcome is Outcome.BUILT
 
 
-async def test_a_rebuild_with_other_bytes_gets_a_build_number(
+async def test_a_rebuild_with_different_content_gets_a_build_number(
     intake: UploadHarness, tmp_path: Path
 ) -> None:
     first = await intake.upload(make_wheel(tmp_path, files={"demo.py": b"x = 1\n"}))
@@ -456,14 +456,14 @@ async def test_a_rebuild_with_other_bytes_gets_a_build_number(
     ]
 
 
-async def test_parts_of_builds_that_nobody_has_are_tidied_away(intake: UploadHarness) -> None:
+async def test_parts_of_unknown_builds_are_removed(intake: UploadHarness) -> None:
     for name in ("7", "8", "rubbish"):
         (intake.server.spool_dir / name).mkdir(parents=True)
     intake.server.remove_orphans({8})
     assert [folder.name for folder in intake.server.spool_dir.iterdir()] == ["8"]
 
 
-async def test_hostile_wheels_keep_an_honest_one_waiting_no_longer_than_their_limit(
+async def test_hostile_wheels_delay_others_no_longer_than_their_limit(
     intake: UploadHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("piwheels.wheel.isolated_read._BASE_CPU_S", 1)
@@ -482,7 +482,7 @@ async def test_hostile_wheels_keep_an_honest_one_waiting_no_longer_than_their_li
             await task
 
 
-async def test_a_wheel_over_which_the_master_goes_wrong_is_refused(
+async def test_a_wheel_that_causes_an_internal_error_is_rejected(
     intake: UploadHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def wrong(_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_a_restarted_master_adopts_the_builds_of_its_builders(seed: int) -> None
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_nothing_is_lost_by_faults_of_every_kind_and_both_sides_agree_in_the_end(seed: int) -> None:
+def test_random_faults_lose_nothing_and_both_sides_agree_at_the_end(seed: int) -> None:
     faults = Faults(
         lost_message=0.1,
         max_delay_s=5.0,
@@ -71,7 +71,7 @@ def test_a_changed_description_reaches_the_master_between_builds(seed: int) -> N
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_every_command_is_carried_out_in_the_end(seed: int) -> None:
+def test_every_command_is_executed_eventually(seed: int) -> None:
     farm = Farm.create(seed, Faults(lost_message=0.1, connection_loss_s=60.0), jobs=60)
     farm.run(farm.random.uniform(10.0, 200.0))
     farm.command(BuilderCommand.SLEEP, "a", immediately=bool(seed % 2))

@@ -194,14 +194,14 @@ MANY = st.lists(steps(), min_size=3, max_size=14)
 
 @settings(max_examples=5)
 @given(MANY)
-def test_random_updates_leave_the_screen_that_textual_means(many: list[Step]) -> None:
+def test_random_updates_give_the_same_screen_as_textual(many: list[Step]) -> None:
     asyncio.run(_check(many))
 
 
 @pytest.mark.slow
 @settings(max_examples=40)
 @given(MANY)
-def test_many_more_random_updates_do_too(many: list[Step]) -> None:
+def test_many_random_updates_give_the_same_screen_as_textual(many: list[Step]) -> None:
     asyncio.run(_check(many))
 
 
@@ -232,7 +232,7 @@ def layout(*lines: list[Segment]) -> LayoutUpdate:
     return LayoutUpdate(strips, Region(0, 0, width, len(lines)))  # type: ignore[arg-type]
 
 
-def test_a_wide_letter_that_is_half_overwritten_leaves_a_blank() -> None:
+def test_a_half_overwritten_wide_character_leaves_a_blank() -> None:
     diff, terminal = CellDiff(), Terminal(6, 1)
     diff.apply(layout([Segment("日本語")]), ColorSystem.TRUECOLOR, (6, 1))
     terminal.feed(diff.diff_bytes())
@@ -244,7 +244,7 @@ def test_a_wide_letter_that_is_half_overwritten_leaves_a_blank() -> None:
     assert terminal.text() == [" a日語"]
 
 
-def test_after_forgetting_everything_is_sent_again() -> None:
+def test_everything_is_sent_again_after_invalidate() -> None:
     diff = CellDiff()
     diff.apply(layout([Segment("one")], [Segment("two")]), ColorSystem.TRUECOLOR, (3, 2))
     first = diff.diff_bytes()
@@ -254,7 +254,7 @@ def test_after_forgetting_everything_is_sent_again() -> None:
     assert diff.diff_bytes() == first
 
 
-def test_updates_that_were_not_sent_melt_into_one() -> None:
+def test_unsent_updates_are_combined() -> None:
     diff, terminal = CellDiff(), Terminal(5, 1)
     for word in ("first", "other", "third"):
         diff.apply(layout([Segment(word)]), ColorSystem.TRUECOLOR, (5, 1))
@@ -327,28 +327,28 @@ def apply_sgr(state: SgrState, data: str) -> SgrState:
 
 
 @given(STYLES, STYLES, st.sampled_from(list(ColorSystem)[:4]))
-def test_a_pen_is_changed_into_another(one: Style, other: Style, system: ColorSystem) -> None:
+def test_one_style_is_changed_into_another(one: Style, other: Style, system: ColorSystem) -> None:
     old, new = sgr_state(one, system), sgr_state(other, system)
     assert apply_sgr(DEFAULT_SGR, transition(DEFAULT_SGR, old)) == old
     assert apply_sgr(old, transition(old, new)) == new
     assert apply_sgr(new, transition(new, DEFAULT_SGR)) == DEFAULT_SGR
 
 
-def test_a_pen_change_names_only_what_differs() -> None:
+def test_a_style_change_names_only_differences() -> None:
     red = sgr_state(Style.parse("bold #ff0000 on #101010"), ColorSystem.TRUECOLOR)
     blue = sgr_state(Style.parse("#0000ff on #101010"), ColorSystem.TRUECOLOR)
     assert transition(red, blue) == "\x1b[22;38;2;0;0;255m"
     assert transition(red, DEFAULT_SGR) == "\x1b[m"
 
 
-def test_links_begin_and_end() -> None:
+def test_links_start_and_end() -> None:
     link = sgr_state(Style(link="http://x"), ColorSystem.TRUECOLOR)
     assert transition(DEFAULT_SGR, link) == "\x1b]8;;http://x\x1b\\"
     assert transition(link, DEFAULT_SGR) == "\x1b]8;;\x1b\\"
 
 
 @given(*[st.integers(0, 19)] * 2, *[st.integers(0, 9)] * 2)
-def test_the_cursor_gets_where_it_is_sent(x: int, to_x: int, y: int, to_y: int) -> None:
+def test_the_cursor_moves_to_its_target(x: int, to_x: int, y: int, to_y: int) -> None:
     terminal = Terminal(20, 10)
     terminal.feed(cursor_move(None, x, y))
     assert (terminal.screen.cursor.x, terminal.screen.cursor.y) == (x, y)

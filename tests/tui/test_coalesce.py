@@ -41,7 +41,7 @@ def observable_state(state: FarmState) -> Snapshot:
 
 @settings(max_examples=15)
 @given(st.integers(0, 2**32), st.integers(1, 12))
-def test_what_has_melted_leads_to_the_same_state(seed: int, steps: int) -> None:
+def test_coalesced_events_give_the_same_state(seed: int, steps: int) -> None:
     world, dice = FarmModel(builders=13, seed=seed), random.Random(seed)
     first = world.snapshot()
     taken, melting = from_snapshot(first, NOW), from_snapshot(first, NOW)
@@ -70,7 +70,7 @@ def test_a_backlog_does_not_grow_with_time() -> None:
     assert sizes[-1] == sizes[-2] <= MAX_BUILDS + 3 * len(world.machines) + 1
 
 
-def test_only_news_melt() -> None:
+def test_only_state_events_are_coalesced() -> None:
     event, gone = audit_event(1, "ada", "was here"), BuilderRemoved(label="pi1")
     assert coalesce(event, gone) == EventBatch(events=(event, gone))
     assert coalesce(snapshot(), gone) is None

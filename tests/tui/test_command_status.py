@@ -14,7 +14,7 @@ _FINAL = {CommandState.APPLIED, CommandState.REJECTED, CommandState.UNKNOWN, Com
 
 
 @given(st.lists(st.sampled_from(CommandState)))
-def test_a_final_turn_is_the_last(turns: list[CommandState]) -> None:
+def test_a_final_state_is_the_last(turns: list[CommandState]) -> None:
     status = new_command("one", "pause", 1.0)
     for at, turn in enumerate(turns, 2):
         before, status = status, status.advance(turn, float(at), str(at))
@@ -27,13 +27,13 @@ def test_a_final_turn_is_the_last(turns: list[CommandState]) -> None:
         assert status.is_final == (status.state not in {CommandState.SENT, CommandState.ACCEPTED})
 
 
-def test_a_late_answer_says_more_than_a_time_out() -> None:
+def test_a_late_reply_replaces_a_timeout() -> None:
     late = new_command("one", "pause", 1.0).advance(CommandState.TIMED_OUT, 2.0)
     assert late.advance(CommandState.APPLIED, 3.0, "paused").state is CommandState.APPLIED
     assert late.advance(CommandState.ACCEPTED, 3.0) is late
 
 
-def test_a_fate_in_one_line() -> None:
+def test_a_command_status_is_one_line() -> None:
     status = new_command("one", "drain pi3", 1.0)
     assert status.line == "drain pi3: sent"
     assert status.advance(CommandState.APPLIED, 2.0, "drains after numpy").line == (
@@ -47,7 +47,7 @@ def test_a_fate_in_one_line() -> None:
     ]  # fmt: skip
 
 
-def test_commands_under_way_are_never_forgotten() -> None:
+def test_running_commands_are_never_dropped() -> None:
     statuses = CommandHistory()
     for number in range(3 * MAX_FINISHED):
         status = new_command(str(number), "x", float(number))

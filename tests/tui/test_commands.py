@@ -82,7 +82,7 @@ def release(farm: SimFarm, label: str) -> tuple[str, str, str]:
         ("kill", CONFIRM_KEYS, builder_command(BuilderCommand.KILL, "pi007")),
     ],
 )
-async def test_keys_command_the_farm_and_its_builders(
+async def test_keys_send_commands_to_the_farm_and_its_builders(
     farm: SimFarm, stage: AppHarness, name: str, keys: tuple[str, ...], body: RequestBody
 ) -> None:
     await move_to(stage, "pi007")
@@ -116,7 +116,7 @@ async def test_keys_command_the_farm_and_its_builders(
         ("reset_priority", ()),
     ],
 )
-async def test_keys_command_projects(
+async def test_keys_send_commands_about_projects(
     farm: SimFarm, stage: AppHarness, name: str, keys: tuple[str, ...]
 ) -> None:
     project, version, target = release(farm, "pi007")
@@ -136,7 +136,7 @@ async def test_keys_command_projects(
     assert sent_messages(farm) == [expected[name]]
 
 
-def test_every_action_that_changes_something_is_tried_above() -> None:
+def test_every_command_action_is_tested_above() -> None:
     tried = {
         *("pause", "resume", "stop_master", "sleep", "sleep_now", "wake", "cancel_build", "drain"),
         *("rolling_restart", "kill", "retry", "skip_project", "unskip_project", "raise_priority"),
@@ -155,7 +155,7 @@ async def test_escape_and_cancel_send_nothing(farm: SimFarm, stage: AppHarness) 
     assert sent_messages(farm) == []
 
 
-async def test_marked_rows_are_commanded_together_and_the_marks_come_off(
+async def test_marked_rows_are_commanded_together_and_unmarked(
     farm: SimFarm, stage: AppHarness
 ) -> None:
     stage.table.table.set_marks({"pi006", "pi008"})
@@ -169,7 +169,7 @@ async def test_marked_rows_are_commanded_together_and_the_marks_come_off(
     assert stage.table.table.marks == frozenset()
 
 
-async def test_a_dialog_keeps_the_targets_that_it_was_opened_on(
+async def test_a_dialog_keeps_the_targets_it_was_opened_for(
     farm: SimFarm, stage: AppHarness
 ) -> None:
     await move_to(stage, "pi006")
@@ -186,7 +186,7 @@ async def test_a_dialog_keeps_the_targets_that_it_was_opened_on(
     assert sent_messages(farm) == [builder_command(BuilderCommand.KILL, "pi006")]
 
 
-async def test_marks_that_the_filter_hides_are_counted(farm: SimFarm, stage: AppHarness) -> None:
+async def test_marked_rows_hidden_by_a_filter_are_counted(farm: SimFarm, stage: AppHarness) -> None:
     stage.table.table.set_marks({"pi006", "pi007"})
     await stage.press("slash", *"pi006", "enter")
     await stage.wait_until(lambda: stage.keys == ["pi006"], "the filter holds")
@@ -197,7 +197,9 @@ async def test_marks_that_the_filter_hides_are_counted(farm: SimFarm, stage: App
     assert sent_messages(farm) == []
 
 
-async def test_killing_all_wants_the_word(farm: SimFarm, stage: AppHarness) -> None:
+async def test_killing_all_builders_requires_typing_the_word(
+    farm: SimFarm, stage: AppHarness
+) -> None:
     await stage.press("asterisk", "K")
     await stage.wait_for_text("Type kill to confirm")
     await stage.press("right", "enter")  # the button is dead as yet: this is Cancel or nothing
@@ -213,7 +215,7 @@ async def test_killing_all_wants_the_word(farm: SimFarm, stage: AppHarness) -> N
     assert len(requested.builders) == 8
 
 
-async def test_a_refusal_is_shown_with_its_reason(farm: SimFarm, stage: AppHarness) -> None:
+async def test_a_rejection_is_shown_with_its_reason(farm: SimFarm, stage: AppHarness) -> None:
     farm.rejection = "the farm is being moved"
     await stage.press("p")
     await stage.wait_for_text("rejected (the farm is being moved)")
@@ -222,7 +224,7 @@ async def test_a_refusal_is_shown_with_its_reason(farm: SimFarm, stage: AppHarne
     assert stage.console.current_screen.screen_name == "commands"
 
 
-async def test_a_command_to_a_master_that_is_away_fails_at_once_and_is_not_kept(
+async def test_a_command_without_a_master_fails_immediately_and_is_not_queued(
     farm: SimFarm, stage: AppHarness
 ) -> None:
     await farm.stop()
@@ -235,14 +237,18 @@ async def test_a_command_to_a_master_that_is_away_fails_at_once_and_is_not_kept(
     assert sent_messages(farm) == []
 
 
-async def test_a_new_master_is_told_from_the_old_one(farm: SimFarm, stage: AppHarness) -> None:
+async def test_a_new_master_is_distinguished_from_the_old_one(
+    farm: SimFarm, stage: AppHarness
+) -> None:
     await farm.stop()
     await stage.wait_for_text("DISCONNECTED")
     farm.start(new=True)
     await stage.wait_for_text("Connected to a new master")
 
 
-async def test_read_only_keys_are_dead_and_the_master_would_refuse_too(farm: SimFarm) -> None:
+async def test_keys_are_disabled_in_read_only_mode_and_the_master_rejects_commands(
+    farm: SimFarm,
+) -> None:
     async with run_console(MasterConnection(farm.address, read_only=True)) as stage:
         await stage.wait_for_text("read-only")
         await move_to(stage, "pi007")
@@ -285,9 +291,7 @@ async def test_enter_in_a_palette_without_a_search_changes_nothing(
     assert sent_messages(farm) == [Pause()]
 
 
-async def test_what_is_typed_into_a_dialog_is_what_is_sent(
-    farm: SimFarm, stage: AppHarness
-) -> None:
+async def test_text_typed_into_a_dialog_is_sent(farm: SimFarm, stage: AppHarness) -> None:
     await move_to(stage, "pi007")
     await stage.press(action_named("skip_project").keys)
     await stage.wait_until(lambda: isinstance(stage.console.screen, ConfirmDialog), "it asks")
@@ -297,7 +301,7 @@ async def test_what_is_typed_into_a_dialog_is_what_is_sent(
     assert sent_messages(farm) == [Skip(project=project, reason="broken")]
 
 
-async def test_the_bar_of_keys_can_be_clicked(farm: SimFarm, stage: AppHarness) -> None:
+async def test_the_footer_can_be_clicked(farm: SimFarm, stage: AppHarness) -> None:
     await move_to(stage, "pi007")
     line = stage.text.splitlines()[-1]
     await stage.pilot.click("#keys", offset=(line.index("Drain"), 0))

@@ -81,13 +81,13 @@ CHANGING = [action.name for action in all_actions() if action.changes_farm]
 
 
 @pytest.mark.parametrize("name", CHANGING)
-def test_an_action_sends_what_it_is_for(name: str) -> None:
+def test_an_action_sends_its_message(name: str) -> None:
     ((body, what),) = build_messages(action_named(name), [BUSY], "2")
     assert body == SENT[name]
     assert what.startswith(action_named(name).label.lower())
 
 
-def test_an_order_to_several_builders_is_one_command() -> None:
+def test_a_command_to_several_builders_is_one_message() -> None:
     ((body, what),) = build_messages(action_named("drain"), [BUSY, IDLE])
     assert body == CommandBuilders(command=BuilderCommand.DRAIN, builders=("pi1", "pi2"))
     assert what == "drain pi1, pi2"
@@ -111,7 +111,7 @@ def confirmation(name: str, *subjects: ActionTarget, hidden: int = 0) -> bool:
     return found is not None
 
 
-def test_only_what_loses_work_or_is_done_to_many_asks() -> None:
+def test_only_destructive_or_bulk_actions_ask_for_confirmation() -> None:
     assert not confirmation("pause")
     assert not confirmation("drain", BUSY)
     assert not confirmation("sleep_now", IDLE)
@@ -123,7 +123,7 @@ def test_only_what_loses_work_or_is_done_to_many_asks() -> None:
     assert confirmation("drain", BUSY, hidden=1)
 
 
-def test_what_loses_something_says_what_and_asks() -> None:
+def test_destructive_actions_ask_and_name_what_is_lost() -> None:
     losing = [action for action in all_actions() if action.console and action.console.consequence]
     assert {action.name for action in losing} == {
         "kill",
@@ -134,7 +134,7 @@ def test_what_loses_something_says_what_and_asks() -> None:
     assert all(action.console and action.console.confirm is not Confirm.NEVER for action in losing)
 
 
-def test_a_question_keeps_its_subjects_and_names_what_would_be_lost() -> None:
+def test_a_confirmation_keeps_its_subjects_and_names_what_is_lost() -> None:
     requested = confirmation_for(
         action_named("kill"), [BUSY, IDLE], hidden_count=1, all_builders=ALL_BUILDERS
     )
@@ -153,14 +153,14 @@ def test_a_question_keeps_its_subjects_and_names_what_would_be_lost() -> None:
         ("cancel_build", "Cancel build pi1?"),
     ],
 )
-def test_a_question_names_what_it_is_done_to(name: str, title: str) -> None:
+def test_a_confirmation_names_its_subjects(name: str, title: str) -> None:
     requested = confirmation_for(action_named(name), [BUSY], all_builders=ALL_BUILDERS)
     assert requested is not None
     assert requested.title == title
     assert len(requested.target_lines) == 1
 
 
-def test_a_project_is_named_once_however_many_of_its_rows_are_marked() -> None:
+def test_a_project_is_named_once_for_several_marked_rows() -> None:
     other = ActionTarget(key="8", name="", project="numpy", version="2.2", target="cp311")
     requested = confirmation_for(
         action_named("skip_project"), [BUSY, other], all_builders=ALL_BUILDERS
@@ -172,7 +172,7 @@ def test_a_project_is_named_once_however_many_of_its_rows_are_marked() -> None:
     assert again.title == "Retry 2 releases?"
 
 
-def test_the_word_is_wanted_for_all_builders_and_for_the_master_alone() -> None:
+def test_typing_the_word_is_required_only_for_all_builders_and_the_master() -> None:
     def word(name: str, *subjects: ActionTarget) -> str:
         requested = confirmation_for(action_named(name), subjects, all_builders=ALL_BUILDERS)
         return requested.confirm_word if requested else "not asked"
@@ -192,7 +192,7 @@ def test_the_word_is_wanted_for_all_builders_and_for_the_master_alone() -> None:
         ("skip_project", ["", "  "], "does not build on ARM"),
     ],
 )
-def test_what_makes_no_sense_is_objected_to(name: str, wrong: list[str], right: str) -> None:
+def test_invalid_actions_are_rejected(name: str, wrong: list[str], right: str) -> None:
     assert all(validation_error(action_named(name), answer) for answer in wrong)
     assert validation_error(action_named(name), right) == ""
 
@@ -200,7 +200,7 @@ def test_what_makes_no_sense_is_objected_to(name: str, wrong: list[str], right: 
 # --- keys ---
 
 
-def test_no_screen_has_two_actions_on_one_key() -> None:
+def test_keys_are_unique_on_each_screen() -> None:
     for place in ScreenName:
         here = Counter(
             key for action in actions_of(place) if action.screens for key in action.keys.split(",")
@@ -212,19 +212,19 @@ def test_no_screen_has_two_actions_on_one_key() -> None:
         assert max(anywhere.values()) == 1, anywhere
 
 
-def test_every_action_says_what_it_does_in_a_sentence() -> None:
+def test_every_action_has_a_description() -> None:
     for action in all_actions():
         assert action.help.endswith("."), action.name
         assert action.label
         assert key_labels(action.keys)[0]
 
 
-def test_every_action_that_changes_something_is_tried_here() -> None:
+def test_every_command_action_is_tested_here() -> None:
     assert set(CHANGING) == set(SENT)
     assert all(action_named(name).requires is not Requirement.TABLE for name in CHANGING)
 
 
-def test_a_build_that_has_ended_meanwhile_is_not_dropped_in_another_s_stead() -> None:
+def test_an_ended_build_is_not_canceled_in_place_of_another() -> None:
     asked_of = tuple(
         replace(BUSY, key=label, builder=label, build=build)
         for label, build in (("pi1", 1), ("pi2", 2), ("pi3", 3))
@@ -237,7 +237,7 @@ def test_a_build_that_has_ended_meanwhile_is_not_dropped_in_another_s_stead() ->
     assert still_applicable(kill, asked_of, in_hand) == asked_of  # which is of builders
 
 
-def test_a_key_that_is_taken_is_told() -> None:
+def test_a_used_key_is_reported() -> None:
     taken = conflicting_action(action_named("drain"), "p", {})
     assert taken is not None
     assert taken.name == "pause"
@@ -249,7 +249,7 @@ def test_a_key_that_is_taken_is_told() -> None:
     )
 
 
-def test_settings_with_wrong_keys_are_told() -> None:
+def test_settings_with_invalid_keys_are_reported() -> None:
     assert validate_keys({}) == ""
     assert validate_keys({"drain": "f12"}) == ""
     assert "unknown action fly" in validate_keys({"fly": "f1"})
@@ -257,7 +257,7 @@ def test_settings_with_wrong_keys_are_told() -> None:
     assert "moves the cursor" in validate_keys({"drain": "f12,up"})
 
 
-def test_themes_have_names_of_their_own() -> None:
+def test_theme_names_are_unique() -> None:
     assert not {theme.name for theme in THEMES} & set(BUILTIN_THEMES)
 
 

@@ -71,7 +71,7 @@ async def listener(link: MasterConnection) -> AsyncIterator[SourceProbe]:
 # --- watching ---
 
 
-async def test_what_is_heard_makes_the_state_that_is_true(
+async def test_received_events_give_the_state_of_the_farm(
     farm: SimFarm, listener: SourceProbe
 ) -> None:
     for _ in range(30):
@@ -89,7 +89,7 @@ async def test_what_is_heard_makes_the_state_that_is_true(
     assert shown.builds[:10] == true.builds[:10]
 
 
-async def test_a_master_that_ends_is_lost_at_once_and_known_again(
+async def test_a_stopped_master_is_noticed_immediately_and_recognized_afterwards(
     farm: SimFarm, listener: SourceProbe
 ) -> None:
     assert listener.events_of(Connected) == [Connected(farm.model.instance, None)]
@@ -105,7 +105,7 @@ async def test_a_master_that_ends_is_lost_at_once_and_known_again(
     assert back == Connected(farm.model.instance, False)
 
 
-async def test_a_quiet_master_is_not_lost(farm: SimFarm, listener: SourceProbe) -> None:
+async def test_a_quiet_master_stays_connected(farm: SimFarm, listener: SourceProbe) -> None:
     first = await listener.next(Heartbeat)
     async with asyncio.timeout(WAIT_S):
         while (await listener.next(Heartbeat)).received_at < first.received_at + 1:
@@ -113,7 +113,7 @@ async def test_a_quiet_master_is_not_lost(farm: SimFarm, listener: SourceProbe) 
     assert listener.events_of(Disconnected) == []
 
 
-async def test_a_master_that_hangs_is_lost_and_found_again(
+async def test_a_hanging_master_is_disconnected_and_reconnected(
     farm: SimFarm, listener: SourceProbe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     farm.mute = True
@@ -125,7 +125,7 @@ async def test_a_master_that_hangs_is_lost_and_found_again(
     assert (await listener.next(Connected)).same_master is True
 
 
-async def test_delays_grow_to_a_limit_and_begin_anew_after_a_success(
+async def test_delays_grow_to_a_maximum_and_are_reset_by_a_success(
     farm: SimFarm, link: MasterConnection
 ) -> None:
     delays = [link._next_delay() for _ in range(30)]
@@ -138,7 +138,7 @@ async def test_delays_grow_to_a_limit_and_begin_anew_after_a_success(
     assert link._next_delay() <= 1.2 * link_module.MIN_RETRY_DELAY_S
 
 
-async def test_where_nobody_listens_the_reason_says_so(tmp_path: Path, brisk: None) -> None:
+async def test_a_missing_listener_is_the_reason(tmp_path: Path, brisk: None) -> None:
     began = time.time()
     async with SourceProbe(MasterConnection(control_address(tmp_path))) as listener:
         lost = await listener.next(Disconnected)
@@ -147,7 +147,7 @@ async def test_where_nobody_listens_the_reason_says_so(tmp_path: Path, brisk: No
         await listener.next(Disconnected)
 
 
-async def test_another_protocol_is_told(
+async def test_another_protocol_is_reported(
     farm: SimFarm, link: MasterConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("piwheels.control.control_server.PROTOCOL", 7)
@@ -156,7 +156,7 @@ async def test_another_protocol_is_told(
         assert f"protocol 7, not {PROTOCOL}" in (await listener.next(Disconnected)).reason
 
 
-async def test_a_hundred_restarts_leave_a_state_that_is_true(
+async def test_a_hundred_restarts_leave_a_correct_state(
     farm: SimFarm, listener: SourceProbe
 ) -> None:
     dice = random.Random(1)
@@ -175,7 +175,7 @@ async def test_a_hundred_restarts_leave_a_state_that_is_true(
     assert message.count(False) > 3
 
 
-async def test_a_console_that_is_left_at_any_moment_of_a_loss_ends(farm: SimFarm) -> None:
+async def test_a_console_can_quit_at_any_moment_of_a_disconnection(farm: SimFarm) -> None:
     dice = random.Random(4)
     for _ in range(25):
         link = MasterConnection(farm.address)
@@ -220,7 +220,7 @@ async def test_a_command_is_sent_accepted_and_applied(
     assert listener.state.events[-1].outcome == "applied"
 
 
-async def test_a_refusal_has_its_reason(
+async def test_a_rejection_has_its_reason(
     farm: SimFarm, listener: SourceProbe, link: MasterConnection
 ) -> None:
     body = CommandBuilders(command=BuilderCommand.KILL, builders=("pi777",))
@@ -228,7 +228,7 @@ async def test_a_refusal_has_its_reason(
     assert (last.state, last.text) == (CommandState.REJECTED, "there is no builder pi777")
 
 
-async def test_a_read_only_link_is_refused_by_the_master(farm: SimFarm) -> None:
+async def test_a_read_only_connection_is_rejected_by_the_master(farm: SimFarm) -> None:
     link = MasterConnection(farm.address, read_only=True)
     async with SourceProbe(link) as listener:
         await wait_until(lambda: listener.state.connected)
@@ -239,7 +239,7 @@ async def test_a_read_only_link_is_refused_by_the_master(farm: SimFarm) -> None:
     assert not farm.model.paused
 
 
-async def test_nothing_is_kept_for_a_master_that_is_away(
+async def test_nothing_is_queued_for_a_disconnected_master(
     farm: SimFarm, listener: SourceProbe, link: MasterConnection
 ) -> None:
     await farm.stop()
@@ -255,7 +255,7 @@ async def test_nothing_is_kept_for_a_master_that_is_away(
     assert farm.received_commands == []
 
 
-async def test_a_command_in_the_moment_of_a_loss_reaches_no_later_master(
+async def test_a_command_during_a_disconnection_reaches_no_later_master(
     farm: SimFarm, listener: SourceProbe, link: MasterConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(link_module, "REPLY_TIMEOUT_S", 10 * WAIT_S)  # it is not waited for
@@ -272,7 +272,7 @@ async def test_a_command_in_the_moment_of_a_loss_reaches_no_later_master(
     assert farm.received_commands == []
 
 
-async def test_a_command_waits_for_no_connection_before_the_loss_is_known_either(
+async def test_a_command_is_not_sent_before_a_disconnection_is_noticed(
     farm: SimFarm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def never(_: ControlClient) -> str:
@@ -300,7 +300,7 @@ async def test_a_command_waits_for_no_connection_before_the_loss_is_known_either
     assert farm.received_commands == []
 
 
-async def test_a_master_that_dies_under_a_command_leaves_its_fate_unknown(
+async def test_a_command_is_unknown_if_the_master_dies_during_it(
     farm: SimFarm, listener: SourceProbe, link: MasterConnection
 ) -> None:
     farm.replies_allowed.clear()
@@ -316,7 +316,7 @@ async def test_a_master_that_dies_under_a_command_leaves_its_fate_unknown(
     assert len(farm.received_commands) == 1  # never repeated automatically
 
 
-async def test_a_master_that_does_not_answer_times_out_and_a_late_answer_is_told(
+async def test_a_command_times_out_and_a_late_reply_is_shown(
     farm: SimFarm, listener: SourceProbe, link: MasterConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(link_module, "REPLY_TIMEOUT_S", 0.3)
@@ -345,7 +345,7 @@ async def test_a_master_that_does_not_answer_times_out_and_a_late_answer_is_told
     assert (await late).state is CommandState.TIMED_OUT
 
 
-async def test_a_rolling_drain_is_seen_through_however_long_it_takes(
+async def test_a_rolling_restart_is_followed_to_its_end(
     farm: SimFarm, listener: SourceProbe, link: MasterConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(link_module, "REPLY_TIMEOUT_S", 0.2)
@@ -364,7 +364,7 @@ async def test_a_rolling_drain_is_seen_through_however_long_it_takes(
 # --- questions and logs ---
 
 
-async def test_questions_are_answered_or_fail_in_one_line(
+async def test_queries_are_answered_or_fail_in_one_line(
     farm: SimFarm, listener: SourceProbe, link: MasterConnection
 ) -> None:
     reply = await link.request(Explain(project="numpy"), ExplainReply)
@@ -377,7 +377,7 @@ async def test_questions_are_answered_or_fail_in_one_line(
         await link.request(Explain(project="numpy"), ExplainReply)
 
 
-async def test_a_live_log_goes_on_where_it_was_after_a_loss(
+async def test_a_live_log_is_resumed_after_a_disconnection(
     farm: SimFarm, listener: SourceProbe, link: MasterConnection
 ) -> None:
     farm.log_lines, farm.lines_per_s = 100_000, 5_000
@@ -396,7 +396,7 @@ async def test_a_live_log_goes_on_where_it_was_after_a_loss(
     assert farm.log(build)[0].startswith(data)
 
 
-async def test_a_finished_log_ends_and_a_missing_one_says_so(
+async def test_a_finished_log_ends_and_a_missing_one_is_reported(
     farm: SimFarm, listener: SourceProbe, link: MasterConnection
 ) -> None:
     build = farm.model.builds[-1].build_id
@@ -425,7 +425,7 @@ class FaultyServer(SimFarm):
     [None, CommandFailed(reason="the master was restarted in between; ask again")],
     ids=["a piece got lost", "the lease ended"],
 )
-async def test_a_log_is_whole_whatever_happens_on_its_way(
+async def test_a_log_is_complete_despite_faults(
     tmp_path: Path, brisk: None, instead: CommandFailed | None
 ) -> None:
     farm = FaultyServer(control_address(tmp_path), FarmModel(builders=2), hz=0, log_lines=30_000)
@@ -443,7 +443,7 @@ async def test_a_log_is_whole_whatever_happens_on_its_way(
 # --- over TCP ---
 
 
-async def test_over_tcp_only_a_known_key_gets_in(brisk: None) -> None:
+async def test_over_tcp_only_an_authorized_key_connects(brisk: None) -> None:
     master, ours, strange = generate_key_pair(), generate_key_pair(), generate_key_pair()
     async with CurveGate(lambda _, public: public == ours.public) as gate:
         gate.protect("operator")
@@ -460,7 +460,7 @@ async def test_over_tcp_only_a_known_key_gets_in(brisk: None) -> None:
                 assert listener.events_of(MessageReceived) == []
 
 
-def test_tcp_wants_keys_and_other_addresses_are_refused() -> None:
+def test_tcp_requires_keys_and_other_addresses_are_rejected() -> None:
     with pytest.raises(UsageError, match="key"):
         MasterConnection("tcp://127.0.0.1:5554")
     with pytest.raises(UsageError, match="not an address of a master"):
@@ -491,7 +491,7 @@ def address(tmp_path: Path) -> str:
     return control_address(tmp_path)
 
 
-async def test_a_master_that_is_killed_or_stopped_is_noticed(
+async def test_a_killed_or_stopped_master_is_noticed(
     address: str, brisk: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with SourceProbe(MasterConnection(address)) as listener:

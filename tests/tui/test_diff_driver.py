@@ -101,7 +101,7 @@ def test_nothing_is_sent_while_nothing_changes() -> None:
             assert time.monotonic() < deadline
 
 
-def test_after_a_suspension_everything_is_drawn_again() -> None:
+def test_everything_is_redrawn_after_a_suspension() -> None:
     with started_app() as terminal:
         wait_until_started(terminal)
         shown = displayed(terminal)
@@ -115,7 +115,7 @@ def test_after_a_suspension_everything_is_drawn_again() -> None:
         terminal.wait_for(lambda lines: lines == shown)
 
 
-def test_a_resized_terminal_is_drawn_anew() -> None:
+def test_a_resized_terminal_is_redrawn() -> None:
     with started_app() as terminal:
         wait_until_started(terminal)
         terminal.scribble("scribbles " * 30)
@@ -130,7 +130,7 @@ def test_a_resized_terminal_is_drawn_anew() -> None:
     ("kind", "message"),
     [("broken", "comparing cells failed"), ("unknown", "unexpected Textual version")],
 )
-def test_where_textual_is_another_it_draws_as_ever_and_the_log_says_so(
+def test_with_another_textual_version_its_own_drawing_is_used_and_logged(
     kind: str, message: str, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
@@ -144,7 +144,7 @@ def test_where_textual_is_another_it_draws_as_ever_and_the_log_says_so(
     assert len(log.read_text().splitlines()) == 1
 
 
-def test_leaving_restores_the_terminal() -> None:
+def test_quitting_restores_the_terminal() -> None:
     with started_app() as terminal:
         wait_until_started(terminal)
         terminal.press("q")

@@ -101,7 +101,7 @@ def keys(rows: list[Row]) -> list[str]:
 # --- looks ---
 
 
-def test_every_state_and_turn_has_a_word_and_a_glyph_of_its_own() -> None:
+def test_every_state_and_phase_has_a_unique_word_and_glyph() -> None:
     for ascii_only in (False, True):
         looks = [glyphs.glyph(state, ascii_only=ascii_only) for state in BuilderState]
         assert len(set(looks)) == len(looks)
@@ -119,7 +119,7 @@ def test_every_glyph_is_one_cell_wide(name: str) -> None:
     assert len(wide) == len(plain) == 1
 
 
-def test_a_sparkline_has_its_twin_in_ascii() -> None:
+def test_a_sparkline_has_an_ascii_form() -> None:
     loads = (0.0, 1.0, 2.0, 4.0, 9.0)
     assert glyphs.sparkline(loads, 3, 4.0, ascii_only=False) == "▄██"
     assert glyphs.sparkline(loads, 9, 4.0, ascii_only=True) == " :=##"
@@ -129,7 +129,7 @@ def test_a_sparkline_has_its_twin_in_ascii() -> None:
 # --- builders ---
 
 
-def test_problems_come_first_then_labels_as_people_count() -> None:
+def test_problems_come_first_then_labels_in_natural_order() -> None:
     rows = builder_rows(
         farm(
             BuilderView(label="pi10", state="idle"),
@@ -154,7 +154,7 @@ def test_problems_come_first_then_labels_as_people_count() -> None:
     )
 
 
-def test_a_row_keeps_its_place_through_a_build_unless_states_are_sorted() -> None:
+def test_a_row_keeps_its_position_through_a_build_unless_sorted_by_state() -> None:
     at_work = ("finishing", "building", "uploading")
     for states in itertools.permutations(at_work):
         views = [BuilderView(label=f"pi{n}", state=state) for n, state in enumerate(states)]
@@ -165,7 +165,7 @@ def test_a_row_keeps_its_place_through_a_build_unless_states_are_sorted() -> Non
         assert words == ["uploading", "building", "finishing"]
 
 
-def test_time_goes_on_against_its_limit_and_is_marked_beyond_what_is_expected() -> None:
+def test_elapsed_time_is_shown_with_its_limit_and_marked_beyond_the_expected() -> None:
     view = BuilderView(
         label="pi1", state="building", build=1, project="numpy", release_version="2.1",
         phase="building", phase_s=100.0, build_s=130.0, expected_s=150.0, limit_s=3600.0,
@@ -176,7 +176,7 @@ def test_time_goes_on_against_its_limit_and_is_marked_beyond_what_is_expected() 
     assert (late.text, late.style) == ("2m10s/1h", "warning")
 
 
-def test_full_disks_little_memory_and_heat_are_marked_with_more_than_color() -> None:
+def test_full_disks_low_memory_and_heat_are_marked_by_more_than_color() -> None:
     def row(disk: int, memory: int, degrees: float | None) -> Row:
         host = HostMetrics(
             disk_total=100 * GIB, disk_free=disk * GIB, memory_total=100, memory_free=memory,
@@ -210,7 +210,7 @@ def test_full_disks_little_memory_and_heat_are_marked_with_more_than_color() -> 
         ("-", {"pi1", "pi2"}),
     ],
 )
-def test_a_filter_looks_in_label_targets_project_and_state(words: str, expected: set[str]) -> None:
+def test_a_filter_searches_label_targets_project_and_state(words: str, expected: set[str]) -> None:
     state = farm(
         BuilderView(label="pi1", state="idle", targets=("cp313-trixie-aarch64",)),
         BuilderView(label="pi2", state="overdue", build=3, project="numpy", release_version="2"),
@@ -225,7 +225,7 @@ def test_a_filter_looks_in_label_targets_project_and_state(words: str, expected:
         (["cp311-bookworm-armv7l", "cp313-trixie-aarch64"], "cp313-trixie-aarch64"),
     ],
 )
-def test_targets_are_called_by_their_abi_where_all_share_a_platform(
+def test_targets_are_named_by_their_abi_if_all_share_a_platform(
     names: list[str], called: str
 ) -> None:
     queues = tuple(QueueStatus(target=name, pending=0, claimed=0, deferred=0) for name in names)
@@ -270,14 +270,14 @@ def test_any_column_sorts_stably_both_ways(column: str, reverse: bool, seed: int
 
 
 @given(st.text(), st.text())
-def test_natural_order_is_total_and_tells_texts_apart(one: str, other: str) -> None:
+def test_natural_order_is_total_and_distinguishes_texts(one: str, other: str) -> None:
     assert (natural_sort_key(one) == natural_sort_key(other)) == (one == other)
     assert (natural_sort_key(one) < natural_sort_key(other)) != (
         natural_sort_key(one) >= natural_sort_key(other)
     )
 
 
-def test_numbers_in_names_count() -> None:
+def test_numbers_in_names_are_sorted_as_numbers() -> None:
     names = ["cp39", "cp311", "cp313t", "cp313", "pi2", "pi10", "pi", "10", "9"]
     assert sorted(names, key=natural_sort_key) == [
         "9", "10", "cp39", "cp311", "cp313", "cp313t", "pi", "pi2", "pi10",
@@ -292,7 +292,7 @@ def queue(target: str, pending: int, *, served: bool = True, **changes: object) 
     return msgspec.structs.replace(bare, **changes)
 
 
-def test_targets_that_nobody_serves_come_first_and_say_so() -> None:
+def test_targets_without_a_builder_come_first() -> None:
     state = farm(
         queues=(
             queue("a", 5),
@@ -320,7 +320,7 @@ def test_a_queue_drains_at_the_rate_of_the_last_hour() -> None:
 # --- builds and events ---
 
 
-def test_builds_in_hand_come_first_then_the_newest() -> None:
+def test_running_builds_come_first_then_the_newest() -> None:
     state = builds(
         build_finished(1), build_finished(2, "failed", reason="boom"), build_finished(3, "lost")
     )
@@ -356,14 +356,14 @@ def test_builds_are_filtered_by_failure_slowness_and_project() -> None:
     assert keys(build_rows(state, NOW, text_filter="failed")) == ["2"]
 
 
-def test_every_outcome_has_a_look() -> None:
+def test_every_outcome_has_a_style() -> None:
     rows = build_rows(
         builds(*(build_finished(n, outcome) for n, outcome in enumerate(Outcome, 1))), NOW
     )
     assert {cell(row, BUILD_COLUMNS, "outcome").glyph for row in rows} == {"✓", "✗", "↻"}
 
 
-def test_events_tell_refused_from_applied() -> None:
+def test_rejected_events_are_distinguished_from_applied_ones() -> None:
     message = [
         AuditEvent(
             event_id=n, at=datetime.fromtimestamp(NOW, UTC), who=who, text="w", outcome=outcome
@@ -381,7 +381,7 @@ def test_events_tell_refused_from_applied() -> None:
 
 
 @given(st.text(), st.booleans())
-def test_no_text_of_a_stranger_gets_through_to_a_cell(text: str, ascii_only: bool) -> None:
+def test_untrusted_text_is_sanitized_in_every_cell(text: str, ascii_only: bool) -> None:
     view = BuilderView(
         label=text, state=text, reason=text, targets=(text,), platform=text, board=text,
         build=1, project=text, release_version=text, target=text, phase=text,
@@ -420,7 +420,7 @@ def test_no_text_of_a_stranger_gets_through_to_a_cell(text: str, ascii_only: boo
 # --- facts ---
 
 
-def test_the_host_s_facts_name_what_is_short() -> None:
+def test_problems_of_the_host_are_named() -> None:
     host = HostMetrics(
         load=1.5, memory_total=8 * GIB, memory_free=2 * GIB, disk_total=100 * GIB,
         disk_free=2 * GIB, temperature=83.0,
@@ -461,7 +461,7 @@ def test_downloads_say_when_no_access_log_is_connected() -> None:
 # --- problems ---
 
 
-def test_problems_in_their_order_and_the_way_round() -> None:
+def test_problems_are_found_in_order_and_wrap_around() -> None:
     full = HostMetrics(disk_total=100, disk_free=1)
     state = farm(
         BuilderView(label="pi7", state="idle", failed_last_hour=9),
@@ -511,7 +511,7 @@ def test_problems_in_their_order_and_the_way_round() -> None:
     assert next_alert([], None) is None
 
 
-def test_a_queue_that_waits_is_a_problem_with_its_reason() -> None:
+def test_a_waiting_queue_is_a_problem_with_its_reason() -> None:
     (trouble,) = find_alerts(farm(waits="the index does not answer"), NOW)
     assert (trouble.screen, trouble.label) == ("host", "queue")
     assert trouble.text == "no jobs are assigned: the index does not answer"

@@ -29,7 +29,7 @@ _UNWANTED = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 @example("e" + "\u0301" * 50)
 @example("\udc80 \U000e0041 \U0010ffff \ue000")
 @example("日本語 \U0001f469\u200d\U0001f4bb")
-def test_nothing_that_a_terminal_acts_upon_gets_through(text: str) -> None:
+def test_no_control_characters_are_left(text: str) -> None:
     shown = terminal_safe(text)
     assert not {unicodedata.category(char) for char in shown} & _UNWANTED
     assert all(char == " " or not char.isspace() for char in shown)
@@ -42,18 +42,18 @@ def test_nothing_that_a_terminal_acts_upon_gets_through(text: str) -> None:
 
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126)))
-def test_plain_ascii_is_left_alone(text: str) -> None:
+def test_plain_ascii_is_unchanged(text: str) -> None:
     assert terminal_safe(text) == text
 
 
 @pytest.mark.parametrize(
     "text", ["naïve café", "Ünïcode", "日本語", "한국어", "[red]no[/red]", "🙂"]
 )
-def test_what_is_harmless_already_stays(text: str) -> None:
+def test_harmless_text_is_unchanged(text: str) -> None:
     assert terminal_safe(text) == text
 
 
-def test_line_ends_become_spaces_and_escapes_are_seen() -> None:
+def test_line_endings_become_spaces_and_escapes_are_visible() -> None:
     assert terminal_safe("a\tb\r\nc\x1b[2Jd") == "a b  c?[2Jd"
 
 
@@ -79,14 +79,14 @@ def test_durations_sizes_counts_and_shares_as_people_read_them() -> None:
     assert (format_percent(1, 3), format_percent(1, 0)) == ("33%", "-")
 
 
-def test_a_time_is_shown_in_the_reader_s_zone() -> None:
+def test_a_time_is_shown_in_the_local_time_zone() -> None:
     at = datetime(2026, 1, 1, 23, 30, tzinfo=UTC)
     assert format_time(at, UTC) == "23:30:00"
     assert format_time(at, timezone(timedelta(hours=1))) == "00:30:00"
     assert format_time(datetime.max.replace(tzinfo=UTC), timezone(timedelta(hours=1))) == "-"
 
 
-def test_a_moment_of_another_day_has_its_day() -> None:
+def test_a_time_on_another_day_has_its_date() -> None:
     now = datetime(2026, 11, 25, 3, 0, tzinfo=UTC).timestamp()
     assert format_datetime(datetime(2026, 11, 25, 2, 59, 1, tzinfo=UTC), now, UTC) == "02:59:01"
     late = datetime(2026, 11, 24, 23, 30, tzinfo=UTC)

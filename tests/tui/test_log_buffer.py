@@ -52,12 +52,12 @@ def lines_of(text: LogBuffer) -> list[str]:
         ("evil\u202etxt.exe", "evil\ufffdtxt.exe"),
     ],
 )
-def test_escape_sequences_and_controls_do_nothing(raw: str, shown: str) -> None:
+def test_escape_sequences_and_controls_are_removed(raw: str, shown: str) -> None:
     assert strip_terminal_codes(raw) == shown
 
 
 @given(PIECES)
-def test_where_the_bytes_are_cut_makes_no_difference(pieces: list[bytes]) -> None:
+def test_chunk_boundaries_make_no_difference(pieces: list[bytes]) -> None:
     whole, cut = LogBuffer(), LogBuffer()
     whole.append(b"".join(pieces) + b"\n")
     for piece in [*pieces, b"\n"]:
@@ -66,7 +66,7 @@ def test_where_the_bytes_are_cut_makes_no_difference(pieces: list[bytes]) -> Non
 
 
 @given(PIECES)
-def test_no_line_holds_anything_that_a_terminal_obeys(pieces: list[bytes]) -> None:
+def test_no_line_contains_control_characters(pieces: list[bytes]) -> None:
     text = LogBuffer()
     for piece in pieces:
         text.append(piece)
@@ -75,7 +75,7 @@ def test_no_line_holds_anything_that_a_terminal_obeys(pieces: list[bytes]) -> No
 
 
 @given(PIECES)
-def test_what_changed_is_told(pieces: list[bytes]) -> None:
+def test_changes_are_reported(pieces: list[bytes]) -> None:
     text, copy = LogBuffer(), list[str]()
     for piece in pieces:
         changed = text.append(piece)
@@ -91,7 +91,7 @@ def test_a_progress_bar_takes_one_line_and_no_memory() -> None:
     assert len(text._raw) < 100
 
 
-def test_a_line_without_an_end_is_cut() -> None:
+def test_an_endless_line_is_truncated() -> None:
     text = LogBuffer()
     for _ in range(100):
         text.append(b"." * 1000)
@@ -101,7 +101,7 @@ def test_a_line_without_an_end_is_cut() -> None:
     assert max(map(len, lines_of(text))) <= MAX_LINE_CHARACTERS
 
 
-def test_memory_is_bounded_by_lines_and_by_letters() -> None:
+def test_memory_is_limited_by_lines_and_characters() -> None:
     text = LogBuffer(max_lines=100)
     for number in range(1000):
         text.append(b"line %d\n" % number)
@@ -131,18 +131,18 @@ def test_memory_is_bounded_by_lines_and_by_letters() -> None:
         "exit code: 1",
     ],
 )
-def test_lines_of_failures_are_told(line: str) -> None:
+def test_lines_of_failures_are_recognized(line: str) -> None:
     assert ERROR_PATTERN.search(line)
 
 
 @pytest.mark.parametrize(
     "line", ["0 errors", "gcc -Werror=format -o error.o", "copying errors.py", "exit code: 0"]
 )
-def test_other_lines_are_not(line: str) -> None:
+def test_other_lines_are_not_recognized_as_failures(line: str) -> None:
     assert not ERROR_PATTERN.search(line)
 
 
-def test_small_letters_find_capitals_too() -> None:
+def test_lower_case_also_finds_upper_case() -> None:
     assert compile_search("error").search("An ERROR")
     assert not compile_search("Error").search("an error")
     assert compile_search("a.b[").search("xa.b[x")
@@ -158,9 +158,7 @@ def test_wrapping_loses_no_cell_and_overflows_no_row(line: str, width: int) -> N
 
 
 @given(st.lists(st.text(alphabet="ab日\n", max_size=40), max_size=20), st.integers(2, 9))
-def test_rows_of_a_growing_wrapped_log_are_those_of_the_whole(
-    pieces: list[str], width: int
-) -> None:
+def test_rows_of_a_growing_wrapped_log_match_a_complete_one(pieces: list[str], width: int) -> None:
     text = LogBuffer(max_lines=12)
     growing = WrapIndex(width)
     for piece in pieces:

@@ -58,7 +58,7 @@ async def test_the_log_follows_its_end() -> None:
 
 @pytest.mark.parametrize("wrap", [False, True])
 @pytest.mark.parametrize("how", ["up", "pageup", "home", "wheel"])
-async def test_a_reader_who_scrolls_up_stays_where_they_are(how: str, wrap: bool) -> None:
+async def test_scrolling_up_keeps_the_position_while_lines_are_added(how: str, wrap: bool) -> None:
     app = LogViewApp(wrap=wrap)
     async with app.run_test(size=(60, 11)) as pilot:
         app.log_view.append(numbered(0, 100))
@@ -80,7 +80,7 @@ async def test_a_reader_who_scrolls_up_stays_where_they_are(how: str, wrap: bool
         assert app.messages == [False, True]
 
 
-async def test_scrolling_back_to_the_end_follows_again() -> None:
+async def test_scrolling_to_the_end_follows_again() -> None:
     app = LogViewApp()
     async with app.run_test(size=(60, 11)) as pilot:
         app.log_view.append(numbered(0, 100))
@@ -91,7 +91,7 @@ async def test_scrolling_back_to_the_end_follows_again() -> None:
         assert app.log_view.following
 
 
-async def test_lines_that_go_at_the_top_do_not_move_the_reader() -> None:
+async def test_lines_dropped_at_the_top_do_not_move_the_view() -> None:
     app = LogViewApp(text=LogBuffer(max_lines=200))
     async with app.run_test(size=(90, 11)) as pilot:
         app.log_view.append(numbered(0, 200))
@@ -105,7 +105,7 @@ async def test_lines_that_go_at_the_top_do_not_move_the_reader() -> None:
         assert "were dropped" in app.lines()[10]
 
 
-async def test_search_goes_round_and_says_where_it_is() -> None:
+async def test_search_wraps_around_and_shows_its_position() -> None:
     app = LogViewApp()
     async with app.run_test(size=(60, 11)) as pilot:
         app.log_view.append(numbered(0, 300))
@@ -127,7 +127,7 @@ async def test_search_goes_round_and_says_where_it_is() -> None:
         assert app.log_view.match_count == 12
 
 
-async def test_a_match_on_the_last_page_does_not_run_away() -> None:
+async def test_a_match_on_the_last_page_stays_visible() -> None:
     app = LogViewApp()
     async with app.run_test(size=(60, 11)) as pilot:
         app.log_view.append(numbered(0, 100))
@@ -138,7 +138,7 @@ async def test_a_match_on_the_last_page_does_not_run_away() -> None:
         assert "line 95" in app.lines()
 
 
-async def test_the_first_error_is_jumped_to_and_the_next_follow() -> None:
+async def test_errors_are_found_in_order() -> None:
     app = LogViewApp()
     async with app.run_test(size=(60, 11)) as pilot:
         app.log_view.append(numbered(0, 50))
@@ -153,7 +153,7 @@ async def test_the_first_error_is_jumped_to_and_the_next_follow() -> None:
         assert app.log_view.current_match == 100
 
 
-async def test_long_lines_wrap_or_are_looked_at_sideways() -> None:
+async def test_long_lines_wrap_or_scroll_horizontally() -> None:
     app = LogViewApp()
     async with app.run_test(size=(40, 11)) as pilot:
         app.log_view.append(b"0123456789" * 7 + "日本語".encode() * 20 + b"\nnext\n")
@@ -171,7 +171,7 @@ async def test_long_lines_wrap_or_are_looked_at_sideways() -> None:
         assert app.lines().index("next") == 3
 
 
-async def test_saving_is_whole_or_says_why_not(tmp_path: Path) -> None:
+async def test_a_log_is_saved_completely_or_the_error_is_reported(tmp_path: Path) -> None:
     app = LogViewApp()
     async with app.run_test(size=(40, 11)):
         app.log_view.append(b"one\n\x1b[31mtwo\x1b[0m\nthr")
@@ -184,7 +184,7 @@ async def test_saving_is_whole_or_says_why_not(tmp_path: Path) -> None:
         assert [path.name for path in tmp_path.iterdir()] == ["log.txt"]
 
 
-async def test_a_cleared_log_begins_again() -> None:
+async def test_a_cleared_log_starts_again() -> None:
     app = LogViewApp()
     async with app.run_test(size=(40, 11)) as pilot:
         app.log_view.append(numbered(0, 100))

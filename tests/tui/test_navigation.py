@@ -30,7 +30,7 @@ TABS = list(ScreenName)[:8]
 FIRST = ["pi4-loft", "pi4-attic", "pi4-hall"]  # quarantined, overdue, silent: problems come first
 
 
-async def test_numbers_lead_to_screens_and_escape_back() -> None:
+async def test_numbers_open_screens_and_escape_goes_back() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")
         for number, place in enumerate(TABS, 1):
@@ -43,7 +43,7 @@ async def test_numbers_lead_to_screens_and_escape_back() -> None:
         assert stage.console.current_screen.screen_name == "builders"
 
 
-async def test_enter_leads_from_a_builder_to_its_log_and_back_to_the_same_row() -> None:
+async def test_enter_opens_the_log_of_a_builder_and_escape_returns_to_its_row() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")
         await stage.press("down", "enter")
@@ -53,7 +53,7 @@ async def test_enter_leads_from_a_builder_to_its_log_and_back_to_the_same_row() 
         assert stage.table.table.cursor == "pi4-attic"
 
 
-async def test_a_queue_leads_to_its_builds_and_to_its_builders() -> None:
+async def test_a_queue_opens_its_builds_and_its_builders() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")
         await stage.press("2", "down", "enter")
@@ -67,7 +67,7 @@ async def test_a_queue_leads_to_its_builds_and_to_its_builders() -> None:
         await stage.wait_for_text("No matching rows")  # nobody serves the first target
 
 
-async def test_explain_asks_about_the_release_of_the_row() -> None:
+async def test_explain_queries_the_release_of_the_row() -> None:
     source = prepared_source()
     async with run_console(source) as stage:
         await stage.wait_for_text("pi5-roof")
@@ -81,7 +81,7 @@ async def test_explain_asks_about_the_release_of_the_row() -> None:
 # --- rows ---
 
 
-async def test_a_filter_narrows_and_escape_widens_again() -> None:
+async def test_a_filter_hides_rows_and_escape_shows_them() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")
         await stage.press("slash", *"pi5", "enter")
@@ -93,7 +93,7 @@ async def test_a_filter_narrows_and_escape_widens_again() -> None:
         assert len(stage.keys) == 9
 
 
-async def test_problems_come_first_and_columns_sort_by_key_and_by_mouse() -> None:
+async def test_problems_come_first_and_columns_sort_by_key_and_mouse() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")
         assert stage.keys[:3] == FIRST
@@ -111,7 +111,7 @@ async def test_problems_come_first_and_columns_sort_by_key_and_by_mouse() -> Non
         assert stage.keys[:3] == FIRST
 
 
-async def test_the_cursor_stays_with_its_row_when_rows_move() -> None:
+async def test_the_cursor_stays_on_its_row_when_rows_move() -> None:
     source = prepared_source()
     async with run_console(source) as stage:
         await stage.wait_for_text("pi5-roof")
@@ -124,7 +124,7 @@ async def test_the_cursor_stays_with_its_row_when_rows_move() -> None:
         assert stage.table.table.cursor == "pi5-roof"
 
 
-async def test_n_goes_from_problem_to_problem_on_every_screen() -> None:
+async def test_n_goes_to_the_next_problem_on_every_screen() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")
         places = []
@@ -135,7 +135,7 @@ async def test_n_goes_from_problem_to_problem_on_every_screen() -> None:
         assert ("queues", "cp39-bullseye-armv7l") in places
 
 
-async def test_marks_stay_with_their_rows_and_go_with_them() -> None:
+async def test_marks_stay_with_their_rows() -> None:
     source = prepared_source()
     async with run_console(source) as stage:
         await stage.wait_for_text("pi5-roof")
@@ -150,7 +150,7 @@ async def test_marks_stay_with_their_rows_and_go_with_them() -> None:
         assert not stage.table.table.marks
 
 
-async def test_failed_builds_are_asked_of_the_master_too() -> None:
+async def test_failed_builds_are_also_queried_from_the_master() -> None:
     source = prepared_source()
     source.replies[BuildsReply] = BuildsReply(
         builds=(build_finished(17, "old", "failed", "no cc", 900),)
@@ -166,7 +166,7 @@ async def test_failed_builds_are_asked_of_the_master_too() -> None:
         assert "4708" in stage.keys
 
 
-async def test_older_builds_stand_behind_those_that_are_known() -> None:
+async def test_older_builds_are_listed_after_known_ones() -> None:
     source = prepared_source()
     older = (
         build_finished(4707, "pillow", "failed", "jpeglib.h", 3),
@@ -185,7 +185,7 @@ async def test_older_builds_stand_behind_those_that_are_known() -> None:
         assert "17" not in stage.keys  # not among all, where others of its age are missing
 
 
-async def test_only_what_can_be_acted_upon_is_marked() -> None:
+async def test_only_rows_with_actions_can_be_marked() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")
         for place in ("2", "5", "7"):
@@ -194,7 +194,7 @@ async def test_only_what_can_be_acted_upon_is_marked() -> None:
             assert not stage.table.table.marks
 
 
-async def test_all_problems_are_counted_that_n_leads_to() -> None:
+async def test_all_problems_that_n_finds_are_counted() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")
         await stage.wait_for_text("4 alerts")  # three builders, and a queue that nobody serves
@@ -207,7 +207,7 @@ def is_dimmed(stage: AppHarness) -> bool:
     return bool(stage.table.table.rich_style.dim)
 
 
-async def test_a_lost_link_keeps_the_frame_dims_it_and_tells_its_age() -> None:
+async def test_a_lost_connection_keeps_a_dimmed_screen_with_its_age() -> None:
     source = prepared_source()
     async with run_console(source) as stage:
         await stage.wait_for_text("pi5-roof")
@@ -223,7 +223,7 @@ async def test_a_lost_link_keeps_the_frame_dims_it_and_tells_its_age() -> None:
         assert not is_dimmed(stage)
 
 
-async def test_a_paused_farm_does_not_look_like_an_idle_one() -> None:
+async def test_a_paused_farm_looks_different_from_an_idle_one() -> None:
     source = prepared_source()
     async with run_console(source) as stage:
         await stage.wait_for_text("running")
@@ -232,7 +232,7 @@ async def test_a_paused_farm_does_not_look_like_an_idle_one() -> None:
         assert "running" not in stage.text.splitlines()[0]
 
 
-async def test_clocks_of_builds_advance_on_a_quiet_farm_and_stop_with_the_link() -> None:
+async def test_build_clocks_advance_without_events_and_stop_with_the_connection() -> None:
     source = prepared_source()
     async with run_console(source) as stage:
         await stage.wait_for_text("12m/3h")
@@ -245,7 +245,7 @@ async def test_clocks_of_builds_advance_on_a_quiet_farm_and_stop_with_the_link()
         assert "1h13m" not in stage.text
 
 
-async def test_a_question_names_the_time_that_a_build_has_taken_by_now() -> None:
+async def test_a_confirmation_shows_the_current_duration_of_a_build() -> None:
     source = prepared_source()
     async with run_console(source) as stage:
         await stage.wait_for_text("12m/3h")
@@ -254,7 +254,7 @@ async def test_a_question_names_the_time_that_a_build_has_taken_by_now() -> None
         await stage.wait_for_text("pi5-roof: 1h14m of lxml")
 
 
-async def test_counts_that_a_slow_database_made_old_show_their_age() -> None:
+async def test_old_counts_of_a_slow_database_show_their_age() -> None:
     source = prepared_source()
     async with run_console(source) as stage:
         await stage.wait_for_text("running")
@@ -287,7 +287,7 @@ async def open_log(stage: AppHarness) -> LogScreen:
     return screen
 
 
-async def test_a_log_is_searched_forth_and_back() -> None:
+async def test_a_log_is_searched_forward_and_backward() -> None:
     async with run_console(prepared_source(), size=(100, 30)) as stage:
         screen = await open_log(stage)
         await stage.press("slash", *"part_1", "enter")
@@ -307,7 +307,7 @@ async def test_a_log_is_searched_forth_and_back() -> None:
         assert screen.log_view.following
 
 
-async def test_a_log_is_saved_and_never_over_another(
+async def test_a_log_is_saved_and_never_overwrites_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -329,7 +329,7 @@ async def test_a_log_is_saved_and_never_over_another(
         ("no/such/folder/a.log", "No such file"),
     ],
 )
-async def test_a_log_that_cannot_be_saved_is_told(
+async def test_an_error_while_saving_a_log_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -343,7 +343,7 @@ async def test_a_log_that_cannot_be_saved_is_told(
         assert "82 lines" in stage.text
 
 
-async def test_lines_that_were_read_stay_when_the_rest_of_a_log_cannot_be_had() -> None:
+async def test_received_lines_are_kept_when_the_rest_of_a_log_is_unavailable() -> None:
     source = prepared_source()
 
     async def breaks_off(build: int, **_: object) -> AsyncGenerator[LogChunk]:
@@ -357,7 +357,7 @@ async def test_lines_that_were_read_stay_when_the_rest_of_a_log_cannot_be_had() 
         assert "jpeglib.h" in stage.text
 
 
-async def test_a_list_on_a_tiny_terminal_does_not_end_the_console() -> None:
+async def test_a_list_on_a_tiny_terminal_does_not_crash() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")
         for key, words in (("T", "Colors"), ("colon", "Search commands")):
@@ -369,7 +369,7 @@ async def test_a_list_on_a_tiny_terminal_does_not_end_the_console() -> None:
             await stage.press("escape")
 
 
-async def test_a_palette_that_finds_nothing_has_no_pages_to_turn() -> None:
+async def test_a_palette_without_results_does_not_crash_on_page_keys() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")
         await stage.press("colon", "pageup", "pagedown", *"no such thing", "pageup", "end", "enter")
@@ -381,7 +381,7 @@ async def test_a_palette_that_finds_nothing_has_no_pages_to_turn() -> None:
 # --- settings ---
 
 
-async def test_a_theme_is_kept() -> None:
+async def test_a_theme_is_saved() -> None:
     kept: list[Settings] = []
     source = prepared_source()
     async with run_console(source, save_settings=lambda it: kept.append(it) or "") as stage:  # type: ignore[func-returns-value]
@@ -393,7 +393,7 @@ async def test_a_theme_is_kept() -> None:
         assert stage.console.theme == kept[0].theme == "piwheels-light"
 
 
-async def test_a_key_is_changed_works_at_once_and_is_kept() -> None:
+async def test_a_changed_key_works_immediately_and_is_saved() -> None:
     kept: list[Settings] = []
     source = prepared_source()
     async with run_console(source, save_settings=lambda it: kept.append(it) or "") as stage:  # type: ignore[func-returns-value]
@@ -409,7 +409,7 @@ async def test_a_key_is_changed_works_at_once_and_is_kept() -> None:
         assert stage.console.current_screen.screen_name == "builders"
 
 
-async def test_a_key_that_is_taken_is_not_given_away() -> None:
+async def test_a_used_key_cannot_be_assigned() -> None:
     async with run_console(prepared_source()) as stage:
         await stage.wait_for_text("pi5-roof")
         await stage.press("k", "enter", "p")
@@ -417,7 +417,7 @@ async def test_a_key_that_is_taken_is_not_given_away() -> None:
         assert stage.console.settings == Settings()
 
 
-async def test_kept_keys_and_theme_hold_from_the_start() -> None:
+async def test_saved_keys_and_theme_apply_from_the_start() -> None:
     settings = Settings(keys={"pause": "f5"})
     source = prepared_source()
     async with run_console(
@@ -433,7 +433,7 @@ async def test_kept_keys_and_theme_hold_from_the_start() -> None:
         await stage.wait_for_text("f5")
 
 
-async def test_under_piw_up_the_console_says_what_happens_to_the_farm() -> None:
+async def test_under_piw_up_quitting_says_what_happens_to_the_farm() -> None:
     async with run_console(
         prepared_source(), display_options=DisplayOptions(started_by_up=True)
     ) as stage:
@@ -445,7 +445,7 @@ async def test_under_piw_up_the_console_says_what_happens_to_the_farm() -> None:
         await stage.wait_for_text("q: Quit the console; piw up then asks")
 
 
-async def test_help_says_once_what_builders_were_called() -> None:
+async def test_help_names_the_former_term_for_builders_once() -> None:
     async with run_console(prepared_source(), size=(100, 80)) as stage:
         await stage.wait_for_text("pi5-roof")
         await stage.press("question_mark")
@@ -454,7 +454,7 @@ async def test_help_says_once_what_builders_were_called() -> None:
 
 
 @pytest.mark.parametrize("theme", ["piwheels", "piwheels-light", "ansi-dark", "nord"])
-async def test_text_is_told_from_its_ground_in_every_theme(theme: str) -> None:
+async def test_text_color_differs_from_its_background_in_every_theme(theme: str) -> None:
     async with run_console(prepared_source(), display_options=DisplayOptions(theme=theme)) as stage:
         await stage.wait_for_text("pi5-roof")
         strips = stage.console.screen._compositor.render_strips()
@@ -465,7 +465,7 @@ async def test_text_is_told_from_its_ground_in_every_theme(theme: str) -> None:
             assert not own or style.color != style.bgcolor, segment
 
 
-async def test_source_is_used_as_told() -> None:
+async def test_read_only_is_shown_before_a_master_answers() -> None:
     source = StaticSource(read_only=True)
     async with run_console(source) as stage:
         await stage.wait_for_text("Waiting for a master")

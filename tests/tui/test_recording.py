@@ -111,7 +111,7 @@ def file(tmp_path: Path, events: list[SourceEvent]) -> Path:
     return tmp_path / "day.rec"
 
 
-def test_all_that_was_heard_is_in_it(file: Path, events: list[SourceEvent]) -> None:
+def test_a_recording_contains_every_event(file: Path, events: list[SourceEvent]) -> None:
     reader = Reader(file)
     blocks = [reader.read_block(n) for n in range(len(reader.blocks))]
     assert [entry.event for block in blocks if block for entry in block.entries] == events
@@ -121,7 +121,7 @@ def test_all_that_was_heard_is_in_it(file: Path, events: list[SourceEvent]) -> N
     assert (reader.begin, reader.end) == (BEGAN, BEGAN + 100)
 
 
-async def test_sought_to_any_time_the_state_is_the_one_of_then(
+async def test_a_seek_gives_the_state_of_that_time(
     tmp_path: Path, events: list[SourceEvent]
 ) -> None:
     await asyncio.to_thread(record, tmp_path / "r", events)
@@ -141,7 +141,7 @@ async def test_sought_to_any_time_the_state_is_the_one_of_then(
             assert is_same_state(listener.state, states[now], now), at
 
 
-async def test_it_plays_at_the_speed_that_is_chosen_and_waits_at_its_end(
+async def test_playback_has_the_chosen_speed_and_pauses_at_the_end(
     tmp_path: Path, events: list[SourceEvent]
 ) -> None:
     await asyncio.to_thread(record, tmp_path / "r", events)
@@ -158,7 +158,7 @@ async def test_it_plays_at_the_speed_that_is_chosen_and_waits_at_its_end(
     assert replay.speed == 256.0
 
 
-async def test_a_pause_holds_and_a_step_tells_one_thing_more(
+async def test_pause_stops_playback_and_step_plays_one_event(
     tmp_path: Path, events: list[SourceEvent]
 ) -> None:
     await asyncio.to_thread(record, tmp_path / "r", events)
@@ -178,7 +178,7 @@ async def test_a_pause_holds_and_a_step_tells_one_thing_more(
         await wait_until(lambda: listener.state.last_heard_at == BEGAN + 3)
 
 
-async def test_a_recording_takes_no_commands_and_knows_no_logs(file: Path) -> None:
+async def test_a_recording_accepts_no_commands_and_has_no_unread_logs(file: Path) -> None:
     replay = Replay(file)
     turns: list[CommandState] = []
     last = await replay.command(
@@ -192,7 +192,7 @@ async def test_a_recording_takes_no_commands_and_knows_no_logs(file: Path) -> No
         [piece async for piece in replay.follow_log(5)]
 
 
-async def test_logs_that_were_read_are_played_whole(
+async def test_recorded_logs_are_played_completely(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with SimFarm(
@@ -220,7 +220,7 @@ async def test_logs_that_were_read_are_played_whole(
         assert not [event for event in listener.received if isinstance(event, LogChunk)]
 
 
-async def test_a_log_of_which_the_rest_was_not_read_says_so(tmp_path: Path) -> None:
+async def test_a_partly_recorded_log_is_reported(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "r", now=lambda: BEGAN)
     recorder.record(Connected("one", None))
     recorder.record_log(LogChunk(build=7, offset=0, data=b"gcc\n"))
@@ -231,9 +231,7 @@ async def test_a_log_of_which_the_rest_was_not_read_says_so(tmp_path: Path) -> N
         await anext(pieces)
 
 
-async def test_a_recording_whose_first_block_is_damaged_is_sought_in_without_harm(
-    file: Path, tmp_path: Path
-) -> None:
+async def test_a_seek_past_a_damaged_first_block_works(file: Path, tmp_path: Path) -> None:
     damaged = bytearray(file.read_bytes())
     damaged[Reader(file).blocks[0].offset + 20] ^= 1
     (tmp_path / "damaged").write_bytes(damaged)
@@ -246,7 +244,7 @@ async def test_a_recording_whose_first_block_is_damaged_is_sought_in_without_har
     assert "damaged end" in replay_position(replay)
 
 
-def test_a_tail_that_is_cut_anywhere_is_left_out(file: Path, tmp_path: Path) -> None:
+def test_a_truncated_end_is_left_out(file: Path, tmp_path: Path) -> None:
     whole = file.read_bytes()
     blocks = Reader(file).blocks
     third = blocks[3].offset - 12
@@ -263,7 +261,7 @@ def test_a_tail_that_is_cut_anywhere_is_left_out(file: Path, tmp_path: Path) -> 
             ) or reader.problem.startswith(f"{short} is damaged at byte {third + 12:,}")
 
 
-def test_a_damaged_block_ends_it(file: Path, tmp_path: Path) -> None:
+def test_playback_ends_at_a_damaged_block(file: Path, tmp_path: Path) -> None:
     damaged = bytearray(file.read_bytes())
     place = Reader(file).blocks[50]
     damaged[place.offset + 20] ^= 1
@@ -286,13 +284,13 @@ def write_damaged_recording(
     file.write_bytes(recording._FILE_HEADER + frame + block)
 
 
-def test_a_crafted_recording_is_played_when_it_is_sane(tmp_path: Path) -> None:
+def test_a_crafted_valid_recording_is_played(tmp_path: Path) -> None:
     write_damaged_recording(tmp_path / "x", BEGAN, Disconnected("gone", BEGAN))
     assert Reader(tmp_path / "x").end == BEGAN
 
 
 @pytest.mark.parametrize("at", [math.nan, math.inf, -1.0, 1e300])
-def test_moments_that_no_clock_shows_are_damage(tmp_path: Path, at: float) -> None:
+def test_impossible_times_are_damage(tmp_path: Path, at: float) -> None:
     write_damaged_recording(tmp_path / "head", at, Disconnected("gone", BEGAN))
     write_damaged_recording(tmp_path / "entry", BEGAN, Disconnected("gone", BEGAN), entry_at=at)
     write_damaged_recording(tmp_path / "event", BEGAN, Disconnected("gone", at))
@@ -301,7 +299,7 @@ def test_moments_that_no_clock_shows_are_damage(tmp_path: Path, at: float) -> No
             Reader(tmp_path / name)
 
 
-def test_a_block_that_unpacks_without_end_is_damage(
+def test_a_block_that_decompresses_without_end_is_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_damaged_recording(tmp_path / "x", BEGAN, Disconnected("gone" * 1000, BEGAN))
@@ -323,7 +321,7 @@ def test_a_block_that_unpacks_without_end_is_damage(
         ),
     ],
 )
-def test_what_is_no_recording_is_refused_in_one_line(
+def test_an_invalid_recording_is_rejected_in_one_line(
     tmp_path: Path, content: bytes, problem: str
 ) -> None:
     (tmp_path / "x").write_bytes(content)
@@ -341,7 +339,7 @@ async def test_an_existing_file_is_never_overwritten(tmp_path: Path) -> None:
         Recorder(tmp_path / "no" / "folder", now=lambda: BEGAN)
 
 
-async def test_a_full_disk_ends_the_recording_and_nothing_else(
+async def test_a_full_disk_ends_only_the_recording(
     tmp_path: Path, events: list[SourceEvent]
 ) -> None:
     recorder = Recorder(tmp_path / "r", now=lambda: BEGAN)
@@ -356,7 +354,7 @@ async def test_a_full_disk_ends_the_recording_and_nothing_else(
     assert "No space left on device; the recording ends here" in recorder.problem
 
 
-async def test_a_live_farm_is_recorded_until_the_last_second_before_a_kill(
+async def test_a_recording_is_complete_up_to_the_last_second_before_a_kill(
     tmp_path: Path,
 ) -> None:
     code = (

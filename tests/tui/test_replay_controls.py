@@ -23,7 +23,7 @@ def replay(tmp_path: Path) -> Replay:
     return Replay(tmp_path / "r")
 
 
-async def test_keys_hold_step_seek_and_change_the_speed(replay: Replay) -> None:
+async def test_keys_pause_step_seek_and_change_the_speed(replay: Replay) -> None:
     console = Console(replay, DisplayOptions())
     async with console.run_test(size=(120, 30)) as pilot:
         await wait_until(lambda: console.farm.has_snapshot)
@@ -45,7 +45,7 @@ async def test_keys_hold_step_seek_and_change_the_speed(replay: Replay) -> None:
         assert not replay.paused
 
 
-async def test_where_a_recording_is_in_words(
+async def test_the_replay_position_is_described(
     replay: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -76,7 +76,7 @@ def piw_tui(*arguments: str) -> str:
     return done.stderr
 
 
-def test_a_start_that_makes_no_sense_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_invalid_options_are_rejected_in_one_line(tmp_path: Path) -> None:
     picture = ("--snapshot", str(tmp_path / "x.svg"))
     missing = piw_tui("--replay", str(tmp_path / "none"), *picture)
     assert "No such file" in missing
@@ -87,7 +87,7 @@ def test_a_start_that_makes_no_sense_is_refused_in_one_line(tmp_path: Path) -> N
     assert "exists" in taken
 
 
-async def test_a_picture_of_a_recording_can_be_drawn(tmp_path: Path) -> None:
+async def test_a_snapshot_of_a_recording_is_drawn(tmp_path: Path) -> None:
     world = FarmModel(builders=3)
     recorder = Recorder(tmp_path / "r", now=lambda: BEGAN)
     recorder.record(Connected(world.instance, None))

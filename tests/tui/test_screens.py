@@ -170,7 +170,7 @@ async def test_dialogs_fit_other_sizes(size: tuple[int, int]) -> None:
                 assert "Cancel" in stage.text
 
 
-async def test_before_a_master_answers_the_screen_says_what_is_waited_for() -> None:
+async def test_before_a_master_answers_the_screen_says_what_it_waits_for() -> None:
     source = StaticSource()
     async with run_console(source, size=(80, 24)) as stage:
         source.disconnect("no master answers at ipc:///run/piwheels/control")
@@ -178,14 +178,14 @@ async def test_before_a_master_answers_the_screen_says_what_is_waited_for() -> N
         check_snapshot("waiting-80x24", stage.text)
 
 
-async def test_without_an_access_log_downloads_say_so() -> None:
+async def test_missing_access_logs_are_shown() -> None:
     async with run_console(StaticSource(snapshot()), size=(80, 24)) as stage:
         await stage.wait_for_text("pi5-roof")
         await stage.press("4")
         await stage.wait_for_text("No access log is connected")
 
 
-async def test_an_empty_farm_says_how_to_fill_it() -> None:
+async def test_an_empty_farm_shows_how_to_add_projects() -> None:
     source = StaticSource(snapshot(builders=(), queues=()))
     async with run_console(source, size=(80, 24)) as stage:
         await stage.wait_for_text("No builder is connected yet")

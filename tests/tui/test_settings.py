@@ -19,7 +19,7 @@ from piwheels.tui.settings import (
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
 
-def test_the_file_lies_in_the_configuration_directory(tmp_path: Path) -> None:
+def test_the_file_is_in_the_configuration_directory(tmp_path: Path) -> None:
     assert settings_path({"XDG_CONFIG_HOME": "/x", "HOME": "/h"}) == Path(
         "/x/piwheels/console.toml"
     )
@@ -27,12 +27,12 @@ def test_the_file_lies_in_the_configuration_directory(tmp_path: Path) -> None:
         assert settings_path({"HOME": "/h", **odd}) == Path("/h/.config/piwheels/console.toml")
 
 
-def test_without_a_file_all_is_as_usual(tmp_path: Path) -> None:
+def test_without_a_file_defaults_are_used(tmp_path: Path) -> None:
     assert load_settings(tmp_path / "none" / "console.toml") == LoadedSettings(Settings())
 
 
 @given(_TEXTS, st.dictionaries(_TEXTS, _TEXTS))
-def test_what_was_saved_is_read_again(
+def test_saved_settings_are_read_back(
     tmp_path_factory: pytest.TempPathFactory, theme: str, keys: dict[str, str]
 ) -> None:
     file = tmp_path_factory.getbasetemp() / "settings" / "console.toml"
@@ -54,7 +54,9 @@ def test_what_was_saved_is_read_again(
         b"\x00" * 5000,
     ],
 )
-def test_a_broken_file_is_put_aside_and_told_in_one_line(tmp_path: Path, content: bytes) -> None:
+def test_an_invalid_file_is_renamed_and_reported_in_one_line(
+    tmp_path: Path, content: bytes
+) -> None:
     file = tmp_path / "console.toml"
     for aside in ("console.toml.broken", "console.toml.broken1"):
         file.write_bytes(content)
@@ -69,7 +71,7 @@ def test_a_broken_file_is_put_aside_and_told_in_one_line(tmp_path: Path, content
     assert load_settings(file).settings.theme == "dark"
 
 
-def test_unknown_settings_are_told_and_do_no_harm(tmp_path: Path) -> None:
+def test_unknown_settings_are_reported_and_ignored(tmp_path: Path) -> None:
     file = tmp_path / "console.toml"
     file.write_text("theme = 'dark'\nfont = 'big'\nsound = 1\n")
     loaded = load_settings(file)
@@ -78,7 +80,7 @@ def test_unknown_settings_are_told_and_do_no_harm(tmp_path: Path) -> None:
     assert file.exists()
 
 
-def test_a_link_to_a_file_elsewhere_stays_one(tmp_path: Path) -> None:
+def test_a_symbolic_link_to_the_file_is_kept(tmp_path: Path) -> None:
     kept = tmp_path / "dotfiles" / "console.toml"
     kept.parent.mkdir()
     kept.write_text("")
@@ -89,7 +91,7 @@ def test_a_link_to_a_file_elsewhere_stays_one(tmp_path: Path) -> None:
     assert load_settings(kept).settings.theme == "dark"
 
 
-def test_what_cannot_be_written_is_told_and_the_old_file_stays(
+def test_an_error_while_saving_is_reported_and_the_old_file_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "console.toml"

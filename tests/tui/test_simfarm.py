@@ -48,13 +48,13 @@ def test_the_same_seed_gives_the_same_farm() -> None:
     assert one.snapshot() != FarmModel(builders=30, seed=8, began=began).snapshot()
 
 
-def test_every_odd_state_is_there() -> None:
+def test_every_special_state_exists() -> None:
     states = {view.state for view in FarmModel(builders=12).snapshot().status.builders}
     assert set(SPECIAL_STATES) <= states
     assert BuilderState.BUILDING in states | {BuilderState.UPLOADING}
 
 
-def test_builds_end_and_others_begin() -> None:
+def test_builds_end_and_others_start() -> None:
     world = FarmModel(builders=10, build_s=5)
     names = [type(event).__name__ for _ in range(200) for event in world.step(0.5)]
     assert names.count("BuildSummary") > 20
@@ -62,7 +62,7 @@ def test_builds_end_and_others_begin() -> None:
     assert {build.outcome for build in world.builds} > {"built", "failed"}
 
 
-async def test_a_subscriber_gets_a_snapshot_and_then_every_builder_that_changed(
+async def test_a_subscriber_gets_a_snapshot_and_then_every_change(
     farm: SimFarm,
 ) -> None:
     async with LongTimeoutClient(farm.address) as client, client.stream(Subscribe()) as talk:
@@ -76,7 +76,7 @@ async def test_a_subscriber_gets_a_snapshot_and_then_every_builder_that_changed(
             }
 
 
-async def test_a_log_of_a_hundred_thousand_lines_comes_whole(farm: SimFarm) -> None:
+async def test_a_log_of_a_hundred_thousand_lines_is_complete(farm: SimFarm) -> None:
     farm.log_lines = 100_000
     build = farm.model.builds[0].build_id
     data = b""
@@ -94,7 +94,7 @@ async def test_a_log_of_a_hundred_thousand_lines_comes_whole(farm: SimFarm) -> N
     assert data.count(b"\n") == 100_000
 
 
-async def test_commands_are_carried_out_and_remembered(farm: SimFarm) -> None:
+async def test_commands_are_executed_and_recorded(farm: SimFarm) -> None:
     async with LongTimeoutClient(farm.address, user="ada@here") as client:
         for _ in range(2):
             async with client.stream(Pause(), idempotency_key="one") as talk:
@@ -111,14 +111,14 @@ async def test_commands_are_carried_out_and_remembered(farm: SimFarm) -> None:
     ]
 
 
-async def test_a_read_only_asker_changes_nothing(farm: SimFarm) -> None:
+async def test_a_read_only_client_changes_nothing(farm: SimFarm) -> None:
     async with LongTimeoutClient(farm.address, read_only=True) as client:
         with pytest.raises(RejectedError, match="read-only"):
             await client.request(Pause(), CommandSucceeded)
     assert not farm.model.paused
 
 
-async def test_in_a_process_of_its_own_it_goes_and_comes_as_it_is_told(tmp_path: Path) -> None:
+async def test_a_simulated_farm_can_stop_and_return_by_signals(tmp_path: Path) -> None:
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.simfarm", "--socket", str(tmp_path / "s"), "--builders", "2",
         stdout=asyncio.subprocess.PIPE,

@@ -131,7 +131,7 @@ def observable_state(state: FarmState) -> object:
 
 @given(st.lists(_CHANGES, max_size=40), st.integers(0, 40), st.booleans(), st.integers(0, 40))
 @settings(max_examples=300)
-def test_events_and_a_fresh_snapshot_make_the_same_state(
+def test_events_and_a_new_snapshot_give_the_same_state(
     changes: list[object], at: int, in_batches: bool, repeated: int
 ) -> None:
     truth = ReferenceFarm()
@@ -156,7 +156,7 @@ def test_events_and_a_fresh_snapshot_make_the_same_state(
     assert {build.build_id for build in state.builds.values()} == {b.build_id for b in truth.builds}
 
 
-def test_a_living_farm_is_followed_for_an_hour() -> None:
+def test_a_running_farm_is_followed_for_an_hour() -> None:
     world = FarmModel(builders=20, build_s=10, seed=5)
     state = from_snapshot(world.snapshot(), BEGAN)
     dice = random.Random(2)
@@ -178,7 +178,7 @@ def test_a_living_farm_is_followed_for_an_hour() -> None:
         assert seen == builder.view
 
 
-def test_lists_stay_bounded() -> None:
+def test_lists_are_limited() -> None:
     state = from_snapshot(Snapshot(status=status()), BEGAN)
     state.apply_update(EventBatch(events=tuple(ended(n) for n in range(1, 3000))), BEGAN)
     state.apply_update(EventBatch(events=tuple(happened(n) for n in range(1, 3000))), BEGAN)
@@ -187,7 +187,7 @@ def test_lists_stay_bounded() -> None:
     assert [event.event_id for event in state.events] == list(range(2000, 3000))
 
 
-def test_loads_are_sampled_and_bounded() -> None:
+def test_load_samples_are_limited() -> None:
     state = from_snapshot(Snapshot(status=status()), BEGAN)
     for tick in range(1000):
         view = BuilderView(label="pi1", state="idle", host=HostMetrics(load=float(tick)))
@@ -200,14 +200,14 @@ def test_loads_are_sampled_and_bounded() -> None:
     assert state.builders["pi1"].load_samples == (1.0, 2.0)
 
 
-def test_times_go_on_between_messages() -> None:
+def test_times_advance_between_messages() -> None:
     view = BuilderView(label="pi1", state="building", build=1, phase_s=10.0, build_s=20.0)
     builder = Builder(view, BEGAN)
     assert (builder.phase_s(BEGAN + 5), builder.build_s(BEGAN + 5)) == (15.0, 25.0)
     assert builder.phase_s(BEGAN - 5) == 10.0  # a clock that was set back
 
 
-def test_a_loss_keeps_all_that_was_known() -> None:
+def test_a_disconnection_keeps_the_state() -> None:
     state = FarmState()
     assert not state.has_snapshot
     state.apply(Disconnected("no master", BEGAN + 1))
@@ -225,7 +225,7 @@ def test_a_loss_keeps_all_that_was_known() -> None:
 
 
 @given(st.lists(_CHANGES, max_size=30))
-def test_a_snapshot_of_a_state_makes_that_state_again(changes: Iterable[object]) -> None:
+def test_a_snapshot_of_a_state_restores_it(changes: Iterable[object]) -> None:
     truth = ReferenceFarm()
     state = from_snapshot(truth.snapshot(), BEGAN)
     for change in changes:

@@ -22,26 +22,26 @@ def test_a_tick_changes_at_most_two_neighboring_cells(
         before = now
 
 
-def test_values_stand_where_they_were_put() -> None:
+def test_values_are_drawn_at_their_positions() -> None:
     assert sweep_chart([0, 1, 2, 4], 4, 6, ceiling=4) == "▁▃▅█  "
     assert sweep_chart([0, 1, 2, 4, 9, 0.5], 6, 6, ceiling=4) == " ▃▅██▂"
     assert sweep_chart([1, 2, 4, 9, 0.5, 2], 7, 6, ceiling=4) == "▅ ▅██▂"
 
 
-def test_values_that_are_none_at_all_draw_the_lowest() -> None:
+def test_non_finite_values_are_drawn_as_the_lowest() -> None:
     assert sweep_chart([nan, -1, 0], 3, 4, ceiling=1) == "▁▁▁ "
     assert sweep_chart([0, 0], 2, 4) == "▁▁  "
     assert sweep_chart([3], 1, 1) == " "
     assert sweep_chart([], 0, 0) == ""
 
 
-def test_the_scale_is_round_and_above_all() -> None:
+def test_the_scale_is_round_and_above_all_values() -> None:
     assert [nice_ceiling(value) for value in (0, 1, 1.1, 3, 7, 10.5, 480)] == [
         1, 1, 2, 5, 10, 20, 500,
     ]  # fmt: skip
 
 
-def test_a_series_keeps_the_latest() -> None:
+def test_a_series_keeps_the_latest_values() -> None:
     series = RollingSeries(length=4)
     for value in (9, 1, 2, 3, 4):
         series.add(value)

@@ -67,7 +67,7 @@ async def show_rows(pilot: Pilot[None], table: RowTable, shown: Sequence[Row]) -
     await pilot.pause()
 
 
-async def test_the_cursor_follows_its_row_through_a_new_order() -> None:
+async def test_the_cursor_follows_its_row_when_the_order_changes() -> None:
     app = TableApp()
     async with app.run_test(size=(80, 12)) as pilot:
         await show_rows(pilot, app.table, rows("abcdef"))
@@ -85,7 +85,7 @@ async def test_the_cursor_follows_its_row_through_a_new_order() -> None:
 @pytest.mark.parametrize(
     ("left", "neighbor"), [("abde", "d"), ("ab", "b"), ("", None), ("xyz", "x")]
 )
-async def test_when_the_row_goes_the_cursor_takes_a_neighbor_and_says_so(
+async def test_a_removed_row_moves_the_cursor_to_a_neighbor_and_reports_it(
     left: str, neighbor: str | None
 ) -> None:
     app = TableApp()
@@ -99,7 +99,7 @@ async def test_when_the_row_goes_the_cursor_takes_a_neighbor_and_says_so(
         assert (gone.key, gone.neighbor) == ("c", neighbor)
 
 
-async def test_a_row_that_moves_out_of_view_takes_the_view_along() -> None:
+async def test_the_view_follows_the_row_of_the_cursor() -> None:
     app = TableApp()
     async with app.run_test(size=(80, 8)) as pilot:
         keys = [f"builder{n:03}" for n in range(100)]
@@ -109,7 +109,7 @@ async def test_a_row_that_moves_out_of_view_takes_the_view_along() -> None:
         assert any(line.startswith("▸ ") and "builder000" in line for line in app.lines())
 
 
-async def test_a_reader_who_scrolled_away_from_the_cursor_is_left_in_place() -> None:
+async def test_a_view_scrolled_away_from_the_cursor_stays() -> None:
     app = TableApp()
     async with app.run_test(size=(80, 8)) as pilot:
         keys = [f"builder{n:03}" for n in range(100)]
@@ -120,7 +120,7 @@ async def test_a_reader_who_scrolled_away_from_the_cursor_is_left_in_place() -> 
         assert "builder050" in app.lines()[1]
 
 
-async def test_only_the_cells_that_changed_are_refreshed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_changed_cells_are_refreshed(monkeypatch: pytest.MonkeyPatch) -> None:
     app = TableApp()
     async with app.run_test(size=(80, 12)) as pilot:
         await show_rows(pilot, app.table, rows("abc"))
@@ -138,7 +138,7 @@ async def test_only_the_cells_that_changed_are_refreshed(monkeypatch: pytest.Mon
         assert app.table.render_line(2).crop(region.x, region.right).text == "   1.5"
 
 
-async def test_marks_are_kept_for_rows_that_are_not_shown() -> None:
+async def test_marks_of_hidden_rows_are_kept() -> None:
     app = TableApp()
     async with app.run_test(size=(80, 12)) as pilot:
         await show_rows(pilot, app.table, rows("abcd"))
@@ -150,7 +150,7 @@ async def test_marks_are_kept_for_rows_that_are_not_shown() -> None:
         assert app.lines()[1].startswith(" ●")
 
 
-async def test_the_mouse_moves_the_cursor_opens_marks_and_sorts() -> None:
+async def test_the_mouse_moves_the_cursor_opens_rows_marks_and_sorts() -> None:
     app = TableApp()
     async with app.run_test(size=(80, 12)) as pilot:
         await show_rows(pilot, app.table, rows("abcd"))
@@ -167,7 +167,7 @@ async def test_the_mouse_moves_the_cursor_opens_marks_and_sorts() -> None:
         assert header.column == "state"
 
 
-async def test_keys_go_by_page_and_to_both_ends() -> None:
+async def test_keys_move_by_page_and_to_both_ends() -> None:
     app = TableApp()
     async with app.run_test(size=(80, 11)) as pilot:
         await show_rows(pilot, app.table, [row(f"{n:03}") for n in range(100)])
@@ -181,7 +181,7 @@ async def test_keys_go_by_page_and_to_both_ends() -> None:
         assert "000" in app.lines()[1]
 
 
-async def test_the_sorted_column_carries_an_arrow() -> None:
+async def test_the_sorted_column_has_an_arrow() -> None:
     app = TableApp()
     async with app.run_test(size=(80, 12)) as pilot:
         await show_rows(pilot, app.table, rows("abcd"))
@@ -212,7 +212,7 @@ async def test_every_line_fills_the_width_exactly(width: int) -> None:
         assert app.table.shown_columns[0] in {"state", "label"}
 
 
-async def test_texts_are_never_markup_and_never_outside_ascii_where_that_is_asked() -> None:
+async def test_texts_are_never_markup_and_ascii_if_requested() -> None:
     app = TableApp(ascii_only=True)
     async with app.run_test(size=(80, 8)) as pilot:
         await show_rows(pilot, app.table, [row("[red]é日[/]")])
@@ -220,7 +220,7 @@ async def test_texts_are_never_markup_and_never_outside_ascii_where_that_is_aske
         assert "".join(app.lines()).isascii()
 
 
-def test_columns_of_the_highest_drop_order_give_way_first() -> None:
+def test_columns_with_the_highest_drop_order_are_dropped_first() -> None:
     def kept(width: int) -> list[str]:
         return [slot.column.key for slot in layout_columns(COLUMNS, width)]
 
@@ -231,13 +231,13 @@ def test_columns_of_the_highest_drop_order_give_way_first() -> None:
     assert kept(5) == ["label"]
 
 
-def test_the_stretching_column_takes_what_is_left() -> None:
+def test_the_stretching_column_takes_the_remaining_width() -> None:
     slots = layout_columns(COLUMNS, 80)
     assert [slot.width for slot in slots] == [10, 53, 6, 6]
     assert slots[-1].end == 80
 
 
-def test_fitting_counts_terminal_cells_not_letters() -> None:
+def test_widths_are_terminal_cells_and_not_characters() -> None:
     assert pad_or_truncate("日本語", 6) == "日本語"
     assert pad_or_truncate("日本語", 5) == "日本…"
     assert pad_or_truncate("日本語", 4) == "日 …"
@@ -246,7 +246,7 @@ def test_fitting_counts_terminal_cells_not_letters() -> None:
     assert printable_text("name\u202egnp.exe") == "name\ufffdgnp.exe"
 
 
-async def test_a_text_goes_on_over_empty_cells_and_is_cut_when_they_fill() -> None:
+async def test_a_text_extends_over_empty_cells_and_is_truncated_when_they_fill() -> None:
     bench = TableApp()
     async with bench.run_test(size=(40, 6)) as pilot:
         reason = "quarantined for 5 failures, no space left"

@@ -50,7 +50,7 @@ def start_console(address: str, tmp_path: Path, *options: str, **environ: str) -
     return PtySession(argv, environ={"XDG_CONFIG_HOME": str(tmp_path), **environ})
 
 
-def test_it_draws_the_farm_and_gives_the_terminal_back(address: str, tmp_path: Path) -> None:
+def test_the_console_shows_the_farm_and_restores_the_terminal(address: str, tmp_path: Path) -> None:
     with start_console(address, tmp_path) as terminal:
         terminal.wait_for_text("pi005")
         assert not terminal.responds
@@ -60,7 +60,7 @@ def test_it_draws_the_farm_and_gives_the_terminal_back(address: str, tmp_path: P
 
 
 @pytest.mark.parametrize("ignored", ["HUP", ""], ids=["SIGHUP ignored", "SIGHUP as usual"])
-def test_it_ends_with_its_terminal(address: str, tmp_path: Path, ignored: str) -> None:
+def test_the_console_ends_with_its_terminal(address: str, tmp_path: Path, ignored: str) -> None:
     command = " ".join([*PIW, "--connect", address])
     script = f"trap '' {ignored}; exec {command}" if ignored else f"exec {command}"
     with PtySession(["sh", "-c", script]) as terminal:
@@ -69,7 +69,7 @@ def test_it_ends_with_its_terminal(address: str, tmp_path: Path, ignored: str) -
         assert terminal.end() in {129, -signal.SIGHUP}
 
 
-def test_it_gives_the_terminal_back_when_it_is_terminated(address: str, tmp_path: Path) -> None:
+def test_a_terminated_console_restores_the_terminal(address: str, tmp_path: Path) -> None:
     with start_console(address, tmp_path) as terminal:
         terminal.wait_for_text("pi005")
         terminal.process.terminate()
@@ -77,14 +77,14 @@ def test_it_gives_the_terminal_back_when_it_is_terminated(address: str, tmp_path
         assert terminal.responds
 
 
-def test_without_a_master_it_waits_and_says_so(tmp_path: Path) -> None:
+def test_a_console_without_a_master_waits_and_shows_it(tmp_path: Path) -> None:
     with start_console(f"ipc://{tmp_path}/nobody", tmp_path) as terminal:
         terminal.wait_for_text("Waiting for a master")
         terminal.press("q")
         assert terminal.end() == 0
 
 
-def test_settings_that_make_no_sense_are_told_and_put_aside(address: str, tmp_path: Path) -> None:
+def test_invalid_settings_are_reported_and_renamed(address: str, tmp_path: Path) -> None:
     file = tmp_path / "piwheels" / "console.toml"
     file.parent.mkdir()
     file.write_text("theme = [")
@@ -95,7 +95,7 @@ def test_settings_that_make_no_sense_are_told_and_put_aside(address: str, tmp_pa
     assert file.with_name("console.toml.broken").read_text() == "theme = ["
 
 
-def test_keys_that_are_no_actions_are_told(address: str, tmp_path: Path) -> None:
+def test_keys_for_unknown_actions_are_reported(address: str, tmp_path: Path) -> None:
     file = tmp_path / "piwheels" / "console.toml"
     file.parent.mkdir()
     file.write_text('[keys]\nfly = "f1"\n')
@@ -111,7 +111,7 @@ def test_keys_that_are_no_actions_are_told(address: str, tmp_path: Path) -> None
         (("--connect", "tcp://localhost:1"), "piw key generate console"),
     ],
 )
-def test_an_address_that_cannot_be_is_one_line_and_no_screen(
+def test_an_invalid_address_is_one_line_and_no_screen(
     tmp_path: Path, options: tuple[str, ...], message: str
 ) -> None:
     toml = tmp_path / "piwheels.toml"
@@ -122,7 +122,7 @@ def test_an_address_that_cannot_be_is_one_line_and_no_screen(
         assert b"\x1b[?1049h" not in b"".join(terminal.data)
 
 
-def test_without_a_terminal_it_names_what_needs_none(address: str) -> None:
+def test_without_a_terminal_alternatives_are_named(address: str) -> None:
     done = subprocess.run(
         [*PIW, "--connect", address], stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
@@ -132,14 +132,14 @@ def test_without_a_terminal_it_names_what_needs_none(address: str) -> None:
     assert b"piw status" in done.stderr
 
 
-def test_on_a_terminal_whose_cursor_does_not_move_it_says_so(address: str, tmp_path: Path) -> None:
+def test_a_dumb_terminal_is_rejected(address: str, tmp_path: Path) -> None:
     with start_console(address, tmp_path, TERM="dumb") as terminal:
         assert terminal.end() == 2
         terminal.wait_for_text("TERM is dumb")
         assert b"\x1b[?1049h" not in b"".join(terminal.data)
 
 
-def test_where_there_is_no_shell_to_go_to_it_stays(address: str, tmp_path: Path) -> None:
+def test_a_console_without_a_shell_cannot_be_suspended(address: str, tmp_path: Path) -> None:
     with start_console(address, tmp_path) as terminal:
         terminal.wait_for_text("pi005")
         terminal.press("\x1a")
@@ -147,7 +147,7 @@ def test_where_there_is_no_shell_to_go_to_it_stays(address: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("over", ["", "K"])
-def test_ctrl_l_draws_what_other_programs_overwrote(
+def test_ctrl_l_redraws_what_other_programs_overwrote(
     address: str, tmp_path: Path, over: str
 ) -> None:
     with start_console(address, tmp_path) as terminal:
@@ -162,7 +162,7 @@ def test_ctrl_l_draws_what_other_programs_overwrote(
         terminal.wait_for_text("Cancel" if over else "pi005")
 
 
-def test_ctrl_c_tells_how_to_leave(address: str, tmp_path: Path) -> None:
+def test_ctrl_c_shows_how_to_quit(address: str, tmp_path: Path) -> None:
     with start_console(address, tmp_path) as terminal:
         terminal.wait_for_text("pi005")
         terminal.press("\x03")
@@ -178,9 +178,7 @@ def test_ctrl_c_tells_how_to_leave(address: str, tmp_path: Path) -> None:
         ({"LANG": "C.UTF-8", "TERM": "tmux-256color"}, False),
     ],
 )
-def test_where_glyphs_are_lacking_ascii_stands_for_them(
-    environ: dict[str, str], ascii_only: bool
-) -> None:
+def test_ascii_is_used_where_glyphs_are_missing(environ: dict[str, str], ascii_only: bool) -> None:
     requested = "from piwheels.tui.run import is_ascii_terminal; print(is_ascii_terminal())"
     clean = {name: it for name, it in os.environ.items() if not name.startswith(("LC_", "LANG"))}
     message = subprocess.check_output(
@@ -198,7 +196,7 @@ def test_where_glyphs_are_lacking_ascii_stands_for_them(
     ],
     ids=["locale", "option"],
 )
-def test_without_unicode_nothing_but_ascii_is_sent(
+def test_without_unicode_only_ascii_is_sent(
     address: str, tmp_path: Path, environ: dict[str, str], options: tuple[str, ...]
 ) -> None:
     with start_console(address, tmp_path, *options, **environ) as terminal:
@@ -209,7 +207,7 @@ def test_without_unicode_nothing_but_ascii_is_sent(
 
 
 @pytest.mark.slow
-def test_no_color_is_sent_where_none_is_wanted(address: str, tmp_path: Path) -> None:
+def test_no_color_sends_no_colors(address: str, tmp_path: Path) -> None:
     with start_console(address, tmp_path, NO_COLOR="1") as terminal:
         terminal.wait_for_text("pi005")
         terminal.press("K")
@@ -222,7 +220,7 @@ def test_no_color_is_sent_where_none_is_wanted(address: str, tmp_path: Path) -> 
         assert colors == {("default", "default")}
 
 
-def test_a_picture_is_drawn_without_a_terminal(address: str, tmp_path: Path) -> None:
+def test_a_snapshot_is_drawn_without_a_terminal(address: str, tmp_path: Path) -> None:
     picture = tmp_path / "farm.svg"
     subprocess.run(
         [*PIW, "--connect", address, "--snapshot", str(picture)],
@@ -235,7 +233,7 @@ def test_a_picture_is_drawn_without_a_terminal(address: str, tmp_path: Path) -> 
     assert "pi005" in picture.read_text()
 
 
-def test_a_picture_that_cannot_be_written_is_one_line(address: str, tmp_path: Path) -> None:
+def test_an_unwritable_snapshot_is_reported_in_one_line(address: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [*PIW, "--connect", address, "--snapshot", str(tmp_path / "no" / "a.svg")],
         stdin=subprocess.DEVNULL,

@@ -45,7 +45,7 @@ from tests.tui.source_probe import SourceProbe, wait_until
         ("ssh://ada@[::1]/s", ("ada@::1", None, "/s")),
     ],
 )
-def test_addresses_are_read(address: str, expected: tuple[str, int | None, str]) -> None:
+def test_addresses_are_parsed(address: str, expected: tuple[str, int | None, str]) -> None:
     assert parse_ssh_url(address) == SshAddress(*expected)
 
 
@@ -57,13 +57,13 @@ def test_addresses_are_read(address: str, expected: tuple[str, int | None, str])
         "ssh://%2doProxyCommand=evil@pi", "ssh://a%20b@pi", "ssh://pi/a%0ab",
     ],
 )  # fmt: skip
-def test_addresses_that_make_no_sense_are_refused_in_one_line(address: str) -> None:
+def test_invalid_addresses_are_rejected_in_one_line(address: str) -> None:
     with pytest.raises(UsageError) as refusal:
         MasterConnection(address)
     assert "\n" not in str(refusal.value)
 
 
-def test_the_usual_socket_is_where_a_master_listens() -> None:
+def test_the_default_socket_is_that_of_the_master() -> None:
     assert Config().master.control_bind == f"ipc://{DEFAULT_SOCKET}"
 
 
@@ -84,7 +84,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert list(tmp_path.glob("piw-*")) == []  # its private folder is gone
 
 
-async def test_the_last_word_of_ssh_is_the_reason(stand_in: Path) -> None:
+async def test_the_last_line_of_ssh_is_the_reason(stand_in: Path) -> None:
     stand_in.write_text("#!/bin/sh\necho chatter >&2\necho 'Permission denied.' >&2\nexit 255\n")
     with pytest.raises(TunnelError, match=r"^ssh to ada@pi: Permission denied\.$"):
         await SshTunnel("ssh://ada@pi").open()
@@ -93,16 +93,14 @@ async def test_the_last_word_of_ssh_is_the_reason(stand_in: Path) -> None:
         await SshTunnel("ssh://ada@pi").open()
 
 
-async def test_no_ssh_at_all_is_told(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_ssh_is_reported(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("piwheels.tui.client.ssh_tunnel._die_with_parent_prefix", list)
     stand_in.unlink()
     with pytest.raises(TunnelError, match="cannot run nossh: No such file"):
         await SshTunnel("ssh://ada@pi", program="nossh").open()
 
 
-async def test_an_ssh_that_hangs_is_given_up(
-    stand_in: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_hanging_ssh_times_out(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("piwheels.tui.client.ssh_tunnel._READY_TIMEOUT_S", 0.3)
     monkeypatch.setattr("piwheels.tui.client.ssh_tunnel._STOP_TIMEOUT_S", 0.2)
     stand_in.write_text("#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.1; done\n")
@@ -110,7 +108,7 @@ async def test_an_ssh_that_hangs_is_given_up(
         await SshTunnel("ssh://ada@pi").open()
 
 
-def test_what_a_killed_console_left_is_swept_and_what_a_living_one_has_is_not(
+def test_directories_of_killed_consoles_are_removed_and_of_running_ones_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
@@ -136,7 +134,7 @@ def test_what_a_killed_console_left_is_swept_and_what_a_living_one_has_is_not(
     assert sorted(tmp_path.iterdir()) == [begun, tmp_path / "piw-tunnel-link"]
 
 
-def test_a_near_end_goes_where_its_socket_s_path_is_short_enough(
+def test_a_tunnel_socket_is_created_where_its_path_is_short_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deep = tmp_path / ("x" * 90)
@@ -264,7 +262,7 @@ async def farm(tmp_path: Path) -> AsyncIterator[SimFarm]:
 
 
 @requires_program("sshd")
-async def test_a_farm_is_watched_and_ordered_through_ssh(sshd: Sshd, farm: SimFarm) -> None:
+async def test_a_farm_is_watched_and_commanded_through_ssh(sshd: Sshd, farm: SimFarm) -> None:
     link = MasterConnection(sshd.address)
     async with SourceProbe(link) as listener:
         await listener.next(Connected)
@@ -277,7 +275,9 @@ async def test_a_farm_is_watched_and_ordered_through_ssh(sshd: Sshd, farm: SimFa
 
 
 @requires_program("sshd")
-async def test_losses_on_either_side_of_ssh_are_told_and_mended(sshd: Sshd, farm: SimFarm) -> None:
+async def test_disconnections_on_both_sides_of_ssh_are_reported_and_repaired(
+    sshd: Sshd, farm: SimFarm
+) -> None:
     async with SourceProbe(MasterConnection(sshd.address)) as listener:
         await listener.next(Connected)
         await farm.stop()
@@ -294,7 +294,7 @@ async def test_losses_on_either_side_of_ssh_are_told_and_mended(sshd: Sshd, farm
 
 
 @requires_program("sshd")
-async def test_a_key_that_is_not_known_is_refused_in_one_line(sshd: Sshd, farm: SimFarm) -> None:
+async def test_an_unknown_key_is_rejected_in_one_line(sshd: Sshd, farm: SimFarm) -> None:
     (sshd.folder / "ours.pub").write_text("")
     async with SourceProbe(MasterConnection(sshd.address)) as listener:
         reason = (await listener.next(Disconnected)).reason
@@ -304,7 +304,7 @@ async def test_a_key_that_is_not_known_is_refused_in_one_line(sshd: Sshd, farm: 
 
 @requires_program("sshd")
 @requires_program("setpriv")
-async def test_ssh_ends_with_a_console_that_is_killed(sshd: Sshd, farm: SimFarm) -> None:
+async def test_ssh_ends_with_a_killed_console(sshd: Sshd, farm: SimFarm) -> None:
     code = (
         "import asyncio, sys\n"
         "from piwheels.tui.client.connection import MasterConnection\n"

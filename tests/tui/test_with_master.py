@@ -68,7 +68,7 @@ async def build_on(stage: AppHarness, master: Master, pi1: Builder, project: str
 # --- the farm ---
 
 
-async def test_pause_holds_jobs_back_until_resume(master: Master, stage: AppHarness) -> None:
+async def test_pause_assigns_no_jobs_until_resume(master: Master, stage: AppHarness) -> None:
     async with master.builder() as pi1:
         await perform(stage, "pause")
         await wait_until_applied(stage)
@@ -81,7 +81,7 @@ async def test_pause_holds_jobs_back_until_resume(master: Master, stage: AppHarn
         await stage.wait_for_text("running")
 
 
-async def test_quit_ends_the_master_and_the_console_waits(
+async def test_stop_ends_the_master_and_the_console_reconnects(
     master: Master, stage: AppHarness
 ) -> None:
     await perform(stage, "stop_master", *"stop", "enter")
@@ -95,7 +95,7 @@ async def test_quit_ends_the_master_and_the_console_waits(
 # --- builders ---
 
 
-async def test_sleep_lets_the_build_end_and_wake_lets_another_begin(
+async def test_sleep_lets_the_build_finish_and_wake_lets_another_start(
     master: Master, stage: AppHarness
 ) -> None:
     async with master.builder() as pi1:
@@ -111,7 +111,7 @@ async def test_sleep_lets_the_build_end_and_wake_lets_another_begin(
         assert (await pi1.receive_type(m.StartBuild)).job.project == "next"
 
 
-async def test_sleep_now_drops_the_build(master: Master, stage: AppHarness) -> None:
+async def test_an_immediate_sleep_cancels_the_build(master: Master, stage: AppHarness) -> None:
     async with master.builder() as pi1:
         await build_on(stage, master, pi1)
         await perform(stage, "sleep_now", *CONFIRM_KEYS)
@@ -119,7 +119,7 @@ async def test_sleep_now_drops_the_build(master: Master, stage: AppHarness) -> N
         await master.wait_for_query("SELECT claimed_by IS NULL FROM jobs")
 
 
-async def test_skip_build_drops_the_build_and_keeps_the_job(
+async def test_cancel_build_cancels_the_build_and_keeps_the_job(
     master: Master, stage: AppHarness
 ) -> None:
     async with master.builder() as pi1:
@@ -138,7 +138,7 @@ async def test_drain_ends_a_builder_after_its_build(master: Master, stage: AppHa
         await wait_for_state(stage, "pi1", "draining")
 
 
-async def test_drain_in_turn_takes_the_second_when_the_first_is_back(
+async def test_a_rolling_restart_continues_when_the_first_builder_reconnects(
     master: Master, stage: AppHarness
 ) -> None:
     async with master.builder() as pi1, master.builder("pi2") as pi2:
@@ -156,7 +156,7 @@ async def test_drain_in_turn_takes_the_second_when_the_first_is_back(
         await pi2.receive_type(m.Shutdown)
 
 
-async def test_kill_ends_a_builder_at_once(master: Master, stage: AppHarness) -> None:
+async def test_kill_ends_a_builder_immediately(master: Master, stage: AppHarness) -> None:
     async with master.builder() as pi1:
         await build_on(stage, master, pi1)
         await perform(stage, "kill", *"kill", "enter")  # it is the only one: all are meant
@@ -169,7 +169,7 @@ async def test_kill_ends_a_builder_at_once(master: Master, stage: AppHarness) ->
 # --- projects ---
 
 
-async def test_retry_opens_what_failed_for_good(master: Master, stage: AppHarness) -> None:
+async def test_retry_queues_a_final_failure_again(master: Master, stage: AppHarness) -> None:
     async with master.builder() as pi1:
         await build_on(stage, master, pi1)
         await pi1.finish_build(Outcome.FAILED)
@@ -181,7 +181,7 @@ async def test_retry_opens_what_failed_for_good(master: Master, stage: AppHarnes
         await master.wait_for_query("SELECT count(*) = 1 FROM jobs")
 
 
-async def test_a_project_is_skipped_for_a_reason_and_built_again(
+async def test_a_project_is_skipped_with_a_reason_and_unskipped(
     master: Master, stage: AppHarness
 ) -> None:
     async with master.builder() as pi1:
@@ -197,9 +197,7 @@ async def test_a_project_is_skipped_for_a_reason_and_built_again(
         )
 
 
-async def test_priority_brings_a_release_forward_and_back(
-    master: Master, stage: AppHarness
-) -> None:
+async def test_priority_moves_a_release_ahead_and_back(master: Master, stage: AppHarness) -> None:
     async with master.builder() as pi1:
         await build_on(stage, master, pi1)
         await perform(stage, "raise_priority", *CONFIRM_KEYS)

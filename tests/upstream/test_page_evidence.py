@@ -403,7 +403,7 @@ async def test_an_unavailable_changelog_is_resumed_at_its_serial(
 
 
 @pytest.mark.parametrize("message", [True, False])
-async def test_a_clock_that_was_ahead_delays_nothing(
+async def test_a_clock_that_was_ahead_delays_no_project(
     farm: SyncHarness, upstream: FakeIndex, message: bool
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
@@ -423,7 +423,7 @@ async def test_a_clock_that_was_ahead_delays_nothing(
 
 
 @pytest.mark.parametrize("years", [-3, 3])
-async def test_a_project_that_is_added_by_a_wrong_clock_builds_what_is_new(
+async def test_a_project_added_with_a_wrong_clock_builds_new_releases(
     farm: SyncHarness, upstream: FakeIndex, monkeypatch: pytest.MonkeyPatch, years: int
 ) -> None:
     for version in ("1.0", "2.0"):

@@ -168,7 +168,9 @@ async def test_retry_after_is_honored(farm: SyncHarness, upstream: FakeIndex) ->
         b"\x00\xff" * 100,
     ],
 )
-async def test_garbage_in_place_of_the_changelog_delays(farm: SyncHarness, garbage: bytes) -> None:
+async def test_garbage_instead_of_the_changelog_delays_requests(
+    farm: SyncHarness, garbage: bytes
+) -> None:
     upstream = farm.upstream
     changes = Changes(upstream, has_changelog=True)
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
@@ -186,7 +188,7 @@ async def test_garbage_in_place_of_the_changelog_delays(farm: SyncHarness, garba
         await farm.wait_until(farm.queue, [("demo", "1.0"), ("demo", "2.0")])
 
 
-async def test_a_page_that_is_garbage_delays_its_project_alone(
+async def test_a_garbage_page_delays_only_its_project(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
@@ -201,7 +203,7 @@ async def test_a_page_that_is_garbage_delays_its_project_alone(
         assert await farm.releases("demo") == {"1.0": None}, "a bad page removes nothing"
 
 
-async def test_unordered_repeated_and_malformed_events_are_harmless(
+async def test_unordered_repeated_and_malformed_events_are_accepted(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.add("demo", "demo-1.0.tar.gz", b"x")
@@ -231,7 +233,7 @@ async def test_the_serial_is_kept_across_restarts(farm: SyncHarness, upstream: F
         await farm.wait_until(lambda: key_values.get_value(farm.db, SERIAL), "101")
 
 
-async def test_projects_that_nobody_added_are_ignored_unless_all_are_followed(
+async def test_other_projects_are_ignored_unless_all_are_followed(
     farm: SyncHarness, upstream: FakeIndex
 ) -> None:
     upstream.add_event("demo", "create", 100)

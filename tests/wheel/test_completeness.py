@@ -38,7 +38,7 @@ METADATA = [f"{INFO}/METADATA", f"{INFO}/WHEEL", f"{INFO}/RECORD", f"{INFO}/lice
         ("demo-1.0.data/platlib/_z.so", "_z"),
     ],
 )
-def test_what_is_a_module(name: str, module: str) -> None:
+def test_which_files_are_modules(name: str, module: str) -> None:
     contents = wheel_contents([name, *METADATA])
     assert contents.modules == {module}
     assert contents.has_files
@@ -55,14 +55,14 @@ def test_what_is_a_module(name: str, module: str) -> None:
         "e0b0__mypyc.cpython-311-x86_64-linux-gnu.so",
     ],
 )
-def test_what_is_installed_and_no_module(name: str) -> None:
+def test_which_installed_files_are_not_modules(name: str) -> None:
     contents = wheel_contents([name, *METADATA])
     assert contents.modules == frozenset()
     assert contents.has_files or "mypyc" in name
 
 
 @pytest.mark.parametrize("beside", [[], ["LICENSE"], ["demo/"], ["README.md"]])
-def test_what_is_empty(beside: list[str]) -> None:
+def test_which_wheels_are_empty(beside: list[str]) -> None:
     assert not wheel_contents([*beside, *METADATA]).has_files
 
 
@@ -86,7 +86,7 @@ NOTHING = {"setup.py": "", "README": "", "demo.egg-info/top_level.txt": "\n", "t
 
 
 @pytest.mark.parametrize("name", ["demo-1.0.tar.gz", "demo-1.0.zip"])
-def test_what_an_sdist_says(tmp_path: Path, name: str) -> None:
+def test_the_modules_of_an_sdist(tmp_path: Path, name: str) -> None:
     files = {**SETUPTOOLS, "src/demo/__init__.py": "", "src/demo/x.c": "", "docs/conf.py": ""}
     assert read_sdist("demo", sdist(tmp_path, files, name)) == SdistContents(
         top_level=frozenset({"demo", "_demo"}),
@@ -112,7 +112,7 @@ def test_what_an_sdist_says(tmp_path: Path, name: str) -> None:
         (None, [], False, "", ""),
     ],
 )
-def test_what_is_refused_and_what_is_noted(  # noqa: PLR0917
+def test_which_missing_files_are_rejected_and_which_reported(  # noqa: PLR0917
     tmp_path: Path,
     files: dict[str, str] | None,
     wheel: list[str],
@@ -130,7 +130,7 @@ def test_what_is_refused_and_what_is_noted(  # noqa: PLR0917
     assert bool(verdict.missing) is bool(lacks)
 
 
-def test_what_the_upstreams_wheel_has_beside() -> None:
+def test_what_the_upstream_wheel_has_in_addition() -> None:
     upstream = UpstreamWheel(
         filename="demo-1.0-cp311-abi3-manylinux_2_17_x86_64.whl",
         modules=frozenset({"demo", "demo._fast", "more", *(f"more.m{n}" for n in range(9))}),
@@ -146,20 +146,20 @@ def test_what_the_upstreams_wheel_has_beside() -> None:
     )
 
 
-def test_a_project_may_be_called_like_what_others_have_beside_their_code() -> None:
+def test_a_project_may_have_the_name_of_a_common_directory() -> None:
     source = sdist_contents("build", ["src/build/__init__.py", "tests/test_x.py"], ["build"])
     assert source.packages == source.top_level == {"build"}
 
 
 @given(st.lists(st.text(max_size=30), max_size=20), st.lists(st.text(max_size=20), max_size=5))
-def test_no_names_raise(members: list[str], lines: list[str]) -> None:
+def test_no_names_raise_an_exception(members: list[str], lines: list[str]) -> None:
     verdict = check_completeness(
         wheel_contents(members), sdist_contents("demo", members, lines), None
     )
     assert (verdict.rejection + verdict.missing).isprintable()
 
 
-async def test_a_survey_reads_all_three(tmp_path: Path) -> None:
+async def test_a_survey_reads_wheel_sdist_and_upstream_wheel(tmp_path: Path) -> None:
     made = make_wheel(tmp_path)
     (tmp_path / "upstream").mkdir()
     theirs = make_wheel(tmp_path / "upstream", files={"demo/__init__.py": b"", "demo/fast.so": b""})
@@ -172,7 +172,7 @@ async def test_a_survey_reads_all_three(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\x1f\x8b\x08 broken", b"PK\5\6" + bytes(18)])
-def test_an_sdist_that_cannot_be_read_says_nothing(tmp_path: Path, content: bytes) -> None:
+def test_an_unreadable_sdist_gives_no_evidence(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "demo-1.0.tar.gz"
     path.write_bytes(content)
     assert read_sdist("demo", path) in {None, SdistContents()}

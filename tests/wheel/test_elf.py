@@ -17,7 +17,7 @@ from tests.wheel.factories import EM_386, EM_AARCH64, EM_ARM, EM_BPF, EM_X86_64,
 SOFT_FLOAT, HARD_FLOAT = 0x05000200, 0x05000400
 
 
-def test_a_library_says_its_machine_needs_and_glibc() -> None:
+def test_machine_libraries_and_glibc_of_a_library_are_read() -> None:
     content = elf(
         EM_AARCH64,
         needed=("libssl.so.3", "libc.so.6"),
@@ -58,7 +58,9 @@ def test_packed_relative_relocations_need_the_glibc_that_loads_them() -> None:
         (elf(EM_X86_64, bits=32), set(), {"x86_64", "i686"}),
     ],
 )
-def test_a_file_runs_on_its_own_machine(content: bytes, runs: set[str], does_not: set[str]) -> None:
+def test_a_file_loads_on_its_own_machine(
+    content: bytes, runs: set[str], does_not: set[str]
+) -> None:
     facts = read(io.BytesIO(content))
     assert facts is not None
     assert {arch for arch in runs | does_not if facts.runs_on(arch)} == runs
@@ -87,7 +89,7 @@ def arm(attributes: dict[int, int] | bytes | None) -> bytes:
         (b"A\x09\0\0\0aeabi", ("attributes that cannot be read",)),
     ],
 )
-def test_what_an_armv6_has_not_is_read(
+def test_requirements_that_armv6_lacks_are_read(
     attributes: dict[int, int] | bytes | None, beyond: tuple[str, ...]
 ) -> None:
     facts = read(io.BytesIO(arm(attributes)))
@@ -106,7 +108,7 @@ def test_what_an_armv6_has_not_is_read(
         ("-march=armv6 -mfpu=neon -mfloat-abi=hard -marm", False),
     ],
 )
-def test_what_a_compiler_really_makes_for_arm(tmp_path: Path, flags: str, runs: bool) -> None:
+def test_output_of_a_real_arm_compiler_is_read(tmp_path: Path, flags: str, runs: bool) -> None:
     source = tmp_path / "demo.c"
     source.write_text("float demo(float a, float b) { return a * b + 1.0f; }")
     library = tmp_path / "demo.so"
@@ -126,7 +128,7 @@ def test_what_a_compiler_really_makes_for_arm(tmp_path: Path, flags: str, runs: 
     "content",
     [b"", b"\x7fELF", b"\x7fELF test data", elf()[:80], elf(EM_BPF), elf(kind=ET_REL), b"MZ\0\0"],
 )
-def test_what_no_machine_loads_is_nothing(content: bytes) -> None:
+def test_files_that_no_machine_loads_are_ignored(content: bytes) -> None:
     assert read(io.BytesIO(content)) is None
 
 
@@ -146,13 +148,13 @@ def test_an_extension_module_is_read() -> None:
     assert "libc.so.6" in facts.needed_libraries
 
 
-def test_a_table_without_end_is_given_up() -> None:
+def test_an_endless_table_is_rejected() -> None:
     assert read(io.BytesIO(elf(verneeds=2**32 - 1))) is None
 
 
 @settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(4, len(elf()) - 1), st.integers(0, 255)), max_size=8))
-def test_no_change_of_bytes_raises(changes: list[tuple[int, int]]) -> None:
+def test_no_changed_byte_raises_an_exception(changes: list[tuple[int, int]]) -> None:
     content = bytearray(elf())
     for place, value in changes:
         content[place] = value

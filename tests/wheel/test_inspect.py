@@ -61,7 +61,7 @@ def rejection_of(path: Path) -> str:
 # --- sound wheels ---
 
 
-def test_a_pure_wheel_gives_its_facts(tmp_path: Path) -> None:
+def test_a_pure_wheel_has_its_facts(tmp_path: Path) -> None:
     path = make_wheel(tmp_path, name="Demo_Thing", version="1.0.0", requires_python=">=3.9")
     facts = inspect_wheel(path)
     content = path.read_bytes()
@@ -86,7 +86,7 @@ def test_a_pure_wheel_gives_its_facts(tmp_path: Path) -> None:
     assert (wheel.sha256, wheel.size_bytes) == (facts.sha256, facts.size_bytes)
 
 
-def test_a_native_wheel_says_its_glibc_and_what_it_needs_from_outside(tmp_path: Path) -> None:
+def test_a_native_wheel_has_its_glibc_and_external_libraries(tmp_path: Path) -> None:
     files = {
         "demo/_core.so": elf(
             EM_AARCH64,
@@ -102,14 +102,14 @@ def test_a_native_wheel_says_its_glibc_and_what_it_needs_from_outside(tmp_path: 
     assert {item.name for item in facts.elf_members} == files.keys()
 
 
-def test_what_only_looks_like_a_program_is_noted_and_not_counted(tmp_path: Path) -> None:
+def test_files_that_only_look_like_elf_are_reported_and_not_counted(tmp_path: Path) -> None:
     files = {"demo/sample.bin": b"\x7fELF cut off", "demo/filter.o": elf(EM_BPF)}
     facts = inspect_wheel(make_wheel(tmp_path, files=files))
     assert facts.elf_members == ()
     assert facts.unreadable_elf == ("demo/sample.bin", "demo/filter.o")
 
 
-def test_a_program_larger_than_the_memory_kept_for_it_is_read(
+def test_an_elf_file_larger_than_its_buffer_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("piwheels.wheel.validate._ELF_IN_MEMORY_BYTES", 100)
@@ -118,13 +118,15 @@ def test_a_program_larger_than_the_memory_kept_for_it_is_read(
     assert len(facts.elf_members) == 1
 
 
-def test_the_dist_info_folder_may_be_spelled_otherwise_than_the_file_name(tmp_path: Path) -> None:
+def test_the_dist_info_directory_may_have_another_spelling_than_the_file_name(
+    tmp_path: Path,
+) -> None:
     members = wheel_members(name="zope_interface", version="5.0")
     facts = inspect_wheel(write_zip(tmp_path / "zope.interface-5.0.0-py3-none-any.whl", members))
     assert (facts.project, facts.version) == ("zope-interface", "5.0.0")
 
 
-def test_signatures_folders_and_longer_hashes_are_accepted(tmp_path: Path) -> None:
+def test_signatures_directories_and_longer_hashes_are_accepted(tmp_path: Path) -> None:
     members = wheel_members()
     content = members["demo/__init__.py"]
     digest = base64.urlsafe_b64encode(hashlib.sha512(content).digest()).rstrip(b"=").decode()
@@ -153,7 +155,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def test_wheels_of_real_releases_are_sound(released: list[Path]) -> None:
+def test_wheels_of_real_releases_are_valid(released: list[Path]) -> None:
     facts = {item.project: item for item in map(inspect_wheel, released)}
     assert facts.keys() == {"idna", "markupsafe", "psutil", "zope-interface"}
     assert "-abi3-" in facts["psutil"].compatibility.tags
@@ -168,11 +170,11 @@ def test_wheels_of_real_releases_are_sound(released: list[Path]) -> None:
 @pytest.mark.parametrize(
     "name", ["demo.whl", "demo-1.0.zip", "demo-x-py3-none-any.whl", "demo-1.0-x-py3-none-any.whl"]
 )
-def test_a_file_by_another_name_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_file_with_another_name_is_rejected(tmp_path: Path, name: str) -> None:
     rejection_of(write_zip(tmp_path / name, wheel_members()))
 
 
-def test_a_name_too_long_for_its_metadata_is_refused(tmp_path: Path) -> None:
+def test_a_name_too_long_for_its_metadata_is_rejected(tmp_path: Path) -> None:
     name = "d" * 230
     members = wheel_members(name=name)
     path = write_zip(tmp_path / f"{name}-1.0-py3-none-any.whl", members)
@@ -240,7 +242,7 @@ def adding(name: str, content: bytes = b"x") -> Callable[[Members], None]:
         (in_info("METADATA", b"Name: demo", b"Name: d\xe9mo"), "METADATA is that of ?"),
     ],
 )
-def test_a_wheel_that_is_not_what_it_says_is_refused(
+def test_a_wheel_that_contradicts_its_name_is_rejected(
     tmp_path: Path, change: Callable[[Members], None], reason: str
 ) -> None:
     members = wheel_members()
@@ -251,7 +253,7 @@ def test_a_wheel_that_is_not_what_it_says_is_refused(
 
 
 @pytest.mark.parametrize("folder", ["other-1.0", "demo-2.0", "demo", "demo-1.0-1"])
-def test_another_releases_dist_info_is_refused(tmp_path: Path, folder: str) -> None:
+def test_the_dist_info_of_another_release_is_rejected(tmp_path: Path, folder: str) -> None:
     members = {
         name.replace("demo-1.0", folder): content for name, content in wheel_members().items()
     }
@@ -277,7 +279,7 @@ def test_another_releases_dist_info_is_refused(tmp_path: Path, folder: str) -> N
         (in_info("RECORD", b"demo/", b"../demo/"), "in RECORD"),
     ],
 )
-def test_a_record_that_does_not_match_is_refused(
+def test_a_record_that_does_not_match_is_rejected(
     tmp_path: Path, change: Callable[[Members], None], reason: str
 ) -> None:
     members = wheel_members()
@@ -293,13 +295,13 @@ def test_metadata_of_many_fields_is_read(tmp_path: Path) -> None:
     assert inspect_wheel(path).project == "demo"
 
 
-def test_a_program_for_another_machine_than_the_tag_is_refused(tmp_path: Path) -> None:
+def test_an_elf_file_for_another_machine_than_the_tag_is_rejected(tmp_path: Path) -> None:
     members = native(elf(EM_X86_64))
     message = rejection_of(write_zip(tmp_path / f"demo-1.0-{NATIVE}.whl", members))
     assert "demo/_core.so is made for x86_64, and the file name says linux_aarch64" in message
 
 
-def test_a_wheel_of_programs_without_an_end_is_refused(
+def test_a_wheel_with_too_many_elf_files_is_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("piwheels.wheel.elf._MOST_READ_BYTES", 1 << 16)
@@ -312,14 +314,14 @@ def test_a_wheel_of_programs_without_an_end_is_refused(
     )
 
 
-def test_a_program_without_hard_float_is_refused_on_32_bit_arm(tmp_path: Path) -> None:
+def test_an_elf_file_without_hard_float_is_rejected_on_32_bit_arm(tmp_path: Path) -> None:
     tags = "cp313-cp313-linux_armv7l"
     members = native(elf(EM_ARM, bits=32, flags=0x05000200), tags)
     message = rejection_of(write_zip(tmp_path / f"demo-1.0-{tags}.whl", members))
     assert "made for arm without hard float" in message
 
 
-def test_an_armv7_program_is_refused_in_a_wheel_for_armv6(tmp_path: Path) -> None:
+def test_an_armv7_elf_file_is_rejected_in_a_wheel_for_armv6(tmp_path: Path) -> None:
     tags = "cp313-cp313-linux_armv6l"
     seven = elf(EM_ARM, bits=32, flags=0x05000400, attributes={6: 10, 10: 4, 12: 1})
     message = rejection_of(write_zip(tmp_path / f"demo-1.0-{tags}.whl", native(seven, tags)))
@@ -332,7 +334,7 @@ def test_an_armv7_program_is_refused_in_a_wheel_for_armv6(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("machine", [EM_X86_64, EM_AARCH64])
-def test_a_wheel_for_any_machine_holds_no_program(tmp_path: Path, machine: int) -> None:
+def test_a_wheel_for_any_machine_contains_no_elf_file(tmp_path: Path, machine: int) -> None:
     members = wheel_members(files={"demo/tool": elf(machine)})
     assert "the file name says any" in rejection_of(write_zip(tmp_path / PURE, members))
 
@@ -371,7 +373,7 @@ def check_made(folder: Path, wanted: Job, target: Target = TARGET, **what: Any) 
     return ""
 
 
-def test_the_jobs_wheel_is_accepted(tmp_path: Path) -> None:
+def test_the_wheel_of_the_job_is_accepted(tmp_path: Path) -> None:
     assert check_made(tmp_path, job(version="1")) == ""
     library = {"demo/_core.so": elf(EM_AARCH64)}
     assert check_made(tmp_path, job(), tags=NATIVE, files=library) == ""
@@ -403,7 +405,7 @@ def test_the_jobs_wheel_is_accepted(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_not_the_jobs_is_refused(
+def test_a_wheel_of_another_job_is_rejected(
     tmp_path: Path, wanted: Job, what: dict[str, Any], reason: str
 ) -> None:
     assert re.search(reason, check_made(tmp_path, wanted, **what))
@@ -412,7 +414,7 @@ def test_what_is_not_the_jobs_is_refused(
 # --- build numbers ---
 
 
-def test_a_build_number_is_in_name_wheel_and_record(tmp_path: Path) -> None:
+def test_a_build_number_is_written_to_name_wheel_and_record(tmp_path: Path) -> None:
     path = make_wheel(tmp_path, name="Demo", tags="py3.py2-none-any")
     before = inspect_wheel(path)
     numbered = add_build_number(path, 7)
@@ -440,7 +442,7 @@ def test_the_same_wheel_gives_the_same_bytes(tmp_path: Path) -> None:
     assert add_build_number(path, 2).read_bytes() != first
 
 
-def test_a_folder_spelled_otherwise_than_the_file_name_gets_a_build_number(
+def test_a_directory_spelled_differently_than_the_file_name_gets_a_build_number(
     tmp_path: Path,
 ) -> None:
     members = wheel_members(name="zope_interface", version="5.0")
@@ -450,12 +452,12 @@ def test_a_folder_spelled_otherwise_than_the_file_name_gets_a_build_number(
     )
 
 
-def test_a_wheel_dated_with_zeros_gets_a_build_number(tmp_path: Path) -> None:
+def test_a_wheel_with_zero_dates_gets_a_build_number(tmp_path: Path) -> None:
     path = write_zip(tmp_path / PURE, wheel_members(), date=(1980, 0, 0, 0, 0, 0))
     assert inspect_wheel(add_build_number(path, 1)).filename == "demo-1.0-1-py3-none-any.whl"
 
 
-def test_what_the_tool_cannot_rewrite_is_refused(
+def test_wheels_that_cannot_be_rewritten_are_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_wheel(tmp_path)
@@ -477,7 +479,7 @@ def test_wheels_of_real_releases_get_build_numbers(released: list[Path]) -> None
 
 
 @pytest.mark.parametrize("installer", ["pip", "uv"])
-def test_installers_prefer_the_numbered_wheel_to_the_plain(tmp_path: Path, installer: str) -> None:
+def test_installers_prefer_the_wheel_with_a_build_number(tmp_path: Path, installer: str) -> None:
     shelf, target = tmp_path / "shelf", tmp_path / "target"
     shelf.mkdir()
     plain = make_wheel(shelf)
@@ -501,7 +503,7 @@ def test_installers_prefer_the_numbered_wheel_to_the_plain(tmp_path: Path, insta
     st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=5),
     st.integers(0, 10**6),
 )
-def test_no_damage_raises_anything_but_a_refusal(
+def test_no_damage_raises_anything_but_a_rejection(
     tmp_path: Path, changes: list[tuple[int, int]], length: int
 ) -> None:
     members = native(elf(EM_AARCH64))

@@ -15,12 +15,12 @@ from tests.wheel.factories import EM_AARCH64, elf, make_wheel, wheel_members, wr
 NATIVE = "cp313-cp313-linux_aarch64"
 
 
-async def test_the_facts_are_those_of_the_wheel(tmp_path: Path) -> None:
+async def test_facts_are_those_of_the_wheel(tmp_path: Path) -> None:
     path = make_wheel(tmp_path, tags=NATIVE, files={"demo/_core.so": elf(EM_AARCH64)})
     assert await read_wheel(path) == inspect_wheel(path)
 
 
-async def test_a_numbered_wheel_is_the_same_as_one_made_here(tmp_path: Path) -> None:
+async def test_a_build_number_gives_the_same_bytes_in_a_child_process(tmp_path: Path) -> None:
     for name in ("here", "there"):
         (tmp_path / name).mkdir()
     here, there = (make_wheel(tmp_path / name) for name in ("here", "there"))
@@ -29,14 +29,14 @@ async def test_a_numbered_wheel_is_the_same_as_one_made_here(tmp_path: Path) -> 
     assert numbered.read_bytes() == add_build_number(here, 3).read_bytes()
 
 
-async def test_a_refusal_names_the_wheel(tmp_path: Path) -> None:
+async def test_a_rejection_names_the_wheel(tmp_path: Path) -> None:
     members = wheel_members(name="other")
     path = write_zip(tmp_path / "demo-1.0-py3-none-any.whl", members)
     with pytest.raises(RejectedError, match=r"^demo-1\.0-py3-none-any\.whl: the folder other"):
         await read_wheel(path)
 
 
-async def test_a_wheel_that_takes_long_is_refused_while_others_are_read(
+async def test_a_slow_wheel_is_rejected_while_others_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endless = elf(EM_AARCH64, verneeds=2**32 - 1)
@@ -51,7 +51,7 @@ async def test_a_wheel_that_takes_long_is_refused_while_others_are_read(
         await reading_slow
 
 
-async def test_a_wheel_that_changes_while_it_is_read_is_refused(
+async def test_a_wheel_that_changes_while_it_is_read_is_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def changing(*_: object) -> WheelInfo:
@@ -65,6 +65,6 @@ async def test_a_wheel_that_changes_while_it_is_read_is_refused(
         await read_wheel(path)
 
 
-async def test_a_wheel_that_is_not_there_is_no_hostile_one(tmp_path: Path) -> None:
+async def test_a_missing_wheel_is_not_a_rejection(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         await read_wheel(tmp_path / "demo-1.0-py3-none-any.whl")

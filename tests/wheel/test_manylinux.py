@@ -67,14 +67,14 @@ def test_the_tag_names_the_oldest_glibc_that_has_all_symbols(
         ("libc.musl-aarch64.so.1", False),
     ],
 )
-def test_a_library_that_not_every_system_has_leaves_the_tag(
+def test_a_library_that_not_every_system_has_keeps_the_tag(
     tmp_path: Path, library: str, allowed: bool
 ) -> None:
     tag = platform(tmp_path, "GLIBC_2.17", needed=("libc.so.6", library))
     assert tag == ("manylinux_2_17_aarch64" if allowed else None)
 
 
-def test_a_library_within_the_wheel_is_no_need(tmp_path: Path) -> None:
+def test_a_library_within_the_wheel_is_not_external(tmp_path: Path) -> None:
     files = {
         "demo.so": elf(EM_AARCH64, needed=("libc.so.6", "libown.so.1")),
         "demo.libs/libown.so.1": elf(EM_AARCH64),
@@ -83,7 +83,7 @@ def test_a_library_within_the_wheel_is_no_need(tmp_path: Path) -> None:
     assert manylinux_platform(inspect_wheel(path)) == "manylinux_2_17_aarch64"
 
 
-def test_a_tag_that_the_own_target_would_not_accept_is_not_given(tmp_path: Path) -> None:
+def test_a_tag_that_its_own_target_does_not_accept_is_not_used(tmp_path: Path) -> None:
     assert platform(tmp_path, "GLIBC_2.17", "GLIBCXX_3.4.32", glibc="2.38") is None
 
 
@@ -99,7 +99,7 @@ def test_a_wheel_without_compiled_code_keeps_its_tag(tmp_path: Path, tags: str) 
     assert manylinux_platform(inspect_wheel(make_wheel(tmp_path, tags=tags))) is None
 
 
-def test_the_name_wheel_and_record_agree_and_the_bytes_are_the_same_each_time(
+def test_name_wheel_and_record_match_and_the_bytes_are_deterministic(
     tmp_path: Path,
 ) -> None:
     library = elf(EM_AARCH64)

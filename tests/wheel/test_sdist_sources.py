@@ -23,19 +23,19 @@ async def test_sources_need_a_compiler(tmp_path: Path, name: str) -> None:
     assert await needs_compiler(sdist(tmp_path, "setup.py", name))
 
 
-async def test_python_alone_needs_none(tmp_path: Path) -> None:
+async def test_pure_python_needs_no_compiler(tmp_path: Path) -> None:
     names = ("setup.py", "demo/__init__.py", "demo/data.csv", "README.c.md")
     assert not await needs_compiler(sdist(tmp_path, *names))
 
 
-async def test_a_zip_is_read_too(tmp_path: Path) -> None:
+async def test_a_zip_is_read(tmp_path: Path) -> None:
     path = tmp_path / "demo-1.0.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("demo-1.0/ext.c", "")
     assert await needs_compiler(path)
 
 
-async def test_what_cannot_be_read_is_not_said_to_need_none(tmp_path: Path) -> None:
+async def test_an_unreadable_sdist_may_need_a_compiler(tmp_path: Path) -> None:
     path = tmp_path / "demo-1.0.tar.gz"
     path.write_bytes(b"\x1f\x8b no archive")
     assert await needs_compiler(path)

@@ -76,7 +76,7 @@ kinds = st.one_of(
 
 
 @pytest.mark.parametrize("version", PYTHON_VERSIONS)
-def test_coverage_is_what_that_interpreters_own_pip_says(version: str) -> None:
+def test_coverage_matches_the_pip_of_each_interpreter(version: str) -> None:
     found = probe_interpreter(find_python(version))
     done = subprocess.run(
         [found.path, "-I", "-c", PIP_TAGS], capture_output=True, check=False, text=True
@@ -97,7 +97,7 @@ def test_coverage_is_what_that_interpreters_own_pip_says(version: str) -> None:
 
 
 @given(kinds, targets, glibcs)
-def test_what_covers_a_target_covers_it_with_a_newer_glibc(
+def test_a_covered_target_is_also_covered_with_a_newer_glibc(
     kind: str, target: Target, glibc: str
 ) -> None:
     newer = make(int(target.python.partition(".")[2]), arch=target.arch, glibc="2.99", os="later")
@@ -106,7 +106,7 @@ def test_what_covers_a_target_covers_it_with_a_newer_glibc(
 
 
 @given(kinds, targets, glibcs)
-def test_what_covers_a_target_is_for_its_machine_and_its_glibc(
+def test_a_wheel_covers_only_targets_of_its_machine_and_glibc(
     kind: str, target: Target, glibc: str
 ) -> None:
     if covers(kind, target, glibc):
@@ -117,15 +117,13 @@ def test_what_covers_a_target_is_for_its_machine_and_its_glibc(
 
 
 @given(st.integers(2, 15), targets)
-def test_abi3_covers_the_version_that_it_names_and_all_later(minor: int, target: Target) -> None:
+def test_abi3_covers_its_version_and_all_later_ones(minor: int, target: Target) -> None:
     expected = minor <= int(target.python.partition(".")[2])
     assert covers(f"cp3{minor}-abi3-linux_{target.arch}", target) is expected
 
 
 @given(st.integers(0, 60), st.sampled_from(["aarch64", "x86_64"]), st.integers(17, 45))
-def test_manylinux_covers_every_glibc_from_the_one_that_it_names(
-    minor: int, arch: str, glibc: int
-) -> None:
+def test_manylinux_covers_every_glibc_from_its_own(minor: int, arch: str, glibc: int) -> None:
     oldest = 5 if arch == "x86_64" else 17
     target = make(arch=arch, glibc=f"2.{glibc}")
     expected = oldest <= minor <= glibc
@@ -163,7 +161,7 @@ def test_wheels_for_python_3_13_on_64_bit_arm(kind: str, expected: bool) -> None
     assert covers(kind, make()) is expected
 
 
-def test_the_free_threaded_build_takes_its_own_abi_and_no_abi3() -> None:
+def test_the_free_threaded_build_accepts_its_own_abi_and_not_abi3() -> None:
     target = make(abi="cp313t")
     assert covers("cp313-cp313t-linux_aarch64", target)
     assert covers("py3-none-any", target)
@@ -171,20 +169,20 @@ def test_the_free_threaded_build_takes_its_own_abi_and_no_abi3() -> None:
     assert not covers("cp39-abi3-linux_aarch64", target)
 
 
-def test_the_debug_build_takes_the_plain_abi_too() -> None:
+def test_the_debug_build_also_accepts_the_plain_abi() -> None:
     target = make(abi="cp313d")
     assert covers("cp313-cp313d-linux_aarch64", target)
     assert covers("cp313-cp313-linux_aarch64", target)
 
 
-def test_pypy_takes_its_own_abi() -> None:
+def test_pypy_accepts_its_own_abi() -> None:
     target = make(10, abi="pypy310_pp73", implementation="pp")
     assert covers("pp310-pypy310_pp73-linux_aarch64", target)
     assert covers("pp3-none-any", target)
     assert not covers("cp310-cp310-linux_aarch64", target)
 
 
-def test_32_bit_arm_has_manylinux_from_version_7_on() -> None:
+def test_manylinux_exists_on_32_bit_arm_from_armv7_on() -> None:
     seven, six = make(arch="armv7l"), make(arch="armv6l")
     assert covers("cp313-cp313-manylinux_2_31_armv7l", seven)
     assert not covers("cp313-cp313-manylinux_2_31_armv6l", six)
@@ -192,7 +190,7 @@ def test_32_bit_arm_has_manylinux_from_version_7_on() -> None:
     assert not covers("cp313-cp313-linux_armv6l", seven)
 
 
-def test_a_linux_wheel_needs_the_glibc_of_its_programs() -> None:
+def test_a_linux_wheel_needs_the_glibc_of_its_elf_files() -> None:
     bookworm, trixie = make(glibc="2.36", os="bookworm"), make()
     assert covers("cp313-cp313-linux_aarch64", bookworm, glibc="2.34")
     assert not covers("cp313-cp313-linux_aarch64", bookworm, glibc="2.38")
@@ -200,12 +198,12 @@ def test_a_linux_wheel_needs_the_glibc_of_its_programs() -> None:
     assert covers("cp313-cp313-linux_aarch64", trixie, glibc="2.2.5")
 
 
-def test_a_manylinux_tag_that_lies_of_its_glibc_covers_nothing_older() -> None:
+def test_a_manylinux_tag_with_a_wrong_glibc_covers_nothing_older() -> None:
     bookworm = make(glibc="2.36", os="bookworm")
     assert not covers("cp313-cp313-manylinux_2_17_aarch64", bookworm, glibc="2.38")
 
 
-def test_another_c_library_takes_nothing_that_needs_glibc() -> None:
+def test_another_c_library_accepts_nothing_that_needs_glibc() -> None:
     target = make(glibc="", os="alpine")
     assert covers("py3-none-any", target)
     assert not covers("cp313-cp313-manylinux_2_17_aarch64", target)
@@ -233,20 +231,20 @@ def test_requires_python_is_compared_with_the_full_version(specifier: str, expec
     assert RULES.allows_python(specifier, make()) is expected
 
 
-def test_a_pre_release_of_python_is_allowed_where_its_version_is() -> None:
+def test_a_pre_release_of_python_is_allowed_like_its_version() -> None:
     early = msgspec.structs.replace(make(), python_full="3.15.0a1", python="3.15")
     assert RULES.allows_python(">=3.9", early)
     assert not RULES.allows_python("<3.14", early)
 
 
 @given(st.integers(9, 15), st.integers(6, 16), st.sampled_from([">=", "<", "!=", "~=", ">"]))
-def test_requires_python_is_what_packaging_says(minor: int, bound: int, operator: str) -> None:
+def test_requires_python_matches_packaging(minor: int, bound: int, operator: str) -> None:
     target = make(minor)
     expected = SpecifierSet(f"{operator}3.{bound}").contains(target.python_full, prereleases=True)
     assert RULES.allows_python(f"{operator} 3.{bound}", target) is expected
 
 
-def test_targets_stand_in_numeric_order() -> None:
+def test_targets_are_sorted_numerically() -> None:
     ordered = [
         make(9, glibc="2.36", os="bookworm", arch="armv7l"),
         make(9, glibc="2.36", os="bookworm", arch="x86_64"),
@@ -263,7 +261,9 @@ def test_targets_stand_in_numeric_order() -> None:
 
 
 @given(targets, targets)
-def test_a_position_is_a_small_number_led_by_the_python_version(one: Target, two: Target) -> None:
+def test_a_position_is_a_small_number_that_starts_with_the_python_version(
+    one: Target, two: Target
+) -> None:
     assert 0 < position(one) < 2**31
     if one.python != two.python:
         minors = [int(target.python.partition(".")[2]) for target in (one, two)]
@@ -289,7 +289,7 @@ def test_a_target_is_named_by_abi_system_and_machine() -> None:
         {"implementation": "C Python"},
     ],
 )
-def test_a_target_of_nonsense_is_refused(wrong: dict[str, str]) -> None:
+def test_an_invalid_target_is_rejected(wrong: dict[str, str]) -> None:
     facts = {
         "python_full": "3.13.2",
         "implementation": "cp",
@@ -312,7 +312,7 @@ def test_the_kind_of_a_wheel_is_the_tag_part_of_its_name() -> None:
 
 
 @pytest.mark.parametrize("name", ["demo-1.0.tar.gz", "demo.whl", "demo-one-py3-none-any.whl", ""])
-def test_what_is_no_wheels_name_has_no_kind(name: str) -> None:
+def test_an_invalid_wheel_name_has_no_kind(name: str) -> None:
     with pytest.raises(RejectedError):
         compatibility_of(name)
 

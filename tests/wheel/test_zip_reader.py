@@ -57,12 +57,12 @@ def path(tmp_path: Path) -> Path:
 # --- what backends write ---
 
 
-def test_members_come_back_as_they_were(path: Path) -> None:
+def test_members_are_read_back(path: Path) -> None:
     members = {"a/b.py": b"x" * 100_000, "a/empty": b"", "ä/ü.txt": bytes(range(256)) * 3000}
     assert read_all(write_zip(path, members)) == members
 
 
-def test_stored_members_and_folders_are_fine(path: Path) -> None:
+def test_stored_members_and_directories_are_accepted(path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(info("a/", mode=0o040755), b"")
         archive.writestr("a/b", b"content")
@@ -70,7 +70,7 @@ def test_stored_members_and_folders_are_fine(path: Path) -> None:
 
 
 @pytest.mark.parametrize("wide", [False, True])
-def test_an_archive_written_to_a_pipe_is_fine(path: Path, wide: bool) -> None:
+def test_an_archive_written_to_a_pipe_is_accepted(path: Path, wide: bool) -> None:
     class Pipe(io.BytesIO):
         def seekable(self) -> bool:
             return False
@@ -90,7 +90,7 @@ def test_an_archive_written_to_a_pipe_is_fine(path: Path, wide: bool) -> None:
     assert read_all(path) == {"a": b"content of a", "b": b"content of b"}
 
 
-def test_padding_in_extra_fields_is_fine(path: Path) -> None:
+def test_padding_in_extra_fields_is_accepted(path: Path) -> None:
     member = info("a")
     member.extra = struct.pack("<2H", 0xD935, 6) + bytes(6)
     path.write_bytes(zip_of((member, b"content"), ("b", b"more")))
@@ -99,7 +99,7 @@ def test_padding_in_extra_fields_is_fine(path: Path) -> None:
 
 @settings(max_examples=60)
 @given(st.dictionaries(st.from_regex(r"[a-z]{1,3}\.[a-z]{1,3}", fullmatch=True), st.binary()))
-def test_any_content_comes_back(path: Path, members: dict[str, bytes]) -> None:
+def test_any_content_is_read_back(path: Path, members: dict[str, bytes]) -> None:
     assert read_all(write_zip(path, members)) == members
 
 
@@ -107,31 +107,31 @@ def test_any_content_comes_back(path: Path, members: dict[str, bytes]) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"x" * 1000, b"\x1f\x8b\x08" + bytes(100)])
-def test_another_file_is_refused(path: Path, content: bytes) -> None:
+def test_another_file_type_is_rejected(path: Path, content: bytes) -> None:
     assert_rejected(path, content, "not a zip archive")
 
 
-def test_bytes_around_the_archive_are_refused(path: Path) -> None:
+def test_bytes_around_the_archive_are_rejected(path: Path) -> None:
     content = zip_of(("a", b"content"))
     assert_rejected(path, content + b"\n", "not a zip archive that ends")
     assert_rejected(path, b"#!/bin/sh\n" + content, "directory is not where")
     assert_rejected(path, content + content, "directory is not where")
 
 
-def test_a_comment_is_refused(path: Path) -> None:
+def test_a_comment_is_rejected(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a", b"content")
         archive.comment = bytes(zip_of(("b", b"other")))
     assert_rejected(path, path.read_bytes(), "directory is not where|not a zip archive that ends")
 
 
-def test_an_archive_cut_short_is_refused(path: Path) -> None:
+def test_a_truncated_archive_is_rejected(path: Path) -> None:
     content = zip_of(("a", b"content" * 100))
     for length in range(len(content)):
         assert_rejected(path, content[:length], "archive")
 
 
-def test_a_directory_that_is_none_is_refused(path: Path) -> None:
+def test_an_invalid_directory_is_rejected(path: Path) -> None:
     content = zip_of(("a", b"content"))
     content[content.index(DIRECTORY)] = 0
     assert_rejected(path, content, "directory is damaged")
@@ -140,13 +140,13 @@ def test_a_directory_that_is_none_is_refused(path: Path) -> None:
 # --- bombs ---
 
 
-def test_an_archive_that_claims_to_unpack_to_terabytes_is_refused(path: Path) -> None:
+def test_an_archive_that_claims_terabytes_is_rejected(path: Path) -> None:
     content = zip_of(("a", b"x"), ("b", b"x"), ("c", b"x"))
     content = claim(content, size=0xFFFFFFF0)
     assert_rejected(path, content, "unpacks to 128849018[0-9]* bytes")
 
 
-def test_a_small_archive_that_unpacks_to_much_is_refused(
+def test_a_small_archive_with_large_content_is_rejected(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("piwheels.wheel.zip_reader._HARMLESS_BYTES", 100_000)
@@ -154,23 +154,23 @@ def test_a_small_archive_that_unpacks_to_much_is_refused(
     assert read_all(write_zip(path, {"a": bytes(100_000)}))
 
 
-def test_a_member_that_unpacks_to_more_than_it_claims_is_refused(path: Path) -> None:
+def test_a_member_larger_than_its_claimed_size_is_rejected(path: Path) -> None:
     content = zip_of(("a", bytes(10_000_000)))
     assert_rejected(path, claim(content, size=10), "does not unpack to what")
 
 
-def test_a_member_that_unpacks_to_less_than_it_claims_is_refused(path: Path) -> None:
+def test_a_member_smaller_than_its_claimed_size_is_rejected(path: Path) -> None:
     assert_rejected(path, claim(zip_of(("a", b"abc")), size=4), "does not unpack to what")
 
 
-def test_too_many_members_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_members_are_rejected(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("piwheels.wheel.zip_reader.MOST_MEMBERS", 3)
     assert_rejected(
         path, zip_of(*((f"m{number}", b"") for number in range(4))), "more than 3 members"
     )
 
 
-def test_a_member_larger_than_asked_for_is_refused(path: Path) -> None:
+def test_a_member_larger_than_the_limit_is_rejected(path: Path) -> None:
     write_zip(path, {"a": bytes(1001)})
     with Archive.open(path) as archive, pytest.raises(RejectedError, match="at most 1000"):
         archive.read("a", 1000)
@@ -206,32 +206,32 @@ def claim(content: bytearray, *, size: int) -> bytearray:
         "x" * 2000,
     ],
 )
-def test_names_that_leave_the_folder_or_hide_are_refused(path: Path, name: str) -> None:
+def test_names_outside_the_directory_or_hidden_are_rejected(path: Path, name: str) -> None:
     assert_rejected(path, zip_of((name, b"x")), "is not a valid file name")
 
 
-def test_a_name_with_a_zero_byte_is_refused(path: Path) -> None:
+def test_a_name_with_a_zero_byte_is_rejected(path: Path) -> None:
     content = zip_of(("a_b.py", b"x"))
     assert_rejected(path, content.replace(b"a_b.py", b"a\0b.py"), "is not a valid file name")
 
 
-def test_a_member_without_a_name_is_refused(path: Path) -> None:
+def test_a_member_without_a_name_is_rejected(path: Path) -> None:
     assert_rejected(
         path, repacked(b"content", lambda data: data, name=b""), "is not a valid file name"
     )
 
 
-def test_the_same_name_twice_is_refused(path: Path) -> None:
+def test_a_repeated_name_is_rejected(path: Path) -> None:
     assert_rejected(path, zip_of(("a", b"one"), ("a", b"two")), "'a' is in the archive twice")
     folder = (info("a/", mode=0o040755), b"")
     assert_rejected(path, zip_of(("a", b"one"), folder), "'a' is in the archive twice")
 
 
-def test_a_file_that_is_a_folder_too_is_refused(path: Path) -> None:
+def test_a_file_that_is_also_a_directory_is_rejected(path: Path) -> None:
     assert_rejected(path, zip_of(("a", b"one"), ("a/b", b"two")), "'a' is a file and a folder")
 
 
-def test_a_name_that_differs_before_the_member_is_refused(path: Path) -> None:
+def test_a_different_name_in_the_local_header_is_rejected(path: Path) -> None:
     content = zip_of(("safe.py", b"x"))
     content[30:37] = b"evil.py"
     assert_rejected(path, content, "differs between its own header")
@@ -241,18 +241,18 @@ def test_a_name_that_differs_before_the_member_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o120777, 0o020666, 0o060660, 0o010644, 0o140777, 0o040755])
-def test_links_devices_and_pipes_are_refused(path: Path, mode: int) -> None:
+def test_links_devices_and_pipes_are_rejected(path: Path, mode: int) -> None:
     assert_rejected(
         path, zip_of((info("a", mode=mode), b"/etc/passwd")), "neither a file nor a folder"
     )
 
 
-def test_a_folder_with_bytes_is_refused(path: Path) -> None:
+def test_a_directory_with_content_is_rejected(path: Path) -> None:
     assert_rejected(path, zip_of((info("a/", mode=0o040755), b"hidden")), "folder with content")
 
 
 @pytest.mark.parametrize("flag", [0x1, 0x40, 0x2000])
-def test_encrypted_members_are_refused(path: Path, flag: int) -> None:
+def test_encrypted_members_are_rejected(path: Path, flag: int) -> None:
     content = zip_of(("a", b"secret"))
     for signature, offset in ((DIRECTORY, 8), (LOCAL, 6)):
         place = content.index(signature) + offset
@@ -261,7 +261,7 @@ def test_encrypted_members_are_refused(path: Path, flag: int) -> None:
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_other_packing_than_deflate_is_refused(path: Path, method: int) -> None:
+def test_other_compression_methods_are_rejected(path: Path, method: int) -> None:
     with zipfile.ZipFile(path, "w", method) as archive:
         archive.writestr("a", b"content")
     assert_rejected(path, path.read_bytes(), "compressed by method")
@@ -270,14 +270,14 @@ def test_other_packing_than_deflate_is_refused(path: Path, method: int) -> None:
 # --- layout ---
 
 
-def test_overlapping_members_are_refused(path: Path) -> None:
+def test_overlapping_members_are_rejected(path: Path) -> None:
     content = zip_of(("a", b"content"), ("b", b"content"))
     second = content.rindex(DIRECTORY)
     struct.pack_into("<L", content, second + 42, 0)
     assert_rejected(path, content, "does not follow the member before it")
 
 
-def test_bytes_between_members_are_refused(path: Path) -> None:
+def test_bytes_between_members_are_rejected(path: Path) -> None:
     content = zip_of(("a", b"content"), ("b", b"content"))
     second, hidden = content.rindex(LOCAL), b"hidden"
     entry = content.rindex(DIRECTORY)
@@ -288,7 +288,7 @@ def test_bytes_between_members_are_refused(path: Path) -> None:
     assert_rejected(path, content, "'b' does not follow the member before it")
 
 
-def test_bytes_before_the_directory_are_refused(path: Path) -> None:
+def test_bytes_before_the_directory_are_rejected(path: Path) -> None:
     content = zip_of(("a", b"content"))
     directory = content.index(DIRECTORY)
     struct.pack_into("<L", content, len(content) - 6, directory + 4)
@@ -296,14 +296,14 @@ def test_bytes_before_the_directory_are_refused(path: Path) -> None:
     assert_rejected(path, content, "directory does not follow its last member")
 
 
-def test_bytes_after_the_packed_data_are_refused(path: Path) -> None:
+def test_bytes_after_the_compressed_data_are_rejected(path: Path) -> None:
     def tail(data: bytes) -> bytes:
         return data + b"tail"
 
     assert_rejected(path, repacked(b"content" * 50, tail), "bytes after its compressed data")
 
 
-def test_packed_data_that_is_damaged_or_cut_is_refused(path: Path) -> None:
+def test_damaged_or_truncated_compressed_data_is_rejected(path: Path) -> None:
     content = b"content" * 50
     assert_rejected(path, repacked(content, lambda data: data[:-3]), "cut off|not valid|not unpack")
     assert_rejected(path, repacked(content, lambda data: b"\xff" * len(data)), "not valid deflate")
@@ -334,14 +334,14 @@ def repacked(content: bytes, change: Callable[[bytes], bytes], name: bytes = b"a
     return local + name + data + entry + name + end
 
 
-def test_the_forged_archives_are_sound_when_nothing_is_changed(path: Path) -> None:
+def test_unchanged_crafted_archives_are_accepted(path: Path) -> None:
     path.write_bytes(repacked(b"content", lambda data: data))
     assert read_all(path) == {"a": b"content"}
 
 
 @settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=6))
-def test_no_change_of_bytes_raises_anything_but_a_refusal(
+def test_no_changed_byte_raises_anything_but_a_rejection(
     path: Path, changes: list[tuple[int, int]]
 ) -> None:
     content = zip_of(("a", b"content" * 30), ("b/c", b"more"), ("d", b""))
