@@ -388,7 +388,7 @@ CREATE TABLE access_records (
     agent_id     bigint NOT NULL,
     wheel_id     bigint,             -- of a download
     bytes        bigint NOT NULL,
-    request_kind smallint NOT NULL,  -- accesslog.parse.RequestKind
+    request_kind smallint NOT NULL,  -- accesslog.classify.RequestKind
     status       smallint NOT NULL
 ) PARTITION BY RANGE (at);
 

@@ -146,6 +146,7 @@ def _command_tree(
 ) -> Iterator[tuple[str, click.Command, click.Context]]:
     context = click.Context(command, info_name=name.rpartition(" ")[2], parent=parent)
     context.terminal_width = _WIDTH
+    context.help_option_names = ["-h", "--help"]
     yield name, command, context
     if isinstance(command, click.Group):
         for sub in command.list_commands(context):

@@ -8,7 +8,7 @@ from hashlib import blake2b
 
 from piwheels.accesslog import line_fingerprints
 from piwheels.accesslog.classify import UNCOUNTED, RequestKind, Wheel
-from piwheels.accesslog.parse import AccessRecord
+from piwheels.accesslog.log_formats import AccessRecord
 from piwheels.accesslog.user_agents import Client, ClientType
 from piwheels.db import binary_copy
 from piwheels.db.access_log_writer import AccessBatch, DayCounts, DownloadedWheelRow, UserAgentRow

@@ -8,7 +8,7 @@ import msgspec
 
 from piwheels.accesslog.aggregate import AddressHasher
 from piwheels.accesslog.classify import Wheel
-from piwheels.accesslog.parse import LogFormat, Parser
+from piwheels.accesslog.log_formats import LogFormat, Parser
 from piwheels.accesslog.rejected_lines import RejectedLineSample
 from piwheels.db import access_log_positions
 from piwheels.db.access_log_writer import (

@@ -18,8 +18,8 @@ from piwheels.accesslog.commit_pipeline import CommitPipeline
 from piwheels.accesslog.context import IngestContext
 from piwheels.accesslog.hash_chain import Checkpoint, HashChain, first_line_digest
 from piwheels.accesslog.line_fingerprints import Lines
+from piwheels.accesslog.log_formats import Parsed
 from piwheels.accesslog.logfile import LogStream
-from piwheels.accesslog.parse import Parsed
 from piwheels.accesslog.rejected_lines import MAX_PER_BLOCK
 from piwheels.db import access_log_positions
 from piwheels.db.access_log_positions import IngestedLog

@@ -20,8 +20,8 @@ import msgspec
 from piwheels.accesslog.context import Counters, IngestContext
 from piwheels.accesslog.hash_chain import Checkpoint, HashChain
 from piwheels.accesslog.line_fingerprints import RETENTION_DAYS
+from piwheels.accesslog.log_formats import LogFormat
 from piwheels.accesslog.logfile import LogFile
-from piwheels.accesslog.parse import LogFormat
 from piwheels.accesslog.reader import LogReader, today, verify
 from piwheels.accesslog.rejected_lines import RejectedLineSample
 from piwheels.accesslog.spool import Segments, Spool, orphaned_streams

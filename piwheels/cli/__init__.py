@@ -1,9 +1,9 @@
 """The `piw` command. Each command imports its package only when it is called."""
 
-from piwheels.cli import builders, db, keys, projects, services, settings, stats, tui
+from piwheels.cli import builders, config, db, keys, projects, services, stats, tui
 from piwheels.cli.commands import add_commands
 from piwheels.cli.main import cli
 
 add_commands(cli)
 
-__all__ = ["builders", "cli", "db", "keys", "projects", "services", "settings", "stats", "tui"]
+__all__ = ["builders", "cli", "config", "db", "keys", "projects", "services", "stats", "tui"]

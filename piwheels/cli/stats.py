@@ -51,7 +51,7 @@ def accesslog(
     """  # noqa: D301 - \b is click's mark for lines to keep
     if not files and not follow and sys.stdin.isatty():
         raise click.UsageError("name a FILE, use --follow FILE, or pipe a log in")
-    from piwheels.accesslog.parse import LogFormat
+    from piwheels.accesslog.log_formats import LogFormat
     from piwheels.accesslog.service import IngestOptions, run
 
     options = IngestOptions(files, follow, LogFormat(line_format), as_json)

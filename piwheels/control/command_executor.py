@@ -28,7 +28,7 @@ from piwheels.protocol.messages import (
     Request,
     RequestBody,
 )
-from piwheels.protocol.transfer import MAX_WINDOW_BYTES
+from piwheels.protocol.upload_window import MAX_WINDOW_BYTES
 from piwheels.scheduler import reasons
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from piwheels.protocol.messages import (
     ImportChunkRequest,
     ImportWheel,
 )
-from piwheels.protocol.transfer import Transfer
+from piwheels.protocol.upload_window import Transfer
 from piwheels.scheduler import reasons
 from piwheels.scheduler.uploads import MAX_WHEEL_BYTES
 from piwheels.scheduler.wheel_publisher import WheelPublisher

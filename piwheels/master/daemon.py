@@ -42,7 +42,7 @@ from piwheels.protocol.messages import (
     protocol_mismatch_message,
 )
 from piwheels.protocol.sockets import CurveGate, Router
-from piwheels.protocol.transfer import MAX_WINDOW_BYTES
+from piwheels.protocol.upload_window import MAX_WINDOW_BYTES
 from piwheels.rendering.render_pool import RenderPool
 from piwheels.scheduler.build_logs import LogSpool
 from piwheels.scheduler.dispatcher import Dispatcher, DispatcherOptions

@@ -33,7 +33,7 @@ from piwheels.protocol.messages import (
 )
 from piwheels.protocol.rate_limit import RateLimitedLog
 from piwheels.protocol.sockets import Envelope, Peer, Router
-from piwheels.protocol.transfer import Transfer
+from piwheels.protocol.upload_window import Transfer
 from piwheels.scheduler import reasons
 from piwheels.scheduler.wheel_publisher import WheelPublisher
 

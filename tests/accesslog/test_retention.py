@@ -10,7 +10,7 @@ import pytest
 
 from piwheels.accesslog import service
 from piwheels.accesslog.line_fingerprints import RETENTION_DAYS
-from piwheels.accesslog.parse import LogFormat
+from piwheels.accesslog.log_formats import LogFormat
 from piwheels.config import Config
 from piwheels.db.database import Database
 from tests.accesslog.conftest import Read

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from piwheels.accesslog.context import IngestContext
+from piwheels.accesslog.log_formats import LogFormat, Parser
 from piwheels.accesslog.logfile import LogFile
-from piwheels.accesslog.parse import LogFormat, Parser
 from piwheels.accesslog.reader import LogReader
 from piwheels.accesslog.rejected_lines import RejectedLineSample
 from piwheels.db import access_log_positions, downloads

@@ -9,7 +9,7 @@ import pytest
 from piwheels.protocol import messages as m
 from piwheels.protocol.keys import KeyStore, Role
 from piwheels.protocol.sockets import CurveGate, Router
-from piwheels.protocol.transfer import Transfer
+from piwheels.protocol.upload_window import Transfer
 from tests.benchmarks.slow_link import delayed_port
 from tests.timeouts import LongTimeoutDealer
 

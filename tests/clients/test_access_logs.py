@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from piwheels.accesslog.context import IngestContext
+from piwheels.accesslog.log_formats import LogFormat
 from piwheels.accesslog.logfile import LogFile
-from piwheels.accesslog.parse import LogFormat
 from piwheels.accesslog.reader import LogReader
 from piwheels.accesslog.rejected_lines import RejectedLineSample
 from piwheels.db import downloads

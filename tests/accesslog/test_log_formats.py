@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from piwheels.accesslog.classify import RequestClass, RequestKind, classify
-from piwheels.accesslog.parse import LogFormat, Parser
+from piwheels.accesslog.log_formats import LogFormat, Parser
 from piwheels.accesslog.user_agents import Client, ClientType, parse_user_agent
 from tests.accesslog.log_generator import (
     BOT,

@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from piwheels.protocol.messages import CHUNK_BYTES
-from piwheels.protocol.transfer import INITIAL_WINDOW_BYTES, MAX_WINDOW_BYTES, ByteRange, Transfer
+from piwheels.protocol.upload_window import (
+    INITIAL_WINDOW_BYTES,
+    MAX_WINDOW_BYTES,
+    ByteRange,
+    Transfer,
+)
 
 
 def simulate(size: int, *, delay_s: float, bytes_per_s: float, start: int = 0) -> tuple[float, int]:
