@@ -8,6 +8,7 @@ descriptions here.
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -34,6 +35,11 @@ PositiveInt = Annotated[int, Meta(ge=1)]
 NonNegativeInt = Annotated[int, Meta(ge=0)]
 PositiveSeconds = Annotated[float, Meta(gt=0)]
 NonNegativeSeconds = Annotated[float, Meta(ge=0)]
+#: A package, suite or component; never an option of apt.
+AptWord = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+:/=~_-]*\Z", max_length=200)]
+#: The table of sections `[root.NAME]`.
+_ROOT_TABLE = "root"
+_ROOT_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 #: Keys of earlier versions and what they are called now; accepted for one release.
 RENAMED_SETTINGS = {
@@ -238,6 +244,71 @@ class BuilderSection(msgspec.Struct, frozen=True):
             "with commas."
         ),
     ] = ()
+    roots: Annotated[
+        tuple[str, ...],
+        _doc(
+            "Roots to build on, presets or `[root.NAME]`, instead of this machine's own system "
+            "(`piw root add`). `host` is this system. None: this system alone."
+        ),
+    ] = ()
+    roots_dir: Annotated[
+        Path | None,
+        _doc(
+            "Directory of roots, package layers and downloaded packages. Without one: "
+            "`/var/lib/piwheels/roots` for root, else `piwheels/roots` in the user's cache."
+        ),
+    ] = None
+    max_roots_mb: Annotated[
+        PositiveInt,
+        _doc("Size limit of `roots_dir`; what was not used for longest is deleted, except roots."),
+    ] = 20_480
+    debian_mirror_url: Annotated[
+        str,
+        _doc(
+            "Mirror that presets of roots take Debian from: it has `debian` and `debian-security`."
+        ),
+    ] = "http://deb.debian.org"
+
+
+class Archive(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A Debian archive that roots are made from."""
+
+    url: Annotated[str, Meta(pattern=r"^(https?|file)://[^\s\[\]]+\Z")]
+    suites: Annotated[tuple[AptWord, ...], Meta(min_length=1)]
+    components: Annotated[tuple[AptWord, ...], Meta(min_length=1)] = ("main",)
+    keyring: Path = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+
+class RootSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The root NAME that builds run on; a preset has all of it (`piw root list` names them)."""
+
+    preset: Annotated[str, _doc("The preset to start from. Empty: the one with this NAME.")] = ""
+    folder: Annotated[
+        Path | None,
+        _doc("A root that was made otherwise, by mmdebstrap, debootstrap or a container export."),
+    ] = None
+    arch: Annotated[
+        Literal["", "amd64", "arm64", "armhf", "riscv64"],
+        _doc("Debian's name of its architecture."),
+    ] = ""
+    archives: Annotated[
+        tuple[Archive, ...],
+        _doc("Tables with `url`, `suites`, `components` and the path of a `keyring`."),
+    ] = ()
+    packages: Annotated[
+        tuple[AptWord, ...],
+        _doc("Debian packages besides a compiler, Python's headers and pkg-config."),
+    ] = ()
+    interpreters: Annotated[
+        tuple[str, ...], _doc("Its Python interpreters, by name or path. None: `python3`.")
+    ] = ()
+    cpu: Annotated[
+        str,
+        _doc("Processor that qemu emulates, such as `arm1176`. Empty: one of the architecture."),
+    ] = ""
+    machine: Annotated[
+        Literal["", "armv6l"], _doc("Machine of wheel tags, if not that of its interpreters.")
+    ] = ""
 
 
 class AccessLogSection(msgspec.Struct, frozen=True):
@@ -271,6 +342,7 @@ class Config(msgspec.Struct, frozen=True):
     upstream: UpstreamSection = UpstreamSection()
     builder: BuilderSection = BuilderSection()
     accesslog: AccessLogSection = AccessLogSection()
+    root: dict[str, RootSection] = {}
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -354,13 +426,14 @@ def load(
     ]
     settings: list[Setting] = []
     sections: dict[str, Any] = {}
-    for section in msgspec.structs.fields(Config):
+    for section in static_sections():
         values: dict[str, Any] = {}
         for field in msgspec.structs.fields(section.type):
             setting = _resolve_setting(f"{section.name}.{field.name}", field, sources)
             settings.append(setting)
             values[field.name] = setting.value
         sections[section.name] = section.type(**values)
+    sections[_ROOT_TABLE] = _read_roots(file) if file else {}
     return LoadedConfig(
         config=Config(**sections),
         settings=tuple(settings),
@@ -450,16 +523,12 @@ def read_toml(file: Path) -> dict[str, Any]:
 
 
 def _read_file(file: Path) -> dict[str, _Given]:
-    try:
-        # Some editors begin a file with a byte order mark, which TOML does not allow.
-        tables = tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{file} is not valid TOML: {error}") from None
+    tables = _parse_toml(file)
     known, base = _known_keys(), file.resolve().parent
     given: dict[str, _Given] = {}
     for section, table in tables.items():
+        if section == _ROOT_TABLE:
+            continue
         if section not in known or not isinstance(table, dict):
             names = ", ".join(sorted(known))
             raise ConfigError(f"{file}: unknown section [{section}]; sections are {names}")
@@ -470,6 +539,35 @@ def _read_file(file: Path) -> dict[str, _Given]:
                 raise ConfigError(f"{file}: unknown key {section}.{name}; [{section}] has {names}")
             _add(given, key, _Given(value, str(file), f"{section}.{name}", base))
     return given
+
+
+def _parse_toml(file: Path) -> dict[str, Any]:
+    try:
+        # Some editors begin a file with a byte order mark, which TOML does not allow.
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}") from None
+
+
+def _read_roots(file: Path) -> dict[str, RootSection]:
+    """The sections `[root.NAME]` of a file, by NAME."""
+    tables, base = _parse_toml(file).get(_ROOT_TABLE, {}), file.resolve().parent
+    found: dict[str, RootSection] = {}
+    for name, table in tables.items() if isinstance(tables, dict) else ():
+        if not _ROOT_NAME.fullmatch(name) or not isinstance(table, dict):
+            raise ConfigError(
+                f"{file}: [root.{name}] is no section of a root: a name has lower-case letters, "
+                "digits, dots and hyphens"
+            )
+        try:
+            section = msgspec.convert(table, RootSection, dec_hook=_path_hook)
+        except (msgspec.ValidationError, TypeError) as error:
+            raise ConfigError(f"{file}: [root.{name}]: {error}") from None
+        folder = base / section.folder if section.folder is not None else None
+        found[name] = msgspec.structs.replace(section, folder=folder)
+    return found
 
 
 def _read_environ(environ: Mapping[str, str]) -> dict[str, _Given]:
@@ -508,8 +606,13 @@ def _deprecations(*sources: Mapping[str, _Given]) -> Iterator[str]:
                 yield f"{given.name} is now called {env_var_name(key)}"
 
 
+def static_sections() -> list[msgspec.structs.FieldInfo]:
+    """The sections whose keys are settings; those of roots are named by their user."""
+    return [field for field in msgspec.structs.fields(Config) if field.name != _ROOT_TABLE]
+
+
 def _known_keys() -> dict[str, list[str]]:
     return {
         section.name: [field.name for field in msgspec.structs.fields(section.type)]
-        for section in msgspec.structs.fields(Config)
+        for section in static_sections()
     }

@@ -108,12 +108,14 @@ An environment variable overrides the file, and an option overrides both: `PIWHE
 
 
 def _section(section: msgspec.structs.FieldInfo) -> str:
+    many = get_origin(section.type) is dict  # sections whose name a user chooses
+    fields = get_args(section.type)[1] if many else section.type
     rows = (
         (f"`{field.name}`", _default(field.default), _description(field.type))
-        for field in msgspec.structs.fields(section.type)
+        for field in msgspec.structs.fields(fields)
     )
-    doc = inspect.getdoc(section.type)
-    return f"## [{section.name}]\n\n{doc}\n\n{_table(('key', 'default', 'meaning'), rows)}"
+    doc = inspect.getdoc(fields)
+    return f"## [{section.name}{'.NAME' if many else ''}]\n\n{doc}\n\n{_table(('key', 'default', 'meaning'), rows)}"
 
 
 def _description(annotation: Any) -> str:

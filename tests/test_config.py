@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piwheels.config import RENAMED_SETTINGS, Config, Setting, env_var_name, load, to_toml
+from piwheels.config import (
+    RENAMED_SETTINGS,
+    RootSection,
+    Setting,
+    env_var_name,
+    load,
+    static_sections,
+    to_toml,
+)
 from piwheels.errors import ConfigError
 from tests.unprivileged import inaccessible
 
@@ -267,7 +275,33 @@ def test_a_variable_overrides_the_former_key_of_a_file(tmp_path: Path) -> None:
 
 
 def test_every_setting_has_a_description() -> None:
-    for section in msgspec.structs.fields(Config):
-        for field in msgspec.structs.fields(section.type):
+    sections = [*(section.type for section in static_sections()), RootSection]
+    for section in sections:
+        for field in msgspec.structs.fields(section):
             described = [meta for meta in field.type.__metadata__ if meta.description]
             assert len(described) == 1, field.name
+
+
+def test_roots_are_sections_of_their_own(tmp_path: Path) -> None:
+    text = (
+        '[root.desk]\narch = "arm64"\nfolder = "system"\n'
+        '[[root.desk.archives]]\nurl = "http://deb.debian.org/debian"\nsuites = ["trixie"]\n'
+    )
+    root = load(write(tmp_path / "piwheels.toml", text), environ={}).config.root["desk"]
+    assert root.folder == tmp_path / "system"
+    assert root.archives[0].components == ("main",)
+    assert load(write(tmp_path / "other.toml", ""), environ={}).config.root == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("[root]\narch = 3\n", r"\[root.arch\] is no section of a root"),
+        ('[root."A B"]\n', "lower-case letters"),
+        ("[root.x]\nsuite = 'trixie'\n", r"\[root.x\]: .*unknown field `suite`"),
+        ("[root.x]\npackages = ['-o=x']\n", r"\[root.x\]: .*regex"),
+    ],
+)
+def test_a_wrong_root_is_one_line(tmp_path: Path, text: str, error: str) -> None:
+    with pytest.raises(ConfigError, match=error):
+        load(write(tmp_path / "piwheels.toml", text), environ={})

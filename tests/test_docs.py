@@ -10,16 +10,16 @@ import msgspec
 import pytest
 
 from piwheels.cli import cli
-from piwheels.config import NON_SETTING_VARIABLES, Config, env_var_name
+from piwheels.config import NON_SETTING_VARIABLES, env_var_name, static_sections
 from tests import reference
 from tests.documented_commands import commands_in, written_pages
 
 SETTINGS = {
     f"{section.name}.{field.name}"
-    for section in msgspec.structs.fields(Config)
+    for section in static_sections()
     for field in msgspec.structs.fields(section.type)
 }
-SECTIONS = "|".join(section.name for section in msgspec.structs.fields(Config))
+SECTIONS = "|".join(section.name for section in static_sections())
 
 each_page = pytest.mark.parametrize("page", written_pages(), ids=lambda page: page.name)
 

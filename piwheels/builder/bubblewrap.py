@@ -8,14 +8,15 @@ its sandbox.
 
 import base64
 import importlib.util
+import json
 import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from piwheels.builder import drop_root, sandbox_launch, seccomp
+from piwheels.builder import namespaces, sandbox_launch, seccomp
 from piwheels.builder.process_runner import OnOutput, ProcessResult, run_process
 from piwheels.builder.sandbox import (
     SandboxCommand,
@@ -24,6 +25,7 @@ from piwheels.builder.sandbox import (
     prlimit_command,
 )
 from piwheels.errors import ConfigError
+from piwheels.roots.mount import OVERLAID, RootMount, merged_usr_links
 
 BUILD_DIR = Path("/build")
 _BUILD_UID = 1000
@@ -55,6 +57,10 @@ _NAMESPACE_OPTIONS = (
 
 #: This needs bubblewrap 0.8, and a writable /proc/sys.
 _DISABLE_USERNS_OPTIONS = ("--disable-userns",)
+
+_KERNEL_OPTIONS = (
+    "--proc", "/proc", "--dev", "/dev", "--size", str(_SHM_BYTES), "--tmpfs", "/dev/shm",  # noqa: S108
+)  # fmt: skip
 
 #: bubblewrap reads the seccomp filter from this descriptor.
 _SECCOMP_OPTIONS = ("--seccomp", str(sandbox_launch.FILTER_DESCRIPTOR))
@@ -124,9 +130,13 @@ class Bubblewrap:
         """
         mounts = list(_readonly_mounts((*self.readable_paths, *command.readable_paths)))
         program_dir = _program_dir(self.program)
+        root = command.mount
+        namespaced = via_drop_root or (root is not None and bool(root.layers or root.binfmt))
         sources = [program_dir, command.work_dir, *(source for source, _ in mounts)]
+        root_at = len(sources)
+        sources += root.sources if root else ()
         visible = [
-            f"{drop_root.MOUNT_DIR}/{number}" if via_drop_root else str(path)
+            f"{namespaces.MOUNT_DIR}/{number}" if namespaced else str(path)
             for number, path in enumerate(sources)
         ]
         program, work = str(Path(visible[0]) / self.program.relative_to(program_dir)), visible[1]
@@ -137,15 +147,22 @@ class Bubblewrap:
             *_options("--ro-bind", ((f"{work}/etc/{n}", f"/etc/{n}") for n in _ETC_GENERATED)),
             *("--ro-bind", f"{work}/etc", str(BUILD_DIR / "etc")),
             # Last, because a readable path may be in the host's /tmp.
-            *_options("--ro-bind", zip(visible[2:], (place for _, place in mounts), strict=True)),
+            *_options(
+                "--ro-bind", zip(visible[2:root_at], (place for _, place in mounts), strict=True)
+            ),
         ]
-        head = [*_drop_root_command(sources), program] if via_drop_root else [program]
+        head = [program]
+        if namespaced:
+            uid = _NOBODY_UID if via_drop_root else None
+            head = [*_namespaces_command(uid, sources, root, visible[root_at:]), program]
         return [
             *head, *_NAMESPACE_OPTIONS, *(_DISABLE_USERNS_OPTIONS if self.disable_userns else ()),
-            *_system_options(), *binds, *_READ_ONLY_OPTIONS,
+            *(_root_options(root, visible[root_at]) if root else _host_options()),
+            *_KERNEL_OPTIONS, *binds, *_READ_ONLY_OPTIONS,
             *(_SECCOMP_OPTIONS if with_seccomp else ()),
             *_options("--setenv", command.environment.items()),
-            "--chdir", str(BUILD_DIR), "--",
+            *_options("--setenv", root.environment if root else ()),
+            "--chdir", str(BUILD_DIR), "--", *(root.prefix if root else ()),
             # Inside, where nproc counts only the build's processes.
             *prlimit_command(command.limits, processes=True), *command.command,
         ]  # fmt: skip
@@ -172,7 +189,8 @@ def find_bubblewrap(environ: Mapping[str, str] = os.environ) -> Path:
     )
 
 
-def _system_options() -> list[str]:
+def _host_options() -> list[str]:
+    """The mounts of this machine's own system."""
     options = ["--ro-bind", "/usr", "/usr"]
     for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
         path = Path("/") / name
@@ -182,8 +200,16 @@ def _system_options() -> list[str]:
             options += ["--ro-bind", str(path), str(path)]
     for name in _ETC_FROM_HOST:
         options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    options += ["--proc", "/proc", "--dev", "/dev"]
-    return [*options, "--size", str(_SHM_BYTES), "--tmpfs", "/dev/shm"]  # noqa: S108
+    return options
+
+
+def _root_options(root: RootMount, visible_root: str) -> list[str]:
+    """The mounts of a root, at `visible_root`, with its layers."""
+    options: list[str] = []
+    for number, name in enumerate(OVERLAID):
+        overlay = f"{namespaces.MOUNT_DIR}/overlay-{number}"
+        options += ["--ro-bind", overlay if root.layers else f"{visible_root}/{name}", f"/{name}"]
+    return [*options, *_options("--symlink", merged_usr_links(root.root))]
 
 
 def _options(name: str, pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -227,8 +253,18 @@ def _can_drop_root() -> bool:
     return False
 
 
-def _drop_root_command(sources: Iterable[Path]) -> list[str]:
-    return [sys.executable, "-I", drop_root.__file__, str(_NOBODY_UID), *map(str, sources), "--"]
+def _namespaces_command(
+    uid: int | None, sources: Sequence[Path], root: RootMount | None, visible_root: Sequence[str]
+) -> list[str]:
+    plan = {
+        "uid": uid,
+        "sources": [str(source) for source in sources],
+        "overlays": [root.overlay_option(name, visible_root) for name in OVERLAID]
+        if root and root.layers
+        else [],
+        "binfmt": root.binfmt_lines(visible_root) if root else [],
+    }
+    return [sys.executable, "-I", namespaces.__file__, json.dumps(plan)]
 
 
 def _chown_to_nobody(work_dir: Path) -> None:

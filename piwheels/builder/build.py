@@ -18,10 +18,10 @@ from msgspec.structs import replace
 
 from piwheels import untrusted_names
 from piwheels.builder import sandbox_entry
-from piwheels.builder.build_environment import BUILD_PATH, build_environment
+from piwheels.builder.build_environment import build_environment
 from piwheels.builder.build_errors import BuildFailedError, DownloadFailedError
 from piwheels.builder.build_log import BuildLog, OnLog, OnPhase
-from piwheels.builder.debian_packages import needed_packages
+from piwheels.builder.build_system import BuildSystem, HostSystem
 from piwheels.builder.failure_classification import classify_failure
 from piwheels.builder.file_cache import FileCache
 from piwheels.builder.index_proxy import IndexProxy
@@ -42,7 +42,6 @@ from piwheels.protocol.messages import (
     BuildFinished,
 )
 from piwheels.sanitize import truncate_line
-from piwheels.system.interpreters import missing_toolchain
 from piwheels.wheel.inspect import WheelInfo
 from piwheels.wheel.isolated_read import WheelSurvey, needs_compiler, survey_wheel
 
@@ -77,6 +76,7 @@ async def build(
     options: BuildOptions,
     on_log: OnLog,
     on_phase: OnPhase,
+    system: BuildSystem = HostSystem(),  # noqa: B008 - it is immutable
 ) -> BuildFinished:
     """Build a job; returns the message that reports how it ended.
 
@@ -88,6 +88,7 @@ async def build(
         options: what all builds share.
         on_log: receives the log as it grows.
         on_phase: receives "fetching", "preparing", "building" and "inspecting".
+        system: what it runs on.
 
     Raises:
         CancelledError: this task was canceled; all processes of the build have ended.
@@ -95,7 +96,7 @@ async def build(
     # Nobody else can reach a set-uid program that a build leaves in it.
     workdir.chmod(0o700)
     started_at = time.monotonic()
-    task = _BuildTask(job, interpreter, workdir, options, BuildLog(on_log, on_phase))
+    task = _BuildTask(job, interpreter, workdir, options, BuildLog(on_log, on_phase), system)
     wheel_info: WheelInfo | None = None
     reason = ""
     failed: BuildFailedError | None = None
@@ -119,7 +120,7 @@ async def build(
         outcome=outcome,
         reason=reason,
         duration_s=time.monotonic() - started_at,
-        files=(await _artifact_info(wheel_info),) if wheel_info else (),
+        files=(await _artifact_info(wheel_info, task.system),) if wheel_info else (),
         build_inputs=inputs,
         failure_class=failed.failure_class if failed else None,
         evidence=task.evidence(failed) if failed else FailureEvidence(),
@@ -136,15 +137,17 @@ class _BuildTask:
     workdir: Path
     options: BuildOptions
     log: BuildLog
+    system: BuildSystem
     build_inputs: tuple[str, ...] = ()
     process_result: ProcessResult | None = None
     compiler_missing: bool = False  # as in BuildFinished
 
     @property
     def limits(self) -> Limits:
-        """The builder's limits, with a longer timeout if the job needs one."""
+        """The builder's limits, with a longer timeout if the job or emulation needs one."""
         limits = self.options.limits
-        return replace(limits, timeout_s=max(limits.timeout_s, self.job.min_timeout_s))
+        timeout_s = max(limits.timeout_s, self.job.min_timeout_s) * self.system.slowdown
+        return replace(limits, timeout_s=timeout_s)
 
     @property
     def scratch_dir(self) -> Path:
@@ -164,7 +167,7 @@ class _BuildTask:
             stop=str(result.limit_exceeded or "") if result else "",
             cpu_s=result.cpu_s if result else 0.0,
             limit_s=limits.timeout_s,
-            speed=self.options.speed,
+            speed=self.options.speed / self.system.slowdown,
             peak_memory_bytes=result.peak_memory_bytes if result else 0,
             memory_limit_bytes=limits.memory_bytes,
             disk_reserve_bytes=limits.disk_reserve_bytes,
@@ -183,7 +186,7 @@ class _BuildTask:
             raise BuildFailedError(
                 Outcome.FETCH_FAILED, "the sdist was not downloaded in time"
             ) from None
-        if missing_toolchain(self.interpreter, BUILD_PATH):
+        if self.system.missing_toolchain(self.interpreter):
             self.compiler_missing = await needs_compiler(sdist)
         result = await self._run_pip(pip, sdist)
         try:
@@ -203,9 +206,11 @@ class _BuildTask:
         if self.options.sandbox.warning:
             self.log.on_log(f"{self.options.sandbox.warning}\n".encode())
         self.log.write_marker(f"{job.project} {job.version} for {job.target}")
-        if missing := missing_toolchain(self.interpreter, BUILD_PATH):
+        if self.system.description:
+            self.log.write_marker(self.system.description)
+        if missing := self.system.missing_toolchain(self.interpreter):
             self.log.write_marker(missing)
-        if not os.access(self.interpreter.executable, os.X_OK):
+        if not self.system.has_executable(self.interpreter):
             raise BuildFailedError(
                 Outcome.BUILDER_FAILED,
                 f"the interpreter {self.interpreter.executable} no longer exists",
@@ -248,7 +253,7 @@ class _BuildTask:
             size_bytes=sdist.size_bytes,
             bypass_caches=bypass_caches,
         )
-        self.build_inputs = (pip.provenance,)
+        self.build_inputs = (*self.system.inputs, pip.provenance)
         verification = _describe_verification(sdist)
         self.log.write_marker(f"{sdist.filename} sha256 {path.name}, {verification}")
         return pip, path
@@ -298,7 +303,10 @@ class _BuildTask:
             ),
             work_dir=self.scratch_dir,
             limits=self.limits,
-            readable_paths=(self.interpreter.base_prefix, python, pip.folder),
+            readable_paths=(self.interpreter.base_prefix, python, pip.folder)
+            if self.system.mount is None
+            else (pip.folder,),
+            mount=self.system.mount,
         )
 
     def _path_inside(self, name: str) -> str:
@@ -322,8 +330,8 @@ class _BuildTask:
         return survey
 
 
-async def _artifact_info(info: WheelInfo) -> ArtifactInfo:
-    packages = await asyncio.to_thread(needed_packages, info.needed_libraries)
+async def _artifact_info(info: WheelInfo, system: BuildSystem) -> ArtifactInfo:
+    packages = await asyncio.to_thread(system.needed_packages, info.needed_libraries)
     return ArtifactInfo(
         filename=info.filename,
         size_bytes=info.size_bytes,

@@ -4,26 +4,28 @@ import contextlib
 import platform
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
 from piwheels.builder.bubblewrap import Bubblewrap, find_bubblewrap
 from piwheels.builder.build import BuildOptions, build
-from piwheels.builder.build_environment import BUILD_PATH
 from piwheels.builder.build_log import OnPhase
+from piwheels.builder.build_system import BuildSystem, HostSystem
 from piwheels.builder.cpu_benchmark import measure_speed
 from piwheels.builder.file_cache import FileCache
 from piwheels.builder.job_dir import JobDir
 from piwheels.builder.no_sandbox import NoSandbox
 from piwheels.builder.pip_provider import PipProvider
 from piwheels.builder.process_runner import Limits
+from piwheels.builder.root_systems import HOST, Roots, with_machine
 from piwheels.builder.sandbox import Sandbox
 from piwheels.builder.sandbox_check import check_sandbox
-from piwheels.config import BuilderSection
+from piwheels.config import BuilderSection, RootSection
 from piwheels.errors import ConfigError
 from piwheels.index_client.client import SimpleIndex
 from piwheels.model import HostMetrics, Interpreter, Job, Outcome, Target
@@ -33,7 +35,7 @@ from piwheels.protocol.messages import (
     Hello,
 )
 from piwheels.system.board import board_model
-from piwheels.system.interpreters import missing_toolchain, probe_interpreter
+from piwheels.system.interpreters import probe_interpreter
 from piwheels.system.metrics import read_metrics
 from piwheels.system.os_release import os_name
 from piwheels.system.sdnotify import sd_notify
@@ -50,6 +52,7 @@ class BuildRunner:
 
     options: BuildOptions
     interpreters: dict[str, Interpreter]  # by the name of the target
+    systems: dict[str, BuildSystem]  # likewise
     targets: tuple[Target, ...]
     work_dir: Path
     sandboxed: bool
@@ -81,12 +84,14 @@ class BuildRunner:
         return tuple(
             name
             for name, interpreter in self.interpreters.items()
-            if missing_toolchain(interpreter, BUILD_PATH)
+            if self.systems[name].missing_toolchain(interpreter)
         )
 
     def recheck_compilers(self) -> tuple[str, ...]:
         """As `targets_without_compiler`, after probing interpreters without headers again."""
         for name in self.targets_without_compiler():
+            if self.systems[name].mount is not None:
+                continue  # a root changes only with a restart
             known = self.interpreters[name]
             with contextlib.suppress(ConfigError):
                 headers = probe_interpreter(str(known.path)).headers
@@ -114,6 +119,7 @@ class BuildRunner:
                 options=self.options,
                 on_log=job_dir.append_log,
                 on_phase=on_phase,
+                system=self.systems[job.target],
             )
         finally:
             sd_notify(f"STATUS={IDLE_STATUS}")
@@ -124,6 +130,7 @@ async def create_build_runner(
     upstream: SimpleIndex,
     farm: SimpleIndex | None,
     pip_indexes: Sequence[SimpleIndex],
+    sections: Mapping[str, RootSection] = MappingProxyType({}),
 ) -> BuildRunner:
     """Check the interpreters, the sandbox and the work folder.
 
@@ -132,15 +139,11 @@ async def create_build_runner(
         upstream: the upstream index.
         farm: the farm's own index, or None.
         pip_indexes: where pip comes from if upstream has none.
+        sections: the settings of roots, by name.
 
     Raises:
         ConfigError: an interpreter, the sandbox or the work folder cannot be used.
     """
-    interpreters = [
-        _with_machine(probe_interpreter(path), config.machine)
-        for path in config.interpreters or (sys.executable,)
-    ]
-    served = {target_of(item): item for item in interpreters}
     try:
         config.work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
@@ -149,6 +152,8 @@ async def create_build_runner(
     if config.sandbox:
         sandbox = Bubblewrap(find_bubblewrap(), readable_paths=config.extra_readonly_paths)
     await check_sandbox(sandbox, config.work_dir)
+    systems = await _served_systems(config, sections)
+    served = {target_of(interpreter): (interpreter, system) for interpreter, system in systems}
     cache = FileCache(
         config.work_dir / "cache",
         max_bytes=config.max_cache_mb * _MB,
@@ -165,27 +170,31 @@ async def create_build_runner(
     )
     return BuildRunner(
         options=options,
-        interpreters={target.name: item for target, item in served.items()},
+        interpreters={target.name: item for target, (item, _) in served.items()},
+        systems={target.name: system for target, (_, system) in served.items()},
         targets=tuple(served),
         work_dir=config.work_dir,
         sandboxed=config.sandbox,
     )
 
 
-def _with_machine(found: Interpreter, machine: str) -> Interpreter:
-    """The interpreter with another machine to build for; "" is its own.
-
-    Raises:
-        ConfigError: it cannot run what it would build.
-    """
-    if machine in {"", found.arch}:
-        return found
-    if found.arch != "armv7l":
-        raise ConfigError(
-            f"builder.machine: {found.path} is for {found.arch}; only an interpreter of a 32-bit "
-            f"ARM system can build for {machine}"
-        )
-    return msgspec.structs.replace(found, arch=machine)
+async def _served_systems(
+    config: BuilderSection, sections: Mapping[str, RootSection]
+) -> list[tuple[Interpreter, BuildSystem]]:
+    """Each interpreter to build for, and its system: this machine's, and those of roots."""
+    found: list[tuple[Interpreter, BuildSystem]] = []
+    names = config.roots or (HOST,)
+    if HOST in names:
+        found += [
+            (with_machine(probe_interpreter(path), config.machine), HostSystem())
+            for path in config.interpreters or (sys.executable,)
+        ]
+    others = [name for name in names if name != HOST]
+    if others:
+        roots = Roots(config, sections)
+        for name in others:
+            found += await roots.interpreters(name)
+    return found
 
 
 def _limits(config: BuilderSection) -> Limits:

@@ -3,19 +3,18 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
-from piwheels.builder.build_environment import BUILD_PATH
 from piwheels.builder.build_runner import IDLE_STATUS, BuildRunner, create_build_runner
 from piwheels.builder.job_dir import JobDir
 from piwheels.builder.master_client import MasterAddresses, MasterClient
-from piwheels.config import BuilderSection, Config
+from piwheels.config import BuilderSection, Config, RootSection
 from piwheels.errors import EXIT_STAYS_ENDED, ConfigError, first_error
 from piwheels.index_client.client import SimpleIndex
 from piwheels.index_client.pip_config import pip_index_url
 from piwheels.log_setup import configure_logging
 from piwheels.protocol.keys import MASTER, KeyStore, validate_public_key
-from piwheels.system.interpreters import missing_toolchain
 from piwheels.system.sdnotify import sd_notify, watchdog_interval_s
 
 log = logging.getLogger(__name__)
@@ -30,17 +29,17 @@ def run(config: Config) -> int:
         ConfigError: there is no sandbox, interpreter or key, or the master rejects this builder.
     """
     configure_logging()
-    return asyncio.run(_run_until_stopped(config.builder, config.upstream.url))
+    return asyncio.run(_run_until_stopped(config))
 
 
-async def _run_until_stopped(config: BuilderSection, upstream: str) -> int:
+async def _run_until_stopped(config: Config) -> int:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     try:
         async with asyncio.TaskGroup() as group:
-            serving = group.create_task(_serve(config, upstream))
+            serving = group.create_task(_serve(config.builder, config.upstream.url, config.root))
             serving.add_done_callback(lambda _: stopped.set())
             alive = group.create_task(_send_watchdog_pings())
             await stopped.wait()
@@ -64,7 +63,7 @@ def _simple_index(url: str) -> SimpleIndex:
     return SimpleIndex(url, user_agent="piwheels-builder")
 
 
-async def _serve(config: BuilderSection, upstream: str) -> int:
+async def _serve(config: BuilderSection, upstream: str, roots: Mapping[str, RootSection]) -> int:
     """Build for the master until it ends this builder; returns the exit code."""
     async with AsyncExitStack() as stack:
         index = await stack.enter_async_context(_simple_index(upstream or pip_index_url()))
@@ -73,7 +72,7 @@ async def _serve(config: BuilderSection, upstream: str) -> int:
             farm = await stack.enter_async_context(_simple_index(config.farm_index_url))
         other = _fallback_pip_index(config, index)
         others = [await stack.enter_async_context(other)] if other is not None else []
-        runner = await create_build_runner(config, index, farm, others)
+        runner = await create_build_runner(config, index, farm, others, roots)
         client = MasterClient(
             addresses=_master_addresses(config),
             describe=runner.describe,
@@ -81,8 +80,8 @@ async def _serve(config: BuilderSection, upstream: str) -> int:
             build=runner.run,
             job_dir=JobDir(config.work_dir / "job"),
         )
-        for interpreter in runner.interpreters.values():
-            if missing := missing_toolchain(interpreter, BUILD_PATH):
+        for name, interpreter in runner.interpreters.items():
+            if missing := runner.systems[name].missing_toolchain(interpreter):
                 log.warning("%s", missing)
         sd_notify(f"READY=1\nSTATUS={IDLE_STATUS}")
         watching = asyncio.create_task(_watch_toolchain(runner, client))

@@ -6,21 +6,18 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from piwheels.roots.library_packages import base_system
+
 _QUERY_TIMEOUT_S = 60.0
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
 
 _LIBRARY_NAME = re.compile(r"[A-Za-z0-9_.+-]{1,128}")
 _MAX_LIBRARIES = 1000  # their paths are arguments of one command
 _LDCONFIG_LINE = re.compile(r"\s+(?P<name>\S+) \(.*\) => (?P<path>/\S+)")
-_PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _LIBPYTHON = re.compile(r"libpython[23]\.\d+.*")
 
 #: The folders that Debian's loader searches, for systems without ldconfig.
 _FOLDERS = ("lib", "usr/lib", "usr/local/lib")
-
-_BASE_PRIORITIES = frozenset({"required", "important"})
-#: Packages whose libraries compilers link to everything.
-_BASE_PACKAGES = frozenset({"libc6", "libgcc-s1", "libstdc++6"})
 
 
 def needed_packages(libraries: Iterable[str]) -> tuple[str, ...]:
@@ -81,20 +78,11 @@ def _owning_packages(paths: set[str]) -> set[str]:
 
 
 def _base_system() -> set[str]:
-    """The packages that every Debian system has, and their dependencies."""
-    depends: dict[str, set[str]] = {}
-    base = set(_BASE_PACKAGES)
     form = r"${Package}\t${Essential}\t${Priority}\t${Pre-Depends}, ${Depends}\n"
-    for line in _output_lines("dpkg-query", "--show", f"--showformat={form}"):
-        name, essential, priority, relations = line.split("\t", 3)
-        depends[name] = set(_PACKAGE_NAME.findall(re.sub(r"\(.*?\)|:\w+", "", relations)))
-        if essential == "yes" or priority in _BASE_PRIORITIES:
-            base.add(name)
-    new = base
-    while new:
-        new = set().union(*(depends.get(name, set()) for name in new)) - base
-        base |= new
-    return base
+    names = ("Essential", "Priority", "Depends")
+    lines = _output_lines("dpkg-query", "--show", f"--showformat={form}")
+    rows = (line.split("\t", 3) for line in lines)
+    return base_system({name: dict(zip(names, fields, strict=True)) for name, *fields in rows})
 
 
 def _output_lines(*command: str) -> list[str]:

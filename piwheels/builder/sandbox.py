@@ -8,6 +8,7 @@ from typing import Protocol
 from piwheels.builder import sandbox_launch
 from piwheels.builder.process_runner import Limits, OnOutput, ProcessResult
 from piwheels.model import Struct
+from piwheels.roots.mount import RootMount
 
 #: When memory runs out, the kernel kills a build before anything else.
 _OOM_FIRST = ("choom", "--adjust", "1000", "--")
@@ -25,6 +26,7 @@ class SandboxCommand(Struct, frozen=True, kw_only=True):
     work_dir: Path  # the only folder that it may write to; created by `Sandbox.prepare`
     limits: Limits
     readable_paths: tuple[Path, ...] = ()  # besides the system
+    mount: RootMount | None = None  # the root to run on, instead of this machine's system
 
 
 class Sandbox(Protocol):

@@ -1,9 +1,20 @@
 """The `piw` command. Each command imports its package only when it is called."""
 
-from piwheels.cli import builders, config, db, keys, projects, services, stats, tui
+from piwheels.cli import builders, config, db, keys, projects, roots, services, stats, tui
 from piwheels.cli.commands import add_commands
 from piwheels.cli.main import cli
 
 add_commands(cli)
 
-__all__ = ["builders", "cli", "config", "db", "keys", "projects", "services", "stats", "tui"]
+__all__ = [
+    "builders",
+    "cli",
+    "config",
+    "db",
+    "keys",
+    "projects",
+    "roots",
+    "services",
+    "stats",
+    "tui",
+]

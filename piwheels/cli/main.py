@@ -23,7 +23,7 @@ _SECTIONS = (
         ("builds", "events", "skip", "unskip", "prioritize", "rebuild", "alias", "import", "pages"),
     ),
     ("Services", ("master", "builder", "accesslog", "serve")),
-    ("Setup", ("config", "db", "key", "stats", "completion")),
+    ("Setup", ("root", "config", "db", "key", "stats", "completion")),
 )
 
 

@@ -36,6 +36,13 @@ from piwheels.cli.options import (
 )
 @python_option
 @click.option(
+    "--root",
+    "roots",
+    multiple=True,
+    metavar="NAME",
+    help="A system to build on instead of this one, made if need be; repeatable (`piw root list`).",
+)
+@click.option(
     "--builders",
     type=click.IntRange(min=1),
     default=1,
@@ -81,6 +88,7 @@ def up(**options: Any) -> None:
     Examples:
       piw up markupsafe wrapt
       piw up -r requirements.txt --python python3.11 --python python3.13 --exit-when-idle
+      piw up markupsafe --root trixie-armhf --root bookworm-arm64
     """  # noqa: D301 - \b is click's mark for lines to keep
     count = release_count(options.pop("latest"), all_releases=options.pop("all_releases"))
     from piwheels.local.up import UpOptions, run_private_farm

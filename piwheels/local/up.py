@@ -6,7 +6,7 @@ import dataclasses
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -27,6 +27,7 @@ from piwheels.local.farm_dir import FarmDir
 from piwheels.local.ports import bind_listener, free_port, local_ip
 from piwheels.local.postgres import PrivatePostgres
 from piwheels.local.progress import ProgressPrinter, print_results_table
+from piwheels.local.roots import HOST, serve_roots
 from piwheels.local.supervisor import SupervisedProcess, piw_command
 from piwheels.local.tui_process import TuiProcess, confirm_stop, stdio_is_terminal
 from piwheels.model import BuildRequest, Interpreter, Target
@@ -53,7 +54,7 @@ from piwheels.protocol.messages import (
     StatusReply,
     Subscribe,
 )
-from piwheels.requirements import parse_requirements, target_environments
+from piwheels.requirements import ParsedRequirements, parse_requirements, target_environments
 from piwheels.system.interpreters import missing_toolchain, probe_interpreter
 from piwheels.wheel.tags import target_of
 
@@ -74,6 +75,7 @@ class UpOptions:
     latest: int  # 0 is all
     farm_dir: Path
     pythons: tuple[str, ...]
+    roots: tuple[str, ...]
     builders: int
     host: str
     port: int
@@ -91,8 +93,8 @@ async def run_private_farm(options: UpOptions) -> int:
     """
     parsed = parse_requirements(options.projects, options.requirement_files)
     interpreters = _probe_interpreters(options.pythons)
-    targets = [target_environments(target.name, target.python_full) for target in interpreters]
-    requests = parsed.build_requests(targets, latest=options.latest)
+    if not options.roots:
+        _build_requests(parsed, interpreters, options)  # fail before anything is created
     print_notes(parsed)
     options = dataclasses.replace(options, port=options.port or free_port())
     folder = FarmDir(options.farm_dir)
@@ -107,18 +109,26 @@ async def run_private_farm(options: UpOptions) -> int:
         try:
             async with PrivatePostgres(folder.postgres_dir) as postgres:
                 config = _write_config(folder, options, postgres.dsn)
+                served = await serve_roots(config, interpreters)
                 return await _PrivateFarm(
                     options,
                     folder,
                     config,
                     postgres=postgres,
-                    requests=requests,
-                    interpreters=interpreters,
+                    requests=_build_requests(parsed, served, options),
+                    interpreters=served,
                 ).run()
         except asyncio.CancelledError:
             with contextlib.suppress(OSError):  # the terminal may be closed
                 click.echo("\nThe farm has stopped; run the same command again to resume.")
             raise
+
+
+def _build_requests(
+    parsed: ParsedRequirements, served: Iterable[Target], options: UpOptions
+) -> Sequence[BuildRequest]:
+    targets = [target_environments(target.name, target.python_full) for target in served]
+    return parsed.build_requests(targets, latest=options.latest)
 
 
 def _probe_interpreters(pythons: Sequence[str]) -> dict[Target, Interpreter]:
@@ -136,9 +146,17 @@ def _write_config(farm_dir: FarmDir, options: UpOptions, dsn: str) -> Config:
             "builder.farm_index_url": f"http://{_local_host(options.host)}:{options.port}/simple/",
             "builder.interpreters": list(options.pythons) or [sys.executable],
             "builder.sandbox": False if options.no_sandbox else None,
+            "builder.roots": _root_names(options),
         }
     )
     return load(farm_dir.config_file).config
+
+
+def _root_names(options: UpOptions) -> list[str] | None:
+    """`builder.roots`; None keeps what the farm has."""
+    if not options.roots:
+        return None
+    return [*((HOST,) if options.pythons else ()), *options.roots]
 
 
 def _public_host(address: str) -> str:
@@ -164,7 +182,7 @@ class _PrivateFarm:
         *,
         postgres: PrivatePostgres,
         requests: Sequence[BuildRequest],
-        interpreters: Mapping[Target, Interpreter],
+        interpreters: Mapping[Target, Interpreter | None],
     ) -> None:
         self._options = options
         self._farm_dir = farm_dir
@@ -354,6 +372,8 @@ class _PrivateFarm:
         progress.print_line(f"tui:    {piw_command_line('tui', config)}")
         path = os.environ.get("PATH", os.defpath)
         for interpreter in self._interpreters.values():
+            if interpreter is None:
+                continue
             if lacking := missing_toolchain(interpreter, path):
                 progress.print_line(f"note:   {lacking}", "yellow")
         if status.paused:

@@ -18,7 +18,8 @@ _PROBE_TIMEOUT_S = 30.0
 _MACHINE_OF_32_BIT = {"aarch64": "armv7l", "armv8l": "armv7l", "x86_64": "i686"}
 _IMPLEMENTATIONS = {"cpython": "cp", "pypy": "pp"}
 
-_PROBE_SCRIPT = """
+#: A program for the interpreter in question; `described_interpreter` reads what it prints.
+PROBE_SCRIPT = """
 import json, os, platform, struct, sys, sysconfig
 try:
     libc = os.confstr("CS_GNU_LIBC_VERSION")
@@ -61,7 +62,31 @@ def probe_interpreter(path: str | Path) -> Interpreter:
         ConfigError: there is none, or it does not run.
     """
     executable = _find_executable(str(path))
-    output = _run_probe(executable)
+    printed, error = _run_probe(executable)
+    return described_interpreter(executable, printed, os=os_codename(), error=error)
+
+
+def described_interpreter(
+    executable: Path, printed: bytes, *, os: str, error: str = ""
+) -> Interpreter:
+    """The interpreter whose probe printed this.
+
+    Args:
+        executable: its path, as it was configured.
+        printed: the output of PROBE_SCRIPT.
+        os: the code name of its operating system.
+        error: what it printed besides, to explain a failure.
+
+    Raises:
+        ConfigError: it is no Python 3, or has an unknown ABI.
+    """
+    try:
+        output = msgspec.json.decode(printed, type=_ProbeOutput)
+    except msgspec.DecodeError as failure:
+        text = (error or printed.decode(errors="replace")).strip().rpartition("\n")[2]
+        raise ConfigError(
+            f"{executable} does not run as a Python 3 interpreter: {text[:200] or 'no output'}"
+        ) from failure
     return Interpreter(
         path=executable,
         executable=Path(output.executable),
@@ -71,28 +96,31 @@ def probe_interpreter(path: str | Path) -> Interpreter:
         implementation=_IMPLEMENTATIONS.get(output.implementation, output.implementation),
         abi=_abi(output),
         arch=_arch(output),
-        os=os_codename(),
+        os=os,
         glibc=output.libc.removeprefix("glibc ") if output.libc.startswith("glibc ") else "",
         compiler=(output.compiler.split() or ["cc"])[0],
         headers=output.headers,
     )
 
 
-def missing_toolchain(interpreter: Interpreter, path: str) -> str:
+def missing_toolchain(interpreter: Interpreter, path: str, root: Path = Path("/")) -> str:
     """What is missing to build C extensions, in one line with the remedy, or "".
 
     Args:
         interpreter: the interpreter.
         path: the $PATH on which its compiler is looked up.
+        root: the system that has it, if not this machine's.
     """
+    path = ":".join(f"{root}{part}" for part in path.split(":")) if root != Path("/") else path
     compiler = shutil.which(interpreter.compiler, path=path) or shutil.which("cc", path=path)
     missing = [] if compiler else ["no C compiler"]
     if not interpreter.headers:
         missing.append(f"no C headers of {interpreter.executable}")
     if not missing:
         return ""
+    place = "this machine" if root == Path("/") else root
     return (
-        f"this machine has {' and '.join(missing)}: C extensions fail, or are left out where a "
+        f"{place} has {' and '.join(missing)}: C extensions fail, or are left out where a "
         "project can do without; `apt install build-essential python3-dev` installs both for "
         "Debian's own Python"
     )
@@ -106,13 +134,13 @@ def _find_executable(path: str) -> Path:
     return Path(found).absolute()
 
 
-def _run_probe(executable: Path) -> _ProbeOutput:
+def _run_probe(executable: Path) -> tuple[bytes, str]:
     environ = {key: value for key, value in os.environ.items() if "PYTHON" not in key}
     try:
         done = subprocess.run(
             [executable, "-I", "-"],
             env=environ,
-            input=_PROBE_SCRIPT.encode(),
+            input=PROBE_SCRIPT.encode(),
             capture_output=True,
             timeout=_PROBE_TIMEOUT_S,
             check=False,
@@ -123,14 +151,7 @@ def _run_probe(executable: Path) -> _ProbeOutput:
         ) from error
     except OSError as error:
         raise ConfigError(f"the interpreter {executable} does not run: {error.strerror}") from error
-    try:
-        return msgspec.json.decode(done.stdout, type=_ProbeOutput)
-    except msgspec.DecodeError as error:
-        text = (done.stderr or done.stdout).decode(errors="replace").strip().rpartition("\n")[2]
-        reason = text[:200] or exit_status_text(done.returncode)
-        raise ConfigError(
-            f"{executable} does not run as a Python 3 interpreter: {reason}"
-        ) from error
+    return done.stdout, done.stderr.decode(errors="replace") or exit_status_text(done.returncode)
 
 
 def _abi(output: _ProbeOutput) -> str:

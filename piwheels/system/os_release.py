@@ -2,6 +2,7 @@
 
 import platform
 import re
+from collections.abc import Mapping
 
 
 def os_name() -> str:
@@ -12,7 +13,11 @@ def os_name() -> str:
 
 def os_codename() -> str:
     """The distribution's codename, else its name and version: `bookworm`, `fedora43`."""
-    release = _os_release()
+    return codename_of(_os_release())
+
+
+def codename_of(release: Mapping[str, str]) -> str:
+    """As `os_codename`, from the fields of an os-release file."""
     name = release.get("VERSION_CODENAME") or (
         release.get("ID", "") + release.get("VERSION_ID", "")
     )

@@ -10,10 +10,12 @@ from typing import cast
 import msgspec
 import pytest
 
-from piwheels.builder import build_runner, daemon
+from piwheels.builder import build_runner, build_system, daemon
 from piwheels.builder.build import BuildOptions
 from piwheels.builder.build_runner import BuildRunner
+from piwheels.builder.build_system import HostSystem
 from piwheels.builder.job_dir import JobDir
+from piwheels.builder.root_systems import with_machine
 from piwheels.config import BuilderSection
 from piwheels.errors import EXIT_STAYS_ENDED, ConfigError
 from piwheels.protocol import messages as m
@@ -90,6 +92,7 @@ async def test_systemd_is_notified_of_the_running_build(
     runner = BuildRunner(
         options=cast("BuildOptions", None),
         interpreters={JOB.target: probe_interpreter(sys.executable)},
+        systems={JOB.target: HostSystem()},
         targets=(),
         work_dir=tmp_path,
         sandboxed=False,
@@ -104,10 +107,11 @@ def test_a_compiler_that_is_installed_later_is_detected(
 ) -> None:
     found = msgspec.structs.replace(probe_interpreter(sys.executable), headers=True)
     monkeypatch.setattr(build_runner, "probe_interpreter", lambda _: found)
-    monkeypatch.setattr(build_runner, "BUILD_PATH", str(tmp_path))
+    monkeypatch.setattr(build_system, "BUILD_PATH", str(tmp_path))
     runner = BuildRunner(
         options=cast("BuildOptions", None),
         interpreters={"here": msgspec.structs.replace(found, headers=False)},
+        systems={"here": HostSystem()},
         targets=(),
         work_dir=tmp_path,
         sandboxed=False,
@@ -119,12 +123,12 @@ def test_a_compiler_that_is_installed_later_is_detected(
 
 def test_a_32_bit_arm_system_can_be_set_to_build_for_armv6() -> None:
     found = msgspec.structs.replace(probe_interpreter(sys.executable), arch="armv7l")
-    assert build_runner._with_machine(found, "") == found
-    six = build_runner._with_machine(found, "armv6l")
+    assert with_machine(found, "") == found
+    six = with_machine(found, "armv6l")
     assert target_of(six).name.endswith("-armv6l")
-    assert build_runner._with_machine(six, "armv6l") == six
+    assert with_machine(six, "armv6l") == six
     with pytest.raises(ConfigError, match="only an interpreter of a 32-bit ARM system"):
-        build_runner._with_machine(msgspec.structs.replace(found, arch="aarch64"), "armv6l")
+        with_machine(msgspec.structs.replace(found, arch="aarch64"), "armv6l")
 
 
 @pytest.mark.parametrize(

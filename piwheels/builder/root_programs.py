@@ -1,0 +1,64 @@
+"""Runs programs of a root in the sandbox, outside of builds."""
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from piwheels.builder.bubblewrap import Bubblewrap
+from piwheels.builder.process_runner import Limits
+from piwheels.builder.sandbox import SandboxCommand
+from piwheels.errors import ConfigError
+from piwheels.roots.mount import RootMount
+
+_TIMEOUT_S = 120.0
+
+
+def run_inside(
+    sandbox: Bubblewrap, mount: RootMount, command: Sequence[str], output: str = ""
+) -> bytes:
+    """Run a program of a root in a thread without an event loop, as `roots.maker.RunInside`.
+
+    Raises:
+        ConfigError: it failed; the message has the last line that it printed.
+    """
+    return asyncio.run(run_program(sandbox, mount, command, output))
+
+
+async def run_program(
+    sandbox: Bubblewrap,
+    mount: RootMount,
+    command: Sequence[str],
+    output: str = "",
+    files: dict[str, str] | None = None,
+) -> bytes:
+    """As `run_inside`, on an event loop.
+
+    Args:
+        sandbox: the sandbox.
+        mount: the root.
+        command: the program and its arguments.
+        output: the name of a file that it writes into /build, to return; "" for its output.
+        files: files for it to read in /build, by name.
+    """
+    printed = bytearray()
+    with tempfile.TemporaryDirectory(prefix="piwheels-root-") as folder:
+        work_dir = Path(folder) / "work"
+        sandbox.prepare(work_dir)
+        for name, text in (files or {}).items():
+            (work_dir / name).write_text(text, encoding="utf-8")
+        result = await sandbox.run(
+            SandboxCommand(
+                command=tuple(command),
+                environment={"PATH": "/usr/bin:/bin", "HOME": "/build/home", "LC_ALL": "C.UTF-8"},
+                work_dir=work_dir,
+                limits=Limits(timeout_s=_TIMEOUT_S, disk_reserve_bytes=0),
+                mount=mount,
+            ),
+            printed.extend,
+        )
+        if result.status != 0:
+            lines = printed.decode(errors="replace").strip().splitlines()
+            reason = lines[-1] if lines else f"it ended with status {result.status}"
+            raise ConfigError(f"{command[0]} does not run in {mount.root}: {reason}")
+        return (work_dir / output).read_bytes() if output else bytes(printed)

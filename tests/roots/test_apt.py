@@ -1,0 +1,87 @@
+"""What apt cannot do is one line with the way out."""
+
+from pathlib import Path
+
+import pytest
+
+from piwheels.config import Archive
+from piwheels.errors import ConfigError, TransientError
+from piwheels.roots import apt as module
+from piwheels.roots.apt import Apt
+
+_ABSENT = Archive(url="file:///nonexistent/debian", suites=("trixie", "trixie-updates"))
+
+
+def _apt(tmp_path: Path, archive: Archive = _ABSENT) -> Apt:
+    keyring = tmp_path / "sample-archive-keyring.gpg"
+    keyring.touch()
+    archives = (Archive(url=archive.url, suites=archive.suites, keyring=keyring),)
+    return Apt(
+        tmp_path / "state", archive_cache=tmp_path / "cache", archives=archives, arch="arm64"
+    )
+
+
+def test_a_system_without_apt_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PATH", "/nowhere")
+    with pytest.raises(ConfigError, match=r"apt, which this system does not have: .*folder"):
+        _apt(tmp_path).update()
+    assert not list(tmp_path.glob("state/*"))
+
+
+def test_a_missing_keyring_is_named_with_its_package(tmp_path: Path) -> None:
+    apt = _apt(tmp_path)
+    (tmp_path / "sample-archive-keyring.gpg").unlink()
+    with pytest.raises(ConfigError, match="install the package sample-archive-keyring"):
+        apt.update()
+
+
+def test_an_archive_that_is_not_there_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_RETRY_DELAY_S", 0.0)
+    with pytest.raises((ConfigError, TransientError), match=r"apt: .*nonexistent") as caught:
+        _apt(tmp_path).update()
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_package_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Unable to locate package libnothing-dev"):
+        _apt(tmp_path).resolve(["libnothing-dev"])
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("E: Failed to fetch http://x/P.xz  File has unexpected size (1 != 2).", TransientError),
+        ("E: Failed to fetch http://x/y.deb  404  Not Found [IP: 192.0.2.1 80]", TransientError),
+        ("E: Failed to fetch http://x/InRelease  Could not resolve 'x'", TransientError),
+        ("E: Unable to correct problems, you have held broken packages.", ConfigError),
+        ("W: GPG error: http://x trixie InRelease: NO_PUBKEY 1", ConfigError),
+        ("", ConfigError),
+    ],
+)  # fmt: skip
+def test_what_passes_and_what_does_not(text: str, kind: type[Exception]) -> None:
+    error = module._error(text)
+    assert type(error) is kind
+    assert str(error).startswith("apt: ")
+
+
+def test_a_pocket_that_is_out_of_step_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apt, notices = _apt(tmp_path), list[str]()
+    monkeypatch.setattr(module, "_RETRY_DELAY_S", 0.0)
+    text = (
+        "E: Failed to fetch http://x/dists/trixie-updates/P.xz  File has unexpected size (1 != 2)."
+    )
+    sources = tmp_path / "state/sources.list"
+
+    def run(*_: object) -> tuple[int, str, str]:
+        return (100, "", text) if "trixie-updates" in sources.read_text() else (0, "", "")
+
+    monkeypatch.setattr(module, "_run_apt", run)
+    apt.update(notices.append)
+    assert notices == ["trixie-updates is being changed in the archive, and is left out"]
+    monkeypatch.setattr(module, "_run_apt", lambda *_: (100, "", text.replace("-updates", "")))
+    with pytest.raises(TransientError, match="the archive is changing; try again later"):
+        apt.update()
