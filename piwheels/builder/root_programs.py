@@ -9,6 +9,7 @@ from piwheels.builder.bubblewrap import Bubblewrap
 from piwheels.builder.process_runner import Limits
 from piwheels.builder.sandbox import SandboxCommand
 from piwheels.errors import ConfigError
+from piwheels.formatting import exit_status_text
 from piwheels.roots.mount import RootMount
 
 _TIMEOUT_S = 120.0
@@ -59,6 +60,6 @@ async def run_program(
         )
         if result.status != 0:
             lines = printed.decode(errors="replace").strip().splitlines()
-            reason = lines[-1] if lines else f"it ended with status {result.status}"
+            reason = lines[-1] if lines else exit_status_text(result.status)
             raise ConfigError(f"{command[0]} does not run in {mount.root}: {reason}")
         return (work_dir / output).read_bytes() if output else bytes(printed)
