@@ -221,7 +221,7 @@ async def test_an_imported_wheel_is_checked_and_published(shared: Master, tmp_pa
     assert await shared.db.value("SELECT count(*) = 1 FROM files")
 
 
-def command(config: Config, name: str, **values: object) -> Awaitable[int]:
+def command(config: Config, name: str, /, **values: object) -> Awaitable[int]:
     """Send a command as the command line does."""
     (definition,) = (item for item in definitions() if item.name == name)
     return commands.run_command(config, definition, values | {"as_json": True})
