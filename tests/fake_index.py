@@ -20,7 +20,7 @@ HTML = "application/vnd.pypi.simple.v1+html"
 
 @dataclass(slots=True)
 class FakeIndex:
-    """What the index holds and how it misbehaves."""
+    """The content and the faults of the index."""
 
     url: str = ""
     projects: dict[str, list[dict[str, Any]]] = field(default_factory=dict)

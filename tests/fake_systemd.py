@@ -1,4 +1,4 @@
-"""What services tell systemd, heard by a test in its place."""
+"""Receives the notifications of services in place of systemd."""
 
 import queue
 import socket
@@ -17,7 +17,7 @@ Notifications = queue.SimpleQueue[str]
 
 @contextmanager
 def notify_listener(address: Path) -> Iterator[Notifications]:
-    """Listen at an address all the time, as systemd does; a full socket holds services up."""
+    """Receive at an address continuously, as systemd does; a full socket would block services."""
     notifications: Notifications = queue.SimpleQueue()
 
     def listen() -> None:
@@ -38,7 +38,7 @@ def notify_listener(address: Path) -> Iterator[Notifications]:
 
 @pytest.fixture
 def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notifications]:
-    """What systemd hears, which wants to hear something every 0.2 s."""
+    """Notifications to a systemd whose watchdog expects one every 0.2 s."""
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     monkeypatch.setenv("WATCHDOG_USEC", "200000")
     with notify_listener(tmp_path / "notify") as notifications:

@@ -1,4 +1,4 @@
-"""TCP ports for servers that tests start: ones that nobody else takes meanwhile."""
+"""TCP ports for servers that tests start, each given out once."""
 
 import fcntl
 import os
@@ -11,7 +11,7 @@ _FIRST, _LAST = 15_000, 30_000
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on, and that is given to nobody else for a long while."""
+    """A TCP port without a listener, which is not given out again for a long time."""
     while True:
         port = _FIRST + _next_number() % (_LAST - _FIRST)
         with socket.socket() as probe:

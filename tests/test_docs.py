@@ -1,4 +1,4 @@
-"""What the documents say exists: links, commands, options, settings, variables, events, modules."""
+"""What the documents name exists: links, commands, options, settings, variables, events, modules."""
 
 import ast
 import re

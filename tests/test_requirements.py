@@ -1,4 +1,4 @@
-"""What is asked for, from words and from requirements files."""
+"""Requested projects, from arguments and from requirements files."""
 
 import contextlib
 from pathlib import Path

@@ -138,7 +138,7 @@ class _Endless:
         self.memory_mb.clear()
 
     def acknowledge(self, position: int) -> None:
-        """Nothing to let go of."""
+        """Nothing to release."""
 
 
 def resident_mb() -> float:
@@ -255,8 +255,8 @@ async def test_the_figures_of_a_billion_downloads(database: Database) -> None:
         f"a scan {scan_ms:.0f} ms; in ms: {shown}"
     )
     assert 0.9e9 < total < 1.2e9
-    assert sum(costs.values()) < 2000
-    assert beside["live"] < 2000
+    assert sum(costs.values()) < 3 * scan_ms
+    assert beside["live"] < scan_ms
 
 
 @pytest.mark.slow

@@ -209,7 +209,7 @@ def cursor_has_left(line: int, lines: list[str]) -> bool:
 
 
 def echoes_ms(terminal: PtyTerminal, count: int, *, timeout_s: float = 20) -> list[float]:
-    """How long the cursor takes to move after its key, at moments that have nothing in common."""
+    """How long the cursor takes to move after a key, at unrelated times."""
     taken = []
     for number in range(count):
         before = cursor_line(terminal.text())
@@ -304,7 +304,7 @@ def test_a_log_of_a_hundred_thousand_lines(bench: ConsoleBenchmark, table: Table
 
 
 def reread_log(terminal: PtyTerminal) -> tuple[int, float]:
-    """How many lines are told the moment that they are more: they come a tenth of a second's."""
+    """The number of lines as soon as it changes, and the time."""
     before = log_line_count(terminal.text())
     terminal.wait_for(lambda lines: log_line_count(lines) > before)
     return log_line_count(terminal.text()), time.monotonic()

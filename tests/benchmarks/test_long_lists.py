@@ -1,4 +1,4 @@
-"""How long the master answers nobody while lists of all projects are read and handed on."""
+"""How long the master's event loop is blocked while lists of all projects are read and sent."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ _BETTER = 3.0
 
 
 class Stall:
-    """The longest time that the loop was not itself."""
+    """The longest time that the event loop was blocked."""
 
     longest_s = 0.0
 

@@ -1,4 +1,4 @@
-"""How fast a wheel comes over a link with a delay: a window that grows, against a fixed one."""
+"""An upload over a link with a delay: a growing window against a fixed one."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What a page must keep to so that everybody can read it, checked in the browser itself.
+"""Accessibility rules for a page, checked in the browser.
 
 Sources: WCAG 2.2, criteria 1.1.1 (names), 1.3.1 (headings, tables, landmarks), 1.4.3 (contrast),
 1.4.10 (reflow), 2.4.2 (title), 2.5.8 (size of targets), 3.1.1 (language), 4.1.2 (controls).

@@ -43,7 +43,7 @@ expect.set_options(timeout=_WAIT_MS)
 
 @dataclass
 class Visit:
-    """A page that is open, and all that it did which no page of ours should do."""
+    """An open page, and its errors."""
 
     page: Page
     base: str
@@ -78,7 +78,7 @@ class Visit:
 
 @dataclass
 class Visitors:
-    """Opens pages of one tree, each time as somebody who was never there."""
+    """Opens pages of one web root, each time as a new visitor."""
 
     browser: Browser
     base: str

@@ -1,4 +1,4 @@
-"""The index that a build sees."""
+"""The index proxy that a build uses."""
 
 import asyncio
 import hashlib

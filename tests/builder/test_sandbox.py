@@ -1,4 +1,4 @@
-"""The sandboxes themselves."""
+"""The sandboxes: isolation, limits and checks."""
 
 import asyncio
 import ctypes

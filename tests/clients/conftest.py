@@ -1,4 +1,4 @@
-"""A tree with real wheels in it, the clients that install from it, and the servers between."""
+"""A web root with real wheels, clients that install from it, and web servers."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""The web servers that a tree is served by, started with the configurations of `deploy`."""
+"""Web servers, started with the configurations that `piw config` prints."""
 
 import contextlib
 import os

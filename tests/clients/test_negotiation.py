@@ -1,4 +1,4 @@
-"""Every server of `deploy`, and our own, answers alike: types, twins, caching, refusals."""
+"""Every configured web server, and our own, answers alike: types, compression, caching, errors."""
 
 import hashlib
 import json

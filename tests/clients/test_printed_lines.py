@@ -1,4 +1,4 @@
-"""The lines that the site tells people to type, typed as they stand: real pip and uv install."""
+"""The command lines that the site shows, run unchanged with real pip and uv."""
 
 import html
 import os
@@ -31,7 +31,7 @@ _COMMAND = re.compile(r'<div class="command"><code>(.*?)</code>')
 
 @dataclass
 class PageReader:
-    """Somebody who reads a page and types what it says, in a folder and a home of their own."""
+    """A user who runs the command lines of a page, in a directory and a home of their own."""
 
     site: str
     folder: Path
@@ -46,7 +46,7 @@ class PageReader:
         return [line for line in found if line.startswith(f"{tool} ")]
 
     def type(self, line: str) -> None:
-        """Type a line, with a real name where it says PROJECT."""
+        """Run a line, with a real name in place of PROJECT."""
         done = subprocess.run(
             ["bash", "-o", "pipefail", "-c", line.replace("PROJECT", "left")],
             cwd=self.folder,

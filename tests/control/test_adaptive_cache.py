@@ -8,7 +8,7 @@ from piwheels.control.adaptive_cache import AdaptiveCache
 
 
 class Counter:
-    """Counts how often it was asked, and answers when it is let."""
+    """Counts its calls, and returns when `answers` is set."""
 
     def __init__(self) -> None:
         self.asked = 0

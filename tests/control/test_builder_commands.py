@@ -1,4 +1,4 @@
-"""Orders to builders and to the queue, with a real master: what it did, not what it said."""
+"""Commands to builders and to the queue, with a real master: their effects."""
 
 import pytest
 

@@ -93,7 +93,7 @@ def handlers(database: Database) -> CommandHandlers:
 
 
 class CountStars(CommandMessage, frozen=True, kw_only=True):
-    """A command that only this test knows."""
+    """A command that exists only in this test."""
 
     limit: int = 0
 

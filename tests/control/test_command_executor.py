@@ -1,4 +1,4 @@
-"""What becomes of commands, with a real master: answered, refused, repeated, and told to all."""
+"""Commands to a real master: answered, rejected, repeated, and published to all consoles."""
 
 import asyncio
 

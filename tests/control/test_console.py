@@ -1,4 +1,4 @@
-"""The console's link and state against a real master: what is shown is what is true."""
+"""The console's connection and state with a real master."""
 
 import asyncio
 import signal
@@ -22,7 +22,7 @@ from tests.tui.source_probe import SourceProbe, wait_until
 
 @pytest.fixture(autouse=True)
 def fast_reconnect(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Try again at once; silence is for the test that is about it."""
+    """Reconnect immediately; never disconnect because of silence."""
     monkeypatch.setattr(link_module, "RENEWAL_INTERVAL_S", 0.1)
     monkeypatch.setattr(link_module, "SILENCE_LIMIT_S", 600.0)
     monkeypatch.setattr(link_module, "MIN_RETRY_DELAY_S", 0.05)

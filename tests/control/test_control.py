@@ -97,7 +97,7 @@ async def harness(tmp_path: Path, database: Database) -> AsyncIterator[ControlHa
 
 @pytest.fixture
 def unread_socket(harness: ControlHarness) -> Iterator[zmq.asyncio.Socket]:
-    """A console's socket that takes as little as it can from whoever reads nothing."""
+    """A console's socket with the smallest possible queue, for a client that reads nothing."""
     socket = zmq.asyncio.Context.instance().socket(zmq.DEALER)
     socket.rcvhwm = 1
     socket.connect(harness.address)
@@ -117,7 +117,7 @@ async def receive(socket: zmq.asyncio.Socket) -> m.ReplyBody:
 
 
 async def wait_for_no_subscribers(harness: ControlHarness) -> None:
-    """Let things happen until that is of no use to anybody."""
+    """Publish events until nobody is subscribed."""
     async with asyncio.timeout(WAIT_S):
         number = 0
         while harness.bulletin.has_subscribers:

@@ -26,7 +26,7 @@ async def hold_lock(dsn: str) -> AsyncIterator[int]:
 
 
 async def wait_for_reason(watch: DatabaseWatch, word: str) -> str:
-    """What the watch says, as soon as that has a word in it."""
+    """The wait reason, as soon as it contains a word."""
     async with asyncio.timeout(WAIT_S):
         while word not in watch.wait_reason:  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Builders and consoles that say what no sound one would: the master goes on with the others."""
+"""Builders and consoles that send invalid messages: the master continues with the others."""
 
 import asyncio
 import functools
@@ -83,7 +83,7 @@ async def test_an_oversized_hello_is_a_malformed_message(
     ],
     ids=str,
 )
-async def test_messages_about_unknown_builds_are_answered_immediately(
+async def test_messages_of_unknown_types_are_answered_immediately(
     shared: Master, facts: dict[str, object], message: str
 ) -> None:
     known = msgspec.to_builtins(m.Request(request_id=77, body=m.Pause()))
@@ -296,7 +296,7 @@ def _limit_open_files() -> None:
 
 
 def _connections(address: str, count: int) -> list[socket.socket]:
-    """Connections that say nothing; the kernel may not have room for the last of them yet."""
+    """Connections that send nothing; the kernel may not accept the last of them yet."""
     host, _, port = address.removeprefix("tcp://").rpartition(":")
     made = [socket.socket() for _ in range(count)]
     for connection in made:

@@ -1,4 +1,4 @@
-"""`piw explain` and the closing table of `piw up` say the same of a release, whatever happened."""
+"""`piw explain` and the final table of `piw up` agree about a release after any events."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -80,7 +80,7 @@ async def hidden(master: Master) -> None:
         ((excluded, skipped), ["skipped"], "skipped", True),
     ],
 )
-async def test_sql_and_python_give_the_same_status(
+async def test_explain_and_the_table_of_piw_up_agree(
     shared: Master, deeds: tuple[Deed, ...], states: list[str], outcome: str, resting: bool
 ) -> None:
     await shared.release("demo")

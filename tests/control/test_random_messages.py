@@ -1,4 +1,4 @@
-"""Random messages on each of the master's sockets: it goes on, in bounded memory."""
+"""Random messages on each of the master's sockets: it continues, in bounded memory."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -63,7 +63,7 @@ async def flood(socket: zmq.asyncio.Socket, frames: Callable[[], list[bytes]]) -
 
 
 async def send_goodbye(master: Master, socket: zmq.asyncio.Socket, hello: m.Hello) -> None:
-    """Have all handled that was sent, and say goodbye."""
+    """Wait until all sent messages are handled, and send Goodbye."""
     last = msgspec.structs.replace(hello, os="the last one")
     await socket.send(msgspec.msgpack.encode(last))
     async with asyncio.timeout(WAIT_S):

@@ -11,7 +11,7 @@ from tests.control.conftest import Builder, Master
 
 
 async def send_alternately(first: Builder, second: Builder) -> None:
-    """Speak by turns, forever: one builds, the other waits for work."""
+    """Send heartbeats alternately, forever: one builds, the other waits for a job."""
     while True:
         await first.send_progress("building")
         await second.send_idle()
@@ -75,7 +75,7 @@ async def test_a_process_is_accepted_immediately_after_the_previous_one_said_goo
 
 
 async def receive_rejection(builder: Builder) -> m.Rejected:
-    """What a builder that says Hello hears instead of being welcomed."""
+    """The rejection that a builder gets as the answer to Hello."""
     greeting = asyncio.create_task(builder.say_hello())
     try:
         return await builder.receive_type(m.Rejected)

@@ -1,4 +1,4 @@
-"""A status is current in what the master knows, and says how old the rest is."""
+"""A status is current in what the master has in memory, and has the age of the rest."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What consoles are told by a real master, and that they are not told what is no news."""
+"""What a real master publishes to consoles, and that it publishes only changes."""
 
 import asyncio
 

@@ -12,7 +12,7 @@ __all__ = ["systemd"]
 
 
 async def wait_for_notification(systemd: Notifications, wanted: str) -> list[str]:
-    """Everything that is told until something is."""
+    """All notifications up to a given one."""
     return await asyncio.to_thread(heard_until, systemd, wanted)
 
 

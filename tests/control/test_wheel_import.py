@@ -1,4 +1,4 @@
-"""Wheels from elsewhere, whose asker does not say what it ought to."""
+"""Imported wheels whose client sends invalid or no chunks."""
 
 from pathlib import Path
 

@@ -64,7 +64,7 @@ _TAGS = [
 
 
 def make_sdist(project: str, version: str) -> Sdist:
-    """An sdist that nobody will fetch."""
+    """An sdist that is never downloaded."""
     filename = f"{project}-{version}.tar.gz"
     return Sdist(filename=filename, url=f"http://upstream/{filename}", sha256="0" * 64)
 

@@ -26,7 +26,7 @@ WRITES = (
 
 
 async def start_other_master(dsn: str) -> int:
-    """Another master begins on the same server; returns its epoch."""
+    """Start another master on the same server; returns its epoch."""
     async with await Database.connect(dsn, role="other", exclusive=True) as other:
         assert other.epoch is not None
         return other.epoch

@@ -215,7 +215,7 @@ async def test_a_wheel_built_without_a_compiler_is_used_until_a_builder_has_one(
     assert await farm.value("SELECT count(*) FROM file_deletions") == 1
 
 
-async def test_identical_bytes_from_a_builder_with_a_compiler_are_final(farm: Database) -> None:
+async def test_an_identical_wheel_from_a_builder_with_a_compiler_is_final(farm: Database) -> None:
     job = await claim_job(farm, OTHER)
     wheel = make_wheel(job, "py3-none-any")
     assert await complete_as_built(farm, job, "builder", wheel, without_compiler=True)

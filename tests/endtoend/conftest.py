@@ -95,7 +95,7 @@ class Farm:
         return line.split()[-1]
 
     def pages(self) -> dict[str, Any]:
-        """What the tree says: the JSON page of every project."""
+        """The JSON page of every project in the web root."""
         return {
             page.parent.name: json.loads(page.read_text())
             for page in self.folder.glob("www/simple/*/index.v1_json")

@@ -1,4 +1,4 @@
-"""What bad input gets: one line that names the thing and the way out, and nothing half-written."""
+"""Bad input is answered with one line that names the cause and a solution, and leaves no files."""
 
 import os
 import socket
@@ -17,7 +17,7 @@ from tests.timeouts import WAIT_S
 
 
 def piw(*arguments: str | Path, **environ: str) -> tuple[int, str]:
-    """Run a verb that has to fail; its exit code and the line it says, below the usage if any."""
+    """Run a command that has to fail; returns its exit code and its last line."""
     done = subprocess.run(
         [sys.executable, "-m", "piwheels", *map(str, arguments)],
         capture_output=True,
@@ -35,7 +35,7 @@ def piw(*arguments: str | Path, **environ: str) -> tuple[int, str]:
 
 @pytest.fixture
 def toml(tmp_path: Path) -> Path:
-    """A configuration of a farm that nobody runs."""
+    """The configuration of a farm that is not running."""
     path = tmp_path / "piwheels.toml"
     path.write_text(
         '[master]\ncontrol_bind = "ipc://nobody.sock"\nkey_dir = "keys"\nspool_dir = "spool"\n'

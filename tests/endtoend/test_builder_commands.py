@@ -1,4 +1,4 @@
-"""Orders to real builders in the middle of a real build: what becomes of build and builder."""
+"""Commands to real builders during a real build."""
 
 import json
 from typing import Any

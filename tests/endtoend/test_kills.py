@@ -61,7 +61,7 @@ def _restart(farm: Farm, process: "subprocess.Popen[bytes]", chance: random.Rand
 
 
 def _reported_wheels(farm: Farm) -> set[str]:
-    """The projects that any run said were built."""
+    """The projects that any run reported as built."""
     message = [path.read_text() for path in farm.folder.parent.glob("out-*")]
     lines = "\n".join(message).splitlines()
     return {line.split()[1] for line in lines if ": built in" in line}

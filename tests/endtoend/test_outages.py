@@ -1,4 +1,4 @@
-"""Faults of the surroundings on real file systems and a real index: nothing fails or is lost."""
+"""Faults of real file systems and of an index: nothing fails or is lost."""
 
 import contextlib
 import json
@@ -35,7 +35,7 @@ def small_disk(place: Path, size: str) -> Iterator[None]:
 
 
 def remount(place: Path, options: str) -> None:
-    """Change a file system that is mounted, as soon as nobody writes there."""
+    """Remount a file system, as soon as no process writes to it."""
 
     def done() -> bool:
         command = ["mount", "-o", f"remount,{options}", str(place)]

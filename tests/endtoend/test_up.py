@@ -1,4 +1,4 @@
-"""`piw up` as a newcomer uses it, with real processes, a real sandbox and a real pip."""
+"""`piw up` as a new user runs it, with real processes, a real sandbox and a real pip."""
 
 import json
 import os
@@ -73,7 +73,7 @@ def test_printed_command_lines_work(tmp_path: Path, upstream: FakeIndex) -> None
 
 
 def _run_typed(line: str) -> None:
-    """Type a line that was printed."""
+    """Run a printed command line."""
     programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         shlex.split(line),

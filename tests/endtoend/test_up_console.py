@@ -1,4 +1,4 @@
-"""`piw up` in a terminal: the console over the farm, and what comes after it."""
+"""`piw up` in a terminal: its console, and what is printed after it."""
 
 import sys
 from collections.abc import Callable

@@ -29,7 +29,7 @@ def is_alive(pid: int) -> bool:
 
 
 def cmdline(pid: int) -> str:
-    """The command line of a process; "" when it is gone."""
+    """The command line of a process; "" when it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     except OSError:

@@ -1,4 +1,4 @@
-"""The folder of a private farm: where it cannot be one, and where its sockets lie."""
+"""The directory of a private farm: where it is rejected, and where its sockets are."""
 
 import os
 import shutil
@@ -62,7 +62,7 @@ def test_a_private_directory_with_wrong_permissions_is_corrected(deep: Path) -> 
         place.rmdir()
 
 
-def test_a_private_directory_of_another_user_is_rejected(deep: Path) -> None:
+def test_a_symbolic_link_in_place_of_a_private_directory_is_rejected(deep: Path) -> None:
     place = socket_dir(deep, "control.sock")
     place.rmdir()
     place.symlink_to(deep.parent)

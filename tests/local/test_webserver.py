@@ -19,7 +19,7 @@ from tests.timeouts import WAIT_S
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A tree with one page, and a file beside it."""
+    """A web root with one page, and a file outside it."""
     root = tmp_path / "www"
     root.mkdir()
     (root / "index.html").write_text("the page")

@@ -1,4 +1,4 @@
-"""The window of an upload grows with the link's delay, and asks for every byte once."""
+"""The window of an upload grows with the link's delay, and requests every byte once."""
 
 from collections import deque
 

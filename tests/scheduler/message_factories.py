@@ -1,4 +1,4 @@
-"""What builders say, and what the session machine answers, in tests without a socket."""
+"""Messages of builders, and answers of the state machine, in tests without a socket."""
 
 from datetime import UTC, datetime
 
@@ -71,7 +71,7 @@ def replies(instructions: list[s.Instruction]) -> list[m.ToBuilder]:
 
 
 def without_publishing(instructions: list[s.Instruction]) -> list[s.Instruction]:
-    """What has to be done, beside telling consoles and looking up what to expect."""
+    """The instructions other than publishing events and estimating durations."""
     return [
         item for item in instructions if not isinstance(item, s.PublishBuilder | s.EstimateDuration)
     ]

@@ -102,7 +102,7 @@ class _SimUploadServer:
 
 @dataclass
 class _SimRouter:
-    """Brings what the master says to the builders."""
+    """Delivers the master's messages to the builders."""
 
     farm: "SimFarm"
 
@@ -146,7 +146,7 @@ class SimFarm:
         assert [record.suspension for record in records if record.suspension] == []
 
     def deliver(self, label: str, message: m.ToBuilder) -> None:
-        """What the master says arrives, unless the link is cut."""
+        """Deliver a message of the master, unless the link is down."""
         builder = self.builders[label]
         if builder.disconnected:
             return
@@ -275,7 +275,7 @@ async def sim_farm(
 
 
 async def add_releases(farm: SimFarm, *names: str) -> None:
-    """Make releases known that are to be built."""
+    """Add releases that are to be built."""
     for name in names:
         await catalog.add_project(farm.db, name, name)
         await catalog.add_releases(farm.db, [make_release(name)], RULES)

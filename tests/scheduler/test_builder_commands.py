@@ -202,7 +202,7 @@ class RollingRestartScenario:
         self.apply(s.MessageReceived(label, hello()))
 
     def wait(self, seconds: float) -> None:
-        """Time passes, and those that are there go on speaking."""
+        """Let time pass; connected builders continue to send heartbeats."""
         for _ in range(int(seconds)):
             self.now += 1.0
             for label in list(self.machine.sessions):

@@ -279,7 +279,7 @@ class Simulation:
                 self.shut_down(label)
 
     def shut_down(self, label: str) -> None:
-        """A builder ends, and its next process knows nothing of before."""
+        """A builder ends, and its next process has no state."""
         self.running_build.pop(label, None)
         self.shutting_down.discard(label)
         self.pending.append(s.MessageReceived(label, m.Goodbye(reason="stopped")))

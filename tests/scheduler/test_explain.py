@@ -234,7 +234,7 @@ async def test_a_changed_target_is_reported(farm: Farm) -> None:
 
 
 async def explain_last_check(farm: Farm, **seen: Any) -> str:
-    """What explain says of the project's page upstream; "" for nothing."""
+    """The note of `explain` about the project's upstream page; "" without one."""
     page = {"newest_version": "1.0", "newest_at": None, "newest_has_sdist": True} | seen
     await store_upstream_page(farm.db, "demo", UpstreamPage(**page))
     answers = await farm.explain()

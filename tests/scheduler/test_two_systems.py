@@ -1,4 +1,4 @@
-"""Wheels of two Debian releases in one index: pip takes on each what `piw explain` says."""
+"""Wheels of two Debian releases in one index: pip installs on each what `piw explain` says."""
 
 import os
 import subprocess
@@ -82,7 +82,7 @@ class Farm:
         return [row["target"] for row in rows]
 
     async def installed_by_pip(self, target: Target) -> str | None:
-        """What pip takes on a target, which has to be what the farm says."""
+        """What pip installs on a target, which has to match the farm's answer."""
         facts = await self.facts(target)
         message = facts.unloadable_file or facts.covered_by or facts.to_be_rebuilt
         took = self._pip(target)

@@ -93,7 +93,7 @@ class SimBuilder:
         return BuilderState.PAUSED if paused else BuilderState.IDLE
 
     def view(self, paused: bool, *, loads: bool = False) -> BuilderView:
-        """As the master tells it."""
+        """The builder as the master's status shows it."""
         state, task = self.state(paused), self.build
         return BuilderView(
             label=self.label,

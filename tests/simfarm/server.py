@@ -51,7 +51,7 @@ def _set() -> asyncio.Event:
 
 @dataclass(slots=True)
 class SimFarm:
-    """A simulated master. Enter it, and it serves; `received_commands` holds what was to change.
+    """A simulated master, which serves while it is entered; `received_commands` has every command.
 
     Attributes:
         hz: how often a second every builder changes and subscribers get that; 0 is never.
@@ -121,7 +121,7 @@ class SimFarm:
             self._begin(self._live())
 
     async def stop(self) -> None:
-        """Close the socket at once, with all that is under way."""
+        """Close the socket immediately, with everything in transit."""
         router, self._router = self._router, None
         for task in list(self._tasks):
             task.cancel()
@@ -203,7 +203,7 @@ class SimFarm:
         return self.log(build)[0] if build in self.model.failed_builds else None
 
     def log(self, build: int) -> tuple[bytes, bool]:
-        """What a build's log holds by now, and whether that is all."""
+        """The current content of a build's log, and whether it is complete."""
         failed = self.model.failed_builds.get(build, False)
         if not self.model.is_running(build):
             return logs.full_log(build, self.log_lines, failed=failed), True

@@ -135,7 +135,7 @@ class SimulatedBuilder:
         self.farm.clock.call_later(away_s, self.start)
 
     def kill(self) -> None:
-        """End the process as SIGKILL does: a running build is gone, a finished one is stored."""
+        """End the process as SIGKILL does: a running build is lost, a finished one is stored."""
         self.is_running = False
         self._process += 1
         self.link = None
@@ -389,7 +389,7 @@ class Farm:
             self.master.start()
 
     def restart_master(self) -> None:
-        """End the master; what it had not stored is gone."""
+        """End the master; what it had not stored is lost."""
         self.master = None
         self.clock.call_later(self.random.uniform(0.0, self.faults.away_s), self.start_master)
 
@@ -433,7 +433,7 @@ class Farm:
     # --- invariants ---
 
     def check(self) -> None:
-        """What holds after each event, whatever was lost on the way."""
+        """Check what is always true after an event, regardless of what was lost."""
         if self.master is None:
             return
         sessions = self.master.machine.sessions

@@ -1,4 +1,4 @@
-"""A console on a stage: with a source that a test holds, and a pilot at its keys."""
+"""A console in a test: with a source that the test controls, and a pilot that presses keys."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

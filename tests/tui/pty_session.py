@@ -1,4 +1,4 @@
-"""Somebody who sits at a terminal: what is read there, what is typed, and its sudden end."""
+"""A program on a terminal: its screen, keys, and hangup."""
 
 import os
 import termios
@@ -12,7 +12,7 @@ from tests.tui.pty_terminal import PtyTerminal
 
 
 class PtySession(PtyTerminal):
-    """A program on a terminal of its own that one waits for, and may cut off."""
+    """A program on a terminal of its own, which can be hung up."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class PtySession(PtyTerminal):
             super().__exit__(kind, error, trace)
 
     def wait_for_text(self, words: str, timeout_s: float = WAIT_S) -> None:
-        """Wait until these words stand on the screen."""
+        """Wait until the screen shows these words."""
         self.wait_for(lambda lines: any(words in line for line in lines), timeout_s)
 
     def end(self, timeout_s: float = WAIT_S) -> int:
@@ -50,7 +50,7 @@ class PtySession(PtyTerminal):
         return self.process.wait(timeout_s)
 
     def end_in_s(self) -> float:
-        """Wait for the program's end; gives the seconds to it, less those that others had."""
+        """Wait for the program's end; returns the seconds, without those in which it waited for a processor."""
         began, waited_s = time.monotonic(), self.runqueue_wait_s
         stat = Path(f"/proc/{self.process.pid}/stat")
         # Until it is reaped, what it used can still be read.
@@ -61,11 +61,11 @@ class PtySession(PtyTerminal):
 
     @property
     def responds(self) -> bool:
-        """Whether the terminal is as a shell wants it."""
+        """Whether the terminal is restored for a shell."""
         return bool(termios.tcgetattr(self._master)[3] & termios.ECHO)
 
     def hang_up(self) -> None:
-        """The terminal is gone."""
+        """Hang up the terminal."""
         self._hung_up = True
         self._over.set()
         self._thread.join()

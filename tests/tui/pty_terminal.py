@@ -1,4 +1,4 @@
-"""A terminal at the far end of a link: a pty, read as fast as a link would take its bytes."""
+"""A terminal behind a slow link: a pty, read at the rate of the link."""
 
 import fcntl
 import os
@@ -94,7 +94,7 @@ class PtyTerminal:
         os.close(self._master)
 
     def resize(self, width: int, height: int) -> None:
-        """Give the terminal another size; the program is told."""
+        """Resize the terminal; the program is notified."""
         with self._changed:
             self._screen.resize(height, width)
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
@@ -104,12 +104,12 @@ class PtyTerminal:
         os.write(self._master, keys.encode())
 
     def scribble(self, text: str) -> None:
-        """Let somebody else write to the screen."""
+        """Write to the screen as another program would."""
         with self._changed:
             pyte.Stream(self._screen).feed(f"\x1b[H{text}")
 
     def text(self) -> list[str]:
-        """What is to be read on the screen, line by line."""
+        """The lines of the screen."""
         with self._changed:
             return list(self._screen.display)
 

@@ -14,7 +14,7 @@ class Terminal:
         self._stream = pyte.Stream(self.screen)
 
     def feed(self, data: str) -> None:
-        """Obey these bytes. pyte knows no links, so they are taken out."""
+        """Process these bytes, without links, which pyte does not support."""
         self._stream.feed(data)
 
     def resize(self, width: int, height: int) -> None:

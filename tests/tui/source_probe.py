@@ -1,4 +1,4 @@
-"""A listener at a source, for tests: what it was told so far, and waiting for what comes."""
+"""Collects the events of a source, and waits for further ones."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,7 +22,7 @@ async def wait_until(condition: Callable[[], object], within_s: float = WAIT_S) 
 
 
 class SourceProbe:
-    """Takes in all that a source tells, into a list and into a state."""
+    """Collects all events of a source in a list and in a state."""
 
     def __init__(self, source: EventSource) -> None:
         self.state = FarmState()
@@ -58,7 +58,7 @@ class SourceProbe:
         return [event for event in self.received if isinstance(event, kind)]
 
     async def next(self, kind: type[_T], within_s: float = WAIT_S) -> _T:
-        """The next event of a kind that is not told yet."""
+        """The next event of a kind that has not arrived yet."""
         known = len(self.events_of(kind))
         await wait_until(lambda: len(self.events_of(kind)) > known, within_s)
         return self.events_of(kind)[known]

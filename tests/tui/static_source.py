@@ -1,4 +1,4 @@
-"""A source that tells what a test puts into it, and keeps what was asked of it."""
+"""A source that yields the events of a test, and records commands and queries."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable

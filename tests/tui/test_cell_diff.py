@@ -1,4 +1,4 @@
-"""After any updates a terminal that got only the changed cells shows what Textual meant to show."""
+"""A terminal that gets only changed cells shows the same as one that gets Textual's own updates."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -43,7 +43,7 @@ COLUMNS = (Column("a", "State", 9), Column("b", "Label", 7, stretch=True), Colum
 
 
 class Dialog(ModalScreen[None]):
-    """Something over the screen, through which it shines."""
+    """A dialog with a translucent background."""
 
     DEFAULT_CSS = """
     Dialog { align: center middle; background: $background 60%; }

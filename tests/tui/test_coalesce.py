@@ -1,4 +1,4 @@
-"""News that waits melts: what is left says the same as all of it."""
+"""Waiting events are coalesced: the result gives the same state as all of them."""
 
 import random
 
@@ -30,7 +30,7 @@ def random_history(world: FarmModel, steps: int, dice: random.Random) -> list[li
 
 
 def observable_state(state: FarmState) -> Snapshot:
-    """What is to be seen of a state; loads are taken whenever a builder is heard."""
+    """The visible part of a state, without load samples."""
     seen = to_snapshot(state, NOW)
     bare = tuple(
         msgspec.structs.replace(view, load_history=())
@@ -70,7 +70,7 @@ def test_a_backlog_does_not_grow_with_time() -> None:
     assert sizes[-1] == sizes[-2] <= MAX_BUILDS + 3 * len(world.machines) + 1
 
 
-def test_only_state_events_are_coalesced() -> None:
+def test_only_events_are_coalesced() -> None:
     event, gone = audit_event(1, "ada", "was here"), BuilderRemoved(label="pi1")
     assert coalesce(event, gone) == EventBatch(events=(event, gone))
     assert coalesce(snapshot(), gone) is None

@@ -1,4 +1,4 @@
-"""Every action by its key, and what the simulated master was asked then."""
+"""Every action by its key, and the command that the simulated master received."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The link against a simulated master on a real socket: losses, returns, commands, logs."""
+"""The connection to a simulated master on a real socket: disconnections, commands, logs."""
 
 import asyncio
 import os
@@ -44,7 +44,7 @@ from tests.tui.source_probe import SourceProbe, wait_until
 
 @pytest.fixture
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Try again at once; silence is for the tests that are about it."""
+    """Reconnect immediately; never disconnect because of silence."""
     monkeypatch.setattr(link_module, "RENEWAL_INTERVAL_S", 0.1)
     monkeypatch.setattr(link_module, "SILENCE_LIMIT_S", 600.0)
     monkeypatch.setattr(link_module, "MIN_RETRY_DELAY_S", 0.05)

@@ -1,4 +1,4 @@
-"""What a real terminal gets: frames do not queue, and it is redrawn when others wrote to it."""
+"""Output to a real terminal: frames do not queue, and a terminal is redrawn after other programs wrote to it."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Rows, facts and problems: what is told apart, sorted, filtered, and made harmless."""
+"""Rows, facts and problems: marked, sorted, filtered and sanitized."""
 
 import itertools
 import random

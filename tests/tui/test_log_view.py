@@ -1,4 +1,4 @@
-"""The log: it follows until the reader scrolls up, searches, jumps to the error, saves."""
+"""The log view: it follows until one scrolls up, searches, finds errors, saves."""
 
 from pathlib import Path
 

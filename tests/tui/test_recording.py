@@ -1,4 +1,4 @@
-"""Recordings: what is played is what was heard, whatever end the recording came to."""
+"""Recordings: playback gives the recorded events, also of a truncated or damaged file."""
 
 import asyncio
 import math
@@ -30,7 +30,7 @@ BEGAN = 1_700_000_000.0
 
 
 class ScriptedSource(Replay):
-    """A source that tells what it is given, and then ends."""
+    """A source that yields given events and ends."""
 
     def __init__(self, events: Iterable[SourceEvent]) -> None:
         self.address, self.told = "script", tuple(events)
@@ -41,7 +41,7 @@ class ScriptedSource(Replay):
 
 
 def simulate_farm(world: FarmModel, seconds: int) -> list[SourceEvent]:
-    """What a console hears in so many seconds: a loss in the middle, then a new master."""
+    """The events of some seconds: a disconnection in the middle, then a new master."""
     events: list[SourceEvent] = [
         Connected(world.instance, None),
         MessageReceived(world.snapshot(), BEGAN),
@@ -74,7 +74,7 @@ def record(file: Path, events: Iterable[SourceEvent]) -> None:
 
 
 def replayed_states(events: Iterable[SourceEvent]) -> dict[float, FarmState]:
-    """How the farm was after the last thing that was heard at each time."""
+    """The state after the last event of each time."""
     states: dict[float, FarmState] = {}
     for last in [event.received_at for event in events if isinstance(event, MessageReceived)]:
         state = FarmState()
@@ -87,7 +87,7 @@ def replayed_states(events: Iterable[SourceEvent]) -> dict[float, FarmState]:
 
 
 def is_same_state(one: FarmState, other: FarmState, now: float) -> bool:
-    """Whether two states show the same at a time, but for when loads were sampled."""
+    """Whether two states are equal at a time, except for the times of load samples."""
     shown = [
         (
             state.connected,
@@ -276,7 +276,7 @@ def test_playback_ends_at_a_damaged_block(file: Path, tmp_path: Path) -> None:
 def write_damaged_recording(
     file: Path, at: float, *events: SourceEvent, entry_at: float = BEGAN
 ) -> None:
-    """Write a recording of one block, by somebody who means harm."""
+    """Write a crafted recording of one block."""
     entries = [[entry_at, msgspec.to_builtins(event, str_keys=True)] for event in events]
     packed = zlib.compress(msgspec.msgpack.encode([[], entries]))
     block = struct.pack("<Bd", 1, at) + packed

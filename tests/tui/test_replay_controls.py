@@ -1,4 +1,4 @@
-"""The console on a recording: its keys, what it says of where it is, and how it is started."""
+"""The console on a recording: its keys, its position and its options."""
 
 import asyncio
 import subprocess

@@ -1,4 +1,4 @@
-"""The simulated farm itself: what the console's other tests and benchmarks stand on."""
+"""The simulated farm, which other tests and benchmarks of the console use."""
 
 import asyncio
 import signal

@@ -1,4 +1,4 @@
-"""The state: whatever the order of events, it is what a fresh look would show."""
+"""The state: after any order of events it equals a new snapshot."""
 
 import random
 from collections.abc import Iterable
@@ -124,7 +124,7 @@ class ReferenceFarm:
 
 
 def observable_state(state: FarmState) -> object:
-    """All of a state but what a snapshot does not tell: when things were heard, and loads."""
+    """The part of a state that a snapshot has: all but arrival times and loads."""
     views = {label: builder.view for label, builder in state.builders.items()}
     return state.status, views, list(state.builds.values()), state.events
 

@@ -1,4 +1,4 @@
-"""The strip: a tick changes two cells, and the newest value stands left of the gap."""
+"""The sweep chart: a tick changes two cells, and the newest value is left of the gap."""
 
 from math import nan
 

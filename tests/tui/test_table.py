@@ -30,7 +30,7 @@ def rows(keys: str) -> list[Row]:
 
 
 class TableApp(App[None]):
-    """A table alone on a screen, and what it said."""
+    """A table alone on a screen, and its messages."""
 
     def __init__(self, ascii_only: bool = False) -> None:
         super().__init__()

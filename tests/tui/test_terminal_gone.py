@@ -1,4 +1,4 @@
-"""The console on a real terminal: how it begins, and every way in which it ends."""
+"""The console on a real terminal: how it starts and ends."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The console through ssh: a real sshd on loopback, and what goes wrong on the way."""
+"""The console through ssh: a real sshd on loopback, and its faults."""
 
 import asyncio
 import contextlib
@@ -72,7 +72,7 @@ def test_the_default_socket_is_that_of_the_master() -> None:
 
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An ssh on $PATH that does what its test writes into it."""
+    """A script named ssh on $PATH, which the test writes."""
     script = tmp_path / "bin" / "ssh"
     script.parent.mkdir()
     script.touch(mode=0o755)
@@ -240,7 +240,7 @@ async def sshd(
 
 
 async def _is_login_denied(server: Sshd, ssh: Path) -> bool:
-    """Whether sshd lets nobody into this account, as of accounts whose password begins with `!`."""
+    """Whether sshd rejects every login of this account, as if its password is locked with `!`."""
     who = f"{getpass.getuser()}@127.0.0.1"
     trial = await asyncio.create_subprocess_exec(
         ssh, "-o", "BatchMode=yes", "-p", str(server.port), who, "true",

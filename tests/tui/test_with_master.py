@@ -27,7 +27,7 @@ async def stage(master: Master) -> AsyncIterator[AppHarness]:
 
 
 async def perform(stage: AppHarness, name: str, *keys: str) -> None:
-    """Press an action's key, and answer what it asks."""
+    """Press an action's key, and answer its confirmation."""
     known = len(stage.console.command_history)
     await stage.press(action_named(name).keys)
     if keys:
@@ -39,7 +39,7 @@ async def perform(stage: AppHarness, name: str, *keys: str) -> None:
 
 
 async def wait_until_applied(stage: AppHarness) -> str:
-    """Wait for the last command's fate, which has to be good; gives the answer."""
+    """Wait until the last command is applied; returns its answer."""
     await stage.wait_until(
         lambda: next(iter(stage.console.command_history)).is_final, "its fate is known"
     )

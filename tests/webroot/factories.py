@@ -14,7 +14,7 @@ def files(folder: Path) -> set[str]:
 
 
 def etag(path: Path) -> tuple[int, int]:
-    """What nginx and Apache tell versions of a file apart by."""
+    """What nginx and Apache derive the ETag of a file from."""
     found = path.stat()
     return int(found.st_mtime), found.st_size
 

@@ -1,4 +1,4 @@
-"""Who may read the tree: everybody, whatever the umask of the account that writes it."""
+"""The web root is world-readable with any umask of the account that writes it."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""Where things lie in the tree, and how one file is written."""
+"""Paths in the web root, and how one file is written."""
 
 import gzip
 import os

@@ -151,7 +151,7 @@ class _Strings:
         self.data = bytearray(b"\0")
 
     def add(self, text: str) -> int:
-        """Where a string begins in it."""
+        """The offset of a string in the table."""
         place = len(self.data)
         self.data += text.encode() + b"\0"
         return place

@@ -1,4 +1,4 @@
-"""Whether a wheel holds what its release is made of."""
+"""Whether a wheel contains the modules of its release."""
 
 import io
 import tarfile

@@ -1,4 +1,4 @@
-"""Wheels read in a child process: the same facts, and an end to what a hostile one costs."""
+"""Wheels read in a child process: the same facts, with limits on what a hostile one costs."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Untrusted zip archives: every known trick is rejected, what build backends write is not."""
+"""Untrusted zip archives: crafted ones are rejected, those of build backends are read."""
 
 import io
 import re
