@@ -10,7 +10,15 @@ from enum import StrEnum
 from typing import assert_never
 
 from piwheels.formatting import approximate_duration
-from piwheels.model import ProjectStatusRow, ReleaseStatusRow, Struct, TargetStatusRow, UpstreamPage
+from piwheels.model import (
+    Outcome,
+    ProjectStatus,
+    ProjectStatusRow,
+    ReleaseStatusRow,
+    Struct,
+    TargetStatusRow,
+    UpstreamPage,
+)
 
 _MAX_PROBLEMS_SHOWN = 3
 #: `piw up --exit-when-idle` waits for retries that are due within this interval.
@@ -300,7 +308,7 @@ def _release_blocker(facts: ProjectStatusRow, release: ReleaseStatusRow) -> Rele
     What hides its files comes first: then no wheel of it is said to install.
     """
     name = f"{facts.project}=={release.version}"
-    if facts.status == "quarantined":
+    if facts.status is ProjectStatus.QUARANTINED:
         reason = facts.status_reason or "no reason was given"
         text = (
             f"the upstream index quarantined the project ({reason}): its files are not listed "
@@ -383,7 +391,7 @@ def _target_status(
         build=target.current_build_id or target.last_build_id,
         file=(target.covered_by or "") if covered else "",
         built_for_target=covered
-        and target.last_outcome == "built"
+        and target.last_outcome is Outcome.BUILT
         and not target.built_for_other_target,
         detail=known.detail,
     )
@@ -549,7 +557,7 @@ def _queued_state(target: TargetStatusRow, context: StatusContext) -> _StateAndT
         )
     elif target.to_be_rebuilt is not None and not target.sdist_replaced:
         place = f"{target.to_be_rebuilt} is published, and a rebuild was requested: {place}"
-    if target.last_build_id is not None and target.last_outcome != "built":
+    if target.last_build_id is not None and target.last_outcome is not Outcome.BUILT:
         place = f"{_last_result_text(target)}; {place}"
     if target.target not in context.served_targets:
         return _StateAndText(
@@ -578,8 +586,8 @@ def _last_result_text(target: TargetStatusRow) -> str:
 
 def _failure_text(target: TargetStatusRow) -> str:
     """The last failure, without saying again that it failed."""
-    outcome, reason = target.last_outcome or "", target.last_reason or ""
-    if outcome in {"", "failed"}:
+    outcome, reason = target.last_outcome, target.last_reason or ""
+    if outcome is None or outcome is Outcome.FAILED:
         return reason
     return f"{outcome}: {reason}" if reason else outcome
 

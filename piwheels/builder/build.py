@@ -124,7 +124,7 @@ async def build(
         build_inputs=inputs,
         failure_class=failed.failure_class if failed else None,
         evidence=task.evidence(failed) if failed else FailureEvidence(),
-        compiler_missing=task.compiler_missing,
+        without_compiler=task.without_compiler,
     )
 
 
@@ -140,7 +140,7 @@ class _BuildTask:
     system: BuildSystem
     build_inputs: tuple[str, ...] = ()
     process_result: ProcessResult | None = None
-    compiler_missing: bool = False  # as in BuildFinished
+    without_compiler: bool = False  # as in BuildFinished
 
     @property
     def limits(self) -> Limits:
@@ -187,7 +187,7 @@ class _BuildTask:
                 Outcome.FETCH_FAILED, "the sdist was not downloaded in time"
             ) from None
         if self.system.missing_toolchain(self.interpreter):
-            self.compiler_missing = await needs_compiler(sdist)
+            self.without_compiler = await needs_compiler(sdist)
         result = await self._run_pip(pip, sdist)
         try:
             return await self._inspect_result(result, sdist)

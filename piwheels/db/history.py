@@ -1,6 +1,7 @@
 """Recent events and completed builds, the newest first, and counts of them."""
 
 from piwheels.db.database import Database
+from piwheels.db.rows import from_row
 from piwheels.model import AuditEvent, BuildSummary, Struct
 
 
@@ -19,7 +20,8 @@ async def recent_events(db: Database, *, limit: int, before: int | None) -> list
     return [AuditEvent(**row) for row in rows]
 
 
-_RECENT_BUILDS_SQL = """
+#: The columns of a BuildSummary, from the table builds (b).
+BUILD_SUMMARIES_SQL = """
     SELECT b.build_id, b.ended_at, b.builder, b.project, b.version, b.target, b.outcome,
            b.duration_s, b.reason,
            ARRAY(SELECT f.filename FROM files f
@@ -27,7 +29,6 @@ _RECENT_BUILDS_SQL = """
       FROM builds b
      WHERE {conditions}
      ORDER BY b.ended_at DESC, b.build_id DESC
-     LIMIT %(limit)s
 """
 
 
@@ -48,10 +49,11 @@ async def recent_builds(
     }
     requested = [condition for condition, is_asked in conditions.items() if is_asked]
     rows = await db.rows(
-        _RECENT_BUILDS_SQL.format(conditions=" AND ".join(requested) or "true"),
+        BUILD_SUMMARIES_SQL.format(conditions=" AND ".join(requested) or "true")
+        + "LIMIT %(limit)s",
         {"limit": limit, "project": project, "slower_than_s": slower_than_s},
     )
-    return [BuildSummary(**{**row, "files": tuple(row["files"])}) for row in rows]
+    return [from_row(BuildSummary, row) for row in rows]
 
 
 async def outcomes_last_hour(db: Database) -> dict[str, int]:

@@ -6,7 +6,9 @@ from typing import Any
 
 from piwheels.db.database import Database
 from piwheels.db.downloads import RECENT_DAYS, first_day
+from piwheels.db.history import BUILD_SUMMARIES_SQL
 from piwheels.db.index_queries import version_sort_key
+from piwheels.db.rows import from_row
 from piwheels.db.status_queries import project_status
 from piwheels.model import BuildSummary, FileSummary, ProjectStatusRow, Struct
 
@@ -116,19 +118,8 @@ async def _build_summaries(
     db: Database, chosen: str, parameters: dict[str, Any]
 ) -> tuple[BuildSummary, ...]:
     """The builds that a query chooses, the newest first."""
-    rows = await db.rows(
-        f"""
-        SELECT b.build_id, b.ended_at, b.builder, b.project, b.version, b.target, b.outcome,
-               b.duration_s, b.reason,
-               ARRAY(SELECT f.filename FROM files f
-                      WHERE f.build_id = b.build_id ORDER BY f.filename) AS files
-          FROM builds b
-         WHERE b.build_id IN ({chosen})
-         ORDER BY b.ended_at DESC, b.build_id DESC
-        """,  # noqa: S608 - one of the texts above
-        parameters,
-    )
-    return tuple(BuildSummary(**{**row, "files": tuple(row["files"])}) for row in rows)
+    query = BUILD_SUMMARIES_SQL.format(conditions=f"b.build_id IN ({chosen})")
+    return tuple(from_row(BuildSummary, row) for row in await db.rows(query, parameters))
 
 
 async def aliases_of(db: Database, project: str) -> tuple[str, ...]:

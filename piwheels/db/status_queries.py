@@ -6,6 +6,7 @@ from typing import Any
 from packaging.version import Version
 
 from piwheels.db.database import Database
+from piwheels.db.rows import from_row
 from piwheels.db.upstream_pages import last_upstream_page
 from piwheels.model import (
     FarmTotals,
@@ -188,14 +189,14 @@ async def project_status(
         extra = needs.get(row["covered_by"], {}) | {
             "sdist_replaced": row["to_be_rebuilt"] in outdated
         }
-        facts = TargetStatusRow(**row, **extra)
-        by_version[version].append(facts)
-    return ProjectStatusRow(
+        by_version[version].append(from_row(TargetStatusRow, row, **extra))
+    return from_row(
+        ProjectStatusRow,
+        head,
         releases=tuple(
             ReleaseStatusRow(**row, targets=tuple(by_version[row["version"]])) for row in releases
         ),
         upstream=await last_upstream_page(db, project),
-        **head,
         last_check=look,
     )
 
@@ -213,7 +214,7 @@ async def _wheel_needs(db: Database, filenames: set[str | None]) -> dict[str, di
     )
     return {
         row["filename"]: {
-            "debian_packages": tuple(row["debian_packages"]),
+            "debian_packages": row["debian_packages"],
             "built_for": row["target"],
             "build_note": row["reason"],
         }

@@ -4,6 +4,7 @@ from msgspec import structs
 
 from piwheels.db.catalog import lock_projects
 from piwheels.db.database import Database, transactional
+from piwheels.db.rows import from_row
 from piwheels.model import UpstreamPage
 
 
@@ -79,4 +80,4 @@ async def last_upstream_page(db: Database, project: str) -> UpstreamPage | None:
         """,
         {"project": project},
     )
-    return None if row is None else UpstreamPage(**{**row, "problems": tuple(row["problems"])})
+    return None if row is None else from_row(UpstreamPage, row)

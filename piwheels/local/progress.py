@@ -7,12 +7,11 @@ from rich.console import Console
 from rich.text import Text
 
 from piwheels.formatting import format_duration
-from piwheels.model import AuditEvent, BuildSummary, short_target_name
+from piwheels.model import AuditEvent, BuildSummary, Outcome, short_target_name
 from piwheels.output import print_table
 from piwheels.protocol.messages import (
     BuilderChanged,
     BuilderView,
-    BuildStarted,
     Event,
     ReleaseReportRow,
 )
@@ -36,17 +35,11 @@ class ProgressPrinter:
         match event:
             case BuilderChanged(builder=view):
                 self._print_phase_change(view)
-            case BuildStarted():
-                self._print_timestamped(
-                    f"{self._describe_job(event)}: started on {event.builder} (build {event.build})"
-                )
             case BuildSummary():
                 spent = format_duration(event.duration_s)
-                style = "green" if event.outcome == "built" else "red"
-                self._print_timestamped(
-                    f"{self._describe_job(event)}: {event.outcome} in {spent}: {event.detail}",
-                    style,
-                )
+                style = "green" if event.outcome is Outcome.BUILT else "red"
+                job = self._describe_job(event.project, event.version, event.target)
+                self._print_timestamped(f"{job}: {event.outcome} in {spent}: {event.detail}", style)
             case AuditEvent(who=who, what=what, outcome=outcome):
                 why = f" ({outcome})" if outcome not in {"", "applied"} else ""
                 self._print_timestamped(f"{who}: {what}{why}", "dim")
@@ -56,14 +49,14 @@ class ProgressPrinter:
         self._phases[view.label] = (view.build, view.phase)
         if view.build is None or before == (view.build, view.phase):
             return
-        target = short_target_name(view.target, self.target_names)
-        self._print_timestamped(
-            f"{view.project} {view.release_version} for {target}: {view.phase}", "dim"
-        )
+        job = self._describe_job(view.project, view.release_version, view.target)
+        if before is None or before[0] != view.build:
+            self._print_timestamped(f"{job}: started on {view.label} (build {view.build})")
+        else:
+            self._print_timestamped(f"{job}: {view.phase}", "dim")
 
-    def _describe_job(self, event: BuildStarted | BuildSummary) -> str:
-        target = short_target_name(event.target, self.target_names)
-        return f"{event.project} {event.version} for {target}"
+    def _describe_job(self, project: str, version: str, target: str) -> str:
+        return f"{project} {version} for {short_target_name(target, self.target_names)}"
 
     def _print_timestamped(self, text: str, style: str = "") -> None:
         self.print_line(f"{time.strftime('%H:%M:%S')}  {text}", style)

@@ -1,6 +1,6 @@
 """The nouns of the farm as frozen structs: what every layer passes on, stores and shows."""
 
-from piwheels.model.base import Struct
+from piwheels.model.base import Struct, projection
 from piwheels.model.builds import (
     RETRYABLE,
     Build,
@@ -91,5 +91,6 @@ __all__ = [
     "WheelFile",
     "build_tag_number",
     "match_targets",
+    "projection",
     "short_target_name",
 ]

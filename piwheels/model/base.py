@@ -4,8 +4,28 @@ A struct holds facts and does no I/O. Times are timezone-aware, sizes are bytes,
 seconds; project names are normalized (PEP 503) and versions canonical (PEP 440).
 """
 
+from typing import Any, TypeVar
+
 import msgspec
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of every noun: immutable, compared by value, unknown fields refused."""
+
+
+_S = TypeVar("_S", bound=msgspec.Struct)
+
+
+def projection(kind: type[_S], *sources: object, **fields: Any) -> _S:
+    """A struct of this kind: the given fields, and the others as the first source has them.
+
+    So a view of a noun is never filled field by field, which would miss a new one.
+
+    Raises:
+        TypeError: a field that has no default is missing.
+    """
+    for name in kind.__struct_fields__:
+        for source in sources:
+            if name not in fields and hasattr(source, name):
+                fields[name] = getattr(source, name)
+    return kind(**fields)

@@ -204,21 +204,6 @@ class Build(Struct, frozen=True, kw_only=True):
     failure_class: FailureClass | None = None  # None if it was built
     evidence: FailureEvidence = FailureEvidence()
 
-    def summary(self, ended_at: datetime, files: tuple[str, ...]) -> "BuildSummary":
-        """What consoles and pages show of it."""
-        return BuildSummary(
-            build_id=self.build_id,
-            ended_at=ended_at,
-            builder=self.builder,
-            project=self.project,
-            version=self.version,
-            target=self.target,
-            outcome=self.outcome,
-            duration_s=self.duration_s,
-            reason=self.reason,
-            files=files,
-        )
-
 
 class BuildSummary(Struct, frozen=True, kw_only=True, tag=True):
     """A completed build: on pages and in feeds, and as an event and in replies to consoles."""
@@ -229,7 +214,7 @@ class BuildSummary(Struct, frozen=True, kw_only=True, tag=True):
     project: str
     version: str
     target: str
-    outcome: str
+    outcome: Outcome
     duration_s: _Figure
     reason: str = ""  # the failing line, or why a file was rejected
     files: tuple[str, ...] = ()  # the names of its wheels

@@ -3,7 +3,8 @@
 from datetime import datetime
 
 from piwheels.model.base import Struct
-from piwheels.model.releases import LastCheck, UpstreamPage
+from piwheels.model.builds import Outcome
+from piwheels.model.releases import LastCheck, ProjectStatus, UpstreamPage
 
 
 class TargetStatusRow(Struct, frozen=True, kw_only=True):
@@ -24,7 +25,7 @@ class TargetStatusRow(Struct, frozen=True, kw_only=True):
     hold_reason: str | None = None  # why an operator has to decide
     attempts: int
     last_build_id: int | None
-    last_outcome: str | None
+    last_outcome: Outcome | None
     last_reason: str | None
     last_final: bool  # the last build failed finally
     last_duration_s: float | None
@@ -64,7 +65,7 @@ class ProjectStatusRow(Struct, frozen=True, kw_only=True):
     project: str
     display_name: str
     skip_reason: str | None
-    status: str
+    status: ProjectStatus
     status_reason: str
     releases: tuple[ReleaseStatusRow, ...]  # the newest first
     upstream: UpstreamPage | None = None  # None: its page was not read yet

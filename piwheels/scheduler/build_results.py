@@ -1,5 +1,7 @@
 """What follows from the results of builds. No I/O and no clock."""
 
+from msgspec.structs import replace
+
 from piwheels.model import FailureClass, Job, Outcome
 from piwheels.protocol.messages import (
     Ack,
@@ -56,19 +58,7 @@ def on_build_finished(
         return [SendMessage(session.label, Ack())]
     failure = finished.failure_class or failure_class_of(finished.outcome)
     _record_fault(farm, session, job, finished, failure)
-    return [
-        CompleteBuild(
-            session.label,
-            job,
-            finished.outcome,
-            session.failure_reason,
-            finished.duration_s,
-            finished.build_inputs,
-            finished.compiler_missing,
-            failure,
-            finished.evidence,
-        )
-    ]
+    return [CompleteBuild(session.label, job, replace(finished, reason=session.failure_reason))]
 
 
 def _request_upload(

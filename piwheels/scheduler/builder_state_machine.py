@@ -52,6 +52,7 @@ from piwheels.scheduler.state_machine_events import (
     CancelUpload,
     ClaimJob,
     CommandIssued,
+    CreateLog,
     DurationEstimated,
     EstimateDuration,
     Event,
@@ -64,7 +65,6 @@ from piwheels.scheduler.state_machine_events import (
     PublishBuilder,
     PublishBuilderLost,
     PublishBuilderRemoved,
-    PublishBuildStarted,
     SendMessage,
     Tick,
     UnclaimJob,
@@ -305,7 +305,7 @@ class BuilderStateMachine(FarmState):
         session.start_job(job, now, "starting", now)
         return [
             SendMessage(label, StartBuild(job=job)),
-            PublishBuildStarted(label, job),
+            CreateLog(job.build_id),
             PublishBuilder(label),
             EstimateDuration(label, job),
         ]

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from piwheels.db import history, job_queue
 from piwheels.db.database import Database, is_database_error
 from piwheels.errors import PiwheelsError, RejectedError
-from piwheels.model import CompatibilityRules, Job, Outcome, WheelFile
+from piwheels.model import CompatibilityRules, Job, Outcome, projection
 from piwheels.protocol.keys import KeyStore
 from piwheels.protocol.messages import (
     BuilderState,
@@ -39,6 +39,7 @@ from piwheels.scheduler.event_publisher import EventPublisher
 from piwheels.scheduler.farm_targets import FarmTargets
 from piwheels.scheduler.job_store import JobStore
 from piwheels.scheduler.keyed_queue import KeyedQueue
+from piwheels.scheduler.session_changes import complete_as
 from piwheels.scheduler.state_machine_events import (
     AppendLog,
     BuildCompleted,
@@ -46,6 +47,7 @@ from piwheels.scheduler.state_machine_events import (
     ClaimJob,
     CommandIssued,
     CompleteBuild,
+    CreateLog,
     DurationEstimated,
     EstimateDuration,
     Event,
@@ -59,7 +61,6 @@ from piwheels.scheduler.state_machine_events import (
     PublishBuilder,
     PublishBuilderLost,
     PublishBuilderRemoved,
-    PublishBuildStarted,
     SendMessage,
     StartUpload,
     Tick,
@@ -68,7 +69,7 @@ from piwheels.scheduler.state_machine_events import (
     WebRootRecovered,
     WheelNotStored,
 )
-from piwheels.scheduler.uploads import UploadNotStored, UploadResult, UploadServer
+from piwheels.scheduler.uploads import UploadServer
 from piwheels.scheduler.webroot_check import MIN_FREE_BYTES, find_fault
 
 log = logging.getLogger(__name__)
@@ -122,8 +123,7 @@ _DatabaseWork = (
     | UnclaimJob
     | CompleteBuild
     | PersistSuspension
-    | UploadResult
-    | UploadNotStored
+    | WheelNotStored
     | PendingHello
     | AuditNote
 )
@@ -232,14 +232,7 @@ class Dispatcher:
         """The last transitions of a builder, the oldest first; empty for an unknown one."""
         clock, now = datetime.now(UTC), time.monotonic()
         return tuple(
-            BuilderTransition(
-                at=clock - timedelta(seconds=now - item.at),
-                event=item.event,
-                before=item.before,
-                after=item.after,
-                build=item.build,
-                reason=item.reason,
-            )
+            projection(BuilderTransition, item, at=clock - timedelta(seconds=now - item.at))
             for item in self.state_machine.transitions.of(label)
         )
 
@@ -319,7 +312,7 @@ class Dispatcher:
         for instruction in self.state_machine.handle(event, now):
             await self._execute(instruction, now)
 
-    async def _execute(self, instruction: Instruction, now: float) -> None:
+    async def _execute(self, instruction: Instruction, now: float) -> None:  # noqa: C901 - one case an instruction
         match instruction:
             case SendMessage(label, message):
                 await self.connections.send(label, message)
@@ -331,31 +324,12 @@ class Dispatcher:
                 self.logs.append(build, offset, data)
             case CancelUpload(build):
                 self.upload_server.cancel(build)
-            case StartUpload(label, job, finished):
-                target = self.targets.by_name[job.target]
-                await self.upload_server.expect(label, job, finished, target)
-            case (
-                PublishBuilder()
-                | PublishBuildStarted()
-                | PublishBuilderLost()
-                | PublishBuilderRemoved()
-            ):
-                self._publish(instruction, now)
-
-    def _publish(
-        self,
-        instruction: PublishBuilder
-        | PublishBuildStarted
-        | PublishBuilderLost
-        | PublishBuilderRemoved,
-        now: float,
-    ) -> None:
-        match instruction:
+            case StartUpload():
+                self.upload_server.expect(instruction, self.targets.by_name[instruction.job.target])
+            case CreateLog(build):
+                self.logs.create(build)
             case PublishBuilder(label):
                 self._publish_builder(label, now)
-            case PublishBuildStarted(label, job):
-                self.logs.create(job.build_id)
-                self.event_publisher.publish_build_started(label, job)
             case PublishBuilderLost(label, reason):
                 self._publish_builder(label, now)
                 self._note(f"builder {label} is lost: {reason}")
@@ -386,14 +360,12 @@ class Dispatcher:
             case UnclaimJob(label, build):
                 await self.jobs.unclaim(label, build)
             case CompleteBuild():
-                await self._complete_or_reject(work, ())
-            case UploadResult():
-                await self._complete_or_reject(work, work.files)
-            case UploadNotStored(label, job, reason, size_bytes):
+                await self._complete_or_reject(work)
+            case WheelNotStored(reason=reason, size_bytes=size_bytes):
                 # The wheel is in the spool and in the web root at the same time.
                 self._required_bytes = max(self._required_bytes, 2 * size_bytes)
                 await self._set_web_root_fault(reason)
-                await self._apply(WheelNotStored(label, job.build_id, reason))
+                await self._apply(work)
 
     async def _on_pending_hello(self, label: str, hello: Hello) -> None:
         try:
@@ -453,12 +425,10 @@ class Dispatcher:
                 f"builder {label} is quarantined: {reason}; `piw builder wake {label}` ends that"
             )
 
-    async def _complete_or_reject(
-        self, ended: CompleteBuild | UploadResult, files: tuple[WheelFile, ...]
-    ) -> None:
+    async def _complete_or_reject(self, ended: CompleteBuild) -> None:
         """Record how a build ended; as rejected, if what its builder reported cannot be stored."""
         try:
-            await self._complete(ended, files)
+            await self._complete(ended)
         except Exception as error:
             if isinstance(error, PiwheelsError) or is_database_error(error):
                 raise
@@ -467,12 +437,10 @@ class Dispatcher:
                 "build %d of %s cannot be recorded", job.build_id, ended.label, with_traceback=True
             )
             reason = reasons.internal_error(error)
-            await self._complete(CompleteBuild(ended.label, job, Outcome.REFUSED, reason, 0.0), ())
+            await self._complete(complete_as(ended.label, job, Outcome.REFUSED, reason))
 
-    async def _complete(
-        self, ended: CompleteBuild | UploadResult, files: tuple[WheelFile, ...]
-    ) -> None:
-        build, stored = await self.jobs.complete(ended, files)
+    async def _complete(self, ended: CompleteBuild) -> None:
+        build, stored = await self.jobs.complete(ended)
         if stored:
-            self.event_publisher.publish_build_recorded(build, files)
+            self.event_publisher.publish_build_recorded(build, ended.files)
         await self._apply(BuildCompleted(build.builder, build.build_id, build.outcome, stored))

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from piwheels.db import audit_log
 from piwheels.db.database import Database
-from piwheels.model import AuditEvent, Build, Job, WheelFile
-from piwheels.protocol.messages import BuilderChanged, BuilderRemoved, BuilderView, BuildStarted
+from piwheels.model import AuditEvent, Build, BuildSummary, WheelFile, projection
+from piwheels.protocol.messages import BuilderChanged, BuilderRemoved, BuilderView
 from piwheels.scheduler.change_filter import builder_changed
 from piwheels.scheduler.event_bus import EventBus
 
@@ -34,23 +34,10 @@ class EventPublisher:
         self._published.pop(label, None)
         self.bus.publish(BuilderRemoved(label=label))
 
-    def publish_build_started(self, label: str, job: Job) -> None:
-        """Publish that a builder got a job."""
-        self.bus.publish(
-            BuildStarted(
-                at=datetime.now(UTC),
-                builder=label,
-                build=job.build_id,
-                project=job.project,
-                version=job.version,
-                target=job.target,
-            )
-        )
-
     def publish_build_recorded(self, build: Build, files: tuple[WheelFile, ...]) -> None:
         """Publish a build that was recorded."""
         names = tuple(file.filename for file in files)
-        self.bus.publish(build.summary(datetime.now(UTC), names))
+        self.bus.publish(projection(BuildSummary, build, ended_at=datetime.now(UTC), files=names))
 
     async def record(self, text: str, *, who: str = "master", outcome: str = "") -> None:
         """Add an event to the audit log, and publish it.

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from piwheels import retry_policy
 from piwheels.db import history, job_queue, key_values
 from piwheels.db.database import Database
-from piwheels.model import Build, CompatibilityRules, Job, PastFailure, RetryDecision, WheelFile
+from piwheels.model import Build, CompatibilityRules, Job, PastFailure, RetryDecision, projection
 from piwheels.protocol.messages import BuilderState
 from piwheels.sanitize import truncate_line
 from piwheels.scheduler.build_logs import LogSpool
@@ -16,7 +16,6 @@ from piwheels.scheduler.build_results import MAX_REASON_CHARS
 from piwheels.scheduler.builder_record import BuilderRecord, OrphanedClaim
 from piwheels.scheduler.farm_state import FarmState
 from piwheels.scheduler.state_machine_events import ClaimJob, CompleteBuild, PersistSuspension
-from piwheels.scheduler.uploads import UploadResult
 
 PAUSED_KEY = "paused"
 #: Before the label of a builder that is asleep or quarantined.
@@ -102,14 +101,12 @@ class JobStore:
         if await job_queue.unclaim(self.db, label, build):
             self.logs.discard(build)
 
-    async def complete(
-        self, ended: CompleteBuild | UploadResult, files: tuple[WheelFile, ...]
-    ) -> tuple[Build, bool]:
+    async def complete(self, ended: CompleteBuild) -> tuple[Build, bool]:
         """Record how a build ended; returns it, and whether its claim still held."""
         build = _build_of(ended)
         await asyncio.to_thread(self.logs.archive, build.build_id)
         stored = await job_queue.complete_job(
-            self.db, build, files, self.rules, lambda past: self._decide_retry(build, past)
+            self.db, build, ended.files, self.rules, lambda past: self._decide_retry(build, past)
         )
         return build, stored
 
@@ -128,22 +125,14 @@ class JobStore:
         return retry_policy.decide(failure, self.retry_options)
 
 
-def _build_of(ended: CompleteBuild | UploadResult) -> Build:
-    job = ended.job
-    reported = ended.build_finished if isinstance(ended, UploadResult) else ended
-    return Build(
-        build_id=job.build_id,
-        project=job.project,
-        version=job.version,
-        target=job.target,
+def _build_of(ended: CompleteBuild) -> Build:
+    result = ended.result
+    return projection(
+        Build,
+        ended.job,
+        result,
         builder=ended.label,
-        outcome=ended.outcome,
-        reason=truncate_line(ended.reason, MAX_REASON_CHARS),
-        started_at=datetime.now(UTC) - timedelta(seconds=reported.duration_s),
-        duration_s=reported.duration_s,
-        attempt=job.attempt,
-        build_inputs=reported.build_inputs,
-        without_compiler=reported.compiler_missing,
-        failure_class=reported.failure_class or retry_policy.failure_class_of(ended.outcome),
-        evidence=reported.evidence,
+        reason=truncate_line(result.reason, MAX_REASON_CHARS),
+        started_at=datetime.now(UTC) - timedelta(seconds=result.duration_s),
+        failure_class=result.failure_class or retry_policy.failure_class_of(result.outcome),
     )

@@ -1,7 +1,13 @@
 """Changes of one builder's session, each with the instructions that follow. No I/O, no clock."""
 
 from piwheels.model import Job, Outcome
-from piwheels.protocol.messages import BuilderCommand, BuilderState, CancelBuild, Shutdown
+from piwheels.protocol.messages import (
+    BuilderCommand,
+    BuilderState,
+    BuildFinished,
+    CancelBuild,
+    Shutdown,
+)
 from piwheels.scheduler import reasons
 from piwheels.scheduler.builder_record import PendingShutdown, Session
 from piwheels.scheduler.state_machine_events import (
@@ -69,11 +75,10 @@ def cancel_build(session: Session, reason: str, now: float) -> list[Instruction]
     job = session.clear_job()
     if job is None:
         return []
-    duration_s = now - session.job_started_at
     return [
         CancelUpload(job.build_id),
         SendMessage(session.label, CancelBuild(build=job.build_id, reason=reason)),
-        CompleteBuild(session.label, job, Outcome.CANCELED, reason, duration_s),
+        complete_as(session.label, job, Outcome.CANCELED, reason, now - session.job_started_at),
     ]
 
 
@@ -93,4 +98,14 @@ def send_shutdown(
 
 def complete_as_lost(label: str, job: Job, duration_s: float) -> CompleteBuild:
     """Record that a builder disappeared with its build."""
-    return CompleteBuild(label, job, Outcome.LOST, reasons.stopped_responding(label), duration_s)
+    return complete_as(label, job, Outcome.LOST, reasons.stopped_responding(label), duration_s)
+
+
+def complete_as(
+    label: str, job: Job, outcome: Outcome, reason: str, duration_s: float = 0.0
+) -> CompleteBuild:
+    """Record an outcome that the builder did not report."""
+    result = BuildFinished(
+        build=job.build_id, outcome=outcome, reason=reason, duration_s=duration_s
+    )
+    return CompleteBuild(label, job, result)

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from piwheels.model import FailureClass, FailureEvidence, Job, Outcome
+from piwheels.model import Job, Outcome, WheelFile
 from piwheels.protocol.messages import (
     BuilderCommand,
     BuilderState,
@@ -57,11 +57,12 @@ class BuildCompleted(StateMachineStruct, frozen=True):
 
 
 class WheelNotStored(StateMachineStruct, frozen=True):
-    """The wheel of a build could not be stored; its builder still has it."""
+    """The wheel of a build, of this size, could not be stored; its builder still has it."""
 
     label: str
     build: int
     reason: str
+    size_bytes: int
 
 
 class WebRootFailed(StateMachineStruct, frozen=True):
@@ -152,17 +153,12 @@ class UnclaimJob(StateMachineStruct, frozen=True):
 
 
 class CompleteBuild(StateMachineStruct, frozen=True):
-    """Record how a build without files ended; answered by BuildCompleted."""
+    """Record how a build ended, with the files that were published; answered by BuildCompleted."""
 
     label: str
     job: Job
-    outcome: Outcome
-    reason: str
-    duration_s: float
-    build_inputs: tuple[str, ...] = ()
-    compiler_missing: bool = False  # as in BuildFinished
-    failure_class: FailureClass | None = None  # None: the one of the outcome
-    evidence: FailureEvidence = FailureEvidence()
+    result: BuildFinished
+    files: tuple[WheelFile, ...] = ()
 
 
 class StartUpload(StateMachineStruct, frozen=True):
@@ -170,7 +166,7 @@ class StartUpload(StateMachineStruct, frozen=True):
 
     label: str
     job: Job
-    build_finished: BuildFinished
+    result: BuildFinished
 
 
 class CancelUpload(StateMachineStruct, frozen=True):
@@ -201,11 +197,10 @@ class PublishBuilder(StateMachineStruct, frozen=True):
     label: str
 
 
-class PublishBuildStarted(StateMachineStruct, frozen=True):
-    """Publish that a builder got a job."""
+class CreateLog(StateMachineStruct, frozen=True):
+    """Create the empty log of a build that was assigned."""
 
-    label: str
-    job: Job
+    build: int
 
 
 class PublishBuilderLost(StateMachineStruct, frozen=True):
@@ -233,7 +228,7 @@ Instruction = (
     | AppendLog
     | PersistSuspension
     | PublishBuilder
-    | PublishBuildStarted
+    | CreateLog
     | PublishBuilderLost
     | PublishBuilderRemoved
 )

@@ -13,6 +13,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from piwheels import untrusted_names
 from piwheels.append_file import AppendFile
 from piwheels.db.database import is_database_error
@@ -35,6 +37,11 @@ from piwheels.protocol.rate_limit import RateLimitedLog
 from piwheels.protocol.sockets import Envelope, Peer, Router
 from piwheels.protocol.upload_window import Transfer
 from piwheels.scheduler import reasons
+from piwheels.scheduler.state_machine_events import (
+    CompleteBuild,
+    StartUpload,
+    WheelNotStored,
+)
 from piwheels.scheduler.wheel_publisher import WheelPublisher
 
 log = logging.getLogger(__name__)
@@ -44,35 +51,13 @@ _error_log = RateLimitedLog(log)
 MAX_WHEEL_BYTES = 4 * 1024**3
 
 
-@dataclass(frozen=True, slots=True)
-class UploadResult:
-    """The result of an upload: the published file, or why there is none."""
-
-    label: str
-    job: Job
-    build_finished: BuildFinished
-    outcome: Outcome
-    reason: str = ""
-    files: tuple[WheelFile, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class UploadNotStored:
-    """The spool or the web root could not store an upload: the builder still has the file."""
-
-    label: str
-    job: Job
-    reason: str
-    size_bytes: int
-
-
 @dataclass(slots=True)
 class PendingUpload:
     """A build whose wheels are being uploaded."""
 
     label: str
     job: Job
-    build_finished: BuildFinished
+    result: BuildFinished
     target: Target
     artifact: ArtifactInfo
     partial_path: Path
@@ -85,15 +70,15 @@ class PendingUpload:
 class UploadServer:
     """The service on the upload socket.
 
-    `results` gets one entry for every expected upload: the result of its check, or that it could
-    not be stored and has to be expected again later.
+    `results` gets one entry for every expected upload: the build with its published file, or as
+    refused; or that the file could not be stored and has to be expected again later.
     """
 
     router: Router[FromUploader, ToUploader]
     keys: KeyStore
     publisher: WheelPublisher
     spool_dir: Path
-    results: asyncio.Queue[UploadResult | UploadNotStored] = field(default_factory=asyncio.Queue)
+    results: asyncio.Queue[CompleteBuild | WheelNotStored] = field(default_factory=asyncio.Queue)
     _pending: dict[int, PendingUpload] = field(default_factory=dict)
     _check_tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
 
@@ -114,19 +99,17 @@ class UploadServer:
                     _error_log.warning(reasons.UNHANDLED_MESSAGE, key, with_traceback=True)
                     await self.router.send(envelope.peer, Rejected(reason=reason))
 
-    async def expect(
-        self, label: str, job: Job, build_finished: BuildFinished, target: Target
-    ) -> None:
+    def expect(self, upload: StartUpload, target: Target) -> None:
         """Accept the files of this build when its builder offers them."""
-        reason = _rejection_reason(build_finished.files)
+        label, job, result = upload.label, upload.job, upload.result
+        reason = _rejection_reason(result.files)
         if reason:
-            self.results.put_nowait(
-                UploadResult(label, job, build_finished, Outcome.REFUSED, reason)
-            )
+            self.results.put_nowait(_refused(upload, reason))
             return
-        offer = build_finished.files[0]
         part = self.spool_dir / str(job.build_id) / "wheel.part"
-        self._pending[job.build_id] = PendingUpload(label, job, build_finished, target, offer, part)
+        self._pending[job.build_id] = PendingUpload(
+            label, job, result, target, result.files[0], part
+        )
 
     def cancel(self, build: int) -> None:
         """Stop expecting a build's files, and delete what has arrived."""
@@ -208,19 +191,10 @@ class UploadServer:
     async def _check(self, expected: PendingUpload) -> None:
         try:
             wheel = await self._publish(expected)
-            result = UploadResult(
-                expected.label,
-                expected.job,
-                expected.build_finished,
-                Outcome.BUILT,
-                expected.build_finished.reason,  # what the wheel lacks
-                files=(wheel,),
-            )
+            ended = CompleteBuild(expected.label, expected.job, expected.result, (wheel,))
         except RejectedError as error:
             log.warning("rejected %s of %s: %s", expected.artifact.filename, expected.label, error)
-            result = UploadResult(
-                expected.label, expected.job, expected.build_finished, Outcome.REFUSED, str(error)
-            )
+            ended = _refused(expected, str(error))
         except OSError as error:
             await self._on_disk_error(expected, error)
             return
@@ -229,11 +203,8 @@ class UploadServer:
                 raise
             # No wheel, however hostile, may end the master.
             log.exception("%s of %s", expected.artifact.filename, expected.label)
-            reason = reasons.internal_error(error)
-            result = UploadResult(
-                expected.label, expected.job, expected.build_finished, Outcome.REFUSED, reason
-            )
-        await self._finish(expected, result)
+            ended = _refused(expected, reasons.internal_error(error))
+        await self._finish(expected, ended)
 
     async def _publish(self, expected: PendingUpload) -> WheelFile:
         digest = await asyncio.to_thread(_sha256, expected.partial_path)
@@ -250,26 +221,28 @@ class UploadServer:
 
     async def _on_disk_error(self, expected: PendingUpload, error: OSError) -> None:
         """Delete what has arrived: the builder still has its wheel."""
-        label, job = expected.label, expected.job
+        build, size_bytes = expected.job.build_id, expected.artifact.size_bytes
         reason = f"{error.strerror} ({error.filename or expected.partial_path})"
-        log.error("the wheel of build %s cannot be stored: %s", job.build_id, reason)
+        log.error("the wheel of build %s cannot be stored: %s", build, reason)
         if error.errno not in FILE_CAUSED_ERRNOS:
-            await self._finish(
-                expected, UploadNotStored(label, job, reason, expected.artifact.size_bytes)
-            )
+            not_stored = WheelNotStored(expected.label, build, reason, size_bytes)
+            await self._finish(expected, not_stored)
             return
         reason = f"the master cannot store such a file: {error.strerror}"
-        await self._finish(
-            expected, UploadResult(label, job, expected.build_finished, Outcome.REFUSED, reason)
-        )
+        await self._finish(expected, _refused(expected, reason))
 
     async def _finish(
-        self, expected: PendingUpload, result: UploadResult | UploadNotStored
+        self, expected: PendingUpload, result: CompleteBuild | WheelNotStored
     ) -> None:
         _close(expected)
         self.results.put_nowait(result)
         self._pending.pop(expected.job.build_id, None)
         shutil.rmtree(expected.partial_path.parent, ignore_errors=True)
+
+
+def _refused(upload: StartUpload | PendingUpload, reason: str) -> CompleteBuild:
+    result = replace(upload.result, outcome=Outcome.REFUSED, reason=reason)
+    return CompleteBuild(upload.label, upload.job, result)
 
 
 def _rejection_reason(files: tuple[ArtifactInfo, ...]) -> str:

@@ -17,7 +17,7 @@ from piwheels.db.downloads import (
     PeriodTotals,
     first_day,
 )
-from piwheels.model import BuildSummary, NamedCount
+from piwheels.model import BuildSummary, NamedCount, Outcome
 from piwheels.release_status import StatusContext
 from piwheels.website.charts import Chart, Series, Unit
 from piwheels.website.page_data import HomeData, PackagesData, ProjectData, StatsData
@@ -75,7 +75,7 @@ async def load_packages(db: Database, listed: Sequence[site_db.ProjectListing]) 
         projects=len(listed),
         with_wheels=sum(item.files > 0 for item in listed),
         top=tuple(share for share in top if share.name in known),
-        newest=tuple(build for build in builds if build.outcome == "built")[:_TOP_PROJECTS],
+        newest=tuple(build for build in builds if build.outcome is Outcome.BUILT)[:_TOP_PROJECTS],
     )
 
 

@@ -11,6 +11,7 @@ from piwheels import formatting
 from piwheels.model import (
     FileSummary,
     ProjectDay,
+    ProjectStatus,
     ProjectStatusRow,
     ReleaseStatusRow,
     Struct,
@@ -309,7 +310,11 @@ def _newest_text(facts: ProjectStatusRow, with_wheel: ReleaseStatusRow | None) -
     elif facts.releases:
         version = facts.releases[0].version
         sentences.append(f"Newest release in this farm: {version}.")
-    if with_wheel is not None and with_wheel.version != version and facts.status != "quarantined":
+    if (
+        with_wheel is not None
+        and with_wheel.version != version
+        and facts.status is not ProjectStatus.QUARANTINED
+    ):
         yanked = " (yanked)" if with_wheel.yanked is not None else ""
         sentences.append(f"Newest with a wheel: {with_wheel.version}{yanked}.")
     return " ".join(sentences)

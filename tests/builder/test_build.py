@@ -128,8 +128,8 @@ async def test_a_build_without_a_compiler_is_reported_if_the_sdist_has_sources_t
     job = sdists.make_job(upstream, "maybe", content)
     result = await builder.build(job, bare)
     assert result.outcome is (Outcome.FAILED if compiled else Outcome.BUILT)
-    assert result.compiler_missing is lacking
-    assert not (await builder.build(job, here)).compiler_missing, (
+    assert result.without_compiler is lacking
+    assert not (await builder.build(job, here)).without_compiler, (
         "it is the machine that lacks something"
     )
 

@@ -306,7 +306,7 @@ async def test_a_failure_without_a_compiler_is_retried_on_a_builder_with_one(
         job = await pi1.take_job()
         await pi1.dealer.send(
             m.BuildFinished(
-                build=job.build_id, outcome=Outcome.FAILED, duration_s=1.0, compiler_missing=True
+                build=job.build_id, outcome=Outcome.FAILED, duration_s=1.0, without_compiler=True
             )
         )
         await pi1.receive_type(m.BuildAcknowledged)

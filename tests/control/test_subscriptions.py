@@ -69,10 +69,12 @@ async def test_builds_can_be_filtered_by_project_failure_and_duration(shared: Ma
 async def test_a_log_can_be_followed_from_start_to_failure(shared: Master) -> None:
     async with shared.watch() as watcher:
         await fail(shared, "demo", "frob.h: no such file")
-        started = await watcher.wait_for_event(m.BuildStarted)
+        started = await watcher.wait_for_event(
+            m.BuilderChanged, lambda event: event.builder.build is not None
+        )
         ended = await watcher.wait_for_event(BuildSummary)
-    assert (started.project, started.builder) == ("demo", "pi1")
-    assert (ended.build_id, ended.detail) == (started.build, "frob.h: no such file")
+    assert (started.builder.project, started.builder.label) == ("demo", "pi1")
+    assert (ended.build_id, ended.detail) == (started.builder.build, "frob.h: no such file")
 
 
 async def test_a_changed_farm_is_published(shared: Master) -> None:

@@ -22,7 +22,7 @@ from piwheels.scheduler.build_logs import LogSpool
 from piwheels.scheduler.dispatcher import Dispatcher, DispatcherOptions
 from piwheels.scheduler.event_bus import EventBus
 from piwheels.scheduler.event_publisher import EventPublisher
-from piwheels.scheduler.uploads import UploadNotStored, UploadResult
+from piwheels.scheduler.state_machine_events import CompleteBuild, StartUpload, WheelNotStored
 from piwheels.webroot import Webroot
 from tests.db.scenario import RULES, TARGETS, make_release, make_wheel
 
@@ -83,18 +83,16 @@ class _SimUploadServer:
 
     db: Database
     disk_error: str = ""
-    results: list[UploadResult | UploadNotStored] = field(default_factory=list)
+    results: list[CompleteBuild | WheelNotStored] = field(default_factory=list)
 
-    async def expect(
-        self, label: str, job: Job, build_finished: m.BuildFinished, _: Target
-    ) -> None:
+    def expect(self, upload: StartUpload, _: Target) -> None:
+        label, job = upload.label, upload.job
         if self.disk_error:
-            self.results.append(UploadNotStored(label, job, self.disk_error, 1000))
+            self.results.append(WheelNotStored(label, job.build_id, self.disk_error, 1000))
             return
         tags = f"{job.target.split('-')[0]}-{job.target.split('-')[0]}-linux_aarch64"
         file = make_wheel(job, tags)
-        await catalog.reserve_filename(self.db, file.filename, file.sha256)
-        self.results.append(UploadResult(label, job, build_finished, Outcome.BUILT, files=(file,)))
+        self.results.append(CompleteBuild(label, job, upload.result, (file,)))
 
     def cancel(self, build: int) -> None:
         """Nothing has arrived."""
@@ -195,6 +193,8 @@ class SimFarm:
             if not self.upload_server.results:
                 return
             result = self.upload_server.results.pop(0)
+            for file in result.files if isinstance(result, CompleteBuild) else ():
+                await catalog.reserve_filename(self.db, file.filename, file.sha256)
             self.dispatcher._database_work.put(result.label, result)
 
     def _next_message(self, builder: SimBuilder) -> m.FromBuilder:

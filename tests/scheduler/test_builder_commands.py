@@ -43,7 +43,7 @@ def test_commands_to_a_building_builder(
     instructions = farm.handle(s.CommandIssued(command, ("b",), "ann"), 5.0)
     assert replies(instructions) == expected
     completed = [item for item in instructions if isinstance(item, s.CompleteBuild)]
-    assert [item.outcome for item in completed] == (
+    assert [item.result.outcome for item in completed] == (
         [Outcome.CANCELED] if command in {C.CANCEL_BUILD, C.KILL} else []
     )
 

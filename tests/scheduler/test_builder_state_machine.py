@@ -95,8 +95,8 @@ def test_the_reason_of_a_builder_is_one_line_of_limited_length(farm: BuilderStat
     reason = "error:\x1b[2J\nbuilt." + "x" * 1_000_000
     (settle,) = farm.handle(s.MessageReceived("b", build_finished(7, Outcome.FAILED, reason)), 1.0)
     assert isinstance(settle, s.CompleteBuild)
-    assert settle.reason.startswith("error:?[2J?built.xxx")
-    assert len(settle.reason) == 500
+    assert settle.result.reason.startswith("error:?[2J?built.xxx")
+    assert len(settle.result.reason) == 500
 
 
 def test_a_recorded_build_frees_the_builder_and_is_counted(farm: BuilderStateMachine) -> None:
@@ -149,7 +149,9 @@ def test_a_silent_builder_is_lost_and_its_build_recorded_as_lost(farm: BuilderSt
     assert without_publishing(farm.handle(s.Tick(), 299.0)) == []
     assert farm.view("b", 299.0).state == "silent"
     lost = farm.handle(s.Tick(), 301.0)
-    assert [item.outcome for item in lost if isinstance(item, s.CompleteBuild)] == [Outcome.LOST]
+    assert [item.result.outcome for item in lost if isinstance(item, s.CompleteBuild)] == [
+        Outcome.LOST
+    ]
     assert s.PublishBuilderLost in types_of(lost)
     assert farm.sessions == {}
     farm.handle(s.BuildCompleted("b", 7, Outcome.LOST, stored=True), 302.0)
@@ -257,8 +259,8 @@ class Simulation:
                     self.pending.append(s.JobClaimed(label, self.claim(label)))
                 case s.UnclaimJob(label, build):
                     self.unclaim(label, build)
-                case s.CompleteBuild(label, task, outcome):
-                    self.complete(label, task.build_id, outcome)
+                case s.CompleteBuild(label, task, result):
+                    self.complete(label, task.build_id, result.outcome)
                 case s.StartUpload(label, task, _):
                     self.complete(label, task.build_id, Outcome.BUILT)
 

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from piwheels.model import HostMetrics, QueueStatus
-from piwheels.protocol.messages import BuilderView, StatusReply
+from piwheels.protocol.messages import BuilderState, BuilderView, StatusReply
 from piwheels.scheduler.change_filter import builder_changed, status_changed
 
 GB = 1 << 30
@@ -13,7 +13,13 @@ HOST = HostMetrics(
     temperature=50.0,
 )  # fmt: skip
 BUILDER = BuilderView(
-    label="b", state="building", build=7, phase="building", phase_s=10.0, build_s=20.0, host=HOST
+    label="b",
+    state=BuilderState.BUILDING,
+    build=7,
+    phase="building",
+    phase_s=10.0,
+    build_s=20.0,
+    host=HOST,
 )
 QUEUE = QueueStatus(target="t", pending=3, claimed=0, deferred=0, oldest_s=100.0)
 STATUS = StatusReply(

@@ -11,7 +11,8 @@ from piwheels.db.database import Database
 from piwheels.model import Outcome
 from piwheels.scheduler.build_logs import LogSpool
 from piwheels.scheduler.keyed_queue import KeyedQueue
-from piwheels.scheduler.state_machine_events import CompleteBuild, MessageReceived
+from piwheels.scheduler.session_changes import complete_as
+from piwheels.scheduler.state_machine_events import MessageReceived
 from tests.scheduler.message_factories import idle
 from tests.scheduler.simulation import SimFarm, add_releases, sim_farm
 from tests.timeouts import WAIT_S
@@ -84,7 +85,7 @@ async def test_a_slow_log_compression_does_not_delay_another_builders_claim(
     assert job is not None
     work = sim.dispatcher._database_work
     running = asyncio.create_task(work.run())
-    work.put("a", CompleteBuild("a", job, Outcome.FAILED, "it broke", 1.0))
+    work.put("a", complete_as("a", job, Outcome.FAILED, "it broke", 1.0))
     assert await asyncio.to_thread(compressing.wait, WAIT_S)
     # The log of a's build is being compressed, and b gets its job.
     sim.builders["b"].disconnected = False

@@ -113,7 +113,7 @@ async def test_an_invalid_uploader_message_does_not_end_the_master(
     sender = peer(store, bind(router, store), m.ToUploader)
     wheel = m.ArtifactInfo(filename="a-1-py3-none-any.whl", size_bytes=1, sha256="0")
     built = m.BuildFinished(build=7, outcome=Outcome.BUILT, duration_s=1.0, files=(wheel,))
-    await receiver.expect("pi1", job(7), built, cast("Any", None))
+    receiver.expect(s.StartUpload("pi1", job(7), built), cast("Any", None))
     running = asyncio.create_task(receiver.run())
     with monkeypatch.context() as patch:
         patch.setattr(

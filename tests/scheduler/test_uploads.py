@@ -20,7 +20,8 @@ from piwheels.protocol import messages as m
 from piwheels.protocol.keys import KeyStore, Role
 from piwheels.protocol.sockets import CurveGate, Router
 from piwheels.scheduler import wheel_publisher
-from piwheels.scheduler.uploads import UploadNotStored, UploadResult, UploadServer
+from piwheels.scheduler.state_machine_events import CompleteBuild, StartUpload, WheelNotStored
+from piwheels.scheduler.uploads import UploadServer
 from piwheels.scheduler.wheel_publisher import WheelPublisher
 from piwheels.webroot import Webroot
 from tests.db.scenario import BUILD_TIME, TARGETS, make_sdist
@@ -59,23 +60,25 @@ class UploadHarness:
         built = m.BuildFinished(
             build=JOB.build_id, outcome=Outcome.BUILT, duration_s=1.0, files=offers
         )
-        await self.server.expect(label, JOB, built, TARGET)
+        self.server.expect(StartUpload(label, JOB, built), TARGET)
 
-    async def result(self) -> UploadResult:
+    async def result(self) -> CompleteBuild:
         async with asyncio.timeout(WAIT_S):
             received = await self.server.results.get()
-        assert isinstance(received, UploadResult), received
-        assert received.reason.isprintable(), "a reason is one line, whatever the wheel holds"
-        assert bool(received.reason) == (received.outcome is not Outcome.BUILT)
+        assert isinstance(received, CompleteBuild), received
+        result = received.result
+        assert result.reason.isprintable(), "a reason is one line, whatever the wheel holds"
+        assert bool(result.reason) == (result.outcome is not Outcome.BUILT)
+        assert bool(received.files) == (result.outcome is Outcome.BUILT)
         return received
 
-    async def not_stored(self) -> UploadNotStored:
+    async def not_stored(self) -> WheelNotStored:
         async with asyncio.timeout(WAIT_S):
             kept = await self.server.results.get()
-        assert isinstance(kept, UploadNotStored), kept
+        assert isinstance(kept, WheelNotStored), kept
         return kept
 
-    async def upload(self, wheel: Path, **claims: object) -> UploadResult:
+    async def upload(self, wheel: Path, **claims: object) -> CompleteBuild:
         """Have a wheel announced, sent and judged."""
         offer = artifact_of(wheel, **claims)
         await self.expect(offer)
@@ -159,7 +162,7 @@ async def test_a_valid_wheel_is_installed_with_its_metadata(
 ) -> None:
     wheel = make_wheel(tmp_path, files={"demo.py": b"x" * 2_000_000})
     received = await intake.upload(wheel, debian_packages=("libc6", "$(reboot)"))
-    assert received.outcome is Outcome.BUILT
+    assert received.result.outcome is Outcome.BUILT
     (file,) = received.files
     assert file.filename == wheel.name
     assert file.debian_packages == ("libc6",), "what is no Debian package is dropped"
@@ -177,7 +180,7 @@ async def test_a_wheel_is_installed_before_its_metadata(
         return write(webroot, path, content)
 
     monkeypatch.setattr(Webroot, "write", watched)
-    assert (await intake.upload(make_wheel(tmp_path))).outcome is Outcome.BUILT
+    assert (await intake.upload(make_wheel(tmp_path))).result.outcome is Outcome.BUILT
     assert there == [True]
 
 
@@ -208,7 +211,9 @@ async def test_a_web_root_that_rejects_a_wheel_is_unchanged_and_the_builder_keep
             kept = await intake.not_stored()
     assert os.strerror(number) in kept.reason
     assert intake.published_files == set()
-    assert (await intake.upload(wheel)).outcome is Outcome.BUILT, "offered again, it is taken"
+    assert (await intake.upload(wheel)).result.outcome is Outcome.BUILT, (
+        "offered again, it is taken"
+    )
 
 
 async def test_a_file_too_large_for_any_disk_is_a_failure_of_the_release(
@@ -218,7 +223,7 @@ async def test_a_file_too_large_for_any_disk_is_a_failure_of_the_release(
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
 
     monkeypatch.setattr(Webroot, "write", refuses)
-    assert (await intake.upload(make_wheel(tmp_path))).outcome is Outcome.REFUSED
+    assert (await intake.upload(make_wheel(tmp_path))).result.outcome is Outcome.REFUSED
 
 
 @pytest.mark.parametrize("size_bytes", [100, 100_000])
@@ -239,7 +244,7 @@ async def test_a_full_spool_ends_an_upload_and_not_the_master(
         await sender.send(fetch)
         kept = await intake.not_stored()
     assert "No space left" in kept.reason
-    assert (await intake.upload(make_wheel(tmp_path))).outcome is Outcome.BUILT, "it goes on"
+    assert (await intake.upload(make_wheel(tmp_path))).result.outcome is Outcome.BUILT, "it goes on"
 
 
 async def test_a_disk_that_fills_during_a_chunk_ends_an_upload_and_not_the_master(
@@ -259,7 +264,7 @@ async def test_a_disk_that_fills_during_a_chunk_ends_an_upload_and_not_the_maste
             await sender.send(second)
             async with asyncio.timeout(WAIT_S):
                 await intake.server.results.get()
-    assert (await intake.upload(make_wheel(tmp_path))).outcome is Outcome.BUILT, "it goes on"
+    assert (await intake.upload(make_wheel(tmp_path))).result.outcome is Outcome.BUILT, "it goes on"
 
 
 async def test_an_upload_is_dropped_while_the_spool_is_full(
@@ -299,9 +304,9 @@ async def test_a_wheel_of_another_job_is_rejected(
     intake: UploadHarness, tmp_path: Path, made: dict[str, Any], message: str
 ) -> None:
     received = await intake.upload(make_wheel(tmp_path, **made))
-    assert received.outcome is Outcome.REFUSED
-    assert message in received.reason
-    assert "\n" not in received.reason
+    assert received.result.outcome is Outcome.REFUSED
+    assert message in received.result.reason
+    assert "\n" not in received.result.reason
     assert intake.published_files == set()
     assert not list(intake.server.spool_dir.iterdir())
 
@@ -310,7 +315,7 @@ async def test_content_other_than_announced_is_rejected(
     intake: UploadHarness, tmp_path: Path
 ) -> None:
     received = await intake.upload(make_wheel(tmp_path), sha256="0" * 64)
-    assert (received.outcome, "sha256" in received.reason) == (Outcome.REFUSED, True)
+    assert (received.result.outcome, "sha256" in received.result.reason) == (Outcome.REFUSED, True)
     assert intake.published_files == set()
 
 
@@ -318,7 +323,7 @@ async def test_a_member_outside_the_tree_is_rejected(intake: UploadHarness, tmp_
     members = with_record({"../../etc/cron.d/evil": b"x", **wheel_members()})
     wheel = write_zip(tmp_path / "demo-1.0-py3-none-any.whl", members)
     received = await intake.upload(wheel)
-    assert (received.outcome, "evil" in received.reason) == (Outcome.REFUSED, True)
+    assert (received.result.outcome, "evil" in received.result.reason) == (Outcome.REFUSED, True)
 
 
 async def test_a_record_with_other_content_is_rejected(
@@ -327,7 +332,7 @@ async def test_a_record_with_other_content_is_rejected(
     members = {**wheel_members(), "demo/__init__.py": b"something else"}
     wheel = write_zip(tmp_path / "demo-1.0-py3-none-any.whl", members)
     received = await intake.upload(wheel)
-    assert (received.outcome, "RECORD" in received.reason) == (Outcome.REFUSED, True)
+    assert (received.result.outcome, "RECORD" in received.result.reason) == (Outcome.REFUSED, True)
 
 
 async def test_a_reason_is_one_line_for_any_member_name(
@@ -336,8 +341,8 @@ async def test_a_reason_is_one_line_for_any_member_name(
     name = "demo/\x1b[2J\nBuilt.\N{RIGHT-TO-LEFT OVERRIDE}py"
     members = {**wheel_members(), name: b"not in RECORD"}
     received = await intake.upload(write_zip(tmp_path / "demo-1.0-py3-none-any.whl", members))
-    assert received.outcome is Outcome.REFUSED
-    assert "Built." in received.reason
+    assert received.result.outcome is Outcome.REFUSED
+    assert "Built." in received.result.reason
 
 
 @pytest.mark.parametrize(
@@ -358,7 +363,7 @@ async def test_more_or_less_than_one_wheel_is_not_requested(
     intake: UploadHarness, offers: tuple[m.ArtifactInfo, ...]
 ) -> None:
     await intake.expect(*offers)
-    assert (await intake.result()).outcome is Outcome.REFUSED
+    assert (await intake.result()).result.outcome is Outcome.REFUSED
 
 
 async def test_an_interrupted_upload_is_resumed(intake: UploadHarness, tmp_path: Path) -> None:
@@ -381,7 +386,7 @@ async def test_an_interrupted_upload_is_resumed(intake: UploadHarness, tmp_path:
         assert fetch.offset > 0
         await second.send(fetch)
         await second.send_all()
-    assert (await intake.result()).outcome is Outcome.BUILT
+    assert (await intake.result()).result.outcome is Outcome.BUILT
 
 
 def write_stored(wheel: Path) -> Path:
@@ -424,7 +429,7 @@ async def test_a_file_other_than_announced_is_not_requested(
         assert await sender.next() == m.Rejected(reason=message)
     async with Uploader(intake, wheel, offer) as sender:
         await sender.send_all()
-    assert (await intake.result()).outcome is Outcome.BUILT
+    assert (await intake.result()).result.outcome is Outcome.BUILT
 
 
 async def test_an_unrequested_chunk_is_rejected(intake: UploadHarness, tmp_path: Path) -> None:
@@ -439,7 +444,7 @@ async def test_an_unrequested_chunk_is_rejected(intake: UploadHarness, tmp_path:
         assert isinstance(await sender.next(), m.Rejected)
         await sender.send(fetch)
         await sender.send_all()
-    assert (await intake.result()).outcome is Outcome.BUILT
+    assert (await intake.result()).result.outcome is Outcome.BUILT
 
 
 async def test_a_rebuild_with_different_content_gets_a_build_number(
@@ -490,7 +495,7 @@ async def test_a_wheel_that_causes_an_internal_error_is_rejected(
 
     monkeypatch.setattr(wheel_publisher, "read_wheel", wrong)
     received = await intake.upload(make_wheel(tmp_path))
-    assert received.outcome is Outcome.REFUSED
-    assert "internal error of the master (ZeroDivisionError)" in received.reason
+    assert received.result.outcome is Outcome.REFUSED
+    assert "internal error of the master (ZeroDivisionError)" in received.result.reason
     monkeypatch.undo()
-    assert (await intake.upload(make_wheel(tmp_path))).outcome is Outcome.BUILT
+    assert (await intake.upload(make_wheel(tmp_path))).result.outcome is Outcome.BUILT

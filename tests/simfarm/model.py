@@ -12,13 +12,13 @@ from piwheels.model import (
     HostMetrics,
     LiveDownloads,
     NamedCount,
+    Outcome,
     QueueStatus,
 )
 from piwheels.protocol.messages import (
     BuilderChanged,
     BuilderRemoved,
     BuilderState,
-    BuildStarted,
     Event,
     Snapshot,
     StatusChanged,
@@ -268,18 +268,18 @@ class FarmModel:
                 yield self._record(machine, task)
         elif machine.fixed_state is None and not machine.draining:
             machine.idle_s -= by_s
-            if machine.idle_s <= 0 and not self.paused and (started := self._start(machine)):
-                yield started
+            if machine.idle_s <= 0 and not self.paused:
+                self._start(machine)
 
     def _leave(self, machine: SimBuilder) -> Event:
         machine.away_s = RESTART_S if machine.restarts else math.inf
         machine.build = None
         return BuilderRemoved(label=machine.label)
 
-    def _start(self, machine: SimBuilder) -> BuildStarted | None:
+    def _start(self, machine: SimBuilder) -> None:
         open_ones = [stage.target for stage in machine.targets if self.pending[stage.target]]
         if not open_ones:
-            return None
+            return
         target = machine.rng.choice(open_ones)
         self.pending[target] -= 1
         project, version = machine.rng.choice(scenario_builders.PROJECTS)
@@ -290,14 +290,6 @@ class FarmModel:
             target,
             total_s=machine.rng.uniform(0.5, 1.5) * self.build_s,
             fails=machine.rng.random() < self.fail_share,
-        )
-        return BuildStarted(
-            at=self.time,
-            builder=machine.label,
-            build=machine.build.build,
-            project=project,
-            version=version,
-            target=target,
         )
 
     def _record(self, machine: SimBuilder, task: SimBuild, outcome: str = "") -> BuildSummary:
@@ -311,7 +303,7 @@ class FarmModel:
             project=task.project,
             version=task.version,
             target=task.target,
-            outcome=outcome or "built",
+            outcome=Outcome(outcome or "built"),
             duration_s=task.spent_s,
             reason="" if outcome == "canceled" else detail,
         )

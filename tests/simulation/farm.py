@@ -305,8 +305,8 @@ class SimulatedMaster:
                 )
             case s.UnclaimJob(label, build):
                 self._work(lambda: self.farm.database.unclaim(label, build))
-            case s.CompleteBuild(label, job, outcome):
-                self.complete(label, job.build_id, outcome)
+            case s.CompleteBuild(label, job, result):
+                self.complete(label, job.build_id, result.outcome)
             case s.StartUpload(_, job):
                 self.uploads[job.build_id] = instruction
             case s.CancelUpload(build):

@@ -2,8 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 
-from piwheels.model import AuditEvent, BuildSummary, HostMetrics, LiveDownloads, QueueStatus
-from piwheels.protocol.messages import BuilderView, Snapshot, StatusReply
+from piwheels.model import (
+    AuditEvent,
+    BuildSummary,
+    HostMetrics,
+    LiveDownloads,
+    Outcome,
+    QueueStatus,
+)
+from piwheels.protocol.messages import BuilderState, BuilderView, Snapshot, StatusReply
 from tests.tui.static_source import NOON
 
 GIB = 1024**3
@@ -33,7 +40,7 @@ def builder(label: str, state: str, **facts: object) -> BuilderView:
         "built_last_hour": 7,
         "failed_last_hour": 1,
     }
-    return BuilderView(label=label, state=state, **(known | facts))  # type: ignore[arg-type]
+    return BuilderView(label=label, state=BuilderState(state), **(known | facts))  # type: ignore[arg-type]
 
 
 def building(label: str, state: str, project: str, build: int, **facts: object) -> BuilderView:
@@ -66,7 +73,7 @@ def build_finished(
         project=project,
         version="1.4.2",
         target="cp311-trixie-aarch64",
-        outcome=outcome,
+        outcome=Outcome(outcome),
         duration_s=95.0 * minutes,
         reason=detail,
     )

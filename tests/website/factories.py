@@ -12,6 +12,7 @@ from piwheels.model import (
     DownloadTotals,
     FarmTotals,
     FileSummary,
+    Outcome,
     ProjectDay,
     ProjectDownloads,
     ProjectStatusRow,
@@ -143,7 +144,10 @@ def a_project(*releases: ReleaseStatusRow, **content: Any) -> ProjectData:
 def built_project() -> ProjectData:
     """A project with one wheel that was built and downloaded."""
     built = a_target(
-        covered_by=a_wheel().filename, last_build_id=7, last_outcome="built", last_duration_s=75.0
+        covered_by=a_wheel().filename,
+        last_build_id=7,
+        last_outcome=Outcome.BUILT,
+        last_duration_s=75.0,
     )
     return a_project(
         a_release("1.0", built, a_target(CP313, queued=True, jobs_ahead=3)),
@@ -162,11 +166,13 @@ def built_project() -> ProjectData:
 
 def hostile_project() -> ProjectData:
     """A project with hostile text in every untrusted field."""
-    failed = a_target(last_build_id=8, last_outcome="failed", last_reason=HOSTILE, last_final=True)
+    failed = a_target(
+        last_build_id=8, last_outcome=Outcome.FAILED, last_reason=HOSTILE, last_final=True
+    )
     release = a_release(
         "1.0",
         failed,
-        a_target(CP313, target_skip_reason=HOSTILE, last_build_id=9, last_outcome=HOSTILE),
+        a_target(CP313, target_skip_reason=HOSTILE, last_build_id=9, last_outcome=Outcome.FAILED),
         yanked=HOSTILE,
         requires_python=HOSTILE,
     )

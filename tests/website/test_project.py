@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import jsonschema
 import pytest
 
-from piwheels.model import TargetStatusRow, UpstreamPage
+from piwheels.model import Outcome, ProjectStatus, TargetStatusRow, UpstreamPage
 from piwheels.release_status import StatusContext
 from piwheels.website import json_documents
 from piwheels.website.project_page import (
@@ -137,7 +137,7 @@ def test_the_newest_release_is_that_of_the_upstream_index(
     ("target", "words"),
     [
         (
-            a_target(covered_by=a_wheel().filename, last_build_id=7, last_outcome="built"),
+            a_target(covered_by=a_wheel().filename, last_build_id=7, last_outcome=Outcome.BUILT),
             "built log",
         ),
         (a_target(covered_by=a_wheel().filename), "covered by cp311-cp311-linux_aarch64"),
@@ -150,13 +150,16 @@ def test_the_newest_release_is_that_of_the_upstream_index(
         (a_target(queued=True, jobs_ahead=1000), "queued over 1,000 jobs ahead"),
         (
             a_target(
-                retry_at=NOW, last_build_id=5, last_outcome="fetch-failed", last_reason="no route"
+                retry_at=NOW,
+                last_build_id=5,
+                last_outcome=Outcome.FETCH_FAILED,
+                last_reason="no route",
             ),
             "to be retried log of build 5 no route",
         ),
         (
             a_target(
-                last_build_id=5, last_outcome="failed", last_reason="no rust", last_final=True
+                last_build_id=5, last_outcome=Outcome.FAILED, last_reason="no rust", last_final=True
             ),
             "failed log of build 5 no rust",
         ),
@@ -203,7 +206,7 @@ def test_what_blocks_a_whole_release_is_shown_with_its_reason(
 
 def test_a_quarantined_project_has_no_install_commands() -> None:
     release = a_release("1.0", a_target(covered_by="pkg-1.0-py3-none-any.whl"))
-    facts = project_facts(release, status="quarantined", status_reason="malware")
+    facts = project_facts(release, status=ProjectStatus.QUARANTINED, status_reason="malware")
     content = a_project(facts=facts, files=(a_wheel(),))
     text = page(content).text
     assert "cannot be installed" in text
@@ -213,7 +216,9 @@ def test_a_quarantined_project_has_no_install_commands() -> None:
 
 
 def test_hints_for_operators_are_not_public() -> None:
-    failed = a_target(last_build_id=5, last_outcome="failed", last_reason="x", last_final=True)
+    failed = a_target(
+        last_build_id=5, last_outcome=Outcome.FAILED, last_reason="x", last_final=True
+    )
     for content in (a_project(a_release("1.0", failed)), a_project(a_release(skip_reason="no"))):
         assert "piw " not in page(content).text
 

@@ -92,7 +92,7 @@ def _takes_builders(definition: CommandDefinition[Any]) -> bool:
 def _labels(views: Sequence[BuilderView], values: Mapping[str, Any]) -> tuple[str, ...]:
     if not values.get("all_builders"):
         return tuple(dict.fromkeys(values["labels"]))
-    connected = tuple(view.label for view in views if view.state != BuilderState.LOST)
+    connected = tuple(view.label for view in views if view.state is not BuilderState.LOST)
     if not connected:
         raise RejectedError("no builder is connected")
     return connected

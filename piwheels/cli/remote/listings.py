@@ -18,7 +18,7 @@ from piwheels.cli.remote.client import (
 )
 from piwheels.config import Config
 from piwheels.formatting import format_duration
-from piwheels.model import short_target_name
+from piwheels.model import Outcome, short_target_name
 from piwheels.output import print_table
 from piwheels.protocol.client import REPLY_TIMEOUT_S
 from piwheels.protocol.messages import (
@@ -62,7 +62,7 @@ async def builds(
             f"{build.project} {build.version}",
             short_target_name(build.target, reply.targets),
             build.builder,
-            click.style(build.outcome, fg="green" if build.outcome == "built" else "red"),
+            click.style(build.outcome, fg="green" if build.outcome is Outcome.BUILT else "red"),
             format_duration(build.duration_s),
             strip_controls(build.detail),
         )

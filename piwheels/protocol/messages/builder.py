@@ -85,7 +85,7 @@ class BuildFinished(Message, frozen=True, kw_only=True):
     duration_s: Seconds
     files: Annotated[tuple[ArtifactInfo, ...], Meta(max_length=_MAX_FILES)] = ()
     build_inputs: Annotated[tuple[NulFreeText, ...], Meta(max_length=MAX_INPUTS)] = ()
-    compiler_missing: bool = (
+    without_compiler: bool = (
         False  # the builder has no C compiler, and the sdist has sources for one
     )
     failure_class: FailureClass | None = None  # None: it was built, or it is not known

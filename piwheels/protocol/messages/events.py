@@ -1,7 +1,5 @@
 """Events that are sent to subscribers: Event."""
 
-from datetime import datetime
-
 from piwheels.model import AuditEvent, BuildSummary
 from piwheels.protocol.message_base import Message
 from piwheels.protocol.messages.status import BuilderView, StatusReply
@@ -19,17 +17,6 @@ class BuilderRemoved(Message, frozen=True, kw_only=True):
     label: str
 
 
-class BuildStarted(Message, frozen=True, kw_only=True):
-    """A builder got a job."""
-
-    at: datetime
-    builder: str
-    build: int
-    project: str
-    version: str
-    target: str
-
-
 class StatusChanged(Message, frozen=True, kw_only=True):
     """The status of the farm changed; without its builders.
 
@@ -40,4 +27,4 @@ class StatusChanged(Message, frozen=True, kw_only=True):
     status: StatusReply
 
 
-Event = BuilderChanged | BuilderRemoved | BuildStarted | BuildSummary | AuditEvent | StatusChanged
+Event = BuilderChanged | BuilderRemoved | BuildSummary | AuditEvent | StatusChanged

@@ -35,7 +35,7 @@ class BuilderView(Message, frozen=True, kw_only=True):
     """A builder as the master knows it."""
 
     label: str
-    state: str  # a BuilderState
+    state: BuilderState
     reason: str = ""
     targets: tuple[str, ...] = ()
     platform: str = ""

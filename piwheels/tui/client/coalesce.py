@@ -10,7 +10,6 @@ from piwheels.model import AuditEvent, BuildSummary
 from piwheels.protocol.messages import (
     BuilderChanged,
     BuilderRemoved,
-    BuildStarted,
     Event,
     EventBatch,
     ReplyBody,
@@ -51,8 +50,6 @@ def _subject_of(event: Event) -> Hashable:
             return "builder", view.label
         case BuilderRemoved(label=label):
             return "builder", label
-        case BuildStarted(builder=label):
-            return "start", label
         case BuildSummary(build_id=number):
             return "end", number
         case AuditEvent():

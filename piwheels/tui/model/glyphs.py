@@ -49,7 +49,6 @@ STATE_ORDER: dict[str, int] = {
     BuilderState.ASLEEP: 10,
     BuilderState.IDLE: 11,
 }
-UNKNOWN_STATE_ORDER = 12
 #: The states of every build. They share one position in the default order: a table whose rows move
 #: with each build cannot be read.
 WORKING_STATES = frozenset({BuilderState.UPLOADING, BuilderState.BUILDING, BuilderState.FINISHING})

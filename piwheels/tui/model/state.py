@@ -13,7 +13,6 @@ from piwheels.protocol.messages import (
     BuilderChanged,
     BuilderRemoved,
     BuilderView,
-    BuildStarted,
     EventBatch,
     Snapshot,
     StatusChanged,
@@ -133,7 +132,7 @@ class FarmState:
                 self._add_event(event)
             case StatusChanged(status=status):
                 self.status = msgspec.structs.replace(status, builders=())
-            case BuildStarted() | _:  # a BuilderChanged reports it too
+            case _:
                 pass
 
     def _add_event(self, event: AuditEvent) -> None:

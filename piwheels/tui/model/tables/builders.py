@@ -15,7 +15,6 @@ from piwheels.tui.model.glyphs import (
     ALERT_STATES,
     STATE_ORDER,
     STATE_STYLE,
-    UNKNOWN_STATE_ORDER,
     WORKING_STATES,
 )
 from piwheels.tui.model.glyphs import glyph as glyph_of
@@ -95,18 +94,18 @@ def builder_row(
     )
     haystack = _filter_text(label.text, view.targets, release.text, view.target, state)
     standing = BuilderState.BUILDING if state in WORKING_STATES else state
-    default = (STATE_ORDER.get(standing, UNKNOWN_STATE_ORDER), natural_sort_key(view.label))
+    default = (STATE_ORDER[standing], natural_sort_key(view.label))
     return Row(view.label, cells, trouble, haystack, default)
 
 
 @_cached
-def state_cell(state: str, ascii_only: bool) -> Cell:
+def state_cell(state: BuilderState, ascii_only: bool) -> Cell:
     """A builder's state: a glyph, a word and a color."""
     return Cell(
         terminal_safe(state),
         STATE_STYLE.get(state, ""),
         glyph_of(state, ascii_only=ascii_only),
-        STATE_ORDER.get(state, UNKNOWN_STATE_ORDER),
+        STATE_ORDER[state],
     )
 
 
