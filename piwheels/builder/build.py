@@ -33,7 +33,7 @@ from piwheels.builder.upstream_wheel import upstream_wheel_tail
 from piwheels.builder.wheel_collection import collect_wheel
 from piwheels.errors import RejectedError, TransientError
 from piwheels.index_client.client import DigestError, SimpleIndex
-from piwheels.model import FailureEvidence, Interpreter, Job, Outcome, Sdist
+from piwheels.model import FailureEvidence, Interpreter, Job, Outcome, Sdist, projection
 from piwheels.protocol.messages import (
     MAX_INPUT_CHARS,
     MAX_INPUTS,
@@ -332,12 +332,7 @@ class _BuildTask:
 
 async def _artifact_info(info: WheelInfo, system: BuildSystem) -> ArtifactInfo:
     packages = await asyncio.to_thread(system.needed_packages, info.needed_libraries)
-    return ArtifactInfo(
-        filename=info.filename,
-        size_bytes=info.size_bytes,
-        sha256=info.sha256,
-        debian_packages=packages[:MAX_PACKAGES],
-    )
+    return projection(ArtifactInfo, info, debian_packages=packages[:MAX_PACKAGES])
 
 
 def disk_free_bytes(folder: Path, limits: Limits) -> int:

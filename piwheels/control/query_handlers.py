@@ -8,7 +8,7 @@ from piwheels.control.status_service import StatusService
 from piwheels.db import page_queue, status_queries, target_queries
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
-from piwheels.model import ProjectStatusRow, TargetStatusRow, match_targets
+from piwheels.model import ProjectStatusRow, TargetStatusRow, match_targets, projection
 from piwheels.protocol.messages import (
     BuilderHistory,
     BuilderHistoryReply,
@@ -82,9 +82,8 @@ class QueryHandlers:
             asked_version=query.version,
             asked_target=target,
         )
-        return ExplainReply(
-            answers=tuple(map(_explanation, statuses)), targets=await self.targets()
-        )
+        answers = (projection(Explanation, status, text=status.as_text) for status in statuses)
+        return ExplainReply(answers=tuple(answers), targets=await self.targets())
 
     async def targets(self) -> tuple[str, ...]:
         """The names of all targets that the farm builds for."""
@@ -136,18 +135,6 @@ class QueryHandlers:
         )
 
 
-def _explanation(status: ReleaseStatus) -> Explanation:
-    return Explanation(
-        project=status.project,
-        version=status.version,
-        target=status.target,
-        state=status.state,
-        text=status.as_text,
-        build=status.build,
-        file=status.file,
-    )
-
-
 def _report_rows(
     project: str,
     versions: Sequence[str],
@@ -171,9 +158,9 @@ def _report_rows(
 def _report_row(
     status_of_target: ReleaseStatus, target: TargetStatusRow | None, *, resting: bool
 ) -> ReleaseReportRow:
-    return ReleaseReportRow(
-        project=status_of_target.project,
-        version=status_of_target.version,
+    return projection(
+        ReleaseReportRow,
+        status_of_target,
         target=target.target if target else "-",
         resting=resting,
         covered=status_of_target.state is State.COVERED,

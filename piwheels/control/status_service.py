@@ -22,7 +22,14 @@ from piwheels.db import history, page_queue, status_queries
 from piwheels.db.database import Database
 from piwheels.db.downloads import live_downloads
 from piwheels.errors import NotNowError
-from piwheels.model import AuditEvent, BuildSummary, FarmTotals, LiveDownloads, QueueStatus
+from piwheels.model import (
+    AuditEvent,
+    BuildSummary,
+    FarmTotals,
+    LiveDownloads,
+    QueueStatus,
+    projection,
+)
 from piwheels.protocol.messages import ListBuilds, ListEvents, Snapshot, StatusChanged, StatusReply
 from piwheels.scheduler.change_filter import status_changed
 from piwheels.scheduler.dispatcher import Dispatcher
@@ -152,13 +159,15 @@ class StatusService:
             NotNowError: the database has not answered since the master started.
         """
         counts = await self._cached(self._counts)
-        known_totals = await self._cached(self._totals)
-        totals = known_totals.value
+        totals = await self._cached(self._totals)
         downloads = (await self._cached(self._downloads)).value
         now = time.monotonic()
         read_at = self.upstream_sync.last_synced_at
         served = self.dispatcher.targets.served
-        return StatusReply(
+        return projection(
+            StatusReply,
+            counts.value,
+            totals.value,
             version=version("piwheels"),
             instance=self.instance,
             uptime_s=now - self._started_at,
@@ -168,20 +177,12 @@ class StatusService:
             queues=tuple(
                 replace(queue, has_builder=queue.target in served) for queue in counts.value.queues
             ),
-            last_hour=counts.value.last_hour,
-            projects=totals.projects,
-            releases=totals.releases,
-            files=totals.files,
-            files_bytes=totals.files_bytes,
-            builds=totals.builds,
-            stale_pages=counts.value.stale_pages,
             counts_age_s=counts.age_s,
-            database_bytes=totals.database_bytes,
             host=read_metrics(self.web_root),
             upstream_status_text=self.upstream_sync.status_text,
             upstream_lag_s=None if read_at is None else now - read_at,
             downloads=downloads,
-            totals_age_s=known_totals.age_s,
+            totals_age_s=totals.age_s,
             database=self.database_wait(),
         )
 

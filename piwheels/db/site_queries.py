@@ -58,7 +58,7 @@ async def project_files(db: Database, project: str) -> tuple[FileSummary, ...]:
     rows = await db.rows(
         """
         SELECT f.filename, f.sha256, f.size_bytes, f.metadata_sha256, k.tags, f.requires_python,
-               f.debian_packages, f.version, f.build_id, f.rebuild_requested, f.published_at
+               f.debian_packages, f.version, f.build_id, f.published_at, r.released_at, r.yanked
           FROM files f
           JOIN wheel_compatibilities k ON k.compatibility_id = f.compatibility_id
           JOIN releases r ON r.project = f.project AND r.version = f.version
@@ -67,10 +67,8 @@ async def project_files(db: Database, project: str) -> tuple[FileSummary, ...]:
         """,
         {"project": project},
     )
-    for row in rows:
-        row["debian_packages"] = tuple(row["debian_packages"])
     rows.sort(key=lambda row: version_sort_key(row["version"]), reverse=True)
-    return tuple(FileSummary(**row) for row in rows)
+    return tuple(from_row(FileSummary, row) for row in rows)
 
 
 async def project_builds(db: Database, project: str, limit: int) -> tuple[BuildSummary, ...]:

@@ -8,15 +8,20 @@ from piwheels.model.builds import (
     BuildSummary,
     FailureClass,
     FailureEvidence,
-    FileSummary,
     Job,
     Outcome,
     PastFailure,
     RetryDecision,
+)
+from piwheels.model.events import AuditEvent
+from piwheels.model.files import (
+    FileSummary,
+    IndexEntry,
+    IndexPage,
+    PublishedFile,
     WheelFile,
     build_tag_number,
 )
-from piwheels.model.events import AuditEvent
 from piwheels.model.metrics import (
     DownloadTotals,
     FarmTotals,
@@ -29,8 +34,6 @@ from piwheels.model.metrics import (
 )
 from piwheels.model.releases import (
     BuildRequest,
-    IndexEntry,
-    IndexPage,
     LastCheck,
     PageCheckResult,
     ProjectStatus,
@@ -77,6 +80,7 @@ __all__ = [
     "ProjectDownloads",
     "ProjectStatus",
     "ProjectStatusRow",
+    "PublishedFile",
     "QueueStatus",
     "Release",
     "ReleaseStatusRow",

@@ -1,6 +1,5 @@
 """Jobs, builds, their failures, and the wheels that they make."""
 
-import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
@@ -10,7 +9,6 @@ from msgspec import Meta
 
 from piwheels.model.base import Struct
 from piwheels.model.releases import Sdist
-from piwheels.model.targets import WheelCompatibility
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -160,30 +158,6 @@ class BuilderCapability(Struct, frozen=True, kw_only=True):
     best_speed: float = 0.0  # of all builders
 
 
-def build_tag_number(filename: str) -> int:
-    """The number of a wheel's build tag (PEP 427); 0 without one, or with one beyond 32 bits."""
-    parts = filename.split("-")
-    digits = re.match(r"\d+", parts[2]) if len(parts) == 6 else None
-    return int(digits[0]) if digits and len(digits[0]) < 10 else 0
-
-
-class WheelFile(Struct, frozen=True, kw_only=True):
-    """A wheel that the farm publishes, at packages/<sha256[:2]>/<sha256>/<filename>."""
-
-    filename: str
-    sha256: str
-    size_bytes: int
-    metadata_sha256: str  # of <filename>.metadata (PEP 658)
-    compatibility: WheelCompatibility
-    requires_python: str = ""
-    debian_packages: tuple[str, ...] = ()  # Debian packages that its ELF files need
-
-    @property
-    def build_tag(self) -> int:
-        """The number of its build tag (PEP 427), by which installers choose; 0 without one."""
-        return build_tag_number(self.filename)
-
-
 class Build(Struct, frozen=True, kw_only=True):
     """One attempt at a job, with its outcome."""
 
@@ -223,19 +197,3 @@ class BuildSummary(Struct, frozen=True, kw_only=True, tag=True):
     def detail(self) -> str:
         """The wheels, or why there are none."""
         return ", ".join(self.files) or self.reason
-
-
-class FileSummary(Struct, frozen=True, kw_only=True):
-    """A published wheel as its project's page shows it."""
-
-    filename: str
-    sha256: str
-    size_bytes: int
-    metadata_sha256: str
-    tags: str  # the tag part of its file name
-    requires_python: str
-    debian_packages: tuple[str, ...]  # Debian packages
-    version: str
-    build_id: int
-    rebuild_requested: bool
-    published_at: datetime

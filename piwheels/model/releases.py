@@ -83,25 +83,3 @@ class LastCheck(Struct, frozen=True, kw_only=True):
     checked_at: datetime | None
     problem: str  # why the page was ignored; "" if it was valid
     pending_change: str  # a reported change that is not visible yet, and why; "" for none
-
-
-class IndexEntry(Struct, frozen=True, kw_only=True):
-    """A file as its project's index page lists it."""
-
-    filename: str
-    sha256: str
-    size_bytes: int
-    metadata_sha256: str
-    requires_python: str
-    version: str
-    released_at: datetime  # of the upstream release (PEP 700 upload-time)
-    yanked: str | None  # PEP 592
-
-
-class IndexPage(Struct, frozen=True, kw_only=True):
-    """The content of a project's index page."""
-
-    project: str
-    status: ProjectStatus
-    status_reason: str
-    files: tuple[IndexEntry, ...]  # by version, then name

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from piwheels.model import HostMetrics, Job
+from piwheels.model import HostMetrics, Job, projection
 from piwheels.protocol.messages import BuilderState, BuilderView, Hello
 from piwheels.retry_policy import builder_delay_s, required_free_disk
 from piwheels.scheduler import reasons
@@ -195,17 +195,13 @@ class Session:
 
     def view(self, now: float, *, paused: bool, load_history: bool = False) -> BuilderView:
         """How it is shown to operators."""
-        job, record, hello = self.job, self.record, self.hello
-        return BuilderView(
-            label=self.label,
+        job, record = self.job, self.record
+        return projection(
+            BuilderView,
+            self,
+            self.hello,
+            record,
             state=self.state(now, paused=paused),
-            reason=self.reason,
-            targets=self.targets,
-            platform=hello.platform,
-            board=hello.board,
-            os=hello.os,
-            version=hello.version,
-            sandboxed=hello.sandboxed,
             build=job.build_id if job else None,
             project=job.project if job else "",
             release_version=job.version if job else "",
@@ -214,13 +210,10 @@ class Session:
             phase_s=now - self.phase_started_at if job else 0.0,
             build_s=now - self.job_started_at if job else 0.0,
             expected_s=self.expected_s if job else 0.0,
-            limit_s=hello.build_timeout_s,
+            limit_s=self.hello.build_timeout_s,
             since_last_message_s=now - self.last_message_at,
-            built=record.built,
-            failed=record.failed,
             built_last_hour=record.count_last_hour(built=True),
             failed_last_hour=record.count_last_hour(built=False),
-            host=self.host,
             load_history=tuple(record.load_history) if load_history else (),
         )
 

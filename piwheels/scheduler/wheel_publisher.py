@@ -18,7 +18,7 @@ from pathlib import Path
 from piwheels.db import catalog, file_deletions
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
-from piwheels.model import Job, Target, WheelFile, build_tag_number
+from piwheels.model import Job, Target, WheelFile, build_tag_number, projection
 from piwheels.webroot import Webroot, install_file
 from piwheels.wheel.inspect import WheelInfo, check_matches_job, manylinux_platform
 from piwheels.wheel.isolated_read import number_wheel, read_wheel, retag_wheel
@@ -91,7 +91,8 @@ class WheelPublisher:
                 self.db, facts.filename, facts.sha256, facts.project
             )
             await asyncio.to_thread(self._install_files, facts, path)
-        return facts.to_wheel_file(tuple(filter(_DEBIAN_PACKAGE.fullmatch, dependencies)))
+        packages = tuple(filter(_DEBIAN_PACKAGE.fullmatch, dependencies))
+        return projection(WheelFile, facts, debian_packages=packages)
 
     def _install_files(self, facts: WheelInfo, path: Path) -> None:
         wheel = self.webroot.wheel_path(facts.sha256, facts.filename)

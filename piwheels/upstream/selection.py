@@ -8,7 +8,7 @@ from packaging.version import Version
 
 from piwheels.errors import RejectedError
 from piwheels.index_client.page import FileKind, IndexFile, ProjectPage
-from piwheels.model import Release, Sdist
+from piwheels.model import Release, Sdist, projection
 
 _PREFERRED_EXTENSION = ".tar.gz"
 
@@ -83,7 +83,7 @@ def _release(project: str, version: str, files: Sequence[IndexFile], seen_at: da
         version=version,
         released_at=min(uploads, default=seen_at),
         requires_python=(source or files[0]).requires_python,
-        sdist=_sdist(source) if source else None,
+        sdist=projection(Sdist, source) if source else None,
         # PEP 592 yanks files; a release is yanked if all its files are.
         yanked=None if None in yanks else next(filter(None, yanks), ""),
     )
@@ -100,16 +100,6 @@ def _preferred_sdist(files: Sequence[IndexFile]) -> IndexFile | None:
             file.filename,
         ),
         default=None,
-    )
-
-
-def _sdist(file: IndexFile) -> Sdist:
-    return Sdist(
-        filename=file.filename,
-        url=file.url,
-        sha256=file.sha256,
-        size_bytes=file.size_bytes,
-        digest=file.digest,
     )
 
 

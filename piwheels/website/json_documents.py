@@ -4,16 +4,15 @@ from datetime import date
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, field
 
 from piwheels import formatting
-from piwheels.model import FileSummary, ReleaseStatusRow, TargetStatusRow
+from piwheels.model import FileSummary, ReleaseStatusRow, TargetStatusRow, projection
 from piwheels.release_status import ReleaseStatus, release_statuses
 from piwheels.website import filters
 from piwheels.website.page_data import ProjectData, Site
 
 FORMAT_VERSION = 1
-
 _FORMAT = Meta(description="increased when a field changes or is removed")
 _REQUIRES_PYTHON = Meta(description="'' allows every Python")
 _STATE_TEXT = Meta(description="the state as a sentence")
@@ -28,12 +27,12 @@ class FileJson(msgspec.Struct, frozen=True, kw_only=True):
     ]
     url: Annotated[str, Meta(description="permanent URL")]
     sha256: Annotated[str, Meta(description="of its content, in hex")]
-    size: Annotated[int, Meta(description="bytes")]
+    size_bytes: Annotated[int, Meta(description="bytes")] = field(name="size")
     tags: Annotated[str, Meta(description="PEP 425")]
     requires_python: Annotated[str, _REQUIRES_PYTHON]
     debian_packages: Annotated[tuple[str, ...], Meta(description="packages needed to import it")]
     metadata_url: Annotated[str, Meta(description="PEP 658")]
-    build: Annotated[int, Meta(description="the build that produced it")]
+    build_id: Annotated[int, Meta(description="the build that produced it")] = field(name="build")
     log_url: Annotated[str, Meta(description="log of that build")]
     published: Annotated[str, Meta(description="RFC 3339, UTC")]
     downloads: Annotated[int, Meta(description="all time")]
@@ -75,15 +74,17 @@ class ProjectJson(msgspec.Struct, frozen=True, kw_only=True):
 
     format: Annotated[int, _FORMAT]
     project: Annotated[str, Meta(description="normalized name (PEP 503)")]
-    display: Annotated[str, Meta(description="name as its authors spell it")]
+    display_name: Annotated[str, Meta(description="name as its authors spell it")] = field(
+        name="display"
+    )
     url: Annotated[str, Meta(description="page of the project")]
     status: Annotated[str, Meta(description="upstream status (PEP 792): active, archived, ...")]
     status_reason: Annotated[
         str, Meta(description="reason of the upstream status; '' if there is none")
     ]
-    skipped: Annotated[
+    skip_reason: Annotated[
         str | None, Meta(description="why the project is skipped; null if it is not")
-    ]
+    ] = field(name="skipped")
     names: Annotated[tuple[str, ...], Meta(description="aliases")]
     downloads: Annotated[int, Meta(description="of all its wheels, all time")]
     downloads_30_days: Annotated[int, _LAST_30_DAYS]
@@ -106,12 +107,14 @@ class StatsJson(msgspec.Struct, frozen=True, kw_only=True):
 
     format: Annotated[int, _FORMAT]
     downloads: Annotated[int, Meta(description="all time")]
-    downloads_30_days: Annotated[int, _LAST_30_DAYS]
-    downloads_today: Annotated[int, Meta(description="since midnight UTC")]
+    last_30_days: Annotated[int, _LAST_30_DAYS] = field(name="downloads_30_days")
+    today: Annotated[int, Meta(description="since midnight UTC")] = field(name="downloads_today")
     record_day: Annotated[int, Meta(description="most downloads on one day")]
     record_date: Annotated[date | None, Meta(description="the day with the most downloads")]
     since: Annotated[date | None, Meta(description="first day with downloads")]
-    bytes_served: Annotated[int, Meta(description="bytes sent in downloads, all time")]
+    bytes: Annotated[int, Meta(description="bytes sent in downloads, all time")] = field(
+        name="bytes_served"
+    )
     saved_s: Annotated[float, Meta(description="seconds of build time saved, all time")]
     charts: Annotated[
         dict[str, str], Meta(description="title of each chart, and the URL of its data")
@@ -138,14 +141,11 @@ def project_json(site: Site, content: ProjectData) -> bytes:
     files: dict[str, list[FileJson]] = {}
     for file in content.files:
         files.setdefault(file.version, []).append(_file_json(site, content, file))
-    document = ProjectJson(
+    document = projection(
+        ProjectJson,
+        facts,
         format=FORMAT_VERSION,
-        project=facts.project,
-        display=facts.display_name,
         url=f"{site.url}project/{filters.url_segment(facts.project)}/",
-        status=facts.status,
-        status_reason=facts.status_reason,
-        skipped=facts.skip_reason,
         names=content.aliases,
         downloads=content.downloads.downloads,
         downloads_30_days=content.downloads.last_30_days,
@@ -167,16 +167,11 @@ def encode(document: msgspec.Struct) -> bytes:
 
 def _file_json(site: Site, content: ProjectData, file: FileSummary) -> FileJson:
     url = f"{site.url}{filters.wheel_path(file.sha256, file.filename)}"
-    return FileJson(
-        filename=file.filename,
+    return projection(
+        FileJson,
+        file,
         url=url,
-        sha256=file.sha256,
-        size=file.size_bytes,
-        tags=file.tags,
-        requires_python=file.requires_python,
-        debian_packages=file.debian_packages,
         metadata_url=f"{url}.metadata",
-        build=file.build_id,
         log_url=f"{site.url}{filters.log_path(file.build_id)}",
         published=formatting.format_rfc3339(file.published_at),
         downloads=content.wheel_downloads.get(file.filename, 0),
@@ -188,10 +183,10 @@ def _release_json(
 ) -> ReleaseJson:
     found = release_statuses(content.facts, release, content.status_context)
     blocker, facts = found.release_blocker, {target.target: target for target in release.targets}
-    return ReleaseJson(
-        version=release.version,
+    return projection(
+        ReleaseJson,
+        release,
         released=formatting.format_rfc3339(release.released_at),
-        requires_python=release.requires_python,
         yanked=release.yanked is not None,
         yanked_reason=release.yanked or "",
         state=blocker.state if blocker else "",
@@ -206,11 +201,10 @@ def _release_json(
 def _target_json(site: Site, status: ReleaseStatus, target: TargetStatusRow) -> TargetJson:
     log = target.last_build_id
     waits = target.queued and target.claimed_by is None and target.retry_at is None
-    return TargetJson(
-        state=status.state,
-        text=status.text,
+    return projection(
+        TargetJson,
+        status,
         file=status.file or None,
-        build=status.build,
         log_url=f"{site.url}{filters.log_path(log)}" if log else None,
         ahead=target.jobs_ahead if waits else None,
     )

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import msgspec
 from markupsafe import Markup
 
+from piwheels.model import projection
 from piwheels.website import charts, html, json_documents
 from piwheels.website.page_data import HomeData, PackagesData, Site, StatsData
 from piwheels.website.sitemaps import robots_txt
@@ -51,17 +52,11 @@ def stats_pages(site: Site, content: StatsData) -> dict[str, bytes]:
         for draw, group in kinds
         for chart in group
     }
-    totals = content.downloads
-    document = json_documents.StatsJson(
+    document = projection(
+        json_documents.StatsJson,
+        content.downloads,
         format=json_documents.FORMAT_VERSION,
-        downloads=totals.downloads,
-        downloads_30_days=totals.last_30_days,
-        downloads_today=totals.today,
-        record_day=totals.record_day,
-        record_date=totals.record_date,
-        since=totals.since,
-        bytes_served=totals.bytes,
-        saved_s=round(totals.saved_s, 1),
+        saved_s=round(content.downloads.saved_s, 1),
         charts={chart.title: f"{site.url}{_chart_file(chart)}" for chart in every},
     )
     return {

@@ -15,7 +15,7 @@ from packaging.tags import Tag
 
 from piwheels import untrusted_names
 from piwheels.errors import RejectedError
-from piwheels.model import Job, Target, WheelCompatibility, WheelFile
+from piwheels.model import Job, Target, WheelCompatibility
 from piwheels.wheel import manylinux, validate
 from piwheels.wheel.elf import highest_version
 from piwheels.wheel.tags import PackagingRules, compatibility_of
@@ -32,7 +32,7 @@ _RULES = PackagingRules()
 
 
 class WheelInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """The properties of a valid wheel."""
+    """The properties of a valid wheel, as the process that may read it reports them."""
 
     filename: str
     sha256: str
@@ -46,17 +46,10 @@ class WheelInfo(msgspec.Struct, frozen=True, kw_only=True):
     needed_libraries: tuple[str, ...]  # shared libraries that are not in the wheel, sorted
     unreadable_elf: tuple[str, ...]  # members that begin like ELF but cannot be loaded
 
-    def to_wheel_file(self, dependencies: tuple[str, ...] = ()) -> WheelFile:
-        """The wheel as the farm publishes it; dependencies are the Debian packages it needs."""
-        return WheelFile(
-            filename=self.filename,
-            sha256=self.sha256,
-            size_bytes=self.size_bytes,
-            metadata_sha256=hashlib.sha256(self.metadata).hexdigest(),
-            compatibility=self.compatibility,
-            requires_python=self.requires_python,
-            debian_packages=dependencies,
-        )
+    @property
+    def metadata_sha256(self) -> str:
+        """The hash of the METADATA file."""
+        return hashlib.sha256(self.metadata).hexdigest()
 
 
 def inspect_wheel(path: Path) -> WheelInfo:

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piwheels.errors import RejectedError
-from piwheels.model import Job, Sdist, Target, WheelCompatibility
+from piwheels.model import Job, Sdist, Target, WheelCompatibility, WheelFile, projection
 from piwheels.wheel.inspect import WheelInfo, add_build_number, check_matches_job, inspect_wheel
 from piwheels.wheel.tags import make_target
 from tests.requires import find_program, skip_or_fail
@@ -80,7 +80,7 @@ def test_a_pure_wheel_has_its_facts(tmp_path: Path) -> None:
         needed_libraries=(),
         unreadable_elf=(),
     )
-    wheel = facts.to_wheel_file(("libssl3",))
+    wheel = projection(WheelFile, facts, debian_packages=("libssl3",))
     assert wheel.metadata_sha256 == hashlib.sha256(metadata).hexdigest()
     assert wheel.debian_packages == ("libssl3",)
     assert (wheel.sha256, wheel.size_bytes) == (facts.sha256, facts.size_bytes)

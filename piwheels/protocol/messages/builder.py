@@ -66,14 +66,15 @@ class BuildHeartbeat(Message, frozen=True, kw_only=True):
 
 
 class ArtifactInfo(Message, frozen=True, kw_only=True):
-    """A wheel that a build made, as its builder describes it; the master verifies all of it."""
+    """A wheel that a build made, as its builder describes it; the master verifies all of it.
+
+    Not a `WheelFile`, which is what the master found itself: every field here has a limit.
+    """
 
     filename: FileName
     size_bytes: SizeBytes
     sha256: Sha256Hex
-    debian_packages: Annotated[
-        tuple[ShortText, ...], Meta(max_length=MAX_PACKAGES)
-    ] = ()  # Debian packages
+    debian_packages: Annotated[tuple[ShortText, ...], Meta(max_length=MAX_PACKAGES)] = ()
 
 
 class BuildFinished(Message, frozen=True, kw_only=True):
