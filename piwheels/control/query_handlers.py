@@ -8,7 +8,7 @@ from piwheels.control.status_service import StatusService
 from piwheels.db import page_queue, status_queries, target_queries
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
-from piwheels.model import ProjectStatusRow, TargetStatusRow, match_targets, projection
+from piwheels.model import ProjectStatusRow, State, TargetStatusRow, match_targets, projection
 from piwheels.protocol.messages import (
     BuilderHistory,
     BuilderHistoryReply,
@@ -28,7 +28,6 @@ from piwheels.protocol.messages import (
 )
 from piwheels.release_status import (
     ReleaseStatus,
-    State,
     StatusContext,
     explain_with_upstream,
     is_idle_until_soon,

@@ -1,100 +1,47 @@
 """The nouns of the farm as frozen structs: what every layer passes on, stores and shows."""
 
-from piwheels.model.base import Struct, projection
-from piwheels.model.builds import (
-    RETRYABLE,
-    Build,
-    BuilderCapability,
-    BuildSummary,
-    FailureClass,
-    FailureEvidence,
-    Job,
-    Outcome,
-    PastFailure,
-    RetryDecision,
-)
-from piwheels.model.events import AuditEvent
-from piwheels.model.files import (
-    FileSummary,
-    IndexEntry,
-    IndexPage,
-    PublishedFile,
-    WheelFile,
-    build_tag_number,
-)
-from piwheels.model.metrics import (
-    DownloadTotals,
-    FarmTotals,
-    HostMetrics,
-    LiveDownloads,
-    NamedCount,
-    ProjectDay,
-    ProjectDownloads,
-    QueueStatus,
-)
-from piwheels.model.releases import (
-    BuildRequest,
-    LastCheck,
-    PageCheckResult,
-    ProjectStatus,
-    Release,
-    Sdist,
-    UpstreamPage,
-)
-from piwheels.model.status import ProjectStatusRow, ReleaseStatusRow, TargetStatusRow
-from piwheels.model.targets import (
-    CompatibilityRules,
-    Interpreter,
-    Target,
-    TargetPart,
-    WheelCompatibility,
-    match_targets,
-    short_target_name,
-)
-
-__all__ = [
-    "RETRYABLE",
-    "AuditEvent",
-    "Build",
-    "BuildRequest",
-    "BuildSummary",
-    "BuilderCapability",
-    "CompatibilityRules",
-    "DownloadTotals",
-    "FailureClass",
-    "FailureEvidence",
-    "FarmTotals",
-    "FileSummary",
-    "HostMetrics",
-    "IndexEntry",
-    "IndexPage",
-    "Interpreter",
-    "Job",
-    "LastCheck",
-    "LiveDownloads",
-    "NamedCount",
-    "Outcome",
-    "PageCheckResult",
-    "PastFailure",
-    "ProjectDay",
-    "ProjectDownloads",
-    "ProjectStatus",
-    "ProjectStatusRow",
-    "PublishedFile",
-    "QueueStatus",
-    "Release",
-    "ReleaseStatusRow",
-    "RetryDecision",
-    "Sdist",
-    "Struct",
-    "Target",
-    "TargetPart",
-    "TargetStatusRow",
-    "UpstreamPage",
-    "WheelCompatibility",
-    "WheelFile",
-    "build_tag_number",
-    "match_targets",
-    "projection",
-    "short_target_name",
-]
+from piwheels.model.base import Struct as Struct
+from piwheels.model.base import projection as projection
+from piwheels.model.builds import RETRYABLE as RETRYABLE
+from piwheels.model.builds import Build as Build
+from piwheels.model.builds import BuilderCapability as BuilderCapability
+from piwheels.model.builds import BuildSummary as BuildSummary
+from piwheels.model.builds import FailureClass as FailureClass
+from piwheels.model.builds import FailureEvidence as FailureEvidence
+from piwheels.model.builds import Job as Job
+from piwheels.model.builds import Outcome as Outcome
+from piwheels.model.builds import PastFailure as PastFailure
+from piwheels.model.builds import RetryDecision as RetryDecision
+from piwheels.model.events import AuditEvent as AuditEvent
+from piwheels.model.files import FileSummary as FileSummary
+from piwheels.model.files import IndexEntry as IndexEntry
+from piwheels.model.files import IndexPage as IndexPage
+from piwheels.model.files import PublishedFile as PublishedFile
+from piwheels.model.files import WheelFile as WheelFile
+from piwheels.model.files import build_tag_number as build_tag_number
+from piwheels.model.metrics import DownloadTotals as DownloadTotals
+from piwheels.model.metrics import FarmTotals as FarmTotals
+from piwheels.model.metrics import HostMetrics as HostMetrics
+from piwheels.model.metrics import LiveDownloads as LiveDownloads
+from piwheels.model.metrics import NamedCount as NamedCount
+from piwheels.model.metrics import ProjectDay as ProjectDay
+from piwheels.model.metrics import ProjectDownloads as ProjectDownloads
+from piwheels.model.metrics import QueueStatus as QueueStatus
+from piwheels.model.releases import BuildRequest as BuildRequest
+from piwheels.model.releases import LastCheck as LastCheck
+from piwheels.model.releases import PageCheckResult as PageCheckResult
+from piwheels.model.releases import ProjectStatus as ProjectStatus
+from piwheels.model.releases import Release as Release
+from piwheels.model.releases import Sdist as Sdist
+from piwheels.model.releases import UpstreamPage as UpstreamPage
+from piwheels.model.status import ProjectStatusRow as ProjectStatusRow
+from piwheels.model.status import ReleaseStatusRow as ReleaseStatusRow
+from piwheels.model.status import State as State
+from piwheels.model.status import TargetStatusRow as TargetStatusRow
+from piwheels.model.targets import CompatibilityRules as CompatibilityRules
+from piwheels.model.targets import Interpreter as Interpreter
+from piwheels.model.targets import Target as Target
+from piwheels.model.targets import TargetPart as TargetPart
+from piwheels.model.targets import WheelCompatibility as WheelCompatibility
+from piwheels.model.targets import match_targets as match_targets
+from piwheels.model.targets import short_target_name as short_target_name

@@ -1,10 +1,72 @@
-"""The facts from which the status of a release is computed: rows that one query returns."""
+"""The state of a release, and the facts from which it is computed: rows that one query returns."""
 
 from datetime import datetime
+from enum import StrEnum
+from typing import assert_never
 
 from piwheels.model.base import Struct
 from piwheels.model.builds import Outcome
 from piwheels.model.releases import LastCheck, ProjectStatus, UpstreamPage
+
+
+class State(StrEnum):
+    """The state of a project, a release, or a release for a target, in one word."""
+
+    UNKNOWN = "unknown"  # the farm does not know the project
+    NO_RELEASE = "no-release"  # no release of it was requested
+    UNKNOWN_RELEASE = "unknown-release"
+    UNKNOWN_TARGET = "unknown-target"
+    UPSTREAM = "upstream"  # what the last check of the upstream index found
+    REMOVED = "removed"  # a release that existed when it was first queried
+    SKIPPED = "skipped"  # the project or the release, by an operator
+    QUARANTINED = "quarantined"  # the project, by the upstream index (PEP 792)
+    MISSING = "missing"  # the upstream index no longer lists the release
+    NO_SDIST = "no-sdist"
+    TARGET_SKIPPED = "target-skipped"  # the target, or the release for this target
+    EXCLUDED = "excluded"  # by Requires-Python
+    COVERED = "covered"  # installers accept a published wheel there, and it loads
+    BUILDING = "building"
+    DEFERRED = "deferred"  # it failed, and is retried later
+    HELD = "held"  # it failed, and an operator has to decide
+    QUEUED = "queued"
+    UNSERVED = "unserved"  # queued, and no connected builder can build it
+    PAUSED = "paused"  # queued, and the farm assigns no jobs
+    FAILED = "failed"  # finally: it is not retried
+    WAITING = "waiting"  # for the result of another target
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing more happens without a command."""
+        match self:
+            case (
+                State.BUILDING
+                | State.DEFERRED
+                | State.QUEUED
+                | State.UNSERVED
+                | State.PAUSED
+                | State.WAITING
+            ):
+                return False
+            case (
+                State.UNKNOWN
+                | State.NO_RELEASE
+                | State.UNKNOWN_RELEASE
+                | State.UNKNOWN_TARGET
+                | State.UPSTREAM
+                | State.REMOVED
+                | State.SKIPPED
+                | State.QUARANTINED
+                | State.MISSING
+                | State.NO_SDIST
+                | State.TARGET_SKIPPED
+                | State.EXCLUDED
+                | State.COVERED
+                | State.HELD
+                | State.FAILED
+            ):
+                return True
+            case _:
+                assert_never(self)
 
 
 class TargetStatusRow(Struct, frozen=True, kw_only=True):

@@ -14,11 +14,12 @@ from piwheels.model import (
     ProjectStatus,
     ProjectStatusRow,
     ReleaseStatusRow,
+    State,
     Struct,
     TargetStatusRow,
     short_target_name,
 )
-from piwheels.release_status import ReleaseStatus, State, platform_of, release_statuses
+from piwheels.release_status import ReleaseStatus, platform_of, release_statuses
 from piwheels.website import charts, feeds, filters, html, json_documents
 from piwheels.website.page_data import ProjectData, Site
 

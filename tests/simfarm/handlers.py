@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from piwheels.errors import RejectedError
+from piwheels.model import State
 from piwheels.protocol.messages import (
     BuilderCommand,
     BuildsReply,
@@ -128,7 +129,7 @@ def _explain(body: Explain) -> ReplyBody:
         project=body.project,
         version=body.version or "1.0",
         target=body.target or "cp313-trixie-aarch64",
-        state="queued",
+        state=State.QUEUED,
         text=f"{body.project} waits for a builder that serves this target, after 17 others.",
     )
     return ExplainReply(answers=(answer,))

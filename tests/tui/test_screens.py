@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from piwheels.model import LiveDownloads, NamedCount
+from piwheels.model import LiveDownloads, NamedCount, State
 from piwheels.protocol.messages import ExplainReply, Explanation
 from piwheels.tui.model.actions import SCREEN_ACTIONS
 from piwheels.tui.model.navigation import ScreenName
@@ -73,7 +73,7 @@ def prepared_source(state: str = "connected") -> StaticSource:
                 project="pillow",
                 version="1.4.2",
                 target="cp311-trixie-aarch64",
-                state="failed",
+                state=State.FAILED,
                 text="Build 4707 failed for good: jpeglib.h is missing. `piw retry` tries again.",
                 build=4707,
             ),

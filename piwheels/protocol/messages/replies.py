@@ -4,7 +4,7 @@ from datetime import datetime
 
 from msgspec import field
 
-from piwheels.model import AuditEvent, BuildSummary
+from piwheels.model import AuditEvent, BuildSummary, State
 from piwheels.protocol.message_base import BoundedFloat, Message
 from piwheels.protocol.messages.events import Event
 from piwheels.protocol.messages.logs import LogChunk
@@ -50,7 +50,7 @@ class Explanation(Message, frozen=True, kw_only=True):
     project: str
     version: str = ""
     target: str = ""
-    state: str  # one word: covered, queued, building, deferred, failed, ...
+    state: State
     text: str  # the whole answer, one or two sentences
     build: int | None = None
     file: str = ""

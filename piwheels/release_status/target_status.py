@@ -1,0 +1,171 @@
+"""The status of a release that is not blocked, for one target."""
+
+from msgspec.structs import replace
+
+from piwheels.model import Outcome, ProjectStatusRow, ReleaseStatusRow, State, TargetStatusRow
+from piwheels.release_status.status import (ReleaseStatus, StatusContext, make_status, unskip_hint)
+from piwheels.release_status.target_notes import notes_of
+from piwheels.release_status.times import elapsed_text, time_until_text
+
+
+def target_status(
+    facts: ProjectStatusRow,
+    release: ReleaseStatusRow,
+    target: TargetStatusRow,
+    context: StatusContext,
+) -> ReleaseStatus:
+    """The status of a release that is not blocked, for one target."""
+    known = _classify(facts, release, target, context)
+    covered = known.state is State.COVERED
+    return replace(
+        known,
+        target=target.target,
+        notes=tuple(notes_of(release, target, known.state)),
+        build=target.current_build_id or target.last_build_id,
+        file=(target.covered_by or "") if covered else "",
+        built_for_target=covered
+        and target.last_outcome is Outcome.BUILT
+        and not target.built_for_other_target,
+    )
+
+
+def _classify(
+    facts: ProjectStatusRow,
+    release: ReleaseStatusRow,
+    target: TargetStatusRow,
+    context: StatusContext,
+) -> ReleaseStatus:
+    if not target.python_allowed:
+        text = f"its Requires-Python ({release.requires_python}) excludes this Python"
+        detail = f"Requires-Python is {release.requires_python}"
+        return make_status(facts, release, State.EXCLUDED, text, detail=detail)
+    if target.covered_by is not None:
+        text = f"{target.covered_by} is published and installs there"
+        return make_status(facts, release, State.COVERED, text, detail=target.covered_by)
+    if skipped := _skip_state(facts, release, target):
+        return skipped
+    return _unpublished_state(facts, release, target, context)
+
+
+def _skip_state(
+    facts: ProjectStatusRow, release: ReleaseStatusRow, target: TargetStatusRow
+) -> ReleaseStatus | None:
+    if target.target_skip_reason is not None:
+        return make_status(
+            facts,
+            release,
+            State.TARGET_SKIPPED,
+            f"nothing is built for this target: {target.target_skip_reason}",
+            hint=unskip_hint(f"--target {target.target}"),
+            detail=target.target_skip_reason,
+        )
+    if target.skip_reason is None:
+        return None
+    whole = "project" if target.skips_whole_project else "release"
+    name = facts.project if target.skips_whole_project else f"{facts.project}=={release.version}"
+    return make_status(
+        facts,
+        release,
+        State.TARGET_SKIPPED,
+        f"the {whole} is skipped for this target: {target.skip_reason}",
+        hint=unskip_hint(f"{name} --target {target.target}"),
+        detail=target.skip_reason,
+    )
+
+
+def _unpublished_state(
+    facts: ProjectStatusRow,
+    release: ReleaseStatusRow,
+    target: TargetStatusRow,
+    context: StatusContext,
+) -> ReleaseStatus:
+    """The state without a published wheel: queued, failed, or waiting for another target."""
+    now = context.now
+    if target.claimed_by is not None and target.claimed_at is not None:
+        text = (
+            f"it has been building on {target.claimed_by} {elapsed_text(target.claimed_at, now)} "
+            f"(build {target.current_build_id}, attempt {target.attempts})"
+        )
+        follow = f"`piw log {target.current_build_id} -f` follows"
+        return make_status(facts, release, State.BUILDING, text, hint=follow)
+    if target.retry_at is not None:
+        when = time_until_text(target.retry_at, now)
+        text = f"{_last_result_text(target)}; it is retried {when}"
+        return make_status(facts, release, State.DEFERRED, text)
+    if target.hold_reason is not None:
+        name = f"{facts.project}=={release.version}"
+        return make_status(
+            facts,
+            release,
+            State.HELD,
+            f"on hold until an operator decides: {target.hold_reason}",
+            hint=f"`piw log {target.last_build_id}` shows the last build, "
+            f"`piw retry {name} --target {target.target}` tries again",
+            detail=target.hold_reason,
+        )
+    if target.queued:
+        return _queued_state(facts, release, target, context)
+    if target.last_final:
+        name = f"{facts.project}=={release.version}"
+        return make_status(
+            facts,
+            release,
+            State.FAILED,
+            f"{_last_result_text(target)}, and is not retried automatically",
+            hint=(
+                f"`piw log {target.last_build_id}` shows why, "
+                f"`piw retry {name} --target {target.target}` tries again"
+            ),
+            detail=_failure_text(target),
+        )
+    text = (
+        "waiting for an earlier target (an older Python, or this one on an older "
+        "system): if its wheel also fits this target, nothing is built here; otherwise this target "
+        "is built next"
+    )
+    return make_status(facts, release, State.WAITING, text)
+
+
+def _queued_state(
+    facts: ProjectStatusRow,
+    release: ReleaseStatusRow,
+    target: TargetStatusRow,
+    context: StatusContext,
+) -> ReleaseStatus:
+    place = f"it is queued, number {target.jobs_ahead + 1} for this target"
+    if target.to_be_rebuilt is not None and target.without_compiler:
+        place = (
+            f"{target.to_be_rebuilt} is published, made without a C compiler, and is to be "
+            f"rebuilt: {place}"
+        )
+    elif target.to_be_rebuilt is not None and not target.sdist_replaced:
+        place = f"{target.to_be_rebuilt} is published, and a rebuild was requested: {place}"
+    if target.last_build_id is not None and target.last_outcome is not Outcome.BUILT:
+        place = f"{_last_result_text(target)}; {place}"
+    state, obstacle, hint = _queue_obstacle(target, context)
+    return make_status(facts, release, state, f"{place}{obstacle}", hint=hint)
+
+
+def _queue_obstacle(target: TargetStatusRow, context: StatusContext) -> tuple[State, str, str]:
+    """The state of a queued job, why no builder can get it now, and what an operator can do."""
+    if target.target not in context.served_targets:
+        return State.UNSERVED, ", but no connected builder serves it", ""
+    equipped = context.targets_with_compiler
+    if target.needs_compiler and equipped is not None and target.target not in equipped:
+        return State.UNSERVED, ", but no connected builder that serves it has a C compiler", ""
+    if context.paused:
+        return State.PAUSED, ", but the farm is paused", "`piw resume` continues"
+    return State.QUEUED, "", ""
+
+
+def _last_result_text(target: TargetStatusRow) -> str:
+    reason = f" ({target.last_reason})" if target.last_reason else ""
+    return f"build {target.last_build_id} ended as {target.last_outcome}{reason}"
+
+
+def _failure_text(target: TargetStatusRow) -> str:
+    """The last failure, without saying again that it failed."""
+    outcome, reason = target.last_outcome, target.last_reason or ""
+    if outcome is None or outcome is Outcome.FAILED:
+        return reason
+    return f"{outcome}: {reason}" if reason else outcome
