@@ -11,7 +11,7 @@ from pathlib import Path
 from piwheels import untrusted_names
 from piwheels.append_file import AppendFile
 from piwheels.control.command_executor import Call
-from piwheels.db import catalog, job_queue, target_queries
+from piwheels.db import catalog, completed_builds, target_queries
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
 from piwheels.model import Build, CompatibilityRules, Outcome, Release, Target, WheelCompatibility
@@ -52,7 +52,7 @@ class WheelImporter:
         name = untrusted_names.parse_wheel_filename(command.filename)
         if not 0 < command.size_bytes <= MAX_WHEEL_BYTES:
             raise RejectedError(reasons.wheel_size(command.size_bytes, MAX_WHEEL_BYTES))
-        number = await job_queue.next_build_id(self.db)
+        number = await completed_builds.next_build_id(self.db)
         folder = self.spool / str(number)
         folder.mkdir(parents=True)
         try:
@@ -89,7 +89,7 @@ class WheelImporter:
             started_at=now,
             duration_s=0.0,
         )
-        if not await job_queue.record_import(db, build, [wheel], self.rules):
+        if not await completed_builds.record_import(db, build, [wheel], self.rules):
             raise RejectedError(f"{project} {wheel_version} was removed while it was imported")
         return CommandSucceeded(text=f"{wheel.filename} was published")
 

@@ -9,13 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from piwheels.db.database import Database, transactional, transpose_rows
+from piwheels.db.rows import to_parameters
 from piwheels.db.target_queries import add_specifiers
-from piwheels.model import (
-    CompatibilityRules,
-    ProjectStatus,
-    Release,
-    Struct,
-)
+from piwheels.model import CompatibilityRules, ProjectStatus, Release, Sdist, Struct
 
 
 class StoredRelease(Struct, frozen=True, kw_only=True):
@@ -145,7 +141,7 @@ async def add_releases(db: Database, releases: Sequence[Release], rules: Compati
           FROM unnest(%(project)s::text[], %(version)s::text[],
                       %(released_at)s::timestamptz[], %(requires_python)s::text[],
                       %(yanked)s::text[], %(sdist_filename)s::text[], %(sdist_url)s::text[],
-                      %(sdist_sha256)s::text[], %(sdist_size)s::bigint[],
+                      %(sdist_sha256)s::text[], %(sdist_size_bytes)s::bigint[],
                       %(sdist_digest)s::text[])
             ON CONFLICT (project, version) DO UPDATE
            SET requires_python = excluded.requires_python,
@@ -169,34 +165,10 @@ async def add_releases(db: Database, releases: Sequence[Release], rules: Compati
 
 
 def _release_row(release: Release) -> dict[str, Any]:
-    sdist = release.sdist
-    return {
-        "project": release.project,
-        "version": release.version,
-        "released_at": release.released_at,
-        "requires_python": release.requires_python,
-        "yanked": release.yanked,
-        "sdist_filename": sdist.filename if sdist else None,
-        "sdist_url": sdist.url if sdist else None,
-        "sdist_sha256": sdist.sha256 or None if sdist else None,
-        "sdist_size": sdist.size_bytes if sdist else None,
-        "sdist_digest": sdist.digest or None if sdist else None,
-    }
-
-
-async def mark_yanked(db: Database, project: str, version: str, reason: str | None) -> bool:
-    """Mark a release as yanked (PEP 592), or as not yanked if the reason is None."""
-    return await _change_project(
-        db,
-        """
-        UPDATE releases SET yanked = %(reason)s
-         WHERE project = %(project)s AND version = %(version)s
-           AND yanked IS DISTINCT FROM %(reason)s
-        """,
-        project,
-        version=version,
-        reason=reason,
-    )
+    sdist = {name: getattr(release.sdist, name, None) for name in Sdist.__struct_fields__}
+    for hash_name in ("sha256", "digest"):
+        sdist[hash_name] = sdist[hash_name] or None
+    return to_parameters(release) | {f"sdist_{name}": value for name, value in sdist.items()}
 
 
 async def set_project_status(

@@ -1,6 +1,7 @@
-"""Rows of queries as structs of the model."""
+"""Structs of the model from rows, and as parameters of statements."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,3 +18,15 @@ def from_row(kind: type[_S], row: Mapping[str, Any], **fields: Any) -> _S:
     values = {**row, **fields}
     names = zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)
     return msgspec.convert({key: values[name] for name, key in names if name in values}, kind)
+
+
+def to_parameters(*nouns: msgspec.Struct) -> dict[str, Any]:
+    """The fields of structs as parameters: tuples become arrays, enums texts."""
+    fields = {name: getattr(noun, name) for noun in nouns for name in noun.__struct_fields__}
+    return {name: _to_parameter(value) for name, value in fields.items()}
+
+
+def _to_parameter(value: object) -> object:
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, StrEnum) else value

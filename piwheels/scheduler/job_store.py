@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from piwheels import retry_policy
-from piwheels.db import history, job_queue, key_values
+from piwheels.db import completed_builds, history, job_queue, key_values
 from piwheels.db.database import Database
 from piwheels.model import Build, CompatibilityRules, Job, PastFailure, RetryDecision, projection
 from piwheels.protocol.messages import BuilderState
@@ -105,7 +105,7 @@ class JobStore:
         """Record how a build ended; returns it, and whether its claim still held."""
         build = _build_of(ended)
         await asyncio.to_thread(self.logs.archive, build.build_id)
-        stored = await job_queue.complete_job(
+        stored = await completed_builds.complete_job(
             self.db, build, ended.files, self.rules, lambda past: self._decide_retry(build, past)
         )
         return build, stored

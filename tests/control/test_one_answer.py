@@ -9,7 +9,14 @@ from piwheels.db import catalog, job_queue
 from piwheels.model import Outcome, ProjectStatus
 from piwheels.protocol import messages as m
 from tests.control.conftest import TARGET, Master
-from tests.db.scenario import RULES, complete_as_built, make_build, make_release, make_wheel
+from tests.db.scenario import (
+    RULES,
+    complete_as_built,
+    complete_job_with_retry_after,
+    make_build,
+    make_release,
+    make_wheel,
+)
 
 Deed = Callable[[Master], Awaitable[object]]
 
@@ -23,7 +30,7 @@ async def built(master: Master) -> None:
 async def failed(master: Master, retry_after: timedelta | None = None) -> None:
     job = await job_queue.claim(master.db, "test", [TARGET.name])
     assert job is not None
-    await job_queue.complete_job_with_retry_after(
+    await complete_job_with_retry_after(
         master.db, make_build(job, "test", Outcome.TIMED_OUT), [], RULES, retry_after
     )
 

@@ -2,19 +2,21 @@
 
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from piwheels.db import catalog, job_queue, target_queries
+from piwheels.db import catalog, completed_builds, job_queue, target_queries
 from piwheels.db.database import Database
 from piwheels.model import (
     Build,
+    CompatibilityRules,
     Job,
     Outcome,
     ProjectStatus,
     Release,
+    RetryDecision,
     Sdist,
     Target,
     WheelCompatibility,
@@ -117,13 +119,37 @@ def make_wheel(
     )
 
 
+async def complete_job_with_retry_after(
+    db: Database,
+    build: Build,
+    files: Sequence[WheelFile],
+    rules: CompatibilityRules,
+    retry_after: timedelta | None,
+) -> bool:
+    """Record how a job ended; `retry_after` is when a failure is tried again, None makes it final."""
+    delay_s = 0.0 if retry_after is None else retry_after.total_seconds()
+    decision = RetryDecision(is_final=retry_after is None, delay_s=delay_s)
+    return await completed_builds.complete_job(db, build, files, rules, lambda _: decision)
+
+
+async def mark_yanked(db: Database, project: str, version: str, reason: str | None) -> None:
+    """Mark a release as yanked (PEP 592), or as not yanked if the reason is None."""
+    async with db.transaction():
+        await catalog.lock_projects(db, [project])
+        await db.execute(
+            "UPDATE releases SET yanked = %(reason)s"
+            " WHERE project = %(project)s AND version = %(version)s",
+            {"project": project, "version": version, "reason": reason},
+        )
+
+
 async def complete_as_built(
     db: Database, job: Job, builder: str, *files: WheelFile, without_compiler: bool = False
 ) -> bool:
     """Settle a job as built."""
     for file in files:
         assert await catalog.reserve_filename(db, file.filename, file.sha256)
-    return await job_queue.complete_job_with_retry_after(
+    return await complete_job_with_retry_after(
         db, make_build(job, builder, without_compiler=without_compiler), files, RULES, None
     )
 
@@ -386,7 +412,7 @@ class RandomWalk:
             outcome = self.random.choice([Outcome.FAILED, Outcome.LOST, Outcome.FETCH_FAILED])
             later = self.random.choice([None, timedelta(0), timedelta(hours=1)])
             failed = make_build(job, self.label, outcome, without_compiler=without_compiler)
-            done = await job_queue.complete_job_with_retry_after(self.db, failed, [], RULES, later)
+            done = await complete_job_with_retry_after(self.db, failed, [], RULES, later)
         assert done or self.removals.begun[job.project] > removals, "a claim was lost"
 
     def _file(self, job: Job) -> WheelFile:
@@ -428,7 +454,7 @@ class RandomWalk:
 
     async def yank(self) -> None:
         project, version = self.random.choice(PROJECTS), self.random.choice(VERSIONS)
-        await catalog.mark_yanked(self.db, project, version, self.random.choice([None, "", "bad"]))
+        await mark_yanked(self.db, project, version, self.random.choice([None, "", "bad"]))
 
     async def hide(self) -> None:
         project = self.random.choice(PROJECTS)

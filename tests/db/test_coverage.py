@@ -16,6 +16,7 @@ from tests.db.scenario import (
     RemovalCounts,
     check_jobs,
     complete_as_built,
+    complete_job_with_retry_after,
     make_build,
     make_release,
     make_wheel,
@@ -51,7 +52,7 @@ async def claim_job(db: Database, target: str) -> Job:
 async def fail_job(db: Database, target: str, later: timedelta | None = None) -> None:
     job = await claim_job(db, target)
     outcome = Outcome.FAILED if later is None else Outcome.LOST
-    assert await job_queue.complete_job_with_retry_after(
+    assert await complete_job_with_retry_after(
         db, make_build(job, "builder", outcome), [], RULES, later
     )
 
@@ -182,12 +183,12 @@ async def test_recording_the_same_result_again_loses_nothing(farm: Database) -> 
     await catalog.add_releases(farm, [make_release("alpha")], RULES)
     job = await claim_job(farm, CP39)
     failed = make_build(job, "builder", Outcome.FAILED)
-    assert await job_queue.complete_job_with_retry_after(farm, failed, [], RULES, None)
-    assert await job_queue.complete_job_with_retry_after(farm, failed, [], RULES, None), (
+    assert await complete_job_with_retry_after(farm, failed, [], RULES, None)
+    assert await complete_job_with_retry_after(farm, failed, [], RULES, None), (
         "the first answer can have been lost"
     )
     lost = make_build(job, "builder", Outcome.LOST)
-    assert not await job_queue.complete_job_with_retry_after(farm, lost, [], RULES, None)
+    assert not await complete_job_with_retry_after(farm, lost, [], RULES, None)
     assert await farm.rows("SELECT outcome FROM builds") == [{"outcome": "failed"}]
 
 
@@ -208,10 +209,10 @@ async def test_a_builder_cannot_record_a_result_for_the_job_of_another(farm: Dat
     await catalog.add_releases(farm, [make_release("alpha")], RULES)
     job = await job_queue.claim(farm, "builder", [target.name for target in TARGETS])
     assert job is not None
-    assert not await job_queue.complete_job_with_retry_after(
+    assert not await complete_job_with_retry_after(
         farm, make_build(job, "another"), [], RULES, None
     )
-    assert await job_queue.complete_job_with_retry_after(
+    assert await complete_job_with_retry_after(
         farm, make_build(job, "builder", Outcome.FAILED), [], RULES, None
     )
 

@@ -6,7 +6,14 @@ from piwheels.db import catalog, job_queue, target_queries
 from piwheels.db.database import Database
 from piwheels.model import Job, Outcome, Target
 from piwheels.wheel.tags import make_target
-from tests.db.scenario import RULES, complete_as_built, make_build, make_release, make_wheel
+from tests.db.scenario import (
+    RULES,
+    complete_as_built,
+    complete_job_with_retry_after,
+    make_build,
+    make_release,
+    make_wheel,
+)
 
 
 def _target(minor: int, os: str, glibc: str) -> Target:
@@ -56,7 +63,7 @@ async def build_job(db: Database, target: Target, glibc: str, number: int = 0) -
 async def fail_job(db: Database, target: Target, *, without_compiler: bool = False) -> None:
     job = await claim_job(db, target)
     ended = make_build(job, "builder", Outcome.FAILED, without_compiler=without_compiler)
-    assert await job_queue.complete_job_with_retry_after(db, ended, [], RULES, None)
+    assert await complete_job_with_retry_after(db, ended, [], RULES, None)
 
 
 async def only_served(db: Database, *served: Target) -> None:

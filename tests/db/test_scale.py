@@ -17,6 +17,7 @@ from tests.db.scenario import (
     RULES,
     TARGETS,
     complete_as_built,
+    complete_job_with_retry_after,
     make_build,
     make_release,
     make_wheel,
@@ -71,7 +72,7 @@ class _Farm:
         if self._chance.random() < 0.7:
             await complete_as_built(self.db, job, "builder", make_wheel(job, "py3-none-any"))
         else:
-            await job_queue.complete_job_with_retry_after(
+            await complete_job_with_retry_after(
                 self.db, make_build(job, "builder", Outcome.FAILED), [], RULES, None
             )
 

@@ -13,6 +13,7 @@ from tests.db.scenario import (
     RULES,
     TARGETS,
     complete_as_built,
+    complete_job_with_retry_after,
     make_build,
     make_release,
     make_sdist,
@@ -91,7 +92,7 @@ async def test_a_failure_of_an_earlier_sdist_is_retried(farm: Database, late: bo
     assert job is not None
     if late:
         await add_release(farm, sha256="1" * 64)
-    await job_queue.complete_job_with_retry_after(
+    await complete_job_with_retry_after(
         farm, make_build(job, "pi4", Outcome.FAILED), [], RULES, None
     )
     if not late:

@@ -11,7 +11,13 @@ from piwheels.db import catalog, file_deletions, job_queue
 from piwheels.model import Job, WheelFile
 from piwheels.scheduler.wheel_publisher import WheelPublisher
 from piwheels.wheel.inspect import inspect_wheel
-from tests.db.scenario import RULES, TARGETS, make_build, make_release
+from tests.db.scenario import (
+    RULES,
+    TARGETS,
+    complete_job_with_retry_after,
+    make_build,
+    make_release,
+)
 from tests.timeouts import WAIT_S
 from tests.website.harness import SiteHarness
 from tests.wheel.factories import make_wheel
@@ -34,7 +40,7 @@ class WheelUpload:
         """Complete the build of its release, so that the index lists it."""
         job = await self.claimed()
         file = await self.install()
-        assert await job_queue.complete_job_with_retry_after(
+        assert await complete_job_with_retry_after(
             self.site.db, make_build(job, "builder"), [file], RULES, None
         )
         return file
@@ -69,7 +75,7 @@ async def test_a_file_that_returns_before_its_deletion_is_kept(
     file = await wheel.install()
     await site.publisher.write_pending()
     assert wheel.is_installed(file), "it is due to be deleted, and about to be published"
-    assert await job_queue.complete_job_with_retry_after(
+    assert await complete_job_with_retry_after(
         site.db, make_build(job, "builder"), [file], RULES, None
     )
     await site.publisher.write_pending()

@@ -11,6 +11,7 @@ from piwheels.db import catalog, page_queue
 from piwheels.db.page_queue import PageKind
 from piwheels.index import index_publisher
 from piwheels.webroot import Webroot
+from tests.db.scenario import mark_yanked
 from tests.timeouts import WAIT_S
 from tests.website.harness import SiteHarness
 
@@ -39,7 +40,7 @@ async def test_only_changed_pages_are_written(site: SiteHarness) -> None:
 
 async def test_a_yank_and_a_quarantine_appear_on_the_page(site: SiteHarness) -> None:
     await site.publish("alpha")
-    await catalog.mark_yanked(site.db, "alpha", "1.0", "broken")
+    await mark_yanked(site.db, "alpha", "1.0", "broken")
     await site.publisher.write_pending()
     assert site.page("alpha")["files"][0]["yanked"] == "broken"
     await site.db.execute("UPDATE projects SET status = 'quarantined'")

@@ -15,6 +15,7 @@ from tests.db.scenario import (
     RULES,
     TARGETS,
     complete_as_built,
+    complete_job_with_retry_after,
     make_build,
     make_release,
     make_wheel,
@@ -45,7 +46,7 @@ class Farm:
     async def fail(self, later: timedelta | None = None) -> None:
         outcome = Outcome.FAILED if later is None else Outcome.FETCH_FAILED
         ended = make_build(await self.claim(), "pi4-kitchen", outcome)
-        assert await job_queue.complete_job_with_retry_after(self.db, ended, [], RULES, later)
+        assert await complete_job_with_retry_after(self.db, ended, [], RULES, later)
 
     async def explain(
         self, target: str | None = CP39, version: str | None = None
@@ -278,7 +279,7 @@ async def test_files_that_a_wheel_lacks_are_reported(farm: Farm) -> None:
     built = structs.replace(
         make_build(job, "pi4-kitchen"), reason="the wheel lacks _fast, which demo has"
     )
-    assert await job_queue.complete_job_with_retry_after(farm.db, built, [wheel], RULES, None)
+    assert await complete_job_with_retry_after(farm.db, built, [wheel], RULES, None)
     (answer,) = await farm.explain(job.target)
     assert "(The wheel lacks _fast, which demo has.)" in answer.as_text
 

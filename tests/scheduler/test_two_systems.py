@@ -16,7 +16,7 @@ from piwheels.scheduler import wheel_publisher
 from piwheels.scheduler.wheel_publisher import WheelPublisher
 from piwheels.webroot import Webroot
 from piwheels.wheel.tags import make_target
-from tests.db.scenario import RULES, make_build, make_release
+from tests.db.scenario import RULES, complete_job_with_retry_after, make_build, make_release
 from tests.timeouts import WAIT_S
 from tests.wheel.factories import EM_X86_64, elf, make_wheel
 
@@ -61,7 +61,7 @@ class Farm:
         wheel = await self.publisher.publish(
             make_wheel(arrived, tags=tags, files=files), job, target
         )
-        assert await job_queue.complete_job_with_retry_after(
+        assert await complete_job_with_retry_after(
             self.db, make_build(job, "builder"), [wheel], RULES, None
         )
         return wheel.filename
@@ -182,7 +182,7 @@ async def test_an_index_with_a_hidden_older_wheel_is_repaired(
     with monkeypatch.context() as earlier:
         earlier.setattr(wheel_publisher, "_reject_if_hiding", lambda *_: None)
         newer = await farm.publisher.publish(wheel, job, NEW)
-    assert await job_queue.complete_job_with_retry_after(
+    assert await complete_job_with_retry_after(
         farm.db, make_build(job, "slow"), [newer], RULES, None
     )
     assert (

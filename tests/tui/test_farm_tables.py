@@ -394,9 +394,7 @@ def test_untrusted_text_is_sanitized_in_every_cell(text: str, ascii_only: bool) 
             record_date=text,
         ),
     )  # fmt: skip
-    message = build_finished(
-        7, text, project=text, version=text, target=text, builder=text, reason=text
-    )
+    message = build_finished(7, project=text, version=text, target=text, builder=text, reason=text)
     state.apply_update(message, NOW)
     state.apply_update(
         AuditEvent(at=datetime.fromtimestamp(NOW, UTC), who=text, text=text, outcome=text),

@@ -189,7 +189,7 @@ def test_an_unserved_target_and_a_paused_farm_are_shown() -> None:
         (a_release(has_sdist=False), {}, "no source", "no sdist of it"),
         (
             a_release(),
-            {"status": "quarantined", "status_reason": "malware"},
+            {"status": ProjectStatus.QUARANTINED, "status_reason": "malware"},
             "quarantined",
             "(malware)",
         ),

@@ -6,7 +6,14 @@ from xml.etree import ElementTree as ET
 
 from piwheels.db import catalog, job_queue, page_queue
 from piwheels.model import Outcome
-from tests.db.scenario import RULES, TARGETS, make_build, make_release
+from tests.db.scenario import (
+    RULES,
+    TARGETS,
+    complete_job_with_retry_after,
+    make_build,
+    make_release,
+    mark_yanked,
+)
 from tests.website.factories import assert_harmless
 from tests.website.harness import SiteHarness
 
@@ -82,7 +89,7 @@ async def test_a_page_follows_a_job_from_the_queue_to_its_failure(site: SiteHarn
     job = await job_queue.claim(site.db, "pi4-kitchen", [CP39])
     assert job is not None
     await shows("building", "It has been building on pi4-kitchen since")
-    await job_queue.complete_job_with_retry_after(
+    await complete_job_with_retry_after(
         site.db, make_build(job, "pi4-kitchen", Outcome.FAILED), [], RULES, None
     )
     await shows("failed", "it broke", f"Build {job.build_id} ended as failed (it broke)")
@@ -91,7 +98,7 @@ async def test_a_page_follows_a_job_from_the_queue_to_its_failure(site: SiteHarn
     await catalog.skip_project(site.db, "alpha", "opted out")
     await shows("skipped", "This project is not built: opted out")
     await catalog.skip_project(site.db, "alpha", None)
-    await catalog.mark_yanked(site.db, "alpha", "1.0", "too slow")
+    await mark_yanked(site.db, "alpha", "1.0", "too slow")
     await shows("yanked", "too slow")
 
 
@@ -126,7 +133,7 @@ async def test_a_new_failure_is_in_the_feed(site: SiteHarness) -> None:
         await catalog.add_releases(site.db, [make_release(name, version)], RULES)
         job = await job_queue.claim(site.db, "builder", [CP39])
         assert job is not None
-        await job_queue.complete_job_with_retry_after(
+        await complete_job_with_retry_after(
             site.db, make_build(job, "builder", Outcome.FAILED), [], RULES, None
         )
     await site.write_all()
