@@ -7,7 +7,6 @@ master or a restart of the builder costs a repeated message and never a repeated
 """
 
 import math
-from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -42,7 +41,8 @@ from piwheels.builder.connection_events import (
     UploadArtifacts,
     UploadEnded,
 )
-from piwheels.model import Job, Struct
+from piwheels.model import Job
+from piwheels.model.transitions import InvariantError, Transition, TransitionLog, event_name
 from piwheels.protocol.messages import (
     Ack,
     BuildAcknowledged,
@@ -64,7 +64,7 @@ MASTER_TIMEOUT_S = 30.0
 _FIRST_DELAY_S, _MAX_DELAY_S = 0.5, 30.0
 #: After a connection that lasted this long, the next delay is the first one again.
 _STABLE_CONNECTION_S = 60.0
-_MAX_HISTORY = 200
+_SELF = ""  # in the log of transitions, which the master keeps by label
 
 
 class ConnectionState(StrEnum):
@@ -97,20 +97,6 @@ class CurrentBuild:
     log_offset: int = 0
 
 
-class Transition(Struct, frozen=True):
-    """One handled event: the state before and after it, and the instructions by name."""
-
-    at: float
-    event: str
-    before: str
-    after: str
-    instructions: tuple[str, ...]
-
-
-class InvariantError(AssertionError):
-    """The state machine is in a state that must not occur; the message says which."""
-
-
 @dataclass(slots=True)
 class ConnectionStateMachine:
     """A builder as its connection knows it: at most one build, at most one connection.
@@ -124,7 +110,8 @@ class ConnectionStateMachine:
     connection: int = 0  # the number of the last connection
     connection_state: ConnectionState = ConnectionState.DISCONNECTED
     pending_exit: Exit | None = None  # after the current build
-    history: deque[Transition] = field(default_factory=lambda: deque(maxlen=_MAX_HISTORY))
+    #: What it handled; the reason of a transition names the instructions.
+    transitions: TransitionLog = field(default_factory=TransitionLog)
     _described: bool = True  # the master has an up-to-date Hello
     _backoff: Backoff = field(default_factory=lambda: Backoff(_FIRST_DELAY_S, _MAX_DELAY_S))
     _retry_at: float = -math.inf
@@ -135,16 +122,16 @@ class ConnectionStateMachine:
 
     def handle(self, event: Event, now: float) -> list[Instruction]:
         """Apply an event; returns what has to be done, in this order."""
-        before = self.describe()
         instructions = self._handle(event, now)
-        names = tuple(type(instruction).__name__ for instruction in instructions)
-        self.history.append(Transition(now, _event_name(event), before, self.describe(), names))
+        names = ", ".join(type(instruction).__name__ for instruction in instructions)
+        transition = Transition(now, event_name(event), self.describe(), reason=names)
+        self.transitions.observe(_SELF, transition, always=True)
         if self.check_each_event:
             self.check_invariants()
         return instructions
 
     def describe(self) -> str:
-        """The state in a few words, for the history."""
+        """The state in a few words, for the log of transitions."""
         current = self.current
         build = f"build {current.job.build_id} {current.stage}" if current else "no build"
         ending = ", exit pending" if self.pending_exit else ""
@@ -399,8 +386,3 @@ class ConnectionStateMachine:
 
     def _has_log(self) -> bool:
         return self.current is not None and self.current.stage is not BuildStage.REMOVING
-
-
-def _event_name(event: Event) -> str:
-    inner = event.message if isinstance(event, MessageReceived) else event
-    return type(inner).__name__

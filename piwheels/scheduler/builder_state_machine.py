@@ -10,6 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from piwheels.model import Job
+from piwheels.model.transitions import (
+    DISCONNECTED,
+    InvariantError,
+    Transition,
+    TransitionLog,
+    event_name,
+)
 from piwheels.protocol.messages import (
     Ack,
     BuilderCommand,
@@ -72,17 +79,12 @@ from piwheels.scheduler.state_machine_events import (
     WebRootRecovered,
     WheelNotStored,
 )
-from piwheels.scheduler.transition_log import DISCONNECTED, Transition, TransitionLog
 
 #: A StartBuild that is not confirmed within this time is sent again.
 RESEND_AFTER_S = 5.0
 #: How long a lost builder is shown.
 LOST_BUILDER_RETENTION_S = 3600.0
 _SAMPLE_INTERVAL_S = 10.0
-
-
-class InvariantError(AssertionError):
-    """The state machine is in a state that must not exist."""
 
 
 @dataclass(slots=True)
@@ -107,7 +109,7 @@ class BuilderStateMachine(FarmState):
         affected = self._affected(event)
         instructions = self._handle(event, now)
         for label in affected:
-            self._log_transition(label, _event_name(event), always=isinstance(event, KeyRevoked))
+            self._log_transition(label, event_name(event), always=isinstance(event, KeyRevoked))
         if self.check_invariants:
             broken = list(violations(self.sessions, self.lost, self.orphans, self.records))
             if broken:
@@ -436,8 +438,3 @@ class BuilderStateMachine(FarmState):
             return [SendMessage(session.label, NoJobAvailable(reason=session.no_job_reason))]
         session.claiming = True
         return [ClaimJob(session.label, session.targets, session.targets_without_compiler)]
-
-
-def _event_name(event: Event) -> str:
-    named = event.message if isinstance(event, MessageReceived) else event
-    return type(named).__name__

@@ -3,10 +3,10 @@
 import pytest
 
 from piwheels.model import Outcome
+from piwheels.model.transitions import MAX_TRANSITIONS, InvariantError
 from piwheels.protocol import messages as m
 from piwheels.scheduler import state_machine_events as s
-from piwheels.scheduler.builder_state_machine import BuilderStateMachine, InvariantError
-from piwheels.scheduler.transition_log import MAX_TRANSITIONS
+from piwheels.scheduler.builder_state_machine import BuilderStateMachine
 from tests.scheduler.message_factories import (
     build_finished,
     building,

@@ -466,5 +466,5 @@ class Farm:
         lines = [str(job) for job in self.database.jobs if not job.built_by]
         for label, builder in self.builders.items():
             lines.append(f"{label}: {builder.machine.describe()}, running: {builder.is_running}")
-            lines += [str(transition) for transition in list(builder.machine.history)[-10:]]
+            lines += [str(transition) for transition in builder.machine.transitions.of("")[-10:]]
         return "\n".join(lines)

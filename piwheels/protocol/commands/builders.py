@@ -1,8 +1,7 @@
 """Commands to builders."""
 
-from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
@@ -10,7 +9,6 @@ from piwheels.protocol.commands.definition import (
     CommandDefinition,
     Confirm,
     ConsoleAction,
-    Inputs,
     Kind,
     Parameter,
     Prompt,
@@ -55,19 +53,6 @@ _KILLED = "The builder stops and stays stopped; its running build is retried lat
 _BUILDERS = Parameter("labels", Kind.BUILDERS)
 
 
-def _build(command: BuilderCommand) -> Callable[[Inputs], CommandBuilders]:
-    return lambda inputs: CommandBuilders(
-        command=command,
-        builders=inputs.builders,
-        immediately=inputs.flag,
-        max_parallel=int(inputs.number),
-    )
-
-
-def _is(command: BuilderCommand) -> Callable[[CommandBuilders], bool]:
-    return lambda body: body.command is command
-
-
 def _audit(body: CommandBuilders) -> str:
     words = {BuilderCommand.CANCEL_BUILD: "cancel the build of"}.get(body.command, body.command)
     now = " now" if body.immediately else ""
@@ -75,9 +60,25 @@ def _audit(body: CommandBuilders) -> str:
     return f"{words} {', '.join(body.builders) or 'no builder'}{now}{parallel}"
 
 
-SLEEP = CommandDefinition(
-    name="builder sleep",
-    message=CommandBuilders,
+def _define(command: BuilderCommand, **facts: Any) -> CommandDefinition[CommandBuilders]:
+    """The definition of a command whose only argument is builders, unless the facts differ."""
+    return CommandDefinition(
+        name=f"builder {command}",
+        message=CommandBuilders,
+        build=lambda inputs: CommandBuilders(
+            command=command,
+            builders=inputs.builders,
+            immediately=inputs.flag,
+            max_parallel=int(inputs.number),
+        ),
+        audit=_audit,
+        applies_to=lambda body: body.command is command,
+        **{"parameters": (_BUILDERS,), **facts},
+    )
+
+
+SLEEP = _define(
+    BuilderCommand.SLEEP,
     summary="Stop assigning jobs to builders until `piw builder wake`; this persists across "
     "restarts.",
     details="With --now the running build is canceled and requeued without counting as an attempt.",
@@ -86,9 +87,6 @@ SLEEP = CommandDefinition(
         _BUILDERS,
         Parameter("--now", Kind.FLAG, "Cancel the running build; it is requeued."),
     ),
-    build=_build(BuilderCommand.SLEEP),
-    audit=_audit,
-    applies_to=_is(BuilderCommand.SLEEP),
     discards_work=lambda body: body.immediately,
     question="Put {what} to sleep now?",
     consequence=_REQUEUED,
@@ -114,15 +112,10 @@ SLEEP = CommandDefinition(
     ),
 )
 
-WAKE = CommandDefinition(
-    name="builder wake",
-    message=CommandBuilders,
+WAKE = _define(
+    BuilderCommand.WAKE,
     summary="Assign jobs again to builders that sleep or are quarantined.",
     examples=("piw builder wake pi1", "piw builder wake --all"),
-    parameters=(_BUILDERS,),
-    build=_build(BuilderCommand.WAKE),
-    audit=_audit,
-    applies_to=_is(BuilderCommand.WAKE),
     console=(
         ConsoleAction(
             name="wake",
@@ -135,15 +128,10 @@ WAKE = CommandDefinition(
     ),
 )
 
-CANCEL = CommandDefinition(
-    name="builder cancel",
-    message=CommandBuilders,
+CANCEL = _define(
+    BuilderCommand.CANCEL_BUILD,
     summary="Cancel the builds running on these builders; they are retried later.",
     examples=("piw builder cancel pi1",),
-    parameters=(_BUILDERS,),
-    build=_build(BuilderCommand.CANCEL_BUILD),
-    audit=_audit,
-    applies_to=_is(BuilderCommand.CANCEL_BUILD),
     discards_work=lambda _: True,
     question="Cancel the build of {what}?",
     consequence="The running build is canceled and retried later.",
@@ -161,17 +149,12 @@ CANCEL = CommandDefinition(
     ),
 )
 
-DRAIN = CommandDefinition(
-    name="builder drain",
-    message=CommandBuilders,
+DRAIN = _define(
+    BuilderCommand.DRAIN,
     summary="Stop builder processes after their running builds; they stay stopped.",
     details="Start a drained builder again with `systemctl start`. To upgrade or restart "
     "builders, use `piw builder restart`.",
     examples=("piw builder drain pi1", "piw builder drain --all"),
-    parameters=(_BUILDERS,),
-    build=_build(BuilderCommand.DRAIN),
-    audit=_audit,
-    applies_to=_is(BuilderCommand.DRAIN),
     console=(
         ConsoleAction(
             name="drain",
@@ -184,9 +167,8 @@ DRAIN = CommandDefinition(
     ),
 )
 
-RESTART = CommandDefinition(
-    name="builder restart",
-    message=CommandBuilders,
+RESTART = _define(
+    BuilderCommand.RESTART,
     summary="Restart builder processes after their running builds.",
     details="systemd or `piw up` starts them again. With --max-parallel, the next builder is "
     "restarted when one has reconnected or timed out.",
@@ -205,9 +187,6 @@ RESTART = CommandDefinition(
             metavar="N",
         ),
     ),
-    build=_build(BuilderCommand.RESTART),
-    audit=_audit,
-    applies_to=_is(BuilderCommand.RESTART),
     discards_work=lambda body: body.immediately,
     question="Restart {what} now?",
     consequence=_REQUEUED,
@@ -224,17 +203,12 @@ RESTART = CommandDefinition(
     ),
 )
 
-KILL = CommandDefinition(
-    name="builder kill",
-    message=CommandBuilders,
+KILL = _define(
+    BuilderCommand.KILL,
     summary="Stop builder processes immediately; they stay stopped.",
     details="Running builds are retried later. Start a killed builder again with "
     "`systemctl start`.",
     examples=("piw builder kill pi1",),
-    parameters=(_BUILDERS,),
-    build=_build(BuilderCommand.KILL),
-    audit=_audit,
-    applies_to=_is(BuilderCommand.KILL),
     discards_work=lambda _: True,
     question="Kill {what}?",
     consequence=_KILLED,

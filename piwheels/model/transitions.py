@@ -1,4 +1,4 @@
-"""A bounded log of what happened to each builder. No I/O and no clock."""
+"""What both state machines, the master's and the builder's, keep of their events."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -8,6 +8,15 @@ from typing import NamedTuple
 MAX_TRANSITIONS = 100
 #: The state of a builder that is not connected.
 DISCONNECTED = "disconnected"
+
+
+class InvariantError(AssertionError):
+    """A state machine is in a state that must not occur; the message says which."""
+
+
+def event_name(event: object) -> str:
+    """The name of an event, or of the message that it brings."""
+    return type(getattr(event, "message", event)).__name__
 
 
 class Transition(NamedTuple):
