@@ -7,11 +7,12 @@ from datetime import date
 from hashlib import blake2b
 
 from piwheels.accesslog import line_fingerprints
-from piwheels.accesslog.classify import UNCOUNTED, RequestKind, Wheel
+from piwheels.accesslog.classify import UNCOUNTED, RequestKind
 from piwheels.accesslog.log_formats import AccessRecord
 from piwheels.accesslog.user_agents import Client, ClientType
 from piwheels.db import binary_copy
-from piwheels.db.access_log_writer import AccessBatch, DayCounts, DownloadedWheelRow, UserAgentRow
+from piwheels.db.access_log_writer import AccessBatch, DayCounts
+from piwheels.model import DownloadedWheel
 
 _MAX_CACHED = 100_000
 _UNIX_EPOCH = date(1970, 1, 1).toordinal()
@@ -57,7 +58,7 @@ class Aggregator:
     def __init__(self) -> None:
         self._days: dict[int, _DayData] = {}  # by days since 1970
         self._clients: dict[int, Client] = {}  # by key
-        self._wheels: dict[int, Wheel] = {}
+        self._wheels: dict[int, DownloadedWheel] = {}
         #: By wheel key, the smallest download of each wheel whose size is not known yet.
         self._smallest: dict[int, int] = {}
         self.minutes: list[tuple[int, int]] = []  # as in line_fingerprints.Lines
@@ -105,7 +106,7 @@ class Aggregator:
         self.hashes += line_fingerprints.hash_array(marks)
 
     @property
-    def smallest_downloads(self) -> dict[Wheel, int]:
+    def smallest_downloads(self) -> dict[DownloadedWheel, int]:
         """The smallest download of each wheel whose size is not known, in bytes."""
         return {self._wheels[key]: size_bytes for key, size_bytes in self._smallest.items()}
 
@@ -121,10 +122,7 @@ class Aggregator:
             hashers: the address hashers of their days.
             rows_since: earlier days get no rows, because those would be deleted immediately.
         """
-        batch = AccessBatch(
-            agents={key: _agent_row(agent) for key, agent in self._clients.items()},
-            wheels={key: _wheel_row(wheel) for key, wheel in self._wheels.items()},
-        )
+        batch = AccessBatch(agents=dict(self._clients), wheels=dict(self._wheels))
         for number, found in sorted(self._days.items()):
             day = _date(number)
             clients = [*map(hashers[day].__getitem__, found.fields[_CLIENT_FIELD::_FIELD_COUNT])]
@@ -169,21 +167,4 @@ def _dimensions(agent: Client) -> tuple[tuple[str, str], ...]:
         ("os", f"{agent.os} {agent.os_release}".strip()),
         ("python", agent.python),
         ("installer", installer),
-    )
-
-
-def _wheel_row(wheel: Wheel) -> DownloadedWheelRow:
-    return DownloadedWheelRow(wheel.key, wheel.filename, wheel.project, wheel.time_factor)
-
-
-def _agent_row(agent: Client) -> UserAgentRow:
-    return UserAgentRow(
-        agent.key,
-        str(agent.agent_class),
-        agent.installer,
-        agent.installer_version,
-        agent.arch,
-        agent.os,
-        agent.os_release,
-        agent.python,
     )

@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 
 from piwheels.accesslog.user_agents import hash32, hash64
 from piwheels.db import binary_copy
-from piwheels.model import Struct
+from piwheels.model import DownloadedWheel, Struct
 
 _ARMV6_FACTOR = 6
 
@@ -25,22 +25,11 @@ class RequestKind(IntEnum):
     LOG = 5  # a build log
 
 
-class Wheel(Struct, frozen=True, kw_only=True):
-    """A requested wheel."""
-
-    key: int  # the first eight bytes of a hash of its name
-    filename: str
-    project: str
-    #: A download saves the build's duration times this factor: 0 without an ABI, and 6 on armv6,
-    #: which is slower by this factor than the builder.
-    time_factor: int
-
-
 class RequestClass(Struct, frozen=True):
     """How an access is counted."""
 
     kind: RequestKind
-    wheel: Wheel | None  # of a download
+    wheel: DownloadedWheel | None  # of a download
     packed: bytes  # both as a field of a row (db.binary_copy)
     hash32: int = 0  # for fingerprints; for a download, the wheel's key
 
@@ -88,7 +77,7 @@ def classify(line: str, prefix: str = "") -> ClassifiedRequest:
     return ClassifiedRequest(page, page, uncounted)
 
 
-def _wheel_in_path(path: str) -> Wheel | None:
+def _wheel_in_path(path: str) -> DownloadedWheel | None:
     in_tree = path.startswith(("packages/", "simple/"))  # simple/: in the layout of piwheels 0.x
     return _parse_wheel(path.rpartition("/")[2]) if in_tree and path.endswith(".whl") else None
 
@@ -118,12 +107,12 @@ def _tree_path(target: str) -> str:
     return (unquote(path) if "%" in path else path).removeprefix("/")
 
 
-def _parse_wheel(filename: str) -> Wheel | None:
+def _parse_wheel(filename: str) -> DownloadedWheel | None:
     match = _WHEEL.fullmatch(filename) if len(filename) <= _MAX_NAME_LENGTH else None
     if match is None:
         return None
     armv6 = "armv6l" in match["platform"]
-    return Wheel(
+    return DownloadedWheel(
         key=hash64(filename.encode()),
         filename=filename,
         project=canonicalize_name(match["name"]),

@@ -7,7 +7,6 @@ from datetime import date
 import msgspec
 
 from piwheels.accesslog.aggregate import AddressHasher
-from piwheels.accesslog.classify import Wheel
 from piwheels.accesslog.log_formats import LogFormat, Parser
 from piwheels.accesslog.rejected_lines import RejectedLineSample
 from piwheels.db import access_log_positions
@@ -15,6 +14,7 @@ from piwheels.db.access_log_writer import (
     AccessLogWriter,
 )
 from piwheels.db.database import Database
+from piwheels.model import DownloadedWheel
 
 _MAX_DAYS = 4
 _MAX_SIZES = 100_000
@@ -37,7 +37,7 @@ class WheelSizes:
         self._db = db
         self.by_key: dict[int, int] = {}  # bytes, by wheel key
 
-    async def look_up(self, smallest: Mapping[Wheel, int]) -> bool:
+    async def look_up(self, smallest: Mapping[DownloadedWheel, int]) -> bool:
         """Look up sizes of wheels that are not cached; wheels not published here have none.
 
         Args:

@@ -14,7 +14,7 @@ from zlib import crc32
 import msgspec
 
 from piwheels.db import binary_copy
-from piwheels.model import Struct
+from piwheels.model import UserAgent
 
 OTHER = "other"
 _MAX_LENGTH = 4096
@@ -34,20 +34,13 @@ class ClientType(StrEnum):
     OTHER = "other"
 
 
-class Client(Struct, frozen=True, kw_only=True):
-    """A client; "" is unknown."""
+class Client(UserAgent, frozen=True, kw_only=True):
+    """A client, with what counting its requests needs."""
 
-    key: int  # the first eight bytes of a hash of the other fields
     packed_key: bytes  # the key as a field of a row (db.binary_copy)
     hash32: int  # 32 bits of the key
     agent_class: ClientType
-    is_builder: bool = False  # client_type is BUILDER
-    installer: str = ""  # "pip"
-    installer_version: str = ""  # "24.0": its first two parts
-    arch: str = ""  # "aarch64"
-    os: str = ""  # "Debian"
-    os_release: str = ""  # "12"
-    python: str = ""  # "3.13"
+    is_builder: bool = False  # agent_class is BUILDER
 
 
 _ARCHES = {

@@ -7,14 +7,15 @@ written.
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from typing import NamedTuple
 
 import msgspec
 
 from piwheels.db import binary_copy
 from piwheels.db.access_log_positions import LOCK_TOTALS, SECONDS_RETENTION
 from piwheels.db.database import Database, transpose_rows
+from piwheels.db.rows import to_parameters
 from piwheels.errors import PiwheelsError
+from piwheels.model import DownloadedWheel, UserAgent
 
 REQUEST_KIND_COUNT = 6  # kinds of accesses, numbered from 0
 _DOWNLOAD = 1
@@ -44,28 +45,6 @@ class LogAdvance(msgspec.Struct, frozen=True, kw_only=True):
     checkpoints: Sequence[tuple[int, bytes]]
 
 
-class DownloadedWheelRow(NamedTuple):
-    """A wheel for the table `downloaded_wheels`."""
-
-    wheel_id: int
-    filename: str
-    project: str
-    factor: int  # of its build's duration
-
-
-class UserAgentRow(NamedTuple):
-    """A user agent for the table `user_agents`, in the order of its columns."""
-
-    agent_id: int
-    client_type: str
-    installer: str
-    installer_version: str
-    arch: str
-    os: str
-    os_release: str
-    python: str
-
-
 class DayCounts(msgspec.Struct, kw_only=True):
     """What a batch counted of one day."""
 
@@ -85,8 +64,8 @@ class AccessBatch(msgspec.Struct, kw_only=True):
     months: set[date] = set()  # that the rows lie in
     days: list[DayCounts] = []
     seconds: dict[int, int] = {}  # downloads by second since 1970
-    wheels: dict[int, DownloadedWheelRow] = {}
-    agents: dict[int, UserAgentRow] = {}
+    wheels: dict[int, DownloadedWheel] = {}
+    agents: dict[int, UserAgent] = {}
     lines: dict[int, bytes] = {}  # fingerprints by minute since 1970, as they are kept
 
 
@@ -203,15 +182,15 @@ class AccessLogWriter:
                         WHEN b.duration_s IS NOT NULL
                         THEN greatest(b.duration_s * n.factor - 6.7, 0)
                    END
-              FROM unnest(%(wheel_id)s::bigint[], %(filename)s::text[], %(project)s::text[],
-                          %(factor)s::integer[]) AS n (wheel_id, filename, project, factor)
+              FROM unnest(%(key)s::bigint[], %(filename)s::text[], %(project)s::text[],
+                          %(time_factor)s::integer[]) AS n (wheel_id, filename, project, factor)
               LEFT JOIN files f ON f.filename = n.filename
               LEFT JOIN builds b ON b.build_id = f.build_id
                 ON CONFLICT (wheel_id) DO UPDATE
                SET saved_s = excluded.saved_s
              WHERE downloaded_wheels.saved_s IS NULL AND excluded.saved_s IS NOT NULL
             """,
-            transpose_rows([row._asdict() for row in rows]),
+            transpose_rows(list(map(to_parameters, rows))),
         )
 
     async def _add_agents(self, batch: AccessBatch) -> None:
@@ -221,13 +200,13 @@ class AccessLogWriter:
         await self._db.execute(
             """
             INSERT INTO user_agents
-            SELECT * FROM unnest(%(agent_id)s::bigint[], %(client_type)s::text[],
+            SELECT * FROM unnest(%(key)s::bigint[], %(agent_class)s::text[],
                    %(installer)s::text[], %(installer_version)s::text[], %(arch)s::text[],
                    %(os)s::text[], %(os_release)s::text[], %(python)s::text[])
              WHERE (SELECT count(*) FROM user_agents) < %(largest)s
                 ON CONFLICT DO NOTHING
             """,
-            {**transpose_rows([row._asdict() for row in rows]), "largest": _MAX_USER_AGENTS},
+            {**transpose_rows(list(map(to_parameters, rows))), "largest": _MAX_USER_AGENTS},
         )
 
     async def _add_rows(self, batch: AccessBatch) -> None:

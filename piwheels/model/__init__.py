@@ -1,5 +1,7 @@
 """The nouns of the farm as frozen structs: what every layer passes on, stores and shows."""
 
+from piwheels.model.accesses import DownloadedWheel as DownloadedWheel
+from piwheels.model.accesses import UserAgent as UserAgent
 from piwheels.model.base import Struct as Struct
 from piwheels.model.base import projection as projection
 from piwheels.model.builds import RETRYABLE as RETRYABLE
