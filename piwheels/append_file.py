@@ -8,7 +8,6 @@ reaches the system or raises.
 import contextlib
 import os
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 
@@ -27,12 +26,7 @@ class AppendFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from types import TracebackType
 from typing import ParamSpec, Self
 
 _P = ParamSpec("_P")
@@ -33,12 +32,7 @@ class CommitPipeline:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, _: object, error: object, __: object) -> None:
         if self._task is not None and isinstance(error, asyncio.CancelledError):
             self._task.cancel()
             await asyncio.wait({self._task})

@@ -290,7 +290,8 @@ class _IngestService:
         months, clock = self._config.accesslog.retention_months, today()
         confirmed = await access_log_positions.confirmed_day(database)
         newest = min(confirmed or date.min, clock)
-        self._fingerprints_since = _days_before(newest, RETENTION_DAYS)
+        kept, oldest = timedelta(RETENTION_DAYS), newest - date.min
+        self._fingerprints_since = newest - kept if oldest >= kept else None
         trusted_day = clock if months <= 0 else newest
         self._rows_since = _months_before(trusted_day, months)
         if confirmed and self._rows_since < _months_before(clock, months):
@@ -339,11 +340,6 @@ async def resume_stream(context: IngestContext, reader: LogReader, segments: Seg
             reader.resume_at(log.log_id, log.first_line, chain)
         return
     segments.rewind()
-
-
-def _days_before(day: date, days: int) -> date | None:
-    """The day this many days earlier; None if a date cannot represent it."""
-    return day - timedelta(days) if day - date.min >= timedelta(days) else None
 
 
 def _months_before(day: date, months: int) -> date:

@@ -112,7 +112,7 @@ async def build(
     finally:
         await asyncio.to_thread(remove_tree, task.scratch_dir)
     outcome = failed.outcome if failed else Outcome.BUILT
-    reason = _single_line(str(failed)) if failed else reason
+    reason = truncate_line(" ".join(str(failed).split()), 500) if failed else reason
     task.log.write_marker(f"{outcome}{': ' if reason else ''}{reason}")
     inputs = tuple(text[:MAX_INPUT_CHARS] for text in task.build_inputs[:MAX_INPUTS])
     return BuildFinished(
@@ -361,7 +361,3 @@ def _is_sdist_filename(text: str) -> bool:
         and len(os.fsencode(text)) <= untrusted_names.MAX_FILENAME_BYTES
         and text.lower().endswith(_SDIST_SUFFIXES)
     )
-
-
-def _single_line(text: str) -> str:
-    return truncate_line(" ".join(text.split()), 500)

@@ -113,7 +113,9 @@ class IndexProxy:
             return RedirectResponse(f"/simple/{project}/")
         try:
             async with self._page_slots:
-                if project not in self._pages and self._limit_reached():
+                if project not in self._pages and (
+                    len(self._pages) >= _MOST_PAGES or len(self._files_by_key) >= _MOST_FILES
+                ):
                     return PlainTextResponse(
                         "too many projects were requested by this build\n", 404
                     )
@@ -127,9 +129,6 @@ class IndexProxy:
         if _ACCEPTS_JSON.search(request.headers.get("Accept", "")):
             return Response(_json_page(project, offers), media_type=_JSON, headers=headers)
         return Response(_html_page(offers), media_type="text/html", headers=headers)
-
-    def _limit_reached(self) -> bool:
-        return len(self._pages) >= _MOST_PAGES or len(self._files_by_key) >= _MOST_FILES
 
     async def _list_files(self, project: str) -> list[_ListedFile]:
         """All files of a project that can be served; a name is taken from its first index."""

@@ -277,10 +277,9 @@ class _Log:
         """Whether a line is quoted source, or a message about it."""
         if _QUOTED_WITH_BAR.match(line.text) or _COMPILER_DIAGNOSTIC.match(line.text):
             return True
-        return line.start > 0 and bool(_TRACEBACK_FRAME.match(self._line_before(line).text))
-
-    def _line_before(self, line: _Line) -> _Line:
-        return self.line_at(self.text.rfind("\n", 0, line.start - 1) + 1)
+        return line.start > 0 and bool(
+            _TRACEBACK_FRAME.match(self.line_at(self.text.rfind("\n", 0, line.start - 1) + 1).text)
+        )
 
     def _indent(self, line: _Line) -> int:
         return self.text.find(line.text[:1], line.start) - line.start

@@ -113,7 +113,9 @@ class ControlServer:
         elif lease is not None:
             await self._continue(channel, lease, request.body)
         else:
-            quota = _QuotaKey(peer.key or (number, peer.route), _is_stream(request.body))
+            quota = _QuotaKey(
+                peer.key or (number, peer.route), isinstance(request.body, Subscribe | FollowLog)
+            )
             await self._start(stream, channel, envelope, caller, quota)
 
     async def _reject(self, channel: ReplyChannel, lease: _Lease | None) -> None:
@@ -183,10 +185,6 @@ class ControlServer:
                 return await self.subscriptions.follow_log(query, channel)
             case _:
                 return await self.executor.execute(request, call)
-
-
-def _is_stream(body: RequestBody) -> bool:
-    return isinstance(body, Subscribe | FollowLog)
 
 
 def _quota_exceeded(quota: _QuotaKey, in_use: int) -> str:

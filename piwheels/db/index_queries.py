@@ -35,15 +35,16 @@ async def index_pages(db: Database, projects: Sequence[str]) -> dict[str, IndexP
             project=head["project"],
             status=ProjectStatus(head["status"]),
             status_reason=head["status_reason"],
-            files=tuple(sorted(files[head["project"]], key=_entry_order)),
+            files=tuple(
+                sorted(
+                    files[head["project"]],
+                    key=lambda file: (version_sort_key(file.version), file.filename),
+                )
+            ),
         )
         for head in heads
         if head["project"] in files
     }
-
-
-def _entry_order(file: IndexEntry) -> tuple[Version, str]:
-    return version_sort_key(file.version), file.filename
 
 
 @lru_cache(maxsize=10_000)

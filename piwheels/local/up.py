@@ -137,7 +137,9 @@ def _probe_interpreters(pythons: Sequence[str]) -> dict[Target, Interpreter]:
 
 
 def _write_config(farm_dir: FarmDir, options: UpOptions, dsn: str) -> Config:
-    url = f"http://{_public_host(options.host)}:{options.port}/"
+    # For other machines.
+    public_host = local_ip() if options.host in _WILDCARD_ADDRESSES else _local_host(options.host)
+    url = f"http://{public_host}:{options.port}/"
     farm_dir.write_config(
         {
             "database.dsn": dsn,
@@ -157,11 +159,6 @@ def _root_names(options: UpOptions) -> list[str] | None:
     if not options.roots:
         return None
     return [*((HOST,) if options.pythons else ()), *options.roots]
-
-
-def _public_host(address: str) -> str:
-    """The host in URLs for other machines."""
-    return local_ip() if address in _WILDCARD_ADDRESSES else _local_host(address)
 
 
 def _local_host(address: str) -> str:

@@ -322,7 +322,10 @@ class _Master:
 def _make_dirs(config: Config) -> None:
     makers: dict[str, tuple[Path, Callable[[Path], None]]] = {
         "webroot.root": (config.webroot.root, make_dir),
-        "master.spool_dir": (config.master.spool_dir, _make_private_dir),
+        "master.spool_dir": (
+            config.master.spool_dir,
+            lambda path: path.mkdir(parents=True, exist_ok=True, mode=0o700),
+        ),
     }
     for key, (directory, make) in makers.items():
         try:
@@ -331,10 +334,6 @@ def _make_dirs(config: Config) -> None:
                 pass
         except OSError as error:
             raise ConfigError(f"{directory} ({key}): {error.strerror}") from None
-
-
-def _make_private_dir(directory: Path) -> None:
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 def _rejected(reason: str, data: bytes) -> Rejected:

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable
 from enum import Enum, auto
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import msgspec
@@ -102,12 +101,7 @@ class CurveGate:
         self._authenticator.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._authenticator:
             # Closing alone frees its address only later, in the library's own thread.
             self._authenticator.zap_socket.unbind(_ZAP)

@@ -7,7 +7,7 @@ has not simply grown by the time that passed: consoles let durations grow by the
 
 from msgspec.structs import replace
 
-from piwheels.model import HostMetrics, QueueStatus
+from piwheels.model import HostMetrics
 from piwheels.protocol.messages import STALE_COUNTS_S, BuilderView, StatusReply
 
 _LOAD_TOLERANCE = 0.25
@@ -101,12 +101,8 @@ def _status_without_clocks(status: StatusReply) -> StatusReply:
         counts_age_s=0.0,
         totals_age_s=0.0,
         database_bytes=0,
-        queues=tuple(_queue_without_clock(queue) for queue in status.queues),
+        queues=tuple(replace(queue, oldest_s=None) for queue in status.queues),
     )
-
-
-def _queue_without_clock(queue: QueueStatus) -> QueueStatus:
-    return replace(queue, oldest_s=None)
 
 
 def _exceeds_tolerance(published: float, now: float, tolerance: float) -> bool:

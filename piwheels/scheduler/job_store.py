@@ -37,7 +37,7 @@ class JobStore:
 
         `now` is the time of the farm's monotonic clock, in seconds.
         """
-        self.farm.paused = await self._paused()
+        self.farm.paused = await key_values.get_value(self.db, PAUSED_KEY) == "yes"
         claims = await job_queue.claimed_jobs(self.db)
         clock = datetime.now(UTC)
         self.farm.orphans = {
@@ -51,9 +51,6 @@ class JobStore:
         }
         await self._restore_records(now)
         return {claim.job.build_id for claim in claims}
-
-    async def _paused(self) -> bool:
-        return await key_values.get_value(self.db, PAUSED_KEY) == "yes"
 
     async def _restore_records(self, now: float) -> None:
         """What builders did in the last hour, and which are asleep or quarantined."""

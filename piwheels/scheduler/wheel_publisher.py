@@ -119,25 +119,22 @@ class WheelPublisher:
         return path, await self.inspect(path)
 
     async def _pick_unique_name(self, path: Path, facts: WheelInfo) -> tuple[Path, WheelInfo]:
-        plain, alike = path, await self._files_with_same_tags(facts)
+        plain = path
+        alike = await catalog.files_with_tags(
+            self.db, facts.project, facts.version, facts.compatibility.tags
+        )
         for number in range(1, _MAX_BUILD_NUMBERS):
             tag = build_tag_number(facts.filename)
             _reject_if_hiding(facts, tag, alike)
-            if not _is_hidden(facts, tag, alike) and await self._reserve_filename(facts):
+            if not _is_hidden(facts, tag, alike) and await catalog.reserve_filename(
+                self.db, facts.filename, facts.sha256
+            ):
                 return path, facts
             path = await number_wheel(plain, number)
             facts = await self.inspect(path)
         raise RejectedError(
             f"{plain.name} was rebuilt {_MAX_BUILD_NUMBERS} times; no build tag is left"
         )
-
-    async def _files_with_same_tags(self, facts: WheelInfo) -> list[catalog.FileWithTags]:
-        return await catalog.files_with_tags(
-            self.db, facts.project, facts.version, facts.compatibility.tags
-        )
-
-    async def _reserve_filename(self, facts: WheelInfo) -> bool:
-        return await catalog.reserve_filename(self.db, facts.filename, facts.sha256)
 
 
 def _is_hidden(facts: WheelInfo, tag: int, alike: Iterable[catalog.FileWithTags]) -> bool:

@@ -120,7 +120,9 @@ def select_releases(
     """
     if not releases:
         raise RejectedError("the upstream index has no releases of it")
-    allowed = [item for item in releases if _allows(requirement, item)]
+    allowed = [
+        item for item in releases if requirement.specifier.contains(item.version, prereleases=True)
+    ]
     if not allowed:
         newest = max(releases, key=_version).version
         raise RejectedError(f"no release matches {requirement.specifier}; the newest is {newest}")
@@ -142,10 +144,6 @@ def newest_release(releases: Sequence[Release]) -> Release | None:
     current = [release for release in releases if release.yanked is None]
     final = [release for release in current if not _version(release).is_prerelease]
     return max(final or current, key=_version, default=None)
-
-
-def _allows(requirement: Requirement, release: Release) -> bool:
-    return requirement.specifier.contains(release.version, prereleases=True)
 
 
 def _version(release: Release) -> Version:

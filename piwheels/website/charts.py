@@ -83,7 +83,8 @@ def column_chart(chart: Chart, *, json_url: str = "") -> Markup:
     top, ticks = _axis_scale(totals, integers=_has_only_integers(chart))
     body = "".join(_stacked_column(binned, at, top) for at in range(len(binned.labels)))
     note = f" Each column shows the maximum of {step} values." if step > 1 else ""
-    picture = _grid_lines(ticks, top) + body + x_labels(chart.labels, _column_centers(chart.labels))
+    centers = [100 * (at + 0.5) / _slot_count(chart.labels) for at in range(len(chart.labels))]
+    picture = _grid_lines(ticks, top) + body + x_labels(chart.labels, centers)
     return _figure_html(
         chart, picture, _y_labels(ticks, top, chart.unit), note=note, json_url=json_url
     )
@@ -365,11 +366,6 @@ def _grid_lines(ticks: Sequence[float], top: float) -> str:
 def _slot_count(labels: Sequence[str]) -> int:
     """The number of columns that the width is divided into."""
     return max(len(labels), _MIN_SLOTS)
-
-
-def _column_centers(labels: Sequence[str]) -> list[float]:
-    """The centers of columns, in percent."""
-    return [100 * (at + 0.5) / _slot_count(labels) for at in range(len(labels))]
 
 
 def _point_positions(labels: Sequence[str]) -> list[float]:

@@ -139,15 +139,14 @@ def _fill_months(months: Sequence[PeriodTotals], today: date) -> list[PeriodTota
     found = {month.period: month for month in months}
     every, month = [], f"{today:%Y-%m}"
     while found and month >= min(found):
-        every.append(found.get(month) or _empty_month(month))
+        every.append(
+            found.get(month)
+            or PeriodTotals(
+                period=month, downloads=0, bytes=0, saved_s=0.0, record_day=0, record_date=None
+            )
+        )
         month = f"{date.fromisoformat(f'{month}-01') - timedelta(days=1):%Y-%m}"
     return every[::-1]
-
-
-def _empty_month(period: str) -> PeriodTotals:
-    return PeriodTotals(
-        period=period, downloads=0, bytes=0, saved_s=0.0, record_day=0, record_date=None
-    )
 
 
 def _fill_days(days: Sequence[DayTotals], today: date) -> dict[date, int]:

@@ -17,7 +17,7 @@ from piwheels.website.page_data import HomeData, PackagesData, ProjectData, Site
 from piwheels.website.project_page import render_alias, render_project
 
 
-def write_static(root: Path, site: Site) -> None:
+def write_static(root: Path, site: Site, _: str = "") -> None:
     """Write the static files, and the pages that change only with the version."""
     webroot = Webroot(root)
     assets.write(webroot)

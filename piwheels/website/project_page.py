@@ -98,7 +98,7 @@ def _page(
     facts = content.facts
     targets = _shown_targets(releases)
     files = _by_version(content.files)
-    with_wheel = _newest_with_files(facts, files)
+    with_wheel = next((it for it in facts.releases if it.version in files), None)
     return html.render(
         "project.html",
         root=_ROOT,
@@ -290,12 +290,6 @@ def _by_version(files: Sequence[FileSummary]) -> dict[str, list[FileSummary]]:
     for file in files:
         found.setdefault(file.version, []).append(file)
     return found
-
-
-def _newest_with_files(
-    facts: ProjectStatusRow, files: Mapping[str, list[FileSummary]]
-) -> ReleaseStatusRow | None:
-    return next((release for release in facts.releases if release.version in files), None)
 
 
 def _newest_text(facts: ProjectStatusRow, with_wheel: ReleaseStatusRow | None) -> str:

@@ -72,19 +72,18 @@ def _chart_file(chart: charts.Chart) -> str:
     return f"stats/{chart.key}.json"
 
 
-def _home_path(site: Site) -> str:
-    """The path of the home page, for the 404 page, which is served at any URL."""
-    return urlsplit(site.url).path or "/"
-
-
 def static_pages(site: Site) -> dict[str, bytes]:
     """The pages that change only with the version of piwheels."""
     schemas = {name: json_documents.schema(kind) for name, kind in _DOCUMENTS}
     return {
         "robots.txt": robots_txt(site),
-        "404.html": html.render("404.html", root=_home_path(site), site=site),
+        # It is served at any URL.
+        "404.html": html.render("404.html", root=urlsplit(site.url).path or "/", site=site),
         "faq.html": html.render("faq.html", root="", site=site),
-        **{_schema_file(name): _format_schema(schema) for name, schema in schemas.items()},
+        **{
+            _schema_file(name): msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"
+            for name, schema in schemas.items()
+        },
         "json.html": html.render(
             "json.html",
             root="",
@@ -105,10 +104,6 @@ def static_pages(site: Site) -> dict[str, bytes]:
 def _schema_file(name: str) -> str:
     word = "project" if name.startswith("project/") else name.partition(".")[0]
     return f"schema/{word}.json"
-
-
-def _format_schema(schema: dict[str, Any]) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"
 
 
 def _describe_schema(schema: dict[str, Any], first: str) -> list[dict[str, Any]]:

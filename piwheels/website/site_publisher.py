@@ -90,17 +90,23 @@ class SitePublisher:
     _builds_per_hour: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        every_s = self.interval_s
+        db, root, every_s = self.db, self.webroot.root, self.interval_s
+        static = self._writer(page_writer.write_static)
+        home = self._writer(page_writer.write_home, lambda: loaders.load_home(db, root))
+        search = self._writer(page_writer.write_search)
+        stats = self._writer(page_writer.write_stats, lambda: loaders.load_stats(db))
+        failures = self._writer(page_writer.write_failures, lambda: loaders.load_failures(db))
+        sitemaps = self._writer(page_writer.write_sitemaps)
         self._schedules = {
-            PageKind.STATIC: PageSchedule(86_400.0, self._write_static),
-            PageKind.HOME: PageSchedule(every_s, self._write_home),
-            PageKind.SEARCH: PageSchedule(3 * every_s, self._write_search),
-            PageKind.STATS: PageSchedule(3 * every_s, self._write_stats),
-            PageKind.FAILURES: PageSchedule(3 * every_s, self._write_failures),
-            PageKind.SITEMAPS: PageSchedule(6 * every_s, self._write_sitemaps),
+            PageKind.STATIC: PageSchedule(86_400.0, static),
+            PageKind.HOME: PageSchedule(every_s, home),
+            PageKind.SEARCH: PageSchedule(3 * every_s, search),
+            PageKind.STATS: PageSchedule(3 * every_s, stats),
+            PageKind.FAILURES: PageSchedule(3 * every_s, failures),
+            PageKind.SITEMAPS: PageSchedule(6 * every_s, sitemaps),
         }
         self._housekeeping = [
-            PageSchedule(60 * every_s, self._sample_queue),
+            PageSchedule(60 * every_s, lambda: site_db.record_queue_lengths(db)),
             PageSchedule(6 * every_s, self.invalidate_downloaded),
             PageSchedule(60 * every_s, self._invalidate_queue_heads),
             PageSchedule(6 * every_s, self._purge_written),
@@ -168,26 +174,16 @@ class SitePublisher:
         schedule.mark_written(time.monotonic() - began)
         return ""
 
-    async def _write_static(self) -> None:
-        await self._in_render_process(page_writer.write_static, self.site)
+    def _writer(
+        self, write: Callable[..., object], load: Callable[[], Awaitable[object]] | None = None
+    ) -> Callable[[], Awaitable[object]]:
+        """Writes a page in the render process, which loads long lists itself from the database."""
 
-    async def _write_home(self) -> None:
-        content = await loaders.load_home(self.db, self.webroot.root)
-        await self._in_render_process(page_writer.write_home, self.site, content)
+        async def load_and_write() -> None:
+            content = self.db.dsn if load is None else await load()
+            await self._in_render_process(write, self.site, content)
 
-    async def _write_search(self) -> None:
-        await self._in_render_process(page_writer.write_search, self.site, self.db.dsn)
-
-    async def _write_stats(self) -> None:
-        content = await loaders.load_stats(self.db)
-        await self._in_render_process(page_writer.write_stats, self.site, content)
-
-    async def _write_failures(self) -> None:
-        builds = await loaders.load_failures(self.db)
-        await self._in_render_process(page_writer.write_failures, self.site, builds)
-
-    async def _write_sitemaps(self) -> None:
-        await self._in_render_process(page_writer.write_sitemaps, self.site, self.db.dsn)
+        return load_and_write
 
     # --- pages of projects ---
 
@@ -246,9 +242,6 @@ class SitePublisher:
         for chore in self._housekeeping:
             if time.monotonic() >= chore.due_at:
                 await self._attempt("website housekeeping", chore)
-
-    async def _sample_queue(self) -> None:
-        await site_db.record_queue_lengths(self.db)
 
     async def _invalidate_queue_heads(self) -> None:
         self._builds_per_hour = await site_db.builds_per_hour(self.db)

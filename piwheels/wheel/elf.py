@@ -126,7 +126,9 @@ def _read_facts(elf: ELFFile) -> ElfFacts | None:
     versions = sorted(set(_symbol_versions(elf)))
     return ElfFacts(
         machine=machine or f"{processor}, {elf.elfclass}-bit",
-        soft_float=machine == "arm" and _is_soft_float(elf["e_flags"]),
+        soft_float=machine == "arm"
+        and bool(elf["e_flags"] & _EF_ARM_ABI_FLOAT_SOFT)
+        and not elf["e_flags"] & _EF_ARM_ABI_FLOAT_HARD,
         beyond_armv6=_beyond_armv6(elf) if machine == "arm" else (),
         soname=soname,
         needed_libraries=needed,
@@ -142,10 +144,6 @@ def highest_version(versions: Iterable[str]) -> str:
 
 def _version_key(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split("."))) if version else ()
-
-
-def _is_soft_float(flags: int) -> bool:
-    return bool(flags & _EF_ARM_ABI_FLOAT_SOFT) and not flags & _EF_ARM_ABI_FLOAT_HARD
 
 
 def _beyond_armv6(elf: ELFFile) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ async def run_command(
     entered = parse_inputs(definition, values)
     async with connect(config) as client:
         views: Sequence[BuilderView] = ()
-        if _takes_builders(definition):
+        if any(it.kind is Kind.BUILDERS for it in definition.parameters):
             views = (await client.request(Status(), StatusReply)).builders
             entered = replace(entered, builders=_labels(views, values))
         body = definition.build(entered)
@@ -83,10 +83,6 @@ def parse_inputs(definition: CommandDefinition[Any], values: Mapping[str, Any]) 
             case _:
                 pass
     return inputs
-
-
-def _takes_builders(definition: CommandDefinition[Any]) -> bool:
-    return any(parameter.kind is Kind.BUILDERS for parameter in definition.parameters)
 
 
 def _labels(views: Sequence[BuilderView], values: Mapping[str, Any]) -> tuple[str, ...]:
