@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from piwheels.model import ProjectStatus, ProjectStatusRow, ReleaseStatusRow, State, TargetStatusRow
-from piwheels.release_status.status import (ReleaseStatus, make_status, unskip_hint)
+from piwheels.release_status.status import ReleaseStatus, make_status, unskip_hint
 from piwheels.release_status.times import utc_text
 
 

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from piwheels.model import Outcome, ProjectStatusRow, ReleaseStatusRow, State, TargetStatusRow
-from piwheels.release_status.status import (ReleaseStatus, StatusContext, make_status, unskip_hint)
+from piwheels.release_status.status import ReleaseStatus, StatusContext, make_status, unskip_hint
 from piwheels.release_status.target_notes import notes_of
 from piwheels.release_status.times import elapsed_text, time_until_text
 

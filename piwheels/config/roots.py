@@ -1,0 +1,32 @@
+"""The sections `[root.NAME]`, whose names their user chooses."""
+
+import re
+from pathlib import Path
+
+import msgspec
+
+from piwheels.config.names import ROOT_TABLE
+from piwheels.config.sections import RootSection, path_hook
+from piwheels.config.sources import parse_toml
+from piwheels.errors import ConfigError
+
+_ROOT_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+
+
+def read_roots(file: Path) -> dict[str, RootSection]:
+    """The sections `[root.NAME]` of a file, by NAME."""
+    tables, base = parse_toml(file).get(ROOT_TABLE, {}), file.resolve().parent
+    found: dict[str, RootSection] = {}
+    for name, table in tables.items() if isinstance(tables, dict) else ():
+        if not _ROOT_NAME.fullmatch(name) or not isinstance(table, dict):
+            raise ConfigError(
+                f"{file}: [root.{name}] is no section of a root: a name has lower-case letters, "
+                "digits, dots and hyphens"
+            )
+        try:
+            section = msgspec.convert(table, RootSection, dec_hook=path_hook)
+        except (msgspec.ValidationError, TypeError) as error:
+            raise ConfigError(f"{file}: [root.{name}]: {error}") from None
+        folder = base / section.folder if section.folder is not None else None
+        found[name] = msgspec.structs.replace(section, folder=folder)
+    return found

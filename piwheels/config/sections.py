@@ -1,0 +1,299 @@
+"""The settings: every key with its type, default and description."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+
+PositiveInt = Annotated[int, Meta(ge=1)]
+
+NonNegativeInt = Annotated[int, Meta(ge=0)]
+
+PositiveSeconds = Annotated[float, Meta(gt=0)]
+
+NonNegativeSeconds = Annotated[float, Meta(ge=0)]
+
+#: A package, suite or component; never an option of apt.
+AptWord = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+:/=~_-]*\Z", max_length=200)]
+
+
+def _doc(description: str) -> Meta:
+    return Meta(description=description)
+
+
+class DatabaseSection(msgspec.Struct, frozen=True):
+    """The PostgreSQL database of the farm."""
+
+    dsn: Annotated[
+        str,
+        _doc(
+            "Connection string or URL of PostgreSQL (libpq). It may name several hosts, of which "
+            "one accepts writes; a connection pooler must keep sessions."
+        ),
+    ] = "postgresql:///piwheels"
+
+
+class WebrootSection(msgspec.Struct, frozen=True):
+    """The files that the web server serves."""
+
+    root: Annotated[Path, _doc("Directory that the web server serves.")] = Path("/var/www/piwheels")
+    url: Annotated[
+        str, _doc("Its address as clients reach it; used in texts and redirects only.")
+    ] = "http://localhost/"
+    deletion_delay_s: Annotated[
+        NonNegativeSeconds,
+        _doc("How long a removed wheel stays on disk, for clients that read an older page."),
+    ] = 300.0
+    project_list_interval_s: Annotated[
+        NonNegativeSeconds, _doc("Minimum interval between writes of the list of all projects.")
+    ] = 60.0
+
+
+class MasterSection(msgspec.Struct, frozen=True):
+    """The sockets and directories of the master daemon, and its rules for builds."""
+
+    control_bind: Annotated[
+        str, _doc("ZeroMQ address of the control socket, for `piw` and consoles on this machine.")
+    ] = "ipc:///run/piwheels/control.sock"
+    control_tcp_bind: Annotated[
+        str,
+        _doc(
+            "Address for consoles on other machines, such as `tcp://*:5554`; always encrypted, and "
+            "only for authorized keys. Empty: none."
+        ),
+    ] = ""
+    builder_bind: Annotated[str, _doc("Address that builders connect to.")] = "tcp://*:5555"
+    upload_bind: Annotated[str, _doc("Address that builders upload wheels to.")] = "tcp://*:5556"
+    key_dir: Annotated[
+        Path, _doc("Directory of the master's key pair and of the authorized keys.")
+    ] = Path("/etc/piwheels/keys")
+    spool_dir: Annotated[
+        Path, _doc("Directory of logs of running builds and of unfinished uploads.")
+    ] = Path("/var/lib/piwheels/spool")
+    builder_timeout_s: Annotated[
+        PositiveSeconds,
+        _doc("A builder that sends nothing for this long is lost; its build is requeued."),
+    ] = 300.0
+    retry_delay_s: Annotated[
+        NonNegativeSeconds,
+        _doc("Delay before a failed build is retried; doubled for each further attempt."),
+    ] = 600.0
+    max_attempts: Annotated[
+        PositiveInt, _doc("Attempts after which a retryable failure becomes final.")
+    ] = 3
+    quarantine_after: Annotated[
+        NonNegativeInt,
+        _doc(
+            "A builder is quarantined after this many consecutive builds that failed because of "
+            "the builder itself. 0: never."
+        ),
+    ] = 3
+    event_retention_days: Annotated[
+        NonNegativeInt, _doc("How long the audit log (`piw events`) is kept. 0: forever.")
+    ] = 400
+
+
+class UpstreamSection(msgspec.Struct, frozen=True):
+    """The index that releases are taken from."""
+
+    url: Annotated[
+        str, _doc("Its Simple API URL. Empty: the index that pip uses on this machine.")
+    ] = ""
+    method: Annotated[
+        Literal["auto", "changelog", "poll"],
+        _doc(
+            "How new releases are found: from the index's changelog, by polling every followed "
+            "project, or `auto`: the changelog where there is one."
+        ),
+    ] = "auto"
+    poll_interval_s: Annotated[
+        PositiveSeconds, _doc("How often each followed project is polled.")
+    ] = 900.0
+    follow_all: Annotated[
+        bool, _doc("Follow every project of the changelog, not only those added with `piw add`.")
+    ] = False
+    max_requests: Annotated[
+        PositiveInt, _doc("Maximum number of pages requested at the same time.")
+    ] = 20
+    removal_retention_days: Annotated[
+        NonNegativeInt,
+        _doc("How long a release that was removed upstream is kept here, hidden."),
+    ] = 30
+
+
+class BuilderSection(msgspec.Struct, frozen=True):
+    """One builder: its master, what it builds for, and the limits of a build."""
+
+    master: Annotated[str, _doc("Host name or address of the master.")] = "localhost"
+    master_port: Annotated[Port, _doc("Port of `master.builder_bind`.")] = 5555
+    upload_port: Annotated[Port, _doc("Port of `master.upload_bind`.")] = 5556
+    master_key: Annotated[
+        str, _doc("The master's public key. Empty: it is read from `key_dir`.")
+    ] = ""
+    key_dir: Annotated[Path, _doc("Directory of the builder's key pair.")] = Path(
+        "/etc/piwheels/keys"
+    )
+    key_name: Annotated[str, _doc("Name of that key pair.")] = "builder"
+    interpreters: Annotated[
+        tuple[str, ...],
+        _doc(
+            "Python interpreters to build for, by name or path. Empty: the one that runs `piw`. In "
+            "the environment variable they are separated by commas."
+        ),
+    ] = ()
+    machine: Annotated[
+        Literal["", "armv6l"],
+        _doc(
+            "Architecture to build for, if not that of the interpreters: 32-bit Raspberry Pi OS, "
+            "whose compiler is for ARMv6, can build for the Pi Zero and Pi 1."
+        ),
+    ] = ""
+    work_dir: Annotated[Path, _doc("Directory of builds and of the download cache.")] = Path(
+        "/var/lib/piwheels/builder"
+    )
+    pip_index_url: Annotated[
+        str,
+        _doc(
+            "Index that builds take pip from if the upstream index has none. Empty: the index that "
+            "pip uses on this machine."
+        ),
+    ] = ""
+    farm_index_url: Annotated[
+        str,
+        _doc("This farm's own Simple API URL, offered to builds beside the upstream. Empty: none."),
+    ] = ""
+    build_timeout_s: Annotated[PositiveSeconds, _doc("Time limit of a build.")] = 3 * 3600.0
+    max_memory_mb: Annotated[
+        NonNegativeInt, _doc("Memory limit of a build. 0: three quarters of the machine's memory.")
+    ] = 0
+    max_file_mb: Annotated[
+        PositiveInt, _doc("Largest file that a build may write, or that is downloaded for it.")
+    ] = 4096
+    max_processes: Annotated[PositiveInt, _doc("Maximum number of processes of a build.")] = 1024
+    min_free_disk_mb: Annotated[
+        NonNegativeInt, _doc("A build that leaves less free disk space than this is canceled.")
+    ] = 256
+    max_cache_mb: Annotated[NonNegativeInt, _doc("Size limit of the download cache.")] = 1024
+    sandbox: Annotated[
+        bool,
+        _doc("Build in a bubblewrap sandbox. Without it, build only code that you trust."),
+    ] = True
+    extra_readonly_paths: Annotated[
+        tuple[Path, ...],
+        _doc(
+            "Further paths that a build may read. In the environment variable, separate them "
+            "with commas."
+        ),
+    ] = ()
+    roots: Annotated[
+        tuple[str, ...],
+        _doc(
+            "Roots to build on, presets or `[root.NAME]`, instead of this machine's own system "
+            "(`piw root add`). `host` is this system. None: this system alone."
+        ),
+    ] = ()
+    roots_dir: Annotated[
+        Path | None,
+        _doc(
+            "Directory of roots, package layers and downloaded packages. Without one: "
+            "`/var/lib/piwheels/roots` for root, else `piwheels/roots` in the user's cache."
+        ),
+    ] = None
+    max_roots_mb: Annotated[
+        PositiveInt,
+        _doc("Size limit of `roots_dir`; what was not used for longest is deleted, except roots."),
+    ] = 20_480
+    debian_mirror_url: Annotated[
+        str,
+        _doc(
+            "Mirror that presets of roots take Debian from: it has `debian` and `debian-security`."
+        ),
+    ] = "http://deb.debian.org"
+
+
+class Archive(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A Debian archive that roots are made from."""
+
+    url: Annotated[str, Meta(pattern=r"^(https?|file)://[^\s\[\]]+\Z")]
+    suites: Annotated[tuple[AptWord, ...], Meta(min_length=1)]
+    components: Annotated[tuple[AptWord, ...], Meta(min_length=1)] = ("main",)
+    keyring: Path = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+
+class RootSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The root NAME that builds run on; a preset has all of it (`piw root list` names them)."""
+
+    preset: Annotated[str, _doc("The preset to start from. Empty: the one with this NAME.")] = ""
+    folder: Annotated[
+        Path | None,
+        _doc("A root that was made otherwise, by mmdebstrap, debootstrap or a container export."),
+    ] = None
+    arch: Annotated[
+        Literal["", "amd64", "arm64", "armhf", "riscv64"],
+        _doc("Debian's name of its architecture."),
+    ] = ""
+    archives: Annotated[
+        tuple[Archive, ...],
+        _doc("Tables with `url`, `suites`, `components` and the path of a `keyring`."),
+    ] = ()
+    packages: Annotated[
+        tuple[AptWord, ...],
+        _doc("Debian packages besides a compiler, Python's headers and pkg-config."),
+    ] = ()
+    interpreters: Annotated[
+        tuple[str, ...], _doc("Its Python interpreters, by name or path. None: `python3`.")
+    ] = ()
+    cpu: Annotated[
+        str,
+        _doc("Processor that qemu emulates, such as `arm1176`. Empty: one of the architecture."),
+    ] = ""
+    machine: Annotated[
+        Literal["", "armv6l"], _doc("Machine of wheel tags, if not that of its interpreters.")
+    ] = ""
+
+
+class AccessLogSection(msgspec.Struct, frozen=True):
+    """What `piw accesslog` keeps."""
+
+    retention_months: Annotated[
+        NonNegativeInt,
+        _doc(
+            "How long single accesses are kept, in months before the current one; totals are kept "
+            "forever. 0: single accesses are not kept."
+        ),
+    ] = 13
+    spool_dir: Annotated[
+        Path, _doc("Directory for lines read from a pipe that are not in the database yet.")
+    ] = Path("/var/lib/piwheels/accesslog")
+    spool_max_mb: Annotated[
+        NonNegativeInt,
+        _doc(
+            "Size limit of `spool_dir`; while the database is unavailable, lines beyond it are "
+            "dropped."
+        ),
+    ] = 1024
+
+
+class Config(msgspec.Struct, frozen=True):
+    """The whole configuration, merged."""
+
+    database: DatabaseSection = DatabaseSection()
+    webroot: WebrootSection = WebrootSection()
+    master: MasterSection = MasterSection()
+    upstream: UpstreamSection = UpstreamSection()
+    builder: BuilderSection = BuilderSection()
+    accesslog: AccessLogSection = AccessLogSection()
+    root: dict[str, RootSection] = {}
+
+
+def path_hook(target_type: type, raw: object) -> object:
+    """Convert the text of a path, for msgspec."""
+    if target_type is Path and isinstance(raw, (str, Path)):
+        try:
+            return Path(raw).expanduser()
+        except RuntimeError:
+            raise TypeError(f"the home directory in {str(raw)!r} is unknown") from None
+    raise TypeError(f"expected a path, got {type(raw).__name__}")
