@@ -51,6 +51,7 @@ class FileSummary(IndexEntry, frozen=True, kw_only=True):
     tags: str  # the tag part of its file name
     debian_packages: tuple[str, ...]
     build_id: int
+    rebuild_requested: bool
     published_at: datetime
 
 

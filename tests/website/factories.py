@@ -102,6 +102,7 @@ def a_wheel(version: str = "1.0", **facts: Any) -> FileSummary:
         "debian_packages": (),
         "version": version,
         "build_id": 7,
+        "rebuild_requested": False,
         "released_at": NOW,
         "yanked": None,
         "published_at": NOW,
