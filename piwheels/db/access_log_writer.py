@@ -7,6 +7,7 @@ written.
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from typing import Any
 
 import msgspec
 
@@ -285,32 +286,25 @@ class AccessLogWriter:
 
     async def _add_downloads(self, counts: DayCounts) -> None:
         place = {"day": counts.day, "place": counts.day.day}
-        wheels = dict(sorted(counts.wheels.items()))
-        projects = dict(sorted(counts.projects.items()))
-        await self._db.execute(
-            """
-            INSERT INTO downloads_monthly_by_wheel AS d (month, wheel_id, downloads, days)
-            SELECT date_trunc('month', %(day)s::date), n.wheel_id, n.count,
-                   array_fill(n.count, ARRAY[1], ARRAY[%(place)s])
-              FROM unnest(%(wheels)s::bigint[], %(counts)s::integer[]) AS n (wheel_id, count)
-                ON CONFLICT (month, wheel_id) DO UPDATE
-               SET downloads = d.downloads + excluded.downloads,
-                   days[%(place)s] = coalesce(d.days[%(place)s], 0) + excluded.downloads
-            """,
-            {**place, "wheels": list(wheels), "counts": list(wheels.values())},
-        )
-        await self._db.execute(
-            """
-            INSERT INTO downloads_monthly_by_project AS d (month, project, downloads, days)
-            SELECT date_trunc('month', %(day)s::date), n.project, n.count,
-                   array_fill(n.count, ARRAY[1], ARRAY[%(place)s])
-              FROM unnest(%(projects)s::text[], %(counts)s::integer[]) AS n (project, count)
-                ON CONFLICT (month, project) DO UPDATE
-               SET downloads = d.downloads + excluded.downloads,
-                   days[%(place)s] = coalesce(d.days[%(place)s], 0) + excluded.downloads
-            """,
-            {**place, "projects": list(projects), "counts": list(projects.values())},
-        )
+        wheels: dict[Any, int] = dict(sorted(counts.wheels.items()))
+        projects: dict[Any, int] = dict(sorted(counts.projects.items()))
+        for column, kind, counted in (
+            ("wheel_id", "bigint", wheels),
+            ("project", "text", projects),
+        ):
+            await self._db.execute(
+                f"""
+                INSERT INTO downloads_monthly_by_{column.removesuffix("_id")} AS d
+                       (month, {column}, downloads, days)
+                SELECT date_trunc('month', %(day)s::date), n.key, n.count,
+                       array_fill(n.count, ARRAY[1], ARRAY[%(place)s])
+                  FROM unnest(%(keys)s::{kind}[], %(counts)s::integer[]) AS n (key, count)
+                    ON CONFLICT (month, {column}) DO UPDATE
+                   SET downloads = d.downloads + excluded.downloads,
+                       days[%(place)s] = coalesce(d.days[%(place)s], 0) + excluded.downloads
+                """,  # noqa: S608 - of constants alone
+                {**place, "keys": list(counted), "counts": list(counted.values())},
+            )
         await self._db.execute(
             """
             INSERT INTO downloads_by_project AS t (project, downloads, saved_s)

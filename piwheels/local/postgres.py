@@ -196,7 +196,8 @@ class PrivatePostgres:
                     *with_pdeathsig(
                         self._drop_root(
                             [
-                                *self._with_pdeathsig_int(),
+                                # A server that gets INT shuts down cleanly.
+                                *with_pdeathsig([], "INT"),
                                 str(self._program("postgres")),
                                 "-D",
                                 str(self._data),
@@ -268,11 +269,6 @@ class PrivatePostgres:
         if os.getuid() != 0:
             return list(argv)
         return [*_UNSHARE_AS_NOBODY, *argv]
-
-    @staticmethod
-    def _with_pdeathsig_int() -> list[str]:
-        """A prefix that makes the server shut down cleanly when its parent dies."""
-        return ["setpriv", "--pdeathsig", "INT"] if shutil.which("setpriv") else []
 
     def _dsn_for(self, database: str, password: str) -> str:
         return make_dsn(

@@ -33,10 +33,10 @@ def piw_command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "piwheels", *map(str, arguments)]
 
 
-def with_pdeathsig(argv: Sequence[str]) -> list[str]:
-    """A command that gets SIGKILL when its parent dies (PR_SET_PDEATHSIG)."""
+def with_pdeathsig(argv: Sequence[str], name: str = "KILL") -> list[str]:
+    """A command that gets a signal when its parent dies (PR_SET_PDEATHSIG)."""
     setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL", *argv] if setpriv else list(argv)
+    return [setpriv, "--pdeathsig", name, *argv] if setpriv else list(argv)
 
 
 async def terminate_process(

@@ -1,13 +1,11 @@
 """The console of a private farm: a child process in the same terminal."""
 
 import asyncio
-import shutil
 import signal
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from piwheels.local.supervisor import piw_command, terminate_process
+from piwheels.local.supervisor import piw_command, terminate_process, with_pdeathsig
 
 #: The console restores the terminal within this time after SIGTERM.
 _STOP_TIMEOUT_S = 5.0
@@ -27,20 +25,14 @@ class TuiProcess:
 
     async def run(self) -> int:
         """Run it until the user quits it; returns its exit code."""
-        self._process = await asyncio.create_subprocess_exec(
-            *_with_pdeathsig_term(piw_command("tui", "--run-by-up", "--config", self._config_file))
-        )
+        command = piw_command("tui", "--run-by-up", "--config", self._config_file)
+        # TERM, so that it gives the terminal back.
+        self._process = await asyncio.create_subprocess_exec(*with_pdeathsig(command, "TERM"))
         return await self._process.wait()
 
     async def stop(self) -> None:
         """Stop it, after it has restored the terminal."""
         await terminate_process(self._process, (signal.SIGTERM, signal.SIGKILL), _STOP_TIMEOUT_S)
-
-
-def _with_pdeathsig_term(argv: Sequence[str]) -> list[str]:
-    """Like `supervisor.with_pdeathsig`, but with SIGTERM, so that the terminal is restored."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "TERM", *argv] if setpriv else list(argv)
 
 
 async def confirm_stop() -> bool:

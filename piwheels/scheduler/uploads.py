@@ -6,7 +6,6 @@ no page can name a missing file.
 """
 
 import asyncio
-import hashlib
 import logging
 import shutil
 import time
@@ -43,6 +42,7 @@ from piwheels.scheduler.state_machine_events import (
     WheelNotStored,
 )
 from piwheels.scheduler.wheel_publisher import WheelPublisher
+from piwheels.wheel.isolated_read import file_sha256
 
 log = logging.getLogger(__name__)
 _error_log = RateLimitedLog(log)
@@ -207,7 +207,7 @@ class UploadServer:
         await self._finish(expected, ended)
 
     async def _publish(self, expected: PendingUpload) -> WheelFile:
-        digest = await asyncio.to_thread(_sha256, expected.partial_path)
+        digest = await asyncio.to_thread(file_sha256, expected.partial_path)
         if digest != expected.artifact.sha256:
             raise RejectedError(
                 f"the sha256 of {expected.artifact.filename} is {digest}, "
@@ -263,8 +263,3 @@ def _close(expected: PendingUpload) -> None:
     file, expected.file, expected.transfer = expected.file, None, None
     if file is not None:
         file.close()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

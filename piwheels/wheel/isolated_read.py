@@ -142,7 +142,7 @@ def _unpack_in_child(path: Path, folder: Path) -> None:
 
 async def _check_bytes(info: WheelInfo, path: Path) -> None:
     """Check the file's hash again: the child that parsed a hostile wheel may report anything."""
-    if info.sha256 != await asyncio.to_thread(_sha256, path) or info.filename != path.name:
+    if info.sha256 != await asyncio.to_thread(file_sha256, path) or info.filename != path.name:
         raise RejectedError(f"{path.name} changed while it was read")
 
 
@@ -201,6 +201,7 @@ def _with_wheel_name(error: RejectedError, path: Path) -> RejectedError:
     return RejectedError(text if text.startswith(path.name) else f"{path.name}: {text}")
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """The hash of a file's content, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

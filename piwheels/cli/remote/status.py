@@ -208,6 +208,6 @@ def _download_text(downloads: LiveDownloads) -> str:
     return f"{downloads.today:,} today, {downloads.rate_per_s:.1f}/s now{record}"
 
 
-def _colored_state(state: str) -> str:
-    colors = {str(name): color for name, color in _COLORS.items()}
-    return click.style(state, fg=colors[state]) if state in colors else state
+def _colored_state(state: BuilderState) -> str:
+    color = _COLORS.get(state)
+    return click.style(state, fg=color) if color else state
