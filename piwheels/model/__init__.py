@@ -18,7 +18,7 @@ from piwheels.model.events import AuditEvent as AuditEvent
 from piwheels.model.files import FileSummary as FileSummary
 from piwheels.model.files import IndexEntry as IndexEntry
 from piwheels.model.files import IndexPage as IndexPage
-from piwheels.model.files import PublishedFile as PublishedFile
+from piwheels.model.files import StoredFile as StoredFile
 from piwheels.model.files import WheelFile as WheelFile
 from piwheels.model.files import build_tag_number as build_tag_number
 from piwheels.model.metrics import DownloadTotals as DownloadTotals
