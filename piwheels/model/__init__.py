@@ -15,10 +15,10 @@ from piwheels.model.builds import Outcome as Outcome
 from piwheels.model.builds import PastFailure as PastFailure
 from piwheels.model.builds import RetryDecision as RetryDecision
 from piwheels.model.events import AuditEvent as AuditEvent
+from piwheels.model.files import DistributionFile as DistributionFile
 from piwheels.model.files import FileSummary as FileSummary
 from piwheels.model.files import IndexEntry as IndexEntry
 from piwheels.model.files import IndexPage as IndexPage
-from piwheels.model.files import StoredFile as StoredFile
 from piwheels.model.files import WheelFile as WheelFile
 from piwheels.model.files import build_tag_number as build_tag_number
 from piwheels.model.metrics import DownloadTotals as DownloadTotals

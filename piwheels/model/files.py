@@ -15,7 +15,7 @@ def build_tag_number(filename: str) -> int:
     return int(digits[0]) if digits and len(digits[0]) < 10 else 0
 
 
-class StoredFile(Struct, frozen=True, kw_only=True):
+class DistributionFile(Struct, frozen=True, kw_only=True):
     """A wheel in the web root, at packages/<sha256[:2]>/<sha256>/<filename>."""
 
     filename: str
@@ -25,7 +25,7 @@ class StoredFile(Struct, frozen=True, kw_only=True):
     requires_python: str = ""
 
 
-class WheelFile(StoredFile, frozen=True, kw_only=True):
+class WheelFile(DistributionFile, frozen=True, kw_only=True):
     """A wheel as its build made it, before it is in the database."""
 
     compatibility: WheelCompatibility
@@ -37,7 +37,7 @@ class WheelFile(StoredFile, frozen=True, kw_only=True):
         return build_tag_number(self.filename)
 
 
-class IndexEntry(StoredFile, frozen=True, kw_only=True):
+class IndexEntry(DistributionFile, frozen=True, kw_only=True):
     """A wheel as its project's index page lists it: only what changes that page."""
 
     version: str
