@@ -143,7 +143,7 @@ def _renamed_settings() -> str:
 # --- commands.md and piw.1 ---
 
 
-def _command_tree(
+def command_tree(
     command: click.Command = cli, name: str = "piw", parent: click.Context | None = None
 ) -> Iterator[tuple[str, click.Command, click.Context]]:
     context = click.Context(command, info_name=name.rpartition(" ")[2], parent=parent)
@@ -154,12 +154,12 @@ def _command_tree(
         for sub in command.list_commands(context):
             found = command.get_command(context, sub)
             if found is not None and not found.hidden:
-                yield from _command_tree(found, f"{name} {sub}", context)
+                yield from command_tree(found, f"{name} {sub}", context)
 
 
 def _commands() -> str:
     parts = [f"# Commands\n\n{_NOTE}\n\nThe output of `--help`, for every command."]
-    for name, command, context in _command_tree():
+    for name, command, context in command_tree():
         level = min(2 + name.count(" "), 4)
         parts.append(f"{'#' * level} {name}\n\n```text\n{command.get_help(context)}\n```")
     return "\n\n".join(parts) + "\n"
@@ -175,7 +175,7 @@ def _man_page() -> str:
         ".B piw",
         "[\\fIOPTIONS\\fR] \\fICOMMAND\\fR [\\fIARGS\\fR]...",
     ]
-    for name, command, context in _command_tree():
+    for name, command, context in command_tree():
         lines += [f".SH {_roff(name.upper())}" if name.count(" ") < 1 else f".SS {_roff(name)}"]
         lines += [".nf", _roff(command.get_help(context)), ".fi"]
     lines += [

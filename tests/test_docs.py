@@ -96,6 +96,15 @@ def _without_generated(text: str) -> str:
     return re.sub(r"<!-- generated: .*?<!-- end -->", "", text, flags=re.DOTALL)
 
 
+def test_summaries_are_not_cut_on_a_terminal_of_80_columns() -> None:
+    for name, group, _ in reference.command_tree():
+        if not isinstance(group, click.Group) or group is cli:
+            continue
+        width = 80 - 6 - max(map(len, group.commands))
+        for word, command in group.commands.items():
+            assert not command.get_short_help_str(width).endswith("..."), f"{name} {word}"
+
+
 def test_documented_modules_exist(repository: Path) -> None:
     text = (repository / "docs" / "architecture.md").read_text("utf-8")
     named = set(re.findall(r"`((?:[a-z_]+\.)+[a-z_]+)`", text))

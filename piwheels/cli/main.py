@@ -36,7 +36,7 @@ class RootGroup(click.Group):
         others = tuple(name for name in self.commands if name not in listed)
         for title, names in (*_SECTIONS, ("Other commands", others)):
             rows = [
-                (name, self.commands[name].get_short_help_str(limit=78))
+                (name, self.commands[name].get_short_help_str(limit=200))
                 for name in names
                 if name in self.commands and not self.commands[name].hidden
             ]

@@ -18,16 +18,16 @@ _NAMES = click.argument("names", nargs=-1, required=True, metavar="NAME...")
 
 @cli.group()
 def root() -> None:
-    """Make and keep the systems that builds run on: other Debian releases, other boards.
+    """Manage build roots: the Debian systems that builds run on.
 
-    A root is a Debian system in a folder, made without any special rights. A builder with roots
-    builds for each of them; those of other processors are emulated.
+    A root is a Debian system in a directory, made without root privileges. A builder builds for
+    each of its roots; roots for other processors are emulated.
 
     \b
-    See what this machine can do:   piw root check
-    Make one, and build on it:      piw root add trixie-arm64
-                                    piw config set builder.roots trixie-arm64
-    Or all at once:                 piw up markupsafe --root trixie-arm64
+    See what this machine can do:       piw root check
+    Make a root, and build on it:       piw root add trixie-arm64
+                                        piw config set builder.roots trixie-arm64
+    The same in a private farm:         piw up markupsafe --root trixie-arm64
     """  # noqa: D301 - \b is click's mark for lines to keep
 
 
@@ -36,10 +36,11 @@ def root() -> None:
 @config_option
 @json_option
 def root_add(names: tuple[str, ...], config_file: Path | None, as_json: bool) -> None:
-    """Make roots: presets, which `piw root list` names, or `[root.NAME]` of the configuration.
+    """Make roots from presets or from the configuration.
 
-    Downloads 100 to 130 MB for each, and takes about 450 MB. An interrupted download goes on where
-    it ended. A root that is there already is left as it is.
+    NAME is a preset, as `piw root list` shows them, or the section `[root.NAME]`. Each root
+    downloads 100 to 130 MB and uses about 450 MB. An interrupted download resumes. An existing
+    root is not changed.
 
     \b
     Examples:
@@ -77,7 +78,7 @@ def root_update(names: tuple[str, ...], config_file: Path | None, as_json: bool)
 @config_option
 @json_option
 def root_list(config_file: Path | None, as_json: bool) -> None:
-    """Print the roots that are made, and those that can be.
+    """Print the roots that exist, and those that can be made.
 
     \b
     Example:
@@ -108,7 +109,9 @@ def root_list(config_file: Path | None, as_json: bool) -> None:
 @yes_option
 @config_option
 def root_remove(names: tuple[str, ...], yes: bool, config_file: Path | None) -> None:
-    """Delete roots; a builder that runs keeps those that it uses until it ends.
+    """Delete roots.
+
+    A running builder keeps the roots that it uses until it stops.
 
     \b
     Example:
@@ -128,9 +131,9 @@ def root_remove(names: tuple[str, ...], yes: bool, config_file: Path | None) -> 
 @config_option
 @json_option
 def root_check(config_file: Path | None, as_json: bool) -> None:
-    """Try what roots need on this machine, and say what is lacking and the way out.
+    """Check that this machine can make and run roots.
 
-    Exits with 1 if something is lacking.
+    Prints what is missing and how to fix it, and exits with 1 if anything is missing.
 
     \b
     Example:
@@ -161,7 +164,7 @@ def _roots(config_file: Path | None) -> "Roots":
 
 def _require(roots: "Roots", name: str) -> None:
     if roots.store.find(name) is None:
-        raise click.UsageError(f"{name} is not made; `piw root list` prints what is")
+        raise click.UsageError(f"there is no root {name}; `piw root list` prints all roots")
 
 
 def _make(roots: "Roots", name: str, *, quiet: bool) -> "MadeRoot":
