@@ -24,6 +24,7 @@ from piwheels.db.downloads import live_downloads
 from piwheels.errors import NotNowError
 from piwheels.model import (
     AuditEvent,
+    BuildHistory,
     BuildSummary,
     FarmTotals,
     LiveDownloads,
@@ -76,12 +77,14 @@ class StatusService:
     upstream_sync: UpstreamSync
     event_bus: EventBus
     web_root: Path
+    web_url: str = ""
     database_wait: Callable[[], str] = str
     instance: str = field(default_factory=lambda: uuid.uuid4().hex)
     _started_at: float = field(default_factory=time.monotonic)
     _counts: AdaptiveCache[Counts] = field(init=False)
     _totals: AdaptiveCache[FarmTotals] = field(init=False)
     _downloads: AdaptiveCache[LiveDownloads] = field(init=False)
+    _build_history: AdaptiveCache[BuildHistory] = field(init=False)
     _change_event: asyncio.Event = field(default_factory=asyncio.Event)
     _published: StatusReply | None = None
 
@@ -94,6 +97,9 @@ class StatusService:
             max_age_s=TOTALS_MAX_AGE_S,
         )
         self._downloads = AdaptiveCache(lambda: live_downloads(db), cost_factor=LOAD_FACTOR)
+        self._build_history = AdaptiveCache(
+            lambda: history.build_history(db), cost_factor=TOTALS_LOAD_FACTOR
+        )
 
     def on_command_executed(self) -> None:
         """Publish now what an operator's command changed."""
@@ -177,12 +183,14 @@ class StatusService:
             queues=tuple(
                 replace(queue, has_builder=queue.target in served) for queue in counts.value.queues
             ),
+            build_history=(await self._cached(self._build_history)).value,
             counts_age_s=counts.age_s,
             host=read_metrics(self.web_root),
             upstream_status_text=self.upstream_sync.status_text,
             upstream_lag_s=None if read_at is None else now - read_at,
             downloads=downloads,
             totals_age_s=totals.age_s,
+            index_url=f"{self.web_url.rstrip('/')}/simple/" if self.web_url else "",
             database=self.database_wait(),
         )
 

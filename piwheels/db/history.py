@@ -2,7 +2,7 @@
 
 from piwheels.db.database import Database
 from piwheels.db.rows import from_row
-from piwheels.model import AuditEvent, BuildSummary, Struct
+from piwheels.model import BUILD_HISTORY_HOURS, AuditEvent, BuildHistory, BuildSummary, Struct
 
 
 async def recent_events(db: Database, *, limit: int, before: int | None) -> list[AuditEvent]:
@@ -65,6 +65,28 @@ async def outcomes_last_hour(db: Database) -> dict[str, int]:
         """
     )
     return {row["outcome"]: row["count"] for row in rows}
+
+
+async def build_history(db: Database) -> BuildHistory:
+    """How many builds ended in each of the last hours."""
+    rows = await db.rows(
+        """
+        SELECT floor(extract(epoch FROM date_trunc('minute', now()) - ended_at) / 3600)::int
+                   AS hours_ago,
+               count(*) FILTER (WHERE outcome = 'built')::int AS built,
+               count(*) FILTER (WHERE outcome <> 'built' AND NOT will_retry)::int AS failed
+          FROM builds
+         WHERE ended_at > date_trunc('minute', now()) - make_interval(hours => %(hours)s)
+           AND ended_at <= date_trunc('minute', now())
+         GROUP BY hours_ago
+        """,
+        {"hours": BUILD_HISTORY_HOURS},
+    )
+    built, failed = [0] * BUILD_HISTORY_HOURS, [0] * BUILD_HISTORY_HOURS
+    for row in rows:
+        place = BUILD_HISTORY_HOURS - 1 - row["hours_ago"]
+        built[place], failed[place] = row["built"], row["failed"]
+    return BuildHistory(built=tuple(built), failed=tuple(failed))
 
 
 class RecentResult(Struct, frozen=True, kw_only=True):

@@ -164,6 +164,7 @@ class _Master:
             upstream_sync=self._upstream_sync,
             event_bus=self._event_bus,
             web_root=self._webroot.root,
+            web_url=config.webroot.url,
             database_wait=self._database_wait,
         )
         self._retention = EventRetention(self._status.db, config.master.event_retention_days)

@@ -39,6 +39,20 @@ class QueueStatus(Struct, frozen=True, kw_only=True):
     has_builder: bool = False  # one that serves it is connected
 
 
+#: How far back `BuildHistory` goes: today and the same hours of yesterday.
+BUILD_HISTORY_HOURS = 48
+
+
+class BuildHistory(Struct, frozen=True, kw_only=True):
+    """Completed builds by hour, for BUILD_HISTORY_HOURS, the oldest first; empty is unknown.
+
+    The last hour ends with the last whole minute. Only final failures count as failed.
+    """
+
+    built: tuple[int, ...] = ()
+    failed: tuple[int, ...] = ()
+
+
 class NamedCount(Struct, frozen=True, kw_only=True):
     """How often something (a project, an architecture, ...) was downloaded."""
 

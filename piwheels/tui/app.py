@@ -223,7 +223,7 @@ class Console(PreferencesApp):
             self.animation_level = "none"
         self.set_class(self.ascii_only, "-ascii")
         self.set_keymap(self.settings.keys)
-        self.push_screen(self._get_or_create_screen(ScreenName.BUILDERS))
+        self.push_screen(self._get_or_create_screen(ScreenName.OVERVIEW))
         self.consume_events()
 
     @work(exclusive=True, group="source")

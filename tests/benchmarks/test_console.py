@@ -100,8 +100,18 @@ def shows_builders(lines: list[str]) -> bool:
     return any("pi001" in line for line in lines)
 
 
-def wait_until_settled(terminal: PtyTerminal) -> None:
+def shows_overview(lines: list[str]) -> bool:
+    return any("Longest now" in line for line in lines)
+
+
+def open_builders(terminal: PtyTerminal) -> None:
+    terminal.wait_for(shows_overview)
+    terminal.press("2")
     terminal.wait_for(shows_builders)
+
+
+def wait_until_settled(terminal: PtyTerminal) -> None:
+    open_builders(terminal)
     time.sleep(_SETTLE_TIME_S)
 
 
@@ -174,6 +184,23 @@ def test_fifty_builders_that_all_change_each_second(bench: ConsoleBenchmark, tab
     assert stock > 3 * wide
     assert span.fair_share < 0.03
     assert rss < 80
+
+
+def test_the_overview_of_fifty_builders(bench: ConsoleBenchmark, table: Table) -> None:
+    with bench.farm("--builders", "50", "--hz", "1") as address:
+        with bench.console(address) as terminal:
+            terminal.wait_for(shows_overview)
+            time.sleep(_SETTLE_TIME_S)
+            span = measure_load(terminal, fair_share=0.03)
+        with bench.console(address, "--low-bandwidth", width=80, height=24) as terminal:
+            terminal.wait_for(shows_overview)
+            time.sleep(_SETTLE_TIME_S)
+            low = measure_load(terminal).bytes_per_s
+    table("overview of 50 builders, 120x60", f"{span.bytes_per_s / 1000:.2f} kB/s", "4 kB/s")
+    table("  80x24, --low-bandwidth", f"{low / 1000:.2f} kB/s", "1.5 kB/s")
+    table("  processor", span.describe, "3 %")
+    assert span.bytes_per_s < 4000
+    assert low < 1500
 
 
 def test_nothing_changes(bench: ConsoleBenchmark, table: Table) -> None:
@@ -255,7 +282,7 @@ def test_the_first_frame(bench: ConsoleBenchmark, table: Table) -> None:
             works.append(piece_of_work())
             began = time.monotonic()
             with bench.console(address) as terminal:
-                terminal.wait_for(shows_builders)
+                terminal.wait_for(shows_overview)
                 walls.append(time.monotonic() - began)
                 alone.append(walls[-1] - terminal.runqueue_wait_s)
                 cpus.append(terminal.cpu_s)
@@ -274,7 +301,7 @@ def log_line_count(lines: list[str]) -> int:
 
 def open_oldest_log(terminal: PtyTerminal) -> tuple[float, float]:
     """Open the log of the last of the builds, which has ended: seconds, and those of its own."""
-    terminal.wait_for(shows_builders)
+    terminal.wait_for(shows_overview)
     terminal.press("3")
     terminal.wait_for(lambda lines: any("Error line" in line for line in lines))
     terminal.press("\x1b[F")
@@ -315,7 +342,7 @@ def test_a_log_that_grows(bench: ConsoleBenchmark, table: Table, grows: int, bud
     growth = ("--log-lines", "600000", "--lines-per-s", str(grows), "--build-s", "3600")
     options = ("--builders", "5", "--hz", "1", *growth)
     with bench.farm(*options) as address, bench.console(address) as terminal:
-        terminal.wait_for(shows_builders)
+        open_builders(terminal)
         terminal.press("\r")
         terminal.wait_for(lambda lines: log_line_count(lines) > 10_000)
         first, began = reread_log(terminal)

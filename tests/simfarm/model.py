@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from piwheels.model import (
     AuditEvent,
+    BuildHistory,
     BuildSummary,
     HostMetrics,
     LiveDownloads,
@@ -166,6 +167,8 @@ class FarmModel:
             builders=tuple(machine.view(self.paused, loads=True) for machine in there),
             queues=tuple(self._queue(stage) for stage in self._stages()),
             last_hour=dict(self.hour),
+            build_history=self._build_history(),
+            index_url="http://wheels.example.org/simple/",
             projects=311_000,
             releases=3_400_000,
             files=2_950_000 + len(self.builds),
@@ -201,6 +204,15 @@ class FarmModel:
             oldest_s=float(self.pending[target]) * 11,
             has_builder=any(stage in machine.targets for machine in there),
         )
+
+    def _build_history(self) -> BuildHistory:
+        """Two days with a night each, the same at each start."""
+        built = [round(400 + 90 * math.sin(hour / 24 * math.tau)) for hour in range(47)]
+        failed = [
+            round(number * (0.05 + 0.03 * (place > 30))) for place, number in enumerate(built)
+        ]
+        last = self.hour.get("built", 0), self.hour.get("failed", 0)
+        return BuildHistory(built=(*built, last[0]), failed=(*failed, last[1]))
 
     def _downloads(self) -> LiveDownloads:
         if not self.downloads:

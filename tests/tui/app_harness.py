@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 
 from piwheels.tui.app import Console, DisplayOptions
 from piwheels.tui.client.source import EventSource
+from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.screens.table import TableScreen
 from piwheels.tui.settings import Settings
 from tests.timeouts import WAIT_S
@@ -63,6 +64,7 @@ async def run_console(
     display_options: DisplayOptions | None = None,
     settings: Settings | None = None,
     save_settings: Callable[[Settings], str] = lambda _: "",
+    first_screen: ScreenName = ScreenName.BUILDERS,
 ) -> AsyncIterator[AppHarness]:
     console = Console(
         source,
@@ -73,4 +75,6 @@ async def run_console(
     async with console.run_test(size=size, notifications=True) as pilot:
         stage = AppHarness(console, pilot)
         await stage.wait_until(lambda: len(console.screen_stack) > 1, "the first screen is there")
+        console.navigate(first_screen)
+        await pilot.pause()
         yield stage

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from piwheels.model import (
     AuditEvent,
+    BuildHistory,
     BuildSummary,
     HostMetrics,
     LiveDownloads,
@@ -84,6 +85,12 @@ def audit_event(event: int, who: str, what: str, outcome: str = "") -> AuditEven
     return AuditEvent(event_id=event, at=at, who=who, text=what, outcome=outcome)
 
 
+#: Two days; the second had a bad night.
+HISTORY = BuildHistory(
+    built=tuple(40 + 3 * (hour % 8) - (20 if 28 <= hour < 36 else 0) for hour in range(48)),
+    failed=tuple(9 if 28 <= hour < 36 else 2 for hour in range(48)),
+)
+
 BUILDERS = (
     building("pi5-kitchen", "building", "numpy", 4711),
     building("pi5-cellar", "uploading", "pandas", 4710, phase="upload", phase_s=12.0),
@@ -146,6 +153,8 @@ def status(**facts: object) -> StatusReply:
         "builders": BUILDERS,
         "queues": QUEUES,
         "last_hour": {"built": 51, "failed": 3},
+        "build_history": HISTORY,
+        "index_url": "http://wheels.example.org/simple/",
         "projects": 1_204,
         "releases": 9_120,
         "files": 8_411,

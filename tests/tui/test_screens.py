@@ -14,7 +14,7 @@ from rich.cells import cell_len
 
 from piwheels.model import LiveDownloads, NamedCount, State
 from piwheels.protocol.messages import ExplainReply, Explanation
-from piwheels.tui.model.actions import SCREEN_ACTIONS
+from piwheels.tui.model.actions import TABS
 from piwheels.tui.model.navigation import ScreenName
 from tests.tui.app_harness import AppHarness, run_console
 from tests.tui.sample_farm import snapshot
@@ -28,12 +28,14 @@ LOG = b"".join(b"gcc -O2 -c src/part_%d.c\n" % number for number in range(80)) +
 )
 #: Where to go, and how from the screen before.
 TOUR = {
-    ScreenName.BUILDERS: ("1",),
-    ScreenName.QUEUES: ("2",),
+    ScreenName.OVERVIEW: ("1",),
+    ScreenName.BUILDERS: ("2",),
     ScreenName.BUILDS: ("3",),
-    ScreenName.DOWNLOADS: ("4",),
+    ScreenName.QUEUES: ("4",),
     ScreenName.HOST: ("5",),
-    ScreenName.EVENTS: ("7",),
+    ScreenName.ALERTS: ("6",),
+    ScreenName.DOWNLOADS: ("7",),
+    ScreenName.EVENTS: ("8",),
     ScreenName.COMMANDS: ("c",),
     ScreenName.LOG: ("3", "enter"),
     ScreenName.EXPLAIN: ("3", "e"),
@@ -130,9 +132,8 @@ async def test_screens_fit_other_sizes(size: tuple[int, int]) -> None:
             assert len(lines) == height
             assert max(map(cell_len, lines)) <= width
             assert "running" in lines[0]
-            action = next(action for action in SCREEN_ACTIONS if action.opens is screen_name)
-            if screen_name is not ScreenName.COMMANDS:
-                assert action.label in lines[1]
+            if tab := next((tab for tab in TABS if tab.opens is screen_name), None):
+                assert tab.label in lines[1]
             assert "? Keys" in lines[-1]
 
 
@@ -149,7 +150,7 @@ async def open_dialogs(stage: AppHarness) -> AsyncIterator[str]:
     yield "stop"
     await stage.press("escape", "colon")
     await stage.wait_for_text("Search commands")
-    await stage.wait_for_text("Show builders: state")
+    await stage.wait_for_text("Show the farm at a glance")
     yield "palette"
 
 
@@ -181,7 +182,7 @@ async def test_before_a_master_answers_the_screen_says_what_it_waits_for() -> No
 async def test_missing_access_logs_are_shown() -> None:
     async with run_console(StaticSource(snapshot()), size=(80, 24)) as stage:
         await stage.wait_for_text("pi5-roof")
-        await stage.press("4")
+        await stage.press("7")
         await stage.wait_for_text("No access log is connected")
 
 
@@ -189,5 +190,5 @@ async def test_an_empty_farm_shows_how_to_add_projects() -> None:
     source = StaticSource(snapshot(builders=(), queues=()))
     async with run_console(source, size=(80, 24)) as stage:
         await stage.wait_for_text("No builder is connected yet")
-        await stage.press("2")
+        await stage.press("4")
         await stage.wait_for_text("No targets yet")

@@ -16,17 +16,17 @@ pytestmark = pytest.mark.farm  # each starts `piw tui` on a terminal
 
 #: Through the screens, and what is to be read there then.
 _TOUR = (
-    ("", "pi005"),
-    ("2", "Drains in"),
+    ("", "5 builders"),
+    ("4", "Empty in"),
     ("3", "Outcome"),
-    ("4", "Count"),
+    ("7", "Count"),
     ("5", "web root disk"),
-    ("7", "Who"),
-    ("6", "No build is selected"),
-    ("8", "No release is selected"),
+    ("8", "Who"),
+    ("l", "No build is selected"),
+    ("e", "No release is selected"),
     ("?", "Keys of the Explain screen"),
     ("q", "No release is selected"),
-    ("1", "pi005"),
+    ("2", "pi005"),
     ("K", "Cancel"),
 )
 PIW = (sys.executable, "-m", "piwheels", "tui")
@@ -52,7 +52,7 @@ def start_console(address: str, tmp_path: Path, *options: str, **environ: str) -
 
 def test_the_console_shows_the_farm_and_restores_the_terminal(address: str, tmp_path: Path) -> None:
     with start_console(address, tmp_path) as terminal:
-        terminal.wait_for_text("pi005")
+        terminal.wait_for_text("5 builders")
         assert not terminal.responds
         terminal.press("q")
         assert terminal.end() == 0
@@ -64,14 +64,14 @@ def test_the_console_ends_with_its_terminal(address: str, tmp_path: Path, ignore
     command = " ".join([*PIW, "--connect", address])
     script = f"trap '' {ignored}; exec {command}" if ignored else f"exec {command}"
     with PtySession(["sh", "-c", script]) as terminal:
-        terminal.wait_for_text("pi005")
+        terminal.wait_for_text("5 builders")
         terminal.hang_up()
         assert terminal.end() in {129, -signal.SIGHUP}
 
 
 def test_a_terminated_console_restores_the_terminal(address: str, tmp_path: Path) -> None:
     with start_console(address, tmp_path) as terminal:
-        terminal.wait_for_text("pi005")
+        terminal.wait_for_text("5 builders")
         terminal.process.terminate()
         assert terminal.end() == 0
         assert terminal.responds
@@ -90,7 +90,7 @@ def test_invalid_settings_are_reported_and_renamed(address: str, tmp_path: Path)
     file.write_text("theme = [")
     with start_console(address, tmp_path) as terminal:
         terminal.wait_for_text("is not valid")
-        terminal.wait_for_text("pi005")
+        terminal.wait_for_text("5 builders")
     assert not file.exists()
     assert file.with_name("console.toml.broken").read_text() == "theme = ["
 
@@ -141,7 +141,7 @@ def test_a_dumb_terminal_is_rejected(address: str, tmp_path: Path) -> None:
 
 def test_a_console_without_a_shell_cannot_be_suspended(address: str, tmp_path: Path) -> None:
     with start_console(address, tmp_path) as terminal:
-        terminal.wait_for_text("pi005")
+        terminal.wait_for_text("5 builders")
         terminal.press("\x1a")
         terminal.wait_for_text("Cannot suspend")
 
@@ -151,7 +151,7 @@ def test_ctrl_l_redraws_what_other_programs_overwrote(
     address: str, tmp_path: Path, over: str
 ) -> None:
     with start_console(address, tmp_path) as terminal:
-        terminal.wait_for_text("pi005")
+        terminal.wait_for_text("5 builders")
         if over:
             terminal.press(over)
             terminal.wait_for_text("Cancel")
@@ -159,12 +159,12 @@ def test_ctrl_l_redraws_what_other_programs_overwrote(
         terminal.wait_for_text("Broadcast message")
         terminal.press("\x0c")
         terminal.wait_for(lambda lines: not any("Broadcast" in line for line in lines))
-        terminal.wait_for_text("Cancel" if over else "pi005")
+        terminal.wait_for_text("Cancel" if over else "5 builders")
 
 
 def test_ctrl_c_shows_how_to_quit(address: str, tmp_path: Path) -> None:
     with start_console(address, tmp_path) as terminal:
-        terminal.wait_for_text("pi005")
+        terminal.wait_for_text("5 builders")
         terminal.press("\x03")
         terminal.wait_for_text("q: Quit the")
 
@@ -209,7 +209,7 @@ def test_without_unicode_only_ascii_is_sent(
 @pytest.mark.slow
 def test_no_color_sends_no_colors(address: str, tmp_path: Path) -> None:
     with start_console(address, tmp_path, NO_COLOR="1") as terminal:
-        terminal.wait_for_text("pi005")
+        terminal.wait_for_text("5 builders")
         terminal.press("K")
         terminal.wait_for_text("Cancel")
         colors = {
@@ -230,7 +230,7 @@ def test_a_snapshot_is_drawn_without_a_terminal(address: str, tmp_path: Path) ->
         timeout=WAIT_S,
     )
     assert picture.read_text().startswith("<svg")
-    assert "pi005" in picture.read_text()
+    assert "Longest" in picture.read_text()
 
 
 def test_an_unwritable_snapshot_is_reported_in_one_line(address: str, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from piwheels.model import HostMetrics, LiveDownloads, QueueStatus
+from piwheels.model import BuildHistory, HostMetrics, LiveDownloads, QueueStatus
 from piwheels.protocol.message_base import BoundedFloat, Message
 
 #: Counts older than this are shown with their age; on a large farm refreshing takes seconds.
@@ -76,6 +76,7 @@ class StatusReply(Message, frozen=True, kw_only=True):
     builders: tuple[BuilderView, ...]
     queues: tuple[QueueStatus, ...]
     last_hour: dict[str, int]  # builds by outcome
+    build_history: BuildHistory = BuildHistory()
     projects: int
     releases: int
     files: int
@@ -92,4 +93,5 @@ class StatusReply(Message, frozen=True, kw_only=True):
     totals_age_s: BoundedFloat = (
         0.0  # how old projects, releases, files, builds and database_bytes are
     )
+    index_url: str = ""  # what `pip install --index-url` takes, as the settings say
     database: str = ""  # what the database keeps the master waiting for; "" when it does not

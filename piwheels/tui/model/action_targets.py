@@ -40,6 +40,18 @@ def running_target(key: str, view: BuilderView) -> ActionTarget:
     )
 
 
+def builder_target(key: str, view: BuilderView) -> ActionTarget:
+    """A builder, with its running build if there is one."""
+    if view.build is not None:
+        return running_target(key, view)
+    return ActionTarget(key=key, name=terminal_safe(view.label), builder=view.label)
+
+
+def queue_target(target: str) -> ActionTarget:
+    """The queue of a target."""
+    return ActionTarget(key=target, name=terminal_safe(target), target=target)
+
+
 def ended_target(key: str, build: BuildSummary) -> ActionTarget:
     """A build that has ended."""
     return ActionTarget(

@@ -17,11 +17,14 @@ _TABLES = (
     ScreenName.BUILDS,
     ScreenName.DOWNLOADS,
     ScreenName.HOST,
+    ScreenName.ALERTS,
     ScreenName.EVENTS,
     ScreenName.COMMANDS,
 )
 _ON_LOG = (ScreenName.LOG,)
 _ON_BUILDS = (ScreenName.BUILDS,)
+#: Their rows are builders, builds or queues.
+_WITH_ALERTS = (ScreenName.OVERVIEW, ScreenName.ALERTS)
 _WITH_MARKS = (ScreenName.BUILDERS, ScreenName.BUILDS, ScreenName.DOWNLOADS)
 
 # --- navigation ---
@@ -29,22 +32,30 @@ _WITH_MARKS = (ScreenName.BUILDERS, ScreenName.BUILDS, ScreenName.DOWNLOADS)
 SCREEN_ACTIONS = tuple(
     Action(name, keys, label, text, Group.NAVIGATION, opens=name, drop_order=drop_order)
     for name, keys, label, text, drop_order in (
-        (ScreenName.BUILDERS, "1", "Builders", "Show builders: state, running build, health.", 9),
-        (ScreenName.QUEUES, "2", "Queues", "Show queued jobs per target.", 9),
+        (
+            ScreenName.OVERVIEW,
+            "1",
+            "Overview",
+            "Show the farm at a glance: figures, alerts, queues, longest builds.",
+            9,
+        ),
+        (ScreenName.BUILDERS, "2", "Builders", "Show builders: state, running build, health.", 9),
         (ScreenName.BUILDS, "3", "Builds", "Show running and recent builds.", 9),
-        (ScreenName.DOWNLOADS, "4", "Downloads", "Show downloads, now and today.", 9),
+        (ScreenName.QUEUES, "4", "Queues", "Show queued jobs per target.", 9),
         (ScreenName.HOST, "5", "Host", "Show the master's machine: load, memory, disk.", 9),
-        (ScreenName.LOG, "6", "Log", "Show the log of this row's build.", 4),
+        (ScreenName.ALERTS, "6", "Alerts", "Show everything that needs attention.", 9),
+        (ScreenName.DOWNLOADS, "7", "Downloads", "Show downloads, now and today.", 9),
         (
             ScreenName.EVENTS,
-            "7",
+            "8",
             "Events",
             "Show the audit log: operators' commands with their results, and automatic events.",
             9,
         ),
+        (ScreenName.LOG, "l", "Log", "Show the log of this row's build.", 4),
         (
             ScreenName.EXPLAIN,
-            "8,e",
+            "e",
             "Explain",
             "Show why this row's release has or lacks a wheel, and what is next.",
             5,
@@ -112,10 +123,11 @@ OPEN = Action(
     "open",
     "enter",
     "Open",
-    "Open the row: the log of a builder or a build, the builds of a queue.",
+    "Open the row: the log of a builder or a build, the builds of a queue, an alert's row.",
     Group.ROWS,
-    Requirement.TABLE,
     screens=(
+        ScreenName.OVERVIEW,
+        ScreenName.ALERTS,
         ScreenName.BUILDERS,
         ScreenName.QUEUES,
         ScreenName.BUILDS,
@@ -162,7 +174,12 @@ SLOW = Action(
     drop_order=5,
 )
 NEXT_ALERT = Action(
-    "next_alert", "n", "Next alert", "Jump to the next alert.", Group.ROWS, Requirement.TABLE
+    "next_alert",
+    "n",
+    "Next alert",
+    "Jump to the next alert.",
+    Group.ROWS,
+    screens=(ScreenName.OVERVIEW, *_TABLES),
 )
 MARK = Action(
     "mark",
@@ -317,15 +334,22 @@ def action_named(name: str) -> Action:
 #: The screens that can have what an action requires.
 SCREENS_WITH: dict[Requirement, tuple[ScreenName, ...]] = {
     Requirement.TABLE: _TABLES,
-    Requirement.BUILDER: (ScreenName.BUILDERS, ScreenName.LOG),
-    Requirement.RUNNING_BUILD: (ScreenName.BUILDERS, ScreenName.BUILDS, ScreenName.LOG),
+    Requirement.BUILDER: (*_WITH_ALERTS, ScreenName.BUILDERS, ScreenName.LOG),
+    Requirement.RUNNING_BUILD: (
+        *_WITH_ALERTS,
+        ScreenName.BUILDERS,
+        ScreenName.BUILDS,
+        ScreenName.LOG,
+    ),
     Requirement.BUILD: (
+        *_WITH_ALERTS,
         ScreenName.BUILDERS,
         ScreenName.BUILDS,
         ScreenName.LOG,
         ScreenName.EXPLAIN,
     ),
     Requirement.PROJECT: (
+        *_WITH_ALERTS,
         ScreenName.BUILDERS,
         ScreenName.BUILDS,
         ScreenName.DOWNLOADS,

@@ -7,13 +7,15 @@ from enum import StrEnum
 class ScreenName(StrEnum):
     """The screens, those with a number key first and in its order."""
 
+    OVERVIEW = "overview"
     BUILDERS = "builders"
-    QUEUES = "queues"
     BUILDS = "builds"
-    DOWNLOADS = "downloads"
+    QUEUES = "queues"
     HOST = "host"
-    LOG = "log"
+    ALERTS = "alerts"
+    DOWNLOADS = "downloads"
     EVENTS = "events"
+    LOG = "log"
     EXPLAIN = "explain"
     COMMANDS = "commands"
 

@@ -9,7 +9,9 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 
+from piwheels.tui.model import actions
 from piwheels.tui.model.action_types import Action, ActionTarget
+from piwheels.tui.model.alerts import find_alerts, next_alert
 from piwheels.tui.model.navigation import NO_FILTER, ScreenFilter, ScreenName
 from piwheels.tui.screens import status_bars
 from piwheels.tui.screens.bindings import bindings_for
@@ -57,11 +59,26 @@ class FarmScreen(Screen[None]):
 
     def handlers(self) -> Mapping[Action, Handler]:
         """What this screen's own actions do."""
-        return {}
+        return {actions.NEXT_ALERT: self.go_to_next_alert}
+
+    def go_to_next_alert(self) -> None:
+        """Jump to the next alert, on whatever screen it is."""
+        console, row = self.console, self.current_row()
+        after = (self.screen_name, row) if row else None
+        alert = next_alert(find_alerts(console.farm, console.now), after)
+        if alert is None:
+            self.notify("There are no alerts.")
+            return
+        console.navigate(alert.screen, cursor=alert.key)
+        self.app.notify(alert.text, severity="warning", markup=False)
 
     def action_targets(self) -> tuple[ActionTarget, ...]:
         """What an action applies to: the marked rows, else the row under the cursor."""
         return ()
+
+    def current_row(self) -> str:
+        """The key of the row under the cursor; "" for none."""
+        return ""
 
     def hidden_mark_count(self) -> int:
         """How many of the targets the filter hides."""

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from piwheels.protocol.messages import BuilderView
-from piwheels.tui.model.action_targets import log_filter, running_target
+from piwheels.tui.model.action_targets import builder_target, log_filter
 from piwheels.tui.model.action_types import ActionTarget
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.tables import builders
@@ -38,10 +38,7 @@ class BuildersScreen(TableScreen):
         """A builder and its running build."""
         if key not in self.console.farm.builders:
             return None
-        view = self._view(key)
-        if view.build is None:
-            return ActionTarget(key=key, name=terminal_safe(key), builder=key)
-        return running_target(key, view)
+        return builder_target(key, self._view(key))
 
     def open_row(self, key: str) -> None:
         """The log of the running build."""

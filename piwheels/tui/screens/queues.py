@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from piwheels.tui.model import actions
+from piwheels.tui.model.action_targets import queue_target
 from piwheels.tui.model.action_types import Action, ActionTarget
 from piwheels.tui.model.navigation import ScreenFilter, ScreenName
 from piwheels.tui.model.tables import queues
@@ -32,7 +33,7 @@ class QueuesScreen(TableScreen):
         """A target."""
         if all(queue.target != key for queue in self.console.farm.queues):
             return None
-        return ActionTarget(key=key, name=terminal_safe(key), target=key)
+        return queue_target(key)
 
     def open_row(self, key: str) -> None:
         """Show the builds for a target."""

@@ -1,6 +1,7 @@
 """The classes of all screens."""
 
 from piwheels.tui.model.navigation import ScreenName
+from piwheels.tui.screens.alerts import AlertsScreen
 from piwheels.tui.screens.base import FarmScreen
 from piwheels.tui.screens.builders import BuildersScreen
 from piwheels.tui.screens.builds import BuildsScreen
@@ -11,14 +12,17 @@ from piwheels.tui.screens.events import EventsScreen
 from piwheels.tui.screens.explain import ExplainScreen
 from piwheels.tui.screens.host import HostScreen
 from piwheels.tui.screens.log import LogScreen
+from piwheels.tui.screens.overview import OverviewScreen
 from piwheels.tui.screens.queues import QueuesScreen
 
 _SCREENS: tuple[type[FarmScreen], ...] = (
+    OverviewScreen,
     BuildersScreen,
-    QueuesScreen,
     BuildsScreen,
-    DownloadsScreen,
+    QueuesScreen,
     HostScreen,
+    AlertsScreen,
+    DownloadsScreen,
     LogScreen,
     EventsScreen,
     ExplainScreen,

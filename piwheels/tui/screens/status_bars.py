@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from piwheels.formatting import format_coarse_duration, format_count, format_unix_time
+from piwheels.formatting import format_coarse_duration, format_count, format_unix_time, noun
 from piwheels.protocol.messages import STALE_COUNTS_S
 from piwheels.tui.client.replay import MAX_SPEED, MIN_SPEED, Replay
 from piwheels.tui.model import actions, glyphs
@@ -13,6 +13,8 @@ from piwheels.tui.model.state import FarmState
 from piwheels.tui.screens.context import ConsoleContext
 from piwheels.tui.widgets.bar import Word
 
+#: The tabs of screens without a number key, where they are usually opened.
+_TAB_OF = {ScreenName.LOG: ScreenName.BUILDS, ScreenName.EXPLAIN: ScreenName.BUILDS}
 #: Below this width the other tabs are digits only.
 _NARROW_WIDTH = 72
 
@@ -45,15 +47,28 @@ def _state_words(console: ConsoleContext) -> Iterator[Word]:
 
 def _summary_words(console: ConsoleContext, here: ScreenName) -> Iterator[Word]:
     farm = console.farm
-    alerts = len(find_alerts(farm, console.now))
     busy = sum(builder.view.build is not None for builder in farm.builders.values())
     pending = sum(queue.pending for queue in farm.queues)
-    if alerts:
-        noun = "alert" if alerts == 1 else "alerts"
-        text = f"{console.glyph('warning')} {alerts} {noun}{_next_alert_key(console, here)}"
-        yield Word(text, "error", actions.NEXT_ALERT, drop_order=1, gap_before=2)
+    yield from _alert_words(console, here)
     yield Word(f"{busy} of {len(farm.builders)} busy", drop_order=2, gap_before=2)
     yield Word(f"{format_count(pending)} queued{_count_age(farm)}", drop_order=3, gap_before=2)
+
+
+def _alert_words(console: ConsoleContext, here: ScreenName) -> Iterator[Word]:
+    """How many alerts are critical, and how many are not."""
+    found = find_alerts(console.farm, console.now)
+    critical = sum(alert.critical for alert in found)
+    unit = f" {noun(len(found), 'alert')}{_next_alert_key(console, here)}"
+    counts = (("lost", critical, "error"), ("warning", len(found) - critical, "warning"))
+    shown = [count for count in counts if count[1]]
+    for place, (glyph, number, style) in enumerate(shown):
+        is_last = place == len(shown) - 1
+        text = f"{console.glyph(glyph)} {format_count(number)}{unit if is_last else ''}"
+        gap = 1 if place else 2
+        yield Word(text, style, actions.NEXT_ALERT, drop_order=1, gap_before=gap)
+    if not found:
+        text = f"{console.glyph('good')} no alerts"
+        yield Word(text, "success", drop_order=4, gap_before=2)
 
 
 def _count_age(farm: FarmState) -> str:
@@ -79,9 +94,10 @@ def _connection_words(console: ConsoleContext) -> Iterator[Word]:
 def screen_tabs(current: ScreenName, width: int) -> list[Word]:
     """The screens with a number key, the current one highlighted; digits only where narrow."""
     words = []
+    tab = _TAB_OF.get(current, current)
     for action in actions.TABS:
         digit = key_labels(action.keys)[0]
-        is_current = action.opens is current
+        is_current = action.opens is tab
         text = f"{digit} {action.label}" if is_current or width >= _NARROW_WIDTH else digit
         style = "here" if is_current else "muted"
         words.append(Word(text, style, action, drop_order=0 if is_current else 1))

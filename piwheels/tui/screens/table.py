@@ -11,7 +11,6 @@ from textual.widgets import Input, Static
 from piwheels.formatting import format_count
 from piwheels.tui.model import actions
 from piwheels.tui.model.action_types import Action, ActionTarget
-from piwheels.tui.model.alerts import find_alerts, next_alert
 from piwheels.tui.model.navigation import NO_FILTER, ScreenFilter
 from piwheels.tui.model.tables.table_model import Column, Row, filter_and_sort
 from piwheels.tui.screens.base import FarmScreen, Handler
@@ -189,6 +188,10 @@ class TableScreen(FarmScreen):
             keys = [table.cursor]
         return tuple(target for key in keys if (target := self.action_target(key)))
 
+    def current_row(self) -> str:
+        """The key of the row under the cursor."""
+        return self.table.cursor or ""
+
     def clear_marks(self) -> None:
         """Unmark all rows."""
         self.table.set_marks(())
@@ -221,13 +224,13 @@ class TableScreen(FarmScreen):
     def handlers(self) -> Mapping[Action, Handler]:
         """The actions of every table."""
         return {
+            **super().handlers(),
             actions.OPEN: self.open_current_row,
             actions.FILTER: self.edit_filter,
             actions.MARK: self.table.action_mark,
             actions.MARK_ALL: self.mark_all,
             actions.SORT: self.sort_by_next_column,
             actions.REVERSE_SORT: self.reverse_sort,
-            actions.NEXT_ALERT: self.go_to_next_alert,
         }
 
     def open_current_row(self) -> None:
@@ -257,17 +260,6 @@ class TableScreen(FarmScreen):
         """Reverse the sort order."""
         self.sort_reversed = not self.sort_reversed
         self.refresh_all()
-
-    def go_to_next_alert(self) -> None:
-        """Jump to the next alert, on whatever screen it is."""
-        console = self.console
-        after = (self.screen_name, self.table.cursor) if self.table.cursor else None
-        alert = next_alert(find_alerts(console.farm, console.now), after)
-        if alert is None:
-            self.notify("There are no alerts.")
-            return
-        console.navigate(alert.screen, cursor=alert.key)
-        self.app.notify(alert.text, severity="warning", markup=False)
 
     def _move_cursor_to(self, key: str) -> bool:
         """Move the cursor to a row; True when filters had to be cleared for it."""

@@ -100,6 +100,12 @@ class RowTable(ScrollView, can_focus=True):
         key: str | None
 
     @dataclass
+    class EdgeReached(_TableMessage):
+        """A key would move the cursor up (-1) beyond the first row, or down (1) beyond the last."""
+
+        direction: int
+
+    @dataclass
     class Selected(_TableMessage):
         """Enter, or a click on the row under the cursor."""
 
@@ -130,11 +136,13 @@ class RowTable(ScrollView, can_focus=True):
         *,
         ascii_only: bool = False,
         can_mark: bool = True,
+        shows_cursor_without_focus: bool = True,
         id: str | None = None,  # noqa: A002 Textual says id
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
         self._can_mark = can_mark
+        self._shows_cursor_without_focus = shows_cursor_without_focus
         self._columns = tuple(columns)
         self._ascii_only = ascii_only
         self._slots: tuple[ColumnSlot, ...] = ()
@@ -283,7 +291,10 @@ class RowTable(ScrollView, can_focus=True):
 
     def action_move(self, lines: int) -> None:
         """Move the cursor by so many rows."""
-        self._move_to_index(self._cursor_index() + lines)
+        index = self._cursor_index() + lines
+        if not 0 <= index < len(self._rows):
+            self.post_message(self.EdgeReached(self, -1 if lines < 0 else 1))
+        self._move_to_index(index)
 
     def action_page(self, pages: int) -> None:
         """Move the cursor by so many pages."""
@@ -385,6 +396,18 @@ class RowTable(ScrollView, can_focus=True):
         self._show_cursor()
         self.refresh()
 
+    @property
+    def _draws_cursor(self) -> bool:
+        return self._shows_cursor_without_focus or self.has_focus
+
+    def on_focus(self) -> None:
+        """Draw the cursor where it is drawn with the focus only."""
+        self.refresh()
+
+    def on_blur(self) -> None:
+        """Draw it no longer."""
+        self.refresh()
+
     def notify_style_update(self) -> None:
         """Called by Textual when the theme or the focus has changed."""
         super().notify_style_update()
@@ -420,7 +443,7 @@ class RowTable(ScrollView, can_focus=True):
             self._slots,
             self._width,
             self._style_for,
-            under_cursor=row.key == self._cursor,
+            under_cursor=self._draws_cursor and row.key == self._cursor,
             marked=row.key in self._marks,
             ascii_only=self._ascii_only,
         )

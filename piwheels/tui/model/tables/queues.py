@@ -17,7 +17,7 @@ QUEUE_COLUMNS = (
     Column("deferred", "Deferred", 8, 2, "right"),
     Column("built", "Built/h", 8, 3, "right"),
     Column("rate", "Per min", 8, 4, "right"),
-    Column("drain", "Drains in", 10, 1, "right"),
+    Column("drain", "Empty in", 10, 1, "right"),
     Column("oldest", "Oldest", 8, 3, "right"),
     Column("abi", "ABI", 8, 6),
     Column("platform", "Platform", 18, 6),

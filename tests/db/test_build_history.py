@@ -1,0 +1,60 @@
+"""Completed builds by hour: each build is in the hour in which it ended."""
+
+from piwheels.db.database import Database
+from piwheels.db.history import build_history
+from piwheels.model import BUILD_HISTORY_HOURS
+
+_TARGET = """
+    INSERT INTO targets (target, sort_order, python, python_full, implementation, abi, arch, os,
+                         glibc)
+    VALUES ('t', 1, '3.11', '3.11.2', 'cp', 'cp311', 'armv7l', 'bookworm', '2.36')
+"""
+_BUILD = """
+    INSERT INTO builds (build_id, project, version, target, builder, outcome, will_retry, reason,
+                        started_at, ended_at, duration_s, attempt, build_inputs)
+    VALUES (%(build)s, 'numpy', '1.0', 't', 'b', %(outcome)s, %(will_retry)s, '', now(),
+            date_trunc('minute', now()) - make_interval(mins => %(minutes_ago)s), 1, 1, '{}')
+"""
+#: Outcome, whether it is retried, and how many minutes ago it ended.
+_BUILDS = (
+    ("built", False, 0),
+    ("built", False, 59),
+    ("failed", False, 30),
+    ("lost", True, 30),
+    ("built", False, 60),
+    ("failed", False, 24 * 60 + 1),
+    ("built", False, 48 * 60 - 1),
+    ("built", False, 48 * 60),
+    ("built", False, -1),  # in the minute that has not ended
+)
+
+
+async def test_each_build_counts_in_the_hour_in_which_it_ended(database: Database) -> None:
+    await database.execute("INSERT INTO requires_python_specifiers VALUES ('')")
+    await database.execute("INSERT INTO projects (project, display_name) VALUES ('numpy', 'numpy')")
+    await database.execute(
+        """
+        INSERT INTO releases (project, version, released_at, requires_python)
+        VALUES ('numpy', '1.0', now(), '')
+        """
+    )
+    await database.execute(_TARGET)
+    async with database.transaction():  # one time for all
+        for number, (outcome, will_retry, minutes_ago) in enumerate(_BUILDS, 1):
+            await database.execute(
+                _BUILD,
+                {
+                    "build": number,
+                    "outcome": outcome,
+                    "will_retry": will_retry,
+                    "minutes_ago": minutes_ago,
+                },
+            )
+        history = await build_history(database)
+    assert len(history.built) == len(history.failed) == BUILD_HISTORY_HOURS
+    assert {place: number for place, number in enumerate(history.built) if number} == {
+        47: 2, 46: 1, 0: 1,
+    }  # fmt: skip
+    assert {place: number for place, number in enumerate(history.failed) if number} == {
+        47: 1, 23: 1,
+    }  # fmt: skip
