@@ -9,15 +9,15 @@ from piwheels.tui.model.navigation import ScreenName
 
 
 class Group(StrEnum):
-    """The heading under which the help lists an action."""
+    """The heading under which the help lists an action, a screen's own before the others."""
 
-    NAVIGATION = "Navigation"
     ROWS = "Rows"
-    FARM = "Farm"
+    LOG = "Log"
     BUILDERS = "Builders"
     PROJECTS = "Projects"
-    LOG = "Log"
+    FARM = "Farm"
     REPLAY = "Recording"
+    NAVIGATION = "Navigation"
 
 
 @dataclass(frozen=True, slots=True)
