@@ -1,4 +1,4 @@
-"""The overview: figures against yesterday, lists that share the lines, rows that lead on."""
+"""The overview: indicators against yesterday, lists that share the lines, rows that lead on."""
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from piwheels.model import BuildHistory
 from piwheels.protocol.messages import BuilderCommand, CommandBuilders, StatusChanged
 from piwheels.tui.model.bar_chart import bar_chart
 from piwheels.tui.model.navigation import ScreenName
-from piwheels.tui.model.overview import builder_states, figures, notice, share_lines
+from piwheels.tui.model.overview import builder_states, indicators, notice, share_lines
 from piwheels.tui.model.state import FarmState, from_snapshot
 from piwheels.tui.widgets.table import RowTable
 from tests.tui.app_harness import AppHarness, run_console
@@ -23,12 +23,12 @@ def farm(**facts: object) -> FarmState:
     return from_snapshot(snapshot(**facts), NOON)
 
 
-# --- figures ---
+# --- indicators ---
 
 
 def test_today_is_compared_with_yesterday() -> None:
     history = BuildHistory(built=(10,) * 24 + (5,) * 24, failed=(0,) * 24 + (5,) * 24)
-    built, good, *_ = figures(farm(build_history=history), 24)
+    built, good, *_ = indicators(farm(build_history=history), 24)
     assert (built.today, built.yesterday, built.change) == ("120", "240", "-50%")
     assert (good.today, good.yesterday, good.change) == ("50%", "100%", "-50")
     assert built.is_worse
@@ -37,21 +37,21 @@ def test_today_is_compared_with_yesterday() -> None:
 
 def test_a_little_less_than_yesterday_is_not_worse() -> None:
     history = BuildHistory(built=(10,) * 24 + (9,) * 24, failed=(0,) * 48)
-    built, good, *_ = figures(farm(build_history=history), 24)
+    built, good, *_ = indicators(farm(build_history=history), 24)
     assert (built.change, built.is_worse) == ("-10%", False)
     assert (good.change, good.is_worse) == ("+0", False)
 
 
 def test_a_young_farm_has_no_yesterday() -> None:
     history = BuildHistory(built=(0,) * 46 + (4, 8), failed=(0,) * 48)
-    built, good, *_ = figures(farm(build_history=history), 24)
+    built, good, *_ = indicators(farm(build_history=history), 24)
     assert built.chart == " " * 22 + "▄█"
     assert (built.yesterday, built.change) == ("-", "")
     assert (good.yesterday, good.change) == ("-", "")
 
 
 def test_a_master_that_sends_no_history_has_no_chart() -> None:
-    built, good, *_ = figures(farm(build_history=BuildHistory()), 24)
+    built, good, *_ = indicators(farm(build_history=BuildHistory()), 24)
     assert (built.now, built.chart, built.top) == ("51", "", "")
     assert (good.now, good.chart) == ("-", "")
 

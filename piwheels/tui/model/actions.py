@@ -36,7 +36,7 @@ SCREEN_ACTIONS = tuple(
             ScreenName.OVERVIEW,
             "1",
             "Overview",
-            "Show the farm at a glance: figures, alerts, queues, longest builds.",
+            "Show the farm at a glance: metrics, alerts, queues, longest builds.",
             9,
         ),
         (ScreenName.BUILDERS, "2", "Builders", "Show builders: state, running build, health.", 9),

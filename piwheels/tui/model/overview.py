@@ -1,4 +1,4 @@
-"""The figures of the overview: whether the work gets done, now and compared with yesterday."""
+"""The indicators of the overview: whether the work gets done, now and compared with yesterday."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from piwheels.model import LiveDownloads, QueueStatus
 from piwheels.protocol.messages import BuilderState, StatusReply
 from piwheels.tui.model.bar_chart import bar_chart
 from piwheels.tui.model.glyphs import ALERT_STATES, STATE_ORDER, STATE_STYLE, UNKNOWN_STATE_ORDER
+from piwheels.tui.model.metrics import NO_ACCESS_LOG
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.state import FarmState
 from piwheels.tui.model.terminal_text import terminal_safe
@@ -27,8 +28,8 @@ _FEWER_BUILT = 0.25
 _LESS_GOOD = 0.03
 
 
-class Figure(NamedTuple):
-    """A figure of the farm: its value now, and either a chart with a comparison or a note.
+class Indicator(NamedTuple):
+    """A indicator of the farm: its value now, and either a chart with a comparison or a note.
 
     Attributes:
         label: What it is.
@@ -63,8 +64,8 @@ class StateCount(NamedTuple):
     glyph: str
 
 
-def figures(state: FarmState, hours: int, *, ascii_only: bool = False) -> list[Figure]:
-    """The figures, with charts of so many hours; empty without a snapshot."""
+def indicators(state: FarmState, hours: int, *, ascii_only: bool = False) -> list[Indicator]:
+    """The indicators, with charts of so many hours; empty without a snapshot."""
     status = state.status
     if status is None:
         return []
@@ -77,12 +78,12 @@ def figures(state: FarmState, hours: int, *, ascii_only: bool = False) -> list[F
     ]
 
 
-def _built(status: StatusReply, hours: int, ascii_only: bool) -> Figure:
+def _built(status: StatusReply, hours: int, ascii_only: bool) -> Indicator:
     history = status.build_history.built
     chart, top = bar_chart(_from_first(history)[-hours:], ascii_only=ascii_only)
     today, yesterday = sum(history[-_DAY_HOURS:]), sum(history[:-_DAY_HOURS])
     change = (today - yesterday) / yesterday if yesterday else None
-    return Figure(
+    return Indicator(
         "Built/h",
         format_count(status.last_hour.get("built", 0)),
         chart,
@@ -101,14 +102,14 @@ def _from_first(numbers: Sequence[int]) -> list[int | None]:
     return [None] * first + list(numbers[first:])
 
 
-def _success(status: StatusReply, hours: int, ascii_only: bool) -> Figure:
+def _success(status: StatusReply, hours: int, ascii_only: bool) -> Indicator:
     built, failed = status.build_history.built, status.build_history.failed
     shares = [success_share([one], [other]) for one, other in zip(built, failed, strict=False)]
     chart, _ = bar_chart(shares[-hours:], top=1.0, ascii_only=ascii_only)
     today = success_share(built[-_DAY_HOURS:], failed[-_DAY_HOURS:])
     yesterday = success_share(built[:-_DAY_HOURS], failed[:-_DAY_HOURS])
     change = today - yesterday if today is not None and yesterday is not None else None
-    return Figure(
+    return Indicator(
         "Good",
         _percent(success_share(built[-1:], failed[-1:])),
         chart,
@@ -131,7 +132,7 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else format_percent(share, 1)
 
 
-def _queued(status: StatusReply) -> Figure:
+def _queued(status: StatusReply) -> Indicator:
     pending = sum(queue.pending for queue in status.queues)
     running = sum(queue.claimed for queue in status.queues)
     deferred = sum(queue.deferred for queue in status.queues)
@@ -141,7 +142,7 @@ def _queued(status: StatusReply) -> Figure:
         _empty_in(status.queues),
     ]
     note = ", ".join(filter(None, parts)) or "nothing to build"
-    return Figure("Queued", format_count(pending), note=note, opens=ScreenName.QUEUES)
+    return Indicator("Queued", format_count(pending), note=note, opens=ScreenName.QUEUES)
 
 
 def _empty_in(queues: Sequence[QueueStatus]) -> str:
@@ -155,12 +156,12 @@ def _empty_in(queues: Sequence[QueueStatus]) -> str:
     return f"empty in {format_short_duration(pending / rate * 3600)}"
 
 
-def _downloads(downloads: LiveDownloads) -> Figure:
+def _downloads(downloads: LiveDownloads) -> Indicator:
     if not downloads.connected:
-        return Figure("Downloads/s", "-", note="no access log is connected")
+        return Indicator("Downloads/s", "-", note=NO_ACCESS_LOG)
     record = downloads.record_day
     of_record = f", {format_percent(downloads.today, record)} of the record" if record else ""
-    return Figure(
+    return Indicator(
         "Downloads/s",
         format_rate(downloads.rate_per_s),
         note=f"{format_count(downloads.today)} today{of_record}",
@@ -168,7 +169,7 @@ def _downloads(downloads: LiveDownloads) -> Figure:
     )
 
 
-def _master(status: StatusReply) -> Figure:
+def _master(status: StatusReply) -> Indicator:
     host = status.host
     lag = status.upstream_lag_s
     parts = [
@@ -178,7 +179,7 @@ def _master(status: StatusReply) -> Figure:
         f"{pluralize(status.stale_pages, 'page')} to write" if status.stale_pages else "",
     ]
     note = ", ".join(filter(None, parts))
-    return Figure("Master load", format_load(host.load), note=note, opens=ScreenName.HOST)
+    return Indicator("Master load", format_load(host.load), note=note, opens=ScreenName.HOST)
 
 
 def _used(what: str, total: int, free: int) -> str:

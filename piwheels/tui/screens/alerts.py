@@ -2,9 +2,9 @@
 
 from piwheels.tui.model.action_targets import builder_target, queue_target
 from piwheels.tui.model.action_types import ActionTarget
+from piwheels.tui.model.alert_rows import ALERT_COLUMNS, alert_key, alert_rows
 from piwheels.tui.model.alerts import Alert, find_alerts
 from piwheels.tui.model.navigation import ScreenName
-from piwheels.tui.model.tables.alerts import ALERT_COLUMNS, alert_key, alert_rows
 from piwheels.tui.model.tables.table_model import Row
 from piwheels.tui.screens.context import ConsoleContext
 from piwheels.tui.screens.table import TableScreen

@@ -12,9 +12,9 @@ from piwheels.formatting import format_count, noun
 from piwheels.tui.model import actions
 from piwheels.tui.model.action_targets import builder_target, ended_target, log_filter, queue_target
 from piwheels.tui.model.action_types import Action, ActionTarget
+from piwheels.tui.model.alert_rows import ALERT_COLUMNS, alert_rows
 from piwheels.tui.model.navigation import ScreenName
-from piwheels.tui.model.overview import builder_states, figures, notice, share_lines
-from piwheels.tui.model.tables.alerts import ALERT_COLUMNS, alert_rows
+from piwheels.tui.model.overview import builder_states, indicators, notice, share_lines
 from piwheels.tui.model.tables.overview import (
     ENDED_COLUMNS,
     LONGEST_COLUMNS,
@@ -26,11 +26,11 @@ from piwheels.tui.model.tables.overview import (
 from piwheels.tui.model.tables.table_model import Column, Row
 from piwheels.tui.screens.alerts import alert_target, find_alert
 from piwheels.tui.screens.base import FarmScreen, Handler
-from piwheels.tui.screens.figure_words import figure_words, heading_words, state_words
+from piwheels.tui.screens.indicator_words import heading_words, indicator_words, state_words
 from piwheels.tui.widgets.bar import Bar
 from piwheels.tui.widgets.table import RowTable
 
-_FIGURE_COUNT = 5
+_INDICATOR_COUNT = 5
 _BARS_AROUND = 3  # header, tabs, keys
 #: From this width on, queues and longest builds are side by side.
 _WIDE_WIDTH = 110
@@ -45,15 +45,17 @@ _CHART_HOURS = {"narrow": 14, "normal": 24, "wide": 48}
 
 
 class OverviewScreen(FarmScreen):
-    """Figures, and below them four lists whose rows can be opened."""
+    """Indicators, and below them four lists whose rows can be opened."""
 
     screen_name = ScreenName.OVERVIEW
     AUTO_FOCUS = None
 
     def compose_body(self) -> Sequence[Widget]:
-        """The figures, a notice, and the lists."""
+        """The indicators, a notice, and the lists."""
         ascii_only = self.console.ascii_only
-        lines = [Bar(id=f"figure{place}", ascii_only=ascii_only) for place in range(_FIGURE_COUNT)]
+        lines = [
+            Bar(id=f"indicator{place}", ascii_only=ascii_only) for place in range(_INDICATOR_COUNT)
+        ]
         return (
             Static("", id="waiting", markup=False),
             Vertical(
@@ -85,7 +87,7 @@ class OverviewScreen(FarmScreen):
         return "narrow" if width < _NARROW_WIDTH else "wide" if width >= _WIDE_WIDTH else "normal"
 
     def refresh_content(self) -> None:
-        """Show the current figures and lists."""
+        """Show the current indicators and lists."""
         console = self.console
         has_snapshot = console.farm.has_snapshot
         waiting = self.query_one("#waiting", Static)
@@ -94,17 +96,17 @@ class OverviewScreen(FarmScreen):
         if not has_snapshot:
             waiting.update(console.waiting_message)
             return
-        self._refresh_figures()
+        self._refresh_indicators()
         self._refresh_lists()
 
-    def _refresh_figures(self) -> None:
+    def _refresh_indicators(self) -> None:
         console, width_class = self.console, self._width_class
         hours = _CHART_HOURS[width_class]
         narrow = width_class == "narrow"
-        shown = figures(console.farm, hours, ascii_only=console.ascii_only)
+        shown = indicators(console.farm, hours, ascii_only=console.ascii_only)
         self.query_one("#heading", Bar).show(heading_words(hours, narrow=narrow))
-        for place, figure in enumerate(shown):
-            self._figure_bar(place).show(figure_words(figure, hours, narrow=narrow))
+        for place, indicator in enumerate(shown):
+            self._indicator_bar(place).show(indicator_words(indicator, hours, narrow=narrow))
         states = builder_states(console.farm)
         self.query_one("#states", Bar).show(state_words(states, console.glyph))
         lines = notice(console.farm)
@@ -113,8 +115,8 @@ class OverviewScreen(FarmScreen):
         text.set_class(bool(console.farm.builders), "-good")
         text.update("\n".join(lines))
 
-    def _figure_bar(self, place: int) -> Bar:
-        return self.query_one(f"#figure{place}", Bar)
+    def _indicator_bar(self, place: int) -> Bar:
+        return self.query_one(f"#indicator{place}", Bar)
 
     def _refresh_lists(self) -> None:
         console = self.console
@@ -133,7 +135,7 @@ class OverviewScreen(FarmScreen):
 
     def _heights(self, counts: Mapping[str, int]) -> dict[str, int]:
         """The lines of each list."""
-        used = _BARS_AROUND + 2 + _FIGURE_COUNT + len(notice(self.console.farm))
+        used = _BARS_AROUND + 2 + _INDICATOR_COUNT + len(notice(self.console.farm))
         used += bool(len(self.console.command_history))
         available = self.console.size.height - used
         if self._width_class != "wide":

@@ -1,4 +1,4 @@
-"""The overview's figures as the words of bars."""
+"""The overview's indicators as the words of bars."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,7 +6,7 @@ from piwheels.formatting import format_count, pluralize
 from piwheels.tui.model import actions
 from piwheels.tui.model.action_types import Action
 from piwheels.tui.model.navigation import ScreenName
-from piwheels.tui.model.overview import Figure, StateCount
+from piwheels.tui.model.overview import Indicator, StateCount
 from piwheels.tui.widgets.bar import Word
 
 _LABEL_CELLS = 11
@@ -19,7 +19,7 @@ _SHOW_BUILDERS = next(it for it in actions.TABS if it.opens is ScreenName.BUILDE
 
 
 def heading_words(hours: int, *, narrow: bool) -> list[Word]:
-    """What the columns of figures with a chart are."""
+    """What the columns of indicators with a chart are."""
     chart = f"last {hours}h" if narrow else f"last {hours}h, 1h a bar"
     value_cells = _NARROW_VALUE_CELLS if narrow else _VALUE_CELLS
     words = [Word(f"{'':<{_LABEL_CELLS}}{'now':>{value_cells}} {chart:<{hours}}", "muted")]
@@ -32,27 +32,27 @@ def heading_words(hours: int, *, narrow: bool) -> list[Word]:
     return words
 
 
-def figure_words(figure: Figure, hours: int, *, narrow: bool) -> list[Word]:
-    """A figure: its name, its value now, and its chart with yesterday's or its note."""
+def indicator_words(indicator: Indicator, hours: int, *, narrow: bool) -> list[Word]:
+    """A indicator: its name, its value now, and its chart with yesterday's or its note."""
     value_cells = _NARROW_VALUE_CELLS if narrow else _VALUE_CELLS
-    opens = _screen_action(figure.opens)
+    opens = _screen_action(indicator.opens)
     words = [
-        Word(f"{figure.label:<{_LABEL_CELLS}}", "muted", opens),
-        Word(f"{figure.now:>{value_cells}}", "strong", opens, gap_before=0),
+        Word(f"{indicator.label:<{_LABEL_CELLS}}", "muted", opens),
+        Word(f"{indicator.now:>{value_cells}}", "strong", opens, gap_before=0),
     ]
-    if figure.note:
-        return [*words, Word(figure.note, "", opens)]
-    if not figure.today:
+    if indicator.note:
+        return [*words, Word(indicator.note, "", opens)]
+    if not indicator.today:
         return words
-    words.append(Word(f"{figure.chart:<{hours}}", "accent", opens))
+    words.append(Word(f"{indicator.chart:<{hours}}", "accent", opens))
     if not narrow:
         words += [
-            Word(f"{figure.top:>{_VALUE_CELLS}}", "muted", opens, drop_order=3),
-            Word(f"{figure.today:>{_TODAY_CELLS}}", "", opens),
-            Word(f"{figure.yesterday:>{_YESTERDAY_CELLS}}", "muted", opens),
+            Word(f"{indicator.top:>{_VALUE_CELLS}}", "muted", opens, drop_order=3),
+            Word(f"{indicator.today:>{_TODAY_CELLS}}", "", opens),
+            Word(f"{indicator.yesterday:>{_YESTERDAY_CELLS}}", "muted", opens),
         ]
-    style = "warning" if figure.is_worse else ""
-    return [*words, Word(f"{figure.change:>{_CHANGE_CELLS}}", style, opens)]
+    style = "warning" if indicator.is_worse else ""
+    return [*words, Word(f"{indicator.change:>{_CHANGE_CELLS}}", style, opens)]
 
 
 def _screen_action(screen_name: ScreenName | None) -> Action | None:
