@@ -29,7 +29,7 @@ _LESS_GOOD = 0.03
 
 
 class Indicator(NamedTuple):
-    """A indicator of the farm: its value now, and either a chart with a comparison or a note.
+    """An indicator of the farm: its value now, and either a chart with a comparison or a note.
 
     Attributes:
         label: What it is.

@@ -33,7 +33,7 @@ def heading_words(hours: int, *, narrow: bool) -> list[Word]:
 
 
 def indicator_words(indicator: Indicator, hours: int, *, narrow: bool) -> list[Word]:
-    """A indicator: its name, its value now, and its chart with yesterday's or its note."""
+    """An indicator: its name, its value now, and its chart with yesterday's or its note."""
     value_cells = _NARROW_VALUE_CELLS if narrow else _VALUE_CELLS
     opens = _screen_action(indicator.opens)
     words = [
