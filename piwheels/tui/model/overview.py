@@ -15,7 +15,7 @@ from piwheels.formatting import (
 from piwheels.model import LiveDownloads, QueueStatus
 from piwheels.protocol.messages import BuilderState, StatusReply
 from piwheels.tui.model.bar_chart import bar_chart
-from piwheels.tui.model.glyphs import ALERT_STATES, STATE_ORDER, STATE_STYLE, UNKNOWN_STATE_ORDER
+from piwheels.tui.model.glyphs import ALERT_STATES, STATE_ORDER, STATE_STYLE
 from piwheels.tui.model.metrics import NO_ACCESS_LOG
 from piwheels.tui.model.navigation import ScreenName
 from piwheels.tui.model.state import FarmState
@@ -189,22 +189,18 @@ def _used(what: str, total: int, free: int) -> str:
 def builder_states(state: FarmState) -> list[StateCount]:
     """How many builders are in each state: those at work, those in trouble, then the others."""
     counts = Counter(builder.view.state for builder in state.builders.values())
-    at_work = [_state_count(name, counts) for name in _WORK_ORDER if counts[name]]
-    names = sorted(set(counts) - set(_WORK_ORDER) - ALERT_STATES, key=_state_order)
-    others = [_state_count(name, counts) for name in names]
-    trouble = sum(counts[name] for name in ALERT_STATES)
+    at_work = [_state_count(each, counts) for each in _WORK_ORDER if counts[each]]
+    rest = sorted(set(counts) - set(_WORK_ORDER) - ALERT_STATES, key=STATE_ORDER.__getitem__)
+    others = [_state_count(each, counts) for each in rest]
+    trouble = sum(counts[each] for each in ALERT_STATES)
     critical = counts[BuilderState.LOST] + counts[BuilderState.QUARANTINED]
     style = "error" if critical else "warning"
     alerts = [StateCount("in trouble", trouble, style, "warning")] if trouble else []
     return at_work + alerts + others
 
 
-def _state_count(name: str, counts: Counter[str]) -> StateCount:
-    return StateCount(terminal_safe(name), counts[name], STATE_STYLE.get(name, ""), name)
-
-
-def _state_order(name: str) -> tuple[int, str]:
-    return STATE_ORDER.get(name, UNKNOWN_STATE_ORDER), name
+def _state_count(state: BuilderState, counts: Counter[BuilderState]) -> StateCount:
+    return StateCount(state, counts[state], STATE_STYLE[state], state)
 
 
 def is_all_built(status: StatusReply) -> bool:
