@@ -169,7 +169,7 @@ async def test_memory_is_constant_over_ten_million_lines(
 
 _FIRST = date(2023, 1, 1)
 _TODAY = date(2025, 12, 28)
-_PROJECTS = 300_000
+_PROJECTS = 100_000
 _BILLION = """
     -- By rank, as downloads are: the first has as many as the next two together.
     CREATE UNLOGGED TABLE ranks AS

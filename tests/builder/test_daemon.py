@@ -12,7 +12,7 @@ import pytest
 
 from piwheels.builder import build_runner, build_system, daemon
 from piwheels.builder.build import BuildOptions
-from piwheels.builder.build_runner import BuildRunner
+from piwheels.builder.build_runner import IDLE_STATUS, BuildRunner
 from piwheels.builder.build_system import HostSystem
 from piwheels.builder.job_dir import JobDir
 from piwheels.builder.root_systems import with_machine
@@ -44,7 +44,7 @@ def test_systemd_is_notified_by_an_idle_builder_and_stops_it_cleanly(
     command = [sys.executable, "-m", "piwheels", "builder", "--config", str(config)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
-            wait_for_notification(systemd, "READY=1\nSTATUS=waiting for a job")
+            wait_for_notification(systemd, f"READY=1\nSTATUS={IDLE_STATUS}")
             wait_for_notification(systemd, "WATCHDOG=1")
             process.send_signal(signal.SIGTERM)
             wait_for_notification(systemd, "STOPPING=1")
@@ -99,7 +99,7 @@ async def test_systemd_is_notified_of_the_running_build(
     )
     with pytest.raises(OSError, match="No space"):
         await runner.run(JOB, JobDir(tmp_path / "job"), lambda _: None)
-    assert systemd.get(timeout=WAIT_S) == "STATUS=waiting for a job"
+    assert systemd.get(timeout=WAIT_S) == f"STATUS={IDLE_STATUS}"
 
 
 def test_a_compiler_that_is_installed_later_is_detected(

@@ -5,6 +5,7 @@ import pytest
 from piwheels.errors import RejectedError
 from piwheels.model import AuditEvent, Outcome
 from piwheels.protocol import messages as m
+from piwheels.scheduler.reasons import FARM_PAUSED, NO_RUNNING_BUILD, NOT_CONNECTED
 from tests.control.conftest import TARGET, Master
 from tests.db.scenario import TARGETS
 
@@ -154,12 +155,12 @@ async def test_commands_to_disconnected_builders_name_them(shared: Master) -> No
     async with shared.builder("pi1"):
         some = await shared.command_builders(O.WAKE, "pi1", "pi8", "pi9")
         assert (some.text, some.count) == (
-            "wake: pi1; pi8 is not connected; pi9 is not connected",
+            f"wake: pi1; pi8 {NOT_CONNECTED}; pi9 {NOT_CONNECTED}",
             1,
         )
-        with pytest.raises(RejectedError, match=r"^pi8 is not connected; pi9 is not connected$"):
+        with pytest.raises(RejectedError, match=f"^pi8 {NOT_CONNECTED}; pi9 {NOT_CONNECTED}$"):
             await shared.command_builders(O.KILL, "pi8", "pi9")
-        with pytest.raises(RejectedError, match=r"^pi1 has no running build$"):
+        with pytest.raises(RejectedError, match=f"^pi1 {NO_RUNNING_BUILD}$"):
             await shared.command_builders(O.CANCEL_BUILD, "pi1")
         with pytest.raises(RejectedError, match="name a builder"):
             await shared.command_builders(O.KILL)
@@ -337,7 +338,7 @@ async def test_a_paused_farm_assigns_no_jobs_until_it_is_resumed(shared: Master)
     await shared.release("demo")
     async with shared.builder() as pi1:
         await pi1.send_idle()
-        assert (await pi1.receive_type(m.NoJobAvailable)).reason == "the farm is paused"
+        assert (await pi1.receive_type(m.NoJobAvailable)).reason == FARM_PAUSED
         assert (await shared.jobs())["demo"]["claimed_by"] is None
         await shared.ask(m.Resume(), m.CommandSucceeded)
         assert (await pi1.receive_type(m.StartBuild)).job.project == "demo"

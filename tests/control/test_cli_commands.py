@@ -20,6 +20,7 @@ from piwheels.model import Outcome
 from piwheels.protocol import messages as m
 from piwheels.protocol.commands import definitions
 from piwheels.requirements import parse_requirements
+from piwheels.scheduler.reasons import NO_RUNNING_BUILD, NOT_CONNECTED
 from piwheels.wheel.tags import make_target as tag_target
 from tests.control.conftest import TARGET, Master
 from tests.timeouts import WAIT_S
@@ -76,13 +77,13 @@ async def test_sleep_wake_and_cancel(shared: Master) -> None:
         await piw(shared, "builder cancel", "pi1", "-y")
         await pi1.receive_type(m.CancelBuild)
         gone = await piw(shared, "builder cancel", "pi1", "-y", code=1)
-        assert gone.stderr == "piw: pi1 has no running build\n"
+        assert gone.stderr == f"piw: pi1 {NO_RUNNING_BUILD}\n"
 
 
 async def test_a_restart_that_includes_a_disconnected_builder_exits_1(shared: Master) -> None:
     async with shared.builder("pi5") as pi5:
         done = await piw(shared, "builder restart", "pi5", "pi9", "--max-parallel", "1", code=1)
-        assert done.stdout == "restart: pi5; pi9 is not connected\n"
+        assert done.stdout == f"restart: pi5; pi9 {NOT_CONNECTED}\n"
         await pi5.receive_type(m.Shutdown)
         await pi5.say_goodbye()
         await shared.wait_for_query(

@@ -298,5 +298,5 @@ async def test_concurrent_writers_leave_no_stale_job_and_do_not_deadlock(dsn: st
 
 
 @pytest.mark.slow
-async def test_sixteen_thousand_concurrent_steps_leave_no_stale_job(dsn: str) -> None:
-    await _walk_concurrently(dsn, 8, 2000)
+async def test_four_thousand_concurrent_steps_leave_no_stale_job(dsn: str) -> None:
+    await _walk_concurrently(dsn, 8, 500)

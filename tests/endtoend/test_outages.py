@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from piwheels.scheduler.builder_record import WAITING_FOR_WEB_ROOT
 from tests import requires
 from tests.endtoend.conftest import Farm, add_release, wait_until
 from tests.fake_index import FakeIndex
@@ -82,7 +83,7 @@ def test_a_web_root_that_rejects_files_for_a_while_loses_no_wheel(
             remount(tree, "ro")
         wait_until(lambda: "web root does not accept files" in status(farm)["waits"], "it says so")
         wait_until(
-            lambda: only_builder(farm)["phase"] == "waiting for the web root",
+            lambda: only_builder(farm)["phase"] == WAITING_FOR_WEB_ROOT,
             "the wheel waits with its builder",
         )
         assert status(farm)["builds"] == 0

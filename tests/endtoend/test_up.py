@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from piwheels.local.ports import local_ip
+from piwheels.scheduler.reasons import FARM_PAUSED
 from tests import requires
 from tests.endtoend.conftest import Farm, add_release, wait_until
 from tests.fake_index import FakeIndex
@@ -123,7 +124,7 @@ def test_a_skipped_release_is_final_and_has_no_wheel(farm: Farm, upstream: FakeI
     wait_until(lambda: counted() == (3, 3), "what was added is counted")
     farm.stop()
     farm.start()
-    wait_until(lambda: "the farm is paused" in farm.output, "a farm that was paused says so")
+    wait_until(lambda: FARM_PAUSED in farm.output, "a farm that was paused says so")
     farm.piw("resume")
     farm.stop()
     assert farm.run("kept", "out", "half", "--exit-when-idle") == 1
@@ -225,9 +226,7 @@ def test_operator_commands_work_on_a_farm_of_piw_up(farm: Farm, upstream: FakeIn
     farm.wait_until_ready()
     assert farm.piw("pause").stdout.startswith("no more jobs")
     assert farm.piw("add", "alpha", "bad").stdout == "alpha: 1.0\nbad: 1.0\n"
-    wait_until(
-        lambda: "the farm is paused" in farm.piw("explain", "alpha").stdout, "the pause is named"
-    )
+    wait_until(lambda: FARM_PAUSED in farm.piw("explain", "alpha").stdout, "the pause is named")
     farm.piw("resume")
     wait_until(lambda: "installs there" in farm.piw("explain", "alpha").stdout, "alpha is built")
     wait_until(lambda: "piw retry" in farm.piw("explain", "bad").stdout, "bad has failed")

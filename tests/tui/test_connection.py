@@ -248,7 +248,7 @@ async def test_nothing_is_queued_for_a_disconnected_master(
     await asyncio.sleep(0)
     assert giving.done(), "it waits for nothing"
     last = (await giving)[-1]
-    assert (last.state, last.text) == (CommandState.NOT_SENT, "no master is connected")
+    assert (last.state, last.text) == (CommandState.NOT_SENT, link_module._NOT_CONNECTED)
     farm.start()
     await listener.next(Connected)
     await farm.step(1)

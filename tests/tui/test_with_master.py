@@ -6,6 +6,7 @@ import pytest
 
 from piwheels.model import Outcome
 from piwheels.protocol import messages as m
+from piwheels.scheduler.reasons import FARM_PAUSED
 from piwheels.tui.client.connection import MasterConnection
 from piwheels.tui.model.actions import action_named
 from piwheels.tui.screens.dialogs import ConfirmDialog
@@ -75,7 +76,7 @@ async def test_pause_assigns_no_jobs_until_resume(master: Master, stage: AppHarn
         await stage.wait_for_text("PAUSED")
         await master.release("demo")
         await pi1.send_idle()
-        assert (await pi1.receive_type(m.NoJobAvailable)).reason == "the farm is paused"
+        assert (await pi1.receive_type(m.NoJobAvailable)).reason == FARM_PAUSED
         await perform(stage, "resume")
         assert (await pi1.receive_type(m.StartBuild)).job.project == "demo"
         await stage.wait_for_text("running")

@@ -1,4 +1,4 @@
-"""What a claim and a new release cost at a million releases, against a thousand."""
+"""What a claim and a new release cost among 200,000 releases, against a thousand."""
 
 import itertools
 import random
@@ -53,7 +53,7 @@ async def _grow(db: Database, first: int, last: int, step: int = 1000) -> None:
 
 
 class _Farm:
-    """A farm of some size, and what is done to it."""
+    """A farm of some size, and the operations that are timed."""
 
     def __init__(self, db: Database) -> None:
         self.db = db
@@ -110,13 +110,13 @@ async def _plan(db: Database) -> str:
 
 
 @pytest.mark.slow
-async def test_a_claim_among_a_million_releases_costs_as_much_as_among_a_thousand(
+async def test_a_claim_among_many_releases_costs_as_much_as_among_a_thousand(
     database: Database, postgres: PrivatePostgres
 ) -> None:
     for dsn in create_database(postgres):
         async with await Database.connect(dsn, role="test") as little:
-            small, large = await _farm(little, 100), await _farm(database, 100_000)
-            # In turn, so that what the machine does besides costs both the same.
+            small, large = await _farm(little, 100), await _farm(database, 20_000)
+            # Alternately, so that other work of the machine affects both alike.
             for what in ("claim", "settle", "new_release"):
                 for _ in range(_ROUNDS):
                     await small.timed(what)
@@ -127,7 +127,7 @@ async def test_a_claim_among_a_million_releases_costs_as_much_as_among_a_thousan
         for what in small.times_ms
     }
     print(costs)
-    assert await database.value("SELECT count(*) FROM releases") > 1_000_000
+    assert await database.value("SELECT count(*) FROM releases") > 200_000
     assert "jobs_claimable" in plan
     assert "Seq Scan on jobs" not in plan
     assert "Sort" not in plan.split("jobs_claimable")[1], "the order comes from the index"
