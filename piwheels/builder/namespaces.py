@@ -73,6 +73,12 @@ def _become(uid: int) -> None:
     os.setresuid(uid, uid, uid)
 
 
+def _write(path: str, line: str) -> None:
+    # In bytes: a codec would be imported, and this user may be unable to read Python's library.
+    with open(path, "wb", buffering=0) as file:  # noqa: PTH123
+        file.write(line.encode())
+
+
 def _enter_user_namespace() -> None:
     """Become able to mount; outside, this is the same user without any other permission.
 
@@ -87,16 +93,14 @@ def _enter_user_namespace() -> None:
         ("uid_map", f"0 {uid} 1"),
         ("gid_map", f"0 {gid} 1"),
     ):
-        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:  # noqa: PTH123
-            file.write(line)
+        _write(f"/proc/self/{name}", line)
     _mount("", "/", "", MS_REC | MS_PRIVATE)
 
 
 def _register(lines: "list[str]") -> None:
     _mount("binfmt_misc", _BINFMT_DIR, "binfmt_misc", 0)
     for line in lines:
-        with open(f"{_BINFMT_DIR}/register", "w", encoding="ascii") as file:  # noqa: PTH123
-            file.write(line)
+        _write(f"{_BINFMT_DIR}/register", line)
 
 
 def main(

@@ -14,6 +14,7 @@ from piwheels.config.names import NON_SETTING_VARIABLES as NON_SETTING_VARIABLES
 from piwheels.config.names import RENAMED_SETTINGS as RENAMED_SETTINGS
 from piwheels.config.names import env_var_name as env_var_name
 from piwheels.config.names import static_sections as static_sections
+from piwheels.config.roots import root_sections_text as root_sections_text
 from piwheels.config.sections import Archive as Archive
 from piwheels.config.sections import BuilderSection as BuilderSection
 from piwheels.config.sections import Config as Config

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import msgspec
+import tomli_w
 
 from piwheels.config.names import ROOT_TABLE
 from piwheels.config.sections import RootSection, path_hook
@@ -11,6 +12,16 @@ from piwheels.config.sources import parse_toml
 from piwheels.errors import ConfigError
 
 _ROOT_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+
+
+def root_sections_text(file: Path) -> str:
+    """The sections `[root.NAME]` of a file, as TOML; "" if it has none or does not exist.
+
+    Raises:
+        ConfigError: it is not valid.
+    """
+    found = parse_toml(file).get(ROOT_TABLE) if file.exists() else None
+    return f"\n{tomli_w.dumps({ROOT_TABLE: found})}" if found else ""
 
 
 def read_roots(file: Path) -> dict[str, RootSection]:

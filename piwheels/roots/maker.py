@@ -96,9 +96,15 @@ class RootMaker:
         (system / "etc/ld.so.cache").write_bytes(cache)
 
     def _adopt(self, definition: RootDefinition, folder: Path) -> MadeRoot:
-        """A root that was made otherwise."""
-        if not (folder / "usr").is_dir():
-            raise ConfigError(f"[root.{definition.name}] folder: {folder} has no usr folder")
+        """A root that was made otherwise: it is tried, and only referred to."""
+        if lacking := system_files.missing_parts(folder):
+            raise ConfigError(
+                f"[root.{definition.name}] folder: {folder} has no {' and no '.join(lacking)}; "
+                "the files in etc may be empty"
+            )
+        arch = definition.arch
+        emulator = find_emulator(self._store, arch, apt_for_host(self._store, definition))
+        self._run_inside(mount_of(folder, arch, emulator, cpu=definition.cpu), ("true",), "")
         with self._store.making(definition.name) as making:
             (making / "system").symlink_to(folder.resolve())
             return self._store.publish(making, _record(definition, folder, ()))

@@ -49,6 +49,12 @@ def complete(root: Path) -> None:
     bundle.write_bytes(b"".join(file.read_bytes() for file in certificates))
 
 
+def missing_parts(root: Path) -> list[str]:
+    """The folders and mount points that a root that was made otherwise lacks."""
+    parts = ("usr", *(f"etc/{name}" for name in _MOUNT_POINTS))
+    return [part for part in parts if not (root / part).exists()]
+
+
 def link_alternatives(
     folder: Path, packages: Iterable[Package], triplet: str, below: Sequence[Path] = ()
 ) -> None:

@@ -114,3 +114,12 @@ def test_settings_of_the_previous_version_are_kept_under_their_new_names(
     assert loaded.config.master.builder_timeout_s == 7.0
     assert loaded.config.builder.interpreters == ("python3.11",)
     assert loaded.deprecations == ()
+
+
+def test_the_roots_of_a_farm_are_kept(tmp_path: Path) -> None:
+    folder = FarmDir(tmp_path)
+    folder.config_file.write_text('[root.desk]\npreset = "trixie-arm64"\npackages = ["swig"]\n')
+    folder.write_config({"builder.roots": ["desk"]})
+    config = load(folder.config_file, environ={}).config
+    assert config.builder.roots == ("desk",)
+    assert config.root["desk"].packages == ("swig",)
