@@ -92,11 +92,12 @@ _CHANGES: dict[str, Change] = {
     "indented": _indented,
     "colored": _colored,
     "crlf": _crlf,
-    "tail": _tail,
-    "warnings-after": _warnings_after,
     "decoys-before": _decoys_before,
     "not-verbose": _not_verbose,
 }
+
+#: Those that make a log long.
+_LONG_CHANGES: dict[str, Change] = {"tail": _tail, "warnings-after": _warnings_after}
 
 
 def deciding_line(log: bytes, expected: Expected) -> int | None:
@@ -112,10 +113,10 @@ def deciding_line(log: bytes, expected: Expected) -> int | None:
     return None
 
 
-def log_variants(log: bytes, expected: Expected) -> Iterator[tuple[str, bytes]]:
-    """The log in each other form, with the name of the form."""
+def log_variants(log: bytes, expected: Expected, *, long: bool) -> Iterator[tuple[str, bytes]]:
+    """The log in each other form, with the name of the form; the long ones, too, if `long`."""
     lines = log.splitlines(keepends=True)
     at = deciding_line(log, expected)
-    for name, change in _CHANGES.items():
+    for name, change in {**_CHANGES, **(_LONG_CHANGES if long else {})}.items():
         if at is not None or name not in {"warnings-after", "decoys-before"}:
             yield name, b"".join(change(lines, at or 0))

@@ -115,6 +115,17 @@ def _prepare_index(index: FakeIndex, variant: Variant, python: str, tools: Tools
     )
 
 
+def can_make_disk() -> bool:
+    """Whether a small disk can be made here."""
+    with (
+        suppress(subprocess.CalledProcessError),
+        tempfile.TemporaryDirectory() as folder,
+        _disk_of(Path(folder), 1 << 20),
+    ):
+        return True
+    return False
+
+
 @contextmanager
 def _disk_of(folder: Path, size_bytes: int) -> Iterator[None]:
     """A small disk at a folder; needs root."""

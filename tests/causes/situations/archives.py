@@ -39,6 +39,7 @@ _UNREADABLE = (
     ),
     Variant(
         name="zip-named-tar",
+        pythons=("3.13",),  # the last pip for Python 3.9 unpacks it
         sdist=Archive(content=_zip()),
         expected=_expect("bad-sdist", "not a gzip file", "cannot be read"),
     ),
@@ -90,17 +91,17 @@ _WHEELS = (
     Variant(
         name="wrong-name",
         sdist=_setup("setup(name='other', version='1.0', py_modules=['sample'])"),
-        expected=_expect("wrong-name", "other"),
+        expected=_expect("wrong-name"),
     ),
     Variant(
         name="wrong-version",
         sdist=_setup("setup(name='sample', version='2.0', py_modules=['sample'])"),
-        expected=_expect("wrong-version", "2.0"),
+        expected=_expect("wrong-version"),
     ),
     Variant(
         name="no-wheel",
         sdist=_setup("import os\nprint('nothing to do', flush=True)\nos._exit(0)"),
-        expected=_expect("no-wheel", "nothing to do"),
+        expected=_expect("no-wheel|unknown", "output.json", "nothing to do"),
     ),
     Variant(
         name="empty-wheel",
@@ -234,8 +235,18 @@ _SUCCESS = Situation(
             expected=None,
         ),
         Variant(
-            name="optional-extension",
-            sdist=extension("#include <pcap.h>", optional=True),
+            name="optional-part",
+            sdist=project(
+                {
+                    "setup.py": """
+                    from setuptools import Extension, setup
+                    part = Extension("sample_speedups", ["speedups.c"], optional=True)
+                    setup(name="sample", version="1.0", py_modules=["sample"], ext_modules=[part])
+                    """,
+                    "sample.py": "answer = 42\n",
+                    "speedups.c": "#include <pcap.h>\n",
+                }
+            ),
             expected=None,
         ),
         Variant(

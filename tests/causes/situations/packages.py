@@ -123,6 +123,7 @@ _PKG_CONFIG_FILES = Situation(
                 "pkg-config:cairo",
                 "libcairo2-dev",
                 'ERROR: Dependency "cairo" not found',
+                "ERROR: Dependency lookup for cairo with method 'pkg-config' failed",
                 also=("pkg-config", "pkgconf"),
             ),
         ),

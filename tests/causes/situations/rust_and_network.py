@@ -69,12 +69,16 @@ _RUST = Situation(
                     "src/lib.rs": _LIB,
                 }
             ),
-            expected=_no_rust(
-                "cargo",
-                "Cargo, the Rust package manager, is not installed or is not on PATH",
-                "rustc, the rust compiler, is not installed or not in PATH",
-                "Cargo metadata failed. Do you have cargo in your PATH?",
-                "error: can't find Rust compiler",
+            # Without one, maturin has a requirement that downloads a toolchain.
+            expected=Expected(
+                failure_class="missing-toolchain",
+                missing=("program:cargo|program:rustc",),
+                packages=(_RUST_PACKAGES,),
+                also=("rustc", "cargo", "rustup"),
+                lines=(
+                    "Rust not found, installing into a temporary directory",
+                    "httpx.ConnectError: [Errno -2] Name or service not known",
+                ),
             ),
         ),
         Variant(
