@@ -27,6 +27,7 @@ from piwheels.cli.aliases import ALIASES
 from piwheels.protocol import messages
 from piwheels.protocol.commands import definitions
 from piwheels.protocol.commands.definition import CommandDefinition
+from piwheels.recipes import KEYS
 from piwheels.tui.model.action_types import Group
 from piwheels.tui.model.actions import all_actions
 from piwheels.tui.model.key_names import key_labels
@@ -368,7 +369,19 @@ def _console_keys() -> str:
     return "\n".join(lines)
 
 
+# --- recipes.md ---
+
+
+def _recipe_keys() -> str:
+    rows = (
+        (f"`{key.name}`", key.allowed.replace("|", "\\|"), key.description, f"`{key.example}`")
+        for key in KEYS
+    )
+    return _table(("key", "allowed", "meaning", "example"), rows)
+
+
 _PARTS: dict[str, Callable[[], str]] = {
+    "recipe-keys": _recipe_keys,
     "renamed-settings": _renamed_settings,
     "renamed-commands": _renamed_commands,
     "triggers": _triggers,

@@ -27,13 +27,21 @@ from piwheels.builder.file_cache import FileCache
 from piwheels.builder.index_proxy import IndexProxy
 from piwheels.builder.pip_provider import Pip, PipProvider
 from piwheels.builder.process_runner import Limits, ProcessResult
+from piwheels.builder.recipe_steps import (
+    CONSTRAINTS_FILE,
+    describe_recipe,
+    recipe_environment,
+    recipe_for,
+    write_constraints,
+    write_patches,
+)
 from piwheels.builder.rmtree import remove_tree
 from piwheels.builder.sandbox import Sandbox, SandboxCommand
 from piwheels.builder.upstream_wheel import upstream_wheel_tail
 from piwheels.builder.wheel_collection import collect_wheel
 from piwheels.errors import RejectedError, TransientError
 from piwheels.index_client.client import DigestError, SimpleIndex
-from piwheels.model import FailureEvidence, Interpreter, Job, Outcome, Sdist, projection
+from piwheels.model import FailureEvidence, Interpreter, Job, Outcome, Recipe, Sdist, projection
 from piwheels.protocol.messages import (
     MAX_INPUT_CHARS,
     MAX_INPUTS,
@@ -144,10 +152,16 @@ class _BuildTask:
 
     @property
     def limits(self) -> Limits:
-        """The builder's limits, with a longer timeout if the job or emulation needs one."""
-        limits = self.options.limits
-        timeout_s = max(limits.timeout_s, self.job.min_timeout_s) * self.system.slowdown
+        """The builder's limits, with a longer timeout if job, recipe or emulation needs one."""
+        limits, recipe = self.options.limits, self.recipe
+        recipe_s = recipe.time_limit_s if recipe else 0.0
+        timeout_s = max(limits.timeout_s, self.job.min_timeout_s, recipe_s) * self.system.slowdown
         return replace(limits, timeout_s=timeout_s)
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """The recipe that applies to this build."""
+        return recipe_for(self.job)
 
     @property
     def scratch_dir(self) -> Path:
@@ -208,6 +222,8 @@ class _BuildTask:
         self.log.write_marker(f"{job.project} {job.version} for {job.target}")
         if self.system.description:
             self.log.write_marker(self.system.description)
+        for line in describe_recipe(self.recipe) if self.recipe else ():
+            self.log.write_marker(line)
         if missing := self.system.missing_toolchain(self.interpreter):
             self.log.write_marker(missing)
         if not self.system.has_executable(self.interpreter):
@@ -253,7 +269,8 @@ class _BuildTask:
             size_bytes=sdist.size_bytes,
             bypass_caches=bypass_caches,
         )
-        self.build_inputs = (*self.system.inputs, pip.provenance)
+        recipe = describe_recipe(self.recipe) if self.recipe else ()
+        self.build_inputs = (*self.system.inputs, pip.provenance, *recipe)
         verification = _describe_verification(sdist)
         self.log.write_marker(f"{sdist.filename} sha256 {path.name}, {verification}")
         return pip, path
@@ -269,7 +286,8 @@ class _BuildTask:
         (self.scratch_dir / "wheels").mkdir()
         command = self._sandbox_command(pip)
         indexes = [index for index in (options.farm, options.upstream) if index is not None]
-        proxy = IndexProxy(indexes, options.cache)
+        day = self.recipe.tools_date if self.recipe else None
+        proxy = IndexProxy(indexes, options.cache, day=day)
         async with proxy.serving(self.scratch_dir / "index.sock"):
             try:
                 result = self.process_result = await options.sandbox.run(command, self.log.write)
@@ -288,19 +306,19 @@ class _BuildTask:
                 "venv": "venv",
                 "wheels": "wheels",
                 "socket": "index.sock",
+                "source": "source",
             }.items()
         }
+        patches = write_patches(self.recipe, self.scratch_dir) if self.recipe else []
+        paths["patches"] = "\n".join(
+            self._path_inside(f"patches/{patch.name}") for patch in patches
+        )
         task.write_text(json.dumps({"pip": str(pip.script), **paths}))
         python = self.interpreter.executable
         entry = self._path_inside("sandbox_entry.py")
         return SandboxCommand(
             command=(str(python), "-I", entry, self._path_inside(task.name)),
-            environment=build_environment(
-                home=self._path_inside("home"),
-                temporary_dir=self._path_inside("tmp"),
-                released_at=self.job.released_at,
-                arch=self.interpreter.arch,
-            ),
+            environment=self._environment(),
             work_dir=self.scratch_dir,
             limits=self.limits,
             readable_paths=(self.interpreter.base_prefix, python, pip.folder)
@@ -308,6 +326,19 @@ class _BuildTask:
             else (pip.folder,),
             mount=self.system.mount,
         )
+
+    def _environment(self) -> dict[str, str]:
+        environment = build_environment(
+            home=self._path_inside("home"),
+            temporary_dir=self._path_inside("tmp"),
+            released_at=self.job.released_at,
+            arch=self.interpreter.arch,
+        )
+        if self.recipe is None:
+            return environment
+        constrained = write_constraints(self.recipe, self.scratch_dir)
+        file = self._path_inside(CONSTRAINTS_FILE) if constrained else ""
+        return environment | recipe_environment(self.recipe, file)
 
     def _path_inside(self, name: str) -> str:
         return self.options.sandbox.path_inside(self.scratch_dir, self.scratch_dir / name)

@@ -1,8 +1,12 @@
 """The failure class of a failed download, by the type of its error."""
 
-from piwheels.errors import PiwheelsError, TransientError
+from piwheels.errors import PiwheelsError, RejectedError, TransientError
 from piwheels.index_client.client import DigestError, FileTooLargeError, MissingFileError
 from piwheels.model import FailureClass
+
+
+class NoUploadTimesError(RejectedError):
+    """An index cannot be shown as of a day, because it gives no upload times (PEP 700)."""
 
 
 def classify_download_error(error: PiwheelsError) -> FailureClass:
@@ -18,6 +22,8 @@ def classify_download_error(error: PiwheelsError) -> FailureClass:
             return FailureClass.FILE_GONE
         case FileTooLargeError():
             return FailureClass.LIMIT
+        case NoUploadTimesError():
+            return FailureClass.BUILD_REQUIREMENT
     return FailureClass.INDEX_FAULT
 
 

@@ -23,6 +23,8 @@ def classify_failure(result: ProcessResult, limits: Limits, log: BuildLog) -> Bu
     if result.status == sandbox_entry.VENV_FAILED and log.phase == "preparing":
         text = f"the virtual environment could not be created: {line}"
         return BuildFailedError(Outcome.BUILDER_FAILED, text)
+    if result.status == sandbox_entry.PATCH_FAILED and log.phase == "preparing":
+        return BuildFailedError(Outcome.FAILED, last_line(tail))
     if result.status == sandbox_entry.BAD_SDIST:
         return BuildFailedError(Outcome.BAD_SDIST, last_line(tail))
     if result.status == 128 + signal.SIGKILL:

@@ -15,6 +15,7 @@ import os
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import UTC, date
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -26,6 +27,7 @@ from starlette.responses import FileResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from piwheels import untrusted_names
+from piwheels.builder.download_errors import NoUploadTimesError
 from piwheels.builder.file_cache import FileCache
 from piwheels.errors import PiwheelsError, RejectedError, TransientError
 from piwheels.index_client.client import MissingFileError, SimpleIndex
@@ -53,9 +55,15 @@ class _ListedFile(Struct, frozen=True):
 
 
 class IndexProxy:
-    """The index for one build: `indexes` by preference, the farm's own before upstream's."""
+    """The index for one build: `indexes` by preference, the farm's own before upstream's.
 
-    def __init__(self, indexes: Sequence[SimpleIndex], cache: FileCache) -> None:
+    With `day` it shows only files that were uploaded until the end of that day (UTC).
+    """
+
+    def __init__(
+        self, indexes: Sequence[SimpleIndex], cache: FileCache, *, day: date | None = None
+    ) -> None:
+        self._day = day
         self._indexes = tuple(indexes)
         self._cache = cache
         self._pages: dict[str, list[_ListedFile]] = {}
@@ -136,11 +144,26 @@ class IndexProxy:
             return self._pages[project]
         offers: dict[str, _ListedFile] = {}
         for number, index in enumerate(self._indexes):
-            for file in _servable_files(await self._read_page(index, project)):
+            for file in self._shown_files(await self._read_page(index, project), project):
                 offers.setdefault(file.filename, _ListedFile(number, file))
         self._pages[project] = list(offers.values())
         self._files_by_key |= {(_file_key(o.file), o.file.filename): o for o in offers.values()}
         return self._pages[project]
+
+    def _shown_files(self, page: ProjectPage | None, project: str) -> list[IndexFile]:
+        """The files of a page that the build may see.
+
+        Raises NoUploadTimesError if there has to be a day and the page has no upload times at all.
+        """
+        files = list(_servable_files(page))
+        if self._day is None or not files:
+            return files
+        if all(file.uploaded_at is None for file in files):
+            raise NoUploadTimesError(
+                f"the index gives no upload times for {project} (PEP 700): "
+                f"it cannot be shown as of {self._day}"
+            )
+        return [file for file in files if _was_uploaded(file, self._day)]
 
     async def _read_page(self, index: SimpleIndex, project: str) -> ProjectPage | None:
         """A page of an index; None if it is unreachable and not the last one, which is upstream."""
@@ -214,6 +237,11 @@ def _servable_files(page: ProjectPage | None) -> Iterator[IndexFile]:
     for file in page.files if page else ():
         if "/" not in file.filename and file.filename.isprintable():
             yield file
+
+
+def _was_uploaded(file: IndexFile, day: date) -> bool:
+    """Whether a file was on the index at the end of a day; not if its upload time is unknown."""
+    return file.uploaded_at is not None and file.uploaded_at.astimezone(UTC).date() <= day
 
 
 def _file_key(file: IndexFile) -> str:

@@ -8,6 +8,8 @@ path of a JSON file:
     venv       where to create a new virtual environment
     wheels     where pip writes wheels
     socket     the Unix socket of the index proxy
+    source     where to unpack the sdist if there are patches
+    patches    the paths of patches to apply, one a line
 
 A loopback port is forwarded to that socket, because pip supports HTTP over TCP only. Lines that
 begin with PHASE_PREFIX report the phase to the builder; the exit status is the result.
@@ -15,6 +17,7 @@ begin with PHASE_PREFIX report the phase to the builder; the exit status is the 
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -28,6 +31,7 @@ PHASE_PREFIX = "--- piwheels: "
 FAILED = 1
 BAD_SDIST = 90
 VENV_FAILED = 91
+PATCH_FAILED = 92
 
 _CHUNK_BYTES = 65536
 _READ_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError)
@@ -99,7 +103,29 @@ def _is_readable_sdist(path: str) -> bool:
     return not fault
 
 
-def _build_wheel(task: "dict[str, str]", port: int) -> int:
+def _unpack(sdist: str, folder: Path) -> Path:
+    """Unpack an sdist; returns its only folder, or the one it was unpacked to."""
+    shutil.unpack_archive(sdist, folder)
+    entries = list(folder.iterdir())
+    return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
+
+
+def _apply_patches(task: "dict[str, str]") -> "str | None":
+    """The folder of the patched sdist; None if a patch does not apply."""
+    try:
+        folder = _unpack(task["sdist"], Path(task["source"]))
+        for patch in task["patches"].splitlines():
+            command = ["patch", "-p1", "--batch", "--forward", "--fuzz=0", f"--input={patch}"]
+            if subprocess.call(command, cwd=folder, stdin=subprocess.DEVNULL) != 0:
+                print(f"the patch {Path(patch).name} does not apply", flush=True)
+                return None
+    except (shutil.ReadError, *_READ_ERRORS) as error:
+        print(f"the sdist cannot be patched: {' '.join(str(error).split())}", flush=True)
+        return None
+    return str(folder)
+
+
+def _build_wheel(task: "dict[str, str]", source: str, port: int) -> int:
     """Run `pip wheel`.
 
     The environment has no setuptools, so that pip builds an sdist without a pyproject.toml by
@@ -113,7 +139,7 @@ def _build_wheel(task: "dict[str, str]", port: int) -> int:
     return _run(
         [
             str(programs / "python"), task["pip"], "wheel", "--verbose", "--no-deps",
-            "--no-cache-dir", "--prefer-binary", "--wheel-dir", task["wheels"], task["sdist"],
+            "--no-cache-dir", "--prefer-binary", "--wheel-dir", task["wheels"], source,
         ]
     )  # fmt: skip
 
@@ -124,8 +150,11 @@ def main(task: "dict[str, str]") -> int:
     port = _forward_port(Path(task["socket"]))
     if _run([sys.executable, "-I", "-m", "venv", "--without-pip", task["venv"]]) != 0:
         return VENV_FAILED
+    source = _apply_patches(task) if task["patches"] else task["sdist"]
+    if source is None:
+        return PATCH_FAILED
     _print_phase("building")
-    status = _build_wheel(task, port)
+    status = _build_wheel(task, source, port)
     if status <= 0:
         return 128 - status if status else 0
     return FAILED if _is_readable_sdist(task["sdist"]) else BAD_SDIST

@@ -1,6 +1,6 @@
 """The `piw` command. Each command imports its package only when it is called."""
 
-from piwheels.cli import builders, config, db, keys, projects, roots, services, stats, tui
+from piwheels.cli import builders, config, db, keys, projects, recipes, roots, services, stats, tui
 from piwheels.cli.commands import add_commands
 from piwheels.cli.main import cli
 
@@ -13,6 +13,7 @@ __all__ = [
     "db",
     "keys",
     "projects",
+    "recipes",
     "roots",
     "services",
     "stats",

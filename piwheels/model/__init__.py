@@ -31,6 +31,10 @@ from piwheels.model.metrics import NamedCount as NamedCount
 from piwheels.model.metrics import ProjectDay as ProjectDay
 from piwheels.model.metrics import ProjectDownloads as ProjectDownloads
 from piwheels.model.metrics import QueueStatus as QueueStatus
+from piwheels.model.recipes import MemoryClass as MemoryClass
+from piwheels.model.recipes import Patch as Patch
+from piwheels.model.recipes import Recipe as Recipe
+from piwheels.model.recipes import RecipeOrigin as RecipeOrigin
 from piwheels.model.releases import BuildRequest as BuildRequest
 from piwheels.model.releases import LastCheck as LastCheck
 from piwheels.model.releases import PageCheckResult as PageCheckResult

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from piwheels.model.base import Struct
+from piwheels.model.recipes import Recipe
 from piwheels.model.releases import Sdist
 
 
@@ -25,6 +26,7 @@ class Job(Struct, frozen=True, kw_only=True):
     released_at: datetime
     attempt: int = 1  # 1 for the first try
     min_timeout_s: float = 0.0  # the lower bound of the builder's time limit; 0: none
+    recipe: Recipe | None = None  # of the project; it can be for other versions or targets
 
 
 class Outcome(StrEnum):

@@ -5,6 +5,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import date
 from pathlib import Path
 
 import httpx
@@ -316,3 +317,16 @@ async def test_a_file_with_a_wrong_md5_is_not_served(
     answer = await get_file(client, "foo", (await get_page(client, "foo"))[WHEEL])
     assert answer.status_code == 502
     assert "has md5" in str(proxy.last_error)
+
+
+async def test_files_that_came_after_the_day_or_without_a_time_are_not_shown(
+    upstream: FakeIndex, cache: FileCache, tmp_path: Path
+) -> None:
+    upstream.add("foo", "foo-1.0.tar.gz", b"1", **{"upload-time": "2021-08-01T23:59:59Z"})
+    upstream.add("foo", "foo-2.0.tar.gz", b"2", **{"upload-time": "2021-08-02T00:00:00Z"})
+    upstream.add("foo", "foo-3.0.tar.gz", b"3", **{"upload-time": None})
+    async with SimpleIndex(upstream.simple) as theirs:
+        proxy = IndexProxy([theirs], cache, day=date(2021, 8, 1))
+        async with proxy.serving(tmp_path / "s"), client_of(tmp_path / "s") as client:
+            assert list(await get_page(client, "foo")) == ["foo-1.0.tar.gz"]
+            assert proxy.last_error is None

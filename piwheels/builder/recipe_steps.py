@@ -1,0 +1,78 @@
+"""What a recipe changes in a build: environment, constraints, the day of the index, time limit."""
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from piwheels import untrusted_names
+from piwheels.model import Job, Recipe
+
+CONSTRAINTS_FILE = "constraints.txt"
+#: Newer pips read the constraints of build requirements from the second.
+_CONSTRAINT_VARIABLES = ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT")
+
+
+def recipe_for(job: Job) -> Recipe | None:
+    """The recipe of a job, if it applies to its version and target."""
+    recipe = job.recipe
+    if recipe is None or not (_has_target(recipe, job) and _has_version(recipe, job)):
+        return None
+    return recipe
+
+
+def _has_target(recipe: Recipe, job: Job) -> bool:
+    patterns = recipe.targets
+    return not patterns or any(fnmatchcase(job.target, pattern) for pattern in patterns)
+
+
+def _has_version(recipe: Recipe, job: Job) -> bool:
+    if not recipe.versions:
+        return True
+    specifier = untrusted_names.parse_specifier(recipe.versions)
+    return specifier.contains(untrusted_names.parse_version(job.version), prereleases=True)
+
+
+def write_constraints(recipe: Recipe, folder: Path) -> bool:
+    """Write the constraints file of a recipe; False if it has none."""
+    lines = [*recipe.constraints, *recipe.tools]
+    if lines:
+        text = "".join(f"{line}\n" for line in lines)
+        (folder / CONSTRAINTS_FILE).write_text(text, encoding="utf-8")
+    return bool(lines)
+
+
+def write_patches(recipe: Recipe, folder: Path) -> list[Path]:
+    """Write the patches of a recipe into a new folder `patches`; returns their paths, in order."""
+    target = folder / "patches"
+    target.mkdir()
+    paths = []
+    for number, patch in enumerate(recipe.patches):
+        path = target / f"{number:02}-{patch.name}"
+        path.write_text(patch.text, encoding="utf-8", newline="")
+        paths.append(path)
+    return paths
+
+
+def recipe_environment(recipe: Recipe, constraints: str) -> dict[str, str]:
+    """The variables that a recipe adds; `constraints` is the path of that file, or ""."""
+    variables = dict(recipe.environment)
+    if constraints:
+        variables |= dict.fromkeys(_CONSTRAINT_VARIABLES, constraints)
+    return variables
+
+
+def describe_recipe(recipe: Recipe) -> Iterator[str]:
+    """What a recipe changes, one line each, for the log and the build's record."""
+    yield f"recipe ({recipe.origin}) of {recipe.project}"
+    if recipe.packages:
+        yield f"recipe: packages {', '.join(recipe.packages)}"
+    if recipe.constraints or recipe.tools:
+        yield f"recipe: constraints {', '.join((*recipe.constraints, *recipe.tools))}"
+    if recipe.tools_date:
+        yield f"recipe: index as of {recipe.tools_date}"
+    for name, value in recipe.environment:
+        yield f"recipe: {name}={value}"
+    if recipe.time_limit_s:
+        yield f"recipe: time limit {recipe.time_limit_s:.0f} s"
+    for patch in recipe.patches:
+        yield f"recipe: patch {patch.name} sha256 {patch.sha256}"

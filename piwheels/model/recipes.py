@@ -1,0 +1,68 @@
+"""Recipes: what the builds of a project need beyond what its releases declare."""
+
+from datetime import date
+from enum import StrEnum
+
+from piwheels.model.base import Struct
+
+
+class RecipeOrigin(StrEnum):
+    """Who made a recipe."""
+
+    WRITTEN = "written"  # a person, in a file
+    LEARNED = "learned"  # the farm, from a build that the packages repaired
+
+
+class MemoryClass(StrEnum):
+    """How much memory a build needs; a builder of a class has at least that much."""
+
+    SMALL = "small"
+    MEDIUM = "medium"
+    LARGE = "large"
+    HUGE = "huge"
+
+    @property
+    def size_bytes(self) -> int:
+        """The memory that a build may use at least."""
+        return _MEMORY_GIB[self] << 30
+
+
+_MEMORY_GIB = {
+    MemoryClass.SMALL: 1,
+    MemoryClass.MEDIUM: 2,
+    MemoryClass.LARGE: 4,
+    MemoryClass.HUGE: 8,
+}
+
+
+class Patch(Struct, frozen=True):
+    """A patch of an sdist's files, in the unified format, for `patch -p1`."""
+
+    name: str
+    sha256: str  # of its text in UTF-8
+    text: str
+
+
+class Recipe(Struct, frozen=True, kw_only=True):
+    """What the builds of a project need; each field can be empty.
+
+    `constraints` are requirements (PEP 508) that limit the versions of build requirements, and
+    `tools` those of build tools. With `tools_date` a build sees the index as it was on that day.
+    `versions` (PEP 440) and `targets` (patterns as of `fnmatch`) limit what it applies to; it
+    applies to all if they are empty.
+    """
+
+    project: str
+    origin: RecipeOrigin = RecipeOrigin.WRITTEN
+    packages: tuple[str, ...] = ()  # Debian packages
+    constraints: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    tools_date: date | None = None
+    environment: tuple[tuple[str, str], ...] = ()
+    patches: tuple[Patch, ...] = ()
+    memory_class: MemoryClass | None = None
+    time_limit_s: float = 0.0  # 0: the builder's
+    versions: str = ""
+    targets: tuple[str, ...] = ()
+    skip: str = ""  # why nothing is built
+    contact: str = ""
