@@ -91,6 +91,14 @@ class MasterSection(msgspec.Struct, frozen=True):
             "the builder itself. 0: never."
         ),
     ] = 3
+    recipes: Annotated[
+        str,
+        _doc(
+            "Folder of recipes, or address of a git repository of them, that the master follows "
+            "(docs/recipes.md). Empty: none; stored recipes stay in use."
+        ),
+    ] = ""
+    recipe_interval_s: Annotated[PositiveSeconds, _doc("How often the recipes are read.")] = 60.0
     event_retention_days: Annotated[
         NonNegativeInt, _doc("How long the audit log (`piw events`) is kept. 0: forever.")
     ] = 400

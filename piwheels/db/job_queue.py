@@ -1,7 +1,11 @@
 """The queue: jobs are claimed, unclaimed, deferred and retried."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
 
 from piwheels.db.catalog import lock_projects
 from piwheels.db.database import Database, transactional
@@ -9,8 +13,11 @@ from piwheels.db.rows import from_row, to_parameters
 from piwheels.model import (
     BuilderCapability,
     Job,
+    Recipe,
     Struct,
 )
+
+log = logging.getLogger(__name__)
 
 #: Whether a builder meets the requirements that the last failure of a job revealed.
 _BUILDER_SUITS = """(
@@ -26,7 +33,9 @@ _JOB_COLUMNS = """
     jobs.build_id, jobs.project, jobs.version, jobs.target, jobs.attempts AS attempt,
     jobs.min_timeout_s, r.released_at, jsonb_build_object(
         'filename', r.sdist_filename, 'url', r.sdist_url, 'sha256', coalesce(r.sdist_sha256, ''),
-        'size_bytes', r.sdist_size, 'digest', coalesce(r.sdist_digest, '')) AS sdist
+        'size_bytes', r.sdist_size, 'digest', coalesce(r.sdist_digest, '')) AS sdist,
+    coalesce((SELECT value FROM key_values WHERE key = 'recipe/written/' || jobs.project),
+             (SELECT value FROM key_values WHERE key = 'recipe/learned/' || jobs.project)) AS recipe
 """
 
 
@@ -110,7 +119,20 @@ async def claim(
     )
     if row is None and bound:
         row = await db.row(_CLAIM_PURE_SQL, facts | {"targets": sorted(bound)})
-    return from_row(Job, row) if row else None
+    return _job_of_row(row) if row else None
+
+
+def _job_of_row(row: Mapping[str, Any]) -> Job:
+    return from_row(Job, row, recipe=decode_recipe(row["recipe"]) if row["recipe"] else None)
+
+
+def decode_recipe(text: str) -> Recipe | None:
+    """A recipe as it is stored; None if another version of piwheels stored something else."""
+    try:
+        return msgspec.json.decode(text, type=Recipe)
+    except msgspec.MsgspecError as error:
+        log.warning("a stored recipe cannot be read: %s", error)
+        return None
 
 
 async def _targets_with_compiler(db: Database, names: Sequence[str]) -> set[str]:
@@ -133,7 +155,7 @@ async def claimed_jobs(db: Database) -> list[ClaimedJob]:
          ORDER BY jobs.claimed_at
         """  # noqa: S608 - of constants alone
     )
-    return [from_row(ClaimedJob, row, job=from_row(Job, row)) for row in rows]
+    return [from_row(ClaimedJob, row, job=_job_of_row(row)) for row in rows]
 
 
 @transactional
@@ -207,7 +229,7 @@ async def reclaim(db: Database, builder: str, build_id: int) -> Job | None:
         "DELETE FROM builds WHERE build_id = %(build)s AND outcome = 'lost'",
         {"build": build_id},
     )
-    return from_row(Job, row) if row else None
+    return _job_of_row(row) if row else None
 
 
 async def requeue_due_jobs(db: Database) -> int:

@@ -25,6 +25,7 @@ from piwheels.index_client.client import SimpleIndex
 from piwheels.index_client.pip_config import pip_index_url
 from piwheels.log_setup import configure_logging
 from piwheels.master.clock_watch import ClockWatch
+from piwheels.master.recipe_watch import RecipeWatch
 from piwheels.master.retention import EventRetention
 from piwheels.protocol.keys import MASTER, KeyStore, Role
 from piwheels.protocol.messages import (
@@ -157,6 +158,14 @@ class _Master:
         self._database_watch = DatabaseWatch(await self._connect(stack, "watch"), self._databases)
         clock_db = await self._connect(stack, "clock")
         self._clock_watch = ClockWatch(clock_db, EventPublisher(clock_db, self._event_bus).record)
+        recipes_db = await self._connect(stack, "recipes")
+        self._recipe_watch = RecipeWatch(
+            recipes_db,
+            config.master.recipes,
+            config.master.recipe_interval_s,
+            config.master.spool_dir / "recipes",
+            EventPublisher(recipes_db, self._event_bus).record,
+        )
         self._status = StatusService(
             db=await self._connect(stack, "status"),
             counts_db=await self._connect(stack, "counts"),
@@ -268,6 +277,7 @@ class _Master:
             group.create_task(self._retention.run())
             group.create_task(self._database_watch.run())
             group.create_task(self._clock_watch.run())
+            group.create_task(self._recipe_watch.run())
             group.create_task(self._notify_systemd())
             sd_notify("READY=1")
             log.info("ready: %s", self._config.master.control_bind)

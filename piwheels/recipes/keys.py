@@ -95,14 +95,18 @@ def _constraint(text: str) -> str:
     return str(requirement)
 
 
-def _tools(value: Any) -> tuple[str, ...]:
+def _table_of_texts(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         raise ValueError("is no table of texts")
     if len(value) > _MAX_ITEMS:
         raise ValueError(f"has {len(value)} items")
+    return value
+
+
+def _tools(value: Any) -> tuple[str, ...]:
     return tuple(
         _constraint(f"{name}{text}" if re.match("[<>=!~]", text) else f"{name}=={text}")
-        for name, text in sorted(value.items())
+        for name, text in sorted(_table_of_texts(value).items())
     )
 
 
@@ -115,18 +119,15 @@ def _day(value: Any) -> date:
 
 
 def _environment(value: Any) -> tuple[tuple[str, str], ...]:
-    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        raise ValueError("is no table of texts")
-    if len(value) > _MAX_ITEMS:
-        raise ValueError(f"has {len(value)} variables")
-    for name, text in value.items():
+    variables = _table_of_texts(value)
+    for name, text in variables.items():
         if not _VARIABLE.fullmatch(name):
             raise ValueError(f"{name[:80]!r} is no name of a variable")
         if _RESERVED.fullmatch(name):
             raise ValueError(f"{name} is set by the build itself")
         if len(text) > 10_000 or "\0" in text:
             raise ValueError(f"the value of {name} is too long, or has a NUL")
-    return tuple(sorted(value.items()))
+    return tuple(sorted(variables.items()))
 
 
 class PatchFile(NamedTuple):
@@ -181,6 +182,8 @@ def _versions(value: Any) -> str:
     except RejectedError as error:
         raise ValueError(str(error)) from None
 
+
+_ONE_LINE = "one line of text"
 
 #: Every key of a recipe file, in the order of the reference. The fields of `Recipe` have the same
 #: names, except `time_limit_s`.
@@ -262,14 +265,14 @@ KEYS = (
     ),
     Key(
         "skip",
-        "one line of text",
+        _ONE_LINE,
         "Why the project is not built at all. What is published stays.",
         '"needs a GPU"',
         _text,
     ),
     Key(
         "contact",
-        "one line of text",
+        _ONE_LINE,
         "Whom to ask about the recipe.",
         '"wheels@example.org"',
         _text,

@@ -1,0 +1,68 @@
+"""Recipes in the database, as values of `key_values`: few, large, and read by project alone."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from piwheels.db import job_queue, key_values
+from piwheels.db.catalog import lock_projects
+from piwheels.db.database import Database, transactional
+from piwheels.model import Recipe, RecipeOrigin
+
+#: What the reason of a skip begins with that a recipe asked for.
+SKIP_PREFIX = "recipe: "
+
+
+def _prefix(origin: RecipeOrigin) -> str:
+    return f"recipe/{origin}/"
+
+
+async def load_recipes(db: Database, origin: RecipeOrigin) -> dict[str, Recipe]:
+    """The stored recipes of an origin, by project; those that cannot be read are left out."""
+    values = await key_values.get_values(db, _prefix(origin))
+    decoded = {project: job_queue.decode_recipe(text) for project, text in values.items()}
+    return {project: recipe for project, recipe in decoded.items() if recipe is not None}
+
+
+@transactional
+async def store_recipe(
+    db: Database, origin: RecipeOrigin, project: str, recipe: Recipe | None
+) -> int:
+    """Store the recipe of a project, or delete it, and queue the project's failed builds again.
+
+    Learned recipes skip nothing and queue nothing.
+
+    Returns:
+        How many failures and deferred jobs were queued again.
+    """
+    text = msgspec.json.encode(recipe).decode() if recipe else None
+    # The claim of a job reads it by the same key (`job_queue`).
+    await key_values.set_value(db, f"{_prefix(origin)}{project}", text)
+    if origin is RecipeOrigin.LEARNED:
+        return 0
+    await lock_projects(db, [project])
+    await db.execute(
+        """
+        UPDATE projects SET skip_reason = %(reason)s
+         WHERE project = %(project)s
+           AND (skip_reason IS NULL OR starts_with(skip_reason, %(prefix)s))
+           AND skip_reason IS DISTINCT FROM %(reason)s
+        """,
+        {
+            "project": project,
+            "prefix": SKIP_PREFIX,
+            "reason": f"{SKIP_PREFIX}{recipe.skip}" if recipe and recipe.skip else None,
+        },
+    )
+    return await job_queue.retry(db, project)
+
+
+def changed_recipes(
+    stored: Mapping[str, Recipe], loaded: Mapping[str, Recipe]
+) -> dict[str, Recipe | None]:
+    """What has to be stored for each project whose recipe changed; None: it was removed."""
+    return {
+        project: loaded.get(project)
+        for project in sorted(stored.keys() | loaded.keys())
+        if stored.get(project) != loaded.get(project)
+    }
