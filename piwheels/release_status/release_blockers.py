@@ -87,7 +87,7 @@ def release_blocker(facts: ProjectStatusRow, release: ReleaseStatusRow) -> Relea
     if not release.has_sdist:
         text = (
             "the upstream index has no sdist of it, so nothing can be built; "
-            "if one appears, it is built"
+            "it is built if one appears"
         )
         return make_status(facts, release, State.NO_SDIST, text)
     return None

@@ -3,7 +3,7 @@
 from piwheels.model import Job
 
 HELLO_FIRST = "send Hello first"
-NOT_ITS_BUILD = "the job was given to another builder or is no longer wanted"
+NOT_ITS_BUILD = "the job was given to another builder or was removed"
 CLAIM_LOST = "the claim on the job was lost"
 WAITING_FOR_DATABASE = "waiting for the database"
 FARM_PAUSED = "the farm is paused"
@@ -86,6 +86,6 @@ def duplicate_key(label: str, *, permanent: bool) -> str:
     if not permanent:
         return f"{reason}; waiting until that one has been silent for a while"
     return (
-        f"{reason}; give this one a key of its own: `piw key generate NAME`, "
+        f"{reason}; give this one its own key: `piw key generate NAME`, "
         "builder.key_name = NAME, and on the master `piw key authorize NAME KEY`"
     )

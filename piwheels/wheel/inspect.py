@@ -171,8 +171,8 @@ def _check_machines(elf_members: Iterable[ElfMember], tags: Iterable[Tag]) -> No
     for program in elf_members:
         if not any(program.info.runs_on(_arch_of_platform(platform)) for platform in platforms):
             raise RejectedError(
-                f"{program.name} is made for {program.info.machine_description}, "
-                f"and the file name says {'.'.join(platforms)}"
+                f"{program.name} is for {program.info.machine_description}, "
+                f"but the file name is for {'.'.join(platforms)}"
             )
 
 
@@ -201,7 +201,7 @@ def _wrong_release_reason(info: WheelInfo, job: Job) -> str:
         job.version
     ):
         return ""
-    return f"the job was {job.project} {job.version}"
+    return f"the job is {job.project} {job.version}"
 
 
 def _incompatible_reason(info: WheelInfo, target: Target) -> str:
@@ -215,7 +215,7 @@ def _incompatible_reason(info: WheelInfo, target: Target) -> str:
     for program in info.elf_members:
         if not program.info.runs_on(target.arch):
             made_for = program.info.machine_description
-            return f"{program.name} is made for {made_for}, not for {target.arch}"
+            return f"{program.name} is for {made_for}, not for {target.arch}"
     return ""
 
 
@@ -251,9 +251,9 @@ def _run_wheel_tags(path: Path, options: tuple[str, str], what: str, date: datet
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise RejectedError(f"{path.name} could not be given {what} in time") from error
+        raise RejectedError(f"adding {what} to {path.name} took too long") from error
     made = [found for found in path.parent.glob("*.whl") if found != path]
     if done.returncode or len(made) != 1:
         reason = done.stderr.strip().rpartition("\n")[2]
-        raise RejectedError(_printable_line(f"{path.name} cannot be given {what}: {reason}"))
+        raise RejectedError(_printable_line(f"{what} cannot be added to {path.name}: {reason}"))
     return made[0]

@@ -53,11 +53,11 @@ def find_dist_info(archive: Archive, project: str, version: Version) -> str:
     tops = {name.partition("/")[0] for name in archive.members if "/" in name}
     folders = sorted(name for name in tops if name.endswith(".dist-info"))
     if len(folders) != 1:
-        raise RejectedError(f"a wheel has one .dist-info folder, and this one has {len(folders)}")
+        raise RejectedError(f"the wheel must have one .dist-info directory and has {len(folders)}")
     folder = folders[0]
     name, _, number = folder.removesuffix(".dist-info").partition("-")
     if not _is_project(name, project) or not _is_version(number, version):
-        raise RejectedError(f"the folder {folder} is not that of {project} {version}")
+        raise RejectedError(f"{folder} is not the .dist-info directory of {project} {version}")
     for needed in ("WHEEL", "METADATA", "RECORD"):
         if f"{folder}/{needed}" not in archive.members:
             raise RejectedError(f"{folder}/{needed} is missing")
@@ -69,17 +69,17 @@ def check_wheel_file(content: bytes, name: untrusted_names.WheelFilename) -> Non
     fields = BytesParser().parsebytes(content, headersonly=True)
     wheel_version = _single_value(fields, "Wheel-Version")
     if wheel_version.partition(".")[0] != "1":
-        raise RejectedError(f"WHEEL has Wheel-Version {wheel_version!r}, and installers know 1.0")
+        raise RejectedError(f"WHEEL has Wheel-Version {wheel_version!r}; installers support 1.0")
     if _single_value(fields, "Root-Is-Purelib").lower() not in {"true", "false"}:
-        raise RejectedError("WHEEL has no Root-Is-Purelib of true or false")
+        raise RejectedError("WHEEL has no valid Root-Is-Purelib (true or false)")
     if _single_value(fields, "Build") != name.build_tag:
         raise RejectedError(
-            f"WHEEL says Build {fields['Build']!r}, the file name {name.build_tag!r}"
+            f"WHEEL has Build {fields['Build']!r}, the file name has {name.build_tag!r}"
         )
     named = _parse_tags([str(line) for line in fields.get_all("Tag", [])])
     if named != name.tags:
         listed = " ".join(sorted(map(str, named))[:5])
-        raise RejectedError(f"WHEEL has other tags than the file name: {listed or 'none'}")
+        raise RejectedError(f"the tags in WHEEL differ from the file name: {listed or 'none'}")
 
 
 def check_metadata(content: bytes, project: str, version: Version) -> str:
@@ -87,12 +87,12 @@ def check_metadata(content: bytes, project: str, version: Version) -> str:
     fields = _parse_metadata(content)
     name, number, requires_python = fields["name"], fields["version"], fields["requires-python"]
     if not _is_project(name, project) or not _is_version(number, version):
-        raise RejectedError(f"METADATA is that of {name} {number}, not of {project} {version}")
+        raise RejectedError(f"METADATA is for {name} {number}, not for {project} {version}")
     if (
         len(requires_python) > untrusted_names.MAX_SPECIFIER_LENGTH
         or not requires_python.isprintable()
     ):
-        raise RejectedError(f"METADATA has no readable Requires-Python: {requires_python[:80]!r}")
+        raise RejectedError(f"METADATA has an invalid Requires-Python: {requires_python[:80]!r}")
     return requires_python
 
 
@@ -115,7 +115,7 @@ def _parse_metadata(content: bytes) -> dict[str, str]:
             found[key.lower()].append(value if isinstance(value, str) else "\0")
     for key, values in found.items():
         if len(values) > 1:
-            raise RejectedError(f"METADATA says {key} more than once")
+            raise RejectedError(f"METADATA has more than one {key}")
     return {key: "".join(values).strip() for key, values in found.items()}
 
 
@@ -215,9 +215,9 @@ def _check_elf_size(name: str, size_bytes: int) -> None:
 
 def _check_entry(entry: RecordEntry, name: str, digest: bytes, size_bytes: int) -> None:
     if digest != entry.digest:
-        raise RejectedError(f"{name} has another hash than RECORD says")
+        raise RejectedError(f"the hash of {name} differs from RECORD")
     if entry.size_bytes not in {None, size_bytes}:
-        raise RejectedError(f"{name} has {size_bytes} bytes, not {entry.size_bytes} as RECORD says")
+        raise RejectedError(f"{name} has {size_bytes} bytes, but {entry.size_bytes} in RECORD")
 
 
 def _chain(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
@@ -228,7 +228,7 @@ def _chain(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 def _single_value(fields: Message, key: str) -> str:
     values = fields.get_all(key, [])
     if len(values) > 1:
-        raise RejectedError(f"WHEEL says {key} {len(values)} times")
+        raise RejectedError(f"WHEEL has {key} {len(values)} times")
     return str(values[0]).strip() if values else ""
 
 

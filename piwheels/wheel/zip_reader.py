@@ -95,7 +95,9 @@ class Archive:
                 break
             yield piece
         if (size, crc) != (info.file_size, info.CRC):
-            raise RejectedError(f"{name} does not unpack to what the archive's directory says")
+            raise RejectedError(
+                f"{name} does not unpack to the size or checksum in the central directory"
+            )
 
     def _compressed_chunks(self, info: zipfile.ZipInfo) -> Iterator[bytes]:
         position = _data_offset(self._file, info)
@@ -104,7 +106,7 @@ class Archive:
             self._file.seek(position)
             piece = self._file.read(min(left, _CHUNK_BYTES))
             if not piece:
-                raise RejectedError(f"{info.filename} is cut off")
+                raise RejectedError(f"{info.filename} is truncated")
             position += len(piece)
             left -= len(piece)
             yield piece
@@ -125,7 +127,7 @@ def _inflate(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
     except zlib.error as error:
         raise RejectedError(f"{name} is not valid deflate data: {error}") from error
     if not unpacker.eof:
-        raise RejectedError(f"{name} is cut off")
+        raise RejectedError(f"{name} is truncated")
 
 
 def _members(file: BinaryIO) -> dict[str, zipfile.ZipInfo]:
@@ -134,7 +136,7 @@ def _members(file: BinaryIO) -> dict[str, zipfile.ZipInfo]:
         with zipfile.ZipFile(file) as archive:
             infos = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
-        raise RejectedError(f"the archive's directory is damaged: {error}") from error
+        raise RejectedError(f"the central directory is damaged: {error}") from error
     _check_sizes(file, infos)
     for info in infos:
         _check_member(info)
@@ -153,11 +155,11 @@ def _check_end(file: BinaryIO) -> int:
         file.read(_END.size)
     )
     if signature != _END_SIGNATURE or comment:
-        raise RejectedError("this is not a zip archive that ends with its directory")
+        raise RejectedError("this is not a zip archive that ends with its central directory")
     if disk or first_disk or here != total or total > MOST_MEMBERS:
-        raise RejectedError(f"the archive has parts, or more than {MOST_MEMBERS} members")
+        raise RejectedError(f"the archive is split, or has more than {MOST_MEMBERS} members")
     if size > _MAX_DIRECTORY_BYTES or offset + size != length - _END.size:
-        raise RejectedError("the archive's directory is not where its end record says")
+        raise RejectedError("the central directory is not where the end record says")
     return int(offset)
 
 
@@ -165,7 +167,7 @@ def _check_sizes(file: BinaryIO, infos: list[zipfile.ZipInfo]) -> None:
     total = sum(info.file_size for info in infos)
     bomb = total > _HARMLESS_BYTES and total > _MAX_RATIO * file.seek(0, 2)
     if bomb or total > MAX_UNPACKED_BYTES:
-        raise RejectedError(f"the archive unpacks to {total} bytes, which is not accepted")
+        raise RejectedError(f"the archive unpacks to {total} bytes, which is too large")
 
 
 def _check_member(info: zipfile.ZipInfo) -> None:
@@ -174,14 +176,12 @@ def _check_member(info: zipfile.ZipInfo) -> None:
     if info.flag_bits & _FLAG_ENCRYPTED:
         raise RejectedError(f"{name!r} is encrypted")
     if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-        raise RejectedError(
-            f"{name!r} is compressed by method {info.compress_type}, not by deflate"
-        )
+        raise RejectedError(f"{name!r} is compressed with method {info.compress_type}, not deflate")
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in {0, stat.S_IFDIR if info.is_dir() else stat.S_IFREG}:
-        raise RejectedError(f"{name!r} is neither a file nor a folder")
+        raise RejectedError(f"{name!r} is neither a file nor a directory")
     if info.is_dir() and info.file_size:
-        raise RejectedError(f"{name!r} is a folder with content")
+        raise RejectedError(f"{name!r} is a directory with content")
 
 
 def _check_name(name: str) -> None:
@@ -202,13 +202,13 @@ def _check_names(infos: list[zipfile.ZipInfo]) -> None:
     for info in infos:
         name = info.filename.removesuffix("/")
         if name in seen:
-            raise RejectedError(f"{name!r} is in the archive twice")
+            raise RejectedError(f"{name!r} is in the archive more than once")
         seen[name] = info.is_dir()
     # In this order the paths below a name follow it directly, so one pass finds them at any depth.
     file = "/"  # no name begins with it
     for path in sorted(f"{name}/" for name in seen):
         if path.startswith(file):
-            raise RejectedError(f"{file.removesuffix('/')!r} is a file and a folder")
+            raise RejectedError(f"{file.removesuffix('/')!r} is both a file and a directory")
         if not seen[path.removesuffix("/")]:
             file = path
 
@@ -223,7 +223,7 @@ def _check_layout(file: BinaryIO, infos: list[zipfile.ZipInfo], end: int) -> Non
         if info.flag_bits & _FLAG_DESCRIPTOR:
             position += _descriptor_length(file, info, position)
     if position != end:
-        raise RejectedError("the archive's directory does not follow its last member")
+        raise RejectedError("the central directory does not follow the last member")
 
 
 def _data_offset(file: BinaryIO, info: zipfile.ZipInfo) -> int:
@@ -231,7 +231,7 @@ def _data_offset(file: BinaryIO, info: zipfile.ZipInfo) -> int:
     file.seek(info.header_offset)
     header = file.read(_LOCAL_HEADER.size)
     if len(header) < _LOCAL_HEADER.size or not header.startswith(_LOCAL_SIGNATURE):
-        raise RejectedError(f"{info.filename!r} is not where the archive's directory says")
+        raise RejectedError(f"{info.filename!r} is not where the central directory says")
     _, _, flags, method, *_, name_length, extra_length = _LOCAL_HEADER.unpack(header)
     length = _LOCAL_HEADER.size + int(name_length) + int(extra_length)
     encoding = "utf-8" if info.flag_bits & _FLAG_UTF8 else "cp437"
@@ -239,7 +239,7 @@ def _data_offset(file: BinaryIO, info: zipfile.ZipInfo) -> int:
     agrees = (flags, method) == (info.flag_bits, info.compress_type)
     if not agrees or name != info.orig_filename.encode(encoding, "replace"):
         raise RejectedError(
-            f"{info.filename!r} differs between its own header and the archive's directory"
+            f"{info.filename!r} differs between its local header and the central directory"
         )
     return info.header_offset + length
 

@@ -214,7 +214,10 @@ async def test_an_imported_wheel_is_checked_and_published(shared: Master, tmp_pa
     assert (page.parent / file["url"]).read_bytes() == wheel.read_bytes()
     for made, message in (
         (make_wheel(tmp_path, tags="cp39-cp39-win32"), "installs on none of this farm's targets"),
-        (write_zip(tmp_path / "other-1.0-py3-none-any.whl", wheel_members()), "is not that of"),
+        (
+            write_zip(tmp_path / "other-1.0-py3-none-any.whl", wheel_members()),
+            "is not the .dist-info directory of",
+        ),
     ):
         refused = await piw(shared, "import", str(made), code=1)
         assert message in refused.stderr

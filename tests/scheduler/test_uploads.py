@@ -296,7 +296,7 @@ async def test_an_upload_is_dropped_while_the_spool_is_full(
         ({"requires_python": ">=3.12"}, "3.12"),
         (
             {"tags": "cp311-cp311-linux_aarch64", "files": {"demo/c.so": elf(EM_X86_64)}},
-            "demo/c.so is made for x86_64",
+            "demo/c.so is for x86_64",
         ),
     ],
 )
