@@ -9,7 +9,7 @@ __all__ = ["FileKind", "IndexFile", "ProjectPage"]
 
 
 class IndexFile(Struct, frozen=True, kw_only=True):
-    """A file as a project's page lists it."""
+    """A file of any kind as a project's page lists it; a `Sdist` is what is stored of one."""
 
     filename: str
     url: str  # absolute, without credentials and fragment

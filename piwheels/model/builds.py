@@ -182,7 +182,10 @@ class Build(Struct, frozen=True, kw_only=True):
 
 
 class BuildSummary(Struct, frozen=True, kw_only=True, tag=True):
-    """A completed build: on pages and in feeds, and as an event and in replies to consoles."""
+    """A completed build: on pages and in feeds, and as an event and in replies to consoles.
+
+    A projection of `Build`, without what only the retry policy needs (inputs, evidence).
+    """
 
     build_id: int = msgspec.field(name="build")  # its name in JSON
     ended_at: datetime = msgspec.field(name="at")

@@ -45,7 +45,7 @@ class AddReply(Message, frozen=True, kw_only=True):
 
 
 class Explanation(Message, frozen=True, kw_only=True):
-    """The state of a release for a target; either is "" where it holds for more."""
+    """A `ReleaseStatus` with one text; version and target are "" where it holds for more."""
 
     project: str
     version: str = ""
@@ -110,7 +110,7 @@ class Snapshot(Message, frozen=True, kw_only=True):
 
 
 class BuilderTransition(Message, frozen=True, kw_only=True):
-    """An event, and a builder's state before and after it; "disconnected" is none."""
+    """A `Transition` with a time that other machines understand; "disconnected" is no state."""
 
     at: datetime
     event: str  # the name of a message or an event, or "drain by ada@desk"

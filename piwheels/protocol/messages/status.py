@@ -32,7 +32,10 @@ class BuilderState(StrEnum):
 
 
 class BuilderView(Message, frozen=True, kw_only=True):
-    """A builder as the master knows it."""
+    """A builder as the master knows it.
+
+    Of its `Job` it has the names only: no console shows the sdist, and a view is sent often.
+    """
 
     label: str
     state: BuilderState
