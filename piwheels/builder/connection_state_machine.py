@@ -11,36 +11,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from piwheels.backoff import Backoff
-from piwheels.builder.connection_events import (
-    BuildEnded,
-    BuildFilesLost,
-    BuildRemoved,
-    CloseConnection,
-    ConnectionLost,
-    DescriptionChanged,
-    Event,
-    Exit,
-    FailPermanently,
-    FinishedBuildRestored,
-    HelloSent,
-    Instruction,
-    LogSent,
-    MessageReceived,
-    OpenConnection,
-    PhaseEntered,
-    RemoveBuild,
-    RunBuild,
-    SendBuildHeartbeat,
-    SendBuildResult,
-    SendGoodbye,
-    SendHello,
-    SendIdleHeartbeat,
-    SendLog,
-    TerminationRequested,
-    TimerExpired,
-    UploadArtifacts,
-    UploadEnded,
-)
+from piwheels.builder import connection_events as events
+from piwheels.builder import connection_instructions as instructions
+from piwheels.builder.connection_events import Event
+from piwheels.builder.connection_instructions import Instruction
 from piwheels.model import Job
 from piwheels.model.transitions import InvariantError, Transition, TransitionLog, event_name
 from piwheels.protocol.messages import (
@@ -109,7 +83,7 @@ class ConnectionStateMachine:
     last_build: int = 0  # the highest number of a build that was started
     connection: int = 0  # the number of the last connection
     connection_state: ConnectionState = ConnectionState.DISCONNECTED
-    pending_exit: Exit | None = None  # after the current build
+    pending_exit: instructions.Exit | None = None  # after the current build
     #: What it handled; the reason of a transition names the instructions.
     transitions: TransitionLog = field(default_factory=TransitionLog)
     _described: bool = True  # the master has an up-to-date Hello
@@ -122,13 +96,13 @@ class ConnectionStateMachine:
 
     def handle(self, event: Event, now: float) -> list[Instruction]:
         """Apply an event; returns what has to be done, in this order."""
-        instructions = self._handle(event, now)
-        names = ", ".join(type(instruction).__name__ for instruction in instructions)
+        steps = self._handle(event, now)
+        names = ", ".join(type(instruction).__name__ for instruction in steps)
         transition = Transition(now, event_name(event), self.describe(), reason=names)
         self.transitions.observe(_SELF, transition, always=True)
         if self.check_each_event:
             self.check_invariants()
-        return instructions
+        return steps
 
     def describe(self) -> str:
         """The state in a few words, for the log of transitions."""
@@ -174,39 +148,39 @@ class ConnectionStateMachine:
 
     def _handle(self, event: Event, now: float) -> list[Instruction]:  # noqa: C901 - one case an event
         match event:
-            case FinishedBuildRestored(job, result):
+            case events.FinishedBuildRestored(job, result):
                 self.current = CurrentBuild(job, BuildStage.FINISHED, result, "reporting", now)
                 self.last_build = job.build_id
                 return []
-            case MessageReceived(connection, message):
+            case events.MessageReceived(connection, message):
                 return self._on_message(message, now) if self._is_open(connection) else []
-            case ConnectionLost(connection):
+            case events.ConnectionLost(connection):
                 return self._on_connection_lost(now) if self._is_open(connection) else []
-            case HelloSent():
+            case events.HelloSent():
                 if self.connection_state is ConnectionState.GREETING:
                     self._last_message_at = now  # the master's time to answer begins here
                 return []
-            case TimerExpired():
+            case events.TimerExpired():
                 return self._on_timer(now)
-            case PhaseEntered(build_id, phase):
+            case events.PhaseEntered(build_id, phase):
                 return self._on_phase(build_id, phase, now)
-            case BuildEnded(result):
+            case events.BuildEnded(result):
                 return self._on_build_ended(result, now)
-            case LogSent(build_id, offset):
+            case events.LogSent(build_id, offset):
                 if (current := self._build(build_id)) is not None:
                     current.log_offset = offset
                 return []
-            case UploadEnded(build_id):
+            case events.UploadEnded(build_id):
                 return self._on_upload_ended(build_id, now)
-            case BuildFilesLost(build_id):
+            case events.BuildFilesLost(build_id):
                 self._described = False  # a new Hello returns the job to the queue
                 return self._remove(build_id)
-            case BuildRemoved(build_id):
+            case events.BuildRemoved(build_id):
                 return self._on_build_removed(build_id, now)
-            case DescriptionChanged():
+            case events.DescriptionChanged():
                 self._described = False
                 return self._report(now) if self.current is None else []
-            case TerminationRequested(reason):
+            case events.TerminationRequested(reason):
                 return self._end(reason)
 
     # --- the connection ---
@@ -235,27 +209,29 @@ class ConnectionStateMachine:
         self.connection += 1
         self.connection_state = ConnectionState.GREETING
         self._opened_at = self._last_message_at = now
-        return [OpenConnection(self.connection), self._hello()]
+        return [instructions.OpenConnection(self.connection), self._hello()]
 
-    def _hello(self) -> SendHello:
+    def _hello(self) -> instructions.SendHello:
         self._described = True
         current = self.current
         has_build = current is not None and current.stage is not BuildStage.REMOVING
         current_build = current.job.build_id if current is not None and has_build else None
-        return SendHello(current_build, self.last_build)
+        return instructions.SendHello(current_build, self.last_build)
 
     def _on_connection_lost(self, now: float) -> list[Instruction]:
         if now - self._opened_at > _STABLE_CONNECTION_S:
             self._backoff.reset()
         self.connection_state = ConnectionState.DISCONNECTED
         self._retry_at = now + self._backoff.next_s()
-        return [CloseConnection()]
+        return [instructions.CloseConnection()]
 
     def _end(self, reason: str) -> list[Instruction]:
         """Say goodbye where that is possible, and do nothing more."""
         connected = self._is_open(self.connection)
         self.connection_state = ConnectionState.ENDED
-        return [SendGoodbye(reason), CloseConnection()] if connected else []
+        return (
+            [instructions.SendGoodbye(reason), instructions.CloseConnection()] if connected else []
+        )
 
     # --- messages of the master ---
 
@@ -274,7 +250,7 @@ class ConnectionStateMachine:
                 return self._on_shutdown(message)
             case Rejected(reason=reason, permanent=True):
                 self.connection_state = ConnectionState.ENDED
-                return [CloseConnection(), FailPermanently(reason)]
+                return [instructions.CloseConnection(), instructions.FailPermanently(reason)]
             case Rejected():
                 return self._on_connection_lost(now)
             case NoJobAvailable() | Ack():
@@ -291,7 +267,7 @@ class ConnectionStateMachine:
             return []  # the master sends a job again that its builder has not reported
         self.current = CurrentBuild(job, BuildStage.RUNNING, phase_started_at=now)
         self.last_build = max(self.last_build, job.build_id)
-        return [RunBuild(job), *self._report(now)]
+        return [instructions.RunBuild(job), *self._report(now)]
 
     def _upload(self, build_id: int, now: float) -> list[Instruction]:
         current = self._build(build_id)
@@ -299,10 +275,12 @@ class ConnectionStateMachine:
             return []
         current.stage = BuildStage.UPLOADING
         self._enter_phase(current, "uploading", now)
-        return [UploadArtifacts(current.result), *self._report(now)]
+        return [instructions.UploadArtifacts(current.result), *self._report(now)]
 
     def _on_shutdown(self, shutdown: Shutdown) -> list[Instruction]:
-        self.pending_exit = Exit(shutdown.reason or "the master requested it", shutdown.restart)
+        self.pending_exit = instructions.Exit(
+            shutdown.reason or "the master requested it", shutdown.restart
+        )
         if self.current is None or not shutdown.after_build:
             return self._exit()
         return []
@@ -348,7 +326,7 @@ class ConnectionStateMachine:
         if current is None:
             return []
         current.stage = BuildStage.REMOVING
-        return [RemoveBuild(build_id)]
+        return [instructions.RemoveBuild(build_id)]
 
     def _on_build_removed(self, build_id: int, now: float) -> list[Instruction]:
         if self.current is None or self.current.job.build_id != build_id:
@@ -372,17 +350,21 @@ class ConnectionStateMachine:
     def _state_report(self, now: float) -> Instruction:
         current = self.current
         if current is None:
-            return SendIdleHeartbeat(self.last_build) if self._described else self._hello()
+            return (
+                instructions.SendIdleHeartbeat(self.last_build)
+                if self._described
+                else self._hello()
+            )
         if current.stage is BuildStage.FINISHED and current.result is not None:
-            return SendBuildResult(current.result)
+            return instructions.SendBuildResult(current.result)
         phase_s = now - current.phase_started_at
-        return SendBuildHeartbeat(current.job.build_id, current.phase, phase_s)
+        return instructions.SendBuildHeartbeat(current.job.build_id, current.phase, phase_s)
 
     def _send_log(self, now: float) -> list[Instruction]:
         self._log_at = now
         if self.current is None or not self._has_log():
             return []
-        return [SendLog(self.current.job.build_id, self.current.log_offset)]
+        return [instructions.SendLog(self.current.job.build_id, self.current.log_offset)]
 
     def _has_log(self) -> bool:
         return self.current is not None and self.current.stage is not BuildStage.REMOVING

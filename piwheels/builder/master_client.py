@@ -9,37 +9,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from piwheels.builder import connection_events as events
+from piwheels.builder import connection_instructions as instructions
 from piwheels.builder.build_log import OnPhase
-from piwheels.builder.connection_events import (
-    BuildEnded,
-    BuildFilesLost,
-    BuildRemoved,
-    CloseConnection,
-    ConnectionLost,
-    DescriptionChanged,
-    Event,
-    Exit,
-    FailPermanently,
-    FinishedBuildRestored,
-    HelloSent,
-    Instruction,
-    LogSent,
-    MessageReceived,
-    OpenConnection,
-    PhaseEntered,
-    RemoveBuild,
-    RunBuild,
-    SendBuildHeartbeat,
-    SendBuildResult,
-    SendGoodbye,
-    SendHello,
-    SendIdleHeartbeat,
-    SendLog,
-    TerminationRequested,
-    TimerExpired,
-    UploadArtifacts,
-    UploadEnded,
-)
+from piwheels.builder.connection_events import Event
+from piwheels.builder.connection_instructions import Instruction
 from piwheels.builder.connection_state_machine import MASTER_TIMEOUT_S, ConnectionStateMachine
 from piwheels.builder.job_dir import JobDir
 from piwheels.errors import ConfigError
@@ -121,7 +95,7 @@ class MasterClient:
     _uploading: asyncio.Task[None] | None = None
     _removing: asyncio.Task[None] | None = None
 
-    async def run(self) -> Exit:
+    async def run(self) -> instructions.Exit:
         """Serve the master until it ends this builder; returns its instruction.
 
         Raises:
@@ -135,7 +109,7 @@ class MasterClient:
                 if end is not None:
                     return end
         except asyncio.CancelledError:
-            await self._handle(TerminationRequested("the builder was stopped"))
+            await self._handle(events.TerminationRequested("the builder was stopped"))
             raise
         finally:
             if self._removing is not None:
@@ -146,13 +120,13 @@ class MasterClient:
 
     def announce_again(self) -> None:
         """Describe this builder to the master again, as soon as no build is running."""
-        self._events.put_nowait(DescriptionChanged())
+        self._events.put_nowait(events.DescriptionChanged())
 
     def _restore(self) -> None:
         restored = self.job_dir.restore()
         if restored is not None:
             job, result = restored
-            self.machine.handle(FinishedBuildRestored(job, result), time.monotonic())
+            self.machine.handle(events.FinishedBuildRestored(job, result), time.monotonic())
             log.info("build %s was finished before the restart; offering it", job.build_id)
 
     async def _next_event(self) -> Event:
@@ -161,53 +135,53 @@ class MasterClient:
             async with asyncio.timeout(max(timeout_s, 0.0)):
                 return await self._events.get()
         except TimeoutError:
-            return TimerExpired()
+            return events.TimerExpired()
 
-    async def _handle(self, event: Event) -> Exit | None:
-        events = deque([event])
-        while events:
-            _log_event(events[0])
-            for instruction in self.machine.handle(events.popleft(), time.monotonic()):
-                if isinstance(instruction, Exit):
+    async def _handle(self, event: Event) -> instructions.Exit | None:
+        pending = deque([event])
+        while pending:
+            _log_event(pending[0])
+            for instruction in self.machine.handle(pending.popleft(), time.monotonic()):
+                if isinstance(instruction, instructions.Exit):
                     return instruction
                 result = await self._execute(instruction)
                 if result is not None:
-                    events.append(result)
+                    pending.append(result)
         return None
 
     async def _execute(self, instruction: Instruction) -> Event | None:  # noqa: C901 - one case an instruction
         match instruction:
-            case OpenConnection(connection):
+            case instructions.OpenConnection(connection):
                 self._open(connection)
-            case CloseConnection():
+            case instructions.CloseConnection():
                 await self._close()
-            case SendHello(current_build, last_build):
+            case instructions.SendHello(current_build, last_build):
                 lost = await self._send(self.describe(current_build, last_build), MASTER_TIMEOUT_S)
-                return lost or HelloSent(self.machine.connection)
-            case SendIdleHeartbeat(last_build):
+                return lost or events.HelloSent(self.machine.connection)
+            case instructions.SendIdleHeartbeat(last_build):
                 return await self._send(
                     IdleHeartbeat(last_build=last_build, host=self.host_metrics())
                 )
-            case SendBuildHeartbeat(build_id, phase, phase_s):
+            case instructions.SendBuildHeartbeat(build_id, phase, phase_s):
                 host = self.host_metrics()
                 return await self._send(
                     BuildHeartbeat(build=build_id, phase=phase, phase_s=phase_s, host=host)
                 )
-            case SendBuildResult(result):
+            case instructions.SendBuildResult(result):
                 return await self._send(result)
-            case SendGoodbye(reason):
+            case instructions.SendGoodbye(reason):
                 await self._send(Goodbye(reason=reason), _GOODBYE_TIMEOUT_S)
-            case SendLog(build_id, offset):
+            case instructions.SendLog(build_id, offset):
                 return await self._send_log(build_id, offset)
-            case RunBuild(job):
+            case instructions.RunBuild(job):
                 self._building = asyncio.create_task(self._run_build(job))
-            case UploadArtifacts(result):
+            case instructions.UploadArtifacts(result):
                 self._uploading = asyncio.create_task(self._upload(result))
-            case RemoveBuild(build_id):
+            case instructions.RemoveBuild(build_id):
                 self._removing = asyncio.create_task(self._remove(build_id))
-            case FailPermanently(reason):
+            case instructions.FailPermanently(reason):
                 raise RejectedByMasterError(f"{self.addresses.builder_address}: {reason}")
-            case Exit():
+            case instructions.Exit():
                 pass  # _handle() returns it
         return None
 
@@ -226,7 +200,7 @@ class MasterClient:
     async def _receive(self, connection: int, dealer: _Connection) -> None:
         while True:
             message = await dealer.receive()
-            self._events.put_nowait(MessageReceived(connection, message))
+            self._events.put_nowait(events.MessageReceived(connection, message))
 
     async def _close(self) -> None:
         await _cancel(self._receiving)
@@ -237,29 +211,29 @@ class MasterClient:
 
     async def _send(
         self, message: FromBuilder, timeout_s: float = _SEND_TIMEOUT_S
-    ) -> ConnectionLost | None:
+    ) -> events.ConnectionLost | None:
         if self._dealer is None:
             return None  # an earlier message of the same event could not be sent
         try:
             await self._dealer.send(message, timeout_s=timeout_s)
         except NotConnectedError as error:
             await self._close()
-            return ConnectionLost(self.machine.connection, str(error))
+            return events.ConnectionLost(self.machine.connection, str(error))
         return None
 
-    async def _send_log(self, build_id: int, offset: int) -> ConnectionLost | LogSent:
+    async def _send_log(self, build_id: int, offset: int) -> events.ConnectionLost | events.LogSent:
         while data := self.job_dir.read_log(offset, _LOG_CHUNK_BYTES):
             lost = await self._send(LogChunk(build=build_id, offset=offset, data=data))
             if lost is not None:
                 return lost
             offset += len(data)
-        return LogSent(build_id, offset)
+        return events.LogSent(build_id, offset)
 
     # --- the current build ---
 
     async def _run_build(self, job: Job) -> None:
         def on_phase(phase: str) -> None:
-            self._events.put_nowait(PhaseEntered(job.build_id, phase))
+            self._events.put_nowait(events.PhaseEntered(job.build_id, phase))
 
         try:
             self.job_dir.start(job)
@@ -269,14 +243,14 @@ class MasterClient:
             # Any error ends this build; if it were not reported, the master would wait for it.
             log.exception("build %s", job.build_id)
             result = _internal_failure(job, error)
-        self._events.put_nowait(BuildEnded(result))
+        self._events.put_nowait(events.BuildEnded(result))
 
     async def _remove(self, build_id: int) -> None:
         for task in (self._building, self._uploading):
             await _cancel(task)
         self._building = self._uploading = None
         self.job_dir.clear()
-        self._events.put_nowait(BuildRemoved(build_id))
+        self._events.put_nowait(events.BuildRemoved(build_id))
 
     # --- files ---
 
@@ -288,7 +262,7 @@ class MasterClient:
             key=addresses.key,
             server_key=addresses.master_key,
         )
-        ended: Event = UploadEnded(result.build)
+        ended: Event = events.UploadEnded(result.build)
         try:
             for artifact in result.files:
                 await self._send_file(dealer, result.build, artifact)
@@ -296,7 +270,7 @@ class MasterClient:
             log.warning("the upload of build %s stopped: %s", result.build, error)
         except OSError as error:
             log.error("the files of build %s can no longer be read: %s", result.build, error)
-            ended = BuildFilesLost(result.build)
+            ended = events.BuildFilesLost(result.build)
         finally:
             dealer.close(linger_s=_LINGER_S)
             self._events.put_nowait(ended)
@@ -333,15 +307,15 @@ async def _cancel(task: asyncio.Task[None] | None) -> None:
 
 def _log_event(event: Event) -> None:
     match event:
-        case MessageReceived(message=Welcome(label=label)):
+        case events.MessageReceived(message=Welcome(label=label)):
             log.info("connected to the master as %s", label)
-        case MessageReceived(message=CancelBuild(build=build, reason=reason)):
+        case events.MessageReceived(message=CancelBuild(build=build, reason=reason)):
             log.info("build %s was canceled: %s", build, reason)
-        case MessageReceived(message=Rejected(reason=reason, permanent=False)):
+        case events.MessageReceived(message=Rejected(reason=reason, permanent=False)):
             log.warning("the master rejected a message: %s; reconnecting", reason)
-        case ConnectionLost(reason=reason):
+        case events.ConnectionLost(reason=reason):
             log.warning("%s; retrying", reason)
-        case BuildEnded(result):
+        case events.BuildEnded(result):
             log.info("build %s: %s %s", result.build, result.outcome, result.reason)
         case _:
             pass

@@ -13,7 +13,7 @@ import pytest
 
 from piwheels.builder import connection_state_machine
 from piwheels.builder.build_log import OnPhase
-from piwheels.builder.connection_events import Exit
+from piwheels.builder.connection_instructions import Exit
 from piwheels.builder.job_dir import JobDir
 from piwheels.builder.master_client import (
     MasterAddresses,

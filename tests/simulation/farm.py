@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from piwheels.builder import connection_events as b
+from piwheels.builder import connection_instructions as instructions
 from piwheels.builder.connection_state_machine import BuildStage, ConnectionStateMachine
 from piwheels.model import HostMetrics, Job, Outcome
 from piwheels.protocol import messages as m
@@ -108,7 +109,7 @@ class SimulatedBuilder:
     label: str
     machine: ConnectionStateMachine = field(init=False)
     is_running: bool = False
-    exits: list[b.Exit] = field(default_factory=list)
+    exits: list[instructions.Exit] = field(default_factory=list)
     stored: tuple[Job, m.BuildFinished] | None = None
     link: Link | None = None
     _process: int = 0
@@ -189,48 +190,48 @@ class SimulatedBuilder:
         if current is not None and current.stage is BuildStage.RUNNING:
             self.stored = (current.job, result)
 
-    def _execute(self, instruction: b.Instruction) -> None:  # noqa: C901 - one case an instruction
+    def _execute(self, instruction: instructions.Instruction) -> None:  # noqa: C901 - one case an instruction
         match instruction:
-            case b.OpenConnection(number):
+            case instructions.OpenConnection(number):
                 self.link = Link(
                     self.farm, self.label, number, is_open=self.farm.master is not None
                 )
-            case b.CloseConnection():
+            case instructions.CloseConnection():
                 self.link = None
-            case b.SendHello(current_build, last_build):
+            case instructions.SendHello(current_build, last_build):
                 instance = f"{self.label}-{self._process}"
                 self._send(replace(hello(current_build), last_build=last_build, instance=instance))
                 self.handle(b.HelloSent(self.machine.connection))
-            case b.SendIdleHeartbeat(last_build):
+            case instructions.SendIdleHeartbeat(last_build):
                 self._send(m.IdleHeartbeat(last_build=last_build, host=HostMetrics()))
-            case b.SendBuildHeartbeat(build_id, phase, phase_s):
+            case instructions.SendBuildHeartbeat(build_id, phase, phase_s):
                 host = HostMetrics()
                 self._send(
                     m.BuildHeartbeat(build=build_id, phase=phase, phase_s=phase_s, host=host)
                 )
-            case b.SendBuildResult(result):
+            case instructions.SendBuildResult(result):
                 self._send(result)
-            case b.SendGoodbye(reason):
+            case instructions.SendGoodbye(reason):
                 self._send(m.Goodbye(reason=reason))
-            case b.SendLog(build_id, offset):
+            case instructions.SendLog(build_id, offset):
                 if offset < _LOG_BYTES:
                     self._send(m.LogChunk(build=build_id, offset=offset, data=bytes(100)))
                     self.handle(b.LogSent(build_id, offset + 100))
-            case b.RunBuild(job):
+            case instructions.RunBuild(job):
                 self.farm.on_build_started(self.label, job)
                 self._later(self.farm.max_build_s, b.BuildEnded(build_finished(job.build_id)))
-            case b.UploadArtifacts(result):
+            case instructions.UploadArtifacts(result):
                 self._later(5.0, b.UploadEnded(result.build))
                 self.farm.upload(self.label, result.build)
-            case b.RemoveBuild(build_id):
+            case instructions.RemoveBuild(build_id):
                 self.farm.on_build_removed(self, build_id)
                 self._later(1.0, b.BuildRemoved(build_id))
-            case b.Exit(restart=restart):
+            case instructions.Exit(restart=restart):
                 self.exits.append(instruction)
                 self.kill()
                 if restart:
                     self.farm.clock.call_later(5.0, self.start)
-            case b.FailPermanently(reason):
+            case instructions.FailPermanently(reason):
                 raise AssertionError(reason)
 
     def _send(self, message: m.FromBuilder) -> None:
