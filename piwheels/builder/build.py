@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +21,12 @@ from piwheels import untrusted_names
 from piwheels.builder import sandbox_entry
 from piwheels.builder.build_environment import build_environment
 from piwheels.builder.build_errors import BuildFailedError, DownloadFailedError
-from piwheels.builder.build_log import BuildLog, OnLog, OnPhase
-from piwheels.builder.build_system import BuildSystem, HostSystem
+from piwheels.builder.build_log import ADDING_PACKAGES, BuildLog, OnLog, OnPhase
+from piwheels.builder.build_system import BuildSystem, HostSystem, RootSystem
 from piwheels.builder.failure_classification import classify_failure
 from piwheels.builder.file_cache import FileCache
 from piwheels.builder.index_proxy import IndexProxy
+from piwheels.builder.package_rounds import MakeLayer, add_packages
 from piwheels.builder.pip_provider import Pip, PipProvider
 from piwheels.builder.process_runner import Limits, ProcessResult
 from piwheels.builder.recipe_steps import (
@@ -74,6 +76,7 @@ class BuildOptions:
     upstream: SimpleIndex
     farm: SimpleIndex | None = None  # the farm's own index, preferred to upstream
     speed: float = 0.0  # of this builder, as `model.BuilderCapability` defines it
+    make_layer: MakeLayer | None = None  # adds packages to roots; None if there are no roots
 
 
 async def build(
@@ -95,7 +98,8 @@ async def build(
             everything else is removed.
         options: what all builds share.
         on_log: receives the log as it grows.
-        on_phase: receives "fetching", "preparing", "building" and "inspecting".
+        on_phase: receives "fetching", "preparing", "building", and "inspecting", after
+            "adding packages" on a root; with ", emulated" on a root of another processor.
         system: what it runs on.
 
     Raises:
@@ -104,7 +108,9 @@ async def build(
     # Nobody else can reach a set-uid program that a build leaves in it.
     workdir.chmod(0o700)
     started_at = time.monotonic()
-    task = _BuildTask(job, interpreter, workdir, options, BuildLog(on_log, on_phase), system)
+    emulated = ", emulated" if system.mount and system.mount.emulated else ""
+    build_log = BuildLog(on_log, lambda phase: on_phase(f"{phase}{emulated}"))
+    task = _BuildTask(job, interpreter, workdir, options, build_log, system)
     wheel_info: WheelInfo | None = None
     reason = ""
     failed: BuildFailedError | None = None
@@ -202,6 +208,8 @@ class _BuildTask:
             ) from None
         if self.system.missing_toolchain(self.interpreter):
             self.without_compiler = await needs_compiler(sdist)
+        if self.recipe and self.recipe.packages:
+            await self._add_packages(self.recipe.packages)
         result = await self._run_pip(pip, sdist)
         try:
             return await self._inspect_result(result, sdist)
@@ -269,8 +277,7 @@ class _BuildTask:
             size_bytes=sdist.size_bytes,
             bypass_caches=bypass_caches,
         )
-        recipe = describe_recipe(self.recipe) if self.recipe else ()
-        self.build_inputs = (*self.system.inputs, pip.provenance, *recipe)
+        self.build_inputs = self._own_inputs(pip)
         verification = _describe_verification(sdist)
         self.log.write_marker(f"{sdist.filename} sha256 {path.name}, {verification}")
         return pip, path
@@ -285,6 +292,7 @@ class _BuildTask:
         shutil.copyfile(sandbox_entry.__file__, self.scratch_dir / "sandbox_entry.py")
         (self.scratch_dir / "wheels").mkdir()
         command = self._sandbox_command(pip)
+        self.build_inputs = self._own_inputs(pip)
         indexes = [index for index in (options.farm, options.upstream) if index is not None]
         day = self.recipe.tools_date if self.recipe else None
         proxy = IndexProxy(indexes, options.cache, day=day)
@@ -296,6 +304,11 @@ class _BuildTask:
         if result.status != 0 and result.limit_exceeded is None and proxy.last_error is not None:
             raise DownloadFailedError(proxy.last_error)
         return result
+
+    def _own_inputs(self, pip: Pip) -> tuple[str, ...]:
+        """The system, pip and recipe of the build, as its record has them."""
+        recipe = describe_recipe(self.recipe) if self.recipe else ()
+        return (*self.system.inputs, pip.provenance, *recipe)
 
     def _sandbox_command(self, pip: Pip) -> SandboxCommand:
         task = self.scratch_dir / "task.json"
@@ -342,6 +355,15 @@ class _BuildTask:
 
     def _path_inside(self, name: str) -> str:
         return self.options.sandbox.path_inside(self.scratch_dir, self.scratch_dir / name)
+
+    async def _add_packages(self, packages: Iterable[str]) -> None:
+        """Add packages to the root, if the build runs on one."""
+        system, make_layer = self.system, self.options.make_layer
+        if not isinstance(system, RootSystem) or make_layer is None:
+            return
+        self.log.enter_phase(ADDING_PACKAGES)
+        self.system, notice = await add_packages(system, packages, make_layer)
+        self.log.write_marker(notice)
 
     # --- inspecting ---
 

@@ -10,7 +10,9 @@ OnPhase = Callable[[str], None]
 
 _TAIL_BYTES = 256 * 1024
 _MAX_MARKER_BYTES = 200
-_NEXT_PHASE = {"fetching": "preparing", "preparing": "building"}
+#: The phase in which packages are added before a further round.
+ADDING_PACKAGES = "adding packages"
+_NEXT_PHASE = {"fetching": "preparing", ADDING_PACKAGES: "preparing", "preparing": "building"}
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ import msgspec
 from piwheels.builder.bubblewrap import Bubblewrap, find_bubblewrap
 from piwheels.builder.build import BuildOptions, build
 from piwheels.builder.build_log import OnPhase
-from piwheels.builder.build_system import BuildSystem, HostSystem
+from piwheels.builder.build_system import BuildSystem, HostSystem, RootSystem
 from piwheels.builder.cpu_benchmark import measure_speed
 from piwheels.builder.file_cache import FileCache
 from piwheels.builder.job_dir import JobDir
@@ -34,6 +34,7 @@ from piwheels.protocol.messages import (
     BuildFinished,
     Hello,
 )
+from piwheels.sanitize import truncate_line
 from piwheels.system.board import board_model
 from piwheels.system.interpreters import probe_interpreter
 from piwheels.system.metrics import read_metrics
@@ -66,7 +67,7 @@ class BuildRunner:
             targets=self.targets,
             platform=f"{platform.system().lower()} {platform.machine()}",
             board=board_model(),
-            os=os_name(),
+            os=self._os(),
             host=self.host_metrics(),
             sandboxed=self.sandboxed,
             build_timeout_s=self.options.limits.timeout_s,
@@ -78,6 +79,15 @@ class BuildRunner:
             instance=self.instance,
             targets_without_compiler=self.targets_without_compiler(),
         )
+
+    def _os(self) -> str:
+        """This machine's system, and the roots that builds run on."""
+        names = dict.fromkeys(
+            f"{system.root.record.name}{' (emulated)' if system.mount.emulated else ''}"
+            for system in self.systems.values()
+            if isinstance(system, RootSystem)
+        )
+        return truncate_line(f"{os_name()}; roots {', '.join(names)}") if names else os_name()
 
     def targets_without_compiler(self) -> tuple[str, ...]:
         """The targets for which this machine now lacks a C compiler or the headers of Python."""
@@ -152,7 +162,8 @@ async def create_build_runner(
     if config.sandbox:
         sandbox = Bubblewrap(find_bubblewrap(), readable_paths=config.extra_readonly_paths)
     await check_sandbox(sandbox, config.work_dir)
-    systems = await _served_systems(config, sections)
+    roots = Roots(config, sections) if set(config.roots) - {HOST} else None
+    systems = await _served_systems(config, roots)
     served = {target_of(interpreter): (interpreter, system) for interpreter, system in systems}
     cache = FileCache(
         config.work_dir / "cache",
@@ -167,6 +178,7 @@ async def create_build_runner(
         upstream=upstream,
         farm=farm,
         speed=measure_speed(),
+        make_layer=roots.layer if roots else None,
     )
     return BuildRunner(
         options=options,
@@ -179,7 +191,7 @@ async def create_build_runner(
 
 
 async def _served_systems(
-    config: BuilderSection, sections: Mapping[str, RootSection]
+    config: BuilderSection, roots: Roots | None
 ) -> list[tuple[Interpreter, BuildSystem]]:
     """Each interpreter to build for, and its system: this machine's, and those of roots."""
     found: list[tuple[Interpreter, BuildSystem]] = []
@@ -189,11 +201,10 @@ async def _served_systems(
             (with_machine(probe_interpreter(path), config.machine), HostSystem())
             for path in config.interpreters or (sys.executable,)
         ]
-    others = [name for name in names if name != HOST]
-    if others:
-        roots = Roots(config, sections)
-        for name in others:
-            found += await roots.interpreters(name)
+    if roots is not None:
+        for name in names:
+            if name != HOST:
+                found += await roots.interpreters(name)
     return found
 
 

@@ -12,6 +12,7 @@ from piwheels.builder.debian_packages import needed_packages
 from piwheels.builder.root_programs import run_program
 from piwheels.model import Interpreter
 from piwheels.roots.architectures import EMULATION_FACTOR
+from piwheels.roots.layers import Layer
 from piwheels.roots.library_packages import library_packages
 from piwheels.roots.mount import RootMount
 from piwheels.roots.store import MadeRoot
@@ -87,6 +88,7 @@ class RootSystem:
     root: MadeRoot
     mount: RootMount
     layer_packages: tuple[str, ...] = ()  # "name=version", of all layers
+    requested: tuple[str, ...] = ()  # the packages that layers were made for
 
     @property
     def slowdown(self) -> float:
@@ -109,12 +111,13 @@ class RootSystem:
         own = f"root {record.name} {record.key}{emulated} {'; '.join(record.archive_dates)}"
         return (own.strip(), *(f"deb {package}" for package in self.layer_packages))
 
-    def with_layers(self, folders: Iterable[Path], packages: Iterable[str]) -> "RootSystem":
-        """The same root with other layers."""
+    def with_layer(self, layer: Layer, requested: Iterable[str]) -> "RootSystem":
+        """The same root with a layer, which was made for these packages, in place of others."""
         return replace(
             self,
-            mount=self.mount.with_layers(tuple(folders)),
-            layer_packages=tuple(sorted(set(packages))),
+            mount=self.mount.with_layers((layer.folder,)),
+            layer_packages=layer.packages,
+            requested=tuple(requested),
         )
 
     def missing_toolchain(self, interpreter: Interpreter) -> str:

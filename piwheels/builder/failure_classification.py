@@ -4,7 +4,7 @@ import signal
 
 from piwheels.builder import sandbox_entry
 from piwheels.builder.build_errors import BuildFailedError
-from piwheels.builder.build_log import BuildLog
+from piwheels.builder.build_log import ADDING_PACKAGES, BuildLog
 from piwheels.builder.log_analysis import find_error_line, last_line, resource_shortage
 from piwheels.builder.process_runner import LimitExceeded, Limits, ProcessResult
 from piwheels.formatting import exit_status_text, format_duration
@@ -17,7 +17,7 @@ def classify_failure(result: ProcessResult, limits: Limits, log: BuildLog) -> Bu
         return _exceeded(result.limit_exceeded, result.cpu_s, limits)
     tail = bytes(log.tail)
     line = find_error_line(tail)
-    if log.phase == "fetching":
+    if log.phase in {"fetching", ADDING_PACKAGES}:
         return BuildFailedError(Outcome.BUILDER_FAILED, f"the sandbox did not start: {line}")
     # A build can make its parent exit with any status, but not before it has started.
     if result.status == sandbox_entry.VENV_FAILED and log.phase == "preparing":

@@ -8,7 +8,9 @@ from pathlib import Path
 import msgspec
 
 from piwheels.builder.build import BuildOptions, build
+from piwheels.builder.build_system import BuildSystem, HostSystem
 from piwheels.builder.file_cache import FileCache
+from piwheels.builder.package_rounds import MakeLayer
 from piwheels.builder.pip_provider import PipProvider
 from piwheels.builder.process_runner import Limits
 from piwheels.builder.sandbox import Sandbox
@@ -17,6 +19,7 @@ from piwheels.model import Interpreter, Job
 from piwheels.protocol.messages import BuildFinished
 from tests.timeouts import WAIT_S
 
+_HOST = HostSystem()
 LIMITS = Limits(timeout_s=600.0, memory_bytes=1 << 30, disk_reserve_bytes=1 << 20)
 
 
@@ -30,7 +33,9 @@ class BuilderHarness:
     phases: list[str] = field(default_factory=list)
     wheels: list[Path] = field(default_factory=list)  # of the last build
 
-    async def build(self, job: Job, interpreter: Interpreter) -> BuildFinished:
+    async def build(
+        self, job: Job, interpreter: Interpreter, *, system: BuildSystem = _HOST
+    ) -> BuildFinished:
         workdir = self.folder / f"job-{len(list(self.folder.iterdir()))}"
         workdir.mkdir()
         self.log.clear()
@@ -42,10 +47,15 @@ class BuilderHarness:
             options=self.options,
             on_log=self.log.extend,
             on_phase=self.phases.append,
+            system=system,
         )
         assert not (workdir / "scratch").exists()
         self.wheels = [workdir / "wheels" / file.filename for file in result.files]
         return result
+
+    def add_packages(self, make_layer: MakeLayer) -> None:
+        """Add packages to roots from now on."""
+        self.options = replace(self.options, make_layer=make_layer)
 
     def set_limits(self, **limits: float) -> None:
         changed = msgspec.structs.replace(LIMITS, **limits)

@@ -50,7 +50,8 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
 
 _SETUP = """
 from setuptools import Extension, setup
-setup(name="%(name)s", version="%(version)s", ext_modules=[Extension("%(name)s", ["ext.c"])])
+setup(name="%(name)s", version="%(version)s", ext_modules=[
+    Extension("%(name)s", ["ext.c"], libraries=%(libraries)s)])
 """
 
 _EXTENSION = """
@@ -110,9 +111,9 @@ def sdist_running(
     return archive(name, files, version)
 
 
-def extension_sdist(name: str, head: str = "") -> bytes:
+def extension_sdist(name: str, head: str = "", *, libraries: tuple[str, ...] = ()) -> bytes:
     """An sdist of a C extension that setuptools builds, without a pyproject.toml."""
-    words = {"name": name, "version": "1.0", "head": head}
+    words = {"name": name, "version": "1.0", "head": head, "libraries": list(libraries)}
     return archive(name, {"setup.py": _SETUP % words, "ext.c": _EXTENSION % words})
 
 

@@ -1,0 +1,65 @@
+"""Packages that a build on a root lacked are added, each once."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from piwheels.builder.build_system import RootSystem
+from piwheels.builder.package_rounds import add_packages
+from piwheels.errors import ConfigError
+from piwheels.roots.emulator import mount_of
+from piwheels.roots.layers import Layer
+from piwheels.roots.store import MadeRoot, RootRecord
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> RootSystem:
+    record = RootRecord(
+        name="trixie-arm64", title="", arch="arm64", key="a" * 64, packages=("gcc=1",),
+        archive_dates=(), made_at=datetime.now(UTC), size_bytes=1,
+    )  # fmt: skip
+    root = MadeRoot(record=record, folder=tmp_path)
+    return RootSystem(root, mount_of(tmp_path, "arm64", None))
+
+
+class Layers:
+    """Makes layers of names, and remembers what it was asked for."""
+
+    def __init__(self, answer: Layer | Exception | None) -> None:
+        self.answer = answer
+        self.requests: list[tuple[str, ...]] = []
+
+    def __call__(self, _: RootSystem, packages: Iterable[str]) -> Layer | None:
+        self.requests.append(tuple(packages))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+async def test_a_layer_holds_the_packages_of_all_rounds(system: RootSystem, tmp_path: Path) -> None:
+    first = Layers(Layer(folder=tmp_path / "1", packages=("a=1",)))
+    once, notice = await add_packages(system, ("a",), first)
+    assert notice == "a added"
+    assert once.inputs[1:] == ("deb a=1",)
+    second = Layers(Layer(folder=tmp_path / "2", packages=("a=1", "b=2")))
+    twice, _ = await add_packages(once, ("a", "b"), second)
+    assert second.requests == [("a", "b")]
+    assert twice.mount.layers == (tmp_path / "2",)
+    assert await add_packages(twice, ("b",), second) == (
+        twice, "what it lacks was added before, and did not help",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("answer", "notice"),
+    [
+        (ConfigError("no such package"), "a cannot be added: no such package"),
+        (None, "the root has a already"),
+    ],
+)
+async def test_what_cannot_be_added_changes_nothing(
+    system: RootSystem, answer: Exception | None, notice: str
+) -> None:
+    assert await add_packages(system, ("a",), Layers(answer)) == (system, notice)
