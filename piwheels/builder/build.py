@@ -43,7 +43,16 @@ from piwheels.builder.upstream_wheel import upstream_wheel_tail
 from piwheels.builder.wheel_collection import collect_wheel
 from piwheels.errors import RejectedError, TransientError
 from piwheels.index_client.client import DigestError, SimpleIndex
-from piwheels.model import FailureEvidence, Interpreter, Job, Outcome, Recipe, Sdist, projection
+from piwheels.model import (
+    FailureClass,
+    FailureEvidence,
+    Interpreter,
+    Job,
+    Outcome,
+    Recipe,
+    Sdist,
+    projection,
+)
 from piwheels.protocol.messages import (
     MAX_INPUT_CHARS,
     MAX_INPUTS,
@@ -377,9 +386,8 @@ class _BuildTask:
         upstream = await upstream_wheel_tail(self.options.upstream, self.job, self.interpreter)
         survey = await survey_wheel(wheel, sdist, upstream=upstream)
         if survey.completeness.rejection:
-            raise BuildFailedError(
-                Outcome.REFUSED, f"{wheel.name}: {survey.completeness.rejection}"
-            )
+            reason = f"{wheel.name}: {survey.completeness.rejection}"
+            raise BuildFailedError(Outcome.REFUSED, reason, FailureClass.EMPTY_WHEEL)
         return survey
 
 

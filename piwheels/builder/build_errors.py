@@ -1,6 +1,7 @@
 """The errors that end a build."""
 
 from piwheels.builder.download_errors import classify_download_error, retry_after_s
+from piwheels.causes import Cause
 from piwheels.errors import PiwheelsError
 from piwheels.index_client.client import DigestError
 from piwheels.model import FailureClass, Outcome
@@ -8,13 +9,19 @@ from piwheels.retry_policy import failure_class_of
 
 
 class BuildFailedError(PiwheelsError):
-    """Ends a build with an outcome; the message is the reason."""
+    """Ends a build with an outcome; the message is the reason, `cause` what its log tells."""
 
     def __init__(
-        self, outcome: Outcome, reason: str, failure_class: FailureClass | None = None
+        self,
+        outcome: Outcome,
+        reason: str,
+        failure_class: FailureClass | None = None,
+        *,
+        cause: Cause | None = None,
     ) -> None:
         super().__init__(reason)
         self.outcome = outcome
+        self.cause = cause
         self.failure_class = failure_class or failure_class_of(outcome)
 
 

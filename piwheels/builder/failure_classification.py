@@ -1,56 +1,79 @@
-"""Why a build failed: by the limit it exceeded, its exit status and the end of its log."""
-
-import signal
+"""Why a build failed: by the limit it exceeded, its exit status and its log."""
 
 from piwheels.builder import sandbox_entry
 from piwheels.builder.build_errors import BuildFailedError
 from piwheels.builder.build_log import ADDING_PACKAGES, BuildLog
-from piwheels.builder.log_analysis import find_error_line, last_line, resource_shortage
 from piwheels.builder.process_runner import LimitExceeded, Limits, ProcessResult
+from piwheels.causes import Evidence, IndexRecord, Limit, PackageLookup, classify
 from piwheels.formatting import exit_status_text, format_duration
 from piwheels.model import FailureClass, Outcome
 
-
-def classify_failure(result: ProcessResult, limits: Limits, log: BuildLog) -> BuildFailedError:
-    """The error for a build that failed in the sandbox."""
-    if result.limit_exceeded is not None:
-        return _exceeded(result.limit_exceeded, result.cpu_s, limits)
-    tail = bytes(log.tail)
-    line = find_error_line(tail)
-    if log.phase in {"fetching", ADDING_PACKAGES}:
-        return BuildFailedError(Outcome.BUILDER_FAILED, f"the sandbox did not start: {line}")
-    # A build can make its parent exit with any status, but not before it has started.
-    if result.status == sandbox_entry.VENV_FAILED and log.phase == "preparing":
-        text = f"the virtual environment could not be created: {line}"
-        return BuildFailedError(Outcome.BUILDER_FAILED, text)
-    if result.status == sandbox_entry.PATCH_FAILED and log.phase == "preparing":
-        return BuildFailedError(Outcome.FAILED, last_line(tail))
-    if result.status == sandbox_entry.BAD_SDIST:
-        return BuildFailedError(Outcome.BAD_SDIST, last_line(tail))
-    if result.status == 128 + signal.SIGKILL:
-        text = "one of its processes was killed (SIGKILL), as happens when memory runs out"
-        return BuildFailedError(resource_shortage(tail) or Outcome.OUT_OF_MEMORY, text)
-    outcome = resource_shortage(tail) or Outcome.FAILED
-    return BuildFailedError(outcome, line or exit_status_text(result.status))
+_OUTCOMES = {
+    FailureClass.OUT_OF_MEMORY: Outcome.OUT_OF_MEMORY,
+    FailureClass.DISK_FULL: Outcome.DISK_FULL,
+    FailureClass.TIMED_OUT: Outcome.TIMED_OUT,
+    FailureClass.BAD_SDIST: Outcome.BAD_SDIST,
+    FailureClass.INDEX_FAULT: Outcome.FETCH_FAILED,
+}
 
 
-def _exceeded(limit: LimitExceeded, cpu_s: float, limits: Limits) -> BuildFailedError:
-    match limit:
+def classify_failure(
+    result: ProcessResult, limits: Limits, log: BuildLog, packages: PackageLookup | None = None
+) -> BuildFailedError:
+    """The error for a build that failed in the sandbox; the index answered all that it asked."""
+    cause = classify(bytes(log.tail).decode(errors="replace"), _evidence(result, limits), packages)
+    if result.limit_exceeded is None:
+        if log.phase in {"fetching", ADDING_PACKAGES}:
+            text = f"the sandbox did not start: {cause.line}"
+            return BuildFailedError(Outcome.BUILDER_FAILED, text)
+        # A build can make its parent exit with any status, but not before it has started.
+        if result.status == sandbox_entry.VENV_FAILED and log.phase == "preparing":
+            text = f"the virtual environment could not be created: {cause.line}"
+            return BuildFailedError(Outcome.BUILDER_FAILED, text)
+        if result.status == sandbox_entry.PATCH_FAILED and log.phase == "preparing":
+            return BuildFailedError(Outcome.FAILED, _last_line(log))
+        if result.status == sandbox_entry.BAD_SDIST:
+            return BuildFailedError(Outcome.BAD_SDIST, _last_line(log), cause=cause)
+    failure_class = cause.failure_class or FailureClass.UNKNOWN
+    reason = _reason(result, limits) or cause.line or exit_status_text(result.status)
+    return BuildFailedError(
+        _OUTCOMES.get(failure_class, Outcome.FAILED), reason, failure_class, cause=cause
+    )
+
+
+def _evidence(result: ProcessResult, limits: Limits) -> Evidence:
+    return Evidence(
+        exit_status=result.status,
+        limit=Limit(result.limit_exceeded) if result.limit_exceeded else None,
+        index=IndexRecord(),
+        peak_memory_bytes=result.peak_memory_bytes or None,
+        memory_limit_bytes=limits.memory_bytes,
+        cpu_s=result.cpu_s,
+        wall_s=result.duration_s,
+    )
+
+
+def _last_line(log: BuildLog) -> str:
+    """The last line of a log, where the sandbox tells what is wrong with an sdist."""
+    return bytes(log.tail).decode(errors="replace").rstrip().rpartition("\n")[2].strip()
+
+
+def _reason(result: ProcessResult, limits: Limits) -> str:
+    """Which limit a build exceeded; "" if none is known."""
+    match result.limit_exceeded:
         case LimitExceeded.TIME:
-            text = (
+            return (
                 f"not done after {format_duration(limits.timeout_s)} "
-                f"({format_duration(cpu_s)} of processor time)"
+                f"({format_duration(result.cpu_s)} of processor time)"
             )
-            return BuildFailedError(Outcome.TIMED_OUT, text)
         case LimitExceeded.MEMORY:
-            text = f"it used more than {limits.memory_bytes >> 20} MiB of memory"
-            return BuildFailedError(Outcome.OUT_OF_MEMORY, text)
+            return f"it used more than {limits.memory_bytes >> 20} MiB of memory"
         case LimitExceeded.PROCESSES:
-            text = f"it ran more than {limits.processes} processes"
-            return BuildFailedError(Outcome.FAILED, text, FailureClass.LIMIT)
+            return f"it ran more than {limits.processes} processes"
         case LimitExceeded.DISK:
-            text = (
+            return (
                 f"less than {limits.disk_reserve_bytes >> 20} MiB of disk were left, or inodes for "
                 f"less than {limits.inode_reserve} files"
             )
-            return BuildFailedError(Outcome.DISK_FULL, text)
+        case None:
+            return ""

@@ -9,7 +9,7 @@ from pathlib import Path
 from piwheels import untrusted_names
 from piwheels.builder.build_errors import BuildFailedError
 from piwheels.errors import RejectedError
-from piwheels.model import Outcome
+from piwheels.model import FailureClass, Outcome
 
 _MAX_ENTRIES = 10_000
 
@@ -39,8 +39,9 @@ def _select_wheel(found: list[str], project: str) -> str:
     wheels = [name for name in found if _project_of(name) == project]
     if len(wheels) == 1:
         return wheels[0]
+    failure_class = FailureClass.SEVERAL_WHEELS if wheels else FailureClass.NO_WHEEL
     problem = "more than one wheel: " + ", ".join(sorted(wheels)) if wheels else "no wheel of it"
-    raise BuildFailedError(Outcome.FAILED, f"pip succeeded, and made {problem}")
+    raise BuildFailedError(Outcome.FAILED, f"pip succeeded, and made {problem}", failure_class)
 
 
 def _project_of(filename: str) -> str:

@@ -1,6 +1,7 @@
 """Why a build failed: its class, what was missing, and the line of the log that tells."""
 
 from piwheels.causes.cause import Cause, Evidence, IndexRecord, Limit
+from piwheels.causes.classify import classify
 from piwheels.causes.missing import Missing, MissingKind, PackageLookup
 from piwheels.model import FailureClass
 
@@ -13,4 +14,5 @@ __all__ = [
     "Missing",
     "MissingKind",
     "PackageLookup",
+    "classify",
 ]

@@ -21,6 +21,13 @@ class IndexRecord(Struct, frozen=True, kw_only=True):
     requested: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()  # the index answered that there is no such project
     faulty: tuple[str, ...] = ()  # no answer, or an error, that no success followed
+    gone: tuple[str, ...] = ()  # files that a page lists and the index does not have
+    damaged: tuple[str, ...] = ()  # bytes that do not have the digest of the page
+
+    @property
+    def was_well(self) -> bool:
+        """Whether the build got all that the index lists."""
+        return not (self.faulty or self.gone or self.damaged)
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
@@ -36,6 +43,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     wheels: tuple[str, ...] | None = None  # the file names of the wheels it made
     disk_free_before_bytes: int | None = None
     disk_free_after_bytes: int | None = None
+    peak_memory_bytes: int | None = None
+    memory_limit_bytes: int | None = None
     cpu_s: float | None = None
     wall_s: float | None = None
 

@@ -11,13 +11,13 @@ class MissingKind(StrEnum):
     """What kind of thing a build did not find."""
 
     HEADER = "header"  # as included: libxml/tree.h
-    LIBRARY = "library"  # as linked: xml2 for -lxml2, libxml2.so and libxml2.so.2
+    LIBRARY = "library"  # as linked, xml2 for -lxml2, or its file: libxml2.so.2
     PKG_CONFIG = "pkg-config"  # the name of a .pc file, without .pc: libxml-2.0
     PROGRAM = "program"  # the file name of a command: swig, pg_config
     CMAKE = "cmake"  # as in find_package(): Boost
     SOFTWARE = "software"  # named in a message: libxml2, MySQL, openssl
     MODULE = "module"  # as imported by Python: numpy, Cython.Build
-    REQUIREMENT = "requirement"  # PEP 508: setuptools<40
+    REQUIREMENT = "requirement"  # a project on the index
     FILE = "file"  # of the sdist
     HOST = "host"  # that the build tried to reach
 

@@ -1,6 +1,18 @@
 """The `piw` command. Each command imports its package only when it is called."""
 
-from piwheels.cli import builders, config, db, keys, projects, recipes, roots, services, stats, tui
+from piwheels.cli import (
+    builders,
+    classify,
+    config,
+    db,
+    keys,
+    projects,
+    recipes,
+    roots,
+    services,
+    stats,
+    tui,
+)
 from piwheels.cli.commands import add_commands
 from piwheels.cli.main import cli
 
@@ -8,6 +20,7 @@ add_commands(cli)
 
 __all__ = [
     "builders",
+    "classify",
     "cli",
     "config",
     "db",

@@ -31,6 +31,7 @@ _SECTIONS = (
             "import",
             "pages",
             "recipe",
+            "classify",
         ),
     ),
     ("Services", ("master", "builder", "accesslog", "serve")),

@@ -35,9 +35,21 @@ MAX_REASON_CHARS = 500
 _INDEX_WORKED_CLASSES = frozenset(
     {
         FailureClass.UNKNOWN,
+        FailureClass.MISSING_PACKAGE,
+        FailureClass.MISSING_TOOLCHAIN,
+        FailureClass.COMPILER_ERROR,
+        FailureClass.PYTHON_TOO_NEW,
+        FailureClass.TOOLS_TOO_NEW,
+        FailureClass.BUILD_REQUIREMENT,
+        FailureClass.UNDECLARED_REQUIREMENT,
+        FailureClass.NEEDS_NETWORK,
+        FailureClass.TESTS_IN_BUILD,
+        FailureClass.METADATA,
         FailureClass.LIMIT,
         FailureClass.TIMED_OUT,
         FailureClass.OUT_OF_MEMORY,
+        FailureClass.KILLED,
+        FailureClass.CRASHED,
     }
 )
 

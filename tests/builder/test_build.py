@@ -697,10 +697,10 @@ async def test_an_exit_status_of_a_build_is_never_a_builder_failure(
 async def test_an_error_while_the_result_is_checked_is_a_failure_of_the_release(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(_: bytes) -> str:
+    def wrong(*_: object) -> str:
         raise KeyError("odd")
 
-    monkeypatch.setattr(failure_classification, "find_error_line", wrong)
+    monkeypatch.setattr(failure_classification, "classify", wrong)
     result = await builder.build(
         sdists.make_job(upstream, "bad", sdists.sdist_running("bad", "1 / 0")), here
     )

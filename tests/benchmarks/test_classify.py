@@ -1,12 +1,12 @@
-"""What it costs to find the error line of a build's log."""
+"""What it costs to judge the log of a failed build."""
 
 import time
 
 import pytest
 
-from piwheels.builder.log_analysis import find_error_line, resource_shortage
+from piwheels.causes import classify
 from tests.benchmarks.cpu_calibration import piece_of_work, slowness
-from tests.builder.test_log_analysis import GCC
+from tests.causes.samples import GCC_END
 
 pytestmark = pytest.mark.slow
 
@@ -20,12 +20,11 @@ _FLOODS = [
 
 
 def _cost_s(text: str, size: int) -> float:
-    log = (text.encode() * (size // len(text.encode()) + 1))[:size]
+    log = (text * (size // len(text) + 1))[:size]
     costs = []
     for _ in range(3):
         began = time.process_time()
-        find_error_line(log)
-        resource_shortage(log)
+        classify(log)
         costs.append(time.process_time() - began)
     return min(costs)
 
@@ -47,12 +46,11 @@ def test_a_long_build_log_is_analyzed_in_a_tenth_of_a_second() -> None:
         "        |     ^\n"
         for number in range(5000)
     ]
-    log = ("".join(lines)[: 1024 * 1024] + "\n" + GCC).encode()
+    log = "".join(lines)[: 1024 * 1024] + "\nsrc/last.c:9:12: error: why\n" + GCC_END
     works, costs = [], []
     for _ in range(3):
         works.append(piece_of_work())
         began = time.process_time()
-        assert find_error_line(log).startswith("src/speedups.c:9:12: error: ")
-        assert resource_shortage(log) is None
+        assert classify(log).line == "src/last.c:9:12: error: why"
         costs.append(time.process_time() - began)
     assert min(costs) < 0.1 * slowness([min(works)])
