@@ -5,12 +5,12 @@ from pathlib import Path
 import click
 
 from piwheels.cli.main import cli
-from piwheels.cli.options import json_option
+from piwheels.cli.options import config_option, json_option, load_config
 
 
 @cli.group("recipe")
 def recipe() -> None:
-    """Check recipe files.
+    """Check recipe files, and export those of a farm.
 
     A recipe says what the builds of a project need beyond what its releases declare: Debian
     packages, versions of build tools, environment variables, patches. docs/recipes.md describes
@@ -57,3 +57,37 @@ def recipe_check(paths: tuple[Path, ...], as_json: bool) -> None:
         click.echo(f"{pluralize(len(projects), 'recipe')}, {pluralize(len(faults), 'fault')}")
     if faults:
         raise SystemExit(1)
+
+
+@recipe.command("export")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--written", is_flag=True, help="Export written recipes instead of learned ones.")
+@config_option
+@click.option("--dsn", help="Database DSN (overrides the configuration).")
+def recipe_export(folder: Path, written: bool, config_file: Path | None, dsn: str | None) -> None:
+    """Write the recipes that the farm learned as files into FOLDER.
+
+    Files that exist are kept. It reads the farm's database.
+
+    \b
+    Example:
+      piw recipe export recipes/
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    import asyncio
+
+    from piwheels.db.recipe_store import read_recipes
+    from piwheels.errors import UsageError
+    from piwheels.formatting import pluralize
+    from piwheels.model import RecipeOrigin
+    from piwheels.recipes import write_folder
+
+    origin = RecipeOrigin.WRITTEN if written else RecipeOrigin.LEARNED
+    config = load_config(config_file, database__dsn=dsn)
+    recipes = asyncio.run(read_recipes(config.database.dsn, origin))
+    try:
+        files = write_folder(recipes.values(), folder)
+    except OSError as error:
+        raise UsageError(f"{folder}: {error.strerror}") from None
+    for file in files:
+        click.echo(f"wrote {file}")
+    click.echo(f"{pluralize(len(recipes), 'recipe')}, {pluralize(len(files), 'new file')}")

@@ -24,6 +24,12 @@ async def load_recipes(db: Database, origin: RecipeOrigin) -> dict[str, Recipe]:
     return {project: recipe for project, recipe in decoded.items() if recipe is not None}
 
 
+async def read_recipes(dsn: str, origin: RecipeOrigin) -> dict[str, Recipe]:
+    """As `load_recipes`, on a connection of its own."""
+    async with await Database.connect(dsn, role="recipes") as db:
+        return await load_recipes(db, origin)
+
+
 @transactional
 async def store_recipe(
     db: Database, origin: RecipeOrigin, project: str, recipe: Recipe | None

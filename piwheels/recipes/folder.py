@@ -3,11 +3,12 @@
 import errno
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from piwheels.errors import ConfigError
 from piwheels.model import Recipe, Struct
+from piwheels.recipes.export import export_recipe
 from piwheels.recipes.keys import Fault
 from piwheels.recipes.parse import MAX_FILE_BYTES, MAX_PATCH_BYTES, SUFFIX, parse_recipe
 
@@ -60,6 +61,26 @@ def load_folder(path: Path, former: Mapping[str, Recipe] | None = None) -> Loade
         if recipe is not None:
             recipes[recipe.project] = recipe
     return LoadedRecipes(recipes, tuple(faults))
+
+
+def write_folder(recipes: Iterable[Recipe], folder: Path) -> list[Path]:
+    """Write recipes and their patches into a folder; returns the new files.
+
+    Files that exist are kept. Raises OSError.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for recipe in recipes:
+        texts = {f"{recipe.project}{SUFFIX}": export_recipe(recipe)}
+        texts |= {patch.name: patch.text for patch in recipe.patches}
+        for name, text in texts.items():
+            try:
+                with (folder / name).open("x", encoding="utf-8", newline="") as file:
+                    file.write(text)
+            except FileExistsError:
+                continue
+            written.append(folder / name)
+    return written
 
 
 def load_file(path: Path) -> tuple[Recipe | None, list[Fault]]:

@@ -1,15 +1,19 @@
 """The master follows a folder or a git repository of recipes."""
 
+import asyncio
 import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from piwheels.cli import cli
 from piwheels.db import catalog, job_queue, target_queries
 from piwheels.db.database import Database
 from piwheels.db.recipe_store import load_recipes, store_recipe
 from piwheels.master.recipe_watch import RecipeWatch
 from piwheels.model import Outcome, Recipe, RecipeOrigin
+from piwheels.recipes import load_folder
 from tests.db.scenario import (
     RULES,
     TARGETS,
@@ -192,3 +196,21 @@ async def test_a_git_repository_is_cloned_and_followed(
     await watch.check()
     assert (await load_recipes(farm, RecipeOrigin.WRITTEN))["alpha"].contact == "two"
     assert "the recipes cannot be read: git: " in events[-1]
+
+
+async def test_learned_recipes_are_exported_as_files_that_keep_what_is_there(
+    farm: Database, dsn: str, tmp_path: Path
+) -> None:
+    for name in ("alpha", "beta"):
+        learned = Recipe(project=name, origin=RecipeOrigin.LEARNED, packages=("libpq-dev",))
+        await store_recipe(farm, RecipeOrigin.LEARNED, name, learned)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    write(folder, "alpha", 'contact = "me"\n')
+    command = ["recipe", "export", str(folder), "--dsn", dsn]
+    done = await asyncio.to_thread(CliRunner().invoke, cli, command)
+    assert done.output == f"wrote {folder}/beta.toml\n2 recipes, 1 new file\n"
+    assert load_folder(folder).recipes == {
+        "alpha": Recipe(project="alpha", contact="me"),
+        "beta": Recipe(project="beta", packages=("libpq-dev",)),
+    }
