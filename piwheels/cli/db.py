@@ -5,9 +5,7 @@ from pathlib import Path
 import click
 
 from piwheels.cli.main import cli
-from piwheels.cli.options import config_option, load_config
-
-_dsn_option = click.option("--dsn", help="Database DSN (overrides the configuration).")
+from piwheels.cli.options import config_option, dsn_option, load_config
 
 
 @cli.group("db")
@@ -23,7 +21,7 @@ def database() -> None:
 
 @database.command("upgrade")
 @config_option
-@_dsn_option
+@dsn_option
 @click.option("--dry-run", is_flag=True, help="Print the SQL that would run, and change nothing.")
 def upgrade(config_file: Path | None, dsn: str | None, dry_run: bool) -> None:
     """Create the farm's tables, or upgrade them to this version.
@@ -49,7 +47,7 @@ def upgrade(config_file: Path | None, dsn: str | None, dry_run: bool) -> None:
 @database.command("backup")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @config_option
-@_dsn_option
+@dsn_option
 def backup(file: Path, config_file: Path | None, dsn: str | None) -> None:
     """Write the database to a new FILE, with pg_dump (custom format).
 
@@ -69,7 +67,7 @@ def backup(file: Path, config_file: Path | None, dsn: str | None) -> None:
 @database.command("restore")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @config_option
-@_dsn_option
+@dsn_option
 def restore(file: Path, config_file: Path | None, dsn: str | None) -> None:
     """Restore a backup into an empty database, with pg_restore.
 

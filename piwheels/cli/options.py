@@ -21,6 +21,7 @@ config_option = click.option(
     help="The piwheels.toml to use (default: the first that exists; see `piw config show`).",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+dsn_option = click.option("--dsn", help="Database DSN (overrides the configuration).")
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 files_option = click.option(
     "-r",

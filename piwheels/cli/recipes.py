@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from piwheels.cli.main import cli
-from piwheels.cli.options import config_option, json_option, load_config
+from piwheels.cli.options import config_option, dsn_option, json_option, load_config
 
 
 @cli.group("recipe")
@@ -63,7 +63,7 @@ def recipe_check(paths: tuple[Path, ...], as_json: bool) -> None:
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--written", is_flag=True, help="Export written recipes instead of learned ones.")
 @config_option
-@click.option("--dsn", help="Database DSN (overrides the configuration).")
+@dsn_option
 def recipe_export(folder: Path, written: bool, config_file: Path | None, dsn: str | None) -> None:
     """Write the recipes that the farm learned as files into FOLDER.
 
