@@ -12,7 +12,7 @@ from piwheels.errors import ConfigError
 from piwheels.formatting import exit_status_text
 from piwheels.roots.mount import RootMount
 
-_TIMEOUT_S = 120.0
+_TIMEOUT_S = 1800.0  # enough to compile the standard library, emulated
 
 
 def run_inside(

@@ -14,6 +14,7 @@ from piwheels.formatting import format_size
 from piwheels.roots import dpkg_status, system_files
 from piwheels.roots.apt import Apt
 from piwheels.roots.architectures import ARCHITECTURES, host_architecture
+from piwheels.roots.bytecode import COMPILE_OUTPUT, COMPILE_SCRIPT, install_bytecode
 from piwheels.roots.deb_file import Package, unpack
 from piwheels.roots.definition import BASE_PACKAGES, RootDefinition
 from piwheels.roots.emulator import find_emulator, mount_of
@@ -94,6 +95,8 @@ class RootMaker:
             mount, ("/sbin/ldconfig", "-C", "/build/ld.so.cache"), "ld.so.cache"
         )
         (system / "etc/ld.so.cache").write_bytes(cache)
+        command = ("python3", "-I", "-c", COMPILE_SCRIPT)
+        install_bytecode(system, self._run_inside(mount, command, COMPILE_OUTPUT))
 
     def _adopt(self, definition: RootDefinition, folder: Path) -> MadeRoot:
         """A root that was made otherwise: it is tried, and only referred to."""
