@@ -26,7 +26,8 @@ from piwheels.builder.build_system import BuildSystem, HostSystem, RootSystem
 from piwheels.builder.failure_classification import classify_failure
 from piwheels.builder.file_cache import FileCache
 from piwheels.builder.index_proxy import IndexProxy
-from piwheels.builder.package_rounds import MakeLayer, add_packages
+from piwheels.builder.missing_packages import package_index
+from piwheels.builder.package_rounds import MAX_ROUNDS, MakeLayer, add_packages
 from piwheels.builder.pip_provider import Pip, PipProvider
 from piwheels.builder.process_runner import Limits, ProcessResult
 from piwheels.builder.recipe_steps import (
@@ -66,6 +67,8 @@ from piwheels.wheel.isolated_read import WheelSurvey, needs_compiler, survey_whe
 
 log = logging.getLogger(__name__)
 
+#: The failures that a package of the operating system can help with.
+_LACKS_PACKAGES = frozenset({FailureClass.MISSING_PACKAGE, FailureClass.MISSING_TOOLCHAIN})
 _FETCH_RETRY_DELAYS_S = (1.0, 4.0, 15.0)
 _MAX_RETRY_AFTER_S = 60.0  # an index may request a longer pause, but a builder has other jobs
 _SDIST_SUFFIXES = (
@@ -163,6 +166,7 @@ class _BuildTask:
     system: BuildSystem
     build_inputs: tuple[str, ...] = ()
     process_result: ProcessResult | None = None
+    rounds: int = 0  # in which packages were added
     without_compiler: bool = False  # as in BuildFinished
 
     @property
@@ -219,7 +223,15 @@ class _BuildTask:
             self.without_compiler = await needs_compiler(sdist)
         if self.recipe and self.recipe.packages:
             await self._add_packages(self.recipe.packages)
-        result = await self._run_pip(pip, sdist)
+        while True:
+            result = await self._run_pip(pip, sdist)
+            try:
+                return await self._read_result(result, sdist)
+            except BuildFailedError as error:
+                if not await self._add_missing_packages(error):
+                    raise
+
+    async def _read_result(self, result: ProcessResult, sdist: Path) -> WheelSurvey:
         try:
             return await self._inspect_result(result, sdist)
         except (BuildFailedError, OSError):
@@ -365,20 +377,32 @@ class _BuildTask:
     def _path_inside(self, name: str) -> str:
         return self.options.sandbox.path_inside(self.scratch_dir, self.scratch_dir / name)
 
-    async def _add_packages(self, packages: Iterable[str]) -> None:
-        """Add packages to the root, if the build runs on one."""
+    async def _add_missing_packages(self, error: BuildFailedError) -> bool:
+        """Add the packages that a failed round lacked to the root; whether another one can help."""
+        if error.failure_class not in _LACKS_PACKAGES or error.cause is None:
+            return False
+        if self.rounds >= MAX_ROUNDS or not error.cause.packages:
+            return False
+        self.rounds += 1
+        return await self._add_packages(error.cause.packages)
+
+    async def _add_packages(self, packages: Iterable[str]) -> bool:
+        """Add packages to the root, if the build runs on one; whether it has more than before."""
         system, make_layer = self.system, self.options.make_layer
         if not isinstance(system, RootSystem) or make_layer is None:
-            return
+            return False
         self.log.enter_phase(ADDING_PACKAGES)
         self.system, notice = await add_packages(system, packages, make_layer)
         self.log.write_marker(notice)
+        self.log.start_round()
+        return self.system is not system
 
     # --- inspecting ---
 
     async def _inspect_result(self, result: ProcessResult, sdist: Path) -> WheelSurvey:
         if result.status != 0 or result.limit_exceeded is not None:
-            raise classify_failure(result, self.limits, self.log)
+            packages = await asyncio.to_thread(package_index, self.interpreter.os)
+            raise classify_failure(result, self.limits, self.log, packages)
         self.log.enter_phase("inspecting")
         wheel = await asyncio.to_thread(
             collect_wheel, self.scratch_dir, self.wheels_dir, self.job.project

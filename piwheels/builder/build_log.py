@@ -41,6 +41,11 @@ class BuildLog:
         if following and line.strip() == f"{PHASE_PREFIX}{following} ---".encode():
             self.enter_phase(following)
 
+    def start_round(self) -> None:
+        """Forget the output of the round before, which would explain the failure of the next."""
+        self.tail.clear()
+        self._partial_line = b""
+
     def enter_phase(self, phase: str) -> None:
         """Report a new phase."""
         self.phase = phase

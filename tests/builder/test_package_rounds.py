@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 
 from piwheels.builder.build_system import RootSystem
+from piwheels.builder.missing_packages import package_index
 from piwheels.builder.package_rounds import add_packages
+from piwheels.causes import classify
 from piwheels.errors import ConfigError
 from piwheels.roots.emulator import mount_of
 from piwheels.roots.layers import Layer
 from piwheels.roots.store import MadeRoot, RootRecord
+
+_HEADER = "needy.c:1:10: fatal error: libxml/tree.h: No such file or directory\n"
 
 
 @pytest.fixture
@@ -63,3 +67,8 @@ async def test_what_cannot_be_added_changes_nothing(
     system: RootSystem, answer: Exception | None, notice: str
 ) -> None:
     assert await add_packages(system, ("a",), Layers(answer)) == (system, notice)
+
+
+def test_packages_are_found_by_the_release_of_the_root() -> None:
+    assert classify(_HEADER, packages=package_index("trixie")).packages == ("libxml2-dev",)
+    assert package_index("potato") is None

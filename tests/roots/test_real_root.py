@@ -106,6 +106,21 @@ async def test_the_packages_of_a_recipe_are_added_and_written_down(
     assert result.files[0].debian_packages == ("libyaml-0-2",)
 
 
+async def test_what_a_build_lacks_is_found_and_added(
+    builder: BuilderHarness, upstream: FakeIndex, native: RootSystem
+) -> None:
+    ((interpreter, _),) = await _roots().interpreters(_NATIVE)
+    content = sdists.extension_sdist("needy", _YAML, libraries=("yaml",))
+    job = sdists.make_job(upstream, "needy", content)
+    result = await builder.build(job, interpreter, system=native)
+    assert result.outcome is Outcome.BUILT, builder.log.decode()
+    assert builder.phases == [
+        "fetching", "preparing", "building", "adding packages", "preparing", "building",
+        "inspecting",
+    ]  # fmt: skip
+    assert any(text.startswith("deb libyaml-dev=") for text in result.build_inputs)
+
+
 async def test_another_processor_is_emulated(
     builder: BuilderHarness, upstream: FakeIndex, foreign: RootSystem
 ) -> None:
