@@ -22,7 +22,7 @@ CREATE TABLE events (
     who      text NOT NULL,             -- an operator, or a part of the master
     text     text NOT NULL,             -- what was done or observed, as a phrase
     subject  text NOT NULL DEFAULT '',  -- the project, release, target or builder
-    outcome  text NOT NULL DEFAULT ''   -- of a command: "applied", or "refused: why"
+    outcome  text NOT NULL DEFAULT ''   -- of a command: "applied", or "rejected: why"
 );
 
 -- Which master may write? Only the one with this epoch: an advisory lock is local to one server, so

@@ -17,12 +17,12 @@ def describe_outcome(reply: ReplyBody) -> str:
     """Whether it was applied, perhaps in part, or rejected, and why."""
     match reply:
         case CommandFailed(reason=reason):
-            return truncate_line(f"refused: {reason}")
+            return truncate_line(f"rejected: {reason}")
         case AddReply(added=added):
             problems = [f"{item.requirement}: {item.problem}" for item in added if item.problem]
             if not problems:
                 return SUCCEEDED
-            how = "refused" if len(problems) == len(added) else "applied in part"
+            how = "rejected" if len(problems) == len(added) else "applied in part"
             return truncate_line(f"{how}: {'; '.join(problems)}")
         case _:
             return SUCCEEDED

@@ -34,7 +34,7 @@ async def record_event(
 ) -> int:
     """Append to the audit log; returns the event's number.
 
-    `outcome` is the result of a command: "applied", or "refused: why".
+    `outcome` is the result of a command: "applied", or "rejected: why".
     """
     return int(
         await db.value(

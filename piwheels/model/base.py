@@ -10,7 +10,7 @@ import msgspec
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of every noun: immutable, compared by value, unknown fields refused."""
+    """Base of every noun: immutable, compared by value, unknown fields are rejected."""
 
 
 _S = TypeVar("_S", bound=msgspec.Struct)

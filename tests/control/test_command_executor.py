@@ -78,8 +78,8 @@ async def test_a_read_only_console_changes_nothing(shared: Master) -> None:
         events = await client.request(m.ListEvents(), m.EventsReply)
     assert not status.paused
     assert await catalog.existing_projects(shared.db, ["demo"]) == {"demo"}
-    message = [(event.what, event.outcome[:18]) for event in events.events if event.outcome]
-    assert ("stop the master", "refused: this cons") in message
+    message = [(event.what, event.outcome[:19]) for event in events.events if event.outcome]
+    assert ("stop the master", "rejected: this cons") in message
     assert len(message) == len(commands)
 
 
@@ -95,7 +95,7 @@ async def test_every_command_and_its_outcome_is_published_to_subscribers(shared:
                 "ann@desk", "pause the farm", "applied",
             )  # fmt: skip
             assert (refused.who, refused.what) == ("bob@sofa", "remove nobody")
-            assert refused.outcome.startswith("refused: this farm has no project")
+            assert refused.outcome.startswith("rejected: this farm has no project")
             assert 0 < paused.event_id < refused.event_id
 
 
@@ -145,9 +145,9 @@ async def test_over_tcp_the_role_of_the_key_is_enforced(idle_master: Master) -> 
     ) as context:
         await context.request(m.Pause(), m.CommandSucceeded)
         events = await context.request(m.ListEvents(limit=2), m.EventsReply)
-        assert [(event.who, event.outcome[:8]) for event in events.events] == [
+        assert [(event.who, event.outcome[:9]) for event in events.events] == [
             ("ann@desk (key desk)", "applied"),
-            ("ann@desk (key wall)", "refused:"),
+            ("ann@desk (key wall)", "rejected:"),
         ]
         master.keys.revoke("desk")
         with pytest.raises(PiwheelsError, match="not authorized on the master"):

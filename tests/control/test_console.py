@@ -67,7 +67,9 @@ async def test_results_of_commands_are_in_the_event_list(master: Master) -> None
         refused = await link.command(kill, description="kill pi77")
         assert refused.state is CommandState.REJECTED
         assert "pi77" in refused.text
-        await wait_until(lambda: any("refused" in event.outcome for event in listener.state.events))
+        await wait_until(
+            lambda: any("rejected" in event.outcome for event in listener.state.events)
+        )
         who = {event.who for event in listener.state.events if event.outcome}
         assert who == {"ann@desk"}
     assert (await current_status(master)).paused

@@ -89,7 +89,9 @@ async def events(config: Config, *, limit: int, before: int | None, as_json: boo
             strip_controls(event.who),
             strip_controls(event.what),
             click.style(strip_controls(event.outcome), fg="red")
-            if event.outcome.startswith("refused")
+            if event.outcome.startswith(
+                ("rejected", "refused")
+            )  # refused: recorded by earlier versions
             else strip_controls(event.outcome),
         )
         for event in reversed(reply.events)
