@@ -61,5 +61,8 @@ async def run_program(
         if result.status != 0:
             lines = printed.decode(errors="replace").strip().splitlines()
             reason = lines[-1] if lines else exit_status_text(result.status)
-            raise ConfigError(f"{command[0]} does not run in {mount.root}: {reason}")
+            raise ConfigError(
+                f"{command[0]} does not run in {mount.root}: {reason} (`piw root check` says what "
+                "this machine lacks)"
+            )
         return (work_dir / output).read_bytes() if output else bytes(printed)
