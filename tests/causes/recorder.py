@@ -42,8 +42,8 @@ class _RecordingProxy(IndexProxy):
 
     last: "_RecordingProxy | None" = None
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self.answers: dict[str, int] = {}
         _RecordingProxy.last = self
 

@@ -11,8 +11,8 @@ MAX_BYTES = 1_500_000
 RECORDINGS = {recording.name: recording for recording in recordings()}
 
 
-def test_recordings_are_of_known_variants() -> None:
-    known = {
+def test_every_variant_is_recorded_on_its_pythons() -> None:
+    wanted = {
         f"{situation.folder}/{variant.name}-{python}"
         for situation in SITUATIONS
         for variant in situation.variants
@@ -21,7 +21,7 @@ def test_recordings_are_of_known_variants() -> None:
     files = {
         str(path.relative_to(FOLDER)).removesuffix(".log.gz") for path in FOLDER.rglob("*.log.gz")
     }
-    assert set(RECORDINGS) == files <= known
+    assert set(RECORDINGS) == files == wanted
     assert [situation.number for situation in SITUATIONS] == list(range(1, 32))
 
 
@@ -40,6 +40,8 @@ def _is_as_expected(recording: Recording) -> bool:
         return built
     if built:  # and rejected by the master
         return expected.failure_class == "wrong-version"
+    if recording.facts.status is None:  # the builder knows without a log
+        return recording.facts.builder_class in expected.failure_class.split("|")
     if not expected.lines or recording.facts.limit:
         return True
     return deciding_line(recording.log, expected) is not None
