@@ -23,7 +23,7 @@ from piwheels.builder.build_environment import build_environment
 from piwheels.builder.build_errors import BuildFailedError, DownloadFailedError
 from piwheels.builder.build_log import ADDING_PACKAGES, BuildLog, OnLog, OnPhase
 from piwheels.builder.build_system import BuildSystem, HostSystem, RootSystem
-from piwheels.builder.failure_classification import classify_failure
+from piwheels.builder.failure_classification import classify_failure, recorded_cause
 from piwheels.builder.file_cache import FileCache
 from piwheels.builder.index_proxy import IndexProxy
 from piwheels.builder.missing_packages import package_index
@@ -207,6 +207,7 @@ class _BuildTask:
             disk_free_bytes=disk_free_bytes(self.workdir, limits),
             retry_after_s=download.retry_after_s if download else 0.0,
             digest=download.digest if download else "",
+            **recorded_cause(failed.cause),
         )
 
     async def run(self) -> WheelSurvey:

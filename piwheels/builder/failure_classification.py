@@ -1,13 +1,17 @@
 """Why a build failed: by the limit it exceeded, its exit status and its log."""
 
+from typing import Any
+
 from piwheels.builder import sandbox_entry
 from piwheels.builder.build_errors import BuildFailedError
 from piwheels.builder.build_log import ADDING_PACKAGES, BuildLog
 from piwheels.builder.process_runner import LimitExceeded, Limits, ProcessResult
-from piwheels.causes import Evidence, IndexRecord, Limit, PackageLookup, classify
+from piwheels.causes import Cause, Evidence, IndexRecord, Limit, PackageLookup, classify
 from piwheels.formatting import exit_status_text, format_duration
 from piwheels.model import FailureClass, Outcome
 
+#: As FailureEvidence limits them.
+_MAX_NAMES, _MAX_NAME_CHARS = 20, 200
 _OUTCOMES = {
     FailureClass.OUT_OF_MEMORY: Outcome.OUT_OF_MEMORY,
     FailureClass.DISK_FULL: Outcome.DISK_FULL,
@@ -39,6 +43,17 @@ def classify_failure(
     return BuildFailedError(
         _OUTCOMES.get(failure_class, Outcome.FAILED), reason, failure_class, cause=cause
     )
+
+
+def recorded_cause(cause: Cause | None) -> dict[str, Any]:
+    """The fields of FailureEvidence with what a log tells."""
+    if cause is None:
+        return {}
+    return {
+        "missing": tuple(str(each)[:_MAX_NAME_CHARS] for each in cause.missing[:_MAX_NAMES]),
+        "packages": tuple(name[:_MAX_NAME_CHARS] for name in cause.packages[:_MAX_NAMES]),
+        "line_number": cause.line_number,
+    }
 
 
 def _evidence(result: ProcessResult, limits: Limits) -> Evidence:

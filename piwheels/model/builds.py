@@ -104,6 +104,7 @@ _Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 _Bytes = Annotated[int, Meta(ge=0, le=2**62)]
 _Figure = Annotated[float, Meta(ge=-1e12, le=1e12)]  # no NaN, no infinity
 _ShortText = Annotated[str, Meta(max_length=200)]
+_Names = Annotated[tuple[_ShortText, ...], Meta(max_length=20)]
 
 
 class FailureEvidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +120,9 @@ class FailureEvidence(msgspec.Struct, frozen=True, kw_only=True):
     disk_free_bytes: _Bytes | None = None  # after the build was removed
     retry_after_s: _Seconds = 0.0  # as the index requested (RFC 9110, 10.2.3)
     digest: _ShortText = ""  # of the wrong bytes that were received
+    missing: _Names = ()  # what the build did not find: "header ffi.h"
+    packages: _Names = ()  # the Debian packages that have it
+    line_number: Annotated[int, Meta(ge=0, le=2**31)] = 0  # in the log, of the build's reason
 
 
 class PastFailure(Struct, frozen=True, kw_only=True):
