@@ -29,10 +29,11 @@ LONGEST_COLUMNS = (
 )
 ENDED_COLUMNS = (
     Column("outcome", "Ended last", 16, 0),
-    Column("release", "Release", 20, 0, stretch=True),
+    Column("release", "Release", 20, 0),
     Column("target", "Target", 22, 2),
     Column("took", "Took", 6, 1, "right"),
     Column("builder", "Builder", 12, 3),
+    Column("detail", "Error line or wheel", 24, 4, stretch=True),
 )
 #: More rows do not fit anywhere.
 _MAX_ROWS = 50
@@ -88,5 +89,6 @@ def _ended_row(build: BuildSummary, target: str, ascii_only: bool) -> Row:
         Cell(terminal_safe(target)),
         Cell(format_short_duration(build.duration_s)),
         Cell(terminal_safe(build.builder)),
+        Cell(terminal_safe(build.detail), "muted"),
     )
     return Row(str(build.build_id), cells)
