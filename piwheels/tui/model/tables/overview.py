@@ -8,7 +8,7 @@ from piwheels.tui.model.glyphs import ALERT_STATES
 from piwheels.tui.model.glyphs import glyph as glyph_of
 from piwheels.tui.model.state import Builder, FarmState
 from piwheels.tui.model.tables.builders import release_cell, state_cell
-from piwheels.tui.model.tables.builds import outcome_style
+from piwheels.tui.model.tables.builds import BUILD_COLUMNS, outcome_style
 from piwheels.tui.model.tables.queues import QUEUE_COLUMNS, queue_rows
 from piwheels.tui.model.tables.table_model import Cell, Column, Row, filter_and_sort
 from piwheels.tui.model.terminal_text import terminal_safe
@@ -33,7 +33,7 @@ ENDED_COLUMNS = (
     Column("target", "Target", 22, 2),
     Column("took", "Took", 6, 1, "right"),
     Column("builder", "Builder", 12, 3),
-    Column("detail", "Error line or wheel", 24, 4, stretch=True),
+    Column("detail", BUILD_COLUMNS[-1].title, 24, 4, stretch=True),
 )
 #: More rows do not fit anywhere.
 _MAX_ROWS = 50
