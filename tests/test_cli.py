@@ -131,11 +131,11 @@ def test_every_command_with_output_has_json_and_destructive_ones_ask_for_confirm
         *("up", "serve", "master run", "builder run", "tui", "completion"),
         *("config systemd", "config nginx", "config apache", "config caddy"),
         *("config get", "config set", "db upgrade", "db backup", "db restore"),
-        *("key generate", "key authorize", "key revoke"),
+        *("key generate", "key authorize", "key revoke", "root remove", "recipe export"),
     }
     asking = {verb for verb, names in options.items() if "yes" in names}
     assert asking == {
-        *("remove", "master stop", "key revoke"),
+        *("remove", "master stop", "key revoke", "root remove"),
         *("builder sleep", "builder cancel", "builder kill", "builder restart"),
     }
 

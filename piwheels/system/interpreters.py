@@ -151,7 +151,10 @@ def _run_probe(executable: Path) -> tuple[bytes, str]:
         ) from error
     except OSError as error:
         raise ConfigError(f"the interpreter {executable} does not run: {error.strerror}") from error
-    return done.stdout, done.stderr.decode(errors="replace") or exit_status_text(done.returncode)
+    message = done.stderr.decode(errors="replace")
+    if not message and done.returncode:
+        message = exit_status_text(done.returncode)
+    return done.stdout, message
 
 
 def _abi(output: _ProbeOutput) -> str:
