@@ -153,6 +153,8 @@ def test_ctrl_l_redraws_what_other_programs_overwrote(
     with start_console(address, tmp_path) as terminal:
         terminal.wait_for_text("5 builders")
         if over:
+            terminal.press("2")
+            terminal.wait_for_text("Phase")
             terminal.press(over)
             terminal.wait_for_text("Cancel")
         terminal.scribble("Broadcast message from root@pi " * 20)
