@@ -208,7 +208,7 @@ def test_a_build_that_succeeds_noisily_is_not_judged() -> None:
 # --- facts before text ---
 
 NO_DISTRIBUTION = BY_NAME["no-distribution"].log
-RETRIES = BY_NAME["index-down"].log
+RETRIES = BY_NAME["index-down"].log.replace("wheel", "other")
 KILLED = BY_NAME["compiler-killed"].log
 
 
@@ -221,7 +221,7 @@ KILLED = BY_NAME["compiler-killed"].log
         (NO_DISTRIBUTION, Evidence(index=IndexRecord(gone=("x.whl",))), C.FILE_GONE),
         (NO_DISTRIBUTION, Evidence(index=IndexRecord(damaged=("x.whl",))), C.DAMAGED_DOWNLOAD),
         (RETRIES, Evidence(), C.INDEX_FAULT),
-        (RETRIES, Evidence(index=IndexRecord(absent=("wheel",))), C.BUILD_REQUIREMENT),
+        (RETRIES, Evidence(index=IndexRecord(absent=("other",))), C.BUILD_REQUIREMENT),
         ("a.c:1:2: error: x\n", Evidence(index=IndexRecord(faulty=("y",))), C.COMPILER_ERROR),
         (KILLED, Evidence(), C.OUT_OF_MEMORY),
         (KILLED, Evidence(out_of_memory_events=1), C.OUT_OF_MEMORY),
