@@ -60,7 +60,9 @@ def _tail(lines: list[bytes], _: int) -> list[bytes]:
 def _warnings_after(lines: list[bytes], at: int) -> list[bytes]:
     """Thousands of warnings of other compilers that ran at the same time."""
     noise = [_WARNING % (n, n, n) for n in range(5000)]
-    return [*lines[: at + 4], *noise, *lines[at + 4 :]]
+    ends = [n for n, line in enumerate(lines) if n > at and b"subprocess-exited-with-error" in line]
+    end = min(ends, default=at + 4)
+    return [*lines[:end], *noise, *lines[end:]]
 
 
 def _decoys_before(lines: list[bytes], at: int) -> list[bytes]:
