@@ -101,7 +101,7 @@ def test_names_and_keys_are_unique(store: KeyStore) -> None:
     store.authorize(Role.BUILDER, "pi1", first)
     with pytest.raises(ConfigError, match="has another key"):
         store.authorize(Role.BUILDER, "pi1", second)
-    with pytest.raises(ConfigError, match="the key of builder pi1 already"):
+    with pytest.raises(ConfigError, match="already authorized for builder pi1"):
         store.authorize(Role.BUILDER, "pi2", first)
 
 
