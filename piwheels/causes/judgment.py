@@ -261,7 +261,11 @@ def _host(context: Context, finding: Finding) -> Judgment:
 
 
 def _hosts_near(log: PlainLog, line: Line) -> list[str]:
-    near = [line, *log.before(line, _MAX_LINES_TO_URL), *log.after(line, _MAX_LINES_TO_URL)]
+    near = [
+        line,
+        *log.telling_before(line, _MAX_LINES_TO_URL),
+        *log.telling_after(line, _MAX_LINES_TO_URL),
+    ]
     found = [match["host"] for each in near if (match := _URL.search(each.text))]
     return [host for host in found if not host.startswith("127.")]
 

@@ -5,7 +5,7 @@ linear in the length of the log: lines are only looked at if they contain a rule
 """
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -91,6 +91,20 @@ class PlainLog:
                 return
             line = self.line_at(self.text.rfind("\n", 0, line.start - 1) + 1)
             yield line
+
+    def telling_before(self, line: Line, count: int) -> Iterator[Line]:
+        """As `before`, without the lines that never tell anything."""
+        starts = self._condensed_text().starts
+        place = bisect_left(starts, line.start)
+        for start in reversed(starts[max(place - count, 0) : place]):
+            yield self.line_at(start)
+
+    def telling_after(self, line: Line, count: int) -> Iterator[Line]:
+        """As `after`, without the lines that never tell anything."""
+        starts = self._condensed_text().starts
+        place = bisect_right(starts, line.start)
+        for start in starts[place : place + count]:
+            yield self.line_at(start)
 
     def starts(self, words: Sequence[str], most: int) -> list[int]:
         """The offsets of the lines with any of the words, in order.

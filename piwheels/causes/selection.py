@@ -134,7 +134,7 @@ def _hint_above(log: PlainLog, before: Sequence[Finding], exception: Finding) ->
     """A line just above a traceback that tells why the output of a program was not as expected."""
     traceback = traceback_above(log, exception.line)
     start = traceback.start if traceback else exception.line.start
-    above = list(log.before(log.line_at(start), _LINES_BEFORE_SWALLOWED))
+    above = list(log.telling_before(log.line_at(start), _LINES_BEFORE_SWALLOWED))
     earliest = above[-1].start if above else start
     near = [
         finding
