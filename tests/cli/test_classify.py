@@ -48,7 +48,11 @@ def test_the_causes_of_several_logs_are_told_in_json(tmp_path: Path) -> None:
     assert "no failure" in run(str(path))
 
 
-@pytest.mark.parametrize("content", [None, b"\x1f\x8bnot gzip", gzip.compress(LOG.encode())[:20]])
+@pytest.mark.parametrize(
+    "content",
+    [None, b"\x1f\x8bnot gzip", gzip.compress(LOG.encode())[:20]],
+    ids=["absent", "not gzip", "truncated"],
+)
 def test_what_cannot_be_read_is_named_in_one_line(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "build.log"
     if content is not None:
