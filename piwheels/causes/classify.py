@@ -66,7 +66,8 @@ def classify_with(
     if _succeeded(text, evidence):
         return _without_failure(text, evidence)
     findings = find_all(text, [rule for rule in rules if _applies(rule, evidence)])
-    context = Context(text, last_step(text, findings), packages, _project(text))
+    step = last_step(text, findings)
+    context = Context(text, step, packages, _project(text), _index_was_well(evidence))
     finding = select(text, findings)
     judgment = judge(context, finding) if finding else None
     line = judgment.line if judgment else _last_informative_line(text)
@@ -85,8 +86,11 @@ def classify_with(
 
 def _applies(rule: Rule, evidence: Evidence) -> bool:
     """A text about the index proves nothing where the index is known to have been well."""
-    index_was_well = evidence.index is not None and evidence.index.was_well
-    return not (index_was_well and rule.failure_class is C.INDEX_FAULT)
+    return not (rule.failure_class is C.INDEX_FAULT and _index_was_well(evidence))
+
+
+def _index_was_well(evidence: Evidence) -> bool:
+    return evidence.index is not None and evidence.index.was_well
 
 
 def _succeeded(log: PlainLog, evidence: Evidence) -> bool:

@@ -60,9 +60,8 @@ class ClockWatch:
         jump_s = self._detector.clock_jump_s(wall_clock.timestamp(), monotonic_s)
         if jump_s:
             way = "ahead" if jump_s > 0 else "back"
-            await self.record_event(
-                f"the database's clock was set {way} by {format_duration(abs(jump_s))}"
-            )
+            size = format_duration(round(abs(jump_s), -1))  # as precise as the reading
+            await self.record_event(f"the database's clock was set {way} by {size}")
         if jump_s < 0:
             await self._clamp_future_times()
 

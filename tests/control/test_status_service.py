@@ -11,6 +11,7 @@ from tests.control.conftest import Master
 from tests.timeouts import WAIT_S
 
 
+@pytest.mark.slow
 async def test_a_pause_is_published_immediately_while_counts_are_unavailable(
     master: Master,
 ) -> None:

@@ -129,7 +129,7 @@ async def test_an_older_development_version_is_rejected_with_a_solution(empty_ds
     await _make_old_database(empty_dsn)
     async with await psycopg.AsyncConnection.connect(empty_dsn, row_factory=dict_row) as admin:
         await admin.execute("DELETE FROM schema_versions WHERE version > 9")
-    with pytest.raises(MigrationError, match=r"version 9 .* only 11 can be converted: run"):
+    with pytest.raises(MigrationError, match=r"version 9 .* only version 11 can be converted: run"):
         await upgrade(empty_dsn)
 
 

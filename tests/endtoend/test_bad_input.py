@@ -246,6 +246,7 @@ def test_problems_of_the_upstream_are_reported_for_each_release(
     assert "Traceback" not in farm.output
 
 
+@pytest.mark.slow
 def test_an_sdist_with_a_wrong_hash_is_retried_later(farm: Farm, upstream: FakeIndex) -> None:
     entry = upstream.add("changed", "changed-1.0.tar.gz", sdist_running("changed"))
     entry["hashes"] = {"sha256": "0" * 64}

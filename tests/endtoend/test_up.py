@@ -107,6 +107,7 @@ def test_the_table_and_the_exit_code_report_the_results(farm: Farm, upstream: Fa
     assert "Traceback" not in farm.output
 
 
+@pytest.mark.slow
 def test_a_skipped_release_is_final_and_has_no_wheel(farm: Farm, upstream: FakeIndex) -> None:
     for name in ("kept", "out", "half"):
         add_release(upstream, name)
@@ -135,6 +136,7 @@ def test_a_skipped_release_is_final_and_has_no_wheel(farm: Farm, upstream: FakeI
     assert "this one is known to hang" in rows["half"]
 
 
+@pytest.mark.slow
 def test_a_release_removed_during_its_build_is_reported_and_exits_1(
     farm: Farm, upstream: FakeIndex
 ) -> None:
@@ -219,6 +221,7 @@ def test_a_killed_farm_leaves_no_processes_and_can_be_resumed(
     assert farm.run("slow", "--exit-when-idle") == 0
 
 
+@pytest.mark.slow
 def test_operator_commands_work_on_a_farm_of_piw_up(farm: Farm, upstream: FakeIndex) -> None:
     add_release(upstream, "alpha")
     add_release(upstream, "bad", "raise SystemExit('error: it is broken')")
@@ -253,6 +256,7 @@ def test_operator_commands_work_on_a_farm_of_piw_up(farm: Farm, upstream: FakeIn
     wait_until(lambda: "alpha" not in farm.pages(), "its page is gone")
 
 
+@pytest.mark.slow
 def test_a_rebuilt_wheel_gets_a_build_number(farm: Farm, upstream: FakeIndex) -> None:
     add_release(upstream, "stamp", "return time.time()")
     farm.start("stamp")
@@ -263,6 +267,7 @@ def test_a_rebuilt_wheel_gets_a_build_number(farm: Farm, upstream: FakeIndex) ->
     wait_until(lambda: farm.check_web_root() == both, "it is built again under another name")
 
 
+@pytest.mark.slow
 def test_a_killed_page_renderer_is_restarted(farm: Farm, upstream: FakeIndex) -> None:
     add_release(upstream, "alpha")
     add_release(upstream, "beta")
@@ -292,6 +297,7 @@ class StallingDict(dict[str, Any]):
         return super().__contains__(key)
 
 
+@pytest.mark.slow
 def test_a_master_killed_during_the_first_request_is_restarted(
     farm: Farm, upstream: FakeIndex
 ) -> None:

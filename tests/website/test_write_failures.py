@@ -10,7 +10,7 @@ import pytest
 from piwheels.db import catalog, page_queue
 from piwheels.db.page_queue import PageKind
 from piwheels.rendering import write_retries
-from piwheels.website import page_writer, project_page, site_publisher
+from piwheels.website import page_writer, project_page, site_pages, site_publisher
 from tests.timeouts import WAIT_S
 from tests.website.harness import SiteHarness
 
@@ -84,7 +84,7 @@ async def test_a_single_page_that_fails_does_not_delay_others(
 
     await site.publish("alpha")
     with monkeypatch.context() as patch:
-        patch.setattr(page_writer, "write_stats", failing)
+        patch.setattr(site_pages, "stats_pages", failing)
         await site.write_all()
     assert not (site.webroot.root / "stats.html").exists()
     for name in ("index.html", "sitemap.xml", "project/alpha/index.html"):
@@ -107,7 +107,7 @@ async def test_a_requested_single_page_that_fails_is_postponed(
     await site.write_all()
     await page_queue.request_rewrite(site.db, PageKind.STATS, None)
     with monkeypatch.context() as patch:
-        patch.setattr(page_writer, "write_stats", failing)
+        patch.setattr(site_pages, "stats_pages", failing)
         for _ in range(3):
             await site.write_all()
     assert tries == 1
