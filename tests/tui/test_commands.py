@@ -25,6 +25,8 @@ from tests.simfarm import FarmModel, SimFarm
 from tests.simfarm.server import control_address
 from tests.tui.app_harness import AppHarness, run_console
 
+pytestmark = pytest.mark.farm  # each runs the whole console
+
 CONFIRM_KEYS = ("right", "enter")
 
 

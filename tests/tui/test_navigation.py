@@ -26,6 +26,8 @@ from tests.tui.sample_farm import build_finished, builder, snapshot, status
 from tests.tui.static_source import StaticSource
 from tests.tui.test_screens import LOG, prepared_source
 
+pytestmark = pytest.mark.farm  # each runs the whole console
+
 TABS = list(ScreenName)[:8]
 FIRST = ["pi4-loft", "pi4-attic", "pi4-hall"]  # quarantined, overdue, silent: problems come first
 

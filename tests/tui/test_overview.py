@@ -16,6 +16,8 @@ from tests.tui.app_harness import AppHarness, run_console
 from tests.tui.sample_farm import QUEUES, snapshot, status
 from tests.tui.static_source import NOON, StaticSource
 
+pytestmark = pytest.mark.farm  # each runs the whole console
+
 EMPTY_QUEUES = tuple(replace(queue, pending=0, claimed=0, deferred=0) for queue in QUEUES)
 
 

@@ -20,6 +20,8 @@ from tests.tui.app_harness import AppHarness, run_console
 from tests.tui.sample_farm import snapshot
 from tests.tui.static_source import StaticSource
 
+pytestmark = pytest.mark.farm  # each runs the whole console
+
 SNAPSHOTS = Path(__file__).with_name("snapshots")
 STATES = ["connected", "stale", "read-only"]
 LOG = b"".join(b"gcc -O2 -c src/part_%d.c\n" % number for number in range(80)) + (
