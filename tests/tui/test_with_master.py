@@ -90,7 +90,7 @@ async def test_stop_ends_the_master_and_the_console_reconnects(
     await stage.wait_until(lambda: master.process and master.process.poll() == 0, "it has ended")
     await stage.wait_for_text("DISCONNECTED")
     await master.start()
-    await stage.wait_for_text("Connected to a new master")
+    await stage.wait_for_text("Reconnected; the master has restarted.")
 
 
 # --- builders ---
