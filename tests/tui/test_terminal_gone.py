@@ -212,6 +212,8 @@ def test_without_unicode_only_ascii_is_sent(
 def test_no_color_sends_no_colors(address: str, tmp_path: Path) -> None:
     with start_console(address, tmp_path, NO_COLOR="1") as terminal:
         terminal.wait_for_text("5 builders")
+        terminal.press("2")
+        terminal.wait_for_text("Elapsed")
         terminal.press("K")
         terminal.wait_for_text("Cancel")
         colors = {
