@@ -42,6 +42,7 @@ from piwheels.builder.rmtree import remove_tree
 from piwheels.builder.sandbox import Sandbox, SandboxCommand
 from piwheels.builder.upstream_wheel import upstream_wheel_tail
 from piwheels.builder.wheel_collection import collect_wheel
+from piwheels.causes import IndexRecord
 from piwheels.errors import RejectedError, TransientError
 from piwheels.index_client.client import DigestError, SimpleIndex
 from piwheels.model import (
@@ -403,7 +404,8 @@ class _BuildTask:
     async def _inspect_result(self, result: ProcessResult, sdist: Path) -> WheelSurvey:
         if result.status != 0 or result.limit_exceeded is not None:
             packages = await asyncio.to_thread(package_index, self.interpreter.os)
-            raise classify_failure(result, self.limits, self.log, packages)
+            index = IndexRecord(partial=bool(self.recipe and self.recipe.tools_date))
+            raise classify_failure(result, self.limits, self.log, packages, index)
         self.log.enter_phase("inspecting")
         wheel = await asyncio.to_thread(
             collect_wheel, self.scratch_dir, self.wheels_dir, self.job.project

@@ -22,10 +22,15 @@ _OUTCOMES = {
 
 
 def classify_failure(
-    result: ProcessResult, limits: Limits, log: BuildLog, packages: PackageLookup | None = None
+    result: ProcessResult,
+    limits: Limits,
+    log: BuildLog,
+    packages: PackageLookup | None = None,
+    index: IndexRecord = IndexRecord(),  # noqa: B008 - immutable
 ) -> BuildFailedError:
     """The error for a build that failed in the sandbox; the index answered all that it asked."""
-    cause = classify(bytes(log.tail).decode(errors="replace"), _evidence(result, limits), packages)
+    evidence = _evidence(result, limits, index)
+    cause = classify(bytes(log.tail).decode(errors="replace"), evidence, packages)
     if result.limit_exceeded is None:
         if log.phase in {"fetching", ADDING_PACKAGES}:
             text = f"the sandbox did not start: {cause.line}"
@@ -56,11 +61,11 @@ def recorded_cause(cause: Cause | None) -> dict[str, Any]:
     }
 
 
-def _evidence(result: ProcessResult, limits: Limits) -> Evidence:
+def _evidence(result: ProcessResult, limits: Limits, index: IndexRecord) -> Evidence:
     return Evidence(
         exit_status=result.status,
         limit=Limit(result.limit_exceeded) if result.limit_exceeded else None,
-        index=IndexRecord(),
+        index=index,
         peak_memory_bytes=result.peak_memory_bytes or None,
         memory_limit_bytes=limits.memory_bytes,
         cpu_s=result.cpu_s,

@@ -23,6 +23,7 @@ class IndexRecord(Struct, frozen=True, kw_only=True):
     faulty: tuple[str, ...] = ()  # no answer, or an error, that no success followed
     gone: tuple[str, ...] = ()  # files that a page lists and the index does not have
     damaged: tuple[str, ...] = ()  # bytes that do not have the digest of the page
+    partial: bool = False  # files were hidden from the build: the index was shown as of a day
 
     @property
     def was_well(self) -> bool:

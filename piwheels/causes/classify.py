@@ -67,7 +67,8 @@ def classify_with(
         return _without_failure(text, evidence)
     findings = find_all(text, [rule for rule in rules if _applies(rule, evidence)])
     step = last_step(text, findings)
-    context = Context(text, step, packages, _project(text), _index_was_well(evidence))
+    partial = evidence.index is not None and evidence.index.partial
+    context = Context(text, step, packages, _project(text), partial)
     finding = select(text, findings)
     judgment = judge(context, finding) if finding else None
     line = judgment.line if judgment else _last_informative_line(text)
@@ -86,11 +87,8 @@ def classify_with(
 
 def _applies(rule: Rule, evidence: Evidence) -> bool:
     """A text about the index proves nothing where the index is known to have been well."""
-    return not (rule.failure_class is C.INDEX_FAULT and _index_was_well(evidence))
-
-
-def _index_was_well(evidence: Evidence) -> bool:
-    return evidence.index is not None and evidence.index.was_well
+    index_was_well = evidence.index is not None and evidence.index.was_well
+    return not (index_was_well and rule.failure_class is C.INDEX_FAULT)
 
 
 def _succeeded(log: PlainLog, evidence: Evidence) -> bool:

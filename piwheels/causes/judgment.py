@@ -75,7 +75,7 @@ class Context:
     findings: Sequence[Finding]  # of the same step
     packages: PackageLookup | None
     project: str  # that is built, in lower case; "" if it is not known
-    index_was_well: bool  # known to have answered all that the build requested
+    index_is_partial: bool  # shown as of a day: it may lack what every index has
 
     def candidates(self, missing: Missing) -> Sequence[str]:
         """The packages that have something; empty if that is not known."""
@@ -315,7 +315,7 @@ def _requirement(context: Context, finding: Finding) -> Judgment:
         return Judgment(C.INDEX_FAULT, (), retries[0].line)
     if (
         missing
-        and not context.index_was_well
+        and not context.index_is_partial
         and missing[0].name in _ON_EVERY_INDEX
         and "from versions: none" in _around(context.log, finding.line)
     ):

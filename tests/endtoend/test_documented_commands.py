@@ -78,8 +78,9 @@ def _as_here(farm: Farm, word: str) -> str:
     """A documented word, for this farm's names and directories."""
     word = word.replace("numpy", "markupsafe").replace("pandas", "wrapt")
     word = re.sub(r"^(/var/lib/piwheels|/backup)(?=/)", str(farm.folder.parent), word)
-    here = {"17": "1", "cp39-bullseye-armv7l": _target(farm)}
-    return os.urandom(32).hex() if word == "KEY" else here.get(word, word)
+    if word == "cp39-bullseye-armv7l":
+        return str(wait_until(lambda: _target(farm), "the builder's target is known"))
+    return os.urandom(32).hex() if word == "KEY" else {"17": "1"}.get(word, word)
 
 
 def _run_if_connected(farm: Farm, command: list[str]) -> subprocess.CompletedProcess[str] | None:
