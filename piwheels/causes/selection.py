@@ -120,7 +120,7 @@ def _exception(log: PlainLog, step: Sequence[Finding], last: Finding) -> Finding
 
 
 def _only_reports_error(finding: Finding) -> bool:
-    """Whether an exception says no more than that something failed."""
+    """Whether an exception only says that something failed."""
     message = finding.line.text.partition(": ")[2] or "error"
     return (
         finding.rule.failure_class is None

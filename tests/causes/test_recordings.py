@@ -1,6 +1,7 @@
 """The recorded logs are complete, fail as they are meant to, and show nothing of a machine."""
 
 import re
+from pathlib import Path
 
 from tests.causes.log_variants import deciding_line
 from tests.causes.recordings import FOLDER, Recording, recordings
@@ -47,9 +48,10 @@ def _is_as_expected(recording: Recording) -> bool:
     return deciding_line(recording.log, expected) is not None
 
 
-def test_recordings_show_nothing_of_a_machine() -> None:
+def test_recordings_show_nothing_of_a_machine(repository: Path) -> None:
     private = re.compile(
-        r"/root/|/tmp/wt|/\.pyenv|/work/|(?<!/build)/(home/|tmp/tmp\w{8})|127\.0\.0\.1:(?!40000)"
+        rf"{re.escape(str(repository))}/|/root/|/\.pyenv|(?<!/build)/(?:home/|tmp/tmp\w{{8}})"
+        r"|127\.0\.0\.1:(?!40000)"
     )
     found = {
         name: text
