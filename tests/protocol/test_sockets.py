@@ -192,7 +192,8 @@ async def test_a_peer_that_does_not_read_and_its_disconnection_are_noticed(tmp_p
         m.FromBuilder, lambda reason, _: m.Rejected(reason=reason), hwm=2
     )
     address = router.bind(f"ipc://{tmp_path}/s")
-    deaf = zmq.asyncio.Context.instance().socket(zmq.DEALER)
+    context = zmq.asyncio.Context()
+    deaf = context.socket(zmq.DEALER)
     deaf.rcvhwm = 1
     deaf.connect(address)
     await deaf.send(msgspec.msgpack.encode(m.Goodbye()))
@@ -203,7 +204,7 @@ async def test_a_peer_that_does_not_read_and_its_disconnection_are_noticed(tmp_p
     read.cancel()
     with suppress(asyncio.CancelledError):
         await read
-    deaf.close(linger=0)
+    context.destroy(linger=0)  # returns when the connection is closed
     await wait_for_result(SendResult.GONE, router, peer)
     router.close()
 
