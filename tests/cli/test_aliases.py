@@ -30,7 +30,7 @@ def test_an_old_form_becomes_an_existing_command(alias: Alias) -> None:
 
 @pytest.mark.parametrize("alias", ALIASES, ids=lambda alias: " ".join((*alias.old, alias.option)))
 def test_old_forms_are_not_in_the_help(alias: Alias) -> None:
-    context = click.Context(cli, info_name="piw")
+    context = click.Context(cli, info_name="piw", **cli.context_settings)
     if len(alias.old) == 1 and alias.old != alias.new and not alias.option:
         assert f"  {alias.old[0]} " not in cli.get_help(context)
 
