@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ from textual import work
 from textual.app import SuspendNotSupported
 from textual.binding import BindingsMap
 from textual.color import Color
+from textual.filter import LineFilter
 from textual.scrollbar import ScrollBar
 from textual.timer import Timer
 
@@ -37,6 +38,7 @@ from piwheels.tui.screens.registry import make_screen
 from piwheels.tui.settings import Settings
 from piwheels.tui.terminal import job_control
 from piwheels.tui.themes import THEMES, WholeCellScrollBar
+from piwheels.tui.widgets.ascii_filter import AsciiFilter
 
 #: Between two frames while the farm changes.
 REFRESH_S = 0.25
@@ -49,6 +51,7 @@ LONG_BUILD_CLOCK_S = 60.0
 #: How often the age of a stale screen is updated.
 _STALENESS_UPDATE_S = 5.0
 _HISTORY_LIMIT = 50
+_ASCII_FILTER = AsciiFilter()  # one object: lines are cached by it
 #: Colors between background and foreground, and how near they are to the latter.
 _BLENDED_COLORS = {"text-muted": 0.65, "text-disabled": 0.4}
 
@@ -120,6 +123,11 @@ class Console(PreferencesApp):
     def ascii_only(self) -> bool:
         """Whether only ASCII may be drawn."""
         return self.display_options.ascii_only
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's filters of what is drawn, and one for terminals with ASCII only."""
+        filters = super().get_line_filters()
+        return [*filters, _ASCII_FILTER] if self.ascii_only else filters
 
     @property
     def replay(self) -> Replay | None:

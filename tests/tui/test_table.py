@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 
 import pytest
+from rich.cells import cell_len
+from rich.segment import Segment
 from textual.app import App, ComposeResult
+from textual.color import Color
 from textual.geometry import Region
 from textual.message import Message
 from textual.pilot import Pilot
 
 from piwheels.tui.model.tables.table_model import Cell, Column, Row
+from piwheels.tui.widgets.ascii_filter import AsciiFilter
 from piwheels.tui.widgets.cell_text import pad_or_truncate, printable_text
 from piwheels.tui.widgets.table import RowTable
 from piwheels.tui.widgets.table_layout import layout_columns
@@ -262,3 +266,10 @@ async def test_a_text_extends_over_empty_cells_and_is_truncated_when_they_fill()
         assert bench.lines()[1].rstrip().endswith("…    0.5")
         shown = bench.screen._compositor.render_strips()
         assert shown[1].text == bench.lines()[1]  # and so it stands on the screen
+
+
+def test_the_ascii_filter_keeps_the_width_of_a_line() -> None:
+    drawn = "▎Longest bui…  café 日本 ok"
+    (segment,) = AsciiFilter().apply([Segment(drawn)], Color(0, 0, 0))
+    assert segment.text == "?Longest bui~  cafe ???? ok"
+    assert cell_len(segment.text) == cell_len(drawn)

@@ -205,7 +205,8 @@ def test_without_unicode_only_ascii_is_sent(
         for keys, words in _TOUR:
             terminal.press(keys)
             terminal.wait_for_text(words)
-        assert b"".join(terminal.data).isascii()
+        text = b"".join(terminal.data).decode(errors="replace")
+        assert {char for char in text if not char.isascii()} == set()
 
 
 @pytest.mark.slow
