@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from piwheels.builder.root_systems import Roots
+from piwheels.builder.root_systems import Roots, describe_interpreter
 from piwheels.errors import ConfigError
 from piwheels.formatting import format_size
 from piwheels.model import Struct
@@ -168,8 +168,5 @@ def _made_root(roots: Roots, name: str) -> Check:
         found = asyncio.run(roots.interpreters(name))
     except ConfigError as error:
         return Check(what=what, ok=False, found=str(error), remedy=f"`piw root update {name}`")
-    texts = [
-        f"Python {item.version} for {item.arch}{', emulated' if system.mount.emulated else ''}"
-        for item, system in found
-    ]
+    texts = [describe_interpreter(interpreter, system) for interpreter, system in found]
     return Check(what=what, ok=True, found="; ".join(texts))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from piwheels.builder.bubblewrap import Bubblewrap
-from piwheels.builder.process_runner import Limits
+from piwheels.builder.process_runner import Limits, OnOutput
 from piwheels.builder.sandbox import SandboxCommand
 from piwheels.errors import ConfigError
 from piwheels.formatting import exit_status_text
@@ -16,14 +16,18 @@ _TIMEOUT_S = 1800.0  # enough to compile the standard library, emulated
 
 
 def run_inside(
-    sandbox: Bubblewrap, mount: RootMount, command: Sequence[str], output: str = ""
+    sandbox: Bubblewrap,
+    mount: RootMount,
+    command: Sequence[str],
+    output: str = "",
+    on_output: OnOutput | None = None,
 ) -> bytes:
     """Run a program of a root in a thread without an event loop, as `roots.maker.RunInside`.
 
     Raises:
         ConfigError: it failed; the message has the last line that it printed.
     """
-    return asyncio.run(run_program(sandbox, mount, command, output))
+    return asyncio.run(run_program(sandbox, mount, command, output, on_output=on_output))
 
 
 async def run_program(
@@ -31,7 +35,9 @@ async def run_program(
     mount: RootMount,
     command: Sequence[str],
     output: str = "",
+    *,
     files: dict[str, str] | None = None,
+    on_output: OnOutput | None = None,
 ) -> bytes:
     """As `run_inside`, on an event loop.
 
@@ -41,8 +47,15 @@ async def run_program(
         command: the program and its arguments.
         output: the name of a file that it writes into /build, to return; "" for its output.
         files: files for it to read in /build, by name.
+        on_output: receives what it prints, as it is printed; what it raises ends the program.
     """
     printed = bytearray()
+
+    def receive(data: bytes) -> None:
+        printed.extend(data)
+        if on_output is not None:
+            on_output(data)
+
     with tempfile.TemporaryDirectory(prefix="piwheels-root-") as folder:
         work_dir = Path(folder) / "work"
         sandbox.prepare(work_dir)
@@ -56,7 +69,7 @@ async def run_program(
                 limits=Limits(timeout_s=_TIMEOUT_S, disk_reserve_bytes=0),
                 mount=mount,
             ),
-            printed.extend,
+            receive,
         )
         if result.status != 0:
             lines = printed.decode(errors="replace").strip().splitlines()

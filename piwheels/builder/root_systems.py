@@ -115,6 +115,12 @@ class Roots:
         return self._layers.ensure(root, self.definition(root.record.name), tuple(packages), mount)
 
 
+def describe_interpreter(interpreter: Interpreter, system: RootSystem) -> str:
+    """An interpreter of a root in words: "Python 3.13.5 for armv7l, emulated"."""
+    emulated = ", emulated" if system.mount.emulated else ""
+    return f"Python {interpreter.version} for {interpreter.arch}{emulated}"
+
+
 def with_machine(found: Interpreter, machine: str) -> Interpreter:
     """The interpreter with another machine to build for; "" is its own.
 

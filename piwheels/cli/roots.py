@@ -179,8 +179,10 @@ def _print_roots(made: "list[MadeRoot]", *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows))
         return
-    for row in rows:
+    for row, item in zip(rows, made, strict=True):
         click.echo(_line(row))
+        if notice := item.record.notice:
+            click.secho(f"note: {notice}", fg="yellow", err=True)
 
 
 def _row(made: "MadeRoot") -> dict[str, Any]:
@@ -193,6 +195,7 @@ def _row(made: "MadeRoot") -> dict[str, Any]:
         "size_bytes": record.size_bytes,
         "made_at": record.made_at.isoformat(),
         "archives": record.archive_dates,
+        "left_out": record.left_out,
         "folder": str(made.system),
     }
 

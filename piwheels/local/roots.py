@@ -1,12 +1,16 @@
 """The roots of a private farm: made before its builders start."""
 
 import asyncio
+import threading
 from collections.abc import Mapping
 
-from piwheels.builder.root_systems import HOST, Roots
+import click
+
+from piwheels.builder.root_systems import HOST, Roots, describe_interpreter
 from piwheels.config import Config
 from piwheels.model import Interpreter, Target
 from piwheels.roots.progress import RootProgress
+from piwheels.roots.store import MadeRoot
 from piwheels.wheel.tags import target_of
 
 __all__ = ["HOST", "serve_roots"]
@@ -35,9 +39,33 @@ async def serve_roots(
     for name in others:
         roots.definition(name)
     for name in others:
-        if roots.store.find(name) is None:
-            with RootProgress(name) as progress:
-                await asyncio.to_thread(roots.make, name, progress)
-        for interpreter, _ in await roots.interpreters(name):
+        root = roots.store.find(name) or await _make(roots, name)
+        for interpreter, system in await roots.interpreters(name):
             found[target_of(interpreter)] = None
+            click.echo(f"root:   {name}, {describe_interpreter(interpreter, system)}")
+        if notice := root.record.notice:
+            click.secho(f"note:   {notice}", fg="yellow")
     return found
+
+
+class _StoppedError(Exception):
+    """A root is not needed any more: `piw up` was interrupted."""
+
+
+async def _make(roots: Roots, name: str) -> MadeRoot:
+    """Make a root in a thread; a cancellation ends what runs there."""
+    stopped = threading.Event()
+    with RootProgress(name) as progress:
+
+        def report(step: str, fraction: float) -> None:
+            if stopped.is_set():
+                raise _StoppedError
+            progress(step, fraction)
+
+        making = asyncio.create_task(asyncio.to_thread(roots.make, name, report))
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            stopped.set()
+            await asyncio.gather(making, return_exceptions=True)
+            raise

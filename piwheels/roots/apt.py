@@ -92,11 +92,15 @@ class Apt:
         self._arch = arch
         self._left_out: set[str] = set()
 
-    def update(self, on_notice: Callable[[str], None] = lambda _: None) -> None:
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The pockets of newer versions that were out of step at the last update."""
+        return tuple(sorted(self._left_out))
+
+    def update(self, on_fraction: OnFraction | None = None) -> None:
         """Download the package lists; the former ones are kept when this fails.
 
-        Args:
-            on_notice: told about a pocket of newer versions that is out of step, and left out.
+        A pocket of newer versions that is out of step is left out.
 
         Raises:
             ConfigError: apt or a keyring is missing, or an archive cannot be used.
@@ -106,14 +110,13 @@ class Apt:
         attempt = 1
         while True:
             try:
-                self._run(["update", "-q"])
+                self._run(["update", "-q"], on_fraction)
             except TransientError as error:
                 found = _FAILED_SUITE.search(str(error))
                 if attempt < _UPDATE_ATTEMPTS:
                     time.sleep(_RETRY_DELAY_S)
                 elif found and found[1].endswith(_OPTIONAL_POCKETS):
                     self._left_out.add(found[1])
-                    on_notice(f"{found[1]} is being changed in the archive, and is left out")
                     attempt = 1
                 else:
                     raise
@@ -130,7 +133,7 @@ class Apt:
             if suite in self._left_out:
                 continue
             found.append(f"{suite} {date[1] if date else 'undated'}")
-        found += [f"{suite} left out: it was being changed" for suite in sorted(self._left_out)]
+        found += [f"{suite} left out: it was being changed" for suite in self.left_out]
         return tuple(found)
 
     def resolve(
@@ -206,19 +209,22 @@ class Apt:
             archives=cache,
             arch=self._arch,
         )
-        with _locked(self._archive_cache), tempfile.NamedTemporaryFile("w") as file:
+        with _locked(self._archive_cache) as lock, tempfile.NamedTemporaryFile("w") as file:
             file.write(options)
             file.flush()
-            code, output, errors = _run_apt(words, file.name, cache, on_fraction)
+            code, output, errors = _run_apt(words, file.name, cache, on_fraction, lock)
         if code:
             raise _error(errors)
         return output
 
 
 def _run_apt(
-    words: Sequence[str], options: str, cwd: Path, on_fraction: OnFraction | None
+    words: Sequence[str], options: str, cwd: Path, on_fraction: OnFraction | None, lock: int
 ) -> tuple[int, str, str]:
-    """The status, output and errors of apt-get, while its progress is reported."""
+    """The status, output and errors of apt-get, while its progress is reported.
+
+    It inherits the lock: if this process is killed, the next one waits until apt has ended too.
+    """
     reading, writing = os.pipe()
     with (
         os.fdopen(reading, "rb") as progress,
@@ -233,7 +239,7 @@ def _run_apt(
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                pass_fds=(writing,),
+                pass_fds=(writing, lock),
             )
         finally:
             os.close(writing)
@@ -261,11 +267,11 @@ def _read_all(file: IO[bytes]) -> bytes:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[int]:
     """One apt at a time in an archive cache; apt itself would fail instead of waiting."""
     with (folder / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        yield file.fileno()
 
 
 def _package_files(output: str) -> tuple[PackageFile, ...]:

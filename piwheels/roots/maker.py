@@ -14,7 +14,12 @@ from piwheels.formatting import format_size
 from piwheels.roots import dpkg_status, system_files
 from piwheels.roots.apt import Apt
 from piwheels.roots.architectures import ARCHITECTURES, host_architecture
-from piwheels.roots.bytecode import COMPILE_OUTPUT, COMPILE_SCRIPT, install_bytecode
+from piwheels.roots.bytecode import (
+    COMPILE_OUTPUT,
+    COMPILE_SCRIPT,
+    CompileProgress,
+    install_bytecode,
+)
 from piwheels.roots.deb_file import Package, unpack
 from piwheels.roots.definition import BASE_PACKAGES, RootDefinition
 from piwheels.roots.emulator import find_emulator, mount_of
@@ -31,8 +36,16 @@ OnProgress = Callable[[str, float], None]
 class RunInside(Protocol):
     """Runs a program of a root in the sandbox."""
 
-    def __call__(self, mount: RootMount, command: Sequence[str], output: str) -> bytes:
+    def __call__(
+        self,
+        mount: RootMount,
+        command: Sequence[str],
+        output: str,
+        on_output: Callable[[bytes], None] | None = None,
+    ) -> bytes:
         """Run it; returns the file `output` that it wrote into its folder, or what it printed.
+
+        `on_output` receives what it prints, as it is printed.
 
         Raises:
             ConfigError: it failed.
@@ -61,7 +74,7 @@ class RootMaker:
         with store.making(definition.name) as folder:
             apt = apt_of(store, definition.name, definition.archives, definition.arch)
             on_progress("reading package lists", 0.0)
-            apt.update(lambda text: on_progress(text, 0.0))
+            apt.update(lambda done: on_progress("reading package lists", done))
             emulator = find_emulator(store, definition.arch, apt_for_host(store, definition))
             wanted = (*BASE_PACKAGES, *definition.packages)
             files = apt.resolve(wanted)
@@ -76,27 +89,26 @@ class RootMaker:
                 on_progress(f"unpacking {item.filename.partition('_')[0]}", number / len(files))
                 packages.append(unpack(store.archive_cache / item.filename, system))
             on_progress("completing", 0.0)
-            self._complete(system, definition.arch, packages, emulator, definition.cpu)
-            return store.publish(folder, _record(definition, system, apt.dates()))
+            mount = mount_of(system, definition.arch, emulator, cpu=definition.cpu)
+            self._complete(mount, packages, on_progress)
+            return store.publish(folder, _record(definition, system, apt))
 
     def _complete(
-        self,
-        system: Path,
-        arch: str,
-        packages: Sequence[Package],
-        emulator: Path | None,
-        cpu: str,
+        self, mount: RootMount, packages: Sequence[Package], on_progress: OnProgress
     ) -> None:
+        system = mount.root
         dpkg_status.write_database(system, packages)
         system_files.complete(system)
-        system_files.link_alternatives(system, packages, ARCHITECTURES[arch].triplet)
-        mount = mount_of(system, arch, emulator, cpu=cpu)
+        system_files.link_alternatives(system, packages, ARCHITECTURES[mount.arch].triplet)
         cache = self._run_inside(
             mount, ("/sbin/ldconfig", "-C", "/build/ld.so.cache"), "ld.so.cache"
         )
         (system / "etc/ld.so.cache").write_bytes(cache)
         command = ("python3", "-I", "-c", COMPILE_SCRIPT)
-        install_bytecode(system, self._run_inside(mount, command, COMPILE_OUTPUT))
+        step = f"compiling Python's library{', emulated' if mount.emulated else ''}"
+        on_progress(step, 0.0)
+        follow = CompileProgress(lambda done: on_progress(step, done))
+        install_bytecode(system, self._run_inside(mount, command, COMPILE_OUTPUT, follow))
 
     def _adopt(self, definition: RootDefinition, folder: Path) -> MadeRoot:
         """A root that was made otherwise: it is tried, and only referred to."""
@@ -110,7 +122,7 @@ class RootMaker:
         self._run_inside(mount_of(folder, arch, emulator, cpu=definition.cpu), ("true",), "")
         with self._store.making(definition.name) as making:
             (making / "system").symlink_to(folder.resolve())
-            return self._store.publish(making, _record(definition, folder, ()))
+            return self._store.publish(making, _record(definition, folder, None))
 
 
 def apt_of(store: RootStore, name: str, archives: Sequence[Archive], arch: str) -> Apt:
@@ -126,7 +138,7 @@ def apt_for_host(store: RootStore, definition: RootDefinition) -> Apt:
     return apt_of(store, f"emulator-{arch}", definition.archives, arch)
 
 
-def _record(definition: RootDefinition, system: Path, archive_dates: tuple[str, ...]) -> RootRecord:
+def _record(definition: RootDefinition, system: Path, apt: Apt | None) -> RootRecord:
     packages = dpkg_status.package_versions(dpkg_status.installed_packages(system))
     described = msgspec.json.encode(msgspec.structs.replace(definition, name="", title=""),
                                     enc_hook=str)  # fmt: skip
@@ -136,7 +148,8 @@ def _record(definition: RootDefinition, system: Path, archive_dates: tuple[str, 
         arch=definition.arch,
         key=hashlib.sha256("\n".join(packages).encode()).hexdigest(),
         packages=packages,
-        archive_dates=archive_dates,
+        archive_dates=apt.dates() if apt else (),
+        left_out=apt.left_out if apt else (),
         made_at=datetime.now(UTC),
         size_bytes=tree_bytes(system) if definition.folder is None else 0,
         definition=hashlib.sha256(described).hexdigest(),

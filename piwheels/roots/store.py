@@ -38,9 +38,20 @@ class RootRecord(Struct, frozen=True, kw_only=True):
     key: str  # of its packages: sha256 of its dpkg status
     packages: tuple[str, ...]  # "name=version", sorted
     archive_dates: tuple[str, ...]  # "trixie Sat, 15 Nov 2025 ..."
+    left_out: tuple[str, ...] = ()  # suites that were being changed: "trixie-updates"
     made_at: datetime
     size_bytes: int
     definition: str = ""  # a hash of what it was made from
+
+    @property
+    def notice(self) -> str:
+        """One line about what the archives could not give; "" if it is complete."""
+        if not self.left_out:
+            return ""
+        return (
+            f"{self.name} has no packages of {', '.join(self.left_out)}: the archive was changing; "
+            f"`piw root update {self.name}` tries again"
+        )
 
 
 class MadeRoot(Struct, frozen=True, kw_only=True):

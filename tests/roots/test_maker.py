@@ -1,7 +1,7 @@
 """A root that was made otherwise is tried, and only referred to."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -32,7 +32,13 @@ class Sandbox:
         self.ran: list[tuple[Path, tuple[str, ...]]] = []
         self.error = ""
 
-    def __call__(self, mount: RootMount, command: Sequence[str], output: str) -> bytes:
+    def __call__(
+        self,
+        mount: RootMount,
+        command: Sequence[str],
+        output: str,
+        on_output: Callable[[bytes], None] | None = None,
+    ) -> bytes:
         self.ran.append((mount.root, tuple(command)))
         if self.error:
             raise ConfigError(self.error)
