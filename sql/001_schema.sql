@@ -107,6 +107,7 @@ CREATE TABLE projects (
     status_reason      text NOT NULL DEFAULT '',
     skip_reason        text,
     is_pure            boolean NOT NULL DEFAULT false,  -- its last wheel had no compiled code
+    min_memory_bytes   bigint NOT NULL DEFAULT 0,       -- of its builds: by its recipe, or learned
     next_poll_at       timestamptz NOT NULL DEFAULT now(),
     page_serial        bigint,             -- the highest that a page had
     etag               text NOT NULL DEFAULT '',
@@ -280,8 +281,9 @@ CREATE TABLE file_deletions (
 -- What is to be built? The view wanted_jobs, materialized, with what scheduling needs.
 --
 -- retry_delay bounds the wait until retry_at, whatever happens to the clock. hold_reason: a person
--- has to decide. avoid_builder to min_speed are as in model.RetryDecision. last_build_id and
--- last_builder: whose result would still be accepted, as long as nobody else claims the job.
+-- has to decide. avoid_builder to awaited_project are as in model.RetryDecision. parked: no builder
+-- has the required packages or can add them. last_build_id and last_builder: whose result would still
+-- be accepted, as long as nobody else claims the job.
 CREATE TABLE jobs (
     project         text NOT NULL,
     version         text NOT NULL,
@@ -296,6 +298,9 @@ CREATE TABLE jobs (
     memory_over_bytes bigint NOT NULL DEFAULT 0,
     min_timeout_s   double precision NOT NULL DEFAULT 0,
     min_speed       double precision NOT NULL DEFAULT 0,
+    required_packages text[] NOT NULL DEFAULT '{}',
+    awaited_project text NOT NULL DEFAULT '',
+    parked          boolean NOT NULL DEFAULT false,
     is_pure         boolean NOT NULL DEFAULT false,  -- as its project
     claimed_by      text,
     claimed_at      timestamptz,
@@ -315,12 +320,15 @@ CREATE TABLE jobs (
 
 -- Which job of a target is next?
 CREATE INDEX jobs_claimable ON jobs (target, priority_time)
- WHERE claimed_by IS NULL AND retry_at IS NULL;
+ WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked;
 -- And which that needs no compiler?
 CREATE INDEX jobs_claimable_pure ON jobs (target, priority_time)
- WHERE claimed_by IS NULL AND retry_at IS NULL AND is_pure;
+ WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked AND is_pure;
 -- Which jobs wait for a retry?
 CREATE INDEX jobs_deferred ON jobs (retry_at) WHERE retry_at IS NOT NULL;
+-- Which jobs need packages, and which wait for a project?
+CREATE INDEX jobs_requiring_packages ON jobs (target) WHERE required_packages <> '{}';
+CREATE INDEX jobs_awaiting_project ON jobs (awaited_project) WHERE awaited_project <> '';
 -- Which job does a builder have?
 CREATE INDEX jobs_claimed ON jobs (claimed_by) WHERE claimed_by IS NOT NULL;
 
@@ -681,8 +689,8 @@ BEGIN
                 WHERE w.project = j.project AND w.version = j.version AND w.target = j.target
            )
     )
-    INSERT INTO jobs (project, version, target, is_pure)
-    SELECT w.project, w.version, w.target, p.is_pure
+    INSERT INTO jobs (project, version, target, is_pure, memory_over_bytes)
+    SELECT w.project, w.version, w.target, p.is_pure, greatest(p.min_memory_bytes - 1, 0)
       FROM wanted w
       JOIN projects p ON p.project = w.project
      ORDER BY w.project, w.version, w.target
@@ -766,10 +774,21 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- Jobs that wait for a project are tried again when it gets a release.
+CREATE FUNCTION requeue_awaiting_jobs() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE jobs SET retry_at = NULL, retry_delay = NULL, awaited_project = ''
+      FROM (SELECT DISTINCT project FROM changed) c
+     WHERE jobs.awaited_project = c.project AND jobs.claimed_by IS NULL;
+    RETURN NULL;
+END $$;
+
 -- Notify the scheduler that a job can be claimed.
 CREATE FUNCTION notify_jobs() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (SELECT FROM changed WHERE claimed_by IS NULL AND retry_at IS NULL) THEN
+    IF EXISTS (
+        SELECT FROM changed WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked
+    ) THEN
         NOTIFY jobs;
     END IF;
     RETURN NULL;
@@ -778,6 +797,9 @@ END $$;
 CREATE TRIGGER releases_inserted AFTER INSERT ON releases
     REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases();
+CREATE TRIGGER releases_awaited AFTER INSERT ON releases
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION requeue_awaiting_jobs();
 CREATE TRIGGER releases_updated AFTER UPDATE ON releases
     REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases();
@@ -853,9 +875,11 @@ BEGIN
        AND NOT (will_retry AND ignored_by_policy);
     UPDATE jobs
        SET retry_at = NULL, retry_delay = NULL, attempts = 0, hold_reason = NULL,
-           avoid_builder = '', memory_over_bytes = 0, min_timeout_s = 0, min_speed = 0
+           avoid_builder = '', min_timeout_s = 0, min_speed = 0, required_packages = '{}',
+           awaited_project = '', parked = false, memory_over_bytes = greatest((
+               SELECT min_memory_bytes - 1 FROM projects p WHERE p.project = NEW.project), 0)
      WHERE project = NEW.project AND version = NEW.version AND claimed_by IS NULL
-       AND (retry_at IS NOT NULL OR attempts > 0 OR hold_reason IS NOT NULL);
+       AND (retry_at IS NOT NULL OR attempts > 0 OR hold_reason IS NOT NULL OR required_packages <> '{}');
     UPDATE files SET rebuild_requested = true
      WHERE project = NEW.project AND version = NEW.version AND NOT rebuild_requested;
     INSERT INTO events (who, text, subject, outcome)

@@ -232,6 +232,9 @@ CREATE TABLE jobs (
     memory_over_bytes bigint NOT NULL DEFAULT 0,
     min_timeout_s double precision NOT NULL DEFAULT 0,
     min_speed double precision NOT NULL DEFAULT 0,
+    required_packages text[] NOT NULL DEFAULT '{}'::text[],
+    awaited_project text NOT NULL DEFAULT ''::text,
+    parked boolean NOT NULL DEFAULT false,
     is_pure boolean NOT NULL DEFAULT false,
     claimed_by text,
     claimed_at timestamp with time zone,
@@ -242,10 +245,12 @@ CREATE TABLE jobs (
     CONSTRAINT jobs_project_version_fkey FOREIGN KEY (project, version) REFERENCES releases(project, version) ON DELETE CASCADE,
     CONSTRAINT jobs_target_fkey FOREIGN KEY (target) REFERENCES targets(target) ON DELETE CASCADE
 ) WITH (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=200, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0.05, fillfactor=70)
-CREATE INDEX jobs_claimable ON jobs USING btree (target, priority_time) WHERE ((claimed_by IS NULL) AND (retry_at IS NULL))
-CREATE INDEX jobs_claimable_pure ON jobs USING btree (target, priority_time) WHERE ((claimed_by IS NULL) AND (retry_at IS NULL) AND is_pure)
+CREATE INDEX jobs_awaiting_project ON jobs USING btree (awaited_project) WHERE (awaited_project <> ''::text)
+CREATE INDEX jobs_claimable ON jobs USING btree (target, priority_time) WHERE ((claimed_by IS NULL) AND (retry_at IS NULL) AND (NOT parked))
+CREATE INDEX jobs_claimable_pure ON jobs USING btree (target, priority_time) WHERE ((claimed_by IS NULL) AND (retry_at IS NULL) AND (NOT parked) AND is_pure)
 CREATE INDEX jobs_claimed ON jobs USING btree (claimed_by) WHERE (claimed_by IS NOT NULL)
 CREATE INDEX jobs_deferred ON jobs USING btree (retry_at) WHERE (retry_at IS NOT NULL)
+CREATE INDEX jobs_requiring_packages ON jobs USING btree (target) WHERE (required_packages <> '{}'::text[])
 CREATE TRIGGER jobs_deleted_pages AFTER DELETE ON jobs REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages()
 CREATE TRIGGER jobs_inserted AFTER INSERT ON jobs REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION notify_jobs()
 CREATE TRIGGER jobs_inserted_pages AFTER INSERT ON jobs REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages()
@@ -319,6 +324,7 @@ CREATE TABLE projects (
     status_reason text NOT NULL DEFAULT ''::text,
     skip_reason text,
     is_pure boolean NOT NULL DEFAULT false,
+    min_memory_bytes bigint NOT NULL DEFAULT 0,
     next_poll_at timestamp with time zone NOT NULL DEFAULT now(),
     page_serial bigint,
     etag text NOT NULL DEFAULT ''::text,
@@ -374,6 +380,7 @@ CREATE TABLE releases (
     CONSTRAINT releases_requires_python_fkey FOREIGN KEY (requires_python) REFERENCES requires_python_specifiers(requires_python)
 )
 CREATE INDEX releases_missing ON releases USING btree (project, version) WHERE (missing_since IS NOT NULL)
+CREATE TRIGGER releases_awaited AFTER INSERT ON releases REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION requeue_awaiting_jobs()
 CREATE TRIGGER releases_deleted_pages AFTER DELETE ON releases REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_releases()
 CREATE TRIGGER releases_inserted AFTER INSERT ON releases REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases()
 CREATE TRIGGER releases_inserted_pages AFTER INSERT ON releases REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_pages_of_releases()
@@ -525,3 +532,4 @@ FUNCTION recompute_jobs(projects text[], versions text[]) RETURNS void
 FUNCTION recompute_jobs_of_projects() RETURNS trigger
 FUNCTION recompute_jobs_of_releases() RETURNS trigger
 FUNCTION recompute_jobs_of_target_skips() RETURNS trigger
+FUNCTION requeue_awaiting_jobs() RETURNS trigger

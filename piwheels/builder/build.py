@@ -152,6 +152,7 @@ async def build(
         failure_class=failed.failure_class if failed else None,
         evidence=task.evidence(failed) if failed else FailureEvidence(),
         without_compiler=task.without_compiler,
+        added_packages=task.added_packages,
     )
 
 
@@ -182,6 +183,13 @@ class _BuildTask:
     def recipe(self) -> Recipe | None:
         """The recipe that applies to this build."""
         return recipe_for(self.job)
+
+    @property
+    def added_packages(self) -> tuple[str, ...] | None:
+        """The packages that were added; None if none can be."""
+        if not isinstance(self.system, RootSystem) or self.options.make_layer is None:
+            return None
+        return self.system.requested[:MAX_PACKAGES]
 
     @property
     def scratch_dir(self) -> Path:

@@ -1,11 +1,10 @@
 """What a recipe changes in a build: environment, constraints, the day of the index, time limit."""
 
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from pathlib import Path
 
-from piwheels import untrusted_names
 from piwheels.model import Job, Recipe
+from piwheels.recipes import applies_to
 
 CONSTRAINTS_FILE = "constraints.txt"
 #: Newer pips read the constraints of build requirements from the second.
@@ -15,21 +14,7 @@ _CONSTRAINT_VARIABLES = ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT")
 def recipe_for(job: Job) -> Recipe | None:
     """The recipe of a job, if it applies to its version and target."""
     recipe = job.recipe
-    if recipe is None or not (_has_target(recipe, job) and _has_version(recipe, job)):
-        return None
-    return recipe
-
-
-def _has_target(recipe: Recipe, job: Job) -> bool:
-    patterns = recipe.targets
-    return not patterns or any(fnmatchcase(job.target, pattern) for pattern in patterns)
-
-
-def _has_version(recipe: Recipe, job: Job) -> bool:
-    if not recipe.versions:
-        return True
-    specifier = untrusted_names.parse_specifier(recipe.versions)
-    return specifier.contains(untrusted_names.parse_version(job.version), prereleases=True)
+    return recipe if recipe and applies_to(recipe, job.version, job.target) else None
 
 
 def write_constraints(recipe: Recipe, folder: Path) -> bool:

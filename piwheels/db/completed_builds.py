@@ -56,7 +56,9 @@ async def complete_job(
                retry_delay = CASE WHEN %(delay_s)s > 0 THEN make_interval(secs => %(delay_s)s) END,
                hold_reason = nullif(%(hold_reason)s, ''), avoid_builder = %(avoid_builder)s,
                memory_over_bytes = %(memory_over_bytes)s, min_timeout_s = %(min_timeout_s)s,
-               min_speed = %(min_speed)s,
+               min_speed = %(min_speed)s, required_packages = %(required_packages)s,
+               parked = %(required_packages)s::text[] <> '{}',
+               awaited_project = %(awaited_project)s,
                last_build_id = CASE WHEN %(lost)s THEN build_id END,
                last_builder = CASE WHEN %(lost)s THEN claimed_by END
          WHERE project = %(project)s AND version = %(version)s AND target = %(target)s

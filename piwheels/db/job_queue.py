@@ -16,6 +16,7 @@ from piwheels.model import (
     Recipe,
     Struct,
 )
+from piwheels.recipes import combine
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +29,19 @@ _BUILDER_SUITS = """(
          OR memory_over_bytes >= %(largest_memory_bytes)s)
     AND (min_speed <= %(speed)s OR min_speed > %(best_speed)s)
 )"""
-#: The columns of a Job, from the tables jobs and releases (r).
+#: The columns of a Job, from the tables jobs and releases (r). A build goes without a recipe that
+#: was learned long ago, to see whether its packages are still needed.
 _JOB_COLUMNS = """
     jobs.build_id, jobs.project, jobs.version, jobs.target, jobs.attempts AS attempt,
     jobs.min_timeout_s, r.released_at, jsonb_build_object(
         'filename', r.sdist_filename, 'url', r.sdist_url, 'sha256', coalesce(r.sdist_sha256, ''),
         'size_bytes', r.sdist_size, 'digest', coalesce(r.sdist_digest, '')) AS sdist,
-    coalesce((SELECT value FROM key_values WHERE key = 'recipe/written/' || jobs.project),
-             (SELECT value FROM key_values WHERE key = 'recipe/learned/' || jobs.project)) AS recipe
+    (SELECT value FROM key_values
+      WHERE key = 'recipe/written/' || jobs.project) AS written_recipe,
+    (SELECT value FROM key_values
+      WHERE key = 'recipe/learned/' || jobs.project
+        AND coalesce((value::jsonb ->> 'learned_at')::timestamptz, now())
+            > now() - interval '90 days') AS learned_recipe
 """
 
 
@@ -72,9 +78,9 @@ def _claim_sql(which: str) -> str:
 """  # noqa: S608 - of constants alone
 
 
-CLAIM_SQL = _claim_sql("claimed_by IS NULL AND retry_at IS NULL")
+CLAIM_SQL = _claim_sql("claimed_by IS NULL AND retry_at IS NULL AND NOT parked")
 #: Of projects without compiled code; the index is jobs_claimable_pure.
-_CLAIM_PURE_SQL = _claim_sql("claimed_by IS NULL AND retry_at IS NULL AND is_pure")
+_CLAIM_PURE_SQL = _claim_sql("claimed_by IS NULL AND retry_at IS NULL AND NOT parked AND is_pure")
 
 
 class ClaimedJob(Struct, frozen=True, kw_only=True):
@@ -123,7 +129,11 @@ async def claim(
 
 
 def _job_of_row(row: Mapping[str, Any]) -> Job:
-    return from_row(Job, row, recipe=decode_recipe(row["recipe"]) if row["recipe"] else None)
+    written, learned = (
+        decode_recipe(text) if text else None
+        for text in (row["written_recipe"], row["learned_recipe"])
+    )
+    return from_row(Job, row, recipe=combine(written, learned, row["version"], row["target"]))
 
 
 def decode_recipe(text: str) -> Recipe | None:
@@ -216,7 +226,7 @@ async def reclaim(db: Database, builder: str, build_id: int) -> Job | None:
         UPDATE jobs
            SET claimed_by = %(builder)s, claimed_at = now(), build_id = %(build)s,
                attempts = attempts + 1, retry_at = NULL, retry_delay = NULL, hold_reason = NULL,
-               last_build_id = NULL, last_builder = NULL
+               parked = false, last_build_id = NULL, last_builder = NULL
           FROM releases r
          WHERE last_build_id = %(build)s AND last_builder = %(builder)s AND claimed_by IS NULL
            AND r.project = jobs.project AND r.version = jobs.version
@@ -291,9 +301,13 @@ async def retry(
         f"""
         UPDATE jobs
            SET retry_at = NULL, retry_delay = NULL, attempts = 0, hold_reason = NULL,
-               avoid_builder = '', memory_over_bytes = 0, min_timeout_s = 0, min_speed = 0
+               avoid_builder = '', min_timeout_s = 0, min_speed = 0, required_packages = '{{}}',
+               awaited_project = '', parked = false, memory_over_bytes = greatest((
+                   SELECT min_memory_bytes - 1 FROM projects p
+                    WHERE p.project = %(project)s), 0)
          WHERE project = %(project)s AND claimed_by IS NULL
-           AND (retry_at IS NOT NULL OR attempts > 0 OR hold_reason IS NOT NULL)
+           AND (retry_at IS NOT NULL OR attempts > 0 OR hold_reason IS NOT NULL
+                OR required_packages <> '{{}}')
            AND {_SELECTED}
         """,  # noqa: S608 - of constants alone
         which,

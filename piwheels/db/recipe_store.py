@@ -1,13 +1,14 @@
 """Recipes in the database, as values of `key_values`: few, large, and read by project alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 
 from piwheels.db import job_queue, key_values
 from piwheels.db.catalog import lock_projects
 from piwheels.db.database import Database, transactional
-from piwheels.model import Recipe, RecipeOrigin
+from piwheels.model import Job, Recipe, RecipeOrigin
 
 #: What the reason of a skip begins with that a recipe asked for.
 SKIP_PREFIX = "recipe: "
@@ -61,6 +62,41 @@ async def store_recipe(
         },
     )
     return await job_queue.retry(db, project)
+
+
+@transactional
+async def learn_packages(db: Database, job: Job, added: Sequence[str], at: datetime) -> str:
+    """Keep what a successful build added to its root as the learned recipe of its project.
+
+    A build that was told no packages and added none did without the learned ones: they are
+    dropped. One that was told none, and added some, replaces them. What the written recipe has is
+    not learned.
+
+    Returns:
+        What changed, in words; "" if nothing did.
+    """
+    written = await _load_recipe(db, RecipeOrigin.WRITTEN, job.project)
+    learned = await _load_recipe(db, RecipeOrigin.LEARNED, job.project)
+    before = learned.packages if learned else ()
+    own = [name for name in added if written is None or name not in written.packages]
+    was_told = bool(job.recipe and job.recipe.packages)
+    packages = tuple(dict.fromkeys((*before, *own) if was_told else own))
+    if was_told and packages == before:
+        return ""
+    recipe = Recipe(
+        project=job.project, origin=RecipeOrigin.LEARNED, packages=packages, learned_at=at
+    )
+    if packages or learned:
+        await store_recipe(db, RecipeOrigin.LEARNED, job.project, recipe if packages else None)
+    if packages == before:
+        return ""
+    needs = f"needs {', '.join(packages)}" if packages else f"no longer needs {', '.join(before)}"
+    return f"learned from {job.project} {job.version}: {job.project} {needs} to build"
+
+
+async def _load_recipe(db: Database, origin: RecipeOrigin, project: str) -> Recipe | None:
+    text = await key_values.get_value(db, f"{_prefix(origin)}{project}")
+    return job_queue.decode_recipe(text) if text else None
 
 
 def changed_recipes(

@@ -136,8 +136,8 @@ class PastFailure(Struct, frozen=True, kw_only=True):
 class RetryDecision(Struct, frozen=True, kw_only=True):
     """What happens to a job after a failed build.
 
-    `avoid_builder` does not get the job while another builder could; the last three are
-    requirements for the next builder (see `BuilderCapability`), 0 for none.
+    `avoid_builder` does not get the job while another builder could; `memory_over_bytes` to
+    `required_packages` are requirements for the next builder (see `BuilderCapability`), 0 for none.
     """
 
     is_final: bool = False
@@ -148,6 +148,8 @@ class RetryDecision(Struct, frozen=True, kw_only=True):
     memory_over_bytes: int = 0  # more bytes of memory than this
     min_timeout_s: float = 0.0  # at least this time limit
     min_speed: float = 0.0
+    required_packages: tuple[str, ...] = ()  # Debian packages that it has, or can add
+    awaited_project: str = ""  # the job is due earlier if this project gets a release
 
 
 class BuilderCapability(Struct, frozen=True, kw_only=True):
@@ -183,6 +185,7 @@ class Build(Struct, frozen=True, kw_only=True):
     )
     failure_class: FailureClass | None = None  # None if it was built
     evidence: FailureEvidence = FailureEvidence()
+    added_packages: tuple[str, ...] | None = None  # as in BuildFinished
 
 
 class BuildSummary(Struct, frozen=True, kw_only=True, tag=True):

@@ -1,6 +1,6 @@
 """Recipes: what the builds of a project need beyond what its releases declare."""
 
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 
 from piwheels.model.base import Struct
@@ -49,7 +49,8 @@ class Recipe(Struct, frozen=True, kw_only=True):
     `constraints` are requirements (PEP 508) that limit the versions of build requirements, and
     `tools` those of build tools. With `tools_date` a build sees the index as it was on that day.
     `versions` (PEP 440) and `targets` (patterns as of `fnmatch`) limit what it applies to; it
-    applies to all if they are empty.
+    applies to all if they are empty. `learned_at` is when a build last showed that the packages of
+    a learned recipe are needed.
     """
 
     project: str
@@ -66,3 +67,4 @@ class Recipe(Struct, frozen=True, kw_only=True):
     targets: tuple[str, ...] = ()
     skip: str = ""  # why nothing is built
     contact: str = ""
+    learned_at: datetime | None = None

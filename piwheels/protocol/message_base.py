@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 #: Increased with every change that a peer of the previous version would not understand.
-PROTOCOL = 3
+PROTOCOL = 4
 
 #: The largest chunk of a file in one message, in bytes.
 CHUNK_BYTES = 256 * 1024

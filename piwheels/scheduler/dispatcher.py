@@ -443,4 +443,6 @@ class Dispatcher:
         build, stored = await self.jobs.complete(ended)
         if stored:
             self.event_publisher.publish_build_recorded(build, ended.files)
+            if learned := await self.jobs.learn(ended.job, build):
+                await self.event_publisher.record(learned)
         await self._apply(BuildCompleted(build.builder, build.build_id, build.outcome, stored))

@@ -6,9 +6,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from piwheels import retry_policy
-from piwheels.db import completed_builds, history, job_queue, key_values
+from piwheels.db import completed_builds, history, job_queue, key_values, recipe_store
 from piwheels.db.database import Database
-from piwheels.model import Build, CompatibilityRules, Job, PastFailure, RetryDecision, projection
+from piwheels.model import (
+    Build,
+    CompatibilityRules,
+    Job,
+    Outcome,
+    PastFailure,
+    RetryDecision,
+    projection,
+)
 from piwheels.protocol.messages import BuilderState
 from piwheels.sanitize import truncate_line
 from piwheels.scheduler.build_logs import LogSpool
@@ -106,6 +114,14 @@ class JobStore:
             self.db, build, ended.files, self.rules, lambda past: self._decide_retry(build, past)
         )
         return build, stored
+
+    async def learn(self, job: Job, build: Build) -> str:
+        """Keep what helped a build that succeeded; returns what is new, in words."""
+        if build.outcome is not Outcome.BUILT or build.added_packages is None:
+            return ""
+        return await recipe_store.learn_packages(
+            self.db, job, build.added_packages, datetime.now(UTC)
+        )
 
     def _decide_retry(self, build: Build, past: Sequence[PastFailure]) -> RetryDecision:
         if build.failure_class is None:

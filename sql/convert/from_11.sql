@@ -68,6 +68,7 @@ ALTER TABLE projects RENAME COLUMN since TO follow_since;
 ALTER TABLE projects RENAME COLUMN existing TO existing_versions;
 ALTER TABLE projects RENAME COLUMN skip TO skip_reason;
 ALTER TABLE projects RENAME COLUMN pure TO is_pure;
+ALTER TABLE projects ADD COLUMN min_memory_bytes bigint NOT NULL DEFAULT 0;
 ALTER TABLE projects RENAME COLUMN next_poll TO next_poll_at;
 ALTER TABLE projects RENAME COLUMN modified TO last_modified;
 ALTER TABLE projects RENAME COLUMN looked_at TO checked_at;
@@ -117,6 +118,16 @@ ALTER TABLE jobs RENAME COLUMN limit_s TO min_timeout_s;
 ALTER TABLE jobs RENAME COLUMN pure TO is_pure;
 ALTER TABLE jobs RENAME COLUMN build TO build_id;
 ALTER TABLE jobs RENAME COLUMN last_build TO last_build_id;
+ALTER TABLE jobs ADD COLUMN required_packages text[] NOT NULL DEFAULT '{}';
+ALTER TABLE jobs ADD COLUMN awaited_project text NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN parked boolean NOT NULL DEFAULT false;
+DROP INDEX jobs_claimable, jobs_claimable_pure;
+CREATE INDEX jobs_claimable ON jobs (target, priority_time)
+ WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked;
+CREATE INDEX jobs_claimable_pure ON jobs (target, priority_time)
+ WHERE claimed_by IS NULL AND retry_at IS NULL AND NOT parked AND is_pure;
+CREATE INDEX jobs_requiring_packages ON jobs (target) WHERE required_packages <> '{}';
+CREATE INDEX jobs_awaiting_project ON jobs (awaited_project) WHERE awaited_project <> '';
 ALTER TABLE queue_samples RENAME TO queue_length_samples;
 
 ALTER TABLE page_changes RENAME TO page_invalidations;

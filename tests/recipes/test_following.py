@@ -158,7 +158,7 @@ async def test_a_learned_recipe_is_kept_apart_and_used_where_none_is_written(
     write(tmp_path / "source", "beta", 'contact = "me"\n')
     await watch.check()
     (claimed, _) = [c for c in await job_queue.claimed_jobs(farm) if c.job.project == "beta"] * 2
-    assert claimed.job.recipe == Recipe(project="beta", contact="me")
+    assert claimed.job.recipe == Recipe(project="beta", packages=("libpq-dev",), contact="me")
 
 
 async def test_a_stored_recipe_that_cannot_be_read_stops_no_build(farm: Database) -> None:

@@ -104,6 +104,7 @@ async def test_the_packages_of_a_recipe_are_added_and_written_down(
     assert b"libyaml-dev added" in builder.log
     assert any(text.startswith("deb libyaml-dev=") for text in result.build_inputs)
     assert result.files[0].debian_packages == ("libyaml-0-2",)
+    assert result.added_packages == ("libyaml-dev",)
 
 
 async def test_what_a_build_lacks_is_found_and_added(
@@ -119,6 +120,7 @@ async def test_what_a_build_lacks_is_found_and_added(
         "inspecting",
     ]  # fmt: skip
     assert any(text.startswith("deb libyaml-dev=") for text in result.build_inputs)
+    assert result.added_packages == ("libyaml-dev",)
 
 
 async def test_another_processor_is_emulated(

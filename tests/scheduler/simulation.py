@@ -41,6 +41,7 @@ class SimBuilder:
     speed: float = 10.0
     disk_free: int = PLENTY_BYTES
     index_works: bool = True
+    has_roots: bool = False  # it adds the packages that a build needs
     disconnected: bool = False
     job: Job | None = None
     finishes_at: float = 0.0
@@ -119,6 +120,7 @@ class SimFarm:
     now: float = 1000.0
     index_works: bool = True
     required_memory_bytes: int = 0  # of every build
+    needed_packages: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by project
     build_duration_s: float = BUILD_S
     step_s: float = 5.0
 
@@ -224,7 +226,18 @@ class SimFarm:
             return None
         if self.build_duration_s > facts["limit_s"]:
             return _failed_build(job, Outcome.TIMED_OUT, FailureClass.TIMED_OUT, facts)
-        return m.BuildFinished(build=job.build_id, outcome=Outcome.BUILT, duration_s=BUILD_S)
+        return m.BuildFinished(
+            build=job.build_id,
+            outcome=Outcome.BUILT,
+            duration_s=BUILD_S,
+            added_packages=self._added_packages(builder, job),
+        )
+
+    def _added_packages(self, builder: SimBuilder, job: Job) -> tuple[str, ...] | None:
+        if not builder.has_roots:
+            return None
+        told = job.recipe.packages if job.recipe else ()
+        return tuple(dict.fromkeys((*told, *self.needed_packages.get(job.project, ()))))
 
 
 def _failed_build(
@@ -274,8 +287,8 @@ async def sim_farm(
     return farm
 
 
-async def add_releases(farm: SimFarm, *names: str) -> None:
+async def add_releases(farm: SimFarm, *names: str, version: str = "1.0") -> None:
     """Add releases that are to be built."""
     for name in names:
         await catalog.add_project(farm.db, name, name)
-        await catalog.add_releases(farm.db, [make_release(name)], RULES)
+        await catalog.add_releases(farm.db, [make_release(name, version)], RULES)

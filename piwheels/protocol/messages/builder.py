@@ -91,6 +91,8 @@ class BuildFinished(Message, frozen=True, kw_only=True):
     )
     failure_class: FailureClass | None = None  # None: it was built, or it is not known
     evidence: FailureEvidence = FailureEvidence()
+    #: The Debian packages that were added as layers over a root; None: packages cannot be added.
+    added_packages: Annotated[tuple[ShortText, ...], Meta(max_length=MAX_PACKAGES)] | None = None
 
 
 class Goodbye(Message, frozen=True, kw_only=True):
