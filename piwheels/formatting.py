@@ -4,6 +4,7 @@ Pure functions. Durations are in seconds, sizes in bytes; a time zone of None is
 """
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 
@@ -156,6 +157,11 @@ def noun(number: int, word: str) -> str:
 def pluralize(number: int, word: str) -> str:
     """A number with its noun: `1 release`, `2,000 releases`."""
     return f"{number:,} {noun(number, word)}"
+
+
+def join_words(words: Sequence[str]) -> str:
+    """A list in a sentence: `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def exit_status_text(status: int) -> str:

@@ -257,7 +257,7 @@ class _BuildTask:
     def _log_header(self) -> None:
         job = self.job
         if self.options.sandbox.warning:
-            self.log.on_log(f"{self.options.sandbox.warning}\n".encode())
+            self.log.write_line(self.options.sandbox.warning)
         self.log.write_marker(f"{job.project} {job.version} for {job.target}")
         if self.system.description:
             self.log.write_marker(self.system.description)

@@ -17,18 +17,23 @@ _NEXT_PHASE = {"fetching": "preparing", ADDING_PACKAGES: "preparing", "preparing
 
 @dataclass(slots=True)
 class BuildLog:
-    """Forwards a log to `on_log` and phases to `on_phase`; keeps the log's tail."""
+    """Forwards a log to `on_log` and phases to `on_phase`; keeps the log's tail.
+
+    `tail_line` is how many lines of the log precede the tail.
+    """
 
     on_log: OnLog
     on_phase: OnPhase
     tail: bytearray = field(default_factory=bytearray)
     phase: str = ""
+    tail_line: int = 0
     _partial_line: bytes = b""
 
     def write(self, data: bytes) -> None:
         """Forward the output of the build."""
         self.on_log(data)
         self.tail += data
+        self.tail_line += self.tail.count(b"\n", 0, max(0, len(self.tail) - _TAIL_BYTES))
         del self.tail[:-_TAIL_BYTES]
         *lines, rest = (self._partial_line + data).split(b"\n")
         self._partial_line = rest[-_MAX_MARKER_BYTES:]
@@ -43,6 +48,7 @@ class BuildLog:
 
     def start_round(self) -> None:
         """Forget the output of the round before, which would explain the failure of the next."""
+        self.tail_line += self.tail.count(b"\n")
         self.tail.clear()
         self._partial_line = b""
 
@@ -52,5 +58,10 @@ class BuildLog:
         self.on_phase(phase)
 
     def write_marker(self, text: str) -> None:
-        """Add a line of the builder itself."""
-        self.on_log(f"{PHASE_PREFIX}{text} ---\n".encode(errors="replace"))
+        """Add a line of the builder itself, in the form of a phase."""
+        self.write_line(f"{PHASE_PREFIX}{text} ---")
+
+    def write_line(self, text: str) -> None:
+        """Add a line of the builder itself; none is written between the lines of the tail."""
+        self.tail_line += text.count("\n") + 1
+        self.on_log(f"{text}\n".encode(errors="replace"))

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from piwheels.builder import sandbox_entry
 from piwheels.builder.build_errors import BuildFailedError
 from piwheels.builder.build_log import ADDING_PACKAGES, BuildLog
@@ -31,6 +33,8 @@ def classify_failure(
     """The error for a build that failed in the sandbox; the index answered all that it asked."""
     evidence = _evidence(result, limits, index)
     cause = classify(bytes(log.tail).decode(errors="replace"), evidence, packages)
+    if cause.line_number:
+        cause = replace(cause, line_number=log.tail_line + cause.line_number)
     if result.limit_exceeded is None:
         if log.phase in {"fetching", ADDING_PACKAGES}:
             text = f"the sandbox did not start: {cause.line}"

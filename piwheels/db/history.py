@@ -1,8 +1,18 @@
 """Recent events and completed builds, the newest first, and counts of them."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from piwheels.db.database import Database
 from piwheels.db.rows import from_row
-from piwheels.model import BUILD_HISTORY_HOURS, AuditEvent, BuildHistory, BuildSummary, Struct
+from piwheels.model import (
+    BUILD_HISTORY_HOURS,
+    AuditEvent,
+    BuildHistory,
+    BuildSummary,
+    FailureCause,
+    Struct,
+)
 
 
 async def recent_events(db: Database, *, limit: int, before: int | None) -> list[AuditEvent]:
@@ -20,16 +30,28 @@ async def recent_events(db: Database, *, limit: int, before: int | None) -> list
     return [AuditEvent(**row) for row in rows]
 
 
-#: The columns of a BuildSummary, from the table builds (b).
+#: The columns that `build_summary` needs, from the table builds (b).
 BUILD_SUMMARIES_SQL = """
     SELECT b.build_id, b.ended_at, b.builder, b.project, b.version, b.target, b.outcome,
-           b.duration_s, b.reason,
+           b.duration_s, b.reason, b.will_retry, b.failure_class, b.evidence,
            ARRAY(SELECT f.filename FROM files f
                   WHERE f.build_id = b.build_id ORDER BY f.filename) AS files
       FROM builds b
      WHERE {conditions}
      ORDER BY b.ended_at DESC, b.build_id DESC
 """
+
+
+def build_summary(row: Mapping[str, Any]) -> BuildSummary:
+    """A summary from a row of BUILD_SUMMARIES_SQL."""
+    return from_row(BuildSummary, row, cause=failure_cause(row["failure_class"], row["evidence"]))
+
+
+def failure_cause(failure_class: str | None, evidence: Any) -> FailureCause | None:
+    """Why a build failed, from its columns; None if it was built, or there was no build."""
+    if not failure_class:
+        return None
+    return from_row(FailureCause, evidence, failure_class=failure_class)
 
 
 async def recent_builds(
@@ -53,7 +75,7 @@ async def recent_builds(
         + "LIMIT %(limit)s",
         {"limit": limit, "project": project, "slower_than_s": slower_than_s},
     )
-    return [from_row(BuildSummary, row) for row in rows]
+    return [build_summary(row) for row in rows]
 
 
 async def outcomes_last_hour(db: Database) -> dict[str, int]:

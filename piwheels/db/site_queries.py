@@ -6,7 +6,7 @@ from typing import Any
 
 from piwheels.db.database import Database
 from piwheels.db.downloads import RECENT_DAYS, first_day
-from piwheels.db.history import BUILD_SUMMARIES_SQL
+from piwheels.db.history import BUILD_SUMMARIES_SQL, build_summary
 from piwheels.db.index_queries import version_sort_key
 from piwheels.db.rows import from_row
 from piwheels.db.status_queries import project_status
@@ -118,7 +118,7 @@ async def _build_summaries(
 ) -> tuple[BuildSummary, ...]:
     """The builds that a query chooses, the newest first."""
     query = BUILD_SUMMARIES_SQL.format(conditions=f"b.build_id IN ({chosen})")
-    return tuple(from_row(BuildSummary, row) for row in await db.rows(query, parameters))
+    return tuple(build_summary(row) for row in await db.rows(query, parameters))
 
 
 async def aliases_of(db: Database, project: str) -> tuple[str, ...]:

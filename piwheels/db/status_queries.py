@@ -6,6 +6,7 @@ from typing import Any
 from packaging.version import Version
 
 from piwheels.db.database import Database
+from piwheels.db.history import failure_cause
 from piwheels.db.rows import from_row
 from piwheels.db.upstream_pages import last_upstream_page
 from piwheels.model import (
@@ -93,7 +94,7 @@ _TARGET_STATUS_SQL = """
            b.build_id AS last_build_id, b.outcome AS last_outcome, b.reason AS last_reason,
            b.outcome <> 'built' AND NOT b.will_retry AND NOT (b.without_compiler AND t.has_compiler)
                AS last_final,
-           b.duration_s AS last_duration_s
+           b.duration_s AS last_duration_s, b.failure_class, b.evidence
       FROM releases r
      CROSS JOIN targets t
       LEFT JOIN jobs j ON j.project = r.project AND j.version = r.version AND j.target = t.target
@@ -187,7 +188,8 @@ async def project_status(
     for row in rows:
         version, row["last_final"] = row.pop("version"), bool(row["last_final"])
         extra = needs.get(row["covered_by"], {}) | {
-            "sdist_replaced": row["to_be_rebuilt"] in outdated
+            "sdist_replaced": row["to_be_rebuilt"] in outdated,
+            "last_cause": failure_cause(row.pop("failure_class"), row.pop("evidence")),
         }
         by_version[version].append(from_row(TargetStatusRow, row, **extra))
     return from_row(

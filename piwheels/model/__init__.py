@@ -8,6 +8,7 @@ from piwheels.model.builds import RETRYABLE as RETRYABLE
 from piwheels.model.builds import Build as Build
 from piwheels.model.builds import BuilderCapability as BuilderCapability
 from piwheels.model.builds import BuildSummary as BuildSummary
+from piwheels.model.builds import FailureCause as FailureCause
 from piwheels.model.builds import FailureClass as FailureClass
 from piwheels.model.builds import FailureEvidence as FailureEvidence
 from piwheels.model.builds import Job as Job

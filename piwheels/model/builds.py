@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from piwheels.model.base import Struct
+from piwheels.model.base import Struct, projection
 from piwheels.model.recipes import Recipe
 from piwheels.model.releases import Sdist
 
@@ -125,6 +125,18 @@ class FailureEvidence(msgspec.Struct, frozen=True, kw_only=True):
     line_number: Annotated[int, Meta(ge=0, le=2**31)] = 0  # in the log, of the build's reason
 
 
+class FailureCause(Struct, frozen=True, kw_only=True):
+    """Why a build failed, as people are told; `causes.explanation` has the words.
+
+    A projection of a build's class and evidence.
+    """
+
+    failure_class: FailureClass
+    missing: _Names = ()  # as in FailureEvidence
+    packages: _Names = ()
+    line_number: int = 0
+
+
 class PastFailure(Struct, frozen=True, kw_only=True):
     """An earlier failed build of the same release for the same target."""
 
@@ -187,11 +199,18 @@ class Build(Struct, frozen=True, kw_only=True):
     evidence: FailureEvidence = FailureEvidence()
     added_packages: tuple[str, ...] | None = None  # as in BuildFinished
 
+    @property
+    def cause(self) -> FailureCause | None:
+        """Why it failed; None if it was built."""
+        if self.failure_class is None:
+            return None
+        return projection(FailureCause, self.evidence, failure_class=self.failure_class)
+
 
 class BuildSummary(Struct, frozen=True, kw_only=True, tag=True):
     """A completed build: on pages and in feeds, and as an event and in replies to consoles.
 
-    A projection of `Build`, without what only the retry policy needs (inputs, evidence).
+    A projection of `Build`, without what only the retry policy needs (inputs, measurements).
     """
 
     build_id: int = msgspec.field(name="build")  # its name in JSON
@@ -204,6 +223,8 @@ class BuildSummary(Struct, frozen=True, kw_only=True, tag=True):
     duration_s: _Figure
     reason: str = ""  # the failing line, or why a file was rejected
     files: tuple[str, ...] = ()  # the names of its wheels
+    cause: FailureCause | None = None  # None: it was built, or the class is unknown
+    will_retry: bool | None = None  # None: unknown
 
     @property
     def detail(self) -> str:

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from piwheels.model.base import Struct
-from piwheels.model.builds import Outcome
+from piwheels.model.builds import FailureCause, Outcome
 from piwheels.model.releases import LastCheck, ProjectStatus, UpstreamPage
 
 
@@ -103,6 +103,7 @@ class TargetStatusRow(Struct, frozen=True, kw_only=True):
         None  # a file that installers prefer there, and that does not load
     )
     needs_compiler: bool = False  # only a builder with a C compiler gets the queued job
+    last_cause: FailureCause | None = None  # why the last build failed
 
 
 class ReleaseStatusRow(Struct, frozen=True, kw_only=True):

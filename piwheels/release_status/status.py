@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from piwheels.model import ProjectStatusRow, ReleaseStatusRow, State, Struct
+from piwheels.model import FailureCause, ProjectStatusRow, ReleaseStatusRow, State, Struct
 
 
 class ReleaseStatus(Struct, frozen=True, kw_only=True):
@@ -20,6 +20,8 @@ class ReleaseStatus(Struct, frozen=True, kw_only=True):
     build: int | None = None
     file: str = ""
     built_for_target: bool = False  # the file was made by the last build for this target
+    cause: FailureCause | None = None  # why the last build failed, if that counts in this state
+    next_step: str = ""  # what follows from that
     detail: str = ""  # only the wheel or the reason, for a table; "": use the text
 
     @property

@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from piwheels.causes.explanation import describe_build, next_step, summarize_build
 from piwheels.model import Outcome, ProjectStatusRow, ReleaseStatusRow, State, TargetStatusRow
 from piwheels.release_status.status import ReleaseStatus, StatusContext, make_status, unskip_hint
 from piwheels.release_status.target_notes import notes_of
@@ -23,6 +24,8 @@ def target_status(
         notes=tuple(notes_of(release, target, known.state)),
         build=target.current_build_id or target.last_build_id,
         file=(target.covered_by or "") if covered else "",
+        cause=None if covered else target.last_cause,
+        next_step=_next_step(target, known.state),
         built_for_target=covered
         and target.last_outcome is Outcome.BUILT
         and not target.built_for_other_target,
@@ -90,7 +93,10 @@ def _unpublished_state(
         return make_status(facts, release, State.BUILDING, text, hint=follow)
     if target.retry_at is not None:
         when = time_until_text(target.retry_at, now)
-        text = f"{_last_result_text(target)}; it is retried {when}"
+        follows = _next_step(target, State.DEFERRED)
+        text = (
+            f"{_last_result_text(target)}; it is retried {when}{': ' if follows else ''}{follows}"
+        )
         return make_status(facts, release, State.DEFERRED, text)
     if target.hold_reason is not None:
         name = f"{facts.project}=={release.version}"
@@ -111,7 +117,8 @@ def _unpublished_state(
             facts,
             release,
             State.FAILED,
-            f"{_last_result_text(target)}, and is not retried automatically",
+            f"{_last_result_text(target)}; "
+            f"{_next_step(target, State.FAILED) or 'it is not retried automatically'}",
             hint=(
                 f"`piw log {target.last_build_id}` shows why, "
                 f"`piw retry {name} --target {target.target}` tries again"
@@ -159,13 +166,23 @@ def _queue_obstacle(target: TargetStatusRow, context: StatusContext) -> tuple[St
 
 
 def _last_result_text(target: TargetStatusRow) -> str:
-    reason = f" ({target.last_reason})" if target.last_reason else ""
-    return f"build {target.last_build_id} ended as {target.last_outcome}{reason}"
+    told = describe_build(target.last_cause, target.last_reason or "")
+    return (
+        f"build {target.last_build_id} ended as {target.last_outcome}{': ' if told else ''}{told}"
+    )
+
+
+def _next_step(target: TargetStatusRow, state: State) -> str:
+    """What follows from the last failure; "" where the state does not depend on it."""
+    if target.last_cause is None or state not in {State.DEFERRED, State.QUEUED, State.FAILED}:
+        return ""
+    return next_step(target.last_cause, will_retry=state is not State.FAILED)
 
 
 def _failure_text(target: TargetStatusRow) -> str:
     """The last failure, without saying again that it failed."""
-    outcome, reason = target.last_outcome, target.last_reason or ""
+    outcome = target.last_outcome
+    reason = summarize_build(target.last_cause, target.last_reason or "")
     if outcome is None or outcome is Outcome.FAILED:
         return reason
     return f"{outcome}: {reason}" if reason else outcome

@@ -1,10 +1,11 @@
 """Atom feeds (RFC 4287): the builds of a project, and new failures of all projects."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
 from piwheels import formatting
+from piwheels.causes.explanation import describe_build, next_step
 from piwheels.model import BuildSummary, ProjectStatusRow
 from piwheels.website import filters
 from piwheels.website.page_data import Site
@@ -69,10 +70,20 @@ def _entry(site: Site, feed: ET.Element, build: BuildSummary) -> None:
     ET.SubElement(entry, "link", rel="alternate", type="text/plain", href=log)
     ET.SubElement(entry, "category", term=filters.mark_invisible(build.outcome))
     duration_text = f"Duration: {formatting.spell_duration(build.duration_s)}."
-    outcome_text = ", ".join(build.files) or build.reason
-    _add_text(
-        entry, "summary", f"{outcome_text}. {duration_text}" if outcome_text else duration_text
-    )
+    if build.cause is not None:
+        ET.SubElement(entry, "category", term=build.cause.failure_class)
+    told = [*_outcome_sentences(build), duration_text]
+    _add_text(entry, "summary", " ".join(told))
+
+
+def _outcome_sentences(build: BuildSummary) -> Iterator[str]:
+    """The wheels, or why there are none and what follows."""
+    told = ", ".join(build.files) or describe_build(build.cause, build.reason)
+    if told:
+        yield f"{told}."
+    if build.cause is not None and build.will_retry is not None:
+        following = next_step(build.cause, will_retry=build.will_retry)
+        yield f"{following[0].upper()}{following[1:]}."
 
 
 def _add_text(parent: ET.Element, tag: str, content: str) -> None:

@@ -7,6 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from piwheels import formatting
+from piwheels.causes.explanation import summarize_build
 from piwheels.website import assets, filters
 
 
@@ -46,7 +47,10 @@ def _environment() -> Environment:
         shortened=filters.truncate,
     )
     environment.globals.update(
-        wheel_path=filters.wheel_path, pip_trust=filters.trusted_host, uv_options=filters.uv_options
+        wheel_path=filters.wheel_path,
+        pip_trust=filters.trusted_host,
+        uv_options=filters.uv_options,
+        failure_summary=summarize_build,
     )
     return environment
 

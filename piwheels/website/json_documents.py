@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta, field
 
 from piwheels import formatting
+from piwheels.causes.explanation import describe_cause
 from piwheels.model import FileSummary, ReleaseStatusRow, TargetStatusRow, projection
 from piwheels.release_status import ReleaseStatus, release_statuses
 from piwheels.website import filters
@@ -38,6 +39,26 @@ class FileJson(msgspec.Struct, frozen=True, kw_only=True):
     downloads: Annotated[int, Meta(description="all time")]
 
 
+class FailureJson(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a build failed."""
+
+    failure_class: Annotated[
+        str, Meta(description="missing-package, compiler-error, timed-out, ...")
+    ] = field(name="class")
+    text: Annotated[str, Meta(description="the class, and what was missing, as a clause")]
+    reason: Annotated[str, Meta(description="the line of the log that tells")]
+    missing: Annotated[
+        tuple[str, ...], Meta(description="what was not found, each with its kind: header ffi.h")
+    ]
+    packages: Annotated[tuple[str, ...], Meta(description="Debian packages that have it")]
+    line_number: Annotated[
+        int | None, Meta(description="number of that line in the log; null if unknown")
+    ] = field(name="log_line")
+    next_step: Annotated[
+        str, Meta(description="what the farm does next, or why it does nothing; '' if neither")
+    ]
+
+
 class TargetJson(msgspec.Struct, frozen=True, kw_only=True):
     """The status of a release for a target."""
 
@@ -48,6 +69,9 @@ class TargetJson(msgspec.Struct, frozen=True, kw_only=True):
     file: Annotated[str | None, Meta(description="the compatible wheel")]
     build: Annotated[int | None, Meta(description="the running build, or the last one")]
     log_url: Annotated[str | None, Meta(description="of the last completed build")]
+    failure: Annotated[
+        FailureJson | None, Meta(description="why the last build failed; null if it did not")
+    ]
     ahead: Annotated[
         int | None, Meta(description="jobs ahead of it in the queue, counted up to 1,000")
     ]
@@ -206,5 +230,20 @@ def _target_json(site: Site, status: ReleaseStatus, target: TargetStatusRow) -> 
         status,
         file=status.file or None,
         log_url=f"{site.url}{filters.log_path(log)}" if log else None,
+        failure=_failure_json(status, target),
         ahead=target.jobs_ahead if waits else None,
+    )
+
+
+def _failure_json(status: ReleaseStatus, target: TargetStatusRow) -> FailureJson | None:
+    cause = status.cause
+    if cause is None:
+        return None
+    return projection(
+        FailureJson,
+        cause,
+        text=describe_cause(cause),
+        reason=target.last_reason or "",
+        line_number=cause.line_number or None,
+        next_step=status.next_step,
     )

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from typing import assert_never
 
 from piwheels import formatting
+from piwheels.causes.explanation import summarize_build
 from piwheels.model import (
     FileSummary,
     ProjectDay,
@@ -240,7 +241,8 @@ def _note(content: ProjectData, status: ReleaseStatus, target: TargetStatusRow) 
     """The text below a cell's label."""
     match status.state:
         case State.FAILED | State.DEFERRED:
-            return target.last_reason or target.last_outcome or ""
+            told = summarize_build(target.last_cause, target.last_reason or "")
+            return told or target.last_outcome or ""
         case State.BUILDING:
             return (
                 f"since {formatting.format_utc_minute(target.claimed_at)}"

@@ -51,6 +51,23 @@ def test_what_was_missing_is_recorded_with_its_packages_and_the_number_of_the_li
     }
 
 
+def test_the_number_is_that_of_the_line_in_the_whole_log() -> None:
+    written: list[bytes] = []
+    log = BuildLog(written.append, lambda _: None)
+    log.write_line("a warning\nof the sandbox")
+    log.write_marker("demo 1.0")
+    log.phase = "building"
+    log.write(b"of the first round\n" * 3)
+    log.start_round()
+    for _ in range(40):
+        log.write(b"x" * 9_999 + b"\n")
+    log.write(b"a.c:1:10: fatal error: ffi.h: No such file or directory\n")
+    error = classify_failure(result(), Limits(), log)
+    assert error.cause is not None
+    line = b"".join(written).split(b"\n")[error.cause.line_number - 1]
+    assert line.decode() == error.cause.line
+
+
 def test_a_record_fits_into_a_message_whatever_is_missing() -> None:
     many = tuple(Missing(MissingKind.HEADER, "x" * 900) for _ in range(50))
     recorded = recorded_cause(Cause(failure_class=FailureClass.UNKNOWN, missing=many))

@@ -8,8 +8,16 @@ from msgspec import structs
 
 from piwheels.db import catalog, job_queue, status_queries, target_queries
 from piwheels.db.database import Database
+from piwheels.db.history import recent_builds
 from piwheels.db.upstream_pages import store_upstream_page
-from piwheels.model import Job, Outcome, ProjectStatus, UpstreamPage
+from piwheels.model import (
+    FailureClass,
+    FailureEvidence,
+    Job,
+    Outcome,
+    ProjectStatus,
+    UpstreamPage,
+)
 from piwheels.release_status import ReleaseStatus, StatusContext, explain_with_upstream
 from tests.db.scenario import (
     RULES,
@@ -128,7 +136,31 @@ async def test_a_running_build_names_its_builder(farm: Farm) -> None:
 async def test_a_transient_failure_has_the_time_of_its_retry(farm: Farm) -> None:
     await farm.release()
     await farm.fail(timedelta(minutes=30, seconds=30))
-    await farm.assert_status("deferred", "fetch-failed (it broke)", "retried in 30 minutes")
+    await farm.assert_status("deferred", "fetch-failed: it broke", "retried in 30 minutes")
+
+
+async def test_a_failure_is_told_by_its_class_what_was_missing_and_what_follows(
+    farm: Farm,
+) -> None:
+    await farm.release()
+    failed = structs.replace(
+        make_build(await farm.claim(), "pi4-kitchen", Outcome.FAILED),
+        failure_class=FailureClass.MISSING_PACKAGE,
+        evidence=FailureEvidence(
+            missing=("header libpq-fe.h",), packages=("libpq-dev",), line_number=231
+        ),
+    )
+    assert await complete_job_with_retry_after(farm.db, failed, [], RULES, None)
+    await farm.assert_status(
+        "failed",
+        "libpq-fe.h (header) is missing; Debian has it in libpq-dev "
+        "(class missing-package; line 231 of its log: it broke)",
+        "final: no builder of this target could add it",
+    )
+    (answer,) = await farm.explain()
+    assert answer.cause == failed.cause
+    (summary,) = await recent_builds(farm.db, limit=1)
+    assert (summary.cause, summary.will_retry) == (failed.cause, False)
 
 
 async def test_a_final_failure_has_its_reason_and_a_solution(farm: Farm) -> None:

@@ -10,6 +10,8 @@ import msgspec
 from piwheels.model import (
     BuildSummary,
     DownloadTotals,
+    FailureCause,
+    FailureClass,
     FarmTotals,
     FileSummary,
     Outcome,
@@ -169,7 +171,11 @@ def built_project() -> ProjectData:
 def hostile_project() -> ProjectData:
     """A project with hostile text in every untrusted field."""
     failed = a_target(
-        last_build_id=8, last_outcome=Outcome.FAILED, last_reason=HOSTILE, last_final=True
+        last_build_id=8,
+        last_outcome=Outcome.FAILED,
+        last_reason=HOSTILE,
+        last_final=True,
+        last_cause=a_cause(f"header {HOSTILE}", packages=(HOSTILE,)),
     )
     release = a_release(
         "1.0",
@@ -203,10 +209,21 @@ def hostile_project() -> ProjectData:
     )
 
 
+def a_cause(*missing: str, packages: tuple[str, ...] = ()) -> FailureCause:
+    """Why a build failed that lacked packages."""
+    return FailureCause(
+        failure_class=FailureClass.MISSING_PACKAGE,
+        missing=missing,
+        packages=packages,
+        line_number=231,
+    )
+
+
 def hostile_build() -> BuildSummary:
     return an_ended_build(
         project=HOSTILE, version=HOSTILE, target=HOSTILE, outcome=HOSTILE, reason=HOSTILE,
-        builder=HOSTILE, files=(HOSTILE,),
+        builder=HOSTILE, files=(HOSTILE,), cause=a_cause(HOSTILE, packages=(HOSTILE,)),
+        will_retry=False,
     )  # fmt: skip
 
 

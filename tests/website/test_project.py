@@ -27,6 +27,7 @@ from tests.website.factories import (
     SHOWN,
     SITE,
     Reader,
+    a_cause,
     a_project,
     a_release,
     a_target,
@@ -58,6 +59,69 @@ def cell(target: object, **circumstances: object) -> str:
     text = render_project(SITE, content)["index.html"].decode()
     grid = text[text.index("<tbody>") : text.index("</tbody>")]
     return " ".join(re.sub(r"<[^>]*>", " ", grid[grid.index("<td>") :]).split())
+
+
+# --- failures in words ---
+
+LIBPQ = a_cause("header libpq-fe.h", packages=("libpq-dev",))
+LIBPQ_TEXT = "libpq-fe.h (header) is missing; Debian has it in libpq-dev"
+LIBPQ_LINE = "a.c:1:10: fatal error: libpq-fe.h: No such file or directory"
+
+
+def lacking_libpq(**facts: Any) -> TargetStatusRow:
+    """A target whose last build lacked a header."""
+    return a_target(
+        last_build_id=5,
+        last_outcome=Outcome.FAILED,
+        last_reason=LIBPQ_LINE,
+        last_cause=LIBPQ,
+        **facts,
+    )
+
+
+def test_a_failed_target_tells_what_was_missing_and_what_follows() -> None:
+    failed = lacking_libpq(last_final=True)
+    assert cell(failed) == f"failed log of build 5 {LIBPQ_TEXT}"
+    text = " ".join(page(a_project(a_release("1.0", failed))).text.split())
+    assert (
+        f"Build 5 ended as failed: {LIBPQ_TEXT} (class missing-package; line 231 of its log: "
+        f"{LIBPQ_LINE}); final: no builder of this target could add it" in text
+    )
+
+
+def test_a_deferred_target_tells_what_its_retry_does() -> None:
+    content = a_project(a_release("1.0", lacking_libpq(retry_at=NOW, queued=True)))
+    text = " ".join(page(content).text.split())
+    assert "it is retried after 2026-11-25 16:40 UTC: the farm adds the package, or finds" in text
+
+
+def test_the_json_has_the_class_what_was_missing_and_the_next_step() -> None:
+    content = a_project(a_release("1.0", lacking_libpq(last_final=True)))
+    document = json.loads(render_project(SITE, content)["json"])
+    failure = document["releases"][0]["targets"][CP311]["failure"]
+    assert failure.pop("next_step").startswith("final: ")
+    assert failure == {
+        "class": "missing-package",
+        "text": LIBPQ_TEXT,
+        "reason": LIBPQ_LINE,
+        "missing": ["header libpq-fe.h"],
+        "packages": ["libpq-dev"],
+        "log_line": 231,
+    }
+
+
+def test_the_table_of_builds_and_the_feed_tell_why_a_build_failed() -> None:
+    failed = an_ended_build(
+        outcome="failed", reason=LIBPQ_LINE, files=(), cause=LIBPQ, will_retry=False
+    )
+    content = a_project(builds=(failed,))
+    assert LIBPQ_TEXT in page(content).text
+    (entry,) = ET.fromstring(render_project(SITE, content)["feed.xml"]).findall(f"{ATOM}entry")
+    summary = entry.findtext(f"{ATOM}summary") or ""
+    assert summary.startswith(f"{LIBPQ_TEXT} (class missing-package; line 231")
+    assert "). Final: no builder of this target could add it" in summary
+    terms = [category.get("term") for category in entry.findall(f"{ATOM}category")]
+    assert terms == ["failed", "missing-package"]
 
 
 # --- the page ---
@@ -358,6 +422,7 @@ def test_the_json_has_what_the_page_has() -> None:
         "file": None,
         "build": None,
         "log_url": None,
+        "failure": None,
         "ahead": 3,
     }
     (file,) = release["files"]

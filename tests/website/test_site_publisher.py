@@ -92,7 +92,7 @@ async def test_a_page_follows_a_job_from_the_queue_to_its_failure(site: SiteHarn
     await complete_job_with_retry_after(
         site.db, make_build(job, "pi4-kitchen", Outcome.FAILED), [], RULES, None
     )
-    await shows("failed", "it broke", f"Build {job.build_id} ended as failed (it broke)")
+    await shows("failed", "it broke", f"Build {job.build_id} ended as failed: it broke")
     await job_queue.retry(site.db, "alpha")
     await shows("queued")
     await catalog.skip_project(site.db, "alpha", "opted out")

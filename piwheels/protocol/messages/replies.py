@@ -4,7 +4,7 @@ from datetime import datetime
 
 from msgspec import field
 
-from piwheels.model import AuditEvent, BuildSummary, State
+from piwheels.model import AuditEvent, BuildSummary, FailureCause, State
 from piwheels.protocol.message_base import BoundedFloat, Message
 from piwheels.protocol.messages.events import Event
 from piwheels.protocol.messages.logs import LogChunk
@@ -54,6 +54,8 @@ class Explanation(Message, frozen=True, kw_only=True):
     text: str  # the whole answer, one or two sentences
     build: int | None = None
     file: str = ""
+    cause: FailureCause | None = None  # why the last build failed
+    next_step: str = ""  # what the farm does after that, or why nothing
 
 
 class ExplainReply(Message, frozen=True, kw_only=True):
