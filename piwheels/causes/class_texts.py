@@ -20,8 +20,10 @@ class ClassText:
     final: str = ""
 
 
+_ELSEWHERE = "another builder gets it, if there is one"
 _ELSEWHERE_ONCE = "another builder tries it once more, if there is one"
 _NO_FAULT_OF_RELEASE = "which does not count as a failure of the release"
+_PERIOD_TOOLS = "it is built again with the build tools of the time of its release"
 _NEEDS_NEW_RELEASE = "only a newer release can correct that"
 
 CLASS_TEXTS: Mapping[FailureClass, ClassText] = {
@@ -44,17 +46,17 @@ CLASS_TEXTS: Mapping[FailureClass, ClassText] = {
     ),
     FailureClass.COMPILER_ERROR: ClassText(
         cause="the compiler rejects the source",
-        retried="it is built again with the build tools of the time of its release",
+        retried=_PERIOD_TOOLS,
         final="a newer release, or a patch in a recipe, has to correct the source",
     ),
     FailureClass.PYTHON_TOO_NEW: ClassText(
         cause="the source uses what this Python no longer has",
-        retried="it is built again with the build tools of the time of its release",
+        retried=_PERIOD_TOOLS,
         final="for this Python and newer ones; other targets go on",
     ),
     FailureClass.TOOLS_TOO_NEW: ClassText(
         cause="the source uses what today's build tools no longer have",
-        retried="it is built again with the build tools of the time of its release",
+        retried=_PERIOD_TOOLS,
         final="a recipe can name older build tools, or a date for them",
     ),
     FailureClass.BUILD_REQUIREMENT: ClassText(
@@ -148,7 +150,7 @@ CLASS_TEXTS: Mapping[FailureClass, ClassText] = {
     ),
     FailureClass.BUILDER_FAULT: ClassText(
         cause=f"the builder itself failed, {_NO_FAULT_OF_RELEASE}",
-        retried="another builder gets it, if there is one",
+        retried=_ELSEWHERE,
     ),
     FailureClass.MASTER_FAULT: ClassText(
         cause=f"the master could not store the wheel, {_NO_FAULT_OF_RELEASE}",
@@ -156,7 +158,7 @@ CLASS_TEXTS: Mapping[FailureClass, ClassText] = {
     ),
     FailureClass.LOST: ClassText(
         cause="the builder disappeared during the build",
-        retried="another builder gets it, if there is one",
+        retried=_ELSEWHERE,
     ),
     FailureClass.CANCELED: ClassText(
         cause="an operator canceled the build", retried="it is built again later"

@@ -12,7 +12,6 @@ from piwheels.formatting import join_words
 from piwheels.model import FailureCause, FailureClass
 
 _MAX_SHOWN = 5
-_NOT_RETRIED = "it is not retried automatically"
 #: Classes for which what is missing says all: "ffi.h (header) is missing".
 _LACKS_THINGS = frozenset({FailureClass.MISSING_PACKAGE, FailureClass.MISSING_TOOLCHAIN})
 _KIND_WORDS: Mapping[str, str] = {
@@ -37,12 +36,12 @@ def describe_cause(cause: FailureCause) -> str:
     return f"{text}; Debian has {pronoun} in {join_words(_shown(cause.packages))}"
 
 
-def next_step(cause: FailureCause, *, will_retry: bool) -> str:
+def next_step(cause: FailureCause | None, *, will_retry: bool) -> str:
     """What the farm does next, as a clause; if nothing, why that is final and what can help."""
-    texts = CLASS_TEXTS[cause.failure_class]
+    texts = CLASS_TEXTS[cause.failure_class] if cause else None
     if will_retry:
-        return texts.retried or "it is built again"
-    return f"final: {texts.final}" if texts.final else _NOT_RETRIED
+        return (texts and texts.retried) or "it is built again"
+    return f"final: {texts.final}" if texts and texts.final else "it is not retried automatically"
 
 
 def describe_build(cause: FailureCause | None, reason: str) -> str:
