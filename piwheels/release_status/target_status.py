@@ -92,11 +92,9 @@ def _unpublished_state(
         follow = f"`piw log {target.current_build_id} -f` follows"
         return make_status(facts, release, State.BUILDING, text, hint=follow)
     if target.retry_at is not None:
+        follows = f": {_next_step(target, State.DEFERRED)}" if target.last_cause else ""
         when = time_until_text(target.retry_at, now)
-        follows = _next_step(target, State.DEFERRED)
-        text = (
-            f"{_last_result_text(target)}; it is retried {when}{': ' if follows else ''}{follows}"
-        )
+        text = f"{_last_result_text(target)}; it is retried {when}{follows}"
         return make_status(facts, release, State.DEFERRED, text)
     if target.hold_reason is not None:
         name = f"{facts.project}=={release.version}"
@@ -112,25 +110,30 @@ def _unpublished_state(
     if target.queued:
         return _queued_state(facts, release, target, context)
     if target.last_final:
-        name = f"{facts.project}=={release.version}"
-        return make_status(
-            facts,
-            release,
-            State.FAILED,
-            f"{_last_result_text(target)}; "
-            f"{_next_step(target, State.FAILED) or 'it is not retried automatically'}",
-            hint=(
-                f"`piw log {target.last_build_id}` shows why, "
-                f"`piw retry {name} --target {target.target}` tries again"
-            ),
-            detail=_failure_text(target),
-        )
+        return _failed_state(facts, release, target)
     text = (
         "waiting for an earlier target (an older Python, or this one on an older "
         "system): if its wheel also fits this target, nothing is built here; otherwise this target "
         "is built next"
     )
     return make_status(facts, release, State.WAITING, text)
+
+
+def _failed_state(
+    facts: ProjectStatusRow, release: ReleaseStatusRow, target: TargetStatusRow
+) -> ReleaseStatus:
+    name = f"{facts.project}=={release.version}"
+    return make_status(
+        facts,
+        release,
+        State.FAILED,
+        f"{_last_result_text(target)}; {_next_step(target, State.FAILED)}",
+        hint=(
+            f"`piw log {target.last_build_id}` shows why, "
+            f"`piw retry {name} --target {target.target}` tries again"
+        ),
+        detail=_failure_text(target),
+    )
 
 
 def _queued_state(
@@ -174,9 +177,11 @@ def _last_result_text(target: TargetStatusRow) -> str:
 
 def _next_step(target: TargetStatusRow, state: State) -> str:
     """What follows from the last failure; "" where the state does not depend on it."""
-    if target.last_cause is None or state not in {State.DEFERRED, State.QUEUED, State.FAILED}:
+    if state is State.FAILED:
+        return next_step(target.last_cause, will_retry=False)
+    if target.last_cause is None or state not in {State.DEFERRED, State.QUEUED}:
         return ""
-    return next_step(target.last_cause, will_retry=state is not State.FAILED)
+    return next_step(target.last_cause, will_retry=True)
 
 
 def _failure_text(target: TargetStatusRow) -> str:
