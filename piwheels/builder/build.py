@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -21,11 +22,14 @@ from piwheels import untrusted_names
 from piwheels.builder import sandbox_entry
 from piwheels.builder.build_environment import build_environment
 from piwheels.builder.build_errors import BuildFailedError, DownloadFailedError
-from piwheels.builder.build_log import ADDING_PACKAGES, BuildLog, OnLog, OnPhase
+from piwheels.builder.build_log import ADDING_PACKAGES, TRYING_AGAIN, BuildLog, OnLog, OnPhase
 from piwheels.builder.build_system import BuildSystem, HostSystem, RootSystem
+from piwheels.builder.build_tries import LACKS_PACKAGES
+from piwheels.builder.download_retries import fetch_with_retries
 from piwheels.builder.failure_classification import classify_failure, recorded_cause
 from piwheels.builder.file_cache import FileCache
 from piwheels.builder.index_proxy import IndexProxy
+from piwheels.builder.job_tries import JobTries, try_rules
 from piwheels.builder.missing_packages import package_index
 from piwheels.builder.package_rounds import MAX_ROUNDS, MakeLayer, add_packages
 from piwheels.builder.pip_provider import Pip, PipProvider
@@ -43,8 +47,8 @@ from piwheels.builder.sandbox import Sandbox, SandboxCommand
 from piwheels.builder.upstream_wheel import upstream_wheel_tail
 from piwheels.builder.wheel_collection import collect_wheel
 from piwheels.causes import IndexRecord
-from piwheels.errors import RejectedError, TransientError
-from piwheels.index_client.client import DigestError, SimpleIndex
+from piwheels.errors import RejectedError
+from piwheels.index_client.client import SimpleIndex
 from piwheels.model import (
     FailureClass,
     FailureEvidence,
@@ -68,10 +72,6 @@ from piwheels.wheel.isolated_read import WheelSurvey, needs_compiler, survey_whe
 
 log = logging.getLogger(__name__)
 
-#: The failures that a package of the operating system can help with.
-_LACKS_PACKAGES = frozenset({FailureClass.MISSING_PACKAGE, FailureClass.MISSING_TOOLCHAIN})
-_FETCH_RETRY_DELAYS_S = (1.0, 4.0, 15.0)
-_MAX_RETRY_AFTER_S = 60.0  # an index may request a longer pause, but a builder has other jobs
 _SDIST_SUFFIXES = (
     ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tlz", ".tar.lz",
     ".tar.lzma",
@@ -112,7 +112,8 @@ async def build(
         options: what all builds share.
         on_log: receives the log as it grows.
         on_phase: receives "fetching", "preparing", "building", and "inspecting", after
-            "adding packages" on a root; with ", emulated" on a root of another processor.
+            "adding packages" on a root and "trying again"; with ", emulated" on a root of
+            another processor.
         system: what it runs on.
 
     Raises:
@@ -123,7 +124,8 @@ async def build(
     started_at = time.monotonic()
     emulated = ", emulated" if system.mount and system.mount.emulated else ""
     build_log = BuildLog(on_log, lambda phase: on_phase(f"{phase}{emulated}"))
-    task = _BuildTask(job, interpreter, workdir, options, build_log, system)
+    tries = JobTries(try_rules(job, recipe_for(job), interpreter, system))
+    task = _BuildTask(job, interpreter, workdir, options, build_log, system, tries)
     wheel_info: WheelInfo | None = None
     reason = ""
     failed: BuildFailedError | None = None
@@ -166,8 +168,11 @@ class _BuildTask:
     options: BuildOptions
     log: BuildLog
     system: BuildSystem
-    build_inputs: tuple[str, ...] = ()
+    tries: JobTries
+    pip: Pip | None = None
+    sent_files: tuple[str, ...] = ()  # that the index proxy sent during the last try
     process_result: ProcessResult | None = None
+    deadline: float = 0.0  # of all tries, on the monotonic clock
     rounds: int = 0  # in which packages were added
     without_compiler: bool = False  # as in BuildFinished
 
@@ -190,6 +195,20 @@ class _BuildTask:
         if not isinstance(self.system, RootSystem) or self.options.make_layer is None:
             return None
         return self.system.requested[:MAX_PACKAGES]
+
+    @property
+    def day(self) -> date | None:
+        """The day at whose end the index is shown; None for the index as it is."""
+        return self.tries.current.day or (self.recipe.tools_date if self.recipe else None)
+
+    @property
+    def build_inputs(self) -> tuple[str, ...]:
+        """The system, pip, recipe and tries of the build, and its downloads, for its record."""
+        if self.pip is None:
+            return ()
+        recipe = describe_recipe(self.recipe) if self.recipe else ()
+        tries = self.tries.describe()
+        return (*self.system.inputs, self.pip.provenance, *recipe, *tries, *self.sent_files)
 
     @property
     def scratch_dir(self) -> Path:
@@ -224,7 +243,7 @@ class _BuildTask:
         self.log.enter_phase("fetching")
         try:
             async with asyncio.timeout(self.limits.timeout_s):
-                pip, sdist = await self._fetch_with_retries()
+                pip, sdist = await fetch_with_retries(self._fetch_once, self.log)
         except TimeoutError:
             raise BuildFailedError(
                 Outcome.FETCH_FAILED, "the sdist was not downloaded in time"
@@ -233,13 +252,14 @@ class _BuildTask:
             self.without_compiler = await needs_compiler(sdist)
         if self.recipe and self.recipe.packages:
             await self._add_packages(self.recipe.packages)
+        self.deadline = time.monotonic() + self.limits.timeout_s
         while True:
-            result = await self._run_pip(pip, sdist)
             try:
+                result = await self._run_pip(pip, sdist)
                 return await self._read_result(result, sdist)
             except BuildFailedError as error:
-                if not await self._add_missing_packages(error):
-                    raise
+                if not (await self._add_missing_packages(error) or self._begin_next_try(error)):
+                    raise self._deciding_error() from None
 
     async def _read_result(self, result: ProcessResult, sdist: Path) -> WheelSurvey:
         try:
@@ -277,26 +297,6 @@ class _BuildTask:
 
     # --- fetching ---
 
-    async def _fetch_with_retries(self) -> tuple[Pip, Path]:
-        delays = iter(_FETCH_RETRY_DELAYS_S)
-        bypass_caches = False
-        while True:
-            try:
-                return await self._fetch_once(bypass_caches=bypass_caches)
-            except DigestError as error:
-                if bypass_caches:
-                    raise DownloadFailedError(error) from None
-                self.log.write_marker(f"{error}; retrying without caches")
-                bypass_caches = True
-            except RejectedError as error:
-                raise DownloadFailedError(error) from None
-            except TransientError as error:
-                delay_s = next(delays, None)
-                if delay_s is None or error.retry_after_s > _MAX_RETRY_AFTER_S:
-                    raise DownloadFailedError(error) from None
-                self.log.write_marker(f"{error}; retrying")
-                await asyncio.sleep(max(delay_s, error.retry_after_s))
-
     async def _fetch_once(self, *, bypass_caches: bool) -> tuple[Pip, Path]:
         options, sdist = self.options, self.job.sdist
         pip = await options.pips.get(self.interpreter.version)
@@ -308,9 +308,9 @@ class _BuildTask:
             size_bytes=sdist.size_bytes,
             bypass_caches=bypass_caches,
         )
-        self.build_inputs = self._own_inputs(pip)
         verification = _describe_verification(sdist)
         self.log.write_marker(f"{sdist.filename} sha256 {path.name}, {verification}")
+        self.pip = pip
         return pip, path
 
     # --- building ---
@@ -323,23 +323,17 @@ class _BuildTask:
         shutil.copyfile(sandbox_entry.__file__, self.scratch_dir / "sandbox_entry.py")
         (self.scratch_dir / "wheels").mkdir()
         command = self._sandbox_command(pip)
-        self.build_inputs = self._own_inputs(pip)
+        self.sent_files = ()
         indexes = [index for index in (options.farm, options.upstream) if index is not None]
-        day = self.recipe.tools_date if self.recipe else None
-        proxy = IndexProxy(indexes, options.cache, day=day)
+        proxy = IndexProxy(indexes, options.cache, day=self.day)
         async with proxy.serving(self.scratch_dir / "index.sock"):
             try:
                 result = self.process_result = await options.sandbox.run(command, self.log.write)
             finally:
-                self.build_inputs += proxy.sent_files
+                self.sent_files = proxy.sent_files
         if result.status != 0 and result.limit_exceeded is None and proxy.last_error is not None:
-            raise DownloadFailedError(proxy.last_error)
+            raise DownloadFailedError(proxy.last_error) from proxy.last_error
         return result
-
-    def _own_inputs(self, pip: Pip) -> tuple[str, ...]:
-        """The system, pip and recipe of the build, as its record has them."""
-        recipe = describe_recipe(self.recipe) if self.recipe else ()
-        return (*self.system.inputs, pip.provenance, *recipe)
 
     def _sandbox_command(self, pip: Pip) -> SandboxCommand:
         task = self.scratch_dir / "task.json"
@@ -364,7 +358,7 @@ class _BuildTask:
             command=(str(python), "-I", entry, self._path_inside(task.name)),
             environment=self._environment(),
             work_dir=self.scratch_dir,
-            limits=self.limits,
+            limits=replace(self.limits, timeout_s=self.deadline - time.monotonic()),
             readable_paths=(self.interpreter.base_prefix, python, pip.folder)
             if self.system.mount is None
             else (pip.folder,),
@@ -389,12 +383,30 @@ class _BuildTask:
 
     async def _add_missing_packages(self, error: BuildFailedError) -> bool:
         """Add the packages that a failed round lacked to the root; whether another one can help."""
-        if error.failure_class not in _LACKS_PACKAGES or error.cause is None:
+        if error.failure_class not in LACKS_PACKAGES or error.cause is None:
             return False
         if self.rounds >= MAX_ROUNDS or not error.cause.packages:
             return False
         self.rounds += 1
         return await self._add_packages(error.cause.packages)
+
+    def _begin_next_try(self, error: BuildFailedError) -> bool:
+        """Begin to build again after a failure that no package repairs; False if nothing helps."""
+        following = self.tries.begin_next(error, self.process_result, self.system)
+        if following is None:
+            if len(self.tries.failures) > 1:
+                self.log.write_marker(str(error))
+            return False
+        self.log.enter_phase(TRYING_AGAIN)
+        self.log.write_marker(f"{error.failure_class}: trying again with the {following}")
+        self.log.start_round()
+        return True
+
+    def _deciding_error(self) -> BuildFailedError:
+        """The error of the try that says how the job ended."""
+        deciding = self.tries.deciding()
+        self.process_result = deciding.result
+        return deciding.error
 
     async def _add_packages(self, packages: Iterable[str]) -> bool:
         """Add packages to the root, if the build runs on one; whether it has more than before."""
@@ -412,7 +424,7 @@ class _BuildTask:
     async def _inspect_result(self, result: ProcessResult, sdist: Path) -> WheelSurvey:
         if result.status != 0 or result.limit_exceeded is not None:
             packages = await asyncio.to_thread(package_index, self.interpreter.os)
-            index = IndexRecord(partial=bool(self.recipe and self.recipe.tools_date))
+            index = IndexRecord(partial=self.day is not None)
             raise classify_failure(result, self.limits, self.log, packages, index)
         self.log.enter_phase("inspecting")
         wheel = await asyncio.to_thread(

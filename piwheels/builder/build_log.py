@@ -12,7 +12,11 @@ _TAIL_BYTES = 256 * 1024
 _MAX_MARKER_BYTES = 200
 #: The phase in which packages are added before a further round.
 ADDING_PACKAGES = "adding packages"
-_NEXT_PHASE = {"fetching": "preparing", ADDING_PACKAGES: "preparing", "preparing": "building"}
+#: The phase between two tries.
+TRYING_AGAIN = "trying again"
+#: The phases before anything runs in the sandbox.
+BEFORE_SANDBOX = ("fetching", ADDING_PACKAGES, TRYING_AGAIN)
+_NEXT_PHASE = {**dict.fromkeys(BEFORE_SANDBOX, "preparing"), "preparing": "building"}
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from piwheels.builder import sandbox_entry
 from piwheels.builder.build_errors import BuildFailedError
-from piwheels.builder.build_log import ADDING_PACKAGES, BuildLog
+from piwheels.builder.build_log import BEFORE_SANDBOX, BuildLog
 from piwheels.builder.process_runner import LimitExceeded, Limits, ProcessResult
 from piwheels.causes import Cause, Evidence, IndexRecord, Limit, PackageLookup, classify
 from piwheels.formatting import exit_status_text, format_duration
@@ -36,7 +36,7 @@ def classify_failure(
     if cause.line_number:
         cause = replace(cause, line_number=log.tail_line + cause.line_number)
     if result.limit_exceeded is None:
-        if log.phase in {"fetching", ADDING_PACKAGES}:
+        if log.phase in BEFORE_SANDBOX:
             text = f"the sandbox did not start: {cause.line}"
             return BuildFailedError(Outcome.BUILDER_FAILED, text)
         # A build can make its parent exit with any status, but not before it has started.

@@ -13,8 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from piwheels.builder import build as module
-from piwheels.builder import failure_classification, sandbox_entry
+from piwheels.builder import download_retries, failure_classification, sandbox_entry
 from piwheels.builder.bubblewrap import Bubblewrap, find_bubblewrap
 from piwheels.builder.no_sandbox import NoSandbox
 from piwheels.formatting import format_duration
@@ -273,7 +272,7 @@ async def test_an_sdist_with_a_wrong_hash_is_downloaded_again_without_caches(
 async def test_a_web_page_instead_of_an_sdist_is_an_index_fault(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_FETCH_RETRY_DELAYS_S", ())
+    monkeypatch.setattr(download_retries, "_DELAYS_S", ())
     job = sdists.make_job(upstream, "portal", sdists.sdist_running("portal"))
     portal = sdists.make_job(upstream, "portal", sdists.sdist_running("portal"))
     upstream.pages["login"] = ("text/html", b"<html>log in</html>")
@@ -410,7 +409,7 @@ async def test_a_missing_sdist_is_a_transient_failure(
 async def test_requests_to_a_failing_upstream_are_retried_before_the_build_fails(
     builder: BuilderHarness, upstream: FakeIndex, here: Interpreter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_FETCH_RETRY_DELAYS_S", (0.01, 0.01))
+    monkeypatch.setattr(download_retries, "_DELAYS_S", (0.01, 0.01))
     upstream.faults[""] = 502
     job = sdists.make_job(upstream, "later", sdists.sdist_running("later"))
     result = await builder.build(job, here)
