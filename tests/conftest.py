@@ -1,9 +1,10 @@
-"""Markers, a private PostgreSQL for the whole run, and a fresh database for each test."""
+"""Markers, bytecode, a private PostgreSQL for the whole run, and a fresh database for each test."""
 
 import asyncio
 import itertools
 import os
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -20,11 +21,17 @@ from piwheels.local.postgres import PrivatePostgres
 # A shell that runs the tests in the background has them, and their children, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Containers often switch off bytecode. Tests start Python hundreds of times, and without bytecode each
+# start compiles the program.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # How long an example takes says more about the machine's other work than about the code. CI tries
 # the same examples each time, so that what fails there is what was changed.
 settings.register_profile(
     "steady",
     deadline=None,
+    max_examples=100 if os.environ.get("CI") else 25,  # by hand, new ones each time
     derandomize=bool(os.environ.get("CI")),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
@@ -36,7 +43,7 @@ _numbers = itertools.count(1)
 #: Tests of these directories, and those that use these fixtures, are marked `farm`; single files mark
 #: themselves.
 _FARM_DIRS = frozenset({"benchmarks", "browser", "clients", "endtoend"})
-_FARM_FIXTURES = frozenset({"piw", "postgres", "tools"})
+_FARM_FIXTURES = frozenset({"piw", "postgres", "sshd", "tools"})
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects

@@ -5,6 +5,7 @@ import builtins
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,16 @@ PHRASES = (
 )
 
 
+@cache
+def source_text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+@cache
+def syntax_tree(path: Path) -> ast.Module:
+    return ast.parse(source_text(path))
+
+
 def source_files(repository: Path) -> list[Path]:
     """Every text of the project, except the tables of former names."""
     patterns = ("piwheels/**/*.py", "piwheels/**/*.html", "sql/*.sql", "tests/**/*.py", "*.md")
@@ -60,7 +71,8 @@ def test_texts_use_plain_words(repository: Path, phrase: str) -> None:
     found = [
         f"{path.relative_to(repository)}:{number}: {line.strip()}"
         for path in source_files(repository)
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if pattern.search(source_text(path))
+        for number, line in enumerate(source_text(path).splitlines(), 1)
         if pattern.search(line)
     ]
     assert not found, "\n".join(found[:20])
@@ -74,7 +86,7 @@ def test_names_of_earlier_versions_do_not_return(repository: Path) -> None:
     found = [
         f"{path.relative_to(repository)}:{line}: {name}"
         for path in paths
-        for name, line in defined_names(ast.parse(path.read_text(encoding="utf-8")))
+        for name, line in defined_names(syntax_tree(path))
         if name in old
     ]
     assert not found, "\n".join(found)
@@ -98,7 +110,7 @@ def test_functions_are_short(repository: Path) -> None:
     found = [
         f"{path.relative_to(repository)}:{node.lineno}: {node.name}"
         for path in product_files(repository)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(syntax_tree(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and count_lines(node) > MAX_FUNCTION_LINES
     ]
@@ -116,8 +128,8 @@ def count_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 def test_no_run_of_lines_is_written_twice(repository: Path) -> None:
     places: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
     for path in product_files(repository):
-        text = path.read_text(encoding="utf-8")
-        imports = import_lines(ast.parse(text))
+        text = source_text(path)
+        imports = import_lines(syntax_tree(path))
         lines = [
             (number, line.strip())
             for number, line in enumerate(text.splitlines(), 1)
@@ -134,7 +146,7 @@ def test_no_sentence_is_written_twice(repository: Path) -> None:
     """What people read (errors, help, events) has one place in the product."""
     places: defaultdict[str, list[str]] = defaultdict(list)
     for path in product_files(repository):
-        for sentence, line in sentences(ast.parse(path.read_text(encoding="utf-8"))):
+        for sentence, line in sentences(syntax_tree(path)):
             places[sentence].append(f"{path.relative_to(repository)}:{line}")
     found = [f"{text!r}: {' and '.join(at)}" for text, at in places.items() if len(at) > 1]
     assert not found, "\n".join(found)
@@ -168,9 +180,7 @@ def sentences(tree: ast.AST) -> Iterator[tuple[str, int]]:
 
 
 def test_docstrings_name_errors_that_exist(repository: Path) -> None:
-    trees = {
-        path: ast.parse(path.read_text(encoding="utf-8")) for path in product_files(repository)
-    }
+    trees = {path: syntax_tree(path) for path in product_files(repository)}
     known = set(vars(builtins)) | {
         name for tree in trees.values() for node in ast.walk(tree) for name in available_names(node)
     }

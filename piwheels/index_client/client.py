@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Self
@@ -277,17 +278,25 @@ def _error_text(error: Exception) -> str:
 
 def _ssl_context(address: httpx.URL) -> ssl.SSLContext:
     """Trusts the system's authorities (or SSL_CERT_FILE), and those that pip trusts."""
+    bundle = pip_ca_bundle() if address.scheme == "https" else ""
+    return _load_ssl_context(
+        bundle, os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", "")
+    )
+
+
+@lru_cache(maxsize=8)  # reading the authorities takes 50 ms of processor, and a job opens indexes
+def _load_ssl_context(bundle: str, cert_file: str, cert_dir: str) -> ssl.SSLContext:  # noqa: ARG001
+    # OpenSSL reads cert_file from the environment itself: it is an argument for the cache.
     context = ssl.create_default_context()
-    if not context.cert_store_stats()["x509_ca"] and not os.environ.get("SSL_CERT_DIR"):
+    if not context.cert_store_stats()["x509_ca"] and not cert_dir:
         import certifi  # noqa: PLC0415 - needed only on a machine without ca-certificates
 
         context.load_verify_locations(certifi.where())
-    extra = pip_ca_bundle() if address.scheme == "https" else ""
-    if extra:
+    if bundle:
         try:
-            context.load_verify_locations(extra)
+            context.load_verify_locations(bundle)
         except (OSError, ssl.SSLError) as error:
-            raise ConfigError(f"the certificates in {extra} cannot be read: {error}") from None
+            raise ConfigError(f"the certificates in {bundle} cannot be read: {error}") from None
     return context
 
 

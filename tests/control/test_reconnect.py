@@ -37,6 +37,7 @@ class UnavailableDatabase:
     looks: int = 0
 
 
+@pytest.mark.farm
 async def test_status_updates_are_as_frequent_after_an_outage_as_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -128,6 +128,7 @@ async def run_standby(primary: PrivatePostgres, folder: Path) -> AsyncIterator[P
         yield standby
 
 
+@pytest.mark.farm
 async def test_a_standby_is_skipped_until_it_is_promoted(tmp_path: Path) -> None:
     """With it named first; after the promotion its DSN is used within a few seconds."""
     async with PrivatePostgres(tmp_path / "a", durable=False) as primary:

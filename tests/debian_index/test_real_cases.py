@@ -66,6 +66,7 @@ def installed_files() -> Iterator[tuple[str, str, str]]:
                     yield kind, match[1], package
 
 
+@pytest.mark.farm
 @pytest.mark.skipif(
     shutil.which("dpkg-query") is None or os_codename() not in releases(),
     reason="no Debian release with a table",

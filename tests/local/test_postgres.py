@@ -34,6 +34,7 @@ async def _bin_dirs_by_major() -> dict[int, Path]:
     return found
 
 
+@pytest.mark.farm
 async def test_data_of_another_version_is_used_by_matching_programs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

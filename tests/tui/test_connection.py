@@ -156,6 +156,7 @@ async def test_another_protocol_is_reported(
         assert f"protocol 7, not {PROTOCOL}" in (await listener.next(Disconnected)).reason
 
 
+@pytest.mark.farm
 async def test_a_hundred_restarts_leave_a_correct_state(
     farm: SimFarm, listener: SourceProbe
 ) -> None:
@@ -443,6 +444,7 @@ async def test_a_log_is_complete_despite_faults(
 # --- over TCP ---
 
 
+@pytest.mark.farm
 async def test_over_tcp_only_an_authorized_key_connects(brisk: None) -> None:
     master, ours, strange = generate_key_pair(), generate_key_pair(), generate_key_pair()
     async with CurveGate(lambda _, public: public == ours.public) as gate:
@@ -491,6 +493,7 @@ def address(tmp_path: Path) -> str:
     return control_address(tmp_path)
 
 
+@pytest.mark.farm
 async def test_a_killed_or_stopped_master_is_noticed(
     address: str, brisk: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -354,6 +354,7 @@ async def test_a_full_disk_ends_only_the_recording(
     assert "No space left on device; the recording ends here" in recorder.problem
 
 
+@pytest.mark.farm
 async def test_a_recording_is_complete_up_to_the_last_second_before_a_kill(
     tmp_path: Path,
 ) -> None:

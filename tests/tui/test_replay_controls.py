@@ -76,6 +76,7 @@ def piw_tui(*arguments: str) -> str:
     return done.stderr
 
 
+@pytest.mark.farm
 def test_invalid_options_are_rejected_in_one_line(tmp_path: Path) -> None:
     picture = ("--snapshot", str(tmp_path / "x.svg"))
     missing = piw_tui("--replay", str(tmp_path / "none"), *picture)
@@ -87,6 +88,7 @@ def test_invalid_options_are_rejected_in_one_line(tmp_path: Path) -> None:
     assert "exists" in taken
 
 
+@pytest.mark.farm
 async def test_a_snapshot_of_a_recording_is_drawn(tmp_path: Path) -> None:
     world = FarmModel(builders=3)
     recorder = Recorder(tmp_path / "r", now=lambda: BEGAN)

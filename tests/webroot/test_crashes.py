@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
 from piwheels.webroot import Webroot, gz_path, replace_file
 from tests.webroot.factories import files, group, paths_of_group
 
@@ -61,6 +63,7 @@ def test_a_crash_between_gz_file_and_page_is_repaired(tree: Webroot) -> None:
         assert gzip.decompress(gz_path(page).read_bytes()) == after
 
 
+@pytest.mark.farm
 def test_a_kill_leaves_complete_files(tree: Webroot) -> None:
     page = tree.root / "index.html"
     versions = {b"%d " % number * 50_000 for number in range(10)}
@@ -81,6 +84,7 @@ def test_a_kill_leaves_complete_files(tree: Webroot) -> None:
     assert len(seen) > 1
 
 
+@pytest.mark.farm
 def test_a_kill_leaves_complete_pages_and_detectable_groups(
     tree: Webroot,
 ) -> None:

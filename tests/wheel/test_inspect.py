@@ -483,6 +483,7 @@ def test_wheels_of_real_releases_get_build_numbers(released: list[Path]) -> None
         assert set(after.compatibility.tags.split(".")) == set(before.compatibility.tags.split("."))
 
 
+@pytest.mark.farm
 @pytest.mark.parametrize("installer", ["pip", "uv"])
 def test_installers_prefer_the_wheel_with_a_build_number(tmp_path: Path, installer: str) -> None:
     shelf, target = tmp_path / "shelf", tmp_path / "target"
