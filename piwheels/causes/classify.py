@@ -4,14 +4,15 @@ import re
 from collections.abc import Iterable, Sequence
 
 from piwheels.causes.cause import Cause, Evidence, IndexRecord, Limit
+from piwheels.causes.context import Context, Judgment
 from piwheels.causes.findings import Finding, find_all
-from piwheels.causes.hollow import BUILDER_PREFIX, is_hollow
-from piwheels.causes.judgment import Context, Judgment, judge
+from piwheels.causes.judgment import judge
 from piwheels.causes.log_text import Line, PlainLog, read_log
 from piwheels.causes.missing import Missing, PackageLookup
 from piwheels.causes.rule import Rank, Rule
 from piwheels.causes.rules import RULES
 from piwheels.causes.selection import last_step, select
+from piwheels.causes.uninformative_lines import BUILDER_PREFIX, is_uninformative
 from piwheels.model import FailureClass as C
 
 _MAX_LINE_CHARS = 500
@@ -211,7 +212,7 @@ def _last_informative_line(log: PlainLog) -> Line | None:
     for line in log.last_lines(_MAX_LAST_LINES):
         if not line.text or line.text.startswith(BUILDER_PREFIX):
             continue
-        if not is_hollow(line.text):
+        if not is_uninformative(line.text):
             return line
         fallback = fallback or line
     return fallback

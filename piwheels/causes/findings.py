@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from piwheels.causes.hollow import BUILDER_PREFIX, is_hollow
 from piwheels.causes.log_text import Line, PlainLog
 from piwheels.causes.rule import Rank, Rule
 from piwheels.causes.rules.prose import software_in
+from piwheels.causes.uninformative_lines import BUILDER_PREFIX, is_uninformative
 
 #: Of more lines with the same word only the first and the last ones are examined.
 _MAX_LINES_PER_WORD = 2000
@@ -80,7 +80,7 @@ def _is_eligible(log: PlainLog, rule: Rule, line: Line) -> bool:
     if _WARNING.match(text) and not text.startswith(_PIP_RETRY):
         return False
     judged_by_form = rule.failure_class is None or rule.weight >= 7
-    return not (judged_by_form and rule.rank is not Rank.CONSEQUENCE and is_hollow(text))
+    return not (judged_by_form and rule.rank is not Rank.CONSEQUENCE and is_uninformative(text))
 
 
 def of_rank(findings: Sequence[Finding], *ranks: Rank) -> list[Finding]:

@@ -128,11 +128,11 @@ def test_rules_have_names_of_their_own_and_literals_that_lines_contain() -> None
     assert all(literal for rule in RULES for literal in rule.literals)
 
 
-# --- hollow lines ---
+# --- uninformative lines ---
 
 
 @pytest.mark.parametrize(
-    "hollow",
+    "uninformative",
     [
         "  × Encountered error while generating package metadata.",
         "compilation terminated.",
@@ -148,10 +148,10 @@ def test_rules_have_names_of_their_own_and_literals_that_lines_contain() -> None
         "make: *** [Makefile:3: all] Error 2",
     ],
 )
-def test_a_line_that_comes_with_any_failure_never_tells(hollow: str) -> None:
-    for log in (f"{hollow}\nthe cause of it\n", f"the cause of it\n{hollow}\n"):
+def test_a_line_that_comes_with_any_failure_never_tells(uninformative: str) -> None:
+    for log in (f"{uninformative}\nthe cause of it\n", f"the cause of it\n{uninformative}\n"):
         assert classify(log).line == "the cause of it"
-    alone = f"a.c:1:2: error: why\n{hollow}\n"
+    alone = f"a.c:1:2: error: why\n{uninformative}\n"
     assert classify(alone).line == "a.c:1:2: error: why"
 
 

@@ -5,7 +5,7 @@ import re
 #: The start of the lines that the builder itself adds to a log.
 BUILDER_PREFIX = "--- piwheels: "
 
-_HOLLOW = re.compile(
+_UNINFORMATIVE = re.compile(
     r"subprocess-exited-with-error|metadata-generation-failed|legacy-install-failure"
     r"|Failed to build |Failed building wheel|Could not build wheels|exited with \d"
     r"|failed-wheel-build|installing-build-dependencies|See above for output"
@@ -30,6 +30,6 @@ _HOLLOW = re.compile(
 )
 
 
-def is_hollow(text: str) -> bool:
+def is_uninformative(text: str) -> bool:
     """Whether a line comes with any failure, or only quotes source or points into it."""
-    return _HOLLOW.search(text) is not None
+    return _UNINFORMATIVE.search(text) is not None
