@@ -235,6 +235,8 @@ CREATE TABLE builds (
 CREATE INDEX builds_release ON builds (project, version, target);
 -- Which builds ended last?
 CREATE INDEX builds_ended ON builds (ended_at);
+-- Which builds failed last?
+CREATE INDEX builds_failed ON builds (ended_at) WHERE outcome <> 'built';
 -- Which builds took long?
 CREATE INDEX builds_duration ON builds (duration_s);
 

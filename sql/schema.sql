@@ -49,6 +49,7 @@ CREATE TABLE builds (
 )
 CREATE INDEX builds_duration ON builds USING btree (duration_s)
 CREATE INDEX builds_ended ON builds USING btree (ended_at)
+CREATE INDEX builds_failed ON builds USING btree (ended_at) WHERE (outcome <> 'built'::text)
 CREATE INDEX builds_release ON builds USING btree (project, version, target)
 CREATE TRIGGER builds_inserted AFTER INSERT ON builds REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION recompute_jobs_of_releases()
 CREATE TRIGGER builds_inserted_pages AFTER INSERT ON builds REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION invalidate_project_pages()

@@ -45,7 +45,7 @@ def help_text(definition: CommandDefinition[Any]) -> str:
 def add_commands(root: click.Group) -> None:
     """Add every defined command to the root or to its group."""
     for definition in definitions():
-        if definition.build is not None:
+        if definition.build is not None and definition.name:
             add_command(root, definition)
 
 

@@ -22,6 +22,7 @@ _SECTIONS = (
         "Projects and builds",
         (
             "builds",
+            "failures",
             "events",
             "skip",
             "unskip",

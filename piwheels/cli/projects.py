@@ -167,6 +167,23 @@ def builds(
 
 
 @cli.command()
+@config_option
+@json_option
+def failures(config_file: Path | None, as_json: bool) -> None:
+    """List what fails on the whole farm, grouped by cause, regressions first.
+
+    A regression is a release of a project that was built before for the same target.
+
+    \b
+    Example:
+      piw failures
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from piwheels.cli.remote import listings
+
+    run_and_exit(listings.failures(load_config(config_file), as_json=as_json))
+
+
+@cli.command()
 @_limit_option
 @click.option(
     "--before",

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from piwheels.control.command_executor import Call
 from piwheels.control.query_handlers import QueryHandlers
 from piwheels.control.wheel_import import WheelImporter
-from piwheels.db import catalog, job_queue, page_queue, site_queries
+from piwheels.db import catalog, failures, job_queue, page_queue, site_queries
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
 from piwheels.formatting import format_duration, pluralize
@@ -33,7 +33,9 @@ from piwheels.protocol.messages import (
     RequestBody,
     Resume,
     Retry,
+    RetryReleases,
     Skip,
+    SkipReleases,
     StopMaster,
 )
 from piwheels.scheduler.dispatcher import Dispatcher
@@ -72,7 +74,9 @@ class CommandHandlers:
         self.register(Remove, self._remove)
         self.register(Resume, self._resume)
         self.register(Retry, self._retry)
+        self.register(RetryReleases, self._retry_releases)
         self.register(Skip, self._skip)
+        self.register(SkipReleases, self._skip_releases)
         self.register(StopMaster, _stop_master)
 
     def register(
@@ -185,6 +189,24 @@ class CommandHandlers:
             )
         done = f"{pluralize(count, 'build')} of {project} {_was(count)} queued again"
         return CommandSucceeded(text=done, count=count)
+
+    async def _retry_releases(self, command: RetryReleases, _: Call) -> CommandSucceeded:
+        count = await failures.retry_releases(self.db, command.releases)
+        if not count:
+            raise RejectedError(
+                "nothing changed: none of these releases has failed or deferred builds"
+            )
+        done = f"{pluralize(count, 'build')} {_was(count)} queued again"
+        return CommandSucceeded(text=done, count=count)
+
+    async def _skip_releases(self, command: SkipReleases, _: Call) -> CommandSucceeded:
+        count = await failures.skip_releases(self.db, command.releases, command.reason)
+        if not count:
+            raise RejectedError("nothing changed: these releases are skipped already, or removed")
+        return CommandSucceeded(
+            text=f"{pluralize(count, 'release')} {_was(count)} skipped: {command.reason}",
+            count=count,
+        )
 
     async def _pause(self, _: Pause, __: Call) -> CommandSucceeded:
         if self.dispatcher.paused:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from piwheels.control.status_service import StatusService
-from piwheels.db import page_queue, status_queries, target_queries
+from piwheels.db import failures, page_queue, status_queries, target_queries
 from piwheels.db.database import Database
 from piwheels.errors import RejectedError
 from piwheels.model import ProjectStatusRow, State, TargetStatusRow, match_targets, projection
@@ -19,6 +19,8 @@ from piwheels.protocol.messages import (
     Explanation,
     ListBuilds,
     ListEvents,
+    ListFailedBuilds,
+    ListFailures,
     ReleaseReport,
     ReleaseReportReply,
     ReleaseReportRow,
@@ -61,6 +63,11 @@ class QueryHandlers:
                 return BuildsReply(builds=builds, targets=await self.targets())
             case ListEvents():
                 return EventsReply(events=await self.status.list_events(query))
+            case ListFailures():
+                return await self.status.failures()
+            case ListFailedBuilds(failure_class=failure_class, cause=cause):
+                found = await failures.builds_of_group(self.db, failure_class, cause)
+                return BuildsReply(builds=tuple(found), targets=await self.targets())
             case Explain():
                 return await self.explain(query)
             case ReleaseReport():

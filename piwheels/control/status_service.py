@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from piwheels.control.adaptive_cache import AdaptiveCache, CachedValue
 from piwheels.control.database_watch import in_parentheses
-from piwheels.db import history, page_queue, status_queries
+from piwheels.db import failures, history, page_queue, status_queries
 from piwheels.db.database import Database
 from piwheels.db.downloads import live_downloads
 from piwheels.errors import NotNowError
@@ -26,12 +26,20 @@ from piwheels.model import (
     AuditEvent,
     BuildHistory,
     BuildSummary,
+    FailureReport,
     FarmTotals,
     LiveDownloads,
     QueueStatus,
     projection,
 )
-from piwheels.protocol.messages import ListBuilds, ListEvents, Snapshot, StatusChanged, StatusReply
+from piwheels.protocol.messages import (
+    FailuresReply,
+    ListBuilds,
+    ListEvents,
+    Snapshot,
+    StatusChanged,
+    StatusReply,
+)
 from piwheels.scheduler.change_filter import status_changed
 from piwheels.scheduler.dispatcher import Dispatcher
 from piwheels.scheduler.event_bus import EventBus
@@ -85,6 +93,7 @@ class StatusService:
     _totals: AdaptiveCache[FarmTotals] = field(init=False)
     _downloads: AdaptiveCache[LiveDownloads] = field(init=False)
     _build_history: AdaptiveCache[BuildHistory] = field(init=False)
+    _failures: AdaptiveCache[FailureReport] = field(init=False)
     _change_event: asyncio.Event = field(default_factory=asyncio.Event)
     _published: StatusReply | None = None
 
@@ -97,6 +106,7 @@ class StatusService:
             max_age_s=TOTALS_MAX_AGE_S,
         )
         self._downloads = AdaptiveCache(lambda: live_downloads(db), cost_factor=LOAD_FACTOR)
+        self._failures = AdaptiveCache(lambda: failures.failure_report(db), cost_factor=LOAD_FACTOR)
         self._build_history = AdaptiveCache(
             lambda: history.build_history(db), cost_factor=TOTALS_LOAD_FACTOR
         )
@@ -105,6 +115,7 @@ class StatusService:
         """Publish now what an operator's command changed."""
         self._counts.invalidate()
         self._totals.invalidate()
+        self._failures.invalidate()
         self._change_event.set()
 
     async def run(self) -> None:
@@ -151,6 +162,15 @@ class StatusService:
             slower_than_s=query.slower_than_s,
         )
         return tuple(ended)
+
+    async def failures(self) -> FailuresReply:
+        """What fails on the whole farm, by cause.
+
+        Raises:
+            NotNowError: the database has not answered since the master started.
+        """
+        cached = await self._cached(self._failures)
+        return projection(FailuresReply, cached.value, age_s=cached.age_s)
 
     async def list_events(self, query: ListEvents) -> tuple[AuditEvent, ...]:
         """Recent events, or those before an event, the newest first."""

@@ -256,11 +256,26 @@ async def requeue_due_jobs(db: Database) -> int:
     )
 
 
-#: The jobs or builds of a release or of all, for a target or for all.
+#: The jobs or builds of a project, of one release or of all, for a target or for all.
 _SELECTED = """(
-    (%(version)s::text IS NULL OR version = %(version)s)
+    project = %(project)s
+    AND (%(version)s::text IS NULL OR version = %(version)s)
     AND (%(target)s::text IS NULL OR target = %(target)s)
 )"""
+#: The jobs or builds of releases that `release_parameters` names.
+NAMED_RELEASES = """(
+    (project, version, target) IN (
+        SELECT * FROM unnest(%(projects)s::text[], %(versions)s::text[], %(targets)s::text[]))
+)"""
+
+
+def release_parameters(releases: Sequence[tuple[str, str, str]]) -> dict[str, list[str]]:
+    """The parameters of NAMED_RELEASES for releases (project, version, target)."""
+    return {
+        "projects": [project for project, _, _ in releases],
+        "versions": [version for _, version, _ in releases],
+        "targets": [target for _, _, target in releases],
+    }
 
 
 @transactional
@@ -281,19 +296,27 @@ async def retry(
     """
     which = {"project": project, "version": version, "target": target}
     await lock_projects(db, [project])
+    retried = await retry_where(db, _SELECTED, which)
+    return retried + (await _request_rebuild(db, which) if rebuild_published else 0)
+
+
+async def retry_where(db: Database, selection: str, which: Mapping[str, object]) -> int:
+    """Retry the failures and deferred jobs that a condition selects; needs the writer's locks.
+
+    Returns:
+        How many are affected.
+    """
     failures = await db.execute(
         f"""
         UPDATE builds SET will_retry = true, ignored_by_policy = true
-         WHERE project = %(project)s AND outcome <> 'built' AND NOT will_retry
-           AND {_SELECTED}
+         WHERE outcome <> 'built' AND NOT will_retry AND {selection}
         """,  # noqa: S608 - of constants alone
         which,
     )
     await db.execute(
         f"""
         UPDATE builds SET ignored_by_policy = true
-         WHERE project = %(project)s AND failure_class <> '' AND NOT ignored_by_policy
-           AND {_SELECTED}
+         WHERE failure_class <> '' AND NOT ignored_by_policy AND {selection}
         """,  # noqa: S608 - of constants alone
         which,
     )
@@ -304,16 +327,15 @@ async def retry(
                avoid_builder = '', min_timeout_s = 0, min_speed = 0, required_packages = '{{}}',
                awaited_project = '', parked = false, memory_over_bytes = greatest((
                    SELECT min_memory_bytes - 1 FROM projects p
-                    WHERE p.project = %(project)s), 0)
-         WHERE project = %(project)s AND claimed_by IS NULL
+                    WHERE p.project = jobs.project), 0)
+         WHERE claimed_by IS NULL
            AND (retry_at IS NOT NULL OR attempts > 0 OR hold_reason IS NOT NULL
                 OR required_packages <> '{{}}')
-           AND {_SELECTED}
+           AND {selection}
         """,  # noqa: S608 - of constants alone
         which,
     )
-    files = await _request_rebuild(db, which) if rebuild_published else 0
-    return max(failures, deferred) + files
+    return max(failures, deferred)
 
 
 async def _request_rebuild(db: Database, which: dict[str, str | None]) -> int:
@@ -339,7 +361,7 @@ async def prioritize(
     return await db.execute(
         f"""
         UPDATE jobs SET priority_time = queued_at - %(by)s
-         WHERE project = %(project)s AND {_SELECTED}
+         WHERE {_SELECTED}
         """,  # noqa: S608 - of constants alone
         {"project": project, "version": version, "by": advance, "target": target},
     )

@@ -16,6 +16,8 @@ from piwheels.model.builds import Outcome as Outcome
 from piwheels.model.builds import PastFailure as PastFailure
 from piwheels.model.builds import RetryDecision as RetryDecision
 from piwheels.model.events import AuditEvent as AuditEvent
+from piwheels.model.failures import FailureGroup as FailureGroup
+from piwheels.model.failures import FailureReport as FailureReport
 from piwheels.model.files import DistributionFile as DistributionFile
 from piwheels.model.files import FileSummary as FileSummary
 from piwheels.model.files import IndexEntry as IndexEntry

@@ -14,6 +14,7 @@ from textual.filter import LineFilter
 from textual.scrollbar import ScrollBar
 from textual.timer import Timer
 
+from piwheels.errors import PiwheelsError
 from piwheels.formatting import SECONDS_SHOWN_S
 from piwheels.protocol.commands.definition import Requirement
 from piwheels.protocol.messages import RequestBody
@@ -394,7 +395,11 @@ class Console(PreferencesApp):
     async def confirm_and_send(self, action: Action) -> None:
         """Ask for confirmation where it is required, and send the commands."""
         screen = self.current_screen
-        targets = self._targets_for(action)
+        try:
+            targets = await screen.command_targets(self._targets_for(action))
+        except PiwheelsError as error:
+            self.notify(f"{action.label}: not sent: {error}", severity="error", markup=False)
+            return
         confirmation = commands.confirmation_for(
             action,
             targets,
@@ -429,6 +434,8 @@ class Console(PreferencesApp):
         self.command_history.update(status)
         screen = self.current_screen
         screen.refresh_bars()
+        if status.is_final:
+            screen.on_command_finished()
         if screen.screen_name is ScreenName.COMMANDS:
             screen.refresh_content()
 

@@ -131,6 +131,11 @@ async def test_lists_of_builds_and_events_have_no_control_characters(shared: Mas
         await pi1.take_job()
         await pi1.finish_build(Outcome.FAILED, "error: \x1b[2Jfrob.h")
     await piw(shared, "pause")
+    failures = (await piw(shared, "failures")).stdout.splitlines()
+    assert failures[1].split()[:5] == ["unknown", "error:", "?[2Jfrob.h", "1", "1"]
+    assert failures[-1] == "1 release failed and not built since, for 1 cause"
+    groups = json.loads((await piw(shared, "failures", "--json")).stdout)["groups"]
+    assert [group["releases"] for group in groups] == [1]
     builds = (await piw(shared, "builds", "--failed")).stdout.splitlines()
     assert builds[0].split() == [
         "ended", "build", "release", "target", "builder", "outcome", "took",

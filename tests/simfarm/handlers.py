@@ -17,6 +17,8 @@ from piwheels.protocol.messages import (
     Explanation,
     ListBuilds,
     ListEvents,
+    ListFailedBuilds,
+    ListFailures,
     Pause,
     Prioritize,
     RegeneratePages,
@@ -25,10 +27,13 @@ from piwheels.protocol.messages import (
     RequestBody,
     Resume,
     Retry,
+    RetryReleases,
     Skip,
+    SkipReleases,
     Status,
     StopMaster,
 )
+from tests.simfarm import failures
 from tests.simfarm.model import FarmModel
 
 _POLL_S = 0.1
@@ -56,6 +61,12 @@ class SimHandlers:
                 return await self._command_builders(body)
             case StopMaster():
                 return CommandSucceeded(text="the master is stopping")
+            case RetryReleases(releases=releases):
+                self._model.retried |= set(releases)
+                return CommandSucceeded(text="queued again", count=len(releases))
+            case SkipReleases(releases=releases):
+                self._model.forget(releases)
+                return CommandSucceeded(text="skipped", count=len(releases))
             case Skip() | Retry() | Prioritize() | Remove() | RegeneratePages():
                 return CommandSucceeded(text="done", count=1)
             case _:
@@ -76,6 +87,11 @@ class SimHandlers:
                     and build.duration_s >= body.slower_than_s
                 ]
                 return BuildsReply(builds=tuple(builds[: body.limit]))
+            case ListFailures():
+                return failures.report(self._model.builds, self._model.retried)
+            case ListFailedBuilds():
+                found = failures.open_failures(self._model.builds)
+                return BuildsReply(builds=tuple(found.get((body.failure_class, body.cause), ())))
             case ListEvents():
                 events = [
                     event

@@ -75,6 +75,7 @@ class FarmModel:
         self.builds: deque[BuildSummary] = deque(maxlen=_KEPT)
         self.events: deque[AuditEvent] = deque(maxlen=_KEPT)
         self.failed_builds: dict[int, bool] = {}
+        self.retried: set[tuple[str, str, str]] = set()  # releases for targets
         self.hour: dict[str, int] = {}
         self.built_of: dict[str, int] = {}
         self.pending = {stage.target: 20 + self.dice.randrange(2000) for stage in self._stages()}
@@ -403,6 +404,12 @@ class FarmModel:
             events += [*self._drop(machine), self._leave(machine)]
             machine.fixed_state = None
         return events
+
+    def forget(self, releases: Iterable[tuple[str, str, str]]) -> None:
+        """Forget the builds of skipped releases."""
+        skipped = set(releases)
+        kept = [it for it in self.builds if (it.project, it.version, it.target) not in skipped]
+        self.builds = deque(kept, maxlen=_KEPT)
 
     def is_restarting(self, label: str) -> bool:
         """Whether a builder is about to end, or away."""

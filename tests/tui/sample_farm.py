@@ -6,12 +6,19 @@ from piwheels.model import (
     AuditEvent,
     BuildHistory,
     BuildSummary,
+    FailureGroup,
     HostMetrics,
     LiveDownloads,
     Outcome,
     QueueStatus,
 )
-from piwheels.protocol.messages import BuilderState, BuilderView, Snapshot, StatusReply
+from piwheels.protocol.messages import (
+    BuilderState,
+    BuilderView,
+    FailuresReply,
+    Snapshot,
+    StatusReply,
+)
 from tests.tui.static_source import NOON
 
 GIB = 1024**3
@@ -142,6 +149,49 @@ EVENTS = (
     audit_event(8, "master", "pi4-loft its last 5 builds failed and gets no more jobs"),
     audit_event(7, "ben@laptop", "kill: pi9", "refused: no such builder is connected"),
 )
+
+_REGRESSION = FailureGroup(
+    failure_class="compiler-error",
+    cause="'PyThreadState' has no member named 'use_tracing'",
+    reason="src/trace.c:90:5: 'PyThreadState' has no member named 'use_tracing'",
+    releases=23,
+    targets=1,
+    regressions=9,
+    last_at=datetime.fromtimestamp(NOON - 660, UTC),
+    example_build=4705,
+    example_project="greenlet",
+    example_version="2.0.1",
+    example_target="cp313-trixie-aarch64",
+    regressed=("greenlet 2.0.1", "gevent 22.10", "lxml 4.9"),
+)
+_LIBPQ = FailureGroup(
+    failure_class="missing-package",
+    cause="libpq-dev",
+    reason="./psycopg/psycopg.h:30:10: fatal error: libpq-fe.h: No such file or directory",
+    missing=("header libpq-fe.h",),
+    packages=("libpq-dev",),
+    releases=41,
+    targets=3,
+    last_at=datetime.fromtimestamp(NOON - 250, UTC),
+    example_build=4707,
+    example_project="psycopg2",
+    example_version="2.9.11",
+    example_target="cp311-trixie-aarch64",
+)
+_RETRYING = FailureGroup(
+    failure_class="index-fault",
+    cause="503 from the upstream index",
+    reason="503 from the upstream index",
+    releases=6,
+    targets=5,
+    retrying=6,
+    last_at=datetime.fromtimestamp(NOON - 18_000, UTC),
+    example_build=4701,
+    example_project="numpy",
+    example_version="2.1.0",
+    example_target="cp311-trixie-aarch64",
+)
+FAILURES = FailuresReply(groups=(_REGRESSION, _LIBPQ, _RETRYING), causes=31, releases=214)
 
 
 def status(**facts: object) -> StatusReply:

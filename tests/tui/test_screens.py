@@ -13,11 +13,11 @@ import pytest
 from rich.cells import cell_len
 
 from piwheels.model import LiveDownloads, NamedCount, State
-from piwheels.protocol.messages import ExplainReply, Explanation
+from piwheels.protocol.messages import ExplainReply, Explanation, FailuresReply
 from piwheels.tui.model.actions import TABS
 from piwheels.tui.model.navigation import ScreenName
 from tests.tui.app_harness import AppHarness, run_console
-from tests.tui.sample_farm import snapshot
+from tests.tui.sample_farm import FAILURES, snapshot
 from tests.tui.static_source import StaticSource
 
 pytestmark = pytest.mark.farm  # each runs the whole console
@@ -34,11 +34,12 @@ TOUR = {
     ScreenName.BUILDERS: ("2",),
     ScreenName.BUILDS: ("3",),
     ScreenName.QUEUES: ("4",),
-    ScreenName.HOST: ("5",),
+    ScreenName.FAILURES: ("5",),
     ScreenName.ALERTS: ("6",),
     ScreenName.DOWNLOADS: ("7",),
     ScreenName.EVENTS: ("8",),
     ScreenName.COMMANDS: ("c",),
+    ScreenName.HOST: ("h",),
     ScreenName.LOG: ("3", "enter"),
     ScreenName.EXPLAIN: ("3", "e"),
 }
@@ -71,6 +72,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def prepared_source(state: str = "connected") -> StaticSource:
     source = StaticSource(snapshot(downloads=DOWNLOADS), read_only=state == "read-only")
     source.log = LOG
+    source.replies[FailuresReply] = FAILURES
     source.replies[ExplainReply] = ExplainReply(
         answers=(
             Explanation(
@@ -113,7 +115,8 @@ def _is_showing(stage: AppHarness, screen_name: ScreenName) -> bool:
     shown = stage.console.current_screen.screen_name is screen_name
     if screen_name is ScreenName.LOG:
         return shown and "following" not in stage.text and "82 lines" in stage.text
-    return shown and (screen_name is not ScreenName.EXPLAIN or "jpeglib" in stage.text)
+    waits_for = {ScreenName.EXPLAIN: "jpeglib", ScreenName.FAILURES: "Built before"}
+    return shown and waits_for.get(screen_name, "") in stage.text
 
 
 @pytest.mark.parametrize("state", STATES)

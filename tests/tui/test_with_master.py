@@ -10,7 +10,7 @@ from piwheels.scheduler.reasons import FARM_PAUSED
 from piwheels.tui.client.connection import MasterConnection
 from piwheels.tui.model.actions import action_named
 from piwheels.tui.screens.dialogs import ConfirmDialog
-from tests.control.conftest import Builder, Master, empty_upstream, idle_master, master
+from tests.control.conftest import TARGET, Builder, Master, empty_upstream, idle_master, master
 from tests.tui.app_harness import AppHarness, run_console
 
 __all__ = ["empty_upstream", "idle_master", "master"]
@@ -180,6 +180,29 @@ async def test_retry_queues_a_final_failure_again(master: Master, stage: AppHarn
         await perform(stage, "retry")
         await wait_until_applied(stage)
         await master.wait_for_query("SELECT count(*) = 1 FROM jobs")
+
+
+async def test_a_group_of_failures_is_retried_and_skipped(
+    master: Master, stage: AppHarness
+) -> None:
+    async with master.builder() as pi1:
+        for project in ("one", "two"):
+            await build_on(stage, master, pi1, project)
+            await pi1.finish_build(Outcome.FAILED, f"{project}.c:3: error: it broke")
+        await master.wait_for_query("SELECT count(*) = 0 FROM jobs")
+        await stage.press("5")
+        await stage.wait_for_text("2 releases for 1 cause")
+        await perform(stage, "retry_group", *CONFIRM_KEYS)
+        assert await wait_until_applied(stage) == "2 builds were queued again"
+        await master.wait_for_query("SELECT count(*) = 2 FROM jobs")
+        await stage.wait_for_text("by itself")
+        await perform(stage, "skip_group", *"no ARM", "enter")
+        assert await wait_until_applied(stage) == "2 releases were skipped: no ARM"
+        skipped = await master.db.rows("SELECT project, version, target, reason FROM target_skips")
+        assert sorted(tuple(row.values()) for row in skipped) == [
+            (project, "1.0", TARGET.name, "no ARM") for project in ("one", "two")
+        ]
+        await stage.wait_for_text("Nothing fails")
 
 
 async def test_a_project_is_skipped_with_a_reason_and_unskipped(

@@ -17,7 +17,7 @@ from piwheels.cli.remote.client import (
     print_json,
 )
 from piwheels.config import Config
-from piwheels.formatting import format_duration
+from piwheels.formatting import format_count, format_duration, pluralize
 from piwheels.model import Outcome, short_target_name
 from piwheels.output import print_table
 from piwheels.protocol.client import REPLY_TIMEOUT_S
@@ -26,9 +26,11 @@ from piwheels.protocol.messages import (
     BuilderHistoryReply,
     BuildsReply,
     EventsReply,
+    FailuresReply,
     FollowLog,
     ListBuilds,
     ListEvents,
+    ListFailures,
     LogChunk,
 )
 from piwheels.sanitize import strip_controls, strip_controls_multiline
@@ -72,6 +74,36 @@ async def builds(
         click.echo("no such builds")
         return 0
     print_table(("ended", "build", "release", "target", "builder", "outcome", "took", ""), rows)
+    return 0
+
+
+async def failures(config: Config, *, as_json: bool) -> int:
+    """Print what fails on the whole farm, by cause, the regressions at the top."""
+    async with connect(config) as client:
+        reply = await client.request(ListFailures(), FailuresReply)
+    if as_json:
+        print_json(reply)
+        return 0
+    rows = [
+        (
+            group.failure_class,
+            strip_controls(group.cause),
+            format_count(group.releases),
+            format_count(group.targets),
+            format_count(group.regressions) if group.regressions else "",
+            _format_time(group.last_at),
+            strip_controls(", ".join(group.packages)),
+            str(group.example_build),
+        )
+        for group in reply.groups
+    ]
+    if not rows:
+        click.echo("nothing fails")
+        return 0
+    header = ("class", "cause", "releases", "targets", "regressions", "last", "packages", "build")
+    print_table(header, rows)
+    releases, causes = pluralize(reply.releases, "release"), pluralize(reply.causes, "cause")
+    click.echo(f"{releases} failed and not built since, for {causes}")
     return 0
 
 

@@ -29,6 +29,7 @@ class Inputs:
     project: str = ""
     version: str | None = None
     target: str | None = None
+    releases: tuple[tuple[str, str, str], ...] = ()  # project, version, target
     text: str | None = None  # the command's own text: a reason, a kind of page, a name
     number: float = 0.0  # the command's own number: a count, seconds
     flag: bool = False  # the command's own flag
@@ -70,6 +71,7 @@ class Requirement(StrEnum):
     RUNNING_BUILD = "a builder with a running build"
     BUILD = "a build"
     PROJECT = "a project"
+    FAILURES = "a group of failures"
     RECORDING = "a recording"
 
 

@@ -30,6 +30,8 @@ from piwheels.protocol.message_base import (
 )
 
 DEFAULT_REASON = "by an operator"
+#: What the console asks for before something is skipped.
+REASON_PROMPT = Prompt("Reason, shown to users", DEFAULT_REASON, Kind.TEXT)
 
 __all__ = [
     "Add",
@@ -191,7 +193,7 @@ SKIP = CommandDefinition(
             requires=Requirement.PROJECT,
             scope=Scope.PROJECT,
             confirm=Confirm.ALWAYS,
-            prompt=Prompt("Reason, shown to users", DEFAULT_REASON, Kind.TEXT),
+            prompt=REASON_PROMPT,
         ),
     ),
 )

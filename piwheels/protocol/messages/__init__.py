@@ -6,6 +6,7 @@ packages import all messages from here.
 """
 
 from piwheels.protocol.commands.builders import *
+from piwheels.protocol.commands.failures import *
 from piwheels.protocol.commands.farm import *
 from piwheels.protocol.commands.projects import *
 from piwheels.protocol.message_base import *

@@ -14,6 +14,7 @@ from piwheels.protocol.message_base import (
     BigInt,
     BoundedFloat,
     CommandMessage,
+    LongText,
     Message,
     ShortText,
     SizeBytes,
@@ -58,6 +59,17 @@ class ListEvents(Message, frozen=True, kw_only=True):
     before: BigInt | None = None
 
 
+class ListFailures(Message, frozen=True, kw_only=True):
+    """What fails on the whole farm, grouped by cause; answered by FailuresReply."""
+
+
+class ListFailedBuilds(Message, frozen=True, kw_only=True):
+    """The last builds of the releases of one group of failures; answered by BuildsReply."""
+
+    failure_class: ShortText
+    cause: LongText
+
+
 class Explain(Message, frozen=True, kw_only=True):
     """Why a wheel exists or not, and what happens next."""
 
@@ -91,6 +103,8 @@ Query = (
     | BuilderHistory
     | ListBuilds
     | ListEvents
+    | ListFailures
+    | ListFailedBuilds
     | Explain
     | ReleaseReport
 )

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from msgspec import field
 
-from piwheels.model import AuditEvent, BuildSummary, FailureCause, State
+from piwheels.model import AuditEvent, BuildSummary, FailureCause, FailureGroup, State
 from piwheels.protocol.message_base import BoundedFloat, Message
 from piwheels.protocol.messages.events import Event
 from piwheels.protocol.messages.logs import LogChunk
@@ -135,6 +135,15 @@ class BuildsReply(Message, frozen=True, kw_only=True):
     targets: tuple[str, ...] = ()  # all that the farm builds for
 
 
+class FailuresReply(Message, frozen=True, kw_only=True):
+    """The answer to ListFailures: a FailureReport, and how old it is."""
+
+    groups: tuple[FailureGroup, ...]
+    causes: int
+    releases: int
+    age_s: BoundedFloat = 0.0
+
+
 class EventsReply(Message, frozen=True, kw_only=True):
     """The answer to ListEvents."""
 
@@ -154,6 +163,7 @@ ReplyBody = (
     | Snapshot
     | BuilderHistoryReply
     | BuildsReply
+    | FailuresReply
     | EventsReply
     | EventBatch
     | KeepAliveAck

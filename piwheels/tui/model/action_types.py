@@ -55,6 +55,8 @@ class ActionTarget:
     project: str = ""
     version: str = ""
     target: str = ""
+    failure_class: str = ""  # with `cause`: a group of failures
+    cause: str = ""
     work_at_risk: str = ""  # the running build and its duration, in one line
 
     def satisfies(self, requirement: Requirement) -> bool:
@@ -68,5 +70,7 @@ class ActionTarget:
                 return self.build is not None
             case Requirement.PROJECT:
                 return bool(self.project)
+            case Requirement.FAILURES:
+                return bool(self.failure_class)
             case Requirement.NOTHING | Requirement.TABLE | Requirement.RECORDING:
                 return True

@@ -16,6 +16,7 @@ _TABLES = (
     ScreenName.QUEUES,
     ScreenName.BUILDS,
     ScreenName.DOWNLOADS,
+    ScreenName.FAILURES,
     ScreenName.HOST,
     ScreenName.ALERTS,
     ScreenName.EVENTS,
@@ -42,7 +43,13 @@ SCREEN_ACTIONS = tuple(
         (ScreenName.BUILDERS, "2", "Builders", "Show builders: state, running build, health.", 9),
         (ScreenName.BUILDS, "3", "Builds", "Show running and recent builds.", 9),
         (ScreenName.QUEUES, "4", "Queues", "Show queued jobs per target.", 9),
-        (ScreenName.HOST, "5", "Host", "Show the master's machine: load, memory, disk.", 9),
+        (
+            ScreenName.FAILURES,
+            "5",
+            "Failures",
+            "Show what fails on the whole farm, grouped by cause, regressions first.",
+            9,
+        ),
         (ScreenName.ALERTS, "6", "Alerts", "Show everything that needs attention.", 9),
         (ScreenName.DOWNLOADS, "7", "Downloads", "Show downloads, now and today.", 9),
         (
@@ -52,6 +59,7 @@ SCREEN_ACTIONS = tuple(
             "Show the audit log: operators' commands with their results, and automatic events.",
             9,
         ),
+        (ScreenName.HOST, "h", "Host", "Show the master's machine: load, memory, disk.", 9),
         (ScreenName.LOG, "l", "Log", "Show the log of this row's build.", 4),
         (
             ScreenName.EXPLAIN,
@@ -123,7 +131,8 @@ OPEN = Action(
     "open",
     "enter",
     "Open",
-    "Open the row: the log of a builder or a build, the builds of a queue, an alert's row.",
+    "Open the row: the log of a builder or a build, the builds of a queue or of a cause of "
+    "failures, an alert's row.",
     Group.ROWS,
     screens=(
         ScreenName.OVERVIEW,
@@ -131,6 +140,7 @@ OPEN = Action(
         ScreenName.BUILDERS,
         ScreenName.QUEUES,
         ScreenName.BUILDS,
+        ScreenName.FAILURES,
         ScreenName.EVENTS,
         ScreenName.COMMANDS,
     ),
@@ -345,9 +355,11 @@ SCREENS_WITH: dict[Requirement, tuple[ScreenName, ...]] = {
         *_WITH_ALERTS,
         ScreenName.BUILDERS,
         ScreenName.BUILDS,
+        ScreenName.FAILURES,
         ScreenName.LOG,
         ScreenName.EXPLAIN,
     ),
+    Requirement.FAILURES: (ScreenName.FAILURES,),
     Requirement.PROJECT: (
         *_WITH_ALERTS,
         ScreenName.BUILDERS,

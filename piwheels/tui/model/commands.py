@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from piwheels.formatting import pluralize
 from piwheels.protocol.commands.definition import (
     Confirm,
     Inputs,
@@ -131,6 +132,10 @@ def build_messages(
         labels = tuple(dict.fromkeys(target.builder for target in targets))
         body = action.command.build(_inputs(action, entered, builders=labels))
         return [(body, f"{label} {_join_names(labels)}")]
+    if action.requires is Requirement.FAILURES:
+        releases = tuple(dict.fromkeys((it.project, it.version, it.target) for it in targets))
+        body = action.command.build(_inputs(action, entered, releases=releases))
+        return [(body, f"{label} {_targets_summary(action, targets)}")]
     if action.requires is not Requirement.PROJECT:
         return [(action.command.build(_inputs(action, entered)), label)]
     bodies = {}
@@ -149,11 +154,13 @@ def _inputs(
     target: str | None = None,
     *,
     builders: tuple[str, ...] = (),
+    releases: tuple[tuple[str, str, str], ...] = (),
 ) -> Inputs:
     console = action.console
     prompt = console.prompt if console else None
     return Inputs(
         builders=builders,
+        releases=releases,
         project=project,
         version=version,
         target=target,
@@ -179,6 +186,8 @@ def _join_names(labels: Sequence[str]) -> str:
 
 def _targets_summary(action: Action, targets: Sequence[ActionTarget]) -> str:
     names = list(dict.fromkeys(_target_name(action, target) for target in targets))
+    if action.requires is Requirement.FAILURES:
+        return pluralize(len(names), "release")
     if len(names) <= 1:
         return "".join(names)
     if action.requires in _OF_BUILDERS:

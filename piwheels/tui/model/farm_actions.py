@@ -5,12 +5,16 @@ from typing import Any
 from piwheels.protocol.commands import console_actions
 from piwheels.protocol.commands.definition import CommandDefinition, ConsoleAction, Requirement
 from piwheels.tui.model.action_types import Action, Group
+from piwheels.tui.model.navigation import ScreenName
 
 _GROUPS = {
     Requirement.BUILDER: Group.BUILDERS,
     Requirement.RUNNING_BUILD: Group.BUILDERS,
     Requirement.PROJECT: Group.PROJECTS,
+    Requirement.FAILURES: Group.PROJECTS,
 }
+#: Actions of a screen of their own: there they hide others with the same key.
+_SCREENS = {Requirement.FAILURES: (ScreenName.FAILURES,)}
 _cache: dict[ConsoleAction, Action] = {}
 
 
@@ -29,6 +33,7 @@ def _action(definition: CommandDefinition[Any], console: ConsoleAction) -> Actio
             help=console.help,
             group=_GROUPS.get(console.requires, Group.FARM),
             requires=console.requires,
+            screens=_SCREENS.get(console.requires, ()),
             drop_order=console.rank,
             command=definition,
             console=console,

@@ -11,13 +11,14 @@ class ScreenName(StrEnum):
     BUILDERS = "builders"
     BUILDS = "builds"
     QUEUES = "queues"
-    HOST = "host"
+    FAILURES = "failures"
     ALERTS = "alerts"
     DOWNLOADS = "downloads"
     EVENTS = "events"
     LOG = "log"
     EXPLAIN = "explain"
     COMMANDS = "commands"
+    HOST = "host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +29,12 @@ class ScreenFilter:
     build: int | None = None
     project: str = ""
     version: str = ""
+    failure_class: str = ""  # with `cause`: a group of failures
+    cause: str = ""
     title: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.target or self.project or self.build is not None)
+        return bool(self.target or self.project or self.failure_class or self.build is not None)
 
 
 #: For a screen that is opened as it was left.

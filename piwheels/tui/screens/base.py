@@ -76,6 +76,14 @@ class FarmScreen(Screen[None]):
         """What an action applies to: the marked rows, else the row under the cursor."""
         return ()
 
+    async def command_targets(self, targets: tuple[ActionTarget, ...]) -> tuple[ActionTarget, ...]:
+        """What a command names for its targets; they are shown before it is sent.
+
+        Raises:
+            PiwheelsError: they are not known.
+        """
+        return targets
+
     def current_row(self) -> str:
         """The key of the row under the cursor; "" for none."""
         return ""
@@ -86,6 +94,9 @@ class FarmScreen(Screen[None]):
 
     def clear_marks(self) -> None:
         """Unmark all rows."""
+
+    def on_command_finished(self) -> None:
+        """A command of this console has its result."""
 
     def set_filter(self, screen_filter: ScreenFilter) -> None:
         """Show what the filter selects."""

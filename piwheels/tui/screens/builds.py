@@ -9,11 +9,11 @@ from textual import work
 from piwheels.errors import PiwheelsError
 from piwheels.formatting import format_short_duration
 from piwheels.model import BuildSummary
-from piwheels.protocol.messages import BuildsReply, ListBuilds
+from piwheels.protocol.messages import BuildsReply, ListBuilds, ListFailedBuilds
 from piwheels.tui.model import actions
 from piwheels.tui.model.action_targets import ended_target, log_filter, running_target
 from piwheels.tui.model.action_types import Action, ActionTarget
-from piwheels.tui.model.navigation import ScreenName
+from piwheels.tui.model.navigation import ScreenFilter, ScreenName
 from piwheels.tui.model.state import FarmState
 from piwheels.tui.model.tables import builds
 from piwheels.tui.model.tables.table_model import Row
@@ -66,11 +66,14 @@ class BuildsScreen(TableScreen):
     @property
     def _needs_older(self) -> bool:
         """Whether the filters ask for builds that only the master still knows."""
-        return bool(self.failed_only or self.slow_only or self.screen_filter.project)
+        scope = self.screen_filter
+        return bool(self.failed_only or self.slow_only or scope.project or scope.failure_class)
 
     def _farm(self) -> FarmState:
         """The farm, with older builds before its own where they were requested."""
         farm = self.console.farm
+        if self.screen_filter.failure_class:  # the master knows which builds are of a group
+            return dataclasses.replace(farm, builders={}, builds=self._older)
         if not (self._older and self._needs_older):
             return farm
         older = {number: it for number, it in self._older.items() if number not in farm.builds}
@@ -95,10 +98,16 @@ class BuildsScreen(TableScreen):
         self.refresh_all()
         return True
 
+    def set_filter(self, screen_filter: ScreenFilter) -> None:
+        """Show other builds: those of another scope are forgotten."""
+        if screen_filter != self.screen_filter:
+            self._older = {}
+        super().set_filter(screen_filter)
+
     def on_shown(self) -> None:
-        """With a project, request its older builds."""
+        """With a project or a group of failures, request its builds."""
         super().on_shown()
-        if self.screen_filter.project:
+        if self.screen_filter.project or self.screen_filter.failure_class:
             self._fetch_older()
 
     def handlers(self) -> Mapping[Action, Handler]:
@@ -125,19 +134,24 @@ class BuildsScreen(TableScreen):
     async def _fetch_older(self) -> None:
         if not self._needs_older:
             return
-        body = ListBuilds(
-            limit=_MAX_OLDER_BUILDS,
-            project=self.screen_filter.project or None,
-            failed=self.failed_only,
-            slower_than_s=builds.SLOW_BUILD_S if self.slow_only else 0.0,
-        )
         try:
-            reply = await self.console.source.request(body, BuildsReply)
+            reply = await self.console.source.request(self._query(), BuildsReply)
         except PiwheelsError as error:
             self.notify(str(error), severity="warning", markup=False)
             return
         self._older = {build.build_id: build for build in reversed(reply.builds)}
         self.refresh_all()
+
+    def _query(self) -> ListBuilds | ListFailedBuilds:
+        scope = self.screen_filter
+        if scope.failure_class:
+            return ListFailedBuilds(failure_class=scope.failure_class, cause=scope.cause)
+        return ListBuilds(
+            limit=_MAX_OLDER_BUILDS,
+            project=scope.project or None,
+            failed=self.failed_only,
+            slower_than_s=builds.SLOW_BUILD_S if self.slow_only else 0.0,
+        )
 
     def action_target(self, key: str) -> ActionTarget | None:
         """A build, ended or running."""

@@ -10,6 +10,7 @@ from piwheels.tui.screens.context import ConsoleContext
 from piwheels.tui.screens.downloads import DownloadsScreen
 from piwheels.tui.screens.events import EventsScreen
 from piwheels.tui.screens.explain import ExplainScreen
+from piwheels.tui.screens.failures import FailuresScreen
 from piwheels.tui.screens.host import HostScreen
 from piwheels.tui.screens.log import LogScreen
 from piwheels.tui.screens.overview import OverviewScreen
@@ -20,6 +21,7 @@ _SCREENS: tuple[type[FarmScreen], ...] = (
     BuildersScreen,
     BuildsScreen,
     QueuesScreen,
+    FailuresScreen,
     HostScreen,
     AlertsScreen,
     DownloadsScreen,

@@ -93,14 +93,15 @@ def _connection_words(console: ConsoleContext) -> Iterator[Word]:
 
 def screen_tabs(current: ScreenName, width: int) -> list[Word]:
     """The screens with a number key, the current one highlighted; digits only where narrow."""
-    words = []
+    words: list[Word] = []
     tab = _TAB_OF.get(current, current)
     for action in actions.TABS:
         digit = key_labels(action.keys)[0]
         is_current = action.opens is tab
         text = f"{digit} {action.label}" if is_current or width >= _NARROW_WIDTH else digit
         style = "here" if is_current else "muted"
-        words.append(Word(text, style, action, drop_order=0 if is_current else 1))
+        gap = 1 if words else 0  # so that all of them fit into 80 columns
+        words.append(Word(text, style, action, 0 if is_current else 1, gap))
     return words
 
 

@@ -114,7 +114,7 @@ class TableScreen(FarmScreen):
         grown = dict(self._widths)
         for place, column in enumerate(self.COLUMNS):
             if column.key in self.AUTO_GROW:
-                needed = max((len(row.cells[place].text) for row in shown), default=0)
+                needed = max((len(row.cells[place].shown) for row in shown), default=0)
                 grown[column.key] = max(grown.get(column.key, 0), min(needed, _MAX_GROWN_WIDTH))
         if grown != self._widths:
             self._widths = grown
